@@ -14,9 +14,9 @@ from typing import Any
 
 from bench.processes import private_home, running
 from bench.report import Metric, median, timed
+from microclaw.client import Client
 from microclaw.config.load import load_settings
 from microclaw.events import Answer
-from microclaw.host_client.client import HostClient
 
 OFFLINE_SENTENCE = "what is the temperature"
 MODEL_SENTENCE = "how warm is it at the board right now, in a whole sentence"  # the offline intents leave it to a model
@@ -45,7 +45,7 @@ def _commits_of_a_blink() -> float:
     words = ("up", "--json", "--port", "0", "--virtual", "1")
     with private_home() as environ, running("microclaw.cli", *words, environ=environ):
         settings = load_settings(environ)
-        client = HostClient(settings.control_socket)
+        client = Client(settings.control_socket)
         counts = []
         for number in range(BLINKS):
             before = commits(settings.database)
@@ -74,7 +74,7 @@ def _turns(environ_more: dict[str, str], sentence: str) -> tuple[float, float]:
     ):
         settings = load_settings(environ)
         with running("microclaw.cli", "up", "--json", "--port", "0", environ=environ) as host:
-            client = HostClient(settings.control_socket)
+            client = Client(settings.control_socket)
             serial = f"serial:tcp://127.0.0.1:{board.facts['serial']}"
             client.post("/v1/devices", {"name": "bench", "board": "virtual", "transports": [serial]})
             for _ in range(WARM_UP):
@@ -84,7 +84,7 @@ def _turns(environ_more: dict[str, str], sentence: str) -> tuple[float, float]:
             return (host.cpu_s() - before_s) / TURNS * 1000, median(wall) * 1000
 
 
-def _turn(client: HostClient, sentence: str, number: int) -> None:
+def _turn(client: Client, sentence: str, number: int) -> None:
     for event in client.stream("/v1/chat", {"text": sentence, "chat_id": f"bench-{number}"}):
         if isinstance(event, Answer):
             assert [a.tool for a in event.actions] == ["i2c-read"], event

@@ -24,9 +24,9 @@ from bench.wanted import Sentence, Want, read_sentences
 from bench.witness import ADC_VOLTS, READINGS, Witness, says
 from microclaw.boards.reader import load_board
 from microclaw.cli.board_control import BoardControl
+from microclaw.client import Client
 from microclaw.config.load import load_settings
 from microclaw.events import Answer, ApprovalAsked
-from microclaw.host_client.client import HostClient
 from microclaw.patterns.library import fill
 from microclaw.wire.host_api import Result
 
@@ -77,7 +77,7 @@ class Said:
 class Lane:
     """A host with one board, for one sentence after the other."""
 
-    client: HostClient
+    client: Client
     witness: Witness
 
     def say(self, sentence: Sentence) -> Said:
@@ -360,7 +360,7 @@ def _lane(model: str) -> Iterator[Lane]:
     ):
         if not host.facts.get("ready"):
             raise RuntimeError(f"the host did not start: {host.facts}")
-        client = HostClient(load_settings(environ).control_socket)
+        client = Client(load_settings(environ).control_socket)
         transports = [
             f"wasmachine://127.0.0.1:{board.facts['wasmachine']}",
             f"serial:tcp://127.0.0.1:{board.facts['serial']}",

@@ -15,11 +15,11 @@ from microclaw.apps.claims import live_conflict
 from microclaw.boards import load_board
 from microclaw.bus import Bus
 from microclaw.cli.board_control import BoardControl
+from microclaw.client import Client
 from microclaw.config.load import load_settings
 from microclaw.devices.calls import AppInstall, AppList, AppUninstall
 from microclaw.devices.device import Device
 from microclaw.events import Answer
-from microclaw.host_client.client import HostClient
 from microclaw.store.apps import AppTable, DesiredApp, ImageRow
 from microclaw.store.database import Database
 from microclaw.transports.wasmachine import WasmachineTransport
@@ -121,13 +121,13 @@ def _sentences() -> float:
             running("microclaw.cli", "up", "--json", "--port", "0", environ=environ),
             BoardControl(Path(board.facts["control"])) as link,
         ):
-            client = HostClient(settings.control_socket)
+            client = Client(settings.control_socket)
             transports = [f"wasmachine://127.0.0.1:{board.facts['wasmachine']}", f"virtual:{board.facts['control']}"]
             client.post("/v1/devices", {"name": "bench", "board": "virtual", "transports": transports})
             return first_edge_s(client, link, SENTENCES)
 
 
-def first_edge_s(client: HostClient, link: BoardControl, sentences: int) -> float:
+def first_edge_s(client: Client, link: BoardControl, sentences: int) -> float:
     """Seconds by the board's own clock, from sending a sentence to the first edge of its program; the median."""
     took = []
     for half_ms in range(300, 300 + sentences):
@@ -140,7 +140,7 @@ def first_edge_s(client: HostClient, link: BoardControl, sentences: int) -> floa
     return median(took)
 
 
-def _say(client: HostClient, sentence: str) -> Answer:
+def _say(client: Client, sentence: str) -> Answer:
     for event in client.stream("/v1/chat", {"text": sentence, "chat_id": "bench"}):
         if isinstance(event, Answer):
             return event

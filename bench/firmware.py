@@ -20,9 +20,9 @@ from bench.deploy import first_edge_s
 from bench.processes import cpu_s, private_home, running
 from bench.report import Metric, median
 from microclaw.cli.board_control import BoardControl
+from microclaw.client import Client
 from microclaw.config.load import load_settings
 from microclaw.events import DeviceConnected
-from microclaw.host_client.client import HostClient
 from microclaw.link_server.limits import LinkLimits
 
 RUNS = 7
@@ -69,7 +69,7 @@ async def _link(flashed: str) -> tuple[float, float, float]:
     return median(starts[1:]), median(calls) * 1000, median(installs) * 1000  # it is paired by the first start
 
 
-def _is_online(client: HostClient) -> bool:
+def _is_online(client: Client) -> bool:
     links = [row["link"] for row in client.get("/v1/devices")["devices"] if row["name"] == "board-1"]
     return any(link["online"] for link in links)
 
@@ -98,7 +98,7 @@ async def _microphone() -> float:
 def _sentences() -> float:
     """For a Python program; the virtual board is on the link, as ours on MicroPython are."""
     with private_home() as environ, running("microclaw.cli", "up", "--json", "--port", "0", environ=environ):
-        client = HostClient(load_settings(environ).control_socket)
+        client = Client(load_settings(environ).control_socket)
         with running("microclaw.cli", "--json", "virtual", "--join", environ=environ) as joined:
             until_s = time.monotonic() + 60
             while not _is_online(client) and time.monotonic() < until_s:

@@ -16,9 +16,9 @@ from bench.report import Metric, median
 from microclaw.app import running_host
 from microclaw.boards import load_board
 from microclaw.builds.cache import BuildCache
+from microclaw.client import Client
 from microclaw.config.load import load_settings
 from microclaw.devices.registry import Registry
-from microclaw.host_client.client import HostClient
 from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.wasm.compile import compile_module
 from microclaw.wire.host_api import Result
@@ -43,7 +43,7 @@ async def _measure() -> list[Metric]:
     with tempfile.TemporaryDirectory(prefix="mc-bench-") as home:
         settings = load_settings({}, home=Path(home), http_port=0)
         async with running_host(settings) as host, _boards() as boards:
-            client = HostClient(settings.control_socket)
+            client = Client(settings.control_socket)
             await _more(boards, host.devices, BOARDS)
             acts = await _acts(client, boards)
             installed = await _installed(client, boards)
@@ -83,7 +83,7 @@ async def _more(boards: list[VirtualBoardProcess], devices: Registry, count: int
     boards += await asyncio.gather(*(one(number) for number in range(len(boards), count)))
 
 
-async def _acts(client: HostClient, boards: list[VirtualBoardProcess]) -> list[Metric]:
+async def _acts(client: Client, boards: list[VirtualBoardProcess]) -> list[Metric]:
     """`gpio.set` through the API: on all at once, and on each of them alone, in turn."""
 
     def call(names: list[str]) -> None:
@@ -110,7 +110,7 @@ async def _acts(client: HostClient, boards: list[VirtualBoardProcess]) -> list[M
     ]
 
 
-async def _installed(client: HostClient, boards: list[VirtualBoardProcess]) -> list[Metric]:
+async def _installed(client: Client, boards: list[VirtualBoardProcess]) -> list[Metric]:
     """A program that is built already: on one board, then on all the others; each checked, tried and watched."""
 
     def install(names: list[str]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from bench.processes import private_home, running
 from bench.report import Metric, median
-from microclaw.host_client.client import HostClient
+from microclaw.client import Client
 
 RUNS = 7
 CALLS = 200
@@ -46,7 +46,7 @@ def measure() -> list[Metric]:
             server.initialize()
             server.call("tools/list")
             through = [server.tool("list-devices") for _ in range(CALLS)]
-        host = HostClient(Path(environ["MICROCLAW_HOME"]) / "control.sock")
+        host = Client(Path(environ["MICROCLAW_HOME"]) / "control.sock")
         straight = [_straight(host) for _ in range(CALLS)]
     through_ms, straight_ms = median(through) * 1000, median(straight) * 1000
     return [
@@ -117,7 +117,7 @@ def _server(environ: Mapping[str, str]) -> Iterator[_Server]:
         server.end()
 
 
-def _straight(host: HostClient) -> float:
+def _straight(host: Client) -> float:
     began = time.perf_counter()
     for _ in host.stream("/v1/tools/list-devices", {"arguments": {}}):
         pass

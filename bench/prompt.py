@@ -20,8 +20,8 @@ from typing import Any, Final
 
 from bench.report import Metric
 from microclaw.app import running_host
+from microclaw.client import Client
 from microclaw.config.load import load_settings
-from microclaw.host_client.client import HostClient
 from microclaw.virtual_boards.process import VirtualBoardProcess
 
 GOAL_TOKENS: Final = 3000
@@ -96,7 +96,7 @@ async def _first_requests(sentences: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _say(socket: Path, text: str, chat_id: str) -> None:
-    for _ in HostClient(socket).stream("/v1/chat", {"text": text, "chat_id": chat_id}):
+    for _ in Client(socket).stream("/v1/chat", {"text": text, "chat_id": chat_id}):
         pass
 
 

@@ -24,8 +24,8 @@ from bench.processes import private_home, running
 from bench.report import Metric, median, percentile
 from bench.spoken_audio import say
 from microclaw.cli.board_control import BoardControl
+from microclaw.client import Client
 from microclaw.config.load import load_settings
-from microclaw.host_client.client import HostClient
 from microclaw.voice.endpointing import EndpointLimits
 from microclaw.voice.engines.command_grammar import SpokenNames
 from microclaw.voice.engines.engine import FRAME_BYTES, FRAME_MS, RATE_HZ
@@ -183,7 +183,7 @@ def _p(samples: Sequence[float], share: int) -> float:
 class Stage:
     """A host that was started and a board that is linked to it."""
 
-    def __init__(self, folder: Path, client: HostClient, board: BoardControl) -> None:
+    def __init__(self, folder: Path, client: Client, board: BoardControl) -> None:
         self.board = board
         self._folder = folder
         self._client = client
@@ -287,7 +287,7 @@ def _spoken_to(folder: Path) -> Iterator[Stage]:
     """A host with its link, and a board that is paired with it by a secret."""
     words = ("microclaw.cli", "up", "--json", "--port", "0", "--link", "127.0.0.1:0")
     with private_home() as environ, running(*words, environ=environ):
-        client = HostClient(load_settings(environ).control_socket)
+        client = Client(load_settings(environ).control_socket)
         voice = client.get("/v1/voice")
         if voice["state"] == "off" or voice["problem"]:
             raise SystemExit(f"voice is off: {voice['problem']}")

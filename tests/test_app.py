@@ -17,10 +17,10 @@ import pytest
 from microclaw.app import running_host
 from microclaw.cli.board_control import BoardControl
 from microclaw.cli.child import Child
+from microclaw.client import Client
 from microclaw.config.load import load_settings
 from microclaw.errors import StoreError
 from microclaw.events import Step
-from microclaw.host_client.client import HostClient
 from microclaw.wasm import find_toolchain, glue_built
 from microclaw.wire import board_control as control
 from microclaw.wire.host_api import Result
@@ -63,8 +63,8 @@ def start(environ: dict[str, str]) -> Iterator[Start]:
 
 
 @pytest.fixture
-def client(environ: dict[str, str]) -> HostClient:
-    return HostClient(load_settings(environ).control_socket)
+def client(environ: dict[str, str]) -> Client:
+    return Client(load_settings(environ).control_socket)
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def board(tmp_path: Path) -> Iterator[tuple[list[str], BoardControl]]:
             yield [f"wasmachine://127.0.0.1:{facts['wasmachine']}", f"virtual:{facts['control']}"], link
 
 
-def install(client: HostClient, name: str = "blink") -> None:
+def install(client: Client, name: str = "blink") -> None:
     events = list(client.stream("/v1/devices/desk/apps", {"name": name, "source": BLINK}))
     assert isinstance(events[-1], Result), events[-1]
 
@@ -128,7 +128,7 @@ def test_host_that_is_stopped_while_it_builds_goes_at_once(
     assert list((tmp_path / "cache").glob(".glue-*")) == []
 
 
-def test_installed_program_is_found_by_the_next_host(start: Start, client: HostClient, board: Any) -> None:
+def test_installed_program_is_found_by_the_next_host(start: Start, client: Client, board: Any) -> None:
     transports, link = board
     first = start()
     client.post("/v1/devices", {"name": "desk", "board": "virtual", "transports": transports})
@@ -141,7 +141,7 @@ def test_installed_program_is_found_by_the_next_host(start: Start, client: HostC
     assert [(app["name"], app["condition"], app["foreign"]) for app in apps] == [("blink", "running", False)]
 
 
-def test_killed_host_leaves_a_store_that_the_next_one_opens(start: Start, client: HostClient, board: Any) -> None:
+def test_killed_host_leaves_a_store_that_the_next_one_opens(start: Start, client: Client, board: Any) -> None:
     transports, _ = board
     first = start()
     client.post("/v1/devices", {"name": "desk", "board": "virtual", "transports": transports})
@@ -152,9 +152,7 @@ def test_killed_host_leaves_a_store_that_the_next_one_opens(start: Start, client
     assert [c["state"] for c in client.get("/v1/changes")["changes"]] == ["done"]
 
 
-def test_host_stopped_in_a_deployment_lets_it_end_or_settles_it_later(
-    start: Start, client: HostClient, board: Any
-) -> None:
+def test_host_stopped_in_a_deployment_lets_it_end_or_settles_it_later(start: Start, client: Client, board: Any) -> None:
     transports, link = board
     first = start()
     client.post("/v1/devices", {"name": "desk", "board": "virtual", "transports": transports})
@@ -169,7 +167,7 @@ def test_host_stopped_in_a_deployment_lets_it_end_or_settles_it_later(
     assert listed == {row.name for row in link.ask(control.Apps()).apps}
 
 
-def test_program_that_a_power_cut_took_is_put_back(start: Start, client: HostClient, board: Any) -> None:
+def test_program_that_a_power_cut_took_is_put_back(start: Start, client: Client, board: Any) -> None:
     transports, link = board
     start()
     client.post("/v1/devices", {"name": "desk", "board": "virtual", "transports": transports})
@@ -179,7 +177,7 @@ def test_program_that_a_power_cut_took_is_put_back(start: Start, client: HostCli
     until(lambda: [row.name for row in link.ask(control.Apps()).apps] == ["blink"])
 
 
-def test_host_without_a_reachable_device_starts_all_the_same(start: Start, client: HostClient) -> None:
+def test_host_without_a_reachable_device_starts_all_the_same(start: Start, client: Client) -> None:
     first = start()
     client.post("/v1/devices", {"name": "desk", "board": "virtual", "transports": ["wasmachine://127.0.0.1:9"]})
     ended(first, signal.SIGTERM)

@@ -7,9 +7,9 @@ import os
 import sys
 from pathlib import Path
 
+from microclaw.client import Client
 from microclaw.config.load import load_settings
 from microclaw.errors import MicroclawError
-from microclaw.host_client.client import HostClient
 
 TIMEOUT_S = 8.0  # less than the HEALTHCHECK's own
 
@@ -17,7 +17,7 @@ TIMEOUT_S = 8.0  # less than the HEALTHCHECK's own
 def main() -> int:
     try:
         settings = load_settings(os.environ, home=Path(os.environ["MICROCLAW_HOME"]))
-        found = HostClient(settings.control_socket, timeout_s=TIMEOUT_S).get("/healthz")
+        found = Client(settings.control_socket, timeout_s=TIMEOUT_S).get("/healthz")
     except MicroclawError as exc:
         print(exc.message)
         return 1

@@ -50,7 +50,7 @@ machine-readable name, `exit_code` what the command line exits with.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 # What kind of failure a model's service had: `refused` is a request that it will never take (400, 404), `too_long` one
 # that does not fit its window.
@@ -120,8 +120,8 @@ class Diagnostic:
 class MicroclawError(Exception):
     """Root of the tree; `message` is one line without a trailing full stop. `foreign`: it quotes a device or server."""
 
-    code: ClassVar[str] = "failed"
-    exit_code: ClassVar[int] = 1
+    code: str = "failed"
+    exit_code: int = 1
     foreign: bool = False
 
     def __init__(self, message: str, *, next_step: str | None = None, foreign: bool | None = None) -> None:
@@ -130,6 +130,11 @@ class MicroclawError(Exception):
         self.next_step = next_step
         if foreign is not None:
             self.foreign = foreign
+
+    @property
+    def next(self) -> str | None:
+        """`next_step` by its name in the API's answers, for programs that use microclaw.client."""
+        return self.next_step
 
 
 class ProtocolError(MicroclawError):

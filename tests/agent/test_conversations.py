@@ -13,9 +13,9 @@ import pytest
 
 from microclaw.app import running_host
 from microclaw.cli.board_control import BoardControl
+from microclaw.client import Client
 from microclaw.config.load import load_settings
 from microclaw.events import Answer
-from microclaw.host_client.client import HostClient
 from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.wire import board_control as control
 
@@ -33,7 +33,7 @@ class Talk:
     async def say(self, text: str, chat: str = "c") -> Answer:
         def turn() -> Answer:
             body = {"text": text, "chat_id": chat}
-            events = list(HostClient(self.socket).stream("/v1/chat", body))
+            events = list(Client(self.socket).stream("/v1/chat", body))
             assert isinstance(events[-1], Answer)
             return events[-1]
 

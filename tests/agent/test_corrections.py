@@ -11,9 +11,9 @@ from tests.agent.test_conversations import Talk
 
 from microclaw.app import running_host
 from microclaw.cli.board_control import BoardControl
+from microclaw.client import Client
 from microclaw.config.load import load_settings
 from microclaw.events import Answer, ApprovalAsked
-from microclaw.host_client.client import HostClient
 from microclaw.virtual_boards.process import VirtualBoardProcess
 
 
@@ -24,10 +24,10 @@ class AskedTalk(Talk):
         left, asked = list(decisions), []
 
         def turn() -> Answer:
-            for event in HostClient(self.socket).stream("/v1/chat", {"text": text, "chat_id": "c"}):
+            for event in Client(self.socket).stream("/v1/chat", {"text": text, "chat_id": "c"}):
                 if isinstance(event, ApprovalAsked):
                     asked.append((event.text, all(self.sees(one) for one in looks_at.split())))
-                    HostClient(self.socket).decide(event.approval_id, approved=left.pop(0))
+                    Client(self.socket).decide(event.approval_id, approved=left.pop(0))
                 if isinstance(event, Answer):
                     return event
             raise AssertionError("no answer came")

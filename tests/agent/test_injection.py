@@ -20,13 +20,13 @@ from tests.models.model_server import Server, server
 from tests.tools.web_server import page, site
 
 from microclaw.app import running_host
+from microclaw.client import Client
 from microclaw.config.load import load_settings
 from microclaw.config.settings import AgentSettings
 from microclaw.devices.calls import AppInstall, AppList, GpioGet
 from microclaw.devices.device import Device
 from microclaw.egress.destinations import Address, Egress, why_not_public
 from microclaw.events import Answer, ApprovalAsked, ApprovalSettled
-from microclaw.host_client.client import HostClient
 from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.wasm import compile_module
 from microclaw.wire.host_api import StreamEvent
@@ -60,12 +60,12 @@ class DeviceContext:
     model: Server
 
     async def say(self, text: str) -> list[StreamEvent]:
-        stream = HostClient(self.control).stream("/v1/chat", {"text": text})
+        stream = Client(self.control).stream("/v1/chat", {"text": text})
         return await asyncio.to_thread(list, stream)
 
     async def decide(self, *, yes: bool) -> dict[str, Any]:
         """Answer the first question; what it asked."""
-        client = HostClient(self.control)
+        client = Client(self.control)
         async with asyncio.timeout(60):
             while not (found := (await asyncio.to_thread(client.get, "/v1/approvals"))["approvals"]):
                 pass

@@ -16,9 +16,9 @@ import pytest
 
 from microclaw.app import running_host
 from microclaw.cli.board_control import BoardControl
+from microclaw.client import Client
 from microclaw.config.load import load_settings
 from microclaw.events import Answer, ApprovalAsked, Step
-from microclaw.host_client.client import HostClient
 from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.wire import board_control as control
 
@@ -38,10 +38,10 @@ class Home:
         left = list(decisions)
 
         def turn() -> Answer:
-            for event in HostClient(self.socket).stream("/v1/chat", {"text": text, "chat_id": "c"}):
+            for event in Client(self.socket).stream("/v1/chat", {"text": text, "chat_id": "c"}):
                 if isinstance(event, ApprovalAsked):
                     self.asked.append(event)
-                    HostClient(self.socket).decide(event.approval_id, approved=left.pop(0))
+                    Client(self.socket).decide(event.approval_id, approved=left.pop(0))
                 if isinstance(event, Step):
                     self.steps.append(event)
                 if isinstance(event, Answer):
@@ -61,7 +61,7 @@ class Home:
 
     async def programs(self) -> list[str]:
         """Those on the boards, not what is stopped and kept."""
-        listed = (await asyncio.to_thread(HostClient(self.socket).get, "/v1/apps"))["apps"]
+        listed = (await asyncio.to_thread(Client(self.socket).get, "/v1/apps"))["apps"]
         return sorted(f"{one['name']} on {one['device']}" for one in listed if one["condition"] != "stopped")
 
 

@@ -14,10 +14,10 @@ from tests.models.model_server import Server, server
 from microclaw.api.status import for_everybody
 from microclaw.app import running_host
 from microclaw.cli.host_commands import screen_rows
+from microclaw.client import Client
 from microclaw.config.load import load_settings
 from microclaw.errors import ModelError
 from microclaw.events import Answer, Step
-from microclaw.host_client.client import HostClient
 from microclaw.models.fallback import Breaker, Fallback
 from microclaw.models.scripted import Scripted, ScriptedModel, call, say
 
@@ -67,7 +67,7 @@ async def asked_and_status(tmp_path: Path, first: Server, second: Server) -> tup
     (home / "config.toml").chmod(0o600)
     settings = load_settings({}, home=home, http_port=None)
     async with running_host(settings):
-        client = HostClient(settings.control_socket)
+        client = Client(settings.control_socket)
         events: list[Any] = []
         status = [await asyncio.to_thread(client.get, "/v1/status")]
         for _ in range(2):

@@ -12,9 +12,9 @@ from tests.models.event_streams import Events, openai_stream
 from tests.models.model_server import server
 
 from microclaw.app import running_host
+from microclaw.client import Client
 from microclaw.config.load import load_settings
 from microclaw.events import Answer, Delta, Step
-from microclaw.host_client.client import HostClient
 from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.wire.host_api import StreamEvent
 
@@ -33,7 +33,7 @@ def deploy(source: str) -> Events:
 
 
 def say(socket: Path, text: str) -> list[StreamEvent]:
-    return list(HostClient(socket).stream("/v1/chat", {"text": text}))
+    return list(Client(socket).stream("/v1/chat", {"text": text}))
 
 
 async def test_a_model_sees_the_diagnostics_mends_its_program_and_the_board_counts_edges(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ async def test_a_model_sees_the_diagnostics_mends_its_program_and_the_board_coun
         async with VirtualBoardProcess() as board, running_host(settings) as host:
             await host.devices.add("virtual-1", "virtual", board.ready.transports)
             events = await asyncio.to_thread(say, settings.control_socket, "write a program that blinks the led fast")
-            tries = (await asyncio.to_thread(HostClient(settings.control_socket).get, "/v1/tries"))["tries"]
+            tries = (await asyncio.to_thread(Client(settings.control_socket).get, "/v1/tries"))["tries"]
     assert [e.text for e in events if isinstance(e, Delta)] == ["It blinks, ", "counted on the board."]
     steps = [e for e in events if isinstance(e, Step)]
     failed = [s for s in steps if s.state == "failed"]

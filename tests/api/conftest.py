@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from microclaw.cli.child import Child
-from microclaw.host_client.client import HostClient
+from microclaw.client import Client
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ def host_facts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, A
 
 
 @pytest.fixture
-def host(host_facts: dict[str, Any]) -> HostClient:
-    return HostClient(Path(host_facts["control"]))
+def host(host_facts: dict[str, Any]) -> Client:
+    return Client(Path(host_facts["control"]))
 
 
 @pytest.fixture

@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 from microclaw.app import running_host
 from microclaw.auth.people import People
 from microclaw.auth.tokens import PersonTokens
+from microclaw.client import Client
 from microclaw.config.load import load_settings
 from microclaw.config.settings import AgentSettings, Settings
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
-from microclaw.host_client.client import HostClient
 from microclaw.store.database import Database
 from microclaw.store.people import PeopleTable, PersonRow, PersonTokenTable
 from microclaw.virtual_boards.process import VirtualBoardProcess
@@ -43,9 +43,9 @@ class PeopleHost:
     devices: Registry
 
     @property
-    def client(self) -> HostClient:
+    def client(self) -> Client:
         """The owner's, on the control socket."""
-        return HostClient(self.settings.control_socket)
+        return Client(self.settings.control_socket)
 
     @property
     def device(self) -> Device:

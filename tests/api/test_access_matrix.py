@@ -22,11 +22,11 @@ from microclaw.api.access import OF_ROLE, ROUTES, Access, access_of
 from microclaw.app import Host, running_host
 from microclaw.auth.people import MQTT, Role
 from microclaw.auth.sign_ins import csrf_token
+from microclaw.client import Client
+from microclaw.client.endpoint import SocketEndpoint
 from microclaw.config.load import load_settings
 from microclaw.config.settings import VoiceSettings
 from microclaw.errors import UnknownName
-from microclaw.host_client.client import HostClient
-from microclaw.host_client.endpoint import SocketEndpoint
 
 ALL: list[tuple[Access, str, str]] = [
     (access, route.split(" ")[0], route.split(" ")[1]) for access, routes in ROUTES.items() for route in routes
@@ -197,7 +197,7 @@ def filled(path: str, value: Callable[[str], str]) -> str:
 
 
 async def test_every_route_has_a_row_and_every_row_a_route(matrix: Matrix) -> None:
-    client = HostClient(matrix.host.settings.control_socket)
+    client = Client(matrix.host.settings.control_socket)
     paths = (await asyncio.to_thread(client.get, "/api/openapi.json"))["paths"]
     there = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
     rows = [f"{method} {path.replace(':path', '')}" for _, method, path in ALL]

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from microclaw.client import Client
+from microclaw.client.request import HostError
 from microclaw.events import Answer, ApprovalAsked, Step
-from microclaw.host_client.client import HostClient
-from microclaw.host_client.request import HostError
 from microclaw.wire.host_api import Failure, Result
 
 PATH = "/v1/devices/virtual-1/call"
@@ -28,20 +28,20 @@ void on_init(void) { printf("up"); after(5000, fall); }
 """
 
 
-def install(host: HostClient, name: str, source: str, **more: Any) -> tuple[list[Step], Any]:
+def install(host: Client, name: str, source: str, **more: Any) -> tuple[list[Step], Any]:
     events = list(host.stream("/v1/devices/virtual-1/apps", {"name": name, "source": source, **more}))
     return [event for event in events if isinstance(event, Step)], events[-1]
 
 
 @pytest.fixture
-def follower(host: HostClient) -> Iterator[HostClient]:
+def follower(host: Client) -> Iterator[Client]:
     _, end = install(host, "follow", PROGRAM)
     assert isinstance(end, Result)
     yield host
     list(host.stream("/v1/devices/virtual-1/apps/follow", method="DELETE"))
 
 
-def order(host: HostClient, method: str = "gpio.set", **arguments: Any) -> Any:
+def order(host: Client, method: str = "gpio.set", **arguments: Any) -> Any:
     force = arguments.pop("force", False)
     return host.post(PATH, {"method": method, "arguments": arguments, "force": force})
 
@@ -55,7 +55,7 @@ def order(host: HostClient, method: str = "gpio.set", **arguments: Any) -> Any:
     ],
 )
 def test_an_order_on_a_computed_pin_of_a_program_is_refused(
-    follower: HostClient, method: str, arguments: dict[str, Any], said: str
+    follower: Client, method: str, arguments: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(HostError) as caught:
         order(follower, method, **arguments)
@@ -67,7 +67,7 @@ def test_an_order_on_a_computed_pin_of_a_program_is_refused(
     assert "microclaw exec --force" in str(caught.value.next_step)
 
 
-def test_who_insists_gets_it(follower: HostClient) -> None:
+def test_who_insists_gets_it(follower: Client) -> None:
     assert order(follower, pin=10, level=1, force=True)["warning"] == (
         "follow drives pin 10 too and may change it again at once"
     )
@@ -78,7 +78,7 @@ def test_who_insists_gets_it(follower: HostClient) -> None:
 
 
 @pytest.mark.parametrize("yes", [False, True])
-def test_a_sentence_asks_with_the_programs_name(follower: HostClient, yes: bool) -> None:
+def test_a_sentence_asks_with_the_programs_name(follower: Client, yes: bool) -> None:
     answers = []
     for event in follower.stream("/v1/chat", {"text": "turn on pin 10", "chat_id": "claims"}):
         if isinstance(event, ApprovalAsked):
@@ -89,19 +89,19 @@ def test_a_sentence_asks_with_the_programs_name(follower: HostClient, yes: bool)
     assert [event.error_code for event in answers] == [None if yes else "permission_refused"]
 
 
-def test_nobody_is_asked_about_a_flash_pin(follower: HostClient) -> None:
+def test_nobody_is_asked_about_a_flash_pin(follower: Client) -> None:
     events = list(follower.stream("/v1/chat", {"text": "turn on pin 27", "chat_id": "claims"}))
     assert not any(isinstance(event, ApprovalAsked) for event in events)
 
 
-def test_is_a_pin_free_answers_from_the_claims(follower: HostClient) -> None:
+def test_is_a_pin_free_answers_from_the_claims(follower: Client) -> None:
     for pin, said in ((10, "driven by follow"), (11, "read by follow"), (12, "free")):
         sentence = {"text": f"is pin {pin} free", "chat_id": "claims"}
         [answer] = [e for e in follower.stream("/v1/chat", sentence) if isinstance(e, Answer)]
         assert f"Pin {pin} is {said}" in answer.text
 
 
-def test_a_failed_trial_is_installed_with_force_alone(host: HostClient) -> None:
+def test_a_failed_trial_is_installed_with_force_alone(host: Client) -> None:
     _, end = install(host, "falls", TRAPS)
     assert isinstance(end, Failure)
     assert end.code == "trial_failed"

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from microclaw.client import Client
+from microclaw.client.request import HostError
 from microclaw.events import Answer, Step
-from microclaw.host_client.client import HostClient
-from microclaw.host_client.request import HostError
 from microclaw.wire.host_api import Failure, Result, StreamEvent
 
 BLINK = """
@@ -48,11 +48,11 @@ def last(events: Iterator[StreamEvent]) -> tuple[list[Step], StreamEvent]:
     return [e for e in seen if isinstance(e, Step)], seen[-1]
 
 
-def install(host: HostClient, name: str, **body: Any) -> tuple[list[Step], StreamEvent]:
+def install(host: Client, name: str, **body: Any) -> tuple[list[Step], StreamEvent]:
     return last(host.stream("/v1/devices/virtual-1/apps", {"name": name, **body}))
 
 
-def change_of(host: HostClient, summary: str) -> dict[str, Any] | None:
+def change_of(host: Client, summary: str) -> dict[str, Any] | None:
     """The settled change of this summary."""
     found = [c for c in host.get("/v1/changes")["changes"] if c["summary"] == summary and c["state"] != "planned"]
     return found[0] if found else None
@@ -66,7 +66,7 @@ def until(look: Callable[[], dict[str, Any] | None], timeout_s: float = 10.0) ->
     return found
 
 
-def remove(host: HostClient, name: str) -> StreamEvent:
+def remove(host: Client, name: str) -> StreamEvent:
     return last(host.stream(f"/v1/devices/virtual-1/apps/{name}", method="DELETE"))[1]
 
 
@@ -77,7 +77,7 @@ def test_socket_and_home_are_the_owners_alone(host_facts: dict[str, Any]) -> Non
     assert stat.S_IMODE((Path(host_facts["home"]) / "microclaw.log").stat().st_mode) == 0o600
 
 
-def test_status_tells_model_devices_and_memory(host: HostClient, host_facts: dict[str, Any]) -> None:
+def test_status_tells_model_devices_and_memory(host: Client, host_facts: dict[str, Any]) -> None:
     status = host.get("/v1/status")
     assert status["pid"] == host_facts["pid"]
     assert "Offline intents answer" in status["model"]
@@ -85,7 +85,7 @@ def test_status_tells_model_devices_and_memory(host: HostClient, host_facts: dic
     assert 10 < status["rss_mb"] < 200
 
 
-def test_device_is_added_renamed_and_shown(host: HostClient) -> None:
+def test_device_is_added_renamed_and_shown(host: Client) -> None:
     added = host.post("/v1/devices", {"name": "desk", "board": "virtual", "transports": ["wasmachine://127.0.0.1:9"]})
     assert added["transports"] == ["wasmachine://127.0.0.1:9"]
     renamed = host.patch("/v1/devices/desk", {"name": "shelf"})
@@ -93,13 +93,13 @@ def test_device_is_added_renamed_and_shown(host: HostClient) -> None:
     assert host.get("/v1/devices/shelf")["device_id"] == added["device_id"]
 
 
-def test_unknown_device_is_404_with_the_known_names(host: HostClient, refused: Any) -> None:
+def test_unknown_device_is_404_with_the_known_names(host: Client, refused: Any) -> None:
     failure = refused(lambda: host.get("/v1/devices/nope"))
     assert failure.code == "unknown_name"
     assert "virtual-1" in (failure.next_step or "")
 
 
-def test_pin_is_set_read_and_the_setting_undone(host: HostClient) -> None:
+def test_pin_is_set_read_and_the_setting_undone(host: Client) -> None:
     path = "/v1/devices/virtual-1/call"
     acted = host.post(path, {"method": "gpio.set", "arguments": {"pin": 4, "level": 1}})
     assert acted["result"] == {"pin": 4, "level": 1}
@@ -123,14 +123,14 @@ def test_pin_is_set_read_and_the_setting_undone(host: HostClient) -> None:
     ],
 )
 def test_wrong_call_is_refused_by_name(
-    host: HostClient, refused: Any, method: str, arguments: dict[str, Any], code: str
+    host: Client, refused: Any, method: str, arguments: dict[str, Any], code: str
 ) -> None:
     failure = refused(lambda: host.post("/v1/devices/virtual-1/call", {"method": method, "arguments": arguments}))
     assert failure.code == code
     assert failure.next_step
 
 
-def test_install_reports_every_stage_and_the_evidence(host: HostClient) -> None:
+def test_install_reports_every_stage_and_the_evidence(host: Client) -> None:
     steps, end = install(host, "stages", source=blink(5))
     done = [s.stage for s in steps if s.state == "done"]
     assert done == ["compile", "check", "try", "deploy", "verify"]
@@ -146,7 +146,7 @@ def test_install_reports_every_stage_and_the_evidence(host: HostClient) -> None:
     assert "stages" not in [app["name"] for app in host.get("/v1/apps", {"device": "virtual-1"})["apps"]]
 
 
-def test_wasm_can_be_installed_as_it_is(host: HostClient) -> None:
+def test_wasm_can_be_installed_as_it_is(host: Client) -> None:
     made = host.post("/api/compile-wasm", {"source": blink(6), "name": "bytes"})
     steps, end = install(host, "bytes", wasm=made["wasm"])
     assert isinstance(end, Result), end
@@ -155,7 +155,7 @@ def test_wasm_can_be_installed_as_it_is(host: HostClient) -> None:
     assert isinstance(remove(host, "bytes"), Result)
 
 
-def test_broken_source_fails_at_compile_and_touches_no_board(host: HostClient) -> None:
+def test_broken_source_fails_at_compile_and_touches_no_board(host: Client) -> None:
     before = host.get("/v1/changes")["changes"]
     steps, end = install(host, "broken", source="void on_init(void) { int x = 1 }")
     assert [(s.stage, s.state) for s in steps] == [("compile", "failed")]
@@ -176,18 +176,18 @@ def test_broken_source_fails_at_compile_and_touches_no_board(host: HostClient) -
         {"name": "x", "wasm": "not base64!"},
     ],
 )
-def test_wrong_install_request_is_refused(host: HostClient, refused: Any, body: dict[str, Any]) -> None:
+def test_wrong_install_request_is_refused(host: Client, refused: Any, body: dict[str, Any]) -> None:
     failure = refused(lambda: list(host.stream("/v1/devices/virtual-1/apps", body)))
     assert failure.code in ("bad_request", "config_error")
 
 
-def test_bytes_that_are_no_wasm_are_refused(host: HostClient) -> None:
+def test_bytes_that_are_no_wasm_are_refused(host: Client) -> None:
     _, end = install(host, "junk", wasm=base64.b64encode(b"this is not wasm").decode())
     assert isinstance(end, Failure)
     assert end.message
 
 
-def test_chat_answers_with_steps_and_evidence(host: HostClient) -> None:
+def test_chat_answers_with_steps_and_evidence(host: Client) -> None:
     steps, end = last(host.stream("/v1/chat", {"text": "set pin 7 on", "chat_id": "t1", "device": "virtual-1"}))
     assert isinstance(end, Answer)
     assert end.error_code is None
@@ -195,7 +195,7 @@ def test_chat_answers_with_steps_and_evidence(host: HostClient) -> None:
     assert steps[0].stage == "intent"
 
 
-def test_sentence_nobody_understands_is_an_answer_with_a_next_step(host: HostClient) -> None:
+def test_sentence_nobody_understands_is_an_answer_with_a_next_step(host: Client) -> None:
     _, end = last(host.stream("/v1/chat", {"text": "please compose a symphony", "chat_id": "t2"}))
     assert isinstance(end, Answer)
     assert end.error_code == "not_understood"
@@ -206,13 +206,13 @@ def test_sentence_nobody_understands_is_an_answer_with_a_next_step(host: HostCli
     "body",
     [{}, {"text": ""}, {"text": "hi", "chat_id": "../x"}, {"text": "x" * 20_000}, {"text": "hi", "device": "nope"}],
 )
-def test_wrong_message_is_refused(host: HostClient, refused: Any, body: dict[str, Any]) -> None:
+def test_wrong_message_is_refused(host: Client, refused: Any, body: dict[str, Any]) -> None:
     assert refused(lambda: list(host.stream("/v1/chat", body))).message
 
 
 @pytest.mark.parametrize(("awaits", "installed"), [(b"HTTP/1.1 200", False), (b'"stage":"deploy"', True)])
 def test_client_that_leaves_leaves_nothing_half_done(
-    host: HostClient, host_facts: dict[str, Any], awaits: bytes, installed: bool
+    host: Client, host_facts: dict[str, Any], awaits: bytes, installed: bool
 ) -> None:
     """Before the installation began nothing is installed; afterwards it is completed."""
     name = f"left{installed:d}"
@@ -237,7 +237,7 @@ def test_client_that_leaves_leaves_nothing_half_done(
     assert change_of(host, f"deploy {name} on virtual-1") is None
 
 
-def test_cancelling_a_chat_without_a_turn_does_nothing(host: HostClient) -> None:
+def test_cancelling_a_chat_without_a_turn_does_nothing(host: Client) -> None:
     assert host.post("/v1/chat/quiet/cancel") == {"cancelled": 0}
 
 

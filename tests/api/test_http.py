@@ -17,7 +17,7 @@ from microclaw.api.access import METHODS, ROUTES, access_of
 from microclaw.api.failures import add_failure_handlers
 from microclaw.api.server import Listener, serving, tcp_listener
 from microclaw.api.task_routes import TaskFile
-from microclaw.host_client.client import HostClient
+from microclaw.client import Client
 
 Address = tuple[str, int]
 OPENAI = "/v1/chat/completions"
@@ -26,7 +26,7 @@ OPENAI = "/v1/chat/completions"
 @pytest.fixture(scope="module")
 def tokens(host_facts: dict[str, Any]) -> dict[str, str]:
     """Of the owner, by scope."""
-    client = HostClient(Path(host_facts["control"]))
+    client = Client(Path(host_facts["control"]))
     return {scope: client.post("/v1/tokens", {"name": scope, "scope": scope})["secret"] for scope in ("all", "read")}
 
 
@@ -69,7 +69,7 @@ def test_head_is_get_without_its_content(api: Address, tokens: dict[str, str], p
     assert headers["content-type"] == whole["content-type"]
 
 
-def test_head_is_let_in_and_refused_as_get(api: Address, tokens: dict[str, str], host: HostClient) -> None:
+def test_head_is_let_in_and_refused_as_get(api: Address, tokens: dict[str, str], host: Client) -> None:
     for secret in ("", "mc_wrong", tokens["read"], tokens["all"]):
         shown = bearer(secret) if secret else {}
         more = (

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from microclaw.cli.main import main
-from microclaw.host_client.client import HostClient
-from microclaw.host_client.request import HostError
+from microclaw.client import Client
+from microclaw.client.request import HostError
 
 LARGE = (2**70, -(2**70), 2**63)
 
@@ -20,23 +20,23 @@ def refusal(ask: Any) -> str:
 
 
 @pytest.mark.parametrize("number", LARGE)
-def test_a_change_that_cannot_be_is_a_bad_request(host: HostClient, number: int) -> None:
+def test_a_change_that_cannot_be_is_a_bad_request(host: Client, number: int) -> None:
     assert refusal(lambda: list(host.stream("/v1/undo", {"change_id": number}))) == "bad_request"
 
 
 @pytest.mark.parametrize("number", LARGE)
 @pytest.mark.parametrize("what", ["logs", "edges"])
-def test_a_cursor_that_cannot_be_is_a_bad_request(host: HostClient, number: int, what: str) -> None:
+def test_a_cursor_that_cannot_be_is_a_bad_request(host: Client, number: int, what: str) -> None:
     assert refusal(lambda: host.get(f"/v1/devices/nowhere/{what}", {"cursor": number})) == "bad_request"
 
 
 @pytest.mark.parametrize("number", LARGE)
-def test_a_schedule_that_cannot_be_is_not_found(host: HostClient, number: int) -> None:
+def test_a_schedule_that_cannot_be_is_not_found(host: Client, number: int) -> None:
     assert refusal(lambda: host.get(f"/v1/schedules/{number}")) == "unknown_name"
 
 
 @pytest.mark.parametrize("number", [*LARGE, -1])
-def test_a_task_that_cannot_be_is_not_found_and_told_as_it_was_asked_for(host: HostClient, number: int) -> None:
+def test_a_task_that_cannot_be_is_not_found_and_told_as_it_was_asked_for(host: Client, number: int) -> None:
     with pytest.raises(HostError, match=f"no task {number}$") as refused:
         host.get(f"/v1/tasks/{number}")
     assert refused.value.failure.code == "unknown_name"

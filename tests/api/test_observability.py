@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from microclaw.cli.child import Child
-from microclaw.host_client.client import HostClient
-from microclaw.host_client.endpoint import SocketEndpoint
-from microclaw.host_client.request import HostError
+from microclaw.client import Client
+from microclaw.client.endpoint import SocketEndpoint
+from microclaw.client.request import HostError
 from microclaw.wire.host_api import Result
 
 TIMEOUT_S = 30
@@ -63,14 +63,14 @@ def listening(control: str, query: str = "", last_event_id: str | None = None) -
         yield stream
 
 
-def come_and_go(host: HostClient, name: str) -> None:
+def come_and_go(host: Client, name: str) -> None:
     """A program is deployed and removed: two events."""
     steps = list(host.stream("/v1/devices/virtual-1/apps", {"name": name, "source": BLINK}))
     assert isinstance(steps[-1], Result), steps
     assert isinstance(list(host.stream(f"/v1/devices/virtual-1/apps/{name}", method="DELETE"))[-1], Result)
 
 
-def test_deployed_and_removed_programs_are_live_events(host: HostClient, host_facts: dict[str, Any]) -> None:
+def test_deployed_and_removed_programs_are_live_events(host: Client, host_facts: dict[str, Any]) -> None:
     with listening(host_facts["control"], "?device=virtual-1") as stream:
         come_and_go(host, "seen")
         events = [stream.event(), stream.event()]
@@ -82,7 +82,7 @@ def test_deployed_and_removed_programs_are_live_events(host: HostClient, host_fa
     ]
 
 
-def test_reader_that_comes_back_gets_what_it_missed(host: HostClient, host_facts: dict[str, Any]) -> None:
+def test_reader_that_comes_back_gets_what_it_missed(host: Client, host_facts: dict[str, Any]) -> None:
     with listening(host_facts["control"], "?kind=app.ended") as stream:
         come_and_go(host, "missed-1")
         last = stream.event()
@@ -91,19 +91,19 @@ def test_reader_that_comes_back_gets_what_it_missed(host: HostClient, host_facts
         assert json.loads(stream.event()["data"])["app"] == "missed-2"
 
 
-def test_id_of_an_earlier_run_begins_at_the_first_event(host: HostClient, host_facts: dict[str, Any]) -> None:
+def test_id_of_an_earlier_run_begins_at_the_first_event(host: Client, host_facts: dict[str, Any]) -> None:
     come_and_go(host, "first")
     with listening(host_facts["control"], last_event_id="00000000-999") as stream:
         assert stream.event()["id"].endswith("-1")
 
 
-def test_unknown_kind_is_refused_with_the_known_ones(host: HostClient) -> None:
+def test_unknown_kind_is_refused_with_the_known_ones(host: Client) -> None:
     with pytest.raises(HostError, match=r"no kind of event 'app\.exploded'") as caught:
         host.get("/v1/events", {"kind": "app.exploded"})
     assert "app.deployed" in str(caught.value.next_step)
 
 
-def test_streams_are_bounded_and_the_next_one_is_told(host: HostClient, host_facts: dict[str, Any]) -> None:
+def test_streams_are_bounded_and_the_next_one_is_told(host: Client, host_facts: dict[str, Any]) -> None:
     with ExitStack() as stack:
         for _ in range(16):
             stack.enter_context(listening(host_facts["control"]))
@@ -113,7 +113,7 @@ def test_streams_are_bounded_and_the_next_one_is_told(host: HostClient, host_fac
 
 @pytest.mark.parametrize("plane", ["control", "people"])
 def test_metrics_are_prometheus_text_on_both_planes(
-    host_facts: dict[str, Any], api: tuple[str, int], host: HostClient, plane: str
+    host_facts: dict[str, Any], api: tuple[str, int], host: Client, plane: str
 ) -> None:
     host.get("/v1/status")
     control = Path(host_facts["control"])

@@ -14,11 +14,11 @@ import pytest_asyncio
 from tests.api.people_host import BLINK, PeopleHost, people_host
 
 from microclaw.app import running_host
+from microclaw.client import Client
 from microclaw.config.load import load_settings
 from microclaw.devices.calls import GpioGet
 from microclaw.errors import ConfigError
 from microclaw.events import Answer, ApprovalAsked, ApprovalSettled
-from microclaw.host_client.client import HostClient
 from microclaw.wire.host_api import Failure, Result
 
 
@@ -362,7 +362,7 @@ async def test_a_removed_token_ends_its_stream_of_events(host: PeopleHost, known
     writer.write(head.encode())
     async with asyncio.timeout(60):
         await reader.readuntil(b"retry: 2000")
-        await asyncio.to_thread(HostClient(host.settings.control_socket).delete, f"/v1/tokens/{made[known_by]}")
+        await asyncio.to_thread(Client(host.settings.control_socket).delete, f"/v1/tokens/{made[known_by]}")
         await reader.readuntil(b"0\r\n\r\n")
     writer.close()
 

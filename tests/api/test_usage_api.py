@@ -22,10 +22,10 @@ from microclaw.api.server import Listener, serving, unix_listener
 from microclaw.app.agent import build_model
 from microclaw.auth.people import Person
 from microclaw.cli.main import main
+from microclaw.client import Client
+from microclaw.client.request import HostError
 from microclaw.config.load import load_settings
 from microclaw.config.settings import BudgetSettings, Settings
-from microclaw.host_client.client import HostClient
-from microclaw.host_client.request import HostError
 from microclaw.models.protocol import AskedBy
 from microclaw.models.usage import UsageLog
 from microclaw.store.database import Database
@@ -63,7 +63,7 @@ async def running(home: Path, caller: Caller, budget: BudgetSettings) -> AsyncIt
 
 async def asked(home: Path, *, caller: Caller = LOCAL_OWNER, budget: BudgetSettings = NO_LIMITS, **query: Any) -> Any:
     async with running(home, caller, budget) as host:
-        return await asyncio.to_thread(HostClient(host.settings.control_socket).get, "/v1/usage", query)
+        return await asyncio.to_thread(Client(host.settings.control_socket).get, "/v1/usage", query)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ async def test_a_member_sees_the_own_requests_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("query", [{"by": "colour"}, {"days": 0}, {"days": 401}, {"days": "x"}])
 async def test_a_wrong_question_is_refused(tmp_path: Path, query: dict[str, Any]) -> None:
     async with running(tmp_path / "h", LOCAL_OWNER, NO_LIMITS) as host:
-        client = HostClient(host.settings.control_socket)
+        client = Client(host.settings.control_socket)
         with pytest.raises(HostError, match=rf"^{next(iter(query))} is "):
             await asyncio.to_thread(client.get, "/v1/usage", query)
 

@@ -19,11 +19,11 @@ import pytest
 from tests.link_server.scripted import CAPABILITIES, ScriptedDevice
 
 from microclaw.app import running_host
+from microclaw.client import Client
 from microclaw.config.load import load_settings
 from microclaw.config.settings import AgentSettings, LinkSettings
 from microclaw.devices.calls import GpioGet
 from microclaw.events import ApprovalAsked
-from microclaw.host_client.client import HostClient
 from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.wire.host_api import Result as ToolAnswer
 from microclaw.wire.jsonline import encode_line
@@ -59,7 +59,7 @@ class Obedient:
     """Calls tools in one session of the host, and does whatever the results say."""
 
     def __init__(self, control: Path, device: str) -> None:
-        self._client, self._device, self._number = HostClient(control, timeout_s=60), device, 0
+        self._client, self._device, self._number = Client(control, timeout_s=60), device, 0
 
     async def obeys(self, tool: str, arguments: dict[str, Any]) -> tuple[str, bool]:
         """What the tool's result says, and whether an act after it is asked for."""
@@ -120,7 +120,7 @@ async def paired(running: Any, home: Path, answer: Callable[[Call], Result | Non
         ca = await got.text()
     offered = (*CAPABILITIES, "adc.read", "pwm.set", "i2c.scan", "i2c.read", "device.status", "edges.read")
     device = ScriptedDevice(running.link, ca, folder=home, capabilities=offered, answer=answer)
-    client = HostClient(home / "control.sock", timeout_s=60)
+    client = Client(home / "control.sock", timeout_s=60)
     await device.pair(lambda code: asyncio.to_thread(client.post, "/v1/devices/pair", {"code": code, "name": "evil"}))
     return device
 

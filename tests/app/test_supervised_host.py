@@ -8,8 +8,8 @@ from pathlib import Path
 
 from microclaw.app import running_host
 from microclaw.cli.host_commands import failing_lines
+from microclaw.client.async_client import AsyncHostClient
 from microclaw.config.load import load_settings
-from microclaw.host_client.async_client import AsyncHostClient
 
 
 async def test_a_task_that_dies_is_told_and_the_host_goes_on(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from tests.cli.conftest import Ran, clean_environ, run_in
 
 from microclaw.cli.child import Child
-from microclaw.host_client.client import HostClient
+from microclaw.client import Client
 
 PATIENCE_S = 60.0
 PAUSE_S = 0.2
@@ -57,7 +57,7 @@ def ask(home: Path, *words: str, **given: Any) -> Ran:
 def until_connected(home: Path) -> dict[str, Any]:
     deadline = time.monotonic() + PATIENCE_S
     while True:
-        devices: list[dict[str, Any]] = HostClient(home / "control.sock").get("/v1/devices")["devices"]
+        devices: list[dict[str, Any]] = Client(home / "control.sock").get("/v1/devices")["devices"]
         for device in devices:
             if device["name"] == "lamp" and device["link"]["online"]:
                 return device
@@ -67,7 +67,7 @@ def until_connected(home: Path) -> dict[str, Any]:
 
 def leave_early(home: Path) -> None:
     """Begin to read the home and go: the host cleans up, and the next one may read."""
-    chunks = HostClient(home / "control.sock").download("/v1/backup")
+    chunks = Client(home / "control.sock").download("/v1/backup")
     assert next(chunks)
     chunks.close()
     deadline = time.monotonic() + PATIENCE_S

@@ -13,9 +13,9 @@ from tests.channels.telegram_server import TOKEN, TelegramServer
 from microclaw.app import running_host
 from microclaw.cli.board_control import BoardControl
 from microclaw.cli.child import Child
+from microclaw.client import Client
 from microclaw.config.load import load_settings
 from microclaw.config.settings import Settings, TelegramSettings
-from microclaw.host_client.client import HostClient
 
 USER = 100
 
@@ -47,7 +47,7 @@ async def test_a_sentence_in_telegram_makes_the_board_blink_and_the_edges_are_in
             await telegram.say("blink the led on pin 2 every half second", user=USER)
             refused = await telegram.message(USER)
             code = next(word for word in refused.text.split() if word.isdecimal() and len(word) == 6)
-            owner = HostClient(with_telegram.control_socket)
+            owner = Client(with_telegram.control_socket)
             await asyncio.to_thread(owner.post, "/v1/people/pair", {"code": code, "role": "member", "name": "Ada"})
             await telegram.until(lambda: any("Welcome, Ada: you may work" in sent.text for sent in telegram.chat(USER)))
 

@@ -16,7 +16,7 @@ from tests.cli.conftest import clean_environ
 from microclaw.cli.board_control import BoardControl
 from microclaw.cli.child import Child
 from microclaw.cli.host_commands import screen_rows
-from microclaw.host_client.client import HostClient
+from microclaw.client import Client
 from microclaw.wire import board_control as control
 
 BLINK = """
@@ -51,7 +51,7 @@ def runs(pid: int) -> bool:
     return True
 
 
-def pid_of(client: HostClient) -> int:
+def pid_of(client: Client) -> int:
     """The board's process, by its control socket."""
     [device] = client.get("/v1/devices")["devices"]
     [transport] = [transport for transport in device["transports"] if transport.startswith("virtual:")]
@@ -61,7 +61,7 @@ def pid_of(client: HostClient) -> int:
 
 def test_a_killed_board_comes_back_with_its_program_and_fails_in_the_end(up: tuple[Child, dict[str, Any]]) -> None:
     host, facts = up
-    client = HostClient(Path(facts["control"]))
+    client = Client(Path(facts["control"]))
 
     def device() -> dict[str, Any]:
         found: dict[str, Any] = client.get("/v1/status")["devices"][0]

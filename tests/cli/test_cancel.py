@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from microclaw.cli.child import Child
-from microclaw.host_client.client import HostClient
+from microclaw.client import Client
 
 
 class SilentModel:
@@ -76,4 +76,4 @@ def test_ctrl_c_cancels_the_turn_and_not_the_host(model: SilentModel, tmp_path: 
             out, err = chat.communicate(timeout=60)
         assert chat.returncode == 130, err
         assert json.loads(out)["error"] == "cancelled"
-        assert HostClient(Path(facts["control"])).get("/healthz")["ok"] is True
+        assert Client(Path(facts["control"])).get("/healthz")["ok"] is True

@@ -23,7 +23,7 @@ from tests.models.event_streams import Events, openai_stream
 from tests.models.model_server import Server, server
 
 from microclaw.cli.child import Child
-from microclaw.host_client.client import HostClient
+from microclaw.client import Client
 
 TIMEOUT_S = 30.0
 SENTENCE = "tell me something nobody has a rule for"
@@ -173,8 +173,8 @@ async def test_a_client_that_goes_away_finds_its_answer_at_the_next_chat(tmp_pat
     assert "answer   and now" in shown
 
 
-def wait_for_undelivered(home: Path) -> HostClient:
-    client = HostClient(home / "control.sock")
+def wait_for_undelivered(home: Path) -> Client:
+    client = Client(home / "control.sock")
     deadline = time.monotonic() + TIMEOUT_S
     while not client.get("/v1/chat/terminal/undelivered")["messages"]:
         assert time.monotonic() < deadline, "no answer was left for the chat"

@@ -13,7 +13,7 @@ from tests.cli.conftest import Ran, Run, clean_environ, run_in
 from microclaw.api.app_routes import InstallBody
 from microclaw.cli.child import Child
 from microclaw.cli.fleet_file import NUMBERS, FleetFile
-from microclaw.host_client.client import HostClient
+from microclaw.client import Client
 
 BLINK = """#include "microclaw.h"
 static int led;
@@ -72,7 +72,7 @@ def work(tmp_path: Path) -> Path:
 def ask(home: Path) -> Iterator[Run]:
     """Run `microclaw WORDS`; afterwards nothing is left on the boards."""
     yield lambda *words, stdin="": run_in(home, *words, stdin=stdin)
-    client = HostClient(home / "test-control")
+    client = Client(home / "test-control")
     for app in client.get("/v1/fleet")["apps"]:
         list(client.stream(f"/v1/devices/{app['device']}/apps/{app['name']}", method="DELETE"))
 
@@ -190,7 +190,7 @@ def test_what_an_extra_keeps_out_is_refused_before_anything_is_done(ask: Run, wo
 def test_another_hosts_program_is_neither_pruned_nor_replaced(home: Path, ask: Run, work: Path) -> None:
     address = next(
         one.removeprefix("wasmachine://")
-        for device in HostClient(home / "test-control").get("/v1/devices")["devices"]
+        for device in Client(home / "test-control").get("/v1/devices")["devices"]
         for one in device["transports"]
         if device["name"] == "virtual-1" and one.startswith("wasmachine://")
     )

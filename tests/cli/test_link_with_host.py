@@ -20,8 +20,8 @@ from tests.cli.conftest import clean_environ
 
 from microclaw.cli.board_control import BoardControl
 from microclaw.cli.child import Child
+from microclaw.client import Client
 from microclaw.events import Answer, ApprovalAsked
-from microclaw.host_client.client import HostClient
 from microclaw.wire import board_control as control
 
 Run = Callable[..., Any]
@@ -315,7 +315,7 @@ def test_a_correction_on_the_link_is_one_act_without_a_question(
     host: dict[str, Any], lamp: None, tmp_path: Path
 ) -> None:
     """Taking back looks whether the board restarted: what else it tells of itself is no text that the turn reads."""
-    client = HostClient(Path(host["home"]) / "control.sock")
+    client = Client(Path(host["home"]) / "control.sock")
     said = ("turn on pin 40 on lamp", "no, I meant pin 10")
     events = [list(client.stream("/v1/chat", {"text": text, "chat_id": "correction"})) for text in said]
     assert [one for turn in events for one in turn if isinstance(one, ApprovalAsked)] == []

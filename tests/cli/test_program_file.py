@@ -12,8 +12,8 @@ import typer
 from microclaw.cli.options import GlobalOptions
 from microclaw.cli.program_files import MAX_FILE_BYTES, MAX_SOURCE_CHARS, read_program, source_text
 from microclaw.cli.programs import end_install
+from microclaw.client.request import HostError
 from microclaw.errors import ConfigError
-from microclaw.host_client.request import HostError
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import pytest
 from tests.cli.conftest import Run, clean_environ, run_in
 
 from microclaw.cli.child import Child
-from microclaw.host_client.client import HostClient
+from microclaw.client import Client
 
 BLINK = """#include "microclaw.h"
 static int led;
@@ -71,8 +71,8 @@ def blink(tmp_path: Path) -> str:
     return str(file)
 
 
-def client_of(home: Path) -> HostClient:
-    return HostClient(home / "control.sock")
+def client_of(home: Path) -> Client:
+    return Client(home / "control.sock")
 
 
 def listed(home: Path) -> dict[tuple[str, str], str]:

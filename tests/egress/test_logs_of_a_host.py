@@ -12,9 +12,9 @@ from pathlib import Path
 from tests.egress.proxying import server
 
 from microclaw.cli.child import Child
+from microclaw.client import Client
 from microclaw.egress.secret_values import SecretValues
 from microclaw.errors import MicroclawError
-from microclaw.host_client.client import HostClient
 
 WAIT_S = 120.0
 SECRETS = {
@@ -106,14 +106,14 @@ KEY = "{SECRETS["mcp env"]}"
 
 
 @contextmanager
-def _host(home: Path) -> Iterator[HostClient]:
+def _host(home: Path) -> Iterator[Client]:
     environ = {
         name: text for name, text in os.environ.items() if not name.endswith(("_API_KEY", "_BASE_URL", "_PROXY"))
     }
     words = ["microclaw.cli", "-v", "--json", "--home", str(home), "up", "--port", "0", "--die-with-parent"]
     with Child("host", words, log=home.parent / "host.stderr", environ=environ) as child:
         facts, _ = child.wait_ready()
-        yield HostClient(Path(facts["control"]))
+        yield Client(Path(facts["control"]))
 
 
 def _talk(home: Path, used: asyncio.Event, loop: asyncio.AbstractEventLoop) -> None:

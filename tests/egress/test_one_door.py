@@ -27,7 +27,7 @@ HTTP_MODULES = frozenset({"httpx", "httpx2", "httpcore", "httpcore2", "requests"
                           "smtplib"})  # fmt: skip
 DOORS = ("egress/http_door.py", "egress/outgoing.py", "egress/exchange.py")
 EXCEPTIONS = {
-    "host_client/": "the host's own API: its control socket, or the address after --host",
+    "client/": "the host's own API: its control socket, or the address after --host",
     "link_client/": "a device's end of the link: the host that a person names",
     "link_check/": "the check of a host or device that a person names",
     "virtual/": "the virtual board, a process of its own (decision 0045)",

@@ -16,6 +16,7 @@ from tests.flash.odd_board import LyingMicroPython, OddBoard
 from tests.flash.pty_board import MICROPYTHON, PtyBoard
 
 from microclaw.cli.child import Child
+from microclaw.client import Client
 from microclaw.config.places import control_socket
 from microclaw.errors import DeviceTimeout
 from microclaw.flash.board_files import BoardFile, put
@@ -24,7 +25,6 @@ from microclaw.flash.board_settings import read_settings
 from microclaw.flash.pairing import free_name
 from microclaw.flash.steps import flash_board
 from microclaw.flash.workshop import Wishes, Workshop
-from microclaw.host_client.client import HostClient
 
 pytestmark = pytest.mark.skipif(not MICROPYTHON.exists(), reason="scripts/micropython.sh was not run")
 Make = Callable[..., Workshop]
@@ -52,7 +52,7 @@ WISHES = Wishes(adopt=True, address="127.0.0.1", keeps_wifi=True, board="esp32-d
 class RealHost:
     """The host of this test, without the question that opens it to the network."""
 
-    calls: HostClient
+    calls: Client
 
     async def open_to_network(self) -> None:
         raise AssertionError("it has an address")
@@ -61,7 +61,7 @@ class RealHost:
 @pytest.fixture
 def owner(host: dict[str, Any]) -> RealHost:
     home = Path(host["home"])
-    return RealHost(HostClient(control_socket(home, clean_environ(home))))
+    return RealHost(Client(control_socket(home, clean_environ(home))))
 
 
 async def _told(board: PtyBoard, settings: dict[str, Any], *, credential: bool, link_id: str = "former") -> None:

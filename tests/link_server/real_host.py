@@ -16,7 +16,7 @@ from tests.cli.conftest import clean_environ
 from tests.link_server.scripted import MemoryOutbox, ScriptedDevice
 
 from microclaw.cli.child import Child
-from microclaw.host_client.client import HostClient
+from microclaw.client import Client
 
 PATIENCE_S = 60.0
 
@@ -48,7 +48,7 @@ class RealHost:
     def __init__(self, home: Path) -> None:
         self.home = home
         home.mkdir(mode=0o700, exist_ok=True)
-        self.client = HostClient(home / "control.sock", timeout_s=PATIENCE_S)
+        self.client = Client(home / "control.sock", timeout_s=PATIENCE_S)
         self.facts: dict[str, Any] = {}
         self._child: Child | None = None
 

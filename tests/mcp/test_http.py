@@ -22,8 +22,8 @@ from mcp import Client
 from microclaw.api.server import HeadTimeout, TimeoutConfig, tcp_listener
 from microclaw.audit import AuditKind, RecordedEvent, read_events
 from microclaw.cli.child import Child
+from microclaw.client import Client as HostClient
 from microclaw.errors import ConfigError
-from microclaw.host_client.client import HostClient
 from microclaw.mcp.server.http import check_address, serve_http
 
 INITIALIZE = {

@@ -18,7 +18,7 @@ from mcp_types import TextContent
 from tests.mcp.conftest import TIMEOUT_S, Place, clean_environ
 
 from microclaw.cli.child import Child
-from microclaw.host_client.client import HostClient
+from microclaw.client import Client
 
 INITIALIZE = {
     "jsonrpc": "2.0",
@@ -29,7 +29,7 @@ INITIALIZE = {
 
 
 async def pid_of_host(home: Path) -> int:
-    found: int = (await asyncio.to_thread(HostClient(home / "control.sock").get, "/v1/status"))["pid"]
+    found: int = (await asyncio.to_thread(Client(home / "control.sock").get, "/v1/status"))["pid"]
     return found
 
 
@@ -145,7 +145,7 @@ async def test_a_host_without_a_device_is_lent_a_virtual_board_which_goes_with_t
         async with place.client() as client:
             done = await client.call_tool("gpio-set", {"pin": 4, "level": 1})
             assert not done.is_error, done.content
-        client_of_host = HostClient(place.home / "control.sock")
+        client_of_host = Client(place.home / "control.sock")
         assert (await asyncio.to_thread(client_of_host.get, "/v1/devices"))["devices"] == []
 
 

@@ -24,7 +24,7 @@ from mcp_types import (
 from tests.mcp.conftest import Place
 
 from mcp import Client
-from microclaw.host_client.client import HostClient
+from microclaw.client import Client as HostClient
 
 BLINK = """
 #include "microclaw.h"

@@ -18,8 +18,8 @@ from typing import Any, Final
 import pytest
 import yaml
 
+from microclaw.client import Client
 from microclaw.config.load import find_mistakes
-from microclaw.host_client.client import HostClient
 
 ROOT: Final = Path(__file__).parents[2]
 FOLDER: Final = ROOT / "packaging/home-assistant"
@@ -130,7 +130,7 @@ def test_it_starts_the_host_sets_the_password_and_stops_it(started: subprocess.P
                 break
         else:
             pytest.fail("".join(lines))
-        host = HostClient(tmp_path / "home/control.sock")
+        host = Client(tmp_path / "home/control.sock")
         assert host.get("/healthz")["ok"] is True
         name, _, port = str(host.get("/v1/status")["http"]).removeprefix("http://").rpartition(":")
         connection = http.client.HTTPConnection(name, int(port), timeout=60)

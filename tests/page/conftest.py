@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, 
 from tests.cli.conftest import clean_environ
 
 from microclaw.cli.child import Child
-from microclaw.host_client.client import HostClient
+from microclaw.client import Client
 
 WAIT_MS = 60_000
 expect.set_options(timeout=WAIT_MS)
@@ -48,9 +48,9 @@ class PageHost:
         (home / "config.toml").write_text(config)
 
     @property
-    def client(self) -> HostClient:
+    def client(self) -> Client:
         """The owner's, on the control socket."""
-        return HostClient(self._home / "control.sock")
+        return Client(self._home / "control.sock")
 
     def start(self) -> None:
         words = ["--json", "up", "--port", str(self._port), "--link", self._link, "--virtual", str(self._boards)]

@@ -11,18 +11,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from microclaw.cli.child import Child
-from microclaw.host_client.client import HostClient
+from microclaw.client import Client
 
 WAIT_S = 60
 
 
 @contextmanager
-def host(home: Path) -> Iterator[tuple[HostClient, Child]]:
+def host(home: Path) -> Iterator[tuple[Client, Child]]:
     words = ["microclaw.cli", "--json", "--home", str(home), "up", "--port", "0", "--virtual", "0", "--die-with-parent"]
     environ = {k: v for k, v in os.environ.items() if not k.endswith(("_API_KEY", "_BASE_URL"))}
     with Child("host", words, log=home.with_suffix(".stderr"), environ=environ) as child:
         facts, _ = child.wait_ready()
-        yield HostClient(Path(facts["control"])), child
+        yield Client(Path(facts["control"])), child
 
 
 def running(mark: str) -> list[int]:

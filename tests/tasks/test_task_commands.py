@@ -17,10 +17,10 @@ import pytest
 from microclaw.app import running_host
 from microclaw.cli.chat_commands import Conversation
 from microclaw.cli.task_commands import MAX_FILE_BYTES, code_language, end_text
+from microclaw.client import Client
 from microclaw.config.load import load_settings
 from microclaw.errors import ConfigError
 from microclaw.events import Answer, ResultFile
-from microclaw.host_client.client import HostClient
 from microclaw.terminal.page import Terminal, look_for
 
 
@@ -229,7 +229,7 @@ def test_how_a_task_ended_is_said_once(ending: str, said: str) -> None:
 )
 def test_the_chat_says_where_a_file_of_an_answer_is(saved: Path | None, told: str) -> None:
     out = io.StringIO()
-    conversation = Conversation(HostClient(Path("unused")), None, "terminal", saved=saved)
+    conversation = Conversation(Client(Path("unused")), None, "terminal", saved=saved)
     answer = Answer("here", files=(ResultFile(12, "out/plot.png", "image/png", 3),))
     conversation.tell_files(Terminal(out, look_for(out, {})), answer)
     assert told in "".join(out.getvalue().split("\n"))

@@ -19,12 +19,12 @@ from tests.models.model_server import server
 
 from microclaw.app import running_host
 from microclaw.audit import read_events
+from microclaw.client import Client
+from microclaw.client.request import HostError
 from microclaw.config.load import load_settings
 from microclaw.config.settings import TelegramSettings
 from microclaw.egress.destinations import Egress
 from microclaw.events import Answer
-from microclaw.host_client.client import HostClient
-from microclaw.host_client.request import HostError
 from microclaw.store.database import Database
 from microclaw.store.people import PeopleTable, PersonRow
 from microclaw.store.telemetry import Point, TelemetryTable
@@ -89,7 +89,7 @@ async def test_the_terminal_is_told_where_a_file_is_and_gets_it(tmp_path: Path) 
         environ = {"OPENAI_BASE_URL": f"{provider.url}/v1", "MICROCLAW_MODEL": "test-model"}
         settings = load_settings(environ, home=tmp_path / "home", http_port=None)
         async with running_host(settings):
-            client = HostClient(settings.control_socket)
+            client = Client(settings.control_socket)
             asked = {"text": "write a csv file with python"}
             events = await asyncio.to_thread(lambda: list(client.stream("/v1/chat", asked)))
             answer = events[-1]
@@ -188,7 +188,7 @@ for url in ("http://api.example.com:%d/x", "http://other.example.com/", "http://
         (settings.home / "egress.yaml").write_text(json.dumps({"allow": [entry]}))
         egress = Egress(resolve=to_loopback, why_not=lambda _: None, own=tuple)
         async with running_host(settings, egress=egress):
-            client = HostClient(settings.control_socket)
+            client = Client(settings.control_socket)
             body = {"code": code.replace("%d", str(port)), "allow": "report"}
             made = await asyncio.to_thread(client.post, "/v1/tasks", body)
             path = f"/v1/tasks/{made['task']}"

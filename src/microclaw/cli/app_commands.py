@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,8 +29,8 @@ from microclaw.cli.programs import (
     refuse_when_back,
     run,
 )
+from microclaw.client.request import segment
 from microclaw.errors import ConfigError
-from microclaw.host_client.request import segment
 from microclaw.text import program_name
 from microclaw.transports.pin_program import PIN_PROGRAM
 
@@ -92,7 +93,7 @@ def list_apps(ctx: typer.Context, board: _Board = "virtual") -> None:
         from microclaw.cli.many_devices import chosen_names
 
         names = set(chosen_names(options, options.host()))
-        listed = [app for app in options.host().get("/v1/apps")["apps"] if app["device"] in names]
+        listed = [app for app in options.host().programs.list() if app["device"] in names]
         options.end_with_json("apps", {"apps": listed})
         _show_apps(options, listed)
         return
@@ -105,7 +106,7 @@ def list_apps(ctx: typer.Context, board: _Board = "virtual") -> None:
     _show_apps(options, options.fetch("apps", "/v1/apps", query)["apps"])
 
 
-def _show_apps(options: GlobalOptions, apps: list[dict[str, Any]]) -> None:
+def _show_apps(options: GlobalOptions, apps: Sequence[Mapping[str, Any]]) -> None:
     rows = [
         (program_name(a["name"]), a["device"], a["condition"], _pins(a), a["heap_bytes"], a["error"] or _origin(a))
         for a in apps
@@ -181,7 +182,7 @@ def cancel(ctx: typer.Context, name: ProgramName) -> None:
     _refuse_address(options, "cancel what is deferred for")
     host = options.host()
     device = device_with_program(options, host, name)
-    done = host.post(f"/v1/devices/{segment(device)}/apps/{segment(name)}/cancel", {})
+    done = host.programs.cancel_deferred(device, name)
     said = f"the {done['deferred']['act']} of {done['name']} on {done['device']} is dropped; nothing was changed there"
     options.report("cancelled", done, said)
 
@@ -338,7 +339,7 @@ def _undone(change: dict[str, Any]) -> str:
     return f"undoes {change['undoes']}" if change["undoes"] else ""
 
 
-def _origin(app: dict[str, Any]) -> str:
+def _origin(app: Mapping[str, Any]) -> str:
     if app["deferred"] is not None:
         since = time.strftime("%a %d %b %H:%M", time.localtime(app["deferred"]["since_ms"] / 1000))
         return f"{app['deferred']['act']} since {since}, done when {app['device']} is back"
@@ -373,5 +374,5 @@ def _clock(ms: int) -> str:
     return time.strftime("%H:%M:%S" if moment[:3] == today[:3] else "%a %d %b %H:%M", moment)
 
 
-def _pins(app: dict[str, Any]) -> str:
+def _pins(app: Mapping[str, Any]) -> str:
     return ", ".join(str(pin) for pin in app["pins"]) or "-"

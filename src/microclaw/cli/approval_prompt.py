@@ -7,16 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from microclaw.cli.interrupts import break_off, on_interrupt
+from microclaw.client import Client
+from microclaw.client.request import HostError
 from microclaw.events import ApprovalAsked
-from microclaw.host_client.client import HostClient
-from microclaw.host_client.request import HostError
 from microclaw.terminal.page import Terminal
 from microclaw.text import format_duration
 
 _YES = frozenset({"y", "yes"})
 
 
-def ask_person(terminal: Terminal, host: HostClient, asked: ApprovalAsked, *, yes: bool) -> None:
+def ask_person(terminal: Terminal, host: Client, asked: ApprovalAsked, *, yes: bool) -> None:
     """Ask for the approval that one call of this command line waits for; Ctrl-C is a no."""
     prompt = ApprovalPrompt(host, terminal, yes, lambda: None)
     prompt = replace(prompt, cancel=lambda: prompt.decide(asked, approved=False))
@@ -27,7 +27,7 @@ def ask_person(terminal: Terminal, host: HostClient, asked: ApprovalAsked, *, ye
 class ApprovalPrompt:
     """`yes` approves without asking (--yes). Without a keyboard it prints the command that decides."""
 
-    host: HostClient
+    host: Client
     terminal: Terminal
     yes: bool
     cancel: Callable[[], object]

@@ -18,6 +18,8 @@ from typing import Any, Final
 import microclaw
 from microclaw.boards.reader import board_ids
 from microclaw.cli.options import GlobalOptions
+from microclaw.client import Client
+from microclaw.client.request import HostError
 from microclaw.errors import MicroclawError
 from microclaw.flash.report import (
     TIMED_CALLS,
@@ -29,8 +31,6 @@ from microclaw.flash.report import (
     shown_number,
     timing,
 )
-from microclaw.host_client.client import HostClient
-from microclaw.host_client.request import HostError, segment
 from microclaw.text import program_name
 
 LINK_WAIT_S: Final = 120.0
@@ -148,7 +148,7 @@ def _section(title: str, values: Mapping[str, object]) -> Iterable[str]:
     yield from (f"{indent}{key:<14} {value}" for key, value in values.items())
 
 
-def _by_cable(report: Report, host: HostClient, port: str, device: str | None, try_pin: int | None) -> str | None:
+def _by_cable(report: Report, host: Client, port: str, device: str | None, try_pin: int | None) -> str | None:
     """What the cable shows, and how long the board takes from its restart to the link. The device's name."""
     from microclaw.firmware_folder import firmware_folder
     from microclaw.flash.board_port import BoardPort
@@ -173,10 +173,10 @@ def _by_cable(report: Report, host: HostClient, port: str, device: str | None, t
     return name
 
 
-def _by_host(report: Report, host: HostClient, name: str, *, must: bool, restart: bool, try_pin: int | None) -> None:
+def _by_host(report: Report, host: Client, name: str, *, must: bool, restart: bool, try_pin: int | None) -> None:
     """What the host knows, and what the board answers over its link or address."""
     try:
-        device = host.get(f"/v1/devices/{segment(name)}")
+        device = host.devices.get(name)
     except MicroclawError as exc:
         if must:
             raise
@@ -232,9 +232,9 @@ def _facts(report: Report, calls: _Calls) -> None:
         report.memory, report.memory_of = live, "of the running board"
 
 
-def _programs(report: Report, host: HostClient, name: str) -> None:
+def _programs(report: Report, host: Client, name: str) -> None:
     try:
-        apps = host.get("/v1/apps", {"device": name})["apps"]
+        apps = host.programs.list(name)
     except MicroclawError as exc:
         report.checks.append(Check("programs", f"problem ({_code(exc)})"))
         return
@@ -248,16 +248,16 @@ def _programs(report: Report, host: HostClient, name: str) -> None:
             report.errors.append(f"{title}: {error_kind(app['error'])}")
 
 
-def _connections(host: HostClient, name: str) -> int | None:
+def _connections(host: Client, name: str) -> int | None:
     """How often it has connected since the host started; None without a host that has such a device on a link."""
     try:
-        link = host.get(f"/v1/devices/{segment(name)}")["link"]
+        link = host.devices.get(name)["link"]
     except MicroclawError:
         return None
     return None if link is None else int(link["connections"])
 
 
-def _time_to_link(host: HostClient, name: str, before: int, began: float) -> str:
+def _time_to_link(host: Client, name: str, before: int, began: float) -> str:
     """From the restart, at time.monotonic() `began`, to the next connection."""
     while time.monotonic() - began < LINK_WAIT_S:
         if (_connections(host, name) or 0) > before:
@@ -277,13 +277,12 @@ def _try(check: Callable[[], str]) -> str:
 class _Calls:
     """Calls of one device through the host."""
 
-    host: HostClient
+    host: Client
     name: str
     offered: frozenset[str]
 
     def call(self, method: str, **arguments: Any) -> Any:
-        body = {"method": method, "arguments": arguments, "wait": False}
-        return self.host.post(f"/v1/devices/{segment(self.name)}/call", body)["result"]
+        return self.host.devices.call(self.name, method, arguments, wait=False)["result"]
 
     def timed(self) -> str:
         method = next((known for known in ("device.status", "device.info") if known in self.offered), None)

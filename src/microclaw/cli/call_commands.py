@@ -23,7 +23,6 @@ from microclaw.devices.call_text import (
     result_value,
 )
 from microclaw.errors import MicroclawError, NoHost
-from microclaw.host_client.request import segment
 from microclaw.terminal.prompt import line_reader
 
 HELP = "help"
@@ -64,7 +63,7 @@ def execute(
 
 def _execute_on_many(options: GlobalOptions, method: str, words: list[str], *, wait: bool, force: bool) -> None:
     from microclaw.cli.many_devices import ask_once, choice_body, end_many
-    from microclaw.host_client.request import HostError
+    from microclaw.client.request import HostError
     from microclaw.wire.host_api import failure_from
 
     values, host = arguments_from_words(method, words), options.host()
@@ -105,8 +104,7 @@ def call_target(
     if is_address(target):
         options.only_here(f"a call of {target}")
         return {"result": call_directly(target, board, method, values)}
-    body = {"method": method, "arguments": values, "wait": wait, "force": force}
-    return options.host().post(f"/v1/devices/{segment(target)}/call", body)
+    return options.host().devices.call(target, method, values, wait=wait, force=force)
 
 
 def _flat(value: Any) -> list[tuple[str, str]]:
@@ -211,7 +209,7 @@ def _known(options: GlobalOptions, target: str) -> tuple[list[str], list[int]]:
     if is_address(target):
         options.only_here(f"a call of {target}")
         return list(CALLS), []
-    device: dict[str, Any] = options.host().get(f"/v1/devices/{segment(target)}")
+    device = options.host().devices.get(target)
     return [method for method in device["capabilities"] if method in CALLS], list(device.get("free_pins", ()))
 
 

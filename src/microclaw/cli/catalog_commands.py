@@ -32,8 +32,8 @@ from microclaw.cli.programs import (
     refuse_when_back,
     replaced_on,
 )
+from microclaw.client.request import segment
 from microclaw.events import ProgramKind
-from microclaw.host_client.request import segment
 from microclaw.patterns.catalog import SHIPPED, Entry
 from microclaw.patterns.expected import Value
 from microclaw.patterns.library import Parameter, Program

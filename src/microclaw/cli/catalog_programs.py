@@ -8,11 +8,11 @@ from typing import Any
 
 from microclaw.apps.building import program_language
 from microclaw.cli.options import GlobalOptions
+from microclaw.client import Client
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.selection import names_text
 from microclaw.errors import ConfigError
 from microclaw.events import ProgramKind
-from microclaw.host_client.client import HostClient
 from microclaw.patterns.catalog import LANGUAGES, SHIPPED, Catalog, Entry
 from microclaw.patterns.expected import Value
 from microclaw.patterns.library import Parameter
@@ -46,9 +46,9 @@ def chosen_values(entry: Entry, words: Sequence[str]) -> dict[str, Value]:
     return values
 
 
-def kind_for(entry: Entry, host: HostClient, names: Sequence[str], wanted: ProgramKind | None) -> ProgramKind:
+def kind_for(entry: Entry, host: Client, names: Sequence[str], wanted: ProgramKind | None) -> ProgramKind:
     """The language that all of these devices take, the entry's preferred one first. Raises ConfigError."""
-    rows = [one for one in host.get("/v1/devices")["devices"] if {one["name"], one["device_id"]} & set(names)]
+    rows = [one for one in host.devices.list() if {one["name"], one["device_id"]} & set(names)]
     taking = [one for one in rows if AppInstall.method in one["capabilities"]]
     for kind in entry.kinds if wanted is None else (wanted,):
         if all(kind in one["kinds"] for one in taking):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +11,11 @@ import typer
 from microclaw.cli.catalog_programs import catalog_of, chosen_values, entry_body
 from microclaw.cli.options import FAILED, SOME_FAILED, GlobalOptions
 from microclaw.cli.programs import follow
+from microclaw.client import Client
+from microclaw.client.request import HostError, segment
 from microclaw.devices.selection import names_text
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.events import ProgramKind
-from microclaw.host_client.client import HostClient
-from microclaw.host_client.request import HostError, segment
 from microclaw.patterns.catalog import Catalog, Entry
 from microclaw.patterns.entry_form import parse_version
 from microclaw.patterns.expected import Value
@@ -51,18 +51,18 @@ class CatalogApp:
         }
 
 
-def catalog_apps(options: GlobalOptions, host: HostClient, catalog: Catalog) -> list[CatalogApp]:
+def catalog_apps(options: GlobalOptions, host: Client, catalog: Catalog) -> list[CatalogApp]:
     """The programs on the chosen devices, or all, that came from a catalogue."""
     names: set[str] | None = None
     if options.chooses_many or options.device:
         from microclaw.cli.many_devices import chosen_names
 
         names = set(chosen_names(options, host))
-    apps = [one for one in host.get("/v1/apps")["apps"] if one.get("origin")]
+    apps = [one for one in host.programs.list() if one.get("origin")]
     return [_catalog_app(one, catalog) for one in apps if names is None or one["device"] in names]
 
 
-def outdated_apps(options: GlobalOptions, host: HostClient, catalog: Catalog) -> list[CatalogApp]:
+def outdated_apps(options: GlobalOptions, host: Client, catalog: Catalog) -> list[CatalogApp]:
     """Those with a newer version, and those whose catalogue or entry is not there any more."""
     return [one for one in catalog_apps(options, host, catalog) if one.newest is not None or one.is_lost]
 
@@ -135,7 +135,7 @@ def _body(options: GlobalOptions, app: CatalogApp, entry: Entry, sets: Sequence[
         ) from exc
 
 
-def _catalog_app(app: dict[str, Any], catalog: Catalog) -> CatalogApp:
+def _catalog_app(app: Mapping[str, Any], catalog: Catalog) -> CatalogApp:
     origin = app["origin"]
     found = catalog.newest(origin["entry"], origin["catalog"])
     is_newer = found is not None and found.version > parse_version(origin["version"])

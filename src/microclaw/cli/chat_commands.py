@@ -14,10 +14,10 @@ import typer
 from microclaw.cli.approval_prompt import ApprovalPrompt
 from microclaw.cli.interrupts import on_interrupt
 from microclaw.cli.options import INTERRUPTED, GlobalOptions, global_options
+from microclaw.client import Client
+from microclaw.client.request import HostError
 from microclaw.errors import MicroclawError, NoHost, ProtocolError, exit_code_of
 from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Delta, Step, ToolRun
-from microclaw.host_client.client import HostClient
-from microclaw.host_client.request import HostError, segment
 from microclaw.terminal.page import Terminal
 from microclaw.terminal.prompt import line_reader
 from microclaw.text import clean_text
@@ -79,7 +79,7 @@ def _arguments(text: str) -> Any:
 def _converse(options: GlobalOptions, session: str) -> None:
     terminal = options.terminal()
     conversation = _conversation(options, terminal, session)
-    status = conversation.host.get("/v1/status")
+    status = conversation.host.status()
     if not options.quiet:
         terminal.row("model", str(status["model"]))
         terminal.row("", "exit or Ctrl-D leaves, Ctrl-C cancels what is going on")
@@ -94,7 +94,7 @@ class Conversation:
     `saved` is where the host keeps files of tasks, None for a host on another machine.
     """
 
-    host: HostClient
+    host: Client
     terminal: Terminal | None
     chat_id: str
     device: str | None = None
@@ -114,8 +114,7 @@ class Conversation:
 
     def listen(self, text: str) -> Answer:
         """Send one message and show what comes; Ctrl-C stops listening, and the turn goes on."""
-        body = {"text": text, "chat_id": self.chat_id, "device": self.device}
-        for event in self.host.stream("/v1/chat", body):
+        for event in self.host.chat.stream(text, chat_id=self.chat_id, device=self.device):
             match event:
                 case ApprovalAsked() if self.prompt is not None:
                     self.prompt.ask(event)
@@ -137,17 +136,17 @@ class Conversation:
 
     def show_undelivered(self, terminal: Terminal) -> None:
         """What this chat has not been shown yet: answers that came when nobody listened, and notes."""
-        chat = f"/v1/chat/{segment(self.chat_id)}"
         shown = []
-        for message in self.host.get(f"{chat}/undelivered")["messages"]:
+        for message in self.host.chat.undelivered(self.chat_id):
             answer = answer_from(message["answer"])
             terminal.row("earlier" if message["kind"] == "answer" else "note", answer.text)
             self.tell_files(terminal, answer)
             if answer.next_step:
                 terminal.row("next", answer.next_step)
-            shown.append(answer.outbound_id)
+            if answer.outbound_id is not None:
+                shown.append(answer.outbound_id)
         if shown:
-            self.host.post(f"{chat}/delivered", {"outbound_ids": shown})
+            self.host.chat.mark_delivered(shown, self.chat_id)
 
     def tell_files(self, terminal: Terminal, answer: Answer) -> None:
         """Where the files of an answer are, or how to get them."""
@@ -194,12 +193,12 @@ def _confirmation(answer: Answer) -> str:
     return answer.text.removesuffix("?") if answer.error_code == "confirm_reading" else answer.next_step or "yes"
 
 
-def cancel(host: HostClient, chat_id: str) -> bool:
+def cancel(host: Client, chat_id: str) -> bool:
     """Ask the host to end the turn of a chat at the next safe point, with an answer; False when there is none."""
-    return bool(host.post(f"/v1/chat/{segment(chat_id)}/cancel")["cancelled"])
+    return bool(host.chat.cancel(chat_id))
 
 
-def _cancelling(host: HostClient, chat_id: str) -> AbstractContextManager[None]:
+def _cancelling(host: Client, chat_id: str) -> AbstractContextManager[None]:
     """While inside, the first SIGINT cancels the turn and the next ones interrupt."""
 
     def stop() -> None:

@@ -79,7 +79,7 @@ def clear(
     if not options.json:
         which = "all crashes" if not numbers else f"crash {', '.join(map(str, numbers))}"
         options.agree(f"Forget {which}{f' of {device}' if device else ''}?")
-    done = options.host().post("/v1/crashes/clear", {"crashes": numbers or None, "device": device})
+    done = options.host().devices.clear_crashes(numbers or None, device=device)
     options.report("crashes_cleared", done, f"{count_text(done['cleared'], 'report')} forgotten")
 
 

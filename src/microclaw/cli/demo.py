@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,14 +21,17 @@ from microclaw.cli.chat_commands import Conversation
 from microclaw.cli.child import Child
 from microclaw.cli.host_commands import link_text
 from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.client import Client
 from microclaw.config.load import load_settings
 from microclaw.errors import MicroclawError
 from microclaw.events import Answer, Edge
-from microclaw.host_client.client import HostClient
 from microclaw.pin_track import Rhythm, rhythms
 from microclaw.terminal.page import Terminal
 from microclaw.virtual_boards.process import board_environ
 from microclaw.wire import board_replies as replies
+
+if TYPE_CHECKING:
+    from microclaw.client import answers
 
 SENTENCE = "blink the LED on pin 2 every half second"
 PIN = 2
@@ -97,8 +100,8 @@ class Stage:
         with uninterrupted():
             return running.enter_context(Child("board", words, log=self.home / "board.stderr", environ=environ))
 
-    def client(self) -> HostClient:
-        return HostClient(load_settings(self.environ, home=self.home).control_socket)
+    def client(self) -> Client:
+        return Client(load_settings(self.environ, home=self.home).control_socket)
 
 
 def run_demo(options: GlobalOptions, *, once: bool, voice: bool = False, fleet: int = 0) -> int:
@@ -147,7 +150,7 @@ def _run(stage: Stage, *, once: bool) -> int:
     return 0
 
 
-def _welcome(stage: Stage, host: Child, board: Child, client: HostClient) -> None:
+def _welcome(stage: Stage, host: Child, board: Child, client: Client) -> None:
     """Both run: print it, and add the board to the host."""
     terminal = stage.terminal
     ready, took_s = host.wait_ready()
@@ -159,8 +162,8 @@ def _welcome(stage: Stage, host: Child, board: Child, client: HostClient) -> Non
     transports = [f"wasmachine://127.0.0.1:{facts['wasmachine']}", f"virtual:{facts['control']}"]
     if facts["serial"]:
         transports.insert(1, f"serial:tcp://127.0.0.1:{facts['serial']}")
-    client.post("/v1/devices", {"name": DEVICE, "board": BOARD, "transports": transports})
-    status = client.get("/v1/status")
+    client.devices.add(DEVICE, BOARD, transports)
+    status = client.status()
     terminal.row("model", status["model"])
     if status["model_hint"]:
         terminal.row("", status["model_hint"])
@@ -201,7 +204,7 @@ def _without_host(terminal: Terminal, host: Child, board: BoardControl) -> PinRe
     return alone
 
 
-def _back_again(terminal: Terminal, host: Child, client: HostClient, board: BoardControl, alone: PinRecord) -> None:
+def _back_again(terminal: Terminal, host: Child, client: Client, board: BoardControl, alone: PinRecord) -> None:
     """A new host finds the program that the first one left."""
     _, took_s = host.wait_ready()
     apps = _apps(client)
@@ -213,8 +216,8 @@ def _back_again(terminal: Terminal, host: Child, client: HostClient, board: Boar
     terminal.row("host", f"back in {took_s:.1f} s: {DEVICE} still lists {names}; its edge count rose by {rise}")
 
 
-def _apps(client: HostClient) -> list[dict[str, Any]]:
-    wanted = client.get("/v1/apps", {"device": DEVICE})["apps"]
+def _apps(client: Client) -> list[answers.AppFacts]:
+    wanted = client.programs.list(DEVICE)
     return [app for app in wanted if app["condition"] not in ("missing", "unreachable", "dead", "trapped")]
 
 

@@ -9,8 +9,8 @@ from typing import Any, Final, Self
 
 from microclaw.cli.child import Child
 from microclaw.cli.demo import BOARD, DemoFailed, Stage, uninterrupted
+from microclaw.client import Client
 from microclaw.durable import write_private
-from microclaw.host_client.client import HostClient
 from microclaw.virtual_boards.process import board_environ
 
 LOOK_EVERY_S: Final = 0.1
@@ -37,7 +37,7 @@ class BoardFleet:
         for board in self._boards.values():
             board.stop()
 
-    def join(self, client: HostClient, count: int) -> None:
+    def join(self, client: Client, count: int) -> None:
         """Start so many boards, each with a secret that pairs it, and wait until each process is ready."""
         for number in range(1, count + 1):
             name = f"board-{number}"
@@ -72,13 +72,13 @@ class BoardFleet:
             self._boards[name] = Child(name, words, log=home / f"{name}.stderr", environ=environ)
 
 
-def board_rows(client: HostClient) -> list[dict[str, Any]]:
+def board_rows(client: Client) -> list[dict[str, Any]]:
     """What the host knows of each board's firmware and update."""
-    rows: list[dict[str, Any]] = client.get("/v1/firmware/status")["devices"]
+    rows: list[dict[str, Any]] = client.firmware.status()
     return rows
 
 
-def wait_for_boards(client: HostClient, count: int, version: str | None, patience_s: float) -> list[dict[str, Any]]:
+def wait_for_boards(client: Client, count: int, version: str | None, patience_s: float) -> list[dict[str, Any]]:
     """Wait until so many boards are online, take updates, and run the version, where one is given."""
     give_up = time.monotonic() + patience_s
     while True:

@@ -21,6 +21,7 @@ from microclaw.cli.demo import BOARD, DemoFailed, Stage, uninterrupted
 from microclaw.cli.demo_boards import LOOK_EVERY_S, BoardFleet, board_rows, wait_for_boards
 from microclaw.cli.firmware_publish import new_manifest, send_release
 from microclaw.cli.host_commands import screen_rows
+from microclaw.client import DeviceChoice
 from microclaw.durable import replace_file
 from microclaw.ota.bundle import ABOUT, own_files, pack
 from microclaw.ota.keys import SigningKey
@@ -118,14 +119,14 @@ class _FleetDemo:
         self._terminal.row("stage 1", f"{bad['device']} does not come up, and goes back by itself: {bad['error']}")
         rest = count_text(counts["waiting"], "board")
         self._terminal.row("rollout", f"{number} is halted; {rest} were never offered {self._bad}", right="ok")
-        told = [text for name, text in screen_rows(self._client.get("/v1/status")) if name == "rollout"]
+        told = [text for name, text in screen_rows(self._client.status()) if name == "rollout"]
         self._terminal.row("status", "; ".join(told))
         self._all_run(self._good)
 
     def take_back(self) -> None:
         """The good one, to the version that the boards were made with."""
         self._publish(__version__, allow_downgrade=True)
-        (one,) = self._client.post(f"/v1/rollouts/{self._good_number}/undo")["rollouts"]
+        (one,) = self._client.rollouts.undo(self._good_number)
         self._terminal.row("rollout", f"{one['rollout']} takes {self._good_number} back: rollout undo {one['undoes']}")
         one = self._until(one["rollout"], lambda one: one["state"] != "running")
         self._terminal.row("rollout", f"{one['rollout']} is {one['state']}: {one['reason']}", right="ok")
@@ -165,8 +166,7 @@ class _FleetDemo:
 
     def _begin_rollout(self, version: str) -> int:
         """Its number."""
-        body = {"version": version, "all": True, "stages": STAGES, "soak_s": SOAK_S}
-        one = self._client.post("/v1/rollouts", body)
+        one = self._client.rollouts.start(version, DeviceChoice(all=True), stages=STAGES, soak_s=SOAK_S)
         stages = ", ".join(map(str, one["stages"]))
         text = f"{one['rollout']}: {version} to {one['count']} boards, in stages of {stages}"
         self._terminal.row("rollout", text)
@@ -177,7 +177,7 @@ class _FleetDemo:
     def _until(self, number: int, is_so: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """The rollout when it is so, by the host's answers."""
         give_up = time.monotonic() + PATIENCE_S
-        while not is_so(one := self._client.get(f"/v1/rollouts/{number}")):
+        while not is_so(one := self._client.rollouts.get(number)):
             if time.monotonic() > give_up:
                 raise DemoFailed(f"after {PATIENCE_S:g} s rollout {number} is {one['state']}: {one['counts']}")
             time.sleep(LOOK_EVERY_S)
@@ -211,14 +211,14 @@ class _FleetDemo:
 
     def _kill_host(self, number: int) -> None:
         self._downloading(number, 3, 1)
-        before = self._client.get(f"/v1/rollouts/{number}")["counts"]
+        before = self._client.rollouts.get(number)["counts"]
         if not before["offered"]:
             raise DemoFailed("the rollout was through before the host could be killed", next_step="give more --boards")
         self._host.kill()
         boards = count_text(before["offered"], "board")
         self._terminal.row("host", f"killed (kill -9, pid {self._host.pid}) while {boards} updated")
         self._start_host("back")
-        one = self._client.get(f"/v1/rollouts/{number}")
+        one = self._client.rollouts.get(number)
         counts = one["counts"]
         text = f"it goes on in stage {one['stage']}: {counts['healthy']} healthy, {counts['offered']} under way"
         self._terminal.row("", text)
@@ -232,7 +232,7 @@ class _FleetDemo:
             found = [row["device"] for row in board_rows(self._client) if _is_downloading(row)]
             if len(found) >= wanted or (seen and len(found) <= len(seen)):
                 return (found or seen)[:wanted]
-            one = self._client.get(f"/v1/rollouts/{number}")
+            one = self._client.rollouts.get(number)
             if one["stage"] > stage or one["state"] != "running":
                 return []
             seen = found

@@ -11,7 +11,7 @@ from microclaw.cli.board_control import BoardControl
 from microclaw.cli.child import Child
 from microclaw.cli.demo import BOARD, DEVICE, EDGES, PATIENCE_S, PIN, DemoFailed, Stage, watch_pin
 from microclaw.cli.joining import check_voice
-from microclaw.host_client.client import HostClient
+from microclaw.client import Client
 from microclaw.link_client.speech import RATE_HZ
 from microclaw.voice.engines.wav import wav_of
 from microclaw.wire import board_control as control
@@ -52,7 +52,7 @@ def run_voice_demo(stage: Stage) -> int:
     return 0
 
 
-def _start_board(stage: Stage, running: ExitStack, client: HostClient) -> Child:
+def _start_board(stage: Stage, running: ExitStack, client: Client) -> Child:
     """A board that is paired by a secret, with its other ways in beside the link."""
     made = client.post("/v1/devices/provision", {"name": DEVICE, "board": BOARD, "secret": True, "host": None})
     secret = stage.home / "secret"
@@ -65,7 +65,7 @@ def _start_board(stage: Stage, running: ExitStack, client: HostClient) -> Child:
     with BoardControl(stage.home / "board.sock") as look:
         _until_linked(look)
     transports = [f"wasmachine://127.0.0.1:{facts['wasmachine']}", f"virtual:{facts['control']}"]
-    client.post(f"/v1/devices/{DEVICE}/transports", {"transports": transports})
+    client.devices.add_transports(DEVICE, transports)
     return board
 
 
@@ -99,7 +99,7 @@ def _until_answered(board: BoardControl) -> SpeakerState:
         time.sleep(LOOK_EVERY_S)
 
 
-def _show_trace(stage: Stage, client: HostClient) -> None:
+def _show_trace(stage: Stage, client: Client) -> None:
     turns = client.get("/v1/voice")["turns"]
     if not turns:
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -12,7 +13,6 @@ from microclaw.cli.call_commands import endpoint_of, is_address
 from microclaw.cli.known_names import device_names
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.devices.examine import NEVER_REACHED, REVOKED
-from microclaw.host_client.request import segment
 
 
 def check(
@@ -35,7 +35,7 @@ def check(
         options.only_here(f"a check of {target}")
         found = asyncio.run(_check_at(target, board))
     else:
-        found = options.host().post(f"/v1/devices/{segment(target)}/check")
+        found = options.host().devices.check(target)
     if not options.wrote_json("check", found):
         show_check(options, found["lines"])
     if not found["ok"]:
@@ -50,9 +50,9 @@ def show_check(options: GlobalOptions, lines: list[dict[str, Any]]) -> None:
             terminal.row("", f"next: {line['next_step']}")
 
 
-def report_added(options: GlobalOptions, device: dict[str, Any], text: str) -> None:
+def report_added(options: GlobalOptions, device: Mapping[str, Any], text: str) -> None:
     """Ask a device that was just added, and say whether it was reached, with each problem."""
-    found = options.host().post(f"/v1/devices/{segment(device['name'])}/check")
+    found = options.host().devices.check(device["name"])
     options.report("device", {**device, "never_reached": not found["reached"], "check": found}, text)
     if options.json:
         return

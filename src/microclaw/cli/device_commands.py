@@ -19,8 +19,8 @@ from microclaw.cli.programs import follow
 from microclaw.cli.telemetry_command import last_text, show_telemetry
 from microclaw.cli.wifi_command import wifi
 from microclaw.cli.xiaozhi_steps import add_xiaozhi, show_xiaozhi, update
+from microclaw.client.request import segment
 from microclaw.devices.examine import NEVER_REACHED, REVOKED
-from microclaw.host_client.request import segment
 from microclaw.text import one_line
 
 device_group = command_group()
@@ -216,14 +216,14 @@ def add(
     if not transports and firmware is None:
         raise typer.BadParameter("give an address: --wasmachine, --serial, --console or --virtual")
     host = options.host()
-    known = any(device["name"] == name for device in host.get("/v1/devices")["devices"])
+    known = any(device["name"] == name for device in host.devices.list())
     if known and board is None:
         said = []
         if transports:
-            device = host.post(f"/v1/devices/{segment(name)}/transports", {"transports": transports})
+            device = host.devices.add_transports(name, transports)
             said.append(f"{name} has {len(device['transports'])} transports now")
         if firmware is not None:
-            device = host.put(f"/v1/devices/{segment(name)}/firmware", {"firmware": list(words)})
+            device = host.devices.describe_firmware(name, list(words))
             said.append(f"the firmware of {name} is {described_text(words)}")
         options.report("device", device, "; ".join(said))
         return
@@ -233,10 +233,9 @@ def add(
         from microclaw.boards import board_ids
 
         raise typer.BadParameter(f"which board is it? --board with one of {', '.join(board_ids())}")
-    body = {"name": name, "board": board or "virtual", "transports": transports, "firmware": list(words)}
-    device = host.post("/v1/devices", body)
+    added = host.devices.add(name, board or "virtual", transports, firmware=words)
     described = f"; its firmware is {described_text(words)}" if words else ""
-    report_added(options, device, f"{device['name']} added ({device['title']}){described}")
+    report_added(options, added, f"{added['name']} added ({added['title']}){described}")
 
 
 @device_group.command("explore")
@@ -259,7 +258,7 @@ def explore(
         if not keep and (options.yes or sys.stdin.isatty()):
             keep = options.yes or typer.confirm(f"Keep this as the description of {name}?")
     if keep:
-        host.put(f"/v1/devices/{segment(name)}/firmware", {"firmware": words})
+        host.devices.describe_firmware(name, words)
         options.say(f"kept: the firmware of {name} is {described_text(words)}")
     elif not options.json:
         options.say(f"not kept: microclaw device explore {name} --keep")
@@ -270,7 +269,7 @@ def explore(
 def rename(ctx: typer.Context, name: DeviceName, new_name: str) -> None:
     """Give a device another name."""
     options = global_options(ctx)
-    device = options.host().patch(f"/v1/devices/{segment(name)}", {"name": new_name})
+    device = options.host().devices.rename(name, new_name)
     options.report("device", device, f"{name} is now {device['name']}")
 
 
@@ -278,7 +277,7 @@ def rename(ctx: typer.Context, name: DeviceName, new_name: str) -> None:
 def merge(ctx: typer.Context, name: DeviceName, other: DeviceName) -> None:
     """Two entries are one board: OTHER's addresses go to NAME, and OTHER's entry ends."""
     options = global_options(ctx)
-    device = options.host().post(f"/v1/devices/{segment(name)}/merge", {"other": other})
+    device = options.host().devices.merge(name, other)
     options.report("device", device, f"{other} is {name} now: {', '.join(device['transports'])}")
 
 
@@ -286,7 +285,7 @@ def merge(ctx: typer.Context, name: DeviceName, other: DeviceName) -> None:
 def remove(ctx: typer.Context, name: DeviceName) -> None:
     """Forget a device; what runs on it goes on."""
     options = global_options(ctx)
-    options.report("device", options.host().delete(f"/v1/devices/{segment(name)}"), f"{name} is forgotten")
+    options.report("device", options.host().devices.remove(name), f"{name} is forgotten")
 
 
 @device_group.command("pair")
@@ -335,8 +334,8 @@ def label_device(
 ) -> None:
     """Replace a device's labels; what was taken away is told."""
     options, host = global_options(ctx), global_options(ctx).host()
-    before = host.get(f"/v1/devices/{segment(name)}")["labels"]
-    device = host.put(f"/v1/devices/{segment(name)}/labels", {"labels": labels or []})
+    before = host.devices.get(name)["labels"]
+    device = host.devices.label(name, labels or [])
     gone = [label for label in before if label not in device["labels"]]
     keep = "; keep them by naming them too" if labels else ""
     away = f" (taken away: {', '.join(gone)}{keep})" if gone else ""
@@ -350,7 +349,7 @@ def revoke(ctx: typer.Context, name: DeviceName) -> None:
     options = global_options(ctx)
     if not options.json:
         options.agree(f"{name} will be cut off until it is paired again. Go on?")
-    done = options.host().post(f"/v1/devices/{segment(name)}/revoke")
+    done = options.host().devices.revoke(name)
     revoked = f"{done['device']}: {done['revoked']} credentials revoked" if done["revoked"] else "it had none"
     options.report("revoked", done, revoked)
 
@@ -427,8 +426,7 @@ def notify(
 ) -> None:
     """Tell a device something, now or when it is back."""
     options = global_options(ctx)
-    body = {"text": " ".join(text), "speak": speak, "expires_s": expires}
-    noted = options.host().post(f"/v1/devices/{segment(device)}/notify", body)
+    noted = options.host().devices.notify(device, " ".join(text), speak=speak, expires_s=expires)
     options.end_with_json("notify", noted)
     if noted["state"] == "delivered":
         options.say(f"{noted['device']} has it")

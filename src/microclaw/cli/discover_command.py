@@ -118,7 +118,7 @@ def _is_in(host: str, network: IPv4Network) -> bool:
 def _known_names(options: GlobalOptions) -> dict[str, str]:
     """The running host's devices by address; empty without a host."""
     try:
-        devices = options.host().get("/v1/devices")["devices"]
+        devices = options.host().devices.list()
     except NoHost:
         return {}
     return {transport: device["name"] for device in devices for transport in device["transports"]}

@@ -22,6 +22,7 @@ from microclaw.cli.findings import Finding, problem, report_findings
 from microclaw.cli.host_commands import backup_line, failing_lines
 from microclaw.cli.mqtt_lines import connection_finding, setting_warnings
 from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.client.request import HostError
 from microclaw.clock import now_ms
 from microclaw.config.host_settings import DEFAULT_HTTP_PORT
 from microclaw.config.load import find_mistakes, private_home
@@ -30,7 +31,6 @@ from microclaw.config.show import masked
 from microclaw.egress.allowlist import FILE_NAME, read_allowlist
 from microclaw.egress.secret_values import missing_secrets, missing_text
 from microclaw.errors import ConfigError, MicroclawError, NoHost, NoSandbox
-from microclaw.host_client.request import HostError
 from microclaw.models.server_window import window_of
 from microclaw.sandbox.run import backend_note, sandbox_backend
 from microclaw.text import count_text
@@ -295,7 +295,7 @@ def _host(options: GlobalOptions, server_tokens: int) -> Iterator[Finding]:
     """`server_tokens`: the window that a model server told just now, 0 when none did."""
     address = options.address()
     try:
-        status = options.host().get("/v1/status")
+        status = options.host().status()
     except NoHost as exc:
         if address is not None:
             raise

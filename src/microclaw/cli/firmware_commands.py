@@ -12,9 +12,9 @@ from microclaw.cli.firmware_offers import follow_offers, offer, offer_text
 from microclaw.cli.firmware_publish import keygen, publish
 from microclaw.cli.many_devices import chosen_names
 from microclaw.cli.options import command_group, global_options
+from microclaw.client.request import segment
 from microclaw.devices.selection import names_text
 from microclaw.errors import ConfigError
-from microclaw.host_client.request import segment
 from microclaw.ota.keys import SIGNATURE_BYTES, read_public_key
 from microclaw.ota.manifest import MAX_MANIFEST_BYTES, read_manifest
 
@@ -76,7 +76,7 @@ def verify(
     """Check signature and payload again: of a release on the host, or of files here."""
     options = global_options(ctx)
     if release is not None:
-        found = options.host().post(f"/v1/firmware/releases/{segment(release)}/verify")["releases"]
+        found = options.host().firmware.verify(release)["releases"]
         text = f"{found[0]['version']}: signature and payload are right"
         options.report("firmware-verified", {"releases": found}, text)
         return
@@ -95,7 +95,7 @@ def withdraw(ctx: typer.Context, release: ReleaseArgument) -> None:
     """Nobody gets it any more; a device that has the offer and not the update gives it up, one that runs it goes on."""
     options = global_options(ctx)
     options.agree(f"withdraw {release}?")
-    found = options.host().post(f"/v1/firmware/releases/{segment(release)}/withdraw")
+    found = options.host().firmware.withdraw(release)
     off = f", and called off on {names_text(found['called_off'])}" if found["called_off"] else ""
     options.report("firmware-withdrawn", found, f"{release} is withdrawn{off}")
 
@@ -131,7 +131,7 @@ def cancel(ctx: typer.Context) -> None:
     options = global_options(ctx)
     if options.device is None:
         raise typer.BadParameter("say which device: -d NAME")
-    made = options.host().post(f"/v1/firmware/offers/{segment(options.device)}/cancel")
+    made = options.host().firmware.cancel_offer(options.device)
     options.report("firmware-cancelled", made, f"{made['device']} was asked to give up {made['offer']['version']}")
 
 

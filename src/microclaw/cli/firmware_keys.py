@@ -14,9 +14,9 @@ from microclaw.cli.firmware_offers import follow_offers, offer
 from microclaw.cli.firmware_signing import CommandOption, PasswordOption, PublicOption, Signer, SignWith
 from microclaw.cli.many_devices import chosen_names
 from microclaw.cli.options import GlobalOptions, command_group, global_options
+from microclaw.client import Client
+from microclaw.client.request import segment
 from microclaw.errors import ConfigError
-from microclaw.host_client.client import HostClient
-from microclaw.host_client.request import segment
 from microclaw.ota.keys import PublicKey, read_public_key
 from microclaw.ota.manifest import ALG, SCHEMA, KeyChange, moment, write_manifest
 
@@ -104,7 +104,7 @@ def _change(
     what = " and ".join([*(f"trust {key.key_id}" for key in add), *(f"trust {key} no more" for key in remove)])
     options.agree(f"{len(names)} {'device' if len(names) == 1 else 'devices'}: {what}?")
     by_firmware: dict[str, list[str]] = {}
-    for one in host.get("/v1/firmware/status")["devices"]:
+    for one in host.firmware.status():
         if one["device"] in names and one["firmware"] is not None:
             by_firmware.setdefault(str(one["firmware"]["name"]), []).append(str(one["device"]))
     if not by_firmware:
@@ -125,9 +125,9 @@ def _change(
     follow_offers(options, host, f"keys-{serial}", results, follow=follow)
 
 
-def _next_serial(host: HostClient) -> int:
+def _next_serial(host: Client) -> int:
     """Above every one that this host gave."""
-    rows = host.get("/v1/firmware/releases")["releases"]
+    rows = host.firmware.releases()
     given = [int(str(row["version"]).removeprefix("keys-")) for row in rows if row["kind"] == "keys"]
     return max(given, default=0) + 1
 

@@ -9,14 +9,14 @@ from typing import Any, Final
 import typer
 
 from microclaw.cli.options import FAILED, SOME_FAILED, GlobalOptions
-from microclaw.host_client.client import HostClient
+from microclaw.client import Client
 
 FOLLOW_S: Final = 3_600.0
 """A trial that fails three times takes half an hour."""
 _POLL_S: Final = 0.5
 
 
-def offer(options: GlobalOptions, host: HostClient, release: str, choice: Mapping[str, Any]) -> list[dict[str, Any]]:
+def offer(options: GlobalOptions, host: Client, release: str, choice: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One result a device: its `offer`, the version that it runs `already`, or the `error` why it was not offered."""
     made = host.post("/v1/firmware/offers", {"release": release, **choice})
     for one in made["results"]:
@@ -29,7 +29,7 @@ def offer(options: GlobalOptions, host: HostClient, release: str, choice: Mappin
 
 
 def follow_offers(
-    options: GlobalOptions, host: HostClient, version: str, results: Sequence[dict[str, Any]], *, follow: bool
+    options: GlobalOptions, host: Client, version: str, results: Sequence[dict[str, Any]], *, follow: bool
 ) -> None:
     """Tell each change until every offer is over, or waits for a device that is away; the exit code of all."""
     ends = {str(one["device"]): one for one in results}
@@ -37,7 +37,7 @@ def follow_offers(
     shown: dict[str, tuple[Any, ...]] = {}
     while follow and time.monotonic() < until_s:
         waits = False
-        for status in host.get("/v1/firmware/status")["devices"]:
+        for status in host.firmware.status():
             name = str(status["device"])
             if "offer" not in ends.get(name, {}):
                 continue

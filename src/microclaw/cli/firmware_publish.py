@@ -25,9 +25,9 @@ from microclaw.cli.firmware_signing import (
 )
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.cli.secret_value import SECRET_METAVAR, secret_value
+from microclaw.client import Client
 from microclaw.durable import replace_file, size_text
 from microclaw.errors import ConfigError, MicroclawError, NoHost
-from microclaw.host_client.client import HostClient
 from microclaw.ota.bundle import own_files, pack
 from microclaw.ota.image import read_application
 from microclaw.ota.keys import SIGNATURE_BYTES, BadSignature, SigningKey
@@ -195,7 +195,7 @@ def new_manifest(payload: bytes, *, valid_days: int = 90, **facts: Any) -> bytes
 
 
 def send_release(
-    host: HostClient, manifest: bytes, signature: bytes, payload: bytes, say: Callable[[str], None]
+    host: Client, manifest: bytes, signature: bytes, payload: bytes, say: Callable[[str], None]
 ) -> dict[str, Any]:
     """The release as the host keeps it; the payload goes in pieces, and only where the host has it not."""
     body = {"manifest": base64.b64encode(manifest).decode(), "signature": base64.b64encode(signature).decode()}
@@ -241,7 +241,7 @@ def _payload(
 def _check_name(options: GlobalOptions, board: str, name: str) -> None:
     """Boards take an image of their own firmware's name alone; ConfigError where none of this chip has that one."""
     try:
-        rows = options.host().get("/v1/firmware/status")["devices"]
+        rows = options.host().firmware.status()
     except NoHost:
         return
     names = {row["firmware"]["name"] for row in rows if (row["board"] or "").removesuffix(SMALL) == board}
@@ -256,7 +256,7 @@ def _check_name(options: GlobalOptions, board: str, name: str) -> None:
 def _last_security_version(options: GlobalOptions, board: str) -> int:
     """Of what is published for the board; 0 where nothing is, or no host can be asked."""
     try:
-        rows = options.host().get("/v1/firmware/releases")["releases"]
+        rows = options.host().firmware.releases()
     except NoHost:
         return 0
     return max((int(row["security_version"]) for row in rows if row["board"] == board), default=0)

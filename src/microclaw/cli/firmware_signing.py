@@ -7,11 +7,10 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import typer
 
@@ -99,7 +98,7 @@ def signing_public_key(options: GlobalOptions, path: Path | None) -> PublicKey:
     """The public key of who signs elsewhere: of a file, or the only one that the host knows."""
     if path is not None:
         return read_public_key(path)
-    known: list[Mapping[str, Any]] = options.host().get("/v1/firmware/keys")["keys"]
+    known = options.host().firmware.keys()
     if len(known) != 1:
         text = f"the host knows {len(known)} keys, and nobody said which one signs"
         raise ConfigError(text, next_step="give --public-key FILE.pub.pem")

@@ -19,10 +19,10 @@ from microclaw.errors import ConfigError, NoHost
 from microclaw.text import clean_text
 
 if TYPE_CHECKING:  # they take 0.2 s to import, which `--help` must not
+    from microclaw.client import Client
     from microclaw.flash.board_port import BoardPort
     from microclaw.flash.pairing import HostCalls
     from microclaw.flash.workshop import Host, Outcome, Person, Wishes
-    from microclaw.host_client.client import HostClient
     from microclaw.transports.serial_address import ListPorts
 
 LAN: Final = "0.0.0.0:8443"
@@ -229,7 +229,7 @@ class TerminalPerson:
 class RunningHost:
     """The host of this machine, or the one that --host names."""
 
-    def __init__(self, options: GlobalOptions, client: HostClient, person: TerminalPerson) -> None:
+    def __init__(self, options: GlobalOptions, client: Client, person: TerminalPerson) -> None:
         self._options = options
         self._client = client
         self._person = person
@@ -266,9 +266,9 @@ class RunningHost:
             return True
 
 
-def _runs(client: HostClient, person: TerminalPerson) -> bool:
+def _runs(client: Client, person: TerminalPerson) -> bool:
     try:
-        client.get("/v1/devices")
+        client.devices.list()
     except NoHost:
         person.say("no host runs: the board gets its files and its Wi-Fi, and is not paired yet")
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 import typer
 
@@ -13,13 +13,16 @@ from microclaw.cli.fleet_file import FleetFile
 from microclaw.cli.many_devices import chosen_names, end_many
 from microclaw.cli.options import FAILED, GlobalOptions, global_options
 from microclaw.cli.programs import WhenBackOption, follow
+from microclaw.client import Client
+from microclaw.client.request import HostError
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.selection import names_text
 from microclaw.errors import ConfigError, MicroclawError
-from microclaw.host_client.client import HostClient
-from microclaw.host_client.request import HostError
 from microclaw.text import count_text, program_name
 from microclaw.wire.host_api import Failure
+
+if TYPE_CHECKING:
+    from microclaw.client import answers
 
 FileOption: TypeAlias = Annotated[Path, typer.Option("-f", "--file", metavar="FILE", help="What shall run where.")]
 PruneOption: TypeAlias = Annotated[
@@ -63,11 +66,11 @@ def diff(ctx: typer.Context, file: FileOption = Path("fleet.yaml"), prune: Prune
     _end_diff(options, follow(options, host, "/v1/fleet/diff", read_fleet(options, host, file)), prune=prune)
 
 
-def read_fleet(options: GlobalOptions, host: HostClient, file: Path) -> dict[str, Any]:
+def read_fleet(options: GlobalOptions, host: Client, file: Path) -> dict[str, Any]:
     """The file as the host takes it, for the devices that are meant. Raises FileMistakes with all that is wrong."""
     fleet = FleetFile(file)
     try:
-        known = host.get("/v1/devices")["devices"]
+        known = host.devices.list()
     except MicroclawError:
         fleet.check()  # what is wrong without a host is told without one
         raise
@@ -82,7 +85,7 @@ def read_fleet(options: GlobalOptions, host: HostClient, file: Path) -> dict[str
     return {"programs": [one for one in programs if one["devices"]], "devices": devices}
 
 
-def _ids_meant(options: GlobalOptions, host: HostClient, known: Sequence[dict[str, Any]]) -> set[str]:
+def _ids_meant(options: GlobalOptions, host: Client, known: Sequence[answers.ListedDevice]) -> set[str]:
     """Of -d, -l or --all. Raises ConfigError for what is named and takes no programs."""
     names = chosen_names(options, host)
     meant = [one for one in known if one["name"] in names]

@@ -13,9 +13,8 @@ from microclaw.apps.building import check_app_name
 from microclaw.apps.run_times import time_word
 from microclaw.cli.many_devices import chosen_names
 from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.client import Client
 from microclaw.errors import ConfigError, ProtocolError
-from microclaw.host_client.client import HostClient
-from microclaw.host_client.request import segment
 from microclaw.text import count_text
 
 FLEET: Final = "fleet.yaml"
@@ -46,9 +45,9 @@ def export(
         options.line(f"{text}# This is the file alone; with the programs' files: microclaw export --out DIR")
 
 
-def _entries(options: GlobalOptions, host: HostClient) -> tuple[dict[str, bytes], list[dict[str, Any]]]:
+def _entries(options: GlobalOptions, host: Client) -> tuple[dict[str, bytes], list[dict[str, Any]]]:
     """The programs' files by their names, and the entries of the fleet file, by name."""
-    wanted = host.get("/v1/fleet")["apps"]
+    wanted = host.fleet.wanted()
     if options.devices or options.labels or options.every:
         names = set(chosen_names(options, host))
         wanted = [app for app in wanted if app["device"] in names]
@@ -57,7 +56,7 @@ def _entries(options: GlobalOptions, host: HostClient) -> tuple[dict[str, bytes]
     for app in wanted:
         which = tuple(app[key] for key in ("name", "sha256", "board", "kind"))
         if which not in asked:
-            asked[which] = host.get(f"/v1/fleet/{segment(app['device'])}/{segment(app['name'])}")
+            asked[which] = host.fleet.program(app["device"], app["name"])
         program = asked[which]
         times = (app["every_ms"], app["stop_after_ms"])
         options_of = (app["heap_bytes"], program["heap_bytes"], app["timers"], app["watchdog_ms"], times)

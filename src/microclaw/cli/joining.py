@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from microclaw.cli.options import GlobalOptions
+from microclaw.client import Client
+from microclaw.client.request import HostError
 from microclaw.durable import replace_file
 from microclaw.errors import ConfigError
-from microclaw.host_client.client import HostClient
-from microclaw.host_client.request import HostError
 
 LINK_FOLDER: Final = "link"
 """In a device's own folder: what it keeps of its host."""
@@ -28,7 +28,7 @@ class HostToJoin:
     secret: str | None = field(repr=False)
 
 
-def check_voice(client: HostClient) -> dict[str, Any]:
+def check_voice(client: Client) -> dict[str, Any]:
     """How voice stands there. Raises ConfigError where nobody can be heard or answered."""
     voice: dict[str, Any] = client.get("/v1/voice")
     if voice["state"] == "off" or voice["problem"]:
@@ -42,7 +42,7 @@ def join_host(options: GlobalOptions, name: str, board: str, folder: Path, *, is
     Raises ConfigError when that name is another kind of device; `again` is the command line with another name.
     """
     client = options.host()
-    known = next((row for row in client.get("/v1/devices")["devices"] if row["name"] == name), None)
+    known = next((row for row in client.devices.list() if row["name"] == name), None)
     if known is not None and known.get("link") is None:
         raise ConfigError(f"{name} is a device without the link", next_step=again)
     if known is not None and known["voice_only"] is not (board == "voice"):
@@ -54,13 +54,13 @@ def join_host(options: GlobalOptions, name: str, board: str, folder: Path, *, is
     return HostToJoin(f"wss://{made['host']}:{made['port']}/link", made["ca_sha256"], made["secret"])
 
 
-def published_keys(client: HostClient, folder: Path) -> Path | None:
+def published_keys(client: Client, folder: Path) -> Path | None:
     """The host's public keys for updates as a file for a virtual board, as `flash` gives them to a real one.
 
     None where there are none, or where they are not for this person to see: the board takes no updates then.
     """
     try:
-        keys = client.get("/v1/firmware/keys")["keys"]
+        keys = client.firmware.keys()
     except HostError as exc:
         if exc.status not in (403, 404):
             raise

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Final
 import typer
 
 from microclaw.cli.options import FAILED, command_group, global_options
+from microclaw.client.request import segment
 from microclaw.errors import ConfigError, EmptyMessage, MicroclawError, UnknownName
-from microclaw.host_client.request import segment
 
 memory_group = command_group()
 session_group = command_group()
@@ -46,14 +46,14 @@ def edit_memory(ctx: typer.Context) -> None:
     """Edit MEMORY.md with $EDITOR; the old version is kept."""
     options = global_options(ctx)
     host = options.host()
-    found = host.get("/v1/memory")
+    found = host.memory.get()
     path, text = _edited(found["text"])
     if text == found["text"]:
         path.unlink()
         options.say("nothing was changed")
     else:
         try:
-            host.put("/v1/memory", {"text": text, "was": found["digest"]})
+            host.memory.write(text, found["digest"])
         except MicroclawError:
             options.terminal().row("memory", f"what you wrote is in {path}")
             raise
@@ -133,10 +133,10 @@ def remove_session(
     """Remove a conversation and its words for good; memory, schedules and programs stay."""
     options = global_options(ctx)
     host = options.host()
-    full = host.get(f"/v1/sessions/{segment(name, SEE_SESSIONS)}", {"newest": 1})["name"]
+    full = host.sessions.get(name, newest=1)["name"]
     if not options.json:
         options.agree(f"Remove the conversation {full} for good?")
-    found = host.delete(f"/v1/sessions/{segment(full)}")
+    found = host.sessions.remove(full)
     options.report("session_rm", found, f"removed {full}, its words everywhere; kept: {', '.join(found['kept'])}")
 
 
@@ -202,11 +202,11 @@ def check_skills(
     options = global_options(ctx)
     host = options.host()
     if name is None:
-        listed = host.get("/v1/skills")
+        listed = host.skills.list()
         names = [each["name"] for each in (*listed["skills"], *listed["broken"])]
     else:
         names = [name]
-    checked = [host.get(f"/v1/skills/{segment(each, SEE_SKILLS)}/check") for each in names]
+    checked = [host.skills.check(each) for each in names]
     if not options.wrote_json("skill_check", {"skills": checked}):
         for each in checked:
             for mistake in each["mistakes"]:

@@ -14,10 +14,10 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from microclaw.client import Client
+from microclaw.client.address import named_host
 from microclaw.config.places import control_socket, home_folder
 from microclaw.errors import MicroclawError
-from microclaw.host_client.address import named_host
-from microclaw.host_client.client import HostClient
 
 LIMIT_S: Final = 0.3
 """All of it: to connect, to ask, to read."""
@@ -69,7 +69,7 @@ def _listed(ctx: typer.Context, what: str) -> list[dict[str, Any]]:
         home = (root.get("home") or home_folder(os.environ)).expanduser().absolute()
         if named_host(root.get("host"), os.environ) is not None or not home.is_dir():
             return []
-        client = HostClient(control_socket(home, os.environ), timeout_s=LIMIT_S)
+        client = Client(control_socket(home, os.environ), timeout_s=LIMIT_S)
     except (MicroclawError, OSError):
         return []
     return _within_limit(lambda: list(client.get(f"/v1/{what}")[what]))

@@ -17,7 +17,6 @@ import typer
 
 from microclaw.cli.options import FAILED, GlobalOptions, command_group, global_options
 from microclaw.errors import ConfigError
-from microclaw.host_client.request import segment
 
 if TYPE_CHECKING:  # they take 0.2 s to import, which `--help` must not
     from microclaw.auth.provisioning import Provision
@@ -151,14 +150,14 @@ def _target(options: GlobalOptions, given: _Given) -> Iterator[tuple[HostUnderCh
     """The host to check, and whether it is our own, which forgets the check's device at the end."""
     if given.address is None and given.provision is None:
         client = options.host()
-        known = {device["name"] for device in client.get("/v1/devices")["devices"]}
+        known = {device["name"] for device in client.devices.list()}
         name = next(name for number in range(1, 1000) if (name := f"{CHECK_NAME}-{number}") not in known)
         made = client.post("/v1/devices/provision", {"name": name, "board": None, "secret": True, "host": None})
         try:
             yield _host_under_check(given, made["host"], made["port"], made["ca_sha256"], made["secret"]), True
         finally:
-            if any(device["name"] == name for device in client.get("/v1/devices")["devices"]):
-                client.delete(f"/v1/devices/{segment(name)}")
+            if any(device["name"] == name for device in client.devices.list()):
+                client.devices.remove(name)
         return
     if given.provision is not None:
         made = _read_provision(given.provision)

@@ -13,7 +13,6 @@ from microclaw.cli.audit_command import MAX_TAIL, since_ms
 from microclaw.cli.known_names import device_then_program
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.errors import ConfigError, DeviceUnreachable
-from microclaw.host_client.request import segment
 from microclaw.text import one_line
 
 FOLLOW_S: Final = 0.2
@@ -43,9 +42,9 @@ def logs(
     device, _, app = target.partition("/")
     kept: deque[dict[str, Any]] = deque(maxlen=tail)
     cursor, is_new = 0, False  # of what is there already the choice is made first
-    asked, problem = {"console": True} if console else {}, None
+    problem = None
     while True:
-        page = host.get(f"/v1/devices/{segment(device)}/logs", {"cursor": cursor, **asked})
+        page = host.devices.logs(device, cursor=cursor, console=console)
         is_console = page.get("console", False)
         if is_console and app:
             raise _nameless(device)

@@ -9,9 +9,9 @@ import typer
 
 from microclaw.cli.options import FAILED, SOME_FAILED, GlobalOptions
 from microclaw.cli.programs import follow
+from microclaw.client import Client
 from microclaw.devices.selection import Selection, names_text
 from microclaw.errors import ConfigError
-from microclaw.host_client.client import HostClient
 
 
 def _selection(options: GlobalOptions) -> Selection:
@@ -26,10 +26,10 @@ def choice_body(options: GlobalOptions) -> dict[str, Any]:
     return {"devices": list(options.devices), "labels": list(options.labels), "all": options.every}
 
 
-def chosen_names(options: GlobalOptions, host: HostClient) -> list[str]:
+def chosen_names(options: GlobalOptions, host: Client) -> list[str]:
     """The names of the devices that are meant, sorted. Raises ConfigError for a name or label that there is not."""
     selection = _selection(options)
-    known = host.get("/v1/devices")["devices"]
+    known = host.devices.list()
     if options.devices:
         unknown = sorted(set(options.devices) - {str(one[key]) for one in known for key in ("name", "device_id")})
         if unknown:
@@ -44,7 +44,7 @@ def chosen_names(options: GlobalOptions, host: HostClient) -> list[str]:
 
 def act_on_many(
     options: GlobalOptions,
-    host: HostClient,
+    host: Client,
     act: str,
     path: str,
     body: Mapping[str, Any],
@@ -63,7 +63,7 @@ def act_on_many(
 
 def ask_once(
     options: GlobalOptions,
-    host: HostClient,
+    host: Client,
     act: str,
     loses: Callable[[Sequence[str]], Sequence[str]] = lambda _names: (),
 ) -> None:

@@ -66,7 +66,7 @@ def serve(
 
     from microclaw.api.server import HeadTimeout, TimeoutConfig, tcp_listener
     from microclaw.audit import AuditLog
-    from microclaw.host_client.address import trusted_authorities
+    from microclaw.client.address import trusted_authorities
     from microclaw.mcp.server.http import PATH, check_address, host_address, serve_http
 
     check_address(host, certificate, key)

@@ -15,13 +15,13 @@ from typing import Any, Final
 import typer
 
 from microclaw.cli.approval_prompt import ask_person
+from microclaw.client import Client
+from microclaw.client.address import HostAddress, named_host, token_for, trusted_authorities
+from microclaw.client.endpoint import RemoteEndpoint
 from microclaw.config.load import load_settings, private_home
 from microclaw.config.places import control_socket
 from microclaw.config.settings import LinkSettings, Settings
 from microclaw.errors import ConfigError
-from microclaw.host_client.address import HostAddress, named_host, token_for, trusted_authorities
-from microclaw.host_client.client import HostClient
-from microclaw.host_client.endpoint import RemoteEndpoint
 from microclaw.terminal.page import Terminal, columns_of, look_for
 from microclaw.terminal.table import table_lines
 from microclaw.text import clean_text
@@ -73,12 +73,12 @@ class GlobalOptions:
     def settings(self, *, http_port: int | None = None, link: LinkSettings | None = None) -> Settings:
         return load_settings(os.environ, home=self.home, http_port=http_port, link=link)
 
-    def host(self) -> HostClient:
+    def host(self) -> Client:
         """This machine's host on its control socket, or the one that --host or MICROCLAW_HOST names, with a token."""
         endpoint = self.remote_endpoint()
         if endpoint is None:
-            return HostClient(control_socket(private_home(os.environ, self.home), os.environ))
-        return HostClient(endpoint, ask=lambda host, asked: ask_person(self.terminal(), host, asked, yes=self.yes))
+            return Client(control_socket(private_home(os.environ, self.home), os.environ))
+        return Client(endpoint, ask=lambda host, asked: ask_person(self.terminal(), host, asked, yes=self.yes))
 
     def address(self) -> HostAddress | None:
         """The host's address; None for this machine's own. Raises ConfigError."""

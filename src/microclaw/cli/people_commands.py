@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import typer
 
 from microclaw.cli.options import command_group, global_options
-from microclaw.host_client.request import segment
+from microclaw.client.request import segment
 from microclaw.text import clean_text, role_words
 
 MAX_PASSWORD_LINE: Final = 1024
@@ -74,13 +75,13 @@ def decline(ctx: typer.Context, approval_id: str) -> None:
 
 def _decide(ctx: typer.Context, approval_id: str, *, approved: bool) -> None:
     options = global_options(ctx)
-    done = options.host().post(f"/v1/approvals/{segment(approval_id)}?wait_s={END_S}", {"approved": approved})
+    done = options.host().approvals.decide(approval_id, approved=approved, wait_s=END_S)
     options.report("approval", done, f"{done['outcome']}: {done['action']}{_end_text(done.get('end'))}")
-    if (done.get("end") or {}).get("state") in ("failed", "unknown"):
+    if (end := done.get("end")) is not None and end["state"] in ("failed", "unknown"):
         raise typer.Exit(1)
 
 
-def _end_text(end: dict[str, Any] | None) -> str:
+def _end_text(end: Mapping[str, Any] | None) -> str:
     if end is None:
         return ""
     why, step = end.get("why", ""), f"\nnext: {end['next']}" if end.get("next") else ""

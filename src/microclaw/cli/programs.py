@@ -20,10 +20,10 @@ from microclaw.cli.firmware_option import FirmwareOption, described_board
 from microclaw.cli.interrupts import on_interrupt
 from microclaw.cli.options import FAILED, INTERRUPTED, GlobalOptions, global_options
 from microclaw.cli.program_files import WASM_MAGIC, read_expectations, read_program, source_text
+from microclaw.client import Client, request_number
+from microclaw.client.request import HostError, segment
 from microclaw.errors import ConfigError, MicroclawError, NoHost, ProtocolError
 from microclaw.events import ApprovalAsked, ApprovalSettled, Step
-from microclaw.host_client.client import HostClient, request_number
-from microclaw.host_client.request import HostError, segment
 from microclaw.terminal.page import Terminal
 from microclaw.wire.host_api import Failure, Result, StreamEvent
 
@@ -160,14 +160,14 @@ def program_body(file: Path, expect: Path | None) -> dict[str, Any]:
     return body
 
 
-def replaced_on(host: HostClient, devices: Sequence[str], body: Mapping[str, Any]) -> list[str]:
+def replaced_on(host: Client, devices: Sequence[str], body: Mapping[str, Any]) -> list[str]:
     """Of these devices, those that have another program of this name, one from other source or bytes."""
     name = body["name"]
-    there = [app for app in host.get("/v1/apps")["apps"] if app["name"] == name and app["device"] in devices]
+    there = [app for app in host.programs.list() if app["name"] == name and app["device"] in devices]
     if "wasm" in body:
         mine = hashlib.sha256(base64.b64decode(body["wasm"])).hexdigest()
         return [str(app["device"]) for app in there if app["sha256"] != mine]
-    shown = [host.get(f"/v1/devices/{segment(str(app['device']))}/apps/{segment(str(name))}") for app in there]
+    shown = [host.programs.get(str(app["device"]), str(name)) for app in there]
     return [str(app["device"]) for app in shown if app["source"] != body["source"]]
 
 
@@ -184,11 +184,11 @@ def end_install(options: GlobalOptions, made: dict[str, Any]) -> None:
     raise typer.Exit(FAILED)
 
 
-def chosen_device(options: GlobalOptions, host: HostClient) -> str:
+def chosen_device(options: GlobalOptions, host: Client) -> str:
     """The device of -d, else the only one there is."""
     if options.device:
         return options.device
-    names = [str(d["name"]) for d in host.get("/v1/devices")["devices"]]
+    names = [str(d["name"]) for d in host.devices.list()]
     if len(names) == 1:
         return names[0]
     if not names:
@@ -196,17 +196,17 @@ def chosen_device(options: GlobalOptions, host: HostClient) -> str:
     raise ConfigError(f"which device? there are {len(names)}", next_step=f"give -d {' or -d '.join(sorted(names)[:5])}")
 
 
-def device_with_program(options: GlobalOptions, host: HostClient, name: str) -> str:
+def device_with_program(options: GlobalOptions, host: Client, name: str) -> str:
     """The device of -d, else the only one that has a program of that name, else the only one there is."""
     if options.device:
         return options.device
-    found = sorted({str(app["device"]) for app in host.get("/v1/apps")["apps"] if app["name"] == name})
+    found = sorted({str(app["device"]) for app in host.programs.list() if app["name"] == name})
     if len(found) > 1:
         step = f"give -d {' or -d '.join(found[:5])}"
         raise ConfigError(f"which device? {name} is on {len(found)}: {', '.join(found[:5])}", next_step=step)
     if found:
         return found[0]
-    devices = host.get("/v1/devices")["devices"]
+    devices = host.devices.list()
     if len(devices) == 1:
         return str(devices[0]["name"])
     step = "microclaw app list; for a device that does not answer: -d NAME"
@@ -214,7 +214,7 @@ def device_with_program(options: GlobalOptions, host: HostClient, name: str) -> 
 
 
 def follow(
-    options: GlobalOptions, host: HostClient, path: str, body: Mapping[str, Any] | None = None, *, method: str = "POST"
+    options: GlobalOptions, host: Client, path: str, body: Mapping[str, Any] | None = None, *, method: str = "POST"
 ) -> dict[str, Any]:
     """Start work of the host, show its steps, ask for its approvals, return its result. Raises HostError if it failed.
 
@@ -228,7 +228,7 @@ def follow(
         raise HostError(_STOPPED_LISTENING) from exc
 
 
-def _cancelling(terminal: Terminal, host: HostClient, number: str) -> AbstractContextManager[None]:
+def _cancelling(terminal: Terminal, host: Client, number: str) -> AbstractContextManager[None]:
     """While inside, the first SIGINT cancels the work or says that it has begun, and the next ones interrupt.
 
     A handler that the caller set hears of the first one too.
@@ -248,9 +248,7 @@ def _cancelling(terminal: Terminal, host: HostClient, number: str) -> AbstractCo
     return on_interrupt(stop, once=True, passed_on=True)
 
 
-def _result(
-    options: GlobalOptions, terminal: Terminal, host: HostClient, events: Iterator[StreamEvent]
-) -> dict[str, Any]:
+def _result(options: GlobalOptions, terminal: Terminal, host: Client, events: Iterator[StreamEvent]) -> dict[str, Any]:
     stages = Stages(terminal)
     for event in events:
         if not isinstance(event, Step | Failure):

@@ -14,9 +14,9 @@ from typing import Any, Final
 from xml.sax.saxutils import escape
 
 from microclaw.cli.options import GlobalOptions
+from microclaw.client import Client
 from microclaw.durable import write_private
 from microclaw.errors import ConfigError
-from microclaw.host_client.client import HostClient
 from microclaw.text import count_text
 
 COLUMNS: Final = ("name", "host", "port", "ca_sha256", "secret", "line", "expires", "claimed")
@@ -40,7 +40,7 @@ def check_files(out: Path, sheet: Path | None, *, force: bool) -> None:
 
 
 def provision_batch(
-    options: GlobalOptions, host: HostClient, body: dict[str, Any], *, out: Path, sheet: Path | None, force: bool
+    options: GlobalOptions, host: Client, body: dict[str, Any], *, out: Path, sheet: Path | None, force: bool
 ) -> None:
     """`body` is the request's; writes the table, and the sheets where they are wanted."""
     check_files(out, sheet, force=force)

@@ -10,7 +10,7 @@ import typer
 from microclaw.apps.trial import parse_duration_ms
 from microclaw.cli.known_names import device_names
 from microclaw.cli.options import command_group, global_options
-from microclaw.host_client.request import segment
+from microclaw.client.request import segment
 from microclaw.text import one_line
 
 record_group = command_group()

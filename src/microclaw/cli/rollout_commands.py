@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
 from microclaw.apps.trial import parse_duration_ms
 from microclaw.cli.many_devices import ask_once, choice_body
 from microclaw.cli.options import FAILED, GlobalOptions, command_group, global_options
+from microclaw.client import Client
 from microclaw.devices.selection import names_text
-from microclaw.host_client.client import HostClient
 from microclaw.ota.rollout_plan import DEFAULT_STAGES
 from microclaw.text import count_text, format_duration
 
@@ -102,7 +102,7 @@ def status(
     options = global_options(ctx)
     host = options.host()
     if number is None:
-        found = host.get("/v1/rollouts")["rollouts"]
+        found = host.rollouts.list()
         if not found:
             options.report("rollout", {"rollout": None}, "no rollout yet. next: microclaw rollout start VERSION --all")
             return
@@ -110,7 +110,7 @@ def status(
     if follow:
         one = _followed(options, host, number)
     else:
-        one = host.get(f"/v1/rollouts/{number}")
+        one = host.rollouts.get(number)
         if not options.json:
             _show(options, one)
     options.wrote_json("rollout", one)
@@ -140,7 +140,7 @@ def undo(ctx: typer.Context, number: Number) -> None:
     """Take its boards back to the version that they ran before."""
     options = global_options(ctx)
     host = options.host()
-    one = host.get(f"/v1/rollouts/{number}")
+    one = host.rollouts.get(number)
     options.agree(f"take {count_text(one['counts']['healthy'], 'board')} back from {one['version']}?")
     made = host.post(f"/v1/rollouts/{number}/undo")
     if not options.wrote_json("rollouts", made):
@@ -149,18 +149,18 @@ def undo(ctx: typer.Context, number: Number) -> None:
             options.say(f"next: microclaw rollout status {each['rollout']} -f")
 
 
-def _steer(ctx: typer.Context, number: int, act: str) -> None:
+def _steer(ctx: typer.Context, number: int, act: Literal["pause", "resume", "stop"]) -> None:
     options = global_options(ctx)
-    one = options.host().post(f"/v1/rollouts/{number}/{act}")
+    one = options.host().rollouts.change(number, act)
     if not options.wrote_json("rollout", one):
         _show(options, one)
 
 
-def _followed(options: GlobalOptions, host: HostClient, number: int) -> dict[str, Any]:
+def _followed(options: GlobalOptions, host: Client, number: int) -> dict[str, Any]:
     """A line for each change, until it is over; Ctrl-C leaves it going on."""
     shown = ""
     while True:
-        one = host.get(f"/v1/rollouts/{number}")
+        one = host.rollouts.get(number)
         line = _line(one)
         if line != shown and not options.json:
             options.line(line)

@@ -9,7 +9,6 @@ import typer
 
 from microclaw.cli.options import command_group, global_options
 from microclaw.errors import ScheduleRefused, UnknownName
-from microclaw.host_client.request import segment
 
 schedule_group = command_group()
 
@@ -51,8 +50,7 @@ def add(
     doing = " ".join(what).strip()
     if not when.strip() or not doing:
         raise ScheduleRefused("a schedule has a time and something to do", next_step=_EXAMPLE)
-    body = {"when": when, "do": doing, "timezone": zone, "missed": missed, "device": options.device}
-    made = options.host().post("/v1/schedules", body)
+    made = options.host().schedules.add(when, doing, timezone=zone, missed=missed, device=options.device)
     options.end_with_json("schedule", made)
     how = "the agent is asked then" if made["asks_model"] else f"{made['tool']}, no model is asked"
     options.say(f"schedule {made['schedule']}: {made['what']} ({how})")
@@ -76,7 +74,7 @@ def show(ctx: typer.Context, number: Number) -> None:
 def run(ctx: typer.Context, number: Number) -> None:
     """Run it now; its own times stay."""
     options = global_options(ctx)
-    found = options.host().post(f"/v1/schedules/{_number(number)}/run")
+    found = options.host().schedules.run(_number(number))
     options.report("schedule", found, f"schedule {number} runs now; how it ended: microclaw schedule show {number}")
 
 
@@ -84,7 +82,7 @@ def run(ctx: typer.Context, number: Number) -> None:
 def pause(ctx: typer.Context, number: Number) -> None:
     """Keep it, and run it no more until it is resumed."""
     options = global_options(ctx)
-    found = options.host().post(f"/v1/schedules/{_number(number)}/pause")
+    found = options.host().schedules.pause(_number(number))
     again = f"microclaw schedule resume {number}"
     options.report("schedule", found, f"schedule {number} is {_state(found)}; again: {again}")
 
@@ -93,7 +91,7 @@ def pause(ctx: typer.Context, number: Number) -> None:
 def resume(ctx: typer.Context, number: Number) -> None:
     """Make a paused schedule due again; what it missed is not made up for."""
     options = global_options(ctx)
-    found = options.host().post(f"/v1/schedules/{_number(number)}/resume")
+    found = options.host().schedules.resume(_number(number))
     options.report("schedule", found, f"schedule {number} is due next {found['next']}")
 
 
@@ -101,7 +99,7 @@ def resume(ctx: typer.Context, number: Number) -> None:
 def remove(ctx: typer.Context, number: Number) -> None:
     """Remove a schedule."""
     options = global_options(ctx)
-    gone = options.host().delete(f"/v1/schedules/{_number(number)}")
+    gone = options.host().schedules.remove(_number(number))
     options.report("removed", gone, f"removed: {gone['when']}: {gone['what']}")
 
 
@@ -145,5 +143,5 @@ def list_subagents(ctx: typer.Context) -> None:
 def cancel_subagent(ctx: typer.Context, subagent: str) -> None:
     """End a subagent; what it has begun is finished."""
     options = global_options(ctx)
-    done = options.host().delete(f"/v1/subagents/{segment(subagent)}")
+    done = options.host().schedules.end_subagent(subagent)
     options.report("cancelled", done, f"subagent {done['cancelled']} ends")

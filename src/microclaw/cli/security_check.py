@@ -122,7 +122,7 @@ def alarm_findings(home: Path) -> Iterator[Finding]:
 def _running_host(options: GlobalOptions) -> tuple[int | None, int | None]:
     """The running host's process, and the port where it has HTTPS; None when none runs, or it has none."""
     try:
-        status = options.host().get("/v1/status")
+        status = options.host().status()
     except NoHost:
         return None, None
     url = urlsplit((status.get("https") or {}).get("local") or "")

@@ -197,7 +197,7 @@ def run(command: tuple[str, ...]) -> str | None:
 
 def _running_pid(options: GlobalOptions) -> int | None:
     try:
-        return int(options.host().get("/v1/status")["pid"])
+        return int(options.host().status()["pid"])
     except MicroclawError:
         return None
 

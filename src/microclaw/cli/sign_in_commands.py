@@ -11,8 +11,8 @@ from typing import Annotated, Any, Final
 import typer
 
 from microclaw.cli.options import command_group, global_options
+from microclaw.client.request import segment
 from microclaw.errors import ConfigError, NoHost
-from microclaw.host_client.request import segment
 
 sign_in_group = command_group()
 ca_group = command_group()
@@ -27,7 +27,7 @@ def open_page(
     """Print a link that signs a browser in, once."""
     options = global_options(ctx)
     host = options.host()
-    found = host.get("/v1/status")
+    found = host.status()
     if found["http"] is None:
         raise NoHost("this host has no address for browsers", next_step="microclaw up --port 8080")
     made = host.post("/v1/signin/links", {"person": person})

@@ -9,19 +9,22 @@ import sys
 import time
 import unicodedata
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from microclaw.cli.interrupts import on_interrupt
 from microclaw.cli.options import GlobalOptions, command_group, global_options
+from microclaw.client import Client
+from microclaw.client.request import segment
 from microclaw.durable import size_text, write_chunks
 from microclaw.errors import ConfigError, TaskRefused, UnknownName
-from microclaw.host_client.client import HostClient
-from microclaw.host_client.request import segment
 from microclaw.text import clean_text, format_duration
+
+if TYPE_CHECKING:
+    from microclaw.client import answers
 
 WAIT_S: Final = 20
 MAX_FILE_BYTES: Final = 4 << 20  # of one file that goes in: as base64 the request has to fit the host's limit
@@ -121,14 +124,14 @@ def show(
     if options.json:
         options.document("task", _pages(options, host, _number(number), wait_s=0, is_shown=False))
         return
-    found = host.get(f"/v1/tasks/{_number(number)}")
-    options.line(end_text(found))
-    options.line(f"{found['language']}, {found['code_bytes']:,} bytes, sha256 {found['code_sha256']}, by {found['by']}")
-    limits = found["limits"]
-    options.line(f"limits: {limits['wall_s']:g} s, {limits['memory_bytes'] >> 20} MB")
-    for one in found["files"]:
+    task = host.tasks.get(_number(number))
+    options.line(end_text(task))
+    options.line(f"{task['language']}, {task['code_bytes']:,} bytes, sha256 {task['code_sha256']}, by {task['by']}")
+    limits = task["limits"]
+    options.line(f"limits: {limits['wall_s']:g} s, {int(limits['memory_bytes']) >> 20} MB")
+    for one in task["files"]:
         options.line(f"file: {one['name']}, {one['size_bytes']:,} bytes, {one['media_type']}")
-    options.line(f"printed: {found['output_bytes']:,} bytes (microclaw task show {number} --output)")
+    options.line(f"printed: {task['output_bytes']:,} bytes (microclaw task show {number} --output)")
 
 
 @task_group.command("cancel")
@@ -136,9 +139,8 @@ def cancel(ctx: typer.Context, number: Number) -> None:
     """End a task; all of its processes are dead afterwards. Exit 1 when it has ended already."""
     options = global_options(ctx)
     host = options.host()
-    path = f"/v1/tasks/{_number(number)}"
-    found = host.get(path)
-    ended = host.delete(path) if found["state"] in _OPEN else found
+    found: answers.TaskFacts = host.tasks.get(_number(number))
+    ended = host.tasks.cancel(_number(number)) if found["state"] in _OPEN else found
     if ended is found or ended["state"] != "cancelled":  # in between it came to its own end
         text = f"nothing to cancel, it has ended already: {end_text(ended)}"
         raise TaskRefused(text, next_step=f"microclaw task show {ended['task']} --output")
@@ -190,7 +192,7 @@ def code_language(file: Path, code: str) -> str:
     raise ConfigError(f"{name} does not say which language it is in", next_step=step)
 
 
-def end_text(task: dict[str, Any]) -> str:
+def end_text(task: Mapping[str, Any]) -> str:
     """How it ended, in one line."""
     how = "" if task["ending"] in (None, task["state"]) else f", {task['ending']}"
     if task["ending"] == "ended":
@@ -202,14 +204,12 @@ def end_text(task: dict[str, Any]) -> str:
     return f"task {task['task']}: {task['state']}{how.replace('_', ' ')}{took}{why}"
 
 
-def _pages(
-    options: GlobalOptions, host: HostClient, number: int, *, wait_s: int, is_shown: bool = True
-) -> dict[str, Any]:
+def _pages(options: GlobalOptions, host: Client, number: int, *, wait_s: int, is_shown: bool = True) -> dict[str, Any]:
     """The task with all that it printed, shown as it comes, or else in `output`. With `wait_s` once it has ended."""
     printed: list[str] = []
     after, begins, is_mid_line = 0, None, False
     while True:
-        found = host.get(f"/v1/tasks/{number}", {"after": after, "wait_s": wait_s})
+        found = host.tasks.get(number, after=after, wait_s=wait_s)
         if is_shown:
             _tell_missing(options, found["output_begins"] - after)
             _print(found["output"])
@@ -275,8 +275,8 @@ def _named(given: str) -> tuple[str, Path]:
     return unicodedata.normalize("NFC", Path(given).name), Path(given)
 
 
-def _end(host: HostClient, number: int) -> None:
-    host.delete(f"/v1/tasks/{number}")
+def _end(host: Client, number: int) -> None:
+    host.tasks.cancel(number)
 
 
 def _print(text: str) -> None:

@@ -17,7 +17,6 @@ from microclaw.cli.audit_command import since_ms
 from microclaw.cli.options import GlobalOptions
 from microclaw.durable import write_chunks
 from microclaw.errors import ConfigError
-from microclaw.host_client.request import segment
 from microclaw.telemetry.csv_text import HEAD, csv_row
 from microclaw.terminal.plot import PlotPoint, draw_plot, number_text
 from microclaw.text import format_duration
@@ -62,10 +61,8 @@ def last_text(last: list[dict[str, Any]]) -> str:
 
 
 def _fetch(options: GlobalOptions, name: str, key: str | None, from_ms: int, points: int) -> dict[str, Any]:
-    query: dict[str, str | int] = {"since": from_ms, "points": points}
-    if key is not None:
-        query["key"] = key
-    return options.host().get(f"/v1/devices/{segment(name)}/telemetry", query)
+    keys = () if key is None else (key,)
+    return options.host().devices.telemetry(name, keys=keys, since_ms=from_ms, points=points)
 
 
 def _plot(options: GlobalOptions, found: dict[str, Any], name: str) -> None:

@@ -11,8 +11,8 @@ import typer
 from microclaw.cli.flash_command import read_password
 from microclaw.cli.known_names import device_names
 from microclaw.cli.options import GlobalOptions, NobodyToAsk, global_options
+from microclaw.client.request import segment
 from microclaw.errors import DeviceTimeout, DeviceUnreachable
-from microclaw.host_client.request import segment
 
 _BACK_S: Final = 120.0  # after the trial: until the board is back in its former network, and has dialled again
 _POLL_S: Final = 0.5

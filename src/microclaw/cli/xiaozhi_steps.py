@@ -8,13 +8,13 @@ import typer
 
 from microclaw.cli.known_names import DeviceName
 from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.client.request import segment
 from microclaw.errors import ConfigError
-from microclaw.host_client.request import segment
 
 
 def add_xiaozhi(options: GlobalOptions, name: str | None) -> None:
     """Print the steps, with this host's address."""
-    state = options.host().get("/v1/status")["xiaozhi"]
+    state = options.host().status()["xiaozhi"]
     if state["ota"] is None:
         raise ConfigError(
             f"this host takes no devices of xiaozhi's firmware{': ' + state['text'] if state['text'] else ''}",

@@ -28,7 +28,7 @@ for n in NAMES:
 
 
 class HostCalls(Protocol):
-    """The calls of host_client.HostClient that pairing makes."""
+    """The calls of client.Client that pairing makes."""
 
     def get(self, path: str, /) -> dict[str, Any]: ...
     def post(self, path: str, body: Mapping[str, Any], /) -> dict[str, Any]: ...

@@ -14,7 +14,7 @@ from tests.telemetry.mqtt.conftest import Broker, Heard, Listener, wait_for
 from tests.telemetry.mqtt.home_assistant import check_discovery
 
 from microclaw.cli.child import Child
-from microclaw.host_client.client import HostClient
+from microclaw.client import Client
 from microclaw.wire.host_api import Result
 
 BLINK = """
@@ -32,7 +32,7 @@ def buffered(store: Path) -> bytes:
 
 
 @contextmanager
-def host(home: Path, broker: Broker) -> Iterator[tuple[HostClient, Child]]:
+def host(home: Path, broker: Broker) -> Iterator[tuple[Client, Child]]:
     environ = {k: v for k, v in os.environ.items() if not k.endswith(("_API_KEY", "_BASE_URL"))}
     environ |= {
         "MICROCLAW_MQTT__URL": broker.url,
@@ -42,7 +42,7 @@ def host(home: Path, broker: Broker) -> Iterator[tuple[HostClient, Child]]:
     words = ["microclaw.cli", "--json", "--home", str(home), "up", "--port", "0", "--virtual", "1", "--die-with-parent"]
     with Child("host", words, log=home.with_suffix(".stderr"), environ=environ) as child:
         facts, _ = child.wait_ready()
-        yield HostClient(Path(facts["control"])), child
+        yield Client(Path(facts["control"])), child
 
 
 def test_home_assistant_finds_a_board_switches_it_and_nothing_durable_is_lost(

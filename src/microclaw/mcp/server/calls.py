@@ -18,10 +18,10 @@ from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
+from microclaw.client.async_client import AsyncHostClient
+from microclaw.client.request import segment
 from microclaw.errors import MicroclawError, NoHost, Overloaded, ToolRetry
 from microclaw.events import ApprovalAsked, ApprovalSettled, Step
-from microclaw.host_client.async_client import AsyncHostClient
-from microclaw.host_client.request import segment
 from microclaw.mcp.server.first_answer import MODERN_VERSION
 from microclaw.mcp.server.service import Caller
 from microclaw.wire.host_api import Keepalive, Result, StreamEvent

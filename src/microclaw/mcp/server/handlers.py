@@ -13,8 +13,8 @@ from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
 
 from microclaw import __version__
+from microclaw.client.request import HostError
 from microclaw.errors import MicroclawError, UnknownName
-from microclaw.host_client.request import HostError
 from microclaw.mcp.server.calls import Context, Follower, HostCalls, Reporter, Waiting, where_to_decide
 from microclaw.mcp.server.first_answer import INSTRUCTIONS, NAME, TITLE
 from microclaw.mcp.server.forms import offered, tools_from

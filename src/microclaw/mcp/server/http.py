@@ -23,9 +23,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.wrong_tokens import WrongTokens
+from microclaw.client.async_client import AsyncHostClient
+from microclaw.client.request import HostError
 from microclaw.errors import ConfigError, MicroclawError
-from microclaw.host_client.async_client import AsyncHostClient
-from microclaw.host_client.request import HostError
 from microclaw.mcp.server.handlers import mcp_server
 from microclaw.mcp.server.service import Caller, EndSession
 from microclaw.mcp.server.shared_host import SharedHost

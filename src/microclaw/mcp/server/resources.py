@@ -15,8 +15,8 @@ from urllib.parse import quote, unquote
 
 import mcp_types as types
 
+from microclaw.client.request import segment
 from microclaw.errors import UnknownName
-from microclaw.host_client.request import segment
 from microclaw.mcp.server.service import Caller
 from microclaw.text import escape_hidden
 

@@ -11,9 +11,9 @@ from typing import Any, Final, Protocol, TypeAlias
 
 import anyio
 
+from microclaw.client.async_client import AsyncHostClient
+from microclaw.client.request import segment
 from microclaw.errors import MicroclawError
-from microclaw.host_client.async_client import AsyncHostClient
-from microclaw.host_client.request import segment
 from microclaw.mcp.server.shared_host import SharedHost
 from microclaw.virtual_boards.process import VirtualBoardProcess
 

@@ -74,7 +74,7 @@ async def _serve(
         loop.add_signal_handler(number, serving.cancel)
     import anyio
 
-    from microclaw.host_client.async_client import AsyncHostClient
+    from microclaw.client.async_client import AsyncHostClient
     from microclaw.mcp.server.handlers import mcp_server
     from microclaw.mcp.server.service import LentBoard, LocalService
 

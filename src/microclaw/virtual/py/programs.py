@@ -49,7 +49,7 @@ class RunnerRefused(MicroclawError):
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
-        self.code = code  # type: ignore[misc]  # the runner chooses among its own
+        self.code = code  # the runner chooses among its own
 
 
 @dataclass(slots=True)

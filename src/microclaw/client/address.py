@@ -54,10 +54,10 @@ class HostToken:
     found_in: str
 
 
-def named_host(option: str | None, environ: Mapping[str, str]) -> HostAddress | None:
+def named_host(option: str | None, environ: Mapping[str, str], said_by: str = OPTION) -> HostAddress | None:
     """The host of `--host`, else of MICROCLAW_HOST; None is this machine's own. ConfigError when it cannot be used."""
     if option is not None and option.strip():
-        text, said_by = option.strip(), OPTION
+        text = option.strip()
     else:
         text, said_by = text_of(environ, VARIABLE) or HERE, VARIABLE
     return None if text == HERE else _read_address(text, said_by)
@@ -71,7 +71,12 @@ def token_for(address: HostAddress, home: Path | None, environ: Mapping[str, str
         secret, found_in = _token_of_file(path, address), str(path)
     if secret is None:
         raise ConfigError(f"no token for {address}", next_step=how_to_get_one(path))
-    if len(secret) > MAX_TOKEN_CHARS or not (secret.isascii() and secret.isprintable()) or " " in secret:
+    return checked_token(secret, found_in, path)
+
+
+def checked_token(secret: str, found_in: str, path: Path | str = TOKEN_FILE) -> HostToken:
+    """ConfigError for what cannot be a token; it is not shown."""
+    if not 0 < len(secret) <= MAX_TOKEN_CHARS or not (secret.isascii() and secret.isprintable()) or " " in secret:
         raise ConfigError(f"what is in {found_in} is no token", next_step=how_to_get_one(path))
     return HostToken(secret, found_in)
 

@@ -1,4 +1,4 @@
-"""Calls of the host that block: HTTP with the standard library alone, for a quick start of the command line."""
+"""Requests to the host that block: HTTP with the standard library alone, for a quick start. It knows no route."""
 
 from __future__ import annotations
 
@@ -8,31 +8,49 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
-from microclaw.events import ApprovalAsked
-from microclaw.host_client.endpoint import RemoteEndpoint, SocketEndpoint
-from microclaw.host_client.request import (
+from microclaw.client.endpoint import SAME_VERSION, RemoteEndpoint, SocketEndpoint
+from microclaw.client.request import (
     MAX_REPLY_BYTES,
     REQUEST_TIMEOUT_S,
     HostError,
     HostRequest,
+    Query,
     decision,
     segment,
     too_long,
 )
-from microclaw.wire.host_api import MAX_LINE_BYTES, REQUEST_HEADER, Keepalive, StreamEvent, decode_event
+from microclaw.errors import ProtocolError
+from microclaw.events import Answer, ApprovalAsked
+from microclaw.wire.host_api import (
+    MAX_LINE_BYTES,
+    REQUEST_HEADER,
+    Failure,
+    JsonObject,
+    Keepalive,
+    Result,
+    StreamEvent,
+    decode_event,
+)
 
 LOOK_S: Final = 1.0  # an ordinary call has its answer by then
 DOWNLOAD_BYTES: Final = 1 << 18
 MAX_WAIT_S: Final = 86_400.0 + 60  # the longest time an approval may be given (config: agent.approval_s)
 
+_NOT_IN_TIME: Final = "what has begun goes on at the host: ask it for the device's programs and changes"
+
 _T = TypeVar("_T")
 
 
-class HostClient:
+Watch: TypeAlias = Callable[[StreamEvent], object]
+"""Is given each event of an act while it runs: steps, tools, questions."""
+
+
+class HostCalls:
     """Calls of one host. A call opens its own connection: nothing is held between them.
 
     With `ask` a call may wait for a person's yes: the question is given to it, and the call goes on meanwhile. (On the
@@ -44,41 +62,85 @@ class HostClient:
         endpoint: SocketEndpoint | RemoteEndpoint | Path,
         *,
         timeout_s: float = REQUEST_TIMEOUT_S,
-        ask: Callable[[HostClient, ApprovalAsked], None] | None = None,
+        ask: Callable[[ApprovalAsked], object] | None = None,
     ) -> None:
         self._endpoint = SocketEndpoint(endpoint) if isinstance(endpoint, Path) else endpoint
         self._timeout_s = timeout_s
         self._ask = ask
 
-    def get(self, path: str, query: Mapping[str, str | int] | None = None) -> dict[str, Any]:
+    def get(self, path: str, query: Query | None = None) -> JsonObject:
         return self._call(HostRequest("GET", path, query=query))
 
-    def post(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def post(self, path: str, body: Mapping[str, Any] | None = None) -> JsonObject:
         return self._call(HostRequest("POST", path, body or {}))
 
-    def patch(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    def patch(self, path: str, body: Mapping[str, Any]) -> JsonObject:
         return self._call(HostRequest("PATCH", path, body))
 
-    def put(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    def put(self, path: str, body: Mapping[str, Any]) -> JsonObject:
         return self._call(HostRequest("PUT", path, body))
 
-    def delete(self, path: str) -> dict[str, Any]:
+    def delete(self, path: str) -> JsonObject:
         return self._call(HostRequest("DELETE", path))
 
     def stream(
-        self, path: str, body: Mapping[str, Any] | None = None, *, method: str = "POST", number: str = ""
-    ) -> Iterator[StreamEvent]:
+        self,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        method: str = "POST",
+        query: Query | None = None,
+        number: str = "",
+        within_s: float | None = None,
+    ) -> Generator[StreamEvent, None, None]:
         """Events as the host sends them, keepalives left out; an error at the start raises HostError.
 
-        `number`: what `cancel` takes, from `request_number`.
+        `number`: what `cancel` takes, from `request_number`. After `within_s` it raises HostError `not_in_time`.
         """
         headers = {REQUEST_HEADER: number} if number else {}
+        until = None if within_s is None else time.monotonic() + within_s
         with closing(self._endpoint.connect(self._timeout_s)) as connection:
-            response = self._response(connection, HostRequest(method, path, body, headers=headers))
+            response = self._response(connection, HostRequest(method, path, body, query, headers))
             while line := self._line(response):
                 event = decode_event(line)
                 if not isinstance(event, Keepalive):
                     yield event
+                if until is not None and time.monotonic() > until:
+                    raise HostError(Failure("not_in_time", f"it did not end within {within_s:g} s", _NOT_IN_TIME))
+
+    def run(
+        self,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        method: str = "POST",
+        query: Query | None = None,
+        watch: Watch | None = None,
+        within_s: float | None = None,
+    ) -> Result | Answer:
+        """The end of an act or a chat's turn; a failure is raised. `watch` gets each event, `ask` each question."""
+        with closing(self.stream(path, body, method=method, query=query, within_s=within_s)) as events:
+            for event in events:
+                if watch is not None:
+                    watch(event)
+                match event:
+                    case Result() | Answer():
+                        return event
+                    case Failure():
+                        raise HostError(event)
+                    case ApprovalAsked() if self._ask is not None:
+                        self._ask(event)
+                    case _:
+                        pass
+        raise self._endpoint.gone(EOFError())
+
+    def events(self, query: Query, last_event_id: str | None) -> Generator[bytes, None, None]:
+        """The lines of GET /v1/events, without their ends, until the host ends it."""
+        headers = {"Accept": "text/event-stream", **({} if last_event_id is None else {"Last-Event-ID": last_event_id})}
+        with closing(self._endpoint.connect(self._timeout_s)) as connection:
+            response = self._response(connection, HostRequest("GET", "/v1/events", query=query, headers=headers))
+            while line := self._line(response):
+                yield line.rstrip(b"\r\n")
 
     def download(self, path: str, *, method: str = "POST") -> Generator[bytes, None, None]:
         """The bytes that a request of `path` answers with, as they come; NoHost when they end too early."""
@@ -99,22 +161,22 @@ class HostClient:
         """Say yes or no to what waits under this id."""
         self._call(decision(approval_id, approved=approved))
 
-    def _call(self, request: HostRequest) -> dict[str, Any]:
+    def _call(self, request: HostRequest) -> JsonObject:
         if self._ask is not None and request.method != "GET" and not request.path.startswith("/v1/approvals/"):
             return self._call_asking(self._ask, request)
         with closing(self._endpoint.connect(self._timeout_s)) as connection:
             return self._exchange(connection, request)
 
-    def _call_asking(self, ask: Callable[[HostClient, ApprovalAsked], None], request: HostRequest) -> dict[str, Any]:
+    def _call_asking(self, ask: Callable[[ApprovalAsked], object], request: HostRequest) -> JsonObject:
         """The call's number goes along, and what waits under it is this call's question and no other's."""
         number = request_number()
-        request = HostRequest(request.method, request.path, request.body, headers={REQUEST_HEADER: number})
+        request = replace(request, headers={REQUEST_HEADER: number})
         with closing(self._endpoint.connect(MAX_WAIT_S)) as connection:
             try:
                 return wait_asking(
                     lambda: self._exchange(connection, request),
                     question=lambda: self._question(number),
-                    ask=lambda asked: ask(self, asked),
+                    ask=ask,
                     take_back=lambda asked: self._take_back(asked.approval_id),
                     silent_s=self._timeout_s,
                     silent=lambda: self._endpoint.silent(self._timeout_s),
@@ -135,7 +197,7 @@ class HostClient:
         with suppress(HostError):  # it was decided in this moment
             self.decide(approval_id, approved=False)
 
-    def _exchange(self, connection: HTTPConnection, request: HostRequest) -> dict[str, Any]:
+    def _exchange(self, connection: HTTPConnection, request: HostRequest) -> JsonObject:
         return self._endpoint.document(request, self._body(self._response(connection, request)))
 
     def _response(self, connection: HTTPConnection, request: HostRequest) -> HTTPResponse:
@@ -176,6 +238,46 @@ class HostClient:
             raise self._endpoint.gone(exc) from exc
 
 
+Rows: TypeAlias = list[_T]
+"""A list, in classes whose method has that name."""
+
+
+class Group:
+    """The calls of one kind of thing."""
+
+    def __init__(self, host: HostCalls) -> None:
+        self._host = host
+
+    def _act(
+        self,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        method: str = "POST",
+        query: Query | None = None,
+        watch: Watch | None = None,
+        within_s: float | None = None,
+    ) -> JsonObject:
+        """Do what takes a while; returns its result."""
+        end = self._host.run(path, body, method=method, query=query, watch=watch, within_s=within_s)
+        if not isinstance(end, Result):
+            raise ProtocolError("the host answered where a result was expected")
+        return end.value
+
+
+def rows(found: JsonObject, name: str) -> list[Any]:
+    """A list of the answer. ProtocolError where it has none."""
+    value = found.get(name)
+    if not isinstance(value, list):
+        raise ProtocolError(f"the host's answer has no list of {name}", next_step=SAME_VERSION)
+    return value
+
+
+def given(**values: Any) -> JsonObject:
+    """The fields of a body that are said: None is left out."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
 def request_number() -> str:
     """A number of its own for one request."""
     return secrets.token_hex(8)
@@ -185,7 +287,7 @@ def wait_asking(
     work: Callable[[], _T],
     *,
     question: Callable[[], ApprovalAsked | None],
-    ask: Callable[[ApprovalAsked], None],
+    ask: Callable[[ApprovalAsked], object],
     take_back: Callable[[ApprovalAsked], None],
     silent_s: float,
     silent: Callable[[], Exception],

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from microclaw.client import Client
+from microclaw.client.request import HostError
 from microclaw.errors import NoHost, ProtocolError
-from microclaw.host_client.client import HostClient
-from microclaw.host_client.request import HostError
 
-Serve = Callable[[bytes], HostClient]
+Serve = Callable[[bytes], Client]
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 
 
@@ -27,7 +27,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     listener = socket.socket(socket.AF_UNIX)
     threads: list[threading.Thread] = []
 
-    def start(answer: bytes) -> HostClient:
+    def start(answer: bytes) -> Client:
         listener.bind(str(tmp_path / "sock"))
         listener.listen()
 
@@ -35,13 +35,13 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
             connection, _ = listener.accept()
             with connection:
                 request = b""
-                while not request.endswith(b"\r\n\r\n" if request.startswith(b"GET") else b"{}"):
+                while not request.endswith(b"\r\n\r\n" if request.startswith(b"GET") else b"}"):
                     request += connection.recv(65536)
                 connection.sendall(answer)
 
         threads.append(threading.Thread(target=work))
         threads[-1].start()
-        return HostClient(tmp_path / "sock", timeout_s=5)
+        return Client(tmp_path / "sock", timeout_s=5)
 
     yield start
     for thread in threads:
@@ -51,7 +51,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
 def test_no_socket_means_no_host(tmp_path: Path) -> None:
     with pytest.raises(NoHost) as caught:
-        HostClient(tmp_path / "nothing").get("/v1/status")
+        Client(tmp_path / "nothing").get("/v1/status")
     assert caught.value.next_step == "microclaw up"
 
 
@@ -59,7 +59,7 @@ def test_socket_that_a_dead_host_left_means_no_host(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(tmp_path / "sock"))
     with pytest.raises(NoHost):
-        HostClient(tmp_path / "sock").get("/v1/status")
+        Client(tmp_path / "sock").get("/v1/status")
 
 
 @pytest.mark.parametrize("answer", [b"", b"garbage\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{}"])
@@ -79,12 +79,38 @@ def test_error_keeps_the_hosts_code_and_exit_code(serve: Serve) -> None:
     with pytest.raises(HostError) as caught:
         serve(reply(body, b"502 Bad Gateway")).get("/v1/status")
     assert (caught.value.failure.code, caught.value.failure.exit_code) == ("device_unreachable", 4)
+    assert (caught.value.code, caught.value.message, caught.value.next) == ("device_unreachable", "no", "power it")
 
 
 def test_stream_that_is_torn_is_said(serve: Serve) -> None:
     answer = b'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{"type":"keepalive"}\n{"type":"st'
     with pytest.raises(NoHost, match="went away"):
         list(serve(answer).stream("/v1/chat", {}))
+
+
+STREAM = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+STEP = b'{"type":"step","stage":"check","text":"","state":"done","detail":[],"took_ms":null,"next":null}\n'
+
+
+@pytest.mark.parametrize("rest", [b"", b'{"type":"result","resu'])
+def test_an_act_whose_stream_is_cut_has_no_result(serve: Serve, rest: bytes) -> None:
+    """It is not known what came of it, so that is no success."""
+    seen: list[object] = []
+    with pytest.raises(NoHost, match="went away"):
+        serve(STREAM + STEP + rest).fleet.diff([], [], watch=seen.append)
+    assert len(seen) == 1
+
+
+def test_an_act_that_ends_as_a_chat_is_refused(serve: Serve) -> None:
+    answer = b'{"type":"answer","text":"","actions":[],"evidence":[],"usage":{"input_tokens":0,"output_tokens":0,'
+    with pytest.raises(ProtocolError):
+        serve(STREAM + answer + b'"cost_usd":0},"error":null,"next":null}\n').fleet.diff([], [])
+
+
+def test_list_that_is_not_in_the_answer_is_said(serve: Serve) -> None:
+    with pytest.raises(ProtocolError, match="no list of devices") as caught:
+        serve(reply(b'{"boards":[]}')).devices.list()
+    assert caught.value.next
 
 
 def test_stream_with_a_foreign_line_is_refused(serve: Serve) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from microclaw.client.calls import wait_asking
 from microclaw.errors import NoHost, PermissionRefused
 from microclaw.events import ApprovalAsked
-from microclaw.host_client.client import wait_asking
 
 QUESTION = ApprovalAsked("a-1", "forget the device", (), 60.0)
 

@@ -12,9 +12,9 @@ from typing import Any, Final, Self
 
 import httpx2
 
+from microclaw.client.endpoint import HostEndpoint, SocketEndpoint, verifying_context
+from microclaw.client.request import MAX_REPLY_BYTES, REQUEST_TIMEOUT_S, HostError, HostRequest, decision, too_long
 from microclaw.errors import ProtocolError
-from microclaw.host_client.endpoint import HostEndpoint, SocketEndpoint, verifying_context
-from microclaw.host_client.request import MAX_REPLY_BYTES, REQUEST_TIMEOUT_S, HostError, HostRequest, decision, too_long
 from microclaw.wire.host_api import MAX_LINE_BYTES, Failure, StreamEvent, decode_event
 
 CONNECT_S: Final = 5.0

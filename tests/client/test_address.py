@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from microclaw.client import Client
+from microclaw.client.address import HostAddress, named_host, token_for
 from microclaw.errors import ConfigError
-from microclaw.host_client.address import HostAddress, named_host, token_for
 
 
 def address(text: str) -> HostAddress:
@@ -112,3 +113,14 @@ def test_a_file_with_a_mistake_is_named_and_not_quoted(tmp_path: Path, text: str
 def test_what_cannot_be_a_token_is_sent_nowhere(tmp_path: Path, secret: str) -> None:
     with pytest.raises(ConfigError, match="MICROCLAW_TOKEN is no token"):
         token_for(address("https://a.example"), tmp_path, {"MICROCLAW_TOKEN": secret})
+
+
+def test_an_address_or_a_token_that_cannot_be_is_refused() -> None:
+    with pytest.raises(ConfigError, match="does not begin with https"):
+        Client("house.example")
+    with pytest.raises(ConfigError, match="in the clear"):
+        Client("http://house.example", token="mc_1")
+    with pytest.raises(ConfigError, match="is no token"):
+        Client("https://house.example", token="two words")
+    with pytest.raises(ConfigError, match="takes no token"):
+        Client("local", token="mc_1")

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from microclaw import __version__
+from microclaw.client.address import VARIABLE, HostAddress, HostToken, how_to_get_one
+from microclaw.client.request import HostError, HostRequest
 from microclaw.errors import ConfigError, MicroclawError, NoHost, ProtocolError
-from microclaw.host_client.address import VARIABLE, HostAddress, HostToken, how_to_get_one
-from microclaw.host_client.request import HostError, HostRequest
 from microclaw.wire.host_api import Failure, failure_from
 
 CONNECT_S: Final = 10.0
@@ -23,7 +23,7 @@ VERSION_S: Final = 5.0
 MAX_VERSION_BYTES: Final = 4096
 _UNKNOWN_HERE: Final = frozenset({"bad_request", "method_not_allowed", "not_found"})
 _AWAY: Final = frozenset({502, 503, 504})
-_SAME_VERSION: Final = f"install the same version on both; this machine's own host: --host local, or without {VARIABLE}"
+SAME_VERSION: Final = f"install the same version on both; this machine's own host: --host local, or without {VARIABLE}"
 
 
 def verifying_context(authorities: str = "") -> ssl.SSLContext:
@@ -149,7 +149,7 @@ class RemoteEndpoint(HostEndpoint):
             text = f"{self.address} passes its own name on to the host, which answers to localhost alone"
             next_step = "let the proxy there send the header Host: localhost"
         elif failure.code in _UNKNOWN_HERE and (other := self.other_version()) is not None:
-            text, next_step = f"{other}: it does not know {request.method} {request.path}", _SAME_VERSION
+            text, next_step = f"{other}: it does not know {request.method} {request.path}", SAME_VERSION
         else:
             return HostError(failure, status)
         return HostError(Failure(failure.code, text, next_step), status)
@@ -166,7 +166,7 @@ class RemoteEndpoint(HostEndpoint):
         versions = self.other_version()
         if versions is None:
             return None
-        return ProtocolError(f"{versions}: they do not understand each other", next_step=_SAME_VERSION)
+        return ProtocolError(f"{versions}: they do not understand each other", next_step=SAME_VERSION)
 
     def _connection(self, timeout_s: float) -> HTTPConnection:
         if self.address.scheme == "http":

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import quote, urlencode
 
 from microclaw.errors import MicroclawError, ProtocolError, UnknownName
@@ -21,8 +21,14 @@ class HostError(MicroclawError):
 
     def __init__(self, failure: Failure, status: int = 200) -> None:
         super().__init__(failure.message, next_step=failure.next_step)
+        self.code = failure.code
+        self.exit_code = failure.exit_code
         self.failure = failure
         self.status = status
+
+
+Query: TypeAlias = Mapping[str, str | float | bool | Sequence[str] | None]
+"""The values of a query by name; None is left out, several are several parameters of that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +36,13 @@ class HostRequest:
     method: str
     path: str
     body: Mapping[str, Any] | None = None
-    query: Mapping[str, str | int] | None = None
+    query: Query | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def target(self) -> str:
-        return f"{self.path}?{urlencode(self.query)}" if self.query else self.path
+        given = {name: _query_value(value) for name, value in (self.query or {}).items() if value is not None}
+        return f"{self.path}?{urlencode(given, doseq=True)}" if given else self.path
 
     @property
     def payload(self) -> bytes | None:
@@ -61,3 +68,9 @@ def segment(name: str, see: str = "the list command of the same group shows the 
     if not name.strip() or "/" in name:
         raise UnknownName(f"there is nothing named {name[:80]!r} here", next_step=see)
     return quote(name, safe="")
+
+
+def _query_value(value: str | float | Sequence[str]) -> str | Sequence[str]:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else value

@@ -1,0 +1,368 @@
+"""The forms of the host's answers. Made from microclaw.api by `make docs`: change them there.
+
+A host may send more fields than these.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+
+class ActEndFacts(TypedDict):
+    state: Literal["done", "failed", "unknown"] | Literal["under_way"]
+    why: NotRequired[str | None]
+    code: NotRequired[str | None]
+    next: NotRequired[str | None]
+
+
+class AppFacts(TypedDict):
+    """A program on a device. `foreign`: this host did not install it."""
+
+    name: str
+    device: str
+    condition: Literal[
+        "running",
+        "listed",
+        "returned",
+        "exited",
+        "trapped",
+        "dead",
+        "missing",
+        "unreachable",
+        "stopped",
+        "deferred",
+        "waiting",
+    ]
+    foreign: bool
+    heap_bytes: int
+    pins: list[int]
+    size_bytes: int | None
+    sha256: str | None
+    error: str | None
+    installed_ms: int | None
+    kind: Literal["wasm", "py"] | None
+    origin: AppOrigin | None
+    deferred: DeferredFacts | None
+    runs: AppRuns | None  # null: it simply runs on
+
+
+class AppOrigin(TypedDict):
+    """The entry of a catalogue that it is."""
+
+    entry: str
+    version: str
+    catalog: str
+    params: dict[str, int | str]
+
+
+class AppRuns(TypedDict):
+    """When it runs, and how that went; Unix times in ms."""
+
+    every_ms: int | None
+    stop_after_ms: int | None
+    kept_by: Literal["board", "host"]
+    text: str
+    next_ms: int | None
+    running_since_ms: int | None
+    last_ms: int | None
+    last_took_ms: int | None
+    last_how: str | None
+    runs: int
+    missed: int
+    problem: str | None
+
+
+class AppWithSource(TypedDict):
+    """`proof`: what was expected of it, and the edges of the trial and of the board."""
+
+    name: str
+    device: str
+    condition: Literal[
+        "running",
+        "listed",
+        "returned",
+        "exited",
+        "trapped",
+        "dead",
+        "missing",
+        "unreachable",
+        "stopped",
+        "deferred",
+        "waiting",
+    ]
+    foreign: bool
+    heap_bytes: int
+    pins: list[int]
+    size_bytes: int | None
+    sha256: str | None
+    error: str | None
+    installed_ms: int | None
+    kind: Literal["wasm", "py"] | None
+    origin: AppOrigin | None
+    deferred: DeferredFacts | None
+    runs: AppRuns | None  # null: it simply runs on
+    source: str | None
+    proof: dict[str, Any] | None
+
+
+class Approval(TypedDict):
+    """`outcome` null: it waits. `end`: how the act ended that was said yes to."""
+
+    approval_id: str
+    action: str
+    outcome: Literal["approved", "declined"] | None
+    end: NotRequired[ActEndFacts | None]
+
+
+class ChangeFacts(TypedDict):
+    change_id: int
+    at_ms: int
+    device: str
+    kind: Literal[
+        "app.deploy",
+        "app.upgrade",
+        "app.remove",
+        "app.stop",
+        "app.start",
+        "app.restart",
+        "app.restore",
+        "app.explore",
+        "gpio.set",
+        "pwm.set",
+    ]
+    summary: str
+    state: Literal["planned", "done", "failed", "unknown"]
+    undoes: int | None
+    undone_by: int | None
+    turn: str | None
+    person: str | None
+
+
+class DeferredFacts(TypedDict):
+    act: Literal["install", "upgrade", "uninstall", "stop", "start"]
+    since_ms: int
+    person: str
+
+
+class DeviceFacts(TypedDict):
+    device_id: str
+    name: str
+    board: str
+    title: str
+    chip: str
+    transports: list[str]
+    labels: list[str]
+    capabilities: list[str]  # The methods that it can be called with
+    kinds: list[Literal["wasm", "py"]]
+    firmware: FirmwareFacts
+    free_pins: list[int]
+    power_cut: str
+    voice_only: bool
+    never_reached: bool
+    link: LinkFacts | None  # null: it has no link to this host
+
+
+class FirmwareFacts(TypedDict):
+    """What is known of its firmware, described or from the board's profile."""
+
+    described: list[str]
+    native_groups: list[str]
+    natives_added: list[str]
+    natives_lacking: list[str]
+    nodes: list[str]
+    files: bool
+    max_apps: int | None
+    max_heap_bytes: int | None
+    max_memory_bytes: int | None
+    max_module_bytes: int | None
+    max_timers: int | None
+    attributes: int | str | bool | None
+
+
+class LastValue(TypedDict):
+    key: str
+    unit: str | None
+    value: float | str | bool
+    at_ms: int
+
+
+class LinkFacts(TypedDict):
+    online: bool
+    last_seen_ms: int | None
+    address: str | None
+    firmware: str | None
+    rtt_ms: float | None
+    connections: int
+    rssi: int | None  # In dBm
+    refused_events: int | None
+    updates: dict[str, Any] | None
+
+
+class ListedDevice(TypedDict):
+    device_id: str
+    name: str
+    board: str
+    title: str
+    chip: str
+    transports: list[str]
+    labels: list[str]
+    capabilities: list[str]  # The methods that it can be called with
+    kinds: list[Literal["wasm", "py"]]
+    firmware: FirmwareFacts
+    free_pins: list[int]
+    power_cut: str
+    voice_only: bool
+    never_reached: bool
+    link: LinkFacts | None  # null: it has no link to this host
+    revoked: bool
+
+
+class OneDevice(TypedDict):
+    """`today`: what works on such boards; `xiaozhi`: of a device with that firmware."""
+
+    device_id: str
+    name: str
+    board: str
+    title: str
+    chip: str
+    transports: list[str]
+    labels: list[str]
+    capabilities: list[str]  # The methods that it can be called with
+    kinds: list[Literal["wasm", "py"]]
+    firmware: FirmwareFacts
+    free_pins: list[int]
+    power_cut: str
+    voice_only: bool
+    never_reached: bool
+    link: LinkFacts | None  # null: it has no link to this host
+    revoked: bool
+    today: dict[str, Any] | None
+    xiaozhi: dict[str, Any] | None
+    pins: list[PinFacts]
+    problem: str | None
+    telemetry: list[LastValue]
+
+
+class PendingPairing(TypedDict):
+    address: str
+    board: str
+    seconds_left: float
+
+
+class PinFacts(TypedDict):
+    """`reserved` and `caution` say why a pin is not to be used, or with care."""
+
+    pin: int
+    name: str | None  # What is wired to it
+    uses: list[str]
+    reserved: str | None
+    caution: str | None
+
+
+class TaskFacts(TypedDict):
+    """A task without what it printed. `not_kept` has the reason for each file that was wanted and not taken out."""
+
+    task: int
+    state: Literal["queued", "running", "done", "failed", "cancelled"]
+    ending: (
+        Literal[
+            "",
+            "ended",
+            "timed_out",
+            "out_of_memory",
+            "too_much_output",
+            "disk_full",
+            "killed",
+            "cancelled",
+            "interrupted",
+            "not_run",
+        ]
+        | None
+    )
+    exit_code: int | None
+    reason: str | None
+    language: str
+    by: str
+    code_bytes: int
+    code_sha256: str
+    files_in: list[str]
+    files: list[TaskFileFacts]
+    not_kept: dict[str, str]
+    allow: str | None  # Its name in the allowlist; null: no network
+    limits: dict[str, float]
+    output_bytes: int
+    created_ms: int
+    started_ms: int | None
+    ended_ms: int | None
+    cpu_s: float | None
+    memory_peak_bytes: int | None
+
+
+class TaskFileFacts(TypedDict):
+    name: str
+    size_bytes: int
+    media_type: str
+
+
+class TaskWithOutput(TypedDict):
+    """`output` are its bytes from `output_begins` to `output_ends`, as text; `output_more`: the next page is there."""
+
+    task: int
+    state: Literal["queued", "running", "done", "failed", "cancelled"]
+    ending: (
+        Literal[
+            "",
+            "ended",
+            "timed_out",
+            "out_of_memory",
+            "too_much_output",
+            "disk_full",
+            "killed",
+            "cancelled",
+            "interrupted",
+            "not_run",
+        ]
+        | None
+    )
+    exit_code: int | None
+    reason: str | None
+    language: str
+    by: str
+    code_bytes: int
+    code_sha256: str
+    files_in: list[str]
+    files: list[TaskFileFacts]
+    not_kept: dict[str, str]
+    allow: str | None  # Its name in the allowlist; null: no network
+    limits: dict[str, float]
+    output_bytes: int
+    created_ms: int
+    started_ms: int | None
+    ended_ms: int | None
+    cpu_s: float | None
+    memory_peak_bytes: int | None
+    output: str
+    output_begins: int
+    output_ends: int
+    output_more: bool
+
+
+class WaitedRequest(TypedDict):
+    """`waiting` with its `approval_id`, or `ended` with the `status` and the `result` that it would have had."""
+
+    request: str
+    state: Literal["waiting", "ended"]
+    approval_id: NotRequired[str | None]
+    status: NotRequired[int | None]
+    result: NotRequired[Any]
+
+
+class WaitingApproval(TypedDict):
+    approval_id: str
+    action: str
+    detail: list[str]
+    person: str
+    channel: str
+    risky: bool  # An owner decides it
+    request: str | None  # The number of this token's own request that waits for it
+    expires_s: float

@@ -1,0 +1,167 @@
+"""What a host does for people: the agent's tools, questions that wait for a yes, code in the sandbox, schedules."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, cast
+from urllib.parse import quote
+
+from microclaw.client.calls import Group, Rows, Watch, given, rows
+from microclaw.client.request import HostError, segment
+from microclaw.wire.host_api import Failure, JsonObject
+
+if TYPE_CHECKING:
+    from microclaw.client import answers  # nothing of it is needed to make a request
+
+_OPEN: Final = ("queued", "running")
+_WAIT_S: Final = 20.0  # of one request; the host allows 30
+
+
+class Tools(Group):
+    """`client.tools`: what a model may call, called by a program."""
+
+    def list(self) -> Rows[JsonObject]:
+        """Every tool: `name`, `description`, `schema` of its arguments, `permission`, `effect`."""
+        return rows(self._host.get("/v1/tools"), "tools")
+
+    def call(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        device: str | None = None,
+        session: str | None = None,
+        foreign: bool = False,
+        watch: Watch | None = None,
+        within_s: float | None = None,
+    ) -> JsonObject:
+        """`ok`, `content`, `evidence`; where it failed, `error` and `next`.
+
+        `session` groups calls of one conversation; `foreign`: the request comes from untrusted text, so acts ask.
+        """
+        body = given(arguments=dict(arguments or {}), device=device, session=session, foreign=foreign or None)
+        return self._act(f"/v1/tools/{segment(name)}", body, watch=watch, within_s=within_s)
+
+
+class Approvals(Group):
+    """`client.approvals`: acts that wait for a person's yes."""
+
+    def list(self) -> Rows[answers.WaitingApproval]:
+        return rows(self._host.get("/v1/approvals"), "approvals")
+
+    def get(self, approval_id: str, *, wait_s: float = 0.0) -> answers.Approval:
+        """Whether it still waits, or how the act ended; `wait_s`: wait so long for that end."""
+        return cast("answers.Approval", self._host.get(f"/v1/approvals/{segment(approval_id)}", {"wait_s": wait_s}))
+
+    def decide(self, approval_id: str, *, approved: bool, wait_s: float = 5.0) -> answers.Approval:
+        """Yes or no; the first decision counts. A yes also tells how the act ended within `wait_s`."""
+        path = f"/v1/approvals/{segment(approval_id)}?wait_s={wait_s:g}"
+        return cast("answers.Approval", self._host.post(path, {"approved": approved}))
+
+    def request(self, number: str) -> answers.WaitedRequest:
+        """What became of a request that was told to wait (202)."""
+        return cast("answers.WaitedRequest", self._host.get(f"/v1/requests/{segment(number)}"))
+
+
+class Tasks(Group):
+    """`client.tasks`: code in the host's sandbox."""
+
+    def list(self, *, limit: int = 50) -> Rows[answers.TaskFacts]:
+        """The newest first."""
+        return rows(self._host.get("/v1/tasks", {"limit": limit}), "tasks")
+
+    def run(
+        self,
+        code: str,
+        *,
+        language: str = "python",
+        files: Mapping[str, bytes] | None = None,
+        keep: Sequence[str] = (),
+        seconds: float | None = None,
+        memory_mb: int | None = None,
+        allow: str | None = None,
+    ) -> answers.TaskFacts:
+        """Begin it; `wait` has its end. `files` go in, those named in `keep` come out; `allow`: its allowlist."""
+        content = {name: base64.b64encode(data).decode() for name, data in (files or {}).items()}
+        body = given(code=code, language=language, seconds=seconds, memory_mb=memory_mb, allow=allow)
+        found = self._host.post("/v1/tasks", {**body, "files": content, "keep": list(keep)})
+        return cast("answers.TaskFacts", found)
+
+    def get(self, task: int, *, after: int = 0, wait_s: float = 0.0) -> answers.TaskWithOutput:
+        """A task with what it printed from byte `after` on; `wait_s`: wait so long for more."""
+        query = {"after": after, "wait_s": wait_s}
+        return cast("answers.TaskWithOutput", self._host.get(f"/v1/tasks/{task}", query))
+
+    def wait(self, task: int, within_s: float = 600.0) -> answers.TaskWithOutput:
+        """The task when it has ended, with the first page of what it printed. HostError `not_in_time` otherwise."""
+        until = time.monotonic() + within_s
+        found = self.get(task)
+        seen = 0
+        while found["state"] in _OPEN:
+            left_s = until - time.monotonic()
+            if left_s <= 0:
+                text = f"task {task} did not end within {within_s:g} s"
+                raise HostError(Failure("not_in_time", text, f"it goes on; end it: tasks.cancel({task})"))
+            seen = self.get(task, after=seen, wait_s=min(_WAIT_S, left_s))["output_ends"]
+            found = self.get(task)
+        return found
+
+    def cancel(self, task: int) -> answers.TaskFacts:
+        """End it; every process of it is dead when this returns."""
+        return cast("answers.TaskFacts", self._host.delete(f"/v1/tasks/{task}"))
+
+    def file(self, task: int, name: str) -> bytes:
+        """A file that it left."""
+        return b"".join(self._host.download(f"/v1/tasks/{task}/files/{quote(name)}", method="GET"))
+
+
+class Schedules(Group):
+    """`client.schedules`: what is done later, and the agent's work in the background."""
+
+    def list(self) -> Rows[JsonObject]:
+        """Oldest first."""
+        return rows(self._host.get("/v1/schedules"), "schedules")
+
+    def get(self, number: int) -> JsonObject:
+        """A schedule and its latest runs."""
+        return self._host.get(f"/v1/schedules/{number}")
+
+    def add(
+        self,
+        when: str,
+        do: str | None = None,
+        *,
+        tool: str | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        timezone: str | None = None,
+        missed: str | None = None,
+        device: str | None = None,
+    ) -> JsonObject:
+        """`when` in words or as cron; what is done: `do` in words, or a `tool` with its `arguments`."""
+        body = given(when=when, do=do, tool=tool, timezone=timezone, missed=missed, device=device)
+        return self._host.post("/v1/schedules", {**body, **given(arguments=arguments and dict(arguments))})
+
+    def run(self, number: int) -> JsonObject:
+        """Run it now; its own times stay."""
+        return self._host.post(f"/v1/schedules/{number}/run")
+
+    def pause(self, number: int) -> JsonObject:
+        """Keep it, and run nothing of it until it is resumed."""
+        return self._host.post(f"/v1/schedules/{number}/pause")
+
+    def resume(self, number: int) -> JsonObject:
+        """Make a paused one due again."""
+        return self._host.post(f"/v1/schedules/{number}/resume")
+
+    def remove(self, number: int) -> JsonObject:
+        return self._host.delete(f"/v1/schedules/{number}")
+
+    def subagents(self) -> Rows[JsonObject]:
+        """Those that work in the background, and the latest that ended."""
+        return rows(self._host.get("/v1/subagents"), "subagents")
+
+    def end_subagent(self, subagent_id: str) -> JsonObject:
+        """End it; what it has begun is finished."""
+        return self._host.delete(f"/v1/subagents/{segment(subagent_id)}")

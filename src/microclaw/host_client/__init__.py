@@ -1,1 +1,0 @@
-"""Clients of the host's API, for the command line (blocking) and for MCP (asynchronous). They start no host."""
