@@ -103,15 +103,47 @@ class AppWithSource(TypedDict):
     runs: AppRuns | None  # null: it simply runs on
     source: str | None
     proof: dict[str, Any] | None
+    before: FormerVersion | None  # null: this host put no other version there
 
 
 class Approval(TypedDict):
-    """`outcome` null: it waits. `end`: how the act ended that was said yes to."""
+    """`outcome` null: it waits. `end`: how the act ended that was said yes to.
+
+    GET has all of the question: `detail` says what would happen, `program` the program that would be installed.
+    """
 
     approval_id: str
     action: str
     outcome: Literal["approved", "declined"] | None
     end: NotRequired[ActEndFacts | None]
+    detail: NotRequired[list[str] | None]
+    person: NotRequired[str | None]
+    channel: NotRequired[str | None]
+    risky: NotRequired[bool | None]
+    request: NotRequired[str | None]
+    expires_s: NotRequired[float | None]
+    program: NotRequired[AskedProgramFacts | None]
+
+
+class AskedProgramFacts(TypedDict):
+    """The program that would be installed: exactly the image `sha256`."""
+
+    device: str
+    name: str
+    sha256: str
+    pins: list[int]
+    edges: list[list[Any]]  # Of its trial, the first 400: ms, pin, level
+    trial_ms: float
+    replaces: str | None  # The image of this host that is there, by its sha256
+    diff: list[str]  # Unified diff from the source that is there; empty: nothing to compare
+
+
+class BoardLayout(TypedDict):
+    """The headers as they lie on the board, seen from above."""
+
+    usb: Literal["top", "bottom"]
+    headers: list[HeaderRow]
+    source: str
 
 
 class ChangeFacts(TypedDict):
@@ -179,6 +211,26 @@ class FirmwareFacts(TypedDict):
     attributes: int | str | bool | None
 
 
+class FormerVersion(TypedDict):
+    """The change that put it there, and the unified diff of the sources from it to now."""
+
+    change_id: int
+    at_ms: int
+    sha256: str
+    diff: list[str]  # Empty where the sources are the same, or one is not kept
+
+
+class HeaderPlace(TypedDict):
+    label: str  # What is printed there
+    gpio: int | None  # null: power, ground, reset
+
+
+class HeaderRow(TypedDict):
+    name: str
+    side: Literal["left", "right"]
+    pins: list[HeaderPlace]  # From the upper end to the lower
+
+
 class LastValue(TypedDict):
     key: str
     unit: str | None
@@ -239,6 +291,7 @@ class OneDevice(TypedDict):
     today: dict[str, Any] | None
     xiaozhi: dict[str, Any] | None
     pins: list[PinFacts]
+    layout: BoardLayout | None  # null: how the pins lie is not known, or it has no headers
     problem: str | None
     telemetry: list[LastValue]
 
@@ -250,13 +303,15 @@ class PendingPairing(TypedDict):
 
 
 class PinFacts(TypedDict):
-    """`reserved` and `caution` say why a pin is not to be used, or with care."""
+    """`reserved` and `caution` say why a pin is not to be used, or with care; `refused` why nothing may drive it."""
 
     pin: int
-    name: str | None  # What is wired to it
+    name: str | None  # What the board has wired to it
+    labels: list[str]  # The names that the device's labels give it: pin-5=lamp
     uses: list[str]
     reserved: str | None
     caution: str | None
+    refused: str | None
 
 
 class TaskFacts(TypedDict):
