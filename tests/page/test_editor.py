@@ -109,7 +109,20 @@ def test_an_installed_program_is_edited_and_replaced(host: PageHost, page: Page)
     installed = page.get_by_role("region", name="installation")
     expect(installed.locator(".evidence")).to_be_visible()
     assert "gpio_open(14," in str(host.client.get("/v1/devices/virtual-2/apps/kept")["source"])
-    host.client.delete("/v1/devices/virtual-2/apps/kept")
+    expect(installed.get_by_role("button", name="Undo the installation")).to_be_enabled()
+    list(host.client.stream("/v1/apps/kept/remove", {"devices": ["virtual-2"]}))
+
+
+def test_the_bundle_is_fetched_by_the_editor_alone(page: Page) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.reload()
+    expect(page.get_by_role("link", name="virtual-1")).to_be_visible()
+    go(page, "Chat")
+    assert [one for one in asked if one.endswith("/page/app.js")]
+    assert not [one for one in asked if "codemirror" in one]
+    open_editor(page)
+    assert [one for one in asked if one.endswith("/page/vendor/codemirror.js")]
 
 
 def test_python_is_checked_at_its_line(page: Page) -> None:

@@ -139,7 +139,8 @@ const THEME = {
   ".cm-activeLine, .cm-activeLineGutter": { backgroundColor: "var(--calm-back)" },
   "& > .cm-scroller > .cm-selectionLayer .cm-selectionBackground, &.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground":
     { backgroundColor: "color-mix(in srgb, var(--accent) 35%, transparent)" },
-  ".cm-tooltip, .cm-panels": { backgroundColor: "var(--card)", color: "var(--text)", border: "1px solid var(--line)", maxWidth: "min(36rem, 90vw)" },
+  ".cm-tooltip, .cm-panels": { backgroundColor: "var(--card)", color: "var(--text)", border: "1px solid var(--line)" },
+  ".cm-tooltip": { maxWidth: "min(36rem, 90vw)" },
   ".cm-diagnosticText": { whiteSpace: "pre-wrap" },
   ".cm-button, .cm-textfield": { backgroundColor: "var(--card)", backgroundImage: "none", color: "var(--text)", border: "1px solid var(--line)" },
   ".cm-panel.cm-panel-lint ul [aria-selected]": { backgroundColor: "var(--calm-back)" },

@@ -16,6 +16,8 @@ import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js
 
 const CHECK_AFTER_MS = 400;
 const AGAIN_MS = 3_000; // the host had no room
+/** @type {Finding[]} */
+const NO_FINDINGS = [];
 const MAX_SOURCE_CHARS = 256 * 1024; // as the host's limit is, without a setting
 const LANGUAGES = [["c", "C"], ["c++", "C++"], ["sketch", "Arduino sketch"], ["python", "Python"], ["", "as the source says"]];
 const C = `#include "microclaw.h"
@@ -114,9 +116,7 @@ function Desk({ first, place, anew }) {
   const [isKept, setKept] = useState(true);
   const [text, setText] = useState(0); // counts texts that were put in, and not typed
   const [chosen, setChosen] = useState(/** @type {Finding | null} */ (null));
-  const [checked, problem] = useCheck(draft);
-  const findings = useRef(/** @type {Finding[]} */ ([]));
-  findings.current = checked?.findings ?? findings.current;
+  const [checked, problem, isNew] = useCheck(draft);
   const isHere = store.devices.some((one) => one.name === draft.device);
   /** @param {Partial<Draft>} news */
   const change = (news) => {
@@ -140,11 +140,11 @@ function Desk({ first, place, anew }) {
       <label>Name <input value=${draft.name} maxlength="63" spellcheck=${false} autocapitalize="off"
         onInput=${(/** @type {any} */ e) => change({ name: e.currentTarget.value })} /></label>
     </p>
-    <${Code} key=${text} first=${draft.source} isPython=${isPython} findings=${findings.current} chosen=${chosen}
+    <${Code} key=${text} first=${draft.source} isPython=${isPython} findings=${checked?.findings ?? NO_FINDINGS} chosen=${chosen}
       onText=${(/** @type {string} */ source) => change({ source })} />
-    <p class="quiet">Tab indents; Escape, then Tab leaves the text. ${isKept ? "A draft is kept in this browser." : "This browser keeps no draft: its storage is off or full."}${" "}
+    <p class="quiet">Tab indents; Escape, then Tab leaves the text. ${isKept ? "A draft is kept in this browser; discard it to begin as before." : "This browser keeps no draft: its storage is off or full."}${" "}
       <${SureButton} what="Discard" label="the draft" onYes=${anew} /></p>
-    <${Findings} checked=${checked} problem=${problem} choose=${(/** @type {Finding} */ one) => setChosen({ ...one })} />
+    <${Findings} checked=${checked} problem=${problem} isNew=${isNew} choose=${(/** @type {Finding} */ one) => setChosen({ ...one })} />
     <label class="wide">Expected, one a line, or nothing <textarea rows="2" maxlength="20000" value=${draft.expect} placeholder="pin 2: period 1 s +- 5 %"
       onInput=${(/** @type {any} */ e) => change({ expect: e.currentTarget.value })} /></label>
     <${Acts} draft=${isHere ? draft : { ...draft, device: "" }} />`;
@@ -157,7 +157,7 @@ function programOf({ source, language, device }) {
 
 /**
  * The host's check of a draft, some time after the last change; one that is superseded is ended. @param {Draft} draft
- * @returns {[any, any]} the newest answer, or null while it is asked for; what went wrong
+ * @returns {[any, any, boolean]} the newest answer, null before the first; what went wrong; whether both are of this very draft
  */
 function useCheck(draft) {
   const [found, setFound] = useState(/** @type {{of: string, answer: any, error: any}} */ ({ of: "", answer: null, error: null }));
@@ -173,7 +173,7 @@ function useCheck(draft) {
       } catch (error) {
         if (stop.signal.aborted) return;
         if (!(error instanceof ApiError || error instanceof HostAway)) throw error;
-        setFound({ of: asked, answer: null, error });
+        setFound((before) => ({ of: asked, answer: before.answer, error }));
         if (error instanceof HostAway || error.status === 503) timer = setTimeout(() => again((count) => count + 1), AGAIN_MS);
       }
     };
@@ -183,14 +183,17 @@ function useCheck(draft) {
       stop.abort();
     };
   }, [asked, round]);
-  return found.of === asked ? [found.answer, found.error] : [null, null];
+  return [found.answer, found.error, found.of === asked];
 }
 
-/** The findings in words. @param {{checked: any, problem: any, choose: (finding: Finding) => void}} given */
-function Findings({ checked, problem, choose }) {
+/** The findings in words. @param {{checked: any, problem: any, isNew: boolean, choose: (finding: Finding) => void}} given */
+function Findings({ checked, problem, isNew, choose }) {
+  const count = checked?.findings.length ?? 0;
   const pins = checked?.pins?.length > 0 ? ` · it uses ${checked.pins.length === 1 ? "pin" : "pins"} ${checked.pins.join(", ")}` : "";
-  const said = !checked ? "" : checked.ok ? `No fault found: ${checked.text}${pins}` : `Not right yet: ${checked.message}`;
-  return html`<div class="checked" data-ok=${checked ? String(checked.ok) : ""}><p role="status">${said || (!problem && "Checking.")}</p>
+  const fault = count > 0 ? `${count} ${count === 1 ? "finding" : "findings"}` : checked?.message;
+  const said = !checked ? "Checking." : checked.ok ? `No fault found: ${checked.text}${pins}` : `Not right yet: ${fault}`;
+  return html`<div class="checked" aria-busy=${!isNew} data-ok=${checked && isNew && !problem ? String(checked.ok) : ""}>
+    <p role="status">${said}</p>
     ${checked && !checked.ok && checked.findings.length === 0 && html`<p class="next">next: ${checked.next}</p>`}
     <${Problem} error=${problem} />
     <ol class="findings" aria-label="Findings">${(checked?.findings ?? []).map((/** @type {Finding} */ one) => html`<li>
@@ -209,6 +212,7 @@ function Acts({ draft }) {
   const more = draft.expect.trim() ? { expect: draft.expect } : {};
   const isBusy = [trial, installing, undoing].some((act) => act !== null && !act.isOver);
   const made = installing?.isOver ? installing.result : null;
+  const counts = state.devices.find((one) => one.name === installed.device)?.capabilities.includes("edges.read");
   const isUndone = undoing?.isOver && !undoing.error;
   const put = () => {
     const { device, name } = draft;
@@ -225,7 +229,7 @@ function Acts({ draft }) {
       ${made && html`<p class="buttons"><${Link} to=${boardPath(installed.device, "programs", installed.name)}>${installed.name} on ${installed.device}<//>
         <button disabled=${isBusy || isUndone} onClick=${() => undo("POST", "/v1/undo", { change_id: made.change_id })}>Undo the installation</button></p>
         <${ActView} act=${undoing} />
-        ${!isUndone && html`<${LivePins} device=${installed.device} names=${new Map()} used=${new Map(made.trial.pins.map((/** @type {number} */ pin) => [pin, installed.name]))} />`}`}
+        ${!isUndone && counts && html`<${LivePins} device=${installed.device} names=${new Map()} used=${new Map(made.trial.pins.map((/** @type {number} */ pin) => [pin, installed.name]))} />`}`}
     </section>`}`;
 }
 
