@@ -64,7 +64,7 @@ function open(cm, place, first, onText) {
         cm.bracketMatching(), cm.highlightActiveLine(), cm.search({ top: true }), cm.indentUnit.of("    "),
         cm.keymap.of([...cm.defaultKeymap, ...cm.searchKeymap, ...cm.historyKeymap, ...cm.lintKeymap, cm.indentWithTab]),
         language.of([]), cm.EditorView.theme(THEME), cm.syntaxHighlighting(colours(cm)),
-        cm.EditorView.contentAttributes.of({ "aria-label": LABEL, spellcheck: "false", autocapitalize: "off" }),
+        cm.EditorView.contentAttributes.of({ "aria-label": LABEL, spellcheck: "false", autocapitalize: "off", tabindex: "0" }),
         cm.EditorView.domEventHandlers({ beforeinput: overwrite }),
         cm.EditorView.updateListener.of((update) => {
           if (update.docChanged) onText(update.state.doc.toString());
