@@ -56,7 +56,7 @@ def test_a_wrong_pin_is_marked_with_the_reason_and_the_corrected_program_runs(pa
 
     write(page, RIGHT)
     expect(checked).to_have_attribute("data-ok", "true")
-    expect(checked).to_contain_text("it uses pin 12")
+    expect(checked).to_contain_text("pin 12 free")
     expect(mark).to_have_count(0)
     page.get_by_role("textbox", name="Name", exact=True).fill("edited")
     page.get_by_role("textbox", name="Expected").fill("pin 12: period 200 ms +- 10 %")
@@ -147,9 +147,19 @@ def test_the_keyboard_leaves_the_text_and_a_superseded_check_is_ended(page: Page
     expect(content).to_be_focused()
     page.keyboard.press("Tab")
     expect(content).to_be_focused()
+    page.keyboard.press("Control+a")
+    page.keyboard.type("int a;")
+    expect(content).to_have_text("int a;")
+    page.keyboard.press("Control+z")
+    expect(content).to_contain_text("gpio_open(2, GPIO_OUT)")
     page.keyboard.press("Escape")
     page.keyboard.press("Tab")
     expect(content).not_to_be_focused()
+    content.click()
+    page.keyboard.press("Escape")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Tab")
+    expect(content).to_be_focused()
     assert "Escape" in str(content.get_attribute("aria-label"))
     page.route("**/v1/programs/check", lambda _route: None)  # no answer comes
     with page.expect_request("**/v1/programs/check"):

@@ -66,6 +66,7 @@ function open(cm, place, first, onText) {
         language.of([]), cm.EditorView.theme(THEME), cm.syntaxHighlighting(colours(cm)),
         cm.EditorView.contentAttributes.of({ "aria-label": LABEL, spellcheck: "false", autocapitalize: "off", tabindex: "0" }),
         cm.EditorView.domEventHandlers({ beforeinput: overwrite }),
+        cm.EditorView.domEventObservers({ keydown: leaveByTab, blur: (_event, one) => one.setTabFocusMode(false) }),
         cm.EditorView.updateListener.of((update) => {
           if (update.docChanged) onText(update.state.doc.toString());
         }),
@@ -95,6 +96,15 @@ function overwrite(event, view) {
   event.preventDefault();
   view.dispatch(view.state.replaceSelection(event.data), { userEvent: "input.type", scrollIntoView: true });
   return true;
+}
+
+/**
+ * After Escape, Tab leaves the text, until another key. CodeMirror's own way ends after 2 seconds, and does not begin where Escape also
+ * ends a selection. @param {KeyboardEvent} event @param {EditorView} view
+ */
+function leaveByTab(event, view) {
+  if (event.key === "Escape") view.setTabFocusMode(true);
+  else if (event.key !== "Tab" && event.key !== "Shift") view.setTabFocusMode(false);
 }
 
 /** Whether it is about a line of the text, and not of a header or of the whole. @param {Finding} finding */

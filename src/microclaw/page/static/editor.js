@@ -189,9 +189,8 @@ function useCheck(draft) {
 /** The findings in words. @param {{checked: any, problem: any, isNew: boolean, choose: (finding: Finding) => void}} given */
 function Findings({ checked, problem, isNew, choose }) {
   const count = checked?.findings.length ?? 0;
-  const pins = checked?.pins?.length > 0 ? ` · it uses ${checked.pins.length === 1 ? "pin" : "pins"} ${checked.pins.join(", ")}` : "";
   const fault = count > 0 ? `${count} ${count === 1 ? "finding" : "findings"}` : checked?.message;
-  const said = !checked ? "Checking." : checked.ok ? `No fault found: ${checked.text}${pins}` : `Not right yet: ${fault}`;
+  const said = !checked ? "Checking." : checked.ok ? `No fault found: ${checked.text}` : `Not right yet: ${fault}`;
   return html`<div class="checked" aria-busy=${!isNew} data-ok=${checked && isNew && !problem ? String(checked.ok) : ""}>
     <p role="status">${said}</p>
     ${checked && !checked.ok && checked.findings.length === 0 && html`<p class="next">next: ${checked.next}</p>`}
@@ -236,8 +235,7 @@ function Acts({ draft }) {
 /** What the program did on the virtual board. @param {{result: any}} given */
 function Trial({ result }) {
   const tracks = [...tracksOf(result.edges)].sort(([a], [b]) => a - b);
-  return html`<${Problem} error=${result.ok ? null : { message: result.error, next: result.next }} />
-    <ul class="rows">${result.expected.map((/** @type {any} */ one) => html`<li key=${one.line}><${Badge} state=${one.trial} /> ${one.text} <span class="quiet">${one.found}</span></li>`)}</ul>
+  return html`<ul class="rows">${result.expected.map((/** @type {any} */ one) => html`<li key=${one.line}><${Badge} state=${one.trial} /> ${one.text} <span class="quiet">${one.found}</span></li>`)}</ul>
     <${TrialView} trial=${result.edges} board=${[]} />
     <ul class="rows" aria-label="edges in words">${tracks.map(([pin, track]) => html`<li key=${pin}><b>pin ${pin}</b>: ${track.t.length} edges, ${rhythmText(rhythm(track))}</li>`)}</ul>
     ${result.log.length > 0 && html`<pre class="detail" tabindex="0" aria-label="printed">${result.log.join("\n")}</pre>`}`;

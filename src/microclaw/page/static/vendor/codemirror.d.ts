@@ -32,6 +32,11 @@ export class EditorView {
   focus(): void;
   destroy(): void;
   static theme(spec: Record<string, Record<string, string>>): Extension;
+  setTabFocusMode(on: boolean): void;
+  static domEventObservers(observers: {
+    keydown(event: KeyboardEvent, view: EditorView): void;
+    blur(event: FocusEvent, view: EditorView): void;
+  }): Extension;
   static domEventHandlers(handlers: { beforeinput(event: InputEvent, view: EditorView): boolean }): Extension;
   static contentAttributes: { of(attributes: Record<string, string>): Extension };
   static updateListener: { of(call: (update: { docChanged: boolean; state: EditorState }) => void): Extension };
