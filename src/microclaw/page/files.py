@@ -34,6 +34,7 @@ VIEWS: Final = (
     "/schedules",
     "/memory",
     "/rollouts",
+    "/flash",
     "/people",
     "/usage",
 )
