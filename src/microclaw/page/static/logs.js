@@ -38,7 +38,7 @@ export function Logs({ device }) {
       <span class="quiet" role="status">${shown.length} of ${lines.length} lines${dropped > 0 ? `, ${dropped} were lost on the board` : ""}</span>
     </p>
     <${Problem} error=${error} />
-    <pre class="log" ref=${place} tabindex="0" aria-label=${`log of ${device.name}`}>${shown.map((line) => html`<div
+    <pre class="log" role="region" ref=${place} tabindex="0" aria-label=${`log of ${device.name}`}>${shown.map((line) => html`<div
       ><span class="quiet">${clock(line)}</span> ${line.app !== null && html`<b>${line.app}</b> `}${line.text}</div>`)}</pre>`;
 }
 
