@@ -104,22 +104,23 @@ def _components(text: str, lock: str, scope: str) -> Iterator[dict[str, Any]]:
 
 
 def _vendored(text: str) -> Iterator[dict[str, Any]]:
-    """The npm packages whose published files the page holds."""
+    """The npm packages whose published files the page holds, alone or several joined in one file."""
     for one in tomllib.loads(text)["file"]:
-        purl = f"pkg:npm/{one['package']}@{one['version']}"
-        yield {
-            "type": "library",
-            "bom-ref": purl,
-            "name": one["package"],
-            "version": one["version"],
-            "scope": "required",
-            "purl": purl,
-            "properties": [
-                {"name": "microclaw:vendored", "value": one["path"]},
-                {"name": "microclaw:file:sha256", "value": one["sha256"]},
-            ],
-            "licenses": [{"expression": " AND ".join(sorted(set(one["licences"].values())))}],
-        }
+        for name, version in (one.get("packages") or {one["package"]: one["version"]}).items():
+            purl = f"pkg:npm/{name.replace('@', '%40')}@{version}"
+            yield {
+                "type": "library",
+                "bom-ref": purl,
+                "name": name,
+                "version": version,
+                "scope": "required",
+                "purl": purl,
+                "properties": [
+                    {"name": "microclaw:vendored", "value": one["path"]},
+                    {"name": "microclaw:file:sha256", "value": one["sha256"]},
+                ],
+                "licenses": [{"expression": " AND ".join(sorted(set(one["licences"].values())))}],
+            }
 
 
 def _licences(name: str, version: str) -> list[dict[str, Any]]:

@@ -47,6 +47,8 @@ BODIES: dict[str, Any] = {
     "POST /v1/chat/{chat_id}/delivered": {"outbound_ids": [1]},
     "POST /v1/chat/completions": {"model": "microclaw", "messages": [{"role": "user", "content": "hello"}]},
     "POST /v1/tools/{name}": {"arguments": {}},
+    "POST /v1/programs/check": {"source": "void on_init(void) {}"},
+    "POST /v1/programs/try": {"source": "void on_init(void) {}", "for_ms": 100},
     "POST /v1/call": {"devices": [DEVICE], "method": "gpio.get", "arguments": {"pin": 2}},
     "POST /v1/devices/{name}/call": {"method": "gpio.get", "arguments": {"pin": 2}},
     "PATCH /v1/devices/{name}": {"name": "taken"},

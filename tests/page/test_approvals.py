@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import expect
 from tests.page.conftest import OpenPage, PageHost, go, open_board, say
+from tests.page.test_editor import open_editor
 from tests.page.test_views import check_and_picture
 
 from microclaw.wire.host_api import Result
@@ -92,6 +93,21 @@ def test_a_no_on_one_page_is_the_end_of_it_on_the_other(asking_host: PageHost, o
     second.locator(".question").get_by_role("button", name="No").click()
     expect(turn.locator(".settled")).to_have_text("declined by owner")
     expect(turn.locator(".answer")).to_contain_text("declined by owner")
+
+
+def test_an_installation_of_the_editor_waits_for_its_yes(asking_host: PageHost, open_page: OpenPage) -> None:
+    page = open_page(asking_host.link())
+    open_editor(page)
+    page.get_by_role("textbox", name="Name", exact=True).fill("asked")
+    for decision, word in (("No", "declined"), ("Yes, do it", "approved")):
+        page.get_by_role("button", name="Install on virtual-1").click()
+        installed = page.get_by_role("region", name="installation")
+        expect(installed.locator(".question .detail")).to_contain_text("gpio_open(2, GPIO_OUT)")
+        installed.get_by_role("button", name=decision).click()
+        expect(installed.locator(".settled")).to_have_text(f"{word} by owner")
+        if decision == "No":
+            expect(installed.get_by_role("alert")).to_contain_text("declined by owner")
+    expect(installed.locator(".evidence .badge")).to_have_text("counted")
 
 
 def test_a_turn_that_waits_is_cancelled(asking_host: PageHost, open_page: OpenPage) -> None:

@@ -19,6 +19,8 @@ OWN = sorted(STATIC.glob("*.js"))
 VENDORED = (STATIC / "vendor", Path(__file__).parent / "vendor")
 MAX_LINES = 4_000
 FIRST_LOAD_BYTES = 250_000
+LATER = "vendor/codemirror.js"  # the editor's alone
+LATER_BYTES = 200_000
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +32,7 @@ def client() -> TestClient:
 
 
 def test_the_document_is_at_each_view_and_nowhere_else(client: TestClient) -> None:
-    for path in (*VIEWS, "/boards/kitchen/programs/blink"):
+    for path in (*VIEWS, "/boards/kitchen/programs/blink", "/editor/kitchen/blink"):
         answer = client.get(path.replace("{rest:path}", "kitchen"))
         assert answer.status_code == 200
         assert answer.headers["content-security-policy"] == POLICY
@@ -80,7 +82,28 @@ def test_own_scripts_stay_small() -> None:
 
 
 def test_the_whole_page_is_small_on_the_wire() -> None:
-    assert sum(len(file.packed) for file in page_files().values()) <= FIRST_LOAD_BYTES
+    sizes = {name: len(file.packed) for name, file in page_files().items()}
+    assert sizes.pop(LATER) <= LATER_BYTES
+    assert sum(sizes.values()) <= FIRST_LOAD_BYTES
+
+
+def test_the_editors_bundle_is_fetched_only_when_it_is_needed() -> None:
+    named = [path.name for path in OWN if LATER in path.read_text()]
+    assert named == ["code.js"]
+    text = (STATIC / "code.js").read_text()
+    assert f'import("./{LATER}").then' in text
+    assert not re.search(rf"^import [^(]*{LATER}", text, re.MULTILINE)
+
+
+def test_the_editors_bundle_is_of_the_packages_that_its_script_pins() -> None:
+    listed = tomllib.loads((VENDORED[0] / "vendored.toml").read_text())["file"]
+    packages = next(one["packages"] for one in listed if LATER.endswith(one["name"]))
+    script = (Path(__file__).parents[2] / "scripts" / "editor_bundle.sh").read_text()
+    pinned = re.search(r"packages=\((.*?)\)", script, re.DOTALL)
+    assert pinned is not None
+    assert sorted(f"{name}@{version}" for name, version in packages.items()) == sorted(pinned[1].split())
+    licences = (VENDORED[0] / "codemirror.LICENSE.txt").read_text()
+    assert all(f"{name}@{version}\n" in licences for name, version in packages.items())
 
 
 @pytest.mark.parametrize("folder", VENDORED, ids=["page", "tests"])

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 from tests.page.conftest import OpenPage, PageHost, go, open_board, program_of, say
+from tests.page.test_editor import WRONG, open_editor, write
 from tests.page.test_lists import Rollout, measured
 
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
@@ -69,6 +70,16 @@ def views(page: Page) -> Iterator[str]:
             page.get_by_text("Its boards").click()
             expect(page.get_by_role("region", name="Boards of rollout 4")).to_be_visible()
         yield view.lower()
+    open_editor(page)
+    write(page, WRONG)
+    expect(page.locator(".checked")).to_have_attribute("data-ok", "false")
+    expect(page.locator(".cm-lintRange-error")).to_be_visible()
+    page.get_by_role("button", name="Try").click()
+    trial = page.get_by_role("region", name="trial")
+    expect(trial.locator(".step.failed")).to_contain_text("GPIO 26")
+    expect(trial.get_by_role("alert")).to_contain_text("GPIO 26")  # the last line: nothing changes any more
+    expect(page.get_by_role("button", name="Try")).to_be_enabled()
+    yield "editor"
 
 
 def serious(page: Page) -> list[str]:

@@ -44,9 +44,9 @@ def test_the_bill_of_materials_has_every_locked_version_once_and_nothing_else() 
     document = SBOM["bom"]()
     found = {(one["name"], one["version"]) for one in document["components"]}
     locks = [ROOT / name for name in SBOM["LOCKS"]]
-    vendored = {
-        (one["package"], one["version"]) for one in tomllib.loads((ROOT / SBOM["VENDORED"]).read_text())["file"]
-    }
+    files = tomllib.loads((ROOT / SBOM["VENDORED"]).read_text())["file"]
+    vendored = {pair for one in files for pair in one.get("packages", {}).items()}
+    vendored |= {(one["package"], one["version"]) for one in files if "package" in one}
     assert found == vendored | {(one.name, one.version) for lock in locks for one in locked_packages(lock)}
     assert len(document["components"]) == len(found)
     needed = vendored | {(one.name, one.version) for one in locked_packages(ROOT / "requirements.lock")}
@@ -67,7 +67,7 @@ def test_the_bill_of_materials_has_the_form_of_cyclonedx_1_6() -> None:
     assert len(set(references)) == len(references)
     for one in document["components"]:
         assert set(one) <= {"type", "bom-ref", "name", "version", "scope", "purl", "properties", "licenses"}
-        assert re.fullmatch(r"pkg:(pypi|npm)/[a-z0-9-]+@[A-Za-z0-9.%!-]+", one["purl"])
+        assert re.fullmatch(r"pkg:(pypi|npm)/(%40[a-z]+/)?[a-z0-9-]+@[A-Za-z0-9.%!-]+", one["purl"])
         assert all(set(row) == {"name", "value"} and row["value"] for row in one["properties"])
         hashes = [row["value"] for row in one["properties"] if row["name"] == "microclaw:file:sha256"]
         assert hashes

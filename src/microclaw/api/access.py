@@ -38,6 +38,8 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "GET /boards",
         "GET /boards/{rest:path}",
         "GET /chat",
+        "GET /editor",
+        "GET /editor/{rest:path}",
         "GET /approvals",
         "GET /schedules",
         "GET /memory",
@@ -80,6 +82,8 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "GET /v1/models/{name:path}",
         "GET /v1/tools",
         "POST /v1/tools/{name}",  # the gate knows each tool's permission
+        "POST /v1/programs/check",
+        "POST /v1/programs/try",
         "POST /v1/call",
         "POST /v1/devices/{name}/call",
         "POST /v1/devices/{name}/check",

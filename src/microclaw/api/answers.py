@@ -331,3 +331,32 @@ class ChangeFacts(BaseModel):
 
 class Changes(BaseModel):
     changes: list[ChangeFacts]
+
+
+class FindingFacts(BaseModel):
+    """A finding in a program's source; `line` and `column` count from 1. `text`: as a compiler prints it."""
+
+    severity: Literal["error", "warning", "note"]
+    message: str
+    file: str
+    line: int | None
+    column: int | None
+    source_line: str | None
+    explanation: str | None = Field(description="Why it is so, where the message does not say it")
+    next: str | None = Field(description="What to do about it")
+    text: str
+
+
+class CheckedProgram(BaseModel):
+    """`ok` false: it is no program for this board; `message` and `next` say why, `findings` where."""
+
+    ok: bool
+    board: str
+    findings: list[FindingFacts]
+    message: str | None = None
+    next: str | None = None
+    kind: ProgramKind | None = None
+    compiler: str | None = None
+    size_bytes: int | None = None
+    pins: list[int] = Field([], description="Those that the source names")
+    text: str | None = Field(None, description="What the checks found, in one line")

@@ -19,7 +19,7 @@ from microclaw.api.body import check_form
 from microclaw.api.caller import LOCAL_OWNER, BearerAuth, CallerMiddleware, RequestCaller
 from microclaw.api.chat_routes import chat_router
 from microclaw.api.check_routes import check_router
-from microclaw.api.compile_routes import compile_router
+from microclaw.api.compile_routes import CompileQueue, compile_router
 from microclaw.api.deferred_routes import deferred_router
 from microclaw.api.device_routes import device_router, link_router
 from microclaw.api.event_routes import events_router
@@ -35,6 +35,7 @@ from microclaw.api.openai import openai_router
 from microclaw.api.openapi_document import NDJSON, openapi_of
 from microclaw.api.parts import HostParts
 from microclaw.api.people_routes import approval_router, people_router, token_router, usage_router
+from microclaw.api.program_routes import program_router
 from microclaw.api.request_check import LOOPBACK_NAMES, RequestCheck
 from microclaw.api.rollout_routes import rollout_router
 from microclaw.api.schedule_routes import schedule_router, subagent_router
@@ -119,7 +120,9 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(subagent_router(parts.schedules.subagents, parts.gate))
     app.include_router(task_router(parts.code, parts.gate, parts.people))
     app.include_router(backup_router(parts.gate, parts.read_home))
-    app.include_router(compile_router(parts.compile))
+    compiling = CompileQueue(parts.compile)
+    app.include_router(compile_router(compiling))
+    app.include_router(program_router(parts, compiling))
     app.include_router(voice_router(parts))
     app.include_router(metrics_router(parts.metrics))
     app.include_router(
@@ -151,7 +154,7 @@ def api_app(
     outside = _base("microclaw", parts.failing)
     outside.include_router(coming_in_router(parts.sign_ins))
     if not on_network:
-        outside.include_router(compile_router(parts.compile))
+        outside.include_router(compile_router(CompileQueue(parts.compile)))
         outside.include_router(metrics_router(parts.metrics))
     inside = RequestCheck(api, body_bytes=limits.control_body_bytes, body_s=limits.body_s)
     app = BearerAuth(

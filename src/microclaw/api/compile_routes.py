@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
@@ -14,12 +15,13 @@ from pydantic import Field
 
 from microclaw.api.body import RequestBody
 from microclaw.api.caller import CALLER_KEY, Caller
-from microclaw.apps.building import Compile, is_python
+from microclaw.apps.building import Compile, ProgramImage, ProgramLanguage, is_python
 from microclaw.auth.people import OWNER
 from microclaw.boards import BoardProfile, board_ids, load_board
 from microclaw.builds.confinement import confinement
 from microclaw.config.settings import Limits
 from microclaw.errors import ConfigError, Overloaded
+from microclaw.events import ProgramKind
 from microclaw.wasm.image import Image
 from microclaw.wasm.source_files import MAX_FILES, join_files
 from microclaw.wasm.source_language import SUFFIX, language_of_file
@@ -65,8 +67,16 @@ class CompileQueue:
         self._waiting: Counter[bool] = Counter()  # the owner's, and all others'
 
     async def compile(
-        self, source: str, board: BoardProfile, *, name: str, optimization: str, is_owner: bool = False
-    ) -> Image:
+        self,
+        source: str,
+        board: BoardProfile,
+        *,
+        name: str,
+        optimization: str,
+        language: ProgramLanguage | None = None,
+        kinds: Sequence[ProgramKind] = ("wasm",),
+        is_owner: bool = False,
+    ) -> ProgramImage:
         if self._waiting[is_owner] >= MAX_WAITING:
             text = f"{self._waiting[is_owner]} programs wait to be compiled already"
             raise Overloaded(text, next_step="try again in a while")
@@ -78,16 +88,13 @@ class CompileQueue:
                 await places.enter_async_context(self._running)
             finally:
                 self._waiting[is_owner] -= 1
-            language = language_of_file(name)
-            stem = PurePath(name).stem if language is not None else name
-            image = await self._compile(source, board, stem, optimization, language)
-            assert isinstance(image, Image)  # no other kind was asked for
-            return image
+            of_file = language_of_file(name)
+            stem = PurePath(name).stem if of_file is not None else name
+            return await self._compile(source, board, stem, optimization, language or of_file, kinds)
 
 
-def compile_router(compile_source: Compile) -> APIRouter:
+def compile_router(queue: CompileQueue) -> APIRouter:
     router = APIRouter(tags=["compile"])
-    queue = CompileQueue(compile_source)
 
     @router.post("/api/compile-wasm", summary="Compile C or C++ source to a checked wasm module")
     async def compile_wasm(body: CompileBody, request: Request) -> dict[str, Any]:
@@ -100,6 +107,7 @@ def compile_router(compile_source: Compile) -> APIRouter:
         is_owner = isinstance(caller, Caller) and caller.person_id == OWNER.person_id
         with compiler_chosen(body.compiler):
             image = await queue.compile(source, board, name=body.name, optimization=level, is_owner=is_owner)
+            assert isinstance(image, Image)  # no other kind was asked for
             flags = find_toolchain().shown_flags(f"main{SUFFIX[image.language]}", level)
         return {
             "success": True,

@@ -24,6 +24,7 @@ from microclaw.apps.direct_io import DirectIo
 from microclaw.apps.explorer import Explorer
 from microclaw.apps.lifecycle import Lifecycle
 from microclaw.apps.source_log import SourceLog
+from microclaw.apps.trial import Try
 from microclaw.apps.undo import Undo
 from microclaw.apps.upgrade import Upgrader
 from microclaw.auth.approvals import Approvals
@@ -68,6 +69,7 @@ class HostParts:
     catalogue: Catalogue
     source_log: SourceLog
     compile: Compile
+    try_image: Try
     gate: Gate
     approvals: Approvals
     people: People

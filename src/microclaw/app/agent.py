@@ -27,7 +27,6 @@ from microclaw.apps.deploy import Deployer
 from microclaw.apps.direct_io import DirectIo
 from microclaw.apps.lifecycle import Lifecycle
 from microclaw.apps.reconciler import DeviceCheck
-from microclaw.apps.trial import try_image
 from microclaw.apps.undo import Undo
 from microclaw.apps.upgrade import Upgrader
 from microclaw.auth.gate import Gate
@@ -70,7 +69,6 @@ from microclaw.tools.tool import Tool
 from microclaw.tools.toolbox import Toolbox
 from microclaw.tools.web import web_tools
 from microclaw.tools.workspace import Workspace, workspace_tools
-from microclaw.wasm import BuildCache
 
 SCHEDULES: Final = "schedules"
 RETRY_S: Final = {"consolidation": 3600.0}  # each try may ask a model
@@ -292,7 +290,6 @@ def _outward_tools(
     """Tools beyond the boards. Without a search engine in the settings there is no web-search."""
     settings, proxy = base.settings, base.settings.proxy
     engine = None if settings.search is None else search_engine(settings.search, proxy=proxy)
-    trying = partial(try_image, trial_pool=apps.trial_pool, cache=BuildCache(settings.cache))
     return (
         *web_tools(fetcher=Fetcher(egress or Egress(), proxy=proxy), engine=engine),
         *workspace_tools(Workspace(settings.workspace)),
@@ -301,7 +298,7 @@ def _outward_tools(
         catalog_tool(folders=[Path(folder).expanduser() for folder in settings.catalog.folders]),
         *trying_tools(
             compile_source=apps.compile,
-            try_image=trying,
+            try_image=apps.try_image,
             devices=devices,
             source_log=apps.source_log,
             complete=on_its_holder(devices, apps.change_log.holds),

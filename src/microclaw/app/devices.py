@@ -31,7 +31,7 @@ from microclaw.apps.reconciler import Reconciler
 from microclaw.apps.silence import SilenceExplainer
 from microclaw.apps.source_log import SourceLog
 from microclaw.apps.timed_runs import TimedRuns
-from microclaw.apps.trial import try_image
+from microclaw.apps.trial import Try, try_image
 from microclaw.apps.undo import Undo
 from microclaw.apps.upgrade import Upgrader
 from microclaw.audit import AuditLog, Record
@@ -118,6 +118,7 @@ class Apps:
     change_log: ChangeLog
     compile: Compile
     trial_pool: TrialPool
+    try_image: Try
     deployer: Deployer
     lifecycle: Lifecycle
     deferrals: Deferrals
@@ -158,12 +159,13 @@ def build_apps(
     trial_pool = TrialPool(load_board(TRIAL_BOARD), zone=local_zone(settings))
     cache = BuildCache(settings.cache)
     compile_source = cached_compiler(cache)
+    trying = partial(try_image, trial_pool=trial_pool, cache=cache)
     deployer = Deployer(
         devices=devices,
         change_log=change_log,
         installer=installer,
         compile=compile_source,
-        try_image=partial(try_image, trial_pool=trial_pool, cache=cache),
+        try_image=trying,
     )
     lifecycle = Lifecycle(devices=devices, change_log=change_log, installer=installer)
     direct_io = DirectIo(devices=devices, change_log=change_log, installer=installer)
@@ -182,6 +184,7 @@ def build_apps(
         change_log=change_log,
         compile=compile_source,
         trial_pool=trial_pool,
+        try_image=trying,
         deployer=deployer,
         lifecycle=lifecycle,
         deferrals=deferrals,

@@ -343,6 +343,7 @@ def _host_parts(
         catalogue=apps.catalogue,
         source_log=apps.source_log,
         compile=apps.compile,
+        try_image=apps.try_image,
         gate=base.admission.gate,
         approvals=base.admission.approvals,
         people=base.admission.people,

@@ -28,6 +28,8 @@ VIEWS: Final = (
     "/boards",
     "/boards/{rest:path}",
     "/chat",
+    "/editor",
+    "/editor/{rest:path}",
     "/approvals",
     "/schedules",
     "/memory",

@@ -49,9 +49,9 @@ export async function get(path, signal) {
   return (await ask("GET", path, undefined, signal)).json();
 }
 
-/** @param {string} method @param {string} path @param {unknown} [body] @returns {Promise<any>} */
-export async function send(method, path, body) {
-  return (await ask(method, path, body)).json();
+/** @param {string} method @param {string} path @param {unknown} [body] @param {AbortSignal} [signal] @returns {Promise<any>} */
+export async function send(method, path, body, signal) {
+  return (await ask(method, path, body, signal)).json();
 }
 
 /**

@@ -5,6 +5,7 @@ import { Approvals } from "./approvals.js";
 import { Board } from "./board.js";
 import { Boards } from "./boards.js";
 import { Chat } from "./chat.js";
+import { Editor } from "./editor.js";
 import { Flash } from "./flash.js";
 import { Memory } from "./memory.js";
 import { Heading, Link, Problem, onRoute } from "./parts.js";
@@ -16,10 +17,11 @@ import { may, start, useStore } from "./state.js";
 import { Usage } from "./usage.js";
 import { html, render, useEffect, useErrorBoundary, useState } from "./vendor/htm-preact.module.js";
 
-/** @type {{path: string, title: string, access: "look" | "ask" | "act" | "own", view?: () => any}[]} */
+/** @type {{path: string, title: string, access: "look" | "ask" | "act" | "own", view?: (given: any) => any}[]} */
 const VIEWS = [
   { path: "/boards", title: "Boards", access: "look" },
   { path: "/chat", title: "Chat", access: "ask" },
+  { path: "/editor", title: "Editor", access: "ask", view: Editor },
   { path: "/approvals", title: "Approvals", access: "ask", view: Approvals },
   { path: "/schedules", title: "Schedules", access: "ask", view: Schedules },
   { path: "/memory", title: "Memory", access: "ask", view: Memory },
@@ -42,7 +44,7 @@ function View({ path }) {
   if (first === "boards") return html`<${Board} key=${rest[0]} name=${rest[0]} tab=${rest[1] ?? "pins"} program=${rest[2]} />`;
   if (first === "chat") return html`<${Heading}>Chat<//>`; // the rest is kept below, also while another view is shown
   const found = VIEWS.find((one) => one.path === `/${first}`);
-  if (found?.view) return may(found.access) ? html`<${found.view} />` : html`<${Heading}>${found.title}<//><p>Your role may not look at this. An owner of this host may.</p>`;
+  if (found?.view) return may(found.access) ? html`<${found.view} key=${rest.join("/")} rest=${rest} />` : html`<${Heading}>${found.title}<//><p>Your role may not look at this. An owner of this host may.</p>`;
   return html`<${Heading}>There is no such view<//><p><${Link} to="/boards">Boards<//></p>`;
 }
 

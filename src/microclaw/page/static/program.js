@@ -4,7 +4,7 @@ import { ActView, useAct } from "./acts.js";
 import { part } from "./api.js";
 import { Diff } from "./asked.js";
 import { Moment, useFetched } from "./lists.js";
-import { Badge, Evidence, Problem, Time, size } from "./parts.js";
+import { Badge, Evidence, Link, Problem, Time, size } from "./parts.js";
 import { may, useStore } from "./state.js";
 import { TrialView } from "./timeline.js";
 import { html, useState } from "./vendor/htm-preact.module.js";
@@ -48,7 +48,7 @@ export function Program({ device, name }) {
     ${app && html`<${Problem} error=${error} />`}
     ${app && shown?.proof && html`<${Proof} proof=${shown.proof} />`}
     ${app && shown?.before && html`<${Before} before=${shown.before} name=${name} />`}
-    ${app && shown?.source && html`<h3>Source</h3><pre class="source" tabindex="0">${shown.source}</pre>`}
+    ${app && shown?.source && html`<h3>Source</h3><p><${Link} to=${`/editor/${part(device)}/${part(name)}`}>Edit<//></p><pre class="source" tabindex="0">${shown.source}</pre>`}
     ${mayRead && html`<h3>What was changed</h3><${Problem} error=${historyError} />
       <ul class="rows">${changes.map((/** @type {any} */ one) => html`<li key=${one.change_id}>
         <${Time} at=${one.at_ms} /> <${Badge} state=${one.undone_by === null ? one.state : "undone"} /> ${one.summary}${" "}

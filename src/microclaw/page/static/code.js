@@ -1,0 +1,157 @@
+// A program's text with marks at what is wrong: CodeMirror, fetched when the editor opens. It asks the host nothing.
+
+import { Problem } from "./parts.js";
+import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
+
+/** @typedef {import("./vendor/codemirror.js").EditorView} EditorView */
+/** @typedef {typeof import("./vendor/codemirror.js")} CodeMirror */
+/** @typedef {{severity: string, message: string, file: string, line: number | null, column: number | null, explanation: string | null, next: string | null}} Finding as the host tells it */
+/** @typedef {{language: (isPython: boolean) => void, mark: (findings: Finding[]) => void, goTo: (finding: Finding) => void, close: () => void}} Opened */
+
+const LABEL = "Program. Tab indents; to leave with the keyboard, press Escape, then Tab.";
+/** @type {Record<string, "error" | "warning">} */
+const SEVERITIES = { error: "error", warning: "warning" };
+const AWAY = { message: "the editor could not be fetched", next: "is the host running? Then load the page again: the draft is kept" };
+
+/** @param {{first: string, isPython: boolean, findings: Finding[], chosen: Finding | null, onText: (text: string) => void}} given `first` counts once */
+export function Code({ first, isPython, findings, chosen, onText }) {
+  const place = useRef(/** @type {HTMLElement | null} */ (null));
+  const [opened, setOpened] = useState(/** @type {Opened | null} */ (null));
+  const [error, setError] = useState(/** @type {any} */ (null));
+  const tell = useRef(onText);
+  tell.current = onText;
+  useEffect(() => {
+    let isHere = true;
+    /** @type {Opened | null} */
+    let made = null;
+    import("./vendor/codemirror.js").then((cm) => {
+      if (!isHere || place.current === null) return;
+      made = open(cm, place.current, first, (text) => tell.current(text));
+      setOpened(made);
+    }, (problem) => {
+      console.error(problem);
+      setError(AWAY);
+    });
+    return () => {
+      isHere = false;
+      made?.close();
+    };
+  }, []);
+  useEffect(() => opened?.language(isPython), [opened, isPython]);
+  useEffect(() => opened?.mark(findings), [opened, findings]);
+  useEffect(() => {
+    if (chosen) opened?.goTo(chosen);
+  }, [opened, chosen]);
+  return html`<div class="code" ref=${place}></div><${Problem} error=${error} />
+    ${!opened && !error && html`<p class="quiet">One moment.</p>`}`;
+}
+
+/**
+ * In a shadow root: there CodeMirror's styles are a constructed sheet, which the content policy allows; in the document they would be
+ * an inline style, which it forbids.
+ * @param {CodeMirror} cm @param {HTMLElement} place @param {string} first @param {(text: string) => void} onText @returns {Opened}
+ */
+function open(cm, place, first, onText) {
+  const root = place.attachShadow({ mode: "open" });
+  const language = new cm.Compartment();
+  const view = new cm.EditorView({
+    root,
+    parent: root,
+    state: cm.EditorState.create({
+      doc: first,
+      extensions: [
+        cm.lineNumbers(), cm.lintGutter(), cm.highlightSpecialChars(), cm.history(), cm.drawSelection(), cm.indentOnInput(),
+        cm.bracketMatching(), cm.highlightActiveLine(), cm.search({ top: true }), cm.indentUnit.of("    "),
+        cm.keymap.of([...cm.defaultKeymap, ...cm.searchKeymap, ...cm.historyKeymap, ...cm.lintKeymap, cm.indentWithTab]),
+        language.of([]), cm.EditorView.theme(THEME), cm.syntaxHighlighting(colours(cm)),
+        cm.EditorView.contentAttributes.of({ "aria-label": LABEL, spellcheck: "false", autocapitalize: "off", tabindex: "0" }),
+        cm.EditorView.domEventHandlers({ beforeinput: overwrite }),
+        cm.EditorView.domEventObservers({ keydown: leaveByTab, blur: (_event, one) => one.setTabFocusMode(false) }),
+        cm.EditorView.updateListener.of((update) => {
+          if (update.docChanged) onText(update.state.doc.toString());
+        }),
+      ],
+    }),
+  });
+  return {
+    language: (isPython) => view.dispatch({ effects: language.reconfigure(isPython ? cm.python() : cm.cpp()) }),
+    mark: (findings) => {
+      const marks = findings.filter(isInText).map((one) => marked(view, one)).sort((a, b) => a.from - b.from);
+      view.dispatch(cm.setDiagnostics(view.state, marks));
+    },
+    goTo: (finding) => {
+      view.dispatch({ selection: { anchor: span(view, finding).from }, scrollIntoView: true });
+      view.focus();
+    },
+    close: () => view.destroy(),
+  };
+}
+
+/**
+ * Typing over a selection: where the browser does it, it keeps the style of what goes by an inline style, which the content policy forbids.
+ * @param {InputEvent} event @param {EditorView} view
+ */
+function overwrite(event, view) {
+  if (event.inputType !== "insertText" || event.isComposing || !event.data || view.state.selection.main.empty) return false;
+  event.preventDefault();
+  view.dispatch(view.state.replaceSelection(event.data), { userEvent: "input.type", scrollIntoView: true });
+  return true;
+}
+
+/**
+ * After Escape, Tab leaves the text, until another key. CodeMirror's own way ends after 2 seconds, and does not begin where Escape also
+ * ends a selection. @param {KeyboardEvent} event @param {EditorView} view
+ */
+function leaveByTab(event, view) {
+  if (event.key === "Escape") view.setTabFocusMode(true);
+  else if (event.key !== "Tab" && event.key !== "Shift") view.setTabFocusMode(false);
+}
+
+/** Whether it is about a line of the text, and not of a header or of the whole. @param {Finding} finding */
+export function isInText(finding) {
+  return finding.line !== null && !finding.file.endsWith(".h");
+}
+
+/** @param {EditorView} view @param {Finding} finding @returns {import("./vendor/codemirror.js").Finding} */
+function marked(view, finding) {
+  const why = finding.explanation && `why: ${finding.explanation}`;
+  const message = [finding.message, why, finding.next && `next: ${finding.next}`].filter(Boolean).join("\n");
+  return { ...span(view, finding), severity: SEVERITIES[finding.severity] ?? "info", message };
+}
+
+/** The word that a finding is about. @param {EditorView} view @param {Finding} finding */
+function span(view, { line, column }) {
+  const { doc } = view.state;
+  const row = doc.line(Math.max(1, Math.min(line ?? 1, doc.lines)));
+  const from = Math.min(row.from + Math.max(0, (column ?? 1) - 1), row.to);
+  const to = view.state.wordAt(from)?.to ?? from + 1;
+  return from < row.to ? { from, to: Math.min(to, row.to) } : { from: row.from, to: row.to };
+}
+
+/** @param {CodeMirror} cm */
+function colours({ HighlightStyle, tags }) {
+  return HighlightStyle.define([
+    { tag: [tags.keyword, tags.controlKeyword, tags.modifier, tags.self], color: "var(--accent)" },
+    { tag: [tags.string, tags.character, tags.special], color: "var(--good)" },
+    { tag: [tags.number, tags.bool, tags.null], color: "var(--warn)" },
+    { tag: [tags.typeName, tags.className, tags.processingInstruction, tags.meta], color: "var(--expected)" },
+    { tag: tags.comment, color: "var(--quiet)", fontStyle: "italic" },
+  ]);
+}
+
+const THEME = {
+  "&": { color: "var(--text)", backgroundColor: "var(--card)", border: "1px solid var(--line)", fontSize: "13px", height: "min(30rem, 60vh)" },
+  "&.cm-focused": { outline: "3px solid var(--accent)" },
+  ".cm-scroller": { fontFamily: "ui-monospace, monospace", overflow: "auto" },
+  ".cm-content": { caretColor: "var(--text)" },
+  ".cm-cursor": { borderLeftColor: "var(--text)" },
+  ".cm-gutters": { backgroundColor: "var(--code)", color: "var(--quiet)", borderRight: "1px solid var(--line)" },
+  ".cm-activeLine, .cm-activeLineGutter": { backgroundColor: "var(--calm-back)" },
+  "& > .cm-scroller > .cm-selectionLayer .cm-selectionBackground, &.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground":
+    { backgroundColor: "color-mix(in srgb, var(--accent) 35%, transparent)" },
+  ".cm-tooltip, .cm-panels": { backgroundColor: "var(--card)", color: "var(--text)", border: "1px solid var(--line)" },
+  ".cm-tooltip": { maxWidth: "min(36rem, 90vw)" },
+  ".cm-diagnosticText": { whiteSpace: "pre-wrap" },
+  ".cm-button, .cm-textfield": { backgroundColor: "var(--card)", backgroundImage: "none", color: "var(--text)", border: "1px solid var(--line)" },
+  ".cm-panel.cm-panel-lint ul [aria-selected]": { backgroundColor: "var(--calm-back)" },
+};

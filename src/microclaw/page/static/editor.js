@@ -1,0 +1,242 @@
+// The editor: a program in C or Python, checked while it is written, tried on a virtual board, installed, taken back.
+
+import { ActView, useAct } from "./acts.js";
+import { ApiError, HostAway, get, part, send } from "./api.js";
+import { boardPath } from "./boards.js";
+import { Code, isInText } from "./code.js";
+import { SureButton } from "./lists.js";
+import { Badge, Heading, Link, Problem } from "./parts.js";
+import { may, state, useStore } from "./state.js";
+import { LivePins, TrialView } from "./timeline.js";
+import { rhythm, rhythmText, tracksOf } from "./tracks.js";
+import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
+
+/** @typedef {import("./code.js").Finding} Finding */
+/** @typedef {{source: string, language: string, name: string, device: string, expect: string}} Draft */
+
+const CHECK_AFTER_MS = 400;
+const AGAIN_MS = 3_000; // the host had no room
+/** @type {Finding[]} */
+const NO_FINDINGS = [];
+const MAX_SOURCE_CHARS = 256 * 1024; // as the host's limit is, without a setting
+const LANGUAGES = [["c", "C"], ["c++", "C++"], ["sketch", "Arduino sketch"], ["python", "Python"], ["", "as the source says"]];
+const C = `#include "microclaw.h"
+
+static int led;
+
+static void tick(void) {
+    gpio_toggle(led);
+}
+
+void on_init(void) {
+    led = gpio_open(2, GPIO_OUT);
+    every(500, tick);
+}
+`;
+const PYTHON = `from machine import Pin
+from time import sleep_ms
+
+led = Pin(2, Pin.OUT)
+while True:
+    led.toggle()
+    sleep_ms(500)
+`;
+/** @type {Record<string, string>} */
+const BEGINNINGS = { c: C, "c++": C, python: PYTHON, sketch: "void setup() {\n    pinMode(2, OUTPUT);\n}\n\nvoid loop() {\n    digitalWrite(2, HIGH);\n    delay(500);\n    digitalWrite(2, LOW);\n    delay(500);\n}\n" };
+
+/** Where the draft of this person and this program is kept, in the browser alone. @param {string[]} rest */
+function draftKey(rest) {
+  return ["microclaw.draft", state.me?.name ?? "", ...rest].map(encodeURIComponent).join("/");
+}
+
+/** @param {string} key @returns {Draft | null} */
+function keptDraft(key) {
+  try {
+    const found = JSON.parse(localStorage.getItem(key) ?? "null");
+    return found !== null && ["source", "language", "name", "device", "expect"].every((one) => typeof found[one] === "string") ? found : null;
+  } catch (error) {
+    if (!(error instanceof DOMException || error instanceof SyntaxError)) throw error;
+    return null; // storage is off, or it is not ours
+  }
+}
+
+/** Whether it could be kept. @param {string} key @param {Draft | null} draft null: forget it */
+function keepDraft(key, draft) {
+  try {
+    if (draft === null) localStorage.removeItem(key);
+    else localStorage.setItem(key, JSON.stringify(draft));
+    return true;
+  } catch (error) {
+    if (!(error instanceof DOMException)) throw error;
+    return false; // storage is off, or full
+  }
+}
+
+/** The view at /editor, and at /editor/BOARD/PROGRAM for one that is installed. @param {{rest: string[]}} given */
+export function Editor({ rest }) {
+  const store = useStore();
+  const [device, name] = rest;
+  const key = draftKey(rest);
+  const [first, setFirst] = useState(/** @type {Draft | null} */ (keptDraft(key)));
+  const [error, setError] = useState(/** @type {any} */ (null));
+  const [round, setRound] = useState(0);
+  const isReady = store.status !== null;
+  useEffect(() => {
+    if (first !== null || !isReady) return undefined;
+    if (device === undefined || name === undefined) {
+      setFirst({ source: C, language: "c", name: "blink", device: state.devices[0]?.name ?? "", expect: "" });
+      return undefined;
+    }
+    const stop = new AbortController();
+    get(`/v1/devices/${part(device)}/apps/${part(name)}`, stop.signal).then((app) => {
+      if (app.source === null) throw new ApiError(404, { code: "no_source", message: `this host has no source of ${name}`, next: "it was not installed from source here; begin a new program" });
+      setFirst({ source: app.source, language: app.kind === "py" ? "python" : "", name, device, expect: (app.proof?.expected ?? []).map((/** @type {any} */ one) => one.text).join("\n") });
+    }).catch((problem) => {
+      if (stop.signal.aborted) return;
+      if (!(problem instanceof ApiError || problem instanceof HostAway)) throw problem;
+      setError(problem);
+    });
+    return () => stop.abort();
+  }, [isReady, first]);
+  const anew = () => {
+    keepDraft(key, null);
+    setFirst(null);
+    setRound((count) => count + 1);
+  };
+  return html`<${Heading}>Editor<//>${device && name && html`<p class="crumbs"><${Link} to=${boardPath(device, "programs", name)}>${name} on ${device}<//></p>`}
+    <${Problem} error=${error} />
+    ${first ? html`<${Desk} key=${round} first=${first} place=${key} anew=${anew} />` : !error && html`<p class="quiet">One moment.</p>`}`;
+}
+
+/** @param {{first: Draft, place: string, anew: () => void}} given */
+function Desk({ first, place, anew }) {
+  const store = useStore();
+  const [draft, setDraft] = useState(first);
+  const newest = useRef(first);
+  const [isKept, setKept] = useState(true);
+  const [text, setText] = useState(0); // counts texts that were put in, and not typed
+  const [chosen, setChosen] = useState(/** @type {Finding | null} */ (null));
+  const [checked, problem, isNew] = useCheck(draft);
+  const isHere = store.devices.some((one) => one.name === draft.device);
+  /** @param {Partial<Draft>} news */
+  const change = (news) => {
+    newest.current = { ...newest.current, ...news };
+    setKept(keepDraft(place, newest.current));
+    setDraft(newest.current);
+  };
+  /** @param {string} language */
+  const speak = (language) => {
+    const isUntouched = Object.values(BEGINNINGS).includes(draft.source);
+    change({ language, ...(isUntouched && language ? { source: BEGINNINGS[language] ?? C } : {}) });
+    if (isUntouched) setText((count) => count + 1);
+  };
+  const isPython = draft.language === "python" || (draft.language === "" && checked?.kind === "py");
+  return html`<p class="buttons">
+      <label>Board <select value=${isHere ? draft.device : ""} onChange=${(/** @type {any} */ e) => change({ device: e.currentTarget.value })}>
+        ${store.devices.map((one) => html`<option key=${one.device_id} value=${one.name}>${one.name}</option>`)}
+        <option value="">none: check and try alone</option></select></label>
+      <label>Language <select value=${draft.language} onChange=${(/** @type {any} */ e) => speak(e.currentTarget.value)}>
+        ${LANGUAGES.map(([value, title]) => html`<option key=${value} value=${value}>${title}</option>`)}</select></label>
+      <label>Name <input value=${draft.name} maxlength="63" spellcheck=${false} autocapitalize="off"
+        onInput=${(/** @type {any} */ e) => change({ name: e.currentTarget.value })} /></label>
+    </p>
+    <${Code} key=${text} first=${draft.source} isPython=${isPython} findings=${checked?.findings ?? NO_FINDINGS} chosen=${chosen}
+      onText=${(/** @type {string} */ source) => change({ source })} />
+    <p class="quiet">Tab indents; Escape, then Tab leaves the text. ${isKept ? "A draft is kept in this browser; discard it to begin as before." : "This browser keeps no draft: its storage is off or full."}${" "}
+      <${SureButton} what="Discard" label="the draft" onYes=${anew} /></p>
+    <${Findings} checked=${checked} problem=${problem} isNew=${isNew} choose=${(/** @type {Finding} */ one) => setChosen({ ...one })} />
+    <label class="wide">Expected, one a line, or nothing <textarea rows="2" maxlength="20000" value=${draft.expect} placeholder="pin 2: period 1 s +- 5 %"
+      onInput=${(/** @type {any} */ e) => change({ expect: e.currentTarget.value })} /></label>
+    <${Acts} draft=${isHere ? draft : { ...draft, device: "" }} />`;
+}
+
+/** What the host reads of a draft. @param {Draft} draft */
+function programOf({ source, language, device }) {
+  return { source, ...(language ? { language } : {}), ...(device ? { device } : {}) };
+}
+
+/**
+ * The host's check of a draft, some time after the last change; one that is superseded is ended. @param {Draft} draft
+ * @returns {[any, any, boolean]} the newest answer, null before the first; what went wrong; whether both are of this very draft
+ */
+function useCheck(draft) {
+  const [found, setFound] = useState(/** @type {{of: string, answer: any, error: any}} */ ({ of: "", answer: null, error: null }));
+  const [round, again] = useState(0);
+  const asked = JSON.stringify(programOf(draft));
+  useEffect(() => {
+    const stop = new AbortController();
+    const check = async () => {
+      if (draft.source.trim() === "") return setFound({ of: asked, answer: { ok: false, findings: [], message: "there is no program yet", next: "write one" }, error: null });
+      try {
+        if (draft.source.length > MAX_SOURCE_CHARS) throw new ApiError(413, { code: "too_large", message: "the program is longer than 256 KiB", next: "make it shorter" });
+        setFound({ of: asked, answer: await send("POST", "/v1/programs/check", programOf(draft), stop.signal), error: null });
+      } catch (error) {
+        if (stop.signal.aborted) return;
+        if (!(error instanceof ApiError || error instanceof HostAway)) throw error;
+        setFound((before) => ({ of: asked, answer: before.answer, error }));
+        if (error instanceof HostAway || error.status === 503) timer = setTimeout(() => again((count) => count + 1), AGAIN_MS);
+      }
+    };
+    let timer = setTimeout(check, CHECK_AFTER_MS);
+    return () => {
+      clearTimeout(timer);
+      stop.abort();
+    };
+  }, [asked, round]);
+  return [found.answer, found.error, found.of === asked];
+}
+
+/** The findings in words. @param {{checked: any, problem: any, isNew: boolean, choose: (finding: Finding) => void}} given */
+function Findings({ checked, problem, isNew, choose }) {
+  const count = checked?.findings.length ?? 0;
+  const fault = count > 0 ? `${count} ${count === 1 ? "finding" : "findings"}` : checked?.message;
+  const said = !checked ? "Checking." : checked.ok ? `No fault found: ${checked.text}` : `Not right yet: ${fault}`;
+  return html`<div class="checked" aria-busy=${!isNew} data-ok=${checked && isNew && !problem ? String(checked.ok) : ""}>
+    <p role="status">${said}</p>
+    ${checked && !checked.ok && checked.findings.length === 0 && html`<p class="next">next: ${checked.next}</p>`}
+    <${Problem} error=${problem} />
+    <ol class="findings" aria-label="Findings">${(checked?.findings ?? []).map((/** @type {Finding} */ one) => html`<li>
+      <${Badge} state=${one.severity === "error" ? "failed" : "waiting"} text=${one.severity} />${" "}
+      ${isInText(one) ? html`<button onClick=${() => choose(one)}>line ${one.line}${one.column ? `, column ${one.column}` : ""}</button>` : html`<b>${one.file}</b>`}
+      ${" "}${one.message}
+      ${one.explanation && html`<p>why: ${one.explanation}</p>`}${one.next && html`<p class="next">next: ${one.next}</p>`}</li>`)}</ol></div>`;
+}
+
+/** Trying and installing it. @param {{draft: Draft}} given */
+function Acts({ draft }) {
+  const [trial, tryIt] = useAct();
+  const [installing, install] = useAct();
+  const [undoing, undo] = useAct();
+  const [installed, setInstalled] = useState({ device: "", name: "" });
+  const more = draft.expect.trim() ? { expect: draft.expect } : {};
+  const isBusy = [trial, installing, undoing].some((act) => act !== null && !act.isOver);
+  const made = installing?.isOver ? installing.result : null;
+  const counts = state.devices.find((one) => one.name === installed.device)?.capabilities.includes("edges.read");
+  const isUndone = undoing?.isOver && !undoing.error;
+  const put = () => {
+    const { device, name } = draft;
+    setInstalled({ device, name });
+    void install("POST", `/v1/devices/${part(device)}/apps`, { name, ...programOf({ ...draft, device: "" }), ...more });
+  };
+  return html`<p class="buttons">
+      <button class="main" disabled=${isBusy} onClick=${() => tryIt("POST", "/v1/programs/try", { ...programOf(draft), ...more })}>Try</button>
+      ${may("act") && html`<button disabled=${isBusy || !draft.device || !draft.name} onClick=${put}>Install${draft.device && ` on ${draft.device}`}</button>`}
+      ${!may("act") && html`<span class="quiet">Your role checks and tries programs. To install them, ask an owner of this host for the role of a member.</span>`}
+    </p>
+    ${trial && html`<section aria-label="trial"><h2>Trial</h2><${ActView} act=${trial} />${trial.result && html`<${Trial} result=${trial.result} />`}</section>`}
+    ${installing && html`<section aria-label="installation"><h2>Installation</h2><${ActView} act=${installing} />
+      ${made && html`<p class="buttons"><${Link} to=${boardPath(installed.device, "programs", installed.name)}>${installed.name} on ${installed.device}<//>
+        <button disabled=${isBusy || isUndone} onClick=${() => undo("POST", "/v1/undo", { change_id: made.change_id })}>Undo the installation</button></p>
+        <${ActView} act=${undoing} />
+        ${!isUndone && counts && html`<${LivePins} device=${installed.device} names=${new Map()} used=${new Map(made.trial.pins.map((/** @type {number} */ pin) => [pin, installed.name]))} />`}`}
+    </section>`}`;
+}
+
+/** What the program did on the virtual board. @param {{result: any}} given */
+function Trial({ result }) {
+  const tracks = [...tracksOf(result.edges)].sort(([a], [b]) => a - b);
+  return html`<ul class="rows">${result.expected.map((/** @type {any} */ one) => html`<li key=${one.line}><${Badge} state=${one.trial} /> ${one.text} <span class="quiet">${one.found}</span></li>`)}</ul>
+    <${TrialView} trial=${result.edges} board=${[]} />
+    <ul class="rows" aria-label="edges in words">${tracks.map(([pin, track]) => html`<li key=${pin}><b>pin ${pin}</b>: ${track.t.length} edges, ${rhythmText(rhythm(track))}</li>`)}</ul>
+    ${result.log.length > 0 && html`<pre class="detail" tabindex="0" aria-label="printed">${result.log.join("\n")}</pre>`}`;
+}

@@ -1,0 +1,165 @@
+"""A program that is being written is checked and tried over HTTP; no device changes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import Message
+from tests.api.people_host import BLINK, PeopleHost, people_host
+from tests.api.test_openapi import closed, validator
+
+from microclaw.api.program_routes import MAX_WAITING_TRIALS, TRIALS_AT_ONCE, TrialQueue, unless_left
+from microclaw.errors import Overloaded
+from microclaw.events import Step
+from microclaw.wire.host_api import Failure, Result
+
+WRONG = '#include "microclaw.h"\nvoid on_init(void) {\n    gpio_opn(2, GPIO_OUT);\n}\n'
+PIN_26 = BLINK.replace("gpio_open(2,", "gpio_open(26,")
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PeopleHost]:
+    async with people_host(tmp_path_factory.mktemp("programs") / "home") as running:
+        yield running
+
+
+async def checked(host: PeopleHost, source: str, **more: Any) -> dict[str, Any]:
+    status, found = await host.ask("gus", "POST", "/v1/programs/check", {"source": source, **more})
+    assert status == 200, found
+    answer: dict[str, Any] = found
+    return answer
+
+
+async def test_a_wrong_program_has_its_findings_by_line_in_the_form_of_the_document(host: PeopleHost) -> None:
+    found = await checked(host, WRONG, device="virtual-1", language="c")
+    assert found["ok"] is False
+    first = next(one for one in found["findings"] if one["severity"] == "error")
+    assert first["line"] == 3
+    assert first["column"] == 5
+    assert "gpio_opn" in first["message"]
+    _, document = await host.ask("owner", "GET", "/api/openapi.json")
+    form = {**document, "components": {"schemas": closed(document["components"]["schemas"])}}
+    for one in (found, await checked(host, BLINK)):
+        validator(form, "CheckedProgram").validate(one)
+
+
+async def test_a_right_program_says_its_kind_and_pins(host: PeopleHost) -> None:
+    found = await checked(host, BLINK, device="virtual-1")
+    assert found["ok"] is True
+    assert (found["kind"], found["pins"]) == ("wasm", [2])
+    found = await checked(host, "from machine import Pin\nPin(5, Pin.OUT).on()\n", language="python")
+    assert (found["kind"], found["pins"]) == ("py", [5])
+
+
+async def test_a_pin_of_the_boards_memory_is_refused_at_its_line(host: PeopleHost) -> None:
+    found = await checked(host, PIN_26, device="virtual-1")
+    assert found["ok"] is False
+    finding = found["findings"][0]
+    assert "GPIO 26 belongs to your flash" in f"{finding['message']} {finding['explanation']}"
+    assert finding["line"] == 5
+    assert "21" in finding["next"]
+
+
+async def test_what_is_no_device_board_or_program_is_told(host: PeopleHost) -> None:
+    for body, status in (
+        ({"source": BLINK, "device": "attic"}, 404),
+        ({"source": BLINK, "board": "attic"}, 404),
+        ({"source": BLINK, "device": "virtual-1", "board": "virtual"}, 400),
+        ({"source": ""}, 422),
+        ({"source": "x", "name": "../x"}, 422),
+        ({"source": "x", "language": "cobol"}, 422),
+    ):
+        for route in ("check", "try"):
+            found, answer = await host.ask("owner", "POST", f"/v1/programs/{route}", body)
+            assert found == status, (route, body, answer)
+            assert answer["error"]["message"]
+
+
+async def test_a_trial_counts_edges_answers_expectations_and_changes_no_device(host: PeopleHost) -> None:
+    body = {"source": BLINK, "device": "virtual-1", "expect": "pin 2: period 200 ms +- 5 %", "for_ms": 2000}
+    events = await host.stream("gus", "/v1/programs/try", body)
+    stages = [one.stage for one in events if isinstance(one, Step)]
+    assert stages == ["compile", "check", "try", "try"]
+    assert isinstance(events[-1], Result)
+    made = events[-1].value
+    assert made["ok"] is True
+    assert {edge[1] for edge in made["edges"]} == {2}
+    assert made["edge_count"] >= len(made["edges"]) >= 10
+    assert made["expected"][0]["trial"] == "met in the trial"
+    assert made["evidence"]["kind"] == "counted"
+    assert await host.apps() == []
+
+
+async def test_a_trial_that_fails_says_why_and_a_wrong_program_is_not_tried(host: PeopleHost) -> None:
+    body = {"source": BLINK, "expect": "pin 2: period 1 s +- 5 %"}
+    events = await host.stream("gus", "/v1/programs/try", body)
+    assert isinstance(events[-1], Result)
+    assert events[-1].value["ok"] is False
+    assert events[-1].value["next"]
+    steps = [one for one in events if isinstance(one, Step)]
+    assert (steps[-1].stage, steps[-1].state) == ("try", "failed")
+    events = await host.stream("gus", "/v1/programs/try", {"source": PIN_26})
+    assert isinstance(events[-1], Failure)
+    assert events[-1].code == "build_error"
+    assert events[-1].diagnostics[0]["line"] == 5
+
+
+def request_of(leaving: asyncio.Event) -> Request:
+    async def receive() -> Message:
+        await leaving.wait()
+        return {"type": "http.disconnect"}
+
+    return Request({"type": "http", "path": "/", "headers": [], "query_string": b""}, receive)
+
+
+async def test_a_client_that_leaves_ends_its_check() -> None:
+    leaving, begun, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def work() -> str:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        return "never"
+
+    async with asyncio.timeout(60):
+        asking = asyncio.create_task(unless_left(request_of(leaving), work()), name="asking")
+        await begun.wait()
+        leaving.set()
+        with pytest.raises(HTTPException):
+            await asking
+        assert ended.is_set()
+
+    async def quick() -> str:
+        return "there"
+
+    assert await unless_left(request_of(asyncio.Event()), quick()) == "there"
+
+
+async def test_few_trials_run_at_once_and_the_line_behind_them_is_bounded() -> None:
+    queue, free, running = TrialQueue(), asyncio.Event(), 0
+
+    async def slow() -> Any:
+        nonlocal running
+        running += 1
+        await free.wait()
+
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        for _ in range(TRIALS_AT_ONCE + MAX_WAITING_TRIALS):
+            queue.check_room()
+            group.create_task(queue.run(slow))
+            await asyncio.sleep(0)
+        assert running == TRIALS_AT_ONCE
+        with pytest.raises(Overloaded):
+            queue.check_room()
+        free.set()
+    queue.check_room()
