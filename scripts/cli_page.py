@@ -18,11 +18,12 @@ _HEAD: Final = """# Command line
 
 <!-- made from the parser (src/microclaw/cli) by `make docs`: change it there -->
 
-Every command with its arguments, options and examples, as `microclaw COMMAND --help` says them. How the command line is used
-(completion, narrow terminals, old locales): [command-line.md](../command-line.md); commands by what you want to do: [commands.md](../commands.md).
+Every command with its arguments, options and examples, as `microclaw COMMAND --help` says them. How the command line
+is used (completion, narrow terminals, old locales): [command-line.md](../command-line.md); commands by what you want to
+do: [commands.md](../commands.md).
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no host runs, 4 the device cannot be reached, 5 some of many failed, 130 interrupted.
-Errors are one line on stderr, and what to do next.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no host runs, 4 the device cannot be reached, 5 some of many failed,
+130 interrupted. Errors are one line on stderr, and what to do next.
 """
 _FACTS: Final = re.compile(r"\s*\[([^\[\]]+)\]$")  # "[default: O3; 1<=x<=9]", "[required]"
 

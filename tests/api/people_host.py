@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from tests.api.answer_forms import AnswerForms
+
 from microclaw.app import running_host
 from microclaw.auth.people import People
 from microclaw.auth.tokens import PersonTokens
@@ -25,6 +27,7 @@ from microclaw.store.people import PeopleTable, PersonRow, PersonTokenTable
 from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.wire.host_api import StreamEvent, decode_event
 
+DOCUMENT = "/api/openapi.json"
 BLINK = """
 #include "microclaw.h"
 static int led;
@@ -54,9 +57,12 @@ class PeopleHost:
     async def ask(
         self, who: str | None, method: str, path: str, body: Mapping[str, Any] | None = None, *, waits: bool = True
     ) -> tuple[int, Any]:
-        """Status and JSON answer of one request to the API."""
+        """Status and JSON answer of one request to the API; an answer has the fields of the OpenAPI document."""
         status, content = await asyncio.to_thread(self._ask, who, method, path, body, waits=waits)
-        return status, json.loads(content)
+        answer = json.loads(content)
+        if status < 300 and path != DOCUMENT:
+            (await asyncio.to_thread(AnswerForms.of, self._document)).check(method, path, status, answer)
+        return status, answer
 
     async def stream(self, who: str, path: str, body: Mapping[str, Any], method: str = "POST") -> list[StreamEvent]:
         status, content = await asyncio.to_thread(self._ask, who, method, path, body)
@@ -80,6 +86,10 @@ class PeopleHost:
 
     async def apps(self) -> list[str]:
         return [app["name"] for app in (await self.socket("GET", "/v1/apps"))["apps"]]
+
+    def _document(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self._ask("owner", "GET", DOCUMENT, None)[1])
+        return found
 
     def _ask(
         self, who: str | None, method: str, path: str, body: Mapping[str, Any] | None, *, waits: bool = True
