@@ -5,7 +5,7 @@ As in answers.py: a field may be added to any of them.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, Field
 
@@ -18,6 +18,10 @@ from microclaw.events import EvidenceKind, ProgramKind
 from microclaw.link_server.server import Noted
 from microclaw.store.crashes import CrashKind
 from microclaw.store.telemetry import Source
+
+EdgeNumbers: TypeAlias = Annotated[
+    list[float], Field(min_length=3, max_length=3)
+]  # a tuple is too much for many readers
 
 
 class DiagnosticFacts(BaseModel):
@@ -47,7 +51,7 @@ class FailureFacts(BaseModel):
 class EvidenceFacts(BaseModel):
     kind: EvidenceKind
     text: str
-    edges: list[tuple[float, int, int]] = Field(description="t_ms, pin, level")
+    edges: list[EdgeNumbers] = Field(description="Each: t_ms, pin, level")
 
 
 class Removed(BaseModel):
@@ -135,7 +139,7 @@ class Logs(BaseModel):
 
 
 class Edges(BaseModel):
-    edges: list[tuple[float, int, int]] = Field(description="t_ms, pin, level")
+    edges: list[EdgeNumbers] = Field(description="Each: t_ms, pin, level")
     cursor: int
     dropped: int
     now_ms: float = Field(description="The board's time")

@@ -252,13 +252,13 @@ class VoiceEngine(BaseModel):
 
 
 class VoiceTurn(BaseModel):
-    """`steps`: each with its time in ms since the first."""
+    """`steps`: each its name and its time in ms since the first."""
 
     device: str
     trigger: str
     outcome: str
     late_frames: int
-    steps: list[tuple[str, float]]
+    steps: list[list[str | float]]
 
 
 class VoiceFacts(BaseModel):
