@@ -76,9 +76,9 @@ def _usage(path: str, command: Any) -> str:
 
 
 def _argument(argument: Any) -> str:
-    """Its name as a value's: `name` is NAME, `[KEY]` too."""
-    name = (argument.metavar or argument.name).upper().strip("[]").removesuffix("...")
-    name += "..." if argument.nargs != 1 else ""
+    """Its name as a value's: NAME, [NAME] where it may be left out, NAME... where there may be more."""
+    name = re.sub(r"^\[(\w+)\](\.\.\.)?$", r"\1", argument.metavar or argument.name.upper())
+    name += "..." if argument.nargs != 1 and not name.endswith("...") else ""
     return name if argument.required else f"[{name}]"
 
 
@@ -103,7 +103,7 @@ def _row(parameter: Any, label: str, about: str) -> str | None:
     if isinstance(parameter, TyperOption):
         name = re.sub(r"<([^>]+)>", lambda found: _KINDS.get(found[1], found[1].upper()), label)
     elif meaning:
-        name, limits = _argument(parameter).strip("[]"), limits.replace("required", "").strip("; ")
+        name, limits = re.sub(r"^\[(.+)\]$", r"\1", _argument(parameter)), limits.replace("required", "").strip("; ")
     else:
         return None
     cells = (f"`{name}`", meaning, f"`{limits}`" if limits else "")

@@ -28,13 +28,14 @@ class AnswerForms:
             cls._known.append(cls(read_document()))
         return cls._known[0]
 
-    def check(self, method: str, path: str, status: int, answer: Any) -> None:
-        """An answer that is no error; of a route that the document has, which is not one of OpenAI's or a page."""
+    def check(self, method: str, path: str, status: int | None, answer: Any) -> None:
+        """An answer that is no error, of a route that the document has. Without a status: the one of what is done."""
         words, key = path.partition("?")[0], method.lower()
         found = next(((name, row[key]) for name, fits, row in self._rows if key in row and fits.fullmatch(words)), None)
         if found is None:
             return
         name, operation = found
+        status = status or next(int(one) for one in ("200", "201", "202") if one in operation["responses"])
         validator = self._validators.get((key, name, status))
         if validator is None:
             schema = operation["responses"][str(status)]["content"][_JSON]["schema"]

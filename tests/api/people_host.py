@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -72,9 +73,11 @@ class PeopleHost:
     async def socket(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The answer of one request of the owner on the control socket."""
         client = self.client
-        if method == "GET":
-            return await asyncio.to_thread(client.get, path)
-        return await asyncio.to_thread(client.post, path, body)
+        act = client.get if method == "GET" else partial(client.post, body=body)
+        answer: dict[str, Any] = await asyncio.to_thread(act, path)
+        if path != DOCUMENT:
+            (await asyncio.to_thread(AnswerForms.of, self._document)).check(method, path, None, answer)
+        return answer
 
     async def waiting(self, count: int = 1) -> list[dict[str, Any]]:
         """What waits for a decision, once there are so many."""

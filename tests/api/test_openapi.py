@@ -123,6 +123,21 @@ async def test_answers_have_the_fields_of_the_document_and_no_others(host: Peopl
         ("owner", "POST", "/api/compile-wasm", {"source": BLINK}),
         ("owner", "POST", "/v1/schedules", {"when": "every day at 7:00", "do": f"turn on pin 4 on {name}"}),
         ("owner", "GET", "/v1/schedules/1", None),
+        ("owner", "GET", f"/v1/devices/{name}/edges", None),
+        ("owner", "GET", f"/v1/devices/{name}/logs", None),
+        ("owner", "PUT", f"/v1/devices/{name}/firmware", {"firmware": []}),
+        ("owner", "PATCH", f"/v1/devices/{name}", {"name": name}),
+        ("owner", "GET", "/v1/models/microclaw", None),
+        (
+            "owner",
+            "POST",
+            "/v1/chat/completions",
+            {"model": "microclaw", "messages": [{"role": "user", "content": "hi"}]},
+        ),
+        ("owner", "POST", "/v1/jobs/1/cancel", {}),
+        ("owner", "GET", "/v1/skills/plant-watering", None),
+        ("owner", "GET", "/v1/skills/plant-watering/check", None),
+        ("owner", "DELETE", "/v1/schedules/1", None),
     ]
     for who, method, path, body in asked:
         status, answer = await host.ask(who, method, path, body)
