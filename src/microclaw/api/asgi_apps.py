@@ -26,7 +26,6 @@ from microclaw.api.event_routes import events_router
 from microclaw.api.failures import add_failure_handlers
 from microclaw.api.firmware_routes import firmware_router
 from microclaw.api.fleet_routes import fleet_router
-from microclaw.api.host_answers import Health, HostFacts
 from microclaw.api.knowledge_routes import KnowledgeParts, knowledge_router
 from microclaw.api.lifecycle_routes import lifecycle_router
 from microclaw.api.many_routes import many_router
@@ -40,6 +39,7 @@ from microclaw.api.rollout_routes import rollout_router
 from microclaw.api.schedule_routes import schedule_router, subagent_router
 from microclaw.api.sign_in_routes import coming_in_router, session_router
 from microclaw.api.status import for_everybody
+from microclaw.api.status_answers import Health, HostFacts
 from microclaw.api.task_routes import task_router
 from microclaw.api.telemetry_routes import crash_router, telemetry_router
 from microclaw.api.tool_routes import tools_router
