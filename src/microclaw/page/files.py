@@ -32,6 +32,7 @@ VIEWS: Final = (
     "/schedules",
     "/memory",
     "/rollouts",
+    "/flash",
     "/people",
     "/usage",
 )
