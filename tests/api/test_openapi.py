@@ -24,7 +24,7 @@ from microclaw.store.tasks import FileRow, TaskRow
 from microclaw.tasks.live import TaskView
 
 ROOT: Final = Path(__file__).parents[2]
-SHUT: Final = {"/v1/pairings", "/api/openapi.json"}  # no link here
+SHUT: Final = {"/v1/pairings", "/v1/firmware/manifest", "/api/openapi.json"}  # here is no link, and no image of a board
 
 
 @pytest.fixture
