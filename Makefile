@@ -91,10 +91,12 @@ bench: setup-dev ## measure: make bench ARGS=wasm (or agent, store, virtual; non
 chip: setup-dev  ## the whole way on an emulated ESP32 (docs/flash.md): make chip EMULATOR="qemu-system-xtensa -L ROMS" IMAGE=FILE
 	@PYTHONPATH=src $(DEV)/python scripts/chip.py --emulator "$(EMULATOR)" --image "$(IMAGE)" $(ARGS)
 
-docs: setup-dev  ## write the tables of docs/configuration.md and docs/boards.md, examples/ and src/microclaw/client/answers.py anew
+docs: setup-dev  ## write the pages and tables of docs/ that are made from the code, examples/ and src/microclaw/client/answers.py anew
 	$(DEV)/python scripts/configuration_page.py
 	$(DEV)/python scripts/boards_page.py
 	$(DEV)/python scripts/client_answers.py
+	$(DEV)/python scripts/cli_page.py
+	$(DEV)/python scripts/api_page.py
 	$(DEV)/python scripts/examples.py
 
 lock:            ## make the lock files anew (needs uv); they carry hashes and no addresses

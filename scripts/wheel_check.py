@@ -8,6 +8,7 @@ What is installed comes from the package registry in the versions of requirement
 from __future__ import annotations
 
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,8 @@ while True:
     led.toggle()
     time.sleep(0.5)
 """
+WARM_S: Final = 1.0
+"""The goal: uvx starts what it has in its cache so much later than an installed command does."""
 EXPECTED: Final = "pin 2: period 1 s, duty 50 %\n"
 
 
@@ -102,6 +105,23 @@ def with_pipx(wheel: Path, folder: Path, environ: Mapping[str, str]) -> None:
 def with_uvx(wheel: Path, folder: Path, environ: Mapping[str, str]) -> None:
     words = ["-q", "--constraints", str(locked(wheel)), "--python", sys.executable, "--from", str(wheel), "microclaw"]
     try_command([str(TOOLS / "bin/uvx"), *words], folder, environ)
+    warm = [str(TOOLS / "bin/uvx"), "--offline", *words]
+    found = run([*warm[:-1], "python", "-c", "import sys; print(sys.executable)"], environ, folder).strip()
+    by_uvx_s = start_s([*warm, "--version"], environ, folder)
+    installed_s = start_s([str(Path(found).with_name("microclaw")), "--version"], environ, folder)
+    more_s = by_uvx_s - installed_s
+    said = "" if more_s <= WARM_S else f": more than the goal of {WARM_S:g} s"
+    print(f"         a warm start takes {by_uvx_s:.2f} s, installed {installed_s:.2f} s{said}", flush=True)
+
+
+def start_s(command: Sequence[str], environ: Mapping[str, str], folder: Path) -> float:
+    """The median of five starts."""
+    took: list[float] = []
+    for _ in range(5):
+        started = time.monotonic()
+        run(command, environ, folder)
+        took.append(time.monotonic() - started)
+    return statistics.median(took)
 
 
 def locked(wheel: Path) -> Path:

@@ -7,10 +7,13 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from tests.api.answer_forms import AnswerForms
 
 from microclaw.app import running_host
 from microclaw.auth.people import People
@@ -25,6 +28,7 @@ from microclaw.store.people import PeopleTable, PersonRow, PersonTokenTable
 from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.wire.host_api import StreamEvent, decode_event
 
+DOCUMENT = "/api/openapi.json"
 BLINK = """
 #include "microclaw.h"
 static int led;
@@ -54,9 +58,12 @@ class PeopleHost:
     async def ask(
         self, who: str | None, method: str, path: str, body: Mapping[str, Any] | None = None, *, waits: bool = True
     ) -> tuple[int, Any]:
-        """Status and JSON answer of one request to the API."""
+        """Status and JSON answer of one request to the API; an answer has the fields of the OpenAPI document."""
         status, content = await asyncio.to_thread(self._ask, who, method, path, body, waits=waits)
-        return status, json.loads(content)
+        answer = json.loads(content)
+        if status < 300 and path != DOCUMENT:
+            (await asyncio.to_thread(AnswerForms.of, self._document)).check(method, path, status, answer)
+        return status, answer
 
     async def stream(self, who: str, path: str, body: Mapping[str, Any], method: str = "POST") -> list[StreamEvent]:
         status, content = await asyncio.to_thread(self._ask, who, method, path, body)
@@ -66,9 +73,11 @@ class PeopleHost:
     async def socket(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The answer of one request of the owner on the control socket."""
         client = self.client
-        if method == "GET":
-            return await asyncio.to_thread(client.get, path)
-        return await asyncio.to_thread(client.post, path, body)
+        act = client.get if method == "GET" else partial(client.post, body=body)
+        answer: dict[str, Any] = await asyncio.to_thread(act, path)
+        if path != DOCUMENT:
+            (await asyncio.to_thread(AnswerForms.of, self._document)).check(method, path, None, answer)
+        return answer
 
     async def waiting(self, count: int = 1) -> list[dict[str, Any]]:
         """What waits for a decision, once there are so many."""
@@ -80,6 +89,10 @@ class PeopleHost:
 
     async def apps(self) -> list[str]:
         return [app["name"] for app in (await self.socket("GET", "/v1/apps"))["apps"]]
+
+    def _document(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self._ask("owner", "GET", DOCUMENT, None)[1])
+        return found
 
     def _ask(
         self, who: str | None, method: str, path: str, body: Mapping[str, Any] | None, *, waits: bool = True

@@ -105,6 +105,15 @@ def test_an_entry_is_shown_with_its_wiring_its_values_and_its_source(run: Run) -
     assert "is no whole number" in run("catalog", "show", "blink", "--set", "pin=x").err
 
 
+def test_an_entry_fits_a_narrow_terminal(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    about = json.loads(run("--json", "catalog", "show", "fade").out)["about"]
+    assert len(about) > 60
+    monkeypatch.setenv("COLUMNS", "60")
+    shown = run("catalog", "show", "fade").out
+    assert about in " ".join(shown.split())
+    assert max(len(line) for line in shown.splitlines()) <= 60
+
+
 def test_publishing_writes_a_version_once_and_takes_only_newer_ones(run: Run, mine: Path) -> None:
     shelf = mine.parent / "shelf"
     first = run("catalog", "publish", str(mine), "--to", str(shelf))

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import runpy
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperGroup, TyperOption
 
 from microclaw.cli.examples import EXAMPLES, examples_of
 from microclaw.cli.main import COMMANDS, GROUPS, app, hoist_globals, load_command, main
 
+ROOT: Final = Path(__file__).parents[2]
 LINES: Final = [line for name, lines in EXAMPLES.items() for line in lines if name != "completion"]
 NARROW: Final = 60
 # What the command line's own start may not load: each of them costs more than the whole help.
@@ -87,3 +90,18 @@ def test_help_loads_nothing_heavy() -> None:
 def test_help_of_a_command_has_no_option_of_the_libraries(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rollout", "--help"]) == 0
     assert "--install-completion" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("name", "command"), EVERY, ids=[name for name, _ in EVERY])
+def test_every_option_says_what_it_is_for(name: str, command: Any) -> None:
+    options = [one for one in command.params if isinstance(one, TyperOption) and not one.hidden]
+    assert not [one.opts for one in options if not (one.help or "").strip()], name
+
+
+def test_the_page_of_commands_is_the_one_made_from_the_parser() -> None:
+    """If this fails: make docs."""
+    page = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
+    assert runpy.run_path(str(ROOT / "scripts" / "cli_page.py"))["page"]() == page
+    for name, _ in EVERY:
+        assert f"\n### microclaw {name}\n" in page
+    assert "\n| `-O, --optimization TEXT` | O0, O1, O2, O3, Os or Oz. | `O3` |\n" in page

@@ -1,4 +1,4 @@
-"""Every program in a shipped skill is built and tried on the virtual board, as `microclaw try` does it.
+"""Every program in a shipped skill and in docs/program-api.md is built and tried on the virtual board, as by `try`.
 
 Behind ``` stands the language; `on WORDS` describes another firmware (docs/firmware.md), `refused: REASON` says that it
 must not pass. An `expect` block right behind a program (docs/proof.md) has to be met.
@@ -26,11 +26,15 @@ from microclaw.builds.cache import BuildCache
 from microclaw.errors import BuildError
 from microclaw.events import ProgramKind
 from microclaw.knowledge.skills import shipped_skills
+from microclaw.py.stock import stock_names
 from microclaw.virtual_boards.trial_pool import TrialPool
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 BOARD: Final = load_board("virtual")
+ROOT: Final = Path(__file__).parents[2]
+PAGE: Final = ROOT / "docs/program-api.md"
+HEADERS: Final = ROOT / "src/microclaw/wasm/headers"
 EVERY_BLOCK: Final = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PROGRAM: Final = re.compile(r"(c|cpp|ino|python)(?: on (\S+))?(?: refused: (.+))?")
 
@@ -52,8 +56,8 @@ class Example:
 
 
 def examples() -> list[Example]:
-    """Every program of every shipped skill and of the files beside it."""
-    return [found for path in sorted(shipped_skills().rglob("*.md")) for found in examples_of(path)]
+    """Every program of every shipped skill, of the files beside it, and of the page on what a program can call."""
+    return [found for path in (*sorted(shipped_skills().rglob("*.md")), PAGE) for found in examples_of(path)]
 
 
 def examples_of(path: Path) -> list[Example]:
@@ -61,7 +65,8 @@ def examples_of(path: Path) -> list[Example]:
     text, found = path.read_text(encoding="utf-8"), list[Example]()
     end = 0  # of the program before
     for block in EVERY_BLOCK.finditer(text):
-        place = f"{path.parent.relative_to(shipped_skills())}:{text.count(chr(10), 0, block.start()) + 1}"
+        line = text.count("\n", 0, block.start()) + 1
+        place = f"{path.stem if path == PAGE else path.parent.relative_to(shipped_skills())}:{line}"
         if block[1] == "expect":
             assert text[end : block.start()].strip() == "", f"{place}: no program stands right before it"
             found[-1] = replace(found[-1], expect=block[2])
@@ -117,3 +122,17 @@ async def test_an_example_of_a_skill_does_what_stands_beside_it(example: Example
     assert image.warnings == ()
     if example.expect is not None:
         assert trial.proof == "met in the trial", [result.line() for result in trial.expected]
+
+
+async def test_the_page_has_a_program_with_each_call_and_an_expectation_for_each_program() -> None:
+    programs = examples_of(PAGE)
+    assert not [one.place for one in programs if one.expect is None]
+    c = "\n".join(one.source for one in programs if one.language == "c")
+    header = re.sub(r"/\*.*?\*/", "", (HEADERS / "microclaw.h").read_text(encoding="utf-8"), flags=re.DOTALL)
+    calls = set(re.findall(r"^(?:int|void|unsigned(?: long)?) (\w+)\(", header, re.MULTILINE))
+    assert len(calls) > 20
+    assert {name for name in calls if not re.search(rf"\b{name}\(", c)} == set()
+    python = "\n".join(one.source for one in programs if one.language == "python")
+    words = set(stock_names("microclaw") or ())
+    assert len(words) > 10
+    assert {word for word in words if not re.search(rf"\b{word}\b[.(]", python)} == set()

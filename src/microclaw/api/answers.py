@@ -1,4 +1,4 @@
-"""The forms of the answers that clients read most, for the OpenAPI document; views.py and the routes make the answers.
+"""The forms of answers about tasks, devices, approvals, apps and changes, for the OpenAPI document.
 
 A field may be added to any of them: a client leaves alone what it does not know.
 """

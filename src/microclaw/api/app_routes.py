@@ -16,6 +16,7 @@ from microclaw.api.answers import Apps, AppWithSource, Changes, answers
 from microclaw.api.body import ONE_PROGRAM, RequestBody, Whole
 from microclaw.api.caller import CHANNEL, Caller, RequestCaller, admit, place_of, questions_in
 from microclaw.api.deferred_routes import WhenBack, late_place, now_or_later, permission_of
+from microclaw.api.device_answers import JobCancelled, Tries
 from microclaw.api.jobs import Feed, stream_response
 from microclaw.api.parts import HostParts
 from microclaw.api.views import (
@@ -211,7 +212,11 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
 
 
 def _route_jobs(router: APIRouter, parts: HostParts) -> None:
-    @router.post("/v1/jobs/{number}/cancel", summary="End what your request with this number does, before it changes")
+    @router.post(
+        "/v1/jobs/{number}/cancel",
+        summary="End what your request with this number does, before it changes",
+        responses=answers(JobCancelled),
+    )
     async def cancel_job(number: str, by: RequestCaller) -> dict[str, Any]:
         return {"state": parts.jobs.cancel(by.job_key(number))}
 
@@ -227,7 +232,11 @@ def _route_changes(router: APIRouter, parts: HostParts) -> None:
         found = await parts.undo.changes(device_id, limit)
         return {"changes": [change_object(change, _name(parts, change.device_id)) for change in found]}
 
-    @router.get("/v1/tries", summary="Programs that models wrote, and what was wrong with them, newest first")
+    @router.get(
+        "/v1/tries",
+        summary="Programs that models wrote, and what was wrong with them, newest first",
+        responses=answers(Tries),
+    )
     async def list_tries(limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> dict[str, Any]:
         return {"tries": [asdict(tried) for tried in await parts.attempts(limit)]}
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Container
-from html import escape
 from typing import Any
 
 from fastapi import Depends, FastAPI
@@ -13,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from microclaw import __version__
 from microclaw.api.access import access_from_network, access_of
+from microclaw.api.answers import answers
 from microclaw.api.app_routes import app_router
 from microclaw.api.backup_routes import backup_router
 from microclaw.api.body import check_form
@@ -22,6 +21,7 @@ from microclaw.api.check_routes import check_router
 from microclaw.api.compile_routes import CompileQueue, compile_router
 from microclaw.api.deferred_routes import deferred_router
 from microclaw.api.device_routes import device_router, link_router
+from microclaw.api.docs_page import HEADERS, docs_page
 from microclaw.api.event_routes import events_router
 from microclaw.api.failures import add_failure_handlers
 from microclaw.api.firmware_routes import firmware_router
@@ -32,7 +32,7 @@ from microclaw.api.lifecycle_routes import lifecycle_router
 from microclaw.api.many_routes import many_router
 from microclaw.api.metrics import metrics_router
 from microclaw.api.openai import openai_router
-from microclaw.api.openapi_document import NDJSON, openapi_of
+from microclaw.api.openapi_document import openapi_of
 from microclaw.api.parts import HostParts
 from microclaw.api.people_routes import approval_router, people_router, token_router, usage_router
 from microclaw.api.program_routes import program_router
@@ -41,6 +41,7 @@ from microclaw.api.rollout_routes import rollout_router
 from microclaw.api.schedule_routes import schedule_router, subagent_router
 from microclaw.api.sign_in_routes import coming_in_router, session_router
 from microclaw.api.status import for_everybody
+from microclaw.api.status_answers import Health, HostFacts
 from microclaw.api.task_routes import task_router
 from microclaw.api.telemetry_routes import crash_router, telemetry_router
 from microclaw.api.tool_routes import tools_router
@@ -49,39 +50,6 @@ from microclaw.api.waiting import TellsWaiting, waiting_router
 from microclaw.api.wifi_routes import wifi_router
 from microclaw.api.xiaozhi_routes import xiaozhi_router
 from microclaw.page.files import page_router
-
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'"
-}
-_STYLE = (
-    "body{font:16px/1.5 system-ui;max-width:52rem;margin:2rem auto;padding:0 1rem}"
-    "pre{background:#f4f4f4;padding:.8rem;overflow:auto}"
-)
-
-
-def docs_page(openapi: dict[str, Any]) -> str:
-    """Each route with its summary and the schema of what it takes; a link to the whole document."""
-    info = openapi["info"]
-    title = escape(f"{info['title']} {info['version']}")
-    schemas = openapi.get("components", {}).get("schemas", {})
-    routes = "".join(
-        _route(f"{method.upper()} {path}", operation, schemas)
-        for path, methods in openapi["paths"].items()
-        for method, operation in methods.items()
-    )
-    head = f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><style>{_STYLE}</style>"
-    return f"{head}<h1>{title}</h1><p>The whole document: <a href=openapi.json>openapi.json</a></p>{routes}</html>"
-
-
-def _route(name: str, operation: dict[str, Any], schemas: dict[str, Any]) -> str:
-    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
-    streams = operation["responses"].get("200", {}).get("content", {})
-    about = operation.get("summary", "") + (" (answers in JSON lines: StreamLine)" if NDJSON in streams else "")
-    schema = schemas.get(str(body.get("$ref", "")).rpartition("/")[2], body)
-    fields = escape(json.dumps(schema.get("properties", schema), indent=2))
-    heading = f"<h2><code>{escape(name)}</code></h2><p>{escape(about)}</p>"
-    return heading + (f"<pre>{fields}</pre>" if schema else "")
 
 
 def host_api(parts: HostParts) -> FastAPI:
@@ -129,7 +97,7 @@ def host_api(parts: HostParts) -> FastAPI:
         events_router(parts.live, parts.watching, parts.people, parts.settings.limits.keepalive_s, parts.pins)
     )
 
-    @app.get("/v1/status", tags=["host"], summary="Model, devices, programs")
+    @app.get("/v1/status", tags=["host"], summary="Model, devices, programs", responses=answers(HostFacts))
     async def status(by: RequestCaller) -> dict[str, Any]:
         found = await parts.status()
         person = parts.people.get(by.person_id)
@@ -216,7 +184,7 @@ def _base(title: str, failing: Callable[[], tuple[str, ...]]) -> FastAPI:
     async def docs() -> HTMLResponse:
         return HTMLResponse(docs_page(app.openapi()), headers=HEADERS)
 
-    @app.get("/healthz", tags=["host"], summary="Alive")
+    @app.get("/healthz", tags=["host"], summary="Alive", responses=answers(Health))
     async def healthz() -> dict[str, Any]:
         """`ok` while it answers; `failing` names the background tasks that are tried again and again."""
         return {"ok": True, "version": __version__, "failing": list(failing())}

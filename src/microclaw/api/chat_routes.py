@@ -16,11 +16,13 @@ from pydantic import Field
 
 from microclaw.agent.inbox import AcceptedMessage
 from microclaw.agent.outbox import Outbox
+from microclaw.api.answers import answers
 from microclaw.api.body import RequestBody
 from microclaw.api.caller import CHANNEL as API
 from microclaw.api.caller import Caller, RequestCaller
 from microclaw.api.jobs import MEDIA_TYPE, paced
 from microclaw.api.parts import HostParts
+from microclaw.api.people_answers import CancelledTurns, DeliveredMessages, UndeliveredMessages
 from microclaw.events import Answer, Inbound
 from microclaw.wire.host_api import Keepalive, answer_object, encode_event
 
@@ -54,16 +56,28 @@ def chat_router(parts: HostParts) -> APIRouter:
         lines = _lines(accepted, deliveries, parts.settings.limits.keepalive_s)
         return StreamingResponse(lines, media_type=MEDIA_TYPE)
 
-    @router.post("/v1/chat/{chat_id}/cancel", summary="End a chat's running turn at the next safe point")
+    @router.post(
+        "/v1/chat/{chat_id}/cancel",
+        summary="End a chat's running turn at the next safe point",
+        responses=answers(CancelledTurns),
+    )
     async def cancel(chat_id: str, by: RequestCaller) -> dict[str, Any]:
         return {"cancelled": int(inbox.cancel(*_chat_address(by, chat_id)))}
 
-    @router.get("/v1/chat/{chat_id}/undelivered", summary="Answers and notes that nobody has read yet")
+    @router.get(
+        "/v1/chat/{chat_id}/undelivered",
+        summary="Answers and notes that nobody has read yet",
+        responses=answers(UndeliveredMessages),
+    )
     async def undelivered(chat_id: str, by: RequestCaller) -> dict[str, Any]:
         waiting = await outbox.undelivered(*_chat_address(by, chat_id))
         return {"messages": [{"kind": o.kind, "answer": answer_object(o.answer)} for o in waiting]}
 
-    @router.post("/v1/chat/{chat_id}/delivered", summary="These answers and notes of the chat were read")
+    @router.post(
+        "/v1/chat/{chat_id}/delivered",
+        summary="These answers and notes of the chat were read",
+        responses=answers(DeliveredMessages),
+    )
     async def delivered(chat_id: str, body: DeliveredBody, by: RequestCaller) -> dict[str, Any]:
         waiting = {outbound.outbound_id for outbound in await outbox.undelivered(*_chat_address(by, chat_id))}
         read = [outbound_id for outbound_id in body.outbound_ids if outbound_id in waiting]

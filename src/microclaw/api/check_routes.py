@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from fastapi import APIRouter
 
+from microclaw.api.answers import answers
+from microclaw.api.device_answers import DeviceExamination
 from microclaw.api.parts import HostParts
 from microclaw.apps.reconciler import check_device as examined
 from microclaw.auth.certificates import HostNames, lan_names
@@ -21,7 +23,11 @@ from microclaw.transports.open import tcp_address
 def check_router(parts: HostParts) -> APIRouter:
     router = APIRouter(prefix="/v1/devices", tags=["devices"])
 
-    @router.post("/{name}/check", summary="Reach a device now by each of its transports; nothing is changed there")
+    @router.post(
+        "/{name}/check",
+        summary="Reach a device now by each of its transports; nothing is changed there",
+        responses=answers(DeviceExamination),
+    )
     async def check_device(name: str) -> dict[str, Any]:
         device = parts.devices.get(name)
         return (await examined(device, parts.link, parts.metrics.kept())).to_json()

@@ -13,8 +13,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Request
 from pydantic import Field
 
+from microclaw.api.answers import answers
 from microclaw.api.body import RequestBody
 from microclaw.api.caller import CALLER_KEY, Caller
+from microclaw.api.host_answers import CompiledModule, Compilers
 from microclaw.apps.building import Compile, ProgramImage, ProgramLanguage, is_python
 from microclaw.auth.people import OWNER
 from microclaw.boards import BoardProfile, board_ids, load_board
@@ -96,7 +98,11 @@ class CompileQueue:
 def compile_router(queue: CompileQueue) -> APIRouter:
     router = APIRouter(tags=["compile"])
 
-    @router.post("/api/compile-wasm", summary="Compile C or C++ source to a checked wasm module")
+    @router.post(
+        "/api/compile-wasm",
+        summary="Compile C or C++ source to a checked wasm module",
+        responses=answers(CompiledModule),
+    )
     async def compile_wasm(body: CompileBody, request: Request) -> dict[str, Any]:
         if body.name.endswith(".py") or (language_of_file(body.name) is None and is_python(body.source)):
             raise ConfigError("this service compiles C, C++ and sketches, not Python", next_step="name it .c or .cpp")
@@ -132,7 +138,9 @@ def compile_router(queue: CompileQueue) -> APIRouter:
             "warnings": [w.to_json() for w in image.warnings],
         }
 
-    @router.get("/api/compile-wasm", summary="Which compilers are here, and how to get the others")
+    @router.get(
+        "/api/compile-wasm", summary="Which compilers are here, and how to get the others", responses=answers(Compilers)
+    )
     async def compiler() -> dict[str, Any]:
         known = {
             "compilers": [_compiler_object(one) for one in await asyncio.to_thread(list_compilers)],

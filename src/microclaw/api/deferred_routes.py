@@ -11,7 +11,9 @@ from typing import Annotated, Any, TypeAlias
 
 from fastapi import APIRouter, Query
 
+from microclaw.api.answers import answers
 from microclaw.api.caller import Caller, RequestCaller, admit
+from microclaw.api.device_answers import DeferralCancelled
 from microclaw.api.parts import HostParts
 from microclaw.api.views import deferral_object, deferred_act_object
 from microclaw.apps.deferring import Deferral, away, offer_when_back
@@ -28,7 +30,11 @@ WhenBack: TypeAlias = Annotated[
 def deferred_router(parts: HostParts) -> APIRouter:
     router = APIRouter(tags=["apps"])
 
-    @router.post("/v1/devices/{device}/apps/{name}/cancel", summary="Drop what is deferred until the device is back")
+    @router.post(
+        "/v1/devices/{device}/apps/{name}/cancel",
+        summary="Drop what is deferred until the device is back",
+        responses=answers(DeferralCancelled),
+    )
     async def cancel(device: str, name: str, by: RequestCaller) -> dict[str, Any]:
         found = parts.devices.get(device)
         await admit(parts.gate, by, Permission.ACT, f"cancel what is deferred for {name} on {found.name}")

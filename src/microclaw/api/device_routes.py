@@ -14,6 +14,17 @@ from microclaw.api.answers import DeviceFacts, Devices, OneDevice, answers
 from microclaw.api.body import RequestBody
 from microclaw.api.caller import Caller, RequestCaller, admit, check_local_owner, place_of
 from microclaw.api.check_routes import refuse_own
+from microclaw.api.device_answers import (
+    CallAnswer,
+    Edges,
+    Logs,
+    NotedDevice,
+    Pairings,
+    ProvisionedBoards,
+    ProvisionedDevice,
+    Removed,
+    RevokedDevice,
+)
 from microclaw.api.parts import HostParts
 from microclaw.api.telemetry_routes import last_objects
 from microclaw.api.views import device_object, is_voice_only, layout_object, pairing_objects, pin_objects
@@ -132,7 +143,7 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
         await admit(gate, by, Permission.ACT, f"rename {name} to {body.name}")
         return device_object(await devices.rename(name, body.name, by=gate.name_of(by.person_id)), parts.link)
 
-    @router.delete("/{name}", summary="Forget a device; what runs on it goes on")
+    @router.delete("/{name}", summary="Forget a device; what runs on it goes on", responses=answers(Removed))
     async def remove_device(name: str, by: RequestCaller) -> dict[str, Any]:
         device = devices.get(name)
         await admit(gate, by, Permission.RISKY, f"forget the device {device.name}")
@@ -142,7 +153,7 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
             await parts.link.forget(device, by=gate.name_of(by.person_id))
         return {"removed": device.name}
 
-    @router.post("/{name}/transports", summary="More ways into a device")
+    @router.post("/{name}/transports", summary="More ways into a device", responses=answers(DeviceFacts))
     async def add_transports(name: str, body: EndpointsBody, by: RequestCaller) -> dict[str, Any]:
         gate.check_owner(by.person_id, "add transports to devices")
         await refuse_own(parts, body.transports)
@@ -150,7 +161,11 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
         endpoints = (*devices.get(name).endpoints, *body.transports)
         return device_object(await devices.set_transports(name, endpoints, by=gate.name_of(by.person_id)), parts.link)
 
-    @router.put("/{name}/firmware", summary="Say what the firmware on the board has; what runs there is not touched")
+    @router.put(
+        "/{name}/firmware",
+        summary="Say what the firmware on the board has; what runs there is not touched",
+        responses=answers(DeviceFacts),
+    )
     async def describe_firmware(name: str, body: FirmwareBody, by: RequestCaller) -> dict[str, Any]:
         device, firmware = devices.get(name), parse_firmware(body.firmware)
         text = f"describe the firmware of {device.name}"
@@ -158,7 +173,11 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
         described = await devices.describe_firmware(device.device_id, firmware, by=gate.name_of(by.person_id))
         return device_object(described, parts.link)
 
-    @router.post("/{name}/merge", summary="Another entry is the same board: its transports and labels go to this one")
+    @router.post(
+        "/{name}/merge",
+        summary="Another entry is the same board: its transports and labels go to this one",
+        responses=answers(DeviceFacts),
+    )
     async def merge_devices(name: str, body: MergeBody, by: RequestCaller) -> dict[str, Any]:
         kept, gone = devices.check_merge(name, body.other)  # first: nobody is asked for what is refused
         await admit(gate, by, Permission.RISKY, f"make {gone.name} one with {kept.name}")
@@ -169,13 +188,13 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
 def _route_calls(router: APIRouter, parts: HostParts) -> None:
     devices = parts.devices
 
-    @router.post("/{name}/call", summary="Call one method at once")
+    @router.post("/{name}/call", summary="Call one method at once", responses=answers(CallAnswer))
     async def call_device(name: str, body: CallBody, by: RequestCaller) -> dict[str, Any]:
         call = call_from(body.method, body.arguments)
         with made_by(place_of(by), by.person_id, by.conversation):
             return await call_one(parts, by, devices.get(name), call, body)
 
-    @router.get("/{name}/logs", summary="What the device's programs printed, since a cursor")
+    @router.get("/{name}/logs", summary="What the device's programs printed, since a cursor", responses=answers(Logs))
     async def read_logs(name: str, cursor: Cursor = 0, console: bool = False) -> dict[str, Any]:
         """With `console`, or where nothing else tells: what its serial console printed. Never both, mixed."""
         device = devices.get(name)
@@ -184,7 +203,7 @@ def _route_calls(router: APIRouter, parts: HostParts) -> None:
             return {"console": True, "evidence": "reported", **result_value(page)}
         return dict(result_value(await parts.source_log.read(device, cursor)))
 
-    @router.get("/{name}/edges", summary="Level changes the board counted, since a cursor")
+    @router.get("/{name}/edges", summary="Level changes the board counted, since a cursor", responses=answers(Edges))
     async def read_edges(name: str, cursor: Cursor = 0) -> dict[str, Any]:
         page = await devices.get(name).call(EdgesRead(cursor=cursor))
         return {
@@ -303,14 +322,23 @@ def link_router(parts: HostParts) -> APIRouter:
             raise ConfigError("this host has no link for devices", next_step="microclaw up --link 127.0.0.1:8443")
         return parts.link
 
-    @router.post("/devices/pair", status_code=201, summary="The device that shows this code is ours")
+    @router.post(
+        "/devices/pair",
+        status_code=201,
+        summary="The device that shows this code is ours",
+        responses=answers(DeviceFacts, 201),
+    )
     async def pair(body: PairBody, by: RequestCaller, response: Response) -> dict[str, Any]:
         check_local_owner(parts.gate, by, "pair devices")
         device = await link().pair(body.code, name=body.name, device=body.device, board=body.board)
         response.headers["Location"] = f"/v1/devices/{quote(device.name)}"
         return device_object(device, parts.link)
 
-    @router.post("/devices/provision", summary="What a new device needs to find this host and be paired")
+    @router.post(
+        "/devices/provision",
+        summary="What a new device needs to find this host and be paired",
+        responses=answers(ProvisionedDevice),
+    )
     async def provision(body: ProvisionBody, by: RequestCaller) -> dict[str, Any]:
         check_local_owner(parts.gate, by, "provision devices")
         made = await link().provision(body.name, board=body.board, with_secret=body.secret, host=body.host)
@@ -327,7 +355,11 @@ def link_router(parts: HostParts) -> APIRouter:
             "qr": await asyncio.to_thread(made.qr) if body.qr else None,
         }
 
-    @router.post("/devices/provision-batch", summary="The same for many new devices, each with a name and a secret")
+    @router.post(
+        "/devices/provision-batch",
+        summary="The same for many new devices, each with a name and a secret",
+        responses=answers(ProvisionedBoards),
+    )
     async def provision_batch(body: BatchBody, by: RequestCaller) -> dict[str, Any]:
         check_local_owner(parts.gate, by, "provision devices")
         life_ms = body.days * 24 * 3_600_000
@@ -338,11 +370,19 @@ def link_router(parts: HostParts) -> APIRouter:
             "only_local": link().is_local,
         }
 
-    @router.get("/pairings", summary="Devices that show a code and wait for a person; never the codes")
+    @router.get(
+        "/pairings",
+        summary="Devices that show a code and wait for a person; never the codes",
+        responses=answers(Pairings),
+    )
     async def pairings() -> dict[str, Any]:
         return {"pairings": pairing_objects(link())}
 
-    @router.post("/devices/{name}/revoke", summary="Nothing that the device has opens anything any more")
+    @router.post(
+        "/devices/{name}/revoke",
+        summary="Nothing that the device has opens anything any more",
+        responses=answers(RevokedDevice),
+    )
     async def revoke(name: str, by: RequestCaller) -> dict[str, Any]:
         parts.gate.check_owner(by.person_id, "revoke devices")
         ended = await link().revoke(name, by=parts.gate.name_of(by.person_id))
@@ -354,7 +394,11 @@ def link_router(parts: HostParts) -> APIRouter:
         labelled = await parts.devices.label(name, body.labels, by=parts.gate.name_of(by.person_id))
         return device_object(labelled, parts.link)
 
-    @router.post("/devices/{name}/notify", summary="Tell the device something: now, or when it comes back")
+    @router.post(
+        "/devices/{name}/notify",
+        summary="Tell the device something: now, or when it comes back",
+        responses=answers(NotedDevice),
+    )
     async def notify(name: str, body: NotifyBody, by: RequestCaller) -> dict[str, Any]:
         await admit(parts.gate, by, Permission.ACT, f"tell {name}", detail=(body.text,))
         noted = await link().notify(name, body.text, speak=body.speak, expires_s=body.expires_s)

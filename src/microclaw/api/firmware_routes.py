@@ -9,8 +9,21 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter
 from pydantic import Field
 
+from microclaw.api.answers import answers
 from microclaw.api.body import RequestBody
 from microclaw.api.caller import RequestCaller, admit
+from microclaw.api.firmware_answers import (
+    OfferCancelled,
+    OffersMade,
+    PayloadOffset,
+    Publication,
+    Releases,
+    ShownReleases,
+    UpdateKey,
+    UpdateKeys,
+    UpdateStatuses,
+    WithdrawnReleases,
+)
 from microclaw.api.many_acts import Choice, device_names
 from microclaw.api.parts import HostParts
 from microclaw.auth.gate import Permission
@@ -62,19 +75,23 @@ def firmware_router(parts: HostParts) -> APIRouter:
 def _route_keys(router: APIRouter, parts: HostParts) -> None:
     publisher, gate = parts.publisher, parts.gate
 
-    @router.get("/keys", summary="The public keys whose updates this host passes on")
+    @router.get("/keys", summary="The public keys whose updates this host passes on", responses=answers(UpdateKeys))
     async def list_keys(by: RequestCaller) -> dict[str, Any]:
         gate.check_owner(by.person_id, "see the keys of updates")
         return {"keys": [_key_object(row) for row in await publisher.table.keys()]}
 
-    @router.post("/keys", status_code=201, summary="Pass on what this key signs")
+    @router.post("/keys", status_code=201, summary="Pass on what this key signs", responses=answers(UpdateKey, 201))
     async def trust(body: KeyBody, by: RequestCaller) -> dict[str, Any]:
         gate.check_owner(by.person_id, "choose the keys of updates")
         key = public_key(body.public.encode())
         await admit(gate, by, Permission.RISKY, f"pass on updates signed by the key {key.key_id} ({body.name})")
         return _key_object(await publisher.trust(key, body.name, by=gate.name_of(by.person_id)))
 
-    @router.delete("/keys/{key_id}", summary="Take no more releases of this key; devices keep what they trust")
+    @router.delete(
+        "/keys/{key_id}",
+        summary="Take no more releases of this key; devices keep what they trust",
+        responses=answers(UpdateKey),
+    )
     async def distrust(key_id: str, by: RequestCaller) -> dict[str, Any]:
         gate.check_owner(by.person_id, "choose the keys of updates")
         known = await publisher.key(key_id)  # first: nobody is asked for what is not there
@@ -85,12 +102,16 @@ def _route_keys(router: APIRouter, parts: HostParts) -> None:
 def _route_releases(router: APIRouter, parts: HostParts) -> None:
     publisher, gate = parts.publisher, parts.gate
 
-    @router.get("/releases", summary="Every release, the newest first")
+    @router.get("/releases", summary="Every release, the newest first", responses=answers(Releases))
     async def list_releases(by: RequestCaller) -> dict[str, Any]:
         gate.check_owner(by.person_id, "see the releases of firmware")
         return {"releases": [_release_object(row) for row in await publisher.table.releases()]}
 
-    @router.get("/releases/{release}", summary="One release by number or version, with its manifest")
+    @router.get(
+        "/releases/{release}",
+        summary="One release by number or version, with its manifest",
+        responses=answers(ShownReleases),
+    )
     async def show(release: str, by: RequestCaller) -> dict[str, Any]:
         gate.check_owner(by.person_id, "see the releases of firmware")
         found = [row for row in await publisher.table.releases() if release in (str(row.release_id), row.version)]
@@ -98,7 +119,11 @@ def _route_releases(router: APIRouter, parts: HostParts) -> None:
             raise UnknownName(f"there is no release {release[:40]!r}", next_step="microclaw firmware list")
         return {"releases": [_shown_release(row) for row in found]}
 
-    @router.post("/releases/{release}/verify", summary="Read its payload and check the signature again")
+    @router.post(
+        "/releases/{release}/verify",
+        summary="Read its payload and check the signature again",
+        responses=answers(Releases),
+    )
     async def verify(release: str, by: RequestCaller) -> dict[str, Any]:
         gate.check_owner(by.person_id, "see the releases of firmware")
         rows = await publisher.find(release)
@@ -106,7 +131,11 @@ def _route_releases(router: APIRouter, parts: HostParts) -> None:
             await publisher.verify_again(row)
         return {"releases": [_release_object(row) for row in rows]}
 
-    @router.post("/releases", summary="Publish a signed manifest; the answer says what of the payload is missing")
+    @router.post(
+        "/releases",
+        summary="Publish a signed manifest; the answer says what of the payload is missing",
+        responses=answers(Publication),
+    )
     async def publish(body: ReleaseBody, by: RequestCaller) -> dict[str, Any]:
         gate.check_owner(by.person_id, "publish firmware")
         manifest, signature = _decoded(body.manifest), _decoded(body.signature)
@@ -121,7 +150,9 @@ def _route_releases(router: APIRouter, parts: HostParts) -> None:
             return {"state": "wanted", "wanted": wanted, "release": None}
         return {"state": "published", "wanted": None, "release": _release_object(made)}
 
-    @router.put("/payloads/{sha256}", summary="A piece of a payload that a manifest asked for")
+    @router.put(
+        "/payloads/{sha256}", summary="A piece of a payload that a manifest asked for", responses=answers(PayloadOffset)
+    )
     async def receive(sha256: str, body: PieceBody, by: RequestCaller) -> dict[str, Any]:
         gate.check_owner(by.person_id, "publish firmware")
         return {"offset": await publisher.receive(sha256, body.offset, _decoded(body.data))}
@@ -129,6 +160,7 @@ def _route_releases(router: APIRouter, parts: HostParts) -> None:
     @router.post(
         "/releases/{release}/withdraw",
         summary="Nobody gets it any more; `called_off`: devices that are told to give it up",
+        responses=answers(WithdrawnReleases),
     )
     async def withdraw(release: str, by: RequestCaller) -> dict[str, Any]:
         gate.check_owner(by.person_id, "withdraw firmware")
@@ -145,7 +177,11 @@ def _route_releases(router: APIRouter, parts: HostParts) -> None:
 def _route_offers(router: APIRouter, parts: HostParts) -> None:
     offers, gate = parts.offers, parts.gate
 
-    @router.post("/offers", summary="Offer a release to devices; one that is away gets it when it is back")
+    @router.post(
+        "/offers",
+        summary="Offer a release to devices; one that is away gets it when it is back",
+        responses=answers(OffersMade),
+    )
     async def offer(body: OfferBody, by: RequestCaller) -> dict[str, Any]:
         gate.check_owner(by.person_id, "update devices")
         rows = await parts.publisher.find(body.release)
@@ -164,7 +200,9 @@ def _route_offers(router: APIRouter, parts: HostParts) -> None:
                 results.append({"device": device.name, "error": failure_object(failure_of(exc))})
         return {"version": rows[0].version, "results": results}
 
-    @router.get("/status", summary="What each device runs, trusts and was offered last")
+    @router.get(
+        "/status", summary="What each device runs, trusts and was offered last", responses=answers(UpdateStatuses)
+    )
     async def status(by: RequestCaller, device: str | None = None) -> dict[str, Any]:
         gate.check_owner(by.person_id, "see the updates of devices")
         devices = parts.devices.list() if device is None else [parts.devices.get(device)]
@@ -172,7 +210,11 @@ def _route_offers(router: APIRouter, parts: HostParts) -> None:
         latest = {(row.device_id, row.is_of_keys): row for row in await parts.publisher.table.latest()}
         return {"devices": [_status_object(one, latest, foreign) for one in devices if _has_link(one)]}
 
-    @router.post("/offers/{device}/cancel", summary="Ask a device to give up what it has not written yet")
+    @router.post(
+        "/offers/{device}/cancel",
+        summary="Ask a device to give up what it has not written yet",
+        responses=answers(OfferCancelled),
+    )
     async def cancel(device: str, by: RequestCaller) -> dict[str, Any]:
         gate.check_owner(by.person_id, "update devices")
         found = parts.devices.get(device)

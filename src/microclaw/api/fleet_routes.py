@@ -10,10 +10,12 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 from pydantic import ConfigDict, Field, model_validator
 
+from microclaw.api.answers import answers
 from microclaw.api.app_routes import InstallBody, deploy_request
 from microclaw.api.body import ONE_PROGRAM, RequestBody
 from microclaw.api.caller import CHANNEL, RequestCaller, admit, place_of, questions_in
 from microclaw.api.deferred_routes import late_place
+from microclaw.api.device_answers import WantedApps, WantedProgram
 from microclaw.api.jobs import Feed, stream_response
 from microclaw.api.parts import HostParts
 from microclaw.api.views import deferral_object, deployment_object, removal_object
@@ -108,14 +110,18 @@ def fleet_router(parts: HostParts) -> APIRouter:
         feed = parts.jobs.start("apply a fleet", do, token=by.token, number=by.job, cancellable=True)
         return stream_response(feed, keepalive_s)
 
-    @router.get("/v1/fleet", summary="What is wanted on the devices now")
+    @router.get("/v1/fleet", summary="What is wanted on the devices now", responses=answers(WantedApps))
     async def wanted(by: RequestCaller) -> dict[str, Any]:
         parts.gate.check(by.person_id, Permission.READ, "list what is wanted")
         known = {device.device_id: device for device in parts.devices.list()}
         found = [(known[app.device_id], app) for app in await parts.catalogue.wanted() if app.device_id in known]
         return {"apps": [{**_version_object(device, app.version), "name": app.name} for device, app in found]}
 
-    @router.get("/v1/fleet/{device}/{name}", summary="A wanted program in the form in which it can be installed again")
+    @router.get(
+        "/v1/fleet/{device}/{name}",
+        summary="A wanted program in the form in which it can be installed again",
+        responses=answers(WantedProgram),
+    )
     async def program(device: str, name: str, by: RequestCaller) -> dict[str, Any]:
         parts.gate.check(by.person_id, Permission.READ, f"read {name}")
         found = parts.devices.get(device)

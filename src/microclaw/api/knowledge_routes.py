@@ -14,8 +14,21 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query
 from pydantic import Field
 
+from microclaw.api.answers import answers
 from microclaw.api.body import RequestBody
 from microclaw.api.caller import Caller, RequestCaller, check_local_owner
+from microclaw.api.people_answers import (
+    CheckedSkill,
+    EditedMemory,
+    ImportedFiles,
+    MemoryMatches,
+    MemoryText,
+    OneSkill,
+    RemovedSession,
+    SessionMessages,
+    Sessions,
+    Skills,
+)
 from microclaw.auth.gate import Gate, Permission
 from microclaw.config.settings import Settings
 from microclaw.devices.call_text import CALLS
@@ -65,7 +78,12 @@ def knowledge_router(parts: KnowledgeParts) -> APIRouter:
 def _route_memory(router: APIRouter, parts: KnowledgeParts) -> None:
     memory, search = parts.knowledge.memory, parts.knowledge.search
 
-    @router.get("/v1/memory", tags=["memory"], summary="MEMORY.md and the latest notes of the caller")
+    @router.get(
+        "/v1/memory",
+        tags=["memory"],
+        summary="MEMORY.md and the latest notes of the caller",
+        responses=answers(MemoryText),
+    )
     async def show_memory(by: RequestCaller) -> dict[str, Any]:
         parts.gate.check(by.person_id, Permission.READ, "look at memory")
         path = memory.path(by.person_id)
@@ -78,14 +96,24 @@ def _route_memory(router: APIRouter, parts: KnowledgeParts) -> None:
             "notes": [{"day": day.isoformat(), "text": note} for day, note in notes],
         }
 
-    @router.put("/v1/memory", tags=["memory"], summary="Put an edited MEMORY.md in place; the old version is kept")
+    @router.put(
+        "/v1/memory",
+        tags=["memory"],
+        summary="Put an edited MEMORY.md in place; the old version is kept",
+        responses=answers(EditedMemory),
+    )
     async def edit_memory(body: MemoryBody, by: RequestCaller) -> dict[str, Any]:
         parts.gate.check(by.person_id, Permission.ACT, "edit memory")
         await memory.write(by.person_id, body.text, was=body.was)
         path = memory.path(by.person_id)
         return {"file": _place(path, by), "digest": digest(await asyncio.to_thread(read_text, path))}
 
-    @router.get("/v1/memory/search", tags=["memory"], summary="The caller's best matches, with their source")
+    @router.get(
+        "/v1/memory/search",
+        tags=["memory"],
+        summary="The caller's best matches, with their source",
+        responses=answers(MemoryMatches),
+    )
     async def search_memory(
         q: Annotated[str, Query(min_length=1, max_length=1000)],
         by: RequestCaller,
@@ -98,12 +126,19 @@ def _route_memory(router: APIRouter, parts: KnowledgeParts) -> None:
 def _route_sessions(router: APIRouter, parts: KnowledgeParts) -> None:
     sessions, knowledge = parts.knowledge.sessions, parts.knowledge
 
-    @router.get("/v1/sessions", tags=["sessions"], summary="Conversations, the latest first")
+    @router.get(
+        "/v1/sessions", tags=["sessions"], summary="Conversations, the latest first", responses=answers(Sessions)
+    )
     async def list_sessions(by: RequestCaller) -> dict[str, Any]:
         parts.gate.check_owner(by.person_id, "list conversations")
         return {"sessions": [_session(file) for file in await sessions.list()]}
 
-    @router.get("/v1/sessions/{name}", tags=["sessions"], summary="The newest messages of a conversation")
+    @router.get(
+        "/v1/sessions/{name}",
+        tags=["sessions"],
+        summary="The newest messages of a conversation",
+        responses=answers(SessionMessages),
+    )
     async def show_session(
         name: str, by: RequestCaller, newest: Annotated[int, Query(ge=1, le=1000)] = 40
     ) -> dict[str, Any]:
@@ -111,12 +146,19 @@ def _route_sessions(router: APIRouter, parts: KnowledgeParts) -> None:
         full = await sessions.full_name(name)
         return {"name": full, "messages": [_message(message) for message in await sessions.show(full, newest)]}
 
-    @router.delete("/v1/sessions/{name}", tags=["sessions"], summary="Remove a conversation")
+    @router.delete(
+        "/v1/sessions/{name}", tags=["sessions"], summary="Remove a conversation", responses=answers(RemovedSession)
+    )
     async def remove_session(name: str, by: RequestCaller) -> dict[str, Any]:
         parts.gate.check_owner(by.person_id, "remove conversations")
         return {"removed": await parts.erase(name), "kept": list(KEPT)}
 
-    @router.post("/v1/sessions/import", tags=["sessions"], summary="Take over the files of a MimiClaw device")
+    @router.post(
+        "/v1/sessions/import",
+        tags=["sessions"],
+        summary="Take over the files of a MimiClaw device",
+        responses=answers(ImportedFiles),
+    )
     async def import_device(body: ImportBody, by: RequestCaller) -> dict[str, Any]:
         check_local_owner(parts.gate, by, "import a device's files")
         folder = Path(body.folder)
@@ -132,7 +174,12 @@ def _route_sessions(router: APIRouter, parts: KnowledgeParts) -> None:
 def _route_skills(router: APIRouter, parts: KnowledgeParts) -> None:
     skills = parts.knowledge.skills
 
-    @router.get("/v1/skills", tags=["skills"], summary="Skills that can be used, and folders that cannot")
+    @router.get(
+        "/v1/skills",
+        tags=["skills"],
+        summary="Skills that can be used, and folders that cannot",
+        responses=answers(Skills),
+    )
     async def list_skills(by: RequestCaller) -> dict[str, Any]:
         parts.gate.check(by.person_id, Permission.READ, "list skills")
         usable = await asyncio.to_thread(skills.all)
@@ -143,14 +190,24 @@ def _route_skills(router: APIRouter, parts: KnowledgeParts) -> None:
             "broken": [{"name": name, "mistakes": _mistakes(checked.mistakes)} for name, checked in broken],
         }
 
-    @router.get("/v1/skills/{name}", tags=["skills"], summary="A skill's text and the files beside it")
+    @router.get(
+        "/v1/skills/{name}",
+        tags=["skills"],
+        summary="A skill's text and the files beside it",
+        responses=answers(OneSkill),
+    )
     async def show_skill(name: str, by: RequestCaller) -> dict[str, Any]:
         parts.gate.check(by.person_id, Permission.READ, "look at skills")
         skill = await asyncio.to_thread(skills.get, name)
         files = await asyncio.to_thread(skills.files, name)
         return {**_skill(skill, by), "text": skill.body, "files": list(files)}
 
-    @router.get("/v1/skills/{name}/check", tags=["skills"], summary="A skill's mistakes with their lines")
+    @router.get(
+        "/v1/skills/{name}/check",
+        tags=["skills"],
+        summary="A skill's mistakes with their lines",
+        responses=answers(CheckedSkill),
+    )
     async def check_skill(name: str, by: RequestCaller) -> dict[str, Any]:
         parts.gate.check(by.person_id, Permission.READ, "check skills")
         checked = await asyncio.to_thread(

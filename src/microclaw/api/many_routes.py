@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
+from microclaw.api.answers import answers
 from microclaw.api.app_routes import (
     InstallBody,
     deploy_request,
@@ -18,6 +19,7 @@ from microclaw.api.app_routes import (
 )
 from microclaw.api.caller import RequestCaller, admit, place_of
 from microclaw.api.deferred_routes import WhenBack, late_place, now_or_later
+from microclaw.api.device_answers import CallsOnMany
 from microclaw.api.device_routes import CallBody, call_detail, call_one, call_permission
 from microclaw.api.jobs import Feed
 from microclaw.api.many_acts import (
@@ -126,7 +128,7 @@ def many_router(parts: HostParts) -> APIRouter:
 
         return act_on_many(parts, by, chosen, f"remove {name}", text, begin, weigh=weigh)
 
-    @router.post("/v1/call", summary="Call one method of many devices at once")
+    @router.post("/v1/call", summary="Call one method of many devices at once", responses=answers(CallsOnMany))
     async def call_many(body: ManyCallBody, by: RequestCaller) -> dict[str, Any]:
         call = call_from(body.method, body.arguments)
         chosen = body.selected(parts, call.method)

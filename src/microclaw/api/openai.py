@@ -20,8 +20,10 @@ from pydantic import ValidationError
 
 from microclaw.agent.client_turn import ClientRequest
 from microclaw.agent.waiting_questions import asks_something
+from microclaw.api.answers import answers
 from microclaw.api.caller import Caller, RequestCaller
 from microclaw.api.failures import STATUS_BY_CODE, openai_error, retry_headers
+from microclaw.api.host_answers import Completion, ModelFacts, ModelList
 from microclaw.api.jobs import Feed
 from microclaw.api.openai_answer import REFUSED, Head, refusal_object, stream, whole
 from microclaw.api.openai_request import MODEL, BadRequest, CompletionBody
@@ -41,11 +43,11 @@ def openai_router(parts: HostParts) -> APIRouter:
     router = APIRouter(tags=["openai"])
     model = {"id": MODEL, "object": "model", "created": int(time.time()), "owned_by": MODEL}
 
-    @router.get("/v1/models", summary="The one model: this agent")
+    @router.get("/v1/models", summary="The one model: this agent", responses=answers(ModelList))
     async def models() -> dict[str, Any]:
         return {"object": "list", "data": [model]}
 
-    @router.get("/v1/models/{name:path}", summary="The one model by its name")
+    @router.get("/v1/models/{name:path}", summary="The one model by its name", responses=answers(ModelFacts))
     async def retrieve(name: str) -> JSONResponse:
         if name != MODEL:
             text = f"there is no model {name[:80]!r} (next: use {MODEL})"
@@ -55,7 +57,7 @@ def openai_router(parts: HostParts) -> APIRouter:
     @router.post(
         "/v1/chat/completions",
         summary="OpenAI's chat completions; docs/openai.md says what is done",
-        responses={200: {"content": {"text/event-stream": {}}}},
+        responses={200: {"model": Completion, "content": {"text/event-stream": {}}}},
         openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _BODY}}}},
     )
     async def completions(request: Request, by: RequestCaller) -> Response:

@@ -11,7 +11,9 @@ from pydantic import Field
 from microclaw.api.answers import Approval, WaitingApprovals, answers
 from microclaw.api.body import RequestBody
 from microclaw.api.caller import CHANNEL, Caller, RequestCaller, check_local_owner
+from microclaw.api.device_answers import Removed
 from microclaw.api.parts import HostParts
+from microclaw.api.people_answers import NewToken, PasswordSet, PeopleFacts, PersonFacts, Tokens, Usage
 from microclaw.auth.approvals import PendingApproval
 from microclaw.auth.passwords import MAX_CHARS
 from microclaw.auth.people import OWNER, Person, Role, person_behind
@@ -144,7 +146,7 @@ def people_router(parts: HostParts) -> APIRouter:
     router = APIRouter(prefix="/v1/people", tags=["people"])
     people, gate = parts.people, parts.gate
 
-    @router.get("", summary="Who this host knows, and who asks to be let in")
+    @router.get("", summary="Who this host knows, and who asks to be let in", responses=answers(PeopleFacts))
     async def list_people(by: RequestCaller) -> dict[str, Any]:
         gate.check_owner(by.person_id, "list people")
         asking = [
@@ -153,7 +155,9 @@ def people_router(parts: HostParts) -> APIRouter:
         ]
         return {"people": [_person(parts, person) for person in people.list()], "asking": asking}
 
-    @router.post("/pair", status_code=201, summary="Whoever shows this code is let in")
+    @router.post(
+        "/pair", status_code=201, summary="Whoever shows this code is let in", responses=answers(PersonFacts, 201)
+    )
     async def pair(body: PairPersonBody, by: RequestCaller) -> dict[str, Any]:
         check_local_owner(gate, by, "let people in")
         person = await people.pair(body.code, body.role, body.name)
@@ -161,27 +165,40 @@ def people_router(parts: HostParts) -> APIRouter:
         await parts.conversations.inbox.outbox.push(channel, address, _welcome(person), person=person.person_id)
         return _person(parts, person)
 
-    @router.post("", status_code=201, summary="Somebody without a channel: they come in by a link or a password")
+    @router.post(
+        "",
+        status_code=201,
+        summary="Somebody without a channel: they come in by a link or a password",
+        responses=answers(PersonFacts, 201),
+    )
     async def add(body: PersonBody, by: RequestCaller) -> dict[str, Any]:
         check_local_owner(gate, by, "let people in")
         return _person(parts, await people.add(body.name, body.role))
 
-    @router.patch("/{name}", summary="Another role, from the next request on")
+    @router.patch("/{name}", summary="Another role, from the next request on", responses=answers(PersonFacts))
     async def change_role(name: str, body: RoleBody, by: RequestCaller) -> dict[str, Any]:
         check_local_owner(gate, by, "change roles")
         return _person(parts, await people.change_role(name, body.role))
 
-    @router.delete("/{name}", summary="Forget somebody, with their addresses, tokens, password and sessions")
+    @router.delete(
+        "/{name}",
+        summary="Forget somebody, with their addresses, tokens, password and sessions",
+        responses=answers(Removed),
+    )
     async def remove(name: str, by: RequestCaller) -> dict[str, Any]:
         check_local_owner(gate, by, "remove people")
         return {"removed": (await people.remove(name)).name}
 
-    @router.put("/{name}/password", summary="A new password; every session of the person ends")
+    @router.put(
+        "/{name}/password", summary="A new password; every session of the person ends", responses=answers(PasswordSet)
+    )
     async def set_password(name: str, body: NewPasswordBody, by: RequestCaller) -> dict[str, Any]:
         check_local_owner(gate, by, "set passwords")
         return {"person": (await parts.sign_ins.set_password(name, body.password)).name}
 
-    @router.delete("/{name}/password", summary="No password any more; every session of the person ends")
+    @router.delete(
+        "/{name}/password", summary="No password any more; every session of the person ends", responses=answers(Removed)
+    )
     async def remove_password(name: str, by: RequestCaller) -> dict[str, Any]:
         check_local_owner(gate, by, "remove passwords")
         return {"removed": (await parts.sign_ins.remove_password(name)).name}
@@ -193,12 +210,14 @@ def token_router(parts: HostParts) -> APIRouter:
     router = APIRouter(prefix="/v1/tokens", tags=["people"])
     tokens, gate = parts.tokens, parts.gate
 
-    @router.get("", summary="Tokens, never their secrets")
+    @router.get("", summary="Tokens, never their secrets", responses=answers(Tokens))
     async def list_tokens(by: RequestCaller) -> dict[str, Any]:
         gate.check_owner(by.person_id, "list tokens")
         return {"tokens": [_token(token) for token in await tokens.list()]}
 
-    @router.post("", status_code=201, summary="A new token; its secret is in this answer alone")
+    @router.post(
+        "", status_code=201, summary="A new token; its secret is in this answer alone", responses=answers(NewToken, 201)
+    )
     async def create(body: TokenBody, by: RequestCaller) -> dict[str, Any]:
         check_local_owner(gate, by, "make tokens")
         person = parts.people.named(body.person)
@@ -206,7 +225,7 @@ def token_router(parts: HostParts) -> APIRouter:
         made = next(token for token in await tokens.list() if token.name == body.name)
         return {**_token(made), "secret": secret}
 
-    @router.delete("/{name}", summary="End a token")
+    @router.delete("/{name}", summary="End a token", responses=answers(Removed))
     async def remove(name: str, by: RequestCaller) -> dict[str, Any]:
         check_local_owner(gate, by, "end tokens")
         return {"removed": (await tokens.remove(name)).name}
@@ -249,7 +268,7 @@ def usage_router(parts: HostParts) -> APIRouter:
         person = parts.people.get(person_id)
         return person_id if person is None else person.name
 
-    @router.get("", summary="Requests, tokens and money of the last days")
+    @router.get("", summary="Requests, tokens and money of the last days", responses=answers(Usage))
     async def usage(
         by: RequestCaller,
         group: Annotated[UsageGroup, Query(alias="by")] = "day",

@@ -7,7 +7,9 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter, Response
 from pydantic import Field
 
+from microclaw.api.answers import answers
 from microclaw.api.caller import RequestCaller, admit
+from microclaw.api.firmware_answers import BegunRollout, OneRollout, RolloutFacts, RolloutList
 from microclaw.api.firmware_routes import chosen_devices
 from microclaw.api.many_acts import Choice, device_names
 from microclaw.api.parts import HostParts
@@ -51,17 +53,22 @@ def rollout_router(parts: HostParts) -> APIRouter:
     router = APIRouter(prefix="/v1/rollouts", tags=["firmware"])
     service, gate = parts.rollouts, parts.gate
 
-    @router.get("", summary="Rollouts, the newest first")
+    @router.get("", summary="Rollouts, the newest first", responses=answers(RolloutList))
     async def list_rollouts(by: RequestCaller) -> dict[str, Any]:
         gate.check_owner(by.person_id, "see rollouts")
         return {"rollouts": [rollout_object(parts, one) for one in await service.rollouts.all()]}
 
-    @router.get("/{number}", summary="One rollout, with its boards")
+    @router.get("/{number}", summary="One rollout, with its boards", responses=answers(OneRollout))
     async def show(number: Number, by: RequestCaller) -> dict[str, Any]:
         gate.check_owner(by.person_id, "see rollouts")
         return _with_boards(parts, await service.rollouts.get(number))
 
-    @router.post("", status_code=201, summary="Begin to update boards in stages; it stops by itself when a gate fails")
+    @router.post(
+        "",
+        status_code=201,
+        summary="Begin to update boards in stages; it stops by itself when a gate fails",
+        responses=answers(BegunRollout, 201),
+    )
     async def start(body: RolloutBody, by: RequestCaller, response: Response) -> dict[str, Any]:
         gate.check_owner(by.person_id, "roll updates out")
         RolloutPlan((1,), **body.limits())  # type: ignore[arg-type]  # a wrong limit is told before anybody is asked
@@ -76,7 +83,7 @@ def rollout_router(parts: HostParts) -> APIRouter:
         response.headers["Location"] = f"/v1/rollouts/{begun.one.rollout_id}"
         return {**rollout_object(parts, begun.one), "left_out": left_out}
 
-    @router.post("/{number}/undo", summary="Take its boards back to what they ran")
+    @router.post("/{number}/undo", summary="Take its boards back to what they ran", responses=answers(RolloutList))
     async def undo(number: Number, by: RequestCaller) -> dict[str, Any]:
         gate.check_owner(by.person_id, "take rollouts back")
         one = await service.rollouts.get(number)
@@ -84,7 +91,11 @@ def rollout_router(parts: HostParts) -> APIRouter:
         begun = await service.undo(number, by.person_id)
         return {"rollouts": [rollout_object(parts, each) for each in begun]}
 
-    @router.post("/{number}/{act}", summary="`pause`: no more offers; `resume`; `stop`: for good")
+    @router.post(
+        "/{number}/{act}",
+        summary="`pause`: no more offers; `resume`; `stop`: for good",
+        responses=answers(RolloutFacts),
+    )
     async def change(number: Number, act: Literal["pause", "resume", "stop"], by: RequestCaller) -> dict[str, Any]:
         gate.check_owner(by.person_id, "steer rollouts")
         acts = {"pause": service.rollouts.pause, "resume": service.rollouts.resume, "stop": service.rollouts.stop}

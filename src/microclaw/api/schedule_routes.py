@@ -10,8 +10,19 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Response
 from pydantic import Field
 
+from microclaw.api.answers import answers
 from microclaw.api.body import RequestBody
 from microclaw.api.caller import CHANNEL, Caller, RequestCaller, admit
+from microclaw.api.host_answers import (
+    CancelledSubagent,
+    ImportedJobs,
+    NewSchedule,
+    OneSchedule,
+    RemovedSchedule,
+    ScheduleFacts,
+    ScheduleList,
+    Subagents,
+)
 from microclaw.auth.gate import Gate, Permission
 from microclaw.errors import ConfigError
 from microclaw.events import Step
@@ -53,12 +64,12 @@ def schedule_router(parts: ScheduleParts) -> APIRouter:
     router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
     scheduling, gate, book = parts.scheduling, parts.gate, parts.scheduling.book
 
-    @router.get("", summary="Schedules, oldest first")
+    @router.get("", summary="Schedules, oldest first", responses=answers(ScheduleList))
     async def list_schedules(by: RequestCaller) -> dict[str, Any]:
         gate.check(by.person_id, Permission.READ, "list schedules")
         return {"zone": book.zone, "schedules": [scheduling.facts(one) for one in await book.visible(by.person_id)]}
 
-    @router.post("", status_code=201, summary="Make a schedule")
+    @router.post("", status_code=201, summary="Make a schedule", responses=answers(NewSchedule, 201))
     async def add(body: ScheduleBody, by: RequestCaller, response: Response) -> dict[str, Any]:
         asked = AddParameters(**body.model_dump())
         context = _context(by, body.device)
@@ -69,7 +80,7 @@ def schedule_router(parts: ScheduleParts) -> APIRouter:
         response.headers["Location"] = f"/v1/schedules/{made.schedule_id}"
         return {**scheduling.facts(made), "warning": scheduling.warning(made, plan)}
 
-    @router.post("/import", summary="The jobs of a MimiClaw device's cron.json")
+    @router.post("/import", summary="The jobs of a MimiClaw device's cron.json", responses=answers(ImportedJobs))
     async def import_jobs(body: ScheduleImportBody, by: RequestCaller) -> dict[str, Any]:
         gate.check_owner(by.person_id, "import a device's schedules")
         if not by.direct or not (path := Path(body.file)).is_absolute():
@@ -87,28 +98,37 @@ def schedule_router(parts: ScheduleParts) -> APIRouter:
             ]
         }
 
-    @router.get("/{number}", summary="A schedule and its latest runs")
+    @router.get("/{number}", summary="A schedule and its latest runs", responses=answers(OneSchedule))
     async def show(number: int, by: RequestCaller) -> dict[str, Any]:
         gate.check(by.person_id, Permission.READ, "look at schedules")
         found = await book.of(number, by.person_id)
         return {**scheduling.facts(found), "runs": [_run(row) for row in await book.runs(number)]}
 
-    @router.post("/{number}/run", status_code=202, summary="Run it now; its own times stay")
+    @router.post(
+        "/{number}/run",
+        status_code=202,
+        summary="Run it now; its own times stay",
+        responses=answers(ScheduleFacts, 202),
+    )
     async def run(number: int, by: RequestCaller) -> dict[str, Any]:
         gate.check(by.person_id, Permission.ACT, f"run schedule {number}")
         return scheduling.facts(await parts.runner.run_now(number, by.person_id))
 
-    @router.post("/{number}/pause", summary="Not due until it is resumed; what is missed is not made up for")
+    @router.post(
+        "/{number}/pause",
+        summary="Not due until it is resumed; what is missed is not made up for",
+        responses=answers(ScheduleFacts),
+    )
     async def pause(number: int, by: RequestCaller) -> dict[str, Any]:
         gate.check(by.person_id, Permission.ACT, f"pause schedule {number}")
         return scheduling.facts(await book.pause(number, by.person_id))
 
-    @router.post("/{number}/resume", summary="Make a paused one due again")
+    @router.post("/{number}/resume", summary="Make a paused one due again", responses=answers(ScheduleFacts))
     async def resume(number: int, by: RequestCaller) -> dict[str, Any]:
         gate.check(by.person_id, Permission.ACT, f"resume schedule {number}")
         return scheduling.facts(await book.resume(number, by.person_id))
 
-    @router.delete("/{number}", summary="Remove it")
+    @router.delete("/{number}", summary="Remove it", responses=answers(RemovedSchedule))
     async def remove(number: int, by: RequestCaller) -> dict[str, Any]:
         gate.check(by.person_id, Permission.ACT, f"remove schedule {number}")
         gone = await book.remove(number, by.person_id)
@@ -140,12 +160,14 @@ def _no_report(_: Step) -> None:
 def subagent_router(workers: Workers, gate: Gate) -> APIRouter:
     router = APIRouter(prefix="/v1/subagents", tags=["subagents"])
 
-    @router.get("", summary="Those that work, and the latest that ended")
+    @router.get("", summary="Those that work, and the latest that ended", responses=answers(Subagents))
     async def list_subagents(by: RequestCaller) -> dict[str, Any]:
         gate.check(by.person_id, Permission.READ, "list subagents")
         return {"subagents": [subagent_facts(one) for one in workers.list(by.person_id)]}
 
-    @router.delete("/{subagent_id}", summary="End it; what it has begun is finished")
+    @router.delete(
+        "/{subagent_id}", summary="End it; what it has begun is finished", responses=answers(CancelledSubagent)
+    )
     async def cancel(subagent_id: str, by: RequestCaller) -> dict[str, Any]:
         gate.check(by.person_id, Permission.ACT, f"cancel subagent {subagent_id[:40]}")
         return {"cancelled": workers.cancel(subagent_id, by.person_id).subagent_id}

@@ -10,9 +10,11 @@ from fastapi.responses import JSONResponse
 from pydantic import Field
 
 from microclaw.api.access import OF_ROLE
+from microclaw.api.answers import answers
 from microclaw.api.body import RequestBody
 from microclaw.api.caller import Caller, RequestCaller, check_local_owner, client_address, session_cookie
 from microclaw.api.failures import failure_response
+from microclaw.api.people_answers import EndedSignIn, Myself, OpenedSignIn, SignInLink, SignInList
 from microclaw.auth.gate import Gate
 from microclaw.auth.passwords import MAX_CHARS, TooManyTries
 from microclaw.auth.people import OWNER, People
@@ -38,7 +40,11 @@ def coming_in_router(sign_ins: SignIns) -> APIRouter:
     """What needs no token and no session."""
     router = APIRouter(prefix="/v1/signin", tags=["people"])
 
-    @router.post("/code", summary="Sign in by the code of a link: once, within ten minutes of its making")
+    @router.post(
+        "/code",
+        summary="Sign in by the code of a link: once, within ten minutes of its making",
+        responses=answers(OpenedSignIn),
+    )
     async def by_code(body: CodeBody, request: Request) -> JSONResponse:
         try:
             opened = await sign_ins.with_code(body.code, **_browser(request))
@@ -47,7 +53,7 @@ def coming_in_router(sign_ins: SignIns) -> APIRouter:
         text = "this link is wrong, was used already, or its ten minutes are over"
         return _welcome(request, opened) if opened else _wrong(text, "microclaw open, on the host's machine")
 
-    @router.post("/password", summary="Sign in by a person's name and password")
+    @router.post("/password", summary="Sign in by a person's name and password", responses=answers(OpenedSignIn))
     async def by_password(body: PasswordBody, request: Request) -> JSONResponse:
         try:
             opened = await sign_ins.with_password(body.name, body.password, **_browser(request))
@@ -64,7 +70,11 @@ def session_router(sign_ins: SignIns, people: People, gate: Gate) -> APIRouter:
     """What a session is asked about, and how it ends."""
     router = APIRouter(prefix="/v1", tags=["people"])
 
-    @router.get("/me", summary="Who this token or session is; `csrf` goes with each change of a session")
+    @router.get(
+        "/me",
+        summary="Who this token or session is; `csrf` goes with each change of a session",
+        responses=answers(Myself),
+    )
     async def me(by: RequestCaller) -> dict[str, Any]:
         person = people.get(by.person_id)
         if person is None:
@@ -74,25 +84,34 @@ def session_router(sign_ins: SignIns, people: People, gate: Gate) -> APIRouter:
         return {"person_id": person.person_id, "name": person.name, "role": person.role, "may": may, "by": way,
                 "id": by.source, "csrf": by.csrf or None}  # fmt: skip
 
-    @router.post("/signout", summary="End this session")
+    @router.post("/signout", summary="End this session", responses=answers(EndedSignIn))
     async def sign_out(by: RequestCaller, request: Request) -> JSONResponse:
         if not by.csrf:
             raise PermissionRefused("this is no session", next_step="end a token with microclaw token rm NAME")
         await sign_ins.end(by.source)
         return JSONResponse({"ended": by.source}, headers={"Set-Cookie": session_cookie(request.scope, "", 0)})
 
-    @router.get("/signins", summary="Browsers that are signed in: the own ones, for an owner everybody's")
+    @router.get(
+        "/signins",
+        summary="Browsers that are signed in: the own ones, for an owner everybody's",
+        responses=answers(SignInList),
+    )
     async def list_sign_ins(by: RequestCaller) -> dict[str, Any]:
         return {"signins": [_object(one, by) for one in await sign_ins.list() if _may_see(one, by)]}
 
-    @router.delete("/signins/{sign_in_id}", summary="End a session at once")
+    @router.delete("/signins/{sign_in_id}", summary="End a session at once", responses=answers(EndedSignIn))
     async def end(sign_in_id: str, by: RequestCaller) -> dict[str, Any]:
         if not any(one.sign_in_id == sign_in_id and _may_see(one, by) for one in await sign_ins.list()):
             raise UnknownName(f"there is no session {sign_in_id[:40]!r}", next_step="microclaw signin list")
         await sign_ins.end(sign_in_id, f"by {gate.name_of(by.person_id)}")
         return {"ended": sign_in_id}
 
-    @router.post("/signin/links", status_code=201, summary="A code that signs a browser in once")
+    @router.post(
+        "/signin/links",
+        status_code=201,
+        summary="A code that signs a browser in once",
+        responses=answers(SignInLink, 201),
+    )
     async def link(body: LinkBody, by: RequestCaller) -> dict[str, Any]:
         check_local_owner(gate, by, "make links to sign in")
         person = people.named(body.person)

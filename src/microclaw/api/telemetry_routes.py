@@ -7,8 +7,10 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query
 from pydantic import Field
 
+from microclaw.api.answers import answers
 from microclaw.api.body import RequestBody
 from microclaw.api.caller import RequestCaller, admit
+from microclaw.api.device_answers import ClearedCrashes, Crashes, OneCrash, Telemetry
 from microclaw.api.parts import HostParts
 from microclaw.apps.traps import EXCEPTION, trap_words
 from microclaw.auth.gate import Permission
@@ -34,7 +36,11 @@ class ClearBody(RequestBody):
 def telemetry_router(parts: HostParts) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["devices"])
 
-    @router.get("/devices/{name}/telemetry", summary="What a device measured, as fine as the time and points allow")
+    @router.get(
+        "/devices/{name}/telemetry",
+        summary="What a device measured, as fine as the time and points allow",
+        responses=answers(Telemetry),
+    )
     async def telemetry(
         name: str,
         key: Annotated[list[str] | None, Query(max_length=64, description="Only these series")] = None,
@@ -74,7 +80,7 @@ def crash_router(parts: HostParts) -> APIRouter:
     router = APIRouter(prefix="/v1/crashes", tags=["devices"])
     devices, crashes = parts.devices, parts.crashes.table
 
-    @router.get("", summary="The kinds of crash that boards reported, the newest first")
+    @router.get("", summary="The kinds of crash that boards reported, the newest first", responses=answers(Crashes))
     async def list_crashes(
         device: Annotated[list[str] | None, Query(max_length=64)] = None, since: Moment = 0
     ) -> dict[str, Any]:
@@ -82,7 +88,7 @@ def crash_router(parts: HostParts) -> APIRouter:
         groups = await crashes.groups(since_ms=since, devices=chosen)
         return {"crashes": [crash_object(group, devices) for group in groups]}
 
-    @router.get("/{crash_id}", summary="One kind of crash, with its newest reports")
+    @router.get("/{crash_id}", summary="One kind of crash, with its newest reports", responses=answers(OneCrash))
     async def show_crash(crash_id: Annotated[int, Field(ge=1, lt=2**53)]) -> dict[str, Any]:
         group, reports = await crashes.reports(crash_id)
         text, step = _meaning(group, reports)
@@ -93,7 +99,11 @@ def crash_router(parts: HostParts) -> APIRouter:
             "reports": [_report_object(report, devices) for report in reports],
         }
 
-    @router.post("/clear", summary="Forget crashes: of these numbers, of a device, or all of them")
+    @router.post(
+        "/clear",
+        summary="Forget crashes: of these numbers, of a device, or all of them",
+        responses=answers(ClearedCrashes),
+    )
     async def clear(body: ClearBody, by: RequestCaller) -> dict[str, Any]:
         chosen = None if body.device is None else devices.get(body.device)
         which = "all crashes" if body.crashes is None else f"crashes {', '.join(map(str, body.crashes[:20]))}"

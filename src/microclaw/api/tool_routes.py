@@ -16,8 +16,10 @@ from pydantic import Field
 from microclaw.agent.acts import outcome_of, reason_of
 from microclaw.agent.stoppable_call import StoppableCalls
 from microclaw.agent.turn_journal import TurnJournal
+from microclaw.api.answers import answers
 from microclaw.api.body import RequestBody
 from microclaw.api.caller import RequestCaller
+from microclaw.api.host_answers import Tools
 from microclaw.api.jobs import MEDIA_TYPE, Feed
 from microclaw.api.parts import HostParts
 from microclaw.apps.changes import conversation_of, made_by, turn_now
@@ -52,7 +54,7 @@ def tools_router(parts: HostParts) -> APIRouter:
     router = APIRouter(prefix="/v1/tools", tags=["tools"])
     sessions = TaintedSessions()
 
-    @router.get("", summary="Every tool: name, description, schema, permission, effect")
+    @router.get("", summary="Every tool: name, description, schema, permission, effect", responses=answers(Tools))
     async def list_tools() -> dict[str, Any]:
         return {"tools": [_tool(tool) for tool in parts.toolbox.tools if tool.name != MORE_TOOLS]}
 

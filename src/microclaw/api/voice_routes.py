@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter
 from pydantic import Field
 
+from microclaw.api.answers import answers
 from microclaw.api.body import RequestBody
 from microclaw.api.caller import Caller, RequestCaller
+from microclaw.api.host_answers import RecordingList, RecordingWindowFacts, RemovedRecordings, VoiceFacts, VoiceTest
 from microclaw.api.parts import HostParts
 from microclaw.devices.device import Device
 from microclaw.errors import ConfigError
@@ -40,7 +42,9 @@ def voice_router(parts: HostParts) -> APIRouter:
             raise ConfigError(f"voice is off: {parts.voice_problem()}", next_step="docs/voice.md")
         return found
 
-    @router.get("", summary="Engines, sessions and the last turns, without what was said")
+    @router.get(
+        "", summary="Engines, sessions and the last turns, without what was said", responses=answers(VoiceFacts)
+    )
     async def show() -> dict[str, Any]:
         found = parts.voice()
         if found is None:
@@ -55,7 +59,9 @@ def voice_router(parts: HostParts) -> APIRouter:
             "turns": [trace.to_json() for trace in voice.traces.newest()],
         }
 
-    @router.post("/test", summary="Speak a text and recognise it: both engines, without a device")
+    @router.post(
+        "/test", summary="Speak a text and recognise it: both engines, without a device", responses=answers(VoiceTest)
+    )
     async def test(body: TestBody, by: RequestCaller) -> dict[str, Any]:
         parts.gate.check_owner(by.person_id, "test the engines of voice")
         voice = service().parts
@@ -77,29 +83,37 @@ def _route_recordings(router: APIRouter, parts: HostParts, service: Callable[[],
             raise ConfigError("this host records nothing", next_step="docs/voice.md")
         return found
 
-    @router.get("/recordings", summary="Which devices are recorded, and what was kept")
+    @router.get(
+        "/recordings", summary="Which devices are recorded, and what was kept", responses=answers(RecordingList)
+    )
     async def show(by: RequestCaller) -> dict[str, Any]:
         kept = recordings(by)
         return {"on": [_window_object(one) for one in kept.windows()], "days": kept.days, "files": await kept.files()}
 
-    @router.post("/recordings", summary="Record what a device hears, for a while; it says so aloud")
+    @router.post(
+        "/recordings",
+        summary="Record what a device hears, for a while; it says so aloud",
+        responses=answers(RecordingWindowFacts),
+    )
     async def begin(body: RecordBody, by: RequestCaller) -> dict[str, Any]:
         device = parts.devices.get(body.device)
         name = parts.gate.name_of(by.person_id)
         return _window_object(recordings(by).begin(voice_id(device), device.name, body.for_s, by=name))
 
-    @router.delete("/recordings/on/{name}", summary="Record no more of a device")
+    @router.delete(
+        "/recordings/on/{name}", summary="Record no more of a device", responses=answers(RecordingWindowFacts)
+    )
     async def end(name: str, by: RequestCaller) -> dict[str, Any]:
         device = parts.devices.get(name)
         ended = recordings(by).end(voice_id(device), by=parts.gate.name_of(by.person_id))
         service().tell_recording_ended(ended)
         return _window_object(ended)
 
-    @router.delete("/recordings", summary="Remove every recording")
+    @router.delete("/recordings", summary="Remove every recording", responses=answers(RemovedRecordings))
     async def remove_all(by: RequestCaller) -> dict[str, Any]:
         return {"removed": await recordings(by).remove(None)}
 
-    @router.delete("/recordings/{recording}", summary="Remove one recording")
+    @router.delete("/recordings/{recording}", summary="Remove one recording", responses=answers(RemovedRecordings))
     async def remove(recording: str, by: RequestCaller) -> dict[str, Any]:
         return {"removed": await recordings(by).remove(recording)}
 

@@ -7,8 +7,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import Field, SecretStr
 
+from microclaw.api.answers import answers
 from microclaw.api.body import RequestBody
 from microclaw.api.caller import RequestCaller, admit
+from microclaw.api.device_answers import WifiBegun, WifiForgotten, WifiNetworksFacts
 from microclaw.api.parts import HostParts
 from microclaw.audit import AuditKind
 from microclaw.auth.gate import Permission
@@ -38,7 +40,11 @@ def wifi_router(parts: HostParts) -> APIRouter:
     router = APIRouter(prefix="/v1/devices/{name}/wifi", tags=["devices"])
     gate = parts.gate
 
-    @router.get("", summary="The networks that the board knows, and how the trial of a new one ended")
+    @router.get(
+        "",
+        summary="The networks that the board knows, and how the trial of a new one ended",
+        responses=answers(WifiNetworksFacts),
+    )
     async def list_networks(name: str, by: RequestCaller) -> dict[str, Any]:
         device = parts.devices.get(name)
         gate.check_owner(by.person_id, "see the Wi-Fi networks of devices")
@@ -55,7 +61,11 @@ def wifi_router(parts: HostParts) -> APIRouter:
             "trial": None if found.trial is None else _trial_object(found.trial),
         }
 
-    @router.post("", summary="Another network: tried first, and given up when the host is not reached over it")
+    @router.post(
+        "",
+        summary="Another network: tried first, and given up when the host is not reached over it",
+        responses=answers(WifiBegun),
+    )
     async def set_network(name: str, body: WifiBody, by: RequestCaller) -> dict[str, Any]:
         device = parts.devices.get(name)
         await _admit(device, f"give {device.name} the Wi-Fi {_shown(body.ssid)}", WifiSet.method, by)
@@ -64,7 +74,9 @@ def wifi_router(parts: HostParts) -> APIRouter:
         gate.note(AuditKind.DEVICE_CHANGED, f"Wi-Fi {_shown(body.ssid)}", by.person_id, about=device.name)
         return {"device": device.name, **_trial_object(trial)}
 
-    @router.post("/forget", summary="A network less; never the one that the board is in")
+    @router.post(
+        "/forget", summary="A network less; never the one that the board is in", responses=answers(WifiForgotten)
+    )
     async def forget_network(name: str, body: ForgetBody, by: RequestCaller) -> dict[str, Any]:
         device = parts.devices.get(name)
         await _admit(device, f"have {device.name} forget the Wi-Fi {_shown(body.ssid)}", WifiForget.method, by)

@@ -7,8 +7,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import Field
 
+from microclaw.api.answers import answers
 from microclaw.api.body import RequestBody
 from microclaw.api.caller import RequestCaller, admit
+from microclaw.api.device_answers import XiaozhiUpdate, XiaozhiUpdateCancelled
 from microclaw.api.parts import HostParts
 from microclaw.auth.gate import Permission
 from microclaw.devices.device import Device
@@ -38,7 +40,11 @@ async def xiaozhi_object(parts: HostParts, device: Device) -> dict[str, Any] | N
 def xiaozhi_router(parts: HostParts) -> APIRouter:
     router = APIRouter(prefix="/v1/devices", tags=["devices"])
 
-    @router.post("/{name}/update", summary="Let a device with xiaozhi's firmware take a newer one at its next start")
+    @router.post(
+        "/{name}/update",
+        summary="Let a device with xiaozhi's firmware take a newer one at its next start",
+        responses=answers(XiaozhiUpdate),
+    )
     async def update(name: str, body: UpdateBody, by: RequestCaller) -> dict[str, Any]:
         parts.gate.check_owner(by.person_id, "let devices take a firmware")
         device = parts.devices.get(name)
@@ -58,7 +64,11 @@ def xiaozhi_router(parts: HostParts) -> APIRouter:
         await updates.agree(credential, body.version, body.sha256, by=person, device=device.name)
         return {"device": device.name, "xiaozhi": updates.to_json(await updates.plan(credential))}
 
-    @router.delete("/{name}/update", summary="Take the yes to an update back; what was fetched stays")
+    @router.delete(
+        "/{name}/update",
+        summary="Take the yes to an update back; what was fetched stays",
+        responses=answers(XiaozhiUpdateCancelled),
+    )
     async def cancel(name: str, by: RequestCaller) -> dict[str, Any]:
         parts.gate.check_owner(by.person_id, "let devices take a firmware")
         device = parts.devices.get(name)

@@ -46,7 +46,7 @@ def build(
         Path | None, typer.Option("-o", "--output", help="Where the program goes; FILE.wasm, or FILE.mpy of Python.")
     ] = None,
     board: Annotated[str, typer.Option("--board", help="The board's profile.")] = "virtual",
-    optimization: Annotated[str, typer.Option("-O", "--optimization")] = "O3",
+    optimization: Annotated[str, typer.Option("-O", "--optimization", help="O0, O1, O2, O3, Os or Oz.")] = "O3",
     compiler: CompilerOption = None,
     firmware: FirmwareOption = None,
 ) -> None:

@@ -89,7 +89,7 @@ def show(
         options.document("catalog-entry", document)
         return
     options.line(f"{entry.name} {entry.version_text}: {entry.title} ({languages(entry)}; {entry.folder})")
-    options.line(entry.about)
+    options.paragraph(entry.about)
     if entry.missing:
         options.line(f"In {languages(entry)} alone: {entry.missing}.")
     options.line()

@@ -79,7 +79,9 @@ def virtual(
     ] = None,
     serial: Annotated[str, typer.Option("--serial", metavar="PORT|pty|none", help="JSON line console.")] = "pty",
     control: Annotated[Path | None, typer.Option("--control", help="Path of the control socket.")] = None,
-    clock: Annotated[str, typer.Option("--clock", metavar="real|virtual")] = "real",
+    clock: Annotated[
+        str, typer.Option("--clock", metavar="real|virtual", help="virtual: it jumps to the next timer.")
+    ] = "real",
     mode: Annotated[
         str, typer.Option("--mode", metavar="stock|kind", help="stock has the real one's habits.")
     ] = "stock",

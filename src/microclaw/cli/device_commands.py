@@ -175,8 +175,12 @@ def add(
     board: Annotated[
         str | None, typer.Option("--board", help="The board's profile; a virtual board's is virtual.")
     ] = None,
-    wasmachine: Annotated[str | None, typer.Option("--wasmachine", metavar="HOST:PORT")] = None,
-    serial: Annotated[str | None, typer.Option("--serial", metavar="PATH|COM3|usb-VID:PID:SERIAL")] = None,
+    wasmachine: Annotated[
+        str | None, typer.Option("--wasmachine", metavar="HOST:PORT", help="Where its WASMachine listens.")
+    ] = None,
+    serial: Annotated[
+        str | None, typer.Option("--serial", metavar="PATH|COM3|usb-VID:PID:SERIAL", help="Its JSON line port.")
+    ] = None,
     console: Annotated[
         str | None,
         typer.Option(

@@ -70,8 +70,10 @@ def verify(
     ctx: typer.Context,
     release: Annotated[str | None, typer.Argument(metavar="VERSION|NUMBER")] = None,
     manifest: Annotated[Path | None, typer.Option("--manifest", metavar="FILE", help="A file; needs no host.")] = None,
-    signature: Annotated[Path | None, typer.Option("--signature", metavar="FILE")] = None,
-    public: Annotated[Path | None, typer.Option("--public-key", metavar="FILE")] = None,
+    signature: Annotated[Path | None, typer.Option("--signature", metavar="FILE", help="Of --manifest.")] = None,
+    public: Annotated[
+        Path | None, typer.Option("--public-key", metavar="FILE", help="Whose signature it is to be.")
+    ] = None,
 ) -> None:
     """Check signature and payload again: of a release on the host, or of files here."""
     options = global_options(ctx)

@@ -41,7 +41,7 @@ def list_keys(ctx: typer.Context) -> None:
 def trust(
     ctx: typer.Context,
     public: Annotated[Path, typer.Argument(metavar="FILE.pub.pem")],
-    name: Annotated[str, typer.Option("--name")] = "fleet",
+    name: Annotated[str, typer.Option("--name", help="What people call the key.")] = "fleet",
 ) -> None:
     """This host passes on what the key signs; no device is told."""
     options = global_options(ctx)
@@ -66,7 +66,7 @@ def add(
     password: PasswordOption = None,
     sign_command: CommandOption = None,
     public_key: PublicOption = None,
-    name: Annotated[str, typer.Option("--name")] = "fleet",
+    name: Annotated[str, typer.Option("--name", help="What people call the key.")] = "fleet",
     follow: Follow = True,
 ) -> None:
     """Devices (-d, -l, --all) trust one more key from then on; the host knows it too."""

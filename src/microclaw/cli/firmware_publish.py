@@ -101,7 +101,7 @@ def keygen(
 
 def publish(
     ctx: typer.Context,
-    version: Annotated[str | None, typer.Option("--version", metavar="X.Y.Z")] = None,
+    version: Annotated[str | None, typer.Option("--version", metavar="X.Y.Z", help="Of the release.")] = None,
     board: Annotated[
         str | None, typer.Option("--board", metavar="CHIP", help="esp32s3, esp32c3, ...; CHIP-small without PSRAM.")
     ] = None,
@@ -110,7 +110,7 @@ def publish(
         list[str] | None,
         typer.Option("--revision", metavar="R", help="Only boards of this revision take it; may be given again."),
     ] = None,
-    channel: Annotated[str, typer.Option("--channel")] = "stable",
+    channel: Annotated[str, typer.Option("--channel", help="Devices of this channel take it.")] = "stable",
     name: Annotated[str | None, typer.Option("--name", help="Of the firmware, as devices say it.")] = None,
     only: Annotated[str | None, typer.Option("--only", metavar="DEVICE_ID", help="For one device alone.")] = None,
     security_version: Annotated[
@@ -119,7 +119,7 @@ def publish(
     allow_downgrade: Annotated[
         bool, typer.Option("--allow-downgrade", help="Boards with a newer one take it.")
     ] = False,
-    valid_days: Annotated[int, typer.Option("--valid-days", min=1, max=3_650)] = 90,
+    valid_days: Annotated[int, typer.Option("--valid-days", min=1, max=3_650, help="Boards take it for so long.")] = 90,
     key: KeyOption = None,
     password: PasswordOption = None,
     sign_command: CommandOption = None,

@@ -66,7 +66,7 @@ def edit_memory(ctx: typer.Context) -> None:
 def search_memory(
     ctx: typer.Context,
     words: Annotated[list[str], typer.Argument(metavar="WORDS...", help="What to look for.")],
-    limit: Annotated[int, typer.Option("--limit", min=1, max=50)] = 10,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=50, help="At most N.")] = 10,
 ) -> None:
     """Find notes, memories and what was said, best first."""
     options = global_options(ctx)

@@ -164,6 +164,11 @@ class GlobalOptions:
         sys.stdout.write(clean_text(text) + "\n")
         sys.stdout.flush()
 
+    def paragraph(self, text: str) -> None:
+        """A line of any length, wrapped between words on a narrow terminal."""
+        for line in table_lines([[clean_text(text, one_line=True)]], columns_of(sys.stdout)):
+            self.line(line)
+
     def table(self, rows: Sequence[Sequence[object]], *, head: Sequence[str], empty: str = "") -> None:
         """The rows, wrapped on a narrow terminal; the head is left out with -q. `empty` is said instead of no rows."""
         if empty and not rows:

@@ -153,7 +153,7 @@ def get(
     number: Number,
     name: Annotated[str, typer.Argument(metavar="NAME", help="A file that it left.")],
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", metavar="FILE", help="[default: its own name, here]")
+        Path | None, typer.Option("-o", "--out", metavar="FILE", help="Where it goes. [default: its own name, here]")
     ] = None,
 ) -> None:
     """Fetch a file that a task left; - is the output."""

@@ -50,7 +50,7 @@ def try_program(
     stop_after: StopAfterOption = None,
     board: Annotated[str, typer.Option("--board", help="The board's profile.")] = "virtual",
     heap: Annotated[int, typer.Option("--heap", min=256, help="The app's heap in bytes.")] = 8192,
-    optimization: Annotated[str, typer.Option("-O", "--optimization")] = "O3",
+    optimization: Annotated[str, typer.Option("-O", "--optimization", help="O0, O1, O2, O3, Os or Oz.")] = "O3",
     compiler: CompilerOption = None,
     firmware: FirmwareOption = None,
 ) -> None:

@@ -1,8 +1,9 @@
-"""The unit for the whole machine: systemd takes it, it is hardened, and bubblewrap still works under it."""
+"""What starts a host with the machine: systemd's unit, hardened so that bubblewrap still works, and launchd's file."""
 
 from __future__ import annotations
 
 import os
+import plistlib
 import re
 import shutil
 import subprocess
@@ -12,6 +13,10 @@ from typing import Final
 
 import pytest
 
+from microclaw.cli.service_commands import ServiceSpec, launchd_plist
+from microclaw.config.load import find_mistakes, load_settings
+
+PLIST: Final = Path(__file__).parents[2] / "packaging/launchd/org.microclaw.host.plist"
 UNIT: Final = Path(__file__).parents[2] / "packaging/systemd/microclaw.service"
 LINES: Final = [line for line in UNIT.read_text().splitlines() if line and not line.startswith("#")]
 SETTINGS: Final = dict(line.split("=", 1) for line in LINES if "=" in line)
@@ -70,3 +75,22 @@ def test_nothing_in_it_takes_from_bubblewrap_what_it_needs() -> None:
     assert forbidden.isdisjoint(SETTINGS)
     reasons = " ".join(line for line in UNIT.read_text().splitlines() if line.startswith("#"))
     assert [name for name in forbidden if name not in reasons] == []
+
+
+def test_launchds_file_is_a_daemon_with_an_account_of_its_own_that_starts_the_same_command() -> None:
+    daemon = plistlib.loads(PLIST.read_bytes())
+    known = plistlib.loads(launchd_plist(ServiceSpec(("x",), Path("/h"), [])).encode())
+    assert daemon.keys() - known.keys() == {"EnvironmentVariables", "UserName", "GroupName", "WorkingDirectory"}
+    assert daemon["Label"] == known["Label"] == PLIST.stem
+    assert " ".join(daemon["ProgramArguments"]) == SETTINGS["ExecStart"]
+    same = ("KeepAlive", "RunAtLoad", "ThrottleInterval", "ExitTimeOut", "Umask", "ProcessType")
+    assert {key: daemon[key] for key in same} == {key: known[key] for key in same}
+    assert daemon["UserName"] == daemon["GroupName"] == "_microclaw"  # macOS: accounts of services begin with it
+
+
+def test_what_launchds_file_sets_is_what_a_host_reads(tmp_path: Path) -> None:
+    environ: dict[str, str] = plistlib.loads(PLIST.read_bytes())["EnvironmentVariables"]
+    settings = load_settings(environ)
+    assert str(settings.home) == "/var/microclaw/home"
+    assert str(settings.cache) == "/var/microclaw/cache"
+    assert find_mistakes(environ, tmp_path / "home") == []
