@@ -54,7 +54,7 @@ class PageHost:
             "host", ["microclaw.cli", *words, "--die-with-parent"], log=self._log, environ=clean_environ(self._home)
         )
         self._child = child
-        self.url = str(child.wait_ready()[0]["http"])
+        self.url = str(child.wait_ready(WAIT_MS / 1000)[0]["http"])
         self._port = int(self.url.rpartition(":")[2])
 
     def kill(self) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 from tests.page.conftest import OpenPage, PageHost, go, say
 
 
@@ -48,6 +49,26 @@ def test_a_no_on_one_page_is_the_end_of_it_on_the_other(asking_host: PageHost, o
     second.locator(".question").get_by_role("button", name="No").click()
     expect(turn.locator(".settled")).to_have_text("declined by owner")
     expect(turn.locator(".answer")).to_contain_text("declined by owner")
+
+
+def test_a_yes_that_another_page_was_faster_than_is_told_how_it_ended(
+    asking_host: PageHost, open_page: OpenPage
+) -> None:
+    page = open_page(asking_host.link())
+
+    def too_late(route: Route) -> None:
+        if route.request.method == "POST":
+            path = route.request.url.removeprefix(asking_host.url).partition("?")[0]
+            asking_host.client.post(path, {"approved": False})
+        route.continue_()
+
+    page.route(re.compile(r"/v1/approvals/"), too_late)
+    turn = say(page, "blink pin 7 twice a second")
+    turn.locator(".question").get_by_role("button", name="Yes, do it").click()
+    expect(turn.locator(".settled")).to_have_text("declined by owner")
+    expect(turn.locator(".question").get_by_role("button")).to_have_count(0)
+    expect(turn.locator(".answer")).to_contain_text("declined by owner")
+    page.unroute_all(behavior="ignoreErrors")
 
 
 def test_a_turn_that_waits_is_cancelled(asking_host: PageHost, open_page: OpenPage) -> None:

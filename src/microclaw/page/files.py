@@ -88,7 +88,7 @@ def _read(path: Path) -> PageFile:
 
 
 def _first_scripts(files: Mapping[str, PageFile]) -> tuple[str, ...]:
-    """What the first script imports, and what that does: a browser that is told of all at once need not find them in turn."""
+    """The first script, what it imports, and what that does: a browser that knows all of them fetches them at once."""
     found = [_FIRST_SCRIPT]
     for name in found:  # it grows meanwhile
         imported = (one.decode() for one in _IMPORTED.findall(files[name].content))
