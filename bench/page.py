@@ -111,7 +111,8 @@ class _Bench:
 async def _measure() -> list[Metric]:
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
-        raise SystemExit("there is no chromium; next: sudo make setup-system")
+        print("page: left out, there is no chromium; next: sudo make setup-system", flush=True)
+        return []
     expect.set_options(timeout=WAIT_MS)
     async with AsyncExitStack() as stack:
         environ = stack.enter_context(private_home())
