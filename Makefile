@@ -8,6 +8,9 @@ BIN := .venv/bin
 DEV := .venv-dev/bin
 ARGS ?=
 
+# Without the compiled files that Python keeps beside the modules, each of the many processes here starts half a second later.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: release voice voice-whisper demo test check unit coverage fuzz fuzz-minute kills wheel-check compiled-check page-check wheel bench chip docs sbom advisories setup setup-dev setup-system system-packages lock clean help
 
 help:            ## this list
