@@ -98,7 +98,7 @@ class _Bench:
         try:
             page = await context.new_page()
             await page.goto(await self.link())
-            await page.locator("main h1").wait_for()
+            await page.get_by_role("navigation", name="Views").wait_for()
             await page.goto(self.url + path)
             await expect(page.locator(".connection")).to_have_attribute("data-live", "stream")
             devtools = await context.new_cdp_session(page)
