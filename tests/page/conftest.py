@@ -34,8 +34,12 @@ OpenPage: TypeAlias = Callable[..., Page]
 class PageHost:
     """`microclaw up` with virtual boards, at one address over all its starts."""
 
-    def __init__(self, home: Path, *, config: str = "", boards: int = 1) -> None:
+    def __init__(
+        self, home: Path, *, config: str = "", boards: int = 1, link: str = "off", cache: Path | None = None
+    ) -> None:
         self._home = home
+        self._link = link
+        self._more = {} if cache is None else {"MICROCLAW_CACHE": str(cache)}
         self._boards = boards
         self._port = 0
         self._child: Child | None = None
@@ -49,9 +53,12 @@ class PageHost:
         return HostClient(self._home / "control.sock")
 
     def start(self) -> None:
-        words = ["--json", "up", "--port", str(self._port), "--link", "off", "--virtual", str(self._boards)]
+        words = ["--json", "up", "--port", str(self._port), "--link", self._link, "--virtual", str(self._boards)]
         child = Child(
-            "host", ["microclaw.cli", *words, "--die-with-parent"], log=self._log, environ=clean_environ(self._home)
+            "host",
+            ["microclaw.cli", *words, "--die-with-parent"],
+            log=self._log,
+            environ=clean_environ(self._home) | self._more,
         )
         self._child = child
         self.url = str(child.wait_ready(WAIT_MS / 1000)[0]["http"])

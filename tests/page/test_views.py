@@ -56,6 +56,7 @@ def views(page: Page) -> Iterator[str]:
         "Schedules": "main li.card .last",
         "Memory": "pre.detail",
         "Rollouts": "main li.card",
+        "Flash a board": "main select",
         "People": "main table >> nth=1",
         "Usage": "main dl",
     }

@@ -26,6 +26,7 @@ from microclaw.api.event_routes import events_router
 from microclaw.api.failures import add_failure_handlers
 from microclaw.api.firmware_routes import firmware_router
 from microclaw.api.fleet_routes import fleet_router
+from microclaw.api.install_routes import install_router
 from microclaw.api.knowledge_routes import KnowledgeParts, knowledge_router
 from microclaw.api.lifecycle_routes import lifecycle_router
 from microclaw.api.many_routes import many_router
@@ -98,6 +99,7 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(many_router(parts))
     app.include_router(fleet_router(parts))
     app.include_router(firmware_router(parts))
+    app.include_router(install_router(parts))
     app.include_router(rollout_router(parts))
     app.include_router(deferred_router(parts))
     app.include_router(lifecycle_router(parts))  # after it: it takes any word after a program's name

@@ -28,7 +28,12 @@ _EVENTS: Final = frozenset({"/v1/events"})
 _BYTES: Final = {"/v1/backup": "application/x-tar"}
 _STREAMS: Final = (StreamingResponse, StreamingResponse.__name__)  # as the type, or as its name
 _TASK_FILE: Final = "/v1/tasks/{number}/files/{name}"
-_PLAIN: Final = {"/metrics": ("text/plain",), _TASK_FILE: ("application/octet-stream", "*/*"), "/page/{name}": ("*/*",)}
+_PLAIN: Final = {
+    "/metrics": ("text/plain",),
+    _TASK_FILE: ("application/octet-stream", "*/*"),
+    "/v1/firmware/parts/{name}": ("application/octet-stream",),
+    "/page/{name}": ("*/*",),
+}
 _METHODS: Final = frozenset({"get", "post", "put", "patch", "delete"})
 _STATUSES: Final = sorted({*STATUS_BY_CODE.values(), 401, 408, 415, 429})
 _MAY_RETRY: Final = frozenset({429, 503})

@@ -184,17 +184,7 @@ Copied = Callable[[str, int, int], None]
 
 async def our_files(folder: Path, *, with_psram: bool) -> tuple[BoardFile, ...]:
     """Every file for the board, compiled; main.py comes last, so that the board starts none of it half copied."""
-    found = {path.relative_to(folder / "fw").as_posix(): path for path in sorted((folder / "fw").rglob("*.py"))}
-    sources = {
-        name.removesuffix(".py"): path.read_text(encoding="utf-8")
-        for name, path in found.items()
-        if (name != _SMALL_ONLY if with_psram else not name.startswith(PSRAM_ONLY))
-    }
-    main = (folder / "main.py").read_text(encoding="utf-8")
-    if not with_psram:
-        resident = [name for members in GROUPS.values() for name in members if name in sources]
-        sources, texts = outlined(distinct(sources), resident)
-        sources = merged(shortened(sources, main))
+    sources, texts, main = await asyncio.to_thread(_sources, folder, with_psram=with_psram)  # takes seconds
     files = [BoardFile(f"{FOLDER}/{name}.mpy", await _compile(text, name)) for name, text in sources.items()]
     if not with_psram:
         files.append(BoardFile(f"{FOLDER}/{FILE}", texts))
@@ -203,6 +193,22 @@ async def our_files(folder: Path, *, with_psram: bool) -> tuple[BoardFile, ...]:
         about = {"name": FIRMWARE_NAME, "version": version, "security_version": 0}
         files.append(BoardFile(ABOUT_PATH, json.dumps(about, separators=(",", ":")).encode()))
     return (*files, BoardFile("/main.py", main.encode()))
+
+
+def _sources(folder: Path, *, with_psram: bool) -> tuple[dict[str, str], bytes, str]:
+    """The modules as they are compiled, the texts that are in a file of their own, and main.py."""
+    found = {path.relative_to(folder / "fw").as_posix(): path for path in sorted((folder / "fw").rglob("*.py"))}
+    sources = {
+        name.removesuffix(".py"): path.read_text(encoding="utf-8")
+        for name, path in found.items()
+        if (name != _SMALL_ONLY if with_psram else not name.startswith(PSRAM_ONLY))
+    }
+    main = (folder / "main.py").read_text(encoding="utf-8")
+    if with_psram:
+        return sources, b"", main
+    resident = [name for members in GROUPS.values() for name in members if name in sources]
+    sources, texts = outlined(distinct(sources), resident)
+    return merged(shortened(sources, main)), texts, main
 
 
 async def survey(repl: RawRepl) -> Survey:

@@ -28,12 +28,10 @@ def find_image(named: Path | None, chip: Chip, psram_bytes: int, cache: Path, fe
         image = read_image(named)
         _compare(image)
         return image
+    if (cached := cached_image(chip, psram_bytes, cache)) is not None:
+        return cached
     name = chip.stock_image(psram_bytes)
     folder = cache / FOLDER
-    if (cached := _cached(folder, name)) is not None:
-        image = read_image(cached)
-        _compare(image)
-        return image
     try:
         data = fetch(STOCK_SITE + name)
     except OSError as exc:
@@ -51,6 +49,16 @@ def find_image(named: Path | None, chip: Chip, psram_bytes: int, cache: Path, fe
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     replace_file(folder / name, data, mode=0o644)
     return read_image(folder / name)
+
+
+def cached_image(chip: Chip, psram_bytes: int, cache: Path) -> FlashImage | None:
+    """The image for this board that is in the cache folder, compared as `find_image` does; None where there is none."""
+    found = _cached(cache / FOLDER, chip.stock_image(psram_bytes))
+    if found is None:
+        return None
+    image = read_image(found)
+    _compare(image)
+    return image
 
 
 def download(address: str) -> bytes:

@@ -33,6 +33,7 @@ VIEWS: Final = (
     "/schedules",
     "/memory",
     "/rollouts",
+    "/flash",
     "/people",
     "/usage",
 )

@@ -5,6 +5,7 @@ import { Approvals } from "./approvals.js";
 import { Board } from "./board.js";
 import { Boards } from "./boards.js";
 import { Chat } from "./chat.js";
+import { Flash } from "./flash.js";
 import { Memory } from "./memory.js";
 import { Heading, Link, Problem, onRoute } from "./parts.js";
 import { People } from "./people.js";
@@ -23,6 +24,7 @@ const VIEWS = [
   { path: "/schedules", title: "Schedules", access: "ask", view: Schedules },
   { path: "/memory", title: "Memory", access: "ask", view: Memory },
   { path: "/rollouts", title: "Rollouts", access: "own", view: Rollouts },
+  { path: "/flash", title: "Flash a board", access: "own", view: Flash },
   { path: "/people", title: "People", access: "own", view: People },
   { path: "/usage", title: "Usage", access: "look", view: Usage },
 ];

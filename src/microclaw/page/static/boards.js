@@ -26,7 +26,8 @@ export function Boards() {
     ${pairings.map((/** @type {any} */ one) => html`<p class="warning">A device at ${one.address} (${one.board}) shows a code
       and waits to be paired. On the host's machine: <code>microclaw device pair CODE</code></p>`)}
     ${store.devices.length === 0 && store.status && html`<p>There is no board yet. Without hardware:
-      <code>microclaw up --virtual 1</code>. With a board on a cable: <code>microclaw flash</code>.</p>`}
+      <code>microclaw up --virtual 1</code>. With a board on a cable of the host's machine:
+      <code>microclaw flash</code>; on a cable of this computer: <${Link} to="/flash">flash it from here<//>.</p>`}
     ${counting.length > 0 && html`<p class="buttons"><label><input type="checkbox" checked=${isLive}
       onChange=${(/** @type {any} */ e) => setLive(e.currentTarget.checked)} /> live pins</label>
       ${isLive && counting.length > MAX_LIVE && html`<span class="quiet">of the first ${MAX_LIVE} boards: more cannot be read at once</span>`}</p>`}

@@ -1,0 +1,178 @@
+// Sets up a new board on a USB cable of this computer, by Web Serial: writes MicroPython and our files, then gives it its Wi-Fi.
+
+import { get, opened } from "./api.js";
+import { SureButton, useFetched } from "./lists.js";
+import { Heading, Link, Problem } from "./parts.js";
+import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
+
+/** @typedef {import("./vendor/esptool-js.bundle.js").SerialPort} SerialPort */
+
+const FLASH_BAUD = 460_800;
+const CONSOLE_BAUD = 115_200;
+const MAX_LINES = 200;
+const MIN_FLASH_BYTES = 4 << 20;
+const HOLD_BOOT = "hold the board's BOOT button, press RESET (EN) once, let BOOT go, and try again; close other programs that have the port open";
+
+/** @param {string} message @param {string} next */
+const problem = (message, next) => Object.assign(new Error(message), { next });
+
+/** Why this browser or page cannot reach a USB port; null where it can. */
+function obstacle() {
+  if (!window.isSecureContext) return problem("this page came over an unencrypted connection, and browsers give USB ports to secure pages alone",
+      "open this page by https (docs/people.md), or at localhost on the host's machine; or there: microclaw flash");
+  if (!("serial" in navigator)) return problem("this browser has no Web Serial; Firefox and Safari have none",
+      "use Chrome or Edge on a computer; or plug the board into the host's machine, and there: microclaw flash");
+  return null;
+}
+
+/** The port that the person chooses; null for none. @returns {Promise<SerialPort | null>} */
+const choosePort = () => /** @type {any} */ (navigator).serial.requestPort().catch((/** @type {any} */ error) => {
+  if (error.name === "NotFoundError") return null;
+  throw error;
+});
+
+/** With the next step that goes with it, where it brings none. @param {any} error @param {string} next */
+const explained = (error, next) => (error?.next === undefined ? problem(String(error?.message ?? error), next) : error);
+
+/** Erases the board and writes it. @param {SerialPort} port @param {string} board @param {string} chip @param {(text: string, share?: number) => void} tell */
+async function install(port, board, chip, tell) {
+  const { ESPLoader, Transport } = await import("./vendor/esptool-js.bundle.js");
+  const transport = new Transport(port);
+  const loader = new ESPLoader({ transport, baudrate: FLASH_BAUD, romBaudrate: CONSOLE_BAUD, terminal: { clean() {}, write() {}, writeLine() {} } });
+  try {
+    tell("reading the chip");
+    await loader.main();
+    const build = await planFor(loader, board, chip, tell);
+    const bytesOf = async (/** @type {string} */ path) => new Uint8Array(await (await opened(`/v1/firmware/${path}`, {}, new AbortController().signal)).arrayBuffer());
+    const files = await Promise.all(build.parts.map(async (/** @type {any} */ one) => ({ data: await bytesOf(one.path), address: one.offset })));
+    let checked = 0;
+    tell("erasing");
+    await loader.writeFlash({
+      fileArray: files, flashMode: "keep", flashFreq: "keep", flashSize: "keep", eraseAll: true, compress: true,
+      reportProgress: (file, written, total) => tell(`writing ${file + 1} of ${files.length}`, written / total),
+      calculateMD5Hash: () => build.parts[checked++].md5, // the chip's answer must be the host's digest
+    });
+    await loader.after("hard_reset");
+    return build;
+  } finally {
+    await transport.disconnect().catch(() => {}); // it was not open: what is told is why
+  }
+}
+
+/** What the host has for this very chip, flash and PSRAM. @param {import("./vendor/esptool-js.bundle.js").ESPLoader} loader @param {string} board @param {string} chip @param {(text: string) => void} tell */
+async function planFor(loader, board, chip, tell) {
+  if (loader.secureDownloadMode) throw problem("the board's maker locked its flash", "use a board that is not locked");
+  if (loader.chip.CHIP_NAME !== chip) throw problem(`this board's chip is an ${loader.chip.CHIP_NAME}, and the chosen board has an ${chip}`, "choose a board with this chip");
+  const size = await loader.detectFlashSize();
+  const bytes = size === undefined ? 0 : loader.flashSizeBytes(size);
+  if (bytes < MIN_FLASH_BYTES) throw problem(`its flash is ${size ?? "unknown"}, and 4 MB are needed`, "use a board with more flash");
+  const psram = /(Unknown )?Embedded PSRAM(?: (\d+) ?MB)?/.exec(String(await loader.chip.getChipFeatures(loader)));
+  if (psram?.[1]) throw problem("how much PSRAM this chip has is not known here", "on the host's machine: microclaw flash");
+  const psramBytes = psram === null ? 0 : Number(psram[2] ?? 2) << 20; // without a size: ESP32-PICO-V3-02
+  tell("the host makes the board's files");
+  const asked = new URLSearchParams({ board, flash_bytes: String(bytes), psram_bytes: String(psramBytes) });
+  return (await get(`/v1/firmware/manifest?${asked}`)).builds[0];
+}
+
+export function Flash() {
+  const why = obstacle();
+  const [choices, error] = useFetched("/v1/firmware/install");
+  return html`<${Heading}>Flash a board<//>
+    <p>Sets up a new board that is plugged into this computer. One that runs microclaw already: <code>microclaw flash</code>, which erases nothing.</p>
+    <${Problem} error=${why} /><${Problem} error=${error} />
+    ${choices?.problem && html`<${Problem} error=${{ message: choices.problem, next: choices.next }} />`}
+    ${!why && choices && html`<${Write} chips=${choices.chips} /><${BoardConsole} />`}`;
+}
+
+/** @param {{chips: any[]}} given */
+function Write({ chips }) {
+  const [board, setBoard] = useState(/** @type {string} */ (chips[0].boards[0].board));
+  const [doing, setDoing] = useState(/** @type {{text: string, share?: number} | null} */ (null));
+  const [error, setError] = useState(/** @type {any} */ (null));
+  const [done, setDone] = useState(/** @type {any} */ (null));
+  const chip = chips.find((one) => one.boards.some((/** @type {any} */ known) => known.board === board));
+  const write = async () => {
+    setError(null);
+    setDone(null);
+    try {
+      const port = await choosePort();
+      if (port === null) return;
+      setDone(await install(port, board, chip.chip, (text, share) => setDoing({ text, share })));
+    } catch (error) {
+      setError(explained(error, HOLD_BOOT));
+    } finally {
+      setDoing(null);
+    }
+  };
+  return html`<section class="card" aria-label="Write the board"><h2>1. Write the board</h2>
+    <p class="buttons"><label>Board <select value=${board} disabled=${doing !== null} onChange=${(/** @type {any} */ e) => setBoard(e.currentTarget.value)}>
+      ${chips.map((one) => html`<optgroup key=${one.chip} label=${one.chip}>${one.boards.map((/** @type {any} */ known) => html`<option key=${known.board} value=${known.board}>${known.title}</option>`)}</optgroup>`)}</select></label>
+      ${chip.image && html`<${SureButton} what="Erase and write" label="the board" disabled=${doing !== null} onYes=${write} />`}</p>
+    ${chip.image && html`<p class="quiet">Everything on the board is erased. This host has ${chip.image}.</p>`}
+    ${chip.problem && html`<${Problem} error=${{ message: chip.problem, next: chip.next }} />`}
+    <div role="status">${doing && html`<p>${doing.text} ${doing.share !== undefined && html`<progress aria-label=${doing.text} max="1" value=${doing.share} />`}</p>`}
+      ${done && html`<p>The board is written, and what it has was compared. ${done.image}: ${done.official ? "its checksum is the official one" : "the digests inside it are right"}. Go on with its Wi-Fi.</p>`}</div>
+    <${Problem} error=${error} /></section>`;
+}
+
+/** The board's own console: it takes the Wi-Fi, and tells the code by which it is paired. */
+function BoardConsole() {
+  const [lines, setLines] = useState(/** @type {string[] | null} */ (null));
+  const [error, setError] = useState(/** @type {any} */ (null));
+  const place = useRef(/** @type {{port: SerialPort, reader: ReadableStreamDefaultReader<Uint8Array>} | null} */ (null));
+  useEffect(() => () => void place.current?.reader.cancel(), []);
+  const listen = async () => {
+    setError(null);
+    try {
+      const port = await choosePort();
+      if (port === null) return;
+      await port.open({ baudRate: CONSOLE_BAUD });
+      setLines([]);
+      for (let stream = port.readable, before = null; stream !== before; before = stream, stream = port.readable) { // noise on the line, and the port has another
+        if (stream === null) throw new Error("the board went away");
+        place.current = { port, reader: stream.getReader() };
+        if (await follow(place.current.reader, (found) => setLines((said) => [...(said ?? []), ...found].slice(-MAX_LINES)))) break;
+      }
+      await port.close();
+    } catch (error) {
+      setError(explained(error, "plug it in again, press RESET (EN) once, and open its console again"));
+    }
+    place.current = null;
+    setLines(null);
+  };
+  /** @param {SubmitEvent} event */
+  const join = async (event) => {
+    event.preventDefault();
+    const given = new FormData(/** @type {HTMLFormElement} */ (event.currentTarget));
+    const words = [String(given.get("ssid")), String(given.get("password"))].filter(Boolean);
+    if (words.some((word) => /["\p{Cc}]/u.test(word))) return setError(problem('a name or password with a " cannot be given here', "on the cable of the host's machine: microclaw flash"));
+    setError(null);
+    const writer = /** @type {WritableStream<Uint8Array>} */ (place.current?.port.writable).getWriter();
+    await writer.write(new TextEncoder().encode(`set_wifi ${words.map((word) => `"${word}"`).join(" ")}\r\n`)).catch((gone) => setError(explained(gone, "plug it in again")));
+    writer.releaseLock();
+  };
+  const code = (lines ?? []).map((line) => /pairing code (\w+)/.exec(line)?.[1]).filter(Boolean).at(-1);
+  return html`<section class="card" aria-label="Wi-Fi and pairing"><h2>2. Wi-Fi and pairing</h2>
+    ${lines === null && html`<p>After it was written, some boards are another port: choose again.</p><button onClick=${listen}>Open the board's console</button>`}
+    ${lines !== null && html`<form class="buttons" onSubmit=${join}><label>Wi-Fi <input name="ssid" required maxlength="32" autocomplete="off" /></label>
+      <label>Password <input name="password" type="password" maxlength="63" autocomplete="off" /></label><button class="main">Give it to the board</button></form>
+      <p class="quiet">2.4 GHz alone. It goes over the cable, and rests in the board's flash as plain text.</p>
+      <pre aria-label="What the board says">${lines.join("\n")}</pre>`}
+    ${code && html`<p role="status">The board shows the code ${code}. On the host's machine: <code>microclaw device pair ${code} --name NAME</code>; then it is among the <${Link} to="/boards">boards<//>.</p>`}
+    <${Problem} error=${error} /></section>`;
+}
+
+/** Whole lines as they come. Whether the reader was cancelled: else its stream failed. @param {ReadableStreamDefaultReader<Uint8Array>} reader @param {(lines: string[]) => void} told */
+async function follow(reader, told) {
+  const decoder = new TextDecoder();
+  for (let rest = ""; ; ) {
+    const { done, value } = await reader.read().catch(() => ({ done: false, value: null }));
+    if (done || value === null) {
+      reader.releaseLock();
+      return done;
+    }
+    const whole = (rest + decoder.decode(value, { stream: true })).split(/\r?\n/);
+    rest = (whole.pop() ?? "").slice(-1000);
+    if (whole.length > 0) told(whole);
+  }
+}

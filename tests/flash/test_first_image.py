@@ -1,0 +1,147 @@
+"""The image for a first installation: mounted by MicroPython's own littlefs, in places that partition tables name."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.flash.conftest import ScriptedPerson, StartBoard
+from tests.flash.images import partition_table, whole_image
+from tests.flash.pty_board import FILES_BYTES, MICROPYTHON, MODULES, ON_BOARD
+
+from microclaw.errors import ConfigError
+from microclaw.firmware_folder import firmware_folder
+from microclaw.flash.board_files import BoardFile, our_files
+from microclaw.flash.first_image import FirstPiece, files_place, first_files, first_pieces, make_file_system
+from microclaw.flash.image import FlashImage, read_image
+from microclaw.flash.steps import flash_board
+from microclaw.flash.workshop import Wishes, Workshop
+
+MB = 1 << 20
+HOST = {"host": "hub.local", "port": 8443, "ca_sha256": "ab" * 32}
+LIST = """\
+import hashlib,json,os,sys
+from binascii import hexlify
+def walk(d):
+    for name,kind,*_ in os.ilistdir(d or '/'):
+        path=d+'/'+name
+        if kind&0x4000:walk(path)
+        else:
+            with open(path,'rb') as f:found[path]=hexlify(hashlib.sha256(f.read()).digest()).decode()
+found={}
+walk('')
+v=os.statvfs('/')
+print(json.dumps([found,v[0],v[2]]))
+"""
+
+
+def image_of(folder: Path, data: bytes) -> FlashImage:
+    path = folder / "ESP32_GENERIC-20991231-v1.26.1.bin"
+    path.write_bytes(data)
+    return read_image(path)
+
+
+def flash_with(pieces: tuple[FirstPiece, ...], flash_bytes: int) -> bytes:
+    """What an erased chip has after they were written."""
+    flash = bytearray(b"\xff" * flash_bytes)
+    for piece in pieces:
+        flash[piece.offset : piece.offset + len(piece.data)] = piece.data
+    return bytes(flash)
+
+
+def on_the_board(folder: Path, system: bytes) -> tuple[dict[str, str], int, int]:
+    """Path to SHA-256 of each file, as MicroPython's VfsLfs2 reads it; size and number of the blocks."""
+    path = folder / "files.lfs"
+    path.write_bytes(system)
+    code = LIST.encode()
+    done = subprocess.run(
+        [MICROPYTHON, ON_BOARD / "board_process.py", path, MODULES, "raw"],
+        input=len(code).to_bytes(4, "little") + code,
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    answer, _, failure = done.stdout.partition(b"\x04")
+    assert failure == b"\x04", failure
+    found, block_bytes, blocks = json.loads(answer)
+    return found, block_bytes, blocks
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["small", "psram"])
+def ours(request: pytest.FixtureRequest) -> tuple[BoardFile, ...]:
+    """Every file of ours, as it is compiled for boards."""
+    compiled = asyncio.run(our_files(firmware_folder(), with_psram=request.param))
+    return first_files(compiled, "esp32-devkitc-v4", HOST, {"ab12": "bW9kdWx1cw=="})
+
+
+@pytest.mark.parametrize("flash_mb", [4, 16])
+def test_every_file_of_ours_is_there_byte_for_byte(tmp_path: Path, ours: tuple[BoardFile, ...], flash_mb: int) -> None:
+    image = image_of(tmp_path, whole_image())
+    flash = flash_with(first_pieces(image, flash_mb * MB, ours), flash_mb * MB)
+    assert flash[0x1000 : 0x1000 + len(image.data)] == image.data
+    found, block_bytes, blocks = on_the_board(tmp_path, flash[0x200000:])
+    found.pop("/boot.py")  # of the simulated board, as it found none
+    assert found == {file.path: file.sha256 for file in ours}
+    assert {"/main.py", "/fw_a/whole", "/fw_a/start.mpy", "/settings.json", "/keys.json"} <= set(found)
+    assert (block_bytes, blocks) == (4096, (flash_mb * MB - 0x200000) // 4096)
+
+
+def test_what_a_board_is_told_holds_no_secret(ours: tuple[BoardFile, ...]) -> None:
+    (told,) = [json.loads(file.data) for file in ours if file.path == "/settings.json"]
+    assert {key: told[key] for key in told if key != "board"} == HOST
+    assert told["board"]["name"] == "esp32-devkitc-v4"
+    assert not {"/credential.json", "/agent_data/settings.json"} & {file.path for file in ours}
+
+
+def test_a_partition_for_files_is_used_as_the_image_names_it(tmp_path: Path) -> None:
+    place = files_place(image_of(tmp_path, whole_image(vfs_end=0x300000)), 8 * MB)
+    assert (place.offset, place.size) == (0x200000, MB)
+
+
+@pytest.mark.parametrize("flash_mb", [4, 8, 32])
+def test_without_one_the_files_go_from_the_last_partition_to_the_end_of_the_flash(
+    tmp_path: Path, flash_mb: int
+) -> None:
+    place = files_place(image_of(tmp_path, whole_image()), flash_mb * MB)
+    assert (place.offset, place.end) == (0x200000, flash_mb * MB)
+
+
+def test_an_image_whose_place_of_files_is_unknown_is_refused(tmp_path: Path) -> None:
+    old = image_of(tmp_path, whole_image(version="v1.25.0"))
+    with pytest.raises(ConfigError, match="is not known"):
+        files_place(old, 4 * MB)
+    data = whole_image()
+    table = partition_table((0, 0, 0x10000, 0x1F0000, "factory"), (1, 0x81, 0x200000, MB, "ffat"))
+    fat = image_of(tmp_path, data[:0x7000] + table.ljust(0x1000, b"\xff") + data[0x8000:])
+    with pytest.raises(ConfigError, match="is not known"):
+        files_place(fat, 4 * MB)
+
+
+def test_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    image = image_of(tmp_path, whole_image(vfs_end=0x210000))
+    with pytest.raises(ConfigError, match="do not fit"):
+        first_pieces(image, 4 * MB, [BoardFile("/fw_a/long.mpy", bytes(100_000))])
+
+
+def test_more_keys_than_a_board_takes_are_refused() -> None:
+    keys = {f"key{number}": "bW9kdWx1cw==" for number in range(5)}
+    with pytest.raises(ConfigError, match="updates of 4 keys"):
+        first_files([], "esp32-devkitc-v4", HOST, keys)
+
+
+async def test_flash_on_the_cable_finishes_what_a_browser_wrote_without_erasing(
+    start_board: StartBoard, workshop: Callable[..., Workshop], person: ScriptedPerson, files: Path, image: Path
+) -> None:
+    compiled = await our_files(files, with_psram=True)
+    board = start_board(has_micropython=True)
+    board.files.write_bytes(make_file_system(first_files(compiled, "esp32-devkitc-v4", HOST, {}), FILES_BYTES))
+    done = await flash_board(workshop(board), Wishes(image=image, ssid="kitchen", password="correct horse"))
+    assert (done.image, done.copied, board.rom.written) == (None, 0, 0)
+    assert person.asked == []
+    told = json.loads(board.file("settings.json"))
+    assert told["wifi"] == [{"ssid": "kitchen", "password": "correct horse"}]
+    assert (told["ap_key"], told["host"]) == (done.access_point_key, HOST["host"])
