@@ -130,12 +130,12 @@ class Board:
         self.owners[pin] = owner
 
     def release(self, owner):
-        """Every pin of that program is an input again."""
+        """Every pin of that program is an input again; the next one to open it begins low, as after a reset."""
         for pin in [pin for pin, name in self.owners.items() if name == owner]:
             self.timeline.forget(pin)
             del self.owners[pin]
             try:
-                machine.Pin(pin, machine.Pin.IN)
+                machine.Pin(pin, machine.Pin.IN).value(0)  # what an output gives later, nothing is driven now
             except (ValueError, OSError):
                 pass  # such a pin cannot be an input; it has no claim any more all the same
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from microclaw.errors import StoreError
+from microclaw.errors import StoreError, over_limit
 
 MAX_PRIVATE_BYTES: Final = 256 * 1024
 
@@ -191,3 +191,8 @@ def _failed(what: str, path: Path, exc: OSError) -> StoreError:
         f"{what} {path}: {exc.strerror or exc}",
         next_step="check the folder's owner, permissions and free space, then start the host again",
     )
+
+
+def size_text(path: Path, most: int) -> str:
+    """That the file is too large, with its size where it is a plain one."""
+    return over_limit(str(path), most, "byte", path.stat().st_size if path.is_file() else None)

@@ -383,3 +383,10 @@ def exit_code_of(code: str) -> int:
             return error.exit_code
         waiting += error.__subclasses__()
     return MicroclawError.exit_code
+
+
+def over_limit(what: str, most: int, noun: str, count: int | None = None) -> str:
+    """ "the name has 120 characters, at most 100"; "the input has more than 4,096 bytes" where nobody counted on."""
+    if count is None:
+        return f"{what} has more than {most:,} {noun}s"
+    return f"{what} has {count:,} {noun}s, at most {most:,}"

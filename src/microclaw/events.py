@@ -46,6 +46,25 @@ class Edge:
 
 
 @dataclass(frozen=True, slots=True)
+class AskedProgram:
+    """The program that a question is about: what its detail says in words, for who draws it.
+
+    After a yes exactly the image `sha256` is installed. `pins` are those it drives or reads, `edges` the first of its
+    trial, which took `trial_ms` of board time. `diff` is the unified diff from the source that is there; empty where
+    nothing is replaced, or no source is kept.
+    """
+
+    device: str
+    name: str
+    sha256: str
+    pins: tuple[int, ...]
+    edges: tuple[Edge, ...]
+    trial_ms: float
+    replaces: str | None = None
+    diff: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """How an answer knows what it says.
 
@@ -90,6 +109,8 @@ class Attachment:
 
 VOICE_CHANNEL: Final = "voice"
 """Its messages were spoken, its answers are read aloud."""
+FILE_CHANNELS: Final = frozenset({"terminal", "api", "tg", "ws"})
+"""Those whose chats get the files of an answer; elsewhere they stay with the task."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,10 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from typing import Any, Final
+
+from microclaw.errors import over_limit
 
 _KINDS: Final = {  # what pydantic names its faults by, and what the value should have been
     "int_parsing": "a whole number",
@@ -81,7 +83,7 @@ def validation_message(place: str, error: Mapping[str, Any]) -> str:
         return f"{place} is {_KINDS[kind]}{_not(given)}"
     if kind in _BOUNDS:
         limit, words = _BOUNDS[kind]
-        return f"{place} is {words} {limits.get(limit)}{_not(given)}"
+        return f"{place} is {words} {_plain(limits.get(limit))}{_not(given)}"
     match kind:
         case "missing":
             return f"{place} is missing"
@@ -91,12 +93,23 @@ def validation_message(place: str, error: Mapping[str, Any]) -> str:
             least = limits.get("min_length", 1)
             return f"{place} is empty" if not given and least == 1 else f"{place} is too short: at least {least}"
         case "string_too_long" | "too_long":
-            return f"{place} is too long: at most {limits.get('max_length')}"
+            return _too_long(place, given, int(limits.get("max_length") or 0))
         case "enum" | "literal_error":
             return f"{place} is {limits.get('expected')}{_not(given)}"
         case "string_pattern_mismatch":
             return f"{place} has the wrong form{_not(given).replace(', not', ':', 1)}"
     return f"{place}: {str(error.get('msg', 'wrong')).removeprefix('Value error, ').rstrip('.')}"
+
+
+def _too_long(place: str, given: object, most: int) -> str:
+    noun = "character" if isinstance(given, str) else "part"
+    count = len(given) if isinstance(given, Sized) else None
+    where = place if len(place) <= _SHOWN_CHARS else f"{place[:_SHOWN_CHARS]}…"
+    return over_limit(where, most, noun, count)
+
+
+def _plain(limit: object) -> object:
+    return f"{limit:g}" if isinstance(limit, float) else limit
 
 
 def _not(given: object) -> str:

@@ -76,6 +76,19 @@ async def test_the_clients_messages_are_the_conversation(tmp_path: Path) -> None
         assert list(host.settings.sessions.glob("openai_*")) == []  # nothing of it is kept
 
 
+async def test_files_of_code_that_the_model_ran_are_said_to_be_where_they_are(tmp_path: Path) -> None:
+    """This API's answers have no files: the model must not read that somebody got them."""
+    writing = call("run-code", code="open('a.csv', 'w').write('[1, 2]')", keep=["a.csv"], send=True)
+    replies = (writing, Events(openai_stream("It is done.")))
+    async with running(tmp_path / "h", *replies) as (host, model), client_of(host) as ai:
+        await ai.chat.completions.create(model="microclaw", messages=[{"role": "user", "content": "write a csv file"}])
+        result = json.loads(model.bodies[-1]["messages"][-1]["content"])
+        assert result["files"] == [{"name": "a.csv", "bytes": 6}]
+        assert "sent_to_chat" not in result
+        status, content = await host.ask("owner", "GET", f"{result['files_at']}a.csv")
+        assert (status, content) == (200, [1, 2])
+
+
 async def test_a_stream_gives_the_models_pieces_then_the_usage(tmp_path: Path) -> None:
     async with running(tmp_path / "h", Events(openai_stream("Once ", "upon."))) as (host, _), client_of(host) as ai:
         stream = await ai.chat.completions.create(

@@ -168,7 +168,15 @@ async def test_a_foreign_deploy_shows_what_would_happen_and_a_no_leaves_the_boar
     assert waiting["action"] == "put evil on virtual-1"
     for part in ("board: virtual-1, virtual ESP32-S3", "pins: 2", "trial: 10 s of board time", "pin 2: ", "every(100"):
         assert part in shown
-    await host.socket("POST", f"/v1/approvals/{waiting['approval_id']}", {"approved": False})
+    path = f"/v1/approvals/{waiting['approval_id']}"
+    question = await host.socket("GET", path)
+    program = question["program"]
+    assert question["detail"] == waiting["detail"]
+    assert (program["device"], program["name"], program["pins"], program["diff"]) == ("virtual-1", "evil", [2], [])
+    assert f"sha256 {program['sha256'][:12]}" in shown
+    assert {pin for _, pin, _ in program["edges"]} == {2}
+    assert (await host.ask("bob", "GET", path))[0] == 404, "it is not theirs"
+    await host.socket("POST", path, {"approved": False})
     events = await deploying
     asked = [event for event in events if isinstance(event, ApprovalAsked)]
     assert [event.text for event in asked] == ["put evil on virtual-1"]

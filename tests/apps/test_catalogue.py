@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from microclaw.apps.deploy import DeployRequest
+from microclaw.apps.source_diff import source_diff
+from microclaw.apps.undo import UndoChoice
 from microclaw.devices.calls import AppInstall, AppState, LogLine
 from microclaw.errors import AppNotFound, DeviceUnreachable
 
@@ -88,3 +90,41 @@ async def test_show_of_an_unknown_app_names_what_there_is(lab: Any) -> None:
     await deploy(lab)
     with pytest.raises(AppNotFound, match="it lists blink"):
         await lab.catalogue.show("paper", "blnk")
+
+
+async def put(lab: Any, source: str) -> None:
+    lab.plays("blink", 2)
+    await lab.deployer.deploy(DeployRequest("paper", "blink", source=source), lab.steps.append)
+
+
+async def test_the_version_before_is_shown_with_what_changed_since(lab: Any) -> None:
+    await put(lab, "a\nb\nc")
+    assert await lab.catalogue.before(await lab.catalogue.show("paper", "blink")) is None
+    await put(lab, "a\nB\nc")
+    await put(lab, "a\nB\nc")  # the same once more is no other version
+    before = await lab.catalogue.before(await lab.catalogue.show("paper", "blink"))
+    assert before is not None
+    assert before.change_id == 1
+    assert before.diff == ("@@ -1,3 +1,3 @@", " a", "-b", "+B", " c")
+    for change_id in (3, 2):
+        await lab.undo.undo(UndoChoice("owner", change_id), lab.steps.append)
+    before = await lab.catalogue.before(await lab.catalogue.show("paper", "blink"))
+    assert before is not None
+    assert before.diff[2:4] == ("-B", "+b"), "an undo puts the former one in its place"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "found"),
+    [
+        ("a\n", "a\n", ()),
+        (None, "a", ()),
+        ("a", None, ()),
+        ("", "a", ("@@ -0,0 +1 @@", "+a")),
+        ("a" * 64_001, "a", ("@@ not compared: 1 line before, 1 line now @@",)),
+        ("a\n" * 1_001, "a", ("@@ not compared: 1,001 lines before, 1 line now @@",)),
+    ],
+)
+async def test_a_diff_is_of_kept_sources_alone_and_bounded(
+    before: str | None, after: str | None, found: tuple[str, ...]
+) -> None:
+    assert await source_diff(before, after) == found

@@ -13,6 +13,7 @@ from microclaw.apps.claims import claims_of, driven_pins
 from microclaw.apps.deploy import DeployRequest
 from microclaw.devices.calls import AppInstall, AppState, PwmChange
 from microclaw.errors import AppExists, DeviceUnreachable, PinClaimed, TooManyApps
+from microclaw.events import AskedProgram
 from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
 
@@ -158,7 +159,7 @@ def test_nodes_are_read_from_the_module() -> None:
 async def test_nobody_is_asked_about_a_deployment_that_is_refused_anyway(lab: Any, taken: str) -> None:
     asked: list[str] = []
 
-    async def approve(text: str, detail: Sequence[str]) -> None:
+    async def approve(text: str, detail: Sequence[str], program: AskedProgram | None = None) -> None:
         asked.append(text)
 
     if taken == "pin":

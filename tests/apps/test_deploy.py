@@ -34,7 +34,7 @@ from microclaw.errors import (
     TrialFailed,
     UnknownName,
 )
-from microclaw.events import Edge, Step
+from microclaw.events import AskedProgram, Edge, Step
 
 
 def blink(name: str = "blink", source: str = "v1") -> DeployRequest:
@@ -142,7 +142,7 @@ async def test_a_full_board_is_said_at_the_check_and_nobody_is_asked(lab: Any) -
     lab.foreign("a", "b", "c")
     lab.plays("blink", 2)
 
-    async def approve(text: str, detail: Sequence[str]) -> None:
+    async def approve(text: str, detail: Sequence[str], program: AskedProgram | None = None) -> None:
         raise AssertionError("there is nothing to approve")
 
     with pytest.raises(TooManyApps):
@@ -546,6 +546,26 @@ async def test_a_slower_rhythm_has_the_time_that_it_takes_to_settle(lab: Any) ->
     assert "then as in the trial" in done.evidence.text
 
 
+async def test_levels_that_are_all_inverted_are_no_proof_and_the_answer_says_why(lab: Any) -> None:
+    """The pin was set high by hand: a program that toggles it has its light on where it should be off."""
+    times = [t_ms + 1_000.0 * turn for turn in range(10) for t_ms in (0.0, 100.0, 200.0, 300.0)]
+    lab.trials["beat"] = make_trial(edges=tuple(Edge(t, 2, (i + 1) % 2) for i, t in enumerate(times)))
+    lab.transport.edges = [Edge(30.0, 2, 1), *(Edge(30.1 + t, 2, i % 2) for i, t in enumerate(times))]
+    done = await lab.deployer.deploy(blink("beat"), lab.steps.append)
+    assert not done.verified
+    assert "each level is the other one: the program toggles the pin" in done.evidence.text
+    assert "let the program set the level that it begins with" in (lab.steps[-1].next_step or "")
+
+
+async def test_a_rhythm_that_was_turned_is_watched_until_it_is_proved(lab: Any) -> None:
+    times = [t_ms + 700.0 * turn for turn in range(12) for t_ms in (0.0, 100.0, 300.0)]
+    lab.trials["odd"] = make_trial(edges=tuple(Edge(t, 2, (i + 1) % 2) for i, t in enumerate(times)))
+    lab.transport.edges = [Edge(30.0, 2, 1), *(Edge(30.1 + t, 2, i % 2) for i, t in enumerate(times))]
+    done = await lab.deployer.deploy(blink("odd"), lab.steps.append)
+    assert (done.verified, done.evidence.kind) == (True, "counted"), done.evidence.text
+    assert "half a turn on" in done.evidence.text
+
+
 async def test_a_wrong_rhythm_is_told_after_the_same_time_however_late_it_began(lab: Any) -> None:
     begins_unevenly(lab, 250.0, [2_900.0 + 700.0 * i for i in range(99)])
     done = await lab.deployer.deploy(blink(), lab.steps.append)
@@ -638,7 +658,7 @@ async def test_the_question_comes_after_the_trial_and_shows_what_would_happen(la
     lab.plays("blink", 2)
     asked: list[tuple[str, tuple[str, ...]]] = []
 
-    async def approve(text: str, detail: Sequence[str]) -> None:
+    async def approve(text: str, detail: Sequence[str], program: AskedProgram | None = None) -> None:
         asked.append((text, tuple(detail)))
         assert texts(lab.steps)[-1][:2] == ("try", "done")
         assert lab.transport.calls.count("apps.install") == len(asked) - 1
@@ -658,10 +678,31 @@ async def test_the_question_comes_after_the_trial_and_shows_what_would_happen(la
     assert asked[-1][0] == "put blink on paper, in place of the blink that is there"
 
 
+async def test_the_question_has_the_program_and_what_changes_in_its_source(lab: Any) -> None:
+    lab.plays("blink", 2)
+    asked: list[AskedProgram] = []
+
+    async def approve(text: str, detail: Sequence[str], program: AskedProgram | None = None) -> None:
+        assert program is not None
+        assert any(program.sha256[:12] in line for line in detail)
+        asked.append(program)
+
+    for source in ("v1", "v2", "v2"):
+        await lab.deployer.deploy(replace(blink(source=source), approve=approve), lab.steps.append)
+    first, second, same = asked
+    assert (first.device, first.name, first.pins, first.replaces, first.diff) == ("paper", "blink", (2,), None, ())
+    assert [edge.pin for edge in first.edges] == [2] * len(first.edges)
+    assert first.edges
+    assert (second.replaces, second.diff) == (first.sha256, ("@@ -1 +1 @@", "-v1", "+v2"))
+    assert (same.replaces, same.diff) == (second.sha256, ())
+    (installed,) = await lab.change_log.desired()
+    assert installed.version.sha256 == same.sha256, "what was shown is what is there"
+
+
 async def test_a_no_changes_nothing_on_the_board(lab: Any) -> None:
     lab.plays("blink", 2)
 
-    async def approve(text: str, detail: Sequence[str]) -> None:
+    async def approve(text: str, detail: Sequence[str], program: AskedProgram | None = None) -> None:
         raise PermissionRefused("declined by owner")
 
     with pytest.raises(PermissionRefused):

@@ -12,6 +12,7 @@ from microclaw.apps.firmware_fit import fit_limits
 from microclaw.boards.firmware import parse_firmware
 from microclaw.boards.reader import load_board
 from microclaw.errors import DeployRejected, TooManyApps
+from microclaw.events import AskedProgram
 
 
 async def deploy(lab: Any, name: str = "blink", pin: int = 2, **options: Any) -> None:
@@ -58,7 +59,7 @@ async def test_program_that_was_lost_is_not_put_back_where_it_no_longer_fits(lab
 
 
 async def test_firmware_that_is_described_anew_during_a_trial_is_checked_again(lab: Any) -> None:
-    async def approve(_text: str, _detail: Sequence[str]) -> None:
+    async def approve(_text: str, _detail: Sequence[str], program: AskedProgram | None = None) -> None:
         await describe(lab, "nodes=-i2c")
 
     with pytest.raises(DeployRejected, match="described anew meanwhile"):

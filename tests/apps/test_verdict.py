@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from microclaw.apps.edge_comparison import compare, compare_settled
+from microclaw.apps.edge_comparison import INVERTED, Agreement, compare, compare_settled, edges_to_settle
 from microclaw.apps.verdict import ConsoleLine, PinRole, Record, describe, judge, seconds
 from microclaw.boards.reader import load_board
 from microclaw.devices.calls import PwmChange
@@ -171,3 +173,36 @@ def test_an_uneven_start_is_told_and_two_periods_after_it_count() -> None:
     assert not compare_settled(expected, [*start, *after][:-1]).agrees
     slow = [Edge(500.0 * i, 2, 1 - i % 2) for i in range(7)]
     assert not compare_settled(expected, slow).agrees
+
+
+def toggled(gaps_ms: Sequence[float], count: int, *, begins: int) -> list[Edge]:
+    """`count` edges with these gaps over and over, the first one to the level `begins`."""
+    times = itertools.accumulate(itertools.chain([5.0], itertools.cycle(gaps_ms)))
+    return [Edge(t_ms, 2, begins ^ (i % 2)) for i, t_ms in enumerate(itertools.islice(times, count))]
+
+
+@pytest.mark.parametrize("gaps_ms", [(100, 200, 400), (100, 200, 100, 300, 600), (250,)])
+def test_a_rhythm_that_toggling_from_the_other_level_only_turns_is_the_same(gaps_ms: tuple[float, ...]) -> None:
+    """Every odd number of gaps comes round with both levels: high before, the pin only begins half a turn on."""
+    expected = toggled(gaps_ms, 40, begins=1)
+    found = compare_settled(expected, toggled(gaps_ms, len(gaps_ms) + 2, begins=0))
+    assert found.agrees
+    assert found.is_sure
+    assert not compare_settled(expected, toggled((*gaps_ms, 900), 12, begins=0)).agrees
+
+
+@pytest.mark.parametrize("gaps_ms", [(100, 200, 100, 600), (100, 900), (100, 100, 100, 600)])
+def test_a_rhythm_with_every_level_inverted_is_another_one(gaps_ms: tuple[float, ...]) -> None:
+    expected = toggled(gaps_ms, 40, begins=1)
+    for count in range(5, 12):
+        found = compare_settled(expected, toggled(gaps_ms, count, begins=0))
+        assert (found.agrees, found.difference) == (False, INVERTED), count
+    is_high_before = [replace(edge, t_ms=edge.t_ms + 30.0) for edge in expected[1:8]]
+    assert compare_settled(expected, is_high_before) == Agreement(True, first=1)
+
+
+def test_edges_that_fit_a_rhythm_and_its_inverse_are_not_sure() -> None:
+    expected = toggled((100, 100, 100, 600), 40, begins=1)
+    found = compare_settled(expected, toggled((100, 100, 100, 600), 3, begins=0))
+    assert (found.agrees, found.is_sure) == (True, False)
+    assert edges_to_settle(expected) >= 6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from tests.auth.conftest import asked
@@ -18,6 +19,7 @@ from microclaw.auth.approvals import (
 )
 from microclaw.auth.approved_acts import approval_now, approved_act
 from microclaw.errors import Overloaded, PermissionRefused, UnknownName
+from microclaw.events import AskedProgram
 
 
 def ask(approvals: Approvals, action: str = "do it", detail: tuple[str, ...] = ()) -> asyncio.Task[None]:
@@ -140,6 +142,18 @@ async def test_a_question_holds_nothing_that_draws_over_it() -> None:
     (pending,) = await asked(approvals)
     assert pending.action == "tell lamp?[2K do nothing"
     assert pending.detail == ("a", "b?[A", "?evil", "x y")
+    approvals.decide(pending.approval_id, approved=False, by="owner")
+    with pytest.raises(PermissionRefused):
+        await task
+
+
+async def test_the_diff_of_a_questions_program_hides_nothing_either() -> None:
+    approvals = Approvals(timeout_s=5)
+    program = AskedProgram("lamp", "blink", "b" * 64, (2,), (), 10.0, "a" * 64, ("-a", "+\u202eevil\x1b[A"))
+    asking = approvals.ask("owner", "put blink on lamp", (), channel="t", chat_id="1", program=program)
+    task = asyncio.create_task(asking)
+    (pending,) = await asked(approvals)
+    assert pending.program == replace(program, diff=("-a", "+?evil?[A"))
     approvals.decide(pending.approval_id, approved=False, by="owner")
     with pytest.raises(PermissionRefused):
         await task

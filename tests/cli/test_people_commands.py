@@ -12,11 +12,21 @@ from urllib.parse import urlsplit
 import pytest
 from tests.cli.conftest import Ran, run_in
 
+from microclaw.cli.people_commands import program_lines
+
 
 @pytest.fixture
 def cli(host: dict[str, Any]) -> Any:
     home = Path(host["control"]).parent
     return lambda *words, stdin="": run_in(home, *words, stdin=stdin)
+
+
+def test_a_question_about_a_program_shows_what_changes_in_its_source() -> None:
+    program = {"sha256": "b" * 64, "replaces": "a" * 64, "diff": ["@@ -1 +1 @@", "-old", "+new"]}
+    head = "    what changes, from aaaaaaaaaaaa to bbbbbbbbbbbb:"
+    assert program_lines(program) == [head, "    @@ -1 +1 @@", "    -old", "    +new"]
+    assert "or not kept" in program_lines({**program, "diff": []})[0]
+    assert program_lines({**program, "replaces": None}) == program_lines(None) == []
 
 
 def ask(host: dict[str, Any], secret: str, method: str, path: str, body: object = None) -> tuple[int, Any]:
@@ -68,6 +78,11 @@ def test_what_waits_is_shown_and_decided_once(host: dict[str, Any], cli: Any) ->
     shown = cli("approval", "list").out
     assert f"{number}  forget the device virtual-1" in shown
     assert "risky" in shown
+    told = cli("approval", "show", number).out
+    assert told.splitlines()[0] == f"{number}  forget the device virtual-1"
+    assert "asked by owner (api), risky" in told
+    one = json.loads(cli("--json", "approval", "show", number).out)
+    assert (one["outcome"], one["program"], one["risky"]) == (None, None, True)
     assert "declined: forget the device virtual-1" in cli("approval", "decline", number).out
     asking.join(30)
     assert [status for status, _ in answers] == [403]

@@ -31,6 +31,12 @@ def test_a_schedule_is_made_listed_run_and_removed(at: Any) -> None:
     assert at("schedule", "run", number(made)).code == 0
     shown = at("--json", "schedule", "show", number(made))
     assert json.loads(shown.out)["schema"] == "microclaw.schedule/1"
+    paused = at("schedule", "pause", number(made))
+    assert (
+        paused.out == f"schedule {number(made)} is paused: by owner; again: microclaw schedule resume {number(made)}\n"
+    )
+    assert re.search(r"turn on pin 4 .* - +paused: by owner", at("schedule", "list").out)
+    assert "is due next " in at("schedule", "resume", number(made)).out
     removed = at("schedule", "rm", number(made))
     assert removed.out == "removed: every weekday at 7: turn on pin 4\n"
     assert at("schedule", "show", number(made)).code == 1
@@ -76,7 +82,7 @@ def test_a_schedule_survives_the_new_name_of_its_device(at: Any) -> None:
         assert at("schedule", "rm", made).code == 0
 
 
-@pytest.mark.parametrize("words", [("rm", "99"), ("run", "99"), ("show", "99"), ("resume", "99")])
+@pytest.mark.parametrize("words", [("rm", "99"), ("run", "99"), ("show", "99"), ("resume", "99"), ("pause", "99")])
 def test_a_schedule_that_is_none_is_one_sentence(at: Any, words: tuple[str, ...]) -> None:
     ran = at("schedule", *words)
     assert (ran.code, ran.err) == (1, "error: there is no schedule 99\nnext: see them: microclaw schedule list\n")

@@ -306,6 +306,11 @@ async def test_schedules_are_made_listed_and_removed(beside: Place) -> None:
         made = fields(await client.call_tool("schedule-add", act))
         listed = fields(await client.call_tool("schedule-list", {}))["schedules"]
         assert [each["schedule"] for each in listed] == [made["schedule"]]
+        paused = fields(await client.call_tool("schedule-remove", {"schedule": made["schedule"], "how": "pause"}))
+        assert (paused["state"], paused["next"]) == ("paused", None)
+        fields(await client.call_tool("schedule-remove", {"schedule": made["schedule"], "how": "resume"}))
+        listed = fields(await client.call_tool("schedule-list", {}))["schedules"]
+        assert [each["state"] for each in listed] == ["active"]
         fields(await client.call_tool("schedule-remove", {"schedule": made["schedule"]}))
         assert fields(await client.call_tool("schedule-list", {}))["schedules"] == []
 

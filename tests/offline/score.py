@@ -45,9 +45,10 @@ APPS: Mapping[str, tuple[int, ...]] = {"blink": (4,), "fade": (5,), "traffic-lig
 _MAX_STEPS = 12
 _TOOLS = {  # kind of reading -> tool of the vectors
     "set_pin": "gpio_write", "toggle_pin": "gpio_toggle", "dim_pin": "pwm_write", "pulse": "pulse", "blink": "blink",
-    "blink_times": "blink", "fade": "fade", "button": "button", "threshold": "rule", "threshold_pulse": "rule",
-    "thermostat": "thermostat", "traffic_light": "traffic_light", "read_sensor_every": "sensor_log",
-    "publish": "sensor_publish", "read_pin": "gpio_read", "read_adc": "adc_read", "read_sensor": "sensor_read",
+    "blink_times": "blink", "fade": "fade", "tone": "tone", "button": "button", "threshold": "rule",
+    "threshold_pulse": "rule", "thermostat": "thermostat", "traffic_light": "traffic_light",
+    "read_sensor_every": "sensor_log", "publish": "sensor_publish", "read_pin": "gpio_read",
+    "read_adc": "adc_read", "read_sensor": "sensor_read",
     "scan_i2c": "i2c_scan", "list_devices": "device_list", "list_apps": "app_list", "app_status": "app_status",
     "device_info": "system_info", "device_status": "system_info", "pin_facts": "pin_info", "remove_app": "app_remove",
     "remove_all": "app_remove", "remove_on_pin": "app_remove",
@@ -265,7 +266,7 @@ def _asked_back(text: str, reading: Parse) -> dict[str, str]:
     if reading.kind == "threshold_pulse":
         slots["action"] = "pulse"
     slots["op"] = str(reading.values.get("side", "dry"))
-    questions = {"which pin": "pin", "how bright": "percent", "be on then": "otherwise"}
+    questions = {"which pin": "pin", "how high a tone": "hz", "how bright": "percent", "be on then": "otherwise"}
     for question, missing in questions.items():
         if question in text.lower():
             slots["missing"] = missing
@@ -300,6 +301,8 @@ def _of_program(arguments: Mapping[str, Any]) -> dict[str, str]:
     slots = {slot: values[name] for name, slot in names.items() if name in values}
     if "HALF_PERIOD_MS" in values:
         slots["period_ms"] = str(2 * int(values["HALF_PERIOD_MS"]))
+    if "FREQUENCY_HZ" in values:
+        slots["hz"] = values["FREQUENCY_HZ"]
     if "TIMES" in values:
         slots["duration_ms"] = str(int(slots["period_ms"]) * int(values["TIMES"]))
     for name in ("PERIOD_MS", "EVERY_MS") if "PIN" not in values or "STEP_MS" in values else ():

@@ -9,8 +9,9 @@ from fractions import Fraction
 import pytest
 from tests.offline.conftest import Ask, kept
 
+from microclaw.boards.reader import load_board
 from microclaw.language.quantities import exact_times_ms
-from microclaw.models.protocol import Message, UserText
+from microclaw.models.protocol import DeviceContext, KnownDevice, Message, UserText
 
 
 def defined(source: str) -> dict[str, int]:
@@ -80,12 +81,53 @@ async def test_a_slow_rate_is_expected_as_it_was_said_and_not_as_it_was_rounded(
     assert "high for 71.429 ms, low for 71.429 ms" in expect
 
 
-async def test_a_beep_keeps_its_tone_and_the_question_names_it(ask: Ask) -> None:
-    said = "beep on pin 15 at 440 Hz for 2 seconds"
-    assert "at 440 Hz for 2 s" in (await ask(said)).text
+@pytest.mark.parametrize(
+    "said",
+    [
+        "play a 440 Hz tone on pin 15 for two seconds",
+        "tone of 440 Hz on pin 15 for 2 s",
+        "beep on pin 15 at 440 Hz for 2 seconds",
+        "buzz gpio 15 at 0.44 kHz for 2000 ms",
+    ],
+)
+async def test_a_tone_for_a_time_is_made_by_pwm_and_held_against_its_rate(ask: Ask, said: str) -> None:
     values, expect = await program(ask, said)
     assert (values["FREQUENCY_HZ"], values["FOR_MS"], values["DUTY"]) == (440, 2000, 128)
     assert "pwm 15: 440 Hz +- 1 %" in expect
+
+
+async def test_a_tone_without_an_end_goes_on_and_is_named_so(ask: Ask) -> None:
+    (call,) = (await ask("play a 25 Hz tone on pin 15")).calls  # a loop could blink it, PWM does it better
+    arguments = json.loads(call.arguments)
+    assert arguments["appName"] == "tone"
+    assert "pwm 15: 25 Hz +- 1 %, 50 % at 1 s, 50 % at 10 s" in arguments["expect"]
+
+
+@pytest.mark.parametrize(
+    ("said", "text", "step"),
+    [
+        ("play a tone on pin 5", "How high a tone?", "play a 440 Hz tone on pin 5 for 2 seconds"),
+        ("play a 440 Hz tone for two seconds", "Which pin?", "as in: pin 4"),
+        ("play a 20 kHz tone on pin 5 for 2 seconds", "The nearest rate is 9000 Hz", "9000 Hz"),
+        ("play a 5 Hz tone on pin 5", "The nearest rate is 10 Hz", "10 Hz"),
+        ("play a 23.4 Hz tone on pin 5", "The nearest rates are 24 Hz and 23 Hz", "23 Hz"),
+        ("play a melody on pin 5", "one tone at a time", "play a 440 Hz tone on pin 5 for 2 seconds"),
+    ],
+)
+async def test_a_tone_that_cannot_be_is_refused_with_what_to_say(ask: Ask, said: str, text: str, step: str) -> None:
+    reply = await ask(said)
+    assert (reply.calls, reply.failed_code) == ((), "ambiguous")
+    assert text in reply.text
+    assert step in (reply.next_step or "")
+
+
+async def test_a_pin_without_pwm_plays_no_tone(ask: Ask) -> None:
+    board = KnownDevice("old", load_board("esp32-devkitc-v4"))
+    said = "play a 440 Hz tone on pin 34 for two seconds"
+    reply = await ask(said, device_context=DeviceContext((board,), board))
+    assert (reply.calls, reply.failed_code) == ((), "ambiguous")
+    assert "A tone is made by PWM, and pin 34 cannot carry PWM" in reply.text
+    assert "33" in (reply.next_step or "")
 
 
 async def test_flashes_are_counted_only_at_rates_that_are_kept(ask: Ask) -> None:

@@ -7,7 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Route, expect
-from tests.page.conftest import OpenPage, PageHost, go, say
+from tests.page.conftest import OpenPage, PageHost, go, open_board, say
+from tests.page.test_views import check_and_picture
+
+from microclaw.wire.host_api import Result
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +43,47 @@ def test_two_pages_see_a_question_and_the_second_is_told_how_it_ended(
         expect(each.locator(".settled")).to_have_text("approved by owner")
         expect(each.get_by_role("button")).to_have_count(0)
     expect(second.get_by_role("link", name="Approvals", exact=True)).to_be_visible()
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 900), ("dark", 320)])
+def test_a_question_shows_the_program_its_trial_and_what_changes(
+    asking_host: PageHost, open_page: OpenPage, scheme: str, width: int
+) -> None:
+    page = open_page(asking_host.link(), color_scheme=scheme, viewport={"width": width, "height": 900})
+    second = open_page(asking_host.link(), color_scheme=scheme, viewport={"width": width, "height": 900})
+    pin = {900: 11, 320: 12}[width]
+    for rate, half in (("twice", "0.250"), ("five times", "0.100")):
+        go(second, "Boards")  # what was decided is left behind
+        go(second, "Approvals")
+        turn = say(page, f"blink pin {pin} {rate} a second")
+        asked = second.locator(".question .asked")
+        expect(asked.get_by_label("pins of the program")).to_contain_text(f"pin {pin}")
+        expect(asked.locator("svg.trial polyline")).to_have_count(1)
+        expect(asked).to_contain_text(f"high {half} s, low {half} s")
+        shown = asked.locator("code").first.inner_text()
+        if rate == "twice":
+            expect(asked).to_contain_text("which is new there")
+            asked.get_by_text("Where they are on virtual-1").click()
+            expect(asked.locator(f"svg.board .held [data-pin='{pin}']")).to_be_visible()
+        else:
+            expect(asked).to_contain_text("in place of")
+            expect(asked.locator(".diff del")).to_contain_text(["-"])
+            expect(asked.locator(".diff ins")).to_contain_text(["+"])
+            check_and_picture(second, "approval" if scheme == "light" else "")
+        expect(second.locator(".question:has(.asked) .detail")).to_contain_text(f"#define PIN {pin}")
+        second.get_by_role("button", name="Yes, do it").click()
+        expect(turn.locator(".answer")).to_contain_text("runs on virtual-1")
+        name = turn.locator(".answer").inner_text().split()[0]
+        installed = asking_host.client.get(f"/v1/devices/virtual-1/apps/{name}")
+        assert installed["sha256"].startswith(shown), "the yes was for exactly this"
+    open_board(page, "virtual-1", "programs")
+    page.get_by_role("link", name=name, exact=True).click()
+    changed = page.get_by_role("region", name=f"what changed in {name}")
+    expect(changed.locator("ins, del")).to_have_text([line for line in installed["before"]["diff"] if line[0] in "+-"])
+    assert installed["before"]["diff"] != []
+    check_and_picture(page, "program" if scheme == "light" else "")
+    removal = asking_host.client.stream(f"/v1/devices/virtual-1/apps/{name}", method="DELETE")
+    assert isinstance(list(removal)[-1], Result)
 
 
 def test_a_no_on_one_page_is_the_end_of_it_on_the_other(asking_host: PageHost, open_page: OpenPage) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from playwright.sync_api import Page, Route, expect
 from tests.page.conftest import OpenPage, PageHost, go, open_board
 
 HOUR_MS = 3_600_000
+SOME_TIME = re.compile(r"\d+:\d\d:\d\d")
 
 
 def test_a_schedule_is_added_runs_now_and_is_removed(host: PageHost, page: Page) -> None:
@@ -41,6 +43,7 @@ def test_people_and_tokens_are_the_owners_view_and_a_session_is_ended_there(
 ) -> None:
     host.client.post("/v1/people", {"name": "ada", "role": "member"})
     made = host.client.post("/v1/tokens", {"name": "wall", "person": "ada", "scope": "read"})
+    host.client.post("/v1/tokens", {"name": "month", "days": 30})
     theirs = open_page(host.link("ada"))
     expect(theirs.get_by_role("link", name="Schedules")).to_be_visible()
     expect(theirs.get_by_role("link", name="People")).to_have_count(0)
@@ -49,7 +52,11 @@ def test_people_and_tokens_are_the_owners_view_and_a_session_is_ended_there(
     go(page, "People")
     expect(page.get_by_role("region", name="People")).to_contain_text("ada")
     token = page.get_by_role("region", name="Tokens").get_by_role("row", name="wall")
-    expect(token).to_contain_text("read")
+    expect(token.get_by_role("cell")).to_have_text(["wall", "ada", re.compile("^read "), SOME_TIME, "never", "no end"])
+    ending = page.get_by_role("region", name="Tokens").get_by_role("row", name="month")
+    expect(ending.get_by_role("cell")).to_have_text(
+        ["month", "owner", re.compile("^all "), SOME_TIME, "never", SOME_TIME]
+    )
     assert made["secret"] not in page.content()
     session = page.get_by_role("listitem").filter(has_text="ada by")
     session.get_by_role("button", name="End").click()

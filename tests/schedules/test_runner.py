@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 from datetime import datetime
+from functools import partial
 
 import pytest
 from tests.schedules.conftest import LIMIT, ZONE, Clock, Hands, MakeWorld
@@ -12,7 +13,7 @@ from tests.schedules.conftest import LIMIT, ZONE, Clock, Hands, MakeWorld
 from microclaw.auth.people import Person
 from microclaw.errors import Overloaded, PermissionRefused, ScheduleRefused, ToolFailed, UnknownName
 from microclaw.schedules.book import ScheduleRequest
-from microclaw.schedules.entry import Prompt, ToolAct
+from microclaw.schedules.entry import Prompt, ToolAct, to_ms
 from microclaw.store.schedules import ScheduleTable
 
 
@@ -21,10 +22,13 @@ class FullDisk(ScheduleTable):
 
     is_full = True
 
-    async def claim(self, schedule_id: int, due_ms: int, *, next_ms: int | None, woke: bool, now_ms: int) -> bool:
+    async def claim(
+        self, schedule_id: int, due_ms: int, *, next_ms: int | None, woke: bool, now_ms: int, paused_too: bool = False
+    ) -> bool:
         if self.is_full:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return await super().claim(schedule_id, due_ms, next_ms=next_ms, woke=woke, now_ms=now_ms)
+        noted = super().claim(schedule_id, due_ms, next_ms=next_ms, woke=woke, now_ms=now_ms, paused_too=paused_too)
+        return await noted
 
 
 ASK = Prompt("look at the plants")
@@ -308,10 +312,61 @@ async def test_a_member_sees_and_removes_only_their_own(world_of: MakeWorld) -> 
         await world.book.remove(theirs.schedule_id, "owner")
 
 
+async def test_a_person_pauses_a_schedule_and_what_it_missed_is_not_made_up_for(world_of: MakeWorld) -> None:
+    async with world_of() as world:
+        made = await world.add("every day at 12:00", missed="run")
+        paused = await world.book.pause(made.schedule_id, "owner")
+        assert (paused.state, paused.next_ms) == ("paused", None)
+        assert paused.why.startswith("by ")
+        await world.clock.looked()
+        await world.to("2026-11-22T12:01")
+        assert world.hands.done == []
+    async with world_of() as world:  # another start of the host
+        await world.to("2026-11-23T12:01")
+        assert (await world.book.get(made.schedule_id)).state == "paused"
+        assert world.hands.done == []
+        resumed = await world.book.resume(made.schedule_id, "owner")
+        assert resumed.state == "active"
+        assert resumed.next_ms == to_ms(datetime(2026, 11, 24, 12, 0, tzinfo=ZONE))
+        await world.clock.looked()
+        await world.to("2026-11-24T12:00")
+        await world.heard()
+        assert len(world.hands.done) == 1
+
+
+async def test_who_may_not_change_a_schedule_cannot_pause_it_and_one_that_is_over_is_none_to_pause(
+    world_of: MakeWorld,
+) -> None:
+    async with world_of() as world:
+        made = await world.add("at 22:00")
+        with pytest.raises(PermissionRefused):
+            await world.book.pause(made.schedule_id, "p-ada")
+        await world.to("2026-11-20T22:00")
+        await world.heard()
+        assert (await world.book.get(made.schedule_id)).state == "over"
+        with pytest.raises(ScheduleRefused, match="is over"):
+            await world.book.pause(made.schedule_id, "owner")
+
+
+async def test_a_run_is_not_begun_where_the_schedule_was_paused_meanwhile(world_of: MakeWorld) -> None:
+    """The runner read it as due, and the pause came before the run was noted."""
+    async with world_of() as world:
+        made = await world.add("every day at 12:00")
+        await world.book.pause(made.schedule_id, "owner")
+        now_ms = world.clock.now_ms()
+        claim = partial(world.table.claim, made.schedule_id, now_ms, next_ms=now_ms + 1, woke=False, now_ms=now_ms)
+        assert not await claim()
+        await world.table.set_next(made.schedule_id, now_ms + 1)
+        paused = await world.book.get(made.schedule_id)
+        assert (paused.state, paused.next_ms) == ("paused", None)
+        assert await claim(paused_too=True)  # a person has it run now all the same
+        assert (await world.book.get(made.schedule_id)).next_ms is None
+
+
 async def test_a_paused_one_whose_time_went_by_is_not_taken_up_again(world_of: MakeWorld) -> None:
     async with world_of() as world:
         made = await world.add("at 22:00")
-        await world.book.pause(made.schedule_id, "a test")
+        await world.book.hold(made.schedule_id, "a test")
         await world.clock.looked()
         await world.to("2026-11-20T22:30")
         with pytest.raises(ScheduleRefused, match="went by"):

@@ -47,8 +47,10 @@ class Tools:
         )
         self.box = Toolbox([tool], Gate(PEOPLE, self.approvals))
 
-    async def call(self, who: str = "owner", *, foreign: bool = False, **arguments: Any) -> ToolResult:
-        context = ToolContext(who, lambda step: None, foreign=foreign)
+    async def call(
+        self, who: str = "owner", *, foreign: bool = False, takes_files: bool = True, **arguments: Any
+    ) -> ToolResult:
+        context = ToolContext(who, lambda step: None, foreign=foreign, takes_files=takes_files)
         async with asyncio.timeout(60):
             return await self.box.call("run-code", json.dumps(arguments), context)
 
@@ -109,6 +111,13 @@ async def test_workspace_files_and_files_of_earlier_tasks_go_in(tools: Tools) ->
     assert "sent_to_chat" not in first
     again = await tools.call(code="print(open('out.txt').read())", task_files=[f"{first['task']}/out.txt"])
     assert "\n1,2!\n" in json.loads(again.content)["output"]
+
+
+async def test_where_nobody_gets_files_the_result_says_where_they_are(tools: Tools) -> None:
+    result = await tools.call(code="open('out.txt', 'w').write('1')", keep=["out.txt"], send=True, takes_files=False)
+    fields = json.loads(result.content)
+    assert fields["files_at"] == f"/v1/tasks/{fields['task']}/files/"
+    assert ("sent_to_chat" in fields, result.files) == (False, ())
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import pytest
 
 from microclaw.app import running_host
 from microclaw.cli.chat_commands import Conversation
-from microclaw.cli.task_commands import code_language, end_text
+from microclaw.cli.task_commands import MAX_FILE_BYTES, code_language, end_text
 from microclaw.config.load import load_settings
 from microclaw.errors import ConfigError
 from microclaw.events import Answer, ResultFile
@@ -60,6 +60,28 @@ async def test_a_task_is_run_shown_and_its_file_fetched(home: Path) -> None:
     assert (shown["schema"], shown["state"], shown["by"]) == ("microclaw.task/1", "done", "owner")
     code, out, _ = await microclaw(home, "task", "list")
     assert "done" in out
+
+
+async def test_a_file_goes_in_under_another_name_and_a_name_that_is_too_long_is_told_with_its_limit(home: Path) -> None:
+    folder = home.parent
+    (folder / 'q"uo.txt').write_text("hello")
+    (folder / "a=b.txt").write_text("equals")
+    read = b"print(open('data/in.txt').read(), open('a=b.txt').read())"
+    given = ("--with", 'data/in.txt=q"uo.txt', "--with", "a=b.txt")
+    code, out, err = await microclaw(home, "task", "run", "-", *given, stdin=read)
+    assert (code, out) == (0, "hello equals\n"), err
+    code, _, err = await microclaw(home, "task", "run", "-", "--with", "in.txt=", stdin=read)
+    assert code == 1
+    assert "'in.txt=' is not NAME=FILE" in err
+    code, _, err = await microclaw(home, "task", "run", "-", "--with", f"{'n' * 120}=a=b.txt", stdin=read)
+    assert code == 1
+    assert "has 120 characters, at most 100" in err
+    assert "next: give the file a shorter name" in err
+    with (folder / "big").open("wb") as file:
+        file.truncate(MAX_FILE_BYTES + 7)
+    code, _, err = await microclaw(home, "task", "run", "-", "--with", "big", stdin=read)
+    assert code == 1
+    assert "big has 4,194,311 bytes, at most 4,194,304" in err
 
 
 async def test_what_goes_into_a_pipe_is_unchanged_and_on_a_terminal_cleaned(home: Path) -> None:

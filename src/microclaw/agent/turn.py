@@ -22,7 +22,7 @@ from microclaw.auth.gate import Effect
 from microclaw.auth.people import person_behind
 from microclaw.config.settings import ModelTask
 from microclaw.errors import MicroclawError
-from microclaw.events import Action, Answer, Delta, ToolRun, TurnEvent
+from microclaw.events import FILE_CHANNELS, Action, Answer, Delta, ToolRun, TurnEvent
 from microclaw.knowledge.skills import Skills
 from microclaw.models.protocol import (
     AskedBy,
@@ -309,6 +309,7 @@ class Turn:
                 foreign=progress.tainted_s is not None and not (reply.literal and request.own),
                 begin=begin,
                 said=lambda: _user_words(progress.messages[len(request.history) :]),
+                takes_files=request.channel in FILE_CHANNELS and request.task != "subagent",
             )
             conversation = request.conversation or conversation_of(request.channel, request.chat_id)
             with made_by(request.part_of or self._journal.turn_id, request.person_id, conversation):

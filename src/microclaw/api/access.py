@@ -132,6 +132,7 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "POST /v1/schedules",
         "DELETE /v1/schedules/{number}",
         "POST /v1/schedules/{number}/run",
+        "POST /v1/schedules/{number}/pause",
         "POST /v1/schedules/{number}/resume",
         "DELETE /v1/subagents/{subagent_id}",
         "POST /v1/tasks",

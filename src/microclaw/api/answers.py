@@ -128,13 +128,34 @@ class LastValue(BaseModel):
 
 
 class PinFacts(BaseModel):
-    """`reserved` and `caution` say why a pin is not to be used, or with care."""
+    """`reserved` and `caution` say why a pin is not to be used, or with care; `refused` why nothing may drive it."""
 
     pin: int
-    name: str | None = Field(description="What is wired to it")
+    name: str | None = Field(description="What the board has wired to it")
+    labels: list[str] = Field(description="The names that the device's labels give it: pin-5=lamp")
     uses: list[str]
     reserved: str | None
     caution: str | None
+    refused: str | None
+
+
+class HeaderPlace(BaseModel):
+    label: str = Field(description="What is printed there")
+    gpio: int | None = Field(description="null: power, ground, reset")
+
+
+class HeaderRow(BaseModel):
+    name: str
+    side: Literal["left", "right"]
+    pins: list[HeaderPlace] = Field(description="From the upper end to the lower")
+
+
+class BoardLayout(BaseModel):
+    """The headers as they lie on the board, seen from above."""
+
+    usb: Literal["top", "bottom"]
+    headers: list[HeaderRow]
+    source: str
 
 
 class OneDevice(ListedDevice):
@@ -143,6 +164,7 @@ class OneDevice(ListedDevice):
     today: dict[str, Any] | None
     xiaozhi: dict[str, Any] | None
     pins: list[PinFacts]
+    layout: BoardLayout | None = Field(description="null: how the pins lie is not known, or it has no headers")
     problem: str | None
     telemetry: list[LastValue]
 
@@ -180,13 +202,36 @@ class WaitingApprovals(BaseModel):
     approvals: list[WaitingApproval]
 
 
+class AskedProgramFacts(BaseModel):
+    """The program that would be installed: exactly the image `sha256`."""
+
+    device: str
+    name: str
+    sha256: str
+    pins: list[int]
+    edges: list[tuple[float, int, int]] = Field(description="Of its trial, the first 400: ms, pin, level")
+    trial_ms: float
+    replaces: str | None = Field(description="The image of this host that is there, by its sha256")
+    diff: list[str] = Field(description="Unified diff from the source that is there; empty: nothing to compare")
+
+
 class Approval(BaseModel):
-    """`outcome` null: it waits. `end`: how the act ended that was said yes to."""
+    """`outcome` null: it waits. `end`: how the act ended that was said yes to.
+
+    GET has all of the question: `detail` says what would happen, `program` the program that would be installed.
+    """
 
     approval_id: str
     action: str
     outcome: Literal["approved", "declined"] | None
     end: ActEndFacts | None = None
+    detail: list[str] | None = None
+    person: str | None = None
+    channel: str | None = None
+    risky: bool | None = None
+    request: str | None = None
+    expires_s: float | None = None
+    program: AskedProgramFacts | None = None
 
 
 class WaitedRequest(BaseModel):
@@ -254,11 +299,21 @@ class Apps(BaseModel):
     apps: list[AppFacts]
 
 
+class FormerVersion(BaseModel):
+    """The change that put it there, and the unified diff of the sources from it to now."""
+
+    change_id: int
+    at_ms: int
+    sha256: str
+    diff: list[str] = Field(description="Empty where the sources are the same, or one is not kept")
+
+
 class AppWithSource(AppFacts):
     """`proof`: what was expected of it, and the edges of the trial and of the board."""
 
     source: str | None
     proof: dict[str, Any] | None
+    before: FormerVersion | None = Field(description="null: this host put no other version there")
 
 
 class ChangeFacts(BaseModel):

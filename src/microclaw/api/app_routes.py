@@ -40,6 +40,7 @@ from microclaw.audit import AuditKind
 from microclaw.auth.gate import Permission
 from microclaw.config.settings import Limits
 from microclaw.errors import ConfigError, PermissionRefused, UnknownName
+from microclaw.events import AskedProgram
 from microclaw.wire.host_api import Result, StreamEvent
 
 _Word: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,63}$")]
@@ -121,9 +122,18 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
         responses=answers(AppWithSource),
     )
     async def show_app(device: str, name: str) -> dict[str, Any]:
-        """`proof`: what was expected, and the edges of the trial and of the board, in ms since the installation."""
+        """`proof`: what was expected, and the edges of the trial and of the board, in ms since the installation.
+
+        `before`: the version that was there before it, and what changed in the source since.
+        """
         listing = await parts.catalogue.show(device, name)
-        return {**app_object(listing), "source": listing.source, "proof": await parts.catalogue.proof(listing)}
+        before = await parts.catalogue.before(listing)
+        return {
+            **app_object(listing),
+            "source": listing.source,
+            "proof": await parts.catalogue.proof(listing),
+            "before": None if before is None else asdict(before),
+        }
 
     @router.post("/v1/devices/{device}/apps", summary="Build, check, try, install, verify; steps as JSON lines")
     async def install_app(
@@ -274,8 +284,8 @@ async def install_permission(parts: HostParts, body: InstallBody, device: str) -
 
 
 def _approving(parts: HostParts, by: Caller, permission: Permission, place: str) -> Approve:
-    async def approve(text: str, detail: Sequence[str]) -> None:
-        await admit(parts.gate, by, permission, text, detail=detail, chat_id=place)
+    async def approve(text: str, detail: Sequence[str], program: AskedProgram | None = None) -> None:
+        await admit(parts.gate, by, permission, text, detail=detail, chat_id=place, program=program)
 
     return approve
 

@@ -31,7 +31,7 @@ from microclaw.auth.sign_ins import SignIns, csrf_token
 from microclaw.auth.tokens import PersonTokens
 from microclaw.auth.wrong_tokens import WrongTokens
 from microclaw.errors import PermissionRefused
-from microclaw.events import ApprovalSettled
+from microclaw.events import ApprovalSettled, AskedProgram
 from microclaw.text import role_words
 from microclaw.wire.host_api import REQUEST_HEADER, TOO_MANY, Failure
 
@@ -119,6 +119,7 @@ async def admit(
     detail: Sequence[str] = (),
     chat_id: str = "",
     tool: str = "",
+    program: AskedProgram | None = None,
 ) -> None:
     """Return when `caller` may do it. A command on this machine is its own approval; a program's action asks first.
 
@@ -128,7 +129,9 @@ async def admit(
         gate.check(caller.person_id, permission, action)
         return
     place = caller.asks_in(chat_id)
-    await gate.admit(caller.person_id, permission, action, detail=detail, channel=CHANNEL, chat_id=place, tool=tool)
+    await gate.admit(
+        caller.person_id, permission, action, detail=detail, channel=CHANNEL, chat_id=place, tool=tool, program=program
+    )
 
 
 def check_local_owner(gate: Gate, caller: Caller, action: str) -> None:

@@ -16,7 +16,7 @@ from microclaw.api.caller import Caller, RequestCaller, admit, check_local_owner
 from microclaw.api.check_routes import refuse_own
 from microclaw.api.parts import HostParts
 from microclaw.api.telemetry_routes import last_objects
-from microclaw.api.views import device_object, is_voice_only, pairing_objects, pin_objects
+from microclaw.api.views import device_object, is_voice_only, layout_object, pairing_objects, pin_objects
 from microclaw.api.xiaozhi_routes import xiaozhi_object
 from microclaw.apps.changes import made_by
 from microclaw.apps.direct_io import PinChange
@@ -124,7 +124,7 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
         problem = next((kept.problem for kept in parts.metrics.kept() if kept.device_id == device.device_id), None)
         last = last_objects(parts.history, device.device_id)
         shown["revoked"] = parts.link is not None and device.device_id in await parts.link.revoked()
-        shown["pins"] = pin_objects(board)
+        shown |= {"pins": pin_objects(board, device.labels), "layout": layout_object(board)}
         return {**shown, "chip": chip, "today": today, "xiaozhi": told, "problem": problem, "telemetry": last}
 
     @router.patch("/{name}", summary="Rename a device", responses=answers(DeviceFacts))

@@ -45,7 +45,7 @@ from microclaw.config.settings import Limits
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.device import Device
 from microclaw.errors import ConfigError
-from microclaw.events import Report, Step
+from microclaw.events import AskedProgram, Report, Step
 from microclaw.wire.host_api import Result, StreamEvent
 
 
@@ -112,8 +112,8 @@ def _route_upgrades(router: APIRouter, parts: HostParts) -> None:
         text, place = f"upgrade {name} on {found.name}", place_of(by)
         parts.gate.check(by.person_id, Permission.ACT, text)
 
-        async def approve(asked: str, detail: Sequence[str]) -> None:
-            await admit(parts.gate, by, Permission.ACT, asked, detail=detail, chat_id=place)
+        async def approve(asked: str, detail: Sequence[str], program: AskedProgram | None = None) -> None:
+            await admit(parts.gate, by, Permission.ACT, asked, detail=detail, chat_id=place, program=program)
 
         request = body.request(name, found.device_id, None if by.direct else approve)
 

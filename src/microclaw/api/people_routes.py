@@ -18,6 +18,7 @@ from microclaw.auth.people import OWNER, Person, Role, person_behind
 from microclaw.auth.tokens import Scope, Token
 from microclaw.config.settings import BudgetSettings
 from microclaw.errors import UnknownName
+from microclaw.events import AskedProgram
 from microclaw.models.usage import UsageReport
 from microclaw.store.usage import KEPT_DAYS, UsageCount, UsageGroup
 
@@ -57,7 +58,7 @@ def approval_router(parts: HostParts) -> APIRouter:
 
     @router.get(
         "/{approval_id}",
-        summary="Whether it still waits, or how the act ended that was said yes to",
+        summary="One question with its program; whether it still waits, or how the act ended that was said yes to",
         responses=answers(Approval),
     )
     async def one_approval(approval_id: str, by: RequestCaller, wait_s: WaitSeconds = 0.0) -> dict[str, Any]:
@@ -69,7 +70,7 @@ def approval_router(parts: HostParts) -> APIRouter:
                 f"there is no approval {approval_id[:40]!r}: it was declined, or its time is over",
                 next_step="microclaw approval list",
             )
-        told = {"approval_id": approval_id, "action": pending.action}
+        told = {**_object(parts, pending, by), "program": _program(pending.program)}
         if waiting is not None:
             return {**told, "outcome": None}
         return {**told, "outcome": "approved", "end": await _end(parts, approval_id, wait_s)}
@@ -106,14 +107,21 @@ def _object(parts: HostParts, pending: PendingApproval, by: Caller) -> dict[str,
     }
 
 
+def _program(program: AskedProgram | None) -> dict[str, Any] | None:
+    if program is None:
+        return None
+    edges = [[round(edge.t_ms, 3), edge.pin, edge.level] for edge in program.edges]
+    return {**asdict(program), "edges": edges}
+
+
 class PairPersonBody(RequestBody):
     code: Annotated[str, Field(min_length=1, max_length=32)]
-    name: Annotated[str, Field(max_length=80)] | None = None
+    name: Annotated[str, Field(max_length=400)] | None = None
     role: Role | None = None
 
 
 class PersonBody(RequestBody):
-    name: Annotated[str, Field(min_length=1, max_length=80)]
+    name: Annotated[str, Field(min_length=1, max_length=400)]
     role: Role
 
 
@@ -126,7 +134,7 @@ class NewPasswordBody(RequestBody):
 
 
 class TokenBody(RequestBody):
-    name: Annotated[str, Field(min_length=1, max_length=80)]
+    name: Annotated[str, Field(min_length=1, max_length=400)]
     person: Annotated[str, Field(max_length=80)] = OWNER.person_id
     days: Annotated[int, Field(ge=1, le=3650)] | None = None
     scope: Scope = "all"

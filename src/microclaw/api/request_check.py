@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from microclaw.api.failures import UNSUPPORTED, failure_response
+from microclaw.errors import over_limit
 from microclaw.wire.host_api import Failure
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -120,10 +121,12 @@ class RequestCheck:
 
     async def _read_body(self, scope: Scope, receive: Receive, limit: int) -> tuple[bytes, tuple[int, Failure] | None]:
         """The whole body, or the refusal as soon as it is known to be too large."""
-        too_large = (413, Failure("too_large", f"the body has more than {limit:,} bytes", "send less"))
+        too_large = (413, Failure("too_large", over_limit("the body", limit, "byte"), "send less"))
         for length in _header_values(scope, b"content-length"):
-            if not length.isdigit() or int(length[:19]) > limit:
+            if not length.isdigit() or len(length) > 18:
                 return b"", too_large
+            if int(length) > limit:
+                return b"", (413, Failure("too_large", over_limit("the body", limit, "byte", int(length)), "send less"))
         body = bytearray()
         while True:
             message = await receive()

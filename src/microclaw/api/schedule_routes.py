@@ -98,6 +98,11 @@ def schedule_router(parts: ScheduleParts) -> APIRouter:
         gate.check(by.person_id, Permission.ACT, f"run schedule {number}")
         return scheduling.facts(await parts.runner.run_now(number, by.person_id))
 
+    @router.post("/{number}/pause", summary="Not due until it is resumed; what is missed is not made up for")
+    async def pause(number: int, by: RequestCaller) -> dict[str, Any]:
+        gate.check(by.person_id, Permission.ACT, f"pause schedule {number}")
+        return scheduling.facts(await book.pause(number, by.person_id))
+
     @router.post("/{number}/resume", summary="Make a paused one due again")
     async def resume(number: int, by: RequestCaller) -> dict[str, Any]:
         gate.check(by.person_id, Permission.ACT, f"resume schedule {number}")

@@ -33,7 +33,7 @@ from microclaw.tasks.service import MAX_WAIT_S, TaskService
 
 MAX_NUMBER = 2**63 - 1
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox; default-src 'none'"}
-_Name = Annotated[str, Field(max_length=200)]
+_Name = Annotated[str, Field(max_length=4_096)]  # tasks.order.check_name says what one may be
 
 
 class TaskBody(RequestBody):

@@ -30,7 +30,7 @@ from microclaw.auth.gate import Permission
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.device import Device
 from microclaw.errors import ConfigError
-from microclaw.events import Step
+from microclaw.events import AskedProgram, Step
 from microclaw.wire.host_api import Result, StreamEvent
 
 
@@ -65,8 +65,8 @@ def route_times(router: APIRouter, parts: HostParts) -> None:
         text, place = f"set when {name} runs on {found.name}", place_of(by)
         parts.gate.check(by.person_id, Permission.ACT, text)
 
-        async def approve(asked: str, detail: Sequence[str]) -> None:
-            await admit(parts.gate, by, Permission.ACT, asked, detail=detail, chat_id=place)
+        async def approve(asked: str, detail: Sequence[str], program: AskedProgram | None = None) -> None:
+            await admit(parts.gate, by, Permission.ACT, asked, detail=detail, chat_id=place, program=program)
 
         async def do(feed: Feed) -> StreamEvent:
             asking = questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place)

@@ -80,7 +80,6 @@ def tools_router(parts: HostParts) -> APIRouter:
                     chat_id=session,
                     foreign=body.foreign or session in sessions,
                     begin=begin,
-                    takes_files=False,
                 )
                 conversation = conversation_of(CHANNEL, session) if body.session is not None else None
                 with made_by(request, by.person_id, conversation), questions.told_to(feed):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from typing import Any
 
 from microclaw.apps.app_terms import Origin
@@ -18,6 +19,7 @@ from microclaw.apps.run_times import RunReport, RunTimes, keeper_text, kept_by
 from microclaw.apps.undo import UndoReport
 from microclaw.apps.upgrade import UnchangedTimes, Upgraded
 from microclaw.boards.firmware import firmware_object
+from microclaw.boards.pins import labelled_pins, refusal
 from microclaw.boards.profile import BoardProfile
 from microclaw.boards.voice import VOICE_BOARD
 from microclaw.devices.calls import AppInstall
@@ -57,21 +59,33 @@ def is_voice_only(device: Device) -> bool:
     return bool(device.transports) and all(isinstance(one, XiaozhiTransport) for one in device.transports)
 
 
-def pin_objects(board: BoardProfile) -> list[dict[str, Any]]:
-    """Each pin of the board with what it can do; `name` says what is wired to it, null where nothing is."""
+def pin_objects(board: BoardProfile, labels: Collection[str]) -> list[dict[str, Any]]:
+    """Each pin of the board with what it can do; `name` says what is wired to it, null where nothing is.
+
+    `labels` are the names that the device's labels give it. `refused` says why nothing may drive it, in the words of
+    every refusal; null where a program may.
+    """
     named = {} if board.led is None else {board.led.pin: "LED"}
     if board.i2c is not None:
         named |= {board.i2c.sda: "SDA", board.i2c.scl: "SCL"}
+    labelled = labelled_pins(board, labels)
     return [
         {
             "pin": pin.number,
             "name": named.get(pin.number),
+            "labels": sorted(name for name, number in labelled.items() if number == pin.number),
             "uses": sorted(pin.uses),
             "reserved": pin.reserved,
             "caution": pin.caution,
+            "refused": refusal(board, pin.number, "output"),
         }
         for pin in sorted(board.pins.values(), key=lambda pin: pin.number)
     ]
+
+
+def layout_object(board: BoardProfile) -> dict[str, Any] | None:
+    """The headers as they lie on the board, each place with its print and its GPIO; null where that is not known."""
+    return None if board.layout is None else dataclasses.asdict(board.layout)
 
 
 def exploration_object(found: Exploration) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -17,6 +16,7 @@ from microclaw.apps.changes import ChangeLog, DesiredApp, made_by
 from microclaw.apps.direct_io import sees_pins
 from microclaw.auth.gate import Gate
 from microclaw.auth.people import MQTT
+from microclaw.boards.pins import labelled_pins
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import AppList, Call, DeviceInfo, GpioGet
 from microclaw.devices.device import Device, IntermittentTransport
@@ -33,7 +33,6 @@ from microclaw.tools.toolbox import Toolbox
 LED: Final = "led"
 ASK_S: Final = 3.0
 ASK_EVERY_S: Final = 60.0
-_PIN_LABEL: Final = re.compile(r"pin-(\d{1,3})=(.+)")
 _RUNS: Final = ("running", "waiting", "listed")  # also between two runs; "listed" is all that stock firmware tells
 _WANTED: Final = ("unreachable", "deferred", "stopped")  # conditions that the board did not tell
 _TOOLS: Final = frozenset({"gpio-set", "switch-program", "undo"})
@@ -165,11 +164,8 @@ def named_pins(board: BoardProfile, labels: Collection[str]) -> Mapping[str, tup
     found: dict[str, tuple[int, int]] = {}
     if board.led is not None and board.led.kind == "simple":
         found[LED] = (board.led.pin, board.led.active_level)
-    for label in labels:
-        match = _PIN_LABEL.fullmatch(label)
-        pin = None if match is None else board.pins.get(int(match[1]))
-        if match is not None and pin is not None and pin.reserved is None and "output" in pin.uses:
-            found.setdefault(match[2], (pin.number, 1))
+    for name, pin in labelled_pins(board, labels).items():
+        found.setdefault(name, (pin, 1))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
@@ -14,6 +15,7 @@ from microclaw.apps.deployment import kept_proof
 from microclaw.apps.installer import not_found
 from microclaw.apps.reconciler import left_off
 from microclaw.apps.run_times import RunReport, board_runs, host_begins
+from microclaw.apps.source_diff import source_diff
 from microclaw.apps.source_log import SourceLog
 from microclaw.apps.traps import EXCEPTION, TRACEBACK, trap_words
 from microclaw.devices.calls import AppEntry, AppList, AppState, AppStates, LogLine, LogsRead
@@ -68,6 +70,19 @@ class AppListing:
     runs: RunReport | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class VersionBefore:
+    """The change that put a former version there, its image, and the unified diff of the sources from it to now.
+
+    `diff` is empty where the sources are the same, or one of them is not kept.
+    """
+
+    change_id: int
+    at_ms: int
+    sha256: str
+    diff: tuple[str, ...]
+
+
 class Catalogue:
     """`Catalogue(devices=registry, change_log=...)`. `runs_of` tells of the runs that the host begins."""
 
@@ -112,6 +127,17 @@ class Catalogue:
         if listing.sha256 is None:
             return None
         return await kept_proof(self._change_log, listing.device_id, listing.sha256)
+
+    async def before(self, listing: AppListing) -> VersionBefore | None:
+        """The version that was there before the one of `show`; None where this host put no other one there."""
+        if listing.sha256 is None:
+            return None
+        row = await self._change_log.table.last_put(listing.device_id, listing.name, but=listing.sha256)
+        if row is None:
+            return None
+        image = await self._change_log.image(json.loads(row.forward)["version"]["sha256"])
+        diff = await source_diff(image.source, listing.source)
+        return VersionBefore(row.change_id, row.at_ms, image.sha256, diff)
 
     async def wanted(self) -> Sequence[DesiredApp]:
         """What this host wants on its devices, by device and name. Asks no device."""

@@ -30,6 +30,7 @@ from microclaw.apps.deployment import (
     DeployRequest,
     PreparedChange,
     Removal,
+    asked_program,
     first_run,
     keep_proof,
     with_terms,
@@ -254,7 +255,9 @@ class Deployer:
                 stage = "approve"
                 text = deployment_text(device, name, replaces=there.lost is not None or before is not None)
                 text += "" if later is None else ", when it is back"
-                await request.approve(text, deployment_detail(device, name, image, version, trial, there))
+                shown = deployment_detail(device, name, image, version, trial, there)
+                program = await asked_program(self._change_log, device, name, image, trial, before)
+                await request.approve(text, shown, program)
         except MicroclawError as exc:
             fail(report, stage, exc)
         return PreparedChange(request, device, image, trial, version, before, board)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol
 
 from microclaw.apps.app_terms import Origin
 from microclaw.apps.building import ProgramImage, ProgramLanguage
@@ -14,13 +14,21 @@ from microclaw.apps.expectation_result import ExpectationResult, proof_of
 from microclaw.apps.expectations import Expectations
 from microclaw.apps.late_proof import Place
 from microclaw.apps.run_times import RunTimes
+from microclaw.apps.source_diff import source_diff
 from microclaw.apps.trial import Trial, TrialInput
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.device import Device
-from microclaw.events import Edge, Evidence
+from microclaw.events import AskedProgram, Edge, Evidence
 from microclaw.store.apps import ProofRow
 
-Approve: TypeAlias = Callable[[str, Sequence[str]], Awaitable[None]]
+
+class Approve(Protocol):
+    """Returns when it may be done; raises PermissionRefused for a no.
+
+    `text` and `detail` say what would happen, `program` has it for who draws it.
+    """
+
+    def __call__(self, text: str, detail: Sequence[str], program: AskedProgram | None = None, /) -> Awaitable[None]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +119,26 @@ class Deployment:
     replaced: bool
     change_id: int
     expected: tuple[ExpectationResult, ...] = ()
+
+
+MAX_ASKED_EDGES: Final = 400
+
+
+async def asked_program(
+    log: ChangeLog, device: Device, name: str, image: ProgramImage, trial: Trial, before: AppVersion | None
+) -> AskedProgram:
+    """What a question shows of the program, with what changes against the version that it replaces."""
+    there = None if before is None else await log.image(before.sha256)
+    return AskedProgram(
+        device=device.name,
+        name=name,
+        sha256=image.sha256,
+        pins=tuple(sorted({*image.pins, *trial.pins})),
+        edges=trial.edges[:MAX_ASKED_EDGES],
+        trial_ms=trial.board_ms,
+        replaces=None if there is None else there.sha256,
+        diff=() if there is None else await source_diff(there.source, image.source),
+    )
 
 
 MAX_PROOF_EDGES: Final = 2_000  # of the trial, and of the board

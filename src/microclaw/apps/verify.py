@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from microclaw.apps.edge_comparison import SETTLED_EDGES, SLACK_MS, compare_settled, from_level
+from microclaw.apps.edge_comparison import INVERTED, SLACK_MS, compare_settled, edges_to_settle
 from microclaw.apps.listing import names_after_change
 from microclaw.apps.traps import trap_words
 from microclaw.apps.trial import Trial
@@ -29,6 +29,9 @@ LATE_EDGES = 4
 LATEST_MS = 21_600_000.0
 """What is due later after the installation is not looked at again."""
 _AWAY = "check its power and network; when it is back, the host puts back what it lost: microclaw app list"
+_SET_FIRST = (
+    "let the program set the level that it begins with, as led.value(0) or gpio_set(led, 0); then deploy it again"
+)
 _UNLISTED = "restart the board, then deploy it again; what it lists: microclaw app list"
 _LATE_MS = 400.0
 _POLL_MS = 20.0
@@ -263,12 +266,15 @@ def _wanted(edges: Sequence[Edge], patience_ms: float) -> int:
 
 def _is_uneven(expected: Sequence[Edge], seen: Sequence[Edge]) -> bool:
     """Whether more edges may still show that only the start differed."""
-    return SETTLED_EDGES > len(seen) < len(expected) and not compare_settled(expected, seen).agrees
+    if not edges_to_settle(expected) > len(seen) < len(expected):
+        return False
+    agreement = compare_settled(expected, seen)
+    return not (agreement.agrees and agreement.is_sure)
 
 
 def _settling_ms(expected: Sequence[Edge]) -> float:
     """How long after its first edge a pin that began unevenly has had the edges that tell its rhythm."""
-    settled = expected[: SETTLED_EDGES + 1]
+    settled = expected[: edges_to_settle(expected) + 1]
     return settled[-1].t_ms - settled[0].t_ms + _LATE_MS
 
 
@@ -306,7 +312,7 @@ def _compare_edges(
     texts: list[str] = []
     offsets: list[float] = []
     agreeing = []
-    difference = False
+    difference, is_sure = False, True
     for pin, wanted in expected.items():
         found = seen[pin]
         due_later = all(edge.t_ms + max(SLACK_MS, TOLERANCE * edge.t_ms) > waited_ms for edge in wanted[1:])
@@ -319,8 +325,9 @@ def _compare_edges(
             return _counted(text, edges, agrees=False)
         agreement = compare_settled(wanted, found)
         texts.append(_pin_text(wanted, found, agreement.difference, alone=len(expected) == 1))
-        offsets.append(found[0].t_ms - (*from_level(wanted, 1 - found[0].level), wanted[0])[0].t_ms)
+        offsets.append(found[0].t_ms - wanted[agreement.first].t_ms)
         difference = difference or not agreement.agrees
+        is_sure = is_sure and (agreement.is_sure or len(found) < _EXPECTED_EDGES)
         if agreement.agrees:
             agreeing.append(pin)
     if not difference and offsets and max(offsets) - min(offsets) > _TOGETHER_MS:
@@ -328,10 +335,11 @@ def _compare_edges(
         return _counted(f"{'; '.join(texts)} (pins are {apart} off against each other)", edges, agrees=False)
     later = any(_span(wanted) > _MOMENT_MS for wanted in expected.values())
     of_one_moment = all(_span(found) <= _MOMENT_MS for found in seen.values() if found)
-    if not difference and (not edges or (later and of_one_moment)):
+    if not difference and (not edges or not is_sure or (later and of_one_moment)):
         text = f"accepted only: {'; '.join(texts)}; that is the start alone"
         return Verification(Evidence("accepted", text, tuple(edges)), True)
-    return _counted("; ".join(texts), edges, agrees=not difference, pins=agreeing)
+    answer = _counted("; ".join(texts), edges, agrees=not difference, pins=agreeing)
+    return replace(answer, next_step=_SET_FIRST) if any(INVERTED in text for text in texts) else answer
 
 
 def _span(edges: Sequence[Edge]) -> float:

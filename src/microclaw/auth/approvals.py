@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from microclaw.auth.approved_acts import GONE, ActEnds
 from microclaw.auth.people import OwnerAlone, Roles
 from microclaw.errors import Overloaded, PermissionRefused, UnknownName
-from microclaw.events import Action, ApprovalAsked, ApprovalChanged
+from microclaw.events import Action, ApprovalAsked, ApprovalChanged, AskedProgram
 from microclaw.text import clean_text
 
 Outcome: TypeAlias = Literal["approved", "declined", "expired"]
@@ -30,7 +30,7 @@ class PendingApproval:
     """An action that waits. `detail` shows exactly what would happen; `channel` and `chat_id` are where it was asked.
 
     `risky`: only an owner may say yes; else the asking member may, too. `tool` is the name of the tool whose call
-    waits, for the security log; "" for an act of the API.
+    waits, for the security log; "" for an act of the API. `program` is the one that would be installed, if one would.
     """
 
     approval_id: str
@@ -42,6 +42,7 @@ class PendingApproval:
     expires_s: float
     risky: bool = False
     tool: str = ""
+    program: AskedProgram | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,7 @@ class Approvals:
         chat_id: str,
         risky: bool = False,
         tool: str = "",
+        program: AskedProgram | None = None,
     ) -> None:
         """Return when it was approved; PermissionRefused when declined or when nobody decided in time.
 
@@ -137,8 +139,10 @@ class Approvals:
         action = clean_text(action, one_line=True, limit=MAX_ACTION_CHARS, mark=HIDDEN_MARK)
         lines = tuple(line for text in detail for line in _shown(text).split("\n"))
         _check_length(action, lines)
+        if program is not None:
+            program = replace(program, diff=tuple(_shown(line) for line in program.diff))
         pending = PendingApproval(
-            self._new_id(), person_id, action, lines, channel, chat_id, self._timeout_s, risky, tool
+            self._new_id(), person_id, action, lines, channel, chat_id, self._timeout_s, risky, tool, program
         )
         decision: asyncio.Future[str] = loop.create_future()
         self._waiting[pending.approval_id] = _Waiting(pending, decision, loop.time() + self._timeout_s)

@@ -11,6 +11,7 @@ from microclaw.auth.approvals import Approvals
 from microclaw.auth.approved_acts import approval_now
 from microclaw.auth.people import MAY, OwnerAlone, Permission, Roles
 from microclaw.errors import PermissionRefused
+from microclaw.events import AskedProgram
 
 __all__ = ["Effect", "Gate", "Permission"]
 
@@ -103,6 +104,7 @@ class Gate:
         chat_id: str,
         tool: str = "",
         asks: bool = False,
+        program: AskedProgram | None = None,
     ) -> None:
         """Return when it may be done, after an approval where one is needed; else PermissionRefused.
 
@@ -117,5 +119,7 @@ class Gate:
             )
         risky = permission is Permission.RISKY
         shown = (*detail, *((TAINTED_NOTE,) if tainted and not risky else ()))
-        await self._approvals.ask(person_id, action, shown, channel=channel, chat_id=chat_id, risky=risky, tool=tool)
+        await self._approvals.ask(
+            person_id, action, shown, channel=channel, chat_id=chat_id, risky=risky, tool=tool, program=program
+        )
         self.check(person_id, permission, action)  # again: a person may have been removed meanwhile

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Final, Literal, Protocol, TypeAlias, cast
 
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
-from microclaw.errors import ConfigError, Overloaded, PermissionRefused, UnknownName
+from microclaw.errors import ConfigError, Overloaded, PermissionRefused, UnknownName, over_limit
 from microclaw.store.people import PeopleTable, PersonRow
 from microclaw.text import MAX_PERSON_NAME, look_alike, person_name, role_words
 
@@ -348,10 +348,12 @@ class People:
         """A new person's name. Raises ConfigError for none, and for one that looks like another person's."""
         tidy = person_name(name)
         if tidy is None:
-            raise ConfigError(
-                f"{name[:40]!r} is no name for a person",
-                next_step=f"letters, digits, spaces and .'-_ , at most {MAX_PERSON_NAME}, a letter first",
-            )
+            length, shown = len(unicodedata.normalize("NFC", " ".join(name.split()))), repr(name[:MAX_PERSON_NAME])
+            wrong = f"{shown} is no name for a person"
+            if length > MAX_PERSON_NAME:
+                wrong = over_limit(f"the person's name {shown[:-1]}…'", MAX_PERSON_NAME, "character", length)
+            rule = f"letters, digits, spaces and .'-_ , at most {MAX_PERSON_NAME}, a letter first"
+            raise ConfigError(wrong, next_step=rule)
         alike = self._alike(tidy)
         if alike is not None and self._find(tidy) is None:
             text = f"{tidy} looks like {alike.name}, who is here already"

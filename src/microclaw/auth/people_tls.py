@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from microclaw.auth.authority import Authority, bare_server_context
 from microclaw.auth.certificates import HostNames, from_ms, host_names
+from microclaw.durable import size_text
 from microclaw.errors import ConfigError
 
 RENEWAL_CHECK_S: Final = 30.0  # often: the clock may be set, the machine's addresses change, files are replaced
@@ -171,7 +172,7 @@ def _read(path: Path, *, private: bool = False) -> bytes:
         step = "microclaw config set host.http_cert and host.http_key, with whole paths"
         raise ConfigError(f"cannot read {path}: {exc.strerror or exc}", next_step=step) from exc
     if len(content) > MAX_PEM_BYTES:
-        raise ConfigError(f"{path} has more than {MAX_PEM_BYTES >> 10} KiB: that is no certificate or key")
+        raise ConfigError(f"{size_text(path, MAX_PEM_BYTES)}: that is no certificate or key")
     return content
 
 

@@ -15,7 +15,7 @@ from typing import Final, Literal, TypeAlias, cast
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.people import RANK, Person, Role, Roles, limited_id
 from microclaw.auth.watches import TokenWatch, Watches
-from microclaw.errors import ConfigError, Overloaded, UnknownName
+from microclaw.errors import ConfigError, Overloaded, UnknownName, over_limit
 from microclaw.store.people import PersonTokenRow, PersonTokenTable
 from microclaw.text import role_words
 
@@ -28,7 +28,9 @@ DAY_MS: Final = 86_400_000
 Scope: TypeAlias = Literal["read", "chat", "act", "all"]
 SCOPES: Final[Mapping[Scope, Role]] = {"read": "read-only", "chat": "guest", "act": "member", "all": "owner"}
 """The most that a token of this scope is, whoever its person is."""
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,39}")
+MAX_NAME_CHARS: Final = 40
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]*")
+_RULE: Final = f"letters, digits, spaces, . _ and -, at most {MAX_NAME_CHARS}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +65,10 @@ class PersonTokens:
 
     async def create(self, name: str, person_id: str, *, days: int | None = None, scope: Scope = "all") -> str:
         """The secret, shown this once. ConfigError for a name that is none or taken, or a scope above the person's."""
+        if len(name) > MAX_NAME_CHARS:
+            raise ConfigError(over_limit("the token's name", MAX_NAME_CHARS, "character", len(name)), next_step=_RULE)
         if not _NAME.fullmatch(name):
-            raise ConfigError(f"{name[:40]!r} is no name for a token", next_step="letters, digits, spaces, . _ and -")
+            raise ConfigError(f"{name!r} is no name for a token", next_step=_RULE)
         person = self._roles.get(person_id)
         if person is None:
             raise UnknownName(f"there is no person {person_id[:40]!r}", next_step="microclaw person list")

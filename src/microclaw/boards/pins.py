@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Mapping
+from typing import Final
+
 from microclaw.boards.profile import BoardProfile, PinUse
 from microclaw.errors import PinRefused
 
 _NEIGHBOURS = 4
+_PIN_LABEL: Final = re.compile(r"pin-(\d{1,3})=(.+)")
 
 _NEEDS: dict[PinUse, str] = {
     "input": "be read",
@@ -19,7 +24,7 @@ _DRIVEN: frozenset[PinUse] = frozenset({"output", "pwm", "i2c"})
 
 def check_pin(board: BoardProfile, pin: int, use: PinUse) -> None:
     """Raise PinRefused, with the reason and the nearest free pins, when this board must not use the pin so."""
-    reason = _refusal(board, pin, use)
+    reason = refusal(board, pin, use)
     if reason is None:
         return
     near = nearest_free_pins(board, pin, use)
@@ -27,7 +32,8 @@ def check_pin(board: BoardProfile, pin: int, use: PinUse) -> None:
     raise PinRefused(f"pin {pin} cannot {_NEEDS[use]}: {reason}", next_step=hint)
 
 
-def _refusal(board: BoardProfile, pin: int, use: PinUse) -> str | None:
+def refusal(board: BoardProfile, pin: int, use: PinUse) -> str | None:
+    """Why this board must not use the pin so; None when it may."""
     known = board.pins.get(pin)
     if known is None:
         return f"the {board.chip} has no GPIO {pin}"
@@ -41,6 +47,16 @@ def _refusal(board: BoardProfile, pin: int, use: PinUse) -> str | None:
     if not known.uses:
         return f"GPIO {pin} is of no use on {board.title}: {known.caution or 'it offers nothing'}"
     return f"on {board.title} it offers {', '.join(sorted(known.uses))}"
+
+
+def labelled_pins(board: BoardProfile, labels: Collection[str]) -> Mapping[str, int]:
+    """The GPIO of each name that a device's labels give to a pin (`pin-5=lamp`) which a program may switch."""
+    found: dict[str, int] = {}
+    for match in filter(None, map(_PIN_LABEL.fullmatch, labels)):
+        pin = board.pins.get(int(match[1]))
+        if pin is not None and pin.reserved is None and "output" in pin.uses:
+            found.setdefault(match[2], pin.number)
+    return found
 
 
 def nearest_free_pins(board: BoardProfile, pin: int, use: PinUse) -> tuple[int, ...]:

@@ -41,6 +41,32 @@ class I2cBus:
 
 
 @dataclass(frozen=True, slots=True)
+class HeaderPin:
+    """A place on a header: what is printed beside it, and its GPIO; None for power, ground, reset."""
+
+    label: str
+    gpio: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """One row of pins in its real order, from the upper end of the board to the lower."""
+
+    name: str
+    side: Literal["left", "right"]
+    pins: tuple[HeaderPin, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How the board's headers lie, seen from above; `usb` is the end with the USB socket."""
+
+    usb: Literal["top", "bottom"]
+    headers: tuple[Header, ...]
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Firmware:
     """An ESP-WASMachine build: which groups of natives and device nodes it has, and its limits (bytes, ms).
 
@@ -88,6 +114,7 @@ class BoardProfile:
     power_cut: str  # one sentence: what becomes of programs at a power cut
     no_led: str | None = None  # why there is no LED that a program can switch; None where `led` is one
     no_led_source: str = ""
+    layout: Layout | None = None  # None: nobody looked up how its pins lie, or it has no headers
 
     def free_pins(self, use: PinUse) -> tuple[int, ...]:
         """Every pin that offers the use, is not reserved and needs no caution, in order."""

@@ -2,6 +2,7 @@
 
 A profile's file name is its board id. Each `[[pins]]` row names GPIOs ("2", "26-32") and adds uses, a reservation or a
 caution, always with the source of that fact. `chip_pins` names the file in chips/ whose rows come before a board's own.
+`[layout]` has the headers in their real order: each place is a GPIO's number, a print ("GND"), or both ("VP=36").
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from importlib import resources
 from types import MappingProxyType
 from typing import Any, get_args
 
-from microclaw.boards.profile import BoardProfile, Firmware, I2cBus, Led, Pin, PinUse
+from microclaw.boards.profile import BoardProfile, Firmware, Header, HeaderPin, I2cBus, Layout, Led, Pin, PinUse
 from microclaw.boards.voice import VOICE_BOARD
 from microclaw.errors import ConfigError, UnknownName
 
@@ -61,6 +62,7 @@ def parse_board(board_id: str, text: str) -> BoardProfile:
             power_cut=data["power_cut"],
             no_led=data.get("no_led"),
             no_led_source=data["no_led_source"] if "no_led" in data else "",
+            layout=_layout(data["layout"]) if "layout" in data else None,
         )
     except (tomllib.TOMLDecodeError, OSError, KeyError, TypeError, ValueError) as exc:
         raise ConfigError(f"board profile {board_id}: {type(exc).__name__}: {exc}") from exc
@@ -82,6 +84,22 @@ def _i2c(data: Mapping[str, Any]) -> I2cBus:
         sensors=MappingProxyType(dict(data["sensors"])),
         source=data["source"],
     )
+
+
+def _layout(data: Mapping[str, Any]) -> Layout:
+    sides = {"left", "right"}
+    if data["usb"] not in ("top", "bottom") or {row["side"] for row in data["headers"]} - sides:
+        raise ValueError("a layout's usb is top or bottom, a header's side left or right")
+    headers = tuple(
+        Header(row["name"], row["side"], tuple(_header_pin(place) for place in row["pins"])) for row in data["headers"]
+    )
+    return Layout(data["usb"], headers, data["source"])
+
+
+def _header_pin(place: str | int) -> HeaderPin:
+    """7 -> 7 printed and meant; "VP=36" -> VP is GPIO 36; "GND" -> no GPIO."""
+    label, _, number = str(place).partition("=")
+    return HeaderPin(label, place if isinstance(place, int) else int(number) if number else None)
 
 
 def _firmware(data: Mapping[str, Any]) -> Firmware:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from microclaw.cli.interrupts import break_off, on_interrupt
 from microclaw.events import ApprovalAsked
 from microclaw.host_client.client import HostClient
 from microclaw.host_client.request import HostError
@@ -49,15 +49,13 @@ class ApprovalPrompt:
 
     def _typed(self) -> str | None:
         """A line, or None for Ctrl-C."""
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
-            self.terminal.prompt("do it? [y/N] ")
-            return sys.stdin.readline(256)
+            with on_interrupt(break_off):
+                self.terminal.prompt("do it? [y/N] ")
+                return sys.stdin.readline(256)
         except KeyboardInterrupt:
             self.terminal.line()
             return None
-        finally:
-            signal.signal(signal.SIGINT, before)
 
     def decide(self, asked: ApprovalAsked, *, approved: bool) -> None:
         try:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import shlex
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
 
 from microclaw.cli.approval_prompt import ApprovalPrompt
+from microclaw.cli.interrupts import on_interrupt
 from microclaw.cli.options import INTERRUPTED, GlobalOptions, global_options
 from microclaw.errors import MicroclawError, NoHost, ProtocolError, exit_code_of
 from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Delta, Step, ToolRun
@@ -201,17 +199,11 @@ def cancel(host: HostClient, chat_id: str) -> bool:
     return bool(host.post(f"/v1/chat/{segment(chat_id)}/cancel")["cancelled"])
 
 
-@contextmanager
-def _cancelling(host: HostClient, chat_id: str) -> Iterator[None]:
+def _cancelling(host: HostClient, chat_id: str) -> AbstractContextManager[None]:
     """While inside, the first SIGINT cancels the turn and the next ones interrupt."""
 
-    def on_interrupt(_number: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, before)
+    def stop() -> None:
         if not cancel(host, chat_id):
             raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, on_interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+    return on_interrupt(stop, once=True)

@@ -120,6 +120,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "schedule add": ('schedule add "at 7:00" "turn on pin 4"',),
     "schedule show": ("schedule show 1",),
     "schedule run": ("schedule run 1",),
+    "schedule pause": ("schedule pause 1",),
     "schedule resume": ("schedule resume 1",),
     "schedule rm": ("schedule rm 1",),
     "schedule import": ("schedule import cron.json",),

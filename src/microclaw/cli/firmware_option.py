@@ -11,6 +11,7 @@ import typer
 from microclaw.boards import load_board
 from microclaw.boards.firmware import PLAIN, STOCK, firmware_help, parse_firmware, words_of_toml
 from microclaw.boards.profile import BoardProfile
+from microclaw.durable import size_text
 from microclaw.errors import ConfigError
 
 MAX_FILE_BYTES: Final = 64 << 10
@@ -43,7 +44,7 @@ def _words_of_file(file: Path) -> tuple[str, ...]:
         with file.open("rb") as opened:
             content = opened.read(MAX_FILE_BYTES + 1)
         if len(content) > MAX_FILE_BYTES:
-            raise ConfigError(f"{file} has more than {MAX_FILE_BYTES:,} bytes", next_step=firmware_help())
+            raise ConfigError(size_text(file, MAX_FILE_BYTES), next_step=firmware_help())
         return words_of_toml(content.decode("utf-8-sig"), str(file))
     except OSError as exc:
         text = f"--firmware {file}: neither a key with its value nor a file that can be read ({exc.strerror})"

@@ -25,7 +25,7 @@ from microclaw.cli.firmware_signing import (
 )
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.cli.secret_value import SECRET_METAVAR, secret_value
-from microclaw.durable import replace_file
+from microclaw.durable import replace_file, size_text
 from microclaw.errors import ConfigError, MicroclawError, NoHost
 from microclaw.host_client.client import HostClient
 from microclaw.ota.bundle import own_files, pack
@@ -294,7 +294,7 @@ def _read(path: Path, limit: int) -> bytes:
     except OSError as exc:
         raise ConfigError(f"cannot read {path}: {exc.strerror or exc}", next_step="check the path") from exc
     if len(data) > limit:
-        raise ConfigError(f"{path} has more than {limit} bytes", next_step="check that it is the right file")
+        raise ConfigError(size_text(path, limit), next_step="check that it is the right file")
     return data
 
 

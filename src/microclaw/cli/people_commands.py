@@ -32,6 +32,27 @@ def list_approvals(ctx: typer.Context) -> None:
         options.say("nothing waits")
 
 
+@approval_group.command("show")
+def show_approval(ctx: typer.Context, approval_id: str) -> None:
+    """One question: what would happen, and what changes in the source of a program that is replaced."""
+    options = global_options(ctx)
+    found = options.fetch("approval", f"/v1/approvals/{segment(approval_id)}")
+    for line in (*approval_lines(found), *program_lines(found["program"])):
+        options.line(line)
+    if found["outcome"] is not None:
+        options.say(f"{found['outcome']}{_end_text(found.get('end'))}")
+
+
+def program_lines(program: dict[str, Any] | None) -> list[str]:
+    """What changes in the source of a program that is replaced; nothing for other questions."""
+    if program is None or program["replaces"] is None:
+        return []
+    now, then = program["sha256"][:12], program["replaces"][:12]
+    if not program["diff"]:
+        return [f"    replaces {then}: the source is the same, or not kept"]
+    return [f"    what changes, from {then} to {now}:", *(f"    {line}" for line in program["diff"])]
+
+
 def approval_lines(waiting: dict[str, Any]) -> list[str]:
     """One question, with what would happen below it."""
     risky = ", risky" if waiting["risky"] else ""

@@ -10,6 +10,7 @@ from microclaw.apps.building import is_python, program_language
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.apps.expectations import Expectations
 from microclaw.config.settings import Limits
+from microclaw.durable import size_text
 from microclaw.errors import ConfigError
 
 WASM_MAGIC: Final = b"\0asm"
@@ -38,7 +39,7 @@ def read_program(file: Path) -> bytes:
     except OSError as exc:
         raise ConfigError(f"cannot read {file}: {exc.strerror}", next_step=_GIVE_A_PROGRAM) from exc
     if len(content) > MAX_FILE_BYTES:
-        raise ConfigError(f"{file} has more than {MAX_FILE_BYTES:,} bytes", next_step=_GIVE_A_PROGRAM)
+        raise ConfigError(size_text(file, MAX_FILE_BYTES), next_step=_GIVE_A_PROGRAM)
     if not content:
         raise ConfigError(f"{file} is empty", next_step=_GIVE_A_PROGRAM)
     if file.suffix == ".wasm" and not content.startswith(WASM_MAGIC):

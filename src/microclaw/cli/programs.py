@@ -5,11 +5,9 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
-import signal
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any, TypeAlias
 
 import typer
@@ -19,6 +17,7 @@ from microclaw.apps.run_times import RunTimes, parse_run_times, times_body
 from microclaw.cli.approval_prompt import ask_person
 from microclaw.cli.call_commands import is_address
 from microclaw.cli.firmware_option import FirmwareOption, described_board
+from microclaw.cli.interrupts import on_interrupt
 from microclaw.cli.options import FAILED, INTERRUPTED, GlobalOptions, global_options
 from microclaw.cli.program_files import WASM_MAGIC, read_expectations, read_program, source_text
 from microclaw.errors import ConfigError, MicroclawError, NoHost, ProtocolError
@@ -229,17 +228,13 @@ def follow(
         raise HostError(_STOPPED_LISTENING) from exc
 
 
-@contextmanager
-def _cancelling(terminal: Terminal, host: HostClient, number: str) -> Iterator[None]:
+def _cancelling(terminal: Terminal, host: HostClient, number: str) -> AbstractContextManager[None]:
     """While inside, the first SIGINT cancels the work or says that it has begun, and the next ones interrupt.
 
     A handler that the caller set hears of the first one too.
     """
 
-    def on_interrupt(signal_number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, before)
-        if callable(before) and before is not signal.default_int_handler:
-            before(signal_number, frame)
+    def stop() -> None:
         try:
             state = host.cancel(number)
         except MicroclawError as exc:  # a host that cannot cancel, or none
@@ -250,11 +245,7 @@ def _cancelling(terminal: Terminal, host: HostClient, number: str) -> Iterator[N
             terminal.row("", "the change has begun: the host finishes it. Ctrl-C again stops listening only")
             terminal.row("next", "see it: microclaw app changes; take it back: microclaw app undo")
 
-    before = signal.signal(signal.SIGINT, on_interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+    return on_interrupt(stop, once=True, passed_on=True)
 
 
 def _result(

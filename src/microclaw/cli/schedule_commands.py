@@ -80,9 +80,18 @@ def run(ctx: typer.Context, number: Number) -> None:
     options.report("schedule", found, f"schedule {number} runs now; how it ended: microclaw schedule show {number}")
 
 
+@schedule_group.command("pause")
+def pause(ctx: typer.Context, number: Number) -> None:
+    """Keep it, and run it no more until it is resumed."""
+    options = global_options(ctx)
+    found = options.host().post(f"/v1/schedules/{_number(number)}/pause")
+    again = f"microclaw schedule resume {number}"
+    options.report("schedule", found, f"schedule {number} is {_state(found)}; again: {again}")
+
+
 @schedule_group.command("resume")
 def resume(ctx: typer.Context, number: Number) -> None:
-    """Make a paused schedule due again."""
+    """Make a paused schedule due again; what it missed is not made up for."""
     options = global_options(ctx)
     found = options.host().post(f"/v1/schedules/{_number(number)}/resume")
     options.report("schedule", found, f"schedule {number} is due next {found['next']}")

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from microclaw.errors import ConfigError
+from microclaw.errors import ConfigError, over_limit
 
 MAX_SECRET_BYTES: Final = 4096
 SECRET_METAVAR: Final = "@FILE|-"  # noqa: S105 - what help shows
@@ -17,13 +17,13 @@ def secret_value(name: str, given: str) -> str:
     if given.startswith("@"):
         try:
             with Path(given[1:]).expanduser().open("rb") as file:
-                content = file.read(MAX_SECRET_BYTES)
+                content = file.read(MAX_SECRET_BYTES + 1)
         except OSError as exc:
             raise ConfigError(
                 f"{name}: cannot read {given[1:]}: {exc.strerror}", next_step=f"{name} @FILE, or {name} - for stdin"
             ) from exc
     elif given == "-":
-        content = sys.stdin.readline(MAX_SECRET_BYTES).encode(errors="replace")
+        content = sys.stdin.readline(MAX_SECRET_BYTES + 1).encode(errors="replace")
     else:
         if given and "${" not in given:
             sys.stderr.write(
@@ -32,8 +32,12 @@ def secret_value(name: str, given: str) -> str:
             )
         return given
     secret = content.decode(errors="replace").strip()
-    if not secret or "\n" in secret or len(content) >= MAX_SECRET_BYTES:
-        place = "stdin" if given == "-" else given[1:]
-        text = f"{name}: {place} is not one line with a secret, of less than {MAX_SECRET_BYTES:,} bytes"
+    place = "stdin" if given == "-" else given[1:]
+    if len(content) > MAX_SECRET_BYTES:
+        text = over_limit(f"{name}: {place}", MAX_SECRET_BYTES, "byte")
+        raise ConfigError(text, next_step="give the secret alone, as one line of a file (@FILE) or of stdin (-)")
+    if not secret or "\n" in secret:
+        has = f"{len(secret.splitlines())} lines" if secret else "empty"
+        text = f"{name}: {place} is {has}, not one line with a secret"
         raise ConfigError(text, next_step="give the secret alone, as one line of a file (@FILE) or of stdin (-)")
     return secret

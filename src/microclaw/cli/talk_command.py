@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
 from microclaw.boards.voice import VOICE_BOARD
+from microclaw.cli.interrupts import on_interrupt
 from microclaw.cli.joining import LINK_FOLDER, check_voice, join_host
 from microclaw.cli.options import FAILED, GlobalOptions, global_options
 from microclaw.devices.registry import check_name
@@ -320,10 +320,5 @@ def _keys(conversation: Conversation) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _interruptible(conversation: Conversation) -> Iterator[None]:
-    before = signal.signal(signal.SIGINT, lambda _number, _frame: conversation.tell(News("interrupt")))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+def _interruptible(conversation: Conversation) -> AbstractContextManager[None]:
+    return on_interrupt(lambda: conversation.tell(News("interrupt")))

@@ -5,21 +5,19 @@ from __future__ import annotations
 import base64
 import re
 import shlex
-import signal
 import sys
 import time
 import unicodedata
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any, Final
 
 import typer
 
+from microclaw.cli.interrupts import on_interrupt
 from microclaw.cli.options import GlobalOptions, command_group, global_options
-from microclaw.durable import write_chunks
+from microclaw.durable import size_text, write_chunks
 from microclaw.errors import ConfigError, TaskRefused, UnknownName
 from microclaw.host_client.client import HostClient
 from microclaw.host_client.request import segment
@@ -42,7 +40,8 @@ def run(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Python, shell or JavaScript; - is the input.")],
     given: Annotated[
-        list[Path] | None, typer.Option("--with", metavar="FILE", help="A file that it reads, by its name; repeatable.")
+        list[str] | None,
+        typer.Option("--with", metavar="[NAME=]FILE", help="A file that it reads, as NAME or by its own; repeatable."),
     ] = None,
     keep: Annotated[
         list[str] | None, typer.Option("--keep", metavar="NAME", help="A file that it writes and that is kept.")
@@ -72,7 +71,7 @@ def run(
     }
     host = options.host()
     taken = host.post("/v1/tasks", body)
-    with _cancelling(host, taken["task"]):
+    with on_interrupt(lambda: _end(host, taken["task"]), once=True):
         ended = _pages(options, host, taken["task"], wait_s=WAIT_S, is_shown=not options.json)
     if not options.wrote_json("task", ended):
         _note(options, end_text(ended))
@@ -253,33 +252,31 @@ def _code(file: Path) -> str:
         ) from exc
 
 
-def _files(given: Sequence[Path]) -> dict[str, str]:
+def _files(given: Sequence[str]) -> dict[str, str]:
     """By their names, in base64."""
     found: dict[str, Path] = {}
-    for path in given:
-        name = unicodedata.normalize("NFC", path.name)
+    for name, path in map(_named, given):
         if name in found:
             raise ConfigError(
                 f"{found[name]} and {path} would both be {name} in the task's folder",
-                next_step="give one of them another name",
+                next_step=f"give one of them another name: --with {shlex.quote(f'other-{Path(name).name}={path}')}",
             )
         found[name] = path
     return {name: base64.b64encode(_read_plain(path)).decode() for name, path in found.items()}
 
 
-@contextmanager
-def _cancelling(host: HostClient, number: int) -> Iterator[None]:
-    """While inside, SIGINT ends the task; its end is shown then."""
+def _named(given: str) -> tuple[str, Path]:
+    """The name in the task's folder, and the file; a file whose own name has the = is meant before NAME=FILE."""
+    name, is_named, file = given.partition("=")
+    if is_named and not Path(given).exists():
+        if not name or not file:
+            raise ConfigError(f"{given!r} is not NAME=FILE", next_step="as in --with data.csv=measured/monday.csv")
+        return unicodedata.normalize("NFC", name), Path(file)
+    return unicodedata.normalize("NFC", Path(given).name), Path(given)
 
-    def on_interrupt(_number: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, before)
-        host.delete(f"/v1/tasks/{number}")
 
-    before = signal.signal(signal.SIGINT, on_interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+def _end(host: HostClient, number: int) -> None:
+    host.delete(f"/v1/tasks/{number}")
 
 
 def _print(text: str) -> None:
@@ -303,7 +300,7 @@ def _read(path: Path) -> bytes:
         text = f"{path} cannot be read: {exc.strerror or exc}"
         raise ConfigError(text, next_step="name a file that is there") from exc
     if len(content) > MAX_FILE_BYTES:
-        raise ConfigError(f"{path} has more than {MAX_FILE_BYTES >> 20} MB", next_step="give it a smaller file")
+        raise ConfigError(size_text(path, MAX_FILE_BYTES), next_step="give it a smaller file")
     return content
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Final, TypeAlias
 
 import typer
 
+from microclaw.cli.interrupts import on_interrupt
 from microclaw.cli.options import INTERRUPTED, global_options
 from microclaw.cli.program_files import files_beside
 from microclaw.cli.programs import EXPECT_HELP, run
@@ -49,23 +48,20 @@ def _run_once(ctx: typer.Context, file: Path, name: str | None, expect: Path | N
     """
     interrupts = 0
 
-    def on_interrupt(_number: int, _frame: FrameType | None) -> None:
+    def count() -> None:
         nonlocal interrupts
         interrupts += 1
         if interrupts > 1:
             raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, on_interrupt)
     try:
-        with suppress(typer.Exit):  # it has told why
+        with on_interrupt(count), suppress(typer.Exit):  # it has told why
             run(ctx, file, name=name, expect=expect)
     except NoHost:
         raise
     except MicroclawError as exc:
         lines = [f"error: {exc.message}", *([f"next: {exc.next_step}"] if exc.next_step else [])]
         typer.echo(clean_text("\n".join(lines)), err=True)
-    finally:
-        signal.signal(signal.SIGINT, before)
     return interrupts > 0
 
 

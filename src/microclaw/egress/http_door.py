@@ -9,8 +9,9 @@ judged before. Redirects are new requests, judged anew. No other file of the hos
 from __future__ import annotations
 
 import ssl
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 from urllib.request import getproxies, proxy_bypass
 
 import httpcore2
@@ -21,6 +22,7 @@ from microclaw.egress.destinations import Egress, Purpose
 from microclaw.egress.outgoing import Errand, first_to_answer, in_turns
 from microclaw.errors import MicroclawError, ToolFailed
 
+T = TypeVar("T")
 Hooks: TypeAlias = Mapping[str, list[Callable[..., Any]]]
 _LIMITS: Final = httpx2.Limits(max_connections=100, max_keepalive_connections=20)
 
@@ -97,58 +99,75 @@ def _rule(purpose: Purpose, proxy: str | None) -> Purpose:
     return purpose if proxy is None else Purpose.CONFIGURED
 
 
+class _Inner(Generic[T]):
+    """The library's own transports, one for each proxy and purpose; `make` is given both."""
+
+    def __init__(self, make: Callable[[str | None, Purpose], T]) -> None:
+        self._make = make
+        self._made: dict[tuple[str | None, Purpose], T] = {}
+
+    def get(self, proxy: str | None, purpose: Purpose) -> T:
+        if (proxy, purpose) not in self._made:
+            self._made[proxy, purpose] = self._make(proxy, purpose)
+        return self._made[proxy, purpose]
+
+    def all(self) -> tuple[T, ...]:
+        return tuple(self._made.values())
+
+
 class _Transport(httpx2.AsyncBaseTransport):
     def __init__(self, way: _Way, verify: ssl.SSLContext | bool, limits: httpx2.Limits) -> None:
+        def make(proxy: str | None, purpose: Purpose) -> httpx2.AsyncHTTPTransport:
+            inner = httpx2.AsyncHTTPTransport(verify=verify, limits=limits, proxy=proxy)
+            _connect_by(inner, _Backend(way.egress, _rule(purpose, proxy)))
+            return inner
+
         self._way = way
-        self._verify = verify
-        self._limits = limits
-        self._inner: dict[tuple[str | None, Purpose], httpx2.AsyncHTTPTransport] = {}
+        self._inner = _Inner(make)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         purpose, proxy = self._way.purpose_of(request), self._way.proxy_for(request.url)
         if proxy is not None:
-            try:
+            with _known_of(request):
                 await self._way.egress.addresses(purpose, request.url.host, request.url.port or 443)
-            except ToolFailed:
-                pass  # only the proxy knows this name
-            except MicroclawError as exc:
-                raise httpx2.ConnectError(exc.message, request=request) from exc
-        inner = self._inner.get((proxy, purpose))
-        if inner is None:
-            inner = httpx2.AsyncHTTPTransport(verify=self._verify, limits=self._limits, proxy=proxy)
-            _connect_by(inner, _Backend(self._way.egress, _rule(purpose, proxy)))
-            self._inner[proxy, purpose] = inner
-        return await inner.handle_async_request(request)
+        return await self._inner.get(proxy, purpose).handle_async_request(request)
 
     async def aclose(self) -> None:
-        for inner in self._inner.values():
+        for inner in self._inner.all():
             await inner.aclose()
 
 
 class _BlockingTransport(httpx2.BaseTransport):
     def __init__(self, way: _Way) -> None:
+        def make(proxy: str | None, purpose: Purpose) -> httpx2.HTTPTransport:
+            inner = httpx2.HTTPTransport(proxy=proxy)
+            _connect_by(inner, _BlockingBackend(way.egress, _rule(purpose, proxy)))
+            return inner
+
         self._way = way
-        self._inner: dict[tuple[str | None, Purpose], httpx2.HTTPTransport] = {}
+        self._inner = _Inner(make)
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         purpose, proxy = self._way.purpose_of(request), self._way.proxy_for(request.url)
         if proxy is not None:
-            try:
+            with _known_of(request):
                 self._way.egress.addresses_now(purpose, request.url.host, request.url.port or 443)
-            except ToolFailed:
-                pass  # only the proxy knows this name
-            except MicroclawError as exc:
-                raise httpx2.ConnectError(exc.message, request=request) from exc
-        inner = self._inner.get((proxy, purpose))
-        if inner is None:
-            inner = httpx2.HTTPTransport(proxy=proxy)
-            _connect_by(inner, _BlockingBackend(self._way.egress, _rule(purpose, proxy)))
-            self._inner[proxy, purpose] = inner
-        return inner.handle_request(request)
+        return self._inner.get(proxy, purpose).handle_request(request)
 
     def close(self) -> None:
-        for inner in self._inner.values():
+        for inner in self._inner.all():
             inner.close()
+
+
+@contextmanager
+def _known_of(request: httpx2.Request) -> Iterator[None]:
+    """Around the look at a name that a proxy is asked for: that it is unknown here is no fault."""
+    try:
+        yield
+    except ToolFailed:
+        pass  # only the proxy knows this name
+    except MicroclawError as exc:
+        raise httpx2.ConnectError(exc.message, request=request) from exc
 
 
 def _connect_by(transport: Any, backend: httpcore2.AsyncNetworkBackend | httpcore2.NetworkBackend) -> None:

@@ -71,7 +71,7 @@ def deploy(at: Context, wanted: Deployment) -> Decision:
     for parameter, time_ms in asked.items():
         if parameter.endswith("_MS"):
             check_whole(at, time_ms)
-    name = at.parse.replaces or wanted.app_name or _free_name(at, program.app_name, wanted.target)
+    name = at.parse.replaces or wanted.app_name or free_name(at, program.app_name, wanted.target)
     arguments = at.on_device(appName=name, sourceCode=program.source)
     if program.expect:
         arguments = {**arguments, "expect": f"{program.expect}{_TRIED_BEFORE}"}
@@ -111,7 +111,7 @@ def _refused(at: Context, error: OutOfRange) -> CannotDo:
     return ask(f'"{said[0]}" is {why}.', f"between {spoken(low)} and {spoken(high)}")
 
 
-def _free_name(at: Context, stem: str, target: PinTarget | None) -> str:
+def free_name(at: Context, stem: str, target: PinTarget | None) -> str:
     """The pattern's own name, with the pin added when that name already works on another pin."""
     apps = {app.name: app for app in at.device.apps} if at.device else {}
     taken = apps.get(stem)

@@ -23,6 +23,7 @@ PROGRAMS_ON_PINS: Final = frozenset(
         "fade",
         "pulse",
         "pwm_pulse",
+        "tone",
         "steps",
         "button",
         "threshold",

@@ -30,7 +30,12 @@ _WAYS: Final[Mapping[str, str]] = {
 # A thing with numbers or names of its own: the command for each way, "" for any other.
 _COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
     "task": {"end": "task cancel {n}", "begin": "task run FILE", "": "task show {n}"},
-    "schedule": {"end": "schedule rm {n}", "begin": "schedule resume {n}", "": "schedule show {n}"},
+    "schedule": {
+        "end": "schedule rm {n}",
+        "begin": "schedule resume {n}",
+        "pause": "schedule pause {n}",
+        "": "schedule show {n}",
+    },
     "person": {"end": "person rm NAME", "": "person list"},
     "user": {"end": "person rm NAME", "": "person list"},
     "member": {"end": "person rm NAME", "": "person list"},
@@ -120,6 +125,13 @@ _INSTEAD: Final[tuple[tuple[re.Pattern[str], str, Step], ...]] = (
         re.compile(rf"(?i){_CAN}(?P<every>(?:every|each) [\w ]+?),? (?P<what>(?:turn|switch) on .+ for .+)"),
         "A program is repeated in two steps",
         lambda said: f"{said['what']}; then, with the name that is answered: run pulse {said['every']}",
+    ),
+    (
+        re.compile(
+            rf"(?i){_CAN}(?:play|sing|make|sound) (?:me )?(?:some |an? |the |my )?(?:melod|music|song|tune|jingle)\w*.*"
+        ),
+        "Without a model I play one tone at a time",
+        lambda _: "as in: play a 440 Hz tone on pin 5 for 2 seconds",
     ),
     (
         re.compile(rf"(?i){_CAN}(?P<what>{_SWITCH} .+?) (?:until|till) (?P<at>{_CLOCK})"),

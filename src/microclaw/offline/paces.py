@@ -102,21 +102,24 @@ class SquareWave:
         return 500 / self.half_ms
 
 
-def square_wave(at: Context, *, pwm: bool = True) -> SquareWave:
+def square_wave(at: Context, *, pwm: bool = True, loop: bool = True) -> SquareWave:
     """How a program keeps the sentence's pace; asks with the nearest possible ones where none does.
 
-    `pwm`: whether the pin can be given to PWM. A pace of 0 is left to the pattern, which refuses it.
+    `pwm`: whether the pin can be given to PWM. `loop`: whether a loop will do. A pace of 0 is left to the pattern of a
+    loop, which refuses it.
     """
     half = half_period_ms(at.parse)
-    if half <= 0 or (round(half) >= FASTEST_LOOP_MS and _is_kept(half)):
+    if loop and (half <= 0 or (round(half) >= FASTEST_LOOP_MS and _is_kept(half))):
         return SquareWave(half)
+    if half <= 0:
+        raise ask("With that rate nothing would ever change. How many Hz?", f"{LEAST_PWM_HZ} Hz to {MOST_PWM_HZ} Hz")
     wave = SquareWave(half, by_pwm=True)
     if pwm and LEAST_PWM_HZ <= round(wave.hz) <= MOST_PWM_HZ and _is_kept(wave.hz):
         return wave
-    halves = [Fraction(ms) for ms in (floor(half), ceil(half)) if ms >= FASTEST_LOOP_MS]
+    halves = [Fraction(ms) for ms in (floor(half), ceil(half)) if loop and ms >= FASTEST_LOOP_MS]
     rates = [hz for hz in (floor(wave.hz), ceil(wave.hz)) if pwm and LEAST_PWM_HZ <= hz <= MOST_PWM_HZ]
-    fastest = Fraction(500, MOST_PWM_HZ) if pwm else Fraction(FASTEST_LOOP_MS)
-    raise _not_kept(at, half, halves + [Fraction(500, hz) for hz in rates] or [fastest])
+    end = Fraction(500, MOST_PWM_HZ if wave.hz > MOST_PWM_HZ else LEAST_PWM_HZ) if pwm else Fraction(FASTEST_LOOP_MS)
+    raise _not_kept(at, half, halves + [Fraction(500, hz) for hz in rates] or [end])
 
 
 def check_whole(at: Context, time_ms: Fraction | None) -> None:

@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
+from microclaw.boards.pins import check_pin
+from microclaw.errors import PinRefused
 from microclaw.offline.decision import CannotDo, Context, Decision, Say, ask
-from microclaw.offline.deployment import Deployment, deploy, for_ever, seconds, spoken, waiting
+from microclaw.offline.deployment import Deployment, deploy, for_ever, free_name, seconds, spoken, waiting
 from microclaw.offline.paces import SquareWave, duty_of, exact_ms, pace_ms, square_wave
 from microclaw.offline.parse import PIN_SLOTS
 from microclaw.offline.pins import PinTarget, Quantity, board_of, pin_target, sensor_of
@@ -75,6 +77,26 @@ def _blink_times(at: Context) -> Deployment:
         target,
         once=True,
     )
+
+
+def _tone(at: Context) -> Deployment:
+    """A square wave that a buzzer or a loudspeaker makes heard, always by PWM; until it is stopped, or for a time."""
+    target, for_ms = pin_target(at), exact_ms(at.parse, "for_ms")
+    if exact_ms(at.parse, "period_ms") is None:
+        raise ask("How high a tone?", f"play a 440 Hz tone on {target.words} for 2 seconds")
+    try:
+        check_pin(board_of(at), target.pin, "pwm")
+    except PinRefused as exc:
+        raise ask(f"A tone is made by PWM, and {exc.message}.", exc.next_step) from exc
+    wave = square_wave(at, loop=False)
+    hz, name, by_pwm = round(wave.hz), free_name(at, "tone", target), "a tone is made by the chip's PWM -> a program"
+    values: dict[str, Value | Fraction] = {"PIN": target.pin, "FREQUENCY_HZ": wave.hz}
+    intent, words = f"tone(pin={target.pin}, rate={hz:,} Hz", f"play a tone of {hz} Hz on {target.words}"
+    if for_ms is None:
+        return Deployment("fast_blink", values, f"{intent})", by_pwm, f"{words} until it is stopped", target, name)
+    values |= {"ON": target.active_level, "DUTY": 128, "FOR_MS": for_ms}
+    intent, words = f"{intent}, for={seconds(for_ms)})", f"{words} for {spoken(for_ms)}"
+    return Deployment("pwm_pulse", values, intent, by_pwm, words, target, name, once=True)
 
 
 def _fast_for(target: PinTarget, wave: SquareWave, for_ms: Fraction) -> Deployment:
@@ -301,6 +323,7 @@ _DEPLOYMENTS: Mapping[str, Callable[[Context], Deployment]] = {
     "fade": _fade,
     "button": _button,
     "blink_times": _blink_times,
+    "tone": _tone,
     "traffic_light": _traffic_light,
     "read_sensor_every": _read_every,
     "pulse": _pulse,

@@ -24,7 +24,7 @@ Referred = Parse | Say | None
 
 _WITH_PIN: Final = frozenset(
     {"set_pin", "toggle_pin", "dim_pin", "read_pin", "read_adc", "blink", "blink_times", "fade", "pulse", "button"}
-    | {"threshold", "threshold_pulse", "thermostat", "pwm_pulse"}
+    | {"threshold", "threshold_pulse", "thermostat", "pwm_pulse", "tone"}
     | {"led_color", "led_blink", "rainbow", "servo", "servo_sweep"}
 )
 _READS: Final = frozenset({"read_pin", "read_adc", "read_sensor"})
@@ -237,11 +237,11 @@ def _with_value(act: LastAct, said: re.Match[str]) -> Referred:
             return replace(
                 act.parse, values=values | {"milli": bare * 1000 if bare is not None else int(said["milli"])}
             )
-        case "pulse" | "pwm_pulse" if said["ms"]:
-            return replace(act.parse, values=values | {"ms": int(said["ms"])})
-        case "blink" | "blink_times" | "fade" | "read_sensor_every" | "led_blink" | "rainbow" | "servo_sweep" if (
-            said["every"] or said["period"] or said["ms"]
-        ):
+        case "pulse" | "pwm_pulse" | "tone" if said["ms"]:
+            return replace(act.parse, values=values | {"for_ms" if act.kind == "tone" else "ms": int(said["ms"])})
+        case (
+            "tone" | "blink" | "blink_times" | "fade" | "read_sensor_every" | "led_blink" | "rainbow" | "servo_sweep"
+        ) if said["every"] or said["period"] or said["ms"]:
             kept = without_pace(values)
             pace: Values = (
                 {"period_ms": int(said["period"])} if said["period"] else {"ms": int(said["every"] or said["ms"])}

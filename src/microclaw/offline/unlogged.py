@@ -50,6 +50,8 @@ def unlogged_after(at: Context | None, results: Sequence[Result], before: Unlogg
             continue
         if result.tool in _LOGGED:
             return None
+        if result.tool == "schedule-remove" and "state" in result.fields:
+            continue  # paused or resumed, and still there
         if result.tool.startswith("schedule"):
             number = result.fields.get("schedule")
             return UnloggedAct(result.tool, number if isinstance(number, int) else None)

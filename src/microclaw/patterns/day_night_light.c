@@ -7,13 +7,14 @@
 #define HOLD_MS 5000
 #define LOOK_MS 100
 
-static int sensor, light, is_on, other_ms;
+static int sensor, light, is_on, last, same_ms;
 
 static void look(void) {
-    other_ms = gpio_get(sensor) != is_on ? other_ms + LOOK_MS : 0;
-    if (other_ms >= HOLD_MS) {
-        is_on = !is_on;
-        other_ms = 0;
+    int is_dark = gpio_get(sensor);
+    same_ms = is_dark == last ? same_ms + LOOK_MS : 0;
+    last = is_dark;
+    if (is_dark != is_on && same_ms >= HOLD_MS) {
+        is_on = is_dark;
         gpio_set(light, is_on);
         printf("%s\n", is_on ? "night: light on" : "day: light off");
     }

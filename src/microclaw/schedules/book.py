@@ -32,6 +32,7 @@ from microclaw.text import role_words
 
 MAX_SCHEDULES: Final = 200
 MAX_PROMPT_CHARS: Final = 4000
+MAX_WHY_CHARS: Final = 200
 KEPT_OVER: Final = 20  # so many of the schedules that are over stay listed, the newest
 _MAX_NUMBER: Final = 2**63  # of SQLite's integers
 _HOUR_MS: Final = 3_600_000
@@ -176,13 +177,33 @@ class ScheduleBook:
         self.changed()
         return found
 
-    async def pause(self, schedule_id: int, why: str) -> None:
-        """Stop it until `resume`."""
-        await self._table.set_state(schedule_id, "paused", why, None)
+    async def hold(self, schedule_id: int, why: str) -> None:
+        """Stop it until `resume`; the host's own pause, with its reason."""
+        await self._table.set_state(schedule_id, "paused", why[:MAX_WHY_CHARS], None)
         self.changed()
 
+    async def pause(self, schedule_id: int, person_id: str) -> Schedule:
+        """A person's pause: it is not due until `resume`. ScheduleRefused for one that is over.
+
+        A run under way goes on. One that is paused keeps the reason that it has.
+        """
+        found = await self.of(schedule_id, person_id)
+        if found.state == "paused":
+            return found
+        if found.state == "over":
+            raise ScheduleRefused(
+                f"schedule {schedule_id} is over, so there is nothing to pause",
+                next_step=f"microclaw schedule rm {schedule_id}",
+            )
+        person = self._roles.get(person_id)
+        await self.hold(schedule_id, f"by {person.name if person is not None else person_id}")
+        return await self.get(schedule_id)
+
     async def resume(self, schedule_id: int, person_id: str) -> Schedule:
-        """Start a paused schedule again. ScheduleRefused when its only time is in the past."""
+        """Make a paused schedule due again at its next time; what was missed is not made up for.
+
+        ScheduleRefused when its only time is in the past.
+        """
         found = await self.of(schedule_id, person_id)
         if found.state == "active":
             return found

@@ -45,7 +45,7 @@ async def _keep(job: DeviceJob, book: ScheduleBook, person_id: str) -> JobImport
     try:
         made = await book.add(request, timing=_timing(job, book.now_ms()))
         if not job.enabled:
-            await book.pause(made.schedule_id, "it was switched off on the device")
+            await book.hold(made.schedule_id, "it was switched off on the device")
             made = await book.get(made.schedule_id)
     except MicroclawError as exc:
         return JobImport(job.name, None, exc.message)

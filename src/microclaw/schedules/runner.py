@@ -134,7 +134,7 @@ class Runner:
             raise Overloaded("the host is starting or stopping", next_step="try again in a moment")
         if schedule_id in self._running:
             raise Overloaded(f"schedule {schedule_id} runs at this moment", next_step="wait for its end")
-        await self._begin(schedule, self._clock.now_ms(), schedule.next_ms, note="")
+        await self._begin(schedule, self._clock.now_ms(), schedule.next_ms, note="", paused_too=True)
         return schedule
 
     async def _look_and_report(self) -> int | None:
@@ -173,7 +173,7 @@ class Runner:
                 continue
             due_ms = next_due(schedule.timing, now_ms)
             if due_ms is not None and schedule.next_ms > due_ms + _HOUR_MS:  # less may be a wait for a model
-                await self._table.set_state(schedule.schedule_id, "active", "", due_ms)
+                await self._table.set_next(schedule.schedule_id, due_ms)
 
     async def _due(self, schedule: Schedule, due_ms: int) -> None:
         now_ms = self._clock.now_ms()
@@ -181,7 +181,7 @@ class Runner:
             return
         if (refusal := self._book.refusal(schedule)) is not None:  # without a message: it would go to that person
             _log.warning("%s is paused: %s", _name(schedule), refusal)
-            await self._book.pause(schedule.schedule_id, refusal)
+            await self._book.hold(schedule.schedule_id, refusal)
             return
         next_ms = next_due(schedule.timing, max(now_ms, due_ms)) if not isinstance(schedule.timing, Once) else None
         late = now_ms - due_ms > LATE_MS
@@ -192,7 +192,7 @@ class Runner:
         elif isinstance(schedule.deed, Prompt) and not await self._may_wake(schedule, now_ms):
             return
         elif len(self._running) >= MAX_RUNNING:
-            await self._table.set_state(schedule.schedule_id, "active", "", now_ms + 1000)
+            await self._table.set_next(schedule.schedule_id, now_ms + 1000)
         else:
             missed = f"this was due at {self._book.moment(due_ms, schedule.zone):%A %H:%M} (the host was not there)"
             await self._begin(schedule, due_ms, next_ms, note=missed if late else "")
@@ -217,19 +217,23 @@ class Runner:
         reason = f"schedules asked a model {len(wakes)} times within an hour, {self._wakes_an_hour} are allowed"
         for frequent in await self._book.all():
             if frequent.schedule_id == most and frequent.state == "active" and not isinstance(frequent.timing, Once):
-                await self._book.pause(most, reason)
+                await self._book.hold(most, reason)
                 again = f"microclaw schedule resume {most}"
                 await self._say(
                     frequent, f"{_name(frequent)} is paused: {reason} (schedules.wakes_an_hour). Again: {again}"
                 )
         if most != schedule.schedule_id or isinstance(schedule.timing, Once):
             room_ms = wakes[0][1] + _HOUR_MS if wakes else now_ms + _HOUR_MS
-            await self._table.set_state(schedule.schedule_id, "active", "", max(room_ms, now_ms + 1000))
+            await self._table.set_next(schedule.schedule_id, max(room_ms, now_ms + 1000))
         return False
 
-    async def _begin(self, schedule: Schedule, due_ms: int, next_ms: int | None, *, note: str) -> None:
-        number, woke = schedule.schedule_id, isinstance(schedule.deed, Prompt)
-        claimed = await self._table.claim(number, due_ms, next_ms=next_ms, woke=woke, now_ms=self._clock.now_ms())
+    async def _begin(
+        self, schedule: Schedule, due_ms: int, next_ms: int | None, *, note: str, paused_too: bool = False
+    ) -> None:
+        number, woke, now_ms = schedule.schedule_id, isinstance(schedule.deed, Prompt), self._clock.now_ms()
+        claimed = await self._table.claim(
+            number, due_ms, next_ms=next_ms, woke=woke, now_ms=now_ms, paused_too=paused_too
+        )
         if claimed:
             self._start(schedule, due_ms, note)
 
@@ -274,10 +278,13 @@ class Runner:
 
     async def _continue_or_close(self, run: RunRow) -> None:
         schedule = await self._book.get(run.schedule_id)
-        if run.state == "claimed" or isinstance(schedule.deed, Prompt) or self._perform.may_repeat(schedule):
+        may_repeat = run.state == "claimed" or isinstance(schedule.deed, Prompt) or self._perform.may_repeat(schedule)
+        if may_repeat and schedule.state != "paused":
             self._start(schedule, run.due_ms, "")
             return
         why = "the host stopped while it ran: nobody knows whether it was done"
+        if may_repeat:
+            why = "the host stopped while it ran, and it is paused"
         now_ms = self._clock.now_ms()
         await self._table.ended(run.schedule_id, run.due_ms, "unknown", why, woke=run.woke, now_ms=now_ms)
         again = f"look first; again: microclaw schedule run {run.schedule_id}"

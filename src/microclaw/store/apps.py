@@ -205,6 +205,14 @@ class AppTable(Table):
             ORDER BY change_id DESC LIMIT ?3"""
         return await self._select(ChangeRow, where, (device_id, state, limit))
 
+    async def last_put(self, device_id: str, name: str, *, but: str) -> ChangeRow | None:
+        """The newest change that put another image than `but` on the device under this name; None where none did."""
+        where = """changes WHERE device_id = ? AND state = 'done' AND kind LIKE 'app.%'
+            AND json_extract(forward, '$.do') = 'app.put' AND json_extract(forward, '$.name') = ?
+            AND json_extract(forward, '$.version.sha256') != ? ORDER BY change_id DESC LIMIT 1"""
+        rows = await self._select(ChangeRow, where, (device_id, name, but))
+        return rows[0] if rows else None
+
     async def changes_of_turn(self, turn: str, *, limit: int = 1_000) -> tuple[ChangeRow, ...]:
         """What one turn or request changed, newest first."""
         return await self._select(ChangeRow, "changes WHERE turn = ? ORDER BY change_id DESC LIMIT ?", (turn, limit))

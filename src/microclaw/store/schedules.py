@@ -94,17 +94,24 @@ class ScheduleTable(Table):
         query = "UPDATE schedules SET state = ?, why = ?, next_ms = ? WHERE schedule_id = ?"
         await self._execute(query, (state, why, next_ms, schedule_id))
 
+    async def set_next(self, schedule_id: int, next_ms: int) -> None:
+        """When it is due next, unless it was paused meanwhile."""
+        query = "UPDATE schedules SET next_ms = ? WHERE schedule_id = ? AND state = 'active'"
+        await self._execute(query, (next_ms, schedule_id))
+
     async def set_deed(self, schedule_id: int, *, what: str, act: str, device: str | None) -> None:
         """Keep what it does in another form."""
         query = "UPDATE schedules SET what = ?, act = ?, device = ? WHERE schedule_id = ?"
         await self._execute(query, (what, act, device, schedule_id))
 
-    async def claim(self, schedule_id: int, due_ms: int, *, next_ms: int | None, woke: bool, now_ms: int) -> bool:
+    async def claim(
+        self, schedule_id: int, due_ms: int, *, next_ms: int | None, woke: bool, now_ms: int, paused_too: bool = False
+    ) -> bool:
         """Note that the run due then begins, and when the next one is.
 
-        False when it was begun before, or the schedule is removed.
+        False when it was begun before, or the schedule is removed, or paused and not `paused_too`.
         """
-        values = (schedule_id, due_ms, int(woke), now_ms)
+        values = (schedule_id, due_ms, int(woke), now_ms, int(paused_too))
         return await self._database.write(lambda connection: _claim(connection, values, next_ms))
 
     async def started(self, schedule_id: int, due_ms: int) -> None:
@@ -148,16 +155,18 @@ def _remove(connection: sqlite3.Connection, schedule_id: int) -> None:
     connection.execute("DELETE FROM schedules WHERE schedule_id = ?", (schedule_id,))
 
 
-def _claim(connection: sqlite3.Connection, values: tuple[int, int, int, int], next_ms: int | None) -> bool:
+def _claim(connection: sqlite3.Connection, values: tuple[int, int, int, int, int], next_ms: int | None) -> bool:
     connection.execute(  # it was missed on a clock that was ahead, and its time comes now
         "DELETE FROM schedule_runs WHERE schedule_id = ? AND due_ms = ? AND state = 'skipped'", values[:2]
     )
     made = connection.execute(
         """INSERT OR IGNORE INTO schedule_runs (schedule_id, due_ms, state, woke, claimed_ms)
-        SELECT ?1, ?2, 'claimed', ?3, ?4 WHERE EXISTS (SELECT 1 FROM schedules WHERE schedule_id = ?1)""",
+        SELECT ?1, ?2, 'claimed', ?3, ?4
+        WHERE EXISTS (SELECT 1 FROM schedules WHERE schedule_id = ?1 AND (state != 'paused' OR ?5))""",
         values,
     ).rowcount
-    connection.execute("UPDATE schedules SET next_ms = ? WHERE schedule_id = ?", (next_ms, values[0]))
+    query = "UPDATE schedules SET next_ms = ? WHERE schedule_id = ? AND state != 'paused'"
+    connection.execute(query, (next_ms, values[0]))
     connection.execute(
         """DELETE FROM schedule_runs WHERE schedule_id = ?1 AND ended_ms IS NOT NULL AND due_ms NOT IN
             (SELECT due_ms FROM schedule_runs WHERE schedule_id = ?1 ORDER BY due_ms DESC LIMIT ?2)""",
@@ -183,7 +192,8 @@ def _skipped(
         "INSERT OR IGNORE INTO schedule_runs VALUES (?, ?, 'skipped', 0, ?, ?, ?)",
         (schedule_id, due_ms, now_ms, now_ms, why),
     )
-    connection.execute("UPDATE schedules SET next_ms = ? WHERE schedule_id = ?", (next_ms, schedule_id))
+    query = "UPDATE schedules SET next_ms = ? WHERE schedule_id = ? AND state != 'paused'"
+    connection.execute(query, (next_ms, schedule_id))
     _over(connection, schedule_id, why)
 
 

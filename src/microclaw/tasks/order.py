@@ -13,7 +13,7 @@ from typing import Final
 
 from microclaw.config.settings import TaskSettings
 from microclaw.egress.allowlist import TASK_NAME, TASK_NAME_RULE
-from microclaw.errors import TaskRefused
+from microclaw.errors import TaskRefused, over_limit
 from microclaw.sandbox.job import SandboxLimits
 from microclaw.text import count_text, without_marks
 
@@ -28,7 +28,9 @@ MIN_MEMORY_MB: Final = 16
 PLOT: Final = Path(__file__).with_name("plot.py")
 SYSTEM_PATH: Final = "/usr/local/bin:/usr/bin:/bin"  # what a task sees of this machine
 _SOURCES: Final = (".py", ".sh", ".js", ".mjs", ".cjs")
-_PART: Final = re.compile(r"[^\W.][\w .()+@=,-]{0,99}")
+MAX_PART_CHARS: Final = 100
+_SHOWN_CHARS: Final = 40
+_PART: Final = re.compile(r"[^\W.][\w .()+@=,-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +124,16 @@ def check_order(order: TaskOrder, settings: TaskSettings) -> tuple[Language, San
         raise TaskRefused("the code is empty", next_step="send some")
     if size > MAX_CODE_BYTES:
         raise TaskRefused(
-            f"the code has {size:,} bytes, at most {MAX_CODE_BYTES:,} are taken",
+            over_limit("the code", MAX_CODE_BYTES, "byte", size),
             next_step="give the data as a file beside the code",
         )
     if "\0" in order.code:
         raise TaskRefused("the code has a NUL character", next_step="send text")
     if order.allow is not None:
         check_network_name(order.allow)
-    for names, what in ((tuple(order.files), "files in"), (tuple(order.keep), "files out")):
+    for names, what in ((tuple(order.files), "file in"), (tuple(order.keep), "file out")):
         if len(names) > MAX_FILES:
-            raise TaskRefused(f"{len(names)} {what}, at most {MAX_FILES} are taken", next_step="name fewer")
+            raise TaskRefused(over_limit("the task", MAX_FILES, what, len(names)), next_step="name fewer")
         for name in names:
             check_name(name)
     if language.name == "python":
@@ -142,7 +144,7 @@ def check_order(order: TaskOrder, settings: TaskSettings) -> tuple[Language, San
     given = size + sum(map(len, order.files.values()))
     if given > settings.disk_mb << 20:
         raise TaskRefused(
-            f"code and files have {given:,} bytes, a task has {settings.disk_mb} MB",
+            over_limit("the code with its files", settings.disk_mb << 20, "byte", given),
             next_step="give it less, or raise tasks.disk_mb",
         )
     return language, _limits(order.limits, settings)
@@ -183,15 +185,21 @@ def check_network_name(name: str) -> None:
 def check_name(name: str) -> None:
     """Raise TaskRefused unless it is a plain relative name, as `plot.png` or `out/plot.png`."""
     parts = name.split("/")
-    if (
-        len(parts) > MAX_DEPTH
-        or len(name.encode(errors="replace")) > MAX_NAME_BYTES
-        or not all(_PART.fullmatch(without_marks(part)) for part in parts)
-    ):
+    longest, size = max(map(len, parts)), len(name.encode(errors="replace"))
+    shown = repr(name if len(name) <= _SHOWN_CHARS else f"{name[:_SHOWN_CHARS]}…")
+    too_long = None
+    if size > MAX_NAME_BYTES:
+        too_long = over_limit(f"the file's name {shown}", MAX_NAME_BYTES, "byte", size)
+    elif longest > MAX_PART_CHARS:
+        too_long = over_limit(f"a part of the file's name {shown}", MAX_PART_CHARS, "character", longest)
+    elif len(parts) > MAX_DEPTH:
+        too_long = over_limit(f"the file's name {shown}", MAX_DEPTH, "part", len(parts))
+    if too_long is not None:
+        raise TaskRefused(too_long, next_step="give the file a shorter name")
+    if not all(_PART.fullmatch(without_marks(part)) for part in parts):
         raise TaskRefused(
-            f"{name[:100]!r} is no name of a task's file",
-            next_step="letters, digits, spaces and ._-()+@= , parts of at most 100 with / between, none beginning with "
-            f"a dot, at most {MAX_NAME_BYTES} bytes in all",
+            f"{shown} is no name of a task's file",
+            next_step="letters, digits, spaces and ._-()+@= , parts with / between, none beginning with a dot",
         )
 
 

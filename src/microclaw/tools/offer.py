@@ -38,7 +38,8 @@ _ABOUT: Final[Mapping[str, str]] = {
     r"|every (?:day|hour|week|month|night)|heartbeat"
     r"|morgen|täglich|erinner|demain|chaque jour|mañana|cada día|recuérda|明天|每天|提醒|点",
     "schedule-list": r"schedul|remind|planned|geplant|erinner|programmé|recordator|计划|提醒",
-    "schedule-remove": r"(?:cancel|remove|delete|stop|forget).{0,40}(?:schedul|remind|every|daily|at \d)",
+    "schedule-remove": r"(?:cancel|remove|delete|stop|forget|pause|resume|suspend)"
+    r".{0,40}(?:schedul|remind|every|daily|at \d)",
     "switch-program": r"\b(?:re)?start(?:s|ed|ing)?\b(?! (?:at|on|in|with) )|\bstop|\bpause|\bresum|\bhalt"
     r"|anhalten|stopp|neu ?start|arrête|redémarr|detén|reinicia|停止|重启",
     "set-program-times": r"\b(?:run|runs|repeat|begin)\b.{0,40}\b(?:every|each|for \d|for an?)\b|interval"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, WithJsonSchema
 
@@ -55,8 +55,9 @@ class ListParameters(Parameters):
     pass
 
 
-class NumberParameters(Parameters):
+class EndParameters(Parameters):
     schedule: int = Field(ge=1, description="Its number, as schedule-list tells it.")
+    how: Literal["remove", "pause", "resume"] = Field("remove", description="A paused one is kept and not due.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,13 +238,20 @@ def scheduling_tools(scheduling: Scheduling) -> tuple[Tool[Any], ...]:
         found = await book.visible(context.person_id)
         return ToolOutput({"success": True, "schedules": [scheduling.facts(one) for one in found]})
 
-    async def check_remove(asked: NumberParameters, context: ToolContext) -> None:
+    async def check_end(asked: EndParameters, context: ToolContext) -> None:
         await book.of(asked.schedule, context.person_id)
 
-    async def remove(asked: NumberParameters, context: ToolContext) -> ToolOutput:
-        gone = await book.remove(asked.schedule, context.person_id)
-        text = f"schedule {gone.schedule_id} is removed ({gone.said}: {gone.what})"
-        return ToolOutput({"success": True, "schedule": gone.schedule_id}, (Evidence("written", text),))
+    async def end(asked: EndParameters, context: ToolContext) -> ToolOutput:
+        change = {"remove": book.remove, "pause": book.pause, "resume": book.resume}[asked.how]
+        found = await change(asked.schedule, context.person_id)
+        number, named = found.schedule_id, f"({found.said}: {found.what})"
+        if asked.how == "remove":
+            text = f"schedule {number} is removed {named}"
+            return ToolOutput({"success": True, "schedule": number}, (Evidence("written", text),))
+        facts = scheduling.facts(found)
+        then = "paused" if asked.how == "pause" else f"due again, next {facts['next']}"
+        fields = {"success": True, "schedule": number, "state": facts["state"], "next": facts["next"]}
+        return ToolOutput(fields, (Evidence("written", f"schedule {number} is {then} {named}"),))
 
     text = (
         "Do something later or again and again, at times of day. What only repeats or reacts on the board itself is a "
@@ -264,12 +272,12 @@ def scheduling_tools(scheduling: Scheduling) -> tuple[Tool[Any], ...]:
         Tool("schedule-list", "What is scheduled.", ListParameters, Permission.READ, Effect.READ, show),
         Tool(
             "schedule-remove",
-            "Remove a schedule.",
-            NumberParameters,
+            "Remove, pause or resume a schedule.",
+            EndParameters,
             act,
             Effect.IDEMPOTENT,
-            remove,
-            check=check_remove,
-            words=lambda asked, *_: f"remove schedule {asked.schedule}",
+            end,
+            check=check_end,
+            words=lambda asked, *_: f"{asked.how} schedule {asked.schedule}",
         ),
     )

@@ -10,9 +10,10 @@ from typing import Any, Generic, Self, TypeAlias, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
+from microclaw.apps.deployment import Approve
 from microclaw.auth.gate import Effect, Permission
 from microclaw.errors import BuildError, MicroclawError
-from microclaw.events import Evidence, Report, ResultFile
+from microclaw.events import AskedProgram, Evidence, Report, ResultFile
 from microclaw.text import escape_hidden, fence_text
 
 MAX_RESULT_BYTES = 8 * 1024  # what of a result goes back to the model
@@ -70,7 +71,7 @@ def _fits(value: object) -> bool:
     return all(map(_fits, value)) if isinstance(value, list | tuple) else True
 
 
-async def approve_all(_text: str, _detail: Sequence[str]) -> None:
+async def approve_all(_text: str, _detail: Sequence[str], _program: AskedProgram | None = None) -> None:
     """For a call that needs no approval, or has one."""
 
 
@@ -78,7 +79,6 @@ async def _no_journal() -> None:
     """For a call that no journal records."""
 
 
-Approve: TypeAlias = Callable[[str, Sequence[str]], Awaitable[None]]
 Begin: TypeAlias = Callable[[], Awaitable[None]]
 
 
@@ -103,7 +103,7 @@ class ToolContext:
     begin: Begin = _no_journal
     said: Callable[[], str] = str
     insisted: tuple[str, ...] = ()
-    takes_files: bool = True
+    takes_files: bool = False
 
 
 @dataclass(frozen=True, slots=True)

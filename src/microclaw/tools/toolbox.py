@@ -14,16 +14,18 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from microclaw.apps.deployment import Approve
 from microclaw.audit import AuditKind
 from microclaw.auth.approvals import HIDDEN_MARK, MAX_ACTION_CHARS
 from microclaw.auth.approved_acts import FAULT, approved_act, failed_end
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.devices.device_text import listening
 from microclaw.errors import MicroclawError, PermissionRefused, ToolRetry
+from microclaw.events import AskedProgram
 from microclaw.models.protocol import ToolSpec
 from microclaw.text import clean_text
 from microclaw.tools.offer import brief, chosen
-from microclaw.tools.tool import Approve, Begin, Parameters, Tool, ToolContext, ToolResult, result_of, result_of_error
+from microclaw.tools.tool import Begin, Parameters, Tool, ToolContext, ToolResult, result_of, result_of_error
 from microclaw.validation import read_object, validation_message
 
 _log = logging.getLogger(__name__)
@@ -196,7 +198,7 @@ class Toolbox:
     ) -> Approve:
         """The `approve` of a context. `check` is awaited after the yes and raises when its meaning changed."""
 
-        async def approve(text: str, detail: Sequence[str]) -> None:
+        async def approve(text: str, detail: Sequence[str], program: AskedProgram | None = None) -> None:
             if not asks and approved is not None and _WEIGHT[permission] <= _WEIGHT[approved] and not context.foreign:
                 self._gate.check(context.person_id, permission, text)
             else:
@@ -210,6 +212,7 @@ class Toolbox:
                     chat_id=context.chat_id,
                     tool=name,
                     asks=asks,
+                    program=program,
                 )
             if check is not None:
                 await check()

@@ -41,6 +41,19 @@ def test_the_same_program_gives_the_same_edges(make_bench: MakeBench) -> None:
     assert all(abs(one - other) < 1 for (one, _), (other, _) in zip(first, second, strict=True))
 
 
+def test_a_pin_that_a_program_left_high_begins_low_for_the_next_one(bench: Bench) -> None:
+    source = BLINK.replace("led.value(1)", "led.toggle()").replace("led.value(0)", "led.toggle()")
+    seen = []
+    for run_ms in (200, 2_300):  # the first is removed while its pin is high
+        bench.install("toggler", source)
+        began = len(bench.edges(2))
+        bench.clock.advance(run_ms)
+        seen.append([level for _, level in bench.edges(2)[began:]])
+        bench.programs.call("remove", {"name": "toggler"})
+    assert seen == [[1], [1, 0, 1, 0, 1]]
+    assert bench.edges(2)[-1][1] == 0
+
+
 def test_what_lives_on_survives_many_collections(bench: Bench) -> None:
     bench.install(
         "keeper",

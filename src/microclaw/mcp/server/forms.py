@@ -171,7 +171,11 @@ FORMS: Final[dict[str, Form]] = {
     ),
     "schedule-add": Form("Schedule something", {"schedule": _WHOLE, "when": _TEXT, "what": _TEXT, "next": _MAYBE_TEXT}),
     "schedule-list": Form("List schedules", {"schedules": _LIST}),
-    "schedule-remove": Form("Remove a schedule", {"schedule": _WHOLE}, destroys=True),
+    "schedule-remove": Form(
+        "Remove, pause or resume a schedule",
+        {"schedule": _WHOLE, "state": _MAYBE_TEXT, "next": _MAYBE_TEXT},
+        destroys=True,
+    ),
     "notify": Form("Notify on a device", {**_DEVICE, "state": _TEXT}),
 }
 

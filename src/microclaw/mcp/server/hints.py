@@ -20,6 +20,7 @@ _TOOLS: Final = (  # a command's beginning, and what a client does instead
     (r"device show(?: [\w.-]+)?", "call device-info"),
     (r"schedule list", "call schedule-list"),
     (r"schedule rm(?: \d+)?", "call schedule-remove"),
+    (r"schedule (pause|resume)(?: \d+)?", r"call schedule-remove with how \1"),
     (r"schedule add(?: \"[^\"]*\")*", "call schedule-add"),
 )
 _PERSON: Final = "the person can, on the host's own command line"

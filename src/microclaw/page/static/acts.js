@@ -1,6 +1,7 @@
 // An act of the host as it goes on: its steps, questions and end, from a stream of JSON lines. Used by chat and programs.
 
 import { ApiError, HostAway, lines, part, send } from "./api.js";
+import { AskedProgram } from "./asked.js";
 import { Badge, Evidence, Problem } from "./parts.js";
 import { settle, state, useStore } from "./state.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
@@ -124,6 +125,7 @@ export function Question({ question }) {
   return html`<section class="question" aria-label=${`waits for a yes: ${question.text ?? question.action}`}>
     <h3>${question.text ?? question.action}</h3>
     ${question.person && html`<p class="quiet">asked by ${question.person}, over ${question.channel}</p>`}
+    ${!end && html`<${AskedProgram} id=${id} />`}
     <pre class="detail" tabindex="0">${question.detail.join("\n")}</pre>
     ${end
       ? html`<p class="settled"><${Badge} state=${end.outcome} /> ${end.by ? `by ${end.by}` : "nobody decided in time"}</p>`

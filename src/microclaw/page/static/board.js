@@ -2,6 +2,7 @@
 
 import { boardPath, firmwareText, memoryText } from "./boards.js";
 import { part, send } from "./api.js";
+import { BoardDrawing } from "./drawing.js";
 import { useFetched } from "./lists.js";
 import { Logs } from "./logs.js";
 import { Badge, Heading, Link, Online, Problem } from "./parts.js";
@@ -38,23 +39,27 @@ export function Board({ name, tab, program }) {
 /** @param {{device: any, apps: any[]}} given */
 function Pins({ device, apps }) {
   const [shown, error] = useFetched(`/v1/devices/${part(device.name)}`);
-  if (!device.capabilities.includes("edges.read")) {
-    return html`<p>This board does not report its pins: its firmware takes orders and counts no edges. What a program did
-      is seen on another board, or on the virtual one.</p>`;
-  }
+  const isLive = device.capabilities.includes("edges.read");
+  const held = new Map(apps.filter((app) => app.condition !== "stopped").flatMap((app) => app.pins.map((/** @type {number} */ pin) => [pin, app.name])));
   const names = new Map((shown?.pins ?? []).map((/** @type {any} */ pin) => [pin.pin, pin.name]));
   const used = new Map(apps.flatMap((app) => app.pins.map((/** @type {number} */ pin) => [pin, app.name])));
-  return html`<${Problem} error=${error} />
-    <${LivePins} device=${device.name} names=${names} used=${used} />
-    ${shown?.pins && html`<details><summary>All pins of this board</summary><${PinTable} pins=${shown.pins} used=${used} /></details>`}`;
+  const seen = isLive ? html`<${LivePins} device=${device.name} names=${names} used=${used} />`
+    : html`<p>This board does not report its pins: its firmware takes orders and counts no edges. What a program did is
+      seen on another board, or on the virtual one.</p>`;
+  if (!shown?.pins.length) return html`<${Problem} error=${error} />${(shown || error) && seen}`;
+  return html`<${BoardDrawing} device=${device.name} shown=${shown} held=${held} isLive=${isLive}>${seen}<//>
+    <details><summary>All pins of this board</summary><${PinTable} shown=${shown} held=${held} /></details>`;
 }
 
-/** @param {{pins: any[], used: Map<number, string>}} given */
-function PinTable({ pins, used }) {
+/** @param {{shown: any, held: Map<number, string>}} given */
+function PinTable({ shown, held }) {
+  const places = (shown.layout?.headers ?? []).flatMap((/** @type {any} */ header) => header.pins);
+  const prints = new Map(places.map((/** @type {any} */ place) => [place.gpio, place.label]));
   return html`<table><thead><tr><th>pin</th><th>name</th><th>can</th><th>program</th><th>note</th></tr></thead>
-    <tbody>${pins.map((pin) => html`<tr key=${pin.pin} class=${pin.reserved ? "reserved" : ""}>
-      <td>${pin.pin}</td><td>${pin.name}</td><td>${pin.uses.join(", ")}</td><td>${used.get(pin.pin) ?? ""}</td>
-      <td>${pin.reserved ?? pin.caution ?? ""}</td></tr>`)}</tbody></table>`;
+    <tbody>${shown.pins.map((/** @type {any} */ pin) => html`<tr key=${pin.pin} class=${pin.reserved ? "reserved" : ""}>
+      <td>${pin.pin}</td><td>${[...pin.labels, pin.name, prints.get(pin.pin)].filter(Boolean).join(", ")}</td><td>${pin.uses.join(", ")}</td>
+      <td>${held.get(pin.pin) ?? ""}</td>
+      <td>${pin.refused ?? pin.caution ?? ""}</td></tr>`)}</tbody></table>`;
 }
 
 /** @param {{device: any, apps: any[]}} given */

@@ -2,35 +2,15 @@
 
 import { Question } from "./acts.js";
 import { ApiError, HostAway, get, part, send } from "./api.js";
-import { Problem } from "./parts.js";
+import { Problem, useFetched } from "./parts.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
+
+export { useFetched };
 
 const RELOAD_MS = 10_000;
 const ASK_AGAIN_MS = 500;
 
 /** @typedef {{error: any, busy: string, question: any, order: (what: string, method: string, path: string, body?: unknown) => Promise<any>}} Orders */
-
-/** One document of the API, fetched when the view opens. @param {string} path @param {unknown[]} [again] fetch anew when these change @returns {[any, any]} */
-export function useFetched(path, again = []) {
-  const [value, setValue] = useState(/** @type {any} */ (null));
-  const [error, setError] = useState(/** @type {any} */ (null));
-  useEffect(() => {
-    const stop = new AbortController();
-    get(path, stop.signal).then(
-      (found) => {
-        setValue(found);
-        setError(null);
-      },
-      (problem) => {
-        if (stop.signal.aborted) return;
-        if (!(problem instanceof ApiError || problem instanceof HostAway)) throw problem;
-        setError(problem);
-      },
-    );
-    return () => stop.abort();
-  }, [path, ...again]);
-  return [value, error];
-}
 
 /**
  * One document of the API: fetched when the view opens, again some time after each answer, and when `reload` is called.

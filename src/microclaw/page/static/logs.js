@@ -46,7 +46,7 @@ export function Logs({ device }) {
         kept.lost > 0 ? `, ${kept.lost} were lost: more than could be kept` : ""}</span>
     </p>
     <${Problem} error=${error} />
-    <pre class="log" ref=${place} tabindex="0" aria-label=${`log of ${device.name}`}>${shown.map((line) => line.row)}</pre>`;
+    <pre class="log" role="region" ref=${place} tabindex="0" aria-label=${`log of ${device.name}`}>${shown.map((line) => line.row)}</pre>`;
 }
 
 /** @param {any} line @param {number} n @returns {Line} */

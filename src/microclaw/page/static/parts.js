@@ -1,7 +1,7 @@
-// Small pieces that every view uses: errors with their next step, states, evidence, dialogs, links within the page.
+// Small pieces that every view uses: errors with their next step, states, evidence, dialogs, links within the page, a document of the API.
 
-import { BASE, shownPath } from "./api.js";
-import { html, useEffect, useRef } from "./vendor/htm-preact.module.js";
+import { ApiError, BASE, HostAway, get, shownPath } from "./api.js";
+import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
 /** @type {Set<() => void>} */
 const routeReaders = new Set();
@@ -73,6 +73,28 @@ export function size(bytes) {
   if (bytes === null || bytes === undefined) return "";
   if (bytes < 1024) return `${bytes} B`;
   return bytes < 1 << 20 ? `${(bytes / 1024).toFixed(1)} KB` : `${(bytes / (1 << 20)).toFixed(1)} MB`;
+}
+
+/** One document of the API, fetched when the view opens. @param {string} path @param {unknown[]} [again] fetch anew when these change @returns {[any, any]} */
+export function useFetched(path, again = []) {
+  const [value, setValue] = useState(/** @type {any} */ (null));
+  const [error, setError] = useState(/** @type {any} */ (null));
+  useEffect(() => {
+    const stop = new AbortController();
+    get(path, stop.signal).then(
+      (found) => {
+        setValue(found);
+        setError(null);
+      },
+      (problem) => {
+        if (stop.signal.aborted) return;
+        if (!(problem instanceof ApiError || problem instanceof HostAway)) throw problem;
+        setError(problem);
+      },
+    );
+    return () => stop.abort();
+  }, [path, ...again]);
+  return [value, error];
 }
 
 /** A dialog over the page; the page below keeps what was typed. @param {{title: string, children?: any}} given */

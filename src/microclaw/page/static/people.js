@@ -39,9 +39,10 @@ function Tokens() {
   const tokens = found?.tokens ?? [];
   return html`<h2>Tokens</h2><${Problem} error=${error} />
     ${found && tokens.length === 0 && html`<p class="quiet">There is no token.</p>`}
-    ${tokens.length > 0 && html`<${Table} label="Tokens" heads=${["name", "person", "scope", "used", "ends"]} rows=${tokens.map((/** @type {any} */ one) => ({
+    ${tokens.length > 0 && html`<${Table} label="Tokens" heads=${["name", "person", "scope", "made", "last used", "ends"]} rows=${tokens.map((/** @type {any} */ one) => ({
       key: one.token_id,
-      cells: [one.name, one.person, html`<${Badge} state=${one.scope} /> ${one.role}`, html`<${Moment} at=${one.used_ms} />`, html`<${Moment} at=${one.expires_ms} />`],
+      cells: [one.name, one.person, html`<${Badge} state=${one.scope} /> ${one.role}`, html`<${Moment} at=${one.made_ms} />`,
+        html`<${Moment} at=${one.used_ms} />`, html`<${Moment} at=${one.expires_ms} none="no end" />`],
     }))} />`}
     <${Commands} text="Tokens are made and ended on the host's machine, where the secret is shown once" lines=${[
       "microclaw token create NAME --person PERSON --scope read", "microclaw token rm NAME"]} />`;

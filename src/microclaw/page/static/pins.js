@@ -12,6 +12,8 @@ export class BoardPins {
   constructor() {
     /** @type {Map<number, {t: number[], level: number[]}>} */
     this.tracks = new Map();
+    /** @type {Map<number, number>} */
+    this.counts = new Map(); // edges by pin, with those that were forgotten
     this.nowMs = 0;
     this.heardAt = 0; // performance.now() when `nowMs` was so
     this.dropped = 0;
@@ -27,6 +29,7 @@ export class BoardPins {
 
   clear() {
     this.tracks.clear();
+    this.counts.clear();
     this.count = 0;
     this.dropped = 0;
   }
@@ -87,6 +90,7 @@ class Pins {
       track.t.push(t);
       track.level.push(level);
       board.count += 1;
+      board.counts.set(pin, (board.counts.get(pin) ?? 0) + 1);
     }
     if (board.count > MAX_EDGES) this.forgetOld(board);
   }

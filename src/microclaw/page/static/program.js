@@ -2,7 +2,8 @@
 
 import { ActView, useAct } from "./acts.js";
 import { part } from "./api.js";
-import { useFetched } from "./lists.js";
+import { Diff } from "./asked.js";
+import { Moment, useFetched } from "./lists.js";
 import { Badge, Evidence, Problem, Time, size } from "./parts.js";
 import { may, useStore } from "./state.js";
 import { TrialView } from "./timeline.js";
@@ -46,12 +47,21 @@ export function Program({ device, name }) {
     <${ActView} act=${act} />
     ${app && html`<${Problem} error=${error} />`}
     ${app && shown?.proof && html`<${Proof} proof=${shown.proof} />`}
+    ${app && shown?.before && html`<${Before} before=${shown.before} name=${name} />`}
     ${app && shown?.source && html`<h3>Source</h3><pre class="source" tabindex="0">${shown.source}</pre>`}
     ${mayRead && html`<h3>What was changed</h3><${Problem} error=${historyError} />
       <ul class="rows">${changes.map((/** @type {any} */ one) => html`<li key=${one.change_id}>
         <${Time} at=${one.at_ms} /> <${Badge} state=${one.undone_by === null ? one.state : "undone"} /> ${one.summary}${" "}
         <span class="quiet">${one.person}</span></li>`)}</ul>`}
   </section>`;
+}
+
+/** @param {{before: any, name: string}} given */
+function Before({ before, name }) {
+  return html`<h3>Changed since the version before</h3>
+    <p class="quiet">That one, <code>${before.sha256.slice(0, 12)}</code>, came with change ${before.change_id}, <${Moment} at=${before.at_ms} />.</p>
+    ${before.diff.length > 0 ? html`<${Diff} lines=${before.diff} label=${`what changed in ${name}`} />`
+      : html`<p class="quiet">The source is the same, or is not kept.</p>`}`;
 }
 
 /** What the program was expected to do, and what the trial and the board showed. @param {{proof: any}} given */

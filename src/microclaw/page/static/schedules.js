@@ -1,4 +1,4 @@
-// Schedules: when each is due, how it went last, and adding, running, resuming and removing one.
+// Schedules: when each is due, how it went last, and adding, running, pausing, resuming and removing one.
 
 import { Moment, OrderState, SureButton, useFetched, useOrders, useReloaded } from "./lists.js";
 import { Badge, Heading, Link, Problem } from "./parts.js";
@@ -28,7 +28,7 @@ function Row({ schedule, changed }) {
   const path = `/v1/schedules/${schedule.schedule}`;
   const [full, error] = useFetched(path, [schedule.next_ms, schedule.state, round]);
   const orders = useOrders(changed);
-  /** @param {"run" | "resume"} what */
+  /** @param {"run" | "pause" | "resume"} what */
   const order = (what) => orders.order(what, "POST", `${path}/${what}`).then(() => setRound((count) => count + 1));
   const runs = full?.runs ?? [];
   const last = runs[0];
@@ -53,6 +53,7 @@ function Row({ schedule, changed }) {
       html`<li><${Run} run=${one} /></li>`)}</ul></details>`}
     ${may("act") && html`<p class="buttons">
       ${now.state !== "over" && html`<button aria-label=${`Run now: ${label}`} disabled=${orders.busy} onClick=${() => order("run")}>Run now</button>`}
+      ${now.state === "active" && html`<button aria-label=${`Pause ${label}`} disabled=${orders.busy} onClick=${() => order("pause")}>Pause</button>`}
       ${now.state === "paused" && html`<button aria-label=${`Resume ${label}`} disabled=${orders.busy} onClick=${() => order("resume")}>Resume</button>`}
       <${SureButton} what="Remove" label=${label} disabled=${orders.busy} onYes=${() => orders.order("remove", "DELETE", path)} />
     </p>`}

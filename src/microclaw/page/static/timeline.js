@@ -171,19 +171,22 @@ export function line(draw, track, from, until, colour, width, top, high, gutter 
   draw.stroke();
 }
 
-/** The trial and what the board counted after the installation, from the installation on. @param {{trial: any[], board: any[]}} given */
-export function TrialView({ trial, board }) {
+/**
+ * The trial and what the board counted after the installation, from the installation on; `untilMs` where it ends.
+ * @param {{trial: any[], board: any[], label?: string, untilMs?: number}} given
+ */
+export function TrialView({ trial, board, label = "edges since the installation: the trial above, the board below", untilMs }) {
   const [expected, counted] = [tracksOf(trial), tracksOf(board)];
   const rows = [...new Set([...expected.keys(), ...counted.keys()])].sort((a, b) => a - b);
   if (rows.length === 0) return null;
   const lastMs = Math.max(...(board.length > 0 ? board : trial).map((/** @type {any} */ edge) => edge[0]));
-  const until = Math.max(100, Math.min(60_000, lastMs * 1.25));
+  const until = untilMs ?? Math.max(100, Math.min(60_000, lastMs * 1.25));
   const height = rows.length * ROW + AXIS;
   /** @param {Track | undefined} track @param {number} top @param {number} high */
   const path = (track, top, high) => points(track ?? NONE, 0, until)
     .map(([x, level]) => `${(GUTTER + x * 700).toFixed(1)},${(top + (1 - level) * high).toFixed(1)}`).join(" ");
   return html`<svg class="trial" viewBox=${`0 0 ${GUTTER + 704} ${height}`} role="img"
-      aria-label="edges since the installation: the trial above, the board below">
+      aria-label=${label}>
     ${rows.map((pin, row) => html`<g key=${pin}><text x="4" y=${row * ROW + 24}>pin ${pin}</text>
       ${expected.has(pin) && html`<polyline class="expected" points=${path(expected.get(pin), row * ROW + 4, 14)} />`}
       ${counted.has(pin) && html`<polyline class="counted" points=${path(counted.get(pin), row * ROW + 22, 18)} />`}</g>`)}
