@@ -35,6 +35,7 @@ NAMES = (
     "ota",
     "rollout",
     "egress",
+    "page",
 )
 PARTS = (  # of link, ota and voice, to be run alone
     "link_cost",

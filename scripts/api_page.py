@@ -12,8 +12,8 @@ from typing import Any, Final
 from microclaw.api.failures import STATUS_BY_CODE
 from microclaw.api.reference import Field, Form, Piece, ReferenceRoute, forms_of, routes_of
 from microclaw.app import running_host
-from microclaw.config.load import load_settings
 from microclaw.client.client import HostClient
+from microclaw.config.load import load_settings
 
 FOLDER: Final = Path(__file__).parents[1] / "docs" / "reference"
 _HEAD: Final = """# HTTP API

@@ -61,7 +61,7 @@ class PageHost:
             environ=clean_environ(self._home) | self._more,
         )
         self._child = child
-        self.url = str(child.wait_ready()[0]["http"])
+        self.url = str(child.wait_ready(WAIT_MS / 1000)[0]["http"])
         self._port = int(self.url.rpartition(":")[2])
 
     def kill(self) -> None:

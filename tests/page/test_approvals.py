@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 from tests.page.conftest import OpenPage, PageHost, go, open_board, say
 from tests.page.test_editor import open_editor
 from tests.page.test_views import check_and_picture
@@ -108,6 +109,26 @@ def test_an_installation_of_the_editor_waits_for_its_yes(asking_host: PageHost, 
         if decision == "No":
             expect(installed.get_by_role("alert")).to_contain_text("declined by owner")
     expect(installed.locator(".evidence .badge")).to_have_text("counted")
+
+
+def test_a_yes_that_another_page_was_faster_than_is_told_how_it_ended(
+    asking_host: PageHost, open_page: OpenPage
+) -> None:
+    page = open_page(asking_host.link())
+
+    def too_late(route: Route) -> None:
+        if route.request.method == "POST":
+            path = route.request.url.removeprefix(asking_host.url).partition("?")[0]
+            asking_host.client.post(path, {"approved": False})
+        route.continue_()
+
+    page.route(re.compile(r"/v1/approvals/"), too_late)
+    turn = say(page, "blink pin 7 twice a second")
+    turn.locator(".question").get_by_role("button", name="Yes, do it").click()
+    expect(turn.locator(".settled")).to_have_text("declined by owner")
+    expect(turn.locator(".question").get_by_role("button")).to_have_count(0)
+    expect(turn.locator(".answer")).to_contain_text("declined by owner")
+    page.unroute_all(behavior="ignoreErrors")
 
 
 def test_a_turn_that_waits_is_cancelled(asking_host: PageHost, open_page: OpenPage) -> None:

@@ -42,6 +42,19 @@ def test_the_document_is_at_each_view_and_nowhere_else(client: TestClient) -> No
         assert client.get(path).status_code == 404
 
 
+def test_the_document_names_every_script_that_the_first_one_needs(client: TestClient) -> None:
+    document = client.get("/boards/kitchen/pins").text
+    named = re.findall(r'<link rel="modulepreload" href="../../(page/[^"]+)">', document)
+    assert len(set(named)) == len(named)
+    for name in named:
+        assert client.get(f"/{name}").headers["content-type"].startswith("text/javascript")
+        imported = re.findall(
+            r"^(?:import|\}|export) .*from \"\./([^\"]+)\"", (STATIC / name[5:]).read_text(), re.MULTILINE
+        )
+        assert {f"page/{one}" for one in imported} <= set(named)
+    assert "page/app.js" in named
+
+
 @pytest.mark.parametrize("name", ["../files.py", "..%2Ffiles.py", "vendor", "vendor/vendored.toml", "/etc/hostname"])
 def test_only_known_files_are_sent(client: TestClient, name: str) -> None:
     answer = client.get(f"/page/{name}")

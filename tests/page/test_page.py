@@ -153,3 +153,4 @@ def test_blocked_live_events_are_said_and_polled_for(host: PageHost, page: Page,
 def test_without_javascript_the_page_says_so(host: PageHost, open_page: OpenPage) -> None:
     page = open_page(host.url, java_script_enabled=False)
     expect(page.locator("body")).to_contain_text("This page needs JavaScript", use_inner_text=True)
+    expect(page.get_by_text("One moment.")).to_be_hidden()

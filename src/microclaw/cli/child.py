@@ -59,12 +59,12 @@ class Child:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def wait_ready(self) -> tuple[dict[str, Any], float]:
+    def wait_ready(self, timeout_s: float = START_TIMEOUT_S) -> tuple[dict[str, Any], float]:
         """The ready line and the seconds since the start; ConfigError carries the process's error."""
-        self._reading.join(START_TIMEOUT_S)
+        self._reading.join(timeout_s)
         if self._reading.is_alive():
             self.stop()
-            raise ConfigError(f"the {self.name} was not ready within {START_TIMEOUT_S:.0f} s", next_step="try it again")
+            raise ConfigError(f"the {self.name} was not ready within {timeout_s:.0f} s", next_step="try it again")
         took_s = self._line_at - self._began
         try:
             facts = json.loads(self._line)

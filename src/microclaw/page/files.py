@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -41,6 +42,8 @@ VIEWS: Final = (
 """The paths that the document is at; api.access has a row for each."""
 FILES: Final = "/page/{name:path}"
 _DOCUMENT: Final = "index.html"
+_FIRST_SCRIPT: Final = "app.js"
+_IMPORTED: Final = re.compile(rb'^(?:import|\} from|export) .*?"\./([^"]+)";$', re.MULTILINE)
 _DEEPEST: Final = 6  # folders of a view's path
 _MEDIA_TYPES: Final = {
     ".html": "text/html; charset=utf-8",
@@ -87,9 +90,20 @@ def _read(path: Path) -> PageFile:
     return _packed(path.read_bytes(), _MEDIA_TYPES[path.suffix])
 
 
-def _document(found: PageFile, depth: int) -> PageFile:
+def _first_scripts(files: Mapping[str, PageFile]) -> tuple[str, ...]:
+    """The first script, what it imports, and what that does: a browser that knows all of them fetches them at once."""
+    found = [_FIRST_SCRIPT]
+    for name in found:  # it grows meanwhile
+        imported = (one.decode() for one in _IMPORTED.findall(files[name].content))
+        found += [one for one in dict.fromkeys(imported) if one not in found]
+    return tuple(found)
+
+
+def _document(files: Mapping[str, PageFile], depth: int) -> PageFile:
     """With the files' addresses from `depth` folders below the host's root: the root may be a path of a proxy."""
-    return _packed(found.content.replace(b'="page/', b'="' + b"../" * depth + b"page/"), found.media_type)
+    early = "".join(f'<link rel="modulepreload" href="page/{name}">\n' for name in _first_scripts(files))
+    text = files[_DOCUMENT].content.replace(b"</head>", early.encode() + b"</head>")
+    return _packed(text.replace(b'="page/', b'="' + b"../" * depth + b"page/"), files[_DOCUMENT].media_type)
 
 
 def _packed(content: bytes, media_type: str) -> PageFile:
@@ -100,7 +114,7 @@ def _packed(content: bytes, media_type: str) -> PageFile:
 def page_router() -> APIRouter:
     router = APIRouter(tags=["pages"])
     files = page_files()
-    documents = tuple(_document(files[_DOCUMENT], depth) for depth in range(_DEEPEST + 1))
+    documents = tuple(_document(files, depth) for depth in range(_DEEPEST + 1))
 
     async def document(request: Request) -> Response:
         raw_path: bytes = request.scope["raw_path"]  # a %2F in a board's name is no folder

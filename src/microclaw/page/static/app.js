@@ -133,6 +133,7 @@ function Page({ error }) {
 }
 
 async function main() {
+  if (document.documentElement.dataset.tooOld) return; // old.js has said it
   const error = await signInByLink();
   const place = /** @type {HTMLElement} */ (document.getElementById("page"));
   place.textContent = "";

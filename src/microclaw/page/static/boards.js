@@ -1,8 +1,11 @@
 // The list of boards: whether each answers, what firmware it has, what runs there, and its memory.
 
+import { LiveRow, MAX_LIVE, useLive } from "./live.js";
 import { Badge, Heading, Link, Online, Problem, size } from "./parts.js";
 import { isOnline, useStore } from "./state.js";
-import { html } from "./vendor/htm-preact.module.js";
+import { html, useState } from "./vendor/htm-preact.module.js";
+
+const MAX_CARDS = 12; // with live pins
 
 /** @param {string} name @param {string[]} rest */
 export function boardPath(name, ...rest) {
@@ -11,6 +14,11 @@ export function boardPath(name, ...rest) {
 
 export function Boards() {
   const store = useStore();
+  const [isLive, setLive] = useState(false);
+  const counting = store.devices.filter((device) => device.capabilities.includes("edges.read")).map((device) => device.name);
+  const live = isLive ? counting.slice(0, MAX_LIVE) : [];
+  const isDense = isLive && store.devices.length > MAX_CARDS; // their pins alone, so that all of them are on one screen
+  useLive(live);
   const pairings = store.status?.link?.waiting ?? [];
   return html`<${Heading}>Boards<//>
     ${(store.status?.problems ?? []).map((/** @type {string} */ text) => html`<p class="warning">${text}</p>`)}
@@ -20,17 +28,24 @@ export function Boards() {
     ${store.devices.length === 0 && store.status && html`<p>There is no board yet. Without hardware:
       <code>microclaw up --virtual 1</code>. With a board on a cable of the host's machine:
       <code>microclaw flash</code>; on a cable of this computer: <${Link} to="/flash">flash it from here<//>.</p>`}
-    <ul class="boards">${store.devices.map((device) => html`<${BoardCard} key=${device.device_id} device=${device} />`)}</ul>`;
+    ${counting.length > 0 && html`<p class="buttons"><label><input type="checkbox" checked=${isLive}
+      onChange=${(/** @type {any} */ e) => setLive(e.currentTarget.checked)} /> live pins</label>
+      ${isLive && counting.length > MAX_LIVE && html`<span class="quiet">of the first ${MAX_LIVE} boards: more cannot be read at once</span>`}</p>`}
+    <ul class=${isDense ? "boards dense" : "boards"}>${store.devices.map((device) => html`<${BoardCard} key=${device.device_id} device=${device}
+      isLive=${live.includes(device.name)} isDense=${isDense} />`)}</ul>`;
 }
 
-/** @param {{device: any}} given */
-function BoardCard({ device }) {
+/** @param {{device: any, isLive: boolean, isDense: boolean}} given */
+function BoardCard({ device, isLive, isDense }) {
   const store = useStore();
   const apps = store.apps.filter((app) => app.device === device.name);
   const row = store.status?.devices?.find((/** @type {any} */ one) => one.name === device.name);
+  const head = html`<h2><${Link} to=${boardPath(device.name)}>${device.name}<//> <${Online} online=${isOnline(device.name)} /></h2>`;
+  if (isDense) return html`<li class="card">${head}${isLive && html`<${LiveRow} device=${device.name} />`}</li>`;
   return html`<li class="card">
-    <h2><${Link} to=${boardPath(device.name)}>${device.name}<//> <${Online} online=${isOnline(device.name)} /></h2>
+    ${head}
     <p class="quiet">${device.title} · ${firmwareText(device)}</p>
+    ${isLive && html`<${LiveRow} device=${device.name} />`}
     ${row?.problem && html`<p class="warning">${row.problem}</p>`}
     ${apps.length === 0
       ? html`<p class="quiet">no program</p>`

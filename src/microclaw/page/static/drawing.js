@@ -72,7 +72,7 @@ export function BoardDrawing({ device, shown, held, isLive, children }) {
   const [pointed, setPointed] = useState(/** @type {number | null} */ (null));
   const [, again] = useState(0);
   const drawing = useRef(/** @type {SVGElement | null} */ (null));
-  useEffect(() => (isLive ? livePins.watch(device) : undefined), [device, isLive]);
+  useEffect(() => (isLive ? livePins.watch([device]) : undefined), [device, isLive]);
   useEffect(() => {
     const timer = isLive ? setInterval(() => again((count) => count + 1), TEXT_MS) : 0;
     return () => clearInterval(timer);

@@ -5,6 +5,7 @@ import { ApiError, HostAway, get, opened } from "./api.js";
 /** @typedef {"connecting" | "stream" | "polling" | "away"} LiveState */
 /**
  * @typedef {object} Handlers
+ * @property {string[]} kinds which events the host should tell
  * @property {(kind: string, data: any) => void} event
  * @property {(state: LiveState, why: string) => void} state
  * @property {() => Promise<void>} poll asks for everything once
@@ -61,8 +62,8 @@ export class LiveStream {
   async readOnce() {
     const open = new AbortController();
     this.open = open;
-    const query = this.boards.map((name) => `edges=${encodeURIComponent(name)}`).join("&");
-    const path = query ? `/v1/events?${query}` : "/v1/events";
+    const query = new URLSearchParams([...this.handlers.kinds.map((kind) => ["kind", kind]), ...this.boards.map((name) => ["edges", name])]);
+    const path = `/v1/events?${query}`;
     let alarm = setTimeout(() => open.abort("quiet"), FIRST_BYTES_MS);
     let heard = false;
     try {

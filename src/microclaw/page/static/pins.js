@@ -55,14 +55,19 @@ class Pins {
     return board;
   }
 
-  /** From now on the edges of this board come; call the answer to end it. @param {string} name */
-  watch(name) {
-    this.watchers.set(name, (this.watchers.get(name) ?? 0) + 1);
+  /** From now on the edges of these boards come; call the answer to end it. @param {string[]} names */
+  watch(names) {
+    for (const name of names) this.watchers.set(name, (this.watchers.get(name) ?? 0) + 1);
     this.onWatched([...this.watchers.keys()]);
     return () => {
-      const left = (this.watchers.get(name) ?? 1) - 1;
-      if (left > 0) this.watchers.set(name, left);
-      else this.watchers.delete(name);
+      for (const name of names) {
+        const left = (this.watchers.get(name) ?? 1) - 1;
+        if (left > 0) this.watchers.set(name, left);
+        else {
+          this.watchers.delete(name);
+          this.boards.delete(name); // the next who watches it gets what is recent
+        }
+      }
       this.onWatched([...this.watchers.keys()]);
     };
   }

@@ -18,7 +18,6 @@ import { useLayoutEffect, useState } from "./vendor/htm-preact.module.js";
  * @property {any[]} apps
  * @property {any[]} approvals
  * @property {Map<string, any>} settled how questions ended, newest last
- * @property {{n: number, device: string, source: string, level: string, text: string, at_ms: number}[]} logs
  * @property {number} changed counts what happened to programs
  */
 
@@ -34,12 +33,11 @@ export const state = {
   apps: [],
   approvals: [],
   settled: new Map(),
-  logs: [],
   changed: 0,
 };
 
-const MAX_LOGS = 2_000;
 const MAX_SETTLED = 64;
+const LONGEST_PAUSE_MS = 2_000;
 /** @type {Set<() => void>} */
 const readers = new Set();
 let isDue = false;
@@ -130,16 +128,29 @@ export async function refresh() {
   await Promise.all([refreshBoards(), refreshApprovals(), ...(state.live === "stream" ? [] : [pins.poll()])]);
 }
 
-/** Runs `work` soon, and not more than once at a time. @param {() => Promise<void>} work @param {number} [pauseMs] */
+/**
+ * Runs `work` soon, and not more than once at a time; after work that took long the pause is longer, as others need the host too.
+ * @param {() => Promise<void>} work @param {number} [pauseMs]
+ */
 function soon(work, pauseMs = 150) {
-  let timer = 0;
-  return () => {
-    if (timer) return;
-    timer = setTimeout(() => {
-      timer = 0;
-      work().catch(tell);
-    }, pauseMs);
+  let [isWanted, isAtWork, tookMs] = [false, false, 0];
+  const begin = () => {
+    isWanted = true;
+    if (isAtWork) return;
+    isAtWork = true;
+    setTimeout(async () => {
+      isWanted = false;
+      const began = performance.now();
+      try {
+        await work().catch(tell);
+      } finally {
+        tookMs = performance.now() - began;
+        isAtWork = false;
+        if (isWanted) begin();
+      }
+    }, Math.max(pauseMs, Math.min(3 * tookMs, LONGEST_PAUSE_MS)));
   };
+  return begin;
 }
 
 /** An error of a fetch in the background: the line at the top says it. @param {unknown} error */
@@ -156,7 +167,9 @@ const boardsSoon = soon(async () => {
 const approvalsSoon = soon(refreshApprovals, 50);
 const REFRESH_MS = 10_000; // whether boards without a link answer is told by no event
 
-export const stream = new LiveStream({ event: heard, state: liveIs, poll: refresh });
+// Told by the host are these alone: what programs print and count would wake this page thousands of times a second.
+const KINDS = ["device.connected", "device.left", "app.deployed", "app.ended", "alarm", "approval"];
+export const stream = new LiveStream({ kinds: KINDS, event: heard, state: liveIs, poll: refresh });
 
 /** @param {import("./events.js").LiveState} live @param {string} liveWhy */
 function liveIs(live, liveWhy) {
@@ -171,12 +184,11 @@ function liveIs(live, liveWhy) {
 /** @param {string} kind @param {any} data */
 function heard(kind, data) {
   if (kind === "edges") pins.take(data);
-  else if (kind === "log") keepLog(data);
   else if (kind === "approval") approvalIs(data);
   else if (kind === "lost") {
     boardsSoon();
     approvalsSoon();
-  } else if (kind.startsWith("device.") || kind.startsWith("app.") || kind === "alarm") boardsSoon();
+  } else boardsSoon();
 }
 
 /** @param {any} data */
@@ -189,13 +201,6 @@ function approvalIs(data) {
 export function settle(id, outcome) {
   state.settled.set(id, { ...state.settled.get(id), ...outcome });
   while (state.settled.size > MAX_SETTLED) state.settled.delete([...state.settled.keys()][0] ?? "");
-  update();
-}
-
-/** @param {any} line */
-function keepLog(line) {
-  state.logs.push(line);
-  if (state.logs.length > 2 * MAX_LOGS) state.logs = state.logs.slice(-MAX_LOGS);
   update();
 }
 

@@ -1,5 +1,6 @@
-/* Sets the colours before the first paint: what the person chose here, else the system's. No module, so that it runs at once. */
+/* Sets what counts before the first paint: the colours that the person chose here, else the system's, and that scripts run. No module, so that it runs at once. */
 (function () {
+  document.documentElement.className = "scripts";
   var kept = null;
   try {
     kept = localStorage.getItem("microclaw.theme");

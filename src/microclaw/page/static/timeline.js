@@ -13,7 +13,7 @@ import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js
 const ROW = 46;
 const GUTTER = 92;
 const AXIS = 22;
-const LATE_MS = 60; // the newest edges are on their way: the right end is so far behind the board's time
+export const LATE_MS = 60; // the newest edges are on their way: the right end is so far behind the board's time
 const WINDOWS = [2, 10, 60];
 const TEXT_MS = 500;
 /** @type {Track} */
@@ -32,8 +32,8 @@ export function LivePins({ device, names, used }) {
   const view = useRef({ seconds, frozenAt, rows, trials, names });
   view.current = { seconds, frozenAt, rows, trials, names };
 
-  useEffect(() => pins.watch(device), [device]);
-  useEffect(() => drawing(() => canvas.current, device, view), [device]);
+  useEffect(() => pins.watch([device]), [device]);
+  useEffect(() => everyFrame(() => canvas.current !== null && drawBoard(canvas.current, device, view.current)), [device]);
   useEffect(() => {
     const timer = setInterval(() => again((count) => count + 1), TEXT_MS);
     return () => clearInterval(timer);
@@ -86,23 +86,19 @@ function useTrials(device, used, changed) {
   return found;
 }
 
-/**
- * Draws while it is seen: each frame, or four times a second for people who want little motion.
- * @param {() => HTMLCanvasElement | null} place @param {string} device @param {{current: any}} view
- */
-function drawing(place, device, view) {
+/** Draws while it is seen: each frame, or four times a second for people who want little motion. @param {() => unknown} draw */
+export function everyFrame(draw) {
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
   let frame = 0;
   let lastMs = 0;
   /** @param {number} nowMs */
-  const draw = (nowMs) => {
-    frame = requestAnimationFrame(draw);
+  const step = (nowMs) => {
+    frame = requestAnimationFrame(step);
     if (calm.matches && nowMs - lastMs < 250) return;
     lastMs = nowMs;
-    const canvas = place();
-    if (canvas !== null) drawBoard(canvas, device, view.current);
+    draw();
   };
-  frame = requestAnimationFrame(draw);
+  frame = requestAnimationFrame(step);
   return () => cancelAnimationFrame(frame);
 }
 
@@ -161,14 +157,14 @@ function drawAxis(draw, colour, width, height, seconds) {
   draw.fillText("now", width - 28, height - 6);
 }
 
-/** @param {CanvasRenderingContext2D} draw @param {Track} track @param {number} from @param {number} until @param {string} colour @param {number} width @param {number} top @param {number} high */
-function line(draw, track, from, until, colour, width, top, high) {
+/** @param {CanvasRenderingContext2D} draw @param {Track} track @param {number} from @param {number} until @param {string} colour @param {number} width @param {number} top @param {number} high @param {number} [gutter] */
+export function line(draw, track, from, until, colour, width, top, high, gutter = GUTTER) {
   if (track.t.length === 0) return;
   draw.strokeStyle = colour;
   draw.lineWidth = 1.5;
   draw.beginPath();
   points(track, from, until).forEach(([x, level], i) => {
-    const at = /** @type {[number, number]} */ ([GUTTER + x * (width - GUTTER - 2), top + (1 - level) * high]);
+    const at = /** @type {[number, number]} */ ([gutter + x * (width - gutter - 2), top + (1 - level) * high]);
     if (i === 0) draw.moveTo(...at);
     else draw.lineTo(...at);
   });
