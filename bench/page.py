@@ -18,11 +18,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from microclaw.host_client.client import HostClient
 from playwright.async_api import Browser, CDPSession, Page, async_playwright, expect
 
 from bench.processes import Running, cpu_s, private_home, running
 from bench.report import Metric, median, percentile
+from microclaw.client import Client
 from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.wire.host_api import Result
 
@@ -82,7 +82,7 @@ def measure() -> list[Metric]:
 @dataclass(frozen=True, slots=True)
 class _Bench:
     host: Running
-    client: HostClient
+    client: Client
     browser: Browser
     url: str
 
@@ -122,7 +122,7 @@ async def _measure() -> list[Metric]:
         playwright = await stack.enter_async_context(async_playwright())
         browser = await playwright.chromium.launch(executable_path=path, args=ARGS)
         stack.push_async_callback(browser.close)
-        client = HostClient(Path(environ["MICROCLAW_HOME"]) / "control.sock")
+        client = Client(Path(environ["MICROCLAW_HOME"]) / "control.sock")
         bench = _Bench(host, client, browser, str(host.facts["http"]))
         await _more(stack, client, range(1))
         await _install(client, "first", _toggle(PINS[:10], 500), ["b0"])
@@ -141,7 +141,7 @@ def _toggle(pins: Sequence[int], half_ms: int) -> str:
     return TOGGLE.format(count=len(pins), opening=opening, half_ms=half_ms)
 
 
-async def _more(stack: AsyncExitStack, client: HostClient, numbers: range) -> None:
+async def _more(stack: AsyncExitStack, client: Client, numbers: range) -> None:
     """Start boards, as many at once as there are cores, and let the host know them."""
     free = asyncio.Semaphore(os.cpu_count() or 2)
 
@@ -154,7 +154,7 @@ async def _more(stack: AsyncExitStack, client: HostClient, numbers: range) -> No
     await asyncio.gather(*map(one, numbers))
 
 
-async def _install(client: HostClient, name: str, source: str, boards: list[str]) -> None:
+async def _install(client: Client, name: str, source: str, boards: list[str]) -> None:
     def install() -> None:
         *_, last = client.stream("/v1/apps", {"name": name, "source": source, "language": "c", "devices": boards})
         assert isinstance(last, Result), last
@@ -203,7 +203,7 @@ async def _edge(bench: _Bench) -> list[Metric]:
     ]
 
 
-async def _order(client: HostClient, *, level: int) -> None:
+async def _order(client: Client, *, level: int) -> None:
     call = {"method": "gpio.set", "arguments": {"pin": 3, "level": level}}
     await asyncio.to_thread(client.post, "/v1/devices/b0/call", call)
 

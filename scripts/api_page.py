@@ -12,7 +12,7 @@ from typing import Any, Final
 from microclaw.api.failures import STATUS_BY_CODE
 from microclaw.api.reference import Field, Form, Piece, ReferenceRoute, forms_of, routes_of
 from microclaw.app import running_host
-from microclaw.client.client import HostClient
+from microclaw.client import Client
 from microclaw.config.load import load_settings
 
 FOLDER: Final = Path(__file__).parents[1] / "docs" / "reference"
@@ -107,7 +107,7 @@ async def document() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         settings = load_settings({}, home=Path(folder), http_port=0)
         async with running_host(settings):
-            return await asyncio.to_thread(HostClient(settings.control_socket).get, "/api/openapi.json")
+            return await asyncio.to_thread(Client(settings.control_socket).get, "/api/openapi.json")
 
 
 if __name__ == "__main__":
