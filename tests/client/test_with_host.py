@@ -100,13 +100,19 @@ async def test_a_device_is_added_renamed_and_removed(host: PeopleHost) -> None:
 async def test_a_program_is_checked_tried_installed_stopped_and_undone(host: PeopleHost) -> None:
     def work() -> None:
         programs = host.client.programs
-        assert programs.check(BLINK)["pins"] == [2]
+        found = programs.check(BLINK)
+        check(answers.CheckedProgram, found)
+        assert found["pins"] == [2]
+        found = programs.check("int main(void) { return x; }")
+        assert not found["ok"]
+        assert found["findings"][0]["line"] == 1
+        check(answers.CompiledModule, programs.compile(BLINK))
         with pytest.raises(HostError) as caught:
-            programs.check("int main(void) { return x; }")
+            programs.compile("int main(void) { return x; }")
         assert caught.value.code == "build_error"
         assert caught.value.failure.diagnostics[0]["line"] == 1
         tried = programs.try_out(BLINK, device=BOARD, for_s=1)
-        assert tried["success"]
+        assert tried["ok"]
         assert {edge[1] for edge in tried["edges"]} == {2}
         seen: list[StreamEvent] = []
         made = programs.install(BOARD, "blink", BLINK, watch=seen.append, within_s=WITHIN_S)

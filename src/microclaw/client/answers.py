@@ -170,6 +170,42 @@ class ChangeFacts(TypedDict):
     person: str | None
 
 
+class CheckedProgram(TypedDict):
+    """`ok` false: it is no program for this board; `message` and `next` say why, `findings` where."""
+
+    ok: bool
+    board: str
+    findings: list[FindingFacts]
+    message: NotRequired[str | None]
+    next: NotRequired[str | None]
+    kind: NotRequired[Literal["wasm", "py"] | None]
+    compiler: NotRequired[str | None]
+    size_bytes: NotRequired[int | None]
+    pins: NotRequired[list[int]]  # Those that the source names
+    text: NotRequired[str | None]  # What the checks found, in one line
+
+
+class CompiledModule(TypedDict):
+    """`wasm` is base64."""
+
+    success: Literal[True]
+    name: str
+    wasm: str
+    size: int
+    sha256: str
+    compiler: str
+    flags: list[str]
+    language: str
+    compileMs: float
+    cached: bool
+    board: str
+    imports: list[str]
+    exports: list[str]
+    memory: ModuleMemory
+    pins: list[int]
+    warnings: list[DiagnosticFacts]
+
+
 class DeferredFacts(TypedDict):
     act: Literal["install", "upgrade", "uninstall", "stop", "start"]
     since_ms: int
@@ -192,6 +228,34 @@ class DeviceFacts(TypedDict):
     voice_only: bool
     never_reached: bool
     link: LinkFacts | None  # null: it has no link to this host
+
+
+class DiagnosticFacts(TypedDict):
+    """One finding in a source or a file; `text` is all of it for people."""
+
+    severity: str
+    message: str
+    file: str | None
+    line: int | None
+    column: int | None
+    source_line: str | None
+    explanation: str | None
+    next: str | None
+    text: str
+
+
+class FindingFacts(TypedDict):
+    """A finding in a program's source; `line` and `column` count from 1. `text`: as a compiler prints it."""
+
+    severity: Literal["error", "warning", "note"]
+    message: str
+    file: str
+    line: int | None
+    column: int | None
+    source_line: str | None
+    explanation: str | None  # Why it is so, where the message does not say it
+    next: str | None  # What to do about it
+    text: str
 
 
 class FirmwareFacts(TypedDict):
@@ -267,6 +331,12 @@ class ListedDevice(TypedDict):
     never_reached: bool
     link: LinkFacts | None  # null: it has no link to this host
     revoked: bool
+
+
+class ModuleMemory(TypedDict):
+    initialBytes: int
+    staticBytes: int
+    stackBytes: int | None
 
 
 class OneDevice(TypedDict):

@@ -37,20 +37,39 @@ class Programs(Group):
         self,
         source: str,
         *,
+        name: str | None = None,
+        language: str | None = None,
+        device: str | None = None,
+        board: str | None = None,
+        optimization: str | None = None,
+        heap_bytes: int | None = None,
+    ) -> answers.CheckedProgram:
+        """Build it and check it for the board of `device`, or for `board`: `ok`, and `findings` with line and column.
+
+        C, C++, a sketch or Python; without `language` the source says which.
+        """
+        body = given(name=name, language=language, device=device, board=board)
+        body |= given(optimization=optimization, heap_bytes=heap_bytes)
+        return cast("answers.CheckedProgram", self._host.post("/v1/programs/check", body | {"source": source}))
+
+    def compile(
+        self,
+        source: str,
+        *,
         name: str = "main.c",
         files: Mapping[str, str] | None = None,
         board: str = "virtual",
         optimization: str | None = None,
         compiler: str | None = None,
-    ) -> JsonObject:
-        """Compile C or C++ and check it for a board: `wasm` in base64, `size`, `imports`, `pins`, `warnings`.
+    ) -> answers.CompiledModule:
+        """The module that C or C++ makes, for a board: `wasm` in base64, `size`, `imports`, `pins`, `warnings`.
 
         A fault is a HostError `build_error` with its places in `error.failure.diagnostics`. `files` are the program's
         other files by name.
         """
         body = given(optimizationLevel=optimization, compiler=compiler)
         body |= {"source": source, "name": name, "files": dict(files or {}), "board": board}
-        return self._host.post("/api/compile-wasm", body)
+        return cast("answers.CompiledModule", self._host.post("/api/compile-wasm", body))
 
     def compilers(self) -> JsonObject:
         """Which compilers the host has, and how to get the others."""
@@ -60,6 +79,7 @@ class Programs(Group):
         self,
         source: str,
         *,
+        language: str | None = None,
         device: str | None = None,
         for_s: float = 10.0,
         inputs: Sequence[tuple[int, int, float]] = (),
@@ -67,16 +87,14 @@ class Programs(Group):
         watch: Watch | None = None,
         within_s: float | None = None,
     ) -> JsonObject:
-        """Run it on a throw-away virtual board: `success`, `edges`, `log`, and `error` with `next` when it fails.
+        """Run it on a throw-away virtual board: `ok`, `edges`, `log`, `evidence`, and `error` with `next`.
 
         For the board of `device`; `for_s` is board time, `inputs` are (pin, level, second), `expect` as in
-        docs/proof.md.
+        docs/proof.md. A program that does not build is a HostError `build_error`.
         """
-        levels = [{"pin": pin, "level": level, "atSeconds": at_s} for pin, level, at_s in inputs]
-        arguments = given(sourceCode=source, device=device, forSeconds=for_s, inputs=levels or None, expect=expect)
-        path = "/v1/tools/try-program"
-        found = self._act(path, {"arguments": arguments}, watch=watch, within_s=within_s)["content"]
-        return cast("JsonObject", found)
+        levels = [{"pin": pin, "level": level, "at_ms": round(at_s * 1000)} for pin, level, at_s in inputs]
+        body = given(language=language, device=device, for_ms=round(for_s * 1000), inputs=levels or None, expect=expect)
+        return self._act("/v1/programs/try", body | {"source": source}, watch=watch, within_s=within_s)
 
     def install(
         self,
