@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Final
 
@@ -54,14 +54,18 @@ _MEDIA_TYPES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PageFile:
-    """A file as it is sent; `packed` is the same in gzip."""
+    """A file as it is sent."""
 
     content: bytes
-    packed: bytes
     media_type: str
     etag: str
+
+    @cached_property
+    def packed(self) -> bytes:
+        """The same in gzip; made when a browser first asks, as packing all of them delays a host's start."""
+        return gzip.compress(self.content, mtime=0)
 
     def response(self, request: Request) -> Response:
         headers = {
@@ -87,7 +91,7 @@ def page_files() -> Mapping[str, PageFile]:
 
 
 def _read(path: Path) -> PageFile:
-    return _packed(path.read_bytes(), _MEDIA_TYPES[path.suffix])
+    return _made(path.read_bytes(), _MEDIA_TYPES[path.suffix])
 
 
 def _first_scripts(files: Mapping[str, PageFile]) -> tuple[str, ...]:
@@ -103,12 +107,11 @@ def _document(files: Mapping[str, PageFile], depth: int) -> PageFile:
     """With the files' addresses from `depth` folders below the host's root: the root may be a path of a proxy."""
     early = "".join(f'<link rel="modulepreload" href="page/{name}">\n' for name in _first_scripts(files))
     text = files[_DOCUMENT].content.replace(b"</head>", early.encode() + b"</head>")
-    return _packed(text.replace(b'="page/', b'="' + b"../" * depth + b"page/"), files[_DOCUMENT].media_type)
+    return _made(text.replace(b'="page/', b'="' + b"../" * depth + b"page/"), files[_DOCUMENT].media_type)
 
 
-def _packed(content: bytes, media_type: str) -> PageFile:
-    etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-    return PageFile(content, gzip.compress(content, mtime=0), media_type, etag)
+def _made(content: bytes, media_type: str) -> PageFile:
+    return PageFile(content, media_type, f'"{hashlib.sha256(content).hexdigest()[:32]}"')
 
 
 def page_router() -> APIRouter:
