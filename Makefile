@@ -11,7 +11,7 @@ ARGS ?=
 # Without the compiled files that Python keeps beside the modules, each of the many processes here starts half a second later.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: release voice voice-whisper demo test check unit coverage fuzz fuzz-minute kills wheel-check compiled-check page-check wheel bench chip docs sbom advisories setup setup-dev setup-system system-packages lock clean help
+.PHONY: release voice voice-whisper demo test test-slow check quick slow unit coverage fuzz fuzz-minute kills wheel-check compiled-check page-check wheel bench chip docs sbom advisories setup setup-dev setup-system system-packages lock clean help
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -19,7 +19,8 @@ help:            ## this list
 demo: setup $(if $(findstring --voice,$(ARGS)),voice)      ## a sentence becomes a program on a virtual board; ARGS=--once for no questions
 	@$(BIN)/microclaw demo $(ARGS)
 
-test: check page-check unit wheel-check compiled-check  ## everything: lint, types, import order, all tests, the wheel in an empty environment
+test: check page-check quick  ## lint, types, import order, all tests but the slow ones; CI runs test-slow besides
+test-slow: slow wheel-check compiled-check  ## the slow tests, the wheel in empty environments, the link's tests on its compiled wheel
 
 setup:
 	@$(PYTHON) scripts/setup_env.py --venv .venv --lock requirements.lock
@@ -50,7 +51,13 @@ check: setup-dev ## lint, types and import order
 page-check:      ## types of the page's scripts (needs node; TypeScript is fetched by npm, its bytes checked)
 	@scripts/page_check.sh
 
-unit: system-packages setup-dev ## all tests
+quick: system-packages setup-dev
+	@scripts/run_tests.sh $(DEV)/python -m "not slow" $(ARGS)
+
+slow: system-packages setup-dev
+	@scripts/run_tests.sh $(DEV)/python -m slow $(ARGS)
+
+unit: system-packages setup-dev ## all tests, quick and slow
 	@scripts/run_tests.sh $(DEV)/python $(ARGS)
 
 coverage: system-packages setup-dev ## all tests, and what of the host's own process they reach (a third slower)

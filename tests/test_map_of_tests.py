@@ -1,4 +1,4 @@
-"""docs/test-map.md: thirteen cases, and every test that it names is there."""
+"""docs/test-map.md: thirteen cases, and every test that it names is there. So are the files of slow.txt."""
 
 from __future__ import annotations
 
@@ -30,3 +30,9 @@ def test_a_named_test_is_there(case: str, named: str) -> None:
     names = {found.name for found in functions if isinstance(found, ast.FunctionDef | ast.AsyncFunctionDef)}
     assert name.startswith("test_")
     assert name in names, f"case {case}: {file} has no {name}"
+
+
+def test_the_slow_files_are_there() -> None:
+    names = (ROOT / "tests/slow.txt").read_text(encoding="utf-8").split()
+    assert names == sorted(set(names))
+    assert [name for name in names if not (ROOT / "tests" / name).is_file()] == []
