@@ -174,7 +174,9 @@ def program_router(parts: HostParts, compiling: CompileQueue) -> APIRouter:
             feed.put(_trial_step(trial))
             return Result(_trial_object(trial, image))
 
-        feed = parts.jobs.start(f"try {body.name}", trying, token=by.token, number=by.job, cancellable=True)
+        feed = parts.jobs.start(
+            f"try {body.name}", trying, token=by.token, person_id=by.person_id, number=by.job, cancellable=True
+        )
         return stream_response(feed, parts.settings.limits.keepalive_s)
 
     return router
