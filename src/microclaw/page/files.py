@@ -139,7 +139,7 @@ def page_router() -> APIRouter:
             raise HTTPException(404, "the page has no such view")
         return documents[depth].response(request)
 
-    async def document_of_one(rest: str, request: Request) -> Response:  # noqa: ARG001: the API's document names it
+    async def document_of_one(rest: str, request: Request) -> Response:  # noqa: ARG001  # the API's document names it
         return await document(request)
 
     for path in VIEWS:
