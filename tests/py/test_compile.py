@@ -30,6 +30,7 @@ while True:
     led.value(not led.value())
     wait(500)
 """
+ODD = "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 NATIVE = """import micropython
 
 @micropython.{kind}
@@ -146,3 +147,15 @@ async def test_bad_name_is_refused(build_py: Build) -> None:
 async def test_object_itself_as_a_pin_names_none(build_py: Build) -> None:
     source = "from machine import Pin\n\n\nclass A:\n    def f(self):\n        Pin(self)\n\n\nA().f()\n"
     assert (await build_py(source)).claims == ()
+
+
+@pytest.mark.parametrize("odd", ODD)
+async def test_what_looks_like_the_end_of_a_line_and_is_none_is_refused_with_its_place(
+    build_py: Build, odd: str
+) -> None:
+    with pytest.raises(BuildError) as caught:
+        await build_py(f"x = 1\r\n# spare:{odd}print(x)\n")
+    found = caught.value.diagnostics[0]
+    assert (found.line, found.column) == (2, 9)
+    assert f"{ord(odd):02x}" in found.message.lower()
+    assert "take it out" in str(found.hint)

@@ -35,6 +35,7 @@ from microclaw.boards import BoardProfile, load_board
 from microclaw.config.settings import Limits
 from microclaw.errors import BuildError, ConfigError, MicroclawError, Overloaded
 from microclaw.events import PROGRAM_KINDS, Evidence, ProgramKind, Step
+from microclaw.text import code_lines
 from microclaw.wire.host_api import Result, StreamEvent, evidence_object
 
 TRIALS_AT_ONCE: Final = 2
@@ -191,7 +192,7 @@ def program_router(parts: HostParts, compiling: CompileQueue) -> APIRouter:
             except MicroclawError as exc:
                 fail(feed.put, "compile", exc)
             took_ms = (time.perf_counter() - started) * 1000
-            detail = tuple(line for found in image.warnings for line in found.render().splitlines())
+            detail = tuple(line for found in image.warnings for line in code_lines(found.render()))
             feed.put(Step("compile", compile_text(image, body.optimization), detail=detail, took_ms=took_ms))
             try:
                 options = body.options(board, image)
