@@ -114,6 +114,24 @@ async def test_readers_are_bounded() -> None:
     feed.check_room()
 
 
+async def test_who_is_no_owner_leaves_room_for_others_and_all_of_them_for_owners() -> None:
+    feed = LiveFeed("a1", max_listeners=8)
+    streams = []
+    for person in ("rob", "rob~read-only", "ada", "ada", "gus", "gus"):
+        feed.check_room(person, is_owner=False)
+        streams.append(feed.read(0, 0.001, person_id=person))
+        await _next(streams[-1])
+        if person == "rob~read-only":
+            with pytest.raises(Overloaded, match="2 of them of this person"):
+                feed.check_room("rob", is_owner=False)
+    with pytest.raises(Overloaded, match="6 streams"):
+        feed.check_room("eve", is_owner=False)
+    feed.check_room("owner")
+    for stream in streams:
+        await stream.aclose()
+    feed.check_room("rob", is_owner=False)
+
+
 async def test_other_kinds_and_devices_are_left_out() -> None:
     feed = LiveFeed("a1")
     for event in (_alarm(1), AppEnded("kitchen", 2, "blink", "trapped"), AppEnded("hall", 3, "blink", "trapped")):

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import dataclass, fields
@@ -19,7 +19,7 @@ from fastapi.responses import StreamingResponse
 
 from microclaw.api.caller import RequestCaller
 from microclaw.api.live_pins import MAX_BOARDS, EdgeNews, EdgeReader, LivePins
-from microclaw.auth.people import Roles
+from microclaw.auth.people import Roles, person_behind
 from microclaw.auth.watches import RECHECK_S, TokenWatch
 from microclaw.errors import ConfigError, Overloaded
 from microclaw.events import LIVE_EVENTS, Alarm, ApprovalChanged, DeviceLog, LiveEvent, Published, TaskChanged
@@ -57,6 +57,7 @@ class LiveFeed:
         self._ring: deque[LiveEvent] = deque(maxlen=ring_events)
         self._count = 0  # of all events ever: the last one's number
         self._max_listeners = max_listeners
+        self._of: Counter[str] = Counter()  # open streams by person
         self._news: set[asyncio.Event] = set()
         self._ended = False
 
@@ -74,10 +75,13 @@ class LiveFeed:
         self._ended = True
         self._wake()
 
-    def check_room(self) -> None:
-        """Raise Overloaded when too many are reading."""
-        if self.listeners >= self._max_listeners:
-            raise Overloaded(f"{self.listeners} streams of live events are open already", next_step="close one of them")
+    def check_room(self, person_id: str = "", *, is_owner: bool = True) -> None:
+        """Raise Overloaded when too many are reading: who is no owner has a quarter, all of them three quarters."""
+        room = self._max_listeners if is_owner else self._max_listeners * 3 // 4
+        theirs = self._of[person_behind(person_id)]
+        if self.listeners >= room or (not is_owner and theirs >= max(1, self._max_listeners // 4)):
+            text = f"{self.listeners} streams of live events are open already, {theirs} of them of this person"
+            raise Overloaded(text, next_step="close one of them")
 
     @property
     def last(self) -> int:
@@ -90,6 +94,7 @@ class LiveFeed:
         may_read: Callable[[], bool] = lambda: True,
         pins: LivePins | None = None,
         boards: Sequence[str] = (),
+        person_id: str = "",
     ) -> AsyncGenerator[NumberedEvent | LostEvents | EdgeNews | None, None]:
         """Events after this number; LostEvents where the ring was too short, None after `keepalive_s` without any.
 
@@ -98,7 +103,9 @@ class LiveFeed:
         """
         news = asyncio.Event()
         with nullcontext() if pins is None or not boards else pins.watching(boards, news.set) as edges:
-            async with aclosing(self._read(after, keepalive_s, may_read, news, edges)) as events:
+            async with aclosing(
+                self._read(after, keepalive_s, may_read, news, edges, person_behind(person_id))
+            ) as events:
                 async for event in events:
                     yield event
 
@@ -109,8 +116,10 @@ class LiveFeed:
         may_read: Callable[[], bool],
         news: asyncio.Event,
         edges: EdgeReader | None,
+        person: str,
     ) -> AsyncGenerator[NumberedEvent | LostEvents | EdgeNews | None, None]:
         self.listeners += 1
+        self._of[person] += 1
         quiet_s = 0.0
         self._news.add(news)
         try:
@@ -140,6 +149,7 @@ class LiveFeed:
                     yield None
         finally:
             self.listeners -= 1
+            self._of[person] -= 1
             self._news.discard(news)
 
     def _wake(self) -> None:
@@ -189,11 +199,14 @@ def events_router(feed: LiveFeed, watching: Watching, roles: Roles, keepalive_s:
             raise ConfigError(
                 f"there is no kind of event {unknown[0]!r}", next_step=f"ask for any of {', '.join(sorted(KINDS))}"
             )
-        feed.check_room()
+        person = roles.get(by.person_id)
+        feed.check_room(by.person_id, is_owner=person is not None and person.role == "owner")
         after, kinds = _after(feed, last_event_id), frozenset(kind or KINDS)
         sees = partial(may_see, roles, by.person_id)
         boards = pins.check(list(dict.fromkeys(edges or ())))
-        stream = event_stream(feed, after, keepalive_s, device, kinds, watching, by.token, sees, pins, boards)
+        stream = event_stream(
+            feed, after, keepalive_s, device, kinds, watching, by.token, sees, pins, boards, by.person_id
+        )
         return StreamingResponse(stream, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 
     return router
@@ -220,6 +233,7 @@ async def event_stream(
     sees: Callable[[LiveEvent], bool] = lambda _event: True,
     pins: LivePins | None = None,
     boards: Sequence[str] = (),
+    person_id: str = "",
 ) -> AsyncGenerator[str, None]:
     """The body of the answer: events of these kinds, of this device or of any, and the edges of `boards` (ids).
 
@@ -229,7 +243,7 @@ async def event_stream(
         if not watch.check():
             return
         yield f"retry: {RETRY_MS}\n\n"  # at once, so that the reader knows that it is heard
-        async with aclosing(feed.read(after, keepalive_s, watch.check, pins, boards)) as events:
+        async with aclosing(feed.read(after, keepalive_s, watch.check, pins, boards, person_id)) as events:
             async for each in events:
                 match each:
                     case None:
