@@ -72,7 +72,7 @@ def test_a_board_that_cannot_be_read_is_said_so_with_what_to_do(host: PageHost, 
     host.client.post("/v1/devices/virtual-1/call", call)
     pin = page.locator("li[data-pin='7']")
     expect(pin).to_be_visible()
-    failure = {"error": {"code": "away", "message": "virtual-1 is not connected; edges.read was not sent", "next": None}}
+    failure = {"error": {"code": "away", "message": "virtual-1 is not connected", "next": None}}
     page.route(re.compile(r"/v1/events"), lambda route: route.abort())
     page.route(re.compile(r"/v1/devices/virtual-1/edges"), lambda route: route.fulfill(status=503, json=failure))
     host.client.post("/v1/devices/virtual-1/call", call | {"arguments": {"pin": 7, "level": 0}})
@@ -81,3 +81,23 @@ def test_a_board_that_cannot_be_read_is_said_so_with_what_to_do(host: PageHost, 
     expect(page.locator(".problem", has_text="is not connected")).to_contain_text("This page reads it again by itself")
     expect(page.locator("h1 .badge")).to_have_text("not known")
     page.unroute_all(behavior="ignoreErrors")
+
+
+def test_a_reload_keeps_the_conversation_and_a_turn_that_runs_goes_on(
+    killed_host: PageHost, open_page: OpenPage
+) -> None:
+    page = open_page(killed_host.link())
+    expect(say(page, "what can you do?").locator(".answer")).to_be_visible()
+    expect(say(page, "blink pin 6 twice a second").locator(".question")).to_be_visible()
+    page.reload()
+    expect(page.locator(".turn").first.locator(".mine")).to_have_text("what can you do?")
+    expect(page.locator(".turn .answer")).to_contain_text("Without a model I know")
+    expect(page.locator(".turn").nth(1)).to_contain_text("The host goes on with it")
+    go(page, "Approvals")
+    page.get_by_role("button", name="Yes, do it").click()
+    go(page, "Chat")
+    expect(page.locator(".turn").nth(2).locator(".answer")).to_contain_text("runs on virtual-1")
+    expect(page.get_by_role("button", name="Undo")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    assert page.evaluate("sessionStorage.length") == 0
