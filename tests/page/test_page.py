@@ -42,7 +42,7 @@ def test_a_sentence_blinks_its_edges_move_on_the_page_and_undo_ends_it(page: Pag
     expect(turn.locator(".evidence .badge").first).to_have_text("counted")
     open_board(page, "virtual-1")
     pin = page.locator("li[data-pin='4']")
-    expect(pin).to_contain_text("expected: high 0.100 s, low 0.100 s")
+    expect(pin).to_contain_text("in the trial: high 0.100 s, low 0.100 s")
     before = pin.get_attribute("data-edges")
     expect(pin).not_to_have_attribute("data-edges", str(before))
     expect(page.locator("canvas.timeline")).to_be_visible()

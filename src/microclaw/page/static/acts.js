@@ -2,7 +2,7 @@
 
 import { ApiError, HostAway, lines, part, send } from "./api.js";
 import { AskedProgram } from "./asked.js";
-import { Badge, Evidence, Problem } from "./parts.js";
+import { Badge, Evidence, Link, Problem } from "./parts.js";
 import { settle, state, useStore } from "./state.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
@@ -101,23 +101,36 @@ function StepLine({ step }) {
   </li>`;
 }
 
-/** A question that waits for a yes: what would happen, exactly, and how it ended. @param {{question: any}} given */
-export function Question({ question }) {
+/**
+ * A question that waits for a yes: what would happen, exactly, and how it ended. `isCut`: nobody tells its end to this page any more.
+ * @param {{question: any, isCut?: boolean}} given
+ */
+export function Question({ question, isCut = false }) {
   const store = useStore();
   const [error, setError] = useState(/** @type {any} */ (null));
   const [isBusy, setBusy] = useState(false);
   const id = question.approval_id;
   const end = store.settled.get(id);
+  const [isRefused, setRefused] = useState(false);
+  const waits = store.approvals.some((one) => one.approval_id === id);
+  const isGone = !end && (isRefused || (isCut && !waits && store.live !== "away"));
+  const after = useRef(/** @type {HTMLElement | null} */ (null));
+  const isMine = useRef(false);
+  useEffect(() => { // the button that had the focus is gone
+    if (isMine.current && (end || isGone)) after.current?.focus();
+  }, [end, isGone]);
 
   /** @param {boolean} approved */
   const decide = async (approved) => {
     setBusy(true);
     setError(null);
+    isMine.current = true;
     try {
       const told = await send("POST", `/v1/approvals/${part(id)}?wait_s=0`, { approved });
       settle(id, { outcome: told.outcome, by: store.me?.name ?? null, text: "" });
     } catch (problem) {
-      setError(problem);
+      if (problem instanceof ApiError && problem.status === 404) setRefused(true);
+      else setError(problem);
     }
     setBusy(false);
   };
@@ -125,17 +138,19 @@ export function Question({ question }) {
   return html`<section class="question" aria-label=${`waits for a yes: ${question.text ?? question.action}`}>
     <h3>${question.text ?? question.action}</h3>
     ${question.person && html`<p class="quiet">asked by ${question.person}, over ${question.channel}</p>`}
-    ${!end && html`<${AskedProgram} id=${id} />`}
+    ${!end && !isGone && html`<${AskedProgram} id=${id} />`}
     <pre class="detail" tabindex="0">${question.detail.join("\n")}</pre>
     ${end
-      ? html`<p class="settled"><${Badge} state=${end.outcome} /> ${end.by ? `by ${end.by}` : "nobody decided in time"}</p>`
+      ? html`<p class="settled" tabindex="-1" ref=${after}><${Badge} state=${end.outcome} /> ${end.by ? `by ${end.by}` : "nobody decided in time"}</p>`
+      : isGone ? html`<p class="settled" tabindex="-1" ref=${after}>Nothing waits under this question any more: the host was stopped
+            meanwhile, its time is over, or it was decided elsewhere. What waits now: <${Link} to="/approvals">Approvals (${store.approvals.length})<//></p>`
       : question.may_decide === false
         ? html`<p class="quiet">Somebody else has to decide this: it is risky, or it is not yours.</p>`
         : html`<p class="buttons">
             <button type="button" class="main" disabled=${isBusy} onClick=${() => decide(true)}>Yes, do it</button>
             <button type="button" disabled=${isBusy} onClick=${() => decide(false)}>No</button>
           </p>`}
-    ${!end && html`<${Problem} error=${error} />`}
+    ${!end && !isGone && html`<${Problem} error=${error} />`}
   </section>`;
 }
 
@@ -144,7 +159,7 @@ export function ActView({ act }) {
   if (act === null) return null;
   return html`<div class="act" aria-live="polite" aria-busy=${!act.isOver}>
     ${act.steps.length > 0 && html`<ol class="steps">${act.steps.map((step) => html`<${StepLine} step=${step} />`)}</ol>`}
-    ${act.questions.map((question) => html`<${Question} key=${question.approval_id} question=${question} />`)}
+    ${act.questions.map((question) => html`<${Question} key=${question.approval_id} question=${question} isCut=${act.isOver} />`)}
     ${act.result && html`<${Result} result=${act.result} />`}
     <${Problem} error=${act.error} />
   </div>`;

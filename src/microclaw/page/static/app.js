@@ -75,6 +75,7 @@ function Person() {
     try {
       await send("POST", "/v1/signout");
       location.assign(`${BASE}/`);
+      sessionStorage.clear(); // the conversation
     } catch (problem) {
       setError(problem);
     }

@@ -1,25 +1,86 @@
 // The chat: a sentence, the steps that follow, questions, the answer with its evidence; cancel and undo.
 
 import { Act, ActView, run, useAct } from "./acts.js";
-import { part, send } from "./api.js";
-import { Evidence, Problem } from "./parts.js";
-import { may, useStore } from "./state.js";
+import { ApiError, HostAway, get, part, send } from "./api.js";
+import { Evidence, Link, Problem } from "./parts.js";
+import { may, state, useStore } from "./state.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
 const CHAT = "page";
 const MAX_TURNS = 100;
+const [MAX_KEPT, MAX_KEPT_CHARS] = [20, 200_000]; // turns that a reload of this tab brings back
+const LOOK_MS = 2_000;
+const MAX_LOOKS = 300;
 const EXAMPLES = ["blink the led twice a second", "what runs on the boards?", "blink pin 26"];
 
-/** @typedef {{n: number, text: string, act: Act}} Turn */
+/** @typedef {{n: number, text: string, act: Act, isBefore?: boolean}} Turn `isBefore`: this page was loaded again since */
+
+/** In this tab alone, and of this person. */
+function keptKey() {
+  return `microclaw.chat/${encodeURIComponent(state.me?.name ?? "")}`;
+}
+
+/** @returns {Turn[]} */
+function keptTurns() {
+  try {
+    return JSON.parse(sessionStorage.getItem(keptKey()) ?? "[]").map((/** @type {any} */ one) =>
+      ({ n: one.n, text: one.text, isBefore: true, act: Object.assign(new Act(), one.act) }));
+  } catch (error) {
+    if (!(error instanceof DOMException || error instanceof SyntaxError)) throw error;
+    return []; // storage is off, or it is not ours
+  }
+}
+
+/** @param {Turn[]} turns */
+function keepTurns(turns) {
+  const kept = turns.slice(-MAX_KEPT).map(({ n, text, act: { answer, error, isOver } }) =>
+    ({ n, text, act: { answer, error: error && { message: error.message, next: error.next }, isOver } }));
+  while (kept.length > 0 && JSON.stringify(kept).length > MAX_KEPT_CHARS) kept.shift();
+  try {
+    sessionStorage.setItem(keptKey(), JSON.stringify(kept));
+  } catch (error) {
+    if (!(error instanceof DOMException)) throw error; // storage is off, or full: a reload loses them
+  }
+}
+
+/** Looks for answers that came while no page listened, as long as turns of before a reload wait. @param {Turn[]} turns @param {(answers: any[]) => void} came */
+function useLateAnswers(turns, came) {
+  const [looks, setLooks] = useState(0);
+  const waits = turns.some((turn) => turn.isBefore && !turn.act.isOver);
+  useEffect(() => {
+    if (!waits || looks >= MAX_LOOKS) return undefined;
+    const timer = setTimeout(async () => {
+      try {
+        const { messages } = await get(`/v1/chat/${CHAT}/undelivered`);
+        const answers = messages.filter((/** @type {any} */ one) => one.kind === "answer").map((/** @type {any} */ one) => one.answer);
+        if (answers.length > 0) {
+          await send("POST", `/v1/chat/${CHAT}/delivered`, { outbound_ids: answers.map((/** @type {any} */ one) => one.outbound_id) });
+          came(answers);
+        }
+      } catch (error) {
+        if (!(error instanceof ApiError || error instanceof HostAway)) throw error; // it is asked again
+      }
+      setLooks((count) => count + 1);
+    }, LOOK_MS);
+    return () => clearTimeout(timer);
+  }, [waits, looks]);
+}
 
 export function Chat() {
   const store = useStore();
-  const [turns, setTurns] = useState(/** @type {Turn[]} */ ([]));
+  const [turns, setTurns] = useState(keptTurns);
   const [, again] = useState(0);
   const [text, setText] = useState("");
   const [device, setDevice] = useState("");
   const [error, setError] = useState(/** @type {any} */ (null));
   const end = useRef(/** @type {HTMLElement | null} */ (null));
+  const ends = turns.map((turn) => `${turn.n} ${turn.act.isOver}`).join();
+  useEffect(() => keepTurns(turns), [ends]);
+  useLateAnswers(turns, (answers) => setTurns((before) => {
+    for (const turn of before.filter((one) => one.isBefore && !one.act.isOver).slice(0, answers.length)) turn.act.isOver = true;
+    const n = before.at(-1)?.n ?? 0;
+    return [...before, ...answers.map((answer, i) => ({ n: n + i + 1, text: "", isBefore: true, act: Object.assign(new Act(), { answer, isOver: true }) }))].slice(-MAX_TURNS);
+  }));
   const isBusy = turns.some((turn) => !turn.act.isOver);
 
   /** @param {string} said */
@@ -75,9 +136,11 @@ function TurnView({ turn }) {
   const answer = act.answer;
   const changed = answer?.actions.some((/** @type {any} */ one) => one.outcome === "done" && one.effect !== "read");
   return html`<li class="turn">
-    <p class="mine">${turn.text}</p>
+    ${turn.text ? html`<p class="mine">${turn.text}</p>` : html`<p class="quiet">An answer that came after the page was loaded again:</p>`}
+    ${turn.isBefore && !answer && !act.error && html`<p class="quiet">The page was loaded again while this ran. The host goes on with it; its answer
+      comes below. What it asks is under <${Link} to="/approvals">Approvals<//>.</p>`}
     <${ActView} act=${act} />
-    ${!act.isOver && act.steps.length === 0 && html`<p class="quiet">One moment.</p>`}
+    ${!act.isOver && !turn.isBefore && act.steps.length === 0 && html`<p class="quiet">One moment.</p>`}
     ${!answer && act.text && html`<p class="answer">${act.text}</p>`}
     ${answer && html`<div class=${answer.error ? "answer refused" : "answer"}>
       <p>${answer.text}</p>

@@ -3,6 +3,7 @@
 import { boardPath } from "./boards.js";
 import { Link } from "./parts.js";
 import { pins as livePins } from "./pins.js";
+import { unreadText } from "./timeline.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
 /** @typedef {{pin: number, name: string | null, labels: string[], uses: string[], reserved: string | null, caution: string | null, refused: string | null}} Pin */
@@ -46,7 +47,7 @@ function placesOf(shown) {
 function stateOf(device, pin) {
   const board = livePins.of(device);
   const level = board.tracks.get(pin)?.level.at(-1);
-  return level === undefined ? null : { isHigh: level !== 0, count: board.counts.get(pin) ?? 0 };
+  return level === undefined ? null : { isHigh: level !== 0, count: board.counts.get(pin) ?? 0, unread: unreadText(board) };
 }
 
 /** @param {number} count */
@@ -57,7 +58,7 @@ function short(count) {
 /** @param {ReturnType<typeof stateOf>} state */
 function stateText(state) {
   if (state === null) return "has not moved while this page looked";
-  return `${state.isHigh ? "high" : "low"}, ${state.count} ${state.count === 1 ? "edge" : "edges"} seen`;
+  return `${state.unread && `${state.unread}; then `}${state.isHigh ? "high" : "low"}, ${state.count} ${state.count === 1 ? "edge" : "edges"} seen`;
 }
 
 /**
@@ -101,7 +102,7 @@ export function BoardDrawing({ device, shown, held, isLive, children }) {
         onChoose=${setChosen} onPoint=${setPointed} />`)}
     </svg>
     <${PinCard} device=${device} place=${told} program=${held.get(told.pin.pin)} state=${isLive ? stateText(stateOf(device, told.pin.pin)) : ""} />
-    <div><p class="quiet">${isLive && "H: high, L: low, with the edges seen. "}Struck out: nothing may drive it. !: with care.
+    <div><p class="quiet">${isLive && "H: high, L: low, ?: not read now, with the edges seen. "}Struck out: nothing may drive it. !: with care.
       ${shown.layout ? " As the board lies before you, its parts upwards." : " Drawn in the order of their numbers: for this board no physical order is recorded."}</p>
       ${children}</div>
   </div>`;
@@ -132,18 +133,18 @@ function Pad({ place, program, state, isLive, isActive, onChoose, onPoint }) {
   const outer = side !== "inside" && html`<text class=${`label ${side}`} x=${outside} y=${y + 13}>${text}</text>`;
   const box = html`<rect x=${x} y=${y} width=${PAD.wide} height=${PAD.high} rx="3" />`;
   if (pin === null) return html`<g class="pad power" aria-hidden="true">${box}${outer}</g>`;
-  const kind = ["pad", pin.refused && "refused", program && "held", state?.isHigh && "high"].filter(Boolean).join(" ");
+  const kind = ["pad", pin.refused && "refused", program && "held", state?.isHigh && !state.unread && "high"].filter(Boolean).join(" ");
   const said = [`pin ${pin.pin}`, ...pin.labels, pin.name, label, program && `program ${program}`, isLive && stateText(state), pin.refused ?? pin.caution];
   return html`<g class=${kind}>
     <g role="button" tabindex=${isActive ? 0 : -1} aria-pressed=${isActive} aria-label=${said.filter(Boolean).join(", ")} data-pin=${pin.pin}
-        data-level=${state ? Number(state.isHigh) : null} data-count=${state?.count} onFocus=${() => onChoose(pin.pin)}
+        data-level=${state && !state.unread ? Number(state.isHigh) : null} data-count=${state?.count} onFocus=${() => onChoose(pin.pin)}
         onClick=${() => onChoose(pin.pin)} onPointerEnter=${() => onPoint(pin.pin)}>
       ${box}${pin.refused && html`<path d=${`M${x} ${y}l${PAD.wide} ${PAD.high}`} />`}
     </g>
     <g class="texts" aria-hidden="true">
       <text class="number" x=${x + PAD.wide / 2} y=${y + 13}>${pin.pin}${!pin.refused && pin.caution ? " !" : ""}</text>
       ${state && side !== "inside" && html`<text class=${`state ${side}`} x=${side === "left" ? x + PAD.wide + 3 : x - 3} y=${y + 13}>
-        ${state.isHigh ? "H" : "L"} ${short(state.count)}</text>`}
+        ${state.unread ? "?" : state.isHigh ? "H" : "L"} ${short(state.count)}</text>`}
       ${outer}
     </g>
   </g>`;

@@ -187,10 +187,11 @@ function useCheck(draft) {
 }
 
 /** The findings in words. @param {{checked: any, problem: any, isNew: boolean, choose: (finding: Finding) => void}} given */
-function Findings({ checked, problem, isNew, choose }) {
+function Findings({ checked: newest, problem, isNew, choose }) {
+  const checked = problem ? null : newest; // what was said of another text is not said of this one
   const count = checked?.findings.length ?? 0;
   const fault = count > 0 ? `${count} ${count === 1 ? "finding" : "findings"}` : checked?.message;
-  const said = !checked ? "Checking." : checked.ok ? `No fault found: ${checked.text}` : `Not right yet: ${fault}`;
+  const said = problem ? "Not checked." : !checked ? "Checking." : checked.ok ? `No fault found: ${checked.text}` : `Not right yet: ${fault}`;
   return html`<div class="checked" aria-busy=${!isNew} data-ok=${checked && isNew && !problem ? String(checked.ok) : ""}>
     <p role="status">${said}</p>
     ${checked && !checked.ok && checked.findings.length === 0 && html`<p class="next">next: ${checked.next}</p>`}

@@ -87,7 +87,7 @@ async function endOf(number, isHere) {
 
 /** The question that an order waits for, and what went wrong with it. @param {{orders: Orders}} given */
 export function OrderState({ orders }) {
-  return html`${orders.question && html`<${Question} key=${orders.question.approval_id} question=${orders.question} />`}
+  return html`${orders.question && html`<${Question} key=${orders.question.approval_id} question=${orders.question} isCut=${!orders.busy} />`}
     <${Problem} error=${orders.error} />`;
 }
 

@@ -58,7 +58,7 @@ function drawRows() {
   for (const [canvas, shown] of inSight) {
     const board = pins.of(canvas.dataset.board ?? "");
     const until = board.now() - LATE_MS;
-    const look = [Math.floor(until / stepMs), board.count, width, scale, colours].join(" ");
+    const look = [Math.floor(until / stepMs), board.isOld(), board.count, width, scale, colours].join(" ");
     if (look === shown.look) continue;
     shown.look = look;
     drawRow(canvas, shown, board, until, width, scale, colours);
@@ -71,8 +71,9 @@ function drawRow(canvas, shown, board, until, width, scale, [quiet = "", counted
   const rows = [...board.tracks].sort(([a], [b]) => a - b).slice(0, MAX_PINS);
   const high = HEIGHT / rows.length;
   const still = rows.map(([pin, track]) => (indexAt(track.t, from) === indexAt(track.t, until) ? `${pin}=${track.level.at(-1)}` : pin));
-  const names = [...still, width, scale, quiet].join(" ");
-  if (names === shown.pins && !still.some((one) => typeof one === "number")) return; // lines that do not move
+  const end = board.knownUntil(until);
+  const names = [...still, end < until, width, scale, quiet].join(" ");
+  if (names === shown.pins && end === until && !still.some((one) => typeof one === "number")) return; // lines that do not move
   const draw = canvas.getContext("2d");
   if (draw === null) return;
   if (canvas.width !== Math.round(width * scale)) [canvas.width, canvas.height] = [Math.round(width * scale), HEIGHT * scale];
@@ -84,5 +85,5 @@ function drawRow(canvas, shown, board, until, width, scale, [quiet = "", counted
     rows.forEach(([pin], row) => draw.fillText(String(pin), 2, (row + 0.5) * high + 4));
     shown.pins = names;
   }
-  rows.forEach(([, track], row) => line(draw, track, from, until, counted, width, row * high + 2, high - 4, GUTTER));
+  rows.forEach(([, track], row) => line(draw, track, from, until, counted, width, row * high + 2, high - 4, GUTTER, end));
 }

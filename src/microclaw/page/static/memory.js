@@ -38,7 +38,7 @@ function Remember({ done }) {
       onInput=${(/** @type {any} */ e) => setText(e.currentTarget.value)} /></label>
     <p class="buttons"><button class="main" disabled=${isBusy}>Remember it</button></p>
     <div role="status">
-      ${act?.questions.map((question) => html`<${Question} key=${question.approval_id} question=${question} />`)}
+      ${act?.questions.map((question) => html`<${Question} key=${question.approval_id} question=${question} isCut=${act.isOver} />`)}
       ${result?.ok && result.evidence.map((/** @type {any} */ one) => html`<${Evidence} evidence=${one} />`)}
     </div>
     ${result && !result.ok && html`<${Problem} error=${{ message: result.content.message ?? result.content.error ?? "it was refused", next: result.next }} />`}

@@ -52,7 +52,7 @@ export function Badge({ state, text = state }) {
 
 /** @param {{online: boolean | null}} given */
 export function Online({ online }) {
-  if (online === null) return html`<${Badge} state="unknown" text="not asked yet" />`;
+  if (online === null) return html`<${Badge} state="unknown" text="not known" />`;
   return online ? html`<${Badge} state="online" />` : html`<${Badge} state="away" />`;
 }
 

@@ -7,6 +7,7 @@ import { ApiError, get, part } from "./api.js";
 const MAX_EDGES = 20_000; // a board; older ones go
 const FROM_THE_END = 2 ** 52;
 const AT_FIRST = 400;
+const LATE_NEWS_MS = 6_000; // the host tells of each board every second, polling takes 2
 
 export class BoardPins {
   constructor() {
@@ -16,15 +17,27 @@ export class BoardPins {
     this.counts = new Map(); // edges by pin, with those that were forgotten
     this.nowMs = 0;
     this.heardAt = 0; // performance.now() when `nowMs` was so
+    this.readAt = 0; // Unix ms of that reading; 0: there was none
     this.dropped = 0;
     this.count = 0;
     this.cursor = -1; // of polling
     this.problem = "";
+    this.isLost = false; // nothing came since the host was away
   }
 
   /** The board's time now, as far as this page can tell. */
   now() {
     return this.heardAt === 0 ? 0 : this.nowMs + (performance.now() - this.heardAt);
+  }
+
+  /** Whether what the board does now is not known. */
+  isOld() {
+    return this.isLost || this.problem !== "" || this.heardAt === 0 || performance.now() - this.heardAt > LATE_NEWS_MS;
+  }
+
+  /** Until when its pins are known, in its own time. @param {number} until */
+  knownUntil(until) {
+    return this.isOld() ? Math.min(this.nowMs, until) : until;
   }
 
   clear() {
@@ -72,14 +85,27 @@ class Pins {
     };
   }
 
-  /** @param {{device: string, edges: Edge[], now_ms: number, dropped: number, begins: boolean, problem?: string}} news */
+  /** Nothing is read any more: the host is away. */
+  lost() {
+    for (const board of this.boards.values()) board.isLost = true;
+  }
+
+  /** Whether the last reading failed. @param {string} name */
+  isUnread(name) {
+    return Boolean(this.boards.get(name)?.problem);
+  }
+
+  /** Whether it is news that the board is read, or is not. @param {{device: string, edges: Edge[], now_ms: number, dropped: number, begins: boolean, problem?: string | null}} news */
   take(news) {
     const board = this.of(news.device);
+    const was = board.problem;
+    board.isLost = false;
     board.problem = news.problem ?? "";
-    if (board.problem) return;
+    if (board.problem) return was === "";
     if (news.begins || news.now_ms < board.nowMs) board.clear();
     board.nowMs = news.now_ms;
     board.heardAt = performance.now();
+    board.readAt = Date.now();
     board.dropped += news.dropped;
     for (const [t, pin, level] of news.edges) {
       let track = board.tracks.get(pin);
@@ -93,6 +119,7 @@ class Pins {
       board.counts.set(pin, (board.counts.get(pin) ?? 0) + 1);
     }
     if (board.count > MAX_EDGES) this.forgetOld(board);
+    return was !== "";
   }
 
   /** @param {BoardPins} board */

@@ -71,5 +71,6 @@ function Proof({ proof }) {
     <ul class="rows">${proof.expected.map((/** @type {any} */ one) => html`<li key=${one.line}>
       <${Badge} state=${one.answer.split(";")[0]} text=${one.answer} /> ${one.text} <span class="quiet">${one.found}</span></li>`)}</ul>
     <${Evidence} evidence=${proof.evidence} />
+    <p class="legend"><i class="counted"></i> counted by the board <i class="expected"></i> seen in the trial</p>
     <${TrialView} trial=${proof.trial.edges} board=${proof.evidence.edges} />`;
 }

@@ -76,12 +76,13 @@ export function deviceNamed(name) {
   return state.devices.find((device) => device.name === name);
 }
 
-/** Whether the board answers: true, false, or null when nobody has asked yet. @param {string} name @returns {boolean | null} */
+/** Whether the board answers: true, false, or null when nobody has asked yet or its pins cannot be read. @param {string} name @returns {boolean | null} */
 export function isOnline(name) {
+  if (state.live === "away") return null;
   const device = deviceNamed(name);
-  if (device?.link?.online) return true;
   const row = state.status?.devices?.find((/** @type {any} */ one) => one.name === name);
-  return row?.reachable ?? (device?.link ? false : null);
+  const isThere = device?.link?.online || (row?.reachable ?? (device?.link ? false : null));
+  return isThere && pins.isUnread(name) ? null : isThere;
 }
 
 /** Whether this person's role has at least this access (docs/people.md). @param {"look" | "ask" | "act" | "own"} access */
@@ -187,6 +188,7 @@ export const stream = new LiveStream({ kinds: KINDS, event: heard, state: liveIs
 function liveIs(live, liveWhy) {
   const before = state.live;
   update({ live, liveWhy });
+  if (live === "away") pins.lost();
   if (live === "stream" && before !== "stream") {
     boardsSoon();
     approvalsSoon();
@@ -195,8 +197,9 @@ function liveIs(live, liveWhy) {
 
 /** @param {string} kind @param {any} data */
 function heard(kind, data) {
-  if (kind === "edges") pins.take(data);
-  else if (kind === "approval") approvalIs(data);
+  if (kind === "edges") {
+    if (pins.take(data)) boardsSoon(); // whether the board is there may have changed
+  } else if (kind === "approval") approvalIs(data);
   else if (kind === "lost") {
     boardsSoon();
     approvalsSoon();

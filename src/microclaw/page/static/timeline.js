@@ -16,6 +16,7 @@ const AXIS = 22;
 export const LATE_MS = 60; // the newest edges are on their way: the right end is so far behind the board's time
 const WINDOWS = [2, 10, 60];
 const TEXT_MS = 500;
+const AGAIN = "is it powered, and on the network? This page reads it again by itself";
 /** @type {Track} */
 const NONE = { t: [], level: [] };
 
@@ -40,28 +41,37 @@ export function LivePins({ device, names, used }) {
   }, []);
 
   const until = frozenAt ?? board.now();
+  const end = board.knownUntil(until);
   return html`<p class="buttons">
       <label>Show <select value=${seconds} onChange=${(/** @type {any} */ e) => setSeconds(Number(e.currentTarget.value))}>
         ${WINDOWS.map((one) => html`<option key=${one} value=${one}>${one} s</option>`)}</select></label>
       <button onClick=${() => setFrozenAt(frozenAt === null ? board.now() : null)}>${frozenAt === null ? "Hold" : "Go on"}</button>
-      <span class="legend"><i class="counted"></i> counted by the board <i class="expected"></i> expected by the trial</span>
+      <span class="legend"><i class="counted"></i> counted by the board <i class="expected"></i> seen in the trial</span>
       ${board.dropped > 0 && html`<span class="warning">${board.dropped} edges were too many to be kept</span>`}
     </p>
-    <${Problem} error=${board.problem ? { message: board.problem } : null} />
+    <${Problem} error=${board.problem ? { message: board.problem, next: AGAIN } : null} />
     ${rows.length === 0
       ? html`<p class="quiet">No pin has moved yet. What a program does here is drawn as the board counts it.</p>`
       : html`<canvas class="timeline" ref=${canvas} role="img" aria-label=${`the pins of ${device} over the last ${seconds} seconds`}></canvas>
         <ul class="rows" aria-label="pins in words">${rows.map((pin) => html`<${PinText} key=${pin} pin=${pin} name=${names.get(pin)}
-          program=${used.get(pin)} track=${board.tracks.get(pin) ?? NONE} expected=${trials.get(pin)} from=${until - seconds * 1000} until=${until} />`)}</ul>`}`;
+          program=${used.get(pin)} track=${board.tracks.get(pin) ?? NONE} expected=${trials.get(pin)} from=${until - seconds * 1000} until=${end} unread=${end < until ? unreadText(board) : ""} />`)}</ul>`}`;
 }
 
-/** @param {{pin: number, name?: string, program?: string, track: Track, expected?: Rhythm | null, from: number, until: number}} given */
-function PinText({ pin, name, program, track, expected, from, until }) {
+/** Since when nothing is known of the pins; "" while they are read. @param {import("./pins.js").BoardPins} board */
+export function unreadText(board) {
+  if (!board.isOld()) return "";
+  return board.readAt === 0 ? "not read yet" : `not read since ${new Date(board.readAt).toLocaleTimeString()}`;
+}
+
+/** @param {{pin: number, name?: string, program?: string, track: Track, expected?: Rhythm | null, from: number, until: number, unread: string}} given */
+function PinText({ pin, name, program, track, expected, from, until, unread }) {
+  const label = html`<b>pin ${pin}</b>${name ? ` (${name})` : ""}${program ? `, ${program}` : ""}: `;
+  if (until <= from) return html`<li data-pin=${pin} data-edges=${track.t.length}>${label}<span class="unread">${unread}</span></li>`;
   const count = indexAt(track.t, until) - indexAt(track.t, from);
   return html`<li data-pin=${pin} data-edges=${track.t.length}>
-    <b>pin ${pin}</b>${name ? ` (${name})` : ""}${program ? `, ${program}` : ""}: ${count} ${count === 1 ? "edge" : "edges"} counted in${" "}
+    ${label}${unread && html`<span class="unread">${unread}</span>; before: `}${count} ${count === 1 ? "edge" : "edges"} counted in${" "}
     ${((until - from) / 1000).toFixed(0)} s${count > 2 ? `, ${rhythmText(rhythm(track, from))}` : ""}
-    ${expected && html`<span class="quiet">; expected: ${rhythmText(expected)}</span>`}</li>`;
+    ${expected && html`<span class="quiet">; in the trial: ${rhythmText(expected)}</span>`}</li>`;
 }
 
 /** The rhythm that the trial showed, by pin, of the programs that run here. @param {string} device @param {Map<number, string>} used @param {number} changed @returns {Map<number, Rhythm>} */
@@ -107,6 +117,7 @@ function drawBoard(canvas, device, view) {
   const board = pins.of(device);
   const until = view.frozenAt ?? board.now() - LATE_MS;
   const from = until - view.seconds * 1000;
+  const end = board.knownUntil(until);
   const scale = window.devicePixelRatio || 1;
   const width = canvas.clientWidth;
   const height = view.rows.length * ROW + AXIS;
@@ -133,10 +144,10 @@ function drawBoard(canvas, device, view) {
     const expected = view.trials.get(pin);
     if (expected) {
       draw.setLineDash([4, 3]);
-      line(draw, expectedFrom(expected, track, from, until), from, until, colour("--expected"), width, top + 4, 14);
+      line(draw, expectedFrom(expected, track, from, end), from, until, colour("--expected"), width, top + 4, 14, GUTTER, end);
       draw.setLineDash([]);
     }
-    line(draw, track, from, until, colour("--counted"), width, top + 22, 18);
+    line(draw, track, from, until, colour("--counted"), width, top + 22, 18, GUTTER, end);
   });
 }
 
@@ -157,13 +168,13 @@ function drawAxis(draw, colour, width, height, seconds) {
   draw.fillText("now", width - 28, height - 6);
 }
 
-/** @param {CanvasRenderingContext2D} draw @param {Track} track @param {number} from @param {number} until @param {string} colour @param {number} width @param {number} top @param {number} high @param {number} [gutter] */
-export function line(draw, track, from, until, colour, width, top, high, gutter = GUTTER) {
+/** @param {CanvasRenderingContext2D} draw @param {Track} track @param {number} from @param {number} until @param {string} colour @param {number} width @param {number} top @param {number} high @param {number} [gutter] @param {number} [end] until when it is known */
+export function line(draw, track, from, until, colour, width, top, high, gutter = GUTTER, end = until) {
   if (track.t.length === 0) return;
   draw.strokeStyle = colour;
   draw.lineWidth = 1.5;
   draw.beginPath();
-  points(track, from, until).forEach(([x, level], i) => {
+  points(track, from, until, end).forEach(([x, level], i) => {
     const at = /** @type {[number, number]} */ ([gutter + x * (width - gutter - 2), top + (1 - level) * high]);
     if (i === 0) draw.moveTo(...at);
     else draw.lineTo(...at);

@@ -82,21 +82,23 @@ export function expectedFrom(expected, counted, from, until) {
 
 /**
  * The points of a track between two times, as [x, level] with x from 0 to 1.
- * @param {Track} track @param {number} from @param {number} until @returns {[number, number][]}
+ * `end`: until when it is known; nothing is drawn after it.
+ * @param {Track} track @param {number} from @param {number} until @param {number} [end] @returns {[number, number][]}
  */
-export function points(track, from, until) {
+export function points(track, from, until, end = until) {
+  if (end <= from) return [];
   const width = until - from;
   const begin = indexAt(track.t, from);
   const first = track.level[begin];
   let level = begin > 0 ? (track.level[begin - 1] ?? 0) : first === undefined ? (track.level.at(-1) ?? 0) : 1 - first;
   /** @type {[number, number][]} */
   const found = [[0, level]];
-  for (let i = begin; i < track.t.length && (track.t[i] ?? 0) <= until; i++) {
+  for (let i = begin; i < track.t.length && (track.t[i] ?? 0) <= end; i++) {
     const x = ((track.t[i] ?? 0) - from) / width;
     found.push([x, level]);
     level = track.level[i] ?? 0;
     found.push([x, level]);
   }
-  found.push([1, level]);
+  found.push([(end - from) / width, level]);
   return found;
 }

@@ -1,0 +1,103 @@
+"""What the page says while the host or a board is away, and of a question whose host was killed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+from tests.page.conftest import OpenPage, PageHost, go, open_board, say
+
+RIGHT_END_IS_EMPTY = """() => {
+    const canvas = document.querySelector("canvas.timeline");
+    const width = Math.floor(canvas.width / 12);
+    const ends = canvas.getContext("2d").getImageData(canvas.width - width, 22, width - 8, 20).data;
+    const whole = canvas.getContext("2d").getImageData(100, 22, canvas.width - 110, 20).data;
+    const strong = (data) => data.some((value, i) => i % 4 === 3 && value > 200);
+    return strong(whole) && !strong(ends);
+}"""
+
+
+@pytest.fixture
+def killed_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageHost]:
+    found = PageHost(tmp_path_factory.mktemp("away") / "home", config='[agent]\napprovals = "always"\n')
+    try:
+        found.start()
+        yield found
+    finally:
+        found.stop()
+
+
+def test_a_question_of_a_killed_host_ends_and_its_pins_are_not_known(
+    killed_host: PageHost, open_page: OpenPage
+) -> None:
+    page = open_page(killed_host.link())
+    turn = say(page, "blink pin 4 twice a second")
+    turn.get_by_role("button", name="Yes, do it").press("Enter")
+    expect(turn.locator(".settled")).to_be_focused()
+    expect(turn.locator(".answer")).to_contain_text("runs on virtual-1")
+    asked = say(page, "blink pin 5 twice a second")
+    expect(asked.get_by_role("button", name="Yes, do it")).to_be_visible()
+    _open_pins(page)
+    killed_host.kill()
+    _pins_are_unread(page)
+    expect(page.locator("h1 .badge")).to_have_text("not known")
+    killed_host.start()
+    expect(page.locator(".connection")).to_have_attribute("data-live", "stream")
+    go(page, "Chat")
+    expect(asked.locator(".settled")).to_contain_text("Nothing waits under this question any more")
+    expect(asked.locator(".question").get_by_role("button")).to_have_count(0)
+    asked.locator(".settled").get_by_role("link", name=re.compile("Approvals")).click()
+    anew = page.locator("main .question", has_text="#define PIN 5")
+    anew.locator("visible=true").get_by_role("button", name="Yes, do it").click()
+    expect(page.locator(".settled").locator("visible=true")).to_contain_text("approved by owner")
+
+
+def _open_pins(page: Page) -> None:
+    open_board(page, "virtual-1")
+    expect(page.locator("li[data-pin='4']")).to_contain_text("edges counted in")
+    expect(page.locator("li[data-pin='4']")).not_to_contain_text("not read")
+
+
+def _pins_are_unread(page: Page) -> None:
+    expect(page.locator("li[data-pin='4'] .unread")).to_have_text(re.compile(r"^not read since \d"))
+    page.wait_for_function(RIGHT_END_IS_EMPTY)
+
+
+def test_a_board_that_cannot_be_read_is_said_so_with_what_to_do(host: PageHost, open_page: OpenPage) -> None:
+    page = open_page(host.link())
+    open_board(page, "virtual-1")
+    call = {"method": "gpio.set", "arguments": {"pin": 7, "level": 1}}
+    host.client.post("/v1/devices/virtual-1/call", call)
+    pin = page.locator("li[data-pin='7']")
+    expect(pin).to_be_visible()
+    failure = {"error": {"code": "away", "message": "virtual-1 is not connected", "next": None}}
+    page.route(re.compile(r"/v1/events"), lambda route: route.abort())
+    page.route(re.compile(r"/v1/devices/virtual-1/edges"), lambda route: route.fulfill(status=503, json=failure))
+    host.client.post("/v1/devices/virtual-1/call", call | {"arguments": {"pin": 7, "level": 0}})
+    page.get_by_role("link", name="facts", exact=True).click()  # the stream is opened anew, and blocked
+    page.get_by_role("link", name="pins", exact=True).click()
+    expect(page.locator(".problem", has_text="is not connected")).to_contain_text("This page reads it again by itself")
+    expect(page.locator("h1 .badge")).to_have_text("not known")
+    page.unroute_all(behavior="ignoreErrors")
+
+
+def test_a_reload_keeps_the_conversation_and_a_turn_that_runs_goes_on(
+    killed_host: PageHost, open_page: OpenPage
+) -> None:
+    page = open_page(killed_host.link())
+    expect(say(page, "what can you do?").locator(".answer")).to_be_visible()
+    expect(say(page, "blink pin 6 twice a second").locator(".question")).to_be_visible()
+    page.reload()
+    expect(page.locator(".turn").first.locator(".mine")).to_have_text("what can you do?")
+    expect(page.locator(".turn .answer")).to_contain_text("Without a model I know")
+    expect(page.locator(".turn").nth(1)).to_contain_text("The host goes on with it")
+    go(page, "Approvals")
+    page.get_by_role("button", name="Yes, do it").click()
+    go(page, "Chat")
+    expect(page.locator(".turn").nth(2).locator(".answer")).to_contain_text("runs on virtual-1")
+    expect(page.get_by_role("button", name="Undo")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    assert page.evaluate("sessionStorage.length") == 0
