@@ -10,6 +10,9 @@ const CHAT = "page";
 const MAX_TURNS = 100;
 const EXAMPLES = ["blink the led twice a second", "what runs on the boards?", "blink pin 26"];
 
+/** Tools whose acts on boards undo takes back; after an undo it would take back what came before. */
+const UNDOABLE = ["deploy-wasm-app", "uninstall-wasm-app", "switch-program", "set-program-times", "gpio-set", "pwm-set", "correct", "act-on-boards"];
+
 /** @typedef {{n: number, text: string, act: Act}} Turn */
 
 export function Chat() {
@@ -73,7 +76,7 @@ function TurnView({ turn }) {
   const { act } = turn;
   const [undoing, undo] = useAct();
   const answer = act.answer;
-  const changed = answer?.actions.some((/** @type {any} */ one) => one.outcome === "done" && one.effect !== "read");
+  const changed = answer?.actions.some((/** @type {any} */ one) => one.outcome === "done" && UNDOABLE.includes(one.tool));
   return html`<li class="turn">
     <p class="mine">${turn.text}</p>
     <${ActView} act=${act} />
