@@ -30,7 +30,7 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def compile_text(image: ProgramImage, optimization: str) -> str:
-    """ "zig 0.17 -O3 -> 756 B", or "... -O3, taken as an Arduino sketch -> 521 B | with timers for its waits 2,116 B"."""
+    """ "zig 0.17 -O3 -> 756 B", or "..., taken as an Arduino sketch -> 521 B | with timers for its waits 2,116 B"."""
     tool = re.sub(r"(\d+\.\d+)\.\d+[.\w]*", r"\1", image.compiler)
     if isinstance(image, PyImage):
         return f"{tool} -> {image.size_bytes:,} B{' | cached' if image.cached else ''}"
