@@ -253,7 +253,7 @@ class BuildError(MicroclawError):
     ) -> None:
         first = next((d for d in diagnostics if d.severity == "error"), diagnostics[0])
         next_step = next_step or first.hint or f"correct {first.file}, then build it again"
-        super().__init__(first.render().splitlines()[0], next_step=next_step)
+        super().__init__(first.render().partition("\n")[0], next_step=next_step)
         self.diagnostics = diagnostics
         self.stage = stage
 

@@ -26,6 +26,8 @@ from collections.abc import Iterator, Sequence
 from io import TextIOWrapper
 from typing import Final
 
+from microclaw.errors import Diagnostic
+
 BAR: Final = " | "
 MAX_SOURCE_CHARS: Final = 200
 # Letters of other scripts (Cyrillic, Greek, Armenian, phonetic) that look like Latin ones: Unicode's confusables.txt.
@@ -34,6 +36,8 @@ LOOK_ALIKES: Final = str.maketrans(
     "aeopcyxijshdqwlABEKMHOPCTYXIJSaovtuikexynpABEZHIKMNOPTYXonuhgigaiiabcdefghjklmnoprstuvwyz'''",
 )
 _LINE_END: Final = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+_CODE_LINE_END: Final = re.compile("\r\n?|\n")
+_NOT_IN_SOURCES: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f\x85\u2028\u2029]")
 _LINE_BREAK: Final = re.compile("[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")  # as str.splitlines has them
 _SPACE: Final = re.compile("[\xa0\u1680\u2000-\u200a\u202f\u205f\u2800\u3000]")
 # Escape sequences whole (ECMA-48: CSI, strings up to their line's end, short ones), so that no "[31m" stays behind.
@@ -97,9 +101,10 @@ def clean_text(text: str, *, one_line: bool = False, limit: int | None = None, m
     """`text` without what is not seen or steers a terminal; newlines and tabs stay, other spaces become plain ones.
 
     `one_line` makes a space of newlines and tabs. `limit` cuts to so many characters. `mark` stands where something was
-    taken out, and nothing that can be read is: for an approval, where a yes is for all of the text.
+    taken out, and nothing that can be read is: for an approval, where a yes is for all of the text. Lines end then as
+    in code (`code_lines`), and what else looks like the end of a line has the mark.
     """
-    text = _LINE_END.sub("\n", text)
+    text = (_CODE_LINE_END if mark else _LINE_END).sub("\n", text)
     if not mark:
         text = _ESCAPE.sub("", text)
     text = _SPACE.sub(" ", text)
@@ -110,6 +115,28 @@ def clean_text(text: str, *, one_line: bool = False, limit: int | None = None, m
     if one_line:
         text = re.sub(r"[\n\t]+", " ", text).strip()
     return text[:limit]
+
+
+def code_lines(text: str) -> list[str]:
+    """The lines as compilers count them: they end at LF, CR LF and CR. `str.splitlines` has eight more ends."""
+    lines = _CODE_LINE_END.split(text)
+    return lines if lines[-1] else lines[:-1]
+
+
+def odd_character(text: str, file: str) -> Diagnostic | None:
+    """The first character that no source may have; the text's lines end with LF.
+
+    That is a control character, or what looks like the end of a line and is none for a compiler: a person would say
+    yes to another program than the one that runs.
+    """
+    found = _NOT_IN_SOURCES.search(text)
+    if found is None:
+        return None
+    place, code = found.start(), ord(found[0])
+    name = f"control character (0x{code:02x})" if code < 256 else f"{unicodedata.name(found[0]).lower()} (U+{code:X})"
+    line, column = text.count("\n", 0, place) + 1, place - text.rfind("\n", 0, place)
+    hint = "take it out, write it as an escape if a text needs it, and save the program as plain UTF-8 text"
+    return Diagnostic("error", f"a {name} in the source", file, line, column, hint=hint)
 
 
 def use_plain_letters(stream: TextIOWrapper) -> None:

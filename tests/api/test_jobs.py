@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from microclaw.api.jobs import CANCELLED, Feed, Jobs, stream_response
+from microclaw.auth.people import OWNER, Person
 from microclaw.config.settings import Limits
 from microclaw.errors import Overloaded, PinRefused
 from microclaw.events import Step
@@ -163,7 +164,14 @@ async def test_drain_waits_for_what_ends_and_cancels_what_does_not() -> None:
     assert end.code == "interrupted"
 
 
-async def test_programs_leave_room_for_others_and_for_the_command_line() -> None:
+class ThreeRoles:
+    """An owner, members m-*, and guests with any other name."""
+
+    def get(self, person_id: str) -> Person:
+        return OWNER if person_id == "owner" else Person(person_id, "x", "member" if person_id[0] == "m" else "guest")
+
+
+async def test_people_leave_room_for_others_for_owners_and_for_the_command_line() -> None:
     go = asyncio.Event()
 
     async def work(feed: Feed) -> StreamEvent:
@@ -171,15 +179,45 @@ async def test_programs_leave_room_for_others_and_for_the_command_line() -> None
         return Result({})
 
     async with asyncio.TaskGroup() as group:
-        jobs = Jobs(group, Limits(parallel_jobs=8))
-        for token in ("t-1", "t-1", "t-1", "t-1", "t-2", "t-2"):
-            jobs.start("waits", work, token=token)
-        with pytest.raises(Overloaded, match="4 of them of this token"):
-            jobs.start("waits", work, token="t-1")
-        with pytest.raises(Overloaded, match="6 jobs of programs"):
-            jobs.start("waits", work, token="t-3")
-        own = [jobs.start("own", work) for _ in range(2)]
+        jobs = Jobs(group, Limits(parallel_jobs=12), ThreeRoles())
+
+        def start(person_id: str, token: str) -> Feed:
+            return jobs.start("waits", work, token=token, person_id=person_id)
+
+        for number in range(6):
+            start("g-1", f"t-{number % 2}")  # two tokens of one guest
+        with pytest.raises(Overloaded, match="6 of them of this person"):
+            start("g-1", "t-3")
+        start("g-2", "t-4")
+        start("g-2", "t-4")
+        with pytest.raises(Overloaded, match="8 jobs are running"):
+            start("g-3", "t-5")
+        start("m-1", "t-6")
+        start("m-2", "t-7")
+        with pytest.raises(Overloaded, match="10 jobs are running"):
+            start("m-3", "t-8")
+        start("owner", "t-9")
+        with pytest.raises(Overloaded, match="11 jobs are running"):
+            start("owner", "t-10")
+        own = jobs.start("own", work)
         with pytest.raises(Overloaded):
             jobs.start("own", work)
         go.set()
-        assert [await read_all(feed) for feed in own] == [[Result({})]] * 2
+        assert await read_all(own) == [Result({})]
+
+
+async def test_one_token_of_an_owner_leaves_room_for_the_owners_others() -> None:
+    go = asyncio.Event()
+
+    async def work(feed: Feed) -> StreamEvent:
+        await go.wait()
+        return Result({})
+
+    async with asyncio.TaskGroup() as group:
+        jobs = Jobs(group, Limits(parallel_jobs=12), ThreeRoles())
+        for _ in range(6):
+            jobs.start("waits", work, token="t-1", person_id="owner")
+        with pytest.raises(Overloaded, match="6 of them of this token"):
+            jobs.start("waits", work, token="t-1", person_id="owner")
+        jobs.start("waits", work, token="t-2", person_id="owner")
+        go.set()

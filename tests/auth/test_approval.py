@@ -157,3 +157,13 @@ async def test_the_diff_of_a_questions_program_hides_nothing_either() -> None:
     approvals.decide(pending.approval_id, approved=False, by="owner")
     with pytest.raises(PermissionRefused):
         await task
+
+
+@pytest.mark.parametrize("odd", "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029")
+async def test_what_is_no_line_end_for_compilers_is_none_in_a_question(odd: str) -> None:
+    approvals = Approvals(timeout_s=5)
+    task = ask(approvals, detail=(f"// spare:{odd}  go();\r\nstop();\rend();",))
+    (pending,) = await asked(approvals)
+    assert pending.detail == ("// spare:?  go();", "stop();", "end();")
+    approvals.decide(pending.approval_id, approved=True, by="owner")
+    await task

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, Response, Route, expect
 from tests.page.conftest import OpenPage, PageHost, go, open_board, program_of, say
 
 from microclaw.wire.host_api import Result
@@ -141,6 +141,61 @@ def test_a_session_that_ends_in_mid_action_keeps_what_was_typed_and_goes_on(host
     expect(dialog).to_have_count(0)
     expect(page.locator(".turn .answer")).to_be_visible()
     expect(page.locator(".connection")).to_have_attribute("data-live", "stream")
+
+
+def changes_of(page: Page) -> list[tuple[str, int]]:
+    """What this page asked the host to change from now on, without sign-ins, and how the host answered."""
+    found: list[tuple[str, int]] = []
+
+    def note(response: Response) -> None:
+        if response.request.method != "GET" and "/v1/signin/" not in response.url:
+            found.append((response.url.removeprefix(response.url.split("/v1/")[0]), response.status))
+
+    page.on("response", note)
+    return found
+
+
+def expect_loaded_anew(page: Page, person: str) -> None:
+    expect(page.locator(".person")).to_contain_text(person)
+    expect(page.get_by_role("alert")).to_contain_text("somebody else is signed in now; what you sent was not sent")
+    expect(page.get_by_label("Message")).to_have_value("")
+    expect(page.locator(".turn")).to_have_count(0)
+    expect(page.locator(".connection")).to_have_attribute("data-live", "stream")
+
+
+def test_what_one_person_sent_is_not_repeated_for_who_signed_in_at_another_tab(
+    host: PageHost, open_page: OpenPage
+) -> None:
+    host.client.post("/v1/people", {"name": "gus", "role": "guest"})
+    page = open_page(host.link("gus"))
+    expect(page.locator(".person")).to_contain_text("gus")
+    go(page, "Chat")
+    changes = changes_of(page)
+    other = open_page(host.link(), page.context)
+    expect(other.locator(".person")).to_contain_text("owner")
+    page.get_by_label("Message").fill("set pin 11 high on virtual-1")
+    page.get_by_role("button", name="Send").click()
+    expect_loaded_anew(page, "owner")
+    assert [status for _, status in changes] == [403], changes
+    expect(say(page, "what can you do?").locator(".answer")).to_be_visible()
+    page.get_by_role("button", name="Close this message").click()
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_what_waits_for_a_sign_in_is_dropped_when_somebody_else_signs_in(host: PageHost, open_page: OpenPage) -> None:
+    host.client.post("/v1/people", {"name": "gil", "role": "guest"})
+    page = open_page(host.link("gil"))
+    expect(page.locator(".person")).to_contain_text("gil")
+    go(page, "Chat")
+    changes = changes_of(page)
+    page.get_by_label("Message").fill("set pin 12 high on virtual-1")
+    host.end_sessions()
+    page.get_by_role("button", name="Send").dispatch_event("click")  # the dialog may already be there
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Link").fill(host.link())
+    dialog.get_by_role("button", name="Sign in").click()
+    expect_loaded_anew(page, "owner")
+    assert {status for _, status in changes} <= {401}, changes
 
 
 def test_blocked_live_events_are_said_and_polled_for(host: PageHost, page: Page, open_page: OpenPage) -> None:

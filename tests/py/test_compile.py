@@ -31,6 +31,7 @@ while True:
     led.value(not led.value())
     wait(500)
 """
+ODD = "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 NATIVE = """import micropython
 
 @micropython.{kind}
@@ -154,3 +155,15 @@ def test_c_given_as_python_is_named(source: str) -> None:
     with pytest.raises(BuildError) as caught:
         read_python(source, "blink")
     assert "looks like C" in str(caught.value.next_step)
+
+
+@pytest.mark.parametrize("odd", ODD)
+async def test_what_looks_like_the_end_of_a_line_and_is_none_is_refused_with_its_place(
+    build_py: Build, odd: str
+) -> None:
+    with pytest.raises(BuildError) as caught:
+        await build_py(f"x = 1\r\n# spare:{odd}print(x)\n")
+    found = caught.value.diagnostics[0]
+    assert (found.line, found.column) == (2, 9)
+    assert f"{ord(odd):02x}" in found.message.lower()
+    assert "take it out" in str(found.hint)

@@ -10,7 +10,7 @@ from microclaw.apps.verify import NO_READ_BACK
 from microclaw.errors import ModelError
 from microclaw.events import Action, Evidence, Step, Usage
 from microclaw.models.protocol import ModelReply, ToolCall
-from microclaw.text import without_fences
+from microclaw.text import code_lines, without_fences
 from microclaw.tools.tool import ToolResult
 from microclaw.validation import read_object
 
@@ -47,7 +47,7 @@ def code_step(model: str, reply: ModelReply, call: ToolCall, usage: Usage, attem
         return None
     if not isinstance(source, str):
         return None
-    lines = source.strip("\n").splitlines()
+    lines = code_lines(source.strip("\n"))
     if reply.code_origin is not None:
         text = reply.code_origin
     elif attempt > 1:

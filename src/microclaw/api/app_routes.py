@@ -165,7 +165,9 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
             with made_by(place, by.person_id, by.conversation), asking:
                 return Result(await now_or_later(found, now, later, when_back=when_back))
 
-        feed = parts.jobs.start(f"deploy {body.name}", deploy, token=by.token, number=by.job, cancellable=True)
+        feed = parts.jobs.start(
+            f"deploy {body.name}", deploy, token=by.token, person_id=by.person_id, number=by.job, cancellable=True
+        )
         return stream_response(feed, keepalive_s)
 
     @router.post(
@@ -182,7 +184,8 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
             return Result(exploration_object(await parts.explorer.explore(found.device_id, feed.put)))
 
         return stream_response(
-            parts.jobs.start(f"explore {found.name}", exploring, token=by.token, number=by.job), keepalive_s
+            parts.jobs.start(f"explore {found.name}", exploring, token=by.token, person_id=by.person_id, number=by.job),
+            keepalive_s,
         )
 
     @router.delete("/v1/devices/{device}/apps/{name}", summary="Take a program off; steps as JSON lines")
@@ -208,7 +211,10 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
             with made_by(place, by.person_id, by.conversation):
                 return Result(await now_or_later(found, now, later, when_back=when_back))
 
-        return stream_response(parts.jobs.start(f"remove {name}", remove, token=by.token, number=by.job), keepalive_s)
+        return stream_response(
+            parts.jobs.start(f"remove {name}", remove, token=by.token, person_id=by.person_id, number=by.job),
+            keepalive_s,
+        )
 
 
 def _route_jobs(router: APIRouter, parts: HostParts) -> None:
@@ -259,7 +265,9 @@ def _route_changes(router: APIRouter, parts: HostParts) -> None:
                 made = await parts.undo.undo(choice, feed.put)
             return Result(undone_object(made))
 
-        return stream_response(parts.jobs.start("undo", take_back, token=by.token, number=by.job), keepalive_s)
+        return stream_response(
+            parts.jobs.start("undo", take_back, token=by.token, person_id=by.person_id, number=by.job), keepalive_s
+        )
 
 
 def deploy_request(

@@ -84,7 +84,9 @@ def fleet_router(parts: HostParts) -> APIRouter:
             rows = await fleet.compare(programs, devices)
             return Result({"rows": [_row_object(row) for row in rows], "digest": digest(rows)})
 
-        feed = parts.jobs.start("compare a fleet", compare, token=by.token, number=by.job, cancellable=True)
+        feed = parts.jobs.start(
+            "compare a fleet", compare, token=by.token, person_id=by.person_id, number=by.job, cancellable=True
+        )
         return stream_response(feed, keepalive_s)
 
     @router.post("/v1/fleet/apply", summary="Install, replace and take off until nothing differs; a step for each act")
@@ -107,7 +109,9 @@ def fleet_router(parts: HostParts) -> APIRouter:
                 acts = await fleet.apply(rows, feed.put, prune=body.prune, when_back=when_back, begin=feed.begin)
             return Result(_results(devices, acts))
 
-        feed = parts.jobs.start("apply a fleet", do, token=by.token, number=by.job, cancellable=True)
+        feed = parts.jobs.start(
+            "apply a fleet", do, token=by.token, person_id=by.person_id, number=by.job, cancellable=True
+        )
         return stream_response(feed, keepalive_s)
 
     @router.get("/v1/fleet", summary="What is wanted on the devices now", responses=answers(WantedApps))

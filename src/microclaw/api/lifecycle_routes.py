@@ -128,7 +128,9 @@ def _route_upgrades(router: APIRouter, parts: HostParts) -> None:
             with made_by(place, by.person_id, by.conversation), asking:
                 return Result(await now_or_later(found, now, later, when_back=when_back))
 
-        feed = parts.jobs.start(f"upgrade {name}", do, token=by.token, number=by.job, cancellable=True)
+        feed = parts.jobs.start(
+            f"upgrade {name}", do, token=by.token, person_id=by.person_id, number=by.job, cancellable=True
+        )
         return stream_response(feed, keepalive_s)
 
     @router.post("/v1/apps/{name}/upgrade", summary="A new version of a program on those of many devices that have it")
@@ -191,7 +193,7 @@ def _route_switches(router: APIRouter, parts: HostParts) -> None:
             with made_by(place, by.person_id, by.conversation):
                 return Result(await _switch(parts, found, name, switch, by, feed.put, when_back=when_back))
 
-        feed = parts.jobs.start(f"{switch} {name}", do, token=by.token, number=by.job)
+        feed = parts.jobs.start(f"{switch} {name}", do, token=by.token, person_id=by.person_id, number=by.job)
         return stream_response(feed, keepalive_s)
 
     @router.post("/v1/apps/{name}/{switch}", summary="Stop, start or restart a program on many devices")

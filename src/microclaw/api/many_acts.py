@@ -72,7 +72,7 @@ def act_on_many(
         with made_by(place, by.person_id, by.conversation):
             return Result(results_object(chosen, await on_each(chosen.devices, one, ended)))
 
-    feed = parts.jobs.start(job, do, token=by.token, number=by.job, cancellable=cancellable)
+    feed = parts.jobs.start(job, do, token=by.token, person_id=by.person_id, number=by.job, cancellable=cancellable)
     return stream_response(feed, parts.settings.limits.keepalive_s)
 
 

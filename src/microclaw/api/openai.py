@@ -131,7 +131,9 @@ async def _begun(parts: HostParts, by: Caller, body: CompletionBody) -> Completi
     async def run(feed: Feed) -> Answer:
         return await turn.run(feed.put)
 
-    return StatelessTurn(turn, parts.jobs.start("chat completion", run, token=by.token), keepalive_s)
+    return StatelessTurn(
+        turn, parts.jobs.start("chat completion", run, token=by.token, person_id=by.person_id), keepalive_s
+    )
 
 
 def conversation_of(name: str) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from typing import Annotated, Any, Final, TypeVar
+from weakref import WeakValueDictionary
 
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
@@ -27,15 +30,17 @@ from microclaw.apps.run_times import check_keeper, run_times
 from microclaw.apps.stage_text import check_text, compile_text, fail, trial_detail
 from microclaw.apps.trial import Trial, TrialInput, TrialOptions
 from microclaw.auth.gate import Permission
-from microclaw.auth.people import OWNER
+from microclaw.auth.people import OWNER, person_behind
 from microclaw.boards import BoardProfile, load_board
 from microclaw.config.settings import Limits
 from microclaw.errors import BuildError, ConfigError, MicroclawError, Overloaded
 from microclaw.events import PROGRAM_KINDS, Evidence, ProgramKind, Step
+from microclaw.text import code_lines
 from microclaw.wire.host_api import Result, StreamEvent, evidence_object
 
 TRIALS_AT_ONCE: Final = 2
-MAX_WAITING_TRIALS: Final = 8
+MAX_TRIALS: Final = TRIALS_AT_ONCE + 8  # that run and wait
+MAX_TRIALS_OF_PERSON: Final = 3
 MAX_LOG_LINES: Final = 200
 _Answer = TypeVar("_Answer")
 
@@ -82,26 +87,51 @@ class TryBody(ProgramBody):
 
 
 class TrialQueue:
-    """Few trials of programs at once, and few that wait."""
+    """Few trials of programs at once, and few that wait; a person who is not the owner runs one, and few wait.
+
+    One place is the owner's alone: nobody's trials make the owner's wait. A trial has its place from before its program
+    is compiled until it ends.
+    """
 
     def __init__(self) -> None:
         self._running = asyncio.Semaphore(TRIALS_AT_ONCE)
-        self._waiting = 0
+        self._others = asyncio.Semaphore(TRIALS_AT_ONCE - 1)
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._held: Counter[str] = Counter()  # places, by person
 
-    async def run(self, trial: Callable[[], Awaitable[Trial]]) -> Trial:
-        self._waiting += 1
+    @contextmanager
+    def place(self, person_id: str) -> Iterator[None]:
+        """Take a place, or raise Overloaded."""
+        self.check_room(person_id)
+        whose = person_behind(person_id)
+        self._held[whose] += 1
         try:
-            await self._running.acquire()
+            yield
         finally:
-            self._waiting -= 1
-        try:
+            self._held[whose] -= 1
+            self._held += Counter()  # forgets who holds none
+
+    async def run(self, trial: Callable[[], Awaitable[Trial]], person_id: str) -> Trial:
+        """Inside a `place`: wait for a turn, and run it."""
+        async with AsyncExitStack() as turn:
+            if person_id != OWNER.person_id:
+                mine = self._turns.setdefault(person_behind(person_id), asyncio.Lock())
+                await turn.enter_async_context(mine)
+                await turn.enter_async_context(self._others)
+            await turn.enter_async_context(self._running)
             return await trial()
-        finally:
-            self._running.release()
 
-    def check_room(self) -> None:
-        if self._waiting >= MAX_WAITING_TRIALS:
-            raise Overloaded(f"{self._waiting} trials wait already", next_step="try again in a while")
+    def check_room(self, person_id: str) -> None:
+        """Raise Overloaded when the person, or all but the owner, have their places."""
+        whose = person_behind(person_id)
+        theirs = self._held[whose]
+        others = self._held.total() - self._held[OWNER.person_id]
+        is_owner = whose == OWNER.person_id
+        if theirs >= (MAX_TRIALS if is_owner else MAX_TRIALS_OF_PERSON) or (not is_owner and others >= MAX_TRIALS):
+            raise Overloaded(
+                f"{theirs} of your trials run or wait already, and {others} of all people",
+                next_step="try again in a while",
+            )
 
 
 def program_router(parts: HostParts, compiling: CompileQueue) -> APIRouter:
@@ -147,9 +177,13 @@ def program_router(parts: HostParts, compiling: CompileQueue) -> APIRouter:
     async def try_program(body: TryBody, by: RequestCaller) -> StreamingResponse:
         parts.gate.check(by.person_id, Permission.READ, f"try {body.name}")
         board, _ = _board_of(parts, body)
-        trials.check_room()
+        trials.check_room(by.person_id)
 
         async def trying(feed: Feed) -> StreamEvent:
+            with trials.place(by.person_id):
+                return await tried(feed)
+
+        async def tried(feed: Feed) -> StreamEvent:
             started = time.perf_counter()
             try:
                 image = await built(body, by)
@@ -158,7 +192,7 @@ def program_router(parts: HostParts, compiling: CompileQueue) -> APIRouter:
             except MicroclawError as exc:
                 fail(feed.put, "compile", exc)
             took_ms = (time.perf_counter() - started) * 1000
-            detail = tuple(line for found in image.warnings for line in found.render().splitlines())
+            detail = tuple(line for found in image.warnings for line in code_lines(found.render()))
             feed.put(Step("compile", compile_text(image, body.optimization), detail=detail, took_ms=took_ms))
             try:
                 options = body.options(board, image)
@@ -168,13 +202,15 @@ def program_router(parts: HostParts, compiling: CompileQueue) -> APIRouter:
                 fail(feed.put, "check", exc)
             feed.put(Step("try", "on a throw-away virtual board", "running"))
             try:
-                trial = await trials.run(partial(parts.try_image, image, board, options))
+                trial = await trials.run(partial(parts.try_image, image, board, options), by.person_id)
             except MicroclawError as exc:
                 fail(feed.put, "try", exc)
             feed.put(_trial_step(trial))
             return Result(_trial_object(trial, image))
 
-        feed = parts.jobs.start(f"try {body.name}", trying, token=by.token, number=by.job, cancellable=True)
+        feed = parts.jobs.start(
+            f"try {body.name}", trying, token=by.token, person_id=by.person_id, number=by.job, cancellable=True
+        )
         return stream_response(feed, parts.settings.limits.keepalive_s)
 
     return router

@@ -75,7 +75,7 @@ def route_times(router: APIRouter, parts: HostParts) -> None:
                 made = await parts.upgrader.set_times(found.device_id, name, new, feed.put, approve=approving)
                 return Result(times_set_object(made))
 
-        feed = parts.jobs.start(f"times of {name}", do, token=by.token, number=by.job)
+        feed = parts.jobs.start(f"times of {name}", do, token=by.token, person_id=by.person_id, number=by.job)
         return stream_response(feed, keepalive_s)
 
     @router.post("/v1/apps/{name}/times", summary="When a program runs, on those of many devices that have it")

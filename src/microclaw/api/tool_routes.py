@@ -99,7 +99,7 @@ def tools_router(parts: HostParts) -> APIRouter:
             act = Action(name, arguments, effect.value, outcome, result.evidence, reason_of(result))
             return Result(_result(result, act))
 
-        feed = parts.jobs.start(f"tool {name}", run, token=by.token)
+        feed = parts.jobs.start(f"tool {name}", run, token=by.token, person_id=by.person_id)
 
         def leave() -> None:
             questions.leave()

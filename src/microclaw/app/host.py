@@ -194,7 +194,7 @@ async def running_host(
         channels, gateway = await stack.enter_async_context(opening)
         await stack.enter_async_context(voice.serving(agent.inbox, group))
         await stack.enter_async_context(mqtt.serving(base, devices, apps, firmware, agent.tools, tasks))
-        jobs = Jobs(group, settings.limits)
+        jobs = Jobs(group, settings.limits, admission.people)
         boards = VirtualBoards(devices.registry, apps.reconciler.check)
         backups = ScheduledBackups(settings.home, settings.backup, record=audit.record, now_ms=now_ms)
         status = HostStatus(

@@ -60,7 +60,7 @@ from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import BuildError, DeployRejected, DeviceError, MicroclawError, UnknownName
 from microclaw.events import Evidence, Report, Stage, Step
-from microclaw.text import format_duration
+from microclaw.text import code_lines, format_duration
 
 __all__ = ["Approve", "DeployRequest", "Deployer", "Deployment", "Removal"]
 
@@ -196,7 +196,7 @@ class Deployer:
         except MicroclawError as exc:
             fail(report, "compile", exc)
         took_ms = (time.perf_counter() - started) * 1000
-        warnings = tuple(line for found in image.warnings for line in found.render().splitlines())
+        warnings = tuple(line for found in image.warnings for line in code_lines(found.render()))
         report(Step("compile", compile_text(image, request.optimization), detail=warnings, took_ms=took_ms))
         return image
 

@@ -36,6 +36,7 @@ from microclaw.apps.expectations import (
 )
 from microclaw.apps.line_pattern import LinePattern, parse_line_pattern
 from microclaw.errors import ConfigError
+from microclaw.text import code_lines
 
 MAX_TEXT_CHARS = 16_384
 _BEFORE_COMMENT = re.compile(r'(?:[^"#]|"(?:[^"\\]|\\.)*")*')
@@ -57,7 +58,7 @@ _LEVELS = {"high": 1, "low": 0}
 
 def parse_expectations(text: str) -> Expectations:
     """Read the lines. Raises ConfigError with line, column and what to write instead."""
-    if len(text) > MAX_TEXT_CHARS or len(rows := text.splitlines()) > MAX_LINES:
+    if len(text) > MAX_TEXT_CHARS or len(rows := code_lines(text)) > MAX_LINES:
         raise ConfigError(
             f"the expectations are longer than {MAX_LINES} lines or {MAX_TEXT_CHARS:,} characters",
             next_step="keep one line for each thing that the program must do",

@@ -23,7 +23,7 @@ from microclaw.errors import BuildError, MicroclawError
 from microclaw.events import Report, Stage, Step
 from microclaw.pin_track import draw_track
 from microclaw.py.image import PyImage
-from microclaw.text import count_text, format_duration
+from microclaw.text import code_lines, count_text, format_duration
 from microclaw.wasm.source_language import TITLE
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -97,7 +97,7 @@ def kilobytes(size_bytes: int) -> str:
 def report_failure(report: Report, stage: Stage, error: MicroclawError) -> None:
     """Report a failed stage: one line, the compiler's diagnostics below it, the next step."""
     diagnostics = error.diagnostics if isinstance(error, BuildError) else ()
-    detail = tuple(line for found in diagnostics for line in found.render().splitlines())
+    detail = tuple(line for found in diagnostics for line in code_lines(found.render()))
     report(Step(stage, error.message, "failed", detail, next_step=error.next_step))
 
 
@@ -158,7 +158,7 @@ def _timeline(trial: Trial) -> list[str]:
 def _source(source: str | None) -> list[str]:
     if source is None:
         return ["source: not known, the program came as a wasm module"]
-    lines = source.splitlines()
+    lines = code_lines(source)
     return [f"source: {count_text(len(lines), 'line')}", *(f"    {line}" for line in lines)]
 
 

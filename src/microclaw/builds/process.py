@@ -17,6 +17,7 @@ from typing import IO, Final, Literal, TypeAlias, TypeVar
 from microclaw.builds.confinement import ConfinedProcess, start_confined
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.readiness import is_readable
+from microclaw.text import code_lines
 
 try:
     import resource
@@ -207,7 +208,7 @@ def build_failure(finished: ProcessResult, diagnostics: tuple[Diagnostic, ...], 
         broke = Diagnostic("error", "the compiler itself broke down on this program", file, hint=_SIMPLER)
         return BuildError((broke, *diagnostics), stage=stage)
     if not any(d.severity == "error" for d in diagnostics):
-        lines = [line for line in finished.output.splitlines() if line][-3:]
+        lines = [line for line in code_lines(finished.output) if line][-3:]
         last_words = "; ".join(lines) or f"it ended with code {finished.returncode}"
         diagnostics = (Diagnostic("error", f"the compiler failed: {last_words}", file), *diagnostics)
     return BuildError(diagnostics, stage=stage)

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from microclaw.cli.options import FAILED, INTERRUPTED, GlobalOptions, NobodyToAsk
 from microclaw.cli.tried_words import meant_by, meant_by_extra, meant_by_option
 from microclaw.errors import MicroclawError
-from microclaw.text import clean_text
+from microclaw.text import clean_text, code_lines
 from microclaw.validation import validation_message
 from microclaw.wire.host_api import Failure, failure_object, failure_of
 
@@ -99,7 +99,7 @@ def _show(options: GlobalOptions, failure: Failure) -> int:
     if options.json:
         options.document("error", {"error": failure_object(failure)})
     sys.stderr.write(f"error: {clean_text(failure.message, one_line=True)}\n")
-    for line in "\n".join(d["text"] for d in failure.diagnostics).splitlines():
+    for line in code_lines("\n".join(d["text"] for d in failure.diagnostics)):
         if line != failure.message:
             sys.stderr.write(clean_text(line) + "\n")
     if failure.next_step:

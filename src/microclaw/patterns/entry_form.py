@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias, get_args
 from microclaw.config.settings import Limits
 from microclaw.errors import ConfigError
 from microclaw.events import ProgramKind
-from microclaw.text import clean_text
+from microclaw.text import clean_text, code_lines
 
 Version: TypeAlias = tuple[int, int, int]
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
@@ -112,7 +112,7 @@ def source_names(name: str, data: Mapping[str, Any], kinds: Sequence[ProgramKind
 
 def check_source(content: bytes) -> None:
     text = decoded(content)
-    if len(text) > Limits().source_chars or max(map(len, text.splitlines()), default=0) > MAX_LINE_CHARS:
+    if len(text) > Limits().source_chars or max(map(len, code_lines(text)), default=0) > MAX_LINE_CHARS:
         raise ValueError(f"a source has at most {Limits().source_chars:,} characters and {MAX_LINE_CHARS} in a line")
 
 

@@ -36,6 +36,7 @@ from microclaw.py.scopes import Scopes
 from microclaw.py.source import Findings, PythonSource, at, read_python
 from microclaw.py.syntax import check_syntax
 from microclaw.py.waits import Waits
+from microclaw.text import code_lines
 
 MAX_MPY_BYTES: Final = 32768  # a board without PSRAM has about 60 KB for all programs' code and data
 TIME_LIMIT_S: Final = 10.0
@@ -180,7 +181,7 @@ def _compile(command: list[str], read: PythonSource, checked: Rewritten, process
 
 def _refused(output: str, read: PythonSource, checked: Rewritten) -> tuple[Diagnostic, ...]:
     """What mpy-cross said, at the source's line."""
-    message = next((line for line in reversed(output.splitlines()) if "Error:" in line), None)
+    message = next((line for line in reversed(code_lines(output)) if "Error:" in line), None)
     if message is None:
         return ()
     places = _PLACE.findall(output)

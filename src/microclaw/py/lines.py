@@ -6,6 +6,8 @@ import ast
 import re
 from typing import Final, TypeAlias
 
+from microclaw.text import code_lines
+
 LineMap: TypeAlias = tuple[int, ...]  # the source's line for each rewritten line, both from 1; 0: none
 _FRAME: Final = re.compile(r'^(\s*File ")([^"]+)(", line )(\d+)(.*)$')
 _NAMES: Final = {", in main": ", in <module>", ", in main_": ", in main", ", in _ainit_": ", in __init__"}
@@ -31,7 +33,7 @@ def line_map(tree: ast.Module, text: str) -> LineMap:
 def source_traceback(text: str, name: str, lines: LineMap) -> str:
     """A board's traceback in the words of the source: its lines, its names, and no frames of the firmware."""
     told = []
-    for line in text.splitlines():
+    for line in code_lines(text):
         frame = _FRAME.match(line)
         if frame is None:
             told.append(line)

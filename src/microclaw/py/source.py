@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from microclaw.errors import BuildError, Diagnostic
+from microclaw.text import odd_character
 
 MAX_SOURCE_BYTES: Final = 65536
 MAX_DEPTH: Final = 60  # of the tree; MicroPython's own compiler on a board gives up far earlier than CPython
@@ -62,6 +63,8 @@ def read_python(source: str, name: str) -> PythonSource:
     if (size := len(text.encode(errors="replace"))) > MAX_SOURCE_BYTES:
         message = f"the source has {size} bytes; {MAX_SOURCE_BYTES} is the limit"
         raise BuildError((Diagnostic("error", message, file, hint="make the program smaller"),), stage="source")
+    if (odd := odd_character(text, file)) is not None:
+        raise BuildError((odd,), stage="source")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of escapes like "\d": MicroPython takes them as they are
@@ -76,7 +79,7 @@ def read_python(source: str, name: str) -> PythonSource:
         hint = "this looks like C: give it as C, or in a file that ends in .c" if _C.search(text) else None
         found = Diagnostic("error", f"syntax error: {exc.msg}", file, line, column, shown, hint=hint)
         raise BuildError((found,), stage="source") from exc
-    except (ValueError, RecursionError, MemoryError) as exc:  # ValueError: a NUL byte, or a lone surrogate
+    except (ValueError, RecursionError, MemoryError) as exc:  # ValueError: a lone surrogate
         message = "the text holds a character that no program may have" if isinstance(exc, ValueError) else "too nested"
         raise BuildError((Diagnostic("error", message, file, hint=_SIMPLER),), stage="source") from exc
     read = PythonSource(file, text, lines, tree)

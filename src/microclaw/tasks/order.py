@@ -15,7 +15,7 @@ from microclaw.config.settings import TaskSettings
 from microclaw.egress.allowlist import TASK_NAME, TASK_NAME_RULE
 from microclaw.errors import TaskRefused, over_limit
 from microclaw.sandbox.job import SandboxLimits
-from microclaw.text import count_text, without_marks
+from microclaw.text import code_lines, count_text, without_marks
 
 MAX_CODE_BYTES: Final = 256 * 1024
 MAX_FILES: Final = 32  # in, and out
@@ -205,7 +205,7 @@ def check_name(name: str) -> None:
 
 def order_lines(order: TaskOrder, reach: Sequence[str]) -> tuple[str, ...]:
     """What somebody reads who is asked for it: the whole code, its files, and what it may reach."""
-    code = order.code.splitlines()
+    code = code_lines(order.code)
     return (f"code: {count_text(len(code), 'line')}", *_indented(code), *file_lines(order.files), *reach_lines(reach))
 
 
@@ -224,9 +224,9 @@ def reach_lines(reach: Sequence[str]) -> tuple[str, ...]:
 
 def _shown(name: str, content: bytes) -> Sequence[str]:
     if name.endswith(_SOURCES):
-        return content.decode(errors="replace").splitlines()
+        return code_lines(content.decode(errors="replace"))
     try:
-        lines = content.decode().splitlines() if len(content) <= MAX_SHOWN_BYTES else []
+        lines = code_lines(content.decode()) if len(content) <= MAX_SHOWN_BYTES else []
     except UnicodeDecodeError:
         return ()
     return lines if len(lines) <= MAX_SHOWN_LINES else ()

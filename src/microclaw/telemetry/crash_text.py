@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from microclaw.store.crashes import CrashKind
-from microclaw.text import clean_text, program_name
+from microclaw.text import clean_text, code_lines, program_name
 from microclaw.wire.link.values import ValueMap
 
 TRAP: Final = "Exception: "  # how WAMR begins what it says of one
@@ -67,7 +67,7 @@ def clean_trace(text: str) -> str:
 
 def title_of(crash: Crash) -> str:
     """The crash in a line: what happened, and where."""
-    lines = crash.trace.splitlines() or ["no reason given"]
+    lines = code_lines(crash.trace) or ["no reason given"]
     if crash.kind == "reset":
         return f"reset: {crash.trace.replace(chr(10), '; ') or lines[0]}"[:MAX_TITLE_CHARS]
     frames = _FRAME.findall(crash.trace)

@@ -24,7 +24,7 @@ from microclaw.tasks.order import MAX_CODE_BYTES, TaskLimits, TaskOrder, availab
 from microclaw.tasks.service import TaskService
 from microclaw.telemetry.csv_text import csv_text
 from microclaw.telemetry.history import MAX_POINTS, TelemetryHistory
-from microclaw.text import clean_text, count_text, fence_text, read_duration_ms
+from microclaw.text import clean_text, code_lines, count_text, fence_text, read_duration_ms
 from microclaw.tools.target import find_device
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.tools.workspace import Workspace
@@ -138,7 +138,7 @@ def code_tool(
         return csv_text(device.name, found).encode()
 
     def words(asked: CodeParameters, _context: ToolContext, _lines: Sequence[str]) -> str:
-        lines = count_text(len(asked.code.splitlines()), "line")
+        lines = count_text(len(code_lines(asked.code)), "line")
         network = "without a network" if asked.allow is None else f"with the network of {asked.allow}"
         return f"run {lines} of {asked.language} in the sandbox, {network}"
 

@@ -23,7 +23,7 @@ from microclaw.devices.device_text import listening
 from microclaw.errors import MicroclawError, PermissionRefused, ToolRetry
 from microclaw.events import AskedProgram
 from microclaw.models.protocol import ToolSpec
-from microclaw.text import clean_text
+from microclaw.text import clean_text, code_lines
 from microclaw.tools.offer import brief, chosen
 from microclaw.tools.tool import Begin, Parameters, Tool, ToolContext, ToolResult, result_of, result_of_error
 from microclaw.validation import read_object, validation_message
@@ -285,14 +285,14 @@ def _lines(key: str, value: Any) -> list[str]:
     if isinstance(value, dict) and _has_lines(value):
         return [f"{key}:", *(f"    {line}" for name, one in value.items() for line in _lines(name, one))]
     text = _text(value)
-    shown = text.splitlines()
+    shown = code_lines(text)
     return [f"{key}: {text}"] if len(shown) <= 1 else [f"{key}: {len(shown)} lines", *(f"    {line}" for line in shown)]
 
 
 def _has_lines(value: Any) -> bool:
     """Whether a text of several lines is in it."""
     if isinstance(value, str):
-        return len(value.splitlines()) > 1
+        return len(code_lines(value)) > 1
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
     return any(map(_has_lines, inner))
 

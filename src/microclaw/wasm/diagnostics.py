@@ -12,6 +12,7 @@ from typing import Final, Literal, TypeAlias, cast
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import Diagnostic
+from microclaw.text import code_lines
 from microclaw.wasm.cascades import folded
 from microclaw.wasm.refusals import read_rows, refused_name, refused_reasons
 from microclaw.wasm.source_scanner import INTERNAL_HEADERS
@@ -174,7 +175,7 @@ def read_compiler_output(output: str, source: SourceText, board: BoardProfile | 
     facts: dict[tuple[int, int, str], set[str]] = {}
     reached: set[int] = set()
     noted = False
-    for line in output.splitlines():
+    for line in code_lines(output):
         match = _LINE.match(_BACKEND.sub(r"<unknown>:0:0: \1: ", line))
         if match is None:
             continue
@@ -217,7 +218,7 @@ def _told_once(found: list[Diagnostic]) -> list[Diagnostic]:
 def read_linker_output(output: str, source: SourceText, board: BoardProfile | None = None) -> tuple[Diagnostic, ...]:
     """The linker's findings, with the line where the named symbol stands in the source."""
     found = []
-    for line in output.splitlines():
+    for line in code_lines(output):
         match = _LINKER.match(line)
         if match is None:
             continue

@@ -14,6 +14,7 @@ from typing import Final
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import BuildError, Diagnostic
+from microclaw.text import odd_character
 from microclaw.wasm.sketch import prepare_sketch
 from microclaw.wasm.source_files import unit_starts, without_marks
 from microclaw.wasm.source_language import STANDARD_HEADERS, SUFFIX, Language, guess_language
@@ -177,11 +178,8 @@ def _check_text(text: str, file: str) -> None:
         raise _refusal(Diagnostic("error", message, file, hint="leave large tables out, or compute them"))
     if not text.strip():
         raise _refusal(Diagnostic("error", "the source is empty", file, hint="write at least void on_init(void)"))
-    for position, char in enumerate(text):
-        if (char < " " and char not in "\t\n\v\f") or char == "\x7f":
-            line = text.count("\n", 0, position) + 1
-            message = f"a control character (0x{ord(char):02x}) in the source"
-            raise _refusal(Diagnostic("error", message, file, line, hint="save the program as plain UTF-8 text"))
+    if (odd := odd_character(text, file)) is not None:
+        raise _refusal(odd)
 
 
 def _join_lines(text: str) -> str:

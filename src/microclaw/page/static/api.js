@@ -1,7 +1,7 @@
 // The host's HTTP API: the session's word, errors with their next step, streams of JSON lines. It knows no view.
 
 /** @typedef {{code: string, message: string, next: string | null, diagnostics?: {text: string}[]}} Failure */
-/** @typedef {{name: string, role: string, csrf: string | null, person_id?: string, may?: string}} Me */
+/** @typedef {{name: string, role: string, csrf: string | null, person_id: string, may: string}} Me */
 /** @typedef {Record<string, any> & {type: string}} Line */
 
 /** Where the host is below this origin: nothing, or a path of Home Assistant's. This file is at BASE/page/api.js. */
@@ -33,8 +33,20 @@ export class HostAway extends Error {
   }
 }
 
+/** The page was loaded for another person than the one who is signed in now: it takes no word of theirs, and loads anew. */
+export class OtherPerson extends ApiError {
+  constructor() {
+    const message = "somebody else is signed in now; what you sent was not sent";
+    super(403, { code: "other_person", message, next: "this page is loaded anew for them; send it again if it is still wanted" });
+  }
+}
+
 const session = {
   csrf: "",
+  /** Whose page this is, from its load on; "" before somebody signed in. */
+  personId: "",
+  /** @type {(error: OtherPerson) => void} */
+  leave: () => {},
   /** Resolves when somebody is signed in again. @type {() => Promise<void>} */
   renew: async () => {},
 };
@@ -42,6 +54,11 @@ const session = {
 /** @param {() => Promise<void>} renew */
 export function onSessionOver(renew) {
   session.renew = renew;
+}
+
+/** @param {(error: OtherPerson) => void} leave */
+export function onOtherPerson(leave) {
+  session.leave = leave;
 }
 
 /** @param {string} path @param {AbortSignal} [signal] @returns {Promise<any>} */
@@ -91,11 +108,17 @@ export async function opened(path, headers, signal) {
   return checked(await reach(path, { headers, signal }));
 }
 
-/** Who is here; null when nobody is signed in. @returns {Promise<Me | null>} */
+/** Who is here; null when nobody is signed in. OtherPerson when it is not whose page this is. @returns {Promise<Me | null>} */
 export async function whoAmI() {
   const answer = await reach("/v1/me", { headers: { Accept: "application/json" } });
   if (answer.status === 401) return null;
   const me = /** @type {Me} */ (await checked(answer).then((good) => good.json()));
+  if (session.personId !== "" && me.person_id !== session.personId) {
+    const error = new OtherPerson();
+    session.leave(error);
+    throw error;
+  }
+  session.personId = me.person_id;
   session.csrf = me.csrf ?? "";
   return me;
 }
@@ -103,13 +126,14 @@ export async function whoAmI() {
 /** @param {"code" | "password"} way @param {Record<string, string>} body @returns {Promise<Me>} */
 export async function signIn(way, body) {
   const headers = { "Content-Type": "application/json" };
-  const answer = await reach(`/v1/signin/${way}`, { method: "POST", headers, body: JSON.stringify(body) });
-  const me = /** @type {Me} */ (await checked(answer).then((good) => good.json()));
-  session.csrf = me.csrf ?? "";
+  await checked(await reach(`/v1/signin/${way}`, { method: "POST", headers, body: JSON.stringify(body) }));
+  const me = await whoAmI();
+  if (me === null) throw new ApiError(401, { code: "unauthorized", message: "the new session is over already", next: "sign in again" });
   return me;
 }
 
 /**
+ * What waited or was refused is repeated with the word of the same person's new session alone (`whoAmI`).
  * @param {string} method @param {string} path @param {unknown} body @param {AbortSignal} [signal]
  * @returns {Promise<Response>}
  */
@@ -129,7 +153,7 @@ async function ask(method, path, body, signal) {
   }
 }
 
-/** Whether another page of this browser has signed in anew meanwhile, so that our word is that of an older session. */
+/** Whether this person has signed in anew at another page of this browser, so that our word is that of an older session. */
 async function isOtherSession() {
   const before = session.csrf;
   return (await whoAmI()) !== null && session.csrf !== before;

@@ -13,7 +13,7 @@ import { People } from "./people.js";
 import { Rollouts } from "./rollouts.js";
 import { Schedules } from "./schedules.js";
 import { SignInAgain, SignInPage, signInByLink } from "./signin.js";
-import { may, start, useStore } from "./state.js";
+import { may, start, update, useStore } from "./state.js";
 import { Usage } from "./usage.js";
 import { html, render, useEffect, useErrorBoundary, useState } from "./vendor/htm-preact.module.js";
 
@@ -115,6 +115,7 @@ function Shell({ path }) {
     </header>
     <${Connection} />
     <main id="main">
+      ${store.left && html`<${Problem} error=${store.left} /><button onClick=${() => update({ left: null })}>Close this message</button>`}
       <${View} key=${here.split("/")[1]} path=${path} />
       ${may("ask") && html`<div hidden=${!here.startsWith("/chat")}><${Chat} /></div>`}
     </main>

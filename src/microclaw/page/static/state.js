@@ -1,6 +1,6 @@
 // What the page knows of the host: fetched once, kept new by the event stream. Views read it, and none of them fetches it.
 
-import { ApiError, HostAway, get, onSessionOver, whoAmI } from "./api.js";
+import { ApiError, HostAway, OtherPerson, get, onOtherPerson, onSessionOver, whoAmI } from "./api.js";
 import { LiveStream } from "./events.js";
 import { pins } from "./pins.js";
 import { useLayoutEffect, useState } from "./vendor/htm-preact.module.js";
@@ -11,6 +11,7 @@ import { useLayoutEffect, useState } from "./vendor/htm-preact.module.js";
  * @property {"starting" | "out" | "in"} phase
  * @property {Me | null} me
  * @property {boolean} isOver the session ended while the page was in use
+ * @property {OtherPerson | null} left why the page of another person ended here
  * @property {import("./events.js").LiveState} live
  * @property {string} liveWhy
  * @property {any} status
@@ -26,6 +27,7 @@ export const state = {
   phase: "starting",
   me: null,
   isOver: false,
+  left: null,
   live: "connecting",
   liveWhy: "",
   status: null,
@@ -97,7 +99,17 @@ onSessionOver(() => {
   return new Promise((resolve) => waitingForSession.push(resolve));
 });
 
-/** Somebody signed in: what waited for it goes on. @param {Me} me */
+const LEFT = "other person"; // of the address's state in the browser's history, which a load anew keeps
+
+onOtherPerson((error) => {
+  waitingForSession = []; // what they wait with is never sent
+  stream.stop();
+  update({ left: error });
+  history.replaceState(LEFT, "");
+  location.reload();
+});
+
+/** The person signed in: what waited for it goes on. @param {Me} me */
 export function signedIn(me) {
   const waiting = waitingForSession;
   waitingForSession = [];
@@ -215,6 +227,10 @@ function begin() {
 
 /** Who is here; called once. */
 export async function start() {
+  if (history.state === LEFT) {
+    history.replaceState(null, "");
+    update({ left: new OtherPerson() });
+  }
   for (;;) {
     try {
       const me = await whoAmI();
