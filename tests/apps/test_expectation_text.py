@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from microclaw.apps.expectation_text import parse_expectations
+from microclaw.apps.expectation_tokens import EXAMPLES
 from microclaw.apps.expectations import Duty, Hold, Level, Period, PinEffect, PinStimulus, Reaction, Window
 from microclaw.apps.line_pattern import parse_line_pattern
 from microclaw.errors import ConfigError
@@ -65,6 +66,7 @@ def test_a_reaction_with_its_stimuli() -> None:
         ("for 10 s", "expect nothing", "pin 2"),
         ("for 10 s\nfor 20 s", "twice", "one of the two"),
         ("hello", "line 1, column 1: 'hello'", "pin N"),
+        ("pin 2 blinks nicely", "'blinks' cannot be read here", "pin 2: period 1 s"),
     ],
 )
 def test_an_error_says_where_and_what_to_write(text: str, where: str, instead: str) -> None:
@@ -117,3 +119,8 @@ def test_the_worst_pattern_ends_soon() -> None:
     began = time.process_time()
     assert not worst.matches("a" * 100_000)
     assert time.process_time() - began < 5  # not a timing: without the bounds it would be days
+
+
+def test_the_examples_of_errors_can_be_read() -> None:
+    for line in EXAMPLES.values():
+        assert parse_expectations(f"{line}\npin 4: high at 1 s").lines, line

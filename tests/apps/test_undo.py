@@ -77,8 +77,14 @@ async def test_undo_twice_walks_back_two_changes(lab: Any) -> None:
     assert running(lab) == {"blink": "v1"}
     await undo(lab)
     assert running(lab) == {}
-    with pytest.raises(UnknownName, match="nothing to undo"):
+    with pytest.raises(UnknownName, match="of the changes on boards there is nothing to undo") as caught:
         await undo(lab)
+    newest_first = await lab.undo.changes()
+    again = f"microclaw app undo {newest_first[0].change_id}"
+    assert again in str(caught.value.next_step)
+    assert "microclaw schedule rm" in str(caught.value.next_step)
+    await undo(lab, change_id=newest_first[0].change_id)
+    assert running(lab) == {"blink": "v1"}
 
 
 async def test_undoing_an_undo_by_number_redoes_the_change(lab: Any) -> None:

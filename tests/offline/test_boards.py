@@ -124,7 +124,14 @@ async def test_what_many_boards_do(ask: Ask, home: DeviceContext, sentence: str,
     assert boards_of(arguments) == set(boards.split())
 
 
-@pytest.mark.parametrize("sentence", ["what is running everywhere", "is blink running on all boards"])
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "what is running everywhere", "is blink running on all boards", "what runs on the boards?",
+        "what is running on my boards", "which programs run on the boards", "show me what runs on the boards",
+        "what is on the boards", "what do my boards do",
+    ],
+)  # fmt: skip
 async def test_a_question_about_all_is_answered_as_without_the_boards(
     ask: Ask, home: DeviceContext, sentence: str
 ) -> None:

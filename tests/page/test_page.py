@@ -55,6 +55,10 @@ def test_a_sentence_blinks_its_edges_move_on_the_page_and_undo_ends_it(page: Pag
     go(page, "Chat")  # as it was left
     turn.get_by_role("button", name="Undo").click()
     expect(turn.locator(".act").last).to_contain_text(f"undone: deploy {name}")
+    say(page, "set pin 4 of virtual-1 high")
+    undone = say(page, "undo")
+    expect(undone.locator(".answer")).to_contain_text("low again")
+    expect(undone.get_by_role("button", name="Undo")).to_have_count(0)
     open_board(page, "virtual-1", "programs")
     expect(page.get_by_role("link", name=name, exact=True)).to_have_count(0)
 

@@ -9,6 +9,7 @@ from microclaw.boards.reader import load_board
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.py.compile import MAX_MPY_BYTES, build
 from microclaw.py.image import PinClaim
+from microclaw.py.source import read_python
 
 BLINK = """from machine import Pin
 import time
@@ -147,6 +148,13 @@ async def test_bad_name_is_refused(build_py: Build) -> None:
 async def test_object_itself_as_a_pin_names_none(build_py: Build) -> None:
     source = "from machine import Pin\n\n\nclass A:\n    def f(self):\n        Pin(self)\n\n\nA().f()\n"
     assert (await build_py(source)).claims == ()
+
+
+@pytest.mark.parametrize("source", ["#include <stdio.h>\nint x;", "int main(void) {\n  return 0;\n}"])
+def test_c_given_as_python_is_named(source: str) -> None:
+    with pytest.raises(BuildError) as caught:
+        read_python(source, "blink")
+    assert "looks like C" in str(caught.value.next_step)
 
 
 @pytest.mark.parametrize("odd", ODD)

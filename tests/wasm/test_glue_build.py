@@ -95,3 +95,13 @@ def test_folder_that_cannot_be_written_is_told_with_what_to_do(tmp_path: Path) -
     assert done.returncode == 1
     assert "cannot be written" in done.stderr
     assert "next: " in done.stderr
+
+
+async def test_a_killed_builders_folder_goes_after_a_day(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    for name in (".glue-old", ".glue-new"):
+        (cache / name).mkdir(parents=True)
+        (cache / name / "rest.o").touch()
+    os.utime(cache / ".glue-old", (1e9, 1e9))
+    await build_glue(find_toolchain(), cache)
+    assert [path.name for path in cache.glob(".glue-*")] == [".glue-new"]

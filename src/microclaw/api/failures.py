@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from microclaw.api.access import methods_at
@@ -22,6 +22,7 @@ STATUS_BY_CODE = {
     "app_not_found": 404,
     "app_exists": 409,
     "too_many_apps": 409,
+    "deploy_rejected": 409,
     "not_supported": 409,
     "build_error": 422,
     "trial_failed": 422,
@@ -44,7 +45,6 @@ STATUS_BY_CODE = {
     "device_error": 502,
     "call_rejected": 502,
     "device_lied": 502,
-    "deploy_rejected": 502,
     "protocol_error": 502,
     "model_error": 502,
     "device_unreachable": 502,
@@ -81,6 +81,11 @@ _CODE_BY_STATUS: Final = {
     415: UNSUPPORTED,
     416: "range_not_satisfiable",
 }
+_NO_PAGE: Final = (  # for a person's browser; it has nothing of what was asked for
+    "<!doctype html><html lang=en><meta charset=utf-8><title>microclaw: no such page</title>"
+    '<p>There is no such page. <a href="/">Go to the start page</a>; the API is at <a href="/api/docs">/api/docs</a>.'
+    "</html>"
+)
 _NEXT_BY_STATUS: Final = {415: "send Content-Type: application/json", 416: "ask for a part that is there"}
 
 
@@ -122,10 +127,12 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
     return failure_response(failure, 422, path=request.scope["path"])
 
 
-async def _http(request: Request, error: Exception) -> JSONResponse:
+async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = _CODE_BY_STATUS.get(error.status_code, "bad_request")
     message, path = str(error.detail), request.scope["path"]
+    if error.status_code == 404 and request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+        return HTMLResponse(_NO_PAGE, 404)
     if error.status_code in (404, 405):
         message = f"{message}: {request.method} {path[:100]}"
     step = _NEXT_BY_STATUS.get(error.status_code, "see /api/docs")

@@ -219,7 +219,7 @@ def _closed(parts: HostParts) -> tuple[str | None, str | None]:
         return "this host lets in no boards: its link is off", "start it with: microclaw up --link 0.0.0.0:8443"
     if parts.link.is_local:
         return (
-            "this host lets in boards of its own machine alone: one that is set up now cannot reach it",
+            "this host accepts only boards on its own machine: one that is set up now cannot reach it",
             "first start it with: microclaw up --link 0.0.0.0:8443",
         )
     return None, None

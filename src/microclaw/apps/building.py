@@ -79,7 +79,7 @@ def check_kind(kind: ProgramKind, kinds: Sequence[ProgramKind]) -> None:
     takes = " or ".join(_TAKES[one] for one in kinds) or "no programs"
     raise DeployRejected(
         f"this program is {'Python' if kind == 'py' else 'C or WebAssembly'}; the device's firmware takes {takes}",
-        next_step="write it in that language, or give a device with other firmware: "
+        next_step="write it in that language, or choose a device whose firmware takes it: "
         + ("microclaw flash, or a virtual one: microclaw virtual --join" if kind == "py" else "microclaw device list"),
     )
 

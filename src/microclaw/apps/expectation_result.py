@@ -21,7 +21,7 @@ _WORST_FIRST: Final = (
     "met in the trial",
     "seen on the board",
 )
-_CHANGE: Final = "change the program; change the expectation only where it says something else than the person"
+_CHANGE: Final = "change the program; or the expectation, if it is not what you want"
 _LEAST_OF_CYCLE = 0.45  # two edges of a period are half of it, and the trial agrees with them
 BoardState: TypeAlias = Literal["seen on the board", "accepted only", "not seen on the board"]
 

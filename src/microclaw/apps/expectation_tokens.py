@@ -28,6 +28,24 @@ class _Token:
     column: int
 
 
+EXAMPLES: Final = {
+    "pin": "pin 2: period 1 s, duty 50 %",
+    "when": "when pin 4 falls: pin 2 rises within 50 ms",
+    "pwm": "pwm 5: 0 -> 100 % within 2 s",
+    "led": "led 48: red within 100 ms, off at 5 s",
+    "servo": "servo 5: 90 deg at 1 s",
+    "log": 'log ~ "hello" within 1 s',
+    "set": "set pin 4 = 0 at 2 s",
+    "bounce": "bounce pin 6 at 4 s for 20 ms",
+    "i2c": "i2c.bme280.temperature = 31 at 4 s",
+    "adc": "adc 1 = 1.65 V at 2 s",
+    "for": "for 30 s",
+    "uptime": "uptime 49 d",
+    "soak": "soak 5 min",
+}
+"""A whole line of each kind, by its first word."""
+
+
 class TokenReader:
     """The tokens of one line, and what may stand there."""
 
@@ -109,8 +127,9 @@ class TokenReader:
         return value
 
     def _wrong(self, wanted: str) -> ConfigError:
-        found = "the line ends" if self.at_end else f"{self._peek()!r} does not fit"
-        return self.error(found, f"write here: {wanted}")
+        found = "the line ends too early" if self.at_end else f"{self._peek()!r} cannot be read here"
+        first = self._tokens[0].text if self._tokens else ""
+        return self.error(found, f"expected here: {wanted}   (a whole line: {EXAMPLES.get(first, EXAMPLES['pin'])})")
 
 
 def _tokens(row: str) -> Iterator[_Token]:

@@ -30,7 +30,7 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def compile_text(image: ProgramImage, optimization: str) -> str:
-    """ "zig 0.17 -O3 -> 756 B", or "... -O3, taken as an Arduino sketch -> 521 B | made event-driven 2,116 B"."""
+    """ "zig 0.17 -O3 -> 756 B", or "..., taken as an Arduino sketch -> 521 B | with timers for its waits 2,116 B"."""
     tool = re.sub(r"(\d+\.\d+)\.\d+[.\w]*", r"\1", image.compiler)
     if isinstance(image, PyImage):
         return f"{tool} -> {image.size_bytes:,} B{' | cached' if image.cached else ''}"
@@ -39,18 +39,18 @@ def compile_text(image: ProgramImage, optimization: str) -> str:
         how += f", {'taken as ' if image.language_guessed else ''}{TITLE[image.language]}"
     size = f"{image.size_bytes:,} B"
     if image.compiled_bytes is not None:
-        size = f"{image.compiled_bytes:,} B | made event-driven {size}"
+        size = f"{image.compiled_bytes:,} B | with timers for its waits {size}"
     return f"{how} -> {size}{' | cached' if image.cached else ''}"
 
 
 def check_text(image: ProgramImage, heap_bytes: int) -> str:
-    """ "MVP ok | 6 imports, all in this firmware | stack 4 KB, heap 8 KB | pin 2 free"."""
+    """ "module ok | 6 imports, all in this firmware | stack 4 KB, heap 8 KB | pin 2 free"."""
     pins = [f"pin{'' if len(image.pins) == 1 else 's'} {_numbers(image.pins)} free"] if image.pins else []
     if isinstance(image, PyImage):
         modules = f"imports {', '.join(image.imports)}, all in this firmware" if image.imports else "no imports"
         return " | ".join(["MicroPython ok", modules, *pins])
     imports = f"{count_text(len(image.imports), 'import')}, all in this firmware" if image.imports else "no imports"
-    parts = ["MVP ok", imports]
+    parts = ["module ok", imports]
     memory = f"heap {kilobytes(heap_bytes)}"
     if image.memory.stack_bytes:
         memory = f"stack {kilobytes(image.memory.stack_bytes)}, {memory}"

@@ -184,7 +184,8 @@ class Undo:
         conversation = None if choice.anyone else choice.conversation
         here = [change for change in to_take_back(history) if conversation in (None, change.conversation)]
         await self._deferred.check_none_since(here, person, choice.device_id, self._devices, conversation)
-        last = newest(history, person, conversation)
+        name = None if choice.device_id is None else self._devices.get(choice.device_id).name
+        last = newest(history, person, conversation, name)
         if last.turn is None:
             return (last,)
         there = None if choice.whole else choice.device_id

@@ -23,8 +23,12 @@ def to_take_back(history: Sequence[Change]) -> tuple[Change, ...]:
     return tuple(change for change in history if in_force(change) and not _goes_back(change, by_id))
 
 
-def newest(history: Sequence[Change], person: str | None = None, conversation: str | None = None) -> Change:
+def newest(
+    history: Sequence[Change], person: str | None = None, conversation: str | None = None, device: str | None = None
+) -> Change:
     """The newest change (of this person, of this conversation) that can be taken back.
+
+    `device` is the name of the one device that the history is of, None for all.
 
     Raises UnknownName when there is none, UndoElsewhere when this person made some, but none in this conversation, and
     DeployRejected when a newer one failed: "undo" after it means that one, of which nothing is left, and an older one
@@ -44,7 +48,18 @@ def newest(history: Sequence[Change], person: str | None = None, conversation: s
             f"there is nothing of yours to undo; the newest is somebody else's: {change_text(found[0])}",
             next_step=f"an owner may: microclaw app undo {found[0].change_id}",
         )
-    raise UnknownName("there is nothing to undo", next_step="see what runs: microclaw app list")
+    raise _nothing_left(history, person, device)
+
+
+def _nothing_left(history: Sequence[Change], person: str | None, device: str | None) -> UnknownName:
+    """What can be taken back all the same: an undo of theirs, by its number, and what is no change on a board."""
+    undos = (change for change in history if in_force(change) and person in (None, change.person))
+    again = next((f"what was undone last comes back with: microclaw app undo {one.change_id}; " for one in undos), "")
+    return UnknownName(
+        f"of the changes on {device or 'boards'} there is nothing to undo",
+        next_step=f"{again}a schedule is removed with: microclaw schedule rm NUMBER; "
+        "a line of the memory with: microclaw memory edit; what was changed: microclaw app changes",
+    )
 
 
 def _elsewhere(theirs: Sequence[Change]) -> UndoElsewhere:

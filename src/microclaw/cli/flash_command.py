@@ -242,7 +242,7 @@ class RunningHost:
         """Ask, write the setting, and wait until the person has started the host again."""
         remedy = f"start it with: microclaw up --link {LAN}"
         if self._options.address() is not None:
-            raise ConfigError("that host lets in boards of its own machine alone", next_step=f"there, {remedy}")
+            raise ConfigError("that host accepts only boards on its own machine", next_step=f"there, {remedy}")
         question = "Boards come in on port 8443, which is closed to your network. Open it (TLS, paired boards alone)?"
         if not self._person.confirm(question, default=True):
             raise ConfigError("no board can reach this host while 8443 is closed to the network", next_step=remedy)

@@ -394,6 +394,7 @@ class LinkClient:
         assert isinstance(peer, Welcome)
         self._backoff.succeeded()
         self.state.enter("connected")
+        _log.info("connected to %s:%s", self._address.host, self._address.port)
         self.state.host = f"{peer.host.name} {peer.host.version}"[:100]
         self._set_calendar(peer.time_ms)
         self._telemetry_due_s = 0.0

@@ -63,7 +63,7 @@ def _remove_app(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
     if not named and not said:
         return Say(f"{_running(at, apps)}: there is nothing to stop.", "app_not_found", "what is running")
     if not named:
-        return Say(f"There is no program {said!r}. {_running(at, apps)}.", "app_not_found", "name one of those")
+        return Say(f"There is no program {said!r}. {_running(at, apps)}.", "app_not_found", _name_one(apps))
     if len(named) > 1:
         names = " or ".join(str(app["name"]) for app in named)
         return Say(f"Which one: {names}?", "ambiguous", f"stop {named[0]['name']}")
@@ -100,7 +100,7 @@ def _remove_on_pin(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
         return _remove(at, left[0])
     if gone:
         return _removed(at) or Say("Nothing was removed.")
-    return Say(f"No program of this host uses pin {pin}. {_running(at, apps)}.", "app_not_found", "name one of those")
+    return Say(f"No program of this host uses pin {pin}. {_running(at, apps)}.", "app_not_found", _name_one(apps))
 
 
 def _remove_all(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
@@ -170,7 +170,8 @@ def _of_all(at: Context, intent: str) -> Decision:
     if at.parse.kind == "list_apps":
         return Say(every)
     if not having:
-        return Say(f"There is no program {said!r}.\n{every}", "app_not_found", "name one of those")
+        listed = [app for one in each if one.results[0].ok for app in _listed(one)]
+        return Say(f"There is no program {said!r}.\n{every}", "app_not_found", _name_one(listed))
     if at.parse.kind == "app_status":
         return _joined([_app_status(one, _apps(one.results[0])) for one in having if one.results[0].ok])
     if len(having) > 1:
@@ -314,6 +315,11 @@ def _running(at: Context, apps: Sequence[Mapping[str, Any]]) -> str:
         return f"No program is on {device}{lost}"
     shown = ", ".join(_shown(app) for app in apps)
     return f"On {device}: {shown}{lost}"
+
+
+def _name_one(apps: Sequence[Mapping[str, Any]]) -> str:
+    """The next step where a program of that name is not there."""
+    return f"name one that is there, as in: {apps[0]['name']}" if apps else "make one, as in: blink pin 2"
 
 
 def _shown(app: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 from dataclasses import dataclass, field
 from typing import Final
@@ -13,6 +14,9 @@ from microclaw.text import odd_character
 MAX_SOURCE_BYTES: Final = 65536
 MAX_DEPTH: Final = 60  # of the tree; MicroPython's own compiler on a board gives up far earlier than CPython
 MAX_FINDINGS: Final = 20
+_C: Final = re.compile(
+    r"^[ \t]*#[ \t]*(?:include|define)\b|^[ \t]*(?:static[ \t]+)?(?:int|void)[ \t]+\w+[ \t]*\([^)\n]*\)[ \t]*\{", re.M
+)
 _SIMPLER: Final = "split long expressions and deeply nested blocks into smaller ones"
 
 
@@ -71,7 +75,9 @@ def read_python(source: str, name: str) -> PythonSource:
     except SyntaxError as exc:
         line = exc.lineno if exc.lineno and exc.lineno <= len(lines) else None
         column = exc.offset if line is not None and exc.offset else None
-        found = Diagnostic("error", f"syntax error: {exc.msg}", file, line, column, lines[line - 1] if line else None)
+        shown = lines[line - 1] if line else None
+        hint = "this looks like C: give it as C, or in a file that ends in .c" if _C.search(text) else None
+        found = Diagnostic("error", f"syntax error: {exc.msg}", file, line, column, shown, hint=hint)
         raise BuildError((found,), stage="source") from exc
     except (ValueError, RecursionError, MemoryError) as exc:  # ValueError: a lone surrogate
         message = "the text holds a character that no program may have" if isinstance(exc, ValueError) else "too nested"

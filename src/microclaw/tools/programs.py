@@ -243,7 +243,10 @@ def _app(app: AppListing) -> dict[str, Any]:
 
 def _no_such_app(device: Device, name: str, there: Sequence[AppListing]) -> AppNotFound:
     names = ", ".join(app.name for app in there) or "none"
-    return AppNotFound(f"{device.name} has no app {name!r}; apps there: {names}", next_step="name one of those")
+    return AppNotFound(
+        f"{device.name} has no app {name!r}; apps there: {names}",
+        next_step="name one of those" if there else "install one first",
+    )
 
 
 MAX_EDGES: Final = 100

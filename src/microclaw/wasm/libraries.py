@@ -6,14 +6,16 @@ checked is for the builds that only trials run, which take libc and arduino with
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import functools
 import hashlib
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from struct import pack
@@ -56,6 +58,8 @@ def _member(name: str, data: bytes) -> bytes:
 FOLDERS: Final = ("shim", "entry", "arduino", "glue", "libc")
 CHECKED_FOLDERS: Final = ("checked", "arduino", "libc")
 _MAX_WORKERS: Final = 8
+_WORK_PREFIX: Final = ".glue-"
+_STALE_S: Final = 86_400.0
 _POLL_S: Final = 0.02
 
 
@@ -73,6 +77,7 @@ def headers_hash() -> str:
 async def build_glue(toolchain: Toolchain, cache_dir: Path, variant: Variant = "device") -> dict[str, Path]:
     """A static library for each folder, compiled unless the cache has it; of several at once, one compiles."""
     libraries = _paths(toolchain, cache_dir, FOLDERS)
+    await asyncio.to_thread(_remove_stale, cache_dir)
     if not _all_there(libraries):
         await in_worker(partial(_compile, toolchain, cache_dir, libraries, checked=False))
     if variant == "device":
@@ -81,6 +86,14 @@ async def build_glue(toolchain: Toolchain, cache_dir: Path, variant: Variant = "
     if not _all_there(checked):
         await in_worker(partial(_compile, toolchain, cache_dir, checked, checked=True))
     return {**libraries, **checked} if variant == "checked" else {**libraries, "checked": checked["checked"]}
+
+
+def _remove_stale(cache_dir: Path) -> None:
+    """Folders of builders that were killed, older than a day."""
+    for folder in cache_dir.glob(f"{_WORK_PREFIX}*"):
+        with suppress(OSError):  # another host removed it first, or it belongs to somebody else
+            if folder.lstat().st_mtime < time.time() - _STALE_S:
+                shutil.rmtree(folder)
 
 
 def glue_built(toolchain: Toolchain, cache_dir: Path, variant: Variant = "device") -> bool:
@@ -109,7 +122,7 @@ def _compile(
         with _alone(cache_dir / "glue.lock", processes):
             if _all_there(libraries):
                 return
-            with tempfile.TemporaryDirectory(dir=cache_dir, prefix=".glue-") as work:
+            with tempfile.TemporaryDirectory(dir=cache_dir, prefix=_WORK_PREFIX) as work:
                 _compile_all(toolchain, Path(work), tuple(libraries), processes, checked=checked)
                 for folder, library in libraries.items():
                     library.parent.mkdir(mode=0o700, exist_ok=True)

@@ -13,6 +13,9 @@ const LOOK_MS = 2_000;
 const MAX_LOOKS = 300;
 const EXAMPLES = ["blink the led twice a second", "what runs on the boards?", "blink pin 26"];
 
+/** Tools whose acts on boards undo takes back; after an undo it would take back what came before. */
+const UNDOABLE = ["deploy-wasm-app", "uninstall-wasm-app", "switch-program", "set-program-times", "gpio-set", "pwm-set", "correct", "act-on-boards"];
+
 /** @typedef {{n: number, text: string, act: Act, isBefore?: boolean}} Turn `isBefore`: this page was loaded again since */
 
 /** In this tab alone, and of this person. */
@@ -134,7 +137,7 @@ function TurnView({ turn }) {
   const { act } = turn;
   const [undoing, undo] = useAct();
   const answer = act.answer;
-  const changed = answer?.actions.some((/** @type {any} */ one) => one.outcome === "done" && one.effect !== "read");
+  const changed = answer?.actions.some((/** @type {any} */ one) => one.outcome === "done" && UNDOABLE.includes(one.tool));
   return html`<li class="turn">
     ${turn.text ? html`<p class="mine">${turn.text}</p>` : html`<p class="quiet">An answer that came after the page was loaded again:</p>`}
     ${turn.isBefore && !answer && !act.error && html`<p class="quiet">The page was loaded again while this ran. The host goes on with it; its answer
