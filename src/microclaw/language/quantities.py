@@ -72,7 +72,7 @@ _SLIPS = (
     (re.compile(r"\b(?:secnd|secod|scond|sceond|seocnd|secound)(?=s?\b)"), "second"),
     (re.compile(r"\b(?:mintue|minuet|miunte|minut)(?=s?\b)"), "minute"),
 )
-_HERTZ = re.compile(rf"({_NUMBER}) ?(k?)(?:hz|hertz|herz)\b")
+_HERTZ = re.compile(rf"({_NUMBER})(?:/(0*[1-9]\d{{0,5}}))? ?(k?)(?:hz|hertz|herz)\b")
 _BEATS = re.compile(rf"({_NUMBER}) ?(?:bpm|beats? ?(?:/ ?|per |an? |each |every )(?:1 )?(?:minute|min))\b")
 _PER_SECOND = re.compile(rf"({_NUMBER}) ?(?:/ ?|per |a )(?:s|sec|second)\b")
 _FAHRENHEIT = re.compile(rf"({_NUMBER}) ?(?:° ?f|degrees? (?:f|fahrenheit)|fahrenheit)(?!\w)")
@@ -184,7 +184,7 @@ def _times(said: str, exact: list[Fraction]) -> str:
     for pattern, written in _HALVES:
         said = pattern.sub(written, said)
     said = _ONE_UNIT.sub(_one_unit, said)
-    said = _HERTZ.sub(lambda m: period(Fraction(m[1]) * (1000 if m[2] else 1)), said)
+    said = _HERTZ.sub(lambda m: period(Fraction(m[1]) / int(m[2] or 1) * (1000 if m[3] else 1)), said)
     said = _PER_SECOND.sub(lambda m: period(Fraction(m[1])), said)
     said = _TIME.sub(lambda m: f"{whole(Fraction(m[1]) * _TIME_MS[m[2]])} ms", said)
     said = _TIME_SUM.sub(lambda m: f"{int(m[1]) + int(m[2])} ms", said)
