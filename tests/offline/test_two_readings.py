@@ -154,3 +154,9 @@ async def test_a_refused_time_is_refused_for_its_own_fault(ask: Ask, said: str, 
     assert (reply.calls, reply.failed_code) == ((), "ambiguous")
     assert why in reply.text
     assert not_why not in reply.text
+
+
+async def test_hours_and_minutes_in_one_word_are_a_time(ask: Ask) -> None:
+    for said, ms in (("1h30m", 5_400_000), ("1h 5min", 3_900_000), ("2m30s", 150_000)):
+        (call,) = (await ask(f"turn on pin 7 for {said}")).calls
+        assert defined(json.loads(call.arguments)["sourceCode"])["FOR_MS"] == ms
