@@ -72,7 +72,7 @@ _SLIPS = (
     (re.compile(r"\b(?:secnd|secod|scond|sceond|seocnd|secound)(?=s?\b)"), "second"),
     (re.compile(r"\b(?:mintue|minuet|miunte|minut)(?=s?\b)"), "minute"),
 )
-_HERTZ = re.compile(rf"({_NUMBER}) ?(k?)(?:hz|hertz|herz)\b")
+_HERTZ = re.compile(rf"({_NUMBER})(?:/(0*[1-9]\d{{0,5}}))? ?(k?)(?:hz|hertz|herz)\b")
 _BEATS = re.compile(rf"({_NUMBER}) ?(?:bpm|beats? ?(?:/ ?|per |an? |each |every )(?:1 )?(?:minute|min))\b")
 _PER_SECOND = re.compile(rf"({_NUMBER}) ?(?:/ ?|per |a )(?:s|sec|second)\b")
 _FAHRENHEIT = re.compile(rf"({_NUMBER}) ?(?:° ?f|degrees? (?:f|fahrenheit)|fahrenheit)(?!\w)")
@@ -124,6 +124,10 @@ _CLOCK = re.compile(
     r"\b(\d{1,2})[:.h](\d\d)(?: ?([ap])\.?m\b\.?)?(?![\w.])|\b(\d{1,2}) ?(?:([ap])\.?m\b\.?|o'clock)(?!\w)"
 )
 _HOURS = re.compile(r"\b([01]\d|2[0-3])([0-5]\d) (?:hours|hrs)\b")  # "0600 hours"
+_JOINED = (  # "1h30m", "2m30s": an "m" alone is no unit
+    (re.compile(r"(?<![\w.:/-])(\d+) ?h(?:rs?)? ?([0-5]?\d) ?m(?:ins?)?(?!\w)"), r"\1 h \2 min"),
+    (re.compile(r"(?<![\w.:/-])(\d+) ?m(?:ins?)? ?([0-5]?\d) ?s(?:ecs?)?(?!\w)"), r"\1 min \2 s"),
+)
 _ROUND = re.compile(r"\b(?:a )?(hundred|thousand)\b")
 _DOZENS = (re.compile(r"\bhalf a dozen\b"), re.compile(r"\b(?:a|1) dozen\b"))
 _THIRDS = re.compile(
@@ -147,8 +151,8 @@ def exact_times_ms(text: str) -> frozenset[Fraction]:
 def _normalized(text: str, exact: list[Fraction]) -> str:
     """The normal form; the times that it rounds are added to `exact`."""
     said = text.translate(_MARKS).lower()
-    for slip, word in _SLIPS:
-        said = slip.sub(word, said)
+    for pattern, written in (*_SLIPS, *_JOINED):
+        said = pattern.sub(written, said)
     said = re.sub(r"-+>", " to ", said)
     said = _ABOVE.sub(" above ", _BELOW.sub(" below ", said))
     said = re.sub(r"\s+", " ", said).strip()
@@ -184,7 +188,7 @@ def _times(said: str, exact: list[Fraction]) -> str:
     for pattern, written in _HALVES:
         said = pattern.sub(written, said)
     said = _ONE_UNIT.sub(_one_unit, said)
-    said = _HERTZ.sub(lambda m: period(Fraction(m[1]) * (1000 if m[2] else 1)), said)
+    said = _HERTZ.sub(lambda m: period(Fraction(m[1]) / int(m[2] or 1) * (1000 if m[3] else 1)), said)
     said = _PER_SECOND.sub(lambda m: period(Fraction(m[1])), said)
     said = _TIME.sub(lambda m: f"{whole(Fraction(m[1]) * _TIME_MS[m[2]])} ms", said)
     said = _TIME_SUM.sub(lambda m: f"{int(m[1]) + int(m[2])} ms", said)

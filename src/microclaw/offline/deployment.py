@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from microclaw.errors import ConfigError
 from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, ask, capital
-from microclaw.offline.paces import PACE, RATE, SPAN, check_whole
+from microclaw.offline.paces import PACE, RATE, SPAN, check_whole, exact_ms
 from microclaw.offline.pins import PinTarget, board_of
 from microclaw.patterns.expected import Value
 from microclaw.patterns.library import OutOfRange, fill, pattern_kinds
@@ -91,9 +91,27 @@ def waiting(at: Context) -> str:
     return f'"{(said[0] if said else "keep").lower()} ..." waits for something to happen -> a program on the board'
 
 
+def check_flash(at: Context, target: PinTarget, for_ms: Fraction, half_ms: Fraction) -> None:
+    """Ask where no flash fits into the time for which a light is to blink."""
+    if for_ms <= 0:
+        raise ask(f"For {seconds(for_ms)} there would be no flash. For how long?", f"blink {target.words} for 3 s")
+    if for_ms < half_ms and exact_ms(at.parse, "ms") is not None:
+        raise ask(
+            f"On for {seconds(for_ms)}, again every {seconds(half_ms)}: I have no program that is on for a shorter "
+            "time than it is off, so I did nothing.",
+            f"blink {target.words} every {seconds(half_ms)} (or: turn on {target.words} for {spoken(for_ms)})",
+        )
+    if for_ms < 2 * half_ms:
+        raise ask(
+            f"One flash takes {seconds(2 * half_ms)}, longer than {seconds(for_ms)}. How often, and for how long?",
+            f"blink pin {target.pin} every 200 ms for {seconds(max(for_ms, Fraction(400)))}",
+        )
+
+
 def _refused(at: Context, error: OutOfRange) -> CannotDo:
     """A question about a value that is not allowed; a time is named in the words of the sentence."""
-    said = PACE.search(at.said) or SPAN.search(at.said)
+    pace, span = PACE.search(at.said), SPAN.search(at.said)
+    said = span or pace if error.parameter.name == "FOR_MS" else pace or span
     low, high = error.parameter.min, error.parameter.max
     if error.parameter.unit != "ms" or said is None or low is None or high is None:
         return ask(error.message, error.next_step)
@@ -126,7 +144,7 @@ def _deployed(result: Result, *, once: bool) -> Say:
     kind, proof = result.proof
     verified = result.fields.get("verified", False)
     if kind == "accepted" and verified and ":" in proof and "no read-back" not in proof:
-        return Say(f"{device} took {name}. {capital(proof)}.")
+        return Say(f"{device} took {name}. {capital(proof)}.{' It ends by itself.' if once else ''}")
     if kind == "accepted" and verified:
         return Say(
             f"{device} took {name} and lists it. The board offers no read-back of what a program does, so whether it "

@@ -56,6 +56,7 @@ from microclaw.offline.references import later, referred, with_target
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, Sentences, english, no_more_to_stop
 from microclaw.offline.steps import parse_steps
 from microclaw.offline.taking_back import after_the_first, first_calls, take_back, undone_elsewhere
+from microclaw.offline.two_readings import two_readings
 from microclaw.offline.unlogged import UnloggedAct, said_of_unlogged, undo_values, unlogged_after
 
 ADD_A_MODEL: Final = (
@@ -212,6 +213,9 @@ def _read(
     choice = chosen_boards(said, device_context)
     if isinstance(choice, Say):
         return _Reading(choice)
+    unclear = two_readings(choice.rest if choice is not None else split_device(said, device_context)[0], sentences)
+    if unclear is not None:
+        return _Reading(unclear)
     if choice is not None and choice.alone is None and not choice.of_all:
         each = for_each(choice, said, device_context, results)
         return _Reading((isinstance(each, Say) and unknown_of_several(said, device_context)) or each)
@@ -368,9 +372,8 @@ def _nothing_done(sentences: Sentences, parse: Parse, said: str) -> Say:
     if no_pin := _NO_PIN.search(said):
         return Say(f"There is no {no_pin[0]}, so I did nothing.", "ambiguous", "for example: turn on pin 4")
     if label == "more":
-        text = "I did not understand all of that sentence, so I did nothing."
-        if _SEVERAL.search(said):
-            text = "I can carry out one order at a time, so I did nothing. Which one first?"
+        several = "I can carry out one order at a time, so I did nothing. Which one first?"
+        text = several if _SEVERAL.search(said) else "I did not understand all of that sentence, so I did nothing."
         return Say(text, "ambiguous", "for example: turn on pin 4")
     if parse.kind == "no_order":
         return Say(f"{_NO_ORDER[label]}, so I did nothing.", "not_understood", "for example: turn on pin 4")

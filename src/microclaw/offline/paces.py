@@ -26,7 +26,7 @@ MOST_PWM_HZ: Final = 9_000
 """Of both kinds of programs: boards/ and docs/wasmachine.md have the limits of each."""
 PACE: Final = re.compile(
     r"(?i)\b(?:(?:once )?(?:every|each)\b(?: [\w./-]+){0,5}? ?(?:milliseconds?|msecs?|ms|seconds?|secs?|s|minutes?|"
-    r"mins?|hours?|h)\b|(?:once|twice|thrice|[\w.]+ times) (?:a|per|every|each) \w+|[\d.]+ ?k?(?:hz|hertz|herz)\b)"
+    r"mins?|hours?|h)\b|(?:once|twice|thrice|[\w.]+ times) (?:a|per|every|each) \w+|[\d./]+ ?k?(?:hz|hertz|herz)\b)"
 )
 SPAN: Final = re.compile(
     r"(?i)\bfor (?:[\w./-]+ ){1,5}?(?:milliseconds?|msecs?|ms|seconds?|secs?|s|minutes?|mins?|hours?|h)\b"

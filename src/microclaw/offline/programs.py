@@ -13,7 +13,7 @@ from fractions import Fraction
 from microclaw.boards.pins import check_pin
 from microclaw.errors import PinRefused
 from microclaw.offline.decision import CannotDo, Context, Decision, Say, ask
-from microclaw.offline.deployment import Deployment, deploy, for_ever, free_name, seconds, spoken, waiting
+from microclaw.offline.deployment import Deployment, check_flash, deploy, for_ever, free_name, seconds, spoken, waiting
 from microclaw.offline.paces import SquareWave, duty_of, exact_ms, pace_ms, square_wave
 from microclaw.offline.parse import PIN_SLOTS
 from microclaw.offline.pins import PinTarget, Quantity, board_of, pin_target, sensor_of
@@ -59,11 +59,8 @@ def _blink_times(at: Context) -> Deployment:
     target, times, for_ms = pin_target(at), at.parse.number("times"), exact_ms(at.parse, "for_ms")
     wave = square_wave(at, pwm=times is None and for_ms is not None)  # the periods of PWM cannot be counted
     half_ms = wave.half_ms
-    if for_ms is not None and for_ms < 2 * half_ms:
-        raise ask(
-            f"One flash takes {seconds(2 * half_ms)}, longer than {seconds(for_ms)}. How often, and for how long?",
-            f"blink pin {target.pin} every 200 ms for {seconds(for_ms)}",
-        )
+    if for_ms is not None:
+        check_flash(at, target, for_ms, half_ms)
     if wave.by_pwm and for_ms is not None:
         return _fast_for(target, wave, for_ms)
     if times is None:
@@ -73,7 +70,7 @@ def _blink_times(at: Context) -> Deployment:
         {**_pin_values(target), "HALF_PERIOD_MS": half_ms, "TIMES": times},
         f"blink(pin={target.pin}, half_period={seconds(round(half_ms))}, times={times})",
         f"{times} times at even distances is timed on the board -> a short program on the board",
-        f"blink {target.words} {times} times every {spoken(half_ms)}",
+        f"blink {target.words} {times} times{f' at {float(500 / half_ms):.5g} Hz' if half_ms > 0 else ''}",
         target,
         once=True,
     )

@@ -14,6 +14,7 @@ from microclaw.offline.decision import Act, CannotDo, Context, Decision, Say
 from microclaw.offline.parse import PIN_SLOTS, Parse, Values
 from microclaw.offline.pins import pin_user
 from microclaw.offline.sentences import Sentences
+from microclaw.offline.two_readings import ENDLESS
 
 EXAMPLES: Final = ("every weekday at 7 turn on pin 4", "what is scheduled", "cancel schedule 1")
 
@@ -79,7 +80,10 @@ def decide_schedule(at: Context, sentences: Sentences, inner: Callable[[Context]
         made = at.results[-1].fields
         warning = f" Careful: {made['warning']}." if made.get("warning") else ""
         asks = "" if warning else _asks_then(at, sentences) or _runs_now(at)
-        return Say(f"Schedule {made.get('schedule')}: {made.get('what')}; next {made.get('next')}.{warning}{asks}")
+        kept = sentences.parse(str(made.get("what")))
+        goes_on = " It then goes on until it is stopped." if kept is not None and kept.kind in ENDLESS else ""
+        told = f"Schedule {made.get('schedule')}: {made.get('what')}; next {made.get('next')}."
+        return Say(f"{told}{goes_on}{warning}{asks}")
     when = at.parse.when or When()
     what = at.parse.word("what") or ""
     doing = _doing(at.said, what)
@@ -115,9 +119,8 @@ def decide_schedule(at: Context, sentences: Sentences, inner: Callable[[Context]
         when={name: value for name, value in dataclasses.asdict(when).items() if value and name != "notify"}, do=doing
     )
     shown = when_text(when)
-    return Act(
-        "schedule-add", arguments, f"schedule({shown}: {doing})", "the host will do it then", words=f"{doing} {shown}"
-    )
+    words = f"{doing} {shown}" if when.delay_ms is None else f"{shown} {doing}"  # "fade in 3 s" has two readings
+    return Act("schedule-add", arguments, f"schedule({shown}: {doing})", "the host will do it then", words=words)
 
 
 def asks_when_due(objections: Sequence[str]) -> str:
