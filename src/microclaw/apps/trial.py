@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from microclaw.apps.aged_board import UP_MS, AgedFault, WrappingClock, aged, aged_fault, clock_of, runs_across_the_wrap
 from microclaw.apps.board_time import Run, SeenRuns
@@ -112,8 +112,6 @@ def _time_ms(text: str) -> float:
 
 
 SCHEMA = "microclaw.try/1"
-FAILED: Final = "failed"
-"""The proof of a program whose trial found a fault that no expectation speaks of: nothing is proved."""
 SOAK_MS = 150_000.0
 """How much longer than needed a program with expectations runs, so that one that blocks after a minute is seen."""
 
@@ -198,7 +196,7 @@ class Trial:
     def proof(self) -> str:
         """met in the trial, not met, untried, or that no expectation was given; `failed` where it has another fault."""
         proof = proof_of(self.expected)
-        return proof if self.ok or proof in ("not met", "untried") else FAILED
+        return proof if self.ok or proof in ("not met", "untried") else "failed"
 
     def raise_if_failed(self) -> None:
         """Raise TrialFailed, with the error and the next step, unless the trial went well."""
