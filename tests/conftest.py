@@ -16,6 +16,10 @@ from hypothesis import HealthCheck, settings
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# readline puts the terminal's size into the environment, and the workers of a run would have it from the first process.
+for _name in ("COLUMNS", "LINES"):
+    os.environ.pop(_name, None)
+
 settings.register_profile(
     "same-each-time", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

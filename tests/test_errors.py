@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
 import pytest
 
+import microclaw
 from microclaw.errors import BuildError, Diagnostic, exit_code_of
 
 
@@ -19,3 +25,35 @@ def test_a_build_error_without_a_hint_still_says_what_to_do() -> None:
     assert BuildError((Diagnostic("error", "expected expression", "bad.c", 1),)).next_step == (
         "correct bad.c, then build it again"
     )
+
+
+OWN_JSON: Final = {  # what this host, or this command, wrote itself
+    "agent/compaction.py", "apps/app_terms.py", "apps/changes.py", "apps/deferred.py", "audit/chain.py", "cli/child.py",
+    "knowledge/consolidate.py", "mcp/server/host_supervisor.py", "offline/last_act.py", "schedules/entry.py",
+    "virtual/__main__.py", "virtual/py/bench.py", "voice/recording.py",
+}  # fmt: skip
+WRONG_JSON: Final = {"ValueError", "JSONDecodeError", "DecodeError", "MsgspecError", "ValidationError"}
+SOURCE: Final = Path(microclaw.__file__).parent
+
+
+def forgets_deep_nesting(source: str) -> Iterator[int]:
+    """The lines of each `try` that answers JSON which is wrong, and not JSON which is nested too deep."""
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Try):
+            continue
+        calls = [found for line in node.body for found in ast.walk(line) if isinstance(found, ast.Call)]
+        reads = [ast.unparse(call.func).endswith(("json.loads", "json.load", ".json", "json.decode")) for call in calls]
+        types = [handler.type for handler in node.handlers if handler.type is not None]
+        caught = {ast.unparse(name).rpartition(".")[2] for one in types for name in getattr(one, "elts", [one])}
+        if any(reads) and caught & WRONG_JSON and not caught & {"RecursionError", "Exception"}:
+            yield node.lineno
+
+
+def test_json_of_others_that_is_nested_too_deep_is_answered_as_wrong() -> None:
+    """200,000 `[` are a RecursionError in the standard library, and no ValueError."""
+    found = {
+        str(path.relative_to(SOURCE)): lines
+        for path in SOURCE.rglob("*.py")
+        if (lines := list(forgets_deep_nesting(path.read_text("utf-8"))))
+    }
+    assert set(found) == OWN_JSON, found

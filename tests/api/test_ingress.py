@@ -77,6 +77,11 @@ async def test_the_page_may_be_framed_by_home_assistant_alone_and_has_no_address
     assert (await ask(host, "GET", "/boards" + "/a" * 9)).status == 404
 
 
+async def test_where_it_leads_to_is_below_the_path_of_home_assistant(host: Host) -> None:
+    answer = await ask(host, "GET", "/chat/")
+    assert (answer.status, answer.headers["Location"]) == (307, f"{BELOW}/chat")
+
+
 async def test_a_session_is_for_this_path_of_home_assistant_alone(host: Host) -> None:
     cookie = (await sign_in(host)).headers["Set-Cookie"]
     assert cookie.startswith("microclaw-ingress=")

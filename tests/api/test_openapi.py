@@ -55,6 +55,18 @@ async def test_the_document_is_whole_and_true(host: PeopleHost) -> None:
         part: Any = document
         for key in ref.removeprefix("#/").split("/"):
             part = part[key]
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            declared = {one["name"] for one in operation.get("parameters", ()) if one["in"] == "path"}
+            assert declared == set(re.findall(r"\{(\w+)\}", path)), f"{method} {path}"
+    schemas = document["components"]["schemas"]
+    inline = [
+        part.get("title") or f"{name}{key.title().replace('_', '')}"
+        for name, schema in schemas.items()
+        for key, part in schema.get("properties", {}).items()
+        if "properties" in part
+    ]
+    assert not schemas.keys() & set(inline), "generators of clients name an object in an object so"
     for schema in document["components"]["schemas"].values():
         Draft202012Validator.check_schema(schema)
     assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"

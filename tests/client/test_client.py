@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -68,7 +69,10 @@ def test_host_that_goes_away_in_its_answer_is_said(serve: Serve, answer: bytes) 
         serve(answer).get("/v1/status")
 
 
-@pytest.mark.parametrize("body", [b"not json", b"[1]", b"null"])
+DEEP = b"[" * 200_000 + b"]" * 200_000
+
+
+@pytest.mark.parametrize("body", [b"not json", b"[1]", b"null", DEEP, b'{"a":' + DEEP + b"}"])
 def test_answer_that_is_no_object_is_refused(serve: Serve, body: bytes) -> None:
     with pytest.raises(ProtocolError):
         serve(reply(body)).get("/v1/status")
@@ -80,6 +84,75 @@ def test_error_keeps_the_hosts_code_and_exit_code(serve: Serve) -> None:
         serve(reply(body, b"502 Bad Gateway")).get("/v1/status")
     assert (caught.value.failure.code, caught.value.failure.exit_code) == ("device_unreachable", 4)
     assert (caught.value.code, caught.value.message, caught.value.next) == ("device_unreachable", "no", "power it")
+
+
+@pytest.mark.parametrize("body", [DEEP, b'{"error":' + DEEP + b"}"])
+def test_error_that_is_nested_without_end_is_refused(serve: Serve, body: bytes) -> None:
+    with pytest.raises(ProtocolError, match="500"):
+        serve(reply(body, b"500 X")).get("/v1/status")
+
+
+STEERING = "\x1b]0;owned\x07\x1b[2Jhi\u202e"
+
+
+def test_texts_of_an_error_steer_no_terminal(serve: Serve) -> None:
+    found = {"text": STEERING, "line": 3, "file": None, "more": [{STEERING: [STEERING]}]}
+    texts = {"code": STEERING, "message": f"{STEERING}\nthere", "next": STEERING}
+    body = json.dumps({"error": {**texts, "diagnostics": [found], "exit_code": 0}}).encode()
+    with pytest.raises(HostError) as caught:
+        serve(reply(body, b"400 X")).get("/v1/status")
+    error = caught.value
+    assert (error.code, error.message, str(error), error.next) == ("hi", "hi\nthere", "hi\nthere", "hi")
+    assert (error.failure.message, error.failure.next_step) == ("hi\nthere", "hi")
+    assert error.failure.diagnostics == ({"text": "hi", "line": 3, "file": None, "more": [{"hi": ["hi"]}]},)
+    assert error.exit_code == error.failure.exit_code == 1  # what failed does not end as a success
+
+
+def test_a_streams_error_steers_no_terminal(serve: Serve) -> None:
+    line = json.dumps({"type": "error", "error": {"code": "x", "message": STEERING}}).encode() + b"\n"
+    with pytest.raises(HostError) as caught:
+        serve(STREAM + line).fleet.diff([], [])
+    assert caught.value.message == "hi"
+
+
+def test_diagnostics_that_are_nested_deep_are_cut(serve: Serve) -> None:
+    body = b'{"error":{"code":"x","message":"no","diagnostics":[{"text":"t","more":%s}]}}' % (b"[" * 400 + b"]" * 400)
+    with pytest.raises(HostError) as caught:
+        serve(reply(body, b"400 X")).get("/v1/status")
+    assert "[[[[None]]]]" in str(caught.value.failure.diagnostics)
+
+
+FILE_OF_2000 = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + b"a" * 2000
+
+
+def test_a_file_is_taken_up_to_its_limit(serve: Serve) -> None:
+    assert serve(FILE_OF_2000).tasks.file(1, "x", most_bytes=2000) == b"a" * 2000
+
+
+def test_a_file_over_its_limit_is_refused(serve: Serve) -> None:
+    with pytest.raises(HostError, match="1,999 bytes") as caught:
+        serve(FILE_OF_2000).tasks.file(1, "x", most_bytes=1999)
+    assert caught.value.code == "too_large"
+    assert caught.value.next
+
+
+def test_a_length_over_the_limit_of_memory_is_refused_before_anything_is_read(serve: Serve) -> None:
+    client = serve(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nabc" % (1 << 30))
+    with pytest.raises(HostError) as caught:
+        client.tasks.file(1, "x")
+    assert caught.value.code == "too_large"
+
+
+def test_a_length_over_the_limit_of_a_disk_is_refused_before_anything_is_read(serve: Serve) -> None:
+    client = serve(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nabc" % (17 << 30))
+    with pytest.raises(HostError) as caught:
+        list(client.download("/v1/tasks/1/files/x", method="GET"))
+    assert caught.value.code == "too_large"
+
+
+def test_a_file_that_ends_before_its_length_is_no_file(serve: Serve) -> None:
+    with pytest.raises(NoHost, match="went away"):
+        serve(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc").tasks.file(1, "x")
 
 
 def test_stream_that_is_torn_is_said(serve: Serve) -> None:
@@ -113,7 +186,7 @@ def test_list_that_is_not_in_the_answer_is_said(serve: Serve) -> None:
     assert caught.value.next
 
 
-def test_stream_with_a_foreign_line_is_refused(serve: Serve) -> None:
-    answer = b'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{"type":"dance"}\n'
+@pytest.mark.parametrize("line", [b'{"type":"dance"}', b'{"type":"result","result":' + DEEP + b"}"])
+def test_stream_with_a_foreign_line_is_refused(serve: Serve, line: bytes) -> None:
     with pytest.raises(ProtocolError):
-        list(serve(answer).stream("/v1/chat", {}))
+        list(serve(STREAM + line + b"\n").stream("/v1/chat", {}))

@@ -88,7 +88,7 @@ def test_a_host_that_is_not_there_at_first_is_said_at_once(tmp_path: Path) -> No
     assert caught.value.next == "microclaw up"
 
 
-@pytest.mark.parametrize("data", [b"not json", b"[1]"])
+@pytest.mark.parametrize("data", [b"not json", b"[1]", b"[" * 200_000])
 def test_an_event_that_is_no_object_is_refused(serve: Serve, data: bytes) -> None:
     client, _ = serve(HEAD + b"event: alarm\ndata: " + data + b"\n\n")
     with pytest.raises(ProtocolError):

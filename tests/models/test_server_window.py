@@ -12,6 +12,7 @@ from microclaw.errors import ModelError
 from microclaw.models.server_window import window_of
 
 NONE: tuple[int, Any] = (404, {})
+DEEP = b"[" * 200_000
 MODELS = (200, {"object": "list", "data": [{"id": "qwen3", "object": "model"}, {"id": "other", "object": "model"}]})
 VLLM = (200, {"data": [{"id": "qwen3", "max_model_len": 8192}, {"id": "other", "max_model_len": 1024}]})
 PROPS = (200, {"default_generation_settings": {"id": 0, "n_ctx": 4096}, "total_slots": 1})
@@ -33,6 +34,7 @@ NOT_SET = (200, {"parameters": "temperature 0.7", "model_info": {"qwen3.context_
         ([MODELS, NONE, NOT_LOADED, NONE, NONE], None),
         ([MODELS, NONE, NONE, (200, {"models": []}), NOT_SET], None),
         ([NONE] * 5, None),
+        ([(200, DEEP)] * 5, None),
         ([(200, b"<html>"), (200, []), (200, "text"), (200, {"models": 3}), (200, {"parameters": 7})], None),
         ([MODELS, (200, {"n_ctx": True}), (200, {"data": [7]}), NONE, NONE], None),
         ([MODELS, (200, {"default_generation_settings": {"n_ctx": -1}}), NONE, NONE, NONE], None),

@@ -135,8 +135,7 @@ def test_its_variables_are_settings_that_a_host_takes(tmp_path: Path) -> None:
     (step,) = of("ENV")
     environ = dict(word.split("=", 1) for word in step.words) | {"MICROCLAW_HOME": str(tmp_path / "home")}
     settings = load_settings(environ)
-    assert (settings.host.http_host, settings.host.http_tls) == ("0.0.0.0", "own")
-    assert settings.host.link == "0.0.0.0:8443"
+    assert settings.host.http_tls == "own"
     assert str(settings.cache) == "/data/cache"
     assert find_mistakes(environ, tmp_path / "home") == []
 
@@ -175,8 +174,34 @@ def test_its_environment_is_made_by_the_command_that_the_wheel_check_runs() -> N
     assert "--require-hashes --no-deps" in locked
 
 
+def compose_service(text: str) -> dict[str, Any]:
+    service: dict[str, Any] = yaml.safe_load(text)["services"]["microclaw"]
+    return service
+
+
+def listens(service: dict[str, Any], home: Path) -> tuple[str | None, str | None]:
+    """Where pages and link of the container listen, by the image's variables and the file's."""
+    (step,) = of("ENV")
+    environ = dict(word.split("=", 1) for word in step.words) | service.get("environment", {})
+    host = load_settings({**environ, "MICROCLAW_HOME": str(home)}).host
+    return host.http_host, host.link
+
+
+def test_compose_opens_no_door_to_the_network(tmp_path: Path) -> None:
+    """It has this machine's network, so each address that it listens on is this machine's own."""
+    service = compose_service((FOLDER / "compose.yaml").read_text())
+    assert service["network_mode"] == "host"
+    assert "ports" not in service
+    assert listens(service, tmp_path) == ("127.0.0.1", None)
+
+
+def test_the_line_in_compose_opens_both_doors(tmp_path: Path) -> None:
+    opened = (FOLDER / "compose.yaml").read_text().replace("# environment:", "environment:")
+    assert listens(compose_service(opened), tmp_path) == ("0.0.0.0", "0.0.0.0:8443")
+
+
 def test_compose_gives_it_no_right_and_a_volume() -> None:
-    service = yaml.safe_load((FOLDER / "compose.yaml").read_text())["services"]["microclaw"]
+    service = compose_service((FOLDER / "compose.yaml").read_text())
     assert (FOLDER / service["build"]["context"]).resolve() == ROOT
     assert (ROOT / service["build"]["dockerfile"]).is_file()
     assert service["cap_drop"] == ["ALL"]

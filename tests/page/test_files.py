@@ -66,9 +66,33 @@ def test_a_kept_file_is_asked_about_and_not_sent_again(client: TestClient) -> No
     first = client.get("/page/app.js", headers={"Accept-Encoding": "gzip"})
     assert first.headers["content-encoding"] == "gzip"
     assert first.text == (STATIC / "app.js").read_text()
-    again = client.get("/page/app.js", headers={"If-None-Match": first.headers["etag"]})
-    assert (again.status_code, again.content) == (304, b"")
+    for known in (first.headers["etag"], f'"other", W/{first.headers["etag"]}', "*"):
+        again = client.get("/page/app.js", headers={"If-None-Match": known, "Accept-Encoding": "gzip"})
+        assert (again.status_code, again.content) == (304, b"")
     assert client.get("/page/app.js", headers={"If-None-Match": '"other"'}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("header", "packs"),
+    [
+        ("gzip", True),
+        ("GZIP;q=0.5, br", True),
+        ("*", True),
+        ("gzip;q=0", False),
+        ("*, gzip; q=0.0", False),
+        ("deflate, gzipx", False),
+        ("identity", False),
+        ("", False),
+    ],
+)
+def test_it_is_packed_for_those_who_take_it_and_has_a_tag_of_its_own(
+    client: TestClient, header: str, packs: bool
+) -> None:
+    plain = client.get("/page/app.js", headers={"Accept-Encoding": "identity"})
+    answer = client.get("/page/app.js", headers={"Accept-Encoding": header})
+    assert ("content-encoding" in answer.headers) is packs
+    assert (answer.headers["etag"] != plain.headers["etag"]) is packs
+    assert answer.content == plain.content
 
 
 def test_the_policy_allows_no_inline_script_or_style_and_no_other_host() -> None:

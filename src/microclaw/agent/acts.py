@@ -57,7 +57,7 @@ def reason_of(result: ToolResult) -> str:
         return ""
     try:
         message = json.loads(result.content)["message"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return result.error_code or ""
     return " ".join(without_fences(str(message)).split())[:300]
 

@@ -21,6 +21,7 @@ SUPERVISOR: Final = "172.30.32.2"
 PATH_KEY: Final = "microclaw.ingress_path"
 HEALTH: Final = "/healthz"  # the Supervisor's watchdog asks it without a browser
 _PATH: Final = re.compile(r"/api/hassio_ingress/[A-Za-z0-9_-]{1,128}")
+_HOST: Final = re.compile(rb"^https?://[^/]*(?=/)")
 _FORWARDED: Final = (b"x-ingress-path", b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-for")
 # Home Assistant shows the page in a frame of its own page, which has the same origin.
 _FRAMED: Final = {
@@ -63,7 +64,7 @@ class Ingress:
             )
             await refuse(failure_response(failure, 400), scope, receive, with_answer_headers(send))
             return
-        await self._app(_as_sent(scope, path or ""), receive, _framed(send))
+        await self._app(_as_sent(scope, path or ""), receive, _framed(send, path or ""))
 
 
 def _as_sent(scope: Scope, path: str) -> Scope:
@@ -83,13 +84,16 @@ def _one(scope: Scope, name: bytes) -> str | None:
     return values[0] if len(values) == 1 else None
 
 
-def _framed(send: Send) -> Send:
+def _framed(send: Send, path: str) -> Send:
+    """The answer for Home Assistant's frame; an address that it leads to is below the path of the ingress."""
+
     async def framed(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = []
             for key, value in message.get("headers", ()):
                 old, new = _FRAMED.get(bytes(key).lower(), (b"", b""))
-                headers.append((key, bytes(value).replace(old, new) if old else value))
+                value = _HOST.sub(path.encode(), bytes(value)) if bytes(key).lower() == b"location" else bytes(value)
+                headers.append((key, value.replace(old, new) if old else value))
             message = {**message, "headers": headers}
         await send(message)
 

@@ -224,6 +224,7 @@ _WAITING: Final[Document] = {
         "state": {"const": "waiting"},
         "request": {"type": "string", "description": "GET /v1/requests/{number} has its end."},
         "approval": {
+            "title": "AskedApproval",  # generators name it after the property, which another form is called
             "type": "object",
             "required": ["approval_id", "action", "detail", "expires_s", "may_decide"],
             "properties": {

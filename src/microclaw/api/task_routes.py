@@ -129,8 +129,8 @@ class TaskFile(FileResponse):
             if message["type"] == "http.response.start" and message["status"] in (400, 416):
                 told = Headers(raw=message["headers"]).get("content-range")
                 text = f"the range {asked['range'][:80]!r} is not one of this file"
-                length = {} if told is None else {"Content-Range": told}
-                raise HTTPException(message["status"], text, headers=length)
+                length = {"Content-Range": told or f"bytes */{self.headers['content-length']}"}
+                raise HTTPException(416, text, headers=length)  # also one that ends before it begins
             await send(message)
 
         await super().__call__(scope, receive, send_file)

@@ -21,7 +21,7 @@ from microclaw.py.image import PyImage
 from microclaw.wasm import Image, compile_module, read_module
 from microclaw.wasm.source_language import Language, language_of_file
 
-ProgramLanguage: TypeAlias = Language | Literal["python"]
+ProgramLanguage: TypeAlias = Literal[Language, "python"]
 ProgramImage: TypeAlias = Image | PyImage
 MAX_NAME_LENGTH: Final = 63
 _APP_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")

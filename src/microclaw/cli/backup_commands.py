@@ -31,6 +31,7 @@ from microclaw.errors import ConfigError, StoreError, StoreOwned
 from microclaw.store.database import take_lock
 from microclaw.text import count_text, one_line
 
+MAX_BACKUP_BYTES: Final = 256 << 30  # that a host may send: what it says is not believed without end
 ONE_HOST: Final = "the old host has to stay off: two with one identity take each other's devices"
 
 PasswordFile = Annotated[
@@ -148,7 +149,7 @@ def _archive(options: GlobalOptions, home: Path, without: Path | None) -> Iterat
             if (home / STORE).exists():
                 stack.callback(os.close, take_lock(home / STORE))
         except StoreOwned:
-            yield first_member(options.host().download("/v1/backup"))
+            yield first_member(options.host().download("/v1/backup", most_bytes=MAX_BACKUP_BYTES))
             return
         contents, chunks = stack.enter_context(home_archive(home, now_ms=now_ms(), without=without))
         event = AuditEvent(AuditKind.BACKUP_MADE, f"by the command line: {contents.text()}")

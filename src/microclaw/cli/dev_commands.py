@@ -161,7 +161,12 @@ def _provisioned_name(place: str, name: str | None) -> str | None:
     try:
         with Path(place).open(encoding="utf-8") as file:
             told = json.loads(file.read(MAX_SECRET_FILE_CHARS)).get("name")
-    except (OSError, ValueError, AttributeError):  # the secret alone; what is wrong with it the board says
+    except (
+        OSError,
+        ValueError,
+        AttributeError,
+        RecursionError,
+    ):  # the secret alone; what is wrong with it the board says
         return name
     if not isinstance(told, str):
         return name

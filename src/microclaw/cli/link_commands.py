@@ -208,7 +208,7 @@ def _read_provision(path: Path) -> dict[str, Any]:
             int,
             str,
         )
-    except (OSError, ValueError, KeyError, TypeError) as exc:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as exc:
         raise ConfigError(f"{path} is no provision: {exc or type(exc).__name__}", next_step=remedy) from exc
     if not fine:
         raise ConfigError(f"{path} is no provision of this version", next_step=remedy)

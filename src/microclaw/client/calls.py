@@ -15,6 +15,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from microclaw.client.endpoint import SAME_VERSION, RemoteEndpoint, SocketEndpoint
 from microclaw.client.request import (
+    MAX_FILE_BYTES,
     MAX_REPLY_BYTES,
     REQUEST_TIMEOUT_S,
     HostError,
@@ -22,6 +23,7 @@ from microclaw.client.request import (
     Query,
     decision,
     segment,
+    too_large,
     too_long,
 )
 from microclaw.errors import ProtocolError
@@ -99,8 +101,7 @@ class HostCalls:
         """
         headers = {REQUEST_HEADER: number} if number else {}
         until = None if within_s is None else time.monotonic() + within_s
-        with closing(self._endpoint.connect(self._timeout_s)) as connection:
-            response = self._response(connection, HostRequest(method, path, body, query, headers))
+        with self._answer(HostRequest(method, path, body, query, headers)) as response:
             while line := self._line(response):
                 event = decode_event(line)
                 if not isinstance(event, Keepalive):
@@ -137,21 +138,32 @@ class HostCalls:
     def events(self, query: Query, last_event_id: str | None) -> Generator[bytes, None, None]:
         """The lines of GET /v1/events, without their ends, until the host ends it."""
         headers = {"Accept": "text/event-stream", **({} if last_event_id is None else {"Last-Event-ID": last_event_id})}
-        with closing(self._endpoint.connect(self._timeout_s)) as connection:
-            response = self._response(connection, HostRequest("GET", "/v1/events", query=query, headers=headers))
+        with self._answer(HostRequest("GET", "/v1/events", query=query, headers=headers)) as response:
             while line := self._line(response):
                 yield line.rstrip(b"\r\n")
 
-    def download(self, path: str, *, method: str = "POST") -> Generator[bytes, None, None]:
-        """The bytes that a request of `path` answers with, as they come; NoHost when they end too early."""
-        with closing(self._endpoint.connect(self._timeout_s)) as connection:
-            response = self._response(connection, HostRequest(method, path, {} if method == "POST" else None))
+    def download(
+        self, path: str, *, method: str = "POST", most_bytes: int = MAX_FILE_BYTES
+    ) -> Generator[bytes, None, None]:
+        """The bytes that a request of `path` answers with, as they come.
+
+        HostError `too_large` when they are more than `most_bytes`, NoHost when they end too early.
+        """
+        taken = 0
+        with self._answer(HostRequest(method, path, {} if method == "POST" else None)) as response:
+            if (response.length or 0) > most_bytes:
+                raise too_large(most_bytes)
             while True:
                 with self._failing():
                     data = response.read(DOWNLOAD_BYTES)
                 if not data:
-                    return
+                    break
+                taken += len(data)
+                if taken > most_bytes:
+                    raise too_large(most_bytes)
                 yield data
+            if response.length:  # a read of so many bytes does not say itself that the answer was cut
+                raise self._endpoint.gone(EOFError())
 
     def cancel(self, number: str) -> str:
         """End a stream's work if it has changed nothing yet: "cancelled", "begun" or "unknown"."""
@@ -200,6 +212,15 @@ class HostCalls:
     def _exchange(self, connection: HTTPConnection, request: HostRequest) -> JsonObject:
         return self._endpoint.document(request, self._body(self._response(connection, request)))
 
+    @contextmanager
+    def _answer(self, request: HostRequest) -> Iterator[HTTPResponse]:
+        """An answer to read piece by piece. The response has the socket where the host closes the connection itself."""
+        with (
+            closing(self._endpoint.connect(self._timeout_s)) as connection,
+            closing(self._response(connection, request)) as response,
+        ):
+            yield response
+
     def _response(self, connection: HTTPConnection, request: HostRequest) -> HTTPResponse:
         """An answer whose status is good; its body is not read yet."""
         with self._failing():
@@ -219,7 +240,7 @@ class HostCalls:
         return line
 
     def _body(self, response: HTTPResponse) -> bytes:
-        with self._failing():
+        with self._failing(), closing(response):
             body = response.read(MAX_REPLY_BYTES + 1)
         if len(body) > MAX_REPLY_BYTES:
             raise too_long()

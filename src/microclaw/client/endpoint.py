@@ -16,6 +16,7 @@ from microclaw import __version__
 from microclaw.client.address import VARIABLE, HostAddress, HostToken, how_to_get_one
 from microclaw.client.request import HostError, HostRequest
 from microclaw.errors import ConfigError, MicroclawError, NoHost, ProtocolError
+from microclaw.text import clean_text
 from microclaw.wire.host_api import Failure, failure_from
 
 CONNECT_S: Final = 10.0
@@ -61,7 +62,7 @@ class HostEndpoint:
         """The answer's JSON, which must be an object."""
         try:
             value = json.loads(content)
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             raise self.not_a_host() from exc
         if not isinstance(value, dict):
             raise ProtocolError(f"the host answered {request.path} with {type(value).__name__}, an object was expected")
@@ -135,8 +136,9 @@ class RemoteEndpoint(HostEndpoint):
 
     def refused(self, request: HostRequest, status: int, location: str | None, content: bytes) -> MicroclawError:
         if 300 <= status < 400:
+            place = clean_text(location or "another place", one_line=True, limit=200)
             return ProtocolError(
-                f"{self.address} sends on to {(location or 'another place')[:200]}, and the token goes to nobody else",
+                f"{self.address} sends on to {place}, and the token goes to nobody else",
                 next_step=f"name the host's own address with {self.address.said_by}",
             )
         failure = _failure_in(content)
@@ -180,10 +182,10 @@ class RemoteEndpoint(HostEndpoint):
             try:
                 connection.request("GET", f"{self.prefix}/healthz")
                 value = json.loads(connection.getresponse().read(MAX_VERSION_BYTES))
-                return str(value["version"])[:40]
+                return clean_text(str(value["version"]), one_line=True, limit=40)
             finally:
                 connection.close()
-        except (MicroclawError, OSError, HTTPException, ValueError, KeyError, TypeError):
+        except (MicroclawError, OSError, HTTPException, ValueError, KeyError, TypeError, RecursionError):
             return None  # it is asked only to explain another error, which is reported in any case
 
     def _wrong_token(self) -> str:
@@ -229,7 +231,7 @@ def _failure_in(content: bytes) -> Failure | None:
     try:
         value = json.loads(content)
         return failure_from(value["error"]) if isinstance(value, dict) else None
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, RecursionError):
         return None
 
 

@@ -140,7 +140,7 @@ class EventStream:
 def _object(data: bytes) -> JsonObject:
     try:
         value = json.loads(data)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise ProtocolError("the host sent an event that is not JSON", next_step="is this a microclaw host?") from exc
     if not isinstance(value, dict):
         raise ProtocolError(f"the host sent an event that is {type(value).__name__}, an object was expected")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import quote
 
 from microclaw.client.calls import Group, Rows, Watch, given, rows
-from microclaw.client.request import HostError, segment
+from microclaw.client.request import MAX_REPLY_BYTES, HostError, segment
 from microclaw.wire.host_api import Failure, JsonObject
 
 if TYPE_CHECKING:
@@ -112,9 +112,10 @@ class Tasks(Group):
         """End it; every process of it is dead when this returns."""
         return cast("answers.TaskFacts", self._host.delete(f"/v1/tasks/{task}"))
 
-    def file(self, task: int, name: str) -> bytes:
-        """A file that it left."""
-        return b"".join(self._host.download(f"/v1/tasks/{task}/files/{quote(name)}", method="GET"))
+    def file(self, task: int, name: str, *, most_bytes: int = MAX_REPLY_BYTES) -> bytes:
+        """A file that it left, in memory. HostError `too_large` when it has more than `most_bytes`."""
+        path = f"/v1/tasks/{task}/files/{quote(name)}"
+        return b"".join(self._host.download(path, method="GET", most_bytes=most_bytes))
 
 
 class Schedules(Group):

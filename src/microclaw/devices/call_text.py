@@ -172,7 +172,7 @@ def _typed(method: str, name: str, text: str, hint: Any) -> Any:
         if hint is str:
             return text
         return json.loads(text)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise ConfigError(f"{name} of {method} is {_kind(hint)}, not {text!r:.60}", next_step=_form(method)) from exc
 
 

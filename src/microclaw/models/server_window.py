@@ -38,7 +38,7 @@ async def window_of(base_url: str, model: str | None = None, *, api_key: str | N
             try:
                 answer = await client.request(method, url, json=body, headers=headers, timeout=ANSWER_S)
                 return answer.json() if answer.status_code == 200 else None
-            except ValueError:
+            except (ValueError, RecursionError):
                 return None
 
         try:

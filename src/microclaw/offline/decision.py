@@ -120,7 +120,7 @@ def read_return(returned: ToolReturn) -> Result:
     """A tool's JSON result as fields; text that is not a JSON object becomes the message."""
     try:
         fields = json.loads(returned.content)
-    except ValueError:
+    except (ValueError, RecursionError):
         fields = None
     if not isinstance(fields, dict):
         fields = {"message": returned.content}

@@ -44,6 +44,7 @@ FILES: Final = "/page/{name:path}"
 _DOCUMENT: Final = "index.html"
 _FIRST_SCRIPT: Final = "app.js"
 _IMPORTED: Final = re.compile(rb'^(?:import|\} from|export) .*?"\./([^"]+)";$', re.MULTILINE)
+_NO_WEIGHT: Final = re.compile(r"q\s*=\s*0(\.0{0,3})?")
 _DEEPEST: Final = 6  # folders of a view's path
 _MEDIA_TYPES: Final = {
     ".html": "text/html; charset=utf-8",
@@ -74,13 +75,25 @@ class PageFile:
             "Content-Security-Policy": POLICY,
             "Vary": "Accept-Encoding",
         }
-        known = request.headers.get("if-none-match", "")
-        if self.etag in (one.strip().removeprefix("W/") for one in known.split(",")):
+        packs = accepts_gzip(request.headers.get("accept-encoding", ""))
+        if packs:
+            headers["ETag"] = f'{self.etag[:-1]}-gzip"'  # other bytes have another strong tag: RFC 9110, 8.8.3
+        known = {one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")}
+        if "*" in known or headers["ETag"] in known:
             return Response(status_code=304, headers=headers)
         content = self.content
-        if "gzip" in request.headers.get("accept-encoding", ""):
+        if packs:
             content, headers["Content-Encoding"] = self.packed, "gzip"
         return Response(content, media_type=self.media_type, headers=headers)
+
+
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Whether a client takes gzip: RFC 9110, 12.5.3. Its own weight counts before that of `*`."""
+    weights: dict[str, bool] = {}
+    for part in accept_encoding.lower().split(","):
+        coding, *parameters = (one.strip() for one in part.split(";"))
+        weights[coding] = not any(_NO_WEIGHT.fullmatch(one) for one in parameters)
+    return weights.get("gzip", weights.get("x-gzip", weights.get("*", False)))
 
 
 @cache
@@ -126,9 +139,13 @@ def page_router() -> APIRouter:
             raise HTTPException(404, "the page has no such view")
         return documents[depth].response(request)
 
+    async def document_of_one(rest: str, request: Request) -> Response:  # noqa: ARG001  # the API's document names it
+        return await document(request)
+
     for path in VIEWS:
         name = f"page_{path.split('/')[1] or 'front'}{'_one' if '{' in path else ''}"
-        router.add_api_route(path, document, name=name, response_class=HTMLResponse, summary="The page for browsers")
+        answer = document_of_one if "{" in path else document
+        router.add_api_route(path, answer, name=name, response_class=HTMLResponse, summary="The page for browsers")
 
     @router.get(FILES, summary="A script, style or picture of the page", response_class=Response)
     async def file(name: str, request: Request) -> Response:

@@ -135,7 +135,7 @@ def _object(arguments: str) -> Mapping[str, object]:
     """The arguments; {} when they are not a JSON object, which the tool refuses when it is called."""
     try:
         value = json.loads(arguments)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 

@@ -334,7 +334,7 @@ class MqttPublisher:
         """Two hosts with one id throw each other out: the other one's words are there when this one is back."""
         try:
             run_id = json.loads(message.payload)["run"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return
         if (
             run_id != self._run_id

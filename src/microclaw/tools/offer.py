@@ -154,7 +154,7 @@ def _found(content: str) -> Collection[str]:
     """The tools in a result of more-tools."""
     try:
         offered = json.loads(content)["offered"]
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return ()
     return offered if isinstance(offered, dict) else ()
 

@@ -222,7 +222,7 @@ def _ready(line: bytes) -> BoardReady:
         if data.pop("ready") is not True:
             raise ValueError("not ready")
         return BoardReady(**{**data, "control": Path(data["control"])})
-    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
         raise ConfigError(
             f"the virtual board's ready line is unreadable: {line[:200]!r}", next_step="is it of this version?"
         ) from exc

@@ -79,7 +79,7 @@ class Peripherals:
             error = exc.row
         except MicroclawError as exc:
             error = ["RuntimeError", exc.message]
-        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as exc:
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError, RecursionError) as exc:
             error = ["TypeError", f"{name}: {exc}"[:200]]
         except OSError as exc:
             _log.warning("the simulated chip: %s", exc)

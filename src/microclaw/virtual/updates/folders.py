@@ -128,7 +128,7 @@ def _about(files: dict[str, bytes]) -> Firmware:
     try:
         about: Any = strict_json.loads(files[ABOUT])
         name, version, security_version = about["name"], about["version"], about["security_version"]
-    except (KeyError, TypeError, ValueError) as exc:
+    except (KeyError, TypeError, ValueError, RecursionError) as exc:
         raise ota_bad.BadPayload("bad_bundle", f"{ABOUT} is missing or cannot be read") from exc
     if not isinstance(name, str) or not isinstance(version, str) or type(security_version) is not int:
         raise ota_bad.BadPayload("bad_bundle", f"{ABOUT} has other values than it should")

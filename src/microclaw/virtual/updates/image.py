@@ -82,7 +82,7 @@ def _fault(data: bytes) -> Fault:
     try:
         about = json.loads(data[_MARK_AT + 8 :][:size])
         fault: Fault = about["fault"]
-    except (ValueError, KeyError, TypeError) as exc:
+    except (ValueError, KeyError, TypeError, RecursionError) as exc:
         raise _bad("what it says of faults cannot be read") from exc
     if fault not in ("", "crash", "self_test"):
         raise _bad("it has an unknown fault")

@@ -39,7 +39,7 @@ def header(data: bytes, kinds: tuple[bytes, ...], most_bytes: int) -> tuple[byte
 def json_body(data: bytes) -> dict[str, Any]:
     try:
         body = json.loads(data)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise ProtocolError(f"no JSON: {exc}") from exc
     if not isinstance(body, dict):
         raise ProtocolError("no JSON object")

@@ -190,7 +190,7 @@ def _described(name: str, description: Path) -> _Model:
         if description.stat().st_size > MAX_DESCRIPTION_BYTES or model.stat().st_size > MAX_MODEL_BYTES:
             raise ConfigError(f"the wake word {name}: a file of its model is too large", next_step=step)
         found = json.loads(description.read_bytes())
-    except (OSError, ValueError) as exc:
+    except (OSError, ValueError, RecursionError) as exc:
         raise ConfigError(f"the wake word {name} cannot be read: {exc}", next_step=step) from exc
     match found:
         case {

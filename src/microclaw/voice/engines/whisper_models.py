@@ -134,7 +134,7 @@ def _files(client: Client, address: str) -> list[_HubFile]:
                 raise ConfigError("the hub's list of files is too long", next_step="try again later")
     try:
         found = [_hub_file(one) for one in json.loads(text)["siblings"]]
-    except (ValueError, TypeError, KeyError) as exc:
+    except (ValueError, TypeError, KeyError, RecursionError) as exc:
         raise ConfigError("the hub's list of files is not understood", next_step="try again later") from exc
     wanted = [one for one in found if one.name in (*FILES, "vocabulary.txt", "vocabulary.json")]
     if len(wanted) > MAX_FILES or sum(one.size_bytes for one in wanted) > MAX_MODEL_BYTES:
