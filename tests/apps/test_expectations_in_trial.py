@@ -65,7 +65,7 @@ async def test_a_met_expectation_says_what_was_seen(cache: BuildCache) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "found"),
     [
-        ("gpio_open(2", "gpio_open(4", "rises of pin 2: 0 in 2 min"),
+        ("gpio_open(2", "gpio_open(4", "the program never opens pin 2: nothing is known of its level"),
         ("delay(500);\n        gpio_set(led, 0)", "delay(250);\n        gpio_set(led, 0)", "period 0.75 s"),
         ("i < 100000", "i < 70", "then none until"),
     ],
@@ -140,7 +140,7 @@ async def test_a_growing_heap_fails_the_trial(cache: BuildCache) -> None:
 
 
 async def test_nothing_moved_is_never_met(cache: BuildCache) -> None:
-    still = '#include "microclaw.h"\nvoid on_init(void) { gpio_open(7, GPIO_OUT); }\n'
+    still = '#include "microclaw.h"\nvoid on_init(void) { gpio_open(7, GPIO_OUT); gpio_open(8, GPIO_IN); }\n'
     for expect in (
         "pin 7: never high",
         "pin 7: low at 3 s",
@@ -187,3 +187,43 @@ int main(void) {
     assert (await tried(source, expect, cache)).ok
     fahrenheit = source.replace("air.temperature_c)", "air.temperature_c * 1.8f + 32)")
     assert not (await tried(fahrenheit, expect, cache)).ok
+
+
+@pytest.mark.parametrize(
+    "expect",
+    [
+        "pin 5: low at 4 s",
+        "pin 5: low from 2 s until 10 s",
+        "pin 5: never high",
+        "pin 5: 0 pulses",
+        "pin 2: never high while pin 5 high",
+        "when pin 4 falls: pin 5 stays for 300 ms",
+        "set pin 5 = 1 at 2 s\npin 5: rises at 2 s",
+    ],
+)
+async def test_a_pin_that_the_program_never_opens_meets_nothing(expect: str, cache: BuildCache) -> None:
+    trial = await tried(BLINK, expect + "\nsoak 0 s", cache)
+    assert (trial.ok, trial.proof) == (False, "not met")
+    assert re.search(r"the program never opens pin [45]: nothing is known of its level", trial.error or "")
+
+
+async def test_a_trial_that_trapped_proves_nothing(cache: BuildCache) -> None:
+    trapping = """#include "microclaw.h"
+static int lit, led, turns;
+static volatile int zero;
+static void turn(void) { gpio_set(led, lit = !lit); if (++turns == 20) lit = turns / zero; }
+void on_init(void) { led = gpio_open(2, GPIO_OUT); every(100, turn); }
+"""
+    trial = await tried(trapping, "pin 2: rises at 100 ms\nfor 10 s", cache)
+    assert trial.expected[0].answer == "met in the trial"
+    assert (trial.ok, trial.proof, trial.ended) == (False, "failed", "trapped")
+
+
+async def test_a_pin_is_unknown_until_it_is_opened_and_known_after_it_is_closed(cache: BuildCache) -> None:
+    late = BLINK.replace(
+        "for (int", "delay(5000);\n    int other = gpio_open(5, GPIO_OUT);\n    gpio_close(other);\n    for (int"
+    )
+    before = await tried(late, "pin 5: low at 4 s\nsoak 0 s", cache)
+    assert "the program opens pin 5 at 5" in (before.error or "")
+    assert (await tried(late, "pin 5: never high\nsoak 0 s", cache)).proof == "not met"
+    assert (await tried(late, "pin 5: low at 6 s\nsoak 0 s", cache)).proof == "met in the trial"

@@ -42,6 +42,12 @@ def test_a_python_program_gets_no_advice_for_c(change: dict[str, Any]) -> None:
     assert not re.search(r"delay\(|main|microclaw\.h|ioctl", verdict.next_step)
 
 
+@pytest.mark.parametrize("change", [{"error": "Exception: unreachable"}, {"fault": "line 7: main writes 4 bytes"}])
+def test_a_callback_that_trapped_is_told_as_trapped(change: dict[str, Any]) -> None:
+    verdict = judge(replace(GOOD, **change), BOARD, heap_bytes=8192)
+    assert (verdict.ok, verdict.ended) == (False, "trapped")
+
+
 def test_a_running_program_with_effect_is_fine() -> None:
     verdict = judge(GOOD, BOARD, heap_bytes=8192)
     assert (verdict.ok, verdict.ended, verdict.warnings) == (True, "running", ())

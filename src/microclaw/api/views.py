@@ -215,7 +215,7 @@ def deployment_object(made: Deployment) -> dict[str, Any]:
         "replaced": made.replaced,
         "change_id": made.change_id,
         "times": None if made.trial.times is None else times_object(made.trial.times, made.image.kind),
-        "proof": proof_of(made.expected),
+        "proof": proof_of(made.expected) if made.trial.ok else made.trial.proof,
         "expected": [result.to_json() for result in made.expected],
     }
 

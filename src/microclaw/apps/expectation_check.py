@@ -20,12 +20,14 @@ from microclaw.apps.expectations import (
     LogEvery,
     Period,
     PhaseLength,
+    PinEffect,
     PwmAt,
     PwmFrequency,
     PwmPeriod,
     PwmRamp,
     Reaction,
     ServoAt,
+    StayEffect,
     Window,
 )
 from microclaw.apps.light_check import check_led_at, check_led_phase, check_led_within, check_servo_at
@@ -40,6 +42,9 @@ _SHORT_MS: Final = 0.1
 
 def check(asked: Check, seen: Observation, explained: Iterable[Check] = ()) -> Finding:
     """The finding for one check. `explained`: all checks of the program, whose effects count as wanted."""
+    unknown = _unknown_level(asked, seen)
+    if unknown is not None:
+        return Finding("not met", unknown)
     match asked:
         case Period():
             return _period(asked, seen)
@@ -81,6 +86,41 @@ def check(asked: Check, seen: Observation, explained: Iterable[Check] = ()) -> F
             return _log_count(asked, seen)
         case _:
             assert_never(asked)
+
+
+def _unknown_level(asked: Check, seen: Observation) -> str | None:
+    """Why nothing is known of a level that the check is about: on a chip, a pin that nobody opened floats."""
+    for pin in _pins_of(asked):
+        if seen.opened_ms(pin) is None:
+            return f"the program never opens pin {pin}: nothing is known of its level"
+    match asked:
+        case LevelAt(pin=pin, at_ms=at_ms):
+            return _opened_late(pin, at_ms, seen)
+        case Hold(condition=None, pin=pin, window=window) | EdgeCount(count=0, pin=pin, window=window):
+            return _opened_late(pin, window.from_ms or START_MS, seen)
+        case _:
+            return None
+
+
+def _pins_of(asked: Check) -> tuple[int, ...]:
+    """The pins whose levels a check is about. PWM and LEDs have records of their own."""
+    match asked:
+        case Period() | Duty() | PhaseLength() | EdgeCount() | EdgeAt() | LevelAt():
+            return (asked.pin,)
+        case Hold(pin=pin, condition=condition):
+            return (pin,) if condition is None else (pin, condition.pin)
+        case Reaction(trigger=trigger, condition=condition, effect=effect):
+            inputs = (trigger.pin,) if condition is None else (trigger.pin, condition.pin)
+            return (*inputs, effect.pin) if isinstance(effect, PinEffect | StayEffect) else inputs
+        case _:
+            return ()
+
+
+def _opened_late(pin: int, from_ms: float, seen: Observation) -> str | None:
+    opened_ms = seen.opened_ms(pin)
+    if opened_ms is None or opened_ms <= from_ms + JITTER_MS:
+        return None
+    return f"the program opens pin {pin} at {time_text(opened_ms)}: nothing is known of its level before"
 
 
 def _period(asked: Period, seen: Observation) -> Finding:

@@ -81,6 +81,7 @@ def _observation(record: Record) -> Observation:
         gaps=gaps,
         levels=record.levels,
         bursts=record.bursts,
+        opened=record.opened,
     )
 
 

@@ -47,7 +47,8 @@ class Observation:
     """What was recorded; times in ms since the installation. `levels`: at the end, `before`: at the start.
 
     `edges` hold those from outside as well. `bursts`: for each pin moved from outside, the first and the last moment of
-    each change to a level (a bounce is one change).
+    each change to a level (a bounce is one change). `opened`: when the program opened each of its pins first; None: not
+    recorded, each counts as opened at the start.
     """
 
     end_ms: float
@@ -59,6 +60,11 @@ class Observation:
     before: Mapping[int, int] = field(default_factory=dict)
     bursts: Mapping[int, tuple[tuple[float, float, int], ...]] = field(default_factory=dict)
     gaps: tuple[LogGap, ...] = ()
+    opened: Mapping[int, float] | None = None
+
+    def opened_ms(self, pin: int) -> float | None:
+        """When the program opened the pin first; None: never. Nothing is known of its level before."""
+        return 0.0 if self.opened is None else self.opened.get(pin)
 
     def left_out(self, window: Window) -> int:
         """How many lines may be missing in a window."""

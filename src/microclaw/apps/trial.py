@@ -194,8 +194,9 @@ class Trial:
 
     @property
     def proof(self) -> str:
-        """met in the trial, not met, untried, or that no expectation was given."""
-        return proof_of(self.expected)
+        """met in the trial, not met, untried, or that no expectation was given; `failed` where it has another fault."""
+        proof = proof_of(self.expected)
+        return proof if self.ok or proof in ("not met", "untried") else "failed"
 
     def raise_if_failed(self) -> None:
         """Raise TrialFailed, with the error and the next step, unless the trial went well."""

@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from microclaw.apps.board_time import MAX_ADVANCE_MS, Events, Passed, Run, pass_needed_time
@@ -220,7 +220,8 @@ async def _record(
     """What the board recorded since `start_ms`, and its console since it was installed."""
     row = next((app for app in await control.app_rows() if app.name == name), None)
     row = passed.row if row is None or (passed.row and passed.row.error) else row
-    pins = _with_kept_roles(await control.pins(), name, passed.pins, is_timed=run.times is not None)
+    rows = await control.pins()
+    pins = _with_kept_roles(rows, name, passed.pins, is_timed=run.times is not None)
     await events.read(control)
     own = {pin.pin: PinRole(pin.pin, pin.role) for pin in pins if pin.app == name}
     for pin in row.pins if row else ():
@@ -259,6 +260,7 @@ async def _record(
         board_ms=min(events.now_ms, end_ms) - start_ms,
         longest_call_ms=row.longest_call_ms if row else 0.0,
         levels={pin.pin: pin.level for pin in pins},
+        opened=_opened(rows, name, own, start_ms),
         given=tuple(edge for edge in given.edges if edge.pin in outside),
         bursts={pin: found for pin, found in given.bursts.items() if pin in outside},
         heap_samples=passed.heap_samples,
@@ -266,6 +268,12 @@ async def _record(
         overflowed=events.lost,
         runs=passed.runs,
     )
+
+
+def _opened(rows: Sequence[PinRow], name: str, own: Iterable[int], start_ms: float) -> dict[int, float]:
+    """When the program opened each of its pins first, also those that it closed again."""
+    first = {row.pin: max(row.opened_ms - start_ms, 0.0) for row in rows if row.opener == name}
+    return {**dict.fromkeys(own, 0.0), **first}
 
 
 def _with_kept_roles(

@@ -88,6 +88,7 @@ class Record:
     entry function took at most. `levels` are the pins' levels at the end. `given` are edges from outside on pins
     that the program does not drive, `bursts` their changes as stimuli.Levels has them. `heap_samples`: (time, most heap
     in use until then). `probes`: what it did when the pins that it reads were moved at the end.
+    `opened`: when the program opened each of its pins first; None: not recorded.
     `overflowed`: the board lost edges, PWM changes or lines, there were too many.
     `fault`: what the checked build found. `storm`: what it did in a part of a second that took the board minutes.
     `unfinished`: how far the run came in the time that this machine has for it.
@@ -109,6 +110,7 @@ class Record:
     refused: str | None = None
     longest_call_ms: float = 0.0
     levels: Mapping[int, int] = field(default_factory=dict)
+    opened: Mapping[int, float] | None = None
     given: tuple[Edge, ...] = ()
     bursts: Mapping[int, tuple[tuple[float, float, int], ...]] = field(default_factory=dict)
     heap_samples: tuple[tuple[float, int], ...] = ()
@@ -135,7 +137,7 @@ def judge(record: Record, board: BoardProfile, *, heap_bytes: int) -> Verdict:
 
     sys.exit() is how a Python program may end; a WebAssembly program has no callbacks any more after exit().
     """
-    ended = _own_end(record.lines) or _ended(record.state)
+    ended = _own_end(record.lines) or _ended(record)
     fault = _fault(record) or _pin_fault(record, board)
     if fault is not None:
         error, next_step = fault
@@ -204,9 +206,12 @@ def _own_end(lines: tuple[ConsoleLine, ...]) -> Ended | None:
     return None
 
 
-def _ended(state: str | None) -> Ended:
-    match state:
-        case "trapped" | "exited" | "returned" | "running":
+def _ended(record: Record) -> Ended:
+    """A program whose callback trapped, or that goes on beyond a fault in memory, has trapped, whatever is listed."""
+    if record.state == "running" and (record.error or record.fault is not None):
+        return "trapped"
+    match record.state:
+        case "trapped" | "exited" | "returned" | "running" as state:
             return state
         case _:
             return "returned"

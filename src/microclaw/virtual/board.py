@@ -96,7 +96,9 @@ class Board:
         """Every pin of the profile, in order."""
         with self._lock:
             return [
-                PinRow(p.number, p.level, p.role, p.duty, p.frequency_hz, p.app, p.driver, p.mover)
+                PinRow(
+                    p.number, p.level, p.role, p.duty, p.frequency_hz, p.app, p.driver, p.mover, p.opener, p.opened_ms
+                )
                 for p in self._pins.values()
             ]
 
@@ -134,6 +136,7 @@ class Board:
             state.app = app if state.role != "idle" else None
             if drives and app is not None:
                 state.driver = app
+            self._note_opener(state)
             self._update(state)
 
     def claim_pin(self, pin: int, app: str) -> bool:
@@ -181,6 +184,7 @@ class Board:
                 return
             state.role, state.app = "pwm", app
             state.driver = app or state.driver
+            self._note_opener(state)
             state.duty, state.frequency_hz, state.pulse_us = signal
             state.level = state.electrical_level()
             self._pwm.append(PwmRecord(self.clock.now_ms(), pin, *signal))
@@ -380,6 +384,11 @@ class Board:
 
     def _i2c_device(self, address: int) -> I2cSensor | None:
         return next((s for s in self.sensors.values() if s.address == address), None)
+
+    def _note_opener(self, state: Pin) -> None:
+        """Keep who opened the pin, and when for the first time."""
+        if state.app is not None and state.app != state.opener:
+            state.opener, state.opened_ms = state.app, self.clock.now_ms()
 
     def _stop_pwm(self, state: Pin) -> None:
         if state.role == "pwm" and state.duty:

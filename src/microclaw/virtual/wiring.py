@@ -45,6 +45,8 @@ class Pin:
         self.app: str | None = None
         self.driver: str | None = None
         self.mover: str | None = None
+        self.opener: str | None = None
+        self.opened_ms = 0.0
 
     def electrical_level(self) -> int:
         """Who wins: a push-pull output, then the outside, then the pull resistor; floating reads 0."""

@@ -56,7 +56,8 @@ class PinRow(Struct, frozen=True):
     """`role` is idle, input, output or pwm; `duty` 0-255. `app` drives it; None: the outside or the JSON line does.
 
     `driver` is the program that had it as an output last, `mover` the one that changed its level as such; both stay
-    when the program lets go of it.
+    when the program lets go of it. `opener` is the program that opened it last, for whatever role, and `opened_ms` the
+    board's time when that program opened it first.
     """
 
     pin: Whole
@@ -67,6 +68,8 @@ class PinRow(Struct, frozen=True):
     app: str | None
     driver: str | None = None
     mover: str | None = None
+    opener: str | None = None
+    opened_ms: float = 0.0
 
 
 class AppRow(Struct, frozen=True):
