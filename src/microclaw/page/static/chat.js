@@ -107,7 +107,7 @@ export function Chat() {
 
   return html`${turns.length === 0 && html`<p class="quiet">Say what a board should do. For example:
       ${EXAMPLES.map((one) => html` <button key=${one} onClick=${() => setText(one)}>${one}</button>`)}</p>`}
-    <ol class="turns">${turns.map((turn) => html`<${TurnView} key=${turn.n} turn=${turn} />`)}</ol>
+    <ol class="turns">${turns.map((turn) => html`<${TurnView} key=${turn.n} turn=${turn} isNewest=${turn === last} />`)}</ol>
     <form class="say" onSubmit=${(/** @type {SubmitEvent} */ event) => {
       event.preventDefault();
       say(text);
@@ -132,8 +132,8 @@ export function Chat() {
     <${Problem} error=${error} /><div ref=${end}></div>`;
 }
 
-/** @param {{turn: Turn}} given */
-function TurnView({ turn }) {
+/** Undo takes back what was done last, so only the newest turn offers it. @param {{turn: Turn, isNewest: boolean}} given */
+function TurnView({ turn, isNewest }) {
   const { act } = turn;
   const [undoing, undo] = useAct();
   const answer = act.answer;
@@ -150,7 +150,7 @@ function TurnView({ turn }) {
       ${answer.next && html`<p class="next">next: ${answer.next}</p>`}
       ${answer.unproved.map((/** @type {string} */ one) => html`<p class="warning">No act of this turn did that: ${one}</p>`)}
       ${answer.evidence.map((/** @type {any} */ one) => html`<${Evidence} evidence=${one} />`)}
-      ${changed && may("act") && undoing === null && html`<p><button onClick=${() => undo("POST", "/v1/undo", {})}>Undo</button></p>`}
+      ${changed && isNewest && may("act") && undoing === null && html`<p><button onClick=${() => undo("POST", "/v1/undo", {})}>Undo</button></p>`}
       <${ActView} act=${undoing} />
     </div>`}
   </li>`;
