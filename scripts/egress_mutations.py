@@ -179,8 +179,8 @@ MUTATIONS = (
     Mutation(
         "targets behind a proxy",
         DOOR,
-        "if proxy is not None:\n            try:\n                await",
-        "if False:\n            try:\n                await",
+        "if proxy is not None:\n            with _known_of(request):\n                await",
+        "if False:\n            with _known_of(request):\n                await",
         "test_outgoing.py",
     ),
     Mutation("an address that hangs", OUT, "late.cancel()", "pass", "test_outgoing.py"),

@@ -40,7 +40,7 @@ def test_another_chats_answers_cannot_be_marked_as_read(host: Client) -> None:
 def test_a_message_over_its_limit_is_refused_with_it(host: Client, size: int, limit: str) -> None:
     with pytest.raises(HostError) as refused:
         chat(host, "x" * size)
-    assert f"{limit} " in refused.value.message
+    assert limit in refused.value.message
     assert host.get("/v1/chat/c1/undelivered")["messages"] == []
 
 

@@ -121,7 +121,7 @@ async def test_what_is_wrong_is_told_when_it_is_ordered(lab: Any, notes: Notes) 
 async def test_the_question_is_asked_when_it_is_ordered_and_not_again(lab: Any, notes: Notes) -> None:
     asked: list[str] = []
 
-    async def no(text: str, _detail: Sequence[str]) -> None:
+    async def no(text: str, _detail: Sequence[str], _program: object) -> None:
         asked.append(text)
         raise PermissionRefused("no", next_step="ask again")
 
@@ -130,7 +130,7 @@ async def test_the_question_is_asked_when_it_is_ordered_and_not_again(lab: Any, 
     assert asked == ["put blink on paper, when it is back"]
     assert await lab.deferrals.log.waiting() == []
 
-    async def yes(text: str, _detail: Sequence[str]) -> None:
+    async def yes(text: str, _detail: Sequence[str], _program: object) -> None:
         asked.append(text)
 
     await order(lab, approve=yes)

@@ -22,7 +22,7 @@ from microclaw.errors import ConfigError
         ("empty.c", b"", "is empty"),
         ("empty.wasm", b"", "is empty"),
         ("text.wasm", b"not wasm", "no wasm module"),
-        ("large.c", b" " * (MAX_FILE_BYTES + 1), "more than 4,194,304 bytes"),
+        ("large.c", b" " * (MAX_FILE_BYTES + 1), "at most 4,194,304"),
     ],
 )
 def test_what_is_no_program_is_refused_with_a_next_step(tmp_path: Path, name: str, content: bytes, said: str) -> None:

@@ -41,6 +41,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "service uninstall": ("service uninstall",),
     "service status": ("service status",),
     "approval list": ("approval list",),
+    "approval show": ("approval show 4kq7",),
     "approval approve": ("approval approve 4kq7",),
     "approval decline": ("approval decline 4kq7",),
     "device": ("device list", "device show kitchen", "device check kitchen"),
