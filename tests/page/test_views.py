@@ -40,7 +40,7 @@ def views(page: Page) -> Iterator[str]:
     expect(say(page, "blink pin 26 on virtual-1").locator(".answer")).to_be_visible()
     yield "chat"
     open_board(page, "virtual-1")
-    expect(page.locator("li[data-pin='2']")).to_contain_text("expected")
+    expect(page.locator("li[data-pin='2']")).to_contain_text("in the trial")
     page.get_by_text("All pins of this board").click()
     yield "pins"
     for tab in ("log", "facts", "programs"):
