@@ -38,7 +38,10 @@ class AnswerForms:
         status = status or next(int(one) for one in ("200", "201", "202") if one in operation["responses"])
         validator = self._validators.get((key, name, status))
         if validator is None:
-            schema = operation["responses"][str(status)]["content"][_JSON]["schema"]
+            content = operation["responses"][str(status)]["content"]
+            if _JSON not in content and content:
+                return  # a file: its bytes may look like JSON
+            schema = content[_JSON]["schema"]
             assert "$ref" in schema, f"{method} {name} has no form for {status}"
             validator = Draft202012Validator({**schema, "components": self._components})
             self._validators[key, name, status] = validator

@@ -75,7 +75,7 @@ async def test_who_says_yes_is_told_that_the_act_was_refused_then(tmp_path: Path
         assert (told["end"]["state"], told["end"]["code"]) == ("failed", "unknown_name")
         assert "no device named" in told["end"]["why"]
         for somebody in ("owner", "ada"):
-            assert (await host.ask(somebody, "GET", place))[1] == told
+            assert told.items() <= (await host.ask(somebody, "GET", place))[1].items()
         assert (await host.ask("bob", "GET", place))[0] == 404
     lines = [read.event for read in read_events(home, kinds={"approval"}) if read.event.about == ids[1]]
     assert lines[-1].text.startswith("approved, then failed (unknown_name): forget")
