@@ -11,12 +11,12 @@ ARGS ?=
 # Without the compiled files that Python keeps beside the modules, each of the many processes here starts half a second later.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: release voice voice-whisper demo test test-slow check quick slow unit coverage fuzz fuzz-minute kills wheel-check compiled-check page-check wheel bench chip docs sbom advisories setup setup-dev setup-system system-packages lock clean help
+.PHONY: release voice voice-whisper nats demo test test-slow check quick slow unit coverage fuzz fuzz-minute kills wheel-check compiled-check page-check wheel bench chip docs sbom advisories setup setup-dev setup-system system-packages lock clean help
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
-demo: setup $(if $(findstring --voice,$(ARGS)),voice)      ## a sentence becomes a program on a virtual board; ARGS=--once for no questions
+demo: setup $(if $(findstring --voice,$(ARGS)),voice) $(if $(findstring --cluster,$(ARGS)),nats)      ## a sentence becomes a program on a virtual board; ARGS=--once for no questions
 	@$(BIN)/microclaw demo $(ARGS)
 
 test: check page-check quick  ## lint, types, import order, all tests but the slow ones; CI runs test-slow besides
@@ -31,12 +31,15 @@ voice: setup     ## what speech with devices needs, into .venv (230 MB); flite a
 voice-whisper: voice ## the better ear besides (400 MB); then: microclaw voice fetch-model
 	@$(BIN)/python -m pip install -q --require-hashes --no-deps -r requirements-whisper.lock
 
+nats: setup      ## what `up --nats` needs, into .venv; nats-server comes with setup-system
+	@$(BIN)/python -m pip install -q --require-hashes --no-deps -r requirements-nats.lock
+
 setup-dev:
 	@$(PYTHON) scripts/setup_env.py --venv .venv-dev --lock requirements-dev.lock
 
 setup-system:    ## system packages (needs root): what a bare Debian or Ubuntu lacks for demo and test
 	apt-get update -q
-	apt-get install -y -q --no-install-recommends python3-venv python3-dev binaryen bubblewrap clang lld flite espeak-ng mosquitto chromium
+	apt-get install -y -q --no-install-recommends python3-venv python3-dev binaryen bubblewrap clang lld flite espeak-ng mosquitto nats-server chromium
 
 system-packages:
 	@scripts/system_packages.sh
@@ -52,13 +55,13 @@ page-check:      ## types of the page's scripts (needs node; TypeScript is fetch
 	@scripts/page_check.sh
 
 quick: system-packages setup-dev
-	@scripts/run_tests.sh $(DEV)/python -m "not slow" $(ARGS)
+	@scripts/run_tests.sh $(DEV)/python load -m "not slow" $(ARGS)
 
 slow: system-packages setup-dev
-	@scripts/run_tests.sh $(DEV)/python -m slow $(ARGS)
+	@scripts/run_tests.sh $(DEV)/python loadfile -m slow $(ARGS)
 
 unit: system-packages setup-dev ## all tests, quick and slow
-	@scripts/run_tests.sh $(DEV)/python $(ARGS)
+	@scripts/run_tests.sh $(DEV)/python load $(ARGS)
 
 coverage: system-packages setup-dev ## all tests, and what of the host's own process they reach (a third slower)
 	$(DEV)/python -m pytest -q -n 2 --cov --cov-report=term:skip-covered --cov-fail-under=80 $(ARGS)
@@ -113,7 +116,7 @@ lock:            ## make the lock files anew (needs uv); they carry hashes and n
 	  --python-version 3.11 --group build -o requirements-build.lock
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 	  --python-version 3.11 --group packages -o requirements-packages.lock
-	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra voice --extra whisper \
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra voice --extra whisper --extra nats \
 	  --python-version 3.11 pyproject.toml --group dev -o requirements-dev.lock
 	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["voice"], sep="\n")' \
 	  | uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
@@ -121,6 +124,9 @@ lock:            ## make the lock files anew (needs uv); they carry hashes and n
 	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["whisper"], sep="\n")' \
 	  | uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 	  --python-version 3.11 -c requirements.lock -c requirements-voice.lock - -o requirements-whisper.lock
+	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["nats"], sep="\n")' \
+	  | uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
+	  --python-version 3.11 -c requirements.lock - -o requirements-nats.lock
 
 sbom: setup-dev  ## the bill of materials of what runs (CycloneDX 1.6) in dist/, made from the lock files
 	$(DEV)/python scripts/sbom.py -o dist/microclaw.cdx.json

@@ -36,8 +36,10 @@ NAMES = (
     "rollout",
     "egress",
     "page",
+    "scale",
 )
-PARTS = (  # of link, ota and voice, to be run alone
+QUICK = ("voice", "scale")
+PARTS = (  # of link, ota, voice and scale, to be run alone
     "link_cost",
     "link_streams",
     "link_hostile",
@@ -48,15 +50,16 @@ PARTS = (  # of link, ota and voice, to be run alone
     "voice_lossy",
     "voice_recognition",
     "voice_detectors",
+    "scale_devices",
 )
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    names = f"{', '.join(NAMES)} (default: all), or a part of link, ota or voice: {', '.join(PARTS)}"
+    names = f"{', '.join(NAMES)} (default: all), or a part of link, ota, voice or scale: {', '.join(PARTS)}"
     parser.add_argument("names", nargs="*", metavar="NAME", help=names)
     parser.add_argument("--json", action="store_true", help="one JSON document a benchmark")
-    parser.add_argument("--quick", action="store_true", help="voice: a look, in a minute or two")
+    parser.add_argument("--quick", action="store_true", help="voice, scale: a look, in a minute or two")
     parser.add_argument("--check", action="store_true", help="exit 1 when a goal is missed")
     parser.add_argument("--sentences", type=Path, metavar="FILE", help="agent: say these and judge by the board's pins")
     parser.add_argument("--model", default="offline", help="agent --sentences: offline, anthropic:NAME or openai:NAME")
@@ -64,8 +67,8 @@ def main() -> int:
     unknown = [n for n in options.names if n not in NAMES + PARTS]
     if unknown:
         parser.error(f"no benchmark named {unknown[0]}; there are {', '.join(NAMES + PARTS)}")
-    if options.quick and options.names != ["voice"]:
-        parser.error("--quick belongs to voice: python -m bench voice --quick")
+    if options.quick and (not options.names or not set(options.names) <= set(QUICK)):
+        parser.error(f"--quick belongs to {' and '.join(QUICK)}: python -m bench voice --quick")
     if options.sentences is not None:
         if options.names != ["agent"]:
             parser.error("--sentences belongs to agent: python -m bench agent --sentences FILE")

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from bench.processes import private_home, running
 from bench.report import Metric, median, timed
+from microclaw.client import Client
+from microclaw.config.load import load_settings
+from microclaw.devices.registry import MAX_DEVICES
+from microclaw.store.database import Database
+from microclaw.store.devices import DeviceRow, DeviceTable
 
 RUNS = 7
 
@@ -29,7 +36,41 @@ def measure() -> list[Metric]:
         Metric("host resident memory at rest, offline", median(rss_mb), "MB", 110),
         Metric("microclaw --help", median(help_s), "s", 0.25),
         Metric("python itself", median(python_s), "s"),
+        *_many_devices(),
     ]
+
+
+def _many_devices() -> list[Metric]:
+    """A host that knows as many devices as it may. A page of the list holds its event loop as long as it takes."""
+    few_mb, _, _ = _listed(1)
+    many_mb, page_s, all_s = _listed(MAX_DEVICES)
+    return [
+        Metric(f"GET /v1/devices, a page of 1,000 of {MAX_DEVICES:,}", page_s * 1000, "ms", 500),
+        Metric(f"all {MAX_DEVICES:,} devices, page by page", all_s, "s", 5),
+        Metric("memory of a known device", (many_mb - few_mb) * 1024 / MAX_DEVICES, "KB", 15),
+    ]
+
+
+def _listed(count: int) -> tuple[float, float, float]:
+    with private_home() as environ:
+        settings = load_settings(environ)
+        asyncio.run(_fill(settings.database, count))
+        with running("microclaw.cli", "up", "--json", "--port", "0", environ=environ) as host:
+            time.sleep(1.5)
+            rss_mb, client = host.rss_mb(), Client(settings.control_socket)
+            client.devices.list()  # the first answer reads what later ones have
+            page_s = [timed(lambda: client.get("/v1/devices")) for _ in range(RUNS)]
+            return rss_mb, median(page_s), median([timed(client.devices.list) for _ in range(3)])
+
+
+async def _fill(path: Path, count: int) -> None:
+    async with Database.open(path) as database:
+        table = DeviceTable(database)
+        rows = [
+            DeviceRow(f"d{n}", f"b{n}", "virtual", (), (f"wasmachine://192.0.2.7:{n + 1}",), 0) for n in range(count)
+        ]
+        for start in range(0, count, 500):
+            await asyncio.gather(*(table.put(row) for row in rows[start : start + 500]))
 
 
 def _run(*words: str) -> float:

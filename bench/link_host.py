@@ -1,7 +1,8 @@
 """What bench.link measures: the device plane alone, with credentials for N devices, and a raw TLS echo on its loop.
 
 Audio frames are echoed, or answered by a stream of the host's own (`--paced`). Limits on rates are lifted (but
-`--guarded`): this is how fast it is, not what it grants.
+`--guarded`): this is how fast it is, not what it grants. With `--nats` it is the host `--name` of a cluster, whose
+hosts have the folder `--home` together: each has its copy of the store, its lease, and follows the others.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -25,16 +27,21 @@ from aiohttp import web
 
 from bench.paced_stream import PacedStream, Pacer
 from microclaw.api.server import tcp_listener
+from microclaw.app.cluster import HostCluster, open_store
 from microclaw.auth.certificates import host_names
 from microclaw.auth.device_identity import HostIdentity
+from microclaw.config.cluster_settings import ClusterSettings
+from microclaw.config.load import load_settings
 from microclaw.events import DeviceConnected, LiveEvent
 from microclaw.link_server.audio import DeviceAudio
 from microclaw.link_server.connection import Connection
 from microclaw.link_server.device_link import LinkParts
+from microclaw.link_server.holding import LinkHolding
 from microclaw.link_server.limits import LinkLimits
 from microclaw.link_server.links import LinkRegistry, SystemClock
 from microclaw.link_server.listener import Listener
 from microclaw.link_server.meter import LinkMeter
+from microclaw.link_server.other_hosts import OtherHosts
 from microclaw.link_server.tasks import DeviceTasks
 from microclaw.store.database import Database
 from microclaw.store.link_events import LinkEventTable
@@ -47,12 +54,13 @@ from microclaw.wire.link.messages import TtsStart
 LIMITS = LinkLimits(
     arriving_in_all=4096,
     arriving_an_address=4096,
-    connections_in_all=4096,
-    connections_an_address=4096,
+    connections_in_all=16_384,
+    connections_an_address=16_384,
     messages_a_second=1e9,
     messages_at_once=1e9,
 )
 STREAM = 2
+TOKENS_AT_ONCE = 1_000  # fewer than the writes that may wait for the store
 _AUDIO_OUT = bytes((FrameType.AUDIO_OUT,))
 
 
@@ -74,17 +82,23 @@ async def main() -> None:
     parser.add_argument("--guarded", action="store_true", help="the limits that a host has without being told")
     parser.add_argument("--paced", action="store_true", help="speak 50 frames a second to whom speaks, echo nothing")
     parser.add_argument("--address", default="127.0.0.1", help="where to listen")
+    parser.add_argument("--nats", metavar="URL", help="be a host of the cluster there")
+    parser.add_argument("--home", type=Path, help="of all hosts of the cluster (default: a folder for a moment)")
+    parser.add_argument("--name", default="bench", help="of this host in the cluster")
     options = parser.parse_args()
     devices: int = options.devices
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mc-bench-")))
-        database = await stack.enter_async_context(Database.open(folder / "microclaw.db"))
+        folder = options.home or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mc-bench-")))
+        database, cluster = await _store(folder, options.nats, options.name, stack)
         pacer = Pacer() if options.paced else None
         answering = Answering(pacer)
-        links = await LinkRegistry.open(link_parts(database, answering.on_event))
+        holding = None if cluster is None else cluster.holding
+        links = await LinkRegistry.open(link_parts(database, answering.on_event, holding=holding))
         answering.links = links
+        if cluster is not None:
+            _follow(cluster, links, stack)
         listener = stack.enter_context(tcp_listener(options.address, 0))
         identity = await HostIdentity.open(
             folder / "identity",
@@ -95,10 +109,12 @@ async def main() -> None:
             mint_id=str,
             now_ms=now_ms,
         )
-        tokens = await asyncio.gather(*(identity.tokens.issue(f"bench-{n}") for n in range(devices)))
-        server = Listener(
-            links, identity, limits=LinkLimits() if options.guarded else LIMITS, meter=LinkMeter(), knows=lambda _: True
-        )
+        tokens = []
+        for first in range(0, devices, TOKENS_AT_ONCE):
+            numbers = range(first, min(devices, first + TOKENS_AT_ONCE))
+            tokens += await asyncio.gather(*(identity.tokens.issue(f"bench-{n}") for n in numbers))
+        limits = LinkLimits() if options.guarded else LIMITS
+        server = Listener(links, identity, limits=limits, meter=LinkMeter(), find_owner=known_device)
         tls = identity.authority.server_context()
         await stack.enter_async_context(server.serving(listener, tls))
         loop = asyncio.get_running_loop()
@@ -106,6 +122,8 @@ async def main() -> None:
         bare = await stack.enter_async_context(_bare_aiohttp(identity.authority.server_context(), pacer))
         ready = {
             "pid": os.getpid(),
+            "store": str(database.path),
+            "host": None if cluster is None else cluster.host_id,
             "port": listener.getsockname()[1],
             "raw_port": raw.sockets[0].getsockname()[1],
             "bare_port": bare,
@@ -118,6 +136,25 @@ async def main() -> None:
         if pacing is not None:
             pacing.cancel()
         raw.close()
+
+
+async def _store(
+    folder: Path, nats: str | None, name: str, stack: AsyncExitStack
+) -> tuple[Database, HostCluster | None]:
+    if nats is None:
+        return await stack.enter_async_context(Database.open(folder / "microclaw.db")), None
+    settings = load_settings({}, home=folder / name, http_port=0)
+    return await open_store(replace(settings, cluster=ClusterSettings(nats=nats, host=name)), stack)
+
+
+def _follow(cluster: HostCluster, links: LinkRegistry, stack: AsyncExitStack) -> None:
+    """As HostCluster.serving, but that no other host calls devices here."""
+    others = OtherHosts(links, cluster.holding)
+    cluster.holding.replaced = links.replaced
+    cluster.replica.listen(others.changed)
+    cluster.hosts.listeners.append(lambda _came, _went: others.hosts_changed())
+    following = asyncio.create_task(others.run(), name="follow the other hosts")
+    stack.callback(following.cancel)
 
 
 @asynccontextmanager
@@ -185,7 +222,13 @@ def _echo(connection: Connection, heard: Hear) -> None:
     connection.send_audio(heard.frame.payload)
 
 
-def link_parts(database: Database, publish: Callable[[LiveEvent], None], audio: DeviceAudio | None = None) -> LinkParts:
+def link_parts(
+    database: Database,
+    publish: Callable[[LiveEvent], None],
+    audio: DeviceAudio | None = None,
+    *,
+    holding: LinkHolding | None = None,
+) -> LinkParts:
     return LinkParts(
         links=LinkTable(database, now_ms=now_ms, random_bytes=secrets.token_bytes),
         events=LinkEventTable(database),
@@ -195,7 +238,13 @@ def link_parts(database: Database, publish: Callable[[LiveEvent], None], audio: 
         owner_of=lambda _: None,
         tasks=DeviceTasks(LinkTaskTable(database)),
         audio=audio or DeviceAudio(),
+        holding=holding,
     )
+
+
+async def known_device(endpoint: str) -> str:
+    """Whoever has a credential is known."""
+    return endpoint
 
 
 async def nobody_pairs(board: str, *, name: str | None, device_id: str | None, is_new: bool = False) -> str:  # noqa: ARG001

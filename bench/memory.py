@@ -9,10 +9,13 @@ import random
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.report import Metric, median, percentile
+from microclaw.knowledge.conversation_index import ConversationFiles
 from microclaw.knowledge.search import Search
+from microclaw.knowledge.texts import TextFiles
 from microclaw.store.database import Database
 from microclaw.store.notes import NoteTable
 
@@ -40,7 +43,11 @@ async def _measure(home: Path) -> list[Metric]:
 
     _write_files(home, said)
     async with Database.open(home / "store.db") as database:
-        search = Search(NoteTable(database), memory=home / "memory", sessions=home / "sessions")
+        search = Search(
+            NoteTable(database),
+            texts=TextFiles(home, now=lambda: datetime.now(UTC)),
+            conversations=ConversationFiles(home / "sessions"),
+        )
         began = time.perf_counter()
         await search.refresh()
         index_s = time.perf_counter() - began

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import uvloop
 
-from bench.link_host import LIMITS, Answering, link_parts, nobody_pairs, now_ms
+from bench.link_host import LIMITS, Answering, known_device, link_parts, nobody_pairs, now_ms
 from bench.paced_stream import Pacer
 from microclaw.api.server import tcp_listener
 from microclaw.auth.certificates import host_names
@@ -70,7 +70,7 @@ async def main() -> None:
         issued = await identity.tokens.issue(DEVICE)
         assert issued is not None
         tokens = await asyncio.gather(*(identity.tokens.issue(name) for name in names))
-        server = Listener(links, identity, limits=LIMITS, meter=LinkMeter(), knows=lambda _: True)
+        server = Listener(links, identity, limits=LIMITS, meter=LinkMeter(), find_owner=known_device)
         await stack.enter_async_context(server.serving(listener, identity.authority.server_context()))
         plain = stack.enter_context(_plain_server(folder / "firmware", identity.authority.server_context()))
         ready = {

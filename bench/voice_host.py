@@ -23,7 +23,7 @@ from typing import Final
 import uvloop
 
 from bench.gateway import NoContext
-from bench.link_host import LIMITS, link_parts, nobody_pairs, now_ms
+from bench.link_host import LIMITS, known_device, link_parts, nobody_pairs, now_ms
 from microclaw.agent.conversation import Conversations
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import Outbox
@@ -149,7 +149,7 @@ async def main() -> None:
             now_ms=now_ms,
         )
         tokens = await asyncio.gather(*(identity.tokens.issue(f"bench-{n}") for n in range(options.devices)))
-        server = Listener(links, identity, limits=LIMITS, meter=LinkMeter(), knows=lambda _: True)
+        server = Listener(links, identity, limits=LIMITS, meter=LinkMeter(), find_owner=known_device)
         await stack.enter_async_context(server.serving(listener, identity.authority.server_context()))
         ready = {
             "pid": os.getpid(),

@@ -25,5 +25,5 @@ from microclaw.wire.link import frame, session
 for module in (connection, limits, websocket, frame, session):
     assert module.__file__.endswith((".so", ".pyd")), f"{module.__name__} is not compiled"
 PYTHON
-exec scripts/run_tests.sh "$python" tests/link_server tests/wire/link -o cache_dir="$PWD/$built/pytest" \
+exec scripts/run_tests.sh "$python" load tests/link_server tests/wire/link -o cache_dir="$PWD/$built/pytest" \
     --ignore tests/link_server/test_hostile.py --ignore tests/link_server/test_kill.py

@@ -46,7 +46,8 @@ def main() -> int:
         folder = Path(name)
         wheel = step("build", build, folder)
         environ = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
-        environ |= {"MICROCLAW_HOME": str(folder / "home"), "UV_NO_CONFIG": "1"}
+        # uv trusts the authorities that it brings; pip, and who has a proxy of their own, the system's
+        environ |= {"MICROCLAW_HOME": str(folder / "home"), "UV_NO_CONFIG": "1", "UV_SYSTEM_CERTS": "1"}
         (folder / "blink.py").write_text(PROGRAM)
         (folder / "blink.expect").write_text(EXPECTED)
         step("pip", with_pip, wheel, folder, environ)

@@ -100,6 +100,21 @@ def test_demo_of_a_fleet_loses_no_board(environ: dict[str, str]) -> None:
 
 
 @pytest.mark.usefixtures("left_behind")
+def test_demo_of_a_cluster_tells_the_truth_of_each_board(environ: dict[str, str]) -> None:
+    words = [*WORDS, "--cluster", "--boards", "6"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=3 * TIMEOUT_S, env=environ, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    text = " ".join(done.stdout.split())
+    assert re.search(r"boards 6 joined in [\d.]+ s: \d at host-1", text)
+    assert re.search(r"host-2 killed \(kill -9\) with \d boards?, while the program goes to 6", text)
+    assert re.search(r"boards all 6 connected elsewhere [\d.]+ s after ok", text)
+    assert re.search(
+        r"table (\d \w+(; )?)+ boards \d blink, counted by each board's own clock; the table is true ok", text
+    )
+    assert re.search(r"demo passed: 3 hosts, 1 killed, 6 boards, each accounted for, \d+ s$", text)
+
+
+@pytest.mark.usefixtures("left_behind")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_demo_that_is_interrupted_stops_all_it_started(environ: dict[str, str], number: signal.Signals) -> None:
     pipe = subprocess.PIPE

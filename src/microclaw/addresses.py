@@ -17,6 +17,14 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def is_of_one_machine(endpoint: str) -> bool:
+    """Whether a device's address is a port of one machine, a virtual board, or a loopback address."""
+    scheme, _, rest = endpoint.partition(":")
+    if scheme in ("serial", "console") and not rest.startswith("tcp://"):
+        return True
+    return scheme == "virtual" or is_loopback(host_of(rest.rpartition("//")[2]))
+
+
 def bracketed(host: str) -> str:
     """The host as it stands before a port: an IPv6 address in brackets (RFC 3986, section 3.2.2)."""
     return f"[{host}]" if ":" in host else host

@@ -5,7 +5,8 @@
     │   └── LinkViolation         ... on the microclaw link; `close_code` is what the connection ends with
     ├── DeviceError           a device did not do what it was asked
     │   ├── DeviceUnreachable     nobody answers there (exit code 4)
-    │   │   └── InstallInterrupted    ... in the middle of an install; `outcome` is what is known of it
+    │   │   ├── InstallInterrupted    ... in the middle of an install; `outcome` is what is known of it
+    │   │   └── DeviceMoved           ... as it is connected to another host of the cluster; the call may be made there
     │   ├── DeviceTimeout         it did not answer in time; the outcome may be unknown
     │   │   ├── OutcomeUnknown        ... a call with an effect; it is not known whether it was carried out
     │   │   └── DeviceSilent          ... although it takes connections: its application manager does nothing any more
@@ -13,7 +14,7 @@
     │   ├── NotSupported          no transport of this device offers that capability
     │   └── CallRejected          the firmware answered with an error
     │       └── DeployRejected        ... while installing, removing or querying an app
-    │           ├── AppExists, AppNotFound, TooManyApps, InvalidModule, ImageTooLarge
+    │           ├── AppExists, AppNotFound, TooManyApps, InvalidModule, ImageTooLarge, DeviceBusy
     ├── UndoIncomplete        some of what one turn did could not be taken back; the message says which
     ├── BuildError            the source is wrong (carries diagnostics)
     ├── TrialFailed           the program compiled but misbehaved on the virtual board
@@ -32,6 +33,9 @@
     ├── ConfigError           the operator must correct the configuration or the environment
     ├── StoreError            the host's database cannot be read or written
     │   ├── StoreOwned            ... another host runs in this home
+    │   ├── TakenOver             ... another host of the cluster has this work now
+    │   ├── StoreUnreachable      ... as what the hosts of a cluster share is away
+    │   ├── NewerConnection       ... the device has a newer connection to another host of the cluster
     │   └── StoreMissing          ... it is gone, and an identity is there; a person must say what is right
     ├── BackupError           a backup file cannot be read, and why: backup/errors.py
     ├── Overloaded            a bounded queue is full
@@ -183,6 +187,12 @@ class InstallInterrupted(DeviceUnreachable):
         self.silent = silent
 
 
+class DeviceMoved(DeviceUnreachable):
+    """The device is connected to another host of the cluster, or is about to be. The call may be made there: it was not
+    carried out, or may be repeated.
+    """
+
+
 class DeviceTimeout(DeviceError):
     code = "device_timeout"
     exit_code = 4
@@ -211,6 +221,10 @@ class CallRejected(DeviceError):
 
 class DeployRejected(CallRejected):
     code = "deploy_rejected"
+
+
+class DeviceBusy(DeployRejected):
+    """Another host of the cluster is changing the device now, or has just done it."""
 
 
 class AppExists(DeployRejected):
@@ -338,6 +352,24 @@ class StoreOwned(StoreError):
     """Another host runs in this home."""
 
     code = "store_owned"
+
+
+class TakenOver(StoreError):
+    """Another host of the cluster has this work now, as this one's lease had ended."""
+
+    code = "taken_over"
+
+
+class StoreUnreachable(StoreError):
+    """The log that a cluster's hosts share cannot be reached now: it may go on by itself."""
+
+    code = "store_unreachable"
+
+
+class NewerConnection(StoreError):
+    """The device has a newer connection to another host of the cluster: what this one brings does not count."""
+
+    code = "newer_connection"
 
 
 class StoreMissing(StoreError):

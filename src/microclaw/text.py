@@ -259,6 +259,14 @@ def read_duration_ms(text: str) -> float | None:
     return None if found is None else float(found[1]) * _UNITS_MS[found[2]]
 
 
+def door_words(door: str) -> str:
+    """Where somebody asked for an act: "in the browser", "over api"."""
+    return _DOORS.get(door, f"over {door}")
+
+
+_DOORS: Final = {"browser": "in the browser", "terminal": "in the terminal", "tg": "in Telegram"}
+
+
 def role_words(role: str) -> str:
     """ "ada is a member", "rob is read-only": what comes after "is"."""
     if role == "read-only":
@@ -318,3 +326,8 @@ def _marks(text: str) -> Iterator[str]:
     """Possible marks for this text; the first is nearly always good."""
     for number in itertools.count():
         yield hashlib.blake2b(f"{number}{text}".encode(), key=_FENCE_KEY, digest_size=4).hexdigest()
+
+
+def host_called(host_id: str) -> str:
+    """What people call a host of a cluster: its id without the four digits that are others at each start."""
+    return re.sub(r"-[0-9a-f]{4}$", "", host_id)

@@ -13,7 +13,8 @@ import pytest
 
 from microclaw.agent.context import TurnContext
 from microclaw.agent.conversation import Conversations
-from microclaw.agent.inbox import Inbox, InboxLimits
+from microclaw.agent.inbox import Inbox
+from microclaw.agent.inbox_limits import InboxLimits
 from microclaw.agent.outbox import Outbox
 from microclaw.agent.turn import TurnLimits
 from microclaw.agent.window import Window

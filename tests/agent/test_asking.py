@@ -7,7 +7,7 @@ from functools import partial
 
 from tests.agent.conftest import Agent, MakeAgent
 
-from microclaw.agent.inbox import AcceptedMessage
+from microclaw.agent.accepted_message import AcceptedMessage
 from microclaw.agent.turn import TurnLimits
 from microclaw.auth.approvals import ApprovalOutcome, PendingApproval
 from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Inbound, TurnEvent

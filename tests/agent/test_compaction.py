@@ -24,6 +24,7 @@ from microclaw.models.protocol import (
     ToolReturn,
     UserText,
 )
+from microclaw.store.sessions import SessionFiles
 
 CHAT = ("tg", "1")
 
@@ -119,7 +120,7 @@ async def test_a_call_is_never_parted_from_its_result() -> None:
 async def test_each_message_is_summarised_once(beside: Path) -> None:
     model = Summariser()
     messages = talk(0, 12)
-    compactor = Compactor(model=model, beside=lambda *_: beside)
+    compactor = Compactor(model=model, sessions=SessionFiles(beside.parent))
     first = await compactor.compact(messages, 1000, chat=CHAT)
     assert first[0].text.endswith("- summary 1")  # type: ignore[union-attr]
     assert await compactor.compact(messages, 1000, chat=CHAT) == first
@@ -138,8 +139,8 @@ async def test_each_message_is_summarised_once(beside: Path) -> None:
 async def test_a_summary_is_used_after_a_restart_and_when_old_messages_are_not_loaded_any_more(beside: Path) -> None:
     model = Summariser()
     messages = talk(0, 12)
-    await Compactor(model=model, beside=lambda *_: beside).compact(messages, 1000, chat=CHAT)
-    again = Compactor(model=model, beside=lambda *_: beside)
+    await Compactor(model=model, sessions=SessionFiles(beside.parent)).compact(messages, 1000, chat=CHAT)
+    again = Compactor(model=model, sessions=SessionFiles(beside.parent))
     kept = await again.compact(messages[-2:], 1000, chat=CHAT)
     assert "summary 1" in str(kept[0])
     assert kept[-2:] == tuple(messages[-2:])
@@ -148,7 +149,7 @@ async def test_a_summary_is_used_after_a_restart_and_when_old_messages_are_not_l
 
 async def test_a_removed_or_torn_summary_is_made_again(beside: Path) -> None:
     model = Summariser()
-    compactor = Compactor(model=model, beside=lambda *_: beside)
+    compactor = Compactor(model=model, sessions=SessionFiles(beside.parent))
     await compactor.compact(talk(0, 12), 1000, chat=CHAT)
     tear(beside)
     await compactor.compact(talk(0, 12), 1000, chat=CHAT)

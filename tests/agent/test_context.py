@@ -12,7 +12,7 @@ from microclaw.boards.firmware import parse_firmware
 from microclaw.boards.reader import load_board
 from microclaw.bus import Bus
 from microclaw.devices.device import Device
-from microclaw.devices.registry import unknown_device
+from microclaw.devices.entry import unknown_device
 from microclaw.errors import UnknownName
 from microclaw.events import Inbound
 from microclaw.models.protocol import KnownDevice

@@ -174,9 +174,21 @@ async def test_what_a_crash_left_open_is_told_by_its_kind(
         await agent.journal.planned(key, "undo", "{}", effect)
         if started:
             await agent.journal.started(key)
+    async with make_agent() as agent:
         (sentence,) = await agent.conversations.recover()
         assert told in sentence
         assert agent.workshop.done == []
+
+
+async def test_an_effect_that_began_after_the_start_is_not_taken_for_one_that_a_crash_left(
+    make_agent: MakeAgent,
+) -> None:
+    async with make_agent() as agent:
+        key = EffectKey("t1", 0, 0)
+        await agent.journal.planned(key, "undo", "{}", "once")
+        await agent.journal.started(key)
+        assert await agent.conversations.recover() == ()
+        await agent.journal.done(key, "{}", ok=True)
 
 
 async def test_a_listener_that_leaves_lets_the_running_call_end_and_no_other_begin(make_agent: MakeAgent) -> None:

@@ -14,13 +14,15 @@ from microclaw.agent.context import Section, TurnContext, fit
 from microclaw.boards.reader import load_board
 from microclaw.bus import Bus
 from microclaw.devices.device import Device
-from microclaw.devices.registry import unknown_device
+from microclaw.devices.entry import unknown_device
 from microclaw.errors import ConfigError
 from microclaw.events import Inbound
+from microclaw.knowledge.conversation_index import ConversationFiles
 from microclaw.knowledge.knowledge_base import Knowledge, Persona, local_clock
 from microclaw.knowledge.memory import Memory
 from microclaw.knowledge.search import Search
 from microclaw.knowledge.skills import Skills
+from microclaw.knowledge.texts import TextFiles
 from microclaw.store.apps import AppTable, DesiredApp
 from microclaw.store.database import Database
 from microclaw.store.notes import NoteTable
@@ -82,15 +84,15 @@ async def told(tmp_path: Path) -> AsyncIterator[Told]:
     async with Database.open(home / "store.db") as database:
         search = Search(
             NoteTable(database),
-            memory=home / "memory",
-            sessions=home / "sessions",
+            texts=TextFiles(home, now=lambda: NOW),
+            conversations=ConversationFiles(home / "sessions"),
             now_s=NOW.timestamp,
             rescan_s=0,
             patience_s=60,
         )
         knowledge = Knowledge(
-            persona=Persona(home / "config", home / "memory"),
-            memory=Memory(home / "memory", now=lambda: NOW, changed=search.mark_stale),
+            persona=Persona(TextFiles(home, now=lambda: NOW)),
+            memory=Memory(TextFiles(home, now=lambda: NOW), now=lambda: NOW, changed=search.mark_stale),
             search=search,
             skills=Skills(home / "skills"),
             sessions=SessionFiles(home / "sessions"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,11 @@ from tests.agent.test_inbox import Held, end, inbound
 
 from microclaw.agent.erase import ConversationEraser
 from microclaw.errors import Overloaded, UnknownName
+from microclaw.knowledge.conversation_index import ConversationFiles
 from microclaw.knowledge.search import Search
+from microclaw.knowledge.texts import TextFiles
 from microclaw.models.scripted import call, say
+from microclaw.store.database import Database
 from microclaw.store.erase import ConversationRows
 from microclaw.store.notes import NoteTable
 
@@ -20,7 +24,11 @@ WORD = "quizzaclefoo"
 
 
 def eraser(agent: Agent, folder: Path) -> ConversationEraser:
-    search = Search(NoteTable(agent.database), memory=folder / "memory", sessions=agent.sessions.folder)
+    search = Search(
+        NoteTable(agent.database),
+        texts=TextFiles(folder, now=lambda: datetime.now(UTC)),
+        conversations=ConversationFiles(agent.sessions.folder),
+    )
     rows = ConversationRows(agent.database)
     return ConversationEraser(
         inbox=agent.inbox, sessions=agent.sessions, search=search, rows=rows, history=folder / "chat_history"
@@ -71,3 +79,24 @@ async def test_a_conversation_that_is_being_answered_is_refused(make_agent: Make
         model.go.release()
         assert (await end(second)).text.startswith("two")
         assert len(await agent.sessions.load("test", "c1")) == 4
+
+
+async def test_words_in_an_index_of_its_own_go_too(make_agent: MakeAgent, tmp_path: Path) -> None:
+    async with make_agent([say(f"{WORD}!")]) as agent, Database.open(tmp_path / "index.db") as index:
+        await end(await agent.inbox.accept(inbound(WORD, key="7")))
+        search = Search(
+            NoteTable(index),
+            texts=TextFiles(tmp_path, now=lambda: datetime.now(UTC)),
+            conversations=ConversationFiles(agent.sessions.folder),
+        )
+        assert await search.find("owner", WORD) != ()
+        assert "index.db-wal" in holding(tmp_path)
+        erasing = ConversationEraser(
+            inbox=agent.inbox,
+            sessions=agent.sessions,
+            search=search,
+            rows=ConversationRows(agent.database, index=index),
+            history=tmp_path / "chat_history",
+        )
+        await erasing.erase("c1")
+        assert holding(tmp_path) == []

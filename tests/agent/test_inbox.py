@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import sqlite3
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import cast
@@ -12,8 +13,9 @@ import pytest
 from tests.agent.conftest import Agent, MakeAgent, Workshop
 from tests.channels.conftest import ScriptedAgent
 
+from microclaw.agent.accepted_message import AcceptedMessage
 from microclaw.agent.acts import own_words
-from microclaw.agent.inbox import AcceptedMessage, Inbox
+from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import Outbox
 from microclaw.agent.turn_journal import encode
 from microclaw.config.settings import AgentSettings
@@ -383,7 +385,7 @@ async def test_an_answer_that_one_of_two_listeners_leaves_unread_is_the_others_a
             answer = await answered
         assert await agent.outbox.undelivered("test", "c1") == ()
         assert answer.outbound_id is not None
-        agent.outbox.give_back(answer.outbound_id)
+        await agent.outbox.give_back(answer.outbound_id)
         assert [own_words(left.text) for left in await agent.outbox.undelivered("test", "c1")] == ["for both"]
 
 
@@ -400,7 +402,7 @@ async def test_what_a_listener_delivers_meanwhile_is_not_given_out_besides(make_
         assert answer.outbound_id is not None
         outgoing = agent.outbox.outgoing("test")
         assert (await anext(outgoing)).text == "push"
-        agent.outbox.give_back(answer.outbound_id)
+        await agent.outbox.give_back(answer.outbound_id)
         await agent.outbox.delivered(answer.outbound_id)
         await agent.outbox.push("test", "c2", "another push")
         assert (await anext(outgoing)).text == "another push"
@@ -421,14 +423,16 @@ async def test_an_answer_on_its_way_to_its_listener_is_not_given_out_before(make
             assert await agent.outbox.undelivered("test", "c1") == ()
         answer = await reading
         assert answer.outbound_id is not None
-        agent.outbox.give_back(answer.outbound_id)
+        await agent.outbox.give_back(answer.outbound_id)
         assert [left.text for left in await agent.outbox.undelivered("test", "c1")] == ["answered"]
 
 
 class Crowded(InboxTable):
     """Of a store with more to do than it takes."""
 
-    async def answer(self, message_id: int, outbound: NewOutbound) -> int:
+    async def answer(
+        self, message_id: int, outbound: NewOutbound, keeping: Callable[[sqlite3.Connection], object] | None = None
+    ) -> int:
         raise Overloaded("10000 jobs wait for the store already")
 
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import pytest
 from tests.agent.conftest import Agent, MakeAgent
 
-from microclaw.agent.inbox import AcceptedMessage, InboxLimits, WaitingCount
+from microclaw.agent.accepted_message import AcceptedMessage
+from microclaw.agent.inbox_limits import InboxLimits, WaitingCount
 from microclaw.config.settings import AgentSettings
 from microclaw.errors import Overloaded
 from microclaw.events import Answer, Inbound

@@ -7,7 +7,7 @@ import pytest
 from microclaw.agent.context import TurnContext, ranges
 from microclaw.boards.reader import board_ids, load_board
 from microclaw.devices.device import Device
-from microclaw.devices.registry import unknown_device
+from microclaw.devices.entry import unknown_device
 from microclaw.events import Inbound, ProgramKind
 from microclaw.models.protocol import DeviceContext, KnownDevice
 from microclaw.store.apps import AppTable, DesiredApp

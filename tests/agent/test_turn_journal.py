@@ -87,7 +87,7 @@ async def test_a_turn_that_an_older_version_left_open_goes_on_and_what_it_left_t
     path = tmp_path / "store" / "microclaw.db"
     before = next(n for n, steps in enumerate(MIGRATIONS) if any("'$.kind') = 'returns'" in step for step in steps))
     with monkeypatch.context() as patch:
-        patch.setattr("microclaw.store.database.MIGRATIONS", MIGRATIONS[:before])
+        patch.setattr("microclaw.store.sqlite_file.MIGRATIONS", MIGRATIONS[:before])
         async with Database.open(path):
             pass
     with sqlite3.connect(path) as connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import pytest
@@ -12,7 +13,7 @@ from microclaw.agent.acts import own_words
 from microclaw.agent.taint import QUESTION_S
 from microclaw.agent.waiting_questions import WaitingQuestions
 from microclaw.auth.approvals import Approvals, PendingApproval
-from microclaw.events import NOTHING_WAITS, Answer, Inbound
+from microclaw.events import NOTHING_WAITS, Answer, ApprovalAsked, ApprovalSettled, Inbound
 from microclaw.models.protocol import ModelReply
 from microclaw.models.scripted import call, say
 
@@ -89,6 +90,33 @@ async def test_who_may_not_decide_is_told_so(make_agent: MakeAgent) -> None:
         assert agent.workshop.done == []
         agent.approvals.decide(asked.approval_id, approved=False, by="owner")
         await rest(accepted)
+
+
+async def test_a_schedules_question_is_not_the_running_turns_and_only_its_number_decides_it(
+    make_agent: MakeAgent,
+) -> None:
+    """A schedule that is due asks in the chat in which its person speaks: who listens there did not ask for it."""
+    async with make_agent(SCRIPT) as agent:
+        accepted = await begin(agent)
+        own = await until_asked(accepted)
+        is_asked = asyncio.Event()
+        leave = agent.approvals.listen(lambda _: is_asked.set())
+        ask = agent.approvals.ask("owner", "turn on pin 4", (), channel="test", chat_id="c1")
+        schedules_call = asyncio.create_task(ask)
+        async with asyncio.timeout(60):
+            await is_asked.wait()
+        leave()
+        agent.approvals.decide(own.approval_id, approved=False, by="owner")
+        heard = [event for event in await rest(accepted) if isinstance(event, ApprovalAsked | ApprovalSettled)]
+        assert [event.approval_id for event in heard] == [own.approval_id]
+        (waiting,) = agent.approvals.pending()
+        for said in ("yes", "turn off pin 7", f"yes {own.approval_id}"):
+            answer = await hear(agent, said)
+            assert answer.error_code == "question_waits"
+            assert ": turn on pin 4?" in answer.text
+        assert agent.approvals.pending() == (waiting,)
+        assert (await hear(agent, f"yes {waiting.approval_id}")).text == "Approved: turn on pin 4."
+        await schedules_call
 
 
 def test_what_is_too_long_to_be_shown_is_not_approved_by_a_sentence() -> None:

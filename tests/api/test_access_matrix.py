@@ -164,7 +164,8 @@ async def matrix(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Matr
             scope: await admission.tokens.create(f"{scope} of the owner", "owner", scope=scope)
             for scope in ("read", "chat", "act")
         }
-        opened = await admission.sign_ins.with_code(admission.sign_ins.new_code(), address="127.0.0.1", agent="test")
+        code = await admission.sign_ins.new_code()
+        opened = await admission.sign_ins.with_code(code, address="127.0.0.1", agent="test")
         assert opened is not None
         cookie = {"Cookie": f"microclaw-{urlsplit(str(host.http)).port}={opened.secret}"}
 
@@ -248,7 +249,7 @@ async def test_an_automation_has_no_way_in_over_http(matrix: Matrix) -> None:
     with pytest.raises(UnknownName):
         await matrix.host.admission.tokens.create("mqtt", MQTT.person_id)
     with pytest.raises(UnknownName):
-        matrix.host.admission.sign_ins.new_code(MQTT.person_id)
+        await matrix.host.admission.sign_ins.new_code(MQTT.person_id)
 
 
 async def test_the_strictest_of_several_rows_counts() -> None:

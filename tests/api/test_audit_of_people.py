@@ -38,8 +38,8 @@ async def test_tokens_made_used_wrongly_and_revoked(tmp_path: Path) -> None:
         assert (await host.ask("owner", "POST", "/v1/tokens", {"name": "heir"}))[0] == 403
         assert (await host.ask("owner", "DELETE", "/v1/tokens/ci"))[0] == 403
     events = recorded(home, "token")
-    assert [(event.about, event.text) for event in events if event.kind.value == "token.made"] == [
-        ("ci", "acts as ada, for 1 day")
+    assert [(event.about, event.text, event.by) for event in events if event.kind.value == "token.made"] == [
+        ("ci", "acts as ada, for 1 day", "owner")
     ]
     wrong = [event for event in events if event.kind.value in ("token.wrong", "token.locked")]
     assert {event.address for event in wrong if event.count == 1} == {"127.0.0.1"}
@@ -69,7 +69,7 @@ async def test_approvals_say_who_asked_and_who_decided(tmp_path: Path) -> None:
     question, answer = recorded(home, "approval")
     assert (question.kind.value, question.by, question.about) == ("approval.asked", "ada", asked["approval_id"])
     assert (answer.kind.value, answer.by, answer.about) == ("approval.decided", "owner", asked["approval_id"])
-    assert answer.text == "declined: forget, risky, asked by ada in api"
+    assert answer.text == "declined: forget, risky, asked by ada over api"
 
 
 async def test_wrong_codes_and_roles(tmp_path: Path) -> None:
@@ -79,6 +79,7 @@ async def test_wrong_codes_and_roles(tmp_path: Path) -> None:
             await refused(host, "/v1/people/pair", {"code": "000000"})
         await asyncio.to_thread(host.client.delete, "/v1/people/bob")
     assert [event.kind.value for event in recorded(home, "code")] == ["code.wrong"] * 5 + ["code.locked"]
+    assert {event.by for event in recorded(home, "code")} == {"owner"}
     (gone,) = recorded(home, "role")
     assert (gone.about, gone.text, gone.by) == ("bob", "member, removed with every token", "owner")
 

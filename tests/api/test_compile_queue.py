@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import pytest
 from tests.apps.conftest import make_image
 
-from microclaw.api.compile_routes import MAX_WAITING, PARALLEL_COMPILERS, CompileQueue
+from microclaw.api.compile_routes import MAX_WAITING, MAX_WAITING_OF_PERSON, PARALLEL_COMPILERS, CompileQueue
 from microclaw.apps.building import ProgramLanguage
+from microclaw.auth.people import OWNER
 from microclaw.boards import BoardProfile, load_board
 from microclaw.errors import Overloaded
 from microclaw.events import ProgramKind
@@ -42,8 +43,8 @@ async def test_few_compilers_run_at_once_and_the_line_behind_them_is_bounded() -
     queue = CompileQueue(slow)
     board = load_board("virtual")
 
-    async def one(*, is_owner: bool = False) -> None:
-        await queue.compile("x", board, name="x", optimization="O3", is_owner=is_owner)
+    async def one(person_id: str | None = None) -> None:
+        await queue.compile("x", board, name="x", optimization="O3", person_id=person_id)
 
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         for _ in range(PARALLEL_COMPILERS - 1 + MAX_WAITING):
@@ -52,7 +53,42 @@ async def test_few_compilers_run_at_once_and_the_line_behind_them_is_bounded() -
         assert running == PARALLEL_COMPILERS - 1  # one place is kept
         with pytest.raises(Overloaded, match="wait to be compiled"):
             await one()
-        group.create_task(one(is_owner=True))  # past all of them
+        group.create_task(one(OWNER.person_id))  # past all of them
         await busy.wait()
         free.set()
     assert peak == PARALLEL_COMPILERS
+
+
+async def test_one_person_does_not_fill_the_line_of_all() -> None:
+    free = asyncio.Event()
+
+    async def slow(
+        source: str,
+        board: BoardProfile,
+        name: str,
+        optimization: str,
+        language: ProgramLanguage | None = None,
+        kinds: Sequence[ProgramKind] = ("wasm",),
+    ) -> Image:
+        await free.wait()
+        return make_image("x")
+
+    queue = CompileQueue(slow)
+    board = load_board("virtual")
+    refused: list[str] = []
+
+    async def one(person_id: str) -> None:
+        try:
+            await queue.compile("x", board, name="x", optimization="O3", person_id=person_id)
+        except Overloaded as exc:
+            refused.append(f"{person_id}: {exc}")
+            free.set()  # the last to ask is the first to be refused
+
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        group.create_task(one("p-gus"))  # it is compiled
+        for number in range(MAX_WAITING_OF_PERSON):
+            group.create_task(one("p-gus" if number else "p-gus~read-only"))
+        group.create_task(one("p-ada"))
+        group.create_task(one("p-gus"))
+    assert [text.partition(":")[0] for text in refused] == ["p-gus"]
+    assert f"{MAX_WAITING_OF_PERSON} of them from you" in refused[0]

@@ -93,6 +93,29 @@ def test_device_is_added_renamed_and_shown(host: Client) -> None:
     assert host.get("/v1/devices/shelf")["device_id"] == added["device_id"]
 
 
+def test_devices_are_told_in_pages(host: Client) -> None:
+    for name in ("page-a", "page-b", "page-c"):
+        host.devices.add(name, "virtual", [f"virtual:/nowhere/{name}"])
+    whole = host.get("/v1/devices")
+    names = [device["name"] for device in whole["devices"]]
+    assert (names, whole["next"]) == (sorted(names), None)
+    told: list[str] = []
+    after: str | None = ""
+    while after is not None:
+        page = host.get(f"/v1/devices?limit=2&after={after}")
+        told += [device["name"] for device in page["devices"]]
+        assert page["next"] == (told[-1] if len(told) < len(names) else None)
+        after = page["next"]
+    assert told == names == [device["name"] for device in host.devices.list()]
+    for name in ("page-a", "page-b", "page-c"):
+        host.devices.remove(name)
+
+
+@pytest.mark.parametrize("limit", ["0", "1001", "all"])
+def test_a_page_of_no_size_is_refused(host: Client, refused: Any, limit: str) -> None:
+    assert refused(lambda: host.get(f"/v1/devices?limit={limit}")).code == "bad_request"
+
+
 def test_unknown_device_is_404_with_the_known_names(host: Client, refused: Any) -> None:
     failure = refused(lambda: host.get("/v1/devices/nope"))
     assert failure.code == "unknown_name"

@@ -82,7 +82,7 @@ async def test_reader_behind_the_ring_is_told_how_much_is_gone() -> None:
     for number in range(1, 6):
         feed.put(_alarm(number))
     stream = feed.read(1, WAIT_S)
-    assert [await _next(stream), await _next(stream)] == [LostEvents(2), NumberedEvent(4, _alarm(4))]
+    assert [await _next(stream), await _next(stream)] == [LostEvents(2, 3), NumberedEvent(4, _alarm(4))]
     await stream.aclose()
 
 
@@ -93,8 +93,41 @@ async def test_reader_that_is_overtaken_while_it_reads_is_told() -> None:
     assert await _next(stream) == NumberedEvent(1, _alarm(1))
     for number in range(2, 6):
         feed.put(_alarm(number))
-    assert [await _next(stream), await _next(stream)] == [LostEvents(2), NumberedEvent(4, _alarm(4))]
+    assert [await _next(stream), await _next(stream)] == [LostEvents(2, 3), NumberedEvent(4, _alarm(4))]
     await stream.aclose()
+
+
+@pytest.mark.parametrize(
+    ("last_event_id", "after", "is_gap"),
+    [
+        (None, 3, False),
+        ("", 3, False),
+        ("aaaa01-2", 2, False),
+        ("aaaa00-900", 0, True),  # an earlier run of this host
+        ("bbbb01-2", 3, True),  # another host's
+        ("aaaa01-4", 3, True),  # never given
+        ("what", 3, True),
+    ],
+)
+def test_an_id_that_this_host_does_not_know_begins_now_with_a_gap(
+    last_event_id: str | None, after: int, is_gap: bool
+) -> None:
+    feed = LiveFeed("01", origin="aaaa")
+    for number in range(1, 4):
+        feed.put(_alarm(number))
+    assert feed.place(last_event_id) == (after, LostEvents(None, after) if is_gap else None)
+
+
+async def test_a_gap_is_told_whatever_is_asked_for_and_once() -> None:
+    feed = LiveFeed("01", origin="aaaa")
+    feed.put(_alarm(1))
+    after, gap = feed.place("bbbb01-7")
+    watching = MemoryTokens().watching
+    stream = event_stream(feed, after, WAIT_S, "hall", frozenset({"device.event"}), watching, None, gap=gap)
+    blocks = [await asyncio.wait_for(anext(stream), WAIT_S) for _ in range(2)]
+    await stream.aclose()
+    assert blocks[1] == 'id: aaaa01-1\nevent: lost\ndata: {"count":null}\n\n'
+    assert feed.place("aaaa01-1") == (1, None)
 
 
 async def test_quiet_stream_says_so() -> None:

@@ -29,6 +29,7 @@ from microclaw.cli.hosting import log_to
 from microclaw.config.settings import GatewaySettings
 from microclaw.errors import Overloaded, PermissionRefused
 from microclaw.events import Answer, Delta, Inbound, ResultFile, Step, ToolRun, TurnEvent
+from microclaw.store.following import Refresh
 from microclaw.store.people import PersonTokenRow, PersonTokenTable
 
 
@@ -47,11 +48,18 @@ class MemoryTokenTable(PersonTokenTable):
     async def by_id(self, token_id: str) -> PersonTokenRow | None:
         return self.rows.get(token_id)
 
-    async def note_use(self, token_id: str, used_ms: int) -> None:
+    def note_use(self, token_id: str, used_ms: int) -> None:
         pass
 
-    async def delete(self, token_id: str) -> None:
-        del self.rows[token_id]
+    async def delete(self, token_id: str) -> bool:
+        return self.rows.pop(token_id, None) is not None
+
+    async def catch_up(self) -> bool:
+        """There is no other host."""
+        return False
+
+    def follow(self, refresh: Refresh) -> None:
+        """No other host writes here."""
 
 
 class MemoryTokens(PersonTokens):

@@ -75,7 +75,7 @@ async def ask(
 
 async def test_a_session_over_https_has_a_cookie_of_this_host_alone(host: Host) -> None:
     context = await asyncio.to_thread(trusting, host)
-    code = host.admission.sign_ins.new_code()
+    code = await host.admission.sign_ins.new_code()
     status, headers, _ = await ask(host, context, "POST", "/v1/signin/code", {"code": code})
     assert status == 200
     name, *rest = headers["Set-Cookie"].split("; ")

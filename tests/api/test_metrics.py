@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from microclaw.api.metrics import MetricSources
 from microclaw.api.metrics_page import MAX_SERIES, MAX_TELEMETRY, metrics_page
 from microclaw.apps.reconciler import DeviceCheck
+from microclaw.cluster.status import COUNTS
 from microclaw.link_server.meter import LaneName, LinkMeter
 from microclaw.voice.trace import VoiceTrace, VoiceTraces
 
@@ -29,14 +30,21 @@ MQTT: Mapping[str, Any] = {
 }
 
 
+CLUSTER = dict.fromkeys(
+    ("connected", "member", "hosts", "hosts_gone", "entries", "entries_behind", "conflicts", *COUNTS), 1.0
+)
+
+
 def sources(
     link: LinkMeter | None = None,
     kept: Iterable[DeviceCheck] = (),
     depths: Mapping[LaneName, int] = NO_DEPTHS,
     voice: VoiceTraces | None = None,
     mqtt: Mapping[str, Any] = MQTT_OFF,
+    cluster: Mapping[str, float] | None = None,
 ) -> MetricSources:
-    return MetricSources(lambda: 7, lambda: kept, lambda: 2, link, lambda: depths, lambda: voice, lambda: mqtt)
+    parts = (lambda: 7, lambda: kept, lambda: 2, link, lambda: depths, lambda: voice, lambda: mqtt)
+    return MetricSources(*parts, cluster=lambda: cluster)
 
 
 def lines(what: MetricSources) -> list[str]:
@@ -53,10 +61,19 @@ def test_every_metric_of_the_docs_is_there_with_its_kind_and_no_other() -> None:
     found = {
         family.name + ("_total" if family.type == "counter" else ""): family.type
         for family in text_string_to_metric_families(
-            metrics_page(sources(LinkMeter(), voice=VoiceTraces(), mqtt=MQTT)).decode()
+            metrics_page(sources(LinkMeter(), voice=VoiceTraces(), mqtt=MQTT, cluster=CLUSTER)).decode()
         )
     }
     assert found == documented
+
+
+def test_calls_and_events_of_a_cluster_are_counted_by_their_outcome() -> None:
+    counted = {**CLUSTER, "calls_served": 5, "calls_refused": 2, "events_dropped": 3}
+    assert set(lines(sources(cluster=counted))) >= {
+        'microclaw_cluster_calls_total{outcome="served"} 5.0',
+        'microclaw_cluster_calls_total{outcome="refused"} 2.0',
+        'microclaw_cluster_events_total{outcome="dropped"} 3.0',
+    }
 
 
 def test_the_broker_s_buffer_and_commands_are_shown() -> None:

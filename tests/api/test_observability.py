@@ -91,10 +91,15 @@ def test_reader_that_comes_back_gets_what_it_missed(host: Client, host_facts: di
         assert json.loads(stream.event()["data"])["app"] == "missed-2"
 
 
-def test_id_of_an_earlier_run_begins_at_the_first_event(host: Client, host_facts: dict[str, Any]) -> None:
+def test_id_of_an_earlier_run_begins_at_the_first_event_and_says_that_some_are_lost(
+    host: Client, host_facts: dict[str, Any]
+) -> None:
     come_and_go(host, "first")
-    with listening(host_facts["control"], last_event_id="00000000-999") as stream:
-        assert stream.event()["id"].endswith("-1")
+    with listening(host_facts["control"], "?kind=lost&kind=app.deployed", last_event_id="00000000-999") as stream:
+        lost = stream.event()
+        assert (lost["event"], lost["data"]) == ("lost", '{"count":null}')
+        assert lost["id"].endswith("-0")
+        assert stream.event()["event"] == "app.deployed"
 
 
 def test_unknown_kind_is_refused_with_the_known_ones(host: Client) -> None:

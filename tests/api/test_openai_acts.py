@@ -172,7 +172,7 @@ async def test_a_member_is_told_that_an_owner_decides_and_a_try_is_recorded(tmp_
         await host.socket("POST", f"/v1/approvals/{number}", {"approved": False})
     refused = [one.event for one in read_events(home, kinds={"approval"}) if one.event.kind.value == "approval.refused"]
     assert [(event.by, event.about, event.text) for event in refused] == [
-        ("ada", number, "yes does not count: delete-file, risky, asked by ada in openai")
+        ("ada", number, "yes does not count: delete-file, risky, asked by ada over openai")
     ]
 
 

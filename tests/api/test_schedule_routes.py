@@ -36,7 +36,7 @@ async def test_a_schedule_acts_on_the_board_and_its_owner_hears_of_it(served: Pe
     assert (run["state"], run["result"]) == ("done", "read back on the board: pin 4 is at 1")
     assert (await served.device.call(GpioGet(4))).level == 1
     listed = await served.socket("GET", "/v1/schedules")
-    assert [one["what"] for one in listed["schedules"]] == ["turn on pin 4"]
+    assert [(one["what"], one["by"]) for one in listed["schedules"]] == [("turn on pin 4", "owner")]
 
 
 async def test_a_schedule_follows_its_board_to_a_new_name_and_fails_clearly_without_it(served: PeopleHost) -> None:

@@ -43,7 +43,15 @@ AT_ONCE: Final = 8
 ANSWER_S: Final = 60
 FAULTS_SHOWN: Final = 20
 REAL: Final = {"name": "virtual-1", "device": "virtual-1"}
-OURS: Final = {"internal_error", "failed", "store_error", "store_missing", "store_owned"}
+OURS: Final = {
+    "internal_error",
+    "failed",
+    "store_error",
+    "store_missing",
+    "store_owned",
+    "store_unreachable",
+    "taken_over",
+}
 NAMES: Final = ["virtual-1", "blink", "ada", "owner", "1", "2s", "gpio.set", BLINK, "print(1)", "every day at 8:00"]
 CONFIG: Final[dict[str, Any]] = {
     "request-timeout": ANSWER_S,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -14,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from tests.cli.https_front import write_certificate
 
 from microclaw.api.server import MAX_CONNECTIONS, Listener, serving, tcp_listener
+from microclaw.errors import StoreUnreachable
 
 HEAD_TIMEOUT_S = 0.2
 UNREAD_TIMEOUT_S = 0.3
@@ -94,16 +96,44 @@ async def test_half_requests_do_not_shut_the_door() -> None:
             each.close()
 
 
-async def test_connections_that_say_nothing_are_bounded() -> None:
+async def test_of_connections_that_say_nothing_the_oldest_gives_way() -> None:
     async with door(head_timeout_s=LIMIT_S) as address:  # so only the bound closes one before the test's time is over
         held = [await asyncio.open_connection(*address) for _ in range(2 * MAX_CONNECTIONS)]
         reader, writer = await asyncio.open_connection(*address)
         try:
+            writer.write(REQUEST)
+            assert (await reader.readuntil(b"here")).startswith(b"HTTP/1.1 200")
             with suppress(ConnectionResetError):
-                assert await reader.read() == b""
+                assert await held[0][0].read() == b""
         finally:
             for _, each in [*held, (reader, writer)]:
                 each.transport.abort()
+
+
+async def test_an_address_that_opens_most_connections_loses_its_own() -> None:
+    async with door(head_timeout_s=LIMIT_S) as address:
+        first = await asyncio.open_connection(*address)
+        many = [
+            await asyncio.open_connection(*address, local_addr=("127.0.0.2", 0)) for _ in range(2 * MAX_CONNECTIONS)
+        ]
+        try:
+            with suppress(ConnectionResetError):
+                assert await many[0][0].read() == b""
+            first[1].write(REQUEST)
+            assert (await first[0].readuntil(b"here")).startswith(b"HTTP/1.1 200")
+        finally:
+            for _, each in [first, *many]:
+                each.transport.abort()
+
+
+async def test_what_is_no_http_is_refused_in_the_form_of_all_errors() -> None:
+    async with door() as address:
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(b"nonsense\r\n\r\n")
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 400 ")
+        assert json.loads(body)["error"]["code"] == "bad_request"
+        writer.close()
 
 
 async def test_who_reads_nothing_of_an_answer_does_not_hold_the_door() -> None:
@@ -167,3 +197,25 @@ async def test_a_request_that_waits_at_the_end_is_answered_without_a_traceback(
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert b"the host is stopping" in answer
     assert [record.getMessage() for record in caplog.records if record.exc_info] == []
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [(StoreUnreachable("NATS is away"), 503, "store_unreachable"), (ValueError("a secret"), 500, "internal_error")],
+)
+async def test_what_fails_before_the_routes_is_answered_in_the_form_of_all_errors(
+    error: Exception, status: int, code: str
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise error
+
+    async with asyncio.timeout(LIMIT_S), asyncio.TaskGroup() as group:
+        with tcp_listener("127.0.0.1", 0) as listener:
+            async with serving([Listener("test", app, listener)], group):
+                reader, writer = await asyncio.open_connection(*listener.getsockname())
+                writer.write(REQUEST)
+                head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+                writer.close()
+    assert head.startswith(f"HTTP/1.1 {status} ".encode())
+    assert json.loads(body[body.index(b"{") : body.rindex(b"}") + 1])["error"]["code"] == code
+    assert b"a secret" not in body

@@ -38,7 +38,7 @@ class Browser:
 
     async def sign_in(self, who: str = "owner") -> tuple[dict[str, str], dict[str, str]]:
         """The headers of a session, without and with its word."""
-        code = self.host.admission.sign_ins.new_code(who)
+        code = await self.host.admission.sign_ins.new_code(who)
         answer = await self.ask("POST", "/v1/signin/code", {"code": code})
         assert answer.status == 200, answer.body
         cookie = {"Cookie": str(answer.headers["Set-Cookie"]).partition(";")[0]}
@@ -67,7 +67,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def test_a_link_makes_a_session_that_only_this_origin_can_use(browser: Browser) -> None:
-    code = browser.host.admission.sign_ins.new_code("ada")
+    code = await browser.host.admission.sign_ins.new_code("ada")
     answer = await browser.ask("POST", "/v1/signin/code", {"code": code})
     assert (answer.status, answer.json["name"], answer.json["role"]) == (200, "ada", "member")
     name, *rest = str(answer.headers["Set-Cookie"]).split("; ")
@@ -96,7 +96,7 @@ async def test_a_change_needs_the_pages_own_word(browser: Browser) -> None:
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", "https://127.0.0.1:{port}"])
 async def test_a_page_of_somebody_else_is_refused_also_for_signing_in(browser: Browser, origin: str) -> None:
     headers = {"Origin": origin.format(port=browser.address[1])}
-    code = browser.host.admission.sign_ins.new_code()
+    code = await browser.host.admission.sign_ins.new_code()
     assert (await browser.ask("POST", "/v1/signin/code", {"code": code}, headers)).status == 403
     _, own = await browser.sign_in()
     assert (await browser.ask("GET", "/v1/me", headers={**own, **headers})).status == 403
@@ -112,7 +112,7 @@ async def test_an_ended_session_opens_nothing_and_the_browser_forgets_it(browser
     assert (late.status, "Max-Age=0" in str(late.headers["Set-Cookie"])) == (401, True)
     for path in ("/", "/signin", "/healthz"):  # so that a person can come in again
         assert (await browser.ask("GET", path, headers=cookie)).status == 200
-    code = browser.host.admission.sign_ins.new_code()
+    code = await browser.host.admission.sign_ins.new_code()
     assert (await browser.ask("POST", "/v1/signin/code", {"code": code}, cookie)).status == 200
 
 

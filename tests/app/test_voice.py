@@ -21,7 +21,7 @@ from microclaw.app import running_host
 from microclaw.auth.approvals import Approvals
 from microclaw.config.load import load_settings
 from microclaw.config.settings import LinkSettings, Settings, VoiceSettings
-from microclaw.store.database import open_store
+from microclaw.store.sqlite_file import open_store
 from microclaw.voice.endpointing import EndpointLimits
 from microclaw.voice.engines.engine import Transcript
 from microclaw.voice.parts import VoiceParts

@@ -109,6 +109,44 @@ async def test_a_program_that_takes_the_uptime_for_its_own_time_is_told_so(cache
     assert (await tried(SINCE_BOOT.replace("OWN_START", "millis()"), expect, cache)).ok
 
 
+MICROS = """
+#include "microclaw.h"
+int main(void) {
+    int led = gpio_open(2, GPIO_OUT);
+    unsigned long last = micros();
+    START
+    for (;; delay(10)) if (IS_DUE) { last = micros(); gpio_toggle(led); }
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("start", "is_due", "when", "ok"),
+    [
+        ("", "micros() >= last + 500000", "71.6 min, when micros() starts again", False),
+        ("millis();", "micros() >= last + 500000", "71.6 min, when micros() starts again", False),
+        (
+            "unsigned m = millis();",
+            "millis() >= m + 500 && (m = millis(), 1)",
+            "49.7 days, when millis()",
+            False,
+        ),
+        ("", "micros() - last >= 500000", "", True),
+    ],
+)
+async def test_the_clock_that_starts_again_is_named(
+    start: str, is_due: str, when: str, ok: bool, cache: BuildCache
+) -> None:
+    source = MICROS.replace("START", start).replace("IS_DUE", is_due)
+    expect = "pin 2: period 1.02 s +- 5 %\nfor 5 s"
+    trial = await tried(source, expect, cache)
+    assert trial.ok == ok, trial.error
+    assert when in (trial.error or "")
+    if not ok:
+        line = (trial.next_step or "").rpartition("with the line: ")[2]
+        assert (await tried(source, f"{expect}\n{line}", cache)).proof == "not met"
+
+
 async def test_a_stray_effect_is_told_with_the_input_before_it(cache: BuildCache) -> None:
     """Without debounce a poll each 10 ms takes the bounce of a release for a press."""
     hasty = """void setup() { pinMode(6, INPUT); pinMode(10, OUTPUT); }

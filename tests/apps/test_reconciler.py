@@ -126,3 +126,21 @@ async def test_each_round_puts_back_what_was_lost_since(lab: Any) -> None:
         lab.transport.apps.clear()
         await reconciler.check_due()
         assert len(back) == count
+
+
+async def test_a_device_that_another_host_looks_after_is_not_checked(lab: Any) -> None:
+    await deploy(lab)
+    lab.transport.apps.clear()
+    ours: set[str] = set()
+    reconciler = Reconciler(
+        devices=lab.registry,
+        change_log=lab.change_log,
+        installer=lab.installer,
+        report=lab.steps.append,
+        looks_after=ours.__contains__,
+    )
+    await reconciler.check_due()
+    assert (lab.transport.apps, reconciler.status()) == ({}, ())
+    ours.add(lab.device_id)
+    await reconciler.check_due()
+    assert list(lab.transport.apps) == ["blink"]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from microclaw.apps.counted_edges import compare_pwm
 from microclaw.apps.edge_comparison import INVERTED, Agreement, compare, compare_settled, edges_to_settle
 from microclaw.apps.verdict import ConsoleLine, PinRole, Record, describe, judge, seconds
 from microclaw.boards.reader import load_board
@@ -129,7 +130,10 @@ def test_pins_are_described_one_by_one_in_order_of_appearance() -> None:
 
 
 def test_pwm_changes_show_their_range() -> None:
-    assert describe((), [PwmChange(i, 5, i, 5000) for i in range(3)]) == "3 PWM changes on pin 5, duty 0 to 2 of 255"
+    assert (
+        describe((), [PwmChange(i, 5, i, 5000) for i in range(3)])
+        == "3 PWM changes on pin 5, 5,000 Hz, duty 0 to 2 of 255"
+    )
     melody = [PwmChange(i, 7, duty, hz) for i, (duty, hz) in enumerate([(128, 262), (0, 1000), (128, 523), (0, 523)])]
     assert describe((), melody) == "4 PWM changes on pin 7, 262 to 523 Hz, duty 0 to 128 of 255"
 
@@ -212,3 +216,15 @@ def test_edges_that_fit_a_rhythm_and_its_inverse_are_not_sure() -> None:
     found = compare_settled(expected, toggled((100, 100, 100, 600), 3, begins=0))
     assert (found.agrees, found.is_sure) == (True, False)
     assert edges_to_settle(expected) >= 6
+
+
+def test_a_tone_of_another_frequency_is_not_the_one_of_the_trial() -> None:
+    def tone(hz: int) -> list[PwmChange]:
+        return [PwmChange(0, 4, 0, hz), PwmChange(1, 4, 128, hz)]
+
+    right, wrong = compare_pwm(tone(440), tone(441)), compare_pwm(tone(440), tone(880))
+    assert (right.agrees, wrong.agrees) == (True, False)
+    assert "PWM on pin 4 at 441 Hz, duty 0, 128 of 255" in right.evidence.text
+    assert "at 880 Hz" in wrong.evidence.text
+    assert wrong.evidence.text.endswith("(in the trial 440 Hz)")
+    assert describe((), tone(440)) == "2 PWM changes on pin 4, 440 Hz, duty 0 to 128 of 255"

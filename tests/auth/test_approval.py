@@ -38,6 +38,20 @@ async def test_of_two_decisions_the_first_counts() -> None:
         approvals.decide(pending.approval_id, approved=False, by="owner")
 
 
+@pytest.mark.parametrize(
+    ("channel", "chat_id", "door", "where"),
+    [
+        ("api", "s-12ab34cd.5f", "browser", "in the browser"),  # a session's
+        ("api", "t-12ab34cd.5f", "api", "over api"),  # a token's
+        ("terminal", "s-of-mine", "terminal", "in the terminal"),
+        ("mcp", "t-12ab34cd.x", "mcp", "over mcp"),
+    ],
+)
+def test_a_question_says_where_it_was_asked(channel: str, chat_id: str, door: str, where: str) -> None:
+    pending = PendingApproval("a", "owner", "do it", (), channel, chat_id, 60)
+    assert (pending.door, pending.where) == (door, where)
+
+
 async def test_an_acts_approval_is_its_own_last_one_or_of_the_act_around_it() -> None:
     ids = iter("abc")
     approvals = Approvals(timeout_s=60, new_id=lambda: next(ids))

@@ -8,7 +8,8 @@ import unicodedata
 import pytest
 from tests.auth.conftest import Clock
 
-from microclaw.auth.people import CODE_S, CODES_A_CHANNEL, KEPT_S, OWNER, WRONG_CODES_S, People
+from microclaw.auth.people import OWNER, People
+from microclaw.auth.people_codes import CODE_S, CODES_A_CHANNEL, KEPT_S, WRONG_CODES_S
 from microclaw.errors import ConfigError, Overloaded, PermissionRefused, UnknownName
 from microclaw.store.database import Database
 from microclaw.store.people import PeopleTable
@@ -76,7 +77,7 @@ async def test_the_same_display_name_twice_makes_two_people(people: People) -> N
 async def test_an_account_has_one_place_and_the_same_code_while_it_lasts(people: People) -> None:
     code = await people.ask_pairing("telegram", "0", "x")
     assert await people.ask_pairing("telegram", "0", "another name") == code
-    assert len(people.asking()) == 1
+    assert len(await people.asking()) == 1
 
 
 async def test_a_few_accounts_cannot_shut_out_a_new_person(people: People) -> None:
@@ -96,7 +97,7 @@ async def test_the_oldest_place_gives_way_after_its_two_minutes(people: People, 
     assert await people.ask_pairing("gateway", "4", "x")  # another channel has places of its own
     clock.now_s += KEPT_S
     ada = await people.ask_pairing("telegram", "ada", "Ada")
-    assert len(people.asking()) == CODES_A_CHANNEL + 1
+    assert len(await people.asking()) == CODES_A_CHANNEL + 1
     with pytest.raises(UnknownName):
         await people.pair(oldest)
     for number in range(100, 100 + CODES_A_CHANNEL - 1):  # whoever comes after takes older places than hers
@@ -111,7 +112,7 @@ async def test_a_code_is_over_after_ten_minutes(people: People, clock: Clock) ->
     clock.now_s += CODE_S
     with pytest.raises(UnknownName):
         await people.pair(code)
-    assert people.asking() == ()
+    assert (await people.asking()) == ()
 
 
 async def test_after_five_wrong_codes_even_the_right_one_waits_a_minute(people: People, clock: Clock) -> None:

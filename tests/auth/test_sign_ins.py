@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.auth.conftest import Clock
 
-from microclaw.audit import AuditEvent
+from microclaw.audit import AuditEvent, AuditKind
 from microclaw.auth.passwords import Passwords, TooManyTries
 from microclaw.auth.people import OWNER, People
 from microclaw.auth.sign_ins import (
@@ -40,7 +40,7 @@ class Bench:
         )
 
     async def opened(self, who: str = "owner") -> OpenedSession:
-        found = await self.sign_ins.with_code(self.sign_ins.new_code(who), **FROM)
+        found = await self.sign_ins.with_code(await self.sign_ins.new_code(who), **FROM)
         assert found is not None
         return found
 
@@ -60,7 +60,7 @@ async def bench(database: Database, clock: Clock) -> Bench:
 
 async def test_a_link_signs_its_person_in_once(bench: Bench) -> None:
     assert await bench.sign_ins.never_used()
-    code = bench.sign_ins.new_code("ada")
+    code = await bench.sign_ins.new_code("ada")
     opened = await bench.sign_ins.with_code(code, **FROM)
     assert opened is not None
     assert (opened.sign_in.person.name, opened.sign_in.how) == ("ada", "link")
@@ -70,7 +70,7 @@ async def test_a_link_signs_its_person_in_once(bench: Bench) -> None:
 
 
 async def test_secrets_are_kept_as_hashes_and_said_nowhere(bench: Bench) -> None:
-    code = bench.sign_ins.new_code()
+    code = await bench.sign_ins.new_code()
     opened = await bench.sign_ins.with_code(code, **FROM)
     assert opened is not None
     assert len(opened.secret) == 43  # 256 bits
@@ -80,20 +80,21 @@ async def test_secrets_are_kept_as_hashes_and_said_nowhere(bench: Bench) -> None
         assert secret not in said
         assert secret.encode() not in row.hash
     assert [event.kind.value for event in bench.events] == ["signin.link", "signin.opened"]
+    assert [event.by for event in bench.events] == ["owner", "owner"]
 
 
 async def test_a_link_lives_ten_minutes_on_a_clock_that_nobody_sets(bench: Bench) -> None:
-    code = bench.sign_ins.new_code()
+    code = await bench.sign_ins.new_code()
     bench.jump(LONGEST_MS)  # somebody sets the clock: nothing to it
     bench.ticks.now_s += CODE_S - 1
     assert await bench.sign_ins.with_code(code, **FROM) is not None
-    code = bench.sign_ins.new_code()
+    code = await bench.sign_ins.new_code()
     bench.ticks.now_s += CODE_S
     assert await bench.sign_ins.with_code(code, **FROM) is None
 
 
 async def test_links_are_bounded_and_wrong_ones_wait_but_a_right_one_does_not(bench: Bench) -> None:
-    codes = [bench.sign_ins.new_code() for _ in range(MAX_CODES + 1)]
+    codes = [await bench.sign_ins.new_code() for _ in range(MAX_CODES + 1)]
     for _ in range(WRONG_CODES):
         assert await bench.sign_ins.with_code("wrong", **FROM) is None
     with pytest.raises(TooManyTries):
@@ -140,7 +141,7 @@ async def test_a_new_password_and_a_removed_one_end_every_session_of_that_person
 
 
 async def test_a_removed_person_is_out_at_once_also_on_an_open_connection(bench: Bench) -> None:
-    opened, code = await bench.opened("ada"), bench.sign_ins.new_code("ada")
+    opened, code = await bench.opened("ada"), await bench.sign_ins.new_code("ada")
     async with bench.sign_ins.watching(opened.sign_in.sign_in_id) as watch:
         assert watch.check()
         await bench.people.remove("ada")
@@ -158,6 +159,14 @@ async def test_another_role_counts_at_once_and_ends_open_connections(bench: Benc
     found = await bench.sign_ins.who(opened.secret)
     assert found is not None
     assert found.person.role == "read-only"
+
+
+async def test_the_end_of_a_session_names_who_ended_it(bench: Bench) -> None:
+    mine, theirs = await bench.opened("ada"), await bench.opened("ada")
+    await bench.sign_ins.end(mine.sign_in.sign_in_id)
+    await bench.sign_ins.end(theirs.sign_in.sign_in_id, by="owner")
+    ended = [(event.by, event.text) for event in bench.events if event.kind is AuditKind.SIGNIN_ENDED]
+    assert ended == [("ada", "signed out"), ("owner", "signed out: ada's session")]
 
 
 async def test_an_ended_session_is_over_for_its_open_connections_too(bench: Bench) -> None:
@@ -184,7 +193,7 @@ async def test_the_least_used_of_too_many_sessions_gives_way(bench: Bench) -> No
 
 
 async def test_what_a_browser_says_of_itself_is_cleaned_and_cut(bench: Bench) -> None:
-    code = bench.sign_ins.new_code()
+    code = await bench.sign_ins.new_code()
     opened = await bench.sign_ins.with_code(code, address="192.0.2.1", agent="\x1b[2Jevil\r\nline " + "x" * 1000)
     assert opened is not None
     assert "\x1b" not in opened.sign_in.agent

@@ -33,8 +33,9 @@ from microclaw.backup.archive import WORK, HomeFile, archive_of, home_archive, l
 from microclaw.backup.errors import BackupDamaged, BackupError
 from microclaw.backup.restore import Restored, restore_home
 from microclaw.errors import ConfigError, StoreError, StoreOwned
-from microclaw.store.database import Database, take_lock
+from microclaw.store.database import Database
 from microclaw.store.identity import IdentityTable
+from microclaw.store.sqlite_file import take_lock
 
 PATIENCE_S = 60
 DAY_MS = 86_400_000

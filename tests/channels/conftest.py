@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from tests.channels.telegram_server import TOKEN, TelegramServer
 
-from microclaw.agent.inbox import AcceptedMessage, Inbox
+from microclaw.agent.accepted_message import AcceptedMessage
+from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import Outbox
 from microclaw.agent.running_turn import RunningTurn
 from microclaw.auth.approvals import Approvals
@@ -101,10 +102,12 @@ class BreakableTable(OutboxTable):
         super().__init__(database, now_ms)
         self.broken: list[MicroclawError] = []
 
-    async def undelivered(self, channel: str, *, chat_id: str | None = None, limit: int = 64) -> tuple[OutboxRow, ...]:
+    async def undelivered(
+        self, channel: str, *, chats: Collection[str] | None = None, limit: int = 64
+    ) -> tuple[OutboxRow, ...]:
         if self.broken:
             raise self.broken.pop(0)
-        return await super().undelivered(channel, chat_id=chat_id, limit=limit)
+        return await super().undelivered(channel, chats=chats, limit=limit)
 
 
 class WatchedOutbox(Outbox):

@@ -15,7 +15,7 @@ from tests.cli.conftest import clean_environ
 from tests.cli.test_tty import Screen
 
 from microclaw.cli.main import main
-from microclaw.store.database import take_lock
+from microclaw.store.sqlite_file import take_lock
 
 PROMPTS = ("backup", "confirmation")
 PASSWORD = "correct horse battery"

@@ -16,6 +16,8 @@ from typer.core import TyperGroup, TyperOption
 
 from microclaw.cli.examples import EXAMPLES, examples_of
 from microclaw.cli.main import COMMANDS, GROUPS, app, hoist_globals, load_command, main
+from microclaw.config.voice_choices import WHISPER_MODELS
+from microclaw.mcp.server.install import CLIENTS
 
 ROOT: Final = Path(__file__).parents[2]
 LINES: Final = [line for name, lines in EXAMPLES.items() for line in lines if name != "completion"]
@@ -75,6 +77,22 @@ def test_each_example_is_read_by_the_parser_as_its_own_command(line: str) -> Non
         path.append(word)
         context = command.make_context(command.name, rest, parent=context)
     assert path[: len(name.split())] == name.split()
+
+
+def test_each_example_names_what_every_new_home_has() -> None:
+    """Skills, programs of the catalogue, clients and models: a device's name and a file are the person's own."""
+    package = ROOT / "src" / "microclaw"
+    shipped: dict[str, set[str]] = {
+        "skill": {folder.name for folder in (package / "knowledge" / "shipped").iterdir()},
+        "catalog": {file.stem for file in (package / "patterns").glob("*.toml")},
+        "mcp": set(CLIENTS),
+        "voice": set(WHISPER_MODELS),
+    }
+    known = {"skill show", "skill check", "catalog show", "catalog install", "catalog upgrade"}
+    known |= {"mcp install", "mcp uninstall", "voice fetch-model"}
+    lines = [line.split() for name in sorted(known) for line in EXAMPLES[name]]
+    assert {" ".join(words[:2]) for words in lines} == known
+    assert [words for words in lines if words[2] not in shipped[words[0]]] == []
 
 
 def test_help_loads_nothing_heavy() -> None:

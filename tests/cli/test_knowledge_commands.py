@@ -41,6 +41,19 @@ def test_memory_is_edited_shown_and_found(
     assert list((home / "memory" / "versions").glob("MEMORY.*.md"))
 
 
+def test_the_persona_is_edited_by_its_name(
+    ask: Run, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    editor(tmp_path, monkeypatch, "echo 'I am Ada.' >> \"$1\"")
+    assert ask("memory", "edit", "USER.md").code == 0
+    assert (home / "config" / "USER.md").read_text() == "I am Ada.\n"
+    assert ask("memory", "show", "USER.md").out.splitlines()[0] == "I am Ada."
+    unknown = ask("memory", "show", "../secrets.md")
+    assert unknown.code == 1
+    assert "MEMORY.md, USER.md, SOUL.md" in unknown.err
+    (home / "config" / "USER.md").unlink()
+
+
 def test_an_editor_that_changes_nothing_or_fails_changes_nothing(
     ask: Run, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,6 +99,8 @@ def test_a_virtual_board_joins_the_host_that_runs_here_and_takes_python(
     try:
         with joined():
             _until(ask, "board-1", "connected")
+            folder = Path(host["home"]) / "virtual"
+            assert [place.stat().st_mode & 0o777 for place in (folder, folder / "board-1")] == [0o700, 0o700]
             ran = ask("run", str(source), "-d", "board-1")
             assert "MicroPython ok" in ran.out + ran.err, ran.out + ran.err
         with joined():  # what it has in its flash lets it in again, and its program is still there
@@ -136,7 +138,7 @@ def test_a_provisioned_board_pairs_is_called_told_and_revoked(lamp: None, ask: R
     refused = ask("notify", "lamp", "later")
     assert refused.code == 1
     assert "lamp is revoked" in refused.err
-    assert "next: microclaw device pair CODE -d lamp" in refused.err
+    assert "next: pair it again: microclaw device pair CODE -d lamp" in refused.err
     assert "revoked, until it is paired again" in ask("device", "show", "lamp").out
 
 

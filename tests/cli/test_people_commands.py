@@ -80,7 +80,7 @@ def test_what_waits_is_shown_and_decided_once(host: dict[str, Any], cli: Any) ->
     assert "risky" in shown
     told = cli("approval", "show", number).out
     assert told.splitlines()[0] == f"{number}  forget the device virtual-1"
-    assert "asked by owner (api), risky" in told
+    assert "asked by owner over api, risky" in told
     one = json.loads(cli("--json", "approval", "show", number).out)
     assert (one["outcome"], one["program"], one["risky"]) == (None, None, True)
     assert "declined: forget the device virtual-1" in cli("approval", "decline", number).out

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
+from microclaw.cli.main import app
 from microclaw.cli.options import GlobalOptions
-from microclaw.cli.program_files import MAX_FILE_BYTES, MAX_SOURCE_CHARS, read_program, source_text
+from microclaw.cli.program_files import MAX_FILE_BYTES, MAX_SOURCE_CHARS, optimization_level, read_program, source_text
 from microclaw.cli.programs import end_install
 from microclaw.client.request import HostError
 from microclaw.errors import ConfigError
@@ -81,3 +83,31 @@ def test_a_board_that_contradicts_the_trial_ends_with_1(capsys: pytest.CaptureFi
 @pytest.mark.parametrize("kind", ["counted", "reported", "accepted"])
 def test_a_board_that_agrees_or_has_no_read_back_ends_with_0(kind: str) -> None:
     end_install(GlobalOptions(), _made(kind, verified=True))
+
+
+@pytest.mark.parametrize(
+    ("file", "given"),
+    [
+        ("my prog.c", []),
+        ("a.b.c", []),
+        (".c", []),
+        ("blink.c", ["--name", "bad.name"]),
+        ("blink.c", ["--name", ""]),
+        ("blink.c", ["--name", "x" * 64]),
+        ("blink.c", ["-O", "O9"]),
+        ("blink.c", ["--heap", "99999999"]),
+    ],
+)
+def test_try_and_run_refuse_the_same_in_the_same_words(tmp_path: Path, file: str, given: list[str]) -> None:
+    (tmp_path / file).write_text("int main(void) { return 0; }")
+    told = []
+    for command in (["try"], ["run"], ["-d", "127.0.0.1:9", "run"]):
+        done = CliRunner().invoke(app, ["--home", str(tmp_path / "home"), *command, *given, str(tmp_path / file)])
+        assert done.exit_code != 0
+        told.append(str(done.exception) if isinstance(done.exception, ConfigError) else done.output.split("Error")[-1])
+    assert told[0]
+    assert told[1:] == [told[0]] * 2
+
+
+def test_a_level_may_be_written_as_compilers_take_it() -> None:
+    assert [optimization_level(text) for text in ("2", "O2", "s", "Oz")] == ["O2", "O2", "Os", "Oz"]

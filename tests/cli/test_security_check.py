@@ -31,6 +31,7 @@ from microclaw.cli.security_network import (
     plane_findings,
 )
 from microclaw.cli.security_settings import egress_findings, secret_findings, setting_findings, token_findings
+from microclaw.config.cluster_settings import ClusterSettings
 from microclaw.config.host_settings import HostSettings
 from microclaw.config.mqtt_settings import MqttSettings
 from microclaw.config.settings import (
@@ -48,7 +49,7 @@ from microclaw.config.settings import (
 )
 from microclaw.egress.secret_values import SecretValues
 from microclaw.errors import ConfigError
-from microclaw.store.database import open_store
+from microclaw.store.sqlite_file import open_store
 
 NOW_MS = 1_800_000_000_000
 NOW = datetime.fromtimestamp(NOW_MS / 1000, UTC)
@@ -161,6 +162,18 @@ def test_a_control_socket_and_a_password_file_that_are_open_are_named(home: Path
         mqtt = MqttSettings(url="mqtts://broker.example", password_file=str(tmp_path / "broker"))
         found = bad(file_findings(settings_of(home, mqtt=mqtt)))
     assert [text.partition(" is open")[0] for text in found] == [str(home / "control.sock"), str(tmp_path / "broker")]
+
+
+def test_secrets_and_the_copy_of_a_host_of_a_cluster_that_are_open_are_named(home: Path, tmp_path: Path) -> None:
+    given = {name: tmp_path / name for name in ("password_file", "credentials_file", "key_file")}
+    for path in (home / "cluster.db", home / "index.db", *given.values()):
+        path.write_text("secret")
+        path.chmod(0o644)
+    files: dict[str, Any] = {name: str(path) for name, path in given.items()}
+    cluster = ClusterSettings(nats="tls://h:4222", **files)
+    found = bad(file_findings(settings_of(home, cluster=cluster)))
+    opened = [home / "cluster.db", home / "index.db", *given.values()]
+    assert [text.partition(" is open")[0] for text in found] == [str(path) for path in opened]
 
 
 def test_a_backup_folder_that_others_write_or_in_the_home_is_named(home: Path, tmp_path: Path) -> None:

@@ -88,8 +88,8 @@ def test_a_name_that_nothing_has_is_asked_of_no_host(
 @pytest.mark.parametrize(
     ("words", "said", "following"),
     [
-        (("memory", "show", "nope"), "memory is one page without names: there is no 'nope'", "memory search nope"),
-        (("memory", "show", ""), "memory is one page without names: there is no ''", "microclaw memory show"),
+        (("memory", "show", "nope"), "there is no text 'nope': their names end in .md", "memory search nope"),
+        (("memory", "show", ""), "there is no text '': their names end in .md", "microclaw memory show"),
         (("memory", "search", ""), "there is nothing to look for", "microclaw memory search WORDS"),
         (("schedule", "add", "", "turn on pin 4"), "a schedule has a time and something to do", 'turn on pin 4"'),
         (("schedule", "add", "at 7:00", " "), "a schedule has a time and something to do", 'turn on pin 4"'),

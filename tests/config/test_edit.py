@@ -116,6 +116,18 @@ def test_variable_that_is_not_set_is_written_with_a_warning(home: Path) -> None:
     assert [mistake.message for mistake in written.warnings] == ["telegram.token: the environment has no BOT"]
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("backup.folder", "{}"), ("voice.xiaozhi_firmware", "{}"), ("catalog.folders", '["{}"]'), ("mqtt.ca_file", "{}")],
+)
+def test_a_folder_that_is_not_there_is_written_with_a_warning(home: Path, key: str, value: str) -> None:
+    gone = home / "gone"
+    (warning,) = write_changes(home, {}, [SettingChange(key, value.format(gone))]).warnings
+    assert warning.message == f"{key}: {gone} is not there, and the host does not make it"
+    assert not gone.exists()
+    assert write_changes(home, {}, [SettingChange(key, value.format(home))]).warnings == ()
+
+
 def test_several_changes_are_one(home: Path) -> None:
     changes = [
         SettingChange("model.api_key", "k"),

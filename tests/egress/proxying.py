@@ -58,8 +58,10 @@ Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter, bytes], Awaitable
 async def server(answer: bytes | Answer = OK, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
     """Answers each connection's first request; what it says after its head is read as far as it is there."""
     made = Server()
+    running: dict[asyncio.Task[None] | None, asyncio.StreamWriter] = {}
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        running[asyncio.current_task()] = writer
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             made.seen.append(head)
@@ -80,6 +82,12 @@ async def server(answer: bytes | Answer = OK, *, tls: ssl.SSLContext | None = No
         yield made
     finally:
         listening.close()
+        await asyncio.sleep(0.01)  # one that was just accepted gets its task
+        for task, writer in running.items():
+            if task is not None:
+                task.cancel()
+            writer.transport.abort()
+        await asyncio.gather(*filter(None, running), return_exceptions=True)
 
 
 @dataclass

@@ -27,7 +27,9 @@ HTTP_MODULES = frozenset({"httpx", "httpx2", "httpcore", "httpcore2", "requests"
                           "smtplib"})  # fmt: skip
 DOORS = ("egress/http_door.py", "egress/outgoing.py", "egress/exchange.py")
 EXCEPTIONS = {
+    "cli/demo_cluster.py": "the demo's balancer: to the hosts that it started, on loopback",
     "client/": "the host's own API: its control socket, or the address after --host",
+    "cluster/nats_client.py": "NATS' client: the servers of --nats, which a person names; TLS and user are its own",
     "link_client/": "a device's end of the link: the host that a person names",
     "link_check/": "the check of a host or device that a person names",
     "virtual/": "the virtual board, a process of its own (decision 0045)",

@@ -13,7 +13,7 @@ from typing import Final
 
 from microclaw.audit.chain import START, Head, Link, hash_of, read_head, resume, seal
 from microclaw.audit.event import AuditEvent, AuditKind, line_of
-from microclaw.audit.files import _parse
+from microclaw.audit.files import parse_line
 from microclaw.audit.verify import _Walk
 
 LINE: Final = line_of(AuditEvent(AuditKind.TOKEN_REVOKED, "it opens nothing", about="ci"), 0)
@@ -30,7 +30,7 @@ def fuzz_one(data: bytes) -> None:
         assert resume(content, None).n >= (END.n if content.startswith(SOUND) and b"\n" not in data else 0)
         _follow(content, after)
     for line in data.split(b"\n"):
-        _parse(line)
+        parse_line(line)
     HEAD_FILE.write_bytes(data[:8192])
     head = read_head(HEAD_FILE)
     assert head is None or head.last.n >= 0

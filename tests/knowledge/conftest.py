@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from microclaw.knowledge.conversation_index import ConversationFiles
 from microclaw.knowledge.memory import Memory
 from microclaw.knowledge.search import Search
+from microclaw.knowledge.texts import TextFiles
 from microclaw.store.database import Database
 from microclaw.store.notes import NoteTable
 from microclaw.store.sessions import SessionFiles
@@ -68,7 +70,12 @@ async def shelf(tmp_path: Path, clock: Clock) -> AsyncIterator[Shelf]:
     async with Database.open(home / "store.db") as database:
         table = NoteTable(database)
         search = Search(
-            table, memory=home / "memory", sessions=home / "sessions", now_s=clock.now_s, rescan_s=0, patience_s=60
+            table,
+            texts=TextFiles(home, now=clock.now),
+            conversations=ConversationFiles(home / "sessions"),
+            now_s=clock.now_s,
+            rescan_s=0,
+            patience_s=60,
         )
-        memory = Memory(home / "memory", now=clock.now, changed=search.mark_stale)
+        memory = Memory(TextFiles(home, now=clock.now), now=clock.now, changed=search.mark_stale)
         yield Shelf(home, clock, table, search, memory, SessionFiles(home / "sessions"))

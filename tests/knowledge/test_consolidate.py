@@ -57,7 +57,7 @@ async def test_what_settles_something_is_taken_over_and_noise_is_not(shelf: Shel
 async def test_the_old_version_is_kept(shelf: Shelf) -> None:
     write_days(shelf)
     await run(shelf)
-    (old,) = versions_of(shelf.memory.path("owner"), shelf.home / "memory" / "versions")
+    (old,) = versions_of((shelf.home / "memory" / "MEMORY.md"), shelf.home / "memory" / "versions")
     assert old.read_text() == "# Memory\n\n- the relay is on pin 4\n"
 
 
@@ -118,7 +118,7 @@ async def test_a_model_that_fails_leaves_all_as_it_was(
     model = Model([reply, "+ the fan is new"])
     await run(shelf, model)
     assert "the notes of owner were not consolidated" in caplog.text
-    assert shelf.memory.path("owner").read_text() == before
+    assert (shelf.home / "memory" / "MEMORY.md").read_text() == before
     await run(shelf, model)
     assert shelf.memory.text("owner").endswith("- d\n\n## From daily notes\n\n- the fan is new")
 

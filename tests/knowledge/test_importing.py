@@ -45,9 +45,7 @@ def device(tmp_path: Path) -> Path:
 
 
 async def take(shelf: Shelf, folder: Path) -> ImportReport:
-    importer = Importer(
-        sessions=shelf.sessions, memory=shelf.memory, config=shelf.home / "config", skills=shelf.home / "skills"
-    )
+    importer = Importer(sessions=shelf.sessions, memory=shelf.memory, skills=shelf.home / "skills")
     return await importer.run(folder)
 
 

@@ -21,8 +21,8 @@ async def test_a_fact_of_the_owner_is_a_line_of_mimiclaws_file(shelf: Shelf) -> 
     kept = await shelf.memory.remember("owner", "  The pump relay is\non pin 4 ")
     assert kept.new
     assert (shelf.home / "memory" / "MEMORY.md").read_text() == "# Memory\n\n- The pump relay is on pin 4\n"
-    assert kept.path.stat().st_mode & 0o777 == 0o600
-    assert kept.path.parent.stat().st_mode & 0o777 == 0o700
+    assert (shelf.home / kept.name).stat().st_mode & 0o777 == 0o600
+    assert (shelf.home / kept.name).parent.stat().st_mode & 0o777 == 0o700
 
 
 async def test_a_fact_said_twice_stands_there_once(shelf: Shelf) -> None:
@@ -43,7 +43,7 @@ async def test_another_person_has_a_folder_of_their_own(shelf: Shelf) -> None:
 async def test_no_persons_name_leads_out_of_their_folder(shelf: Shelf, person: str) -> None:
     kept = await shelf.memory.remember(person, "a fact of mine")
     people = shelf.home / "memory" / "people"
-    assert kept.path.parent.parent == people
+    assert (shelf.home / kept.name).parent.parent == people
     assert shelf.memory.text(person) != shelf.memory.text("owner")
 
 
@@ -68,10 +68,10 @@ async def test_forgetting_removes_the_lines_that_say_it_and_keeps_the_old_versio
     await shelf.memory.remember("owner", "the cat is called Mimi")
     await shelf.memory.note("owner", "the cat Mimi slept on the board")
     removed = await shelf.memory.forget("owner", "Mimi cat")
-    assert sorted(one.path.name for one in removed) == ["2026-11-20.md", "MEMORY.md"]
+    assert sorted(one.name for one in removed) == ["memory/2026-11-20.md", "memory/MEMORY.md"]
     assert "Mimi" not in shelf.memory.text("owner") + str(shelf.memory.recent_notes("owner"))
     assert "pin 4" in shelf.memory.text("owner")
-    old = versions_of(shelf.memory.path("owner"), shelf.home / "memory" / "versions")
+    old = versions_of(shelf.home / "memory" / "MEMORY.md", shelf.home / "memory" / "versions")
     assert "Mimi" in old[-1].read_text()
 
 
@@ -106,17 +106,17 @@ async def test_old_versions_are_bounded(shelf: Shelf) -> None:
     for number in range(VERSIONS_KEPT + 5):
         shelf.clock.pass_days(1)
         await shelf.memory.remember("owner", f"fact {number}")
-    old = versions_of(shelf.memory.path("owner"), shelf.home / "memory" / "versions")
+    old = versions_of(shelf.home / "memory" / "MEMORY.md", shelf.home / "memory" / "versions")
     assert len(old) == VERSIONS_KEPT
     assert f"fact {VERSIONS_KEPT + 3}" in old[-1].read_text()
 
 
 async def test_an_edit_of_a_file_that_changed_meanwhile_is_refused(shelf: Shelf) -> None:
     await shelf.memory.remember("owner", "one")
-    was = digest(shelf.memory.path("owner").read_text())
+    was = digest((shelf.home / "memory" / "MEMORY.md").read_text())
     await shelf.memory.remember("owner", "two")
     with pytest.raises(ConfigError, match="changed meanwhile"):
-        await shelf.memory.write("owner", "mine", was=was)
+        await shelf.memory.write("memory/MEMORY.md", "mine", was=was)
     assert "two" in shelf.memory.text("owner")
 
 
@@ -140,8 +140,8 @@ async def test_writers_at_once_lose_no_line(shelf: Shelf) -> None:
 
 async def test_a_link_in_place_of_the_file_is_not_followed(shelf: Shelf) -> None:
     secret = shelf.write("secret", "keep me\n")
-    shelf.memory.root.mkdir()
-    shelf.memory.path("owner").symlink_to(secret)
+    (shelf.home / "memory").mkdir()
+    (shelf.home / "memory" / "MEMORY.md").symlink_to(secret)
     with pytest.raises(StoreError):
         await shelf.memory.remember("owner", "a fact")
     assert secret.read_text() == "keep me\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.knowledge.conftest import Shelf
 
-from microclaw.knowledge.search import PIECE_BYTES, Search, _query_words
+from microclaw.knowledge.conversation_index import PIECE_BYTES, ConversationFiles
+from microclaw.knowledge.search import Search, _query_words
+from microclaw.knowledge.texts import TextFiles
 from microclaw.store.sessions import SessionMessage
 
 TS = 1_790_000_000
@@ -182,7 +185,12 @@ async def test_words_that_stand_everywhere_find_the_newest(shelf: Shelf) -> None
 async def test_the_index_outlives_a_restart(shelf: Shelf) -> None:
     shelf.write("memory/MEMORY.md", "- the relay\n")
     await shelf.search.refresh()
-    again = Search(shelf.table, memory=shelf.home / "memory", sessions=shelf.home / "sessions", rescan_s=0)
+    again = Search(
+        shelf.table,
+        texts=TextFiles(shelf.home, now=lambda: datetime.now(UTC)),
+        conversations=ConversationFiles(shelf.home / "sessions"),
+        rescan_s=0,
+    )
     assert len(await again.find("owner", "relay", fresh=False)) == 1
     await again.refresh()
     assert await shelf.table.count() == 1
@@ -192,8 +200,8 @@ async def test_files_are_not_looked_at_for_each_search(shelf: Shelf) -> None:
     seconds = [0.0]
     search = Search(
         shelf.table,
-        memory=shelf.home / "memory",
-        sessions=shelf.home / "sessions",
+        texts=TextFiles(shelf.home, now=lambda: datetime.now(UTC)),
+        conversations=ConversationFiles(shelf.home / "sessions"),
         rescan_s=2,
         clock=lambda: seconds[0],
     )
@@ -227,8 +235,8 @@ async def test_a_search_does_not_wait_for_a_long_index_and_the_next_one_goes_on_
     seconds = itertools.count(step=1.0)
     search = Search(
         shelf.table,
-        memory=shelf.home / "memory",
-        sessions=shelf.home / "sessions",
+        texts=TextFiles(shelf.home, now=lambda: datetime.now(UTC)),
+        conversations=ConversationFiles(shelf.home / "sessions"),
         rescan_s=0,
         patience_s=2.5,
         clock=lambda: next(seconds),
@@ -250,7 +258,7 @@ async def test_a_folder_that_cannot_be_read_loses_nothing_of_the_index(
     def refused(_: Path) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("microclaw.knowledge.search.os.scandir", refused)
+    monkeypatch.setattr("microclaw.knowledge.text_files.os.scandir", refused)
     assert await shelf.texts("owner", "relay") == ["the relay"]
 
 

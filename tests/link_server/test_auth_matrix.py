@@ -292,7 +292,8 @@ async def test_a_revoked_device_is_known_as_one_until_it_is_paired_again(plane: 
     assert await plane.plane.revoked() == {lamp}
     with pytest.raises(NotSupported, match="lamp is revoked") as caught:
         await plane.plane.notify("lamp", "late", speak=False, expires_s=None)
-    assert caught.value.next_step == "microclaw device pair CODE -d lamp"
+    assert caught.value.next_step is not None
+    assert "microclaw device pair CODE -d lamp" in caught.value.next_step
     paired.token = None  # the board forgets what opens nothing, and pairs anew
     await paired.pair(lambda code: plane.plane.pair(code, device="lamp"))
     assert await plane.plane.revoked() == frozenset()

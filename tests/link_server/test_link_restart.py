@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from microclaw.devices.calls import GpioSet, PinLevel
-from microclaw.errors import Overloaded, StoreError
+from microclaw.devices.calls import GpioGet, GpioSet, PinLevel
+from microclaw.errors import DeviceUnreachable, Overloaded, StoreError
+from microclaw.events import DeviceLeft
 from microclaw.link_server.limits import ConnectionLimits, LinkLimits, RateLimit
 from microclaw.wire.link.messages import Bye, Notify
 
@@ -35,6 +36,40 @@ async def test_a_host_that_comes_back_knows_its_devices_and_what_waits_for_them(
         waiting = asyncio.create_task(lamp.call(GpioSet(pin=4, level=1)))
         async with device.connected():
             assert (await device.next(Notify)).text == "kept"
+            assert await waiting == PinLevel(4, 1)
+
+
+async def test_a_call_to_a_revoked_device_is_refused_at_once_until_it_is_paired_again(
+    tmp_path: Path, start_plane: Any, scripted: Any
+) -> None:
+    async with start_plane(tmp_path, LinkLimits()) as first:
+        device = scripted(first)
+        await device.pair(lambda code: first.plane.pair(code, name="lamp"))
+        async with device.connected():
+            await device.until_ready()
+        await first.published.until(DeviceLeft)
+        lamp = first.registry.get("lamp")
+        waiting = asyncio.create_task(lamp.call(GpioSet(pin=4, level=1), timeout_s=3_600))
+        await asyncio.sleep(0)
+        assert await first.plane.revoke("lamp") == 1
+        async with asyncio.timeout(60):
+            with pytest.raises(DeviceUnreachable, match="lamp is revoked"):
+                await waiting
+        port = first.plane.port
+    async with start_plane(tmp_path, LinkLimits(), port) as second:
+        lamp = second.registry.get("lamp")
+        for wait in (True, False):
+            async with asyncio.timeout(60):
+                with pytest.raises(DeviceUnreachable, match="lamp is revoked") as caught:
+                    await lamp.call(GpioGet(pin=4), timeout_s=3_600, wait=wait)
+            assert caught.value.next_step is not None
+            assert "microclaw device pair CODE -d lamp" in caught.value.next_step
+        with pytest.raises(DeviceUnreachable, match="lamp is revoked"):
+            second.links.link(lamp.endpoints[0].removeprefix("link:")).tell(Bye("gone"))
+        device.token = None  # the board forgets what opens nothing, and pairs anew
+        await device.pair(lambda code: second.plane.pair(code, device="lamp"))
+        waiting = asyncio.create_task(lamp.call(GpioSet(pin=4, level=1)))
+        async with device.connected():
             assert await waiting == PinLevel(4, 1)
 
 

@@ -62,6 +62,20 @@ async def test_an_accepted_deployment_is_not_said_to_work(ask: Ask) -> None:
     assert "runs" not in reply.text
 
 
+@pytest.mark.parametrize(
+    ("seen", "kind"),
+    [
+        ("counted on the board: PWM on pin 4 at 440 Hz, duty 0, 128 of 255", "counted"),
+        ("accepted only: the board reports it running with pin 4 open", "accepted"),
+        ("accepted only", "accepted"),
+    ],
+)
+@pytest.mark.parametrize("sentence", ["play 440 Hz on pin 4", "play 440 Hz on pin 4 for 2 s", "blink pin 4 at 440 Hz"])
+async def test_the_answer_about_a_tone_names_its_frequency_once(sentence: str, seen: str, kind: str, ask: Ask) -> None:
+    done = answered(await ask(sentence), appName="tone", verified=True, evidence=proof(kind, seen))
+    assert (await ask(sentence, *done)).text.count("440 Hz") == 1
+
+
 async def test_a_board_lost_before_it_was_verified_is_not_said_to_offer_no_read_back(ask: Ask) -> None:
     sentence = "blink pin 2"
     lost = "accepted, but the board could not be reached afterwards: no answer"
@@ -308,13 +322,34 @@ async def test_free_and_reserved_pins_are_told_from_the_profile(ask: Ask) -> Non
     assert (await ask("which pin is the led on")).text.endswith("is on pin 2.")
 
 
-@pytest.mark.parametrize(("said", "literal"), [("set pin 4 on", True), ("yes", False)])
-async def test_a_call_is_literal_where_the_sentence_says_all_of_it(ask: Ask, said: str, literal: bool) -> None:
-    question = await ask("stop everything", *answered(await ask("stop everything"), apps=APPS))
-    before = (UserText("stop everything"), kept(question))
-    reply = await ask(said, before=before)
+@pytest.mark.parametrize(
+    ("asked", "said", "literal"),
+    [
+        ("stop everything", "set pin 4 on", True),
+        ("stop everything", "yes", True),  # to "That stops blink, fade on virtual-1": the host's rule named them
+        ("the led should blink", "yes", False),
+    ],
+)
+async def test_a_call_is_literal_where_the_sentence_says_all_of_it(
+    ask: Ask, asked: str, said: str, literal: bool
+) -> None:
+    question = await ask(asked)
+    question = await ask(asked, *answered(question, apps=APPS)) if question.calls else question
+    reply = await ask(said, before=(UserText(asked), kept(question)))
     assert reply.calls
     assert reply.literal is literal
+
+
+async def test_programs_of_another_host_are_removed_with_the_one_question_of_the_tool(ask: Ask) -> None:
+    said = "remove all programs"
+    listed = answered(await ask(said), apps=[*APPS, {"name": "other", "state": "running", "foreign": True}])
+    (call,) = (await ask(said, *listed)).calls
+    assert call.name == "act-on-boards"
+    asked = json.loads(call.arguments)
+    assert [one["arguments"]["appName"] for one in asked["each"]] == ["blink", "fade", "other"]
+    done = answered(await ask(said, *listed), message="done on virtual-1")
+    reply = await ask(said, *listed, *done)
+    assert (reply.calls, reply.text) == ((), "Removed: blink, fade, other. Done on virtual-1.")
 
 
 async def test_a_pin_is_free_by_the_claims_of_the_programs(ask: Ask, device_context: DeviceContext) -> None:

@@ -11,8 +11,9 @@ from random import Random
 from typing import Any
 
 import pytest
+from tests.store.two_hosts import MemoryLog, two_hosts, until
 
-from microclaw.app.devices import rollout_notes
+from microclaw.app.firmware import rollout_notes
 from microclaw.errors import ConfigError, DeviceUnreachable, MicroclawError, StoreError, UnknownName
 from microclaw.events import LiveEvent, RolloutChanged
 from microclaw.ota.rollout import DeviceState, RolloutDevice
@@ -243,12 +244,13 @@ def _die_sometimes(rollouts: Rollouts, random: Random) -> None:
     table = rollouts._table
     keep = table.keep
 
-    async def keep_or_die(change: Any) -> None:
+    async def keep_or_die(change: Any) -> bool:
         if random.random() < 0.1:
             raise Killed
-        await keep(change)
+        is_kept = await keep(change)
         if random.random() < 0.1:
             raise Killed
+        return is_kept
 
     table.keep = keep_or_die  # type: ignore[method-assign]  # the seam between the host and its disk
 
@@ -384,3 +386,38 @@ def test_the_order_is_chance_and_always_the_same() -> None:
     assert in_order("1.1.0", ids) == in_order("1.1.0", ids[::-1])
     assert in_order("1.1.0", ids) != in_order("1.2.0", ids)
     assert sorted(in_order("1.1.0", ids)) == sorted(ids)
+
+
+async def test_what_a_person_does_at_another_host_counts_where_the_rollout_is_carried_on(tmp_path: Path) -> None:
+    async with two_hosts(tmp_path) as (a, b):
+        fleet = Fleet()
+        here, there = fleet.over(a), fleet.over(b)
+        one = await there.begin("1.1.0", "stable", plan(3, "1,2,100%"), boards(3), "owner")
+        await until(lambda: here.going_on)
+        await here.step()
+        await until(lambda: there.going_on[0].rollout.under_way == ["d0"])
+        await there.noted("d0", "1.1.0", "healthy", "")  # as it was connected there
+        await until(lambda: here.going_on[0].rollout.count("healthy") == 1)
+        await there.pause(one.rollout_id)
+        await here.step()  # whether it has heard of the pause or not
+        assert fleet.offered == [("d0", "1.1.0", False)]
+        with pytest.raises(ConfigError, match="is paused"):
+            await here.pause(one.rollout_id)
+        await here.stop(one.rollout_id)
+        await until(lambda: not there.going_on)
+        assert (await there.get(one.rollout_id)).rollout.progress.state == "halted"
+
+
+async def test_an_offer_decided_before_a_stop_at_another_host_is_not_sent(tmp_path: Path) -> None:
+    log = MemoryLog()
+    async with two_hosts(tmp_path, log) as (a, b):
+        fleet = Fleet()
+        here, there = fleet.over(a), fleet.over(b)
+        one = await there.begin("1.1.0", "stable", plan(3), boards(3), "owner")
+        await until(lambda: a.position == b.position)
+        await here.refresh()
+        log.hold()
+        await there.stop(one.rollout_id)
+        await here.step()  # it is as it was, in this host's memory
+        assert fleet.offered == []
+        assert here.going_on == ()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from tests.page.conftest import OpenPage, PageHost, go, open_board, say
 
+NEWS_OF_PINS = re.compile(r"/v1/(events|devices/[^/]+/edges)")
 RIGHT_END_IS_EMPTY = """() => {
     const canvas = document.querySelector("canvas.timeline");
     const width = Math.floor(canvas.width / 12);
@@ -39,6 +41,7 @@ def test_a_question_of_a_killed_host_ends_and_its_pins_are_not_known(
     expect(turn.locator(".answer")).to_contain_text("runs on virtual-1")
     asked = say(page, "blink pin 5 twice a second")
     expect(asked.get_by_role("button", name="Yes, do it")).to_be_visible()
+    _pins_never_read_are_not_counted(page)
     _open_pins(page)
     killed_host.kill()
     _pins_are_unread(page)
@@ -52,6 +55,15 @@ def test_a_question_of_a_killed_host_ends_and_its_pins_are_not_known(
     anew = page.locator("main .question", has_text="#define PIN 5")
     anew.locator("visible=true").get_by_role("button", name="Yes, do it").click()
     expect(page.locator(".settled").locator("visible=true")).to_contain_text("approved by owner")
+
+
+def _pins_never_read_are_not_counted(page: Page) -> None:
+    page.route(NEWS_OF_PINS, lambda route: route.abort())
+    open_board(page, "virtual-1")
+    expect(page.locator("li[data-pin='4'] .unread")).to_have_text("not read yet")
+    expect(page.locator("li[data-pin='4']")).not_to_contain_text("counted")
+    page.unroute_all(behavior="ignoreErrors")
+    go(page, "Boards")
 
 
 def _open_pins(page: Page) -> None:
@@ -68,18 +80,35 @@ def _pins_are_unread(page: Page) -> None:
 def test_a_board_that_cannot_be_read_is_said_so_with_what_to_do(host: PageHost, open_page: OpenPage) -> None:
     page = open_page(host.link())
     open_board(page, "virtual-1")
-    call = {"method": "gpio.set", "arguments": {"pin": 7, "level": 1}}
+    call = {"method": "gpio.set", "arguments": {"pin": 41, "level": 1}}
     host.client.post("/v1/devices/virtual-1/call", call)
-    pin = page.locator("li[data-pin='7']")
+    pin = page.locator("li[data-pin='41']")
     expect(pin).to_be_visible()
     failure = {"error": {"code": "away", "message": "virtual-1 is not connected", "next": None}}
     page.route(re.compile(r"/v1/events"), lambda route: route.abort())
     page.route(re.compile(r"/v1/devices/virtual-1/edges"), lambda route: route.fulfill(status=503, json=failure))
-    host.client.post("/v1/devices/virtual-1/call", call | {"arguments": {"pin": 7, "level": 0}})
+    host.client.post("/v1/devices/virtual-1/call", call | {"arguments": {"pin": 41, "level": 0}})
     page.get_by_role("link", name="facts", exact=True).click()  # the stream is opened anew, and blocked
     page.get_by_role("link", name="pins", exact=True).click()
     expect(page.locator(".problem", has_text="is not connected")).to_contain_text("This page reads it again by itself")
     expect(page.locator("h1 .badge")).to_have_text("not known")
+    page.unroute_all(behavior="ignoreErrors")
+
+
+def test_a_board_that_was_revoked_is_said_so_with_what_to_do(page: Page) -> None:
+    def revoked(route: Route) -> None:
+        body: dict[str, Any] = route.fetch().json()
+        body["devices"][0] |= {"revoked": True}
+        route.fulfill(json=body)
+
+    page.route("**/v1/devices", revoked)
+    page.reload()
+    card = page.locator("main .card").first
+    expect(card.locator("h2 .badge")).to_have_text("revoked")
+    expect(card.locator(".warning")).to_contain_text("microclaw device pair CODE -d virtual-1")
+    card.get_by_role("link", name="virtual-1").click()
+    expect(page.locator("h1 .badge")).to_have_text("revoked")
+    expect(page.locator("main .warning").first).to_contain_text("until it is paired again")
     page.unroute_all(behavior="ignoreErrors")
 
 
@@ -101,3 +130,29 @@ def test_a_reload_keeps_the_conversation_and_a_turn_that_runs_goes_on(
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     assert page.evaluate("sessionStorage.length") == 0
+
+
+def test_the_page_of_a_clusters_host_says_which_and_where_a_board_is_connected(page: Page) -> None:
+    expect(page.locator("[data-host]")).to_have_count(0)
+    connected_to: dict[str, str | None] = {"host": "west-0a1b"}
+
+    def in_a_cluster(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, json={**answer.json(), "host": "east"})
+
+    def with_a_link(route: Route) -> None:
+        answer = route.fetch()
+        told = answer.json()
+        for device in told["devices"]:
+            device["link"] = {"online": True, **connected_to}
+        route.fulfill(response=answer, json=told)
+
+    page.route(re.compile(r"/v1/status$"), in_a_cluster)
+    page.route(re.compile(r"/v1/devices(\?|$)"), with_a_link)
+    page.reload()
+    expect(page.locator("[data-host]")).to_have_text("host east")
+    open_board(page, "virtual-1")
+    expect(page.locator("main")).to_contain_text("connected to the host west")
+    connected_to["host"] = None
+    page.reload()
+    expect(page.locator("main")).to_contain_text("connected to the host east")

@@ -82,6 +82,8 @@ def test_why_pin_26_is_refused_is_read_with_the_keyboard_alone(page: Page) -> No
 
 def test_a_board_with_headers_is_drawn_as_it_lies(devkit: str, page: Page) -> None:
     open_board(page, devkit)
+    expect(page.locator("h1 .badge")).to_have_text("never reached")
+    expect(page.locator("main .warning").first).to_contain_text(f"microclaw device check {devkit}")
     expect(page.locator("svg.board .usb")).to_have_text("USB")
     (vp_x, vp_y), (vn_x, vn_y), (io23_x, io23_y) = place(page, 36), place(page, 39), place(page, 23)
     assert (vp_x, vp_y < vn_y) == (vn_x, True)

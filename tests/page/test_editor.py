@@ -53,8 +53,10 @@ def test_a_wrong_pin_is_marked_with_the_reason_and_the_corrected_program_runs(pa
     page.get_by_role("button", name="Try").click()
     trial = page.get_by_role("region", name="trial")
     expect(trial.locator(".step.failed")).to_contain_text("GPIO 26")
+    expect(trial.locator(".older")).to_have_count(0)
 
     write(page, RIGHT)
+    expect(trial.locator(".older")).to_contain_text("of the text before your change")
     expect(checked).to_have_attribute("data-ok", "true")
     expect(checked).to_contain_text("pin 12 free")
     expect(mark).to_have_count(0)
@@ -62,6 +64,7 @@ def test_a_wrong_pin_is_marked_with_the_reason_and_the_corrected_program_runs(pa
     page.get_by_role("textbox", name="Expected").fill("pin 12: period 200 ms +- 10 %")
     page.get_by_role("button", name="Try").click()
     expect(trial).to_contain_text("met in the trial")
+    expect(trial.locator(".older")).to_have_count(0)
     expect(trial.locator("svg.trial polyline")).to_have_count(1)
     expect(trial.get_by_role("list", name="edges in words")).to_contain_text("pin 12: ")
     expect(trial.get_by_role("list", name="edges in words")).to_contain_text("high 0.100 s, low 0.100 s")
@@ -75,6 +78,14 @@ def test_a_wrong_pin_is_marked_with_the_reason_and_the_corrected_program_runs(pa
     expect(pin).not_to_have_attribute("data-edges", str(before))
     installed.get_by_role("button", name="Undo the installation").click()
     expect(installed).to_contain_text("undone: deploy edited")
+    page.get_by_role("combobox", name="Board").select_option("virtual-2")
+    expect(trial.locator(".older")).to_contain_text("of the board before your change")
+    expect(installed.locator(".older")).to_have_count(0)
+    page.route("**/v1/programs/check", lambda _route: None)  # no answer comes: what stands there is of the old text
+    write(page, WRONG)
+    expect(installed.locator(".older")).to_contain_text("What you see now is not installed")
+    expect(checked).to_contain_text("That is of the text before your change")
+    page.unroute_all(behavior="ignoreErrors")
 
 
 def test_a_draft_survives_a_reload_and_is_discarded_when_asked(page: Page) -> None:

@@ -28,6 +28,8 @@ def test_a_schedule_is_added_runs_now_and_is_removed(host: PageHost, page: Page)
     number = max(one["schedule"] for one in host.client.get("/v1/schedules")["schedules"])
     row = page.get_by_role("listitem", name=f"schedule {number}", exact=True)
     expect(row).to_contain_text("It has not run yet.")
+    expect(row).to_contain_text("made by owner")
+    expect(row).to_contain_text(re.compile(r"next: (today|tomorrow), 20\d\d-\d\d-\d\d 08:00 "))
     row.get_by_role("button", name="Run now").click()
     expect(row.locator(".last .badge")).to_have_text("done")
     assert 12 in [pin for _, pin, _ in host.client.get("/v1/devices/virtual-2/edges")["edges"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Any
 
 from playwright.sync_api import Page, Response, Route, expect
@@ -31,6 +32,7 @@ def test_a_link_signs_in_once_and_a_used_one_says_what_to_do(host: PageHost, ope
     expect(other.get_by_role("link", name="virtual-1")).to_be_visible()
     other.get_by_role("button", name="Sign out").click()
     expect(other.get_by_role("heading", name="Sign in")).to_be_visible()
+    expect(other).to_have_title("Sign in - microclaw")
     other.reload()
     expect(other.get_by_role("heading", name="Sign in")).to_be_visible()
 
@@ -52,6 +54,9 @@ def test_a_sentence_blinks_its_edges_move_on_the_page_and_undo_ends_it(page: Pag
     expect(program.locator("pre.source")).to_contain_text("#define PIN 4")
     expect(program).to_contain_text("seen on the board")
     expect(program.locator("svg.trial polyline")).to_have_count(2)
+    trial, board = (program.locator(f"svg.trial .{line}").get_attribute("points") for line in ("expected", "counted"))
+    assert first_step(trial) == first_step(board)
+    expect(program).to_contain_text("Aligned at the first edge of pin 4")
     go(page, "Chat")  # as it was left
     turn.get_by_role("button", name="Undo").click()
     expect(turn.locator(".act").last).to_contain_text(f"undone: deploy {name}")
@@ -61,6 +66,12 @@ def test_a_sentence_blinks_its_edges_move_on_the_page_and_undo_ends_it(page: Pag
     expect(undone.get_by_role("button", name="Undo")).to_have_count(0)
     open_board(page, "virtual-1", "programs")
     expect(page.get_by_role("link", name=name, exact=True)).to_have_count(0)
+
+
+def first_step(points: str | None) -> str:
+    """Where the level of a drawn line changes for the first time."""
+    places = [place.split(",") for place in (points or "").split()]
+    return next(x for (x, y), (_, later) in pairwise(places) if y != later)
 
 
 def test_a_program_is_stopped_started_and_removed(page: Page) -> None:

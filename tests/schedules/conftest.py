@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from microclaw.auth.people import OWNER, Person
-from microclaw.devices.registry import Registry, unknown_device
+from microclaw.devices.entry import unknown_device
+from microclaw.devices.registry import Registry
 from microclaw.errors import MicroclawError
 from microclaw.schedules.book import ScheduleBook, ScheduleRequest
 from microclaw.schedules.entry import Deed, Prompt, Schedule, ToolAct, to_ms

@@ -356,7 +356,7 @@ async def test_a_run_is_not_begun_where_the_schedule_was_paused_meanwhile(world_
         now_ms = world.clock.now_ms()
         claim = partial(world.table.claim, made.schedule_id, now_ms, next_ms=now_ms + 1, woke=False, now_ms=now_ms)
         assert not await claim()
-        await world.table.set_next(made.schedule_id, now_ms + 1)
+        await world.table.set_next(made.schedule_id, now_ms + 1, instead_of=made.next_ms or 0)
         paused = await world.book.get(made.schedule_id)
         assert (paused.state, paused.next_ms) == ("paused", None)
         assert await claim(paused_too=True)  # a person has it run now all the same

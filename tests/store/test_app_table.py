@@ -76,7 +76,7 @@ async def test_changes_are_numbered_and_come_newest_first(table: AppTable) -> No
     assert [c.at_ms for c in await table.changes("d1", limit=1)] == [5]
 
 
-async def test_change_is_kept_as_it_was_planned(table: AppTable) -> None:
+async def test_change_is_kept_as_it_was_planned(table: AppTable, database: Database) -> None:
     change_id = await table.add_change(CHANGE)
     assert await table.change(change_id) == ChangeRow(
         7,
@@ -92,6 +92,7 @@ async def test_change_is_kept_as_it_was_planned(table: AppTable) -> None:
         None,
         change_id,
         None,
+        host=database.host,
     )
 
 

@@ -14,12 +14,13 @@ import pytest
 
 from microclaw.errors import StoreError
 from microclaw.store.apps import AppTable
-from microclaw.store.database import Database, take_lock
+from microclaw.store.database import Database
 from microclaw.store.migrations import MIGRATIONS
 from microclaw.store.people import PeopleTable, PersonRow, PersonTokenRow, PersonTokenTable
+from microclaw.store.sqlite_file import take_lock
 
 TAKE = (
-    "import os, sys; from pathlib import Path; from microclaw.store.database import take_lock; "
+    "import os, sys; from pathlib import Path; from microclaw.store.sqlite_file import take_lock; "
     "take_lock(Path(sys.argv[1]))"
 )
 
@@ -127,7 +128,7 @@ async def test_store_of_a_newer_version_is_refused(store_path: Path) -> None:
 async def test_store_of_an_older_version_is_brought_forward(store_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     await open_once(store_path)
     later = (*MIGRATIONS, ("CREATE TABLE later (x INTEGER) STRICT", "INSERT INTO later VALUES (7)"))
-    monkeypatch.setattr("microclaw.store.database.MIGRATIONS", later)
+    monkeypatch.setattr("microclaw.store.sqlite_file.MIGRATIONS", later)
     for _ in range(2):
         async with Database.open(store_path) as database:
             assert await database.read(lambda c: c.execute("SELECT x FROM later").fetchall()) == [(7,)]
@@ -138,7 +139,7 @@ async def test_changes_of_a_store_from_before_turns_stand_alone(
 ) -> None:
     before = next(n for n, steps in enumerate(MIGRATIONS) if any("ADD COLUMN turn" in step for step in steps))
     with monkeypatch.context() as patch:
-        patch.setattr("microclaw.store.database.MIGRATIONS", MIGRATIONS[:before])
+        patch.setattr("microclaw.store.sqlite_file.MIGRATIONS", MIGRATIONS[:before])
         async with Database.open(store_path) as database:
             columns = "(at_ms, device_id, kind, summary, forward, state)"
             row = f"INSERT INTO changes {columns} VALUES (1, 'd', 'k', 's', '{{}}', 'done')"
@@ -153,7 +154,7 @@ async def test_people_tokens_and_addresses_of_before_roles_and_scopes_are_kept(
 ) -> None:
     before = next(n for n, steps in enumerate(MIGRATIONS) if any("read-only" in step for step in steps))
     with monkeypatch.context() as patch:
-        patch.setattr("microclaw.store.database.MIGRATIONS", MIGRATIONS[:before])
+        patch.setattr("microclaw.store.sqlite_file.MIGRATIONS", MIGRATIONS[:before])
         async with Database.open(store_path) as database:
             rows = (
                 "people VALUES ('p-1', 'Ada', 'guest', 7)",
@@ -173,7 +174,7 @@ async def test_failed_migration_changes_nothing(store_path: Path, monkeypatch: p
     await open_once(store_path)
     with monkeypatch.context() as patch:
         broken = (*MIGRATIONS, ("CREATE TABLE later (x INTEGER) STRICT", "nonsense"))
-        patch.setattr("microclaw.store.database.MIGRATIONS", broken)
+        patch.setattr("microclaw.store.sqlite_file.MIGRATIONS", broken)
         await refused(store_path)
     async with Database.open(store_path) as database:
         assert await database.read(lambda c: c.execute("PRAGMA user_version").fetchone()) == (len(MIGRATIONS),)

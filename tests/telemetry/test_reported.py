@@ -104,6 +104,22 @@ async def test_after_a_death_in_between_each_event_counts_once(
     assert sum(bucket.count for bucket in found.series["room/temperature"]) == 2
 
 
+async def test_events_that_two_hosts_read_at_once_count_once(
+    plane: Plane, paired: ScriptedDevice, reported: ReportedEvents, crashes: CrashLog, history: TelemetryHistory
+) -> None:
+    other = ReportedEvents(
+        plane.database, plane.registry, plane.links, history,
+        in_source=Sources().in_source, publish=plane.published.add,
+    )  # fmt: skip
+    async with paired.connected():
+        await paired.until_ready()
+        for _ in range(2):
+            await stored(plane, paired, Event("app.crash", CRASH), Event("app.crash", CRASH))
+            await asyncio.gather(take_all(reported), take_all(other))
+    (group,) = await crashes.since(0)
+    assert group.count == 4
+
+
 async def test_a_rollout_learns_what_a_board_had_since_a_time(
     plane: Plane, paired: ScriptedDevice, reported: ReportedEvents, crashes: CrashLog
 ) -> None:

@@ -41,7 +41,8 @@ from microclaw.devices.calls import (
     SensorReading,
 )
 from microclaw.devices.device import Device
-from microclaw.devices.registry import Registry, unknown_device
+from microclaw.devices.entry import unknown_device
+from microclaw.devices.registry import Registry
 from microclaw.errors import AppNotFound, MicroclawError
 from microclaw.events import Evidence, EvidenceKind, ProgramKind, Report, Step
 from microclaw.tools.tool import ToolContext, ToolResult

@@ -16,11 +16,14 @@ from microclaw.auth.people import OWNER, Person
 from microclaw.boards.reader import load_board
 from microclaw.bus import Bus
 from microclaw.devices.device import Device
-from microclaw.devices.registry import Registry, unknown_device
+from microclaw.devices.entry import unknown_device
+from microclaw.devices.registry import Registry
 from microclaw.events import Step
+from microclaw.knowledge.conversation_index import ConversationFiles
 from microclaw.knowledge.memory import Memory
 from microclaw.knowledge.search import Search
 from microclaw.knowledge.skills import Skills
+from microclaw.knowledge.texts import TextFiles
 from microclaw.store.database import Database
 from microclaw.store.notes import NoteTable
 from microclaw.store.sessions import SessionFiles, SessionMessage
@@ -68,13 +71,20 @@ class Box:
         return await self.toolbox.call(name, json.dumps(arguments), context)
 
 
+NOW = datetime(2026, 11, 20, tzinfo=UTC)
+
+
 @pytest.fixture
 async def box(tmp_path: Path) -> AsyncIterator[Box]:
     async with Database.open(tmp_path / "store.db") as database:
         search = Search(
-            NoteTable(database), memory=tmp_path / "memory", sessions=tmp_path / "sessions", rescan_s=0, patience_s=60
+            NoteTable(database),
+            texts=TextFiles(tmp_path, now=lambda: NOW),
+            conversations=ConversationFiles(tmp_path / "sessions"),
+            rescan_s=0,
+            patience_s=60,
         )
-        memory = Memory(tmp_path / "memory", now=lambda: datetime(2026, 11, 20, tzinfo=UTC), changed=search.mark_stale)
+        memory = Memory(TextFiles(tmp_path, now=lambda: NOW), now=lambda: NOW, changed=search.mark_stale)
         skills = Skills(tmp_path / "skills")
         tools = (
             *remembering_tools(memory=memory, search=search, devices=cast("Registry", Desk())),

@@ -17,7 +17,8 @@ from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.auth.people import OWNER, Person
 from microclaw.boards.reader import load_board
-from microclaw.devices.registry import Registry, unknown_device
+from microclaw.devices.entry import unknown_device
+from microclaw.devices.registry import Registry
 from microclaw.errors import PermissionRefused, ToolRetry, UnknownName
 from microclaw.events import Evidence, Inbound
 from microclaw.models.protocol import DeviceContext, KnownDevice

@@ -39,6 +39,16 @@ def test_name_from_elsewhere_has_a_reason_and_something_instead(name: str) -> No
     assert len(refusal.instead) > 10
 
 
+@pytest.mark.parametrize("name", ["ledcSetup", "ledcAttachPin", "ledcAttach", "ledcWrite", "ledcWriteTone"])
+def test_arduinos_ledc_calls_of_both_cores_are_told_apart_and_put_in_calls_that_there_are(name: str) -> None:
+    refusal = refused_name(name)
+    assert refusal is not None
+    assert "core 2.x's ledcSetup" in refusal.why
+    assert "core 3.x's ledcAttach" in refusal.why
+    for call in ("pwm_open(pin, frequency_hz)", "pwm_set(pwm, duty)", "tone(pin, frequency_hz)"):
+        assert call in refusal.instead
+
+
 @pytest.mark.parametrize("header", HEADERS)
 def test_header_from_elsewhere_has_a_reason_and_something_instead(header: str) -> None:
     refusal = refused_header(header)

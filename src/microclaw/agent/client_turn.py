@@ -197,10 +197,11 @@ class ClientTurn:
         """Run it to its end, whether or not anybody listens to `put`. `reply` is there afterwards."""
         turns, request = self._turns, self._request
         model = ClientModel(turns.model, request.wishes, request.message)
+        turn_id = f"client-{int(turns.now_s() * 1000)}-{secrets.token_hex(4)}"
         turn = self._turn = Turn(
             model=model,
             tools=turns.tools,
-            journal=TurnJournal(turns.journal, f"client-{int(turns.now_s() * 1000)}-{secrets.token_hex(4)}"),
+            journal=TurnJournal(turns.journal, turn_id),
             limits=turns.limits,
             put=put,
             offered=lambda messages: turns.offered(request, messages),
@@ -211,7 +212,8 @@ class ClientTurn:
             turn.stop()
 
         def hear(news: PendingApproval | ApprovalOutcome) -> None:
-            self._hear(news, turn, put)
+            if (news if isinstance(news, PendingApproval) else news.pending).turn == turn_id:
+                self._hear(news, turn, put)
 
         leave = turns.approvals.listen(hear)
         try:
@@ -243,8 +245,6 @@ class ClientTurn:
 
     def _hear(self, news: PendingApproval | ApprovalOutcome, turn: Turn, put: Callable[[TurnEvent], None]) -> None:
         pending = news if isinstance(news, PendingApproval) else news.pending
-        if (pending.channel, pending.chat_id) != (self._request.channel, self._request.chat_id):
-            return
         now = asyncio.get_running_loop().time()
         if isinstance(news, PendingApproval):
             self._asked_at[pending.approval_id] = now

@@ -10,15 +10,14 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
 from microclaw.errors import MicroclawError, StoreError
 from microclaw.knowledge.decisions import same_fact, sentences, worth
-from microclaw.knowledge.text_files import TextCache, write_text
 from microclaw.models.protocol import AskedBy, AssistantReply, Message, Model, ModelRequest, ToolReturn, UserText
+from microclaw.store.sessions import Sessions
 
 _log = logging.getLogger(__name__)
 
@@ -46,12 +45,11 @@ class _Summary:
 
 
 class Compactor:
-    """`beside` gives the file of a chat's summary; without it no summary is stored."""
+    """Summaries are kept beside the conversations in `sessions`; without those none is stored."""
 
-    def __init__(self, *, model: Model | None = None, beside: Callable[[str, str], Path] | None = None) -> None:
+    def __init__(self, *, model: Model | None = None, sessions: Sessions | None = None) -> None:
         self._model = model
-        self._beside = beside
-        self._files = TextCache()
+        self._sessions = sessions
 
     async def compact(
         self,
@@ -105,10 +103,10 @@ class Compactor:
         return reply.text.strip()[:bound]
 
     async def _earlier(self, chat: tuple[str, str]) -> _Summary | None:
-        if self._beside is None:
+        if self._sessions is None:
             return None
         try:
-            value = json.loads(await asyncio.to_thread(self._files.read, self._beside(*chat)) or "null")
+            value = json.loads(await self._sessions.summary(*chat) or "null")
         except ValueError:
             return None  # damaged or edited: the summary is made again
         match value:
@@ -117,11 +115,11 @@ class Compactor:
         return None
 
     async def _keep(self, chat: tuple[str, str], summary: _Summary) -> None:
-        if self._beside is None:
+        if self._sessions is None:
             return
         document = json.dumps({"through": summary.through, "summary": summary.text}, ensure_ascii=False)
         try:
-            await asyncio.to_thread(write_text, self._beside(*chat), document + "\n")
+            await self._sessions.keep_summary(*chat, document + "\n")
         except MicroclawError as exc:
             _log.warning("a conversation's summary could not be kept: %s", exc.message)
 

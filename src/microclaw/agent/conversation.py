@@ -5,29 +5,30 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self
 
 from microclaw.agent.acts import remembered
+from microclaw.agent.approval_watch import ApprovalWatch
 from microclaw.agent.compaction import Compactor
 from microclaw.agent.context import TurnContext
-from microclaw.agent.inbox import Inbox
+from microclaw.agent.inbox import STOPPING, TAKEN, Inbox, messages_of
 from microclaw.agent.running_turn import ChatKey, Message, RunningTurn
 from microclaw.agent.taint import conversation, tainted_from
 from microclaw.agent.turn import JoinedMessage, Turn, TurnLimits, TurnRequest, offered_tools
 from microclaw.agent.turn_journal import TurnJournal, close_interrupted
 from microclaw.agent.waiting_questions import WaitingQuestions
-from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
+from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import OwnerAlone, Roles, person_behind
-from microclaw.errors import MicroclawError, PermissionRefused, UnknownName
-from microclaw.events import Answer, ApprovalSettled, Inbound, TurnEvent
+from microclaw.errors import MicroclawError, TakenOver
+from microclaw.events import Answer, Inbound, TurnEvent
 from microclaw.knowledge.skills import Skills
 from microclaw.models.protocol import AskedBy, Image, Model, UserText
-from microclaw.store.journal import Journal
-from microclaw.store.sessions import SessionFiles, SessionMessage
+from microclaw.store.journal import EffectKey, Journal
+from microclaw.store.sessions import SessionMessage, Sessions
 from microclaw.text import clean_text
 from microclaw.tools.toolbox import Toolbox
 
@@ -41,11 +42,6 @@ _UNREADABLE: Final = Answer(
     "I can read words and pictures; voice messages and files I cannot",
     error_code="not_supported",
     next_step="write it, or send a picture of it",
-)
-_STOPPING: Final = Answer(
-    "the host is stopping; your message is kept and answered when it is back",
-    error_code="cancelled",
-    next_step="microclaw up",
 )
 
 
@@ -62,7 +58,7 @@ class Conversations:
         model: Model,
         tools: Toolbox,
         context: TurnContext,
-        sessions: SessionFiles,
+        sessions: Sessions,
         journal: Journal,
         compactor: Compactor | None = None,
         skills: Skills | None = None,
@@ -70,8 +66,11 @@ class Conversations:
         roles: Roles | None = None,
         limits: TurnLimits | None = None,
         now_s: Callable[[], float] = time.time,
+        answers: bool = True,
     ) -> None:
+        """Without `answers` it runs no turn, and takes up none: other hosts of the cluster do."""
         self.inbox = inbox
+        self._answers = answers
         self._model = model
         self._tools = tools
         self._context = context
@@ -86,6 +85,7 @@ class Conversations:
         self._limits = limits or TurnLimits()
         self._now_s = now_s
         self._answered = 0
+        self._interrupted: set[EffectKey] = set()  # when this host began, or took them up
         self._resumed: set[str] = set()
         self._working: set[asyncio.Task[None]] = set()
         self._stack = AsyncExitStack()
@@ -94,9 +94,12 @@ class Conversations:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._model.aclose)
             group = await stack.enter_async_context(asyncio.TaskGroup())
-            warming = group.create_task(self._warm_up(), name="warm up the model")
-            stack.callback(warming.cancel)
-            await self._keep_missing()
+            if self._answers:
+                warming = group.create_task(self._warm_up(), name="warm up the model")
+                stack.callback(warming.cancel)
+                await self.inbox.take_up(at_start=True)
+                await self._keep_missing(await self.inbox.unsaved())
+                self._interrupted = {effect.key for effect in await self._journal.unfinished()}
             await self.inbox.open()
             group.create_task(self._serve(group), name="conversations")
             stack.push_async_callback(self.drain)
@@ -114,7 +117,21 @@ class Conversations:
         Call it when the devices can be asked, and again after a failure; until then the chats of those turns wait.
         """
         self._resumed.update(_turn_id(number) for number in self.inbox.resume())
-        return await close_interrupted(self._journal, self._resumed)
+        return await self._close_interrupted()
+
+    async def take_up(self) -> tuple[str, ...]:
+        """Go on with what dead hosts of the cluster left, in the same way as `recover`; call it after that."""
+        left = await self.inbox.take_up()
+        self._resumed.update(_turn_id(row.message_id) for row in left.unanswered)
+        self._interrupted |= {effect.key for effect in left.effects}
+        await self._keep_missing(messages_of(left.unsaved))
+        return await self._close_interrupted()
+
+    async def _close_interrupted(self) -> tuple[str, ...]:
+        left = [effect for effect in await self._journal.unfinished() if effect.key in self._interrupted]
+        told = await close_interrupted(self._journal, left, self._resumed)
+        self._interrupted.clear()
+        return told
 
     async def drain(self) -> None:
         """Accept no more, wait a short time for running tool calls, then cut off every turn. They are resumed later."""
@@ -130,7 +147,7 @@ class Conversations:
             task.cancel()
         if cut_off:
             await asyncio.wait(cut_off)
-        self.inbox.end_streams(_STOPPING)
+        self.inbox.end_streams(STOPPING)
 
     async def chat(self, inbound: Inbound) -> AsyncGenerator[TurnEvent, None]:
         """Run one turn: events as they happen, then exactly one Answer, which counts as delivered.
@@ -164,16 +181,26 @@ class Conversations:
         """Run the turn, store its answer and hand it out. It never raises because of one message."""
         answer = self._questions.answered(turn.message.inbound, await self._answer(turn))
         outbox = self.inbox.outbox
-        with outbox.handing_out(*turn.chat_key):
-            answer = await self.inbox.answer(turn, answer)
-            try:
-                await self._keep(turn, answer)
-            except MicroclawError as exc:
-                _log.warning("a conversation could not be kept: %s", exc.message)
-                answer = replace(answer, text=f"{answer.text}\n(This conversation could not be kept: {exc.message}.)")
-            finally:
-                outbox.hand_out(turn.chat_key[0], answer, turn.streams)
+        try:
+            with outbox.handing_out(*turn.chat_key):
+                exchange = self._exchange((turn.message, *turn.joined), answer)
+                keeping = self._sessions.appending(*turn.chat_key, exchange)
+                answer = await self.inbox.answer(turn, answer, keeping)
+                try:
+                    if keeping is None or answer.outbound_id is None:
+                        await self._keep(turn, exchange, answer)
+                except MicroclawError as exc:
+                    _log.warning("a conversation could not be kept: %s", exc.message)
+                    note = f"(This conversation could not be kept: {exc.message}.)"
+                    answer = replace(answer, text=f"{answer.text}\n{note}")
+                finally:
+                    outbox.hand_out(turn.chat_key[0], answer, turn.streams)
+        except TakenOver as exc:
+            _log.warning("a turn ends here: %s", exc.message)
+            turn.end(TAKEN)
         self.inbox.finish(turn)
+        if answer.outbound_id is not None:
+            await outbox.let_go(answer.outbound_id)
         self._answered += 1
         if self._answered % PRUNE_EVERY == 0:
             await self._prune()
@@ -242,7 +269,7 @@ class Conversations:
             tainted_s=shown_s if own_s is None else own_s,
             own=own_s is None,
         )
-        watch = _ApprovalWatch(self._approvals, running, turn)
+        watch = ApprovalWatch(self._approvals, running, turn, _turn_id(running.message.message_id))
         running.when_stopped(watch.stop)
         with watch:
             return await turn.run(request)
@@ -256,17 +283,16 @@ class Conversations:
         except Exception:
             _log.exception("%s cannot be loaded", self._model.name)
 
-    async def _keep(self, turn: RunningTurn, answer: Answer) -> None:
+    async def _keep(self, turn: RunningTurn, messages: Sequence[SessionMessage], answer: Answer) -> None:
         """Add the turn's messages and its answer to the conversation."""
-        messages = self._exchange((turn.message, *turn.joined), answer)
         there = await self._stored_count(turn.chat_key, messages[:-1]) if turn.message.starts else 0
         await self._sessions.append(*turn.chat_key, messages[there:])
         if answer.outbound_id is not None:
             self.inbox.kept(turn.number)
 
-    async def _keep_missing(self) -> None:
+    async def _keep_missing(self, unsaved: Iterable[tuple[Sequence[Message], Answer]]) -> None:
         """Add answers that a crash kept out of their conversations; a failure does not stop the host."""
-        for messages, answer in await self.inbox.unsaved():
+        for messages, answer in unsaved:
             first = messages[0].inbound
             try:
                 chat_key, exchange = (first.channel, first.chat_id), self._exchange(messages, answer)
@@ -307,54 +333,6 @@ class Conversations:
             await self.inbox.outbox.prune()
         except MicroclawError as exc:
             _log.warning("old messages could not be pruned: %s", exc.message)
-
-
-class _ApprovalWatch:
-    """Tells a turn's listeners which approvals wait, and refuses them when the turn is cancelled."""
-
-    def __init__(self, approvals: Approvals | None, running: RunningTurn, turn: Turn) -> None:
-        self._approvals = approvals
-        self._running = running
-        self._turn = turn
-        self._asked_at: dict[str, float] = {}
-        self._leave: Callable[[], None] | None = None
-
-    def __enter__(self) -> Self:
-        if self._approvals is not None:
-            self._leave = self._approvals.listen(self._hear)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._leave is not None:
-            self._leave()
-
-    def stop(self) -> None:
-        self._turn.stop()
-        if self._approvals is None:
-            return
-        for pending in self._approvals.pending():
-            if pending.approval_id in self._asked_at:
-                try:
-                    self._approvals.decide(pending.approval_id, approved=False, by=pending.person_id)
-                except (UnknownName, PermissionRefused) as exc:
-                    _log.debug("an approval was decided before it could be refused: %s", exc.message)
-
-    def _hear(self, news: PendingApproval | ApprovalOutcome) -> None:
-        pending = news if isinstance(news, PendingApproval) else news.pending
-        if (pending.channel, pending.chat_id) != self._running.chat_key:
-            return
-        now = asyncio.get_running_loop().time()
-        if isinstance(news, PendingApproval):
-            assert self._approvals is not None  # it has told the news
-            self._asked_at[pending.approval_id] = now
-            actions, unproved = self._turn.so_far()
-            self._running.put(self._approvals.question(pending, actions=actions, unproved=unproved))
-        elif (
-            isinstance(news, ApprovalOutcome)
-            and (asked_at := self._asked_at.pop(pending.approval_id, None)) is not None
-        ):
-            self._turn.waited(now - asked_at)
-            self._running.put(ApprovalSettled(pending.approval_id, news.outcome, news.by))
 
 
 def _turn_id(message_id: int) -> str:

@@ -14,7 +14,7 @@ from microclaw.agent.inbox import Inbox
 from microclaw.errors import Overloaded, StoreError
 from microclaw.knowledge.search import Search
 from microclaw.store.erase import ConversationRows
-from microclaw.store.sessions import SessionFiles
+from microclaw.store.sessions import Sessions, session_name
 
 TYPED_IN: Final = "terminal"  # the channel whose lines the command line keeps for its arrow keys
 
@@ -23,7 +23,7 @@ class ConversationEraser:
     """`await eraser.erase("terminal")`. `history` is the file of the lines typed in `microclaw chat`."""
 
     def __init__(
-        self, *, inbox: Inbox, sessions: SessionFiles, search: Search, rows: ConversationRows, history: Path
+        self, *, inbox: Inbox, sessions: Sessions, search: Search, rows: ConversationRows, history: Path
     ) -> None:
         self._inbox = inbox
         self._sessions = sessions
@@ -38,8 +38,8 @@ class ConversationEraser:
         the disk: after that the removal can be asked for again.
         """
         full = await self._sessions.full_name(name)
-        chats = [chat for chat in await self._rows.chats() if self._sessions.path(*chat).stem == full]
-        if any(self._inbox.is_busy(*chat) for chat in chats):
+        chats = [chat for chat in await self._rows.chats() if session_name(*chat) == full]
+        if any([self._inbox.is_busy(*chat) or await self._rows.is_busy(*chat) for chat in chats]):
             raise Overloaded(
                 f"{full} is being answered", next_step="wait for its answer, or cancel it, then remove it again"
             )
@@ -48,8 +48,12 @@ class ConversationEraser:
         if full.partition("_")[0] == TYPED_IN:
             await asyncio.to_thread(_remove, self._history)
         async with self._search.without(f"sessions/{full}.jsonl"):
-            await self._rows.scrub()
-            await self._sessions.remove(full)  # last: until then it can be named again
+            if self._sessions.is_shared:
+                await self._sessions.remove(full)
+                await self._rows.scrub()
+            else:
+                await self._rows.scrub()
+                await self._sessions.remove(full)  # last: until then it can be named again
         return full
 
 

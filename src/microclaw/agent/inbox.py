@@ -2,63 +2,50 @@
 
 `async for turn in inbox` gives a chat's next turn when the one before is finished. The settings limit how many run at
 the same time. A message is on the disk before `accept` returns. Messages left over by a crash wait for `resume`.
+
+In a cluster a turn is claimed in the store before it is given out: not while an older message of its chat waits at
+another host. What a dead host had is taken up by one other host (`take_up`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from bisect import insort
-from collections import Counter, deque
-from collections.abc import AsyncGenerator, Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Final, Self
 
+from microclaw.agent.accepted_message import AcceptedMessage, Relay, events_of, no_events
+from microclaw.agent.inbox_limits import InboxLimits, WaitingCount, check_readable
 from microclaw.agent.outbox import Outbox
 from microclaw.agent.running_turn import ChatKey, Message, RunningTurn, TurnStream, message_from, row_of
 from microclaw.agent.turn_journal import answer_from, encode
 from microclaw.config.settings import AgentSettings
-from microclaw.errors import EmptyMessage, MessageTooLong, MicroclawError, Overloaded
-from microclaw.events import Answer, Inbound, TurnEvent
-from microclaw.store.inbox import InboxRow, InboxTable
+from microclaw.errors import MicroclawError, Overloaded, TakenOver
+from microclaw.events import Answer, Inbound
+from microclaw.live_hosts import ALONE, Fleet, dead_among
+from microclaw.store.inbox import InboxRow, InboxTable, LeftMessages, UnsavedAnswer
 from microclaw.store.outbox import NewOutbound
 
-SHARE: Final = 4  # one person may have a quarter of all waiting messages
+RETRY_S: Final = 1.0  # after the store failed
+TAKEN: Final = Answer(
+    "this host could not be reached by the others for a time: another one answers this message",
+    error_code=TakenOver.code,
+    next_step="wait for that answer, or look for it: microclaw chat",
+)
+STOPPING: Final = Answer(
+    "the host is stopping; your message is kept and answered when it is back",
+    error_code="cancelled",
+    next_step="microclaw up",
+)
 
 _log = logging.getLogger(__name__)
 
 _NUMBER: Final = attrgetter("number")
-
-
-@dataclass(frozen=True, slots=True)
-class InboxLimits:
-    """Limits of one message, and of all that wait; SHARE limits the part of one person."""
-
-    message_bytes: int = 16 * 1024
-    attachments: int = 8
-    attachment_bytes: int = 20 << 20
-    unanswered: int = 2048
-
-
-@dataclass(frozen=True, slots=True)
-class AcceptedMessage:
-    """A message that is on the disk, or that was answered without a turn. `events` ends with the answer; it is empty
-    for a duplicate.
-
-    The reader of `events` delivers the answer and then calls `Outbox.delivered`. Without a reader, or when it leaves,
-    `Outbox.outgoing` gives the answer. Leaving never ends the turn. Messages that joined one turn end with the same
-    answer: deliver each `outbound_id` once.
-    """
-
-    message_id: int
-    duplicate: bool
-    events: AsyncGenerator[TurnEvent, None]
-
-    async def answer(self) -> Answer | None:
-        """Read the events to their end and return the answer; None for a duplicate."""
-        answers = [event async for event in self.events if isinstance(event, Answer)]
-        return answers[-1] if answers else None
 
 
 @dataclass(slots=True)
@@ -83,8 +70,10 @@ class Inbox:
         *,
         settings: AgentSettings | None = None,
         limits: InboxLimits | None = None,
+        fleet: Fleet = ALONE,
     ) -> None:
         self.outbox = outbox
+        self._fleet = fleet
         self._settings = settings or AgentSettings()
         self._limits = limits or InboxLimits()
         self._table = table
@@ -95,18 +84,43 @@ class Inbox:
         self._news = asyncio.Event()
         self._slots = self._settings.parallel_turns
         self._open = False
+        self._unclaimed: dict[ChatKey, _Chat] = {}
+        self._claim_due = False
+        table.listen(self._look_again)
+        self.relay: Relay | None = None  # for messages that another host of a cluster answers
         self.answer_at_once: Callable[[Inbound], Answer | None] = lambda _inbound: None  # instead of a turn
 
     async def open(self) -> None:
         """Accept messages. What the last run left unanswered is loaded, and its chats wait for `resume`."""
         for row in await self._table.unanswered():
-            message = message_from(row)
-            chat = self._chats.setdefault((message.inbound.channel, message.inbound.chat_id), _Chat())
-            chat.held = True
-            insort(chat.waiting, RunningTurn(message, TurnStream()), key=_NUMBER)
-            self._left_over.add(message.message_id)
-            self._unanswered.came(message.inbound)
+            self._load(row).held = True
+            self._left_over.add(row.message_id)
         self._open = True
+
+    async def take_up(self, *, at_start: bool = False) -> LeftMessages:
+        """Make this host's what dead hosts had; `at_start` as `dead_among` has it.
+
+        Before `open` the messages are only taken; afterwards their turns begin as soon as it is their turn.
+        """
+        if not self._table.is_shared:
+            return LeftMessages()
+        dead = dead_among(self._fleet, await self._table.hosts(), at_start=at_start)
+        if not dead:
+            return LeftMessages()
+        left = await self._table.take(dead)
+        if self._open:
+            for row in left.unanswered:
+                chat = self._load(row)
+                self._make_ready(chat)
+        return left
+
+    def _load(self, row: InboxRow) -> _Chat:
+        """A message of before gets its place in its chat; nobody listens."""
+        message = message_from(row)
+        chat = self._chats.setdefault((message.inbound.channel, message.inbound.chat_id), _Chat())
+        insort(chat.waiting, RunningTurn(message, TurnStream()), key=_NUMBER)
+        self._unanswered.came(message.inbound)
+        return chat
 
     def resume(self) -> frozenset[int]:
         """Start what the last run left unanswered, once its devices can be asked; returns the message numbers."""
@@ -139,31 +153,42 @@ class Inbox:
                 self._slots -= 1
                 return chat.running
             self._news.clear()
-            await self._news.wait()
+            if self._claim_due:
+                await self._claim()
+            else:
+                await self._news.wait()
         raise StopAsyncIteration
 
     async def accept(self, inbound: Inbound) -> AcceptedMessage:
+        """As `accept_here`, or at the host that answers the chat; ConfigError where no host does."""
+        if self.relay is not None and self._open:
+            check_readable(inbound, self._limits)
+            if (accepted := await self.relay.accept(inbound)) is not None:
+                return accepted
+        return await self.accept_here(inbound)
+
+    async def accept_here(self, inbound: Inbound) -> AcceptedMessage:
         """Store a message. Raises EmptyMessage, MessageTooLong, or Overloaded when its chat, its person or the whole
         inbox has too many waiting."""
         if not self._open:
             raise Overloaded("the host is stopping", next_step="microclaw up, then say it again")
-        _check_readable(inbound, self._limits)
+        check_readable(inbound, self._limits)
         if (answer := await self._without_a_turn(inbound)) is not None:
-            return AcceptedMessage(0, False, _events_of(answer))
+            return AcceptedMessage(0, False, events_of(answer))
         chat_key = (inbound.channel, inbound.chat_id)
         chat = self._chats.setdefault(chat_key, _Chat())
         chat.arriving += 1
         try:
             if (full := self._full(chat, inbound)) is not None:
                 if inbound.key is not None and await self.has(inbound.channel, inbound.key):
-                    return AcceptedMessage(0, True, _no_events())
+                    return AcceptedMessage(0, True, no_events())
                 raise full
             begun = not (chat.waiting or chat.busy or chat.held or chat.arriving > 1)  # its turn is the next
             row, known = await self._add(inbound, begun=begun)
             if known:
-                return AcceptedMessage(row.message_id, True, _no_events())
+                return AcceptedMessage(row.message_id, True, no_events())
             stream = TurnStream()
-            self._enqueue(chat, Message(row.message_id, inbound, row.received_ms, row.starts, begun), stream)
+            self._enqueue(chat, Message(row.message_id, inbound, row.received_ms, row.starts, row.begun), stream)
         finally:
             chat.arriving -= 1
             self._forget_idle(chat_key, chat)
@@ -179,7 +204,19 @@ class Inbox:
             return None
         return self.answer_at_once(inbound)
 
+    async def cancel_anywhere(self, channel: str, chat_id: str) -> bool:
+        """As `cancel`, also of a chat that nobody here listens to and another host answers."""
+        if self.cancel_here(channel, chat_id):
+            return True
+        return self.relay is not None and await self.relay.stop(channel, chat_id)
+
     def cancel(self, channel: str, chat_id: str, *, message_id: int | None = None) -> bool:
+        """As `cancel_here`, or at another host, of a turn that somebody here listens to."""
+        if self.cancel_here(channel, chat_id, message_id=message_id):
+            return True
+        return self.relay is not None and self.relay.stop_later(channel, chat_id, message_id)
+
+    def cancel_here(self, channel: str, chat_id: str, *, message_id: int | None = None) -> bool:
         """Stop the chat's running turn at the next safe point, or its waiting turns if none runs; False without any.
 
         With `message_id` only the turn of that message, running or waiting.
@@ -212,10 +249,14 @@ class Inbox:
         """The messages that had joined its turn before a crash."""
         return tuple(message_from(row) for row in await self._table.joined(message.message_id))
 
-    async def answer(self, turn: RunningTurn, answer: Answer) -> Answer:
-        """Put the answer on the disk and return it with its number.
+    async def answer(
+        self, turn: RunningTurn, answer: Answer, keeping: Callable[[sqlite3.Connection], object] | None = None
+    ) -> Answer:
+        """Put the answer on the disk and return it with its number. `keeping` adds it to its conversation in the same
+        step, so that another host's turn of the chat begins with it.
 
-        If the store fails it has no number: its actions are done, so the person must still get it.
+        If the store fails it has no number: its actions are done, so the person must still get it. TakenOver when
+        another host answers the message: this answer does not count, the turn is over here.
         """
         chat, inbound = self._chats[turn.chat_key], turn.message.inbound
         for late in turn.leave_out():
@@ -224,11 +265,14 @@ class Inbox:
         outbound = NewOutbound(inbound.channel, inbound.chat_id, "answer", inbound.person_id, inbound.key, body)
         outbound_id: int | None = None
         try:
-            outbound_id = await self._table.answer(turn.number, outbound)
+            outbound_id = await self._table.answer(turn.number, outbound, keeping)
+        except TakenOver:
+            raise
         except MicroclawError as exc:
             _log.warning("an answer could not be kept: %s", exc.message)
-        self._unanswered.went(inbound, len(turn.streams))
-        chat.running = None
+        finally:
+            self._unanswered.went(inbound, len(turn.streams))
+            chat.running = None
         return replace(answer, outbound_id=outbound_id)
 
     def kept(self, message_id: int) -> None:
@@ -246,8 +290,7 @@ class Inbox:
 
     async def unsaved(self) -> tuple[tuple[tuple[Message, ...], Answer], ...]:
         """Answers that may be missing in their conversations, oldest first, each with its messages."""
-        found = await self._table.unsaved()
-        return tuple((tuple(map(message_from, one.messages)), answer_from(one.body)) for one in found)
+        return messages_of(await self._table.unsaved())
 
     async def prune(self) -> None:
         """Delete old rows."""
@@ -283,84 +326,59 @@ class Inbox:
         self._make_ready(chat)
 
     def _make_ready(self, chat: _Chat) -> None:
-        if chat.waiting and not chat.busy and not chat.held:
-            chat.busy = True
-            self._ready.append(chat)
+        if not chat.waiting or chat.busy or chat.held:
+            return
+        if self._table.is_shared and not chat.waiting[0].message.begun:
+            self._unclaimed[chat.waiting[0].chat_key] = chat
+            self._look_again()
+            return
+        chat.busy = True
+        self._ready.append(chat)
+        self._news.set()
+
+    def _look_again(self) -> None:
+        """Another host answered a message, or a turn is to be claimed here."""
+        if self._unclaimed:
+            self._claim_due = True
             self._news.set()
+
+    async def _claim(self) -> None:
+        """Claim the next turn of each chat that waits; those that cannot have it wait for other hosts' changes."""
+        self._claim_due = False
+        wanted = {chat.waiting[0].number: chat for chat in self._unclaimed.values() if chat.waiting}
+        self._unclaimed = {chat.waiting[0].chat_key: chat for chat in wanted.values()}
+        try:
+            found = await self._table.claim(tuple(wanted))
+        except MicroclawError as exc:
+            _log.warning("turns wait, as the store cannot be written: %s", exc.message)
+            asyncio.get_running_loop().call_later(RETRY_S, self._look_again)
+            return
+        for number, chat in wanted.items():
+            turn = chat.waiting[0]
+            if turn.number != number:  # an older message was taken up meanwhile
+                self._look_again()
+                continue
+            if found[number] == "waits":
+                continue
+            del self._unclaimed[turn.chat_key]
+            if found[number] == "begun":
+                turn.message = replace(turn.message, begun=True)
+            else:
+                self._drop(chat)
+            self._make_ready(chat)
+            self._forget_idle(turn.chat_key, chat)
+
+    def _drop(self, chat: _Chat) -> None:
+        """Another host has the chat's next message by now."""
+        turn = chat.waiting.pop(0)
+        self._unanswered.went(turn.message.inbound)
+        turn.end(TAKEN)
 
     def _forget_idle(self, chat_key: ChatKey, chat: _Chat) -> None:
         if not (chat.waiting or chat.busy or chat.arriving or chat.held) and self._chats.get(chat_key) is chat:
             del self._chats[chat_key]
 
 
-class WaitingCount:
-    """Counts waiting messages by person. All devices together count as one person."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._waiting: Counter[str] = Counter()
-
-    def refusal(self, inbound: Inbound) -> Overloaded | None:
-        """Why there is no room for this message, or None."""
-        total, theirs = self._waiting.total(), self._waiting[_whose(inbound)]
-        each = max(1, self._limit // SHARE)
-        if total >= self._limit:
-            return Overloaded(
-                f"{total} messages wait for an answer, {self._limit} is the limit",
-                next_step="wait a little, then say it again",
-            )
-        if theirs < each:
-            return None
-        if inbound.origin == "device":
-            return Overloaded(
-                f"{theirs} messages of devices wait for an answer, {each} is the limit for all of them together",
-                next_step="ask again later, and let the devices ask less often",
-            )
-        return Overloaded(
-            f"{theirs} messages of yours wait for an answer in all your chats together, {each} is the limit for "
-            "one person",
-            next_step="wait for some of those answers, or cancel what you need no more, then say it again",
-        )
-
-    def came(self, inbound: Inbound) -> None:
-        self._waiting[_whose(inbound)] += 1
-
-    def went(self, inbound: Inbound, count: int = 1) -> None:
-        """`count` messages like it were answered or never stored."""
-        whose = _whose(inbound)
-        self._waiting[whose] -= count
-        if self._waiting[whose] <= 0:
-            del self._waiting[whose]
-
-
-def _whose(inbound: Inbound) -> str:
-    return "devices" if inbound.origin == "device" else f"person {inbound.person_id}"
-
-
-def _check_readable(inbound: Inbound, limits: InboxLimits) -> None:
-    """Raise EmptyMessage or MessageTooLong, before anything of the message is stored."""
-    if not inbound.text.strip() and not inbound.attachments:
-        raise EmptyMessage("that message is empty", next_step="try: what can you do")
-    size = len(inbound.text.encode(errors="replace"))
-    if size > limits.message_bytes:
-        raise MessageTooLong(
-            f"that message has {size:,} bytes, at most {limits.message_bytes:,} are read",
-            next_step="say it shorter",
-        )
-    attached = sum(len(attachment.data) for attachment in inbound.attachments)
-    if len(inbound.attachments) > limits.attachments or attached > limits.attachment_bytes:
-        raise MessageTooLong(
-            f"that message has {len(inbound.attachments)} attachments with {attached:,} bytes; at most "
-            f"{limits.attachments} with {limits.attachment_bytes:,} bytes are read",
-            next_step="send fewer or smaller ones",
-        )
-
-
-async def _events_of(answer: Answer) -> AsyncGenerator[TurnEvent, None]:
-    yield answer
-
-
-async def _no_events() -> AsyncGenerator[TurnEvent, None]:
-    none: tuple[TurnEvent, ...] = ()
-    for event in none:
-        yield event
+def messages_of(unsaved: Iterable[UnsavedAnswer]) -> tuple[tuple[tuple[Message, ...], Answer], ...]:
+    """Each answer with its messages."""
+    return tuple((tuple(map(message_from, one.messages)), answer_from(one.body)) for one in unsaved)

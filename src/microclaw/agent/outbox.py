@@ -1,11 +1,16 @@
-"""The outbox: answers and pushes that wait, and who delivers them: a listener or the channel. It sends nothing."""
+"""The outbox: answers and pushes that wait, and who delivers them: a listener or the channel. It sends nothing.
+
+In a cluster what a host has in its hands is marked in the store. Another one leaves it alone until that host gives it
+back, is dead, or has not delivered it within the time of a lease. A listener at another host, which heard the answer
+from this one, gives it back for it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncGenerator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
@@ -15,6 +20,7 @@ from microclaw.agent.turn_journal import answer_from, encode
 from microclaw.backoff import Backoff
 from microclaw.errors import MessageTooLong, MicroclawError, Overloaded
 from microclaw.events import Answer, TurnEvent
+from microclaw.live_hosts import ALONE, Fleet
 from microclaw.store.outbox import NewOutbound, OutboxRow, OutboxTable
 
 RETRY_S: Final = 1.0  # after the store failed
@@ -46,14 +52,18 @@ class _Lease:
     until: float
     backoff: Backoff  # the lease is twice as long each time that nobody delivered
     holders: int  # listeners of one turn: messages that joined it have the same answer
+    host: str | None = None  # another one, which has it in its hands; then `holders` are those here that heard it
 
 
 class Outbox:
     """The messages that wait to be sent, and who holds each of them."""
 
-    def __init__(self, table: OutboxTable, *, text_bytes: int = 16 * 1024) -> None:
+    def __init__(self, table: OutboxTable, *, text_bytes: int = 16 * 1024, fleet: Fleet = ALONE) -> None:
         """`text_bytes` is the limit of a push."""
         self._table = table
+        self._fleet = fleet
+        table.listen(self._wake_all)
+        fleet.listen(lambda _: self._wake_all())
         self._text_bytes = text_bytes
         self._leases: dict[int, _Lease] = {}
         self._news: dict[str, asyncio.Event] = {}
@@ -120,9 +130,9 @@ class Outbox:
         finally:
             stream.leave()
             if not answered and (left := stream.answer) is not None and left.outbound_id is not None:
-                self.give_back(left.outbound_id)
+                await self.give_back(left.outbound_id)
 
-    def give_back(self, outbound_id: int) -> None:
+    async def give_back(self, outbound_id: int) -> None:
         """A listener will not deliver it. When no other listener holds it, the channel does."""
         lease = self._leases.get(outbound_id)
         if lease is None:
@@ -130,18 +140,46 @@ class Outbox:
         lease.holders -= 1
         if lease.holders <= 0:
             del self._leases[outbound_id]
+            await self.let_go(outbound_id, lease.host)
             self._wake(lease.channel)
+
+    async def let_go(self, outbound_id: int, holder: str | None = None) -> None:
+        """Nobody here holds it: the host that has its channel delivers it. Nothing to do for a host that runs alone.
+        `holder`: the host that has it, None for this one."""
+        if not self.is_shared or outbound_id in self._leases:
+            return
+        try:
+            await self._table.hold(outbound_id, None, instead_of=holder or self._table.host)
+        except MicroclawError as exc:
+            _log.info("another host delivers an answer late: %s", exc.message)
+
+    def heard(self, channel: str, outbound_id: int, holder: str) -> None:
+        """A listener here has the answer that the host `holder` has in its hands: it delivers it, or gives it back."""
+        lease = self._leases.get(outbound_id)
+        if lease is None or lease.host != holder:
+            lease = self._lease(channel, outbound_id, 0, holder)
+        lease.holders += 1
+
+    async def not_heard(self, message_id: int, holder: str) -> None:
+        """A listener here left before it had the answer to its message, which the host `holder` may have sent to it."""
+        try:
+            await self._table.let_go_answer(message_id, holder)
+        except MicroclawError as exc:
+            _log.info("another host delivers an answer late: %s", exc.message)
 
     async def undelivered(self, channel: str, chat_id: str) -> tuple[Outbound, ...]:
         """What waits for this chat now, oldest first: for a channel that is not always there (the terminal)."""
         now = asyncio.get_running_loop().time()
-        rows = await self._table.undelivered(channel, chat_id=chat_id)
+        rows = await self._table.undelivered(channel, chats=(chat_id,))
         return tuple(_outbound(row) for row in rows if not self._in_hand(row, now))
 
-    async def outgoing(self, channel: str, *, retry_s: float = RETRY_S) -> AsyncGenerator[Outbound, None]:
+    async def outgoing(
+        self, channel: str, *, retry_s: float = RETRY_S, chats: Callable[[], Collection[str]] | None = None
+    ) -> AsyncGenerator[Outbound, None]:
         """Endless: pushes, and answers that no listener delivered, oldest first; each again until it is delivered.
 
-        When the store cannot be read, it tries again after `retry_s`.
+        When the store cannot be read, it tries again after `retry_s`. `chats` are those that this host can deliver to,
+        for a channel that several hosts of a cluster have: say `look_again` when there are more.
         """
         news = self._news.setdefault(channel, asyncio.Event())
         loop = asyncio.get_running_loop()
@@ -151,11 +189,13 @@ class Outbox:
             gone: set[int] = set()  # delivered by a listener while the rows before were given out
             self._gone[id(gone)] = gone
             try:
-                rows = await self._table.undelivered(channel, limit=_BATCH + len(self._leases))
+                only = None if chats is None or not self.is_shared else tuple(chats())
+                rows = await self._table.undelivered(channel, chats=only, limit=_BATCH + len(self._leases))
                 for row in rows:
-                    if row.outbound_id not in gone and not self._in_hand(row, loop.time()):
-                        self._lease(channel, row.outbound_id)
-                        yield _outbound(row)
+                    if row.outbound_id in gone or self._in_hand(row, loop.time()) or not await self._take(row):
+                        continue
+                    self._lease(channel, row.outbound_id)
+                    yield _outbound(row)
             except MicroclawError as exc:
                 _log.warning("%s: the outbox cannot be read, trying again: %s", channel, exc.message)
                 await asyncio.sleep(retry_s)
@@ -170,20 +210,44 @@ class Outbox:
             except TimeoutError:
                 continue
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether other hosts deliver, too."""
+        return self._table.host is not None
+
+    def look_again(self, channel: str) -> None:
+        """A chat of the channel can be reached from this host of a cluster now."""
+        if self.is_shared:
+            self._wake(channel)
+
     async def prune(self) -> None:
         """Delete old rows."""
         await self._table.prune()
 
-    def _lease(self, channel: str, outbound_id: int, holders: int = 1) -> None:
+    async def _take(self, row: OutboxRow) -> bool:
+        """Whether this host is the one that delivers it."""
+        host = self._table.host
+        return row.host == host or await self._table.hold(row.outbound_id, host, instead_of=row.host)
+
+    def _lease(self, channel: str, outbound_id: int, holders: int = 1, host: str | None = None) -> _Lease:
         now = asyncio.get_running_loop().time()
         if len(self._leases) > MAX_LEASES:
             self._leases = {number: lease for number, lease in self._leases.items() if lease.until > now}
         before = self._leases.get(outbound_id)
         backoff = Backoff(min_s=LEASE_S, max_s=MAX_LEASE_S) if before is None else before.backoff
-        self._leases[outbound_id] = _Lease(channel, now + backoff.next_wait_s(), backoff, holders)
+        lease = _Lease(channel, now + backoff.next_wait_s(), backoff, holders, host)
+        self._leases[outbound_id] = lease
+        return lease
 
     def _in_hand(self, row: OutboxRow, now: float) -> bool:
-        lease = self._leases.get(row.outbound_id)
+        lease, own = self._leases.get(row.outbound_id), self._table.host
+        holder = row.host if row.host in (None, own) or self._fleet.is_live(row.host) else None
+        if lease is not None and (lease.host or own) != holder:
+            del self._leases[row.outbound_id]  # that host is dead, or it was given back
+            lease = None
+        if lease is None and holder not in (None, own):
+            self._lease(row.channel, row.outbound_id, 0, holder)
+            return True
         if lease is not None and lease.until > now:
             return True
         chat = (row.channel, row.chat_id)
@@ -191,6 +255,10 @@ class Outbox:
             return False
         self._held_back.add(chat)
         return True
+
+    def _wake_all(self) -> None:
+        for news in self._news.values():
+            news.set()
 
     def _wake(self, channel: str) -> None:
         if (news := self._news.get(channel)) is not None:

@@ -18,6 +18,7 @@ from microclaw.agent.turn_journal import OUTCOME_UNKNOWN, JoinRow, ReplyRow, Tur
 from microclaw.agent.turn_progress import TurnProgress
 from microclaw.agent.window import Window
 from microclaw.apps.changes import conversation_of, made_by
+from microclaw.auth.approvals import asking_turn
 from microclaw.auth.gate import Effect
 from microclaw.auth.people import person_behind
 from microclaw.config.settings import ModelTask
@@ -312,7 +313,8 @@ class Turn:
                 takes_files=request.channel in FILE_CHANNELS and request.task != "subagent",
             )
             conversation = request.conversation or conversation_of(request.channel, request.chat_id)
-            with made_by(request.part_of or self._journal.turn_id, request.person_id, conversation):
+            turn_id = request.part_of or self._journal.turn_id
+            with made_by(turn_id, request.person_id, conversation), asking_turn(turn_id):
                 return await self._tools.call(call.name, call.arguments, context)
 
         result = await self._journal.call(key, call, effect, lambda begin: self._calls.run(effect, begin, run))

@@ -8,7 +8,7 @@ repeated only if that is harmless.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Final, TypeAlias
 
 import msgspec
@@ -109,7 +109,9 @@ class TurnJournal:
         before = self._open.get(key)
         if before is None:
             rows, self._waiting = self._waiting, []
-            await self._journal.planned(key, call.name, call.arguments, effect.value, rows=rows)
+            await self._journal.planned(
+                key, call.name, call.arguments, effect.value, rows=rows, message_id=self._message_id
+            )
         elif before.state == "started" and before.effect == Effect.ONCE.value:
             result = outcome_unknown(call)
             await self._journal.done(key, encode(result), ok=False)
@@ -141,10 +143,12 @@ def outcome_unknown(call: ToolCall) -> ToolResult:
     return ToolResult(content, ok=False, error_code=OUTCOME_UNKNOWN, next_step=_LOOK_FIRST)
 
 
-async def close_interrupted(journal: Journal, resumed: Collection[str] = ()) -> tuple[str, ...]:
+async def close_interrupted(
+    journal: Journal, effects: Iterable[EffectRow], resumed: Collection[str] = ()
+) -> tuple[str, ...]:
     """Close the effects that a crash left open and return a sentence for each. The turns in `resumed` are left out."""
     sentences = []
-    for left in await journal.unfinished():
+    for left in effects:
         if left.key.turn in resumed:
             continue
         if left.state == "planned":

@@ -16,6 +16,7 @@ from typing import Final, TypeAlias
 from microclaw.agent.acts import own_words
 from microclaw.agent.taint import QUESTION_S
 from microclaw.auth.approvals import ID_CHARS, Approvals, PendingApproval
+from microclaw.auth.watches import SESSION_PREFIX
 from microclaw.errors import PermissionRefused, UnknownName
 from microclaw.events import NOTHING_WAITS, Answer, Inbound
 from microclaw.text import format_duration
@@ -113,10 +114,16 @@ class WaitingQuestions:
         asked = [(one.channel, one.chat_id) for one in self._pending() if one.person_id == person_id]
         asked += [place for place, (of_whom, _until_s) in self._open.items() if of_whom == person_id]
         places = dict.fromkeys(place for place in asked if place != here)
-        return [f"{_CHANNELS.get(channel, channel)} ({channel}_{chat_id})" for channel, chat_id in places]
+        return [f"{_place_name(channel, chat_id)} ({channel}_{chat_id})" for channel, chat_id in places]
 
     def _pending(self) -> tuple[PendingApproval, ...]:
         return () if self._approvals is None else self._approvals.pending()
+
+
+def _place_name(channel: str, chat_id: str) -> str:
+    if channel == "api" and chat_id.startswith(SESSION_PREFIX):
+        return "the browser"
+    return _CHANNELS.get(channel, channel)
 
 
 def asks_something(text: str) -> bool:

@@ -111,6 +111,7 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "GET /v1/tasks/{number}/files/{name:path}",
     ),
     Access.ACT: (
+        "GET /v1/cluster",
         "PATCH /v1/devices/{name}",
         "DELETE /v1/devices/{name}",
         "PUT /v1/devices/{name}/labels",

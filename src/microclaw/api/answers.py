@@ -79,6 +79,7 @@ class LinkFacts(BaseModel):
     rssi: int | None = Field(description="In dBm")
     refused_events: int | None
     updates: dict[str, Any] | None
+    host: str | None = Field(description="The other host of the cluster that it is connected to")
 
 
 class FirmwareFacts(BaseModel):
@@ -177,6 +178,7 @@ class PendingPairing(BaseModel):
 
 class Devices(BaseModel):
     devices: list[ListedDevice]
+    next: str | None  # where there are more: `after` of the next request
     pairings: list[PendingPairing]
 
 

@@ -224,7 +224,10 @@ def _route_jobs(router: APIRouter, parts: HostParts) -> None:
         responses=answers(JobCancelled),
     )
     async def cancel_job(number: str, by: RequestCaller) -> dict[str, Any]:
-        return {"state": parts.jobs.cancel(by.job_key(number))}
+        state = parts.jobs.cancel(by.job_key(number))
+        if state == "unknown" and parts.requests_elsewhere is not None and not by.direct:
+            state = await parts.requests_elsewhere.cancel(by.job_key(number))
+        return {"state": state}
 
 
 def _route_changes(router: APIRouter, parts: HostParts) -> None:

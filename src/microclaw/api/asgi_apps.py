@@ -18,7 +18,9 @@ from microclaw.api.body import check_form
 from microclaw.api.caller import LOCAL_OWNER, BearerAuth, CallerMiddleware, RequestCaller
 from microclaw.api.chat_routes import chat_router
 from microclaw.api.check_routes import check_router
+from microclaw.api.cluster_routes import cluster_router
 from microclaw.api.compile_routes import CompileQueue, compile_router
+from microclaw.api.credential_end import EndsWithCredential
 from microclaw.api.deferred_routes import deferred_router
 from microclaw.api.device_routes import device_router, link_router
 from microclaw.api.docs_page import HEADERS, docs_page
@@ -39,6 +41,7 @@ from microclaw.api.program_routes import program_router
 from microclaw.api.request_check import LOOPBACK_NAMES, RequestCheck
 from microclaw.api.rollout_routes import rollout_router
 from microclaw.api.schedule_routes import schedule_router, subagent_router
+from microclaw.api.shares import Shares, WithinShare
 from microclaw.api.sign_in_routes import coming_in_router, session_router
 from microclaw.api.status import for_everybody
 from microclaw.api.status_answers import Health, HostFacts
@@ -74,7 +77,7 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(lifecycle_router(parts))  # after it: it takes any word after a program's name
     app.include_router(tools_router(parts))
     app.include_router(approval_router(parts))
-    app.include_router(waiting_router(parts.requests))
+    app.include_router(waiting_router(parts.requests, parts.requests_elsewhere))
     app.include_router(people_router(parts))
     app.include_router(token_router(parts))
     app.include_router(coming_in_router(parts.sign_ins))
@@ -89,10 +92,11 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(task_router(parts.code, parts.gate, parts.people))
     app.include_router(backup_router(parts.gate, parts.read_home))
     compiling = CompileQueue(parts.compile)
-    app.include_router(compile_router(compiling))
+    app.include_router(compile_router(compiling, parts.builders))
     app.include_router(program_router(parts, compiling))
     app.include_router(voice_router(parts))
     app.include_router(metrics_router(parts.metrics))
+    app.include_router(cluster_router(parts.cluster))
     app.include_router(
         events_router(parts.live, parts.watching, parts.people, parts.settings.limits.keepalive_s, parts.pins)
     )
@@ -122,12 +126,17 @@ def api_app(
     outside = _base("microclaw", parts.failing)
     outside.include_router(coming_in_router(parts.sign_ins))
     if not on_network:
-        outside.include_router(compile_router(CompileQueue(parts.compile)))
+        outside.include_router(compile_router(CompileQueue(parts.compile), parts.builders))
         outside.include_router(metrics_router(parts.metrics))
-    inside = RequestCheck(api, body_bytes=limits.control_body_bytes, body_s=limits.body_s)
+    shares = Shares(parts.people)
+
+    def checked(app: ASGIApp, body_bytes: int) -> ASGIApp:
+        return RequestCheck(app, body_bytes=body_bytes, body_s=limits.body_s, reading=shares.body)
+
+    inside = TellsWaiting(checked(api, limits.control_body_bytes), parts.approvals, parts.requests)
     app = BearerAuth(
-        inside=TellsWaiting(inside, parts.approvals, parts.requests),
-        outside=RequestCheck(outside, body_bytes=limits.body_bytes, body_s=limits.body_s),
+        inside=WithinShare(EndsWithCredential(inside, parts.watching, parts.people, parts.approvals), shares),
+        outside=WithinShare(checked(outside, limits.body_bytes), shares),
         tokens=parts.tokens,
         sign_ins=parts.sign_ins,
         access=access_from_network if on_network else access_of,

@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Annotated, Final
 
@@ -18,8 +18,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from microclaw.api.access import OF_ROLE, Access, access_of
+from microclaw.api.cookies import cookies_of, session_cookie
 from microclaw.api.failures import failure_response
-from microclaw.api.ingress import PATH_KEY
 from microclaw.api.jobs import Feed
 from microclaw.api.request_check import refuse
 from microclaw.apps.changes import conversation_of
@@ -27,6 +27,7 @@ from microclaw.audit import AuditEvent, AuditKind
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Gate, Permission
 from microclaw.auth.people import OWNER, Person, person_behind
+from microclaw.auth.recheck import checked_writes
 from microclaw.auth.sign_ins import SignIns, csrf_token
 from microclaw.auth.tokens import PersonTokens
 from microclaw.auth.wrong_tokens import WrongTokens
@@ -52,6 +53,7 @@ class Caller:
     source: str
     request: str = ""
     csrf: str = ""  # of a browser's session: what it sends with each change
+    role: str = field(default=OWNER.role, compare=False)  # what the token or session came in as
 
     @property
     def conversation(self) -> str:
@@ -201,24 +203,6 @@ def _thing(path: str) -> str:
     return f"this ({words[0].replace('_', ' ').replace('-', ' ')}) is" if words else "this is"
 
 
-def cookie_name(scope: Scope) -> str:
-    """The cookie of a session here. Cookies know no port, so the name has it; `__Host-` (RFC 6265bis) needs HTTPS.
-
-    `__Host-` is for the whole origin, which behind Home Assistant's ingress is not ours alone.
-    """
-    if scope.get(PATH_KEY):
-        return "microclaw-ingress"
-    port = (scope.get("server") or ("", 0))[1]
-    return f"__Host-microclaw-{port}" if scope.get("scheme") == "https" else f"microclaw-{port}"
-
-
-def session_cookie(scope: Scope, secret: str, max_age_s: int) -> str:
-    """A Set-Cookie header; with max_age_s 0 the browser forgets it."""
-    secure = "; Secure" if scope.get("scheme") == "https" else ""
-    path = f"{scope.get(PATH_KEY, '')}/"
-    return f"{cookie_name(scope)}={secret}; Path={path}; Max-Age={max_age_s}; HttpOnly; SameSite=Strict{secure}"
-
-
 class BearerAuth:
     """`Authorization: Bearer mc_...`, or the cookie of a session, leads to `inside`; neither of them to `outside`.
 
@@ -261,8 +245,10 @@ class BearerAuth:
             shown = [f"Bearer {name.removeprefix(_OFFERED)}" for name in offered if name.startswith(_OFFERED)]
         access = self._access(scope.get("method", "GET"), scope["path"])
         is_open = access is Access.OPEN or (access is None and not scope["path"].startswith(FOR_TOKENS))
-        cookies = [] if shown or self._sign_ins is None else _cookies(scope)
+        cookies = [] if shown or self._sign_ins is None else cookies_of(scope)
         answer: Caller | Response | None = None
+        if shown or cookies:
+            await self._tokens.fresh(changes=scope.get("method") not in _SAFE)
         if cookies and self._sign_ins is not None:
             answer = await self._with_cookie(self._sign_ins, scope, cookies, access)
         if answer is None and not shown and self._outside is not None and is_open:
@@ -270,7 +256,8 @@ class BearerAuth:
             return
         answer = answer or await self._come_in(scope, shown or [""], access)
         if isinstance(answer, Caller):
-            await CallerMiddleware(self._inside, answer)(scope, receive, send)
+            with checked_writes(answer.token, answer.role):
+                await CallerMiddleware(self._inside, answer)(scope, receive, send)
         else:
             await refuse(answer, scope, receive, send)  # the body is not read
 
@@ -288,7 +275,8 @@ class BearerAuth:
         refused = self._refused(token.person, scope, access, AuditKind.TOKEN_MISUSED, about=token.name, limit=limit)
         if refused is not None:
             return refused
-        return Caller(token.person.person_id, direct=False, source=token.token_id, request=request_number(scope))
+        who, number = token.person, request_number(scope)
+        return Caller(who.person_id, direct=False, source=token.token_id, request=number, role=who.role)
 
     async def _with_cookie(
         self, sign_ins: SignIns, scope: Scope, cookies: list[str], access: Access | None
@@ -317,8 +305,8 @@ class BearerAuth:
                 text = f"the header {CSRF_HEADER} has not the value of this session, so nothing was changed"
             failure = Failure("forbidden", text, "GET /v1/me has its value: csrf")
             return failure_response(failure, 403, path=scope["path"])
-        number = request_number(scope)
-        return Caller(found.person.person_id, direct=False, source=found.sign_in_id, request=number, csrf=csrf)
+        who, number, source = found.person, request_number(scope), found.sign_in_id
+        return Caller(who.person_id, direct=False, source=source, request=number, csrf=csrf, role=who.role)
 
     def _refused(
         self,
@@ -378,14 +366,6 @@ class BearerAuth:
         refused = failure_response(Failure("unauthorized", text, self._next_step), 401, path=scope["path"])
         refused.headers["WWW-Authenticate"] = "Bearer"
         return refused
-
-
-def _cookies(scope: Scope) -> list[str]:
-    """The values of our cookie; more than one is no answer to which of them is ours."""
-    name = cookie_name(scope)
-    pairs = (pair for key, value in scope["headers"] if key == b"cookie" for pair in value.decode("latin-1").split(";"))
-    split = (pair.strip().partition("=") for pair in pairs)
-    return [value for key, _, value in split if key == name]
 
 
 def client_address(scope: Scope) -> str:

@@ -6,20 +6,21 @@ The message is in the agent's inbox, so the answer is kept for a client that dis
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
-from microclaw.agent.inbox import AcceptedMessage
+from microclaw.agent.accepted_message import AcceptedMessage
 from microclaw.agent.outbox import Outbox
 from microclaw.api.answers import answers
 from microclaw.api.body import RequestBody
 from microclaw.api.caller import CHANNEL as API
 from microclaw.api.caller import Caller, RequestCaller
+from microclaw.api.credential_end import has_ended
 from microclaw.api.jobs import MEDIA_TYPE, paced
 from microclaw.api.parts import HostParts
 from microclaw.api.people_answers import CancelledTurns, DeliveredMessages, UndeliveredMessages
@@ -48,12 +49,17 @@ def chat_router(parts: HostParts) -> APIRouter:
     deliveries = _DeliveryLog(outbox)
 
     @router.post("/v1/chat", summary="One message; the turn's events as JSON lines")
-    async def chat(body: ChatBody, by: RequestCaller) -> StreamingResponse:
+    async def chat(body: ChatBody, by: RequestCaller, request: Request) -> StreamingResponse:
         if body.device is not None:
             parts.devices.get(body.device)
         channel, chat_id = _chat_address(by, body.chat_id)
         accepted = await inbox.accept(Inbound(channel, chat_id, body.text, by.person_id, body.device))
-        lines = _lines(accepted, deliveries, parts.settings.limits.keepalive_s)
+
+        def leave() -> None:
+            if has_ended(request.scope):  # nobody may read the answer any more
+                inbox.cancel(channel, chat_id, message_id=accepted.message_id)
+
+        lines = _lines(accepted, deliveries, parts.settings.limits.keepalive_s, leave)
         return StreamingResponse(lines, media_type=MEDIA_TYPE)
 
     @router.post(
@@ -62,7 +68,7 @@ def chat_router(parts: HostParts) -> APIRouter:
         responses=answers(CancelledTurns),
     )
     async def cancel(chat_id: str, by: RequestCaller) -> dict[str, Any]:
-        return {"cancelled": int(inbox.cancel(*_chat_address(by, chat_id)))}
+        return {"cancelled": int(await inbox.cancel_anywhere(*_chat_address(by, chat_id)))}
 
     @router.get(
         "/v1/chat/{chat_id}/undelivered",
@@ -107,12 +113,17 @@ class _DeliveryLog:
         await asyncio.shield(recording)
 
 
-async def _lines(accepted: AcceptedMessage, deliveries: _DeliveryLog, keepalive_s: float) -> AsyncIterator[bytes]:
-    """A turn's events as they come, a keepalive when there are none. Closing it does not end the turn."""
-    async with aclosing(paced(accepted.events, keepalive_s)) as events:
-        async for event in events:
-            yield encode_event(event or Keepalive())
-            if isinstance(event, Answer):
-                if event.outbound_id is not None:
-                    await deliveries.record(event.outbound_id)
-                return
+async def _lines(
+    accepted: AcceptedMessage, deliveries: _DeliveryLog, keepalive_s: float, leave: Callable[[], None]
+) -> AsyncIterator[bytes]:
+    """A turn's events as they come, a keepalive when there are none. Closing it does not end the turn by itself."""
+    try:
+        async with aclosing(paced(accepted.events, keepalive_s)) as events:
+            async for event in events:
+                yield encode_event(event or Keepalive())
+                if isinstance(event, Answer):
+                    if event.outbound_id is not None:
+                        await deliveries.record(event.outbound_id)
+                    return
+    finally:
+        leave()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
@@ -17,12 +16,13 @@ from microclaw.api.answers import answers
 from microclaw.api.body import RequestBody
 from microclaw.api.caller import CALLER_KEY, Caller
 from microclaw.api.host_answers import CompiledModule, Compilers
+from microclaw.api.shares import Places
 from microclaw.apps.building import Compile, ProgramImage, ProgramLanguage, is_python
-from microclaw.auth.people import OWNER
+from microclaw.auth.people import OWNER, person_behind
 from microclaw.boards import BoardProfile, board_ids, load_board
 from microclaw.builds.confinement import confinement
 from microclaw.config.settings import Limits
-from microclaw.errors import ConfigError, Overloaded
+from microclaw.errors import ConfigError
 from microclaw.events import ProgramKind
 from microclaw.wasm.image import Image
 from microclaw.wasm.source_files import MAX_FILES, join_files
@@ -31,6 +31,7 @@ from microclaw.wasm.toolchain import CompilerFound, compiler_chosen, find_toolch
 
 PARALLEL_COMPILERS = 2
 MAX_WAITING = 16
+MAX_WAITING_OF_PERSON = 4
 MAX_SOURCE_CHARS = Limits().source_chars
 
 
@@ -59,14 +60,17 @@ class CompileBody(RequestBody):
 class CompileQueue:
     """Runs few compilers at once and lets few requests wait; others are refused and may come back.
 
-    One place is the owner's alone: what strangers send never makes the owner's own work wait.
+    One place is the owner's alone: what strangers send never makes the owner's own work wait. Of the others each person
+    has a share; who has no name has none, and those are in a queue of their own.
     """
 
     def __init__(self, compile_source: Compile) -> None:
         self._compile = compile_source
         self._running = asyncio.Semaphore(PARALLEL_COMPILERS)
         self._strangers = asyncio.Semaphore(PARALLEL_COMPILERS - 1)
-        self._waiting: Counter[bool] = Counter()  # the owner's, and all others'
+        self._owners = Places(MAX_WAITING, MAX_WAITING)
+        self._persons = Places(MAX_WAITING_OF_PERSON, MAX_WAITING)
+        self._nameless = Places(MAX_WAITING, MAX_WAITING)
 
     async def compile(
         self,
@@ -77,25 +81,23 @@ class CompileQueue:
         optimization: str,
         language: ProgramLanguage | None = None,
         kinds: Sequence[ProgramKind] = ("wasm",),
-        is_owner: bool = False,
+        person_id: str | None = None,
     ) -> ProgramImage:
-        if self._waiting[is_owner] >= MAX_WAITING:
-            text = f"{self._waiting[is_owner]} programs wait to be compiled already"
-            raise Overloaded(text, next_step="try again in a while")
+        """`person_id` None: nobody knows who asks."""
+        whose, is_owner = person_behind(person_id or ""), person_id == OWNER.person_id
+        line = self._owners if is_owner else self._persons if whose else self._nameless
         async with AsyncExitStack() as places:
-            self._waiting[is_owner] += 1
-            try:
+            with line.one(whose, "programs wait to be compiled"):
                 if not is_owner:
                     await places.enter_async_context(self._strangers)
                 await places.enter_async_context(self._running)
-            finally:
-                self._waiting[is_owner] -= 1
             of_file = language_of_file(name)
             stem = PurePath(name).stem if of_file is not None else name
             return await self._compile(source, board, stem, optimization, language or of_file, kinds)
 
 
-def compile_router(queue: CompileQueue) -> APIRouter:
+def compile_router(queue: CompileQueue, builders: Callable[[], int] | None) -> APIRouter:
+    """`builders`: how many other hosts build for this one; None: it builds itself."""
     router = APIRouter(tags=["compile"])
 
     @router.post(
@@ -106,15 +108,19 @@ def compile_router(queue: CompileQueue) -> APIRouter:
     async def compile_wasm(body: CompileBody, request: Request) -> dict[str, Any]:
         if body.name.endswith(".py") or (language_of_file(body.name) is None and is_python(body.source)):
             raise ConfigError("this service compiles C, C++ and sketches, not Python", next_step="name it .c or .cpp")
+        if body.compiler is not None and builders is not None:
+            text = "other hosts of the cluster build the programs, each with the compiler that it has"
+            raise ConfigError(text, next_step="leave `compiler` out")
         board = load_board(body.board)
         level = body.optimizationLevel.removeprefix("-")
         source = join_files(body.name, body.source, body.files)
         caller = request.scope.get(CALLER_KEY)  # without a token there is none
-        is_owner = isinstance(caller, Caller) and caller.person_id == OWNER.person_id
+        person_id = caller.person_id if isinstance(caller, Caller) else None
         with compiler_chosen(body.compiler):
-            image = await queue.compile(source, board, name=body.name, optimization=level, is_owner=is_owner)
+            image = await queue.compile(source, board, name=body.name, optimization=level, person_id=person_id)
             assert isinstance(image, Image)  # no other kind was asked for
-            flags = find_toolchain().shown_flags(f"main{SUFFIX[image.language]}", level)
+            shown = f"main{SUFFIX[image.language]}"
+            flags = find_toolchain().shown_flags(shown, level) if builders is None else []
         return {
             "success": True,
             "name": image.name,
@@ -146,6 +152,11 @@ def compile_router(queue: CompileQueue) -> APIRouter:
             "compilers": [_compiler_object(one) for one in await asyncio.to_thread(list_compilers)],
             "boards": list(board_ids()),
         }
+        if builders is not None:
+            count = builders()
+            text = "no live host of the cluster builds programs" if count == 0 else "other hosts build the programs"
+            step = "start one with compile in --roles" if count == 0 else None
+            return {"available": count > 0, "message": text, "next": step, **known}
         try:
             found = find_toolchain()
         except ConfigError as exc:

@@ -15,7 +15,7 @@ from microclaw.api.jobs import CancelState
 from microclaw.devices.calls import ConsoleLine, LogLine
 from microclaw.devices.examine import CheckLine, TransportReach
 from microclaw.events import EvidenceKind, ProgramKind
-from microclaw.link_server.server import Noted
+from microclaw.link_server.linked_devices import Noted
 from microclaw.store.crashes import CrashKind
 from microclaw.store.telemetry import Source
 

@@ -41,11 +41,12 @@ from microclaw.devices.calls import Call, ConsoleRead, DeviceRestart, EdgesRead,
 from microclaw.devices.device import Device
 from microclaw.errors import ConfigError
 from microclaw.events import Evidence
-from microclaw.link_server.server import LinkServer
+from microclaw.link_server.linked_devices import LinkedDevices
 from microclaw.wire.host_api import evidence_object
 
 ACTING = frozenset({"gpio.set", "pwm.set", "apps.request", "apps.start", "apps.stop", "apps.undo"})
 RISKY = frozenset({"device.restart"})  # a board forgets what it cannot bring back
+MAX_LISTED = 1_000  # devices in one answer: the event loop makes it in one piece
 
 Cursor = Annotated[int, Query(ge=0, lt=2**53)]  # what every reader of JSON keeps exact
 
@@ -92,15 +93,19 @@ def device_router(parts: HostParts) -> APIRouter:
 def _route_entries(router: APIRouter, parts: HostParts) -> None:
     devices, gate = parts.devices, parts.gate
 
-    @router.get("", summary="Every device, and those that wait to be paired", responses=answers(Devices))
-    async def list_devices() -> dict[str, Any]:
+    @router.get("", summary="The devices by name, and those that wait to be paired", responses=answers(Devices))
+    async def list_devices(
+        after: Annotated[str, Query(max_length=64)] = "",
+        limit: Annotated[int, Query(ge=1, le=MAX_LISTED)] = MAX_LISTED,
+    ) -> dict[str, Any]:
         revoked = frozenset[str]() if parts.link is None else await parts.link.revoked()
+        rest = [device for device in devices.list() if device.name > after]
         return {
             "devices": [
-                {**device_object(device, parts.link), "revoked": device.device_id in revoked}
-                for device in devices.list()
+                {**device_object(device, parts.link), "revoked": device.device_id in revoked} for device in rest[:limit]
             ],
-            "pairings": pairing_objects(parts.link) if parts.link is not None else [],
+            "next": rest[limit - 1].name if len(rest) > limit else None,
+            "pairings": pairing_objects(parts.link),
         }
 
     @router.post("", status_code=201, summary="Add a device by its transports", responses=answers(DeviceFacts, 201))
@@ -317,7 +322,7 @@ class NotifyBody(RequestBody):
 def link_router(parts: HostParts) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["devices"])
 
-    def link() -> LinkServer:
+    def link() -> LinkedDevices:
         if parts.link is None:
             raise ConfigError("this host has no link for devices", next_step="microclaw up --link 127.0.0.1:8443")
         return parts.link
@@ -330,7 +335,8 @@ def link_router(parts: HostParts) -> APIRouter:
     )
     async def pair(body: PairBody, by: RequestCaller, response: Response) -> dict[str, Any]:
         check_local_owner(parts.gate, by, "pair devices")
-        device = await link().pair(body.code, name=body.name, device=body.device, board=body.board)
+        who = parts.gate.name_of(by.person_id)
+        device = await link().pair(body.code, name=body.name, device=body.device, board=body.board, by=who)
         response.headers["Location"] = f"/v1/devices/{quote(device.name)}"
         return device_object(device, parts.link)
 
@@ -341,11 +347,11 @@ def link_router(parts: HostParts) -> APIRouter:
     )
     async def provision(body: ProvisionBody, by: RequestCaller) -> dict[str, Any]:
         check_local_owner(parts.gate, by, "provision devices")
-        made = await link().provision(body.name, board=body.board, with_secret=body.secret, host=body.host)
+        made = await link().server().provision(body.name, board=body.board, with_secret=body.secret, host=body.host)
         return {
             "name": body.name,
             "host": made.host,
-            "only_local": link().is_local,
+            "only_local": link().server().is_local,
             "port": made.port,
             "ca_sha256": made.ca_sha256,
             "secret": made.secret,
@@ -363,11 +369,15 @@ def link_router(parts: HostParts) -> APIRouter:
     async def provision_batch(body: BatchBody, by: RequestCaller) -> dict[str, Any]:
         check_local_owner(parts.gate, by, "provision devices")
         life_ms = body.days * 24 * 3_600_000
-        made = await link().provision_many(body.prefix, body.count, board=body.board, host=body.host, life_ms=life_ms)
+        made = (
+            await link()
+            .server()
+            .provision_many(body.prefix, body.count, board=body.board, host=body.host, life_ms=life_ms)
+        )
         return {
             "boards": [_batch_object(one) for one in made],
             "expires_ms": made[0].expires_ms,
-            "only_local": link().is_local,
+            "only_local": link().server().is_local,
         }
 
     @router.get(

@@ -43,16 +43,21 @@ class NumberedEvent:
 
 @dataclass(frozen=True, slots=True)
 class LostEvents:
-    """The number of events that were lost before the next one."""
+    """So many events were lost before the one after `after`; `count` None: nobody knows how many."""
 
-    count: int
+    count: int | None
+    after: int
 
 
 class LiveFeed:
-    """The last events and their readers. `run` tells this host run from an earlier one."""
+    """The last events and their readers. `run` tells this host run from an earlier one; it begins with `origin`, which
+    the runs of the other hosts of a cluster do not."""
 
-    def __init__(self, run: str, *, ring_events: int = RING_EVENTS, max_listeners: int = MAX_LISTENERS) -> None:
-        self.run = run
+    def __init__(
+        self, run: str, *, origin: str = "", ring_events: int = RING_EVENTS, max_listeners: int = MAX_LISTENERS
+    ) -> None:
+        self.run = origin + run
+        self._origin = origin
         self.listeners = 0
         self._ring: deque[LiveEvent] = deque(maxlen=ring_events)
         self._count = 0  # of all events ever: the last one's number
@@ -86,6 +91,19 @@ class LiveFeed:
     @property
     def last(self) -> int:
         return self._count
+
+    def place(self, last_event_id: str | None) -> tuple[int, LostEvents | None]:
+        """Where a reader with this `Last-Event-ID` begins, and the gap that it is told of first. After an earlier run
+        of this host that is this run's first event; an id that this host does not know begins now."""
+        if not last_event_id:
+            return self.last, None
+        match = _ID.fullmatch(last_event_id)
+        run, number = ("", 0) if match is None else (match[1], int(match[2]))
+        if run == self.run and number <= self.last:
+            return number, None
+        earlier = run not in ("", self.run) and run.startswith(self._origin)
+        after = 0 if earlier else self.last
+        return after, LostEvents(None, after)
 
     async def read(
         self,
@@ -127,7 +145,7 @@ class LiveFeed:
                 news.clear()
                 oldest = self._count - len(self._ring)
                 if after < oldest:
-                    yield LostEvents(oldest - after)
+                    yield LostEvents(oldest - after, oldest)
                     after = oldest
                 for event in tuple(islice(self._ring, after - oldest, None)):
                     if not may_read():
@@ -168,7 +186,8 @@ def _log_event(event: LiveEvent) -> None:
 
 async def _within(news: asyncio.Event, timeout_s: float) -> bool:
     try:
-        await asyncio.wait_for(news.wait(), timeout_s)
+        async with asyncio.timeout(timeout_s):
+            await news.wait()
     except TimeoutError:
         return False
     return True
@@ -176,7 +195,9 @@ async def _within(news: asyncio.Event, timeout_s: float) -> bool:
 
 MEDIA_TYPE = "text/event-stream"
 RETRY_MS = 2_000
-KINDS = frozenset(kind.kind for kind in LIVE_EVENTS)
+LOST = "lost"
+KINDS = frozenset({LOST, *(kind.kind for kind in LIVE_EVENTS)})
+"""What `kind` may name. `lost` comes whatever it names."""
 _ID = re.compile(r"([0-9a-f]{1,32})-([0-9]{1,18})")
 
 
@@ -193,7 +214,7 @@ def events_router(feed: LiveFeed, watching: Watching, roles: Roles, keepalive_s:
         ] = None,
         last_event_id: Annotated[str | None, Header(max_length=64)] = None,
     ) -> StreamingResponse:
-        """Begins with the next event, or after `Last-Event-ID` if that is still there."""
+        """Begins with the next event, or after `Last-Event-ID` if that is still there; `lost` comes first if not."""
         unknown = sorted(set(kind or ()) - KINDS)
         if unknown:
             raise ConfigError(
@@ -201,11 +222,11 @@ def events_router(feed: LiveFeed, watching: Watching, roles: Roles, keepalive_s:
             )
         person = roles.get(by.person_id)
         feed.check_room(by.person_id, is_owner=person is not None and person.role == "owner")
-        after, kinds = _after(feed, last_event_id), frozenset(kind or KINDS)
+        (after, gap), kinds = feed.place(last_event_id), frozenset(kind or KINDS)
         sees = partial(may_see, roles, by.person_id)
         boards = pins.check(list(dict.fromkeys(edges or ())))
         stream = event_stream(
-            feed, after, keepalive_s, device, kinds, watching, by.token, sees, pins, boards, by.person_id
+            feed, after, keepalive_s, device, kinds, watching, by.token, sees, pins, boards, by.person_id, gap
         )
         return StreamingResponse(stream, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 
@@ -234,8 +255,10 @@ async def event_stream(
     pins: LivePins | None = None,
     boards: Sequence[str] = (),
     person_id: str = "",
+    gap: LostEvents | None = None,
 ) -> AsyncGenerator[str, None]:
-    """The body of the answer: events of these kinds, of this device or of any, and the edges of `boards` (ids).
+    """The body of the answer: events of these kinds, of this device or of any, and the edges of `boards` (ids). `gap`
+    is told first.
 
     It ends when the token or session ends, or its person is removed; `token_id` None is neither.
     """
@@ -243,13 +266,15 @@ async def event_stream(
         if not watch.check():
             return
         yield f"retry: {RETRY_MS}\n\n"  # at once, so that the reader knows that it is heard
+        if gap is not None:
+            yield _lost_text(feed.run, gap)
         async with aclosing(feed.read(after, keepalive_s, watch.check, pins, boards, person_id)) as events:
             async for each in events:
                 match each:
                     case None:
                         yield ": nothing new\n\n"
-                    case LostEvents(count=count):
-                        yield f'event: lost\ndata: {{"count":{count}}}\n\n'
+                    case LostEvents():
+                        yield _lost_text(feed.run, each)
                     case EdgeNews():
                         yield _edges_text(each)
                     case NumberedEvent(event=event):
@@ -267,14 +292,11 @@ def event_text(run: str, numbered: NumberedEvent) -> str:
     return f"id: {run}-{numbered.number}\nevent: {event.kind}\ndata: {data}\n\n"
 
 
+def _lost_text(run: str, lost: LostEvents) -> str:
+    """With an id, so that who comes back after it is not told of the same gap again."""
+    return f'id: {run}-{lost.after}\nevent: {LOST}\ndata: {{"count":{json.dumps(lost.count)}}}\n\n'
+
+
 def _edges_text(news: EdgeNews) -> str:
     """Without an id: what a reader missed of it, it reads with GET /v1/devices/{name}/edges."""
     return f"event: edges\ndata: {json.dumps(news.to_json(), separators=(',', ':'))}\n\n"
-
-
-def _after(feed: LiveFeed, last_event_id: str | None) -> int:
-    """Where to begin: an id of an earlier run of the host begins at this run's first event."""
-    match = _ID.fullmatch(last_event_id or "")
-    if match is None:
-        return feed.last
-    return min(int(match[2]), feed.last) if match[1] == feed.run else 0

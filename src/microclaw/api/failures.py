@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import logging
 from typing import Any, Final
 
@@ -62,6 +63,9 @@ STATUS_BY_CODE = {
     "store_error": 500,
     "store_missing": 500,
     "store_owned": 500,
+    "store_unreachable": 503,
+    "taken_over": 503,
+    "newer_connection": 503,
     "blob_refused": 409,
     "backup_error": 422,
     "not_a_backup": 422,
@@ -81,10 +85,12 @@ _CODE_BY_STATUS: Final = {
     415: UNSUPPORTED,
     416: "range_not_satisfiable",
 }
+PATH_KEY: Final = "microclaw.ingress_path"
+"""Of a request's scope: the path that the browser has this host at, where it is not the root (api.ingress)."""
 _NO_PAGE: Final = (  # for a person's browser; it has nothing of what was asked for
     "<!doctype html><html lang=en><meta charset=utf-8><title>microclaw: no such page</title>"
-    '<p>There is no such page. <a href="/">Go to the start page</a>; the API is at <a href="/api/docs">/api/docs</a>.'
-    "</html>"
+    '<p>There is no such page. <a href="{0}/">Go to the start page</a>; the API is at '
+    '<a href="{0}/api/docs">{0}/api/docs</a>.</html>'
 )
 _NEXT_BY_STATUS: Final = {415: "send Content-Type: application/json", 416: "ask for a part that is there"}
 
@@ -132,7 +138,7 @@ async def _http(request: Request, error: Exception) -> Response:
     code = _CODE_BY_STATUS.get(error.status_code, "bad_request")
     message, path = str(error.detail), request.scope["path"]
     if error.status_code == 404 and request.method == "GET" and "text/html" in request.headers.get("accept", ""):
-        return HTMLResponse(_NO_PAGE, 404)
+        return HTMLResponse(_NO_PAGE.format(html.escape(request.scope.get(PATH_KEY, ""))), 404)
     if error.status_code in (404, 405):
         message = f"{message}: {request.method} {path[:100]}"
     step = _NEXT_BY_STATUS.get(error.status_code, "see /api/docs")

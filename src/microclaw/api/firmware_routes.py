@@ -319,7 +319,7 @@ def _status_object(
     return {
         "device": device.name,
         "device_id": device.device_id,
-        "online": link.online,
+        "online": link.anywhere,
         "takes_updates": facts is not None,
         "firmware": None if facts is None else {"name": facts.name, "version": facts.version},
         "board": None if facts is None else facts.board,

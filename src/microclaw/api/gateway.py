@@ -24,15 +24,17 @@ from microclaw.api.access import Access
 from microclaw.api.caller import BearerAuth, Caller, CallerMiddleware, caller_of
 from microclaw.api.failures import failure_response
 from microclaw.api.gateway_chats import CHANNEL, CLOSE_S, Client, GatewayChats
-from microclaw.api.gateway_messages import BadMessage, error, read_message
+from microclaw.api.gateway_messages import Approve, BadMessage, Message, error, read_message
 from microclaw.api.request_check import AllowedHosts, RequestCheck
 from microclaw.api.server import HEAD_TIMEOUT_S, Listener, TimeoutConfig, UnreadTimeout, serving
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import OWNER
+from microclaw.auth.recheck import checked_writes
 from microclaw.auth.tokens import PersonTokens
 from microclaw.auth.watches import TokenWatch
 from microclaw.channels.delivery import ReadFile, no_files
 from microclaw.config.settings import GatewaySettings
+from microclaw.errors import StoreUnreachable
 from microclaw.wire.host_api import Failure
 
 _log = logging.getLogger(__name__)
@@ -142,7 +144,7 @@ class Gateway:
                 if not watch.check():
                     await ending
                 elif (text := event.get("text")) is not None:
-                    await self._take(client, text)
+                    await self._take(client, text, watch)
                 else:
                     client.send(error("bad_message", "messages are JSON in text frames"))
         finally:
@@ -151,9 +153,17 @@ class Gateway:
             await asyncio.wait((writing, ending))
             client.close()
 
-    async def _take(self, client: Client, text: str) -> None:
+    async def _take(self, client: Client, text: str, watch: TokenWatch) -> None:
         try:
-            await self._chats.take(client, read_message(text))
+            message = read_message(text)
+            if watch.token_id is not None and isinstance(message, Message | Approve):
+                await self._tokens.fresh(changes=True)
+                if not watch.check():
+                    return  # it ends the connection
+            with checked_writes(client.caller.token, client.caller.role):
+                await self._chats.take(client, message)
+        except StoreUnreachable as exc:
+            client.send(error(exc.code, exc.message))
         except BadMessage as exc:
             client.send(error(exc.reason, exc.message))
         except Exception:  # a fault of ours with one message must not end the connection

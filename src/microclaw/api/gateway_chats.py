@@ -11,14 +11,15 @@ from typing import Final, Self, assert_never
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from microclaw.agent.inbox import AcceptedMessage, Inbox
+from microclaw.agent.accepted_message import AcceptedMessage
+from microclaw.agent.inbox import Inbox
 from microclaw.api import gateway_messages as messages
 from microclaw.api.caller import Caller
 from microclaw.api.gateway_messages import Approve, BadMessage, ClientMessage, Message, Ping, Subscribe, Unknown
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.channels.delivery import ChannelTasks, Deliveries, ReadFile, no_files
 from microclaw.errors import MicroclawError, PermissionRefused, UnknownName
-from microclaw.events import Answer, Delta, Inbound, ToolRun, TurnEvent
+from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Delta, Inbound, ToolRun, TurnEvent
 
 _log = logging.getLogger(__name__)
 
@@ -160,6 +161,7 @@ class GatewayChats:
         for parked in [parked for parked in self._parked if parked[0] == client.journaled]:
             self._parked.remove(parked)
             self._tasks.start(self._hand_over(*parked), f"gateway: deliver {parked[1]}")
+        self._inbox.outbox.look_again(CHANNEL)
         self._show_pending(client)
 
     def leave(self, client: Client) -> None:
@@ -210,12 +212,15 @@ class GatewayChats:
 
     async def _follow(self, client: Client, journaled: str, accepted: AcceptedMessage) -> None:
         """Send the turn's events to the client that asked, and the answer to whoever has the chat id by then."""
+        elsewhere: set[str] = set()  # questions that wait at the turn's host: no listener here tells of them
         try:
             async for event in accepted.events:
                 if isinstance(event, Answer):
                     await self._answer(client, journaled, event)
                 elif client.is_open:
-                    _show(client, event)
+                    if isinstance(event, ApprovalAsked) and not self._waits_here(event.approval_id):
+                        elsewhere.add(event.approval_id)
+                    _show(client, event, elsewhere)
         except Exception:
             _log.exception("gateway: an answer was not delivered")
 
@@ -243,15 +248,22 @@ class GatewayChats:
                 await client.deliver(messages.file(file, content, client.chat_id))
 
     async def _deliver(self) -> None:
-        async for outbound in self._inbox.outbox.outgoing(CHANNEL):
+        async for outbound in self._inbox.outbox.outgoing(CHANNEL, chats=self._chats_here):
             if self._deliveries.claim(outbound.outbound_id):
                 await self._hand_over(outbound.chat_id, outbound.outbound_id, _text(outbound.answer))
+
+    def _chats_here(self) -> tuple[str, ...]:
+        return tuple(journaled for journaled, clients in self._clients.items() if any(c.is_open for c in clients))
 
     async def _hand_over(self, journaled: str, outbound_id: int, text: str) -> None:
         """Send it to everybody with this chat id; with nobody there it waits for somebody."""
         clients = tuple(self._clients.get(journaled, ()))
         if any(await asyncio.gather(*(c.deliver(messages.response(text, c.chat_id)) for c in clients))):
             await self._deliveries.done(outbound_id)
+            return
+        if self._inbox.outbox.is_shared:  # the host has it that its client comes to
+            self._deliveries.release(outbound_id)
+            await self._inbox.outbox.give_back(outbound_id)
             return
         if any(parked[1] == outbound_id for parked in self._parked):
             return
@@ -271,6 +283,9 @@ class GatewayChats:
                     else messages.approval_settled(pending.approval_id, news.outcome)
                 )
 
+    def _waits_here(self, approval_id: str) -> bool:
+        return any(one.approval_id == approval_id for one in self._approvals.pending())
+
     def _show_pending(self, client: Client) -> None:
         if "approval" in client.events:
             for pending in self._approvals.pending():
@@ -278,8 +293,12 @@ class GatewayChats:
                     client.send(_question(pending))
 
 
-def _show(client: Client, event: TurnEvent) -> None:
+def _show(client: Client, event: TurnEvent, elsewhere: set[str]) -> None:
     match event:
+        case ApprovalAsked(asked, text, detail, expires_s) if asked in elsewhere and "approval" in client.events:
+            client.send(messages.approval(asked, text, detail, expires_s))
+        case ApprovalSettled(asked, outcome) if asked in elsewhere and "approval" in client.events:
+            client.send(messages.approval_settled(asked, outcome))
         case Delta(text) if "delta" in client.events:
             client.send(messages.delta(text))
         case ToolRun(name, state) if "tool" in client.events:

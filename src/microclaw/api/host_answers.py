@@ -146,7 +146,7 @@ class Tools(BaseModel):
 
 
 class ScheduleFacts(BaseModel):
-    """`when` as it was said, `next` as a person reads it; `asks_model`: a model is asked then."""
+    """`when` as it was said, `next` as a person reads it, `by` who made it; `asks_model`: a model is asked then."""
 
     schedule: int
     when: str
@@ -163,6 +163,7 @@ class ScheduleFacts(BaseModel):
     zone: str
     missed: Missed
     person: str
+    by: str
     channel: str
     chat_id: str
 

@@ -13,12 +13,11 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from microclaw.api.failures import failure_response
+from microclaw.api.failures import PATH_KEY, failure_response
 from microclaw.api.request_check import refuse, with_answer_headers
 from microclaw.wire.host_api import Failure
 
 SUPERVISOR: Final = "172.30.32.2"
-PATH_KEY: Final = "microclaw.ingress_path"
 HEALTH: Final = "/healthz"  # the Supervisor's watchdog asks it without a browser
 _PATH: Final = re.compile(r"/api/hassio_ingress/[A-Za-z0-9_-]{1,128}")
 _HOST: Final = re.compile(rb"^https?://[^/]*(?=/)")

@@ -137,7 +137,7 @@ class InstallParts:
         """Where boards find this host. Nobody is let in by it: a board without a secret shows a code."""
         if self._parts.link is None:
             return {}
-        made = await self._parts.link.provision("board", with_secret=False)
+        made = await self._parts.link.server().provision("board", with_secret=False)
         return {"host": made.host, "port": made.port, "ca_sha256": made.ca_sha256}
 
     async def _keys(self) -> dict[str, str]:
@@ -217,7 +217,11 @@ def _chip_object(chip: Chip, parts: HostParts) -> InstallChip:
 def _closed(parts: HostParts) -> tuple[str | None, str | None]:
     if parts.link is None:
         return "this host lets in no boards: its link is off", "start it with: microclaw up --link 0.0.0.0:8443"
-    if parts.link.is_local:
+    try:
+        server = parts.link.server()
+    except ConfigError as exc:
+        return exc.message, exc.next_step
+    if server.is_local:
         return (
             "this host accepts only boards on its own machine: one that is set up now cannot reach it",
             "first start it with: microclaw up --link 0.0.0.0:8443",

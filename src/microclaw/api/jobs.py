@@ -123,7 +123,8 @@ class Feed:
                 return
             self._news.clear()
             try:
-                await asyncio.wait_for(self._news.wait(), keepalive_s)
+                async with asyncio.timeout(keepalive_s):
+                    await self._news.wait()
             except TimeoutError:
                 yield Keepalive()
 

@@ -6,8 +6,10 @@ Memory is the caller's own. Conversations and imports are the owner's.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -32,14 +34,14 @@ from microclaw.api.people_answers import (
 from microclaw.auth.gate import Gate, Permission
 from microclaw.config.settings import Settings
 from microclaw.devices.call_text import CALLS
-from microclaw.errors import ConfigError, Diagnostic
+from microclaw.errors import ConfigError, Diagnostic, UnknownName
 from microclaw.knowledge.importing import Importer
-from microclaw.knowledge.knowledge_base import Knowledge
-from microclaw.knowledge.memory import digest
+from microclaw.knowledge.knowledge_base import CONFIG, HEARTBEAT, SOUL, USER, Knowledge, user_name
+from microclaw.knowledge.memory import MEMORY, Memory, digest, is_day, memory_name, note_name
 from microclaw.knowledge.search import Found
 from microclaw.knowledge.skill_file import Skill
-from microclaw.knowledge.text_files import MAX_TEXT_BYTES, read_text
-from microclaw.store.sessions import SessionFile, SessionMessage
+from microclaw.knowledge.text_files import MAX_TEXT_BYTES
+from microclaw.store.sessions import SessionEntry, SessionMessage
 
 KEPT: Final = ("memory and daily notes", "schedules", "programs with their source")
 """What a removed conversation leaves: a person had it remembered, planned or built."""
@@ -57,10 +59,11 @@ class KnowledgeParts:
 
 
 class MemoryBody(RequestBody):
-    """`was` is the `digest` that came with the text that was edited."""
+    """`was` is the `digest` that came with the text that was edited; `name` is that text's."""
 
     text: Annotated[str, Field(max_length=MAX_TEXT_BYTES)]
     was: Annotated[str, Field(max_length=64)]
+    name: Annotated[str, Field(max_length=64)] = MEMORY
 
 
 class ImportBody(RequestBody):
@@ -81,32 +84,33 @@ def _route_memory(router: APIRouter, parts: KnowledgeParts) -> None:
     @router.get(
         "/v1/memory",
         tags=["memory"],
-        summary="MEMORY.md and the latest notes of the caller",
+        summary="MEMORY.md, or the text of another name, and the latest notes of the caller",
         responses=answers(MemoryText),
     )
-    async def show_memory(by: RequestCaller) -> dict[str, Any]:
+    async def show_memory(by: RequestCaller, name: Annotated[str, Query(max_length=64)] = MEMORY) -> dict[str, Any]:
         parts.gate.check(by.person_id, Permission.READ, "look at memory")
-        path = memory.path(by.person_id)
-        text = await asyncio.to_thread(read_text, path)
+        chosen = _chosen(parts.gate, by, name)
+        text = await asyncio.to_thread(memory.texts.read, chosen)
         notes = await asyncio.to_thread(memory.recent_notes, by.person_id)
         return {
             "text": text,
             "digest": digest(text),
-            "file": _place(path, by),
+            "file": _text_place(memory, chosen, by),
             "notes": [{"day": day.isoformat(), "text": note} for day, note in notes],
         }
 
     @router.put(
         "/v1/memory",
         tags=["memory"],
-        summary="Put an edited MEMORY.md in place; the old version is kept",
+        summary="Put an edited text in place, as MEMORY.md; the old version is kept",
         responses=answers(EditedMemory),
     )
     async def edit_memory(body: MemoryBody, by: RequestCaller) -> dict[str, Any]:
         parts.gate.check(by.person_id, Permission.ACT, "edit memory")
-        await memory.write(by.person_id, body.text, was=body.was)
-        path = memory.path(by.person_id)
-        return {"file": _place(path, by), "digest": digest(await asyncio.to_thread(read_text, path))}
+        chosen = _chosen(parts.gate, by, body.name)
+        await memory.write(chosen, body.text, was=body.was)
+        text = await asyncio.to_thread(memory.texts.read, chosen)
+        return {"file": _text_place(memory, chosen, by), "digest": digest(text)}
 
     @router.get(
         "/v1/memory/search",
@@ -131,7 +135,7 @@ def _route_sessions(router: APIRouter, parts: KnowledgeParts) -> None:
     )
     async def list_sessions(by: RequestCaller) -> dict[str, Any]:
         parts.gate.check_owner(by.person_id, "list conversations")
-        return {"sessions": [_session(file) for file in await sessions.list()]}
+        return {"sessions": [_session(one) for one in await sessions.list()]}
 
     @router.get(
         "/v1/sessions/{name}",
@@ -164,8 +168,7 @@ def _route_sessions(router: APIRouter, parts: KnowledgeParts) -> None:
         folder = Path(body.folder)
         if not folder.is_absolute():
             raise ConfigError(f"{body.folder} is no absolute path", next_step="name the folder from / on")
-        settings = parts.settings
-        importer = Importer(sessions=sessions, memory=knowledge.memory, config=settings.persona, skills=settings.skills)
+        importer = Importer(sessions=sessions, memory=knowledge.memory, skills=parts.settings.skills)
         report = await importer.run(folder)
         knowledge.search.mark_stale()
         return asdict(report)
@@ -226,12 +229,36 @@ def _found(one: Found) -> dict[str, Any]:
     }
 
 
-def _session(file: SessionFile) -> dict[str, Any]:
-    return {"name": file.name, "size_bytes": file.size_bytes, "changed_s": int(file.changed_s)}
+def _session(one: SessionEntry) -> dict[str, Any]:
+    return {"name": one.name, "size_bytes": one.size_bytes, "changed_s": int(one.changed_s)}
 
 
 def _message(message: SessionMessage) -> dict[str, Any]:
     return {"role": message.role, "content": message.content, "ts": message.ts, "person": message.person}
+
+
+def _chosen(gate: Gate, by: Caller, name: str) -> str:
+    """A text by the name that a person knows it by; SOUL.md and HEARTBEAT.md are the owner's."""
+    if name in (SOUL, HEARTBEAT):
+        gate.check_owner(by.person_id, f"look at or change {name}")
+        return f"{CONFIG}/{name}"
+    if name == MEMORY:
+        return memory_name(by.person_id)
+    if name == USER:
+        return user_name(by.person_id)
+    if name.endswith(".md") and is_day(stem := name.removesuffix(".md")):
+        with contextlib.suppress(ValueError):
+            return note_name(by.person_id, date.fromisoformat(stem))
+    raise UnknownName(
+        f"there is no text {name[:80]!r}",
+        next_step=f"name one of {MEMORY}, {USER}, {SOUL}, {HEARTBEAT}, or a day's note as 2026-11-20.md; or search: "
+        "microclaw memory search WORDS",
+    )
+
+
+def _text_place(memory: Memory, name: str, by: Caller) -> str:
+    """As `_place`; also where it is no file."""
+    return memory.texts.place(name) if by.direct or memory.texts.is_shared else name.rpartition("/")[2]
 
 
 def _place(path: Path, by: Caller) -> str:

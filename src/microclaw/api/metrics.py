@@ -19,7 +19,7 @@ _PROMETHEUS_TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 class MetricSources:
     """Where the metrics are read from. `link` is None in a host without one, `voice` gives None without a voice.
 
-    `telemetry` gives a device's name, its series and the last value.
+    `telemetry` gives a device's name, its series and the last value; `cluster` None in a host that is alone.
     """
 
     devices: Callable[[], int]
@@ -31,6 +31,7 @@ class MetricSources:
     mqtt: Callable[[], Mapping[str, Any]] = lambda: {"state": "off"}
     telemetry: Callable[[], Iterable[tuple[str, str, float]]] = lambda: ()
     code: Callable[[], Mapping[str, Any]] = lambda: {"running": 0, "waiting": 0, "endings": {}}
+    cluster: Callable[[], Mapping[str, float] | None] = lambda: None
 
 
 def metrics_router(sources: MetricSources) -> APIRouter:

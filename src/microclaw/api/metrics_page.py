@@ -48,6 +48,9 @@ class _HostCollector(Collector):
         mqtt = sources.mqtt()
         if mqtt["state"] != "off":
             yield from _mqtt_metrics(mqtt)
+        cluster = sources.cluster()
+        if cluster is not None:
+            yield from _cluster_metrics(cluster)
         info = GaugeMetricFamily("microclaw_info", "The host's version", labels=("version",))
         yield _filled(info, [(__version__, 1)])
         yield GaugeMetricFamily("microclaw_devices", "Devices the host knows", value=sources.devices())
@@ -107,6 +110,30 @@ def _mqtt_metrics(mqtt: Mapping[str, Any]) -> Iterator[Metric]:
     if commands is not None:
         done = CounterMetricFamily("microclaw_mqtt_commands_total", "Commands by how they ended", labels=("outcome",))
         yield _filled(done, list(commands.items()))
+
+
+def _cluster_metrics(cluster: Mapping[str, float]) -> Iterator[Metric]:
+    """`cluster` is what cluster/status.py counts."""
+    gauges = {
+        "connected": "1 while NATS is connected",
+        "member": "1 while this host's lease is good",
+        "hosts": "Hosts with a lease, as this one sees them",
+        "hosts_gone": "Hosts whose lease ended without a goodbye within a day, and that are not back",
+        "entries": "The last entry of the cluster's log that this host has",
+        "entries_behind": "Entries of the log that it has not yet",
+    }
+    for name, about in gauges.items():
+        yield GaugeMetricFamily(f"microclaw_cluster_{name}", about, value=cluster[name])
+    about = "Writes that ran again, as another host's came first"
+    yield CounterMetricFamily("microclaw_cluster_conflicts_total", about, value=cluster["conflicts"])
+    for what, about, outcomes in (
+        ("calls", "Calls of other hosts to devices here", ("served", "refused")),
+        ("events", "Live events between this host and the others", ("sent", "taken", "dropped", "refused")),
+    ):
+        family = CounterMetricFamily(f"microclaw_cluster_{what}_total", about, labels=["outcome"])
+        for outcome in outcomes:
+            family.add_metric([outcome], cluster[f"{what}_{outcome}"])
+        yield family
 
 
 def _code_metrics(code: Mapping[str, Any]) -> Iterator[Metric]:

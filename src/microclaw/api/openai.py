@@ -126,6 +126,8 @@ async def _begun(parts: HostParts, by: Caller, body: CompletionBody) -> Completi
         if at_once is not None:
             return AnsweredTurn(at_once, has_form=wishes.form is not None)
     request = ClientRequest(by.person_id, CHANNEL, chat_id, system, history, message, wishes)
+    if parts.no_agent is not None:
+        raise parts.no_agent()
     turn = await parts.client_turns.prepared(request)
 
     async def run(feed: Feed) -> Answer:

@@ -9,8 +9,9 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Protocol
 
+from microclaw.agent.accepted_message import AcceptedMessage
 from microclaw.agent.client_turn import ClientReply, ClientTurn
-from microclaw.agent.inbox import AcceptedMessage, Inbox
+from microclaw.agent.inbox import Inbox
 from microclaw.api.jobs import Feed, paced
 from microclaw.events import Answer, Inbound, TurnEvent
 from microclaw.wire.host_api import Failure, Keepalive, Result

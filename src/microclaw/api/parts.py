@@ -34,8 +34,9 @@ from microclaw.auth.sign_ins import SignIns
 from microclaw.auth.tokens import PersonTokens
 from microclaw.config.settings import Settings
 from microclaw.devices.registry import Registry
+from microclaw.errors import MicroclawError
 from microclaw.knowledge.knowledge_base import Knowledge
-from microclaw.link_server.server import LinkServer
+from microclaw.link_server.linked_devices import LinkedDevices
 from microclaw.models.usage import UsageLog
 from microclaw.ota.offers import Offers
 from microclaw.ota.publisher import Publisher
@@ -46,6 +47,8 @@ from microclaw.telemetry.reported import CrashLog
 from microclaw.tools.toolbox import Toolbox
 
 if TYPE_CHECKING:
+    from microclaw.api.requests_elsewhere import RequestsElsewhere
+    from microclaw.cluster.questions import RemoteQuestions
     from microclaw.voice.service import VoiceService
     from microclaw.voice.xiaozhi.updates import Updates
 
@@ -69,6 +72,7 @@ class HostParts:
     catalogue: Catalogue
     source_log: SourceLog
     compile: Compile
+    builders: Callable[[], int] | None  # live hosts that build for this one; None: it builds itself
     try_image: Try
     gate: Gate
     approvals: Approvals
@@ -81,7 +85,7 @@ class HostParts:
     metrics: MetricSources
     live: LiveFeed
     pins: LivePins
-    link: LinkServer | None
+    link: LinkedDevices | None
     voice: Callable[[], VoiceService | None]
     voice_problem: Callable[[], str | None]
     xiaozhi: Callable[[], Updates | None]
@@ -96,4 +100,8 @@ class HostParts:
     crashes: CrashLog
     read_home: ReadHome
     code: TaskService
+    cluster: Callable[[], Awaitable[dict[str, Any]]] | None = None  # None in a host that is alone
+    no_agent: Callable[[], MicroclawError] | None = None  # that other hosts of a cluster answer what people write
+    elsewhere: RemoteQuestions | None = None  # what waits for a yes at the other hosts of a cluster
     requests: WaitingRequests = field(default_factory=WaitingRequests)
+    requests_elsewhere: RequestsElsewhere | None = None  # what came in at the other hosts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Query
 from pydantic import Field
@@ -24,6 +24,9 @@ from microclaw.events import AskedProgram
 from microclaw.models.usage import UsageReport
 from microclaw.store.usage import KEPT_DAYS, UsageCount, UsageGroup
 
+if TYPE_CHECKING:
+    from microclaw.cluster.questions import RemoteQuestion
+
 WaitSeconds = Annotated[float, Query(ge=0, le=60, description="How long to wait for the act's end, in seconds")]
 
 
@@ -42,7 +45,12 @@ def approval_router(parts: HostParts) -> APIRouter:
     async def list_approvals(by: RequestCaller) -> dict[str, Any]:
         everybody = _is_owner(parts, by)
         seen = [pending for pending in parts.approvals.pending() if everybody or pending.person_id == by.person_id]
-        return {"approvals": [_object(parts, pending, by) for pending in seen]}
+        told = [_object(parts, pending, by, parts.approvals.seconds_left(pending)) for pending in seen]
+        if parts.elsewhere is not None:
+            others = await parts.elsewhere.pending()
+            seen_there = [one for one in others if everybody or one.pending.person_id == by.person_id]
+            told += [_object(parts, one.pending, by, one.left_s) for one in seen_there]
+        return {"approvals": told}
 
     @router.post(
         "/{approval_id}",
@@ -52,11 +60,16 @@ def approval_router(parts: HostParts) -> APIRouter:
     async def decide(
         approval_id: str, body: DecisionBody, by: RequestCaller, wait_s: WaitSeconds = 5.0
     ) -> dict[str, Any]:
-        settled = parts.approvals.decide(approval_id, approved=body.approved, by=by.person_id)
+        there = None
+        if parts.elsewhere is None or _waits_here(parts, approval_id) is not None:
+            settled = parts.approvals.decide(approval_id, approved=body.approved, by=by.person_id)
+        else:
+            there = await parts.elsewhere.decide(approval_id, approved=body.approved, by=by.person_id)
+            settled = there.pending
         told = {"approval_id": settled.approval_id, "action": settled.action}
         if not body.approved:
             return {**told, "outcome": "declined"}
-        return {**told, "outcome": "approved", "end": await _end(parts, approval_id, wait_s)}
+        return {**told, "outcome": "approved", "end": await _end(parts, approval_id, wait_s, there)}
 
     @router.get(
         "/{approval_id}",
@@ -65,23 +78,35 @@ def approval_router(parts: HostParts) -> APIRouter:
     )
     async def one_approval(approval_id: str, by: RequestCaller, wait_s: WaitSeconds = 0.0) -> dict[str, Any]:
         approvals = parts.approvals
-        waiting = next((one for one in approvals.pending() if one.approval_id == approval_id), None)
-        pending = waiting or approvals.ends.find(approval_id)
+        waiting = _waits_here(parts, approval_id)
+        pending, there = waiting or approvals.ends.find(approval_id), None
+        if pending is None and parts.elsewhere is not None:
+            there = await parts.elsewhere.find(approval_id)
+            pending = None if there is None else there.pending
+            waiting = None if there is None or not there.left_s else there.pending
         if pending is None or not (_is_owner(parts, by) or pending.person_id == by.person_id):
             raise UnknownName(
                 f"there is no approval {approval_id[:40]!r}: it was declined, or its time is over",
                 next_step="microclaw approval list",
             )
-        told = {**_object(parts, pending, by), "program": _program(pending.program)}
+        left_s = approvals.seconds_left(pending) if there is None else there.left_s
+        told = {**_object(parts, pending, by, left_s), "program": _program(pending.program)}
         if waiting is not None:
             return {**told, "outcome": None}
-        return {**told, "outcome": "approved", "end": await _end(parts, approval_id, wait_s)}
+        return {**told, "outcome": "approved", "end": await _end(parts, approval_id, wait_s, there)}
 
     return router
 
 
-async def _end(parts: HostParts, approval_id: str, wait_s: float) -> dict[str, Any]:
-    end = await parts.approvals.ends.wait(approval_id, wait_s)
+def _waits_here(parts: HostParts, approval_id: str) -> PendingApproval | None:
+    return next((one for one in parts.approvals.pending() if one.approval_id == approval_id), None)
+
+
+async def _end(parts: HostParts, approval_id: str, wait_s: float, there: RemoteQuestion | None) -> dict[str, Any]:
+    if there is None or parts.elsewhere is None:
+        end = await parts.approvals.ends.wait(approval_id, wait_s)
+    else:
+        end = await parts.elsewhere.end(there, wait_s)
     if end is None:
         return {"state": "under_way", "next": f"GET /v1/approvals/{approval_id} tells the end"}
     told = {"state": end.state, "why": end.why, "code": end.code, "next": end.next_step}
@@ -93,7 +118,7 @@ def _is_owner(parts: HostParts, by: Caller) -> bool:
     return person is not None and person.role == "owner"
 
 
-def _object(parts: HostParts, pending: PendingApproval, by: Caller) -> dict[str, Any]:
+def _object(parts: HostParts, pending: PendingApproval, by: Caller, left_s: float) -> dict[str, Any]:
     """`request`: the number of this token's own request that waits for it."""
     own = f"{by.source}." if pending.channel == CHANNEL and not by.direct else None
     person = parts.people.get(pending.person_id)
@@ -102,10 +127,10 @@ def _object(parts: HostParts, pending: PendingApproval, by: Caller) -> dict[str,
         "action": pending.action,
         "detail": list(pending.detail),
         "person": pending.person_id if person is None else person.name,
-        "channel": pending.channel,
+        "channel": pending.door,
         "risky": pending.risky,
         "request": pending.chat_id.removeprefix(own) if own and pending.chat_id.startswith(own) else None,
-        "expires_s": round(parts.approvals.seconds_left(pending), 1),
+        "expires_s": round(left_s, 1),
     }
 
 
@@ -151,7 +176,7 @@ def people_router(parts: HostParts) -> APIRouter:
         gate.check_owner(by.person_id, "list people")
         asking = [
             {"channel": each.channel, "name": each.display_name, "seconds_left": round(each.seconds_left)}
-            for each in people.asking()
+            for each in await people.asking()
         ]
         return {"people": [_person(parts, person) for person in people.list()], "asking": asking}
 

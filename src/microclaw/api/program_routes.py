@@ -147,7 +147,7 @@ def program_router(parts: HostParts, compiling: CompileQueue) -> APIRouter:
             optimization=body.optimization,
             language=body.language,
             kinds=kinds,
-            is_owner=by.person_id == OWNER.person_id,
+            person_id=by.person_id,
         )
 
     @router.post(

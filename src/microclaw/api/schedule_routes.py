@@ -26,6 +26,7 @@ from microclaw.api.host_answers import (
 from microclaw.auth.gate import Gate, Permission
 from microclaw.errors import ConfigError
 from microclaw.events import Step
+from microclaw.schedules.entry import Schedule
 from microclaw.schedules.importing import import_cron_json
 from microclaw.schedules.runner import Runner
 from microclaw.store.schedules import Missed, RunRow
@@ -64,10 +65,13 @@ def schedule_router(parts: ScheduleParts) -> APIRouter:
     router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
     scheduling, gate, book = parts.scheduling, parts.gate, parts.scheduling.book
 
+    def facts(schedule: Schedule) -> dict[str, Any]:
+        return {**scheduling.facts(schedule), "by": gate.name_of(schedule.person_id)}
+
     @router.get("", summary="Schedules, oldest first", responses=answers(ScheduleList))
     async def list_schedules(by: RequestCaller) -> dict[str, Any]:
         gate.check(by.person_id, Permission.READ, "list schedules")
-        return {"zone": book.zone, "schedules": [scheduling.facts(one) for one in await book.visible(by.person_id)]}
+        return {"zone": book.zone, "schedules": [facts(one) for one in await book.visible(by.person_id)]}
 
     @router.post("", status_code=201, summary="Make a schedule", responses=answers(NewSchedule, 201))
     async def add(body: ScheduleBody, by: RequestCaller, response: Response) -> dict[str, Any]:
@@ -78,7 +82,7 @@ def schedule_router(parts: ScheduleParts) -> APIRouter:
         await admit(gate, by, plan.permission, plan.action, detail=plan.detail, chat_id=context.chat_id)
         made = await scheduling.keep(plan, asked, context)
         response.headers["Location"] = f"/v1/schedules/{made.schedule_id}"
-        return {**scheduling.facts(made), "warning": scheduling.warning(made, plan)}
+        return {**facts(made), "warning": scheduling.warning(made, plan)}
 
     @router.post("/import", summary="The jobs of a MimiClaw device's cron.json", responses=answers(ImportedJobs))
     async def import_jobs(body: ScheduleImportBody, by: RequestCaller) -> dict[str, Any]:
@@ -102,7 +106,7 @@ def schedule_router(parts: ScheduleParts) -> APIRouter:
     async def show(number: int, by: RequestCaller) -> dict[str, Any]:
         gate.check(by.person_id, Permission.READ, "look at schedules")
         found = await book.of(number, by.person_id)
-        return {**scheduling.facts(found), "runs": [_run(row) for row in await book.runs(number)]}
+        return {**facts(found), "runs": [_run(row) for row in await book.runs(number)]}
 
     @router.post(
         "/{number}/run",
@@ -112,7 +116,7 @@ def schedule_router(parts: ScheduleParts) -> APIRouter:
     )
     async def run(number: int, by: RequestCaller) -> dict[str, Any]:
         gate.check(by.person_id, Permission.ACT, f"run schedule {number}")
-        return scheduling.facts(await parts.runner.run_now(number, by.person_id))
+        return facts(await parts.runner.run_now(number, by.person_id))
 
     @router.post(
         "/{number}/pause",
@@ -121,12 +125,12 @@ def schedule_router(parts: ScheduleParts) -> APIRouter:
     )
     async def pause(number: int, by: RequestCaller) -> dict[str, Any]:
         gate.check(by.person_id, Permission.ACT, f"pause schedule {number}")
-        return scheduling.facts(await book.pause(number, by.person_id))
+        return facts(await book.pause(number, by.person_id))
 
     @router.post("/{number}/resume", summary="Make a paused one due again", responses=answers(ScheduleFacts))
     async def resume(number: int, by: RequestCaller) -> dict[str, Any]:
         gate.check(by.person_id, Permission.ACT, f"resume schedule {number}")
-        return scheduling.facts(await book.resume(number, by.person_id))
+        return facts(await book.resume(number, by.person_id))
 
     @router.delete("/{number}", summary="Remove it", responses=answers(RemovedSchedule))
     async def remove(number: int, by: RequestCaller) -> dict[str, Any]:

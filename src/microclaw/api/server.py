@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import socket
 import ssl
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -19,9 +21,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from microclaw.addresses import bracketed
-from microclaw.api.failures import failure_response
-from microclaw.errors import ConfigError, Overloaded
-from microclaw.wire.host_api import failure_of
+from microclaw.api.failures import failure_response, unexpected
+from microclaw.api.request_check import refuse
+from microclaw.errors import ConfigError, MicroclawError, Overloaded
+from microclaw.wire.host_api import Failure, failure_of
+
+_log = logging.getLogger(__name__)
 
 HEAD_TIMEOUT_S = 10.0
 UNREAD_TIMEOUT_S = 30.0
@@ -29,10 +34,12 @@ HALF_CLOSED_S = 2.0
 
 
 class TimeoutConfig(uvicorn.Config):
-    """uvicorn's settings, how long a connection may take over a request's head, and how long it may read nothing."""
+    """uvicorn's settings, how long a connection may take over a request's head, how long it may read nothing, and how
+    many connections there are."""
 
     head_timeout_s: float = HEAD_TIMEOUT_S
     unread_timeout_s: float = UNREAD_TIMEOUT_S
+    max_connections: int = 512
 
 
 class UnreadTimeout(asyncio.Protocol):
@@ -69,21 +76,46 @@ class UnreadTimeout(asyncio.Protocol):
 
 
 class HeadTimeout(UnreadTimeout, H11Protocol):
-    """Closes a connection that begins a request and does not end its head.
+    """Closes a connection that begins a request and does not end its head. uvicorn waits for ever there.
 
-    uvicorn waits for ever there, and such connections count against `limit_concurrency`: a few dozen block everybody.
+    Where all connections are taken, one that asks for nothing gives way: it waits for a request, or its request was
+    refused. It is the oldest of the address that has most of those. `api.shares` leaves room besides the others.
+    uvicorn's own limit would answer everybody with 503, in plain text.
     """
 
     _head_timer: asyncio.TimerHandle | None = None
     _half_closed_timer: asyncio.TimerHandle | None = None
+    _opened_s: float = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
-        assert self.limit_concurrency is not None
-        if len(self.connections) > 2 * self.limit_concurrency:  # most have said nothing: no answer for one more
-            self.transport.abort()
-            return
+        self._opened_s = self.loop.time()
+        self.app_state = {**self.app_state, "abort": transport.abort}  # for its scope: ASGI has no word for it
+        assert isinstance(self.config, TimeoutConfig)
+        if len(self.connections) > self.config.max_connections:
+            victim = self._who_gives_way()
+            self.connections.discard(victim)
+            victim.transport.abort()
+            if victim is self:
+                return
         self._expect_head()
+
+    @property
+    def gives_way(self) -> bool:
+        """Whether nothing would be lost with it: it waits for a request, or was answered before it was heard out."""
+        waits = self._head_timer is not None or self.timeout_keep_alive_task is not None
+        return waits or (self.cycle is not None and self.cycle.response_started and self.cycle.more_body)
+
+    def _who_gives_way(self) -> HeadTimeout:
+        """This connection itself where all the others are at work."""
+        others = (one for one in self.connections if isinstance(one, HeadTimeout) and one is not self)
+        idle = [one for one in others if one.gives_way]
+        of_address = Counter(one.address for one in idle)
+        return min(idle, key=lambda one: (-of_address[one.address], one._opened_s), default=self)
+
+    @property
+    def address(self) -> str:
+        return self.client[0] if self.client is not None else ""
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -116,6 +148,22 @@ class HeadTimeout(UnreadTimeout, H11Protocol):
         else:
             super().shutdown()
 
+    def send_400_response(self, msg: str) -> None:
+        """In the form of all errors; uvicorn's is plain text."""
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            self.transport.close()  # in the middle of another answer
+            return
+        failure = Failure("bad_request", msg, "send HTTP/1.1; see /api/docs")
+        answer = failure_response(failure, 400)
+        headers = [*answer.raw_headers, (b"connection", b"close")]
+        for event in (
+            h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
+            h11.Data(data=bytes(answer.body)),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
     def _unsupported_upgrade_warning(self) -> None:
         """No line in the log: any client can ask for an upgrade, and uvicorn advises to install something."""
 
@@ -140,7 +188,8 @@ class Listener:
     """An app and the listening socket it answers on.
 
     `websocket` is the protocol of a connection that was upgraded, None for none; `websocket_options` are uvicorn's
-    `ws_*` settings. `clients` may be connected for long, besides MAX_CONNECTIONS.
+    `ws_*` settings. `clients` may be connected for long, besides MAX_CONNECTIONS: twice as many are taken as both, as
+    most have said nothing.
     """
 
     name: str
@@ -219,8 +268,9 @@ def tcp_listener(host: str, port: int, *, next_step: str = "microclaw up --port 
         listener.close()
 
 
-class _AnswersAtTheEnd:
-    """ASGI: a request that still waits when the host's end cuts it off (GRACE_S) is answered, with no traceback."""
+class _AnswersInForm:
+    """ASGI: what fails outside of the routes is answered in the form of all errors, and so is a request that still
+    waits when the host's end cuts it off (GRACE_S), with no traceback."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -241,10 +291,19 @@ class _AnswersAtTheEnd:
                 raise
             stopping = Overloaded("the host is stopping", next_step="ask again when it is back: microclaw up")
             await failure_response(failure_of(stopping), path=scope["path"])(scope, receive, send)
+        except Exception as exc:
+            if scope["type"] == "lifespan" or has_begun:
+                raise
+            if isinstance(exc, MicroclawError):
+                failure = failure_of(exc)
+            else:
+                _log.exception("%s failed", scope["path"])
+                failure = unexpected(exc)
+            await refuse(failure_response(failure, path=scope["path"]), scope, receive, send)
 
 
 def _server(listener: Listener, head_timeout_s: float, unread_timeout_s: float) -> _Server:
-    app = _AnswersAtTheEnd(listener.app)
+    app = _AnswersInForm(listener.app)
     config = TimeoutConfig(
         app,
         lifespan="off",
@@ -255,11 +314,11 @@ def _server(listener: Listener, head_timeout_s: float, unread_timeout_s: float) 
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=MAX_CONNECTIONS + listener.clients,
         timeout_keep_alive=5,
         timeout_graceful_shutdown=GRACE_S,
         ssl_context_factory=None if listener.tls is None else _always(listener.tls),
     )
+    config.max_connections = 2 * (MAX_CONNECTIONS + listener.clients)
     config.head_timeout_s = head_timeout_s
     config.unread_timeout_s = unread_timeout_s
     server = _Server(config)

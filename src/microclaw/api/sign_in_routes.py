@@ -12,7 +12,8 @@ from pydantic import Field
 from microclaw.api.access import OF_ROLE
 from microclaw.api.answers import answers
 from microclaw.api.body import RequestBody
-from microclaw.api.caller import Caller, RequestCaller, check_local_owner, client_address, session_cookie
+from microclaw.api.caller import Caller, RequestCaller, check_local_owner, client_address
+from microclaw.api.cookies import session_cookie
 from microclaw.api.failures import failure_response
 from microclaw.api.people_answers import EndedSignIn, Myself, OpenedSignIn, SignInLink, SignInList
 from microclaw.auth.gate import Gate
@@ -103,7 +104,7 @@ def session_router(sign_ins: SignIns, people: People, gate: Gate) -> APIRouter:
     async def end(sign_in_id: str, by: RequestCaller) -> dict[str, Any]:
         if not any(one.sign_in_id == sign_in_id and _may_see(one, by) for one in await sign_ins.list()):
             raise UnknownName(f"there is no session {sign_in_id[:40]!r}", next_step="microclaw signin list")
-        await sign_ins.end(sign_in_id, f"by {gate.name_of(by.person_id)}")
+        await sign_ins.end(sign_in_id, by=gate.name_of(by.person_id))
         return {"ended": sign_in_id}
 
     @router.post(
@@ -115,7 +116,7 @@ def session_router(sign_ins: SignIns, people: People, gate: Gate) -> APIRouter:
     async def link(body: LinkBody, by: RequestCaller) -> dict[str, Any]:
         check_local_owner(gate, by, "make links to sign in")
         person = people.named(body.person)
-        code = sign_ins.new_code(person.person_id)
+        code = await sign_ins.new_code(person.person_id)
         return {"person": person.name, "role": person.role, "path": f"/signin#{code}", "expires_s": CODE_S}
 
     def _may_see(one: SignIn, by: Caller) -> bool:

@@ -25,7 +25,7 @@ from microclaw.config.settings import BudgetSettings, Settings
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.egress.proxy import EgressProxy
-from microclaw.link_server.server import LinkServer
+from microclaw.link_server.linked_devices import LinkedDevices
 from microclaw.models.fallback import Outage
 from microclaw.models.protocol import Model
 from microclaw.models.router import outages_of
@@ -196,6 +196,7 @@ def alarm_object(alarm: RecordedEvent, devices: Registry) -> dict[str, Any]:
 
 
 OFFLINE = "offline"
+AT_ONCE = 200  # devices that are told before the event loop does something else
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,7 +212,7 @@ class HostStatus:
     urls: tuple[str, ...]
     local_url: str | None
     ca_sha256: str | None
-    link: LinkServer | None
+    link: LinkedDevices | None
     channels: ChannelStates
     xiaozhi: Callable[[], Mapping[str, Any]]
     wyoming: Callable[[], Mapping[str, Any]]
@@ -242,8 +243,15 @@ class HostStatus:
         processes = self.boards()
         deferred = DeferredLog(self.change_log)
         text, hint = await describe_model(self.model)
+        devices: list[dict[str, Any]] = []
+        for count, device in enumerate(self.devices.list(), 1):
+            check, process = kept.get(device.device_id), processes.get(device.device_id)
+            devices.append(_device_object(device, check, wanted.get(device.device_id, []), process))
+            if count % AT_ONCE == 0:
+                await asyncio.sleep(0)
         return {
             "version": __version__,
+            "host": None if self.settings.cluster.nats is None else self.settings.cluster.host_name,
             "pid": os.getpid(),
             "home": str(self.settings.home),
             "http": self.http,
@@ -278,19 +286,7 @@ class HostStatus:
             ),
             "crashes": crashes_of_a_day(await self.crashes.since(self.change_log.now_ms() - _DAY_MS)),
             "telemetry": telemetry_refusals(self.history, self.devices),
-            "devices": [
-                {
-                    "name": device.name,
-                    "board": device.board.board_id,
-                    "transports": list(device.endpoints),
-                    "apps": wanted.get(device.device_id, []),
-                    "reachable": _reachable(device, kept.get(device.device_id)),
-                    "never_reached": device.never_reached,
-                    "problem": kept[device.device_id].problem if device.device_id in kept else None,
-                    "process": process_object(processes.get(device.device_id)),
-                }
-                for device in self.devices.list()
-            ],
+            "devices": devices,
         }
 
     def problems(self) -> list[str]:
@@ -301,13 +297,14 @@ class HostStatus:
         return [*self.settings.problems, *self.channels.problems, *off, *more]
 
     def _link_object(self) -> dict[str, Any] | None:
-        if self.link is None:
+        server = None if self.link is None else self.link.here
+        if server is None:
             return None
         return {
-            "address": self.link.address,
-            "connected": sorted(link.name for link in self.link.links.online),
-            "pairing": len(self.link.pending),
-            "waiting": pairing_objects(self.link),
+            "address": server.address,
+            "connected": sorted(link.name for link in server.links.online),
+            "pairing": len(server.waiting()),
+            "waiting": pairing_objects(server),
         }
 
 
@@ -357,6 +354,21 @@ def resident_mb() -> float:
 
     highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return highest / (1 << 20) if sys.platform == "darwin" else highest / 1024
+
+
+def _device_object(
+    device: Device, check: DeviceCheck | None, apps: list[str], process: BoardStanding | None
+) -> dict[str, Any]:
+    return {
+        "name": device.name,
+        "board": device.board.board_id,
+        "transports": list(device.endpoints),
+        "apps": apps,
+        "reachable": _reachable(device, check),
+        "never_reached": device.never_reached,
+        "problem": None if check is None else check.problem,
+        "process": process_object(process),
+    }
 
 
 def _reachable(device: Device, kept: DeviceCheck | None) -> bool | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from microclaw.api.answers import PendingPairing
 from microclaw.api.device_answers import RefusedTelemetry
@@ -161,6 +161,7 @@ class HostFacts(BaseModel):
     """Who is no owner gets it without the fields that are optional here."""
 
     version: str
+    host: str | None = Field(description="What it is called in its cluster; null: it is alone")
     http: str | None
     https: HttpsFacts
     link: LinkStatus | None

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import FileResponse, Response, StreamingResponse
 from pydantic import Field
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -94,14 +94,17 @@ def task_router(tasks: TaskService, gate: Gate, roles: Roles) -> APIRouter:
         return task_object(await tasks.cancel(number))
 
     @router.get("/{number}/files/{name:path}", summary="A file that it left", response_class=FileResponse)
-    async def file(number: int, name: str, by: RequestCaller) -> TaskFile:
+    async def file(number: int, name: str, by: RequestCaller) -> Response:
         gate.check(by.person_id, Permission.READ, "look at tasks")
         row = await check_sees(tasks, roles, by.person_id, _storable(number))
-        path: Path = await tasks.file(number, name)
+        found = await tasks.file(number, name)
         kind = next((one.media_type for one in row.files if one.name == name), "application/octet-stream")
-        shown = quote(path.name)
+        shown = quote(name.rpartition("/")[2])
         headers = {**_HEADERS, "Content-Disposition": f"attachment; filename*=UTF-8''{shown}"}
-        return TaskFile(path, media_type=kind, headers=headers)
+        if isinstance(found, Path):
+            return TaskFile(found, media_type=kind, headers=headers)
+        headers["Content-Length"] = str(found.size_bytes)  # one that is cut short is seen to be
+        return StreamingResponse(found.parts, media_type=kind, headers=headers)
 
     return router
 

@@ -25,27 +25,28 @@ from microclaw.boards.voice import VOICE_BOARD
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.device import Device
 from microclaw.events import ProgramKind
-from microclaw.link_server.server import LinkServer
+from microclaw.link_server.linked_devices import LinkedDevices
 from microclaw.link_server.transport import LinkTransport
 from microclaw.transports.xiaozhi import XiaozhiTransport
 from microclaw.wire.host_api import evidence_object
 
 
-def device_object(device: Device, server: LinkServer | None) -> dict[str, Any]:
+def device_object(device: Device, server: LinkedDevices | None) -> dict[str, Any]:
+    board = device.board
     state = server.state(device) if server is not None else None
     return {
         "device_id": device.device_id,
         "name": device.name,
-        "board": device.board.board_id,
-        "title": device.board.title,
-        "chip": device.board.chip,
+        "board": board.board_id,
+        "title": board.title,
+        "chip": board.chip,
         "transports": list(device.endpoints),
         "labels": list(device.labels),
         "capabilities": sorted(device.capabilities),
         "kinds": list(device.kinds),
-        "firmware": firmware_object(device.board.firmware),
-        "free_pins": list(device.board.free_pins("output")),
-        "power_cut": _IN_FLASH if keeps_programs(device) else device.board.power_cut,
+        "firmware": firmware_object(board.firmware),
+        "free_pins": list(board.free_pins("output")),
+        "power_cut": _IN_FLASH if keeps_programs(device) else board.power_cut,
         "voice_only": is_voice_only(device),
         "never_reached": device.never_reached,
         "link": None if state is None else dataclasses.asdict(state),
@@ -100,10 +101,9 @@ def exploration_object(found: Exploration) -> dict[str, Any]:
     }
 
 
-def pairing_objects(server: LinkServer) -> list[dict[str, Any]]:
+def pairing_objects(devices: LinkedDevices | None) -> list[dict[str, Any]]:
     """The devices that wait to be paired, the oldest first. Not their codes: a person must read those on the device."""
-    pairings = server.identity.pairing
-    return [{"address": p.address, "board": p.board, "seconds_left": pairings.left_s(p)} for p in pairings.pending]
+    return [] if devices is None else [dataclasses.asdict(one) for one in devices.waiting()]
 
 
 def keeps_programs(device: Device) -> bool:

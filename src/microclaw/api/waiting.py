@@ -11,7 +11,7 @@ import asyncio
 import json
 import secrets
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import APIRouter
 from starlette.responses import JSONResponse
@@ -23,14 +23,17 @@ from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.approved_acts import ApprovedAct, approved_act
 from microclaw.errors import UnknownName
 
+if TYPE_CHECKING:
+    from microclaw.api.requests_elsewhere import RequestsElsewhere
+
 MAX_KEPT: Final = 256
 MAX_BODY_BYTES: Final = 1 << 20
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(slots=True)
-class _Kept:
-    """What became of one request; `status` is None while it waits."""
+class KeptRequest:
+    """What became of one request; `status` is None while it waits. A `body` of more than MAX_BODY_BYTES is cut."""
 
     approval_id: str
     status: int | None = None
@@ -41,28 +44,29 @@ class _Kept:
         if message["type"] == "http.response.start":
             self.status = int(message["status"])
         elif len(self.body) <= MAX_BODY_BYTES:
-            self.body += message.get("body", b"")
+            self.body += message.get("body", b"")[: MAX_BODY_BYTES + 1 - len(self.body)]
 
 
 class WaitingRequests:
     """The requests that were told to wait, by token and number; the oldest give way."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, _Kept] = {}
+        self._kept: dict[str, KeptRequest] = {}
 
-    def keep(self, key: str, kept: _Kept) -> None:
+    def keep(self, key: str, kept: KeptRequest) -> None:
         while len(self._kept) >= MAX_KEPT:
             del self._kept[next(iter(self._kept))]
         self._kept[key] = kept
 
-    def end_of(self, key: str) -> dict[str, Any]:
-        """`result` is what the request would have been answered with. Raises UnknownName."""
-        kept = self._kept.get(key)
-        if kept is None:
-            raise UnknownName("no request of this token has that number", next_step="GET /v1/approvals has what waits")
-        if not kept.is_over:
-            return {"state": "waiting", "approval_id": kept.approval_id}
-        return {"state": "ended", "status": kept.status or 500, "result": _read(kept.body)}
+    def find(self, key: str) -> KeptRequest | None:
+        return self._kept.get(key)
+
+
+def _end_object(kept: KeptRequest) -> dict[str, Any]:
+    """`result` is what the request would have been answered with."""
+    if not kept.is_over:
+        return {"state": "waiting", "approval_id": kept.approval_id}
+    return {"state": "ended", "status": kept.status or 500, "result": _read(kept.body)}
 
 
 def _read(body: bytearray) -> Any:
@@ -152,7 +156,7 @@ class TellsWaiting:
     async def _tell(
         self, scope: Scope, receive: Receive, send: Send, caller: Caller, asked: PendingApproval, answer: _Answer
     ) -> None:
-        answer.kept = _Kept(asked.approval_id)  # from here on nothing of it goes to the client
+        answer.kept = KeptRequest(asked.approval_id)  # from here on nothing of it goes to the client
         self._requests.keep(caller.job, answer.kept)
         place = f"/v1/requests/{caller.request}"
         told = {
@@ -176,7 +180,7 @@ class _Answered:
     def __init__(self, send: Send, act: ApprovedAct) -> None:
         self._send = send
         self._act = act
-        self._failed = _Kept("")
+        self._failed = KeptRequest("")
 
     async def send(self, message: Message) -> None:
         self._failed.take(message)
@@ -200,7 +204,7 @@ class _Answer:
 
     def __init__(self, send: Send) -> None:
         self.has_begun = False
-        self.kept: _Kept | None = None
+        self.kept: KeptRequest | None = None
         self._send = send
 
     async def send(self, message: Message) -> None:
@@ -218,7 +222,7 @@ def _is_followed(scope: Scope) -> bool:
     return scope["method"] in _READS or waits or bool(request_number(scope))
 
 
-def waiting_router(requests: WaitingRequests) -> APIRouter:
+def waiting_router(requests: WaitingRequests, elsewhere: RequestsElsewhere | None) -> APIRouter:
     router = APIRouter(prefix="/v1/requests", tags=["approvals"])
 
     @router.get(
@@ -227,6 +231,11 @@ def waiting_router(requests: WaitingRequests) -> APIRouter:
         responses=answers(WaitedRequest),
     )
     async def end_of(number: str, by: RequestCaller) -> dict[str, Any]:
-        return {"request": number, **requests.end_of(by.job_key(number))}
+        kept = requests.find(by.job_key(number))
+        if kept is None and elsewhere is not None and not by.direct:
+            kept = await elsewhere.find(by.job_key(number))
+        if kept is None:
+            raise UnknownName("no request of this token has that number", next_step="GET /v1/approvals has what waits")
+        return {"request": number, **_end_object(kept)}
 
     return router

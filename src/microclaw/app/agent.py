@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from microclaw.agent.background.subagents import SubagentLimits, Subagents
-from microclaw.agent.background.unattended import HEARTBEAT, Heartbeat, ScheduledWork
+from microclaw.agent.background.unattended import Heartbeat, ScheduledWork
 from microclaw.agent.client_turn import ClientTurns
 from microclaw.agent.compaction import Compactor
 from microclaw.agent.context import TurnContext
 from microclaw.agent.conversation import Conversations
-from microclaw.agent.inbox import Inbox, InboxLimits
+from microclaw.agent.inbox import Inbox
+from microclaw.agent.inbox_limits import InboxLimits
 from microclaw.agent.outbox import Outbox
 from microclaw.agent.turn import TurnLimits
 from microclaw.api.schedule_routes import ScheduleParts
@@ -35,8 +36,8 @@ from microclaw.config.settings import Settings
 from microclaw.devices.registry import Registry
 from microclaw.egress.destinations import Egress
 from microclaw.knowledge.consolidate import Consolidator
-from microclaw.knowledge.knowledge_base import Knowledge, open_knowledge
-from microclaw.link_server.server import LinkServer
+from microclaw.knowledge.knowledge_base import HEARTBEAT_NAME, Knowledge, open_knowledge
+from microclaw.link_server.linked_devices import LinkedDevices
 from microclaw.models.budget import Budget, LocalDays
 from microclaw.models.protocol import Model
 from microclaw.models.router import choose_model
@@ -74,7 +75,7 @@ SCHEDULES: Final = "schedules"
 RETRY_S: Final = {"consolidation": 3600.0}  # each try may ask a model
 
 if TYPE_CHECKING:
-    from microclaw.link_server.server import LinkServer
+    from microclaw.link_server.linked_devices import LinkedDevices
 
 
 def build_toolbox(
@@ -89,7 +90,7 @@ def build_toolbox(
     undo: Undo,
     gate: Gate,
     kept: Callable[[], Iterable[DeviceCheck]],
-    notifier: LinkServer | None = None,
+    notifier: LinkedDevices | None = None,
     knowledge: Knowledge | None = None,
     more: Iterable[Tool[Any]] = (),
     coming: Callable[[], Iterable[Tool[Any]]] = tuple,
@@ -149,7 +150,7 @@ def build_agent(
     model: Model,
     devices: Registry,
     apps: Apps,
-    link: LinkServer | None,
+    link: LinkedDevices | None,
     tasks: SupervisedTasks,
     *,
     server_tools: Callable[[], Iterable[Tool[Any]]],
@@ -160,7 +161,7 @@ def build_agent(
     settings, admission = base.settings, base.admission
     language_model = model if settings.model.configured else None  # the offline one writes no summaries
     inbox = _inbox(base)
-    knowledge = open_knowledge(settings, base.database)
+    knowledge = open_knowledge(settings, base.index, shared=None if base.cluster is None else base.database)
     context = TurnContext(
         devices=devices,
         apps=base.app_table,
@@ -187,7 +188,7 @@ def build_agent(
         ),
         coming=server_tools,
     )
-    clock, table = WallClock(), ScheduleTable(base.database)
+    clock, table = WallClock(base.now_ms), ScheduleTable(base.database)
     book = ScheduleBook(table, admission.people, clock.now_ms, devices=devices, zone=settings.agent.timezone)
     wakes_an_hour = settings.schedules.wakes_an_hour
     scheduling = Scheduling(
@@ -208,12 +209,26 @@ def build_agent(
     )
     perform = ScheduledWork(inbox=inbox, tools=tools, gate=admission.gate)
     report = partial(_report, tasks, SCHEDULES)
-    runner = Runner(book=book, table=table, perform=perform, clock=clock, wakes_an_hour=wakes_an_hour, report=report)
+    runner = Runner(
+        book=book,
+        table=table,
+        perform=perform,
+        clock=clock,
+        wakes_an_hour=wakes_an_hour,
+        report=report,
+        fleet=base.fleet,
+    )
     consolidate = Consolidator(knowledge.memory, model=language_model).run
     nightly = Nightly(settings.schedules.consolidate_at, book.zone, consolidate, name="consolidate_at", clock=clock)
-    background = {SCHEDULES: runner.run, "consolidation": nightly.run}
-    if language_model is not None and settings.schedules.heartbeat_minutes:  # without a model nobody reads the tasks
-        background["heartbeat"] = _heartbeat(settings, inbox, clock).run
+    background: dict[str, Callable[[], Awaitable[None]]] = {}
+    if base.cluster is not None and not base.answers:
+        runner.elsewhere = partial(base.cluster.elsewhere, "agent", "a schedule's run")
+    else:
+        background |= {SCHEDULES: runner.run, "consolidation": base.duty("consolidation", nightly.run)}
+    if (
+        base.answers and language_model is not None and settings.schedules.heartbeat_minutes
+    ):  # without a model nobody reads the tasks
+        background["heartbeat"] = base.duty("heartbeat", _heartbeat(settings, knowledge, inbox, clock).run)
     all_tools = tools.with_more(
         (*scheduling_tools(scheduling), *subagent_tools(subagents), more_tools(lambda: all_tools.tools))
     )
@@ -229,11 +244,12 @@ def build_agent(
             context=context,
             sessions=knowledge.sessions,
             skills=knowledge.skills,
-            compactor=Compactor(model=language_model, beside=knowledge.sessions.summary_path),
+            compactor=Compactor(model=language_model, sessions=knowledge.sessions),
             journal=base.journal,
             approvals=admission.approvals,
             roles=admission.people,
             limits=turn_limits,
+            answers=base.answers,
         ),
         client_turns=ClientTurns(
             model=model,
@@ -263,7 +279,8 @@ async def background_running(agent: Agent, tasks: SupervisedTasks, ready: asynci
         finally:
             for task in running:
                 task.cancel()
-            await asyncio.wait(running)
+            if running:
+                await asyncio.wait(running)
 
 
 def _report(tasks: SupervisedTasks, name: str, error: Exception | None) -> None:
@@ -278,9 +295,10 @@ def _inbox(base: Base) -> Inbox:
     message_bytes = base.settings.limits.message_bytes
     return Inbox(
         InboxTable(base.database, now_ms),
-        Outbox(OutboxTable(base.database, now_ms), text_bytes=message_bytes),
+        Outbox(OutboxTable(base.database, now_ms), text_bytes=message_bytes, fleet=base.fleet),
         settings=base.settings.agent,
         limits=InboxLimits(message_bytes=message_bytes),
+        fleet=base.fleet,
     )
 
 
@@ -306,11 +324,11 @@ def _outward_tools(
     )
 
 
-def _heartbeat(settings: Settings, inbox: Inbox, clock: WallClock) -> Heartbeat:
+def _heartbeat(settings: Settings, knowledge: Knowledge, inbox: Inbox, clock: WallClock) -> Heartbeat:
     channel, _, chat_id = settings.schedules.heartbeat_chat.partition(":")
     return Heartbeat(
         inbox=inbox,
-        file=settings.persona / HEARTBEAT,
+        read=partial(knowledge.memory.texts.read, HEARTBEAT_NAME),
         minutes=settings.schedules.heartbeat_minutes,
         clock=clock,
         home=(channel, chat_id or channel),

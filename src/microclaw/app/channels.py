@@ -6,10 +6,10 @@ import asyncio
 import importlib
 import logging
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from microclaw.addresses import bracketed, is_loopback
 from microclaw.agent.inbox import Inbox
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from microclaw.channels.telegram.poller import TelegramState
 
 FIRST_PAUSE_S: Final = 15.0
+Work: TypeAlias = Callable[[], Awaitable[None]]
 _GATEWAY: Final = "microclaw.api.gateway"
 _log = logging.getLogger(__name__)
 
@@ -39,8 +40,12 @@ async def open_channels(
     group: asyncio.TaskGroup,
     tasks: SupervisedTasks,
     read_file: ReadFile,
+    *,
+    duty: Callable[[str, Work], Work] = lambda _name, work: work,
 ) -> AsyncGenerator[tuple[ChannelStates, GatewayListener | None]]:
-    """Inside, they take messages in; enter it after the agent, so that they stop before it. One that fails is off."""
+    """`duty` makes of work what one host of a cluster does at a time: a bot has one reader.
+
+    Inside, they take messages in; enter it after the agent, so that they stop before it. One that fails is off."""
     async with AsyncExitStack() as stack:
         problems: list[str] = []
         gateway, state = None, None
@@ -65,7 +70,7 @@ async def open_channels(
 
             state = TelegramState()
             poll = partial(_telegram, settings.telegram, inbox, admission, settings.proxy, state, read_file)
-            polling = tasks.start("telegram", poll, first_retry_s=FIRST_PAUSE_S)
+            polling = tasks.start("telegram", duty("telegram", poll), first_retry_s=FIRST_PAUSE_S)
             stack.callback(polling.cancel)
         if gateway is None:
             yield ChannelStates(state, problems=tuple(problems)), None

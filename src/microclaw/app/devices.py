@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import tzinfo
@@ -15,6 +15,7 @@ from functools import partial
 from microclaw import __version__
 from microclaw.agent.outbox import Outbox
 from microclaw.api.server import tcp_listener
+from microclaw.app.cluster import HostCluster
 from microclaw.apps.building import Compile, cached_compiler
 from microclaw.apps.catalogue import Catalogue
 from microclaw.apps.change_audit import change_event
@@ -38,6 +39,8 @@ from microclaw.audit import AuditLog, Record
 from microclaw.auth.admission import Admission
 from microclaw.auth.approved_acts import approval_now
 from microclaw.auth.certificates import lan_names
+from microclaw.auth.credentials import Revocation
+from microclaw.auth.device_identity import codes_of_others
 from microclaw.auth.gate import Gate
 from microclaw.auth.people import People
 from microclaw.boards import load_board
@@ -45,33 +48,28 @@ from microclaw.bus import Bus
 from microclaw.clock import find_zone, machine_zone, now_ms
 from microclaw.config.settings import Settings
 from microclaw.devices.device import Device
+from microclaw.devices.machine import ONLY_MACHINE
 from microclaw.devices.registry import Registry
 from microclaw.errors import UnknownName
-from microclaw.events import Alarm, AppDeployed, AppEnded, LiveEvent, RolloutChanged, Step
+from microclaw.events import Alarm, AppDeployed, AppEnded, LiveEvent, Step
 from microclaw.link_server.audio import DeviceAudio
 from microclaw.link_server.device_link import DeviceLink, LinkParts
 from microclaw.link_server.effects import DeviceReports
 from microclaw.link_server.limits import LinkLimits
+from microclaw.link_server.linked_devices import DeviceRecorder, LinkedDevices
 from microclaw.link_server.links import LinkRegistry, SystemClock, new_message_id
 from microclaw.link_server.meter import LinkMeter
 from microclaw.link_server.server import LinkServer
 from microclaw.link_server.tasks import DeviceTasks
-from microclaw.ota.offers import Offers, newest_for
-from microclaw.ota.payloads import Payloads
-from microclaw.ota.publisher import Publisher
-from microclaw.ota.rollout_service import RolloutService
-from microclaw.ota.rollouts import OpenRollout, TellRollout
-from microclaw.ota.serving import OfferedPayloads
+from microclaw.live_hosts import ALONE, Fleet
 from microclaw.store.apps import AppTable
-from microclaw.store.crashes import CrashTable
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceTable
-from microclaw.store.firmware import FirmwareTable
+from microclaw.store.identity import IdentityTable
 from microclaw.store.journal import Journal
 from microclaw.store.link_events import LinkEventTable
 from microclaw.store.link_tasks import LinkTaskTable
 from microclaw.store.links import LinkTable
-from microclaw.store.rollouts import RolloutTable
 from microclaw.supervision import SupervisedTasks
 from microclaw.transports.discovery import announced, announcement_of
 from microclaw.transports.open import open_transport
@@ -84,16 +82,50 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What every part of the host works with."""
+    """What every part of the host works with. `index` has what is made of this host's own files: in a cluster it is
+    no part of the shared store.
+    """
 
     settings: Settings
     database: Database
+    index: Database
     bus: Bus
     admission: Admission
     app_table: AppTable
     journal: Journal
     publish: Callable[[LiveEvent], None]
     audit: AuditLog
+    cluster: HostCluster | None = None
+
+    @property
+    def fleet(self) -> Fleet:
+        return ALONE if self.cluster is None else self.cluster.fleet
+
+    @property
+    def now_ms(self) -> Callable[[], int]:
+        """The clock that schedules go by."""
+        return now_ms if self.cluster is None else self.cluster.hosts.now_ms
+
+    def duty(self, name: str, work: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+        """`work` as one host of a cluster does it at a time."""
+        cluster = self.cluster
+        return work if cluster is None else lambda: cluster.duties.hold(name, lambda _fence: work())
+
+    @property
+    def answers(self) -> bool:
+        """Whether this host answers what people write, and does what is planned."""
+        return self.cluster is None or "agent" in self.cluster.roles
+
+    def builders(self) -> Callable[[], int] | None:
+        """How many other hosts build programs for this one; None: it builds them itself."""
+        cluster = self.cluster
+        if cluster is None or "compile" in cluster.roles:
+            return None
+        return lambda: len(cluster.hosts.with_role("compile"))
+
+    def looks_after(self, registry: Registry) -> Callable[[str], bool]:
+        """Which devices, by id, are this host's to keep as they should be."""
+        return _all_devices if self.cluster is None else self.cluster.looks_after(registry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,32 +165,29 @@ class Apps:
     explorer: Explorer
 
 
-@dataclass(frozen=True, slots=True)
-class Firmware:
-    """The parts of the ota room."""
-
-    publisher: Publisher
-    offers: Offers
-    rollouts: RolloutService
-
-    async def newest_for(self, device: Device) -> str | None:
-        """The highest version that is published for a device; None where nothing is."""
-        return newest_for(await self.publisher.table.releases(), device, now_ms())
-
-
 def local_zone(settings: Settings) -> tzinfo | None:
     """The zone whose time programs are told; None where this machine does not know it."""
     return find_zone(settings.agent.timezone or machine_zone())
 
 
+def _all_devices(_device_id: str) -> bool:
+    return True
+
+
 def build_apps(
-    settings: Settings, devices: Registry, change_log: ChangeLog, gate: Gate, publish: Callable[[LiveEvent], None]
+    settings: Settings,
+    devices: Registry,
+    change_log: ChangeLog,
+    gate: Gate,
+    publish: Callable[[LiveEvent], None],
+    *,
+    compile_source: Compile,
+    looks_after: Callable[[str], bool] = _all_devices,
 ) -> Apps:
     installer = Installer(change_log)
     devices.explain_silence = SilenceExplainer(change_log).explain
     trial_pool = TrialPool(load_board(TRIAL_BOARD), zone=local_zone(settings))
     cache = BuildCache(settings.cache)
-    compile_source = cached_compiler(cache)
     trying = partial(try_image, trial_pool=trial_pool, cache=cache)
     deployer = Deployer(
         devices=devices,
@@ -176,9 +205,10 @@ def build_apps(
         installer=installer,
         report=_log_step,
         alarm=lambda name, text: publish(Alarm(name, now_ms(), "other_manager", text)),
+        looks_after=looks_after,
     )
     reconciler.do_deferred = deferrals.do_waiting
-    timed_runs = TimedRuns(devices=devices, change_log=change_log, installer=installer)
+    timed_runs = TimedRuns(devices=devices, change_log=change_log, installer=installer, looks_after=looks_after)
     reconciler.listed = timed_runs.listed
     return Apps(
         change_log=change_log,
@@ -271,6 +301,12 @@ def deferred_notes(outbox: Outbox, publish: Callable[[LiveEvent], None]) -> Tell
     return tell
 
 
+async def open_compiler(base: Base, stack: AsyncExitStack) -> Compile:
+    """How programs are built: here, or by other hosts of the cluster."""
+    here = cached_compiler(BuildCache(base.settings.cache))
+    return here if base.cluster is None else await stack.enter_async_context(base.cluster.compiling(here))
+
+
 async def warm_compiler(settings: Settings) -> None:
     """Build the C library that every program needs, before the first compile. ConfigError as `build_glue`."""
     await build_glue(find_toolchain(), settings.cache, "checked")
@@ -287,7 +323,7 @@ async def open_devices(base: Base, stack: AsyncExitStack) -> Devices:
     if link is not None:
         hint = f"microclaw up --link {link.host}:0, or --link off"
         listener = stack.enter_context(tcp_listener(link.host, link.port, next_step=hint))
-    tasks, audio, reports = DeviceTasks(LinkTaskTable(base.database)), DeviceAudio(), DeviceReports()
+    tasks, audio, reports = DeviceTasks(LinkTaskTable(base.database), base.fleet), DeviceAudio(), DeviceReports()
 
     def device_link(link_id: str) -> DeviceLink:
         return links.link(link_id)
@@ -305,7 +341,9 @@ async def open_devices(base: Base, stack: AsyncExitStack) -> Devices:
         mint_id=lambda: f"d-{secrets.token_hex(4)}",
         now_ms=now_ms,
         record=base.audit.record,
+        machine=ONLY_MACHINE if base.cluster is None else base.cluster.machine(lambda: remote),
     )
+    remote = None if base.cluster is None else base.cluster.remote_devices(registry)
     parts = LinkParts(
         links=LinkTable(base.database, now_ms=now_ms, random_bytes=secrets.token_bytes),
         events=LinkEventTable(base.database),
@@ -316,6 +354,8 @@ async def open_devices(base: Base, stack: AsyncExitStack) -> Devices:
         tasks=tasks,
         audio=audio,
         reports=reports,
+        holding=None if base.cluster is None else base.cluster.holding,
+        remote=remote,
     )
     links = await LinkRegistry.open(parts)
     await stack.enter_async_context(registry)
@@ -324,10 +364,11 @@ async def open_devices(base: Base, stack: AsyncExitStack) -> Devices:
 
 async def open_link_server(
     base: Base, devices: Devices, stack: AsyncExitStack, group: asyncio.TaskGroup, supervised: SupervisedTasks
-) -> LinkServer | None:
-    """The server that devices connect to, announced on the LAN; None without a link."""
+) -> LinkedDevices | None:
+    """The server that devices connect to, announced on the LAN; without a link what other hosts of the cluster have
+    connected, or None."""
     if devices.socket is None or base.settings.link is None:
-        return None
+        return None if base.cluster is None else await _linked_elsewhere(base, base.cluster, devices)
     opened = LinkServer.opened(
         devices.links,
         devices.registry,
@@ -352,34 +393,19 @@ async def open_link_server(
     return server
 
 
-async def open_firmware(base: Base, devices: Devices) -> Firmware:
-    """Devices get their updates from then on."""
-    table, payloads = FirmwareTable(base.database), Payloads(base.settings.home / "firmware")
-    publisher = Publisher(table, payloads, now_ms=now_ms, record=base.audit.record)
-    await publisher.open()
-    offers = Offers(table, devices.registry, now_ms=now_ms, record=base.audit.record)
-    updates = devices.links.parts.updates
-    updates.source, updates.changed = OfferedPayloads(table, payloads), offers.changed
-    rollouts = RolloutService(
-        RolloutTable(base.database),
-        publisher,
-        offers,
+async def _linked_elsewhere(base: Base, cluster: HostCluster, devices: Devices) -> LinkedDevices:
+    table = IdentityTable(base.database)
+    recorder = DeviceRecorder(devices.registry, base.audit.record, base.publish, now_ms)
+    revocation = Revocation(table, now_ms=now_ms, record=recorder.record)
+    revocation.listen(devices.links.revoked)
+    typed = await codes_of_others(base.database, now_ms=now_ms, record=recorder.record)
+    linked = LinkedDevices(
+        devices.links,
         devices.registry,
-        now_ms=now_ms,
-        crashes=CrashTable(base.database).new_since,
-        tell=rollout_notes(base.publish),
+        table,
+        revocation,
+        typed,
+        lambda: cluster.elsewhere("link", "devices connect to other hosts, and are paired and provisioned there"),
     )
-    return Firmware(publisher, offers, rollouts)
-
-
-def rollout_notes(publish: Callable[[LiveEvent], None]) -> TellRollout:
-    """A rollout that moves on, or stops, is a live event."""
-
-    async def tell(one: OpenRollout) -> None:
-        now = one.rollout.progress
-        soaking = now.soaking_since_ms is not None
-        publish(
-            RolloutChanged("", now_ms(), one.rollout_id, one.version, now.state, now.stage + 1, soaking, now.reason)
-        )
-
-    return tell
+    await linked.mark_revoked()
+    return linked

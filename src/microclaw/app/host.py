@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import os
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from microclaw.agent.attempts import latest_attempts
 from microclaw.agent.background.unattended import AgentTasks
@@ -24,23 +26,25 @@ from microclaw.api.metrics import MetricSources
 from microclaw.api.parts import HostParts
 from microclaw.api.server import Listener, serving, unix_listener
 from microclaw.api.status import ChannelStates, HostStatus
+from microclaw.api.waiting import WaitingRequests
 from microclaw.app.agent import Agent, background_running, build_agent, build_model
 from microclaw.app.channels import open_channels
+from microclaw.app.cluster import check_store, open_store, with_roles
 from microclaw.app.devices import (
     Apps,
     Base,
     Devices,
-    Firmware,
     build_apps,
     change_publisher,
     change_recorder,
     deferred_notes,
     late_notes,
+    open_compiler,
     open_devices,
-    open_firmware,
     open_link_server,
     warm_compiler,
 )
+from microclaw.app.firmware import Firmware, open_firmware
 from microclaw.app.mqtt import HostMqtt
 from microclaw.app.people_plane import PeoplePlane, ingress_socket, open_people_plane, people_socket
 from microclaw.app.tasks import build_tasks, code_of_devices, task_tools
@@ -52,7 +56,7 @@ from microclaw.audit import AuditLog
 from microclaw.auth.admission import Admission, open_admission
 from microclaw.auth.approvals import approval_event
 from microclaw.auth.approved_acts import end_event
-from microclaw.auth.authority import AUTHORITY_FILE
+from microclaw.auth.recheck import alone
 from microclaw.backup.scheduled import CHECK_S, ScheduledBackups
 from microclaw.bus import Bus
 from microclaw.clock import now_ms
@@ -64,8 +68,8 @@ from microclaw.egress.policy import AllowlistSource
 from microclaw.egress.proxy import EgressProxy
 from microclaw.egress.secret_values import SecretValues
 from microclaw.egress.system_keyring import system_keyring
-from microclaw.errors import ConfigError, StoreMissing
-from microclaw.link_server.server import LinkServer
+from microclaw.errors import StoreError
+from microclaw.link_server.linked_devices import LinkedDevices
 from microclaw.masking import SecretMask
 from microclaw.mcp.client.servers import McpServers
 from microclaw.models.protocol import Model
@@ -79,6 +83,10 @@ from microclaw.supervision import SupervisedTasks
 from microclaw.tasks.service import PRUNE_S, TaskService
 from microclaw.virtual_boards.host_boards import VirtualBoards
 
+if TYPE_CHECKING:
+    from microclaw.api.requests_elsewhere import RequestsElsewhere
+    from microclaw.cluster.questions import RemoteQuestions
+
 _log = logging.getLogger(__name__)
 
 
@@ -87,7 +95,8 @@ class Host:
     """A running host. `plane` is where people and programs call it, `link` where devices connect, `ingress` the port
     for Home Assistant's; None without one.
 
-    `boards` starts its virtual boards; there are none before.
+    `boards` starts its virtual boards; there are none before. `until_left_behind`, in a cluster, waits until the host
+    has to be started again: the store that it follows went on without it.
     """
 
     settings: Settings
@@ -101,6 +110,7 @@ class Host:
     status: HostStatus
     admission: Admission
     ingress: int | None = None
+    until_left_behind: Callable[[], Awaitable[StoreError]] | None = None
 
     @property
     def http(self) -> str | None:
@@ -129,14 +139,18 @@ async def running_host(
     Raises StoreError when another host owns this home, StoreMissing unless `new_store` is what a person wants there,
     ConfigError when a port is taken.
     """
-    await asyncio.to_thread(_check_store, settings, new_store=new_store)
+    settings = with_roles(settings)
+    if settings.cluster.nats is None:
+        await asyncio.to_thread(check_store, settings, new_store=new_store)
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(Database.open(settings.database))
+        database, cluster = await open_store(settings, stack)
         model, usage = build_model(settings, database)
         control = stack.enter_context(unix_listener(settings.control_socket))
         api_socket = people_socket(settings, stack)
         ingress = ingress_socket(settings, stack)
         mask = mask or SecretMask(await asyncio.to_thread(secret_texts, settings))
+        if cluster is not None:  # it ends after the log, whose last lines it sends
+            await stack.enter_async_context(cluster.sending_audit(settings.home, cluster.name))
         audit = await stack.enter_async_context(AuditLog.opened(settings.home, mask=mask.masked))
         egress = egress or Egress()
         keyring = await asyncio.to_thread(system_keyring)
@@ -145,27 +159,44 @@ async def running_host(
         proxy = EgressProxy(
             AllowlistSource(settings.home), egress, secret_values, record=audit.record, way=settings.proxy
         )
-        admission = await open_admission(settings, database, audit.record)
+        fresh = alone if cluster is None else cluster.fresh_identity()
+        admission = await open_admission(settings, database, audit.record, fresh=fresh)
         admission.approvals.ends.listen(lambda pending, end: audit.record(end_event(pending, end, admission.people)))
-        live = LiveFeed(secrets.token_hex(4))
+        origin = "" if cluster is None else hashlib.sha256(cluster.name.encode()).hexdigest()[:8]
+        live = LiveFeed(secrets.token_hex(4), origin=origin)
         bus = await stack.enter_async_context(Bus())
-        admission.approvals.listen(lambda news: live.put(approval_event(news, admission.people, now_ms())))
         mqtt = HostMqtt()
         publish, journal = mqtt.publishing(live.put), Journal(database, now_ms)
-        base = Base(settings, database, bus, admission, AppTable(database), journal, publish, audit)
+        if cluster is not None:
+            publish = await stack.enter_async_context(cluster.sharing(publish, mqtt.hearing(live.put)))
+        admission.approvals.listen(lambda news: publish(approval_event(news, admission.people, now_ms())))
+        index = database if cluster is None else await stack.enter_async_context(Database.open(settings.cluster_index))
+        base = Base(settings, database, index, bus, admission, AppTable(database), journal, publish, audit, cluster)
         devices = await open_devices(base, stack)
         group = await stack.enter_async_context(asyncio.TaskGroup())
         tasks = SupervisedTasks(group, now_ms=now_ms)
+        if cluster is not None:
+            await stack.enter_async_context(cluster.serving(devices.registry, devices.links, tasks, audit.record))
         firmware = await open_firmware(base, devices)
-        link = await open_link_server(base, devices, stack, group, tasks)
+        linked = await open_link_server(base, devices, stack, group, tasks)
+        link = None if linked is None else linked.here
         plane = None
         if api_socket is not None:
-            plane = await open_people_plane(settings, api_socket, database, tasks, stack)
+            plane = await open_people_plane(settings, api_socket, database, tasks, stack, audit.record)
         http = None if plane is None else plane.urls[0]
         completed = change_publisher(devices.registry, base.publish, now_ms)
         settled = change_recorder(devices.registry, admission.people, audit.record)
-        change_log = ChangeLog(base.app_table, completed=mqtt.completing(completed), settled=settled)
-        apps = build_apps(settings, devices.registry, change_log, admission.gate, base.publish)
+        change_log = ChangeLog(base.app_table, completed=mqtt.completing(completed), settled=settled, fleet=base.fleet)
+        looks_after = base.looks_after(devices.registry)
+        apps = build_apps(
+            settings,
+            devices.registry,
+            change_log,
+            admission.gate,
+            base.publish,
+            compile_source=await open_compiler(base, stack),
+            looks_after=looks_after,
+        )
         records = build_records(base, devices, apps)
         code = build_tasks(base, proxy)
         await stack.enter_async_context(code.serving())
@@ -177,7 +208,7 @@ async def running_host(
             model,
             devices.registry,
             apps,
-            link,
+            linked,
             tasks,
             server_tools=lambda: (*servers.tools(), *voice.tools()),
             egress=egress,
@@ -190,12 +221,19 @@ async def running_host(
         apps.deferrals.tell = deferred_notes(agent.inbox.outbox, base.publish)
         runner, coded = AgentTasks(conversations, admission.gate), code_of_devices(base, devices, code)
         await stack.enter_async_context(devices.tasks.serving(runner, devices.links.link, code=coded))
-        opening = open_channels(settings, agent.inbox, admission, group, tasks, code.read)
+        opening = open_channels(settings, agent.inbox, admission, group, tasks, code.read_result, duty=base.duty)
         channels, gateway = await stack.enter_async_context(opening)
         await stack.enter_async_context(voice.serving(agent.inbox, group))
         await stack.enter_async_context(mqtt.serving(base, devices, apps, firmware, agent.tools, tasks))
-        jobs = Jobs(group, settings.limits, admission.people)
-        boards = VirtualBoards(devices.registry, apps.reconciler.check)
+        jobs, waiting = Jobs(group, settings.limits, admission.people), WaitingRequests()
+        elsewhere, requests_elsewhere = None, None
+        if cluster is not None:
+            elsewhere = cluster.questions(admission.approvals)
+            requests_elsewhere = cluster.requests_elsewhere(waiting, jobs)
+            agent.inbox.relay, code.elsewhere = cluster.relay(agent.inbox), cluster.tasks_elsewhere(code)
+            await stack.enter_async_context(cluster.requests.serving())
+        prefix = "" if cluster is None else f"{cluster.name[:20].rstrip('-')}-"
+        boards = VirtualBoards(devices.registry, apps.reconciler.check, prefix=prefix)
         backups = ScheduledBackups(settings.home, settings.backup, record=audit.record, now_ms=now_ms)
         status = HostStatus(
             settings=settings,
@@ -207,7 +245,7 @@ async def running_host(
             urls=() if plane is None else plane.urls,
             local_url=None if plane is None else plane.local_url,
             ca_sha256=None if plane is None else plane.fingerprint,
-            link=link,
+            link=linked,
             channels=channels,
             xiaozhi=voice.xiaozhi_object,
             wyoming=voice.wyoming_object,
@@ -235,7 +273,7 @@ async def running_host(
             firmware,
             apps,
             agent,
-            link,
+            linked,
             live,
             LivePins(group, devices.registry),
             jobs,
@@ -247,6 +285,9 @@ async def running_host(
             records,
             backups,
             code,
+            elsewhere,
+            waiting,
+            requests_elsewhere,
         )
         api = host_api(parts)
         listeners = [Listener("control", control_socket_app(parts, api), control)]
@@ -262,13 +303,24 @@ async def running_host(
         stack.callback(live.end)  # after the listeners: its readers end before those do
         await stack.enter_async_context(apps.trial_pool)  # last: its board's start must not delay the listeners
         recovered = asyncio.Event()
-        recover = partial(_recover, conversations, apps, recovered)
+        recover = partial(_recover, conversations, apps, looks_after, recovered)
+        left_work: dict[str, Callable[[], Awaitable[object]]] = {
+            "tasks of devices": devices.tasks.take_up,
+            "code": code.take_up,
+        }
+        if base.answers:
+            left_work |= {"turns": conversations.take_up, "schedules": agent.schedules.runner.take_up}
         for task in (
             tasks.start("close what the last run left open", recover, after=boards_ready),
             tasks.start("reconciler", apps.reconciler.check_due, every_s=apps.reconciler.interval_s, after=recovered),
-            tasks.start("rollouts", firmware.rollouts.run, after=boards_ready),
+            tasks.start("rollouts", base.duty("rollouts", firmware.rollouts.run), after=boards_ready),
+            *([] if cluster is None else cluster.start_work(tasks, left_work, after=recovered)),
             tasks.start("runs at intervals", apps.timed_runs.run, after=recovered),
-            tasks.start("build the C library", partial(warm_compiler, settings)),
+            *(
+                [tasks.start("build the C library", partial(warm_compiler, settings))]
+                if base.builders() is None
+                else []
+            ),
             tasks.start("index what is remembered", agent.knowledge.search.refresh),
             tasks.start("old results of code", code.prune, every_s=PRUNE_S),
             *(
@@ -288,20 +340,22 @@ async def running_host(
         if link is not None:
             link.start()
         address = link.address if link is not None else None
+        if cluster is not None:
+            await cluster.tell(settings, api=http, link=address)
         port = None if ingress is None else int(ingress.getsockname()[1])
-        yield Host(settings, devices.registry, model, plane, address, channels, boards, audit, status, admission, port)
-
-
-def _check_store(settings: Settings, *, new_store: bool) -> None:
-    """An empty store knows none of the devices that trust this host's authority: nobody wants that by accident."""
-    store, authority = settings.database, settings.identity / AUTHORITY_FILE
-    if new_store and store.exists():
-        raise ConfigError(f"there is a store already: {store}", next_step="leave --new-store out")
-    if not new_store and authority.exists() and not store.exists():
-        raise StoreMissing(
-            f"the store {store} is missing, and paired devices trust the authority in {authority}",
-            next_step="microclaw restore FILE --replace; or begin with an empty one, and pair every device again: "
-            "microclaw up --new-store",
+        yield Host(
+            settings,
+            devices.registry,
+            model,
+            plane,
+            address,
+            channels,
+            boards,
+            audit,
+            status,
+            admission,
+            port,
+            None if cluster is None else cluster.until_left_behind,
         )
 
 
@@ -311,7 +365,7 @@ def _host_parts(
     firmware: Firmware,
     apps: Apps,
     agent: Agent,
-    link: LinkServer | None,
+    link: LinkedDevices | None,
     live: LiveFeed,
     pins: LivePins,
     jobs: Jobs,
@@ -323,6 +377,9 @@ def _host_parts(
     records: DeviceRecords,
     backups: ScheduledBackups,
     code: TaskService,
+    elsewhere: RemoteQuestions | None,
+    waiting: WaitingRequests,
+    requests_elsewhere: RequestsElsewhere | None,
 ) -> HostParts:
     """What the API's routes work with."""
     return HostParts(
@@ -343,6 +400,7 @@ def _host_parts(
         catalogue=apps.catalogue,
         source_log=apps.source_log,
         compile=apps.compile,
+        builders=base.builders(),
         try_image=apps.try_image,
         gate=base.admission.gate,
         approvals=base.admission.approvals,
@@ -352,11 +410,19 @@ def _host_parts(
         watching=base.admission.watching,
         toolbox=agent.tools,
         jobs=jobs,
+        cluster=None if base.cluster is None else base.cluster.view.status,
+        elsewhere=elsewhere,
+        requests=waiting,
+        requests_elsewhere=requests_elsewhere,
+        no_agent=None
+        if base.cluster is None or base.answers
+        else partial(base.cluster.elsewhere, "agent", "a chat completion without a conversation"),
         metrics=MetricSources(
+            cluster=(lambda: None) if base.cluster is None else base.cluster.view.gauges,
             devices=lambda: len(devices.registry.list()),
             kept=apps.reconciler.status,
             listeners=lambda: live.listeners,
-            link=devices.meter if link is not None else None,
+            link=devices.meter if link is not None and link.here is not None else None,
             depths=devices.links.depths,
             voice=lambda: None if voice.service is None else voice.service.parts.traces,
             mqtt=mqtt.status_object,
@@ -379,7 +445,7 @@ def _host_parts(
             inbox=agent.inbox,
             sessions=agent.knowledge.sessions,
             search=agent.knowledge.search,
-            rows=ConversationRows(base.database),
+            rows=ConversationRows(base.database, index=base.index),
             history=base.settings.chat_history,
         ).erase,
         history=records.history,
@@ -389,8 +455,10 @@ def _host_parts(
     )
 
 
-async def _recover(conversations: Conversations, apps: Apps, recovered: asyncio.Event) -> None:
+async def _recover(
+    conversations: Conversations, apps: Apps, looks_after: Callable[[str], bool], recovered: asyncio.Event
+) -> None:
     """Close what a crash left open; only then may the boards' programs be put back."""
-    for sentence in (*await conversations.recover(), *await apps.deployer.recover()):
+    for sentence in (*await conversations.recover(), *await apps.deployer.recover(looks_after)):
         _log.warning("left open by the last run: %s", sentence)
     recovered.set()

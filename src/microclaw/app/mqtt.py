@@ -9,13 +9,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from microclaw.app.devices import Apps, Base, Devices, Firmware
+from microclaw.app.devices import Apps, Base, Devices
+from microclaw.app.firmware import Firmware
 from microclaw.apps.changes import Change
 from microclaw.auth.gate import Gate
 from microclaw.auth.people import MQTT, WithAutomation
 from microclaw.clock import now_ms
 from microclaw.events import AppDeployed, AppEnded, DeviceConnected, DeviceLeft, LiveEvent
 from microclaw.link_server.effects import DeviceReports
+from microclaw.store.apps import AppTable
 from microclaw.store.mqtt import MqttBuffer, MqttPublishedTable
 from microclaw.supervision import SupervisedTasks
 from microclaw.tools.toolbox import Toolbox
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 REFRESH_S: Final = 30.0  # every state is asked anew: a program may have moved a pin
 LOOK_S: Final = 1.0  # devices that came, went, or were named anew; nobody is asked
+MAX_LOOKED_AT: Final = 256  # changes of other hosts; an older one is published with the refresh
 _CHANGES: Final = (DeviceConnected, DeviceLeft, AppDeployed, AppEnded)  # the others change no state
 
 
@@ -47,13 +50,26 @@ class HostMqtt:
 
         def both(event: LiveEvent) -> None:
             publish(event)
-            if self._feed is None or self._publisher is None or self._devices is None:
-                return
-            self._feed.take_live(event)
-            if isinstance(event, _CHANGES) and (device_id := self._devices.id_of(event.device)) is not None:
-                self._publisher.changed(device_id)
+            if self._feed is not None:
+                self._feed.take_live(event)
+            self._note(event)
 
         return both
+
+    def hearing(self, deliver: Callable[[LiveEvent], None]) -> Callable[[LiveEvent], None]:
+        """`deliver` for events of other hosts of a cluster: the one where it happened has put it into the buffer."""
+
+        def both(event: LiveEvent) -> None:
+            deliver(event)
+            self._note(event)
+
+        return both
+
+    def _note(self, event: LiveEvent) -> None:
+        if self._publisher is None or self._devices is None or not isinstance(event, _CHANGES):
+            return
+        if (device_id := self._devices.id_of(event.device)) is not None:
+            self._publisher.changed(device_id)
 
     def completing(self, completed: Callable[[Change], None]) -> Callable[[Change], None]:
         """The same of changes on devices."""
@@ -149,6 +165,8 @@ class HostMqtt:
         reports.keep_event, reports.pass_event, reports.pass_telemetry = feed.keep_event, feed.kept, feed.take_telemetry
         self._buffer, self._feed, self._publisher, self._devices = buffer, feed, publisher, told
 
+        base.database.follow(("changes",), ChangesElsewhere(base.app_table, publisher.changed).look)
+
         async def refresh() -> None:
             publisher.changed()
 
@@ -158,11 +176,27 @@ class HostMqtt:
 
         for task in (
             tasks.start("mqtt buffer", feed.run),
-            tasks.start("mqtt", publisher.run),
+            tasks.start("mqtt", base.duty("mqtt", publisher.run)),
             tasks.start("mqtt refresh", refresh, every_s=REFRESH_S),
             tasks.start("mqtt devices", look, every_s=LOOK_S),
         ):
             stack.push_async_callback(_ended, task)
+
+
+class ChangesElsewhere:
+    """Tells `changed` the devices on which another host of the cluster made a change; `look` after each news of one."""
+
+    def __init__(self, table: AppTable, changed: Callable[[str], None]) -> None:
+        self._table = table
+        self._changed = changed
+        self._states: dict[int, str] = {}  # of the newest
+
+    async def look(self) -> None:
+        """The first time each device of a recent change: that costs no more than the refresh."""
+        now = {row.change_id: row for row in await self._table.changes(limit=MAX_LOOKED_AT)}
+        before, self._states = self._states, {change_id: row.state for change_id, row in now.items()}
+        for device_id in {row.device_id for row in now.values() if before.get(row.change_id) != row.state}:
+            self._changed(device_id)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

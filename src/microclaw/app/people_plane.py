@@ -16,6 +16,7 @@ from pathlib import Path
 from microclaw.addresses import bracketed, is_loopback
 from microclaw.api.request_check import LOOPBACK_NAMES, AllowedHosts
 from microclaw.api.server import tcp_listener
+from microclaw.audit import Record
 from microclaw.auth.authority import Authority
 from microclaw.auth.certificates import CONSTANT_NAME, HostNames, lan_names
 from microclaw.auth.people_tls import OWN_FILE, RENEWAL_CHECK_S, GivenCertificate, OwnCertificate, PeopleTls
@@ -70,14 +71,19 @@ def ingress_socket(settings: Settings, stack: AsyncExitStack) -> socket.socket |
 
 
 async def open_people_plane(
-    settings: Settings, listening: socket.socket, database: Database, supervised: SupervisedTasks, stack: AsyncExitStack
+    settings: Settings,
+    listening: socket.socket,
+    database: Database,
+    supervised: SupervisedTasks,
+    stack: AsyncExitStack,
+    record: Record,
 ) -> PeoplePlane:
     """After the devices' server, which makes the authority where there is none. ConfigError for a bad certificate."""
     host, port = settings.http_host, listening.getsockname()[1]
     if settings.host.http_tls == "off":
         url = f"http://{bracketed(host)}:{port}"
         return PeoplePlane(listening, (url,), url, LOOPBACK_NAMES)
-    tls = await _tls(settings, database)
+    tls = await _tls(settings, database, record)
     renewing = supervised.start("renew the pages' certificate", tls.refresh, every_s=RENEWAL_CHECK_S)
     stack.callback(renewing.cancel)
     urls = tuple(f"https://{bracketed(name)}:{port}" for name in _call_names(host, tls.names))
@@ -88,7 +94,7 @@ async def open_people_plane(
     return PeoplePlane(listening, urls, local_url, allowed, not is_loopback(host), tls.context, tls.fingerprint)
 
 
-async def _tls(settings: Settings, database: Database) -> PeopleTls:
+async def _tls(settings: Settings, database: Database, record: Record) -> PeopleTls:
     wanted = settings.host
     if wanted.http_tls == "files":
         assert wanted.http_cert is not None  # config.load says so
@@ -102,6 +108,7 @@ async def _tls(settings: Settings, database: Database) -> PeopleTls:
         now_ms=now_ms,
         random_bytes=secrets.token_bytes,
         server_file=OWN_FILE,
+        record=record,
     )
     return OwnCertificate(authority, look)
 

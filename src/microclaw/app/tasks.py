@@ -34,6 +34,7 @@ def build_tasks(base: Base, proxy: EgressProxy) -> TaskService:
         now_ms=now_ms,
         proxy=proxy,
         may_run=partial(may_still_run, people),
+        fleet=base.fleet,
     )
     people.listen(service.cancel_forbidden)
     return service

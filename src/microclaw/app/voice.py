@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -103,8 +104,13 @@ class HostVoice:
             if parts is not None:
                 from microclaw.voice.service import VoiceService  # only who is spoken to needs it
 
-                self.service = VoiceService(parts, now_ms=now_ms, note_taker=self._note_taker)
+                cluster = self._base.cluster
+                voices = None if cluster is None else cluster.voices
+                devices = None if voices is None else partial(voices.devices, self._devices.registry)
+                self.service = VoiceService(parts, now_ms=now_ms, note_taker=self._note_taker, devices=devices)
                 await stack.enter_async_context(self.service.serving())
+                if voices is not None:
+                    await stack.enter_async_context(voices.speaking(self.service.look_again, group))
                 self._devices.links.parts.audio.open = self.service.open_link
                 if wanted is not None:
                     await self._open_xiaozhi(wanted, self.service, stack)

@@ -1,11 +1,12 @@
 """A program on a board that is up for long: which clock starts again, when to try that, what to say. Runs nothing.
 
-A board's uptime is counted in a few bits: `millis()` in 32, MicroPython's ticks in 30 (docs of MicroPython, time). A
-program that compares such times wrongly works for days and then stops.
+A board's uptime is counted in a few bits: `millis()` and `micros()` in 32, MicroPython's ticks in 30 (docs of
+MicroPython, time). A program that compares such times wrongly works for minutes or days and then stops.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -19,7 +20,10 @@ from microclaw.apps.verdict import Record, Verdict
 from microclaw.py.image import PyImage
 
 UP_MS: Final = 20 * 60_000.0
-_FIRMWARES: Final = "wasm_get_sys_tick_ms"
+_TICK: Final = "wasm_get_sys_tick_ms"
+_EXACT: Final = "clock_gettime"
+_EXACT_NAMES: Final = re.compile(r"\b(micros|clock_gettime|gettimeofday)\b")
+_TICK_NAMES: Final = re.compile(r"\b(millis|wasm_get_sys_tick_ms|esp_log_timestamp)\b")
 _START: Final = "keep the beginning, {start}, and use {since} for {clock}"
 
 
@@ -43,17 +47,41 @@ _MILLIS: Final = WrappingClock(
     "start = millis() in setup (or first in main)",
     "millis() - start",
 )
+_MICROS: Final = WrappingClock(
+    "micros()",
+    2.0**32 / 1000,
+    "71.6 min",
+    "compare differences of unsigned times: micros() - last >= interval, never micros() >= next",
+    "start = micros() in setup (or first in main)",
+    "micros() - start",
+)
 
 
-def clock_of(image: ProgramImage) -> WrappingClock | None:
-    """The clock of the board's uptime that a program reads; None where it reads none that starts again."""
+def clocks_of(image: ProgramImage) -> tuple[WrappingClock, ...]:
+    """The clocks of the board's uptime that a program reads and that start again, the one with the longest time first.
+
+    The times of the others are parts of the first's: after 2**32 ms `micros()` starts again as well.
+    """
     if isinstance(image, PyImage):
-        return _ticks(image.clocks[0]) if image.clocks else None
-    return _MILLIS if any(one.name == _FIRMWARES for one in image.imports) else None
+        return tuple(_ticks(name) for name in image.clocks)
+    imported = {one.name for one in image.imports}
+    # Delays and time() import these as well, by our own code: the source says what the program itself reads.
+    source = "millis micros" if image.source is None else image.source
+    exact = tuple(_EXACT_NAMES.findall(source)) if _EXACT in imported else ()
+    has_tick = _TICK in imported and (not exact or _TICK_NAMES.search(source))
+    return (*((_MILLIS,) if has_tick else ()), *((_micros(exact),) if exact else ()))
+
+
+def _micros(names: tuple[str, ...]) -> WrappingClock:
+    """Microseconds in 32 bits: of `micros()`, or made by the program of a clock that has more bits."""
+    if "micros" in names:
+        return _MICROS
+    name = f"a count of microseconds of {names[0]}() in 32 bits"
+    return replace(_MICROS, name=name, compare=f"keep the time in 64 bits, or {_MICROS.compare}")
 
 
 def _ticks(name: str) -> WrappingClock:
-    """Of ticks_ms, else ticks_us or ticks_cpu: at 2**30 ms the microseconds start again as well."""
+    """Of ticks_ms, ticks_us or ticks_cpu."""
     wrap_ms, age = (2.0**30, "12.4 days") if name == "ticks_ms" else (2.0**30 / 1000, "17.9 min")
     return WrappingClock(
         f"time.{name}()",
@@ -108,18 +136,23 @@ class AgedFault:
 
 
 def aged_fault(
-    clock: WrappingClock, asked: Expectations, record: Record, verdict: Verdict, uptime_ms: float
+    clocks: Sequence[WrappingClock], asked: Expectations, record: Record, verdict: Verdict, uptime_ms: float
 ) -> AgedFault | None:
-    """What went wrong in a run of a program that does well on a board that was switched on lately."""
+    """What went wrong in a run of a program that does well on a board that was switched on lately.
+
+    `clocks` are those that it may be about: one, where the run is across its wrap.
+    """
     bad = next((one for one in evaluate(asked, record) if one.trial != "met"), None)
     if verdict.ok and bad is None:
         return None
+    clock = clocks[0]
     if uptime_ms != UP_MS:
         where = f"on a board that has been up for {clock.age}, when {clock.name} starts again at 0"
         step = clock.compare
     else:
-        where = f"on a board that has been up for 20 min: {clock.name} does not begin at 0 with the program"
-        step = _START.format(start=clock.start, since=clock.since, clock=clock.name)
+        names = " or ".join(one.name for one in clocks)
+        where = f"on a board that has been up for 20 min: {names} does not begin at 0 with the program"
+        step = _START.format(start=clock.start, since=clock.since, clock=names)
     step = f"{step}; to see it again: --expect with the line: {_uptime_line(uptime_ms)}"
     if not verdict.ok or bad is None:
         text = f"it works on a board that was switched on lately, but not {where}: {verdict.error}"

@@ -29,6 +29,7 @@ from microclaw.errors import (
     StoreError,
 )
 from microclaw.events import ProgramKind
+from microclaw.live_hosts import ALONE, Fleet, dead_among
 from microclaw.store import apps as rows
 
 _Maker: TypeAlias = tuple[str | None, str | None, str | None, int | None]
@@ -200,6 +201,7 @@ def decode_action(text: str) -> DeviceAction:
 
 
 MAX_UNFINISHED = 1_000
+_NEWEST = 20
 MAX_SILENCES = 2  # then it is not put back any more
 
 
@@ -238,12 +240,18 @@ class ChangeLog:
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         completed: Callable[[Change], None] = lambda _: None,
         settled: Callable[[Change, ChangeState, str | None], None] = lambda _change, _state, _person: None,
+        fleet: Fleet = ALONE,
     ) -> None:
         self.table = table
+        self._fleet = fleet
         self._settled = settled
         self._completed = completed
-        self.news = asyncio.Event()  # set with each change that was done
+        self.news = asyncio.Event()  # set with each change that was done, here or at another host
+        table.follow(self._wake)
         self._now_ms = now_ms
+
+    async def _wake(self) -> None:
+        self.news.set()
 
     async def keep_image(self, image: ProgramImage) -> None:
         row = rows.ImageRow(image.sha256, image.code, image.source, stored_facts(image), self._now_ms())
@@ -262,8 +270,9 @@ class ChangeLog:
         inverse: DeviceAction | None,
         *,
         undoes: int | None = None,
+        seen: int | None = None,
     ) -> int:
-        """Write the change down before the action. Returns its number."""
+        """Write the change down before the action. Returns its number. Raises as AppTable.add_change."""
         turn, person, conversation, deferred = _MAKER.get()
         change = rows.NewChange(
             at_ms=self._now_ms(),
@@ -277,7 +286,7 @@ class ChangeLog:
             person=person,
             conversation=conversation,
         )
-        return await self.table.add_change(change, deferred)
+        return await self.table.add_change(change, deferred, is_live=self._fleet.is_live, seen=seen)
 
     async def complete(self, change_id: int) -> None:
         """The device did it. One write closes the change, updates the desired apps and marks what it undoes."""
@@ -326,11 +335,15 @@ class ChangeLog:
         await self.complete(change_id)
 
     async def unfinished(self, device_id: str | None = None) -> Sequence[Change]:
-        """Changes that are planned or whose outcome is unknown, oldest first."""
+        """Changes that are planned or whose outcome is unknown, oldest first, without those that another host of the
+        cluster is making now. Who is not `holding` the device may get one that this host is making.
+        """
         states: tuple[rows.ChangeState, ...] = ("planned", "unknown")
         found: list[rows.ChangeRow] = []
         for state in states:
             found += await self.table.changes(device_id, state=state, limit=MAX_UNFINISHED)
+        left = {None, self._fleet.host_id, *dead_among(self._fleet, {row.host for row in found})}
+        found = [row for row in found if row.state != "planned" or row.host in left]
         return [_change(row) for row in sorted(found, key=lambda row: row.change_id)]
 
     async def change(self, change_id: int) -> Change:
@@ -356,6 +369,15 @@ class ChangeLog:
     async def stopped(self, device_id: str | None = None) -> Sequence[DesiredApp]:
         """The apps that are off one device, or any, and kept for a start; sorted by device and name."""
         return [_desired(row) for row in await self.table.desired(device_id) if row.stopped_ms is not None]
+
+    async def put_elsewhere(self, device_id: str, name: str) -> str | None:
+        """The other host of the cluster that is putting this program on the device, or has just done so."""
+        rows = await self.table.changes(device_id, limit=_NEWEST)
+        there = (row for row in rows if row.state in ("planned", "done") and _change(row).subject == f"app {name}")
+        last = next(there, None)
+        if last is None or last.host == self._fleet.host_id or not isinstance(_change(last).forward, PutApp | StartApp):
+            return None
+        return last.host
 
     async def holds(self, device_id: str, name: str) -> bool:
         """Whether this program is wanted on the device, or stopped there and kept."""

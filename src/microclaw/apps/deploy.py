@@ -24,6 +24,7 @@ from microclaw.apps.building import (
 )
 from microclaw.apps.changes import AppVersion, ChangeLog, DesiredApp, version_of
 from microclaw.apps.claims import check_free, check_named_pins, claiming, claims_of, driven_pins
+from microclaw.apps.counted_edges import Verification
 from microclaw.apps.deployment import (
     Approve,
     Deployment,
@@ -53,7 +54,7 @@ from microclaw.apps.stage_text import (
     verification_step,
 )
 from microclaw.apps.trial import Trial, TrialOptions, Try
-from microclaw.apps.verify import Verification, verify
+from microclaw.apps.verify import verify
 from microclaw.boards.pins import check_pin
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.device import Device
@@ -164,13 +165,15 @@ class Deployer:
         report(Step("verify", evidence.text, next_step=hint))
         return Removal(target.device_id, target.name, name, evidence, undoable, change_id)
 
-    async def recover(self) -> tuple[str, ...]:
+    async def recover(self, looks_after: Callable[[str], bool] = lambda _device_id: True) -> tuple[str, ...]:
         """Close the changes that a crash left open, after asking their devices. Returns one sentence for each.
 
-        The changes of a device that does not answer stay open; the reconciler closes them when it is back.
+        The changes of a device that does not answer stay open; the reconciler closes them when it is back. So do those
+        of devices that another host `looks_after`.
         """
         lines: list[str] = []
-        for device_id in sorted({change.device_id for change in await self._change_log.unfinished()}):
+        device_ids = {change.device_id for change in await self._change_log.unfinished()}
+        for device_id in sorted(filter(looks_after, device_ids)):
             try:
                 device = self._devices.get(device_id)
                 async with self._installer.holding(device):

@@ -5,7 +5,9 @@ A pin that a program has is refused, unless the person insisted on just that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -27,7 +29,7 @@ from microclaw.devices.calls import (
 from microclaw.devices.device import Device, check_call
 from microclaw.devices.device_text import listening
 from microclaw.devices.registry import Registry
-from microclaw.errors import CallRejected, DeviceLied, NotSupported, TooManyApps
+from microclaw.errors import CallRejected, DeviceBusy, DeviceLied, NotSupported, TooManyApps
 from microclaw.events import Evidence
 
 CLOCKS_APART: Final = 200e-6  # a board's crystal against the host's clock
@@ -50,6 +52,8 @@ async def booted_ms(device: Device, now_ms: Callable[[], int]) -> float | None:
 
 
 _LOOK_BACK = 200
+_BUSY_S: Final = 5.0  # another host changes the device, and this one waits
+_AGAIN_S: Final = 0.05
 _CHECKED: Final = "checked"
 _ANSWERED: Final = "the board says so"
 
@@ -107,7 +111,7 @@ class DirectIo:
         """
         target = self._devices.get(device)
         async with self._installer.holding(target):
-            return await self._set_pin(target, pin, level, undoes, insist)
+            return await _once_free(lambda: self._set_pin(target, pin, level, undoes, insist))
 
     async def set_pwm(
         self,
@@ -122,7 +126,7 @@ class DirectIo:
         """Drive a pin with PWM, `duty` 0-255. Raises as `set_pin`. Undo gives a pin without PWM its level back."""
         target = self._devices.get(device)
         async with self._installer.holding(target):
-            return await self._set_pwm(target, pin, duty, frequency_hz, undoes, insist)
+            return await _once_free(lambda: self._set_pwm(target, pin, duty, frequency_hz, undoes, insist))
 
     async def _rival(self, device: Device, call: Call[Any], insist: Collection[str]) -> PinConflict | None:
         """The conflict that somebody insisted on; raises PinClaimed for another."""
@@ -136,7 +140,7 @@ class DirectIo:
     ) -> PinChange:
         call = GpioSet(pin, level)
         rival = await self._rival(target, call, insist)
-        last = await self._last(target, pin)
+        last, seen = await self._last(target, pin)
         if isinstance(last, SetPwm) and last.duty:
             inverse: DeviceAction | None = last
         else:
@@ -144,7 +148,7 @@ class DirectIo:
             inverse = None if before is None else SetLevel(pin, before)
         summary = call_words(call, target.name)
         change_id = await self._change_log.plan(
-            target.device_id, "gpio.set", summary, SetLevel(pin, level), inverse, undoes=undoes
+            target.device_id, "gpio.set", summary, SetLevel(pin, level), inverse, undoes=undoes, seen=seen
         )
         async with self._change_log.closing(change_id):
             state = await target.call(call)
@@ -156,13 +160,19 @@ class DirectIo:
     ) -> PinChange:
         call = PwmSet(pin, duty, frequency_hz)
         rival = await self._rival(target, call, insist)
-        last = await self._last(target, pin)
+        last, seen = await self._last(target, pin)
         inverse: DeviceAction = SetPwm(pin, 0, frequency_hz)
         if isinstance(last, SetPwm) or (isinstance(last, SetLevel) and last.level):
             inverse = last
         summary = call_words(call, target.name)
         change_id = await self._change_log.plan(
-            target.device_id, "pwm.set", summary, SetPwm(pin, duty, frequency_hz), inverse, undoes=undoes
+            target.device_id,
+            "pwm.set",
+            summary,
+            SetPwm(pin, duty, frequency_hz),
+            inverse,
+            undoes=undoes,
+            seen=seen,
         )
         async with self._change_log.closing(change_id):
             state = await target.call(call)
@@ -171,15 +181,29 @@ class DirectIo:
         evidence = Evidence("reported", f"{text}{held}", spoken=_ANSWERED)
         return PinChange(target.device_id, target.name, state, evidence, change_id, _warning(rival))
 
-    async def _last(self, device: Device, pin: int) -> DeviceAction | None:
-        """The last action of this host on the pin; None for PWM that a restart of the board ended."""
+    async def _last(self, device: Device, pin: int) -> tuple[DeviceAction | None, int]:
+        """The last action on the pin, None for PWM that a restart of the board ended; and the number of the device's
+        last change."""
         subject = subject_of(SetLevel(pin, 0))
         history = await self._change_log.changes(device.device_id, _LOOK_BACK)
+        seen = history[0].change_id if history else 0
         last = next((c for c in history if c.state == "done" and c.subject == subject), None)
         if last is None or not isinstance(last.forward, SetPwm):
-            return last.forward if last is not None else None
+            return last.forward if last is not None else None, seen
         boot_ms = await booted_ms(device, self._change_log.now_ms)
-        return last.forward if boot_ms is None or boot_ms <= last.at_ms else None
+        return last.forward if boot_ms is None or boot_ms <= last.at_ms else None, seen
+
+
+async def _once_free(act: Callable[[], Awaitable[PinChange]]) -> PinChange:
+    """Do it when no other host of the cluster changes the device: what was there before is looked at anew then."""
+    give_up = time.monotonic() + _BUSY_S
+    while True:
+        try:
+            return await act()
+        except DeviceBusy:
+            if time.monotonic() > give_up:
+                raise
+        await asyncio.sleep(_AGAIN_S)
 
 
 def _check_place(device: Device, program: str, wanted: Sequence[str]) -> None:

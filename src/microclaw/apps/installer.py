@@ -37,6 +37,8 @@ from microclaw.devices.device import Device
 from microclaw.errors import (
     AppExists,
     AppNotFound,
+    DeployRejected,
+    DeviceBusy,
     DeviceTimeout,
     DeviceUnreachable,
     InstallInterrupted,
@@ -166,7 +168,7 @@ class Installer:
         before = version_of(name, wanted)
         there = any(app.name == name for app in listed)
         if there and before is None and not take_over:
-            raise _not_ours(device, name, keeps_record=self._keeps_record)
+            raise await self._not_ours(device, name)
         if not there:
             check_room(device, name, listed, wanted)
         if warning := unknown_pins_text(device, _foreign(name, listed, wanted)):
@@ -195,6 +197,16 @@ class Installer:
         took_ms = (time.perf_counter() - started) * 1000
         return Installation(change_id, there, before, baseline, took_ms)
 
+    async def _not_ours(self, device: Device, name: str) -> DeployRejected:
+        """A program of that name is there, and this host's record does not have it."""
+        other = await self._change_log.put_elsewhere(device.device_id, name)
+        if other is None:
+            return _not_ours(device, name, keeps_record=self._keeps_record)
+        return DeviceBusy(
+            f"the host {other} is installing an app {name!r} on {device.name} now, or has just done it",
+            next_step="see it: microclaw app list; the same again replaces it; or choose another name",
+        )
+
     async def _undoing_put(self, device: Device, name: str, before: AppVersion | None) -> DeviceAction:
         """What takes an installation back: the former version, running or stopped, else nothing there."""
         if before is not None:
@@ -207,7 +219,7 @@ class Installer:
         listed, wanted = await device.call(AppList()), await self._change_log.desired(device.device_id)
         there, before = any(app.name == name for app in listed), version_of(name, wanted)
         if there and before is None and not take_over:
-            raise _not_ours(device, name, keeps_record=self._keeps_record)
+            raise await self._not_ours(device, name)
         if not there and await _ended_in_the_way(device, name, listed, wanted) is None:
             check_room(device, name, listed, wanted)
         return Occupants(name if there and before is None else None, _foreign(name, listed, wanted))

@@ -11,8 +11,9 @@ from types import TracebackType
 from typing import Final, Self, TypeAlias
 
 from microclaw.apps.changes import ChangeLog
+from microclaw.apps.counted_edges import Verification
 from microclaw.apps.trial import Trial
-from microclaw.apps.verify import Baseline, Verification, late_due_ms, verify_later
+from microclaw.apps.verify import Baseline, late_due_ms, verify_later
 from microclaw.devices.registry import Registry
 from microclaw.errors import DeviceError, MicroclawError, UnknownName
 

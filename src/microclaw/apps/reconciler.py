@@ -23,7 +23,7 @@ from microclaw.errors import DeviceError, DeviceTimeout, DeviceUnreachable, Micr
 from microclaw.events import Report, Step
 
 if TYPE_CHECKING:
-    from microclaw.link_server.server import LinkServer
+    from microclaw.link_server.linked_devices import LinkedDevices
 
 MAX_INTERVAL_S = 30.0
 _AT_ONCE = 16
@@ -42,7 +42,7 @@ class DeviceCheck:
     problem: str | None = None
 
 
-async def check_device(device: Device, link: LinkServer | None, checks: Iterable[DeviceCheck]) -> Examination:
+async def check_device(device: Device, link: LinkedDevices | None, checks: Iterable[DeviceCheck]) -> Examination:
     """Reach the device now, with what the host knows of it: its credential, and why programs are not put back.
 
     `checks` are the reconciler's last ones.
@@ -62,6 +62,7 @@ async def _nothing_deferred(_device: Device) -> None:
 class Reconciler:
     """`run()` belongs in the host's TaskGroup. `report` is called for every app that was put back.
 
+    `looks_after` says which devices are this host's, by id: in a cluster each is one host's.
     `do_deferred` does what waits for a device that answers. `listed` is told which programs with runs are there.
     """
 
@@ -76,8 +77,10 @@ class Reconciler:
         interval_s: float = 5.0,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         monotonic_s: Callable[[], float] = time.monotonic,
+        looks_after: Callable[[str], bool] = lambda _device_id: True,
     ) -> None:
         self._devices = devices
+        self._looks_after = looks_after
         self._change_log = change_log
         self._deferred = DeferredLog(change_log)
         self.listed: Callable[[DesiredApp, bool], None] = lambda *_: None
@@ -174,6 +177,7 @@ class Reconciler:
         wanted |= {act.device_id for act in await self._deferred.waiting()}
         wanted |= {act.device_id for act in await self._deferred.ended() if not act.told}
         wanted |= {device_id for device_id, _ in await self._put_backs.removed_lately()}
+        wanted = {device_id for device_id in wanted if self._looks_after(device_id)}
         for gone in self._checks.keys() - wanted:
             del self._checks[gone]
         now = self._monotonic_s()

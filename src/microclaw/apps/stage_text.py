@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.changes import AppVersion
 from microclaw.apps.claims import unknown_pins_text
+from microclaw.apps.counted_edges import Verification
 from microclaw.apps.crashes import told_once
 from microclaw.apps.expectation_result import ExpectationResult
 from microclaw.apps.installer import Occupants
 from microclaw.apps.run_times import keeper_text
 from microclaw.apps.trial import Trial
 from microclaw.apps.verdict import describe, seconds
-from microclaw.apps.verify import Verification
 from microclaw.devices.calls import LogsRead
 from microclaw.devices.device import Device
 from microclaw.errors import BuildError, MicroclawError

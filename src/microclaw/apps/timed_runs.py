@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -51,10 +52,18 @@ class _Runs:
 
 
 class TimedRuns:
-    """`run()` belongs in the host's TaskGroup."""
+    """`run()` belongs in the host's TaskGroup. `looks_after` says which devices are this host's, as Reconciler's."""
 
-    def __init__(self, *, devices: Registry, change_log: ChangeLog, installer: Installer) -> None:
+    def __init__(
+        self,
+        *,
+        devices: Registry,
+        change_log: ChangeLog,
+        installer: Installer,
+        looks_after: Callable[[str], bool] = lambda _device_id: True,
+    ) -> None:
         self._devices = devices
+        self._looks_after = looks_after
         self._change_log = change_log
         self._installer = installer
         self._runs: dict[tuple[str, str], _Runs] = {}
@@ -97,7 +106,11 @@ class TimedRuns:
 
     async def _due(self) -> dict[str, list[DesiredApp]]:
         """The programs of each device that something is due of; not of a device that is being looked at."""
-        wanted = [app for app in await self._change_log.desired() if host_begins(app.version.kind, app.version.times)]
+        wanted = [
+            app
+            for app in await self._change_log.desired()
+            if host_begins(app.version.kind, app.version.times) and self._looks_after(app.device_id)
+        ]
         keys = {(app.device_id, app.name) for app in wanted}
         for gone in self._runs.keys() - keys:
             del self._runs[gone]

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
-from microclaw.apps.aged_board import UP_MS, AgedFault, WrappingClock, aged, aged_fault, clock_of, runs_across_the_wrap
+from microclaw.apps.aged_board import UP_MS, AgedFault, WrappingClock, aged, aged_fault, clocks_of, runs_across_the_wrap
 from microclaw.apps.board_time import Run, SeenRuns
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.checked_run import run_with_checks
@@ -255,10 +255,10 @@ async def try_image(
     if options.expectations is not None:
         expected = evaluate(options.expectations, record)
         fault = failure(expected)
-        clock = clock_of(image)
-        if verdict.ok and fault is None and clock is not None and _is_new_board(options) and options.times is None:
+        clocks = clocks_of(image)
+        if verdict.ok and fault is None and clocks and _is_new_board(options) and options.times is None:
             aged_record = partial(_record, image, board, options=options, trial_pool=None)
-            late = await _fault_on_an_aged_board(aged_record, clock, run, record, board, options)
+            late = await _fault_on_an_aged_board(aged_record, clocks, run, record, board, options)
             if late is not None:
                 fault, expected = (late.error, late.next_step), late.marked(expected)
     if options.times is not None and verdict.ok and fault is None and not options.realtime:
@@ -364,23 +364,33 @@ def _run(options: TrialOptions) -> Run:
 
 async def _fault_on_an_aged_board(
     record_of: Callable[[Run], Awaitable[Record]],
-    clock: WrappingClock,
+    clocks: tuple[WrappingClock, ...],
     run: Run,
     record: Record,
     board: BoardProfile,
     options: TrialOptions,
 ) -> AgedFault | None:
-    """What fails where the clock starts again; in words of a board that is up for some minutes, if it fails there."""
-    assert options.expectations is not None
-    found: AgedFault | None = None
-    for late in (*runs_across_the_wrap(clock, run, record), aged(run, UP_MS)):
-        if late.uptime_ms == UP_MS and found is None:
-            return None
-        if late.uptime_ms == UP_MS or found is None:
-            seen = await record_of(late)
-            verdict = judge(seen, board, heap_bytes=options.heap_bytes)
-            found = aged_fault(clock, options.expectations, seen, verdict, late.uptime_ms) or found
-    return found
+    """What fails where a clock starts again; in words of a board that is up for some minutes, if it fails there.
+
+    All of them start again where the first does; where that fails, the clock that does so earlier is looked for.
+    """
+
+    async def fault_at(late: Run, *about: WrappingClock) -> AgedFault | None:
+        assert options.expectations is not None
+        seen = await record_of(late)
+        verdict = judge(seen, board, heap_bytes=options.heap_bytes)
+        return aged_fault(about, options.expectations, seen, verdict, late.uptime_ms)
+
+    for late in runs_across_the_wrap(clocks[0], run, record):
+        found = await fault_at(late, clocks[0])
+        if found is None:
+            continue
+        for clock in clocks[1:]:
+            if clock.wrap_ms < clocks[0].wrap_ms:
+                earlier = aged(late, late.uptime_ms - clocks[0].wrap_ms + clock.wrap_ms)
+                found = await fault_at(earlier, clock) or found
+        return await fault_at(aged(run, UP_MS), *clocks) or found
+    return None
 
 
 def _check_levels(image: ProgramImage, options: TrialOptions) -> None:

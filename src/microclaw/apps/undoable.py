@@ -7,6 +7,7 @@ from typing import Final
 
 from microclaw.apps.changes import Change
 from microclaw.errors import DeployRejected, UndoElsewhere, UnknownName
+from microclaw.store.apps import undone_already
 
 _LEFT_ALONE: Final = ("app.restore", "app.explore", "app.restart")
 _PROGRAM_KINDS: Final = ("app.deploy", "app.upgrade", "app.start")
@@ -100,10 +101,7 @@ def change_text(change: Change) -> str:
 def check_undoable(change: Change, history: Sequence[Change]) -> None:
     """Raise DeployRejected when it is not in force, or when a newer change of the same app or pin is."""
     if change.undone_by is not None:
-        raise DeployRejected(
-            f"change {change.change_id} ({change.summary}) was undone already, by change {change.undone_by}",
-            next_step=f"redo it: microclaw app undo {change.undone_by}",
-        )
+        raise undone_already(change.change_id, change.summary, change.undone_by)
     if not in_force(change):
         raise DeployRejected(
             f"change {change.change_id} ({change.summary}) is {change.state}: there is nothing to take back",

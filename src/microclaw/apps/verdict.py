@@ -32,7 +32,8 @@ def describe(edges: Sequence[Edge], pwm: Sequence[PwmChange] = (), leds: Sequenc
     for pin, seen in duties.items():
         span = f"duty {seen[0]}" if len(set(seen)) == 1 else f"duty {min(seen)} to {max(seen)} of 255"
         tones = {change.frequency_hz for change in pwm if change.pin == pin and change.duty}
-        notes = f"{min(tones)} to {max(tones)} Hz, " if len(tones) > 1 else ""
+        highest = f" to {max(tones):,}" if len(tones) > 1 else ""
+        notes = f"{min(tones):,}{highest} Hz, " if tones else ""
         parts.append(f"{count_text(len(seen), 'PWM change')} on pin {pin}, {notes}{span}")
     for pin in dict.fromkeys(change.pin for change in leds):
         chains = [change.colors for change in leds if change.pin == pin]

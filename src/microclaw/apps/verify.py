@@ -6,9 +6,17 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
-from microclaw.apps.edge_comparison import INVERTED, SLACK_MS, compare_settled, edges_to_settle
+from microclaw.apps.counted_edges import (
+    EXPECTED_EDGES,
+    MOMENT_MS,
+    Verification,
+    compare_edges,
+    compare_pwm,
+    counted,
+    without_opening,
+)
+from microclaw.apps.edge_comparison import compare_settled, edges_to_settle
 from microclaw.apps.listing import names_after_change
 from microclaw.apps.traps import trap_words
 from microclaw.apps.trial import Trial
@@ -17,7 +25,6 @@ from microclaw.devices.calls import AppState, AppStates, EdgesRead, GpioGet, Log
 from microclaw.devices.device import Device
 from microclaw.errors import DeviceError, DeviceSilent, DeviceTimeout, DeviceUnreachable
 from microclaw.events import Edge, Evidence
-from microclaw.pin_track import TOLERANCE
 from microclaw.text import format_duration, plural
 
 PATIENCE_MS = 3_000.0
@@ -29,21 +36,12 @@ LATE_EDGES = 4
 LATEST_MS = 21_600_000.0
 """What is due later after the installation is not looked at again."""
 _AWAY = "check its power and network; when it is back, the host puts back what it lost: microclaw app list"
-_SET_FIRST = (
-    "let the program set the level that it begins with, as led.value(0) or gpio_set(led, 0); then deploy it again"
-)
 _UNLISTED = "restart the board, then deploy it again; what it lists: microclaw app list"
 _LATE_MS = 400.0
 _POLL_MS = 20.0
-_OPENING_MS = 1.0
-_EXPECTED_EDGES = 2
-_MOMENT_MS = 5.0
-"""Edges so near to each other are one moment: a start, not a rhythm."""
-_TOGETHER_MS = 100.0
-"""How far the first edges of two pins may be off against each other, beside the trial."""
 _EXPECTED_PWM_CHANGES = 4
-_NEWEST = 2**53 - 1
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+_NEWEST = 2**53 - 1
 """Above every cursor: reading from here gives no entries, and the present cursor."""
 
 NO_READ_BACK = "accepted only: the board lists it, but has no read-back of its work, so nobody has seen it work"
@@ -57,21 +55,6 @@ class Baseline:
     pwm_cursor: int | None = None
     log_cursor: int | None = None
     now_ms: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """`dead` says why the program does nothing although the firmware took it, with the next step; else None.
-
-    `agrees` is False when the board's records differ from the trial, or could not be read; `next_step` says what to do.
-    `pins` are those whose counted edges were as in the trial.
-    """
-
-    evidence: Evidence
-    agrees: bool
-    dead: tuple[str, str] | None = None
-    next_step: str | None = None
-    pins: frozenset[int] = frozenset()
 
 
 async def take_baseline(device: Device) -> Baseline:
@@ -130,22 +113,22 @@ async def verify_later(device: Device, trial: Trial, before: Baseline) -> Verifi
     assert before.edge_cursor is not None
     page = await device.call(EdgesRead(cursor=before.edge_cursor))
     if page.now_ms < before.now_ms:
-        return _counted("the board restarted meanwhile", agrees=False)
+        return counted("the board restarted meanwhile", agrees=False)
     if page.dropped:
         return Verification(Evidence("accepted", "the board counted more edges than it keeps"), True)
     waited_ms = page.now_ms - before.now_ms
     due = [edge for edge in trial.free_edges() if edge.t_ms <= waited_ms]
     on_pin = {pin: [edge for edge in due if edge.pin == pin] for pin in dict.fromkeys(edge.pin for edge in due)}
     seen = {
-        pin: _without_opening([replace(e, t_ms=e.t_ms - before.now_ms) for e in page.edges if e.pin == pin], wanted)
+        pin: without_opening([replace(e, t_ms=e.t_ms - before.now_ms) for e in page.edges if e.pin == pin], wanted)
         for pin, wanted in on_pin.items()
     }
-    found = _compare_edges(on_pin, seen, waited_ms, await _levels(device, seen))
+    found = compare_edges(on_pin, seen, waited_ms, await _levels(device, seen))
     missing = next((pin for pin, wanted in on_pin.items() if len(seen[pin]) < min(len(wanted) - 1, LATE_EDGES)), None)
     if found.agrees and missing is not None:
         count = len(seen[missing])
         text = f"{count} of the {len(on_pin[missing])} edges that were due on pin {missing}"
-        return _counted(text, found.evidence.edges, agrees=False)
+        return counted(text, found.evidence.edges, agrees=False)
     return found
 
 
@@ -231,11 +214,11 @@ async def _count_edges(
         cursor = page.cursor
         waited_ms = page.now_ms - before.now_ms
         if waited_ms < 0:
-            return _counted("the board restarted while it was watched", agrees=False)
+            return counted("the board restarted while it was watched", agrees=False)
         for edge in page.edges:
             if edge.pin in raw:
                 raw[edge.pin].append(replace(edge, t_ms=edge.t_ms - before.now_ms))
-        seen = {pin: _without_opening(raw[pin], on_pin[pin]) for pin in pins}
+        seen = {pin: without_opening(raw[pin], on_pin[pin]) for pin in pins}
         late = [pin for pin in pins if len(seen[pin]) < wanted[pin] or _is_uneven(on_pin[pin], seen[pin])]
         first_ms = min((found[0].t_ms for found in seen.values() if found), default=0.0)
         rest_ms = max([PATIENCE_MS, *(_settling_ms(on_pin[pin]) for pin in late if seen[pin])])
@@ -248,7 +231,7 @@ async def _count_edges(
         slept_ms += pause_ms
     if not any(seen.values()) and waited_ms == 0:
         return Verification(Evidence("accepted", "accepted only: the board's clock stands still"), False)
-    return _compare_edges(on_pin, seen, waited_ms, await _levels(device, seen))
+    return compare_edges(on_pin, seen, waited_ms, await _levels(device, seen))
 
 
 async def _levels(device: Device, seen: Mapping[int, Sequence[Edge]]) -> dict[int, int]:
@@ -260,8 +243,8 @@ async def _levels(device: Device, seen: Mapping[int, Sequence[Edge]]) -> dict[in
 def _wanted(edges: Sequence[Edge], patience_ms: float) -> int:
     """How many edges of a pin to wait for: two, and so many more that they are not all of one moment."""
     due = [edge for edge in edges if edge.t_ms <= patience_ms]
-    apart = next((i for i, edge in enumerate(due) if edge.t_ms - due[0].t_ms > _MOMENT_MS), None)
-    return len(due) if apart is None else max(_EXPECTED_EDGES, apart + 1)
+    apart = next((i for i, edge in enumerate(due) if edge.t_ms - due[0].t_ms > MOMENT_MS), None)
+    return len(due) if apart is None else max(EXPECTED_EDGES, apart + 1)
 
 
 def _is_uneven(expected: Sequence[Edge], seen: Sequence[Edge]) -> bool:
@@ -286,80 +269,10 @@ def _due(edges: Sequence[Edge], seen: Sequence[Edge], end_ms: float) -> float:
     return edges[0].t_ms if before < 0 else seen[-1].t_ms + edges[before + 1].t_ms - edges[before].t_ms
 
 
-def _without_opening(seen: list[Edge], expected: Sequence[Edge]) -> list[Edge]:
-    """Without the edge that opening a pin makes: its output still holds the level that a former program left there."""
-    quick = any(after.t_ms - edge.t_ms <= _OPENING_MS for edge, after in pairwise(expected))
-    return seen[1:] if len(seen) > 1 and seen[1].t_ms - seen[0].t_ms <= _OPENING_MS and not quick else seen
-
-
-def _counted(text: str, edges: Sequence[Edge] = (), *, agrees: bool, pins: Sequence[int] = ()) -> Verification:
-    return Verification(
-        Evidence("counted", f"counted on the board: {text}", tuple(edges)), agrees, pins=frozenset(pins)
-    )
-
-
-def _compare_edges(
-    expected: Mapping[int, Sequence[Edge]],
-    seen: Mapping[int, Sequence[Edge]],
-    waited_ms: float,
-    before: Mapping[int, int],
-) -> Verification:
-    """Pin by pin; the first pin that differs is the answer. Edges of one moment alone are no proof of what follows.
-
-    `before`: levels of pins without an edge. Who had its first level before shows none until the second one is due.
-    """
-    edges = sorted((edge for found in seen.values() for edge in found), key=lambda edge: edge.t_ms)
-    texts: list[str] = []
-    offsets: list[float] = []
-    agreeing = []
-    difference, is_sure = False, True
-    for pin, wanted in expected.items():
-        found = seen[pin]
-        due_later = all(edge.t_ms + max(SLACK_MS, TOLERANCE * edge.t_ms) > waited_ms for edge in wanted[1:])
-        if not found and due_later and before.get(pin) == wanted[0].level:
-            texts.append(f"pin {pin} is {'high' if before[pin] else 'low'}, as it was before")
-            continue
-        if not found:
-            waited = format_duration(waited_ms, decimals=2)
-            text = f"no edge on pin {pin} in {waited}; the trial had one after {seconds(wanted[0].t_ms)}"
-            return _counted(text, edges, agrees=False)
-        agreement = compare_settled(wanted, found)
-        texts.append(_pin_text(wanted, found, agreement.difference, alone=len(expected) == 1))
-        offsets.append(found[0].t_ms - wanted[agreement.first].t_ms)
-        difference = difference or not agreement.agrees
-        is_sure = is_sure and (agreement.is_sure or len(found) < _EXPECTED_EDGES)
-        if agreement.agrees:
-            agreeing.append(pin)
-    if not difference and offsets and max(offsets) - min(offsets) > _TOGETHER_MS:
-        apart = seconds(max(offsets) - min(offsets))
-        return _counted(f"{'; '.join(texts)} (pins are {apart} off against each other)", edges, agrees=False)
-    later = any(_span(wanted) > _MOMENT_MS for wanted in expected.values())
-    of_one_moment = all(_span(found) <= _MOMENT_MS for found in seen.values() if found)
-    if not difference and (not edges or not is_sure or (later and of_one_moment)):
-        text = f"accepted only: {'; '.join(texts)}; that is the start alone"
-        return Verification(Evidence("accepted", text, tuple(edges)), True)
-    answer = _counted("; ".join(texts), edges, agrees=not difference, pins=agreeing)
-    return replace(answer, next_step=_SET_FIRST) if any(INVERTED in text for text in texts) else answer
-
-
-def _span(edges: Sequence[Edge]) -> float:
-    return edges[-1].t_ms - edges[0].t_ms
-
-
-def _pin_text(expected: Sequence[Edge], seen: Sequence[Edge], difference: str | None, *, alone: bool) -> str:
-    start = "first edge" if alone else f"pin {seen[0].pin}"
-    text = f"{start} after {seen[0].t_ms / 1000:.2f} s"
-    if len(seen) > 1:
-        text += f", next {seconds(seen[1].t_ms - seen[0].t_ms)} later"
-    elif len(expected) > 1:
-        text += f", the next is due {seconds(expected[1].t_ms - expected[0].t_ms)} later"
-    return f"{text} ({difference})" if difference else text
-
-
 async def _count_pwm(
     device: Device, expected: Sequence[PwmChange], cursor: int, sleep: Callable[[float], Awaitable[None]]
 ) -> Verification:
-    """The first duties of the trial must come in the same order; their speed is shown, not judged."""
+    """Wait for the trial's first changes on a pin; their speed is shown, not judged."""
     pin = expected[0].pin
     wanted = expected[:_EXPECTED_PWM_CHANGES]
     patience_ms = min(wanted[-1].t_ms, PATIENCE_MS) + _LATE_MS
@@ -375,17 +288,8 @@ async def _count_pwm(
     if not seen:
         waited = format_duration(waited_ms, decimals=2)
         text = f"no PWM on pin {pin} in {waited}; the trial had some after {seconds(wanted[0].t_ms)}"
-        return _counted(text, agrees=False)
-    # A pin that had the first duty already shows no change to it.
-    start = next((i for i, change in enumerate(wanted) if change.duty == seen[0].duty), 0)
-    duties = [change.duty for change in seen[: len(wanted) - start]]
-    agrees = duties == [change.duty for change in wanted[start : start + len(duties)]]
-    text = f"PWM on pin {pin} at {seen[0].frequency_hz:,} Hz, duty {', '.join(map(str, duties))} of 255"
-    if len(seen) > 1:
-        text += f" within {seconds(seen[len(duties) - 1].t_ms - seen[0].t_ms)}"
-    if not agrees:
-        text += f" (in the trial {', '.join(str(change.duty) for change in wanted)})"
-    return _counted(text, agrees=agrees)
+        return counted(text, agrees=False)
+    return compare_pwm(wanted, seen)
 
 
 async def _read_lines(

@@ -87,6 +87,7 @@ class AuditKind(StrEnum):
     TASK_REFUSED = "task.refused"
     EGRESS_ALLOWED = "egress.allowed"
     EGRESS_REFUSED = "egress.refused"
+    CLUSTER_STRAY = "cluster.stray"
 
 
 # What a person of this host did. These lines are in files of their own, so that nothing from outside can push them out.

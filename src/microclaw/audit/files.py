@@ -149,7 +149,7 @@ class Followed:
             return []
         end = data.rfind(b"\n") + 1
         self._read[status.st_ino] = start + end
-        return [one for line in data[:end].splitlines() if (one := _parse(line)) is not None]
+        return [one for line in data[:end].splitlines() if (one := parse_line(line)) is not None]
 
 
 def check_folder(folder: Path) -> bool:
@@ -304,7 +304,7 @@ def _read_set(folder: Path, stem: str) -> Iterator[RecordedEvent]:
         except FileNotFoundError:  # rotated away meanwhile
             continue
         for line in data.splitlines():
-            if (found := _parse(line)) is not None:
+            if (found := parse_line(line)) is not None:
                 yield found
 
 
@@ -312,7 +312,8 @@ def _path(folder: Path, stem: str, number: int) -> Path:
     return folder / (f"{stem}.{number}.jsonl" if number else f"{stem}.jsonl")
 
 
-def _parse(line: bytes) -> RecordedEvent | None:
+def parse_line(line: bytes) -> RecordedEvent | None:
+    """The event of a line; None for a line that is none."""
     try:
         value = json.loads(line)
         at_ms = round(datetime.fromisoformat(value["at"]).timestamp() * 1000)

@@ -71,6 +71,29 @@ def kept_heads(home: Path) -> dict[str, Link]:
     return {stem: head.last for stem, head in heads.items() if head is not None}
 
 
+class LineChain:
+    """Follows the chain of one set as `name` has it, line by line. Its first lines may be gone; and it has no head, so
+    that its end may be cut off."""
+
+    def __init__(self, stem: str, name: str) -> None:
+        self._stem, self._name = stem, name
+        self._walk: _Walk | None = None
+        self._number = 0
+
+    def take(self, line: bytes) -> None:
+        if self._walk is None:
+            place = place_of(fields_of(line) or {})
+            anchor = START if place is None else Link(place.n - 1, place.prev)
+            self._walk = _Walk(self._stem, anchor, frozenset())
+        self._number += 1
+        self._walk.where = (self._name, self._number)
+        self._walk.take(line, ())
+
+    def report(self) -> ChainReport:
+        walk = self._walk or _Walk(self._stem, START, frozenset())
+        return walk.report(walk.last or START)
+
+
 @dataclass(slots=True)
 class _Walk:
     stem: str

@@ -10,10 +10,12 @@ from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Gate
 from microclaw.auth.passwords import Passwords
 from microclaw.auth.people import People
-from microclaw.auth.sign_ins import ID_PREFIX, SignIns
+from microclaw.auth.recheck import Freshness, alone
+from microclaw.auth.sign_ins import SignIns
 from microclaw.auth.tokens import PersonTokens
-from microclaw.auth.watches import TokenWatch
+from microclaw.auth.watches import SESSION_PREFIX, TokenWatch
 from microclaw.config.settings import Settings
+from microclaw.store.codes import CodeTable
 from microclaw.store.database import Database
 from microclaw.store.people import PeopleTable, PersonTokenTable
 from microclaw.store.sign_ins import PasswordTable, SignInTable
@@ -29,14 +31,17 @@ class Admission:
 
     def watching(self, credential_id: str | None) -> AbstractAsyncContextManager[TokenWatch]:
         """The watch of a connection by its token's or session's id; None is neither."""
-        if credential_id is not None and credential_id.startswith(ID_PREFIX):
+        if credential_id is not None and credential_id.startswith(SESSION_PREFIX):
             return self.sign_ins.watching(credential_id)
         return self.tokens.watching(credential_id)
 
 
-async def open_admission(settings: Settings, database: Database, record: Record) -> Admission:
-    """`record` takes the events of the security log."""
-    people = await People.opened(PeopleTable(database), record=record)
+async def open_admission(
+    settings: Settings, database: Database, record: Record, *, fresh: Freshness = alone
+) -> Admission:
+    """`record` takes the events of the security log, `fresh` sees to it that what other hosts ended is known."""
+    codes = None if database.host is None else CodeTable(database)
+    people = await People.opened(PeopleTable(database), record=record, codes=codes)
 
     def refused(pending: PendingApproval, by: str, approved: bool) -> None:
         record(_refusal(pending, by, people, approved=approved))
@@ -44,9 +49,11 @@ async def open_admission(settings: Settings, database: Database, record: Record)
     approvals = Approvals(timeout_s=settings.agent.approval_s, roles=people, on_refused=refused)
     approvals.listen(lambda news: record(_event(news, people)))
     gate = Gate(people, approvals, always_ask=settings.agent.approvals == "always", record=record)
-    tokens = PersonTokens(PersonTokenTable(database), people, record=record)
+    tokens = PersonTokens(PersonTokenTable(database), people, record=record, fresh=fresh)
     passwords = Passwords(PasswordTable(database), people, record=record)
-    sign_ins = SignIns(SignInTable(database), people, passwords, record=record)
+    sign_ins = SignIns(SignInTable(database), people, passwords, record=record, codes=codes)
+    people.listen(tokens.recheck)
+    people.listen(sign_ins.recheck)
     return Admission(people, tokens, approvals, gate, sign_ins)
 
 
@@ -70,7 +77,7 @@ def _refusal(pending: PendingApproval, by: str, people: People, *, approved: boo
 def _about(pending: PendingApproval, people: People) -> str:
     verb = pending.tool or (pending.action.split() or ["?"])[0]
     risky = ", risky" if pending.risky else ""
-    return f"{verb}{risky}, asked by {_name(pending.person_id, people)} in {pending.channel}"
+    return f"{verb}{risky}, asked by {_name(pending.person_id, people)} {pending.where}"
 
 
 def _name(person_id: str, people: People) -> str:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from microclaw.auth.approved_acts import GONE, ActEnds
 from microclaw.auth.people import OwnerAlone, Roles
+from microclaw.auth.watches import SESSION_PREFIX
 from microclaw.errors import Overloaded, PermissionRefused, UnknownName
 from microclaw.events import Action, ApprovalAsked, ApprovalChanged, AskedProgram
-from microclaw.text import clean_text
+from microclaw.text import clean_text, door_words
 
 Outcome: TypeAlias = Literal["approved", "declined", "expired"]
 
@@ -24,6 +27,18 @@ MAX_DETAIL_CHARS = 64_000
 MAX_ACTION_CHARS = 200
 HIDDEN_MARK = "?"
 
+_TURN: ContextVar[str | None] = ContextVar("turn that asks", default=None)
+
+
+@contextmanager
+def asking_turn(turn_id: str) -> Iterator[None]:
+    """What asks for an approval inside this block, and in tasks started inside it, is this turn."""
+    before = _TURN.set(turn_id)
+    try:
+        yield
+    finally:
+        _TURN.reset(before)
+
 
 @dataclass(frozen=True, slots=True)
 class PendingApproval:
@@ -31,6 +46,7 @@ class PendingApproval:
 
     `risky`: only an owner may say yes; else the asking member may, too. `tool` is the name of the tool whose call
     waits, for the security log; "" for an act of the API. `program` is the one that would be installed, if one would.
+    `turn` is the turn whose call waits; None for a schedule's call or an act of the API, which no turn may answer.
     """
 
     approval_id: str
@@ -43,6 +59,17 @@ class PendingApproval:
     risky: bool = False
     tool: str = ""
     program: AskedProgram | None = None
+    turn: str | None = None
+
+    @property
+    def door(self) -> str:
+        """The channel; "browser" where the asker is signed in by a session."""
+        return "browser" if self.channel == "api" and self.chat_id.startswith(SESSION_PREFIX) else self.channel
+
+    @property
+    def where(self) -> str:
+        """The door in words: "in the browser", "over api"."""
+        return door_words(self.door)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +169,17 @@ class Approvals:
         if program is not None:
             program = replace(program, diff=tuple(_shown(line) for line in program.diff))
         pending = PendingApproval(
-            self._new_id(), person_id, action, lines, channel, chat_id, self._timeout_s, risky, tool, program
+            self._new_id(),
+            person_id,
+            action,
+            lines,
+            channel,
+            chat_id,
+            self._timeout_s,
+            risky,
+            tool,
+            program,
+            _TURN.get(),
         )
         decision: asyncio.Future[str] = loop.create_future()
         self._waiting[pending.approval_id] = _Waiting(pending, decision, loop.time() + self._timeout_s)

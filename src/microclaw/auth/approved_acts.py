@@ -185,8 +185,8 @@ def end_event(pending: PendingApproval, end: ActEnd, people: Roles) -> AuditEven
     who = pending.person_id if person is None else person.name
     what = pending.tool or (pending.action.split() or ["?"])[0]
     state = f"{end.state} ({end.code})" if end.code else end.state
-    text = f"approved, then {state}: {what}, asked by {who} in {pending.channel}"
-    return AuditEvent(AuditKind.APPROVAL_DECIDED, text, about=pending.approval_id)
+    text = f"approved, then {state}: {what}, asked by {who} {pending.where}"
+    return AuditEvent(AuditKind.APPROVAL_DECIDED, text, about=pending.approval_id, by=who)
 
 
 def _short(text: str) -> str:

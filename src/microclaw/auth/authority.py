@@ -19,6 +19,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.certificates import (
     SERIAL_BYTES,
     HostNames,
@@ -70,6 +71,7 @@ class Authority:
         now_ms: Callable[[], int],
         random_bytes: Callable[[int], bytes],
         server_file: str = SERVER_FILE,
+        record: Record = no_record,
     ) -> Authority:
         """Read the authority in `folder`, or make it when no device ever trusted one; StoreError for anything else.
 
@@ -77,12 +79,15 @@ class Authority:
         """
         await asyncio.to_thread(make_private_folder, folder)
         if await asyncio.to_thread((folder / BEGIN_ANEW_FILE).exists):
-            await pin.begin_anew(now_ms())
+            ended = await pin.begin_anew(now_ms())
+            text = f"{ended} were still good, of all devices: a new authority was wanted ({BEGIN_ANEW_FILE})"
+            record(AuditEvent(AuditKind.CREDENTIAL_REVOKED, text))
             await asyncio.to_thread(_put_away, folder, now_ms())
         known = await pin.authority()
         serial = new_serial(random_bytes(SERIAL_BYTES))
-        pair = await asyncio.to_thread(_read_or_make, folder, known, now_ms(), serial)
-        await pin.pin_authority(_fingerprint(pair.certificate), now_ms())
+        remedy = _remedy(folder, shared=pin.is_shared)
+        pair = await asyncio.to_thread(_read_or_make, folder, known, remedy, now_ms(), serial)
+        await pin.pin_authority(fingerprint_of(pair.certificate), now_ms())
         authority = cls(folder, pair, now_ms=now_ms, random_bytes=random_bytes, server_file=server_file)
         await authority.renew_if_due(names)
         return authority
@@ -99,7 +104,7 @@ class Authority:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the authority's certificate (of its DER form), 64 lower-case hexadecimal digits."""
-        return _fingerprint(self._pair.certificate)
+        return fingerprint_of(self._pair.certificate)
 
     @property
     def server(self) -> x509.Certificate:
@@ -166,16 +171,35 @@ def bare_server_context() -> ssl.SSLContext:
     return context
 
 
-def _fingerprint(certificate: x509.Certificate) -> str:
+def fingerprint_of(certificate: x509.Certificate) -> str:
     return hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
 
 
-def _read_or_make(folder: Path, known: str | None, now_ms: int, serial: int) -> KeyPair:
+def authority_in(folder: Path) -> str | None:
+    """The fingerprint of the authority in `folder`; None for none, or one that is damaged."""
+    content = read_private(folder / AUTHORITY_FILE)
+    try:
+        return None if content is None else fingerprint_of(KeyPair.from_pem(content).certificate)
+    except ValueError:
+        return None  # `Authority.open` says what is wrong with it
+
+
+def _remedy(folder: Path, *, shared: bool) -> str:
+    """What to do where the authority in `folder` is not the one that the store's devices trust."""
     path = folder / AUTHORITY_FILE
-    remedy = (
+    if shared:
+        return (
+            f"copy identity/authority.pem from the home of another host of the cluster to {path} (mode 600), or "
+            "restore it from a backup (microclaw restore FILE --replace); docs/cluster.md: how a cluster gets a new one"
+        )
+    return (
         f"restore {path} from a backup (microclaw restore FILE --replace); or, to give up every paired device and pair "
         f"them all again, make the empty file {folder / BEGIN_ANEW_FILE} and start the host"
     )
+
+
+def _read_or_make(folder: Path, known: str | None, remedy: str, now_ms: int, serial: int) -> KeyPair:
+    path = folder / AUTHORITY_FILE
     content = read_private(path)
     if content is None:
         if known is not None:
@@ -188,7 +212,7 @@ def _read_or_make(folder: Path, known: str | None, now_ms: int, serial: int) -> 
         check_authority(pair)
     except ValueError as exc:
         raise StoreError(f"{path} is damaged: {exc}", next_step=remedy) from exc
-    if known not in (None, _fingerprint(pair.certificate)):
+    if known not in (None, fingerprint_of(pair.certificate)):
         raise StoreError(f"{path} is not the authority that this host's devices trust", next_step=remedy)
     return pair
 

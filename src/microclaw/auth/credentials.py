@@ -73,7 +73,7 @@ _KINDS: Final = {
     Reason.PAIRING_EXPIRED: AuditKind.PAIRING_REFUSED,
     Reason.UNKNOWN_BOARD: AuditKind.PAIRING_REFUSED,
 }
-Cause: TypeAlias = Literal["person", "paired_again"]
+Cause: TypeAlias = Literal["person", "paired_again", "new_authority"]
 
 
 @dataclass(frozen=True, slots=True)

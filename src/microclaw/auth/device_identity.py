@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, assert_never
@@ -12,13 +13,15 @@ from typing import Final, assert_never
 from cryptography import x509
 
 from microclaw.audit import Record, no_record
-from microclaw.auth.authority import Authority
+from microclaw.auth.authority import Authority, fingerprint_of
 from microclaw.auth.certificates import HostNames, from_ms, read_device_certificate
-from microclaw.auth.credentials import Identity, Reason, Refusal, Revocation
+from microclaw.auth.credentials import Cause, Identity, Reason, Refusal, Revocation
 from microclaw.auth.device_tokens import UNUSED_LIFE_MS, DeviceTokens, token_device, token_hash
 from microclaw.auth.pairing import Enrol, PairingLimits, PairingService
 from microclaw.auth.provisioning import Provisioner
+from microclaw.auth.typed_codes import CodesOfHosts, TypedCodes, WrongTries
 from microclaw.errors import ProtocolError
+from microclaw.store.codes import CodeTable
 from microclaw.store.database import Database
 from microclaw.store.identity import IdentityTable, TokenUse
 from microclaw.wire.link.frame import CloseCode
@@ -32,6 +35,7 @@ class Authenticator:
 
     def __init__(self, authority: x509.Certificate, table: IdentityTable, *, now_ms: Callable[[], int]) -> None:
         self._authority = authority
+        self._fingerprint = fingerprint_of(authority)
         self._table = table
         self._now_ms = now_ms
 
@@ -53,6 +57,26 @@ class Authenticator:
             return any(row.serial == identity.credential and row.revoked_ms is None for row in rows)
         tokens = await self._table.tokens_of(identity.device_id)
         return any(row.hash.hex() == identity.credential and row.state in ("current", "pending") for row in tokens)
+
+    async def why_ended(self, identity: Identity) -> Cause | None:
+        """Why a live connection's credential opens nothing any more; None while it does.
+
+        None too where the device has shown the one that follows it: its newer connection takes this one's place.
+        """
+        if await self.is_still_valid(identity):
+            return None
+        if identity.device_id in await self._table.revoked():
+            return "person" if await self._table.authority() == self._fingerprint else "new_authority"
+        if identity.method == "certificate":
+            known = await self._table.certificates_of(identity.device_id)
+            ended_ms = next((row.revoked_ms for row in known if row.serial == identity.credential), None)
+            made_ms = [row.issued_ms for row in known if row.revoked_ms is None]
+        else:
+            tokens = await self._table.tokens_of(identity.device_id)
+            ended_ms = next((row.used_ms for row in tokens if row.hash.hex() == identity.credential), None)
+            made_ms = [row.made_ms for row in tokens if row.state == "current"]
+        is_followed = ended_ms is not None and any(at_ms < ended_ms for at_ms in made_ms)
+        return None if is_followed else "paired_again"
 
     async def _by_certificate(self, der: bytes) -> Identity | Refusal:
         if len(der) > MAX_CERTIFICATE_BYTES:
@@ -93,6 +117,37 @@ class Authenticator:
         assert_never(use)
 
 
+class LiveIdentities:
+    """What the devices' open connections came in with. A credential that ends at another host is announced here too."""
+
+    def __init__(self, table: IdentityTable, authenticator: Authenticator, revocation: Revocation) -> None:
+        self._table = table
+        self._authenticator = authenticator
+        self._revocation = revocation
+        self._open: dict[object, Identity] = {}  # by connection; no list: thousands of them may end at once
+        table.follow(self._recheck)
+
+    @contextmanager
+    def entered(self, identity: Identity) -> Iterator[None]:
+        """For the time of a connection; the last one of a device is the one that counts."""
+        connection = object()
+        self._open[connection] = identity
+        try:
+            yield
+        finally:
+            del self._open[connection]
+
+    async def _recheck(self) -> None:
+        if not self._open:
+            return
+        good = await self._table.opening()
+        for identity in {identity.device_id: identity for identity in self._open.values()}.values():
+            if identity.credential not in good:
+                cause = await self._authenticator.why_ended(identity)
+                if cause is not None:
+                    self._revocation.announce(identity.device_id, cause)
+
+
 def _bearer(authorization: str) -> str | None:
     """The credentials of `Bearer <credentials>` (RFC 6750; the scheme's case does not matter)."""
     if len(authorization) > MAX_AUTHORIZATION_CHARS:
@@ -110,6 +165,7 @@ class HostIdentity:
     tokens: DeviceTokens
     revocation: Revocation
     authenticator: Authenticator
+    live: LiveIdentities
     pairing: PairingService
     provisioner: Provisioner
     record: Record
@@ -136,9 +192,12 @@ class HostIdentity:
         `port` is the device plane's; `clock_s` is monotonic.
         """
         table = IdentityTable(database)
-        authority = await Authority.open(folder, table, names, now_ms=now_ms, random_bytes=random_bytes)
+        authority = await Authority.open(folder, table, names, now_ms=now_ms, random_bytes=random_bytes, record=record)
         tokens = DeviceTokens(table, now_ms=now_ms, random_bytes=random_bytes)
         revocation = Revocation(table, now_ms=now_ms, record=record)
+        others = None
+        if database.host is not None:
+            others = CodesOfHosts(CodeTable(database), now_ms=now_ms)
         pairing = PairingService(
             authority=authority,
             table=table,
@@ -151,7 +210,10 @@ class HostIdentity:
             random_below=random_below,
             limits=limits,
             record=record,
+            others=others,
         )
+        if others is not None:
+            await others.look()
         provisioner = Provisioner(
             table,
             host=names.names[0],
@@ -162,4 +224,13 @@ class HostIdentity:
             record=record,
         )
         authenticator = Authenticator(authority.certificate, table, now_ms=now_ms)
-        return cls(table, authority, tokens, revocation, authenticator, pairing, provisioner, record)
+        live = LiveIdentities(table, authenticator, revocation)
+        return cls(table, authority, tokens, revocation, authenticator, live, pairing, provisioner, record)
+
+
+async def codes_of_others(database: Database, *, now_ms: Callable[[], int], record: Record) -> TypedCodes:
+    """For a host of a cluster that lets no devices connect: there, too, a person types the codes that devices show."""
+    limits, others = PairingLimits(), CodesOfHosts(CodeTable(database), now_ms=now_ms)
+    await others.look()
+    tries = WrongTries(limits.wrong_tries, limits.lock_s)
+    return TypedCodes(tries, time.monotonic, record, code_life_s=limits.code_life_s, others=others)

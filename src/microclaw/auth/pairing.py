@@ -1,6 +1,7 @@
 """Lets a new device in: by a code that it shows and a person confirms, or by the secret it was provisioned with.
 
-It sends nothing: the connection asks, waits for the outcome and tells the device. What waits is in memory only.
+It sends nothing: the connection asks, waits for the outcome and tells the device. What waits is in memory only; in a
+cluster the code can be typed at another host, too (typed_codes.py).
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -23,9 +24,11 @@ from microclaw.auth.authority import Authority
 from microclaw.auth.certificates import is_late, read_csr, to_ms
 from microclaw.auth.credentials import Reason, Refusal, Revocation
 from microclaw.auth.device_tokens import DeviceTokens, IssuedToken
+from microclaw.auth.one_time_codes import code_hash
 from microclaw.auth.provisioning import secret_hash
+from microclaw.auth.typed_codes import CodesOfHosts, TypedCodes, Wish, WrongTries, plain_code
 from microclaw.boards import board_ids
-from microclaw.errors import DeviceUnreachable, Overloaded, ProtocolError, UnknownName
+from microclaw.errors import DeviceUnreachable, ProtocolError
 from microclaw.store.identity import CertificateRow, IdentityTable
 from microclaw.wire.link.frame import CloseCode
 
@@ -101,6 +104,7 @@ class PairingService:
         random_below: Callable[[int], int],
         limits: PairingLimits = PairingLimits(),
         record: Record = no_record,
+        others: CodesOfHosts | None = None,
     ) -> None:
         self._authority = authority
         self._table = table
@@ -114,8 +118,12 @@ class PairingService:
         self.limits = limits
         self._record = record
         self._pending: dict[str, PendingPairing] = {}
-        self._wrong_codes = _WrongTries(limits)
-        self._wrong_secrets: OrderedDict[str, _WrongTries] = OrderedDict()
+        tries = WrongTries(limits.wrong_tries, limits.lock_s)
+        self.typed = TypedCodes(tries, clock_s, record, code_life_s=limits.code_life_s, others=others)
+        self._others = others
+        if others is not None:
+            others.carry_out = self._carry_out
+        self._wrong_secrets: OrderedDict[str, WrongTries] = OrderedDict()
         self._one_secret = asyncio.Lock()
 
     @property
@@ -139,10 +147,10 @@ class PairingService:
         self._note(answer, address, board)
         return answer
 
-    def request_code(self, address: str, board: str, enrol: Enrol) -> PendingPairing | Refusal:
+    async def request_code(self, address: str, board: str, enrol: Enrol) -> PendingPairing | Refusal:
         """A device of another protocol shows a code, is entered by `enrol`, and gets a token."""
         malformed = Refusal(CloseCode.MALFORMED, Reason.MALFORMED_REQUEST)
-        answer = self._by_code(address, board, None, enrol) if _BOARD.fullmatch(board) else malformed
+        answer = await self._by_code(address, board, None, enrol) if _BOARD.fullmatch(board) else malformed
         self._note(answer, address, board)
         return answer
 
@@ -164,7 +172,7 @@ class PairingService:
             return Refusal(CloseCode.MALFORMED, Reason.MALFORMED_REQUEST)
         if secret is not None:
             return await self._by_secret(address, board, key, secret)
-        return self._by_code(address, board, key)
+        return await self._by_code(address, board, key)
 
     async def outcome(self, pending: PendingPairing) -> IssuedCredential | Refusal:
         """Wait until a person confirmed the code, at most until it expires. Cancelling withdraws the request."""
@@ -177,34 +185,41 @@ class PairingService:
             self._withdraw(pending)
 
     async def confirm(
-        self, code: str, *, name: str | None = None, device_id: str | None = None, board_id: str | None = None
+        self,
+        code: str,
+        *,
+        name: str | None = None,
+        device_id: str | None = None,
+        board_id: str | None = None,
+        by: str | None = None,
     ) -> IssuedCredential:
         """A person typed the code that a device shows: give that device its credential.
 
         With `device_id` it becomes that known device again. `board_id` is the profile that the person chose for a board
-        whose own name is no profile's. Raises UnknownName for a wrong code, Overloaded while
-        pairing is locked, what the registry raises for a name it will not have (the code stays good then), and
-        DeviceUnreachable when the device went away meanwhile.
+        whose own name is no profile's, `by` the person's name. Of a device that waits at another host the id alone is
+        returned. Raises UnknownName for a wrong code, Overloaded while pairing is locked, what the registry raises for
+        a name it will not have (the code stays good then), and DeviceUnreachable when the device went away meanwhile.
         """
         self._drop_expired()
-        if (locked_s := self._wrong_codes.locked_s(self._clock_s())) > 0:
-            self._record(AuditEvent(AuditKind.CODE_LOCKED, "devices' codes, after too many wrong ones"))
-            raise Overloaded(
-                f"pairing is locked after {self.limits.wrong_tries} wrong codes",
-                next_step=f"wait {locked_s:.0f} s, then type the code the device shows now",
-            )
-        pending = self._pending.pop(re.sub(r"[\s-]", "", code), None)
-        if pending is None:
-            self._wrong_codes.add(self._clock_s())
-            self._record(AuditEvent(AuditKind.CODE_WRONG, "typed to let a device in"))
-            raise UnknownName(
-                "no device waits with that code",
-                next_step=f"type the 6 digits it shows; they change after {self.limits.code_life_s:.0f} s",
-            )
+        self.typed.check(by)
+        code, wish = plain_code(code), Wish(name=name, device_id=device_id, board_id=board_id, by=by)
+        if code not in self._pending:
+            return IssuedCredential(await self.typed.elsewhere(code, wish))
+        return await self._confirm(code, wish)
+
+    async def _carry_out(self, digest: bytes, wish: Wish) -> str:
+        self._drop_expired()
+        code = next((code for code in self._pending if code_hash("device", code) == digest), None)
+        if code is None:
+            raise LookupError
+        return (await self._confirm(code, wish)).device_id
+
+    async def _confirm(self, code: str, wish: Wish) -> IssuedCredential:
+        pending = self._pending.pop(code)
         try:
             enrol = pending.enrol or self._enrol
-            enrolled = await enrol(board_id or pending.board, name=name, device_id=device_id)
-            paired = await self._grant(enrolled, pending.key, None, pending.address)
+            enrolled = await enrol(wish.board_id or pending.board, name=wish.name, device_id=wish.device_id)
+            paired = await self._grant(enrolled, pending.key, None, pending.address, wish.by)
         except BaseException:  # also a person who gave up: the code stays good
             if not pending.outcome.done():
                 self._pending[pending.code] = pending
@@ -233,20 +248,34 @@ class PairingService:
         await self._table.add_certificate(self._row(certificate, device_id))
         return IssuedCredential(device_id, certificate=certificate.public_bytes(Encoding.DER))
 
-    def _by_code(
+    async def _by_code(
         self, address: str, board: str, key: ec.EllipticCurvePublicKey | None, enrol: Enrol | None = None
     ) -> PendingPairing | Refusal:
         self._drop_expired()
         network, wide = single_address(address), address_range(address)
         if not self._has_room(network, wide):
             return _NO_ROOM
-        while (code := f"{self._random_below(1_000_000):06d}") in self._pending:
-            pass  # at most `pending_in_all` of a million are taken
-        expires_s = self._clock_s() + self.limits.code_life_s
-        outcome: asyncio.Future[IssuedCredential | Refusal] = asyncio.get_running_loop().create_future()
-        pending = PendingPairing(code, board, address, network, wide, key, expires_s, outcome, enrol)
-        self._pending[code] = pending
-        return pending
+        while True:
+            while (code := f"{self._random_below(1_000_000):06d}") in self._pending:
+                pass  # at most `pending_in_all` of a million are taken
+            expires_s = self._clock_s() + self.limits.code_life_s
+            outcome: asyncio.Future[IssuedCredential | Refusal] = asyncio.get_running_loop().create_future()
+            pending = PendingPairing(code, board, address, network, wide, key, expires_s, outcome, enrol)
+            self._pending[code] = pending
+            if self._others is None or await self._is_shown(pending, self._others):
+                return pending
+
+    async def _is_shown(self, pending: PendingPairing, others: CodesOfHosts) -> bool:
+        """Whether the code is this device's at every host; one that another host gave is drawn again."""
+        try:
+            life_s = self.limits.code_life_s
+            shown = await others.show(pending.code, board=pending.board, address=pending.address, life_s=life_s)
+        except BaseException:
+            self._withdraw(pending)
+            raise
+        if not shown and self._pending.get(pending.code) is pending:
+            del self._pending[pending.code]
+        return shown
 
     def _has_room(self, network: str, wide: str) -> bool:
         """Whether a newcomer may wait. Where all places are taken, who has more than the newcomer gives one up.
@@ -297,6 +326,8 @@ class PairingService:
         hashed = secret_hash(secret)
         async with self._one_secret:  # two requests with one secret must not enter two devices
             row = await self._table.secret(hashed, self._now_ms())
+            if row is None and await self._table.catch_up():
+                row = await self._table.secret(hashed, self._now_ms())
             is_profile = board in board_ids()
             if row is None or (is_profile and row.board_id not in (None, board)):
                 return self._wrong_secret(network)
@@ -311,7 +342,7 @@ class PairingService:
         return self._wrong_secret(network) if paired is None else paired
 
     def _wrong_secret(self, network: str) -> Refusal:
-        tries = self._wrong_secrets.setdefault(network, _WrongTries(self.limits))
+        tries = self._wrong_secrets.setdefault(network, WrongTries(self.limits.wrong_tries, self.limits.lock_s))
         self._wrong_secrets.move_to_end(network)
         if len(self._wrong_secrets) > self.limits.remembered_addresses:
             self._wrong_secrets.popitem(last=False)
@@ -319,7 +350,12 @@ class PairingService:
         return Refusal(CloseCode.NOT_AUTHENTICATED, Reason.WRONG_SECRET)
 
     async def _grant(
-        self, device_id: str, key: ec.EllipticCurvePublicKey | None, secret: bytes | None, address: str
+        self,
+        device_id: str,
+        key: ec.EllipticCurvePublicKey | None,
+        secret: bytes | None,
+        address: str,
+        by: str | None = None,
     ) -> IssuedCredential | None:
         """The credential, once it is on the disk; None when the secret was spent meanwhile."""
         if key is None:
@@ -333,7 +369,7 @@ class PairingService:
                 return None
             paired = IssuedCredential(device_id, certificate=certificate.public_bytes(Encoding.DER))
         how = "by a code that a person confirmed" if secret is None else "by the secret it was provisioned with"
-        self._record(AuditEvent(AuditKind.PAIRING_DONE, how, address=address, about=device_id))
+        self._record(AuditEvent(AuditKind.PAIRING_DONE, how, address=address, about=device_id, by=by))
         self._revocation.announce(device_id, "paired_again")
         return paired
 
@@ -349,23 +385,6 @@ class PairingService:
     def _withdraw(self, pending: PendingPairing) -> None:
         if self._pending.get(pending.code) is pending:
             del self._pending[pending.code]
+        if self._others is not None:
+            self._others.forget(pending.code)
         pending.outcome.cancel()
-
-
-class _WrongTries:
-    """Counts wrong tries over a minute, and locks for a minute after too many."""
-
-    def __init__(self, limits: PairingLimits) -> None:
-        self._lock_s = limits.lock_s
-        self._times: deque[float] = deque(maxlen=limits.wrong_tries)
-        self._locked_until = float("-inf")
-
-    def add(self, now_s: float) -> None:
-        self._times.append(now_s)
-        if len(self._times) == self._times.maxlen and now_s - self._times[0] < self._lock_s:
-            self._locked_until = now_s + self._lock_s
-            self._times.clear()
-
-    def locked_s(self, now_s: float) -> float:
-        """How long it stays locked, 0 when it is open."""
-        return max(0.0, self._locked_until - now_s)

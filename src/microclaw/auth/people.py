@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import math
-import re
+import asyncio
 import secrets
 import time
 import unicodedata
-from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Literal, Protocol, TypeAlias, cast
 
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
-from microclaw.errors import ConfigError, Overloaded, PermissionRefused, UnknownName, over_limit
+from microclaw.auth.one_time_codes import MemoryCodes, OneTimeCodes
+from microclaw.auth.people_codes import PairingCode, PairingCodes, WaitingPerson
+from microclaw.errors import ConfigError, Overloaded, StoreError, UnknownName, over_limit
 from microclaw.store.people import PeopleTable, PersonRow
 from microclaw.text import MAX_PERSON_NAME, look_alike, person_name, role_words
 
@@ -93,36 +93,11 @@ class WithAutomation:
         return self._automation if person_id == self._automation.person_id else self._people.get(person_id)
 
 
-CODE_DIGITS: Final = 6
-CODE_S: Final = 600.0
-CODES_A_CHANNEL: Final = 64
-KEPT_S: Final = 120.0  # an account keeps its place at least so long; then the oldest gives way where all are taken
-WRONG_CODES: Final = 5  # in WRONG_CODES_S, then none is looked at
-WRONG_CODES_S: Final = 60.0
 MAX_PEOPLE: Final = 256
 
 
-@dataclass(frozen=True, slots=True)
-class WaitingPerson:
-    """An unknown sender who got a code and waits for the owner. The code itself is not in it."""
-
-    channel: str
-    external_id: str
-    display_name: str
-    seconds_left: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Code:
-    code: str
-    channel: str
-    external_id: str
-    display_name: str
-    until_s: float
-
-
 class People:
-    """Made by `People.opened`. The rows are kept in memory: the host alone owns the store."""
+    """Made by `People.opened`. The rows are kept in memory, and read anew when another host changed them."""
 
     def __init__(
         self,
@@ -131,16 +106,16 @@ class People:
         now_s: Callable[[], float] = time.time,
         new_code: Callable[[], str] | None = None,
         record: Record = no_record,
+        codes: OneTimeCodes | None = None,
     ) -> None:
         self._table = table
         self._record = record
         self._now_s = now_s
-        self._new_code = new_code or _random_code
         self._rows: dict[str, PersonRow] = {}
         self._at: dict[tuple[str, str], str] = {}
-        self._codes: list[_Code] = []
-        self._wrong: deque[float] = deque(maxlen=WRONG_CODES)
+        self._codes = PairingCodes(codes or MemoryCodes(), now_s, new_code, record)
         self._listeners: list[Callable[[], Awaitable[object]]] = []
+        self._changing = asyncio.Lock()  # of rows, here and in the store
 
     @classmethod
     async def opened(
@@ -150,13 +125,14 @@ class People:
         now_s: Callable[[], float] = time.time,
         new_code: Callable[[], str] | None = None,
         record: Record = no_record,
+        codes: OneTimeCodes | None = None,
     ) -> People:
-        """Read the rows; the owner is added to a store without one."""
-        people = cls(table, now_s=now_s, new_code=new_code, record=record)
-        for row in await table.list():
-            people._hold(row)
+        """Read the rows; the owner is added to a store without one. Without `codes` they are in memory."""
+        people = cls(table, now_s=now_s, new_code=new_code, record=record, codes=codes)
+        table.follow(people._refresh)
+        await people._read()
         if people.get(OWNER.person_id) is None:
-            await people._keep(PersonRow(OWNER.person_id, OWNER.name, OWNER.role, people._now_ms()))
+            await people._add(PersonRow(OWNER.person_id, OWNER.name, OWNER.role, people._now_ms()))
         return people
 
     def listen(self, listener: Callable[[], Awaitable[object]]) -> None:
@@ -193,12 +169,14 @@ class People:
     def owners(self) -> tuple[Person, ...]:
         return tuple(person for person in self.list() if person.role == "owner")
 
-    def asking(self) -> tuple[WaitingPerson, ...]:
-        now_s = self._now_s()
-        return tuple(
-            WaitingPerson(code.channel, code.external_id, code.display_name, code.until_s - now_s)
-            for code in self._alive()
-        )
+    async def asking(self) -> tuple[WaitingPerson, ...]:
+        return await self._codes.waiting()
+
+    async def look_up(self, person_id: str) -> Person | None:
+        """As `get`; before it says None it looks what other hosts wrote."""
+        if self.get(person_id) is None and self._table.is_shared:
+            await self._refresh()
+        return self.get(person_id)
 
     async def find(self, channel: str, external_id: str) -> Person | None:
         """The person at this address; None for an unknown sender."""
@@ -206,49 +184,20 @@ class People:
         return None if person_id is None else self.get(person_id)
 
     async def ask_pairing(self, channel: str, external_id: str, display_name: str) -> str:
-        """A code that an unknown sender shows the owner: one an account, the same one while it lasts.
-
-        Accounts have no address that could be shared out by range. So where every place is taken, the oldest that is
-        older than KEPT_S gives way, and Overloaded is raised only where none is.
-        """
-        alive = self._alive()
-        for code in alive:
-            if (code.channel, code.external_id) == (channel, external_id):
-                return code.code
-        self._make_room(channel, external_id)
-        taken = {code.code for code in alive}
-        fresh = self._new_code()
-        while fresh in taken:
-            fresh = self._new_code()
-        shown = " ".join(display_name.split())[:40]
-        self._codes.append(_Code(fresh, channel, external_id, shown, self._now_s() + CODE_S))
-        self._record(AuditEvent(AuditKind.PAIRING_ASKED, f"{shown or 'somebody'} in {channel}", about=external_id))
-        return fresh
-
-    def _make_room(self, channel: str, external_id: str) -> None:
-        here = [code for code in self._codes if code.channel == channel]  # the oldest first
-        if len(here) < CODES_A_CHANNEL:
-            return
-        kept_s = here[0].until_s - CODE_S + KEPT_S - self._now_s()
-        if kept_s > 0:
-            text = f"{CODES_A_CHANNEL} people of {channel} wait to be let in already"
-            self._record(AuditEvent(AuditKind.PAIRING_REFUSED, text, about=external_id))
-            raise Overloaded(text, next_step=f"write again in {math.ceil(kept_s)} s")
-        self._codes.remove(here[0])
-        text = f"every place of {channel} is taken: the oldest code gave way to a newer one"
-        self._record(AuditEvent(AuditKind.PAIRING_REFUSED, text, about=here[0].external_id))
+        """A code that an unknown sender shows the owner, as PairingCodes.ask."""
+        return await self._codes.ask(channel, external_id, display_name)
 
     async def pair(self, code: str, role: Role | None = None, name: str | None = None) -> Person:
         """Let in the sender with this code, as a known person or a new one (a member unless `role` is given).
 
         Raises UnknownName for a wrong code, PermissionRefused after many of them, ConfigError for a name that is none.
         """
-        asked = self._take(code)
+        asked = await self._codes.find(code)
         row = self._meant(asked, role, name)
-        self._codes.remove(asked)
-        row = replace(row, addresses=(*row.addresses, (asked.channel, asked.external_id)))
+        await self._codes.spend(asked)
         known = self.get(row.person_id)
-        await self._keep(row)
+        with_address = replace(row, addresses=(*row.addresses, (asked.channel, asked.external_id)))
+        await (self._add(with_address) if known is None else self._change(row, with_address))
         self._note_pairing(asked, _person(row), known)
         return _person(row)
 
@@ -256,12 +205,9 @@ class People:
         """Somebody without an address in a channel: they come in by a link or a password."""
         self._check_room()
         checked = self._checked(name)
-        if self._find(checked) is not None:
-            raise ConfigError(
-                f"there is somebody named {checked} already", next_step="another name, or: microclaw person list"
-            )
+        self._check_free(checked)
         row = PersonRow(f"p-{secrets.token_hex(4)}", checked, role, self._now_ms())
-        await self._keep(row)
+        await self._add(row)
         self._record(AuditEvent(AuditKind.ROLE_CHANGED, f"{role}, new here", about=checked, by=OWNER.name))
         return _person(row)
 
@@ -271,17 +217,23 @@ class People:
         if row.person_id == OWNER.person_id and role != OWNER.role:
             raise ConfigError("the owner stays the owner", next_step="microclaw person list")
         if row.role != role:
-            await self._keep(replace(row, role=role))
+            await self._change(row, replace(row, role=role))
             text = f"{role}, before {row.role}"
             self._record(AuditEvent(AuditKind.ROLE_CHANGED, text, about=row.name, by=OWNER.name))
             await self._tell()
         return _person(self._rows[row.person_id])
 
+    def _check_free(self, name: str) -> None:
+        if self._find(name) is not None:
+            raise ConfigError(
+                f"there is somebody named {name} already", next_step="another name, or: microclaw person list"
+            )
+
     def _check_room(self) -> None:
         if len(self._rows) >= MAX_PEOPLE:
             raise Overloaded(f"this host knows {MAX_PEOPLE} people already", next_step="microclaw person rm NAME")
 
-    def _note_pairing(self, asked: _Code, person: Person, known: Person | None) -> None:
+    def _note_pairing(self, asked: PairingCode, person: Person, known: Person | None) -> None:
         place = f"{person.name}, at {asked.channel}"
         self._record(AuditEvent(AuditKind.PAIRING_DONE, place, about=asked.external_id, by=OWNER.name))
         text = f"{person.role}, new here" if known is None else f"{person.role}, at one more address ({asked.channel})"
@@ -292,39 +244,18 @@ class People:
         row = self._row(reference)
         if row.person_id == OWNER.person_id:
             raise ConfigError("the owner cannot be removed", next_step="microclaw person list")
-        await self._table.delete(row.person_id)
-        del self._rows[row.person_id]
-        self._at = {address: person_id for address, person_id in self._at.items() if person_id != row.person_id}
+        async with self._changing:
+            is_gone = not await self._table.delete(row.person_id)
+            self._rows.pop(row.person_id, None)
+            self._at = {address: person_id for address, person_id in self._at.items() if person_id != row.person_id}
+        if is_gone:  # another host was faster
+            raise self._nobody(reference)
         text = f"{row.role}, removed with every token"
         self._record(AuditEvent(AuditKind.ROLE_CHANGED, text, about=row.name, by=OWNER.name))
         await self._tell()
         return _person(row)
 
-    def _alive(self) -> Sequence[_Code]:
-        now_s = self._now_s()
-        self._codes = [code for code in self._codes if code.until_s > now_s]
-        return self._codes
-
-    def _take(self, code: str) -> _Code:
-        now_s = self._now_s()
-        if len(self._wrong) == WRONG_CODES and now_s - self._wrong[0] < WRONG_CODES_S:
-            self._record(AuditEvent(AuditKind.CODE_LOCKED, "people's codes, after too many wrong ones"))
-            raise PermissionRefused(
-                f"{WRONG_CODES} wrong codes within a minute: no code is looked at for a while",
-                next_step=f"wait {WRONG_CODES_S - (now_s - self._wrong[0]):.0f} s",
-            )
-        digits = re.sub(r"[\s-]", "", code)
-        for known in self._alive():
-            if secrets.compare_digest(known.code.encode(), digits.encode()):
-                return known
-        self._wrong.append(now_s)
-        self._record(AuditEvent(AuditKind.CODE_WRONG, "typed to let a person in"))
-        raise UnknownName(
-            "this code is wrong, or its ten minutes are over",
-            next_step="write to the bot again: it answers with a code",
-        )
-
-    def _meant(self, asked: _Code, role: Role | None, name: str | None) -> PersonRow:
+    def _meant(self, asked: PairingCode, role: Role | None, name: str | None) -> PersonRow:
         """The row that the address goes to."""
         if name is None and role == "owner":
             return self._rows[OWNER.person_id]
@@ -373,13 +304,46 @@ class People:
     def _row(self, reference: str) -> PersonRow:
         row = self._find(reference)
         if row is None:
-            names = ", ".join(known.name for known in self._rows.values())
-            raise UnknownName(f"nobody here is named {reference[:40]!r}", next_step=f"people: {names}")
+            raise self._nobody(reference)
         return row
 
-    async def _keep(self, row: PersonRow) -> None:
-        await self._table.put(row, self._now_ms())
-        self._hold(row)
+    def _nobody(self, reference: str) -> UnknownName:
+        names = ", ".join(known.name for known in self._rows.values())
+        return UnknownName(f"nobody here is named {reference[:40]!r}", next_step=f"people: {names}")
+
+    async def _add(self, row: PersonRow) -> None:
+        async with self._changing:
+            try:
+                await self._table.put(row, self._now_ms())
+            except StoreError:
+                await self._read()  # another host may have been faster
+                self._check_free(row.name)
+                raise
+            self._hold(row)
+
+    async def _change(self, before: PersonRow, after: PersonRow) -> None:
+        async with self._changing:
+            if not await self._table.replace(before, after, self._now_ms()):
+                await self._read()
+                raise ConfigError(
+                    f"{before.name} was changed or removed meanwhile, at another host of the cluster",
+                    next_step="see it, then do it again: microclaw person list",
+                )
+            self._hold(after)
+
+    async def _refresh(self) -> None:
+        """Take over what another host changed."""
+        async with self._changing:
+            before = {person_id: row.role for person_id, row in self._rows.items()}
+            await self._read()
+        if any(person_id not in self._rows or self._rows[person_id].role != role for person_id, role in before.items()):
+            await self._tell()
+
+    async def _read(self) -> None:
+        rows = await self._table.list()
+        self._rows, self._at = {}, {}
+        for row in rows:
+            self._hold(row)
 
     def _hold(self, row: PersonRow) -> None:
         self._rows[row.person_id] = row
@@ -396,7 +360,3 @@ class People:
 
 def _person(row: PersonRow) -> Person:
     return Person(row.person_id, row.name, cast(Role, row.role))
-
-
-def _random_code() -> str:
-    return f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}d}"

@@ -18,6 +18,7 @@ from typing import Final
 
 from microclaw.addresses import bracketed
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
+from microclaw.auth.people import OWNER
 from microclaw.store.identity import IdentityTable, SecretRow
 
 SECRET_BYTES: Final = 16
@@ -118,7 +119,8 @@ class Provisioner:
         now_ms = self._now_ms()
         row = SecretRow(secret_hash(secret), device_id, name, board_id, now_ms + life_ms)
         await self._table.add_secret(row, now_ms)
-        self._record(AuditEvent(AuditKind.SECRET_MADE, "lets one device in", about=device_id or name))
+        text = "lets one device in"
+        self._record(AuditEvent(AuditKind.SECRET_MADE, text, about=device_id or name, by=OWNER.name))
         return Provision(known.host, known.port, known.ca_sha256, secret, row.expires_ms)
 
     async def free_names(self, prefix: str, count: int, taken: frozenset[str]) -> list[str]:

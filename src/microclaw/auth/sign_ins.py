@@ -1,6 +1,7 @@
 """Browsers that are signed in: single-use links, sessions and how each ends. It sets no cookie and checks no password.
 
-A code lives in memory, hashed, for ten minutes; a session's secret is a cookie, and its hash is in the store.
+A code is kept hashed for ten minutes, in memory or by the hosts of a cluster together; a session's secret is a cookie,
+and its hash is in the store.
 """
 
 from __future__ import annotations
@@ -16,16 +17,17 @@ from typing import Final
 
 from microclaw.addresses import single_address
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
+from microclaw.auth.one_time_codes import MemoryCodes, OneTimeCodes, code_hash
 from microclaw.auth.passwords import Passwords, TooManyTries
 from microclaw.auth.people import OWNER, People, Person
 from microclaw.auth.tokens import MAX_SECRET_CHARS, NOTED_USE_MS, SECRET_BYTES
-from microclaw.auth.watches import TokenWatch, Watches
+from microclaw.auth.watches import SESSION_PREFIX, TokenWatch, Watches
 from microclaw.auth.wrong_tokens import WrongTokens
 from microclaw.errors import UnknownName
+from microclaw.store.codes import CodeRow
 from microclaw.store.sign_ins import SignInRow, SignInTable
 from microclaw.text import clean_text
 
-ID_PREFIX: Final = "s-"
 CODE_S: Final = 600.0
 MAX_CODES: Final = 16  # the oldest gives way
 IDLE_MS: Final = 7 * 86_400_000  # without a request
@@ -74,6 +76,7 @@ class SignIns:
         now_s: Callable[[], float] = time.time,
         monotonic_s: Callable[[], float] = time.monotonic,
         record: Record = no_record,
+        codes: OneTimeCodes | None = None,
     ) -> None:
         self._table = table
         self._people = people
@@ -81,30 +84,36 @@ class SignIns:
         self._now_s = now_s
         self._monotonic_s = monotonic_s
         self._record = record
-        self._codes: dict[bytes, tuple[str, float]] = {}  # its hash: whose, until when
+        self._codes = codes or MemoryCodes()
         self._wrong = WrongTokens(WRONG_CODES, monotonic_s)
         self._watches = Watches()
+        self._used: dict[str, int] = {}  # when they were last used here, which may not be written yet
+        table.follow(self.recheck)
+
+    async def recheck(self) -> None:
+        """End the connections whose session ended at another host, or whose person changed."""
+        if self._watches:
+            self._watches.keep(frozenset(row.sign_in_id for row in await self._table.list()))
 
     async def never_used(self) -> bool:
         """Whether nobody has signed in here yet, and no password is set."""
         return not await self._table.list() and not await self._passwords.any_set()
 
-    def new_code(self, reference: str = OWNER.person_id) -> str:
+    async def new_code(self, reference: str = OWNER.person_id) -> str:
         """A code for one sign-in of this person within CODE_S."""
         person = self._people.named(reference)
-        code = secrets.token_urlsafe(SECRET_BYTES)
-        self._alive()
-        while len(self._codes) >= MAX_CODES:
-            del self._codes[next(iter(self._codes))]
-        self._codes[_digest(code)] = (person.person_id, self._monotonic_s() + CODE_S)
-        self._record(AuditEvent(AuditKind.SIGNIN_LINK, f"for {CODE_S / 60:.0f} minutes", about=person.name))
+        code, now_ms = secrets.token_urlsafe(SECRET_BYTES), self._codes_ms()
+        until_ms = now_ms + int(CODE_S * 1000)
+        row = CodeRow("signin", code_hash("signin", code), self._codes.host, person.person_id, now_ms, until_ms)
+        await self._codes.add(row, now_ms, at_most=MAX_CODES)
+        text = f"for {CODE_S / 60:.0f} minutes"
+        self._record(AuditEvent(AuditKind.SIGNIN_LINK, text, about=person.name, by=OWNER.name))
         return code
 
     async def with_code(self, code: str, *, address: str, agent: str) -> OpenedSession | None:
         """Use a code up; None when it is wrong, over or used. TooManyTries after many such, never for a right one."""
-        self._alive()
-        person_id, _ = self._codes.pop(_digest(code), ("", 0.0))
-        person = self._people.get(person_id) if person_id else None
+        row = await self._codes.take("signin", code_hash("signin", code), self._codes_ms())
+        person = None if row is None else await self._people.look_up(row.about)
         if person is None:
             self._refuse_code(address)
             return None
@@ -125,12 +134,12 @@ class SignIns:
     async def set_password(self, reference: str, password: str) -> Person:
         """Every session of the person ends with the old one."""
         person = await self._passwords.set(reference, password)
-        await self.end_all(person.person_id, "a new password")
+        await self.end_all(person.person_id, "a new password", by=OWNER.name)
         return person
 
     async def remove_password(self, reference: str) -> Person:
         person = await self._passwords.remove(reference)
-        await self.end_all(person.person_id, "no password any more")
+        await self.end_all(person.person_id, "no password any more", by=OWNER.name)
         return person
 
     async def who(self, secret: str) -> SignIn | None:
@@ -139,14 +148,18 @@ class SignIns:
             return None
         digest = _digest(secret)
         row = await self._table.by_hash(digest)
+        if row is None and await self._table.catch_up():  # it was opened at another host a moment ago
+            row = await self._table.by_hash(digest)
         if row is None or not hmac.compare_digest(row.hash, digest):
             return None
+        await self._people.look_up(row.person_id)
         found = self._sign_in(row)
         if found is None or not self._lets_in(found):
             return None
         now_ms = self._now_ms()
-        if now_ms - row.used_ms >= NOTED_USE_MS:
-            await self._table.note_use(row.sign_in_id, now_ms)
+        if now_ms - found.used_ms >= NOTED_USE_MS:
+            self._used[row.sign_in_id] = now_ms
+            self._table.note_use(row.sign_in_id, now_ms)
         return found
 
     @asynccontextmanager
@@ -163,25 +176,23 @@ class SignIns:
         found = (self._sign_in(row) for row in await self._table.list())
         return tuple(one for one in found if one is not None and self._lets_in(one))
 
-    async def end(self, sign_in_id: str, why: str = "signed out") -> SignIn:
-        """UnknownName when there is no such session."""
+    async def end(self, sign_in_id: str, why: str = "signed out", *, by: str | None = None) -> SignIn:
+        """`by` None: its person ends it. UnknownName when there is no such session."""
         for one in await self.list():
-            if one.sign_in_id == sign_in_id:
-                await self._end((one,), why)
+            if one.sign_in_id == sign_in_id and await self._end((one,), why, by):
                 return one
         raise UnknownName(f"there is no session {sign_in_id[:40]!r}", next_step="microclaw signin list")
 
-    async def end_all(self, person_id: str, why: str) -> int:
+    async def end_all(self, person_id: str, why: str, *, by: str | None = None) -> int:
         """Every session of this person; returns how many."""
         theirs = [one for one in await self.list() if one.person.person_id == person_id]
-        await self._end(theirs, why)
-        return len(theirs)
+        return await self._end(theirs, why, by)
 
     async def _open(self, person: Person, how: str, address: str, agent: str) -> OpenedSession:
         await self._make_room(person)
         secret, now_ms = secrets.token_urlsafe(SECRET_BYTES), self._now_ms()
         shown = clean_text(agent, one_line=True, limit=MAX_AGENT_CHARS)
-        sign_in_id = f"{ID_PREFIX}{secrets.token_hex(4)}"
+        sign_in_id = f"{SESSION_PREFIX}{secrets.token_hex(4)}"
         row = SignInRow(sign_in_id, person.person_id, _digest(secret), how, address, shown, now_ms, now_ms)
         await self._table.add(row)
         self._note(AuditKind.SIGNIN_OPENED, f"by {how}", address, about=sign_in_id, by=person.name)
@@ -198,11 +209,20 @@ class SignIns:
         oldest_first = sorted(theirs, key=lambda one: one.used_ms)
         await self._end(oldest_first[: max(0, len(theirs) - MAX_OF_PERSON + 1)], "gave way to a newer one")
 
-    async def _end(self, sessions: Sequence[SignIn], why: str) -> None:
+    async def _end(self, sessions: Sequence[SignIn], why: str, by: str | None = None) -> int:
+        """How many there were; another host may end them, too."""
+        ended = 0
         for one in sessions:
-            await self._table.delete(one.sign_in_id)
+            was_there = await self._table.delete(one.sign_in_id)
+            self._used.pop(one.sign_in_id, None)
             self._watches.end(one.sign_in_id)
-            self._record(AuditEvent(AuditKind.SIGNIN_ENDED, why, about=one.sign_in_id, by=one.person.name))
+            if not was_there:
+                continue
+            ended += 1
+            whose = one.person.name
+            text = why if by in (None, whose) else f"{why}: {whose}'s session"
+            self._record(AuditEvent(AuditKind.SIGNIN_ENDED, text, about=one.sign_in_id, by=by or whose))
+        return ended
 
     def _refuse_code(self, address: str) -> None:
         wait_s = self._wrong.wait_s(single_address(address))
@@ -212,9 +232,9 @@ class SignIns:
         self._wrong.add(single_address(address))
         self._note(AuditKind.SIGNIN_WRONG, "a link that is wrong, over or used", address)
 
-    def _alive(self) -> None:
-        now_s = self._monotonic_s()
-        self._codes = {digest: known for digest, known in self._codes.items() if known[1] > now_s}
+    def _codes_ms(self) -> int:
+        """The clock of codes: one that nobody sets, where no other host must know it."""
+        return self._now_ms() if self._codes.is_shared else int(self._monotonic_s() * 1000)
 
     def _lets_in(self, one: SignIn) -> bool:
         now_ms = self._now_ms()
@@ -230,7 +250,8 @@ class SignIns:
         person = self._people.get(row.person_id)
         if person is None:
             return None
-        return SignIn(row.sign_in_id, person, row.how, row.address, row.agent, row.made_ms, row.used_ms)
+        used_ms = max(row.used_ms, self._used.get(row.sign_in_id, row.used_ms))
+        return SignIn(row.sign_in_id, person, row.how, row.address, row.agent, row.made_ms, used_ms)
 
     def _note(
         self, kind: AuditKind, text: str, address: str, *, about: str | None = None, by: str | None = None

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, cast
 
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
-from microclaw.auth.people import RANK, Person, Role, Roles, limited_id
+from microclaw.auth.people import OWNER, RANK, Person, Role, Roles, limited_id
+from microclaw.auth.recheck import Freshness, alone
 from microclaw.auth.watches import TokenWatch, Watches
 from microclaw.errors import ConfigError, Overloaded, UnknownName, over_limit
 from microclaw.store.people import PersonTokenRow, PersonTokenTable
@@ -56,12 +57,21 @@ class PersonTokens:
         *,
         now_s: Callable[[], float] = time.time,
         record: Record = no_record,
+        fresh: Freshness = alone,
     ) -> None:
         self.record = record
         self._table = table
         self._roles = roles
         self._now_s = now_s
+        self.fresh = fresh
+        self._used: dict[str, int] = {}  # when they were last used here, which may not be written yet
         self._watches = Watches()
+        table.follow(self.recheck)
+
+    async def recheck(self) -> None:
+        """End the connections whose token was removed at another host, or whose person changed."""
+        if self._watches:
+            self._watches.keep(frozenset(row.token_id for row in await self._table.list()))
 
     async def create(self, name: str, person_id: str, *, days: int | None = None, scope: Scope = "all") -> str:
         """The secret, shown this once. ConfigError for a name that is none or taken, or a scope above the person's."""
@@ -77,9 +87,7 @@ class PersonTokens:
             raise ConfigError(text, next_step="a smaller --scope, or none: the token is then all that its person is")
         known = await self._table.list()
         if any(row.name == name for row in known):
-            raise ConfigError(
-                f"there is a token named {name} already", next_step=f"another name, or: microclaw token rm {name!r}"
-            )
+            raise _name_taken(name)
         if len(known) >= MAX_TOKENS:
             raise Overloaded(f"there are {MAX_TOKENS} tokens already", next_step="microclaw token rm NAME")
         secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
@@ -88,11 +96,12 @@ class PersonTokens:
         row = PersonTokenRow(
             f"t-{secrets.token_hex(4)}", name, person_id, _digest(secret), now_ms, expires_ms, None, scope
         )
-        await self._table.add(row)
+        if not await self._table.add(row):
+            raise _name_taken(name)
         until = "for good" if days is None else f"for {days} day{'' if days == 1 else 's'}"
         less = "" if scope == "all" else f", scope {scope}"
         text = f"acts as {person.name}{less}, {until}"
-        self.record(AuditEvent(AuditKind.TOKEN_MADE, text, about=name))
+        self.record(AuditEvent(AuditKind.TOKEN_MADE, text, about=name, by=OWNER.name))
         return secret
 
     async def who(self, secret: str) -> Token | None:
@@ -102,8 +111,9 @@ class PersonTokens:
         if row is None or token is None or not self._lets_in(token):
             return None
         now_ms = self._now_ms()
-        if row.used_ms is None or now_ms - row.used_ms >= NOTED_USE_MS:
-            await self._table.note_use(row.token_id, now_ms)
+        if token.used_ms is None or now_ms - token.used_ms >= NOTED_USE_MS:
+            self._used[row.token_id] = now_ms
+            self._table.note_use(row.token_id, now_ms)
         return token
 
     async def lapsed(self, secret: str) -> str | None:
@@ -128,8 +138,11 @@ class PersonTokens:
         """End the token of this name or id; UnknownName."""
         for token in await self.list():
             if reference in (token.name, token.token_id):
-                await self._table.delete(token.token_id)
-                self.record(AuditEvent(AuditKind.TOKEN_REVOKED, f"of {token.person.name}", about=token.name))
+                if not await self._table.delete(token.token_id):
+                    break  # another host was faster
+                self._used.pop(token.token_id, None)
+                text = f"of {token.person.name}"
+                self.record(AuditEvent(AuditKind.TOKEN_REVOKED, text, about=token.name, by=OWNER.name))
                 self._watches.end(token.token_id)
                 return token
         raise UnknownName(f"there is no token {reference[:40]!r}", next_step="microclaw token list")
@@ -139,6 +152,8 @@ class PersonTokens:
             return None
         digest = _digest(secret)
         row = await self._table.by_hash(digest)
+        if row is None and await self._table.catch_up():  # another host made it a moment ago
+            row = await self._table.by_hash(digest)
         return row if row is not None and hmac.compare_digest(row.hash, digest) else None
 
     def _lets_in(self, token: Token) -> bool:
@@ -155,7 +170,8 @@ class PersonTokens:
             person = self._roles.get(limited_id(row.person_id, most))
         if person is None:
             return None
-        return Token(row.token_id, row.name, person, scope, row.made_ms, row.expires_ms, row.used_ms)
+        used = [at_ms for at_ms in (row.used_ms, self._used.get(row.token_id)) if at_ms is not None]
+        return Token(row.token_id, row.name, person, scope, row.made_ms, row.expires_ms, max(used, default=None))
 
     def _now_ms(self) -> int:
         return int(self._now_s() * 1000)
@@ -163,3 +179,9 @@ class PersonTokens:
 
 def _digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
+
+
+def _name_taken(name: str) -> ConfigError:
+    return ConfigError(
+        f"there is a token named {name} already", next_step=f"another name, or: microclaw token rm {name!r}"
+    )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
+SESSION_PREFIX: Final = "s-"  # of a session's id; a token's begins with t-
 RECHECK_S: Final = 1.0  # what an open connection came in with is looked at again
 
 
@@ -61,3 +62,13 @@ class Watches:
         for watch in self._open:
             if watch.token_id == token_id:
                 watch.end()
+
+    def keep(self, token_ids: Container[str]) -> None:
+        """End the watches of tokens that are not among these, and those of a person who changed."""
+        for watch in self._open:
+            if watch.token_id is not None and watch.token_id not in token_ids:
+                watch.end()
+            watch.check()
+
+    def __len__(self) -> int:
+        return len(self._open)

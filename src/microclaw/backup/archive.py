@@ -27,7 +27,7 @@ from microclaw.backup.age_file import CHUNK_BYTES
 from microclaw.backup.contents import BLOCK, HOME, NAME, Contents, count_store
 from microclaw.durable import open_regular
 from microclaw.errors import ConfigError, Overloaded, StoreError
-from microclaw.store.database import connect
+from microclaw.store.sqlite_file import connect
 
 MAX_FILES: Final = 100_000
 MAX_DEPTH: Final = 32

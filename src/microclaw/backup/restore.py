@@ -29,10 +29,11 @@ from microclaw.backup.errors import BackupDamaged
 from microclaw.backup.unpack import members, unpack
 from microclaw.durable import make_folders, read_private, sync_folder
 from microclaw.errors import ConfigError, StoreError
-from microclaw.store.database import connect, open_store, take_lock
+from microclaw.store.codes import end_codes
 from microclaw.store.inbox import end_unanswered
 from microclaw.store.links import renew_all
 from microclaw.store.sign_ins import end_sessions
+from microclaw.store.sqlite_file import connect, open_store, take_lock
 
 _UNPACKING: Final = "unpacking"
 _READY: Final = "ready"
@@ -142,6 +143,7 @@ def _make_ready(folder: Path, contents: Contents) -> int:
         connection.execute("BEGIN IMMEDIATE")
         renew_all(connection, secrets.token_bytes)
         end_sessions(connection)
+        end_codes(connection)
         unanswered = end_unanswered(connection)
         connection.execute("COMMIT")
     made = datetime.fromtimestamp(contents.made_ms / 1000).astimezone()

@@ -19,6 +19,7 @@ from microclaw.cli.programs import (
     EXPECT_HELP,
     STOP_AFTER_HELP,
     CompilerOption,
+    OptimizationOption,
     WhenBackOption,
     device_with_program,
     end_deferred,
@@ -46,7 +47,7 @@ def build(
         Path | None, typer.Option("-o", "--output", help="Where the program goes; FILE.wasm, or FILE.mpy of Python.")
     ] = None,
     board: Annotated[str, typer.Option("--board", help="The board's profile.")] = "virtual",
-    optimization: Annotated[str, typer.Option("-O", "--optimization", help="O0, O1, O2, O3, Os or Oz.")] = "O3",
+    optimization: OptimizationOption = "O3",
     compiler: CompilerOption = None,
     firmware: FirmwareOption = None,
 ) -> None:
@@ -213,7 +214,7 @@ def upgrade(
         Path | None,
         typer.Argument(help="Source or a .wasm file; without it the newer version of its catalogue."),
     ] = None,
-    optimization: Annotated[str, typer.Option("-O", "--optimization", help="O0, O1, O2, O3, Os or Oz.")] = "O3",
+    optimization: OptimizationOption = "O3",
     expect: Annotated[Path | None, typer.Option("--expect", metavar="FILE", help=EXPECT_HELP)] = None,
     when_back: WhenBackOption = False,
 ) -> None:

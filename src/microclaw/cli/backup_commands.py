@@ -28,7 +28,7 @@ from microclaw.clock import now_ms
 from microclaw.config.places import home_folder
 from microclaw.durable import write_chunks
 from microclaw.errors import ConfigError, StoreError, StoreOwned
-from microclaw.store.database import take_lock
+from microclaw.store.sqlite_file import take_lock
 from microclaw.text import count_text, one_line
 
 MAX_BACKUP_BYTES: Final = 256 << 30  # that a host may send: what it says is not believed without end

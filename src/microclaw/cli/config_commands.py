@@ -132,4 +132,5 @@ def _write(options: GlobalOptions, changes: list[SettingChange], text: str) -> N
     options.end_with_json("config_written", {"files": list(written.files), "warnings": warnings})
     options.say(f"{text} ({', '.join(written.files)}); {RESTART}" if written.files else "nothing changed")
     for mistake in written.warnings:
-        sys.stderr.write(f"note: {mistake.message}\n")
+        step = "" if "(next: " in mistake.message else f" (next: {mistake.next_step})"
+        sys.stderr.write(f"note: {mistake.message}{step}\n")

@@ -55,10 +55,17 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="No questions; the exit code says whether it worked.")] = False,
     voice: Annotated[bool, typer.Option("--voice", help="Say the sentence into the board's microphone.")] = False,
     fleet: Annotated[bool, typer.Option("--fleet", help="Update many virtual boards in stages instead.")] = False,
-    boards: Annotated[int, typer.Option("--boards", min=MIN_FLEET, max=100, help="So many, with --fleet.")] = 20,
+    cluster: Annotated[bool, typer.Option("--cluster", help="Kill one of three hosts while they install.")] = False,
+    boards: Annotated[
+        int, typer.Option("--boards", min=MIN_FLEET, max=300, help="So many, with --fleet and --cluster.")
+    ] = 20,
 ) -> None:
     """See it work on a virtual board. One sentence becomes a program that goes on without the host."""
-    raise typer.Exit(run_demo(global_options(ctx), once=once, voice=voice, fleet=boards if fleet else 0))
+    raise typer.Exit(
+        run_demo(
+            global_options(ctx), once=once, voice=voice, fleet=boards if fleet else 0, cluster=boards if cluster else 0
+        )
+    )
 
 
 class DemoFailed(MicroclawError):
@@ -104,10 +111,10 @@ class Stage:
         return Client(load_settings(self.environ, home=self.home).control_socket)
 
 
-def run_demo(options: GlobalOptions, *, once: bool, voice: bool = False, fleet: int = 0) -> int:
+def run_demo(options: GlobalOptions, *, once: bool, voice: bool = False, fleet: int = 0, cluster: int = 0) -> int:
     """Run it and return the exit code; everything it started is stopped on every way out.
 
-    `fleet`: of so many boards.
+    `fleet`, `cluster`: of so many boards.
     """
     terminal = options.terminal()
     with _private_home() as home, _terminable():
@@ -116,6 +123,10 @@ def run_demo(options: GlobalOptions, *, once: bool, voice: bool = False, fleet: 
             from microclaw.cli.demo_fleet import run_fleet_demo  # it uses what is here
 
             return run_fleet_demo(stage, fleet)
+        if cluster:
+            from microclaw.cli.demo_cluster import run_cluster_demo  # it uses what is here
+
+            return run_cluster_demo(stage, cluster)
         if voice:
             from microclaw.cli.demo_voice import run_voice_demo  # it uses what is here
 

@@ -14,17 +14,20 @@ from microclaw.durable import write_private
 from microclaw.virtual_boards.process import board_environ
 
 LOOK_EVERY_S: Final = 0.1
+AT_ONCE: Final = 16  # boards that start at the same time
 
 
 class BoardFleet:
     """`with BoardFleet(stage, keys) as fleet: fleet.join(client, 20)`; leaving stops every board.
 
-    `keys` is the file with the public keys whose updates they trust.
+    `keys` is the file with the public keys whose updates they trust, `link_port` where they connect on loopback, where
+    that is not the host's own.
     """
 
-    def __init__(self, stage: Stage, keys: Path) -> None:
+    def __init__(self, stage: Stage, keys: Path | None, *, link_port: int | None = None) -> None:
         self._stage = stage
         self._keys = keys
+        self._link_port = link_port
         self._links: dict[str, tuple[str, ...]] = {}
         self._boards: dict[str, Child] = {}
 
@@ -44,10 +47,12 @@ class BoardFleet:
             made = client.post("/v1/devices/provision", {"name": name, "board": BOARD, "secret": True, "host": None})
             secret = self._stage.home / f"{name}.secret"
             write_private(secret, made["secret"].encode("ascii"))
-            url = f"wss://{made['host']}:{made['port']}/link"
+            url = f"wss://{made['host']}:{self._link_port or made['port']}/link"
             self._links[name] = ("--link", url, "--link-ca-sha256", made["ca_sha256"])
             self._start(name, "--link-secret-file", str(secret))
-        for board in self._boards.values():
+            if number > AT_ONCE:
+                self._boards[f"board-{number - AT_ONCE}"].wait_ready()
+        for board in list(self._boards.values())[-AT_ONCE:]:
             board.wait_ready()
 
     def cut_power(self, names: Iterable[str]) -> None:
@@ -66,7 +71,8 @@ class BoardFleet:
         home = self._stage.home
         words = ["microclaw.virtual", "--name", name, "--board", BOARD, "--wasmachine", "0", "--serial", "none"]
         words += ["--flash", str(home / "boards" / name), "--control", str(home / f"{name}.sock")]
-        words += ["--update-keys", str(self._keys), "--die-with-parent", *self._links[name], *options]
+        words += [] if self._keys is None else ["--update-keys", str(self._keys)]
+        words += ["--die-with-parent", *self._links[name], *options]
         environ = board_environ(self._stage.environ)
         with uninterrupted():
             self._boards[name] = Child(name, words, log=home / f"{name}.stderr", environ=environ)

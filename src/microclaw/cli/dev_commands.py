@@ -19,7 +19,8 @@ from microclaw.cli.board_control import BoardControl
 from microclaw.cli.firmware_option import FirmwareOption, firmware_words
 from microclaw.cli.joining import join_host, published_keys
 from microclaw.cli.options import GlobalOptions, global_options
-from microclaw.devices.registry import check_name
+from microclaw.devices.entry import check_name
+from microclaw.durable import make_folders
 from microclaw.errors import ConfigError
 from microclaw.wire import board_control as control
 
@@ -122,6 +123,7 @@ def virtual(
         folder = flash or options.settings().home / "virtual" / name
         again = f"microclaw virtual --join --name {name}-2"
         joined = join_host(options, name, board, folder, is_ours=flash is None, again=again)
+        make_folders(folder)
         link, link_ca_sha256, flash, secret = joined.url, joined.ca_sha256, folder, joined.secret
         link_secret_file = None if secret is None else "-"
         update_keys = update_keys or published_keys(options.host(), folder)

@@ -13,6 +13,7 @@ from microclaw.cli.call_commands import endpoint_of, is_address
 from microclaw.cli.known_names import device_names
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.devices.examine import NEVER_REACHED, REVOKED
+from microclaw.text import host_called
 
 
 def check(
@@ -80,7 +81,7 @@ def connection_text(device: dict[str, Any]) -> str:
     if link is None:
         return "-"
     if link["online"]:
-        return "connected"
+        return "connected" if link["host"] is None else f"connected to {host_called(link['host'])}"
     if link["last_seen_ms"] is None:
         return "never seen"
     ago_s = max(0, int(time.time() - link["last_seen_ms"] / 1000))

@@ -14,8 +14,10 @@ from microclaw.cli.device_commands import waiting_lines
 from microclaw.cli.mqtt_lines import mqtt_line
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.cli.record_commands import recording_line
-from microclaw.config.load import read_link
+from microclaw.config.cluster_settings import ClusterSettings, check_roles
+from microclaw.config.load import read_link, read_nats, read_roles
 from microclaw.config.settings import GatewaySettings
+from microclaw.errors import ConfigError
 from microclaw.text import count_text
 
 _SWITCH = {"telegram": "telegram.token", "gateway": "gateway.enabled true"}
@@ -42,6 +44,14 @@ def up(
         bool,
         typer.Option("--new-store", help="Begin with an empty store where the old one is missing; devices pair again."),
     ] = False,
+    nats: Annotated[
+        str | None,
+        typer.Option("--nats", metavar="nats://HOST:PORT", help="Be one of the hosts of a cluster."),
+    ] = None,
+    roles: Annotated[
+        str | None,
+        typer.Option("--roles", metavar="ROLE,...", help="Of link, agent, api, compile; all when left out."),
+    ] = None,
     link_plain: Annotated[bool, typer.Option("--link-plain", hidden=True)] = False,
     die_with_parent: Annotated[bool, typer.Option("--die-with-parent", hidden=True)] = False,
 ) -> None:
@@ -56,7 +66,10 @@ def up(
         gateway = GatewaySettings() if http_port else GatewaySettings(port=0)
     if open_gateway and gateway is not None:
         gateway = replace(gateway, open=True)
-    settings = replace(settings, http_port=http_port, link=link_settings, gateway=gateway)
+    cluster = settings.cluster if nats is None else replace(settings.cluster, nats=read_nats(nats))
+    cluster = cluster if roles is None else replace(cluster, roles=read_roles(roles))
+    _check_options_of_roles(cluster, link=link, port=port)
+    settings = replace(settings, http_port=http_port, link=link_settings, gateway=gateway, cluster=cluster)
     from microclaw.cli.hosting import SIGN_IN, run_host
 
     def ready(facts: dict[str, Any]) -> None:
@@ -67,7 +80,7 @@ def up(
             return
         terminal = options.terminal()
         took = "" if facts["ready_s"] is None else f" in {facts['ready_s']:.1f} s"
-        terminal.row("host", f"ready{took}            api {facts['http']}{link_text(facts['link'])}")
+        terminal.row("host", f"ready{took}            api {facts['http'] or 'off'}{link_text(facts['link'])}")
         if facts["gateway"]:
             how = f"token in {facts['gateway_token']}" if facts["gateway_token"] else "a person's token opens it"
             how = OPEN_GATEWAY if facts["gateway_open"] else how
@@ -99,6 +112,18 @@ def up(
         )
     finally:
         gc.enable()
+
+
+def _check_options_of_roles(cluster: ClusterSettings, *, link: str | None, port: int | None) -> None:
+    """ConfigError for roles that no host has, and for an address of a role that this one does not have."""
+    check_roles(cluster)
+    given = (("--link", link if link != "off" else None, "link"), ("--port", port, "api"))
+    for option, value, role in given:
+        if value is not None and role not in cluster.roles:
+            raise ConfigError(
+                f"{option} {value} is for a host with the role {role}",
+                next_step=f"leave it out, or add {role} to --roles",
+            )
 
 
 def status(ctx: typer.Context) -> None:
@@ -297,7 +322,7 @@ def _moment(at_ms: int) -> str:
 
 def _link_line(link: dict[str, Any] | None) -> str:
     if link is None:
-        return "off: no device can connect"
+        return "off: no device can connect here"
     connected = ", ".join(link["connected"]) or "no device connected"
     waiting = f", {link['pairing']} waiting to be paired" if link["pairing"] else ""
     return f"{link['address']}   {connected}{waiting}"

@@ -27,7 +27,7 @@ from microclaw.app import Host, running_host
 from microclaw.boards import load_board
 from microclaw.config.settings import Settings
 from microclaw.config.show import secret_texts
-from microclaw.errors import ConfigError
+from microclaw.errors import ConfigError, StoreError, StoreUnreachable
 from microclaw.masking import SecretMask
 from microclaw.text import clean_text, escape_hidden
 from microclaw.virtual_boards.host_boards import BOARD
@@ -101,14 +101,36 @@ async def _run(settings: Settings, virtual_boards: int, ready: Ready, mask: Secr
         boards = await stack.enter_async_context(host.boards.running(virtual_boards))
         boards_ready.set()
         ready({**_facts(host, boards), SIGN_IN: await _first_link(host)})
-        await stop.wait()
+        error = await _end_of(host, stop)
+    if error is not None:  # whoever runs this process starts it again
+        raise error
+
+
+async def _end_of(host: Host, stop: asyncio.Event) -> StoreError | None:
+    """Wait until the host is to end; why it has to end by itself, or None."""
+    stopping = asyncio.create_task(stop.wait(), name="until a signal")
+    if host.until_left_behind is None:
+        await stopping
+        return None
+    left_behind = asyncio.ensure_future(host.until_left_behind())
+    await asyncio.wait((stopping, left_behind), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if left_behind.done():
+        logging.getLogger(__name__).error("this host ends: %s", left_behind.result().message)
+        return left_behind.result()
+    left_behind.cancel()
+    return None
 
 
 async def _first_link(host: Host) -> str | None:
     """A link that signs the owner in, where nobody ever did. It is for the terminal alone: no log, no document."""
     if host.plane is None or not sys.stdout.isatty() or not await host.admission.sign_ins.never_used():
         return None
-    return f"{host.plane.urls[0]}/signin#{host.admission.sign_ins.new_code()}"
+    try:
+        return f"{host.plane.urls[0]}/signin#{await host.admission.sign_ins.new_code()}"
+    except StoreUnreachable as exc:  # the host is up; `microclaw open` makes one later
+        logging.getLogger(__name__).warning("no link to sign in: %s", exc.message)
+        return None
 
 
 def _facts(host: Host, boards: Sequence[BoardReady]) -> dict[str, Any]:

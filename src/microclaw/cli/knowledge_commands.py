@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeAlias
 
 import typer
 
@@ -19,6 +19,10 @@ from microclaw.errors import ConfigError, EmptyMessage, MicroclawError, UnknownN
 memory_group = command_group()
 session_group = command_group()
 SEE_SESSIONS: Final = "microclaw session list"
+MEMORY: Final = "MEMORY.md"
+TextName: TypeAlias = Annotated[
+    str | None, typer.Argument(help="USER.md, SOUL.md, HEARTBEAT.md or a day's note as 2026-11-20.md.")
+]
 skill_group = command_group()
 SEE_SKILLS: Final = "microclaw skill list"
 
@@ -26,39 +30,40 @@ SEE_SKILLS: Final = "microclaw skill list"
 @memory_group.command("show")
 def show_memory(
     ctx: typer.Context,
-    name: Annotated[str | None, typer.Argument(hidden=True)] = None,
+    name: TextName = None,
 ) -> None:
-    """Print MEMORY.md and the notes of today and yesterday."""
+    """Print MEMORY.md and the notes of today and yesterday, or the text of that name."""
     options = global_options(ctx)
-    if name is not None:
-        find = f"find it: microclaw memory search {shlex.quote(name)}" if name.strip() else "microclaw memory show"
-        raise UnknownName(f"memory is one page without names: there is no {name[:80]!r}", next_step=find)
-    found = options.fetch("memory", "/v1/memory")
-    options.line(found["text"].rstrip("\n") or "nothing is remembered yet")
-    for note in found["notes"]:
+    found = options.fetch("memory", "/v1/memory", {"name": _text_name(name)})
+    nothing = "nothing is remembered yet" if name in (None, MEMORY) else "nothing is written there yet"
+    options.line(found["text"].rstrip("\n") or nothing)
+    for note in found["notes"] if name is None else ():
         options.line()
         options.line(note["text"].rstrip("\n"))
     options.say(f"\n{found['file']}")
 
 
 @memory_group.command("edit")
-def edit_memory(ctx: typer.Context) -> None:
-    """Edit MEMORY.md with $EDITOR; the old version is kept."""
+def edit_memory(ctx: typer.Context, name: TextName = None) -> None:
+    """Edit MEMORY.md, or the text of that name, with $EDITOR; the old version is kept."""
     options = global_options(ctx)
+    wanted = _text_name(name)
     host = options.host()
-    found = host.memory.get()
+    found = host.memory.get(wanted)
     path, text = _edited(found["text"])
     if text == found["text"]:
         path.unlink()
         options.say("nothing was changed")
     else:
         try:
-            host.memory.write(text, found["digest"])
+            host.memory.write(text, found["digest"], name=wanted)
         except MicroclawError:
             options.terminal().row("memory", f"what you wrote is in {path}")
             raise
         path.unlink()
-        options.say(f"changed: {found['file']}; the old version is in {Path(found['file']).parent / 'versions'}")
+        old = Path(found["file"]).parent / "versions"
+        kept = f"is in {old}" if old.is_absolute() else "is kept"
+        options.say(f"changed: {found['file']}; the old version {kept}")
     options.wrote_json("memory_edit", {"changed": text != found["text"], "file": found["file"]})
 
 
@@ -79,6 +84,13 @@ def search_memory(
         options.line(f"    {' '.join(one['text'].split())}")
     if not found["found"]:
         options.line("nothing was found")
+
+
+def _text_name(name: str | None) -> str:
+    if name is not None and not name.endswith(".md"):
+        find = f"find it: microclaw memory search {shlex.quote(name)}" if name.strip() else "microclaw memory show"
+        raise UnknownName(f"there is no text {name[:80]!r}: their names end in .md", next_step=find)
+    return MEMORY if name is None else name
 
 
 def _edited(text: str) -> tuple[Path, str]:

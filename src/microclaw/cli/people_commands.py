@@ -11,7 +11,7 @@ import typer
 
 from microclaw.cli.options import command_group, global_options
 from microclaw.client.request import segment
-from microclaw.text import clean_text, role_words
+from microclaw.text import clean_text, door_words, role_words
 
 MAX_PASSWORD_LINE: Final = 1024
 Role: TypeAlias = Literal["owner", "member", "guest", "read-only"]
@@ -57,7 +57,8 @@ def program_lines(program: dict[str, Any] | None) -> list[str]:
 def approval_lines(waiting: dict[str, Any]) -> list[str]:
     """One question, with what would happen below it."""
     risky = ", risky" if waiting["risky"] else ""
-    asked = f"asked by {waiting['person']} ({waiting['channel']}){risky}, {waiting['expires_s']:.0f} s left"
+    where = door_words(waiting["channel"])
+    asked = f"asked by {waiting['person']} {where}{risky}, {waiting['expires_s']:.0f} s left"
     return [f"{waiting['approval_id']}  {waiting['action']}", f"    {asked}", *(f"    {d}" for d in waiting["detail"])]
 
 

@@ -6,17 +6,36 @@ import difflib
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from microclaw.apps.building import is_python, program_language
+from microclaw.apps.building import check_app_name, is_python, program_language
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.apps.expectations import Expectations
 from microclaw.config.settings import Limits
 from microclaw.durable import size_text
-from microclaw.errors import ConfigError
+from microclaw.errors import ConfigError, DeployRejected
 
 WASM_MAGIC: Final = b"\0asm"
 MAX_FILE_BYTES: Final = 4 << 20
 MAX_SOURCE_CHARS: Final = Limits().source_chars
 _GIVE_A_PROGRAM: Final = "give the path of a .c, .cpp, .ino, .py or .wasm file"
+
+
+def app_name(file: Path, name: str | None) -> str:
+    """The name that a program of a file gets, by the host's rule. Raises ConfigError for one that it does not take."""
+    chosen = file.stem if name is None else name
+    try:
+        check_app_name(chosen)
+    except DeployRejected as exc:
+        how = "--name NAME, or rename the file" if name is None else "--name NAME"
+        raise ConfigError(exc.message, next_step=f"{how}: {exc.next_step}") from exc
+    return chosen
+
+
+def optimization_level(text: str) -> str:
+    """The level that -O says, as the host takes it; "2" as in -O2 is O2. Raises ConfigError."""
+    level = text.removeprefix("O")
+    if level not in ("0", "1", "2", "3", "s", "z"):
+        raise ConfigError(f"-O {text!r}: there is no such level", next_step="write -O O0, O1, O2, O3, Os or Oz")
+    return f"O{level}"
 
 
 def read_expectations(file: Path) -> Expectations:

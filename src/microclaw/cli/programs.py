@@ -19,7 +19,14 @@ from microclaw.cli.call_commands import is_address
 from microclaw.cli.firmware_option import FirmwareOption, described_board
 from microclaw.cli.interrupts import on_interrupt
 from microclaw.cli.options import FAILED, INTERRUPTED, GlobalOptions, global_options
-from microclaw.cli.program_files import WASM_MAGIC, read_expectations, read_program, source_text
+from microclaw.cli.program_files import (
+    WASM_MAGIC,
+    app_name,
+    optimization_level,
+    read_expectations,
+    read_program,
+    source_text,
+)
 from microclaw.client import Client, request_number
 from microclaw.client.request import HostError, segment
 from microclaw.errors import ConfigError, MicroclawError, NoHost, ProtocolError
@@ -41,6 +48,16 @@ EVERY_HELP = "Begin it anew so often: 30s, 10m, 1h."
 STOP_AFTER_HELP = "Stop each run after this time."
 EveryOption: TypeAlias = Annotated[str | None, typer.Option("--every", metavar="TIME", help=EVERY_HELP)]
 StopAfterOption: TypeAlias = Annotated[str | None, typer.Option("--stop-after", metavar="TIME", help=STOP_AFTER_HELP)]
+NameOption: TypeAlias = Annotated[
+    str | None, typer.Option("--name", help="The app's name; the file's without its ending otherwise.")
+]
+HeapOption: TypeAlias = Annotated[
+    int, typer.Option("--heap", min=256, max=16 << 20, help="The app's heap in bytes.")  # as api/app_routes.py takes it
+]
+OptimizationOption: TypeAlias = Annotated[
+    str,
+    typer.Option("-O", "--optimization", callback=optimization_level, help="O0, O1, O2, O3, Os or Oz."),
+]
 EXPECT_HELP = "What it must do, one expectation a line (docs/proof.md)."
 _STOPPED_LISTENING = Failure(
     "interrupted",
@@ -53,9 +70,9 @@ _STOPPED_LISTENING = Failure(
 def run(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help="C, C++ or Python source, a sketch (.ino) or a .wasm file.")],
-    name: Annotated[str | None, typer.Option("--name", help="The app's name; the file's stem otherwise.")] = None,
-    heap: Annotated[int, typer.Option("--heap", min=256, help="The app's heap in bytes.")] = 8192,
-    optimization: Annotated[str, typer.Option("-O", "--optimization", help="O0, O1, O2, O3, Os or Oz.")] = "O3",
+    name: NameOption = None,
+    heap: HeapOption = 8192,
+    optimization: OptimizationOption = "O3",
     replace: Annotated[bool, typer.Option("--replace", help="Take over a name that another host's app holds.")] = False,
     board: Annotated[str, typer.Option("--board", help="With -d HOST:PORT: the board's profile.")] = "virtual",
     force: Annotated[bool, typer.Option("--force", help="Install it although its trial failed.")] = False,
@@ -67,6 +84,7 @@ def run(
 ) -> None:
     """Build, check, try, install and verify a program. With -d HOST:PORT, no host is needed."""
     options = global_options(ctx)
+    name = app_name(file, name)
     if not options.chooses_many and options.device and is_address(options.device):
         refuse_when_back(when_back=when_back)
         # with the compiler, which the host has otherwise
@@ -74,7 +92,7 @@ def run(
 
         profile = described_board(board, firmware)
         refuse_times(parse_run_times(every, stop_after))
-        asked = DirectRun(options.device, file, name or file.stem, profile, optimization, heap, replace, force, expect)
+        asked = DirectRun(options.device, file, name, profile, optimization, heap, replace, force, expect)
         run_directly(options, asked)
         return
     if firmware is not None:
@@ -83,7 +101,7 @@ def run(
             next_step="microclaw device add NAME --firmware KEY=VALUE",
         )
     body: dict[str, Any] = {
-        "name": name or file.stem,
+        "name": name,
         "heap_bytes": heap,
         "optimization": optimization,
         "replace": replace,

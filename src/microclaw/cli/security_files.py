@@ -31,8 +31,11 @@ def private_paths(settings: Settings) -> list[Path]:
     """What holds a secret, a person's words, or opens the host. Those that are not there are no matter."""
     home = settings.home
     inside = list(settings.identity.iterdir()) if settings.identity.is_dir() else []
-    store = [home / f"microclaw.db{end}" for end in ("", "-wal", "-shm")]
+    stores = (home / "microclaw.db", settings.cluster_copy, settings.cluster_index)
+    store = [path.with_name(path.name + end) for path in stores for end in ("", "-wal", "-shm")]
+    cluster = settings.cluster
     given = [settings.mqtt.password_file, None if settings.backup is None else settings.backup.password_file]
+    given += [cluster.password_file, cluster.credentials_file, cluster.key_file]
     return [
         home / "secrets.toml",
         *store,

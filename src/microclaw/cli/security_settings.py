@@ -17,7 +17,7 @@ from microclaw.config.settings import McpServerSettings, Settings
 from microclaw.egress.allowlist import FILE_NAME, read_allowlist
 from microclaw.egress.secret_values import UNLOCK, SecretValues, missing_secrets, missing_text
 from microclaw.errors import StoreError
-from microclaw.store.database import connect
+from microclaw.store.sqlite_file import connect
 from microclaw.tasks.device_code import ALL
 from microclaw.text import count_text
 

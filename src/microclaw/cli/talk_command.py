@@ -17,7 +17,7 @@ from microclaw.boards.voice import VOICE_BOARD
 from microclaw.cli.interrupts import on_interrupt
 from microclaw.cli.joining import LINK_FOLDER, check_voice, join_host
 from microclaw.cli.options import FAILED, GlobalOptions, global_options
-from microclaw.devices.registry import check_name
+from microclaw.devices.entry import check_name
 from microclaw.errors import ConfigError, DeviceTimeout, DeviceUnreachable
 from microclaw.link_client.identity import CREDENTIAL_FILE, LinkAddress
 from microclaw.link_client.speech import RATE_HZ

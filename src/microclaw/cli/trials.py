@@ -20,8 +20,16 @@ from microclaw.apps.trial import Trial, TrialOptions, parse_duration_ms, parse_i
 from microclaw.boards.profile import BoardProfile
 from microclaw.cli.firmware_option import FirmwareOption, described_board
 from microclaw.cli.options import global_options
-from microclaw.cli.program_files import WASM_MAGIC, read_expectations, read_program, source_text
-from microclaw.cli.programs import EXPECT_HELP, CompilerOption, EveryOption, StopAfterOption
+from microclaw.cli.program_files import WASM_MAGIC, app_name, read_expectations, read_program, source_text
+from microclaw.cli.programs import (
+    EXPECT_HELP,
+    CompilerOption,
+    EveryOption,
+    HeapOption,
+    NameOption,
+    OptimizationOption,
+    StopAfterOption,
+)
 from microclaw.config.settings import Settings
 from microclaw.errors import ConfigError
 from microclaw.events import PROGRAM_KINDS, Step
@@ -40,6 +48,7 @@ def try_program(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help="C, C++ or Python source, a sketch (.ino) or a .wasm file.")],
     duration: Annotated[str, typer.Option("--for", metavar="TIME", help="Board time: 10s, 500ms, 2min.")] = "10s",
+    name: NameOption = None,
     inputs: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="PIN=LEVEL[@TIME]", help="An input: 14=1@2s, for an ADC 1=2.5V@2s; may repeat."),
@@ -49,13 +58,14 @@ def try_program(
     every: EveryOption = None,
     stop_after: StopAfterOption = None,
     board: Annotated[str, typer.Option("--board", help="The board's profile.")] = "virtual",
-    heap: Annotated[int, typer.Option("--heap", min=256, help="The app's heap in bytes.")] = 8192,
-    optimization: Annotated[str, typer.Option("-O", "--optimization", help="O0, O1, O2, O3, Os or Oz.")] = "O3",
+    heap: HeapOption = 8192,
+    optimization: OptimizationOption = "O3",
     compiler: CompilerOption = None,
     firmware: FirmwareOption = None,
 ) -> None:
     """Try a program on a virtual board, without a host."""
     options = global_options(ctx)
+    name = app_name(file, name)
     profile = described_board(board, firmware)
     heap, timers = fit_limits(profile, heap, DEFAULT_TIMERS)
     trial_options = TrialOptions(
@@ -72,7 +82,7 @@ def try_program(
             "--realtime does not go with --every and --stop-after",
             next_step="leave --realtime out: the board's clock jumps",
         )
-    image = build_file(options.settings(), file, profile, optimization, compiler)
+    image = build_file(options.settings(), file, profile, optimization, compiler, name=name)
     check_keeper(trial_options.times, image.kind)
     if not options.json and not options.quiet:
         show_image(options.terminal(), image, optimization=optimization, heap_bytes=heap)
@@ -87,16 +97,23 @@ def try_program(
 
 
 def build_file(
-    settings: Settings, file: Path, board: BoardProfile, optimization: str, compiler: str | None = None
+    settings: Settings,
+    file: Path,
+    board: BoardProfile,
+    optimization: str,
+    compiler: str | None = None,
+    *,
+    name: str | None = None,
 ) -> ProgramImage:
     """Compile C, C++ or Python, or check wasm, by the file's first bytes and name. Raises BuildError, ConfigError."""
+    name = file.stem if name is None else name
     content = read_program(file)
     if content.startswith(WASM_MAGIC):
-        return read_module(content, board, name=file.stem)
+        return read_module(content, board, name=name)
     build = cached_compiler(BuildCache(settings.cache))
     source, language = source_text(content, file), program_language(file.name)
     with compiler_chosen(compiler):
-        return asyncio.run(build(source, board, file.stem, optimization, language, PROGRAM_KINDS))
+        return asyncio.run(build(source, board, name, optimization, language, PROGRAM_KINDS))
 
 
 def show_image(terminal: Terminal, image: ProgramImage, *, optimization: str, heap_bytes: int) -> None:

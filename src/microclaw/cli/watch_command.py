@@ -12,7 +12,7 @@ import typer
 from microclaw.cli.interrupts import on_interrupt
 from microclaw.cli.options import INTERRUPTED, global_options
 from microclaw.cli.program_files import files_beside
-from microclaw.cli.programs import EXPECT_HELP, run
+from microclaw.cli.programs import EXPECT_HELP, NameOption, run
 from microclaw.errors import MicroclawError, NoHost
 from microclaw.text import clean_text
 
@@ -24,7 +24,7 @@ _SETTLED_S: Final = 0.2
 def watch(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help="C, C++ or Python source, or a sketch (.ino).")],
-    name: Annotated[str | None, typer.Option("--name", help="The app's name; the file's stem otherwise.")] = None,
+    name: NameOption = None,
     expect: Annotated[Path | None, typer.Option("--expect", metavar="FILE", help=EXPECT_HELP)] = None,
 ) -> None:
     """Run a program at each save of its file. Ctrl-C ends the watching; the program stays on the board."""

@@ -185,6 +185,95 @@ class CheckedProgram(TypedDict):
     text: NotRequired[str | None]  # What the checks found, in one line
 
 
+class ClusterAnswer(TypedDict):
+    """`cluster` None: this host is alone."""
+
+    cluster: ClusterFacts | None
+
+
+class ClusterDuty(TypedDict):
+    """What one host does for all. `holder` None: nobody at the moment."""
+
+    name: str
+    holder: str | None
+    fence: int
+
+
+class ClusterFacts(TypedDict):
+    """`host` is this one's id; `member` says whether its lease is good. `nats`: the servers' addresses as it got them.
+
+    `streams` is empty, and `snapshot` None, while NATS cannot be asked. `seen_s`: how old its news of the hosts are.
+    """
+
+    name: str
+    host: str
+    connected: bool
+    member: bool
+    server: str | None
+    servers: list[str]
+    nats: str
+    seen_s: float
+    position: int
+    behind: int
+    conflicts: int
+    hosts: list[ClusterHost]
+    ended: list[EndedHost]
+    streams: list[ClusterStream]
+    snapshot: ClusterSnapshot | None
+    duties: list[ClusterDuty]
+    problems: list[ClusterProblem]
+
+
+class ClusterHost(TypedDict):
+    """`devices` are connected to it, `behind` entries of the log it had not yet when it told so, `seen_s` ago.
+
+    `known` false: it was live then; whether it is now this host cannot see. `clock_ahead_s`: of the NATS server's.
+    `authority`: the fingerprint of the one that it works with, if any.
+    """
+
+    host: str
+    name: str
+    version: str
+    schema_version: int
+    roles: list[str]
+    devices: int
+    position: int
+    behind: int
+    known: bool
+    seen_s: float
+    clock_ahead_s: float
+    api: str | None
+    link: str | None
+    authority: str | None
+    started_ms: int
+
+
+class ClusterProblem(TypedDict):
+    text: str
+    next: str
+
+
+class ClusterSnapshot(TypedDict):
+    """The newest copy of the whole store: as it was at the entry `seq` of the log."""
+
+    seq: int
+    at_ms: int
+
+
+class ClusterStream(TypedDict):
+    """A stream of JetStream. `leader` is None for a server alone, or while there is none: `has_leader` tells."""
+
+    name: str
+    messages: int
+    bytes: int
+    first: int
+    last: int
+    replicas: int
+    leader: str | None
+    has_leader: bool
+    troubled: list[StreamServer]
+
+
 class CompiledModule(TypedDict):
     """`wasm` is base64."""
 
@@ -242,6 +331,20 @@ class DiagnosticFacts(TypedDict):
     explanation: str | None
     next: str | None
     text: str
+
+
+class EndedHost(TypedDict):
+    """A host that stopped `in_order`, or whose lease ended, within a day, and is not back. It had `devices` then.
+
+    `ended_ms` is by the NATS server's clock: its goodbye, or its last renewal.
+    """
+
+    host: str
+    name: str
+    devices: int
+    in_order: bool
+    ended_ms: int
+    ended_s: float
 
 
 class FindingFacts(TypedDict):
@@ -312,6 +415,7 @@ class LinkFacts(TypedDict):
     rssi: int | None  # In dBm
     refused_events: int | None
     updates: dict[str, Any] | None
+    host: str | None  # The other host of the cluster that it is connected to
 
 
 class ListedDevice(TypedDict):
@@ -382,6 +486,15 @@ class PinFacts(TypedDict):
     reserved: str | None
     caution: str | None
     refused: str | None
+
+
+class StreamServer(TypedDict):
+    """A NATS server that is `behind` with a stream by so many operations, or away; the leader heard it `seen_s` ago."""
+
+    server: str
+    away: bool
+    behind: int
+    seen_s: float
 
 
 class TaskFacts(TypedDict):

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self, cast
 
 from microclaw.client.address import CA_VARIABLE, checked_token, named_host, token_for, trusted_authorities
 from microclaw.client.calls import HostCalls
@@ -23,6 +23,9 @@ from microclaw.config.places import control_socket, home_folder
 from microclaw.errors import ConfigError
 from microclaw.events import ApprovalAsked
 from microclaw.wire.host_api import JsonObject
+
+if TYPE_CHECKING:
+    from microclaw.client import answers  # nothing of it is needed to make a request
 
 _SAID_BY: Final = "Client()"
 
@@ -118,6 +121,10 @@ class Client(HostCalls):
     def status(self) -> JsonObject:
         """The host's version, addresses, model and what its devices do now."""
         return self.get("/v1/status")
+
+    def cluster(self) -> answers.ClusterAnswer:
+        """The cluster as this host sees it: hosts, streams, duties, problems. `cluster` is None for one alone."""
+        return cast("answers.ClusterAnswer", self.get("/v1/cluster"))
 
     def usage(self, *, by: str = "day", days: int = 30) -> JsonObject:
         """Requests, tokens and money of the last days: by "day", "person", "model" or another group of the host's."""

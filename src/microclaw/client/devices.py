@@ -31,7 +31,14 @@ class Devices(Group):
     """`client.devices`"""
 
     def list(self) -> Rows[answers.ListedDevice]:
-        return rows(self._host.get("/v1/devices"), "devices")
+        """All of them, by name; the host tells them in pages."""
+        found: list[JsonObject] = []
+        after: str | None = ""
+        while after is not None:
+            page = self._host.get(f"/v1/devices?after={segment(after)}" if after else "/v1/devices")
+            found += rows(page, "devices")
+            after = page.get("next")
+        return cast("Rows[answers.ListedDevice]", found)
 
     def get(self, name: str) -> answers.OneDevice:
         """One device with its pins, its last values and what works on such boards."""

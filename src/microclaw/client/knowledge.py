@@ -15,13 +15,13 @@ SEE_SKILLS: Final = "microclaw skill list"
 class Memory(Group):
     """`client.memory`: your own."""
 
-    def get(self) -> JsonObject:
-        """`text` of MEMORY.md with its `digest`, and the latest `notes`."""
-        return self._host.get("/v1/memory")
+    def get(self, name: str = "MEMORY.md") -> JsonObject:
+        """`text` of MEMORY.md with its `digest`, and the latest `notes`; or of USER.md, SOUL.md, a day's note."""
+        return self._host.get("/v1/memory", {"name": name})
 
-    def write(self, text: str, was: str) -> JsonObject:
+    def write(self, text: str, was: str, *, name: str = "MEMORY.md") -> JsonObject:
         """Put an edited text in place of the one with the digest `was`; the old one is kept."""
-        return self._host.put("/v1/memory", {"text": text, "was": was})
+        return self._host.put("/v1/memory", {"text": text, "was": was, "name": name})
 
     def search(self, words: str, *, limit: int = 10) -> Rows[JsonObject]:
         """The best matches, with their source."""

@@ -13,6 +13,7 @@ from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, Final
 
 from microclaw.audit import AuditEvent, AuditKind, append_events
+from microclaw.config.checks import is_folder
 from microclaw.config.document import Path, dotted
 from microclaw.config.load import find_mistakes
 from microclaw.config.schema import Setting, all_settings, did_you_mean, find
@@ -38,7 +39,7 @@ class SettingChange:
 
 @dataclass(frozen=True, slots=True)
 class WriteResult:
-    """Which files changed, and what is still missing (a variable that is not set)."""
+    """Which files changed, and what is still missing (a variable that is not set, a folder that is not there)."""
 
     files: tuple[str, ...]
     warnings: tuple[Mistake, ...]
@@ -66,7 +67,20 @@ def write_changes(home: FilePath, environ: Mapping[str, str], changes: Iterable[
             _note(home, wanted)
         for name in changed:  # secrets first: a secret that moves is never in no file
             write_file(home / name, texts[name])
-        return WriteResult(changed, tuple(new))
+        return WriteResult(changed, (*new, *_missing_paths(wanted)))
+
+
+def _missing_paths(changes: Iterable[SettingChange]) -> Iterator[Mistake]:
+    """New folders and files that are not there. They are no mistakes yet: a disk may be mounted later."""
+    for change in changes:
+        _, setting = read_key(change.key)
+        if change.value is None or setting.check is not is_folder or "${" in change.value:
+            continue
+        found = plain_value(setting.kind, change.value)
+        for place in found if isinstance(found, list | tuple) else [found]:
+            if not FilePath(str(place)).expanduser().exists():
+                text = f"{change.key}: {place} is not there, and the host does not make it"
+                yield Mistake(CONFIG, None, change.key, text, "make it, or mount the disk that has it", fatal=False)
 
 
 def write_secret(home: FilePath, environ: Mapping[str, str], name: str, value: str | None) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path as FilePath
 from typing import Final
 
 from microclaw.addresses import is_loopback
-from microclaw.config.checks import is_link, is_url
+from microclaw.config.checks import is_link, is_nats, is_url
+from microclaw.config.cluster_settings import ROLES
 from microclaw.config.document import Path, dotted
 from microclaw.config.host_settings import DEFAULT_HTTP_PORT, HostSettings
 from microclaw.config.places import cache_folder, control_socket, home_folder, make_private, text_of
@@ -83,6 +84,7 @@ def load_settings(
         host=file.host,
         catalog=file.catalog,
         mqtt=file.mqtt,
+        cluster=file.cluster,
         tasks=file.tasks,
         backup=assembly.backup,
         sandbox=file.sandbox,
@@ -126,6 +128,26 @@ def read_link(text: str | None, *, http_port: int, plain: bool = False) -> LinkS
             f"ws without TLS is for loopback alone, not for {link.host}", next_step="leave --link-plain out"
         )
     return link
+
+
+def read_nats(text: str) -> str:
+    """What `--nats` says."""
+    wrong = is_nats(text)
+    if wrong is not None:
+        raise ConfigError(f"--nats {wrong}", next_step="microclaw up --nats nats://HOST:4222")
+    return text
+
+
+def read_roles(text: str) -> tuple[str, ...]:
+    """What `--roles` says, in the order of ROLES."""
+    named = {name.strip() for name in text.split(",")}
+    unknown = sorted(named - set(ROLES))
+    if unknown:
+        raise ConfigError(
+            f"--roles: {unknown[0]!r:.40} is no role; there are {', '.join(ROLES)}",
+            next_step="microclaw up --nats nats://HOST:4222 --roles link,agent",
+        )
+    return tuple(role for role in ROLES if role in named)
 
 
 class Assembly:

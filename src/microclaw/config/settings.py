@@ -22,6 +22,7 @@ from microclaw.config.checks import (
     is_timezone,
     is_url,
 )
+from microclaw.config.cluster_settings import ClusterSettings
 from microclaw.config.declaration import about
 from microclaw.config.host_settings import DEFAULT_HTTP_PORT, HostSettings
 from microclaw.config.mqtt_settings import MqttSettings
@@ -299,6 +300,7 @@ class ConfigFile:
     mcp: McpSection = McpSection()
     catalog: CatalogSettings = CatalogSettings()
     mqtt: MqttSettings = MqttSettings()
+    cluster: ClusterSettings = ClusterSettings()
     tasks: TaskSettings = TaskSettings()
     backup: BackupSettings = BackupSettings()
     sandbox: SandboxSettings = SandboxSettings()
@@ -372,6 +374,7 @@ class Settings:
     host: HostSettings = HostSettings()
     catalog: CatalogSettings = CatalogSettings()
     mqtt: MqttSettings = MqttSettings()
+    cluster: ClusterSettings = ClusterSettings()
     tasks: TaskSettings = TaskSettings()
     backup: BackupSettings | None = None  # None: the host makes none by itself
     sandbox: SandboxSettings = SandboxSettings()
@@ -384,6 +387,16 @@ class Settings:
     @property
     def database(self) -> Path:
         return self.home / "microclaw.db"
+
+    @property
+    def cluster_copy(self) -> Path:
+        """This host's copy of its cluster's store."""
+        return self.home / "cluster.db"
+
+    @property
+    def cluster_index(self) -> Path:
+        """A host of a cluster keeps the index of its own files here; it may be removed while the host is off."""
+        return self.home / "index.db"
 
     @property
     def gateway_token(self) -> Path:

@@ -205,6 +205,8 @@ def _checked(setting: Setting, value: object) -> object:
             raise ValueError(f": {_brief(wrong[0])} {wrong[1]}")
     elif setting.kind == "text":
         complaint = _text_complaint(setting, found)
+    elif setting.check is not None:
+        complaint = setting.check(found)
     if complaint is not None:
         raise ValueError(f": {'its value' if setting.secret else _brief(found)} {complaint}")
     return found

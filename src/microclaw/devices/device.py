@@ -33,9 +33,9 @@ from microclaw.devices.device_text import note_answer, note_error
 from microclaw.devices.pin_holder import HeldAs, PinHolder
 from microclaw.errors import (
     CallRejected,
+    DeviceMoved,
     DeviceTimeout,
     DeviceUnreachable,
-    InstallInterrupted,
     MicroclawError,
     NotSupported,
 )
@@ -78,6 +78,19 @@ class IntermittentTransport(Protocol):
     @property
     def online(self) -> bool: ...
 
+    @property
+    def revoked(self) -> bool:
+        """Whether it does not come back by itself: nothing that it has opens this host."""
+        ...
+
+
+@runtime_checkable
+class ClusterTransport(Protocol):
+    """A transport of a device that may be connected to another host of the cluster. `here` is this host's own part."""
+
+    @property
+    def here(self) -> Transport: ...
+
 
 @runtime_checkable
 class BoardTransport(Protocol):
@@ -93,7 +106,7 @@ def not_offered(endpoint: str, call: Call[Any], capabilities: Iterable[str]) -> 
 
 
 ExplainSilence: TypeAlias = Callable[["Device", Call[Any], MicroclawError], Awaitable[MicroclawError]]
-"""Makes a better informed error of a device's DeviceTimeout or interrupted install."""
+"""Makes a better informed error of a device's DeviceTimeout or DeviceUnreachable."""
 
 TransportOpener: TypeAlias = Callable[[str, BoardProfile], Transport]
 
@@ -145,13 +158,15 @@ _BEST_EVIDENCE_FIRST: tuple[EvidenceKind, ...] = ("counted", "reported", "accept
 class DeviceRequest:
     """A call on its way to `device.<id>`; `deadline` is on the event loop's clock.
 
-    Without `wait` a device that is away is an error at once. With `endpoint` that transport alone is asked.
+    Without `wait` a device that is away is an error at once. With `endpoint` that transport alone is asked, and with
+    `here` it asks no other host.
     """
 
     call: Call[Any]
     deadline: float
     wait: bool = True
     endpoint: str | None = None
+    here: bool = False
 
 
 class Device:
@@ -169,12 +184,16 @@ class Device:
         explain: ExplainSilence | None = None,
         reached: bool = True,
         note_reached: Callable[[Device], Awaitable[None]] | None = None,
+        host: str | None = None,
     ) -> None:
-        """`reached`: it has answered before, or nobody knows; else `note_reached` is called at its first answer."""
+        """`reached`: it has answered before, or nobody knows; else `note_reached` is called at its first answer. `host`
+        is the name of the cluster's host whose machine has its ports.
+        """
         self._explain = explain
         self._reached, self._note_reached = reached, note_reached
         self.device_id = device_id
         self.name = name
+        self.host = host
         self._board = board
         self._with_micropython = with_micropython(board)
         self.labels = tuple(labels)
@@ -193,6 +212,9 @@ class Device:
     @board.setter
     def board(self, board: BoardProfile) -> None:
         self._board, self._with_micropython = board, with_micropython(board)
+        for transport in self.transports:
+            if isinstance(transport, BoardTransport):
+                transport.board = board
 
     @property
     def subject(self) -> str:
@@ -282,14 +304,22 @@ class Device:
         try:
             answer: R = await self._request(request, limit_s)
         except MicroclawError as exc:
-            if self._explain is None or not isinstance(exc, DeviceTimeout | InstallInterrupted):
+            if self._explain is None or not isinstance(exc, DeviceTimeout | DeviceUnreachable):
                 raise
-            raise await self._explain(self, call, exc) from exc
+            explained = await self._explain(self, call, exc)
+            if explained is exc:
+                raise
+            raise explained from exc
         return cast("R", _single_lines(answer)) if isinstance(answer, LogPage) else answer
 
     async def ask(self, transport: Transport, call: Call[R], timeout_s: float) -> R:
         """As `call`, of one of its transports alone, and without waiting for a device that is away."""
         request = DeviceRequest(call, asyncio.get_running_loop().time() + timeout_s, False, transport.endpoint)
+        return cast("R", await self._request(request, timeout_s))
+
+    async def ask_here(self, endpoint: str, call: Call[R], timeout_s: float) -> R:
+        """As `ask`, for another host: DeviceMoved when the device is not connected to this one."""
+        request = DeviceRequest(call, asyncio.get_running_loop().time() + timeout_s, False, endpoint, here=True)
         return cast("R", await self._request(request, timeout_s))
 
     async def _request(self, request: DeviceRequest, limit_s: float) -> Any:
@@ -314,6 +344,9 @@ class Device:
             transports = [transport for transport in transports if transport.endpoint == request.endpoint]
         if not transports:
             raise self._not_supported(call.method)
+        if request.here:
+            transports = [each.here if isinstance(each, ClusterTransport) else each for each in transports]
+            self._check_here(transports[0], call)
         if not request.wait:
             self._check_present(transports, call)
         if isinstance(call, ConsoleRead):  # an open port says nothing of whether the board is reached
@@ -387,9 +420,18 @@ class Device:
 
     def _check_present(self, transports: Sequence[Transport], call: Call[Any]) -> None:
         if transports and _is_away(transports[0]):
+            if is_revoked(transports[0]):
+                raise revoked_error(self.name)
             raise DeviceUnreachable(
                 f"{self.name} is not connected; {call.method} was not sent",
                 next_step=f"switch it on, or see when it was last here: microclaw device show {self.name}",
+            )
+
+    def _check_here(self, transport: Transport, call: Call[Any]) -> None:
+        if _is_away(transport):
+            raise DeviceMoved(
+                f"{self.name} is not connected to this host; {call.method} was not sent",
+                next_step=f"see where it is: microclaw device show {self.name}",
             )
 
     def _not_supported(self, method: str) -> NotSupported:
@@ -416,6 +458,21 @@ def _single_lines(page: LogPage) -> LogPage:
         for each in page.lines
     )
     return replace(page, lines=tuple(lines))
+
+
+def is_revoked(transport: Transport) -> bool:
+    return isinstance(transport, IntermittentTransport) and transport.revoked
+
+
+def revoked_text(name: str) -> tuple[str, str]:
+    """What is told of a device whose credentials were revoked, and what to do."""
+    step = f"pair it again: microclaw device pair CODE -d {name}, or by cable: microclaw flash"
+    return f"{name} is revoked: nothing reaches it until it is paired again", step
+
+
+def revoked_error(name: str) -> DeviceUnreachable:
+    text, step = revoked_text(name)
+    return DeviceUnreachable(text, next_step=step)
 
 
 def _is_away(transport: Transport) -> bool:

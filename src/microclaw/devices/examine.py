@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from microclaw.devices.calls import AppEntry, AppList, Call, ConsoleRead, DeviceFacts, DeviceInfo, DeviceStatus
-from microclaw.devices.device import Device, IntermittentTransport, Transport
+from microclaw.devices.device import Device, IntermittentTransport, Transport, revoked_text
 from microclaw.errors import MicroclawError
 from microclaw.text import clean_text, format_duration, program_name
 
@@ -116,6 +116,8 @@ async def _ask(
     answers: list[DeviceFacts | tuple[AppEntry, ...]] = []
     troubles: list[CheckLine] = []
     if isinstance(transport, IntermittentTransport) and not transport.online:
+        if transport.revoked:
+            return TransportReach(endpoint, False, None, *revoked_text(device.name)), answers, troubles
         step = f"switch it on; when it was last here: microclaw device show {device.name}"
         return TransportReach(endpoint, False, None, "it is not connected", step), answers, troubles
     questions = [kind() for kind in _QUESTIONS if kind.method in transport.capabilities]

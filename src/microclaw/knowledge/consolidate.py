@@ -12,13 +12,22 @@ import json
 import logging
 from dataclasses import dataclass
 from datetime import date, datetime
-from pathlib import Path
 from typing import Final
 
 from microclaw.errors import MicroclawError, ModelError
 from microclaw.knowledge.decisions import same_fact, sentences, worth
-from microclaw.knowledge.memory import OWNER_ID, PEOPLE, Memory, digest, name_of_stem, person_folder
-from microclaw.knowledge.text_files import MAX_TEXT_BYTES, read_text, read_whole, write_text
+from microclaw.knowledge.memory import (
+    OWNER_ID,
+    PEOPLE,
+    ROOT,
+    Memory,
+    digest,
+    memory_name,
+    name_of_stem,
+    note_name,
+    person_folder,
+)
+from microclaw.knowledge.text_files import MAX_TEXT_BYTES
 from microclaw.models.protocol import Model, ModelRequest, UserText
 
 _log = logging.getLogger(__name__)
@@ -26,6 +35,7 @@ _log = logging.getLogger(__name__)
 STATE: Final = ".consolidated.json"
 MODEL_S: Final = 90.0
 MAX_MEMORY_BYTES: Final = MAX_TEXT_BYTES // 2  # facts may still be added by hand
+_MAX_STATE_BYTES: Final = 4 << 20
 _MAX_NOTES_CHARS: Final = 24_000
 _MAX_ADDED: Final = 40
 _HEADING: Final = "## From daily notes"
@@ -48,6 +58,7 @@ class Consolidator:
 
     def __init__(self, memory: Memory, *, model: Model | None = None) -> None:
         self._memory = memory
+        self._texts = memory.texts
         self._model = model
 
     async def run(self, now: datetime) -> None:
@@ -59,37 +70,33 @@ class Consolidator:
                 _log.warning("the notes of %s were not consolidated: %s", person, exc.message)
 
     def _people(self) -> list[str]:
-        folder = self._memory.root / PEOPLE
-        others = sorted(name_of_stem(p.name) for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
-        return [OWNER_ID, *others]
+        return [OWNER_ID, *sorted(map(name_of_stem, self._texts.folders(f"{ROOT}/{PEOPLE}")))]
 
     async def _person(self, person: str, today: date) -> None:
-        notes, marks = await asyncio.to_thread(self._new_notes, person, today)
+        done = await self._texts.change(_state(person), lambda text: (text, text), max_bytes=_MAX_STATE_BYTES)
+        notes, marks = await asyncio.to_thread(self._new_notes, person, today, _marks(done))
         if not notes:
             return
-        memory = await asyncio.to_thread(read_whole, self._memory.path(person))
+        name = memory_name(person)
+        memory = await self._texts.change(name, lambda text: (text, text))
         text = _applied(memory, await self._plan(memory, notes))
         if text != memory:
-            await self._memory.write(person, text, was=digest(memory))
-        await asyncio.to_thread(self._mark, person, marks)
+            await self._memory.write(name, text, was=digest(memory))
+        kept = json.dumps(marks, indent=0)
+        await self._texts.change(_state(person), lambda _: (kept, None), keep=False, max_bytes=_MAX_STATE_BYTES)
 
-    def _new_notes(self, person: str, today: date) -> tuple[dict[date, str], dict[str, str]]:
+    def _new_notes(self, person: str, today: date, marks: dict[str, str]) -> tuple[dict[date, str], dict[str, str]]:
         """The notes before today that changed since the last run, and the digests of all notes then."""
-        folder = person_folder(self._memory.root, person)
-        marks = _marks(folder / STATE)
         notes: dict[date, str] = {}
         for day in self._memory.days(person):
             if day >= today:
                 continue
-            text = read_text(folder / f"{day.isoformat()}.md")
+            text = self._texts.read(note_name(person, day))
             mark = hashlib.sha256(text.encode(errors="replace")).hexdigest()[:16]
             if marks.get(day.isoformat()) != mark:
                 marks[day.isoformat()] = mark
                 notes[day] = text
         return notes, marks
-
-    def _mark(self, person: str, marks: dict[str, str]) -> None:
-        write_text(person_folder(self._memory.root, person) / STATE, json.dumps(marks, indent=0), max_bytes=4 << 20)
 
     async def _plan(self, memory: str, notes: dict[date, str]) -> _Plan:
         if self._model is None:
@@ -172,10 +179,14 @@ def _size(lines: list[str]) -> int:
     return sum(len(line.encode(errors="replace")) + 1 for line in lines)
 
 
-def _marks(path: Path) -> dict[str, str]:
-    """The digests of the last run. Empty for an unreadable file: then all notes are consolidated again."""
+def _state(person: str) -> str:
+    return f"{person_folder(person)}/{STATE}"
+
+
+def _marks(text: str) -> dict[str, str]:
+    """The digests of the last run. Empty for an unreadable text: then all notes are consolidated again."""
     try:
-        value = json.loads(read_text(path, 4 << 20) or "{}")
+        value = json.loads(text or "{}")
     except ValueError:
         return {}
     return {k: v for k, v in value.items() if isinstance(v, str)} if isinstance(value, dict) else {}

@@ -15,15 +15,14 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 from microclaw.errors import ConfigError, MicroclawError
-from microclaw.knowledge.knowledge_base import SOUL, USER
-from microclaw.knowledge.memory import MEMORY, OWNER_ID, Memory, is_day
+from microclaw.knowledge.knowledge_base import CONFIG, HEARTBEAT, SOUL, USER
+from microclaw.knowledge.memory import MEMORY, OWNER_ID, Memory, is_day, person_folder
 from microclaw.knowledge.skill_file import SKILL, check_skill
-from microclaw.knowledge.text_files import MAX_TEXT_BYTES, read_text, read_whole, write_text
-from microclaw.store.sessions import SessionFiles, SessionMessage, parse_session
+from microclaw.knowledge.text_files import MAX_TEXT_BYTES, read_text, write_text
+from microclaw.store.sessions import SessionMessage, Sessions, parse_session, session_name
 
 Outcome: TypeAlias = Literal["taken", "merged", "beside", "same", "left"]
 
-HEARTBEAT: Final = "HEARTBEAT.md"
 MAX_SESSION_BYTES: Final = 64 << 20
 MAX_FILES: Final = 5000
 # MimiClaw's channels and ours. A chat id of digits is Telegram's, `ws_...` the gateway's.
@@ -66,10 +65,10 @@ class ImportReport:
 class Importer:
     """`await Importer(...).run(folder)`. The files become the owner's."""
 
-    def __init__(self, *, sessions: SessionFiles, memory: Memory, config: Path, skills: Path) -> None:
+    def __init__(self, *, sessions: Sessions, memory: Memory, skills: Path) -> None:
         self._sessions = sessions
         self._memory = memory
-        self._config = config
+        self._texts = memory.texts
         self._skills = skills
 
     async def run(self, folder: Path) -> ImportReport:
@@ -97,7 +96,7 @@ class Importer:
             jobs += found
             return outcome
         if path.name in (SOUL, USER, HEARTBEAT):
-            return await asyncio.to_thread(_text, path, self._config / path.name)
+            return await self._text(path)
         if path.name == MEMORY or is_day(path.stem):
             return await self._notes(path)
         return await asyncio.to_thread(_skill, path, self._skills)
@@ -107,10 +106,9 @@ class Importer:
         messages, torn = await asyncio.to_thread(_read_session, path)
         if not messages:
             return FileImport(path.name, "left", "no message in it")
-        ours = self._sessions.path(channel, chat_id)
-        was_here = ours.exists()
+        was_here = bool(await self._sessions.load(channel, chat_id, 1))
         new = await self._sessions.adopt(channel, chat_id, messages)
-        detail = f"{new} of {len(messages)} messages into {ours.name}"
+        detail = f"{new} of {len(messages)} messages into {session_name(channel, chat_id)}.jsonl"
         if torn:
             detail += f"; {torn} torn or foreign lines left out"
         return FileImport(path.name, ("merged" if was_here else "taken") if new else "same", detail)
@@ -118,23 +116,41 @@ class Importer:
     async def _notes(self, path: Path) -> FileImport:
         """MEMORY.md or a daily note: the lines that ours does not have are added at its end."""
         theirs = await asyncio.to_thread(read_text, path)
-        ours_path = self._memory.root / path.name
-        ours = await asyncio.to_thread(read_whole, ours_path)
         if not theirs.strip():
             return FileImport(path.name, "left", "it is empty")
-        known = {line.strip() for line in ours.splitlines()}
-        new = [line for line in theirs.splitlines() if line.strip() and line.strip() not in known]
-        if not new:
-            return FileImport(path.name, "same")
-        if not ours.strip():
-            merged = theirs if theirs.endswith("\n") else theirs + "\n"
-        else:
-            merged = "\n".join([ours.rstrip("\n"), *new, ""])
-        if path.name == MEMORY:
-            await self._memory.write(OWNER_ID, merged)
-        else:
-            await asyncio.to_thread(write_text, ours_path, merged)
-        return FileImport(path.name, "merged" if ours else "taken", f"{len(new)} lines")
+
+        def merged(ours: str) -> tuple[str, FileImport]:
+            known = {line.strip() for line in ours.splitlines()}
+            new = [line for line in theirs.splitlines() if line.strip() and line.strip() not in known]
+            if not new:
+                return ours, FileImport(path.name, "same")
+            done = FileImport(path.name, "merged" if ours else "taken", f"{len(new)} lines")
+            if not ours.strip():
+                return theirs if theirs.endswith("\n") else theirs + "\n", done
+            return "\n".join([ours.rstrip("\n"), *new, ""]), done
+
+        name = f"{person_folder(OWNER_ID)}/{path.name}"
+        return await self._texts.change(name, merged, keep=path.name == MEMORY)
+
+    async def _text(self, path: Path) -> FileImport:
+        """SOUL.md, USER.md, HEARTBEAT.md: taken when there is none, else put beside ours."""
+        theirs = await asyncio.to_thread(read_text, path)
+        if not theirs.strip():
+            return FileImport(path.name, "left", "it is empty")
+
+        def taken(here: str) -> tuple[str, FileImport | None]:
+            if here == theirs:
+                return here, FileImport(path.name, "same")
+            return (here, None) if here.strip() else (theirs, FileImport(path.name, "taken"))
+
+        done = await self._texts.change(f"{CONFIG}/{path.name}", taken, keep=False)
+        if done is not None:
+            return done
+        beside = f"{path.stem}.mimiclaw{path.suffix}"
+        is_there = await self._texts.change(f"{CONFIG}/{beside}", lambda there: (theirs, there == theirs), keep=False)
+        if is_there:
+            return FileImport(path.name, "same", f"{beside} is there")
+        return FileImport(path.name, "beside", f"yours stays; theirs is {beside}")
 
 
 def chat_of(stem: str) -> tuple[str, str]:
@@ -188,24 +204,6 @@ def _read_session(path: Path) -> tuple[tuple[SessionMessage, ...], int]:
     if path.stat().st_size > MAX_SESSION_BYTES:
         raise ConfigError(f"larger than {MAX_SESSION_BYTES >> 20} MB")
     return parse_session(path.read_bytes())
-
-
-def _text(path: Path, ours: Path) -> FileImport:
-    """SOUL.md, USER.md, HEARTBEAT.md: taken when there is none, else put beside ours."""
-    theirs = read_text(path)
-    if not theirs.strip():
-        return FileImport(path.name, "left", "it is empty")
-    here = read_text(ours)
-    if here == theirs:
-        return FileImport(path.name, "same")
-    if not here.strip():
-        write_text(ours, theirs)
-        return FileImport(path.name, "taken")
-    beside = ours.with_name(f"{ours.stem}.mimiclaw{ours.suffix}")
-    if read_text(beside) == theirs:
-        return FileImport(path.name, "same", f"{beside.name} is there")
-    write_text(beside, theirs)
-    return FileImport(path.name, "beside", f"yours stays; theirs is {beside.name}")
 
 
 def _skill(path: Path, skills: Path) -> FileImport:

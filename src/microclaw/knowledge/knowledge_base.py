@@ -2,48 +2,59 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from importlib import resources
-from pathlib import Path
 from typing import Final
 
-from microclaw.clock import find_zone
+from microclaw.clock import find_zone, now_ms
 from microclaw.config.settings import Settings
 from microclaw.errors import ConfigError
-from microclaw.knowledge.memory import OWNER_ID, Memory, person_folder
-from microclaw.knowledge.search import Search
+from microclaw.knowledge.conversation_index import ConversationFiles, SharedConversations
+from microclaw.knowledge.memory import OWNER_ID, ROOT, Memory, person_folder
+from microclaw.knowledge.search import Conversations, Search
 from microclaw.knowledge.skills import Skills
-from microclaw.knowledge.text_files import TextCache
+from microclaw.knowledge.text_files import cut_text
+from microclaw.knowledge.texts import TextFiles, Texts, TextTable
 from microclaw.store.database import Database
 from microclaw.store.notes import NoteTable
-from microclaw.store.sessions import SessionFiles
+from microclaw.store.session_table import SessionTable
+from microclaw.store.sessions import SessionFiles, Sessions
+
+_log = logging.getLogger(__name__)
 
 SOUL: Final = "SOUL.md"
 USER: Final = "USER.md"
+HEARTBEAT: Final = "HEARTBEAT.md"
+CONFIG: Final = "config"
+SOUL_NAME: Final = f"{CONFIG}/{SOUL}"
+HEARTBEAT_NAME: Final = f"{CONFIG}/{HEARTBEAT}"
 MAX_PERSONA_BYTES: Final = 16 * 1024
 
 
 class Persona:
-    """`config` has the owner's SOUL.md and USER.md; another person's USER.md is in that person's memory folder.
+    """SOUL.md, and what each person wrote about themselves. For a missing or empty SOUL.md the shipped one is used."""
 
-    A changed file is read again. For a missing or empty SOUL.md the shipped one is used.
-    """
-
-    def __init__(self, config: Path, memory: Path) -> None:
-        self.config = config
-        self._memory = memory
-        self._files = TextCache(MAX_PERSONA_BYTES)
+    def __init__(self, texts: Texts) -> None:
+        self._texts = texts
 
     def soul(self) -> str:
-        return self._files.read(self.config / SOUL).strip() or default_soul()
+        return self._read(SOUL_NAME) or default_soul()
 
     def user(self, person: str) -> str:
         """What the person wrote about themselves; "" when there is nothing."""
-        folder = self.config if person == OWNER_ID else person_folder(self._memory, person)
-        return self._files.read(folder / USER).strip()
+        return self._read(user_name(person))
+
+    def _read(self, name: str) -> str:
+        return cut_text(self._texts.read(name), MAX_PERSONA_BYTES).strip()
+
+
+def user_name(person: str) -> str:
+    """The owner's USER.md is beside SOUL.md; another person's is in that person's memory folder."""
+    return f"{CONFIG}/{USER}" if person == OWNER_ID else f"{person_folder(person)}/{USER}"
 
 
 @cache
@@ -60,22 +71,50 @@ class Knowledge:
     memory: Memory
     search: Search
     skills: Skills
-    sessions: SessionFiles
+    sessions: Sessions
     now: Callable[[], datetime]
 
 
-def open_knowledge(settings: Settings, database: Database) -> Knowledge:
-    """The knowledge of a home folder. Raises ConfigError for an unknown time zone."""
+def open_knowledge(settings: Settings, index: Database, *, shared: Database | None = None) -> Knowledge:
+    """The knowledge of a home folder; of a cluster's hosts memory, persona and conversations are in `shared`.
+    ConfigError for an unknown time zone."""
     now = local_clock(settings.agent.timezone)
-    search = Search(NoteTable(database), memory=settings.memory, sessions=settings.sessions)
+    conversations: Conversations = ConversationFiles(settings.sessions)
+    sessions: Sessions = SessionFiles(settings.sessions)
+    texts: Texts = TextFiles(settings.home, now=now)
+    if shared is not None:
+        sessions = table = SessionTable(shared, now_ms)
+        conversations, texts = SharedConversations(table), TextTable(shared, now_ms)
+        _warn_of_files(settings)
+    search = Search(NoteTable(index), texts=texts, conversations=conversations)
+    if shared is not None:
+        table.follow_removals(search.refresh_now)
     return Knowledge(
-        persona=Persona(settings.persona, settings.memory),
-        memory=Memory(settings.memory, now=now, changed=search.mark_stale),
+        persona=Persona(texts),
+        memory=Memory(texts, now=now, changed=search.mark_stale),
         search=search,
         skills=Skills(settings.skills),
-        sessions=SessionFiles(settings.sessions),
+        sessions=sessions,
         now=now,
     )
+
+
+def _warn_of_files(settings: Settings) -> None:
+    """Say which files of the home a person may edit in vain."""
+    files = TextFiles(settings.home, now=datetime.now)
+    try:
+        found = [one.name for folder in (ROOT, CONFIG) for one in files.stamps(folder)]
+    except OSError as exc:
+        _log.warning("whether %s has files of memory cannot be seen: %s", settings.home, exc.strerror)
+        return
+    if found:
+        _log.warning(
+            "not read, as memory and persona are shared by the cluster's hosts: %s in %s; next: microclaw memory edit, "
+            "and move them away (to take what they say into the cluster first: microclaw session import %s)",
+            ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else ""),
+            settings.home,
+            settings.home,
+        )
 
 
 def local_clock(timezone: str | None) -> Callable[[], datetime]:

@@ -1,7 +1,7 @@
 """The memory of each person: MEMORY.md, daily notes, the wiring of devices. It searches nothing.
 
 The owner's files are named as MimiClaw names them (memory/MEMORY.md, memory/YYYY-MM-DD.md); every other person has a
-folder. Each change keeps the old file in `versions/` beside it. People may edit all files by hand at any time.
+folder. Each change of what lasts keeps the old text (knowledge/texts.py says where).
 """
 
 from __future__ import annotations
@@ -11,26 +11,32 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from pathlib import Path
+from functools import partial
 from typing import Final
 from urllib.parse import quote, unquote
 
 from microclaw.errors import ConfigError, ToolRetry
 from microclaw.knowledge.decisions import same_fact, significant
-from microclaw.knowledge.text_files import MAX_TEXT_BYTES, TextCache, keep_version, read_text, read_whole, write_text
+from microclaw.knowledge.texts import Texts
 
 OWNER_ID: Final = "owner"
+ROOT: Final = "memory"
 MEMORY: Final = "MEMORY.md"
 PEOPLE: Final = "people"
 DEVICES: Final = "devices"
-VERSIONS: Final = "versions"
 
 
-def person_folder(memory: Path, person: str) -> Path:
+def person_folder(person: str) -> str:
     """The owner's folder is `memory` itself (MimiClaw's layout); every other person has one below it."""
-    if person == OWNER_ID:
-        return memory
-    return memory / PEOPLE / file_stem(person)
+    return ROOT if person == OWNER_ID else f"{ROOT}/{PEOPLE}/{file_stem(person)}"
+
+
+def memory_name(person: str) -> str:
+    return f"{person_folder(person)}/{MEMORY}"
+
+
+def note_name(person: str, day: date) -> str:
+    return f"{person_folder(person)}/{day.isoformat()}.md"
 
 
 def file_stem(name: str) -> str:
@@ -56,9 +62,9 @@ RECENT_DAYS: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class MemoryLine:
-    """The line of a fact and its file. `new` is False when the file had it already."""
+    """The line of a fact and the name of its text. `new` is False when the text had it already."""
 
-    path: Path
+    name: str
     line: str
     new: bool = False
 
@@ -76,57 +82,55 @@ def one_fact(text: str) -> str:
 
 
 class Memory:
-    """The files below `root`. `now` gives the person's local time; `changed` is called after each write."""
+    """Each person's texts in `texts`. `now` gives the person's local time; `changed` is called after each write."""
 
-    def __init__(self, root: Path, *, now: Callable[[], datetime], changed: Callable[[], None] = lambda: None) -> None:
-        self.root = root
+    def __init__(
+        self, texts: Texts, *, now: Callable[[], datetime], changed: Callable[[], None] = lambda: None
+    ) -> None:
+        self.texts = texts
         self._now = now
         self._changed = changed
-        self._files = TextCache()
-        self._writing = asyncio.Lock()
 
     def text(self, person: str) -> str:
         """MEMORY.md; "" when there is none. Blocking, cached."""
-        return self._files.read(self.path(person)).strip()
+        return self.texts.read(memory_name(person)).strip()
 
     def recent_notes(self, person: str, days: int = RECENT_DAYS) -> tuple[tuple[date, str], ...]:
         """The daily notes of today and the days before that have one, newest first. Blocking, cached."""
         today = self._now().date()
         wanted = (today - timedelta(days=n) for n in range(days))
-        found = ((day, self._files.read(self._note(person, day)).strip()) for day in wanted)
+        found = ((day, self.texts.read(note_name(person, day)).strip()) for day in wanted)
         return tuple((day, text) for day, text in found if text)
 
     def wiring(self, device: str) -> str:
         """The notes on a device and what is connected to it. Everybody who sees the device may read them."""
-        return self._files.read(self.device_file(device)).strip()
-
-    def device_file(self, device: str) -> Path:
-        return self.root / DEVICES / f"{file_stem(device)}.md"
+        return self.texts.read(_device_name(device)).strip()
 
     def days(self, person: str) -> list[date]:
         """Days with a note, oldest first. Blocking."""
-        stems = (p.stem for p in person_folder(self.root, person).glob("*-*-*.md") if is_day(p.stem))
         found = []
-        for stem in stems:
+        for one in self.texts.stamps(person_folder(person)):
+            stem = one.name.rpartition("/")[2].removesuffix(".md")
             try:
-                found.append(date.fromisoformat(stem))
+                if is_day(stem):
+                    found.append(date.fromisoformat(stem))
             except ValueError:
                 continue  # 2026-02-30.md is not a day
         return sorted(found)
 
     async def remember(self, person: str, fact: str) -> MemoryLine:
         """Add a fact to the person's MEMORY.md, unless it is there already."""
-        return await self._append(self.path(person), fact, head="# Memory\n")
+        return await self._append(memory_name(person), fact, head="# Memory\n", keep=True)
 
     async def note(self, person: str, text: str) -> MemoryLine:
         """Add a line to today's note."""
         now = self._now()
-        path = self._note(person, now.date())
-        return await self._append(path, text, head=f"# {now.date().isoformat()}\n", prefix=f"{now:%H:%M} ")
+        name = note_name(person, now.date())
+        return await self._append(name, text, head=f"# {now.date().isoformat()}\n", prefix=f"{now:%H:%M} ")
 
     async def remember_wiring(self, device: str, fact: str) -> MemoryLine:
         """Add a line to the notes on a device."""
-        return await self._append(self.device_file(device), fact, head=f"# {device}\n")
+        return await self._append(_device_name(device), fact, head=f"# {device}\n")
 
     async def forget(self, person: str, words: str, *, every: bool = False) -> tuple[MemoryLine, ...]:
         """Remove the lines with these words from MEMORY.md and the daily notes; for the owner also from the wiring.
@@ -134,80 +138,65 @@ class Memory:
         Lines with the words as given are removed; if there are none, lines with each of the words. Raises ToolRetry
         for more than MAX_FORGOTTEN lines without `every`.
         """
-        async with self._writing:
-            return await asyncio.to_thread(self._forget, person, words, every)
+        found = await asyncio.to_thread(self._to_forget, person, words, every)
+        for name in dict.fromkeys(removed.name for removed in found):
+            gone = {removed.line for removed in found if removed.name == name}
+            await self.texts.change(name, partial(_without, gone))
+            self._changed()
+        return found
 
-    async def write(self, person: str, text: str, *, was: str | None = None) -> None:
-        """Replace the whole MEMORY.md. ConfigError when `was` is given and is no longer the `digest` of the file."""
-        async with self._writing:
-            await asyncio.to_thread(self._write_whole, self.path(person), text, was)
+    async def write(self, name: str, text: str, *, was: str | None = None) -> None:
+        """Replace a whole text, as MEMORY.md. ConfigError when `was` is given and is no longer its `digest`."""
+        whole = text if not text or text.endswith("\n") else text + "\n"
 
-    def path(self, person: str) -> Path:
-        return person_folder(self.root, person) / MEMORY
+        def replaced(there: str) -> tuple[str, None]:
+            if was is not None and was != digest(there):
+                raise ConfigError(
+                    f"{name.rpartition('/')[2]} was changed meanwhile, so yours was not put in its place",
+                    next_step="look at it again (microclaw memory show), then edit once more",
+                )
+            return whole, None
 
-    def _note(self, person: str, day: date) -> Path:
-        return person_folder(self.root, person) / f"{day.isoformat()}.md"
+        await self.texts.change(name, replaced)
+        self._changed()
 
-    async def _append(self, path: Path, text: str, *, head: str, prefix: str = "") -> MemoryLine:
+    async def _append(self, name: str, text: str, *, head: str, prefix: str = "", keep: bool = False) -> MemoryLine:
         fact = one_fact(text)
-        async with self._writing:
-            return await asyncio.to_thread(self._add_line, path, fact, head, prefix)
 
-    def _add_line(self, path: Path, fact: str, head: str, prefix: str) -> MemoryLine:
-        text = read_whole(path)
-        key = same_fact(fact)
-        for line in text.splitlines():
-            if same_fact(line) == key:
-                return MemoryLine(path, line.strip())
-        line = f"- {prefix}{fact}"
-        before = text if not text or text.endswith("\n") else text + "\n"
-        self._replace(path, f"{before or head + chr(10)}{line}\n", keep=path.name == MEMORY)
-        return MemoryLine(path, line, new=True)
+        def added(there: str) -> tuple[str, MemoryLine]:
+            key = same_fact(fact)
+            for line in there.splitlines():
+                if same_fact(line) == key:
+                    return there, MemoryLine(name, line.strip())
+            line = f"- {prefix}{fact}"
+            before = there if not there or there.endswith("\n") else there + "\n"
+            return f"{before or head + chr(10)}{line}\n", MemoryLine(name, line, new=True)
 
-    def _forget(self, person: str, words: str, every: bool) -> tuple[MemoryLine, ...]:
+        kept = await self.texts.change(name, added, keep=keep)
+        self._changed()
+        return kept
+
+    def _to_forget(self, person: str, words: str, every: bool) -> tuple[MemoryLine, ...]:
         if not significant(words) and not same_fact(words):
             raise ToolRetry("name what is to be forgotten", next_step="give words that stand in that line")
-        files = list(self._forgettable(person))
-        found = _lines_with(files, lambda key: same_fact(words) in key)
+        texts = [(name, self.texts.read(name)) for name in self._forgettable(person)]
+        found = _lines_with(texts, lambda key: same_fact(words) in key)
         if not found:
             wanted = [same_fact(word) for word in significant(words)]
-            found = _lines_with(files, lambda key: bool(wanted) and all(w in key.split() for w in wanted))
+            found = _lines_with(texts, lambda key: bool(wanted) and all(w in key.split() for w in wanted))
         if len(found) > MAX_FORGOTTEN and not every:
             shown = "; ".join(r.line for r in found[:MAX_FORGOTTEN])
             raise ToolRetry(
                 f"{len(found)} lines say that: {shown} ...", next_step="name it more exactly, or set every to true"
             )
-        for path in dict.fromkeys(removed.path for removed in found):
-            gone = {removed.line for removed in found if removed.path == path}
-            kept = [line for line in read_whole(path).splitlines() if line.strip() not in gone]
-            self._replace(path, "\n".join(kept) + "\n", keep=True)
         return tuple(found)
 
-    def _forgettable(self, person: str) -> Iterator[Path]:
-        yield self.path(person)
+    def _forgettable(self, person: str) -> Iterator[str]:
+        yield memory_name(person)
         for day in reversed(self.days(person)):
-            yield self._note(person, day)
+            yield note_name(person, day)
         if person == OWNER_ID:
-            yield from sorted((self.root / DEVICES).glob("*.md"))
-
-    def _write_whole(self, path: Path, text: str, was: str | None) -> None:
-        if was is not None and was != digest(read_whole(path)):
-            raise ConfigError(
-                f"{path.name} was changed meanwhile, so yours was not put in its place",
-                next_step="look at it again (microclaw memory show), then edit once more",
-            )
-        self._replace(path, text if not text or text.endswith("\n") else text + "\n", keep=True)
-
-    def _replace(self, path: Path, text: str, *, keep: bool) -> None:
-        if len(text.encode(errors="replace")) > MAX_TEXT_BYTES:
-            raise ConfigError(
-                f"{path.name} is full: it would have more than {MAX_TEXT_BYTES:,} bytes",
-                next_step="remove what is no longer true: microclaw memory edit, or forget",
-            )
-        if keep:
-            keep_version(path, path.parent / VERSIONS, self._now())
-        write_text(path, text)
-        self._changed()
+            yield from sorted(one.name for one in self.texts.stamps(f"{ROOT}/{DEVICES}"))
 
 
 def digest(text: str) -> str:
@@ -215,10 +204,18 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="replace")).hexdigest()
 
 
-def _lines_with(files: list[Path], matches: Callable[[str], bool]) -> list[MemoryLine]:
+def _device_name(device: str) -> str:
+    return f"{ROOT}/{DEVICES}/{file_stem(device)}.md"
+
+
+def _without(gone: set[str], text: str) -> tuple[str, None]:
+    return "\n".join(line for line in text.splitlines() if line.strip() not in gone) + "\n", None
+
+
+def _lines_with(texts: list[tuple[str, str]], matches: Callable[[str], bool]) -> list[MemoryLine]:
     return [
-        MemoryLine(path, line.strip())
-        for path in files
-        for line in read_text(path).splitlines()
+        MemoryLine(name, line.strip())
+        for name, text in texts
+        for line in text.splitlines()
         if line.strip() and not line.lstrip().startswith("#") and matches(same_fact(line))
     ]

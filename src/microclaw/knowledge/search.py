@@ -9,33 +9,32 @@ import asyncio
 import contextlib
 import logging
 import math
-import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 from microclaw.errors import MicroclawError
 from microclaw.knowledge.decisions import significant
-from microclaw.knowledge.memory import DEVICES, MEMORY, OWNER_ID, PEOPLE, is_day, name_of_stem
+from microclaw.knowledge.memory import DEVICES, MEMORY, OWNER_ID, PEOPLE, ROOT, is_day, name_of_stem
+from microclaw.knowledge.texts import Texts, TextStamp
 from microclaw.store.notes import NewNote, NoteFile, NoteHit, NoteKind, NoteTable, is_unspaced
-from microclaw.store.sessions import parse_message
-from microclaw.text import encodable
 
+_SESSIONS: Final = "sessions/"
 MAX_ROW_CHARS: Final = 2000
-MAX_FILE_BYTES: Final = 64 << 20
-PIECE_BYTES: Final = 1 << 20  # of a conversation read and stored at a time
-_TAIL_BYTES: Final = 64
 
 SourceKind: TypeAlias = Literal["memory", "note", "device", "session"]
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file for the index, as it is on the disk now. `name` is its path below the home folder."""
+    """A file for the index, as it is on the disk now. `name` is its path below the home folder.
+
+    Of what is no file `path` is that name, the time is of its last change, and the size counts its text.
+    """
 
     name: str
     path: Path
@@ -45,70 +44,39 @@ class Source:
     size_bytes: int
 
 
-def sources(memory: Path, sessions: Path) -> Iterator[Source]:
-    """Every file to search. Links, old versions and files larger than MAX_FILE_BYTES are left out. Blocking."""
-    yield from _notes(memory, OWNER_ID, "memory")
-    for entry in _entries(memory / PEOPLE):
-        if entry.is_dir(follow_symlinks=False):
-            yield from _notes(Path(entry.path), name_of_stem(entry.name), f"memory/{PEOPLE}/{entry.name}")
-    for entry in _files(memory / DEVICES, ".md"):
-        yield _source(entry, f"memory/{DEVICES}/{entry.name}", "device", OWNER_ID)
-    for entry in _files(sessions, ".jsonl"):
-        yield _source(entry, f"sessions/{entry.name}", "session", OWNER_ID)
+class Conversations(Protocol):
+    """Where conversations are read for the index (knowledge/conversation_index.py).
+
+    `is_shared`: other hosts remove some, too, and what this index had of them is to be nowhere.
+    """
+
+    @property
+    def is_shared(self) -> bool: ...
+
+    async def listed(self) -> list[Source]:
+        """All of them. Raises OSError where that cannot be told."""
+
+    def pieces(self, source: Source, known: NoteFile | None) -> AsyncGenerator[tuple[NoteFile, list[NewNote], bool]]:
+        """The rows that `known` has not, in pieces. True: all rows before must be dropped."""
 
 
-def read_notes(source: Source) -> tuple[NoteFile, list[NewNote]]:
-    """The rows of a Markdown file: one for each list item or paragraph."""
+def sources(texts: Texts) -> Iterator[Source]:
+    """Every text to search. Links, old versions and files larger than MAX_INDEXED_BYTES are left out. Blocking."""
+    yield from _notes(texts, OWNER_ID, ROOT)
+    for folder in texts.folders(f"{ROOT}/{PEOPLE}"):
+        yield from _notes(texts, name_of_stem(folder), f"{ROOT}/{PEOPLE}/{folder}")
+    for one in texts.stamps(f"{ROOT}/{DEVICES}"):
+        yield _source(one, "device", OWNER_ID)
+
+
+def read_notes(texts: Texts, source: Source) -> tuple[NoteFile, list[NewNote]]:
+    """The rows of a Markdown text: one for each list item or paragraph. OSError."""
     assert source.kind != "session"
     kind = source.kind
-    data = source.path.read_bytes()[:MAX_FILE_BYTES]
+    data = texts.content(source.name)
     at_s = _time_of(source)
     rows = [NewNote(source.person, kind, at_s, text) for text in _paragraphs(data.decode(errors="replace"))]
     return NoteFile(source.name, source.mtime_ns, source.size_bytes, len(data), b""), rows
-
-
-def read_session(source: Source, known: NoteFile | None) -> Iterator[tuple[NoteFile, list[NewNote], bool]]:
-    """The new rows of a conversation, in pieces. True means that all rows before must be dropped.
-
-    It reads only whole lines, from the end of the last reading on; from the beginning when the file became shorter or
-    the bytes before that position changed.
-    """
-    with source.path.open("rb") as file:
-        start = _resumable(file.fileno(), source, known)
-        replace = start == 0
-        while start < source.size_bytes:
-            piece = os.pread(file.fileno(), min(PIECE_BYTES, source.size_bytes - start), start)
-            end = piece.rfind(b"\n") + 1
-            if not end and len(piece) == PIECE_BYTES:
-                end = len(piece)  # a line of more than a piece: no message of ours
-            rows = [row for line in piece[:end].split(b"\n") if (row := _message(line, source.person)) is not None]
-            start += end
-            done = not end or start >= source.size_bytes
-            tail = os.pread(file.fileno(), min(_TAIL_BYTES, start), max(0, start - _TAIL_BYTES))
-            stamp = (source.mtime_ns, source.size_bytes) if done else (0, 0)
-            yield NoteFile(source.name, *stamp, start, tail), rows, replace
-            replace = False
-            if done:
-                return
-        if replace:
-            yield NoteFile(source.name, source.mtime_ns, source.size_bytes, 0, b""), [], True
-
-
-def _resumable(fd: int, source: Source, known: NoteFile | None) -> int:
-    if known is None or known.read_bytes > source.size_bytes or not known.read_bytes:
-        return 0
-    tail = os.pread(fd, len(known.tail), known.read_bytes - len(known.tail))
-    return known.read_bytes if tail == known.tail and known.read_bytes < source.size_bytes else 0
-
-
-def _message(line: bytes, owner: str) -> NewNote | None:
-    """The row of a conversation's line; None for a line that is no message or has no text."""
-    message = parse_message(line, owner)
-    text = "" if message is None else encodable(message.content.strip()[:MAX_ROW_CHARS])
-    if message is None or not text:
-        return None
-    own = message.role == "user" and message.tainted_s is None  # untrusted text counts as an answer
-    return NewNote(encodable(message.person), "said" if own else "answered", message.ts, text)
 
 
 def _paragraphs(text: str) -> Iterator[str]:
@@ -134,33 +102,15 @@ def _time_of(source: Source) -> int:
     return source.mtime_ns // 10**9
 
 
-def _notes(folder: Path, person: str, name: str) -> Iterator[Source]:
-    for entry in _files(folder, ".md"):
-        stem = entry.name.removesuffix(".md")
-        if entry.name == MEMORY or is_day(stem):
-            yield _source(entry, f"{name}/{entry.name}", "memory" if entry.name == MEMORY else "note", person)
+def _notes(texts: Texts, person: str, folder: str) -> Iterator[Source]:
+    for one in texts.stamps(folder):
+        name = one.name.removeprefix(f"{folder}/")
+        if name == MEMORY or is_day(name.removesuffix(".md")):
+            yield _source(one, "memory" if name == MEMORY else "note", person)
 
 
-def _source(entry: os.DirEntry[str], name: str, kind: SourceKind, person: str) -> Source:
-    found = entry.stat(follow_symlinks=False)
-    return Source(name, Path(entry.path), kind, person, found.st_mtime_ns, found.st_size)
-
-
-def _files(folder: Path, suffix: str) -> Iterator[os.DirEntry[str]]:
-    for entry in _entries(folder):
-        with contextlib.suppress(FileNotFoundError):
-            wanted = entry.name.endswith(suffix) and entry.name[0] != "." and entry.is_file(follow_symlinks=False)
-            if wanted and entry.stat(follow_symlinks=False).st_size <= MAX_FILE_BYTES:
-                yield entry
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What is in a folder, under names that are UTF-8 on the disk; the store takes no others."""
-    try:
-        with os.scandir(folder) as entries:
-            return [e for e in entries if encodable(e.name) == e.name]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+def _source(one: TextStamp, kind: SourceKind, person: str) -> Source:
+    return Source(one.name, Path(one.name), kind, person, one.mtime_ns, one.size_bytes)
 
 
 _log = logging.getLogger(__name__)
@@ -193,16 +143,16 @@ class Search:
         self,
         table: NoteTable,
         *,
-        memory: Path,
-        sessions: Path,
+        texts: Texts,
+        conversations: Conversations,
         now_s: Callable[[], float] = time.time,
         rescan_s: float = RESCAN_S,
         patience_s: float = PATIENCE_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._table = table
-        self._memory = memory
-        self._sessions = sessions
+        self._texts = texts
+        self._conversations = conversations
         self._now_s = now_s
         self._rescan_s = rescan_s
         self._patience_s = patience_s
@@ -235,6 +185,11 @@ class Search:
         hits = await self._table.search(person, words)
         return self._best(hits, limit)
 
+    async def refresh_now(self) -> None:
+        """Another host removed a conversation."""
+        self.mark_stale()
+        await self.refresh()
+
     async def refresh(self, *, at_most_s: float | None = None) -> None:
         """Bring the index up to date with the files, at most every `rescan_s` seconds.
 
@@ -259,7 +214,8 @@ class Search:
         if self._known is None:
             self._known = await self._table.files()
         try:
-            listed = await asyncio.to_thread(lambda: list(sources(self._memory, self._sessions)))
+            listed = await asyncio.to_thread(lambda: list(sources(self._texts)))
+            listed += await self._conversations.listed()
             found = {source.name: source for source in listed}
         except OSError as exc:  # nothing is dropped from the index for a folder that cannot be read
             _log.warning("the index is not brought up to date: %s", exc)
@@ -269,6 +225,8 @@ class Search:
             await self._table.drop(gone)
             for name in gone:
                 del self._known[name]
+            if self._conversations.is_shared and any(name.startswith(_SESSIONS) for name in gone):
+                await self._table.scrub()
         for source in found.values():
             known = self._known.get(source.name)
             if known is None or (known.mtime_ns, known.size_bytes) != (source.mtime_ns, source.size_bytes):
@@ -281,11 +239,15 @@ class Search:
         """Index one file. A file that cannot be read is skipped."""
         try:
             if source.kind == "session":
-                pieces = read_session(source, known)
-                while self._clock() < deadline and (piece := await asyncio.to_thread(next, pieces, None)) is not None:
-                    await self._put(*piece)
+                async with aclosing(self._conversations.pieces(source, known)) as pieces:
+                    async for piece in pieces:
+                        await self._put(*piece)
+                        if known is not None and piece[2] and self._conversations.is_shared:
+                            await self._table.scrub()
+                        if self._clock() >= deadline:
+                            return
             else:
-                file, rows = await asyncio.to_thread(read_notes, source)
+                file, rows = await asyncio.to_thread(read_notes, self._texts, source)
                 await self._put(file, rows, True)
         except OSError as exc:
             _log.warning("%s cannot be read and is not searched: %s", source.name, exc.strerror or exc)

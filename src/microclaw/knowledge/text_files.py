@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from microclaw.durable import make_folders, replace_file
 from microclaw.errors import ConfigError, StoreError
+from microclaw.text import encodable
 
 MAX_TEXT_BYTES: Final = 64 * 1024
 VERSIONS_KEPT: Final = 20  # of one file
@@ -49,10 +52,14 @@ def read_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
 
     Only regular files are read: a symbolic link may point anywhere, and a pipe would never end.
     """
-    data = _read_bytes(path, max_bytes + 1)
-    if len(data) > max_bytes:
-        data = data[: data.rfind(b"\n", 0, max_bytes) + 1 or max_bytes]
-    return _text(data)
+    return _text(_cut(_read_bytes(path, max_bytes + 1), max_bytes))
+
+
+def cut_text(text: str, max_bytes: int) -> str:
+    """The beginning of a text, as `read_text` gives a file's."""
+    if len(text) * 4 <= max_bytes:
+        return text
+    return _cut(text.encode(), max_bytes).decode(errors="replace")
 
 
 def read_whole(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
@@ -102,6 +109,28 @@ def keep_version(path: Path, folder: Path, now: datetime) -> Path | None:
 def versions_of(path: Path, folder: Path) -> list[Path]:
     """The kept versions of a file, oldest first."""
     return sorted(folder.glob(f"{path.stem}.*T*{path.suffix}"))
+
+
+def files_in(folder: Path, suffix: str, max_bytes: int) -> Iterator[os.DirEntry[str]]:
+    """The files of a folder, without links, hidden ones and larger ones. OSError."""
+    for entry in entries_of(folder):
+        with contextlib.suppress(FileNotFoundError):
+            wanted = entry.name.endswith(suffix) and entry.name[0] != "." and entry.is_file(follow_symlinks=False)
+            if wanted and entry.stat(follow_symlinks=False).st_size <= max_bytes:
+                yield entry
+
+
+def entries_of(folder: Path) -> list[os.DirEntry[str]]:
+    """What is in a folder, under names that are UTF-8 on the disk; the store takes no others."""
+    try:
+        with os.scandir(folder) as entries:
+            return [e for e in entries if encodable(e.name) == e.name]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _cut(data: bytes, max_bytes: int) -> bytes:
+    return data if len(data) <= max_bytes else data[: data.rfind(b"\n", 0, max_bytes) + 1 or max_bytes]
 
 
 def _read_bytes(path: Path, most: int) -> bytes:

@@ -50,7 +50,8 @@ QUANTITY_WORDS = frozenset({*_ONES, *_TENS, *_TIME_MS, *_UNITS, *_OTHER_WORDS})
 _NUMBER = r"(?<![\w.])(?<!pin )-?\d+(?:\.\d+)?"
 _TIME_NAMES = "|".join(sorted(_TIME_MS, key=len, reverse=True))
 _UNIT_NAMES = "|".join(re.escape(u) for u in sorted(_UNITS, key=len, reverse=True))
-_TIME = re.compile(rf"(?<![\w.])(\d+(?:\.\d+)?) ?({_TIME_NAMES})(?!\w)")
+_OF = r"(?: ?/ ?(\d+(?:\.\d+)?))?"  # 1/2
+_TIME = re.compile(rf"(?<![\w./])(\d+(?:\.\d+)?){_OF} ?({_TIME_NAMES})(?!\w)")
 _TIME_SUM = re.compile(r"(\d+) ms(?:,| and)? (\d+) ms")
 _ONE_UNIT = re.compile(r"\b(?:a|an|each|every|per) (second|sec|minute|min|hour|millisecond|ms)\b", re.IGNORECASE)
 _OTHER = re.compile(rf"\b(?:each|every) other ({_TIME_NAMES})\b")
@@ -65,16 +66,17 @@ _HALVES = (
     (re.compile(r"\b1/4 (?=second|sec|minute|min|hour)"), "0.25 "),
     (re.compile(r"\b(?:a )?couple of (?=second|sec|minute|min|hour)"), "2 "),
 )
-_TIMES = re.compile(
-    r"\b(once|twice|thrice|\d+(?:\.\d+)? ?(?:times?|x)) (?:a|an|per|each|every|in a) (second|sec|s|minute|min|hour)\b"
-)
+_COUNT = r"(?<![\d./])\d+(?:\.\d+)?(?:/\d+(?:\.\d+)?)? ?(?:times?|x)"
+_TIMES = re.compile(rf"\b(once|twice|thrice|{_COUNT}) (?:a|an|per|each|every|in a) (second|sec|s|minute|min|hour)\b")
 _SLIPS = (
     (re.compile(r"\b(?:secnd|secod|scond|sceond|seocnd|secound)(?=s?\b)"), "second"),
     (re.compile(r"\b(?:mintue|minuet|miunte|minut)(?=s?\b)"), "minute"),
 )
-_HERTZ = re.compile(rf"({_NUMBER})(?:/(0*[1-9]\d{{0,5}}))? ?(k?)(?:hz|hertz|herz)\b")
-_BEATS = re.compile(rf"({_NUMBER}) ?(?:bpm|beats? ?(?:/ ?|per |an? |each |every )(?:1 )?(?:minute|min))\b")
-_PER_SECOND = re.compile(rf"({_NUMBER}) ?(?:/ ?|per |a )(?:s|sec|second)\b")
+_HERTZ = re.compile(rf"(?<!/)(?<!/ )({_NUMBER}){_OF} ?(k?)(?:hz|hertz|herz)\b")
+_BEATS = re.compile(
+    rf"(?<!/)(?<!/ )({_NUMBER}){_OF} ?(?:bpm|beats? ?(?:/ ?|per |an? |each |every )(?:1 )?(?:minute|min))\b"
+)
+_PER_SECOND = re.compile(rf"(?<!/)(?<!/ )({_NUMBER}){_OF} ?(?:/ ?|per |a )(?:s|sec|second)\b")
 _FAHRENHEIT = re.compile(rf"({_NUMBER}) ?(?:° ?f|degrees? (?:f|fahrenheit)|fahrenheit)(?!\w)")
 _CELSIUS = re.compile(rf"({_NUMBER}) ?(?:° ?c?|degrees?(?: (?:c|celsius|centigrade))?|celsius|c)(?!\w)")
 _SWING = re.compile(
@@ -183,14 +185,14 @@ def _times(said: str, exact: list[Fraction]) -> str:
     for pattern, written in _ADVERBS:
         said = pattern.sub(written, said)
     said = _TIMES.sub(lambda m: period(_hertz(m)), said)
-    said = _BEATS.sub(lambda m: period(Fraction(m[1]) / 60), said)
+    said = _BEATS.sub(lambda m: period(_ratio(m[1], m[2]) / 60), said)
     said = _OTHER.sub(lambda m: f"every 2 {m[1]}", said)
     for pattern, written in _HALVES:
         said = pattern.sub(written, said)
     said = _ONE_UNIT.sub(_one_unit, said)
-    said = _HERTZ.sub(lambda m: period(Fraction(m[1]) / int(m[2] or 1) * (1000 if m[3] else 1)), said)
-    said = _PER_SECOND.sub(lambda m: period(Fraction(m[1])), said)
-    said = _TIME.sub(lambda m: f"{whole(Fraction(m[1]) * _TIME_MS[m[2]])} ms", said)
+    said = _HERTZ.sub(lambda m: period(_ratio(m[1], m[2]) * (1000 if m[3] else 1)), said)
+    said = _PER_SECOND.sub(lambda m: period(_ratio(m[1], m[2])), said)
+    said = _TIME.sub(lambda m: f"{whole(_ratio(m[1], m[2]) * _TIME_MS[m[3]])} ms", said)
     said = _TIME_SUM.sub(lambda m: f"{int(m[1]) + int(m[2])} ms", said)
     # "Every 5 seconds" may be the time between two changes of a light; one flash every 5 seconds is not.
     return _ONE_EVERY.sub("period " if _FLASHES.search(said) else "every ", said)
@@ -230,8 +232,14 @@ def _one_unit(match: re.Match[str]) -> str:
 def _hertz(match: re.Match[str]) -> Fraction:
     count = {"once": Fraction(1), "twice": Fraction(2), "thrice": Fraction(3)}.get(match[1])
     if count is None:
-        count = Fraction(re.sub(r" ?(?:times?|x)$", "", match[1]))
+        count = _ratio(*re.sub(r" ?(?:times?|x)$", "", match[1]).partition("/")[::2])
     return count * 1000 / _TIME_MS[match[2]]
+
+
+def _ratio(number: str, below: str | None) -> Fraction:
+    """ "1/2" or "3"; 0, which is no rate and no time, for what is divided by 0."""
+    divisor = Fraction(below or 1)
+    return Fraction(number) / divisor if divisor else Fraction(0)
 
 
 def _digits(match: re.Match[str]) -> str:

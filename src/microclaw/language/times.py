@@ -31,7 +31,7 @@ _PAST_HOUR = re.compile(  # as quantities.py leaves it; "21 to 1" alone is no ti
     r"(?![\w.:%]| (?:milli|percent|ms|times)\b)"
 )
 _CLOCK_WORD = re.compile(r"\b(?:at |by |around )?(noon|midday|midnight|sunrise|sunset|dawn|dusk)\b")
-_BARE_HOUR = re.compile(r"\bat (\d{1,2})(?:000 milli)?\b(?! (?:ms|milli|percent))")
+_BARE_HOUR = re.compile(r"\bat (\d{1,2})(?:000 milli)?\b(?![/:]| ?/|\.\d| (?:ms|milli|percent|over|divided)\b)")
 _REPEAT = re.compile(
     rf"\b(?:every|each) (?:single )?(day|{_PARTS}|weekday|weekend|week|month|year"
     rf"|(?:{_DAYS})(?:(?: and|,) (?:{_DAYS}))*)\b"
@@ -43,7 +43,7 @@ _DATE = re.compile(
     rf"|\b(?:on )?(?:the )?(\d{{1,2}}(?:st|nd|rd|th)? (?:of )?(?:{_MONTH})\b\.?(?: 20\d\d\b)?)"
     rf"|\b(?:on )?(?:the )?((?:{_MONTH})\b\.? \d{{1,2}}(?:st|nd|rd|th)?\b(?: 20\d\d\b)?)|\b(?:on )?(20\d\d-\d\d-\d\d)\b"
 )
-_DELAY = re.compile(r"^(?:in|after) (\d+) ms\b|\b(?:in|after) (\d+) ms(?: from)?(?: now)?$")
+_DELAY = re.compile(r"^(?:in|after) (-?\d+) ms\b|\b(?:in|after) (-?\d+) ms(?: from)?(?: now)?$")
 _NO_ON = frozenset({"tomorrow", "tonight", "today"})
 _TODAY = re.compile(r"\btoday\b")
 _PART = re.compile(rf"\b(?:every|each|tomorrow|this|in the|(?:{_DAYS})) ({_PARTS})\b|\bat (night)\b|\bto(night)\b")
@@ -209,4 +209,4 @@ def _span(ms: int) -> str:
     for size, name in ((3_600_000, "hour"), (60_000, "minute"), (1000, "second")):
         if ms % size == 0 and ms:
             return f"{ms // size} {name}{'s' * (ms // size != 1)}"
-    return f"{ms} ms"
+    return f"{ms} ms" if ms else "0 seconds"

@@ -14,6 +14,7 @@ class Boots:
         self.began_ms = 0.0
         self._last: bytes | None = None
         self._new = asyncio.Event()
+        self._moves = 0
 
     def came(self, boot_id: bytes, now_ms: float) -> None:
         if boot_id != self._last:
@@ -27,13 +28,19 @@ class Boots:
         was_here, self.current = self.current, None
         return was_here
 
+    def moved(self) -> None:
+        """The device is connected to another host: nobody need wait for it here."""
+        self._moves += 1
+        self._new.set()
+
     async def another(self, count: int, timeout_s: float) -> bool:
-        """Whether one more boot than `count` comes within the time."""
+        """Whether one more boot than `count` comes to this host within the time."""
+        moves = self._moves
         try:
             async with asyncio.timeout(timeout_s):
-                while self.count <= count:
+                while self.count <= count and self._moves == moves:
                     self._new.clear()
                     await self._new.wait()
         except TimeoutError:
             return False
-        return True
+        return self.count > count

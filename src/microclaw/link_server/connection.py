@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Final, Protocol, assert_never
 
-from microclaw.errors import LinkViolation, MicroclawError
+from microclaw.errors import LinkViolation, MicroclawError, NewerConnection, StoreUnreachable
 from microclaw.link_server.limits import LinkLimits, RateLimit
 from microclaw.link_server.meter import LANES, LaneName, LinkMeter, RefusalReason
 from microclaw.link_server.websocket import LinkSocket, Opcode
@@ -328,13 +328,25 @@ class Connection:
     async def _work(self) -> None:
         try:
             while self._jobs:
-                await self._do(self._jobs.popleft())
+                await self._do_when_reachable(self._jobs.popleft())
                 self.pump()
         except MicroclawError as exc:
             self._jobs.clear()  # what follows a message that was not applied must not be applied either
-            self.break_off(exc, CloseCode.OVERLOADED)
+            self.break_off(exc, CloseCode.REPLACED if isinstance(exc, NewerConnection) else CloseCode.OVERLOADED)
         finally:
             self._working = False
+
+    async def _do_when_reachable(self, action: actions.Action) -> None:
+        """As `_do`. While the cluster is away a message of the device waits, and is not acked: the device stays."""
+        while True:
+            try:
+                await self._do(action)
+            except StoreUnreachable:
+                if not isinstance(action, actions.Deliver | actions.DropAcked) or not self._is_open or self._closing:
+                    raise
+            else:
+                return
+            await asyncio.sleep(_AGAIN_S)
 
     async def _do(self, action: actions.Action) -> None:
         if isinstance(action, actions.ReportPeer):
@@ -391,4 +403,5 @@ class Connection:
 
 _SOONEST_TICK_S: Final = 0.005  # so that no setting of a session makes its ticks a busy loop
 _SPEAKS_MS: Final = 1000
+_AGAIN_S: Final = 0.5
 _BINARY: Final = int(Opcode.BINARY)

@@ -12,11 +12,16 @@ import logging
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeVar
 
+from microclaw.devices.calls import Call as DeviceCall
 from microclaw.devices.calls import LogLine
-from microclaw.devices.device import Device
+from microclaw.devices.device import Device, revoked_error
 from microclaw.devices.log_ring import MAX_TEXT, LogRing
-from microclaw.errors import DeviceTimeout, DeviceUnreachable, LinkViolation, OutcomeUnknown, ProtocolError, StoreError
+from microclaw.errors import (
+    DeviceUnreachable,
+    StoreError,
+)
 from microclaw.events import PROGRAM_KINDS, DeviceConnected, DeviceLeft, DeviceLog, LiveEvent, ProgramKind
 from microclaw.link_server.audio import AudioStreams, DeviceAudio
 from microclaw.link_server.boots import Boots
@@ -29,20 +34,21 @@ from microclaw.link_server.effects import (
     live_events,
     presence_of,
 )
+from microclaw.link_server.holding import LinkHolding
+from microclaw.link_server.link_calls import LinkCalls
 from microclaw.link_server.tasks import DeviceTasks
 from microclaw.link_server.updates import DeviceUpdates
 from microclaw.store.link_events import LinkEventTable, Presence
 from microclaw.store.link_tasks import OpenTask, end_in
 from microclaw.store.links import HostInbox, HostOutbox, LinkTable
 from microclaw.text import clean_text, one_line
-from microclaw.wire.link.calls import Fate, PendingCalls
 from microclaw.wire.link.codec import encode
+from microclaw.wire.link.frame import CloseCode
 from microclaw.wire.link.heartbeat import Clock
 from microclaw.wire.link.messages import (
     AnyMessage,
     BlobRead,
     Bye,
-    Call,
     CancelStream,
     CancelTask,
     Envelope,
@@ -61,9 +67,16 @@ from microclaw.wire.link.messages import (
 from microclaw.wire.link.sequence import InboxCursor, OutboxCursor, StoredMessage
 from microclaw.wire.link.values import ValueMap
 
+R = TypeVar("R")
+
 _log = logging.getLogger(__name__)
-_LOOK_FIRST = "look at the device, then repeat it if need be"
-_FIRMWARE = "its firmware must keep the limits of the link: docs/protocols/link.md, microclaw link check --as-host"
+
+
+class RemoteDevices(Protocol):
+    """Calls to devices that are connected to other hosts of the cluster (cluster.remote_calls)."""
+
+    async def call(self, host: str, link_id: str, call: DeviceCall[R], timeout_s: float) -> R:
+        """As Transport.call; DeviceMoved when the device is not there any more, and the call may be made elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +93,8 @@ class LinkParts:
     audio: DeviceAudio = field(default_factory=DeviceAudio)
     reports: DeviceReports = field(default_factory=DeviceReports)
     updates: DeviceUpdates = field(default_factory=DeviceUpdates)
+    holding: LinkHolding | None = None  # in a cluster
+    remote: RemoteDevices | None = None  # with it
 
 
 class DeviceLink:
@@ -92,14 +107,15 @@ class DeviceLink:
         self.log = LogRing()
         self.rtt_ms: float | None = None
         self.connections = 0  # since the host started
+        self.is_revoked = False  # nothing that it has opens this host, until it is paired again
         self.connection: Connection | None = None
         self.arriving = asyncio.Lock()  # one connection takes the place of another at a time
         self._parts = parts
         self._stores: tuple[HostOutbox, HostInbox] | None = None
         self._numbering = asyncio.Lock()
-        self._pending = PendingCalls()
-        self._answers: dict[bytes, asyncio.Future[Result]] = {}
-        self._acks: list[tuple[int, asyncio.Future[None]]] = []
+        self._calls = LinkCalls(self, parts)
+        self._acks: list[tuple[int, bytes, asyncio.Future[None]]] = []
+        self._fence: int | None = None  # of the connection, in a cluster
         self._bye: str | None = None  # the reason it gave when it went
         self.boots = Boots()
         self._audio: AudioStreams | None = None  # who hears it, while it is here
@@ -112,7 +128,29 @@ class DeviceLink:
 
     @property
     def online(self) -> bool:
+        """Connected to this host."""
         return self.connection is not None and self.boots.current is not None
+
+    @property
+    def anywhere(self) -> bool:
+        """It is connected, to this host or another one of the cluster."""
+        return self.online or self.other_host is not None
+
+    @property
+    def other_host(self) -> str | None:
+        """The host of the cluster that has its connection, where that is not this one."""
+        holding = self._parts.holding
+        return None if holding is None else holding.host_of(self.link_id)
+
+    @property
+    def fence(self) -> int:
+        """Of its connection here, in a cluster; 0 without one."""
+        return self._fence or 0
+
+    @property
+    def remote(self) -> RemoteDevices | None:
+        """Who calls it there; None where this host is alone."""
+        return self._parts.remote
 
     @property
     def capabilities(self) -> frozenset[str]:
@@ -129,24 +167,12 @@ class DeviceLink:
         """Send a call, now or when the device is back, and wait for its result at most `timeout_s`.
 
         Raises DeviceUnreachable when it never came back, OutcomeUnknown when it had the call and its outcome
-        is unknown, Overloaded when too many wait.
+        is unknown, Overloaded when too many wait, DeviceMoved when it is at another host and may be called there. A
+        revoked device is not waited for: DeviceUnreachable at once.
         """
-        message_id = self._parts.new_id()
-        expires_ms = int(self._parts.clock.unix_us() / 1000 + timeout_s * 1000)
-        call = Call(method, params, idempotent, expires_ms)
-        self._pending.add(message_id, call)
-        answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._answers[message_id] = answer
-        try:
-            if self.online:
-                self._send_call(message_id, call)
-            async with asyncio.timeout(timeout_s):
-                return await answer
-        except TimeoutError as exc:
-            raise self._unanswered(call, self._pending.give_up(message_id), timeout_s) from exc
-        finally:
-            self._pending.give_up(message_id)
-            self._answers.pop(message_id, None)
+        if self.is_revoked and not self.anywhere:
+            raise revoked_error(self.name)
+        return await self._calls.call(method, params, idempotent=idempotent, timeout_s=timeout_s)
 
     async def send(
         self,
@@ -165,20 +191,27 @@ class DeviceLink:
         async with self._numbering:
             seq = await outbox.append(message_id, payload, also)
             acked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._acks.append((seq, acked))
+            self._acks.append((seq, message_id, acked))
             self._hand_over(seq, payload)
         return acked
 
     def unexpect(self, acked: asyncio.Future[None]) -> None:
         """Nobody waits any more for what `send` returned."""
-        self._acks = [row for row in self._acks if row[1] is not acked]
+        self._acks = [row for row in self._acks if row[2] is not acked]
 
     def tell(self, body: AnyMessage) -> None:
         """A message that is not durable; DeviceUnreachable when the device is not connected."""
+        if self.connection is None and self.is_revoked:
+            raise revoked_error(self.name)
         if self.connection is None:
             raise DeviceUnreachable(f"{self.name} is not connected", next_step="switch it on, then try again")
         self.connection.session.send(body)
         self.connection.pump()
+
+    def revoke(self) -> None:
+        """Its credentials were revoked: what waits for it fails at once."""
+        self.is_revoked = True
+        self._calls.revoked()
 
     async def end_task(self, open_task: OpenTask, status: TaskStatus) -> None:
         """The task's end is in the outbox, and it is open no more, when this returns."""
@@ -190,9 +223,13 @@ class DeviceLink:
     async def attach(self, make: Callable[[OutboxCursor, InboxCursor], Connection]) -> Connection:
         """The connection that is live from now on. Call it holding `arriving`, when the one before is gone."""
         outbox, inbox = await self._open()
+        if self._parts.holding is not None:
+            outbox.fence = inbox.fence = self._fence = await self._parts.holding.take(self.link_id)
         async with self._numbering:  # nothing is numbered between the cursors and the session that goes on from them
             self.connection = connection = make(await outbox.cursor(), await inbox.cursor())
-        connection.on_unreadable = self._unreadable
+        connection.on_unreadable = self._calls.unreadable
+        if self._parts.holding is not None and self._parts.holding.has_newer(self.link_id, self.fence):
+            connection.close(CloseCode.REPLACED, "a newer connection of this device, to another host")
         return connection
 
     async def detach(self, connection: Connection) -> None:
@@ -208,11 +245,20 @@ class DeviceLink:
                 reason = clean_text(reason, one_line=True)
                 self._parts.publish(DeviceLeft(self.name, self._now_ms, self.endpoint, code, reason))
                 await self.note_presence()
+            if self._parts.holding is not None and self._fence is not None:
+                fence, self._fence = self._fence, None
+                await self._parts.holding.leave(self.link_id, fence)
+
+    def moved(self) -> None:
+        """It is connected to another host now: what waits for it ends here, and may go on there."""
+        if (host := self.other_host) is not None:
+            self.is_revoked = False  # it was paired again there
+            self._calls.moved(host)
+            self.boots.moved()
 
     def forget(self) -> None:
         """The device was removed: what waits for it fails."""
-        for message_id in list(self._answers):
-            self._fail(message_id, DeviceUnreachable(f"{self.name} was removed"))
+        self._calls.removed()
         self._parts.tasks.forget(self.link_id)
         self._stores = None
 
@@ -227,17 +273,12 @@ class DeviceLink:
         if hello.audio is not None and self._parts.audio.open is not None:
             self._audio = self._parts.audio.open(self, connection, hello.audio)
             connection.on_audio = self._audio.heard
-        again, lost = self._pending.reconnected(hello.boot_id)
-        for message_id, fate in lost:
-            text = f"{self.name} restarted while it had the call: {fate.value}"
-            self._fail(message_id, OutcomeUnknown(text, next_step=_LOOK_FIRST))
-        for message_id, call in again:
-            self._send_call(message_id, call)
+        self._calls.reconnected(hello.boot_id)
 
     def took(self, connection: Connection, envelope: Envelope) -> None:
         match envelope.body:
             case Result() as result if envelope.re is not None:
-                self._answered(envelope.re, result)
+                self._calls.answered(envelope.re, result)
             case Telemetry() as telemetry:
                 kept = self._parts.reports.took(self.endpoint, self.name, telemetry, self._now_ms)
                 self.telemetry = kept or self.telemetry
@@ -271,7 +312,7 @@ class DeviceLink:
         async with self._numbering:
             parts = (self._parts.new_id, self._parts.tasks.refusal, self._parts.reports, self.name)
             facts = None if self.presence is None else self.presence.ota
-            effect = Effect(self.link_id, envelope, expired, self._now_ms, *parts, facts)
+            effect = Effect(self.link_id, envelope, expired, self._now_ms, *parts, facts, host=self._parts.tasks.host)
             new = await inbox.advance(epoch, envelope.seq, envelope.id, effect.apply)
             if new and effect.seq is not None:
                 self._hand_over(effect.seq, effect.payload)
@@ -290,16 +331,49 @@ class DeviceLink:
     async def acked(self, seq: int) -> None:
         outbox, _ = await self._open()
         await outbox.ack(seq)
-        for number, waiter in self._acks:
-            if number <= seq and not waiter.done():
-                waiter.set_result(None)
-        self._acks = [row for row in self._acks if row[0] > seq]
+        if self._parts.holding is None:
+            self._settle(lambda number, _: number <= seq)
+        else:
+            await self.look_for_acks()
 
     async def renew(self) -> OutboxCursor:
         outbox, _ = await self._open()
         async with self._numbering:
-            self._acks.clear()  # their numbers are over; whoever waits does so until its own deadline
+            if self._parts.holding is None:
+                self._acks.clear()  # their numbers are over; whoever waits does so until its own deadline
             return await outbox.renew()
+
+    # What other hosts of the cluster do to its outbox
+
+    async def outbox_grew(self) -> None:
+        """Another host put messages into the outbox: they go out here, in their order."""
+        outbox, _ = await self._open()
+        async with self._numbering:
+            cursor, connection = await outbox.cursor(), self.connection
+            if connection is not None and connection.session.outgoing.epoch == cursor.epoch:
+                connection.session.grew(cursor.last)
+                connection.pump()
+
+    @property
+    def waits_for_acks(self) -> bool:
+        return bool(self._acks)
+
+    async def look_for_acks(self) -> None:
+        """Tell those who wait for acks; another host may have had them, and numbered the messages anew."""
+        if not self._acks:
+            return
+        outbox, _ = await self._open()
+        async with self._numbering:  # what is stored just now waits for its ack already
+            waiting = await outbox.waiting_ids()
+            self._settle(lambda _, message_id: message_id not in waiting)
+
+    def _settle(self, is_acked: Callable[[int, bytes], bool]) -> None:
+        rows, self._acks = self._acks, []
+        for number, message_id, waiter in rows:
+            if not is_acked(number, message_id):
+                self._acks.append((number, message_id, waiter))
+            elif not waiter.done():
+                waiter.set_result(None)
 
     # How it works
 
@@ -332,54 +406,6 @@ class DeviceLink:
             self.connection.session.stored(seq, payload)
             self.connection.pump()
 
-    def _send_call(self, message_id: bytes, call: Call) -> None:
-        assert self.connection is not None
-        assert self.boots.current is not None
-        try:
-            self.connection.session.send(call, message_id=message_id)
-        except ProtocolError as exc:  # it can never be sent
-            self._fail(message_id, exc)
-            return
-        except DeviceUnreachable:
-            return  # it waits for the next connection
-        self._pending.sent(message_id, self.boots.current)
-        self.connection.pump()
-
-    def _answered(self, message_id: bytes, result: Result) -> None:
-        answer = self._answers.get(message_id)
-        if self._pending.answered(message_id) is not None and answer is not None and not answer.done():
-            answer.set_result(result)
-
-    def _fail(self, message_id: bytes, error: Exception) -> None:
-        answer = self._answers.get(message_id)
-        if answer is not None and not answer.done():
-            answer.set_exception(error)
-
-    def _unreadable(self, violation: LinkViolation) -> None:
-        """Sent again, the calls that the device has would end the next connection too: whose answer it was is unknown
-        where there are several.
-        """
-        had = self._pending.broken_off()
-        for message_id, call in had:
-            others = f", or to one of {len(had) - 1} other calls" if len(had) > 1 else ""
-            text = f"{self.name} answered {call.method}{others} with what the link does not allow: {violation.message}"
-            if call.idempotent:
-                error: Exception = ProtocolError(text, next_step=_FIRMWARE)
-            else:
-                error = OutcomeUnknown(f"{text}; whether it was carried out is unknown", next_step=_LOOK_FIRST)
-            self._fail(message_id, error)
-
-    def _unanswered(self, call: Call, fate: Fate | None, timeout_s: float) -> Exception:
-        if fate is Fate.EXPIRED:
-            return DeviceUnreachable(
-                f"{self.name} was not connected within {timeout_s:g} s; {call.method} was not sent",
-                next_step=f"switch it on, then try again (microclaw device show {self.name})",
-            )
-        text = f"{self.name} did not answer {call.method} within {timeout_s:g} s"
-        if call.idempotent:
-            return DeviceTimeout(text, next_step="try again; it may be restarting")
-        return OutcomeUnknown(f"{text}: outcome unknown", next_step=_LOOK_FIRST)
-
     def _applied(self, envelope: Envelope, effect: Effect) -> None:
         if effect.offer is not None:
             if self.presence is not None and effect.offer.is_of_keys:
@@ -391,7 +417,7 @@ class DeviceLink:
                 for live_event in live_events(event, self.name, self._now_ms):
                     self._parts.publish(live_event)
             case Result() as result if envelope.re is not None:
-                self._answered(envelope.re, result)
+                self._calls.answered(envelope.re, result)
             case RunTask() as request if effect.task is not None:
                 self._parts.tasks.start(self, request, effect.task)
             case CancelTask(task=name):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 from msgspec import structs
@@ -108,10 +108,15 @@ class Effect:
     payload: bytes = b""
     task: OpenTask | None = None
     offer: OfferRow | None = None
+    host: str | None = None  # who runs the task, in a cluster
+    told: UpdateFacts | None = field(init=False)  # the facts as they were given
+
+    def __post_init__(self) -> None:
+        self.told = self.facts
 
     def apply(self, connection: sqlite3.Connection) -> None:
         """In that transaction; it may run again after one that failed."""
-        self.seq, self.payload, self.task, self.offer = None, b"", None, None
+        self.seq, self.payload, self.task, self.offer, self.facts = None, b"", None, None, self.told
         body = self.envelope.body
         if not self.expired and not isinstance(body, Unknown | Result):
             name = body.name if isinstance(body, Event) else ""
@@ -132,7 +137,7 @@ class Effect:
 
     def _take(self, connection: sqlite3.Connection, request: RunTask) -> None:
         """An open task, or its refusal in the outbox."""
-        task = OpenTask(self.link_id, request.task, self.envelope.id)
+        task = OpenTask(self.link_id, request.task, self.envelope.id, self.host)
         refusal = self.refusal(request)
         if refusal is None:
             refusal = add_task(connection, task, self.now_ms)

@@ -27,6 +27,8 @@ class LinkRegistry:
         links = cls(parts)
         for presence in await parts.events.presence():
             links._links[presence.device_id] = DeviceLink(presence.device_id, parts, presence)
+        if parts.holding is not None:
+            parts.holding.moved.append(links.moved)
         return links
 
     def link(self, link_id: str) -> DeviceLink:
@@ -40,18 +42,40 @@ class LinkRegistry:
         return tuple(link for link in self._links.values() if link.online)
 
     def revoked(self, revoked: RevocationNotice) -> None:
-        """End the live connection of a device whose credentials ended."""
+        """End the live connection of a device whose credentials ended, and what waits for it."""
         link = self._links.get(revoked.device_id)
-        if link is not None and link.connection is not None:
+        if link is None:
+            return
+        link.revoke()
+        if link.connection is not None:
             link.connection.close(CloseCode.REVOKED, f"revoked: {revoked.cause}")
 
-    async def forget(self, link_id: str) -> None:
-        """The device was removed: nothing is kept of it."""
+    def replaced(self, link_id: str) -> None:
+        """The device has a newer connection, to another host."""
+        link = self._links.get(link_id)
+        if link is not None and link.connection is not None:
+            link.connection.close(CloseCode.REPLACED, "a newer connection of this device, to another host")
+
+    def moved(self, link_id: str) -> None:
+        """The device is connected to another host than before."""
+        link = self._links.get(link_id)
+        if link is not None:
+            link.moved()
+
+    def all(self) -> tuple[DeviceLink, ...]:
+        return tuple(self._links.values())
+
+    def drop(self, link_id: str) -> None:
+        """The device was removed: its connection ends, and nothing of it is in memory."""
         link = self._links.pop(link_id, None)
         if link is not None:
             if link.connection is not None:
                 link.connection.close(CloseCode.REVOKED, "removed")
             link.forget()
+
+    async def forget(self, link_id: str) -> None:
+        """The device was removed: nothing is kept of it."""
+        self.drop(link_id)
         await self.parts.links.forget(link_id)
         await self.parts.events.forget(link_id)
 

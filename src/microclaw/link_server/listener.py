@@ -11,7 +11,7 @@ import logging
 import random
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
@@ -58,14 +58,14 @@ class Listener:
         *,
         limits: LinkLimits,
         meter: LinkMeter,
-        knows: Callable[[str], bool],
+        find_owner: Callable[[str], Awaitable[object]],
         random_share: Callable[[], float] = random.random,
     ) -> None:
         self._links = links
         self._identity = identity
         self._limits = limits
         self._meter = meter
-        self._knows = knows
+        self._find_owner = find_owner
         self._random_share = random_share
         self._counts = ConnectionLimits(limits)
         self._live: set[Connection] = set()
@@ -184,7 +184,7 @@ class Listener:
             self._meter.refused("not_authenticated")
             return plain_answer(401, "an update is for the devices of this host: bring the link's credential")
         link = self._links.link(answer.device_id)
-        if self._is_closing or not self._knows(link.endpoint):
+        if self._is_closing or await self._find_owner(link.endpoint) is None:
             return plain_answer(403, "this device was removed, or the host is shutting down")
         http.known()
         return await self._downloads.answer(request, link.link_id, sha256)
@@ -195,7 +195,11 @@ class Listener:
             raise ConnectionResetError("the connection went away")
         tls = transport.get_extra_info("ssl_object")
         certificate = tls.getpeercert(binary_form=True) if tls is not None else None
-        return await self._identity.authenticator.authenticate(certificate, request.headers.get("Authorization"))
+        authenticator, header = self._identity.authenticator, request.headers.get("Authorization")
+        answer = await authenticator.authenticate(certificate, header)
+        if isinstance(answer, Refusal) and answer.device_id is not None and await self._identity.table.catch_up():
+            answer = await authenticator.authenticate(certificate, header)  # another host gave it a moment ago
+        return answer
 
     async def _tell_version(self, request: web.BaseRequest) -> web.StreamResponse:
         """A device of another version of the link hears in this one's words what is spoken here."""
@@ -252,7 +256,7 @@ class Listener:
 
     async def _serve_device(self, link_socket: LinkSocket, identity: Identity) -> None:
         link = self._links.link(identity.device_id)
-        if not self._knows(link.endpoint):
+        if await self._find_owner(link.endpoint) is None:
             await self._turn_away(link_socket, CloseCode.REVOKED, "this device was removed")
             return
         async with link.arriving:
@@ -263,19 +267,26 @@ class Listener:
             connection = await link.attach(partial(self._connection, link_socket, link, link))
         self._live.add(connection)
         try:
-            if not await self._identity.authenticator.is_still_valid(identity):
-                await self._turn_away(link_socket, CloseCode.REVOKED, "revoked")
-                return
-            connection.on_ready = lambda: self._after_hello(link, connection, identity)
-            async with asyncio.TaskGroup() as tasks:
-                connection.on_renewal = Renewal(link.link_id, self._identity.pairing, tasks).ask
-                await connection.serve()
+            with self._identity.live.entered(identity):
+                await self._serve_identity(link_socket, link, connection, identity)
         finally:
             connection.gone.set()
             self._live.discard(connection)
             await link.detach(connection)
 
+    async def _serve_identity(
+        self, link_socket: LinkSocket, link: DeviceLink, connection: Connection, identity: Identity
+    ) -> None:
+        if not await self._identity.authenticator.is_still_valid(identity):
+            await self._turn_away(link_socket, CloseCode.REVOKED, "revoked")
+            return
+        connection.on_ready = lambda: self._after_hello(link, connection, identity)
+        async with asyncio.TaskGroup() as tasks:
+            connection.on_renewal = Renewal(link.link_id, self._identity.pairing, tasks).ask
+            await connection.serve()
+
     async def _after_hello(self, link: DeviceLink, connection: Connection, identity: Identity) -> None:
+        link.is_revoked = False
         await link.note_presence()
         issued = await self._identity.tokens.rotate(identity)
         if issued is not None:

@@ -10,7 +10,7 @@ import logging
 
 from microclaw.auth.credentials import Refusal
 from microclaw.auth.pairing import IssuedCredential, PairingService, PendingPairing
-from microclaw.errors import DeviceUnreachable, LinkViolation, MicroclawError
+from microclaw.errors import DeviceUnreachable, LinkViolation, MicroclawError, StoreUnreachable
 from microclaw.link_server.connection import Connection
 from microclaw.wire.link.frame import CloseCode
 from microclaw.wire.link.messages import Envelope, Hello, PairCode, PairDone, PairRequest
@@ -65,6 +65,9 @@ class UnauthenticatedConnection:
                 _answer(connection, request_id, PairDone(answer.certificate, token))
         except DeviceUnreachable:
             _log.info("the device at %s went away while it was being paired", connection.address)
+        except StoreUnreachable as exc:  # a code that only this host knows is none
+            _log.warning("the device at %s is to come again: %s", connection.address, exc.message)
+            _refuse(connection, CloseCode.OVERLOADED, exc.code)
         except MicroclawError as exc:
             _log.warning("pairing of %s failed: %s", connection.address, exc.message)
             _refuse(connection, CloseCode.MALFORMED, type(exc).code)

@@ -1,6 +1,6 @@
-"""The server for devices: its identity and listener, and what a person does: pair, revoke, provision, notify.
+"""The server for devices: its identity and listener, and what a person does: pair, provision.
 
-It reads no message.
+It reads no message. linked_devices.py has what a person does with devices that are known.
 """
 
 from __future__ import annotations
@@ -10,61 +10,38 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from microclaw.addresses import bracketed, is_loopback
-from microclaw.audit import ALARMS, AuditEvent, Record, no_record
+from microclaw.audit import Record, no_record
 from microclaw.auth.certificates import lan_names
 from microclaw.auth.device_identity import HostIdentity
 from microclaw.auth.pairing import PendingPairing
 from microclaw.auth.provisioning import SECRET_LIFE_MS, Provision
-from microclaw.devices.device import Device
-from microclaw.devices.examine import CheckLine
-from microclaw.devices.registry import Registry, check_name
-from microclaw.errors import ConfigError, NotSupported
-from microclaw.events import Alarm, LiveEvent
-from microclaw.link_server.device_link import DeviceLink
+from microclaw.auth.typed_codes import WaitingDevice, Wish
+from microclaw.devices.entry import check_name
+from microclaw.devices.registry import Registry
+from microclaw.errors import ConfigError
+from microclaw.events import LiveEvent
 from microclaw.link_server.limits import LinkLimits
+from microclaw.link_server.linked_devices import DeviceRecorder, LinkedDevices, link_id_of
 from microclaw.link_server.links import PATH, LinkRegistry
 from microclaw.link_server.meter import LinkMeter
-from microclaw.link_server.transport import SCHEME, LinkTransport
+from microclaw.link_server.transport import SCHEME
 from microclaw.store.database import Database
-from microclaw.store.link_events import UpdateFacts
 from microclaw.supervision import SupervisedTasks
-from microclaw.wire import xiaozhi
-from microclaw.wire.link.messages import Notify
 
 if TYPE_CHECKING:
     from microclaw.link_server.listener import Listener
 
 RENEWAL_CHECK_S: Final = 30.0  # often: the clock may be set, and only a look at it shows that
 RENEWAL: Final = "renew the link's certificate"
-ALARM_PAUSE_MS: Final = 600_000  # between two live events about one device's alarm
-AT_ONCE_S: Final = 1.0
-MAX_NOTE_CHARS: Final = 2_000
-Noted: TypeAlias = Literal["delivered", "waiting"]
 
 
-@dataclass(frozen=True, slots=True)
-class LinkState:
-    """What is known of a device's link. Since the host started: `connections`; of the device's last telemetry: `rssi`
-    in dBm, `refused_events` that its full outbox did not take. `updates`: what it takes, None where it takes none."""
-
-    online: bool
-    last_seen_ms: int | None
-    address: str | None
-    firmware: str | None
-    rtt_ms: float | None
-    connections: int = 0
-    rssi: int | None = None
-    refused_events: int | None = None
-    updates: UpdateFacts | None = None
-
-
-class LinkServer:
+class LinkServer(LinkedDevices):
     """Made by `LinkServer.opened`; devices connect from `start` on."""
 
     def __init__(
@@ -79,10 +56,9 @@ class LinkServer:
         limits: LinkLimits,
         meter: LinkMeter,
     ) -> None:
-        self.links = links
+        super().__init__(links, devices, identity.table, identity.revocation, identity.pairing.typed)
         self.identity = identity
         self._host, self.port = listening.getsockname()[:2]
-        self._devices = devices
         self._listening = listening
         self._tasks = tasks
         self._tls = tls
@@ -121,7 +97,7 @@ class LinkServer:
             enrol=partial(_enrol, devices),
             mint_id=devices.mint_id,
             now_ms=now_ms,
-            record=_Recorder(devices, record, publish, now_ms).record,
+            record=DeviceRecorder(devices, record, publish, now_ms).record,
         )
         context = None if plain else identity.authority.server_context()
         is_rotated = True
@@ -136,6 +112,7 @@ class LinkServer:
 
         async with asyncio.TaskGroup() as tasks:
             server = cls(links, devices, identity, listening, tasks, tls=context, limits=limits, meter=meter)
+            await server.mark_revoked()
             renewing = supervised.start(RENEWAL, renew, every_s=renewal_check_s)
             try:
                 yield server
@@ -158,7 +135,7 @@ class LinkServer:
             self.identity,
             limits=self._limits,
             meter=self._meter,
-            knows=lambda endpoint: self._devices.owner_of(endpoint) is not None,
+            find_owner=self._devices.find_owner,
         )
         async with self._listener.serving(self._listening, self._tls):
             self._started.set()
@@ -170,6 +147,10 @@ class LinkServer:
             await self._listener.goodbye()
 
     # What a person does
+
+    @property
+    def here(self) -> LinkServer:
+        return self
 
     @property
     def address(self) -> str:
@@ -184,34 +165,17 @@ class LinkServer:
     def pending(self) -> tuple[PendingPairing, ...]:
         return self.identity.pairing.pending
 
-    async def pair(
-        self, code: str, *, name: str | None = None, device: str | None = None, board: str | None = None
-    ) -> Device:
-        """The device that shows `code` becomes a new one called `name`, or a known one. Raises as `confirm` does.
+    def waiting(self) -> tuple[WaitingDevice, ...]:
+        pairing = self.identity.pairing
+        here = [WaitingDevice(one.address, one.board, pairing.left_s(one)) for one in pairing.pending]
+        return (*here, *super().waiting())
 
-        `board` is the profile of a device that calls its board by a name of its own.
-        """
-        known = self._devices.get(device) if device is not None else None
-        link_id = _link_id(known) or known.device_id if known is not None else None
-        paired = await self.identity.pairing.confirm(code, name=name, device_id=link_id, board_id=board)
-        owner = self._devices.owner_of(_endpoint(paired.device_id))
-        assert owner is not None
-        return owner
-
-    async def revoke(self, reference: str, *, by: str | None = None) -> int:
-        """End every credential of the device, for the person of the name `by`; returns how many were still good."""
-        device = self._devices.get(reference)
-        known = _credentials(device)
-        if not known:
-            self._link_of(device)  # it says what is missing
-        return sum([await self.identity.revocation.revoke(credential, by=by) for credential in known])
-
-    async def revoked(self) -> frozenset[str]:
-        """The registry's ids of devices that were revoked and not paired again."""
-        gone = await self.identity.table.revoked()
-        return frozenset(
-            device.device_id for device in self._devices.list() if gone.issuperset(_credentials(device) or ("",))
+    async def _confirm(self, code: str, wish: Wish) -> str:
+        service = self.identity.pairing
+        paired = await service.confirm(
+            code, name=wish.name, device_id=wish.device_id, board_id=wish.board_id, by=wish.by
         )
+        return paired.device_id
 
     async def provision(
         self,
@@ -224,7 +188,7 @@ class LinkServer:
     ) -> Provision:
         """For a device to come called `name`, or for the known one of that name."""
         known = next((device for device in self._devices.list() if device.name == name), None)
-        link_id = None if known is None else _link_id(known) or known.device_id
+        link_id = None if known is None else link_id_of(known) or known.device_id
         made = await self.identity.provisioner.provision(
             device_id=link_id,
             name=None if known is not None else name,
@@ -253,130 +217,6 @@ class LinkServer:
         check_name(names[-1])
         return [await self.provision(name, board=board, host=host, life_ms=life_ms) for name in names]
 
-    def check_note(self, reference: str, text: str) -> None:
-        """Raises what `notify` refuses: its length, a device that is unknown or has no link."""
-        if not text.strip() or len(text) > MAX_NOTE_CHARS:
-            raise ConfigError(f"a note has 1 to {MAX_NOTE_CHARS} characters", next_step="make it shorter")
-        self._link_of(self._devices.get(reference))
-
-    async def notify(self, reference: str, text: str, *, speak: bool, expires_s: int | None) -> Noted:
-        """Kept until the device has it or it expires; "delivered" when the device had it at once.
-
-        Raises NotSupported for a device that was revoked, and as `check_note`.
-        """
-        self.check_note(reference, text)
-        device = self._devices.get(reference)
-        if device.device_id in await self.revoked():
-            raise NotSupported(
-                f"{device.name} is revoked: nothing reaches it until it is paired again",
-                next_step=f"microclaw device pair CODE -d {device.name}",
-            )
-        link = self._link_of(device)
-        expires_ms = None if expires_s is None else int(self.links.parts.clock.unix_us() / 1000 + expires_s * 1000)
-        acked = await link.send(Notify(text, speak, expires_ms))
-        if link.online:
-            await asyncio.wait([acked], timeout=AT_ONCE_S)
-        link.unexpect(acked)
-        return "delivered" if acked.done() else "waiting"
-
-    async def forget(self, device: Device, *, by: str | None = None) -> None:
-        """The device was removed."""
-        for credential in _credentials(device):
-            await self.identity.revocation.revoke(credential, by=by)
-        for link_id in _link_ids(device):
-            await self.links.forget(link_id)
-
-    def state(self, device: Device) -> LinkState | None:
-        """None for a device without a link."""
-        link_id = _link_id(device)
-        if link_id is None:
-            return None
-        link = self.links.link(link_id)
-        known = link.presence
-        return LinkState(
-            online=link.online,
-            last_seen_ms=known.seen_ms if known is not None else None,
-            address=known.address if known is not None else None,
-            firmware=known.firmware if known is not None else None,
-            rtt_ms=link.rtt_ms if link.online else None,
-            connections=link.connections,
-            rssi=None if link.telemetry is None else link.telemetry.rssi,
-            refused_events=None if link.telemetry is None else link.telemetry.refused_events,
-            updates=known.ota if known is not None else None,
-        )
-
-    async def credential_line(self, device: Device) -> CheckLine | None:
-        """Whether what the device has opens this host; None for a device without a link."""
-        link_id = _link_id(device)
-        if link_id is None:
-            return None
-        table, now_ms = self.identity.table, self.links.parts.clock.unix_us() / 1000
-        good = any(row.state in ("current", "pending") for row in await table.tokens_of(link_id))
-        good = good or any(
-            row.revoked_ms is None and row.expires_ms > now_ms for row in await table.certificates_of(link_id)
-        )
-        if not good:
-            step = f"pair it again: microclaw device pair CODE -d {device.name}, or by cable: microclaw flash"
-            return CheckLine("pairing", False, "nothing that it has opens this host any more", step)
-        if self.links.link(link_id).online:
-            return CheckLine("pairing", True, "paired: this connection was opened with its credential")
-        step = "a board that was flashed for another host comes back after: microclaw flash"
-        return CheckLine("pairing", True, "paired; whether it still has its credential shows when it connects", step)
-
-    def _link_of(self, device: Device) -> DeviceLink:
-        link_id = _link_id(device)
-        if link_id is None:
-            raise NotSupported(
-                f"{device.name} has no link (transports: {', '.join(device.endpoints) or 'none'})",
-                next_step=f"microclaw device pair CODE --device {device.name}",
-            )
-        return self.links.link(link_id)
-
-
-class _Recorder:
-    """Gives a device's lines of the security log its name, and tells an alarm to who listens now."""
-
-    def __init__(
-        self, devices: Registry, record: Record, publish: Callable[[LiveEvent], None], now_ms: Callable[[], int]
-    ) -> None:
-        self._devices = devices
-        self._record = record
-        self._publish = publish
-        self._now_ms = now_ms
-        self._told_ms: dict[str, int] = {}
-
-    def record(self, event: AuditEvent) -> None:
-        device = self._devices.owner_of(_endpoint(event.about)) if event.about is not None else None
-        if device is None:
-            self._record(event)
-            return
-        now_ms = self._now_ms()
-        if event.kind in ALARMS and now_ms - self._told_ms.get(device.device_id, -ALARM_PAUSE_MS) >= ALARM_PAUSE_MS:
-            self._told_ms[device.device_id] = now_ms
-            text = "a token that it no longer uses was shown: somebody may have a copy of what it had"
-            self._publish(Alarm(device.name, now_ms, "token_superseded", text))
-        self._record(replace(event, text=f"{device.name}: {event.text}"))
-
-
-def _link_id(device: Device) -> str | None:
-    return next(iter(_link_ids(device)), None)
-
-
-def _link_ids(device: Device) -> tuple[str, ...]:
-    """More than one for a device that two were merged into."""
-    return tuple(transport.link.link_id for transport in device.transports if isinstance(transport, LinkTransport))
-
-
-def _endpoint(credential: str) -> str:
-    """The transport of the device whose credential has this id."""
-    return xiaozhi.endpoint_of(credential) or f"{SCHEME}{credential}"
-
-
-def _credentials(device: Device) -> tuple[str, ...]:
-    """The ids of everything that opens something for the device."""
-    macs = (address.removeprefix(xiaozhi.SCHEME) for address in device.endpoints if address.startswith(xiaozhi.SCHEME))
-    return (*_link_ids(device), *map(xiaozhi.credential_of, macs))
-
 
 def _listener_class() -> type[Listener]:
     from microclaw.link_server.listener import Listener  # it imports aiohttp, which takes 0.3 s
@@ -388,7 +228,7 @@ async def _enrol(
     devices: Registry, board: str, *, name: str | None, device_id: str | None, is_new: bool = False
 ) -> str:
     """Enter a device that is being paired among the devices; its id."""
-    if device_id is not None and devices.owner_of(f"{SCHEME}{device_id}") is not None:
+    if device_id is not None and await devices.find_owner(f"{SCHEME}{device_id}") is not None:
         return device_id
     if device_id is None or (is_new and all(device.device_id != device_id for device in devices.list())):
         minted = device_id or devices.mint_id()

@@ -1,7 +1,7 @@
 """Tasks that devices ask this host to run: taken once, run one way, ended once. What runs them is given (TaskRunner).
 
 A task that was taken is in the store until its end is in the device's outbox: one that a crash interrupts ends as
-failed at the next start, never silently.
+failed at the next start, never silently; in a cluster, one of a dead host, at another host.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from microclaw.errors import DeviceUnreachable, MicroclawError
+from microclaw.live_hosts import ALONE, Fleet, dead_among
 from microclaw.store.link_tasks import LinkTaskTable, OpenTask
 from microclaw.wire.link.messages import RunTask, TaskStatus
 from microclaw.wire.link.values import TaskKind, TaskState
@@ -86,8 +87,10 @@ class _Running:
 class DeviceTasks:
     """Takes tasks only inside `serving`."""
 
-    def __init__(self, table: LinkTaskTable) -> None:
+    def __init__(self, table: LinkTaskTable, fleet: Fleet = ALONE) -> None:
         self._table = table
+        self._fleet = fleet
+        self._device: Callable[[str], TaskDevice] | None = None
         self._runners: dict[TaskKind, TaskRunner] = {}
         self._group: asyncio.TaskGroup | None = None
         self._running: dict[tuple[str, str], _Running] = {}
@@ -97,9 +100,8 @@ class DeviceTasks:
         self, runner: TaskRunner, device: Callable[[str], TaskDevice], *, code: TaskRunner | None = None
     ) -> AsyncIterator[None]:
         """First end the tasks that the last run of the host left open as failed. `code` runs those of kind sandbox."""
-        for left in await self._table.open_tasks():
-            _log.warning("task of %s was interrupted by the host's end", device(left.device_id).name)
-            await _end(device(left.device_id), left, "failed", INTERRUPTED)
+        self._device = device
+        await self.take_up(at_start=True)
         async with asyncio.TaskGroup() as group:
             self._group = group
             self._runners = {"agent": runner} if code is None else {"agent": runner, "sandbox": code}
@@ -110,6 +112,23 @@ class DeviceTasks:
                 for running in self._running.values():
                     if running.task is not None:
                         running.task.cancel()
+
+    @property
+    def host(self) -> str | None:
+        """This host in its cluster."""
+        return self._table.host
+
+    async def take_up(self, *, at_start: bool = False) -> None:
+        """End the tasks of dead hosts as failed; `at_start` those of this host's last run, too."""
+        if self._device is None:
+            return
+        open_tasks = await self._table.open_tasks()
+        dead = dead_among(self._fleet, {one.host for one in open_tasks}, at_start=at_start)
+        for left in open_tasks:
+            if left.host in dead and (taken := await self._table.take(left)) is not None:
+                device = self._device(left.device_id)
+                _log.warning("task of %s was interrupted by a host's end", device.name)
+                await _end(device, taken, "failed", INTERRUPTED)
 
     def refusal(self, request: RunTask) -> str | None:
         """Why this host does not take it at all."""

@@ -60,6 +60,7 @@ from microclaw.errors import (
 from microclaw.events import EvidenceKind, ProgramKind
 from microclaw.link_server.device_link import DeviceLink
 from microclaw.link_server.edge_pages import MAX_CURSOR, EdgePages, EdgesAnswer
+from microclaw.text import host_called
 from microclaw.wire.link.values import Value, ValueMap
 
 R = TypeVar("R")
@@ -225,6 +226,10 @@ class LinkTransport:
         return self.link.online
 
     @property
+    def revoked(self) -> bool:
+        return self.link.is_revoked
+
+    @property
     def capabilities(self) -> frozenset[str]:
         """The methods that the device offers, by their names in devices/calls.py, and its log lines."""
         known = self.link.capabilities
@@ -282,8 +287,14 @@ class LinkTransport:
             if boots.count == count:
                 raise
         if not await boots.another(count, timeout_s - (now_s() - began_s)):
+            host = self.link.other_host
+            since = (
+                f"was not seen back within {timeout_s:.0f} s"
+                if host is None
+                else f"is connected to the host {host_called(host)}"
+            )
             raise OutcomeUnknown(
-                f"{self.link.name} was asked to restart and took it, and was not seen back within {timeout_s:.0f} s",
+                f"{self.link.name} was asked to restart and took it, and {since}",
                 next_step=f"see whether it is back: microclaw device show {self.link.name}",
             )
         return Restart(round(now_s() - began_s, 1))

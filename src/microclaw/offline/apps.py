@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from microclaw.models.protocol import KnownDevice
-from microclaw.offline.decision import Act, Context, Decision, Result, Say, failure
+from microclaw.offline.decision import Act, Context, Decision, Result, Say, capital, failure
 from microclaw.offline.pins import pin_target
 
 _NO_NAME = re.compile(
@@ -21,6 +21,7 @@ _MAX_BOARDS: Final = 8
 _QUERY = "query-wasm-apps"
 _REMOVE = "uninstall-wasm-app"
 _SWITCH = "switch-program"
+ON_BOARDS: Final = "act-on-boards"
 
 
 def _list_apps(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
@@ -104,12 +105,17 @@ def _remove_on_pin(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
 
 
 def _remove_all(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
+    if at.results[-1].tool == ON_BOARDS:
+        names = ", ".join(str(app["name"]) for app in (*apps, *_missing(at)))
+        return Say(f"Removed: {names}. {capital(str(at.results[-1].fields.get('message', 'done')))}.")
     gone = _gone(at)
     left = [app for app in (*apps, *_missing(at)) if app["name"] not in gone]
     if gone and not left:
         return _removed(at) or Say("Nothing was removed.")
     if not left:
         return Say(f"{_running(at, apps)}: there is nothing to remove.")
+    if (asking := _asking_itself(at, left)) is not None and not gone:
+        return asking
     if not at.parse.confirmed:
         names = ", ".join(str(app["name"]) for app in left)
         where = f"{names} from {at.results[0].device}"
@@ -118,6 +124,17 @@ def _remove_all(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
             return Say(f"That stops {where}. Say yes to do it.", "confirm", f"yes, stop {where}", "confirmed")
         return Say(f"That removes {where}. Say yes to do it.", "confirm", f"yes, remove {where}", "confirmed")
     return _remove(at, left[0])
+
+
+def _asking_itself(at: Context, left: Sequence[Mapping[str, Any]]) -> Act | None:
+    """One call for all of them, where one is not this host's: for that the host asks by itself, and once is enough."""
+    acts = [taking_off(at, app) for app in left]
+    if at.parse.confirmed or {act.tool for act in acts} != {_REMOVE} or not any(app.get("foreign") for app in left):
+        return None
+    device = at.results[0].device
+    each = [{"devices": [device], "arguments": act.arguments} for act in acts]
+    names = ", ".join(str(app["name"]) for app in left)
+    return Act(ON_BOARDS, {"tool": _REMOVE, "each": each}, words=f"remove {names} from {device}")
 
 
 # The decider of each kind, and the intent as it is shown.

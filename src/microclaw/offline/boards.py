@@ -14,7 +14,7 @@ from typing import Any, Final
 from microclaw.language.foreign import foreign_language
 from microclaw.models.protocol import DeviceContext, KnownDevice
 from microclaw.offline import schedules
-from microclaw.offline.apps import known_apps, matching, taking_off
+from microclaw.offline.apps import ON_BOARDS, known_apps, matching, taking_off
 from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, capital, failure
 from microclaw.offline.last_act import PROGRAMS_ON_PINS
 from microclaw.offline.names import names_to_pins
@@ -25,7 +25,6 @@ from microclaw.offline.program_times import times_order
 from microclaw.offline.sentences import english, no_more_to_stop
 from microclaw.offline.steps import parse_steps
 
-ON_BOARDS: Final = "act-on-boards"
 _PIN_TOOLS: Final = frozenset({"gpio-set", "pwm-set"})
 _TOOLS: Final = _PIN_TOOLS | {"gpio-get", "adc-read", "deploy-wasm-app", "uninstall-wasm-app", "switch-program"}
 _READS: Final = frozenset({"read_pin", "read_adc"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from microclaw.errors import ConfigError
@@ -41,6 +41,7 @@ class Deployment:
     A value that is a fraction is what was asked for: the program gets the nearest whole number, the trial is held
     against the fraction.
     `target` is the pin that a second program of this pattern is named by; `once`: the program ends by itself.
+    `sets` is what the answer names also where no board can show it: "440 Hz".
     """
 
     pattern: str
@@ -51,12 +52,14 @@ class Deployment:
     target: PinTarget | None = None
     app_name: str | None = None
     once: bool = False
+    sets: str = ""
 
 
 def deploy(at: Context, wanted: Deployment) -> Decision:
     """The call that puts the filled pattern on the device, then the answer. Asks when a value is not allowed."""
     if at.results:
-        return _deployed(at.results[-1], once=wanted.once)
+        said = _deployed(at.results[-1], once=wanted.once)
+        return said if wanted.sets in said.text else replace(said, text=f"{said.text} It is set to {wanted.sets}.")
     board_of(at)
     kinds = at.device.kinds if at.device else ("wasm",)
     kind = next((one for one in kinds if one in pattern_kinds(wanted.pattern)), kinds[0])
@@ -113,11 +116,14 @@ def _refused(at: Context, error: OutOfRange) -> CannotDo:
     pace, span = PACE.search(at.said), SPAN.search(at.said)
     said = span or pace if error.parameter.name == "FOR_MS" else pace or span
     low, high = error.parameter.min, error.parameter.max
+    if error.parameter.unit == "ms" and error.value == 0 and said is None and low is not None:
+        return ask(f"A time or a rate in that is 0, so I did nothing: the shortest time is {spoken(low)}.")
     if error.parameter.unit != "ms" or said is None or low is None or high is None:
         return ask(error.message, error.next_step)
     below = error.value < low
     limit = spoken(low if below else high)
-    sign = "-" if at.said[: said.start()].endswith(("-", "−")) else ""
+    before = at.said[: said.start()].rstrip().lower()
+    sign = "-" if before.endswith(("-", "−", " minus", " negative")) else ""
     if sign or _NO_RATE.match(said[0]) or (error.value == 0 and error.parameter.name == "HALF_PERIOD_MS"):
         text = f'"{sign}{said[0]}" is no rate: with it nothing would ever change.'
         return ask(text, f"between {spoken(low)} and {spoken(high)}")

@@ -27,7 +27,7 @@ from microclaw.offline import schedules
 from microclaw.offline.actions import ACTIONS
 from microclaw.offline.amounts import pace_of_nothing
 from microclaw.offline.answers import QUESTIONS, no_plot, parse_question, past_of
-from microclaw.offline.apps import APPS, is_of_all
+from microclaw.offline.apps import APPS, ON_BOARDS, is_of_all
 from microclaw.offline.boards import chosen_boards, decide_for_each, for_each, unknown_place
 from microclaw.offline.confidence import LIKE, NOTHING_DONE
 from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, failure, this_turn
@@ -36,6 +36,7 @@ from microclaw.offline.lights import LIGHTS, led_decider
 from microclaw.offline.memory import EXAMPLES as MEMORY_EXAMPLES
 from microclaw.offline.memory import MEMORY, is_for_the_board, parse_memory
 from microclaw.offline.names import asked_name, names_to_pins, told_name
+from microclaw.offline.numbered_devices import no_such_number, with_written_names
 from microclaw.offline.other_things import instead, of_a_thing
 from microclaw.offline.paces import with_exact_times
 from microclaw.offline.parse import Parse, Question, Values
@@ -74,6 +75,7 @@ _READING_TOOLS: Final = frozenset(
     {"gpio-get", "adc-read", "i2c-read", "i2c-scan", "list-devices", "query-wasm-apps", "device-info", "device-status"}
     | {"schedule-list", "recall", "time"}
 )
+_ASKS_NOTHING: Final = _READING_TOOLS | {ON_BOARDS}  # or asks by itself, with the same words
 _OF_ONE_DEVICE: Final = frozenset({"query-wasm-apps", "device-info", "device-status", "i2c-scan"})
 _ONE_CALL: Final = frozenset({"set_pin", "dim_pin", "read_pin", "read_adc", "read_sensor", "scan_i2c", "list_devices"})
 _REMIND: Final = re.compile(
@@ -107,7 +109,11 @@ def understand(request: ModelRequest) -> Understanding:
     if open_question is not None and len(said) <= MAX_SENTENCE_CHARS:
         if open_question.is_declined(said):
             return _declined(said, before, open_question, act)
-        there = answered_device(said, device_context) if open_question.slot == "device" else None
+        there = (
+            answered_device(with_written_names(said, device_context), device_context)
+            if open_question.slot == "device"
+            else None
+        )
         completed = open_question.parse if there is not None else open_question.completed(said)
         if completed is not None and expired:
             again = open_question.reading or open_question.said
@@ -210,6 +216,9 @@ def _read(
     memory = parse_memory(said) or (Parse("remember", {"text": said.strip().rstrip(".!")}) if told_name(said) else None)
     if memory is not None and not is_for_the_board(memory, said, sentences):
         return _Reading(Context(memory, said, device_context, device_context.meant, False, results))
+    said = with_written_names(said, device_context)
+    if (no_device := no_such_number(said, device_context)) is not None:
+        return _Reading(no_device)
     choice = chosen_boards(said, device_context)
     if isinstance(choice, Say):
         return _Reading(choice)
@@ -329,7 +338,7 @@ def _decide(at: Context) -> Decision:
             board_of(at)  # asks which device
     except CannotDo as exc:
         return exc.say
-    if isinstance(decision, Say) or not at.parse.loose or at.parse.confirmed or decision.tool in _READING_TOOLS:
+    if isinstance(decision, Say) or not at.parse.loose or at.parse.confirmed or decision.tool in _ASKS_NOTHING:
         return decision
     where = f" on {at.device.name}" if at.device is not None else ""
     text = f"{decision.words[:1].upper()}{decision.words[1:]}{where}?"

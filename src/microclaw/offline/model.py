@@ -68,7 +68,7 @@ class OfflineModel:
                     intent=act.intent,
                     plan=act.plan,
                     code_origin=act.code_origin,
-                    literal=not (found.recalls or (found.before and _speaks_of_before(found))),
+                    literal=_is_literal(found),
                 )
             case Say() as say:
                 if on_text is not None:
@@ -82,6 +82,17 @@ class OfflineModel:
                     question=kept,
                     from_results=True,
                 )
+
+
+def _is_literal(found: Understanding) -> bool:
+    """Whether the calls follow from the person's words alone.
+
+    A yes to "That removes blink, fade from virtual-1" is to these words, which the rule made from the person's own
+    sentence: what a program is called there, or has printed, asked for nothing.
+    """
+    if found.completes and found.parse is not None and found.parse.kind == "remove_all" and found.parse.confirmed:
+        return not found.recalls
+    return not (found.recalls or (found.before and _speaks_of_before(found)))
 
 
 def _speaks_of_before(found: Understanding) -> bool:

@@ -26,12 +26,13 @@ MOST_PWM_HZ: Final = 9_000
 """Of both kinds of programs: boards/ and docs/wasmachine.md have the limits of each."""
 PACE: Final = re.compile(
     r"(?i)\b(?:(?:once )?(?:every|each)\b(?: [\w./-]+){0,5}? ?(?:milliseconds?|msecs?|ms|seconds?|secs?|s|minutes?|"
-    r"mins?|hours?|h)\b|(?:once|twice|thrice|[\w.]+ times) (?:a|per|every|each) \w+|[\d./]+ ?k?(?:hz|hertz|herz)\b)"
+    r"mins?|hours?|h)\b|(?:once|twice|thrice|[\w./]+ times) (?:a|per|every|each) \w+"
+    r"|[\d./]+ ?(?:k?(?:hz|hertz|herz)|bpm|beats? (?:a|per|each|every) min(?:ute)?)\b)"
 )
 SPAN: Final = re.compile(
     r"(?i)\bfor (?:[\w./-]+ ){1,5}?(?:milliseconds?|msecs?|ms|seconds?|secs?|s|minutes?|mins?|hours?|h)\b"
 )
-RATE: Final = re.compile(r"(?i)(?:hz|hertz|herz)$|\b(?:once|twice|thrice|times)\b")
+RATE: Final = re.compile(r"(?i)(?:hz|hertz|herz|bpm)$|\bbeats?\b|\b(?:once|twice|thrice|times)\b")
 _NS: Final = 1_000_000
 _TIME_SLOTS: Final = ("ms", "period_ms", "for_ms", "wait_ms", "every_ms", "stop_ms")
 # Per kind: milliseconds when no pace is said, for "slowly", for "fast".

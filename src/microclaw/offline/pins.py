@@ -130,6 +130,11 @@ def split_device(said: str, device_context: DeviceContext) -> tuple[str, KnownDe
         rest, count = re.subn(pattern, "", said)
         if count == 1:
             return rest, device
+        first = re.match(
+            rf"(?i)\W*(?:(?:on|at|for)\s+(?:the\s+)?(?:device\s+|board\s+)?{name}[,:]?|{name}[,:])\s+", said
+        )
+        if first is not None and count == 0:
+            return said[first.end() :], device
     return said, None
 
 
@@ -140,7 +145,8 @@ def unknown_device(said: str, parse: Parse | None, device_context: DeviceContext
     named = _CALLED_DEVICE.search(said) or (
         _ON_NAME.search(said) if parse is not None and parse.kind in _OF_DEVICE else _PIN_ON_NAME.search(said)
     )
-    if named is None or named["name"].lower() in _NO_DEVICE:
+    called = {device.name.lower() for device in device_context.devices}
+    if named is None or named["name"].lower() in _NO_DEVICE | called:
         return None
     known = ", ".join(device.name for device in device_context.devices)
     text = f"There is no device {named['name']}, so I did nothing. There is: {known}."

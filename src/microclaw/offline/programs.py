@@ -43,6 +43,7 @@ def _blink(at: Context) -> Deployment:
             _BY_PWM,
             f"blink {target.words} at {round(wave.hz)} Hz",
             target,
+            sets=f"{round(wave.hz):,} Hz",
         )
     half_ms = wave.half_ms
     return Deployment(
@@ -90,10 +91,11 @@ def _tone(at: Context) -> Deployment:
     values: dict[str, Value | Fraction] = {"PIN": target.pin, "FREQUENCY_HZ": wave.hz}
     intent, words = f"tone(pin={target.pin}, rate={hz:,} Hz", f"play a tone of {hz} Hz on {target.words}"
     if for_ms is None:
-        return Deployment("fast_blink", values, f"{intent})", by_pwm, f"{words} until it is stopped", target, name)
+        ends = f"{words} until it is stopped"
+        return Deployment("fast_blink", values, f"{intent})", by_pwm, ends, target, name, sets=f"{hz:,} Hz")
     values |= {"ON": target.active_level, "DUTY": 128, "FOR_MS": for_ms}
     intent, words = f"{intent}, for={seconds(for_ms)})", f"{words} for {spoken(for_ms)}"
-    return Deployment("pwm_pulse", values, intent, by_pwm, words, target, name, once=True)
+    return Deployment("pwm_pulse", values, intent, by_pwm, words, target, name, once=True, sets=f"{hz:,} Hz")
 
 
 def _fast_for(target: PinTarget, wave: SquareWave, for_ms: Fraction) -> Deployment:
@@ -106,6 +108,7 @@ def _fast_for(target: PinTarget, wave: SquareWave, for_ms: Fraction) -> Deployme
         f"blink {target.words} at {hz} Hz for {spoken(for_ms)}",
         target,
         once=True,
+        sets=f"{hz:,} Hz",
     )
 
 

@@ -85,6 +85,13 @@ def decide_schedule(at: Context, sentences: Sentences, inner: Callable[[Context]
         told = f"Schedule {made.get('schedule')}: {made.get('what')}; next {made.get('next')}."
         return Say(f"{told}{goes_on}{warning}{asks}")
     when = at.parse.when or When()
+    if when.delay_ms is not None and when.delay_ms <= 0:
+        text = f"{when_text(when).capitalize()} is {'now' if when.delay_ms == 0 else 'in the past'}, so I did nothing."
+        return Say(
+            text,
+            "ambiguous",
+            f"leave the time out to do it now, or say: {_doing(at.said, at.parse.word('what') or '')} in 10 seconds",
+        )
     what = at.parse.word("what") or ""
     doing = _doing(at.said, what)
     question = open_question(when)

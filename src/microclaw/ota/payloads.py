@@ -5,6 +5,7 @@ They come in pieces; only a file whose SHA-256 is right gets its name.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import os
@@ -12,7 +13,7 @@ import re
 from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from microclaw.durable import make_private_folder, open_regular, sync_folder
 from microclaw.errors import ConfigError, StoreError
@@ -23,11 +24,38 @@ _log = logging.getLogger(__name__)
 _SEND_AGAIN: Final = "publish it again"
 
 
+class SharedPayloads(Protocol):
+    """Where the hosts of a cluster keep payloads for one another, by their SHA-256."""
+
+    async def put(self, sha256: str, path: Path) -> None: ...
+
+    async def fetch(self, sha256: str, path: Path) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Payloads:
-    """Its methods block: call them in a thread."""
+    """Its methods block, but for `share` and `bring`: call them in a thread. `shared` in a cluster."""
 
     folder: Path
+    shared: SharedPayloads | None = None
+
+    async def share(self, sha256: str) -> None:
+        """See that the other hosts can have what was kept here."""
+        if self.shared is not None:
+            await self.shared.put(sha256, self.path(sha256))
+
+    async def bring(self, sha256: str) -> bool:
+        """Whether it is here, fetched where another host took it."""
+        if await asyncio.to_thread(self.has, sha256):
+            return True
+        if self.shared is None:
+            return False
+        try:
+            await self.shared.fetch(sha256, self.path(sha256))
+        except StoreError as exc:
+            _log.warning("%s", exc.message)
+            return False
+        return True
 
     def open(self, needed: Container[str]) -> None:
         """Make the folder, and remove pieces and files that no release needs."""

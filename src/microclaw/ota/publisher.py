@@ -157,7 +157,7 @@ class Publisher:
 
     async def _missing(self, release: Release) -> PayloadWanted | None:
         """From now on the payload is taken; its manifest's signature is right."""
-        if await asyncio.to_thread(self.payloads.has, release.sha256):
+        if await self.payloads.bring(release.sha256):
             return None
         self._expect(release.sha256, release.size)
         offset = await asyncio.to_thread(self.payloads.begin, release.sha256)
@@ -173,6 +173,7 @@ class Publisher:
             await asyncio.to_thread(self.payloads.drop, sha256)
             raise
         await asyncio.to_thread(self.payloads.keep, sha256)
+        await self.payloads.share(sha256)
         self._expected.pop(sha256, None)
 
     def _expect(self, sha256: str, size: int) -> None:

@@ -77,10 +77,16 @@ class RolloutService:
         self.rollouts = Rollouts(
             table, self._send, self._cancel, is_online=self._is_online, now_ms=now_ms, crashes=crashes, tell=tell
         )
+        self._is_running = False
+        publisher.table.follow_offers(self._look_at_offers)
 
     async def run(self) -> None:
-        """Carry the open rollouts on until it is cancelled; what ended meanwhile is taken up first."""
+        """Carry the open rollouts on until it is cancelled; what ended meanwhile is taken up first.
+
+        Of a cluster's hosts one does so at a time.
+        """
         stop_listening = self._offers.listen(self._heard)
+        self._is_running = True
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.rollouts.run(), name="rollouts")
@@ -88,6 +94,7 @@ class RolloutService:
                 group.create_task(self._look_for_crashes(), name="crashes of updated boards")
                 group.create_task(self._look_for_removed(), name="devices that were removed")
         finally:
+            self._is_running = False
             stop_listening()
 
     async def begin(self, order: RolloutOrder, chosen: Sequence[Device], person: str) -> Begun:
@@ -200,7 +207,7 @@ class RolloutService:
         return rows
 
     def _is_online(self, device_id: str) -> bool:
-        return self._is_known(device_id) and link_of(self._devices.get(device_id)).online
+        return self._is_known(device_id) and link_of(self._devices.get(device_id)).anywhere
 
     def _is_known(self, device_id: str) -> bool:
         try:
@@ -215,6 +222,18 @@ class RolloutService:
         if change.state in _ENDS:
             self._ends[change.device_id, change.release_id] = change
             self._news.set()
+
+    async def _look_at_offers(self) -> None:
+        """A device that is connected to another host said how its update stands."""
+        if not self._is_running:
+            return
+        for one in self.rollouts.going_on:
+            for device_id in one.rollout.under_way:
+                if not self._is_known(device_id):
+                    continue
+                given = await self._given(one, one.rollout.devices[device_id])
+                if given is not None and (ended := _end_of(given)) is not None:
+                    await self.rollouts.noted(device_id, one.version, ended.state, ended.error)
 
     async def _follow(self) -> None:
         while await self._news.wait():

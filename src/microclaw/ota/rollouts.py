@@ -7,6 +7,7 @@ sent is sent again at the next start; the offers themselves see to it that a dev
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -17,12 +18,13 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from microclaw.errors import ConfigError, MicroclawError, UnknownName
+from microclaw.errors import ConfigError, MicroclawError, Overloaded, UnknownName
 from microclaw.ota.rollout import BAD, DeviceState, Progress, Rollout, RolloutDevice, RolloutState
 from microclaw.ota.rollout_plan import RolloutPlan
 from microclaw.store.rollouts import NewRollout, RolloutChange, RolloutRow, RolloutTable
 
 TICK_S: Final = 1.0
+TRIES: Final = 5  # of a change while other hosts of a cluster change the same rollout
 MAX_OPEN: Final = 8
 _log = logging.getLogger(__name__)
 
@@ -46,7 +48,7 @@ class Ended:
 
 @dataclass(slots=True)
 class OpenRollout:
-    """A rollout with what was said of it."""
+    """A rollout with what was said of it; `kept` is its progress in the store."""
 
     rollout_id: int
     version: str
@@ -55,6 +57,7 @@ class OpenRollout:
     began_ms: int
     undoes: int | None
     rollout: Rollout
+    kept: tuple[object, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +96,17 @@ class Rollouts:
         self._open: dict[int, OpenRollout] = {}
         self._lock = asyncio.Lock()
         self._news = asyncio.Event()
+        table.follow(self.refresh)
+
+    async def refresh(self) -> None:
+        """Read what is open, which another host of a cluster may have changed."""
+        async with self._lock:
+            await self._read_open()
+        self._news.set()
 
     async def load(self) -> None:
         """Take up what a former host left: offers that may not have gone out are sent, or called off, again."""
-        async with self._lock:
-            self._open = {row.rollout_id: await self._read(row) for row in await self._table.open()}
+        await self.refresh()
         for one in list(self._open.values()):
             if one.rollout.is_open:
                 for device_id in one.rollout.under_way:
@@ -111,10 +120,9 @@ class Rollouts:
         while True:
             await self.step()
             self._news.clear()
-            try:
-                await asyncio.wait_for(self._news.wait(), TICK_S)
-            except TimeoutError:
-                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TICK_S):
+                    await self._news.wait()
 
     async def begin(
         self,
@@ -200,8 +208,10 @@ class Rollouts:
         """How the update of a device to a version ended."""
         async with self._lock:
             for one in list(self._open.values()):
-                if one.version == version and (row := one.rollout.note(device_id, state, error, self._now_ms())):
-                    await self._keep(one, [row])
+                for _ in range(TRIES):
+                    row = one.rollout.note(device_id, state, error, self._now_ms()) if one.version == version else None
+                    if row is None or await self._keep(one, [row]):
+                        break
         self._news.set()
 
     async def look_for_crashes(self) -> None:
@@ -241,8 +251,8 @@ class Rollouts:
             is_in_window = window is None or window.is_open(self._minute())
             due = rollout.due(now_ms, partial(self._is_free, one), in_window=is_in_window)
             rows += [rollout.offer(device_id, now_ms) for device_id in due]
-            if rows or changed is not None:
-                await self._keep(one, rows, progress=changed is not None)
+            if (rows or changed is not None) and not await self._keep(one, rows, progress=changed is not None):
+                return []  # the next step looks again
         if changed is not None:
             await self._told(one)
             if changed.state == "halted":
@@ -262,12 +272,16 @@ class Rollouts:
         self, rollout_id: int, state: RolloutState, reason: str, allowed: Sequence[RolloutState]
     ) -> OpenRollout:
         async with self._lock:
-            one = await self.get(rollout_id)
-            now = one.rollout.progress.state
-            if now not in allowed:
-                raise ConfigError(f"rollout {rollout_id} is {now}", next_step=f"microclaw rollout status {rollout_id}")
-            one.rollout.set_state(state, reason)
-            await self._keep(one, [], progress=True)
+            for _ in range(TRIES):
+                one = await self.get(rollout_id)
+                now, step = one.rollout.progress.state, f"microclaw rollout status {rollout_id}"
+                if now not in allowed:
+                    raise ConfigError(f"rollout {rollout_id} is {now}", next_step=step)
+                one.rollout.set_state(state, reason)
+                if await self._keep(one, [], progress=True):
+                    break
+            else:
+                raise Overloaded(f"rollout {rollout_id} changes all the time at other hosts", next_step=step)
         await self._told(one)
         self._news.set()
         return one
@@ -288,12 +302,30 @@ class Rollouts:
             if ended is not None:
                 await self.noted(device_id, one.version, ended.state, ended.error)
 
-    async def _keep(self, one: OpenRollout, rows: Sequence[RolloutDevice], *, progress: bool = False) -> None:
+    async def _keep(self, one: OpenRollout, rows: Sequence[RolloutDevice], *, progress: bool = False) -> bool:
+        """False where another host changed the rollout meanwhile: it is read anew, and nothing of this is kept."""
         devices = [(row.state, row.error, row.offered_ms, row.ended_ms, row.device_id) for row in rows]
-        kept = astuple(one.rollout.progress)  # in the order of the columns
-        await self._table.keep(RolloutChange(one.rollout_id, kept if progress else None, devices))
+        now = astuple(one.rollout.progress)  # in the order of the columns
+        if not await self._table.keep(RolloutChange(one.rollout_id, one.kept, now if progress else None, devices)):
+            await self._read_open()
+            return False
+        one.kept = now if progress else one.kept
         if one.rollout.is_over:
             self._open.pop(one.rollout_id, None)
+        return True
+
+    async def _read_open(self) -> None:
+        """Call it holding the lock. Who has an OpenRollout sees what is new in it."""
+        before, self._open = self._open, {row.rollout_id: await self._read(row) for row in await self._table.open()}
+        for rollout_id, known in before.items():
+            now = self._open.get(rollout_id)
+            if now is None:
+                row = await self._table.get(rollout_id)
+                now = None if row is None else await self._read(row)
+            else:
+                self._open[rollout_id] = known
+            if now is not None:
+                known.rollout, known.kept = now.rollout, now.kept
 
     async def _read(self, row: RolloutRow) -> OpenRollout:
         devices = [
@@ -303,7 +335,8 @@ class Rollouts:
         state = msgspec.convert(row.state, RolloutState)
         progress = Progress(state, row.reason, row.stage, row.stage_ms, row.crashes, row.soaking_since_ms)
         rollout = Rollout(msgspec.json.decode(row.plan, type=RolloutPlan), devices, progress)
-        return OpenRollout(row.rollout_id, row.version, row.channel, row.person_id, row.began_ms, row.undoes, rollout)
+        said = (row.rollout_id, row.version, row.channel, row.person_id, row.began_ms, row.undoes)
+        return OpenRollout(*said, rollout, astuple(progress))
 
     async def _told(self, one: OpenRollout) -> None:
         progress = one.rollout.progress

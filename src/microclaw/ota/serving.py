@@ -39,4 +39,6 @@ class OfferedPayloads:
         live = [row for row in rows if row.withdrawn_ms is None]
         if not live:
             raise BlobRefused("blob_withdrawn", "the update was withdrawn")
+        if self._payloads.shared is not None:
+            await self._payloads.bring(sha256)
         return live[0]

@@ -136,9 +136,7 @@ class ScheduleBook:
     async def get(self, schedule_id: int) -> Schedule:
         row = await self._table.get(schedule_id) if 0 < schedule_id < _MAX_NUMBER else None
         if row is None:
-            raise UnknownName(
-                f"there is no schedule {str(schedule_id)[:20]}", next_step="see them: microclaw schedule list"
-            )
+            raise _unknown(schedule_id)
         return with_current_names(schedule_of(row), self._devices)
 
     async def made_of(self, said: str, prompt: Prompt) -> Schedule | None:
@@ -173,7 +171,8 @@ class ScheduleBook:
 
     async def remove(self, schedule_id: int, person_id: str) -> Schedule:
         found = await self.of(schedule_id, person_id)
-        await self._table.remove(schedule_id)
+        if not await self._table.remove(schedule_id):
+            raise _unknown(schedule_id)  # another host was faster
         self.changed()
         return found
 
@@ -257,3 +256,7 @@ class ScheduleBook:
         over = [row.schedule_id for row in await self._table.list() if row.state == "over"]
         for schedule_id in over[:-KEPT_OVER]:
             await self._table.remove(schedule_id)
+
+
+def _unknown(schedule_id: int) -> UnknownName:
+    return UnknownName(f"there is no schedule {str(schedule_id)[:20]}", next_step="see them: microclaw schedule list")

@@ -1,7 +1,8 @@
 """Runs schedules when they are due, each run once: claimed before, closed after. The executor does the work.
 
 It waits until the next due time, at most a minute, as somebody may set the clock. After a crash, a run that had begun
-is not repeated when it must not happen twice; its maker gets a message.
+is not repeated when it must not happen twice; its maker gets a message. In a cluster every host has a runner: the first
+that claims a time runs it, and a dead host's runs are another one's.
 """
 
 from __future__ import annotations
@@ -9,14 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Final, Literal, Protocol, TypeAlias, TypeVar
 
+from microclaw.clock import now_ms
 from microclaw.errors import ConfigError, MicroclawError, Overloaded, ScheduleRefused
+from microclaw.live_hosts import ALONE, Fleet, dead_among
 from microclaw.schedules.book import ScheduleBook
 from microclaw.schedules.entry import Cron, Once, Prompt, Schedule, ToolAct, check_cron, next_due, zone_of
 from microclaw.store.schedules import RunRow, ScheduleTable
@@ -42,10 +44,10 @@ class Clock(Protocol):
 
 
 class WallClock:
-    """The machine's clock."""
+    """The machine's clock, or another that tells Unix time."""
 
-    def now_ms(self) -> int:
-        return time.time_ns() // 1_000_000
+    def __init__(self, now_ms: Callable[[], int] = now_ms) -> None:
+        self.now_ms = now_ms
 
     async def wait(self, news: asyncio.Event, until_ms: int | None) -> None:
         wait_ms = _LONGEST_WAIT_MS if until_ms is None else min(_LONGEST_WAIT_MS, until_ms - self.now_ms())
@@ -92,6 +94,7 @@ class Runner:
         wakes_an_hour: int,
         drain_s: float = 1.0,
         report: Callable[[Exception | None], None] = lambda _: None,
+        fleet: Fleet = ALONE,
     ) -> None:
         """`report` is told how each look at the schedules went: what failed, or None."""
         self._book = book
@@ -106,6 +109,9 @@ class Runner:
         self._running: set[int] = set()
         self._acting: set[asyncio.Task[None]] = set()
         self._group: asyncio.TaskGroup | None = None
+        self.elsewhere: Callable[[], MicroclawError] | None = None  # that other hosts of a cluster run schedules
+        self._fleet = fleet
+        table.listen(self._news.set)
 
     @property
     def running(self) -> frozenset[int]:
@@ -118,7 +124,7 @@ class Runner:
         async with asyncio.TaskGroup() as self._group:
             try:
                 await _log_failure(self._book.adopt())
-                await _log_failure(self._recover())
+                await _log_failure(self.take_up(at_start=True))
                 while True:
                     self._news.clear()
                     await self._clock.wait(self._news, await self._look_and_report())
@@ -130,9 +136,11 @@ class Runner:
     async def run_now(self, schedule_id: int, person_id: str) -> Schedule:
         """Run it now; its own times stay. Overloaded while it runs."""
         schedule = await self._book.of(schedule_id, person_id)
+        if self.elsewhere is not None:
+            raise self.elsewhere()
         if self._group is None:
             raise Overloaded("the host is starting or stopping", next_step="try again in a moment")
-        if schedule_id in self._running:
+        if await self._is_running(schedule_id):
             raise Overloaded(f"schedule {schedule_id} runs at this moment", next_step="wait for its end")
         await self._begin(schedule, self._clock.now_ms(), schedule.next_ms, note="", paused_too=True)
         return schedule
@@ -173,7 +181,7 @@ class Runner:
                 continue
             due_ms = next_due(schedule.timing, now_ms)
             if due_ms is not None and schedule.next_ms > due_ms + _HOUR_MS:  # less may be a wait for a model
-                await self._table.set_next(schedule.schedule_id, due_ms)
+                await self._table.set_next(schedule.schedule_id, due_ms, instead_of=schedule.next_ms)
 
     async def _due(self, schedule: Schedule, due_ms: int) -> None:
         now_ms = self._clock.now_ms()
@@ -185,14 +193,14 @@ class Runner:
             return
         next_ms = next_due(schedule.timing, max(now_ms, due_ms)) if not isinstance(schedule.timing, Once) else None
         late = now_ms - due_ms > LATE_MS
-        if schedule.schedule_id in self._running:
+        if await self._is_running(schedule.schedule_id):
             await self._skip(schedule, due_ms, next_ms, "the run before it had not ended")
         elif late and schedule.missed == "skip":
             await self._skip(schedule, due_ms, next_ms, "nobody ran it at its time: the host was not there")
-        elif isinstance(schedule.deed, Prompt) and not await self._may_wake(schedule, now_ms):
+        elif isinstance(schedule.deed, Prompt) and not await self._may_wake(schedule, due_ms, now_ms):
             return
         elif len(self._running) >= MAX_RUNNING:
-            await self._table.set_next(schedule.schedule_id, now_ms + 1000)
+            await self._table.set_next(schedule.schedule_id, now_ms + 1000, instead_of=due_ms)
         else:
             missed = f"this was due at {self._book.moment(due_ms, schedule.zone):%A %H:%M} (the host was not there)"
             await self._begin(schedule, due_ms, next_ms, note=missed if late else "")
@@ -203,7 +211,10 @@ class Runner:
         if isinstance(schedule.timing, Once):
             await self._say(schedule, f"{_name(schedule)} was missed and is over: {why}")
 
-    async def _may_wake(self, schedule: Schedule, now_ms: int) -> bool:
+    async def _is_running(self, schedule_id: int) -> bool:
+        return schedule_id in self._running or await self._table.runs_elsewhere(schedule_id)
+
+    async def _may_wake(self, schedule: Schedule, due_ms: int, now_ms: int) -> bool:
         """Whether schedules may ask a model once more this hour.
 
         If not, the one that asks most often is paused, and another one waits until the hour has room.
@@ -224,7 +235,7 @@ class Runner:
                 )
         if most != schedule.schedule_id or isinstance(schedule.timing, Once):
             room_ms = wakes[0][1] + _HOUR_MS if wakes else now_ms + _HOUR_MS
-            await self._table.set_next(schedule.schedule_id, max(room_ms, now_ms + 1000))
+            await self._table.set_next(schedule.schedule_id, max(room_ms, now_ms + 1000), instead_of=due_ms)
         return False
 
     async def _begin(
@@ -271,13 +282,20 @@ class Runner:
             late = f"; {note}" if note else ""
             await self._say(schedule, f"{_name(schedule)}: {failed}{outcome.text}{late}")
 
-    async def _recover(self) -> None:
-        """Close or continue the runs that were cut off when the host ended."""
-        for run in await self._table.open_runs():
-            await _log_failure(self._continue_or_close(run), f"schedule {run.schedule_id}")
+    async def take_up(self, *, at_start: bool = False) -> None:
+        """Close or continue the runs that were cut off when a host ended: this one before its start, or a dead one."""
+        if self._group is None:
+            return
+        open_runs = await self._table.open_runs()
+        dead = dead_among(self._fleet, {run.host for run in open_runs}, at_start=at_start)
+        for run in open_runs:
+            if run.host in dead:
+                await _log_failure(self._continue_or_close(run), f"schedule {run.schedule_id}")
 
     async def _continue_or_close(self, run: RunRow) -> None:
         schedule = await self._book.get(run.schedule_id)
+        if not await self._table.take(run):
+            return
         may_repeat = run.state == "claimed" or isinstance(schedule.deed, Prompt) or self._perform.may_repeat(schedule)
         if may_repeat and schedule.state != "paused":
             self._start(schedule, run.due_ms, "")

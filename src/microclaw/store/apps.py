@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
-from microclaw.errors import DeployRejected, Overloaded, UnknownName
+from microclaw.errors import DeployRejected, DeviceBusy, Overloaded, UnknownName
 from microclaw.events import ProgramKind
+from microclaw.store.following import Refresh
 from microclaw.store.rows import BOOL, JSON_TUPLE, Table, insert
 
 ChangeState: TypeAlias = Literal["planned", "done", "failed", "unknown"]
@@ -83,16 +84,18 @@ class NewChange:
 
 @dataclass(frozen=True, slots=True)
 class ChangeRow(NewChange):
-    """A change as stored; `undone_by` is the change that took it back."""
+    """A change as stored; `undone_by` is the change that took it back, `host` made it, in a cluster."""
 
     change_id: int = 0
     undone_by: int | None = None
+    host: str | None = None
 
 
 DeferredState: TypeAlias = Literal["waiting", "started", "done", "failed", "cancelled", "replaced"]
 MAX_WAITING: Final = 32
 """Deferred acts of one device."""
 _KEPT_ENDED: Final = 200
+MAX_NUMBER: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,10 @@ class DeferredRow(NewDeferred):
 
 class AppTable(Table):
     """Images, desired apps, changes and deferred acts of one database."""
+
+    def follow(self, refresh: Refresh) -> None:
+        """As Database.follow, for changes and what is wanted."""
+        self._database.follow(("changes", "desired_apps", "deferred_acts"), refresh)
 
     async def put_image(self, row: ImageRow) -> None:
         """Keep an image; the same bytes twice are one row, with the newest source that was given and its meta.
@@ -169,12 +176,29 @@ class AppTable(Table):
             WHERE device_id = ?2 AND name = ?3"""
         await self._execute(query, (suspect_ms, device_id, name))
 
-    async def add_change(self, change: NewChange, deferred_id: int | None = None) -> int:
+    async def add_change(
+        self,
+        change: NewChange,
+        deferred_id: int | None = None,
+        *,
+        is_live: Callable[[str], bool] = lambda _host: False,
+        seen: int | None = None,
+    ) -> int:
         """Write a change down before it is made; returns its change_id, which grows.
 
-        `deferred_id` is the deferred act that it does. DeployRejected when that one waits no more.
+        `deferred_id` is the deferred act that it does. DeployRejected when that one waits no more, and when the change
+        that it takes back was taken back; DeviceBusy when another host that is alive changes the device now (for
+        programs: its programs), or has since the change `seen`.
         """
-        return await self._database.write(lambda connection: _add_change(connection, change, deferred_id))
+        host = self._database.host
+
+        def add(connection: sqlite3.Connection) -> int:
+            if host is not None:
+                _check_free(connection, change, host, is_live, seen)
+            _check_not_undone(connection, change)
+            return _add_change(connection, change, deferred_id, host)
+
+        return await self._database.write(add)
 
     async def settle_change(
         self,
@@ -255,8 +279,41 @@ class AppTable(Table):
         await self._execute(query, (deferred_id - _KEPT_ENDED,))
 
 
-def _add_change(connection: sqlite3.Connection, change: NewChange, deferred_id: int | None) -> int:
-    change_id = insert(connection, "changes", change)
+def _check_free(
+    connection: sqlite3.Connection, change: NewChange, host: str, is_live: Callable[[str], bool], seen: int | None
+) -> None:
+    """Each host has one change of a device at a time; this is for the hosts among themselves."""
+    rows = connection.execute(
+        """SELECT host, summary, change_id > ?4 AND state != 'planned' FROM changes WHERE device_id = ?1
+        AND (state = 'planned' OR change_id > ?4) AND (kind LIKE 'app.%' OR NOT ?3) AND host != ?2""",
+        (change.device_id, host, change.kind.startswith("app."), MAX_NUMBER if seen is None else seen),
+    )
+    for other, summary, is_newer in rows:
+        if is_newer or is_live(other):
+            raise DeviceBusy(
+                f"{change.summary}: the host {other} is changing this device now ({summary})",
+                next_step="do it again in a moment",
+            )
+
+
+def _check_not_undone(connection: sqlite3.Connection, change: NewChange) -> None:
+    """Whoever takes a change back has looked at it before; another host may have been faster."""
+    if change.undoes is None:
+        return
+    row = connection.execute("SELECT summary, undone_by FROM changes WHERE change_id = ?", (change.undoes,)).fetchone()
+    if row is not None and row[1] is not None:
+        raise undone_already(change.undoes, *row)
+
+
+def undone_already(change_id: int, summary: str, undone_by: int) -> DeployRejected:
+    return DeployRejected(
+        f"change {change_id} ({summary}) was undone already, by change {undone_by}",
+        next_step=f"redo it: microclaw app undo {undone_by}",
+    )
+
+
+def _add_change(connection: sqlite3.Connection, change: NewChange, deferred_id: int | None, host: str | None) -> int:
+    change_id = insert(connection, "changes", change, host=host)
     if deferred_id is not None:
         query = """UPDATE deferred_acts SET state = 'started', change_id = ?, tries = tries + 1
             WHERE deferred_id = ? AND state = 'waiting'"""

@@ -7,175 +7,27 @@ the disk: each group of writes is one transaction, synced (WAL, synchronous=FULL
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import fcntl
 import logging
 import os
 import queue
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Self, TypeVar
 
-from microclaw.durable import make_folders, sync_folder
-from microclaw.errors import Overloaded, StoreError, StoreOwned
-from microclaw.store.migrations import APPLICATION_ID, MIGRATIONS
-
-CHECKED_BYTES: Final = 64 * 1024 * 1024  # a larger file is not checked page by page at every start
-BUSY_TIMEOUT_S: Final = 5.0
-CHECKPOINT_TRIES: Final = 3  # each waits BUSY_TIMEOUT_S
-NEEDED_BYTES: Final = 256 * 1024  # for the log of writes and its index
-_RESTORE: Final = (
-    "restore it from a backup (microclaw restore FILE --replace), or move it away and begin with an empty one: "
-    "microclaw up --new-store"
-)
-
-
-def take_lock(path: Path) -> int:
-    """The file that says that this process uses the store: its lock ends when it is closed, or with the process.
-
-    StoreError when another process holds it, or the folder cannot be made.
-    """
-    lock_path = path.with_name(path.name + ".lock")
-    try:
-        make_folders(path.parent)
-        fd = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    except OSError as exc:
-        raise StoreError(
-            f"the store's folder {path.parent} cannot be used: {exc.strerror}",
-            next_step="check its owner and permissions, or set MICROCLAW_HOME to another folder",
-        ) from exc
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as exc:
-        owner = os.read(fd, 32).decode(errors="replace").strip()
-        os.close(fd)
-        raise StoreOwned(
-            f"the store {path} belongs to a running host (process {owner or 'unknown'})",
-            next_step="use that host, or stop it first",
-        ) from exc
-    with contextlib.suppress(OSError):  # a full disk: the lock holds, it just does not name its owner
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
-    return fd
-
-
-def open_store(path: Path) -> sqlite3.Connection:
-    """The writer's connection to a store that is whole and of this version; creates it when there is none."""
-    if not path.exists():
-        _create(path)
-    if not path.is_file():
-        raise StoreError(
-            f"the store {path} is no file", next_step="move away what is there, and put the store's backup in its place"
-        )
-    try:
-        if path.stat().st_size == 0:
-            raise StoreError(f"the store {path} is empty: its contents were lost", next_step=_RESTORE)
-        with path.open("r+b"):  # SQLite would open a read-only file without a word
-            pass
-    except OSError as exc:
-        raise StoreError(
-            f"the store {path} cannot be opened: {exc.strerror}", next_step="check its owner and permissions"
-        ) from exc
-    connection = connect(path)
-    try:
-        _check(connection, path)
-        _migrate(connection, path)
-    except sqlite3.Error as exc:
-        connection.close()
-        raise StoreError(f"the store {path} cannot be used: {exc}", next_step=_remedy(path)) from exc
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
-    """A connection that commits only when told to, and syncs each commit."""
-    try:
-        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA foreign_keys = ON")
-            connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten, in free pages too
-            if read_only:
-                connection.execute("PRAGMA query_only = ON")
-        except BaseException:
-            connection.close()
-            raise
-    except sqlite3.Error as exc:
-        raise StoreError(f"the store {path} cannot be opened: {exc}", next_step=_remedy(path)) from exc
-    return connection
-
-
-def _create(path: Path) -> None:
-    wal = path.with_name(path.name + "-wal")
-    if wal.exists() and wal.stat().st_size:
-        raise StoreError(f"the store {path} is missing, but {wal.name} holds writes to it", next_step=_RESTORE)
-    building = path.with_name(path.name + ".new")
-    try:
-        building.unlink(missing_ok=True)
-        os.close(os.open(building, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        connection = sqlite3.connect(building, isolation_level=None)
-        try:
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            _migrate(connection, building)
-        finally:
-            connection.close()
-        building.rename(path)
-        sync_folder(path.parent)
-    except (OSError, sqlite3.Error) as exc:
-        raise StoreError(
-            f"the store {path} cannot be created: {exc}", next_step="check the folder's permissions and free space"
-        ) from exc
-
-
-def _remedy(path: Path) -> str:
-    """What to do. SQLite reports a full disk as damage at times: then the store may still be whole."""
-    disk = os.statvfs(path.parent)
-    if disk.f_bavail * disk.f_frsize < NEEDED_BYTES:
-        return f"free some space on the disk of {path.parent}, then start the host again: the store may be whole"
-    return _RESTORE
-
-
-def _check(connection: sqlite3.Connection, path: Path) -> None:
-    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-    if application_id != APPLICATION_ID:
-        raise StoreError(f"{path} is not a microclaw store", next_step="move it away, or use another home directory")
-    if path.stat().st_size <= CHECKED_BYTES:
-        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if verdict != "ok":
-            raise StoreError(f"the store {path} is damaged: {verdict}", next_step=_RESTORE)
-
-
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > len(MIGRATIONS):
-        raise StoreError(
-            f"the store {path} has version {version}, this microclaw knows {len(MIGRATIONS)}",
-            next_step="use the newer microclaw that wrote it",
-        )
-    for number in range(version, len(MIGRATIONS)):
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            for statement in MIGRATIONS[number]:
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {number + 1}")
-            connection.execute("COMMIT")
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-
+from microclaw.errors import Overloaded, StoreError
+from microclaw.store.following import Refresh
+from microclaw.store.sqlite_file import connect, open_store, take_lock
 
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
+CHECKPOINT_TRIES: Final = 3  # each waits BUSY_TIMEOUT_S
 MAX_WAITING = 10_000
 MAX_GROUP = 256  # writes a commit: enough to hide the sync, few enough to keep a group's latency in milliseconds
 
@@ -183,23 +35,34 @@ MAX_GROUP = 256  # writes a commit: enough to hide the sync, few enough to keep 
 class Database:
     """Made by `Database.open`. `write` and `read` take functions that run on their thread's connection."""
 
-    def __init__(self, path: Path, lock: int, writer: sqlite3.Connection, reader: sqlite3.Connection) -> None:
-        loop = asyncio.get_running_loop()
+    host: str | None = None  # whose writes these are, where several hosts share a store
+
+    def __init__(self, path: Path, lock: int, writer: Worker, reader: sqlite3.Connection) -> None:
         self.path = path
         self._lock = lock
-        self._writer = _Worker(writer, loop, name="store writer", group=MAX_GROUP, write=True)
-        self._reader = _Worker(reader, loop, name="store reader", group=1, write=False)
+        self._writer = writer
+        self._reader = Worker(reader, asyncio.get_running_loop(), name="store reader", group=1, write=False)
+        self._at_once: sqlite3.Connection | None = None
+        self._reading = threading.Lock()
+        self._is_closed = False
 
     @classmethod
     @asynccontextmanager
     async def open(cls, path: Path) -> AsyncIterator[Database]:
         """Open or create the store at `path`; StoreError when it is broken, unwritable or owned by another process."""
-        database = cls(path, *await asyncio.to_thread(_open, path))
-        try:
+        lock, writer, reader = await asyncio.to_thread(_open, path)
+        worker = Worker(writer, asyncio.get_running_loop(), name="store writer", group=MAX_GROUP, write=True)
+        async with cls(path, lock, worker, reader).serving() as database:
             yield database
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[Self]:
+        """It closes its connections and gives its lock back at the end."""
+        try:
+            yield self
         finally:
             # Shielded: a cancelled shutdown still writes what waits before another process may have the store.
-            await asyncio.shield(asyncio.to_thread(database._stop))
+            await asyncio.shield(asyncio.to_thread(self._stop))
 
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` in a transaction; its result is returned once it is on the disk.
@@ -217,6 +80,35 @@ class Database:
         """Run `work` on one consistent snapshot that holds every write acknowledged before."""
         return await self._reader.run(work)
 
+    def read_at_once(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` in the caller's thread, on all acknowledged writes: for a row or a few. StoreError."""
+        with self._reading:
+            if self._is_closed:
+                raise _closed()
+            try:
+                if self._at_once is None:
+                    self._at_once = connect(self.path, read_only=True)
+                return work(self._at_once)
+            except sqlite3.Error as exc:
+                raise as_store_error(exc) from exc
+
+    async def catch_up(self) -> bool:
+        """See to it that reads from now on know what any host wrote before; False where there are no others.
+
+        For what would be refused otherwise. StoreError while the others cannot be reached.
+        """
+        return False
+
+    def listen(self, changed: Callable[[frozenset[str]], None]) -> None:
+        """`changed` is called with the names of tables that another host changed. Nobody else writes to this store."""
+
+    def follow(self, tables: Iterable[str], refresh: Refresh) -> None:
+        """`refresh` is run soon after another host changed one of these tables, for rows that are kept in memory.
+
+        To be called before the rows are read for the first time. A row that goes with another (ON DELETE CASCADE) is a
+        change of that one's table alone.
+        """
+
     async def rewrite(self) -> None:
         """Write the file anew without free pages, and empty the log of writes; StoreError. Other writes wait."""
         await self._writer.run(_rewrite, alone=True)
@@ -224,6 +116,10 @@ class Database:
     def _stop(self) -> None:
         self._writer.stop()
         self._reader.stop()
+        with self._reading:
+            self._is_closed = True
+            if self._at_once is not None:
+                self._at_once.close()
         os.close(self._lock)
 
 
@@ -242,7 +138,7 @@ def _open(path: Path) -> tuple[int, sqlite3.Connection, sqlite3.Connection]:
 
 
 @dataclass(slots=True)
-class _Job(Generic[T]):
+class Job(Generic[T]):
     work: Callable[[sqlite3.Connection], T]
     answer: asyncio.Future[T]
     result: T | None = None
@@ -250,7 +146,7 @@ class _Job(Generic[T]):
     alone: bool = False  # after its group's transaction, in none
 
 
-class _Worker:
+class Worker:
     """A thread that owns one connection and empties one queue, up to `group` jobs a transaction."""
 
     def __init__(
@@ -260,26 +156,26 @@ class _Worker:
         self._loop = loop
         self._group = group
         self._begin = "BEGIN IMMEDIATE" if write else "BEGIN"
-        self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
-        self._late: deque[_Job[Any]] = deque()
+        self._jobs: queue.SimpleQueue[Job[Any] | None] = queue.SimpleQueue()
+        self._late: deque[Job[Any]] = deque()
         self._stopped = False
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
     async def run(self, work: Callable[[sqlite3.Connection], T], *, alone: bool = False) -> T:
         if self._stopped:
-            raise StoreError("the store is closed", next_step="start the host: microclaw up")
+            raise _closed()
         if self._jobs.qsize() >= MAX_WAITING:
             raise Overloaded(
                 f"{MAX_WAITING} jobs wait for the store already",
                 next_step="check that the disk below the home directory is healthy",
             )
         answer: asyncio.Future[T] = self._loop.create_future()
-        self._jobs.put(_Job(work, answer, alone=alone))
+        self._jobs.put(Job(work, answer, alone=alone))
         return await answer
 
     def run_later(self, work: Callable[[sqlite3.Connection], object]) -> None:
-        job = _Job(work, self._loop.create_future())
+        job = Job(work, self._loop.create_future())
         job.answer.add_done_callback(_log_failure)
         self._late.append(job)
 
@@ -297,7 +193,7 @@ class _Worker:
         finally:
             self._connection.close()
 
-    def _take(self) -> list[_Job[Any]] | None:
+    def _take(self) -> list[Job[Any]] | None:
         first = self._jobs.get()
         jobs = [self._late.popleft() for _ in range(len(self._late))]
         if first is None:
@@ -317,15 +213,13 @@ class _Worker:
             jobs.append(job)
         return jobs
 
-    def _transact(self, jobs: list[_Job[Any]]) -> None:
+    def _transact(self, jobs: list[Job[Any]]) -> None:
         try:
             self._connection.execute(self._begin)
-            for job in jobs:
-                if not job.alone:
-                    self._do(job)
+            self._do_all(jobs)
             self._connection.execute("COMMIT")
         except sqlite3.Error as exc:
-            error = _as_store_error(exc)
+            error = as_store_error(exc)
             for job in jobs:
                 job.error = job.error or error
             if self._connection.in_transaction:
@@ -334,13 +228,18 @@ class _Worker:
             if job.alone and job.error is None:
                 self._do_alone(job)
 
-    def _do_alone(self, job: _Job[Any]) -> None:
+    def _do_all(self, jobs: Iterable[Job[Any]]) -> None:
+        for job in jobs:
+            if not job.alone:
+                self._do(job)
+
+    def _do_alone(self, job: Job[Any]) -> None:
         try:
             job.result = job.work(self._connection)
         except Exception as exc:  # raised to the caller
-            job.error = _as_store_error(exc) if isinstance(exc, sqlite3.Error) else exc
+            job.error = as_store_error(exc) if isinstance(exc, sqlite3.Error) else exc
 
-    def _do(self, job: _Job[Any]) -> None:
+    def _do(self, job: Job[Any]) -> None:
         """Run one job in a savepoint of its own: its failure leaves the others of the group alone."""
         if job.answer.cancelled():
             return
@@ -348,13 +247,17 @@ class _Worker:
         try:
             job.result = job.work(self._connection)
         except Exception as exc:  # raised to the caller
-            job.error = _as_store_error(exc) if isinstance(exc, sqlite3.Error) else exc
+            job.error = as_store_error(exc) if isinstance(exc, sqlite3.Error) else exc
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK TO job")
         if self._connection.in_transaction:
             self._connection.execute("RELEASE job")
         else:
             raise sqlite3.OperationalError("the transaction ended inside a job")
+
+
+def _closed() -> StoreError:
+    return StoreError("the store is closed", next_step="start the host: microclaw up")
 
 
 def _rewrite(connection: sqlite3.Connection) -> None:
@@ -366,7 +269,7 @@ def _rewrite(connection: sqlite3.Connection) -> None:
     raise StoreError("the store's log of writes could not be emptied: it is being read", next_step="do it again")
 
 
-def _answer(jobs: list[_Job[Any]]) -> None:
+def _answer(jobs: list[Job[Any]]) -> None:
     for job in jobs:
         if job.answer.done():
             continue
@@ -381,7 +284,7 @@ def _log_failure(answer: asyncio.Future[Any]) -> None:
         _log.warning("a note could not be written to the store: %s", error)
 
 
-def _as_store_error(exc: sqlite3.Error) -> StoreError:
+def as_store_error(exc: sqlite3.Error) -> StoreError:
     error = StoreError(
         f"the store failed: {exc}", next_step="check the disk's free space and health, then start the host again"
     )

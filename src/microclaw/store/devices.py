@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from microclaw.addresses import is_of_one_machine
 from microclaw.store.crashes import move_crashes
+from microclaw.store.following import Refresh
 from microclaw.store.rows import Table
 from microclaw.store.telemetry import move_series
 
@@ -15,7 +17,8 @@ from microclaw.store.telemetry import move_series
 class DeviceRow:
     """`transports` are addresses in order; no two devices share one. `firmware` are the words of a description.
 
-    `reached`: it has answered, or came by itself, or was entered before that was kept.
+    `reached`: it has answered, or came by itself, or was entered before that was kept. `host` is the name of the host
+    of a cluster whose machine has its ports: only there two devices cannot share one.
     """
 
     device_id: str
@@ -26,6 +29,7 @@ class DeviceRow:
     created_ms: int
     firmware: tuple[str, ...] = ()
     reached: bool = True
+    host: str | None = None
 
 
 class DeviceTable(Table):
@@ -39,24 +43,49 @@ class DeviceTable(Table):
         """Add the device or replace it as a whole; StoreError when its name or a transport is another's."""
         await self._database.write(lambda connection: _put(connection, row))
 
+    async def replace(self, before: DeviceRow, after: DeviceRow) -> bool:
+        """Change a device; False, and nothing is done, where its row is another than `before`, or gone.
+
+        StoreError as `put`.
+        """
+        return await self._database.write(lambda connection: _replace(connection, before, after))
+
+    def follow(self, refresh: Refresh) -> None:
+        """As Database.follow."""
+        self._database.follow(("devices", "faces"), refresh)
+
     async def mark_reached(self, device_id: str) -> None:
         """It has answered; that is never taken back."""
         await self._execute("UPDATE devices SET reached = 1 WHERE device_id = ?", (device_id,))
 
-    async def delete(self, device_id: str, *, heir: str | None = None) -> None:
-        """Forget the device, its transports, telemetry and crashes; what is not there needs no forgetting.
+    async def delete(self, device_id: str, *, heir: str | None = None) -> bool:
+        """Forget the device, its transports, telemetry and crashes; False when it is gone already.
 
         Telemetry and crashes go to `heir`, where that is the same board.
         """
-        await self._database.write(lambda connection: _delete(connection, device_id, heir))
+        return await self._database.write(lambda connection: _delete(connection, device_id, heir))
 
 
-def _list(connection: sqlite3.Connection) -> tuple[DeviceRow, ...]:
+def _replace(connection: sqlite3.Connection, before: DeviceRow, after: DeviceRow) -> bool:
+    found = _list(connection, before.device_id)
+    if not found or replace(found[0], reached=before.reached) != before:
+        return False
+    _put(connection, after)
+    return True
+
+
+def _list(connection: sqlite3.Connection, only: str | None = None) -> tuple[DeviceRow, ...]:
     transports: dict[str, list[str]] = {}
-    for device_id, endpoint in connection.execute("SELECT device_id, face_id FROM faces ORDER BY position"):
+    where, values = ("", ()) if only is None else (" WHERE device_id = ?", (only,))
+    hosts: dict[str, str] = {}
+    faces = connection.execute(f"SELECT device_id, face_id, host FROM faces{where} ORDER BY position", values)  # noqa: S608
+    for device_id, endpoint, host in faces:
         transports.setdefault(device_id, []).append(endpoint)
+        if host:
+            hosts[device_id] = host
     rows = connection.execute(
-        "SELECT device_id, name, board_id, labels, created_ms, firmware, reached FROM devices ORDER BY name"
+        f"SELECT device_id, name, board_id, labels, created_ms, firmware, reached FROM devices{where} ORDER BY name",  # noqa: S608 - a constant of this function
+        values,
     )
     return tuple(
         DeviceRow(
@@ -68,16 +97,17 @@ def _list(connection: sqlite3.Connection) -> tuple[DeviceRow, ...]:
             created_ms,
             tuple(json.loads(firmware)),
             bool(reached),
+            hosts.get(device_id),
         )
         for device_id, name, board_id, labels, created_ms, firmware, reached in rows
     )
 
 
-def _delete(connection: sqlite3.Connection, device_id: str, heir: str | None) -> None:
+def _delete(connection: sqlite3.Connection, device_id: str, heir: str | None) -> bool:
     if heir is not None:
         move_series(connection, device_id, heir)
         move_crashes(connection, device_id, heir)
-    connection.execute("DELETE FROM devices WHERE device_id = ?", (device_id,))
+    return connection.execute("DELETE FROM devices WHERE device_id = ?", (device_id,)).rowcount > 0
 
 
 def _put(connection: sqlite3.Connection, row: DeviceRow) -> None:
@@ -99,6 +129,9 @@ def _put(connection: sqlite3.Connection, row: DeviceRow) -> None:
     )
     connection.execute("DELETE FROM faces WHERE device_id = ?", (row.device_id,))
     connection.executemany(
-        "INSERT INTO faces (face_id, device_id, position) VALUES (?, ?, ?)",
-        [(endpoint, row.device_id, position) for position, endpoint in enumerate(row.transports)],
+        "INSERT INTO faces (face_id, host, device_id, position) VALUES (?, ?, ?, ?)",
+        [
+            (endpoint, row.host if row.host and is_of_one_machine(endpoint) else "", row.device_id, position)
+            for position, endpoint in enumerate(row.transports)
+        ],
     )

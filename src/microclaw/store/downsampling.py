@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
 
 from microclaw.store.database import Database
 from microclaw.store.telemetry import DAY_MS, HOUR_MS, HOURS_MS, MINUTE_MS, MINUTES_MS, RAW_MS, floor_ms
@@ -22,7 +22,7 @@ DELETED_ROWS: Final = 5_000
 STEP_SERIES: Final = 50
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _HourRound:
     """A way through all series: hours up to `end_ms`, from what was `began_ms` then; `done` is the last series."""
 
@@ -31,94 +31,105 @@ class _HourRound:
     done: int = 0
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class _Rounds:
+    """How far the rounds came. A step gives the next one back: it may run more than once before it is committed."""
+
+    hours: _HourRound | None = None
+    swept_ms: int = -1
+    sweeping: frozenset[int] = frozenset()
+
+
+_Step: TypeAlias = Callable[[sqlite3.Connection, int, _Rounds], _Rounds]
+
+
 class Downsampling:
     """`step` until it says that nothing is left to do for now. One at a time."""
 
-    database: Database
-    _round: _HourRound | None = None
-    _swept_ms: int = -1
-    _sweeping: frozenset[int] = field(default_factory=frozenset)
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self._rounds = _Rounds()
 
     async def step(self, now_ms: int) -> bool:
         """One transaction at most; False when nothing was due."""
-        work = await self.database.read(lambda connection: self._due(connection, now_ms))
+        work = await self.database.read(lambda connection: _due(connection, now_ms))
         if work is None:
             return False
-        try:
-            await self.database.write(lambda connection: work(connection, now_ms))
-        except BaseException:  # nobody knows how far it came: the rounds begin anew
-            self._round, self._swept_ms = None, -1
-            raise
+        rounds, self._rounds = self._rounds, _Rounds()  # they begin anew where nobody knows how far the step came
+        self._rounds = await self.database.write(lambda connection: work(connection, now_ms, rounds))
         return True
 
-    def _due(self, connection: sqlite3.Connection, now_ms: int) -> Callable[[sqlite3.Connection, int], None] | None:
-        if _minutes_due(connection, now_ms):
-            return self._minutes_step
-        if _hours_due(connection, now_ms):
-            return self._hours_step
-        if _raw_due(connection, now_ms):
-            return _delete_raw
-        return self._sweep_step if _sweep_due(connection) else None
 
-    def _minutes_step(self, connection: sqlite3.Connection, now_ms: int) -> None:
-        begin_ms = _make_minutes(connection, now_ms)
-        if self._round is not None and begin_ms < self._round.end_ms:
-            self._round = None  # the clock was set back: hours of that round have other minutes now
+def _due(connection: sqlite3.Connection, now_ms: int) -> _Step | None:
+    if _minutes_due(connection, now_ms):
+        return _minutes_step
+    if _hours_due(connection, now_ms):
+        return _hours_step
+    if _raw_due(connection, now_ms):
+        return _delete_raw
+    return _sweep_step if _sweep_due(connection) else None
 
-    # Hours, and what is deleted of each series
 
-    def _hours_step(self, connection: sqlite3.Connection, now_ms: int) -> None:
-        minutes_ms, hours_ms = connection.execute("SELECT minutes_ms, hours_ms FROM telemetry_state").fetchone()
-        if self._round is None or self._round.began_ms != hours_ms or self._round.end_ms > minutes_ms:
-            self._round = _HourRound(hours_ms, floor_ms(min(minutes_ms, now_ms), HOUR_MS))
-        found = self._round
-        at_once = STEP_SERIES if found.end_ms - found.began_ms <= DAY_MS else 1
-        next_series = "SELECT series_id FROM telemetry_series WHERE series_id > ? ORDER BY series_id LIMIT ?"
-        numbers = [number for (number,) in connection.execute(next_series, (found.done, at_once))]
-        cut_ms = min(floor_ms(now_ms - MINUTES_MS, HOUR_MS), found.end_ms)
-        (gone_ms,) = connection.execute("SELECT minutes_gone_ms FROM telemetry_state").fetchone()
-        for number in numbers:
-            _make_hours(connection, number, found.began_ms, found.end_ms, gone_ms)
-            connection.execute("DELETE FROM telemetry_minutes WHERE series_id = ? AND at_ms < ?", (number, cut_ms))
-            connection.execute(
-                "DELETE FROM telemetry_hours WHERE series_id = ? AND at_ms < ?", (number, now_ms - HOURS_MS)
-            )
-        if numbers:
-            connection.execute("UPDATE telemetry_state SET minutes_gone_ms = max(minutes_gone_ms, ?)", (cut_ms,))
-            found.done = numbers[-1]
-        else:
-            connection.execute("UPDATE telemetry_state SET hours_ms = ?", (found.end_ms,))
-            self._round = None
+def _minutes_step(connection: sqlite3.Connection, now_ms: int, rounds: _Rounds) -> _Rounds:
+    begin_ms = _make_minutes(connection, now_ms)
+    if rounds.hours is not None and begin_ms < rounds.hours.end_ms:
+        return replace(rounds, hours=None)  # the clock was set back: hours of that round have other minutes now
+    return rounds
 
-    # Series whose device is gone
 
-    def _sweep_step(self, connection: sqlite3.Connection, _now_ms: int) -> None:
-        """Of all of them at once the values, which lie by time; then buckets and name of one after the other."""
-        if self._swept_ms < 0:
-            gone = connection.execute("SELECT series_id FROM telemetry_series WHERE device_id IS NULL LIMIT 64")
-            self._sweeping, self._swept_ms = frozenset(number for (number,) in gone), 0
-        marks = ", ".join(map(str, self._sweeping))
-        end_ms = _row_at(connection, self._swept_ms, STEP_ROWS)
-        connection.execute(
-            f"DELETE FROM telemetry_raw WHERE at_ms >= ? AND at_ms < ? AND series_id IN ({marks})",  # noqa: S608 - numbers
-            (self._swept_ms, end_ms if end_ms is not None else 1 << 62),
-        )
-        if end_ms is not None:
-            self._swept_ms = end_ms
-            return
-        left = DELETED_ROWS
-        for number in self._sweeping:
-            for table in ("telemetry_minutes", "telemetry_hours"):
-                left -= connection.execute(
-                    f"DELETE FROM {table} WHERE series_id = ?1 AND at_ms IN "  # noqa: S608 - names of ours
-                    f"(SELECT at_ms FROM {table} WHERE series_id = ?1 ORDER BY at_ms LIMIT ?2)",
-                    (number, left),
-                ).rowcount
-                if left <= 0:
-                    return
-            connection.execute("DELETE FROM telemetry_series WHERE series_id = ?", (number,))
-        self._swept_ms = -1
+# Hours, and what is deleted of each series
+
+
+def _hours_step(connection: sqlite3.Connection, now_ms: int, rounds: _Rounds) -> _Rounds:
+    minutes_ms, hours_ms = connection.execute("SELECT minutes_ms, hours_ms FROM telemetry_state").fetchone()
+    found = rounds.hours
+    if found is None or found.began_ms != hours_ms or found.end_ms > minutes_ms:
+        found = _HourRound(hours_ms, floor_ms(min(minutes_ms, now_ms), HOUR_MS))
+    at_once = STEP_SERIES if found.end_ms - found.began_ms <= DAY_MS else 1
+    next_series = "SELECT series_id FROM telemetry_series WHERE series_id > ? ORDER BY series_id LIMIT ?"
+    numbers = [number for (number,) in connection.execute(next_series, (found.done, at_once))]
+    cut_ms = min(floor_ms(now_ms - MINUTES_MS, HOUR_MS), found.end_ms)
+    (gone_ms,) = connection.execute("SELECT minutes_gone_ms FROM telemetry_state").fetchone()
+    for number in numbers:
+        _make_hours(connection, number, found.began_ms, found.end_ms, gone_ms)
+        connection.execute("DELETE FROM telemetry_minutes WHERE series_id = ? AND at_ms < ?", (number, cut_ms))
+        connection.execute("DELETE FROM telemetry_hours WHERE series_id = ? AND at_ms < ?", (number, now_ms - HOURS_MS))
+    if numbers:
+        connection.execute("UPDATE telemetry_state SET minutes_gone_ms = max(minutes_gone_ms, ?)", (cut_ms,))
+        return replace(rounds, hours=replace(found, done=numbers[-1]))
+    connection.execute("UPDATE telemetry_state SET hours_ms = ?", (found.end_ms,))
+    return replace(rounds, hours=None)
+
+
+# Series whose device is gone
+
+
+def _sweep_step(connection: sqlite3.Connection, _now_ms: int, rounds: _Rounds) -> _Rounds:
+    """Of all of them at once the values, which lie by time; then buckets and name of one after the other."""
+    swept_ms, sweeping = rounds.swept_ms, rounds.sweeping
+    if swept_ms < 0:
+        gone = "SELECT series_id FROM telemetry_series WHERE device_id IS NULL ORDER BY series_id LIMIT 64"
+        swept_ms, sweeping = 0, frozenset(number for (number,) in connection.execute(gone))
+    marks = ", ".join(map(str, sorted(sweeping)))
+    end_ms = _row_at(connection, swept_ms, STEP_ROWS)
+    connection.execute(
+        f"DELETE FROM telemetry_raw WHERE at_ms >= ? AND at_ms < ? AND series_id IN ({marks})",  # noqa: S608 - numbers
+        (swept_ms, end_ms if end_ms is not None else 1 << 62),
+    )
+    if end_ms is not None:
+        return replace(rounds, swept_ms=end_ms, sweeping=sweeping)
+    left = DELETED_ROWS
+    for number in sorted(sweeping):
+        for table in ("telemetry_minutes", "telemetry_hours"):
+            left -= connection.execute(
+                f"DELETE FROM {table} WHERE series_id = ?1 AND at_ms IN "  # noqa: S608 - names of ours
+                f"(SELECT at_ms FROM {table} WHERE series_id = ?1 ORDER BY at_ms LIMIT ?2)",
+                (number, left),
+            ).rowcount
+            if left <= 0:
+                return replace(rounds, swept_ms=swept_ms, sweeping=sweeping)
+        connection.execute("DELETE FROM telemetry_series WHERE series_id = ?", (number,))
+    return replace(rounds, swept_ms=-1)
 
 
 def _minutes_due(connection: sqlite3.Connection, now_ms: int) -> bool:
@@ -185,7 +196,7 @@ def _raw_due(connection: sqlite3.Connection, now_ms: int) -> bool:
     return oldest_ms is not None and oldest_ms < _raw_cut(connection, now_ms) - HOUR_MS
 
 
-def _delete_raw(connection: sqlite3.Connection, now_ms: int) -> None:
+def _delete_raw(connection: sqlite3.Connection, now_ms: int, rounds: _Rounds) -> _Rounds:
     """What is older than a day and in its minute's bucket; whole minutes alone."""
     (oldest_ms,) = connection.execute("SELECT min(at_ms) FROM telemetry_raw").fetchone()
     cut_ms = _raw_cut(connection, now_ms)
@@ -194,6 +205,7 @@ def _delete_raw(connection: sqlite3.Connection, now_ms: int) -> None:
         cut_ms = min(cut_ms, max(floor_ms(row_ms, MINUTE_MS), floor_ms(oldest_ms, MINUTE_MS) + MINUTE_MS))
     connection.execute("DELETE FROM telemetry_raw WHERE at_ms < ?", (cut_ms,))
     connection.execute("UPDATE telemetry_state SET raw_gone_ms = max(raw_gone_ms, ?)", (cut_ms,))
+    return rounds
 
 
 def _raw_cut(connection: sqlite3.Connection, now_ms: int) -> int:

@@ -9,6 +9,7 @@ import sqlite3
 from typing import Final
 
 from microclaw.store.database import Database
+from microclaw.store.notes import NoteTable
 
 _CHATS: Final = "SELECT channel, chat_id FROM inbox UNION SELECT channel, chat_id FROM outbox"
 _OF_CHAT: Final = "channel = :channel AND chat_id = :chat_id"
@@ -25,14 +26,24 @@ _STATEMENTS: Final = (
 
 
 class ConversationRows:
-    """What the database has of conversations. To be erased while no turn of the chat waits or runs."""
+    """What the database has of conversations. To be erased while no turn of the chat waits or runs.
 
-    def __init__(self, database: Database) -> None:
+    `index` is where the index of the notes is, when that is another database.
+    """
+
+    def __init__(self, database: Database, *, index: Database | None = None) -> None:
         self._database = database
+        self._index = index or database
 
     async def chats(self) -> tuple[tuple[str, str], ...]:
         """Channel and chat id of every chat that has rows."""
         return await self._database.read(lambda connection: tuple(connection.execute(_CHATS).fetchall()))
+
+    async def is_busy(self, channel: str, chat_id: str) -> bool:
+        """Whether a message of the chat waits for its answer, at whichever host."""
+        query = f"SELECT EXISTS (SELECT 1 FROM inbox WHERE state IN ('waiting', 'joined') AND {_OF_CHAT})"  # noqa: S608 - constants
+        chat = {"channel": channel, "chat_id": chat_id}
+        return bool(await self._database.read(lambda connection: connection.execute(query, chat).fetchone()[0]))
 
     async def erase(self, channel: str, chat_id: str) -> None:
         """Forget what was said in the chat, what its turns did with it, and what was to be sent there."""
@@ -44,8 +55,9 @@ class ConversationRows:
 
         Needs as much free space as the store has. Other writes wait meanwhile: two seconds for about 100 MB.
         """
-        await self._database.write(lambda c: c.execute("INSERT INTO notes_words (notes_words) VALUES ('optimize')"))
-        await self._database.rewrite()
+        await NoteTable(self._index).scrub()
+        if self._database is not self._index:
+            await self._database.rewrite()
 
 
 def _erase(connection: sqlite3.Connection, chat: dict[str, str]) -> None:

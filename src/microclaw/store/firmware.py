@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import ConfigError, UnknownName
+from microclaw.store.following import Refresh
 from microclaw.store.rows import BOOL, JSON_TUPLE, Table, insert, select
 from microclaw.text import clean_text
 from microclaw.wire.link.messages import OtaStatus
@@ -161,6 +162,10 @@ class FirmwareTable(Table):
         where = """firmware_offers WHERE offer_id IN (SELECT max(o.offer_id) FROM firmware_offers AS o
             JOIN firmware_releases AS r USING (release_id) GROUP BY o.device_id, r.kind = 'keys') ORDER BY offer_id"""
         return await self._select(OfferRow, where)
+
+    def follow_offers(self, refresh: Refresh) -> None:
+        """As Database.follow."""
+        self._database.follow(("firmware_offers",), refresh)
 
     async def foreign(self) -> tuple[ForeignRow, ...]:
         return await self._select(ForeignRow, "firmware_foreign ORDER BY device_id")

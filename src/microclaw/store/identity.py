@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import StoreError
+from microclaw.store.following import Refresh
 from microclaw.store.rows import Table, insert, select
 
 TokenState: TypeAlias = Literal["current", "pending", "retired", "revoked"]
@@ -86,6 +87,10 @@ class IdentityTable(Table):
         """Remember the authority; StoreError when another one is remembered."""
         await self._database.write(lambda connection: _pin(connection, fingerprint, at_ms))
 
+    async def trusting(self) -> int:
+        """How many devices have a credential that may open something."""
+        return await self._database.read(_trusting)
+
     async def begin_anew(self, at_ms: int) -> int:
         """Forget the authority and revoke every credential; returns how many could still open something."""
         return await self._database.write(lambda connection: _begin_anew(connection, at_ms))
@@ -112,6 +117,14 @@ class IdentityTable(Table):
     async def add_certificate(self, row: CertificateRow) -> None:
         """One more certificate, beside those in use until it is used itself; one that never was gives way."""
         await self._database.write(lambda connection: _add_certificate(connection, row))
+
+    async def opening(self) -> frozenset[str]:
+        """Every credential that may open something: a certificate's serial, a token's hash in hexadecimal."""
+        return frozenset(await self._database.read(_opening))
+
+    def follow(self, refresh: Refresh) -> None:
+        """As Database.follow, for credentials."""
+        self._database.follow(("tokens", "certificates"), refresh)
 
     async def revoked(self) -> frozenset[str]:
         """Devices (ids) of which a credential was revoked, and none opens anything now."""
@@ -193,7 +206,18 @@ def _pin(connection: sqlite3.Connection, fingerprint: str, at_ms: int) -> None:
     if known is None:
         connection.execute("INSERT INTO authority VALUES (1, ?, ?)", (fingerprint, at_ms))
     elif known != fingerprint:
-        raise StoreError(f"the store's devices trust the authority {known}, not {fingerprint}")
+        raise StoreError(
+            f"the store's devices trust the authority {known}, not {fingerprint}",
+            next_step="start the host again: it says what to do",
+        )
+
+
+def _trusting(connection: sqlite3.Connection) -> int:
+    (count,) = connection.execute(
+        "SELECT count(*) FROM (SELECT device_id FROM tokens WHERE state IN ('current', 'pending') "
+        "UNION SELECT device_id FROM certificates WHERE revoked_ms IS NULL)"
+    ).fetchone()
+    return int(count)
 
 
 def _begin_anew(connection: sqlite3.Connection, at_ms: int) -> int:
@@ -298,6 +322,14 @@ def _supersede(connection: sqlite3.Connection, device_id: str, at_ms: int) -> No
     connection.execute(
         "UPDATE certificates SET revoked_ms = ? WHERE device_id = ? AND revoked_ms IS NULL", (at_ms, device_id)
     )
+
+
+def _opening(connection: sqlite3.Connection) -> list[str]:
+    rows = connection.execute(
+        """SELECT lower(hex(hash)) FROM tokens WHERE state IN ('current', 'pending')
+        UNION ALL SELECT serial FROM certificates WHERE revoked_ms IS NULL"""
+    )
+    return [str(credential) for (credential,) in rows]
 
 
 def _revoked(connection: sqlite3.Connection) -> list[str]:

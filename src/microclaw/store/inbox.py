@@ -2,6 +2,9 @@
 
 A message is `waiting` until it is answered, `joined` while it is part of another message's turn, `answered` once its
 answer is in the outbox, and `kept` when the conversation holds that answer too.
+
+In a cluster a message is the host's that accepted it, until another one takes it. Only its host begins and answers its
+turn, and only when no older message of its chat waits at another host.
 """
 
 from __future__ import annotations
@@ -9,8 +12,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
 
 from microclaw.store.database import Database
+from microclaw.store.journal import EffectRow, check_host, take_effects
 from microclaw.store.outbox import DAY_MS, KEEP_DAYS, KEEP_ROWS, NewOutbound, insert_outbound
 from microclaw.store.rows import Table, columns, insert, select
 
@@ -35,14 +40,19 @@ class NewMessage:
     attachments: tuple[AttachmentRow, ...] = field(default=(), metadata={"column": None})
 
 
+Claim: TypeAlias = Literal["begun", "waits", "gone"]
+"""What became of a message's claim: an older one of its chat waits at another host, or it is another host's itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class InboxRow:
-    """`starts` counts the turns that were begun for it: more than one after a crash."""
+    """`starts` counts the turns that were begun for it before: some after a crash. `begun`: its turn is counted now."""
 
     message_id: int
     message: NewMessage
     received_ms: int
     starts: int
+    begun: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +61,16 @@ class UnsavedAnswer:
 
     messages: tuple[InboxRow, ...]
     body: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeftMessages:
+    """What hosts left that are not alive: messages without an answer, answers that their conversations may lack, and
+    effects without an end. All of it is this host's now."""
+
+    unanswered: tuple[InboxRow, ...] = ()
+    unsaved: tuple[UnsavedAnswer, ...] = ()
+    effects: tuple[EffectRow, ...] = ()
 
 
 class InboxTable(Table):
@@ -62,8 +82,8 @@ class InboxTable(Table):
 
     async def add(self, message: NewMessage, *, begun: bool = False) -> tuple[InboxRow, bool]:
         """The message's row, and whether it was there already under its key. `begun` counts a start of its turn."""
-        now_ms = self._now_ms()
-        return await self._database.write(lambda connection: _add(connection, message, now_ms, int(begun)))
+        now_ms, host = self._now_ms(), self._database.host
+        return await self._database.write(lambda connection: _add(connection, message, now_ms, begun, host))
 
     async def has(self, channel: str, key: str) -> bool:
         query = "SELECT 1 FROM inbox WHERE channel = ? AND key = ?"
@@ -73,19 +93,71 @@ class InboxTable(Table):
         """Count a start of its turn."""
         await self._execute("UPDATE inbox SET starts = starts + 1 WHERE message_id = ?", (message_id,))
 
+    def listen(self, changed: Callable[[], None]) -> None:
+        """Call `changed` when another host changed messages."""
+        self._database.listen(lambda tables: changed() if "inbox" in tables else None)
+
+    def listen_to_answers(self, changed: Callable[[], None]) -> None:
+        """Call `changed` when another host answered messages."""
+        self._database.listen(lambda tables: changed() if "outbox" in tables else None)
+
+    async def host_of_chat(self, channel: str, chat_id: str) -> str | None:
+        """The host with the chat's oldest message that waits for its answer; None without one."""
+        query = """SELECT host FROM inbox WHERE state != 'kept' AND state = 'waiting' AND channel = ? AND chat_id = ?
+            ORDER BY message_id LIMIT 1"""
+        row = await self._database.read(lambda connection: connection.execute(query, (channel, chat_id)).fetchone())
+        return None if row is None else row[0]
+
+    async def answer_of(self, message_id: int) -> tuple[int, str] | None:
+        """The number and the body of the answer to a message, or to the one whose turn it joined."""
+        query = """SELECT outbound_id, body FROM outbox WHERE message_id =
+            coalesce((SELECT joined FROM inbox WHERE message_id = :id), :id)"""
+        row = await self._database.read(lambda connection: connection.execute(query, {"id": message_id}).fetchone())
+        return None if row is None else (int(row[0]), str(row[1]))
+
+    async def claim(self, message_ids: Sequence[int]) -> dict[int, Claim]:
+        """Count a start of each message's turn, where it may begin now."""
+        host = self._database.host
+        return await self._database.write(lambda c: {number: _claim(c, number, host) for number in message_ids})
+
+    async def hosts(self) -> tuple[str | None, ...]:
+        """Whose messages, answers to be kept and effects without an end there are."""
+        return await self._database.read(_hosts)
+
+    async def take(self, hosts: Sequence[str | None]) -> LeftMessages:
+        """Make what these hosts have this one's; what another host took first is not in the answer."""
+        taker = self._database.host
+        assert taker is not None, "a store of one host has nothing of others"
+        return await self._database.write(lambda connection: _take(connection, hosts, taker))
+
     async def unanswered(self) -> tuple[InboxRow, ...]:
-        """Oldest first, without those that have joined another's turn."""
-        return await self._database.read(lambda connection: _rows(connection, "state = 'waiting'", ()))
+        """This host's, oldest first, without those that have joined another's turn."""
+        where, values = self._own("state = 'waiting'")
+        return await self._database.read(lambda connection: _rows(connection, where, values))
 
     async def joined(self, message_id: int) -> tuple[InboxRow, ...]:
         """The messages that became part of this one's turn, oldest first."""
         where = "state = 'joined' AND joined = ?"
         return await self._database.read(lambda connection: _rows(connection, where, (message_id,)))
 
-    async def answer(self, message_id: int, outbound: NewOutbound) -> int:
-        """Put the answer into the outbox and forget the turn's rows, in one step; returns the outbound's number."""
-        now_ms = self._now_ms()
-        return await self._database.write(lambda connection: _answer(connection, message_id, outbound, now_ms))
+    async def answer(
+        self, message_id: int, outbound: NewOutbound, keeping: Callable[[sqlite3.Connection], object] | None = None
+    ) -> int:
+        """Put the answer into the outbox and forget the turn's rows, in one step; returns the outbound's number.
+        `keeping` adds it to its conversation in that step.
+
+        Raises TakenOver where another host has the message now.
+        """
+        now_ms, host = self._now_ms(), self._database.host
+
+        def work(connection: sqlite3.Connection) -> int:
+            outbound_id = _answer(connection, message_id, outbound, now_ms, host)
+            if keeping is not None:
+                keeping(connection)
+                _kept(connection, message_id)
+            return outbound_id
+
+        return await self._database.write(work)
 
     def kept(self, message_id: int) -> None:
         """The conversation holds the answer. The note goes with the next write: after a crash that loses it, the
@@ -93,13 +165,18 @@ class InboxTable(Table):
         self._database.write_later(lambda connection: _kept(connection, message_id))
 
     async def unsaved(self) -> tuple[UnsavedAnswer, ...]:
-        """Answers that a crash may have kept out of their conversations, oldest first."""
-        return await self._database.read(_unsaved)
+        """This host's answers that a crash may have kept out of their conversations, oldest first."""
+        where, values = self._own("state = 'answered'")
+        return await self._database.read(lambda connection: _unsaved(connection, where, values))
 
     async def prune(self, *, days: int = KEEP_DAYS, rows: int = KEEP_ROWS) -> int:
         """Forget finished messages that are older, or beyond the newest `rows`; returns how many."""
         before_ms = self._now_ms() - days * DAY_MS
         return await self._database.write(lambda connection: _prune(connection, before_ms, rows))
+
+    def _own(self, where: str) -> tuple[str, tuple[str, ...]]:
+        host = self._database.host
+        return (where, ()) if host is None else (f"{where} AND host = ?", (host,))
 
 
 def end_unanswered(connection: sqlite3.Connection) -> int:
@@ -115,19 +192,75 @@ def end_unanswered(connection: sqlite3.Connection) -> int:
     return connection.execute(f"UPDATE inbox SET state = 'kept' WHERE {waiting}").rowcount  # noqa: S608 - constants
 
 
-def _add(connection: sqlite3.Connection, message: NewMessage, now_ms: int, starts: int) -> tuple[InboxRow, bool]:
+def _add(
+    connection: sqlite3.Connection, message: NewMessage, now_ms: int, begun: bool, host: str | None
+) -> tuple[InboxRow, bool]:
     if message.key is not None:
         known = _rows(connection, "channel = ? AND key = ?", (message.channel, message.key))
         if known:
             return known[0], True
-    message_id = insert(connection, "inbox", message, received_ms=now_ms, starts=starts, state="waiting")
+    if begun and host is not None:  # the new message would be the newest of all
+        begun = not connection.execute(
+            f"SELECT EXISTS ({_OLDER_ELSEWHERE})", (message.channel, message.chat_id, 2**62, host)
+        ).fetchone()[0]
+    message_id = insert(connection, "inbox", message, received_ms=now_ms, starts=int(begun), state="waiting", host=host)
     for position, attachment in enumerate(message.attachments):
         insert(connection, "inbox_attachments", attachment, message_id=message_id, position=position)
-    return InboxRow(message_id, message, now_ms, 0), False
+    return InboxRow(message_id, message, now_ms, 0, begun), False
 
 
-def _answer(connection: sqlite3.Connection, message_id: int, outbound: NewOutbound, now_ms: int) -> int:
-    outbound_id = insert_outbound(connection, outbound, message_id, now_ms)
+# `state != 'kept'` is for the index inbox_open.
+_OLDER_ELSEWHERE = """SELECT 1 FROM inbox AS older
+    WHERE older.state != 'kept' AND older.state = 'waiting' AND older.channel = ? AND older.chat_id = ?
+    AND older.message_id < ? AND older.host IS NOT ?"""
+
+
+def _claim(connection: sqlite3.Connection, message_id: int, host: str | None) -> Claim:
+    found = connection.execute(
+        "SELECT channel, chat_id FROM inbox WHERE message_id = ? AND host IS ? AND state = 'waiting'",
+        (message_id, host),
+    ).fetchone()
+    if found is None:
+        return "gone"
+    claimed = connection.execute(
+        f"UPDATE inbox SET starts = starts + 1 WHERE message_id = ? AND NOT EXISTS ({_OLDER_ELSEWHERE})",  # noqa: S608 - a constant
+        (message_id, *found, message_id, host),
+    ).rowcount
+    return "begun" if claimed else "waits"
+
+
+def _hosts(connection: sqlite3.Connection) -> tuple[str | None, ...]:
+    rows = connection.execute(
+        """SELECT host FROM inbox WHERE state != 'kept'
+        UNION SELECT host FROM effects WHERE state IN ('planned', 'started')"""
+    )
+    return tuple(host for (host,) in rows)
+
+
+def _take(connection: sqlite3.Connection, hosts: Sequence[str | None], taker: str) -> LeftMessages:
+    taken: list[int] = []
+    effects: list[EffectRow] = []
+    for host in hosts:
+        found = connection.execute(
+            "SELECT message_id FROM inbox WHERE state != 'kept' AND host IS ?", (host,)
+        ).fetchall()
+        taken += [number for (number,) in found]
+        if found:
+            connection.execute("UPDATE inbox SET host = ? WHERE state != 'kept' AND host IS ?", (taker, host))
+        effects += take_effects(connection, host, taker)
+    numbers = ", ".join(str(int(number)) for number in taken)
+    return LeftMessages(
+        _rows(connection, f"state = 'waiting' AND message_id IN ({numbers})", ()),
+        _unsaved(connection, f"state = 'answered' AND message_id IN ({numbers})", ()),
+        tuple(effects),
+    )
+
+
+def _answer(
+    connection: sqlite3.Connection, message_id: int, outbound: NewOutbound, now_ms: int, host: str | None
+) -> int:
+    check_host(connection, message_id, host)
+    outbound_id = insert_outbound(connection, outbound, message_id, now_ms, host)
     done = "message_id = :id OR (joined = :id AND state = 'joined')"
     connection.execute(f"UPDATE inbox SET state = 'answered' WHERE {done}", {"id": message_id})  # noqa: S608 - constants
     connection.execute("DELETE FROM turn_rows WHERE message_id = ?", (message_id,))
@@ -143,9 +276,9 @@ def _kept(connection: sqlite3.Connection, message_id: int) -> None:
     connection.execute(f"UPDATE inbox SET state = 'kept' WHERE {done}", {"id": message_id})  # noqa: S608 - constants
 
 
-def _unsaved(connection: sqlite3.Connection) -> tuple[UnsavedAnswer, ...]:
+def _unsaved(connection: sqlite3.Connection, where: str, values: Sequence[object]) -> tuple[UnsavedAnswer, ...]:
     found = []
-    for row in _rows(connection, "state = 'answered' AND joined IS NULL", ()):
+    for row in _rows(connection, f"{where} AND joined IS NULL", values):
         joined = _rows(connection, "state = 'answered' AND joined = ?", (row.message_id,))
         body = connection.execute("SELECT body FROM outbox WHERE message_id = ?", (row.message_id,)).fetchone()
         if body is not None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from microclaw.errors import StoreError
+from microclaw.errors import StoreError, TakenOver
 from microclaw.store.database import Database
 from microclaw.store.rows import Table
 
@@ -58,7 +58,10 @@ class EffectRow:
 
 
 class Journal(Table):
-    """Moves each effect one way: planned, started, then done or failed; StoreError for any other move."""
+    """Moves each effect one way: planned, started, then done or failed; StoreError for any other move.
+
+    In a cluster an effect is its host's: TakenOver when another host has it, or its turn, by now.
+    """
 
     def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
         super().__init__(database)
@@ -67,7 +70,8 @@ class Journal(Table):
 
     async def add(self, rows: Sequence[TurnRow]) -> None:
         """Keep rows of a turn, in one step."""
-        await self._database.write(lambda connection: _add(connection, rows))
+        host = self._database.host
+        await self._database.write(lambda connection: _add(connection, rows, host))
 
     async def rows(self, message_id: int) -> tuple[TurnRow, ...]:
         """The rows of a turn that has no answer yet, in order, without what they join."""
@@ -76,14 +80,22 @@ class Journal(Table):
         return tuple(TurnRow(*row) for row in rows)
 
     async def planned(
-        self, key: EffectKey, tool: str, arguments: str, effect: str, *, rows: Sequence[TurnRow] = ()
+        self,
+        key: EffectKey,
+        tool: str,
+        arguments: str,
+        effect: str,
+        *,
+        rows: Sequence[TurnRow] = (),
+        message_id: int | None = None,
     ) -> None:
         """Plan an effect; `rows` of its turn that are not kept yet are written in the same step.
 
-        Now and then the oldest effects are forgotten.
+        `message_id` is the message that the turn answers. Now and then the oldest effects are forgotten.
         """
-        values = (key.turn, key.iteration, key.index, tool, arguments, effect, self._now_ms())
-        await self._database.write(lambda connection: _plan(connection, values, rows))
+        host = self._database.host
+        values = (key.turn, key.iteration, key.index, tool, arguments, effect, self._now_ms(), host)
+        await self._database.write(lambda connection: _plan(connection, values, rows, message_id, host))
         self._planned += 1
         if self._planned % _PRUNE_EVERY == 0:
             await self.prune(self._now_ms() - KEEP_DAYS * _DAY_MS)
@@ -117,22 +129,50 @@ class Journal(Table):
         return await self._database.read(lambda connection: _rows(connection, where, (tool, limit)))
 
     async def unfinished(self) -> tuple[EffectRow, ...]:
-        """Effects without an end, in order; right after a start, those of the crash before."""
-        where = "WHERE state IN ('planned', 'started')"
-        return await self._database.read(lambda connection: _rows(connection, where, ()))
+        """This host's effects without an end, in order; right after a start, those of the crash before."""
+        where, host = "WHERE state IN ('planned', 'started')", self._database.host
+        if host is None:
+            return await self._database.read(lambda connection: _rows(connection, where, ()))
+        return await self._database.read(lambda connection: _rows(connection, f"{where} AND host = ?", (host,)))
 
     async def prune(self, before_ms: int, rows: int = KEEP_ROWS) -> int:
         """Forget finished effects planned before this time, and those beyond the newest `rows`; returns how many."""
-        query = """DELETE FROM effects WHERE state NOT IN ('planned', 'started')
-            AND (planned_ms < ? OR rowid <= (SELECT max(rowid) FROM effects) - ?)"""
-        return await self._execute(query, (before_ms, rows))
+        return await self._database.write(lambda connection: _prune(connection, before_ms, rows))
 
     async def _move(self, key: EffectKey, moves: Mapping[EffectState, EffectState], result: str | None) -> None:
-        now_ms = self._now_ms()
-        await self._database.write(lambda connection: _move(connection, key, moves, result, now_ms))
+        now_ms, host = self._now_ms(), self._database.host
+        await self._database.write(lambda connection: _move(connection, key, moves, result, now_ms, host))
 
 
-def _add(connection: sqlite3.Connection, rows: Sequence[TurnRow]) -> None:
+def take_effects(connection: sqlite3.Connection, host: str | None, taker: str) -> tuple[EffectRow, ...]:
+    """Make the effects without an end of one host another's; for a transaction that takes their messages, too."""
+    where = "WHERE state IN ('planned', 'started') AND host IS ?"
+    found = _rows(connection, where, (host,))
+    if found:
+        connection.execute(f"UPDATE effects SET host = ? {where}", (taker, host))  # noqa: S608 - a constant
+    return found
+
+
+def check_host(connection: sqlite3.Connection, message_id: int, host: str | None) -> None:
+    """TakenOver where a message without an answer is not this host's any more: what it does for it does not count."""
+    if host is None:
+        return
+    query = "SELECT host, state FROM inbox WHERE message_id = ?"
+    found = connection.execute(query, (message_id,)).fetchone()
+    if found is not None and (found[0] != host or found[1] not in ("waiting", "joined")):
+        raise taken_over(f"message {message_id}", found[0])
+
+
+def taken_over(what: str, host: str | None) -> TakenOver:
+    return TakenOver(
+        f"{what} is the host {host}'s now: this one could not be reached for a time",
+        next_step="wait: that host goes on with it",
+    )
+
+
+def _add(connection: sqlite3.Connection, rows: Sequence[TurnRow], host: str | None) -> None:
+    if rows:
+        check_host(connection, rows[0].message_id, host)
     for row in rows:
         values = (row.message_id, row.position, row.body)
         connection.execute("INSERT INTO turn_rows VALUES (?, ?, ?)", values)
@@ -141,12 +181,20 @@ def _add(connection: sqlite3.Connection, rows: Sequence[TurnRow]) -> None:
             connection.execute(query, (row.message_id, row.joins))
 
 
-def _plan(connection: sqlite3.Connection, values: tuple[object, ...], rows: Sequence[TurnRow]) -> None:
-    _add(connection, rows)
+def _plan(
+    connection: sqlite3.Connection,
+    values: tuple[object, ...],
+    rows: Sequence[TurnRow],
+    message_id: int | None,
+    host: str | None,
+) -> None:
+    if message_id is not None:
+        check_host(connection, message_id, host)
+    _add(connection, rows, host)
     try:
         connection.execute(
-            """INSERT INTO effects (turn_id, iteration, position, tool, arguments, class, state, planned_ms)
-            VALUES (?, ?, ?, ?, ?, ?, 'planned', ?)""",
+            """INSERT INTO effects (turn_id, iteration, position, tool, arguments, class, state, planned_ms, host)
+            VALUES (?, ?, ?, ?, ?, ?, 'planned', ?, ?)""",
             values,
         )
     except sqlite3.IntegrityError as exc:
@@ -159,11 +207,14 @@ def _move(
     moves: Mapping[EffectState, EffectState],
     result: str | None,
     now_ms: int,
+    host: str | None,
 ) -> None:
     where = (key.turn, key.iteration, key.index)
     found = connection.execute(
-        "SELECT state FROM effects WHERE turn_id = ? AND iteration = ? AND position = ?", where
+        "SELECT state, host FROM effects WHERE turn_id = ? AND iteration = ? AND position = ?", where
     ).fetchone()
+    if host is not None and found is not None and found[1] != host:
+        raise taken_over(f"effect {where}", found[1])
     if found is None or found[0] not in moves:
         there = "is not in the journal" if found is None else f"is {found[0]}"
         raise StoreError(f"effect {where} {there}: it cannot become {' or '.join(moves.values())}")
@@ -174,6 +225,15 @@ def _move(
         WHERE turn_id = ? AND iteration = ? AND position = ?""",  # noqa: S608 - one of two constant names
         (state, result, now_ms, *where),
     )
+
+
+def _prune(connection: sqlite3.Connection, before_ms: int, rows: int) -> int:
+    """Deleted by their keys: row numbers are this store's own, and may be others in a cluster's other copies."""
+    query = """SELECT turn_id, iteration, position FROM effects WHERE state NOT IN ('planned', 'started')
+        AND (planned_ms < ? OR rowid <= (SELECT max(rowid) FROM effects) - ?)"""
+    keys = connection.execute(query, (before_ms, rows)).fetchall()
+    connection.executemany("DELETE FROM effects WHERE turn_id = ? AND iteration = ? AND position = ?", keys)
+    return len(keys)
 
 
 def _rows(connection: sqlite3.Connection, where: str, values: tuple[object, ...]) -> tuple[EffectRow, ...]:

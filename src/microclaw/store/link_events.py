@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Final
 
+from microclaw.store.following import Refresh
 from microclaw.store.rows import JSON_TUPLE, Table
 
 KEPT_EVENTS: Final = 1000  # a device; the oldest give way
@@ -74,8 +75,27 @@ class LinkEventTable(Table):
         """Every device that ever connected."""
         return await self._select(Presence, "link_presence")
 
+    async def seen_at(self) -> dict[str, int]:
+        """When each device that ever connected was last seen, in Unix ms."""
+        return await self._database.read(
+            lambda connection: dict(connection.execute("SELECT device_id, seen_ms FROM link_presence").fetchall())
+        )
+
+    async def presence_of(self, device_ids: Sequence[str]) -> tuple[Presence, ...]:
+        """Of these devices."""
+        where = "link_presence WHERE device_id IN (SELECT value FROM json_each(?))"
+        return await self._select(Presence, where, (json.dumps(list(device_ids)),))
+
     async def seen(self, presence: Presence) -> None:
         await self._insert("link_presence", presence, verb="INSERT OR REPLACE")
+
+    async def seen_with(self, host: str, at_ms: int) -> int:
+        """That host was there until then: devices whose newest connection is to it, too. How many were seen less."""
+        where = "seen_ms < ? AND device_id IN (SELECT device_id FROM link_holders WHERE host = ?)"
+        news = await self._select(Presence, f"link_presence WHERE {where} LIMIT 1", (at_ms, host))
+        if not news:  # another host has written it
+            return 0
+        return await self._execute(f"UPDATE link_presence SET seen_ms = ? WHERE {where}", (at_ms, at_ms, host))  # noqa: S608
 
     async def since(self, device_id: str, number: int, limit: int = 100) -> Sequence[EventRow]:
         """The device's events after `number`, oldest first."""
@@ -85,6 +105,10 @@ class LinkEventTable(Table):
     async def after(self, number: int, limit: int) -> Sequence[EventRow]:
         """Events of all devices after `number`, oldest first."""
         return await self._select(EventRow, "link_events WHERE number > ? ORDER BY number LIMIT ?", (number, limit))
+
+    def follow(self, refresh: Refresh) -> None:
+        """As Database.follow, for events."""
+        self._database.follow(("link_events",), refresh)
 
     async def forget(self, device_id: str) -> None:
         """The device was removed: its events, presence, open tasks and updates go."""

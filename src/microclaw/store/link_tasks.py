@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+from microclaw.errors import TakenOver
 from microclaw.store.rows import Table, insert
 
 MAX_OPEN: Final = 8  # a device
@@ -16,19 +17,32 @@ MAX_OPEN: Final = 8  # a device
 
 @dataclass(frozen=True, slots=True)
 class OpenTask:
-    """`task` is the device's own name for it, `message_id` the request's."""
+    """`task` is the device's own name for it, `message_id` the request's. `host` runs it; None outside of a cluster."""
 
     device_id: str
     task: str
     message_id: bytes
+    host: str | None = None
 
 
 class LinkTaskTable(Table):
     """Open tasks of one database's devices."""
 
+    @property
+    def host(self) -> str | None:
+        """This host; None for one that runs alone."""
+        return self._database.host
+
     async def open_tasks(self) -> tuple[OpenTask, ...]:
         """The oldest first."""
         return await self._select(OpenTask, "link_tasks ORDER BY taken_ms, rowid")
+
+    async def take(self, open_task: OpenTask) -> OpenTask | None:
+        """Make it this host's; None where another host took it, or it has its end."""
+        taken = replace(open_task, host=self.host)
+        query = "UPDATE link_tasks SET host = ? WHERE device_id = ? AND task = ? AND message_id = ? AND host IS ?"
+        values = (self.host, open_task.device_id, open_task.task, open_task.message_id, open_task.host)
+        return taken if await self._execute(query, values) == 1 else None
 
 
 def add_to(connection: sqlite3.Connection, open_task: OpenTask, at_ms: int) -> str | None:
@@ -46,5 +60,14 @@ def add_to(connection: sqlite3.Connection, open_task: OpenTask, at_ms: int) -> s
 
 
 def end_in(connection: sqlite3.Connection, open_task: OpenTask) -> None:
-    """It has its end, which the same transaction puts into the outbox."""
-    connection.execute("DELETE FROM link_tasks WHERE device_id = ? AND task = ?", (open_task.device_id, open_task.task))
+    """It has its end, which the same transaction puts into the outbox. TakenOver where another host gave it one."""
+    query = "DELETE FROM link_tasks WHERE device_id = ? AND task = ?"
+    values: tuple[object, ...] = (open_task.device_id, open_task.task)
+    if open_task.host is None:
+        connection.execute(query, values)
+    elif not connection.execute(f"{query} AND host = ?", (*values, open_task.host)).rowcount:
+        raise TakenOver(
+            f"the task {open_task.task} of {open_task.device_id} has its end from another host: this one could not be "
+            "reached for a time",
+            next_step="the device asks again where it needs more",
+        )

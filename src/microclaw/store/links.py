@@ -12,6 +12,7 @@ from typing import Final
 
 from microclaw.errors import Overloaded, StoreError
 from microclaw.store.database import Database
+from microclaw.store.link_holders import check_holder, forget_holder
 from microclaw.store.rows import Table
 from microclaw.wire.link.sequence import InboxCursor, OutboxCursor, StoredMessage
 
@@ -45,9 +46,22 @@ class LinkTable(Table):
             )
         )
 
+    async def newest(self) -> dict[str, int]:
+        """The number of the last message that waits for each device that has any."""
+        return await self._database.read(
+            lambda connection: dict(
+                connection.execute("SELECT device_id, max(seq) FROM link_outbox GROUP BY device_id").fetchall()
+            )
+        )
+
     async def forget(self, device_id: str) -> None:
         """The device is gone: so are its messages, both ways."""
-        await self._execute("DELETE FROM links WHERE device_id = ?", (device_id,))
+        await self._database.write(lambda connection: _forget(connection, device_id))
+
+
+def _forget(connection: sqlite3.Connection, device_id: str) -> None:
+    connection.execute("DELETE FROM links WHERE device_id = ?", (device_id,))
+    forget_holder(connection, device_id)
 
 
 def renew_all(connection: sqlite3.Connection, random_bytes: Callable[[int], bytes]) -> int:
@@ -59,7 +73,9 @@ def renew_all(connection: sqlite3.Connection, random_bytes: Callable[[int], byte
 
 
 class HostOutbox:
-    """What waits for one device."""
+    """What waits for one device. `fence` is that of its connection here, in a cluster (store/link_holders.py)."""
+
+    fence: int | None = None
 
     def __init__(
         self,
@@ -97,17 +113,37 @@ class HostOutbox:
     async def unacked_after(self, seq: int, limit: int) -> Sequence[StoredMessage]:
         return await self._database.read(lambda connection: _unacked_after(connection, self._device_id, seq, limit))
 
+    async def waiting_ids(self) -> frozenset[bytes]:
+        """The messages that are not acked, whatever their numbers are now."""
+        query = "SELECT message_id FROM link_outbox WHERE device_id = ?"
+        rows = await self._database.read(lambda connection: connection.execute(query, (self._device_id,)).fetchall())
+        return frozenset(row[0] for row in rows)
+
     async def ack(self, seq: int) -> None:
-        await self._database.write(lambda connection: _ack(connection, self._device_id, seq))
+        fence = self.fence
+
+        def apply(connection: sqlite3.Connection) -> None:
+            check_holder(connection, self._device_id, fence)
+            _ack(connection, self._device_id, seq)
+
+        await self._database.write(apply)
 
     async def renew(self) -> OutboxCursor:
         """Start a new epoch: what is not acked is numbered from 1 again, in order."""
         epoch = self._random_bytes(EPOCH_BYTES)
-        return await self._database.write(lambda connection: _renew(connection, self._device_id, epoch))
+        fence = self.fence
+
+        def apply(connection: sqlite3.Connection) -> OutboxCursor:
+            check_holder(connection, self._device_id, fence)
+            return _renew(connection, self._device_id, epoch)
+
+        return await self._database.write(apply)
 
 
 class HostInbox:
-    """What of one device's messages has had its effect here."""
+    """What of one device's messages has had its effect here. `fence` as HostOutbox has it."""
+
+    fence: int | None = None
 
     def __init__(self, database: Database, device_id: str) -> None:
         self._database = database
@@ -128,7 +164,10 @@ class HostInbox:
         What `effect` raises undoes both.
         """
 
+        fence = self.fence
+
         def apply(connection: sqlite3.Connection) -> bool:
+            check_holder(connection, self._device_id, fence)
             if not advance_in(connection, self._device_id, epoch, seq, message_id):
                 return False
             if effect is not None:

@@ -772,4 +772,88 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             PRIMARY KEY (device_id, sha256)
         ) STRICT""",
     ),
+    (
+        # Which host of a cluster has a device's connection, host NULL: none. Empty where a host is alone.
+        """CREATE TABLE link_holders (
+            device_id TEXT PRIMARY KEY,
+            host      TEXT,
+            fence     INTEGER NOT NULL UNIQUE
+        ) STRICT, WITHOUT ROWID""",
+    ),
+    (
+        # Which host of a cluster has it: accepted it, began it or holds it. NULL in a store of one host.
+        "ALTER TABLE inbox ADD COLUMN host TEXT",
+        "ALTER TABLE outbox ADD COLUMN host TEXT",
+        "ALTER TABLE effects ADD COLUMN host TEXT",
+        "ALTER TABLE schedule_runs ADD COLUMN host TEXT",
+        "ALTER TABLE changes ADD COLUMN host TEXT",
+        "ALTER TABLE link_tasks ADD COLUMN host TEXT",
+        "ALTER TABLE code_tasks ADD COLUMN host TEXT",
+    ),
+    (
+        # One-time codes of a cluster's hosts, hashed (store/codes.py). Empty where a host is alone: they are in memory.
+        """CREATE TABLE one_time_codes (
+            kind     TEXT NOT NULL,
+            hash     BLOB NOT NULL CHECK (length(hash) = 32),
+            host     TEXT NOT NULL,
+            about    TEXT NOT NULL,
+            made_ms  INTEGER NOT NULL,
+            until_ms INTEGER NOT NULL,
+            wanted   TEXT,
+            answer   TEXT,
+            PRIMARY KEY (kind, hash)
+        ) STRICT, WITHOUT ROWID""",
+    ),
+    (
+        # The conversations of a cluster's hosts (store/session_table.py). A host alone has them in files.
+        """CREATE TABLE sessions (
+            name       TEXT PRIMARY KEY,
+            size_bytes INTEGER NOT NULL,
+            changed_ms INTEGER NOT NULL,
+            summary    TEXT NOT NULL DEFAULT ''
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE session_messages (
+            number  INTEGER PRIMARY KEY AUTOINCREMENT,
+            name    TEXT NOT NULL,
+            at_s    INTEGER NOT NULL,
+            adopted INTEGER NOT NULL,
+            line    TEXT NOT NULL
+        ) STRICT""",
+        "CREATE INDEX messages_of_session ON session_messages (name, at_s, adopted DESC, number)",
+        "CREATE INDEX numbers_of_session ON session_messages (name, number)",
+        "CREATE TABLE session_removals (one INTEGER PRIMARY KEY CHECK (one = 1), number INTEGER NOT NULL) STRICT",
+    ),
+    (
+        # Whose machine has the port, by the name of a host of a cluster; "" for what every host may reach, and for all
+        # in a store of one host. Two hosts may each have a device on a port of one name.
+        """CREATE TABLE faces_now (
+            face_id   TEXT NOT NULL,
+            host      TEXT NOT NULL DEFAULT '',
+            device_id TEXT NOT NULL REFERENCES devices ON DELETE CASCADE,
+            position  INTEGER NOT NULL,
+            PRIMARY KEY (face_id, host)
+        ) STRICT""",
+        """INSERT INTO faces_now (face_id, device_id, position)
+            SELECT face_id, device_id, position FROM faces ORDER BY rowid""",
+        "DROP TABLE faces",
+        "ALTER TABLE faces_now RENAME TO faces",
+        "CREATE INDEX faces_of_device ON faces (device_id, position)",
+    ),
+    (
+        # Memory and persona of a cluster's hosts (store/text_rows.py). A host alone has them in files.
+        """CREATE TABLE texts (
+            name       TEXT PRIMARY KEY,
+            size_bytes INTEGER NOT NULL,
+            changed_ms INTEGER NOT NULL,
+            version    INTEGER NOT NULL,
+            text       TEXT NOT NULL
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE old_texts (
+            name    TEXT NOT NULL,
+            version INTEGER NOT NULL,
+            kept_ms INTEGER NOT NULL,
+            text    TEXT NOT NULL,
+            PRIMARY KEY (name, version)
+        ) STRICT, WITHOUT ROWID""",
+    ),
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
@@ -71,6 +71,10 @@ class MqttBuffer(Table):
     async def open(self) -> None:
         """Read the sizes that the last run left."""
         self.sizes = await self._database.read(_sizes)
+
+    def listen(self, changed: Callable[[], None]) -> None:
+        """Call `changed` when another host of a cluster buffered messages, or sent some."""
+        self._database.listen(lambda tables: changed() if "mqtt_buffer" in tables else None)
 
     async def add(self, messages: Sequence[NewMessage]) -> None:
         """They are on the disk when it returns."""

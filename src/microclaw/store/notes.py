@@ -76,6 +76,11 @@ class NoteTable(Table):
         gone = tuple(paths)
         await self._database.write(lambda connection: _drop_all(connection, gone))
 
+    async def scrub(self) -> None:
+        """Overwrite what was dropped, also inside the index; StoreError. Other writes wait."""
+        await self._database.write(lambda c: c.execute("INSERT INTO notes_words (notes_words) VALUES ('optimize')"))
+        await self._database.rewrite()
+
     async def search(self, person: str, words: Sequence[str], *, limit: int = _CANDIDATES) -> tuple[NoteHit, ...]:
         """One person's rows with any of the words, best first. Words are plain text: FTS5's syntax means nothing."""
         return await self._database.read(lambda connection: _search(connection, person, tuple(words), limit))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -31,8 +32,11 @@ class NewOutbound:
 
 @dataclass(frozen=True, slots=True)
 class OutboxRow(NewOutbound):
+    """`host` holds it, in a cluster: only that one delivers it while it is alive. None: who has the channel."""
+
     outbound_id: int
     created_ms: int
+    host: str | None = None
 
 
 class OutboxTable(Table):
@@ -50,11 +54,34 @@ class OutboxTable(Table):
         query = "UPDATE outbox SET delivered_ms = ? WHERE outbound_id = ? AND delivered_ms IS NULL"
         await self._execute(query, (self._now_ms(), outbound_id))
 
-    async def undelivered(self, channel: str, *, chat_id: str | None = None, limit: int = 64) -> tuple[OutboxRow, ...]:
-        """Oldest first."""
-        where = """outbox WHERE channel = ?1 AND delivered_ms IS NULL AND (?2 IS NULL OR chat_id = ?2)
-            ORDER BY outbound_id LIMIT ?3"""
-        return await self._select(OutboxRow, where, (channel, chat_id, limit))
+    @property
+    def host(self) -> str | None:
+        """This host; None for one that runs alone."""
+        return self._database.host
+
+    def listen(self, changed: Callable[[], None]) -> None:
+        """Call `changed` when another host changed what goes out."""
+        self._database.listen(lambda tables: changed() if "outbox" in tables else None)
+
+    async def hold(self, outbound_id: int, holder: str | None, *, instead_of: str | None) -> bool:
+        """Make it another host's, or nobody's; False where it is delivered, or not that host's any more."""
+        query = "UPDATE outbox SET host = ? WHERE outbound_id = ? AND host IS ? AND delivered_ms IS NULL"
+        return await self._execute(query, (holder, outbound_id, instead_of)) == 1
+
+    async def let_go_answer(self, message_id: int, holder: str) -> None:
+        """Make the answer to a message, or to the one whose turn it joined, nobody's, where `holder` has it."""
+        query = """UPDATE outbox SET host = NULL WHERE host = ?2 AND delivered_ms IS NULL AND message_id =
+            coalesce((SELECT joined FROM inbox WHERE message_id = ?1), ?1)"""
+        await self._execute(query, (message_id, holder))
+
+    async def undelivered(
+        self, channel: str, *, chats: Collection[str] | None = None, limit: int = 64
+    ) -> tuple[OutboxRow, ...]:
+        """Oldest first; of these chats only, where some are given."""
+        where = """outbox WHERE channel = ?1 AND delivered_ms IS NULL
+            AND (?2 IS NULL OR chat_id IN (SELECT value FROM json_each(?2))) ORDER BY outbound_id LIMIT ?3"""
+        only = None if chats is None else json.dumps(list(chats))
+        return await self._select(OutboxRow, where, (channel, only, limit))
 
     async def count(self, channel: str) -> int:
         """How many wait for this channel."""
@@ -70,6 +97,12 @@ class OutboxTable(Table):
         return await self._execute(query, values)
 
 
-def insert_outbound(connection: sqlite3.Connection, outbound: NewOutbound, message_id: int | None, now_ms: int) -> int:
-    """For a transaction that changes more than the outbox."""
-    return insert(connection, "outbox", outbound, message_id=message_id, created_ms=now_ms)
+def insert_outbound(
+    connection: sqlite3.Connection,
+    outbound: NewOutbound,
+    message_id: int | None,
+    now_ms: int,
+    host: str | None = None,
+) -> int:
+    """For a transaction that changes more than the outbox. `host` holds it."""
+    return insert(connection, "outbox", outbound, message_id=message_id, created_ms=now_ms, host=host)

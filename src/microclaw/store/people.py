@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from microclaw.store.rows import Table
+from microclaw.store.following import Refresh
+from microclaw.store.rows import Table, insert
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +31,17 @@ class PeopleTable(Table):
         """Add a person, or replace name, role and addresses. An address moves here from the person who had it."""
         await self._database.write(lambda connection: _put(connection, row, now_ms))
 
-    async def delete(self, person_id: str) -> None:
-        """Forget somebody, with their addresses and tokens."""
-        await self._execute("DELETE FROM people WHERE person_id = ?", (person_id,))
+    async def replace(self, before: PersonRow, after: PersonRow, now_ms: int) -> bool:
+        """Change somebody; False, and nothing is done, where the row is another than `before`, or gone."""
+        return await self._database.write(lambda connection: _replace(connection, before, after, now_ms))
+
+    async def delete(self, person_id: str) -> bool:
+        """Forget somebody, with their addresses and tokens; False when they are gone already."""
+        return await self._execute("DELETE FROM people WHERE person_id = ?", (person_id,)) > 0
+
+    def follow(self, refresh: Refresh) -> None:
+        """As Database.follow."""
+        self._database.follow(("people", "person_addresses"), refresh)
 
 
 def _list(connection: sqlite3.Connection) -> tuple[PersonRow, ...]:
@@ -48,6 +57,18 @@ def _list(connection: sqlite3.Connection) -> tuple[PersonRow, ...]:
     )
 
 
+def _replace(connection: sqlite3.Connection, before: PersonRow, after: PersonRow, now_ms: int) -> bool:
+    if _unordered(before) not in map(_unordered, _list(connection)):
+        return False
+    _put(connection, after, now_ms)
+    return True
+
+
+def _unordered(row: PersonRow) -> PersonRow:
+    """An address that moved from one person to another keeps its time."""
+    return replace(row, addresses=tuple(sorted(row.addresses)))
+
+
 def _put(connection: sqlite3.Connection, row: PersonRow, now_ms: int) -> None:
     connection.execute(
         """INSERT INTO people (person_id, name, role, created_ms) VALUES (?, ?, ?, ?)
@@ -60,6 +81,13 @@ def _put(connection: sqlite3.Connection, row: PersonRow, now_ms: int) -> None:
         ON CONFLICT (channel, external_id) DO UPDATE SET person_id = excluded.person_id""",
         [(channel, external_id, row.person_id, now_ms) for channel, external_id in row.addresses],
     )
+
+
+def role_by_token(connection: sqlite3.Connection, token_id: str) -> str | None:
+    """The role of the person that a token belongs to; None when one of them is gone."""
+    query = "SELECT role FROM people JOIN person_tokens USING (person_id) WHERE token_id = ?"
+    row = connection.execute(query, (token_id,)).fetchone()
+    return None if row is None else str(row[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +119,26 @@ class PersonTokenTable(Table):
         rows = await self._select(PersonTokenRow, "person_tokens WHERE token_id = ?", (token_id,))
         return rows[0] if rows else None
 
-    async def add(self, row: PersonTokenRow) -> None:
-        """StoreError when its name is taken or its person is not there."""
-        await self._insert("person_tokens", row)
+    async def add(self, row: PersonTokenRow) -> bool:
+        """False when its name is taken; StoreError when its person is not there."""
 
-    async def note_use(self, token_id: str, used_ms: int) -> None:
-        await self._execute("UPDATE person_tokens SET used_ms = ? WHERE token_id = ?", (used_ms, token_id))
+        def add(connection: sqlite3.Connection) -> bool:
+            if connection.execute("SELECT 1 FROM person_tokens WHERE name = ?", (row.name,)).fetchone():
+                return False
+            insert(connection, "person_tokens", row)
+            return True
 
-    async def delete(self, token_id: str) -> None:
-        await self._execute("DELETE FROM person_tokens WHERE token_id = ?", (token_id,))
+        return await self._database.write(add)
+
+    def note_use(self, token_id: str, used_ms: int) -> None:
+        """Written with the next transaction."""
+        query = "UPDATE person_tokens SET used_ms = ? WHERE token_id = ?"
+        self._database.write_later(lambda connection: connection.execute(query, (used_ms, token_id)))
+
+    async def delete(self, token_id: str) -> bool:
+        """False when it is gone already."""
+        return await self._execute("DELETE FROM person_tokens WHERE token_id = ?", (token_id,)) > 0
+
+    def follow(self, refresh: Refresh) -> None:
+        """As Database.follow."""
+        self._database.follow(("people", "person_tokens"), refresh)

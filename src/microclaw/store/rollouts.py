@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from microclaw.store.following import Refresh
 from microclaw.store.rows import Table, insert
 
 KEPT_ROLLOUTS = 100
@@ -60,9 +61,13 @@ class RolloutDeviceRow:
 
 @dataclass(frozen=True, slots=True)
 class RolloutChange:
-    """One rollout's new progress, if it changed, and its changed devices: (state, error, offered, ended, device)."""
+    """One rollout's new progress, if it changed, and its changed devices: (state, error, offered, ended, device).
+
+    `before` is the progress that it was decided on.
+    """
 
     rollout_id: int
+    before: tuple[object, ...]
     progress: tuple[object, ...] | None = None
     devices: Sequence[tuple[object, ...]] = ()
 
@@ -90,9 +95,13 @@ class RolloutTable(Table):
         query = "rollout_devices WHERE rollout_id = ? ORDER BY position"
         return await self._select(RolloutDeviceRow, query, (rollout_id,))
 
-    async def keep(self, change: RolloutChange) -> None:
-        """All of it, in one transaction."""
-        await self._database.write(lambda connection: _keep(connection, change))
+    async def keep(self, change: RolloutChange) -> bool:
+        """All of it, in one transaction; False, and nothing, where the rollout's progress is another than before."""
+        return await self._database.write(lambda connection: _keep(connection, change))
+
+    def follow(self, refresh: Refresh) -> None:
+        """As Database.follow."""
+        self._database.follow(("rollouts", "rollout_devices"), refresh)
 
 
 def _add(connection: sqlite3.Connection, new: NewRollout, devices: Sequence[tuple[str, str]]) -> int:
@@ -114,7 +123,10 @@ def _add(connection: sqlite3.Connection, new: NewRollout, devices: Sequence[tupl
     return rollout_id
 
 
-def _keep(connection: sqlite3.Connection, change: RolloutChange) -> None:
+def _keep(connection: sqlite3.Connection, change: RolloutChange) -> bool:
+    query = "SELECT state, reason, stage, stage_ms, crashes, soaking_since_ms FROM rollouts WHERE rollout_id = ?"
+    if connection.execute(query, (change.rollout_id,)).fetchone() != change.before:
+        return False
     if change.progress is not None:
         connection.execute(
             "UPDATE rollouts SET state = ?, reason = ?, stage = ?, stage_ms = ?, crashes = ?, soaking_since_ms = ?"
@@ -126,3 +138,4 @@ def _keep(connection: sqlite3.Connection, change: RolloutChange) -> None:
         " WHERE rollout_id = ? AND device_id = ?",
         ((*row[:-1], change.rollout_id, row[-1]) for row in change.devices),
     )
+    return True

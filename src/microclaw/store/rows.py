@@ -27,6 +27,15 @@ class Table:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether other hosts read and write it, too."""
+        return self._database.host is not None
+
+    async def catch_up(self) -> bool:
+        """As Database.catch_up."""
+        return await self._database.catch_up()
+
     async def _select(self, kind: type[R], rest: str, values: Iterable[object] = ()) -> tuple[R, ...]:
         return await self._database.read(lambda connection: select(connection, kind, rest, values))
 

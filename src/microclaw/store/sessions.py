@@ -1,5 +1,7 @@
 """Conversations as JSON lines files, in MimiClaw's format: `<channel>_<chat_id>.jsonl`. Knows no turn and no model.
 
+A host alone has these files; the hosts of a cluster have a table for all of them (store/session_table.py).
+
 Only what the person said and the final answers are kept. A message is on the disk when `append` returns; a last line
 torn by a power cut is cut off (or, if it only lacks its newline, completed) before the next one is written. A line of
 another person's than the owner's has the person's id, and one with untrusted text is marked: fields that MimiClaw does
@@ -15,14 +17,15 @@ import json
 import logging
 import os
 import re
+import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, TypeAlias, TypeVar
+from typing import Final, Literal, Protocol, TypeAlias, TypeVar
 from urllib.parse import quote, unquote
 from weakref import WeakValueDictionary
 
-from microclaw.durable import make_folders, replace_file, sync_folder
+from microclaw.durable import make_folders, read_limited, replace_file, sync_folder
 from microclaw.errors import StoreError, UnknownName
 
 T = TypeVar("T")
@@ -30,10 +33,11 @@ Role: TypeAlias = Literal["user", "assistant"]
 
 OWNER: Final = "owner"
 DEFAULT_NEWEST: Final = 40
-_TAIL_BYTES: Final = 4 * 1024 * 1024  # the newest messages are looked for in this much of a file's end
+TAIL_BYTES: Final = 4 * 1024 * 1024  # the newest messages are looked for in this much of a file's end
 _FIRST_TAIL_BYTES: Final = 64 * 1024
 _MAX_STEM_CHARS: Final = 120
-_SUMMARY: Final = ".summary.json"
+MAX_SUMMARY_BYTES: Final = 64 * 1024
+SUMMARY: Final = ".summary.json"
 _CHANNEL: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 
 _log = logging.getLogger(__name__)
@@ -56,17 +60,63 @@ class SessionMessage:
 
 
 @dataclass(frozen=True, slots=True)
-class SessionFile:
-    """A conversation on the disk: `name` is its file's without the ending, `changed_s` when it was last written to."""
+class SessionEntry:
+    """A conversation in the list: `name` as `session_name` makes it, `changed_s` when it was last written to."""
 
     name: str
-    path: Path
     size_bytes: int
     changed_s: float
 
 
+class Sessions(Protocol):
+    """Where conversations are kept. A `name` is one as `list` gives it, or its chat alone: UnknownName.
+
+    `is_shared`: they are in the store, for all hosts of a cluster.
+    """
+
+    @property
+    def is_shared(self) -> bool: ...
+
+    async def append(self, channel: str, chat_id: str, messages: Sequence[SessionMessage]) -> None:
+        """Add messages to a conversation; all of them are kept when this returns."""
+
+    def appending(
+        self, channel: str, chat_id: str, messages: Sequence[SessionMessage]
+    ) -> Callable[[sqlite3.Connection], object] | None:
+        """What adds them inside a transaction of the store; None where they are not in the store."""
+
+    async def load(self, channel: str, chat_id: str, newest: int = DEFAULT_NEWEST) -> tuple[SessionMessage, ...]:
+        """The newest messages, oldest first; none for a conversation that never was."""
+
+    async def clear(self, channel: str, chat_id: str) -> bool:
+        """Forget a conversation; False when there was none."""
+
+    async def list(self) -> tuple[SessionEntry, ...]:
+        """Every conversation, the one written to last first."""
+
+    async def show(self, name: str, newest: int = DEFAULT_NEWEST) -> tuple[SessionMessage, ...]:
+        """The newest messages of the conversation of that name."""
+
+    async def remove(self, name: str) -> None:
+        """Forget the conversation of that name, and its summary."""
+
+    async def adopt(self, channel: str, chat_id: str, messages: Sequence[SessionMessage]) -> int:
+        """Put messages of elsewhere before those that are here, each once; returns how many were new."""
+
+    async def full_name(self, name: str) -> str:
+        """As `list` gives it, of that or of its chat alone: "terminal" of terminal_terminal."""
+
+    async def summary(self, channel: str, chat_id: str) -> str:
+        """What `keep_summary` kept beside the conversation; "" for nothing."""
+
+    async def keep_summary(self, channel: str, chat_id: str, text: str) -> None:
+        """Keep a summary (agent/compaction.py) beside the conversation. It goes with it."""
+
+
 class SessionFiles:
     """The conversations below one folder (mode 0700, files 0600)."""
+
+    is_shared = False
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -76,6 +126,9 @@ class SessionFiles:
         """Add messages to a conversation; all of them are synced to the disk when this returns."""
         await self._alone(self.path(channel, chat_id), _append, tuple(messages))
 
+    def appending(self, channel: str, chat_id: str, messages: Sequence[SessionMessage]) -> None:
+        """Files are in no transaction."""
+
     async def load(self, channel: str, chat_id: str, newest: int = DEFAULT_NEWEST) -> tuple[SessionMessage, ...]:
         """The newest messages, oldest first; none for a conversation that never was."""
         return await self._alone(self.path(channel, chat_id), _load, newest)
@@ -84,7 +137,7 @@ class SessionFiles:
         """Forget a conversation; False when there was none."""
         return await self._alone(self.path(channel, chat_id), _remove)
 
-    async def list(self) -> tuple[SessionFile, ...]:
+    async def list(self) -> tuple[SessionEntry, ...]:
         """Every conversation, the one written to last first."""
         return await asyncio.to_thread(_list, self.folder)
 
@@ -114,34 +167,50 @@ class SessionFiles:
 
     async def _named(self, name: str) -> Path:
         known = await asyncio.to_thread(_list, self.folder)
-        chats = [file for file in known if name and unquote(file.name.partition("_")[2]) == name]
-        found = [file for file in known if file.name == name] or chats
-        if len(found) == 1:
-            return found[0].path
-        if found:
-            names = ", ".join(file.name for file in found)
-            raise UnknownName(f"{len(found)} conversations are {name[:80]!r}", next_step=f"name one of {names}")
-        near = ", ".join(difflib.get_close_matches(name, [file.name for file in known], n=3, cutoff=0.3))
-        hint = f"did you mean {near}? " if near else ""
-        raise UnknownName(f"there is no conversation {name[:80]!r}", next_step=f"{hint}see: microclaw session list")
+        return self.folder / f"{chosen_name(name, [one.name for one in known])}.jsonl"
+
+    async def summary(self, channel: str, chat_id: str) -> str:
+        """It may be edited by hand."""
+        return await asyncio.to_thread(_read_summary, self.summary_path(channel, chat_id))
+
+    async def keep_summary(self, channel: str, chat_id: str, text: str) -> None:
+        await asyncio.to_thread(_write_summary, self.summary_path(channel, chat_id), text)
 
     def summary_path(self, channel: str, chat_id: str) -> Path:
-        """Where the summary of a conversation is kept (agent.compaction), beside it."""
+        """Where the summary of a conversation is kept, beside it."""
         return _summary_of(self.path(channel, chat_id))
 
     def path(self, channel: str, chat_id: str) -> Path:
-        """Where a conversation is kept: never outside of the folder, never shared by two chat ids."""
-        if not _CHANNEL.fullmatch(channel):
-            raise ValueError(f"not a channel's name: {channel!r}")
-        stem = f"{channel}_{quote(chat_id, safe='', errors='surrogatepass')}"
-        if len(stem) > _MAX_STEM_CHARS:
-            digest = hashlib.sha256(chat_id.encode(errors="surrogatepass")).hexdigest()
-            stem = f"{stem[: _MAX_STEM_CHARS - 65]}%{digest}"  # a bare '%' is in no quoted name
-        return self.folder / f"{stem}.jsonl"
+        """Where a conversation is kept: never outside of the folder."""
+        return self.folder / f"{session_name(channel, chat_id)}.jsonl"
+
+
+def session_name(channel: str, chat_id: str) -> str:
+    """A conversation's name: ASCII, a file's on every system, never shared by two chat ids."""
+    if not _CHANNEL.fullmatch(channel):
+        raise ValueError(f"not a channel's name: {channel!r}")
+    name = f"{channel}_{quote(chat_id, safe='', errors='surrogatepass')}"
+    if len(name) > _MAX_STEM_CHARS:
+        digest = hashlib.sha256(chat_id.encode(errors="surrogatepass")).hexdigest()
+        name = f"{name[: _MAX_STEM_CHARS - 65]}%{digest}"  # a bare '%' is in no quoted name
+    return name
+
+
+def chosen_name(name: str, known: Sequence[str]) -> str:
+    """The one of the `known` that is meant, by itself or by its chat alone. UnknownName."""
+    chats = [one for one in known if name and unquote(one.partition("_")[2]) == name]
+    found = [one for one in known if one == name] or chats
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UnknownName(f"{len(found)} conversations are {name[:80]!r}", next_step=f"name one of {', '.join(found)}")
+    near = ", ".join(difflib.get_close_matches(name, known, n=3, cutoff=0.3))
+    hint = f"did you mean {near}? " if near else ""
+    raise UnknownName(f"there is no conversation {name[:80]!r}", next_step=f"{hint}see: microclaw session list")
 
 
 def _append(path: Path, messages: tuple[SessionMessage, ...]) -> None:
-    lines = [_line(message) for message in messages]
+    lines = [message_line(message) + b"\n" for message in messages]
     try:
         make_folders(path.parent)
         is_new = not path.exists()
@@ -158,7 +227,8 @@ def _append(path: Path, messages: tuple[SessionMessage, ...]) -> None:
         raise _failed(path, exc) from exc
 
 
-def _line(message: SessionMessage) -> bytes:
+def message_line(message: SessionMessage) -> bytes:
+    """As JSON in ASCII, without the line's end."""
     fields: dict[str, str | int] = {"role": message.role, "content": message.content, "ts": message.ts}
     if message.person != OWNER:
         fields["person"] = message.person
@@ -166,20 +236,20 @@ def _line(message: SessionMessage) -> bytes:
         fields["foreign"] = message.tainted_s
     if message.question is not None:
         fields["question"] = message.question
-    return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
+    return json.dumps(fields, separators=(",", ":")).encode()
 
 
-def _list(folder: Path) -> tuple[SessionFile, ...]:
+def _list(folder: Path) -> tuple[SessionEntry, ...]:
     found = []
     try:
         for path in folder.glob("*.jsonl"):
             if path.is_symlink() or not path.is_file():
                 continue
             status = path.stat()
-            found.append(SessionFile(path.stem, path, status.st_size, status.st_mtime))
+            found.append(SessionEntry(path.stem, status.st_size, status.st_mtime))
     except OSError as exc:
         raise _failed(folder, exc) from exc
-    return tuple(sorted(found, key=lambda file: (-file.changed_s, file.name)))
+    return tuple(sorted(found, key=lambda one: (-one.changed_s, one.name)))
 
 
 def _adopt(path: Path, messages: tuple[SessionMessage, ...]) -> int:
@@ -195,7 +265,8 @@ def _adopt(path: Path, messages: tuple[SessionMessage, ...]) -> int:
         return 0
     try:
         make_folders(path.parent)
-        replace_file(path, b"".join(map(_line, sorted([*new, *kept], key=lambda message: message.ts))))
+        ordered = sorted([*new, *kept], key=lambda message: message.ts)
+        replace_file(path, b"".join(message_line(message) + b"\n" for message in ordered))
     except OSError as exc:
         raise _failed(path, exc) from exc
     return len(new)
@@ -204,7 +275,7 @@ def _adopt(path: Path, messages: tuple[SessionMessage, ...]) -> int:
 def _repair(fd: int) -> int:
     """Cut a torn last line off, or give a whole one its newline; returns the file's size then."""
     size = os.fstat(fd).st_size
-    start = max(0, size - _TAIL_BYTES)
+    start = max(0, size - TAIL_BYTES)
     tail = os.pread(fd, size - start, start)
     if not tail or tail.endswith(b"\n"):
         return size
@@ -240,14 +311,14 @@ def _load(path: Path, newest: int) -> tuple[SessionMessage, ...]:
 
 
 def _last_lines(fd: int, wanted: int) -> list[bytes]:
-    """At least so many whole lines from the file's end, as far as _TAIL_BYTES reach."""
+    """At least so many whole lines from the file's end, as far as TAIL_BYTES reach."""
     size, window = os.fstat(fd).st_size, _FIRST_TAIL_BYTES
     while True:
-        window = min(window, _TAIL_BYTES, size)
+        window = min(window, TAIL_BYTES, size)
         lines = os.pread(fd, window, size - window).split(b"\n")
         if window < size:
             del lines[0]
-        if window in (size, _TAIL_BYTES) or len(lines) > wanted + 1:
+        if window in (size, TAIL_BYTES) or len(lines) > wanted + 1:
             return lines
         window *= 4
 
@@ -278,8 +349,26 @@ def parse_message(line: bytes, owner: str = OWNER) -> SessionMessage | None:
     )
 
 
+def _read_summary(path: Path) -> str:
+    try:
+        data = read_limited(path, MAX_SUMMARY_BYTES)
+    except FileNotFoundError:
+        return ""
+    except OSError as exc:
+        raise _failed(path, exc) from exc
+    return "" if data is None else data.decode(errors="replace")
+
+
+def _write_summary(path: Path, text: str) -> None:
+    try:
+        make_folders(path.parent)
+        replace_file(path, text.encode(errors="replace"))
+    except OSError as exc:
+        raise _failed(path, exc) from exc
+
+
 def _summary_of(path: Path) -> Path:
-    return path.with_name(path.stem + _SUMMARY)
+    return path.with_name(path.stem + SUMMARY)
 
 
 def parse_session(data: bytes) -> tuple[tuple[SessionMessage, ...], int]:

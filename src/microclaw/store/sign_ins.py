@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
+from microclaw.store.following import Refresh
 from microclaw.store.rows import Table
 
 
@@ -27,6 +28,13 @@ def end_sessions(connection: sqlite3.Connection) -> None:
     connection.execute("DELETE FROM sign_ins")
 
 
+def role_by_session(connection: sqlite3.Connection, sign_in_id: str) -> str | None:
+    """The role of the person that a session belongs to; None when one of them is gone."""
+    query = "SELECT role FROM people JOIN sign_ins USING (person_id) WHERE sign_in_id = ?"
+    row = connection.execute(query, (sign_in_id,)).fetchone()
+    return None if row is None else str(row[0])
+
+
 class SignInTable(Table):
     """Sessions of one database."""
 
@@ -46,11 +54,18 @@ class SignInTable(Table):
         """StoreError when its person is not there."""
         await self._insert("sign_ins", row)
 
-    async def note_use(self, sign_in_id: str, used_ms: int) -> None:
-        await self._execute("UPDATE sign_ins SET used_ms = ? WHERE sign_in_id = ?", (used_ms, sign_in_id))
+    def note_use(self, sign_in_id: str, used_ms: int) -> None:
+        """Written with the next transaction."""
+        query = "UPDATE sign_ins SET used_ms = ? WHERE sign_in_id = ?"
+        self._database.write_later(lambda connection: connection.execute(query, (used_ms, sign_in_id)))
 
-    async def delete(self, sign_in_id: str) -> None:
-        await self._execute("DELETE FROM sign_ins WHERE sign_in_id = ?", (sign_in_id,))
+    async def delete(self, sign_in_id: str) -> bool:
+        """False when it is gone already."""
+        return await self._execute("DELETE FROM sign_ins WHERE sign_in_id = ?", (sign_in_id,)) > 0
+
+    def follow(self, refresh: Refresh) -> None:
+        """As Database.follow."""
+        self._database.follow(("people", "sign_ins"), refresh)
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,7 @@ class TaskRow:
     ended_ms: int | None = None
     cpu_s: float | None = None
     memory_peak_bytes: int | None = None
+    host: str | None = None  # whose sandbox runs it and whose disk has its files, in a cluster
 
     @property
     def is_open(self) -> bool:
@@ -98,6 +99,17 @@ class TaskResult:
 
 class TaskTable(Table):
     """Tasks of one database, by number."""
+
+    @property
+    def host(self) -> str | None:
+        """This host; None for one that runs alone."""
+        return self._database.host
+
+    async def take(self, row: TaskRow) -> bool:
+        """Whether this host is the one that closes an open task of another; False where it is closed."""
+        query = """UPDATE code_tasks SET host = ? WHERE task_number = ? AND host IS ?
+            AND state IN ('queued', 'running')"""
+        return await self._execute(query, (self.host, row.number, row.host)) == 1
 
     async def add(self, row: TaskRow) -> int:
         return await self._insert("code_tasks", row, task_number=None)

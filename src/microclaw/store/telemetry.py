@@ -61,6 +61,11 @@ class TelemetryTable:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._ids: dict[tuple[str, str], int] = {}
+        database.follow(("telemetry_series", "devices"), self._forget_numbers)
+
+    async def _forget_numbers(self) -> None:
+        """Another host made series, or gave some up: their numbers are looked up again."""
+        self._ids.clear()
 
     async def append(self, points: Sequence[Point]) -> Counter[str]:
         """Keep the points; returns how many of each device found no room for their series."""
@@ -121,21 +126,21 @@ def move_series(connection: sqlite3.Connection, device_id: str, heir_id: str) ->
 def _insert(connection: sqlite3.Connection, points: Sequence[Point], known: Mapping[tuple[str, str], int]) -> Inserted:
     inserted = Inserted({}, Counter())
     full: set[tuple[str, str]] = set()
-    rows: list[tuple[int, float, int]] = []
+    rows: list[tuple[int, float, int, str, str]] = []
     for point in points:
         place = (point.device_id, point.key)
         number = inserted.numbers.get(place) or known.get(place) or 0
         if not number and place not in full:
             number = _series(connection, place, inserted.numbers)
         if number:
-            rows.append((point.at_ms, point.value, number))
+            rows.append((point.at_ms, point.value, number, *place))
         else:
             full.add(place)
             inserted.refused[point.device_id] += 1
     if rows:
         connection.executemany(
             """INSERT OR IGNORE INTO telemetry_raw (at_ms, series_id, value)
-            SELECT ?1, series_id, ?2 FROM telemetry_series WHERE series_id = ?3 AND device_id IS NOT NULL""",
+            SELECT ?1, series_id, ?2 FROM telemetry_series WHERE series_id = ?3 AND device_id = ?4 AND key = ?5""",
             rows,
         )
         # A clock that was set back: the buckets since then are made again, of all their values.
@@ -171,7 +176,7 @@ def _give_up_idle(connection: sqlite3.Connection, device_id: str) -> str | None:
                 (SELECT max(at_ms) FROM telemetry_minutes m WHERE m.series_id = s.series_id),
                 (SELECT max(at_ms) FROM telemetry_hours h WHERE h.series_id = s.series_id)) AS last_ms
                 FROM telemetry_series s WHERE device_id = ?1)
-            WHERE last_ms < (SELECT minutes_ms FROM telemetry_state) - ?2 ORDER BY last_ms LIMIT 1
+            WHERE last_ms < (SELECT minutes_ms FROM telemetry_state) - ?2 ORDER BY last_ms, series_id LIMIT 1
         ) RETURNING key""",
         (device_id, IDLE_MS),
     ).fetchone()

@@ -159,7 +159,8 @@ class TaskFolders:
             _plain_size(path)
         except OSError as exc:
             raise UnknownName(
-                f"task {number} left no file {name[:100]!r}", next_step=f"see them: microclaw task show {number}"
+                f"task {number} left no file {name[:100]!r} on this host",
+                next_step=f"see them: microclaw task show {number}",
             ) from exc
         return path
 

@@ -1,23 +1,42 @@
-"""A task that waits or runs: what it printed until now, who waits for news of it. It starts and stores nothing."""
+"""A task that waits or runs: what runs it, what it printed, who waits for news. It starts and stores nothing."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from microclaw.auth.approved_acts import Yes
-from microclaw.sandbox.job import SandboxEnd, SandboxLimits
+from microclaw.sandbox.job import SandboxEnd, SandboxJob, SandboxLimits
 from microclaw.store.tasks import TaskEnding, TaskRow
 from microclaw.tasks.order import Language, TaskOrder
 
 TAIL_BYTES: Final = 64 * 1024  # of its output, kept in its row; from this length on all of it is a file, too
 PAGE_BYTES: Final = 64 * 1024  # of its output, in one look
 CLEANED: Final = "the host stopped while it ran or waited; what it made is gone"
+
+
+class RunSandboxed(Protocol):
+    """sandbox.run.run_sandboxed: cancelling it kills the whole tree, and it returns when that is dead."""
+
+    def __call__(self, job: SandboxJob, folder: Path, on_output: Callable[[bytes], None]) -> Awaitable[SandboxEnd]: ...
+
+
+class Proxy(Protocol):
+    """egress.proxy.EgressProxy."""
+
+    def reach(self, name: str) -> tuple[str, ...]:
+        """What a task of this name may ask. Raises TaskRefused, ConfigError. Blocking."""
+
+    def serving(
+        self, folder: Path, task: str, *, name: str | None = None, by: str | None = None
+    ) -> AbstractAsyncContextManager[Path | None]:
+        """The socket of a task's proxy in a folder of its own, None where nothing is allowed."""
 
 
 @dataclass(slots=True)

@@ -9,17 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from microclaw.audit import Record
 from microclaw.auth.approved_acts import yes_now
 from microclaw.config.settings import TaskSettings
 from microclaw.errors import MicroclawError, Overloaded, TaskRefused, UnknownName
 from microclaw.events import LiveEvent, ResultFile
+from microclaw.live_hosts import ALONE, Fleet, dead_among
 from microclaw.sandbox.job import SandboxEnd, SandboxJob, SandboxLimits
 from microclaw.store.tasks import TaskEnding, TaskRow, TaskTable
 from microclaw.tasks.folders import TaskFolders, too_many
@@ -28,6 +29,8 @@ from microclaw.tasks.live import (
     PAGE_BYTES,
     TAIL_BYTES,
     LiveTask,
+    Proxy,
+    RunSandboxed,
     TaskView,
     limit_reason,
     page,
@@ -38,29 +41,14 @@ from microclaw.tasks.order import Language, TaskOrder, check_network_name, check
 from microclaw.tasks.telling import TaskTelling
 from microclaw.tasks.waiting import WaitingTasks
 
+if TYPE_CHECKING:
+    from microclaw.tasks.elsewhere import RemoteFile, TasksElsewhere
+
 MAX_WAIT_S: Final = 25.0  # of one look at a running task
 FOLLOW_S: Final = 5.0  # likewise, of who follows it
 PRUNE_S: Final = 3_600.0  # between two looks for results that are too old
 DAY_MS: Final = 86_400_000
 _log = logging.getLogger(__name__)
-
-
-class RunSandboxed(Protocol):
-    """sandbox.run.run_sandboxed: cancelling it kills the whole tree, and it returns when that is dead."""
-
-    def __call__(self, job: SandboxJob, folder: Path, on_output: Callable[[bytes], None]) -> Awaitable[SandboxEnd]: ...
-
-
-class Proxy(Protocol):
-    """egress.proxy.EgressProxy."""
-
-    def reach(self, name: str) -> tuple[str, ...]:
-        """What a task of this name may ask. Raises TaskRefused, ConfigError. Blocking."""
-
-    def serving(
-        self, folder: Path, task: str, *, name: str | None = None, by: str | None = None
-    ) -> AbstractAsyncContextManager[Path | None]:
-        """The socket of a task's proxy in a folder of its own, None where nothing is allowed."""
 
 
 class TaskService:
@@ -79,6 +67,7 @@ class TaskService:
         now_ms: Callable[[], int],
         proxy: Proxy | None = None,
         may_run: Callable[[str], bool] = lambda _person_id: True,
+        fleet: Fleet = ALONE,
     ) -> None:
         """`check_sandbox` raises when this machine has no sandbox; it blocks. `may_run` is asked at each start."""
         self.settings = settings
@@ -89,22 +78,20 @@ class TaskService:
         self.telling = TaskTelling(record, publish)
         self._now_ms = now_ms
         self._proxy = proxy
+        self._fleet = fleet
         self._may_run = may_run
         self._group: asyncio.TaskGroup | None = None
         self._live: dict[int, LiveTask] = {}
         self._waiting = WaitingTasks(settings.queue)
         self._running: dict[int, asyncio.Task[None]] = {}
+        self._unkept: dict[int, TaskRow] = {}  # that ended while the store took nothing
         self._endings: Counter[str] = Counter()
+        self.elsewhere: TasksElsewhere | None = None  # those of the other hosts of a cluster
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
         """First close what the last run of the host left open. Leaving it ends every task as interrupted."""
-        for row in await self._table.open_tasks():
-            _log.warning("task %d was interrupted by the host's end", row.number)
-            ended = replace(row, state="failed", ending="interrupted", reason=CLEANED, ended_ms=self._now_ms())
-            await self._table.put(ended)
-            await asyncio.to_thread(self._folders.clean, row.number)
-            self.telling.ended(ended)
+        await self.take_up(at_start=True)
         await asyncio.to_thread(self._folders.remove_others, await self._table.numbers())
         await self.prune()
         async with asyncio.TaskGroup() as group:
@@ -119,6 +106,28 @@ class TaskService:
                     await self._drop(live)
                 if self._running:
                     await asyncio.wait(tuple(self._running.values()))
+
+    async def take_up(self, *, at_start: bool = False) -> None:
+        """Close the open tasks of dead hosts; `at_start` those of this host's last run, too. Keep ends of the own."""
+        for row in tuple(self._unkept.values()):
+            await self._table.put(row)
+            if self._unkept.pop(row.number, None) is not None:  # it may be on its way in `_end`
+                self.telling.ended(row)
+        open_tasks = await self._table.open_tasks()
+        dead = dead_among(self._fleet, {row.host for row in open_tasks}, at_start=at_start)
+        for row in open_tasks:
+            if row.host in dead:
+                await self._close(row)
+
+    async def _close(self, row: TaskRow) -> None:
+        """It ended with its host. Nothing where another host has closed it."""
+        if not await self._table.take(row):
+            return
+        _log.warning("task %d was interrupted by a host's end", row.number)
+        ended = replace(row, state="failed", ending="interrupted", reason=CLEANED, ended_ms=self._now_ms())
+        await self._table.put(replace(ended, host=self._table.host))
+        await asyncio.to_thread(self._folders.clean, row.number)
+        self.telling.ended(ended)
 
     async def submit(self, order: TaskOrder) -> TaskRow:
         """Take it; it is in the store when this returns. Raises TaskRefused, Overloaded, ToolFailed, and what the
@@ -165,7 +174,7 @@ class TaskService:
     ) -> LiveTask:
         await asyncio.to_thread(self._folders.check_room, limits.disk_bytes)
         code = order.code.encode(errors="replace")
-        row = row_of(order, code, language, limits, self._now_ms())
+        row = replace(row_of(order, code, language, limits, self._now_ms()), host=self._table.host)
         row = replace(row, number=await self._table.add(row))
         given = {**language.besides(), language.file: code, **order.files}
         try:
@@ -260,12 +269,14 @@ class TaskService:
 
     async def _end(self, live: LiveTask, ended: TaskRow) -> None:
         ended = replace(await self._with_output(live, ended), ended_ms=self._now_ms())
+        self._unkept[ended.number] = ended
         try:
             await asyncio.to_thread(self._folders.clean, ended.number)
             await self._set(live, ended)
-            self.telling.ended(ended, live.yes)
+            if self._unkept.pop(ended.number, None) is not None:
+                self.telling.ended(ended, live.yes)
             await self.prune()
-        except (MicroclawError, OSError) as exc:  # it stays open in the store: the next start closes it
+        except (MicroclawError, OSError) as exc:  # it stays open in the store: `take_up` tries again
             _log.warning("the end of task %d is not kept: %s", ended.number, exc)
             live.row = ended
         finally:
@@ -295,12 +306,15 @@ class TaskService:
     # Ending one early
 
     async def cancel(self, number: int) -> TaskRow:
-        """End it: its tree is dead and its row kept when this returns. What has ended stays as it is."""
-        live = self._live.get(number)
-        if live is None:
-            return await self.row(number)
-        await self._cancel([live])
-        return live.row
+        """End it: its tree is dead and its row kept when this returns. What has ended stays as it is.
+
+        Raises Overloaded when it is another host's, which does not answer.
+        """
+        if (live := self._live.get(number)) is not None:
+            await self._cancel([live])
+            return live.row
+        row, there = await self._place(number)
+        return await there.cancel(row) if there is not None and row.is_open else row
 
     async def cancel_forbidden(self) -> None:
         """Cancel what somebody has running or waiting who may no longer run code."""
@@ -356,7 +370,9 @@ class TaskService:
                 pass
         if live is not None:
             return page(live.row, live.output, after)
-        row = await self.row(number)
+        row, there = await self._place(number)
+        if there is not None and (row.is_open or len(row.output) >= TAIL_BYTES):
+            return await there.view(row, after=after, wait_s=wait_s)
         if len(row.output) < TAIL_BYTES:
             return page(row, row.output, after)
         found = await asyncio.to_thread(self._folders.output, number, after, PAGE_BYTES)
@@ -368,22 +384,44 @@ class TaskService:
         """The newest first, of everybody or of one person."""
         return await self._table.newest(limit, person_id)
 
-    async def file(self, number: int, name: str) -> Path:
-        """A file that it left. Raises UnknownName, TaskRefused."""
+    async def file(self, number: int, name: str) -> Path | RemoteFile:
+        """A file that it left. Raises UnknownName, TaskRefused, Overloaded when it is at a host that is away."""
+        if self.elsewhere is not None:
+            row, there = await self._place(number)
+            if there is not None:
+                return await there.file(row, name)
         return await asyncio.to_thread(self._folders.path, number, name)
 
-    async def read(self, file: ResultFile) -> bytes:
+    async def read(self, number: int, name: str) -> bytes:
+        """What is in a file that it left. Raises as `file`."""
+        found = await self.file(number, name)
+        if isinstance(found, Path):
+            return await asyncio.to_thread(found.read_bytes)
+        return b"".join([part async for part in found.parts])
+
+    async def read_result(self, file: ResultFile) -> bytes:
         """What goes into a chat. Raises UnknownName when it is no longer kept."""
-        path = await self.file(file.task, file.name)
-        return await asyncio.to_thread(path.read_bytes)
+        return await self.read(file.task, file.name)
 
     async def row(self, number: int) -> TaskRow:
         """As it is now. Raises UnknownName."""
         live = self._live.get(number)
-        row = await self._table.get(number) if live is None else live.row
-        if row is None:
+        row = self._unkept.get(number) if live is None else live.row
+        if row is None and (row := await self._table.get(number)) is None:
             raise UnknownName(f"there is no task {number}", next_step="see them: microclaw task list")
         return row
+
+    async def _place(self, number: int) -> tuple[TaskRow, TasksElsewhere | None]:
+        """Its row, and where to ask for it when it is another host's. Raises UnknownName."""
+        row = await self.row(number)
+        if self.elsewhere is None or row.host == self._table.host:
+            return row, None
+        if self.elsewhere.has(row):
+            return row, self.elsewhere
+        if row.is_open and row.host is not None:  # of an earlier run of this host, which nobody has closed yet
+            await self._close(row)
+            row = await self.row(number)
+        return row, None
 
     def counts(self) -> dict[str, Any]:
         """For the status and the metrics: how many run and wait, and how the others ended since the host started."""
@@ -397,3 +435,5 @@ class TaskService:
         for number in too_many(results, before_ms=before, count=kept.keep_count, size_bytes=kept.keep_mb << 20):
             await asyncio.to_thread(self._folders.remove, number)
             await self._table.delete(number)
+        if self._table.host is not None:  # other hosts removed rows whose files are here
+            await asyncio.to_thread(self._folders.remove_others, await self._table.numbers())

@@ -37,6 +37,7 @@ class MqttFeed:
         self._arrived = asyncio.Event()
         self._under_way = 0  # taken out of memory, and not yet on the disk
         self.news = asyncio.Event()
+        buffer.listen(self.news.set)
         self.lost = 0
 
     @property

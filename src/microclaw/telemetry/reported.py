@@ -30,6 +30,7 @@ from microclaw.wire.link.codec import decode
 from microclaw.wire.link.messages import Event
 
 PAGE: Final = 200
+LEFT_S: Final = 5.0  # of a cluster's hosts, the one that has the device reads its events first
 LOG_LATE_S: Final = 0.5  # a log line may come after the event that was told after it
 LOOK_BACK_LINES: Final = 60  # of a device's log, for those of the program that crashed
 READING: Final = "mqtt.publish"
@@ -76,6 +77,13 @@ class ReportedEvents:
         self._sleep = sleep
         self._news = asyncio.Event()
         self._number: int | None = None
+        self._kept = 0  # the number in the store; what is read and becomes nothing needs no write
+        self._events.follow(self._look_later)
+
+    async def _look_later(self) -> None:
+        """Another host has events: it takes them, with the lines of the devices' logs, unless it died before."""
+        await self._sleep(LEFT_S)
+        self._news.set()
 
     def news(self) -> None:
         self._news.set()
@@ -91,7 +99,7 @@ class ReportedEvents:
     async def take(self) -> bool:
         """Read the next events; False when there were none."""
         if self._number is None:
-            self._number = await self._database.read(_number)
+            self._number = self._kept = await self._database.read(_number)
         rows = await self._events.after(self._number, PAGE)
         if not rows:
             return False
@@ -99,7 +107,12 @@ class ReportedEvents:
         for row in rows:
             await self._read(row, batch)
         if batch.points or batch.crashes:
-            inserted, stored = await self._database.write(lambda connection: self._keep(connection, batch))
+            done = await self._database.write(lambda connection: self._keep(connection, batch))
+            if done is None:
+                self._number = None
+                return True
+            self._kept = batch.number
+            inserted, stored = done
             self._history.learn(inserted)
             for report, kept in zip(batch.crashes, stored, strict=True):
                 if kept is not None:
@@ -107,7 +120,12 @@ class ReportedEvents:
         self._number = batch.number
         return True
 
-    def _keep(self, connection: sqlite3.Connection, batch: _Batch) -> tuple[Inserted, Sequence[StoredCrash | None]]:
+    def _keep(
+        self, connection: sqlite3.Connection, batch: _Batch
+    ) -> tuple[Inserted, Sequence[StoredCrash | None]] | None:
+        """None where another host took some of them meanwhile."""
+        if _number(connection) != self._kept:
+            return None
         inserted = self._history.insert(connection, batch.points)
         stored = [insert_crash(connection, report) for report in batch.crashes]
         connection.execute("UPDATE telemetry_state SET event_number = ?", (batch.number,))

@@ -116,8 +116,7 @@ def code_tool(
             if not (number.isascii() and number.isdigit() and name):
                 raise ToolRetry(f"{reference[:80]!r} names no file of a task", next_step="as 12/plot.csv")
             row = await check_sees(tasks, roles, context.person_id, int(number[:18]))
-            left = await tasks.file(row.number, name)
-            add(name, await asyncio.to_thread(left.read_bytes))
+            add(name, await tasks.read(row.number, name))
         for series in asked.telemetry:
             add(series.file, await telemetry(series, context))
         return given

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
@@ -55,14 +54,14 @@ def remembering_tools(*, memory: Memory, search: Search, devices: Registry) -> t
             kept = await memory.note(context.person_id, asked.text)
         else:
             kept = await memory.remember(context.person_id, asked.text)
-        file = _name(memory, kept.path)
+        file = kept.name
         text = f"{file} has it now" if kept.new else f"{file} had it already"
         fields = {"success": True, "file": file, "line": kept.line, "new": kept.new}
         return ToolOutput(fields, (Evidence("written", f"{text}: {kept.line.removeprefix('- ')}"),))
 
     async def forget(asked: ForgetParameters, context: ToolContext) -> ToolOutput:
         removed = await memory.forget(context.person_id, asked.text, every=asked.every)
-        lines = [{"file": _name(memory, one.path), "line": one.line} for one in removed]
+        lines = [{"file": one.name, "line": one.line} for one in removed]
         matches = await search.find(context.person_id, asked.text, limit=_MAX_HITS)
         spoken = sum(one.kind in ("said", "answered") for one in matches)
         fields: dict[str, Any] = {"success": bool(removed), "removed": lines}
@@ -135,10 +134,6 @@ def _all(memory: Memory, person: str) -> list[dict[str, str]]:
 
 def _hit(one: Found) -> dict[str, str]:
     return {"text": one.text[:_HIT_CHARS], "source": one.source, "day": one.day, "kind": one.kind}
-
-
-def _name(memory: Memory, path: Path) -> str:
-    return f"memory/{path.relative_to(memory.root)}"
 
 
 class SkillParameters(Parameters):

@@ -162,7 +162,8 @@ async def browse(
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(resolve_each(), name=f"resolve {number}") for number in range(_AT_ONCE)]
             with suppress(TimeoutError):  # that is how asking ends
-                await asyncio.wait_for(done.wait(), for_s)
+                async with asyncio.timeout(for_s):
+                    await done.wait()
             for task in tasks:
                 task.cancel()
         await browser.async_cancel()

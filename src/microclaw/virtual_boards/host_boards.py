@@ -55,7 +55,8 @@ class _Board:
 
 
 class VirtualBoards:
-    """`async with boards.running(2) as ready`: inside, virtual-1 and virtual-2 are devices of the host.
+    """`async with boards.running(2) as ready`: inside, virtual-1 and virtual-2 are devices of the host; in a cluster
+    each host's have its name before: `prefix`.
 
     `put_back` is called with a device's id when its board was started again, without programs.
     """
@@ -66,11 +67,13 @@ class VirtualBoards:
         put_back: Callable[[str], Awaitable[object]],
         *,
         limits: RestartLimits = RestartLimits(),
+        prefix: str = "",
         process: Callable[[str], VirtualBoardProcess] = lambda name: VirtualBoardProcess(name=name, board=BOARD),
     ) -> None:
         self._devices = devices
         self._put_back = put_back
         self._limits = limits
+        self._prefix = prefix
         self._process = process
         self._boards: list[_Board] = []
 
@@ -83,7 +86,8 @@ class VirtualBoards:
         """Start so many boards; leaving the block ends them."""
         try:
             for number in range(1, count + 1):
-                board = _Board(f"virtual-{number}", self._process(f"virtual-{number}"))
+                name = f"{self._prefix}virtual-{number}"
+                board = _Board(name, self._process(name))
                 ready = await board.process.start()
                 self._boards.append(board)
                 board.device_id = (await self._register(board.name, ready)).device_id

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Final, Protocol
 
@@ -42,11 +42,15 @@ class VoiceService:
         *,
         now_ms: Callable[[], int],
         note_taker: Callable[[str], NoteTaker | None],
+        devices: Callable[[], Collection[str]] | None = None,
     ) -> None:
-        """`note_taker` finds who keeps a note for the device with this id."""
+        """`note_taker` finds who keeps a note for the device with this id. `devices` are the ids of those that this
+        host of a cluster speaks to, beside those with a session here; None for all.
+        """
         self.parts = parts
         self._now_ms = now_ms
         self._note_taker = note_taker
+        self._devices = devices
         self._sessions: dict[str, VoiceSession] = {}
         self._deliveries = Deliveries(parts.inbox.outbox, VOICE_CHANNEL)
         self._group: asyncio.TaskGroup | None = None
@@ -98,6 +102,11 @@ class VoiceService:
         self._group.create_task(self._run(device_id, session), name=f"voice: {device_id}")
         if self.parts.recordings is not None:
             self.parts.recordings.look()
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Texts of other hosts of a cluster may be for a device of this one now."""
+        self.parts.inbox.outbox.look_again(VOICE_CHANNEL)
 
     async def tell(self, device_id: str, text: str) -> bool:
         """Speak a text through a device that is connected; whether it was spoken."""
@@ -130,7 +139,9 @@ class VoiceService:
 
     async def _deliver(self) -> None:
         """What schedules and notes say, to devices that are here and to those that are away."""
-        async for outbound in self.parts.inbox.outbox.outgoing(VOICE_CHANNEL):
+        devices = self._devices
+        chats = None if devices is None else lambda: {*self._sessions, *devices()}
+        async for outbound in self.parts.inbox.outbox.outgoing(VOICE_CHANNEL, chats=chats):
             if self._group is not None and self._deliveries.claim(outbound.outbound_id):
                 work = run_logged(self._say(outbound), "voice: say")
                 self._group.create_task(work, name="voice: say")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from microclaw.addresses import single_address
-from microclaw.agent.inbox import AcceptedMessage
+from microclaw.agent.accepted_message import AcceptedMessage
 from microclaw.errors import MicroclawError
 from microclaw.events import VOICE_CHANNEL, Answer, ApprovalAsked, ApprovalSettled, Evidence, Inbound
 from microclaw.language.yes_no import said_no, said_yes

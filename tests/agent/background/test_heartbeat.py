@@ -11,6 +11,7 @@ from tests.agent.conftest import Agent, MakeAgent
 from microclaw.agent.acts import own_words
 from microclaw.agent.background.unattended import Heartbeat, tasks_in
 from microclaw.errors import ModelError
+from microclaw.knowledge.text_files import read_text
 from microclaw.models.protocol import ModelReply
 
 IDLE = [
@@ -45,7 +46,9 @@ class Clock:
 
 
 def heartbeat(agent: Agent, file: Path, clock: Clock | None = None) -> Heartbeat:
-    return Heartbeat(inbox=agent.inbox, file=file, minutes=30, clock=clock or Clock(0), home=("test", "home"))
+    return Heartbeat(
+        inbox=agent.inbox, read=lambda: read_text(file), minutes=30, clock=clock or Clock(0), home=("test", "home")
+    )
 
 
 @pytest.mark.parametrize("text", IDLE)

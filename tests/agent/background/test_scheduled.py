@@ -9,11 +9,13 @@ from tests.agent.conftest import Agent, MakeAgent
 
 from microclaw.agent.acts import own_words
 from microclaw.agent.background.unattended import ScheduledWork
+from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Gate, Permission
 from microclaw.events import Usage
 from microclaw.models.protocol import ModelReply
 from microclaw.models.scripted import call
 from microclaw.schedules.entry import Deed, Once, Prompt, Schedule, ToolAct
+from microclaw.tools.toolbox import Toolbox
 
 DUE = 1_700_000_100_000
 
@@ -91,6 +93,27 @@ async def test_a_call_starts_right_before_it_changes_something(make_agent: MakeA
         assert begun.is_set()
         assert (outcome.state, outcome.text, outcome.told) == ("done", "pin 4 is at 1", False)
         assert agent.script.requests == []
+
+
+async def test_making_a_scheduled_call_was_the_yes_also_after_approvals_became_always(make_agent: MakeAgent) -> None:
+    approvals = Approvals(timeout_s=60)
+    asked: list[str] = []
+
+    def decline(news: PendingApproval | ApprovalOutcome) -> None:
+        if isinstance(news, PendingApproval):
+            asked.append(news.action)
+            number = news.approval_id
+            asyncio.get_running_loop().call_soon(lambda: approvals.decide(number, approved=False, by="owner"))
+
+    approvals.listen(decline)
+    async with make_agent() as agent:
+        tools = Toolbox(agent.workshop.toolbox().tools, Gate(approvals=approvals, always_ask=True))
+        work = ScheduledWork(inbox=agent.inbox, tools=tools, gate=Gate())
+        made = schedule(ToolAct("gpio-set", '{"pin": 4}'))
+        assert (await work.run(made, DUE, started, "")).state == "done"
+        assert asked == []
+        assert (await work.run(replace(made, approved=Permission.READ), DUE, started, "")).state == "failed"
+        assert len(asked) == 1  # it needs more than was shown
 
 
 async def test_a_call_that_fails_is_told_with_what_to_do(make_agent: MakeAgent) -> None:

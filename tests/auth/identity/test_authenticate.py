@@ -246,3 +246,19 @@ async def test_no_token_and_no_secret_is_ever_on_the_disk(host: Host) -> None:
             content = file.read_bytes()
             for secret in (token.encode(), new.encode(), random_part, provision.secret.encode()):
                 assert secret not in content, file
+
+
+async def test_a_live_connection_ends_with_its_credential_but_not_with_one_that_the_device_itself_replaced(
+    host: Host,
+) -> None:
+    device_id, token = await host.pair_token()
+    first = await let_in(host, token)
+    assert await host.authenticator.why_ended(first) is None
+    second = await let_in(host, await rotated(host, token))  # its newer connection takes the first one's place
+    assert not await host.authenticator.is_still_valid(first)
+    assert await host.authenticator.why_ended(first) is None
+    host.clock.forward(s=1)
+    await host.pair_certificate(device_id)
+    assert await host.authenticator.why_ended(second) == "paired_again"
+    await host.revocation.revoke(device_id)
+    assert await host.authenticator.why_ended(second) == "person"

@@ -123,6 +123,8 @@ async def test_authority_of_before_is_taken_by_a_new_store(
 async def test_a_person_may_begin_anew_and_every_credential_ends(host: Host) -> None:
     _, token = await host.pair_token()
     _, certificate, _ = await host.pair_certificate()
+    connected = await host.authenticator.authenticate(certificate, None)
+    assert isinstance(connected, Identity)
     (host.folder / BEGIN_ANEW_FILE).touch()
     anew = await open_authority(host.folder, host.table, host.clock, seed=9)
     assert anew.fingerprint != host.authority.fingerprint
@@ -132,6 +134,7 @@ async def test_a_person_may_begin_anew_and_every_credential_ends(host: Host) -> 
         4403, Reason.REVOKED, device_id="d-1"
     )
     assert not isinstance(await host.authenticator.authenticate(certificate, None), Identity)
+    assert await host.authenticator.why_ended(connected) == "new_authority"
 
 
 async def test_server_certificate_has_every_name_and_address(host: Host) -> None:

@@ -8,7 +8,6 @@ import logging
 import re
 from collections.abc import Callable
 from contextlib import aclosing
-from pathlib import Path
 from typing import Final, assert_never
 
 from microclaw.agent.acts import acts_of, own_words
@@ -20,7 +19,7 @@ from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.auth.people import OWNER
 from microclaw.errors import ToolFailed
 from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Inbound, Step
-from microclaw.knowledge.text_files import read_text
+from microclaw.knowledge.text_files import cut_text
 from microclaw.link_server.tasks import TaskEnd, failure_text
 from microclaw.schedules.devices import lost_device
 from microclaw.schedules.entry import Prompt, Schedule, ToolAct
@@ -63,7 +62,6 @@ def _end(answer: Answer) -> TaskEnd:
     return TaskEnd(is_done=False, text=failure_text(answer.error_code, answer.text, answer.next_step))
 
 
-HEARTBEAT: Final = "HEARTBEAT.md"
 MAX_BYTES: Final = 8 * 1024  # of HEARTBEAT.md
 
 _COMMENT: Final = re.compile(r"<!--.*?(?:-->|\Z)", re.S)
@@ -87,13 +85,20 @@ def tasks_in(text: str) -> str:
 
 
 class Heartbeat:
-    """`await heartbeat.run()` until it is cancelled or a beat fails. `home` is the owner's chat."""
+    """`await heartbeat.run()` until it is cancelled or a beat fails. `read` gives HEARTBEAT.md, `home` is the owner's
+    chat."""
 
     def __init__(
-        self, *, inbox: Inbox, file: Path, minutes: int, clock: Clock, home: ChatKey = ("terminal", "terminal")
+        self,
+        *,
+        inbox: Inbox,
+        read: Callable[[], str],
+        minutes: int,
+        clock: Clock,
+        home: ChatKey = ("terminal", "terminal"),
     ) -> None:
         self._inbox = inbox
-        self._file = file
+        self._read = read
         self._every_ms = max(1, minutes) * 60_000
         self._clock = clock
         self._home = home
@@ -110,7 +115,7 @@ class Heartbeat:
 
     async def beat(self) -> Answer | None:
         """One look at the file; None when it has no task."""
-        tasks = tasks_in(await asyncio.to_thread(read_text, self._file, MAX_BYTES))
+        tasks = tasks_in(cut_text(await asyncio.to_thread(self._read), MAX_BYTES))
         if not tasks:
             return None
         channel, chat_id = self._home
@@ -119,7 +124,7 @@ class Heartbeat:
         answer = await (await self._inbox.accept(inbound)).answer()
         if answer is not None and answer.outbound_id is not None:
             if _says_something(answer):
-                self._inbox.outbox.give_back(answer.outbound_id)
+                await self._inbox.outbox.give_back(answer.outbound_id)
             else:
                 await self._inbox.outbox.delivered(answer.outbound_id)
         return answer
@@ -202,7 +207,7 @@ class ScheduledWork:
         if answer is None:
             return Outcome("done", "its turn was taken up before", woke=True, told=True)
         if answer.outbound_id is not None:
-            self._inbox.outbox.give_back(answer.outbound_id)
+            await self._inbox.outbox.give_back(answer.outbound_id)
         used = answer.usage.input_tokens + answer.usage.output_tokens
         return Outcome("failed" if answer.error_code else "done", answer.text, woke=used > 0, told=True)
 

@@ -17,7 +17,7 @@ from microclaw.channels.telegram.answer import outcome_markdown, question_markdo
 from microclaw.channels.telegram.api import TelegramError, Timing
 from microclaw.channels.telegram.sender import ChatGone, Sender
 from microclaw.channels.telegram.updates import ButtonPress, ChatMessage
-from microclaw.errors import Overloaded, PermissionRefused, UnknownName
+from microclaw.errors import Overloaded, PermissionRefused, StoreError, UnknownName
 
 CHANNEL: Final = "tg"  # as MimiClaw names its session files: tg_<chat_id>.jsonl
 
@@ -58,6 +58,9 @@ class UnknownSenders:
             code = await self._people.ask_pairing(self._channel, str(message.user_id), message.user_name)
         except Overloaded as exc:
             return f"Too many people ask to be let in at the moment. Please {exc.next_step}."
+        except StoreError:  # the message is taken again, and answered then
+            self._answered_s.pop(message.user_id, None)
+            raise
         return f"I do not know you yet. The owner of this host can let you in:\n`microclaw person pair {code}`"
 
     def _may_answer(self, user_id: int) -> bool:

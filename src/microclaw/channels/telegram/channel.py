@@ -8,7 +8,8 @@ import time
 from typing import Final, assert_never
 from weakref import WeakValueDictionary
 
-from microclaw.agent.inbox import AcceptedMessage, Inbox
+from microclaw.agent.accepted_message import AcceptedMessage
+from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import Outbound
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import People, Person

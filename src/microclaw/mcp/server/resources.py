@@ -95,7 +95,7 @@ async def list_resources(caller: Caller, trials: TrialStore) -> list[types.Resou
         types.Resource(uri=EXAMPLES, name="examples", title="Programs that work, as examples", mime_type=C_SOURCE),
         types.Resource(uri=DEVICES, name="devices", title="Devices", mime_type=JSON),
     ]
-    for device in (await caller.host.get("/v1/devices"))["devices"]:
+    for device in (await _devices(caller))["devices"]:
         uri = f"{DEVICES}/{quote(device['name'], safe='')}"
         found.append(types.Resource(uri=uri, name=device["name"], title=f"Device {device['name']}", mime_type=JSON))
         title = f"Pin timeline of {device['name']}"
@@ -150,10 +150,19 @@ async def read_resource(
     return types.TextResourceContents(uri=uri, mime_type=JSON, text=text)
 
 
+async def _devices(caller: Caller) -> dict[str, Any]:
+    """All that GET /v1/devices has, in one."""
+    whole: dict[str, Any] = await caller.host.get("/v1/devices")
+    while whole["next"] is not None:
+        page = await caller.host.get(f"/v1/devices?after={quote(whole['next'], safe='')}")
+        whole = {**whole, "devices": [*whole["devices"], *page["devices"]], "next": page["next"]}
+    return whole
+
+
 async def _document(caller: Caller, trials: TrialStore, uri: str) -> dict[str, Any]:
     match _words(uri):
         case ["devices"]:
-            return await caller.host.get("/v1/devices")
+            return await _devices(caller)
         case ["devices", name]:
             return await caller.host.get(f"/v1/devices/{segment(name)}")
         case ["devices", name, "pins"]:

@@ -2,7 +2,7 @@
 
 import { ApiError, HostAway, lines, part, send } from "./api.js";
 import { AskedProgram } from "./asked.js";
-import { Badge, Evidence, Link, Problem } from "./parts.js";
+import { Badge, Evidence, Link, Problem, prose } from "./parts.js";
 import { settle, state, useStore } from "./state.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
@@ -83,6 +83,8 @@ export function useAct() {
   return [act.current, begin];
 }
 
+/** Where somebody asked, in words. @type {Record<string, string>} */
+const DOORS = { browser: "in the browser", terminal: "in the terminal", tg: "in Telegram" };
 /** @type {Record<string, string>} */
 const MARKS = { running: "…", done: "✓", failed: "✗" };
 
@@ -90,14 +92,14 @@ const MARKS = { running: "…", done: "✓", failed: "✗" };
 function StepLine({ step }) {
   const isOpen = step.state === "failed";
   const mark = MARKS[step.state] ?? "";
-  const head = html`<span class="mark" aria-label=${step.state}>${mark}</span>
-    <span class="stage">${step.stage}</span> <span class="said">${step.text}</span>`;
+  const head = html`<span class="mark" role="img" aria-label=${step.state}>${mark}</span>${" "}
+    <span class="stage">${step.stage}</span> <span class="said">${prose(step.text)}</span>`;
   const detail = step.detail ?? [];
   return html`<li class=${`step ${step.state}`}>
     ${detail.length > 0
       ? html`<details open=${isOpen}><summary>${head}</summary><pre>${detail.join("\n")}</pre></details>`
       : head}
-    ${step.next && html`<p class="next">next: ${step.next}</p>`}
+    ${step.next && html`<p class="next">next: ${prose(step.next)}</p>`}
   </li>`;
 }
 
@@ -136,8 +138,8 @@ export function Question({ question, isCut = false }) {
   };
 
   return html`<section class="question" aria-label=${`waits for a yes: ${question.text ?? question.action}`}>
-    <h3>${question.text ?? question.action}</h3>
-    ${question.person && html`<p class="quiet">asked by ${question.person}, over ${question.channel}</p>`}
+    <h2>${question.text ?? question.action}</h2>
+    ${question.person && html`<p class="quiet">asked by ${question.person}, ${DOORS[question.channel] ?? `over ${question.channel}`}</p>`}
     ${!end && !isGone && html`<${AskedProgram} id=${id} />`}
     <pre class="detail" tabindex="0">${question.detail.join("\n")}</pre>
     ${end
@@ -167,7 +169,7 @@ export function ActView({ act }) {
 
 /** @param {{result: any}} given */
 function Result({ result }) {
-  return html`${result.text && html`<p>${result.text}</p>`}<${Evidence} evidence=${result.evidence} />`;
+  return html`${result.text && html`<p>${prose(result.text)}</p>`}<${Evidence} evidence=${result.evidence} />`;
 }
 
 /** Whether this page's person may decide a question from the list. @param {any} approval */

@@ -63,12 +63,12 @@ export function onOtherPerson(leave) {
 
 /** @param {string} path @param {AbortSignal} [signal] @returns {Promise<any>} */
 export async function get(path, signal) {
-  return (await ask("GET", path, undefined, signal)).json();
+  return (await ask("GET", path, undefined, signal)).json().catch(lost);
 }
 
 /** @param {string} method @param {string} path @param {unknown} [body] @param {AbortSignal} [signal] @returns {Promise<any>} */
 export async function send(method, path, body, signal) {
-  return (await ask(method, path, body, signal)).json();
+  return (await ask(method, path, body, signal)).json().catch(lost);
 }
 
 /**
@@ -112,7 +112,7 @@ export async function opened(path, headers, signal) {
 export async function whoAmI() {
   const answer = await reach("/v1/me", { headers: { Accept: "application/json" } });
   if (answer.status === 401) return null;
-  const me = /** @type {Me} */ (await checked(answer).then((good) => good.json()));
+  const me = /** @type {Me} */ (await checked(answer).then((good) => good.json().catch(lost)));
   if (session.personId !== "" && me.person_id !== session.personId) {
     const error = new OtherPerson();
     session.leave(error);

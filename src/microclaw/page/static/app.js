@@ -8,7 +8,7 @@ import { Chat } from "./chat.js";
 import { Editor } from "./editor.js";
 import { Flash } from "./flash.js";
 import { Memory } from "./memory.js";
-import { Heading, Link, Problem, onRoute } from "./parts.js";
+import { Heading, Link, Problem, onRoute, prose } from "./parts.js";
 import { People } from "./people.js";
 import { Rollouts } from "./rollouts.js";
 import { Schedules } from "./schedules.js";
@@ -31,10 +31,29 @@ const VIEWS = [
   { path: "/usage", title: "Usage", access: "look", view: Usage },
 ];
 
+/** The parts of a view's path. @param {string} path */
+function partsOf(path) {
+  return path.split("/").filter(Boolean).map((part) => {
+    try {
+      return decodeURIComponent(part);
+    } catch (error) {
+      if (!(error instanceof URIError)) throw error;
+      return part; // somebody typed it
+    }
+  });
+}
+
+/** What the browser's tab is called. @param {string} path */
+function titleOf(path) {
+  const [first, one, tab = "pins", program] = partsOf(path);
+  if (first === "boards" && one) return program ? `${program} on ${one}` : `${one}: ${tab}`;
+  if (first === "editor" && one) return `Editor: ${tab} on ${one}`;
+  return VIEWS.find((known) => known.path === `/${first ?? "boards"}`)?.title ?? "no such view";
+}
+
 /** @param {{path: string}} given */
 function View({ path }) {
-  const words = path.split("/").filter(Boolean).map(decodeURIComponent);
-  const [first, ...rest] = words;
+  const [first, ...rest] = partsOf(path);
   const [error, reset] = useErrorBoundary((problem) => console.error(problem));
   if (error) {
     return html`<${Problem} error=${{ message: `this view failed: ${error.message}`, next: "load the page again" }} />
@@ -84,6 +103,12 @@ function Person() {
     <button onClick=${out}>Sign out</button><${Problem} error=${error} />`;
 }
 
+/** Which host of a cluster this page talks to; nothing for a host that is alone. */
+function HostName() {
+  const { status } = useStore();
+  return status?.host && html`<span class="quiet" data-host title="The host of the cluster that this page shows">host ${status.host}</span>`;
+}
+
 /** What a person should know of the connection; silent while all is well. */
 function Connection() {
   const { live, liveWhy } = useStore();
@@ -93,7 +118,7 @@ function Connection() {
     connecting: "",
     stream: "",
   }[live];
-  return html`<div class=${`connection ${live}`} role="status" data-live=${live}>${text}</div>`;
+  return html`<div class=${`connection ${live}`} role="status" data-live=${live}>${prose(text)}</div>`;
 }
 
 /** @param {{path: string}} given */
@@ -102,8 +127,7 @@ function Shell({ path }) {
   const waiting = store.approvals.length;
   const here = path === "/" ? "/boards" : path;
   useEffect(() => {
-    const view = VIEWS.find((one) => here.startsWith(one.path));
-    document.title = `${waiting > 0 ? `(${waiting}) ` : ""}${view?.title ?? "microclaw"} - microclaw`;
+    document.title = `${waiting > 0 ? `(${waiting}) ` : ""}${titleOf(here)} - microclaw`;
   }, [here, waiting]);
   return html`<a class="skip" href="#main">To the content</a>
     <header>
@@ -112,7 +136,7 @@ function Shell({ path }) {
         ${VIEWS.filter((one) => may(one.access)).map((one) => html`<${Link} key=${one.path} to=${one.path}
           current=${here.startsWith(one.path)}>${one.title}${one.path === "/approvals" && waiting > 0 ? ` (${waiting})` : ""}<//>`)}
       </nav>
-      <span class="tools"><${Theme} /><${Person} /></span>
+      <span class="tools"><${HostName} /><${Theme} /><${Person} /></span>
     </header>
     <${Connection} />
     <main id="main">
@@ -129,6 +153,9 @@ function Page({ error }) {
   const store = useStore();
   const [path, setPath] = useState(shownPath());
   useEffect(() => onRoute(() => setPath(shownPath())), []);
+  useEffect(() => {
+    if (store.phase === "out") document.title = "Sign in - microclaw";
+  }, [store.phase]);
   if (store.phase === "in") return html`<${Shell} path=${path} />`;
   if (store.phase === "out") return html`<${SignInPage} error=${error} />`;
   return html`<main class="plain"><h1>microclaw</h1><${Connection} /><p class="quiet">One moment.</p></main>`;

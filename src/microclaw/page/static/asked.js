@@ -2,7 +2,7 @@
 
 import { part } from "./api.js";
 import { BoardDrawing } from "./drawing.js";
-import { Problem, useFetched } from "./parts.js";
+import { Problem, prose, useFetched } from "./parts.js";
 import { TrialView } from "./timeline.js";
 import { rhythm, rhythmText, tracksOf } from "./tracks.js";
 import { html } from "./vendor/htm-preact.module.js";
@@ -34,12 +34,12 @@ export function AskedProgram({ id }) {
     <p><b>${name}</b> on ${device}, sha256 <code>${program.sha256.slice(0, 12)}</code>${replaces
       ? html`, in place of <code>${replaces.slice(0, 12)}</code>` : ", which is new there"}</p>
     ${pins.length > 0 && html`<${AskedPins} device=${device} name=${name} pins=${pins} />`}
-    ${edges.length > 0 && html`<h4>What its trial did, and the board shall do</h4>
+    ${edges.length > 0 && html`<h3>What its trial did, and the board shall do</h3>
       <${TrialView} trial=${edges} board=${[]} untilMs=${untilMs} label="edges of the trial, from the program's start" />
       <p class="quiet">The first ${(untilMs / 1000).toFixed(1)} s of the trial's ${(program.trial_ms / 1000).toFixed(1)} s of board time.</p>
       <ul class="rows">${[...tracksOf(edges)].map(([pin, track]) => html`<li key=${pin}>pin ${pin}: ${track.t.length}${" "}
         ${track.t.length === 1 ? "edge" : "edges"}, ${rhythmText(rhythm(track))}</li>`)}</ul>`}
-    ${diff.length > 0 && html`<h4>What changes in the source</h4><${Diff} lines=${diff} label=${`what changes in ${name}`} />`}
+    ${diff.length > 0 && html`<h3>What changes in the source</h3><${Diff} lines=${diff} label=${`what changes in ${name}`} />`}
     ${replaces && diff.length === 0 && html`<p class="quiet">The source is the same, or is not kept.</p>`}
   </div>`;
 }
@@ -48,9 +48,9 @@ export function AskedProgram({ id }) {
 function AskedPins({ device, name, pins }) {
   const [shown, error] = useFetched(`/v1/devices/${part(device)}`);
   const known = new Map((shown?.pins ?? []).map((/** @type {any} */ pin) => [pin.pin, pin]));
-  return html`<${Problem} error=${error} /><h4>Its pins</h4>
+  return html`<${Problem} error=${error} /><h3>Its pins</h3>
     <ul class="rows" aria-label="pins of the program">${pins.map((pin) => html`<li key=${pin}><b>pin ${pin}</b>${
-      known.get(pin)?.name ? ` (${known.get(pin).name})` : ""} <span class="quiet">${known.get(pin)?.caution ?? ""}</span></li>`)}</ul>
+      known.get(pin)?.name ? ` (${known.get(pin).name})` : ""} <span class="quiet">${prose(known.get(pin)?.caution)}</span></li>`)}</ul>
     ${shown && html`<details><summary>Where they are on ${device}</summary>
       <${BoardDrawing} device=${device} shown=${shown} held=${new Map(pins.map((pin) => [pin, name]))} isLive=${false} /></details>`}`;
 }

@@ -1,13 +1,13 @@
 // One board: its live pins, its programs, its log, and facts about it.
 
-import { boardPath, firmwareText, memoryText } from "./boards.js";
+import { Absence, Presence, boardPath, firmwareText, memoryText, placeText } from "./boards.js";
 import { part, send } from "./api.js";
 import { BoardDrawing } from "./drawing.js";
-import { useFetched } from "./lists.js";
+import { Table, useFetched } from "./lists.js";
 import { Logs } from "./logs.js";
-import { Badge, Heading, Link, Online, Problem } from "./parts.js";
+import { Badge, Heading, Link, Problem, prose } from "./parts.js";
 import { Program } from "./program.js";
-import { isOnline, may, useStore } from "./state.js";
+import { may, useStore } from "./state.js";
 import { Telemetry } from "./telemetry.js";
 import { LivePins } from "./timeline.js";
 import { html, useState } from "./vendor/htm-preact.module.js";
@@ -24,8 +24,9 @@ export function Board({ name, tab, program }) {
   }
   const apps = store.apps.filter((app) => app.device === name);
   return html`<p class="crumbs"><${Link} to="/boards">Boards<//></p>
-    <${Heading}>${name} <${Online} online=${isOnline(name)} /><//>
-    <p class="quiet">${device.title} · ${device.chip} · ${firmwareText(device)}</p>
+    <${Heading}>${name} <${Presence} device=${device} /><//>
+    <p class="quiet">${device.title} · ${device.chip} · ${firmwareText(device)}${placeText(device, store.status)}</p>
+    <${Absence} device=${device} />
     <nav class="tabs" aria-label=${`Parts of ${name}`}>${TABS.map((one) => html`<${Link} key=${one} to=${boardPath(name, one)}
       current=${one === tab}>${one}<//>`)}</nav>
     ${tab === "pins" && html`<${Pins} device=${device} apps=${apps} />`}
@@ -55,11 +56,10 @@ function Pins({ device, apps }) {
 function PinTable({ shown, held }) {
   const places = (shown.layout?.headers ?? []).flatMap((/** @type {any} */ header) => header.pins);
   const prints = new Map(places.map((/** @type {any} */ place) => [place.gpio, place.label]));
-  return html`<table><thead><tr><th>pin</th><th>name</th><th>can</th><th>program</th><th>note</th></tr></thead>
-    <tbody>${shown.pins.map((/** @type {any} */ pin) => html`<tr key=${pin.pin} class=${pin.reserved ? "reserved" : ""}>
-      <td>${pin.pin}</td><td>${[...pin.labels, pin.name, prints.get(pin.pin)].filter(Boolean).join(", ")}</td><td>${pin.uses.join(", ")}</td>
-      <td>${held.get(pin.pin) ?? ""}</td>
-      <td>${pin.refused ?? pin.caution ?? ""}</td></tr>`)}</tbody></table>`;
+  const rows = shown.pins.map((/** @type {any} */ pin) => ({ key: pin.pin, kind: pin.reserved ? "reserved" : "",
+    cells: [pin.pin, [...pin.labels, pin.name, prints.get(pin.pin)].filter(Boolean).join(", "), pin.uses.join(", "), held.get(pin.pin) ?? "",
+      prose(pin.refused ?? pin.caution)] }));
+  return html`<${Table} label="Pins" heads=${["pin", "name", "can", "program", "note"]} rows=${rows} isBroad=${true} />`;
 }
 
 /** @param {{device: any, apps: any[]}} given */
@@ -70,7 +70,7 @@ function Programs({ device, apps }) {
   return html`<ul class="rows">${apps.map((app) => html`<li key=${app.name}>
     <${Link} to=${boardPath(device.name, "programs", app.name)}>${app.name}<//> <${Badge} state=${app.condition} />${" "}
     <span class="quiet">${memoryText(app)}${app.foreign ? ", not installed by this host" : ""}</span>
-    ${app.error && html`<p class="warning">${app.error}</p>`}</li>`)}</ul>`;
+    ${app.error && html`<p class="warning">${prose(app.error)}</p>`}</li>`)}</ul>`;
 }
 
 /** @param {{device: any}} given */
@@ -98,5 +98,5 @@ function Facts({ device }) {
     <${Problem} error=${problem} />
     ${shown?.today && html`<h2>What works on such boards today</h2>
       <ul class="rows">${shown.today.findings.map((/** @type {any} */ one) => html`<li key=${one.feature}>
-        <${Badge} state=${one.state} text=${one.text} /> ${one.feature}</li>`)}</ul>`}`;
+        <${Badge} state=${one.state} text=${one.text} /> ${prose(one.feature)}</li>`)}</ul>`}`;
 }

@@ -2,15 +2,14 @@
 
 import { Act, ActView, run, useAct } from "./acts.js";
 import { ApiError, HostAway, get, part, send } from "./api.js";
-import { Evidence, Link, Problem } from "./parts.js";
+import { Evidence, Link, Problem, prose } from "./parts.js";
 import { may, state, useStore } from "./state.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
 const CHAT = "page";
 const MAX_TURNS = 100;
 const [MAX_KEPT, MAX_KEPT_CHARS] = [20, 200_000]; // turns that a reload of this tab brings back
-const LOOK_MS = 2_000;
-const MAX_LOOKS = 300;
+const [LOOK_MS, LONGEST_LOOK_MS] = [2_000, 60_000]; // for answers that came late: between, a tenth of the time they are late
 const EXAMPLES = ["blink the led twice a second", "what runs on the boards?", "blink pin 26"];
 
 /** Tools whose acts on boards undo takes back; after an undo it would take back what came before. */
@@ -49,9 +48,10 @@ function keepTurns(turns) {
 /** Looks for answers that came while no page listened, as long as turns of before a reload wait. @param {Turn[]} turns @param {(answers: any[]) => void} came */
 function useLateAnswers(turns, came) {
   const [looks, setLooks] = useState(0);
+  const since = useRef(Date.now());
   const waits = turns.some((turn) => turn.isBefore && !turn.act.isOver);
   useEffect(() => {
-    if (!waits || looks >= MAX_LOOKS) return undefined;
+    if (!waits) return undefined;
     const timer = setTimeout(async () => {
       try {
         const { messages } = await get(`/v1/chat/${CHAT}/undelivered`);
@@ -64,7 +64,7 @@ function useLateAnswers(turns, came) {
         if (!(error instanceof ApiError || error instanceof HostAway)) throw error; // it is asked again
       }
       setLooks((count) => count + 1);
-    }, LOOK_MS);
+    }, Math.max(LOOK_MS, Math.min((Date.now() - since.current) / 10, LONGEST_LOOK_MS)));
     return () => clearTimeout(timer);
   }, [waits, looks]);
 }
@@ -141,14 +141,14 @@ function TurnView({ turn, isNewest }) {
   return html`<li class="turn">
     ${turn.text ? html`<p class="mine">${turn.text}</p>` : html`<p class="quiet">An answer that came after the page was loaded again:</p>`}
     ${turn.isBefore && !answer && !act.error && html`<p class="quiet">The page was loaded again while this ran. The host goes on with it; its answer
-      comes below. What it asks is under <${Link} to="/approvals">Approvals<//>.</p>`}
+      comes below, at most a minute late. What it asks is under <${Link} to="/approvals">Approvals<//>.</p>`}
     <${ActView} act=${act} />
     ${!act.isOver && !turn.isBefore && act.steps.length === 0 && html`<p class="quiet">One moment.</p>`}
-    ${!answer && act.text && html`<p class="answer">${act.text}</p>`}
+    ${!answer && act.text && html`<p class="answer">${prose(act.text)}</p>`}
     ${answer && html`<div class=${answer.error ? "answer refused" : "answer"}>
-      <p>${answer.text}</p>
-      ${answer.next && html`<p class="next">next: ${answer.next}</p>`}
-      ${answer.unproved.map((/** @type {string} */ one) => html`<p class="warning">No act of this turn did that: ${one}</p>`)}
+      <p>${prose(answer.text)}</p>
+      ${answer.next && html`<p class="next">next: ${prose(answer.next)}</p>`}
+      ${answer.unproved.map((/** @type {string} */ one) => html`<p class="warning">No act of this turn did that: ${prose(one)}</p>`)}
       ${answer.evidence.map((/** @type {any} */ one) => html`<${Evidence} evidence=${one} />`)}
       ${changed && isNewest && may("act") && undoing === null && html`<p><button onClick=${() => undo("POST", "/v1/undo", {})}>Undo</button></p>`}
       <${ActView} act=${undoing} />

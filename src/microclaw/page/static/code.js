@@ -115,7 +115,7 @@ export function isInText(finding) {
 /** @param {EditorView} view @param {Finding} finding @returns {import("./vendor/codemirror.js").Finding} */
 function marked(view, finding) {
   const why = finding.explanation && `why: ${finding.explanation}`;
-  const message = [finding.message, why, finding.next && `next: ${finding.next}`].filter(Boolean).join("\n");
+  const message = [finding.message, why, finding.next && `next: ${finding.next}`].filter(Boolean).join("\n").replace(/`([^`\n]+)`/g, "$1"); // it takes text alone
   return { ...span(view, finding), severity: SEVERITIES[finding.severity] ?? "info", message };
 }
 

@@ -1,7 +1,7 @@
 // A board as a drawing: its headers in their real order where the profile has it, each pin with its names, state and program.
 
 import { boardPath } from "./boards.js";
-import { Link } from "./parts.js";
+import { Link, prose } from "./parts.js";
 import { pins as livePins } from "./pins.js";
 import { unreadText } from "./timeline.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
@@ -12,7 +12,8 @@ import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js
 const WIDE = 372;
 const BOARD = { left: 108, right: 264 };
 const PAD = { wide: 36, high: 17 };
-const ROW = 22;
+const ROW = 22; // more where the drawing is small, so that a finger meets one pin alone
+const TARGET_PX = 24; // WCAG 2.5.8
 const TOP = 34;
 const COLUMNS = 4; // of the pins that are on no header
 const MAX_LABEL = 14;
@@ -20,8 +21,8 @@ const TEXT_MS = 500;
 /** @type {Record<string, [number, number]>} */
 const ARROWS = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
 
-/** Where everything is, in the drawing's own units. @param {any} shown a device with `pins` and `layout` */
-function placesOf(shown) {
+/** Where everything is, in the drawing's own units. @param {any} shown a device with `pins` and `layout` @param {number} high of a row */
+function placesOf(shown, high) {
   /** @type {Map<number, Pin>} */
   const left = new Map(shown.pins.map((/** @type {Pin} */ pin) => [pin.pin, pin]));
   const inOrder = [...left.values()].map((pin) => ({ label: "", gpio: pin.pin }));
@@ -33,14 +34,14 @@ function placesOf(shown) {
     const pin = left.get(one.gpio) ?? null;
     left.delete(one.gpio);
     const label = one.label === String(one.gpio) ? "" : one.label;
-    return { label, pin, x: header.side === "left" ? BOARD.left + 4 : BOARD.right - 4 - PAD.wide, y: TOP + row * ROW, side: header.side };
+    return { label, pin, x: header.side === "left" ? BOARD.left + 4 : BOARD.right - 4 - PAD.wide, y: TOP + row * high, side: header.side };
   }));
   const rows = Math.max(...headers.map((/** @type {any} */ header) => header.pins.length));
-  const below = TOP + rows * ROW + (shown.layout?.usb === "bottom" ? 16 : 0);
+  const below = TOP + rows * high + (shown.layout?.usb === "bottom" ? 16 : 0);
   [...left.values()].forEach((pin, i) => places.push({
-    label: "", pin, side: "inside", x: BOARD.left + 4 + (i % COLUMNS) * (PAD.wide + 1.3), y: below + 22 + Math.floor(i / COLUMNS) * ROW,
+    label: "", pin, side: "inside", x: BOARD.left + 4 + (i % COLUMNS) * (PAD.wide + 1.3), y: below + 22 + Math.floor(i / COLUMNS) * high,
   }));
-  return { places, end: TOP + rows * ROW, below: left.size > 0 ? below : null, high: Math.max(...places.map((one) => one.y)) + ROW + 20 };
+  return { places, end: TOP + rows * high, below: left.size > 0 ? below : null, all: Math.max(...places.map((one) => one.y)) + high + 20 };
 }
 
 /** The level and the edges that this page has seen. @param {string} device @param {number} pin */
@@ -66,13 +67,22 @@ function stateText(state) {
  * @param {{device: string, shown: any, held: Map<number, string>, isLive: boolean, children?: any}} given
  */
 export function BoardDrawing({ device, shown, held, isLive, children }) {
-  const { places, end, below, high } = placesOf(shown);
+  const [row, setRow] = useState(ROW);
+  const { places, end, below, all: high } = placesOf(shown, row);
   const all = places.flatMap(({ pin, ...place }) => (pin === null ? [] : [{ ...place, pin }]));
   const first = all.find((one) => held.has(one.pin.pin)) ?? all.find((one) => one.pin.name === "LED") ?? all[0];
   const [chosen, setChosen] = useState(/** @type {number | null} */ (null));
   const [pointed, setPointed] = useState(/** @type {number | null} */ (null));
   const [, again] = useState(0);
   const drawing = useRef(/** @type {SVGElement | null} */ (null));
+  useEffect(() => {
+    const size = new ResizeObserver(([entry]) => {
+      const width = entry?.contentRect.width; // 0 while it is folded away
+      if (width) setRow(Math.max(ROW, Math.ceil((TARGET_PX * WIDE) / width)));
+    });
+    if (drawing.current) size.observe(drawing.current);
+    return () => size.disconnect();
+  }, []);
   useEffect(() => (isLive ? livePins.watch([device]) : undefined), [device, isLive]);
   useEffect(() => {
     const timer = isLive ? setInterval(() => again((count) => count + 1), TEXT_MS) : 0;
@@ -98,7 +108,7 @@ export function BoardDrawing({ device, shown, held, isLive, children }) {
         <text x=${WIDE / 2} y=${shown.layout.usb === "top" ? 19 : end + 13}>USB</text></g>`}
       ${below !== null && html`<text class="inside" x=${WIDE / 2} y=${below + 15}>on no header</text>`}
       ${places.map((place, i) => html`<${Pad} key=${i} place=${place} program=${place.pin ? held.get(place.pin.pin) : undefined}
-        state=${isLive && place.pin ? stateOf(device, place.pin.pin) : null} isLive=${isLive} isActive=${place.pin?.pin === active}
+        row=${row} state=${isLive && place.pin ? stateOf(device, place.pin.pin) : null} isLive=${isLive} isActive=${place.pin?.pin === active}
         onChoose=${setChosen} onPoint=${setPointed} />`)}
     </svg>
     <${PinCard} device=${device} place=${told} program=${held.get(told.pin.pin)} state=${isLive ? stateText(stateOf(device, told.pin.pin)) : ""} />
@@ -123,9 +133,9 @@ function next(all, here, way) {
 
 /**
  * A pin's button, and beside it what is drawn for it: what is read out says all of that.
- * @param {{place: Place, program?: string, state: ReturnType<typeof stateOf>, isLive: boolean, isActive: boolean, onChoose: (pin: number) => void, onPoint: (pin: number) => void}} given
+ * @param {{place: Place, row: number, program?: string, state: ReturnType<typeof stateOf>, isLive: boolean, isActive: boolean, onChoose: (pin: number) => void, onPoint: (pin: number) => void}} given
  */
-function Pad({ place, program, state, isLive, isActive, onChoose, onPoint }) {
+function Pad({ place, row, program, state, isLive, isActive, onChoose, onPoint }) {
   const { label, pin, x, y, side } = place;
   const words = [program, ...(pin?.labels ?? []), pin?.name, label].filter(Boolean).join(" ");
   const text = words.length > MAX_LABEL ? `${words.slice(0, MAX_LABEL - 1)}…` : words;
@@ -139,7 +149,7 @@ function Pad({ place, program, state, isLive, isActive, onChoose, onPoint }) {
     <g role="button" tabindex=${isActive ? 0 : -1} aria-pressed=${isActive} aria-label=${said.filter(Boolean).join(", ")} data-pin=${pin.pin}
         data-level=${state && !state.unread ? Number(state.isHigh) : null} data-count=${state?.count} onFocus=${() => onChoose(pin.pin)}
         onClick=${() => onChoose(pin.pin)} onPointerEnter=${() => onPoint(pin.pin)}>
-      ${box}${pin.refused && html`<path d=${`M${x} ${y}l${PAD.wide} ${PAD.high}`} />`}
+      <path class="hit" d=${`M${x} ${y - (row - PAD.high) / 2}h${PAD.wide}v${row}h${-PAD.wide}z`} />${box}${pin.refused && html`<path d=${`M${x} ${y}l${PAD.wide} ${PAD.high}`} />`}
     </g>
     <g class="texts" aria-hidden="true">
       <text class="number" x=${x + PAD.wide / 2} y=${y + 13}>${pin.pin}${!pin.refused && pin.caution ? " !" : ""}</text>
@@ -159,8 +169,8 @@ function PinCard({ device, place, program, state }) {
     ${names && html`<p>${names}</p>`}
     ${state && html`<p>${state}</p>`}
     ${program && html`<p>held by <${Link} to=${boardPath(device, "programs", program)}>${program}<//></p>`}
-    ${pin.refused && html`<p class="warning">Nothing may drive it: ${pin.refused}</p>`}
-    ${pin.caution && html`<p class="warning">With care: ${pin.caution}</p>`}
+    ${pin.refused && html`<p class="warning">Nothing may drive it: ${prose(pin.refused)}</p>`}
+    ${pin.caution && html`<p class="warning">With care: ${prose(pin.caution)}</p>`}
     <p class="quiet">${pin.uses.length > 0 && !pin.reserved ? `can: ${pin.uses.join(", ")}` : "no program may use it"}</p>
     ${place.side === "inside" && html`<p class="quiet">on no header of the board</p>`}
   </section>`;

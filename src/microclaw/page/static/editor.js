@@ -5,7 +5,7 @@ import { ApiError, HostAway, get, part, send } from "./api.js";
 import { boardPath } from "./boards.js";
 import { Code, isInText } from "./code.js";
 import { SureButton } from "./lists.js";
-import { Badge, Heading, Link, Problem } from "./parts.js";
+import { Badge, Heading, Link, Problem, prose } from "./parts.js";
 import { may, state, useStore } from "./state.js";
 import { LivePins, TrialView } from "./timeline.js";
 import { rhythm, rhythmText, tracksOf } from "./tracks.js";
@@ -193,14 +193,27 @@ function Findings({ checked: newest, problem, isNew, choose }) {
   const fault = count > 0 ? `${count} ${count === 1 ? "finding" : "findings"}` : checked?.message;
   const said = problem ? "Not checked." : !checked ? "Checking." : checked.ok ? `No fault found: ${checked.text}` : `Not right yet: ${fault}`;
   return html`<div class="checked" aria-busy=${!isNew} data-ok=${checked && isNew && !problem ? String(checked.ok) : ""}>
-    <p role="status">${said}</p>
-    ${checked && !checked.ok && checked.findings.length === 0 && html`<p class="next">next: ${checked.next}</p>`}
+    <p><span role="status">${prose(said)}</span>${!isNew && (checked || problem) && html` <span class="quiet">That is of the text before your change.</span>`}</p>
+    ${checked && !checked.ok && checked.findings.length === 0 && html`<p class="next">next: ${prose(checked.next)}</p>`}
     <${Problem} error=${problem} />
     <ol class="findings" aria-label="Findings">${(checked?.findings ?? []).map((/** @type {Finding} */ one) => html`<li>
       <${Badge} state=${one.severity === "error" ? "failed" : "waiting"} text=${one.severity} />${" "}
       ${isInText(one) ? html`<button onClick=${() => choose(one)}>line ${one.line}${one.column ? `, column ${one.column}` : ""}</button>` : html`<b>${one.file}</b>`}
-      ${" "}${one.message}
-      ${one.explanation && html`<p>why: ${one.explanation}</p>`}${one.next && html`<p class="next">next: ${one.next}</p>`}</li>`)}</ol></div>`;
+      ${" "}${prose(one.message)}
+      ${one.explanation && html`<p>why: ${prose(one.explanation)}</p>`}${one.next && html`<p class="next">next: ${prose(one.next)}</p>`}</li>`)}</ol></div>`;
+}
+
+/** What of a draft a trial is of. @param {Draft} draft */
+function textOf({ source, language, expect }) {
+  return JSON.stringify([source, language, expect.trim()]);
+}
+
+/** That what stands below is of another draft. @param {{then: Draft | null, now: Draft, isOfBoard?: boolean, next: string}} given */
+function Older({ then, now, isOfBoard = false, next }) {
+  if (then === null) return null;
+  const isOld = textOf(then) !== textOf(now);
+  if (!isOld && (!isOfBoard || then.device === now.device)) return null;
+  return html`<p class="warning older">This is of the ${isOld ? "text" : "board"} before your change. ${next}</p>`;
 }
 
 /** Trying and installing it. @param {{draft: Draft}} given */
@@ -208,24 +221,31 @@ function Acts({ draft }) {
   const [trial, tryIt] = useAct();
   const [installing, install] = useAct();
   const [undoing, undo] = useAct();
-  const [installed, setInstalled] = useState({ device: "", name: "" });
+  const [tried, setTried] = useState(/** @type {Draft | null} */ (null));
+  const [installed, setInstalled] = useState(/** @type {Draft | null} */ (null));
   const more = draft.expect.trim() ? { expect: draft.expect } : {};
   const isBusy = [trial, installing, undoing].some((act) => act !== null && !act.isOver);
   const made = installing?.isOver ? installing.result : null;
-  const counts = state.devices.find((one) => one.name === installed.device)?.capabilities.includes("edges.read");
+  const counts = state.devices.find((one) => one.name === installed?.device)?.capabilities.includes("edges.read");
   const isUndone = undoing?.isOver && !undoing.error;
+  const attempt = () => {
+    setTried(draft);
+    void tryIt("POST", "/v1/programs/try", { ...programOf(draft), ...more });
+  };
   const put = () => {
     const { device, name } = draft;
-    setInstalled({ device, name });
+    setInstalled(draft);
     void install("POST", `/v1/devices/${part(device)}/apps`, { name, ...programOf({ ...draft, device: "" }), ...more });
   };
   return html`<p class="buttons">
-      <button class="main" disabled=${isBusy} onClick=${() => tryIt("POST", "/v1/programs/try", { ...programOf(draft), ...more })}>Try</button>
+      <button class="main" disabled=${isBusy} onClick=${attempt}>Try</button>
       ${may("act") && html`<button disabled=${isBusy || !draft.device || !draft.name} onClick=${put}>Install${draft.device && ` on ${draft.device}`}</button>`}
       ${!may("act") && html`<span class="quiet">Your role checks and tries programs. To install them, ask an owner of this host for the role of a member.</span>`}
     </p>
-    ${trial && html`<section aria-label="trial"><h2>Trial</h2><${ActView} act=${trial} />${trial.result && html`<${Trial} result=${trial.result} />`}</section>`}
-    ${installing && html`<section aria-label="installation"><h2>Installation</h2><${ActView} act=${installing} />
+    ${trial && html`<section aria-label="trial"><h2>Trial</h2>
+      <${Older} then=${tried} now=${draft} isOfBoard=${true} next="Try it again." /><${ActView} act=${trial} />${trial.result && html`<${Trial} result=${trial.result} />`}</section>`}
+    ${installing && installed && html`<section aria-label="installation"><h2>Installation</h2>
+      <${Older} then=${installed} now=${draft} next="What you see now is not installed." /><${ActView} act=${installing} />
       ${made && html`<p class="buttons"><${Link} to=${boardPath(installed.device, "programs", installed.name)}>${installed.name} on ${installed.device}<//>
         <button disabled=${isBusy || isUndone} onClick=${() => undo("POST", "/v1/undo", { change_id: made.change_id })}>Undo the installation</button></p>
         <${ActView} act=${undoing} />

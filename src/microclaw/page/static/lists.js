@@ -118,11 +118,11 @@ export function Moment({ at, none = "never" }) {
 
 /**
  * A table that scrolls by itself where the window is narrow.
- * @param {{label: string, heads: string[], rows: {key: string | number, cells: any[]}[]}} given
+ * @param {{label: string, heads: string[], rows: {key: string | number, kind?: string, cells: any[]}[], isBroad?: boolean}} given
  */
-export function Table({ label, heads, rows }) {
-  return html`<div class="scrolled" role="region" aria-label=${label} tabindex="0"><table>
+export function Table({ label, heads, rows, isBroad = false }) {
+  return html`<div class=${isBroad ? "scrolled broad" : "scrolled"} role="region" aria-label=${label} tabindex="0"><table>
     <thead><tr>${heads.map((head) => html`<th key=${head}>${head}</th>`)}</tr></thead>
-    <tbody>${rows.map((row) => html`<tr key=${row.key}>${row.cells.map((cell) => html`<td>${cell}</td>`)}</tr>`)}</tbody>
+    <tbody>${rows.map((row) => html`<tr key=${row.key} class=${row.kind ?? ""}>${row.cells.map((cell) => html`<td>${cell}</td>`)}</tr>`)}</tbody>
   </table></div>`;
 }

@@ -2,7 +2,7 @@
 
 import { Question, useAct } from "./acts.js";
 import { useFetched, useReloaded } from "./lists.js";
-import { Badge, Evidence, Heading, Problem } from "./parts.js";
+import { Badge, Evidence, Heading, Problem, prose } from "./parts.js";
 import { may } from "./state.js";
 import { html, useState } from "./vendor/htm-preact.module.js";
 
@@ -66,6 +66,6 @@ function Matches({ words }) {
   const [found, error] = useFetched(`/v1/memory/search?q=${encodeURIComponent(words)}&limit=20`);
   return html`<${Problem} error=${error} />
     <p class="quiet" role="status">${found && (found.found.length === 0 ? `Nothing is found for ${words}.` : `${found.found.length} found`)}</p>
-    <ul class="rows matches">${(found?.found ?? []).map((/** @type {any} */ one) => html`<li><${Badge} state=${one.kind} /> ${one.text}
-      <span class="quiet"> ${[one.source, one.day].filter(Boolean).join(", ")}</span></li>`)}</ul>`;
+    <ul class="rows matches">${(found?.found ?? []).map((/** @type {any} */ one) => html`<li><${Badge} state=${one.kind} /> ${prose(one.text)}${" "}
+      <span class="quiet">${[one.source, one.day].filter(Boolean).join(", ")}</span></li>`)}</ul>`;
 }

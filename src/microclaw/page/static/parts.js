@@ -34,14 +34,23 @@ export function Link({ to, children, class: kind = "", current = false }) {
   return html`<a href=${BASE + to} class=${kind} aria-current=${current ? "page" : null} onClick=${click}>${children}</a>`;
 }
 
+/** A text of the host, in which `this` is code. Never for sources, logs and what a person is asked. @param {string | null | undefined} text @returns {any} */
+export function prose(text) {
+  if (!text?.includes("`")) return text;
+  return text.split(/```[\w+#.-]*\n([^]*?)\n?```|`([^`\n]+)`/).map((piece, i) => {
+    if (i % 3 === 0 || piece === undefined) return piece; // three by three: plain, a block, a word
+    return html`<code class=${i % 3 === 1 ? "block" : ""}>${piece}</code>`;
+  });
+}
+
 /** What went wrong, and what to do next. @param {{error: any}} given */
 export function Problem({ error }) {
   if (!error) return null;
   const lines = (error.diagnostics ?? []).map((/** @type {any} */ one) => one.text);
   return html`<div class="problem" role="alert">
-    <p>${error.message}</p>
+    <p>${prose(error.message)}</p>
     ${lines.length > 0 && html`<pre>${lines.join("\n")}</pre>`}
-    ${error.next && html`<p class="next">next: ${error.next}</p>`}
+    ${error.next && html`<p class="next">next: ${prose(error.next)}</p>`}
   </div>`;
 }
 
@@ -50,16 +59,10 @@ export function Badge({ state, text = state }) {
   return html`<span class=${`badge ${state.replaceAll(" ", "-")}`}>${text}</span>`;
 }
 
-/** @param {{online: boolean | null}} given */
-export function Online({ online }) {
-  if (online === null) return html`<${Badge} state="unknown" text="not known" />`;
-  return online ? html`<${Badge} state="online" />` : html`<${Badge} state="away" />`;
-}
-
 /** How the host knows what it says. @param {{evidence: any}} given */
 export function Evidence({ evidence }) {
   if (!evidence) return null;
-  return html`<p class="evidence"><${Badge} state=${evidence.kind} /> ${evidence.text}</p>`;
+  return html`<p class="evidence"><${Badge} state=${evidence.kind} /> ${prose(evidence.text)}</p>`;
 }
 
 /** @param {{at: number}} given Unix ms */

@@ -35,8 +35,9 @@ export class BoardPins {
     return this.isLost || this.problem !== "" || this.heardAt === 0 || performance.now() - this.heardAt > LATE_NEWS_MS;
   }
 
-  /** Until when its pins are known, in its own time. @param {number} until */
+  /** Until when its pins are known, in its own time; before all time while they were never read. @param {number} until */
   knownUntil(until) {
+    if (this.heardAt === 0) return -Infinity;
     return this.isOld() ? Math.min(this.nowMs, until) : until;
   }
 

@@ -4,7 +4,7 @@ import { ActView, useAct } from "./acts.js";
 import { part } from "./api.js";
 import { Diff } from "./asked.js";
 import { Moment, useFetched } from "./lists.js";
-import { Badge, Evidence, Link, Problem, Time, size } from "./parts.js";
+import { Badge, Evidence, Link, Problem, Time, prose, size } from "./parts.js";
 import { may, useStore } from "./state.js";
 import { TrialView } from "./timeline.js";
 import { html, useState } from "./vendor/htm-preact.module.js";
@@ -36,7 +36,7 @@ export function Program({ device, name }) {
         app.pins.length > 0 && `pins ${app.pins.join(", ")}`].filter(Boolean).join(" · ")}
         ${app.installed_ms && html` · since <${Time} at=${app.installed_ms} />`}</p>`
       : html`<p>There is no program ${name} on ${device} now.</p>`}
-    ${app?.error && html`<p class="warning">${app.error}</p>`}
+    ${app?.error && html`<p class="warning">${prose(app.error)}</p>`}
     ${may("act") && html`<p class="buttons">
       ${app && (isOff ? html`<button disabled=${doing} onClick=${() => order("start", "POST", `${path}/start`)}>Start</button>`
         : html`<button disabled=${doing} onClick=${() => order("stop", "POST", `${path}/stop`)}>Stop</button>`)}
@@ -69,7 +69,7 @@ function Proof({ proof }) {
   return html`<h3>Expected and seen</h3>
     ${proof.expected.length === 0 && html`<p class="quiet">No expectation was given: this is what it did.</p>`}
     <ul class="rows">${proof.expected.map((/** @type {any} */ one) => html`<li key=${one.line}>
-      <${Badge} state=${one.answer.split(";")[0]} text=${one.answer} /> ${one.text} <span class="quiet">${one.found}</span></li>`)}</ul>
+      <${Badge} state=${one.answer.split(";")[0]} text=${one.answer} /> ${prose(one.text)} <span class="quiet">${prose(one.found)}</span></li>`)}</ul>
     <${Evidence} evidence=${proof.evidence} />
     <p class="legend"><i class="counted"></i> counted by the board <i class="expected"></i> seen in the trial</p>
     <${TrialView} trial=${proof.trial.edges} board=${proof.evidence.edges} />`;

@@ -1,7 +1,7 @@
 // Rollouts of firmware: how far each is, its boards by state; pause, resume, stop and take back.
 
 import { Moment, OrderState, SureButton, Table, useFetched, useOrders, useReloaded } from "./lists.js";
-import { Badge, Heading, Problem } from "./parts.js";
+import { Badge, Heading, Problem, prose } from "./parts.js";
 import { html, useState } from "./vendor/htm-preact.module.js";
 
 /** What each state lets a person do, as the API has it. @type {Record<string, ("pause" | "resume" | "stop" | "undo")[]>} */
@@ -29,11 +29,11 @@ function Rollout({ rollout, changed }) {
     <h2>${rollout.version} <${Badge} state=${rollout.state} /></h2>
     <p class="quiet">${label}${rollout.undoes ? `, takes back rollout ${rollout.undoes}` : ""} · channel ${rollout.channel} · by ${rollout.began_by},${" "}
       <${Moment} at=${rollout.began_ms} />${rollout.window ? ` · between ${rollout.window}` : ""}</p>
-    ${rollout.reason && html`<p class="warning">${rollout.reason}</p>`}
+    ${rollout.reason && html`<p class="warning">${prose(rollout.reason)}</p>`}
     <p>Stage ${Math.min(rollout.stage, rollout.stages.length)} of ${rollout.stages.length}
       ${rollout.soaking_since_ms && html`, watched since <${Moment} at=${rollout.soaking_since_ms} />`}${rollout.crashes > 0 ? `, ${rollout.crashes} crashes` : ""}</p>
     <p>${rollout.count} boards: ${states.map(([state, count]) => html`<${Badge} state=${state} text=${`${count} ${state.replaceAll("_", " ")}`} /> `)}</p>
-    ${rollout.failures.map((/** @type {any} */ one) => html`<p class="warning">${one.device}: ${one.state.replaceAll("_", " ")}${one.error ? `, ${one.error}` : ""}</p>`)}
+    ${rollout.failures.map((/** @type {any} */ one) => html`<p class="warning">${one.device}: ${one.state.replaceAll("_", " ")}${one.error && html`, ${prose(one.error)}`}</p>`)}
     <p class="buttons">${acts.map((act) => (act === "pause" || act === "resume"
       ? html`<button key=${act} aria-label=${`${NAMES[act]} ${label}`} disabled=${orders.busy} onClick=${() => order(act)}>${NAMES[act]}</button>`
       : html`<${SureButton} key=${act} what=${NAMES[act]} label=${label} disabled=${orders.busy} onYes=${() => order(act)} />`))}</p>
@@ -48,6 +48,6 @@ function RolloutBoards({ rollout }) {
   const [full, error] = useFetched(`/v1/rollouts/${rollout.rollout}`, [rollout.state, JSON.stringify(rollout.counts)]);
   return html`<${Problem} error=${error} />${full && html`<${Table} label=${`Boards of rollout ${rollout.rollout}`} heads=${["board", "from", "state", "since"]}
     rows=${full.boards.map((/** @type {any} */ one) => ({ key: one.device, cells: [one.device, one.from_version,
-      html`<${Badge} state=${one.state} text=${one.state.replaceAll("_", " ")} /> ${one.error ?? ""}`,
+      html`<${Badge} state=${one.state} text=${one.state.replaceAll("_", " ")} /> ${prose(one.error)}`,
       html`<${Moment} at=${one.ended_ms ?? one.offered_ms} none="" />`] }))} />`}`;
 }

@@ -1,7 +1,7 @@
 // Schedules: when each is due, how it went last, and adding, running, pausing, resuming and removing one.
 
 import { Moment, OrderState, SureButton, useFetched, useOrders, useReloaded } from "./lists.js";
-import { Badge, Heading, Link, Problem } from "./parts.js";
+import { Badge, Heading, Link, Problem, prose } from "./parts.js";
 import { may, useStore } from "./state.js";
 import { html, useEffect, useState } from "./vendor/htm-preact.module.js";
 
@@ -40,14 +40,14 @@ function Row({ schedule, changed }) {
   }, [full]);
   const label = `schedule ${schedule.schedule}`;
   const now = full ?? schedule;
+  const next = now.next_ms === schedule.next_ms ? schedule : now; // "tomorrow" becomes "today"
   return html`<li class="card" aria-label=${label}>
     <h2>${schedule.when} <${Badge} state=${now.state} /></h2>
-    <p>${schedule.what} ${schedule.device && html`<span class="quiet">on ${schedule.device}</span>`}
-      <span class="quiet"> · ${label}${schedule.asks_model ? " · asks the model" : ""}</span></p>
-    <p class="quiet">next: <${Moment} at=${now.next_ms} none="not due" />${schedule.zone ? ` (${schedule.zone})` : ""}${" "}
-      · when the host was off at the time: ${schedule.missed === "run" ? "run it once later" : "skip it"}</p>
-    ${schedule.problem && html`<p class="warning">${schedule.problem}</p>`}
-    ${now.why && html`<p class="quiet">${now.why}</p>`}
+    <p>${prose(schedule.what)} ${schedule.device && html`<span class="quiet">on ${schedule.device}</span>`}
+      <span class="quiet"> · ${label}, made by ${schedule.by}${schedule.asks_model ? " · asks the model" : ""}</span></p>
+    <p>next: ${next.next ?? "not due"} <span class="quiet">· when the host was off at the time: ${schedule.missed === "run" ? "run it once later" : "skip it"}</span></p>
+    ${schedule.problem && html`<p class="warning">${prose(schedule.problem)}</p>`}
+    ${now.why && html`<p class="quiet">${prose(now.why)}</p>`}
     ${last ? html`<p class="last">last: <${Run} run=${last} /></p>` : full && html`<p class="last quiet">It has not run yet.</p>`}
     ${runs.length > 1 && html`<details><summary>Earlier runs</summary><ul class="rows">${runs.slice(1).map((/** @type {any} */ one) =>
       html`<li><${Run} run=${one} /></li>`)}</ul></details>`}
@@ -64,7 +64,7 @@ function Row({ schedule, changed }) {
 /** @param {{run: any}} given */
 function Run({ run }) {
   return html`<${Badge} state=${run.state} text=${run.state === "claimed" ? "begins" : run.state} /> <${Moment} at=${Date.parse(run.due)} />
-    ${run.result && html` <span>${run.result}</span>`}`;
+    ${run.result && html` <span>${prose(run.result)}</span>`}`;
 }
 
 /** @param {{added: () => void}} given */
@@ -96,8 +96,8 @@ function NewSchedule({ added }) {
       <button class="main" disabled=${orders.busy}>Add</button>
     </p>
     <p class="quiet">In words: "in 20 minutes", "tomorrow at 8:00", "every 2 hours". Or say all of it in the <${Link} to="/chat">chat<//>.</p>
-    <div role="status">${made && html`<p>Schedule ${made.schedule} is kept: ${made.when}, ${made.what}.</p>`}</div>
-    ${made?.warning && html`<p class="warning">${made.warning}</p>`}
+    <div role="status">${made && html`<p>Schedule ${made.schedule} is kept: ${made.when}, ${prose(made.what)}.</p>`}</div>
+    ${made?.warning && html`<p class="warning">${prose(made.warning)}</p>`}
     <${OrderState} orders=${orders} />
   </form>`;
 }

@@ -125,9 +125,20 @@ async function fetched(path, key) {
   return (await get(path))[key];
 }
 
+/** Every device: the host tells them in pages. */
+async function allDevices() {
+  const found = [];
+  for (let after = ""; after !== null;) {
+    const page = await get(`/v1/devices${after && `?after=${encodeURIComponent(after)}`}`);
+    found.push(...page.devices);
+    after = page.next;
+  }
+  return found;
+}
+
 export async function refreshBoards() {
   const [status, devices, apps] = await Promise.all([
-    get("/v1/status"), fetched("/v1/devices", "devices"), fetched("/v1/apps", "apps"),
+    get("/v1/status"), allDevices(), fetched("/v1/apps", "apps"),
   ]);
   update({ status, devices, apps });
 }

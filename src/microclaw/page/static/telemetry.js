@@ -2,7 +2,7 @@
 
 import { part } from "./api.js";
 import { Moment, useReloaded } from "./lists.js";
-import { Problem, size } from "./parts.js";
+import { Problem, prose, size } from "./parts.js";
 import { html, useState } from "./vendor/htm-preact.module.js";
 
 /** @typedef {{at_ms: number, min: number, max: number, mean: number, count: number}} Point */
@@ -35,7 +35,7 @@ export function Telemetry({ device }) {
       <span class="quiet" role="status">${found && `${Math.min(matching.length, MAX_SHOWN)} of ${all.length} series`}</span>
     </p>
     <${Problem} error=${error} />
-    ${(found?.refused ?? []).map((/** @type {any} */ one) => html`<p key=${one.reason} class="warning">${one.text}</p>`)}
+    ${(found?.refused ?? []).map((/** @type {any} */ one) => html`<p key=${one.reason} class="warning">${prose(one.text)}</p>`)}
     ${found && all.length === 0 && html`<p>${device.name} has sent no telemetry. Boards that are paired with this host send their memory,
       signal and temperature by themselves, and what their programs publish as numbers.</p>`}
     ${matching.slice(0, MAX_SHOWN).map((one) => html`<${Plot} key=${one.key} series=${one} last=${last.get(one.key)}

@@ -7,6 +7,7 @@ import { may, useStore } from "./state.js";
 import { expectedFrom, indexAt, points, rhythm, rhythmText, tracksOf } from "./tracks.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
+/** @typedef {import("./pins.js").Edge} Edge */
 /** @typedef {import("./tracks.js").Track} Track */
 /** @typedef {import("./tracks.js").Rhythm} Rhythm */
 
@@ -46,7 +47,7 @@ export function LivePins({ device, names, used }) {
       <label>Show <select value=${seconds} onChange=${(/** @type {any} */ e) => setSeconds(Number(e.currentTarget.value))}>
         ${WINDOWS.map((one) => html`<option key=${one} value=${one}>${one} s</option>`)}</select></label>
       <button onClick=${() => setFrozenAt(frozenAt === null ? board.now() : null)}>${frozenAt === null ? "Hold" : "Go on"}</button>
-      <span class="legend"><i class="counted"></i> counted by the board <i class="expected"></i> seen in the trial</span>
+      <span class="legend"><i class="counted"></i> counted by the board <i class="expected"></i> seen in the trial, aligned at the first rise</span>
       ${board.dropped > 0 && html`<span class="warning">${board.dropped} edges were too many to be kept</span>`}
     </p>
     <${Problem} error=${board.problem ? { message: board.problem, next: AGAIN } : null} />
@@ -183,14 +184,17 @@ export function line(draw, track, from, until, colour, width, top, high, gutter 
 }
 
 /**
- * The trial and what the board counted after the installation, from the installation on; `untilMs` where it ends.
- * @param {{trial: any[], board: any[], label?: string, untilMs?: number}} given
+ * The trial from its start on, and below it what the board counted after the installation, where both have their first edge at one
+ * place; `untilMs` where it ends.
+ * @param {{trial: Edge[], board: Edge[], label?: string, untilMs?: number}} given
  */
-export function TrialView({ trial, board, label = "edges since the installation: the trial above, the board below", untilMs }) {
+export function TrialView({ trial, board: since, label = "edges: the trial above, the board below", untilMs }) {
+  const first = firstOfBoth(trial, since);
+  const board = since.map(([t, pin, level]) => /** @type {Edge} */ ([t - (first?.lateMs ?? 0), pin, level]));
   const [expected, counted] = [tracksOf(trial), tracksOf(board)];
   const rows = [...new Set([...expected.keys(), ...counted.keys()])].sort((a, b) => a - b);
   if (rows.length === 0) return null;
-  const lastMs = Math.max(...(board.length > 0 ? board : trial).map((/** @type {any} */ edge) => edge[0]));
+  const lastMs = Math.max(...(board.length > 0 ? board : trial).map((edge) => edge[0]));
   const until = untilMs ?? Math.max(100, Math.min(60_000, lastMs * 1.25));
   const height = rows.length * ROW + AXIS;
   /** @param {Track | undefined} track @param {number} top @param {number} high */
@@ -201,6 +205,18 @@ export function TrialView({ trial, board, label = "edges since the installation:
     ${rows.map((pin, row) => html`<g key=${pin}><text x="4" y=${row * ROW + 24}>pin ${pin}</text>
       ${expected.has(pin) && html`<polyline class="expected" points=${path(expected.get(pin), row * ROW + 4, 14)} />`}
       ${counted.has(pin) && html`<polyline class="counted" points=${path(counted.get(pin), row * ROW + 22, 18)} />`}</g>`)}
-    <text x=${GUTTER} y=${height - 6}>0 s</text><text x=${GUTTER + 640} y=${height - 6}>${(until / 1000).toFixed(2)} s</text>
-  </svg>`;
+    <text x=${GUTTER} y=${height - 6}>0 s</text><text class="end" x=${GUTTER + 700} y=${height - 6}>${(until / 1000).toFixed(2)} s</text>
+  </svg>
+  ${first && html`<p class="quiet">Aligned at the first edge of pin ${first.pin}, which the board had ${(first.boardMs / 1000).toFixed(3)} s after the
+    installation, and the trial ${(first.trialMs / 1000).toFixed(3)} s after its start.</p>`}
+  ${board.length > 0 && !first && html`<p class="quiet">Not aligned: no edge of the trial is among those of the board. The trial from its start, the board from the installation.</p>`}`;
+}
+
+/** The trial's first edge that the board had too, and when. @param {Edge[]} trial @param {Edge[]} board */
+function firstOfBoth(trial, board) {
+  for (const [trialMs, pin, level] of trial) {
+    const same = board.find((edge) => edge[1] === pin && edge[2] === level);
+    if (same) return { pin, trialMs, boardMs: same[0], lateMs: same[0] - trialMs };
+  }
+  return null;
 }

@@ -98,6 +98,7 @@ class Enrolment:
         self._tasks = tasks
         self._now_ms = now_ms
         self._clock_s = clock_s
+        self._asking = asyncio.Lock()
         self._showing: dict[tuple[str, bytes], _Showing] = {}
         self._tokens: OrderedDict[tuple[str, bytes], _Waiting] = OrderedDict()
 
@@ -112,12 +113,13 @@ class Enrolment:
             return Paired(waiting.token.token)
         if asker.key not in self._showing and await self.is_paired(asker):
             return Paired()
-        showing = self._showing.get(asker.key) or self._show(asker, board)
+        async with self._asking:  # two requests of one device get one code
+            showing = self._showing.get(asker.key) or await self._show(asker, board)
         return showing if isinstance(showing, Refusal) else ShowCode(showing.pending.code, showing.challenge)
 
-    def _show(self, asker: Asker, board: str) -> _Showing | Refusal:
+    async def _show(self, asker: Asker, board: str) -> _Showing | Refusal:
         board = _NOT_IN_A_BOARD.sub("-", board)[:64] or VOICE_BOARD.board_id
-        pending = self._identity.pairing.request_code(asker.address, board, _Entry(self, asker))
+        pending = await self._identity.pairing.request_code(asker.address, board, _Entry(self, asker))
         if isinstance(pending, Refusal):
             return pending
         work = self._see_out(asker, pending)

@@ -374,9 +374,10 @@ class XiaozhiServer:
             older.end(WSCloseCode.POLICY_VIOLATION, "a newer connection of this device")
         self._live[credential] = live
         try:
-            if not await self._identity.authenticator.is_still_valid(identity):
-                live.end(WSCloseCode.POLICY_VIOLATION, "revoked")
-            await live.run(answer)
+            with self._identity.live.entered(identity):
+                if not await self._identity.authenticator.is_still_valid(identity):
+                    live.end(WSCloseCode.POLICY_VIOLATION, "revoked")
+                await live.run(answer)
         finally:
             if self._live.get(credential) is live:
                 del self._live[credential]

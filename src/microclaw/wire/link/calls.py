@@ -67,6 +67,16 @@ class PendingCalls:
             del self._calls[message_id]
         return had
 
+    def moved(self) -> tuple[list[tuple[Id, Call]], list[tuple[Id, Call]]]:
+        """The device is at another host: the calls that can be made there, and those that it may have carried out."""
+        calls, self._calls = self._calls, {}
+        free: list[tuple[Id, Call]] = []
+        lost: list[tuple[Id, Call]] = []
+        for message_id, pending in calls.items():
+            may_repeat = pending.sent_in_boot is None or pending.call.idempotent
+            (free if may_repeat else lost).append((message_id, pending.call))
+        return free, lost
+
     def answered(self, message_id: Id) -> Call | None:
         """The call that a result answers; None if no caller waits for it any more."""
         pending = self._calls.pop(message_id, None)

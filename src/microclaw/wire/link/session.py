@@ -242,6 +242,13 @@ class LinkSession:
         else:
             self._load_more()
 
+    def grew(self, last: int) -> None:
+        """Somebody else put messages into the outbox, up to this number: they are read from there."""
+        if last > self.outgoing.last:
+            self.outgoing.last = last
+            if self._is_ready:
+                self._load_more()
+
     def loaded(self, after: int, rows: Sequence[StoredMessage]) -> None:
         """A Replay was done. Answers to a connection that is gone are ignored."""
         if not self._is_ready or self.outgoing.loading_after != after:

@@ -1,0 +1,240 @@
+"""Many hosts over NATS beside one host alone: durable messages, calls, lost hosts, quiet devices, what is loaded.
+
+A durable message is HostOutbox.append, as every message to a device is. The embedded store syncs each commit to its
+disk before it answers. nats-server does not: by default it syncs every two minutes, so what it answered outlives its
+process, and with three servers the loss of one machine, but not a power cut of all. `sync_interval: always` would
+sync each, from 2.10 on; 2.9 refuses that setting. Where it does, its folder is marked so that the file system writes
+each of its writes through (`chattr +S`): that is the one at the same durability. All are measured, in turn; a message
+as the mean and as the median, for a sync of the disk takes some of them much longer than others.
+
+A call asks a virtual board for its status, through the API of the host that has its connection and of another one, in
+turn: three processes that speak over loopback. The rest is in bench.scale_devices.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import copytree
+
+from tests.cluster.nats_servers import one_server, three_servers, urls_of
+from tests.cluster.test_alone import LOOK
+
+from bench import scale_devices
+from bench.processes import Running, private_home, running
+from bench.report import Metric, median
+from microclaw.cli.child import Child
+from microclaw.client import Client
+from microclaw.clock import now_ms
+from microclaw.cluster.connection import connected
+from microclaw.cluster.shared_store import shared_store
+from microclaw.config.cluster_settings import ClusterSettings
+from microclaw.durable import write_private
+from microclaw.store.database import Database
+from microclaw.store.links import LinkTable
+
+WAITING = 64
+PAYLOAD = bytes(200)
+KINDS = ("a durable message", "a durable message, p50", f"a durable message of {WAITING} waiting")
+EMBEDDED, ONE, SYNCED, THREE = "the embedded store", "one NATS server", "one that syncs each", "three NATS servers"
+BOARD = "bulb"
+METHOD = "device.status"  # changes nothing, at the board or in a host
+READY_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """`alone` messages one after another and `each` for 64 devices at once, `rounds` times; `calls` at each host."""
+
+    rounds: int = 7
+    alone: int = 60
+    each: int = 6
+    calls: int = 300
+    starts: int = 3
+
+
+QUICK = Effort(rounds=3, alone=20, each=2, calls=50, starts=1)
+
+
+def measure(effort: Effort | None = None, *, quick: bool = False) -> list[Metric]:
+    effort = effort or (QUICK if quick else Effort())
+    before = Metric("load average of the machine, before", os.getloadavg()[0], "")
+    found = [before, *messages(effort), *_calls(effort), *_alone(effort), *scale_devices.measure(quick=quick)]
+    return [*found, Metric("load average of the machine, after", os.getloadavg()[0], "")]
+
+
+# Durable messages
+
+
+def messages(effort: Effort) -> list[Metric]:
+    with tempfile.TemporaryDirectory(prefix="mc-bench-") as folder, ExitStack() as stack:
+        home = Path(folder)
+        urls = {ONE: stack.enter_context(one_server(home / "one")).url}
+        if _writes_through(home / "synced"):
+            urls[SYNCED] = stack.enter_context(one_server(home / "synced")).url
+        else:
+            print(f"scale: {SYNCED}: skipped: chattr +S is not possible on this file system", file=sys.stderr)
+        urls[THREE] = urls_of(stack.enter_context(three_servers(home / "three")))
+        times = asyncio.run(_append_in_turn(effort, home, urls))
+    found = []
+    for index, what in enumerate(KINDS):
+        base = [run[index] for run in times[EMBEDDED]]
+        found.append(Metric(f"{what}: {EMBEDDED}", median(base) * 1e3, "ms"))
+        for name in urls:
+            mine = [run[index] for run in times[name]]
+            ratio = median([own / of_base for own, of_base in zip(mine, base, strict=True)])
+            found.append(Metric(f"{what}: {name}", median(mine) * 1e3, "ms"))
+            found.append(Metric(f"{what}: {name} / {EMBEDDED}", ratio, "x", 3))
+    return found
+
+
+def _writes_through(folder: Path) -> bool:
+    """Make the folder one whose files' writes are on the disk when they return; False where that cannot be."""
+    folder.mkdir()
+    return subprocess.run(["chattr", "+S", str(folder)], capture_output=True, check=False).returncode == 0
+
+
+async def _append_in_turn(effort: Effort, home: Path, urls: dict[str, str]) -> dict[str, list[tuple[float, ...]]]:
+    async with AsyncExitStack() as stack:
+        stores = {EMBEDDED: await stack.enter_async_context(Database.open(home / "embedded" / "microclaw.db"))}
+        for number, (name, url) in enumerate(urls.items()):
+            stores[name] = await stack.enter_async_context(_shared(home / f"copy-{number}", url))
+        times: dict[str, list[tuple[float, ...]]] = {name: [] for name in stores}
+        for turn in range(effort.rounds + 1):
+            for name, store in stores.items():
+                took = await _append(store, turn, effort)
+                if turn:  # the first one warms them up
+                    times[name].append(took)
+        return times
+
+
+@asynccontextmanager
+async def _shared(folder: Path, url: str) -> AsyncIterator[Database]:
+    settings = ClusterSettings(nats=url, name="bench")
+    async with (
+        connected(settings, name="bench") as cluster,
+        shared_store(cluster, folder / "cluster.db", host="bench") as (replica, _),
+    ):
+        yield replica
+
+
+async def _append(store: Database, turn: int, effort: Effort) -> tuple[float, ...]:
+    """Seconds a message, as KINDS; each turn has outboxes of its own, that are empty."""
+    table = LinkTable(store, now_ms=now_ms, random_bytes=secrets.token_bytes)
+    boxes = [(await table.open(f"device-{turn}-{number}"))[0] for number in range(WAITING + 1)]
+    alone_s = []
+    for _ in range(effort.alone):
+        began = time.perf_counter()
+        await boxes[0].append(secrets.token_bytes(16), PAYLOAD)
+        alone_s.append(time.perf_counter() - began)
+    began = time.perf_counter()
+    for _ in range(effort.each):
+        await asyncio.gather(*(box.append(secrets.token_bytes(16), PAYLOAD) for box in boxes[1:]))
+    waiting_s = (time.perf_counter() - began) / (effort.each * WAITING)
+    return sum(alone_s) / effort.alone, median(alone_s), waiting_s
+
+
+# Calls
+
+
+def _calls(effort: Effort) -> list[Metric]:
+    with tempfile.TemporaryDirectory(prefix="mc-bench-") as folder, ExitStack() as stack:
+        home = Path(folder)
+        url = stack.enter_context(one_server(home / "nats")).url
+        here = stack.enter_context(_host(home / "h1", "--nats", url))
+        (home / "h2").mkdir(mode=0o700)
+        copytree(home / "h1" / "identity", home / "h2" / "identity")  # the board trusts one authority
+        there = stack.enter_context(_host(home / "h2", "--nats", url))
+        clients = [Client(home / name / "control.sock", timeout_s=READY_S) for name in ("h1", "h2")]
+        stack.enter_context(_board(home, clients[0]))
+        for client in clients:
+            _until_called(client)
+        times: list[list[float]] = [[], []]
+        for number in range(2 * effort.calls):
+            host = (number + number // 2) % 2  # each is the first of a pair as often as the other
+            began = time.perf_counter()
+            _call(clients[host])
+            times[host].append((time.perf_counter() - began) * 1e3)
+        rss = Metric("resident memory of a host of two", median([here.rss_mb(), there.rss_mb()]), "MB")
+    own, other = median(times[0]), median(times[1])
+    return [
+        Metric("a call, to a device of this host, p50", own, "ms"),
+        Metric("a call, to a device of another host, p50", other, "ms"),
+        Metric("a call: added by the other host", other - own, "ms", 1.5),
+        rss,
+    ]
+
+
+@contextmanager
+def _host(home: Path, *options: str) -> Iterator[Running]:
+    """`microclaw up` with that home."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with private_home(MICROCLAW_HOME=str(home)) as environ:
+        words = ["microclaw.cli", "--json", "up", "--port", "0", "--link", "127.0.0.1:0", "--virtual", "0", *options]
+        with running(*words, environ=environ) as host:
+            if host.facts.get("ready") is not True:
+                raise ValueError(f"the host did not start: {host.facts}")
+            yield host
+
+
+@contextmanager
+def _board(home: Path, client: Client) -> Iterator[None]:
+    made = client.post("/v1/devices/provision", {"name": BOARD, "board": "virtual", "secret": True, "host": None})
+    secret = home / "secret"
+    write_private(secret, made["secret"].encode("ascii"))
+    words = ["microclaw.virtual", "--name", BOARD, "--wasmachine", "0", "--serial", "none", "--die-with-parent"]
+    words += ["--flash", str(home / "flash"), "--control", str(home / "board.sock"), "--link-secret-file", str(secret)]
+    words += ["--link", f"wss://{made['host']}:{made['port']}/link", "--link-ca-sha256", made["ca_sha256"]]
+    with Child("board", words, log=home / "board.stderr") as board:
+        board.wait_ready(READY_S)
+        yield
+
+
+def _until_called(client: Client) -> None:
+    """The host knows the board, and reaches it."""
+    deadline = time.monotonic() + READY_S
+    while not any(row["name"] == BOARD and METHOD in row["capabilities"] for row in client.devices.list()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the board was not online within {READY_S:g} s")
+        time.sleep(0.05)
+    _call(client)
+
+
+def _call(client: Client) -> None:
+    client.devices.call(BOARD, METHOD)
+
+
+# A host alone
+
+
+def _alone(effort: Effort) -> list[Metric]:
+    done = subprocess.run([sys.executable, "-c", LOOK], capture_output=True, text=True, check=True)
+    loaded = len(done.stdout.strip("[]\n").split(",")) if done.stdout.strip() != "[]" else 0
+    alone, shared = [], []
+    with tempfile.TemporaryDirectory(prefix="mc-bench-") as folder, ExitStack() as stack:
+        url = stack.enter_context(one_server(Path(folder) / "nats")).url
+        for _ in range(effort.starts):
+            alone.append(_at_rest(Path(folder) / "alone"))
+            shared.append(_at_rest(Path(folder) / "shared", "--nats", url))
+    return [
+        Metric("modules of NATS and the cluster in a host alone", loaded, "", 0),
+        Metric("a host alone: ready", median([ready for ready, _ in alone]), "s"),
+        Metric("a host with --nats: ready", median([ready for ready, _ in shared]), "s"),
+        Metric("a host alone: resident memory", median([rss for _, rss in alone]), "MB"),
+        Metric("a host with --nats: resident memory", median([rss for _, rss in shared]), "MB"),
+    ]
+
+
+def _at_rest(home: Path, *options: str) -> tuple[float, float]:
+    with _host(home, *options) as host:
+        time.sleep(1.5)  # what it warms up in the background is there
+        return host.ready_s, host.rss_mb()

@@ -1,0 +1,68 @@
+"""What a device may be called and labelled, and what changed in its entry. It keeps no devices."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from microclaw.boards.firmware import described_text
+from microclaw.errors import ConfigError, UnknownName
+from microclaw.store.devices import DeviceRow
+
+MAX_LABELS = 16
+_NAME = re.compile(r"[a-z0-9-]{1,32}")
+_LABEL = re.compile(r"[a-z0-9-]{1,32}(=[a-z0-9._-]{1,32})?")
+
+
+def check_name(name: str) -> str:
+    """The name itself; ConfigError with a usable form when it is not one."""
+    if _NAME.fullmatch(name):
+        return name
+    usable = re.sub(r"[^a-z0-9-]+", "-", name.lower()).strip("-")[:32]
+    raise ConfigError(
+        f"a device's name is 1 to 32 of a-z, 0-9 and '-', not {name!r}",
+        next_step=f"try {usable}" if usable else "try board-1",
+    )
+
+
+def check_label(label: str) -> str:
+    """The label itself: a word, or a word and its value ("room=kitchen"). ConfigError when it is neither."""
+    if _LABEL.fullmatch(label):
+        return label
+    raise ConfigError(
+        f"a label is 1 to 32 of a-z, 0-9 and '-', and may have a value behind '=', not {label[:80]!r}",
+        next_step="microclaw device label NAME indoor room=kitchen",
+    )
+
+
+def unknown_device(reference: str, known: Sequence[str]) -> UnknownName:
+    near = difflib.get_close_matches(reference, known, n=3)
+    if near:
+        hint = f"did you mean {' or '.join(near)}?"
+    elif known:
+        hint = f"devices: {', '.join(sorted(known))}"
+    else:
+        hint = "start one: microclaw up --virtual 1, or add yours: microclaw device add NAME TRANSPORT"
+    return UnknownName(f"no device named {reference!r}", next_step=hint)
+
+
+def check_labels(labels: Iterable[str]) -> tuple[str, ...]:
+    kept = tuple(dict.fromkeys(check_label(label) for label in labels))
+    if len(kept) > MAX_LABELS:
+        raise ConfigError(f"{len(kept)} labels on one device, {MAX_LABELS} is the limit", next_step="use fewer labels")
+    return kept
+
+
+def differences(before: DeviceRow, after: DeviceRow) -> Iterator[str]:
+    """What is another now, the new first."""
+    if before.name != after.name:
+        yield f"name: {after.name}, was {before.name}"
+    for what, old, new in (
+        ("labels", before.labels, after.labels),
+        ("transports", before.transports, after.transports),
+    ):
+        if old != new:
+            yield f"{what}: {' '.join(new) or 'none'}, was {' '.join(old) or 'none'}"
+    if before.firmware != after.firmware:
+        yield f"firmware: {described_text(after.firmware)}, was {described_text(before.firmware)}"

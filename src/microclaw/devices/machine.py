@@ -1,0 +1,73 @@
+"""On which host's machine a device's ports are, where hosts of a cluster share their devices. It opens nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from microclaw.addresses import is_of_one_machine
+from microclaw.devices.device import Device, Transport
+from microclaw.errors import ConfigError, DeviceUnreachable
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """This host's, by the host's name; None where the host is alone, and every port is its own.
+
+    `elsewhere` makes the transport of a port at another host, whose name it gets, from one that would open it here.
+    """
+
+    name: str | None = None
+    elsewhere: Callable[[Transport, str], Transport] = lambda transport, _host: transport
+
+    def has_ports_of(self, host: str | None) -> bool:
+        """Whether ports that belong to `host` are here, as far as is known: None is nobody's."""
+        return self.name is None or host is None or host == self.name
+
+    def has(self, device: Device, endpoint: str) -> bool:
+        """Whether the endpoint is one of the device's, and not a port of another machine."""
+        return endpoint in device.endpoints and (self.has_ports_of(device.host) or not is_of_one_machine(endpoint))
+
+    def opened(self, transport: Transport, host: str | None) -> Transport:
+        """The transport of a device whose ports are at `host`."""
+        if host is None or self.has_ports_of(host) or not is_of_one_machine(transport.endpoint):
+            return transport
+        return self.elsewhere(transport, host)
+
+    def host_of_new(self, name: str, host: str | None, new: Iterable[str]) -> str | None:
+        """Whose the ports of the device `name` are, which had them at `host` and gets `new` endpoints at this one.
+
+        ConfigError when they would be at two hosts: one board has one cable.
+        """
+        ports = [endpoint for endpoint in new if is_of_one_machine(endpoint)]
+        if not ports or self.name is None:
+            return host
+        if not self.has_ports_of(host):
+            raise ConfigError(
+                f"{name} is on the machine of the host {host}, and {ports[0]} would be on {self.name}'s",
+                next_step=f"add it at the host {host}; if the board moved: microclaw device remove {name}, then add it",
+            )
+        return self.name
+
+
+ONLY_MACHINE: Final = Machine()
+
+
+def merged_host(name: str, host: str | None, other_name: str, other: str | None) -> str | None:
+    """Where the ports of two entries for one board are. ConfigError when at two machines."""
+    if None not in (host, other) and host != other:
+        raise ConfigError(
+            f"{name} is on the machine of the host {host}, {other_name} on {other}'s: not one board",
+            next_step=f"if the board moved: microclaw device remove {name}, or {other_name}",
+        )
+    return host or other
+
+
+def of_unknown_machine(name: str, endpoints: Iterable[str], error: DeviceUnreachable) -> DeviceUnreachable:
+    """The error of a device whose ports are nobody's in the registry: of a store from before the cluster."""
+    if not all(map(is_of_one_machine, endpoints)):
+        return error
+    text = f"{error.message}; {name} is on one machine of the cluster, and maybe not on this one"
+    step = f"at the host of that machine: microclaw device remove {name}, then add it; or: {error.next_step}"
+    return DeviceUnreachable(text, next_step=step)

@@ -1,0 +1,108 @@
+"""Where in the cluster each device is connected: what this host takes, and what others took since.
+
+One connection a device over all hosts, the newer one wins: its host takes the device in the shared store, and the host
+of the older one closes it (4409) as soon as it sees that, also after it was cut off for a while.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from microclaw.errors import StoreError
+from microclaw.store.link_holders import LinkHolder, LinkHolderTable
+
+_log = logging.getLogger(__name__)
+
+
+class Whereabouts(Protocol):
+    """Where devices are connected, for who calls one."""
+
+    def host_of(self, link_id: str) -> str | None:
+        """The live host, not this one, that has the device's connection; None: it is here, or nowhere."""
+
+
+class StaleHolders:
+    """Ends what the store says of devices' connections to hosts that are gone: of devices that never came back."""
+
+    def __init__(self, table: LinkHolderTable, is_live: Callable[[str], bool]) -> None:
+        """`is_live` is false only for a host that is surely gone."""
+        self._table = table
+        self._is_live = is_live
+        self._gone = frozenset[str]()
+
+    async def clear(self) -> int:
+        """Of hosts that were gone at the last call, too: just after a host's death the others have much to write."""
+        gone = frozenset(host for host in await self._table.hosts() if not self._is_live(host))
+        twice, self._gone = gone & self._gone, gone
+        cleared = sum([await self._table.leave_host(host) for host in sorted(twice)])
+        if cleared:
+            _log.info("%d devices of hosts that are gone are connected nowhere", cleared)
+        return cleared
+
+
+class LinkHolding:
+    """This host's view of the holders. `is_live` says whether a host's lease is good."""
+
+    def __init__(self, table: LinkHolderTable, host: str, is_live: Callable[[str], bool]) -> None:
+        self._table = table
+        self._host = host
+        self._is_live = is_live
+        self._holders: dict[str, LinkHolder] = {}
+        self._seen = 0
+        self.replaced: Callable[[str], None] = lambda _link_id: None  # a device that was here is at another host now
+        self.moved: list[Callable[[str], None]] = []  # called with the id of each device whose place changed
+
+    def host_of(self, link_id: str) -> str | None:
+        holder = self._holders.get(link_id)
+        if holder is None or holder.host is None or holder.host == self._host or not self._is_live(holder.host):
+            return None
+        return holder.host
+
+    def place_of(self, link_id: str) -> str | None:
+        """The live host that has the device's connection, this one too; None: nobody has."""
+        holder = self._holders.get(link_id)
+        if holder is None or holder.host is None:
+            return None
+        return holder.host if holder.host == self._host or self._is_live(holder.host) else None
+
+    @property
+    def here(self) -> int:
+        """How many devices are connected to this host."""
+        return sum(holder.host == self._host for holder in self._holders.values())
+
+    async def take(self, link_id: str) -> int:
+        """The device is connected here; its fence. StoreError while the cluster cannot be reached."""
+        fence = await self._table.take(link_id, self._host)
+        if not self.has_newer(link_id, fence):
+            self._holders[link_id] = LinkHolder(link_id, self._host, fence)
+        return fence
+
+    def has_newer(self, link_id: str, fence: int) -> bool:
+        """Whether the device has, or had, a newer connection than the one with that fence."""
+        known = self._holders.get(link_id)
+        return known is not None and known.fence > fence
+
+    async def leave(self, link_id: str, fence: int) -> None:
+        """The connection with that fence is gone. Not told while the cluster cannot be reached: the next one tells."""
+        if not self.has_newer(link_id, fence):
+            self._holders[link_id] = LinkHolder(link_id, None, fence)
+        try:
+            await self._table.leave(link_id, fence)
+        except StoreError as exc:
+            _log.info("that %s left is not told to the other hosts: %s", link_id, exc.message)
+
+    async def refresh(self) -> None:
+        """Look what other hosts took; to be called when the table changed."""
+        for holder in await self._table.since(self._seen):
+            self._seen = holder.fence
+            before = self._holders.get(holder.device_id)
+            if before is not None and before.fence >= holder.fence:  # the same one: it left here, which was not told
+                continue
+            self._holders[holder.device_id] = holder
+            if before is not None and before.host == self._host != holder.host:  # None: it came elsewhere, and left
+                self.replaced(holder.device_id)
+            if before is None or before.host != holder.host:
+                for moved in self.moved:
+                    moved(holder.device_id)

@@ -1,0 +1,208 @@
+"""The store's file: who owns it, how it is opened and made, and its schema's version. It runs no query of a table."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import itertools
+import os
+import sqlite3
+from pathlib import Path
+from typing import Final, TypeVar
+
+from microclaw.durable import make_folders, sync_folder
+from microclaw.errors import StoreError, StoreOwned
+from microclaw.store.migrations import APPLICATION_ID, MIGRATIONS
+
+CHECKED_BYTES: Final = 64 * 1024 * 1024  # a larger file is not checked page by page at every start
+BUSY_TIMEOUT_S: Final = 5.0
+C = TypeVar("C", bound=sqlite3.Connection)
+NEEDED_BYTES: Final = 256 * 1024  # for the log of writes and its index
+RESTORE: Final = (
+    "restore it from a backup (microclaw restore FILE --replace), or move it away and begin with an empty one: "
+    "microclaw up --new-store"
+)
+
+
+def take_lock(path: Path) -> int:
+    """The file that says that this process uses the store: its lock ends when it is closed, or with the process.
+
+    StoreError when another process holds it, or the folder cannot be made.
+    """
+    lock_path = path.with_name(path.name + ".lock")
+    try:
+        make_folders(path.parent)
+        fd = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    except OSError as exc:
+        raise StoreError(
+            f"the store's folder {path.parent} cannot be used: {exc.strerror}",
+            next_step="check its owner and permissions, or set MICROCLAW_HOME to another folder",
+        ) from exc
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        owner = os.read(fd, 32).decode(errors="replace").strip()
+        os.close(fd)
+        raise StoreOwned(
+            f"the store {path} belongs to a running host (process {owner or 'unknown'})",
+            next_step="use that host, or stop it first",
+        ) from exc
+    with contextlib.suppress(OSError):  # a full disk: the lock holds, it just does not name its owner
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    return fd
+
+
+def open_store(path: Path) -> sqlite3.Connection:
+    """The writer's connection to a store that is whole and of this version; creates it when there is none."""
+    if not path.exists():
+        create_store(path)
+    connection = open_whole(path, sqlite3.Connection)
+    try:
+        upgrade(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_whole(path: Path, kind: type[C]) -> C:
+    """The writer's connection to a store that is there and whole, of whatever version."""
+    if not path.is_file():
+        raise StoreError(
+            f"the store {path} is no file", next_step="move away what is there, and put the store's backup in its place"
+        )
+    try:
+        if path.stat().st_size == 0:
+            raise StoreError(f"the store {path} is empty: its contents were lost", next_step=RESTORE)
+        with path.open("r+b"):  # SQLite would open a read-only file without a word
+            pass
+    except OSError as exc:
+        raise StoreError(
+            f"the store {path} cannot be opened: {exc.strerror}", next_step="check its owner and permissions"
+        ) from exc
+    connection = _connect(path, kind, read_only=False)
+    try:
+        _check(connection, path)
+    except sqlite3.Error as exc:
+        connection.close()
+        raise StoreError(f"the store {path} cannot be used: {exc}", next_step=_remedy(path)) from exc
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """A connection that commits only when told to, and syncs each commit."""
+    return _connect(path, sqlite3.Connection, read_only=read_only)
+
+
+def _connect(path: Path, kind: type[C], *, read_only: bool) -> C:
+    try:
+        connection = sqlite3.connect(
+            path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, factory=kind
+        )
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten, in free pages too
+            if read_only:
+                connection.execute("PRAGMA query_only = ON")
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.Error as exc:
+        raise StoreError(f"the store {path} cannot be opened: {exc}", next_step=_remedy(path)) from exc
+    return connection
+
+
+def create_store(path: Path) -> None:
+    """An empty store of this version at `path`, where none is."""
+    wal = path.with_name(path.name + "-wal")
+    if wal.exists() and wal.stat().st_size:
+        raise StoreError(f"the store {path} is missing, but {wal.name} holds writes to it", next_step=RESTORE)
+    building = path.with_name(path.name + ".new")
+    try:
+        building.unlink(missing_ok=True)
+        os.close(os.open(building, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        connection = sqlite3.connect(building, isolation_level=None)
+        try:
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            upgrade(connection, building)
+        finally:
+            connection.close()
+        building.rename(path)
+        sync_folder(path.parent)
+    except (OSError, sqlite3.Error) as exc:
+        raise StoreError(
+            f"the store {path} cannot be created: {exc}", next_step="check the folder's permissions and free space"
+        ) from exc
+
+
+def kept_as(path: Path) -> Path:
+    """Where the store at `path` is kept when another takes its place: a name that no file has."""
+    names = itertools.chain([".replaced"], (f".replaced-{number}" for number in itertools.count(2)))
+    return next(kept for name in names if not (kept := path.with_name(path.name + name)).exists())
+
+
+def set_aside(path: Path) -> Path:
+    """Keep the store at `path`, which nobody has open, under another name; returns that."""
+    connection = connect(path)
+    try:
+        connection.execute("PRAGMA journal_mode = DELETE")  # what its log of writes has is in the file
+    except sqlite3.Error as exc:
+        raise StoreError(f"the store {path} cannot be kept aside: {exc}", next_step=_remedy(path)) from exc
+    finally:
+        connection.close()
+    kept = kept_as(path)
+    path.replace(kept)
+    sync_folder(path.parent)
+    return kept
+
+
+def _remedy(path: Path) -> str:
+    """What to do. SQLite reports a full disk as damage at times: then the store may still be whole."""
+    disk = os.statvfs(path.parent)
+    if disk.f_bavail * disk.f_frsize < NEEDED_BYTES:
+        return f"free some space on the disk of {path.parent}, then start the host again: the store may be whole"
+    return RESTORE
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+    if application_id != APPLICATION_ID:
+        raise StoreError(f"{path} is not a microclaw store", next_step="move it away, or use another home directory")
+    if path.stat().st_size <= CHECKED_BYTES:
+        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise StoreError(f"the store {path} is damaged: {verdict}", next_step=RESTORE)
+
+
+def upgrade(connection: sqlite3.Connection, path: Path) -> None:
+    """Take a store to this version, each step a transaction; StoreError for one of a newer microclaw."""
+    try:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > len(MIGRATIONS):
+            raise StoreError(
+                f"the store {path} has version {version}, this microclaw knows {len(MIGRATIONS)}",
+                next_step="use the newer microclaw that wrote it",
+            )
+        for number in range(version, len(MIGRATIONS)):
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                migrate(connection, number)
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+    except sqlite3.Error as exc:
+        raise StoreError(f"the store {path} cannot be used: {exc}", next_step=_remedy(path)) from exc
+
+
+def migrate(connection: sqlite3.Connection, number: int) -> None:
+    """Take a store of version `number` to the next one, within a transaction of the caller."""
+    for statement in MIGRATIONS[number]:
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {number + 1}")

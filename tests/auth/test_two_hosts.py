@@ -1,0 +1,310 @@
+"""What a person did at one host of a cluster counts at the other: people, roles, tokens, sessions, codes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from tests.auth.conftest import Clock
+from tests.store.two_hosts import MemoryLog, two_hosts, until
+
+from microclaw.audit import no_record
+from microclaw.auth.admission import Admission, open_admission
+from microclaw.auth.passwords import Passwords
+from microclaw.auth.people import People, Person
+from microclaw.auth.people_codes import WRONG_CODES
+from microclaw.auth.recheck import checked_writes
+from microclaw.auth.sign_ins import CODE_S, MAX_CODES, SignIns
+from microclaw.auth.watches import TokenWatch
+from microclaw.config.load import load_settings
+from microclaw.errors import ConfigError, PermissionRefused, StoreError, UnknownName
+from microclaw.store.codes import CodeTable
+from microclaw.store.devices import DeviceRow, DeviceTable
+from microclaw.store.people import PeopleTable
+from microclaw.store.replica import Replica
+from microclaw.store.sign_ins import PasswordTable, SignInTable
+
+
+@pytest.fixture
+def log() -> MemoryLog:
+    return MemoryLog()
+
+
+@pytest.fixture
+async def copies(tmp_path: Path, log: MemoryLog) -> AsyncIterator[tuple[Replica, Replica]]:
+    async with two_hosts(tmp_path, log) as copies:
+        yield copies
+
+
+@pytest.fixture
+async def hosts(copies: tuple[Replica, Replica], tmp_path: Path) -> tuple[Admission, Admission]:
+    here, there = copies
+    settings = load_settings({}, home=tmp_path)
+    return await open_admission(settings, here, no_record), await open_admission(settings, there, no_record)
+
+
+async def ended(watch: TokenWatch) -> None:
+    async with asyncio.timeout(60):
+        await watch.until_ended()
+
+
+async def test_a_person_and_a_role_of_one_host_are_the_others_too(hosts: tuple[Admission, Admission]) -> None:
+    here, there = hosts
+    ada = await there.people.add("Ada", "guest")
+    await until(lambda: here.people.get(ada.person_id) == ada)
+    code = await there.people.ask_pairing("telegram", "42", "Ada")
+    await there.people.pair(code, name="Ada")
+    await until(lambda: here.people.addresses(ada.person_id) == (("telegram", "42"),))
+    assert await here.people.find("telegram", "42") == ada
+
+
+async def test_a_removed_token_ends_its_stream_at_the_other_host(hosts: tuple[Admission, Admission]) -> None:
+    here, there = hosts
+    secret = await there.tokens.create("script", "owner")
+    token = await here.tokens.who(secret)
+    assert token is not None
+    async with here.watching(token.token_id) as watch:
+        assert watch.check()
+        await there.tokens.remove("script")
+        await ended(watch)
+    assert await here.tokens.who(secret) is None
+
+
+async def test_a_lower_role_ends_the_streams_of_its_token_and_session_at_the_other_host(
+    hosts: tuple[Admission, Admission],
+) -> None:
+    here, there = hosts
+    ada = await there.people.add("Ada", "member")
+    await until(lambda: here.people.get(ada.person_id))
+    secret = await here.tokens.create("script", ada.person_id)
+    token = await here.tokens.who(secret)
+    opened = await here.sign_ins.with_code(await here.sign_ins.new_code("Ada"), address="::1", agent="a browser")
+    assert token is not None
+    assert opened is not None
+    async with here.watching(token.token_id) as first, here.watching(opened.sign_in.sign_in_id) as second:
+        assert first.check()
+        assert second.check()
+        await there.people.change_role("Ada", "guest")
+        await ended(first)
+        await ended(second)
+
+
+async def test_a_removed_person_takes_tokens_and_sessions_along_at_the_other_host(
+    hosts: tuple[Admission, Admission],
+) -> None:
+    here, there = hosts
+    ada = await there.people.add("Ada", "member")
+    await until(lambda: here.people.get(ada.person_id))
+    opened = await here.sign_ins.with_code(await here.sign_ins.new_code("Ada"), address="::1", agent="a browser")
+    assert opened is not None
+    async with here.watching(opened.sign_in.sign_in_id) as watch:
+        assert watch.check()
+        await there.people.remove("Ada")
+        await ended(watch)
+    await until(lambda: here.people.get(ada.person_id) is None)
+    assert await here.sign_ins.who(opened.secret) is None
+
+
+async def test_a_session_that_ends_at_one_host_ends_at_the_other(
+    hosts: tuple[Admission, Admission], copies: tuple[Replica, Replica]
+) -> None:
+    here, there = hosts
+    opened = await here.sign_ins.with_code(await here.sign_ins.new_code(), address="::1", agent="a browser")
+    assert opened is not None
+    async with here.watching(opened.sign_in.sign_in_id) as watch:
+        assert watch.check()
+        await copies[1].catch_up()
+        await there.sign_ins.end(opened.sign_in.sign_in_id)
+        await ended(watch)
+
+
+async def test_one_name_at_two_hosts_at_once_is_one_persons_and_the_other_hears_the_usual_words(
+    hosts: tuple[Admission, Admission],
+) -> None:
+    added = await asyncio.gather(*(host.people.add("Ada", "guest") for host in hosts), return_exceptions=True)
+    (error,) = (outcome for outcome in added if isinstance(outcome, BaseException))
+    assert isinstance(error, ConfigError)
+    assert error.message == "there is somebody named Ada already"
+    assert [[person.name for person in host.people.list()] for host in hosts] == [["owner", "Ada"]] * 2
+
+
+async def test_a_change_that_comes_behind_a_persons_removal_does_not_bring_them_back(
+    hosts: tuple[Admission, Admission], copies: tuple[Replica, Replica], log: MemoryLog
+) -> None:
+    here, there = hosts
+    ada = await there.people.add("Ada", "guest")
+    await until(lambda: here.people.get(ada.person_id))
+    log.hold()
+    await there.people.remove("Ada")
+    with pytest.raises(ConfigError, match="at another host of the cluster"):  # it does not know of it yet
+        await here.people.change_role("Ada", "member")
+    for copy in copies:
+        assert [row.name for row in await PeopleTable(copy).list()] == ["owner"]
+    assert here.people.get(ada.person_id) is None
+
+
+async def test_a_code_of_the_bot_is_good_at_every_host_and_once_over_all(
+    hosts: tuple[Admission, Admission], copies: tuple[Replica, Replica]
+) -> None:
+    here, there = hosts
+    code = await here.people.ask_pairing("telegram", "42", "Ada")
+    await copies[1].catch_up()
+    assert [one.display_name for one in await there.people.asking()] == ["Ada"]
+    with pytest.raises(ConfigError):
+        await there.people.pair(code, name="!!")
+    paired = await asyncio.gather(*(host.people.pair(code) for host in (there, here)), return_exceptions=True)
+    (ada,) = (outcome for outcome in paired if isinstance(outcome, Person))
+    (error,) = (outcome for outcome in paired if isinstance(outcome, BaseException))
+    assert isinstance(error, UnknownName)
+    await until(lambda: all(host.people.addresses(ada.person_id) == (("telegram", "42"),) for host in hosts))
+    assert not any([await host.people.asking() for host in hosts])
+
+
+async def test_an_account_that_another_host_gives_a_code_has_one_alone(
+    hosts: tuple[Admission, Admission], copies: tuple[Replica, Replica]
+) -> None:
+    here, there = hosts
+    before = await here.people.ask_pairing("telegram", "42", "Ada")
+    code = await there.people.ask_pairing("telegram", "42", "Ada")
+    assert await there.people.ask_pairing("telegram", "42", "Ada") == code
+    await copies[0].catch_up()
+    assert len(await here.people.asking()) == 1
+    with pytest.raises(UnknownName):
+        await there.people.pair(before)
+    assert (await here.people.pair(code)).name == "Ada"
+
+
+async def test_wrong_codes_are_counted_and_no_code_is_in_the_store(
+    hosts: tuple[Admission, Admission], copies: tuple[Replica, Replica]
+) -> None:
+    here, there = hosts
+    code, link = await here.people.ask_pairing("telegram", "42", "Ada"), await here.sign_ins.new_code()
+    for number in range(WRONG_CODES):
+        with pytest.raises(UnknownName):
+            await there.people.pair(f"x{number}")
+    with pytest.raises(PermissionRefused):
+        await there.people.pair(code)
+    rows = await copies[1].read(lambda c: c.execute("SELECT * FROM one_time_codes").fetchall())
+    assert len(rows) == 2
+    assert not any(code in repr(row) or link in repr(row) for row in rows)
+    assert (await here.people.pair(code)).name == "Ada"
+
+
+async def test_a_link_of_one_host_signs_in_once_at_whichever(hosts: tuple[Admission, Admission]) -> None:
+    here, there = hosts
+    await here.people.add("Ada", "member")
+    code = await here.sign_ins.new_code("Ada")  # the other host may not know her yet
+    using = (host.sign_ins.with_code(code, address="::1", agent="a browser") for host in (there, here))
+    (opened,) = [one for one in await asyncio.gather(*using) if one is not None]
+    assert opened.sign_in.person.name == "Ada"
+    for host in hosts:
+        found = await host.sign_ins.who(opened.secret)
+        assert found is not None
+        assert found.person.name == "Ada"
+
+
+async def test_links_of_all_hosts_together_are_bounded_and_end_by_the_clock_of_the_host_where_they_are_used(
+    copies: tuple[Replica, Replica],
+) -> None:
+    clocks = Clock(), Clock()
+    here, there = [await _sign_ins(copy, clock) for copy, clock in zip(copies, clocks, strict=True)]
+    codes = []
+    for number in range(MAX_CODES + 1):
+        clocks[0].now_s += 1
+        clocks[1].now_s += 1
+        codes.append(await (here, there)[number % 2].new_code())
+    assert await there.with_code(codes[0], address="::1", agent="") is None  # it gave way to the newest
+    assert await there.with_code(codes[1], address="::1", agent="") is not None
+    clocks[1].now_s += CODE_S
+    assert await there.with_code(codes[2], address="::1", agent="") is None
+    assert await here.with_code(codes[2], address="::1", agent="") is not None
+
+
+async def _sign_ins(copy: Replica, clock: Clock) -> SignIns:
+    codes = CodeTable(copy)
+    people = await People.opened(PeopleTable(copy), now_s=clock, codes=codes)
+    return SignIns(SignInTable(copy), people, Passwords(PasswordTable(copy), people), now_s=clock, codes=codes)
+
+
+async def test_what_was_let_in_writes_nothing_once_its_token_ended_at_the_other_host(
+    hosts: tuple[Admission, Admission], copies: tuple[Replica, Replica], log: MemoryLog
+) -> None:
+    here, there = hosts
+    token = await here.tokens.who(await here.tokens.create("script", "owner"))
+    assert token is not None
+    with checked_writes(token.token_id, "owner"):
+        await DeviceTable(copies[0]).put(DeviceRow("d1", "lamp", "virtual", (), (), 0))
+    await copies[1].catch_up()
+    log.hold()  # this host does not know it before its write is refused by the log
+    await there.tokens.remove("script")
+    assert [one.token_id for one in await here.tokens.list()] == [token.token_id]
+    with checked_writes(token.token_id, "owner"):
+        for _ in range(2):
+            with pytest.raises(PermissionRefused, match="ended meanwhile"):
+                await DeviceTable(copies[0]).put(DeviceRow("d2", "fan", "virtual", (), (), 0))
+    assert [row.name for row in await DeviceTable(copies[0]).list()] == ["lamp"]
+
+
+async def test_what_has_begun_goes_on_after_its_session_lost_its_role(
+    hosts: tuple[Admission, Admission], copies: tuple[Replica, Replica]
+) -> None:
+    here, there = hosts
+    ada = await here.people.add("Ada", "member")
+    await until(lambda: there.people.get(ada.person_id))
+    opened = await here.sign_ins.with_code(await here.sign_ins.new_code("Ada"), address="a", agent="b")
+    assert opened is not None
+    devices = DeviceTable(copies[0])
+    with checked_writes(opened.sign_in.sign_in_id, "member"):
+        await devices.put(DeviceRow("d1", "lamp", "virtual", (), (), 0))
+        await there.people.change_role("Ada", "guest")  # after the first write
+        await devices.put(DeviceRow("d2", "fan", "virtual", (), (), 0))
+    with checked_writes(opened.sign_in.sign_in_id, "member"), pytest.raises(PermissionRefused):
+        await devices.put(DeviceRow("d3", "door", "virtual", (), (), 0))
+
+
+async def test_a_token_opens_also_where_its_use_cannot_be_written(
+    hosts: tuple[Admission, Admission], copies: tuple[Replica, Replica], log: MemoryLog
+) -> None:
+    here, _ = hosts
+    secret = await here.tokens.create("script", "owner")
+    log.is_away = True
+    token = await here.tokens.who(secret)
+    assert token is not None
+    (listed,) = await here.tokens.list()
+    assert listed.used_ms is not None
+    with pytest.raises(StoreError, match="away"):
+        await DeviceTable(copies[0]).put(DeviceRow("d1", "lamp", "virtual", (), (), 0))
+
+
+async def test_of_two_tokens_of_one_name_at_once_the_second_is_refused_in_words(
+    hosts: tuple[Admission, Admission], log: MemoryLog
+) -> None:
+    log.hold()
+    found = await asyncio.gather(*(host.tokens.create("script", "owner") for host in hosts), return_exceptions=True)
+    (refused,) = [one for one in found if not isinstance(one, str)]
+    assert isinstance(refused, ConfigError)
+    assert refused.message == "there is a token named script already"
+
+
+@pytest.mark.parametrize("what", ["person", "token", "session"])
+async def test_what_two_hosts_remove_at_once_is_removed_once(
+    hosts: tuple[Admission, Admission], copies: tuple[Replica, Replica], log: MemoryLog, what: str
+) -> None:
+    here, there = hosts
+    ada = await here.people.add("Ada", "member")
+    await here.tokens.create("script", "owner")
+    opened = await here.sign_ins.with_code(await here.sign_ins.new_code(), address="a", agent="b")
+    assert opened is not None
+    await copies[1].catch_up()
+    await until(lambda: there.people.get(ada.person_id))
+    removing = {
+        "person": lambda host: host.people.remove("Ada"),
+        "token": lambda host: host.tokens.remove("script"),
+        "session": lambda host: host.sign_ins.end(opened.sign_in.sign_in_id),
+    }
+    log.hold()
+    found = await asyncio.gather(*(removing[what](host) for host in hosts), return_exceptions=True)
+    assert sorted(isinstance(one, UnknownName) for one in found) == [False, True]
+    assert not any(isinstance(one, Exception) and not isinstance(one, UnknownName) for one in found)

@@ -1,0 +1,269 @@
+"""A fleet for tests that kill what they can: host processes, and scripted devices that know all hosts."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import random
+import shutil
+import signal
+import sqlite3
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager, closing, nullcontext, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+from tests.cli.conftest import clean_environ
+from tests.link_server.scripted import MemoryOutbox, ScriptedDevice
+
+from microclaw.backoff import Backoff
+from microclaw.cli.child import Child
+from microclaw.client import Client
+from microclaw.wire.link.codec import decode
+from microclaw.wire.link.messages import Call, Event, Hello, Notify, PairDone, PairRequest, Result
+
+PATIENCE_S: Final = 60.0
+START_S: Final = 60.0
+WELCOME_S: Final = 15.0
+OUTBOX_MESSAGES: Final = 200
+MAX_WAIT_S: Final = 8.0
+TICK_S: Final = (0.2, 1.2)
+TICKS_OF: Final = 120  # more devices than these tell so much less each, and as much together
+
+
+class Host:
+    """`microclaw up --nats ...` in `home`; `start` again after `kill` with what is on the disk, at another port.
+
+    `link` is as of `up --link`: TLS where it is not loopback; `inside` is where its process is made. It has all roles
+    but with others in `roles`. `source` is the folder of another microclaw that runs there.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        urls: str,
+        *,
+        link: str = "127.0.0.1:0",
+        roles: str | None = None,
+        source: Path | None = None,
+        inside: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        self.home = home
+        self.source = source
+        self._link = link
+        self._roles = roles
+        self._inside = inside
+        self.client = Client(home / "control.sock", timeout_s=PATIENCE_S)
+        self.address: str | None = None
+        self.ends = 0  # by itself
+        self._urls = urls
+        self._child: Child | None = None
+
+    def start(self) -> None:
+        """Ready when it returns; ConfigError where it could not start."""
+        words = ["microclaw", "--json", "up", "--nats", self._urls, "--link", self._link]
+        words += ["--virtual", "0", "--die-with-parent"]
+        words += ["--link-plain"] if self._link.startswith("127.") else []
+        words += ["--port", "0"] if self._roles is None or "api" in self._roles else []
+        words += [] if self._roles is None else ["--roles", self._roles]
+        environ = {**clean_environ(self.home), "MICROCLAW_CLUSTER__HOST": self.home.name}
+        if self.source is not None:
+            environ["PYTHONPATH"] = str(self.source)
+        log = self.home.parent / f"{self.home.name}.stderr"
+        with self._inside():
+            self._child = Child(self.home.name, words, log=log, environ=environ)
+        self.address = self._child.wait_ready(START_S)[0]["link"]
+
+    def kill(self) -> None:
+        """kill -9; returns when it is gone."""
+        assert self._child is not None
+        self.address = None
+        if self._child.running:
+            os.kill(self._child.pid, signal.SIGKILL)
+        self._child.stop()
+
+    async def keep_running(self, over: asyncio.Event) -> None:
+        """As a service does: it is started again when it ends by itself, as it does to fetch the store anew."""
+        while not over.is_set():
+            if self.address is not None and self._child is not None and not self._child.running:
+                self.kill()
+                self.ends += 1
+                await asyncio.to_thread(self.start)
+            await _within(over, 0.2)
+
+    @property
+    def pid(self) -> int:
+        assert self._child is not None, "the host does not run"
+        return self._child.pid
+
+    def stop(self) -> None:
+        """In order, by SIGTERM; returns when it is gone."""
+        assert self._child is not None
+        self.address = None
+        self._child.stop()
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """Of its copy of the store."""
+        with closing(sqlite3.connect(f"file:{self.home}/cluster.db?mode=ro", uri=True, timeout=PATIENCE_S)) as store:
+            return store.execute(query).fetchall()
+
+    def tables(self, but: frozenset[str]) -> dict[str, list[tuple[Any, ...]]]:
+        """Its copy's rows by table, in an order of their own."""
+        names = [name for (name,) in self.rows("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {name: sorted(self.rows(f"SELECT * FROM {name}"), key=repr) for name in names if name not in but}
+
+
+def copy_identity(first: Path, home: Path) -> None:
+    """One authority for all."""
+    home.mkdir(mode=0o700)
+    shutil.copytree(first / "identity", home / "identity")
+
+
+class RememberingOutbox(MemoryOutbox):
+    """A device's flash, which also remembers the numbers of the events that were acked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.acked_numbers: list[int] = []
+
+    def ack(self, seq: int) -> None:
+        for number in sorted(self.rows):
+            if number <= seq:
+                body = decode(self.rows[number][1]).body
+                assert isinstance(body, Event)
+                self.acked_numbers.append(int(str(body.data["n"])))
+        super().ack(seq)
+
+
+@dataclass
+class Program:
+    sha256: bytes
+    size: int
+    data: bytearray = field(default_factory=bytearray)
+
+
+class FleetDevice(ScriptedDevice):
+    """It tells an event with the next number now and then, takes notes and programs, and goes to the next host when it
+    is cut off."""
+
+    name: str
+    remembered: RememberingOutbox
+
+    def prepare(self, name: str, rng: random.Random) -> None:
+        self.name, self.rng = name, rng
+        self.outbox = self.remembered = RememberingOutbox()
+        self.answer = self._answer
+        self.sent = 0
+        self.notes: list[tuple[bytes, str]] = []
+        self.closes: Counter[int | None] = Counter()
+        self.programs: dict[str, Program] = {}
+        self._upload: tuple[str, Program] | None = None
+        self._less = 1.0
+
+    def context(self) -> Any:
+        """None is needed where the link is plain; a host in a network of its own has TLS, which is not looked at."""
+        return False
+
+    @asynccontextmanager
+    async def connected(self, opening: Hello | PairRequest | None = None) -> AsyncIterator[ScriptedDevice]:
+        """Afterwards nothing waits for a goodbye of TLS: the host may be cut off."""
+        transport: asyncio.Transport | None = None
+        try:
+            async with super().connected(opening) as device:
+                transport = self._socket._conn and self._socket._conn.transport
+                yield device
+        finally:
+            if transport is not None:
+                transport.abort()
+
+    async def pair_with(self, secret: str) -> None:
+        async with self.connected(PairRequest(self.board, token_wanted=True, secret=secret)):
+            self.token = (await self.next(PairDone)).token
+
+    async def live(
+        self, hosts: list[Host], quiet: asyncio.Event, over: asyncio.Event, *, devices: int = TICKS_OF
+    ) -> None:
+        """Until `over`: connected wherever it gets in; from `quiet` on it tells nothing new. It is one of `devices`."""
+        self._less = max(1.0, devices / TICKS_OF)
+        backoff = Backoff(self.rng.random, max_s=MAX_WAIT_S)
+        at = self.rng.randrange(len(hosts))
+        while not over.is_set():
+            at = (at + 1) % len(hosts)
+            if (address := hosts[at].address) is not None:
+                self.address = address
+                with suppress(aiohttp.ClientError, OSError, TimeoutError):
+                    async with self.connected():
+                        if await self._greeted():
+                            backoff.succeeded()
+                            await self._tell(quiet, over)
+                self.take_notes()
+                if not over.is_set():
+                    self.closes[self.closed[0] if self.closed else None] += 1
+            await _within(over, backoff.next_wait_s())
+
+    def take_notes(self) -> None:
+        while not self.got.empty():
+            envelope = self.got.get_nowait()
+            if isinstance(envelope.body, Notify):
+                self.notes.append((envelope.id, envelope.body.text))
+
+    async def _greeted(self) -> bool:
+        waits = [asyncio.create_task(self.ready.wait()), asyncio.create_task(self.until_closed())]
+        await asyncio.wait(waits, timeout=WELCOME_S, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+        return self.ready.is_set()
+
+    async def _tell(self, quiet: asyncio.Event, over: asyncio.Event) -> None:
+        while not over.is_set() and self.closed is None:
+            if not quiet.is_set() and len(self.outbox.rows) < OUTBOX_MESSAGES:
+                self.sent += 1
+                await self.send(Event("tick", {"n": self.sent, "from": self.name}))
+            await _within(over if quiet.is_set() else quiet, self.rng.uniform(*TICK_S) * self._less)
+            self.take_notes()
+
+    def _answer(self, call: Call) -> Result:
+        value: Any = dict(call.params)
+        match call.method:
+            case "gpio.get":
+                value = {"pin": call.params["pin"], "level": 1}
+            case "apps.begin":
+                sha256, size = call.params["sha256"], call.params["size"]
+                assert isinstance(sha256, bytes)
+                assert isinstance(size, int)
+                name = str(call.params["name"])
+                if self._upload is None or self._upload[1].sha256 != sha256 or self._upload[0] != name:
+                    self._upload = (name, Program(sha256, size))
+                value = {"offset": len(self._upload[1].data)}
+            case "apps.write":
+                data, offset = call.params["data"], call.params["offset"]
+                assert isinstance(data, bytes)
+                assert isinstance(offset, int)
+                if self._upload is not None and offset == len(self._upload[1].data):
+                    self._upload[1].data.extend(data)
+                value = {"offset": 0 if self._upload is None else len(self._upload[1].data)}
+            case "apps.commit":
+                assert self._upload is not None
+                (name, program), self._upload = self._upload, None
+                assert hashlib.sha256(program.data).digest() == program.sha256
+                self.programs[name] = program
+                value = {"name": name}
+            case "apps.list":
+                value = {"apps": [_shown(name, program) for name, program in self.programs.items()]}
+        return Result(ok=True, value=value)
+
+
+def _shown(name: str, program: Program) -> dict[str, Any]:
+    return {"name": name, "state": "running", "heap": 8192, "kind": "wasm", "sha256": program.sha256, "autostart": True}
+
+
+async def _within(event: asyncio.Event, for_s: float) -> None:
+    """Until the event, at most so long."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(for_s):
+            await event.wait()

@@ -1,0 +1,223 @@
+"""What a cluster promised while it was maltreated, and whether it kept that: no event, note or program is lost, none
+is done twice, a duty is one host's at a time, and all copies are alike."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import random
+import re
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from itertools import pairwise
+from typing import Final
+
+from tests.cluster.chaos import FleetDevice, Host
+from wasmtime import wat2wasm
+
+from microclaw.client.request import HostError
+from microclaw.errors import NoHost, ProtocolError
+from microclaw.wire.host_api import JsonObject
+from microclaw.wire.link.codec import decode
+from microclaw.wire.link.messages import Event
+
+SETTLED_S: Final = 120.0
+AT_ONCE: Final = 8  # devices that are paired
+BREACHES: Final = {4400, 4401, 4403, 4409}
+OF_ONE_HOST: Final = frozenset({"log_position"})
+# What a person sees of a host that was killed or has no NATS: no socket, half an answer, or a refusal.
+Refused: Final = (NoHost, ProtocolError, HostError)
+PROGRAM = bytes(
+    wat2wasm("""(module (import "env" "puts" (func $puts (param i32) (result i32))) (memory (export "memory") 1)
+        (data (i32.const 16) "hello\\00") (func (export "on_init") i32.const 16 call $puts drop))""")
+)
+
+
+@dataclass
+class Promises:
+    """What a host answered to people."""
+
+    notes: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    installs: list[str] = field(default_factory=list)
+    builds: int = 0
+    refusals: Counter[str] = field(default_factory=Counter)
+    kills: Counter[str] = field(default_factory=Counter)
+
+
+async def paired_devices(host: Host, rng: random.Random, count: int, kind: str = "lamp") -> list[FleetDevice]:
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def paired(name: str, seed: float) -> FleetDevice:
+        async with gate:
+            made = await asyncio.to_thread(provisioned, host, name)
+            assert host.address is not None
+            device = FleetDevice(host.address, "")
+            device.prepare(name, random.Random(seed))
+            await device.pair_with(str(made["secret"]))
+            return device
+
+    return list(await asyncio.gather(*(paired(f"{kind}-{number}", rng.random()) for number in range(count))))
+
+
+def provisioned(host: Host, name: str) -> JsonObject:
+    """Where NATS servers choose a leader still, it is done again."""
+    deadline = time.monotonic() + SETTLED_S
+    while True:
+        try:
+            return host.client.post("/v1/devices/provision", {"name": name})
+        except HostError as exc:
+            if exc.code != "store_unreachable" or time.monotonic() > deadline:
+                raise
+        time.sleep(0.5)
+
+
+async def write_notes(
+    hosts: list[Host],
+    devices: list[FleetDevice],
+    rng: random.Random,
+    promises: Promises,
+    quiet: asyncio.Event,
+    who: str,
+) -> None:
+    number = 0
+    while not quiet.is_set():
+        host, device, number = rng.choice(hosts), rng.choice(devices), number + 1
+        if host.address is None:
+            await asyncio.sleep(0.1)
+            continue
+        text = f"{who} {number}"
+        try:
+            answer = await asyncio.to_thread(host.client.devices.notify, device.name, text)
+        except Refused as exc:
+            promises.refusals[getattr(exc, "message", str(exc))[:90]] += 1
+            await asyncio.sleep(0.1)
+        else:
+            assert answer["state"] in ("delivered", "waiting")
+            promises.notes[device.name].append(text)
+
+
+async def install(
+    hosts: list[Host], devices: list[FleetDevice], rng: random.Random, promises: Promises, quiet: asyncio.Event
+) -> None:
+    while not quiet.is_set():
+        host, device = rng.choice(hosts), rng.choice(devices)
+        if host.address is None or device.name in promises.installs:
+            await asyncio.sleep(0.1)
+            continue
+        try:
+            await asyncio.to_thread(host.client.programs.install, device.name, "hello", PROGRAM, within_s=20)
+        except Refused as exc:
+            promises.refusals["install: " + getattr(exc, "message", str(exc))[:90]] += 1
+        else:
+            promises.installs.append(device.name)
+
+
+async def build(hosts: list[Host], rng: random.Random, promises: Promises, quiet: asyncio.Event) -> None:
+    """Programs that differ, so that each is built and not found."""
+    number = 0
+    while not quiet.is_set():
+        host, number = rng.choice(hosts), number + 1
+        source = f'#include <stdio.h>\nvoid on_init(void) {{ puts("program {number} of many"); }}\n'
+        try:
+            made = await asyncio.to_thread(host.client.post, "/api/compile-wasm", {"source": source, "name": "many"})
+        except Refused as exc:
+            promises.refusals["build: " + getattr(exc, "message", str(exc))[:90]] += 1
+            await asyncio.sleep(0.1)
+        else:
+            assert f"program {number} of many".encode() in base64.b64decode(made["wasm"])
+            promises.builds += 1
+
+
+async def settled(hosts: list[Host], devices: list[FleetDevice], promises: Promises) -> None:
+    """All events acked, all notes there, every device online, and the hosts' copies alike."""
+
+    def owed() -> dict[str, list[str]]:
+        lacking = {}
+        for device in devices:
+            device.take_notes()
+            there = {text for _, text in device.notes}
+            if missing := [text for text in promises.notes[device.name] if text not in there]:
+                lacking[device.name] = missing
+        return lacking
+
+    def unacked() -> list[str]:
+        return [f"{one.name}: {len(one.outbox.rows)}" for one in devices if one.outbox.rows]
+
+    def differing() -> set[str]:
+        first, *others = [host.tables(OF_ONE_HOST) for host in hosts]
+        return {name for other in others for name in first if other[name] != first[name]}
+
+    await until_nothing(unacked, "events that are not acked")
+    await until_nothing(owed, "notes that did not come")
+    await until_nothing(partial(unseen, hosts, devices), "devices that a host sees nowhere")
+    await until_nothing(differing, "tables that differ")
+
+
+def unseen(hosts: list[Host], devices: list[FleetDevice]) -> set[str]:
+    """Those that one of the hosts holds for connected nowhere."""
+    online = [
+        {row["name"] for row in host.client.devices.list() if row["link"] and row["link"]["online"]} for host in hosts
+    ]
+    return {device.name for device in devices if not all(device.name in seen for seen in online)}
+
+
+async def until_nothing(look: Callable[[], object], what: str) -> None:
+    """Until there is none of it."""
+    deadline = asyncio.get_running_loop().time() + SETTLED_S
+    while found := await asyncio.to_thread(look):
+        assert asyncio.get_running_loop().time() < deadline, f"{what}: {found}"
+        await asyncio.sleep(0.5)
+
+
+def check_hosts(hosts: list[Host], devices: list[FleetDevice]) -> None:
+    for host in hosts:
+        kept: dict[str, list[int]] = defaultdict(list)
+        for _, payload in host.rows("SELECT device_id, payload FROM link_events ORDER BY number"):
+            body = decode(payload).body
+            assert isinstance(body, Event)
+            kept[str(body.data["from"])].append(int(str(body.data["n"])))
+        for device in devices:
+            assert kept[device.name] == list(range(1, device.sent + 1)), f"{host.home.name}, {device.name}"
+            assert device.remembered.acked_numbers == kept[device.name]
+
+
+def check_devices(devices: list[FleetDevice], promises: Promises) -> None:
+    for device in devices:
+        ids = Counter(message_id for message_id, _ in device.notes)
+        assert not [text for message_id, text in device.notes if ids[message_id] > 1], f"{device.name}: twice"
+        texts = Counter(text for _, text in device.notes)
+        assert [texts[text] for text in promises.notes[device.name]] == [1] * len(promises.notes[device.name])
+        assert not BREACHES & set(device.closes), f"{device.name}: {device.closes}"
+    for name in promises.installs:
+        device = next(one for one in devices if one.name == name)
+        assert device.programs["hello"].data == PROGRAM
+
+
+_TAKEN = re.compile(r"^(\S+) \S+ \S+ this host has the duty (.+) now, fence (\d+)$", re.M)
+_LOST = re.compile(r"^(\S+) \S+ \S+ this host has the duty (.+) no more$", re.M)
+
+
+def check_duties(hosts: list[Host]) -> None:
+    """By the hosts' logs, whose clock is this machine's: none was at two hosts at once, and fences grew with time.
+
+    For hosts that were not killed: they write down when a duty goes.
+    """
+    times: dict[str, list[tuple[datetime, datetime | None, int, str]]] = defaultdict(list)
+    for host in hosts:
+        log = (host.home / "microclaw.log").read_text()
+        lost = [(datetime.fromisoformat(at), duty) for at, duty in _LOST.findall(log)]
+        for text, duty, fence in _TAKEN.findall(log):
+            begun = datetime.fromisoformat(text)
+            ended = min((at for at, name in lost if name == duty and at >= begun), default=None)
+            times[duty].append((begun, ended, int(fence), host.home.name))
+    assert times
+    for duty, held in times.items():
+        held.sort()
+        for (_, ended, fence, name), (begun, _, newer, other) in pairwise(held):
+            assert ended is not None, f"{duty}: {other} took it from {name}, which did not let it go"
+            assert ended <= begun, f"{duty}: at {name} until {ended}, at {other} from {begun}"
+            assert fence < newer, f"{duty}: fence {newer} after {fence}"

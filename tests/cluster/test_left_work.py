@@ -1,0 +1,189 @@
+"""What a host had begun is left alone while that host lives, and is closed once, by one other host, when it is dead."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from tests.cluster.leases import Leases, Seat, caught_up, replica_of
+from tests.cluster.nats_servers import NatsServer
+
+from microclaw.apps.changes import AppVersion, ChangeLog, PutApp
+from microclaw.clock import now_ms
+from microclaw.config.settings import TaskSettings
+from microclaw.errors import DeployRejected, TakenOver
+from microclaw.link_server.tasks import DeviceTasks, TaskEnd, Tell
+from microclaw.live_hosts import LeftWork
+from microclaw.sandbox.run import run_sandboxed, sandbox_backend
+from microclaw.store.apps import AppTable
+from microclaw.store.link_tasks import LinkTaskTable, OpenTask, add_to, end_in
+from microclaw.store.replica import Replica
+from microclaw.store.tasks import TaskRow, TaskTable
+from microclaw.tasks.folders import TaskFolders
+from microclaw.tasks.service import TaskService
+from microclaw.wire.link.messages import TaskStatus
+
+BLINK = PutApp("blink", AppVersion("ab", 8192, 20, 180_000, (2,)))
+
+
+@dataclass
+class Stage:
+    leases: Leases
+    server: NatsServer
+    cluster_name: str
+    folder: Path
+    stack: AsyncExitStack
+    replicas: list[Replica] = field(default_factory=list)
+
+    async def host(self, name: str) -> tuple[Replica, Seat]:
+        made = replica_of(self.server, self.cluster_name, self.folder, name)
+        self.replicas.append(await self.stack.enter_async_context(made))
+        return self.replicas[-1], Seat(name, self.leases)
+
+    async def caught_up(self) -> None:
+        await caught_up(*self.replicas)
+
+
+@pytest.fixture
+async def stage(nats_server: NatsServer, cluster_name: str, tmp_path: Path) -> AsyncIterator[Stage]:
+    async with AsyncExitStack() as stack:
+        yield Stage(Leases(), nats_server, cluster_name, tmp_path, stack)
+
+
+async def test_a_change_that_a_live_host_makes_is_no_other_hosts_to_close(stage: Stage) -> None:
+    logs = []
+    for name in ("a", "b"):
+        replica, fleet = await stage.host(name)
+        logs.append(ChangeLog(AppTable(replica), fleet=fleet))
+    a, b = logs
+    number = await a.plan("d-1", "app.deploy", "put blink", BLINK, None)
+    await stage.caught_up()
+    assert [change.change_id for change in await a.unfinished("d-1")] == [number]
+    assert await b.unfinished() == []
+    with pytest.raises(DeployRejected, match="host a is changing this device now"):
+        await b.plan("d-1", "app.deploy", "put another", BLINK, None)
+    await b.plan("d-2", "app.deploy", "put it elsewhere", BLINK, None)
+    stage.leases.end("a")
+    assert [change.change_id for change in await b.unfinished("d-1")] == [number]
+    await b.fail(number)
+    await b.plan("d-1", "app.deploy", "put another", BLINK, None)
+
+
+async def test_a_change_with_an_unknown_end_is_anybodys_to_close(stage: Stage) -> None:
+    replica, fleet = await stage.host("a")
+    a = ChangeLog(AppTable(replica), fleet=fleet)
+    replica, fleet = await stage.host("b")
+    b = ChangeLog(AppTable(replica), fleet=fleet)
+    number = await a.plan("d-1", "app.deploy", "put blink", BLINK, None)
+    await a.leave_open(number)
+    await stage.caught_up()
+    assert [change.change_id for change in await b.unfinished()] == [number]
+
+
+@dataclass
+class Board:
+    """The device of the tasks: what it was told goes to `ended` in the transaction that ends the task."""
+
+    replica: Replica
+    ended: list[str]
+    link_id: str = "d-1"
+    name: str = "lamp"
+    online: bool = False
+
+    def tell(self, body: TaskStatus) -> None: ...
+
+    async def end_task(self, open_task: OpenTask, status: TaskStatus) -> None:
+        await self.replica.write(lambda connection: end_in(connection, open_task))
+        self.ended.append(f"{open_task.host} {status.state}")
+
+
+class NoRunner:
+    async def run(self, device: str, text: str, tell: Tell, waits: object) -> TaskEnd:
+        raise NotImplementedError("no task is started here")
+
+
+async def test_a_devices_task_ends_once_at_one_host_when_its_own_is_dead(stage: Stage) -> None:
+    a, _ = await stage.host("a")
+    taken = OpenTask("d-1", "t1", b"1", "a")
+    assert await a.write(lambda connection: add_to(connection, taken, 1)) is None
+    ended: list[str] = []
+    tasks = []
+    for name in ("b", "c"):
+        replica, fleet = await stage.host(name)
+        tasks.append(DeviceTasks(LinkTaskTable(replica), fleet))
+        board = Board(replica, ended)
+        await stage.stack.enter_async_context(tasks[-1].serving(NoRunner(), lambda _, board=board: board))  # type: ignore[misc]
+    await stage.caught_up()
+    assert ended == []
+    stage.leases.end("a")
+    await asyncio.gather(*(one.take_up() for one in tasks))
+    await stage.caught_up()
+    assert len(ended) == 1
+    assert ended[0] in ("b failed", "c failed")
+    with pytest.raises(TakenOver):
+        await a.write(lambda connection: end_in(connection, taken))
+
+
+def _service(replica: Replica, fleet: Seat, folder: Path) -> TaskService:
+    return TaskService(
+        TaskTable(replica),
+        TaskFolders(folder),
+        TaskSettings(),
+        run=run_sandboxed,
+        check_sandbox=sandbox_backend,
+        record=lambda _: None,
+        publish=lambda _: None,
+        now_ms=now_ms,
+        fleet=fleet,
+    )
+
+
+async def test_code_that_runs_at_a_live_host_is_not_interrupted_by_the_start_of_another(stage: Stage) -> None:
+    a, _ = await stage.host("a")
+    row = TaskRow("owner", "Eva", "cli", "c1", "python", 1, "ab", "{}", now_ms(), state="running", host="a")
+    number = await TaskTable(a).add(row)
+    services = []
+    for name in ("b", "c"):
+        replica, fleet = await stage.host(name)
+        services.append(_service(replica, fleet, stage.folder / name / "tasks"))
+        await stage.stack.enter_async_context(services[-1].serving())
+    await stage.caught_up()
+    assert (await TaskTable(a).get(number)) is not None
+    assert (await services[0].row(number)).state == "running"
+    stage.leases.end("a")
+    await asyncio.gather(*(one.take_up() for one in services))
+    await stage.caught_up()
+    ended = await services[0].row(number)
+    assert (ended.state, ended.ending) == ("failed", "interrupted")
+    assert ended.host in ("b", "c")
+
+
+async def test_left_work_is_looked_at_when_a_host_leaves_and_again_after_a_failure() -> None:
+    leases = Leases()
+    looks: asyncio.Queue[str] = asyncio.Queue()
+    fails = [TakenOver("not yet")]
+
+    async def one() -> None:
+        looks.put_nowait("one")
+        if fails:
+            raise fails.pop()
+
+    async def two() -> None:
+        looks.put_nowait("two")
+
+    left = LeftWork(Seat("b", leases), {"one": one, "two": two}, every_s=600)
+    with pytest.raises(TakenOver):
+        await left.run()
+    running = asyncio.create_task(left.run())
+    try:
+        async with asyncio.timeout(60):
+            assert [await looks.get() for _ in range(4)] == ["one", "two"] * 2
+            leases.end("a")
+            assert [await looks.get() for _ in range(2)] == ["one", "two"]
+    finally:
+        running.cancel()
+        await asyncio.wait((running,))

@@ -1,0 +1,193 @@
+"""Hosts of two versions in one cluster: what an older one does with a newer one's store, messages and leases."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.cluster.hosts_of_tests import TIMES, facts_of, host_in, until
+from tests.cluster.nats_servers import NatsServer
+from tests.cluster.stores import open_cluster, open_replica
+
+from microclaw.cluster.call_codec import encode_request, encode_value, read_answer, read_request
+from microclaw.cluster.connection import Cluster
+from microclaw.cluster.duties import Duties
+from microclaw.cluster.entry_messages import EntrySeal
+from microclaw.cluster.hosts import Hosts
+from microclaw.cluster.live_events import LiveEvents
+from microclaw.cluster.nats_log import log_subject
+from microclaw.cluster.shared_store import shared_store
+from microclaw.cluster.status import ClusterView
+from microclaw.cluster.store_meta import META_KEY, read_meta
+from microclaw.devices.calls import GpioGet
+from microclaw.errors import ProtocolError, StoreError
+from microclaw.store.migrations import MIGRATIONS
+from microclaw.store.recording import Entry, Statement, encode
+
+NEWER = len(MIGRATIONS) + 1
+
+
+def upgrade(store: sqlite3.Connection) -> None:
+    """As the next migration of a newer microclaw does it."""
+    store.execute("ALTER TABLE devices ADD COLUMN colour TEXT")
+    store.execute("CREATE TABLE newer (a)")
+    store.execute("INSERT INTO newer VALUES (1)")
+    store.execute(f"PRAGMA user_version = {NEWER}")
+
+
+def add(store: sqlite3.Connection) -> None:
+    store.execute("INSERT INTO newer VALUES (2)")
+
+
+def rows(store: sqlite3.Connection) -> list[int]:
+    return [a for (a,) in store.execute("SELECT a FROM newer")]
+
+
+async def sealed(cluster: Cluster, seq: int, data: bytes) -> bytes:
+    """As a newer host of this cluster seals it."""
+    meta = await read_meta(cluster)
+    assert meta is not None
+    return EntrySeal(meta.cluster).seal(seq, data)
+
+
+async def test_an_older_host_reads_and_writes_nothing_once_a_newer_one_upgraded_the_store(
+    nats_server: NatsServer, cluster_name: str, tmp_path: Path
+) -> None:
+    async with (
+        open_cluster(nats_server.url, cluster_name, host="old") as cluster,
+        shared_store(cluster, tmp_path / "old" / "cluster.db", host="old") as (old, log),
+        Hosts.joined(cluster, facts_of("old-0001"), host_id="old-0001", times=TIMES) as hosts,
+        Duties.opened(cluster, hosts, is_able=lambda: not old.is_too_old) as duties,
+        open_replica(nats_server, cluster_name, tmp_path / "new" / "cluster.db", host="new") as (new, _),
+    ):
+        ended: list[int] = []
+
+        async def work(fence: int) -> None:
+            await new.write(upgrade)
+            try:
+                await until(lambda: False, "the duty stays")
+            finally:
+                ended.append(fence)
+
+        holding = asyncio.create_task(duties.hold("telegram", work))
+        await until(lambda: ended, "the duty is not given up")
+        await until(lambda: duties.known["telegram"].holder is None, "the duty is not free")
+        assert old.store_version == NEWER
+        with pytest.raises(StoreError, match=f"has version {NEWER}, this microclaw knows {NEWER - 1}") as found:
+            await old.write(add)
+        assert "upgrade this host" in (found.value.next_step or "")
+        assert await old.read(rows) == [1]
+        problems = (await ClusterView(cluster, hosts, duties, old, log).status())["problems"]
+        assert [problem["text"] for problem in problems if "old knows the store's version" in problem["text"]]
+        holding.cancel()
+        await asyncio.gather(holding, return_exceptions=True)
+    for host in "old", "new":
+        with closing(sqlite3.connect(tmp_path / host / "cluster.db")) as store:
+            assert store.execute("PRAGMA user_version").fetchone() == (NEWER,)
+            assert rows(store) == [1]
+    with pytest.raises(StoreError, match="this microclaw knows"):
+        async with open_replica(nats_server, cluster_name, tmp_path / "old" / "cluster.db", host="old"):
+            pass
+
+
+async def test_an_entry_of_another_form_is_refused_once_and_followed_by_no_write(
+    nats_server: NatsServer, cluster_name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with (
+        open_cluster(nats_server.url, cluster_name) as cluster,
+        shared_store(cluster, tmp_path / "cluster.db", host="old") as (old, log),
+    ):
+        newer = Entry("e" * 24, "new", NEWER, [Statement("SELECT 1", [()])], "", format=2)
+        await cluster.jetstream.publish(log_subject(cluster), await sealed(cluster, 1, b"p" + encode(newer)))
+        await until(lambda: "the form 2" in caplog.text, "the entry is not said")
+        assert old.trouble is not None
+        assert old.trouble.message == "entry 1 of the cluster's log: an entry of the cluster's log has the form 2"
+        assert log.strays == 0
+        with pytest.raises(StoreError, match="the form 2"):
+            await old.write(lambda store: store.execute("CREATE TABLE one (a)").close())
+        assert old.position == 0
+
+
+async def test_an_entry_that_is_packed_otherwise_is_said_once(
+    nats_server: NatsServer, cluster_name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with (
+        open_cluster(nats_server.url, cluster_name) as cluster,
+        shared_store(cluster, tmp_path / "cluster.db", host="old") as (_, log),
+    ):
+        await cluster.jetstream.publish(log_subject(cluster), await sealed(cluster, 1, b"q..."))
+        await until(lambda: "a newer one wrote it" in caplog.text, "the entry is not said")
+        came = log._subscription
+        await until(lambda: log._subscription is not came, "it is not asked for again")
+        assert caplog.text.count("a newer one wrote it") == 1
+        assert log.trouble is not None
+        assert log.trouble.message.startswith("entry 1 of the cluster's log: it is packed in a form")
+        assert log.strays == 0
+
+
+async def test_a_lease_and_a_duty_of_another_form_are_left_alone(
+    nats_server: NatsServer, cluster_name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    async with host_in(nats_server.url, cluster_name, "old-0001") as (cluster, hosts):
+        bucket = f"$KV.{cluster.stream('HOSTS')}.new-0001"
+        facts = msgspec.to_builtins(facts_of("new-0001")()) | {"colour": "red"}
+        known = {"beat": 1, "facts": facts, "more": True}
+        await cluster.jetstream.publish(bucket, msgspec.json.encode(known))
+        await until(lambda: hosts.is_live("new-0001"), "fields that are not known make no difference")
+        for _ in range(3):
+            await cluster.jetstream.publish(bucket, msgspec.json.encode({"form": 2, "whatever": 1}))
+        await until(lambda: "new-0001" in hosts.unread, "the lease is not said")
+        assert hosts.unread["new-0001"].message == "its lease has the form 2, this host knows 1"
+        await until(lambda: not hosts.is_live("new-0001"), "it counts as alive")
+        assert caplog.text.count("the lease of the host new-0001 cannot be read") == 1
+        async with Duties.opened(cluster, hosts) as duties:
+            held = f"$KV.{cluster.stream('DUTIES')}.telegram"
+            await cluster.jetstream.publish(held, msgspec.json.encode({"holder": None, "fence": 1, "form": 2}))
+            with pytest.raises(ProtocolError, match="the duty telegram has the form 2"):
+                await duties._take("telegram")
+
+
+async def test_a_snapshot_of_another_form_lets_no_older_host_in(
+    nats_server: NatsServer, cluster_name: str, tmp_path: Path
+) -> None:
+    async with open_replica(nats_server, cluster_name, tmp_path / "a" / "cluster.db"):
+        pass
+    async with open_cluster(nats_server.url, cluster_name) as cluster:
+        bucket = await cluster.jetstream.key_value(cluster.stream("META"))
+        meta = msgspec.json.decode((await bucket.get(META_KEY)).value or b"")
+        await bucket.put(META_KEY, msgspec.json.encode(meta | {"more": 1}))
+        async with open_replica(nats_server, cluster_name, tmp_path / "b" / "cluster.db"):
+            pass
+        await bucket.put(META_KEY, msgspec.json.encode(meta | {"form": 2}))
+        with pytest.raises(StoreError, match="the form 2, this host knows 1") as found:
+            async with open_replica(nats_server, cluster_name, tmp_path / "c" / "cluster.db"):
+                pass
+        assert "newest host" in (found.value.next_step or "")
+
+
+def test_calls_and_answers_of_another_form_are_refused_in_words() -> None:
+    request = msgspec.msgpack.decode(encode_request("d-1", GpioGet(4), 1.0))
+    answer = msgspec.msgpack.decode(encode_value("h", 1, None))
+    assert len(request) == 4, "a form of 1 is not sent: the first hosts of a cluster knew no number"
+    with pytest.raises(ProtocolError, match="a request of another host has the form 2") as found:
+        read_request(msgspec.msgpack.encode([*request, 2]))
+    assert "same version" in (found.value.next_step or "")
+    with pytest.raises(ProtocolError, match="another host's answer has the form 2"):
+        read_answer(msgspec.msgpack.encode([*answer[:3], None, 2]), GpioGet(4))
+
+
+async def test_live_events_of_another_form_are_counted_and_fields_that_are_not_known_left_out(
+    nats_server: NatsServer, cluster_name: str
+) -> None:
+    async with open_cluster(nats_server.url, cluster_name) as cluster:
+        events = LiveEvents(cluster, "old", lambda _: None)
+        async with events.serving():
+            for news in (["new", [], 2], ["new", [["of-tomorrow", {}]]], ["new", [], 1, "more"]):
+                await cluster.client.publish(f"{cluster.prefix}.live", msgspec.msgpack.encode(news))
+            await until(lambda: events.refused == 2, "they are not counted")

@@ -1,0 +1,161 @@
+"""What is entered, changed or removed at one host of a cluster is so at the other, with its transports."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.devices.test_registry import FakeTransport, open_fake
+from tests.store.two_hosts import MemoryLog, two_hosts, until
+
+from microclaw.boards import load_board
+from microclaw.boards.firmware import parse_firmware
+from microclaw.bus import Bus
+from microclaw.devices.calls import GpioGet, PinLevel
+from microclaw.devices.device import Device
+from microclaw.devices.registry import Registry
+from microclaw.errors import ConfigError, DeviceUnreachable
+from microclaw.store.devices import DeviceTable
+from microclaw.store.replica import Replica
+
+
+@dataclass
+class Hosts:
+    here: Registry
+    there: Registry
+    log: MemoryLog
+
+    async def both(self, name: str) -> tuple[Device, Device]:
+        """The device as each host has it, once both do."""
+        await until(lambda: all(name in names(host) for host in (self.here, self.there)))
+        return self.here.get(name), self.there.get(name)
+
+
+def names(host: Registry) -> list[str]:
+    return [device.name for device in host.list()]
+
+
+def registry(host: str, copy: Replica, bus: Bus) -> Registry:
+    ids = itertools.count(1)
+    return Registry(
+        bus=bus,
+        store=DeviceTable(copy),
+        open_transport=open_fake,
+        load_board=load_board,
+        mint_id=lambda: f"{host}{next(ids)}",
+        now_ms=lambda: 7,
+    )
+
+
+@pytest.fixture
+async def hosts(tmp_path: Path) -> AsyncIterator[Hosts]:
+    log = MemoryLog()
+    async with (
+        two_hosts(tmp_path, log) as (a, b),
+        Bus() as here_bus,
+        Bus() as there_bus,
+        registry("a", a, here_bus) as here,
+        registry("b", b, there_bus) as there,
+    ):
+        yield Hosts(here, there, log)
+
+
+async def test_a_device_that_one_host_adds_is_served_by_the_other(hosts: Hosts) -> None:
+    await hosts.there.add("lamp", "virtual", ["serial:/dev/x"], ["indoor"])
+    device, _ = await hosts.both("lamp")
+    assert (device.labels, device.endpoints) == (("indoor",), ("serial:/dev/x",))
+    assert hosts.here.owner_of("serial:/dev/x") is device
+    assert await device.call(GpioGet(4), 5) == PinLevel(4, 1)
+
+
+async def test_a_change_at_one_host_is_seen_at_the_other_and_its_transports_close(hosts: Hosts) -> None:
+    await hosts.there.add("lamp", "virtual", ["serial:/dev/x", "virtual:/s"])
+    device, _ = await hosts.both("lamp")
+    stays, goes = device.transports
+    await hosts.there.rename("lamp", "light")
+    await hosts.there.label("light", ["indoor"])
+    await hosts.there.describe_firmware("light", parse_firmware(("nodes=-i2c", "max_apps=2")))
+    await hosts.there.set_transports("light", ["serial:/dev/x", "wasmachine://h:1"])
+    await until(lambda: "wasmachine://h:1" in device.endpoints)
+    assert hosts.here.get("light") is device
+    assert device.labels == ("indoor",)
+    assert device.board == hosts.there.get("light").board
+    assert device.transports[0] is stays
+    assert isinstance(goes, FakeTransport)
+    await until(lambda: goes.closed)
+    assert hosts.here.owner_of("virtual:/s") is None
+
+
+async def test_a_device_that_one_host_removes_or_merges_is_gone_at_the_other(hosts: Hosts) -> None:
+    for name, endpoint in (("lamp", "serial:/dev/x"), ("twin", "virtual:/s"), ("fan", "serial:/dev/y")):
+        await hosts.there.add(name, "virtual", [endpoint])
+        await hosts.both(name)
+    fan = hosts.here.get("fan").transports[0]
+    await hosts.there.remove("fan")
+    await hosts.there.merge("lamp", "twin")
+    await until(lambda: names(hosts.here) == ["lamp"] and len(hosts.here.get("lamp").endpoints) == 2)
+    assert isinstance(fan, FakeTransport)
+    assert fan.closed
+    await hosts.here.add("fan", "virtual", ["serial:/dev/y"])  # the name and the address are free here too
+    await hosts.both("fan")
+
+
+async def test_one_name_or_address_at_two_hosts_at_once_is_one_devices(hosts: Hosts) -> None:
+    for what, words in (("name", "there is a device named lamp already"), ("address", "virtual:/s belongs to ")):
+        adding = [
+            host.add("lamp" if what == "name" else f"on-{number}", "virtual", [] if what == "name" else ["virtual:/s"])
+            for number, host in enumerate((hosts.here, hosts.there))
+        ]
+        added = await asyncio.gather(*adding, return_exceptions=True)
+        (error,) = (outcome for outcome in added if isinstance(outcome, BaseException))
+        assert isinstance(error, ConfigError)
+        assert error.message.startswith(words)
+        (device,) = (outcome for outcome in added if isinstance(outcome, Device))
+        await hosts.both(device.name)
+    assert names(hosts.here) == names(hosts.there)
+
+
+async def test_a_change_behind_another_hosts_change_of_the_same_device_takes_nothing_back(hosts: Hosts) -> None:
+    await hosts.there.add("lamp", "virtual", [], ["indoor"])
+    await hosts.both("lamp")
+    hosts.log.hold()
+    await hosts.there.label("lamp", ["outdoor"])
+    with pytest.raises(ConfigError, match="at another host of the cluster") as refused:
+        await hosts.here.rename("lamp", "light")  # its labels are still the old ones here
+    assert refused.value.next_step is not None
+    assert hosts.here.get("lamp").labels == ("outdoor",)
+    await hosts.here.rename("lamp", "light")
+    _, there = await hosts.both("light")
+    assert there.labels == ("outdoor",)
+
+
+async def test_a_device_that_was_removed_at_one_host_is_not_brought_back_by_a_change_at_the_other(
+    hosts: Hosts,
+) -> None:
+    await hosts.there.add("lamp", "virtual", [])
+    await hosts.both("lamp")
+    hosts.log.hold()
+    await hosts.there.remove("lamp")
+    with pytest.raises(ConfigError, match="at another host of the cluster"):
+        await hosts.here.label("lamp", ["indoor"])
+    await until(lambda: names(hosts.here) == names(hosts.there) == [])
+
+
+async def test_a_board_on_another_machine_says_so_when_it_is_called_here(hosts: Hosts) -> None:
+    for name, endpoints, says in (
+        ("bench", ["serial:/dev/x", "wasmachine://127.0.0.1:7000"], True),
+        ("roof", ["serial:tcp://192.0.2.7:99"], False),
+    ):
+        await hosts.there.add(name, "virtual", endpoints)
+        device, _ = await hosts.both(name)
+        transport = device.transports[0]
+        assert isinstance(transport, FakeTransport)
+        transport.fails = DeviceUnreachable("cannot open it", next_step="plug it in")
+        with pytest.raises(DeviceUnreachable) as refused:
+            await device.call(GpioGet(4), 5)
+        assert ("on one machine of the cluster" in refused.value.message) is says
+        assert "plug it in" in str(refused.value.next_step)

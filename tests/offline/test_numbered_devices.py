@@ -1,0 +1,114 @@
+"""Boards that a sentence calls by a number, and numbers that are no time and no rate."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from tests.offline.conftest import Ask, kept
+
+from microclaw.boards.reader import load_board
+from microclaw.models.protocol import DeviceContext, KnownDevice, ModelReply, UserText
+
+BOARD = load_board("virtual")
+NUMBERED = DeviceContext((KnownDevice("board-1", BOARD), KnownDevice("board-2", BOARD)))
+
+
+def arguments(reply: ModelReply) -> dict[str, object]:
+    (call,) = reply.calls
+    return {"tool": call.name, **json.loads(call.arguments)}
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "on board 1",
+        "on board-1",
+        "on board one",
+        "on board #1",
+        "on board no. 1",
+        "of board 01",
+        "at Board 1",
+        "on board1",
+    ],
+)
+async def test_a_spoken_number_is_the_device_of_that_name(where: str, ask: Ask) -> None:
+    reply = await ask(f"turn on pin 7 {where}", device_context=NUMBERED)
+    assert arguments(reply) == {"tool": "gpio-set", "pin": 7, "level": 1, "device": "board-1"}
+
+
+@pytest.mark.parametrize("said", ["on board 2 turn on pin 7", "board 2: turn on pin 7", "on board-2, turn on pin 7"])
+async def test_the_board_may_come_first(said: str, ask: Ask) -> None:
+    assert arguments(await ask(said, device_context=NUMBERED))["device"] == "board-2"
+
+
+@pytest.mark.parametrize("where", ["on boards 1 and 2", "on board 1 and 2", "on board 1, board 2"])
+async def test_several_numbers_are_several_boards_and_no_pins(where: str, ask: Ask) -> None:
+    each = arguments(await ask(f"turn on pin 7 {where}", device_context=NUMBERED))["each"]
+    assert each == [{"devices": ["board-1", "board-2"], "arguments": {"pin": 7, "level": 1}}]
+
+
+async def test_a_number_answers_the_question_which_device(ask: Ask) -> None:
+    question = await ask("turn on pin 7", device_context=NUMBERED)
+    before = (UserText("turn on pin 7"), kept(question))
+    assert arguments(await ask("board 2", device_context=NUMBERED, before=before))["device"] == "board-2"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "turn on pin 7 on board 3",
+        "turn on pin 7 on board 1 and 3",
+        "turn on pin 7 on device 7",
+        "status of board 3",
+        "what can board 3 do",
+        "which pins are free on board 3",
+        "blink on board 3",
+        "stop everything on board 3",
+        "restart board 3",
+        "every day at 8:00 turn on pin 7 on board 3",
+        "turn on pin 7 on esp32 4",
+        "turn on pin 7 on the first board",
+        "blink pin 2 on the other board",
+    ],
+)
+async def test_a_number_that_no_device_has_is_told(said: str, ask: Ask) -> None:
+    for context in (NUMBERED, None):
+        reply = await ask(said, device_context=context)
+        assert (reply.calls, reply.failed_code) == ((), "unknown_name")
+        assert "so I did nothing. There is: " in reply.text
+
+
+@pytest.mark.parametrize("rate", ["1/0 Hz", "1/00 hz", "0/0 Hz", "0 bpm", "5/0 times per minute", "-2 Hz"])
+async def test_a_rate_of_nothing_is_refused_by_its_words(rate: str, ask: Ask) -> None:
+    reply = await ask(f"blink pin 2 at {rate}".replace("at 5", "5"))
+    assert reply.calls == ()
+    assert reply.text == f'"{rate}" is no rate: with it nothing would ever change.'
+
+
+@pytest.mark.parametrize(
+    ("pace", "half_ms"),
+    [("at 1/2 Hz", 1000), ("at 1/0.5 Hz", 250), ("at 1/2 bpm", 60_000), ("every 3/4 seconds", 750)],
+)
+async def test_a_fraction_is_the_number_that_it_is(pace: str, half_ms: int, ask: Ask) -> None:
+    source = str(arguments(await ask(f"blink pin 2 {pace}"))["sourceCode"])
+    assert f"HALF_PERIOD_MS {half_ms}\n" in source
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("in 0 seconds turn on pin 7", "In 0 seconds is now"),
+        ("turn on pin 7 in 0 minutes and 0 seconds", "In 0 seconds is now"),
+        ("in 0 hours remind me to water the plants", "In 0 seconds is now"),
+        ("in 1/0 seconds turn on pin 7", "In 0 seconds is now"),
+        ("stop blink in 0 seconds", "In 0 seconds is now"),
+        ("in -5 seconds turn on pin 7", "In -5 seconds is in the past"),
+        ("blink pin 2 at 1:0 Hz", "I did not understand"),
+        ("turn on pin 7, wait 0 seconds, turn it off", "A time or a rate in that is 0"),
+    ],
+)
+async def test_a_time_of_nothing_is_refused_and_not_left_out(said: str, why: str, ask: Ask) -> None:
+    reply = await ask(said)
+    assert reply.calls == ()
+    assert reply.text.startswith(why)

@@ -1,0 +1,69 @@
+"""A part's refresh: soon after another host's change, one at a time, again after what came meanwhile or failed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.store.two_hosts import two_hosts, until
+
+from microclaw.store.following import Followers
+from microclaw.store.people import PeopleTable, PersonRow
+
+
+async def test_a_refresh_runs_after_another_hosts_change_alone_and_sees_it(tmp_path: Path) -> None:
+    async with two_hosts(tmp_path) as (here, there):
+        table, told, own = PeopleTable(here), list[Any](), list[Any]()
+
+        async def refresh() -> None:
+            told.append(await table.list())
+
+        async def refresh_there() -> None:
+            own.append(True)
+
+        there.follow({"people"}, refresh_there)
+        here.follow({"people"}, refresh)
+        row = PersonRow("p-1", "Ada", "member", 7)
+        await PeopleTable(there).put(row, 7)
+        await until(lambda: told)
+        assert told == [(row,)]
+        assert own == []  # its own change is none that it has to be told of
+
+
+async def test_two_refreshes_never_run_at_once_and_a_change_meanwhile_runs_it_again() -> None:
+    followers, begun, may_end = Followers(), list[str](), asyncio.Event()
+
+    async def refresh() -> None:
+        begun.append("begin")
+        await may_end.wait()
+        begun.append("end")
+
+    followers.add({"devices"}, refresh)
+    followers.changed(frozenset({"devices"}))
+    await until(lambda: begun)
+    for _ in range(5):
+        followers.changed(frozenset({"devices", "faces"}))
+        followers.changed(frozenset({"people"}))
+    may_end.set()
+    await until(lambda: len(begun) == 4)
+    assert begun == ["begin", "end", "begin", "end"]
+    await followers.close()
+
+
+async def test_a_refresh_that_failed_is_logged_and_done_again(caplog: pytest.LogCaptureFixture) -> None:
+    followers, tries = Followers(), list[int]()
+
+    async def refresh() -> None:
+        tries.append(1)
+        if len(tries) == 1:
+            raise OSError("a disk that is slow to wake")
+
+    followers.add({"devices"}, refresh)
+    with caplog.at_level(logging.ERROR):
+        followers.changed(frozenset({"devices"}))
+        await until(lambda: len(tries) == 2)
+    assert "devices could not be read" in caplog.text
+    await followers.close()

@@ -1,0 +1,213 @@
+"""What conversations are, as files of one host and as rows of a store: one suite for both."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from tests.cluster.nats_servers import NatsServer
+from tests.cluster.stores import open_replica
+from tests.store.two_hosts import two_hosts, until
+
+from microclaw.errors import UnknownName
+from microclaw.store.database import Database
+from microclaw.store.session_table import SessionTable
+from microclaw.store.sessions import MAX_SUMMARY_BYTES, SessionFiles, SessionMessage, Sessions, session_name
+
+HELLO = SessionMessage("user", "Hello", 1738764800)
+ANSWER = SessionMessage("assistant", "Hi there!", 1738764801)
+NOW_MS = 1_738_764_900_000
+
+
+@pytest.fixture(params=["files", "table", "cluster"])
+async def sessions(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Sessions]:
+    if request.param == "files":
+        yield SessionFiles(tmp_path / "sessions")
+    elif request.param == "table":
+        async with Database.open(tmp_path / "store.db") as database:
+            yield SessionTable(database, lambda: NOW_MS)
+    else:
+        server: NatsServer = request.getfixturevalue("store_server")
+        async with open_replica(server, f"t{secrets.token_hex(4)}", tmp_path / "store.db") as (replica, _):
+            yield SessionTable(replica, lambda: NOW_MS)
+
+
+async def test_messages_come_back_in_order(sessions: Sessions) -> None:
+    await sessions.append("ws", "client1", [HELLO, ANSWER])
+    await sessions.append("ws", "client1", [SessionMessage("user", "grüß\n dich", 3)])
+    assert await sessions.load("ws", "client1") == (HELLO, ANSWER, SessionMessage("user", "grüß\n dich", 3))
+
+
+async def test_conversation_that_never_was_is_empty(sessions: Sessions) -> None:
+    assert await sessions.load("ws", "nobody") == ()
+    assert not await sessions.clear("ws", "nobody")
+
+
+async def test_only_the_newest_are_loaded(sessions: Sessions) -> None:
+    await sessions.append("ws", "c", [SessionMessage("user", str(n), n) for n in range(100)])
+    loaded = await sessions.load("ws", "c")
+    assert [m.ts for m in loaded] == list(range(60, 100))
+    assert [m.ts for m in await sessions.load("ws", "c", newest=2)] == [98, 99]
+
+
+async def test_writers_of_one_conversation_do_not_mix_lines(sessions: Sessions) -> None:
+    messages = [SessionMessage("user", "x" * n, n) for n in range(40)]
+    await asyncio.gather(*(sessions.append("ws", "c", [message]) for message in messages))
+    assert sorted(await sessions.load("ws", "c"), key=lambda m: m.ts) == messages
+
+
+async def test_cleared_conversation_is_gone(sessions: Sessions) -> None:
+    await sessions.append("ws", "c", [HELLO])
+    assert await sessions.clear("ws", "c")
+    assert await sessions.load("ws", "c") == ()
+
+
+@pytest.mark.parametrize(
+    ("channel", "chat", "name"),
+    [("terminal", "terminal", "terminal"), ("tg", "12", "12"), ("gateway", "a:b/c", "a:b/c")],
+)
+async def test_a_conversation_is_found_by_its_chat_alone(
+    sessions: Sessions, channel: str, chat: str, name: str
+) -> None:
+    await sessions.append(channel, chat, [HELLO])
+    await sessions.append("tg", "999", [ANSWER])
+    assert await sessions.show(name) == (HELLO,)
+    assert await sessions.full_name(name) == session_name(channel, chat)
+    await sessions.remove(name)
+    assert [file.name for file in await sessions.list()] == ["tg_999"]
+
+
+async def test_a_full_name_goes_before_a_chat_of_that_name(sessions: Sessions) -> None:
+    await sessions.append("tg", "1", [HELLO])
+    await sessions.append("gateway", "tg_1", [ANSWER])
+    assert await sessions.show("tg_1") == (HELLO,)
+
+
+async def test_a_chat_of_two_channels_is_asked_back(sessions: Sessions) -> None:
+    await sessions.append("tg", "1", [HELLO])
+    await sessions.append("gateway", "1", [ANSWER])
+    with pytest.raises(UnknownName) as refused:
+        await sessions.remove("1")
+    assert "tg_1" in (refused.value.next_step or "")
+    assert "gateway_1" in (refused.value.next_step or "")
+    assert len(await sessions.list()) == 2
+
+
+@pytest.mark.parametrize("name", ["gone", "../store/x", "tg_1.jsonl", ""])
+async def test_a_name_that_is_no_conversation_is_refused(sessions: Sessions, name: str) -> None:
+    await sessions.append("tg", "1", [HELLO])
+    with pytest.raises(UnknownName) as refused:
+        await sessions.remove(name)
+    assert "session list" in (refused.value.next_step or "")
+
+
+async def test_a_message_keeps_all_that_it_has(sessions: Sessions) -> None:
+    odd = SessionMessage("user", "half a pair \ud800, a NUL \0", 1 << 70, "p-7", 12, '{"asked": "which?"}')
+    await sessions.append("tg", "1", [odd])
+    assert await sessions.load("tg", "1") == (odd,)
+
+
+async def test_conversations_are_listed_shown_and_removed_by_name(sessions: Sessions) -> None:
+    await sessions.append("tg", "1", [HELLO])
+    await sessions.append("ws", "a/b", [ANSWER])
+    assert {one.name for one in await sessions.list()} == {"tg_1", "ws_a%2Fb"}
+    assert {one.size_bytes for one in await sessions.list()} == {50, 59}
+    assert await sessions.show("ws_a%2Fb") == (ANSWER,)
+    await sessions.remove("ws_a%2Fb")
+    assert [one.name for one in await sessions.list()] == ["tg_1"]
+    assert await sessions.load("ws", "a/b") == ()
+
+
+async def test_no_chat_has_anothers_messages(sessions: Sessions) -> None:
+    chats = [("tg", "x" * 500 + "a"), ("tg", "x" * 500 + "b"), ("ws", "1"), ("tg", "1"), ("tg", "1/2"), ("tg", "1%2F2")]
+    for number, chat in enumerate(chats):
+        await sessions.append(*chat, [SessionMessage("user", str(number), number)])
+    for number, chat in enumerate(chats):
+        assert [one.content for one in await sessions.load(*chat)] == [str(number)]
+
+
+async def test_a_clock_that_is_set_back_changes_no_order(sessions: Sessions) -> None:
+    for number, ts in enumerate((500, 100, 300)):
+        await sessions.append("tg", "1", [SessionMessage("user", str(number), ts)])
+    assert [one.content for one in await sessions.load("tg", "1")] == ["0", "1", "2"]
+
+
+async def test_adopted_messages_stand_in_the_order_of_their_time_once(sessions: Sessions) -> None:
+    await sessions.append("tg", "1", [ANSWER])
+    later = SessionMessage("user", "and more", ANSWER.ts)
+    assert await sessions.adopt("tg", "1", [HELLO, ANSWER, HELLO, later]) == 2
+    assert await sessions.adopt("tg", "1", [HELLO]) == 0
+    assert await sessions.load("tg", "1") == (HELLO, later, ANSWER)
+    assert len(await sessions.list()) == 1
+
+
+async def test_more_than_one_piece_is_adopted(sessions: Sessions) -> None:
+    many = [SessionMessage("user", f"{number} " + "x" * 300_000, number) for number in range(8)]
+    assert await sessions.adopt("tg", "1", many) == 8
+    assert await sessions.load("tg", "1") == tuple(many)
+
+
+async def test_a_summary_goes_with_its_conversation(sessions: Sessions) -> None:
+    assert await sessions.summary("tg", "1") == ""
+    await sessions.append("tg", "1", [HELLO])
+    await sessions.keep_summary("tg", "1", "{}\n")
+    await sessions.keep_summary("tg", "1", '{"through": "x"}\n')
+    await sessions.append("tg", "1", [ANSWER])
+    assert await sessions.summary("tg", "1") == '{"through": "x"}\n'
+    await sessions.clear("tg", "1")
+    await sessions.append("tg", "1", [HELLO])
+    assert await sessions.summary("tg", "1") == ""
+
+
+async def test_what_is_loaded_is_limited_in_bytes(sessions: Sessions) -> None:
+    await sessions.append("ws", "c", [SessionMessage("user", "x" * (1 << 20), n) for n in range(6)])
+    loaded = await sessions.load("ws", "c")
+    assert [one.ts for one in loaded] == [3, 4, 5]
+    assert len(await sessions.summary("ws", "c")) <= MAX_SUMMARY_BYTES
+
+
+@pytest.mark.parametrize("channel", ["", "../x", "a_b", "WS", "a/b", "x" * 40])
+async def test_channel_with_another_form_is_refused(sessions: Sessions, channel: str) -> None:
+    with pytest.raises(ValueError, match="channel"):
+        await sessions.append(channel, "c", [HELLO])
+
+
+async def test_what_is_added_in_a_transaction_goes_with_it(tmp_path: Path) -> None:
+    async with Database.open(tmp_path / "store.db") as database:
+        table = SessionTable(database, lambda: NOW_MS)
+
+        def fails(connection: sqlite3.Connection) -> None:
+            table.appending("tg", "1", [HELLO])(connection)
+            raise UnknownName("no")
+
+        with pytest.raises(UnknownName):
+            await database.write(fails)
+        assert await table.list() == ()
+    assert SessionFiles(tmp_path).appending("tg", "1", [HELLO]) is None  # type: ignore[func-returns-value]
+
+
+async def test_two_hosts_say_one_conversation_in_the_order_of_its_messages(tmp_path: Path) -> None:
+    async with two_hosts(tmp_path) as (first, second):
+        a, b = SessionTable(first, lambda: NOW_MS), SessionTable(second, lambda: NOW_MS - 50_000)
+        removed = asyncio.Event()
+
+        async def heard() -> None:
+            removed.set()
+
+        b.follow_removals(heard)
+        for number in range(6):
+            table, ts = ((a, 1000), (b, 10))[number % 2]
+            await table.append("tg", "1", [SessionMessage("user", str(number), ts)])
+        await until(lambda: first.position == second.position)
+        assert [one.content for one in await a.load("tg", "1")] == list("012345")
+        assert await b.load("tg", "1") == await a.load("tg", "1")
+        assert (await a.list())[0].changed_s == NOW_MS / 1000
+        assert not removed.is_set()
+        await a.remove(session_name("tg", "1"))
+        async with asyncio.timeout(60):
+            await removed.wait()
+        assert await b.list() == ()

@@ -1,0 +1,219 @@
+"""What the texts of memory and persona are, as files of one host and as rows of a store: one suite for both."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+from tests.cluster.nats_servers import NatsServer
+from tests.cluster.stores import open_replica
+from tests.store.two_hosts import two_hosts, until
+
+from microclaw.errors import ConfigError, ToolRetry
+from microclaw.knowledge.consolidate import Consolidator
+from microclaw.knowledge.conversation_index import SharedConversations
+from microclaw.knowledge.knowledge_base import MAX_PERSONA_BYTES, Persona, default_soul
+from microclaw.knowledge.memory import Memory, digest, memory_name, note_name
+from microclaw.knowledge.search import Search
+from microclaw.knowledge.text_files import MAX_TEXT_BYTES
+from microclaw.knowledge.texts import TextFiles, Texts, TextTable
+from microclaw.store.database import Database
+from microclaw.store.notes import NoteTable
+from microclaw.store.session_table import SessionTable
+from microclaw.store.text_rows import VERSIONS_KEPT, old_texts
+
+NOW = datetime(2026, 11, 20, 10, 30, tzinfo=UTC)
+NOW_MS = 1_795_170_600_000
+OWNERS = memory_name("owner")
+
+
+@pytest.fixture(params=["files", "table", "cluster"])
+async def texts(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Texts]:
+    if request.param == "files":
+        yield TextFiles(tmp_path / "home", now=lambda: NOW)
+    elif request.param == "table":
+        async with Database.open(tmp_path / "store.db") as database:
+            yield TextTable(database, lambda: NOW_MS)
+    else:
+        server: NatsServer = request.getfixturevalue("store_server")
+        async with open_replica(server, f"t{secrets.token_hex(4)}", tmp_path / "store.db") as (replica, _):
+            yield TextTable(replica, lambda: NOW_MS)
+
+
+@pytest.fixture
+def memory(texts: Texts) -> Memory:
+    return Memory(texts, now=lambda: NOW)
+
+
+async def put(texts: Texts, name: str, text: str) -> None:
+    await texts.change(name, lambda _: (text, None))
+
+
+async def test_what_is_changed_is_read(texts: Texts) -> None:
+    assert texts.read(OWNERS) == ""
+    assert await texts.change(OWNERS, lambda there: (there + "- grüß\n", "done")) == "done"
+    assert await texts.change(OWNERS, lambda there: (there + "- \ud800\n", there)) == "- grüß\n"
+    assert texts.read(OWNERS) == "- grüß\n- ?\n"
+    assert texts.content(OWNERS) == "- grüß\n- ?\n".encode()
+
+
+async def test_a_change_that_fails_leaves_the_text(texts: Texts) -> None:
+    await put(texts, OWNERS, "- one\n")
+
+    def fails(_: str) -> tuple[str, None]:
+        raise ToolRetry("no")
+
+    with pytest.raises(ToolRetry):
+        await texts.change(OWNERS, fails)
+    assert texts.read(OWNERS) == "- one\n"
+
+
+async def test_changes_at_once_lose_nothing(texts: Texts) -> None:
+    await asyncio.gather(*(texts.change(OWNERS, lambda there, n=n: (f"{there}{n}\n", None)) for n in range(30)))  # type: ignore[misc]
+    assert sorted(map(int, texts.read(OWNERS).split())) == list(range(30))
+
+
+async def test_a_text_has_a_limit(texts: Texts) -> None:
+    with pytest.raises(ConfigError, match="full"):
+        await put(texts, OWNERS, "x" * (MAX_TEXT_BYTES + 1))
+    long = "- the last line\n" * (MAX_TEXT_BYTES // 10)
+    await texts.change(OWNERS, lambda _: (long, None), max_bytes=1 << 20)
+    assert len(texts.read(OWNERS)) <= MAX_TEXT_BYTES
+    assert texts.read(OWNERS).endswith("line\n")
+    with pytest.raises(ConfigError, match="longer than"):
+        await put(texts, OWNERS, "short")
+    assert texts.content(OWNERS).decode() == long
+
+
+async def test_texts_and_folders_are_listed(texts: Texts) -> None:
+    for name in ("memory/MEMORY.md", "memory/2026-11-18.md", "memory/.marks.json", "memory/people/p-7/MEMORY.md"):
+        await put(texts, name, "- x\n")
+    await put(texts, "memory/people/p-8/USER.md", "I\n")
+    assert sorted(one.name for one in texts.stamps("memory")) == ["memory/2026-11-18.md", "memory/MEMORY.md"]
+    assert [one.name for one in texts.stamps("memory/people/p-7")] == ["memory/people/p-7/MEMORY.md"]
+    assert {one.size_bytes for one in texts.stamps("memory")} == {4}
+    assert texts.folders("memory/people") == ["p-7", "p-8"]
+    assert texts.stamps("memory/devices") == []
+    assert texts.folders("nowhere") == []
+
+
+async def test_a_changed_text_has_another_stamp(texts: Texts) -> None:
+    await put(texts, OWNERS, "- x\n")
+    first = texts.stamps("memory")
+    assert texts.stamps("memory") == first
+    await put(texts, OWNERS, "- y is longer\n")
+    assert texts.stamps("memory") != first
+
+
+async def test_facts_notes_and_wiring_are_remembered_and_forgotten(memory: Memory) -> None:
+    assert (await memory.remember("owner", "the relay is on pin 4")).new
+    assert not (await memory.remember("owner", "The RELAY is on pin 4.")).new
+    await memory.remember("p-7", "the relay is mine")
+    await memory.note("owner", "the relay clicked")
+    await memory.remember_wiring("desk", "a relay on pin 4")
+    assert memory.text("owner") == "# Memory\n\n- the relay is on pin 4"
+    assert memory.recent_notes("owner") == ((NOW.date(), "# 2026-11-20\n\n- 10:30 the relay clicked"),)
+    assert memory.days("owner") == [date(2026, 11, 20)]
+    assert memory.wiring("desk") == "# desk\n\n- a relay on pin 4"
+    removed = await memory.forget("owner", "relay")
+    assert [one.name for one in removed] == ["memory/MEMORY.md", "memory/2026-11-20.md", "memory/devices/desk.md"]
+    assert "relay" not in memory.text("owner") + memory.wiring("desk") + str(memory.recent_notes("owner"))
+    assert "relay" in memory.text("p-7")
+
+
+async def test_an_edit_of_what_changed_meanwhile_is_refused_in_words(memory: Memory) -> None:
+    await memory.remember("owner", "one")
+    was = digest(memory.texts.read(OWNERS))
+    await memory.remember("owner", "two")
+    with pytest.raises(ConfigError, match=r"MEMORY\.md was changed meanwhile") as refused:
+        await memory.write(OWNERS, "mine", was=was)
+    assert refused.value.next_step
+    assert "two" in memory.text("owner")
+    await memory.write(OWNERS, "mine", was=digest(memory.texts.read(OWNERS)))
+    assert memory.text("owner") == "mine"
+
+
+async def test_persona_is_read_as_it_is_now(texts: Texts) -> None:
+    persona = Persona(texts)
+    assert persona.soul() == default_soul()
+    await put(texts, "config/SOUL.md", "You are terse.\n")
+    await put(texts, "config/USER.md", "I own this.\n")
+    await put(texts, "memory/people/p-7/USER.md", "I am a guest.\n")
+    assert (persona.soul(), persona.user("owner"), persona.user("p-7")) == (
+        "You are terse.",
+        "I own this.",
+        "I am a guest.",
+    )
+    await put(texts, "config/SOUL.md", "long\n" * 10_000)
+    assert len(persona.soul()) <= MAX_PERSONA_BYTES
+
+
+async def test_notes_are_taken_over_once(memory: Memory) -> None:
+    await put(memory.texts, note_name("owner", date(2026, 11, 18)), "- 10:00 decided to water below 35 %\n")
+    await put(memory.texts, note_name("p-7", date(2026, 11, 18)), "- my name is Ada\n")
+    for _ in range(2):
+        await Consolidator(memory).run(NOW)
+    assert memory.text("owner").count("decided to water below 35 %") == 1
+    assert "Ada" in memory.text("p-7")
+    await memory.forget("owner", "water")
+    await put(memory.texts, note_name("owner", date(2026, 11, 18)), "")
+    await Consolidator(memory).run(NOW)
+    assert "water" not in memory.text("owner")
+
+
+async def test_old_rows_are_kept_and_bounded(tmp_path: Path) -> None:
+    async with Database.open(tmp_path / "store.db") as database:
+        memory = Memory(TextTable(database, lambda: NOW_MS), now=lambda: NOW)
+        for number in range(VERSIONS_KEPT + 5):
+            await memory.remember("owner", f"fact {number}")
+        kept = await database.read(lambda connection: list(old_texts(connection)))
+    assert len(kept) == VERSIONS_KEPT
+    assert f"fact {VERSIONS_KEPT + 3}" in kept[-1].text
+    assert f"fact {VERSIONS_KEPT + 4}" not in kept[-1].text
+
+
+async def test_what_two_hosts_remember_at_once_is_known_and_found_at_both(tmp_path: Path) -> None:
+    async with two_hosts(tmp_path) as hosts, AsyncExitStack() as stack:
+        first, second = hosts
+        memories = [Memory(TextTable(host, lambda: NOW_MS), now=lambda: NOW) for host in hosts]
+        facts = [(memories[n % 2], f"lamp number {n}") for n in range(20)]
+        await asyncio.gather(*(memory.remember("owner", fact) for memory, fact in facts))
+        await until(lambda: first.position == second.position)
+        assert memories[0].text("owner") == memories[1].text("owner")
+        assert all(f"- {fact}\n" in memories[0].texts.read(OWNERS) for _, fact in facts)
+        for host, memory in zip(hosts, memories, strict=True):
+            index = await stack.enter_async_context(Database.open(tmp_path / f"{host.host}-index.db"))
+            search = Search(
+                NoteTable(index),
+                texts=memory.texts,
+                conversations=SharedConversations(SessionTable(host, lambda: NOW_MS)),
+                rescan_s=0,
+                patience_s=60,
+            )
+            assert len(await search.find("owner", "lamp number", limit=50)) == len(facts)
+            other = memories[1 - memories.index(memory)]
+            await other.remember("owner", f"a siren at {host.host}")
+            await until(lambda: first.position == second.position)
+            assert f"a siren at {host.host}" in [one.text for one in await search.find("owner", "siren")]
+
+
+async def test_of_two_edits_at_two_hosts_the_later_is_refused_in_words(tmp_path: Path) -> None:
+    async with two_hosts(tmp_path) as hosts:
+        a, b = (Memory(TextTable(host, lambda: NOW_MS), now=lambda: NOW) for host in hosts)
+        await a.remember("owner", "one")
+        await until(lambda: hosts[0].position == hosts[1].position)
+        was = digest(b.texts.read(OWNERS))
+        done = await asyncio.gather(
+            a.write(OWNERS, "of a", was=was), b.write(OWNERS, "of b", was=was), return_exceptions=True
+        )
+        refused = [one for one in done if one is not None]
+        assert len(refused) == 1
+        assert isinstance(refused[0], ConfigError)
+        assert "changed meanwhile" in str(refused[0])
+        await until(lambda: hosts[0].position == hosts[1].position)
+        assert a.text("owner") == b.text("owner") == ("of a" if done[0] is None else "of b")
