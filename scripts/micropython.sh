@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Puts MicroPython's unix port into .micropython/ for the tests of firmware/: `bin/micropython`, and `bin/micropython-i386`, whose
 # objects have the sizes of a board's. Debian 12 has no package, so Debian 13's are fetched, checked and unpacked, never installed:
-# apt runs in a folder of its own, and the programs through their own loader. Elsewhere a `micropython` on the PATH is taken.
+# apt runs in a folder of its own, and the programs through their own loader. First the files that micropython.sha256 names, with
+# those hashes, as a mirror in the middle of an update has no lists that agree; where one is gone, what Debian 13 has now.
+# Elsewhere a `micropython` on the PATH is taken.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=$PWD/.micropython
@@ -31,14 +33,33 @@ mkdir -p "$work"/{sources,lists/partial,cache/archives/partial}
 printf 'Types: deb\nURIs: %s\nSuites: trixie\nComponents: main\nSigned-By: %s\n' "$mirror" "$keyring" >"$work/sources/trixie.sources"
 : >"$work/status"
 apt=(apt-get -q -o Acquire::Retries=3 -o Dir::Etc::sourcelist=/dev/null -o "Dir::Etc::sourceparts=$work/sources" -o "Dir::State::lists=$work/lists"
-    -o "Dir::Cache=$work/cache" -o "Dir::State::status=$work/status" -o APT::Architectures::=amd64 -o APT::Architectures::=i386)
+    -o "Dir::Cache=$work/cache" -o "Dir::State::status=$work/status")
 ((EUID != 0)) || apt+=(-o APT::Sandbox::User=root)
-"${apt[@]}" update >&2 || fail "its list of packages could not be fetched"
+
+fetch_pinned() {  # the files of micropython.sha256 for ARCH into $work/ARCH; false if the mirror has one of them no more
+    local hash file helper=/usr/lib/apt/apt-helper
+    [[ -x $helper ]] || return 1
+    while read -r hash file; do
+        [[ $file == *"_$1.deb" ]] || continue
+        "$helper" "${apt[@]:2}" download-file "${mirror%/}/$file" "$work/$1/${file##*/}" "SHA256:$hash" >&2 || return 1
+    done <scripts/micropython.sha256
+}
+
+fetch_newest() {  # what the lists of Debian 13 name for ARCH now; asked for five minutes, as a mirror's update takes some
+    local name packages=() try
+    for try in 1 2 3 4 5 6; do
+        "${apt[@]}" -o "APT::Architectures::=$1" update >&2 && break
+        ((try < 6)) || fail "its list of packages could not be fetched"
+        sleep 60
+    done
+    for name in micropython libc6 libffi8 libmbedcrypto16 libmbedtls21 libmbedx509-7; do packages+=("$name:$1"); done
+    rm -f "$work/$1"/*
+    (cd "$work/$1" && "${apt[@]}" -o "APT::Architectures::=$1" download "${packages[@]}" >&2) || fail "its packages could not be fetched"
+}
+
 for arch in amd64 i386; do
-    packages=()
-    for name in micropython libc6 libffi8 libmbedcrypto16 libmbedtls21 libmbedx509-7; do packages+=("$name:$arch"); done
     mkdir -p "$work/$arch"
-    (cd "$work/$arch" && "${apt[@]}" download "${packages[@]}" >&2) || fail "its packages could not be fetched"
+    fetch_pinned "$arch" || fetch_newest "$arch"
     rm -rf "${target:?}/$arch"
     for package in "$work/$arch"/*.deb; do dpkg-deb -x "$package" "$target/$arch"; done
     loader=$(find "$target/$arch" -name 'ld-linux*.so.2' | sort | head -n 1)

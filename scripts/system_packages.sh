@@ -16,5 +16,13 @@ if ((EUID != 0)) || ! command -v apt-get >/dev/null 2>&1; then
     echo "next: sudo make setup-system (or install them your system's way), then run make again" >&2
     exit 1
 fi
-apt-get update -q
-DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
+for try in 1 2 3 4 5 6; do  # for five minutes: lists that a mirror is just changing cannot be had, and those from before may still do
+    apt-get -o Acquire::Retries=3 update -q || echo "the lists of packages could not all be fetched" >&2
+    if DEBIAN_FRONTEND=noninteractive apt-get -o Acquire::Retries=3 install -y -q --no-install-recommends "${missing[@]}"; then
+        exit 0
+    fi
+    ((try == 6)) || sleep 60
+done
+echo "error: these system packages could not be installed: ${missing[*]}" >&2
+echo "next: install them your system's way, then run make again" >&2
+exit 1
