@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import re
 from pathlib import Path
 
@@ -32,6 +33,26 @@ async def test_a_loader_without_a_stub_says_so_and_ends(start_board: StartBoard)
     board.rom.stub_allowed = False
     with pytest.raises(Exception, match=r"esptool failed|went away"):
         await Esptool(BoardPort.parse(str(board.port))).facts()
+
+
+@pytest.mark.parametrize("lets_go", [True, False])
+async def test_a_port_that_another_program_has_is_tried_again_for_a_while(
+    start_board: StartBoard, monkeypatch: pytest.MonkeyPatch, *, lets_go: bool
+) -> None:
+    """As ModemManager has each new port for some seconds."""
+    monkeypatch.setattr("microclaw.flash.esptool.BUSY_S", 20.0 if lets_go else 1.0)
+    board = start_board()
+    tool = Esptool(BoardPort.parse(str(board.port)))
+    with board.port.open("rb", buffering=0) as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        asking = asyncio.create_task(tool.facts())
+        if lets_go:
+            await asyncio.sleep(2.0)
+        else:
+            with pytest.raises(DeviceUnreachable, match="another program has"):
+                await asking
+    if lets_go:
+        assert (await asking).chip == "ESP32"
 
 
 async def test_over_tcp_with_no_reset(tmp_path: Path) -> None:

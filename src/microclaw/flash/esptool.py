@@ -29,6 +29,8 @@ ASK_S: Final = 180.0  # for all of what only asks, with esptool's own tries
 _SLACK: Final = 4  # how much longer than by its baud rate an image may take: blocks are sent again
 _USUAL_BAUD: Final = 115_200  # what a cable does that does not do more
 _KILL_S: Final = 5.0
+BUSY_S: Final = 5.0  # who looks at each new port, as ModemManager does, lets go of it by then
+_AGAIN_S: Final = 0.2
 _MAX_OUTPUT_BYTES: Final = 256 * 1024
 _READ_BYTES: Final = 4096
 _PERCENT: Final = re.compile(r"\s(\d{1,3}(?:\.\d)?)%")
@@ -125,6 +127,19 @@ class Esptool:
     async def _run(
         self, words: Sequence[str], *, stays: bool, limit_s: float = ASK_S, progress: Progress | None = None
     ) -> str:
+        """What it printed. A port that another program has is tried again for BUSY_S: nothing was done to the board."""
+        deadline = asyncio.get_running_loop().time() + BUSY_S
+        while True:
+            code, output = await self._once(words, stays=stays, limit_s=limit_s, progress=progress)
+            if code == 0:
+                return output
+            if not re.search(_BUSY, output) or asyncio.get_running_loop().time() >= deadline:
+                raise explain(output, str(self._port))
+            await asyncio.sleep(_AGAIN_S)
+
+    async def _once(
+        self, words: Sequence[str], *, stays: bool, limit_s: float, progress: Progress | None
+    ) -> tuple[int, str]:
         options = self._options
         after = "no-reset" if stays else options.after
         command = [sys.executable, "-m", "esptool", "--port", await self._port.path(), "--baud", str(options.baud)]
@@ -149,9 +164,7 @@ class Esptool:
             ) from exc
         finally:
             await _end(process)
-        if code != 0:
-            raise explain(output, str(self._port))
-        return output
+        return code, output
 
 
 async def _collect(process: asyncio.subprocess.Process, progress: Progress | None) -> str:
@@ -206,6 +219,7 @@ def parse_facts(output: str) -> ChipFacts:
     return ChipFacts(chip, description, mac[0], flash_bytes, psram_mb * MB)
 
 
+_BUSY: Final = r"exclusively lock|Access is denied|Resource busy|Errno 16"
 _REASONS: Final[tuple[tuple[str, type[MicroclawError], str, str], ...]] = (
     (
         r"Permission denied",
@@ -214,7 +228,7 @@ _REASONS: Final[tuple[tuple[str, type[MicroclawError], str, str], ...]] = (
         "sudo usermod -aG dialout $USER, then log in again",
     ),
     (
-        r"exclusively lock|Access is denied|Resource busy|Errno 16",
+        _BUSY,
         DeviceUnreachable,
         "another program has {port} open",
         "close the serial monitor or editor that uses it",

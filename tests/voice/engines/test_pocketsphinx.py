@@ -260,6 +260,16 @@ async def test_a_process_that_talks_nonsense_gives_voice_error(make: Make, nonse
         await recognition.finish()
 
 
+async def test_what_a_process_said_too_much_leaves_no_pipe_open(make: Make) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    recognizer = make(program=fake(SAYS_READY + "sys.stdin.buffer.read(5); sys.stdout.buffer.write(b'?' * 10**7)"))
+    with pytest.raises(VoiceError):  # noqa: PT012  it may be found out at either
+        recognition = await recognizer.begin(lambda _text: None)
+        await recognition.finish()
+    await recognizer.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 async def test_a_process_that_does_not_start_gives_voice_error(make: Make) -> None:
     with pytest.raises(VoiceError, match="does not start"):
         await make(program=fake("raise SystemExit(1)")).begin(lambda _text: None)

@@ -124,13 +124,13 @@ class EngineProcess:
 
     async def end(self) -> None:
         self._break("it was ended")
-        if self._started is not None and self._process is not None:
-            await self._started.wait()
-            assert self._process.stdin is not None
-            self._process.stdin.close()
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.gather(self._reading, return_exceptions=True)
+        if self._started is not None and self._process is not None:
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+            await self._started.end()
         if self._folder is not None:
             self._folder.cleanup()
 
