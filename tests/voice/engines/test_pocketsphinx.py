@@ -37,6 +37,10 @@ async def gone(pid: int) -> None:
             await asyncio.sleep(0.01)
 
 
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def fake(script: str) -> tuple[str, ...]:
     """A process that does something else."""
     return (sys.executable, "-c", script)
@@ -261,13 +265,13 @@ async def test_a_process_that_talks_nonsense_gives_voice_error(make: Make, nonse
 
 
 async def test_what_a_process_said_too_much_leaves_no_pipe_open(make: Make) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     recognizer = make(program=fake(SAYS_READY + "sys.stdin.buffer.read(5); sys.stdout.buffer.write(b'?' * 10**7)"))
     with pytest.raises(VoiceError):  # noqa: PT012  it may be found out at either
         recognition = await recognizer.begin(lambda _text: None)
         await recognition.finish()
     await recognizer.close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_files() == before
 
 
 async def test_a_process_that_does_not_start_gives_voice_error(make: Make) -> None:
