@@ -1,0 +1,125 @@
+"""Stories: what a user does, through public doors alone, with the exit codes, states, edges and rows that come of it.
+
+They import nothing of microclaw but its client, and assert no sentence.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from microclaw.client import Client
+
+TIMEOUT_S = 120.0
+
+_Found = TypeVar("_Found")
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A finished command: its exit code and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The document of a command with --json."""
+        return json.loads(self.out)
+
+
+def environ_of(home: Path) -> dict[str, str]:
+    """This environment with `home` as microclaw's, without model keys or another host."""
+    kept = {k: v for k, v in os.environ.items() if not k.endswith(("_API_KEY", "_BASE_URL"))}
+    for name in ("NO_COLOR", "MICROCLAW_HOST", "MICROCLAW_TOKEN"):
+        kept.pop(name, None)
+    return {**kept, "MICROCLAW_HOME": str(home)}
+
+
+def microclaw(home: Path, *words: str, stdin: str = "", timeout_s: float = TIMEOUT_S) -> Ran:
+    """Run `microclaw WORDS` as a process, without a terminal."""
+    done = subprocess.run(
+        [sys.executable, "-m", "microclaw.cli", *words],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        env=environ_of(home),
+        check=False,
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A running host: its home, and the document that `microclaw --json up` printed."""
+
+    home: Path
+    facts: dict[str, Any]
+    process: subprocess.Popen[str]
+
+    def run(self, *words: str, stdin: str = "", timeout_s: float = TIMEOUT_S) -> Ran:
+        """Run `microclaw WORDS` beside the host."""
+        return microclaw(self.home, *words, stdin=stdin, timeout_s=timeout_s)
+
+    @property
+    def client(self) -> Client:
+        return Client(Path(self.facts["control"]))
+
+
+@contextmanager
+def running_host(home: Path, *words: str) -> Iterator[Host]:
+    """`microclaw --json up WORDS` on a free port, until the end of the block."""
+    command = [sys.executable, "-m", "microclaw.cli", "--json", "up", "--port", "0", "--die-with-parent", *words]
+    log_file = home.with_name(f"{home.name}.stderr")
+    with log_file.open("a") as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env=environ_of(home),
+            start_new_session=True,
+        )
+    assert process.stdout is not None
+    try:
+        facts = json.loads(process.stdout.readline() or "{}")
+        assert facts.get("ready"), (facts, log_file.read_text())
+        yield Host(home, facts, process)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(TIMEOUT_S)
+            finally:
+                process.kill()
+        process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """A host with the virtual board virtual-1, for all stories of a file."""
+    with running_host(tmp_path_factory.mktemp("story") / "home", "--virtual", "1") as running:
+        yield running
+
+
+def until(look: Callable[[], _Found], patience_s: float = 60.0) -> _Found:
+    """The first true answer of `look`; fails if it does not come within `patience_s`."""
+    deadline = time.monotonic() + patience_s
+    while not (found := look()):
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.1)
+    return found
