@@ -182,7 +182,7 @@ async def test_a_taken_port_of_wyoming_is_told_and_the_host_runs(tmp_path: Path)
             assert f"127.0.0.1:{port}" in shown.out
 
 
-async def test_wyoming_says_its_address_or_why_it_is_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_wyoming_says_its_address_also_without_speech(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = settings_of(tmp_path, None)
     settings = replace(settings, voice=replace(settings.voice, wyoming_port=0))
     async with asyncio.timeout(60), running_host(settings, make_voice=make_voice) as host:
@@ -193,8 +193,5 @@ async def test_wyoming_says_its_address_or_why_it_is_off(tmp_path: Path, monkeyp
         assert not [problem for problem in host.status.problems() if "wyoming" in problem]
     monkeypatch.setattr("microclaw.voice.engine_choice.PACKAGES", ("no_such_package",))
     async with asyncio.timeout(60), running_host(settings) as host:
-        assert any(problem.startswith("wyoming is off: voice is off: no_such") for problem in host.status.problems())
-        assert "wyoming is off: voice is off: no_such_package" in (await run(tmp_path, "status")).out
-        found = await run(tmp_path, "doctor")
-        assert found.code != 0
-        assert "voice.wyoming_port is set; voice is off: no_such_package not installed" in found.out
+        assert host.status.wyoming()["state"] == "on"  # the agent needs no speech
+        assert not [problem for problem in host.status.problems() if "wyoming" in problem]

@@ -18,7 +18,7 @@ from microclaw.auth.gate import Gate
 from microclaw.auth.people import MQTT
 from microclaw.boards.pins import labelled_pins
 from microclaw.boards.profile import BoardProfile
-from microclaw.devices.calls import AppList, Call, DeviceInfo, GpioGet
+from microclaw.devices.calls import AppList, Call, DeviceInfo, GpioGet, I2cRead
 from microclaw.devices.device import Device, IntermittentTransport
 from microclaw.devices.registry import Registry
 from microclaw.errors import MicroclawError, UnknownName
@@ -54,6 +54,7 @@ class HostDevices:
         self._latest, self._monotonic_s = latest, monotonic_s
         self._asked_s: dict[str, float] = {}
         self._sensors: dict[str, frozenset[str]] = {}
+        self._readings: dict[str, dict[str, Mapping[str, float | None]]] = {}
         self._seen: dict[str, object] = {}
 
     def ids(self) -> Collection[str]:
@@ -75,6 +76,7 @@ class HostDevices:
         for gone in before.keys() - now.keys():
             self._asked_s.pop(gone, None)
             self._sensors.pop(gone, None)
+            self._readings.pop(gone, None)
         return [key for key in before.keys() | now.keys() if before.get(key) != now.get(key)]
 
     async def view(self, device_id: str) -> DeviceView | None:
@@ -96,6 +98,7 @@ class HostDevices:
             pins=await _pins(device, wanted) if device.board.pins else (),
             programs=await self._programs(device, wanted, is_online=is_online),
             sensors=self._keys(device_id, links),
+            readings=await self._read_sensors(device),
         )
 
     async def _ask(self, device: Device) -> None:
@@ -125,6 +128,23 @@ class HostDevices:
         found = [ProgramState(app.name, True, "accepted") for app in wanted]
         found += [ProgramState(app.name, False, "accepted") for app in stopped]
         return tuple(sorted(found, key=lambda program: program.name))
+
+    async def _read_sensors(self, device: Device) -> Mapping[str, Mapping[str, float | None]]:
+        """The sensors of its profile that have answered, where reading puts no program of ours onto the board."""
+        found = self._readings.setdefault(device.device_id, {})
+        if (
+            device.board.i2c is None
+            or not _is_online(device)
+            or not (device.supports(I2cRead.method) and sees_pins(device))
+        ):
+            return dict(found)
+        for sensor in device.board.i2c.sensors:
+            try:
+                found[sensor] = dict((await device.call(I2cRead(sensor), ASK_S, wait=False)).values)
+            except MicroclawError:  # not wired, or not any more
+                if sensor in found:
+                    found[sensor] = dict.fromkeys(found[sensor])
+        return dict(found)
 
     def _keys(self, device_id: str, links: Sequence[DeviceLink]) -> frozenset[str]:
         """The keys of telemetry that came since the host started."""

@@ -83,11 +83,8 @@ class HostVoice:
 
     def wyoming_object(self) -> dict[str, Any]:
         """The Wyoming services for the host's status: their address, or why they are off though a port is set."""
-        is_wanted = self._base.settings.voice.wyoming_port is not None
-        text = None
-        if is_wanted and self._wyoming is None:
-            text = self._wyoming_problem or f"voice is off: {self.problem}"
-        return {"state": "off" if self._wyoming is None else "on", "text": text, "address": self._wyoming}
+        state = "off" if self._wyoming is None else "on"
+        return {"state": state, "text": self._wyoming_problem, "address": self._wyoming}
 
     def recording_objects(self) -> list[dict[str, Any]]:
         """The devices whose speech is recorded, for the host's status."""
@@ -114,9 +111,9 @@ class HostVoice:
                 self._devices.links.parts.audio.open = self.service.open_link
                 if wanted is not None:
                     await self._open_xiaozhi(wanted, self.service, stack)
-                await self._open_wyoming(parts, stack, group)
             elif wanted is not None:
                 self._off(f"voice is off: {self.problem}", "docs/voice.md")
+            await self._open_wyoming(parts, inbox, stack, group)
             try:
                 yield
             finally:
@@ -183,14 +180,20 @@ class HostVoice:
         step = "microclaw config set voice.person owner, or a member's or guest's id: microclaw person list"
         raise ConfigError(f"voice.person is {person_id!r}, {why}", next_step=step)
 
-    async def _open_wyoming(self, parts: VoiceParts, stack: AsyncExitStack, group: asyncio.TaskGroup) -> None:
+    async def _open_wyoming(
+        self, speech: VoiceParts | None, inbox: Inbox, stack: AsyncExitStack, group: asyncio.TaskGroup
+    ) -> None:
+        """With the agent alone where there is no speech."""
         settings = self._base.settings.voice
         if settings.wyoming_port is None:
             return
+        from microclaw.voice.parts import AgentParts
         from microclaw.voice.wyoming_server import WyomingServer
 
         host = settings.wyoming_host
         try:
+            self._check_speaker(settings.person)
+            parts = speech or AgentParts(inbox, self._base.admission.approvals, person_id=settings.person)
             server = await stack.enter_async_context(WyomingServer.opened(parts, host, settings.wyoming_port))
         except ConfigError as exc:
             self._wyoming_problem = f"{exc.message} (next: {exc.next_step})"

@@ -19,6 +19,7 @@ from typing import Final
 from microclaw.addresses import bracketed
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.people import OWNER
+from microclaw.boards import load_board
 from microclaw.store.identity import IdentityTable, SecretRow
 
 SECRET_BYTES: Final = 16
@@ -111,7 +112,10 @@ class Provisioner:
         use it, and is the profile of a board whose own name is no profile's.
 
         The secret is good for `life_ms`, until the device that paired with it has connected once.
+        Raises UnknownName for a `board_id` that no profile has.
         """
+        if board_id is not None:
+            load_board(board_id)
         known = Provision(host or self._host, self._port, self._ca_sha256)
         if not with_secret:
             return known

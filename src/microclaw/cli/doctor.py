@@ -351,7 +351,7 @@ def voice_engines(voice: dict[str, Any]) -> Iterator[Finding]:
 def wyoming_services(wyoming: dict[str, Any]) -> Iterator[Finding]:
     """Nothing where no port is set."""
     if address := wyoming.get("address"):
-        yield Finding("wyoming", True, f"speech and the agent for Home Assistant at {address}")
+        yield Finding("wyoming", True, f"services for Home Assistant at {address}")
     elif text := wyoming.get("text"):
         what, step = _parted(text, "docs/voice.md")
         yield Finding("wyoming", False, f"voice.wyoming_port is set; {what}", step)

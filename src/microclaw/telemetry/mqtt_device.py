@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 from microclaw.telemetry.mqtt_topics import device_topic, topic_part
@@ -49,7 +49,10 @@ class FirmwareVersions:
 
 @dataclass(frozen=True, slots=True)
 class DeviceView:
-    """A device as it is told now. `sensors` are the keys of its telemetry, as far as it sent any."""
+    """A device as it is told now. `sensors` are the keys of its telemetry, as far as it sent any.
+
+    `readings` are the values of its I2C sensors by sensor and quantity; None where it does not answer any more.
+    """
 
     device_id: str
     name: str
@@ -60,6 +63,7 @@ class DeviceView:
     pins: tuple[NamedPin, ...] = ()
     programs: tuple[ProgramState, ...] = ()
     sensors: frozenset[str] = frozenset()
+    readings: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
 
 
 def device_messages(view: DeviceView) -> Mapping[str, bytes]:
@@ -72,6 +76,8 @@ def device_messages(view: DeviceView) -> Mapping[str, bytes]:
         found[device_topic(view.name, "pin", pin.name)] = json_bytes(_pin(pin))
     for program in view.programs:
         found[device_topic(view.name, "program", program.name)] = json_bytes(_program(program))
+    for sensor, values in view.readings.items():
+        found[device_topic(view.name, "sensor", sensor)] = json_bytes(values)
     if view.firmware is not None:
         found[device_topic(view.name, "firmware")] = json_bytes(_versions(view.firmware))
     return found

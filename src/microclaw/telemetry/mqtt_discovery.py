@@ -18,7 +18,7 @@ from microclaw.telemetry.mqtt_topics import Topics, topic_part
 
 @dataclass(frozen=True, slots=True)
 class Sensor:
-    """A key of a device's telemetry, as Home Assistant's sensor shows it."""
+    """A number of a device, as Home Assistant's sensor shows it."""
 
     name: str
     unit: str | None = None
@@ -37,8 +37,17 @@ SENSORS: Final[Mapping[str, Sensor]] = {
     "glitches": Sensor("Audio glitches", state_class="total_increasing"),
     "refused_events": Sensor("Events refused", state_class="total_increasing"),
 }
+READINGS: Final[Mapping[str, Sensor]] = {
+    "temperature_c": Sensor("temperature", "°C", "temperature", is_diagnostic=False),
+    "humidity_pct": Sensor("humidity", "%", "humidity", is_diagnostic=False),
+    "pressure_hpa": Sensor("pressure", "hPa", "atmospheric_pressure", is_diagnostic=False),
+    "voltage_v": Sensor("voltage", "V", "voltage", is_diagnostic=False),
+    "current_ma": Sensor("current", "mA", "current", is_diagnostic=False),
+    "power_mw": Sensor("power", "mW", "power", is_diagnostic=False),
+}
 MAX_ID_CHARS: Final = 200
 _SENSOR: Final = "sensor_"
+_READING: Final = "reading_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +72,12 @@ class Discovery:
         for program in view.programs:
             found |= self._program(view, program)
         for key in sorted(view.sensors & SENSORS.keys()):
-            found[f"{_SENSOR}{key}"] = self._sensor(view, key, SENSORS[key])
+            found[f"{_SENSOR}{key}"] = self._sensor(self.topics.of_device(view.name, "telemetry"), key, SENSORS[key])
+        for part, values in view.readings.items():
+            topic = self.topics.of_device(view.name, "sensor", part)
+            for key in sorted(values.keys() & READINGS.keys()):
+                sensor = replace(READINGS[key], name=f"{part.upper()} {READINGS[key].name}")
+                found[f"{_READING}{part}_{key}"] = self._sensor(topic, key, sensor)
         if view.firmware is not None:
             found["update_firmware"] = {
                 "p": "update",
@@ -136,11 +150,11 @@ class Discovery:
             return {f"switch_{key}": {"p": "switch", **facts, "command_topic": command_topic}}
         return {f"binary_sensor_{key}": {"p": "binary_sensor", **facts}}
 
-    def _sensor(self, view: DeviceView, key: str, sensor: Sensor) -> dict[str, Any]:
+    def _sensor(self, topic: str, key: str, sensor: Sensor) -> dict[str, Any]:
         facts: dict[str, Any] = {
             "p": "sensor",
             "name": sensor.name,
-            "state_topic": self.topics.of_device(view.name, "telemetry"),
+            "state_topic": topic,
             "value_template": f"{{{{ value_json.{key} | default(none) }}}}",
             "state_class": sensor.state_class,
         }
@@ -159,7 +173,13 @@ _STATE: Final = "{{ value_json.state }}"
 def with_sensors(view: DeviceView, components: Mapping[str, str]) -> DeviceView:
     """The device with the sensors that were told of it before: what it sends once, it sends again."""
     told = (key.removeprefix(_SENSOR) for key, platform in components.items() if platform == "sensor")
-    return replace(view, sensors=view.sensors | {key for key in told if key in SENSORS})
+    readings: dict[str, dict[str, float | None]] = {part: dict(values) for part, values in view.readings.items()}
+    if not view.is_online:
+        for key in components:
+            part, _, quantity = key.removeprefix(_READING).partition("_")
+            if key.startswith(_READING) and part not in view.readings:
+                readings.setdefault(part, {})[quantity] = None
+    return replace(view, sensors=view.sensors | {key for key in told if key in SENSORS}, readings=readings)
 
 
 def _bounded(unique_id: str) -> str:

@@ -254,9 +254,8 @@ class MqttPublisher:
             await self._keep(PublishedDevice(view.device_id, view.name, (*topics, *stale), both))
         self._gone.difference_update(topics)
         self._gone.update(stale)
-        sent = [await self._say(topic, b"") for topic in stale]
-        sent += [await self._say(topic, payload) for topic, payload in messages.items()]
-        await _all_of(sent)
+        await _all_of([await self._say(topic, payload) for topic, payload in messages.items()])
+        await _all_of([await self._say(topic, b"") for topic in stale])  # the entities first: they read these topics
         if before != after:
             await self._keep(after)
 
@@ -264,7 +263,8 @@ class MqttPublisher:
         """A device is gone: nothing of it stays at the broker."""
         del self._known[device.device_id]
         self._gone.update(device.topics)
-        await _all_of([await self._say(topic, b"") for topic in device.topics])
+        entities_first = sorted(device.topics, key=lambda topic: topic.startswith(self._topics.root))
+        await _all_of([await self._say(topic, b"") for topic in entities_first])
         await self._published.forget(device.device_id)
 
     async def _keep(self, device: PublishedDevice) -> None:

@@ -24,17 +24,23 @@ SAY_AGAIN: Final = "Then say it again, please."
 
 
 @dataclass(frozen=True, slots=True)
-class VoiceParts:
-    """What every session works with. `person_id` is who may do what is said to a device."""
+class AgentParts:
+    """The agent alone, without speech. `person_id` is who may do what is said."""
 
     inbox: Inbox
     approvals: Approvals
+    person_id: str = field(default="owner", kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceParts(AgentParts):
+    """What every session by voice works with."""
+
     recognizer: Recognizer
     synthesizer: Synthesizer
     new_detector: Callable[[], VoiceDetector]
     traces: VoiceTraces
     endpoints: EndpointLimits = field(default_factory=EndpointLimits)
-    person_id: str = "owner"
     now_s: Callable[[], float] = time.monotonic
     recordings: Recordings | None = None
     wake_words: WakeWords | None = None

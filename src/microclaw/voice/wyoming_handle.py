@@ -19,7 +19,7 @@ from microclaw.agent.accepted_message import AcceptedMessage
 from microclaw.errors import MicroclawError
 from microclaw.events import VOICE_CHANNEL, Answer, ApprovalAsked, ApprovalSettled, Evidence, Inbound
 from microclaw.language.yes_no import said_no, said_yes
-from microclaw.voice.parts import NO_ANSWER, TOO_MANY, VoiceParts
+from microclaw.voice.parts import NO_ANSWER, TOO_MANY, AgentParts
 from microclaw.voice.spoken_text import MAX_SPOKEN_CHARS, MORE, SentenceCutter, spoken_question
 
 HANDLE_S: Final = 60.0
@@ -43,7 +43,7 @@ class SpokenReply:
 class WyomingTurns:
     """Turns go on when their client leaves; `tasks` runs them."""
 
-    def __init__(self, parts: VoiceParts, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, parts: AgentParts, tasks: asyncio.TaskGroup) -> None:
         self._parts = parts
         self._tasks = tasks
         self._turns: set[_Turn] = set()

@@ -1,4 +1,5 @@
-"""Our speech to text, text to speech, agent and wake words as Wyoming services, for Home Assistant. Reads no settings.
+"""Our agent as a Wyoming service for Home Assistant, with speech to text, text to speech and wake words where there are
+engines. Reads no settings.
 
 Wyoming has neither authentication nor encryption: whoever reaches the port speaks as the configured person. So it
 listens on loopback, unless a person names another address.
@@ -19,7 +20,7 @@ from microclaw.addresses import bracketed, is_loopback
 from microclaw.errors import ConfigError, MicroclawError, ProtocolError, VoiceError
 from microclaw.text import clean_text
 from microclaw.voice.engines.engine import RATE_HZ, Recognition
-from microclaw.voice.parts import VoiceParts
+from microclaw.voice.parts import AgentParts, VoiceParts
 from microclaw.voice.resampling import Resampler
 from microclaw.voice.spoken_text import SentenceCutter
 from microclaw.voice.wyoming_handle import WyomingTurns, chat_of
@@ -48,7 +49,7 @@ _log = logging.getLogger(__name__)
 class WyomingServer:
     """`port` is where it listens."""
 
-    def __init__(self, parts: VoiceParts, port: int, turns: WyomingTurns) -> None:
+    def __init__(self, parts: AgentParts, port: int, turns: WyomingTurns) -> None:
         self.port = port
         self._parts = parts
         self._turns = turns
@@ -58,7 +59,7 @@ class WyomingServer:
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, parts: VoiceParts, host: str, port: int) -> AsyncIterator[WyomingServer]:
+    async def opened(cls, parts: AgentParts, host: str, port: int) -> AsyncIterator[WyomingServer]:
         """Inside, it answers. Raises ConfigError when it cannot listen there."""
         if not is_loopback(host):
             _log.warning("Wyoming listens at %s without authentication: all who reach it speak as a person here", host)
@@ -105,7 +106,7 @@ class _Client:
 
     def __init__(
         self,
-        parts: VoiceParts,
+        parts: AgentParts,
         turns: WyomingTurns,
         heard: asyncio.Semaphore,
         reader: asyncio.StreamReader,
@@ -124,6 +125,12 @@ class _Client:
         self._heard_bytes = 0
         self._wake_names: Sequence[str] | None = None  # its audio is for wake words, not for a transcript
         self._waking: WakeListening | None = None
+
+    @property
+    def _speech(self) -> VoiceParts:
+        if not isinstance(self._parts, VoiceParts):
+            raise VoiceError("this host has no speech, only its agent", next_step="docs/voice.md")
+        return self._parts
 
     async def run(self) -> None:
         try:
@@ -179,7 +186,7 @@ class _Client:
             case "ping":
                 await self._send("pong", {"text": event.text_of("text")[:200]})
             case "detect":
-                self._wake_names = wanted_names(self._parts.wake_words, event)
+                self._wake_names = wanted_names(self._speech.wake_words, event)
             case "transcribe":
                 self._wake_names = None
             case "audio-start":
@@ -203,15 +210,16 @@ class _Client:
 
     async def _listen(self) -> None:
         self._forget()
+        speech = self._speech
         self._resampler, self._heard_bytes = Resampler(RATE_HZ), 0
         try:
             async with asyncio.timeout(BEGIN_S):
-                if self._wake_names is not None and self._parts.wake_words is not None:
-                    self._waking = WakeListening(await self._parts.wake_words.begin(self._wake_names))
+                if self._wake_names is not None and speech.wake_words is not None:
+                    self._waking = WakeListening(await speech.wake_words.begin(self._wake_names))
                     return
                 await self._heard.acquire()
                 try:
-                    self._recognition = await self._parts.recognizer.begin(lambda _partial: None)
+                    self._recognition = await speech.recognizer.begin(lambda _partial: None)
                 finally:
                     if self._recognition is None:
                         self._heard.release()
@@ -270,7 +278,7 @@ class _Client:
             raise ProtocolError(f"a text of {len(text):,} characters: at most {MAX_SYNTHESIZE_CHARS:,} are spoken")
         cutter, out = SentenceCutter(), None
         for sentence in [*cutter.feed(text), *cutter.rest()]:
-            async with aclosing(self._parts.synthesizer.speak(sentence)) as pieces:
+            async with aclosing(self._speech.synthesizer.speak(sentence)) as pieces:
                 async for piece in pieces:
                     if out is None:
                         out = _SentAudio(piece.rate_hz)
@@ -315,7 +323,7 @@ class _SentAudio:
         self.resampler = Resampler(rate_hz)
 
 
-def info_of(parts: VoiceParts) -> dict[str, object]:
+def info_of(parts: AgentParts) -> dict[str, object]:
     """The answer to `describe`."""
 
     def artifact(name: str, description: str, **more: object) -> dict[str, object]:
@@ -328,16 +336,19 @@ def info_of(parts: VoiceParts) -> dict[str, object]:
             **more,
         }
 
-    ears = artifact(parts.recognizer.name, "speech to text", languages=["en"])
-    mouth = artifact(parts.synthesizer.name, "text to speech", languages=["en"])
     agent = artifact("agent", "the agent of this host", languages=["en"])
+    handle = [artifact("microclaw", "asks and acts on your devices", models=[agent], supports_home_control=True)]
+    if not isinstance(parts, VoiceParts):
+        return {"handle": handle}
+    recognizer = artifact(parts.recognizer.name, "speech to text", languages=["en"])
+    voice = artifact(parts.synthesizer.name, "text to speech", languages=["en"])
     words = [
         artifact(one.name, "wake word", phrase=one.phrase, languages=list(one.languages))
         for one in models_of(parts.wake_words)
     ]
     return {
         "wake": [artifact("microclaw", "wake words of this host", models=words)] if words else [],
-        "asr": [artifact("microclaw", "speech to text of this host", models=[ears])],
-        "tts": [artifact("microclaw", "text to speech of this host", voices=[mouth])],
-        "handle": [artifact("microclaw", "asks and acts on your devices", models=[agent], supports_home_control=True)],
+        "asr": [artifact("microclaw", "speech to text of this host", models=[recognizer])],
+        "tts": [artifact("microclaw", "text to speech of this host", voices=[voice])],
+        "handle": handle,
     }

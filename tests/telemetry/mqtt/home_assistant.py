@@ -59,10 +59,15 @@ KNOWN: Final[Mapping[str, frozenset[str]]] = {
     ),
 }  # fmt: skip
 UNITS: Final[Mapping[str, frozenset[str]]] = {  # of sensor device classes, those that are used here
+    "atmospheric_pressure": frozenset({"hPa", "kPa", "mbar", "Pa"}),
+    "current": frozenset({"A", "mA"}),
     "data_size": frozenset({"bit", "B", "kB", "MB", "GB", "KiB", "MiB"}),
     "duration": frozenset({"d", "h", "min", "s", "ms"}),
+    "humidity": frozenset({"%"}),
+    "power": frozenset({"mW", "W", "kW"}),
     "signal_strength": frozenset({"dB", "dBm"}),
     "temperature": frozenset({"°C", "°F", "K"}),
+    "voltage": frozenset({"V", "mV"}),
 }
 DEVICE_CLASSES: Final[Mapping[str, frozenset[str]]] = {"sensor": frozenset(UNITS), "update": frozenset({"firmware"})}
 STATE_CLASSES: Final = frozenset({"measurement", "total", "total_increasing"})
