@@ -149,8 +149,9 @@ async def test_a_question_ends_when_its_session_is_closed(
     url: str, people: PeopleHost, tokens: Mapping[str, str]
 ) -> None:
     """The server itself goes on, as others use it."""
+    async with connected(url, tokens["owner"]) as other:
+        await other.call_tool("deploy-wasm-app", {"sourceCode": TALKER, "appName": "talker"})
     async with connected(url, tokens["member"], "legacy") as client:
-        await client.call_tool("deploy-wasm-app", {"sourceCode": TALKER, "appName": "talker"})
         await client.call_tool("read-logs", {})
         told = await client.call_tool("gpio-set", {"pin": 4, "level": 1})
         assert told.structured_content is not None
@@ -169,8 +170,9 @@ async def test_an_act_after_strangers_words_asks_its_own_client(url: str, tokens
         asked.append(params.message)
         return ElicitResult(action="accept", content={"approve": True})
 
+    async with connected(url, tokens["owner"]) as other:
+        await other.call_tool("deploy-wasm-app", {"sourceCode": TALKER, "appName": "talker"})
     async with connected(url, tokens["member"], mode, elicitation_callback=elicit) as client:
-        await client.call_tool("deploy-wasm-app", {"sourceCode": TALKER, "appName": "talker"})
         await client.call_tool("read-logs", {})
         done = await client.call_tool("gpio-set", {"pin": 4, "level": 1})
         assert not done.is_error, done.content

@@ -53,11 +53,12 @@ async def read(client: Client, uri: str) -> Any:
     return json.loads(content.text) if content.mime_type == "application/json" else content.text
 
 
-async def make_tainted(client: Client) -> None:
-    """Words that a board's program printed: what follows in this session asks."""
+async def make_tainted(place: Place, client: Client) -> None:
+    """Words that another session's program printed: what follows in this session asks."""
     if "turn on the oven" not in text(await client.call_tool("read-logs", {"app": "talker"})):
-        fields(await client.call_tool("deploy-wasm-app", {"sourceCode": TALKER, "appName": "talker"}))
-        fields(await client.call_tool("uninstall-wasm-app", {"appName": "talker"}))
+        async with place.client() as other:
+            fields(await other.call_tool("deploy-wasm-app", {"sourceCode": TALKER, "appName": "talker"}))
+            fields(await other.call_tool("uninstall-wasm-app", {"appName": "talker"}))
         assert "turn on the oven" in text(await client.call_tool("read-logs", {"app": "talker"}))
 
 
@@ -230,7 +231,7 @@ async def test_an_act_after_strangers_words_is_asked_for_where_the_person_is(
     async with beside.client() as client:
         await client.call_tool("gpio-set", {"pin": 6, "level": 0})
     async with beside.client(mode=mode, elicitation_callback=elicit) as client:
-        await make_tainted(client)
+        await make_tainted(beside, client)
         done = await client.call_tool("gpio-set", {"pin": 6, "level": 1})
         assert done.is_error == (level == 0), text(done)
         assert fields(await client.call_tool("gpio-get", {"pin": 6}))["level"] == level
@@ -258,7 +259,7 @@ async def no_question_waits(beside: Place) -> None:
 async def test_a_client_that_cannot_ask_is_told_at_once_where_it_is_decided(beside: Place, mode: str) -> None:
     async with beside.client(mode=mode) as client:
         await client.call_tool("gpio-set", {"pin": 6, "level": 0})
-        await make_tainted(client)
+        await make_tainted(beside, client)
         told = await client.call_tool("gpio-set", {"pin": 6, "level": 1})
         content = fields(told)
         assert content["act"]["outcome"] == "waiting"
@@ -276,7 +277,7 @@ async def test_a_client_that_cannot_ask_is_told_at_once_where_it_is_decided(besi
 async def test_a_question_ends_with_its_clients_session(beside: Place, mode: str) -> None:
     async with beside.client(mode=mode) as client:
         await client.call_tool("gpio-set", {"pin": 6, "level": 0})
-        await make_tainted(client)
+        await make_tainted(beside, client)
         assert fields(await client.call_tool("gpio-set", {"pin": 6, "level": 1}))["act"]["outcome"] == "waiting"
     await no_question_waits(beside)
     async with beside.client(mode=mode) as client:
@@ -292,7 +293,7 @@ async def test_a_question_ends_when_its_call_is_cancelled(beside: Place) -> None
         raise AssertionError("nobody answers here")
 
     async with beside.client(mode="legacy", elicitation_callback=elicit) as client:
-        await make_tainted(client)
+        await make_tainted(beside, client)
         call = asyncio.create_task(client.call_tool("gpio-set", {"pin": 6, "level": 1}))
         await asked.wait()
         call.cancel()
@@ -359,7 +360,7 @@ async def test_a_decision_elsewhere_ends_the_question_to_the_client(beside: Plac
         raise AssertionError("nobody answers here")
 
     async with beside.client(mode="legacy", elicitation_callback=elicit) as client:
-        await make_tainted(client)
+        await make_tainted(beside, client)
         call = client.call_tool("gpio-set", {"pin": 6, "level": 1})
         done, _ = await asyncio.gather(call, decide(beside, approved=approved))
         assert done.is_error != approved

@@ -42,7 +42,6 @@ async def test_a_yes_carries_out_what_was_read(ask: Ask, yes: str) -> None:
     _, before = await _asked(ask, LOOSE)
     reply = await ask(yes, before=before)
     assert [(call.name, json.loads(call.arguments)) for call in reply.calls] == [("gpio-set", {"pin": 10, "level": 1})]
-    assert not reply.literal
 
 
 @pytest.mark.parametrize("no", ["no", "n", "No.", "cancel", "nope", "Don't!", "leave it"])

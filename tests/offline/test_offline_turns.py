@@ -322,24 +322,6 @@ async def test_free_and_reserved_pins_are_told_from_the_profile(ask: Ask) -> Non
     assert (await ask("which pin is the led on")).text.endswith("is on pin 2.")
 
 
-@pytest.mark.parametrize(
-    ("asked", "said", "literal"),
-    [
-        ("stop everything", "set pin 4 on", True),
-        ("stop everything", "yes", True),  # to "That stops blink, fade on virtual-1": the host's rule named them
-        ("the led should blink", "yes", False),
-    ],
-)
-async def test_a_call_is_literal_where_the_sentence_says_all_of_it(
-    ask: Ask, asked: str, said: str, literal: bool
-) -> None:
-    question = await ask(asked)
-    question = await ask(asked, *answered(question, apps=APPS)) if question.calls else question
-    reply = await ask(said, before=(UserText(asked), kept(question)))
-    assert reply.calls
-    assert reply.literal is literal
-
-
 async def test_programs_of_another_host_are_removed_with_the_one_question_of_the_tool(ask: Ask) -> None:
     said = "remove all programs"
     listed = answered(await ask(said), apps=[*APPS, {"name": "other", "state": "running", "foreign": True}])

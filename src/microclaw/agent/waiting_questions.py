@@ -1,8 +1,9 @@
-"""What a sentence is answered while an act of the same chat waits for a yes or a no. It runs no turn.
+"""What a sentence does while an act of the same chat waits for a yes or a no. It runs no turn.
 
-Such a sentence is answered at once, with the question, and is not kept: behind the turn that waits, it would seem to be
-lost. Only a yes that names the question counts, so that nobody agrees to what they have not been shown here. A yes in a
-chat where nothing waits, and whose last answer asked nothing, is told in which other chat something does.
+A no, or another sentence of who may decide, withdraws the question: nothing is done, and the sentence has its turn.
+Only a yes that names the question counts, so that nobody agrees to what they have not been shown here: another yes, and
+what others say, is answered at once with the question, and is not kept. A yes in a chat where nothing waits, and whose
+last answer asked nothing, is told in which other chat something does.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _CHANNELS: Final = {
 _Place: TypeAlias = tuple[str, str]  # channel and chat id
 _FENCE: Final = "```"
 _DECISION = re.compile(r"\W*(yes|no)\W+([0-9a-f]{4,64})\W*", re.IGNORECASE)
-_BARE: Final = re.compile(r"\W*(?:yes|yeah|yep|y|no|nope|n)(?:\W+(?:please|do it|do that|go ahead))?\W*", re.IGNORECASE)
+_BARE: Final = re.compile(r"\W*(yes|yeah|yep|y|no|nope|n)(?:\W+(?:please|do it|do that|go ahead))?\W*", re.IGNORECASE)
 
 
 class WaitingQuestions:
@@ -73,9 +74,9 @@ class WaitingQuestions:
         )
 
     def answer(self, inbound: Inbound) -> Answer | None:
-        """The answer to a sentence while a question of its chat waits, and to a yes where one waits elsewhere.
+        """The answer to a yes or no while a question of its chat waits, and to a yes where one waits elsewhere.
 
-        A sentence that names the question of its chat decides it. None: it is for the model.
+        None: the sentence is for the model.
         """
         if self._approvals is None or inbound.origin != "person":
             return None
@@ -83,18 +84,22 @@ class WaitingQuestions:
         waiting = [one for one in self._approvals.pending() if (one.channel, one.chat_id) == here]
         if not waiting:
             return self._misplaced(inbound, here)
-        pending = waiting[0]
-        said = _DECISION.fullmatch(inbound.text)
-        if said is None or said[2].lower() != pending.approval_id:
-            return _question(pending, self._approvals, inbound.person_id)
-        approved = said[1].lower() == "yes"
-        if approved and _too_long(pending):
-            return _question(pending, self._approvals, inbound.person_id)
+        held = next((one for one in waiting if one.turn is not None), None)  # a schedule's question holds up nothing
+        said, bare = _DECISION.fullmatch(inbound.text), _BARE.fullmatch(inbound.text)
+        word = said or bare
+        approved = word is not None and word[1].lower().startswith("y")
+        pending = held if said is None else next((one for one in waiting if one.approval_id == said[2].lower()), None)
+        if word is None and pending is None:
+            return None
+        if pending is None or (approved and (said is None or _too_long(pending))):
+            return _question(pending or waiting[0], self._approvals, inbound.person_id)
         try:
             self._approvals.decide(pending.approval_id, approved=approved, by=inbound.person_id)
         except (UnknownName, PermissionRefused) as exc:
-            return Answer(exc.message, error_code=exc.code, next_step=exc.next_step)
-        return Answer(f"{'Approved' if approved else 'Declined'}: {pending.action}.")
+            if word is None and isinstance(exc, PermissionRefused):
+                return _question(pending, self._approvals, inbound.person_id)
+            return None if word is None else Answer(exc.message, error_code=exc.code, next_step=exc.next_step)
+        return None if word is None else Answer(f"{'Approved' if approved else 'Declined'}: {pending.action}.")
 
     def _misplaced(self, inbound: Inbound, here: _Place) -> Answer | None:
         """The answer to a yes or no in a chat where nothing waits: no model takes it for a yes to something else."""
@@ -133,7 +138,7 @@ def asks_something(text: str) -> bool:
 
 def _question(pending: PendingApproval, approvals: Approvals, person_id: str) -> Answer:
     left = format_duration(max(1.0, round(approvals.seconds_left(pending))) * 1000)
-    text = f"A question waits in this chat, for {left} more, and your sentence was not read: {pending.action}?"
+    text = f"A question waits in this chat, for {left} more: {pending.action}?"
     yes, no = f"yes {pending.approval_id}", f"no {pending.approval_id}"
     if _too_long(pending):
         text += "\nWhat would happen is too long to be shown here."

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from microclaw.apps.building import stored_program
-from microclaw.apps.changes import Change, ChangeLog, PutApp
+from microclaw.apps.changes import Change, ChangeLog, PutApp, conversation_now
 from microclaw.devices.calls import LogLine, LogPage, LogsRead
 from microclaw.devices.device import Device
 from microclaw.errors import StoreError, UnknownName
@@ -51,6 +51,14 @@ class SourceLog:
             if text or not line.text:
                 told.append(replace(line, text=text or ""))
         return replace(page, lines=tuple(told))
+
+    async def own_programs(self, device_id: str, person_id: str) -> frozenset[str]:
+        """The programs there that this person installed in this very conversation, and nobody else."""
+        conversation, makers = conversation_now(), dict[str, set[tuple[str | None, str]]]()
+        for change in await self._change_log.changes(device_id, _LOOK_BACK):
+            if isinstance(change.forward, PutApp) and change.kind != "app.restore":
+                makers.setdefault(change.forward.name, set()).add((change.conversation, change.person))
+        return frozenset(name for name, by in makers.items() if conversation and by == {(conversation, person_id)})
 
     async def in_source(self, device_id: str, app: str, at_ms: int, text: str) -> tuple[str | None, str]:
         """The hash of the version that this host installed and that was there then, and the text in its source's lines.

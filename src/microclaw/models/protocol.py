@@ -160,7 +160,7 @@ class ModelReply:
     names its `intent` ("blink(pin=2, half_period=0.5 s)") and `plan`; one that cannot answer sets `failed_code`.
     `code_origin` says where a program in `calls` comes from when the model did not write it. `model` is the one that
     answered, where several could have; `instead` says why it was not the first of them. `literal`: the calls follow by
-    rule from the person's latest words alone, so no other word in the conversation can have asked for them.
+    rule from the person's own words, so no untrusted text in the conversation can have asked for them.
     `question` is what the offline dialogue waits for and did last (offline.last_act.DialogueState as JSON), kept with
     the answer. `from_results`: the text is made by rule from the results of the calls. `cut`: it came to `max_tokens`.
     """

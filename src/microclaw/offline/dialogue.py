@@ -19,7 +19,6 @@ from microclaw.models.protocol import (
     AssistantReply,
     DeviceContext,
     KnownDevice,
-    Message,
     ModelRequest,
     UserText,
 )
@@ -85,15 +84,12 @@ _REMIND: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Understanding:
-    """A sentence, its parse (None if it is not to be acted on), and the decision that follows."""
+    """A sentence's parse (None if it is not to be acted on), and the decision that follows."""
 
-    said: str
-    before: tuple[Message, ...]
     parse: Parse | None
     decision: Decision
     completes: bool = False  # it answers the open question
     refers: bool = False  # it speaks of the last act
-    recalls: bool = False  # it uses a name that was remembered
     state: DialogueState = field(default_factory=DialogueState)  # what is kept with the decision, if it is an answer
 
 
@@ -108,7 +104,7 @@ def understand(request: ModelRequest) -> Understanding:
     device_context = request.device_context or DeviceContext()
     if open_question is not None and len(said) <= MAX_SENTENCE_CHARS:
         if open_question.is_declined(said):
-            return _declined(said, before, open_question, act)
+            return _declined(open_question, act)
         there = (
             answered_device(with_written_names(said, device_context), device_context)
             if open_question.slot == "device"
@@ -117,9 +113,7 @@ def understand(request: ModelRequest) -> Understanding:
         completed = open_question.parse if there is not None else open_question.completed(said)
         if completed is not None and expired:
             again = open_question.reading or open_question.said
-            return Understanding(
-                said, before, None, Say("That question is too old.", "ambiguous", f"say it again: {again}")
-            )
+            return Understanding(None, Say("That question is too old.", "ambiguous", f"say it again: {again}"))
     if open_question is not None and completed is not None:
         named = there or next((d for d in device_context.devices if d.name == open_question.device), None)
         context = Context(
@@ -141,15 +135,15 @@ def understand(request: ModelRequest) -> Understanding:
         last_act = act if reading.refers and at is None else act_after(at, decision, act)
         kept = DialogueState(_question(at, decision), last_act, unlogged_after(at, results, unlogged))
     parse = at.parse if at is not None else None
-    return Understanding(said, before, parse, decision, completed is not None, reading.refers, reading.recalls, kept)
+    return Understanding(parse, decision, completed is not None, reading.refers, kept)
 
 
-def _declined(said: str, before: tuple[Message, ...], question: Question, act: LastAct | None) -> Understanding:
+def _declined(question: Question, act: LastAct | None) -> Understanding:
     """A no to a question. One to "Shall I undo it?" leaves the act, which can still be corrected."""
     if question.parse.kind != TAKE_BACK:
-        return Understanding(said, before, None, Say("Then nothing was done."), completes=True)
+        return Understanding(None, Say("Then nothing was done."), completes=True)
     state = DialogueState(None, act)
-    return Understanding(said, before, None, Say("Then it stays as it is."), completes=True, state=state)
+    return Understanding(None, Say("Then it stays as it is."), completes=True, state=state)
 
 
 def _question(at: Context | None, decision: Say) -> Question | None:
@@ -195,7 +189,6 @@ class _Reading:
 
     found: Context | Say
     refers: bool = False
-    recalls: bool = False
 
 
 def _read(
@@ -294,7 +287,7 @@ def _read(
     if parse.kind == "undo" and unlogged is not None and named is None:
         parse = dataclasses.replace(parse, values=undo_values(unlogged))
     found_at = Context(parse, text if recalls else said, device_context, device, named is not None, results)
-    return _Reading(found_at, recalls=recalls)
+    return _Reading(found_at)
 
 
 def _referred(text: str, act: LastAct, device: KnownDevice | None, *, elsewhere: bool) -> Parse | Say | str | None:

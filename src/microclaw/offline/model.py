@@ -17,7 +17,7 @@ from microclaw.models.protocol import (
     UserText,
 )
 from microclaw.offline.decision import Act, Say
-from microclaw.offline.dialogue import Understanding, understand, warm_up
+from microclaw.offline.dialogue import understand, warm_up
 from microclaw.offline.memory import MEMORY
 
 _REFERS = re.compile(r"\b(?:it|its|that|this|them|those|these|one|ones|again|same|there|then|instead|before)\b", re.I)
@@ -68,7 +68,7 @@ class OfflineModel:
                     intent=act.intent,
                     plan=act.plan,
                     code_origin=act.code_origin,
-                    literal=_is_literal(found),
+                    literal=True,
                 )
             case Say() as say:
                 if on_text is not None:
@@ -82,21 +82,6 @@ class OfflineModel:
                     question=kept,
                     from_results=True,
                 )
-
-
-def _is_literal(found: Understanding) -> bool:
-    """Whether the calls follow from the person's words alone.
-
-    A yes to "That removes blink, fade from virtual-1" is to these words, which the rule made from the person's own
-    sentence: what a program is called there, or has printed, asked for nothing.
-    """
-    if found.completes and found.parse is not None and found.parse.kind == "remove_all" and found.parse.confirmed:
-        return not found.recalls
-    return not (found.recalls or (found.before and _speaks_of_before(found)))
-
-
-def _speaks_of_before(found: Understanding) -> bool:
-    return found.completes or found.refers or _REFERS.search(found.said) is not None
 
 
 def _is_sure(request: ModelRequest, text: str, start: int) -> bool:

@@ -5,7 +5,7 @@ The work itself is done in apps/.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from pydantic import Field
@@ -323,7 +323,8 @@ def trying_tools(
         fields = {"success": True, "device": device.name, "count": len(newest)}
         fields["lines"] = fence_text(shown[-6000:], f"printed by programs on {device.name}")
         evidence = (Evidence("reported", f"printed on {device.name}"),)
-        return ToolOutput(fields, evidence, foreign=not _is_own_text(device, newest))
+        own = await source_log.own_programs(device.device_id, context.person_id)
+        return ToolOutput(fields, evidence, foreign=not _is_own_text(device, newest, own))
 
     read, idle = Permission.READ, Effect.READ
     text = (
@@ -335,10 +336,10 @@ def trying_tools(
     )
 
 
-def _is_own_text(device: Device, lines: Sequence[LogLine]) -> bool:
-    """Whether nobody else can have written the lines: none, or of the firmware of a virtual board, which is ours."""
+def _is_own_text(device: Device, lines: Sequence[LogLine], own: Collection[str]) -> bool:
+    """Whether nobody else has written the lines: `own` programs, or the firmware of a virtual board, which is ours."""
     virtual = any(endpoint.startswith(virtual_board.SCHEME) for endpoint in device.endpoints)
-    return not lines or (virtual and all(line.app is None for line in lines))
+    return all(virtual if line.app is None else line.app in own for line in lines)
 
 
 async def _log(device: Device, source_log: SourceLog) -> list[LogLine]:
