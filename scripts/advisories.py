@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from microclaw.cli.advisories import affected, locked_packages, read_advisories
+from microclaw.cli.advisories import Package, affected, normalized, read_advisories
 from microclaw.errors import ConfigError
 
 ROOT: Final = Path(__file__).parents[1]
+_ROW: Final = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==(?P<version>[^\s;\\]+)", re.MULTILINE)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,6 +47,18 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{one.name} {one.version}: {one.advisory_id}{known}, {fixed}: {one.summary}")
     print(f"{len(set(packages))} versions of {len(locks)} locks: {len(found) or 'no'} advisories are about them")
     return 1 if found else 0
+
+
+def locked_packages(lock: Path) -> list[Package]:
+    """The rows of a lock file. ConfigError for a file without one."""
+    try:
+        text = lock.read_text()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"the lock {lock} cannot be read: {exc}", next_step="name a requirements*.lock") from exc
+    found = [Package(normalized(row["name"]), row["version"]) for row in _ROW.finditer(text)]
+    if not found:
+        raise ConfigError(f"the lock {lock} has no row NAME==VERSION", next_step="name a requirements*.lock")
+    return found
 
 
 if __name__ == "__main__":

@@ -14,12 +14,14 @@ from typing import Any
 
 import pytest
 
-from microclaw.cli.advisories import MAX_FILE_BYTES, Package, affected, locked_packages, read_advisories
+from microclaw.cli.advisories import MAX_FILE_BYTES, Package, affected, read_advisories
 from microclaw.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 SBOM = runpy.run_path(str(ROOT / "scripts/sbom.py"))
-check: Callable[[list[str]], int] = runpy.run_path(str(ROOT / "scripts/advisories.py"))["main"]
+ADVISORIES = runpy.run_path(str(ROOT / "scripts/advisories.py"))
+check: Callable[[list[str]], int] = ADVISORIES["main"]
+locked_packages: Callable[[Path], list[Package]] = ADVISORIES["locked_packages"]
 LOCK = "aiohttp==3.14.5 \\\n    --hash=sha256:" + "a" * 64 + "\nzope.interface==8.0 ; sys_platform == 'linux' \\\n"
 LOCK += "    --hash=sha256:" + "b" * 64 + "\n"
 

@@ -164,7 +164,7 @@ async def test_sketch_names_its_pins_and_is_checked_against_the_board(compile_c:
 
 
 async def test_setup_and_loop_without_the_header_are_offered_it(compile_c: Any) -> None:
-    found = await refused(compile_c, "void setup(void) {}\nvoid loop(void) {}\n", language="c")
+    found = await refused(compile_c, "void setup(void) {}\nvoid loop(void) {}\n", language="c++")
     assert "neither main nor on_init" in found[0].message
     assert "#include <Arduino.h>" in (found[0].hint or "")
 

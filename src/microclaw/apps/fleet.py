@@ -44,7 +44,6 @@ _ASKED_AT_ONCE: Final = 32
 _OFF: Final = frozenset({"stopped", "deferred"})
 """Conditions of what is not on the device and holds no pin there now."""
 
-_Built: TypeAlias = ProgramImage | MicroclawError
 FleetAct: TypeAlias = Literal["install", "replace", "unchanged", "extra", "refused"]
 
 

@@ -259,6 +259,7 @@ async def _record(
         peak_stack_bytes=row.peak_stack_bytes if row else 0,
         board_ms=min(events.now_ms, end_ms) - start_ms,
         longest_call_ms=row.longest_call_ms if row else 0.0,
+        longest_main_ms=row.longest_main_ms if row else 0.0,
         levels={pin.pin: pin.level for pin in pins},
         opened=_opened(rows, name, own, start_ms),
         given=tuple(edge for edge in given.edges if edge.pin in outside),

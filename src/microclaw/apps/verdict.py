@@ -85,10 +85,11 @@ class Record:
     """What the virtual board recorded of one program's run; times are in ms since its installation.
 
     `state` is the board's word for the app (loaded, running, returned, exited, trapped), None when the board does not
-    list it. `refused` is the firmware's text when it did not take the program. `longest_call_ms`: what one call of an
-    entry function took at most. `levels` are the pins' levels at the end. `given` are edges from outside on pins
-    that the program does not drive, `bursts` their changes as stimuli.Levels has them. `heap_samples`: (time, most heap
-    in use until then). `probes`: what it did when the pins that it reads were moved at the end.
+    list it. `refused` is the firmware's text when it did not take the program. `longest_call_ms`: what one call of a
+    callback took at most, `longest_main_ms`: what main did between two waits. `levels` are the pins' levels at the
+    end. `given` are edges from outside on pins that the program does not drive, `bursts` their changes as
+    stimuli.Levels has them. `heap_samples`: (time, most heap in use until then). `probes`: what it did when the pins
+    that it reads were moved at the end.
     `opened`: when the program opened each of its pins first; None: not recorded.
     `overflowed`: the board lost edges, PWM changes or lines, there were too many.
     `fault`: what the checked build found. `storm`: what it did in a part of a second that took the board minutes.
@@ -110,6 +111,7 @@ class Record:
     rebooted: bool = False
     refused: str | None = None
     longest_call_ms: float = 0.0
+    longest_main_ms: float = 0.0
     levels: Mapping[int, int] = field(default_factory=dict)
     opened: Mapping[int, float] | None = None
     given: tuple[Edge, ...] = ()
@@ -176,6 +178,8 @@ _LESS = "let it compute less in one go, or ask for less time: microclaw try --fo
 _CALM = "print less, set pins less often, and use fewer or slower timers"
 MAX_CALL_MS = 200.0
 """The firmware's application manager waits for a program's function that is under way before it can remove it."""
+MAX_MAIN_MS = 5000.0
+"""The same for what main does between two waits; a host waits a little longer for an answer."""
 
 
 # Texts of the shim of a program that blocks in main (headers/shim/resume.c).
@@ -275,8 +279,8 @@ def _fault(record: Record) -> tuple[str, str] | None:
                 f"it uses what {opener} could not open",
                 f"open each pin once, keep what {opener} returned, and close it before it is opened again",
             )
-    if record.longest_call_ms > MAX_CALL_MS:
-        took = format_duration(record.longest_call_ms, decimals=2)
+    if record.longest_call_ms > MAX_CALL_MS or record.longest_main_ms > MAX_MAIN_MS:
+        took = format_duration(max(record.longest_call_ms, record.longest_main_ms), decimals=2)
         return f"it keeps the application manager waiting: one call of its functions took {took}", _WAIT
     if leak := _leak(record) or _heap_full(record):
         return leak
@@ -362,6 +366,9 @@ def _warnings(record: Record, heap_bytes: int) -> tuple[str, ...]:
         found.append("a callback tried to sleep: only main can, so it went on at once")
     if any(line.app is None and line.text.endswith(NO_NETWORK) for line in record.lines):
         found.append(_NO_NETWORK)
+    if record.longest_main_ms > MAX_CALL_MS:
+        took = format_duration(record.longest_main_ms, decimals=2)
+        found.append(f"main goes on for {took} without a wait: the board answers nothing meanwhile")
     if not record.is_memory_checked:
         found.append("its use of memory was not checked: the build that does so could not be made")
     return tuple(found)

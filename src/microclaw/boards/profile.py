@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 PinUse: TypeAlias = Literal["input", "output", "pwm", "adc", "i2c"]
@@ -114,6 +114,7 @@ class BoardProfile:
     power_cut: str  # one sentence: what becomes of programs at a power cut
     no_led: str | None = None  # why there is no LED that a program can switch; None where `led` is one
     no_led_source: str = ""
+    arduino_pins: Mapping[str, int] = field(default_factory=dict)  # A0, TX: as Arduino's package has them
     layout: Layout | None = None  # None: nobody looked up how its pins lie, or it has no headers
 
     def free_pins(self, use: PinUse) -> tuple[int, ...]:

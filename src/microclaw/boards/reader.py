@@ -1,7 +1,8 @@
 """Reads the board profiles shipped as package data (*.toml beside this file) into `BoardProfile` values; no network.
 
 A profile's file name is its board id. Each `[[pins]]` row names GPIOs ("2", "26-32") and adds uses, a reservation or a
-caution, always with the source of that fact. `chip_pins` names the file in chips/ whose rows come before a board's own.
+caution, always with the source of that fact. `chip_pins` names the file in chips/ whose rows come before a board's own,
+`arduino_variant` the one in variants/ with the pin constants of Arduino's package for it.
 `[layout]` has the headers in their real order: each place is a GPIO's number, a print ("GND"), or both ("VP=36").
 """
 
@@ -55,26 +56,32 @@ def parse_board(board_id: str, text: str) -> BoardProfile:
             chip=data["chip"],
             flash_mb=data["flash_mb"],
             psram_mb=data["psram_mb"],
-            pins=MappingProxyType(_pins([*_chip_rows(data.get("chip_pins")), *data["pins"]])),
+            pins=MappingProxyType(_pins([*_shared("chips", data.get("chip_pins")), *data["pins"]])),
             led=Led(**data["led"]) if "led" in data else None,
             i2c=_i2c(data["i2c"]) if "i2c" in data else None,
             firmware=_firmware(data["firmware"]),
             power_cut=data["power_cut"],
             no_led=data.get("no_led"),
             no_led_source=data["no_led_source"] if "no_led" in data else "",
+            arduino_pins=MappingProxyType(_arduino_pins(data)),
             layout=_layout(data["layout"]) if "layout" in data else None,
         )
     except (tomllib.TOMLDecodeError, OSError, KeyError, TypeError, ValueError) as exc:
         raise ConfigError(f"board profile {board_id}: {type(exc).__name__}: {exc}") from exc
 
 
-def _chip_rows(name: str | None) -> list[Mapping[str, Any]]:
-    """The rows of chips/NAME.toml; none for a profile that lists every pin itself."""
+def _shared(folder: str, name: str | None) -> Any:
+    """The pins of a file of facts that several boards share; none without a name."""
     if name is None:
-        return []
-    text = resources.files(__package__).joinpath("chips", name + _SUFFIX).read_text(encoding="utf-8")
-    rows: list[Mapping[str, Any]] = tomllib.loads(text)["pins"]
-    return rows
+        return ()
+    text = resources.files(__package__).joinpath(folder, name + _SUFFIX).read_text(encoding="utf-8")
+    return tomllib.loads(text)["pins"]
+
+
+def _arduino_pins(data: Mapping[str, Any]) -> dict[str, int]:
+    """The variant's constants; its I2C pins are a fact of the board itself."""
+    wires = {"SDA": data["i2c"]["sda"], "SCL": data["i2c"]["scl"]} if "i2c" in data else {}
+    return dict(_shared("variants", data.get("arduino_variant"))) | wires
 
 
 def _i2c(data: Mapping[str, Any]) -> I2cBus:

@@ -23,7 +23,6 @@ ECOSYSTEM: Final = "PyPI"
 MAX_FILE_BYTES: Final = 8 << 20
 MAX_MEMBERS: Final = 1_000_000
 MAX_SUMMARY_CHARS: Final = 120
-_ROW: Final = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==(?P<version>[^\s;\\]+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +41,6 @@ class Vulnerable:
     aliases: tuple[str, ...]
     summary: str
     fixed: tuple[str, ...]
-
-
-def locked_packages(lock: Path) -> list[Package]:
-    """The rows of a lock file. ConfigError for a file without one."""
-    try:
-        text = lock.read_text()
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"the lock {lock} cannot be read: {exc}", next_step="name a requirements*.lock") from exc
-    found = [Package(normalized(row["name"]), row["version"]) for row in _ROW.finditer(text)]
-    if not found:
-        raise ConfigError(f"the lock {lock} has no row NAME==VERSION", next_step="name a requirements*.lock")
-    return found
 
 
 def installed_packages() -> list[Package]:

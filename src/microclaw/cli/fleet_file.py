@@ -14,7 +14,7 @@ import yaml
 
 from microclaw.apps.building import check_app_name, program_language
 from microclaw.apps.run_times import times_body
-from microclaw.cli.program_files import WASM_MAGIC, read_expectations, read_program, source_text
+from microclaw.cli.program_files import WASM_MAGIC, name_of_file, read_expectations, read_program, source_text
 from microclaw.config.schema import did_you_mean
 from microclaw.config.yaml_file import YamlFile, is_number, is_word
 from microclaw.devices.calls import AppInstall
@@ -138,7 +138,7 @@ class FleetFile(YamlFile):
         file = self.text(fields["file"], "file") if "file" in fields else None
         if "file" not in fields:
             self.at(node, "file is missing", "write file: blink.c, a path beside this file")
-        name = self.text(fields["name"], "name") if "name" in fields else Path(file or "").stem
+        name = self.text(fields["name"], "name") if "name" in fields else name_of_file(Path(file or ""))
         if name:
             self._try(fields.get("name", fields.get("file", node)), lambda: check_app_name(name))
         if file:

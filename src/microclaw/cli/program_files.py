@@ -21,13 +21,18 @@ _GIVE_A_PROGRAM: Final = "give the path of a .c, .cpp, .ino, .py or .wasm file"
 
 def app_name(file: Path, name: str | None) -> str:
     """The name that a program of a file gets, by the host's rule. Raises ConfigError for one that it does not take."""
-    chosen = file.stem if name is None else name
+    chosen = name_of_file(file) if name is None else name
     try:
         check_app_name(chosen)
     except DeployRejected as exc:
         how = "--name NAME, or rename the file" if name is None else "--name NAME"
         raise ConfigError(exc.message, next_step=f"{how}: {exc.next_step}") from exc
     return chosen
+
+
+def name_of_file(file: Path) -> str:
+    """my-blink-v2 of my.blink.v2.ino."""
+    return file.stem.replace(".", "-")
 
 
 def optimization_level(text: str) -> str:

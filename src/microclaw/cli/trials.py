@@ -20,7 +20,7 @@ from microclaw.apps.trial import Trial, TrialOptions, parse_duration_ms, parse_i
 from microclaw.boards.profile import BoardProfile
 from microclaw.cli.firmware_option import FirmwareOption, described_board
 from microclaw.cli.options import global_options
-from microclaw.cli.program_files import WASM_MAGIC, app_name, read_expectations, read_program, source_text
+from microclaw.cli.program_files import WASM_MAGIC, app_name, name_of_file, read_expectations, read_program, source_text
 from microclaw.cli.programs import (
     EXPECT_HELP,
     CompilerOption,
@@ -106,7 +106,7 @@ def build_file(
     name: str | None = None,
 ) -> ProgramImage:
     """Compile C, C++ or Python, or check wasm, by the file's first bytes and name. Raises BuildError, ConfigError."""
-    name = file.stem if name is None else name
+    name = name_of_file(file) if name is None else name
     content = read_program(file)
     if content.startswith(WASM_MAGIC):
         return read_module(content, board, name=name)

@@ -21,7 +21,6 @@ from microclaw.flash.partitions import DATA, NVS, SECTOR, TABLE_AT, Layout, enco
 from microclaw.flash.wifi import MAX_PASSWORD, MAX_SSID_BYTES, MIN_PASSWORD
 from microclaw.text import clean_text
 
-OTHER_FIRMWARES: Final = ("wasmachine", "xiaozhi")
 BOOTLOADER: Final = "bootloader"
 MAX_OTA_URL: Final = 255  # what 78/esp-wifi-connect's page reads back
 BOOTLOADER_BYTES: Final = 0x7000

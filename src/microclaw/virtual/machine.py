@@ -265,7 +265,8 @@ class Machine:
                 app.peak_stack_bytes,
                 tuple(sorted(app.pins)),
                 app.kind_of_end,
-                round(app.longest_call_ms, 3),
+                round(app.longest_call_ms(in_main=False), 3),
+                longest_main_ms=round(app.longest_call_ms(in_main=True), 3),
             )
             for app in self.manager.apps
         ]

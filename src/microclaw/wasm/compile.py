@@ -65,8 +65,9 @@ from microclaw.wire.wasmachine.natives import NATIVES
 MIN_STACK_BYTES: Final = 1024
 MAX_STACK_BYTES: Final = 32768
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_CACHE_VERSION: Final = 17
+_CACHE_VERSION: Final = 18
 _MAX_DEPENDENCIES_BYTES: Final = 1 << 20
+_NO_USLEEP: Final = "MICROCLAW_NO_USLEEP"
 _CHECKED_LEVEL: Final = "O1"  # more would leave out faulty stores of which nothing is read
 
 
@@ -102,35 +103,12 @@ async def compile_module(
     _check_options(name, optimization, stack_bytes)
     with findings_located(source) as marks:
         text = read_source(source, name, board, language)
-        image = await _compiled(text, board, name, optimization, stack_bytes, heap_bytes, cache or default_cache())
+        check_reserved_names(text)
+        toolchain = find_toolchain()
+        _check_standard_headers(text, toolchain)
+        build, cached = await _cached_build(text, board, toolchain, optimization, stack_bytes, cache or default_cache())
+        image = _checked_image(build, board, text, name, toolchain.name, heap_bytes, cached=cached)
     return replace(image, optimization=optimization, warnings=marks.all_located(image.warnings))
-
-
-async def _compiled(
-    text: SourceText,
-    board: BoardProfile,
-    name: str,
-    optimization: str,
-    stack_bytes: int,
-    heap_bytes: int | None,
-    cache: BuildCache,
-) -> Image:
-    check_reserved_names(text)
-    toolchain = find_toolchain()
-    _check_standard_headers(text, toolchain)
-    defines = (*board_defines(board), *text_defines(text, board))
-    command = toolchain.compile_command(
-        text.file, optimization, defines, stack_bytes, standard_headers=text.standard_headers
-    )
-    key = _cache_key(text, toolchain, command, toolchain.link_command({}, stack_bytes, is_logged=_logged(board)))
-    blob = None if text.missing else cache.get(key)
-    if blob is not None:
-        build = replace(msgpack.decode(blob, type=_Build), took_ms=0.0)
-    else:
-        libraries = await build_glue(toolchain, cache.directory)
-        build = await in_worker(partial(_build, text, board, toolchain, command, libraries, stack_bytes))
-        cache.put(key, msgpack.encode(build))
-    return _checked_image(build, board, text, name, toolchain.name, heap_bytes, cached=blob is not None)
 
 
 async def compile_for_trial(
@@ -147,20 +125,31 @@ async def compile_for_trial(
     checked = variant == "checked"
     stack_bytes = image.memory.stack_bytes * (CHECKED_STACK_TIMES if checked else 1)
     level = _CHECKED_LEVEL if checked else image.optimization
+    return (await _cached_build(text, board, toolchain, level, stack_bytes, cache, variant))[0].wasm
+
+
+async def _cached_build(
+    text: SourceText,
+    board: BoardProfile,
+    toolchain: Toolchain,
+    level: str,
+    stack_bytes: int,
+    cache: BuildCache,
+    variant: Variant = "device",
+) -> tuple[_Build, bool]:
+    """The build, and whether the cache had it."""
     defines = (*board_defines(board), *text_defines(text, board))
     command = toolchain.compile_command(text.file, level, defines, stack_bytes, variant, text.standard_headers)
-    key = _cache_key(text, toolchain, command, toolchain.link_command({}, stack_bytes, variant=variant))
-    if (wasm := cache.get(key)) is None:
-        libraries = await build_glue(toolchain, cache.directory, variant)
-        build = partial(_build, text, board, toolchain, command, libraries, stack_bytes, variant=variant)
-        wasm = (await in_worker(build)).wasm
-        cache.put(key, wasm)
-    return wasm
-
-
-def _cache_key(text: SourceText, toolchain: Toolchain, *commands: list[str]) -> str:
-    parts = (_CACHE_VERSION, toolchain.name, headers_hash(), (*commands, binaryen_identity()), text.text, text.units)
-    return hashlib.sha256(repr(parts).encode()).hexdigest()
+    link = toolchain.link_command({}, stack_bytes, variant=variant, is_logged=_logged(board))
+    parts = (_CACHE_VERSION, toolchain.name, headers_hash(), command, link, binaryen_identity(), text.text, text.units)
+    key = hashlib.sha256(repr(parts).encode()).hexdigest()
+    blob = None if text.missing else cache.get(key)
+    if blob is not None:
+        return replace(msgpack.decode(blob, type=_Build), took_ms=0.0), True
+    libraries = await build_glue(toolchain, cache.directory, variant)
+    build = await in_worker(partial(_build, text, board, toolchain, command, libraries, stack_bytes, variant=variant))
+    cache.put(key, msgpack.encode(build))
+    return build, False
 
 
 def read_module(
@@ -179,6 +168,8 @@ def board_defines(board: BoardProfile) -> tuple[str, ...]:
         defines += [f"BOARD_LED_PIN={board.led.pin}", f"BOARD_LED_ON={board.led.active_level}"]
     if board.i2c is not None:
         defines += [f"BOARD_I2C_SDA={board.i2c.sda}", f"BOARD_I2C_SCL={board.i2c.scl}"]
+    if not board.firmware.has_native("usleep", NATIVES["usleep"].group.value):
+        defines.append(_NO_USLEEP)
     return tuple(defines)
 
 
@@ -217,6 +208,8 @@ def _build(
     processes: Processes,
     variant: Variant = "device",
 ) -> _Build:
+    if f"-D{_NO_USLEEP}" not in command:
+        libraries = {folder: library for folder, library in libraries.items() if folder != "no_usleep"}
     with tempfile.TemporaryDirectory(prefix="microclaw-build-", dir=_work_place()) as work:
         directory = Path(work)
         units = UnitCompiler(text, command, toolchain, directory, processes)

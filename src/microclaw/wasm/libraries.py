@@ -55,7 +55,7 @@ def _member(name: str, data: bytes) -> bytes:
     return head.encode() + data + b"\n" * (len(data) % 2)
 
 
-FOLDERS: Final = ("shim", "entry", "arduino", "glue", "libc")
+FOLDERS: Final = ("no_usleep", "shim", "entry", "arduino", "glue", "libc")
 CHECKED_FOLDERS: Final = ("checked", "arduino", "libc")
 _MAX_WORKERS: Final = 8
 _WORK_PREFIX: Final = ".glue-"

@@ -94,11 +94,10 @@ class Loops:
                     break
 
     def _entries(self, main: set[int]) -> Iterator[tuple[int, str]]:
-        """The functions that the firmware calls besides main, with their names; tasks of every and after are such."""
-        called = set().union(*(function.calls for function in self.functions.values()))
+        """The functions that the firmware calls besides main: by name, or by pointer as tasks of every and after."""
         for index in self.functions.keys() - main:
             name = self.symbols.names[index]
-            if name in _CALLED or not called & {index, ANYTHING}:
+            if name in _CALLED or index in self.symbols.pointed_at:
                 yield index, name
 
     def _main(self) -> set[int]:

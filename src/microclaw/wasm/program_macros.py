@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from itertools import pairwise
 from typing import Final
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.wasm.eventful import find_binaryen
 from microclaw.wasm.llmos import llmos_defines
+from microclaw.wasm.source_language import has_setup_and_loop
 from microclaw.wasm.source_text import SourceText
-from microclaw.wasm.tokens import Token, behind_bracket, without_directives
+from microclaw.wasm.tokens import Token, function_bodies, has_body
 
 
 def text_defines(text: SourceText, board: BoardProfile) -> tuple[str, ...]:
     """All of them, as NAME or NAME=value."""
     return (
         *own_defines(text),
+        *pin_defines(text, board),
         *format_defines(text),
         *sketch_defines(text),
         *entry_defines(text),
@@ -38,7 +40,7 @@ def entry_defines(text: SourceText) -> tuple[str, ...]:
         return ()
     if "main" not in names and not names & _WAITING:
         return ()
-    bodies = _bodies(text)
+    bodies = function_bodies(text.tokens)
     if "on_init" not in bodies:
         return ()
     if "main" in bodies:
@@ -46,24 +48,6 @@ def entry_defines(text: SourceText) -> tuple[str, ...]:
     if "on_timer_callback" in bodies or not _WAITING & _reached(bodies, "on_init") or find_binaryen() is None:
         return ()
     return ("on_init=program_on_init", "MICROCLAW_ON_INIT_WAITS")
-
-
-def _bodies(text: SourceText) -> dict[str, set[str]]:
-    """What each function at the outermost level calls, by the function's name."""
-    code = without_directives(text.tokens)
-    bodies: dict[str, set[str]] = {}
-    at = 0
-    while at < len(code):
-        if code[at].text == "(" and at and code[at - 1].kind == "name" and _has_body(code, at):
-            brace = behind_bracket(code, at)
-            end = behind_bracket(code, brace)
-            inside = code[brace:end]
-            calls = {a.text for a, b in pairwise(inside) if a.kind == "name" and b.text == "("}
-            bodies[code[at - 1].text] = calls
-            at = end
-        else:
-            at += 1
-    return bodies
 
 
 def _reached(bodies: dict[str, set[str]], start: str) -> set[str]:
@@ -79,9 +63,7 @@ def _reached(bodies: dict[str, set[str]], start: str) -> set[str]:
 
 def sketch_defines(text: SourceText) -> tuple[str, ...]:
     """MICROCLAW_SKETCH for a program that defines setup and loop and nothing that starts it."""
-    parts = all(text.find_definition(name) for name in ("setup", "loop"))
-    entry = any(text.find_definition(name) for name in ("main", "on_init"))
-    return ("MICROCLAW_SKETCH",) if parts and not entry else ()
+    return ("MICROCLAW_SKETCH",) if has_setup_and_loop(text.tokens) else ()
 
 
 _BINARY: Final = re.compile(r"B([01]{1,8})")
@@ -99,7 +81,7 @@ def binary_defines(text: SourceText) -> tuple[str, ...]:
 GUARDED: Final = frozenset(
     (
         *("printf", "sprintf", "snprintf", "vprintf", "vsprintf", "vsnprintf", "fprintf", "vfprintf", "dprintf"),
-        *("strlcpy", "strlcat", "itoa", "utoa", "ltoa", "log", "min", "max", "constrain", "map"),
+        *("strlcpy", "strlcat", "itoa", "utoa", "ltoa", "log", "min", "max", "constrain", "map", "LED_BUILTIN"),
         *("every", "after", "cancel", "delay", "delay_ms", "delayMicroseconds", "usleep", "millis", "micros"),
     )
 )
@@ -108,24 +90,35 @@ _BEHIND_A_VARIABLE: Final = frozenset("=;[,")
 
 def own_defines(text: SourceText) -> tuple[str, ...]:
     """A macro MICROCLAW_OWN_name for each guarded name of which the program makes a function or a global variable."""
-    return tuple(f"MICROCLAW_OWN_{name}" for name in sorted(set(_own(text.tokens))))
+    return tuple(f"MICROCLAW_OWN_{name}" for name in sorted(set(_own(text.tokens, GUARDED))))
 
 
-def _own(tokens: tuple[Token, ...]) -> Iterator[str]:
+def pin_defines(text: SourceText, board: BoardProfile) -> tuple[str, ...]:
+    """MICROCLAW_PINS, of which Arduino.h makes the board's constants (A0, TX, ...), but for the program's own names."""
+    names = board.arduino_pins.keys() & {token.text for token in text.tokens}
+    names -= {*_own(text.tokens, names), *_listed(text.tokens)}
+    pins = " ".join(f"PIN_({name},{board.arduino_pins[name]})" for name in sorted(names))
+    return (f"MICROCLAW_PINS={pins}",) if pins else ()
+
+
+def _listed(tokens: Sequence[Token]) -> Iterator[str]:
+    """The names that the program defines as macros or in an enum."""
+    inside = False
+    for before, token in pairwise(tokens):
+        inside = (inside or before.text == "enum") and token.text not in ("}", ";")
+        if before.text == "define" or (inside and before.text in "{,"):
+            yield token.text
+
+
+def _own(tokens: Sequence[Token], names: Set[str]) -> Iterator[str]:
     depth = 0
     for at, token in enumerate(tokens):
         depth += (token.text in "({") - (token.text in ")}")
-        if depth == 0 and token.kind == "name" and token.text in GUARDED:
+        if depth == 0 and token.kind == "name" and token.text in names:
             behind = tokens[at + 1].text if at + 1 < len(tokens) else ""
             declared = at > 0 and (tokens[at - 1].kind == "name" or tokens[at - 1].text == "*")
-            if declared and (behind in _BEHIND_A_VARIABLE or _has_body(tokens, at + 1)):
+            if declared and (behind in _BEHIND_A_VARIABLE or has_body(tokens, at + 1)):
                 yield token.text
-
-
-def _has_body(tokens: Sequence[Token], at: int) -> bool:
-    """Whether parameters and a brace follow."""
-    end = behind_bracket(tokens, at) if at < len(tokens) and tokens[at].text == "(" else len(tokens)
-    return end < len(tokens) and tokens[end].text == "{"
 
 
 # The place of the format among the arguments.

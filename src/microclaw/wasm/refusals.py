@@ -79,7 +79,7 @@ def _table(headers: bool) -> tuple[dict[str, Refusal], tuple[tuple[str, Refusal]
     for row in read_rows("refusal"):
         refusal = Refusal(row["why"], row["instead"])
         for wanted in row.get("headers" if headers else "names", ()):
-            if "*" in wanted:
+            if "*" in wanted or "[" in wanted:
                 patterns.append((wanted, replace(refusal, by_pattern=True)))
             else:
                 exact.setdefault(wanted, refusal)

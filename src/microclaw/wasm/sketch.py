@@ -308,38 +308,12 @@ def _spelled(tokens: Sequence[Token]) -> str:
 
 
 def _halts(code: Sequence[Token]) -> Iterator[_Edit]:
-    """`while (1);` in setup or inside of a condition means "stop here": it gets something to do that waits."""
-    conditions: list[bool] = []
-    for at, token in enumerate(code):
-        if token.text == "{":
-            conditions.append(_is_branch(code, at) or _begins_setup(code, at))
-        elif token.text == "}" and conditions:
-            conditions.pop()
-        elif token.text in ("while", "for"):
-            body = _endless_body(code, at)
-            if body is not None and (any(conditions) or _is_branch(code, at)):
-                yield _Edit(
-                    _place(code[body]),
-                    code[body].text,
-                    f"{_HALT}{';' if code[body].text == '}' else ''}",
-                    is_inline=True,
-                )
-
-
-def _begins_setup(code: Sequence[Token], at: int) -> bool:
-    """Whether the brace at `at` opens the body of setup."""
-    head = [token.text for token in code[max(0, at - 5) : at]]
-    return head[-3:] == ["setup", "(", ")"] or head[-4:] == ["setup", "(", "void", ")"]
-
-
-def _is_branch(code: Sequence[Token], at: int) -> bool:
-    """Whether what stands at `at` belongs to an if, else or switch."""
-    if at and code[at - 1].text == "else":
-        return True
-    if not at or code[at - 1].text != ")":
-        return False
-    opening = opening_bracket(code, at - 1)
-    return opening > 0 and code[opening - 1].text in ("if", "switch")
+    """`while (1);` means "stop here": it gets something to do that waits."""
+    for at in range(len(code)):
+        body = _endless_body(code, at)
+        if body is not None:
+            inserted = f"{_HALT}{';' if code[body].text == '}' else ''}"
+            yield _Edit(_place(code[body]), code[body].text, inserted, is_inline=True)
 
 
 def _endless_body(code: Sequence[Token], at: int) -> int | None:

@@ -1,4 +1,4 @@
-"""The language of a program: by its file's name, else by what only C++ and sketches have. Compiles nothing."""
+"""The language of a program: by its file's name, else by what only C++ and sketches have; a sketch named .c is one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import ConfigError
-from microclaw.wasm.tokens import Token, behind_bracket, without_directives
+from microclaw.wasm.tokens import Token, function_bodies, without_directives
 
 Language: TypeAlias = Literal["c", "c++", "sketch"]
 """A sketch is Arduino's C++: prototypes are written for it, and Arduino.h is included by itself."""
@@ -56,12 +56,26 @@ def language_of_file(name: str) -> Language | None:
 
 def guess_language(tokens: Sequence[Token], headers: Set[str]) -> Language:
     """The language of a source that came without a file's name: C unless something in it is not C."""
-    code = without_directives(tokens)
-    defined = _functions(code)
-    if {"setup", "loop"} <= defined and not defined & {"main", "on_init"}:
+    if has_setup_and_loop(tokens):
         return "sketch"
+    return "c++" if _holds_cplusplus(tokens, headers) else "c"
+
+
+def is_sketch(tokens: Sequence[Token], headers: Set[str]) -> bool:
+    """Whether what is named .c is a sketch: C that includes Arduino.h may have setup and loop as well."""
+    return has_setup_and_loop(tokens) and ("Arduino.h" not in headers or _holds_cplusplus(tokens, headers))
+
+
+def has_setup_and_loop(tokens: Sequence[Token]) -> bool:
+    """Whether it defines Arduino's two functions, and nothing that starts it."""
+    defined = function_bodies(tokens).keys()
+    return {"setup", "loop"} <= defined and not defined & {"main", "on_init"}
+
+
+def _holds_cplusplus(tokens: Sequence[Token], headers: Set[str]) -> bool:
+    code = without_directives(tokens)
     includes = any(name in CPLUSPLUS_HEADERS or "." not in name for name in headers)
-    return "c++" if includes or any(map(_is_cplusplus, code, code[1:], code[2:])) else "c"
+    return includes or any(map(_is_cplusplus, code, code[1:], code[2:]))
 
 
 def _is_cplusplus(first: Token, second: Token, third: Token) -> bool:
@@ -72,20 +86,3 @@ def _is_cplusplus(first: Token, second: Token, third: Token) -> bool:
     if first.text in _BEFORE_A_NAME and second.kind == "name":
         return True
     return second.text == third.text == ":" and (second.line, second.column + 1) == (third.line, third.column)
-
-
-def _functions(code: Sequence[Token]) -> set[str]:
-    """The names before parameters and a body, outside of all braces."""
-    found, at = set(), 0
-    while at < len(code):
-        token = code[at]
-        if token.text == "(":
-            end = behind_bracket(code, at)
-            if at and code[at - 1].kind == "name" and end < len(code) and code[end].text == "{":
-                found.add(code[at - 1].text)
-            at = end
-        elif token.text == "{":
-            at = behind_bracket(code, at)
-        else:
-            at += 1
-    return found

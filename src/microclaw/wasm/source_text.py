@@ -17,7 +17,7 @@ from microclaw.errors import BuildError, Diagnostic
 from microclaw.text import odd_character
 from microclaw.wasm.sketch import prepare_sketch
 from microclaw.wasm.source_files import unit_starts, without_marks
-from microclaw.wasm.source_language import STANDARD_HEADERS, SUFFIX, Language, guess_language
+from microclaw.wasm.source_language import STANDARD_HEADERS, SUFFIX, Language, guess_language, is_sketch
 from microclaw.wasm.source_scanner import OUR_NAMES, Scanner
 from microclaw.wasm.tokens import Token
 
@@ -25,6 +25,7 @@ MAX_SOURCE_BYTES: Final = 256 << 10
 
 _SPLICE: Final = re.compile(r"\\[ \t\v\f]*\n")
 _PLAIN_INCLUDE: Final = re.compile(r"[ \t]*#[ \t]*include[ \t]*(?:<[^>\n]*>|\"[^\"\n]*\")")
+_LOOP: Final = re.compile(r"\bvoid\s+loop\s*\(")  # it may be a sketch, whatever its file is called
 NOT_HERE: Final = f"{OUR_NAMES}header_"
 """What the compiler says, with a number, of an #include that it reached and that is not here."""
 
@@ -143,10 +144,10 @@ def read_source(
     text = without_marks(source)[0]
     _check_text(text, file)
     lines = tuple(text.split("\n")[:-1])
-    scanner = Scanner(file, lines, _join_lines(text), board, language)
+    scanner = Scanner(file, lines, _join_lines(text), board, None if _LOOP.search(text) else language)
     tokens = scanner.scan()
-    guessed = language is None
-    language = language or guess_language(tokens, scanner.headers)
+    guessed = language is None or (language == "c" and is_sketch(tokens, scanner.headers))
+    language = guess_language(tokens, scanner.headers) if guessed or language is None else language
     if scanner.has_raw_string and language == "c":
         language = "c++"
     file = f"{name}{SUFFIX[language]}"

@@ -1,9 +1,10 @@
-"""A token of a program's source, and walking over brackets. Reads no text."""
+"""A token of a program's source, and walking over brackets and functions. Reads no text."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 _OPENING: Final = frozenset("([{")
@@ -49,3 +50,27 @@ def without_directives(tokens: Sequence[Token]) -> list[Token]:
         if token.line != directive:
             left.append(token)
     return left
+
+
+def has_body(tokens: Sequence[Token], at: int) -> bool:
+    """Whether parameters and a brace follow."""
+    end = behind_bracket(tokens, at) if at < len(tokens) and tokens[at].text == "(" else len(tokens)
+    return end < len(tokens) and tokens[end].text == "{"
+
+
+def function_bodies(tokens: Sequence[Token]) -> dict[str, set[str]]:
+    """What each function calls, by the function's name."""
+    code = without_directives(tokens)
+    bodies: dict[str, set[str]] = {}
+    at = 0
+    while at < len(code):
+        if code[at].text == "(" and at and code[at - 1].kind == "name" and has_body(code, at):
+            brace = behind_bracket(code, at)
+            end = behind_bracket(code, brace)
+            inside = code[brace:end]
+            calls = {a.text for a, b in pairwise(inside) if a.kind == "name" and b.text == "("}
+            bodies[code[at - 1].text] = calls
+            at = end
+        else:
+            at += 1
+    return bodies

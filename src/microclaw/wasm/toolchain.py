@@ -59,7 +59,7 @@ Variant: TypeAlias = Literal["device", "traced", "checked"]
 _SEARCHED: Final[Mapping[Entry, tuple[str, ...]]] = {
     "none": ("arduino", "glue", "libc", "checked"),
     "plain": ("entry", "arduino", "glue", "libc", "checked"),
-    "blocking": ("shim", "entry", "arduino", "glue", "libc", "checked"),
+    "blocking": ("no_usleep", "shim", "entry", "arduino", "glue", "libc", "checked"),
 }
 """Folders of headers/ in the order in which the linker searches them, by who calls the program's `main`: none: no
 function does; plain: our on_init; blocking: our on_init and the callback of a timer."""

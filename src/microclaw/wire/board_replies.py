@@ -75,7 +75,8 @@ class PinRow(Struct, frozen=True):
 class AppRow(Struct, frozen=True):
     """`state` is loaded, running, returned, exited, trapped or stopped; `kind_of_end` is how it ended last.
 
-    `longest_call_ms` is the board time that the firmware waited for one of its entry functions at most.
+    `longest_call_ms` is the board time that the firmware waited for one of its callbacks at most, `longest_main_ms` the
+    same for what main does between two waits.
     `runs`, `missed` and `last_*` are those of one that the board runs at an interval or for a time; between two runs
     its state is `waiting`.
     """
@@ -94,6 +95,7 @@ class AppRow(Struct, frozen=True):
     missed: Whole = 0
     last_how: str | None = None
     last_took_ms: Whole = 0
+    longest_main_ms: Number = 0.0
 
 
 class BoardInfo(Struct, frozen=True):

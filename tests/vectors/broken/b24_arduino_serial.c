@@ -1,14 +1,12 @@
 #include <Arduino.h>
 
-void setup()
+int main(void)
 {
     Serial.begin(115200);
     pinMode(2, OUTPUT);
-}
-
-void loop()
-{
-    digitalWrite(2, HIGH);
-    Serial.println("on");
-    delay(1000);
+    for (;;) {
+        digitalWrite(2, HIGH);
+        Serial.println("on");
+        delay(1000);
+    }
 }

@@ -72,8 +72,8 @@ class App:
         self._over = threading.Event()
         self._instance: Instance | None = None
         self.peak_stack_bytes = 0  # how deep its shadow stack went; 0 when the module does not tell where that is
-        self._longest_call_ms = 0.0
-        self._called_ms: float | None = None  # when the present call of an entry function began
+        self._longest_ms = {True: 0.0, False: 0.0}  # of main's calls, of callbacks'
+        self._called: tuple[bool, float] | None = None  # whether the present call is main's, and when it began
         self._is_stopping = False
         self.on_trouble: Callable[[App], None] = lambda _: None
         """Called in its thread when it trapped or exited, and when its main is over."""
@@ -93,12 +93,14 @@ class App:
         """The most of its heap that was in use at once, the allocator's own bytes included."""
         return self.process.heap.peak_bytes
 
-    @property
-    def longest_call_ms(self) -> float:
-        """The board time that one call of its entry functions took at most: as long the firmware cannot remove it."""
-        began_ms = self._called_ms
-        present_ms = self._board.clock.now_ms() - began_ms if began_ms is not None else 0.0
-        return max(self._longest_call_ms, present_ms)
+    def longest_call_ms(self, *, in_main: bool) -> float:
+        """The board time that one call of its entry functions took at most: as long the firmware cannot remove it.
+
+        Main begins in on_init, and goes on in the callback of a one-shot timer (wasm/headers/shim).
+        """
+        kind, began_ms = self._called or (None, 0.0)
+        present_ms = self._board.clock.now_ms() - began_ms if kind == in_main else 0.0
+        return max(self._longest_ms[in_main], present_ms)
 
     def note_end(self) -> None:
         """The program reported that its main is over: nothing of it runs any more, but the firmware still lists it."""
@@ -204,7 +206,7 @@ class App:
             self.error, self.kind_of_end = "Cannot find function on_init().", "trapped"
             return
         self.process.is_started = True
-        survived = self._call("on_init", begins=True)
+        survived = self._call("on_init", begins=True, in_main=True)
         if survived:
             self._serve()
         else:
@@ -231,7 +233,7 @@ class App:
         assert self._instance is not None
         try:
             if self._instance.has("on_timer_callback", "i32"):
-                self._call("on_timer_callback", number)
+                self._call("on_timer_callback", number, in_main=self.process.timers.is_one_shot(number))
         finally:
             self.process.timers.callback_returned(number)
 
@@ -258,10 +260,10 @@ class App:
         finally:
             self.process.heap.free(buffer)
 
-    def _call(self, export: str, *arguments: int, begins: bool = False) -> bool:
+    def _call(self, export: str, *arguments: int, begins: bool = False, in_main: bool = False) -> bool:
         """Run an export; an exception goes to the console and makes it False."""
         assert self._instance is not None
-        self._called_ms = self._board.clock.now_ms()
+        self._called = in_main, self._board.clock.now_ms()
         try:
             if begins:
                 self._instance.begin()
@@ -274,7 +276,8 @@ class App:
             self.on_trouble(self)
             return False
         finally:
-            self._longest_call_ms, self._called_ms = self.longest_call_ms, None
+            self._longest_ms[in_main] = self.longest_call_ms(in_main=in_main)
+            self._called = None
             self._instance.measure_stack()
             self.peak_stack_bytes = self._instance.peak_stack_bytes
 

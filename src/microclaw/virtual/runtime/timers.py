@@ -82,6 +82,10 @@ class Timers:
             if timer is not None:
                 timer.in_limbo = False
 
+    def is_one_shot(self, number: int) -> bool:
+        with self._lock:
+            return number in self._timers and not self._timers[number].periodic
+
     def close(self) -> None:
         """No timer fires any more."""
         with self._lock:

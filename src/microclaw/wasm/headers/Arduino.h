@@ -21,9 +21,20 @@ typedef bool boolean;
 #define INPUT_PULLUP (GPIO_IN | GPIO_PULLUP)
 #define INPUT_PULLDOWN (GPIO_IN | GPIO_PULLDOWN)
 #define OUTPUT_OPEN_DRAIN (GPIO_IN | GPIO_OUT | GPIO_OPENDRAIN)
-#ifdef BOARD_LED_PIN
-#define LED_BUILTIN BOARD_LED_PIN
+#ifdef __cplusplus
+#define PIN_(name, number) static const uint8_t name = number;
+#else
+#define PIN_(name, number) enum { name = number };
 #endif
+#ifdef MICROCLAW_PINS /* those of the board's constants that the program names: A0, TX ... */
+MICROCLAW_PINS
+#endif
+#if defined BOARD_LED_PIN && !defined LED_BUILTIN && !defined MICROCLAW_OWN_LED_BUILTIN
+PIN_(LED_BUILTIN, BOARD_LED_PIN)
+#define LED_BUILTIN LED_BUILTIN /* programs ask for it by #ifdef */
+#define BUILTIN_LED LED_BUILTIN
+#endif
+#undef PIN_
 #define PI 3.14159265358979323846
 #define DEG_TO_RAD 0.017453292519943295
 #define RAD_TO_DEG 57.29577951308232

@@ -40,12 +40,14 @@ void delay_ms(unsigned ms);
 #endif
 #ifndef MICROCLAW_OWN_delayMicroseconds
 void delayMicroseconds(unsigned us); /* below 10 ms it is exact, keeps the processor, and may be used anywhere */
-#ifndef __cplusplus
 #pragma push_macro("__asm__")
 #undef __asm__
+#ifdef MICROCLAW_NO_USLEEP
+void delayMicroseconds(unsigned us) __attribute__((overloadable, enable_if(us < 1000, ""))) __asm__("microclaw_delay_short");
+#elif !defined __cplusplus
 void delayMicroseconds(unsigned us) __attribute__((overloadable, enable_if(us < 10000, ""))) __asm__("microclaw_delay_us");
-#pragma pop_macro("__asm__")
 #endif
+#pragma pop_macro("__asm__")
 #endif
 
 /* Digital pins. Open each pin once and keep what gpio_open returns: it is not the pin's number. */

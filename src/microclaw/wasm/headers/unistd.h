@@ -20,7 +20,11 @@ int close(int fd);
 unsigned sleep(unsigned seconds);
 int usleep(useconds_t microseconds);
 /* Below a tick of the firmware usleep is exact and keeps the processor; from there on main sleeps. */
+#ifdef MICROCLAW_NO_USLEEP
+#define MICROCLAW_TICK_US 1000 /* from there on its timers do it */
+#else
 #define MICROCLAW_TICK_US 10000
+#endif
 #if !defined MICROCLAW_OWN_usleep && !defined __cplusplus
 #pragma push_macro("__asm__")
 #undef __asm__

@@ -20,7 +20,10 @@ void tone(int pin, unsigned frequency_hz, unsigned long duration_ms) {
         return; /* one tone at a time, as on every Arduino */
     }
     silence();
-    if (frequency_hz < 1 || frequency_hz > 9000) {
+    if (!frequency_hz) {
+        return; /* a rest */
+    }
+    if (frequency_hz > 9000) {
         printf("tone: %u Hz is not possible here, only 1 to 9000\n", frequency_hz);
         return;
     }
