@@ -166,7 +166,7 @@ class PlainDevice:
                 "firmware": {"name": "plain", "version": "1"},
                 "board": "my-own_v1",
             }
-            hello |= {"capabilities": ["device.info"], "tx_epoch": self.tx_epoch, "rx_seq": self.rx_seq}
+            hello |= {**self.facts(), "tx_epoch": self.tx_epoch, "rx_seq": self.rx_seq}
             if self.rx_epoch is not None:
                 hello["rx_epoch"] = self.rx_epoch
             self.say("hello", hello | {"reset_reason": "power_on"})
@@ -334,7 +334,7 @@ class PlainDevice:
         if body.get("expires_ms", 2**62) < time.time() * 1000 and "calls-late" not in self.faults:
             result = {"ok": False, "error": {"code": "expired", "message": "too late"}}
         elif body["method"] != "device.info":
-            result = {"ok": False, "error": {"code": "not_supported", "message": "no such method"}}
+            result = self.done(body["method"], body["params"])
         if known is not None and not durable and "calls-again" not in self.faults:
             result = known
         self.answers[envelope["id"]] = result
@@ -342,6 +342,13 @@ class PlainDevice:
             self.durable("result", result, re=envelope["id"])
         else:
             self.say("result", result, re=envelope["id"])
+
+    def facts(self) -> dict[str, Any]:
+        """Of its hello."""
+        return {"capabilities": ["device.info"]}
+
+    def done(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+        return {"ok": False, "error": {"code": "not_supported", "message": "no such method"}}
 
 
 def check(value: object, depth: int = 8) -> None:

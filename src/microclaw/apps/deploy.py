@@ -376,7 +376,8 @@ class Deployer:
         try:
             told = partial(in_source_lines, prepared.image)
             trial = first_run(prepared.trial)
-            found = await verify(device, name, trial, installation.baseline, told=told, sleep=self._sleep)
+            sent = prepared.image.sha256
+            found = await verify(device, name, trial, installation.baseline, sha256=sent, told=told, sleep=self._sleep)
         except asyncio.CancelledError:
             await self._change_log.complete(installation.change_id)  # the device accepted it
             raise

@@ -21,9 +21,19 @@ from microclaw.apps.listing import names_after_change
 from microclaw.apps.traps import trap_words
 from microclaw.apps.trial import Trial
 from microclaw.apps.verdict import ConsoleLine, dead_on_load, describe, seconds
-from microclaw.devices.calls import AppState, AppStates, EdgesRead, GpioGet, LogLine, LogsRead, PwmChange, PwmRead
+from microclaw.devices.calls import (
+    AppState,
+    AppStates,
+    EdgeLog,
+    EdgesRead,
+    GpioGet,
+    LogLine,
+    LogsRead,
+    PwmChange,
+    PwmRead,
+)
 from microclaw.devices.device import Device
-from microclaw.errors import DeviceError, DeviceSilent, DeviceTimeout, DeviceUnreachable
+from microclaw.errors import DeviceError, DeviceLied, DeviceSilent, DeviceTimeout, DeviceUnreachable
 from microclaw.events import Edge, Evidence
 from microclaw.text import format_duration, plural
 
@@ -39,6 +49,7 @@ _AWAY = "check its power and network; when it is back, the host puts back what i
 _UNLISTED = "restart the board, then deploy it again; what it lists: microclaw app list"
 _LATE_MS = 400.0
 _POLL_MS = 20.0
+_ROUNDING_MS = 1.0
 _EXPECTED_PWM_CHANGES = 4
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _NEWEST = 2**53 - 1
@@ -77,6 +88,7 @@ async def verify(
     trial: Trial,
     before: Baseline,
     *,
+    sha256: str | None = None,
     told: Callable[[str], str] = str,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Verification:
@@ -84,7 +96,8 @@ async def verify(
 
     Waits at most PATIENCE_MS after the first edge that the trial had within that time. Edges that are counted are
     compared pin by pin; without any the answer is "accepted only", unless the program is one that only prints.
-    `told` puts a board's error text into the source's lines.
+    `sha256` is of the bytes that were sent: a board that lists others runs something else. `told` puts a board's error
+    text into the source's lines.
     """
     try:
         dead = await _dead(device, name, trial, before, told)
@@ -92,6 +105,10 @@ async def verify(
             return Verification(Evidence("reported", dead[0]), False, dead)
         found = await _watch(device, name, trial, before, sleep)
         dead = await _dead(device, name, trial, before, told)  # it may have trapped in its first timer
+        state = await _state(device, name)
+        if not dead and state is not None and sha256 is not None and state.sha256 not in (None, sha256):
+            text = f"{device.name} lists {name} with other bytes than were sent"
+            return Verification(Evidence("reported", text), False, next_step=_UNLISTED)
         if found.agrees and not dead and name not in await names_after_change(device, name, there=True, sleep=sleep):
             text = f"{device.name} answered that it took {name}, but does not list it"
             return Verification(Evidence("reported", text), False, next_step=_UNLISTED)
@@ -119,10 +136,8 @@ async def verify_later(device: Device, trial: Trial, before: Baseline) -> Verifi
     waited_ms = page.now_ms - before.now_ms
     due = [edge for edge in trial.free_edges() if edge.t_ms <= waited_ms]
     on_pin = {pin: [edge for edge in due if edge.pin == pin] for pin in dict.fromkeys(edge.pin for edge in due)}
-    seen = {
-        pin: without_opening([replace(e, t_ms=e.t_ms - before.now_ms) for e in page.edges if e.pin == pin], wanted)
-        for pin, wanted in on_pin.items()
-    }
+    edges = _since(page, before)
+    seen = {pin: without_opening([e for e in edges if e.pin == pin], wanted) for pin, wanted in on_pin.items()}
     found = compare_edges(on_pin, seen, waited_ms, await _levels(device, seen))
     missing = next((pin for pin, wanted in on_pin.items() if len(seen[pin]) < min(len(wanted) - 1, LATE_EDGES)), None)
     if found.agrees and missing is not None:
@@ -215,9 +230,9 @@ async def _count_edges(
         waited_ms = page.now_ms - before.now_ms
         if waited_ms < 0:
             return counted("the board restarted while it was watched", agrees=False)
-        for edge in page.edges:
+        for edge in _since(page, before):
             if edge.pin in raw:
-                raw[edge.pin].append(replace(edge, t_ms=edge.t_ms - before.now_ms))
+                raw[edge.pin].append(edge)
         seen = {pin: without_opening(raw[pin], on_pin[pin]) for pin in pins}
         late = [pin for pin in pins if len(seen[pin]) < wanted[pin] or _is_uneven(on_pin[pin], seen[pin])]
         first_ms = min((found[0].t_ms for found in seen.values() if found), default=0.0)
@@ -232,6 +247,14 @@ async def _count_edges(
     if not any(seen.values()) and waited_ms == 0:
         return Verification(Evidence("accepted", "accepted only: the board's clock stands still"), False)
     return compare_edges(on_pin, seen, waited_ms, await _levels(device, seen))
+
+
+def _since(page: EdgeLog, before: Baseline) -> list[Edge]:
+    """The edges since the installation, in ms after it. Raises DeviceLied for one that is not over yet."""
+    late = next((edge for edge in page.edges if edge.t_ms > page.now_ms + _ROUNDING_MS), None)
+    if late is not None:
+        raise DeviceLied(f"an edge on pin {late.pin} at {late.t_ms:.0f} ms, and its clock is at {page.now_ms:.0f} ms")
+    return [replace(e, t_ms=e.t_ms - before.now_ms) for e in page.edges if e.t_ms >= before.now_ms - _ROUNDING_MS]
 
 
 async def _levels(device: Device, seen: Mapping[int, Sequence[Edge]]) -> dict[int, int]:

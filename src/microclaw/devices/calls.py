@@ -174,6 +174,7 @@ class AppRuns:
 class AppState:
     """What a virtual board knows of an app and stock firmware does not tell.
 
+    `sha256` is of the program's bytes, in hex; None where the board does not tell it.
     `tells_end`: `state` is returned as soon as main is over, also where the firmware would list the app as running.
     """
 
@@ -186,6 +187,7 @@ class AppState:
     pins: tuple[int, ...]
     runs: AppRuns | None = None
     tells_end: bool = False
+    sha256: str | None = None
 
     @property
     def has_failed(self) -> bool:

@@ -115,7 +115,15 @@ def read_value(call: Call[Any], value: Value, endpoint: str) -> Any:
         case _States(apps):
             return tuple(
                 AppState(
-                    a.name, a.state, a.error, a.heap or 0, a.peak_heap or 0, a.peak_stack or 0, a.pins or (), _runs(a)
+                    a.name,
+                    a.state,
+                    a.error,
+                    a.heap or 0,
+                    a.peak_heap or 0,
+                    a.peak_stack or 0,
+                    a.pins or (),
+                    _runs(a),
+                    sha256=None if a.sha256 is None else a.sha256.hex(),
                 )
                 for a in apps
             )
@@ -159,6 +167,7 @@ class _State(_App, kw_only=True):
     peak_heap: int | None = None
     peak_stack: int | None = None
     pins: tuple[int, ...] | None = None
+    sha256: bytes | None = None
     every_ms: _Ms = 0
     stop_after_ms: _Ms = 0
     runs: _Ms = 0

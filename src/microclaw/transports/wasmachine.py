@@ -256,9 +256,12 @@ class WasmachineTransport:
 
     async def _pad_and_remove(self, interrupted: InterruptedInstall) -> None:
         """Whatever it answers: nothing to remove is the usual case, and the truth is asked next."""
-        padding = _PAD * ((interrupted.frame_bytes | 0xFFFF) + HEADER.size)
-        await self._connection.send_only(padding, self.timeouts.install_s(len(padding)))
+        await self._pad(interrupted.frame_bytes)
         await self._exchange(lambda mid: uninstall_request(mid, interrupted.name), _RECOVERY_ANSWER_S)
+
+    async def _pad(self, frame_bytes: int) -> None:
+        padding = _PAD * ((frame_bytes | 0xFFFF) + HEADER.size)
+        await self._connection.send_only(padding, self.timeouts.install_s(len(padding)))
 
     def _settle(self) -> None:
         """The firmware's parser is in step: no install is open any more."""
@@ -291,10 +294,15 @@ class WasmachineTransport:
         return tuple(app for app in listed if app.name in names)
 
     async def _list_now(self) -> tuple[AppEntry, ...]:
-        """Asked once more on a fresh connection when the first request got no answer."""
+        """Asked once more on a fresh connection when the first request got no answer.
+
+        A board that is silent may wait for the rest of another client's frame: padding ends that.
+        """
         try:
             response = await self._exchange(query_request, self.timeouts.first_query_s)
-        except NoAnswer:
+        except NoAnswer as exc:
+            if exc.silent:
+                await self._pad(0)
             response = await self._exchange(query_request, self.timeouts.answer_s - self.timeouts.first_query_s)
         return tuple(AppEntry(app.name, app.heap_bytes) for app in read_applets(response))
 
