@@ -89,7 +89,6 @@ def test_a_board_that_agrees_or_has_no_read_back_ends_with_0(kind: str) -> None:
     ("file", "given"),
     [
         ("my prog.c", []),
-        ("a.b.c", []),
         (".c", []),
         ("blink.c", ["--name", "bad.name"]),
         ("blink.c", ["--name", ""]),

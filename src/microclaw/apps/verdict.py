@@ -366,7 +366,7 @@ def _warnings(record: Record, heap_bytes: int) -> tuple[str, ...]:
         found.append("a callback tried to sleep: only main can, so it went on at once")
     if any(line.app is None and line.text.endswith(NO_NETWORK) for line in record.lines):
         found.append(_NO_NETWORK)
-    if record.longest_main_ms > MAX_CALL_MS:
+    if MAX_CALL_MS < record.longest_main_ms <= MAX_MAIN_MS:
         took = format_duration(record.longest_main_ms, decimals=2)
         found.append(f"main goes on for {took} without a wait: the board answers nothing meanwhile")
     if not record.is_memory_checked:
