@@ -124,7 +124,8 @@ async def test_programs_are_built_put_and_stopped_on_many(home: Home) -> None:
     assert await home.programs() == ["blink on desk", "blink on lamp"]
     insisted = await home.say("set pin 10 high everywhere", True)
     assert home.asked[2].text == (
-        "although pin 10 is driven by blink on desk and pin 10 is driven by blink on lamp, "
+        "although pin 10 is driven by blink on desk, which is stopped first and pin 10 is driven by blink on lamp, "
+        "which is stopped first, "
         "set pin 10 high on desk, fan and lamp"
     )
     assert "careful: blink drives pin 10 too" in insisted.text

@@ -69,7 +69,7 @@ def test_an_order_on_a_computed_pin_of_a_program_is_refused(
 
 def test_who_insists_gets_it(follower: Client) -> None:
     assert order(follower, pin=10, level=1, force=True)["warning"] == (
-        "follow drives pin 10 too and may change it again at once"
+        "follow drives pin 10 too and will change it again"
     )
     assert order(follower, pin=12, level=1)["warning"] is None
     assert order(follower, "gpio.get", pin=10)["result"]["pin"] == 10

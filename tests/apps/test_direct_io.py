@@ -97,7 +97,7 @@ async def test_who_insists_gets_a_claimed_pin_with_a_warning(lab: Any) -> None:
     await lab.deployer.deploy(DeployRequest("paper", "blink", source="v1"), lab.steps.append)
     conflict = await lab.direct_io.conflict("paper", GpioSet(2, 1))
     done = await lab.direct_io.set_pin("paper", 2, 1, insist=(conflict.text,))
-    assert done.warning == "blink drives pin 2 too and may change it again at once"
+    assert done.warning == "blink drives pin 2 too and will change it again"
     with pytest.raises(PinClaimed):  # insisting on something else does not count
         await lab.direct_io.set_pin("paper", 2, 1, insist=("pin 2 is driven by fade on paper",))
 

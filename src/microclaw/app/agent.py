@@ -104,7 +104,7 @@ def build_toolbox(
         *program_tools(deployer=deployer, catalogue=catalogue, devices=devices, complete=complete),
         switch_tool(lifecycle=lifecycle, devices=devices, complete=complete),
         times_tool(upgrader=upgrader, devices=devices, complete=complete),
-        *direct_io_tools(direct_io=direct_io, devices=devices),
+        *direct_io_tools(direct_io=direct_io, lifecycle=lifecycle, devices=devices),
         *edge_tools(devices=devices),
         *inventory_tools(devices=devices, undo=undo, link=notifier, kept=kept),
         *correcting_tools(devices=devices, direct_io=direct_io, undo=undo),

@@ -32,7 +32,8 @@ _ENDED: Final = frozenset({"returned", "exited", "trapped", "loaded"})  # of App
 class PinConflict:
     """A pin that a program on the device has: which program, how, and that in words.
 
-    `is_final`: the firmware refuses the act whoever insists, so nobody is asked.
+    `is_final`: the firmware refuses the act whoever insists, so nobody is asked. `can_stop`: it drives the pin, and
+    this host can stop it and start it again.
     """
 
     pin: int
@@ -41,6 +42,11 @@ class PinConflict:
     text: str
     next_step: str
     is_final: bool = False
+    can_stop: bool = False
+
+    def offer(self) -> str:
+        """What a person is asked about where a program that drives the pin is stopped first. Raises as `objection`."""
+        return f"{self.objection()}, which is stopped first" if self.can_stop else self.objection()
 
     def objection(self) -> str:
         """What a person is asked about. Raises PinClaimed where nobody can insist."""
@@ -251,7 +257,7 @@ def _conflict(device: Device, app: str, pin: int, role: PinRole, *, ours: bool =
     if role == "reads":
         text += ": driving it works against what is connected there, which can be a short circuit"
     step = f"choose another pin, or stop it first: {_stop(app, device) if ours else _uninstall(app, device)}"
-    return PinConflict(pin, app, role, text, step)
+    return PinConflict(pin, app, role, text, step, can_stop=ours and role == "drives")
 
 
 def _shared_node(own: Sequence[str], theirs: Sequence[str]) -> str | None:

@@ -243,8 +243,9 @@ async def _level(device: Device, pin: int, last: DeviceAction | None) -> int | N
 def _warning(rival: PinConflict | None) -> str | None:
     if rival is None:
         return None
-    again = " and may change it again at once" if rival.role == "drives" else ""
-    return f"{rival.app} {rival.role} pin {rival.pin} too{again}"
+    return (
+        f"{rival.app} {rival.role} pin {rival.pin} too{' and will change it again' if rival.role == 'drives' else ''}"
+    )
 
 
 async def _read_back(device: Device, pin: int, level: int, rival: PinConflict | None) -> Evidence:

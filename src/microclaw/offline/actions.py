@@ -272,7 +272,8 @@ def _proof(found: Result) -> str:
     kind, text = found.proof
     if kind == "accepted":
         return ", as far as the board accepted it: it offers no read-back"
-    return f" ({text})" if text else ""
+    stopped = f", and {found.fields['stopped']} is stopped" if found.fields.get("stopped") else ""
+    return f" ({text}){stopped}" if text else stopped
 
 
 def _fact(found: Sequence[Result], field: str | None) -> Say | None:

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from microclaw.apps.changes import Change, conversation_now
 from microclaw.apps.direct_io import DirectIo, PinChange
+from microclaw.apps.lifecycle import Lifecycle
 from microclaw.apps.reconciler import DeviceCheck
 from microclaw.apps.reconciler import check_device as examined
 from microclaw.apps.undo import Undo, UndoChoice
@@ -117,24 +118,36 @@ class SensorParameters(OnDevice):
     )
 
 
-def direct_io_tools(*, direct_io: DirectIo, devices: Registry) -> tuple[Tool[Any], ...]:
+def direct_io_tools(*, direct_io: DirectIo, lifecycle: Lifecycle, devices: Registry) -> tuple[Tool[Any], ...]:
     """gpio-set, gpio-get, adc-read, pwm-set, i2c-scan, i2c-read."""
 
     async def gpio_set(asked: SetParameters, context: ToolContext) -> ToolOutput:
         device = find_device(devices, context, asked.device)
+        stopped = await stop_driver(device, asked, context)
         done = await direct_io.set_pin(device.name, asked.pin, asked.level, insist=context.insisted)
-        return _pin_output(done)
+        return _pin_output(done, stopped)
 
     async def pwm_set(asked: PwmParameters, context: ToolContext) -> ToolOutput:
         device = find_device(devices, context, asked.device)
+        stopped = await stop_driver(device, asked, context)
         done = await direct_io.set_pwm(device.name, asked.pin, asked.duty, asked.frequency_hz, insist=context.insisted)
-        return _pin_output(done)
+        return _pin_output(done, stopped)
+
+    async def stop_driver(device: Device, asked: _OnPin, context: ToolContext) -> str | None:
+        """Stop the program that drives the pin, where the person said yes to that; its name."""
+        conflict = await direct_io.conflict(device.name, _pin_call(asked))
+        if conflict is None or not conflict.can_stop or conflict.offer() not in context.insisted:
+            return None
+        await lifecycle.stop(device.name, conflict.app, context.report)
+        return conflict.app
 
     async def objections(asked: _OnPin, context: ToolContext) -> tuple[str, ...]:
         """The program that has the pin. Raises PinRefused for a pin that the board forbids."""
-        device = find_device(devices, context, asked.device)
-        conflict = await direct_io.conflict(device.name, _pin_call(asked))
-        return () if conflict is None else (conflict.objection(),)
+        device, call = find_device(devices, context, asked.device), _pin_call(asked)
+        conflict = await direct_io.conflict(device.name, call)
+        if conflict is None:
+            return ()
+        return (conflict.offer() if isinstance(call, GpioSet | PwmSet) else conflict.objection(),)
 
     async def gpio_get(asked: _OnPin, context: ToolContext) -> ToolOutput:
         device = find_device(devices, context, asked.device)
@@ -207,7 +220,7 @@ def _pin_call(asked: _OnPin) -> Call[Any]:
             return GpioGet(asked.pin)
 
 
-def _pin_output(change: PinChange) -> ToolOutput:
+def _pin_output(change: PinChange, stopped: str | None) -> ToolOutput:
     state = change.state
     fields: dict[str, Any] = {
         "success": True,
@@ -221,6 +234,8 @@ def _pin_output(change: PinChange) -> ToolOutput:
         fields["level"] = state.level
     if change.warning:
         fields["warning"] = change.warning
+    if stopped is not None:
+        fields["stopped"] = stopped
     return ToolOutput(fields, (change.evidence,))
 
 
