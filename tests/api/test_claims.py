@@ -82,11 +82,13 @@ def test_a_sentence_asks_with_the_programs_name(follower: Client, yes: bool) -> 
     answers = []
     for event in follower.stream("/v1/chat", {"text": "turn on pin 10", "chat_id": "claims"}):
         if isinstance(event, ApprovalAsked):
-            assert event.detail[0] == "pin 10 is driven by follow on virtual-1"
+            assert event.detail[0].startswith("pin 10 is driven by follow on virtual-1")
             follower.decide(event.approval_id, approved=yes)
         if isinstance(event, Answer):
             answers.append(event)
     assert [event.error_code for event in answers] == [None if yes else "permission_refused"]
+    if yes:  # it was stopped for that
+        list(follower.stream("/v1/devices/virtual-1/apps/follow/start", {}))
 
 
 def test_nobody_is_asked_about_a_flash_pin(follower: Client) -> None:
