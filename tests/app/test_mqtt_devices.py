@@ -10,7 +10,6 @@ from microclaw.app.mqtt_devices import _program, named_pins
 from microclaw.apps.catalogue import AppCondition, AppListing
 from microclaw.apps.changes import AppVersion
 from microclaw.boards import load_board
-from microclaw.events import ProgramKind
 
 
 def test_pins_with_a_name_are_the_led_and_those_that_a_label_names() -> None:
@@ -34,8 +33,8 @@ def test_label_takes_no_other_pin_s_name_and_an_addressable_led_is_no_switch() -
     assert named_pins(replace(board, led=replace(board.led, kind="addressable")), ()) == {}
 
 
-def listing(condition: AppCondition, kind: ProgramKind = "wasm") -> AppListing:
-    version = AppVersion("00", 8_192, 1, 0, (), kind=kind)
+def listing(condition: AppCondition) -> AppListing:
+    version = AppVersion("00", 8_192, 1, 0, ())
     return AppListing("d-1", "desk", "blink", condition, False, 8_192, (), version=version)
 
 
@@ -45,8 +44,7 @@ def listing(condition: AppCondition, kind: ProgramKind = "wasm") -> AppListing:
         (listing("running"), True, "reported"),
         (listing("waiting"), True, "reported"),  # between two runs
         (listing("listed"), True, "reported"),
-        (listing("returned"), True, "reported"),  # its timers go on
-        (listing("returned", "py"), False, "reported"),
+        (listing("ended"), False, "reported"),
         (listing("trapped"), False, "reported"),
         (listing("missing"), False, "reported"),
         (listing("stopped"), False, "accepted"),

@@ -33,7 +33,7 @@ async def test_wanted_and_listed_apps_are_shown_side_by_side(lab: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "condition"), [("loaded", "dead"), ("trapped", "trapped"), ("exited", "exited"), ("returned", "returned")]
+    ("state", "condition"), [("loaded", "dead"), ("trapped", "trapped"), ("exited", "ended"), ("returned", "ended")]
 )
 async def test_a_boards_own_word_on_an_app_is_shown(lab: Any, state: str, condition: str) -> None:
     await deploy(lab)

@@ -26,7 +26,7 @@ MAX_CHOSEN: Final = 1000
 Words = Annotated[list[str], Field(max_length=MAX_CHOSEN)]
 T = TypeVar("T")
 DEFERRED: Final = "deferred until it is back"
-_TO_START: Final = frozenset({"stopped", "deferred", "returned", "exited", "trapped", "dead"})
+_TO_START: Final = frozenset({"stopped", "deferred", "ended", "trapped", "dead"})
 _TO_STOP: Final = frozenset(get_args(AppCondition)) - {"stopped"}
 
 Outcome: TypeAlias = BoardOutcome[dict[str, Any]]

@@ -243,10 +243,7 @@ async def _is_on(device: Device, gpio: int, active: int) -> bool | None:
 
 
 def _program(listing: AppListing) -> ProgramState:
-    """Of a C program whose main returned the timers go on; a Python program has ended then."""
-    kind = None if listing.version is None else listing.version.kind
     condition = listing.condition
     if condition in _WANTED:
         return ProgramState(listing.name, condition == "unreachable", "accepted", condition)
-    goes_on = condition in _RUNS or (condition == "returned" and kind == "wasm")
-    return ProgramState(listing.name, goes_on, "reported", condition)
+    return ProgramState(listing.name, condition in _RUNS, "reported", condition)

@@ -28,8 +28,7 @@ from microclaw.wasm.source_files import LINE_SAID
 AppCondition: TypeAlias = Literal[
     "running",
     "listed",
-    "returned",
-    "exited",
+    "ended",
     "trapped",
     "dead",
     "missing",
@@ -44,7 +43,8 @@ AppCondition: TypeAlias = Literal[
 class AppListing:
     """One app on one device.
 
-    `condition`: "listed" is all that stock firmware reports of an app; "dead" is loaded without effect; "missing" is
+    `condition`: "listed" is all that stock firmware reports of an app; "ended": its main is over, and nothing of it
+    runs; "dead" is loaded without effect; "missing" is
     wanted but not there; "unreachable" is wanted on a device that does not answer; "stopped" is off the device and kept
     for a start; "waiting" is between two runs (`runs`); "deferred" has an act that waits for the device, `deferred`,
     and `version` is that which it puts there.
@@ -189,10 +189,10 @@ class Catalogue:
         if not host_begins(version.kind, version.times):
             return replace(listing, runs=None if state is None else board_runs(state, self._change_log.now_ms()))
         runs = self._runs_of(listing.device_id, listing.name)
-        if runs is not None and listing.condition in ("returned", "exited"):  # over, and there until the next run
+        if runs is not None and listing.condition == "ended":  # over, and there until the next run
             over = replace(runs, running_since_ms=None, last_ms=runs.running_since_ms, last_took_ms=None)
             runs = replace(over, last_how="returned")
-            listing = replace(listing, condition="waiting" if version.times.every_ms is not None else "returned")
+            listing = replace(listing, condition="waiting" if version.times.every_ms is not None else "ended")
         listing = replace(listing, runs=runs, error=listing.error or (runs.problem if runs else None))
         if listing.condition != "missing":
             return listing
@@ -302,7 +302,9 @@ def _condition(state: AppState | None) -> AppCondition:
     if state is None:
         return "listed"
     match state.state:
-        case "running" | "returned" | "exited" | "trapped" | "stopped" | "waiting":
+        case "running" | "trapped" | "stopped" | "waiting":
             return state.state
+        case "returned" | "exited":
+            return "ended"
         case _:
             return "dead"

@@ -236,6 +236,8 @@ async def _refuse_pin(device: Device, app: DesiredApp, pin: int, role: PinRole) 
     if app.waits:
         raise _kept_for(device, app, f"pin {pin}")
     if await has_ended(device, app):
+        if device.supports(AppStates.method):
+            return  # the installation takes it off first
         raise PinClaimed(
             f"{app.name} has ended on {device.name} and still holds pin {pin}: the firmware frees it with its removal",
             next_step=f"remove it first: {_uninstall(app.name, device)}",

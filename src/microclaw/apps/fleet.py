@@ -313,11 +313,11 @@ def _with_blocked(device: Device, rows: Sequence[FleetRow], there: Mapping[str, 
     extras = {name: one for name, one in there.items() if name not in names and one.condition not in _OFF}
     holders = [(name, pin_roles(one.version)) for name, one in sorted(extras.items()) if one.version is not None]
     limit = device.board.firmware.max_apps
-    staying = {name for name, one in extras.items() if one.condition != "returned" and not one.foreign}
+    staying = {name for name, one in extras.items() if one.condition != "ended" and not one.foreign}
     places = (
         {name for name, one in extras.items() if one.foreign}
         | staying
-        | {name for name in names if name in there and there[name].condition != "returned"}
+        | {name for name in names if name in there and there[name].condition != "ended"}
     )
     found: list[FleetRow] = []
     for row in rows:

@@ -28,7 +28,7 @@ from microclaw.apps.changes import (
     made_by,
     version_of,
 )
-from microclaw.apps.claims import unknown_pins_text
+from microclaw.apps.claims import pin_roles, unknown_pins_text
 from microclaw.apps.firmware_fit import check_stored
 from microclaw.apps.run_times import RunTimes, kept_by
 from microclaw.apps.verify import Baseline, take_baseline
@@ -164,7 +164,7 @@ class Installer:
         again when the new one is refused. Raises AppExists for an app that this host did not install, TooManyApps
         before anything is sent, DeployRejected, DeviceError.
         """
-        listed, wanted = await self._make_room(device, name, report)
+        listed, wanted = await self._make_room(device, name, pin_roles(version), report)
         before = version_of(name, wanted)
         there = any(app.name == name for app in listed)
         if there and before is None and not take_over:
@@ -225,17 +225,17 @@ class Installer:
         return Occupants(name if there and before is None else None, _foreign(name, listed, wanted))
 
     async def _make_room(
-        self, device: Device, name: str, report: Report
+        self, device: Device, name: str, pins: Collection[int], report: Report
     ) -> tuple[Sequence[AppEntry], Sequence[DesiredApp]]:
-        """Take off a program that has ended when `name` needs its place; the device's list and the wanted apps then."""
-        listed, wanted = await device.call(AppList()), await self._change_log.desired(device.device_id)
-        ended = await _ended_in_the_way(device, name, listed, wanted)
-        if ended is None:
-            return listed, wanted
-        with made_by(None):  # the undo of `name` must not start it again
-            await self.take_off(device, ended)
-        report(Step("deploy", f"{ended} had ended: taken off {device.name} to make room"))
-        return await device.call(AppList()), await self._change_log.desired(device.device_id)
+        """Take off programs that have ended when `name` needs their place or pins; what is listed and wanted then."""
+        while True:
+            listed, wanted = await device.call(AppList()), await self._change_log.desired(device.device_id)
+            ended = await _ended_in_the_way(device, name, listed, wanted, pins)
+            if ended is None:
+                return listed, wanted
+            with made_by(None):  # the undo of `name` must not start it again
+                await self.take_off(device, ended)
+            report(Step("deploy", f"{ended} had ended: taken off {device.name} to make room"))
 
     async def _put_failed(
         self,
@@ -337,14 +337,16 @@ def _foreign(name: str, listed: Sequence[AppEntry], wanted: Sequence[DesiredApp]
 
 
 async def _ended_in_the_way(
-    device: Device, name: str, listed: Sequence[AppEntry], wanted: Sequence[DesiredApp]
+    device: Device, name: str, listed: Sequence[AppEntry], wanted: Sequence[DesiredApp], pins: Collection[int] = ()
 ) -> str | None:
-    """A program of this host that has ended, if the board is full and reports the states of its programs."""
+    """A program of this host that has ended, if the board is full, or the program holds one of `pins`."""
     names = {app.name for app in listed}
-    if name in names or len(names) < device.board.firmware.max_apps or not device.supports(AppStates.method):
+    is_full = name not in names and len(names) >= device.board.firmware.max_apps
+    if not (is_full or pins) or not device.supports(AppStates.method):
         return None
-    ended = {app.name for app in await device.call(AppStates()) if app.state == "returned"}
-    return next((app.name for app in wanted if app.name in names & ended and app.version.times is None), None)
+    ours = {app.name for app in wanted if app.version.times is None} & names - {name}
+    ended = [app for app in await device.call(AppStates()) if app.name in ours and app.state in ("returned", "exited")]
+    return next((app.name for app in ended if is_full or set(app.pins) & set(pins)), None)
 
 
 def _outcome_unknown(error: MicroclawError) -> bool:

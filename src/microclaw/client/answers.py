@@ -21,17 +21,7 @@ class AppFacts(TypedDict):
     name: str
     device: str
     condition: Literal[
-        "running",
-        "listed",
-        "returned",
-        "exited",
-        "trapped",
-        "dead",
-        "missing",
-        "unreachable",
-        "stopped",
-        "deferred",
-        "waiting",
+        "running", "listed", "ended", "trapped", "dead", "missing", "unreachable", "stopped", "deferred", "waiting"
     ]
     foreign: bool
     heap_bytes: int
@@ -78,17 +68,7 @@ class AppWithSource(TypedDict):
     name: str
     device: str
     condition: Literal[
-        "running",
-        "listed",
-        "returned",
-        "exited",
-        "trapped",
-        "dead",
-        "missing",
-        "unreachable",
-        "stopped",
-        "deferred",
-        "waiting",
+        "running", "listed", "ended", "trapped", "dead", "missing", "unreachable", "stopped", "deferred", "waiting"
     ]
     foreign: bool
     heap_bytes: int

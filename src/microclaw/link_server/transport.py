@@ -123,7 +123,7 @@ def read_value(call: Call[Any], value: Value, endpoint: str) -> Any:
                     a.peak_stack or 0,
                     a.pins or (),
                     _runs(a),
-                    sha256=None if a.sha256 is None else a.sha256.hex(),
+                    sha256=a.sha256.hex() if isinstance(a.sha256, bytes) else a.sha256,
                 )
                 for a in apps
             )
@@ -167,7 +167,7 @@ class _State(_App, kw_only=True):
     peak_heap: int | None = None
     peak_stack: int | None = None
     pins: tuple[int, ...] | None = None
-    sha256: bytes | None = None
+    sha256: Any = None  # 32 bytes, or their hexadecimal digits
     every_ms: _Ms = 0
     stop_after_ms: _Ms = 0
     runs: _Ms = 0

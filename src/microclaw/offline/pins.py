@@ -266,7 +266,7 @@ def pin_target(at: Context, slot: Slot = "pin") -> PinTarget:
     raise ask(question, "name it, as in: pin 4", slot)
 
 
-_OVER = frozenset({"returned", "exited", "trapped", "dead"})  # states of a program that does nothing any more
+_OVER = frozenset({"ended", "trapped", "dead"})  # states of a program that does nothing any more
 
 
 def pin_user(apps: Sequence[KnownApp], pin: int) -> str | None:

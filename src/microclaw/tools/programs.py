@@ -41,7 +41,7 @@ EXPECT: Final = (
     '`log every 5 s ~ "temp .*"`, `pin 7: never high while pin 8 high`; from outside: '
     "`set pin 4 = 0 at 2 s`, `i2c.bme280.temperature = 31 at 4 s`. Not met: not deployed."
 )
-_ON_THE_BOARD = frozenset({"waiting", "running", "listed", "returned", "exited", "trapped", "dead"})
+_ON_THE_BOARD = frozenset({"waiting", "running", "listed", "ended", "trapped", "dead"})
 
 
 class _OnAddress(OnDevice):

@@ -285,7 +285,7 @@ class LinkApps:
 
 def _facts(app: App) -> ValueMap:
     facts: ValueMap = {
-        "state": app.state.value,
+        "state": app.told_state,
         "heap": app.heap_bytes,
         "peak_heap": app.peak_heap_bytes,
         "peak_stack": app.peak_stack_bytes,

@@ -267,7 +267,7 @@ class _Boot:
         return Telemetry(
             free_heap=self._port._machine.free_heap_bytes(),
             uptime_s=int(self._board.clock.now_ms()) // 1000,
-            apps=tuple(AppState(app.name, app.state.value) for app in self._port._machine.manager.apps),
+            apps=tuple(AppState(app.name, app.told_state) for app in self._port._machine.manager.apps),
             dropped=self.state.dropped or None,
             refused_events=self.state.refused_events or None,
         )

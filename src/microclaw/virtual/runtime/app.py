@@ -108,6 +108,11 @@ class App:
         self.on_trouble(self)
 
     @property
+    def told_state(self) -> str:
+        """`state`, but returned for one that the firmware lists as running although its main is over."""
+        return "returned" if self.state == AppState.RUNNING and self.kind_of_end == "returned" else self.state.value
+
+    @property
     def is_alive(self) -> bool:
         """Whether it runs, or waits for something to do."""
         return self._thread is not None and not self._over.is_set()
