@@ -365,7 +365,7 @@ async def test_a_pin_of_a_program_that_has_ended_is_not_called_driven(ask: Ask, 
     context = DeviceContext((known,), known)
     look = await ask("is pin 2 free", device_context=context)
     ended = await ask(
-        "is pin 2 free", *answered(look, apps=[{"name": "beep", "state": "returned"}]), device_context=context
+        "is pin 2 free", *answered(look, apps=[{"name": "beep", "state": "ended"}]), device_context=context
     )
     assert "Pin 2 is not driven any more: beep has ended" in ended.text
     away = await ask("is pin 2 free", *answered(look, ok=False, message="no answer"), device_context=context)

@@ -19,7 +19,7 @@ def conditions(host: Host) -> dict[str, str]:
 
 def edges(host: Host) -> int:
     found = host.run("exec", "virtual-1", "edges.read", "--json").json["result"]
-    return sum(1 for _, pin, _ in found["edges"] if pin == 10)
+    return sum(1 for edge in found["edges"] if edge["pin"] == 10)
 
 
 def test_a_yes_stops_the_program_that_drives_the_pin_and_undo_starts_it(host: Host, tmp_path: Path) -> None:
@@ -37,6 +37,7 @@ def test_a_yes_stops_the_program_that_drives_the_pin_and_undo_starts_it(host: Ho
     assert conditions(host) == {"blink": "stopped"}
     assert host.run("exec", "virtual-1", "gpio.get", "10", "--json").json["result"]["level"] == 0
     before = edges(host)
+    assert before > 0
     assert host.run("exec", "virtual-1", "gpio.get", "10", "--json").json["result"]["level"] == 0
     assert edges(host) == before
     assert host.run("app", "undo").code == 0

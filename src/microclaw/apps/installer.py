@@ -344,9 +344,9 @@ async def _ended_in_the_way(
     is_full = name not in names and len(names) >= device.board.firmware.max_apps
     if not (is_full or pins) or not device.supports(AppStates.method):
         return None
-    ours = {app.name for app in wanted if app.version.times is None} & names - {name}
-    ended = [app for app in await device.call(AppStates()) if app.name in ours and app.state in ("returned", "exited")]
-    return next((app.name for app in ended if is_full or set(app.pins) & set(pins)), None)
+    ended = {app.name for app in await device.call(AppStates()) if app.state in ("returned", "exited")} & names - {name}
+    ours = [app for app in wanted if app.name in ended and app.version.times is None]
+    return next((app.name for app in ours if is_full or pin_roles(app.version).keys() & set(pins)), None)
 
 
 def _outcome_unknown(error: MicroclawError) -> bool:

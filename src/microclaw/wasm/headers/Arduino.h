@@ -3,7 +3,21 @@
  * no objects: use printf and i2c_open. There is no analogRead: this firmware gives programs no analog inputs. */
 #pragma once
 #include <math.h>
+#ifndef MICROCLAW_OWN_millis
+#define millis arduino_millis /* both since the program's start, as Arduino's (arduino/clocks.cpp) */
+#endif
+#ifndef MICROCLAW_OWN_micros
+#define micros arduino_micros
+#endif
 #include <microclaw.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
+unsigned arduino_millis(void);
+unsigned long arduino_micros(void);
+#ifdef __cplusplus
+}
+#endif
 #include <stdlib.h>
 #include <string.h>
 #ifndef __cplusplus
@@ -96,6 +110,7 @@ void setup(void);
 void loop(void);
 /* A loop that only looks at millis() must leave the processor to others as well: it gets a millisecond of sleep. */
 int main(void) {
+    millis(); /* begins the clocks */
     setup();
     for (;;) {
         unsigned began = millis();

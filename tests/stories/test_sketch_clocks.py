@@ -1,0 +1,56 @@
+"""A sketch's millis() and micros() begin with the sketch, on a board that is up for any time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.stories.conftest import Host, until
+
+PUMP = """unsigned long last = 0;
+void setup() { pinMode(21, OUTPUT); pinMode(18, OUTPUT); digitalWrite(18, HIGH); }
+void loop() {
+  if (millis() - last >= 5000UL) { last = millis(); digitalWrite(21, !digitalRead(21)); }
+  if (micros() > 3000000UL) digitalWrite(18, LOW);
+}
+"""
+TWO = """unsigned long a = 0, b = 0;
+void setup() { pinMode(10, OUTPUT); pinMode(11, OUTPUT); }
+void loop() {
+  if (millis() - a >= 300) { a = millis(); digitalWrite(10, !digitalRead(10)); }
+  if (millis() - b >= 500) { b = millis(); digitalWrite(11, !digitalRead(11)); }
+}
+"""
+
+
+def up_ms(host: Host) -> int:
+    found: int = host.run("exec", "virtual-1", "device.info", "--json").json["result"]["values"]["uptime_ms"]
+    return found
+
+
+def test_a_pump_waits_its_time_on_a_board_that_is_up(host: Host, tmp_path: Path) -> None:
+    until(lambda: up_ms(host) > 6_000)
+    (tmp_path / "pump.ino").write_text(PUMP)
+    ran = host.run("run", str(tmp_path / "pump.ino"), "-d", "virtual-1", "-y", "--json")
+    assert ran.code == 0
+    trial = [[edge[1], edge[2]] for edge in ran.json["trial"]["edges"]]
+    assert trial[:3] == [[18, 1], [18, 0], [21, 1]]
+
+    def edges() -> list[list[float]]:
+        found = host.run("exec", "virtual-1", "edges.read", "--json").json["result"]["edges"]
+        return [[edge["t_ms"], edge["pin"], edge["level"]] for edge in found if edge["pin"] in (18, 21)]
+
+    until(lambda: len(edges()) >= 3)
+    (on_ms, *on), (off_ms, *off), (pump_ms, *pump) = edges()[:3]
+    assert (on, off, pump) == ([18, 1], [18, 0], [21, 1])
+    assert 2_900 < off_ms - on_ms < 4_500
+    assert 4_900 < pump_ms - on_ms < 6_500
+
+
+def test_two_leds_by_millis_are_verified(host: Host, tmp_path: Path) -> None:
+    (tmp_path / "two.ino").write_text(TWO)
+    for _ in range(3):
+        ran = host.run("run", str(tmp_path / "two.ino"), "-d", "virtual-1", "-y", "--json")
+        assert (ran.code, ran.json["verified"], ran.json["evidence"]["kind"]) == (0, True, "counted")
+        assert host.run("app", "uninstall", "two", "-d", "virtual-1", "-y").code == 0
+        for pin in ("10", "11"):
+            assert host.run("exec", "virtual-1", "gpio.set", pin, "0").code == 0
