@@ -42,3 +42,13 @@ def test_a_yes_stops_the_program_that_drives_the_pin_and_undo_starts_it(host: Ho
     assert edges(host) == before
     assert host.run("app", "undo").code == 0
     assert conditions(host) == {"blink": "running"}
+
+
+def test_a_correction_to_a_driven_pin_stops_the_program_too(host: Host, tmp_path: Path) -> None:
+    (tmp_path / "blink.c").write_text(BLINK)
+    assert host.run("run", str(tmp_path / "blink.c"), "-d", "virtual-1", "-y").code == 0
+    assert host.run("chat", "--json", "--session", "c", "--yes", "turn on pin 5").code == 0
+    meant = host.run("chat", "--json", "--session", "c", "--yes", "i meant pin 10")
+    assert (meant.code, meant.json["actions"][-1]["outcome"]) == (0, "done")
+    assert conditions(host) == {"blink": "stopped"}
+    assert host.run("exec", "virtual-1", "gpio.get", "10", "--json").json["result"]["level"] == 1

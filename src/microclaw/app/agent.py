@@ -107,7 +107,7 @@ def build_toolbox(
         *direct_io_tools(direct_io=direct_io, lifecycle=lifecycle, devices=devices),
         *edge_tools(devices=devices),
         *inventory_tools(devices=devices, undo=undo, link=notifier, kept=kept),
-        *correcting_tools(devices=devices, direct_io=direct_io, undo=undo),
+        *correcting_tools(devices=devices, direct_io=direct_io, lifecycle=lifecycle, undo=undo),
         restart_tool(devices=devices),
     ]
     tools.append(many_tool(tools, devices=devices))

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from microclaw.apps.changes import Change, SetLevel, SetPwm
 from microclaw.apps.direct_io import DirectIo, PinChange
+from microclaw.apps.lifecycle import Lifecycle
 from microclaw.apps.undo import Undo, UndoChoice, UndoReport
 from microclaw.apps.undoable import change_text
 from microclaw.auth.gate import Effect, Permission
@@ -17,6 +18,7 @@ from microclaw.devices.calls import Call, GpioSet, PwmSet, PwmState
 from microclaw.devices.registry import Registry
 from microclaw.errors import MicroclawError
 from microclaw.events import Evidence
+from microclaw.tools.devices import stop_driver
 from microclaw.tools.target import OnDevice, find_device
 from microclaw.tools.tool import Tool, ToolContext, ToolOutput
 
@@ -55,7 +57,9 @@ class CorrectParameters(OnDevice):
     pins: tuple[PinInstead, ...] = Field((), max_length=MAX_PINS, description="Set then; level or duty (0-255).")
 
 
-def correcting_tools(*, devices: Registry, direct_io: DirectIo, undo: Undo) -> tuple[Tool[Any], ...]:
+def correcting_tools(
+    *, devices: Registry, direct_io: DirectIo, lifecycle: Lifecycle, undo: Undo
+) -> tuple[Tool[Any], ...]:
     """correct."""
 
     def choice(number: int, context: ToolContext) -> UndoChoice:
@@ -70,7 +74,7 @@ def correcting_tools(*, devices: Registry, direct_io: DirectIo, undo: Undo) -> t
             return ()
         device = find_device(devices, context, asked.device)
         found = [await direct_io.conflict(device.name, one.call) for one in asked.pins]
-        return tuple(conflict.objection() for conflict in found if conflict is not None)
+        return tuple(conflict.offer() for conflict in found if conflict is not None)
 
     async def describe(asked: CorrectParameters, context: ToolContext) -> tuple[str, ...]:
         names = {device.device_id: device.name for device in devices.list()}
@@ -108,7 +112,7 @@ def correcting_tools(*, devices: Registry, direct_io: DirectIo, undo: Undo) -> t
         device = find_device(devices, context, asked.device).name if asked.pins else ""
         for one in asked.pins:
             conflict = await direct_io.conflict(device, one.call)
-            if conflict is not None and conflict.text not in context.insisted:
+            if conflict is not None and conflict.offer() not in context.insisted:
                 conflict.raise_refused()
         undone: list[UndoReport] = []
         made: list[PinChange] = []
@@ -116,6 +120,7 @@ def correcting_tools(*, devices: Registry, direct_io: DirectIo, undo: Undo) -> t
             for number in asked.undo:
                 undone += [await undo.undo(choice(number, context), context.report)]
             for one in asked.pins:
+                await stop_driver(direct_io, lifecycle, device, one.call, context)
                 made += [await _set(direct_io, device, one, context)]
         except MicroclawError as exc:
             if told := _done_text(undone, made):

@@ -123,23 +123,15 @@ def direct_io_tools(*, direct_io: DirectIo, lifecycle: Lifecycle, devices: Regis
 
     async def gpio_set(asked: SetParameters, context: ToolContext) -> ToolOutput:
         device = find_device(devices, context, asked.device)
-        stopped = await stop_driver(device, asked, context)
+        stopped = await stop_driver(direct_io, lifecycle, device.name, _pin_call(asked), context)
         done = await direct_io.set_pin(device.name, asked.pin, asked.level, insist=context.insisted)
         return _pin_output(done, stopped)
 
     async def pwm_set(asked: PwmParameters, context: ToolContext) -> ToolOutput:
         device = find_device(devices, context, asked.device)
-        stopped = await stop_driver(device, asked, context)
+        stopped = await stop_driver(direct_io, lifecycle, device.name, _pin_call(asked), context)
         done = await direct_io.set_pwm(device.name, asked.pin, asked.duty, asked.frequency_hz, insist=context.insisted)
         return _pin_output(done, stopped)
-
-    async def stop_driver(device: Device, asked: _OnPin, context: ToolContext) -> str | None:
-        """Stop the program that drives the pin, where the person said yes to that; its name."""
-        conflict = await direct_io.conflict(device.name, _pin_call(asked))
-        if conflict is None or not conflict.can_stop or conflict.offer() not in context.insisted:
-            return None
-        await lifecycle.stop(device.name, conflict.app, context.report)
-        return conflict.app
 
     async def objections(asked: _OnPin, context: ToolContext) -> tuple[str, ...]:
         """The program that has the pin. Raises PinRefused for a pin that the board forbids."""
@@ -190,6 +182,17 @@ def direct_io_tools(*, direct_io: DirectIo, lifecycle: Lifecycle, devices: Regis
         _tool("i2c-scan", "Find which addresses answer on the I2C bus.", OnDevice, i2c_scan),
         _tool("i2c-read", "Read a sensor now.", SensorParameters, i2c_read),
     )
+
+
+async def stop_driver(
+    direct_io: DirectIo, lifecycle: Lifecycle, device: str, call: Call[Any], context: ToolContext
+) -> str | None:
+    """Stop the program that drives the pin, where the person said yes to that; its name."""
+    conflict = await direct_io.conflict(device, call)
+    if conflict is None or not conflict.can_stop or conflict.offer() not in context.insisted:
+        return None
+    await lifecycle.stop(device, conflict.app, context.report)
+    return conflict.app
 
 
 def _tool(
