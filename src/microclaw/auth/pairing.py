@@ -331,7 +331,7 @@ class PairingService:
             is_profile = board in board_ids()
             if row is None or (is_profile and row.board_id not in (None, board)):
                 return self._wrong_secret(network)
-            if not is_profile and row.board_id not in board_ids() and row.device_id is None:
+            if not is_profile and row.board_id is None and row.device_id is None:
                 return Refusal(CloseCode.MALFORMED, Reason.UNKNOWN_BOARD)
             # On the disk first: a try that is cut off leaves its device to the next one.
             device_id = row.device_id or await self._table.reserve_secret(hashed, self._mint_id())
