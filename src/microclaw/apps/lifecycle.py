@@ -29,7 +29,7 @@ from microclaw.apps.listing import names_after_change, removal_text
 from microclaw.apps.run_times import first_only_text
 from microclaw.apps.stage_text import fail
 from microclaw.apps.traps import trap_words
-from microclaw.apps.verify import NO_READ_BACK, PATIENCE_MS, Baseline, take_baseline
+from microclaw.apps.verify import NO_READ_BACK, PATIENCE_MS, Baseline, edges_since, take_baseline
 from microclaw.devices.calls import AppList, AppState, AppStates, AppStop, AppUninstall, EdgesRead
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
@@ -259,7 +259,7 @@ class Lifecycle:
         while True:
             page = await device.call(EdgesRead(cursor=cursor))
             cursor = page.cursor
-            found += [edge for edge in page.edges if edge.pin in version.pins]
+            found += [edge for edge in edges_since(page, before) if edge.pin in version.pins]
             if len(found) >= _ENOUGH_EDGES or not version.pins or slept_ms >= PATIENCE_MS:
                 return tuple(found), max(page.now_ms - before.now_ms, 0.0)
             await self._sleep(_POLL_MS / 1000)

@@ -136,7 +136,7 @@ async def verify_later(device: Device, trial: Trial, before: Baseline) -> Verifi
     waited_ms = page.now_ms - before.now_ms
     due = [edge for edge in trial.free_edges() if edge.t_ms <= waited_ms]
     on_pin = {pin: [edge for edge in due if edge.pin == pin] for pin in dict.fromkeys(edge.pin for edge in due)}
-    edges = _since(page, before)
+    edges = edges_since(page, before)
     seen = {pin: without_opening([e for e in edges if e.pin == pin], wanted) for pin, wanted in on_pin.items()}
     found = compare_edges(on_pin, seen, waited_ms, await _levels(device, seen))
     missing = next((pin for pin, wanted in on_pin.items() if len(seen[pin]) < min(len(wanted) - 1, LATE_EDGES)), None)
@@ -230,7 +230,7 @@ async def _count_edges(
         waited_ms = page.now_ms - before.now_ms
         if waited_ms < 0:
             return counted("the board restarted while it was watched", agrees=False)
-        for edge in _since(page, before):
+        for edge in edges_since(page, before):
             if edge.pin in raw:
                 raw[edge.pin].append(edge)
         seen = {pin: without_opening(raw[pin], on_pin[pin]) for pin in pins}
@@ -249,7 +249,7 @@ async def _count_edges(
     return compare_edges(on_pin, seen, waited_ms, await _levels(device, seen))
 
 
-def _since(page: EdgeLog, before: Baseline) -> list[Edge]:
+def edges_since(page: EdgeLog, before: Baseline) -> list[Edge]:
     """The edges since the installation, in ms after it. Raises DeviceLied for one that is not over yet."""
     late = next((edge for edge in page.edges if edge.t_ms > page.now_ms + _ROUNDING_MS), None)
     if late is not None:
