@@ -54,3 +54,26 @@ def test_two_leds_by_millis_are_verified(host: Host, tmp_path: Path) -> None:
         assert host.run("app", "uninstall", "two", "-d", "virtual-1", "-y").code == 0
         for pin in ("10", "11"):
             assert host.run("exec", "virtual-1", "gpio.set", pin, "0").code == 0
+
+
+SINCE_BOOT = """#include "microclaw.h"
+int main(void) {
+    int led = gpio_open(2, GPIO_OUT);
+    for (;; delay(20)) gpio_set(led, millis() < 10000);
+}
+"""
+
+
+def test_a_trial_begins_on_a_board_that_is_up_and_says_how_long(host: Host, tmp_path: Path) -> None:
+    (tmp_path / "pump.ino").write_text(PUMP)
+    (tmp_path / "boot.c").write_text(SINCE_BOOT)
+    (tmp_path / "boot.expect").write_text("pin 2: high at 2 s\nfor 3 s\n")
+    first, again = (host.run("try", str(tmp_path / "pump.ino"), "--json").json for _ in range(2))
+    assert first["uptime_ms"] == again["uptime_ms"] > 60_000
+    assert first["edges"] == again["edges"] != []
+    boot = ("try", str(tmp_path / "boot.c"), "--expect", str(tmp_path / "boot.expect"), "--json")
+    supposing = host.run(*boot)
+    assert (supposing.code, supposing.json["proof"]) == (1, "not met")
+    (tmp_path / "boot.expect").write_text("pin 2: high at 2 s\nfor 3 s\nuptime 1 s\n")
+    asked = host.run(*boot)
+    assert (asked.code, asked.json["proof"], asked.json["uptime_ms"]) == (0, "met in the trial", 1_000)

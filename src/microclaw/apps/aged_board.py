@@ -19,12 +19,11 @@ from microclaw.apps.expectations import Expectations, PinStimulus
 from microclaw.apps.verdict import Record, Verdict
 from microclaw.py.image import PyImage
 
-UP_MS: Final = 20 * 60_000.0
+MICROS_WRAP_MS: Final = 2.0**32 / 1000
 _TICK: Final = "wasm_get_sys_tick_ms"
 _EXACT: Final = "clock_gettime"
 _EXACT_NAMES: Final = re.compile(r"\b(micros|clock_gettime|gettimeofday)\b")
 _TICK_NAMES: Final = re.compile(r"\b(millis|wasm_get_sys_tick_ms|esp_log_timestamp)\b")
-_START: Final = "keep the beginning, {start}, and use {since} for {clock}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +34,6 @@ class WrappingClock:
     wrap_ms: float
     age: str
     compare: str
-    start: str
-    since: str
 
 
 _MILLIS: Final = WrappingClock(
@@ -44,16 +41,12 @@ _MILLIS: Final = WrappingClock(
     2.0**32,
     "49.7 days",
     "compare differences of unsigned times: millis() - last >= interval, never millis() >= next",
-    "start = millis() in setup (or first in main)",
-    "millis() - start",
 )
 _MICROS: Final = WrappingClock(
     "micros()",
-    2.0**32 / 1000,
+    MICROS_WRAP_MS,
     "71.6 min",
     "compare differences of unsigned times: micros() - last >= interval, never micros() >= next",
-    "start = micros() in setup (or first in main)",
-    "micros() - start",
 )
 
 
@@ -64,6 +57,8 @@ def clocks_of(image: ProgramImage) -> tuple[WrappingClock, ...]:
     """
     if isinstance(image, PyImage):
         return tuple(_ticks(name) for name in image.clocks)
+    if image.language == "sketch" or "Arduino.h" in (image.source or ""):
+        return ()  # its clocks begin with the program
     imported = {one.name for one in image.imports}
     # Delays and time() import these as well, by our own code: the source says what the program itself reads.
     source = "millis micros" if image.source is None else image.source
@@ -89,8 +84,6 @@ def _ticks(name: str) -> WrappingClock:
         age,
         f"use time.ticks_diff: time.ticks_diff(time.{name}(), last) >= interval, "
         "never a difference or a comparison of the times themselves",
-        f"start = time.{name}() first in the program",
-        f"time.ticks_diff(time.{name}(), start)",
     )
 
 
@@ -136,32 +129,20 @@ class AgedFault:
 
 
 def aged_fault(
-    clocks: Sequence[WrappingClock], asked: Expectations, record: Record, verdict: Verdict, uptime_ms: float
+    clock: WrappingClock, asked: Expectations, record: Record, verdict: Verdict, uptime_ms: float
 ) -> AgedFault | None:
-    """What went wrong in a run of a program that does well on a board that was switched on lately.
-
-    `clocks` are those that it may be about: one, where the run is across its wrap.
-    """
+    """What went wrong in a run across the wrap of `clock`, of a program that did well before."""
     bad = next((one for one in evaluate(asked, record) if one.trial != "met"), None)
     if verdict.ok and bad is None:
         return None
-    clock = clocks[0]
-    if uptime_ms != UP_MS:
-        where = f"on a board that has been up for {clock.age}, when {clock.name} starts again at 0"
-        step = clock.compare
-    else:
-        names = " or ".join(one.name for one in clocks)
-        where = f"on a board that has been up for 20 min: {names} does not begin at 0 with the program"
-        step = _START.format(start=clock.start, since=clock.since, clock=names)
-    step = f"{step}; to see it again: --expect with the line: {_uptime_line(uptime_ms)}"
+    where = f"on a board that has been up for {clock.age}, when {clock.name} starts again at 0"
+    step = f"{clock.compare}; to see it again: --expect with the line: {uptime_line(uptime_ms)}"
     if not verdict.ok or bad is None:
-        text = f"it works on a board that was switched on lately, but not {where}: {verdict.error}"
-        return AgedFault(text, step, f"{where}: {verdict.error}", None)
-    text = f"expected, line {bad.number}: {bad.text}; met on a board that was switched on lately, but not {where}"
-    return AgedFault(f"{text}: {bad.found}", step, f"{where}: {bad.found}", bad.number)
+        return AgedFault(f"it works, but not {where}: {verdict.error}", step, f"{where}: {verdict.error}", None)
+    text = f"expected, line {bad.number}: {bad.text}; met, but not {where}: {bad.found}"
+    return AgedFault(text, step, f"{where}: {bad.found}", bad.number)
 
 
-def _uptime_line(uptime_ms: float) -> str:
-    if uptime_ms == UP_MS:
-        return "uptime 20 min"
+def uptime_line(uptime_ms: float) -> str:
+    """The line of an expectation's text that gives a trial this uptime."""
     return f"uptime {uptime_ms / 1000:.3f}".rstrip("0").rstrip(".") + " s"

@@ -9,7 +9,16 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
-from microclaw.apps.aged_board import UP_MS, AgedFault, WrappingClock, aged, aged_fault, clocks_of, runs_across_the_wrap
+from microclaw.apps.aged_board import (
+    MICROS_WRAP_MS,
+    AgedFault,
+    WrappingClock,
+    aged,
+    aged_fault,
+    clocks_of,
+    runs_across_the_wrap,
+    uptime_line,
+)
 from microclaw.apps.board_time import Run, SeenRuns
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.checked_run import run_with_checks
@@ -148,6 +157,7 @@ class Trial:
     """What it did when the pins that it reads, and that had no input, were moved after the trial's time."""
     times: RunTimes | None = None
     runs: SeenRuns | None = None
+    uptime_ms: float = 0.0  # of the board, when the program was installed
 
     @property
     def first_edge_ms(self) -> float | None:
@@ -221,6 +231,7 @@ class Trial:
             "warnings": list(self.warnings),
             "first_edge_ms": self.first_edge_ms,
             "board_ms": round(self.board_ms, 3),
+            "uptime_ms": self.uptime_ms,
             "took_ms": round(self.took_ms, 1),
             "proof": self.proof,
             "expected": [result.to_json() for result in self.expected],
@@ -246,7 +257,7 @@ async def try_image(
     options = replace(options, heap_bytes=fit_claim(image, options.heap_bytes))
     _check_levels(image, options)
     started = time.perf_counter()
-    run = _run(options)
+    run = _run(options, image)
     record = await _record(image, board, run, options, trial_pool, cache)
     verdict = judge(record, board, heap_bytes=options.heap_bytes)
     restarts = restart_text(record)
@@ -256,6 +267,9 @@ async def try_image(
         expected = evaluate(options.expectations, record)
         fault = failure(expected)
         clocks = clocks_of(image)
+        if fault is not None and clocks:
+            about = f"{clocks[0].name} counts from the board's start: {uptime_line(run.uptime_ms)} here"
+            fault = fault[0], f"{fault[1]}; {about}"
         if verdict.ok and fault is None and clocks and _is_new_board(options) and options.times is None:
             aged_record = partial(_record, image, board, options=options, trial_pool=None)
             late = await _fault_on_an_aged_board(aged_record, clocks, run, record, board, options)
@@ -298,6 +312,7 @@ async def try_image(
         probes=record.probes,
         times=options.times,
         runs=record.runs,
+        uptime_ms=run.uptime_ms,
     )
 
 
@@ -329,7 +344,20 @@ def _unused_text(options: TrialOptions, opened: tuple[int, ...]) -> str | None:
     return f"{which} set from outside, and the program never opened {'it' if len(unused) == 1 else 'them'}"
 
 
-def _run(options: TrialOptions) -> Run:
+def _uptime_ms(options: TrialOptions, image: ProgramImage) -> float:
+    """How long the board is up before the trial: what is asked, else minutes to three days by seed and image.
+
+    What takes the board's uptime for a program's own time shows so. No clock starts again within ten minutes.
+    """
+    if options.realtime:
+        return 0.0
+    if options.expectations is not None and options.expectations.uptime_ms is not None:
+        return options.expectations.uptime_ms
+    wraps, rest_ms = divmod(int(image.sha256[:12], 16) + options.seed, 300_000)
+    return round(wraps % 60 * MICROS_WRAP_MS) + 60_000 + rest_ms
+
+
+def _run(options: TrialOptions, image: ProgramImage) -> Run:
     """The run that the options ask for; with expectations their stimuli, and a soak after the time that they need."""
     inputs = tuple(
         PinStimulus(given.pin, given.level, given.at_ms) if isinstance(given, TrialInput) else given
@@ -338,6 +366,7 @@ def _run(options: TrialOptions) -> Run:
     base = Run(
         options.for_ms,
         inputs,
+        _uptime_ms(options, image),
         realtime=options.realtime,
         heap_bytes=options.heap_bytes,
         timers=options.timers,
@@ -352,7 +381,7 @@ def _run(options: TrialOptions) -> Run:
         return base if inputs or options.realtime else replace(base, slow_ms=options.slow_ms)
     planned = plan(asked)
     stimuli = (*inputs, *planned.stimuli)
-    base = replace(base, stimuli=stimuli, uptime_ms=asked.uptime_ms or 0.0)
+    base = replace(base, stimuli=stimuli)
     if asked.for_ms is not None or options.realtime:
         return replace(base, for_ms=asked.for_ms or planned.needed_ms)
     base = replace(base, for_ms=max(planned.needed_ms, options.for_ms))
@@ -370,16 +399,16 @@ async def _fault_on_an_aged_board(
     board: BoardProfile,
     options: TrialOptions,
 ) -> AgedFault | None:
-    """What fails where a clock starts again; in words of a board that is up for some minutes, if it fails there.
+    """What fails where a clock starts again.
 
     All of them start again where the first does; where that fails, the clock that does so earlier is looked for.
     """
 
-    async def fault_at(late: Run, *about: WrappingClock) -> AgedFault | None:
+    async def fault_at(late: Run, clock: WrappingClock) -> AgedFault | None:
         assert options.expectations is not None
         seen = await record_of(late)
         verdict = judge(seen, board, heap_bytes=options.heap_bytes)
-        return aged_fault(about, options.expectations, seen, verdict, late.uptime_ms)
+        return aged_fault(clock, options.expectations, seen, verdict, late.uptime_ms)
 
     for late in runs_across_the_wrap(clocks[0], run, record):
         found = await fault_at(late, clocks[0])
@@ -389,7 +418,7 @@ async def _fault_on_an_aged_board(
             if clock.wrap_ms < clocks[0].wrap_ms:
                 earlier = aged(late, late.uptime_ms - clocks[0].wrap_ms + clock.wrap_ms)
                 found = await fault_at(earlier, clock) or found
-        return await fault_at(aged(run, UP_MS), *clocks) or found
+        return found
     return None
 
 

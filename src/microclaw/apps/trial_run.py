@@ -75,7 +75,7 @@ async def run_image(trial_board: TrialBoard, image: ProgramImage, run: Run) -> R
             passed = await probe(control, image.name, run, passed)
     rebooted = (await control.info()).boot != before.boot
     given = levels_over_time((*run.stimuli, *passed.late))
-    record = await _record(control, image.name, run, given, 0.0 if rebooted else start_ms, events, passed)
+    record = await _record(control, image.name, run, given, start_ms, events, passed)
     cut = replace(record, stuck=passed.stuck, storm=passed.storm, unfinished=passed.unfinished)
     return replace(cut, refused=refused, rebooted=rebooted)
 
@@ -257,7 +257,7 @@ async def _record(
         pins=tuple(own.values()),
         peak_heap_bytes=row.peak_heap_bytes if row else 0,
         peak_stack_bytes=row.peak_stack_bytes if row else 0,
-        board_ms=min(events.now_ms, end_ms) - start_ms,
+        board_ms=max(min(events.now_ms, end_ms) - start_ms, 0.0),  # a board that crashed begins at 0
         longest_call_ms=row.longest_call_ms if row else 0.0,
         longest_main_ms=row.longest_main_ms if row else 0.0,
         levels={pin.pin: pin.level for pin in pins},
