@@ -167,8 +167,7 @@ class ToolRun:
 class ApprovalAsked:
     """The turn waits for a yes or a no; `detail` shows exactly what would happen, a line each.
 
-    `may_decide`: a yes of the person who asked counts; else an owner decides. `actions` and `unproved` are what the
-    turn did and what its model claimed before.
+    `may_decide`: a yes of the person who asked counts; else an owner decides. `actions` are what the turn did before.
     """
 
     approval_id: str
@@ -177,7 +176,6 @@ class ApprovalAsked:
     expires_s: float
     may_decide: bool = True
     actions: tuple[Action, ...] = ()
-    unproved: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,8 +206,7 @@ class Answer:
 
     `outbound_id` is its place in the outbox: who has delivered it says so (agent.outbox). `tainted_s` is when the
     untrusted text was read that it may repeat (agent.taint). `question` is what the offline dialogue waits for and did
-    last. `unproved` are sentences of the model that claim an act which no call of the turn did. `files` are
-    what tasks of the turn left for the person.
+    last. `files` are what tasks of the turn left for the person.
     """
 
     text: str
@@ -221,7 +218,6 @@ class Answer:
     outbound_id: int | None = None
     tainted_s: int | None = None
     question: str | None = None
-    unproved: tuple[str, ...] = ()
     files: tuple[ResultFile, ...] = ()
 
     @property

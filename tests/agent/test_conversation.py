@@ -9,7 +9,7 @@ from contextlib import aclosing
 import pytest
 from tests.agent.conftest import MakeAgent, Workshop
 
-from microclaw.agent.acts import own_words
+from microclaw.agent.acts import NOTHING, own_words
 from microclaw.errors import ModelError
 from microclaw.events import Answer, Inbound, Step, ToolRun
 from microclaw.models.protocol import AskedBy, AssistantReply, ModelReply, ModelRequest, OnText, ToolReturn, UserText
@@ -53,7 +53,11 @@ async def test_a_chat_remembers_and_another_chat_knows_nothing_of_it(make_agent:
         await agent.answer("first")
         await agent.answer("second")
         await agent.answer("third", chat_id="c2")
-        assert agent.script.requests[1].messages == (UserText("first"), AssistantReply("one"), UserText("second"))
+        assert agent.script.requests[1].messages == (
+            UserText("first"),
+            AssistantReply(f"one\n\n{NOTHING}"),
+            UserText("second"),
+        )
         assert agent.script.requests[2].messages == (UserText("third"),)
 
 
@@ -124,7 +128,7 @@ async def test_a_fault_of_ours_ends_the_turn_and_not_the_loop(
     async with make_agent([call("crash"), say("still here")]) as agent:
         assert (await agent.answer("break")).error_code == "internal"
         assert "a fault of ours" in caplog.text
-        assert (await agent.answer("hi")).text == "still here"
+        assert own_words((await agent.answer("hi")).text) == "still here"
 
 
 @pytest.mark.parametrize("broken", ["tool", "model"])
@@ -264,5 +268,5 @@ async def test_a_model_that_cannot_be_loaded_does_not_end_the_loop(
             raise fault
 
     async with make_agent(model=Unloadable([say("still here")])) as agent:
-        assert (await agent.answer("hi")).text == "still here"
+        assert own_words((await agent.answer("hi")).text) == "still here"
     assert "scripted cannot be" in caplog.text

@@ -10,6 +10,7 @@ import pytest
 from tests.agent.conftest import Agent, MakeAgent
 from tests.agent.test_inbox import Held, end, inbound
 
+from microclaw.agent.acts import NOTHING
 from microclaw.agent.erase import ConversationEraser
 from microclaw.errors import Overloaded, UnknownName
 from microclaw.knowledge.conversation_index import ConversationFiles
@@ -61,7 +62,10 @@ async def test_another_conversation_stays(make_agent: MakeAgent, tmp_path: Path)
         await end(await agent.inbox.accept(inbound("hi", "c1")))
         await end(await agent.inbox.accept(inbound("hi", "c2")))
         await eraser(agent, tmp_path).erase("c1")
-        assert [message.content for message in await agent.sessions.load("test", "c2")] == ["hi", f"two {WORD}"]
+        assert [message.content for message in await agent.sessions.load("test", "c2")] == [
+            "hi",
+            f"two {WORD}\n\n{NOTHING}",
+        ]
         assert "microclaw.db" in " ".join(holding(tmp_path))
 
 

@@ -17,7 +17,7 @@ from tests.api.people_host import PeopleHost
 from tests.api.test_openai import call, client_of, running
 from tests.models.event_streams import Events, openai_stream
 
-from microclaw.agent.acts import NOTHING
+from microclaw.agent.acts import NOTHING, own_words
 from microclaw.audit import read_events
 from microclaw.devices.calls import GpioGet
 
@@ -59,11 +59,10 @@ async def test_a_number_no_store_holds_hides_no_act(tmp_path: Path, streamed: bo
         text, extra = await complete(ai, streamed, "set pin 4 high, then undo change 10^30")
     assert [(act["tool"], act["outcome"]) for act in extra["acts"]] == [("gpio-set", "done"), ("undo", "refused")]
     assert HEAD in text
-    assert extra["unproved"] == ["I undid it"]
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-async def test_a_question_hides_no_act_and_no_lie_before_it(tmp_path: Path, streamed: bool) -> None:
+async def test_a_question_hides_no_act_before_it(tmp_path: Path, streamed: bool) -> None:
     replies = (
         call("gpio-set", **PIN_4),
         said("I deployed blink.", "delete-file", path="a.txt"),
@@ -75,50 +74,21 @@ async def test_a_question_hides_no_act_and_no_lie_before_it(tmp_path: Path, stre
         text, extra = await complete(ai, streamed, "set pin 4 high and delete a.txt")
         assert extra["state"] == "waiting"
         assert [(act["tool"], act["outcome"]) for act in extra["acts"]] == [("gpio-set", "done")]
-        assert extra["unproved"] == ["I deployed blink"]
         assert HEAD in text
-        assert "Unproved: “I deployed blink”" in text
         await host.socket("POST", f"/v1/approvals/{extra['approval']['approval_id']}", {"approved": False})
-
-
-@pytest.mark.parametrize("streamed", [False, True])
-async def test_a_lie_before_a_call_is_marked_at_the_end(tmp_path: Path, streamed: bool) -> None:
-    replies = (said("I deployed blink, it runs and I verified it.", "gpio-set", **PIN_4), words("Pin 4 is high."))
-    async with asking(tmp_path / "h", *replies) as (_, ai):
-        text, extra = await complete(ai, streamed, "let the thing at four shine for me")
-    assert any("deployed blink" in claim for claim in extra["unproved"])
-    assert "Unproved: “I deployed blink" in text
-    assert text.rstrip().rpartition("\n\n")[2].startswith("What the host did:")
 
 
 async def test_what_was_read_is_told_apart_from_what_was_made_up(tmp_path: Path) -> None:
     replies = (words("Pin 4 reads 1."), call("gpio-get", pin=4), words("Pin 4 reads 0."), words("Sure thing!"))
     async with asking(tmp_path / "h", *replies) as (_, ai):
         text, extra = await complete(ai, False, "how is the thing at four these days?")
-        assert (extra["reads"], extra["unproved"]) == ([], ["Pin 4 reads 1"])
+        assert (extra["reads"], extra["acts"]) == ([], [])
         assert text.endswith(NOTHING)
         text, extra = await complete(ai, False, "how is the thing at four these days?")
         assert [(read["tool"], read["args"]) for read in extra["reads"]] == [("gpio-get", '{"pin": 4}')]
-        assert (extra["acts"], extra["unproved"]) == ([], [])
+        assert extra["acts"] == []
         assert "- read: gpio-get pin=4 (counted: " in text
         assert (await complete(ai, False, "let the thing at four shine for me"))[0] == f"Sure thing!\n\n{NOTHING}"
-
-
-async def test_after_a_yes_the_next_requests_true_words_are_no_lie(tmp_path: Path) -> None:
-    replies = (call("delete-file", path="a.txt"), *(words("I deleted a.txt.") for _ in range(50)))
-    async with asking(tmp_path / "h", *replies) as (host, ai):
-        (host.settings.home / "workspace").mkdir(exist_ok=True)
-        (host.settings.home / "workspace" / "a.txt").write_text("a")
-        text, extra = await complete(ai, False, "delete a.txt")
-        await host.socket("POST", f"/v1/approvals/{extra['approval']['approval_id']}", {"approved": True})
-        async with asyncio.timeout(60):
-            while (host.settings.home / "workspace" / "a.txt").exists():  # noqa: ASYNC110 - a file tells nobody
-                await asyncio.sleep(0.01)
-        async with asyncio.timeout(60):
-            while extra["unproved"] or extra["state"] == "waiting":  # until the turn that waited has ended
-                _, extra = await complete(
-                    ai, False, "delete a.txt", {"role": "assistant", "content": text}, "was it deleted?"
-                )
 
 
 @pytest.mark.parametrize("kept", [False, True])
@@ -205,7 +175,7 @@ async def test_a_stream_that_broke_ends_with_an_error_and_what_was_done(tmp_path
 async def test_no_control_of_a_model_reaches_a_client(tmp_path: Path, streamed: bool) -> None:
     replies = (Events(openai_stream("Hi \x1b[3", "1mred\x1b", "[0m \u202eevil\u202c 👩\u200d", "💻.")),)
     async with asking(tmp_path / "h", *replies) as (_, ai):
-        assert (await complete(ai, streamed, "how red is it?"))[0] == "Hi red evil 👩\u200d💻."
+        assert own_words((await complete(ai, streamed, "how red is it?"))[0]) == "Hi red evil 👩\u200d💻."
 
 
 async def test_a_clients_tool_with_a_name_of_the_hosts_is_refused(tmp_path: Path) -> None:

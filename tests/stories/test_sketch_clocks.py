@@ -77,3 +77,27 @@ def test_a_trial_begins_on_a_board_that_is_up_and_says_how_long(host: Host, tmp_
     (tmp_path / "boot.expect").write_text("pin 2: high at 2 s\nfor 3 s\nuptime 1 s\n")
     asked = host.run(*boot)
     assert (asked.code, asked.json["proof"], asked.json["uptime_ms"]) == (0, "met in the trial", 1_000)
+
+
+OVERFLOW = """unsigned long changed;
+int led = LOW, now = HIGH, stable = HIGH;
+void setup() { pinMode(4, INPUT_PULLUP); pinMode(2, OUTPUT); }
+void loop() {
+  if (digitalRead(4) != now) { now = !now; changed = millis(); }
+  if (now != stable && IS_STABLE) { stable = now; if (!stable) { led = !led; digitalWrite(2, led); } }
+  delay(2);
+}
+"""
+
+
+def test_a_sketch_that_compares_times_wrongly_fails_where_its_clock_starts_again(host: Host, tmp_path: Path) -> None:
+    (tmp_path / "button.expect").write_text("when pin 4 falls: pin 2 toggles within 60 ms\n")
+    found = {}
+    for compared in ("millis() - changed > 20", "millis() > changed + 20"):
+        (tmp_path / "button.ino").write_text(OVERFLOW.replace("IS_STABLE", compared))
+        tried = host.run("try", str(tmp_path / "button.ino"), "--expect", str(tmp_path / "button.expect"), "--json")
+        found[compared] = (tried.code, tried.json["proof"])
+    assert found == {
+        "millis() - changed > 20": (0, "met in the trial"),
+        "millis() > changed + 20": (1, "not met"),
+    }

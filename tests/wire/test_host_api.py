@@ -46,7 +46,6 @@ EVENTS: list[StreamEvent] = [
         Usage(10, 20, None),
         "cancelled",
         "look",
-        unproved=("I did more",),
     ),
     Result({"a": [1, None, {"b": "c"}]}),
     Failure("build_error", "no", "yes", ({"text": "d1", "line": 3}, {"text": "d2", "line": None}), 4),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Any, Final
 
-from microclaw.agent.unproved import may_be_an_order, plain_text, speaks_of_boards
 from microclaw.auth.gate import Effect
 from microclaw.events import Action, ActOutcome, Evidence
-from microclaw.text import clean_text, without_fences
+from microclaw.text import LOOK_ALIKES, clean_text, without_fences
 from microclaw.tools.offer import MORE_TOOLS
 from microclaw.tools.tool import ToolResult
 from microclaw.tools.toolbox import INTERNAL
@@ -18,8 +18,6 @@ from microclaw.validation import read_object
 
 HEADING: Final = "What the host did:"
 NOTHING: Final = f"{HEADING} nothing. It read nothing either."
-_UNPROVED: Final = "Unproved:"
-LEFT_OUT: Final = "(This answer claimed an act that the host did not do. Its words are left out.)"
 _UNKNOWN: Final = frozenset(
     {
         "outcome_unknown",
@@ -88,39 +86,14 @@ def record_of(actions: Sequence[Action]) -> str:
     return "\n".join((HEADING, *(f"- {line}" for line in lines))) if lines else ""
 
 
-def with_record(text: str, actions: Sequence[Action], claims: Sequence[str] = ()) -> str:
-    """The host's own words, what was unproved of a model's before them, and the list of acts."""
-    return "\n\n".join(filter(None, (_without_records(text), _unproved_line(actions, claims), record_of(actions))))
+def with_record(text: str, actions: Sequence[Action]) -> str:
+    """The host's own words, and the list of acts where there are any."""
+    return "\n\n".join(filter(None, (_without_records(text), record_of(actions))))
 
 
-def answer_text(text: str, actions: Sequence[Action], claims: Sequence[str] = (), *, asked: str = "") -> str:
-    """A model's text, what of its words is unproved, and the host's list of acts.
-
-    Where nothing was done or read the host says so, unless `asked`, the person's words, are a plain question or small
-    talk and the text is not about boards, or asks back.
-    """
-    record = record_of(actions)
-    asks_back = re.search(r"[.!;:]\s", text.strip()) is None and text.rstrip().endswith(("?", "？"))
-    if not record and (claims or may_be_an_order(asked) or (speaks_of_boards(text) and not asks_back)):
-        record = NOTHING
-    return "\n\n".join(filter(None, (_without_records(text), _unproved_line(actions, claims), record)))
-
-
-def _unproved_line(actions: Sequence[Action], claims: Sequence[str]) -> str:
-    if not claims:
-        return ""
-    quoted = "; ".join(f"“{claim}”" for claim in claims)
-    if any(action.outcome == "done" for action in actions):
-        return f"{_UNPROVED} {quoted}. What the host did in this turn does not show all of it."
-    return f"{_UNPROVED} {quoted}. The host did nothing of the kind in this turn."
-
-
-def remembered(text: str, actions: Sequence[Action], claims: Sequence[str]) -> str:
-    """What later turns read of an answer: outcomes instead of claims, and its own words where nothing was done."""
-    if not claims:
-        return own_words(text)
-    record = record_of(acts_of(actions))
-    return f"{LEFT_OUT}\n\n{record}" if record else LEFT_OUT
+def answer_text(text: str, actions: Sequence[Action]) -> str:
+    """A model's text and the host's list of acts, which also says that nothing was done: the list is what holds."""
+    return f"{_without_records(text)}\n\n{record_of(actions) or NOTHING}"
 
 
 _NO_ACT: Final = re.compile(rf"\n\n{re.escape(HEADING)}(?: nothing\.[^\n]*|(?:\n- read: [^\n]*)+)\Z")
@@ -180,10 +153,16 @@ def _fields(arguments: str) -> dict[str, Any]:
 def _without_records(text: str) -> str:
     """A model's text in which no line can be taken for the host's own."""
     return "\n".join(
-        _MARK.sub(r"\1(the model says) ", line, count=1) if _OWN.match(plain_text(line)) else line
+        _MARK.sub(r"\1(the model says) ", line, count=1) if _OWN.match(_plain_text(line)) else line
         for line in text.strip().split("\n")
     )
 
 
-_OWN: Final = re.compile(rf"[^\w]*(?:{re.escape(HEADING[:-1])}|{_UNPROVED[:-1]})", re.IGNORECASE)
+def _plain_text(text: str) -> str:
+    """A text as it looks: without what nobody sees, and with plain letters for those that only look like them."""
+    shown = unicodedata.normalize("NFKC", clean_text(text)).translate(LOOK_ALIKES)
+    return "".join(char for char in shown if unicodedata.category(char) not in ("Mn", "Me"))
+
+
+_OWN: Final = re.compile(rf"[^\w]*{re.escape(HEADING[:-1])}", re.IGNORECASE)
 _MARK: Final = re.compile(r"^([^\w]*)")

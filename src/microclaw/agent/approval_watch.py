@@ -55,8 +55,7 @@ class ApprovalWatch:
         if isinstance(news, PendingApproval):
             assert self._approvals is not None  # it has told the news
             self._asked_at[pending.approval_id] = now
-            actions, unproved = self._turn.so_far()
-            self._running.put(self._approvals.question(pending, actions=actions, unproved=unproved))
+            self._running.put(self._approvals.question(pending, actions=self._turn.so_far()))
         elif (
             isinstance(news, ApprovalOutcome)
             and (asked_at := self._asked_at.pop(pending.approval_id, None)) is not None

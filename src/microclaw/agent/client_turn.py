@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from microclaw.agent.acts import answer_text, own_words
+from microclaw.agent.acts import own_words
 from microclaw.agent.context import TurnContext
 from microclaw.agent.turn import Turn, TurnLimits, TurnRequest, offered_tools
 from microclaw.agent.turn_journal import TurnJournal
@@ -23,7 +23,7 @@ from microclaw.agent.window import messages_tokens, room_tokens
 from microclaw.apps.changes import conversation_of
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.errors import MessageTooLong
-from microclaw.events import Action, Answer, ApprovalSettled, Inbound, TurnEvent
+from microclaw.events import Answer, ApprovalSettled, Inbound, TurnEvent
 from microclaw.knowledge.skills import Skills
 from microclaw.models.client_model import PASSED_ON, ClientModel, ClientWishes
 from microclaw.models.protocol import AssistantReply, Message, Model, ToolCall, ToolReturn, ToolSpec, UserText
@@ -67,11 +67,10 @@ class ClientReply:
 
 @dataclass(frozen=True, slots=True)
 class KnownAnswer:
-    """When untrusted text in it was read. `later` and `actions`: what came of the act that it said was waiting."""
+    """When untrusted text in it was read. `later`: what came of the act that it said was waiting."""
 
     tainted_s: int | None
     later: str = ""
-    actions: tuple[Action, ...] = ()
 
 
 _UNKNOWN_ANSWER: Final = KnownAnswer(None)
@@ -121,7 +120,7 @@ class ClientTurns:
 
     async def prepared(self, request: ClientRequest) -> ClientTurn:
         """Build its context. Raises MessageTooLong when the messages are more than the model's context holds."""
-        history, tainted_s, earlier = self._known_history(request)
+        history, tainted_s = self._known_history(request)
         inbound = Inbound(request.channel, request.chat_id, request.message.text, request.person_id)
         devices = await self.context.devices(None, request.person_id)
         system = self.context.system(devices)
@@ -151,7 +150,6 @@ class ClientTurns:
             conversation=conversation_of(request.channel, request.chat_id.partition(".")[0]),  # all of one token
             at_s=now_s,
             tainted_s=tainted_s,
-            earlier=earlier,
         )
         return ClientTurn(self, request, turn_request)
 
@@ -161,11 +159,10 @@ class ClientTurns:
         own = offered_tools(self.tools, self.skills, (request.channel, request.chat_id), messages)
         return (*(tool for tool in own if tool.name not in theirs), *request.wishes.tools)
 
-    def _known_history(self, request: ClientRequest) -> tuple[tuple[Message, ...], int | None, tuple[Action, ...]]:
-        """The history with the outcome of acts that had waited, when untrusted text in it was read, and those acts."""
+    def _known_history(self, request: ClientRequest) -> tuple[tuple[Message, ...], int | None]:
+        """The history with the outcome of acts that had waited, and when untrusted text in it was read."""
         history: list[Message] = []
         since_s: int | None = None
-        acts: list[Action] = []
         for message in request.history:
             if isinstance(message, AssistantReply):
                 known = self.known.get(request.person_id, message.text)
@@ -174,10 +171,9 @@ class ClientTurns:
                 text = own_words(message.text)
                 if known.later:
                     text = f"{message.text}\n\n(Since then:) {known.later}"
-                    acts += known.actions
                 message = replace(message, text=text)
             history.append(message)
-        return tuple(history), since_s, tuple(acts)
+        return tuple(history), since_s
 
 
 class ClientTurn:
@@ -222,7 +218,7 @@ class ClientTurn:
             leave()
         reply = self.reply = _reply(answer, model, request)
         if self._told is not None:
-            known = KnownAnswer(reply.answer.tainted_s, reply.text, reply.answer.actions)
+            known = KnownAnswer(reply.answer.tainted_s, reply.text)
             turns.known.put(request.person_id, self._told, known)
         return reply.answer
 
@@ -248,8 +244,7 @@ class ClientTurn:
         now = asyncio.get_running_loop().time()
         if isinstance(news, PendingApproval):
             self._asked_at[pending.approval_id] = now
-            actions, unproved = turn.so_far()
-            put(self._turns.approvals.question(pending, actions=actions, unproved=unproved))
+            put(self._turns.approvals.question(pending, actions=turn.so_far()))
         elif (asked_at := self._asked_at.pop(pending.approval_id, None)) is not None:
             turn.waited(now - asked_at)
             put(ApprovalSettled(pending.approval_id, news.outcome, news.by))
@@ -265,10 +260,9 @@ def _added(request: ClientRequest) -> list[str]:
 
 
 def _reply(answer: Answer, model: ClientModel, request: ClientRequest) -> ClientReply:
-    """The answer as the client gets it. What its own tools did is not the host's to call unproved."""
+    """The answer as the client gets it. The host cannot say that nothing was done where the client's tools acted."""
     if request.wishes.after and not model.ended and answer.error_code is None:
-        words = answer_text(model.text, answer.actions) if answer.unproved else answer.text
-        answer = replace(answer, text=own_words(words), unproved=())
+        answer = replace(answer, text=own_words(answer.text))
     if model.ended:
         return ClientReply(answer, own_words(answer.text).removeprefix(PASSED_ON).strip(), model.calls)
     if model.json is not None:

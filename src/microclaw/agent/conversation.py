@@ -11,7 +11,6 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self
 
-from microclaw.agent.acts import remembered
 from microclaw.agent.approval_watch import ApprovalWatch
 from microclaw.agent.compaction import Compactor
 from microclaw.agent.context import TurnContext
@@ -315,10 +314,9 @@ class Conversations:
             for message in messages
         ]
         person_id = messages[0].inbound.person_id
-        text = remembered(answer.text, answer.actions, answer.unproved)
         return [
             *kept,
-            SessionMessage("assistant", text, int(self._now_s()), person_id, answer.tainted_s, answer.question),
+            SessionMessage("assistant", answer.text, int(self._now_s()), person_id, answer.tainted_s, answer.question),
         ]
 
     async def _stored_count(self, chat_key: ChatKey, messages: Sequence[SessionMessage]) -> int:

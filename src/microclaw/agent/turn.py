@@ -23,7 +23,7 @@ from microclaw.auth.gate import Effect
 from microclaw.auth.people import person_behind
 from microclaw.config.settings import ModelTask
 from microclaw.errors import MicroclawError
-from microclaw.events import FILE_CHANNELS, Action, Answer, Delta, ToolRun, TurnEvent
+from microclaw.events import FILE_CHANNELS, Action, Answer, ToolRun, TurnEvent
 from microclaw.knowledge.skills import Skills
 from microclaw.models.protocol import (
     AskedBy,
@@ -73,8 +73,7 @@ class TurnRequest:
 
     `at_s` is when the message came; `tainted_s` when untrusted text in it, or in `history`, was read. `own`: the
     message is the person's own words. `part_of`: the turn or request that changes belong to, if not this turn;
-    `conversation`: the conversation, if not this chat. `earlier` is what an act did that had waited for a yes in the
-    history: words about it are no claims of this turn.
+    `conversation`: the conversation, if not this chat.
     """
 
     message: UserText
@@ -93,7 +92,6 @@ class TurnRequest:
     tainted_s: int | None = None
     own: bool = True
     part_of: str | None = None
-    earlier: tuple[Action, ...] = ()
     conversation: str | None = None
 
 
@@ -134,7 +132,7 @@ class Turn:
         self._offered = offered or (lambda _messages: tools.specs)
         self._asking = Asking(
             model,
-            self._tell,
+            self._put,
             window=window or Window(),
             turn_s=limits.turn_s,
             limits=limits.retries,
@@ -143,7 +141,6 @@ class Turn:
         self._calls = StoppableCalls()
         self._deadline = 0.0
         self._progress: TurnProgress | None = None
-        self._streamed: list[str] = []  # by the model in the request under way
 
     def stop(self) -> None:
         """Start nothing more. Waiting for the model ends at once, and so does a call that has not begun to change
@@ -151,11 +148,9 @@ class Turn:
         self._calls.stop()
         self._asking.stop()
 
-    def so_far(self) -> tuple[tuple[Action, ...], tuple[str, ...]]:
-        """What the turn has done and read until now, and what its model claimed without it."""
-        if self._progress is None:
-            return (), ()
-        return tuple(self._progress.actions), self._progress.claims
+    def so_far(self) -> tuple[Action, ...]:
+        """What the turn has done and read until now."""
+        return () if self._progress is None else tuple(self._progress.actions)
 
     def waited(self, seconds: float) -> None:
         """Move the deadline by the time that a person took to decide."""
@@ -165,7 +160,7 @@ class Turn:
         """Ask the model and run its calls until it answers. The deadline is checked before each request and call."""
         self._deadline = asyncio.get_running_loop().time() + self._limits.turn_s
         messages = [*request.history, request.message]
-        progress = TurnProgress(messages, request.at_s, request.tainted_s, earlier=request.earlier)
+        progress = TurnProgress(messages, request.at_s, request.tainted_s)
         self._progress = progress
         try:
             if (ended := await self._resume(request, progress)) is not None:
@@ -174,7 +169,7 @@ class Turn:
                 reply = await self._ask(request, progress)
                 if not reply.calls:
                     if not await self._join(progress, after=reply):
-                        return self._answer(request, reply, progress)
+                        return self._answer(reply, progress)
                     continue
                 self._journal.add(ReplyRow(reply))
                 if (ended := await self._act(request, progress, reply)) is not None:
@@ -200,7 +195,6 @@ class Turn:
                 progress.messages.append(joined[row.message_id])
                 continue
             progress.usage += row.reply.usage
-            progress.heard(row.reply)
             if (ended := await self._act(request, progress, row.reply)) is not None:
                 return ended
         if request.rows:
@@ -233,21 +227,9 @@ class Turn:
             task=request.task,
             asked_by=AskedBy(person_behind(request.person_id), request.channel, request.chat_id),
         )
-        self._streamed.clear()
-        try:
-            reply = await self._asking.ask(model_request, older=len(request.history), deadline=self._deadline)
-        except Exception:
-            progress.said.append("".join(self._streamed))
-            raise
-        progress.heard(reply, "".join(self._streamed))
+        reply = await self._asking.ask(model_request, older=len(request.history), deadline=self._deadline)
         progress.usage += reply.usage
         return reply
-
-    def _tell(self, event: TurnEvent) -> None:
-        """Put an event of the model's, and keep what it says."""
-        if isinstance(event, Delta):
-            self._streamed.append(event.text)
-        self._put(event)
 
     async def _act(self, request: TurnRequest, progress: TurnProgress, reply: ModelReply) -> Answer | None:
         """Run the calls of a reply in order; returns an answer when the turn cannot go on."""
@@ -274,7 +256,7 @@ class Turn:
                 result = await self._call(request, progress, reply, call, key, effect)
             progress.returned(call, effect, result)
             if result == outcome_unknown(call):
-                text = with_record(unknown_text(call), progress.actions[:-1], progress.claims)
+                text = with_record(unknown_text(call), progress.actions[:-1])
                 return self._finished(progress, text, OUTCOME_UNKNOWN, result.next_step)
             if result.error_code == INTERNAL:
                 return self._broken(progress)
@@ -325,7 +307,7 @@ class Turn:
             self._put(step)
         return result
 
-    def _answer(self, request: TurnRequest, reply: ModelReply, progress: TurnProgress) -> Answer:
+    def _answer(self, reply: ModelReply, progress: TurnProgress) -> Answer:
         if not reply.text.strip():
             return self._ended(
                 progress,
@@ -340,8 +322,7 @@ class Turn:
             text = reply.text.strip() + proof_note(reply.text, progress.evidence, progress.actions)
             return replace(self._finished(progress, text, code, next_step), question=reply.question)
         words = f"{reply.text.rstrip()} {_CUT}" if reply.cut else reply.text
-        asked = _user_words(progress.messages[len(request.history) :])
-        text = answer_text(words, progress.actions, progress.claims, asked=asked)
+        text = (with_record if reply.literal else answer_text)(words, progress.actions)
         return self._finished(progress, text, code, next_step)
 
     def _deploys_failed(self, progress: TurnProgress, result: ToolResult) -> Answer:
@@ -351,7 +332,7 @@ class Turn:
         text = f"no program passed in {self._limits.deploy_tries} tries; the last one: {last}"
         return self._finished(
             progress,
-            with_record(text, others, progress.claims),
+            with_record(text, others),
             result.error_code or "build_error",
             result.next_step or "use other words, or write the program yourself: microclaw run FILE.c",
         )
@@ -361,7 +342,7 @@ class Turn:
 
     def _ended(self, progress: TurnProgress, text: str, code: str | None, next_step: str | None) -> Answer:
         """A turn that broke: why, and what it had done until then."""
-        return self._finished(progress, with_record(text, progress.actions, progress.claims), code, next_step)
+        return self._finished(progress, with_record(text, progress.actions), code, next_step)
 
     def _finished(self, progress: TurnProgress, text: str, code: str | None, next_step: str | None) -> Answer:
         return Answer(
@@ -372,7 +353,6 @@ class Turn:
             code,
             next_step,
             tainted_s=progress.tainted_s,
-            unproved=progress.claims,
             files=tuple(progress.files),
         )
 

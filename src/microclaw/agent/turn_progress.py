@@ -1,4 +1,4 @@
-"""What a turn has collected so far: messages, acts, evidence, and all that its model said. It runs no call."""
+"""What a turn has collected so far: messages, acts and evidence. It runs no call."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from microclaw.agent.acts import outcome_of, reason_of
 from microclaw.agent.attempts import DEPLOY_TOOL
 from microclaw.agent.repeats import Repeats
-from microclaw.agent.unproved import unproved_claims
 from microclaw.auth.gate import Effect
 from microclaw.events import Action, Evidence, ResultFile, Usage
 from microclaw.models.protocol import AssistantReply, Message, ModelReply, ToolCall, ToolReturn
@@ -20,8 +19,7 @@ _FIXABLE = frozenset({"build_error", "trial_failed"})
 class TurnProgress:
     """What a turn has collected. `messages` go to the model next; `tainted_s` is when untrusted text in them was read.
 
-    `at_s` is when the turn's message came. Untrusted text that the turn reads counts as read then. `said` is all that
-    the model said, also before a call and in a reply that broke off.
+    `at_s` is when the turn's message came. Untrusted text that the turn reads counts as read then.
     """
 
     messages: list[Message]
@@ -34,18 +32,7 @@ class TurnProgress:
     failed_deploys: int = 0
     failure: ToolResult | None = None  # of the latest call that was to change something
     repeats: Repeats = field(default_factory=Repeats)
-    said: list[str] = field(default_factory=list)
-    earlier: tuple[Action, ...] = ()
     files: list[ResultFile] = field(default_factory=list)
-
-    @property
-    def claims(self) -> tuple[str, ...]:
-        return unproved_claims("\n".join(self.said), (*self.earlier, *self.actions))
-
-    def heard(self, reply: ModelReply, streamed: str = "") -> None:
-        """Note a model's words; what was made by rule from results is the host's own."""
-        if not (reply.literal or reply.from_results):
-            self.said += dict.fromkeys((streamed, reply.text))
 
     def replied(self, reply: ModelReply, calls: int) -> None:
         """Add the model's reply with its first `calls` calls."""

@@ -116,7 +116,7 @@ async def stream(turn: CompletionTurn, head: Head) -> AsyncIterator[bytes]:
                             yield _line(refusal_object(status, _text(reply), event.error_code))
                             return
                         if event.error_code in _BROKEN:
-                            record = with_record("", event.actions, event.unproved)
+                            record = with_record("", event.actions)
                             if record:
                                 yield content(f"\n\n{record}")
                             turn.shown("".join(shown))
@@ -207,7 +207,6 @@ def _done(answer: Answer) -> dict[str, Any]:
         "acts": kept["actions"],
         "reads": [action_object(read) for read in reads_of(answer.actions)],
         "evidence": kept["evidence"],
-        "unproved": list(answer.unproved),
         "error": answer.error_code,
         "next": answer.next_step,
     }
@@ -225,7 +224,7 @@ def _waiting(asked: ApprovalAsked) -> dict[str, Any]:
     return {
         "state": "waiting",
         "approval": approval,
-        **_done(Answer("", asked.actions, evidence, unproved=asked.unproved)),
+        **_done(Answer("", asked.actions, evidence)),
     }
 
 
@@ -241,7 +240,7 @@ def _waiting_text(asked: ApprovalAsked) -> str:
     text = (
         f"This waits for a yes and is not done: {asked.text}. {how} After a yes it is done without asking again here."
     )
-    return with_record(text, asked.actions, asked.unproved)
+    return with_record(text, asked.actions)
 
 
 def _text(reply: ClientReply) -> str:

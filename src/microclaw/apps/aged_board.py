@@ -18,6 +18,7 @@ from microclaw.apps.expectation_result import ExpectationResult, evaluate
 from microclaw.apps.expectations import Expectations, PinStimulus
 from microclaw.apps.verdict import Record, Verdict
 from microclaw.py.image import PyImage
+from microclaw.wasm.image import Image
 
 MICROS_WRAP_MS: Final = 2.0**32 / 1000
 _TICK: Final = "wasm_get_sys_tick_ms"
@@ -57,14 +58,17 @@ def clocks_of(image: ProgramImage) -> tuple[WrappingClock, ...]:
     """
     if isinstance(image, PyImage):
         return tuple(_ticks(name) for name in image.clocks)
-    if image.language == "sketch" or "Arduino.h" in (image.source or ""):
-        return ()  # its clocks begin with the program
     imported = {one.name for one in image.imports}
     # Delays and time() import these as well, by our own code: the source says what the program itself reads.
     source = "millis micros" if image.source is None else image.source
     exact = tuple(_EXACT_NAMES.findall(source)) if _EXACT in imported else ()
     has_tick = _TICK in imported and (not exact or _TICK_NAMES.search(source))
     return (*((_MILLIS,) if has_tick else ()), *((_micros(exact),) if exact else ()))
+
+
+def has_own_clocks(image: ProgramImage) -> bool:
+    """Whether its clocks begin with the program, as Arduino's do."""
+    return isinstance(image, Image) and (image.language == "sketch" or "Arduino.h" in (image.source or ""))
 
 
 def _micros(names: tuple[str, ...]) -> WrappingClock:
@@ -129,14 +133,18 @@ class AgedFault:
 
 
 def aged_fault(
-    clock: WrappingClock, asked: Expectations, record: Record, verdict: Verdict, uptime_ms: float
+    clock: WrappingClock, asked: Expectations, record: Record, verdict: Verdict, uptime_ms: float | None
 ) -> AgedFault | None:
-    """What went wrong in a run across the wrap of `clock`, of a program that did well before."""
+    """What went wrong in a run across the wrap of `clock`, of a program that did well before.
+
+    `uptime_ms`: with which it is to be seen again, if it is.
+    """
     bad = next((one for one in evaluate(asked, record) if one.trial != "met"), None)
     if verdict.ok and bad is None:
         return None
-    where = f"on a board that has been up for {clock.age}, when {clock.name} starts again at 0"
-    step = f"{clock.compare}; to see it again: --expect with the line: {uptime_line(uptime_ms)}"
+    where = f"after {clock.age}, when {clock.name} starts again at 0"
+    again = "" if uptime_ms is None else f"; to see it again: --expect with the line: {uptime_line(uptime_ms)}"
+    step = clock.compare + again
     if not verdict.ok or bad is None:
         return AgedFault(f"it works, but not {where}: {verdict.error}", step, f"{where}: {verdict.error}", None)
     text = f"expected, line {bad.number}: {bad.text}; met, but not {where}: {bad.found}"

@@ -16,6 +16,7 @@ from microclaw.apps.aged_board import (
     aged,
     aged_fault,
     clocks_of,
+    has_own_clocks,
     runs_across_the_wrap,
     uptime_line,
 )
@@ -44,7 +45,7 @@ from microclaw.events import Edge
 from microclaw.py.image import PyImage
 from microclaw.text import count_text, format_duration, read_duration_ms
 from microclaw.virtual_boards.trial_pool import BoardKind, TrialBoard, TrialPool
-from microclaw.wasm import BuildCache, Image, compile_for_trial
+from microclaw.wasm import BuildCache, Image, compile_for_trial, compile_module
 from microclaw.wasm.source_files import LINE_SAID
 
 MAX_TRIAL_MS = 24 * 3_600_000.0
@@ -120,6 +121,22 @@ def _time_ms(text: str) -> float:
     return ms
 
 
+_BOARD_CLOCKS = """#include <Arduino.h>
+#undef millis
+#undef micros
+#ifdef __cplusplus
+extern "C" {
+#endif
+#ifndef MICROCLAW_OWN_millis
+unsigned millis(void);
+#endif
+#ifndef MICROCLAW_OWN_micros
+unsigned long micros(void);
+#endif
+#ifdef __cplusplus
+}
+#endif
+"""
 SCHEMA = "microclaw.try/1"
 SOAK_MS = 150_000.0
 """How much longer than needed a program with expectations runs, so that one that blocks after a minute is seen."""
@@ -267,12 +284,11 @@ async def try_image(
         expected = evaluate(options.expectations, record)
         fault = failure(expected)
         clocks = clocks_of(image)
-        if fault is not None and clocks:
+        if fault is not None and clocks and not has_own_clocks(image):
             about = f"{clocks[0].name} counts from the board's start: {uptime_line(run.uptime_ms)} here"
             fault = fault[0], f"{fault[1]}; {about}"
         if verdict.ok and fault is None and clocks and _is_new_board(options) and options.times is None:
-            aged_record = partial(_record, image, board, options=options, trial_pool=None)
-            late = await _fault_on_an_aged_board(aged_record, clocks, run, record, board, options)
+            late = await _fault_on_an_aged_board(image, clocks, run, record, board, options, cache)
             if late is not None:
                 fault, expected = (late.error, late.next_step), late.marked(expected)
     if options.times is not None and verdict.ok and fault is None and not options.realtime:
@@ -392,23 +408,31 @@ def _run(options: TrialOptions, image: ProgramImage) -> Run:
 
 
 async def _fault_on_an_aged_board(
-    record_of: Callable[[Run], Awaitable[Record]],
+    image: ProgramImage,
     clocks: tuple[WrappingClock, ...],
     run: Run,
     record: Record,
     board: BoardProfile,
     options: TrialOptions,
+    cache: BuildCache | None,
 ) -> AgedFault | None:
     """What fails where a clock starts again.
 
-    All of them start again where the first does; where that fails, the clock that does so earlier is looked for.
+    All of them start again where the first does; where that fails, the clock that does so earlier is looked for. A
+    sketch is built for it with the board's clocks, and what fails with those at any time is not the wrap's.
     """
+    is_own = has_own_clocks(image)
+    if isinstance(image, Image) and image.source is not None and is_own:
+        source, level = f"{_BOARD_CLOCKS}{image.source}", image.optimization or "O3"
+        image = await compile_module(
+            source, board, name=image.name, language=image.language, optimization=level, cache=cache
+        )
 
     async def fault_at(late: Run, clock: WrappingClock) -> AgedFault | None:
         assert options.expectations is not None
-        seen = await record_of(late)
+        seen = await _record(image, board, late, options, None)
         verdict = judge(seen, board, heap_bytes=options.heap_bytes)
-        return aged_fault(clock, options.expectations, seen, verdict, late.uptime_ms)
+        return aged_fault(clock, options.expectations, seen, verdict, None if is_own else late.uptime_ms)
 
     for late in runs_across_the_wrap(clocks[0], run, record):
         found = await fault_at(late, clocks[0])
@@ -418,7 +442,7 @@ async def _fault_on_an_aged_board(
             if clock.wrap_ms < clocks[0].wrap_ms:
                 earlier = aged(late, late.uptime_ms - clocks[0].wrap_ms + clock.wrap_ms)
                 found = await fault_at(earlier, clock) or found
-        return found
+        return None if is_own and await fault_at(aged(run, run.uptime_ms), clocks[0]) else found
     return None
 
 

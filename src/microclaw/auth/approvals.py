@@ -131,15 +131,11 @@ class Approvals:
         *,
         of: str | None = None,
         actions: tuple[Action, ...] = (),
-        unproved: tuple[str, ...] = (),
     ) -> ApprovalAsked:
-        """What is told where it waits: `of` is who is asked, else who asked for the act.
-
-        `actions` and `unproved` are those of the turn that asks.
-        """
+        """What is told where it waits: `of` is who is asked, else who asked for the act; `actions` of the turn."""
         may_decide = self.may_decide(pending, of or pending.person_id)
         return ApprovalAsked(
-            pending.approval_id, pending.action, pending.detail, pending.expires_s, may_decide, actions, unproved
+            pending.approval_id, pending.action, pending.detail, pending.expires_s, may_decide, actions
         )
 
     async def ask(

@@ -107,7 +107,6 @@ class _ApprovalLine(Struct, tag="approval"):
     expires_s: float
     may_decide: bool = True
     actions: tuple[_ActionObject, ...] = ()
-    unproved: tuple[str, ...] = ()
 
 
 class _SettledLine(Struct, tag="approval_settled"):
@@ -152,7 +151,6 @@ class _AnswerLine(Struct, tag="answer", rename={"error_code": "error", "next_ste
     error_code: str | None
     next_step: str | None
     outbound_id: int | None = None
-    unproved: tuple[str, ...] = ()
     files: tuple[_FileObject, ...] = ()
 
 

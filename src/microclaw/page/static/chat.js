@@ -148,7 +148,6 @@ function TurnView({ turn, isNewest }) {
     ${answer && html`<div class=${answer.error ? "answer refused" : "answer"}>
       <p>${prose(answer.text)}</p>
       ${answer.next && html`<p class="next">next: ${prose(answer.next)}</p>`}
-      ${answer.unproved.map((/** @type {string} */ one) => html`<p class="warning">No act of this turn did that: ${prose(one)}</p>`)}
       ${answer.evidence.map((/** @type {any} */ one) => html`<${Evidence} evidence=${one} />`)}
       ${changed && isNewest && may("act") && undoing === null && html`<p><button onClick=${() => undo("POST", "/v1/undo", {})}>Undo</button></p>`}
       <${ActView} act=${undoing} />
