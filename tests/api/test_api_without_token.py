@@ -211,8 +211,8 @@ def test_openapi_describes_the_open_routes_only(api: tuple[str, int]) -> None:
     status, _, document = ask(api, "GET", "/api/openapi.json")
     assert status == 200
     assert set(document["paths"]) == {
-        "/", "/signin", "/boards", "/boards/{rest}", "/chat", "/editor", "/editor/{rest}", "/approvals", "/page/{name}",
-        "/schedules", "/memory", "/rollouts", "/flash", "/people", "/usage",
+        "/", "/signin", "/boards", "/boards/{rest}", "/chat", "/chat/{rest}", "/editor", "/editor/{rest}", "/approvals",
+        "/page/{name}", "/schedules", "/memory", "/rollouts", "/flash", "/people", "/usage",
         "/healthz", "/metrics", "/api/compile-wasm", "/v1/signin/code", "/v1/signin/password"
     }  # fmt: skip
     status, headers, page = ask(api, "GET", "/api/docs")

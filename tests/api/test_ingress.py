@@ -82,8 +82,8 @@ async def test_the_page_may_be_framed_by_home_assistant_alone_and_has_no_address
 
 
 async def test_where_it_leads_to_is_below_the_path_of_home_assistant(host: Host) -> None:
-    answer = await ask(host, "GET", "/chat/")
-    assert (answer.status, answer.headers["Location"]) == (307, f"{BELOW}/chat")
+    answer = await ask(host, "GET", "/memory/")
+    assert (answer.status, answer.headers["Location"]) == (307, f"{BELOW}/memory")
 
 
 async def test_a_session_is_for_this_path_of_home_assistant_alone(host: Host) -> None:

@@ -1,34 +1,22 @@
-"""A host as a process, once for all tests, and a browser for each file; every test has a profile of its own."""
+"""A host as a process, once for all tests of the page."""
 
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from weakref import WeakSet
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect
+from tests.browser import WAIT_MS, OpenPage, chromium, open_page
 from tests.cli.conftest import clean_environ
 
 from microclaw.cli.child import Child
 from microclaw.client import Client
 
-WAIT_MS = 60_000
-expect.set_options(timeout=WAIT_MS)
-ARGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-OpenPage: TypeAlias = Callable[..., Page]
+__all__ = ["WAIT_MS", "OpenPage", "PageHost", "chromium", "go", "open_board", "open_page", "program_of", "say"]
+_BEGUN: WeakSet[Page] = WeakSet()
 
 
 class PageHost:
@@ -85,16 +73,6 @@ class PageHost:
         return self._home.parent / f"{self._home.name}.stderr"
 
 
-@pytest.fixture(scope="module")  # while it is there, this thread has a running event loop, which no other test wants
-def chromium() -> Iterator[Browser]:
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    assert path is not None, "there is no chromium: sudo make setup-system"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture(scope="session")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageHost]:
     found = PageHost(tmp_path_factory.mktemp("page") / "home", boards=2)
@@ -103,32 +81,6 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageHost]:
         yield found
     finally:
         found.stop()
-
-
-@pytest.fixture
-def open_page(chromium: Browser) -> Iterator[OpenPage]:
-    """Pages of empty profiles. What a script of the page fails at fails the test."""
-    failures: list[str] = []
-    with ExitStack() as stack:
-
-        def opened(address: str, context: BrowserContext | None = None, **options: Any) -> Page:
-            if context is None:
-                context = chromium.new_context(**options)
-                stack.callback(context.close)
-            page = context.new_page()
-            page.set_default_timeout(WAIT_MS)
-            page.on("pageerror", lambda error: failures.append(str(error)))
-            page.on("console", lambda line: _note_refusal(line.text, failures))
-            page.goto(address)
-            return page
-
-        yield opened
-    assert failures == []
-
-
-def _note_refusal(line: str, failures: list[str]) -> None:
-    if "Content Security Policy" in line:
-        failures.append(line)
 
 
 @pytest.fixture
@@ -145,8 +97,11 @@ def go(page: Page, view: str) -> None:
 
 
 def say(page: Page, sentence: str) -> Locator:
-    """Send a sentence in the chat; its turn."""
+    """Send a sentence in the chat, in a conversation of this page's own; its turn."""
     go(page, "Chat")
+    if page not in _BEGUN:
+        _BEGUN.add(page)
+        page.get_by_role("button", name="New conversation").click()
     turns = page.locator(".turn")
     count = turns.count()
     page.get_by_label("Message").fill(sentence)

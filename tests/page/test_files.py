@@ -38,7 +38,7 @@ def test_the_document_is_at_each_view_and_nowhere_else(client: TestClient) -> No
         assert answer.headers["content-security-policy"] == POLICY
         assert answer.text.startswith("<!doctype html>")
         assert access_of("GET", path.replace("{rest:path}", "kitchen")) is Access.OPEN
-    for path in ("/kitchen", "/chat/more", "/page/", "/page/no.js"):
+    for path in ("/kitchen", "/memory/more", "/page/", "/page/no.js"):
         assert client.get(path).status_code == 404
 
 

@@ -169,7 +169,7 @@ def test_the_keyboard_alone_sends_a_sentence(seen: PageHost, open_page: OpenPage
     page.get_by_label("Message").focus()
     page.keyboard.type("what can you do?")
     page.keyboard.press("Enter")
-    expect(page.locator(".turn .answer")).to_be_visible()
+    expect(page.locator(".turn").filter(has_text="what can you do?").last.locator(".answer")).to_be_visible()
 
 
 def test_the_colours_chosen_here_stay(seen: PageHost, open_page: OpenPage) -> None:

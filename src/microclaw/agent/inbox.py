@@ -236,6 +236,14 @@ class Inbox:
         """Whether a message of the chat arrives, waits or is being answered."""
         return (channel, chat_id) in self._chats
 
+    def waiting(self, channel: str, chat_id: str) -> tuple[str, ...]:
+        """The chat's messages that have no answer yet, as far as this host answers them."""
+        chat = self._chats.get((channel, chat_id))
+        if chat is None:
+            return ()
+        turns = chat.waiting if chat.running is None else [chat.running, *chat.waiting]
+        return tuple(one.inbound.text for turn in turns for one in (turn.message, *turn.joined))
+
     def running(self) -> tuple[RunningTurn, ...]:
         """The turns that run now."""
         return tuple(chat.running for chat in self._chats.values() if chat.running is not None)

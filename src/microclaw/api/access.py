@@ -38,6 +38,7 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "GET /boards",
         "GET /boards/{rest:path}",
         "GET /chat",
+        "GET /chat/{rest:path}",
         "GET /editor",
         "GET /editor/{rest:path}",
         "GET /approvals",
@@ -73,7 +74,9 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "GET /v1/devices/{name}/telemetry",
     ),
     Access.ASK: (
+        "GET /v1/chat",  # the own ones
         "POST /v1/chat",
+        "GET /v1/chat/{chat_id}/messages",
         "POST /v1/chat/{chat_id}/cancel",
         "GET /v1/chat/{chat_id}/undelivered",
         "POST /v1/chat/{chat_id}/delivered",
@@ -156,6 +159,7 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "GET /v1/crashes/{crash_id}",
         "POST /v1/crashes/clear",
         "GET /v1/firmware/install",
+        "POST /v1/firmware/install/link",
         "GET /v1/firmware/manifest",
         "GET /v1/firmware/parts/{name}",
         "GET /v1/firmware/keys",

@@ -30,6 +30,7 @@ from microclaw.auth.people import OWNER, Person, person_behind
 from microclaw.auth.recheck import checked_writes
 from microclaw.auth.sign_ins import SignIns, csrf_token
 from microclaw.auth.tokens import PersonTokens
+from microclaw.auth.watches import SESSION_PREFIX
 from microclaw.auth.wrong_tokens import WrongTokens
 from microclaw.errors import PermissionRefused
 from microclaw.events import ApprovalSettled, AskedProgram
@@ -66,8 +67,10 @@ class Caller:
         return None if self.direct else self.source
 
     def scoped(self, chat_id: str) -> str:
-        """A chat of this token alone; on the socket the chat itself."""
-        return chat_id if self.direct else f"{self.source}.{chat_id}"
+        """A chat of this token alone; a browser's is the person's, in each browser; on the socket the chat itself."""
+        if self.direct:
+            return chat_id
+        return f"{SESSION_PREFIX}{self.person_id}.{chat_id}" if self.csrf else f"{self.source}.{chat_id}"
 
     @property
     def job(self) -> str:

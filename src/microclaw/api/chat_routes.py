@@ -22,12 +22,17 @@ from microclaw.api.caller import CHANNEL as API
 from microclaw.api.caller import Caller, RequestCaller
 from microclaw.api.credential_end import has_ended
 from microclaw.api.jobs import MEDIA_TYPE, paced
+from microclaw.api.knowledge_routes import message_object
 from microclaw.api.parts import HostParts
-from microclaw.api.people_answers import CancelledTurns, DeliveredMessages, UndeliveredMessages
+from microclaw.api.people_answers import CancelledTurns, ChatMessages, Chats, DeliveredMessages, UndeliveredMessages
 from microclaw.events import Answer, Inbound
+from microclaw.store.sessions import session_name
 from microclaw.wire.host_api import Keepalive, answer_object, encode_event
 
 CHANNEL = "terminal"
+MAX_CHATS = 20
+MAX_MESSAGES = 100
+_MAX_TEXT_CHARS = 80
 
 ChatId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
 
@@ -45,7 +50,7 @@ class DeliveredBody(RequestBody):
 def chat_router(parts: HostParts) -> APIRouter:
     router = APIRouter(tags=["chat"])
     inbox = parts.conversations.inbox
-    outbox = inbox.outbox
+    outbox, sessions = inbox.outbox, parts.knowledge.sessions
     deliveries = _DeliveryLog(outbox)
 
     @router.post("/v1/chat", summary="One message; the turn's events as JSON lines")
@@ -61,6 +66,26 @@ def chat_router(parts: HostParts) -> APIRouter:
 
         lines = _lines(accepted, deliveries, parts.settings.limits.keepalive_s, leave)
         return StreamingResponse(lines, media_type=MEDIA_TYPE)
+
+    @router.get("/v1/chat", summary="The caller's newest conversations", responses=answers(Chats))
+    async def list_chats(by: RequestCaller) -> dict[str, Any]:
+        start = session_name(*_chat_address(by, ""))
+        found = [one for one in await sessions.list() if one.name.startswith(start)][:MAX_CHATS]
+        chats = []
+        for one in found:
+            said = [line.content for line in await sessions.show(one.name, 4) if line.role == "user"]
+            text = " ".join(said[-1].split())[:_MAX_TEXT_CHARS] if said else ""
+            chats.append({"chat_id": one.name.removeprefix(start), "changed_s": int(one.changed_s), "text": text})
+        return {"chats": chats}
+
+    @router.get(
+        "/v1/chat/{chat_id}/messages", summary="A conversation's newest messages", responses=answers(ChatMessages)
+    )
+    async def show_chat(chat_id: ChatId, by: RequestCaller) -> dict[str, Any]:
+        channel, own_id = _chat_address(by, chat_id)
+        waiting = inbox.waiting(channel, own_id)
+        messages = await sessions.load(channel, own_id, MAX_MESSAGES)
+        return {"messages": [message_object(one) for one in messages], "waiting": list(waiting)}
 
     @router.post(
         "/v1/chat/{chat_id}/cancel",
@@ -95,7 +120,7 @@ def chat_router(parts: HostParts) -> APIRouter:
 
 
 def _chat_address(by: Caller, chat_id: str) -> tuple[str, str]:
-    """The channel and chat id. Each token has chats of its own."""
+    """The channel and chat id."""
     return (CHANNEL if by.direct else API), by.scoped(chat_id)
 
 

@@ -6,6 +6,7 @@ The manifest has the form of ESP Web Tools (esphome.github.io/esp-web-tools), wi
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Annotated, Any, Final
@@ -19,13 +20,14 @@ from microclaw.api.answers import answers
 from microclaw.api.caller import RequestCaller
 from microclaw.api.parts import HostParts
 from microclaw.boards.reader import load_board
+from microclaw.config.edit import LAN, open_link
 from microclaw.errors import ConfigError, MicroclawError, UnknownName
 from microclaw.firmware_folder import firmware_folder
 from microclaw.flash.board_files import BoardFile, our_files
-from microclaw.flash.chips import CHIPS, MB, STOCK_SITE, Chip, chip_named
+from microclaw.flash.chips import CHIPS, MB, Chip, chip_named
 from microclaw.flash.first_image import FirstPiece, first_files, first_pieces
-from microclaw.flash.image import MIN_FLASH_BYTES, FlashImage, check_image
-from microclaw.flash.stock_images import FOLDER, cached_image, is_known
+from microclaw.flash.image import MIN_FLASH_BYTES, check_image
+from microclaw.flash.stock_images import cached_image, download, find_image, is_known
 from microclaw.ota.keys import public_key
 
 MAX_FLASH_BYTES: Final = 32 * MB
@@ -43,22 +45,26 @@ class InstallBoard(BaseModel):
 
 
 class InstallChip(BaseModel):
-    """`image`: a stock image that this host has for it, with PSRAM or without; else `problem` and `next` say which file
-    to put where."""
+    """`image`: a stock image that this host has for it, with PSRAM or without; None: it is fetched for a manifest."""
 
     chip: str
     boards: list[InstallBoard]
     image: str | None
-    problem: str | None = None
-    next: str | None = None
 
 
 class InstallChoices(BaseModel):
-    """`problem`: why a board that is installed now could not reach this host."""
+    """`problem`: why a board that is installed now could not reach this host. `can_open`: a POST opens its link."""
 
     chips: list[InstallChip]
     problem: str | None = None
     next: str | None = None
+    can_open: bool = False
+
+
+class InstallLink(BaseModel):
+    """`link`: where boards of the network reach the host, after its next start."""
+
+    link: str
 
 
 class InstallPart(BaseModel):
@@ -113,7 +119,7 @@ class InstallParts:
         return data
 
     async def _build(self, chip: Chip, board: str, flash_bytes: int, psram_bytes: int) -> InstallBuild:
-        image = await asyncio.to_thread(stock_image, chip, psram_bytes, self._parts)
+        image = await asyncio.to_thread(find_image, None, chip, psram_bytes, self._parts.settings.cache, download)
         check_image(image, chip, flash_bytes)
         has_psram = psram_bytes > 0
         if has_psram not in self._files:
@@ -154,7 +160,17 @@ def install_router(parts: HostParts) -> APIRouter:
         gate.check_owner(by.person_id, "set up boards")
         chips = [await asyncio.to_thread(_chip_object, chip, parts) for chip in CHIPS.values()]
         problem, remedy = _closed(parts)
-        return InstallChoices(chips=chips, problem=problem, next=remedy)
+        return InstallChoices(chips=chips, problem=problem, next=remedy, can_open=problem is not None)
+
+    @router.post(
+        "/install/link",
+        summary="Open the link to the network, from the host's next start on",
+        responses=answers(InstallLink),
+    )
+    async def open_to_network(by: RequestCaller) -> InstallLink:
+        gate.check_owner(by.person_id, "open the link to the network")
+        await asyncio.to_thread(open_link, parts.settings.home, os.environ)
+        return InstallLink(link=LAN)
 
     @router.get(
         "/manifest",
@@ -163,13 +179,16 @@ def install_router(parts: HostParts) -> APIRouter:
     )
     async def manifest(
         by: RequestCaller,
-        board: Annotated[str | None, Query(max_length=64, description="Its profile; none: one of each chip")] = None,
+        board: Annotated[
+            str | None, Query(max_length=64, description="Its profile; none: one of each chip whose image is here")
+        ] = None,
         flash_bytes: FlashBytes = MIN_FLASH_BYTES,
         psram_bytes: PsramBytes = 0,
     ) -> InstallManifest:
         gate.check_owner(by.person_id, "set up boards")
         if board is None:
-            chosen = [(chip, profiles[0]) for chip in CHIPS.values() if (profiles := chip.profiles())]
+            here = [chip for chip in CHIPS.values() if cached_image(chip, psram_bytes, parts.settings.cache)]
+            chosen = [(chip, profiles[0]) for chip in here if (profiles := chip.profiles())]
         else:
             chip = chip_named(load_board(board).chip)
             if board not in chip.profiles():
@@ -188,35 +207,16 @@ def install_router(parts: HostParts) -> APIRouter:
     return router
 
 
-def stock_image(chip: Chip, psram_bytes: int, parts: HostParts) -> FlashImage:
-    """The image that this host has for such a board; ConfigError says which file to put where."""
-    image = cached_image(chip, psram_bytes, parts.settings.cache)
-    if image is None:
-        name, folder = chip.stock_image(psram_bytes), parts.settings.cache / FOLDER
-        raise ConfigError(
-            f"this host has no image for the {chip.name}: {name}",
-            next_step=f"get {STOCK_SITE}{name}, and put it into {folder} on the host's machine",
-        )
-    return image
-
-
 def _chip_object(chip: Chip, parts: HostParts) -> InstallChip:
     boards = [InstallBoard(board=board, title=load_board(board).title) for board in chip.profiles()]
-    problem: ConfigError | None = None
-    for psram_bytes in (0, _MUCH_PSRAM):
-        try:
-            image = stock_image(chip, psram_bytes, parts)
-        except ConfigError as exc:
-            problem = problem or exc
-        else:
-            return InstallChip(chip=chip.name, boards=boards, image=image.path.name)
-    assert problem is not None
-    return InstallChip(chip=chip.name, boards=boards, image=None, problem=problem.message, next=problem.next_step)
+    found = (cached_image(chip, psram_bytes, parts.settings.cache) for psram_bytes in (0, _MUCH_PSRAM))
+    image = next((image.path.name for image in found if image is not None), None)
+    return InstallChip(chip=chip.name, boards=boards, image=image)
 
 
 def _closed(parts: HostParts) -> tuple[str | None, str | None]:
     if parts.link is None:
-        return "this host lets in no boards: its link is off", "start it with: microclaw up --link 0.0.0.0:8443"
+        return "this host lets in no boards: its link is off", f"start it with: microclaw up --link {LAN}"
     try:
         server = parts.link.server()
     except ConfigError as exc:
@@ -224,6 +224,6 @@ def _closed(parts: HostParts) -> tuple[str | None, str | None]:
     if server.is_local:
         return (
             "this host accepts only boards on its own machine: one that is set up now cannot reach it",
-            "first start it with: microclaw up --link 0.0.0.0:8443",
+            f"first start it with: microclaw up --link {LAN}",
         )
     return None, None

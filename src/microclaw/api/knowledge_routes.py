@@ -148,7 +148,7 @@ def _route_sessions(router: APIRouter, parts: KnowledgeParts) -> None:
     ) -> dict[str, Any]:
         parts.gate.check_owner(by.person_id, "read conversations")
         full = await sessions.full_name(name)
-        return {"name": full, "messages": [_message(message) for message in await sessions.show(full, newest)]}
+        return {"name": full, "messages": [message_object(message) for message in await sessions.show(full, newest)]}
 
     @router.delete(
         "/v1/sessions/{name}", tags=["sessions"], summary="Remove a conversation", responses=answers(RemovedSession)
@@ -233,7 +233,7 @@ def _session(one: SessionEntry) -> dict[str, Any]:
     return {"name": one.name, "size_bytes": one.size_bytes, "changed_s": int(one.changed_s)}
 
 
-def _message(message: SessionMessage) -> dict[str, Any]:
+def message_object(message: SessionMessage) -> dict[str, Any]:
     return {"role": message.role, "content": message.content, "ts": message.ts, "person": message.person}
 
 

@@ -176,6 +176,25 @@ class DeliveredMessages(BaseModel):
     delivered: list[int]
 
 
+class ChatFacts(BaseModel):
+    """`text`: the newest message of the person."""
+
+    chat_id: str
+    changed_s: int = Field(description="Unix time in s")
+    text: str
+
+
+class Chats(BaseModel):
+    chats: list[ChatFacts]
+
+
+class ChatMessages(BaseModel):
+    """`waiting`: messages that have no answer yet, in order."""
+
+    messages: list[SessionLine]
+    waiting: list[str]
+
+
 class MemoryNote(BaseModel):
     day: str
     text: str

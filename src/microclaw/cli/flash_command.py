@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from microclaw.cli.options import GIVE_YES, GlobalOptions, NobodyToAsk, global_options
-from microclaw.config.edit import SettingChange, write_changes
+from microclaw.config.edit import LAN, open_link
 from microclaw.config.load import private_home
 from microclaw.config.places import cache_folder
 from microclaw.errors import ConfigError, NoHost
@@ -25,7 +25,6 @@ if TYPE_CHECKING:  # they take 0.2 s to import, which `--help` must not
     from microclaw.flash.workshop import Host, Outcome, Person, Wishes
     from microclaw.transports.serial_address import ListPorts
 
-LAN: Final = "0.0.0.0:8443"
 FIRMWARES: Final = ("microclaw", "wasmachine", "xiaozhi")
 _RESTART_S: Final = 300.0
 _POLL_S: Final = 1.0
@@ -247,7 +246,7 @@ class RunningHost:
         if not self._person.confirm(question, default=True):
             raise ConfigError("no board can reach this host while 8443 is closed to the network", next_step=remedy)
         home = private_home(os.environ, self._options.home)
-        write_changes(home, os.environ, [SettingChange("host.link", LAN)])
+        open_link(home, os.environ)
         self._person.say("written. Start the host again now: Ctrl-C in its window, then microclaw up; this waits")
         try:
             async with asyncio.timeout(_RESTART_S):

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 LOCK_S: Final = 5.0
 _PART: Final = re.compile(r"([^.\[\]]+)(?:\[([1-9][0-9]{0,3})\])?")
 
+LAN: Final = "0.0.0.0:8443"  # where boards of the network reach the link
+
 
 @dataclass(frozen=True, slots=True)
 class SettingChange:
@@ -68,6 +70,11 @@ def write_changes(home: FilePath, environ: Mapping[str, str], changes: Iterable[
         for name in changed:  # secrets first: a secret that moves is never in no file
             write_file(home / name, texts[name])
         return WriteResult(changed, (*new, *_missing_paths(wanted)))
+
+
+def open_link(home: FilePath, environ: Mapping[str, str]) -> None:
+    """Let paired boards of the network in, from the host's next start on. Raises ConfigError."""
+    write_changes(home, environ, [SettingChange("host.link", LAN)])
 
 
 def _missing_paths(changes: Iterable[SettingChange]) -> Iterator[Mistake]:

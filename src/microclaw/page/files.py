@@ -29,6 +29,7 @@ VIEWS: Final = (
     "/boards",
     "/boards/{rest:path}",
     "/chat",
+    "/chat/{rest:path}",
     "/editor",
     "/editor/{rest:path}",
     "/approvals",

@@ -15,7 +15,7 @@ import { Schedules } from "./schedules.js";
 import { SignInAgain, SignInPage, signInByLink } from "./signin.js";
 import { may, start, update, useStore } from "./state.js";
 import { Usage } from "./usage.js";
-import { html, render, useEffect, useErrorBoundary, useState } from "./vendor/htm-preact.module.js";
+import { html, render, useEffect, useErrorBoundary, useRef, useState } from "./vendor/htm-preact.module.js";
 
 /** @type {{path: string, title: string, access: "look" | "ask" | "act" | "own", view?: (given: any) => any}[]} */
 const VIEWS = [
@@ -94,7 +94,6 @@ function Person() {
     try {
       await send("POST", "/v1/signout");
       location.assign(`${BASE}/`);
-      sessionStorage.clear(); // the conversation
     } catch (problem) {
       setError(problem);
     }
@@ -126,6 +125,8 @@ function Shell({ path }) {
   const store = useStore();
   const waiting = store.approvals.length;
   const here = path === "/" ? "/boards" : path;
+  const chat = useRef("");
+  if (here.startsWith("/chat/")) chat.current = partsOf(here)[1] ?? "";
   useEffect(() => {
     document.title = `${waiting > 0 ? `(${waiting}) ` : ""}${titleOf(here)} - microclaw`;
   }, [here, waiting]);
@@ -142,7 +143,7 @@ function Shell({ path }) {
     <main id="main">
       ${store.left && html`<${Problem} error=${store.left} /><button onClick=${() => update({ left: null })}>Close this message</button>`}
       <${View} key=${here.split("/")[1]} path=${path} />
-      ${may("ask") && html`<div hidden=${!here.startsWith("/chat")}><${Chat} /></div>`}
+      ${may("ask") && html`<div hidden=${!here.startsWith("/chat")}><${Chat} name=${chat.current} isShown=${here.startsWith("/chat")} /></div>`}
     </main>
     <footer class="quiet">${store.status && `microclaw ${store.status.version} · ${store.status.model} · `}<a href=${`${BASE}/api/docs`}>API</a></footer>
     ${store.isOver && html`<${SignInAgain} />`}`;

@@ -1,6 +1,6 @@
 // Sets up a new board on a USB cable of this computer, by Web Serial: writes MicroPython and our files, then gives it its Wi-Fi.
 
-import { get, opened } from "./api.js";
+import { get, opened, send } from "./api.js";
 import { SureButton, useFetched } from "./lists.js";
 import { Heading, Link, Problem } from "./parts.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
@@ -77,10 +77,16 @@ async function planFor(loader, board, chip, tell) {
 export function Flash() {
   const why = obstacle();
   const [choices, error] = useFetched("/v1/firmware/install");
+  const [isOpened, setOpened] = useState(false);
+  const [refused, setRefused] = useState(/** @type {any} */ (null));
+  const open = () => send("POST", "/v1/firmware/install/link").then(() => setOpened(true), setRefused);
   return html`<${Heading}>Flash a board<//>
     <p>Sets up a new board that is plugged into this computer. One that runs microclaw already: <code>microclaw flash</code>, which erases nothing.</p>
     <${Problem} error=${why} /><${Problem} error=${error} />
-    ${choices?.problem && html`<${Problem} error=${{ message: choices.problem, next: choices.next }} />`}
+    ${choices?.problem && !isOpened && html`<${Problem} error=${{ message: choices.problem, next: choices.next }} />`}
+    ${choices?.can_open && !isOpened && html`<p><${SureButton} what="Open the link to your network" label="port 8443, TLS, paired boards alone" onYes=${open} /></p>`}
+    ${isOpened && html`<p role="status">Written. Start the host again now, then load this page again: <code>microclaw up</code></p>`}
+    <${Problem} error=${refused} />
     ${!why && choices && html`<${Write} chips=${choices.chips} /><${BoardConsole} />`}`;
 }
 
@@ -107,9 +113,8 @@ function Write({ chips }) {
   return html`<section class="card" aria-label="Write the board"><h2>1. Write the board</h2>
     <p class="buttons"><label>Board <select value=${board} disabled=${doing !== null} onChange=${(/** @type {any} */ e) => setBoard(e.currentTarget.value)}>
       ${chips.map((one) => html`<optgroup key=${one.chip} label=${one.chip}>${one.boards.map((/** @type {any} */ known) => html`<option key=${known.board} value=${known.board}>${known.title}</option>`)}</optgroup>`)}</select></label>
-      ${chip.image && html`<${SureButton} what="Erase and write" label="the board" disabled=${doing !== null} onYes=${write} />`}</p>
-    ${chip.image && html`<p class="quiet">Everything on the board is erased. This host has ${chip.image}.</p>`}
-    ${chip.problem && html`<${Problem} error=${{ message: chip.problem, next: chip.next }} />`}
+      <${SureButton} what="Erase and write" label="the board" disabled=${doing !== null} onYes=${write} /></p>
+    <p class="quiet">Everything on the board is erased. ${chip.image ? `This host has ${chip.image}.` : "This host fetches MicroPython's image for it, and compares its SHA-256."}</p>
     <div role="status">${doing && html`<p>${doing.text} ${doing.share !== undefined && html`<progress aria-label=${doing.text} max="1" value=${doing.share} />`}</p>`}
       ${done && html`<p>The board is written, and what it has was compared. ${done.image}: ${done.official ? "its checksum is the official one" : "the digests inside it are right"}. Go on with its Wi-Fi.</p>`}</div>
     <${Problem} error=${error} /></section>`;

@@ -1,0 +1,61 @@
+"""A real Chromium for tests of the page: a browser for each file; every test has a profile of its own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any, TypeAlias
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+WAIT_MS = 60_000
+expect.set_options(timeout=WAIT_MS)
+ARGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+OpenPage: TypeAlias = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")  # while it is there, this thread has a running event loop, which no other test wants
+def chromium() -> Iterator[Browser]:
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    assert path is not None, "there is no chromium: sudo make setup-system"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=ARGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(chromium: Browser) -> Iterator[OpenPage]:
+    """Pages of empty profiles. What a script of the page fails at fails the test."""
+    failures: list[str] = []
+    with ExitStack() as stack:
+
+        def opened(address: str, context: BrowserContext | None = None, **options: Any) -> Page:
+            if context is None:
+                context = chromium.new_context(**options)
+                stack.callback(context.close)
+            page = context.new_page()
+            page.set_default_timeout(WAIT_MS)
+            page.on("pageerror", lambda error: failures.append(str(error)))
+            page.on("console", lambda line: _note_refusal(line.text, failures))
+            page.goto(address)
+            return page
+
+        yield opened
+    assert failures == []
+
+
+def _note_refusal(line: str, failures: list[str]) -> None:
+    if "Content Security Policy" in line:
+        failures.append(line)
