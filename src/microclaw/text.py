@@ -236,21 +236,30 @@ def without_fences(text: str) -> str:
 
 
 def format_duration(ms: float, *, decimals: int | None = None, fixed: bool = False) -> str:
-    """A time as people read it: 51 ms, 1.9 s, 2 min 5 s, 2 h 30 min.
+    """A time as people read it: 51 ms, 1.9 s, 2 min 5 s, 2 h 30 min, 2 d.
 
-    `decimals` gives a time below two minutes in seconds with at most so many: 0.02 s, 10 s. `fixed` gives just so
-    many, and one from ten seconds on: 0.500 s, 12.0 s.
+    `decimals` gives a time from 10 ms to two minutes in seconds with at most so many: 0.02 s, 10 s; a shorter one has
+    the unit that it needs: 1.08 ms, 50 µs. `fixed` gives just so many, and one from ten seconds on: 0.500 s, 12.0 s.
     """
     if decimals is None and ms < 999.5:
         return f"{ms:.0f} ms"
+    if 0.0005 <= ms < 9.995:
+        return f"{ms * 1000:.0f} µs" if ms < 0.9995 else f"{ms:.3g} ms"
     if ms < 119_950:
         digits = 1 if decimals is None or (fixed and ms >= 10_000) else decimals
         shown = f"{ms / 1000:.{digits}f}"
         return f"{shown if fixed or decimals is None or '.' not in shown else shown.rstrip('0').rstrip('.')} s"
     total_s = round(ms / 1000)
+    if total_s % 86_400 == 0:
+        return f"{total_s // 86_400} d"
     if total_s >= 7200 or total_s % 3600 == 0:
         return _two_units(total_s // 60, "h", "min")
     return _two_units(total_s, "min", "s")
+
+
+def time_text(ms: float) -> str:
+    """A time on a board, to the millisecond or finer: 50 µs, 1.08 ms, 0.5 s, 12 s, 10 min."""
+    return format_duration(max(ms, 0), decimals=3)
 
 
 def read_duration_ms(text: str) -> float | None:

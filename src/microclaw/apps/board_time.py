@@ -19,9 +19,10 @@ MAX_ADVANCE_MS = 86_400_000.0
 _SURE_S = 3.0  # of host time, before it is told that the rest would take too long
 _FIRST_PARTS_MS = (10.0, 40.0, 200.0, 750.0)
 STORM_LINES = 20_000
-STORM_EVENTS = 12_000
-"""In a second at most, or in less where it comes at once: a loop of main without any wait prints 800 lines in one, and
-changes a pin 2,000 times."""
+STORM_EVENTS = 30_000
+"""In a second at most, or in less where it comes at once: a loop of main that waits 50 µs each way changes a pin 20,000
+times in one, and one without any wait prints 800 lines."""
+_RING_EVENTS = 30_000  # between two readings: half of what the board keeps, should they come thicker
 CALM_EVENTS = 500
 """Lines and changes in a second of board time that keep no machine busy for long."""
 
@@ -128,9 +129,9 @@ class Passed:
 async def pass_needed_time(control: VirtualBoardTransport, run: Run, events: Events) -> Passed:
     """The time that is asked for; its first second in parts: a program that storms would need hours for all of it."""
     await events.read(control)
-    first_ms, began, passed_ms = events.now_ms, time.perf_counter(), 0.0
+    first_ms, began, passed_ms, safe_ms = events.now_ms, time.perf_counter(), 0.0, MAX_ADVANCE_MS
     for part_ms in chain(_FIRST_PARTS_MS, repeat(MAX_ADVANCE_MS)):
-        part_ms = min(part_ms, run.for_ms - passed_ms)
+        part_ms = min(part_ms, safe_ms, run.for_ms - passed_ms)
         if part_ms <= 0:
             break
         before = events.recorded
@@ -149,6 +150,7 @@ async def pass_needed_time(control: VirtualBoardTransport, run: Run, events: Eve
         slow = time.perf_counter() - began > _SURE_S and left_s > run.host_s
         if lines > STORM_LINES * length_s or moves > STORM_EVENTS * length_s or slow:
             return _cut(before, events, passed_ms, part_ms, run)
+        safe_ms = _RING_EVENTS / moves * part_ms if moves else MAX_ADVANCE_MS
     return Passed(run.for_ms)
 
 

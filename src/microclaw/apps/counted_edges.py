@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from microclaw.apps.edge_comparison import INVERTED, SLACK_MS, compare_settled
+from microclaw.apps.edge_comparison import INVERTED, SLACK_MS, compare_settled, span
 from microclaw.apps.verdict import seconds
 from microclaw.devices.calls import PwmChange
 from microclaw.events import Edge, Evidence
@@ -86,17 +86,13 @@ def compare_edges(
     if not difference and offsets and max(offsets) - min(offsets) > _TOGETHER_MS:
         apart = seconds(max(offsets) - min(offsets))
         return counted(f"{'; '.join(texts)} (pins are {apart} off against each other)", edges, agrees=False)
-    later = any(_span(wanted) > MOMENT_MS for wanted in expected.values())
-    of_one_moment = all(_span(found) <= MOMENT_MS for found in seen.values() if found)
+    later = any(span(wanted) > MOMENT_MS for wanted in expected.values())
+    of_one_moment = all(span(found) <= MOMENT_MS for found in seen.values() if found)
     if not difference and (not edges or not is_sure or (later and of_one_moment)):
         text = f"accepted only: {'; '.join(texts)}; that is the start alone"
         return Verification(Evidence("accepted", text, tuple(edges)), True)
     answer = counted("; ".join(texts), edges, agrees=not difference, pins=agreeing)
     return replace(answer, next_step=_SET_FIRST) if any(INVERTED in text for text in texts) else answer
-
-
-def _span(edges: Sequence[Edge]) -> float:
-    return edges[-1].t_ms - edges[0].t_ms
 
 
 def _pin_text(expected: Sequence[Edge], seen: Sequence[Edge], difference: str | None, *, alone: bool) -> str:

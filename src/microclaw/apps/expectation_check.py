@@ -31,8 +31,9 @@ from microclaw.apps.expectations import (
     Window,
 )
 from microclaw.apps.light_check import check_led_at, check_led_phase, check_led_within, check_servo_at
-from microclaw.apps.observation import JITTER_MS, Finding, Observation, time_text
+from microclaw.apps.observation import JITTER_MS, Finding, Observation
 from microclaw.apps.reaction_check import check_reaction, unsure_of_lines
+from microclaw.text import time_text
 
 START_MS: Final = 2_000.0
 """A program may take so long before its first period or line, beyond the period itself."""

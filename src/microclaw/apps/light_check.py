@@ -6,7 +6,8 @@ from itertools import pairwise
 
 from microclaw.apps.colors import Color, Rgb, color_text
 from microclaw.apps.expectations import LedAt, LedPhase, LedWithin, ServoAt
-from microclaw.apps.observation import JITTER_MS, Finding, Observation, time_text
+from microclaw.apps.observation import JITTER_MS, Finding, Observation
+from microclaw.text import time_text
 
 SERVO_HZ = (40, 400)
 """What servos take as a rate of pulses: 50 Hz the usual ones, up to 333 Hz the digital ones."""

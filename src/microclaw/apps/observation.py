@@ -15,7 +15,6 @@ from microclaw.apps.expectations import Window
 from microclaw.apps.line_pattern import LinePattern
 from microclaw.devices.calls import LedChange, PwmChange
 from microclaw.events import Edge
-from microclaw.text import format_duration
 
 State: TypeAlias = Literal["met", "not met", "untried"]
 JITTER_MS = 2.0
@@ -153,10 +152,6 @@ class Track:
         """From when until when it had `level`, the last one until the end."""
         points = [(0.0, self.before), *self.changes, (end_ms, -1)]
         return [(t, after) for (t, now), (after, _) in pairwise(points) if now == level and after > t]
-
-
-def time_text(ms: float) -> str:
-    return format_duration(max(ms, 0), decimals=3)
 
 
 def lines_left_out(text: str) -> tuple[int, str | None]:

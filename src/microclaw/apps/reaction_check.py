@@ -24,7 +24,8 @@ from microclaw.apps.expectations import (
     Window,
 )
 from microclaw.apps.light_check import is_lit, shown
-from microclaw.apps.observation import JITTER_MS, Finding, Observation, time_text
+from microclaw.apps.observation import JITTER_MS, Finding, Observation
+from microclaw.text import time_text
 
 Burst = tuple[float, float]
 _JUST_BEFORE_MS = 500.0

@@ -14,7 +14,7 @@ from msgspec import Struct
 from microclaw.devices.calls import AppState
 from microclaw.errors import ConfigError, DeployRejected
 from microclaw.events import ProgramKind
-from microclaw.text import format_duration, read_duration_ms
+from microclaw.text import format_duration, read_duration_ms, time_text
 
 LEAST_MS: Final = 1_000
 LEAST_BY_HOST_MS: Final = 10_000
@@ -41,9 +41,9 @@ class RunTimes(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
 
     def text(self) -> str:
         """ "every 10 min, stopped after 30 s"."""
-        parts = [] if self.every_ms is None else [f"every {_duration(self.every_ms)}"]
+        parts = [] if self.every_ms is None else [f"every {time_text(self.every_ms)}"]
         if self.stop_after_ms is not None:
-            parts.append(f"stopped after {_duration(self.stop_after_ms)}")
+            parts.append(f"stopped after {time_text(self.stop_after_ms)}")
         return ", ".join(parts)
 
 
@@ -99,13 +99,13 @@ def run_times(every_ms: int | None, stop_after_ms: int | None) -> RunTimes | Non
             continue
         if value < LEAST_MS:
             raise ConfigError(
-                f"{what}: {_duration(value)} is too short: the least is 1 s", next_step=f"a longer time, as {example}"
+                f"{what}: {time_text(value)} is too short: the least is 1 s", next_step=f"a longer time, as {example}"
             )
         if value > MOST_MS:
             raise ConfigError(f"{what}: longer than 49 days", next_step="give a shorter time, as 1d")
     if every_ms is not None and stop_after_ms is not None and stop_after_ms > every_ms:
         raise ConfigError(
-            f"a run cannot last {_duration(stop_after_ms)} when the next one begins after {_duration(every_ms)}",
+            f"a run cannot last {time_text(stop_after_ms)} when the next one begins after {time_text(every_ms)}",
             next_step="a shorter run or a longer interval; without an interval (off) it runs once",
         )
     return RunTimes(every_ms, stop_after_ms)
@@ -115,8 +115,8 @@ def check_keeper(times: RunTimes | None, kind: ProgramKind) -> None:
     """Raise DeployRejected for an interval that is too short for the host to keep."""
     if times is not None and kept_by(kind) == "host" and (times.every_ms or LEAST_BY_HOST_MS) < LEAST_BY_HOST_MS:
         raise DeployRejected(
-            f"every {_duration(times.every_ms or 0)}: this firmware has no intervals, so the host puts the program "
-            f"there for each run, at most every {_duration(LEAST_BY_HOST_MS)}",
+            f"every {time_text(times.every_ms or 0)}: this firmware has no intervals, so the host puts the program "
+            f"there for each run, at most every {time_text(LEAST_BY_HOST_MS)}",
             next_step="an interval of 10s or more, or wait in the program itself",
         )
 
@@ -194,14 +194,6 @@ def trial_ms(times: RunTimes, asked_ms: float) -> float:
 
 def times_differ_text(before: RunTimes | None, after: RunTimes | None) -> str:
     return f"{before.text() if before else 'no interval'} -> {after.text() if after else 'no interval'}"
-
-
-def _duration(ms: float) -> str:
-    sign = "-" if ms < 0 else ""
-    days, rest = divmod(abs(round(ms)), 86_400_000)
-    if days and not rest:
-        return f"{sign}{days} d"
-    return sign + format_duration(abs(ms), decimals=3)
 
 
 def acts_later(wasm: bytes) -> bool:

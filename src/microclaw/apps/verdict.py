@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from statistics import median
 from typing import Final, Literal, TypeAlias
 
 from microclaw.apps.board_time import SeenRuns
@@ -44,7 +45,7 @@ def describe(edges: Sequence[Edge], pwm: Sequence[PwmChange] = (), leds: Sequenc
 
 
 def seconds(ms: float) -> str:
-    """ "0.500 s" below ten seconds, "12.0 s" below two minutes, then "10 min", "2 h 30 min"."""
+    """ "0.500 s" below ten seconds, "12.0 s" below two minutes, then "10 min", "2 h 30 min"; "50 µs", "1.08 ms"."""
     return format_duration(ms, decimals=3, fixed=True)
 
 
@@ -60,6 +61,7 @@ SHIM_SAYS: Final = "microclaw: ended: "
 Ended: TypeAlias = Literal["running", "returned", "exited", "trapped"]
 
 _HEAP_WARNING_SHARE = 0.9
+_RESTS_AFTER_MS = 4.0  # the least of wasm/program_macros.py
 _ROLE_USES: dict[str, PinUse] = {"input": "input", "output": "output", "pwm": "pwm"}
 
 
@@ -369,9 +371,22 @@ def _warnings(record: Record, heap_bytes: int) -> tuple[str, ...]:
     if MAX_CALL_MS < record.longest_main_ms <= MAX_MAIN_MS:
         took = format_duration(record.longest_main_ms, decimals=2)
         found.append(f"main goes on for {took} without a wait: the board answers nothing meanwhile")
+    found += _pauses(record)
     if not record.is_memory_checked:
         found.append("its use of memory was not checked: the build that does so could not be made")
     return tuple(found)
+
+
+def _pauses(record: Record) -> Iterator[str]:
+    """Of each pin whose waits below a millisecond main's pauses make longer now and then: the real period."""
+    for rhythm in rhythms(record.edges) if record.longest_main_ms >= _RESTS_AFTER_MS else ():
+        short_ms = median(rhythm.gaps_ms or (1.0,))
+        pauses = [gap_ms for gap_ms in rhythm.gaps_ms if 0.9 <= gap_ms - short_ms <= 3.0]
+        if short_ms < 1 and 2 < len(pauses) < rhythm.count / 4:
+            yield (
+                f"pin {rhythm.pin}: main pauses {seconds(max(pauses))} among edges {seconds(short_ms)} apart; "
+                f"the period is {seconds(rhythm.period_s * 1000)} on average"
+            )
 
 
 def _has_effect(record: Record) -> bool:

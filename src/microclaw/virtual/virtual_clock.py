@@ -19,8 +19,13 @@ from microclaw.wire.board_replies import AdvanceResult
 READ_COST_MS: Final = 0.005
 """Board time that one reading of the clock costs on the virtual clock."""
 CHEAP_READS: Final = 200
-"""Readings at READ_COST_MS since the task last rested; further ones cost BUSY_READ_COST_MS: it is waiting."""
+"""Readings at READ_COST_MS since the task last rested, or something came from outside; then it is waiting.
+
+Each further one costs more by _GROWTH, which is 2 % of the wait until then, and BUSY_READ_COST_MS at most.
+"""
 BUSY_READ_COST_MS: Final = 1.0
+_GROWTH: Final = 1.02
+_MOST_GROWN: Final = 300  # readings: they cost BUSY_READ_COST_MS long before
 SHORT_PAUSE_MS: Final = 2.0
 """A task that was waiting and then idle for no longer goes on waiting: the pause is part of the loop."""
 SHORT_SLEEP_MS: Final = 1.0
@@ -48,6 +53,7 @@ class VirtualClock:
         self._advances = False
         self._alarms = Alarms()
         self._running: Task | None = None
+        self._tasks: set[Task] = set()
         self._ready: deque[Task] = deque()
         self._paused: list[Task] = []
 
@@ -60,23 +66,24 @@ class VirtualClock:
                 raise Interrupted(task.name)
             task.reads += 1
             task.cpu_mark_s = 0.0
-            if task.reads <= CHEAP_READS:
-                self._now_ms += READ_COST_MS
-                return self._now_ms
-            if self._must_go_on(task) or (self._now_ms < self._limit_ms and not self._is_alarm_due()):
-                self._now_ms += BUSY_READ_COST_MS
-                return self._now_ms
-            self._pause(task)  # it busy-waits and something else is due, or the time that was granted is used up
-        self._take_turn(task)
+            is_cheap = task.reads <= CHEAP_READS and (not self._advances or not self._is_alarm_due())
+            waits = not is_cheap and self._must_wait(task)
+            if waits:
+                self._pause(task)  # something else is due, or the time that was granted is used up
+        if waits:
+            self._take_turn(task)
         with self._lock:
-            self._now_ms += BUSY_READ_COST_MS
+            due_ms = self._alarms.next_ms()
+            end_ms = self._now_ms + _read_cost_ms(task)
+            # A wait ends exactly at what it may wait for.
+            self._now_ms = due_ms if due_ms is not None and self._now_ms < due_ms < end_ms else end_ms
             return self._now_ms
 
     def work(self, task: Task, ms: float) -> None:
         with self._lock:
             if task.interrupted:
                 raise Interrupted(task.name)
-            waits = not self._must_go_on(task) and (self._now_ms >= self._limit_ms or self._is_alarm_due())
+            waits = self._must_wait(task)
             if waits:
                 self._pause(task)
         if waits:
@@ -124,6 +131,8 @@ class VirtualClock:
                         break
                     self._now_ms = max(self._now_ms, alarm.t_ms)
                 alarm.fn()
+                if not alarm.is_timer:
+                    self._restart_waits()
             with self._lock:
                 self._advances = False
                 if stuck is None:
@@ -134,6 +143,7 @@ class VirtualClock:
 
     def add(self, task: Task) -> None:
         with self._lock:
+            self._tasks.add(task)
             self._make_ready(task)
 
     def begin(self, task: Task) -> None:
@@ -155,8 +165,8 @@ class VirtualClock:
                     self._hand_on()
             if idles:
                 self._take_turn(task, raises=False)
-        waits = task.reads > CHEAP_READS and self._now_ms - since_ms <= SHORT_PAUSE_MS
-        task.reads = CHEAP_READS if waits else 0
+        if task.reads <= CHEAP_READS or self._now_ms - since_ms > SHORT_PAUSE_MS:
+            task.reads = 0
 
     def ask(self, task: Task) -> None:
         """Somebody waits for its answer: a task that is busy goes on for ASKED_MS, until it looks who asks."""
@@ -191,8 +201,7 @@ class VirtualClock:
                 raise Interrupted(task.name)
             is_reading = ms < READ_COST_MS  # `while (1) usleep(0);` must not stop board time
             task.reads = task.reads + is_reading if ms < SHORT_SLEEP_MS else 0
-            cost_ms = BUSY_READ_COST_MS if is_reading and task.reads > CHEAP_READS else max(ms, READ_COST_MS)
-            end_ms = self._now_ms + cost_ms
+            end_ms = self._now_ms + (_read_cost_ms(task) if is_reading else ms)
             if ms < SHORT_SLEEP_MS and (self._may_run_until(end_ms) or self._must_go_on(task)):
                 task.cpu_mark_s = 0.0
                 self._now_ms = end_ms
@@ -214,10 +223,22 @@ class VirtualClock:
     def end(self, task: Task) -> None:
         with self._lock:
             task.state = TaskState.ENDED
+            self._tasks.discard(task)
             self._hand_on()
+
+    def _must_wait(self, task: Task) -> bool:
+        """Whether something else is due, or the time that was granted is used up; not of a task that must go on."""
+        is_time = self._now_ms >= self._limit_ms or self._is_alarm_due()
+        return is_time and not self._must_go_on(task)
 
     def _must_go_on(self, task: Task) -> bool:
         return task.is_ending or self._now_ms < task.asked_until_ms
+
+    def _restart_waits(self) -> None:
+        """Something came from outside: what a task measures from here on it measures exactly."""
+        with self._lock:
+            for task in self._tasks:
+                task.reads = 0
 
     def _pause(self, task: Task) -> None:
         task.state = TaskState.PAUSED
@@ -306,3 +327,8 @@ class VirtualClock:
                 self._awaiting_quiet = False
                 if self._running is running and running.spun(self._stuck_cpu_s):
                     return running.name
+
+
+def _read_cost_ms(task: Task) -> float:
+    grown = min(max(task.reads - CHEAP_READS, 0), _MOST_GROWN)
+    return min(BUSY_READ_COST_MS, READ_COST_MS * _GROWTH**grown)

@@ -61,9 +61,16 @@ def _reached(bodies: dict[str, set[str]], start: str) -> set[str]:
     return reached
 
 
+_SHORT_TIMES: Final = frozenset(("delayMicroseconds", "usleep", "nanosleep", "micros", "pulseIn"))
+
+
 def sketch_defines(text: SourceText) -> tuple[str, ...]:
-    """MICROCLAW_SKETCH for a program that defines setup and loop and nothing that starts it."""
-    return ("MICROCLAW_SKETCH",) if has_setup_and_loop(text.tokens) else ()
+    """MICROCLAW_SKETCH for a program that defines setup and loop and nothing that starts it, and how often it rests."""
+    if not has_setup_and_loop(text.tokens):
+        return ()
+    names = {token.text for token in text.tokens}
+    rest_ms = 0 if not names & _SHORT_TIMES else 5 if "attachInterrupt" in names else 50
+    return ("MICROCLAW_SKETCH", f"MICROCLAW_REST_MS={rest_ms}")
 
 
 _BINARY: Final = re.compile(r"B([01]{1,8})")

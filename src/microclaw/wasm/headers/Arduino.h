@@ -108,15 +108,19 @@ unsigned long pulseIn(int pin, int level, unsigned long timeout_us
 #if defined MICROCLAW_SKETCH && !defined MICROCLAW_OTHER_UNIT
 void setup(void);
 void loop(void);
-/* A loop that only looks at millis() must leave the processor to others as well: it gets a millisecond of sleep. */
+/* A loop that only looks at millis() must leave the processor to others as well: it gets a millisecond of sleep, each time or,
+ * where the sketch waits or measures below a millisecond, when it ran for MICROCLAW_REST_MS (program_macros.py). */
 int main(void) {
-    millis(); /* begins the clocks */
+    unsigned rested = millis(); /* begins the clocks */
     setup();
-    for (;;) {
-        unsigned began = millis();
+    for (unsigned began = millis(), now;; began = now) {
         loop();
-        if (millis() - began < 10) {
+        now = millis();
+        if (now - began >= 10) {
+            rested = now;
+        } else if (now - rested >= MICROCLAW_REST_MS) {
             delay(1);
+            now = rested = millis();
         }
     }
 }
