@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def tried(folder: Path, file: str, source: str, *words: str) -> Any:
 
 def gaps_us(trial: Any) -> list[int]:
     times = [edge[0] for edge in trial["edges"]]
-    return [round(1000 * (after - before)) for before, after in zip(times, times[1:], strict=False)]
+    return [round(1000 * (after - before)) for before, after in itertools.pairwise(times)]
 
 
 @pytest.mark.parametrize(("file", "source"), [("wave.ino", WAVE), ("wave.c", WAVE_IN_C)])
