@@ -98,7 +98,7 @@ unsigned long pulseIn(int pin, int level, unsigned long timeout_us
 #ifdef __cplusplus
                       = 1000000
 #endif
-                      ) PIN_MARKS_(pin, "gpio"); /* us; to about a millisecond at best, 0 when the time is up */
+                      ) PIN_MARKS_(pin, "gpio"); /* us; 0 when the time is up */
 #ifdef __cplusplus
 }
 #include "arduino/core.h"
