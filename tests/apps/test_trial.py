@@ -166,9 +166,9 @@ async def test_a_callback_whose_recursion_takes_minutes_is_told_with_its_line(bu
 
 
 async def test_a_storm_is_told_as_the_programs_doing(build_cache: Path) -> None:
-    trial = await attempt(_storm("gpio_toggle(led);", timers=18), build_cache)
+    trial = await attempt(_storm("gpio_toggle(led); gpio_toggle(led); gpio_toggle(led);", timers=18), build_cache)
     assert not trial.ok
-    what = r"it does more than a board has time for: 1\d,\d{3} pin changes in 0\.75 s"
+    what = r"it does more than a board has time for: \d\d,\d{3} pin changes in 0\.\d+ s"
     assert re.fullmatch(what, trial.error or "")
     assert trial.board_ms <= 1_000
 

@@ -66,8 +66,8 @@ class VirtualClock:
                 raise Interrupted(task.name)
             task.reads += 1
             task.cpu_mark_s = 0.0
-            is_cheap = task.reads <= CHEAP_READS and (not self._advances or not self._is_alarm_due())
-            waits = not is_cheap and self._must_wait(task)
+            is_over = self._now_ms >= self._limit_ms
+            waits = (task.reads > CHEAP_READS or not is_over) and self._must_wait(task)
             if waits:
                 self._pause(task)  # something else is due, or the time that was granted is used up
         if waits:
