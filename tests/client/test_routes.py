@@ -33,6 +33,10 @@ MISSING: Final[Mapping[str, tuple[str, ...]]] = {
         "GET /v1/signins",
         "DELETE /v1/signins/{sign_in_id}",
     ),
+    "the page shows them; on the command line it is microclaw session": (
+        "GET /v1/chat",
+        "GET /v1/chat/{chat_id}/messages",
+    ),
     "OpenAI's own clients call them": (
         "POST /v1/chat/completions",
         "GET /v1/models",
@@ -50,6 +54,7 @@ MISSING: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "the page flashes a board with them; on a cable it is microclaw flash": (
         "GET /v1/firmware/install",
+        "POST /v1/firmware/install/link",
         "GET /v1/firmware/manifest",
         "GET /v1/firmware/parts/{name}",
     ),

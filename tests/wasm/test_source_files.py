@@ -200,7 +200,7 @@ async def test_a_cpp_file_beside_a_sketch_is_a_source_of_its_own_and_a_tab_is_no
 
 WAITS = """#include <microclaw.h>
 static int led;
-static void run(int ms) { for (;;) { gpio_toggle(led); if (millis() > 100000) { return; } %s } }
+static void run(int ms) { for (;;) { gpio_toggle(led); if (led < 0) { return; } %s } }
 """
 
 
