@@ -61,7 +61,7 @@ _MEASURED: Final[Mapping[str, _Measured]] = {
 }
 
 
-def expected_text(pattern: str, text: str, values: Mapping[str, Value | Fraction], start_ms: int = 0) -> str:
+def expected_text(pattern: str, text: str, values: Mapping[str, Value | Fraction], start_ms: Fraction | int = 0) -> str:
     """The lines with the values put in. ConfigError for a name that is no value."""
     words = {**values, "START_MS": start_ms, **_light_words(values), **_sensor_words(values)}
 

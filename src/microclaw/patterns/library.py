@@ -25,7 +25,7 @@ from microclaw.patterns.expected import Value, expected_text
 _DEFINE = re.compile(r"^(#define[ \t]+)(\w+)([ \t]+)([^\n]*?)([ \t]*(?:/\*[^\n]*)?)$", re.MULTILINE)
 _ASSIGNED = re.compile(r"^()(\w+)( = )([^\n#]*?)([ \t]*(?:#[^\n]*)?)$", re.MULTILINE)
 _HIGHEST_PIN = 255
-_PY_START_MS: Final = 5
+_PY_START_MS: Final = Fraction(53, 10)  # 5.1 to 5.6, and a wait of 1 ms ends with the board's next one
 """The virtual board's interpreter begins a program so long after its installation."""
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
