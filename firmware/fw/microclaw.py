@@ -68,7 +68,8 @@ class Api:
         return self._env.ours("microclaw_devices").Servo(self._env.module("machine").PWM, number, min_us, max_us)
 
     def neopixel(self, number, count=1):
-        return self._env.ours("microclaw_devices").Strip(self._env.module("neopixel").NeoPixel(self.pin(number), count), count)
+        real = self._env.module("neopixel").NeoPixel(self.pin(number), count)
+        return self._env.ours("microclaw_devices").Strip(real, count)
 
     def i2c(self, sda, scl, freq=400_000):
         """A machine.I2C: scan, readfrom, writeto, readfrom_mem, writeto_mem."""

@@ -1,4 +1,4 @@
-"""Ordinary programs keep to their claim on a board without PSRAM: what the firmware reads in for them is the board's."""
+"""Ordinary programs keep to their claim on a board without PSRAM: what is read in for them is the board's."""
 
 from __future__ import annotations
 
