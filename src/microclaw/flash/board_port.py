@@ -67,7 +67,7 @@ class BoardPort:
     async def path(self) -> str:
         """What esptool and the system call it now; DeviceUnreachable when the USB id is not plugged in."""
         if isinstance(self.address, UsbId):
-            ports = await asyncio.to_thread(self.find)
+            ports = tuple(await asyncio.to_thread(self.find))
             return find_usb_port(_id_now(self.address, ports), ports)
         return str(self)
 
