@@ -314,6 +314,9 @@ class Link:
             await self._say("pong", {"n": body["n"], "t0": body["t0"], "t1": now, "t2": calendar.now_us()}, id)
         elif type == "pong":
             self._unanswered = 0
+            now = calendar.now_us()
+            if self.phase == "ready" and 0 <= now - body["t0"] < 1000000 < abs(now - body["t2"]):
+                self._board.set_time(body["t2"] // 1000)
         elif type == "ack":
             if body["seq"] > self.outbox.last:
                 raise Breach(4400, "malformed", "an ack of a number never given")

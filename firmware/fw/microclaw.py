@@ -58,25 +58,18 @@ class Api:
         return self._env.irq(made, handler=_settling(self._env, made, EDGES[edge], task, debounce))
 
     def adc(self, number):
-        from microclaw_devices import Adc
-
-        return Adc(self._env.module("machine").ADC, number)
+        return self._env.ours("microclaw_devices").Adc(self._env.module("machine").ADC, number)
 
     def pwm(self, number, freq=1000, duty=0):
         """A PWM output; duty is 0 to 100 percent."""
-        from microclaw_devices import Pwm
-
-        return Pwm(self._env.module("machine").PWM, number, freq, duty)
+        return self._env.ours("microclaw_devices").Pwm(self._env.module("machine").PWM, number, freq, duty)
 
     def servo(self, number, min_us=500, max_us=2500):
-        from microclaw_devices import Servo
-
-        return Servo(self._env.module("machine").PWM, number, min_us, max_us)
+        return self._env.ours("microclaw_devices").Servo(self._env.module("machine").PWM, number, min_us, max_us)
 
     def neopixel(self, number, count=1):
-        from microclaw_devices import Strip
-
-        return Strip(self._env.module("neopixel").NeoPixel(self.pin(number), count), count)
+        real = self._env.module("neopixel").NeoPixel(self.pin(number), count)
+        return self._env.ours("microclaw_devices").Strip(real, count)
 
     def i2c(self, sda, scl, freq=400_000):
         """A machine.I2C: scan, readfrom, writeto, readfrom_mem, writeto_mem."""
@@ -84,9 +77,7 @@ class Api:
 
     def sensor(self, quantity, address):
         """A value of the sensor at the board's I2C pins, which programs share; None when it does not answer."""
-        import sensors
-
-        return sensors.quantity(self._env.i2c_bus(), quantity, address)
+        return self._env.ours("sensors").quantity(self._env.i2c_bus(), quantity, address)
 
 
 async def _every(env, ms, task):

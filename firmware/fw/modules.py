@@ -8,8 +8,6 @@ import asyncio
 import os
 from errno import EEXIST
 
-from unwrapping import Unwrapping
-
 NAMES = (
     "time asyncio os json random struct sys math cmath micropython gc collections errno re binascii hashlib io array "
     "heapq deflate cryptolib framebuf platform esp32 neopixel dht onewire ds18x20 apa106 microclaw"
@@ -35,9 +33,9 @@ def module(env, name):
         raise ImportError("programs have tasks, no threads")
     if name not in NAMES.split():
         raise ImportError("no module named %r" % name)
-    real = __import__(name, None, None, ("*",))
+    real = env.ours(name)
     if name in UNWRAPPING:
-        return Unwrapping(env, real, name)
+        return env.ours("unwrapping").Unwrapping(env, real, name)
     if name == "microclaw":
         return real.api(env)
     if name == "os":
@@ -49,11 +47,9 @@ def module(env, name):
         if name == "asyncio":
             own = _asyncio(env)
         elif name == "sys":
-            from output import own_output
-
-            own = own_output(env)
+            own = env.ours("output").own_output(env)
         elif name == "esp32":  # RMT and PCNT take pins
-            real = Unwrapping(env, real, name)
+            real = env.ours("unwrapping").Unwrapping(env, real, name)
         return _without(real, REFUSED[name], own)
     return real
 

@@ -28,19 +28,13 @@ class Machine:
 
     def __getattr__(self, name):
         if name == "Timer":
-            from timers import TimerMaker
-
-            self.Timer = TimerMaker(self._env)
+            self.Timer = self._env.ours("timers").TimerMaker(self._env)
             return self.Timer
         if name == "Signal":
-            from timers import Signal
-
-            return Signal
+            return self._env.ours("timers").Signal
         if name in REFUSED:
             raise AttributeError("machine.%s is not for programs" % name)
-        from unwrapping import wrapped
-
-        return wrapped(self._env, getattr(self._real, name), name)
+        return self._env.ours("unwrapping").wrapped(self._env, getattr(self._real, name), name)
 
 
 class PinMaker:
@@ -70,9 +64,7 @@ class PinMaker:
                 del env._inputs[number]
             return OutputPin(env, made, number, kwargs.get("value"))
         if known is None:
-            from inputs import InputPin
-
-            known = env._inputs[number] = InputPin(env, made, number)
+            known = env._inputs[number] = env.ours("inputs").InputPin(env, made, number)
         return known
 
 

@@ -6,6 +6,7 @@
 
 import asyncio
 import gc
+import sys
 from time import sleep_us, ticks_add, ticks_diff, ticks_ms
 
 from errors import CallError
@@ -146,9 +147,7 @@ class Environment:
 
     def _asyncio(self):
         if self._loop is None:
-            from standstill import Loop
-
-            self._loop = Loop(self)
+            self._loop = self.ours("standstill").Loop(self)
         return self._loop
 
     def spawn_lasting(self, coro):
@@ -195,9 +194,7 @@ class Environment:
         if not isinstance(pin, OutputPin):
             raise ValueError("an interrupt needs a pin")
         if self._inputs.get(pin._pin) is not pin:
-            from inputs import InputPin
-
-            pin = self._inputs[pin._pin] = InputPin(self, pin._real, pin._pin)
+            pin = self._inputs[pin._pin] = self.ours("inputs").InputPin(self, pin._real, pin._pin)
         pin.handle(handler, trigger)
         return pin
 
@@ -260,11 +257,17 @@ class Environment:
             if name == "machine":
                 found = Machine(self, self._board.machine)
             else:
-                import modules
-
-                found = modules.module(self, name)
+                found = self.ours("modules").module(self, name)
             self._modules[name] = found
         return self._modules[name]
+
+    def ours(self, name):
+        """A module that is read in for programs: the memory that it takes is the board's, not this program's."""
+        at = self._memory is not None and name not in sys.modules and self._board.mem_alloc()
+        found = __import__(name, None, None, ("*",))
+        if at:
+            self._memory += max(0, self._board.mem_alloc() - at)
+        return found
 
     def claim(self, pin):
         self._board.claim(pin, self.name)

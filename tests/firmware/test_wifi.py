@@ -110,6 +110,24 @@ asyncio.run(go())
     assert micropython(HEAD + script) == "['on', 'home', 'shed'] True\n"
 
 
+def test_a_clock_that_runs_ahead_is_set_by_a_pong_that_came_soon() -> None:
+    script = """
+import asyncio, calendar, link
+calendar.now_us = lambda: 1790000003000000
+class Board:
+    set_time = print
+class Link(link.Link):
+    def __init__(self):
+        self._board, self.phase = Board, "ready"
+def pong(t0, t2):
+    asyncio.run(Link()._act("pong", {"n": 1, "t0": t0, "t1": t2, "t2": t2}, b"", None))
+pong(1790000002900000, 1790000000123000)
+pong(1790000002900000, 1790000002500000)  # it is not off
+pong(1790000001000000, 1790000000123000)  # it took two seconds
+"""
+    assert micropython(script) == "1790000000123\n"
+
+
 def test_the_clock_is_set_by_whole_milliseconds() -> None:
     """A float of an ESP32 has 24 bits: seconds since 1970 would err by a minute, and every call would come too late."""
     script = """

@@ -35,6 +35,15 @@ async def test_a_board_that_came_back_under_another_path_is_found() -> None:
     assert await port.path() == "/dev/ttyACM7"
 
 
+async def test_a_board_with_its_own_usb_is_found_again_once_micropython_runs_on_it() -> None:
+    assert ONE.usb is not None
+    now = PortInfo("/dev/ttyACM2", UsbId(0x303A, 0x4001, "f412fa010203"))
+    assert await BoardPort(ONE.usb, lambda: [TWO, now]).path() == "/dev/ttyACM2"
+    assert await BoardPort(ONE.usb, lambda: [ONE, TWO, now]).path() == ONE.device
+    with pytest.raises(DeviceUnreachable):
+        await BoardPort(ONE.usb, lambda: [TWO]).path()
+
+
 def test_no_board_says_what_is_there_and_speaks_of_the_cable() -> None:
     error = no_board([MOUSE])
     assert "/dev/ttyS9" in error.message

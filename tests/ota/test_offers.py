@@ -28,7 +28,7 @@ from microclaw.ota.keys import SigningKey
 from microclaw.ota.manifest import ALG, KeyChange, Release, write_manifest
 from microclaw.ota.offers import AlreadyRuns, OfferChange, Offers, link_of, newest_for, release_for
 from microclaw.store.firmware import FirmwareTable, NewRelease, OfferRow
-from microclaw.wire.link.messages import Notify, OtaCancel, OtaOffer, OtaStatus
+from microclaw.wire.link.messages import ErrorMessage, Notify, OtaCancel, OtaOffer, OtaStatus
 from microclaw.wire.link.values import OtaState
 
 __all__ = ["device", "limits", "paired", "plane", "scripted", "start_plane", "updates"]
@@ -71,6 +71,20 @@ async def test_an_offer_is_followed_to_its_end(
             assert await heard.next() == (state, progress, None)
     (row,) = await updates.offers.standing("lamp")
     assert (row.state, row.is_over, row.release_id) == ("healthy", True, updates.release.release_id)
+
+
+async def test_an_error_ends_the_offer_that_it_answers(
+    plane: Plane, paired: ScriptedDevice, updates: Updates, key: SigningKey
+) -> None:
+    heard = Heard(updates.offers)
+    async with paired.connected(hello_of(paired, key)):
+        await paired.until_ready()
+        await updates.offers.offer("lamp", updates.release, by="Eva")
+        offered = await paired.next_envelope(OtaOffer)
+        await paired.send(ErrorMessage("no_room", "no memory for an update", fatal=False), re=offered.id)
+        assert await heard.next() == ("refused", 0.0, "no_room: no memory for an update")
+        assert (await updates.offers.offer("lamp", updates.release, by="Eva", again=True)).state == "waiting"
+        await paired.next(OtaOffer)
 
 
 async def test_nothing_is_offered_twice(

@@ -57,6 +57,8 @@ class Board(PlainDevice):
 
     def do_apps_commit(self, _params: dict[str, Any]) -> dict[str, Any]:
         assert self.app is not None
+        if self.untrue == "slow":
+            self.began_s -= 6  # seconds, by its own clock, that it was installing
         self.committed_ms = self.now_ms()
         return {"name": self.app["name"]}
 
@@ -99,6 +101,12 @@ async def installed(host: Host, name: str, file: Path) -> Ran:
 
 async def test_a_board_that_tells_the_truth_is_verified(host: Host, tmp_path: Path) -> None:
     async with board(host, "nothing") as name:
+        ran = await installed(host, name, tmp_path / "blink.c")
+        assert (ran.code, ran.json["verified"], ran.json["evidence"]["kind"]) == (0, True, "counted")
+
+
+async def test_a_board_that_installs_slowly_is_waited_for(host: Host, tmp_path: Path) -> None:
+    async with board(host, "slow") as name:
         ran = await installed(host, name, tmp_path / "blink.c")
         assert (ran.code, ran.json["verified"], ran.json["evidence"]["kind"]) == (0, True, "counted")
 

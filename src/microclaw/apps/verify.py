@@ -224,12 +224,14 @@ async def _count_edges(
     raw: dict[int, list[Edge]] = {pin: [] for pin in pins}
     seen: dict[int, list[Edge]] = {}
     slept_ms = 0.0  # ends the watch when the board's own time stands still or starts again
+    installed_ms: float | None = None  # at the first look: a small board takes seconds for an installation
     while True:
         page = await device.call(EdgesRead(cursor=cursor))
         cursor = page.cursor
         waited_ms = page.now_ms - before.now_ms
         if waited_ms < 0:
             return counted("the board restarted while it was watched", agrees=False)
+        installed_ms = waited_ms if installed_ms is None else installed_ms
         for edge in edges_since(page, before):
             if edge.pin in raw:
                 raw[edge.pin].append(edge)
@@ -237,7 +239,7 @@ async def _count_edges(
         late = [pin for pin in pins if len(seen[pin]) < wanted[pin] or _is_uneven(on_pin[pin], seen[pin])]
         first_ms = min((found[0].t_ms for found in seen.values() if found), default=0.0)
         rest_ms = max([PATIENCE_MS, *(_settling_ms(on_pin[pin]) for pin in late if seen[pin])])
-        end_ms = max(patience_ms, min(first_ms + rest_ms, LONGEST_MS))
+        end_ms = max(installed_ms + patience_ms, min(first_ms + rest_ms, LONGEST_MS))
         if not late or max(waited_ms, slept_ms) >= end_ms:
             break
         due_ms = min(_due(on_pin[pin], seen[pin], end_ms) for pin in late)

@@ -29,8 +29,9 @@ from microclaw.transports.serial_address import (
 from microclaw.transports.serial_ports import ComPort, SerialPort, TcpPort
 
 SOCKET_SCHEME: Final = "socket://"
+_ESPRESSIF: Final = 0x303A
 BOARD_VENDORS: Final = {
-    0x303A: "Espressif",
+    _ESPRESSIF: "Espressif",
     0x10C4: "CP210x",
     0x1A86: "CH340",
     0x0403: "FTDI",
@@ -66,7 +67,8 @@ class BoardPort:
     async def path(self) -> str:
         """What esptool and the system call it now; DeviceUnreachable when the USB id is not plugged in."""
         if isinstance(self.address, UsbId):
-            return find_usb_port(self.address, await asyncio.to_thread(self.find))
+            ports = tuple(await asyncio.to_thread(self.find))
+            return find_usb_port(_id_now(self.address, ports), ports)
         return str(self)
 
     async def open(self) -> SerialPort:
@@ -147,6 +149,20 @@ def usb_boards(ports: Sequence[PortInfo]) -> tuple[PortInfo, ...]:
 def no_board(ports: Sequence[PortInfo]) -> DeviceUnreachable:
     """No board on USB: what is there, and what to try."""
     return DeviceUnreachable(f"no board was found on USB; {shown_ports(ports)}", next_step=NO_BOARD)
+
+
+def _id_now(usb: UsbId, ports: Sequence[PortInfo]) -> UsbId:
+    """A chip with its own USB is another product once MicroPython runs on it, its serial number written without colons.
+
+    303a:1001 with F4:12:FA:01:02:03 is the ROM's; 303a:4001 with f412fa010203 is that of MicroPython's TinyUSB.
+    """
+    ids = {port.usb for port in ports if port.usb is not None and port.usb.vid == usb.vid == _ESPRESSIF}
+    same = [one for one in ids if usb.serial and _plain(one) == _plain(usb)]
+    return usb if usb in ids or len(same) != 1 else same[0]
+
+
+def _plain(usb: UsbId) -> str:
+    return (usb.serial or "").replace(":", "").lower()
 
 
 def address_of(port: PortInfo, ports: Sequence[PortInfo]) -> PortAddress:

@@ -52,6 +52,7 @@ from microclaw.wire.link.messages import (
     CancelStream,
     CancelTask,
     Envelope,
+    ErrorInfo,
     ErrorMessage,
     Event,
     Hello,
@@ -298,10 +299,19 @@ class DeviceLink:
                     self._object(envelope, *refusal)
             case PairRequest() as request if connection.on_renewal is not None:
                 connection.on_renewal(connection, envelope.id, request)
+            case ErrorMessage(code=code, message=text) if envelope.re is not None:
+                self._calls.answered(envelope.re, Result(False, error=ErrorInfo(code, text)))
+                connection.start(self._end_offer(envelope.re, f"{code}: {text}"), "error")
             case Bye(reason=reason):
                 self._bye = clean_text(reason[:MAX_REASON_CHARS], one_line=True)
             case body:
                 _log.info("%s sent %s, which this host does nothing with", self.name, body.type)
+
+    async def _end_offer(self, message_id: bytes, error: str) -> None:
+        outbox, _ = await self._open()
+        offer = await outbox.refused(message_id, error)
+        if offer is not None:
+            self._parts.updates.tell(offer)
 
     def measured(self, rtt_ms: float) -> None:
         self.rtt_ms = rtt_ms

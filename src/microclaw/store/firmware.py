@@ -259,6 +259,22 @@ def status_in(
     return select(connection, OfferRow, "firmware_offers WHERE offer_id = ?", (offer.offer_id,))[0]
 
 
+def refused_in(
+    connection: sqlite3.Connection, device_id: str, message_id: bytes, error: str, now_ms: int
+) -> OfferRow | None:
+    """The device answered the message with an error: the offer in it is over. None where it is of no offer."""
+    where = """firmware_offers WHERE device_id = ?1 AND release_id IN (SELECT r.release_id FROM firmware_releases AS r
+        JOIN link_outbox AS o ON o.device_id = ?1 AND o.message_id = ?2 AND instr(o.payload, r.manifest))
+        ORDER BY offer_id DESC LIMIT 1"""
+    offer = next(iter(select(connection, OfferRow, where, (device_id, message_id))), None)
+    if offer is None or offer.is_over:
+        return None
+    state: OfferState = "refused"
+    values = (state, clean_text(error, one_line=True, limit=MAX_ERROR_CHARS), now_ms, offer.offer_id)
+    connection.execute("UPDATE firmware_offers SET state = ?, error = ?, changed_ms = ? WHERE offer_id = ?", values)
+    return replace(offer, state=state, error=values[1], changed_ms=now_ms)
+
+
 def _gave_up(state: OfferState, error: str | None) -> bool:
     """Whether the device ended it for what the host said: a cancel, or no payload any more."""
     return (state, error) == ("idle", "cancelled") or (

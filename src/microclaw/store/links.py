@@ -12,6 +12,7 @@ from typing import Final
 
 from microclaw.errors import Overloaded, StoreError
 from microclaw.store.database import Database
+from microclaw.store.firmware import OfferRow, refused_in
 from microclaw.store.link_holders import check_holder, forget_holder
 from microclaw.store.rows import Table
 from microclaw.wire.link.sequence import InboxCursor, OutboxCursor, StoredMessage
@@ -118,6 +119,11 @@ class HostOutbox:
         query = "SELECT message_id FROM link_outbox WHERE device_id = ?"
         rows = await self._database.read(lambda connection: connection.execute(query, (self._device_id,)).fetchall())
         return frozenset(row[0] for row in rows)
+
+    async def refused(self, message_id: bytes, error: str) -> OfferRow | None:
+        """The offer that this message made, which the device answered with an error: it is over; None for others."""
+        now_ms = self._now_ms()
+        return await self._database.write(lambda c: refused_in(c, self._device_id, message_id, error, now_ms))
 
     async def ack(self, seq: int) -> None:
         fence = self.fence

@@ -379,6 +379,8 @@ class LinkSession:
         measured = self._heartbeat.measure(pong)
         if measured is not None:
             rtt_ms, offset_ms = measured
+            if rtt_ms < _CLOCK_RTT_MS and self._host_ahead_ms is not None:
+                self._host_ahead_ms = pong.t2 / 1000 - self._clock.now_ms()
             is_set = self._clock.unix_us() != 0
             self._actions.append(actions.ReportRtt(rtt_ms, offset_ms if is_set else None))
 
@@ -496,6 +498,7 @@ _KEY_BYTES = 8  # of a payload's SHA-256, in a BLOB frame
 _UNREADABLE = ("malformed", "too_large")
 _MAX_REASON_BYTES = 120
 _BEATING = (Phase.READY, Phase.PAIRING)
+_CLOCK_RTT_MS = 1_000.0  # a pong that took longer sets no clock
 
 
 def _earlier(one_ms: float | None, other_ms: float | None) -> float | None:
