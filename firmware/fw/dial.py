@@ -38,7 +38,7 @@ async def open_link(settings, board):
 async def dial(settings, context, then):
     """An open connection of the first place where `then` goes well, and its address; OSError says why each failed."""
     failed, tried = [], []
-    for place in (settings.address, settings.get("host"), settings.get("name")):
+    for place in (settings.address, settings.get("host"), settings.get("host_name")):
         if not place:
             continue
         ws = None

@@ -4,11 +4,14 @@ import asyncio
 import gc
 import select
 import sys
+import time
 
 from micropython import const
 
 _HEALTHY_S = const(60)
 _TRIAL_S = const(600)
+LOOK_S = 10
+BACK_MS = 300_000  # a link that its own board keeps down so long ends in a restart
 _MAX_LINE_BYTES = const(1024)
 
 
@@ -37,7 +40,14 @@ async def connect(link, wifi, board, settings):
         sys.modules.pop("ntp")
         await ntp.set_clock(settings, board)
         del ntp
-    await link.run(wifi.up)
+    link.well_ms = time.ticks_ms()
+    asyncio.create_task(link.run(wifi.up))
+    while True:
+        await asyncio.sleep(LOOK_S)
+        if not wifi.up.is_set() and board.link_short() is None:
+            link.well_ms = time.ticks_ms()
+        elif time.ticks_diff(time.ticks_ms(), link.well_ms) > BACK_MS:
+            board.come_back(link.well_ms, BACK_MS)
 
 
 async def offer(*parts):

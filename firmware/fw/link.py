@@ -39,6 +39,7 @@ class Link:
         self.outbox = outbox.Outbox(settings.path("outbox"))
         self.phase = "down"
         self.state = "waiting"  # for people: waiting, pairing, connected, refused
+        self.well_ms = 0  # when nothing of this board's own kept the link down; firmware.py watches it
         self.refused_events = self.dropped = self._logged = self.failures = 0
         self.on_welcome = self.on_task = self.measure = self.audio_format = None
         self.ota = None  # an update while there is something to do (ota.py)
@@ -97,11 +98,14 @@ class Link:
         self._busy.set()
         while True:
             await up.wait()
-            wait_s = None
+            wait_s, is_ours = None, False
             paired = self._settings.token is not None
             self.state = "waiting"
             self._calls.runner.make_room()  # with the last TLS session's: else what connects makes the heap grow
             try:
+                short = self._board.link_short()
+                if short:
+                    raise MemoryError(short)
                 await self._connection()
             except Closed as exc:
                 if paired and exc.code in (4401, 4403, 4409):
@@ -117,10 +121,16 @@ class Link:
                 if "validity" in str(exc) and await self.doubt_clock():
                     wait_s = 0
             except Exception as exc:  # a defect of ours, or no memory: the link comes back
-                sys.print_exception(exc)
+                is_ours = True
+                if isinstance(exc, MemoryError):
+                    self._show("no link: {}".format(exc))
+                else:
+                    sys.print_exception(exc)
             self.phase = "down"
             self.failures += 1
             top_s = min(60.0, 0.5 * 2 ** min(self.failures, 7))
+            if not is_ours:
+                self.well_ms = time.ticks_add(time.ticks_ms(), 1000 * (wait_s or 60))
             if wait_s != 0:
                 await asyncio.sleep((wait_s or 0) + 0.5 + random.random() * (top_s - 0.5))
 
@@ -216,6 +226,7 @@ class Link:
             self._broke(exc)
 
     async def _due(self, now):
+        self.well_ms = now
         if self.phase == "offered" and _since(self._opened_ms, now) > _GREETING_S:
             raise Breach(4408, "timeout", "no welcome")
         if self._code_until_ms is not None and time.ticks_diff(now, self._code_until_ms) >= 0:

@@ -17,6 +17,8 @@ _CANCEL_EVERY_MS = const(200)
 _MAX_CANCELS = const(5)
 _HEALTHY_MS = const(60_000)  # a run this long makes earlier crashes count no more
 COLLECT_MS = 10_000
+EVENTS = 120  # of programs at once, then 720 an hour: each is written to the flash, which bears it for years
+_MORE_EVENTS = const(2)  # each COLLECT_MS
 _TICK_MS = const(100)
 _DOOMED_MS = const(500)  # from a program's MemoryError to its end, if the board is still short
 # Modules that are read in when needed, and given back.
@@ -53,6 +55,7 @@ class Runner:
         self.standing = None  # why no program was started at boot
         self._marks = []  # seconds of this start that are to be noted (chip_facts.count_start)
         self._collected = ticks_ms()
+        self.events = EVENTS
         self.heap = 0  # bytes that the last program took when it was read in
         loop = asyncio.get_event_loop()
         self._others_handler = loop.get_exception_handler()
@@ -275,6 +278,7 @@ class Runner:
             if ticks_diff(now, self._collected) >= COLLECT_MS:
                 self._collected = now
                 self.make_room()
+                self.events = min(EVENTS, self.events + _MORE_EVENTS)
                 for program in self._programs.values():
                     if program.env is not None:
                         program.env.grown //= 2

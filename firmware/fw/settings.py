@@ -6,7 +6,8 @@ import sys
 from binding import bound
 
 # board {name and what board.py says}, wifi [{ssid, password}], host, port, ca_sha256, secret, ap_key; where wanted
-# name, ntp, ap_after_s, revision (of the board, for updates); wifi_trial is networks.py's
+# name (of this device, for `microclaw flash`), host_name, ntp, ap_after_s, revision (of the board, for updates);
+# wifi_trial is networks.py's
 SETTINGS = "settings.json"
 CREDENTIAL = "credential.json"  # token
 ADDRESS = "address.json"  # ip: where the host was last
