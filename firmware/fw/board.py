@@ -2,7 +2,7 @@
 
 `facts` is "board" of /settings.json, written by `microclaw flash` from the board's profile:
   chip; reserved {pin: why}; i2c [sda, scl]; boot_pin; memory_floor (bytes); max_programs;
-  heap (bytes of all claims); timeline (entries)
+  heap (bytes of all claims); reserve (bytes that calls need); timeline (entries)
 """
 
 import gc
@@ -37,6 +37,7 @@ class Board:
         self.chip = facts.get("chip") or getattr(sys.implementation, "_machine", "")
         self.memory_floor = facts.get("memory_floor", 16_000)
         self.idf_floor = facts.get("idf_floor", 20_000)  # a handshake takes 6 KB, Wi-Fi some more in bursts
+        self.reserve = facts.get("reserve", 8_192)  # what a call reads in is 5 KB, and the floor of own_free
         self.max_programs = facts.get("max_programs", 8)
         self.heap = facts.get("heap") or max(_PROGRAM_BYTES, gc.mem_free() // 4 & -1024)
         self.i2c_pins = facts.get("i2c")

@@ -155,7 +155,7 @@ def load(runner, folder, slot, claim):
     before = runner.board.mem_alloc()
     space = loading.load(folder, slot)
     runner.heap = max(0, runner.board.mem_alloc() - before)
-    why = Quota(runner.board, claim, runner.heap).memory_short()
+    why = Quota(runner.board, claim, runner.heap, runner.has_spare).memory_short()
     if why is not None:
         space.clear()
         raise CallError("too_large", why)

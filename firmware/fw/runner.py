@@ -90,6 +90,12 @@ class Runner:
         self.make_room()
         return self.board.own_free() >= size
 
+    def has_spare(self):
+        """Whether a program may hold more than it claimed: every call but an install still finds memory."""
+        if self.board.own_free() is None:
+            return self.board.gc_free() >= self.board.reserve
+        return self.has_room(self.board.reserve)
+
     def make_room(self):
         for name in NOT_KEPT:
             sys.modules.pop(name, None)
@@ -111,7 +117,7 @@ class Runner:
         worst.doomed_ms = ticks_ms()
 
     def _apply(self, program):
-        if program.doomed_ms is None and program.env is not None:
+        if program.doomed_ms is None and program.env is not None and not self._changing.locked():
             why = program.env.quota.memory_short()
             if why is not None:
                 program.env.doomed = why
@@ -141,7 +147,7 @@ class Runner:
     # Life
 
     def _begin(self, program):
-        program.env = Environment(self, program.name, Quota(self.board, program.claim, self.heap))
+        program.env = Environment(self, program.name, Quota(self.board, program.claim, self.heap, self.has_spare))
         program.state, program.is_told, program.doomed_ms = "running", False, None
         program.started_ms = self.board.now_ms()
         program.main = asyncio.create_task(self._run(program))
