@@ -6,6 +6,7 @@ import select
 import sys
 import time
 
+from binding import once
 from micropython import const
 
 _HEALTHY_S = const(60)
@@ -17,11 +18,7 @@ _MAX_LINE_BYTES = const(1024)
 
 async def run(folder, first):
     """For ever. `first` is emptied when our modules are in memory."""
-    import startup
-
-    sys.modules.pop("startup")
-    board, tasks = await startup.begin(folder, first)
-    del startup  # its memory is given back
+    board, tasks = await once("startup").begin(folder, first)
     await asyncio.sleep(_HEALTHY_S)
     healthy(board)
     await asyncio.sleep(_TRIAL_S - _HEALTHY_S)
@@ -35,11 +32,7 @@ async def connect(link, wifi, board, settings):
 
     await wifi.up.wait()
     if not calendar.is_set():
-        import ntp
-
-        sys.modules.pop("ntp")
-        await ntp.set_clock(settings, board)
-        del ntp
+        await once("ntp").set_clock(settings, board)
     link.well_ms = time.ticks_ms()
     asyncio.create_task(link.run(wifi.up))
     while True:
@@ -53,20 +46,14 @@ async def connect(link, wifi, board, settings):
 async def offer(*parts):
     """Our own access point with its page, read in for as long as it is open. A defect in it stops nothing else."""
     try:
-        import portal
-
-        sys.modules.pop("portal")
-        await portal.serve(*parts)
+        await once("portal").serve(*parts)
     except Exception as exc:
         sys.print_exception(exc)
     gc.collect()
 
 
 def console(*parts):
-    from console import Console
-
-    sys.modules.pop("console")
-    return Console(*parts)
+    return once("console").Console(*parts)
 
 
 async def listen(make):
@@ -97,10 +84,7 @@ async def listen(make):
 
 def _shown(text):
     """It has names of networks, and what people said."""
-    import shown
-
-    sys.modules.pop("shown")
-    return shown.shown(text, b"\n")
+    return once("shown").shown(text, b"\n")
 
 
 def measured(runner, wifi):

@@ -12,7 +12,7 @@ import time
 
 import cbor
 import outbox
-from binding import bound
+from binding import bound, once
 from calls import refusal
 from messages import checked, encode, is_known, is_late
 from micropython import const
@@ -54,16 +54,10 @@ class Link:
 
     def __getattr__(self, name):
         """How a connection begins and ends is in greeting.py, which is read in when needed."""
-        import greeting
-
-        sys.modules.pop("greeting")
-        return bound(getattr(greeting, name), self)
+        return bound(getattr(once("greeting"), name), self)
 
     def _show(self, text):
-        import shown
-
-        sys.modules.pop("shown")
-        self._print(shown.shown(text[:_MAX_SHOWN]))
+        self._print(once("shown").shown(text[:_MAX_SHOWN]))
 
     # What programs and the runner say
 
@@ -137,12 +131,8 @@ class Link:
     async def _connection(self):
         """One, from beginning to end."""
         self._retry_after_s = None
-        import dial
-
-        sys.modules.pop("dial")  # its memory is given back, as soon as the link is up
-        self.ws = ws = await dial.open_link(self._settings, self._board)
+        self.ws = ws = await once("dial").open_link(self._settings, self._board)
         sys.modules.pop("http_head", None)
-        del dial
         tasks, self._verdict, self._reader = [], None, asyncio.current_task()
         try:
             await self.greet()

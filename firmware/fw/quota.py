@@ -21,7 +21,7 @@ _MUCH = const(4)  # so many times its size in samples are not waited with
 
 
 class Quota:
-    """`heap`: the bytes that the program's code and names took; `has_room`: whether calls still find memory."""
+    """`heap`: the bytes that the program's code and names took; `has_room` is Runner's: `reserve` is what calls need."""
 
     def __init__(self, board, claim, heap, has_room):
         self._has_room = has_room
@@ -70,7 +70,7 @@ class Quota:
 
     def memory_short(self):
         """What is wrong, as a text; None while it keeps to its claim, or the board has room. It is watched on then."""
-        if self.holds <= self._size or self._has_room():
+        if self.holds <= self._size or self._has_room(self._board.reserve):
             return None
         self.active = _WINDOW
         text = "it took too much memory: it holds %d bytes and claims %d: keep less, or claim more"

@@ -63,11 +63,7 @@ class Runner:
 
     def __getattr__(self, name):
         """What is asked from outside: begin, write, commit, start, stop, remove, undo, list, close; and boot."""
-        if name == "boot":
-            import boot_programs as found
-        else:
-            import changes as found
-        return bound(getattr(found, name), self)
+        return bound(getattr(__import__("boot_programs" if name == "boot" else "changes"), name), self)
 
     def states(self):
         """[{name, state}] of every program, for telemetry."""
@@ -84,17 +80,9 @@ class Runner:
 
     def has_room(self, size):
         """Whether so many bytes are free before the heap grows, which would take what Wi-Fi and TLS live from."""
-        free = self.board.own_free()
-        if free is None or free >= size:
-            return True
-        self.make_room()
+        if self.board.own_free() < size:
+            self.make_room()
         return self.board.own_free() >= size
-
-    def has_spare(self):
-        """Whether a program may hold more than it claimed: every call but an install still finds memory."""
-        if self.board.own_free() is None:
-            return self.board.gc_free() >= self.board.reserve
-        return self.has_room(self.board.reserve)
 
     def make_room(self):
         for name in NOT_KEPT:
@@ -147,7 +135,7 @@ class Runner:
     # Life
 
     def _begin(self, program):
-        program.env = Environment(self, program.name, Quota(self.board, program.claim, self.heap, self.has_spare))
+        program.env = Environment(self, program.name, Quota(self.board, program.claim, self.heap, self.has_room))
         program.state, program.is_told, program.doomed_ms = "running", False, None
         program.started_ms = self.board.now_ms()
         program.main = asyncio.create_task(self._run(program))
