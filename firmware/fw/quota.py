@@ -21,7 +21,7 @@ _MUCH = const(4)  # so many times its size in samples are not waited with
 
 
 class Quota:
-    """`heap`: the bytes that the program's code and names took; `has_room` is Runner's: `reserve` is what calls need."""
+    """`heap`: the bytes that the program's code and names took; `has_room` is Runner's."""
 
     def __init__(self, board, claim, heap, has_room):
         self._has_room = has_room
