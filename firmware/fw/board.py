@@ -52,7 +52,7 @@ class Board:
         self._last_ticks = self.ticks_ms()
         self._uptime_ms = 0
         self._wdt = None
-        self.timeline = Timeline(self.now_ms, facts.get("timeline", 256))
+        self.timeline = Timeline(self.now_ms, facts.get("timeline", 192))
 
     # Time
 

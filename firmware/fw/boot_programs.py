@@ -1,4 +1,4 @@
-"""Starts the programs when the board does. A function of Runner, read in for that: an install has no room for it."""
+"""Starts the programs when the board does. Functions of Runner, read in for that: an install has no room for it."""
 
 import chip_facts
 import loading
@@ -30,3 +30,11 @@ async def boot(runner):
                     runner._programs[name] = program = loading.Program(name)
                     program.state, program.error = "trapped", exc.message
                     runner._log("error", "%s cannot start: %s" % (name, exc.message))
+
+
+def mark(runner, ran_s):
+    """Note how long this start has lasted (chip_facts.count_start)."""
+    try:
+        runner.board.number("ran_s", ran_s)
+    except OSError as exc:  # of the flash: this start counts as a short one
+        runner._log("error", "NVS cannot be written: %s" % exc)

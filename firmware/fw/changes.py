@@ -3,6 +3,7 @@
 Read in when needed, and dropped soon after.
 """
 
+import asyncio
 import sys
 
 import loading
@@ -39,7 +40,7 @@ async def commit(runner):
             if exc.code in ("invalid_module", "too_large"):
                 runner.slots.drop_upload()
             raise
-        await runner._end(name)
+        await _end(runner, name)
         runner.slots.install(name)
         runner._start(name, space)
         _drop("storage", "records")
@@ -59,14 +60,49 @@ async def stop(runner, name):
     async with runner._changing:
         if name not in runner.slots.names():
             runner.slots.facts(name)
-        await runner._end(name)
+        await _end(runner, name)
+
+
+async def pause(runner):
+    """Stop what runs, for an update that needs the memory: `resume` or the next start brings it back."""
+    stopping = asyncio.create_task(_pause(runner))
+    while not stopping.done():  # to await it would pass a cancellation on, and leave a program half stopped
+        await asyncio.sleep_ms(50)
+
+
+async def _pause(runner):
+    async with runner._changing:
+        for name in sorted(runner._programs):
+            program = runner._programs[name]
+            if program.main or program.restart or program.times:
+                await runner._end(name)
+                runner.paused.append(name)
+                runner._event("app.exit", {"app": name, "kind": "update"})
+
+
+async def resume(runner):
+    async with runner._changing:  # after a pause that is under way
+        pass
+    while runner.paused:
+        name = runner.paused.pop()
+        try:
+            await start(runner, name)
+        except CallError as exc:
+            runner._log("error", "%s cannot start again: %s" % (name, exc.message))
+
+
+async def _end(runner, name):
+    """Somebody ends it: it does not start again after an update."""
+    if name in runner.paused:
+        runner.paused.remove(name)
+    await runner._end(name)
 
 
 async def remove(runner, name):
     async with runner._changing:
         if name not in runner.slots.damaged:
             runner.slots.facts(name)
-        await runner._end(name)
+        await _end(runner, name)
         runner.slots.remove(name)
         runner._programs.pop(name, None)
 
@@ -75,7 +111,7 @@ async def undo(runner, name=None):
     """Take the last change (of that program) back; what was before runs."""
     async with runner._changing:
         name = runner.slots.undo_target(name)
-        await runner._end(name)
+        await _end(runner, name)
         if runner.slots.undo(name):
             runner._start(name)
         else:

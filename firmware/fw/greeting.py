@@ -1,5 +1,6 @@
 """How a connection of the link begins and ends: pairing, greeting, leaving. Functions of Link, read in when needed."""
 
+import asyncio
 import calendar
 import sys
 import time
@@ -8,7 +9,10 @@ from micropython import const
 from websocket import Breach, Closed, Leave
 
 _ASK_AGAIN_MS = const(3_600_000)
-_UPDATE_BYTES = const(16_384)  # what an offer reads in: checks, and the manifest
+_UPDATE_BYTES = const(
+    22_528
+)  # what an offer reads in (19 KB: checks, and the manifest), and what programs take meanwhile
+_LEAST_BYTES = const(16_384)  # with the programs stopped it was enough on a chip
 
 
 async def leave(link, exc):
@@ -124,10 +128,13 @@ async def take_update(link, type, body, id):
     if ota_keys.load(link._settings) is None:
         code = "not_supported"
         text = "this board has no key for updates: microclaw flash --update-key FILE gives it one"
-    elif link.ota is None and not link._calls.runner.has_room(_UPDATE_BYTES):
-        code = "no_room"
+    runner = link._calls.runner
     del ota_keys
     try:
+        if code is None and link.ota is None and not runner.has_room(_UPDATE_BYTES):
+            await runner.pause()
+            if not runner.has_room(_LEAST_BYTES):
+                raise MemoryError
         if code is None and type == "ota_offer":
             updates(link).offer(bytes(body["manifest"]), bytes(body["signature"]))
         elif code is None:
@@ -139,6 +146,9 @@ async def take_update(link, type, body, id):
     except Exception as exc:  # a defect of ours must not come again with each connection
         sys.print_exception(exc)
         code, text = "failed", "the board could not look at it: {}".format(exc)
+    finally:
+        if link.ota is None:
+            asyncio.create_task(runner.resume())
     if code is not None:
-        text = text or "the board has no memory for an update now: stop a program, then offer it again"
+        text = text or "the board has no memory for an update, with no program running: restart it, then offer it again"
         await link._say("error", {"code": code, "message": text, "fatal": False}, id)

@@ -110,6 +110,8 @@ class Link:
                     wait_s = min(self._retry_after_s, 3600)
             except Leave as exc:
                 wait_s = exc.wait_s
+                if not paired and self._settings.token:  # what pairing read in leaves names, which stay
+                    self._board.restart()
             except (OSError, ValueError, asyncio.TimeoutError) as exc:
                 self._show("no link: " + str(exc).strip())
                 if "validity" in str(exc) and await self.doubt_clock():
@@ -316,7 +318,7 @@ class Link:
         elif type == "pong":
             self._unanswered = 0
             now = calendar.now_us()
-            if self.phase == "ready" and 0 <= now - body["t0"] < 1000000 < abs(now - body["t2"]):
+            if self.phase == "ready" and 0 <= now - body["t0"] < 1000000 < abs(now - body["t2"]) < now:  # 0: no clock
                 self._board.set_time(body["t2"] // 1000)
         elif type == "ack":
             if body["seq"] > self.outbox.last:

@@ -62,6 +62,7 @@ class Updates:
         """Nothing is left to do: what this took of memory is given back. A trial waits for its `welcome` without it."""
         if self.task is None:
             self.link.ota = None
+            asyncio.create_task(self.link._calls.runner.resume())
 
     # From the link
 
@@ -94,8 +95,11 @@ class Updates:
         tries = _MEMORY_TRIES
         while self.todo:
             try:
-                if not self.link._calls.runner.has_room(_MEMORY_BYTES):
-                    raise MemoryError("stop a program, then offer it again")
+                runner = self.link._calls.runner
+                if not runner.has_room(_MEMORY_BYTES):
+                    await runner.pause()  # what runs starts again with the new firmware, or when this has failed
+                    if not runner.has_room(_MEMORY_BYTES):
+                        raise MemoryError("restart it, then offer it again")
                 told = await self._step()
                 if told:
                     self.move(*told)

@@ -52,6 +52,7 @@ class Runner:
         self._programs = {}
         self._changing = asyncio.Lock()
         self._ticking = None
+        self.paused = []  # the names of programs that were stopped for an update
         self.standing = None  # why no program was started at boot
         self._marks = []  # seconds of this start that are to be noted (chip_facts.count_start)
         self._collected = ticks_ms()
@@ -63,7 +64,7 @@ class Runner:
 
     def __getattr__(self, name):
         """What is asked from outside: begin, write, commit, start, stop, remove, undo, list, close; and boot."""
-        return bound(getattr(__import__("boot_programs" if name == "boot" else "changes"), name), self)
+        return bound(getattr(__import__("boot_programs" if name in ("boot", "mark") else "changes"), name), self)
 
     def states(self):
         """[{name, state}] of every program, for telemetry."""
@@ -268,7 +269,7 @@ class Runner:
             self.beat = now = ticks_ms()
             self.board.watchdog()
             if self._marks and self.board.now_ms() >= 1000 * self._marks[-1]:
-                self._mark(self._marks.pop())
+                self.mark(self._marks.pop())
             if ticks_diff(now, self._collected) >= COLLECT_MS:
                 self._collected = now
                 self.make_room()
@@ -285,12 +286,6 @@ class Runner:
                 if program.times is not None:
                     program.times.tick(self, program)
             await asyncio.sleep_ms(_TICK_MS)
-
-    def _mark(self, ran_s):
-        try:
-            self.board.number("ran_s", ran_s)
-        except OSError as exc:  # of the flash: this start counts as a short one
-            self._log("error", "NVS cannot be written: %s" % exc)
 
     def _judge(self, program):
         """It was told to give memory back half a second ago."""

@@ -11,7 +11,7 @@ _COUNTED_PER_S = const(200)  # the interrupt of a stock image loses edges above 
 class Timeline:
     """`now_ms` is a function: milliseconds since the start, never going back."""
 
-    def __init__(self, now_ms, size=256):
+    def __init__(self, now_ms, size=192):
         self._now_ms = now_ms
         self._size = size
         self._t = array("I", bytes(4 * size))

@@ -151,6 +151,42 @@ async def test_a_program_is_installed_on_a_board_without_psram_while_an_update_c
     assert host.states("1.4.0") == WELL
 
 
+GREEDY = """
+async def main(E):
+    kept = []
+    for _ in range(64):
+        await E.y()
+        kept.append(bytearray(1024))
+    E.print("full")
+    await E.sleep(1000)
+"""
+
+
+async def test_programs_stop_for_an_update_that_needs_their_memory_and_start_again(
+    updatable: Firmware, as_flashed: Path, tmp_path: Path
+) -> None:
+    updatable.words = (str(SMALL), "-X", "heapsize=160K")
+    payload = bundle(files(as_flashed, "1.4.0"))
+    host = UpdateHost(payload)
+    async with hosting_updates(updatable, tmp_path, host), updatable.running(), asyncio.timeout(PATIENCE_S):
+        await host.until(lambda: bool(host.hellos))
+        found = image(tmp_path, "one", GREEDY)
+        digest = hashlib.sha256(found).digest()
+        await result(host, "apps.begin", {"name": "one", "kind": "py", "size": len(found), "sha256": digest})
+        await result(host, "apps.write", {"offset": 0, "data": found})
+        await result(host, "apps.commit", {})
+        await host.until(lambda: host.logs.count("full") == 1)
+        host.say(offer(payload, 1, version="1.3.0", board="esp32-small"))
+        await host.until(lambda: host.states("1.3.0") == ["refused"])
+        await host.until(lambda: host.logs.count("full") == 2)
+        host.say(offer(payload, board="esp32-small"))
+        await host.until(lambda: host.states("1.4.0")[-1:] == ["healthy"])
+        await host.until(lambda: host.logs.count("full") == 3)
+    assert [data for name, data in host.events if name == "app.exit"] == [{"app": "one", "kind": "update"}] * 2
+    assert host.errors == []
+    assert host.states("1.4.0") == WELL
+
+
 def stopping_at(host: UpdateHost, offset: int) -> list[BlobRead]:
     """The window that the host does not answer by itself, once it was asked for."""
     waiting: list[BlobRead] = []

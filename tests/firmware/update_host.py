@@ -25,8 +25,10 @@ from microclaw.wire.link.messages import (
     Call,
     Envelope,
     ErrorMessage,
+    Event,
     Hello,
     Limits,
+    Log,
     OtaStatus,
     Ping,
     Pong,
@@ -47,6 +49,8 @@ class UpdateHost:
         self.hellos: list[Hello] = []
         self.statuses: list[OtaStatus] = []
         self.errors: list[ErrorMessage] = []
+        self.events: list[tuple[str, Any]] = []
+        self.logs: list[str] = []
         self.results: list[Result] = []
         self.windows: list[BlobRead] = []
         self.serve: Serve = lambda _host, _window: True
@@ -122,7 +126,8 @@ class UpdateHost:
                     if seq > done:
                         self._send(waiting, seq)
             case Ping():
-                self._send(Pong(body.n, body.t0, 0, 0), re=said.id)
+                now_us = time.time_ns() // 1000
+                self._send(Pong(body.n, body.t0, now_us, now_us), re=said.id)
             case OtaStatus() if is_new:
                 self.statuses.append(body)
             case BlobRead():
@@ -131,6 +136,10 @@ class UpdateHost:
                     self.answer(body)
             case Result():
                 self.results.append(body)
+            case Event() if is_new:
+                self.events.append((body.name, body.data))
+            case Log():
+                self.logs.append(body.text)
             case ErrorMessage():
                 self.errors.append(body)
             case Bye():

@@ -76,8 +76,8 @@ def test_above_two_hundred_edges_a_second_the_count_is_at_least(micropython: Mic
         "for i in range(500):\n    machine.drive(4, 1 - i % 2)\nfound = runner.edges(0)",
     )
     assert found["evidence"] == {"4": "at_least"}
-    assert found["dropped"] == 500 - 256
-    assert (len(found["edges"]), found["cursor"], found["more"]) == (64, 500 - 256 + 64, True)
+    assert found["dropped"] == 500 - 192
+    assert (len(found["edges"]), found["cursor"], found["more"]) == (64, 500 - 192 + 64, True)
 
 
 def test_a_cursor_past_the_end_goes_on_from_the_end(micropython: MicroPython) -> None:
