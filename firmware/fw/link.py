@@ -110,7 +110,8 @@ class Link:
                     wait_s = min(self._retry_after_s, 3600)
             except Leave as exc:
                 wait_s = exc.wait_s
-                if not paired and self._settings.token:  # what pairing read in leaves names, which stay
+                # Without PSRAM: the names of what pairing read in stay, and are 5 KB.
+                if not paired and self._settings.token and self._board.own_free() < 1 << 20:
                     self._board.restart()
             except (OSError, ValueError, asyncio.TimeoutError) as exc:
                 self._show("no link: " + str(exc).strip())
