@@ -99,6 +99,9 @@ class FakeRunner:
     def check_memory(self, name):
         pass
 
+    def has_room(self, size):
+        return True
+
     def failed(self, name, exc):
         fail(exc)
 
@@ -124,7 +127,7 @@ async def rewritten():
     asyncio.create_task(woken(runner))
     from quota import Quota
 
-    env = program.Environment(runner, name, Quota(runner.board, 1 << 20, 0))
+    env = program.Environment(runner, name, Quota(runner.board, 1 << 20, 0, runner.has_room))
     await main(env)
     while True:
         await asyncio.sleep_ms(1000)
