@@ -3,9 +3,9 @@
 import binascii
 import calendar
 import hashlib
-import sys
 
 import tls
+from binding import once
 
 
 async def fetch(settings, board, dial):
@@ -24,10 +24,7 @@ async def fetch(settings, board, dial):
         if binascii.hexlify(hashlib.sha256(der).digest()).decode() != settings.get("ca_sha256"):
             raise ValueError("another authority answers at {}".format(settings.get("host")))
         if not calendar.is_set() and b"date" in headers:
-            import ntp
-
-            sys.modules.pop("ntp")
-            board.set_time(ntp.seconds_of(headers[b"date"].decode()) * 1000)
+            board.set_time(once("ntp").seconds_of(headers[b"date"].decode()) * 1000)
         found.append(der)
 
     (await dial(settings, context, ask))[0].abort()

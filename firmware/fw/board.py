@@ -2,7 +2,7 @@
 
 `facts` is "board" of /settings.json, written by `microclaw flash` from the board's profile:
   chip; reserved {pin: why}; i2c [sda, scl]; boot_pin; memory_floor (bytes); max_programs;
-  heap (bytes of all claims); timeline (entries)
+  heap (bytes of all claims); reserve (bytes that calls need); timeline (entries)
 """
 
 import gc
@@ -37,6 +37,7 @@ class Board:
         self.chip = facts.get("chip") or getattr(sys.implementation, "_machine", "")
         self.memory_floor = facts.get("memory_floor", 16_000)
         self.idf_floor = facts.get("idf_floor", 20_000)  # a handshake takes 6 KB, Wi-Fi some more in bursts
+        self.reserve = facts.get("reserve", 8_192)  # what a call reads in is 5 KB, and the floor of own_free
         self.max_programs = facts.get("max_programs", 8)
         self.heap = facts.get("heap") or max(_PROGRAM_BYTES, gc.mem_free() // 4 & -1024)
         self.i2c_pins = facts.get("i2c")
@@ -99,10 +100,11 @@ class Board:
         return sum(region[1] for region in esp32.idf_heap_info(esp32.HEAP_DATA))
 
     def own_free(self):
-        """Free bytes of MicroPython's heap before it would grow; None where that does no harm."""
-        if sys.platform != "esp32" or gc.mem_free() > 1 << 20:
-            return None
-        return gc.mem_free() - max([region[2] for region in esp32.idf_heap_info(esp32.HEAP_DATA)])
+        """Free bytes of MicroPython's heap before it would grow; all of them where that does no harm."""
+        free = gc.mem_free()
+        if sys.platform == "esp32" and free < 1 << 20:
+            free -= max([region[2] for region in esp32.idf_heap_info(esp32.HEAP_DATA)])
+        return free
 
     def memory_short(self):
         """What is short, as a text; None while there is enough."""
@@ -110,7 +112,7 @@ class Board:
         if free < self.memory_floor:
             return "%d bytes of memory are free, the board needs %d" % (free, self.memory_floor)
         free = self.own_free()
-        if free is not None and free < _OWN_FLOOR:
+        if free < _OWN_FLOOR:
             return "%d bytes of MicroPython's memory are free, the board needs %d" % (free, _OWN_FLOOR)
         free = self.idf_free()
         if free is not None and free < self.idf_floor:
@@ -141,8 +143,7 @@ class Board:
 
     def __getattr__(self, name):
         """What is asked seldom is in chip_facts.py and host_pins.py, which are read in when needed."""
-        import chip_facts as found
-
+        found = __import__("chip_facts")
         if not hasattr(found, name):
-            import host_pins as found
+            found = __import__("host_pins")
         return bound(getattr(found, name), self)

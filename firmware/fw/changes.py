@@ -7,6 +7,7 @@ import sys
 
 import loading
 import runner as runners
+from binding import once
 from errors import CallError
 from quota import Quota
 from slots import UPLOADED
@@ -141,9 +142,7 @@ def _start(runner, name, space=None):
 
 
 def _check_whole(path):
-    import mpy_file
-
-    sys.modules.pop("mpy_file")
+    mpy_file = once("mpy_file")
     try:
         mpy_file.check(path)
     except mpy_file.Cut as exc:
@@ -155,7 +154,7 @@ def load(runner, folder, slot, claim):
     before = runner.board.mem_alloc()
     space = loading.load(folder, slot)
     runner.heap = max(0, runner.board.mem_alloc() - before)
-    why = Quota(runner.board, claim, runner.heap).memory_short()
+    why = Quota(runner.board, claim, runner.heap, runner.has_room).memory_short()
     if why is not None:
         space.clear()
         raise CallError("too_large", why)

@@ -6,6 +6,10 @@ import time
 from board import esp32, network
 
 RESET_REASONS = {"PWRON_RESET": "power_on", "WDT_RESET": "watchdog", "DEEPSLEEP_RESET": "deep_sleep"}
+OVERDUE = ("link_no_memory", "link_stuck")  # `why` in NVS: 1 and 2
+MOST_DOUBLED = 4
+TLS_BYTES = 32_000  # a session takes 24.5 KB, its handshake 6 KB more (stock 1.26.1 on an emulated ESP32)
+TLS_BLOCK = 17_408  # its buffer for a record of 16 KB
 NVS = "microclaw"  # the name space of our own numbers; firmware/main.py reads them too
 HEALTHY_S = 60
 SHORT_S = 20
@@ -43,6 +47,26 @@ def count_start(board):
     return None
 
 
+def come_back(board, well_ms, after_ms):
+    """Restart, as the link was kept down by the board since `well_ms`: twice as late after each such start in a row.
+
+    The next start tells why (`reset_reason`), and how many there were.
+    """
+    if time.ticks_diff(time.ticks_ms(), well_ms) < after_ms << min(number(board, "again"), MOST_DOUBLED):
+        return
+    number(board, "why", 2 if link_short(board) is None else 1)
+    number(board, "again", number(board, "again") + 1)
+    restart(board)
+
+
+def link_short(board):
+    """What a TLS session lacks, as a text; None while there is enough, or no heap to ask."""
+    free = board.idf_free()
+    if free is None or (free >= TLS_BYTES and idf_largest(board) >= TLS_BLOCK):
+        return None
+    return "%d bytes are free for TLS, %d are needed" % (free, TLS_BYTES)
+
+
 def restart(board):
     """As asked for, which counts as healthy: programs are started again afterwards."""
     number(board, "ran_s", HEALTHY_S)
@@ -58,6 +82,9 @@ def safe_mode(board):
 
 
 def reset_reason(board):
+    why = number(board, "why")
+    if why:
+        return OVERDUE[why - 1]
     cause = board.machine.reset_cause() if hasattr(board.machine, "reset_cause") else None
     for name, reason in RESET_REASONS.items():
         if getattr(board.machine, name, -1) == cause:

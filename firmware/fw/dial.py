@@ -4,10 +4,10 @@ import asyncio
 import calendar
 import gc
 import socket
-import sys
 
 import tls
 import websocket
+from binding import once
 from micropython import const
 from websocket import Closed
 
@@ -20,11 +20,7 @@ async def open_link(settings, board):
     """The link's WebSocket, before any message. ValueError or OSError for a host that is another, or not there."""
     authority = settings.authority()
     if authority is None or not calendar.is_set():
-        import authority as first  # once in a board's life, mostly: its memory is given back
-
-        sys.modules.pop("authority")
-        authority = await first.fetch(settings, board, dial)
-        del first
+        authority = await once("authority").fetch(settings, board, dial)
     context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
     context.verify_mode = tls.CERT_REQUIRED
     context.load_verify_locations(authority)  # of `tls`: DER; for `ssl` this would be the name of a file
@@ -38,7 +34,7 @@ async def open_link(settings, board):
 async def dial(settings, context, then):
     """An open connection of the first place where `then` goes well, and its address; OSError says why each failed."""
     failed, tried = [], []
-    for place in (settings.address, settings.get("host"), settings.get("name")):
+    for place in (settings.address, settings.get("host"), settings.get("host_name")):
         if not place:
             continue
         ws = None

@@ -4,21 +4,21 @@ import asyncio
 import gc
 import select
 import sys
+import time
 
+from binding import once
 from micropython import const
 
 _HEALTHY_S = const(60)
 _TRIAL_S = const(600)
+LOOK_S = 10
+BACK_MS = 300_000  # a link that its own board keeps down so long ends in a restart
 _MAX_LINE_BYTES = const(1024)
 
 
 async def run(folder, first):
     """For ever. `first` is emptied when our modules are in memory."""
-    import startup
-
-    sys.modules.pop("startup")
-    board, tasks = await startup.begin(folder, first)
-    del startup  # its memory is given back
+    board, tasks = await once("startup").begin(folder, first)
     await asyncio.sleep(_HEALTHY_S)
     healthy(board)
     await asyncio.sleep(_TRIAL_S - _HEALTHY_S)
@@ -32,31 +32,28 @@ async def connect(link, wifi, board, settings):
 
     await wifi.up.wait()
     if not calendar.is_set():
-        import ntp
-
-        sys.modules.pop("ntp")
-        await ntp.set_clock(settings, board)
-        del ntp
-    await link.run(wifi.up)
+        await once("ntp").set_clock(settings, board)
+    link.well_ms = time.ticks_ms()
+    asyncio.create_task(link.run(wifi.up))
+    while True:
+        await asyncio.sleep(LOOK_S)
+        if not wifi.up.is_set() and board.link_short() is None:
+            link.well_ms = time.ticks_ms()
+        elif time.ticks_diff(time.ticks_ms(), link.well_ms) > BACK_MS:
+            board.come_back(link.well_ms, BACK_MS)
 
 
 async def offer(*parts):
     """Our own access point with its page, read in for as long as it is open. A defect in it stops nothing else."""
     try:
-        import portal
-
-        sys.modules.pop("portal")
-        await portal.serve(*parts)
+        await once("portal").serve(*parts)
     except Exception as exc:
         sys.print_exception(exc)
     gc.collect()
 
 
 def console(*parts):
-    from console import Console
-
-    sys.modules.pop("console")
-    return Console(*parts)
+    return once("console").Console(*parts)
 
 
 async def listen(make):
@@ -87,10 +84,7 @@ async def listen(make):
 
 def _shown(text):
     """It has names of networks, and what people said."""
-    import shown
-
-    sys.modules.pop("shown")
-    return shown.shown(text, b"\n")
+    return once("shown").shown(text, b"\n")
 
 
 def measured(runner, wifi):

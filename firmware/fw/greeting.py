@@ -89,6 +89,8 @@ async def welcome(link, body):
     link._heartbeat_s = max(1, body["heartbeat_s"])
     if abs(calendar.now_ms() - body["time_ms"]) > 500:
         link._board.set_time(body["time_ms"])
+    if link._board.number("again"):
+        link._board.number("again", 0)
     link.outbox.start(bytes(body["tx_epoch"]))
     if not link.outbox.resume(body.get("rx_epoch"), body["rx_seq"]):
         await link._say("bye", {"reason": "a new epoch"})

@@ -12,7 +12,7 @@ import time
 
 import cbor
 import outbox
-from binding import bound
+from binding import bound, once
 from calls import refusal
 from messages import checked, encode, is_known, is_late
 from micropython import const
@@ -39,6 +39,7 @@ class Link:
         self.outbox = outbox.Outbox(settings.path("outbox"))
         self.phase = "down"
         self.state = "waiting"  # for people: waiting, pairing, connected, refused
+        self.well_ms = 0  # when nothing of this board's own kept the link down; firmware.py watches it
         self.refused_events = self.dropped = self._logged = self.failures = 0
         self.on_welcome = self.on_task = self.measure = self.audio_format = None
         self.ota = None  # an update while there is something to do (ota.py)
@@ -53,16 +54,10 @@ class Link:
 
     def __getattr__(self, name):
         """How a connection begins and ends is in greeting.py, which is read in when needed."""
-        import greeting
-
-        sys.modules.pop("greeting")
-        return bound(getattr(greeting, name), self)
+        return bound(getattr(once("greeting"), name), self)
 
     def _show(self, text):
-        import shown
-
-        sys.modules.pop("shown")
-        self._print(shown.shown(text[:_MAX_SHOWN]))
+        self._print(once("shown").shown(text[:_MAX_SHOWN]))
 
     # What programs and the runner say
 
@@ -97,11 +92,14 @@ class Link:
         self._busy.set()
         while True:
             await up.wait()
-            wait_s = None
+            wait_s, is_ours = None, False
             paired = self._settings.token is not None
             self.state = "waiting"
             self._calls.runner.make_room()  # with the last TLS session's: else what connects makes the heap grow
             try:
+                short = self._board.link_short()
+                if short:
+                    raise MemoryError(short)
                 await self._connection()
             except Closed as exc:
                 if paired and exc.code in (4401, 4403, 4409):
@@ -117,22 +115,24 @@ class Link:
                 if "validity" in str(exc) and await self.doubt_clock():
                     wait_s = 0
             except Exception as exc:  # a defect of ours, or no memory: the link comes back
-                sys.print_exception(exc)
+                is_ours = True
+                if isinstance(exc, MemoryError):
+                    self._show("no link: {}".format(exc))
+                else:
+                    sys.print_exception(exc)
             self.phase = "down"
             self.failures += 1
             top_s = min(60.0, 0.5 * 2 ** min(self.failures, 7))
+            if not is_ours:
+                self.well_ms = time.ticks_add(time.ticks_ms(), 1000 * (wait_s or 60))
             if wait_s != 0:
                 await asyncio.sleep((wait_s or 0) + 0.5 + random.random() * (top_s - 0.5))
 
     async def _connection(self):
         """One, from beginning to end."""
         self._retry_after_s = None
-        import dial
-
-        sys.modules.pop("dial")  # its memory is given back, as soon as the link is up
-        self.ws = ws = await dial.open_link(self._settings, self._board)
+        self.ws = ws = await once("dial").open_link(self._settings, self._board)
         sys.modules.pop("http_head", None)
-        del dial
         tasks, self._verdict, self._reader = [], None, asyncio.current_task()
         try:
             await self.greet()
@@ -216,6 +216,7 @@ class Link:
             self._broke(exc)
 
     async def _due(self, now):
+        self.well_ms = now
         if self.phase == "offered" and _since(self._opened_ms, now) > _GREETING_S:
             raise Breach(4408, "timeout", "no welcome")
         if self._code_until_ms is not None and time.ticks_diff(now, self._code_until_ms) >= 0:

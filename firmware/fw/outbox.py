@@ -12,10 +12,9 @@ told of. A file that grew is written anew beside the old one and takes its name.
 import binascii
 import os
 import struct
-import sys
 
 import cbor
-from binding import bound
+from binding import bound, once
 from micropython import const
 
 _MAX_MESSAGES = const(64)
@@ -52,10 +51,7 @@ class Outbox:
 
     def __getattr__(self, name):
         """`load`, `rewrite`, `resume` and `too_large` are in outbox_file.py, which is read in when needed."""
-        import outbox_file
-
-        sys.modules.pop("outbox_file")
-        return bound(getattr(outbox_file, name), self)
+        return bound(getattr(once("outbox_file"), name), self)
 
     # What is sent
 

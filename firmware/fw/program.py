@@ -25,7 +25,7 @@ _READY = ()  # awaiting it takes no memory and does not yield
 
 
 class Environment:
-    """One run of one program. `runner` has the board, `emit`, `greediest` and `failed`."""
+    """One run of one program. `runner` has the board, `emit`, `events` and `failed`."""
 
     Cancelled = asyncio.CancelledError
 
@@ -225,8 +225,11 @@ class Environment:
                 self._memory += max(0, gc.mem_alloc() - at)  # a line that waits for the host is not the program's
 
     def event(self, name, data):
-        """Whether it is kept for the host."""
-        return self._may_tell() and self._runner.emit("event", {"name": name, "data": data}) is not False
+        """Whether it is kept for the host: not beyond EVENTS and 720 an hour, of all programs."""
+        if not self._runner.events or not self._may_tell():
+            return False
+        self._runner.events -= 1
+        return self._runner.emit("event", {"name": name, "data": data}) is not False
 
     def _may_tell(self):
         """A few lines and events at once, then 20 a second."""

@@ -1,4 +1,4 @@
-"""What a program holds of MicroPython's heap, against what it claimed. Knows nothing of the board's own memory.
+"""What a program holds of MicroPython's heap, against what it claimed: more is too much when others need the rest.
 
 Samples of stretches, which count rubbish too, say when to look. Then each stretch of the program is measured with the
 rubbish collected before and after, and what is freed meanwhile is taken off. What it took before that is not counted,
@@ -21,9 +21,10 @@ _MUCH = const(4)  # so many times its size in samples are not waited with
 
 
 class Quota:
-    """`heap`: the bytes that the program's code and names took."""
+    """`heap`: the bytes that the program's code and names took; `has_room` is Runner's."""
 
-    def __init__(self, board, claim, heap):
+    def __init__(self, board, claim, heap, has_room):
+        self._has_room = has_room
         self.claim = claim
         self.heap = self.holds = heap
         wide = 2 if sys.maxsize > 1 << 31 else 1  # the 64-bit unix port's objects are twice as wide as a chip's
@@ -68,8 +69,8 @@ class Quota:
         return left_ms <= 0
 
     def memory_short(self):
-        """What is wrong, as a text; None while it keeps to its claim. It is watched on then."""
-        if self.holds <= self._size:
+        """What is wrong, as a text; None while it keeps to its claim, or the board has room. It is watched on then."""
+        if self.holds <= self._size or self._has_room(self._board.reserve):
             return None
         self.active = _WINDOW
         text = "it took too much memory: it holds %d bytes and claims %d: keep less, or claim more"

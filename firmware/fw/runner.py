@@ -17,6 +17,8 @@ _CANCEL_EVERY_MS = const(200)
 _MAX_CANCELS = const(5)
 _HEALTHY_MS = const(60_000)  # a run this long makes earlier crashes count no more
 COLLECT_MS = 10_000
+EVENTS = 120  # of programs at once, then 720 an hour: each is written to the flash, which bears it for years
+_MORE_EVENTS = const(2)  # each COLLECT_MS
 _TICK_MS = const(100)
 _DOOMED_MS = const(500)  # from a program's MemoryError to its end, if the board is still short
 # Modules that are read in when needed, and given back.
@@ -53,6 +55,7 @@ class Runner:
         self.standing = None  # why no program was started at boot
         self._marks = []  # seconds of this start that are to be noted (chip_facts.count_start)
         self._collected = ticks_ms()
+        self.events = EVENTS
         self.heap = 0  # bytes that the last program took when it was read in
         loop = asyncio.get_event_loop()
         self._others_handler = loop.get_exception_handler()
@@ -60,11 +63,7 @@ class Runner:
 
     def __getattr__(self, name):
         """What is asked from outside: begin, write, commit, start, stop, remove, undo, list, close; and boot."""
-        if name == "boot":
-            import boot_programs as found
-        else:
-            import changes as found
-        return bound(getattr(found, name), self)
+        return bound(getattr(__import__("boot_programs" if name == "boot" else "changes"), name), self)
 
     def states(self):
         """[{name, state}] of every program, for telemetry."""
@@ -81,10 +80,8 @@ class Runner:
 
     def has_room(self, size):
         """Whether so many bytes are free before the heap grows, which would take what Wi-Fi and TLS live from."""
-        free = self.board.own_free()
-        if free is None or free >= size:
-            return True
-        self.make_room()
+        if self.board.own_free() < size:
+            self.make_room()
         return self.board.own_free() >= size
 
     def make_room(self):
@@ -108,7 +105,7 @@ class Runner:
         worst.doomed_ms = ticks_ms()
 
     def _apply(self, program):
-        if program.doomed_ms is None and program.env is not None:
+        if program.doomed_ms is None and program.env is not None and not self._changing.locked():
             why = program.env.quota.memory_short()
             if why is not None:
                 program.env.doomed = why
@@ -138,7 +135,7 @@ class Runner:
     # Life
 
     def _begin(self, program):
-        program.env = Environment(self, program.name, Quota(self.board, program.claim, self.heap))
+        program.env = Environment(self, program.name, Quota(self.board, program.claim, self.heap, self.has_room))
         program.state, program.is_told, program.doomed_ms = "running", False, None
         program.started_ms = self.board.now_ms()
         program.main = asyncio.create_task(self._run(program))
@@ -275,6 +272,7 @@ class Runner:
             if ticks_diff(now, self._collected) >= COLLECT_MS:
                 self._collected = now
                 self.make_room()
+                self.events = min(EVENTS, self.events + _MORE_EVENTS)
                 for program in self._programs.values():
                     if program.env is not None:
                         program.env.grown //= 2

@@ -1,12 +1,12 @@
 """What the board was told, and its credential: two files that are replaced, never changed in place."""
 
 import json
-import sys
 
-from binding import bound
+from binding import bound, once
 
 # board {name and what board.py says}, wifi [{ssid, password}], host, port, ca_sha256, secret, ap_key; where wanted
-# name, ntp, ap_after_s, revision (of the board, for updates); wifi_trial is networks.py's
+# name (of this device, for `microclaw flash`), host_name, ntp, ap_after_s, revision (of the board, for updates);
+# wifi_trial is networks.py's
 SETTINGS = "settings.json"
 CREDENTIAL = "credential.json"  # token
 ADDRESS = "address.json"  # ip: where the host was last
@@ -24,10 +24,7 @@ class Settings:
 
     def __getattr__(self, name):
         """What is seldom kept is kept by settings_file.py, which is read in for it."""
-        import settings_file
-
-        sys.modules.pop("settings_file")
-        return bound(getattr(settings_file, name), self)
+        return bound(getattr(once("settings_file"), name), self)
 
     def get(self, name, default=None):
         return self.told.get(name, default)

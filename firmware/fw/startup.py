@@ -51,6 +51,9 @@ async def begin(folder, first):
     tasks = [joining, asyncio.create_task(listen(bound(console, board, calls, settings, wifi, link, agent)))]
     _go_on_with_update(board, settings, link)
     told = {"reason": reason}
+    if board.number("why"):
+        told["again"] = board.number("again")
+        board.number("why", 0)
     if runner.standing:
         told["not_started"] = runner.standing
     link.emit("event", {"name": "reboot", "data": told})

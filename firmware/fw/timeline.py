@@ -15,8 +15,7 @@ class Timeline:
         self._now_ms = now_ms
         self._size = size
         self._t = array("I", bytes(4 * size))
-        self._pin = bytearray(size)
-        self._level = bytearray(size)
+        self._pin = bytearray(size)  # the highest bit is the level
         self._end = 0  # entries ever written
         self._pins = {}  # pin -> [evidence, last level, edges, second, edges in that second]
 
@@ -57,8 +56,7 @@ class Timeline:
         at = self._end % self._size
         self._end += 1
         self._t[at] = now & 0xFFFFFFFF
-        self._pin[at] = pin
-        self._level[at] = level
+        self._pin[at] = pin | level << 7
 
     def read(self, cursor):
         """The value of edges.read. Times are whole ms; a cursor past the end (of another boot) goes on from the end."""
@@ -69,7 +67,7 @@ class Timeline:
         edges = []
         for i in range(start, stop):
             at = i % self._size
-            edges.append([now - ((now - self._t[at]) & 0xFFFFFFFF), self._pin[at], self._level[at]])
+            edges.append([now - ((now - self._t[at]) & 0xFFFFFFFF), self._pin[at] & 127, self._pin[at] >> 7])
         return {
             "edges": edges,
             "cursor": stop,

@@ -185,6 +185,17 @@ def test_an_uneven_start_is_told_and_two_periods_after_it_count() -> None:
     assert not compare_settled(expected, slow).agrees
 
 
+def test_a_board_that_was_held_up_once_more_is_judged_by_its_last_edges() -> None:
+    """A small board reads in modules while the program runs."""
+    expected = [Edge(250.0 * i, 2, 1 - i % 2) for i in range(20)]
+    gaps = [520.0, 250.0, 250.0, 330.0, 250.0, 250.0, 250.0, 250.0]
+    seen = [Edge(t_ms, 2, 1 - i % 2) for i, t_ms in enumerate(itertools.accumulate(gaps, initial=0.0))]
+    assert compare_settled(expected, seen).agrees
+    assert not compare_settled(expected, seen[:-1]).agrees
+    slower = [Edge(edge.t_ms * 1.2, 2, edge.level) for edge in seen]
+    assert not compare_settled(expected, slower).agrees
+
+
 def toggled(gaps_ms: Sequence[float], count: int, *, begins: int) -> list[Edge]:
     """`count` edges with these gaps over and over, the first one to the level `begins`."""
     times = itertools.accumulate(itertools.chain([5.0], itertools.cycle(gaps_ms)))

@@ -110,7 +110,7 @@ async def test_every_address_that_was_tried_is_told_with_its_reason(board: Firmw
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         paired(board, AUTHORITY, closed.getsockname()[1])
-        board.write("settings.json", json.dumps({**board.read("settings.json"), "name": "moved.invalid"}))
+        board.write("settings.json", json.dumps({**board.read("settings.json"), "host_name": "moved.invalid"}))
         if last:
             board.write("address.json", json.dumps({"ip": last}))
         async with board.running():

@@ -153,7 +153,7 @@ async def test_a_host_that_moved_is_found(
     plane: Plane, board: Firmware, last: str | None, host: str, name: str | None
 ) -> None:
     made = await provisioned(plane, board)
-    board.told(replace(made, host=host), **({"name": name} if name else {}))
+    board.told(replace(made, host=host), **({"host_name": name} if name else {}))
     if last:
         board.write("address.json", json.dumps({"ip": last}))
     async with board.running(), asyncio.timeout(PATIENCE_S):

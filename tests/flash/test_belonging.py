@@ -91,7 +91,18 @@ async def test_of_another_host_only_what_is_known_and_well_formed_stays(
     assert "the Wi-Fi kitchen, the password of its access point, its time server" in question
     assert any("kept are the Wi-Fi kitchen" in line and "--forget" in line for line in person.said)
     settings = json.loads(board.file("settings.json"))
-    assert settings.keys() == {"name", "board", "host", "port", "ca_sha256", "secret", "wifi", "ap_key", "ntp"}
+    assert settings.keys() == {
+        "name",
+        "board",
+        "host",
+        "host_name",
+        "port",
+        "ca_sha256",
+        "secret",
+        "wifi",
+        "ap_key",
+        "ntp",
+    }
     assert settings["wifi"] == [KITCHEN]
     assert (settings["ap_key"], settings["ntp"]) == ("label-of-before", "time.example")
     assert "evil" not in settings["board"]
@@ -116,7 +127,7 @@ async def test_nothing_stays_with_forget_or_a_no(
     person.refuses = refuses
     await _flash(workshop(board, owner), replace(WISHES, forgets=forgets))
     settings = json.loads(board.file("settings.json"))
-    assert settings.keys() == {"name", "board", "host", "port", "ca_sha256", "secret", "ap_key"}
+    assert settings.keys() == {"name", "board", "host", "host_name", "port", "ca_sha256", "secret", "ap_key"}
     assert settings["ap_key"] != FORMER["ap_key"]
     assert not board.has("agent_data/settings.json")
     assert bool([asked for asked in person.asked if "another host's" in asked]) is (refuses is not None)

@@ -27,6 +27,7 @@ def kind(trace: str, program: str = "blink", version: str | None = "abc") -> str
         ("app.crash", {}, "no reason given"),
         ("reboot", {"reason": "watchdog", "boot": 3}, "reset: watchdog"),
         ("reboot", {"reason": "panic"}, "reset: panic"),
+        ("reboot", {"reason": "link_no_memory", "again": 1}, "reset: link_no_memory"),
         (
             "reboot",
             {"reason": "restart", "not_started": "the last starts ended within a minute"},

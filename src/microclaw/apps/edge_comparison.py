@@ -72,7 +72,7 @@ def compare(expected: Sequence[Edge], seen: Sequence[Edge]) -> Agreement:
 
 
 def compare_settled(expected: Sequence[Edge], seen: Sequence[Edge]) -> Agreement:
-    """As `compare`; where the start was uneven, two periods after it count, and `difference` says what was uneven.
+    """As `compare`; where the start was uneven, the last edges count, two periods at least; `difference` says what was.
 
     Gaps below a millisecond are told, not judged: a board's own work is a part of them that the trial does not know.
     """
@@ -85,11 +85,13 @@ def compare_settled(expected: Sequence[Edge], seen: Sequence[Edge]) -> Agreement
     if whole.agrees or len(seen) < SETTLED_EDGES:
         return whole
     wanted = from_level(expected, 1 - seen[0].level)
-    for start in (wanted,) if len(wanted) == len(expected) else (wanted, expected):
-        after = compare(start[UNEVEN_EDGES:], seen[UNEVEN_EDGES:])
-        if after.agrees and after.is_sure:
-            text = f"uneven at first: {whole.difference}; then as in the trial"
-            return Agreement(True, text, len(expected) - len(start) + after.first)
+    starts = (wanted,) if len(wanted) == len(expected) else (wanted, expected)
+    for uneven in range(UNEVEN_EDGES, len(seen) - SETTLED_EDGES + UNEVEN_EDGES + 1):
+        for start in starts:
+            after = compare(start[uneven:], seen[uneven:])
+            if after.agrees and after.is_sure:
+                text = f"uneven at first: {whole.difference}; then as in the trial"
+                return Agreement(True, text, len(expected) - len(start) + after.first)
     return whole
 
 

@@ -183,6 +183,7 @@ _host_name: Final = _matching(_HOST)
 _FORMS: Final[Mapping[str, Callable[[object], Any]]] = {
     "name": _matching(_NAME),
     "host": _host_name,
+    "host_name": _host_name,
     "port": lambda value: whole(value, 1, 65_535),
     "ca_sha256": _matching(_SHA256),
     "secret": lambda value: short_text(value, 200),
@@ -192,4 +193,4 @@ _FORMS: Final[Mapping[str, Callable[[object], Any]]] = {
     "ntp": lambda value: "" if value == "" else _host_name(value),
     "audio": _audio,
 }
-_OF_HOST: Final = ("name", "board", "revision", "host", "port", "ca_sha256", "secret")
+_OF_HOST: Final = ("name", "board", "revision", "host", "host_name", "port", "ca_sha256", "secret")

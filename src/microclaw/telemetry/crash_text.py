@@ -17,7 +17,7 @@ MAX_TRACE_CHARS: Final = 4_000
 MAX_LINE_CHARS: Final = 240
 MAX_TITLE_CHARS: Final = 200
 LOG_LINES: Final = 10
-_BAD_RESETS: Final = ("watchdog", "wdt", "panic", "brownout", "brown_out", "abort", "exception", "lockup", "crash")
+_BAD_RESETS: Final = ("watchdog", "wdt", "panic", "brown", "abort", "exception", "lockup", "crash", "link_")
 _FRAME: Final = re.compile(r'^\s*File "([^"]*)", line (\d+)(?:, in (.+))?$', re.MULTILINE)
 _PLACE: Final = re.compile(
     r"\(line \d+[^()]*, in [^()]*\)|\bline \d+(?: column \d+)?\b|\b[\w.-]+\.(?:c|cpp|h|ino|py):\d+"

@@ -91,6 +91,34 @@ def test_a_long_wait_before_a_long_loop_is_no_reason_to_end_it(micropython: Micr
     assert found == [["done"], [{"name": "app.exit", "data": {"app": "good", "kind": "returned"}}]]
 
 
+def test_events_are_bounded_by_the_hour_as_each_is_written_to_the_flash(micropython: MicroPython) -> None:
+    micropython.compile(
+        "teller",
+        """
+        async def main(E):
+            mqtt = E.module("microclaw").mqtt
+            E.print([mqtt.publish("t", n) for n in range(6)])
+            await E.sleep_ms(400)
+            E.print([mqtt.publish("t", n) for n in range(9)].count(True))
+        """,
+    )
+    found = micropython.run("""
+        import runner as runners
+        runners.COLLECT_MS = 100
+        async def main():
+            runner = new_runner()
+            runner.events = 4
+            await install(runner, "teller")
+            await until(lambda: len(lines()) == 2)
+            return [lines(), len(events("mqtt.publish")) - 4]
+        run(main)
+    """)
+    (first, later), count = found
+    assert first == str([True] * 4 + [False] * 2)
+    assert int(later) == count
+    assert 2 <= count <= 8
+
+
 EATERS = {
     "list": "kept = []\n    while True:\n        await E.y()\n        kept.append(bytearray(100))\n        await E.sleep_ms(1)",
     "in a function": "kept = []\n    def eat():\n        while True:\n            E.g()\n            kept.append(bytearray(100))\n"

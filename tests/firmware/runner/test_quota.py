@@ -81,6 +81,24 @@ def test_rubbish_and_what_others_take_are_no_reason_to_end_it(micropython: Micro
     assert found == [[["running", None], ["running", None]], []]
 
 
+def test_a_program_may_hold_more_than_it_claimed_while_the_board_has_room(micropython: MicroPython) -> None:
+    micropython.compile("big", "async def main(E):\n    kept = bytearray(30_000)\n    await E.sleep(100)\n")
+    found = micropython.run("""
+        async def main():
+            runner = new_runner(reserve=8_192)
+            await install(runner, "big", heap=4_096)
+            for _ in range(40):
+                await asyncio.sleep_ms(50)
+            before = row(runner, "big")["state"], events()
+            runner.board.reserve = 1 << 30
+            await until(lambda: events("app.crash"))
+            return [before, events("app.crash")[0]["data"]["reason"]]
+        run(main)
+    """)
+    assert found[0] == ["running", []]
+    assert "and claims 4096" in found[1]
+
+
 def test_a_program_that_gives_memory_back_goes_on(micropython: MicroPython) -> None:
     micropython.compile(
         "good",

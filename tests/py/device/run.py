@@ -86,6 +86,7 @@ class FakeRunner:
         self.board = FakeBoard()
         self.files_folder = "data"
         self.beat = 0
+        self.events = 120
         self.wake = asyncio.ThreadSafeFlag()
 
     def emit(self, kind, data):
