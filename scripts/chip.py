@@ -1,7 +1,8 @@
-"""The whole way on an emulated ESP32: flash, pair, a sentence, edges counted, host off, power cut, host back, undo.
+"""The whole way on an emulated ESP32: flash, pair, three sentences, edges, power cut, update, the host killed, undo.
 
-Run: make chip EMULATOR=/path/to/qemu-system-xtensa IMAGE=/path/to/ESP32_GENERIC-….bin. Not part of `make test`: neither
-is in this repository. The emulator must have the machine `esp32` and its Wi-Fi (`-nic user,model=esp32_wifi`).
+Run: make chip EMULATOR="qemu-system-xtensa -L ROMS -icount shift=4,sleep=on,align=on" IMAGE=ESP32_GENERIC-….bin
+Not part of `make test`: neither is in this repository. The emulator must have the machine `esp32` and its Wi-Fi
+(`-nic user,model=esp32_wifi`). Instruction counting keeps its two cores in step: without it they stall under load.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TextIO, TypeVar
 
 from microclaw.cli.child import Child
 from microclaw.errors import ConfigError
@@ -29,9 +31,14 @@ DOWNLOAD: Final = ("-global", "driver=esp32.gpio,property=strap_mode,value=0x0f"
 GPIO_OUT: Final = 0x3FF44004  # levels of pins 0 to 31 (ESP32 Technical Reference Manual, 4.12)
 HOST_FROM_CHIP: Final = "10.0.2.2"  # the emulator's network: this machine's loopback
 SSID: Final = "PICSimLabWifi"
-PIN: Final = 2
+PINS: Final = (4, 16, 2)  # one after another; the last one stays
+PIN: Final = PINS[-1]
+UPDATE: Final = "99.0.0"
 SAMPLE_S: Final = 0.02
 COUNT_S: Final = 5.0
+STEADY_S: Final = 60.0
+GAP_S: Final = 3.0  # of edges 0.25 s apart: a crash and its new start take longer, a loaded emulator does not
+HOST_KILLS: Final = 5
 ONLINE_S: Final = 180.0
 COMMAND_S: Final = 900.0
 FLASH_RUNS: Final = 4
@@ -51,6 +58,7 @@ class Chip:
         self._flash = folder / "flash.bin"
         self._qmp = folder / "qmp"
         self._process: subprocess.Popen[bytes] | None = None
+        self._control: TextIO | None = None
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.serial: int = probe.getsockname()[1]
@@ -72,20 +80,45 @@ class Chip:
         ]
         with (self._folder / "emulator.log").open("ab") as log:
             self._process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        until(lambda: self._runs() or not self.is_on, 30, "the emulator opens its control socket")
+        until(lambda: self._connect() or not self.is_on, 30, "the emulator opens its control socket")
         if not self.is_on:
             last = (self._folder / "emulator.log").read_text(errors="replace").strip()[-500:]
             raise Failed(f"the emulator ended at once: {last}")
 
-    def _runs(self) -> bool:
+    def _connect(self) -> bool:
+        """Its control socket (QMP), kept open until the power is cut."""
+        sock = socket.socket(socket.AF_UNIX)
         try:
-            with self._control() as ask:
-                return bool(ask("query-status", {})["running"])
-        except (OSError, ValueError):
+            sock.settimeout(30)
+            sock.connect(str(self._qmp))
+        except OSError:
+            sock.close()
             return False
+        self._control = sock.makefile("rw", encoding="utf-8")
+        sock.close()  # the file has it now
+        self._control.readline()  # the greeting
+        self._ask("qmp_capabilities", {})
+        return True
+
+    def _ask(self, command: str, arguments: dict[str, Any]) -> Any:
+        assert self._control is not None
+        self._control.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
+        self._control.flush()
+        while True:
+            line = self._control.readline()
+            if not line:
+                raise Failed("the emulator closed its control socket")
+            answer = json.loads(line)
+            if "error" in answer:
+                raise Failed(f"the emulator refuses {command}: {answer['error']}")
+            if "return" in answer:
+                return answer["return"]
 
     def power_cut(self) -> None:
         """kill -9: nothing of the chip gets a last word."""
+        if self._control is not None:
+            self._control.close()
+            self._control = None
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -95,39 +128,21 @@ class Chip:
     def is_on(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def edges(self, pin: int, seconds: float) -> int:
-        """How often the pin's level in the output register changed, looked at every 20 ms."""
-        with self._control() as ask:
-            last, found = None, 0
-            end = time.monotonic() + seconds
-            while time.monotonic() < end:
-                answer = ask("human-monitor-command", {"command-line": f"xp /1wx {GPIO_OUT:#x}"})
-                level = int(str(answer).split(":")[1], 16) >> pin & 1
-                found += last is not None and level != last
-                last = level
-                time.sleep(SAMPLE_S)
-        return found
+    def level(self, pin: int) -> int:
+        answer = self._ask("human-monitor-command", {"command-line": f"xp /1wx {GPIO_OUT:#x}"})
+        return int(str(answer).split(":")[1], 16) >> pin & 1
 
-    @contextmanager
-    def _control(self) -> Iterator[Callable[[str, dict[str, Any]], Any]]:
-        with socket.socket(socket.AF_UNIX) as sock:
-            sock.settimeout(30)
-            sock.connect(str(self._qmp))
-            lines = sock.makefile("rw", encoding="utf-8")
-            lines.readline()  # the greeting
-
-            def ask(command: str, arguments: dict[str, Any]) -> Any:
-                lines.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
-                lines.flush()
-                while True:
-                    answer = json.loads(lines.readline())
-                    if "error" in answer:
-                        raise Failed(f"the emulator refuses {command}: {answer['error']}")
-                    if "return" in answer:
-                        return answer["return"]
-
-            ask("qmp_capabilities", {})
-            yield ask
+    def edges(self, pin: int, seconds: float) -> tuple[int, float]:
+        """How often the pin's level in the output register changed, looked at every 20 ms; the longest wait in s."""
+        last, found, longest = self.level(pin), 0, 0.0
+        began = changed = time.monotonic()
+        while (now := time.monotonic()) < began + seconds:
+            level = self.level(pin)
+            longest = max(longest, now - changed)
+            if level != last:
+                last, found, changed = level, found + 1, now
+            time.sleep(SAMPLE_S)
+        return found, longest
 
 
 class Host:
@@ -169,13 +184,16 @@ class Host:
             raise Failed(f"microclaw {' '.join(words)}: {done.stdout.strip()} {done.stderr.strip()}")
         return json.loads(done.stdout)
 
-    def say(self, sentence: str) -> str:
-        """The answer. The host may find the blinking late, as the emulator stalls: the edges are counted here too."""
+    def begin_saying(self, sentence: str) -> subprocess.Popen[str]:
         command = self.command("--json", "chat", "--yes", sentence)
-        done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_S, env=self.environ, check=False)
-        found = json.loads(done.stdout) if done.stdout.startswith("{") else {}
-        if done.returncode != 0 and found.get("error") != "not_verified":
-            raise Failed(f"microclaw chat {sentence}: {done.stdout.strip()} {done.stderr.strip()}")
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.environ)
+
+    def said(self, saying: subprocess.Popen[str]) -> str:
+        """The answer. The host may find the blinking late, as the emulator stalls: the edges are counted here too."""
+        stdout, stderr = saying.communicate(timeout=COMMAND_S)
+        found = json.loads(stdout) if stdout.startswith("{") else {}
+        if saying.returncode != 0 and found.get("error") != "not_verified":
+            raise Failed(f"microclaw chat: {stdout.strip()} {stderr.strip()}")
         return str(found["answer"])
 
     def is_online(self, device: str) -> bool:
@@ -228,48 +246,107 @@ def flash_once(chip: Chip, host: Host, image: Path) -> tuple[bool, bool]:
     return process.wait() == 0, wrote
 
 
-def blinks(chip: Chip) -> int:
+def blinks(chip: Chip, pin: int = PIN) -> str:
     """At 2 Hz there are 20 edges in 5 s; a slow emulator makes fewer, and a dead program none."""
-    found = chip.edges(PIN, COUNT_S)
+    found, _ = chip.edges(pin, COUNT_S)
     if found < 8:
-        raise Failed(f"{found} edges of pin {PIN} in {COUNT_S:.0f} s: it does not blink")
-    return found
+        raise Failed(f"{found} edges of pin {pin} in {COUNT_S:.0f} s: it does not blink")
+    return f"{found} edges in {COUNT_S:.0f} s"
+
+
+def steady(chip: Chip) -> str:
+    found, longest = chip.edges(PIN, STEADY_S)
+    if longest > GAP_S:
+        raise Failed(
+            f"{found} edges in {STEADY_S:.0f} s, and once none for {longest:.1f} s: it does not go on blinking"
+        )
+    return f"{found} edges in {STEADY_S:.0f} s, never more than {longest:.2f} s apart"
+
+
+def install(chip: Chip, host: Host, pin: int) -> str:
+    """By a sentence, as the first act on an empty board or after an undo."""
+    began = time.monotonic()
+    before = chip.level(pin)
+    saying = host.begin_saying(f"blink the led on pin {pin} twice a second")
+    until(lambda: chip.level(pin) != before or saying.poll() is not None, COMMAND_S, f"there is an edge on pin {pin}")
+    first = time.monotonic() - began
+    answer = host.said(saying)
+    return f"{answer}\n   first edge after {first:.1f} s; {blinks(chip, pin)}; {memory(host)}"
+
+
+def undo(chip: Chip, host: Host, pin: int) -> str:
+    host.ask("app", "undo", "--yes")
+    if host.apps("chip") or chip.edges(pin, 3.0)[0]:
+        raise Failed("the program is still there")
+    return "no program, no edges"
+
+
+def memory(host: Host) -> str:
+    return json.dumps(host.ask("exec", "chip", "device.status"))
+
+
+def online(host: Host, why: str) -> str:
+    began = time.monotonic()
+    until(lambda: host.is_online("chip"), ONLINE_S, f"the board came back to its host after {why}")
+    return f"online after {time.monotonic() - began:.1f} s"
+
+
+def no_crash(host: Host) -> str:
+    if found := host.ask("crash", "list")["crashes"]:
+        raise Failed(f"crashes: {json.dumps(found)}")
+    return "no crash"
 
 
 def steps(chip: Chip, host: Host, image: Path) -> Iterator[tuple[str, Callable[[], object]]]:
     """Each step and what does it; what it returns is told."""
+    key = host.home / "fleet.pem"
+    yield "make the key of updates", lambda: host.ask("firmware", "keygen", "--out", str(key)) and None
     yield "flash an erased chip, pair it, and wait until it is online", lambda: flash(chip, host, image)
     yield "ask it what it is", lambda: json.dumps(host.ask("exec", "chip", "device.info"))
-    sentence = f"blink the led on pin {PIN} twice a second"
-    yield f"say: {sentence}", lambda: host.say(sentence)
-    yield "count edges", lambda: f"{blinks(chip)} edges in {COUNT_S:.0f} s"
+    for pin in PINS:
+        yield f"say: blink the led on pin {pin} twice a second", partial(install, chip, host, pin)
+        if pin != PIN:
+            yield "undo", partial(undo, chip, host, pin)
+    yield "no crash until here", lambda: no_crash(host)
     yield "switch the host off", host.stop
-    yield "count edges without a host", lambda: f"{blinks(chip)} edges in {COUNT_S:.0f} s"
+    yield "count edges without a host", lambda: steady(chip)
 
     def cut() -> str:
         chip.power_cut()
         began = time.monotonic()
         chip.power_on()
-        until(lambda: chip.edges(PIN, 1.0), ONLINE_S, "the program started by itself")
+        until(lambda: chip.edges(PIN, 1.0)[0], ONLINE_S, "the program started by itself")
         return f"it blinks again within {time.monotonic() - began:.1f} s"
 
     yield "cut the power, and give it back without a host", cut
+    yield "count edges after it", lambda: steady(chip)
 
     def back() -> str:
-        began = time.monotonic()
         host.start()
-        until(lambda: host.is_online("chip"), ONLINE_S, "the board came back to its host")
-        return f"{time.monotonic() - began:.1f} s"
+        return online(host, "its start")
 
     yield "switch the host on, and wait until the board is online", back
+    yield "no crash by the power cut", lambda: no_crash(host)
 
-    def undo() -> str:
-        host.ask("app", "undo", "--yes")
-        if host.apps("chip") or chip.edges(PIN, 3.0):
-            raise Failed("the program is still there")
-        return "no program, no edges"
+    def killed() -> str:
+        host.kill()
+        host.start()
+        return f"{online(host, 'kill -9')}; {blinks(chip)}"
 
-    yield "undo", undo
+    for number in range(1, HOST_KILLS + 1):
+        yield f"kill -9 of the host, and a new one ({number} of {HOST_KILLS})", killed
+
+    def update() -> str:
+        board = host.ask("firmware", "status", "-d", "chip")["devices"][0]["board"]
+        host.ask("firmware", "publish", "--version", UPDATE, "--board", board, "--key", str(key))
+        ended = host.ask("-d", "chip", "firmware", "update", UPDATE)
+        if ended["results"][0]["offer"]["state"] != "healthy":
+            raise Failed(json.dumps(ended))
+        return f"{json.dumps(ended)}; {blinks(chip)}"
+
+    yield f"a signed update of our files to {UPDATE}", update
+    yield "no crash by the host's end or the update", lambda: no_crash(host)
+    yield "undo", lambda: undo(chip, host, PIN)
 
 
 def main() -> int:
@@ -277,7 +354,7 @@ def main() -> int:
     parser.add_argument(
         "--emulator",
         required=True,
-        help="a command: qemu-system-xtensa, and what it needs (-L ROMS)",
+        help="a command: qemu-system-xtensa -L ROMS -icount shift=4,sleep=on,align=on (its two cores in step)",
     )
     parser.add_argument("--image", required=True, type=Path, help="a stock MicroPython image for ESP32_GENERIC")
     parser.add_argument("--keep", type=Path, help="a folder for flash, logs and the host's data; none: a temporary one")
