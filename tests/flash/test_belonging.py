@@ -95,7 +95,6 @@ async def test_of_another_host_only_what_is_known_and_well_formed_stays(
         "name",
         "board",
         "host",
-        "host_name",
         "port",
         "ca_sha256",
         "secret",
@@ -127,7 +126,7 @@ async def test_nothing_stays_with_forget_or_a_no(
     person.refuses = refuses
     await _flash(workshop(board, owner), replace(WISHES, forgets=forgets))
     settings = json.loads(board.file("settings.json"))
-    assert settings.keys() == {"name", "board", "host", "host_name", "port", "ca_sha256", "secret", "ap_key"}
+    assert settings.keys() == {"name", "board", "host", "port", "ca_sha256", "secret", "ap_key"}
     assert settings["ap_key"] != FORMER["ap_key"]
     assert not board.has("agent_data/settings.json")
     assert bool([asked for asked in person.asked if "another host's" in asked]) is (refuses is not None)

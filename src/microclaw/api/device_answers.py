@@ -63,7 +63,6 @@ class ProvisionedDevice(BaseModel):
 
     name: str
     host: str
-    host_name: str = Field(description="The host's own name on the network, where host is another address of it")
     only_local: bool
     port: int
     ca_sha256: str

@@ -351,7 +351,6 @@ def link_router(parts: HostParts) -> APIRouter:
         return {
             "name": body.name,
             "host": made.host,
-            "host_name": link().server().identity.provisioner.host,
             "only_local": link().server().is_local,
             "port": made.port,
             "ca_sha256": made.ca_sha256,

@@ -92,7 +92,7 @@ class Provisioner:
     ) -> None:
         self._table = table
         self._record = record
-        self.host = host
+        self._host = host
         self._port = port
         self._ca_sha256 = ca_sha256
         self._now_ms = now_ms
@@ -116,7 +116,7 @@ class Provisioner:
         """
         if board_id is not None:
             load_board(board_id)
-        known = Provision(host or self.host, self._port, self._ca_sha256)
+        known = Provision(host or self._host, self._port, self._ca_sha256)
         if not with_secret:
             return known
         secret = base64.b32encode(self._random_bytes(SECRET_BYTES)).decode().rstrip("=")

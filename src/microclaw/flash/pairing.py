@@ -74,9 +74,8 @@ async def pair(
     made = await asyncio.to_thread(calls.post, "/v1/devices/provision", body)
     names = (*CREDENTIALS, *((AGENT_SETTINGS,) if forgets_keys else ()))
     await repl.run(_FORGET.replace("NAMES", repr(names)))
-    keys = ("host", "host_name", "port", "ca_sha256", "secret")
-    told = {key: made[key] for key in keys if key in made}
-    return {"name": name, "board": board_facts(load_board(board)), **told}
+    keys = ("host", "port", "ca_sha256", "secret")
+    return {"name": name, "board": board_facts(load_board(board)), **{key: made[key] for key in keys}}
 
 
 async def connections(calls: HostCalls, name: str) -> int:
