@@ -58,10 +58,12 @@ Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter, bytes], Awaitable
 async def server(answer: bytes | Answer = OK, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
     """Answers each connection's first request; what it says after its head is read as far as it is there."""
     made = Server()
-    running: dict[asyncio.Task[None] | None, asyncio.StreamWriter] = {}
+    running: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        running[asyncio.current_task()] = writer
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        running[asyncio.create_task(answered(reader, writer))] = writer  # known before it runs: ended with the server
+
+    async def answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             made.seen.append(head)
@@ -81,13 +83,12 @@ async def server(answer: bytes | Answer = OK, *, tls: ssl.SSLContext | None = No
     try:
         yield made
     finally:
+        await asyncio.sleep(0.05)  # one that was just accepted gets its transport: a closed server gives it none
         listening.close()
-        await asyncio.sleep(0.01)  # one that was just accepted gets its task
         for task, writer in running.items():
-            if task is not None:
-                task.cancel()
+            task.cancel()
             writer.transport.abort()
-        await asyncio.gather(*filter(None, running), return_exceptions=True)
+        await asyncio.gather(*running, return_exceptions=True)
 
 
 @dataclass

@@ -22,10 +22,10 @@ async def main(E):
         led.value(0)
         await E.sleep(0.2)
 """
-KEPT_FREE = 80_000
+KEPT_FREE = 79_000  # measured 80,200 to 80,300; by some hundred bytes another machine differs
 
 
-async def test_a_board_without_psram_keeps_80_kb_with_link_and_two_programs(
+async def test_a_board_without_psram_keeps_79_kb_with_link_and_two_programs(
     plane: Plane, board: Firmware, tmp_path: Path
 ) -> None:
     board.words = (str(SMALL), "-X", "heapsize=160K")

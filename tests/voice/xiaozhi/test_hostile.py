@@ -69,7 +69,8 @@ async def test_what_is_no_message_ends_the_connection(talking: Open, kind: int, 
     async with talking([say("Yes.")], "hello") as talk:
         device = await talk.conversing()
         await device.do("raw", kind=kind, data=data.hex())
-        assert (await device.until("closed"))["code"] == code
+        closed = (await device.until("closed"))["code"]
+        assert closed == code or (code, closed) == (1009, None)  # the reset of what was not read may overtake the code
         await still_answers(talk)
 
 
