@@ -10,8 +10,11 @@ async def boot(runner):
     runner._marks = [chip_facts.HEALTHY_S, chip_facts.SHORT_S]
     runner._tick()
     runner.board.watchdog()  # now: a program can hang the board while it is read in
+    hold = runner.board.number("hold")  # 1: the start before had no memory for an update (greeting.py); 2: it was held
     try:
         runner.standing = runner.board.count_start()
+        if hold:
+            runner.board.number("hold", 2 if hold == 1 else 0)
     except OSError as exc:  # of the flash, which must not stop the boot
         runner._log("error", "NVS cannot be written: %s" % exc)
     for name, why in runner.slots.damaged.items():
@@ -22,7 +25,11 @@ async def boot(runner):
         runner._log("warning", runner.standing + ": no program is started")
         return
     for name in runner.slots.names():
-        if name not in runner.slots.damaged and runner.slots.facts(name)[3]:
+        if name in runner.slots.damaged or not runner.slots.facts(name)[3]:
+            continue
+        if hold == 1:
+            runner.paused.append(name)
+        else:
             async with runner._changing:
                 try:
                     runner._start(name)

@@ -43,6 +43,13 @@ async def connect(link, wifi, board, settings):
             board.come_back(link.well_ms, BACK_MS)
 
 
+async def resume(link):
+    """The programs were held back for an update: they start where none has come, else it starts them."""
+    await asyncio.sleep(_HEALTHY_S)
+    if link.ota is None:
+        await link._calls.runner.resume()
+
+
 async def offer(*parts):
     """Our own access point with its page, read in for as long as it is open. A defect in it stops nothing else."""
     try:

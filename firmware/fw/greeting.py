@@ -9,9 +9,7 @@ from micropython import const
 from websocket import Breach, Closed, Leave
 
 _ASK_AGAIN_MS = const(3_600_000)
-_UPDATE_BYTES = const(
-    22_528
-)  # what an offer reads in (19 KB: checks, and the manifest), and what programs take meanwhile
+_UPDATE_BYTES = const(22_528)  # what an offer reads in (19 KB: checks, the manifest), and what programs take meanwhile
 _LEAST_BYTES = const(16_384)  # with the programs stopped it was enough on a chip
 
 
@@ -140,6 +138,8 @@ async def take_update(link, type, body, id):
         elif code is None:
             updates(link).cancel(body["version"])
     except MemoryError:
+        if not link._board.number("hold") and link._board.number("hold", 1):
+            link._board.restart()  # the offer, which is not acked, comes to a start that holds the programs back
         code = "no_room"
     except OSError:
         raise  # the flash is full: the host sends it again
@@ -150,5 +150,5 @@ async def take_update(link, type, body, id):
         if link.ota is None:
             asyncio.create_task(runner.resume())
     if code is not None:
-        text = text or "the board has no memory for an update, with no program running: restart it, then offer it again"
+        text = text or "the board has no memory for an update, even after a restart with no program running"
         await link._say("error", {"code": code, "message": text, "fatal": False}, id)

@@ -7,7 +7,7 @@ import sys
 
 from binding import bound
 
-from firmware import connect, console, healthy, listen, measured, offer
+from firmware import connect, console, healthy, listen, measured, offer, resume
 
 VERSION = "0.1.0"  # where about.json beside this file says no other
 _UNDER_WAY = ("offered", "downloading", "verifying", "staged", "rebooting", "trial")  # of ota_plan.py
@@ -50,6 +50,8 @@ async def begin(folder, first):
     agent = _agent(board, settings, wifi, link, runner)
     tasks = [joining, asyncio.create_task(listen(bound(console, board, calls, settings, wifi, link, agent)))]
     _go_on_with_update(board, settings, link)
+    if runner.paused:
+        tasks.append(asyncio.create_task(resume(link)))
     told = {"reason": reason}
     if board.number("why"):
         told["again"] = board.number("again")

@@ -187,6 +187,47 @@ async def test_programs_stop_for_an_update_that_needs_their_memory_and_start_aga
     assert host.states("1.4.0") == WELL
 
 
+NAMES = """
+class Kept:
+    pass
+
+async def main(E):
+    for n in range({names}):
+        await E.y()
+        setattr(Kept(), "name_%d" % n, None)
+    E.print("full")
+    await E.sleep(1000)
+"""
+
+
+@pytest.mark.parametrize("fits", [True, False])
+async def test_a_board_whose_memory_is_short_for_good_restarts_once_for_an_update_with_its_programs_held_back(
+    updatable: Firmware, as_flashed: Path, tmp_path: Path, fits: bool
+) -> None:
+    """Names stay in memory until the next start."""
+    updatable.words = (str(SMALL), "-X", "heapsize=160K" if fits else "heapsize=92K")
+    payload = bundle(files(as_flashed, "1.4.0"))
+    host = UpdateHost(payload)
+    async with hosting_updates(updatable, tmp_path, host), updatable.running(), asyncio.timeout(PATIENCE_S):
+        await host.until(lambda: bool(host.hellos))
+        found = image(tmp_path, "one", NAMES.format(names=3050 if fits else 1))
+        digest = hashlib.sha256(found).digest()
+        await result(host, "apps.begin", {"name": "one", "kind": "py", "size": len(found), "sha256": digest})
+        await result(host, "apps.write", {"offset": 0, "data": found})
+        await result(host, "apps.commit", {})
+        await host.until(lambda: host.logs.count("full") == 1)
+        host.say(offer(payload, board="esp32-small"))
+        await host.until(lambda: len(host.hellos) == 2)
+        if fits:
+            await host.until(lambda: host.states("1.4.0")[-1:] == ["healthy"])
+            assert host.logs.count("full") == 1
+        else:
+            await host.until(lambda: bool(host.errors))
+        await host.until(lambda: host.logs.count("full") == 2)
+    assert host.states("1.4.0") == (WELL if fits else [])
+    assert len(host.hellos) == (3 if fits else 2)
+
+
 def stopping_at(host: UpdateHost, offset: int) -> list[BlobRead]:
     """The window that the host does not answer by itself, once it was asked for."""
     waiting: list[BlobRead] = []
