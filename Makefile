@@ -7,11 +7,13 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 DEV := .venv-dev/bin
 ARGS ?=
+# The tests of a file stay together: they share their host, or their compiled programs.
+TESTS := $(DEV)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder
 
 # Without the compiled files that Python keeps beside the modules, each of the many processes here starts half a second later.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: release voice voice-whisper nats demo test test-slow check quick slow unit coverage fuzz fuzz-minute kills wheel-check compiled-check page-check wheel bench chip docs sbom advisories setup setup-dev setup-system system-packages lock clean help
+.PHONY: release voice voice-whisper nats demo test stories golden test-slow check quick slow unit coverage fuzz fuzz-minute kills wheel-check page-check bench chip docs sbom setup setup-dev setup-system system-packages lock clean help
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -20,7 +22,7 @@ demo: setup $(if $(findstring --voice,$(ARGS)),voice) $(if $(findstring --cluste
 	@$(BIN)/microclaw demo $(ARGS)
 
 test: check page-check quick  ## lint, types, import order, all tests but the slow ones; CI runs test-slow besides
-test-slow: slow wheel-check compiled-check  ## the slow tests, the wheel in empty environments, the link's tests on its compiled wheel
+test-slow: slow wheel-check  ## the slow tests, the wheel in empty environments
 
 setup:
 	@$(PYTHON) scripts/setup_env.py --venv .venv --lock requirements.lock
@@ -45,23 +47,30 @@ system-packages:
 	@scripts/system_packages.sh
 	@scripts/micropython.sh
 
-check: setup-dev ## lint, types and import order
+check: setup-dev ## lint, types, import order and the rooms' budgets of lines
 	$(DEV)/ruff check .
 	$(DEV)/ruff format --check .
 	$(DEV)/mypy
 	$(DEV)/lint-imports
+	$(DEV)/python scripts/budgets.py
 
 page-check:      ## types of the page's scripts (needs node; TypeScript is fetched by npm, its bytes checked)
 	@scripts/page_check.sh
 
 quick: system-packages setup-dev
-	@scripts/run_tests.sh $(DEV)/python load -m "not slow" $(ARGS)
+	$(TESTS) -m "not slow" $(ARGS)
 
 slow: system-packages setup-dev
-	@scripts/run_tests.sh $(DEV)/python loadfile -m slow $(ARGS)
+	$(TESTS) -m slow $(ARGS)
+
+stories: system-packages setup-dev ## what a user does, through public doors alone, by processes and kill -9
+	$(DEV)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/stories $(ARGS)
+
+golden: system-packages setup-dev ## write the texts of each surface anew (tests/golden/*.txt); git diff shows what changed
+	MICROCLAW_GOLDEN=1 $(DEV)/python -m pytest -q tests/golden
 
 unit: system-packages setup-dev ## all tests, quick and slow
-	@scripts/run_tests.sh $(DEV)/python load $(ARGS)
+	$(TESTS) $(ARGS)
 
 coverage: system-packages setup-dev ## all tests, and what of the host's own process they reach (a third slower)
 	$(DEV)/python -m pytest -q -n 2 --cov --cov-report=term:skip-covered --cov-fail-under=80 $(ARGS)
@@ -88,25 +97,16 @@ wheel-check: setup-dev ## build sdist and wheel, install them by pip, pipx and u
 release: setup-dev ## the files of a release in a new folder: make release OUT=DIR (docs/releasing.md); uploads nothing
 	$(DEV)/python scripts/release.py build -o "$(OUT)" $(ARGS)
 
-compiled-check: setup-dev ## build the platform wheel, with the link's hot path as C, and run the link's tests against it
-	@scripts/compiled_check.sh $(DEV)/python
-
-wheel: setup-dev ## a wheel for this platform in dist/, with the link's hot path as C (needs a C compiler)
-	$(DEV)/python -m hatchling build -t sdist -d dist
-	HATCH_BUILD_HOOK_ENABLE_MYPYC=1 $(DEV)/python -m pip wheel --no-deps --no-build-isolation -w dist dist/microclaw-*.tar.gz
-
 bench: setup-dev ## measure: make bench ARGS=wasm (or agent, store, virtual; none: all)
 	@$(DEV)/python -m bench $(ARGS)
 
 chip: setup-dev  ## the whole way on an emulated ESP32 (docs/flash.md): make chip EMULATOR="qemu-system-xtensa -L ROMS" IMAGE=FILE
 	@PYTHONPATH=src $(DEV)/python scripts/chip.py --emulator "$(EMULATOR)" --image "$(IMAGE)" $(ARGS)
 
-docs: setup-dev  ## write the pages and tables of docs/ that are made from the code, examples/ and src/microclaw/client/answers.py anew
+docs: setup-dev  ## write the pages and tables of docs/ that are made from the code, and examples/
 	$(DEV)/python scripts/configuration_page.py
 	$(DEV)/python scripts/boards_page.py
-	$(DEV)/python scripts/client_answers.py
 	$(DEV)/python scripts/cli_page.py
-	$(DEV)/python scripts/api_page.py
 	$(DEV)/python scripts/examples.py
 
 lock:            ## make the lock files anew (needs uv); they carry hashes and no addresses
@@ -130,9 +130,6 @@ lock:            ## make the lock files anew (needs uv); they carry hashes and n
 
 sbom: setup-dev  ## the bill of materials of what runs (CycloneDX 1.6) in dist/, made from the lock files
 	$(DEV)/python scripts/sbom.py -o dist/microclaw.cdx.json
-
-advisories: setup-dev ## check the lock files against advisories in files (OSV's JSON or zips): make advisories FILES="PyPI.zip"
-	$(DEV)/python scripts/advisories.py $(FILES)
 
 clean:           ## remove what make made
 	rm -rf .venv .venv-dev .venv-wheel .venv-packages .micropython .page-check dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -18,6 +18,7 @@ NAMES = (
     "deploy",
     "many_boards",
     "agent",
+    "turn_cost",
     "turns",
     "host",
     "store",
@@ -31,7 +32,6 @@ NAMES = (
     "verdict",
     "link",
     "voice",
-    "audio",
     "ota",
     "rollout",
     "egress",
@@ -52,18 +52,22 @@ PARTS = (  # of link, ota, voice and scale, to be run alone
     "voice_detectors",
     "scale_devices",
 )
+FIGURES = Path(__file__).with_name("quick.json")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    names = f"{', '.join(NAMES)} (default: all), or a part of link, ota, voice or scale: {', '.join(PARTS)}"
+    names = f"{', '.join(NAMES)} (default: all), quick, or a part of link, ota, voice or scale: {', '.join(PARTS)}"
     parser.add_argument("names", nargs="*", metavar="NAME", help=names)
     parser.add_argument("--json", action="store_true", help="one JSON document a benchmark")
     parser.add_argument("--quick", action="store_true", help="voice, scale: a look, in a minute or two")
+    parser.add_argument("--write", action="store_true", help=f"quick: write {FIGURES.name}")
     parser.add_argument("--check", action="store_true", help="exit 1 when a goal is missed")
     parser.add_argument("--sentences", type=Path, metavar="FILE", help="agent: say these and judge by the board's pins")
     parser.add_argument("--model", default="offline", help="agent --sentences: offline, anthropic:NAME or openai:NAME")
     options = parser.parse_args()
+    if options.names == ["quick"]:
+        return _quick(options)
     unknown = [n for n in options.names if n not in NAMES + PARTS]
     if unknown:
         parser.error(f"no benchmark named {unknown[0]}; there are {', '.join(NAMES + PARTS)}")
@@ -80,6 +84,17 @@ def main() -> int:
         print(as_json(name, metrics) if options.json else as_table(name, metrics), flush=True)
         missed = missed or not all(m.ok for m in metrics)
     return 1 if options.check and missed else 0
+
+
+def _quick(options: argparse.Namespace) -> int:
+    from bench import quick
+
+    metrics = quick.measure()
+    document = as_json("quick", metrics, indent=1)
+    print(document, flush=True)
+    if options.write:
+        FIGURES.write_text(document + "\n", encoding="utf-8")
+    return 1 if options.check and not all(m.ok for m in metrics) else 0
 
 
 def _sentences(options: argparse.Namespace) -> int:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 from bench.processes import private_home, running
@@ -22,7 +20,6 @@ OFFLINE_SENTENCE = "what is the temperature"
 MODEL_SENTENCE = "how warm is it at the board right now, in a whole sentence"  # the offline intents leave it to a model
 TURNS = 150
 WARM_UP = 10
-BLINKS = 9
 
 
 def measure() -> list[Metric]:
@@ -36,35 +33,7 @@ def measure() -> list[Metric]:
         Metric("host CPU a turn, local HTTP model", http_cpu, "ms", 15),
         Metric("turn, offline", offline_wall, "ms"),
         Metric("turn, local HTTP model", http_wall, "ms"),
-        Metric("commits of the store, from 'blink pin 2' to the answer that was delivered", _commits_of_a_blink(), ""),
     ]
-
-
-def _commits_of_a_blink() -> float:
-    """The median over several turns: what is remembered is indexed now and then besides."""
-    words = ("up", "--json", "--port", "0", "--virtual", "1")
-    with private_home() as environ, running("microclaw.cli", *words, environ=environ):
-        settings = load_settings(environ)
-        client = Client(settings.control_socket)
-        counts = []
-        for number in range(BLINKS):
-            before = commits(settings.database)
-            for event in client.stream("/v1/chat", {"text": "blink pin 2", "chat_id": f"blink-{number}"}):
-                if isinstance(event, Answer):
-                    assert [a.outcome == "done" for a in event.actions] == [True], event
-            counts.append(float(commits(settings.database) - before))
-        return median(counts)
-
-
-def commits(store: Path) -> int:
-    """Transactions in the database's write-ahead log (sqlite.org/fileformat2.html#walformat)."""
-    path = store.with_name(store.name + "-wal")
-    if not path.exists():  # until the first write
-        return 0
-    log = path.read_bytes()
-    page_bytes, salts = struct.unpack_from(">I", log, 8)[0], log[16:24]
-    frames = range(32, len(log) - page_bytes - 23, 24 + page_bytes)
-    return sum(log[at + 8 : at + 16] == salts and log[at + 4 : at + 8] != bytes(4) for at in frames)
 
 
 def _turns(environ_more: dict[str, str], sentence: str) -> tuple[float, float]:

@@ -31,7 +31,7 @@ STORM_WAIT_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much of each; `devices` echo `echoes` in all, three times."""
+    """How much of each; `devices` echo `echoes` in all, three times. A part of none is left out: handshakes, storm."""
 
     rtt_rounds: int = 20
     rtt_a_round: int = 100
@@ -96,8 +96,10 @@ async def _measure(bench: Bench) -> list[Metric]:
     found += await _throughput(bench, devices, plain, bare)
     await _hang_up(bench, [*devices, *plain, *bare])
     found += await _idle_memory(bench)
-    found += await _handshakes(bench)
-    found += await _storm(bench)
+    if bench.effort.handshakes:
+        found += await _handshakes(bench)
+    if bench.effort.storm:
+        found += await _storm(bench)
     return found
 
 

@@ -49,9 +49,9 @@ def timed(action: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def as_json(bench: str, metrics: Sequence[Metric]) -> str:
+def as_json(bench: str, metrics: Sequence[Metric], indent: int | None = None) -> str:
     body = {m.name: {"value": round(m.value, 4), "unit": m.unit, "goal": m.goal, "ok": m.ok} for m in metrics}
-    return json.dumps({"bench": bench, "metrics": body})
+    return json.dumps({"bench": bench, "metrics": body}, indent=indent)
 
 
 def as_table(bench: str, metrics: Sequence[Metric]) -> str:

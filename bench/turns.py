@@ -1,4 +1,4 @@
-"""Turns with a model that costs nothing: CPU beyond it, a hundred chats at once, memory over ten thousand turns."""
+"""Turns with a model that costs nothing: a hundred chats at once, memory over ten thousand turns."""
 
 from __future__ import annotations
 
@@ -29,7 +29,6 @@ from microclaw.store.sessions import SessionFiles
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.tools.toolbox import Toolbox
 
-CPU_TURNS = 300
 CHATS = 100
 MODEL_S = 1.0
 MANY_TURNS = 10_000
@@ -40,30 +39,15 @@ RUNS = 3
 
 def measure() -> list[Metric]:
     with tempfile.TemporaryDirectory(prefix="mc-bench-") as folder:
-        cpu_ms, wall_ms = asyncio.run(_cpu(Path(folder, "cpu")))
         chats = [asyncio.run(_at_once(Path(folder, f"chats-{n}"))) for n in range(RUNS)]
         growth, rss_mb, many_ms = asyncio.run(_many(Path(folder, "many")))
     return [
-        Metric("CPU a turn with one tool call, beyond the model", cpu_ms, "ms", 15),
-        Metric("a turn with one tool call", wall_ms, "ms"),
         Metric("100 chats at once with a 1 s model, p95", median([percentile(one, 95) for one in chats]), "s", 1.3),
         Metric("100 chats at once with a 1 s model, median", median([median(one) for one in chats]), "s"),
         Metric("memory after 10,000 turns / after 2,000", growth, "x", 1.05),
         Metric("memory after 10,000 turns", rss_mb, "MB"),
         Metric("a turn, 16 chats side by side", many_ms, "ms"),
     ]
-
-
-async def _cpu(folder: Path) -> tuple[float, float]:
-    async with _agent(folder, _CallsOnce()) as agent:
-        for number in range(10):
-            await _turn(agent, "warm", number)
-        before_s, walls = time.process_time(), []
-        for number in range(CPU_TURNS):
-            began = time.perf_counter()
-            await _turn(agent, f"chat-{number % 20}", number)
-            walls.append(time.perf_counter() - began)
-        return (time.process_time() - before_s) / CPU_TURNS * 1000, median(walls) * 1000
 
 
 async def _at_once(folder: Path) -> list[float]:

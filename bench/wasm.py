@@ -35,7 +35,7 @@ _LARGE_BYTES = 64 << 10
 _edits = itertools.count(100)
 
 
-def measure() -> list[Metric]:
+def measure(runs: int = RUNS) -> list[Metric]:
     board = load_board("virtual")
     source = (_PATTERNS / "blink_events.c").read_text()
     toolchain = find_toolchain()
@@ -64,15 +64,15 @@ def measure() -> list[Metric]:
             return timed(lambda: [Processes().run(c, Path(own)) for c in commands])
 
         ours(), compiler_alone(), confined()
-        starts = [timed(lambda: Processes().run(["/bin/true"], Path(own))) for _ in range(RUNS)]
-        bare = [timed(lambda: subprocess.run(["/bin/true"], cwd=own, check=True)) for _ in range(RUNS)]
-        over_confined, _, confined_ms = paired_ratio(ours, confined, RUNS)
-        ratio, ours_ms, alone_ms = paired_ratio(ours, compiler_alone, RUNS)
+        starts = [timed(lambda: Processes().run(["/bin/true"], Path(own))) for _ in range(runs)]
+        bare = [timed(lambda: subprocess.run(["/bin/true"], cwd=own, check=True)) for _ in range(runs)]
+        over_confined, _, confined_ms = paired_ratio(ours, confined, runs)
+        ratio, ours_ms, alone_ms = paired_ratio(ours, compiler_alone, runs)
         runner.run(compile_module(source, board, name="blink", cache=cache))
         cached = [
-            timed(lambda: runner.run(compile_module(source, board, name="blink", cache=cache))) for _ in range(RUNS)
+            timed(lambda: runner.run(compile_module(source, board, name="blink", cache=cache))) for _ in range(runs)
         ]
-        sleeping = _sleeping(runner, board, cache)
+        sleeping = _sleeping(runner, board, cache, runs)
     return [
         Metric("edited source / compiler's own processes", ratio, "x", 1.1),
         Metric("edited source", ours_ms, "ms"),
@@ -86,7 +86,7 @@ def measure() -> list[Metric]:
     ]
 
 
-def _sleeping(runner: asyncio.Runner, board: BoardProfile, cache: BuildCache) -> list[Metric]:
+def _sleeping(runner: asyncio.Runner, board: BoardProfile, cache: BuildCache, runs: int) -> list[Metric]:
     """The same program with a sleep in main, and with the call of the sleep left out."""
     source = (_PATTERNS / "blink.c").read_text()
 
@@ -94,7 +94,7 @@ def _sleeping(runner: asyncio.Runner, board: BoardProfile, cache: BuildCache) ->
         return runner.run(compile_module(text, board, name="blink", cache=cache))
 
     took: dict[bool, list[float]] = {True: [], False: []}
-    for _ in range(RUNS):
+    for _ in range(runs):
         for sleeps in (True, False):
             text = _edited(source)
             text = text if sleeps else _sleepless(text)

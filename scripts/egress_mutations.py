@@ -145,9 +145,6 @@ MUTATIONS = (
         "test_secrets.py",
     ),
     Mutation(
-        "the keyring's mark", "egress/secret_values.py", "if value == IN_KEYRING:", "if False:", "test_secrets.py"
-    ),
-    Mutation(
         "the mask of the log",
         "cli/hosting.py",
         "self._mask.masked(super().format(record))",
@@ -194,8 +191,8 @@ MUTATIONS = (
     Mutation(
         "the only door",
         "flash/stock_images.py",
-        "download_client(address, timeout=_FETCH_S, max_redirects=3) as",
-        "__import__('httpx2').Client() as",
+        "download_client(address, timeout=_FETCH_S, max_redirects=3)",
+        "__import__('httpx2').Client()",
         "test_one_door.py",
     ),
 )

@@ -186,8 +186,7 @@ def build(out: Path, root: Path = ROOT, *, changed: bool = False) -> list[Path]:
 
 def _hatchling(kind: str, tree: Path, out: Path, epoch: int) -> Path:
     command = [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(out.resolve())]
-    environ = {key: value for key, value in os.environ.items() if not key.startswith("HATCH_")}
-    environ["SOURCE_DATE_EPOCH"] = str(epoch)
+    environ = {**os.environ, "SOURCE_DATE_EPOCH": str(epoch)}
     done = subprocess.run(command, cwd=tree, env=environ, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise ReleaseError(

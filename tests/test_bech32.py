@@ -34,17 +34,7 @@ def test_a_letter_that_is_wrong_is_found(place: int, letter: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [
-        "",
-        "age",
-        "age1",
-        "age1qqqq",
-        WORD[:-1],
-        WORD[:30].upper() + WORD[30:],
-        WORD.replace("age", "agf"),
-        "b" + WORD,
-        f"{WORD} ",
-    ],
+    ["", "age1qqqq", WORD[:-1], WORD[:30].upper() + WORD[30:], WORD.replace("age", "agf")],
 )
 def test_other_texts_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="it"):

@@ -16,7 +16,7 @@ from packaging.utils import NormalizedName, canonicalize_name
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCKS = ("requirements.lock", "requirements-build.lock", "requirements-dev.lock", "requirements-packages.lock")
-BUILD_TOOLS = {"hatchling", "editables", "setuptools", "wheel", "pip", "mypy", "hatch-mypyc", "ruff", "pytest"}
+BUILD_TOOLS = {"hatchling", "editables", "setuptools", "wheel", "pip", "mypy", "ruff", "pytest"}
 PACKAGES_OF_MICROPYTHON = "micropython libc6 libffi8 libmbedcrypto16 libmbedtls21 libmbedx509-7"
 NOT_IMPORTED = {
     "ziglang",  # a compiler, started as a process

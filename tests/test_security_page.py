@@ -7,8 +7,6 @@ import re
 from pathlib import Path
 from typing import Final
 
-import pytest
-
 ROOT: Final = Path(__file__).parents[1]
 PAGE: Final = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
 ROWS: Final = re.findall(r"^\| \*\*(.+?)\*\* \| (.+?) \| (.+?) \| (.+?) \|$", PAGE, re.MULTILINE)
@@ -26,20 +24,12 @@ def test_every_attacker_has_what_holds_what_does_not_and_a_test() -> None:
     assert {name for name, _ in NAMED} == who
 
 
-@pytest.mark.parametrize(("who", "named"), NAMED)
-def test_a_named_test_is_there(who: str, named: str) -> None:
-    file, _, name = named.partition("::")
-    tree = ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8")))
-    assert name in {found.name for found in tree if isinstance(found, ast.FunctionDef | ast.AsyncFunctionDef)}, who
-
-
-def test_every_part_of_the_check_is_described() -> None:
-    """In the table of `doctor --security`."""
-    told = set(re.findall(r"`([a-z]+)`", " ".join(re.findall(r"^\| (`[a-z`, ]+) \|", PAGE, re.MULTILINE))))
-    source = "".join(path.read_text() for path in (ROOT / "src/microclaw/cli").glob("security_*.py"))
-    parts = set(re.findall(r'(?:problem|warning|Finding)\(\s*"([a-z]+)"', source)) - {"settings"}
-    assert parts <= told
-    assert told <= parts
+def test_each_named_test_is_there() -> None:
+    for who, named in NAMED:
+        file, _, name = named.partition("::")
+        tree = ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8")))
+        names = {found.name for found in tree if isinstance(found, ast.FunctionDef | ast.AsyncFunctionDef)}
+        assert name in names, (who, named)
 
 
 def test_links_of_the_page_lead_somewhere() -> None:

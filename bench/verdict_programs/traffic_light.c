@@ -14,6 +14,7 @@ int main(void) {
         show(1, 0, 0, 4000);
         show(1, 1, 0, 1000);
         show(0, 0, 1, 4000);
+        gpio_set(green, 0); // never with yellow, which show would set first
         show(0, 1, 0, 1000);
     }
 }

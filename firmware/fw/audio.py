@@ -1,8 +1,6 @@
 """Microphone and speaker at I2S pins, on the link (docs/protocols/link.md): 16 kHz, one channel, 16 bit, 20 ms.
-
 Only where /settings.json has `audio` {mic [sck, ws, sd], speaker [sck, ws, sd], button}; either may be left out.
-A press of the button begins to listen; the host ends it, or the next press, or half a minute.
-"""
+A press of the button begins to listen; the host ends it, or the next press, or half a minute."""
 
 import asyncio
 import calendar
@@ -27,10 +25,9 @@ class Audio:
     """`link` says and sends. `glitches` counts frames that were dropped: a queue that is full loses the oldest."""
 
     def __init__(self, link, board, pins):
-        self._link = link
-        self._board = board
+        self._link, self._board = link, board
         self._mic, self._speaker, self._button = pins.get("mic"), pins.get("speaker"), pins.get("button")
-        for pin in (self._mic or []) + (self._speaker or []) + ([self._button] if self._button is not None else []):
+        for pin in (self._mic or []) + (self._speaker or []) + [self._button] * (self._button is not None):
             board.claim(pin, OWNER)
         self.glitches = 0
         self._stream = -1  # the board's have odd numbers
@@ -40,17 +37,12 @@ class Audio:
         self._news, self._more = asyncio.Event(), asyncio.Event()
         self._tasks = []
         link.audio, self._measure, link.measure = self.took, link.measure, self._measured
-        link.audio_format = {
-            "codecs": ["pcm16"],
-            "rate": RATE_HZ,
-            "frame_ms": FRAME_MS,
-            "buffer_ms": _SPEAKER_FRAMES * FRAME_MS,
-        }
+        link.audio_format = {"codecs": ["pcm16"], "rate": RATE_HZ, "frame_ms": FRAME_MS}
+        link.audio_format["buffer_ms"] = _SPEAKER_FRAMES * FRAME_MS
 
     def _measured(self):
         body = self._measure()
-        if self.glitches:
-            body["glitches"] = self.glitches
+        body.update({"glitches": self.glitches} if self.glitches else {})
         return body
 
     async def run(self):
@@ -80,8 +72,6 @@ class Audio:
         elif self._mic is not None and self._link.phase == "ready":
             await self._listen()
 
-    # The link's side
-
     def took(self, kind, body):
         """A frame, a message about a stream, or the connection's end."""
         if kind == "payload":
@@ -91,11 +81,8 @@ class Audio:
             self._news.set()
             self._hush()
         elif kind in ("tts_start", "tts_end", "cancel_stream"):
-            for name, its in ("stream", int), ("codec", str), ("rate", int):
-                value = body.get(name)
-                if (name == "stream" or kind == "tts_start") and (
-                    not isinstance(value, its) or isinstance(value, bool)
-                ):
+            for name, its in (("stream", int), ("codec", str), ("rate", int))[: 3 if kind == "tts_start" else 1]:
+                if not isinstance(body.get(name), its) or isinstance(body[name], bool):
                     raise Breach(4400, "malformed", "{} of {}".format(name, kind))
             self._follow(kind, body, body["stream"])
 
@@ -110,22 +97,23 @@ class Audio:
         elif kind == "tts_end" and stream == self._speaking:
             self._has_ended = True
             self._more.set()
-        elif kind == "cancel_stream":
-            if stream == self._speaking:
-                self._hush()
-            if stream == self._open:
-                self._open = None
-                self._news.set()
+        elif kind == "cancel_stream" and stream == self._speaking:
+            self._hush()
+        elif kind == "cancel_stream" and stream == self._open:
+            self._open = None
+            self._news.set()
 
     def _hear(self, frame):
         """A frame for the speaker; outside of a stream it is dropped."""
-        if self._speaking is None or self._has_ended:
-            return
-        if len(self._said) >= _SPEAKER_FRAMES:
-            self._said.popleft()
+        if self._speaking is not None and not self._has_ended:
+            self._put(self._said, _SPEAKER_FRAMES, bytes(frame), self._more)
+
+    def _put(self, queue, most, frame, news):
+        if len(queue) >= most:
+            queue.popleft()
             self.glitches += 1
-        self._said.append(bytes(frame))
-        self._more.set()
+        queue.append(frame)
+        news.set()
 
     async def _say(self, kind, body):
         try:
@@ -138,28 +126,15 @@ class Audio:
         self._tasks.append(asyncio.create_task(coro))
 
     def _i2s(self, pins, rate):
-        machine = self._board.machine
-        kind, is_mic = machine.I2S, pins is self._mic
-        sck, ws, sd = [machine.Pin(pin) for pin in pins]
-        return kind(
-            0 if is_mic else 1,
-            sck=sck,
-            ws=ws,
-            sd=sd,
-            mode=kind.RX if is_mic else kind.TX,
-            bits=16,
-            format=kind.MONO,
-            rate=rate,
-            ibuf=8 * FRAME_BYTES,
-        )
-
-    # The microphone
+        pin, kind, is_mic = self._board.machine.Pin, self._board.machine.I2S, pins is self._mic
+        wires = {"sck": pin(pins[0]), "ws": pin(pins[1]), "sd": pin(pins[2]), "ibuf": 8 * FRAME_BYTES}
+        mode = kind.RX if is_mic else kind.TX
+        return kind(0 if is_mic else 1, mode=mode, bits=16, format=kind.MONO, rate=rate, **wires)
 
     async def _listen(self):
         self._stream += 2
         stream = self._open = self._stream
-        while self._heard:
-            self._heard.popleft()
+        self._heard = deque((), _MIC_FRAMES)
         body = {"stream": stream, "codec": "pcm16", "rate": RATE_HZ, "trigger": "button", "wake_ts": calendar.now_ms()}
         await self._say("start_asr_stream", body)
         self._begin(self._capture(stream))
@@ -179,11 +154,7 @@ class Audio:
                 frame[0], at, view = 2, 1, memoryview(frame)
                 while at < len(frame):
                     at += await reader.readinto(view[at:]) or 0
-                if len(self._heard) >= _MIC_FRAMES:
-                    self._heard.popleft()
-                    self.glitches += 1
-                self._heard.append(frame)
-                self._news.set()
+                self._put(self._heard, _MIC_FRAMES, frame, self._news)
                 if ticks_diff(ticks_ms(), began) > _MAX_LISTEN_MS and self._open == stream:
                     await self._close("too_long")
         finally:
@@ -199,12 +170,8 @@ class Audio:
                 except OSError:
                     return
 
-    # The speaker
-
     def _hush(self):
-        self._speaking = None
-        while self._said:
-            self._said.popleft()
+        self._speaking, self._said = None, deque((), _SPEAKER_FRAMES)
         self._more.set()
 
     async def _play(self, stream, rate):
@@ -214,15 +181,15 @@ class Audio:
             while len(self._said) < _PREFILL and not self._has_ended and self._speaking == stream:
                 self._more.clear()
                 await self._more.wait()
-            while self._speaking == stream:
+            while self._speaking == stream and (self._said or not self._has_ended):
                 if self._said:
                     writer.write(self._said.popleft())
                     await writer.drain()
-                elif self._has_ended:
-                    self._speaking = None
                 else:
                     self._more.clear()
                     await self._more.wait()
+            if self._speaking == stream:
+                self._speaking = None
         finally:
             i2s.deinit()
 
@@ -230,6 +197,9 @@ class Audio:
 def begin(link, board, pins):
     """A wrong pin stops nothing else."""
     try:
+        wlan = board.wlan()
+        if wlan is not None:
+            wlan.config(pm=0)  # WLAN.PM_NONE: power saving holds up a frame by as much as 0.3 s
         return asyncio.create_task(Audio(link, board, pins).run())
     except (ValueError, OSError, TypeError, AttributeError) as exc:
         print("no audio: {}: {}".format(type(exc).__name__, exc))

@@ -20,7 +20,8 @@ async def fetch(settings, board, dial):
         size = int(headers.get(b"content-length", 0))
         if status != 200 or not 0 < size <= 16384:
             raise ValueError("no authority there: HTTP {}".format(status))
-        der = _der(str(await ws.read(size), "utf-8"))
+        _, _, rest = str(await ws.read(size), "utf-8").partition("-----BEGIN CERTIFICATE-----")
+        der = binascii.a2b_base64(rest.partition("-----END CERTIFICATE-----")[0])
         if binascii.hexlify(hashlib.sha256(der).digest()).decode() != settings.get("ca_sha256"):
             raise ValueError("another authority answers at {}".format(settings.get("host")))
         if not calendar.is_set() and b"date" in headers:
@@ -31,11 +32,3 @@ async def fetch(settings, board, dial):
     if settings.authority() is None:
         settings.keep_authority(found[0])
     return found[0]
-
-
-def _der(pem):
-    _, _, rest = pem.partition("-----BEGIN CERTIFICATE-----")
-    body, end, _ = rest.partition("-----END CERTIFICATE-----")
-    if not end:
-        raise ValueError("no certificate in PEM form")
-    return binascii.a2b_base64(body)

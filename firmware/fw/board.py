@@ -33,7 +33,7 @@ _OWN_FLOOR = const(2_048)  # a heap that is full doubles, and takes what Wi-Fi a
 class Board:
     def __init__(self, facts=None):
         facts = facts or {}
-        self.machine = machine
+        self.machine, self.esp32, self.network = machine, esp32, network
         self.chip = facts.get("chip") or getattr(sys.implementation, "_machine", "")
         self.memory_floor = facts.get("memory_floor", 16_000)
         self.idf_floor = facts.get("idf_floor", 20_000)  # a handshake takes 6 KB, Wi-Fi some more in bursts
@@ -48,13 +48,12 @@ class Board:
                 if name in self.chip.upper():
                     self.reserved = {pin: "the flash" for pin in range(first, last + 1)}
                     break
+        # Opened once: MicroPython never closes a handle, which is 100 bytes of what TLS needs. main.py has one, too.
+        self.nvs = esp32.NVS("microclaw") if hasattr(esp32, "NVS") else None
         self.owners = {}  # pin -> the program that has it
         self._last_ticks = self.ticks_ms()
-        self._uptime_ms = 0
-        self._wdt = None
+        self._uptime_ms, self._wdt = 0, None
         self.timeline = Timeline(self.now_ms, facts.get("timeline", 192))
-
-    # Time
 
     def ticks_ms(self):
         return time.ticks_ms()
@@ -66,8 +65,6 @@ class Board:
         self._last_ticks = now
         return self._uptime_ms
 
-    # Life
-
     def reset(self):
         machine.reset()
 
@@ -78,8 +75,6 @@ class Board:
                 return
             self._wdt = machine.WDT(timeout=_WATCHDOG_MS)
         self._wdt.feed()
-
-    # Memory
 
     def gc_free(self):
         return gc.mem_free()
@@ -119,8 +114,6 @@ class Board:
             return "%d bytes are free for Wi-Fi, the board needs %d" % (free, self.idf_floor)
         return None
 
-    # Pins: who has which
-
     def claim(self, pin, owner):
         """The pin is `owner`'s from now on. ValueError for one that no program may have, OSError for another's."""
         why = self.reserved.get(pin)
@@ -131,9 +124,12 @@ class Board:
             raise OSError("pin %d belongs to the program %s" % (pin, other))
         self.owners[pin] = owner
 
+    def pins_of(self, owner):
+        return sorted([pin for pin, name in self.owners.items() if name == owner])
+
     def release(self, owner):
         """Every pin of that program is an input again; the next one to open it begins low, as after a reset."""
-        for pin in [pin for pin, name in self.owners.items() if name == owner]:
+        for pin in self.pins_of(owner):
             self.timeline.forget(pin)
             del self.owners[pin]
             try:

@@ -10,7 +10,7 @@ async def boot(runner):
     runner._marks = [chip_facts.HEALTHY_S, chip_facts.SHORT_S]
     runner._tick()
     runner.board.watchdog()  # now: a program can hang the board while it is read in
-    hold = runner.board.number("hold")  # 1: the start before had no memory for an update (greeting.py); 2: it was held
+    hold = runner.board.number("hold")  # 1: the start before had no memory for an update (ota_take.py); 2: it was held
     try:
         runner.standing = runner.board.count_start()
         if hold:

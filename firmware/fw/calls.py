@@ -1,7 +1,9 @@
 """What the host may ask this board, and what a call that comes twice is answered. The methods are in methods.py."""
 
+import asyncio
 import gc
 import sys
+from time import ticks_diff, ticks_ms
 
 from errors import CallError
 from micropython import const
@@ -16,17 +18,12 @@ WIFI_METHODS = " wifi.list wifi.set wifi.forget"  # of boards with a radio
 
 class Calls:
     """`answer` carries one out.
-
     `then` is what a call leaves to be done after its answer, which ends the connection: (reason, function of the link).
     """
 
     def __init__(self, board, runner, version, settings=None, wifi=None):
-        self.board = board
-        self.runner = runner
-        self.version = version
-        self.settings = settings
-        self.wifi = wifi
-        self.then = None
+        self.board, self.runner, self.version = board, runner, version
+        self.settings, self.wifi, self.then = settings, wifi, None
         self._answers = []  # (id, result) of calls that are not idempotent, the newest last
 
     def methods(self):
@@ -34,12 +31,16 @@ class Calls:
         has_radio = self.wifi is not None and self.wifi.wlan is not None
         return (METHODS + WIFI_METHODS if has_radio else METHODS).split(" ")
 
-    async def answer(self, id, method, params, idempotent):
-        """The body of `result`. A call that came before is not done again, unless it is harmless: memory is short."""
+    async def answer(self, id, method, params, idempotent, until=None):
+        """The body of `result`. A call that came before is not done again, unless it is harmless: memory is short.
+        `until`, in ticks, is when it may no more begin."""
         for known, result in self._answers:
             if known == id:
                 return result
-        result = await self._perform(method, params)
+        if until is not None and ticks_diff(ticks_ms(), until) >= 0:
+            result = refusal("expired", "the call waited here for longer than its ttl_ms")
+        else:
+            result = await self._perform(method, params)
         if not idempotent:
             self._answers.append((id, result))
             del self._answers[:-_KEPT_ANSWERS]
@@ -51,13 +52,19 @@ class Calls:
                 raise CallError("not_supported", "this board has no method " + method[:60])
             # What a call reads in; an install is the biggest, with the new program. Stopping a program always goes.
             needs = 0 if method in ("apps.stop", "device.restart") else 14_336 if method == "apps.begin" else 5_120
-            if needs and not self.runner.has_room(needs):
-                raise CallError("failed", "the board has no memory for this now: stop a program, then try again")
+            tries = 8  # what a program or the call before took for a moment comes back
+            while needs and not self.runner.has_room(needs):
+                tries -= 1
+                if not tries:
+                    raise CallError("failed", "the board has no memory for this now: stop a program, then try again")
+                await asyncio.sleep_ms(500)
             if method.startswith("wifi."):
                 import networks as methods
             else:
                 import methods
-            value = getattr(methods, method.replace(".", "_"))(self, params)
+            name = method.replace(".", "_")
+            act = getattr(methods, name, None) or methods.SIMPLE[name]
+            value = act(self, params)
             if hasattr(value, "send"):  # a coroutine
                 value = await value
             return {"ok": True} if value is None else {"ok": True, "value": value}

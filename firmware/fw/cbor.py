@@ -19,17 +19,11 @@ def _head(out, major, n):
     major <<= 5
     if n < 24:
         out.append(major | n)
-    elif n < 0x100:
-        out.append(major | 24)
-        out.append(n)
-    elif n < 0x10000:
-        out.extend(struct.pack(">BH", major | 25, n))
-    elif n < 0x100000000:
-        out.extend(struct.pack(">BI", major | 26, n))
-    elif n < 1 << 63:
-        out.extend(struct.pack(">BQ", major | 27, n))
-    else:
+    elif n >> 63:
         raise ValueError("a number over 63 bits")
+    else:
+        width = (n > 0xFF) + (n > 0xFFFF) + (n > 0xFFFFFFFF)
+        out.extend(struct.pack((">BB", ">BH", ">BI", ">BQ")[width], major | 24 + width, n))
 
 
 def _write(out, value, depth):

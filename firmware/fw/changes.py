@@ -1,13 +1,10 @@
 """What is asked of the runner from outside: install, start, stop, undo, list. Functions of Runner.
-
-Read in when needed, and dropped soon after.
-"""
+Read in when needed, and dropped soon after."""
 
 import asyncio
 import sys
 
 import loading
-import runner as runners
 from binding import once
 from errors import CallError
 from quota import Quota
@@ -30,7 +27,7 @@ async def commit(runner):
     """Install and start what was uploaded. A program that cannot be loaded leaves the one before running."""
     async with runner._changing:
         name, claim = runner.slots.check_upload()
-        _drop("uploads")
+        _drop(runner, "uploads")
         claim = claim or DEFAULT_CLAIM
         runner._check_room(name, claim)
         try:
@@ -43,7 +40,7 @@ async def commit(runner):
         await _end(runner, name)
         runner.slots.install(name)
         runner._start(name, space)
-        _drop("storage", "records")
+        _drop(runner, "storage", "records")
         return name
 
 
@@ -93,8 +90,7 @@ async def resume(runner):
 
 async def _end(runner, name):
     """Somebody ends it: it does not start again after an update."""
-    if name in runner.paused:
-        runner.paused.remove(name)
+    runner.paused = [other for other in runner.paused if other != name]
     await runner._end(name)
 
 
@@ -118,25 +114,25 @@ async def undo(runner, name=None):
             runner._programs.pop(name, None)
 
 
-def _drop(*names):
+def _drop(runner, *names):
     """Now rather than in ten seconds: the new program needs the memory."""
     for name in names:
-        if name in runners.NOT_KEPT:
+        if name in runner.NOT_KEPT:
             sys.modules.pop(name, None)
 
 
 def list(runner):
-    rows = []
-    for name in runner.slots.names():
+    rows, slots = [], runner.slots
+    for name in slots.names():
         row = {"name": name, "kind": "py", "state": "stopped", "heap": 0, "pins": []}
-        if name in runner.slots.damaged:
-            row["error"] = runner.slots.damaged[name]
+        if name in slots.damaged:
+            row["error"] = slots.damaged[name]
         else:
-            row["size"], row["sha256"], row["heap"], row["autostart"], *times = runner.slots.facts(name)
+            row["size"], row["sha256"], row["heap"], row["autostart"], *times = slots.facts(name)
             if times:
                 row["every_ms"], row["stop_after_ms"] = times
-            if name in runner.slots.notes:
-                row["error"] = runner.slots.notes[name]
+            if name in slots.notes:
+                row["error"] = slots.notes[name]
             if runner.standing and row["autostart"]:
                 row["error"] = "it was not started: " + runner.standing
         program = runner._programs.get(name)
@@ -144,7 +140,7 @@ def list(runner):
             row["state"] = program.state
             if program.error is not None:
                 row["error"] = program.error
-            row["pins"] = sorted([pin for pin, owner in runner.board.owners.items() if owner == name])
+            row["pins"] = runner.board.pins_of(name)
             if program.times is not None:
                 program.times.tell(row, program, runner.board.now_ms())
         rows.append(row)
@@ -178,11 +174,9 @@ def _start(runner, name, space=None):
 
 
 def _check_whole(path):
-    mpy_file = once("mpy_file")
-    try:
-        mpy_file.check(path)
-    except mpy_file.Cut as exc:
-        raise CallError("invalid_module", "the program cannot be loaded: %s" % exc)
+    why = once("mpy_file").fault(path)
+    if why:
+        raise CallError("invalid_module", "the program cannot be loaded: %s" % why)
 
 
 def load(runner, folder, slot, claim):
@@ -199,11 +193,8 @@ def load(runner, folder, slot, claim):
 
 def _check_room(runner, name, claim):
     """Whether one more may run, beside those that do or wait for their next start or run."""
-    claims = [
-        p.claim
-        for p in runner._programs.values()
-        if p.name != name and (p.main or p.restart or (p.times and p.times.every_ms))
-    ]
+    others = [p for p in runner._programs.values() if p.name != name]
+    claims = [p.claim for p in others if p.main or p.restart or (p.times and p.times.every_ms)]
     if len(claims) >= runner.board.max_programs:
         raise CallError("too_many_apps", "%d programs run: stop one" % len(claims))
     room = runner.board.heap

@@ -1,16 +1,14 @@
 """What is asked of the chip at the start, and seldom after: functions of Board, read in when needed."""
 
+import gc
 import sys
 import time
-
-from board import esp32, network
 
 RESET_REASONS = {"PWRON_RESET": "power_on", "WDT_RESET": "watchdog", "DEEPSLEEP_RESET": "deep_sleep"}
 OVERDUE = ("link_no_memory", "link_stuck")  # `why` in NVS: 1 and 2
 MOST_DOUBLED = 4
 TLS_BYTES = 32_000  # a session takes 24.5 KB, its handshake 6 KB more (stock 1.26.1 on an emulated ESP32)
 TLS_BLOCK = 17_408  # its buffer for a record of 16 KB
-NVS = "microclaw"  # the name space of our own numbers; firmware/main.py reads them too
 HEALTHY_S = 60
 SHORT_S = 20
 CRASHED = 4  # a start that something else than the power ended counts as much as so many cuts
@@ -19,18 +17,15 @@ SAFE_START = 12
 
 def count_start(board):
     """Why no program is to be started now; None mostly. It is so after three starts in a row that were not healthy.
-
     A start is not healthy when a reset of whatever cause ends it within 60 s. A power cut counts a quarter, and only
     within 20 s: a person who pulls the plug loses nothing, and brown-outs, which look the same, come to an end.
     Starts of an update on trial are not the programs': main.py counts those, and goes back.
-    NVS has `starts`, and in `ran_s` how long the last one ran; to be called once in each.
-    """
+    NVS has `starts`, and in `ran_s` how long the last one ran; to be called once in each."""
     machine = board.machine
     cause = machine.reset_cause() if hasattr(machine, "reset_cause") else None
     count, ran_s = number(board, "starts"), number(board, "ran_s")
-    if (
-        ran_s >= HEALTHY_S or number(board, "trial") or cause == getattr(machine, "SOFT_RESET", -1)
-    ):  # a person at the cable
+    by_person = cause == getattr(machine, "SOFT_RESET", -1)  # at the cable
+    if ran_s >= HEALTHY_S or number(board, "trial") or by_person:
         starts = 0
     elif cause != getattr(machine, "PWRON_RESET", -1):
         starts = count + CRASHED
@@ -49,9 +44,7 @@ def count_start(board):
 
 def come_back(board, well_ms, after_ms):
     """Restart, as the link was kept down by the board since `well_ms`: twice as late after each such start in a row.
-
-    The next start tells why (`reset_reason`), and how many there were.
-    """
+    The next start tells why (`reset_reason`), and how many there were."""
     if time.ticks_diff(time.ticks_ms(), well_ms) < after_ms << min(number(board, "again"), MOST_DOUBLED):
         return
     number(board, "why", 2 if link_short(board) is None else 1)
@@ -77,8 +70,8 @@ def safe_mode(board):
     """Whether the BOOT button is held: then no program is started."""
     if board.boot_pin is None or board.boot_pin in board.owners:
         return False
-    pin = board.machine.Pin(board.boot_pin, board.machine.Pin.IN, board.machine.Pin.PULL_UP)
-    return pin.value() == 0
+    pin = board.machine.Pin
+    return pin(board.boot_pin, pin.IN, pin.PULL_UP).value() == 0
 
 
 def reset_reason(board):
@@ -95,10 +88,9 @@ def reset_reason(board):
 def set_time(board, unix_ms):
     """Set the chip's clock, UTC: programs' time() and TLS go by it. Whole numbers: a chip's floats err by a minute."""
     seconds = unix_ms // 1000 - (946684800 if time.gmtime(0)[0] == 2000 else 0)
-    year, month, day, hour, minute, second, weekday = time.gmtime(seconds)[:7]
     if hasattr(board.machine, "RTC"):
-        us = unix_ms % 1000 * 1000
-        board.machine.RTC().datetime((year, month, day, weekday, hour, minute, second, us))
+        at = tuple(time.gmtime(seconds)[:7])
+        board.machine.RTC().datetime(at[:3] + at[6:] + at[3:6] + (unix_ms % 1000 * 1000,))
 
 
 def facts(board):
@@ -118,21 +110,22 @@ def facts(board):
 
 def idf_largest(board):
     """The largest free block of what idf_free() counts: what Wi-Fi and TLS can get at once."""
-    return max([region[2] for region in esp32.idf_heap_info(esp32.HEAP_DATA)])
+    return max([region[2] for region in board.esp32.idf_heap_info(board.esp32.HEAP_DATA)])
 
 
 def wlan(board):
     """The radio as a station, or None on a board without one."""
-    return None if network is None else network.WLAN(network.STA_IF)
+    return board.network and board.network.WLAN(board.network.STA_IF)
 
 
 def access_point_name(board):
     """microclaw-XXXX, by the last two bytes of the radio's address; None on a board without a radio."""
-    return None if network is None else "microclaw-%02x%02x" % tuple(wlan(board).config("mac")[-2:])
+    return None if board.network is None else "microclaw-%02x%02x" % tuple(wlan(board).config("mac")[-2:])
 
 
 def open_access_point(board, key):
     """Our own access point, which asks for `key` by WPA2. OSError where the radio opens none, or only one for all."""
+    network = board.network
     made = network.WLAN(network.AP_IF)
     made.active(True)
     try:
@@ -146,18 +139,29 @@ def open_access_point(board, key):
 
 
 def keeps_numbers(board):
-    return esp32 is not None and hasattr(esp32, "NVS")
+    return board.nvs is not None
 
 
 def number(board, name, value=None):
     """A number of NVS, 0 where there is none; `value` is kept first."""
     if not keeps_numbers(board):
         return 0
-    nvs = esp32.NVS(NVS)
     if value is not None:
-        nvs.set_i32(name, value)
-        nvs.commit()
+        board.nvs.set_i32(name, value)
+        board.nvs.commit()
     try:
-        return nvs.get_i32(name)
+        return board.nvs.get_i32(name)
     except OSError:
         return 0
+
+
+def is_small(board):
+    """There is no PSRAM."""
+    return board.gc_free() + gc.mem_alloc() < 1 << 20
+
+
+def update_name(board):
+    """What updates call the chip, with -small on a board without PSRAM; "" for one that they are not made for."""
+    words = board.chip.lower().replace("-", "").split()
+    chip = words[-1] if words and words[-1].startswith("esp32") else ""
+    return chip + "-small" if chip and is_small(board) else chip

@@ -1,7 +1,5 @@
 """What is answered on the USB cable: JSON lines (docs/protocols/jsonline.md) and console commands. Works without Wi-Fi.
-
-firmware.py loads it with the first line that comes: a board that nobody talks to keeps the memory.
-"""
+firmware.py loads it with the first line that comes: a board that nobody talks to keeps the memory."""
 
 import json
 
@@ -17,17 +15,13 @@ config_show            all settings, secrets masked
 config_reset           forget the host and its credential
 restart                restart the board
 help                   this list"""
-MASKED = ("secret", "password", "ap_key", "api_key", "search_key", "tg_token", "gateway_token")
+MASKED = ("secret", "password", "ap_key")
 
 
 class Console:
-    def __init__(self, board, calls, settings, wifi, link, agent=None):
-        self._board = board
-        self._calls = calls
-        self._settings = settings
-        self._wifi = wifi
-        self._link = link
-        self._agent = agent  # of boards with PSRAM
+    def __init__(self, board, calls, settings, wifi, link):
+        self._board, self._calls, self._settings = board, calls, settings
+        self._wifi, self._link = wifi, link
 
     def answer(self, line):
         """The reply to one line, without its end; "" for an empty one."""
@@ -48,8 +42,6 @@ class Console:
         except (ValueError, OSError, OverflowError) as exc:  # of a driver
             reply = _error(str(exc))
         return json.dumps(reply)
-
-    # JSON lines
 
     def _act(self, asked):
         action, pin, board = asked.get("action"), asked.get("pin"), self._board
@@ -72,42 +64,33 @@ class Console:
             return {"addresses": board.i2c_scan()}
         if action not in ("set_gpio", "read_gpio", "read_adc", "set_pwm"):
             raise CallError("not_supported", "Unknown action: " + action[:64])
-        if not isinstance(pin, int) or isinstance(pin, bool) or not 0 <= pin < 64:
-            raise CallError("bad_params", "Invalid pin number")
+        _whole(pin, 0, 63, "Invalid pin number")
         if action == "read_gpio":
             return {"pin": pin, "state": board.gpio_get(pin)}
         if action == "read_adc":
             raw, volts = board.adc_read(pin)
             return {"pin": pin, "value": raw, "voltage": round(volts, 3)}
         if action == "set_gpio":
-            level = asked.get("state")
-            if level not in (0, 1):
-                raise CallError("bad_params", "State must be 0 or 1")
-            level = int(level)  # 1.0 is 1
+            level = _whole(asked.get("state"), 0, 1, "State must be 0 or 1")
             board.gpio_set(pin, level)
             return {"msg": "GPIO set", "pin": pin, "state": level}
-        duty = asked.get("duty_cycle", asked.get("duty"))
-        hz = asked.get("frequency", asked.get("freq", 5000))
-        if not isinstance(duty, int) or not 0 <= duty <= 255:
-            raise CallError("bad_params", "Duty cycle must be 0-255")
-        if not isinstance(hz, int) or not 1 <= hz <= 40000000:
-            raise CallError("bad_params", "Invalid frequency")
+        duty = _whole(asked.get("duty_cycle", asked.get("duty")), 0, 255, "Duty cycle must be 0-255")
+        hz = _whole(asked.get("frequency", asked.get("freq", 5000)), 1, 40000000, "Invalid frequency")
         board.pwm_set(pin, duty, hz)
         return {"msg": "PWM set", "pin": pin, "duty_cycle": duty, "frequency": hz}
 
-    # Commands
-
     def _command(self, line):
-        words = _words(line)
+        words = []
+        for at, part in enumerate(line.split('"')):  # what stands in double quotes is one word
+            words.extend([part] if at % 2 else part.split())
+        told = self._settings
         if words[0] == "wifi_status":
             return self._wifi_status()
         if words[0] == "wifi_scan":
             import networks
 
-            return (
-                "\n".join("  {:32} {} dBm".format(shown(ssid), dbm) for ssid, dbm in networks.scan(self._wifi))
-                or "no network"
-            )
+            rows = ["  {:32} {} dBm".format(shown(ssid), dbm) for ssid, dbm in networks.scan(self._wifi)]
+            return "\n".join(rows) or "no network"
         if words[0] == "set_wifi" and 2 <= len(words) <= 3:
             import networks
 
@@ -115,38 +98,29 @@ class Console:
                 entry = networks.entry_of(words[1], words[2] if len(words) > 2 else None)
             except CallError as exc:
                 return json.dumps(_error(exc.message))
-            networks.put_first(self._settings, self._wifi, entry)
+            networks.put_first(told, self._wifi, entry)
             return "WiFi credentials saved"
         if words[0] == "link_status":
-            return "{} {}:{}".format(self._link.state, self._settings.get("host"), self._settings.get("port", 8443))
+            return "{} {}:{}".format(self._link.state, told.get("host"), told.get("port", 8443))
         if words[0] == "heap_info":
             return "Internal free: {} bytes\nIDF free: {} bytes".format(self._board.gc_free(), self._board.idf_free())
         if words[0] == "config_show":
-            told = dict(self._settings.told)
-            if self._agent is not None:
-                told["agent"] = self._agent.options.told
-            return "\n".join(
-                "  {:<11}: {}".format(name, json.dumps(_masked(name, told[name]))) for name in sorted(told)
-            )
+            rows = [(key, json.dumps(_masked(key, told.told[key]))) for key in sorted(told.told)]
+            return "\n".join(["  {:<11}: {}".format(*row) for row in rows])
         if words[0] == "config_reset":
-            if self._agent is not None:
-                self._agent.options.forget()
-            self._settings.forget()
+            told.forget()
             return "settings forgotten; restart to begin anew"
         if words[0] == "restart":
             self._board.restart()
-        answer = None if self._agent is None else self._agent.command(words)
         if words[0] == "help":
-            return HELP + ("\n" + answer if answer else "")
-        if answer is not None:
-            return answer
+            return HELP
         return json.dumps(_error("JSON parse error: InvalidInput"))
 
     def _wifi_status(self):
-        rssi, address = self._wifi.rssi(), self._wifi.address()
         said = "WiFi connected: no\nIP: 0.0.0.0"
-        if address is not None:
-            said = "WiFi connected: yes\nIP: {}\nSSID: {}\nRSSI: {}".format(address, self._wifi.ssid, rssi)
+        if self._wifi.address() is not None:
+            said = "WiFi connected: yes\nIP: {}\nSSID: {}\nRSSI: {}"
+            said = said.format(self._wifi.address(), self._wifi.ssid, self._wifi.rssi())
         key, name = self._settings.get("ap_key"), self._board.access_point_name()
         if name is None:
             return said  # there is no radio
@@ -155,25 +129,18 @@ class Console:
         return said + "\nAccess point: {} key {}, when no known network is found".format(name, key)
 
 
-def _words(line):
-    """Words between spaces; what stands in double quotes is one."""
-    words = []
-    for at, part in enumerate(line.split('"')):
-        if at % 2:
-            words.append(part)
-        else:
-            words.extend(part.split())
-    return words
-
-
 def _masked(name, value):
     if name in MASKED and value:
         return "****"
     if isinstance(value, dict):
         return {key: _masked(key, value[key]) for key in value}
-    if isinstance(value, list):
-        return [_masked(name, member) for member in value]
-    return value
+    return [_masked(name, member) for member in value] if isinstance(value, list) else value
+
+
+def _whole(value, least, most, words):
+    if value != value or not isinstance(value, (int, float)) or int(value) != value or not least <= value <= most:
+        raise CallError("bad_params", words)
+    return int(value)  # 1.0 is 1
 
 
 def _error(text):

@@ -6,5 +6,4 @@ class CallError(Exception):
 
     def __init__(self, code, message):
         super().__init__(message)
-        self.code = code
-        self.message = message
+        self.code, self.message = code, message

@@ -12,13 +12,12 @@ from micropython import const
 _HEALTHY_S = const(60)
 _TRIAL_S = const(600)
 LOOK_S = 10
-BACK_MS = 300_000  # a link that its own board keeps down so long ends in a restart
+BACK_MS = 60_000  # a link that its own board keeps down so long ends in a restart
 _MAX_LINE_BYTES = const(1024)
 
 
-async def run(folder, first):
-    """For ever. `first` is emptied when our modules are in memory."""
-    board, tasks = await once("startup").begin(folder, first)
+async def stay(board, tasks):
+    """For ever."""
     await asyncio.sleep(_HEALTHY_S)
     healthy(board)
     await asyncio.sleep(_TRIAL_S - _HEALTHY_S)
@@ -82,25 +81,18 @@ async def listen(make):
             print('{"status":"error","msg":"JSON parse error: line longer than 1024 bytes"}')
         elif line:
             try:
-                print(_shown(make().answer(str(line, "utf-8"))))
+                answer = make().answer(str(line, "utf-8"))
+                print(once("shown").shown(answer, b"\n"))  # it has names of networks, and what people said
             except Exception as exc:  # a defect must not take the cable away
                 sys.print_exception(exc)
         line = bytearray()
         await asyncio.sleep_ms(0)  # what the line began goes first, and programs do between pasted lines
 
 
-def _shown(text):
-    """It has names of networks, and what people said."""
-    return once("shown").shown(text, b"\n")
-
-
 def measured(runner, wifi):
     """The parts of telemetry that the link does not know."""
-    body = {"apps": runner.states()}
     rssi = wifi.rssi()
-    if rssi is not None:
-        body["rssi"] = rssi
-    return body
+    return {"apps": runner.states()} if rssi is None else {"apps": runner.states(), "rssi": rssi}
 
 
 def healthy(board):

@@ -1,16 +1,13 @@
 """How a connection of the link begins and ends: pairing, greeting, leaving. Functions of Link, read in when needed."""
 
-import asyncio
 import calendar
-import sys
 import time
 
+from binding import once
 from micropython import const
 from websocket import Breach, Closed, Leave
 
 _ASK_AGAIN_MS = const(3_600_000)
-_UPDATE_BYTES = const(22_528)  # what an offer reads in (19 KB: checks, the manifest), and what programs take meanwhile
-_LEAST_BYTES = const(16_384)  # with the programs stopped it was enough on a chip
 
 
 async def leave(link, exc):
@@ -41,10 +38,7 @@ async def doubt_clock(link):
     if link._asked_ms is not None and time.ticks_diff(now, link._asked_ms) < _ASK_AGAIN_MS:
         return False
     link._asked_ms = now
-    import ntp
-
-    sys.modules.pop("ntp")
-    return await ntp.set_clock(link._settings, link._board)
+    return await once("ntp").set_clock(link._settings, link._board)
 
 
 async def greet(link):
@@ -70,20 +64,15 @@ async def greet(link):
         hello["audio"] = link.audio_format
     if link.outbox.rx_epoch:
         hello["rx_epoch"] = link.outbox.rx_epoch
-    import ota_keys
-
-    sys.modules.pop("ota_keys")
-    updates = ota_keys.hello(link._board, link._settings)
+    updates = once("ota_keys").hello(link._board, link._settings)
     if updates is not None:
         hello["ota"] = updates
-    del ota_keys
     await link._say("hello", hello)
 
 
 async def ask_to_pair(link):
-    request = {"board": link._settings.board_name(), "token_wanted": True}
-    if link._settings.get("secret"):
-        request["secret"] = link._settings.get("secret")
+    request, secret = {"board": link._settings.board_name(), "token_wanted": True}, link._settings.get("secret")
+    request.update({"secret": secret} if secret else {})
     await link._say("pair_request", request)
 
 
@@ -102,53 +91,6 @@ async def welcome(link, body):
     link._news.set()
     if link.ota is not None or link._board.number("trial"):
         link._calls.runner.make_room()
-        updates(link).welcome()
+        link.updates().welcome()
     if link.on_welcome is not None:
         link.on_welcome()
-
-
-def updates(link):
-    """The update that is under way, or what takes one."""
-    if link.ota is None:
-        import ota
-
-        sys.modules.pop("ota")
-        link.ota = ota.Updates(link)
-    return link.ota
-
-
-async def take_update(link, type, body, id):
-    """An offer or its end. What comes of it is in flash before the message is acked; `error` where nothing can."""
-    import ota_keys
-
-    sys.modules.pop("ota_keys")
-    code = text = None
-    if ota_keys.load(link._settings) is None:
-        code = "not_supported"
-        text = "this board has no key for updates: microclaw flash --update-key FILE gives it one"
-    runner = link._calls.runner
-    del ota_keys
-    try:
-        if code is None and link.ota is None and not runner.has_room(_UPDATE_BYTES):
-            await runner.pause()
-            if not runner.has_room(_LEAST_BYTES):
-                raise MemoryError
-        if code is None and type == "ota_offer":
-            updates(link).offer(bytes(body["manifest"]), bytes(body["signature"]))
-        elif code is None:
-            updates(link).cancel(body["version"])
-    except MemoryError:
-        if not link._board.number("hold") and link._board.number("hold", 1):
-            link._board.restart()  # the offer, which is not acked, comes to a start that holds the programs back
-        code = "no_room"
-    except OSError:
-        raise  # the flash is full: the host sends it again
-    except Exception as exc:  # a defect of ours must not come again with each connection
-        sys.print_exception(exc)
-        code, text = "failed", "the board could not look at it: {}".format(exc)
-    finally:
-        if link.ota is None:
-            asyncio.create_task(runner.resume())
-    if code is not None:
-        text = text or "the board has no memory for an update, even after a restart with no program running"
-        await link._say("error", {"code": code, "message": text, "fatal": False}, id)

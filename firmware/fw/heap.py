@@ -1,8 +1,6 @@
 """Lets MicroPython's heap grow once, at the start and by little. To be imported before everything else.
-
 A heap that is full doubles: on a chip without PSRAM it takes what Wi-Fi and TLS live from, for good. So it grows while
-the stack of a waiting thread holds nearly all the rest.
-"""
+the stack of a waiting thread holds nearly all the rest."""
 
 import gc
 import time

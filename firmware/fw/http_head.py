@@ -6,23 +6,14 @@ import os
 
 async def get(ws, host, path, headers=""):
     """Ask; the answer's status and its headers, names in lower case. The body is what `read` gives next."""
-    return await ask(ws, "GET {} HTTP/1.1\r\nHost: {}\r\n{}\r\n".format(path, host, headers).encode())
-
-
-async def ask(ws, request):
-    """The same for a whole request."""
-    ws._stream.write(request)
+    ws._stream.write("GET {} HTTP/1.1\r\nHost: {}\r\n{}\r\n".format(path, host, headers).encode())
     await ws._stream.drain()
     _, _, status = (await line(ws)).partition(b" ")
-    return int(status[:3]), await headers(ws)
-
-
-async def headers(ws):
     found = {}
     for _ in range(64):
         row = await line(ws)
         if not row:
-            return found
+            return int(status[:3]), found
         name, _, value = row.partition(b":")
         found[name.lower()] = value.strip()
     raise ValueError("an endless answer")

@@ -7,12 +7,9 @@ class InputPin(OutputPin):
     """A pin whose edges an interrupt counts; the program's own handler is called from there."""
 
     def __init__(self, env, real, number):
-        self._real = real
-        self._pin = number
-        self._env = env
+        self._real, self._pin, self._env = real, number, env
         self._timeline = env._board.timeline
-        self._handler = None
-        self._trigger = 0
+        self._handler, self._trigger = None, 0
         self._rising, self._falling = real.IRQ_RISING, real.IRQ_FALLING
         self._count()
 

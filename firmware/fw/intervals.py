@@ -1,8 +1,6 @@
 """Runs of a program at an interval, each ended after a time. Read in with the first program that has such times.
-
 Times count from the program's start, at each start of the board anew: a board may have no calendar. Between two runs
-the program takes no memory but its claim; its pins are inputs, and still its own.
-"""
+the program takes no memory but its claim; its pins are inputs, and still its own."""
 
 import asyncio
 
@@ -28,8 +26,7 @@ class Times:
     """Of one program, from its start by a person or the board until it is stopped. 0 is no time."""
 
     def __init__(self, every_ms, stop_after_ms, now):
-        self.every_ms = every_ms
-        self.stop_after_ms = stop_after_ms
+        self.every_ms, self.stop_after_ms = every_ms, stop_after_ms
         self.next_ms = now + every_ms
         self.began_ms = now
         self.ended_ms = None  # of the present run; None while it goes on
@@ -47,17 +44,14 @@ class Times:
         if runs and self.ended_ms is None and self.every_ms and not _goes_on(program):
             self._note(program, now, "returned")  # it keeps its pins as they are until its next run
         if runs and self.stop_after_ms and now - self.began_ms >= self.stop_after_ms:
-            self._begin(self._stop(runner, program))
+            self._is_busy = asyncio.create_task(self._stop(runner, program))
         elif self.every_ms and now >= self.next_ms:
             times = 1 + (now - self.next_ms) // self.every_ms
             self.next_ms += times * self.every_ms
             if self.ended_ms is not None:
-                self._begin(self._start(runner, program))
+                self._is_busy = asyncio.create_task(self._start(runner, program))
                 return
-            self.missed += times
-            if not self.missed & (self.missed - 1):  # 1, 2, 4, 8...: one that never ends does not fill the log
-                text = "%s still runs: it is not started a second time (%d times by now)"
-                runner._log("warning", text % (program.name, self.missed))
+            self.missed += times  # apps.list tells it
 
     def tell(self, row, program, now):
         """Into its row of apps.list. Times are how long ago, or in how long, in ms."""
@@ -80,19 +74,14 @@ class Times:
                 program.is_told = False
                 runner._tell_crash(program, True)
             self._note(program, runner.board.now_ms(), how)
-        if self.every_ms:
-            try:
-                for pin in pins:
-                    runner.board.claim(pin, program.name)
-            except OSError:
-                pass  # of the virtual board: a WebAssembly program was quicker
-            return
-        program.state = how
-        runner._event("app.exit", {"app": program.name, "kind": how})
-
-    def _begin(self, coro):
-        self._is_busy = True
-        asyncio.create_task(coro)
+        if not self.every_ms:
+            program.state = how
+            return runner._event("app.exit", {"app": program.name, "kind": how})
+        try:
+            for pin in pins:
+                runner.board.claim(pin, program.name)
+        except OSError:
+            pass  # of the virtual board: a WebAssembly program was quicker
 
     def _note(self, program, now, how):
         self.ended_ms = now
@@ -129,9 +118,8 @@ class Times:
 
 
 def _goes_on(program):
-    """Whether anything of it can still act: pins alone keep their levels."""
+    """Anything of it can still act: pins alone keep their levels."""
     env = program.env
-    if not program.main.done() or env._timers or env._inputs:
-        return True
     standing = env._loop.standing if env._loop else ()
-    return bool([task for task in env.running_tasks() if task not in standing])
+    tasks = [task for task in env.running_tasks() if task not in standing]
+    return not program.main.done() or env._timers or env._inputs or tasks

@@ -1,7 +1,5 @@
 """The board's end of the link (docs/protocols/link.md): connects, greets, sends, takes, and comes back for ever.
-
-What a message of the host is answered with is in calls.py, what survives a power cut in outbox.py.
-"""
+What a message of the host is answered with is in calls.py, what survives a power cut in outbox.py."""
 
 import asyncio
 import calendar
@@ -30,7 +28,7 @@ _PHASES = {"welcome": "offered", "pair_code": "pairing", "pair_done": "pairing"}
 
 
 class Link:
-    """`show` is told what a person must see, `on_task` each task_status before it is acked, `audio` ("payload", audio),
+    """`show` is told what a person must see, `audio` ("payload", audio),
     messages about streams, and ("leave", None) at a connection's end; `measure` gives more of telemetry."""
 
     def __init__(self, board, settings, calls, version, show=print):
@@ -41,7 +39,7 @@ class Link:
         self.state = "waiting"  # for people: waiting, pairing, connected, refused
         self.well_ms = 0  # when nothing of this board's own kept the link down; firmware.py watches it
         self.refused_events = self.dropped = self._logged = self.failures = 0
-        self.on_welcome = self.on_task = self.measure = self.audio_format = None
+        self.on_welcome = self.measure = self.audio_format = None
         self.ota = None  # an update while there is something to do (ota.py)
         self.audio = lambda kind, body: None
         self._logs, self._work = [], []
@@ -53,17 +51,15 @@ class Link:
         self.reset_reason = board.reset_reason()
 
     def __getattr__(self, name):
-        """How a connection begins and ends is in greeting.py, which is read in when needed."""
-        return bound(getattr(once("greeting"), name), self)
+        """How a connection begins and ends is in greeting.py, an update in ota_take.py: read in when needed."""
+        return bound(getattr(once("ota_take" if name in ("take_update", "updates") else "greeting"), name), self)
 
     def _show(self, text):
         self._print(once("shown").shown(text[:_MAX_SHOWN]))
 
-    # What programs and the runner say
-
     def emit(self, kind, data):
-        """A "log" {source, level, text}, which may be lost, or a durable message: an "event" {name, data}, a task.
-        These are kept until the host has them; False when there is no room."""
+        """A "log" {source, level, text}, which may be lost, or an "event" {name, data}, which is durable:
+        it is kept until the host has them; False when there is no room."""
         if kind != "log":
             try:
                 self.outbox.append(encode(kind, data))
@@ -82,13 +78,11 @@ class Link:
         self._news.set()
         return True
 
-    # Connections
-
     async def run(self, up):
         """For ever; `up` is set while there is a network."""
         asyncio.create_task(self._carry_out())
         for id in self.outbox.calls:
-            self._work.append((id, self.outbox.calls[id], True, True))
+            self._work.append((id, self.outbox.calls[id], True, True, None))
         self._busy.set()
         while True:
             await up.wait()
@@ -113,19 +107,13 @@ class Link:
                 # Without PSRAM: the names of what pairing read in stay, and are 5 KB.
                 if not paired and self._settings.token and self._board.own_free() < 1 << 20:
                     self._board.restart()
-            except (OSError, ValueError, asyncio.TimeoutError) as exc:
-                self._show("no link: " + str(exc).strip())
+            except Exception as exc:
+                is_ours = not self._tell(exc)
                 if "validity" in str(exc) and await self.doubt_clock():
                     wait_s = 0
-            except Exception as exc:  # a defect of ours, or no memory: the link comes back
-                is_ours = True
-                if isinstance(exc, MemoryError):
-                    self._show("no link: {}".format(exc))
-                else:
-                    sys.print_exception(exc)
             self.phase = "down"
             self.failures += 1
-            top_s = min(60.0, 0.5 * 2 ** min(self.failures, 7))
+            top_s = min(45.0, 0.5 * 2 ** min(self.failures, 7))
             if not is_ours:
                 self.well_ms = time.ticks_add(time.ticks_ms(), 1000 * (wait_s or 60))
             if wait_s != 0:
@@ -160,8 +148,6 @@ class Link:
         if self._reader is not None and self._verdict is None:
             self._verdict = verdict
             self._reader.cancel()
-
-    # What is said
 
     async def _say(self, kind, body, re=None):
         await self.ws.send(encode(kind, body, re, bytearray(b"\x01")))
@@ -203,11 +189,16 @@ class Link:
         if isinstance(exc, Breach):
             self._end(exc)
             return
-        if isinstance(exc, OSError):
-            self._show("no link: " + str(exc))
-        else:
-            sys.print_exception(exc)  # a defect of ours, or no memory
+        self._tell(exc)
         self._end(Leave(1001, "the connection broke"))
+
+    def _tell(self, exc):
+        """False for what is no network's or host's fault: a defect of ours, or no memory."""
+        if isinstance(exc, (OSError, ValueError, MemoryError, asyncio.TimeoutError)):
+            self._show("no link: " + str(exc).strip())
+            return not isinstance(exc, MemoryError)
+        sys.print_exception(exc)
+        return False
 
     async def _tick(self):
         """What is due by the clock: pings, telemetry, what was not acked, a new code."""
@@ -252,27 +243,19 @@ class Link:
             body.update(self.measure())
         return body
 
-    # What is taken
-
     async def _take(self, data):
         kind = data[0] if data else 0
         if not data or (kind in (2, 3) and len(data) == 1):
             raise Breach(4400, "malformed", "an empty message")
-        if kind in (2, 3):
-            if len(data) > 2049:
-                raise Breach(4413, "too_large", "audio over 2048 bytes")
-            if kind == 2 or self.phase != "ready":
-                raise Breach(4400, "unexpected_message", "audio in the wrong direction, or too early")
-            self.audio("payload", memoryview(data)[1:])
-            return
-        if kind == 4:
-            if len(data) > 1021:
-                raise Breach(4413, "too_large", "a piece of an update over 1008 bytes")
-            if self.phase != "ready" or len(data) < 14:
-                raise Breach(4400, "unexpected_message", "a piece of an update without data, or too early")
-            if self.ota is not None:
+        if kind in (2, 3, 4):
+            if len(data) > (1021 if kind == 4 else 2049):
+                raise Breach(4413, "too_large", "audio over 2048 bytes, or a piece of an update over 1008")
+            if kind == 2 or self.phase != "ready" or (kind == 4 and len(data) < 14):
+                raise Breach(4400, "unexpected_message", "audio in the wrong direction, no data, or too early")
+            if kind == 3:
+                self.audio("payload", memoryview(data)[1:])
+            elif self.ota is not None:
                 self.ota.piece(memoryview(data)[1:])
-            return
         if kind != 1:
             return
         try:
@@ -295,16 +278,13 @@ class Link:
             raise Breach(4400, "sequence_gap", "number {} after {}".format(seq, kept.rx_seq))
         if seq == kept.rx_seq + 1:
             call = None
-            expired = type == "call" and is_late(body)
             if type == "call":
                 call = [body["method"], body["params"], body["idempotent"]]
-            if type == "task_status" and self.on_task is not None:
-                self.on_task(body)
             if type in ("ota_offer", "ota_cancel"):
                 await self.take_update(type, body, id)
             if kept.take(seq, id, call):
                 if call:
-                    await self._queue(id, call, True, expired=expired)
+                    await self._queue(id, call, True, body.get("ttl_ms"))
                 elif type == "notify" and not is_late(body):
                     self._show("notify: " + body["text"])
                 elif not is_known(type):
@@ -329,7 +309,7 @@ class Link:
                 self._news.set()
         elif type == "call":
             call = [body["method"], body["params"], body["idempotent"]]
-            await self._queue(id, call, False, expired=is_late(body))
+            await self._queue(id, call, False, body.get("ttl_ms"))
         elif type == "welcome":
             await self.welcome(body)
         elif type == "token":
@@ -349,15 +329,12 @@ class Link:
         else:
             self.audio(type, body)
 
-    # Calls
-
-    async def _queue(self, id, call, durable, expired=False):
-        if expired:
-            await self._answer(id, refusal("expired", "the call came after its deadline"), durable)
-        elif len(self._work) >= _MAX_WAITING_CALLS:
+    async def _queue(self, id, call, durable, ttl_ms):
+        if len(self._work) >= _MAX_WAITING_CALLS:
             await self._answer(id, refusal("failed", "{} calls wait".format(_MAX_WAITING_CALLS)), durable)
         else:
-            self._work.append((id, call, durable, False))
+            until = None if ttl_ms is None else time.ticks_add(time.ticks_ms(), min(ttl_ms, 1 << 28))
+            self._work.append((id, call, durable, False, until))
             self._busy.set()
 
     async def _carry_out(self):
@@ -366,11 +343,11 @@ class Link:
             await self._busy.wait()
             self._busy.clear()
             while self._work:
-                id, (method, params, idempotent), durable, began = self._work[0]
+                id, (method, params, idempotent), durable, began, until = self._work[0]
                 if began and not idempotent:
                     result = refusal("outcome_unknown", "the board lost its power while it ran " + method[:40])
                 else:
-                    result = await self._calls.answer(id, method, params, idempotent)
+                    result = await self._calls.answer(id, method, params, idempotent, until)
                 then, self._calls.then = self._calls.then, None
                 try:
                     await self._answer(id, result, durable)
@@ -387,15 +364,16 @@ class Link:
                 self._work.pop(0)
 
     async def _answer(self, id, result, durable):
+        most = outbox.MAX_MESSAGE if durable else 16384
         try:
             message = encode("result", result, id, bytearray(0 if durable else b"\x01"))
-            most = outbox.MAX_MESSAGE if durable else 16384
             if len(message) > most:
-                text = "an answer of {} bytes, at most {} can be sent".format(len(message), most)
-                message = encode("result", refusal("too_large", text), id, bytearray(0 if durable else b"\x01"))
+                result = refusal(
+                    "too_large", "an answer of {} bytes, at most {} can be sent".format(len(message), most)
+                )
+                return await self._answer(id, result, durable)
         except ValueError as exc:
-            await self._answer(id, refusal("failed", "the answer cannot be sent: {}".format(exc)), durable)
-            return
+            return await self._answer(id, refusal("failed", "the answer cannot be sent: {}".format(exc)), durable)
         if durable:
             self.outbox.append(message, id)
             self._news.set()

@@ -13,15 +13,12 @@ class Program:
     """One start of a program until its end; a crashed one is started again as the same Program."""
 
     def __init__(self, name):
-        self.name = name
-        self.state = "running"
-        self.error = None
+        self.name, self.state, self.error = name, "running", None
         self.env = None
         self.main = None  # its task; None once it has ended and been cleaned up
         self.space = None  # the module's names
         self.claim = 0  # bytes of memory
-        self.started_ms = 0
-        self.crashes = 0
+        self.started_ms, self.crashes = 0, 0
         self.restart = None  # the task that starts it again
         self.times = None  # intervals.Times, of one that runs at an interval or for a time
         self.doomed_ms = None

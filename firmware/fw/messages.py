@@ -63,7 +63,7 @@ def checked(message):
         value, kind = body[part[:-2]], part[-1]
         if not isinstance(value, _KINDS[kind]) or (kind == "n" and not _is_whole(value)):
             raise ValueError("{} of {}".format(part[:-2], type))
-    for name in ("expires_ms", "retry_after_s"):
+    for name in ("expires_ms", "retry_after_s", "ttl_ms"):
         if name in body and is_ours and not _is_whole(body[name]):
             raise ValueError("{} of {}".format(name, type))
     durable = type in _ALWAYS or (type == "task_status" and body["state"] in _ENDED)

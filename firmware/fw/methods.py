@@ -1,7 +1,5 @@
 """The methods that the host may call (docs/protocols/link-methods.md): `gpio.set` is `gpio_set` here.
-
-calls.py loads it with a call, and it is dropped soon after. Each takes the Calls and the call's params.
-"""
+calls.py loads it with a call, and it is dropped soon after. Each takes the Calls and the call's params."""
 
 import gc
 
@@ -30,10 +28,6 @@ def pwm_set(calls, params):
     return {"pin": params["pin"], "duty": duty, "frequency_hz": hz}
 
 
-def i2c_scan(calls, _):
-    return {"addresses": calls.board.i2c_scan()}
-
-
 def i2c_read(calls, params):
     sensor = _of(params, "sensor", str)
     return {"sensor": sensor, "values": calls.board.i2c_read(sensor)}
@@ -57,54 +51,22 @@ def device_status(calls, _):
     return facts
 
 
-def device_restart(calls, _):
-    calls.then = ("restarting", lambda _: calls.board.restart())
-
-
 def apps_begin(calls, params):
-    autostart = params.get("autostart", True)
-    if not isinstance(autostart, bool):
-        raise CallError("bad_params", "autostart must be true or false")
-    digest = _of(params, "sha256", bytes)
-    size, heap = _whole(params, "size", 1), _whole(params, "heap", 0, 1 << 20, 0)
-    kind = _of(params, "kind", str)
+    given = _name(params), _of(params, "kind", str), _whole(params, "size", 1), _of(params, "sha256", bytes)
     times = _whole(params, "every_ms", 0, 1 << 32, 0), _whole(params, "stop_after_ms", 0, 1 << 32, 0)
-    answer = {"offset": calls.runner.begin(_name(params), kind, size, digest, heap, autostart, *times)}
+    heap, autostart = _whole(params, "heap", 0, 1 << 20, 0), params.get("autostart", True)
+    answer = {"offset": calls.runner.begin(*given, heap, autostart, *times)}
     if times != (0, 0):
         answer["every_ms"], answer["stop_after_ms"] = times
     return answer
 
 
-def apps_write(calls, params):
-    return {"offset": calls.runner.write(_whole(params, "offset"), _of(params, "data", bytes))}
+def device_restart(calls, _):
+    calls.then = ("restarting", lambda _: calls.board.restart())
 
 
 async def apps_commit(calls, _):
     return {"name": await calls.runner.commit()}
-
-
-def apps_list(calls, _):
-    return {"apps": calls.runner.list()}
-
-
-def apps_start(calls, params):
-    return calls.runner.start(_name(params))
-
-
-def apps_stop(calls, params):
-    return calls.runner.stop(_name(params))
-
-
-def apps_remove(calls, params):
-    return calls.runner.remove(_name(params))
-
-
-def apps_undo(calls, params):
-    return calls.runner.undo(_name(params))
-
-
-def edges_read(calls, params):
-    return calls.runner.edges(_whole(params, "cursor", 0, 1 << 52, 0))
 
 
 def _whole(params, name, low=0, high=1 << 31, default=None):
@@ -127,3 +89,15 @@ def _pin(params):
 
 def _name(params):
     return _of(params, "name", str)
+
+
+SIMPLE = {
+    "i2c_scan": lambda calls, _: {"addresses": calls.board.i2c_scan()},
+    "apps_write": lambda calls, p: {"offset": calls.runner.write(_whole(p, "offset"), _of(p, "data", bytes))},
+    "apps_list": lambda calls, _: {"apps": calls.runner.list()},
+    "apps_start": lambda calls, params: calls.runner.start(_name(params)),
+    "apps_stop": lambda calls, params: calls.runner.stop(_name(params)),
+    "apps_remove": lambda calls, params: calls.runner.remove(_name(params)),
+    "apps_undo": lambda calls, params: calls.runner.undo(_name(params)),
+    "edges_read": lambda calls, params: calls.runner.edges(_whole(params, "cursor", 0, 1 << 52, 0)),
+}

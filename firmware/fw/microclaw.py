@@ -1,7 +1,5 @@
 """The easy words of programs: `from microclaw import pin, every, on, sleep, adc, pwm, servo, neopixel, i2c, ...`.
-
-docs/python-programs.md tells of each. `sleep` is Environment's own: the host puts it there.
-"""
+docs/python-programs.md tells of each. `sleep` is Environment's own: the host puts it there."""
 
 from time import ticks_add, ticks_diff, ticks_ms
 
@@ -12,12 +10,9 @@ MAX_TOPIC = 128
 MAX_TEXT = 1024
 
 
-def api(env):
-    """The words for one program; Environment.module("microclaw")."""
-    return Api(env)
-
-
 class Api:
+    """The words for one program; Environment.module("microclaw")."""
+
     def __init__(self, env):
         self._env = env
         self.mqtt = Mqtt(env)
@@ -45,9 +40,7 @@ class Api:
 
     def on(self, pin, edge, task=None, debounce=DEBOUNCE_MS):
         """Call task() when the level went up ("rising"), down ("falling") or either way ("change"), and stayed so.
-
-        It has to stay for `debounce` ms, or else it bounces; with 0 every edge counts.
-        """
+        It has to stay for `debounce` ms, or else it bounces; with 0 every edge counts."""
         if edge not in EDGES:
             raise ValueError('an edge is "rising", "falling" or "change"')
         if task is None:

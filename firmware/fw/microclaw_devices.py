@@ -1,17 +1,10 @@
 """Adc, Pwm, Servo and Strip of `microclaw`: read in when a program makes one."""
 
 COLORS = {
-    "off": (0, 0, 0),
-    "black": (0, 0, 0),
-    "red": (255, 0, 0),
-    "green": (0, 255, 0),
-    "blue": (0, 0, 255),
-    "yellow": (255, 180, 0),
-    "orange": (255, 90, 0),
-    "purple": (160, 0, 255),
-    "cyan": (0, 255, 255),
+    "off": (0, 0, 0), "black": (0, 0, 0), "red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255),
+    "yellow": (255, 180, 0), "orange": (255, 90, 0), "purple": (160, 0, 255), "cyan": (0, 255, 255),
     "white": (255, 255, 255),
-}
+}  # fmt: skip
 
 
 class Adc:
@@ -63,8 +56,7 @@ class Strip:
     """WS2812 LEDs. A color is a name ("red") or (red, green, blue), each 0 to 255; a change shows at once."""
 
     def __init__(self, pixels, count):
-        self._pixels = pixels
-        self.count = count
+        self._pixels, self.count = pixels, count
 
     def fill(self, color):
         self._pixels.fill(_color(color))

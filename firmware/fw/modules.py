@@ -1,8 +1,6 @@
 """Modules of a program but `machine`: pins claimed, files in their own folder, nothing of the firmware.
-
 Read in when a program asks for one. docs/python-programs.md says what is refused and why; the host finds most of it
-when it builds, this holds for names that are made at run time too.
-"""
+when it builds, this holds for names that are made at run time too."""
 
 import asyncio
 import os
@@ -37,18 +35,14 @@ def module(env, name):
     if name in UNWRAPPING:
         return env.ours("unwrapping").Unwrapping(env, real, name)
     if name == "microclaw":
-        return real.api(env)
+        return real.Api(env)
     if name == "os":
         return _only(real, _OF_OS, _os(Folder(env._runner.files_folder)))
     if name == "io":
         return _only(real, _OF_IO, {"open": Folder(env._runner.files_folder).open})
     if name in REFUSED:
-        own = {}
-        if name == "asyncio":
-            own = _asyncio(env)
-        elif name == "sys":
-            own = env.ours("output").own_output(env)
-        elif name == "esp32":  # RMT and PCNT take pins
+        own = _asyncio(env) if name == "asyncio" else env.ours("output").own_output(env) if name == "sys" else {}
+        if name == "esp32":  # RMT and PCNT take pins
             real = env.ours("unwrapping").Unwrapping(env, real, name)
         return _without(real, REFUSED[name], own)
     return real
@@ -93,10 +87,9 @@ def _os(folder):
 
 def _asyncio(env):
     """What makes tasks makes them the program's: they end with it."""
-    coroutine = type(_nothing())
 
     def task(value):
-        return env.spawn(value) if isinstance(value, coroutine) else value
+        return env.spawn(value) if hasattr(value, "send") else value  # a coroutine
 
     async def gather(*awaited, return_exceptions=False):
         return await asyncio.gather(*[task(value) for value in awaited], return_exceptions=return_exceptions)
@@ -107,30 +100,16 @@ def _asyncio(env):
     async def wait_for_ms(awaited, ms):
         return await asyncio.wait_for_ms(task(awaited), ms)
 
-    return {
-        "create_task": env.spawn,
-        "run": env.run,
-        "gather": gather,
-        "wait_for": wait_for,
-        "wait_for_ms": wait_for_ms,
-    }
-
-
-async def _nothing():
-    pass
+    own = {"create_task": env.spawn, "run": env.run, "gather": gather}
+    own.update({"wait_for": wait_for, "wait_for_ms": wait_for_ms})
+    return own
 
 
 def _only(real, names, own):
     """A module of `own` and a few names of the real one."""
     found = {name: getattr(real, name) for name in names.split() if hasattr(real, name)}
     found.update(own)
-
-    def get(_, name):
-        if name not in found:
-            raise AttributeError("no %s for programs" % name)
-        return found[name]
-
-    return _made(get)
+    return _made(lambda _, name: found[name] if name in found else _none(name))
 
 
 def _without(real, names, own):
@@ -140,11 +119,13 @@ def _without(real, names, own):
     def get(_, name):
         if name in own:
             return own[name]
-        if name in refused or name.startswith("_"):
-            raise AttributeError("no %s for programs" % name)
-        return getattr(real, name)
+        return _none(name) if name in refused or name.startswith("_") else getattr(real, name)
 
     return _made(get)
+
+
+def _none(name):
+    raise AttributeError("no %s for programs" % name)
 
 
 def _made(get):

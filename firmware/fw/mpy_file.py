@@ -1,41 +1,40 @@
 """Whether a .mpy file is whole, by its own lengths. Read in for an install.
-
 MicroPython's loader (1.25) takes what is beyond the end of a file for 0xff: a file that was cut hangs the chip for ever
 there. The format is that of MicroPython's documentation, "MicroPython .mpy files", version 6. What it does is not
-looked at: a host that sends crafted code owns the board (docs/decisions/0036-micropython-firmware.md).
-"""
+looked at: a host that sends crafted code owns the board (docs/decisions/0036-micropython-firmware.md)."""
 
 from micropython import const
 
 _MAX_DEPTH = const(16)
 _MAX_BYTES = const(1 << 20)
 _NATIVE = const(0xFC)  # of the third byte: the architecture of native code
+_CUT = "it ends early"
 
 
-class Cut(Exception):
-    """It ends early, or has lengths that no file has."""
-
-
-def check(path):
-    """Cut for a file that is not whole. Files with native code have a layout of their own and are taken as they are."""
+def fault(path):
+    """Why it is no whole file; None for one that is. Files with native code have a layout of their own and are taken as
+    they are."""
     with open(path, "rb") as file:
         size = file.seek(0, 2)
         file.seek(0)
         head = file.read(4)
         if len(head) < 4 or head[0] != 77:
-            raise Cut("it is no .mpy file")
+            return "it is no .mpy file"
         if head[1] != 6 or head[2] & _NATIVE:
-            return
-        names, objects = _number(file), _number(file)
-        if names + objects > size:
-            raise Cut("it ends early")
-        for _ in range(names):
-            length = _number(file)
-            if not length & 1:  # else one of MicroPython's own names
-                _skip(file, (length >> 1) + 1, size)
-        for _ in range(objects):
-            _object(file, size, _MAX_DEPTH)
-        _code(file, size, _MAX_DEPTH)
+            return None
+        try:
+            names, objects = _number(file), _number(file)
+            if names + objects > size:
+                return _CUT
+            for _ in range(names):
+                length = _number(file)
+                if not length & 1:  # else one of MicroPython's own names
+                    _skip(file, (length >> 1) + 1, size)
+            for _ in range(objects):
+                _object(file, size, _MAX_DEPTH)
+            _code(file, size, _MAX_DEPTH)
+        except ValueError as exc:
+            return str(exc)
 
 
 def _number(file):
@@ -47,12 +46,12 @@ def _number(file):
         value = value << 7 | byte[0] & 127
         if byte[0] < 128:
             return value
-    raise Cut("it ends early")
+    raise ValueError(_CUT)
 
 
 def _skip(file, length, size):
     if file.tell() + length > size:
-        raise Cut("it ends early")
+        raise ValueError(_CUT)
     file.seek(length, 1)
 
 
@@ -60,7 +59,7 @@ def _object(file, size, depth):
     """A constant: 1-4 are None, False, True and ...; 5 and 6 text and bytes, 7-9 numbers, 10 a tuple."""
     kind = file.read(1)
     if not kind or not depth:
-        raise Cut("it ends early")
+        raise ValueError(_CUT)
     if kind[0] == 10:
         for _ in range(min(_number(file), size)):
             _object(file, size, depth - 1)
@@ -71,7 +70,7 @@ def _object(file, size, depth):
 def _code(file, size, depth):
     """A function's code: its length and whether functions are inside of it, the code, those functions."""
     if not depth:
-        raise Cut("its functions are too deep in each other")
+        raise ValueError("its functions are too deep in each other")
     head = _number(file)
     _skip(file, head >> 3, size)
     if head & 4:

@@ -1,9 +1,7 @@
 """The board's list of Wi-Fi networks: what the host may ask of it, and the trial of a new one. Read in when needed.
-
 /settings.json has `wifi`, the one to be tried first in front, and `wifi_trial` {ssid, state, why}. While `state` is
 "trying" it also has `former`: the list that counts again when the host cannot be reached over the new network, which
-holds over a power cut too, as both are written at once.
-"""
+holds over a power cut too, as both are written at once."""
 
 import asyncio
 import sys
@@ -22,7 +20,7 @@ def entry_of(ssid, password):
     """The network as settings.json has it; CallError for what no network has (IEEE 802.11: WPA passphrases)."""
     if not isinstance(ssid, str) or not 0 < len(ssid.encode()) <= _MAX_SSID_BYTES or shown(ssid) != ssid:
         raise CallError("bad_params", "a Wi-Fi name has 1 to 32 bytes, without control characters")
-    if password is None or password == "":
+    if not password:
         return {"ssid": ssid}
     if not isinstance(password, str) or not 8 <= len(password.encode()) <= 63 or shown(password) != password:
         raise CallError("bad_params", "a Wi-Fi password has 8 to 63 characters; leave it out for an open network")
@@ -123,9 +121,7 @@ def begin_trial(settings, wifi, link):
 async def _try(settings, wifi, link, trial):
     try:
         know(wifi, [settings.get("wifi")[0]])
-        seconds = settings.get("wifi_trial_s", TRIAL_S)
-        until = time.ticks_add(time.ticks_ms(), seconds * 1000)
-        is_up = False
+        until, is_up = time.ticks_add(time.ticks_ms(), settings.get("wifi_trial_s", TRIAL_S) * 1000), False
         while not is_up and time.ticks_diff(until, time.ticks_ms()) > 0:
             await asyncio.sleep_ms(250)
             if settings.get("wifi_trial") is not trial:

@@ -26,18 +26,19 @@ async def set_clock(settings, board):
 
 async def ask_ntp(server, port=123):
     """Seconds since 1970 by that server (SNTP, RFC 4330), or None when it does not say."""
+    asking = None
     try:
         address = socket.getaddrinfo(server, port, 0, socket.SOCK_DGRAM)[0][-1]
         asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    except OSError:
-        return None
-    try:
         asking.setblocking(False)
         for _ in range(TRIES):
             asking.sendto(b"\x1b" + bytes(47), address)
             for _ in range(20):
                 await asyncio.sleep_ms(50)
-                answer = _received(asking)
+                try:
+                    answer = asking.recv(64)
+                except OSError:
+                    continue  # there is none
                 if len(answer) >= 48 and answer[0] & 7 == 4:
                     seconds = struct.unpack(">I", answer[40:44])[0] - _NTP_S
                     seconds += (seconds < 0) << 32  # the count begins anew in 2036
@@ -45,15 +46,8 @@ async def ask_ntp(server, port=123):
     except OSError:
         pass  # no way there
     finally:
-        asking.close()
-    return None
-
-
-def _received(asking):
-    try:
-        return asking.recv(64)
-    except OSError:
-        return b""
+        if asking is not None:
+            asking.close()
 
 
 def seconds_of(date):

@@ -1,22 +1,21 @@
 """A signed update of this board (docs/protocols/ota.md): what is under way. Read in when there is something to do, and
 given back afterwards.
 
-    /ota/state     sealed: the record of ota_plan.py; `n` and `salt` make the ids of what is said of it
+    /ota/state     sealed: the record of ota_plan.py
     /ota/payload   of a bundle: the bytes so far
 
-Checks are in ota_offer.py, the download in ota_download.py, folders and slots in slots_files.py and slots_image.py.
+Checks are in ota_offer.py, the download in ota_download.py, folders in slots_files.py.
 NVS has `trial`: of the slot that is on trial, its mark (firmware/main.py). Its ten minutes are counted by firmware.py.
 """
 
 import asyncio
-import calendar
 import os
 import sys
 from binascii import hexlify
 from hashlib import sha256
 
-import cbor
 from binding import bound
+from messages import encode
 from micropython import const
 
 FOLDER = "ota"
@@ -64,20 +63,14 @@ class Updates:
             self.link.ota = None
             asyncio.create_task(self.link._calls.runner.resume())
 
-    # From the link
-
     def offer(self, manifest, signature):
         digest = hexlify(sha256(manifest).digest()).decode()
         if not self.move("known", digest):
             told = _module("ota_offer").checked(self, digest, manifest, signature)
-            if told and self.move(*told):
-                self.begin_anew()
+            if told and self.move(*told):  # the plan has another update now
+                self.stop()
+                self.go_on()
         self.rest()
-
-    def begin_anew(self):
-        """The plan has another update now."""
-        self.stop()
-        self.go_on()
 
     def piece(self, data):
         """A BLOB frame's payload; one that nobody waits for is ignored."""
@@ -89,17 +82,15 @@ class Updates:
             self.taker.error = code
             self.news.set()
 
-    # What it does
-
     async def _run(self):
-        tries = _MEMORY_TRIES
+        tries, runner = _MEMORY_TRIES, self.link._calls.runner
+        if self.board.is_small():  # the heap may grow for this, and programs be ended for what Wi-Fi lacks then
+            await runner.pause()  # what runs starts again with the new firmware, or when this has failed
+            runner.make_room()
         while self.todo:
             try:
-                runner = self.link._calls.runner
                 if not runner.has_room(_MEMORY_BYTES):
-                    await runner.pause()  # what runs starts again with the new firmware, or when this has failed
-                    if not runner.has_room(_MEMORY_BYTES):
-                        raise MemoryError("restart it, then offer it again")
+                    raise MemoryError("restart it, then offer it again")
                 told = await self._step()
                 if told:
                     self.move(*told)
@@ -123,9 +114,8 @@ class Updates:
             self.move("rebooting")
             return self.switch()
         if self.todo == "download":
-            is_small = _module("ota_keys").is_small()
-            return _module("ota_download").download(self, is_small)
-        return _module("ota_unpack" if self.record["kind"] == "files" else "slots_image").check(self)
+            return _module("ota_download").download(self, self.board.is_small())
+        return _module("ota_unpack").check(self)
 
     def stop(self):
         if self.task is not None:
@@ -133,16 +123,10 @@ class Updates:
             self.task = None
         self.taker = None
 
-    def slots(self, kind):
-        return _module("slots_" + kind)
-
-    # For the plan
+    def slots(self):
+        return _module("slots_files")
 
     def _save(self, record):
-        if not record["said"]:
-            record["n"] = record.get("n", 0) + 1
-        if "salt" not in record:
-            record["salt"] = hexlify(os.urandom(8)).decode()
         try:
             os.mkdir(self.root + FOLDER)
         except OSError:
@@ -151,24 +135,19 @@ class Updates:
         self.record = record
 
     def say(self, version, state, progress, error):
-        """To the outbox, past its limit: an update says little. What a cut may have kept unsaid goes under its old id,
-        so that the host has it once."""
-        record, link = self.record, self.link
+        """To the outbox, past its limit: an update says little."""
         body = {"version": version[:100], "state": state, "progress": progress}
         if error:
             body["error"] = error[:400]
-        id = os.urandom(16)
-        if not record["said"]:
-            id = sha256(("%s %d" % (record["salt"], record["n"])).encode()).digest()[:16]
-        message = {"v": 1, "type": "ota_status", "id": id, "ts": calendar.now_ms(), "body": body}
-        link.outbox._write([1, link.outbox.last + 1, cbor.dumps(message), None])
-        link._news.set()
+        outbox = self.link.outbox
+        outbox._write([1, outbox.last + 1, encode("ota_status", body), None])
+        self.link._news.set()
 
 
 def _module(name):
     """Read in with what it imports, and given back after its use."""
     found = __import__(name)
     for other in list(sys.modules):
-        if other[:4] == "ota_" or other[:6] == "slots_" or other in ("mpy_file", "storage", "strict_json"):
+        if other[:4] == "ota_" or other[:6] == "slots_" or other in ("mpy_file", "storage"):
             sys.modules.pop(other)
     return found

@@ -6,5 +6,4 @@ class BadPayload(Exception):
 
     def __init__(self, code, words):
         super().__init__(code, words)
-        self.code = code
-        self.words = words
+        self.code, self.words = code, words

@@ -1,21 +1,18 @@
 """Whether an update may be taken: the manifest's form, its signature, its fit. Reads no file, keeps nothing.
-
 CPython and MicroPython run this same file (docs/protocols/ota.md); a board reads it in for an offer and gives it back.
 """
 
+import json
 from binascii import a2b_base64, b2a_base64, hexlify
 from hashlib import sha256
-
-from strict_json import loads
 
 MAX_MANIFEST_BYTES = 4096
 MAX_KEYS = 4
 MAX_PAYLOAD_BYTES = 1 << 24
 MODULUS_BYTES = 384
+_MAX_DEPTH = 4
 _DAY_S = 86400
 _HASH_BYTES = 32
-_MAX_REVISIONS = 16
-_OPTIONAL = ("device", "revisions", "allow_downgrade")
 # RFC 5280: a SubjectPublicKeyInfo of an RSA key of 3,072 bits in DER; its modulus, then its exponent, 65,537
 SPKI_HEAD = (
     b"\x30\x82\x01\xa2\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01"
@@ -25,8 +22,8 @@ SPKI_TAIL = b"\x02\x03\x01\x00\x01"
 # Bytes: MicroPython keeps each letter that it takes out of a text, as a name, for ever
 _DIGITS = b"0123456789"
 _HEX = b"0123456789abcdef"
-_LOWER = b"abcdefghijklmnopqrstuvwxyz"
-_UPPER = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_LOWER = b"abcdefghijklmnopqrstuvwxyz0123456789-"
+_NAME = _LOWER + b"ABCDEFGHIJKLMNOPQRSTUVWXYZ._"
 
 
 class Refused(Exception):
@@ -34,39 +31,18 @@ class Refused(Exception):
 
     def __init__(self, code, words=""):
         super().__init__(code, words)
-        self.code = code
-        self.words = words
-        self.version = ""
+        self.code, self.words, self.version = code, words, ""
 
     def error(self):
         return self.code + (": " + self.words if self.words else "")
 
 
-class Facts:
-    """What the device is. `now_s`: UTC in seconds since 1970, or None; `keys`: id to modulus in base64.
-
-    `slot_bytes` is the size of the second application slot and `room_bytes` the largest payload of files that fits,
-    both 0 where there is none. `security_version` is the highest that was healthy here; `revision` of the board, ""
-    where nobody told it.
-    """
-
-    def __init__(self, name, board, channel, device, version, security_version):
-        self.name = name
-        self.board = board
-        self.channel = channel
-        self.device = device
-        self.version = version
-        self.security_version = security_version
-        self.keys = {}
-        self.serial = 0
-        self.now_s = None
-        self.slot_bytes = 0
-        self.room_bytes = 0
-        self.revision = ""
-
-
 def check(manifest, signature, facts):
-    """The manifest's values; Refused with the first code of the contract's table that holds."""
+    """The manifest's values; Refused with the first code of the contract's table that holds.
+    `facts` are of the device: `name`, `board`, `channel`, `device`, `version`, `revision` ("" where nobody told it),
+    `security_version` (the highest that was healthy here), `keys` {id: modulus in base64}, `serial`, `now_s` (UTC since
+    1970, or None), and, 0 where there is none, `slot_bytes` of the second application slot and `room_bytes` for files.
+    """
     values = read_manifest(manifest)
     try:
         _check_rights(manifest, signature, values, facts)
@@ -86,8 +62,10 @@ def read_manifest(manifest):
     if len(manifest) > MAX_MANIFEST_BYTES:
         raise Refused("malformed", "%d bytes, the limit is %d" % (len(manifest), MAX_MANIFEST_BYTES))
     try:
-        values = loads(manifest)
-    except ValueError as exc:
+        values = json.loads(str(manifest, "utf-8"))
+        if _count_keys(values, _MAX_DEPTH) != _colons(manifest):  # the last of two would count
+            raise ValueError("a key twice")
+    except (ValueError, RuntimeError) as exc:  # RuntimeError: too deep
         raise Refused("malformed", str(exc))
     if type(values) is not dict:
         raise Refused("malformed", "no JSON object")
@@ -97,10 +75,35 @@ def read_manifest(manifest):
     known = values["schema"] == 1 and values["kind"] in ("files", "image", "keys")
     if not known or values["alg"] != "rsa3072-pss-sha256":
         raise Refused("unsupported_schema")
-    for key, fits in _KEYS_FORM if values["kind"] == "keys" else _UPDATE_FORM:
-        if (key in values or key not in _OPTIONAL) and not fits(values.get(key)):
+    for key, fits in _FORM + (_KEYS_FORM if values["kind"] == "keys" else _UPDATE_FORM):
+        if (key in values or key not in ("device", "revisions", "allow_downgrade")) and not fits(values.get(key)):
             raise Refused("malformed", key)
     return values
+
+
+def _count_keys(value, levels):
+    """The keys of all objects in it."""
+    if type(value) is float and value - value != 0:
+        raise ValueError("a number that is not finite")
+    if type(value) not in (dict, list):
+        return 0
+    if not levels:
+        raise ValueError("too deep")
+    own, members = (len(value), value.values()) if type(value) is dict else (0, value)
+    return own + sum([_count_keys(member, levels - 1) for member in members])
+
+
+def _colons(data):
+    """Those outside of texts: there is one behind each key."""
+    count, quoted, escaped = 0, False, False
+    for byte in data:
+        if quoted and byte < 32:
+            raise ValueError("a control character in a text")
+        if byte == 0x22 and not escaped:
+            quoted = not quoted
+        count += byte == 0x3A and not quoted
+        escaped = byte == 0x5C and not escaped
+    return count
 
 
 def verify(data, signature, modulus):
@@ -145,17 +148,15 @@ def changed_keys(values, keys):
 def seconds(text):
     """Seconds since 1970 of `YYYY-MM-DDThh:mm:ssZ`; ValueError for what is no such time."""
     data = text.encode()
-    if len(text) != 20 or bytes([data[at] for at in (4, 7, 10, 13, 16, 19)]) != b"--T::Z":
+    if len(data) != 20 or bytes([data[at] for at in (4, 7, 10, 13, 16, 19)]) != b"--T::Z":
         raise ValueError(text)
-    parts = (text[:4], text[5:7], text[8:10], text[11:13], text[14:16], text[17:19])
-    if not all(_of(part, _DIGITS) for part in parts):
+    parts = (data[:4], data[5:7], data[8:10], data[11:13], data[14:16], data[17:19])
+    if not all(digit in _DIGITS for part in parts for digit in part):
         raise ValueError(text)
     year, month, day, hour, minute, second = [int(part) for part in parts]
     leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
     days = (31, 29 if leap else 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-    if year < 1970 or not 1 <= month <= 12 or not 1 <= day <= days[month - 1]:
-        raise ValueError(text)
-    if hour > 23 or minute > 59 or second > 59:
+    if year < 1970 or not 1 <= month <= 12 or not 1 <= day <= days[month - 1] or hour > 23 or max(minute, second) > 59:
         raise ValueError(text)
     before = year - 1
     count = before * 365 + before // 4 - before // 100 + before // 400 - 719162  # days until 1970
@@ -164,63 +165,57 @@ def seconds(text):
 
 def version(text):
     """`MAJOR.MINOR.PATCH` as numbers; ValueError for what is none."""
-    parts = text.split(".")
-    if len(parts) != 3 or not all(_number_text(part) for part in parts):
+    numbers = tuple([int(part) for part in text.split(".") if _of(part, _DIGITS, 1, 5)])
+    if ".".join([str(number) for number in numbers]) != text or len(numbers) != 3 or max(numbers) > 65535:
         raise ValueError(text)
-    return tuple(int(part) for part in parts)
+    return numbers
 
 
 def _check_rights(manifest, signature, values, facts):
-    key = facts.keys.get(values["key_id"])
+    key, is_keys = facts["keys"].get(values["key_id"]), values["kind"] == "keys"
     if key is None:
         raise Refused("unknown_key", values["key_id"])
     if not verify(manifest, signature, a2b_base64(key)):
         raise Refused("bad_signature")
-    keys = values["kind"] == "keys"
-    _check_fit(values, facts, keys)
-    if facts.now_s is None or facts.now_s < seconds(values["created"]) - _DAY_S:
+    _check_fit(values, facts, is_keys)
+    if facts["now_s"] is None or facts["now_s"] < seconds(values["created"]) - _DAY_S:
         raise Refused("no_clock")
-    if facts.now_s >= seconds(values["expires"]):
+    if facts["now_s"] >= seconds(values["expires"]):
         raise Refused("expired", values["expires"])
-    if keys:
-        if values["serial"] <= facts.serial:
-            raise Refused("old_serial", "%d, the last one was %d" % (values["serial"], facts.serial))
-        changed_keys(values, facts.keys)
+    if is_keys:
+        if values["serial"] <= facts["serial"]:
+            raise Refused("old_serial", "%d, the last one was %d" % (values["serial"], facts["serial"]))
+        changed_keys(values, facts["keys"])
     else:
         _check_age(values, facts)
-        _check_space(values, facts)
 
 
-def _check_fit(values, facts, keys):
-    if values["name"] != facts.name:
-        raise Refused("wrong_name", "%s, here runs %s" % (values["name"], facts.name))
-    board = facts.board if values["kind"] == "files" else facts.board.split("-small")[0]
-    if not keys and values["board"] != board:
-        raise Refused("wrong_board", "%s, this one is %s" % (values["board"], board))
-    if not keys and "revisions" in values and facts.revision not in values["revisions"]:
-        words = "for %s, this one is %s" % (", ".join(values["revisions"]), facts.revision or "of none that it knows")
-        raise Refused("wrong_revision", words[:200])
-    if "device" in values and values["device"] != facts.device:
-        raise Refused("wrong_device", values["device"])
-    if not keys and values["channel"] != facts.channel:
-        raise Refused("wrong_channel", "%s, this device has %s" % (values["channel"], facts.channel))
+def _check_fit(values, facts, is_keys):
+    board = facts["board"] if values["kind"] == "files" else facts["board"].split("-small")[0]
+    for key, its in (("name", facts["name"]), ("board", board), ("revisions", facts["revision"]),
+                     ("device", facts["device"]), ("channel", facts["channel"])):  # fmt: skip
+        if key not in values or (is_keys and key not in ("name", "device")):
+            continue
+        if its not in values[key] if key == "revisions" else values[key] != its:
+            words = "%s, this device has %s" % (values[key], its)
+            if key == "revisions":
+                words = "for %s, this one is %s" % (", ".join(values[key]), its or "of none that it knows")
+            raise Refused("wrong_" + key.rstrip("s"), words[:200])
 
 
 def _check_age(values, facts):
-    if values["security_version"] < facts.security_version:
-        raise Refused("old_security_version", "%d, here is %d" % (values["security_version"], facts.security_version))
+    """Also its space."""
+    if values["security_version"] < facts["security_version"]:
+        words = "%d, here is %d" % (values["security_version"], facts["security_version"])
+        raise Refused("old_security_version", words)
     new = version(values["version"])
-    running = version(facts.version) if _is_version(facts.version) else (-1,)  # one that no update made
+    running = version(facts["version"]) if _parses(version, facts["version"]) else (-1,)  # one that no update made
     if new == running or (new < running and not values.get("allow_downgrade")):
-        raise Refused("old_version", "%s, here runs %s" % (values["version"], facts.version))
-
-
-def _check_space(values, facts):
-    size = values["size"]
-    if values["kind"] == "image" and size > facts.slot_bytes:
-        raise Refused("no_slot", "%d bytes, the slot has %d" % (size, facts.slot_bytes))
-    if values["kind"] == "files" and size > facts.room_bytes:
-        raise Refused("no_room", "%d bytes, there is room for %d" % (size, facts.room_bytes))
+        raise Refused("old_version", "%s, here runs %s" % (values["version"], facts["version"]))
+    is_image = values["kind"] == "image"
+    room = facts["slot_bytes" if is_image else "room_bytes"]
+    if values["size"] > room:
+        raise Refused("no_slot" if is_image else "no_room", "%d bytes, there is room for %d" % (values["size"], room))
 
 
 # Forms of the manifest's values
@@ -228,30 +223,6 @@ def _check_space(values, facts):
 
 def _of(text, letters, least=1, most=64):
     return type(text) is str and least <= len(text) <= most and all(letter in letters for letter in text.encode())
-
-
-def _name(value):
-    return _of(value, _LOWER + _UPPER + _DIGITS + b"._-")
-
-
-def _label(value):
-    return _of(value, _LOWER + _DIGITS + b"-", 1, 32)
-
-
-def _revision(value):
-    return _of(value, _LOWER + _UPPER + _DIGITS + b"._-", 1, 32)
-
-
-def _number_text(text):
-    return _of(text, _DIGITS, 1, 5) and (text == "0" or not text.startswith("0")) and int(text) <= 65535
-
-
-def _is_version(value):
-    return _parses(version, value)
-
-
-def _is_time(value):
-    return _parses(seconds, value)
 
 
 def _parses(parse, value):
@@ -266,56 +237,38 @@ def _whole(value, least, most):
     return type(value) is int and least <= value <= most
 
 
-def _is_key_id(value):
-    return _of(value, _HEX, 16, 16)
-
-
-def _is_modulus(text):
-    if type(text) is not str or len(text) != MODULUS_BYTES * 4 // 3:
-        return False
-    try:
-        data = a2b_base64(text)
-    except ValueError:
-        return False
-    return (
-        len(data) == MODULUS_BYTES
-        and bool(data[0] & 0x80 and data[-1] & 1)
-        and b2a_base64(data).strip() == text.encode()
-    )
-
-
 def _is_key(value):
-    if type(value) is not dict or not _is_modulus(value.get("n")):
+    try:
+        data = a2b_base64(value["n"])
+    except (ValueError, TypeError, KeyError, AttributeError):
         return False
-    return value.get("key_id") == key_id(a2b_base64(value["n"]))
+    is_odd = len(data) == MODULUS_BYTES and data[0] & 0x80 and data[-1] & 1
+    return bool(is_odd) and b2a_base64(data).strip() == value["n"].encode() and value.get("key_id") == key_id(data)
 
 
 def _list_of(value, fits, most):
     return type(value) is list and len(value) <= most and all(fits(item) for item in value)
 
 
+_FORM = (
+    ("name", lambda v: _of(v, _NAME)),
+    ("device", lambda v: _of(v, _NAME)),
+    ("created", lambda v: _parses(seconds, v)),
+    ("expires", lambda v: _parses(seconds, v)),
+    ("key_id", lambda v: _of(v, _HEX, 16, 16)),
+)
 _KEYS_FORM = (
-    ("name", _name),
-    ("device", _name),
     ("serial", lambda v: _whole(v, 1, 0x7FFFFFFF)),
     ("add", lambda v: _list_of(v, _is_key, MAX_KEYS)),
-    ("remove", lambda v: _list_of(v, _is_key_id, 16)),
-    ("created", _is_time),
-    ("expires", _is_time),
-    ("key_id", _is_key_id),
+    ("remove", lambda v: _list_of(v, lambda id: _of(id, _HEX, 16, 16), 16)),
 )
 _UPDATE_FORM = (
-    ("name", _name),
-    ("board", _label),
-    ("revisions", lambda v: bool(v) and _list_of(v, _revision, _MAX_REVISIONS)),
-    ("channel", _label),
-    ("device", _name),
-    ("version", _is_version),
+    ("board", lambda v: _of(v, _LOWER, 1, 32)),
+    ("revisions", lambda v: bool(v) and _list_of(v, lambda one: _of(one, _NAME, 1, 32), 16)),
+    ("channel", lambda v: _of(v, _LOWER, 1, 32)),
+    ("version", lambda v: _parses(version, v)),
     ("security_version", lambda v: _whole(v, 0, 65535)),
     ("sha256", lambda v: _of(v, _HEX, 64, 64)),
     ("size", lambda v: _whole(v, 1, MAX_PAYLOAD_BYTES)),
-    ("created", _is_time),
-    ("expires", _is_time),
-    ("key_id", _is_key_id),
     ("allow_downgrade", lambda v: type(v) is bool),
 )

@@ -1,15 +1,30 @@
 """The payload of an update, window by window over the link (docs/protocols/ota.md). Read in while it downloads."""
 
 import asyncio
+import os
 from binascii import unhexlify
 
 from micropython import const
 
-_WINDOW = const(4096)  # without PSRAM; and what a slot's block has
+_WINDOW = const(4096)  # without PSRAM
 _QUIET_MS = const(20_000)
 _BUSY_MS = const(2_000)
 _MAX_FAILED = const(10)
 _HEAD = const(12)
+_NOTES = const(4)
+
+
+class Payload:
+    """The file that a bundle comes into. `at`: where the next piece goes; a power cut leaves what was flushed."""
+
+    def __init__(self, path, size):
+        file = open(path, "ab")
+        self.write, self.flush, self.close = file.write, file.flush, file.close
+        self.at = os.stat(path)[6]
+        if self.at > size:
+            raise OSError("the payload is longer than it should be")
+        quarter = max(1, size // _NOTES)
+        self.note_at = (self.at // quarter + 1) * quarter  # from here on the plan is told
 
 
 class Window:
@@ -17,8 +32,7 @@ class Window:
 
     def __init__(self, up, digest, sink):
         self._news, self._key, self._sink = up.news, digest[:8], sink
-        self.end = sink.at
-        self.error = None
+        self.end, self.error = sink.at, None
 
     def take(self, data):
         sink = self._sink
@@ -27,6 +41,7 @@ class Window:
             return  # of an earlier window, or none that was asked for
         try:
             sink.write(data[_HEAD:])
+            sink.at += size
         except OSError as exc:
             self.error = exc
         if self.error or sink.at == self.end:
@@ -35,16 +50,12 @@ class Window:
 
 async def download(up, is_small):
     """Until the plan has to know: a note of how far it is, the payload is whole, or it failed. Returns what it is told.
-
-    A connection that ends is waited for.
-    """
+    A connection that ends is waited for."""
     record = up.record
-    kind = record["kind"]
     if record["state"] == "offered":
-        slots = up.slots(kind)
-        slots.forget(up)
-        return "downloading", slots.unused(up)
-    sink = up.slots(kind).sink(up)
+        up.drop_payload()
+        return "downloading", up.slots().unused()
+    sink = Payload(up.payload, record["size"])
     most = _WINDOW if is_small else 4 * _WINDOW
     digest, size, failed = unhexlify(record["sha256"]), record["size"], 0
     up.taker = window = Window(up, digest, sink)
@@ -57,7 +68,6 @@ async def download(up, is_small):
                 raise error
             failed = failed + 1 if sink.at == began else 0
             if error in ("blob_unknown", "blob_withdrawn", "blob_range") or failed >= _MAX_FAILED:
-                up.slots(kind).forget(up)
                 return "failed", "download_failed: " + (error or "no answer")
             if error:
                 await asyncio.sleep_ms(_BUSY_MS)

@@ -1,7 +1,5 @@
 """The turns of an update's life: what a start finds, its end, the choice of the new slot. Functions of Updates.
-
-Read in when needed (ota.py).
-"""
+Read in when needed (ota.py)."""
 
 import asyncio
 
@@ -16,10 +14,10 @@ def begin(up):
     if not record["said"]:
         up.move("known", record.get("hash"))  # says it, before what comes next
     if up.todo in ("switch", "trial") and record["state"] != "staged":
-        slots = up.slots(record["kind"])
-        running, marked = slots.running(up), board.number("trial") == slots.mark(record["slot"])
+        slots = up.slots()
+        running, marked = slots.running(), board.number("trial") == record["slot"] + 1
         if running == record["slot"] and up.todo == "switch" and not marked:  # a cut before the mark
-            board.number("trial", slots.mark(running))
+            board.number("trial", record["slot"] + 1)
             marked = True
         is_back = running != record["slot"] and marked
         if is_back:
@@ -30,12 +28,6 @@ def begin(up):
     if up.todo != "trial" and board.number("trial"):
         board.number("trial", 0)
     up.go_on()
-
-
-def drop(up, error):
-    """The update under way cannot be trusted any more."""
-    up.stop()
-    up.fail(error)
 
 
 def cancel(up, version):
@@ -51,7 +43,6 @@ def welcome(up):
     up.news.set()
     if up.todo == "trial":
         record, board = up.record, up.board
-        up.slots(record["kind"]).keep()
         if record["sv"] > board.number("sec"):
             board.number("sec", record["sv"])
         board.number("fails", 0)
@@ -64,7 +55,7 @@ def give_up(up, error):
     if up.todo in ("download", "verify"):
         up.fail(error)
     else:  # it cannot be chosen: this one stays
-        up.move("booted", up.slots(up.record["kind"]).running(up), True, False, error)
+        up.move("booted", up.slots().running(), True, False, error)
 
 
 def fail(up, error):
@@ -75,18 +66,15 @@ def fail(up, error):
 
 async def switch(up):
     """Choose the new slot for the next start, and restart. `trial` last: a slot with it was chosen.
-
-    The state is `rebooting` already.
-    """
+    The state is `rebooting` already."""
     link, record = up.link, up.record
     for _ in range(_QUIET_S):
         if not link._work:
             break
         await asyncio.sleep(1)
-    slots = up.slots(record["kind"])
     up.board.number("fails", 0)
-    slots.choose(up, record["slot"])
-    up.board.number("trial", slots.mark(record["slot"]))
+    up.board.number("slot", record["slot"])
+    up.board.number("trial", record["slot"] + 1)
     if link.phase == "ready":
         try:
             await link._say("bye", {"reason": "an update", "retry_after_s": 0})

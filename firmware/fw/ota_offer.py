@@ -1,7 +1,5 @@
 """An offer of an update is checked, and its manifest of keys kept (docs/protocols/ota.md). Read in for one offer.
-
-What the board is comes first, and its code is given back before that of the checks is read in.
-"""
+What the board is comes first, and its code is given back before that of the checks is read in."""
 
 import asyncio
 import calendar
@@ -20,13 +18,12 @@ def checked(up, digest, manifest, signature):
     if told.get("hash") == digest:  # it was taken, maybe by a key that it removed
         up.say("keys-%d" % told["serial"], "healthy", 1.0, None)
         return None
-    rooms = up.slots("image").room(up), up.slots("files").room(up)
-    board = _keys().board_name(up.board)
+    room = up.slots().room(up.root)
+    board = up.board.update_name()
     checks = __import__("ota_check")
     sys.modules.pop("ota_check")
-    sys.modules.pop("strict_json")
     try:
-        values = checks.check(manifest, signature, _facts(checks, up, told, board, rooms))
+        values = checks.check(manifest, signature, _facts(up, told, board, room))
     except checks.Refused as refused:
         return "refused", refused.version, refused.error()
     if values["kind"] != "keys":
@@ -35,11 +32,14 @@ def checked(up, digest, manifest, signature):
     version = checks.version_of(values)
     del checks
     told.update({"keys": keys, "serial": values["serial"], "hash": digest})
-    _keys().keep(up.settings, told)
+    kept = _keys()
+    kept.storage.write_sealed(up.settings.path(kept.FILE), told)
+    del kept
     up.say(version, "healthy", 1.0, None)
     record = up.record
     if up.todo in ("download", "verify") and record["key"] not in keys:
-        up.drop("unknown_key: it was removed")
+        up.stop()
+        up.fail("unknown_key: it was removed")
     asyncio.create_task(_greet_anew(up.link))
     return None
 
@@ -57,13 +57,19 @@ def _keys():
     return found
 
 
-def _facts(checks, up, told, board, rooms):
+def _facts(up, told, board, room):
     token = (up.settings.token or "").split("_")  # mc1_ID_...
-    security = max(up.board.number("sec"), up.record.get("security", 0))
-    device = token[1] if len(token) > 2 else ""
-    facts = checks.Facts(NAME, board, told["channel"], device, up.link.version, security)
-    facts.keys, facts.serial = told["keys"], told.get("serial", 0)
-    facts.now_s = calendar.now_ms() // 1000 if calendar.is_set() else None
-    facts.slot_bytes, facts.room_bytes = rooms
-    facts.revision = up.settings.get("revision", "")
-    return facts
+    return {
+        "name": NAME,
+        "board": board,
+        "channel": told["channel"],
+        "device": token[1] if len(token) > 2 else "",
+        "version": up.link.version,
+        "revision": up.settings.get("revision", ""),
+        "security_version": max(up.board.number("sec"), up.record.get("security", 0)),
+        "keys": told["keys"],
+        "serial": told.get("serial", 0),
+        "now_s": calendar.now_ms() // 1000 if calendar.is_set() else None,
+        "slot_bytes": 0,  # a stock image has one slot
+        "room_bytes": room,
+    }

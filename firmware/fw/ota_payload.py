@@ -1,7 +1,5 @@
 """What a bundle is made of: the members of a tar. Reads no file.
-
-CPython and MicroPython run this same file (docs/protocols/ota.md); on a board it is read in when a payload is whole.
-"""
+CPython and MicroPython run this same file (docs/protocols/ota.md); on a board it is read in when a payload is whole."""
 
 from ota_bad import BadPayload
 
@@ -21,9 +19,7 @@ class TarReader:
 
     def __init__(self, total):
         self.names = "\n"  # a line each: 60 texts would take three times as much
-        self._count = 0
-        self.over = False
-        self._left = total
+        self._count, self.over, self._left = 0, False, total
         self._zeros = 0
         if total % BLOCK:
             raise BadPayload("wrong_size", "%d bytes are no whole blocks" % total)
@@ -50,21 +46,23 @@ class TarReader:
         return name, size
 
     def _read(self, header):
-        if header[257:263] != b"ustar\x00" or header[263:265] != b"00":
-            raise BadPayload("bad_bundle", "no ustar")
-        if _octal(header[148:156]) != sum(header) - sum(header[148:156]) + 8 * 32:
-            raise BadPayload("bad_bundle", "a header's checksum")
-        name = _name(header[:100])
-        if header[156:157] != b"0" or any(header[157:257]):
-            raise BadPayload("bad_bundle", "%s is no plain file" % name)
-        if any(header[345:512]):
-            raise BadPayload("bad_bundle", "%s has a folder before it" % name)
+        end = header.find(b"\x00")
+        # bytes: MicroPython keeps each letter that it takes out of a text for ever
+        parts = header[: max(0, end)].split(b"/")
+        _expect(header[257:263] == b"ustar\x00" and header[263:265] == b"00", "no ustar")
+        _expect(_octal(header[148:156]) == sum(header) - sum(header[148:156]) + 8 * 32, "a header's checksum")
+        _expect(1 <= end <= MAX_NAME_CHARS and not any(header[end:100]), "a name of no or too many letters")
+        # plain, or in one folder with a plain name (the agent's modules are in one); nothing hidden
+        plain = len(parts) <= 2 and all(part and part[0] not in b".-" for part in parts)
+        _expect(plain and all(letter in _LETTERS for part in parts for letter in part), "a name that is not plain")
+        name = str(header[:end], "ascii")
+        _expect(header[156:157] == b"0" and not any(header[157:257]), name + " is no plain file")
+        _expect(not any(header[345:512]), name + " has a folder before it")
         # a file system without cases would have one file; a file and a folder cannot have one name
         seen, lower = self.names.lower(), "\n" + name.lower()
-        if lower + "\n" in seen or lower + "/" in seen or ("/" in name and lower.split("/")[0] + "\n" in seen):
-            raise BadPayload("bad_bundle", "%s is there twice" % name)
-        if self._count >= MAX_MEMBERS:
-            raise BadPayload("bad_bundle", "more than %d members" % MAX_MEMBERS)
+        twice = lower + "\n" in seen or lower + "/" in seen or ("/" in name and lower.split("/")[0] + "\n" in seen)
+        _expect(not twice, name + " is there twice")
+        _expect(self._count < MAX_MEMBERS, "more than %d members" % MAX_MEMBERS)
         return name, _octal(header[124:136])
 
 
@@ -72,21 +70,12 @@ def padded(size):
     return (size + BLOCK - 1) // BLOCK * BLOCK
 
 
-def _name(field):
-    """A plain name in ASCII, or one in a folder with a plain name (the agent's modules are in one); nothing hidden."""
-    end = field.find(b"\x00")
-    if not 1 <= end <= MAX_NAME_CHARS or any(field[end:]):
-        raise BadPayload("bad_bundle", "a name of no or too many letters")
-    parts = field[:end].split(b"/")  # bytes: MicroPython keeps each letter that it takes out of a text for ever
-    if len(parts) > 2 or not all(part and part[0] not in b".-" for part in parts):
-        raise BadPayload("bad_bundle", "a name that is not plain")
-    if not all(letter in _LETTERS for part in parts for letter in part):
-        raise BadPayload("bad_bundle", "a name that is not plain")
-    return str(field[:end], "ascii")
-
-
 def _octal(field):
     digits = field.rstrip(b" \x00")
-    if not digits or not all(0x30 <= digit <= 0x37 for digit in digits):
-        raise BadPayload("bad_bundle", "a number that is not octal")
+    _expect(digits and all(0x30 <= digit <= 0x37 for digit in digits), "a number that is not octal")
     return int(digits, 8)
+
+
+def _expect(holds, words):
+    if not holds:
+        raise BadPayload("bad_bundle", words)

@@ -1,9 +1,7 @@
 """The states of a board's updates, and what is in flash before it is said. Reads and writes nothing itself.
-
 CPython and MicroPython run this same file (docs/protocols/ota.md). The board gives `save(record)`, which returns when
 the record is in flash, and `say(version, state, progress, error)`, which returns when the message is in the outbox, and
-does what `todo` says.
-"""
+does what `todo` says."""
 
 TABLE = {
     "idle": ("offered",),
@@ -13,39 +11,26 @@ TABLE = {
     "staged": ("rebooting",),
     "rebooting": ("trial",),
     "trial": ("healthy", "rolled_back"),
-    "healthy": ("offered",),
-    "rolled_back": ("offered",),
-    "refused": ("offered",),
-    "failed": ("offered",),
 }
-GIVEN_UP = ("offered", "downloading", "verifying")
-"""States in which an update can be cancelled or superseded."""
+for _end in ("healthy", "rolled_back", "refused", "failed"):
+    TABLE[_end] = ("offered",)
+GIVEN_UP = ("offered", "downloading", "verifying")  # an update can be cancelled or superseded
 BUSY = ("staged", "rebooting", "trial")
-MAX_TRIES = 3
-"""How often a board chooses the new slot that does not come up at all."""
-_NEXT = {
-    "offered": "download",
-    "downloading": "download",
-    "verifying": "verify",
-    "staged": "switch",
-    "rebooting": "switch",
-    "trial": "trial",
-}
+MAX_TRIES = 3  # how often a board chooses the new slot that does not come up at all
+_NEXT = {"offered": "download", "downloading": "download", "verifying": "verify"}
+_NEXT.update({"staged": "switch", "rebooting": "switch", "trial": "trial"})
 
 
 class Plan:
     """`record` is what `save` got last, {} on a new board. After a power cut make a new one and call `booted`.
-
     In the record: `state`; `at`: bytes of the payload in flash; `slot`: where it goes; `security`: the highest
     security_version that was healthy here; of the update `hash` (of its manifest), `version`, `kind`, `sha256`, `size`,
-    `sv`, `key`; `error`; `said`: whether the host was told of the state.
-    """
+    `sv`, `key`; `error`; `said`: whether the host was told of the state."""
 
     def __init__(self, record, save, say):
         self.record = {"state": "idle", "security": 0, "said": True}
         self.record.update(record)
-        self._save = save
-        self._say = say
+        self._save, self._say = save, say
 
     @property
     def state(self):
@@ -55,8 +40,6 @@ class Plan:
     def todo(self):
         """What the board has to do now: "download", "verify", "switch", wait for a welcome in "trial"; else ""."""
         return _NEXT.get(self.record["state"], "")
-
-    # What the host says
 
     def known(self, digest):
         """Whether this very manifest is under way or healthy; then it changes nothing: the present state is said."""
@@ -92,8 +75,6 @@ class Plan:
             self._move("idle", {"error": "cancelled"})
         else:
             self._tell()
-
-    # What the board did
 
     def downloading(self, slot):
         """The payload goes to this slot from now on; once an update, and again after a cut without effect."""
@@ -146,8 +127,6 @@ class Plan:
             self._move("healthy", {"security": max(self.record["security"], security_version)})
         elif security_version > self.record["security"] and self.state != "rebooting":
             self._keep({"security": security_version})
-
-    # How it moves
 
     def _move(self, state, changes, then=""):
         """To this state, or through it to the next one `then`: what is in flash goes from the old to the last."""

@@ -1,25 +1,24 @@
 """A bundle that is whole becomes the files of the unused folder, each compared after it was written. Read in for that.
-
-It holds no more than two blocks of a file, and lets others run after each. What only one of its steps needs is read in
-for that step: first the reader of tars, then what looks at programs.
-"""
+It holds no more than two blocks of a file, and lets others run after each. The readers of tars and of programs, and
+what knows the folders, are read in for their step."""
 
 import asyncio
+import hashlib
+import json
 import os
 import sys
+from binascii import hexlify
 
 from micropython import const
 from ota_bad import BadPayload
 
 _BLOCK = const(512)
-
 _NEEDED = ("start.mpy", "about.json")
 
 
 async def check(up):
     """Returns what the plan is told: `staged`, or `failed`."""
-    record = up.record
-    slots = _read("slots_files")
+    record, slots = up.record, _read("slots_files")
     folder, whole = up.root + slots.SLOTS[record["slot"]], slots.WHOLE
     del slots
     try:
@@ -27,14 +26,18 @@ async def check(up):
             if file.seek(0, 2) != record["size"]:
                 raise BadPayload("wrong_size", "%d bytes in flash" % file.tell())
             file.seek(0)
-            if await _read("ota_whole").sha256(file) != record["sha256"]:
+            digest, piece = hashlib.sha256(), memoryview(bytearray(_BLOCK))
+            while size := file.readinto(piece):
+                digest.update(piece[:size])
+                await asyncio.sleep_ms(0)
+            if hexlify(digest.digest()).decode() != record["sha256"]:
                 raise BadPayload("wrong_hash", "")
+            del digest, piece
             file.seek(0)
             _read("slots_files").empty(folder)
             await _unpack(file, folder, whole, record["size"])
-        wholes = _read("ota_whole")
-        wholes.check_about(folder, record)
-        await wholes.check_programs(folder)
+        _check_about(folder, record)
+        await _check_programs(folder)
     except Exception as exc:
         if not hasattr(
             exc, "words"
@@ -68,35 +71,28 @@ async def _unpack(file, folder, whole, size):
             path, at = folder + "/" + name, file.tell()
             if "/" in name:
                 _make(path[: path.rfind("/")])
-            await _copy(file, path, length)
-            file.seek(at)
-            await _compare(file, path, length)
+            for mode in ("wb", "rb"):  # written, then compared
+                file.seek(at)
+                await _copy(file, path, length, mode)
             file.seek(at + padded(length))
     for name in _NEEDED:
         if "\n" + name + "\n" not in tar.names:
             raise BadPayload("bad_bundle", "it has no " + name)
 
 
-async def _copy(file, path, length):
-    piece = memoryview(bytearray(_BLOCK))
-    with open(path, "wb") as new:
-        while length:
-            size = file.readinto(piece[: min(_BLOCK, length)])
-            new.write(piece[:size])
-            length -= size
-            await asyncio.sleep_ms(0)
-
-
-async def _compare(file, path, length):
+async def _copy(file, path, length, mode):
     """OSError where the flash has something else."""
-    with open(path, "rb") as new:
+    with open(path, mode) as new:
         while length:
             size = min(_BLOCK, length)
-            if new.read(size) != file.read(size):
+            piece = file.read(size)
+            if mode == "wb":
+                new.write(piece)
+            elif new.read(size) != piece:
                 raise OSError("%s is not as it was written" % path)
             length -= size
             await asyncio.sleep_ms(0)
-        if new.read(1):
+        if mode == "rb" and new.read(1):
             raise OSError("%s is longer than it was written" % path)
 
 
@@ -105,3 +101,29 @@ def _make(folder):
         os.mkdir(folder)
     except OSError:
         pass  # it is there; what is written into it says otherwise
+
+
+def _check_about(folder, record):
+    """What the files say of themselves: the next start tells the host so."""
+    try:
+        with open(folder + "/about.json") as file:
+            about = json.load(file)
+        if about["version"] == record["version"] and about["security_version"] == record["sv"]:
+            return
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise BadPayload("bad_bundle", "about.json is not of version " + record["version"])
+
+
+async def _check_programs(folder):
+    """Every .mpy of the folder, and of the folders in it, is whole."""
+    programs = _read("mpy_file")
+    for name in os.listdir(folder):
+        path = folder + "/" + name
+        if name.endswith(".mpy"):
+            why = programs.fault(path)
+            if why:
+                raise BadPayload("bad_bundle", why)
+        elif os.stat(path)[0] & 0x4000:
+            await _check_programs(path)
+        await asyncio.sleep_ms(0)

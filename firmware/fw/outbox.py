@@ -39,8 +39,7 @@ class Outbox:
         self._path = path
         self.tx_epoch = self.rx_epoch = b""
         self.acked = self.last = self.sent = self.rx_seq = 0
-        self.calls = {}
-        self._ids = b""
+        self.calls, self._ids = {}, b""
         self._rows = []  # (offset, size) of the messages after `acked`
         self._noted = 0  # `acked` as the file has it
         self._size = 0
@@ -52,8 +51,6 @@ class Outbox:
     def __getattr__(self, name):
         """`load`, `rewrite`, `resume` and `too_large` are in outbox_file.py, which is read in when needed."""
         return bound(getattr(once("outbox_file"), name), self)
-
-    # What is sent
 
     def append(self, payload, call=None):
         """Keep a message; `call` is answered by it. ValueError, Full, or OSError of a full flash."""
@@ -74,7 +71,7 @@ class Outbox:
         """The kept message of this number as it is sent. MemoryError when it is too long for that."""
         end = cbor.dumps(seq, cbor.dumps("seq"))
         with open(self._path, "rb") as file:
-            _, at, size = find(file, self._rows[seq - self.acked - 1][0])
+            _, at, size = self.find(file, self._rows[seq - self.acked - 1][0])
             if size + len(end) > _PROTOCOL_MAX:
                 raise MemoryError("longer than a message may be")
             message = bytearray(1 + size + len(end))  # once, as long as it becomes
@@ -101,8 +98,6 @@ class Outbox:
             pass  # a full flash: what the host has is kept once more, and it knows that
         return True
 
-    # What is taken
-
     def start(self, epoch):
         """The host counts in `epoch` now."""
         if epoch != self.rx_epoch:
@@ -116,8 +111,6 @@ class Outbox:
             at = self._ids.find(tail, at + 1)
         self._write([2, self.rx_epoch, seq, id, call if at < 0 else None])
         return at < 0
-
-    # The file
 
     def _apply(self, record, offset, size):
         kind = record[0]
@@ -145,29 +138,27 @@ class Outbox:
             self.rewrite()
         self._torn = True  # until it is whole: what comes after half a record would be lost
         with open(self._path, "ab") as file:
-            put(file, data)
+            self.put(file, data)
         self._torn = False
         self._apply(record, self._size + 6, len(data))
 
     def _kept(self):
         return sum(size for _, size in self._rows)
 
+    def find(self, file, offset):
+        """Of a message's record: its number, where its payload begins and how long that is."""
+        file.seek(offset)
+        head = file.read(24)
+        seq, at = cbor._read(head, 2, 1)
+        size = head[at] & 31
+        at += 1
+        if size > 23:
+            width = 1 << (size - 24)
+            size = int.from_bytes(head[at : at + width], "big")
+            at += width
+        return seq, offset + at, size
 
-def find(file, offset):
-    """Of a message's record: its number, where its payload begins and how long it is. The rest stays in the file."""
-    file.seek(offset)
-    head = file.read(24)
-    seq, at = cbor._read(head, 2, 1)
-    size = head[at] & 31
-    at += 1
-    if size > 23:
-        width = 1 << (size - 24)
-        size = int.from_bytes(head[at : at + width], "big")
-        at += width
-    return seq, offset + at, size
-
-
-def put(file, data):
-    file.write(struct.pack(">IH", binascii.crc32(data), len(data)))
-    file.write(data)
-    return 6 + len(data)
+    def put(self, file, data):
+        file.write(struct.pack(">IH", binascii.crc32(data), len(data)))
+        file.write(data)
+        return 6 + len(data)

@@ -1,7 +1,5 @@
 """The outbox's file read and written anew, and the host's cursor: what happens seldom. Functions of Outbox.
-
-A record may be longer than the memory that is free, so it is read and copied in pieces.
-"""
+A record may be longer than the memory that is free, so it is read and copied in pieces."""
 
 import binascii
 import os
@@ -10,7 +8,6 @@ import struct
 import cbor
 from messages import encode
 from micropython import const
-from outbox import find, put
 
 _PIECE_BYTES = const(256)
 
@@ -33,16 +30,16 @@ def load(box):
                 found = binascii.crc32(piece, found)
             if file.tell() < at + size or found != crc:
                 break
-            box._apply(_record(file, at, size), at, size)
+            box._apply(_record(box, file, at, size), at, size)
             file.seek(at + size)
     return bool(box.tx_epoch) and not head
 
 
-def _record(file, at, size):
+def _record(box, file, at, size):
     """Without the payload of a message; a call that does not fit becomes one that cannot be done again."""
     file.seek(at)
     if file.read(2)[1] == 1:
-        seq, start, length = find(file, at)
+        seq, start, length = box.find(file, at)
         return [1, seq, None, _answered(file, start + length)]
     try:
         file.seek(at)
@@ -67,23 +64,23 @@ def rewrite(box):
     began = [0, box.tx_epoch, box.acked, box.acked, box.rx_epoch, box.rx_seq, box._ids]
     rows = []
     with open(box._path + ".new", "wb") as new:
-        size = put(new, cbor.dumps(began))
+        size = box.put(new, cbor.dumps(began))
         for n, (offset, _) in enumerate(box._rows):
             with open(box._path, "rb") as old:
-                length = _copy(new, old, offset, box.acked + 1 + n)
+                length = _copy(box, new, old, offset, box.acked + 1 + n)
             rows.append((size + 6, length))
             size += 6 + length
         for id in box.calls:
-            size += put(new, cbor.dumps([2, box.rx_epoch, box.rx_seq, id, box.calls[id]]))
+            size += box.put(new, cbor.dumps([2, box.rx_epoch, box.rx_seq, id, box.calls[id]]))
     os.rename(box._path + ".new", box._path)
     box._rows, box._size = rows, size
     box._noted = box.acked
     box._torn = False
 
 
-def _copy(new, old, offset, seq):
+def _copy(box, new, old, offset, seq):
     """A message's record under this number; its length."""
-    _, start, size = find(old, offset)
+    _, start, size = box.find(old, offset)
     call = _answered(old, start + size)
     head = cbor.dumps(seq, bytearray(b"\x84\x01"))
     cbor._head(head, 2, size)
@@ -113,7 +110,7 @@ def _pieces(file, at, size):
 def too_large(box, seq):
     """(bytes, message): in the place of one that does not fit, a small one of its number that says so."""
     with open(box._path, "rb") as file:
-        _, start, size = find(file, box._rows[seq - box.acked - 1][0])
+        _, start, size = box.find(file, box._rows[seq - box.acked - 1][0])
         call = _answered(file, start + size)
     if call is None:
         payload = encode("event", {"name": "too_large", "data": {"bytes": size}})

@@ -1,7 +1,4 @@
-"""`sys.stdout` and `sys.stderr` of a program, whose text goes the way of `print`: the cable is the firmware's.
-
-Read in when a program imports `sys`.
-"""
+"""`sys.stdout` and `sys.stderr` of a program: its text goes the way of `print`, as the cable is the firmware's."""
 
 import io
 import sys
@@ -9,8 +6,7 @@ import sys
 
 class Output(io.IOBase):
     def __init__(self, env):
-        self._env = env
-        self.buffer = self
+        self._env, self.buffer = env, self
 
     def write(self, data):
         size = len(data)
@@ -28,10 +24,7 @@ class Output(io.IOBase):
 
 
 def own_output(env):
-    """What `sys` of a program has instead of the real one's."""
     out = Output(env)
-
-    def print_exception(exc, file=out):
-        sys.print_exception(exc, file)
-
-    return {"stdout": out, "stderr": out, "print_exception": print_exception}
+    return {
+        "stdout": out, "stderr": out, "print_exception": lambda exc, file=out: sys.print_exception(exc, file)
+    }  # fmt: skip

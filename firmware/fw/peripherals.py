@@ -1,20 +1,7 @@
 """`machine` as a program sees it: pins claimed, writes counted. Inputs and what takes pins are read in when used."""
 
 REFUSED = (
-    "reset",
-    "soft_reset",
-    "bootloader",
-    "deepsleep",
-    "lightsleep",
-    "sleep",
-    "WDT",
-    "RTC",
-    "disable_irq",
-    "enable_irq",
-    "mem8",
-    "mem16",
-    "mem32",
-    "SDCard",
+    " reset soft_reset bootloader deepsleep lightsleep sleep WDT RTC disable_irq enable_irq mem8 mem16 mem32 SDCard "
 )
 
 
@@ -22,8 +9,7 @@ class Machine:
     """`machine` of one program. Names that are not here are the real ones, with pins unwrapped."""
 
     def __init__(self, env, real):
-        self._env = env
-        self._real = real
+        self._env, self._real = env, real
         self.Pin = PinMaker(env, real.Pin)
 
     def __getattr__(self, name):
@@ -32,17 +18,16 @@ class Machine:
             return self.Timer
         if name == "Signal":
             return self._env.ours("timers").Signal
-        if name in REFUSED:
+        if " %s " % name in REFUSED:
             raise AttributeError("machine.%s is not for programs" % name)
-        return self._env.ours("unwrapping").wrapped(self._env, getattr(self._real, name), name)
+        return self._env.wrapped(getattr(self._real, name), name)
 
 
 class PinMaker:
     """`machine.Pin` of one program: makes outputs that count and inputs that are counted. Not a subclass."""
 
     def __init__(self, env, real):
-        self._env = env
-        self._real = real
+        self._env, self._real = env, real
 
     def __getattr__(self, name):
         return _constant(self._real, name)
@@ -64,7 +49,7 @@ class PinMaker:
                 del env._inputs[number]
             return OutputPin(env, made, number, kwargs.get("value"))
         if known is None:
-            known = env._inputs[number] = env.ours("inputs").InputPin(env, made, number)
+            known = env.input(made, number)
         return known
 
 
@@ -72,9 +57,7 @@ class OutputPin:
     """A pin whose writes are counted; stock images have no interrupt for their own outputs."""
 
     def __init__(self, env, real, number, level=None):
-        self._real = real
-        self._pin = number
-        self._env = env
+        self._real, self._pin, self._env = real, number, env
         self._timeline = env._board.timeline
         if number not in self._timeline:
             self._timeline.watch(number, "written", real.value() if level is None else 0)

@@ -1,13 +1,9 @@
 """The board's own access point with one page, where a person names a Wi-Fi: for when no known network is found.
-
-Nothing else can be seen or changed there. firmware.py reads it in when it is wanted, and gives it back afterwards.
-"""
+Nothing else can be seen or changed there. firmware.py reads it in when it is wanted, and gives it back afterwards."""
 
 import asyncio
-import os
 import socket
 import time
-from binascii import hexlify
 
 import networks
 from errors import CallError
@@ -21,27 +17,24 @@ _MAX_HEAD_BYTES = const(2048)
 _MAX_BODY_BYTES = const(1024)
 _MAX_LISTED = const(20)
 _MAX_QUESTIONS = const(8)  # of DNS, at once
-_STATUS = {
-    200: "OK",
-    302: "Found",
-    400: "Bad Request",
-    403: "Forbidden",
-    405: "Method Not Allowed",
-    413: "Too Large",
-    500: "Failed",
-}
-_HEADERS = """Content-Type: text/html; charset=utf-8
+_HEAD = """HTTP/1.0 {} -
+Content-Type: text/html; charset=utf-8
 Cache-Control: no-store
 Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'
 X-Content-Type-Options: nosniff
 Connection: close
+{}
 """
 _TOP = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Wi-Fi of this board</title><style>body{font:1.1em sans-serif;margin:1em;max-width:30em}
 input,select,button{font:inherit;display:block;width:100%;margin:.3em 0 1em;padding:.4em;box-sizing:border-box}</style>
 <h1>Wi-Fi of this board</h1>
 """
-_BOTTOM = """<label>Its name, if it is not in the list <input name="other" maxlength="32" autocapitalize="none"></label>
+_FORM = """<form method="post" action="/" accept-charset="utf-8">
+<label>Network <select name="ssid"><option value="">(its name is below)</option>
+"""
+_BOTTOM = """</select></label>
+<label>Its name, if it is not in the list <input name="other" maxlength="32" autocapitalize="none"></label>
 <label>Password, empty for an open network <input name="password" type="password" maxlength="63"></label>
 <button>Connect</button></form><p>The board hears 2.4 GHz alone, never 5 GHz.</p></html>
 """
@@ -51,56 +44,37 @@ If it stays for a minute, something was wrong: <a href="/">enter it again</a>.</
 
 
 class Refused(Exception):
-    """`message` is for the page."""
-
-    def __init__(self, status, message):
-        super().__init__(message)
-        self.status = status
-        self.message = message
+    """The status, and words for the page."""
 
 
 async def serve(board, settings, wifi):
     """Until a network is joined, at most ten minutes. OSError where the radio opens no access point with WPA2."""
-    _rest_from_now(wifi)
+    wifi.lost_ms = time.ticks_add(time.ticks_ms(), 4 * wifi.offer_ms)  # the next one comes after five times as long
     networks.rest(wifi)
-    around = _around(wifi)
+    around = []
+    try:
+        for name, _ in sorted(networks.scan(wifi), key=lambda row: -row[1]):
+            if name not in around and len(around) < _MAX_LISTED and shown(name) == name:
+                around.append(name)
+    except OSError:
+        pass  # the radio is busy: the name can be typed
     access_point = board.open_access_point(settings.get("ap_key"))
     try:
         page = Page(settings, wifi, around, access_point.ifconfig()[0])
         await page.serve(settings.get("ap_open_s", _OPEN_S))
     finally:
         access_point.active(False)
-        _rest_from_now(wifi)
+        wifi.lost_ms = time.ticks_add(time.ticks_ms(), 4 * wifi.offer_ms)
         print("the access point is closed")
-
-
-def _rest_from_now(wifi):
-    """The next access point is offered after five times as long as the first."""
-    wifi.lost_ms = time.ticks_add(time.ticks_ms(), 4 * wifi.offer_ms)
-
-
-def _around(wifi):
-    """Names of the networks that the board hears, the strongest first, each once."""
-    try:
-        rows = networks.scan(wifi)
-    except OSError:  # the radio is busy: the name can be typed
-        rows = []
-    names = []
-    for name, _ in sorted(rows, key=lambda row: -row[1]):
-        if name not in names and len(names) < _MAX_LISTED and shown(name) == name:
-            names.append(name)
-    return names
 
 
 class Page:
     """One connection at a time. `settings` get what a person enters."""
 
     def __init__(self, settings, wifi, around, address):
-        self._settings = settings
-        self._wifi = wifi
-        self._around = around
+        self._settings, self._wifi = settings, wifi
+        self._around = around  # names of networks, the strongest first
         self.address = address
-        self._nonce = _new_nonce()
         self._asked_ms = time.ticks_ms()  # when somebody last looked
         self._news = None
 
@@ -145,63 +119,70 @@ class Page:
         serving = None
         while True:
             await asyncio.sleep_ms(30)
-            for _ in range(_MAX_QUESTIONS):
-                try:
+            try:
+                for _ in range(_MAX_QUESTIONS):
                     question, sender = names.recvfrom(512)
                     answer = dns_answer(question, self.address)
                     if answer is not None:
                         names.sendto(answer, sender)
-                except OSError:
-                    break  # there is none
+            except OSError:
+                pass  # there is none
             if serving is None or serving.done():
                 try:
-                    connection = web.accept()[0]
+                    serving = asyncio.create_task(self._converse(web.accept()[0]))
                 except OSError:
-                    continue  # there is none
-                serving = asyncio.create_task(self._converse(connection))
+                    pass  # there is none
 
     async def _converse(self, connection):
         connection.setblocking(False)
-        stream = asyncio.StreamReader(connection)
         try:
-            await asyncio.wait_for(self._exchange(stream), _REQUEST_S)
+            await asyncio.wait_for(self._exchange(asyncio.StreamReader(connection)), _REQUEST_S)
         except (OSError, asyncio.TimeoutError):
             pass  # it went away, or was too slow
         finally:
             connection.close()
 
     async def _exchange(self, stream):
+        status, pieces, more = 200, None, ""
         try:
             method, path, body, is_ours = await _request(stream, self.address)
-            if method == "POST" and not is_ours:
-                raise Refused(403, "Another page sent this.")
             if method == "GET" and (path != "/" or not is_ours):
-                return await _send(stream, 302, (), "Location: http://{}/\n".format(self.address))
-            self._asked_ms = time.ticks_ms()
-            if method == "POST" and path == "/":
-                name = self._take(body)
-                return await _send(stream, 200, (_TOP, _TRIES.format(_escaped(name))))
-            if method != "GET":
-                raise Refused(405, "This page is only read and sent.")
-            await _send(stream, 200, self._form())
+                status, pieces, more = 302, (), "Location: http://{}/\n".format(self.address)
+            else:
+                self._asked_ms = time.ticks_ms()
+                if method == "POST" and not is_ours:
+                    raise Refused(403, "Another page sent this.")
+                if method == "POST" and path == "/":
+                    pieces = (_TOP, _TRIES.format(_escaped(self._take(body))))
+                elif method != "GET":
+                    raise Refused(405, "This page is only read and sent.")
         except Refused as exc:
-            self._news = exc.message
-            await _send(stream, exc.status, self._form())
+            status, self._news = exc.args
+        stream.write(_HEAD.format(status, more).replace("\n", "\r\n"))
+        for piece in self._form() if pieces is None else pieces:
+            stream.write(piece)
+            await stream.drain()
+        await stream.drain()
 
     def _take(self, body):
         """Keep the network of the form; its name."""
-        fields = _fields(body)
-        if fields.get("nonce") != self._nonce:
-            raise Refused(403, "The page was too old. Enter it again.")
+        fields = {}
+        try:
+            for pair in body.split(b"&"):  # application/x-www-form-urlencoded
+                name, _, value = pair.partition(b"=")
+                first, *parts = value.replace(b"+", b" ").split(b"%")
+                value = first + b"".join([bytes([int(part[:2], 16)]) + part[2:] for part in parts])
+                fields[str(name, "utf-8")] = str(value, "utf-8")
+        except ValueError:
+            raise Refused(400, "This is no text.")
         try:
             entry = networks.entry_of(fields.get("other") or fields.get("ssid"), fields.get("password"))
+            networks.put_first(self._settings, self._wifi, entry)
         except CallError as exc:
             raise Refused(400, "This cannot be: {}.".format(exc.message))
-        try:
-            networks.put_first(self._settings, self._wifi, entry)
         except OSError as exc:
             raise Refused(500, "The board cannot keep it: {}.".format(exc))
-        self._nonce, self._news = _new_nonce(), None
+        self._news = None
         return entry["ssid"]
 
     def _form(self):
@@ -209,84 +190,49 @@ class Page:
         yield _TOP
         if self._news:
             yield "<p><b>{}</b></p>\n".format(_escaped(self._news))
-        yield '<form method="post" action="/" accept-charset="utf-8"><input type="hidden" name="nonce" value="'
-        yield self._nonce
-        yield '">\n<label>Network <select name="ssid"><option value="">(its name is below)</option>\n'
+        yield _FORM
         for name in self._around:
             yield '<option value="{0}">{0}</option>\n'.format(_escaped(name))
-        yield "</select></label>\n"
         yield _BOTTOM
 
 
 async def _request(stream, address):
     """(method, path, body, whether it is for and from our own address). Refused for one that is too large or none.
-
-    Every name is at our address for who asks our DNS: without the last any page could fill in the form.
-    """
+    Every name is at our address for who asks our DNS: without the last any page could fill in the form."""
     data = bytearray()
     while (end := data.find(b"\r\n\r\n")) < 0:
         if len(data) > _MAX_HEAD_BYTES:
             raise Refused(413, "The request was too large.")
-        piece = await stream.read(256)
-        if not piece:
-            raise OSError("it went away")
-        data.extend(piece)
+        await _more(stream, data, 256)
+    size, is_ours = 0, True  # what is no browser may leave out host and origin
     try:
         lines = str(bytes(data[:end]), "utf-8").split("\r\n")
         method, path, version = lines[0].split(" ")
+        for line in lines[1:]:
+            name, _, value = line.partition(":")
+            name, value = name.lower(), value.strip()
+            if name == "host":
+                is_ours = is_ours and value.split(":")[0] == address
+            elif name == "origin":
+                is_ours = is_ours and value.partition("://")[2].split(":")[0] == address
+            elif name == "content-length":
+                size = int(value)
     except ValueError:
+        size = -1
+    if not 0 <= size < 1 << 32:
         raise Refused(400, "This is no request.")
-    size, is_ours = 0, True  # what is no browser may leave out the host
-    for line in lines[1:]:
-        name, _, value = line.partition(":")
-        name, value = name.lower(), value.strip()
-        if name == "host":
-            is_ours = value.split(":")[0] == address
-        elif name == "origin" and value.split("/")[2:3] and value.split("/")[2].split(":")[0] != address:
-            raise Refused(403, "Another page sent this.")
-        elif name == "content-length":
-            if not value or len(value) > 9 or not all(char in "0123456789" for char in value):
-                raise Refused(400, "This is no request.")
-            size = int(value)
     if size > _MAX_BODY_BYTES:
         raise Refused(413, "The request was too large.")
-    body = data[end + 4 : end + 4 + size]
-    while len(body) < size:
-        piece = await stream.read(size - len(body))
-        if not piece:
-            raise OSError("it went away")
-        body.extend(piece)
-    return method, path, bytes(body), is_ours
+    while len(data) < end + 4 + size:
+        await _more(stream, data, end + 4 + size - len(data))
+    return method, path, bytes(data[end + 4 : end + 4 + size]), is_ours
 
 
-async def _send(stream, status, pieces, more=""):
-    stream.write("HTTP/1.0 {} {}\r\n".format(status, _STATUS[status]))
-    stream.write((_HEADERS + more).replace("\n", "\r\n") + "\r\n")
-    for piece in pieces:
-        stream.write(piece)
-        await stream.drain()
-    await stream.drain()
-
-
-def _fields(body):
-    """Of a form (application/x-www-form-urlencoded); Refused for what is no text."""
-    fields = {}
-    for pair in body.split(b"&"):
-        name, _, value = pair.partition(b"=")
-        try:
-            fields[str(name, "utf-8")] = str(_decoded(value), "utf-8")
-        except ValueError:
-            raise Refused(400, "This is no text.")
-    return fields
-
-
-def _decoded(value):
-    parts = value.replace(b"+", b" ").split(b"%")
-    out = bytearray(parts[0])
-    for part in parts[1:]:
-        out.append(int(part[:2], 16))
-        out.extend(part[2:])
-    return bytes(out)
+async def _more(stream, data, most):
+    piece = await stream.read(most)
+    if not piece:
+        raise OSError("it went away")
+    data.extend(piece)
 
 
 def _escaped(text):
@@ -306,12 +252,11 @@ def dns_answer(question, address):
         at += question[at] + 1
     if at + 5 > len(question):
         return None
-    asked = question[12 : at + 5]
-    is_ipv4 = asked[-4:] == b"\0\1\0\1"
-    head = question[:2] + (b"\x81\x80\0\1\0\1" if is_ipv4 else b"\x81\x80\0\1\0\0") + bytes(4)
+    is_ipv4 = question[at + 1 : at + 5] == b"\0\1\0\1"
+    head = question[:2] + b"\x81\x80\0\1\0" + bytes([is_ipv4]) + bytes(4) + question[12 : at + 5]
     if not is_ipv4:
-        return head + asked
-    return head + asked + b"\xc0\x0c\0\1\0\1\0\0\0\x05\0\4" + bytes(int(part) for part in address.split("."))
+        return head
+    return head + b"\xc0\x0c\0\1\0\1\0\0\0\x05\0\4" + bytes([int(part) for part in address.split(".")])
 
 
 def _bound(kind, address, port):
@@ -322,7 +267,3 @@ def _bound(kind, address, port):
         made.listen(2)
     made.setblocking(False)
     return made
-
-
-def _new_nonce():
-    return str(hexlify(os.urandom(8)), "ascii")

@@ -1,8 +1,6 @@
 """What a rewritten program runs in: waits, limits, and the modules that touch the board. Starts and stops nothing.
-
 `Environment` is the `E` of `async def main(E)`. A program gets every module by `E.module`; there `machine`, `neopixel`,
-`dht` and `onewire` claim pins for it and count what it writes, and nothing leads to the firmware (modules.py).
-"""
+`dht` and `onewire` claim pins for it and count what it writes, and nothing leads to the firmware (modules.py)."""
 
 import asyncio
 import gc
@@ -30,15 +28,11 @@ class Environment:
     Cancelled = asyncio.CancelledError
 
     def __init__(self, runner, name, quota):
-        self.name = name
-        self.quota = quota
+        self.name, self.quota = name, quota
         self.grown = 0  # about how many bytes the program allocated lately, by samples
         self.doomed = None  # why it is to get a MemoryError
-        self.is_open = True
-        self._runner = runner
-        self._board = runner.board
-        self._modules = {}
-        self._tasks = []
+        self.is_open, self._runner, self._board = True, runner, runner.board
+        self._modules, self._tasks = {}, []
         self._loop = None  # standstill.Loop, once the program uses asyncio
         self._timers = []
         self._inputs = {}  # pin -> InputPin
@@ -48,12 +42,9 @@ class Environment:
         self._memory = None  # bytes in use when the stretch began, if it is a sample
         self._work = self._due = None  # whose stretch, and when it was resumed
         self._stretches = 0  # since the last sample, which stands for all of them
-        self._text = ""
-        self._refilled = self._since
+        self._text, self._refilled = "", self._since
         self._lines = LINES_AT_ONCE  # so many may be told now
         self._dropped = 0
-
-    # Waits
 
     def begin(self):
         """The first stretch begins."""
@@ -73,9 +64,8 @@ class Environment:
             self._check_memory(now)
             self._count(now)
         if ticks_diff(now, self._since) > _GUARD_MS and ticks_diff(now, self._runner.beat) > _GUARD_MS:
-            raise RuntimeError(
-                "the program ran for %s s without a wait: put a sleep into the loop" % (_GUARD_MS / 1000)
-            )
+            text = "the program ran for %s s without a wait: put a sleep into the loop"
+            raise RuntimeError(text % (_GUARD_MS / 1000))
 
     async def sleep(self, seconds):
         us = int(seconds * 1_000_000)
@@ -122,8 +112,6 @@ class Environment:
         if self.doomed is not None:
             why, self.doomed = self.doomed, None
             raise MemoryError(why)
-
-    # Calls
 
     async def aw(self, value):
         """What a call that perhaps waits came to."""
@@ -194,18 +182,16 @@ class Environment:
         if not isinstance(pin, OutputPin):
             raise ValueError("an interrupt needs a pin")
         if self._inputs.get(pin._pin) is not pin:
-            pin = self._inputs[pin._pin] = self.ours("inputs").InputPin(self, pin._real, pin._pin)
+            pin = self.input(pin._real, pin._pin)
         pin.handle(handler, trigger)
         return pin
 
     def timer(self, timer, *args, **kwargs):
         """Timer.init, or a Timer that is made with a period."""
-        if hasattr(timer, "init"):
-            timer.init(*args, **kwargs)
-            return timer
-        return timer(*args, **kwargs)
-
-    # Text
+        if not hasattr(timer, "init"):
+            return timer(*args, **kwargs)
+        timer.init(*args, **kwargs)
+        return timer
 
     def print(self, *args, sep=" ", end="\n", file=None):
         if file is not None:
@@ -253,14 +239,10 @@ class Environment:
             text, self._dropped = "(%d lines were left out)" % self._dropped, 0
             self._runner.emit("log", {"source": self.name, "level": "warning", "text": text})
 
-    # The board
-
     def module(self, name):
         if name not in self._modules:
-            if name == "machine":
-                found = Machine(self, self._board.machine)
-            else:
-                found = self.ours("modules").module(self, name)
+            is_machine = name == "machine"
+            found = Machine(self, self._board.machine) if is_machine else self.ours("modules").module(self, name)
             self._modules[name] = found
         return self._modules[name]
 
@@ -271,6 +253,13 @@ class Environment:
         if at:
             self._memory += max(0, self._board.mem_alloc() - at)
         return found
+
+    def input(self, real, number):
+        found = self._inputs[number] = self.ours("inputs").InputPin(self, real, number)
+        return found
+
+    def wrapped(self, found, name):
+        return self.ours("unwrapping").wrapped(self, found, name)
 
     def claim(self, pin):
         self._board.claim(pin, self.name)
@@ -283,12 +272,12 @@ class Environment:
             raise OSError(exc.message)
 
     def holds(self):
-        """Whether something goes on after `main` has ended: a pin, a timer, a task that does not stand still."""
+        """Something goes on after `main` has ended: a pin, a timer, a task that does not stand still."""
         standing = self._loop.standing if self._loop else ()
-        return bool(self.pins() or self._timers or [t for t in self.running_tasks() if t not in standing])
+        return bool(self.pins() or self._timers or [task for task in self.running_tasks() if task not in standing])
 
     def pins(self):
-        return sorted([pin for pin, owner in self._board.owners.items() if owner == self.name])
+        return self._board.pins_of(self.name)
 
     def running_tasks(self):
         return [task for task in self._tasks if not task.done()]

@@ -1,11 +1,8 @@
 """What a program holds of MicroPython's heap, against what it claimed: more is too much when others need the rest.
-
 Samples of stretches, which count rubbish too, say when to look. Then each stretch of the program is measured with the
 rubbish collected before and after, and what is freed meanwhile is taken off. What it took before that is not counted,
 nor what grew in other stretches: the result is too little rather than too much.
-
-Names are those that other files have: a new one costs memory (firmware/README.md).
-"""
+Names are those that other files have: a new one costs memory (firmware/README.md)."""
 
 import gc
 import sys
@@ -24,8 +21,7 @@ class Quota:
     """`heap`: the bytes that the program's code and names took; `has_room` is Runner's."""
 
     def __init__(self, board, claim, heap, has_room):
-        self._has_room = has_room
-        self.claim = claim
+        self._has_room, self.claim = has_room, claim
         self.heap = self.holds = heap
         wide = 2 if sys.maxsize > 1 << 31 else 1  # the 64-bit unix port's objects are twice as wide as a chip's
         self._size = wide * (claim + max(2048, claim // 4))  # what is clearly too much
@@ -55,18 +51,12 @@ class Quota:
         if self.active or grown > self._size:
             self._memory = at
             self._board.measure(self._take)
-        elif 2 * self.grown > self._size and self._is_due():
-            self._memory = None
-            self._board.measure(self._take)
+        elif 2 * self.grown > self._size:
+            left_ms = 0 if self._due is None else ticks_diff(self._due, ticks_ms())
+            if left_ms <= (self._pause_ms - _LOOK_MS if self.grown > _MUCH * self._size else 0):
+                self._memory = None
+                self._board.measure(self._take)
         return grown * counts
-
-    def _is_due(self):
-        if self._due is None:
-            return True
-        left_ms = ticks_diff(self._due, ticks_ms())
-        if self.grown > _MUCH * self._size:
-            left_ms -= self._pause_ms - _LOOK_MS
-        return left_ms <= 0
 
     def memory_short(self):
         """What is wrong, as a text; None while it keeps to its claim, or the board has room. It is watched on then."""
@@ -78,9 +68,7 @@ class Quota:
 
     def _apply(self, used):
         """The bytes in use without the rubbish, after a stretch or for a look: has the heap grown since the last?
-
-        True while stretches are measured, which must not begin with rubbish.
-        """
+        True while stretches are measured, which must not begin with rubbish."""
         if self._memory is not None:
             self._count(used - self._memory, used)
         elif self.last is None or used - self.last <= self._size // 8:

@@ -110,7 +110,9 @@ def _load(slots, folder):
     path = slots.root + "/" + folder
     name = folder
     try:
-        name = _name_of(folder)
+        first, *escaped = folder.split("%")
+        escaped = [bytes([int(text[:2], 16)]) + text[2:].encode() for text in escaped]
+        name = (first.encode() + b"".join(escaped)).decode()
         files = storage.names_in(path)
         for file in files:
             if file.endswith(".new"):
@@ -118,9 +120,8 @@ def _load(slots, folder):
         if "r0" not in files and "r1" not in files:
             storage.remove_folder(path)  # a first install that was cut, or a removal
             return
-        records = [
-            r for r in (storage.read_sealed(path + "/r0"), storage.read_sealed(path + "/r1")) if r and r["name"] == name
-        ]
+        found = [storage.read_sealed(path + "/r0"), storage.read_sealed(path + "/r1")]
+        records = [record for record in found if record and record["name"] == name]
         if not records:
             slots.damaged[name] = "its record is damaged"
             return
@@ -157,8 +158,3 @@ def _copy(slots, name):
     if record is None:
         return {"name": name, "gen": 0, "r": 1, "now": "", "before": "", "undo": False, "a": None, "b": None}
     return dict(record)
-
-
-def _name_of(folder):
-    first, *escaped = folder.split("%")
-    return (first.encode() + b"".join([bytes([int(text[:2], 16)]) + text[2:].encode() for text in escaped])).decode()

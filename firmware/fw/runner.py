@@ -21,26 +21,17 @@ EVENTS = 120  # of programs at once, then 720 an hour: each is written to the fl
 _MORE_EVENTS = const(2)  # each COLLECT_MS
 _TICK_MS = const(100)
 _DOOMED_MS = const(500)  # from a program's MemoryError to its end, if the board is still short
-# Modules that are read in when needed, and given back.
-NOT_KEPT = (
-    "storage",
-    "uploads",
-    "records",
-    "changes",
-    "boot_programs",
-    "methods",
-    "host_pins",
-    "chip_facts",
-    "networks",
-    "modules",
-    "standstill",
-)
 
 
 class Runner:
     """`emit(kind, data)` takes "log" {source, level, text} and "event" {name, data}. One call at a time."""
 
     MAX_CRASHES = 3
+    # Modules that are read in when needed, and given back.
+    NOT_KEPT = (
+        "storage", "uploads", "records", "changes", "boot_programs", "methods", "host_pins", "chip_facts", "networks",
+        "modules", "standstill",
+    )  # fmt: skip
 
     def __init__(self, board, root="/apps", emit=None):
         self.board = board
@@ -68,15 +59,10 @@ class Runner:
 
     def states(self):
         """[{name, state}] of every program, for telemetry."""
-        running = self._programs
-        return [
-            {"name": name, "state": running[name].state if name in running else "stopped"}
-            for name in self.slots.names()
-        ]
+        states = {name: program.state for name, program in self._programs.items()}
+        return [{"name": name, "state": states.get(name, "stopped")} for name in self.slots.names()]
 
     def edges(self, cursor=0):
-        if type(cursor) is not int or cursor < 0:
-            raise CallError("bad_params", "cursor must be a whole number")
         return self.board.timeline.read(cursor)
 
     def has_room(self, size):
@@ -86,11 +72,9 @@ class Runner:
         return self.board.own_free() >= size
 
     def make_room(self):
-        for name in NOT_KEPT:
+        for name in self.NOT_KEPT:
             sys.modules.pop(name, None)
         gc.collect()
-
-    # What Environment asks for
 
     def check_memory(self, name):
         """MemoryError for the program when it holds more than its claim, for the greediest when the board is short."""
@@ -120,20 +104,15 @@ class Runner:
 
     def crashed(self, name, exc):
         """Something that is no Exception came out of a callback or task, a KeyboardInterrupt mostly: the program ends.
-
         Nobody can tell the program's own from one of the cable. So the one of the cable ends the program that has the
-        chip just then, which is started again seconds later, and the next one meets the firmware.
-        """
+        chip just then, which is started again seconds later, and the next one meets the firmware."""
         program = self._programs[name]
         program.error = reason(exc)
         asyncio.create_task(self._ended(program, "trapped"))
 
     def leave(self, name):
         """sys.exit() in a callback or task: the whole program ends."""
-        program = self._programs[name]
-        asyncio.create_task(self._leave(program))
-
-    # Life
+        asyncio.create_task(self._ended(self._programs[name], "exited"))
 
     def _begin(self, program):
         program.env = Environment(self, program.name, Quota(self.board, program.claim, self.heap, self.has_room))
@@ -197,9 +176,6 @@ class Runner:
                 program.times.began_ms = self.board.now_ms()
             self._begin(program)
 
-    async def _leave(self, program):
-        await self._ended(program, "exited")
-
     async def _end(self, name):
         """Stop the program if it runs or waits for its next start."""
         program = self._programs.get(name)
@@ -232,9 +208,8 @@ class Runner:
                 await asyncio.sleep_ms(10)
         if self._tasks_of(program):
             self._never_again(program.name)
-            self._event(
-                "app.crash", {"app": program.name, "reason": "it does not stop: the board resets", "alive": False}
-            )
+            program.is_told, program.error = False, "it does not stop: the board resets"
+            self._tell_crash(program, False)
             self.board.reset()
         env.close()
         program.space.clear()
@@ -252,8 +227,6 @@ class Runner:
             self.slots.set_autostart(name, False)
         except CallError as exc:
             self._log("error", "%s: %s" % (name, exc.message))
-
-    # Every 100 ms
 
     def _tick(self):
         if self._ticking is None:
@@ -293,21 +266,16 @@ class Runner:
         if program.env is None:
             return
         program.env.doomed = None
-        why = program.env.quota.memory_short()
-        short = None if why else self._short()
-        if short is not None:
-            why = "it took too much memory: " + short
+        why = program.env.quota.memory_short() or self._short("it took too much memory: ")
         if why is not None:
             program.error = why
             asyncio.create_task(self._ended(program, "trapped"))
 
-    def _short(self):
-        if self.board.memory_short() is None:
-            return None
-        gc.collect()
-        return self.board.memory_short()
-
-    # What is told
+    def _short(self, words=""):
+        if self.board.memory_short() is not None:
+            gc.collect()
+        short = self.board.memory_short()
+        return short and words + short
 
     def _task_failed(self, loop, context):
         """A task of a program raised, and nobody awaits it."""

@@ -7,20 +7,21 @@ from binding import bound, once
 # board {name and what board.py says}, wifi [{ssid, password}], host, port, ca_sha256, secret, ap_key; where wanted
 # name (of this device, for `microclaw flash`), host_name, ntp, ap_after_s, revision (of the board, for updates);
 # wifi_trial is networks.py's
-SETTINGS = "settings.json"
-CREDENTIAL = "credential.json"  # token
-ADDRESS = "address.json"  # ip: where the host was last
-AUTHORITY = "ca.der"
 
 
 class Settings:
     """`told` is /settings.json; nothing in it is needed to start."""
 
+    SETTINGS = "settings.json"
+    CREDENTIAL = "credential.json"  # token
+    ADDRESS = "address.json"  # ip: where the host was last
+    AUTHORITY = "ca.der"
+
     def __init__(self, folder=""):
         self._folder = folder
-        self.told = self._read(SETTINGS)
-        self.token = self._read(CREDENTIAL).get("token")
-        self.address = self._read(ADDRESS).get("ip")
+        self.told = self._read(self.SETTINGS)
+        self.token = self._read(self.CREDENTIAL).get("token")
+        self.address = self._read(self.ADDRESS).get("ip")
 
     def __getattr__(self, name):
         """What is seldom kept is kept by settings_file.py, which is read in for it."""
@@ -35,7 +36,7 @@ class Settings:
     def authority(self):
         """The host's authority in DER form, or None before it was fetched."""
         try:
-            with open(self._folder + AUTHORITY, "rb") as file:
+            with open(self._folder + self.AUTHORITY, "rb") as file:
                 return file.read()
         except OSError:
             return None

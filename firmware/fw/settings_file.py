@@ -3,40 +3,36 @@
 import json
 import os
 
-from settings import ADDRESS, AUTHORITY, CREDENTIAL, SETTINGS
-
-AGENT = "agent_data/settings.json"  # what the agent of boards with PSRAM was told: its keys
-
 
 def change(settings, **news):
     """Keep these in /settings.json; None takes one out."""
     told = dict(settings.told)
     told.update(news)
     told = {name: told[name] for name in told if told[name] is not None}
-    keep(settings, SETTINGS, json.dumps(told))
+    keep(settings, settings.SETTINGS, json.dumps(told))
     settings.told = told  # once it is kept: else what is done and what a start finds would differ
 
 
 def keep_token(settings, token):
-    keep(settings, CREDENTIAL, json.dumps({"token": token}))
+    keep(settings, settings.CREDENTIAL, json.dumps({"token": token}))
     settings.token = token
 
 
 def keep_address(settings, ip):
     if ip != settings.address:
-        keep(settings, ADDRESS, json.dumps({"ip": ip}))
+        keep(settings, settings.ADDRESS, json.dumps({"ip": ip}))
         settings.address = ip
 
 
 def keep_authority(settings, der):
-    keep(settings, AUTHORITY, der)
+    keep(settings, settings.AUTHORITY, der)
 
 
 def forget(settings):
     """Everything but what the board is (description, revision) and the key of its access point: labels may have it."""
     settings.told = {name: settings.told[name] for name in ("board", "revision", "ap_key") if name in settings.told}
-    keep(settings, SETTINGS, json.dumps(settings.told))
-    for name in (CREDENTIAL, ADDRESS, AUTHORITY, AGENT):
+    keep(settings, settings.SETTINGS, json.dumps(settings.told))
+    for name in (settings.CREDENTIAL, settings.ADDRESS, settings.AUTHORITY):
         try:
             os.remove(settings._folder + name)
         except OSError:

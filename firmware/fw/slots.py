@@ -1,7 +1,5 @@
 """What programs are installed: their names and facts. What touches files is in storage.py, uploads.py and records.py.
-
-Those are read in when needed, and the runner drops them soon after: their 8 KB are free most of the time.
-"""
+Those are read in when needed, and the runner drops them soon after: their 8 KB are free most of the time."""
 
 from binding import bound
 from errors import CallError
@@ -11,9 +9,7 @@ UPLOADED = "=part"
 
 class Slots:
     """A record: name, gen, r (its file), now and before (a slot or ""), undo, a, b (facts of an image).
-
-    Every other method is a function of one of those three.
-    """
+    Every other method is a function of one of those three."""
 
     def __init__(self, root="/apps"):
         self.root = root
@@ -44,10 +40,8 @@ class Slots:
 
     def known(self, name):
         if name in self.damaged:
-            raise CallError(
-                "failed",
-                "the files of %s are damaged (%s): remove it, or install it again" % (name, self.damaged[name]),
-            )
+            text = "the files of %s are damaged (%s): remove it, or install it again"
+            raise CallError("failed", text % (name, self.damaged[name]))
         record = self.records.get(name)
         if record is None or not record["now"]:
             raise CallError("app_not_found", "no program named %s is installed" % str(name)[:80])

@@ -1,8 +1,6 @@
-"""Updates of kind `files`: the unused one of two folders (docs/protocols/ota.md). Read in when needed.
-
+"""The unused one of two folders, which an update goes to (docs/protocols/ota.md). Read in when needed.
 The selector main.py starts no folder without the file `whole` while another one has it: it is taken away first and
-written last.
-"""
+written last."""
 
 import os
 import sys
@@ -15,34 +13,22 @@ WHOLE = "/whole"
 _SPARE_BYTES = const(32_768)
 
 
-def running(_):
+def running():
     """The slot that main.py started."""
     return int(any([path.endswith("/" + SLOTS[1]) for path in sys.path]))
 
 
-def unused(up):
-    return 1 - running(up)
+def unused():
+    return 1 - running()
 
 
-def mark(slot):
-    return slot + 1
-
-
-def room(up):
+def room(root):
     """The largest payload that fits with its files, which take whole blocks; what the unused folder has counts too."""
-    told = os.statvfs(up.root or "/")
+    told = os.statvfs(root or "/")
     free = told[0] * told[3] if told[3] <= told[2] else 0  # littlefs counts blocks twice when it is nearly full
-    folder = up.root + SLOTS[unused(up)]
+    folder = root + SLOTS[unused()]
     there = sum([size for _, size in _files(folder)])
     return max(0, min(free - _SPARE_BYTES, (free + there - _SPARE_BYTES) * 2 // 5))
-
-
-def choose(up, slot):
-    up.board.number("slot", slot)
-
-
-def keep():
-    pass  # main.py goes by the numbers that the caller sets
 
 
 def gave_up(up, slot):
@@ -50,18 +36,6 @@ def gave_up(up, slot):
     storage.remove_file(up.root + SLOTS[slot] + WHOLE)
     if up.board.number("slot") == slot:
         up.board.number("slot", 1 - slot)
-
-
-def forget(up):
-    storage.remove_file(up.payload)
-
-
-def sink(up):
-    """Without this file behind it: what a download keeps is kept small."""
-    import ota_sink
-
-    sys.modules.pop("ota_sink")
-    return ota_sink.Payload(up.payload, up.record["size"])
 
 
 def empty(folder):

@@ -1,7 +1,5 @@
 """asyncio's tasks of one program: they stand still when asyncio.run is over. Read in with a program's first task.
-
-Tasks of `every`, `on`, timers and interrupts are none of these: they go on.
-"""
+Tasks of `every`, `on`, timers and interrupts are none of these: they go on."""
 
 import asyncio
 
@@ -10,11 +8,8 @@ class Loop:
     """Environment._loop."""
 
     def __init__(self, env):
-        self._env = env
-        self._tasks = []
-        self.standing = []
-        self._again = None
-        self._runs = 0
+        self._env, self._tasks, self.standing = env, [], []
+        self._again, self._runs = None, 0
 
     async def run(self, coro):
         """asyncio.run: when `coro` is over, the other tasks stand still until the next one, as MicroPython's do."""

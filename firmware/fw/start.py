@@ -12,6 +12,13 @@ def main(folder="/"):
     gc.threshold(4096)  # rubbish must not make the heap grow, nor look as if memory were short
     import asyncio
 
-    from firmware import run
-
     asyncio.run(run(folder, first))
+
+
+async def run(folder, first):
+    from binding import once
+
+    from firmware import stay
+
+    board, tasks = await once("startup").begin(folder, first)
+    await stay(board, tasks)

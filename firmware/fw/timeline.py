@@ -12,8 +12,7 @@ class Timeline:
     """`now_ms` is a function: milliseconds since the start, never going back."""
 
     def __init__(self, now_ms, size=192):
-        self._now_ms = now_ms
-        self._size = size
+        self._now_ms, self._size = now_ms, size
         self._t = array("I", bytes(4 * size))
         self._pin = bytearray(size)  # the highest bit is the level
         self._end = 0  # entries ever written

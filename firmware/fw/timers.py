@@ -7,12 +7,10 @@ MAX_TIMERS = 8
 
 
 class TimerMaker:
-    ONE_SHOT = 0
-    PERIODIC = 1
+    ONE_SHOT, PERIODIC = 0, 1
 
     def __init__(self, env):
-        self._env = env
-        self._numbered = {}
+        self._env, self._numbered = env, {}
 
     def __call__(self, number=-1, **kwargs):
         """A number from 0 is one timer, however often it is asked for: a new start takes the earlier one's place."""
@@ -27,12 +25,10 @@ class TimerMaker:
 class SoftTimer:
     """A timer as a task: two programs may both have "timer 0", and it ends for sure with its program."""
 
-    ONE_SHOT = 0
-    PERIODIC = 1
+    ONE_SHOT, PERIODIC = 0, 1
 
     def __init__(self, env):
-        self._env = env
-        self._task = None
+        self._env, self._task = env, None
 
     def init(self, mode=1, period=-1, callback=None, freq=None, **_):
         if freq is not None:
@@ -72,8 +68,7 @@ class Signal:
     """machine.Signal over a pin of ours."""
 
     def __init__(self, pin, *args, invert=False):
-        self._pin = pin
-        self._invert = invert
+        self._pin, self._invert = pin, invert
 
     def value(self, *level):
         if not level:

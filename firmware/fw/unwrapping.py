@@ -11,8 +11,7 @@ class Unwrapping:
     """A module, class or function whose arguments may be pins: the real one gets real pins, each claimed."""
 
     def __init__(self, env, real, name):
-        self._env = env
-        self._real = real
+        self._env, self._real = env, real
         self._name = " %s " % name
 
     def __getattr__(self, name):

@@ -16,11 +16,11 @@ MAX_HEAP = 1_048_576
 def begin(slots, name, kind, size, sha256, heap=0, autostart=True, every_ms=0, stop_after_ms=0):
     if kind != "py":
         raise CallError("not_supported", "this board takes programs of kind py, not %s" % str(kind)[:20])
-    if not isinstance(name, str) or not 0 < len(name.encode()) <= MAX_NAME or not _is_plain(name):
+    odd = isinstance(name, str) and any(c in "/&=?" or ord(c) < 32 or 127 <= ord(c) < 160 for c in name)
+    if not isinstance(name, str) or not 0 < len(name.encode()) <= MAX_NAME or odd:
         raise CallError("bad_params", "%r cannot be the name of a program" % str(name)[:MAX_NAME])
-    for value, least, most in ((size, 8, 2**30), (heap, 0, MAX_HEAP)):
-        if type(value) is not int or not least <= value <= most:
-            raise CallError("bad_params", "size and heap must be whole numbers of a program")
+    if type(size) is not int or type(heap) is not int or size < 8 or not 0 <= heap <= MAX_HEAP:
+        raise CallError("bad_params", "size and heap must be whole numbers of a program")
     if isinstance(sha256, (bytes, bytearray)) and len(sha256) == 32:
         sha256 = hexlify(sha256).decode()
     if not isinstance(sha256, str) or len(sha256) != 64 or sha256.strip("0123456789abcdef"):
@@ -37,11 +37,10 @@ def begin(slots, name, kind, size, sha256, heap=0, autostart=True, every_ms=0, s
         wanted += intervals.check(every_ms, stop_after_ms)
     if known is None or known[:3] != wanted[:3]:
         storage.remove_file(slots.part_path)
-        free = os.statvfs(slots.root)
-        if size > free[0] * free[3]:
-            raise CallError(
-                "too_large", "a program of %d bytes, the flash has %d left: remove one" % (size, free[0] * free[3])
-            )
+        facts = os.statvfs(slots.root)
+        free = facts[0] * facts[3]
+        if size > free:
+            raise CallError("too_large", "a program of %d bytes, the flash has %d left: remove one" % (size, free))
     if known != wanted:
         storage.full_is_an_error(lambda: storage.write_sealed(slots.upload_path, wanted))
     return storage.offset_of(slots)
@@ -74,7 +73,3 @@ def check_upload(slots):
     if name not in slots.names() and len(slots.names()) >= MAX_PROGRAMS:
         raise CallError("too_many_apps", "%d programs are installed: remove one" % MAX_PROGRAMS)
     return name, heap
-
-
-def _is_plain(name):
-    return not any(c in "/&=?" or ord(c) < 32 or 127 <= ord(c) < 160 for c in name)

@@ -1,7 +1,5 @@
 """One WebSocket over verified TLS (RFC 6455, the client's end). Knows no message of the link.
-
-Reads are buffered: a read of TLS costs 3.5 ms on an ESP32, and a frame has three or four parts.
-"""
+Reads are buffered: a read of TLS costs 3.5 ms on an ESP32, and a frame has three or four parts."""
 
 import asyncio
 import os
@@ -21,8 +19,7 @@ class Closed(Exception):
 
     def __init__(self, code=None, reason=""):
         super().__init__("{} {}".format(code, reason))
-        self.code = code
-        self.reason = reason
+        self.code, self.reason = code, reason
 
 
 class Breach(Exception):
@@ -30,9 +27,7 @@ class Breach(Exception):
 
     def __init__(self, code, error, message):
         super().__init__(message)
-        self.code = code
-        self.error = error
-        self.message = message
+        self.code, self.error, self.message = code, error, message
 
 
 class Leave(Exception):
@@ -40,9 +35,7 @@ class Leave(Exception):
 
     def __init__(self, code, reason, wait_s=None):
         super().__init__(reason)
-        self.code = code
-        self.reason = reason
-        self.wait_s = wait_s
+        self.code, self.reason, self.wait_s = code, reason, wait_s
 
 
 class WebSocket:
@@ -54,12 +47,10 @@ class WebSocket:
         self.is_torn = False  # a frame is not out whole: nothing can follow
 
     def __getattr__(self, name):
-        """`get`, `ask`, `headers`, `upgrade` and `line` are in http_head.py, read in when a connection begins."""
+        """`get` and `upgrade` are in http_head.py, read in when a connection begins."""
         import http_head
 
         return bound(getattr(http_head, name), self)
-
-    # Bytes
 
     async def _fill(self):
         self._at, self._end = 0, await self._into(self._buffer)
@@ -89,28 +80,24 @@ class WebSocket:
             at += size
         return data
 
-    # Messages
-
-    async def head(self):
-        """A frame's first two bytes, and the size of its payload."""
-        first, second = await self.read(2)
-        size = second & 127
-        if size == 126:
-            size = struct.unpack(">H", await self.read(2))[0]
-        elif size == 127:
-            size = struct.unpack(">Q", await self.read(8))[0]
-        return first, second, size
-
     async def receive(self):
         """The next message. Closed at the end; pings are answered meanwhile."""
         whole = None
         while True:
-            first, second, size = await self.head()
+            first, second = await self.read(2)
+            size = second & 127
+            if size > 125:
+                size = int.from_bytes(await self.read(2 if size == 126 else 8), "big")
             opcode = first & 15
             if first & 0x70 or second & 0x80 or (opcode & 8 and (size > 125 or not first & 0x80)):
                 raise Breach(4400, "malformed", "not a frame of a WebSocket")
             if opcode & 8:
-                await self._control(opcode, await self.read(size))
+                data = await self.read(size)
+                if opcode in (8, 9):
+                    await self._send(8 if opcode == 8 else 10, data)
+                if opcode == 8:
+                    code = struct.unpack(">H", data)[0] if len(data) > 1 else None
+                    raise Closed(code, str(data[2:], "utf-8"))
                 continue
             if opcode == 1:
                 raise Breach(1003, "not_binary", "a text message")
@@ -122,14 +109,6 @@ class WebSocket:
             whole = data if whole is None else whole + data
             if first & 0x80:
                 return whole
-
-    async def _control(self, opcode, data):
-        if opcode == 9:
-            await self._send(10, data)
-        elif opcode == 8:
-            await self._send(8, data)
-            code = struct.unpack(">H", data)[0] if len(data) > 1 else None
-            raise Closed(code, str(data[2:], "utf-8"))
 
     async def send(self, message):
         await self._send(2, message)
@@ -146,11 +125,7 @@ class WebSocket:
             frame.extend(struct.pack(">H", size))
         mask = os.urandom(4)
         frame.extend(mask)
-        for at in range(0, size, 256):  # whole numbers: a loop over bytes is fifty times slower
-            part = data[at : at + 256]
-            n = len(part)
-            key = int.from_bytes((mask * 64)[:n], "big")
-            frame.extend((int.from_bytes(part, "big") ^ key).to_bytes(n, "big"))
+        masked(data, mask, frame)
         async with self._lock:
             if self.is_torn:
                 raise OSError("the connection broke in a message")
@@ -181,6 +156,15 @@ class WebSocket:
             self._stream.s.close()
         except OSError:
             pass  # it is closed
+
+
+def masked(data, mask, out):
+    """`data` with the mask, after what is in `out`. Whole numbers: a loop over bytes is fifty times slower."""
+    for at in range(0, len(data), 256):
+        part = data[at : at + 256]
+        key = int.from_bytes((mask * 64)[: len(part)], "big")
+        out.extend((int.from_bytes(part, "big") ^ key).to_bytes(len(part), "big"))
+    return out
 
 
 async def connect(address, port, context, name):

@@ -6,21 +6,19 @@ import time
 
 JOIN_S = 15
 MIN_WAIT_S = 1
-MAX_WAIT_S = 60
+MAX_WAIT_S = 45
 
 
 class Wifi:
     """`up` is set while there is a network. `networks` are tried in turn, the one that last worked first; another list
-    is tried at once. `offer` is awaited when there was none for `offer_s` (0 is never): our own access point.
-    """
+    is tried at once. `offer` is awaited when there was none for `offer_s` (0 is never): our own access point."""
 
     def __init__(self, wlan, networks, offer=None, offer_s=0):
         self.wlan = wlan
         self.networks = list(networks)
         self.up = asyncio.Event()
         self.failures = 0  # rounds without any network, since the last time there was one
-        self.ssid = None
-        self.offer = offer
+        self.ssid, self.offer = None, offer
         self.offer_ms = offer_s * 1000
         self.lost_ms = time.ticks_ms()
 
@@ -50,15 +48,11 @@ class Wifi:
 
     def rssi(self):
         """dBm, or None without a network."""
-        if self.wlan is None or not self.wlan.isconnected():
-            return None
-        return self.wlan.status("rssi")
+        return self.wlan.status("rssi") if self.wlan and self.wlan.isconnected() else None
 
     def address(self):
         """Our address, or None without a network."""
-        if self.wlan is None or not self.wlan.isconnected():
-            return None
-        return self.wlan.ifconfig()[0]
+        return self.wlan.ifconfig()[0] if self.wlan and self.wlan.isconnected() else None
 
     async def round(self):
         """Try each network once; whether one was joined."""

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from microclaw.errors import StoreError, over_limit
+from microclaw.errors import ConfigError, StoreError, over_limit
 
 MAX_PRIVATE_BYTES: Final = 256 * 1024
 
@@ -122,14 +122,43 @@ def open_regular(path: Path, flags: int) -> int:
     return fd
 
 
-def read_limited(path: Path, limit_bytes: int, *, given: bool = False) -> bytes | None:
-    """A file's content; None where it has more bytes than that. Raises OSError, StoreError (`open_regular`).
-
-    `given`: a person named it, so that it may be a link or a pipe.
-    """
-    with path.open("rb") if given else os.fdopen(open_regular(path, os.O_RDONLY), "rb") as opened:
+def read_limited(path: Path, limit_bytes: int) -> bytes | None:
+    """A file's content; None where it has more bytes than that. Raises OSError, StoreError (`open_regular`)."""
+    with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as opened:
         content = opened.read(limit_bytes + 1)
     return content if len(content) <= limit_bytes else None
+
+
+def read_given(path: Path, limit_bytes: int) -> bytes:
+    """The content of a file that a person named, which may be a link or a pipe. ConfigError without it or over the
+    limit.
+    """
+    try:
+        with path.expanduser().open("rb") as opened:  # a device or a pipe tells no size beforehand
+            content = opened.read(limit_bytes + 1)
+    except OSError as exc:
+        raise ConfigError(f"cannot read {path}: {exc.strerror or exc}", next_step="check the path") from exc
+    if len(content) > limit_bytes:
+        raise ConfigError(size_text(path, limit_bytes), next_step="check that it is the right file")
+    return content
+
+
+def read_given_text(path: Path, limit_bytes: int) -> str:
+    """`read_given` as UTF-8, without the mark that some editors put before it."""
+    try:
+        return read_given(path, limit_bytes).decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise ConfigError(f"{path} is not UTF-8 text (byte {exc.start})", next_step="save it as UTF-8") from exc
+
+
+def write_given(path: Path, chunks: Iterable[bytes], *, replace: bool = False, next_step: str = "name another") -> int:
+    """`write_chunks` of a file that a person named. Raises ConfigError."""
+    try:
+        return write_chunks(path, chunks, replace=replace)
+    except FileExistsError as exc:
+        raise ConfigError(f"{path} is there already", next_step=next_step) from exc
+    except OSError as exc:
+        raise ConfigError(f"cannot write {path}: {exc.strerror or exc}", next_step=next_step) from exc
 
 
 def make_private_folder(folder: Path) -> None:

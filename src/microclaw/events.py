@@ -109,7 +109,7 @@ class Attachment:
 
 VOICE_CHANNEL: Final = "voice"
 """Its messages were spoken, its answers are read aloud."""
-FILE_CHANNELS: Final = frozenset({"terminal", "api", "tg", "ws"})
+FILE_CHANNELS: Final = frozenset({"terminal", "api", "tg"})
 """Those whose chats get the files of an answer; elsewhere they stay with the task."""
 
 
@@ -125,11 +125,11 @@ class Inbound:
     channel: str
     chat_id: str
     text: str
-    person_id: str = "owner"
+    person_id: str = field(default="owner", metadata={"column": "principal"})  # in the store
     device: str | None = None
-    attachments: tuple[Attachment, ...] = ()
     key: str | None = None
     origin: Literal["person", "schedule", "heartbeat", "device", "forwarded"] = "person"
+    attachments: tuple[Attachment, ...] = field(default=(), metadata={"column": None})
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,16 +14,15 @@ and Wales are spelt with tags: they become a black flag.
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import itertools
 import json
 import os
 import re
 import textwrap
+import time
 import unicodedata
 from collections.abc import Iterator, Sequence
-from io import TextIOWrapper
 from typing import Final
 
 from microclaw.errors import Diagnostic
@@ -75,21 +74,6 @@ _PROGRAM_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,126}")  # 126: as the firmw
 _MAX_ODD_NAME: Final = 40
 MAX_PERSON_NAME: Final = 40
 _PERSON_NAME: Final = re.compile(r"[^\W\d_][\w .'-]*")
-_PLAIN_FORMS: Final = {
-    **dict.fromkeys("\u2018\u2019", "'"),
-    **dict.fromkeys("\u201c\u201d", '"'),
-    **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2500", "-"),
-    **dict.fromkeys("\u2502\u2524\u251c", "|"),
-    **dict.fromkeys("\u250c\u2510\u2514\u2518", "+"),
-    "\u2022": "*",
-    "\u2190": "<-",
-    "\u2192": "->",
-    "\u2713": "ok",
-    "\xb0": "deg ",
-    "\xb5": "u",
-    "\xd7": "x",
-}
-"""Characters that have no form of their own in Unicode's compatibility decomposition."""
 _QUOTES: Final = str.maketrans('<>"', "   ")
 _FENCE_KEY: Final = os.urandom(16)
 _FENCE: Final = re.compile(r"<untrusted-([0-9a-f]{8}) source=[^\n]*>\n(.*?)\n</untrusted-\1>", re.DOTALL)
@@ -137,23 +121,6 @@ def odd_character(text: str, file: str) -> Diagnostic | None:
     line, column = text.count("\n", 0, place) + 1, place - text.rfind("\n", 0, place)
     hint = "take it out, write it as an escape if a text needs it, and save the program as plain UTF-8 text"
     return Diagnostic("error", f"a {name} in the source", file, line, column, hint=hint)
-
-
-def use_plain_letters(stream: TextIOWrapper) -> None:
-    """What the stream's encoding lacks is written as ASCII: "…" as "...", "é" as "e", else "?"."""
-    codecs.register_error("microclaw.plain", _plain_letters)
-    stream.reconfigure(errors="microclaw.plain")
-
-
-def _plain_letters(error: UnicodeError) -> tuple[str, int]:
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
-    return "".join(_plain_form(char) for char in error.object[error.start : error.end]), error.end
-
-
-def _plain_form(char: str) -> str:
-    split = unicodedata.normalize("NFKD", _PLAIN_FORMS.get(char, char))
-    return split.encode("ascii", "ignore").decode() or "?"
 
 
 def without_marks(text: str) -> str:
@@ -274,6 +241,11 @@ def door_words(door: str) -> str:
 
 
 _DOORS: Final = {"browser": "in the browser", "terminal": "in the terminal", "tg": "in Telegram"}
+
+
+def moment_text(at_ms: int) -> str:
+    """A moment of the wall clock, as this machine's zone has it."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_ms / 1000))
 
 
 def role_words(role: str) -> str:

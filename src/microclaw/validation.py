@@ -1,4 +1,4 @@
-"""Validation errors in plain words, for requests and command lines. It validates nothing itself."""
+"""JSON that is read strictly, and what is wrong with a value of a request, in a line."""
 
 from __future__ import annotations
 
@@ -6,35 +6,9 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sized
+from collections.abc import Mapping
 from typing import Any, Final
 
-from microclaw.errors import over_limit
-
-_KINDS: Final = {  # what pydantic names its faults by, and what the value should have been
-    "int_parsing": "a whole number",
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "int_parsing_size": "a number of fewer digits",
-    "float_parsing": "a number",
-    "float_type": "a number",
-    "finite_number": "a number",
-    "bool_parsing": "true or false",
-    "bool_type": "true or false",
-    "string_type": "a text",
-    "dict_type": "an object",
-    "list_type": "a list",
-    "tuple_type": "a list",
-    "model_attributes_type": "an object",
-    "model_type": "an object",
-    "json_invalid": "JSON",
-}
-_BOUNDS: Final = {
-    "greater_than_equal": ("ge", "at least"),
-    "greater_than": ("gt", "more than"),
-    "less_than_equal": ("le", "at most"),
-    "less_than": ("lt", "less than"),
-}
 _SHOWN_CHARS: Final = 60
 MAX_DEPTH: Final = 64
 """Of objects and lists in each other, in the arguments of a call."""
@@ -77,44 +51,5 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def validation_message(place: str, error: Mapping[str, Any]) -> str:
-    """One of pydantic's `errors()` as a sentence about `place`; what it has no words for keeps the library's."""
-    kind, limits, given = str(error.get("type", "")), error.get("ctx") or {}, error.get("input")
-    if kind in _KINDS:
-        return f"{place} is {_KINDS[kind]}{_not(given)}"
-    if kind in _BOUNDS:
-        limit, words = _BOUNDS[kind]
-        return f"{place} is {words} {_plain(limits.get(limit))}{_not(given)}"
-    match kind:
-        case "missing":
-            return f"{place} is missing"
-        case "extra_forbidden":
-            return f"{place} is no field of this request"
-        case "string_too_short" | "too_short":
-            least = limits.get("min_length", 1)
-            return f"{place} is empty" if not given and least == 1 else f"{place} is too short: at least {least}"
-        case "string_too_long" | "too_long":
-            return _too_long(place, given, int(limits.get("max_length") or 0))
-        case "enum" | "literal_error":
-            return f"{place} is {limits.get('expected')}{_not(given)}"
-        case "string_pattern_mismatch":
-            return f"{place} has the wrong form{_not(given).replace(', not', ':', 1)}"
+    """One of pydantic's `errors()` about `place`."""
     return f"{place}: {str(error.get('msg', 'wrong')).removeprefix('Value error, ').rstrip('.')}"
-
-
-def _too_long(place: str, given: object, most: int) -> str:
-    noun = "character" if isinstance(given, str) else "part"
-    count = len(given) if isinstance(given, Sized) else None
-    where = place if len(place) <= _SHOWN_CHARS else f"{place[:_SHOWN_CHARS]}…"
-    return over_limit(where, most, noun, count)
-
-
-def _plain(limit: object) -> object:
-    return f"{limit:g}" if isinstance(limit, float) else limit
-
-
-def _not(given: object) -> str:
-    """What was given instead, where it is short and simple enough to be shown."""
-    if not isinstance(given, str | int | float):
-        return ""
-    shown = repr(given) if isinstance(given, str) else str(given)
-    return f", not {shown if len(shown) <= _SHOWN_CHARS else shown[:_SHOWN_CHARS] + '…'}"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pytest
+from tests.stores import new_store
 
 from microclaw.agent.context import TurnContext
 from microclaw.agent.conversation import Conversations
@@ -181,7 +182,7 @@ def make_agent(tmp_path: Path) -> MakeAgent:
     ) -> AsyncIterator[Agent]:
         shop = workshop or Workshop()
         used = model or ScriptedModel(replies)
-        async with Database.open(tmp_path / "store" / "microclaw.db") as database:
+        async with Database.open(new_store(tmp_path / "store" / "microclaw.db")) as database:
             journal = Journal(database, lambda: 1_700_000_000_000)
             sessions = SessionFiles(tmp_path / "sessions")
             table = InboxTable(database, lambda: 1_700_000_000_000)

@@ -6,6 +6,8 @@ import json
 from hashlib import sha256
 from pathlib import Path
 
+from tests.stores import new_store
+
 from microclaw.agent.attempts import DEPLOY_TOOL, attempts_of, latest_attempts
 from microclaw.agent.turn_journal import encode
 from microclaw.store.database import Database
@@ -23,7 +25,7 @@ def wrong(message: str, *diagnostics: str) -> str:
 
 async def test_each_try_has_its_hash_and_its_diagnostics_newest_first(tmp_path: Path) -> None:
     clock = iter(range(1000))
-    async with Database.open(tmp_path / "store.db") as database:
+    async with Database.open(new_store(tmp_path / "store.db")) as database:
         journal = Journal(database, lambda: next(clock))
         await tried(journal, EffectKey("t1", 0, 0), asked("BAD"), wrong("no BAD", "main.c:1: no BAD"), ok=False)
         await tried(journal, EffectKey("t1", 1, 0), asked("GOOD"), '{"success":true}', ok=True)
@@ -43,7 +45,7 @@ async def test_each_try_has_its_hash_and_its_diagnostics_newest_first(tmp_path: 
 
 
 async def test_call_that_is_no_json_or_names_no_source_is_no_try(tmp_path: Path) -> None:
-    async with Database.open(tmp_path / "store.db") as database:
+    async with Database.open(new_store(tmp_path / "store.db")) as database:
         journal = Journal(database, lambda: 7)
         for index, arguments in enumerate(("{", "[]", '{"appName":"x"}', '{"appName":3,"sourceCode":"x"}')):
             await journal.planned(EffectKey("t", 0, index), DEPLOY_TOOL, arguments, "idempotent")

@@ -78,26 +78,6 @@ def beside(tmp_path: Path) -> Path:
     return tmp_path / "tg_1.summary.json"
 
 
-async def test_a_history_within_its_budget_stays_as_it_is() -> None:
-    messages = talk(0, 3)
-    assert await Compactor().compact(messages, 1000) == tuple(messages)
-
-
-async def test_a_decision_outlives_the_messages_it_was_made_in() -> None:
-    messages = [
-        UserText("From now on call the greenhouse board Gert. It has the pump on pin 4."),
-        AssistantReply("I call it Gert."),
-        *talk(0, 30),
-    ]
-    kept = await Compactor().compact(messages, 1000)
-    assert chars(kept) <= 1000 * CHARS_A_TOKEN
-    assert isinstance(kept[0], UserText)
-    assert "call the greenhouse board Gert" in kept[0].text
-    assert "pump on pin 4" in kept[0].text
-    assert kept[-1] == messages[-1]
-    assert "question 3 " not in str(kept)
-
-
 async def test_the_newest_part_begins_with_the_person_and_is_verbatim() -> None:
     messages = talk(0, 30)
     kept = await Compactor().compact(messages, 1000)
@@ -165,18 +145,12 @@ async def test_a_model_that_fails_is_replaced_by_the_plain_summary() -> None:
     assert "never use pin 9" in str(kept[0])
 
 
-async def test_an_empty_history_stays_empty() -> None:
-    assert await Compactor().compact((), 1000) == ()
-    assert await Compactor().compact((AssistantReply("hello"),), 1000) == ()
-
-
-def test_the_plain_summary_keeps_what_is_worth_most_within_its_bound() -> None:
-    old: list[Message] = [UserText("Always water below 35 %."), *talk(0, 3)]
-    old += [UserText(f"the sensor {n} reads {n} %") for n in range(100)]
-    text = extract("- person: call me Ada", old, 400)
+def test_the_plain_summary_keeps_the_newest_of_the_person_within_its_bound() -> None:
+    old: list[Message] = [*talk(0, 3), *(UserText(f"the sensor {n} reads {n} %") for n in range(100))]
+    text = extract("- person: call me Ada", [*old, AssistantReply("All are fine.")], 400)
     assert len(text) <= 400
-    assert "call me Ada" in text
-    assert "Always water below 35 %" in text
+    assert text.endswith("the sensor 99 reads 99 %")
+    assert "fine" not in text
 
 
 def test_a_decision_said_again_is_kept_where_it_was_said_last() -> None:

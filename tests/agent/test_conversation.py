@@ -10,9 +10,8 @@ import pytest
 from tests.agent.conftest import MakeAgent, Workshop
 
 from microclaw.agent.acts import NOTHING, own_words
-from microclaw.errors import ModelError
-from microclaw.events import Answer, Inbound, Step, ToolRun
-from microclaw.models.protocol import AskedBy, AssistantReply, ModelReply, ModelRequest, OnText, ToolReturn, UserText
+from microclaw.events import Inbound, ToolRun
+from microclaw.models.protocol import AssistantReply, ModelReply, ModelRequest, OnText, ToolReturn, UserText
 from microclaw.models.scripted import ScriptedModel, call, say
 from microclaw.store.journal import EffectKey
 
@@ -33,19 +32,6 @@ async def test_a_message_holds_nothing_hidden_for_the_model(make_agent: MakeAgen
     async with make_agent([say("ok")]) as agent:
         await agent.answer("hello\u200b\U000e0073\U000e0065\U000e0074 👩\u200d💻")
         assert agent.script.requests[0].messages == (UserText("hello 👩\u200d💻"),)
-
-
-async def test_a_model_is_told_who_asks_and_where_for_its_ledger(make_agent: MakeAgent) -> None:
-    seen: list[AskedBy] = []
-
-    def reply(asked: ModelRequest) -> ModelReply:
-        seen.append(asked.asked_by)
-        return say("ok")
-
-    async with make_agent([reply, reply]) as agent:
-        await agent.answer("first")
-        await agent.answer("second", chat_id="c2")
-    assert seen == [AskedBy("owner", "test", "c1"), AskedBy("owner", "test", "c2")]
 
 
 async def test_a_chat_remembers_and_another_chat_knows_nothing_of_it(make_agent: MakeAgent) -> None:
@@ -95,33 +81,6 @@ async def test_messages_of_one_chat_are_answered_in_order(make_agent: MakeAgent)
         assert own_words((await second).text) == "two"
 
 
-async def test_too_many_waiting_messages_are_refused(make_agent: MakeAgent) -> None:
-    workshop = Workshop(hold=asyncio.Event())
-    assert workshop.hold is not None
-    replies = [call("gpio-set", pin=1), *[say("ok")] * 9]
-    async with make_agent(replies, workshop=workshop) as agent:
-        waiting = [asyncio.create_task(agent.answer(f"m{n}")) for n in range(10)]
-        await asyncio.wait_for(workshop.holding.wait(), 5)
-        done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED, timeout=5)
-        assert [t.result().error_code for t in done] == ["overloaded"]
-        workshop.hold.set()
-        codes = [answer.error_code for answer in await asyncio.gather(*waiting)]
-        assert codes.count(None) == 9
-
-
-@pytest.mark.parametrize(
-    ("text", "code"), [("", "empty_message"), (" \n", "empty_message"), ("ä" * 8193, "message_too_long")]
-)
-async def test_a_message_that_cannot_be_read_does_not_reach_the_model(
-    make_agent: MakeAgent, text: str, code: str
-) -> None:
-    async with make_agent() as agent:
-        answer = await agent.answer(text)
-        assert answer.error_code == code
-        assert answer.next_step
-        assert agent.script.requests == []
-
-
 async def test_a_fault_of_ours_ends_the_turn_and_not_the_loop(
     make_agent: MakeAgent, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -140,12 +99,6 @@ async def test_what_was_done_before_a_fault_of_ours_is_told(make_agent: MakeAgen
         done = [(act.tool, act.outcome) for act in answer.actions]
         assert done == [("gpio-set", "done"), *([("crash", "unknown")] if broken == "tool" else [])]
         assert "- done: gpio-set pin=4" in answer.text
-
-
-async def test_effects_are_journaled_and_reads_are_not(make_agent: MakeAgent) -> None:
-    async with make_agent([call("gpio-get", pin=4), call("gpio-set", pin=4), say("ok")]) as agent:
-        await agent.answer("go")
-        assert await agent.journal.unfinished() == ()
 
 
 async def test_an_idempotent_effect_cut_off_by_the_hosts_end_runs_again_and_is_answered(make_agent: MakeAgent) -> None:
@@ -233,20 +186,6 @@ async def test_a_listener_that_leaves_ends_the_wait_for_the_model(make_agent: Ma
     assert "nothing more is started" in kept
 
 
-async def test_steps_come_while_the_turn_works(make_agent: MakeAgent) -> None:
-    seen: list[object] = []
-
-    def reply(request: ModelRequest) -> ModelReply:
-        return say(f"{len(seen)} steps before this")
-
-    replies = [call("deploy-wasm-app", sourceCode="GOOD;", appName="a"), reply]
-    async with make_agent(replies) as agent, asyncio.timeout(5):
-        async for event in agent.conversations.chat(Inbound("test", "c1", "go")):
-            seen.append(event)  # noqa: PERF401  the model counts them while they come
-    assert [e.stage for e in seen if isinstance(e, Step)] == ["code", "deploy"]
-    assert isinstance(seen[-1], Answer)
-
-
 async def test_an_answer_that_cannot_be_kept_is_given_all_the_same(make_agent: MakeAgent) -> None:
     def spoil(_: ModelRequest) -> ModelReply:
         path = agent.sessions.path("test", "c1")
@@ -257,16 +196,3 @@ async def test_an_answer_that_cannot_be_kept_is_given_all_the_same(make_agent: M
         answer = await agent.answer("set pin 4 on")
         assert answer.text.startswith("pin 4 is on\n")
         assert "\n(This conversation could not be kept" in answer.text
-
-
-@pytest.mark.parametrize("fault", [ModelError("no library", next_step="install it"), RuntimeError("broken")])
-async def test_a_model_that_cannot_be_loaded_does_not_end_the_loop(
-    make_agent: MakeAgent, caplog: pytest.LogCaptureFixture, fault: Exception
-) -> None:
-    class Unloadable(ScriptedModel):
-        async def warm_up(self) -> None:
-            raise fault
-
-    async with make_agent(model=Unloadable([say("still here")])) as agent:
-        assert own_words((await agent.answer("hi")).text) == "still here"
-    assert "scripted cannot be" in caplog.text

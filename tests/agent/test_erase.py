@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.agent.conftest import Agent, MakeAgent
 from tests.agent.test_inbox import Held, end, inbound
+from tests.stores import new_store
 
 from microclaw.agent.acts import NOTHING
 from microclaw.agent.erase import ConversationEraser
@@ -78,7 +79,7 @@ async def test_a_conversation_that_is_being_answered_is_refused(make_agent: Make
         async with asyncio.timeout(60):
             await model.asked.acquire()
             await model.asked.acquire()
-        with pytest.raises(Overloaded, match="is being answered"):
+        with pytest.raises(Overloaded):
             await eraser(agent, tmp_path).erase("c1")
         model.go.release()
         assert (await end(second)).text.startswith("two")
@@ -86,7 +87,7 @@ async def test_a_conversation_that_is_being_answered_is_refused(make_agent: Make
 
 
 async def test_words_in_an_index_of_its_own_go_too(make_agent: MakeAgent, tmp_path: Path) -> None:
-    async with make_agent([say(f"{WORD}!")]) as agent, Database.open(tmp_path / "index.db") as index:
+    async with make_agent([say(f"{WORD}!")]) as agent, Database.open(new_store(tmp_path / "index.db")) as index:
         await end(await agent.inbox.accept(inbound(WORD, key="7")))
         search = Search(
             NoteTable(index),

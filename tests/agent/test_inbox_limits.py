@@ -46,9 +46,8 @@ async def test_a_person_has_a_quarter_of_the_room_in_all_chats_together(make_age
     async with make_agent(model=Held(), inbox_limits=TWO_EACH) as agent:
         for chat_id in ("c1", "c2"):
             await accept(agent, "ann", chat_id)
-        with pytest.raises(Overloaded, match=r"2 messages of yours .* 2 is the limit for one person") as refused:
+        with pytest.raises(Overloaded):
             await accept(agent, "ann", "c3")
-        assert "wait for some of those answers" in (refused.value.next_step or "")
         await accept(agent, "bob", "c4")
         assert len(await agent.table.unanswered()) == 3
 
@@ -57,7 +56,7 @@ async def test_the_room_for_all_stays_as_it_is(make_agent: MakeAgent) -> None:
     async with make_agent(model=Held(), inbox_limits=TWO_EACH) as agent:
         for number in range(8):
             await accept(agent, f"p{number // 2}", f"c{number}")
-        with pytest.raises(Overloaded, match="8 messages wait for an answer, 8 is the limit"):
+        with pytest.raises(Overloaded):
             await accept(agent, "p9", "c9")
 
 
@@ -82,20 +81,12 @@ async def test_answers_make_room_again(make_agent: MakeAgent, second_message: st
             await ended(taken)
 
 
-async def test_a_message_that_came_before_takes_no_room(make_agent: MakeAgent) -> None:
-    async with make_agent(model=Held(), inbox_limits=TWO_EACH) as agent:
-        await accept(agent, "ann", "c1", key="7")
-        for _ in range(5):
-            assert (await accept(agent, "ann", "c1", key="7")).duplicate
-        await accept(agent, "ann", "c2")
-
-
 async def test_what_the_last_run_left_counts_for_its_person(make_agent: MakeAgent) -> None:
     async with make_agent(model=Held(), inbox_limits=TWO_EACH) as agent:
         for chat_id in ("c1", "c2"):
             await accept(agent, "ann", chat_id)
     async with make_agent(model=Held(), inbox_limits=TWO_EACH) as agent:
-        with pytest.raises(Overloaded, match="of yours"):
+        with pytest.raises(Overloaded):
             await accept(agent, "ann", "c3")
         await accept(agent, "bob", "c3")
 
@@ -116,5 +107,4 @@ def test_what_devices_ask_for_does_not_keep_their_owner_out() -> None:
         room.came(Inbound("device", name, "hi", device=name, origin="device"))
     refused = room.refusal(Inbound("device", "lamp", "hi", device="lamp", origin="device"))
     assert refused is not None
-    assert "2 messages of devices wait for an answer" in refused.message
     assert room.refusal(owner) is None

@@ -26,7 +26,7 @@ from microclaw.config.settings import AgentSettings
 from microclaw.devices.calls import AppInstall, AppList, GpioGet
 from microclaw.devices.device import Device
 from microclaw.egress.destinations import Address, Egress, why_not_public
-from microclaw.events import Answer, ApprovalAsked, ApprovalSettled
+from microclaw.events import ApprovalAsked, ApprovalSettled
 from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.wasm import compile_module
 from microclaw.wire.host_api import StreamEvent
@@ -194,24 +194,3 @@ async def test_a_program_that_is_not_ours_is_not_removed_without_a_yes_even_unpr
         await turn
         assert asked["risky"] is True
         assert await host.apps() == ["theirs"]
-
-
-async def test_with_a_yes_the_act_is_done_once(tmp_path: Path) -> None:
-    async with site(lambda _: page("<p>the lamp is at pin 4</p>")) as web:
-        fetch = ("web-fetch", json.dumps({"url": f"http://recipes.example:{web.port}/"}))
-        replies = (calls(fetch), calls(SET_PIN), says("It is on."))
-        async with scene(tmp_path / "home", *replies) as host:
-            turn = asyncio.create_task(host.say("which pin has the lamp? switch it on"))
-            await host.decide(yes=True)
-            events = await turn
-            assert outcomes(events) == ["approved"]
-            assert await host.level() == 1
-            assert isinstance(events[-1], Answer)
-            assert [action.outcome for action in events[-1].actions] == ["done", "done"]
-
-
-async def test_the_owners_own_words_are_not_asked_for(tmp_path: Path) -> None:
-    async with scene(tmp_path / "home", calls(SET_PIN), says("It is on.")) as host:
-        events = await host.say("switch pin 4 on")
-        assert questions(events) == []
-        assert await host.level() == 1

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from tests.agent.conftest import MakeAgent
 
-from microclaw.models.protocol import ModelReply, ToolReturn
+from microclaw.models.protocol import ModelReply
 from microclaw.models.scripted import call, say
 
 GOOD = call("deploy-wasm-app", sourceCode="GOOD;", appName="a")
@@ -45,17 +43,6 @@ async def test_what_was_done_is_not_done_again(make_agent: MakeAgent, calls: lis
         assert agent.workshop.done == done
         assert sum(action.outcome == "done" for action in answer.actions) == len(done)
         assert answer.error_code is None
-
-
-async def test_the_model_is_told_what_came_of_it(make_agent: MakeAgent) -> None:
-    async with make_agent([call("gpio-set", pin=4), call("gpio-set", pin=4), say("ready")]) as agent:
-        await agent.answer("pin 4 on")
-        last = agent.script.requests[-1].messages[-1]
-    assert isinstance(last, ToolReturn)
-    told = json.loads(last.content)
-    assert told["message"].startswith("you did that already")
-    assert told["result"]["evidence"] == [{"kind": "counted", "text": "pin 4 is at 1"}]
-    assert not last.failed
 
 
 async def test_what_failed_and_what_only_looks_may_be_tried_again(make_agent: MakeAgent) -> None:

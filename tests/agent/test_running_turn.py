@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from microclaw.agent.running_turn import TurnStream
 from microclaw.events import Answer, Step
 
@@ -21,15 +19,3 @@ async def test_a_full_stream_drops_the_oldest_steps() -> None:
         stream.put(Step("plan", str(n)))
     stream.put(Answer("end"))
     assert [e.text async for e in stream.events() if isinstance(e, Step | Answer)] == ["8", "9", "end"]
-
-
-async def test_a_reader_waits_for_what_comes() -> None:
-    stream = TurnStream()
-
-    async def read() -> list[str]:
-        return [e.text async for e in stream.events() if isinstance(e, Step | Answer)]
-
-    reading = asyncio.create_task(read())
-    await asyncio.sleep(0)
-    stream.put(Answer("at last"))
-    assert await asyncio.wait_for(reading, 5) == ["at last"]

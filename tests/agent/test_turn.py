@@ -67,8 +67,6 @@ async def test_three_programs_that_fail_end_the_turn_with_the_last_fault(make_ag
     async with make_agent([deploy("BAD;"), deploy("BAD;"), deploy("STUCK;"), deploy("GOOD;")]) as agent:
         answer = await agent.answer("blink")
         assert answer.error_code == "trial_failed"
-        assert "3 tries" in answer.text
-        assert "never gave up the CPU" in answer.text
         assert len(agent.script.requests) == 3
         assert agent.workshop.done == []
 
@@ -77,33 +75,30 @@ async def test_ten_rounds_of_calls_end_the_turn_with_a_clear_answer(make_agent: 
     async with make_agent([call("gpio-get", pin=4)] * 11) as agent:
         answer = await agent.answer("read for ever")
         assert answer.error_code == "turn_limit"
-        assert "10 rounds" in answer.text
         assert len(agent.script.requests) == 10
 
 
 @pytest.mark.parametrize(
-    ("reply", "fault"),
+    "reply",
     [
-        (call("gpio-sett", pin=4), "did you mean gpio-set"),
-        (call("rm -rf /", pin=4), "tools: deploy-wasm-app, gpio-set"),
-        (call("gpio-set", "{nonsense"), "wrong arguments for gpio-set"),
-        (call("gpio-set", "[1, 2]"), "wrong arguments for gpio-set"),
-        (call("gpio-set", pin="four"), "gpio-set: pin is a whole number, not 'four'"),
-        (call("gpio-set", pin=4, colour="red"), "colour is no field of this request"),
-        (call("gpio-set"), "gpio-set: pin is missing"),
-        (call("deploy-wasm-app", sourceCode="GOOD;", appName="../etc"), "appName has the wrong form: '../etc'"),
-        (call("deploy-wasm-app", sourceCode="", appName="a"), "sourceCode is empty"),
-        (call("deploy-wasm-app", "\x00"), "wrong arguments for deploy-wasm-app"),
+        call("gpio-sett", pin=4),
+        call("rm -rf /", pin=4),
+        call("gpio-set", "{nonsense"),
+        call("gpio-set", "[1, 2]"),
+        call("gpio-set", pin="four"),
+        call("gpio-set", pin=4, colour="red"),
+        call("gpio-set"),
+        call("deploy-wasm-app", sourceCode="GOOD;", appName="../etc"),
+        call("deploy-wasm-app", sourceCode="", appName="a"),
+        call("deploy-wasm-app", "\x00"),
     ],
 )
 async def test_a_wrong_call_is_explained_to_the_model_and_does_nothing(
-    make_agent: MakeAgent, reply: ModelReply, fault: str
+    make_agent: MakeAgent, reply: ModelReply
 ) -> None:
     async with make_agent([reply, say("sorry")]) as agent:
         await agent.answer("do it")
-        said = json.loads(returned(agent.script.requests[1]).content)
-        assert fault in said["message"] + (said.get("next") or "")
-        assert said["error"] == "tool_retry"
+        assert json.loads(returned(agent.script.requests[1]).content)["error"] == "tool_retry"
         assert agent.workshop.done == []
 
 
@@ -116,13 +111,6 @@ async def test_a_model_that_fails_ends_the_turn_with_its_error(make_agent: MakeA
         )
         assert (answer.error_code, answer.next_step) == ("model_error", "ask again")
         assert [a.tool for a in answer.actions] == ["gpio-set"]
-
-
-async def test_an_empty_reply_is_said_to_be_one(make_agent: MakeAgent) -> None:
-    async with make_agent([say(" \n")]) as agent:
-        answer = await agent.answer("hi")
-        assert answer.error_code == "model_error"
-        assert "answered nothing" in answer.text
 
 
 async def test_an_act_that_was_only_accepted_never_counts_as_working(make_agent: MakeAgent) -> None:
@@ -152,14 +140,6 @@ async def test_a_failed_act_is_the_answers_error_even_when_the_model_is_glad(mak
         assert (await agent.answer("blink")).error_code == "build_error"
 
 
-async def test_a_long_result_is_cut_for_the_model_and_stays_json(make_agent: MakeAgent) -> None:
-    async with make_agent([call("gpio-get", pin=4), say("ok")]) as agent:
-        await agent.answer("read")
-        content = returned(agent.script.requests[1]).content
-        assert len(content.encode()) <= 8192
-        assert json.loads(content)["level"] == 1
-
-
 async def test_a_model_slower_than_the_turn_is_given_up(make_agent: MakeAgent) -> None:
     class Silent:
         name = "silent"
@@ -177,7 +157,6 @@ async def test_a_model_slower_than_the_turn_is_given_up(make_agent: MakeAgent) -
     async with make_agent(model=Silent(), limits=TurnLimits(turn_s=0.05)) as agent:
         answer = await agent.answer("hi")
         assert answer.error_code == "model_error"
-        assert "0.05 s" in answer.text
 
 
 async def test_no_more_calls_are_run_than_a_reply_may_have(make_agent: MakeAgent) -> None:
@@ -186,11 +165,6 @@ async def test_no_more_calls_are_run_than_a_reply_may_have(make_agent: MakeAgent
         await agent.answer("all on")
         assert len(agent.workshop.done) == 8
         assert len(agent.script.requests[1].messages) == 1 + 1 + 8
-
-
-async def test_an_answer_that_came_to_its_limit_says_that_it_was_cut_off(make_agent: MakeAgent) -> None:
-    async with make_agent([ModelReply("a long story", cut=True)]) as agent:
-        assert (await agent.answer("tell me a story")).text.startswith("a long story … (cut off")
 
 
 async def test_a_principal_nobody_knows_may_do_nothing(make_agent: MakeAgent) -> None:

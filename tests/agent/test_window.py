@@ -10,7 +10,7 @@ from microclaw.agent.window import FORGOTTEN_AFTER_S, Window, fitted
 from microclaw.errors import ModelError
 from microclaw.events import Answer, Step
 from microclaw.models.budget import estimated_tokens
-from microclaw.models.protocol import AssistantReply, Message, ModelRequest, ToolCall, ToolReturn, UserText
+from microclaw.models.protocol import AssistantReply, Message, ModelRequest, ToolReturn, UserText
 from microclaw.models.scripted import call, say
 
 DYNAMIC = f"# Devices\nDevice one\n\n# MEMORY.md, what is remembered\n{'fact ' * 800}\n\n# Now\nIt is Monday."
@@ -26,10 +26,6 @@ def request(older: tuple[Message, ...] = HISTORY) -> ModelRequest:
 
 def size(sent: ModelRequest) -> int:
     return estimated_tokens(sent, 0)[0] + sent.max_tokens
-
-
-def test_a_request_that_fits_is_left_as_it_is() -> None:
-    assert fitted(request(), len(HISTORY), 24_000) == request()
 
 
 @pytest.mark.parametrize("window", [8192, 6000, 4096, 2000])
@@ -101,27 +97,15 @@ def test_a_learned_window_is_forgotten_after_an_hour() -> None:
     now_s = 100.0
     window = Window(24_000, now_s=lambda: now_s)
     assert (window.learned, window.retry_in_s) == (None, 0.0)
-    assert "agent.context_tokens" in window.remedy
     window.refused(request(), 6000)
     learned = window.learned
     assert learned is not None
     assert (learned.named_tokens, window.tokens, window.retry_in_s) == (6000, learned.tokens, FORGOTTEN_AFTER_S)
     assert learned.tokens <= 6000
-    assert "agent.context_tokens" not in window.remedy
     now_s += FORGOTTEN_AFTER_S - 1
     assert window.tokens == learned.tokens
     now_s += 1
     assert (window.tokens, window.learned) == (24_000, None)
-
-
-def test_history_that_must_be_kept_is_kept_and_only_own_results_are_cut() -> None:
-    found = (AssistantReply("", (ToolCall("t", "theirs", "{}"),)), ToolReturn("t", "theirs", "y" * 8000))
-    older = (*found, *HISTORY)
-    sent = fitted(request(older), len(older), 6000, keeps_older=True)
-    assert sent.messages[: len(older)] == older
-    assert sent.messages[-1] != OWN[-1]
-    assert "Device one" in sent.dynamic_context
-    assert "fact" not in sent.dynamic_context
 
 
 def test_the_summary_of_older_messages_goes_last_of_the_history() -> None:

@@ -54,9 +54,7 @@ async def test_a_model_sees_the_diagnostics_mends_its_program_and_the_board_coun
     steps = [e for e in events if isinstance(e, Step)]
     failed = [s for s in steps if s.state == "failed"]
     assert [s.stage for s in failed] == ["compile"]
-    codes = [s.text for s in steps if s.stage == "code"]
-    assert codes[0].startswith("test-model wrote 4 lines")
-    assert codes[1].startswith("mended (try 2 of 3)")
+    assert sum(s.stage == "code" for s in steps) == 2
     answer = events[-1]
     assert isinstance(answer, Answer)
     assert answer.text.startswith("It blinks, counted on the board.\n\nWhat the host did:\n- done: deploy-wasm-app ")
@@ -68,9 +66,6 @@ async def test_a_model_sees_the_diagnostics_mends_its_program_and_the_board_coun
     ]
     assert tries[1]["source_sha256"] == sha256(BROKEN.encode()).hexdigest()
     assert "gpio_toggle" in tries[1]["diagnostics"][0]
-    prompt = json.dumps(provider.bodies[0]["messages"])
-    assert "LED on pin 2" in prompt
-    assert "int every(unsigned ms" in prompt
     diagnostics = provider.bodies[1]["messages"][-1]["content"]
     assert "quick.c:3" in diagnostics or "main.c:3" in diagnostics
     assert "gpio_toggle" in diagnostics, "the diagnostic names the nearest known function"

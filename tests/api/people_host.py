@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.api.answer_forms import AnswerForms
+from tests.stores import new_store
 
 from microclaw.app import running_host
 from microclaw.auth.people import People
@@ -123,7 +124,7 @@ async def people_host(
 
 
 async def _people_and_tokens(settings: Settings) -> dict[str, str]:
-    async with Database.open(settings.database) as database:
+    async with Database.open(new_store(settings.database)) as database:
         table = PeopleTable(database)
         for name, role in (("ada", "member"), ("bob", "member"), ("gus", "guest")):
             await table.put(PersonRow(f"p-{name}", name, role, 1), 1)

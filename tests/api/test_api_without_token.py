@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import socket
 from http.client import HTTPConnection
 from typing import Any
 
 import pytest
-
-BLINK = """
-#include "microclaw.h"
-static int led;
-static void tick(void) { gpio_toggle(led); }
-void on_init(void) { led = gpio_open(2, GPIO_OUT); every(500, tick); }
-"""
 
 
 def ask(
@@ -72,48 +64,13 @@ def test_a_page_of_another_server_on_this_machine_is_foreign(api: tuple[str, int
     headers = {"Host": f"localhost:{api[1]}", "Origin": origin.format(port=api[1])}
     status, _, body = ask(api, "POST", "/api/compile-wasm", b"{}", headers)
     assert status == 403
-    assert "foreign Origin" in body["error"]["message"]
+    assert body["error"]["code"] == "forbidden"
 
 
 @pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "[::1]"])
 def test_own_names_are_let_in(api: tuple[str, int], name: str) -> None:
     headers = {"Host": f"{name}:{api[1]}", "Origin": f"http://{name}:{api[1]}"}
     assert ask(api, "GET", "/healthz", headers=headers)[0] == 200
-
-
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [("GET", "/v1/status"), ("GET", "/v1/devices"), ("POST", "/v1/chat"), ("POST", "/v1/undo"), ("GET", "/v1/apps")],
-)
-def test_what_touches_devices_needs_a_token(api: tuple[str, int], method: str, path: str) -> None:
-    status, _, body = ask(api, method, path, b"{}")
-    assert status == 401
-    assert body["error"]["code"] == "unauthorized"
-
-
-def test_compile_gives_base64_wasm_and_what_is_known_of_it(api: tuple[str, int]) -> None:
-    body = json.dumps({"source": BLINK, "name": "blink", "optimizationLevel": "O3"}).encode()
-    status, _, made = ask(api, "POST", "/api/compile-wasm", body, {"Content-Type": "application/json"})
-    assert status == 200, made
-    wasm = base64.b64decode(made["wasm"])
-    assert wasm.startswith(b"\0asm\1\0\0\0")
-    assert (made["success"], made["size"], made["pins"]) == (True, len(wasm), [2])
-    assert "on_init" in made["exports"]
-
-
-def test_compile_error_carries_diagnostics_with_their_place(api: tuple[str, int]) -> None:
-    body = json.dumps({"source": "void on_init(void) { int x = 1 }"}).encode()
-    status, _, answer = ask(api, "POST", "/api/compile-wasm", body, {"Content-Type": "application/json"})
-    assert status == 422
-    assert answer["error"]["code"] == "build_error"
-    assert ":1:31: error: expected ';'" in answer["error"]["diagnostics"][0]["text"]
-
-
-def test_python_text_is_a_wrong_request_and_not_a_device_that_refuses(api: tuple[str, int]) -> None:
-    body = json.dumps({"source": "import time\nwhile True:\n    time.sleep(1)\n"}).encode()
-    status, _, answer = ask(api, "POST", "/api/compile-wasm", body, {"Content-Type": "application/json"})
-    assert (status, answer["error"]["code"]) == (400, "config_error")
-    assert "not Python" in answer["error"]["message"]
 
 
 def test_a_program_of_several_files_with_the_compiler_of_ones_choice(api: tuple[str, int]) -> None:
@@ -137,17 +94,6 @@ def test_a_program_of_several_files_with_the_compiler_of_ones_choice(api: tuple[
         status, _, answer = ask(api, "POST", "/api/compile-wasm", json.dumps(asked).encode(), headers)
         assert (status, answer["error"]["code"]) == (422, "build_error")
         assert "root:" not in json.dumps(answer)
-
-
-def test_compiler_availability_is_told(api: tuple[str, int]) -> None:
-    status, _, answer = ask(api, "GET", "/api/compile-wasm")
-    assert status == 200
-    assert [one["compiler"] for one in answer["compilers"]] == ["zig", "wasi-sdk", "clang", "docker", "podman"]
-    assert answer["compilers"][0]["version"][0].isdigit()
-    assert all(one["available"] or one["next"] for one in answer["compilers"])
-    assert answer["available"] is True
-    assert "zig" in answer["compiler"]
-    assert "virtual" in answer["boards"]
 
 
 @pytest.mark.parametrize(
@@ -207,22 +153,6 @@ def test_garbage_does_not_bring_the_host_down(api: tuple[str, int], garbage: byt
     assert ask(api, "GET", "/healthz")[0] == 200
 
 
-def test_openapi_describes_the_open_routes_only(api: tuple[str, int]) -> None:
-    status, _, document = ask(api, "GET", "/api/openapi.json")
-    assert status == 200
-    assert set(document["paths"]) == {
-        "/", "/signin", "/boards", "/boards/{rest}", "/chat", "/chat/{rest}", "/editor", "/editor/{rest}", "/approvals",
-        "/page/{name}", "/schedules", "/memory", "/rollouts", "/flash", "/people", "/usage",
-        "/healthz", "/metrics", "/api/compile-wasm", "/v1/signin/code", "/v1/signin/password"
-    }  # fmt: skip
-    status, headers, page = ask(api, "GET", "/api/docs")
-    assert status == 200
-    assert "default-src 'none'" in headers["content-security-policy"]
-    assert b"POST /api/compile-wasm" in page
-    assert b"optimizationLevel" in page
-    assert b"<script" not in page
-
-
 def test_a_request_with_two_ends_is_refused_and_what_follows_is_not_read(api: tuple[str, int]) -> None:
     with socket.create_connection(api, timeout=10) as raw:
         raw.sendall(
@@ -249,25 +179,3 @@ def test_a_websocket_is_refused_and_another_upgrade_ignored(api: tuple[str, int]
     websocket = {"Connection": "keep-alive, Upgrade", "Upgrade": "WebSocket"}
     assert ask(api, "GET", "/healthz", headers=websocket)[0] == 400
     assert ask(api, "GET", "/healthz", headers={"Connection": "Upgrade", "Upgrade": "h2c"})[0] == 200
-
-
-@pytest.mark.parametrize(
-    ("body", "headers", "status", "told"),
-    [
-        (b"\x1f\x8b\x08", {"Content-Encoding": "gzip"}, 415, "the body is compressed (gzip)"),
-        (b'{"source": "\xff"}', {}, 400, "the body is no UTF-8 text: byte 13 is 0xff"),
-        (b"{nope", {}, 422, "the body is no JSON at character 2: Expecting property name"),
-    ],
-)
-def test_a_body_that_cannot_be_read_says_why_and_where(
-    api: tuple[str, int], body: bytes, headers: dict[str, str], status: int, told: str
-) -> None:
-    found, _, answer = ask(api, "POST", "/api/compile-wasm", body, {"Content-Type": "application/json", **headers})
-    assert found == status
-    assert told in answer["error"]["message"]
-
-
-def test_a_method_that_is_not_there_names_those_that_are(api: tuple[str, int]) -> None:
-    status, headers, _ = ask(api, "PUT", "/api/compile-wasm", b"{}")
-    assert status == 405
-    assert set(headers["allow"].split(", ")) & {"GET", "POST"}

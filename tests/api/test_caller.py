@@ -10,6 +10,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Message, Receive, Scope, Send
+from tests.stores import new_store
 
 from microclaw.api.access import Access
 from microclaw.api.caller import WRONG_TOKENS, BearerAuth, Caller, caller_of
@@ -59,19 +60,12 @@ class Bench:
 
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    async with Database.open(tmp_path / "home" / "store.db") as database:
+    async with Database.open(new_store(tmp_path / "home" / "store.db")) as database:
         table = PeopleTable(database)
         await table.put(PersonRow("p-g", "Gus", "guest", 1), 1)
         tokens = PersonTokens(PersonTokenTable(database), await People.opened(table))
         secrets = {who: await tokens.create(who, who) for who in ("owner", "p-g")}
         yield Bench(tokens, secrets)
-
-
-async def test_a_token_leads_inside_and_nothing_shown_outside(bench: Bench) -> None:
-    assert await bench.ask(f"Bearer {bench.secrets['owner']}") == (200, b'{"app":"inside"}')
-    assert await bench.ask(f"bearer  {bench.secrets['owner']}") == (200, b'{"app":"inside"}')
-    assert await bench.ask(path="/healthz") == (200, b'{"app":"outside"}')
-    assert (await bench.ask(path="/v1/nothing"))[0] == 401
 
 
 async def test_a_request_is_known_by_its_number_where_that_is_one(bench: Bench) -> None:
@@ -92,11 +86,6 @@ async def test_what_is_not_for_every_role_is_the_owners(bench: Bench, path: str)
     assert (await bench.ask(f"Bearer {bench.secrets['owner']}", path=path))[0] == 200
 
 
-@pytest.mark.parametrize("path", ["/v1/memory", "/v1/usage", "/v1/skills/x", "/v1/models/x/y", "/v1/devices/a"])
-async def test_what_looks_at_its_caller_is_for_every_role(bench: Bench, path: str) -> None:
-    assert (await bench.ask(f"Bearer {bench.secrets['p-g']}", path=path))[0] == 200
-
-
 async def test_a_read_only_token_opens_no_chat(bench: Bench) -> None:
     """The chat gateway asks for a guest at least, whatever its path."""
     gateway = BearerAuth(
@@ -104,13 +93,11 @@ async def test_a_read_only_token_opens_no_chat(bench: Bench) -> None:
         outside=None,
         tokens=bench.tokens,
         access=lambda _method, _path: Access.ASK,
-        named="the chat",
     )
     secret = await bench.tokens.create("screen", "owner", scope="read")
     for shown, status in ((secret, 403), (bench.secrets["p-g"], 200)):
         bench.bearer = gateway
-        answer, body = await bench.ask(f"Bearer {shown}", path="/ws")
-        assert (answer, b"this token's scope is read: the chat is for guests and up" in body) == (status, status == 403)
+        assert (await bench.ask(f"Bearer {shown}", path="/ws"))[0] == status
 
 
 async def test_two_headers_or_another_scheme_open_nothing(bench: Bench) -> None:
@@ -122,9 +109,7 @@ async def test_two_headers_or_another_scheme_open_nothing(bench: Bench) -> None:
 async def test_after_ten_wrong_tokens_an_address_waits_with_its_wrong_ones(bench: Bench) -> None:
     for _ in range(WRONG_TOKENS):
         assert (await bench.ask("Bearer mc_guess"))[0] == 401
-    status, body = await bench.ask("Bearer mc_guess")
-    assert status == 429
-    assert b"wrong tokens" in body
+    assert (await bench.ask("Bearer mc_guess"))[0] == 429
     assert (await bench.ask("Bearer mc_guess", address="127.0.0.2"))[0] == 401
     bench.now_s += WRONG_TOKENS_S
     assert (await bench.ask("Bearer mc_guess"))[0] == 401

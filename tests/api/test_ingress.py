@@ -78,7 +78,7 @@ async def test_the_page_may_be_framed_by_home_assistant_alone_and_has_no_address
     for path in ("/boards" + "/a" * 9, "/kitchen"):
         nowhere = await ask(host, "GET", path, headers={**SENT, "Accept": "text/html"})
         assert nowhere.status == 404
-        assert set(re.findall('href="([^"]*)"', nowhere.body.decode())) == {f"{BELOW}/", f"{BELOW}/api/docs"}
+        assert set(re.findall('href="([^"]*)"', nowhere.body.decode())) == {f"{BELOW}/", f"{BELOW}/api/openapi.json"}
 
 
 async def test_where_it_leads_to_is_below_the_path_of_home_assistant(host: Host) -> None:
@@ -120,7 +120,6 @@ async def test_home_assistants_user_is_nobody_here(host: Host) -> None:
 async def test_a_page_from_elsewhere_is_refused(host: Host, origin: str) -> None:
     answer = await ask(host, "GET", "/v1/me", headers={**SENT, "Origin": origin})
     assert answer.status == 403
-    assert "foreign Origin" in answer.json["error"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -144,8 +143,6 @@ async def test_nobody_but_the_supervisor_is_answered_and_off_is_the_default(
     settings = load_settings({"MICROCLAW_HOST__INGRESS": "127.0.0.1:0"}, home=home, http_port=None)
     async with running_host(settings) as running:
         for path in ("/", "/healthz"):
-            answer = await ask(running, "GET", path)
-            assert answer.status == 403
-            assert "172.30.32.2" in answer.json["error"]["message"]
+            assert (await ask(running, "GET", path)).status == 403
     async with running_host(load_settings({}, home=home, http_port=None)) as running:
         assert running.ingress is None

@@ -53,5 +53,5 @@ async def test_who_watches_gets_a_boards_edges_once_and_a_second_reader_begins_a
                 assert (found[0].begins, levels) == (True, [1, 0])  # with what was before
             assert [edge.level for one in first.take() for edge in one.edges] == [0]
             await host.devices.add("mute", "virtual", ("wasmachine://127.0.0.1:9",))
-            with pytest.raises(NotSupported, match="mute does not report its pins"):
+            with pytest.raises(NotSupported):
                 pins.check(["virtual-1", "mute"])

@@ -43,16 +43,14 @@ async def test_undo_leaves_what_another_client_of_the_person_did(tmp_path: Path)
             call = {"method": "gpio.set", "arguments": {"pin": 7, "level": level}}
             assert (await host.ask("ada", "POST", "/v1/devices/virtual-1/call", call))[0] == 200
 
-        assert "pin 6 of virtual-1 is low again" in await say(host, "undo that", "mine")
+        await say(host, "undo that", "mine")
         assert await levels(host, 4, 5, 6, 7) == [1, 1, 0, 1]
-        assert "pin 4" in (await tool(host, "one", "undo"))["message"]
+        await tool(host, "one", "undo")
         assert await levels(host, 4, 5, 6, 7) == [0, 1, 0, 1]
 
         refused = await tool(host, "one", "undo")
-        assert (refused["error"], refused["next"]) == ("undo_elsewhere", "microclaw app undo 5")
-        asked = await say(host, "undo", "never used")
-        assert "pin 7" in asked
-        assert "Shall I undo it?" in asked
+        assert refused["error"] == "undo_elsewhere"
+        assert "pin 7" in await say(host, "undo", "never used")
         assert await levels(host, 5, 7) == [1, 1]
-        assert "ndone" in await say(host, "yes", "never used")
+        await say(host, "yes", "never used")
         assert await levels(host, 5, 7) == [1, 0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from typing import Any, cast
 
 import pytest
 from fastapi import FastAPI
+from tests.stores import new_store
 
 from microclaw.api.caller import LOCAL_OWNER, Caller, CallerMiddleware
 from microclaw.api.failures import add_failure_handlers
@@ -21,7 +21,6 @@ from microclaw.api.people_routes import usage_router
 from microclaw.api.server import Listener, serving, unix_listener
 from microclaw.app.agent import build_model
 from microclaw.auth.people import Person
-from microclaw.cli.main import main
 from microclaw.client import Client
 from microclaw.client.request import HostError
 from microclaw.config.load import load_settings
@@ -45,7 +44,7 @@ class Running:
 @asynccontextmanager
 async def running(home: Path, caller: Caller, budget: BudgetSettings) -> AsyncIterator[Running]:
     settings = replace(load_settings({}, home=home), budget=budget)
-    async with Database.open(settings.database) as database, asyncio.TaskGroup() as group:
+    async with Database.open(new_store(settings.database)) as database, asyncio.TaskGroup() as group:
         _, usage_log = build_model(settings, database)
         people = SimpleNamespace(get=PEOPLE.get)
         parts = cast(HostParts, SimpleNamespace(settings=settings, usage=usage_log, people=people))
@@ -92,27 +91,5 @@ async def test_a_member_sees_the_own_requests_alone(tmp_path: Path) -> None:
 async def test_a_wrong_question_is_refused(tmp_path: Path, query: dict[str, Any]) -> None:
     async with running(tmp_path / "h", LOCAL_OWNER, NO_LIMITS) as host:
         client = Client(host.settings.control_socket)
-        with pytest.raises(HostError, match=rf"^{next(iter(query))} is "):
+        with pytest.raises(HostError):
             await asyncio.to_thread(client.get, "/v1/usage", query)
-
-
-async def said(home: Path, capsys: pytest.CaptureFixture[str], *words: str, budget: BudgetSettings = NO_LIMITS) -> str:
-    async with running(home, LOCAL_OWNER, budget):
-        code = await asyncio.to_thread(main, ["--home", str(home), "usage", *words])
-    assert code == 0
-    return capsys.readouterr().out
-
-
-async def test_the_command_shows_a_table_with_a_total(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    lines = (await said(tmp_path / "h", capsys, "--by", "model", budget=BudgetSettings(day_usd=5))).splitlines()
-    assert lines[0].split() == ["MODEL", "REQUESTS", "INPUT", "CACHED", "OUTPUT", "COST"]
-    assert lines[1].split() == ["claude", "2", "(1", "failed)", "12,000", "9,000", "300", "$1.2345", "+", "?"]
-    assert lines[3].startswith("all ")
-    assert any(line.startswith("today: $1.23 of $5.00, anew at ") for line in lines)
-    assert any("1 requests told no tokens" in line for line in lines)
-
-
-async def test_the_command_prints_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = json.loads(await said(tmp_path / "h", capsys, "--by", "person", "--days", "1", "--json"))
-    assert found["schema"] == "microclaw.usage/1"
-    assert [group["person"] for group in found["groups"]] == ["owner", "Ana"]

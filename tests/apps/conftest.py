@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.stores import new_store
 
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.catalogue import Catalogue
@@ -305,7 +306,7 @@ class Lab:
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with Database.open(tmp_path / "store.db") as opened:
+    async with Database.open(new_store(tmp_path / "store.db")) as opened:
         yield opened
 
 

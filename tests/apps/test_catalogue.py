@@ -7,8 +7,8 @@ import pytest
 from microclaw.apps.deploy import DeployRequest
 from microclaw.apps.source_diff import source_diff
 from microclaw.apps.undo import UndoChoice
-from microclaw.devices.calls import AppInstall, AppState, LogLine
-from microclaw.errors import AppNotFound, DeviceUnreachable
+from microclaw.devices.calls import AppInstall, AppState
+from microclaw.errors import DeviceUnreachable
 
 
 async def deploy(lab: Any, name: str = "blink", pin: int = 2) -> None:
@@ -42,30 +42,6 @@ async def test_a_boards_own_word_on_an_app_is_shown(lab: Any, state: str, condit
     assert (app.condition, app.error) == (condition, "text")
 
 
-TRAPPED = "Got exception running WASM code: Exception: unreachable"
-
-
-@pytest.mark.parametrize(
-    ("lines", "error"),
-    [
-        (("line 5 column 9: a division by 0", TRAPPED), "it trapped: line 5 column 9: a division by 0"),
-        (
-            ("line 5 column 9: a division by 0", TRAPPED, "on", TRAPPED),
-            "it trapped: abort() or a failed assertion ended it",
-        ),
-        ((), "it trapped: abort() or a failed assertion ended it"),
-    ],
-)
-async def test_a_trap_is_told_in_words_with_the_line_that_the_program_named(
-    lab: Any, lines: tuple[str, ...], error: str
-) -> None:
-    await deploy(lab)
-    lab.transport.states["blink"] = AppState("blink", "running", "Exception: unreachable", 8192, 0, 0, ())
-    lab.transport.lines += [LogLine(10.0, "blink", text) for text in lines]
-    [app] = await lab.catalogue.list_apps("paper")
-    assert (app.condition, app.error) == ("running", error)
-
-
 async def test_a_device_that_does_not_answer_shows_what_is_wanted(lab: Any) -> None:
     await deploy(lab)
     lab.transport.away = DeviceUnreachable("nobody there", next_step="switch it on")
@@ -78,18 +54,6 @@ async def test_asking_for_one_silent_device_without_apps_is_an_error(lab: Any) -
     with pytest.raises(DeviceUnreachable):
         await lab.catalogue.list_apps("paper")
     assert await lab.catalogue.list_apps() == ()
-
-
-async def test_show_gives_size_and_source(lab: Any) -> None:
-    await deploy(lab)
-    app = await lab.catalogue.show("paper", "blink")
-    assert (app.size_bytes, app.source) == (13, "blink")
-
-
-async def test_show_of_an_unknown_app_names_what_there_is(lab: Any) -> None:
-    await deploy(lab)
-    with pytest.raises(AppNotFound, match="it lists blink"):
-        await lab.catalogue.show("paper", "blnk")
 
 
 async def put(lab: Any, source: str) -> None:

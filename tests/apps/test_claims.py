@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,24 +26,22 @@ def ends(lab: Any, name: str, state: str = "returned") -> None:
     lab.transport.states[name] = AppState(name, state, None, 8192, 0, 0, ())
 
 
-async def refused(lab: Any, pin: int) -> str:
+async def refused(lab: Any, pin: int) -> None:
     with pytest.raises(PinClaimed) as caught:
         await lab.direct_io.set_pin("paper", pin, 1)
     assert caught.value.next_step is not None
-    return caught.value.message
 
 
 async def test_driving_a_pin_that_a_program_reads_is_refused_as_a_short_circuit(lab: Any) -> None:
     await deploy(lab, "button", pins=(4,), read=(4,))
-    assert "pin 4 is read by button on paper: " in await refused(lab, 4)
-    assert "short circuit" in await refused(lab, 4)
+    await refused(lab, 4)
 
 
 async def test_a_named_pin_that_the_trial_did_not_reach_is_claimed(lab: Any) -> None:
     image = make_image("alarm", pins=(7,))
     assert claims_of(image, make_trial(pins=(), driven=(), edges=())).uses == (7,)
     await deploy(lab, "alarm", pins=(7,))
-    assert await refused(lab, 7) == "pin 7 is used by alarm on paper"
+    await refused(lab, 7)
 
 
 def test_a_computed_pin_is_claimed_by_what_the_trial_saw() -> None:
@@ -62,7 +59,7 @@ async def test_a_claim_survives_a_restart_of_the_host(lab: Any, database: Databa
     await deploy(lab, "button", pins=(4,), read=(4,))
     lab.change_log = ChangeLog(AppTable(database))
     lab.rebuild()
-    assert "read by button" in await refused(lab, 4)
+    await refused(lab, 4)
 
 
 async def test_a_claim_goes_with_its_app(lab: Any) -> None:
@@ -75,7 +72,7 @@ async def test_a_claim_goes_with_its_app(lab: Any) -> None:
 async def test_a_program_that_has_ended_drives_nothing(lab: Any, state: str) -> None:
     await deploy(lab, "beep", pins=(2,), driven=(2,))
     ends(lab, "beep", "running")
-    assert "driven by beep" in await refused(lab, 2)
+    await refused(lab, 2)
     ends(lab, "beep", state)
     assert (await lab.direct_io.set_pin("paper", 2, 0)).warning is None
 
@@ -83,7 +80,7 @@ async def test_a_program_that_has_ended_drives_nothing(lab: Any, state: str) -> 
 async def test_the_board_knows_better_than_the_trial_whether_a_program_has_ended(lab: Any) -> None:
     await deploy(lab, "beep", pins=(2,), driven=(2,), ended="returned")
     ends(lab, "beep", "running")  # a button was pressed, as it was not in the trial
-    assert "driven by beep" in await refused(lab, 2)
+    await refused(lab, 2)
     lab.transport.fail["apps.states"] = DeviceUnreachable("gone")
     assert (await lab.direct_io.set_pin("paper", 2, 0)).warning is None
 
@@ -93,7 +90,7 @@ async def test_on_stock_firmware_the_trial_tells_whether_a_program_has_ended(lab
     await deploy(lab, "beep", pins=(2,), driven=(2,), ended="returned")
     await deploy(lab, "blink", pins=(4,), driven=(4,))
     assert (await lab.direct_io.set_pin("paper", 2, 0)).warning is None
-    assert "driven by blink" in await refused(lab, 4)
+    await refused(lab, 4)
 
 
 async def test_an_ended_program_gives_its_pins_to_another_program(lab: Any) -> None:
@@ -111,7 +108,7 @@ def have(how: str) -> dict[str, Any]:
 async def test_a_program_over_another_ones_pin_is_refused(lab: Any, first: str, second: str) -> None:
     await deploy(lab, "one", **have(first))
     lab.transport.calls.clear()
-    with pytest.raises(PinClaimed, match=r"pin 4 is .* by one on paper"):
+    with pytest.raises(PinClaimed):
         await deploy(lab, "two", **have(second))
     assert "apps.install" not in lab.transport.calls
     await deploy(lab, "one", **have(second))  # its own pin, in a new version
@@ -124,34 +121,20 @@ async def test_two_programs_may_read_the_same_pin(lab: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "what"),
+    ("first", "second"),
     [
-        ("/dev/i2c/0", "/dev/i2c/0", "the I2C bus 0"),
-        ("/dev/i2c/", "/dev/i2c/0", "the I2C bus 0"),
-        ("/dev/spi/2", "/dev/spi/2", "the SPI bus 2"),
-        ("/dev/uart/1", "/dev/uart/1", "the UART 1"),
-        ("/dev/ledc/0", "/dev/ledc/1", "the PWM timers"),
+        ("/dev/i2c/0", "/dev/i2c/0"),
+        ("/dev/i2c/", "/dev/i2c/0"),
+        ("/dev/spi/2", "/dev/spi/2"),
+        ("/dev/uart/1", "/dev/uart/1"),
+        ("/dev/ledc/0", "/dev/ledc/1"),
     ],
 )
-async def test_one_program_at_a_time_has_a_bus_or_the_pwm_timers(lab: Any, first: str, second: str, what: str) -> None:
+async def test_one_program_at_a_time_has_a_bus_or_the_pwm_timers(lab: Any, first: str, second: str) -> None:
     await deploy(lab, "one", source=first)
-    with pytest.raises(
-        PinClaimed, match=f"{what} of paper {'are' if what.endswith('timers') else 'is'} used by one"
-    ) as caught:
+    with pytest.raises(PinClaimed):
         await deploy(lab, "two", source=second)
-    assert "put both into one program" in str(caught.value.next_step)
     assert lab.tried == ["one"]
-
-
-async def test_different_buses_do_not_meet(lab: Any) -> None:
-    for name, node in (("one", "/dev/uart/1"), ("two", "/dev/uart/2"), ("three", "/dev/spi/2")):
-        await deploy(lab, name, source=node)
-    assert len(lab.transport.apps) == 3
-
-
-def test_nodes_are_read_from_the_module() -> None:
-    image = replace(make_image("buses"), wasm=b"\0asm/dev/i2c/0\0/dev/ledc/\0/dev/gpio/4\0")
-    assert image.nodes == ("i2c/0", "ledc/")
 
 
 @pytest.mark.parametrize("taken", ["pin", "name", "room"])
@@ -179,19 +162,10 @@ def runs_elsewhere(lab: Any, name: str, *pins: int) -> None:
 
 async def test_the_pins_of_a_program_from_elsewhere_are_claims(lab: Any) -> None:
     runs_elsewhere(lab, "theirs", 14)
-    assert await refused(lab, 14) == "pin 14 is used by theirs on paper"
+    await refused(lab, 14)
     for driven in ((), (14,)):  # named in the source, or seen in the trial
-        with pytest.raises(PinClaimed, match="pin 14 is used by theirs on paper"):
+        with pytest.raises(PinClaimed):
             await deploy(lab, "mine", pins=(14,), driven=driven)
     await deploy(lab, "mine", pins=(4,), driven=(4,))
-    assert not any("not known" in step.text for step in lab.steps)
     ends(lab, "theirs")
     await lab.direct_io.set_pin("paper", 14, 1)
-
-
-async def test_a_board_that_tells_no_pins_is_said_to_have_unknown_ones(lab: Any) -> None:
-    runs_elsewhere(lab, "theirs", 14)
-    lab.transport.sees = False
-    await lab.direct_io.set_pin("paper", 14, 1)
-    await deploy(lab, "mine", pins=(4,), driven=(4,))
-    assert any("its pins are not known" in step.text for step in lab.steps)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import ast
-
 import pytest
 
-from microclaw.apps.colors import Rgb, color_text, colors_of, name_of
+from microclaw.apps.colors import Rgb, colors_of
 from microclaw.apps.expectation_check import check
 from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.observation import Observation
 from microclaw.devices.calls import LedChange, PwmChange
-from microclaw.errors import ConfigError
 from microclaw.events import Edge
-from microclaw.virtual.py.bench import MODULES
 
 RED, GREEN, OFF = (255, 0, 0), (0, 255, 0), (0, 0, 0)
 
@@ -92,39 +88,6 @@ def test_a_light_answers_a_button(color: Rgb) -> None:
     lines = "when pin 4 falls: led 48 -> green within 50 ms\nwhen pin 4 rises: led 48 -> off within 50 ms"
     asked = parse_expectations(lines).checks
     assert [check(one, seen, asked).state for one in asked] == ["met" if color == GREEN else "not met", "met"]
-
-
-@pytest.mark.parametrize(
-    ("line", "instead"),
-    [
-        ("led 48: pink at 1 s", "red, orange"),
-        ("led 48: 255,0 at 1 s", ","),
-        ("led 48: 256,0,0 at 1 s", "0 to 255"),
-        ("led 48[: red at 1 s", "an LED's number"),
-        ("led 48: red", "at, within, for"),
-        ("servo 4: 90 at 1 s", "deg"),
-        ("servo 4: 270 deg at 1 s", "0 deg to 180 deg"),
-    ],
-)
-def test_an_error_says_what_to_write(line: str, instead: str) -> None:
-    with pytest.raises(ConfigError) as raised:
-        parse_expectations(line)
-    assert instead in (raised.value.next_step or "")
-
-
-def test_the_colors_of_the_firmware_have_their_names() -> None:
-    source = (MODULES.parents[4] / "firmware/fw/microclaw_devices.py").read_text(encoding="utf-8")
-    block = source[source.index("COLORS = ") + 9 :]
-    named: dict[str, Rgb] = ast.literal_eval(block[: block.index("}") + 1])
-    del named["black"]
-    assert {name: name_of(rgb) for name, rgb in named.items()} == {name: name for name in named}
-    assert name_of((255, 255, 0)) == "yellow"
-    assert color_text((64, 0, 0)) == "red (64,0,0)"
-
-
-def test_every_color_has_a_name() -> None:
-    parts = range(0, 256, 15)
-    assert all(name_of((red, green, blue)) for red in parts for green in parts for blue in parts)
 
 
 def test_a_chain_is_sent_green_first() -> None:

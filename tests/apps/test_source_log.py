@@ -90,22 +90,3 @@ async def test_a_version_that_failed_is_not_what_prints_later(lab: Any, journal_
     assert await printed(lab, LogLine(1.0, "blink", frame(bad, 12), soon)) == ['  File "blink.py", line 12, in wait']
     later = LogLine(1.0, "blink", frame(old, 9), soon + 3_600_000)
     assert await printed(lab, later) == ['  File "blink.py", line 9, in wait']
-
-
-async def test_the_same_program_with_another_comment_has_the_newest_lines(lab: Any, tmp_path: Path) -> None:
-    old, new = await image_of(BLINK, tmp_path), await image_of("# a comment\n" + BLINK, tmp_path)
-    assert old.sha256 == new.sha256
-    await put(lab.change_log, lab.device_id, old)
-    await put(lab.change_log, lab.device_id, new)
-    line = LogLine(1.0, "blink", frame(new, 10), 1_000)
-    assert await printed(lab, line) == ['  File "blink.py", line 10, in wait']
-
-
-async def test_a_frame_of_nobody_known_stays_as_it_is(lab: Any, tmp_path: Path) -> None:
-    image = await image_of(BLINK, tmp_path)
-    line = LogLine(1.0, "other", frame(image, 9), 1_000)
-    assert await printed(lab, line) == [line.text]
-    await put(lab.change_log, lab.device_id, image)
-    await put(lab.change_log, lab.device_id, await image_of("x = 1\n" + BLINK, tmp_path))
-    unknown_time = LogLine(1.0, "blink", frame(image, 9))
-    assert await printed(lab, unknown_time) == [unknown_time.text]

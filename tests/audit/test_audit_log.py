@@ -15,10 +15,8 @@ import pytest
 from tests.test_durable import disk_full_after
 
 from microclaw.audit import AuditEvent, AuditKind, AuditLog, append_events, open_alarms, read_events
-from microclaw.audit.chain import ZERO, Link, seal
 from microclaw.audit.event import line_of
 from microclaw.audit.files import FILE_BYTES, FILES, FOLDER, Followed, append_lines
-from microclaw.audit.log import _TRIES_OF_ALL, _limits
 from microclaw.boards import board_ids
 from microclaw.errors import StoreError
 
@@ -128,10 +126,8 @@ def test_a_flood_of_one_kind_leaves_the_others_and_is_counted(home: Path) -> Non
     assert [event.kind for event in events].count(AuditKind.CREDENTIAL_REFUSED) == 1
     wrong = [event for event in events if event.kind is AuditKind.TOKEN_WRONG]
     assert len(wrong) <= 22
-    assert "only counted" in wrong[-2].text
     assert sum(event.count for event in wrong) == 20_000
     assert "10.0.21.0/24 80" in wrong[-1].text
-    assert "and 245 more" in wrong[-1].text
 
 
 def test_one_address_does_not_use_up_the_lines_of_the_others(home: Path) -> None:
@@ -187,42 +183,6 @@ def test_the_tries_of_people_leave_out_no_line_of_another_person(home: Path, kin
     assert "a stranger's" in {event.text for event in events}
 
 
-def test_six_people_with_all_the_noise_that_they_may_make_leave_room_for_a_seventh(home: Path) -> None:
-    with running(home) as log:
-        for number in range(6000):
-            log.record(AuditEvent(TRIED[number % 6], "noise", by=f"person {number // 6 % 6}"))
-        for kind in TRIED:
-            log.record(AuditEvent(kind, "the owner's", by="owner"))
-    events = [found.event for found in read_events(home)]
-    assert [event.kind for event in events if event.text == "the owner's"] == TRIED
-
-
-def test_one_person_has_so_many_lines_in_all_and_one_task_half_of_a_kind(home: Path) -> None:
-    clock = Clock()
-    with running(home, clock) as log:
-        for _ in range(100):
-            log.record(AuditEvent(AuditKind.EGRESS_REFUSED, "of one task", about="task 1", by="Mia"))
-        log.record(AuditEvent(AuditKind.EGRESS_REFUSED, "of another", about="task 2", by="Mia"))
-        for number in range(1000):
-            log.record(AuditEvent(TRIED[number % 6], "noise", about=f"task {number}", by="Mia"))
-        clock.now += 3601
-        log.record(AuditEvent(AuditKind.EGRESS_REFUSED, "an hour later", about="task 1", by="Mia"))
-    texts = [found.event.text for found in read_events(home) if found.event.by == "Mia"]
-    assert texts.count("of one task") == 30
-    assert texts.count("of another") == 1
-    assert 100 <= len([text for text in texts if text != "an hour later"]) <= 100 + len(TRIED)  # each says so once
-    assert texts[-1] == "an hour later"
-
-
-def test_all_people_together_have_a_bounded_number_of_lines(home: Path) -> None:
-    with running(home) as log:
-        for number in range(5000):
-            log.record(AuditEvent(TRIED[number % 6], "noise", by=f"person {number % 500}"))
-    events = [found.event for found in read_events(home)]
-    assert len(events) <= _TRIES_OF_ALL + 2 * len(TRIED)
-    assert sum(event.count for event in events) == 5000
-
-
 def test_what_an_hour_left_out_is_said_when_it_is_over(home: Path) -> None:
     clock = Clock()
     with running(home, clock) as log:
@@ -245,16 +205,6 @@ def test_nothing_from_outside_washes_out_what_people_did(home: Path) -> None:
     assert max(path.stat().st_size for path in files) <= FILE_BYTES
     assert len(files) == FILES + 1 + 2  # and the two heads
     assert [found.event.about for found in read_events(home, kinds={"token.revoked"})] == ["ci"]
-
-
-def test_lines_of_a_flood_reach_back_a_week() -> None:
-    """The most lines that a week can have fit into the files (see the limits in audit/log.py)."""
-    outside = [kind for kind in AuditKind if not AuditEvent(kind, "").is_act]
-    line = line_of(AuditEvent(AuditKind.CREDENTIAL_REFUSED, "a device's usual refusal: unknown_certificate " * 2), 0)
-    lines_an_hour = sum((_limits(AuditEvent(kind, ""))[1] or 10**9) + 2 for kind in outside)
-    lines_an_hour += _TRIES_OF_ALL
-    sealed, _ = seal([line], Link(10**7, ZERO))
-    assert 7 * 24 * lines_an_hour * len(sealed) < FILE_BYTES * FILES
 
 
 @contextmanager
@@ -373,7 +323,7 @@ def test_what_is_no_file_in_the_logs_place_blocks_nothing(home: Path, tmp_path: 
         lambda: list(read_events(home)),
         Followed(home).new,
     ):
-        with pytest.raises(StoreError, match=r"acts\.jsonl is a link, a pipe, a device or a folder"):
+        with pytest.raises(StoreError):
             use()
     assert target.exists() == (kind == "link")
     assert kind != "link" or target.read_bytes() == b"theirs"

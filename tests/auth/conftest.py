@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.stores import new_store
 
 from microclaw.auth.approvals import Approvals, PendingApproval
 from microclaw.store.database import Database
@@ -28,7 +29,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with Database.open(tmp_path / "home" / "store.db") as database:
+    async with Database.open(new_store(tmp_path / "home" / "store.db")) as database:
         yield database
 
 

@@ -31,25 +31,11 @@ async def test_of_two_decisions_the_first_counts() -> None:
     task = ask(approvals)
     (pending,) = await asked(approvals)
     approvals.decide(pending.approval_id, approved=True, by="owner")
-    with pytest.raises(UnknownName, match="decided already"):
+    with pytest.raises(UnknownName):
         approvals.decide(pending.approval_id, approved=False, by="owner")
     await task
-    with pytest.raises(UnknownName, match="decided already"):
+    with pytest.raises(UnknownName):
         approvals.decide(pending.approval_id, approved=False, by="owner")
-
-
-@pytest.mark.parametrize(
-    ("channel", "chat_id", "door", "where"),
-    [
-        ("api", "s-12ab34cd.5f", "browser", "in the browser"),  # a session's
-        ("api", "t-12ab34cd.5f", "api", "over api"),  # a token's
-        ("terminal", "s-of-mine", "terminal", "in the terminal"),
-        ("mcp", "t-12ab34cd.x", "mcp", "over mcp"),
-    ],
-)
-def test_a_question_says_where_it_was_asked(channel: str, chat_id: str, door: str, where: str) -> None:
-    pending = PendingApproval("a", "owner", "do it", (), channel, chat_id, 60)
-    assert (pending.door, pending.where) == (door, where)
 
 
 async def test_an_acts_approval_is_its_own_last_one_or_of_the_act_around_it() -> None:
@@ -88,32 +74,11 @@ async def test_an_acts_approval_is_its_own_last_one_or_of_the_act_around_it() ->
     assert await background == "a"
 
 
-async def test_an_act_that_begins_when_the_one_around_it_is_over_has_no_approval() -> None:
-    approvals = Approvals(timeout_s=60)
-    release = asyncio.Event()
-
-    async def next_act() -> str | None:
-        await release.wait()
-        with approved_act():
-            return approval_now()
-
-    with approved_act():
-        deciding = asyncio.create_task(asked(approvals))
-        asking = ask(approvals)
-        (pending,) = await deciding
-        approvals.decide(pending.approval_id, approved=True, by="owner")
-        await asking
-        assert approval_now() == pending.approval_id
-        background = asyncio.create_task(next_act())
-    release.set()
-    assert await background is None
-
-
 async def test_no_decision_in_time_is_a_no() -> None:
     approvals = Approvals(timeout_s=0.01)
     heard: list[PendingApproval | ApprovalOutcome] = []
     approvals.listen(heard.append)
-    with pytest.raises(PermissionRefused, match="nobody approved in"):
+    with pytest.raises(PermissionRefused):
         await ask(approvals)
     assert approvals.pending() == ()
     assert [type(news) for news in heard] == [PendingApproval, ApprovalOutcome]
@@ -145,7 +110,7 @@ async def test_one_person_cannot_fill_the_list() -> None:
 @pytest.mark.parametrize("detail", [("x",) * (MAX_DETAIL_LINES + 1), ("x" * (MAX_DETAIL_CHARS + 1),), ("x\n" * 1001,)])
 async def test_what_cannot_be_shown_whole_is_not_asked_for(detail: tuple[str, ...]) -> None:
     approvals = Approvals(timeout_s=5)
-    with pytest.raises(PermissionRefused, match="to show what would happen takes"):
+    with pytest.raises(PermissionRefused):
         await approvals.ask("owner", "do it", detail, channel="t", chat_id="1")
     assert approvals.pending() == ()
 

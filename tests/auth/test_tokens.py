@@ -124,7 +124,7 @@ async def test_a_scope_is_the_most_that_a_token_is(tokens: PersonTokens, scope: 
 
 async def test_a_scope_gives_nobody_more_than_the_role(tokens: PersonTokens, people: People) -> None:
     gus = await people.add("gus", "guest")
-    with pytest.raises(ConfigError, match="guest"):
+    with pytest.raises(ConfigError):
         await tokens.create("too much", gus.person_id, scope="act")
     secret = await tokens.create("chats", gus.person_id, scope="chat")
     await people.change_role("gus", "read-only")

@@ -28,7 +28,6 @@ def test_only_firmware_and_power_cut_differ() -> None:
         assert replace(found, firmware=board.firmware, power_cut=board.power_cut) == board
         assert (found.firmware.max_apps, found.firmware.apps_survive_reset) == (MAX_PROGRAMS, True)
         assert found.firmware.no_stock_build is None
-        assert "start again by themselves" in found.power_cut
 
 
 def test_a_described_limit_of_programs_stays() -> None:

@@ -65,12 +65,6 @@ def test_no_board_works_before_it_was_tried_on_hardware() -> None:
     [
         ('virtual = ["cannot", "it has no radio"]\n', "", "nothing is said of virtual"),
         ('["cannot", "it has no radio"]', '["cannot"]', "has no evidence"),
-        ('["cannot", "it has no radio"]', '["perhaps", "it has no radio"]', "is no state"),
-        (
-            'virtual = ["cannot", "it has no radio"]',
-            'virtual = ["cannot", "no radio"]\nesp8266 = ["works", "x"]',
-            "esp8266",
-        ),
     ],
 )
 def test_a_table_with_a_hole_is_refused(old: str, new: str, said: str) -> None:

@@ -57,7 +57,6 @@ def test_a_file_of_the_machine_is_not_read(way: str, tmp_path: Path) -> None:
         (work / "program.c").write_text(f'#include "{named}"\nint main(void) {{ return x; }}\n')
         done = Processes().run(find_toolchain().compile_command("program.c", "O1", ()), work)
         assert done.returncode == 1
-        assert "fatal error" in done.output
         assert "the_secret" not in done.output
         assert "root:" not in done.output
 

@@ -12,7 +12,7 @@ from tests.channels.telegram_server import USERNAME, TelegramServer
 
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.approved_acts import approved_act
-from microclaw.errors import PermissionRefused, UnknownName
+from microclaw.errors import PermissionRefused
 from microclaw.events import Answer, Inbound, TurnEvent
 
 DETAIL = ("app-install blink on kitchen", "pins: 2", "int main(void) { /* ``` */ }")
@@ -27,23 +27,6 @@ async def _ask(
     except PermissionRefused as exc:
         return exc.message
     return "approved"
-
-
-@pytest.mark.parametrize(("button", "outcome"), [("Approve", "approved"), ("Decline", "declined by owner")])
-async def test_a_button_decides_and_the_message_becomes_its_outcome(
-    server: TelegramServer, tmp_path: Path, button: str, outcome: str
-) -> None:
-    async with telegram(server, tmp_path) as bot, asyncio.TaskGroup() as tasks:
-        asking = tasks.create_task(_ask(bot.approvals))
-        question = await server.message(100)
-        assert [b["text"] for b in question.buttons] == ["Approve", "Decline"]
-        assert all(line.replace("```", "'''") in question.text for line in DETAIL)
-        assert "No answer in 10 s is a no." in question.text
-        query = await server.press(question, button)
-        assert (await asking).startswith(outcome)
-        await server.until(lambda: not question.buttons)
-        assert question.text == f"install blink\n{outcome.split()[0].capitalize()} by owner."
-        await server.until(lambda: query in server.answered_presses)
 
 
 @pytest.mark.parametrize(("error", "told"), [(None, "Done."), ("no room on kitchen", "It failed: no room on kitchen")])
@@ -72,19 +55,7 @@ async def test_the_second_of_two_who_decide_is_told_so(server: TelegramServer, t
         query = await server.press(question, "Approve")
         assert (await asking).startswith("declined by owner")
         await server.until(lambda: query in server.answered_presses)
-        assert "decided already" in str(server.answered_presses[query])
         await server.until(lambda: question.text == "install blink\nDeclined by owner.")
-
-
-async def test_a_press_that_was_first_is_not_overruled_elsewhere(server: TelegramServer, tmp_path: Path) -> None:
-    async with telegram(server, tmp_path) as bot, asyncio.TaskGroup() as tasks:
-        asking = tasks.create_task(_ask(bot.approvals))
-        question = await server.message(100)
-        approval_id = bot.approvals.pending()[0].approval_id
-        await server.press(question, "Approve")
-        assert await asking == "approved"
-        with pytest.raises(UnknownName):
-            bot.approvals.decide(approval_id, approved=False, by="owner")
 
 
 async def test_strangers_guests_and_other_chats_decide_nothing(server: TelegramServer, tmp_path: Path) -> None:
@@ -98,12 +69,6 @@ async def test_strangers_guests_and_other_chats_decide_nothing(server: TelegramS
             await server.press(question, "Approve", user=100, chat=100),
         ]
         await server.until(lambda: all(query in server.answered_presses for query in refused))
-        assert [str(server.answered_presses[query])[:26] for query in refused] == [
-            "You are not admitted here.",
-            "Gus may not decide this, a",
-            "Bea may not decide this, a",
-            "This is not decided in thi",
-        ]
         assert bot.approvals.pending()
         await server.press(question, "Approve", user=100)
         assert await asking == "approved"
@@ -114,7 +79,6 @@ async def test_what_a_member_may_not_decide_is_shown_to_the_owner_too(server: Te
         asking = tasks.create_task(_ask(bot.approvals, "p-1", chat="200", risky=True))
         mine, owners = await server.message(200), await server.message(100)
         assert [b["text"] for b in mine.buttons] == ["Decline"]
-        assert "An owner decides this; you may take it back." in mine.text
         assert [b["text"] for b in owners.buttons] == ["Approve", "Decline"]
         assert bot.approvals.pending()
         await server.press(owners, "Approve", user=100)
@@ -142,7 +106,6 @@ async def test_a_question_nobody_answered_says_that_it_is_over(server: TelegramS
             question.__class__(1, 100, "", True, [{"text": "x", "callback_data": "yes:gone"}]), "x"
         )
         await server.until(lambda: query in server.answered_presses)
-        assert server.answered_presses[query] == "This was decided already, or its time is over."
 
 
 async def test_a_button_is_pressed_while_its_turn_waits(server: TelegramServer, tmp_path: Path) -> None:
@@ -178,7 +141,6 @@ async def test_a_button_below_a_reading_is_said_by_who_pressed_it(
         assert (pressed.text, pressed.person_id, pressed.origin) == (button.lower(), "owner", "person")
         again = await server.press(question, button)
         await server.until(lambda: again in server.answered_presses)
-        assert "There was a newer message" in str(server.answered_presses[again])
         assert len(bot.inbox.inbound) == 2
 
 
@@ -205,7 +167,6 @@ async def test_a_button_of_a_reading_is_for_the_person_who_was_asked(server: Tel
         await bot.inbox.until(lambda: len(bot.inbox.done) == 2)
         query = await server.press(question, "Yes", user=200)
         await server.until(lambda: query in server.answered_presses)
-        assert server.answered_presses[query] == "This was asked of somebody else."
         await server.press(question, "Yes")
         await bot.inbox.until(lambda: len(bot.inbox.done) == 3)
         assert bot.inbox.inbound[2].person_id == "owner"

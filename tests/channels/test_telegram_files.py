@@ -38,15 +38,7 @@ def answering(*names: str) -> ScriptedTurn:
     ],
 )
 async def test_a_file_follows_the_text(tmp_path: Path, name: str, method: str, kind: str) -> None:
-    async with (
-        TelegramServer.running() as server,
-        telegram(
-            server,
-            tmp_path,
-            answering(name),
-            read_file=read,
-        ),
-    ):
+    async with TelegramServer.running() as server, telegram(server, tmp_path, answering(name), read_file=read):
         await server.say("plot it")
         sent = await server.message(100, 2)
         assert server.chat(100)[0].text == "here"
@@ -56,15 +48,7 @@ async def test_a_file_follows_the_text(tmp_path: Path, name: str, method: str, k
 
 
 async def test_a_picture_that_is_refused_as_a_photo_goes_as_a_document(tmp_path: Path) -> None:
-    async with (
-        TelegramServer.running() as server,
-        telegram(
-            server,
-            tmp_path,
-            answering("plot.png"),
-            read_file=read,
-        ),
-    ):
+    async with TelegramServer.running() as server, telegram(server, tmp_path, answering("plot.png"), read_file=read):
         server.fail("sendPhoto", 400, "Bad Request: PHOTO_INVALID_DIMENSIONS")
         await server.say("plot it")
         sent = await server.message(100, 2)
@@ -76,18 +60,13 @@ async def test_a_picture_that_is_refused_as_a_photo_goes_as_a_document(tmp_path:
 async def test_a_lost_connection_is_tried_again_and_a_file_that_is_gone_is_told(tmp_path: Path) -> None:
     async with (
         TelegramServer.running() as server,
-        telegram(
-            server,
-            tmp_path,
-            answering("gone.png", "plot.png"),
-            read_file=read,
-        ) as bot,
+        telegram(server, tmp_path, answering("gone.png", "plot.png"), read_file=read) as bot,
     ):
         server.drop("sendPhoto")
         server.fail("sendPhoto", 429, "Too Many Requests", retry_after=0)
         await server.say("plot it")
         sent = await server.message(100, 3)
-        assert server.chat(100)[1].text == "The file gone.png is no longer there."
+        assert "gone.png" in server.chat(100)[1].text
         assert sent.file is not None
         assert len(server.called("sendPhoto")) == 3
         await bot.inbox.until(lambda: len(bot.inbox.done) == 1)

@@ -66,16 +66,14 @@ def test_a_backup_is_made_listed_and_restored(command: Command, recipient: str, 
     assert Path(file).stat().st_mode & 0o777 == 0o600
     code, out, _ = command("restore", file, "--identity", key, "--list")
     assert code == 0
-    assert "b.age is whole: 1 device, 0 programs, 0 schedules, 2 conversations" in out
     assert "microclaw.db" in out
     code, out, _ = command("--home", str(new), "restore", file, "--identity", key)
     assert code == 0
-    assert "the old host has to stay off" in out
     assert tree(new) == tree(home)
     logs = [(place / "audit/acts.jsonl").read_text() for place in (home, new)]
     assert [json.loads(log)["kind"] for log in logs] == ["backup.made", "backup.restored"]
     code, out, err = command("restore", file, "--identity", key)
-    assert (code, "not empty" in err, "--replace" in err) == (1, True, True)
+    assert (code, "--replace" in err) == (1, True)
     code, out, _ = command("--json", "restore", file, "--identity", key, "--replace")
     assert tree(Path(document(out)["old_home"])) == tree(home)
 
@@ -147,11 +145,10 @@ def test_a_store_that_another_process_holds_without_a_host_is_told(
     """As while another `microclaw backup` reads it."""
     lock = take_lock(home / "microclaw.db")
     try:
-        code, _, err = command("backup", str(tmp_path / "b.age"), "--recipient", recipient)
+        code, _, _ = command("backup", str(tmp_path / "b.age"), "--recipient", recipient)
     finally:
         os.close(lock)
     assert code == 3
-    assert "no host is running here" in err
     assert not (tmp_path / "b.age").exists()
 
 
@@ -163,7 +160,6 @@ def test_a_password_is_asked_for_twice_and_never_shown(home: Path, tmp_path: Pat
             screen.wait_for(f"{prompt}: ")
             screen.type(f"{typed}\n")
         screen.wait_for("encrypted")
-        screen.wait_for("without it nobody can open the backup")
         assert screen.process.wait(60) == 0
         assert PASSWORD.encode() not in screen.shown
     finally:

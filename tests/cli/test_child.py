@@ -14,7 +14,6 @@ def test_child_that_says_why_it_cannot_start_is_quoted(tmp_path: Path) -> None:
     words = ["microclaw.cli", "--home", "/dev/null/home", "--json", "up"]
     with Child("host", words, log=tmp_path / "log") as child, pytest.raises(ConfigError) as caught:
         child.wait_ready()
-    assert "cannot use /dev/null/home" in caught.value.message
     assert caught.value.next_step
     assert not child.running
 

@@ -29,19 +29,10 @@ def test_the_engines_are_told_tried_and_their_order_written(run: Run, tmp_path: 
 
 
 def test_an_engine_that_lacks_something_is_not_chosen(run: Run, tmp_path: Path) -> None:
-    refused = run("--yes", "voice", "setup", "--asr", "openai")
-    assert refused.code != 0
-    assert "openai does not work: OpenAI's speech needs a key" in refused.err
-    unknown = run("--yes", "voice", "setup", "--tts", "parrot")
-    assert unknown.code != 0
-    assert "there is no engine 'parrot' that speaks" in unknown.err
+    assert run("--json", "voice", "setup").code == 2
+    for engine in (("--asr", "openai"), ("--tts", "parrot")):
+        assert run("--yes", "voice", "setup", *engine).code != 0
     assert not (tmp_path / "home" / "config.toml").exists()
-
-
-def test_a_document_needs_a_yes(run: Run) -> None:
-    refused = run("--json", "voice", "setup")
-    assert refused.code == 2
-    assert "--json goes with --yes" in refused.err
 
 
 def test_what_a_person_has_set_comes_first_and_no_cloud_is_proposed() -> None:
@@ -65,23 +56,12 @@ def test_an_engine_that_failed_is_left_out_and_one_that_was_understood_is_first(
         heard("espeak", "pocketsphinx", "drink"),
         heard("flite", "pocketsphinx", "blink"),
     ]
-    order, left_out = tried_order(chosen, trials)
-    assert order == {"asr": ("pocketsphinx",), "tts": ("flite", "espeak")}
-    assert left_out == {("asr", "whisper"): "it ended with -6"}
+    assert tried_order(chosen, trials) == {"asr": ("pocketsphinx",), "tts": ("flite", "espeak")}
 
 
-def test_where_every_engine_failed_the_choice_stays_and_is_told() -> None:
-    order, left_out = tried_order({"asr": ("whisper",), "tts": ("flite",)}, [heard("flite", "whisper", None, "gone")])
-    assert order == {"asr": ("whisper",), "tts": ("flite",)}
-    assert left_out == {("asr", "whisper"): "gone", ("tts", "flite"): "gone"}
-
-
-def test_an_engine_that_is_set_and_fails_goes_and_the_reason_is_told(run: Run, tmp_path: Path) -> None:
-    assert run("config", "set", "voice.asr", "whisper pocketsphinx").code == 0
-    ran = run_in(tmp_path / "home", "--yes", "voice", "setup", "--tts", "flite", timeout_s=300)
-    assert ran.code == 0, ran.err
-    assert "voice.asr: whisper is left out: the Whisper model tiny.en is not on this machine" in ran.out
-    assert run("config", "get", "voice.asr").out.split() == ["pocketsphinx"]
+def test_where_every_engine_failed_the_choice_stays() -> None:
+    chosen = {"asr": ("whisper",), "tts": ("flite",)}
+    assert tried_order(chosen, [heard("flite", "whisper", None, "gone")]) == chosen
 
 
 def test_without_a_host_the_engines_are_tried_in_the_command_itself(run: Run, tmp_path: Path) -> None:
@@ -91,10 +71,5 @@ def test_without_a_host_the_engines_are_tried_in_the_command_itself(run: Run, tm
     assert (told["schema"], told["ok"]) == ("microclaw.voice-test/1", True)
     assert told["heard"] == told["said"]
     assert run("voice", "test", "").code == 2
-    parts = [(f["part"], f["text"]) for f in json.loads(run("--json", "doctor").out)["findings"]]
-    assert ("voice", "pocketsphinx hears") in parts
-    assert ("voice", "flite speaks") in parts
     run("config", "set", "voice.enabled", "false")
-    off = run("voice", "test")
-    assert off.code != 0
-    assert "voice is off: it is switched off" in off.err
+    assert run("voice", "test").code != 0

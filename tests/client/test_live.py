@@ -83,9 +83,8 @@ def test_a_host_that_stays_away_is_said(serve: Serve) -> None:
 
 
 def test_a_host_that_is_not_there_at_first_is_said_at_once(tmp_path: Path) -> None:
-    with pytest.raises(NoHost) as caught:
+    with pytest.raises(NoHost):
         next(iter(Client(tmp_path / "nothing").live.events()))
-    assert caught.value.next == "microclaw up"
 
 
 @pytest.mark.parametrize("data", [b"not json", b"[1]", b"[" * 200_000])
@@ -120,4 +119,4 @@ async def test_a_host_that_stops_ends_the_stream_and_then_every_call(tmp_path: P
         await asyncio.wait_for(reading, WITHIN_S)
     with pytest.raises(NoHost) as caught:
         await asyncio.to_thread(client.status)
-    assert (caught.value.code, caught.value.next) == ("no_host", "microclaw up")
+    assert caught.value.code == "no_host"

@@ -10,8 +10,8 @@ import shutil
 import signal
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractContextManager, asynccontextmanager, closing, nullcontext, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -38,44 +38,30 @@ TICKS_OF: Final = 120  # more devices than these tell so much less each, and as 
 class Host:
     """`microclaw up --nats ...` in `home`; `start` again after `kill` with what is on the disk, at another port.
 
-    `link` is as of `up --link`: TLS where it is not loopback; `inside` is where its process is made. It has all roles
-    but with others in `roles`. `source` is the folder of another microclaw that runs there.
+    `source` is the folder of another microclaw that runs there.
     """
 
     def __init__(
         self,
         home: Path,
         urls: str,
-        *,
-        link: str = "127.0.0.1:0",
-        roles: str | None = None,
-        source: Path | None = None,
-        inside: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self.home = home
-        self.source = source
-        self._link = link
-        self._roles = roles
-        self._inside = inside
+        self.source: Path | None = None
         self.client = Client(home / "control.sock", timeout_s=PATIENCE_S)
         self.address: str | None = None
-        self.ends = 0  # by itself
         self._urls = urls
         self._child: Child | None = None
 
     def start(self) -> None:
         """Ready when it returns; ConfigError where it could not start."""
-        words = ["microclaw", "--json", "up", "--nats", self._urls, "--link", self._link]
-        words += ["--virtual", "0", "--die-with-parent"]
-        words += ["--link-plain"] if self._link.startswith("127.") else []
-        words += ["--port", "0"] if self._roles is None or "api" in self._roles else []
-        words += [] if self._roles is None else ["--roles", self._roles]
+        words = ["microclaw", "--json", "up", "--nats", self._urls, "--link", "127.0.0.1:0", "--link-plain"]
+        words += ["--port", "0", "--virtual", "0", "--die-with-parent"]
         environ = {**clean_environ(self.home), "MICROCLAW_CLUSTER__HOST": self.home.name}
         if self.source is not None:
             environ["PYTHONPATH"] = str(self.source)
         log = self.home.parent / f"{self.home.name}.stderr"
-        with self._inside():
-            self._child = Child(self.home.name, words, log=log, environ=environ)
+        self._child = Child(self.home.name, words, log=log, environ=environ)
         self.address = self._child.wait_ready(START_S)[0]["link"]
 
     def kill(self) -> None:
@@ -85,15 +71,6 @@ class Host:
         if self._child.running:
             os.kill(self._child.pid, signal.SIGKILL)
         self._child.stop()
-
-    async def keep_running(self, over: asyncio.Event) -> None:
-        """As a service does: it is started again when it ends by itself, as it does to fetch the store anew."""
-        while not over.is_set():
-            if self.address is not None and self._child is not None and not self._child.running:
-                self.kill()
-                self.ends += 1
-                await asyncio.to_thread(self.start)
-            await _within(over, 0.2)
 
     @property
     def pid(self) -> int:
@@ -163,10 +140,6 @@ class FleetDevice(ScriptedDevice):
         self.programs: dict[str, Program] = {}
         self._upload: tuple[str, Program] | None = None
         self._less = 1.0
-
-    def context(self) -> Any:
-        """None is needed where the link is plain; a host in a network of its own has TLS, which is not looked at."""
-        return False
 
     @asynccontextmanager
     async def connected(self, opening: Hello | PairRequest | None = None) -> AsyncIterator[ScriptedDevice]:

@@ -13,8 +13,8 @@ import pytest
 from microclaw.cluster.connection import Cluster, connected
 from microclaw.cluster.host_facts import HostFacts, LeaseTimes
 from microclaw.cluster.hosts import Hosts
-from microclaw.config.cluster_settings import ROLES, ClusterSettings
-from microclaw.store.migrations import MIGRATIONS
+from microclaw.config.cluster_settings import ClusterSettings
+from microclaw.store.schema import VERSION
 
 LIMIT_S: Final = 60.0
 TIMES: Final = LeaseTimes(renew_s=0.2, ttl_s=3.0, work_s=2.0)
@@ -29,7 +29,7 @@ def facts_of(
         wall_ms = int((time.time() + (ahead_s() if callable(ahead_s) else ahead_s)) * 1000)
         name = host_id.rpartition("-")[0]
         own = (devices, 0, None, None, wall_ms, wall_ms)
-        return HostFacts(host_id, name, "1.0", len(MIGRATIONS), ROLES, *own, home=home)
+        return HostFacts(host_id, name, "1.0", VERSION, *own, home=home)
 
     return facts
 

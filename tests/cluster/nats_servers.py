@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 import re
 import signal
 import socket
@@ -19,9 +20,15 @@ from pathlib import Path
 from shutil import which
 from typing import Any, Final
 
-from microclaw.cli.demo_cluster import free_port
-
 LIMIT_S: Final = 60.0
+
+
+def free_port() -> int:
+    """Below those that the kernel gives to connections, so that none has it when the server starts."""
+    while True:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", random.randrange(15_000, 32_000)))
+            return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -30,14 +37,11 @@ class NatsServer:
 
     folder: Path
     name: str = "n1"
-    address: str = "127.0.0.1"
-    inside: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext  # where it runs
     port: int = field(default_factory=free_port)
     route_port: int = field(default_factory=free_port)
     monitor_port: int = field(default_factory=free_port)
     routes: tuple[str, ...] = ()
     jetstream: bool = True
-    max_file: str = "1GB"
     extra: str = ""
     login: dict[str, str] = field(default_factory=dict)
     tls: ssl.SSLContext | None = None
@@ -45,12 +49,7 @@ class NatsServer:
 
     @property
     def url(self) -> str:
-        return f"{'nats' if self.tls is None else 'tls'}://{self.address}:{self.port}"
-
-    @property
-    def pid(self) -> int:
-        assert self.process is not None, "the server does not run"
-        return self.process.pid
+        return f"{'nats' if self.tls is None else 'tls'}://127.0.0.1:{self.port}"
 
     def launch(self) -> None:
         """Start it, and do not wait."""
@@ -60,7 +59,7 @@ class NatsServer:
         self.folder.mkdir(parents=True, exist_ok=True)
         config = self.folder / "nats.conf"
         config.write_text(self._configuration())
-        with (self.folder / "log").open("ab") as log, self.inside():
+        with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen([found, "-c", str(config)], stdout=log, stderr=log)
 
     def start(self) -> None:
@@ -87,13 +86,6 @@ class NatsServer:
         (self.folder / "nats.conf").write_text(self._configuration())
         self._process().send_signal(signal.SIGHUP)
 
-    def pause(self) -> None:
-        """It keeps its connections and answers nothing."""
-        self._process().send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        self._process().send_signal(signal.SIGCONT)
-
     def log(self) -> str:
         return (self.folder / "log").read_text(errors="replace")[-2000:]
 
@@ -110,25 +102,24 @@ class NatsServer:
     def _end(self, by: signal.Signals) -> None:
         process, self.process = self.process, None
         if process is not None:
-            process.send_signal(signal.SIGCONT)
             process.send_signal(by)
             process.wait(LIMIT_S)
 
     def _configuration(self) -> str:
         rows = [
             f'server_name: "{self.name}"',
-            f"listen: {self.address}:{self.port}",
+            f"listen: 127.0.0.1:{self.port}",
             f"http: 127.0.0.1:{self.monitor_port}",
         ]
         if self.jetstream:
-            rows.append(f'jetstream {{ store_dir: "{self.folder / "data"}", max_file: {self.max_file} }}')
+            rows.append(f'jetstream {{ store_dir: "{self.folder / "data"}" }}')
         if self.routes:
             urls = ", ".join(f'"nats://{route}"' for route in self.routes)
-            rows.append(f"cluster {{ name: tests, listen: {self.address}:{self.route_port}, routes: [{urls}] }}")
+            rows.append(f"cluster {{ name: tests, listen: 127.0.0.1:{self.route_port}, routes: [{urls}] }}")
         return "\n".join([*rows, self.extra, ""])
 
     def _greets(self) -> bool:
-        with contextlib.suppress(OSError), socket.create_connection((self.address, self.port), 5) as connection:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 5) as connection:
             return connection.recv(4) == b"INFO"
         return False
 
@@ -149,11 +140,11 @@ class NatsServer:
         return {"error": got[-200:].decode(errors="replace")}
 
     def _connection(self) -> socket.socket:
-        connection = socket.create_connection((self.address, self.port), 5)
+        connection = socket.create_connection(("127.0.0.1", self.port), 5)
         if self.tls is None:
             return connection
         connection.recv(1 << 16)  # what it says of itself comes in clear text
-        return self.tls.wrap_socket(connection, server_hostname=self.address)
+        return self.tls.wrap_socket(connection, server_hostname="127.0.0.1")
 
 
 def wait_for(condition: Callable[[], object], what: str) -> None:
@@ -178,22 +169,15 @@ def one_server(folder: Path, **options: Any) -> Iterator[NatsServer]:
 def three_servers(folder: Path, **options: Any) -> Iterator[list[NatsServer]]:
     """Three servers that are one NATS cluster and keep streams on all three."""
     servers = [NatsServer(folder / f"n{n}", name=f"n{n}", **options) for n in (1, 2, 3)]
-    with running_together(servers):
-        yield servers
-
-
-@contextlib.contextmanager
-def running_together(servers: list[NatsServer]) -> Iterator[None]:
-    """They are one NATS cluster."""
     for server in servers:
-        server.routes = tuple(f"{one.address}:{one.route_port}" for one in servers)
+        server.routes = tuple(f"127.0.0.1:{one.route_port}" for one in servers)
     try:
         for server in servers:
             server.launch()
         for server in servers:
             server.wait_until_ready()
         wait_for(lambda: servers[0].makes_streams(3), "the three servers make no stream")
-        yield
+        yield servers
     finally:
         for server in servers:
             server.kill()

@@ -4,16 +4,12 @@ is done twice, a duty is one host's at a time, and all copies are alike."""
 from __future__ import annotations
 
 import asyncio
-import base64
 import random
-import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import partial
-from itertools import pairwise
 from typing import Final
 
 from tests.cluster.chaos import FleetDevice, Host
@@ -43,7 +39,6 @@ class Promises:
 
     notes: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     installs: list[str] = field(default_factory=list)
-    builds: int = 0
     refusals: Counter[str] = field(default_factory=Counter)
     kills: Counter[str] = field(default_factory=Counter)
 
@@ -116,22 +111,6 @@ async def install(
             promises.installs.append(device.name)
 
 
-async def build(hosts: list[Host], rng: random.Random, promises: Promises, quiet: asyncio.Event) -> None:
-    """Programs that differ, so that each is built and not found."""
-    number = 0
-    while not quiet.is_set():
-        host, number = rng.choice(hosts), number + 1
-        source = f'#include <stdio.h>\nvoid on_init(void) {{ puts("program {number} of many"); }}\n'
-        try:
-            made = await asyncio.to_thread(host.client.post, "/api/compile-wasm", {"source": source, "name": "many"})
-        except Refused as exc:
-            promises.refusals["build: " + getattr(exc, "message", str(exc))[:90]] += 1
-            await asyncio.sleep(0.1)
-        else:
-            assert f"program {number} of many".encode() in base64.b64decode(made["wasm"])
-            promises.builds += 1
-
-
 async def settled(hosts: list[Host], devices: list[FleetDevice], promises: Promises) -> None:
     """All events acked, all notes there, every device online, and the hosts' copies alike."""
 
@@ -195,29 +174,3 @@ def check_devices(devices: list[FleetDevice], promises: Promises) -> None:
     for name in promises.installs:
         device = next(one for one in devices if one.name == name)
         assert device.programs["hello"].data == PROGRAM
-
-
-_TAKEN = re.compile(r"^(\S+) \S+ \S+ this host has the duty (.+) now, fence (\d+)$", re.M)
-_LOST = re.compile(r"^(\S+) \S+ \S+ this host has the duty (.+) no more$", re.M)
-
-
-def check_duties(hosts: list[Host]) -> None:
-    """By the hosts' logs, whose clock is this machine's: none was at two hosts at once, and fences grew with time.
-
-    For hosts that were not killed: they write down when a duty goes.
-    """
-    times: dict[str, list[tuple[datetime, datetime | None, int, str]]] = defaultdict(list)
-    for host in hosts:
-        log = (host.home / "microclaw.log").read_text()
-        lost = [(datetime.fromisoformat(at), duty) for at, duty in _LOST.findall(log)]
-        for text, duty, fence in _TAKEN.findall(log):
-            begun = datetime.fromisoformat(text)
-            ended = min((at for at, name in lost if name == duty and at >= begun), default=None)
-            times[duty].append((begun, ended, int(fence), host.home.name))
-    assert times
-    for duty, held in times.items():
-        held.sort()
-        for (_, ended, fence, name), (begun, _, newer, other) in pairwise(held):
-            assert ended is not None, f"{duty}: {other} took it from {name}, which did not let it go"
-            assert ended <= begun, f"{duty}: at {name} until {ended}, at {other} from {begun}"
-            assert fence < newer, f"{duty}: fence {newer} after {fence}"

@@ -1,4 +1,4 @@
-"""kill -9 of hosts, build workers and NATS servers under load: nothing acknowledged is lost or done twice, all agree.
+"""kill -9 of hosts and NATS servers under load: nothing acknowledged is lost or done twice, all agree.
 
 MICROCLAW_CHAOS_S says for how long, MICROCLAW_CHAOS_SEED at which moments, MICROCLAW_CHAOS_DEVICES with how many.
 """
@@ -18,7 +18,6 @@ from tests.cluster.chaos import FleetDevice, Host, copy_identity
 from tests.cluster.nats_servers import NatsServer, three_servers, urls_of
 from tests.cluster.promises import (
     Promises,
-    build,
     check_devices,
     check_hosts,
     install,
@@ -38,7 +37,7 @@ async def test_nothing_acknowledged_is_lost_or_done_twice_while_hosts_and_server
     rng = random.Random(SEED)
     promises = Promises()
     let_open(DEVICES * 2 + 500)
-    with three_servers(tmp_path / "nats") as servers, hosts_and_workers(tmp_path, servers) as (hosts, workers):
+    with three_servers(tmp_path / "nats") as servers, running_hosts(tmp_path, servers) as hosts:
         devices = await paired_devices(hosts[0], rng, DEVICES)
         quiet, over = asyncio.Event(), asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
@@ -48,8 +47,7 @@ async def test_nothing_acknowledged_is_lost_or_done_twice_while_hosts_and_server
                 tasks.create_task(write_notes(hosts, devices, rng, promises, quiet, who)) for who in ("ann", "bob")
             ]
             people.append(tasks.create_task(install(hosts, devices, rng, promises, quiet)))
-            people.append(tasks.create_task(build(hosts, rng, promises, quiet)))
-            await kill_at_random(hosts, workers, servers, rng, promises)
+            await kill_at_random(hosts, servers, rng, promises)
             quiet.set()
             await asyncio.wait(people)
             await settled(hosts, devices, promises)
@@ -58,10 +56,8 @@ async def test_nothing_acknowledged_is_lost_or_done_twice_while_hosts_and_server
         check_hosts(hosts, devices)
         check_devices(devices, promises)
         assert promises.kills["Host"]
-        assert promises.kills["Worker"]
         assert promises.kills["NatsServer"]
         assert promises.installs
-        assert promises.builds
         assert any(promises.notes.values())
         assert sum(device.sent for device in devices) > DEVICES
 
@@ -76,42 +72,34 @@ def let_open(files: int) -> None:
 def report(devices: list[FleetDevice], promises: Promises) -> None:
     """For who runs it by hand: `pytest -s`."""
     notes, events = sum(map(len, promises.notes.values())), sum(device.sent for device in devices)
-    print(f"{len(devices)} devices, {events} events, {notes} notes, {len(promises.installs)} programs installed, ")
-    print(f"{promises.builds} built; kills: {dict(promises.kills)}; refused: {dict(promises.refusals)}")
+    print(f"{len(devices)} devices, {events} events, {notes} notes, {len(promises.installs)} programs installed")
+    print(f"kills: {dict(promises.kills)}; refused: {dict(promises.refusals)}")
     closes = sum((device.closes for device in devices), Counter[int | None]())
     print(f"connections that ended, by their code: {dict(closes)}")
 
 
 @contextmanager
-def hosts_and_workers(folder: Path, servers: list[NatsServer]) -> Iterator[tuple[list[Host], list[Worker]]]:
-    """Three hosts, and two that build for them."""
+def running_hosts(folder: Path, servers: list[NatsServer]) -> Iterator[list[Host]]:
     urls = urls_of(servers)
-    hosts = [Host(folder / f"host-{number}", urls, roles="link,agent,api") for number in (1, 2, 3)]
-    workers = [Worker(folder / f"worker-{number}", urls, link="off", roles="agent,compile") for number in (1, 2)]
+    hosts = [Host(folder / f"host-{number}", urls) for number in (1, 2, 3)]
     with ExitStack() as stack:
-        for host in (*hosts, *workers):
+        for host in hosts:
             if host is hosts[0]:
                 host.home.mkdir(mode=0o700)
             else:
                 copy_identity(hosts[0].home, host.home)
             stack.callback(host.kill)
             host.start()
-        yield hosts, workers
+        yield hosts
 
 
-class Worker(Host):
-    """Builds programs, and has no devices."""
-
-
-async def kill_at_random(
-    hosts: list[Host], workers: list[Worker], servers: list[NatsServer], rng: random.Random, promises: Promises
-) -> None:
+async def kill_at_random(hosts: list[Host], servers: list[NatsServer], rng: random.Random, promises: Promises) -> None:
     """For CHAOS_S; afterwards all run."""
     end = asyncio.get_running_loop().time() + CHAOS_S
     down: set[int] = set()
-    victims: list[Host | NatsServer] = [*hosts, *hosts, *workers, *servers]  # a host is away for longer
+    victims: list[Host | NatsServer] = [*hosts, *hosts, *servers]  # a host is away for longer
 
-    first: list[Host | NatsServer] = [workers[0], hosts[1], servers[0]]  # one of each kind whatever the chance
+    first: list[Host | NatsServer] = [hosts[1], servers[0]]  # one of each kind whatever the chance
 
     async def kill(victim: Host | NatsServer, away_s: float) -> None:
         await asyncio.to_thread(victim.kill)

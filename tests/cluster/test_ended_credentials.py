@@ -98,7 +98,7 @@ async def test_an_ended_token_changes_nothing_at_a_host_that_was_cut_off(hosts: 
     await east.admission.tokens.remove("script")
     await until(lambda: west.hosts.lost, "the lease of the host that is cut off ends")
     assert await west.ask("GET", secret) == 200, "documented: a host that is cut off reads from its copy"
-    with pytest.raises(StoreUnreachable, match="was away from the cluster"):
+    with pytest.raises(StoreUnreachable):
         await west.ask("POST", secret)
     await wire.mend()
     await until(lambda: not west.hosts.lost, "it is back")

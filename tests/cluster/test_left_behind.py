@@ -16,9 +16,8 @@ from tests.cluster.test_status import viewing
 from microclaw.cluster import left_behind
 from microclaw.cluster.left_behind import until_left_behind
 from microclaw.cluster.status import ClusterView
-from microclaw.errors import StoreError
 from microclaw.store.devices import DeviceRow, DeviceTable
-from microclaw.store.replica import Place, Replica, place, placed
+from microclaw.store.replica import Replica
 
 HOSTS = ("a-0001", "b-0001", "c-0001")
 
@@ -67,10 +66,7 @@ async def test_a_host_that_most_went_on_without_ends_and_fetches_the_store_anew(
             differ(c)
             await add_device(b.replica, "fan")
             async with asyncio.timeout(30):
-                ended = await until_left_behind(c.replica, c.log, c.hosts)
-            assert "is another than it should be" in ended.message
-            assert "most hosts follow the log" in ended.message
-            assert "fetches the store anew" in (ended.next_step or "")
+                await until_left_behind(c.replica, c.log, c.hosts)
             assert await devices(c.replica) == ["lamp"]
         assert (tmp_path / "c-0001.db.replaced").exists()
         assert not (tmp_path / "c-0001.db").exists()
@@ -91,42 +87,4 @@ async def test_of_two_hosts_none_is_most(nats_server: NatsServer, cluster_name: 
             async with asyncio.timeout(4):
                 await until_left_behind(b.replica, b.log, b.hosts)
         assert not b.replica.is_given_up
-        shown = await a.status()
-        assert any(problem["text"].startswith("b-0001: this host's copy") for problem in shown["problems"])
-
-
-async def test_hosts_that_all_differ_give_nothing_up(
-    nats_server: NatsServer, cluster_name: str, tmp_path: Path
-) -> None:
-    """A new host after NATS was set back follows the log alone."""
-    async with hosts_of(nats_server, cluster_name, tmp_path, HOSTS) as (a, b, c):
-        differ(b)
-        differ(c)
-        await add_device(a.replica, "fan")
-        for view in (b, c):
-            await until(lambda view=view: view.replica.differs is not None, "it does not see that it differs")  # type: ignore[misc]
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(4):
-                await asyncio.gather(*(until_left_behind(view.replica, view.log, view.hosts) for view in (b, c)))
-
-
-@pytest.mark.parametrize("ahead", [0, 5])
-async def test_a_copy_that_differs_at_the_start_is_fetched_anew_where_most_follow(
-    nats_server: NatsServer, cluster_name: str, tmp_path: Path, ahead: int
-) -> None:
-    path = tmp_path / "c-0001.db"
-    async with hosts_of(nats_server, cluster_name, tmp_path, HOSTS[:1]) as (a,):
-        async with viewing(nats_server.url, cluster_name, tmp_path, "c-0001"):
-            pass
-        there = placed(path)
-        assert there is not None
-        place(path, Place(there.cluster, there.seq + ahead, "f" * 24))
-        with pytest.raises(StoreError, match=r"another entry|ends at entry"):
-            async with viewing(nats_server.url, cluster_name, tmp_path, "c-0001"):
-                pytest.fail("one host is not most of two")  # pragma: no cover
-        async with viewing(nats_server.url, cluster_name, tmp_path, "b-0001") as b:
-            await until(lambda: a.hosts.is_live("b-0001"), "it is not seen")
-            async with viewing(nats_server.url, cluster_name, tmp_path, "c-0001") as c:
-                await caught_up(a.replica, b.replica, c.replica)
-                assert await devices(c.replica) == ["lamp"]
-        assert (tmp_path / "c-0001.db.replaced").exists()
+        assert (await a.status())["problems"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from tests.cluster.nats_servers import NatsServer
 from microclaw.apps.changes import AppVersion, ChangeLog, PutApp
 from microclaw.clock import now_ms
 from microclaw.config.settings import TaskSettings
-from microclaw.errors import DeployRejected, TakenOver
+from microclaw.errors import DeployRejected, Overloaded, TakenOver
 from microclaw.link_server.tasks import DeviceTasks, TaskEnd, Tell
 from microclaw.live_hosts import LeftWork
 from microclaw.sandbox.run import run_sandboxed, sandbox_backend
@@ -24,6 +24,8 @@ from microclaw.store.link_tasks import LinkTaskTable, OpenTask, add_to, end_in
 from microclaw.store.replica import Replica
 from microclaw.store.tasks import TaskRow, TaskTable
 from microclaw.tasks.folders import TaskFolders
+from microclaw.tasks.live import TAIL_BYTES
+from microclaw.tasks.order import TaskOrder
 from microclaw.tasks.service import TaskService
 from microclaw.wire.link.messages import TaskStatus
 
@@ -64,24 +66,13 @@ async def test_a_change_that_a_live_host_makes_is_no_other_hosts_to_close(stage:
     await stage.caught_up()
     assert [change.change_id for change in await a.unfinished("d-1")] == [number]
     assert await b.unfinished() == []
-    with pytest.raises(DeployRejected, match="host a is changing this device now"):
+    with pytest.raises(DeployRejected):
         await b.plan("d-1", "app.deploy", "put another", BLINK, None)
     await b.plan("d-2", "app.deploy", "put it elsewhere", BLINK, None)
     stage.leases.end("a")
     assert [change.change_id for change in await b.unfinished("d-1")] == [number]
     await b.fail(number)
     await b.plan("d-1", "app.deploy", "put another", BLINK, None)
-
-
-async def test_a_change_with_an_unknown_end_is_anybodys_to_close(stage: Stage) -> None:
-    replica, fleet = await stage.host("a")
-    a = ChangeLog(AppTable(replica), fleet=fleet)
-    replica, fleet = await stage.host("b")
-    b = ChangeLog(AppTable(replica), fleet=fleet)
-    number = await a.plan("d-1", "app.deploy", "put blink", BLINK, None)
-    await a.leave_open(number)
-    await stage.caught_up()
-    assert [change.change_id for change in await b.unfinished()] == [number]
 
 
 @dataclass
@@ -160,6 +151,29 @@ async def test_code_that_runs_at_a_live_host_is_not_interrupted_by_the_start_of_
     ended = await services[0].row(number)
     assert (ended.state, ended.ending) == ("failed", "interrupted")
     assert ended.host in ("b", "c")
+
+
+async def test_a_task_of_another_host_is_listed_with_its_end_and_asked_for_there(stage: Stage) -> None:
+    (a, fleet), (b, other) = await stage.host("a-0001"), await stage.host("b-0001")
+    here, there = _service(a, fleet, stage.folder / "a" / "tasks"), _service(b, other, stage.folder / "b" / "tasks")
+    for service in (here, there):
+        await stage.stack.enter_async_context(service.serving())
+    order = TaskOrder(
+        language="python", code=f"open('o', 'w').write('x'); print('y' * {TAIL_BYTES + 9})", person_id="owner",
+        asked_by="Eva", approval="none", keep=("o",),
+    )  # fmt: skip
+    row = await here.wait((await here.submit(order)).number)
+    assert row.state == "done", row.reason
+    running = await TaskTable(a).add(replace(row, number=0, state="running", host="a-0001"))
+    earlier = await TaskTable(a).add(replace(row, number=0, state="running", host="b-0000"))
+    await stage.caught_up()
+    shown = await there.view(row.number)
+    assert (shown.row, len(shown.output), shown.begins) == (row, TAIL_BYTES, 10)
+    for act in (there.file(row.number, "o"), there.cancel(running), there.view(running)):
+        with pytest.raises(Overloaded):
+            await act
+    assert (await there.cancel(earlier)).ending == "interrupted"
+    assert (await here.file(row.number, "o")).read_text() == "x"
 
 
 async def test_left_work_is_looked_at_when_a_host_leaves_and_again_after_a_failure() -> None:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
 from tests.cluster.nats_servers import NatsServer
-from tests.cluster.two_hosts import wire_to
 from tests.link_server.conftest import Published
+from tests.store.two_hosts import MemoryLog, two_hosts
+from tests.store.two_hosts import until as until_there
 
+from microclaw.app.mqtt import ChangesElsewhere
 from microclaw.cluster.connection import Cluster, connected
-from microclaw.cluster.live_events import MAX_WAITING, LiveEvents
+from microclaw.cluster.live_events import LiveEvents
 from microclaw.config.cluster_settings import ClusterSettings
-from microclaw.events import LIVE_EVENTS, Alarm, DeviceEvent, LiveEvent
+from microclaw.events import LIVE_EVENTS, Alarm, LiveEvent
+from microclaw.store.apps import AppTable, NewChange
 
 
 @asynccontextmanager
@@ -25,6 +28,7 @@ async def _host(url: str, cluster: str, host_id: str) -> AsyncIterator[tuple[Liv
         got = Published()
         events = LiveEvents(connection, host_id, got.add)
         async with events.serving():
+            await connection.client.flush()  # the server knows the subscription
             yield events, got, connection
 
 
@@ -54,35 +58,6 @@ async def test_every_kind_of_event_comes_to_the_other_host_and_not_back(
         assert (first.sent, second.taken, first.taken, first.dropped) == (len(told) + 1, len(told) + 1, 1, 0)
 
 
-async def test_events_keep_their_order(nats_server: NatsServer, cluster_name: str) -> None:
-    async with (
-        _host(nats_server.url, cluster_name, "a") as (first, _, _),
-        _host(nats_server.url, cluster_name, "b") as (_, got, _),
-    ):
-        for n in range(1000):
-            first.share(DeviceEvent("lamp", n, "said"))
-        assert [(await got.until(DeviceEvent)).at_ms for _ in range(1000)] == list(range(1000))
-
-
-async def test_while_nats_is_away_the_newest_are_kept_and_the_others_counted(
-    nats_server: NatsServer, cluster_name: str
-) -> None:
-    async with (
-        wire_to(nats_server.port) as wire,
-        _host(wire.url, cluster_name, "a") as (first, _, connection),
-        _host(nats_server.url, cluster_name, "b") as (_, got, _),
-    ):
-        wire.cut()
-        async with asyncio.timeout(60):
-            while connection.connected:  # noqa: ASYNC110 - the client has no event for it
-                await asyncio.sleep(0.01)
-        for n in range(MAX_WAITING + 5):
-            first.share(DeviceEvent("lamp", n, "said"))
-        await wire.mend()
-        assert (await got.until(DeviceEvent)).at_ms == 5
-        assert first.dropped == 5
-
-
 @pytest.mark.parametrize(
     "data", [b"", b"\xc1", b"\x92\xa1c\x91\x92\xa4nope\x80", b"\x92\xa1c\x91\x92\xa5alarm\x81\xa6device\x05"]
 )
@@ -95,3 +70,17 @@ async def test_what_is_no_event_is_counted(nats_server: NatsServer, cluster_name
         first.share(Alarm("", 1, "last", ""))
         assert (await got.until(LiveEvent)).code == "last"
         assert (second.refused, second.taken) == (1, 1)
+
+
+async def test_devices_that_another_host_changed_are_published_at_once(tmp_path: Path) -> None:
+    changed: list[str] = []
+    async with two_hosts(tmp_path, MemoryLog()) as (here, there):
+        here.follow(("changes",), ChangesElsewhere(AppTable(here), changed.append).look)
+        table = AppTable(there)
+        new = NewChange(1, "d-1", "app.start", "start blink", "{}", None)
+        change_id = await table.add_change(new)
+        await until_there(lambda: changed == ["d-1"])
+        await table.settle_change(change_id, "done")
+        await until_there(lambda: changed == ["d-1", "d-1"])
+        await table.add_change(replace(new, device_id="d-2"))
+        await until_there(lambda: changed == ["d-1", "d-1", "d-2"])

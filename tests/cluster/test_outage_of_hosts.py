@@ -60,9 +60,9 @@ async def test_hosts_keep_their_devices_while_nats_is_away_and_all_goes_on_after
                 with pytest.raises(HostError) as refused:
                     await call(host, other.name)
                 assert refused.value.code in ("device_unreachable", "outcome_unknown", "device_timeout")
-                with pytest.raises(HostError, match="nothing was written: NATS cannot be reached"):
+                with pytest.raises(HostError):
                     await call(host, own.name, "gpio.set", level=1)
-                with pytest.raises(HostError, match="NATS cannot be reached"):
+                with pytest.raises(HostError):
                     await asyncio.to_thread(host.client.devices.notify, own.name, "tea is ready")
             server.start()
             for host in hosts:

@@ -128,13 +128,6 @@ async def test_an_answer_that_a_listener_has_in_hand_is_sent_elsewhere_only_when
     assert [one.text for one in await stage.a.outbox.undelivered("test", "c1")] == ["a note"]
 
 
-async def test_an_answer_without_a_listener_is_sent_by_the_host_that_has_the_channel(stage: Stage) -> None:
-    async with aclosing(stage.b.outbox.outgoing("test")) as outgoing:
-        waiting = asyncio.create_task(first(outgoing))
-        number = await stage.a.answer("one", listens=False)
-        assert (await waiting).outbound_id == number
-
-
 async def test_an_answer_that_its_listener_gave_back_is_sent_by_the_host_that_has_the_channel(stage: Stage) -> None:
     number = await stage.a.answer("one", listens=True)
     async with aclosing(stage.b.outbox.outgoing("test")) as outgoing:

@@ -5,18 +5,14 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import nats
-import nats.errors
 import pytest
 from tests.cluster.hosts_of_tests import TIMES, facts_of, until
 from tests.cluster.nats_servers import NatsServer, one_server
 
-from microclaw.audit import AuditEvent, AuditKind, append_events
-from microclaw.cluster.audit_stream import AuditSender, HostLines, audit_lines
 from microclaw.cluster.connection import Cluster, connected
 from microclaw.cluster.duties import Duties
 from microclaw.cluster.files import ClusterFiles
@@ -24,7 +20,6 @@ from microclaw.cluster.hosts import Hosts
 from microclaw.cluster.shared_store import delete_cluster, shared_store, take_snapshot
 from microclaw.cluster.status import ClusterView
 from microclaw.config.cluster_settings import ClusterSettings
-from microclaw.errors import ConfigError, StoreError
 
 PAGE: Final = Path(__file__).parents[2] / "docs/cluster.md"
 TESTS_ACCOUNT: Final = "accounts {\n  TESTS { jetstream: enabled, users: [{ user: tests, password: tests }] }"
@@ -56,14 +51,6 @@ def settings_of(
     return ClusterSettings(nats=server.url, name=name, user=user, password_file=str(password), replicas=1)
 
 
-async def until_end(messages: AsyncIterator[HostLines | None]) -> AsyncIterator[HostLines]:
-    """What is there."""
-    async for found in messages:
-        if found is None:
-            return
-        yield found
-
-
 async def do_everything(cluster: Cluster, folder: Path, host_id: str) -> None:
     async with (
         shared_store(cluster, folder / f"{host_id}.db", host=host_id) as (replica, log),
@@ -76,12 +63,6 @@ async def do_everything(cluster: Cluster, folder: Path, host_id: str) -> None:
             await take_snapshot(cluster, folder / f"{host_id}.db", kept=0)
 
         await duties.hold("telegram", work)
-        home = folder / f"home-{host_id}"
-        home.mkdir()
-        append_events(home, [AuditEvent(AuditKind.ROLE_CHANGED, "guest", about=host_id)])
-        await AuditSender(cluster, home, host_id).send()
-        async with audit_lines(cluster) as messages:
-            assert host_id in [found.host async for found in until_end(messages)]
         payload = folder / "payload"
         payload.write_bytes(host_id.encode() * 1000)
         sha256 = hashlib.sha256(payload.read_bytes()).hexdigest()
@@ -90,7 +71,7 @@ async def do_everything(cluster: Cluster, folder: Path, host_id: str) -> None:
         await files.fetch(sha256, folder / "fetched")
         found = await ClusterView(cluster, hosts, duties, replica, log).status()
         assert found["problems"] == []
-        assert len(found["streams"]) == 6
+        assert len(found["streams"]) == 5
         beats = hosts.renewed_at
         await until(lambda: hosts.renewed_at > beats and not hosts.stale, "the lease is not renewed")
 
@@ -105,35 +86,6 @@ async def test_the_rights_of_the_page_are_enough(
     async with connected(settings_of(ruled_server, tmp_path), name="c") as cluster:
         await delete_cluster(cluster)
     assert "ermissions" not in caplog.text
-
-
-async def test_a_user_reads_and_makes_nothing_of_another_name(ruled_server: NatsServer, tmp_path: Path) -> None:
-    errors: list[str] = []
-
-    async def note(exc: Exception) -> None:
-        errors.append(str(exc))
-
-    client = await nats.connect(ruled_server.url, user="microclaw", password="word-of-tests", error_cb=note)
-    for subject in ("mc.other.>", "_INBOX.>", ">", "$KV.>", "$JS.>"):
-        await client.subscribe(subject)
-    for subject in ("mc.other.log", "$KV.MC-other-HOSTS.a", "$O.MC-other-FILES.M.a", "$JS.API.STREAM.LIST"):
-        await client.publish(subject, b"x")
-    for subject in ("INFO", "CREATE", "DELETE", "PURGE", "MSG.GET"):
-        await client.publish(f"$JS.API.STREAM.{subject}.MC-other-LOG", b"{}")
-    await client.publish("$JS.API.CONSUMER.CREATE.MC-other-LOG", b"{}")
-    await client.flush(10)
-    await until(lambda: len(errors) == 15, f"not all were refused: {errors}")
-    assert all("ermissions" in error for error in errors)
-    await client.close()
-
-
-async def test_a_user_of_another_cluster_is_refused_in_words(ruled_server: NatsServer, tmp_path: Path) -> None:
-    with pytest.raises((ConfigError, StoreError)):
-        async with (
-            connected(settings_of(ruled_server, tmp_path, name="other"), name="a") as cluster,
-            shared_store(cluster, tmp_path / "a.db", host="a-0001"),
-        ):
-            pass
 
 
 async def test_clusters_in_accounts_of_their_own_see_nothing_of_each_other(

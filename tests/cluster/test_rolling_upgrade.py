@@ -1,4 +1,4 @@
-"""Hosts that are upgraded one after another while devices are connected: the newer microclaw has one more migration."""
+"""Hosts that are upgraded one after another while devices are connected: the newer one's schema has one more step."""
 
 from __future__ import annotations
 
@@ -15,20 +15,19 @@ from tests.cluster.nats_servers import NatsServer
 from tests.cluster.promises import OF_ONE_HOST
 
 import microclaw
-from microclaw.store.migrations import MIGRATIONS
+from microclaw.store.schema import VERSION
 
 DEVICES: Final = 4
 SOURCE: Final = Path(microclaw.__file__).parent
-MIGRATION: Final = '    ("ALTER TABLE devices ADD COLUMN colour TEXT", "CREATE TABLE newer (a TEXT) STRICT"),\n)\n'
+STEP: Final = ("ALTER TABLE devices ADD COLUMN colour TEXT", "CREATE TABLE newer (a TEXT) STRICT")
 
 
 def newer_microclaw(folder: Path) -> Path:
     """A copy of this microclaw whose store has another version, beside what it reads outside its package."""
     shutil.copytree(SOURCE, folder / "src" / "microclaw", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "firmware").symlink_to(SOURCE.parents[1] / "firmware")
-    migrations = folder / "src" / "microclaw" / "store" / "migrations.py"
-    text = migrations.read_text().rstrip()
-    migrations.write_text(text.removesuffix(")") + MIGRATION)
+    schema = folder / "src" / "microclaw" / "store" / "schema.py"
+    schema.write_text(schema.read_text().replace("] = ()", f"] = ({STEP},)"))
     return folder / "src"
 
 
@@ -74,9 +73,7 @@ async def test_nothing_acknowledged_is_lost_when_hosts_are_upgraded_one_after_an
             await told_more(devices)
             await upgraded(second, newer)
             await told_more(devices)  # by the newer host, whatever the older one turns away
-            assert f"knows the store's version {len(MIGRATIONS)}, which is {len(MIGRATIONS) + 1} now" in (
-                await problems(second)
-            )
+            assert f"knows the store's version {VERSION}, which is {VERSION + 1} now" in (await problems(second))
             await upgraded(first, newer)
             await told_more(devices)
             quiet.set()
@@ -86,7 +83,7 @@ async def test_nothing_acknowledged_is_lost_when_hosts_are_upgraded_one_after_an
         for device in devices:
             assert sorted(set(device.remembered.acked_numbers)) == list(range(1, device.sent + 1))
         for host in hosts:
-            assert host.rows("PRAGMA user_version") == [(len(MIGRATIONS) + 1,)]
+            assert host.rows("PRAGMA user_version") == [(VERSION + 1,)]
         await until(lambda: first.tables(OF_ONE_HOST) == second.tables(OF_ONE_HOST), "the copies are not alike")
         assert "Traceback" not in "".join((host.home / "microclaw.log").read_text() for host in hosts)
     finally:

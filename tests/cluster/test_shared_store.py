@@ -14,13 +14,8 @@ import pytest
 from tests.cluster.nats_servers import NatsServer
 from tests.cluster.stores import open_cluster, open_replica
 
-from microclaw.cluster import large_entries, shared_store
-from microclaw.cluster.connection import Cluster
-from microclaw.cluster.entry_messages import SEAL_BYTES
+from microclaw.cluster import shared_store
 from microclaw.cluster.shared_store import take_snapshot
-from microclaw.errors import StoreError, UnknownName
-from microclaw.store.devices import DeviceRow, DeviceTable
-from microclaw.store.recording import Entry, decode
 from microclaw.store.replica import Replica
 from microclaw.store.schedules import NewSchedule, ScheduleTable
 
@@ -61,16 +56,6 @@ def _rows(connection: sqlite3.Connection, name: str) -> Iterator[str]:
     except sqlite3.OperationalError:  # of a table without row numbers: iterdump has it
         return
     yield from (f"{name} {row}" for row in rows)
-
-
-async def entries(cluster: Cluster, first: int, last: int) -> list[Entry]:
-    """What the log has."""
-    found = []
-    for seq in range(first, last + 1):
-        message = await cluster.jetstream.get_msg(cluster.stream("LOG"), seq)
-        assert message.data is not None
-        found.append(decode(message.data[SEAL_BYTES + 1 :]))
-    return found
 
 
 def add_device(connection: sqlite3.Connection, name: str) -> None:
@@ -119,89 +104,6 @@ async def test_a_storm_of_three_hosts_loses_no_write_and_leaves_equal_copies(hos
     assert content(replicas[0].path) == content(replicas[1].path) == content(replicas[2].path)
 
 
-async def test_own_acknowledged_writes_are_read_and_others_come_in_their_order(host: OpenHost) -> None:
-    first, second = await host("a"), await host("b")
-    for number in range(30):
-        await first.write(lambda c, name=f"d{number:02}": add_device(c, name))
-        assert (await first.read(devices))[-1] == f"d{number:02}"
-        seen = await second.read(devices)
-        assert seen == [f"d{n:02}" for n in range(len(seen))]
-    await caught_up(first, second)
-    assert await second.read(devices) == await first.read(devices)
-
-
-async def test_a_failing_job_is_not_in_the_log_and_the_good_ones_beside_it_are(
-    host: OpenHost, nats_server: NatsServer, cluster_name: str
-) -> None:
-    replica = await host("a")
-    before = replica.position
-
-    def fail(connection: sqlite3.Connection) -> None:
-        add_device(connection, "bad")
-        connection.executemany("UPDATE devices SET board_id = ?", [("other",), ("another",)])
-        raise UnknownName("on purpose")
-
-    results = await asyncio.gather(
-        replica.write(lambda c: add_device(c, "one")),
-        replica.write(fail),
-        replica.write(lambda c: add_device(c, "two")),
-        return_exceptions=True,
-    )
-    assert [type(result).__name__ for result in results] == ["NoneType", "UnknownName", "NoneType"]
-    async with open_cluster(nats_server.url, cluster_name) as cluster:
-        runs = [
-            values
-            for entry in await entries(cluster, before + 1, replica.position)
-            for statement in entry.statements
-            for values in statement.runs
-        ]
-    assert runs == [["one"], ["two"]]
-
-
-async def test_what_is_done_row_by_row_is_whole_or_not_there(host: OpenHost) -> None:
-    first, second = await host("a"), await host("b")
-
-    def goes_on(connection: sqlite3.Connection) -> None:
-        rows = [("x", "x"), ("y", "y"), ("x", "z")]
-        with pytest.raises(sqlite3.IntegrityError):
-            connection.executemany(
-                "INSERT INTO devices (device_id, name, board_id, labels, created_ms) VALUES (?, ?, 'b', '[]', 0)", rows
-            )
-        add_device(connection, "kept")
-
-    await first.write(goes_on)
-    await caught_up(first, second)
-    assert await first.read(devices) == await second.read(devices) == ["kept"]
-
-
-async def test_a_late_write_reaches_the_others(host: OpenHost) -> None:
-    first, second = await host("a"), await host("b")
-    first.write_later(lambda c: add_device(c, "late"))
-    assert await first.read(devices) == []
-    await first.write(lambda c: add_device(c, "next"))
-    await caught_up(first, second)
-    assert await second.read(devices) == ["late", "next"]
-
-
-async def test_listeners_are_told_once_of_others_writes_with_what_goes_with_a_row(host: OpenHost) -> None:
-    first, second = await host("a"), await host("b")
-    told: list[frozenset[str]] = []
-    own: list[frozenset[str]] = []
-    second.listen(told.append)
-    first.listen(own.append)
-    await DeviceTable(first).put(DeviceRow("d", "d", "b", (), ("link:d",), 0))
-    await caught_up(first, second)
-    await second.read(devices)
-    await until(lambda: told)
-    assert len(told) == 1
-    assert {"devices", "faces"} <= told[0]
-
-    await first.write(lambda c: c.execute("DELETE FROM devices").rowcount)
-    await until(lambda: len(told) == 2)
-    assert {"devices", "faces", "telemetry_series", "crash_devices"} <= told[1]
-    assert not own
-
-
 async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while not condition():  # noqa: ASYNC110 - another host's, not an event
@@ -225,26 +127,6 @@ async def test_a_write_of_twenty_megabytes_reaches_the_others_and_leaves_nothing
         assert [info.name[:6] for info in await files.list()] == ["store-"]
     third = await host("c")  # of the snapshot
     assert await third.read(lambda c: c.execute("SELECT length(code) FROM images").fetchone()) == (20 << 20,)
-
-
-async def test_a_write_that_the_log_does_not_take_fails_alone(host: OpenHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(large_entries, "MAX_BODY", 3 << 20)
-    replica = await host("a")
-
-    def writing(name: str, size: int) -> Callable[[sqlite3.Connection], object]:
-        body = random.Random(name).randbytes(size)
-        image = "INSERT INTO images (sha256, code, meta, created_ms) VALUES (?, ?, '{}', 0)"
-        return lambda connection: connection.execute(image, (name, body)).rowcount
-
-    results = await asyncio.gather(
-        *(replica.write(writing(name, size << 20)) for name, size in (("a", 2), ("b", 4), ("c", 2))),
-        return_exceptions=True,
-    )
-    assert results[0] == results[2] == 1
-    assert isinstance(results[1], StoreError)
-    assert "bytes, the cluster's log takes" in results[1].message
-    assert results[1].next_step
-    assert await replica.read(lambda c: c.execute("SELECT sha256 FROM images").fetchall()) == [("a",), ("c",)]
 
 
 async def test_a_host_that_was_away_for_long_comes_back_by_the_snapshot(
@@ -279,10 +161,3 @@ async def test_what_was_erased_is_in_no_copy_log_or_snapshot(
         assert info.state.messages == 0
     await caught_up(first, second)
     assert secret.encode() not in first.path.read_bytes() + second.path.read_bytes()
-
-
-async def test_two_hosts_that_make_the_cluster_at_once_make_one(host: OpenHost) -> None:
-    first, second, third = await asyncio.gather(host("a"), host("b"), host("c"))
-    await first.write(lambda c: add_device(c, "d"))
-    await caught_up(first, second, third)
-    assert await third.read(devices) == ["d"]

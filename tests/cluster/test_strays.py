@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -16,20 +15,17 @@ from tests.cluster.nats_servers import NatsServer
 from tests.cluster.stores import open_cluster, open_replica
 
 from microclaw.audit import AuditEvent, AuditKind
-from microclaw.cluster.audit_stream import note_strays
 from microclaw.cluster.connection import Cluster
 from microclaw.cluster.duties import Duties
 from microclaw.cluster.entry_messages import EntrySeal
-from microclaw.cluster.files import ClusterFiles
 from microclaw.cluster.hosts import Hosts
 from microclaw.cluster.live_events import LiveEvents
 from microclaw.cluster.migrating import put_snapshot
-from microclaw.cluster.nats_log import log_subject
+from microclaw.cluster.nats_log import log_subject, note_strays
 from microclaw.cluster.shared_store import shared_store, take_snapshot
 from microclaw.cluster.status import ClusterView
 from microclaw.cluster.store_meta import META_KEY, MetaUnreadable, read_meta
 from microclaw.config.cluster_settings import ClusterSettings
-from microclaw.errors import StoreError
 from microclaw.events import Alarm, LiveEvent
 
 GARBAGE = b"garbage"
@@ -94,39 +90,6 @@ async def test_every_host_passes_over_what_is_nobodys_entry_and_the_writes_go_on
             await replica.write(lambda store: store.execute("DELETE FROM numbers WHERE n = 13").close())
 
 
-async def test_an_answer_of_jetstream_that_another_cluster_has_sent_into_the_log_stops_nothing(
-    nats_server: NatsServer, cluster_name: str, tmp_path: Path
-) -> None:
-    async with (
-        open_cluster(nats_server.url, cluster_name) as cluster,
-        shared_store(cluster, tmp_path / "cluster.db", host="a") as (replica, log),
-        host_in(nats_server.url, f"{cluster_name}o", "x-0001") as (other, _),
-    ):
-        await replica.write(adding(1))
-        bucket, subject = other.stream("HOSTS"), log_subject(cluster)
-        await other.client.publish(f"$KV.{bucket}.zx", b"x", reply=subject)  # the answer goes there
-        await until(lambda: log.strays == 1, "it is not in the log")
-        await replica.write(adding(2))
-        assert await replica.read(numbers) == [1, 2]
-
-
-async def test_a_log_without_seals_is_refused_in_words(
-    nats_server: NatsServer, cluster_name: str, tmp_path: Path
-) -> None:
-    path = tmp_path / "cluster.db"
-    async with open_cluster(nats_server.url, cluster_name) as cluster:
-        async with shared_store(cluster, path, host="a"):
-            pass
-        bucket = await cluster.jetstream.key_value(cluster.stream("META"))
-        meta = msgspec.json.decode((await bucket.get(META_KEY)).value or b"")
-        assert meta.pop("sealed")
-        await bucket.put(META_KEY, msgspec.json.encode(meta))
-        with pytest.raises(StoreError, match="its entries have no seal") as refused:
-            async with shared_store(cluster, path, host="a"):
-                pass
-        assert "--replace" in (refused.value.next_step or "")
-
-
 async def test_strays_in_the_log_are_said_in_the_status_and_the_security_log(
     nats_server: NatsServer, cluster_name: str, tmp_path: Path
 ) -> None:
@@ -170,12 +133,7 @@ def duty_key(cluster: Cluster, name: str) -> str:
     "value",
     [
         GARBAGE,
-        b"",
-        b"[" * 4000,
-        b'{"holder": 5, "fence": 1}',
-        b'{"holder": null, "fence": -1}',
         b'{"holder": "a-0001", "fence": 99999999999999999}',
-        b'{"holder": "x\\u001b[31m", "fence": 1}',
     ],
 )
 async def test_a_duty_that_was_overwritten_is_put_right(
@@ -199,19 +157,6 @@ async def test_a_duty_that_was_overwritten_is_put_right(
         assert fences[1] > fences[0]
         holding.cancel()
         await asyncio.gather(holding, return_exceptions=True)
-
-
-async def test_a_fence_is_more_than_those_that_a_host_never_saw(nats_server: NatsServer, cluster_name: str) -> None:
-    async with host_in(nats_server.url, cluster_name, "a-0001") as (cluster, hosts):
-        async with Duties.opened(cluster, hosts) as before:
-            for _ in range(5):
-                taken = await before._take("rollouts")
-        await cluster.jetstream.publish(duty_key(cluster, "rollouts"), GARBAGE)
-        async with Duties.opened(cluster, hosts) as after:
-            found = await after._take("rollouts")
-            assert taken is not None
-            assert found is not None
-            assert found.fence > taken.fence
 
 
 async def test_what_the_cluster_says_of_its_store_is_put_right_by_a_snapshot(
@@ -243,38 +188,13 @@ async def test_what_the_cluster_says_of_its_store_is_put_right_by_a_snapshot(
             assert await anew.read(numbers) == [1]
 
 
-async def test_a_payload_whose_note_was_overwritten_is_put_anew(
-    nats_server: NatsServer, cluster_name: str, tmp_path: Path
-) -> None:
-    payload, fetched = tmp_path / "payload", tmp_path / "fetched"
-    payload.write_bytes(b"an image")
-    sha256 = hashlib.sha256(b"an image").hexdigest()
-    async with (
-        open_cluster(nats_server.url, cluster_name) as cluster,
-        shared_store(cluster, tmp_path / "cluster.db", host="a"),
-    ):
-        files = ClusterFiles(cluster)
-        await files.put(sha256, payload)
-        note = base64.urlsafe_b64encode(f"payload-{sha256}".encode()).decode()
-        await cluster.jetstream.publish(f"$O.{cluster.stream('FILES')}.M.{note}", GARBAGE)
-        with pytest.raises(StoreError, match="is at no host"):
-            await files.fetch(sha256, fetched)
-        await files.put(sha256, payload)
-        await files.fetch(sha256, fetched)
-    assert fetched.read_bytes() == b"an image"
-
-
 @pytest.mark.parametrize(
     "forged",
     [
         {"host_id": "other-0001"},
         {"api": "javascript:alert(1)"},
-        {"api": 'http://x/"onclick='},
         {"wall_ms": 1 << 63},
-        {"started_ms": -(1 << 62)},
         {"name": "a\x1b[31m\n"},
-        {"name": "n\n"},
-        {"roles": ["link"] * 17},
         {"devices": -1},
     ],
     ids=str,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 
-from tests.cluster.two_hosts import ClusterHost, link_id_of, sees_lamp_elsewhere
+from tests.cluster.two_hosts import ClusterHost, link_id_of
 from tests.link_server.scripted import ScriptedDevice
 
 from microclaw.wire.link.codec import decode
@@ -13,7 +12,6 @@ from microclaw.wire.link.messages import Envelope, Event, Notify
 from microclaw.wire.link.sequence import InboxCursor
 
 TURNS = 12
-AT_ONCE = 8
 
 
 class Half(ScriptedDevice):
@@ -78,27 +76,6 @@ async def test_the_newer_connection_wins_each_time_and_no_message_has_two_effect
         assert [_number(event.payload) for event in events] == list(range(TURNS))
 
 
-async def test_of_connections_to_two_hosts_at_the_same_moment_one_remains(
-    east: ClusterHost, west: ClusterHost, lamp: ScriptedDevice
-) -> None:
-    async with lamp.connected():
-        await lamp.until_ready()
-        await sees_lamp_elsewhere(west)
-    for _ in range(AT_ONCE):
-        both, over = halves(lamp, east, west), asyncio.Event()
-        connections = [asyncio.create_task(_connection(half, over)) for half in both]
-        async with asyncio.timeout(60):
-            done, _ = await asyncio.wait(connections, return_when=asyncio.FIRST_COMPLETED)
-        assert [task.result() for task in done] == [4409]
-        remaining = next(host for host, task in zip((east, west), connections, strict=True) if task not in done)
-        replaced = west if remaining is east else east
-        await replaced.until(partial(_is_away, replaced))
-        await replaced.until(partial(_is_elsewhere, replaced))
-        await remaining.until(partial(_is_here, remaining))
-        over.set()
-        await asyncio.gather(*connections)
-
-
 async def _connection(half: Half, over: asyncio.Event) -> int | None:
     """Its close code, or None when it was over first."""
     async with half.connected():
@@ -115,15 +92,3 @@ def _number(payload: bytes) -> int:
     body = decode(payload).body
     assert isinstance(body, Event)
     return int(str(body.data["n"]))
-
-
-def _is_away(host: ClusterHost) -> bool:
-    return not host.link(link_id_of(host)).online
-
-
-def _is_here(host: ClusterHost) -> bool:
-    return host.link(link_id_of(host)).online
-
-
-def _is_elsewhere(host: ClusterHost) -> bool:
-    return host.link(link_id_of(host)).other_host is not None

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from pathlib import Path
 
 import pytest
 from tests.egress.proxying import HOST, WAIT_S, Names, allow, proxy, server, status
 
 from microclaw.audit import AuditKind
-from microclaw.egress.destinations import Egress, Purpose, why_not_public
+from microclaw.egress.destinations import Egress, Purpose
 from microclaw.errors import MicroclawError
 
 LONG = ".".join(["a" * 63] * 4)
@@ -46,27 +45,16 @@ HEADS = [
     "CONNECT {host}:0{port}0 HTTP/1.1\r\nHost: {host}\r\n\r\n",
     "CONNECT http://{host}:{port}/ HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n",
     "CONNECT {host}:{port}/x HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n",
-    "GET http://{host}:{port}/ HTTP/1.1\r\nHost: evil.example\r\n\r\n",
-    "GET http://{host}:{port}/ HTTP/1.1\r\nHost: {host}:{port}\r\nHost: evil.example\r\n\r\n",
     "GET http://{host}:{port}/ HTTP/1.1\r\nHost : {host}:{port}\r\n\r\n",
     "GET http://{host}:{port}/ HTTP/1.1\r\n Host: {host}:{port}\r\n\r\n",
-    "GET http://{host}:{port}/ HTTP/1.1\r\nHost: {host}:{port}\r\nX: a\r\n b\r\n\r\n",
-    "POST http://{host}:{port}/ HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 5\r\n"
-    "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "POST http://{host}:{port}/ HTTP/1.1\r\nHost: {host}:{port}\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
     "POST http://{host}:{port}/ HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: +5\r\n\r\nhello",
     "POST http://{host}:{port}/ HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 5, 5\r\n\r\nhello",
-    "GET http://{host}:{port}/ HTTP/2.0\r\nHost: {host}:{port}\r\n\r\n",
     "GET http://{host}:{port}/ HTTP/0.9\r\nHost: {host}:{port}\r\n\r\n",
-    "GET http://{host}:{port}/\r\n\r\n",
     "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "OPTIONS * HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n",
-    "GET / HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n",
     "GET //{host}:{port}/ HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n",
-    "GET ftp://{host}:{port}/ HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n",
     "GET http:{host}:{port}/ HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n",
     "GET http:///{host}:{port}/ HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n",
-    "GET http://{host}:{port}/\tX HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n",
 ]
 
 
@@ -137,17 +125,6 @@ async def test_an_alias_of_a_private_name_is_refused_with_a_public_address_besid
         await Egress(resolve=alias, own=tuple).addresses(purpose, "alias.example", 443)
 
 
-LEADING_IN = [
-    "64:ff9b:1::a00:1", "::a00:1", "::ffff:0:a00:1", "2001:0:a00:1::", "100::1", "fec0::1", "ff02::1", "5f00::1",
-    "0.0.0.0", "255.255.255.255",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("address", LEADING_IN)
-def test_an_address_of_a_special_purpose_is_not_public(address: str) -> None:
-    assert why_not_public(ipaddress.ip_address(address)) is not None
-
-
 async def test_a_head_that_comes_byte_by_byte_is_judged_whole(tmp_path: Path) -> None:
     async with server() as inside, proxy(tmp_path, allow(f"host: {HOST}, ports: [{inside.port}]")) as out:
         reader, writer = await out.connect()
@@ -160,22 +137,3 @@ async def test_a_head_that_comes_byte_by_byte_is_judged_whole(tmp_path: Path) ->
             assert status(await reader.read()) == 403
         writer.close()
         assert inside.seen == []
-
-
-async def test_a_refusal_says_which_line_would_allow_it_and_who_may(tmp_path: Path) -> None:
-    async with proxy(tmp_path, allow(f"host: {HOST}, methods: [GET]")) as out:
-        for verb, target, line in (
-            ("CONNECT", "new.example:443", b"below allow: - {host: new.example}"),
-            ("CONNECT", "new.example:8443", b"below allow: - {host: new.example, ports: [8443]}"),
-            ("GET", "http://new.example/", b"below allow: - {host: new.example, ports: [80]}"),
-            ("GET", f"http://{HOST}:81/", b"line 2: ports: [443, 81]"),
-        ):
-            host = target.removeprefix("http://").rstrip("/")
-            answer = await out.send(f"{verb} {target} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
-            first, _, rest = answer.partition(b"\r\n")
-            assert first.startswith(b"HTTP/1.1 403 Refused: ")
-            assert b"the owner of this host can allow it in egress.yaml, " + line in first  # CONNECT shows that alone
-            assert line in rest
-        assert not any("egress.yaml" in event.text for event in out.events)
-        inside = await out.send(b"CONNECT printer.lan:443 HTTP/1.1\r\nHost: printer.lan:443\r\n\r\n")
-        assert b"below allow" not in inside  # no allowlist can have it

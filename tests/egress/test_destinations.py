@@ -31,7 +31,8 @@ class Names:
         "255.255.255.255", "198.18.0.1", "240.0.0.1",
         "::", "::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::127.0.0.1", "fe80::1", "fc00::1", "fd00:ec2::254",
         "fec0::1", "ff02::1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::a00:1", "2002:7f00:1::",
-        "2002:c0a8:101::1", "2001::1", "2001:0:4136:e378:8000:63bf:3fff:fdd2", "2001:db8::1", "100::1",
+        "2002:c0a8:101::1", "2001::1", "2001:0:4136:e378:8000:63bf:3fff:fdd2", "2001:db8::1", "100::1", "::a00:1",
+        "::ffff:0:a00:1", "2001:0:a00:1::", "5f00::1",
     ],
 )  # fmt: skip
 def test_address_that_is_not_public_is_refused(address: str) -> None:
@@ -87,14 +88,6 @@ async def test_address_in_another_form_is_no_name(url: str) -> None:
 async def test_what_is_no_plain_url_is_refused(url: str) -> None:
     with pytest.raises(ToolRetry):
         await Egress(resolve=Names("1.1.1.1")).destination(url)
-
-
-@pytest.mark.parametrize(
-    "answer", [("127.0.0.1",), ("1.1.1.1", "10.0.0.1"), ("::ffff:192.168.0.1",), ("fe80::1%eth0",)]
-)
-async def test_a_name_that_leads_inside_is_refused(answer: tuple[str, ...]) -> None:
-    with pytest.raises(PermissionRefused):
-        await Egress(resolve=Names(*answer)).destination("http://evil.example/")
 
 
 async def test_a_public_name_is_looked_up_once_and_pinned() -> None:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import runpy
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 MUTATIONS = runpy.run_path(str(ROOT / "scripts" / "egress_mutations.py"))["MUTATIONS"]
 
 
-@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
-def test_a_guard_is_where_the_script_looks_for_it(mutation: object) -> None:
-    file, there, tests = mutation.file, mutation.there, mutation.tests  # type: ignore[attr-defined]
-    assert there in (ROOT / "src" / "microclaw" / file).read_text()
-    assert (ROOT / "tests" / "egress" / tests).is_file()
+def test_each_guard_is_where_the_script_looks_for_it() -> None:
+    for mutation in MUTATIONS:
+        assert mutation.there in (ROOT / "src" / "microclaw" / mutation.file).read_text(), mutation.name
+        assert (ROOT / "tests" / "egress" / mutation.tests).is_file(), mutation.name

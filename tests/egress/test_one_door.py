@@ -27,11 +27,10 @@ HTTP_MODULES = frozenset({"httpx", "httpx2", "httpcore", "httpcore2", "requests"
                           "smtplib"})  # fmt: skip
 DOORS = ("egress/http_door.py", "egress/outgoing.py", "egress/exchange.py")
 EXCEPTIONS = {
-    "cli/demo_cluster.py": "the demo's balancer: to the hosts that it started, on loopback",
+    "cli/demo_forms.py": "the demo's balancer: to the hosts that it started, on loopback",
     "client/": "the host's own API: its control socket, or the address after --host",
     "cluster/nats_client.py": "NATS' client: the servers of --nats, which a person names; TLS and user are its own",
     "link_client/": "a device's end of the link: the host that a person names",
-    "link_check/": "the check of a host or device that a person names",
     "virtual/": "the virtual board, a process of its own (decision 0045)",
     "mcp/client/servers.py": "the library of MCP over a transport of transports.py, whose HTTP is the door's",
     "telemetry/mqtt_client.py": "paho-mqtt, whose socket outgoing.connect_now makes",
@@ -43,6 +42,8 @@ EXCEPTIONS = {
 
 def made_clients(source: str) -> Iterator[tuple[int, str]]:
     """Lines where something is made that connects out, by its last word; a class of the project's own does not."""
+    if not any(name in source for name in CLIENTS | SDKS | HTTP_MODULES):
+        return
     tree = ast.parse(source)
     aliases = {
         alias.asname or alias.name: alias.name

@@ -14,7 +14,7 @@ from tests.egress.proxying import HOST, WAIT_S, Names, client_tls, server, serve
 from microclaw.config.settings import McpServerSettings, SearchSettings
 from microclaw.egress.destinations import Egress, Purpose, why_not_configured
 from microclaw.egress.http_door import environment_proxy, http_client
-from microclaw.egress.outgoing import MAX_TRIES, Errand, connect, connect_now, first_to_answer, in_turns
+from microclaw.egress.outgoing import Errand, connect, connect_now, first_to_answer
 from microclaw.errors import PermissionRefused, ToolFailed
 from microclaw.flash.stock_images import download
 from microclaw.mcp.client.transports import ConnectionEnd, remote_server
@@ -98,12 +98,6 @@ async def test_an_address_that_refuses_gives_way_to_the_next() -> None:
         connected = await asyncio.to_thread(connect_now, Purpose.CONFIGURED, "nas.local", good.port, WAIT_S, egress)
         assert connected.getpeername() == ("127.0.0.1", good.port)
         connected.close()
-
-
-def test_families_take_turns() -> None:
-    found = in_turns(["2001::1", "2001::2", "2001::3", "1.1.1.1"])
-    assert found == ["2001::1", "1.1.1.1", "2001::2", "2001::3"]
-    assert len(in_turns([f"1.1.1.{number}" for number in range(50)])) == MAX_TRIES
 
 
 async def test_a_connection_that_comes_too_late_is_closed() -> None:

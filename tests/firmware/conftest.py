@@ -32,7 +32,7 @@ MICROPYTHON = ROOT / ".micropython/bin/micropython"
 SMALL = ROOT / ".micropython/bin/micropython-i386"
 BOOT = "tests/firmware/simulated/boot.py"
 RESTARTS = 3  # the exit status of machine.reset()
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0
 SOURCES = "firmware/fw"
 
 

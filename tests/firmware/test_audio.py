@@ -189,12 +189,13 @@ async def test_a_second_press_ends_listening(plane: Plane, board: Firmware, chip
         connection = device.connection
         assert connection is not None
         assert connection.session.streams.receiving == 1
-        chip.release()
-        await asyncio.sleep(0.2)  # the board looks each 20 ms: it must see it up
-        chip.press()
         while connection.session.streams.receiving is not None:
-            mic.write(tone(1))
-            await asyncio.sleep(0.02)  # the microphone's clock
+            for press in (chip.release, chip.press):
+                press()
+                for _ in range(15):  # the board looks each 20 ms: it sees both, or a later one
+                    if chip.mic is not None:
+                        chip.mic.write(tone(1))
+                    await asyncio.sleep(0.02)  # the microphone's clock
 
 
 async def test_what_the_host_says_is_played_whole_and_in_order(plane: Plane, board: Firmware, chip: Chip) -> None:
@@ -210,16 +211,6 @@ async def test_what_the_host_says_is_played_whole_and_in_order(plane: Plane, boa
             await chip.news.wait_for(lambda: chip.ends == 1)
         assert bytes(chip.played) == said
         assert chip.rates == [24_000]
-
-
-async def test_a_codec_that_the_board_has_not_is_cancelled(plane: Plane, board: Firmware, chip: Chip) -> None:
-    async with speaking(plane, board, chip) as device:
-        connection = device.connection
-        assert connection is not None
-        device.tell(TtsStart(2, "opus", RATE_HZ))
-        while connection.session.streams.sending is not None:  # noqa: ASYNC110  # the session tells nobody
-            await asyncio.sleep(0.02)
-        assert chip.rates == []
 
 
 async def test_an_interrupted_speech_is_silent_at_once_and_the_next_one_is_played(

@@ -112,11 +112,11 @@ class Board:
 class Startup:
     async def begin(self, folder, first):
         return Board(), []
-import firmware
+import start
 for trial in (2, 0):
     kept["trial"] = trial
     sys.modules["startup"] = Startup()
-    asyncio.run(firmware.run("/", []))
+    asyncio.run(start.run("/", []))
     print(resets, kept["fails"])
 """
     assert micropython(script).splitlines() == ["[600] 2", "[600] 0"]

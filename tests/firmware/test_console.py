@@ -56,13 +56,6 @@ def test_a_pin_of_the_flash_is_refused(board: Firmware) -> None:
     assert "flash" in answer["msg"]
 
 
-def test_info_says_what_the_board_is(board: Firmware) -> None:
-    info = json.loads(said(board, '{"action":"get_info"}')[0])
-    assert info["status"] == "ok"
-    assert info["firmware"].startswith("microclaw-micropython ")
-    assert info["free_heap_kb"] > 0
-
-
 def test_lines_that_are_no_request_get_an_error_and_the_next_is_good(board: Firmware) -> None:
     found = said(board, "nonsense", "{", "x" * 3000, '{"action":"read_gpio","pin":4}')
     assert [json.loads(line)["status"] for line in found] == ["error", "error", "error", "ok"]

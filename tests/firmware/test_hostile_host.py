@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import socket
 import ssl
@@ -13,7 +12,6 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pytest
 from tests.firmware.conftest import PATIENCE_S, Firmware
 from tests.firmware.test_trust import paired
 
@@ -103,18 +101,3 @@ async def test_what_a_host_says_steers_no_terminal_and_forges_no_line(board: Fir
     async with hosting(board, tmp_path, talk):
         assert await board.until("notify: ") == 'notify: tea ?[2J??31m?  {"status":"ok"}???é'
         assert await board.until("the host says") == ('the host says odd?]0;x?: why ?[2J??31m?  {"status":"ok"}???é')
-
-
-@pytest.mark.parametrize("last", ["127.0.0.9", None])
-async def test_every_address_that_was_tried_is_told_with_its_reason(board: Firmware, last: str | None) -> None:
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        paired(board, AUTHORITY, closed.getsockname()[1])
-        board.write("settings.json", json.dumps({**board.read("settings.json"), "host_name": "moved.invalid"}))
-        if last:
-            board.write("address.json", json.dumps({"ip": last}))
-        async with board.running():
-            told = await board.until("no link")
-    places = [part.split(": ")[0] for part in told.removeprefix("no link: ").split("; ")]
-    assert places == [*([last] if last else []), "127.0.0.1", "moved.invalid"]
-    assert "ECONNREFUSED" in told

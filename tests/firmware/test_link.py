@@ -6,7 +6,6 @@ import asyncio
 import json
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -18,11 +17,9 @@ from tests.firmware.conftest import (
     micropython,
     provisioned,
     running_plane,
-    serving,
 )
 from tests.firmware.programs import image, install
 
-from microclaw.auth.certificates import new_authority, server_certificate
 from microclaw.events import DeviceConnected, DeviceEvent, DeviceLog, Published
 from microclaw.link_server.limits import LinkLimits
 
@@ -40,21 +37,6 @@ async def test_a_board_is_paired_by_its_secret_and_answers_calls(plane: Plane, b
             got = await device.call("gpio.get", {"pin": 2}, idempotent=True, timeout_s=10)
             assert got.value == {"pin": 2, "level": level}
     assert board.read("credential.json")["token"].startswith("mc1_")
-
-
-async def test_what_a_program_says_and_how_it_ends_comes_to_the_host(
-    plane: Plane, board: Firmware, tmp_path: Path
-) -> None:
-    await provisioned(plane, board)
-    async with board.running(), asyncio.timeout(PATIENCE_S):
-        await plane.published.until(DeviceConnected)
-        source = "async def main(E):\n    E.print('good morning')\n"
-        await install(plane.links.online[0], "greeter", image(tmp_path, "greeter", source))
-        while (line := await plane.published.until(DeviceLog)).source != "greeter":
-            pass
-        assert line.text == "good morning"
-        while (await plane.published.until(DeviceEvent)).name != "app.exit":
-            pass
 
 
 async def test_what_a_program_publishes_while_the_host_is_away_is_kept_for_it(
@@ -160,20 +142,6 @@ async def test_a_host_that_moved_is_found(
     async with board.running(), asyncio.timeout(PATIENCE_S):
         await plane.published.until(DeviceConnected)
     assert board.read("address.json") == {"ip": "127.0.0.1"}
-
-
-async def test_somebody_else_at_the_last_address_does_not_keep_the_board_from_its_host(
-    plane: Plane, board: Firmware, tmp_path: Path
-) -> None:
-    made = await provisioned(plane, board)
-    other = server_certificate(
-        new_authority(datetime.now(UTC), 1), ["host.microclaw.internal"], [], datetime.now(UTC), 2
-    )
-    async with serving(tmp_path, other, "127.0.0.9", made.port) as server:
-        board.write("address.json", json.dumps({"ip": "127.0.0.9"}))
-        async with board.running(), asyncio.timeout(PATIENCE_S):
-            await plane.published.until(DeviceConnected)
-    assert b"/link" not in server.heard
 
 
 def test_reading_a_pin_that_the_host_set_does_not_make_it_an_input() -> None:

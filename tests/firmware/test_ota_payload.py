@@ -1,4 +1,4 @@
-"""Tars with tricks and images of others: what the firmware's reader refuses, on CPython and on MicroPython."""
+"""Tars with tricks: what the firmware's reader refuses, on CPython and on MicroPython."""
 
 from __future__ import annotations
 
@@ -10,18 +10,14 @@ from typing import Literal
 import pytest
 from tests.firmware.conftest import micropython
 
-from microclaw.virtual.updates.firmware_modules import ota_bad, ota_image, ota_payload
-from microclaw.virtual.updates.image import Firmware, make_image
+from microclaw.firmware_modules import ota_bad, ota_payload
 
 SCRIPT = """
-import ota_bad, ota_image, ota_payload
+import ota_bad, ota_payload
 from binascii import unhexlify
 for line in open(WORDS[0]):
     data = unhexlify(line.strip())
     try:
-        if data[:1] == b"\\xe9":
-            print("image", *ota_image.image_facts(data, "esp32s3"))
-            continue
         tar, at = ota_payload.TarReader(len(data)), 0
         while not tar.over:
             member = tar.member(data[at : at + 512])
@@ -64,7 +60,6 @@ def with_header(change: tuple[int, bytes], *, checksum: bool = True) -> bytes:
 GOOD = tar(
     member("start.mpy", b"M" * 700), member("agent/turn.mpy"), member("about.json", b"{}"), member("_x-1.Y", b"")
 )
-IMAGE = make_image(Firmware("lamp", "1.2.3", 7), "esp32s3")
 
 PAYLOADS: list[tuple[str, bytes, str]] = [
     ("plain", GOOD, "start.mpy agent/turn.mpy about.json _x-1.Y"),
@@ -112,19 +107,11 @@ PAYLOADS: list[tuple[str, bytes, str]] = [
     ("a block cut short", GOOD[:-1], "wrong_size"),
     ("something behind the end", GOOD + tar(member("b.mpy")), "bad_bundle"),
     ("noise", b"x" * 2048, "bad_bundle"),
-    ("an image", IMAGE, "image lamp 1.2.3 7"),
-    ("an image of another chip", make_image(Firmware("lamp", "1.2.3", 7), "esp32"), "bad_image"),
-    ("an image of an unknown chip", IMAGE[:12] + b"\x63\x00" + IMAGE[14:], "bad_image"),
-    ("an image without a description", IMAGE[:32] + bytes(4) + IMAGE[36:], "bad_image"),
-    ("the head of an image", IMAGE[:287], "bad_image"),
-    ("an image without segments", IMAGE[:1] + b"\x00" + IMAGE[2:], "bad_image"),
 ]
 
 
 def read(data: bytes) -> str:
     try:
-        if data[:1] == b"\xe9":
-            return " ".join(map(str, ("image", *ota_image.image_facts(data, "esp32s3"))))
         reader, file = ota_payload.TarReader(len(data)), io.BytesIO(data)
         while not reader.over:
             found = reader.member(file.read(512))

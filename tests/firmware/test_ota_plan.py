@@ -7,10 +7,9 @@ import random
 from pathlib import Path
 from typing import Any
 
-import pytest
 from tests.firmware.conftest import ROOT, micropython
 
-from microclaw.virtual.updates.firmware_modules import ota_plan
+from microclaw.firmware_modules import ota_plan
 
 PAGE = (ROOT / "docs/protocols/ota.md").read_text()
 SCRIPT = """
@@ -75,10 +74,6 @@ def walk(seed: int) -> list[list[Any]]:
     return steps
 
 
-class Ends(Exception):
-    """The power is gone."""
-
-
 def run(steps: list[list[Any]]) -> tuple[list[Any], dict[str, Any]]:
     rows: list[Any] = []
     kept: dict[str, Any] = {}
@@ -135,31 +130,6 @@ def test_micropython_goes_the_same_ways(tmp_path: Path) -> None:
     found = [json.loads(line) for line in micropython(SCRIPT, str(path)).splitlines()]
     expected = [run(way) for way in ways]
     assert found == [[rows, [list(item) for item in sorted(kept.items())]] for rows, kept in expected]
-
-
-def test_a_state_that_was_not_said_before_a_cut_is_said_at_the_next_boot() -> None:
-    """Whatever the plan saved last: the host hears of it."""
-    saved: list[dict[str, Any]] = []
-
-    def cut(*_: object) -> None:
-        raise Ends
-
-    plan = ota_plan.Plan({}, lambda record: saved.append(dict(record)), cut)
-    values = {
-        "kind": "image",
-        "sha256": "9f" * 32,
-        "size": 100,
-        "security_version": 3,
-        "key_id": "k",
-        "version": "1.2.0",
-    }
-    with pytest.raises(Ends):
-        plan.offered("d" * 64, values)
-    said: list[tuple[Any, ...]] = []
-    again = ota_plan.Plan(saved[-1], lambda record: saved.append(dict(record)), lambda *row: said.append(row))
-    again.booted("ota_0", False, True, "")
-    assert said == [("1.2.0", "offered", 0.0, None)]
-    ota_plan.Plan(saved[-1], saved.append, cut).booted("ota_0", False, True, "")  # said once is enough
 
 
 def test_a_slot_that_never_comes_up_is_chosen_three_times() -> None:

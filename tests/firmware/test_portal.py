@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
-import re
 import socket
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from tests.firmware.conftest import PATIENCE_S, SMALL, Firmware, Plane, micropython, provisioned
+from tests.firmware.conftest import PATIENCE_S, SMALL, Firmware, Plane, provisioned
 from tests.firmware.programs import called, compiled
 
 from microclaw.events import DeviceConnected
@@ -45,13 +44,8 @@ class Portal:
         finally:
             client.close()
 
-    def nonce(self) -> str:
-        found = re.search('name="nonce" value="([0-9a-f]{16})"', self.ask("GET", "/")[1])
-        assert found is not None
-        return found[1]
-
     def enter(self, **fields: str | bytes) -> tuple[int, str]:
-        body = urlencode({"nonce": self.nonce(), "ssid": "", "other": "", "password": "", **fields}).encode()
+        body = urlencode({"ssid": "", "other": "", "password": "", **fields}).encode()
         return self.ask("POST", "/", body)[:2]
 
     def raw(self, data: bytes) -> bytes:
@@ -182,8 +176,6 @@ async def test_what_cannot_be_a_network_is_refused_and_nothing_is_kept(portal: P
         ({"other": "a\0b"}, 400, "control characters"),
         ({"other": "attic", "password": "x" * 64}, 400, "8 to 63"),
         ({"other": "attic", "password": "short"}, 400, "8 to 63"),
-        ({"other": "attic", "nonce": "0" * 16}, 403, "too old"),
-        ({"other": "attic", "nonce": ""}, 403, "too old"),
     ):
         answer = await asyncio.to_thread(portal.enter, **fields)
         assert answer[0] == status, fields
@@ -191,13 +183,6 @@ async def test_what_cannot_be_a_network_is_refused_and_nothing_is_kept(portal: P
     told = portal.board.read("settings.json")
     await asyncio.to_thread(portal.enter, other="attic", host="evil", ca_sha256="0" * 64, ap_key="aaaaaaaaaa")
     assert portal.board.read("settings.json") == {**told, "wifi": [{"ssid": "attic"}, HOME]}
-
-
-@opened
-async def test_a_form_is_good_for_one_time(portal: Portal) -> None:
-    body = urlencode({"nonce": await asyncio.to_thread(portal.nonce), "other": "attic"}).encode()
-    assert (await asyncio.to_thread(portal.ask, "POST", "/", body))[0] == 200
-    assert (await asyncio.to_thread(portal.ask, "POST", "/", body))[0] == 403
 
 
 @opened
@@ -212,7 +197,7 @@ async def test_hostile_requests_end_and_the_next_is_answered(portal: Portal) -> 
         (b"POST / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n", b" 400 "),
         (b"POST / HTTP/1.1\r\nContent-Length: -5\r\n\r\n", b" 400 "),
         (b"POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\na=%%", b" 400 "),
-        (b"POST / HTTP/1.1\r\n\r\n", b" 403 "),
+        (b"POST / HTTP/1.1\r\n\r\n", b" 400 "),
         (b"\xff\xfe / HTTP/1.1\r\n\r\n", b" 400 "),
         (b"nonsense\r\n\r\n", b" 400 "),
         (b"DELETE / HTTP/1.1\r\n\r\n", b" 405 "),
@@ -243,7 +228,7 @@ async def test_every_other_page_leads_to_the_form(portal: Portal) -> None:
         assert (status, text, place) == (302, "", "http://127.0.0.1/")
 
 
-@pytest.mark.parametrize("sign", ["\x1b", "\n", "\x7f", "\x80", "\x85", "\x9b", "\x9f", "\u2028", "\u202e", "\u2066"])
+@pytest.mark.parametrize("sign", ["\x1b", "\n", "\x9b", "\u202e"])
 async def test_a_network_whose_name_steers_is_not_offered(portal: Portal, sign: str) -> None:
     portal.hears({"café": None, f"evil{sign}31m": None, "\u00a0quiet": None})
     async with portal.board.running(), asyncio.timeout(PATIENCE_S):
@@ -258,10 +243,10 @@ async def test_a_network_whose_name_steers_is_not_offered(portal: Portal, sign: 
 async def test_a_page_of_another_name_neither_sees_the_form_nor_sends_it(portal: Portal) -> None:
     """Our DNS answers every name with the board: any page could be one of its origin."""
     assert (await asyncio.to_thread(lambda: portal.ask("GET", "/", Host="evil.example")))[0] == 302
-    nonce = await asyncio.to_thread(portal.nonce)
-    form = urlencode({"nonce": nonce, "other": "evil-ap"}).encode()
+    form = urlencode({"other": "evil-ap"}).encode()
     assert (await asyncio.to_thread(lambda: portal.ask("POST", "/", form, Host="evil.example")))[0] == 403
     assert (await asyncio.to_thread(lambda: portal.ask("POST", "/", form, Origin="http://evil.example")))[0] == 403
+    assert (await asyncio.to_thread(lambda: portal.ask("POST", "/", form, Origin="null")))[0] == 403
     assert portal.board.read("settings.json")["wifi"] == [HOME]
 
 
@@ -284,15 +269,6 @@ async def test_every_name_is_the_board(portal: Portal) -> None:
         for bad in (b"", b"\0" * 5, question, b"\xff" * 512, question[:2] + b"\x81" + question[3:] + b"\0\1\0\1"):
             asking.send(bad)
         assert (await asyncio.to_thread(answer, question + b"\0\1\0\1"))[:2] == b"\x12\x34"
-
-
-def test_names_are_escaped_and_answers_of_dns_are_bounded() -> None:
-    script = """
-import portal
-print(portal._escaped('<script>"&\\''))
-print([portal.dns_answer(bad, "1.2.3.4") for bad in (b"", b"\\0" * 17, b"ab\\1\\0\\0\\1" + b"\\xc0" * 20)])
-"""
-    assert micropython(script).splitlines() == ["&lt;script&gt;&quot;&amp;&#39;", "[None, None, None]"]
 
 
 async def test_the_page_gives_its_memory_back(plane: Plane, portal: Portal, tmp_path: Path) -> None:

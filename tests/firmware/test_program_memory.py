@@ -53,32 +53,6 @@ async def main():
     await asyncio.gather(blink(4, 200), blink(5, 300), blink(18, 500))
 asyncio.run(main())
 """,
-    "states": """import time, json, random
-from machine import Pin
-class Lamp:
-    def __init__(self, pin):
-        self.pin, self.state, self.since = Pin(pin, Pin.OUT), "off", time.ticks_ms()
-    def step(self):
-        if time.ticks_diff(time.ticks_ms(), self.since) > 100:
-            self.state = {"off": "on", "on": "off"}[self.state]
-            self.pin.value(self.state == "on")
-            self.since = time.ticks_ms()
-lamp = Lamp(4)
-print(json.dumps({"ready": True, "n": random.randint(1, 9)}))
-while True:
-    lamp.step()
-    time.sleep_ms(10)
-""",
-    "counter": """import os, sys, time
-from machine import Pin
-led = Pin(4, Pin.OUT)
-while True:
-    with open("count.txt", "w") as file:
-        file.write(str(time.ticks_ms()))
-    sys.stdout.write("%d files" % len(os.listdir()))
-    led.value(not led.value())
-    time.sleep_ms(500)
-""",
     "easy": """from microclaw import pin, every
 led = pin(4, "out")
 @every(200)

@@ -53,14 +53,6 @@ async def test_a_bad_certificate_is_refused_and_told_nothing(what: str, board: F
         assert server.heard == b""
 
 
-async def test_the_right_certificate_is_told_the_token(board: Firmware, tmp_path: Path) -> None:
-    async with serving(tmp_path, server_certificate(AUTHORITY, [CONSTANT_NAME], [], NOW, 3)) as server:
-        paired(board, AUTHORITY, server.port)
-        async with board.running(), asyncio.timeout(PATIENCE_S):
-            await server.news.wait()
-        assert TOKEN.encode() in server.heard
-
-
 class TimeServer(asyncio.DatagramProtocol):
     """NTP (RFC 4330): the time of this machine."""
 

@@ -14,7 +14,6 @@ import pytest
 from tests.firmware.conftest import PATIENCE_S, SMALL, Firmware
 from tests.firmware.ota_offers import Signer, keys_manifest, manifest, packed, signer
 from tests.firmware.programs import image
-from tests.firmware.test_memory import BLINK
 from tests.firmware.test_update_cuts import bundle
 from tests.firmware.update_host import UpdateHost, hosting_updates
 
@@ -121,40 +120,15 @@ async def test_the_updater_takes_at_most_12_kb_of_a_board_without_psram(
             taken[state].append(before - await free(host))
         await host.until(lambda: host.states("1.4.0")[-1:] == ["healthy"])
     most = {state: max(found) for state, found in taken.items()}
-    print(f"the updater takes at most {most} bytes, of {len(taken['verifying'])} looks while it unpacks")
-    assert len(taken["verifying"]) > 20
     assert max(most.values()) <= MOST_BYTES
     assert {window.length for window in host.windows[:-1]} == {4096}
-    assert host.states("1.4.0") == WELL
-
-
-async def test_a_program_is_installed_on_a_board_without_psram_while_an_update_comes(
-    updatable: Firmware, as_flashed: Path, tmp_path: Path
-) -> None:
-    updatable.words = (str(SMALL), "-X", "heapsize=160K")
-    payload = bundle(files(as_flashed, "1.4.0"))
-    host = UpdateHost(payload)
-    waiting = stopping_at(host, 65536)
-    async with hosting_updates(updatable, tmp_path, host), updatable.running(), asyncio.timeout(PATIENCE_S):
-        await host.until(lambda: bool(host.hellos))
-        host.say(offer(payload, board="esp32-small"))
-        await host.until(lambda: bool(waiting))
-        found = image(tmp_path, "one", BLINK.format(pin=4))
-        digest = hashlib.sha256(found).digest()
-        await result(host, "apps.begin", {"name": "one", "kind": "py", "size": len(found), "sha256": digest})
-        await result(host, "apps.write", {"offset": 0, "data": found})
-        await result(host, "apps.commit", {})
-        host.answer(waiting[0])
-        await host.until(lambda: host.states("1.4.0")[-1:] == ["healthy"])
-        listed = await result(host, "apps.list", {})
-    assert [(row["name"], row["state"]) for row in listed["apps"]] == [("one", "running")]
     assert host.states("1.4.0") == WELL
 
 
 GREEDY = """
 async def main(E):
     kept = []
-    for _ in range(64):
+    for _ in range(68):
         await E.y()
         kept.append(bytearray(1024))
     E.print("full")
@@ -205,12 +179,12 @@ async def test_a_board_whose_memory_is_short_for_good_restarts_once_for_an_updat
     updatable: Firmware, as_flashed: Path, tmp_path: Path, fits: bool
 ) -> None:
     """Names stay in memory until the next start."""
-    updatable.words = (str(SMALL), "-X", "heapsize=160K" if fits else "heapsize=92K")
+    updatable.words = (str(SMALL), "-X", "heapsize=160K" if fits else "heapsize=88K")
     payload = bundle(files(as_flashed, "1.4.0"))
     host = UpdateHost(payload)
     async with hosting_updates(updatable, tmp_path, host), updatable.running(), asyncio.timeout(PATIENCE_S):
         await host.until(lambda: bool(host.hellos))
-        found = image(tmp_path, "one", NAMES.format(names=3050 if fits else 1))
+        found = image(tmp_path, "one", NAMES.format(names=3800 if fits else 1))
         digest = hashlib.sha256(found).digest()
         await result(host, "apps.begin", {"name": "one", "kind": "py", "size": len(found), "sha256": digest})
         await result(host, "apps.write", {"offset": 0, "data": found})
@@ -291,6 +265,7 @@ async def test_what_the_board_may_not_take_is_refused_and_an_update_can_be_cance
     async with hosting_updates(updatable, tmp_path, host), of_revision(updatable, "b2"), asyncio.timeout(PATIENCE_S):
         host.say(offer(payload, version="0.9.0"))
         host.say(offer(payload, version="1.2.0", revisions=["b1", "b3"]))
+        host.say(offer(payload, version="1.2.1", kind="image"))
         host.say(offer(payload, 1))
         host.say(offer(payload, version="1.3.0"))
         await host.until(lambda: len(host.windows) > 2)
@@ -301,9 +276,10 @@ async def test_what_the_board_may_not_take_is_refused_and_an_update_can_be_cance
         await host.until(lambda: host.states("1.4.0")[-1:] == ["idle"])
     told = {(status.version, status.state): status.error for status in host.statuses}
     assert (told["0.9.0", "refused"] or "").startswith("old_version")
-    assert told["1.2.0", "refused"] == "wrong_revision: for b1, b3, this one is b2"
+    assert (told["1.2.0", "refused"] or "").startswith("wrong_revision")
+    assert (told["1.2.1", "refused"] or "").startswith("no_slot")
     assert host.hellos[-1].ota is not None
-    assert host.hellos[-1].ota.revision == "b2"
+    assert (host.hellos[-1].ota.revision, list(host.hellos[-1].ota.kinds)) == ("b2", ["files"])
     assert (told["1.4.0", "refused"] or "").startswith("unknown_key")
     assert (told["1.3.1", "refused"] or "").startswith("wrong_board")
     assert (told["1.3.0", "idle"] or "").startswith("superseded")

@@ -92,10 +92,9 @@ def runs(case: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
 
 
 def said(run: dict[str, Any]) -> list[str]:
-    """States in order. One of the first two may come twice: as progress, or to an offer that was not acked."""
+    """States in order. One may come twice: as progress, to an offer that was not acked, or after a cut."""
     states = [state for _, _, state, _, _ in run["heard"]]
-    again = ("offered", "downloading")
-    return [state for at, state in enumerate(states) if state not in again or not at or states[at - 1] != state]
+    return [state for at, state in enumerate(states) if not at or states[at - 1] != state]
 
 
 WELL = ["offered", "downloading", "verifying", "staged", "rebooting", "trial", "healthy"]

@@ -14,7 +14,7 @@ from tests.ota.test_serving import new_release
 
 from microclaw.clock import now_ms
 from microclaw.events import DeviceConnected
-from microclaw.flash.update_keys import sealed_keys
+from microclaw.flash.pairing import sealed_keys
 from microclaw.ota.bundle import check_bundle, own_files, pack
 from microclaw.ota.keys import SigningKey
 from microclaw.ota.manifest import ALG, Release

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 from tests.cli.conftest import Ran, clean_environ, run_in
 from tests.firmware.conftest import MICROPYTHON, PATIENCE_S, Firmware
+from tests.virtual.py.bench import MODULES, Bench
 
 from microclaw.boards.reader import load_board
 from microclaw.cli.child import Child
 from microclaw.virtual.board import Board
 from microclaw.virtual.clock import RealClock
-from microclaw.virtual.py.bench import MODULES, Bench
 
 PIN = 4
 HARD_RESET = 2  # virtual/py/modules/machine.py
@@ -94,25 +94,14 @@ async def test_a_sentence_blinks_without_the_host_and_after_a_power_cut_and_is_u
     bench: Bench, host: Host, tmp_path: Path
 ) -> None:
     file = tmp_path / "lamp.json"
-    asked = (
-        "device",
-        "provision",
-        "lamp",
-        "--board",
-        "esp32-devkitc-v4",
-        "--address",
-        "127.0.0.1",
-        "--file",
-        str(file),
-    )
-    await host.answer(*asked)
+    words = ["device", "provision", "lamp", "--board", "esp32-devkitc-v4", "--address", "127.0.0.1", "--file"]
+    await host.answer(*words, str(file))
     made = json.loads(file.read_text())
     environ = {**os.environ, "MICROPYPATH": f"{MODULES}:.frozen", "MICROCLAW_BOARD": bench.address}
     board = Firmware(tmp_path / "board", boot="tests/firmware/on_bench/boot.py", environ=environ, restarts=HARD_RESET)
     facts = {"name": "esp32-devkitc-v4", "chip": "ESP32", "memory_floor": 0}
     told = {key: made[key] for key in ("host", "port", "ca_sha256", "secret")}
-    wifi = [{"ssid": name, "password": key} for name, key in bench.radio.networks.items()]
-    board.write("settings.json", json.dumps({"board": facts, "ntp": "", "wifi": wifi, **told}))
+    board.write("settings.json", json.dumps({"board": facts, "ntp": "", **told}))
     async with board.running():
         await host.until_online()
         began = time.perf_counter()

@@ -49,22 +49,9 @@ asyncio.run(go())
     ]
 
 
-def test_a_radio_that_is_connected_already_is_left_as_it_is() -> None:
-    script = """
-async def go():
-    radio = Radio([], connected=True)
-    w = wifi.Wifi(radio, KNOWN)
-    asyncio.create_task(w.run())
-    await w.up.wait()
-    print(radio.tried)
-asyncio.run(go())
-"""
-    assert micropython(HEAD + script) == "['on']\n"
-
-
-def test_waits_grow_to_a_minute() -> None:
+def test_waits_grow_to_45_seconds() -> None:
     script = "print([wifi.wait_s(n, 1) for n in range(1, 9)], wifi.wait_s(30, 0))"
-    assert micropython(HEAD + script) == "[2, 4, 8, 16, 32, 60, 60, 60] 1\n"
+    assert micropython(HEAD + script) == "[2, 4, 8, 16, 32, 45, 45, 45] 1\n"
 
 
 def test_the_access_point_is_offered_after_a_loss_alone() -> None:

@@ -167,10 +167,3 @@ for function, params in ((networks.wifi_set, {"ssid": "x"}), (networks.wifi_forg
 """
     assert micropython(script, f"{radio.folder}/") == "another network is being tried: wait a minute\n" * 2
     assert radio.read("settings.json")["wifi"] == [NEW, HOME]
-
-
-async def test_a_board_without_a_radio_offers_no_wifi(plane: Plane, board: Firmware) -> None:
-    await provisioned(plane, board)
-    async with board.running(), asyncio.timeout(PATIENCE_S):
-        await plane.published.until(DeviceConnected)
-        assert not any(method.startswith("wifi.") for method in plane.links.online[0].capabilities)

@@ -16,7 +16,7 @@ from tests.flash.rom_loader import ESP32, ChipKind, RomLoader
 
 from microclaw.cli.child import Child
 from microclaw.flash.board_port import BoardPort
-from microclaw.flash.esptool import Esptool, EsptoolOptions
+from microclaw.flash.esptool import Esptool
 from microclaw.flash.workshop import Host, Workshop
 
 StartBoard: TypeAlias = Callable[..., PtyBoard]
@@ -95,7 +95,7 @@ def workshop(tmp_path: Path, files: Path, person: ScriptedPerson) -> Callable[..
             raise OSError("no network")
 
         port = BoardPort.parse(str(board.port))
-        tool = Esptool(port, EsptoolOptions())
+        tool = Esptool(port)
         return Workshop(port, tool, person, host, files, tmp_path / "cache", no_network, look_s=1.0)
 
     return make

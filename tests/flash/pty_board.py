@@ -88,14 +88,6 @@ class PtyBoard:
         os.close(master)
         self._reset(boots=False)
 
-    @property
-    def is_plugged(self) -> bool:
-        return self._master >= 0
-
-    @property
-    def runs_main(self) -> bool:
-        return self._main is not None and self._main.poll() is None
-
     def has(self, path: str) -> bool:
         try:
             self.file(path)

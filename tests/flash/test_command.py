@@ -48,8 +48,6 @@ def test_without_a_host_the_board_gets_its_files_and_waits_for_one(
     board = start_board(has_micropython=True)
     ran = _flash(tmp_path / "home", board, "--adopt", "--wifi", "kitchen", "--wifi-password", f"@{password}")
     assert ran.code == 0, ran.err
-    assert "microclaw flash again" in ran.out
-    assert "no host runs" in ran.err
     assert board.has("main.py")
 
 
@@ -60,7 +58,6 @@ def test_nobody_at_a_terminal_is_told_which_option_to_give(
     board.rom.flash[0x1000:0x1004] = b"mine"
     ran = _flash(host["home"], board, "--image", str(image))
     assert ran.code == 2
-    assert "give --yes" in ran.err
     assert board.rom.flash[0x1000:0x1004] == b"mine"
 
 
@@ -73,19 +70,17 @@ def test_a_closed_8443_is_asked_about_before_it_is_opened(host: dict[str, Any], 
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code"),
     [
-        (["-p", "/dev/nowhere0"], 4, "there is no port /dev/nowhere0"),
-        (["-p", "socket://127.0.0.1:1"], 4, "nobody listens on socket://127.0.0.1:1"),
-        (["-p", "here"], 1, "is no serial port"),
-        (["--wifi", "x", "--wifi-password", "secret99"], 2, "seen by every program"),
-        (["--firmware", "windows"], 2, "is none of"),
-        (["--adopt", "--erase"], 2, "--adopt erases"),
+        (["-p", "/dev/nowhere0"], 4),
+        (["-p", "socket://127.0.0.1:1"], 4),
+        (["-p", "here"], 1),
+        (["--wifi", "x", "--wifi-password", "secret99"], 2),
+        (["--adopt", "--erase"], 2),
     ],
 )
-def test_what_cannot_work_is_one_sentence(tmp_path: Path, words: list[str], code: int, said: str) -> None:
+def test_what_cannot_work_is_refused_with_a_next_step(tmp_path: Path, words: list[str], code: int) -> None:
     ran = run_in(tmp_path / "home", "flash", *words)
     assert ran.code == code
-    assert said in ran.err
     assert "next: " in ran.err
     assert "secret99" not in ran.err

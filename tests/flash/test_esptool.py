@@ -12,9 +12,9 @@ from tests.flash.conftest import StartBoard
 from tests.flash.images import whole_image
 from tests.flash.rom_loader import ESP32, ESP32_S3, MAC, ChipKind, RomLoader
 
-from microclaw.errors import ConfigError, DeviceUnreachable
+from microclaw.errors import DeviceUnreachable
 from microclaw.flash.board_port import BoardPort
-from microclaw.flash.esptool import Esptool, EsptoolOptions, explain, parse_facts
+from microclaw.flash.esptool import Esptool, parse_facts
 from microclaw.flash.image import read_image
 
 MB = 1 << 20
@@ -49,7 +49,7 @@ async def test_a_port_that_another_program_has_is_tried_again_for_a_while(
         if lets_go:
             await asyncio.sleep(2.0)
         else:
-            with pytest.raises(DeviceUnreachable, match="another program has"):
+            with pytest.raises(DeviceUnreachable):
                 await asking
     if lets_go:
         assert (await asking).chip == "ESP32"
@@ -69,32 +69,13 @@ async def test_over_tcp_with_no_reset(tmp_path: Path) -> None:
     path.write_bytes(whole_image())
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        tool = Esptool(BoardPort.parse(f"socket://127.0.0.1:{port}"), EsptoolOptions("no-reset", "no-reset"))
+        tool = Esptool(BoardPort.parse(f"socket://127.0.0.1:{port}"), "no-reset", "no-reset")
         assert (await tool.facts()).chip == "ESP32"
         image = read_image(path)
         shown: list[float] = []
-        await tool.write(image, shown.append, erases=False)
+        await tool.write(image.start, image.data, shown.append, erases=False)
     assert rom.flash[0x1000 : 0x1000 + len(image.data)] == image.data
     assert shown[-1] == 100.0
-
-
-@pytest.mark.parametrize(
-    ("output", "error", "said", "remedy"),
-    [
-        ("Could not open /dev/x ... [Errno 13] Permission denied", ConfigError, "may not open", "dialout"),
-        ("Could not open /dev/x ... [Errno 2]", DeviceUnreachable, "no board on", "carries data"),
-        ("Could not exclusively lock port /dev/x", DeviceUnreachable, "another program", "serial monitor"),
-        ("Failed to connect to ESP32: No serial data received.", DeviceUnreachable, "download mode", "BOOT button"),
-        ("Wrong boot mode detected (0x13)!", DeviceUnreachable, "download mode", "BOOT button"),
-        ("Serial data stream stopped: Possible serial noise", DeviceUnreachable, "went away or reset", "goes on"),
-        ("secure download mode is enabled", ConfigError, "locked", "not locked"),
-    ],
-)
-def test_each_failure_is_a_sentence(output: str, error: type[Exception], said: str, remedy: str) -> None:
-    found = explain(f"esptool v5.6.0\nA fatal error occurred: {output}\n", "/dev/x")
-    assert isinstance(found, error)
-    assert said in found.message
-    assert remedy in str(found.next_step)
 
 
 @pytest.mark.parametrize("missing", ["Connected to", "MAC:", "Detected flash size"])

@@ -25,10 +25,5 @@ def fuzz_one(data: bytes) -> None:
 
 
 def _report(report: xiaozhi.Report) -> None:
-    if report.version:
-        assert not xiaozhi.is_newer(report.version, report.version)
-        assert xiaozhi.is_newer(report.version, "0") == xiaozhi.is_newer(report.version + ".0", "0.0")
     answer = xiaozhi.configuration(report, url="ws://127.0.0.1/", now_ms=0, zone_minutes=0)
     assert answer.get("firmware", {}).get("version", "") == report.version
-    assert report.slot_bytes is None or isinstance(report.slot_bytes, int)
-    assert isinstance(report.board_name + report.chip, str)

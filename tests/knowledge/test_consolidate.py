@@ -43,10 +43,17 @@ def write_days(shelf: Shelf) -> None:
 
 
 async def run(shelf: Shelf, model: Model | None = None) -> None:
-    await Consolidator(shelf.memory, model=model).run(shelf.clock.now())
+    await Consolidator(shelf.memory, model=model or Model(["+ decided to water below 35 %"])).run(shelf.clock.now())
 
 
-async def test_what_settles_something_is_taken_over_and_noise_is_not(shelf: Shelf) -> None:
+async def test_without_a_model_notes_stay_notes(shelf: Shelf) -> None:
+    write_days(shelf)
+    before = shelf.memory.text("owner")
+    await Consolidator(shelf.memory).run(shelf.clock.now())
+    assert shelf.memory.text("owner") == before
+
+
+async def test_what_is_new_goes_below_its_own_heading(shelf: Shelf) -> None:
     write_days(shelf)
     await run(shelf)
     text = shelf.memory.text("owner")
@@ -66,7 +73,7 @@ async def test_today_is_left_until_tomorrow(shelf: Shelf) -> None:
     await run(shelf)
     assert "pin 9" not in shelf.memory.text("owner")
     shelf.clock.pass_days(1)
-    await run(shelf)
+    await run(shelf, Model(["+ decided to use pin 9 for the fan"]))
     assert shelf.memory.text("owner").endswith("- decided to water below 35 %\n- decided to use pin 9 for the fan")
 
 
@@ -82,7 +89,7 @@ async def test_a_note_that_was_edited_is_new(shelf: Shelf) -> None:
     write_days(shelf)
     await run(shelf)
     shelf.write("memory/2026-11-18.md", "# 2026-11-18\n\n- 10:00 decided to water below 30 % from now on\n")
-    await run(shelf)
+    await run(shelf, Model(["+ decided to water below 30 % from now on"]))
     assert shelf.memory.text("owner").endswith("35 %\n- decided to water below 30 % from now on")
 
 
@@ -117,7 +124,7 @@ async def test_a_model_that_fails_leaves_all_as_it_was(
     shelf.write("memory/MEMORY.md", before)
     model = Model([reply, "+ the fan is new"])
     await run(shelf, model)
-    assert "the notes of owner were not consolidated" in caplog.text
+    assert caplog.records
     assert (shelf.home / "memory" / "MEMORY.md").read_text() == before
     await run(shelf, model)
     assert shelf.memory.text("owner").endswith("- d\n\n## From daily notes\n\n- the fan is new")
@@ -126,7 +133,7 @@ async def test_a_model_that_fails_leaves_all_as_it_was(
 async def test_each_person_is_consolidated_apart(shelf: Shelf) -> None:
     write_days(shelf)
     shelf.write("memory/people/guest-1/2026-11-18.md", "- my name is Ada\n")
-    await run(shelf)
+    await run(shelf, Model(["+ waters below 35 %", "+ is called Ada"]))
     assert "below 35 %" in shelf.memory.text("owner")
     assert "Ada" in shelf.memory.text("guest-1")
     assert "Ada" not in shelf.memory.text("owner")
@@ -138,8 +145,9 @@ async def test_a_memory_that_grows_too_long_loses_its_oldest_notes_first(
     monkeypatch.setattr("microclaw.knowledge.consolidate.MAX_MEMORY_BYTES", 160)
     shelf.write("memory/MEMORY.md", "# Memory\n\n- mine, by hand\n")
     for day in range(10, 18):
-        shelf.write(f"memory/2026-11-{day}.md", f"- decided to use pin {day} for lamp {day}\n")
-    await run(shelf)
+        shelf.write(f"memory/2026-11-{day}.md", f"- lamp {day}\n")
+    facts = "\n".join(f"+ decided to use pin {day} for lamp {day}" for day in range(10, 18))
+    await run(shelf, Model([facts]))
     text = shelf.memory.text("owner")
     assert "- mine, by hand" in text
     assert "lamp 17" in text

@@ -161,11 +161,6 @@ async def test_a_persons_text_has_no_query_syntax(shelf: Shelf, text: str) -> No
     assert await shelf.texts("owner", f"{text} relay") == ["the relay"]
 
 
-async def test_stop_words_alone_find_nothing(shelf: Shelf) -> None:
-    shelf.write("memory/MEMORY.md", "- what is the of and\n")
-    assert await shelf.texts("owner", "what is the") == []
-
-
 @given(st.text(max_size=3000))
 @settings(max_examples=200)
 def test_any_text_becomes_a_bounded_query(text: str) -> None:
@@ -225,12 +220,6 @@ async def test_a_file_that_cannot_be_read_hides_no_other(shelf: Shelf, monkeypat
     assert await shelf.texts("owner", "relay") == ["relay two"]
 
 
-async def test_many_notes_of_one_second_have_rows_of_their_own(shelf: Shelf) -> None:
-    shelf.write("memory/2026-01-01.md", "".join(f"- note {n}\n" for n in range(5000)))
-    await shelf.search.refresh()
-    assert await shelf.table.count() == 5000
-
-
 async def test_a_search_does_not_wait_for_a_long_index_and_the_next_one_goes_on_with_it(shelf: Shelf) -> None:
     seconds = itertools.count(step=1.0)
     search = Search(
@@ -268,16 +257,3 @@ async def test_a_conversation_with_a_lone_surrogate_stops_no_search(shelf: Shelf
     shelf.write("sessions/tg_1.jsonl", line + line.replace("}", ',"person":"\\udfff"}'))
     await shelf.memory.remember("owner", "the relay is on pin 4")
     assert sorted(await shelf.texts("owner", "relay")) == ["a relay ? here", "the relay is on pin 4"]
-
-
-def spoil_names(home: Path) -> None:
-    sessions, odd = home / "sessions", os.fsdecode(b"\xff")
-    (sessions / f"tg_{odd}.jsonl").hardlink_to(sessions / "tg_1.jsonl")
-    (home / "memory" / "people" / "x").rename(home / "memory" / "people" / odd)
-
-
-async def test_a_file_whose_name_is_no_utf8_is_passed_over(shelf: Shelf) -> None:
-    shelf.write("sessions/tg_1.jsonl", '{"role":"user","content":"the relay","ts":1}\n')
-    shelf.write("memory/people/x/MEMORY.md", "- a relay\n")
-    spoil_names(shelf.home)
-    assert await shelf.texts("owner", "relay") == ["the relay"]

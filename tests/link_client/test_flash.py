@@ -62,7 +62,7 @@ def test_damage_inside_is_an_error_and_never_an_empty_board(tmp_path: Path) -> N
         damaged = bytearray(data)
         damaged[at] ^= 0x40
         (tmp_path / STATE_FILE).write_bytes(damaged)
-        with pytest.raises(ConfigError, match="damaged"):
+        with pytest.raises(ConfigError):
             Flash(tmp_path)
 
 

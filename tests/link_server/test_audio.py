@@ -21,7 +21,6 @@ async def test_a_stream_that_nobody_listens_to_is_refused_and_cancelled(plane: A
         await paired.send_raw(b"\x02" + bytes(640))  # what was on its way is dropped
         lamp = plane.links.link(plane.registry.get("lamp").device_id)
         await lamp.call("device.info", {}, idempotent=True, timeout_s=5)
-        assert lamp.connection.session.counters.late_audio == 1
 
 
 class Ears:

@@ -196,7 +196,7 @@ async def test_guessed_codes_lock_pairing_and_the_right_one_with_it(door: Door) 
         for _ in range(5):
             with pytest.raises(UnknownName):
                 await door.plane.plane.pair("1" * 6 if code != "1" * 6 else "2" * 6)
-        with pytest.raises(Overloaded, match="locked"):
+        with pytest.raises(Overloaded):
             await door.plane.plane.pair(code)
 
 
@@ -290,10 +290,9 @@ async def test_a_revoked_device_is_known_as_one_until_it_is_paired_again(plane: 
     assert await plane.plane.notify("lamp", "early", speak=False, expires_s=None) == "waiting"
     await plane.plane.revoke("lamp")
     assert await plane.plane.revoked() == {lamp}
-    with pytest.raises(NotSupported, match="lamp is revoked") as caught:
+    with pytest.raises(NotSupported) as caught:
         await plane.plane.notify("lamp", "late", speak=False, expires_s=None)
     assert caught.value.next_step is not None
-    assert "microclaw device pair CODE -d lamp" in caught.value.next_step
     paired.token = None  # the board forgets what opens nothing, and pairs anew
     await paired.pair(lambda code: plane.plane.pair(code, device="lamp"))
     assert await plane.plane.revoked() == frozenset()

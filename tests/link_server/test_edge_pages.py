@@ -25,27 +25,25 @@ def read(*answers: EdgesAnswer, cursor: int = 0) -> EdgeLog:
 
 
 @pytest.mark.parametrize(
-    ("answers", "said"),
+    "answers",
     [
-        ([page([(5, 4, 1)], 0, more=True)], "answered edges with the cursor 0, which does not go on from 0"),
-        ([page([], 0, more=True)], "that there are more with the cursor 0, which does not go on from 0"),
-        ([page([(5, 4, 1)], 0)], "does not go on from 0"),
-        ([page([(5, 4, 1)], 1, more=True), page([(6, 4, 0)], 1)], "does not go on from 1"),
-        ([page([], -2)], "the cursor -2, which is none"),
-        ([page([], 2**53)], "which is none"),
-        ([page([(5, 4, 1)], 1, dropped=-1)], "that -1 edges were dropped"),
-        ([page([(5, 4, 1), (1, 4, 0)], 2)], "edges of pin 4 at 5 ms and then at 1 ms"),
-        ([page([(5, 4, 1)], 1, more=True), page([(1, 4, 0)], 2)], "edges of pin 4 at 5 ms and then at 1 ms"),
-        ([page([(1, 4, 1), (2, 5, 1), (3, 4, 1)], 3)], "that pin 4 changed to level 1 twice, at 1 ms and 3 ms"),
-        ([page([(1, 4, 0)], 1, more=True), page([(2, 4, 0)], 2)], "changed to level 0 twice"),
-        ([page([(1, 4, 1), (2, 4, 1)], 2, counts={"4": 2}, evidence={"4": "counted"})], "changed to level 1 twice"),
+        [page([(5, 4, 1)], 0, more=True)],
+        [page([], 0, more=True)],
+        [page([(5, 4, 1)], 0)],
+        [page([(5, 4, 1)], 1, more=True), page([(6, 4, 0)], 1)],
+        [page([], -2)],
+        [page([], 2**53)],
+        [page([(5, 4, 1)], 1, dropped=-1)],
+        [page([(5, 4, 1), (1, 4, 0)], 2)],
+        [page([(5, 4, 1)], 1, more=True), page([(1, 4, 0)], 2)],
+        [page([(1, 4, 1), (2, 5, 1), (3, 4, 1)], 3)],
+        [page([(1, 4, 0)], 1, more=True), page([(2, 4, 0)], 2)],
+        [page([(1, 4, 1), (2, 4, 1)], 2, counts={"4": 2}, evidence={"4": "counted"})],
     ],
 )
-def test_a_record_that_cannot_be_is_device_lied_in_words(answers: list[EdgesAnswer], said: str) -> None:
+def test_a_record_that_cannot_be_is_device_lied(answers: list[EdgesAnswer]) -> None:
     with pytest.raises(DeviceLied) as caught:
         read(*answers)
-    assert caught.value.message.startswith("lamp was asked for edges.read and answered ")
-    assert said in caught.value.message
     assert caught.value.next_step is not None
 
 

@@ -36,7 +36,6 @@ async def test_an_answer_over_the_limits_fails_its_call_at_once(
         with pytest.raises(ProtocolError) as caught:
             async with asyncio.timeout(20):
                 await asked
-        assert caught.value.message.startswith("lamp answered gpio.get with what the link does not allow: ")
         assert caught.value.next_step is not None
         assert await paired.until_closed() == code
     async with paired.connected():
@@ -56,6 +55,6 @@ async def test_a_call_that_is_not_idempotent_is_of_unknown_outcome(plane: Any, p
         asked = asyncio.create_task(lamp.call(DeviceRestart(), timeout_s=60))
         call = await paired.next_envelope(Call)
         await paired.send_raw(answer_with(list(range(300)), call.id))
-        with pytest.raises(OutcomeUnknown, match="whether it was carried out is unknown"):
+        with pytest.raises(OutcomeUnknown):
             async with asyncio.timeout(20):
                 await asked

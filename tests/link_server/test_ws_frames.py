@@ -45,8 +45,8 @@ def read_all(reader: MessageReader, data: bytes) -> list[Message]:
     return messages
 
 
-@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 641, 1_000])
-@pytest.mark.parametrize("cut", [1, 2, 3, 5, 7, 8, 11, 10_000])
+@pytest.mark.parametrize("size", [0, 125, 126, 641])
+@pytest.mark.parametrize("cut", [1, 7, 10_000])
 def test_a_message_in_pieces_is_the_message(size: int, cut: int) -> None:
     payload = bytes(at % 251 for at in range(size))
     data, reader = masked(0x82, payload), MessageReader(MOST)

@@ -56,7 +56,7 @@ async def test_a_servers_own_words_are_fenced_and_taint() -> None:
     description = str(output.fields["description"])
     assert "Then obey." in description
     assert "<untrusted-" in description
-    with pytest.raises(ToolRetry, match="nothing"):
+    with pytest.raises(ToolRetry):
         await words.run(words.parameters(tool="nothing"), ToolContext("owner", lambda step: None))
 
 

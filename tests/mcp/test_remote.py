@@ -64,24 +64,6 @@ async def test_a_server_at_an_address_is_used_with_its_headers_and_no_proxy_to_t
             assert "k1" in json.dumps(done.fields)
 
 
-async def test_a_server_that_is_not_there_is_tried_again_until_it_is() -> None:
-    changed = asyncio.Event()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    far = McpServerSettings("far", url=f"http://127.0.0.1:{port}/mcp")
-    async with McpServers([far], limits=QUICK, on_change=changed.set) as servers, asyncio.timeout(TIMEOUT_S):
-        await changed.wait()
-        assert servers.states()["far"].startswith("off: ")
-        async with served(port):
-            while not servers.tools():
-                changed.clear()
-                await changed.wait()
-            tool, _ = servers.tools()  # and mcp-tool-help
-        with pytest.raises(ToolFailed, match="the MCP server far"):  # it has gone again
-            await tool.run(tool.parameters.model_validate_json("{}"), ToolContext("owner", lambda _: None))
-
-
 @pytest.mark.parametrize("as_document", [True, False])
 async def test_an_answer_over_a_megabyte_is_not_read_whole(as_document: bool) -> None:
     changed = asyncio.Event()
@@ -92,5 +74,5 @@ async def test_an_answer_over_a_megabyte_is_not_read_whole(as_document: bool) ->
                 changed.clear()
                 await changed.wait()
             tool, _ = servers.tools()  # and mcp-tool-help
-            with pytest.raises(ToolFailed, match="the MCP server far"):
+            with pytest.raises(ToolFailed):
                 await tool.run(tool.parameters.model_validate_json("{}"), ToolContext("owner", lambda _: None))

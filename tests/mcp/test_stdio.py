@@ -78,24 +78,6 @@ async def test_a_client_drives_a_board_with_nothing_running_before_and_nothing_l
     await ends(pid)
 
 
-async def test_the_host_says_that_it_is_starting_while_a_first_call_waits(place: Place) -> None:
-    async with place.client() as client:
-        await client.call_tool("list-devices", {}, progress_callback=place.note)
-    assert "the host is starting" in place.progress
-
-
-async def test_two_clients_at_once_use_one_host_which_stays_for_the_second(place: Place) -> None:
-    async with place.client() as second:
-        async with place.client() as first:
-            answers = await asyncio.gather(*(c.call_tool("list-devices", {}) for c in (first, second)))
-            assert [a.structured_content["count"] for a in answers if a.structured_content] == [1, 1]
-            pid = await pid_of_host(place.home)
-        done = await second.call_tool("gpio-get", {"pin": 4})
-        assert not done.is_error
-        assert await pid_of_host(place.home) == pid
-    await ends(pid)
-
-
 async def test_clients_that_start_together_use_one_host(place: Place) -> None:
     """Each finds none and starts one: the host's own lock lets one of them be it."""
     processes = [started(place.home) for _ in range(3)]
@@ -187,25 +169,11 @@ def test_stdout_carries_the_protocol_alone(beside: Place) -> None:
     assert process.returncode == 0
 
 
-def test_the_process_ends_with_its_stdin(beside: Place) -> None:
-    process = started(beside.home)
-    end(process)
-    assert process.returncode == 0
-
-
 def test_a_line_over_the_limit_ends_the_connection_and_says_why(beside: Place) -> None:
     process = started(beside.home)
     out, err = process.communicate(b"x" * (5 << 20), timeout=TIMEOUT_S)
     assert out == b""
     assert b"a line of more than" in err
-
-
-def test_a_home_that_cannot_be_used_is_an_error_with_a_next_step(tmp_path: Path) -> None:
-    (tmp_path / "home").write_text("a file")
-    process = started(tmp_path / "home")
-    out, err = end(process)
-    assert (out, process.returncode) == (b"", 1)
-    assert b"next: " in err
 
 
 async def test_a_host_that_does_not_start_is_told_with_its_reason(place: Place) -> None:

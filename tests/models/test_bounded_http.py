@@ -22,14 +22,14 @@ async def test_a_body_up_to_the_limit_is_read() -> None:
 @pytest.mark.parametrize("status", [200, 500])
 async def test_a_body_over_the_limit_is_not_read_to_its_end(status: int) -> None:
     async with server((status, b"x" * (LIMIT_BYTES + 1))) as s, bounded_client(LIMIT_BYTES) as client:
-        with pytest.raises(AnswerTooLarge, match="more than 1,000 bytes"):
+        with pytest.raises(AnswerTooLarge):
             await client.post(s.url, json={})
 
 
 async def test_a_compressed_body_is_refused() -> None:
     head = "content-encoding: gzip"
     async with server((200, gzip.compress(b"x")), head=head) as s, bounded_client() as client:
-        with pytest.raises(AnswerTooLarge, match="gzip"):
+        with pytest.raises(AnswerTooLarge):
             await client.post(s.url, json={})
     assert s.headers[0]["accept-encoding"] == "identity"
 

@@ -4,51 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.models.asking import SECRET, anthropic, closing, openai, request
 from tests.models.model_server import anthropic_reply, openai_reply, server
 
 from microclaw.errors import ModelError
 from microclaw.models.bounded_http import MAX_ANSWER_BYTES
 from microclaw.models.protocol import (
     AssistantReply,
-    Message,
     Model,
-    ModelRequest,
     ToolCall,
     ToolReturn,
-    ToolSpec,
     UserText,
 )
 from microclaw.models.provider_wire import MAX_ARGUMENTS_CHARS, MAX_REPLY_CHARS
-from microclaw.models.providers import AnthropicProviderModel, OpenAIProviderModel
 
-SCHEMA = '{"type":"object","properties":{"pin":{"type":"integer"}},"required":["pin"],"additionalProperties":false}'
-TOOLS = (ToolSpec("gpio-set", "Set a pin.", SCHEMA),)
 LIMIT_S = 60.0
-
-
-def anthropic(url: str, timeout_s: float = 10) -> AnthropicProviderModel:
-    return AnthropicProviderModel("claude-sonnet-5-5", api_key="sk-test", base_url=url, timeout_s=timeout_s)
-
-
-def openai(url: str, timeout_s: float = 10, name: str | None = "test-model") -> OpenAIProviderModel:
-    return OpenAIProviderModel(name, base_url=f"{url}/v1", timeout_s=timeout_s)
-
-
-@asynccontextmanager
-async def closing(model: Model) -> AsyncIterator[Model]:
-    try:
-        yield model
-    finally:
-        await model.aclose()
-
-
-def request(*messages: Message) -> ModelRequest:
-    return ModelRequest("you are microclaw", messages or (UserText("set pin 4 on"),), TOOLS)
 
 
 CALLED = AssistantReply("", (ToolCall("id-1", "gpio-set", '{"pin": 4}'),))
@@ -72,7 +46,7 @@ async def test_anthropic_tool_loop_speaks_the_messages_api() -> None:
         second = await model.respond(request(UserText("set pin 4 on"), CALLED, RETURNED))
         assert second.text == "on"
     assert s.paths[0].startswith("/v1/messages")
-    assert "sk-test" in str(s.headers[0])
+    assert SECRET in str(s.headers[0])
     sent = s.bodies[0]
     assert "you are microclaw" in json.dumps(sent["system"])
     assert sent["tools"][0]["name"] == "gpio-set"
@@ -130,31 +104,30 @@ async def test_a_tool_the_model_made_up_is_passed_on_to_the_turn() -> None:
 
 
 FAILURES = [
-    ((401, {"error": {"message": "bad key"}}), "key was refused", "_API_KEY"),
-    ((403, {"error": {"message": "no"}}), "key was refused", "_API_KEY"),
-    ((404, {"error": {"message": "no such model"}}), "no model of that name", "MICROCLAW_MODEL"),
-    ((429, {"error": {"message": "slow down"}}), "429", "wait"),
-    ((400, {"error": {"message": "tools are not supported"}}), "tools are not supported", "MICROCLAW_MODEL"),
-    ((500, {"error": {"message": "oops"}}), "500", "again"),
-    ((529, {"error": {"message": "overloaded"}}), "529", "again"),
-    ((200, b"<html>a router's login page</html>"), "cannot be read", "MICROCLAW_MODEL"),
-    ((200, {"hello": "world"}), "cannot be read", "MICROCLAW_MODEL"),
-    ((200, b""), "cannot be read", "MICROCLAW_MODEL"),
-    ((299, {"cut": "in the middle of the answer"}), "cut", "address"),
-    ((200, None), "in time", "again"),
+    ((401, {"error": {"message": "bad key"}}), "auth"),
+    ((403, {"error": {"message": "no"}}), "auth"),
+    ((404, {"error": {"message": "no such model"}}), "refused"),
+    ((429, {"error": {"message": "slow down"}}), "rate_limit"),
+    ((400, {"error": {"message": "tools are not supported"}}), "refused"),
+    ((500, {"error": {"message": "oops"}}), "server"),
+    ((529, {"error": {"message": "overloaded"}}), "overloaded"),
+    ((200, b"<html>a router's login page</html>"), "unreadable"),
+    ((200, {"hello": "world"}), "unreadable"),
+    ((200, b""), "unreadable"),
+    ((299, {"cut": "in the middle of the answer"}), "unreachable"),
+    ((200, None), "timeout"),
 ]
 
 
-@pytest.mark.parametrize(("answer", "said", "next_step"), FAILURES)
+@pytest.mark.parametrize(("answer", "fault"), FAILURES)
 @pytest.mark.parametrize("make", [anthropic, openai])
 async def test_failure_of_the_service_is_one_error_with_a_next_step(
-    make: Callable[[str, float], Model], answer: tuple[int, Any], said: str, next_step: str
+    make: Callable[[str, float], Model], answer: tuple[int, Any], fault: str
 ) -> None:
-    async with server(answer) as s, closing(make(s.url, 0.5 if said == "in time" else 30)) as model:
+    async with server(answer) as s, closing(make(s.url, 0.5 if fault == "timeout" else 30)) as model:
         with pytest.raises(ModelError) as caught:
             await model.respond(request())
-        assert said in caught.value.message
-        assert next_step in (caught.value.next_step or "")
+        assert (caught.value.fault, bool(caught.value.next_step)) == (fault, True)
         assert len(s.paths) == 1, "the SDK must not retry"
 
 
@@ -178,14 +151,7 @@ async def test_an_answer_larger_or_deeper_than_a_model_needs_is_refused(reply: A
     async with server((200, reply)) as s, closing(openai(s.url)) as model:
         with pytest.raises(ModelError) as caught:
             await model.respond(request())
-        assert "MICROCLAW_MODEL" in (caught.value.next_step or "")
-
-
-async def test_what_was_too_large_is_said() -> None:
-    body = b" " * (MAX_ANSWER_BYTES + 1)
-    async with server((200, body)) as s, closing(anthropic(s.url)) as model:
-        with pytest.raises(ModelError, match="more than 4,194,304 bytes"):
-            await model.respond(request())
+        assert caught.value.fault == "unreadable"
 
 
 async def test_half_a_surrogate_from_a_model_cannot_spoil_the_conversation() -> None:
@@ -210,7 +176,7 @@ async def test_an_address_where_nobody_listens_is_named(make: Callable[[str], Mo
     async with server() as s:
         url = s.url
     async with closing(make(url)) as model, asyncio.timeout(LIMIT_S):
-        with pytest.raises(ModelError, match="cannot be reached"):
+        with pytest.raises(ModelError):
             await model.respond(request())
 
 

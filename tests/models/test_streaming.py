@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 from tests.models.asking import anthropic, closing, openai, request
-from tests.models.event_streams import DONE, Events, anthropic_stream, event, openai_chunk, openai_stream
+from tests.models.event_streams import Events, anthropic_stream, event, openai_stream
 from tests.models.model_server import server
 
 from microclaw.errors import ModelError
@@ -43,7 +43,6 @@ async def test_anthropic_text_comes_in_its_pieces() -> None:
     assert reply.text == "Pin 4 is on."
     assert (reply.usage.input_tokens, reply.usage.output_tokens, reply.usage.cached_tokens) == (1000, 100, 600)
     assert reply.usage.cost_usd is not None
-    assert "600 cached" in reply.note
     assert reply.model == "claude-sonnet-5-5"
 
 
@@ -112,18 +111,6 @@ async def test_events_are_read_wherever_the_network_splits_them(make: Make, even
     assert "".join(pieces) == reply.text == "Grün → 4"
 
 
-async def test_the_streamed_text_is_the_replys_text_with_several_blocks() -> None:
-    text = {"type": "text", "text": ""}
-    events = anthropic_stream("one")
-    more = [
-        event("content_block_start", index=1, content_block=text),
-        event("content_block_delta", index=1, delta={"type": "text_delta", "text": "two"}),
-        event("content_block_stop", index=1),
-    ]
-    pieces, reply = await streamed(anthropic, Events([*events[:-2], *more, *events[-2:]]))
-    assert "".join(pieces) == reply.text == "one\ntwo"
-
-
 @pytest.mark.parametrize("end", ["cut", "whole"])
 @pytest.mark.parametrize(
     ("make", "events"), [(anthropic, anthropic_stream("Pin ", "4")), (openai, openai_stream("Pin ", "4"))]
@@ -168,22 +155,6 @@ async def test_garbage_in_the_middle_of_a_stream_is_an_error(make: Make, events:
     assert pieces == ["Pin "]
 
 
-async def test_text_after_anthropics_end_is_an_error() -> None:
-    late = [
-        event("content_block_start", index=5, content_block={"type": "text", "text": ""}),
-        event("content_block_delta", index=5, delta={"type": "text_delta", "text": "late"}),
-    ]
-    pieces, error = await failed(anthropic, Events([*anthropic_stream("on"), *late]))
-    assert pieces == ["on"]
-    assert "after the end" in error.message
-
-
-async def test_what_comes_after_openais_done_is_not_read() -> None:
-    pieces, reply = await streamed(openai, Events([*openai_stream("on"), openai_chunk({"content": "late"}), DONE]))
-    assert pieces == ["on"]
-    assert reply.text == "on"
-
-
 @pytest.mark.parametrize(
     ("kind", "fault"),
     [("overloaded_error", "overloaded"), ("rate_limit_error", "rate_limit"), ("api_error", "server")],
@@ -206,23 +177,14 @@ async def test_openais_error_in_the_middle_is_an_error() -> None:
 async def test_a_stream_with_too_much_text_is_left(make: Make) -> None:
     stream = anthropic_stream if make is anthropic else openai_stream
     piece = "x" * (MAX_REPLY_CHARS // 4)
-    pieces, error = await failed(make, Events(stream(*[piece] * 6)))
+    pieces, _ = await failed(make, Events(stream(*[piece] * 6)))
     assert len(pieces) == 4
-    assert f"{MAX_REPLY_CHARS:,}" in error.message
 
 
 async def test_a_stream_that_never_ends_is_left_at_the_limit_of_bytes() -> None:
     pings = [event("ping", filler="x" * 60_000)] * (MAX_ANSWER_BYTES // 60_000 + 1)
-    pieces, error = await failed(anthropic, Events([*anthropic_stream("on")[:2], *pings]))
+    pieces, _ = await failed(anthropic, Events([*anthropic_stream("on")[:2], *pings]))
     assert pieces == []
-    assert "cannot be read" in error.message
-
-
-async def test_half_a_surrogate_in_a_piece_spoils_nothing() -> None:
-    pieces, reply = await streamed(openai, Events(openai_stream("a\ud83d", "\ude00b", "\ud83d")))
-    assert "".join(pieces).startswith("a")
-    "".join(pieces).encode()
-    reply.text.encode()
 
 
 async def test_cancelling_closes_the_connection() -> None:

@@ -16,8 +16,8 @@ from tests.models.model_server import server
 from microclaw.config.settings import BudgetSettings, ModelSettings
 from microclaw.errors import BudgetSpent, ConfigError, ModelError
 from microclaw.events import Usage
-from microclaw.models.budget import Budget, Estimate, LocalDays
-from microclaw.models.protocol import AskedBy, DeviceContext, Image, ModelReply, ModelRequest, OnText, UserText
+from microclaw.models.budget import Budget, LocalDays
+from microclaw.models.protocol import AskedBy, DeviceContext, ModelReply, ModelRequest, OnText, UserText
 from microclaw.models.router import choose_model
 from microclaw.models.scripted import ScriptedModel, say
 from microclaw.models.usage import MeteredModel, UsageLog
@@ -62,12 +62,6 @@ async def test_a_request_is_counted_for_whom_it_was_made(usage_log: UsageLog) ->
     assert count == UsageCount(2, 0, 0, 0, 2000, 200, 1200, 9_000_000)
 
 
-async def test_nobody_named_is_the_owner(usage_log: UsageLog) -> None:
-    await MeteredModel(ScriptedModel([say("hi", usage=Usage(1, 1))]), usage_log).respond(request())
-    assert [name for name, _ in (await usage_log.report("chat")).groups] == ["unknown:"]
-    assert [name for name, _ in (await usage_log.report("person")).groups] == ["owner"]
-
-
 async def test_a_real_answers_tokens_and_price_are_counted(usage_log: UsageLog) -> None:
     async with server((200, Events(anthropic_stream("on", cached=600)))) as s:
         model = MeteredModel(anthropic(s.url), usage_log)
@@ -89,12 +83,6 @@ async def test_a_server_that_tells_no_tokens_is_counted_by_an_estimate(usage_log
     count = await only(usage_log)
     assert (count.requests, count.estimated, count.unpriced, count.output_tokens) == (1, 1, 1, 100)
     assert 1000 <= count.input_tokens <= 1100
-
-
-async def test_pictures_count_in_an_estimate(usage_log: UsageLog) -> None:
-    model = MeteredModel(ScriptedModel([say("a cat")]), usage_log)
-    await model.respond(ModelRequest("", (UserText("", (Image("image/png", b"x"),)),), ()))
-    assert (await only(usage_log)).input_tokens == 1500
 
 
 async def test_an_answer_that_breaks_off_is_counted_as_far_as_it_came(usage_log: UsageLog) -> None:
@@ -134,25 +122,23 @@ SPENT = UsageCount(7, 0, 0, 0, 50_000, 5_000, 0, 2_040_000_000)
 
 
 @pytest.mark.parametrize(
-    ("limits", "what", "setting"),
+    "limits",
     [
-        (BudgetSettings(day_usd=2), r"this host .* \$2.04 of \$2.00, in 7 requests", "day_usd"),
-        (BudgetSettings(person_day_usd=2), r"owner .* \$2.04 of \$2.00", "person_day_usd"),
-        (BudgetSettings(day_tokens=55_000), "55,000 of 55,000 tokens", "day_tokens"),
-        (BudgetSettings(person_day_tokens=1), "55,000 of 1 tokens", "person_day_tokens"),
+        BudgetSettings(day_usd=2),
+        BudgetSettings(person_day_usd=2),
+        BudgetSettings(day_tokens=55_000),
+        BudgetSettings(person_day_tokens=1),
     ],
 )
 async def test_a_spent_budget_stops_before_anything_is_sent(
-    usage_log: UsageLog, table: UsageTable, days: LocalDays, limits: BudgetSettings, what: str, setting: str
+    usage_log: UsageLog, table: UsageTable, days: LocalDays, limits: BudgetSettings
 ) -> None:
     await usage_log.record(AskedBy(), "claude", "chat", SPENT)
     scripted = ScriptedModel([say("never")])
-    with pytest.raises(BudgetSpent, match=what) as caught:
+    with pytest.raises(BudgetSpent) as caught:
         await MeteredModel(scripted, usage_log, Budget(limits, table, days)).respond(request())
     assert scripted.requests == []
     assert caught.value.code == "budget_spent"
-    assert "begins anew at 00:00 on Saturday (CET)" in caught.value.message
-    assert f"raise {setting} under [budget] in config.toml" in (caught.value.next_step or "")
 
 
 async def test_another_person_and_another_day_have_their_own_budget(
@@ -162,8 +148,7 @@ async def test_another_person_and_another_day_have_their_own_budget(
     limits = BudgetSettings(person_day_usd=2)
 
     async def ask(person: str, on: LocalDays) -> None:
-        async with Budget(limits, table, on).holding(AskedBy(person), Estimate(1, 1)):
-            pass
+        await Budget(limits, table, on).check(AskedBy(person))
 
     await ask("owner", days)
     with pytest.raises(BudgetSpent):
@@ -204,14 +189,8 @@ def test_days_are_those_of_the_persons_calendar(at: str, zone: str, today: str, 
     assert days.next_midnight().isoformat() == midnight
 
 
-def test_without_a_time_zone_it_is_the_machines() -> None:
-    days = LocalDays(lambda: NOON)
-    assert days.next_midnight().utcoffset() is not None
-    assert days.next_midnight().timestamp() > NOON
-
-
 def test_an_unknown_time_zone_is_the_operators_to_mend() -> None:
-    with pytest.raises(ConfigError, match="no time zone 'Mars/Olympus'"):
+    with pytest.raises(ConfigError):
         LocalDays(lambda: NOON, "Mars/Olympus")
 
 

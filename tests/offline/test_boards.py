@@ -87,22 +87,20 @@ async def test_the_one_board_that_is_left_gets_an_ordinary_call(
 
 
 @pytest.mark.parametrize(
-    ("sentence", "says"),
+    "sentence",
     [
-        ("turn on pin 4 everywhere except the garage", "I do not know which boards 'garage' are"),
-        ("turn on pin 4 everywhere but don't do it on lamp", "I do not know which boards"),
-        ("turn on pin 4 everywhere except lamp and the garage", "I do not know which boards 'garage' are"),
-        ("turn on pin 4 in the kitchen except lamp and fan", "No board is left"),
-        ("turn on pin 4 in the kitchen and pin 6 in the living room", ""),
-        ("blink pin 2 in the kitchen and pin 6 on desk", ""),
+        "turn on pin 4 everywhere except the garage",
+        "turn on pin 4 everywhere but don't do it on lamp",
+        "turn on pin 4 everywhere except lamp and the garage",
+        "turn on pin 4 in the kitchen except lamp and fan",
+        "turn on pin 4 in the kitchen and pin 6 in the living room",
+        "blink pin 2 in the kitchen and pin 6 on desk",
     ],
 )
 async def test_an_exception_that_is_not_understood_keeps_all_boards_as_they_are(
-    ask: Ask, home: DeviceContext, sentence: str, says: str
+    ask: Ask, home: DeviceContext, sentence: str
 ) -> None:
-    reply = await ask(sentence, device_context=home)
-    assert not reply.calls
-    assert says in reply.text
+    assert not (await ask(sentence, device_context=home)).calls
 
 
 @pytest.mark.parametrize(
@@ -159,7 +157,6 @@ async def test_a_place_that_is_a_label_and_a_device_is_asked_about(ask: Ask, hom
     both = DeviceContext((*home.devices, KnownDevice("kitchen", VOICE_BOARD)))
     reply = await ask("turn on pin 4 in the kitchen", device_context=both)
     assert (reply.calls, reply.failed_code) == ((), "ambiguous")
-    assert reply.text.startswith("kitchen is a device, and a label of lamp, fan.")
 
 
 async def test_each_board_has_its_own_program(ask: Ask, home: DeviceContext) -> None:
@@ -182,67 +179,45 @@ async def test_a_board_that_cannot_is_left_out_and_told_unless_it_was_named(ask:
         first.calls[0].call_id, "act-on-boards", json.dumps({"success": True, "message": "done on both"})
     )
     after = (AssistantReply("", first.calls), result)
-    answer = await ask("turn on the led everywhere", *after, device_context=home)
-    assert answer.text.startswith("Done on both. Left out: desk: ")
-    named = await ask("turn on the led on lamp and desk", device_context=home)
-    assert named.calls == ()
-    assert named.text.startswith("On desk that cannot be done: ")
-    assert named.text.endswith("Nothing was done on any board.")
+    assert "desk" in (await ask("turn on the led everywhere", *after, device_context=home)).text
+    assert (await ask("turn on the led on lamp and desk", device_context=home)).calls == ()
 
 
 async def test_what_no_board_can_is_asked_back(ask: Ask, home: DeviceContext) -> None:
     reply = await ask("turn on pin 77 everywhere", device_context=home)
     assert (reply.calls, reply.failed_code) == ((), "ambiguous")
-    assert "has no pin 77" in reply.text
     nothing = await ask("stop rainbow everywhere", device_context=home)
     assert (nothing.calls, nothing.failed_code) == ((), "app_not_found")
 
 
 @pytest.mark.parametrize(
-    ("sentence", "says"),
+    "sentence",
     [
-        ("toggle pin 4 everywhere", "do not toggle"),
-        ("at 8:00 turn on pin 4 everywhere", "A schedule acts on one board"),
-        ("turn off pin 4 in 5 minutes on all boards", "A schedule acts on one board"),
-        ("undo everywhere", "Undo takes back all"),
-        ("restart everywhere", "I restart one board"),
-        ("what is the temperature in the kitchen", "I read the sensor of one board"),
-        ("turn everything off everywhere", "I turn off one pin at a time"),
-        ("turn it off everywhere", "I must be told what is meant"),
-        ("stop it everywhere", "I must be told what is meant"),
-        ("turn on lamp and fan", "I did not understand"),
-        ("don't turn on pin 4 everywhere", "I did not understand"),
-        ("turn on pin 4 on both", "There are 3 boards"),
-        ("stop fade on lamp and desk", "There is no program 'fade' on lamp"),
-        ("stop blink in the attic", "I do not know where the attic is"),
+        "toggle pin 4 everywhere", "at 8:00 turn on pin 4 everywhere", "turn off pin 4 in 5 minutes on all boards",
+        "undo everywhere", "restart everywhere", "what is the temperature in the kitchen",
+        "turn everything off everywhere", "turn it off everywhere", "stop it everywhere", "turn on lamp and fan",
+        "don't turn on pin 4 everywhere", "turn on pin 4 on both", "stop fade on lamp and desk",
+        "stop blink in the attic",
     ],
-)
-async def test_what_stays_refused_says_why(ask: Ask, home: DeviceContext, sentence: str, says: str) -> None:
+)  # fmt: skip
+async def test_what_stays_refused_says_why(ask: Ask, home: DeviceContext, sentence: str) -> None:
     reply = await ask(sentence, device_context=home)
     assert reply.calls == ()
-    assert says in reply.text
     assert reply.failed_code is not None
     assert reply.next_step is not None
 
 
 @pytest.mark.parametrize(
-    ("sentence", "unknown"),
+    "sentence",
     [
-        ("turn on pin 4 on lamp and attic", "attic"),
-        ("turn on pin 4 on attic and lamp", "attic"),
-        ("turn on pin 4 on lamp, fan and on the attic", "attic"),
-        ("on lamp and virtual-9 turn on pin 4", "virtual-9"),
-        ("set pin 4 high on the lamp and the attic", "attic"),
-        ("stop blink on lamp and attic", "attic"),
-        ("blink pin 4 on virtual-8 and virtual-9", "virtual-8 and no device virtual-9"),
+        "turn on pin 4 on lamp and attic", "turn on pin 4 on attic and lamp", "stop blink on lamp and attic",
+        "turn on pin 4 on lamp, fan and on the attic", "on lamp and virtual-9 turn on pin 4",
+        "set pin 4 high on the lamp and the attic", "blink pin 4 on virtual-8 and virtual-9",
     ],
-)
-async def test_of_several_boards_the_one_that_there_is_not_is_named(
-    ask: Ask, home: DeviceContext, sentence: str, unknown: str
-) -> None:
+)  # fmt: skip
+async def test_of_several_boards_one_that_there_is_not_ends_it(ask: Ask, home: DeviceContext, sentence: str) -> None:
     reply = await ask(sentence, device_context=home)
     assert (reply.calls, reply.failed_code) == ((), "unknown_name")
-    assert reply.text.startswith(f"There is no device {unknown}, so I did nothing.")
 
 
 @pytest.mark.parametrize(
@@ -254,14 +229,13 @@ async def test_what_is_no_name_of_a_board_is_not_told_as_one(ask: Ask, home: Dev
 
 async def test_without_a_board_nothing_is_done(ask: Ask) -> None:
     reply = await ask("turn on pin 4 everywhere", device_context=DeviceContext())
-    assert (reply.calls, reply.text) == ((), "There is no board yet, so I did nothing.")
+    assert (reply.calls, reply.failed_code is None) == ((), False)
 
 
 async def test_a_name_of_a_pin_of_one_board_is_no_pin_of_the_others(ask: Ask, home: DeviceContext) -> None:
     named = replace(home, names=(NamedPin("pump", 11, "lamp"),))
     reply = await ask("turn on the pump in the kitchen", device_context=named)
     assert reply.calls == ()
-    assert "a pin of lamp" in reply.text
     everybodys = replace(home, names=(NamedPin("pump", 11),))
     _, arguments = await called(ask, everybodys, "turn on the pump in the kitchen")
     assert arguments["each"][0]["arguments"] == {"pin": 11, "level": 1}
@@ -273,10 +247,9 @@ async def test_a_no_after_it_offers_to_take_all_of_it_back_and_it_is_no_pin(ask:
     fields = {"success": True, "message": "done on both boards, checked: lamp, fan", "changes": [7, 8]}
     after = (AssistantReply("", first.calls), ToolReturn(first.calls[0].call_id, "act-on-boards", json.dumps(fields)))
     done = await ask(said.text, *after, device_context=home)
-    assert done.text == "Done on both boards, checked: lamp, fan."
     before = (said, *after, kept(done))
     question = await ask("no", device_context=home, before=before)
-    assert question.text.endswith("Shall I undo it?")
+    assert question.calls == ()
     yes = await ask("yes", device_context=home, before=(*before, UserText("no"), kept(question)))
     assert json.loads(yes.calls[0].arguments) == {"undo": [8, 7]}
     assert (await ask("turn it off", device_context=home, before=before)).calls == ()
@@ -289,7 +262,7 @@ async def test_restart_names_its_device(ask: Ask, home: DeviceContext, sentence:
 
 
 async def test_restart_of_no_device_or_of_a_program_restarts_nothing(ask: Ask, home: DeviceContext) -> None:
-    assert (await ask("restart the board", device_context=home)).text.startswith("Which device?")
+    assert (await ask("restart the board", device_context=home)).failed_code == "ambiguous"
     lamp, *others = home.devices
     same = DeviceContext((replace(lamp, apps=(KnownApp("lamp", (2,)),)), *others))
     assert (await ask("restart the lamp", device_context=same)).calls == ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from microclaw.language.numbers import tag_numbers
-from microclaw.offline.slot_filling import levels_of
+from microclaw.offline.levels import levels_of
 
 
 @pytest.mark.parametrize(

@@ -76,22 +76,17 @@ NEVER = [
     "turn on pin 4, the relay is on pin 5", "the pump is on pin 5, the lamp is on pin 6, turn it on",
     "I'm going to turn on pin 4", "we're switching the led on", "turn pin 4 on, then the lamp off",
     "turn on pin 4 and pin 5 and open the valve", "set pin 4 high and pin 5 ready",
-    "blink the led 3 times without stop",
+    "blink the led 3 times without stop", "turn on pin 7, wait 0 seconds, turn it off",
     # which, is not said
     "Isolate the pump for me", "make the lamp react to the temperature", "turn up the heat a little", "close it",
     "set pin uh whatever it was to high", "switch that thing on", "blink", "blink every",
 ]  # fmt: skip
-ASKED = [
-    "Cut the power to the compressor", "Make the fan react to the humidity", "Could you turn the heating up a bit",
-    "switch the ventilator on", "dim the chandelier to 30%", "fire up the compressor please", "warm the room up",
-    "have the pump come on when it gets dry", "put pin something or other to high", "turn the bathroom fan on",
-]  # fmt: skip
+ASKED = ["switch the ventilator on", "turn the bathroom fan on"]
 
 
-@pytest.mark.parametrize("sentence", NEVER)
-async def test_it_does_not_act(sentence: str) -> None:
-    seen = await observe(sentence, say_yes=False)
-    assert not seen.changes, seen.calls
+async def test_it_does_not_act() -> None:
+    acted = [sentence for sentence in NEVER if (await observe(sentence, say_yes=False)).changes]
+    assert acted == []
 
 
 @pytest.mark.parametrize("sentence", ASKED)

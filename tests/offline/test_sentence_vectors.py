@@ -7,31 +7,25 @@ import re
 from collections import Counter
 
 import pytest
-from tests.offline.score import Observed, Row, Verdict, judge, observe, rows
-
-from microclaw.models.protocol import ModelReply
+from tests.offline.score import Verdict, judge, observe, rows
 
 SHARED = rows("sentences.tsv")
 OWN = rows("sentences_own.tsv")
 LEAST_RIGHT = 0.85
 
 
-@pytest.mark.parametrize("row", SHARED, ids=lambda row: row.utterance)
-async def test_a_shared_sentence_is_right_or_declined_as_what_it_is(row: Row) -> None:
-    seen = await observe(row.utterance)
-    assert judge(row, seen) is Verdict.RIGHT, (seen.category, seen.slots, seen.last.text)
+async def test_a_shared_sentence_is_right_or_declined_as_what_it_is() -> None:
+    judged = [(row.utterance, judge(row, await observe(row.utterance))) for row in SHARED]
+    assert [one for one in judged if one[1] is not Verdict.RIGHT] == []
 
 
 @pytest.mark.parametrize("held_out", [False, True], ids=["tuned", "held out"])
-async def test_most_sentences_of_our_own_are_right(held_out: bool) -> None:
-    verdicts = Counter([judge(row, await observe(row.utterance)) for row in OWN if row.held_out is held_out])
+async def test_most_sentences_of_our_own_are_right_and_none_acts_wrongly(held_out: bool) -> None:
+    rows = [row for row in OWN if row.held_out is held_out]
+    judged = {row.utterance: judge(row, await observe(row.utterance)) for row in rows}
+    assert [said for said, verdict in judged.items() if verdict is Verdict.ACTED_WRONGLY] == []
+    verdicts = Counter(judged.values())
     assert verdicts[Verdict.RIGHT] / verdicts.total() >= LEAST_RIGHT, verdicts
-
-
-@pytest.mark.parametrize("row", OWN, ids=lambda row: row.utterance)
-async def test_no_sentence_acts_wrongly(row: Row) -> None:
-    seen = await observe(row.utterance)
-    assert judge(row, seen) is not Verdict.ACTED_WRONGLY, (seen.calls, row.slots)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -41,31 +35,6 @@ async def test_no_sentence_with_a_slip_of_the_keyboard_acts_wrongly(seed: int) -
         said = _with_a_slip(row.utterance, chance)
         seen = await observe(said)
         assert judge(row, seen) is not Verdict.ACTED_WRONGLY, (said, seen.calls, row.slots)
-
-
-def test_own_sentences_are_enough_and_of_every_category() -> None:
-    assert len({row.utterance for row in OWN}) >= 150
-    for held_out in (False, True):
-        categories = Counter(row.category for row in OWN if row.held_out is held_out)
-        assert set(categories) == {row.category for row in SHARED}
-        assert min(categories.values()) >= 8
-
-
-@pytest.mark.parametrize(
-    ("category", "slots", "calls", "verdict"),
-    [
-        ("act", {"tool": "gpio_write", "pin": "4", "level": "1"}, 1, Verdict.RIGHT),
-        ("act", {"tool": "gpio_write", "pin": "5", "level": "1"}, 1, Verdict.ACTED_WRONGLY),
-        ("ambiguous", {}, 1, Verdict.ACTED_WRONGLY),
-        ("ambiguous", {}, 0, Verdict.HARMLESS),
-    ],
-)
-def test_the_score_tells_wrong_acts_from_harmless_errors(
-    category: str, slots: dict[str, str], calls: int, verdict: Verdict
-) -> None:
-    row = Row("set pin 4 on", "act", {"tool": "gpio_write", "pin": "4", "level": "1"})
-    seen = Observed(category, slots, [("gpio-set", {"pin": 4, "level": 1})] * calls, ModelReply(""), acted=bool(calls))
-    assert judge(row, seen) is verdict
 
 
 def _with_a_slip(text: str, chance: random.Random) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from tests.offline.conftest import Ask
 from tests.offline.score import observe
 
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, english
@@ -17,7 +16,8 @@ from microclaw.offline.sentences import MAX_SENTENCE_CHARS, english
         "pin 4 on, I mean off", "turn on pin 4 yesterday", "turn on pins 4 to 7", "turn the arduino's led on",
         "turn on pin 4 above 20 psi", "kill pin 4 for half a second", "pin 4 on nicht", "🚫 led off",
         "blink pin 4 for 5 seconds every minute", "add 10% to pin 4", "led 10% brighter",
-        "the led was on for 3 hours, switch it off",
+        "the led was on for 3 hours, switch it off", "turn on pin 42 yesterday",
+        "turn on pin 4 and read the temperature",
     ],
 )  # fmt: skip
 async def test_a_doubtful_order_is_not_carried_out(sentence: str) -> None:
@@ -53,24 +53,6 @@ def test_a_limit_below_zero_stays_below_zero(words: str) -> None:
 async def test_a_limit_that_no_sensor_tells_is_asked_back(limit: str) -> None:
     seen = await observe(f"turn on pin 4 {limit}", say_yes=False)
     assert not seen.changes, seen.calls
-
-
-@pytest.mark.parametrize(
-    ("sentence", "text"),
-    [
-        ("turn on pin -1", "There is no pin -1, so I did nothing."),
-        ("turn on pin 4.5", "There is no pin 4.5, so I did nothing."),
-        ("turn on pin 42 yesterday", "I did not understand all of that sentence, so I did nothing."),
-        (
-            "turn on pin 4 and read the temperature",
-            "I can carry out one order at a time, so I did nothing. Which one first?",
-        ),
-        ("don't turn on pin 4", "I think this is something not to do, or only an idea, so I did nothing."),
-    ],
-)
-async def test_what_was_not_done_says_why(ask: Ask, sentence: str, text: str) -> None:
-    reply = await ask(sentence)
-    assert (reply.text, reply.calls) == (text, ())
 
 
 @pytest.mark.parametrize("text", ["five " + "hundred " * 200, "hundred thousand million " * 1500, "x" * 301])

@@ -66,29 +66,29 @@ def test_a_key_file_is_private_and_never_overwritten(tmp_path: Path, key: Signin
     for wrong in (None, "", "other"):
         with pytest.raises(ConfigError):
             read_signing_key(path, wrong)
-    with pytest.raises(ConfigError, match="is there already"):
+    with pytest.raises(ConfigError):
         key.write(path, None)
     path.chmod(0o644)
-    with pytest.raises(StoreError, match="not a private file"):
+    with pytest.raises(StoreError):
         read_signing_key(path, "open sesame")
 
 
 def test_a_key_of_another_size_is_refused() -> None:
     other = rsa.generate_private_key(65_537, 2048).public_key()
-    with pytest.raises(ConfigError, match="3072"):
+    with pytest.raises(ConfigError):
         public_key(other.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
 
 
 def test_other_kinds_of_keys_and_what_is_none_are_refused(tmp_path: Path, key: SigningKey) -> None:
     curve = ec.generate_private_key(ec.SECP256R1())
-    with pytest.raises(ConfigError, match="another kind"):
+    with pytest.raises(ConfigError):
         public_key(curve.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
     path = tmp_path / "curve.pem"
     path.write_bytes(curve.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     path.chmod(0o600)
-    with pytest.raises(ConfigError, match="no RSA key"):
+    with pytest.raises(ConfigError):
         read_signing_key(path)
-    with pytest.raises(ConfigError, match="private key"):
+    with pytest.raises(ConfigError):
         read_public_key(path)
     for data in (b"", b"\0" * 300, key.public.der[:-1], key.public.pem[:-40]):
         with pytest.raises(ConfigError):

@@ -231,12 +231,6 @@ async def test_a_payload_that_is_gone_from_the_disk_ends_no_connection(
     assert plane.links.link(next(iter(plane.registry.list())).device_id).connections == 1
 
 
-async def test_metrics_have_the_lane_of_updates(plane: Plane, paired: ScriptedDevice) -> None:
-    async with paired.connected():
-        await paired.until_ready()
-        assert plane.links.depths()["blob"] == 0
-
-
 @dataclass
 class Web:
     """The device plane's HTTPS, as a board asks it."""

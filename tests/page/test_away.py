@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 from tests.page.conftest import OpenPage, PageHost, go, open_board, say
 
 NEWS_OF_PINS = re.compile(r"/v1/(events|devices/[^/]+/edges)")
@@ -95,23 +94,6 @@ def test_a_board_that_cannot_be_read_is_said_so_with_what_to_do(host: PageHost, 
     page.unroute_all(behavior="ignoreErrors")
 
 
-def test_a_board_that_was_revoked_is_said_so_with_what_to_do(page: Page) -> None:
-    def revoked(route: Route) -> None:
-        body: dict[str, Any] = route.fetch().json()
-        body["devices"][0] |= {"revoked": True}
-        route.fulfill(json=body)
-
-    page.route("**/v1/devices", revoked)
-    page.reload()
-    card = page.locator("main .card").first
-    expect(card.locator("h2 .badge")).to_have_text("revoked")
-    expect(card.locator(".warning")).to_contain_text("microclaw device pair CODE -d virtual-1")
-    card.get_by_role("link", name="virtual-1").click()
-    expect(page.locator("h1 .badge")).to_have_text("revoked")
-    expect(page.locator("main .warning").first).to_contain_text("until it is paired again")
-    page.unroute_all(behavior="ignoreErrors")
-
-
 def test_a_reload_keeps_the_conversation_and_a_turn_that_runs_goes_on(
     killed_host: PageHost, open_page: OpenPage
 ) -> None:
@@ -124,29 +106,3 @@ def test_a_reload_keeps_the_conversation_and_a_turn_that_runs_goes_on(
     expect(page.locator(".turn").nth(1).locator(".mine")).to_have_text("blink pin 6 twice a second")
     page.get_by_role("button", name="Yes, do it").click()
     expect(page.locator(".turn").nth(1).locator(".answer")).to_contain_text("runs on virtual-1")
-
-
-def test_the_page_of_a_clusters_host_says_which_and_where_a_board_is_connected(page: Page) -> None:
-    expect(page.locator("[data-host]")).to_have_count(0)
-    connected_to: dict[str, str | None] = {"host": "west-0a1b"}
-
-    def in_a_cluster(route: Route) -> None:
-        answer = route.fetch()
-        route.fulfill(response=answer, json={**answer.json(), "host": "east"})
-
-    def with_a_link(route: Route) -> None:
-        answer = route.fetch()
-        told = answer.json()
-        for device in told["devices"]:
-            device["link"] = {"online": True, **connected_to}
-        route.fulfill(response=answer, json=told)
-
-    page.route(re.compile(r"/v1/status$"), in_a_cluster)
-    page.route(re.compile(r"/v1/devices(\?|$)"), with_a_link)
-    page.reload()
-    expect(page.locator("[data-host]")).to_have_text("host east")
-    open_board(page, "virtual-1")
-    expect(page.locator("main")).to_contain_text("connected to the host west")
-    connected_to["host"] = None
-    page.reload()
-    expect(page.locator("main")).to_contain_text("connected to the host east")

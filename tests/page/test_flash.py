@@ -6,12 +6,12 @@ import hashlib
 import os
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urljoin
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 from tests.flash.images import whole_image
 from tests.flash.pty_board import FILES_AT, FILES_BYTES, MICROPYTHON, MODULES, ON_BOARD
 from tests.flash.rom_loader import ESP32, ESP32_S3, ChipKind, RomLoader
@@ -196,31 +196,3 @@ def test_the_manifest_names_every_part_with_its_place_and_digest(link_host: Page
     gone = page.request.get(f"{link_host.url}/v1/firmware/parts/{'0' * 64}.bin")
     assert (gone.status, "manifest" in gone.json()["error"]["next"]) == (404, True)
     assert page.request.get(f"{address}?flash_bytes=2097152").status == 422
-
-
-def test_a_browser_without_web_serial_is_told_what_to_use(link_host: PageHost, chromium: Browser) -> None:
-    with closing(chromium.new_context()) as context:
-        context.add_init_script("delete Navigator.prototype.serial")
-        page = context.new_page()
-        page.goto(link_host.link())
-        go(page, "Flash a board")
-        expect(page.get_by_role("alert").first).to_contain_text("Firefox and Safari have none")
-        expect(page.get_by_role("button", name="Erase and write")).to_have_count(0)
-
-
-def test_a_page_without_encryption_is_told_to_use_https(link_host: PageHost, chromium: Browser) -> None:
-    def passed_on(route: Route) -> None:
-        """As an HTTP proxy at another name does, so that the browser has an insecure origin."""
-        headers = {**route.request.all_headers(), "origin": link_host.url, "host": link_host.url.partition("//")[2]}
-        answer = route.fetch(url=link_host.url + route.request.url.removeprefix("http://hub.test"), headers=headers)
-        route.fulfill(response=answer)
-
-    with closing(chromium.new_context()) as context:
-        context.route("http://hub.test/**", passed_on)
-        page = context.new_page()
-        page.goto(link_host.link().replace(link_host.url, "http://hub.test"))
-        go(page, "Flash a board")
-        assert page.evaluate("[isSecureContext, 'serial' in navigator]") == [False, False]
-        expect(page.get_by_role("alert").first).to_contain_text("https")
-        expect(page.get_by_role("button", name="Erase and write")).to_have_count(0)
-        context.unroute_all(behavior="ignoreErrors")  # the page goes on asking

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from playwright.sync_api import Page, Route, expect
-from tests.page.conftest import OpenPage, PageHost, go, open_board
+from tests.page.conftest import OpenPage, PageHost, go
 
 HOUR_MS = 3_600_000
 SOME_TIME = re.compile(r"\d+:\d\d:\d\d")
@@ -82,43 +82,6 @@ def measured(route: Route) -> None:
         {"key": "free_heap", "unit": "B", "points": [points[0]]},
     ]
     route.fulfill(body=json.dumps(document), content_type="application/json")
-
-
-def test_a_boards_series_are_plots_and_a_gap_is_a_gap(page: Page) -> None:
-    open_board(page, "virtual-1", "telemetry")
-    expect(page.locator("main")).to_contain_text("virtual-1 has sent no telemetry")
-    page.route("**/v1/devices/virtual-1/telemetry?*", measured)
-    page.get_by_label("The last").select_option("a day")
-    series = page.get_by_role("region", name="series temperature")
-    expect(series).to_contain_text("31.25 °C")
-    expect(series.get_by_role("img", name="lowest 0 °C, highest 31 °C")).to_be_visible()
-    expect(series.locator("polyline")).to_have_count(2)
-    page.get_by_label("Search").fill("HEAP")
-    expect(page.locator("svg.plot")).to_have_count(1)
-
-
-def test_a_fact_is_remembered_and_found(host: PageHost, page: Page) -> None:
-    go(page, "Memory")
-    fact = "the relay on pin 21 switches the fan"
-    form = page.get_by_role("form", name="Remember")
-    form.get_by_label("Remember").first.fill(fact)
-    form.get_by_role("button", name="Remember it").click()
-    expect(form.locator(".evidence")).to_contain_text("has it now")
-    expect(page.get_by_label("What is remembered")).to_contain_text(fact)
-    assert fact in host.client.get("/v1/memory")["text"]
-    search = page.get_by_role("search")
-    search.get_by_role("searchbox").fill("which relay is the fan on?")
-    search.get_by_role("button", name="Search").click()
-    expect(search.locator(".matches")).to_contain_text(fact)
-
-
-def test_usage_says_what_was_spent_and_the_limits(host: PageHost, page: Page) -> None:
-    go(page, "Usage")
-    expect(page.locator("main")).to_contain_text("No model was asked since")
-    limit = host.client.get("/v1/usage")["budget"]["day_usd"]
-    expect(page.locator(".facts")).to_contain_text(f"$0.00 of ${limit:.2f}" if limit else "$0.00, no limit")
-    page.get_by_label("By").select_option("model")
-    expect(page.locator("main")).to_contain_text("No model was asked since")
 
 
 class Rollout:

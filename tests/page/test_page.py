@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
 from typing import Any
 
 from playwright.sync_api import Page, Response, Route, expect
@@ -19,61 +18,6 @@ void on_init(void) { every(100, beep); }
 """
 
 
-def test_a_link_signs_in_once_and_a_used_one_says_what_to_do(host: PageHost, open_page: OpenPage) -> None:
-    link = host.link()
-    page = open_page(link)
-    expect(page.get_by_role("link", name="virtual-1")).to_be_visible()
-    assert "#" not in page.url, "the code is not left in the address"
-    other = open_page(link)
-    expect(other.get_by_role("alert")).to_contain_text("was used already")
-    expect(other.get_by_role("alert")).to_contain_text("microclaw open")
-    other.get_by_label("Link").fill(host.link())
-    other.get_by_role("button", name="Sign in").click()
-    expect(other.get_by_role("link", name="virtual-1")).to_be_visible()
-    other.get_by_role("button", name="Sign out").click()
-    expect(other.get_by_role("heading", name="Sign in")).to_be_visible()
-    expect(other).to_have_title("Sign in - microclaw")
-    other.reload()
-    expect(other.get_by_role("heading", name="Sign in")).to_be_visible()
-
-
-def test_a_sentence_blinks_its_edges_move_on_the_page_and_undo_ends_it(page: Page) -> None:
-    turn = say(page, "blink pin 4 on virtual-1 five times a second")
-    name = program_of(turn)
-    expect(turn.locator(".step .stage")).to_contain_text(["intent", "compile", "try", "deploy", "verify"])
-    expect(turn.locator(".evidence .badge").first).to_have_text("counted")
-    open_board(page, "virtual-1")
-    pin = page.locator("li[data-pin='4']")
-    expect(pin).to_contain_text("in the trial: high 0.100 s, low 0.100 s")
-    before = pin.get_attribute("data-edges")
-    expect(pin).not_to_have_attribute("data-edges", str(before))
-    expect(page.locator("canvas.timeline")).to_be_visible()
-    page.get_by_role("link", name="programs", exact=True).click()
-    page.get_by_role("link", name=name, exact=True).click()
-    program = page.get_by_label(f"program {name}")
-    expect(program.locator("pre.source")).to_contain_text("#define PIN 4")
-    expect(program).to_contain_text("seen on the board")
-    expect(program.locator("svg.trial polyline")).to_have_count(2)
-    trial, board = (program.locator(f"svg.trial .{line}").get_attribute("points") for line in ("expected", "counted"))
-    assert first_step(trial) == first_step(board)
-    expect(program).to_contain_text("Aligned at the first edge of pin 4")
-    go(page, "Chat")  # as it was left
-    turn.get_by_role("button", name="Undo").click()
-    expect(turn.locator(".act").last).to_contain_text(f"undone: deploy {name}")
-    say(page, "set pin 4 of virtual-1 high")
-    undone = say(page, "undo")
-    expect(undone.locator(".answer")).to_contain_text("low again")
-    expect(undone.get_by_role("button", name="Undo")).to_have_count(0)
-    open_board(page, "virtual-1", "programs")
-    expect(page.get_by_role("link", name=name, exact=True)).to_have_count(0)
-
-
-def first_step(points: str | None) -> str:
-    """Where the level of a drawn line changes for the first time."""
-    places = [place.split(",") for place in (points or "").split()]
-    return next(x for (x, y), (_, later) in pairwise(places) if y != later)
-
-
 def test_a_program_is_stopped_started_and_removed(page: Page) -> None:
     name = program_of(say(page, "blink pin 5 on virtual-2 twice a second"))
     open_board(page, "virtual-2", "programs")
@@ -87,29 +31,6 @@ def test_a_program_is_stopped_started_and_removed(page: Page) -> None:
     expect(program).to_contain_text(f"There is no program {name} on virtual-2 now.")
     program.get_by_role("button", name=re.compile(f"^Undo: remove {name}")).click()
     expect(program.locator("h2 .badge")).to_have_text("running")
-
-
-def test_a_refused_sentence_says_why_in_the_hosts_words(page: Page) -> None:
-    turn = say(page, "blink pin 26 on virtual-1")
-    expect(turn.locator(".answer")).to_contain_text("GPIO 26 belongs to your flash and PSRAM")
-    expect(turn.locator(".answer .next")).to_contain_text("pins near it that can be switched: 21")
-    expect(turn.locator(".step.failed pre")).to_contain_text("gpio_open(PIN, GPIO_OUT)")
-    expect(turn.get_by_role("button", name="Undo")).to_have_count(0)
-
-
-def test_a_killed_host_is_said_to_be_away_and_comes_back(host: PageHost, page: Page) -> None:
-    connection = page.locator(".connection")
-    expect(connection).to_have_attribute("data-live", "stream")
-    host.kill()
-    expect(connection).to_contain_text("The host is away")
-    go(page, "Chat")
-    page.get_by_label("Message").fill("what can you do?")
-    page.get_by_role("button", name="Send").click()
-    expect(page.locator(".turn").last.get_by_role("alert")).to_contain_text("the host does not answer")
-    host.start()
-    expect(connection).to_have_attribute("data-live", "stream")
-    expect(connection).to_have_text("")
-    expect(say(page, "what can you do?").locator(".answer")).to_be_visible()
 
 
 def test_names_and_texts_with_markup_are_text(host: PageHost, page: Page) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 from tests.page.conftest import OpenPage, PageHost, go, open_board, program_of, say
 from tests.page.test_editor import WRONG, open_editor, write
 from tests.page.test_lists import Rollout, measured
@@ -170,14 +170,3 @@ def test_the_keyboard_alone_sends_a_sentence(seen: PageHost, open_page: OpenPage
     page.keyboard.type("what can you do?")
     page.keyboard.press("Enter")
     expect(page.locator(".turn").filter(has_text="what can you do?").last.locator(".answer")).to_be_visible()
-
-
-def test_the_colours_chosen_here_stay(seen: PageHost, open_page: OpenPage) -> None:
-    page = open_page(seen.link(), color_scheme="light")
-    context: BrowserContext = page.context
-    page.get_by_label("Colours").select_option("dark")
-    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
-    other = open_page(seen.url, context)
-    expect(other.locator("html")).to_have_attribute("data-theme", "dark")
-    other.get_by_label("Colours").select_option("system")
-    expect(other.locator("html")).not_to_have_attribute("data-theme", "dark")

@@ -11,21 +11,19 @@ TASK = "import asyncio, time\n\n\nasync def main():\n    time.sleep(1)\n\n\nasyn
 
 
 @pytest.mark.parametrize(
-    ("source", "line", "words"),
+    ("source", "line"),
     [
-        (WIFI, 2, "PASSWORD looks like a secret"),
-        (GROWS, 4, "xs grows for ever"),
-        (TASK, 5, "only this task waits"),
-        ("n = 0\nwhile True:\n    n = n + 1\n", 2, "never waits"),
-        ("list = [1]\n", 1, "list is also a function"),
-        ("from machine import Pin\nPin(2, Pin.OUT)\n", 2, "pin 2: strapping"),
+        (WIFI, 2),
+        (GROWS, 4),
+        (TASK, 5),
+        ("n = 0\nwhile True:\n    n = n + 1\n", 2),
+        ("list = [1]\n", 1),
+        ("from machine import Pin\nPin(2, Pin.OUT)\n", 2),
     ],
 )
-async def test_warning_names_its_line(build_py: Build, source: str, line: int, words: str) -> None:
+async def test_warning_names_its_line(build_py: Build, source: str, line: int) -> None:
     (found,) = (await build_py(source)).warnings
     assert (found.severity, found.line) == ("warning", line)
-    assert words in found.message
-    assert found.hint
 
 
 @pytest.mark.parametrize(

@@ -27,37 +27,28 @@ async def test_default_pins_are_the_programs(made: str, pins: tuple[int, ...], b
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    "line",
     [
-        ("UART(0, 9600)", "cannot have UART(0)"),
-        ("UART(0, tx=4, rx=5)", "cannot have UART(0)"),
-        ("n = 0\nUART(n)", "cannot have UART(0)"),
-        ("UART(1)", "your flash"),
-        ("UART(2).init(tx=6)", "your flash"),
-        ("def f(n): return UART(n)\nf(int('1'))", "nobody knows the pins"),
+        "UART(0, 9600)", "UART(0, tx=4, rx=5)", "n = 0\nUART(n)", "UART(1)", "UART(2).init(tx=6)",
+        "def f(n): return UART(n)\nf(int('1'))",
     ],
-)
-async def test_pins_that_a_bus_cannot_have_are_refused_with_what_to_do(line: str, said: str, build_py: Build) -> None:
-    with pytest.raises(BuildError) as caught:
+)  # fmt: skip
+async def test_pins_that_a_bus_cannot_have_are_refused(line: str, build_py: Build) -> None:
+    with pytest.raises(BuildError):
         await build_py(f"from machine import UART\n{line}\n")
-    found = [d for d in caught.value.diagnostics if d.severity == "error"]
-    assert said in found[0].message
-    assert found[0].hint
 
 
 @pytest.mark.parametrize("made", ["I2C(0)", "SPI(1)", "UART(1)"])
 async def test_bus_of_a_chip_whose_defaults_nobody_knows_needs_its_pins(made: str, build_py: Build) -> None:
     board = load_board("esp32-c3-devkitm-1")
-    with pytest.raises(BuildError) as caught:
+    with pytest.raises(BuildError):
         await build_py(f"from machine import I2C, SPI, UART\n{made}\n", board=board)
-    assert "give its pins" in (caught.value.diagnostics[0].hint or "")
 
 
 @pytest.mark.parametrize("line", ["Pin.board", "Pin.cpu", "Pin.board.GPIO6", "machine.RTC()", "machine.freq(20000000)"])
 async def test_what_is_past_the_pins_is_refused(line: str, build_py: Build) -> None:
-    with pytest.raises(BuildError) as caught:
+    with pytest.raises(BuildError):
         await build_py(f"import machine\nfrom machine import Pin\nprint({line})\n")
-    assert caught.value.diagnostics[0].hint
 
 
 @pytest.mark.parametrize(
@@ -74,15 +65,13 @@ async def test_pointers_of_viper_are_refused(before: str, body: str, build_py: B
         await build_py(f"import micropython\n{before}@micropython.viper\ndef f{body}\nprint(f(1))\n")
     first = caught.value.diagnostics[0]
     assert "ptr" in first.message
-    assert "bytearray" in (first.hint or "")
 
 
 @pytest.mark.parametrize("kind", ["asm_xtensa", "asm_thumb", "asm_rv32"])
 @pytest.mark.parametrize("word", ["def", "async def"])
 async def test_assembler_is_refused(kind: str, word: str, build_py: Build) -> None:
-    with pytest.raises(BuildError) as caught:
+    with pytest.raises(BuildError):
         await build_py(f"import micropython\n@micropython.{kind}\n{word} f():\n    nop()\nf()\n")
-    assert any("assembler" in d.message and d.hint for d in caught.value.diagnostics)
 
 
 async def test_plain_variable_may_be_called_ptr(build_py: Build) -> None:

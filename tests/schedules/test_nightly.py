@@ -43,7 +43,7 @@ async def test_a_failure_comes_out_and_the_next_run_begins_at_once() -> None:
 def test_an_expression_that_is_none_is_the_operators_to_mend() -> None:
     async def work(_: datetime) -> None: ...
 
-    with pytest.raises(ConfigError, match="consolidate_at"):
+    with pytest.raises(ConfigError):
         Nightly("at night", ZONE.key, work, name="consolidate_at", clock=Clock())
 
 

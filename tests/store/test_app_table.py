@@ -51,9 +51,6 @@ async def test_desired_apps_are_kept_per_device(table: AppTable) -> None:
         await table.put_desired(row)
     assert await table.desired() == (BLINK, fade, other)
     assert await table.desired("d1") == (BLINK, fade)
-    assert await table.delete_desired("d1", "fade")
-    assert not await table.delete_desired("d1", "fade")
-    assert await table.desired("d1") == (BLINK,)
 
 
 async def test_desired_app_is_replaced_by_its_upgrade(table: AppTable) -> None:

@@ -32,7 +32,7 @@ async def test_authority_is_remembered_and_no_other_accepted(table: IdentityTabl
     assert await table.authority() is None
     await table.pin_authority("aa", 1)
     await table.pin_authority("aa", 2)
-    with pytest.raises(StoreError, match="trust the authority aa, not bb"):
+    with pytest.raises(StoreError):
         await table.pin_authority("bb", 3)
     assert await table.authority() == "aa"
 

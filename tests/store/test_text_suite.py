@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
-from tests.cluster.nats_servers import NatsServer
-from tests.cluster.stores import open_replica
+from tests.knowledge.test_consolidate import Model
 from tests.store.two_hosts import two_hosts, until
 
 from microclaw.errors import ConfigError, ToolRetry
@@ -25,24 +23,19 @@ from microclaw.knowledge.texts import TextFiles, Texts, TextTable
 from microclaw.store.database import Database
 from microclaw.store.notes import NoteTable
 from microclaw.store.session_table import SessionTable
-from microclaw.store.text_rows import VERSIONS_KEPT, old_texts
 
 NOW = datetime(2026, 11, 20, 10, 30, tzinfo=UTC)
 NOW_MS = 1_795_170_600_000
 OWNERS = memory_name("owner")
 
 
-@pytest.fixture(params=["files", "table", "cluster"])
+@pytest.fixture(params=["files", "table"])
 async def texts(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Texts]:
     if request.param == "files":
         yield TextFiles(tmp_path / "home", now=lambda: NOW)
-    elif request.param == "table":
+    else:
         async with Database.open(tmp_path / "store.db") as database:
             yield TextTable(database, lambda: NOW_MS)
-    else:
-        server: NatsServer = request.getfixturevalue("store_server")
-        async with open_replica(server, f"t{secrets.token_hex(4)}", tmp_path / "store.db") as (replica, _):
-            yield TextTable(replica, lambda: NOW_MS)
 
 
 @pytest.fixture
@@ -79,13 +72,13 @@ async def test_changes_at_once_lose_nothing(texts: Texts) -> None:
 
 
 async def test_a_text_has_a_limit(texts: Texts) -> None:
-    with pytest.raises(ConfigError, match="full"):
+    with pytest.raises(ConfigError):
         await put(texts, OWNERS, "x" * (MAX_TEXT_BYTES + 1))
     long = "- the last line\n" * (MAX_TEXT_BYTES // 10)
     await texts.change(OWNERS, lambda _: (long, None), max_bytes=1 << 20)
     assert len(texts.read(OWNERS)) <= MAX_TEXT_BYTES
     assert texts.read(OWNERS).endswith("line\n")
-    with pytest.raises(ConfigError, match="longer than"):
+    with pytest.raises(ConfigError):
         await put(texts, OWNERS, "short")
     assert texts.content(OWNERS).decode() == long
 
@@ -130,7 +123,7 @@ async def test_an_edit_of_what_changed_meanwhile_is_refused_in_words(memory: Mem
     await memory.remember("owner", "one")
     was = digest(memory.texts.read(OWNERS))
     await memory.remember("owner", "two")
-    with pytest.raises(ConfigError, match=r"MEMORY\.md was changed meanwhile") as refused:
+    with pytest.raises(ConfigError) as refused:
         await memory.write(OWNERS, "mine", was=was)
     assert refused.value.next_step
     assert "two" in memory.text("owner")
@@ -156,25 +149,15 @@ async def test_persona_is_read_as_it_is_now(texts: Texts) -> None:
 async def test_notes_are_taken_over_once(memory: Memory) -> None:
     await put(memory.texts, note_name("owner", date(2026, 11, 18)), "- 10:00 decided to water below 35 %\n")
     await put(memory.texts, note_name("p-7", date(2026, 11, 18)), "- my name is Ada\n")
+    model = Model(["+ decided to water below 35 %", "+ is called Ada", "="])
     for _ in range(2):
-        await Consolidator(memory).run(NOW)
+        await Consolidator(memory, model=model).run(NOW)
     assert memory.text("owner").count("decided to water below 35 %") == 1
     assert "Ada" in memory.text("p-7")
     await memory.forget("owner", "water")
     await put(memory.texts, note_name("owner", date(2026, 11, 18)), "")
-    await Consolidator(memory).run(NOW)
+    await Consolidator(memory, model=model).run(NOW)
     assert "water" not in memory.text("owner")
-
-
-async def test_old_rows_are_kept_and_bounded(tmp_path: Path) -> None:
-    async with Database.open(tmp_path / "store.db") as database:
-        memory = Memory(TextTable(database, lambda: NOW_MS), now=lambda: NOW)
-        for number in range(VERSIONS_KEPT + 5):
-            await memory.remember("owner", f"fact {number}")
-        kept = await database.read(lambda connection: list(old_texts(connection)))
-    assert len(kept) == VERSIONS_KEPT
-    assert f"fact {VERSIONS_KEPT + 3}" in kept[-1].text
-    assert f"fact {VERSIONS_KEPT + 4}" not in kept[-1].text
 
 
 async def test_what_two_hosts_remember_at_once_is_known_and_found_at_both(tmp_path: Path) -> None:
@@ -214,6 +197,5 @@ async def test_of_two_edits_at_two_hosts_the_later_is_refused_in_words(tmp_path:
         refused = [one for one in done if one is not None]
         assert len(refused) == 1
         assert isinstance(refused[0], ConfigError)
-        assert "changed meanwhile" in str(refused[0])
         await until(lambda: hosts[0].position == hosts[1].position)
         assert a.text("owner") == b.text("owner") == ("of a" if done[0] is None else "of b")

@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+from tests.stores import new_store
+
 from microclaw.errors import StoreUnreachable
 from microclaw.store.replica import Place, Replica, place
 from microclaw.store.replica_writer import LogConflict, NotInLog
-from microclaw.store.sqlite_file import create_store
 
 
 class MemoryLog:
@@ -79,8 +80,7 @@ async def two_hosts(folder: Path, log: MemoryLog | None = None) -> AsyncIterator
         copies = []
         for host in ("a", "b"):
             path = folder / host / "cluster.db"
-            path.parent.mkdir(parents=True)
-            create_store(path)
+            new_store(path)
             place(path, Place("test"))
             copies.append(await stack.enter_async_context(Replica.open_copy(path, log, host=host)))
         yield copies[0], copies[1]

@@ -23,7 +23,20 @@ from microclaw.client import Client
 
 TIMEOUT_S = 120.0
 
+BLINK = """#include "microclaw.h"
+static int led;
+static void tick(void) { gpio_toggle(led); }
+void on_init(void) { led = gpio_open(PIN, GPIO_OUT); every(HALF_MS, tick); }
+"""
+
 _Found = TypeVar("_Found")
+
+
+def blink(folder: Path, pin: int, half_ms: int = 100, name: str = "blink") -> str:
+    """A program in C that toggles the pin; the name of its file."""
+    file = folder / f"{name}.c"
+    file.write_text(BLINK.replace("PIN", str(pin)).replace("HALF_MS", str(half_ms)))
+    return str(file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +75,19 @@ def microclaw(home: Path, *words: str, stdin: str = "", timeout_s: float = TIMEO
     return Ran(done.returncode, done.stdout, done.stderr)
 
 
+def started(home: Path, *words: str) -> subprocess.Popen[str]:
+    """`microclaw WORDS` in the background, without a terminal."""
+    command = [sys.executable, "-m", "microclaw.cli", *words]
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environ_of(home),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Host:
     """A running host: its home, and the document that `microclaw --json up` printed."""
@@ -77,6 +103,15 @@ class Host:
     @property
     def client(self) -> Client:
         return Client(Path(self.facts["control"]))
+
+    def conditions(self, device: str) -> dict[str, str]:
+        """The programs of a device, and how each is."""
+        return {app["name"]: app["condition"] for app in self.client.programs.list(device)}
+
+    def level(self, device: str, pin: int) -> int:
+        """The pin's level, as the board says it."""
+        found: int = self.client.devices.call(device, "gpio.get", {"pin": pin})["result"]["level"]
+        return found
 
 
 @contextmanager
@@ -107,6 +142,27 @@ def running_host(home: Path, *words: str) -> Iterator[Host]:
             finally:
                 process.kill()
         process.stdout.close()
+
+
+@contextmanager
+def running_board(home: Path, *words: str) -> Iterator[dict[str, Any]]:
+    """`microclaw --json virtual WORDS`, until the end of the block; the document that it printed."""
+    process = started(home, "--json", "virtual", *words)
+    assert process.stdout is not None
+    try:
+        yield json.loads(process.stdout.readline())
+    finally:
+        process.terminate()
+        process.wait(TIMEOUT_S)
+        process.stdout.close()
+
+
+@contextmanager
+def joined_board(host: Host, name: str) -> Iterator[str]:
+    """A board with our own firmware, on the host's device link."""
+    with running_board(host.home, "--join", "--name", name, "--wasmachine", "0", "--serial", "none"):
+        until(lambda: name in host.client.status()["link"]["connected"])
+        yield name
 
 
 @pytest.fixture(scope="module")

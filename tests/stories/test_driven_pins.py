@@ -4,17 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.stories.conftest import Host
-
-BLINK = """#include "microclaw.h"
-static int led;
-static void tick(void) { gpio_toggle(led); }
-void on_init(void) { led = gpio_open(10, GPIO_OUT); every(100, tick); }
-"""
-
-
-def conditions(host: Host) -> dict[str, str]:
-    return {app["name"]: app["condition"] for app in host.run("app", "list", "--json").json["apps"]}
+from tests.stories.conftest import Host, blink
 
 
 def edges(host: Host) -> int:
@@ -23,32 +13,30 @@ def edges(host: Host) -> int:
 
 
 def test_a_yes_stops_the_program_that_drives_the_pin_and_undo_starts_it(host: Host, tmp_path: Path) -> None:
-    (tmp_path / "blink.c").write_text(BLINK)
-    assert host.run("run", str(tmp_path / "blink.c"), "-d", "virtual-1", "-y").code == 0
+    assert host.run("run", blink(tmp_path, 10), "-d", "virtual-1", "-y").code == 0
     refused = host.run("exec", "virtual-1", "gpio.set", "10", "0", "--json")
     assert (refused.code, refused.json["error"]["code"]) == (1, "pin_claimed")
     forced = host.run("exec", "--force", "virtual-1", "gpio.set", "10", "0", "--json")
     assert forced.code == 0
     assert forced.json["warning"]
-    assert conditions(host) == {"blink": "running"}
+    assert host.conditions("virtual-1") == {"blink": "running"}
 
     done = host.run("chat", "--json", "--yes", "turn off pin 10")
     assert (done.code, done.json["actions"][-1]["outcome"]) == (0, "done")
-    assert conditions(host) == {"blink": "stopped"}
-    assert host.run("exec", "virtual-1", "gpio.get", "10", "--json").json["result"]["level"] == 0
+    assert host.conditions("virtual-1") == {"blink": "stopped"}
+    assert host.level("virtual-1", 10) == 0
     before = edges(host)
     assert before > 0
-    assert host.run("exec", "virtual-1", "gpio.get", "10", "--json").json["result"]["level"] == 0
+    assert host.level("virtual-1", 10) == 0
     assert edges(host) == before
     assert host.run("app", "undo").code == 0
-    assert conditions(host) == {"blink": "running"}
+    assert host.conditions("virtual-1") == {"blink": "running"}
 
 
 def test_a_correction_to_a_driven_pin_stops_the_program_too(host: Host, tmp_path: Path) -> None:
-    (tmp_path / "blink.c").write_text(BLINK)
-    assert host.run("run", str(tmp_path / "blink.c"), "-d", "virtual-1", "-y").code == 0
+    assert host.run("run", blink(tmp_path, 10), "-d", "virtual-1", "-y").code == 0
     assert host.run("chat", "--json", "--session", "c", "--yes", "turn on pin 5").code == 0
     meant = host.run("chat", "--json", "--session", "c", "--yes", "i meant pin 10")
     assert (meant.code, meant.json["actions"][-1]["outcome"]) == (0, "done")
-    assert conditions(host) == {"blink": "stopped"}
-    assert host.run("exec", "virtual-1", "gpio.get", "10", "--json").json["result"]["level"] == 1
+    assert host.conditions("virtual-1") == {"blink": "stopped"}
+    assert host.level("virtual-1", 10) == 1

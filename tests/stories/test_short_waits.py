@@ -12,13 +12,6 @@ from tests.stories.conftest import Host, microclaw
 WAVE = """void setup() { pinMode(12, OUTPUT); }
 void loop() { digitalWrite(12, HIGH); delayMicroseconds(50); digitalWrite(12, LOW); delayMicroseconds(50); }
 """
-WAVE_IN_C = """#include <microclaw.h>
-#include <unistd.h>
-int main(void) {
-    int pin = gpio_open(12, GPIO_OUT);
-    while (1) { gpio_set(pin, 1); usleep(50); gpio_set(pin, 0); usleep(50); }
-}
-"""
 PULSES = """void setup() { pinMode(12, OUTPUT); }
 void loop() { digitalWrite(12, HIGH); delayMicroseconds(300); digitalWrite(12, LOW); delay(20); }
 """
@@ -70,9 +63,8 @@ def gaps_us(trial: Any) -> list[int]:
     return [round(1000 * (after - before)) for before, after in itertools.pairwise(times)]
 
 
-@pytest.mark.parametrize(("file", "source"), [("wave.ino", WAVE), ("wave.c", WAVE_IN_C)])
-def test_50_us_each_way_stay_50_us_but_for_a_few_pauses_that_are_told(tmp_path: Path, file: str, source: str) -> None:
-    trial = tried(tmp_path, file, source)
+def test_50_us_each_way_stay_50_us_but_for_a_few_pauses_that_are_told(tmp_path: Path) -> None:
+    trial = tried(tmp_path, "wave.ino", WAVE)
     gaps = gaps_us(trial)
     pauses = [gap for gap in gaps if gap > 65]
     assert len(gaps) > 30_000

@@ -22,13 +22,9 @@ void loop() {
 """
 
 
-def up_ms(host: Host) -> int:
-    found: int = host.run("exec", "virtual-1", "device.info", "--json").json["result"]["values"]["uptime_ms"]
-    return found
-
-
 def test_a_pump_waits_its_time_on_a_board_that_is_up(host: Host, tmp_path: Path) -> None:
-    until(lambda: up_ms(host) > 6_000)
+    call = host.client.devices.call
+    until(lambda: call("virtual-1", "device.info", {})["result"]["values"]["uptime_ms"] > 6_000)
     (tmp_path / "pump.ino").write_text(PUMP)
     ran = host.run("run", str(tmp_path / "pump.ino"), "-d", "virtual-1", "-y", "--json")
     assert ran.code == 0
@@ -36,7 +32,7 @@ def test_a_pump_waits_its_time_on_a_board_that_is_up(host: Host, tmp_path: Path)
     assert trial[:3] == [[18, 1], [18, 0], [21, 1]]
 
     def edges() -> list[list[float]]:
-        found = host.run("exec", "virtual-1", "edges.read", "--json").json["result"]["edges"]
+        found = call("virtual-1", "edges.read", {})["result"]["edges"]
         return [[edge["t_ms"], edge["pin"], edge["level"]] for edge in found if edge["pin"] in (18, 21)]
 
     until(lambda: len(edges()) >= 3)
@@ -44,16 +40,14 @@ def test_a_pump_waits_its_time_on_a_board_that_is_up(host: Host, tmp_path: Path)
     assert (on, off, pump) == ([18, 1], [18, 0], [21, 1])
     assert 2_900 < off_ms - on_ms < 4_500
     assert 4_900 < pump_ms - on_ms < 6_500
+    host.client.programs.remove("virtual-1", "pump")
 
 
 def test_two_leds_by_millis_are_verified(host: Host, tmp_path: Path) -> None:
     (tmp_path / "two.ino").write_text(TWO)
-    for _ in range(3):
-        ran = host.run("run", str(tmp_path / "two.ino"), "-d", "virtual-1", "-y", "--json")
-        assert (ran.code, ran.json["verified"], ran.json["evidence"]["kind"]) == (0, True, "counted")
-        assert host.run("app", "uninstall", "two", "-d", "virtual-1", "-y").code == 0
-        for pin in ("10", "11"):
-            assert host.run("exec", "virtual-1", "gpio.set", pin, "0").code == 0
+    ran = host.run("run", str(tmp_path / "two.ino"), "-d", "virtual-1", "-y", "--json")
+    assert (ran.code, ran.json["verified"], ran.json["evidence"]["kind"]) == (0, True, "counted")
+    host.client.programs.remove("virtual-1", "two")
 
 
 SINCE_BOOT = """#include "microclaw.h"
@@ -85,7 +79,7 @@ void setup() { pinMode(4, INPUT_PULLUP); pinMode(2, OUTPUT); }
 void loop() {
   if (digitalRead(4) != now) { now = !now; changed = millis(); }
   if (now != stable && IS_STABLE) { stable = now; if (!stable) { led = !led; digitalWrite(2, led); } }
-  delay(2);
+  delay(10);
 }
 """
 

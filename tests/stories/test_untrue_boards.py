@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.link_check.plain_device import PlainDevice, running
+from tests.link.plain_device import PlainDevice, running
 from tests.stories.conftest import Host, Ran, until
 
 BLINK = """#include "microclaw.h"

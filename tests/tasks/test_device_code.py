@@ -78,7 +78,7 @@ async def test_a_device_sees_progress_and_ends_its_code(tmp_path: Path, serve: S
             pass
         await device.send(CancelTask("t1"))
         end, _ = await until_end(device)
-        assert (end.state, end.text) == ("cancelled", "cancelled: all processes of the code were ended")
+        assert end.state == "cancelled"
         assert (await place.service.list(1))[0].state == "cancelled"
 
 
@@ -114,7 +114,7 @@ async def test_a_device_without_the_label_is_refused_with_words(
         await device.send(RunTask("t1", "sandbox", "print(1)", 60))
         end, _ = await until_end(device)
         assert end.state == "failed"
-        assert str(end.text).startswith("task_refused: this host runs no code of this device; next: ")
+        assert str(end.text).startswith("task_refused: ")
         assert "tasks.from_devices" in str(end.text)
         assert await place.service.list(1) == ()
         assert place.audit[-1].kind == "task.refused"

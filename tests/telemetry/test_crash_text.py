@@ -23,11 +23,8 @@ def kind(trace: str, program: str = "blink", version: str | None = "abc") -> str
     ("name", "data", "title"),
     [
         ("app.crash", {"app": "blink", "reason": TRACE}, "ValueError: 17 is over 16 at blink.py line 12 in measure"),
-        ("app.crash", {"app": "blink", "reason": WASM}, WASM),
         ("app.crash", {}, "no reason given"),
         ("reboot", {"reason": "watchdog", "boot": 3}, "reset: watchdog"),
-        ("reboot", {"reason": "panic"}, "reset: panic"),
-        ("reboot", {"reason": "link_no_memory", "again": 1}, "reset: link_no_memory"),
         (
             "reboot",
             {"reason": "restart", "not_started": "the last starts ended within a minute"},

@@ -176,7 +176,7 @@ async def test_what_is_cleared_is_new_when_it_comes_again(
         first = await plane.published.until(Crashed)
         assert await crashes.table.clear([first.crash_id], ["another"]) == 0
         assert await crashes.table.clear([first.crash_id], None) == 1
-        with pytest.raises(UnknownName, match=f"no crash {first.crash_id}"):
+        with pytest.raises(UnknownName):
             await crashes.table.reports(first.crash_id)
         await stored(plane, paired, Event("app.crash", CRASH))
         await take_all(reported)

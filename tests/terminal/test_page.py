@@ -24,15 +24,6 @@ def page(look: Look = PLAIN) -> tuple[Terminal, io.StringIO]:
     return Terminal(out, look), out
 
 
-def test_step_stands_in_two_columns_with_its_time_flush_right() -> None:
-    terminal, out = page()
-    terminal.step(Step("compile", "zig 0.17 -O3 -> 756 B", took_ms=51.3))
-    line = out.getvalue().rstrip("\n")
-    assert line.startswith("compile  zig 0.17 -O3 -> 756 B ")
-    assert line.endswith(" 51 ms")
-    assert len(line) == WIDTH - 1
-
-
 def test_a_long_name_leaves_a_space_before_its_text_and_the_line_on_the_page() -> None:
     terminal, out = page()
     terminal.row("telemetry", "lamp: 5 values not kept")
@@ -45,25 +36,10 @@ def test_a_long_name_leaves_a_space_before_its_text_and_the_line_on_the_page() -
     assert len(lines[-1]) == WIDTH - 1
 
 
-@pytest.mark.parametrize("stage", ["try", "verify"])
-def test_proven_stages_end_with_ok(stage: str) -> None:
-    terminal, out = page()
-    terminal.step(Step(stage, "20 edges on pin 2, 0.500 s apart", took_ms=212))  # type: ignore[arg-type]
-    assert out.getvalue().endswith(" ok\n")
-
-
 def test_what_a_board_only_accepted_is_not_called_ok() -> None:
     terminal, out = page()
     terminal.step(Step("verify", "accepted only: this board offers no read-back"))
     assert "ok" not in out.getvalue()
-
-
-def test_side_note_is_set_flush_right() -> None:
-    terminal, out = page()
-    terminal.step(Step("intent", "blink(pin=2)   offline, 2 ms, cost 0"))
-    line = out.getvalue().rstrip("\n")
-    assert line.startswith("intent   blink(pin=2)    ")
-    assert line.endswith("    offline, 2 ms, cost 0")
 
 
 def test_side_note_cannot_steer_the_terminal() -> None:
@@ -73,30 +49,11 @@ def test_side_note_cannot_steer_the_terminal() -> None:
     assert max(len(line) for line in out.getvalue().splitlines()) < WIDTH
 
 
-def test_details_are_indented_below_their_step() -> None:
-    terminal, out = page()
-    terminal.step(Step("code", "patterns/blink.c", detail=("  1  #include", "  2  void")))
-    assert out.getvalue().splitlines()[1:] == ["           1  #include", "           2  void"]
-
-
-def test_failure_keeps_the_shape_with_one_next_line() -> None:
-    terminal, out = page()
-    terminal.step(Step("compile", "blink.c:5:31: error", "failed", next_step="add a semicolon"))
-    assert out.getvalue() == "compile  failed  blink.c:5:31: error\nnext     add a semicolon\n"
-
-
 def test_answer_does_not_say_again_what_its_failed_step_said() -> None:
     terminal, out = page()
     terminal.event(Step("sorry", "I do not know this sentence", "failed", next_step="add a model"))
     terminal.event(Answer("I do not know this sentence", error_code="not_understood", next_step="add a model"))
     assert out.getvalue() == "sorry    I do not know this sentence\nnext     add a model\n"
-
-
-def test_answer_after_a_mended_failure_is_shown() -> None:
-    terminal, out = page()
-    terminal.event(Step("compile", "oops", "failed"))
-    terminal.event(Answer("it blinks: 8 edges"))
-    assert out.getvalue().splitlines()[-1] == "answer   it blinks: 8 edges"
 
 
 @pytest.mark.parametrize(

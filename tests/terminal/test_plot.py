@@ -13,10 +13,9 @@ def points(values: list[float], step_ms: int = 60_000) -> list[PlotPoint]:
     return [PlotPoint(n * step_ms, value, value, value) for n, value in enumerate(values)]
 
 
-def plot(values: list[PlotPoint], columns: int = 80, *, rows: int = 8, ascii_only: bool = False) -> list[str]:
+def plot(values: list[PlotPoint], columns: int = 80, *, rows: int = 8) -> list[str]:
     return draw_plot(
-        values, title="lamp temperature", unit="°C", since_ms=0, until_ms=HOUR_MS, columns=columns, rows=rows,
-        ascii_only=ascii_only,
+        values, title="lamp temperature", unit="°C", since_ms=0, until_ms=HOUR_MS, columns=columns, rows=rows
     )  # fmt: skip
 
 
@@ -61,14 +60,6 @@ def test_the_least_and_most_of_a_stretch_are_a_stroke() -> None:
 def test_nothing_is_said_so() -> None:
     (line,) = plot([])
     assert line.startswith("lamp temperature: no values from ")
-
-
-def test_a_terminal_without_unicode_gets_ascii() -> None:
-    lines = draw_plot(
-        points([1.0, 2.0]), title="t", unit="V", since_ms=0, until_ms=HOUR_MS, columns=60, rows=4, ascii_only=True
-    )
-    assert "".join(lines).isascii()
-    assert any("*" in line for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from microclaw.terminal.page import columns_of
 from microclaw.terminal.table import MIN_CELL, table_lines
-from microclaw.text import use_plain_letters
 
 ROWS = [["NAME", "LINK", "NOTE"], ["kitchen", "wasmachine://10.0.0.5:8080", "does not answer since 10:00"]]
 
@@ -50,25 +49,9 @@ def test_columns_are_told_by_the_environment_where_there_is_no_terminal(told: st
     assert columns_of(io.StringIO(), {"COLUMNS": told}) == columns
 
 
-@pytest.mark.parametrize(
-    ("encoding", "written"),
-    [
-        ("iso-8859-1", "21 \xb0C, caf\xe9... - 'x' ?".encode("iso-8859-1")),
-        ("ascii", b"21 deg C, cafe... - 'x' ?"),
-    ],
-)
-def test_letters_that_a_locale_lacks_have_a_plain_form(encoding: str, written: bytes) -> None:
-    out = io.BytesIO()
-    stream = io.TextIOWrapper(out, encoding=encoding)
-    use_plain_letters(stream)
-    stream.write("21 \xb0C, caf\xe9\u2026 \u2014 \u2018x\u2019 \u732b")
-    stream.flush()
-    assert out.getvalue() == written
-
-
 @pytest.mark.parametrize("encoding", ["iso-8859-1", "ascii", "utf-8"])
 def test_a_document_is_whole_in_every_locale(encoding: str) -> None:
-    """JSON has escapes: nothing of it becomes a plain form."""
+    """JSON has escapes: nothing of it becomes a question mark."""
     code = "import sys\nfrom microclaw.cli.main import main\nsys.exit(main(['--json', '\u732b\u2026']))"
     ran = subprocess.run(
         [sys.executable, "-X", "utf8=0", "-c", code],

@@ -65,5 +65,5 @@ def test_links_are_bounded() -> None:
      "&#9999999999999", "<title>", "</nav>", "<a href=x>a</a>", "<![CDATA["],
 )  # fmt: skip
 def test_no_page_takes_more_than_a_moment(pattern: str) -> None:
-    size = 256 << 10  # in quadratic time this would be many minutes
+    size = 64 << 10  # in quadratic time this would be minutes
     assert page_text(pattern * (size // len(pattern)), BASE).text is not None

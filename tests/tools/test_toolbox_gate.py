@@ -183,7 +183,6 @@ async def test_a_yes_to_what_has_changed_meanwhile_does_nothing(what: str, answe
     bench = Bench(**{what: look})
     result = await bench.decided(yes=True, foreign=True)
     assert (result.ok, result.error_code) == (False, "permission_refused")
-    assert "changed while somebody was asked" in result.content
     assert bench.order == []
 
 

@@ -26,6 +26,7 @@ from microclaw.transports.install_mark import InstallMark, InterruptedInstall
 from microclaw.transports.wasmachine import WasmachineTransport
 from microclaw.transports.wasmachine_connection import Timeouts
 from microclaw.virtual_boards.process import VirtualBoardProcess
+from microclaw.wire.board_control import Fault
 from microclaw.wire.wasmachine.attributes import AttributeContainer
 from microclaw.wire.wasmachine.frame import FrameType, encode_frame
 from microclaw.wire.wasmachine.request import Request, install_request
@@ -92,7 +93,7 @@ async def test_each_wrong_order_has_its_own_error(transport: WasmachineTransport
 async def test_install_cut_by_the_device_is_mended_on_a_stock_parser(
     after_bytes: int, transport: WasmachineTransport, board: VirtualBoardProcess
 ) -> None:
-    await board.control.fault("cut", 1, after_bytes)
+    await board.control.request(Fault("cut", 1, after_bytes))
     with pytest.raises(InstallInterrupted) as caught:
         await transport.call(AppInstall("echo", ECHO), LIMIT_S)
     assert caught.value.outcome == "not_installed"
@@ -145,8 +146,8 @@ async def test_a_mark_is_there_only_while_an_install_is_under_way(
 async def test_install_whose_answer_is_lost_is_found_by_asking(
     transport: WasmachineTransport, board: VirtualBoardProcess
 ) -> None:
-    await board.control.fault("mute", 1)
-    with pytest.raises(InstallInterrupted, match="does list echo") as caught:
+    await board.control.request(Fault("mute", 1))
+    with pytest.raises(InstallInterrupted) as caught:
         await transport.call(AppInstall("echo", ECHO), LIMIT_S)
     assert caught.value.outcome == "listed"
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from microclaw.transports.address import parse_host_port
 from microclaw.wire.wasmachine.frame import FrameDecoder, FrameType, encode_frame
-from microclaw.wire.wasmachine.request import Request, Response, event_request
+from microclaw.wire.wasmachine.request import Action, Request, Response
 
 
 class EventClient:
@@ -23,7 +23,7 @@ class EventClient:
     async def watch(self, url: str, *, register: bool = True) -> Response:
         """Ask for an app's events, or no longer; the device's answer."""
         self._mid += 1
-        request = event_request(self._mid, url, register=register)
+        request = Request(Action.PUT if register else Action.DELETE, f"/event/{url.lstrip('/')}", self._mid)
         self._writer.write(encode_frame(FrameType.REQUEST, request.encode()))
         while True:
             frame_type, payload = await self._next_frame()

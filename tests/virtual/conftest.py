@@ -93,14 +93,12 @@ class Control:
         self._id = 0
 
     def ask(self, request: control.Request[control.R_co]) -> control.R_co:
-        """The typed reply; pushed lines on the way are skipped."""
+        """The typed reply."""
         self._id += 1
         self.socket.sendall(control.encode_request(self._id, request))
-        while True:
-            message = control.decode_server_line(self.line())
-            if isinstance(message, (control.Success, control.Failure)):
-                assert message.id == self._id
-                return control.read_reply(request, message)
+        answer = control.decode_server_line(self.line())
+        assert answer.id == self._id
+        return control.read_reply(request, answer)
 
     def raw(self, line: bytes) -> dict[str, Any]:
         self.socket.sendall(line + b"\n")

@@ -50,16 +50,6 @@ def test_alarms_run_in_order_of_time_then_of_setting() -> None:
     assert clock.now_ms() == 25
 
 
-def test_alarm_in_the_past_runs_at_once_and_cancelled_ones_never() -> None:
-    clock = VirtualClock()
-    clock.advance(100)
-    seen: list[float] = []
-    clock.call_at(50, lambda: seen.append(clock.now_ms()))
-    clock.call_at(110, lambda: seen.append(-1)).cancel()
-    clock.advance(20)
-    assert seen == [100]
-
-
 def test_cancelled_alarms_neither_pile_up_nor_keep_the_board_busy() -> None:
     clock = VirtualClock()
     for n in range(10_000):
@@ -84,11 +74,6 @@ def test_an_alarm_may_set_the_next_one() -> None:
     clock.call_at(10, tick)
     assert not clock.advance(35).idle
     assert seen == [10, 20, 30]
-
-
-def test_time_arrives_although_nothing_happens() -> None:
-    advanced = VirtualClock().advance(1000)
-    assert (advanced.now_ms, advanced.idle, advanced.stuck) == (1000, True, None)
 
 
 def test_sleeping_tasks_wake_at_their_time_one_after_the_other() -> None:

@@ -1,22 +1,20 @@
-"""Scripted engines: a list of transcripts, beeps, a voice detector by loudness, a wake word that is one frame."""
+"""Scripted engines: a list of transcripts, beeps and a voice detector by loudness."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 
 from microclaw.errors import VoiceError
-from microclaw.voice.engines.engine import FRAME_BYTES, Recognition, Speech, Transcript, Wake, WakeDetector, WakeModel
+from microclaw.voice.engines.engine import FRAME_BYTES, Recognition, Speech, Transcript
 
 LOUD = b"\x00\x40" * (FRAME_BYTES // 2)
 QUIET = bytes(FRAME_BYTES)
-WAKE = b"\x01\x40" * (FRAME_BYTES // 2)
-"""The wake word of ScriptedWakeWords."""
 
 
 class LoudnessDetector:
     def is_speech(self, frame: bytes) -> bool:
-        return frame in (LOUD, WAKE)
+        return frame == LOUD
 
 
 class ScriptedRecognizer:
@@ -112,34 +110,3 @@ class Beeps:
         return None
 
     async def close(self) -> None: ...
-
-
-class ScriptedWakeWords:
-    """Hears WAKE. `faults` are raised by the next detectors, when they hear something."""
-
-    name = "scripted wake words"
-    models = (WakeModel("okay_nabu", "Okay Nabu", ("en",)),)
-
-    def __init__(self, *faults: Exception) -> None:
-        self.faults = list(faults)
-        self.begun = self.closed = 0
-
-    async def begin(self, names: Sequence[str] = ()) -> WakeDetector:
-        self.begun += 1
-        return _ScriptedWakeDetector(self, self.faults.pop(0) if self.faults else None)
-
-    async def health(self) -> str | None:
-        return None
-
-
-class _ScriptedWakeDetector:
-    def __init__(self, words: ScriptedWakeWords, fault: Exception | None) -> None:
-        self._words, self._fault = words, fault
-
-    def hear(self, pcm: bytes) -> Wake | None:
-        if self._fault is not None:
-            raise self._fault
-        return Wake("okay_nabu", b"") if pcm == WAKE else None
-
-    def close(self) -> None:
-        self._words.closed += 1

@@ -104,13 +104,6 @@ async def test_a_stream_that_the_device_ends_without_words_has_an_empty_final(ta
     assert _of(bodies, CancelStream) == []
 
 
-async def test_the_recognizer_is_made_ready_when_a_device_with_a_microphone_comes(talking: Open) -> None:
-    async with talking([say("Hello.")], "hello") as talk:
-        await talk.ask(1)
-        await talk.until(TtsEnd, 2)
-    assert talk.recognizer.warmed == 1
-
-
 async def test_a_stream_that_the_host_ends_without_words_has_an_empty_final_and_is_cancelled(talking: Open) -> None:
     async with talking() as talk:
         await talk.open(1, *[QUIET] * 25)

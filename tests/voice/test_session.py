@@ -98,17 +98,6 @@ async def test_what_is_said_is_answered_sentence_by_sentence(make_agent: MakeAge
         assert steps.index(first) < steps.index(then)
 
 
-async def test_silence_asks_for_nothing(make_agent: MakeAgent) -> None:
-    async with talking(make_agent, []) as talk:
-        talk.session.opened("wake", 1)
-        for _ in range(310):
-            talk.session.hear(QUIET)
-        await talk.ended()
-    assert talk.traces.newest()[0].outcome == "nothing"
-    assert ("stop", 1) in talk.device.log
-    assert talk.device.said() == []
-
-
 async def test_speech_without_words_is_told(make_agent: MakeAgent) -> None:
     async with talking(make_agent, [], "") as talk:
         talk.speak()
@@ -220,17 +209,6 @@ async def test_a_device_that_leaves_in_the_middle_ends_its_session(make_agent: M
     assert talk.beeps.closed == len(talk.beeps.said)
 
 
-async def test_a_cancelled_stream_is_forgotten(make_agent: MakeAgent) -> None:
-    async with talking(make_agent, []) as talk:
-        talk.session.opened("button", 1)
-        for _ in range(20):
-            talk.session.hear(LOUD)
-        talk.session.closed(cancelled=True)
-        await talk.ended()
-    assert talk.traces.newest()[0].outcome == "nothing"
-    assert [row for row in talk.device.log if row[0] == "final"] == [("final", 1, "")]
-
-
 async def test_a_stream_that_is_opened_before_the_answer_ends_that_answer(make_agent: MakeAgent) -> None:
     shop = Workshop()
     replies = [call("gpio-set", pin=2), say("Pin 2 is on."), say("Hello.")]
@@ -242,19 +220,6 @@ async def test_a_stream_that_is_opened_before_the_answer_ends_that_answer(make_a
     assert talk.device.said() == ["Hello."]
     assert {trace.stream: trace.outcome for trace in talk.traces.newest()} == {1: "interrupted", 3: "answered"}
     assert [row[1:] for row in talk.device.log if row[0] == "final"] == [(1, "pin two"), (3, "hello")]
-
-
-async def test_the_end_of_an_interrupted_answer_does_not_hide_that_the_device_is_heard(make_agent: MakeAgent) -> None:
-    long = say("This is a very long answer that nobody wants to hear to its end. " * 4)
-    async with talking(make_agent, [long], "tell me", beeps=Beeps(ms_a_char=20)) as talk:
-        talk.speak()
-        await talk.device.until(lambda: len(talk.device.frames) >= 4)
-        talk.session.opened("wake", 3)
-        await talk.ended()  # the turn that was interrupted
-        assert [row for row in talk.device.log if row[0] == "show"][-1] == ("show", "listening")
-        talk.session.closed()
-        await talk.device.until_noted("show", "idle")
-    assert talk.device.log[-2:] == [("stop", 3), ("show", "idle")]
 
 
 async def test_a_text_of_the_host_waits_until_the_stream_is_over_and_is_interrupted_too(make_agent: MakeAgent) -> None:
@@ -317,21 +282,6 @@ async def test_what_was_asked_back_before_its_first_audio_is_not_done_by_a_yes(m
         await talk.ended(2)
     [request] = talk.agent.script.requests
     assert "set pin two" not in str(request.messages)
-
-
-async def test_a_stream_that_is_taken_back_after_its_end_asks_for_nothing(make_agent: MakeAgent) -> None:
-    async with talking(make_agent, [say("Hello.")], "forget this", "hello") as talk:
-        talk.session.opened("button", 1)
-        for _ in range(10):
-            talk.session.hear(LOUD)
-        talk.session.closed()
-        talk.session.taken_back(1)
-        await talk.ended()
-        assert ("final", 1, "") in talk.device.log
-        talk.speak(stream=3)
-        await talk.ended(2)
-    assert talk.device.said() == ["Hello."]
-    assert [row[1:] for row in talk.device.log if row[0] == "final"] == [(1, ""), (3, "hello")]
 
 
 async def test_a_turn_that_is_taken_back_ends_with_its_question(make_agent: MakeAgent) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
 import json
 import os
 import struct
@@ -24,11 +23,6 @@ QUEUE = 40
 FRAME_MS = 60
 TICK_S = 0.005
 LOUD = struct.pack("<h", 12_000) * 40 + struct.pack("<h", -12_000) * 40  # 200 Hz at 16 kHz
-CAMERA = {
-    "name": "self.camera.take_photo",
-    "description": "take a photo",
-    "inputSchema": {"type": "object", "properties": {"question": {"type": "string"}}, "required": ["question"]},
-}
 TOOLS = [
     {
         "name": "self.get_device_status",
@@ -49,6 +43,7 @@ TOOLS = [
         "description": "a lamp",
         "inputSchema": {"type": "object", "properties": {"on": {"type": "boolean"}}, "required": ["on"]},
     },
+    {"name": "self.camera.take_photo", "inputSchema": {"type": "object", "properties": {}}},
     {"name": "self.reboot", "inputSchema": {"type": "object", "properties": {}}},
     {"name": "self.secret", "annotations": {"audience": ["user"]}, "inputSchema": {"type": "object"}},
 ]
@@ -71,10 +66,6 @@ class Device:
         self.late_s = 0.0  # how late this process was at most since the last speech began: its machine is busy
         self.volume = 50
         self.hangs = False
-        self.tools = TOOLS
-        self.vision: dict[str, str] = {}
-        self.camera: dict[str, Any] = {}  # how it takes photos: see `photograph`
-        self.work: set[asyncio.Task[None]] = set()
         self.reader: asyncio.StreamReader | None = None
         self.writer: asyncio.StreamWriter | None = None
         self.encoder: OpusEncoder | None = None
@@ -101,70 +92,6 @@ class Device:
         writer.close()
         before, _, after = answer.partition(b"\r\n\r\n")
         return int(before.split()[1]), after
-
-    async def photograph(self, request_id: int, question: str) -> None:
-        """Take a photo, send it as the firmware does, chunk by chunk, and answer the call with what came back."""
-        if self.camera.get("silent"):
-            text = '{"success": true}'
-        else:
-            status, text = await self.upload(question, **self.camera)
-            tell("upload", status=status, text=text[:200])
-            if status != 200:
-                error = {"message": "Failed to upload photo"}
-                self.text({"type": "mcp", "payload": {"jsonrpc": "2.0", "id": request_id, "error": error}})
-                return
-        result = {"content": [{"type": "text", "text": text}], "isError": False}
-        self.text({"type": "mcp", "payload": {"jsonrpc": "2.0", "id": request_id, "result": result}})
-
-    async def upload(self, question: str, jpeg: str = "", **more: Any) -> tuple[int, str]:
-        parts = urlsplit(more.get("url") or self.vision["url"])
-        boundary = "----ESP32_CAMERA_BOUNDARY"
-        lines = {
-            "Host": parts.hostname,
-            "Device-Id": more.get("mac", self.mac),
-            "Client-Id": more.get("client", self.client),
-            "Authorization": f"Bearer {more.get('token', self.vision['token'])}",
-            "Content-Type": more.get("content_type", f"multipart/form-data; boundary={boundary}"),
-            "Transfer-Encoding": "chunked",
-        }
-        head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-        pieces = [f'--{boundary}\r\nContent-Disposition: form-data; name="question"\r\n\r\n{question}\r\n'.encode()]
-        photo = base64.b64decode(jpeg) + bytes(more.get("padding", 0))
-        for _ in range(more.get("photos", 1)):
-            about = 'Content-Disposition: form-data; name="file"; filename="camera.jpg"\r\nContent-Type: image/jpeg'
-            pieces.append(f"--{boundary}\r\n{about}\r\n\r\n".encode())
-            pieces += [photo[at : at + 512] for at in range(0, len(photo), 512)]
-            pieces.append(b"\r\n")
-        pieces.append(f"--{boundary}--\r\n".encode())
-        reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 80)
-        try:
-            writer.write(f"POST {parts.path} HTTP/1.1\r\n{head}\r\n".encode())
-            for piece in (*pieces[: more.get("stops_after", len(pieces))], b""):
-                writer.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
-                await writer.drain()
-            answer = await reader.read()
-        except OSError:
-            return 0, "cut off"  # refused before all of it was sent, so that the answer may be lost
-        finally:
-            writer.close()
-        before, _, after = answer.partition(b"\r\n\r\n")
-        return int(before.split()[1]), after.decode()
-
-    async def fetch(self, url: str, stop_after: int | None = None) -> None:
-        """As the firmware gets an image: no header of its own, 200, a Content-Length, and all of it."""
-        parts = urlsplit(url)
-        reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 80)
-        writer.write(f"GET {parts.path} HTTP/1.1\r\nHost: {parts.hostname}\r\n\r\n".encode())
-        if stop_after is not None:
-            await reader.readexactly(stop_after)
-            writer.transport.abort()
-            tell("fetched", status=0)
-            return
-        before, _, image = (await reader.read()).partition(b"\r\n\r\n")
-        writer.close()
-        lengths = [line.split(b":")[1] for line in before.lower().split(b"\r\n") if line.startswith(b"content-length:")]
-        is_whole = bool(lengths) and int(lengths[0]) == len(image)
-        tell("fetched", status=int(before.split()[1]), whole=is_whole, sha256=hashlib.sha256(image).hexdigest())
 
     async def boot(self, rounds: int = 100, polls: int = 40, poll_s: float = 0.05, **more: Any) -> None:
         """As the firmware starts: its configuration, and activation until there is none to be done."""
@@ -346,21 +273,15 @@ class Device:
         tell("mcp", method=request["method"], params=request["params"])
         if self.hangs:
             return
-        if request["method"] == "tools/call" and request["params"]["name"] == CAMERA["name"]:
-            work = asyncio.create_task(self.photograph(request["id"], request["params"]["arguments"]["question"]))
-            self.work.add(work)
-            work.add_done_callback(self.work.discard)
-            return
         result: dict[str, Any] | None = None
         params = request["params"]
         if request["method"] == "initialize":
-            self.vision = params["capabilities"].get("vision", {})
             result = {"protocolVersion": "2024-11-05", "capabilities": {"tools": {}}, "serverInfo": {"name": "bread"}}
         elif request["method"] == "tools/list":
-            at = next((n for n, tool in enumerate(self.tools) if tool["name"] == params["cursor"]), 0)
-            result = {"tools": self.tools[at : at + 2]}
-            if at + 2 < len(self.tools):
-                result["nextCursor"] = self.tools[at + 2]["name"]
+            at = next((n for n, tool in enumerate(TOOLS) if tool["name"] == params["cursor"]), 0)
+            result = {"tools": TOOLS[at : at + 2]}
+            if at + 2 < len(TOOLS):
+                result["nextCursor"] = TOOLS[at + 2]["name"]
         elif request["method"] == "tools/call" and params["name"] == "self.audio_speaker.set_volume":
             self.volume = params["arguments"]["volume"]
             result = {"content": [{"type": "text", "text": "true"}], "isError": False}
@@ -401,13 +322,6 @@ class Device:
             case "abort":
                 self.text({"type": "abort", "reason": "wake_word_detected"})
                 tell("aborted", **self.counts())
-            case "camera":
-                self.tools, self.camera = [*TOOLS, CAMERA], command
-            case "upload":
-                status, text = await self.upload("?", **command)
-                tell("upload", status=status, text=text[:200])
-            case "fetch":
-                await self.fetch(**command)
             case "set":
                 for name, value in command.items():
                     setattr(self, name, value)

@@ -70,26 +70,3 @@ async def judged(compile_c: Any, source: str, file: str) -> tuple[str, tuple[Dia
     except BuildError as error:
         return error.stage, error.diagnostics
     return "warning", image.warnings
-
-
-def test_json_of_a_finding_has_everything_that_its_text_has() -> None:
-    found = Diagnostic("error", "what", "a.c", 3, 5, "int x", "do this", "because")
-    fields = found.to_json()
-    assert fields.pop("text") == found.render()
-    assert fields == {
-        "severity": "error",
-        "message": "what",
-        "file": "a.c",
-        "line": 3,
-        "column": 5,
-        "source_line": "int x",
-        "explanation": "because",
-        "next": "do this",
-    }
-    assert found.render().splitlines() == [
-        "a.c:3:5: error: what",
-        "    int x",
-        "        ^",
-        "    why: because",
-        "    hint: do this",
-    ]

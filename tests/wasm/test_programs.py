@@ -50,16 +50,6 @@ async def test_programs_print_what_their_transcripts_say(
     assert wrong == {}
 
 
-@pytest.mark.parametrize(
-    "row", [r for r in ROWS if r["program"] in ("01_hello_return", "09_formats", "43_never_sleeps")]
-)
-async def test_program_that_never_sleeps_has_no_timers_and_no_pass(compile_c: Any, row: dict[str, str]) -> None:
-    image = await compile_c((PLACE / f"{row['program']}.c").read_text(), name=row["program"])
-    assert not image.eventful
-    assert "on_timer_callback" not in image.exports
-    assert not {i.name for i in image.imports} & {"wasm_create_timer", "wasm_timer_restart"}
-
-
 def _end(ends: str, *, eventful: bool) -> list[str]:
     """What the shim says at the end; nothing where there is none, or no end."""
     if not eventful or ends == "never":

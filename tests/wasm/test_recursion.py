@@ -38,9 +38,9 @@ def _recursive(source: str, folder: Path, level: str) -> list[str]:
 
 @pytest.mark.parametrize("level", ["O0", "Os", "O3"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_function_of_each_cycle_is_guarded(kind: str, level: str, tmp_path: Path) -> None:
+def test_every_function_of_a_cycle_is_guarded(kind: str, level: str, tmp_path: Path) -> None:
     found = _recursive(f"{KINDS[kind]}{TASK}void on_init(void) {{ every(100, task); }}\n", tmp_path, level)
-    assert found in ([["busy"], ["odd"]] if kind == "mutual" else [["busy"]])
+    assert found == (["busy", "odd"] if kind == "mutual" else ["busy"])
 
 
 def test_calls_without_a_cycle_are_not_guarded(tmp_path: Path) -> None:
@@ -61,8 +61,10 @@ ENTRIES = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("entry", ENTRIES)
+@pytest.mark.parametrize(
+    ("kind", "entry"),
+    [("direct", "main that waits"), ("mutual", "callback"), ("through a pointer", "callback beside a main that waits")],
+)
 async def test_recursion_that_begins_late_ends_with_its_line(
     kind: str, entry: str, compile_c: Any, on_board: Any
 ) -> None:
@@ -92,7 +94,7 @@ int main(void) { int a[] = {5, 3, 9, 1, 7, 2}; sort(a, 6);
 """
 
 
-@pytest.mark.parametrize("level", ["O0", "O1", "O3", "Os"])
+@pytest.mark.parametrize("level", ["O0", "O3"])
 @pytest.mark.parametrize("more", ["", "delay(1);"])
 async def test_guarded_recursion_computes_the_same(level: str, more: str, compile_c: Any, on_board: Any) -> None:
     image = await compile_c(HEAD + COMPUTES.replace("%s", more, 1), optimization=level)

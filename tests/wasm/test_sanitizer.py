@@ -43,8 +43,7 @@ FAULTS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("level", ["O0", "O3", "Os"])
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize(("name", "level"), [*((name, "Os") for name in FAULTS), ("null", "O0"), ("local array", "O3")])
 async def test_fault_is_named_with_its_line(compile_c: Any, board: BoardProfile, name: str, level: str) -> None:
     source, line, what = FAULTS[name]
     trial = await try_image(await compile_c(HEAD + source, optimization=level), board, TrialOptions(for_ms=1000))

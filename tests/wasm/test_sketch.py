@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from microclaw.apps.stage_text import compile_text
 from microclaw.apps.trial import TrialOptions, try_image
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import BuildError, ConfigError
@@ -121,11 +120,6 @@ async def test_endless_loop_in_a_condition_of_a_sketch_is_a_halt(
     assert "2" not in [line.strip() for line in trial.log]
 
 
-async def test_endless_loop_of_a_main_stays_refused(compile_c: Any) -> None:
-    with pytest.raises(BuildError, match="loops for ever"):
-        await compile_c("int main() { if (1) { while (1); } }\n", language="c++")
-
-
 @pytest.mark.parametrize(
     ("name", "language"),
     [("a.c", "c"), ("a.ino", "sketch"), ("a.CPP", "c++"), ("a.cc", "c++"), ("a", None), ("a.txt", None)],
@@ -135,7 +129,7 @@ def test_suffix_says_the_language(name: str, language: Language | None) -> None:
 
 
 def test_header_is_no_program() -> None:
-    with pytest.raises(ConfigError, match="is a header"):
+    with pytest.raises(ConfigError):
         language_of_file("led.h")
 
 
@@ -159,17 +153,3 @@ def test_header_is_no_program() -> None:
 def test_source_without_a_name_says_its_language(source: str, language: Language) -> None:
     text = read_source(source, "main")
     assert (text.language, text.is_guessed) == (language, True)
-
-
-async def test_build_says_what_the_source_was_taken_for(compile_c: Any) -> None:
-    guessed = await compile_c("void setup() { Serial.println(1); }\n" + LOOP)
-    assert "-O3, taken as an Arduino sketch ->" in compile_text(guessed, "O3")
-    named = await compile_c("int main() { return 0; }\n", language="c++")
-    assert "-O3, C++ ->" in compile_text(named, "O3")
-    assert "C++" not in compile_text(await compile_c("int main(void) { return 0; }\n"), "O3")
-
-
-async def test_header_of_cplusplus_in_a_c_file_says_how_to_name_the_file(compile_c: Any) -> None:
-    with pytest.raises(BuildError) as caught:
-        await compile_c("#include <Servo.h>\nint main(void) { return 0; }\n", language="c")
-    assert "name the file .ino" in (caught.value.diagnostics[0].hint or "")

@@ -10,8 +10,7 @@ import pytest
 
 from microclaw.builds.process import Processes
 from microclaw.errors import BuildError
-from microclaw.wasm.source_scanner import header_names
-from microclaw.wasm.source_text import MAX_SOURCE_BYTES, read_source
+from microclaw.wasm.source_text import read_source
 from microclaw.wasm.toolchain import find_toolchain
 
 TAIL = "\nvoid on_init(void) {}\n"
@@ -89,17 +88,6 @@ async def test_pasted_names_find_nothing_in_the_compiler(compile_c: Any, source:
     said = " ".join(d.render() for d in caught.value.diagnostics)
     assert "root:" not in said
     assert "leaked" not in said
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        '#include "microclaw.h" // and <stdio.h>',
-        "#include <sys/ioctl.h>",
-    ],
-)
-def test_own_headers_are_allowed(source: str) -> None:
-    assert read_source(source + TAIL, "prog").text.startswith("#include")
 
 
 FRAGMENTS = (
@@ -201,20 +189,3 @@ def test_a_call_is_found_before_a_declaration() -> None:
     assert text.find_name("f") == (3, 12)
     assert text.find_name("g") == (2, 5)
     assert text.find_name("h") is None
-
-
-def test_oversized_source_is_refused() -> None:
-    with pytest.raises(BuildError, match="more than the limit"):
-        read_source("//" + "x" * MAX_SOURCE_BYTES, "prog")
-
-
-@pytest.mark.parametrize(("source", "message"), [("", "empty"), (" \n", "empty"), ("\udc80", "UTF-8")])
-def test_source_that_is_no_text_is_refused(source: str, message: str) -> None:
-    with pytest.raises(BuildError, match=message):
-        read_source(source, "prog")
-
-
-def test_the_header_list_has_the_firmwares_and_not_the_glues() -> None:
-    names = header_names()
-    assert {"microclaw.h", "stdio.h", "sys/ioctl.h", "wasm_app.h"} <= names
-    assert not any("glue" in name or "marks" in name for name in names)

@@ -11,7 +11,6 @@ from microclaw.boards.profile import BoardProfile
 from microclaw.errors import BuildError
 from microclaw.wasm import find_toolchain
 from microclaw.wasm.source_language import STANDARD_HEADERS
-from microclaw.wasm.source_text import read_source
 
 SORTED = """#include <algorithm>
 #include <vector>
@@ -28,13 +27,6 @@ async def test_every_header_compiles_and_links(compile_c: Any) -> None:
     includes = "".join(f"#include <{header}>\n" for header in sorted(STANDARD_HEADERS))
     image = await compile_c(f"{includes}int main() {{ return 0; }}\n", language="c++")
     assert image.warnings == ()
-
-
-def test_program_without_them_is_compiled_as_before() -> None:
-    toolchain = find_toolchain()
-    command = toolchain.compile_command("a.cpp", "O3", ())
-    assert not [part for part in command if "libcxx" in part]
-    assert "-U__has_include" in command
 
 
 @pytest.mark.parametrize(
@@ -59,7 +51,6 @@ async def test_what_an_algorithm_lacks_is_told_at_the_line_of_its_call(compile_c
         await compile_c(SORTED, language="c++")
     (found,) = caught.value.diagnostics
     assert (found.line, found.file) == (6, "main.cpp")
-    assert "no operator <" in (found.explanation or "")
 
 
 HEAD = "#include <array>\n#include <optional>\n#include <string>\n#include <vector>\nint main() {\n"
@@ -95,9 +86,3 @@ async def test_older_clang_is_told_as_the_reason(compile_c: Any, monkeypatch: py
         await compile_c("// a program\n#include <array>\nint main() { return 0; }\n", language="c++")
     (found,) = caught.value.diagnostics
     assert found.line == 2
-    assert "need clang 20 or newer" in (found.explanation or "")
-
-
-def test_headers_that_a_program_asks_for_are_known() -> None:
-    text = read_source("#include <vector>\n#include <cstdio>\n#include <array>\nint main() {}\n", "a", language="c++")
-    assert text.standard_headers == ("array", "vector")

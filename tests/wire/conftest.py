@@ -1,4 +1,4 @@
-"""Every captured frame as a parameter: a test that asks for `captured` runs once for each."""
+"""Captured frames, and the examples of the protocols' pages."""
 
 from __future__ import annotations
 
@@ -37,11 +37,6 @@ def read_page(name: str, kind: str) -> dict[str, str]:
     """The fenced blocks of a documentation page whose info string is `kind NAME`."""
     text = (ROOT / "docs/protocols" / name).read_text()
     return {m[1]: m[2].strip() for m in re.finditer(rf"^```{kind} (\S+)\n(.*?)^```$", text, re.M | re.S)}
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "captured" in metafunc.fixturenames:
-        metafunc.parametrize("captured", read_captured(), ids=str)
 
 
 @pytest.fixture(scope="session")

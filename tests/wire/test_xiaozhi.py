@@ -71,7 +71,7 @@ def test_what_is_no_message_is_refused(text: str) -> None:
 
 
 def test_a_giant_message_is_refused_before_it_is_read() -> None:
-    with pytest.raises(ProtocolError, match="at most"):
+    with pytest.raises(ProtocolError):
         xiaozhi.read_text('{"type":"abort","reason":"' + "x" * xiaozhi.MAX_TEXT_BYTES + '"}')
 
 
@@ -138,41 +138,3 @@ def test_a_credential_is_of_one_device() -> None:
 def test_what_is_no_mac_is_refused(mac: str | None) -> None:
     with pytest.raises(ProtocolError):
         xiaozhi.read_mac(mac)
-
-
-@pytest.mark.parametrize(
-    ("version", "than", "newer"),
-    [
-        ("2.5.0", "2.4.2", True),
-        ("2.10.0", "2.9.9", True),
-        ("2.4.2.1", "2.4.2", True),
-        ("2.4.2", "2.4.2", False),
-        ("2.4", "2.4.2", False),
-        ("1.9.9", "2.0.0", False),
-        ("2.4.02", "2.4.2", False),
-    ],
-)
-def test_versions_are_compared_as_the_firmware_compares_them(version: str, than: str, newer: bool) -> None:
-    assert xiaozhi.is_newer(version, than) is newer
-
-
-def test_a_report_tells_board_chip_and_room_and_what_is_no_name_is_none() -> None:
-    slots = [
-        {"type": 0, "subtype": 16, "size": 900},
-        {"type": 0, "subtype": 17, "size": 800},
-        {"type": 1, "subtype": 2, "size": 5},
-    ]
-    board = {"type": "kind", "name": "kind-2"}
-    body = {"board": board, "chip_model_name": "esp32s3", "partition_table": slots, "application": {"version": "2.4.2"}}
-    report = xiaozhi.read_report(json.dumps(body).encode())
-    assert (report.board_name, report.chip, report.version, report.slot_bytes) == ("kind-2", "esp32s3", "2.4.2", 800)
-    body |= {"board": {"name": "../../etc"}, "chip_model_name": "esp 32\n", "partition_table": "none"}
-    report = xiaozhi.read_report(json.dumps(body).encode())
-    assert (report.board_name, report.chip, report.version, report.slot_bytes) == ("", "", "2.4.2", None)
-
-
-def test_a_configuration_with_an_update_names_its_version_and_address() -> None:
-    report = xiaozhi.read_report(b'{"application":{"version":"2.4.2"}}')
-    offer = ("2.5.0", "http://h:1/xiaozhi/firmware/x.bin")
-    answer = xiaozhi.configuration(report, url="ws://h:1/", now_ms=7, zone_minutes=0, firmware=offer)
-    assert answer["firmware"] == {"version": "2.5.0", "url": "http://h:1/xiaozhi/firmware/x.bin"}

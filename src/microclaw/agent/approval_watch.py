@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from typing import Self
 
-from microclaw.agent.running_turn import RunningTurn
 from microclaw.agent.turn import Turn
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
-from microclaw.errors import PermissionRefused, UnknownName
-from microclaw.events import ApprovalSettled
-
-_log = logging.getLogger(__name__)
+from microclaw.events import ApprovalSettled, TurnEvent
 
 
 class ApprovalWatch:
-    """Tells a turn's listeners which approvals wait, and refuses them when the turn is cancelled."""
+    """Tells a turn's listeners which approvals wait, and withdraws them when the turn is cancelled."""
 
-    def __init__(self, approvals: Approvals | None, running: RunningTurn, turn: Turn, turn_id: str) -> None:
+    def __init__(self, approvals: Approvals | None, put: Callable[[TurnEvent], None], turn: Turn, turn_id: str) -> None:
         self._approvals = approvals
         self._turn_id = turn_id
-        self._running = running
+        self._put = put
         self._turn = turn
         self._asked_at: dict[str, float] = {}
         self._leave: Callable[[], None] | None = None
@@ -38,14 +33,9 @@ class ApprovalWatch:
 
     def stop(self) -> None:
         self._turn.stop()
-        if self._approvals is None:
-            return
-        for pending in self._approvals.pending():
-            if pending.approval_id in self._asked_at:
-                try:
-                    self._approvals.decide(pending.approval_id, approved=False, by=pending.person_id)
-                except (UnknownName, PermissionRefused) as exc:
-                    _log.debug("an approval was decided before it could be refused: %s", exc.message)
+        if self._approvals is not None:
+            for approval_id in tuple(self._asked_at):
+                self._approvals.withdraw(approval_id)
 
     def _hear(self, news: PendingApproval | ApprovalOutcome) -> None:
         pending = news if isinstance(news, PendingApproval) else news.pending
@@ -55,10 +45,7 @@ class ApprovalWatch:
         if isinstance(news, PendingApproval):
             assert self._approvals is not None  # it has told the news
             self._asked_at[pending.approval_id] = now
-            self._running.put(self._approvals.question(pending, actions=self._turn.so_far()))
-        elif (
-            isinstance(news, ApprovalOutcome)
-            and (asked_at := self._asked_at.pop(pending.approval_id, None)) is not None
-        ):
+            self._put(self._approvals.question(pending, actions=self._turn.so_far()))
+        elif (asked_at := self._asked_at.pop(pending.approval_id, None)) is not None:
             self._turn.waited(now - asked_at)
-            self._running.put(ApprovalSettled(pending.approval_id, news.outcome, news.by))
+            self._put(ApprovalSettled(pending.approval_id, news.outcome, news.by))

@@ -16,7 +16,7 @@ from typing import Final
 from microclaw.agent.step_text import model_steps, retry_step, stand_in_step
 from microclaw.agent.window import Window, fitted
 from microclaw.backoff import Backoff
-from microclaw.errors import MessageTooLong, MicroclawError, ModelError, ModelFault
+from microclaw.errors import MicroclawError, ModelError, ModelFault
 from microclaw.events import Delta, TurnEvent
 from microclaw.models.protocol import Model, ModelReply, ModelRequest, TextCounter
 from microclaw.text import clean_text
@@ -47,7 +47,7 @@ class TurnCancelled(MicroclawError):
 
 
 class Asking:
-    """The requests of one turn. `stop` ends the one under way. `keeps_older`: no earlier turn's message is left out."""
+    """The requests of one turn. `stop` ends the one under way."""
 
     def __init__(
         self,
@@ -57,14 +57,12 @@ class Asking:
         window: Window,
         turn_s: float,
         limits: RetryLimits,
-        keeps_older: bool = False,
     ) -> None:
         self._model = model
         self._put = put
         self._window = window
         self._turn_s = turn_s
         self._limits = limits
-        self._keeps_older = keeps_older
         self._timeout: asyncio.Timeout | None = None
         self._stopped = False
         self._stand_in = ""  # the stand-in model that was announced last
@@ -77,8 +75,7 @@ class Asking:
     async def ask(self, request: ModelRequest, *, older: int, deadline: float) -> ModelReply:
         """The reply, by the event loop's time `deadline`. The first `older` messages are of earlier turns.
 
-        Raises ModelError when the service fails for good, MessageTooLong when what must be kept does not fit,
-        TurnCancelled after `stop`.
+        Raises ModelError when the service fails for good, TurnCancelled after `stop`.
         """
         if self._stopped:
             raise TurnCancelled()
@@ -86,11 +83,6 @@ class Asking:
         try:
             async with asyncio.timeout_at(deadline) as self._timeout:
                 reply = await self._within_window(request, older, deadline)
-        except ModelError as exc:
-            if exc.fault != "too_long" or not self._keeps_older:
-                raise
-            step = f"send fewer or shorter messages, or {self._window.remedy}"
-            raise MessageTooLong(exc.message, next_step=step) from exc
         except TimeoutError as exc:
             if self._stopped:
                 raise TurnCancelled() from exc
@@ -120,7 +112,7 @@ class Asking:
         return await self._patiently(smaller, deadline)
 
     def _fitted(self, request: ModelRequest, older: int) -> ModelRequest:
-        return fitted(request, older, self._window.tokens, keeps_older=self._keeps_older)
+        return fitted(request, older, self._window.tokens)
 
     async def _patiently(self, request: ModelRequest, deadline: float) -> ModelReply:
         """Ask again after a failure that may pass, within the limits and the turn's time."""

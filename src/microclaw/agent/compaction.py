@@ -1,7 +1,7 @@
 """Shortens a long conversation to its budget: a summary of the old messages, then the newest ones. It runs no turn.
 
 Each message is summarised once. The summary is stored beside the session with a mark of its last message, and the next
-summary builds on it. Without a model the sentences that decide something are kept.
+summary builds on it. Without a model the newest sentences are kept, the person's before the answers'.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from microclaw.errors import MicroclawError, StoreError
-from microclaw.knowledge.decisions import same_fact, sentences, worth
+from microclaw.knowledge.words import same_fact, sentences
 from microclaw.models.protocol import AskedBy, AssistantReply, Message, Model, ModelRequest, ToolReturn, UserText
 from microclaw.store.sessions import Sessions
 
@@ -23,6 +23,7 @@ _log = logging.getLogger(__name__)
 
 CHARS_A_TOKEN: Final = 4
 MAX_SUMMARY_CHARS: Final = 6000
+_PERSON: Final = "- person: "
 MODEL_S: Final = 20.0  # the person waits for it
 _MAX_MESSAGE_CHARS: Final = 4000  # of one message, as the summarising model reads it
 _MAX_ASKED_CHARS: Final = 60_000
@@ -125,27 +126,24 @@ class Compactor:
 
 
 def extract(before: str, old: Sequence[Message], bound: int) -> str:
-    """The lines that decide something, in order, at most `bound` characters; the least valuable are dropped first.
-
-    A person's sentences count more than an answer's.
-    """
-    lines: list[tuple[int, str]] = [(max(1, worth(line)) + 1, line) for line in before.splitlines() if line.strip()]
+    """The newest lines in order, at most `bound` characters; what the person said goes before answers."""
+    lines = [line for line in before.splitlines() if line.strip()]
     for message in old:
         if isinstance(message, UserText):
-            found = [(worth(s) + 1, f"- person: {s}") for s in sentences(message.text) if worth(s)]
+            lines += [f"{_PERSON}{sentence}" for sentence in sentences(message.text)]
         elif isinstance(message, AssistantReply):
-            found = [(worth(s), f"- answered: {s}") for s in sentences(message.text) if worth(s) >= 2]
-        else:
-            found = []
-        lines += found
-    latest: dict[str, tuple[int, int, str]] = {}
-    for position, (value, line) in enumerate(lines):
+            lines += [f"- answered: {sentence}" for sentence in sentences(message.text)]
+    latest: dict[str, str] = {}
+    for line in lines:
         latest.pop(same_fact(line), None)
-        latest[same_fact(line)] = (value, position, line)
-    kept = sorted(latest.values(), key=lambda one: one[1])
-    while kept and sum(len(line) + 1 for _, _, line in kept) > bound:
-        kept.remove(min(kept, key=lambda one: (one[0], one[1])))
-    return "\n".join(line for _, _, line in kept) or "- nothing was settled"
+        latest[same_fact(line)] = line
+    newest = list(latest.values())[::-1]
+    left, taken = bound, set[str]()
+    for line in sorted(newest, key=lambda line: not line.startswith(_PERSON)):
+        if len(line) < left:
+            left -= len(line) + 1
+            taken.add(line)
+    return "\n".join(line for line in latest.values() if line in taken) or "- nothing was settled"
 
 
 def is_summary(message: Message) -> bool:

@@ -15,7 +15,7 @@ from microclaw.agent.approval_watch import ApprovalWatch
 from microclaw.agent.compaction import Compactor
 from microclaw.agent.context import TurnContext
 from microclaw.agent.inbox import STOPPING, TAKEN, Inbox, messages_of
-from microclaw.agent.running_turn import ChatKey, Message, RunningTurn
+from microclaw.agent.running_turn import ChatKey, RunningTurn
 from microclaw.agent.taint import conversation, tainted_from
 from microclaw.agent.turn import JoinedMessage, Turn, TurnLimits, TurnRequest, offered_tools
 from microclaw.agent.turn_journal import TurnJournal, close_interrupted
@@ -26,6 +26,7 @@ from microclaw.errors import MicroclawError, TakenOver
 from microclaw.events import Answer, Inbound, TurnEvent
 from microclaw.knowledge.skills import Skills
 from microclaw.models.protocol import AskedBy, Image, Model, UserText
+from microclaw.store.inbox import Message
 from microclaw.store.journal import EffectKey, Journal
 from microclaw.store.sessions import SessionMessage, Sessions
 from microclaw.text import clean_text
@@ -65,11 +66,8 @@ class Conversations:
         roles: Roles | None = None,
         limits: TurnLimits | None = None,
         now_s: Callable[[], float] = time.time,
-        answers: bool = True,
     ) -> None:
-        """Without `answers` it runs no turn, and takes up none: other hosts of the cluster do."""
         self.inbox = inbox
-        self._answers = answers
         self._model = model
         self._tools = tools
         self._context = context
@@ -93,12 +91,9 @@ class Conversations:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._model.aclose)
             group = await stack.enter_async_context(asyncio.TaskGroup())
-            if self._answers:
-                warming = group.create_task(self._warm_up(), name="warm up the model")
-                stack.callback(warming.cancel)
-                await self.inbox.take_up(at_start=True)
-                await self._keep_missing(await self.inbox.unsaved())
-                self._interrupted = {effect.key for effect in await self._journal.unfinished()}
+            await self.inbox.take_up(at_start=True)
+            await self._keep_missing(await self.inbox.unsaved())
+            self._interrupted = {effect.key for effect in await self._journal.unfinished()}
             await self.inbox.open()
             group.create_task(self._serve(group), name="conversations")
             stack.push_async_callback(self.drain)
@@ -268,19 +263,10 @@ class Conversations:
             tainted_s=shown_s if own_s is None else own_s,
             own=own_s is None,
         )
-        watch = ApprovalWatch(self._approvals, running, turn, _turn_id(running.message.message_id))
+        watch = ApprovalWatch(self._approvals, running.put, turn, _turn_id(running.message.message_id))
         running.when_stopped(watch.stop)
         with watch:
             return await turn.run(request)
-
-    async def _warm_up(self) -> None:
-        """Load the model. A failure is only logged here; the first turn reports it."""
-        try:
-            await self._model.warm_up()
-        except MicroclawError as exc:
-            _log.warning("%s cannot be used: %s (next: %s)", self._model.name, exc.message, exc.next_step)
-        except Exception:
-            _log.exception("%s cannot be loaded", self._model.name)
 
     async def _keep(self, turn: RunningTurn, messages: Sequence[SessionMessage], answer: Answer) -> None:
         """Add the turn's messages and its answer to the conversation."""

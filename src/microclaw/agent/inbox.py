@@ -14,21 +14,21 @@ import logging
 import sqlite3
 from bisect import insort
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Final, Self
 
-from microclaw.agent.accepted_message import AcceptedMessage, Relay, events_of, no_events
+from microclaw.agent.accepted_message import AcceptedMessage, events_of, no_events
 from microclaw.agent.inbox_limits import InboxLimits, WaitingCount, check_readable
 from microclaw.agent.outbox import Outbox
-from microclaw.agent.running_turn import ChatKey, Message, RunningTurn, TurnStream, message_from, row_of
+from microclaw.agent.running_turn import ChatKey, RunningTurn, TurnStream
 from microclaw.agent.turn_journal import answer_from, encode
 from microclaw.config.settings import AgentSettings
 from microclaw.errors import MicroclawError, Overloaded, TakenOver
 from microclaw.events import Answer, Inbound
 from microclaw.live_hosts import ALONE, Fleet, dead_among
-from microclaw.store.inbox import InboxRow, InboxTable, LeftMessages, UnsavedAnswer
+from microclaw.store.inbox import InboxTable, LeftMessages, Message, UnsavedAnswer
 from microclaw.store.outbox import NewOutbound
 
 RETRY_S: Final = 1.0  # after the store failed
@@ -87,7 +87,7 @@ class Inbox:
         self._unclaimed: dict[ChatKey, _Chat] = {}
         self._claim_due = False
         table.listen(self._look_again)
-        self.relay: Relay | None = None  # for messages that another host of a cluster answers
+        self.stop_elsewhere: Callable[[str, str], Awaitable[bool]] | None = None  # at the other hosts of a cluster
         self.answer_at_once: Callable[[Inbound], Answer | None] = lambda _inbound: None  # instead of a turn
 
     async def open(self) -> None:
@@ -114,9 +114,8 @@ class Inbox:
                 self._make_ready(chat)
         return left
 
-    def _load(self, row: InboxRow) -> _Chat:
+    def _load(self, message: Message) -> _Chat:
         """A message of before gets its place in its chat; nobody listens."""
-        message = message_from(row)
         chat = self._chats.setdefault((message.inbound.channel, message.inbound.chat_id), _Chat())
         insort(chat.waiting, RunningTurn(message, TurnStream()), key=_NUMBER)
         self._unanswered.came(message.inbound)
@@ -160,14 +159,6 @@ class Inbox:
         raise StopAsyncIteration
 
     async def accept(self, inbound: Inbound) -> AcceptedMessage:
-        """As `accept_here`, or at the host that answers the chat; ConfigError where no host does."""
-        if self.relay is not None and self._open:
-            check_readable(inbound, self._limits)
-            if (accepted := await self.relay.accept(inbound)) is not None:
-                return accepted
-        return await self.accept_here(inbound)
-
-    async def accept_here(self, inbound: Inbound) -> AcceptedMessage:
         """Store a message. Raises EmptyMessage, MessageTooLong, or Overloaded when its chat, its person or the whole
         inbox has too many waiting."""
         if not self._open:
@@ -184,15 +175,15 @@ class Inbox:
                     return AcceptedMessage(0, True, no_events())
                 raise full
             begun = not (chat.waiting or chat.busy or chat.held or chat.arriving > 1)  # its turn is the next
-            row, known = await self._add(inbound, begun=begun)
+            message, known = await self._add(inbound, begun=begun)
             if known:
-                return AcceptedMessage(row.message_id, True, no_events())
+                return AcceptedMessage(message.message_id, True, no_events())
             stream = TurnStream()
-            self._enqueue(chat, Message(row.message_id, inbound, row.received_ms, row.starts, row.begun), stream)
+            self._enqueue(chat, message, stream)
         finally:
             chat.arriving -= 1
             self._forget_idle(chat_key, chat)
-        return AcceptedMessage(row.message_id, False, self.outbox.following(stream))
+        return AcceptedMessage(message.message_id, False, self.outbox.following(stream))
 
     async def has(self, channel: str, key: str) -> bool:
         """Whether a message with this key was accepted before."""
@@ -205,18 +196,12 @@ class Inbox:
         return self.answer_at_once(inbound)
 
     async def cancel_anywhere(self, channel: str, chat_id: str) -> bool:
-        """As `cancel`, also of a chat that nobody here listens to and another host answers."""
-        if self.cancel_here(channel, chat_id):
+        """As `cancel`, at every host."""
+        if self.cancel(channel, chat_id):
             return True
-        return self.relay is not None and await self.relay.stop(channel, chat_id)
+        return self.stop_elsewhere is not None and await self.stop_elsewhere(channel, chat_id)
 
     def cancel(self, channel: str, chat_id: str, *, message_id: int | None = None) -> bool:
-        """As `cancel_here`, or at another host, of a turn that somebody here listens to."""
-        if self.cancel_here(channel, chat_id, message_id=message_id):
-            return True
-        return self.relay is not None and self.relay.stop_later(channel, chat_id, message_id)
-
-    def cancel_here(self, channel: str, chat_id: str, *, message_id: int | None = None) -> bool:
         """Stop the chat's running turn at the next safe point, or its waiting turns if none runs; False without any.
 
         With `message_id` only the turn of that message, running or waiting.
@@ -255,7 +240,7 @@ class Inbox:
 
     async def joined(self, message: Message) -> tuple[Message, ...]:
         """The messages that had joined its turn before a crash."""
-        return tuple(message_from(row) for row in await self._table.joined(message.message_id))
+        return await self._table.joined(message.message_id)
 
     async def answer(
         self, turn: RunningTurn, answer: Answer, keeping: Callable[[sqlite3.Connection], object] | None = None
@@ -304,16 +289,16 @@ class Inbox:
         """Delete old rows."""
         await self._table.prune()
 
-    async def _add(self, inbound: Inbound, *, begun: bool) -> tuple[InboxRow, bool]:
+    async def _add(self, inbound: Inbound, *, begun: bool) -> tuple[Message, bool]:
         """Write it to the disk. It is counted first, as many may arrive at the same time."""
         known = True
         self._unanswered.came(inbound)
         try:
-            row, known = await self._table.add(row_of(inbound), begun=begun)
+            message, known = await self._table.add(inbound, begun=begun)
         finally:
             if known:
                 self._unanswered.went(inbound)
-        return row, known
+        return message, known
 
     def _full(self, chat: _Chat, inbound: Inbound) -> Overloaded | None:
         """Why there is no room for the message, or None."""
@@ -389,4 +374,4 @@ class Inbox:
 
 def messages_of(unsaved: Iterable[UnsavedAnswer]) -> tuple[tuple[tuple[Message, ...], Answer], ...]:
     """Each answer with its messages."""
-    return tuple((tuple(map(message_from, one.messages)), answer_from(one.body)) for one in unsaved)
+    return tuple((one.messages, answer_from(one.body)) for one in unsaved)

@@ -1,8 +1,7 @@
 """The outbox: answers and pushes that wait, and who delivers them: a listener or the channel. It sends nothing.
 
 In a cluster what a host has in its hands is marked in the store. Another one leaves it alone until that host gives it
-back, is dead, or has not delivered it within the time of a lease. A listener at another host, which heard the answer
-from this one, gives it back for it.
+back, is dead, or has not delivered it within the time of a lease.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ class _Lease:
     until: float
     backoff: Backoff  # the lease is twice as long each time that nobody delivered
     holders: int  # listeners of one turn: messages that joined it have the same answer
-    host: str | None = None  # another one, which has it in its hands; then `holders` are those here that heard it
+    host: str | None = None  # another one, which has it in its hands
 
 
 class Outbox:
@@ -140,30 +139,15 @@ class Outbox:
         lease.holders -= 1
         if lease.holders <= 0:
             del self._leases[outbound_id]
-            await self.let_go(outbound_id, lease.host)
+            await self.let_go(outbound_id)
             self._wake(lease.channel)
 
-    async def let_go(self, outbound_id: int, holder: str | None = None) -> None:
-        """Nobody here holds it: the host that has its channel delivers it. Nothing to do for a host that runs alone.
-        `holder`: the host that has it, None for this one."""
+    async def let_go(self, outbound_id: int) -> None:
+        """Nobody here holds it: the host that has its channel delivers it. Nothing to do for a host that runs alone."""
         if not self.is_shared or outbound_id in self._leases:
             return
         try:
-            await self._table.hold(outbound_id, None, instead_of=holder or self._table.host)
-        except MicroclawError as exc:
-            _log.info("another host delivers an answer late: %s", exc.message)
-
-    def heard(self, channel: str, outbound_id: int, holder: str) -> None:
-        """A listener here has the answer that the host `holder` has in its hands: it delivers it, or gives it back."""
-        lease = self._leases.get(outbound_id)
-        if lease is None or lease.host != holder:
-            lease = self._lease(channel, outbound_id, 0, holder)
-        lease.holders += 1
-
-    async def not_heard(self, message_id: int, holder: str) -> None:
-        """A listener here left before it had the answer to its message, which the host `holder` may have sent to it."""
-        try:
-            await self._table.let_go_answer(message_id, holder)
+            await self._table.hold(outbound_id, None, instead_of=self._table.host)
         except MicroclawError as exc:
             _log.info("another host delivers an answer late: %s", exc.message)
 
@@ -179,7 +163,7 @@ class Outbox:
         """Endless: pushes, and answers that no listener delivered, oldest first; each again until it is delivered.
 
         When the store cannot be read, it tries again after `retry_s`. `chats` are those that this host can deliver to,
-        for a channel that several hosts of a cluster have: say `look_again` when there are more.
+        for a channel whose clients come and go: say `look_again` when there are more.
         """
         news = self._news.setdefault(channel, asyncio.Event())
         loop = asyncio.get_running_loop()
@@ -189,7 +173,7 @@ class Outbox:
             gone: set[int] = set()  # delivered by a listener while the rows before were given out
             self._gone[id(gone)] = gone
             try:
-                only = None if chats is None or not self.is_shared else tuple(chats())
+                only = None if chats is None else tuple(chats())
                 rows = await self._table.undelivered(channel, chats=only, limit=_BATCH + len(self._leases))
                 for row in rows:
                     if row.outbound_id in gone or self._in_hand(row, loop.time()) or not await self._take(row):
@@ -216,9 +200,8 @@ class Outbox:
         return self._table.host is not None
 
     def look_again(self, channel: str) -> None:
-        """A chat of the channel can be reached from this host of a cluster now."""
-        if self.is_shared:
-            self._wake(channel)
+        """A chat of the channel can be reached now."""
+        self._wake(channel)
 
     async def prune(self) -> None:
         """Delete old rows."""

@@ -5,27 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from microclaw.events import Answer, Attachment, Inbound, ToolRun, TurnEvent
-from microclaw.store.inbox import AttachmentRow, InboxRow, NewMessage
+from microclaw.events import Answer, ToolRun, TurnEvent
+from microclaw.store.inbox import Message
 
 ChatKey: TypeAlias = tuple[str, str]  # channel and chat id
 
 MAX_WAITING_EVENTS: Final = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A message on the disk. `starts`: how many turns began for it before; more than 0 after a crash. `begun`: the next
-    start is counted already."""
-
-    message_id: int
-    inbound: Inbound
-    received_ms: int
-    starts: int = 0
-    begun: bool = False
 
 
 class TurnStream:
@@ -146,32 +133,3 @@ class RunningTurn:
         self._stopped = True
         if self._when_stopped is not None:
             self._when_stopped()
-
-
-def row_of(inbound: Inbound) -> NewMessage:
-    return NewMessage(
-        inbound.channel,
-        inbound.chat_id,
-        inbound.key,
-        inbound.person_id,
-        inbound.device,
-        inbound.text,
-        inbound.origin,
-        tuple(AttachmentRow(a.kind, a.media_type, a.name, a.data) for a in inbound.attachments),
-    )
-
-
-def message_from(row: InboxRow) -> Message:
-    kept = row.message
-    attachments = tuple(Attachment(a.kind, a.media_type, a.data, a.name) for a in kept.attachments)  # type: ignore[arg-type]  # as it was stored
-    inbound = Inbound(
-        kept.channel,
-        kept.chat_id,
-        kept.text,
-        kept.person_id,
-        kept.device,
-        attachments,
-        kept.key,
-        kept.origin,  # type: ignore[arg-type]  # as it was stored
-    )
-    return Message(row.message_id, inbound, row.received_ms, row.starts)

@@ -118,11 +118,9 @@ class Turn:
         joining: Callable[[bool], tuple[JoinedMessage, ...]] = lambda _last: (),
         offered: Callable[[Sequence[Message]], tuple[ToolSpec, ...]] | None = None,
         window: Window | None = None,
-        keeps_history: bool = False,
     ) -> None:
         """`joining(last)` returns the messages since its last call; with `last` and no message, none can join later.
-        `offered` returns the tools of a request with these messages; all tools without it. `keeps_history`: a request
-        that does not fit the model's window ends the turn, and none of its history is left out."""
+        `offered` returns the tools of a request with these messages; all tools without it."""
         self._model = model
         self._tools = tools
         self._journal = journal
@@ -136,7 +134,6 @@ class Turn:
             window=window or Window(),
             turn_s=limits.turn_s,
             limits=limits.retries,
-            keeps_older=keeps_history,
         )
         self._calls = StoppableCalls()
         self._deadline = 0.0

@@ -67,13 +67,6 @@ class Window:
         """How long until requests of the configured size are sent again; 0 when they are."""
         return 0.0 if (learned := self.learned) is None else learned.until_s - self._now_s()
 
-    @property
-    def remedy(self) -> str:
-        """What gives the messages more room."""
-        if self.learned is not None:
-            return "load the model with a larger context (microclaw doctor shows its window)"
-        return "raise agent.context_tokens in the settings"
-
     def refused(self, request: ModelRequest, window_tokens: int | None) -> None:
         """A server refused this request as too long; `window_tokens` is its window, where it said so.
 
@@ -97,16 +90,10 @@ def messages_tokens(messages: Sequence[Message]) -> int:
     return sum(_tokens_of(message) for message in messages)
 
 
-def room_tokens(system: str, dynamic_context: str, tools: Sequence[ToolSpec], window_tokens: int) -> int:
-    """The tokens that are left for messages of which nothing may go."""
-    fixed = tokens(system) + tools_tokens(tools) + answer_tokens(window_tokens)
-    return max(LEAST_TOKENS, window_tokens - fixed - tokens(_lean(dynamic_context)))
-
-
-def fitted(request: ModelRequest, older: int, window_tokens: int, *, keeps_older: bool = False) -> ModelRequest:
+def fitted(request: ModelRequest, older: int, window_tokens: int) -> ModelRequest:
     """The request within the window, or as near as its rules and newest message allow.
 
-    The first `older` messages are of earlier turns; they begin with a person's. `keeps_older`: none of them goes.
+    The first `older` messages are of earlier turns; they begin with a person's.
     """
     most = answer_tokens(window_tokens, request.max_tokens)
     before, own = list(request.messages[:older]), list(request.messages[older:])
@@ -115,7 +102,7 @@ def fitted(request: ModelRequest, older: int, window_tokens: int, *, keeps_older
     dynamic = request.dynamic_context
     fixed = tokens(request.system) + tools_tokens(request.tools) + most
     over = fixed + tokens(dynamic) + messages_tokens([*summary, *before, *own]) - window_tokens
-    for part in () if keeps_older else (before, summary):
+    for part in (before, summary):
         while part and over > 0:
             gone = part[: _next_exchange(part)]
             del part[: len(gone)]

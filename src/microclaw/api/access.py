@@ -51,7 +51,6 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "GET /page/{name:path}",
         "GET /healthz",
         "GET /metrics",
-        "GET /api/docs",
         "GET /api/openapi.json",
         "GET /api/compile-wasm",
         "POST /api/compile-wasm",
@@ -153,8 +152,6 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "GET /v1/devices/{name}/wifi",
         "POST /v1/devices/{name}/wifi",
         "POST /v1/devices/{name}/wifi/forget",
-        "POST /v1/devices/{name}/update",
-        "DELETE /v1/devices/{name}/update",
         "GET /v1/crashes",
         "GET /v1/crashes/{crash_id}",
         "POST /v1/crashes/clear",
@@ -184,14 +181,8 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "GET /v1/sessions",
         "GET /v1/sessions/{name}",
         "DELETE /v1/sessions/{name}",
-        "POST /v1/schedules/import",
         "GET /v1/voice",
         "POST /v1/voice/test",
-        "GET /v1/voice/recordings",
-        "POST /v1/voice/recordings",
-        "DELETE /v1/voice/recordings",
-        "DELETE /v1/voice/recordings/on/{name}",
-        "DELETE /v1/voice/recordings/{recording}",
     ),
     Access.SOCKET: (
         "POST /v1/people",
@@ -206,7 +197,6 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "POST /v1/devices/pair",
         "POST /v1/devices/provision",
         "POST /v1/devices/provision-batch",
-        "POST /v1/sessions/import",
         "POST /v1/backup",
     ),
 }
@@ -214,7 +204,7 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 # Open to this machine alone: on a network they tell strangers what devices there are, or work for them.
-OPEN_HERE: Final = frozenset({"/metrics", "/api/docs", "/api/openapi.json", "/api/compile-wasm"})
+OPEN_HERE: Final = frozenset({"/metrics", "/api/openapi.json", "/api/compile-wasm"})
 
 
 def access_from_network(method: str, path: str) -> Access | None:

@@ -5,9 +5,10 @@ A field may be added to any of them: a client leaves alone what it does not know
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, NotRequired, TypeAlias
 
-from pydantic import BaseModel, Field
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from microclaw.apps.catalogue import AppCondition
 from microclaw.apps.changes import ChangeKind
@@ -18,20 +19,30 @@ from microclaw.store.apps import ChangeState
 from microclaw.store.tasks import TaskEnding, TaskState
 
 Responses: TypeAlias = dict[int | str, dict[str, Any]]
+FORM: Final = "x-form"
 
 
-def answers(form: type[BaseModel], status: int = 200) -> Responses:
-    """`responses` of a route whose answer has this form."""
-    return {status: {"model": form}}
+FORMS: Final[dict[str, type]] = {}  # all that a route names
 
 
-class TaskFileFacts(BaseModel):
+def answers(form: type, status: int = 200) -> Responses:
+    """`responses` of a route whose answer has this form; its schema is made when somebody asks for the document."""
+    FORMS[form.__name__] = form
+    return {status: {FORM: form.__name__}}
+
+
+def filled(form: type, row: object, **more: Any) -> dict[str, Any]:
+    """The fields of `form`: those of `more`, and the row's own of the same names."""
+    return {name: more[name] if name in more else getattr(row, name) for name in form.__annotations__}
+
+
+class TaskFileFacts(TypedDict):
     name: str
     size_bytes: int
     media_type: str
 
 
-class TaskFacts(BaseModel):
+class TaskFacts(TypedDict):
     """A task without what it printed. `not_kept` has the reason for each file that was wanted and not taken out."""
 
     task: int
@@ -46,7 +57,7 @@ class TaskFacts(BaseModel):
     files_in: list[str]
     files: list[TaskFileFacts]
     not_kept: dict[str, str]
-    allow: str | None = Field(description="Its name in the allowlist; null: no network")
+    allow: Annotated[str | None, Field(description="Its name in the allowlist; null: no network")]
     limits: dict[str, float]
     output_bytes: int
     created_ms: int
@@ -65,24 +76,24 @@ class TaskWithOutput(TaskFacts):
     output_more: bool
 
 
-class Tasks(BaseModel):
+class Tasks(TypedDict):
     tasks: list[TaskFacts]
 
 
-class LinkFacts(BaseModel):
+class LinkFacts(TypedDict):
     online: bool
     last_seen_ms: int | None
     address: str | None
     firmware: str | None
     rtt_ms: float | None
     connections: int
-    rssi: int | None = Field(description="In dBm")
+    rssi: Annotated[int | None, Field(description="In dBm")]
     refused_events: int | None
     updates: dict[str, Any] | None
-    host: str | None = Field(description="The other host of the cluster that it is connected to")
+    host: Annotated[str | None, Field(description="The other host of the cluster that it is connected to")]
 
 
-class FirmwareFacts(BaseModel):
+class FirmwareFacts(TypedDict):
     """What is known of its firmware, described or from the board's profile."""
 
     described: list[str]
@@ -99,7 +110,7 @@ class FirmwareFacts(BaseModel):
     attributes: int | str | bool | None
 
 
-class DeviceFacts(BaseModel):
+class DeviceFacts(TypedDict):
     device_id: str
     name: str
     board: str
@@ -107,51 +118,51 @@ class DeviceFacts(BaseModel):
     chip: str
     transports: list[str]
     labels: list[str]
-    capabilities: list[str] = Field(description="The methods that it can be called with")
+    capabilities: Annotated[list[str], Field(description="The methods that it can be called with")]
     kinds: list[ProgramKind]
     firmware: FirmwareFacts
     free_pins: list[int]
     power_cut: str
     voice_only: bool
     never_reached: bool
-    link: LinkFacts | None = Field(description="null: it has no link to this host")
+    link: Annotated[LinkFacts | None, Field(description="null: it has no link to this host")]
 
 
 class ListedDevice(DeviceFacts):
     revoked: bool
 
 
-class LastValue(BaseModel):
+class LastValue(TypedDict):
     key: str
     unit: str | None
     value: float | str | bool
     at_ms: int
 
 
-class PinFacts(BaseModel):
+class PinFacts(TypedDict):
     """`reserved` and `caution` say why a pin is not to be used, or with care; `refused` why nothing may drive it."""
 
     pin: int
-    name: str | None = Field(description="What the board has wired to it")
-    labels: list[str] = Field(description="The names that the device's labels give it: pin-5=lamp")
+    name: Annotated[str | None, Field(description="What the board has wired to it")]
+    labels: Annotated[list[str], Field(description="The names that the device's labels give it: pin-5=lamp")]
     uses: list[str]
     reserved: str | None
     caution: str | None
     refused: str | None
 
 
-class HeaderPlace(BaseModel):
-    label: str = Field(description="What is printed there")
-    gpio: int | None = Field(description="null: power, ground, reset")
+class HeaderPlace(TypedDict):
+    label: Annotated[str, Field(description="What is printed there")]
+    gpio: Annotated[int | None, Field(description="null: power, ground, reset")]
 
 
-class HeaderRow(BaseModel):
+class HeaderRow(TypedDict):
     name: str
     side: Literal["left", "right"]
-    pins: list[HeaderPlace] = Field(description="From the upper end to the lower")
+    pins: Annotated[list[HeaderPlace], Field(description="From the upper end to the lower")]
 
 
-class BoardLayout(BaseModel):
+class BoardLayout(TypedDict):
     """The headers as they lie on the board, seen from above."""
 
     usb: Literal["top", "bottom"]
@@ -160,64 +171,67 @@ class BoardLayout(BaseModel):
 
 
 class OneDevice(ListedDevice):
-    """`today`: what works on such boards; `xiaozhi`: of a device with that firmware."""
+    """`today`: what works on such boards."""
 
     today: dict[str, Any] | None
-    xiaozhi: dict[str, Any] | None
     pins: list[PinFacts]
-    layout: BoardLayout | None = Field(description="null: how the pins lie is not known, or it has no headers")
+    layout: Annotated[
+        BoardLayout | None, Field(description="null: how the pins lie is not known, or it has no headers")
+    ]
     problem: str | None
     telemetry: list[LastValue]
 
 
-class PendingPairing(BaseModel):
+class PendingPairing(TypedDict):
     address: str
     board: str
     seconds_left: float
 
 
-class Devices(BaseModel):
+class Devices(TypedDict):
     devices: list[ListedDevice]
     next: str | None  # where there are more: `after` of the next request
     pairings: list[PendingPairing]
 
 
-class ActEndFacts(BaseModel):
+class ActEndFacts(TypedDict):
     state: EndState | Literal["under_way"]
-    why: str | None = None
-    code: str | None = None
-    next: str | None = None
+    why: NotRequired[str | None]
+    code: NotRequired[str | None]
+    next: NotRequired[str | None]
 
 
-class WaitingApproval(BaseModel):
+class WaitingApproval(TypedDict):
     approval_id: str
     action: str
     detail: list[str]
     person: str
     channel: str
-    risky: bool = Field(description="An owner decides it")
-    request: str | None = Field(description="The number of this token's own request that waits for it")
+    risky: Annotated[bool, Field(description="An owner decides it")]
+    request: Annotated[str | None, Field(description="The number of this token's own request that waits for it")]
     expires_s: float
 
 
-class WaitingApprovals(BaseModel):
+class WaitingApprovals(TypedDict):
     approvals: list[WaitingApproval]
 
 
-class AskedProgramFacts(BaseModel):
+class AskedProgramFacts(TypedDict):
     """The program that would be installed: exactly the image `sha256`."""
 
     device: str
     name: str
     sha256: str
     pins: list[int]
-    edges: list[tuple[float, int, int]] = Field(description="Of its trial, the first 400: ms, pin, level")
+    edges: Annotated[list[tuple[float, int, int]], Field(description="Of its trial, the first 400: ms, pin, level")]
     trial_ms: float
-    replaces: str | None = Field(description="The image of this host that is there, by its sha256")
-    diff: list[str] = Field(description="Unified diff from the source that is there; empty: nothing to compare")
+    replaces: Annotated[str | None, Field(description="The image of this host that is there, by its sha256")]
+    diff: Annotated[
+        list[str], Field(description="Unified diff from the source that is there; empty: nothing to compare")
+    ]
 
 
-class Approval(BaseModel):
+class Approval(TypedDict):
     """`outcome` null: it waits. `end`: how the act ended that was said yes to.
 
     GET has all of the question: `detail` says what would happen, `program` the program that would be installed.
@@ -226,27 +240,27 @@ class Approval(BaseModel):
     approval_id: str
     action: str
     outcome: Literal["approved", "declined"] | None
-    end: ActEndFacts | None = None
-    detail: list[str] | None = None
-    person: str | None = None
-    channel: str | None = None
-    risky: bool | None = None
-    request: str | None = None
-    expires_s: float | None = None
-    program: AskedProgramFacts | None = None
+    end: NotRequired[ActEndFacts | None]
+    detail: NotRequired[list[str] | None]
+    person: NotRequired[str | None]
+    channel: NotRequired[str | None]
+    risky: NotRequired[bool | None]
+    request: NotRequired[str | None]
+    expires_s: NotRequired[float | None]
+    program: NotRequired[AskedProgramFacts | None]
 
 
-class WaitedRequest(BaseModel):
+class WaitedRequest(TypedDict):
     """`waiting` with its `approval_id`, or `ended` with the `status` and the `result` that it would have had."""
 
     request: str
     state: Literal["waiting", "ended"]
-    approval_id: str | None = None
-    status: int | None = None
-    result: Any = None
+    approval_id: NotRequired[str | None]
+    status: NotRequired[int | None]
+    result: NotRequired[Any]
 
 
-class AppOrigin(BaseModel):
+class AppOrigin(TypedDict):
     """The entry of a catalogue that it is."""
 
     entry: str
@@ -255,13 +269,13 @@ class AppOrigin(BaseModel):
     params: dict[str, int | str]
 
 
-class DeferredFacts(BaseModel):
+class DeferredFacts(TypedDict):
     act: DeferredKind
     since_ms: int
     person: str
 
 
-class AppRuns(BaseModel):
+class AppRuns(TypedDict):
     """When it runs, and how that went; Unix times in ms."""
 
     every_ms: int | None
@@ -278,7 +292,7 @@ class AppRuns(BaseModel):
     problem: str | None
 
 
-class AppFacts(BaseModel):
+class AppFacts(TypedDict):
     """A program on a device. `foreign`: this host did not install it."""
 
     name: str
@@ -294,20 +308,20 @@ class AppFacts(BaseModel):
     kind: ProgramKind | None
     origin: AppOrigin | None
     deferred: DeferredFacts | None
-    runs: AppRuns | None = Field(description="null: it simply runs on")
+    runs: Annotated[AppRuns | None, Field(description="null: it simply runs on")]
 
 
-class Apps(BaseModel):
+class Apps(TypedDict):
     apps: list[AppFacts]
 
 
-class FormerVersion(BaseModel):
+class FormerVersion(TypedDict):
     """The change that put it there, and the unified diff of the sources from it to now."""
 
     change_id: int
     at_ms: int
     sha256: str
-    diff: list[str] = Field(description="Empty where the sources are the same, or one is not kept")
+    diff: Annotated[list[str], Field(description="Empty where the sources are the same, or one is not kept")]
 
 
 class AppWithSource(AppFacts):
@@ -315,10 +329,10 @@ class AppWithSource(AppFacts):
 
     source: str | None
     proof: dict[str, Any] | None
-    before: FormerVersion | None = Field(description="null: this host put no other version there")
+    before: Annotated[FormerVersion | None, Field(description="null: this host put no other version there")]
 
 
-class ChangeFacts(BaseModel):
+class ChangeFacts(TypedDict):
     change_id: int
     at_ms: int
     device: str
@@ -331,11 +345,11 @@ class ChangeFacts(BaseModel):
     person: str | None
 
 
-class Changes(BaseModel):
+class Changes(TypedDict):
     changes: list[ChangeFacts]
 
 
-class FindingFacts(BaseModel):
+class FindingFacts(TypedDict):
     """A finding in a program's source; `line` and `column` count from 1. `text`: as a compiler prints it."""
 
     severity: Literal["error", "warning", "note"]
@@ -344,21 +358,21 @@ class FindingFacts(BaseModel):
     line: int | None
     column: int | None
     source_line: str | None
-    explanation: str | None = Field(description="Why it is so, where the message does not say it")
-    next: str | None = Field(description="What to do about it")
+    explanation: Annotated[str | None, Field(description="Why it is so, where the message does not say it")]
+    next: Annotated[str | None, Field(description="What to do about it")]
     text: str
 
 
-class CheckedProgram(BaseModel):
+class CheckedProgram(TypedDict):
     """`ok` false: it is no program for this board; `message` and `next` say why, `findings` where."""
 
     ok: bool
     board: str
     findings: list[FindingFacts]
-    message: str | None = None
-    next: str | None = None
-    kind: ProgramKind | None = None
-    compiler: str | None = None
-    size_bytes: int | None = None
-    pins: list[int] = Field([], description="Those that the source names")
-    text: str | None = Field(None, description="What the checks found, in one line")
+    message: NotRequired[str | None]
+    next: NotRequired[str | None]
+    kind: NotRequired[ProgramKind | None]
+    compiler: NotRequired[str | None]
+    size_bytes: NotRequired[int | None]
+    pins: NotRequired[Annotated[list[int], Field(description="Those that the source names")]]
+    text: NotRequired[Annotated[str | None, Field(description="What the checks found, in one line")]]

@@ -17,7 +17,7 @@ from microclaw.api.body import ONE_PROGRAM, RequestBody, Whole
 from microclaw.api.caller import CHANNEL, Caller, RequestCaller, admit, place_of, questions_in
 from microclaw.api.deferred_routes import WhenBack, late_place, now_or_later, permission_of
 from microclaw.api.device_answers import JobCancelled, Tries
-from microclaw.api.jobs import Feed, stream_response
+from microclaw.api.jobs import Feed
 from microclaw.api.parts import HostParts
 from microclaw.api.views import (
     app_object,
@@ -111,7 +111,6 @@ def app_router(parts: HostParts) -> APIRouter:
 
 
 def _route_apps(router: APIRouter, parts: HostParts) -> None:
-    keepalive_s = parts.settings.limits.keepalive_s
 
     @router.get("/v1/apps", summary="What runs where", responses=answers(Apps))
     async def list_apps(device: str | None = None) -> dict[str, Any]:
@@ -165,10 +164,7 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
             with made_by(place, by.person_id, by.conversation), asking:
                 return Result(await now_or_later(found, now, later, when_back=when_back))
 
-        feed = parts.jobs.start(
-            f"deploy {body.name}", deploy, token=by.token, person_id=by.person_id, number=by.job, cancellable=True
-        )
-        return stream_response(feed, keepalive_s)
+        return parts.stream(by, f"deploy {body.name}", deploy, cancellable=True)
 
     @router.post(
         "/v1/devices/{device}/explore", summary="What the firmware has, by a program that is there for a moment"
@@ -183,10 +179,7 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
                 await admit(parts.gate, by, Permission.ACT, text, chat_id=place)
             return Result(exploration_object(await parts.explorer.explore(found.device_id, feed.put)))
 
-        return stream_response(
-            parts.jobs.start(f"explore {found.name}", exploring, token=by.token, person_id=by.person_id, number=by.job),
-            keepalive_s,
-        )
+        return parts.stream(by, f"explore {found.name}", exploring)
 
     @router.delete("/v1/devices/{device}/apps/{name}", summary="Take a program off; steps as JSON lines")
     async def remove_app(device: str, name: str, by: RequestCaller, when_back: WhenBack = False) -> StreamingResponse:
@@ -211,10 +204,7 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
             with made_by(place, by.person_id, by.conversation):
                 return Result(await now_or_later(found, now, later, when_back=when_back))
 
-        return stream_response(
-            parts.jobs.start(f"remove {name}", remove, token=by.token, person_id=by.person_id, number=by.job),
-            keepalive_s,
-        )
+        return parts.stream(by, f"remove {name}", remove)
 
 
 def _route_jobs(router: APIRouter, parts: HostParts) -> None:
@@ -231,7 +221,6 @@ def _route_jobs(router: APIRouter, parts: HostParts) -> None:
 
 
 def _route_changes(router: APIRouter, parts: HostParts) -> None:
-    keepalive_s = parts.settings.limits.keepalive_s
 
     @router.get("/v1/changes", summary="What was changed, newest first", responses=answers(Changes))
     async def list_changes(
@@ -268,9 +257,7 @@ def _route_changes(router: APIRouter, parts: HostParts) -> None:
                 made = await parts.undo.undo(choice, feed.put)
             return Result(undone_object(made))
 
-        return stream_response(
-            parts.jobs.start("undo", take_back, token=by.token, person_id=by.person_id, number=by.job), keepalive_s
-        )
+        return parts.stream(by, "undo", take_back)
 
 
 def deploy_request(

@@ -6,7 +6,6 @@ from collections.abc import Callable, Container
 from typing import Any
 
 from fastapi import Depends, FastAPI
-from fastapi.responses import HTMLResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from microclaw import __version__
@@ -23,7 +22,6 @@ from microclaw.api.compile_routes import CompileQueue, compile_router
 from microclaw.api.credential_end import EndsWithCredential
 from microclaw.api.deferred_routes import deferred_router
 from microclaw.api.device_routes import device_router, link_router
-from microclaw.api.docs_page import HEADERS, docs_page
 from microclaw.api.event_routes import events_router
 from microclaw.api.failures import add_failure_handlers
 from microclaw.api.firmware_routes import firmware_router
@@ -51,7 +49,6 @@ from microclaw.api.tool_routes import tools_router
 from microclaw.api.voice_routes import voice_router
 from microclaw.api.waiting import TellsWaiting, waiting_router
 from microclaw.api.wifi_routes import wifi_router
-from microclaw.api.xiaozhi_routes import xiaozhi_router
 from microclaw.page.files import page_router
 
 
@@ -66,7 +63,6 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(crash_router(parts))
     app.include_router(check_router(parts))
     app.include_router(wifi_router(parts))
-    app.include_router(xiaozhi_router(parts))
     app.include_router(app_router(parts))
     app.include_router(many_router(parts))
     app.include_router(fleet_router(parts))
@@ -92,7 +88,7 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(task_router(parts.code, parts.gate, parts.people))
     app.include_router(backup_router(parts.gate, parts.read_home))
     compiling = CompileQueue(parts.compile)
-    app.include_router(compile_router(compiling, parts.builders))
+    app.include_router(compile_router(compiling))
     app.include_router(program_router(parts, compiling))
     app.include_router(voice_router(parts))
     app.include_router(metrics_router(parts.metrics))
@@ -126,12 +122,12 @@ def api_app(
     outside = _base("microclaw", parts.failing)
     outside.include_router(coming_in_router(parts.sign_ins))
     if not on_network:
-        outside.include_router(compile_router(CompileQueue(parts.compile), parts.builders))
+        outside.include_router(compile_router(CompileQueue(parts.compile)))
         outside.include_router(metrics_router(parts.metrics))
     shares = Shares(parts.people)
 
     def checked(app: ASGIApp, body_bytes: int) -> ASGIApp:
-        return RequestCheck(app, body_bytes=body_bytes, body_s=limits.body_s, reading=shares.body)
+        return RequestCheck(app, body_bytes=body_bytes, body_s=limits.body_s)
 
     inside = TellsWaiting(checked(api, limits.control_body_bytes), parts.approvals, parts.requests)
     app = BearerAuth(
@@ -188,10 +184,6 @@ def _base(title: str, failing: Callable[[], tuple[str, ...]]) -> FastAPI:
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]  # FastAPI's own way to give another document
-
-    @app.get("/api/docs", include_in_schema=False)
-    async def docs() -> HTMLResponse:
-        return HTMLResponse(docs_page(app.openapi()), headers=HEADERS)
 
     @app.get("/healthz", tags=["host"], summary="Alive", responses=answers(Health))
     async def healthz() -> dict[str, Any]:

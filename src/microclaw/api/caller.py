@@ -200,19 +200,12 @@ _CSRF: Final = CSRF_HEADER.lower().encode()
 _SAFE: Final = frozenset({"GET", "HEAD"})
 
 
-def _thing(path: str) -> str:
-    """What a person is told in the place of a route: "/v1/tasks/3" -> "this (tasks) is"."""
-    words = [part for part in path.split("/") if part not in ("", "v1")]
-    return f"this ({words[0].replace('_', ' ').replace('-', ' ')}) is" if words else "this is"
-
-
 class BearerAuth:
     """`Authorization: Bearer mc_...`, or the cookie of a session, leads to `inside`; neither of them to `outside`.
 
     A wrong one is 401. `outside` None: one is needed. `access` knows what each route asks for. A browser, which
     can set no header of a WebSocket, offers `bearer.mc_...` as a subprotocol. `local` is one more token, of no
-    person's list, and whom it lets in. Without `sign_ins` cookies are not looked at. `named` is what people are told
-    that they may not have; without it, the path.
+    person's list, and whom it lets in. Without `sign_ins` cookies are not looked at.
 
     A right token is always accepted: behind a proxy, and on loopback, everybody has one address, and the guesses of
     one client must not shut the others out. A secret of 256 bits needs no lock against guesses.
@@ -228,10 +221,8 @@ class BearerAuth:
         access: Callable[[str, str], Access | None] = access_of,
         local: tuple[str, Caller] | None = None,
         next_step: str = "microclaw token create NAME",
-        named: str | None = None,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._named = named
         self._inside = inside
         self._outside = outside
         self._tokens = tokens
@@ -325,19 +316,16 @@ class BearerAuth:
         path, most = scope["path"][:80], OF_ROLE.get(person.role, Access.OPEN)
         if access is Access.SOCKET:
             text = f"no token may do this, and no session: {scope.get('method', 'GET')} {path}"
-            step, shown = "do it on the host's own command line", text
+            step = "do it on the host's own command line"
         elif (Access.OWN if access is None else access) <= most:
             return None
         else:
             needs = "the owner's" if access is None else _LEAST[access]
             who = f"{person.name} is {role_words(person.role)}" if limit is None else f"this token's scope is {limit}"
-            what = path if access is None or self._named is None else self._named
-            text, step = f"{who}: {what} is {needs}", "ask the owner of this host"
-            is_route = limit is None and what == path and _PLAIN_PATH.fullmatch(path) is not None
-            shown = f"{who}: {_thing(path)} {needs}" if is_route else text
+            text, step = f"{who}: {path} is {needs}", "ask the owner of this host"
         known = (path,) if _PLAIN_PATH.fullmatch(path) else ()
         self._note(kind, text, scope, about=about, by=person.name, known=known)
-        return failure_response(Failure("permission_refused", shown, step), 403, path=scope["path"])
+        return failure_response(Failure("permission_refused", text, step), 403, path=scope["path"])
 
     def _note(
         self,

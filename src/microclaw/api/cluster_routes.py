@@ -6,24 +6,22 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel
+from typing_extensions import TypedDict
 
 from microclaw.api.answers import answers
 from microclaw.api.caller import RequestCaller
 
 
-class ClusterHost(BaseModel):
+class ClusterHost(TypedDict):
     """`devices` are connected to it, `behind` entries of the log it had not yet when it told so, `seen_s` ago.
 
     `known` false: it was live then; whether it is now this host cannot see. `clock_ahead_s`: of the NATS server's.
-    `authority`: the fingerprint of the one that it works with, if any.
     """
 
     host: str
     name: str
     version: str
     schema_version: int
-    roles: list[str]
     devices: int
     position: int
     behind: int
@@ -32,11 +30,10 @@ class ClusterHost(BaseModel):
     clock_ahead_s: float
     api: str | None
     link: str | None
-    authority: str | None
     started_ms: int
 
 
-class EndedHost(BaseModel):
+class EndedHost(TypedDict):
     """A host that stopped `in_order`, or whose lease ended, within a day, and is not back. It had `devices` then.
 
     `ended_ms` is by the NATS server's clock: its goodbye, or its last renewal.
@@ -50,16 +47,7 @@ class EndedHost(BaseModel):
     ended_s: float
 
 
-class StreamServer(BaseModel):
-    """A NATS server that is `behind` with a stream by so many operations, or away; the leader heard it `seen_s` ago."""
-
-    server: str
-    away: bool
-    behind: int
-    seen_s: float
-
-
-class ClusterStream(BaseModel):
+class ClusterStream(TypedDict):
     """A stream of JetStream. `leader` is None for a server alone, or while there is none: `has_leader` tells."""
 
     name: str
@@ -70,17 +58,16 @@ class ClusterStream(BaseModel):
     replicas: int
     leader: str | None
     has_leader: bool
-    troubled: list[StreamServer]
 
 
-class ClusterSnapshot(BaseModel):
+class ClusterSnapshot(TypedDict):
     """The newest copy of the whole store: as it was at the entry `seq` of the log."""
 
     seq: int
     at_ms: int
 
 
-class ClusterDuty(BaseModel):
+class ClusterDuty(TypedDict):
     """What one host does for all. `holder` None: nobody at the moment."""
 
     name: str
@@ -88,12 +75,12 @@ class ClusterDuty(BaseModel):
     fence: int
 
 
-class ClusterProblem(BaseModel):
+class ClusterProblem(TypedDict):
     text: str
     next: str
 
 
-class ClusterFacts(BaseModel):
+class ClusterFacts(TypedDict):
     """`host` is this one's id; `member` says whether its lease is good. `nats`: the servers' addresses as it got them.
 
     `streams` is empty, and `snapshot` None, while NATS cannot be asked. `seen_s`: how old its news of the hosts are.
@@ -118,7 +105,7 @@ class ClusterFacts(BaseModel):
     problems: list[ClusterProblem]
 
 
-class ClusterAnswer(BaseModel):
+class ClusterAnswer(TypedDict):
     """`cluster` None: this host is alone."""
 
     cluster: ClusterFacts | None

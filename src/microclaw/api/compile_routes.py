@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
@@ -96,8 +96,7 @@ class CompileQueue:
             return await self._compile(source, board, stem, optimization, language or of_file, kinds)
 
 
-def compile_router(queue: CompileQueue, builders: Callable[[], int] | None) -> APIRouter:
-    """`builders`: how many other hosts build for this one; None: it builds itself."""
+def compile_router(queue: CompileQueue) -> APIRouter:
     router = APIRouter(tags=["compile"])
 
     @router.post(
@@ -108,9 +107,6 @@ def compile_router(queue: CompileQueue, builders: Callable[[], int] | None) -> A
     async def compile_wasm(body: CompileBody, request: Request) -> dict[str, Any]:
         if body.name.endswith(".py") or (language_of_file(body.name) is None and is_python(body.source)):
             raise ConfigError("this service compiles C, C++ and sketches, not Python", next_step="name it .c or .cpp")
-        if body.compiler is not None and builders is not None:
-            text = "other hosts of the cluster build the programs, each with the compiler that it has"
-            raise ConfigError(text, next_step="leave `compiler` out")
         board = load_board(body.board)
         level = body.optimizationLevel.removeprefix("-")
         source = join_files(body.name, body.source, body.files)
@@ -120,7 +116,7 @@ def compile_router(queue: CompileQueue, builders: Callable[[], int] | None) -> A
             image = await queue.compile(source, board, name=body.name, optimization=level, person_id=person_id)
             assert isinstance(image, Image)  # no other kind was asked for
             shown = f"main{SUFFIX[image.language]}"
-            flags = find_toolchain().shown_flags(shown, level) if builders is None else []
+            flags = find_toolchain().shown_flags(shown, level)
         return {
             "success": True,
             "name": image.name,
@@ -152,11 +148,6 @@ def compile_router(queue: CompileQueue, builders: Callable[[], int] | None) -> A
             "compilers": [_compiler_object(one) for one in await asyncio.to_thread(list_compilers)],
             "boards": list(board_ids()),
         }
-        if builders is not None:
-            count = builders()
-            text = "no live host of the cluster builds programs" if count == 0 else "other hosts build the programs"
-            step = "start one with compile in --roles" if count == 0 else None
-            return {"available": count > 0, "message": text, "next": step, **known}
         try:
             found = find_toolchain()
         except ConfigError as exc:

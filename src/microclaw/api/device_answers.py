@@ -5,9 +5,10 @@ As in answers.py: a field may be added to any of them.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, NotRequired, TypeAlias
 
-from pydantic import BaseModel, Field
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from microclaw.agent.attempts import Attempt
 from microclaw.api.answers import DeferredFacts, LastValue, PendingPairing
@@ -24,7 +25,7 @@ EdgeNumbers: TypeAlias = Annotated[
 ]  # a tuple is too much for many readers
 
 
-class DiagnosticFacts(BaseModel):
+class DiagnosticFacts(TypedDict):
     """One finding in a source or a file; `text` is all of it for people."""
 
     severity: str
@@ -38,27 +39,27 @@ class DiagnosticFacts(BaseModel):
     text: str
 
 
-class FailureFacts(BaseModel):
+class FailureFacts(TypedDict):
     """As `Failure` of the lines of streams: what went wrong on one of many."""
 
     code: str
     message: str
     next: str | None
-    diagnostics: list[DiagnosticFacts] | None = None
+    diagnostics: NotRequired[list[DiagnosticFacts] | None]
     exit_code: int
 
 
-class EvidenceFacts(BaseModel):
+class EvidenceFacts(TypedDict):
     kind: EvidenceKind
     text: str
-    edges: list[EdgeNumbers] = Field(description="Each: t_ms, pin, level")
+    edges: Annotated[list[EdgeNumbers], Field(description="Each: t_ms, pin, level")]
 
 
-class Removed(BaseModel):
-    removed: str = Field(description="The name of what is gone")
+class Removed(TypedDict):
+    removed: Annotated[str, Field(description="The name of what is gone")]
 
 
-class ProvisionedDevice(BaseModel):
+class ProvisionedDevice(TypedDict):
     """`text` is for people, `file` for the device; `only_local`: the link is not open to the network."""
 
     name: str
@@ -73,79 +74,79 @@ class ProvisionedDevice(BaseModel):
     qr: str | None
 
 
-class ProvisionedBoard(BaseModel):
+class ProvisionedBoard(TypedDict):
     name: str
     host: str
     port: int
     ca_sha256: str
     secret: str | None
-    line: str = Field(description="What its QR code says")
-    expires: str = Field(description="A day, UTC")
+    line: Annotated[str, Field(description="What its QR code says")]
+    expires: Annotated[str, Field(description="A day, UTC")]
 
 
-class ProvisionedBoards(BaseModel):
+class ProvisionedBoards(TypedDict):
     boards: list[ProvisionedBoard]
     expires_ms: int | None
     only_local: bool
 
 
-class Pairings(BaseModel):
+class Pairings(TypedDict):
     pairings: list[PendingPairing]
 
 
-class RevokedDevice(BaseModel):
+class RevokedDevice(TypedDict):
     device: str
-    revoked: int = Field(description="How many credentials were still good")
+    revoked: Annotated[int, Field(description="How many credentials were still good")]
 
 
-class NotedDevice(BaseModel):
+class NotedDevice(TypedDict):
     device: str
     state: Noted
 
 
-class CallAnswer(BaseModel):
+class CallAnswer(TypedDict):
     """`result` is as docs/protocols/link-methods.md has it of the method; the others with what changes something."""
 
     result: Any
-    evidence: EvidenceFacts | None = None
-    change_id: int | None = None
-    warning: str | None = None
+    evidence: NotRequired[EvidenceFacts | None]
+    change_id: NotRequired[int | None]
+    warning: NotRequired[str | None]
 
 
-class OneOfMany(BaseModel):
+class OneOfMany(TypedDict):
     """`made` is what one device answered, or `error`."""
 
     device: str
-    made: CallAnswer | None = None
-    error: FailureFacts | None = None
+    made: NotRequired[CallAnswer | None]
+    error: NotRequired[FailureFacts | None]
 
 
-class CallsOnMany(BaseModel):
+class CallsOnMany(TypedDict):
     results: list[OneOfMany]
     failed: int
-    left_out: list[str] = Field(description="Devices that are meant and cannot do it")
+    left_out: Annotated[list[str], Field(description="Devices that are meant and cannot do it")]
 
 
-class Logs(BaseModel):
+class Logs(TypedDict):
     """Lines of programs; with `console` true those of its serial console, with `open_ms` and `problem` of the port."""
 
     lines: list[LogLine | ConsoleLine]
-    cursor: int = Field(description="Where the next request goes on")
+    cursor: Annotated[int, Field(description="Where the next request goes on")]
     dropped: int
-    console: bool = False
-    evidence: Literal["reported"] | None = None
-    open_ms: int | None = None
-    problem: str | None = None
+    console: NotRequired[bool]
+    evidence: NotRequired[Literal["reported"] | None]
+    open_ms: NotRequired[int | None]
+    problem: NotRequired[str | None]
 
 
-class Edges(BaseModel):
-    edges: list[EdgeNumbers] = Field(description="Each: t_ms, pin, level")
+class Edges(TypedDict):
+    edges: Annotated[list[EdgeNumbers], Field(description="Each: t_ms, pin, level")]
     cursor: int
     dropped: int
-    now_ms: float = Field(description="The board's time")
+    now_ms: Annotated[float, Field(description="The board's time")]
 
 
-class TelemetryPoint(BaseModel):
+class TelemetryPoint(TypedDict):
     at_ms: int
     min: float
     max: float
@@ -153,19 +154,19 @@ class TelemetryPoint(BaseModel):
     count: int
 
 
-class TelemetrySeries(BaseModel):
+class TelemetrySeries(TypedDict):
     key: str
     unit: str | None
     points: list[TelemetryPoint]
 
 
-class RefusedTelemetry(BaseModel):
+class RefusedTelemetry(TypedDict):
     reason: str
     count: int
     text: str
 
 
-class Telemetry(BaseModel):
+class Telemetry(TypedDict):
     """`source`: what the points are made of; `last` are the newest values."""
 
     device: str
@@ -178,7 +179,7 @@ class Telemetry(BaseModel):
     refused: list[RefusedTelemetry]
 
 
-class CrashFacts(BaseModel):
+class CrashFacts(TypedDict):
     id: int
     kind: CrashKind
     program: str | None
@@ -192,11 +193,11 @@ class CrashFacts(BaseModel):
     devices: list[str]
 
 
-class Crashes(BaseModel):
+class Crashes(TypedDict):
     crashes: list[CrashFacts]
 
 
-class CrashReportFacts(BaseModel):
+class CrashReportFacts(TypedDict):
     device: str
     at_ms: int
     firmware: str | None
@@ -212,11 +213,11 @@ class OneCrash(CrashFacts):
     reports: list[CrashReportFacts]
 
 
-class ClearedCrashes(BaseModel):
+class ClearedCrashes(TypedDict):
     cleared: int
 
 
-class DeviceExamination(BaseModel):
+class DeviceExamination(TypedDict):
     """`lines` are what was looked at; `ok`: all of them are."""
 
     ok: bool
@@ -230,14 +231,14 @@ class DeviceExamination(BaseModel):
     lines: list[CheckLine]
 
 
-class WifiTrialFacts(BaseModel):
+class WifiTrialFacts(TypedDict):
     ssid: str
-    state: str = Field(description="trying, kept or failed")
+    state: Annotated[str, Field(description="trying, kept or failed")]
     why: str | None
     seconds: int | None
 
 
-class WifiNetworksFacts(BaseModel):
+class WifiNetworksFacts(TypedDict):
     device: str
     online: bool
     networks: list[str]
@@ -249,38 +250,26 @@ class WifiBegun(WifiTrialFacts):
     device: str
 
 
-class WifiForgotten(BaseModel):
+class WifiForgotten(TypedDict):
     device: str
     forgotten: str
 
 
-class XiaozhiUpdate(BaseModel):
-    """`xiaozhi`: what it runs, what there is for it, how its update stands (docs/xiaozhi.md)."""
-
-    device: str
-    xiaozhi: dict[str, Any]
-
-
-class XiaozhiUpdateCancelled(BaseModel):
-    device: str
-    cancelled: str | None = Field(description="The version; null: there was nothing to cancel")
-
-
-class Tries(BaseModel):
+class Tries(TypedDict):
     tries: list[Attempt]
 
 
-class JobCancelled(BaseModel):
+class JobCancelled(TypedDict):
     state: CancelState
 
 
-class DeferralCancelled(BaseModel):
+class DeferralCancelled(TypedDict):
     device: str
     name: str
     deferred: DeferredFacts
 
 
-class WantedApp(BaseModel):
+class WantedApp(TypedDict):
     name: str
     device: str
     board: str
@@ -293,15 +282,15 @@ class WantedApp(BaseModel):
     stop_after_ms: int | None
 
 
-class WantedApps(BaseModel):
+class WantedApps(TypedDict):
     apps: list[WantedApp]
 
 
-class WantedProgram(BaseModel):
+class WantedProgram(TypedDict):
     """`source` with the `optimization` that makes the same bytes of it, or the bytes as `wasm` in base64."""
 
     suffix: str
-    source: str | None = None
-    optimization: str | None = None
-    wasm: str | None = None
+    source: NotRequired[str | None]
+    optimization: NotRequired[str | None]
+    wasm: NotRequired[str | None]
     heap_bytes: int

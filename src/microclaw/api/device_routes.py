@@ -28,7 +28,6 @@ from microclaw.api.device_answers import (
 from microclaw.api.parts import HostParts
 from microclaw.api.telemetry_routes import last_objects
 from microclaw.api.views import device_object, is_voice_only, layout_object, pairing_objects, pin_objects
-from microclaw.api.xiaozhi_routes import xiaozhi_object
 from microclaw.apps.changes import made_by
 from microclaw.apps.direct_io import PinChange
 from microclaw.audit import AuditKind
@@ -41,7 +40,7 @@ from microclaw.devices.calls import Call, ConsoleRead, DeviceRestart, EdgesRead,
 from microclaw.devices.device import Device
 from microclaw.errors import ConfigError
 from microclaw.events import Evidence
-from microclaw.link_server.linked_devices import LinkedDevices
+from microclaw.link_server.server import LinkServer
 from microclaw.wire.host_api import evidence_object
 
 ACTING = frozenset({"gpio.set", "pwm.set", "apps.request", "apps.start", "apps.stop", "apps.undo"})
@@ -135,13 +134,11 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
         firmware = None if shown["link"] is None else shown["link"]["firmware"] or ""
         family = None if is_voice else family_of(board.board_id, board.chip, device.kinds, firmware)
         today = None if family is None else today_object(family, device.capabilities)
-        told = await xiaozhi_object(parts, device)
-        chip = (told or {}).get("chip") or shown["chip"]  # its own word, before that of the board which stands for it
         problem = next((kept.problem for kept in parts.metrics.kept() if kept.device_id == device.device_id), None)
         last = last_objects(parts.history, device.device_id)
         shown["revoked"] = parts.link is not None and device.device_id in await parts.link.revoked()
         shown |= {"pins": pin_objects(board, device.labels), "layout": layout_object(board)}
-        return {**shown, "chip": chip, "today": today, "xiaozhi": told, "problem": problem, "telemetry": last}
+        return {**shown, "today": today, "problem": problem, "telemetry": last}
 
     @router.patch("/{name}", summary="Rename a device", responses=answers(DeviceFacts))
     async def rename_device(name: str, body: RenameBody, by: RequestCaller) -> dict[str, Any]:
@@ -322,7 +319,7 @@ class NotifyBody(RequestBody):
 def link_router(parts: HostParts) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["devices"])
 
-    def link() -> LinkedDevices:
+    def link() -> LinkServer:
         if parts.link is None:
             raise ConfigError("this host has no link for devices", next_step="microclaw up --link 127.0.0.1:8443")
         return parts.link
@@ -347,11 +344,11 @@ def link_router(parts: HostParts) -> APIRouter:
     )
     async def provision(body: ProvisionBody, by: RequestCaller) -> dict[str, Any]:
         check_local_owner(parts.gate, by, "provision devices")
-        made = await link().server().provision(body.name, board=body.board, with_secret=body.secret, host=body.host)
+        made = await link().provision(body.name, board=body.board, with_secret=body.secret, host=body.host)
         return {
             "name": body.name,
             "host": made.host,
-            "only_local": link().server().is_local,
+            "only_local": link().is_local,
             "port": made.port,
             "ca_sha256": made.ca_sha256,
             "secret": made.secret,
@@ -369,15 +366,11 @@ def link_router(parts: HostParts) -> APIRouter:
     async def provision_batch(body: BatchBody, by: RequestCaller) -> dict[str, Any]:
         check_local_owner(parts.gate, by, "provision devices")
         life_ms = body.days * 24 * 3_600_000
-        made = (
-            await link()
-            .server()
-            .provision_many(body.prefix, body.count, board=body.board, host=body.host, life_ms=life_ms)
-        )
+        made = await link().provision_many(body.prefix, body.count, board=body.board, host=body.host, life_ms=life_ms)
         return {
             "boards": [_batch_object(one) for one in made],
             "expires_ms": made[0].expires_ms,
-            "only_local": link().server().is_local,
+            "only_local": link().is_local,
         }
 
     @router.get(

@@ -90,7 +90,7 @@ PATH_KEY: Final = "microclaw.ingress_path"
 _NO_PAGE: Final = (  # for a person's browser; it has nothing of what was asked for
     "<!doctype html><html lang=en><meta charset=utf-8><title>microclaw: no such page</title>"
     '<p>There is no such page. <a href="{0}/">Go to the start page</a>; the API is at '
-    '<a href="{0}/api/docs">{0}/api/docs</a>.</html>'
+    '<a href="{0}/api/openapi.json">{0}/api/openapi.json</a>.</html>'
 )
 _NEXT_BY_STATUS: Final = {415: "send Content-Type: application/json", 416: "ask for a part that is there"}
 
@@ -128,7 +128,7 @@ async def _known(request: Request, error: Exception) -> JSONResponse:
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     faults = tuple(_fault(e) for e in error.errors()[:10])
-    next_step = "correct that value; the form of every request is at /api/docs"
+    next_step = "correct that value; the form of every request is in /api/openapi.json"
     failure = Failure("bad_request", faults[0], next_step, tuple({"text": fault} for fault in faults), 2)
     return failure_response(failure, 422, path=request.scope["path"])
 
@@ -141,7 +141,7 @@ async def _http(request: Request, error: Exception) -> Response:
         return HTMLResponse(_NO_PAGE.format(html.escape(request.scope.get(PATH_KEY, ""))), 404)
     if error.status_code in (404, 405):
         message = f"{message}: {request.method} {path[:100]}"
-    step = _NEXT_BY_STATUS.get(error.status_code, "see /api/docs")
+    step = _NEXT_BY_STATUS.get(error.status_code, "see /api/openapi.json")
     response = failure_response(Failure(code, message, step), error.status_code, path=path)
     response.headers.update(error.headers or {})
     if error.status_code == 405 and (methods := methods_at(path)):  # the framework knows those of one route alone

@@ -5,9 +5,10 @@ As in answers.py: a field may be added to any of them.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, NotRequired
 
-from pydantic import BaseModel, Field
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from microclaw.api.device_answers import FailureFacts
 from microclaw.ota.manifest import Kind
@@ -15,7 +16,7 @@ from microclaw.ota.rollout import DeviceState, RolloutState
 from microclaw.store.firmware import OfferState
 
 
-class UpdateKey(BaseModel):
+class UpdateKey(TypedDict):
     """`public` is the key as PEM, `n` its modulus as devices keep it."""
 
     key_id: str
@@ -25,11 +26,11 @@ class UpdateKey(BaseModel):
     n: str
 
 
-class UpdateKeys(BaseModel):
+class UpdateKeys(TypedDict):
     keys: list[UpdateKey]
 
 
-class ReleaseFacts(BaseModel):
+class ReleaseFacts(TypedDict):
     """`board`, `channel` or `device`: who it is for; null where it is for each."""
 
     release: int
@@ -52,26 +53,26 @@ class ReleaseFacts(BaseModel):
     withdrawn_ms: int | None
 
 
-class Releases(BaseModel):
+class Releases(TypedDict):
     releases: list[ReleaseFacts]
 
 
 class ShownRelease(ReleaseFacts):
     manifest: str
-    signature: str = Field(description="In hexadecimal")
+    signature: Annotated[str, Field(description="In hexadecimal")]
 
 
-class ShownReleases(BaseModel):
+class ShownReleases(TypedDict):
     releases: list[ShownRelease]
 
 
-class MissingPayload(BaseModel):
+class MissingPayload(TypedDict):
     sha256: str
     size_bytes: int
     offset: int
 
 
-class Publication(BaseModel):
+class Publication(TypedDict):
     """`wanted`: the payload is missing from this offset on; then the same request again."""
 
     state: Literal["wanted", "published"]
@@ -79,15 +80,15 @@ class Publication(BaseModel):
     release: ReleaseFacts | None
 
 
-class PayloadOffset(BaseModel):
-    offset: int = Field(description="So many bytes are there")
+class PayloadOffset(TypedDict):
+    offset: Annotated[int, Field(description="So many bytes are there")]
 
 
 class WithdrawnReleases(Releases):
-    called_off: list[str] = Field(description="Devices that are told to give it up")
+    called_off: Annotated[list[str], Field(description="Devices that are told to give it up")]
 
 
-class OfferFacts(BaseModel):
+class OfferFacts(TypedDict):
     """`progress` from 0 to 1; `over`: it has ended."""
 
     offer: int
@@ -102,31 +103,31 @@ class OfferFacts(BaseModel):
     offered_by: str
 
 
-class OfferToOne(BaseModel):
+class OfferToOne(TypedDict):
     """One of `offer`, `already` (the version that it runs) and `error`."""
 
     device: str
-    offer: OfferFacts | None = None
-    already: str | None = None
-    error: FailureFacts | None = None
+    offer: NotRequired[OfferFacts | None]
+    already: NotRequired[str | None]
+    error: NotRequired[FailureFacts | None]
 
 
-class OffersMade(BaseModel):
+class OffersMade(TypedDict):
     version: str
     results: list[OfferToOne]
 
 
-class OfferCancelled(BaseModel):
+class OfferCancelled(TypedDict):
     device: str
     offer: OfferFacts
 
 
-class RunningFirmware(BaseModel):
+class RunningFirmware(TypedDict):
     name: str
     version: str
 
 
-class ForeignUpdate(BaseModel):
+class ForeignUpdate(TypedDict):
     """An update that the device took from elsewhere."""
 
     version: str
@@ -135,7 +136,7 @@ class ForeignUpdate(BaseModel):
     changed_ms: int
 
 
-class UpdateStatus(BaseModel):
+class UpdateStatus(TypedDict):
     device: str
     device_id: str
     online: bool
@@ -152,17 +153,17 @@ class UpdateStatus(BaseModel):
     not_ours: ForeignUpdate | None
 
 
-class UpdateStatuses(BaseModel):
+class UpdateStatuses(TypedDict):
     devices: list[UpdateStatus]
 
 
-class RolloutFailure(BaseModel):
+class RolloutFailure(TypedDict):
     device: str
     state: DeviceState
     error: str
 
 
-class RolloutFacts(BaseModel):
+class RolloutFacts(TypedDict):
     """`stage` counts from 1, `stages` are how many boards each goes up to; `counts` has a number for each state."""
 
     rollout: int
@@ -183,7 +184,7 @@ class RolloutFacts(BaseModel):
     failures: list[RolloutFailure]
 
 
-class RolloutList(BaseModel):
+class RolloutList(TypedDict):
     rollouts: list[RolloutFacts]
 
 
@@ -197,7 +198,7 @@ class OneRollout(RolloutFacts):
     boards: list[RolloutBoard]
 
 
-class LeftOut(BaseModel):
+class LeftOut(TypedDict):
     device: str
     reason: str
 

@@ -9,14 +9,17 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter
 from pydantic import Field
 
-from microclaw.api.answers import answers
+from microclaw.api.answers import answers, filled
 from microclaw.api.body import RequestBody
 from microclaw.api.caller import RequestCaller, admit
 from microclaw.api.firmware_answers import (
+    ForeignUpdate,
     OfferCancelled,
+    OfferFacts,
     OffersMade,
     PayloadOffset,
     Publication,
+    ReleaseFacts,
     Releases,
     ShownReleases,
     UpdateKey,
@@ -258,36 +261,20 @@ def _decoded(text: str) -> bytes:
 
 def _key_object(row: KeyRow) -> dict[str, Any]:
     key = public_key(row.public_der)
-    return {
-        "key_id": row.key_id,
-        "name": row.name,
-        "added_ms": row.added_ms,
-        "public": key.pem.decode(),
-        "n": key.trusted.n,
-    }
+    return filled(UpdateKey, row, public=key.pem.decode(), n=key.trusted.n)
 
 
 def _release_object(row: ReleaseRow) -> dict[str, Any]:
-    return {
-        "release": row.release_id,
-        "kind": row.kind,
-        "name": row.name,
-        "board": row.board or None,
-        "revisions": list(row.revisions),
-        "channel": row.channel or None,
-        "device": row.device or None,
-        "version": row.version,
-        "security_version": row.security_version,
-        "allow_downgrade": row.allow_downgrade,
-        "sha256": row.sha256 or None,
-        "size_bytes": row.size_bytes,
-        "key_id": row.key_id,
-        "created": row.created,
-        "expires": row.expires,
-        "published_ms": row.published_ms,
-        "published_by": row.published_by,
-        "withdrawn_ms": row.withdrawn_ms,
-    }
+    return filled(
+        ReleaseFacts,
+        row,
+        release=row.release_id,
+        board=row.board or None,
+        revisions=list(row.revisions),
+        channel=row.channel or None,
+        device=row.device or None,
+        sha256=row.sha256 or None,
+    )
 
 
 def _shown_release(row: ReleaseRow) -> dict[str, Any]:
@@ -295,18 +282,7 @@ def _shown_release(row: ReleaseRow) -> dict[str, Any]:
 
 
 def _offer_object(row: OfferRow) -> dict[str, Any]:
-    return {
-        "offer": row.offer_id,
-        "release": row.release_id,
-        "version": row.version,
-        "state": row.state,
-        "progress": row.progress,
-        "error": row.error,
-        "over": row.is_over,
-        "offered_ms": row.offered_ms,
-        "changed_ms": row.changed_ms,
-        "offered_by": row.offered_by,
-    }
+    return filled(OfferFacts, row, offer=row.offer_id, release=row.release_id, over=row.is_over)
 
 
 def _status_object(
@@ -330,7 +306,5 @@ def _status_object(
         "security_version": None if facts is None else facts.security_version,
         "offer": None if offer is None else _offer_object(offer),
         "keys_offer": None if keys is None else _offer_object(keys),
-        "not_ours": None
-        if other is None
-        else {"version": other.version, "state": other.state, "error": other.error, "changed_ms": other.changed_ms},
+        "not_ours": None if other is None else filled(ForeignUpdate, other),
     }

@@ -16,7 +16,7 @@ from microclaw.api.body import ONE_PROGRAM, RequestBody
 from microclaw.api.caller import CHANNEL, RequestCaller, admit, place_of, questions_in
 from microclaw.api.deferred_routes import late_place
 from microclaw.api.device_answers import WantedApps, WantedProgram
-from microclaw.api.jobs import Feed, stream_response
+from microclaw.api.jobs import Feed
 from microclaw.api.parts import HostParts
 from microclaw.api.views import deferral_object, deployment_object, removal_object
 from microclaw.apps.building import stored_program
@@ -72,7 +72,6 @@ class ApplyBody(FleetBody):
 
 def fleet_router(parts: HostParts) -> APIRouter:
     router = APIRouter(tags=["fleet"])
-    keepalive_s = parts.settings.limits.keepalive_s
     fleet = Fleet(catalogue=parts.catalogue, compile=parts.compile, deployer=parts.deployer, deferrals=parts.deferrals)
 
     @router.post("/v1/fleet/diff", summary="What differs between what shall run and what is wanted; as JSON lines")
@@ -84,10 +83,7 @@ def fleet_router(parts: HostParts) -> APIRouter:
             rows = await fleet.compare(programs, devices)
             return Result({"rows": [_row_object(row) for row in rows], "digest": digest(rows)})
 
-        feed = parts.jobs.start(
-            "compare a fleet", compare, token=by.token, person_id=by.person_id, number=by.job, cancellable=True
-        )
-        return stream_response(feed, keepalive_s)
+        return parts.stream(by, "compare a fleet", compare, cancellable=True)
 
     @router.post("/v1/fleet/apply", summary="Install, replace and take off until nothing differs; a step for each act")
     async def apply(body: ApplyBody, by: RequestCaller) -> StreamingResponse:
@@ -109,10 +105,7 @@ def fleet_router(parts: HostParts) -> APIRouter:
                 acts = await fleet.apply(rows, feed.put, prune=body.prune, when_back=when_back, begin=feed.begin)
             return Result(_results(devices, acts))
 
-        feed = parts.jobs.start(
-            "apply a fleet", do, token=by.token, person_id=by.person_id, number=by.job, cancellable=True
-        )
-        return stream_response(feed, keepalive_s)
+        return parts.stream(by, "apply a fleet", do, cancellable=True)
 
     @router.get("/v1/fleet", summary="What is wanted on the devices now", responses=answers(WantedApps))
     async def wanted(by: RequestCaller) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from microclaw.api.access import Access
 from microclaw.api.caller import BearerAuth, Caller, CallerMiddleware, caller_of
 from microclaw.api.failures import failure_response
 from microclaw.api.gateway_chats import CHANNEL, CLOSE_S, Client, GatewayChats
-from microclaw.api.gateway_messages import Approve, BadMessage, Message, error, read_message
+from microclaw.api.gateway_messages import Approve, Message, error, read_message
 from microclaw.api.request_check import AllowedHosts, RequestCheck
 from microclaw.api.server import HEAD_TIMEOUT_S, Listener, TimeoutConfig, UnreadTimeout, serving
 from microclaw.auth.approvals import Approvals
@@ -32,9 +32,8 @@ from microclaw.auth.people import OWNER
 from microclaw.auth.recheck import checked_writes
 from microclaw.auth.tokens import PersonTokens
 from microclaw.auth.watches import TokenWatch
-from microclaw.channels.delivery import ReadFile, no_files
 from microclaw.config.settings import GatewaySettings
-from microclaw.errors import StoreUnreachable
+from microclaw.errors import MicroclawError
 from microclaw.wire.host_api import Failure
 
 _log = logging.getLogger(__name__)
@@ -70,7 +69,6 @@ class Gateway:
         tokens: PersonTokens,
         approvals: Approvals,
         local_token: str | None = None,
-        read_file: ReadFile = no_files,
         now_s: Callable[[], float] = time.time,
         send_s: float = SEND_S,
         head_s: float = HEAD_TIMEOUT_S,
@@ -79,7 +77,7 @@ class Gateway:
         self._head_s = head_s
         self._limit = settings.clients
         self._tokens = tokens
-        self._chats = GatewayChats(inbox, approvals, read_file)
+        self._chats = GatewayChats(inbox, approvals)
         routes = [WebSocketRoute(path, self._handle) for path in PATHS]
         router = Router(routes, redirect_slashes=False, default=_elsewhere)
         self._app = _admitting(router, settings, tokens, local_token)
@@ -160,12 +158,11 @@ class Gateway:
                 await self._tokens.fresh(changes=True)
                 if not watch.check():
                     return  # it ends the connection
-            with checked_writes(client.caller.token, client.caller.role):
-                await self._chats.take(client, message)
-        except StoreUnreachable as exc:
+            if message is not None:
+                with checked_writes(client.caller.token, client.caller.role):
+                    await self._chats.take(client, message)
+        except MicroclawError as exc:
             client.send(error(exc.code, exc.message))
-        except BadMessage as exc:
-            client.send(error(exc.reason, exc.message))
         except Exception:  # a fault of ours with one message must not end the connection
             _log.exception("gateway: a message of %s failed", client.chat_id)
             client.send(error("internal", "something went wrong inside the host; its log says what"))
@@ -229,7 +226,6 @@ def _admitting(app: ASGIApp, settings: GatewaySettings, tokens: PersonTokens, lo
     is_open = here and settings.open
     least = Access.OPEN if is_open else Access.ASK
     bearer = BearerAuth(
-        named="the chat",
         inside=app,
         outside=CallerMiddleware(app, _LOCAL) if is_open else None,
         tokens=tokens,
@@ -241,11 +237,7 @@ def _admitting(app: ASGIApp, settings: GatewaySettings, tokens: PersonTokens, lo
 
 
 async def _elsewhere(scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] == "http" and scope["path"] in PATHS:
-        response = failure_response(Failure("bad_request", "the chat gateway is a WebSocket"), 426)
-        response.headers["Upgrade"] = "websocket"
-    else:
-        response = failure_response(Failure("not_found", "the chat gateway is a WebSocket at / and /ws"), 404)
+    response = failure_response(Failure("not_found", "the chat gateway is a WebSocket at / and /ws"), 404)
     response.headers["Connection"] = "close"
     await response(scope, receive, send)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections import defaultdict, deque
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import Final, Self, assert_never
 
@@ -15,11 +15,11 @@ from microclaw.agent.accepted_message import AcceptedMessage
 from microclaw.agent.inbox import Inbox
 from microclaw.api import gateway_messages as messages
 from microclaw.api.caller import Caller
-from microclaw.api.gateway_messages import Approve, BadMessage, ClientMessage, Message, Ping, Subscribe, Unknown
+from microclaw.api.gateway_messages import Approve, ClientMessage, Message, Ping, Subscribe
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
-from microclaw.channels.delivery import ChannelTasks, Deliveries, ReadFile, no_files
-from microclaw.errors import MicroclawError, PermissionRefused, UnknownName
-from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Delta, Inbound, ToolRun, TurnEvent
+from microclaw.channels.delivery import ChannelTasks, Deliveries
+from microclaw.errors import UnknownName
+from microclaw.events import Answer, Delta, Inbound, ToolRun, TurnEvent
 
 _log = logging.getLogger(__name__)
 
@@ -27,8 +27,6 @@ CHANNEL: Final = "ws"
 MAX_WAITING: Final = 512  # messages
 MAX_WAITING_CHARS: Final = 1 << 20
 CLOSE_S: Final = 2.0
-MAX_FILE_BYTES: Final = 512 << 10  # of a file that a client gets; a larger one is named alone
-MAX_PARKED: Final = 1000  # answers for clients that are away; what is beyond stays in the outbox for the next run
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -134,12 +132,10 @@ class _Line:
 class GatewayChats:
     """Inside `async with`, the outbox's answers for this channel go to the clients with their chat id."""
 
-    def __init__(self, inbox: Inbox, approvals: Approvals, read_file: ReadFile = no_files) -> None:
+    def __init__(self, inbox: Inbox, approvals: Approvals) -> None:
         self._inbox = inbox
         self._approvals = approvals
-        self._read_file = read_file
         self._clients: defaultdict[str, list[Client]] = defaultdict(list)
-        self._parked: deque[tuple[str, int, str]] = deque(maxlen=MAX_PARKED)
         self._deliveries = Deliveries(inbox.outbox, "gateway")
         self._tasks = ChannelTasks()
 
@@ -158,9 +154,6 @@ class GatewayChats:
         self.leave(client)
         client.journaled = conversation_id(client.caller.source, client.chat_id)
         self._clients[client.journaled].append(client)
-        for parked in [parked for parked in self._parked if parked[0] == client.journaled]:
-            self._parked.remove(parked)
-            self._tasks.start(self._hand_over(*parked), f"gateway: deliver {parked[1]}")
         self._inbox.outbox.look_again(CHANNEL)
         self._show_pending(client)
 
@@ -172,7 +165,7 @@ class GatewayChats:
             self._clients.pop(client.journaled, None)
 
     async def take(self, client: Client, message: ClientMessage) -> None:
-        """Raises BadMessage."""
+        """Raises the MicroclawError that the client is told."""
         match message:
             case Message():
                 await self._begin_turn(client, message)
@@ -183,8 +176,6 @@ class GatewayChats:
                 self._show_pending(client)
             case Approve():
                 self._decide(client, message)
-            case Unknown():
-                pass
             case _:
                 assert_never(message)
 
@@ -193,34 +184,25 @@ class GatewayChats:
             client.chat_id = message.chat_id
             self.enter(client)
         inbound = Inbound(CHANNEL, client.journaled, message.content, person_id=client.caller.person_id)
-        try:
-            accepted = await self._inbox.accept(inbound)
-        except MicroclawError as exc:
-            raise BadMessage(exc.code, exc.message) from exc
+        accepted = await self._inbox.accept(inbound)
         self._tasks.start(self._follow(client, client.journaled, accepted), f"gateway: turn of {client.chat_id}")
 
     def _decide(self, client: Client, decision: Approve) -> None:
         pending = next((p for p in self._approvals.pending() if p.approval_id == decision.approval_id), None)
         if pending is not None and (pending.channel, pending.chat_id) != (CHANNEL, client.journaled):
             pending = None  # another conversation's: not this client's to know of
-        try:
-            if pending is None:
-                raise UnknownName("nothing waits under this approval_id: it was decided already, or its time is over")
-            self._approvals.decide(decision.approval_id, approved=decision.approved, by=client.caller.person_id)
-        except (UnknownName, PermissionRefused) as exc:
-            raise BadMessage(exc.code, exc.message) from exc
+        if pending is None:
+            raise UnknownName("nothing waits under this approval_id: it was decided already, or its time is over")
+        self._approvals.decide(decision.approval_id, approved=decision.approved, by=client.caller.person_id)
 
     async def _follow(self, client: Client, journaled: str, accepted: AcceptedMessage) -> None:
         """Send the turn's events to the client that asked, and the answer to whoever has the chat id by then."""
-        elsewhere: set[str] = set()  # questions that wait at the turn's host: no listener here tells of them
         try:
             async for event in accepted.events:
                 if isinstance(event, Answer):
                     await self._answer(client, journaled, event)
                 elif client.is_open:
-                    if isinstance(event, ApprovalAsked) and not self._waits_here(event.approval_id):
-                        elsewhere.add(event.approval_id)
-                    _show(client, event, elsewhere)
+                    _show(client, event)
         except Exception:
             _log.exception("gateway: an answer was not delivered")
 
@@ -228,24 +210,10 @@ class GatewayChats:
         if not self._deliveries.claim(answer.outbound_id):
             return
         text = _text(answer)
-        await self._send_files(client, answer)
         if await client.deliver(messages.response(text, visible(journaled))):
             await self._deliveries.done(answer.outbound_id)
         elif answer.outbound_id is not None:
             await self._hand_over(journaled, answer.outbound_id, text)
-
-    async def _send_files(self, client: Client, answer: Answer) -> None:
-        """Before the response, which ends a turn. Who is away fetches them with `microclaw task get`."""
-        if "file" not in client.events:
-            return
-        for file in answer.files:
-            if file.size_bytes <= MAX_FILE_BYTES:
-                try:
-                    content = await self._read_file(file)
-                except MicroclawError as exc:
-                    _log.info("gateway: a file is not sent: %s", exc.message)
-                    continue
-                await client.deliver(messages.file(file, content, client.chat_id))
 
     async def _deliver(self) -> None:
         async for outbound in self._inbox.outbox.outgoing(CHANNEL, chats=self._chats_here):
@@ -261,15 +229,8 @@ class GatewayChats:
         if any(await asyncio.gather(*(c.deliver(messages.response(text, c.chat_id)) for c in clients))):
             await self._deliveries.done(outbound_id)
             return
-        if self._inbox.outbox.is_shared:  # the host has it that its client comes to
-            self._deliveries.release(outbound_id)
-            await self._inbox.outbox.give_back(outbound_id)
-            return
-        if any(parked[1] == outbound_id for parked in self._parked):
-            return
-        if len(self._parked) == MAX_PARKED:
-            _log.warning("gateway: %d answers wait for clients; the oldest waits for the next start", MAX_PARKED)
-        self._parked.append((journaled, outbound_id, text))
+        self._deliveries.release(outbound_id)
+        await self._inbox.outbox.give_back(outbound_id)
 
     def _hear(self, news: PendingApproval | ApprovalOutcome) -> None:
         pending = news if isinstance(news, PendingApproval) else news.pending
@@ -283,9 +244,6 @@ class GatewayChats:
                     else messages.approval_settled(pending.approval_id, news.outcome)
                 )
 
-    def _waits_here(self, approval_id: str) -> bool:
-        return any(one.approval_id == approval_id for one in self._approvals.pending())
-
     def _show_pending(self, client: Client) -> None:
         if "approval" in client.events:
             for pending in self._approvals.pending():
@@ -293,12 +251,8 @@ class GatewayChats:
                     client.send(_question(pending))
 
 
-def _show(client: Client, event: TurnEvent, elsewhere: set[str]) -> None:
+def _show(client: Client, event: TurnEvent) -> None:
     match event:
-        case ApprovalAsked(asked, text, detail, expires_s) if asked in elsewhere and "approval" in client.events:
-            client.send(messages.approval(asked, text, detail, expires_s))
-        case ApprovalSettled(asked, outcome) if asked in elsewhere and "approval" in client.events:
-            client.send(messages.approval_settled(asked, outcome))
         case Delta(text) if "delta" in client.events:
             client.send(messages.delta(text))
         case ToolRun(name, state) if "tool" in client.events:
@@ -310,6 +264,4 @@ def _question(pending: PendingApproval) -> str:
 
 
 def _text(answer: Answer) -> str:
-    files = "".join(f"\nfile: {one.name}, {one.size_bytes:,} bytes, of task {one.task}" for one in answer.files)
-    text = f"{answer.text}{files}"
-    return text if answer.next_step is None else f"{text}\nnext: {answer.next_step}"
+    return answer.text if answer.next_step is None else f"{answer.text}\nnext: {answer.next_step}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import math
 from typing import Any, Final, TypeAlias
@@ -10,11 +9,10 @@ from typing import Any, Final, TypeAlias
 from msgspec import Struct, ValidationError, convert
 
 from microclaw.errors import MicroclawError
-from microclaw.events import ResultFile
 
 MAX_CHAT_ID_BYTES: Final = 31  # the device keeps it in 32 bytes with the final NUL
 MAX_MARK_CHARS: Final = 64
-EVENTS: Final = frozenset({"delta", "tool", "approval", "file"})
+EVENTS: Final = frozenset({"delta", "tool", "approval"})
 
 
 class BadMessage(MicroclawError):
@@ -22,7 +20,7 @@ class BadMessage(MicroclawError):
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
-        self.reason = code
+        self.code = code
 
 
 class Message(Struct, frozen=True):
@@ -43,21 +41,17 @@ class Approve(Struct, frozen=True):
     approved: bool
 
 
-class Unknown(Struct, frozen=True):
-    """A message type of another version: ignored."""
-
-
-ClientMessage: TypeAlias = Message | Ping | Subscribe | Approve | Unknown
-_FORMS: Final[dict[str, tuple[type[ClientMessage], str]]] = {
-    "message": (Message, '"message" has "content", a text that is not empty'),
-    "ping": (Ping, ""),
-    "subscribe": (Subscribe, '"subscribe" has "events", a list of names'),
-    "approve": (Approve, '"approve" has "approval_id" (text) and "approved" (true or false)'),
+ClientMessage: TypeAlias = Message | Ping | Subscribe | Approve
+_FORMS: Final[dict[str, type[ClientMessage]]] = {
+    "message": Message,
+    "ping": Ping,
+    "subscribe": Subscribe,
+    "approve": Approve,
 }
 
 
-def read_message(text: str) -> ClientMessage:
-    """Raises BadMessage."""
+def read_message(text: str) -> ClientMessage | None:
+    """None for a type of another version. Raises BadMessage."""
     try:
         # Not msgspec: a lone surrogate is no error here.
         value = json.loads(text, parse_float=_finite, parse_constant=_finite)
@@ -65,14 +59,15 @@ def read_message(text: str) -> ClientMessage:
         raise BadMessage("bad_json", "a message is one JSON object") from None
     if not isinstance(value, dict) or not isinstance(value.get("type"), str):
         raise BadMessage("bad_message", 'a message is a JSON object with a "type"')
-    form, rule = _FORMS.get(value["type"], (Unknown, ""))
+    if (form := _FORMS.get(value["type"])) is None:
+        return None
     try:
         message = convert(value, form)
-    except ValidationError:
-        raise BadMessage("bad_message", rule) from None
+    except ValidationError as exc:
+        raise BadMessage("bad_message", str(exc)) from None
     match message:
         case Message():
-            return _checked(message, rule)
+            return _checked(message)
         case Ping(ts) if not isinstance(ts, int | float | str) or (isinstance(ts, str) and len(ts) > MAX_MARK_CHARS):
             return Ping()
         case Subscribe(events):
@@ -88,9 +83,9 @@ def _finite(text: str) -> float:
     return number
 
 
-def _checked(message: Message, rule: str) -> Message:
+def _checked(message: Message) -> Message:
     if not message.content.strip():
-        raise BadMessage("bad_message", rule)
+        raise BadMessage("bad_message", '"content" is empty')
     content, chat_id = _storable(message.content), message.chat_id or None
     if chat_id is not None and not chat_id.isprintable():
         raise BadMessage("bad_message", '"chat_id" is a text of printable characters')
@@ -117,13 +112,6 @@ def delta(content: str) -> str:
 
 def tool(name: str, state: str) -> str:
     return _line({"type": "tool", "name": name, "state": state})
-
-
-def file(shown: ResultFile, content: bytes, chat_id: str) -> str:
-    """A file that goes with an answer; `data` is its content in base64."""
-    data = base64.b64encode(content).decode()
-    value = {"task": shown.task, "name": shown.name, "media_type": shown.media_type, "data": data}
-    return _line({"type": "file", **value, "chat_id": chat_id})
 
 
 def approval(approval_id: str, text: str, detail: tuple[str, ...], expires_s: float) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import BaseModel, Field
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from microclaw.agent.background.subagents import SubagentState
 from microclaw.api.device_answers import DiagnosticFacts
@@ -12,35 +13,35 @@ from microclaw.builds.confinement import Confinement
 from microclaw.store.schedules import Missed, RunState, ScheduleState
 
 
-class CompilerFacts(BaseModel):
+class CompilerFacts(TypedDict):
     """`message` and `next`: why it is not there, and how to get it."""
 
     compiler: str
     available: bool
-    version: str | None = None
-    message: str | None = None
-    next: str | None = None
+    version: NotRequired[str | None]
+    message: NotRequired[str | None]
+    next: NotRequired[str | None]
 
 
-class Compilers(BaseModel):
+class Compilers(TypedDict):
     """`compiler`: the one that is used; `sandbox`: how it is shut off."""
 
     available: bool
-    compiler: str | None = None
-    sandbox: Confinement | None = None
-    message: str | None = None
-    next: str | None = None
+    compiler: NotRequired[str | None]
+    sandbox: NotRequired[Confinement | None]
+    message: NotRequired[str | None]
+    next: NotRequired[str | None]
     compilers: list[CompilerFacts]
     boards: list[str]
 
 
-class ModuleMemory(BaseModel):
+class ModuleMemory(TypedDict):
     initialBytes: int
     staticBytes: int
     stackBytes: int | None
 
 
-class CompiledModule(BaseModel):
+class CompiledModule(TypedDict):
     """`wasm` is base64."""
 
     success: Literal[True]
@@ -61,13 +62,13 @@ class CompiledModule(BaseModel):
     warnings: list[DiagnosticFacts]
 
 
-class VoiceEngine(BaseModel):
-    role: Literal["asr", "tts", "wake"]
+class VoiceEngine(TypedDict):
+    role: Literal["asr", "tts"]
     name: str
     problem: str | None
 
 
-class VoiceTurn(BaseModel):
+class VoiceTurn(TypedDict):
     """`steps`: each its name and its time in ms since the first."""
 
     device: str
@@ -77,7 +78,7 @@ class VoiceTurn(BaseModel):
     steps: list[list[str | float]]
 
 
-class VoiceFacts(BaseModel):
+class VoiceFacts(TypedDict):
     """`asr` hears, `tts` speaks; `turns` are the newest."""
 
     state: Literal["on", "off"]
@@ -85,11 +86,11 @@ class VoiceFacts(BaseModel):
     engines: list[VoiceEngine]
     sessions: int
     turns: list[VoiceTurn]
-    asr: str | None = None
-    tts: str | None = None
+    asr: NotRequired[str | None]
+    tts: NotRequired[str | None]
 
 
-class VoiceTest(BaseModel):
+class VoiceTest(TypedDict):
     said: str
     heard: str
     confidence: float
@@ -99,41 +100,12 @@ class VoiceTest(BaseModel):
     recognition_ms: int
 
 
-class RecordingWindowFacts(BaseModel):
-    """`told`: the device has said aloud that it is recorded."""
-
-    device: str
-    until_ms: int
-    told: bool
-
-
-class RecordingFile(BaseModel):
-    name: str
-    file: str
-    bytes: int
-    device: str
-    at_ms: int
-    seconds: float
-    text: str
-    confidence: float
-
-
-class RecordingList(BaseModel):
-    on: list[RecordingWindowFacts]
-    days: int = Field(description="So long a recording is kept")
-    files: list[RecordingFile]
-
-
-class RemovedRecordings(BaseModel):
-    removed: int
-
-
-class ToolFacts(BaseModel):
+class ToolFacts(TypedDict):
     """`foreign`: its answer may hold words of others. `skill`: the skill that offers it."""
 
     name: str
     description: str
-    schema_: dict[str, Any] = Field(alias="schema", description="Of its arguments, as JSON Schema")
+    schema: Annotated[dict[str, Any], Field(description="Of its arguments, as JSON Schema")]
     permission: str
     effect: str
     foreign: bool
@@ -141,11 +113,11 @@ class ToolFacts(BaseModel):
     max_argument_bytes: int
 
 
-class Tools(BaseModel):
+class Tools(TypedDict):
     tools: list[ToolFacts]
 
 
-class ScheduleFacts(BaseModel):
+class ScheduleFacts(TypedDict):
     """`when` as it was said, `next` as a person reads it, `by` who made it; `asks_model`: a model is asked then."""
 
     schedule: int
@@ -168,7 +140,7 @@ class ScheduleFacts(BaseModel):
     chat_id: str
 
 
-class ScheduleList(BaseModel):
+class ScheduleList(TypedDict):
     zone: str
     schedules: list[ScheduleFacts]
 
@@ -177,7 +149,7 @@ class NewSchedule(ScheduleFacts):
     warning: str | None
 
 
-class ScheduleRun(BaseModel):
+class ScheduleRun(TypedDict):
     due: str
     state: RunState
     asked_model: bool
@@ -188,26 +160,13 @@ class OneSchedule(ScheduleFacts):
     runs: list[ScheduleRun]
 
 
-class RemovedSchedule(BaseModel):
+class RemovedSchedule(TypedDict):
     removed: int
     when: str
     what: str
 
 
-class ImportedJob(BaseModel):
-    """`schedule` null: `refused` says why, or it was `known` already."""
-
-    name: str
-    schedule: int | None
-    known: bool
-    refused: str | None
-
-
-class ImportedJobs(BaseModel):
-    jobs: list[ImportedJob]
-
-
-class SubagentFacts(BaseModel):
+class SubagentFacts(TypedDict):
     subagent: str
     task: str
     tools: list[str]
@@ -218,58 +177,46 @@ class SubagentFacts(BaseModel):
     began_ms: int
 
 
-class Subagents(BaseModel):
+class Subagents(TypedDict):
     subagents: list[SubagentFacts]
 
 
-class CancelledSubagent(BaseModel):
+class CancelledSubagent(TypedDict):
     cancelled: str
 
 
-class ModelFacts(BaseModel):
+class ModelFacts(TypedDict):
     id: str
     object: Literal["model"]
     created: int
     owned_by: str
 
 
-class ModelList(BaseModel):
+class ModelList(TypedDict):
     object: Literal["list"]
     data: list[ModelFacts]
 
 
-class FunctionCall(BaseModel):
-    name: str
-    arguments: str
-
-
-class CompletionCall(BaseModel):
-    id: str
-    type: Literal["function"]
-    function: FunctionCall
-
-
-class CompletionMessage(BaseModel):
+class CompletionMessage(TypedDict):
     role: Literal["assistant"]
-    content: str | None
-    refusal: str | None
-    tool_calls: list[CompletionCall] | None = None
+    content: str
+    refusal: None
 
 
-class CompletionChoice(BaseModel):
+class CompletionChoice(TypedDict):
     index: int
     message: CompletionMessage
     logprobs: None
-    finish_reason: Literal["stop", "length", "tool_calls"]
+    finish_reason: Literal["stop"]
 
 
-class CompletionUsage(BaseModel):
+class CompletionUsage(TypedDict):
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
 
 
-class Completion(BaseModel):
+class Completion(TypedDict):
     """OpenAI's form; `microclaw` says what the host did, and how it knows (docs/openai.md)."""
 
     id: str

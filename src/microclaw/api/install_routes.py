@@ -9,11 +9,12 @@ import asyncio
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NotRequired
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
-from pydantic import BaseModel, Field
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from microclaw import __version__
 from microclaw.api.answers import answers
@@ -39,12 +40,12 @@ FlashBytes = Annotated[int, Query(ge=MIN_FLASH_BYTES, le=MAX_FLASH_BYTES, multip
 PsramBytes = Annotated[int, Query(ge=0, le=MAX_PSRAM_BYTES, multiple_of=MB, description="In the chip's package")]
 
 
-class InstallBoard(BaseModel):
+class InstallBoard(TypedDict):
     board: str
     title: str
 
 
-class InstallChip(BaseModel):
+class InstallChip(TypedDict):
     """`image`: a stock image that this host has for it, with PSRAM or without; None: it is fetched for a manifest."""
 
     chip: str
@@ -52,37 +53,37 @@ class InstallChip(BaseModel):
     image: str | None
 
 
-class InstallChoices(BaseModel):
+class InstallChoices(TypedDict):
     """`problem`: why a board that is installed now could not reach this host. `can_open`: a POST opens its link."""
 
     chips: list[InstallChip]
-    problem: str | None = None
-    next: str | None = None
-    can_open: bool = False
+    problem: NotRequired[str | None]
+    next: NotRequired[str | None]
+    can_open: NotRequired[bool]
 
 
-class InstallLink(BaseModel):
+class InstallLink(TypedDict):
     """`link`: where boards of the network reach the host, after its next start."""
 
     link: str
 
 
-class InstallPart(BaseModel):
+class InstallPart(TypedDict):
     path: str
     offset: int
     size_bytes: int
     md5: str
 
 
-class InstallBuild(BaseModel):
+class InstallBuild(TypedDict):
     chipFamily: str
     board: str
     image: str
-    official: bool = Field(description="The image's SHA-256 is that of the official file")
+    official: Annotated[bool, Field(description="The image's SHA-256 is that of the official file")]
     parts: list[InstallPart]
 
 
-class InstallManifest(BaseModel):
+class InstallManifest(TypedDict):
     name: str
     version: str
     new_install_prompt_erase: bool
@@ -143,7 +144,7 @@ class InstallParts:
         """Where boards find this host. Nobody is let in by it: a board without a secret shows a code."""
         if self._parts.link is None:
             return {}
-        made = await self._parts.link.server().provision("board", with_secret=False)
+        made = await self._parts.link.provision("board", with_secret=False)
         return {"host": made.host, "port": made.port, "ca_sha256": made.ca_sha256}
 
     async def _keys(self) -> dict[str, str]:
@@ -217,11 +218,7 @@ def _chip_object(chip: Chip, parts: HostParts) -> InstallChip:
 def _closed(parts: HostParts) -> tuple[str | None, str | None]:
     if parts.link is None:
         return "this host lets in no boards: its link is off", f"start it with: microclaw up --link {LAN}"
-    try:
-        server = parts.link.server()
-    except ConfigError as exc:
-        return exc.message, exc.next_step
-    if server.is_local:
+    if parts.link.is_local:
         return (
             "this host accepts only boards on its own machine: one that is set up now cannot reach it",
             f"first start it with: microclaw up --link {LAN}",

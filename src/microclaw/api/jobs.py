@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 
 from microclaw.api.failures import unexpected
 from microclaw.auth.approved_acts import approved_act
-from microclaw.auth.people import RANK, OwnerAlone, Roles, person_behind
+from microclaw.auth.people import person_behind
 from microclaw.config.settings import Limits
 from microclaw.errors import MicroclawError, Overloaded
 from microclaw.events import TurnEvent
@@ -135,11 +135,10 @@ Work: TypeAlias = Callable[[Feed], Awaitable[StreamEvent]]
 class Jobs:
     """Starts jobs in the host's TaskGroup; `async with` the group around it, `drain` before the group ends."""
 
-    def __init__(self, group: asyncio.TaskGroup, limits: Limits, roles: Roles | None = None) -> None:
+    def __init__(self, group: asyncio.TaskGroup, limits: Limits) -> None:
         self._group = group
         self._limits = limits
-        self._roles: Roles = roles or OwnerAlone()
-        self._tasks: dict[asyncio.Task[None], tuple[str, str] | None] = {}  # each with its person and token
+        self._tasks: dict[asyncio.Task[None], str | None] = {}  # each with its person; None: the control socket
         self._feeds: dict[str, Feed] = {}
         self._closed = False
 
@@ -156,21 +155,23 @@ class Jobs:
         """Run `work`; what it returns, or its failure, is the end of the feed. Raises Overloaded.
 
         `token` is the token or session that it came with, `person_id` whose that is: a job may wait minutes for an
-        approval, and others must still find room (`_check_share`). `number` is what `cancel` finds it by;
-        a `cancellable` job calls its feed's `begin` before it changes something.
+        approval, so one person has at most half of the room, and the last place is the command line's.
+        `number` is what `cancel` finds it by; a `cancellable` job calls its feed's `begin` before it changes something.
         """
         if self._closed:
             raise Overloaded("the host is stopping", next_step="microclaw up")
-        if len(self._tasks) >= self._limits.parallel_jobs:
+        person, limit = None if token is None else person_behind(person_id), self._limits.parallel_jobs
+        running = len(self._tasks)
+        theirs = 0 if person is None else sum(one == person for one in self._tasks.values())
+        room = limit if person is None else max(1, limit - 1)
+        if running >= room or theirs >= max(1, limit // 2):
             raise Overloaded(
-                f"{len(self._tasks)} jobs are running, at most {self._limits.parallel_jobs} are allowed",
-                next_step="wait for one of them to end",
+                f"{running} jobs are running, {theirs} of them yours, at most {limit} are allowed",
+                next_step="wait for one of them to end, or decide what waits: microclaw approval list",
             )
-        if token is not None:
-            self._check_share(token, person_id)
         feed = Feed(self._limits.stream_events)
         task = self._group.create_task(_run(name, work, feed), name=f"job:{name}")
-        self._tasks[task] = None if token is None else (person_behind(person_id), token)
+        self._tasks[task] = person
         task.add_done_callback(self._tasks.pop)
         if cancellable:
             feed.cancel_with(task.cancel)
@@ -183,25 +184,6 @@ class Jobs:
         """End a job if it has changed nothing yet; "unknown" when no job with this number runs."""
         feed = self._feeds.get(number)
         return "unknown" if feed is None else feed.cancel()
-
-    def _check_share(self, token: str, person_id: str) -> None:
-        """One token has at most half of the room, and so has one person with all of theirs who is no owner.
-
-        The last third is not for people below member, the last two places are owners', the last is the command line's.
-        """
-        limit, running, person = self._limits.parallel_jobs, len(self._tasks), self._roles.get(person_id)
-        rank = RANK.get(person.role, 0) if person is not None else 0
-        is_owner = rank >= RANK["owner"]
-        least = limit * 2 // 3
-        room = limit - 1 if is_owner else max(least, limit - 2) if rank >= RANK["member"] else least
-        of_token = sum(of is not None and of[1] == token for of in self._tasks.values())
-        of_person = sum(of is not None and of[0] == person_behind(person_id) for of in self._tasks.values())
-        whose, theirs = ("token", of_token) if is_owner else ("person", of_person)
-        if theirs >= max(1, limit // 2) or running >= max(1, room):
-            raise Overloaded(
-                f"{running} jobs are running, {theirs} of them of this {whose}",
-                next_step="wait for one of them to end, or decide what waits: microclaw approval list",
-            )
 
     async def drain(self) -> None:
         """Wait a while for running jobs to end, then cancel them."""

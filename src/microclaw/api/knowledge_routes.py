@@ -1,6 +1,6 @@
 """/v1/memory, /v1/sessions, /v1/skills: what is remembered for the caller, conversations, skills. It keeps nothing.
 
-Memory is the caller's own. Conversations and imports are the owner's.
+Memory is the caller's own. Conversations are the owner's.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -18,11 +18,10 @@ from pydantic import Field
 
 from microclaw.api.answers import answers
 from microclaw.api.body import RequestBody
-from microclaw.api.caller import Caller, RequestCaller, check_local_owner
+from microclaw.api.caller import Caller, RequestCaller
 from microclaw.api.people_answers import (
     CheckedSkill,
     EditedMemory,
-    ImportedFiles,
     MemoryMatches,
     MemoryText,
     OneSkill,
@@ -34,8 +33,7 @@ from microclaw.api.people_answers import (
 from microclaw.auth.gate import Gate, Permission
 from microclaw.config.settings import Settings
 from microclaw.devices.call_text import CALLS
-from microclaw.errors import ConfigError, Diagnostic, UnknownName
-from microclaw.knowledge.importing import Importer
+from microclaw.errors import Diagnostic, UnknownName
 from microclaw.knowledge.knowledge_base import CONFIG, HEARTBEAT, SOUL, USER, Knowledge, user_name
 from microclaw.knowledge.memory import MEMORY, Memory, digest, is_day, memory_name, note_name
 from microclaw.knowledge.search import Found
@@ -64,10 +62,6 @@ class MemoryBody(RequestBody):
     text: Annotated[str, Field(max_length=MAX_TEXT_BYTES)]
     was: Annotated[str, Field(max_length=64)]
     name: Annotated[str, Field(max_length=64)] = MEMORY
-
-
-class ImportBody(RequestBody):
-    folder: Annotated[str, Field(min_length=1, max_length=4096)]
 
 
 def knowledge_router(parts: KnowledgeParts) -> APIRouter:
@@ -128,7 +122,7 @@ def _route_memory(router: APIRouter, parts: KnowledgeParts) -> None:
 
 
 def _route_sessions(router: APIRouter, parts: KnowledgeParts) -> None:
-    sessions, knowledge = parts.knowledge.sessions, parts.knowledge
+    sessions = parts.knowledge.sessions
 
     @router.get(
         "/v1/sessions", tags=["sessions"], summary="Conversations, the latest first", responses=answers(Sessions)
@@ -156,22 +150,6 @@ def _route_sessions(router: APIRouter, parts: KnowledgeParts) -> None:
     async def remove_session(name: str, by: RequestCaller) -> dict[str, Any]:
         parts.gate.check_owner(by.person_id, "remove conversations")
         return {"removed": await parts.erase(name), "kept": list(KEPT)}
-
-    @router.post(
-        "/v1/sessions/import",
-        tags=["sessions"],
-        summary="Take over the files of a MimiClaw device",
-        responses=answers(ImportedFiles),
-    )
-    async def import_device(body: ImportBody, by: RequestCaller) -> dict[str, Any]:
-        check_local_owner(parts.gate, by, "import a device's files")
-        folder = Path(body.folder)
-        if not folder.is_absolute():
-            raise ConfigError(f"{body.folder} is no absolute path", next_step="name the folder from / on")
-        importer = Importer(sessions=sessions, memory=knowledge.memory, skills=parts.settings.skills)
-        report = await importer.run(folder)
-        knowledge.search.mark_stale()
-        return asdict(report)
 
 
 def _route_skills(router: APIRouter, parts: KnowledgeParts) -> None:

@@ -18,7 +18,7 @@ from microclaw.api.app_routes import AppName, InstallBody, OriginBody, deploy_re
 from microclaw.api.body import ONE_PROGRAM, RequestBody
 from microclaw.api.caller import CHANNEL, Caller, RequestCaller, admit, place_of, questions_in
 from microclaw.api.deferred_routes import WhenBack, late_place, now_or_later
-from microclaw.api.jobs import Feed, stream_response
+from microclaw.api.jobs import Feed
 from microclaw.api.many_acts import (
     DEFERRED,
     Choice,
@@ -102,7 +102,6 @@ def lifecycle_router(parts: HostParts) -> APIRouter:
 
 
 def _route_upgrades(router: APIRouter, parts: HostParts) -> None:
-    keepalive_s = parts.settings.limits.keepalive_s
 
     @router.post("/v1/devices/{device}/apps/{name}/upgrade", summary="A new version of a program; steps as JSON lines")
     async def upgrade_app(
@@ -128,10 +127,7 @@ def _route_upgrades(router: APIRouter, parts: HostParts) -> None:
             with made_by(place, by.person_id, by.conversation), asking:
                 return Result(await now_or_later(found, now, later, when_back=when_back))
 
-        feed = parts.jobs.start(
-            f"upgrade {name}", do, token=by.token, person_id=by.person_id, number=by.job, cancellable=True
-        )
-        return stream_response(feed, keepalive_s)
+        return parts.stream(by, f"upgrade {name}", do, cancellable=True)
 
     @router.post("/v1/apps/{name}/upgrade", summary="A new version of a program on those of many devices that have it")
     async def upgrade_on_many(
@@ -176,7 +172,6 @@ def _route_upgrades(router: APIRouter, parts: HostParts) -> None:
 
 
 def _route_switches(router: APIRouter, parts: HostParts) -> None:
-    keepalive_s = parts.settings.limits.keepalive_s
 
     @router.post("/v1/devices/{device}/apps/{name}/{switch}", summary="Stop, start or restart a program; steps")
     async def switch_app(
@@ -193,8 +188,7 @@ def _route_switches(router: APIRouter, parts: HostParts) -> None:
             with made_by(place, by.person_id, by.conversation):
                 return Result(await _switch(parts, found, name, switch, by, feed.put, when_back=when_back))
 
-        feed = parts.jobs.start(f"{switch} {name}", do, token=by.token, person_id=by.person_id, number=by.job)
-        return stream_response(feed, keepalive_s)
+        return parts.stream(by, f"{switch} {name}", do)
 
     @router.post("/v1/apps/{name}/{switch}", summary="Stop, start or restart a program on many devices")
     async def switch_on_many(

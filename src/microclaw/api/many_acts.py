@@ -10,7 +10,7 @@ from pydantic import Field
 
 from microclaw.api.body import RequestBody
 from microclaw.api.caller import CHANNEL, Caller, admit, place_of, questions_in
-from microclaw.api.jobs import Feed, stream_response
+from microclaw.api.jobs import Feed
 from microclaw.api.parts import HostParts
 from microclaw.apps.catalogue import AppCondition
 from microclaw.apps.changes import made_by
@@ -72,8 +72,7 @@ def act_on_many(
         with made_by(place, by.person_id, by.conversation):
             return Result(results_object(chosen, await on_each(chosen.devices, one, ended)))
 
-    feed = parts.jobs.start(job, do, token=by.token, person_id=by.person_id, number=by.job, cancellable=cancellable)
-    return stream_response(feed, parts.settings.limits.keepalive_s)
+    return parts.stream(by, job, do, cancellable=cancellable)
 
 
 def devices_text(devices: Sequence[Device]) -> str:

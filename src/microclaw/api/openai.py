@@ -6,33 +6,36 @@ one new message (docs/openai.md).
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import re
 import secrets
 import time
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from functools import partial
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import ValidationError
 
-from microclaw.agent.client_turn import ClientRequest
+from microclaw.agent.accepted_message import AcceptedMessage, events_of
+from microclaw.agent.inbox import Inbox
 from microclaw.agent.waiting_questions import asks_something
 from microclaw.api.answers import answers
 from microclaw.api.caller import Caller, RequestCaller
-from microclaw.api.failures import STATUS_BY_CODE, openai_error, retry_headers
+from microclaw.api.failures import STATUS_BY_CODE, openai_error
 from microclaw.api.host_answers import Completion, ModelFacts, ModelList
-from microclaw.api.jobs import Feed
-from microclaw.api.openai_answer import REFUSED, Head, refusal_object, stream, whole
+from microclaw.api.jobs import Feed, paced
+from microclaw.api.openai_answer import REFUSED, CompletionTurn, Head, stream, whole
 from microclaw.api.openai_request import MODEL, BadRequest, CompletionBody
-from microclaw.api.openai_turns import AnsweredTurn, CompletionTurn, StatelessTurn, StoredTurn
 from microclaw.api.parts import HostParts
+from microclaw.api.program_routes import unless_left
 from microclaw.errors import MicroclawError
-from microclaw.events import Answer, Inbound
+from microclaw.events import Answer, Inbound, TurnEvent
 from microclaw.models.protocol import AssistantReply
 from microclaw.validation import validation_message
+from microclaw.wire.host_api import Failure, Keepalive, Result
 
 CHANNEL: Final = "openai"
 _BODY: Final = CompletionBody.model_json_schema(ref_template="#/components/schemas/{model}")
@@ -57,13 +60,12 @@ def openai_router(parts: HostParts) -> APIRouter:
     @router.post(
         "/v1/chat/completions",
         summary="OpenAI's chat completions; docs/openai.md says what is done",
-        responses={200: {"model": Completion, "content": {"text/event-stream": {}}}},
+        responses={200: {**answers(Completion)[200], "content": {"text/event-stream": {}}}},
         openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _BODY}}}},
     )
     async def completions(request: Request, by: RequestCaller) -> Response:
         try:
             body = CompletionBody.model_validate_json(await request.body())
-            body.check()
             turn = await _begun(parts, by, body)
         except ValidationError as exc:
             fault = exc.errors(include_url=False)[0]
@@ -73,69 +75,62 @@ def openai_router(parts: HostParts) -> APIRouter:
             return openai_error(400, _with_next_step(exc), code="unsupported_or_invalid", param=exc.param)
         except MicroclawError as exc:
             status = REFUSED.get(exc.code) or STATUS_BY_CODE.get(exc.code, 500)
-            return JSONResponse(refusal_object(status, _with_next_step(exc), exc.code), status, retry_headers(status))
+            return openai_error(status, _with_next_step(exc), code=exc.code)
         head = Head(body.with_usage)
         if body.stream:
             lines = stream(turn, head)
             return StreamingResponse(lines, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
-        return await _while_there(request, whole(turn, head))
+        return await unless_left(request, whole(turn, head))  # who leaves ends the turn before its next effect
 
     return router
-
-
-async def _while_there(request: Request, answering: Coroutine[Any, Any, Response]) -> Response:
-    """The answer. A client that leaves before it cancels `answering`, which ends its turn before the next effect."""
-    answer = asyncio.ensure_future(answering)
-    leaving = asyncio.ensure_future(_left(request))
-    try:
-        await asyncio.wait((answer, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if not answer.done():
-            answer.cancel()
-            await asyncio.wait((answer,))
-            return Response(status_code=499)  # nobody reads it
-        return answer.result()
-    finally:
-        for task in (answer, leaving):
-            task.cancel()
-        await asyncio.wait((answer, leaving))
-
-
-async def _left(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 async def _begun(parts: HostParts, by: Caller, body: CompletionBody) -> CompletionTurn:
     """The running turn. Raises BadRequest, MessageTooLong, Overloaded."""
     keepalive_s = parts.settings.limits.keepalive_s
+    inbox = parts.conversations.inbox
+    system, history, text = body.conversation_messages()
     if body.conversation is not None:
-        text, images = body.one_message()
-        chat_id = f"{by.source}.{conversation_of(body.conversation)}"
-        inbound = Inbound(CHANNEL, chat_id, text, by.person_id, attachments=images)
-        inbox = parts.conversations.inbox
-        return StoredTurn(inbox, inbound, await inbox.accept(inbound), keepalive_s)
-    system, history, message, after = body.conversation_messages()
-    chat_id = f"{by.source}.{secrets.token_hex(8)}"  # of this request alone, for its approvals
-    wishes = body.wishes(after)
-    hosts = {tool.name for tool in parts.toolbox.tools}
-    if (taken := next((tool.name for tool in wishes.tools if tool.name in hosts), None)) is not None:
-        raise BadRequest(f"the host has a tool named {taken} itself", "tools", "give yours another name")
+        inbound = Inbound(CHANNEL, f"{by.source}.{conversation_of(body.conversation)}", text, by.person_id)
+        accepted = await inbox.accept(inbound)
+        stop = partial(inbox.cancel, CHANNEL, inbound.chat_id, message_id=accepted.message_id)
+        return CompletionTurn(_of_conversation(inbox, accepted, keepalive_s), stop)
+    # The chat id is of this request alone, for its approvals.
+    inbound = Inbound(CHANNEL, f"{by.source}.{secrets.token_hex(8)}", text, by.person_id)
     last = history[-1] if history else None
-    if not after and not (isinstance(last, AssistantReply) and asks_something(last.text)):
-        at_once = parts.conversations.inbox.answer_at_once(Inbound(CHANNEL, chat_id, message.text, by.person_id))
+    if not (isinstance(last, AssistantReply) and asks_something(last.text)):
+        at_once = inbox.answer_at_once(inbound)
         if at_once is not None:
-            return AnsweredTurn(at_once, has_form=wishes.form is not None)
-    request = ClientRequest(by.person_id, CHANNEL, chat_id, system, history, message, wishes)
-    if parts.no_agent is not None:
-        raise parts.no_agent()
-    turn = await parts.client_turns.prepared(request)
+            return CompletionTurn(events_of(at_once))
+    turn = await parts.client_turns.prepared(inbound, system, history)
 
     async def run(feed: Feed) -> Answer:
         return await turn.run(feed.put)
 
-    return StatelessTurn(
-        turn, parts.jobs.start("chat completion", run, token=by.token, person_id=by.person_id), keepalive_s
-    )
+    feed = parts.jobs.start("chat completion", run, token=by.token, person_id=by.person_id)
+    return CompletionTurn(_of_job(feed, keepalive_s), turn.stop, turn.shown, turn.told)
+
+
+async def _of_job(feed: Feed, keepalive_s: float) -> AsyncGenerator[TurnEvent | None]:
+    async for event in feed.read(keepalive_s):
+        match event:
+            case Keepalive() | Result():
+                yield None
+            case Failure():
+                yield Answer(event.message, error_code=event.code, next_step=event.next_step)
+            case _:
+                yield event
+
+
+async def _of_conversation(
+    inbox: Inbox, accepted: AcceptedMessage, keepalive_s: float
+) -> AsyncGenerator[TurnEvent | None]:
+    """An answer that nobody waited for is in the conversation."""
+    async with aclosing(paced(accepted.events, keepalive_s)) as coming:
+        async for event in coming:
+            if isinstance(event, Answer) and event.outbound_id is not None:
+                await inbox.outbox.delivered(event.outbound_id)
+            yield event
 
 
 def conversation_of(name: str) -> str:

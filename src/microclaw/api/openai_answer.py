@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -13,12 +13,9 @@ from typing import Any, Final
 from fastapi.responses import JSONResponse
 
 from microclaw.agent.acts import acts_of, reads_of, with_record
-from microclaw.agent.client_turn import ClientReply
 from microclaw.api.failures import error_object, openai_error
 from microclaw.api.openai_request import MODEL
-from microclaw.api.openai_turns import CompletionTurn
-from microclaw.events import Answer, ApprovalAsked, Delta, ToolRun
-from microclaw.models.protocol import ToolCall
+from microclaw.events import Answer, ApprovalAsked, Delta, ToolRun, TurnEvent
 from microclaw.text import format_duration
 from microclaw.tools.toolbox import INTERNAL
 from microclaw.wire.host_api import action_object, answer_object
@@ -37,11 +34,17 @@ _BROKEN: Final = frozenset({*REFUSED, INTERNAL})
 """A stream that ends with one of these ends with an error: its text is cut."""
 
 
-def refusal_object(status: int, message: str, code: str | None) -> dict[str, object]:
-    """A refusal in OpenAI's form; what is too long has the code that its clients know."""
-    if code == "message_too_long":
-        return error_object(status, message, code="context_length_exceeded", param="messages")
-    return error_object(status, message, code=code)
+@dataclass(frozen=True, slots=True)
+class CompletionTurn:
+    """A running turn and its one reader. `events` has None now and then when nothing happened, the answer last."""
+
+    events: AsyncGenerator[TurnEvent | None]
+    stop: Callable[[], object] = lambda: None
+    """The client has left: nothing more is started."""
+    shown: Callable[[str], None] = lambda _text: None
+    """The client got this text as the answer."""
+    told: Callable[[str], None] = lambda _text: None
+    """The client got this text instead of the answer, as the turn waits for an approval; it goes on waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +67,19 @@ async def whole(turn: CompletionTurn, head: Head) -> JSONResponse:
     """The completion as one document. An act that waits for a yes ends it at once."""
     ended = False
     try:
-        async with aclosing(turn.events()) as events:
+        async with aclosing(turn.events) as events:
             async for event in events:
                 ended = isinstance(event, ApprovalAsked | Answer)
                 if isinstance(event, ApprovalAsked):
                     text = _waiting_text(event)
                     turn.told(text)
-                    message = _message(text)
-                    return JSONResponse(_completion(head, message, "stop", _usage(Answer("")), _waiting(event)))
+                    return _completion(head, text, Answer(""), _waiting(event))
                 if isinstance(event, Answer):
-                    reply = turn.reply(event)
-                    turn.shown(_text(reply))
-                    return _answered(reply, head)
+                    text = _text(event)
+                    turn.shown(text)
+                    if (status := _refused(event)) is not None:
+                        return openai_error(status, text, code=event.error_code)
+                    return _completion(head, text, event, _extra(event))
     finally:
         if not ended:
             turn.stop()
@@ -94,7 +98,7 @@ async def stream(turn: CompletionTurn, head: Head) -> AsyncIterator[bytes]:
 
     try:
         yield head.chunk({"role": "assistant", "content": ""})
-        async with aclosing(turn.events()) as events:
+        async with aclosing(turn.events) as events:
             async for event in events:
                 ended = isinstance(event, ApprovalAsked | Answer)
                 match event:
@@ -110,25 +114,21 @@ async def stream(turn: CompletionTurn, head: Head) -> AsyncIterator[bytes]:
                         turn.told("".join(shown))
                         yield head.chunk({}, "stop", microclaw=_waiting(event))
                         break
+                    case Answer() if event.error_code in _BROKEN:
+                        if record := with_record("", event.actions):
+                            yield content(f"\n\n{record}")
+                        turn.shown("".join(shown))
+                        broken = error_object(REFUSED.get(event.error_code, 500), _text(event), code=event.error_code)
+                        yield _line({**broken, "microclaw": _extra(event)})
+                        return
                     case Answer():
-                        reply = turn.reply(event)
-                        if (status := _refused(reply)) is not None and not shown:
-                            yield _line(refusal_object(status, _text(reply), event.error_code))
-                            return
-                        if event.error_code in _BROKEN:
-                            record = with_record("", event.actions)
-                            if record:
-                                yield content(f"\n\n{record}")
-                            turn.shown("".join(shown))
-                            status = REFUSED.get(event.error_code, 500)
-                            broken = refusal_object(status, _text(reply), event.error_code)
-                            yield _line({**broken, "microclaw": _extra(reply)})
-                            return
-                        if reply.json_fault is None and (rest := _rest(_text(reply), "".join(shown[begun:]).strip())):
+                        if rest := _rest(_text(event), "".join(shown[begun:]).strip()):
                             yield content(rest)
                         turn.shown("".join(shown))
-                        for line in _end(reply, head):
-                            yield line
+                        yield head.chunk({}, "stop", microclaw=_extra(event))
+                        if head.with_usage:
+                            usage = _usage(event)
+                            yield _line(head.object("chat.completion.chunk", choices=[], usage=usage))
                         break
     finally:
         if not ended:
@@ -136,68 +136,24 @@ async def stream(turn: CompletionTurn, head: Head) -> AsyncIterator[bytes]:
     yield b"data: [DONE]\n\n"
 
 
-def _answered(reply: ClientReply, head: Head) -> JSONResponse:
-    if (status := _refused(reply)) is not None:
-        return JSONResponse(refusal_object(status, _text(reply), reply.answer.error_code), status)
-    message = _message(_text(reply) or None)
-    if reply.calls:
-        message["tool_calls"] = [_call(call) for call in reply.calls]
-    elif reply.json_fault is not None:
-        message |= {"content": None, "refusal": _refusal(reply)}
-    return JSONResponse(_completion(head, message, _finish(reply), _usage(reply.answer), _extra(reply)))
-
-
-def _end(reply: ClientReply, head: Head) -> Sequence[bytes]:
-    """The client's calls or the refusal, the end, and the usage where it was asked for."""
-    lines = []
-    if reply.calls:
-        calls = [{"index": index, **_call(call)} for index, call in enumerate(reply.calls)]
-        lines.append(head.chunk({"tool_calls": calls}))
-    elif reply.json_fault is not None:
-        lines.append(head.chunk({"refusal": _refusal(reply)}))
-    lines.append(head.chunk({}, _finish(reply), microclaw=_extra(reply)))
-    if head.with_usage:
-        lines.append(_line(head.object("chat.completion.chunk", choices=[], usage=_usage(reply.answer))))
-    return lines
-
-
 def _rest(text: str, streamed: str) -> str:
     return text[len(streamed) :] if text.startswith(streamed) else f"\n\n{text}"
 
 
-def _refused(reply: ClientReply) -> int | None:
+def _refused(answer: Answer) -> int | None:
     """The status of an answer that is none. Once something was done it is an answer: nobody may try it again."""
-    return None if acts_of(reply.answer.actions) else REFUSED.get(reply.answer.error_code or "")
+    return None if acts_of(answer.actions) else REFUSED.get(answer.error_code or "")
 
 
-def _completion(
-    head: Head, message: dict[str, Any], finish: str, usage: dict[str, int], extra: dict[str, Any]
-) -> dict[str, Any]:
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
-    return head.object("chat.completion", choices=[choice], usage=usage, microclaw=extra)
+def _completion(head: Head, content: str, answer: Answer, extra: dict[str, Any]) -> JSONResponse:
+    message = {"role": "assistant", "content": content, "refusal": None}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+    return JSONResponse(head.object("chat.completion", choices=[choice], usage=_usage(answer), microclaw=extra))
 
 
-def _message(content: str | None) -> dict[str, Any]:
-    return {"role": "assistant", "content": content, "refusal": None}
-
-
-def _call(call: ToolCall) -> dict[str, Any]:
-    return {"id": call.call_id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-
-
-def _finish(reply: ClientReply) -> str:
-    if reply.calls:
-        return "tool_calls"
-    return "length" if reply.cut else "stop"
-
-
-def _refusal(reply: ClientReply) -> str:
-    return f"The answer is not in the form that was asked for ({reply.json_fault}): {_text(reply)}"
-
-
-def _extra(reply: ClientReply) -> dict[str, Any]:
+def _extra(answer: Answer) -> dict[str, Any]:
     """What the host did, and how it knows."""
-    return {"state": "done" if reply.answer.error_code is None else "failed", **_done(reply.answer)}
+    return {"state": "done" if answer.error_code is None else "failed", **_done(answer)}
 
 
 def _done(answer: Answer) -> dict[str, Any]:
@@ -243,11 +199,10 @@ def _waiting_text(asked: ApprovalAsked) -> str:
     return with_record(text, asked.actions)
 
 
-def _text(reply: ClientReply) -> str:
-    answer = reply.answer
-    if answer.error_code is None or answer.next_step is None or reply.text != answer.text:
-        return reply.text
-    return f"{reply.text}\nNext: {answer.next_step}"
+def _text(answer: Answer) -> str:
+    if answer.error_code is None or answer.next_step is None:
+        return answer.text
+    return f"{answer.text}\nNext: {answer.next_step}"
 
 
 def _usage(answer: Answer) -> dict[str, int]:

@@ -6,23 +6,27 @@ docs/api.md says the same in words.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import StreamingResponse
 from fastapi.routing import APIRoute, APIRouter
+from pydantic import TypeAdapter
 from starlette.routing import BaseRoute
 
 from microclaw.api.access import OPEN_HERE, Access, access_of
+from microclaw.api.answers import FORM, FORMS
 from microclaw.api.caller import CSRF_HEADER
 from microclaw.api.failures import STATUS_BY_CODE, is_openai
 from microclaw.wire.host_api import stream_schemas
 
 Document: TypeAlias = dict[str, Any]
+_Adapter: TypeAlias = tuple[str, Literal["serialization"], TypeAdapter[Any]]
 
 NDJSON: Final = "application/x-ndjson"
 LINE: Final = "StreamLine"
+_SCHEMAS: Final = "#/components/schemas/"
 _SSE: Final = "text/event-stream"
 _EVENTS: Final = frozenset({"/v1/events"})
 _BYTES: Final = {"/v1/backup": "application/x-tar"}
@@ -65,6 +69,10 @@ def openapi_of(app: FastAPI) -> Document:
     for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own: this API has another form
         schemas.pop(name, None)
     line, lines = stream_schemas()
+    responses = [answer for _, _, operation in _operations(document) for answer in operation["responses"].values()]
+    names = {answer[FORM] for answer in responses if FORM in answer}
+    adapters: list[_Adapter] = [(name, "serialization", TypeAdapter(FORMS[name])) for name in sorted(names)]
+    schemas |= TypeAdapter.json_schemas(adapters, ref_template=f"{_SCHEMAS}{{model}}")[1]["$defs"]
     schemas |= lines | {LINE: line, "Error": _ERROR, "OpenAIError": _OPENAI_ERROR, "Waiting": _WAITING}
     components["securitySchemes"] = _WAYS_IN
     components["responses"] = {
@@ -139,9 +147,8 @@ def _complete(path: str, method: str, operation: Document, stream: str | None) -
     answers: Document = operation["responses"]
     answers.pop("422", None)
     for answer in answers.values():
-        for content in answer.get("content", {}).values():
-            if "$ref" in (schema := content.get("schema", {})):
-                content["schema"] = {"$ref": schema["$ref"]}  # FastAPI leaves the bare return type's form beside it
+        if (form := answer.pop(FORM, None)) is not None:  # FastAPI has the bare return type's
+            answer.setdefault("content", {})["application/json"] = {"schema": {"$ref": f"{_SCHEMAS}{form}"}}
     if stream is not None:
         described = "JSON lines; the last one is its end" if stream == NDJSON else "A stream"
         answers["200"] = {"description": described, "content": {stream: {"schema": _STREAMED.get(stream, _FILE)}}}

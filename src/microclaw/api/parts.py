@@ -1,4 +1,4 @@
-"""The parts of the host that the API's routes work with; app/ builds them. It does nothing itself."""
+"""The parts of the host that the API's routes work with; app/ builds them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from fastapi.responses import StreamingResponse
+
 from microclaw.agent.attempts import Attempt
 from microclaw.agent.client_turn import ClientTurns
 from microclaw.agent.conversation import Conversations
 from microclaw.api.backup_routes import ReadHome
+from microclaw.api.caller import Caller
 from microclaw.api.event_routes import LiveFeed, Watching
-from microclaw.api.jobs import Jobs
+from microclaw.api.jobs import Jobs, Work, stream_response
 from microclaw.api.live_pins import LivePins
 from microclaw.api.metrics import MetricSources
 from microclaw.api.schedule_routes import ScheduleParts
@@ -34,9 +37,8 @@ from microclaw.auth.sign_ins import SignIns
 from microclaw.auth.tokens import PersonTokens
 from microclaw.config.settings import Settings
 from microclaw.devices.registry import Registry
-from microclaw.errors import MicroclawError
 from microclaw.knowledge.knowledge_base import Knowledge
-from microclaw.link_server.linked_devices import LinkedDevices
+from microclaw.link_server.server import LinkServer
 from microclaw.models.usage import UsageLog
 from microclaw.ota.offers import Offers
 from microclaw.ota.publisher import Publisher
@@ -50,7 +52,6 @@ if TYPE_CHECKING:
     from microclaw.api.requests_elsewhere import RequestsElsewhere
     from microclaw.cluster.questions import RemoteQuestions
     from microclaw.voice.service import VoiceService
-    from microclaw.voice.xiaozhi.updates import Updates
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,6 @@ class HostParts:
     catalogue: Catalogue
     source_log: SourceLog
     compile: Compile
-    builders: Callable[[], int] | None  # live hosts that build for this one; None: it builds itself
     try_image: Try
     gate: Gate
     approvals: Approvals
@@ -85,10 +85,9 @@ class HostParts:
     metrics: MetricSources
     live: LiveFeed
     pins: LivePins
-    link: LinkedDevices | None
+    link: LinkServer | None
     voice: Callable[[], VoiceService | None]
     voice_problem: Callable[[], str | None]
-    xiaozhi: Callable[[], Updates | None]
     attempts: Callable[[int], Awaitable[tuple[Attempt, ...]]]
     status: Callable[[], Awaitable[dict[str, Any]]]
     failing: Callable[[], tuple[str, ...]]
@@ -101,7 +100,13 @@ class HostParts:
     read_home: ReadHome
     code: TaskService
     cluster: Callable[[], Awaitable[dict[str, Any]]] | None = None  # None in a host that is alone
-    no_agent: Callable[[], MicroclawError] | None = None  # that other hosts of a cluster answer what people write
     elsewhere: RemoteQuestions | None = None  # what waits for a yes at the other hosts of a cluster
     requests: WaitingRequests = field(default_factory=WaitingRequests)
     requests_elsewhere: RequestsElsewhere | None = None  # what came in at the other hosts
+
+    def stream(self, by: Caller, name: str, work: Work, *, cancellable: bool = False) -> StreamingResponse:
+        """Begin a job of the caller's; the answer is its events as JSON lines."""
+        feed = self.jobs.start(
+            name, work, token=by.token, person_id=by.person_id, number=by.job, cancellable=cancellable
+        )
+        return stream_response(feed, self.settings.limits.keepalive_s)

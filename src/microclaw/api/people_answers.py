@@ -2,48 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import BaseModel, Field
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from microclaw.api.device_answers import DiagnosticFacts
 from microclaw.auth.people import Role
 from microclaw.auth.tokens import Scope
-from microclaw.knowledge.importing import DeviceJob, FileImport
 from microclaw.store.notes import NoteKind
 from microclaw.store.usage import UsageGroup
 
 
-class PersonAddress(BaseModel):
+class PersonAddress(TypedDict):
     channel: str
     id: str
 
 
-class PersonFacts(BaseModel):
+class PersonFacts(TypedDict):
     person_id: str
     name: str
     role: Role
     addresses: list[PersonAddress]
 
 
-class AskingPerson(BaseModel):
+class AskingPerson(TypedDict):
     channel: str
     name: str
     seconds_left: int
 
 
-class PeopleFacts(BaseModel):
+class PeopleFacts(TypedDict):
     """`asking`: who shows a code and waits to be let in."""
 
     people: list[PersonFacts]
     asking: list[AskingPerson]
 
 
-class PasswordSet(BaseModel):
+class PasswordSet(TypedDict):
     person: str
 
 
-class TokenFacts(BaseModel):
+class TokenFacts(TypedDict):
     token_id: str
     name: str
     person: str
@@ -54,15 +54,15 @@ class TokenFacts(BaseModel):
     used_ms: int | None
 
 
-class Tokens(BaseModel):
+class Tokens(TypedDict):
     tokens: list[TokenFacts]
 
 
 class NewToken(TokenFacts):
-    secret: str = Field(description="In this answer alone")
+    secret: Annotated[str, Field(description="In this answer alone")]
 
 
-class OpenedSignIn(BaseModel):
+class OpenedSignIn(TypedDict):
     """`csrf` goes with each change; the cookie is in `Set-Cookie`."""
 
     name: str
@@ -72,7 +72,7 @@ class OpenedSignIn(BaseModel):
     csrf: str
 
 
-class Myself(BaseModel):
+class Myself(TypedDict):
     """`may`: the least access that this role has (x-access of the routes); `by`: how the caller came in."""
 
     person_id: str
@@ -84,11 +84,11 @@ class Myself(BaseModel):
     csrf: str | None
 
 
-class EndedSignIn(BaseModel):
+class EndedSignIn(TypedDict):
     ended: str
 
 
-class SignInFacts(BaseModel):
+class SignInFacts(TypedDict):
     """`this`: the caller's own."""
 
     id: str
@@ -103,18 +103,18 @@ class SignInFacts(BaseModel):
     this: bool
 
 
-class SignInList(BaseModel):
+class SignInList(TypedDict):
     signins: list[SignInFacts]
 
 
-class SignInLink(BaseModel):
+class SignInLink(TypedDict):
     person: str
     role: Role
-    path: str = Field(description="Behind the address of this host")
+    path: Annotated[str, Field(description="Behind the address of this host")]
     expires_s: float
 
 
-class UsageCounts(BaseModel):
+class UsageCounts(TypedDict):
     """`estimated` requests reported no tokens; the price of `unpriced` ones is not known."""
 
     requests: int
@@ -130,14 +130,14 @@ class UsageCounts(BaseModel):
 class UsageRow(UsageCounts):
     """Of what `by` says: one of these five."""
 
-    day: str | None = None
-    person: str | None = None
-    chat: str | None = None
-    model: str | None = None
-    task: str | None = None
+    day: NotRequired[str | None]
+    person: NotRequired[str | None]
+    chat: NotRequired[str | None]
+    model: NotRequired[str | None]
+    task: NotRequired[str | None]
 
 
-class BudgetFacts(BaseModel):
+class BudgetFacts(TypedDict):
     """null: no limit."""
 
     day_usd: float | None
@@ -147,7 +147,7 @@ class BudgetFacts(BaseModel):
     resets_at: str
 
 
-class Usage(BaseModel):
+class Usage(TypedDict):
     by: UsageGroup
     days: int
     since: str
@@ -157,50 +157,50 @@ class Usage(BaseModel):
     budget: BudgetFacts
 
 
-class CancelledTurns(BaseModel):
+class CancelledTurns(TypedDict):
     cancelled: int
 
 
-class UndeliveredMessage(BaseModel):
+class UndeliveredMessage(TypedDict):
     """`answer` is as a chat's last line has it."""
 
     kind: str
     answer: dict[str, Any]
 
 
-class UndeliveredMessages(BaseModel):
+class UndeliveredMessages(TypedDict):
     messages: list[UndeliveredMessage]
 
 
-class DeliveredMessages(BaseModel):
+class DeliveredMessages(TypedDict):
     delivered: list[int]
 
 
-class ChatFacts(BaseModel):
+class ChatFacts(TypedDict):
     """`text`: the newest message of the person."""
 
     chat_id: str
-    changed_s: int = Field(description="Unix time in s")
+    changed_s: Annotated[int, Field(description="Unix time in s")]
     text: str
 
 
-class Chats(BaseModel):
+class Chats(TypedDict):
     chats: list[ChatFacts]
 
 
-class ChatMessages(BaseModel):
+class ChatMessages(TypedDict):
     """`waiting`: messages that have no answer yet, in order."""
 
     messages: list[SessionLine]
     waiting: list[str]
 
 
-class MemoryNote(BaseModel):
+class MemoryNote(TypedDict):
     day: str
     text: str
 
 
-class MemoryText(BaseModel):
+class MemoryText(TypedDict):
     """`digest` goes with an edit."""
 
     text: str
@@ -209,12 +209,12 @@ class MemoryText(BaseModel):
     notes: list[MemoryNote]
 
 
-class EditedMemory(BaseModel):
+class EditedMemory(TypedDict):
     file: str
     digest: str
 
 
-class MemoryMatch(BaseModel):
+class MemoryMatch(TypedDict):
     source: str
     kind: NoteKind
     day: str
@@ -222,45 +222,38 @@ class MemoryMatch(BaseModel):
     score: float
 
 
-class MemoryMatches(BaseModel):
+class MemoryMatches(TypedDict):
     found: list[MemoryMatch]
 
 
-class SessionFacts(BaseModel):
+class SessionFacts(TypedDict):
     name: str
     size_bytes: int
     changed_s: int
 
 
-class Sessions(BaseModel):
+class Sessions(TypedDict):
     sessions: list[SessionFacts]
 
 
-class SessionLine(BaseModel):
+class SessionLine(TypedDict):
     role: str
     content: str
-    ts: int = Field(description="Unix time in s")
+    ts: Annotated[int, Field(description="Unix time in s")]
     person: str
 
 
-class SessionMessages(BaseModel):
+class SessionMessages(TypedDict):
     name: str
     messages: list[SessionLine]
 
 
-class RemovedSession(BaseModel):
+class RemovedSession(TypedDict):
     removed: str
     kept: list[str]
 
 
-class ImportedFiles(BaseModel):
-    """What became of each file; `jobs` are for the schedules."""
-
-    files: list[FileImport]
-    jobs: list[DeviceJob]
-
-
-class SkillFacts(BaseModel):
+class SkillFacts(TypedDict):
     name: str
     description: str
     shipped: bool
@@ -269,12 +262,12 @@ class SkillFacts(BaseModel):
     capabilities: list[str]
 
 
-class BrokenSkill(BaseModel):
+class BrokenSkill(TypedDict):
     name: str
     mistakes: list[DiagnosticFacts]
 
 
-class Skills(BaseModel):
+class Skills(TypedDict):
     folder: str
     skills: list[SkillFacts]
     broken: list[BrokenSkill]
@@ -285,7 +278,7 @@ class OneSkill(SkillFacts):
     files: list[str]
 
 
-class CheckedSkill(BaseModel):
+class CheckedSkill(TypedDict):
     name: str
     ok: bool
     mistakes: list[DiagnosticFacts]

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from microclaw.api.answers import Approval, WaitingApprovals, answers
+from microclaw.api.answers import Approval, WaitingApproval, WaitingApprovals, answers, filled
 from microclaw.api.body import RequestBody
 from microclaw.api.caller import CHANNEL, Caller, RequestCaller, check_local_owner
 from microclaw.api.device_answers import Removed
 from microclaw.api.parts import HostParts
-from microclaw.api.people_answers import NewToken, PasswordSet, PeopleFacts, PersonFacts, Tokens, Usage
+from microclaw.api.people_answers import NewToken, PasswordSet, PeopleFacts, PersonFacts, TokenFacts, Tokens, Usage
 from microclaw.auth.approvals import PendingApproval
 from microclaw.auth.passwords import MAX_CHARS
 from microclaw.auth.people import OWNER, Person, Role, person_behind
@@ -122,16 +122,14 @@ def _object(parts: HostParts, pending: PendingApproval, by: Caller, left_s: floa
     """`request`: the number of this token's own request that waits for it."""
     own = f"{by.source}." if pending.channel == CHANNEL and not by.direct else None
     person = parts.people.get(pending.person_id)
-    return {
-        "approval_id": pending.approval_id,
-        "action": pending.action,
-        "detail": list(pending.detail),
-        "person": pending.person_id if person is None else person.name,
-        "channel": pending.door,
-        "risky": pending.risky,
-        "request": pending.chat_id.removeprefix(own) if own and pending.chat_id.startswith(own) else None,
-        "expires_s": round(left_s, 1),
-    }
+    return filled(
+        WaitingApproval,
+        pending,
+        person=pending.person_id if person is None else person.name,
+        channel=pending.door,
+        request=pending.chat_id.removeprefix(own) if own and pending.chat_id.startswith(own) else None,
+        expires_s=round(left_s, 1),
+    )
 
 
 def _program(program: AskedProgram | None) -> dict[str, Any] | None:
@@ -270,20 +268,11 @@ def _person(parts: HostParts, person: Person) -> dict[str, Any]:
     addresses = [
         {"channel": channel, "id": external_id} for channel, external_id in parts.people.addresses(person.person_id)
     ]
-    return {"person_id": person.person_id, "name": person.name, "role": person.role, "addresses": addresses}
+    return filled(PersonFacts, person, addresses=addresses)
 
 
 def _token(token: Token) -> dict[str, Any]:
-    return {
-        "token_id": token.token_id,
-        "name": token.name,
-        "person": token.person.name,
-        "role": token.person.role,
-        "scope": token.scope,
-        "made_ms": token.made_ms,
-        "expires_ms": token.expires_ms,
-        "used_ms": token.used_ms,
-    }
+    return filled(TokenFacts, token, person=token.person.name, role=token.person.role)
 
 
 def usage_router(parts: HostParts) -> APIRouter:

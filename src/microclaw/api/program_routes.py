@@ -20,7 +20,7 @@ from microclaw.api.answers import CheckedProgram, answers
 from microclaw.api.body import RequestBody, Whole
 from microclaw.api.caller import Caller, RequestCaller
 from microclaw.api.compile_routes import CompileQueue
-from microclaw.api.jobs import Feed, stream_response
+from microclaw.api.jobs import Feed
 from microclaw.api.parts import HostParts
 from microclaw.apps.building import MAX_NAME_LENGTH, ProgramImage, ProgramLanguage
 from microclaw.apps.deployment import MAX_PROOF_EDGES
@@ -208,10 +208,7 @@ def program_router(parts: HostParts, compiling: CompileQueue) -> APIRouter:
             feed.put(_trial_step(trial))
             return Result(_trial_object(trial, image))
 
-        feed = parts.jobs.start(
-            f"try {body.name}", trying, token=by.token, person_id=by.person_id, number=by.job, cancellable=True
-        )
-        return stream_response(feed, parts.settings.limits.keepalive_s)
+        return parts.stream(by, f"try {body.name}", trying, cancellable=True)
 
     return router
 

@@ -7,15 +7,14 @@ import ipaddress
 import re
 import socket
 from collections.abc import Callable, Container, Iterable
-from contextlib import AbstractContextManager, nullcontext
 from urllib.parse import unquote_to_bytes
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from microclaw.api.failures import UNSUPPORTED, failure_response
-from microclaw.errors import Overloaded, over_limit
-from microclaw.wire.host_api import Failure, failure_of
+from microclaw.errors import over_limit
+from microclaw.wire.host_api import Failure
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 PORTS = {"http": 80, "https": 443}
@@ -33,7 +32,6 @@ WHERE_NONE = (  # for answers that have none of their own
 MAX_PORT = 65_535
 DRAIN_BYTES = 16 << 20
 DRAIN_S = 2.0
-HASTY_BODY_S = 1.0  # for a body beyond the share of who sends it
 # RFC 9110, 7.2: a name or an address and a port, and nothing of what else a URL may have.
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)", re.IGNORECASE)
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{0,5}))?")
@@ -73,10 +71,7 @@ class RequestCheck:
         body_bytes: int | None,
         body_s: float,
         allowed_hosts: Container[str] | None = None,
-        reading: Callable[[Scope], AbstractContextManager[bool]] = lambda _scope: nullcontext(True),
     ) -> None:
-        """`reading` is entered while a body is read, and says whether it has the whole of `body_s`."""
-        self._reading = reading
         self._app = app
         self._body_bytes = body_bytes
         self._body_s = body_s
@@ -123,17 +118,12 @@ class RequestCheck:
     async def _read_in_time(
         self, scope: Scope, receive: Receive, limit: int
     ) -> tuple[bytes, tuple[int, Failure] | None]:
-        with self._reading(scope) as may_take_time:
-            body_s = self._body_s if may_take_time else min(HASTY_BODY_S, self._body_s)
-            try:
-                async with asyncio.timeout(body_s):
-                    return await self._read_body(scope, receive, limit)
-            except TimeoutError:
-                text = f"the request's body did not come within {body_s:g} s"
-                if may_take_time:
-                    return b"", (408, Failure("timeout", text, "send it again, in one go"))
-                text = f"{text}, and other bodies of yours are still on their way"
-                return b"", (503, failure_of(Overloaded(text, next_step="end those, then send it again")))
+        try:
+            async with asyncio.timeout(self._body_s):
+                return await self._read_body(scope, receive, limit)
+        except TimeoutError:
+            text = f"the request's body did not come within {self._body_s:g} s"
+            return b"", (408, Failure("timeout", text, "send it again, in one go"))
 
     async def _read_body(self, scope: Scope, receive: Receive, limit: int) -> tuple[bytes, tuple[int, Failure] | None]:
         """The whole body, or the refusal as soon as it is known to be too large."""

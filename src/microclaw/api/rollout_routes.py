@@ -7,9 +7,16 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from microclaw.api.answers import answers
+from microclaw.api.answers import answers, filled
 from microclaw.api.caller import RequestCaller, admit
-from microclaw.api.firmware_answers import BegunRollout, OneRollout, RolloutFacts, RolloutList
+from microclaw.api.firmware_answers import (
+    BegunRollout,
+    OneRollout,
+    RolloutBoard,
+    RolloutFacts,
+    RolloutFailure,
+    RolloutList,
+)
 from microclaw.api.firmware_routes import chosen_devices
 from microclaw.api.many_acts import Choice, device_names
 from microclaw.api.parts import HostParts
@@ -108,40 +115,27 @@ def rollout_router(parts: HostParts) -> APIRouter:
 def rollout_object(parts: HostParts, one: OpenRollout) -> dict[str, Any]:
     rollout, progress, plan = one.rollout, one.rollout.progress, one.rollout.plan
     bad = failures(rollout)[:MAX_FAILURES_SHOWN]
-    return {
-        "rollout": one.rollout_id,
-        "version": one.version,
-        "channel": one.channel,
-        "undoes": one.undoes,
-        "began_ms": one.began_ms,
-        "began_by": parts.gate.name_of(one.person_id),
-        "state": progress.state,
-        "reason": progress.reason,
-        "stage": progress.stage + 1,
-        "stages": list(plan.stages),
-        "soaking_since_ms": progress.soaking_since_ms,
-        "crashes": progress.crashes,
-        "count": len(rollout.devices),
-        "counts": {state: rollout.count(state) for state in DEVICE_STATES},
-        "window": None if plan.window is None else str(plan.window),
-        "failures": [
-            {"device": _name(parts, each.device_id), "state": each.state, "error": each.error} for each in bad
-        ],
-    }
+    return filled(
+        RolloutFacts,
+        progress,
+        rollout=one.rollout_id,
+        version=one.version,
+        channel=one.channel,
+        undoes=one.undoes,
+        began_ms=one.began_ms,
+        began_by=parts.gate.name_of(one.person_id),
+        stage=progress.stage + 1,
+        stages=list(plan.stages),
+        count=len(rollout.devices),
+        counts={state: rollout.count(state) for state in DEVICE_STATES},
+        window=None if plan.window is None else str(plan.window),
+        failures=[filled(RolloutFailure, each, device=_name(parts, each.device_id)) for each in bad],
+    )
 
 
 def _with_boards(parts: HostParts, one: OpenRollout) -> dict[str, Any]:
-    boards = [
-        {
-            "device": _name(parts, each.device_id),
-            "from_version": each.from_version,
-            "state": each.state,
-            "error": each.error,
-            "offered_ms": each.offered_ms,
-            "ended_ms": each.ended_ms,
-        }
-        for each in one.rollout.devices.values()
-    ]
+    rows = one.rollout.devices.values()
+    boards = [filled(RolloutBoard, each, device=_name(parts, each.device_id)) for each in rows]
     return {**rollout_object(parts, one), "boards": boards}
 
 

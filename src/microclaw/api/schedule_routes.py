@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
@@ -15,7 +14,6 @@ from microclaw.api.body import RequestBody
 from microclaw.api.caller import CHANNEL, Caller, RequestCaller, admit
 from microclaw.api.host_answers import (
     CancelledSubagent,
-    ImportedJobs,
     NewSchedule,
     OneSchedule,
     RemovedSchedule,
@@ -24,10 +22,8 @@ from microclaw.api.host_answers import (
     Subagents,
 )
 from microclaw.auth.gate import Gate, Permission
-from microclaw.errors import ConfigError
 from microclaw.events import Step
 from microclaw.schedules.entry import Schedule
-from microclaw.schedules.importing import import_cron_json
 from microclaw.schedules.runner import Runner
 from microclaw.store.schedules import Missed, RunRow
 from microclaw.tools.scheduling import AddParameters, Scheduling
@@ -57,10 +53,6 @@ class ScheduleBody(RequestBody):
     device: Annotated[str, Field(max_length=80)] | None = None
 
 
-class ScheduleImportBody(RequestBody):
-    file: Annotated[str, Field(min_length=1, max_length=4096)]
-
-
 def schedule_router(parts: ScheduleParts) -> APIRouter:
     router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
     scheduling, gate, book = parts.scheduling, parts.gate, parts.scheduling.book
@@ -83,24 +75,6 @@ def schedule_router(parts: ScheduleParts) -> APIRouter:
         made = await scheduling.keep(plan, asked, context)
         response.headers["Location"] = f"/v1/schedules/{made.schedule_id}"
         return {**facts(made), "warning": scheduling.warning(made, plan)}
-
-    @router.post("/import", summary="The jobs of a MimiClaw device's cron.json", responses=answers(ImportedJobs))
-    async def import_jobs(body: ScheduleImportBody, by: RequestCaller) -> dict[str, Any]:
-        gate.check_owner(by.person_id, "import a device's schedules")
-        if not by.direct or not (path := Path(body.file)).is_absolute():
-            raise ConfigError("a file of this machine is named by its absolute path, on the command line alone")
-        kept = await import_cron_json(path, book, person_id=by.person_id)
-        return {
-            "jobs": [
-                {
-                    "name": job.name,
-                    "schedule": None if job.schedule is None else job.schedule.schedule_id,
-                    "known": job.known,
-                    "refused": job.refused,
-                }
-                for job in kept
-            ]
-        }
 
     @router.get("/{number}", summary="A schedule and its latest runs", responses=answers(OneSchedule))
     async def show(number: int, by: RequestCaller) -> dict[str, Any]:

@@ -153,7 +153,7 @@ class HeadTimeout(UnreadTimeout, H11Protocol):
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.close()  # in the middle of another answer
             return
-        failure = Failure("bad_request", msg, "send HTTP/1.1; see /api/docs")
+        failure = Failure("bad_request", msg, "send HTTP/1.1; see /api/openapi.json")
         answer = failure_response(failure, 400)
         headers = [*answer.raw_headers, (b"connection", b"close")]
         for event in (

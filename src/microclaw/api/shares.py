@@ -1,4 +1,4 @@
-"""How many requests, and unread bodies, a person or an address has at once. One person's never shut the others out.
+"""How many requests a person or an address has at once. One person's never shut the others out.
 
 A request counts until it is answered. The numbers add up to less than the connections that a listener takes
 (api.server), so that an owner's next one always has room.
@@ -26,8 +26,6 @@ OTHERS_REQUESTS: Final = 48
 REQUESTS_OF_PERSON: Final = 24
 NAMELESS_REQUESTS: Final = 24  # with a body, from all addresses
 REQUESTS_OF_ADDRESS: Final = 16
-BODIES_OF_PERSON: Final = 8
-BODIES_OF_ADDRESS: Final = 4
 
 
 class Places:
@@ -63,11 +61,6 @@ class Shares:
             "person": Places(REQUESTS_OF_PERSON, OTHERS_REQUESTS),
             "address": Places(REQUESTS_OF_ADDRESS, NAMELESS_REQUESTS),
         }
-        self._bodies = {
-            "owner": Places(OWNERS_REQUESTS, OWNERS_REQUESTS),
-            "person": Places(BODIES_OF_PERSON, OTHERS_REQUESTS),
-            "address": Places(BODIES_OF_ADDRESS, NAMELESS_REQUESTS),
-        }
 
     def request(self, scope: Scope) -> Callable[[], None]:
         """Take a place, and return what gives it back; Overloaded."""
@@ -76,18 +69,6 @@ class Shares:
         if kind != "address" or _has_body(scope):
             place.enter_context(self._requests[kind].one(name))
         return place.close
-
-    @contextmanager
-    def body(self, scope: Scope) -> Iterator[bool]:
-        """While a body is read: whether it may take its time, as few of the sender's others do."""
-        kind, name = self._sender(scope)
-        with ExitStack() as place:
-            try:
-                place.enter_context(self._bodies[kind].one(name))
-            except Overloaded:
-                yield False
-            else:
-                yield True
 
     def _sender(self, scope: Scope) -> tuple[str, str]:
         caller = scope.get(CALLER_KEY)

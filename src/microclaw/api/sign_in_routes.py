@@ -10,12 +10,12 @@ from fastapi.responses import JSONResponse
 from pydantic import Field
 
 from microclaw.api.access import OF_ROLE
-from microclaw.api.answers import answers
+from microclaw.api.answers import answers, filled
 from microclaw.api.body import RequestBody
 from microclaw.api.caller import Caller, RequestCaller, check_local_owner, client_address
 from microclaw.api.cookies import session_cookie
 from microclaw.api.failures import failure_response
-from microclaw.api.people_answers import EndedSignIn, Myself, OpenedSignIn, SignInLink, SignInList
+from microclaw.api.people_answers import EndedSignIn, Myself, OpenedSignIn, SignInFacts, SignInLink, SignInList
 from microclaw.auth.gate import Gate
 from microclaw.auth.passwords import MAX_CHARS, TooManyTries
 from microclaw.auth.people import OWNER, People
@@ -150,15 +150,12 @@ def _locked(error: TooManyTries) -> JSONResponse:
 
 
 def _object(one: SignIn, by: Caller) -> dict[str, Any]:
-    return {
-        "id": one.sign_in_id,
-        "person": one.person.name,
-        "role": one.person.role,
-        "how": one.how,
-        "address": one.address,
-        "browser": one.agent,
-        "made_ms": one.made_ms,
-        "used_ms": one.used_ms,
-        "ends_ms": one.ends_ms,
-        "this": one.sign_in_id == by.source,
-    }
+    return filled(
+        SignInFacts,
+        one,
+        id=one.sign_in_id,
+        person=one.person.name,
+        role=one.person.role,
+        browser=one.agent,
+        this=one.sign_in_id == by.source,
+    )

@@ -25,12 +25,11 @@ from microclaw.config.settings import BudgetSettings, Settings
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.egress.proxy import EgressProxy
-from microclaw.link_server.linked_devices import LinkedDevices
+from microclaw.link_server.server import LinkServer
 from microclaw.models.fallback import Outage
 from microclaw.models.protocol import Model
 from microclaw.models.router import outages_of
 from microclaw.models.usage import UsageLog
-from microclaw.offline.dialogue import warm_up
 from microclaw.ota.rollouts import Rollouts
 from microclaw.schedules.book import ScheduleBook
 from microclaw.schedules.entry import Schedule
@@ -212,12 +211,11 @@ class HostStatus:
     urls: tuple[str, ...]
     local_url: str | None
     ca_sha256: str | None
-    link: LinkedDevices | None
+    link: LinkServer | None
     channels: ChannelStates
     xiaozhi: Callable[[], Mapping[str, Any]]
     wyoming: Callable[[], Mapping[str, Any]]
     mqtt: Callable[[], Mapping[str, Any]]
-    recording: Callable[[], Sequence[Mapping[str, Any]]]
     mcp_servers: Callable[[], Mapping[str, str]]
     schedules: ScheduleBook
     approvals: Approvals
@@ -260,7 +258,6 @@ class HostStatus:
             "xiaozhi": dict(self.xiaozhi()),
             "wyoming": dict(self.wyoming()),
             "mqtt": dict(self.mqtt()),
-            "recording": [dict(one) for one in self.recording()],
             "up_s": round(time.monotonic() - self.began_s, 1),
             "rss_mb": round(resident_mb(), 1),
             "model": text,
@@ -297,7 +294,7 @@ class HostStatus:
         return [*self.settings.problems, *self.channels.problems, *off, *more]
 
     def _link_object(self) -> dict[str, Any] | None:
-        server = None if self.link is None else self.link.here
+        server = self.link
         if server is None:
             return None
         return {
@@ -318,6 +315,8 @@ async def describe_model(model: Model) -> tuple[str, str | None]:
     if model.name != OFFLINE:
         out = next((outage for outage in outages_of(model) if outage.model == model.name), None)
         return (f"{model.name} answers" if out is None else outage_text(out)), None
+    from microclaw.offline.dialogue import warm_up  # loaded after the host's start
+
     kinds = await asyncio.to_thread(warm_up)
     return (
         f"none: no API key set. Offline intents answer ({kinds} kinds of sentence).",

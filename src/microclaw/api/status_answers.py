@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, NotRequired
 
-from pydantic import BaseModel, Field
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from microclaw.api.answers import PendingPairing
 from microclaw.api.device_answers import RefusedTelemetry
@@ -12,7 +13,7 @@ from microclaw.ota.rollout import RolloutState
 from microclaw.supervision import TaskState
 
 
-class Health(BaseModel):
+class Health(TypedDict):
     """`failing`: background tasks that are tried again and again."""
 
     ok: bool
@@ -20,20 +21,20 @@ class Health(BaseModel):
     failing: list[str]
 
 
-class HttpsFacts(BaseModel):
+class HttpsFacts(TypedDict):
     urls: list[str]
     local: str | None
     ca_sha256: str | None
 
 
-class LinkStatus(BaseModel):
+class LinkStatus(TypedDict):
     address: str
     connected: list[str]
     pairing: int
     waiting: list[PendingPairing]
 
 
-class WindowFacts(BaseModel):
+class WindowFacts(TypedDict):
     tokens: int
     configured_tokens: int
     named_tokens: int | None
@@ -41,7 +42,7 @@ class WindowFacts(BaseModel):
     text: str | None
 
 
-class UsageToday(BaseModel):
+class UsageToday(TypedDict):
     requests: int
     tokens: int
     cost_usd: float
@@ -49,7 +50,7 @@ class UsageToday(BaseModel):
     day_tokens: int | None
 
 
-class ModelOutage(BaseModel):
+class ModelOutage(TypedDict):
     model: str
     instead: str | None
     fault: str
@@ -59,7 +60,7 @@ class ModelOutage(BaseModel):
     text: str
 
 
-class Alarm(BaseModel):
+class Alarm(TypedDict):
     kind: str
     device: str
     at_ms: int
@@ -67,67 +68,67 @@ class Alarm(BaseModel):
     next: str | None
 
 
-class ChannelFacts(BaseModel):
+class ChannelFacts(TypedDict):
     """`bot` is Telegram's; `clients`, `open` and `token_file` are the gateway's."""
 
     name: str
     state: str
     text: str | None
-    bot: str | None = None
-    clients: int | None = None
-    open: bool | None = None
-    token_file: str | None = None
+    bot: NotRequired[str | None]
+    clients: NotRequired[int | None]
+    open: NotRequired[bool | None]
+    token_file: NotRequired[str | None]
 
 
-class DueSchedule(BaseModel):
+class DueSchedule(TypedDict):
     id: int
     said: str
     what: str
     next_ms: int
 
 
-class ScheduleCounts(BaseModel):
+class ScheduleCounts(TypedDict):
     active: int
     paused: int
     next: list[DueSchedule]
 
 
-class OpenRolloutFacts(BaseModel):
+class OpenRolloutFacts(TypedDict):
     rollout: int
     version: str
     state: RolloutState
     text: str
 
 
-class FirstApproval(BaseModel):
+class FirstApproval(TypedDict):
     approval_id: str
     action: str
     asked_by: str
 
 
-class ApprovalCounts(BaseModel):
+class ApprovalCounts(TypedDict):
     pending: int
     first: list[FirstApproval]
 
 
-class WaitingAct(BaseModel):
+class WaitingAct(TypedDict):
     text: str
     since_ms: int
 
 
-class EndedAct(BaseModel):
+class EndedAct(TypedDict):
     text: str
     state: str
     outcome: str | None
     ended_ms: int
 
 
-class DeferredActs(BaseModel):
+class DeferredActs(TypedDict):
     waiting: list[WaitingAct]
     ended: list[EndedAct]
 
 
-class CrashCounts(BaseModel):
+class CrashCounts(TypedDict):
     kinds: int
     boards: int
 
@@ -136,7 +137,7 @@ class RefusedOfDevice(RefusedTelemetry):
     device: str
 
 
-class BoardProcess(BaseModel):
+class BoardProcess(TypedDict):
     state: str
     restarts: int
     last_ms: int | None
@@ -144,7 +145,7 @@ class BoardProcess(BaseModel):
     next: str | None
 
 
-class DeviceStatus(BaseModel):
+class DeviceStatus(TypedDict):
     """`reachable` null: it was not used yet. `process`: of a virtual board that this host runs."""
 
     name: str
@@ -157,17 +158,16 @@ class DeviceStatus(BaseModel):
     process: BoardProcess | None
 
 
-class HostFacts(BaseModel):
+class HostFacts(TypedDict):
     """Who is no owner gets it without the fields that are optional here."""
 
     version: str
-    host: str | None = Field(description="What it is called in its cluster; null: it is alone")
+    host: Annotated[str | None, Field(description="What it is called in its cluster; null: it is alone")]
     http: str | None
     https: HttpsFacts
     link: LinkStatus | None
     xiaozhi: dict[str, Any]
     wyoming: dict[str, Any]
-    recording: list[dict[str, Any]]
     up_s: float
     rss_mb: float
     model: str
@@ -177,18 +177,18 @@ class HostFacts(BaseModel):
     crashes: CrashCounts
     telemetry: list[RefusedOfDevice]
     devices: list[DeviceStatus]
-    pid: int | None = None
-    home: str | None = None
-    problems: list[str] | None = None
-    alarms: list[Alarm] | None = None
-    channels: list[ChannelFacts] | None = None
-    mcp_servers: dict[str, str] | None = None
-    tasks: list[TaskState] | None = None
-    schedules: ScheduleCounts | None = None
-    approvals: ApprovalCounts | None = None
-    usage: UsageToday | None = None
-    model_outages: list[ModelOutage] | None = None
-    mqtt: dict[str, Any] | None = None
-    backup: dict[str, Any] | None = None
-    rollouts: list[OpenRolloutFacts] | None = None
-    code: dict[str, Any] | None = None
+    pid: NotRequired[int | None]
+    home: NotRequired[str | None]
+    problems: NotRequired[list[str] | None]
+    alarms: NotRequired[list[Alarm] | None]
+    channels: NotRequired[list[ChannelFacts] | None]
+    mcp_servers: NotRequired[dict[str, str] | None]
+    tasks: NotRequired[list[TaskState] | None]
+    schedules: NotRequired[ScheduleCounts | None]
+    approvals: NotRequired[ApprovalCounts | None]
+    usage: NotRequired[UsageToday | None]
+    model_outages: NotRequired[list[ModelOutage] | None]
+    mqtt: NotRequired[dict[str, Any] | None]
+    backup: NotRequired[dict[str, Any] | None]
+    rollouts: NotRequired[list[OpenRolloutFacts] | None]
+    code: NotRequired[dict[str, Any] | None]

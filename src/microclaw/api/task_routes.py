@@ -8,18 +8,17 @@ import codecs
 import json
 import os
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query
-from fastapi.responses import FileResponse, Response, StreamingResponse
+from fastapi.responses import FileResponse, Response
 from pydantic import Field
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
-from microclaw.api.answers import TaskFacts, Tasks, TaskWithOutput, answers
+from microclaw.api.answers import TaskFacts, TaskFileFacts, Tasks, TaskWithOutput, answers, filled
 from microclaw.api.body import RequestBody
 from microclaw.api.caller import CHANNEL, Caller, RequestCaller, admit
 from microclaw.auth.gate import Gate, Permission
@@ -101,10 +100,7 @@ def task_router(tasks: TaskService, gate: Gate, roles: Roles) -> APIRouter:
         kind = next((one.media_type for one in row.files if one.name == name), "application/octet-stream")
         shown = quote(name.rpartition("/")[2])
         headers = {**_HEADERS, "Content-Disposition": f"attachment; filename*=UTF-8''{shown}"}
-        if isinstance(found, Path):
-            return TaskFile(found, media_type=kind, headers=headers)
-        headers["Content-Length"] = str(found.size_bytes)  # one that is cut short is seen to be
-        return StreamingResponse(found.parts, media_type=kind, headers=headers)
+        return TaskFile(found, media_type=kind, headers=headers)
 
     return router
 
@@ -154,28 +150,18 @@ def _has_it(asked: Headers, file: Headers) -> bool:
 
 def task_object(row: TaskRow) -> dict[str, Any]:
     """A task without what it printed."""
-    return {
-        "task": row.number,
-        "state": row.state,
-        "ending": row.ending or None,
-        "exit_code": row.exit_code,
-        "reason": row.reason or None,
-        "language": row.language,
-        "by": row.asked_by,
-        "code_bytes": row.code_bytes,
-        "code_sha256": row.code_sha256,
-        "files_in": list(row.inputs),
-        "files": [{"name": one.name, "size_bytes": one.size_bytes, "media_type": one.media_type} for one in row.files],
-        "not_kept": dict(row.refused),
-        "allow": row.allow,
-        "limits": json.loads(row.limits),
-        "output_bytes": row.output_bytes,
-        "created_ms": row.created_ms,
-        "started_ms": row.started_ms,
-        "ended_ms": row.ended_ms,
-        "cpu_s": row.cpu_s,
-        "memory_peak_bytes": row.memory_peak_bytes,
-    }
+    return filled(
+        TaskFacts,
+        row,
+        task=row.number,
+        ending=row.ending or None,
+        reason=row.reason or None,
+        by=row.asked_by,
+        files_in=list(row.inputs),
+        files=[filled(TaskFileFacts, one) for one in row.files],
+        not_kept=dict(row.refused),
+        limits=json.loads(row.limits),
+    )
 
 
 def view_object(view: TaskView) -> dict[str, Any]:

@@ -7,10 +7,18 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from microclaw.api.answers import answers
+from microclaw.api.answers import LastValue, answers, filled
 from microclaw.api.body import RequestBody
 from microclaw.api.caller import RequestCaller, admit
-from microclaw.api.device_answers import ClearedCrashes, Crashes, OneCrash, Telemetry
+from microclaw.api.device_answers import (
+    ClearedCrashes,
+    Crashes,
+    CrashFacts,
+    CrashReportFacts,
+    OneCrash,
+    Telemetry,
+    TelemetryPoint,
+)
 from microclaw.api.parts import HostParts
 from microclaw.apps.traps import EXCEPTION, trap_words
 from microclaw.auth.gate import Permission
@@ -59,19 +67,17 @@ def telemetry_router(parts: HostParts) -> APIRouter:
         if since_ms >= until_ms:
             raise ConfigError("a time ends after it began", next_step="give an earlier `since`, or a later `until`")
         found = await parts.history.read(device.device_id, tuple(key or known), since_ms, until_ms, points)
-        return {
-            "device": device.name,
-            "since_ms": found.since_ms,
-            "until_ms": found.until_ms,
-            "bucket_ms": found.bucket_ms,
-            "source": found.source,
-            "series": [
+        return filled(
+            Telemetry,
+            found,
+            device=device.name,
+            series=[
                 {"key": one, "unit": unit_of(one), "points": [_point(bucket) for bucket in buckets]}
                 for one, buckets in found.series.items()
             ],
-            "last": last_objects(parts.history, device.device_id),
-            "refused": refused_objects(parts.history, device.device_id),
-        }
+            last=last_objects(parts.history, device.device_id),
+            refused=refused_objects(parts.history, device.device_id),
+        )
 
     return router
 
@@ -117,10 +123,7 @@ def crash_router(parts: HostParts) -> APIRouter:
 
 def last_objects(history: TelemetryHistory, device_id: str) -> list[dict[str, Any]]:
     """The last value of each series since the host started."""
-    return [
-        {"key": last.key, "unit": unit_of(last.key), "value": last.value, "at_ms": last.at_ms}
-        for last in history.last(device_id)
-    ]
+    return [filled(LastValue, last, unit=unit_of(last.key)) for last in history.last(device_id)]
 
 
 def refused_objects(history: TelemetryHistory, device_id: str) -> list[dict[str, Any]]:
@@ -131,19 +134,8 @@ def refused_objects(history: TelemetryHistory, device_id: str) -> list[dict[str,
 
 
 def crash_object(group: CrashGroup, devices: Registry) -> dict[str, Any]:
-    return {
-        "id": group.crash_id,
-        "kind": group.kind,
-        "program": group.program,
-        "version": group.version,
-        "title": group.title,
-        "fingerprint": group.fingerprint,
-        "count": group.count,
-        "found_ms": group.found_ms,
-        "first_ms": group.first_ms,
-        "last_ms": group.last_ms,
-        "devices": [_name(devices, device_id) for device_id in group.devices],
-    }
+    names = [_name(devices, device_id) for device_id in group.devices]
+    return filled(CrashFacts, group, id=group.crash_id, devices=names)
 
 
 def crashes_of_a_day(groups: tuple[CrashGroup, ...]) -> dict[str, Any]:
@@ -171,13 +163,7 @@ def _meaning(group: CrashGroup, reports: tuple[CrashReport, ...]) -> tuple[str |
 
 
 def _report_object(report: CrashReport, devices: Registry) -> dict[str, Any]:
-    return {
-        "device": _name(devices, report.device_id),
-        "at_ms": report.at_ms,
-        "firmware": report.firmware,
-        "trace": report.trace,
-        "log": list(report.log),
-    }
+    return filled(CrashReportFacts, report, device=_name(devices, report.device_id), log=list(report.log))
 
 
 def _name(devices: Registry, device_id: str) -> str:
@@ -185,10 +171,4 @@ def _name(devices: Registry, device_id: str) -> str:
 
 
 def _point(bucket: Bucket) -> dict[str, Any]:
-    return {
-        "at_ms": bucket.at_ms,
-        "min": bucket.low,
-        "max": bucket.high,
-        "mean": bucket.mean,
-        "count": bucket.count,
-    }
+    return filled(TelemetryPoint, bucket, min=bucket.low, max=bucket.high)

@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 
 from microclaw.api.body import RequestBody, Whole
 from microclaw.api.caller import CHANNEL, RequestCaller, admit, place_of, questions_in
-from microclaw.api.jobs import Feed, stream_response
+from microclaw.api.jobs import Feed
 from microclaw.api.many_acts import (
     Choice,
     EachBoard,
@@ -57,7 +57,6 @@ class ManyTimesBody(TimesBody, Choice):
 
 
 def route_times(router: APIRouter, parts: HostParts) -> None:
-    keepalive_s = parts.settings.limits.keepalive_s
 
     @router.post("/v1/devices/{device}/apps/{name}/times", summary="When a program runs; steps as JSON lines")
     async def set_times(device: str, name: str, body: TimesBody, by: RequestCaller) -> StreamingResponse:
@@ -75,8 +74,7 @@ def route_times(router: APIRouter, parts: HostParts) -> None:
                 made = await parts.upgrader.set_times(found.device_id, name, new, feed.put, approve=approving)
                 return Result(times_set_object(made))
 
-        feed = parts.jobs.start(f"times of {name}", do, token=by.token, person_id=by.person_id, number=by.job)
-        return stream_response(feed, keepalive_s)
+        return parts.stream(by, f"times of {name}", do)
 
     @router.post("/v1/apps/{name}/times", summary="When a program runs, on those of many devices that have it")
     async def set_times_on_many(name: str, body: ManyTimesBody, by: RequestCaller) -> StreamingResponse:

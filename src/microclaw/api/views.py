@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Collection
 from typing import Any
 
-from microclaw.apps.app_terms import Origin
+from microclaw.api.answers import AppFacts, AppOrigin, ChangeFacts, DeviceFacts, filled
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.changes import AppVersion, Change
 from microclaw.apps.deferred import DeferredAct
@@ -25,32 +25,31 @@ from microclaw.boards.voice import VOICE_BOARD
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.device import Device
 from microclaw.events import ProgramKind
-from microclaw.link_server.linked_devices import LinkedDevices
+from microclaw.link_server.server import LinkServer
 from microclaw.link_server.transport import LinkTransport
 from microclaw.transports.xiaozhi import XiaozhiTransport
 from microclaw.wire.host_api import evidence_object
 
 
-def device_object(device: Device, server: LinkedDevices | None) -> dict[str, Any]:
+def device_object(device: Device, server: LinkServer | None) -> dict[str, Any]:
     board = device.board
     state = server.state(device) if server is not None else None
-    return {
-        "device_id": device.device_id,
-        "name": device.name,
-        "board": board.board_id,
-        "title": board.title,
-        "chip": board.chip,
-        "transports": list(device.endpoints),
-        "labels": list(device.labels),
-        "capabilities": sorted(device.capabilities),
-        "kinds": list(device.kinds),
-        "firmware": firmware_object(board.firmware),
-        "free_pins": list(board.free_pins("output")),
-        "power_cut": _IN_FLASH if keeps_programs(device) else board.power_cut,
-        "voice_only": is_voice_only(device),
-        "never_reached": device.never_reached,
-        "link": None if state is None else dataclasses.asdict(state),
-    }
+    return filled(
+        DeviceFacts,
+        device,
+        board=board.board_id,
+        title=board.title,
+        chip=board.chip,
+        transports=list(device.endpoints),
+        labels=list(device.labels),
+        capabilities=sorted(device.capabilities),
+        kinds=list(device.kinds),
+        firmware=firmware_object(board.firmware),
+        free_pins=list(board.free_pins("output")),
+        power_cut=_IN_FLASH if keeps_programs(device) else board.power_cut,
+        voice_only=is_voice_only(device),
+        link=None if state is None else dataclasses.asdict(state),
+    )
 
 
 def is_voice_only(device: Device) -> bool:
@@ -101,7 +100,7 @@ def exploration_object(found: Exploration) -> dict[str, Any]:
     }
 
 
-def pairing_objects(devices: LinkedDevices | None) -> list[dict[str, Any]]:
+def pairing_objects(devices: LinkServer | None) -> list[dict[str, Any]]:
     """The devices that wait to be paired, the oldest first. Not their codes: a person must read those on the device."""
     return [] if devices is None else [dataclasses.asdict(one) for one in devices.waiting()]
 
@@ -117,22 +116,16 @@ _IN_FLASH = "Programs put on it over the link are in its flash: after a power cu
 
 def app_object(listing: AppListing) -> dict[str, Any]:
     origin = listing.version.origin if listing.version is not None else None
-    return {
-        "name": listing.name,
-        "device": listing.device_name,
-        "condition": listing.condition,
-        "foreign": listing.foreign,
-        "heap_bytes": listing.heap_bytes,
-        "pins": list(listing.pins),
-        "size_bytes": listing.size_bytes,
-        "sha256": listing.sha256,
-        "error": listing.error,
-        "installed_ms": listing.installed_ms,
-        "kind": listing.version.kind if listing.version is not None else None,
-        "origin": None if origin is None else origin_object(origin),
-        "deferred": None if listing.deferred is None else deferred_act_object(listing.deferred),
-        "runs": runs_object(listing.version, listing.runs),
-    }
+    return filled(
+        AppFacts,
+        listing,
+        device=listing.device_name,
+        pins=list(listing.pins),
+        kind=listing.version.kind if listing.version is not None else None,
+        origin=None if origin is None else filled(AppOrigin, origin, params=dict(origin.params)),
+        deferred=None if listing.deferred is None else deferred_act_object(listing.deferred),
+        runs=runs_object(listing.version, listing.runs),
+    )
 
 
 def runs_object(version: AppVersion | None, runs: RunReport | None) -> dict[str, Any] | None:
@@ -177,28 +170,8 @@ def _later_times(version: AppVersion) -> str:
     return keeper_text(version.times, version.kind)
 
 
-def origin_object(origin: Origin) -> dict[str, Any]:
-    return {
-        "entry": origin.entry,
-        "version": origin.version,
-        "catalog": origin.catalog,
-        "params": dict(origin.params),
-    }
-
-
 def change_object(change: Change, device_name: str) -> dict[str, Any]:
-    return {
-        "change_id": change.change_id,
-        "at_ms": change.at_ms,
-        "device": device_name,
-        "kind": change.kind,
-        "summary": change.summary,
-        "state": change.state,
-        "undoes": change.undoes,
-        "undone_by": change.undone_by,
-        "turn": change.turn,
-        "person": change.person,
-    }
+    return filled(ChangeFacts, change, device=device_name)
 
 
 def deployment_object(made: Deployment) -> dict[str, Any]:

@@ -121,7 +121,7 @@ class TellsWaiting:
 
         stop = self._approvals.listen(hear)
         try:
-            await self._app({**scope, CALLER_KEY: caller}, receive, _Answered(send, act).send)
+            await self._app({**scope, CALLER_KEY: caller}, receive, _Answer(send, act).send)
         finally:
             stop()
             for watch in watches.values():
@@ -138,8 +138,8 @@ class TellsWaiting:
             if isinstance(news, PendingApproval) and (news.channel, news.chat_id) == place and not asked.done():
                 asked.set_result(news)
 
-        answer = _Answer(send)
-        work = self._app({**scope, CALLER_KEY: caller}, receive, _Answered(answer.send, act).send)
+        answer = _Answer(send, act)
+        work = self._app({**scope, CALLER_KEY: caller}, receive, answer.send)
         stop = self._approvals.listen(hear)
         inside = asyncio.ensure_future(work)
         try:
@@ -174,10 +174,15 @@ class TellsWaiting:
         await JSONResponse(told, 202, {"Location": place})(scope, receive, send)
 
 
-class _Answered:
-    """Passes the answer on; one that is an error is the end of the act that was asked about."""
+class _Answer:
+    """The answer of what is behind: it goes to the client, or from `kept` on to what is kept for it.
+
+    One that is an error is the end of the act that was asked about.
+    """
 
     def __init__(self, send: Send, act: ApprovedAct) -> None:
+        self.has_begun = False
+        self.kept: KeptRequest | None = None
         self._send = send
         self._act = act
         self._failed = KeptRequest("")
@@ -185,11 +190,15 @@ class _Answered:
     async def send(self, message: Message) -> None:
         self._failed.take(message)
         status = self._failed.status or 0
-        if status >= 400 and message["type"] == "http.response.body" and not message.get("more_body", False):
-            self._act.failed(*_reason(_read(self._failed.body), status))
-        elif status < 400:
+        if status < 400:
             self._failed.body.clear()
-        await self._send(message)
+        elif message["type"] == "http.response.body" and not message.get("more_body", False):
+            self._act.failed(*_reason(_read(self._failed.body), status))
+        if self.kept is not None:
+            self.kept.take(message)
+        else:
+            self.has_begun = True
+            await self._send(message)
 
 
 def _reason(body: Any, status: int) -> tuple[str, str | None, str | None]:
@@ -197,22 +206,6 @@ def _reason(body: Any, status: int) -> tuple[str, str | None, str | None]:
     if not isinstance(error, dict):
         return f"it was answered with {status}", None, None
     return str(error.get("message", "")), error.get("code"), error.get("next")
-
-
-class _Answer:
-    """Where the answer of what is behind goes: to the client, or from `kept` on to what is kept for it."""
-
-    def __init__(self, send: Send) -> None:
-        self.has_begun = False
-        self.kept: KeptRequest | None = None
-        self._send = send
-
-    async def send(self, message: Message) -> None:
-        if self.kept is not None:
-            self.kept.take(message)
-            return
-        self.has_begun = True
-        await self._send(message)
 
 
 def _is_followed(scope: Scope) -> bool:

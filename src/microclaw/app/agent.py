@@ -37,7 +37,7 @@ from microclaw.devices.registry import Registry
 from microclaw.egress.destinations import Egress
 from microclaw.knowledge.consolidate import Consolidator
 from microclaw.knowledge.knowledge_base import HEARTBEAT_NAME, Knowledge, open_knowledge
-from microclaw.link_server.linked_devices import LinkedDevices
+from microclaw.link_server.server import LinkServer
 from microclaw.models.budget import Budget, LocalDays
 from microclaw.models.protocol import Model
 from microclaw.models.router import choose_model
@@ -75,7 +75,7 @@ SCHEDULES: Final = "schedules"
 RETRY_S: Final = {"consolidation": 3600.0}  # each try may ask a model
 
 if TYPE_CHECKING:
-    from microclaw.link_server.linked_devices import LinkedDevices
+    from microclaw.link_server.server import LinkServer
 
 
 def build_toolbox(
@@ -90,7 +90,7 @@ def build_toolbox(
     undo: Undo,
     gate: Gate,
     kept: Callable[[], Iterable[DeviceCheck]],
-    notifier: LinkedDevices | None = None,
+    notifier: LinkServer | None = None,
     knowledge: Knowledge | None = None,
     more: Iterable[Tool[Any]] = (),
     coming: Callable[[], Iterable[Tool[Any]]] = tuple,
@@ -150,7 +150,7 @@ def build_agent(
     model: Model,
     devices: Registry,
     apps: Apps,
-    link: LinkedDevices | None,
+    link: LinkServer | None,
     tasks: SupervisedTasks,
     *,
     server_tools: Callable[[], Iterable[Tool[Any]]],
@@ -220,14 +220,11 @@ def build_agent(
     )
     consolidate = Consolidator(knowledge.memory, model=language_model).run
     nightly = Nightly(settings.schedules.consolidate_at, book.zone, consolidate, name="consolidate_at", clock=clock)
-    background: dict[str, Callable[[], Awaitable[None]]] = {}
-    if base.cluster is not None and not base.answers:
-        runner.elsewhere = partial(base.cluster.elsewhere, "agent", "a schedule's run")
-    else:
-        background |= {SCHEDULES: runner.run, "consolidation": base.duty("consolidation", nightly.run)}
-    if (
-        base.answers and language_model is not None and settings.schedules.heartbeat_minutes
-    ):  # without a model nobody reads the tasks
+    background: dict[str, Callable[[], Awaitable[None]]] = {
+        SCHEDULES: runner.run,
+        "consolidation": base.duty("consolidation", nightly.run),
+    }
+    if language_model is not None and settings.schedules.heartbeat_minutes:  # without a model nobody reads the tasks
         background["heartbeat"] = base.duty("heartbeat", _heartbeat(settings, knowledge, inbox, clock).run)
     all_tools = tools.with_more(
         (*scheduling_tools(scheduling), *subagent_tools(subagents), more_tools(lambda: all_tools.tools))
@@ -249,7 +246,6 @@ def build_agent(
             approvals=admission.approvals,
             roles=admission.people,
             limits=turn_limits,
-            answers=base.answers,
         ),
         client_turns=ClientTurns(
             model=model,

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
+import re
+import secrets
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from microclaw.addresses import bracketed, is_loopback
@@ -16,9 +19,10 @@ from microclaw.agent.inbox import Inbox
 from microclaw.api.server import tcp_listener
 from microclaw.api.status import ChannelStates
 from microclaw.auth.admission import Admission
-from microclaw.auth.local_token import open_local_token
+from microclaw.auth.tokens import PREFIX, SECRET_BYTES
 from microclaw.channels.delivery import ReadFile
 from microclaw.config.settings import GatewaySettings, Settings, TelegramSettings
+from microclaw.durable import read_private, write_private
 from microclaw.errors import ConfigError, StoreError
 from microclaw.supervision import SupervisedTasks
 
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
 FIRST_PAUSE_S: Final = 15.0
 Work: TypeAlias = Callable[[], Awaitable[None]]
 _GATEWAY: Final = "microclaw.api.gateway"
+_TOKEN: Final = re.compile(r"mc_[A-Za-z0-9_-]{43}")
 _log = logging.getLogger(__name__)
 
 
@@ -61,7 +66,7 @@ async def open_channels(
                 problems.append(f"the chat gateway is off: {exc.message} (next: {exc.next_step})")
                 _log.warning("%s", problems[0])
             else:
-                gateway = GatewayListener(settings.gateway, inbox, admission, listener, local_token, read_file)
+                gateway = GatewayListener(settings.gateway, inbox, admission, listener, local_token)
                 if gateway.is_open:
                     _log.warning("the chat gateway is open: every program of this machine is the owner there")
                 await stack.enter_async_context(gateway.serving(group))
@@ -86,6 +91,25 @@ async def open_channels(
             yield states, gateway
 
 
+def open_local_token(path: Path) -> str:
+    """The gateway's own token in the file at `path`, made (0600) when there is none; StoreError when it cannot be.
+
+    Whoever can read the file is the owner. It opens the gateway on loopback and nothing else.
+
+    A file that others can read, or that holds no token, gets a new one: the old one may be known.
+    """
+    try:
+        found = (read_private(path) or b"").decode("ascii", "replace").strip()
+    except StoreError as exc:
+        _log.warning("the chat gateway's token is made anew: %s", exc.message)
+        found = ""
+    if _TOKEN.fullmatch(found):
+        return found
+    token = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
+    write_private(path, f"{token}\n".encode())
+    return token
+
+
 class GatewayListener:
     """Clients that come before `open` wait in the kernel's queue: a WebSocket library must not delay the host."""
 
@@ -96,7 +120,6 @@ class GatewayListener:
         admission: Admission,
         listener: socket.socket,
         local_token: str | None,
-        read_file: ReadFile,
     ) -> None:
         host, port = listener.getsockname()[:2]
         self.address = f"ws://{bracketed(host)}:{port}"
@@ -104,7 +127,6 @@ class GatewayListener:
         self._settings = settings
         self.local_token = local_token
         self._inbox = inbox
-        self._read_file = read_file
         self._admission = admission
         self._listener = listener
         self._gateway: Gateway | None = None
@@ -145,7 +167,6 @@ class GatewayListener:
             tokens=self._admission.tokens,
             approvals=self._admission.approvals,
             local_token=self.local_token,
-            read_file=self._read_file,
         )
         async with gateway.serving(self._listener):
             await self._leaving.wait()

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from microclaw import __version__
 from microclaw.app.joining import check_begin_anew, check_name, home_key
 from microclaw.audit import Record
-from microclaw.auth.authority import AUTHORITY_FILE, authority_in
+from microclaw.auth.authority import AUTHORITY_FILE
 from microclaw.auth.recheck import Freshness
 from microclaw.clock import now_ms
-from microclaw.config.cluster_settings import ROLES, Role, check_roles
 from microclaw.config.settings import Settings
 from microclaw.devices.device import Transport
 from microclaw.devices.machine import Machine
@@ -27,19 +27,16 @@ from microclaw.link_server.holding import LinkHolding, StaleHolders
 from microclaw.live_hosts import LeftWork
 from microclaw.store.database import Database
 from microclaw.store.identity import IdentityTable
-from microclaw.store.inbox import InboxTable
 from microclaw.store.link_holders import LinkHolderTable
-from microclaw.store.migrations import MIGRATIONS
+from microclaw.store.schema import VERSION
 from microclaw.supervision import SupervisedTasks
 from microclaw.text import host_called
 
 if TYPE_CHECKING:
     from microclaw.agent.inbox import Inbox
-    from microclaw.agent.turn_relay import TurnRelay
     from microclaw.api.jobs import Jobs
     from microclaw.api.requests_elsewhere import RequestsElsewhere
     from microclaw.api.waiting import WaitingRequests
-    from microclaw.apps.building import Compile
     from microclaw.auth.approvals import Approvals
     from microclaw.cluster.connection import Cluster
     from microclaw.cluster.duties import Duties
@@ -54,10 +51,7 @@ if TYPE_CHECKING:
     from microclaw.devices.registry import Registry
     from microclaw.link_server.links import LinkRegistry
     from microclaw.store.replica import Replica
-    from microclaw.tasks.elsewhere import TasksElsewhere
-    from microclaw.tasks.service import TaskService
 
-MAX_NAMED: Final = 5  # hosts, in an error's text
 CLEAR_EVERY_S: Final = 300.0
 
 
@@ -67,8 +61,6 @@ class Addresses:
 
     api: str | None = None
     link: str | None = None
-    voice: bool = False  # whether it speaks to devices
-    authority: str | None = None  # its fingerprint
 
 
 class LeaseFleet:
@@ -99,53 +91,14 @@ class DutyFlag:
     """Whether this host has a duty whose work is done elsewhere."""
 
     is_held: bool = False
-    taken: Callable[[], None] = lambda: None
 
     async def hold(self, _fence: int) -> None:
         """The duty's work; until it is cancelled."""
         self.is_held = True
-        self.taken()
         try:
             await asyncio.get_running_loop().create_future()
         finally:
             self.is_held = False
-
-
-@dataclass(frozen=True, slots=True)
-class Voices:
-    """To which devices this host speaks of itself: each is spoken to by one host."""
-
-    hosts: Hosts
-    duties: Duties
-    holding: LinkHolding
-    addresses: Addresses
-    duty: DutyFlag = field(default_factory=DutyFlag)
-
-    def devices(self, registry: Registry) -> list[str]:
-        """The ids of links: those connected here, and with the duty `voice` those that no host with voice has."""
-        speaking = {one.host_id for one in self.hosts.live.values() if one.voice}
-        endpoints = (endpoint for device in registry.list() for endpoint in device.endpoints)
-        link_ids = [one.removeprefix("link:") for one in endpoints if one.startswith("link:")]
-        places = {link_id: self.holding.place_of(link_id) for link_id in link_ids}
-        here = self.hosts.host_id
-        return [one for one in link_ids if places[one] == here or (self.duty.is_held and places[one] not in speaking)]
-
-    @asynccontextmanager
-    async def speaking(self, look_again: Callable[[], None], group: asyncio.TaskGroup) -> AsyncIterator[None]:
-        """Inside, this host speaks; `look_again` is called when there may be more devices."""
-
-        def moved(_link_id: str) -> None:
-            look_again()
-
-        self.addresses.voice, self.duty.taken = True, look_again
-        self.holding.moved.append(moved)
-        holding = group.create_task(self.duties.hold("voice", self.duty.hold), name="cluster: the duty voice")
-        try:
-            yield
-        finally:
-            holding.cancel()
-            self.holding.moved.remove(moved)
-            self.addresses.voice = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +115,6 @@ class HostCluster:
     files: ClusterFiles
     requests: HostRequests
     addresses: Addresses = field(default_factory=Addresses)
-    roles: tuple[str, ...] = ROLES
     unconnected: DutyFlag = field(default_factory=DutyFlag)  # devices that no host has a connection of
     counting: dict[str, Callable[[], int]] = field(default_factory=dict)  # by the names of cluster.status.COUNTS
 
@@ -171,9 +123,11 @@ class HostCluster:
         """This host's, the same at each start."""
         return host_called(self.host_id)
 
-    @property
-    def voices(self) -> Voices:
-        return Voices(self.hosts, self.duties, self.holding, self.addresses)
+    def spoken_to(self, registry: Registry) -> list[str]:
+        """The ids of links that are connected here: each device is spoken to by one host."""
+        endpoints = (endpoint for device in registry.list() for endpoint in device.endpoints)
+        links = (one.removeprefix("link:") for one in endpoints if one.startswith("link:"))
+        return [link_id for link_id in links if self.holding.place_of(link_id) == self.host_id]
 
     @property
     def view(self) -> ClusterView:
@@ -201,7 +155,7 @@ class HostCluster:
         after: asyncio.Event,
     ) -> list[asyncio.Task[None]]:
         """Take up what dead hosts left, part by part, and maybe look after the devices that are connected nowhere."""
-        unconnected = partial(self.duties.hold, "devices without a connection", self.unconnected.hold)
+        unconnected = partial(self.duties.hold, "unconnected-devices", self.unconnected.hold)
         stale = StaleHolders(LinkHolderTable(self.replica), self.fleet.is_live)
 
         async def clear_holders() -> None:
@@ -231,48 +185,11 @@ class HostCluster:
 
         return is_ours
 
-    async def tell(self, settings: Settings, *, api: str | None, link: str | None) -> None:
-        """Give the other hosts this one's addresses, and the authority that it works with."""
-        self.addresses.api, self.addresses.link = api, link
-        self.addresses.authority = await asyncio.to_thread(authority_in, settings.identity)
-
-    def elsewhere(self, role: Role, what: str) -> ConfigError:
-        """That `what` is for another host: this one does not have the role."""
-        others = self.hosts.with_role(role)
-        if not others:
-            return ConfigError(
-                f"{what}: this host does not have the role {role}, and no live host of the cluster has it",
-                next_step=f"start one: microclaw up --nats ... (with {role} in --roles)",
-            )
-        names = ", ".join(one.name for one in others[:MAX_NAMED])
-        reach = next((one.api for one in others if one.api is not None), None)
-        there = f"ask there: microclaw --host {reach} ..." if reach else "ask there, on that machine"
-        return ConfigError(f"{what}: this host does not have the role {role}; these have it: {names}", next_step=there)
-
     async def until_left_behind(self) -> StoreError:
         """Wait until this host has to start again, as the cluster's store went on without its copy; why."""
         from microclaw.cluster.left_behind import until_left_behind
 
         return await until_left_behind(self.replica, self.log, self.hosts)
-
-    def sending_audit(self, home: Path, name: str) -> AbstractAsyncContextManager[None]:
-        """Inside, what this home's security log gets is sent to the cluster, under this host's name."""
-        from microclaw.cluster.audit_stream import AuditSender
-
-        return AuditSender(self.connection, home, name).serving()
-
-    @asynccontextmanager
-    async def compiling(self, here: Compile) -> AsyncIterator[Compile]:
-        """How programs are built: by `here`, which builds for others too, or by hosts with the role."""
-        from microclaw.apps.remote_builds import CompileWorker, RemoteCompiler
-
-        if "compile" in self.roles:
-            async with CompileWorker(self.connection, self.host_id, here).serving():
-                yield here
-        else:
-            remote = RemoteCompiler(self.connection, self.host_id, self.hosts.is_live)
-            async with remote.serving():
-                yield remote
 
     def questions(self, approvals: Approvals) -> RemoteQuestions:
         """What waits for a yes at the other hosts; to be asked while `requests` are served."""
@@ -290,24 +207,9 @@ class HostCluster:
         ended = lambda: [one.name for one in self.hosts.ended()]  # noqa: E731
         return RequestsElsewhere(self.requests, waiting, jobs, self._others, ended)
 
-    def tasks_elsewhere(self, here: TaskService) -> TasksElsewhere:
-        """Tasks of the other hosts; to be asked while `requests` are served."""
-        from microclaw.tasks.elsewhere import TasksElsewhere
-
-        return TasksElsewhere(self.requests, here, self.name, self.hosts.of_name)
-
-    def relay(self, inbox: Inbox) -> TurnRelay:
-        """Turns at other hosts; to be used while `requests` are served."""
-        from microclaw.agent.turn_relay import TurnRelay
-
-        return TurnRelay(
-            self.requests,
-            InboxTable(self.replica, now_ms),
-            inbox,
-            lambda: [one.host_id for one in self.hosts.with_role("agent")],
-            is_agent="agent" in self.roles,
-            refusal=partial(self.elsewhere, "agent", "a message"),
-        )
+    def stopping(self, inbox: Inbox) -> Callable[[str, str], Awaitable[bool]]:
+        """Stops a chat's turn at the other hosts; to be used while `requests` are served."""
+        return stop_at_others(self.requests, inbox, self._others)
 
     def machine(self, remote: Callable[[], RemoteCalls | None]) -> Machine:
         """Where ports are. `remote` gives who asks other hosts; it is there before the first transport is."""
@@ -352,7 +254,7 @@ class HostCluster:
         self, registry: Registry, links: LinkRegistry, tasks: SupervisedTasks, record: Record
     ) -> AsyncIterator[None]:
         """Inside, other hosts reach this one's devices, and what they write about devices' links is followed."""
-        from microclaw.cluster.audit_stream import note_strays
+        from microclaw.cluster.nats_log import note_strays
         from microclaw.cluster.remote_calls import DeviceCallServer, RemoteCalls
         from microclaw.link_server.other_hosts import OtherHosts
 
@@ -376,6 +278,25 @@ class HostCluster:
             finally:
                 following.cancel()
                 noting.cancel()
+
+
+def stop_at_others(
+    requests: HostRequests, inbox: Inbox, others: Callable[[], list[str]]
+) -> Callable[[str, str], Awaitable[bool]]:
+    """Stops a chat's turn at the hosts `others`, and those of `inbox` for them."""
+    from microclaw.cluster.host_requests import ask_all
+
+    async def stop_here(body: bytes) -> AsyncGenerator[bytes, None]:
+        channel, chat_id = msgspec.msgpack.decode(body, type=tuple[str, str])
+        yield b"1" if inbox.cancel(channel, chat_id) else b"0"
+
+    async def stop(channel: str, chat_id: str) -> bool:
+        body = msgspec.msgpack.encode((channel, chat_id))
+        answers, _silent = await ask_all(requests, others(), "stop", body)
+        return any(answer == b"1" for _host, answer in answers)
+
+    requests.handlers["stop"] = stop_here
+    return stop
 
 
 def check_store(settings: Settings, *, new_store: bool) -> None:
@@ -406,7 +327,6 @@ async def open_store(settings: Settings, stack: AsyncExitStack) -> tuple[Databas
 
     name, started_ms = settings.cluster.host_name, now_ms()
     host_id = f"{name}-{secrets.token_hex(2)}"
-    roles = _roles(settings)
     connection = await stack.enter_async_context(connected(settings.cluster, name=f"microclaw {host_id}"))
     opening = shared_store(connection, settings.cluster_copy, host=host_id)
     replica, log = await stack.enter_async_context(opening)
@@ -419,16 +339,13 @@ async def open_store(settings: Settings, stack: AsyncExitStack) -> tuple[Databas
             host_id=host_id,
             name=name,
             version=__version__,
-            schema=len(MIGRATIONS),
-            roles=roles,
+            schema=VERSION,
             devices=holding.here,
             position=replica.position,
             api=addresses.api,
             link=addresses.link,
             started_ms=started_ms,
             wall_ms=now_ms(),
-            voice=addresses.voice,
-            authority=addresses.authority,
             home=key,
             behind=max(log.last, replica.position) - replica.position,
             trouble=trouble,
@@ -441,25 +358,5 @@ async def open_store(settings: Settings, stack: AsyncExitStack) -> tuple[Databas
     await check_begin_anew(hosts, key, IdentityTable(replica), settings.identity, settings.cluster.name)
     duties = await stack.enter_async_context(Duties.opened(connection, hosts, is_able=lambda: not replica.is_too_old))
     files, requests = ClusterFiles(connection), HostRequests(connection, host_id, hosts.is_live)
-    cluster = HostCluster(host_id, connection, replica, log, hosts, duties, holding, files, requests, addresses, roles)
+    cluster = HostCluster(host_id, connection, replica, log, hosts, duties, holding, files, requests, addresses)
     return replica, cluster
-
-
-def with_roles(settings: Settings) -> Settings:
-    """Without what belongs to roles that this host does not have. ConfigError as `check_roles`."""
-    cluster = settings.cluster
-    check_roles(cluster)
-    if not cluster.has("link"):
-        settings = replace(settings, link=None)
-    if not cluster.has("api"):
-        settings = replace(settings, http_port=None, host=replace(settings.host, ingress="off"))
-    if not cluster.has("agent"):
-        settings = replace(settings, telegram=None, mqtt=replace(settings.mqtt, url=None))
-    return settings
-
-
-def _roles(settings: Settings) -> tuple[str, ...]:
-    """Those that it is to have, without what its other settings turn off (--link off)."""
-    off = {"link"} if settings.link is None else set()
-    off |= {"api"} if settings.http_port is None else set()
-    return tuple(role for role in ROLES if role in settings.cluster.roles and role not in off)

@@ -39,8 +39,6 @@ from microclaw.audit import AuditLog, Record
 from microclaw.auth.admission import Admission
 from microclaw.auth.approved_acts import approval_now
 from microclaw.auth.certificates import lan_names
-from microclaw.auth.credentials import Revocation
-from microclaw.auth.device_identity import codes_of_others
 from microclaw.auth.gate import Gate
 from microclaw.auth.people import People
 from microclaw.boards import load_board
@@ -56,7 +54,6 @@ from microclaw.link_server.audio import DeviceAudio
 from microclaw.link_server.device_link import DeviceLink, LinkParts
 from microclaw.link_server.effects import DeviceReports
 from microclaw.link_server.limits import LinkLimits
-from microclaw.link_server.linked_devices import DeviceRecorder, LinkedDevices
 from microclaw.link_server.links import LinkRegistry, SystemClock, new_message_id
 from microclaw.link_server.meter import LinkMeter
 from microclaw.link_server.server import LinkServer
@@ -65,7 +62,6 @@ from microclaw.live_hosts import ALONE, Fleet
 from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceTable
-from microclaw.store.identity import IdentityTable
 from microclaw.store.journal import Journal
 from microclaw.store.link_events import LinkEventTable
 from microclaw.store.link_tasks import LinkTaskTable
@@ -110,18 +106,6 @@ class Base:
         """`work` as one host of a cluster does it at a time."""
         cluster = self.cluster
         return work if cluster is None else lambda: cluster.duties.hold(name, lambda _fence: work())
-
-    @property
-    def answers(self) -> bool:
-        """Whether this host answers what people write, and does what is planned."""
-        return self.cluster is None or "agent" in self.cluster.roles
-
-    def builders(self) -> Callable[[], int] | None:
-        """How many other hosts build programs for this one; None: it builds them itself."""
-        cluster = self.cluster
-        if cluster is None or "compile" in cluster.roles:
-            return None
-        return lambda: len(cluster.hosts.with_role("compile"))
 
     def looks_after(self, registry: Registry) -> Callable[[str], bool]:
         """Which devices, by id, are this host's to keep as they should be."""
@@ -181,13 +165,13 @@ def build_apps(
     gate: Gate,
     publish: Callable[[LiveEvent], None],
     *,
-    compile_source: Compile,
     looks_after: Callable[[str], bool] = _all_devices,
 ) -> Apps:
     installer = Installer(change_log)
     devices.explain_silence = SilenceExplainer(change_log).explain
     trial_pool = TrialPool(load_board(TRIAL_BOARD), zone=local_zone(settings))
     cache = BuildCache(settings.cache)
+    compile_source = cached_compiler(cache)
     trying = partial(try_image, trial_pool=trial_pool, cache=cache)
     deployer = Deployer(
         devices=devices,
@@ -204,7 +188,7 @@ def build_apps(
         change_log=change_log,
         installer=installer,
         report=_log_step,
-        alarm=lambda name, text: publish(Alarm(name, now_ms(), "other_manager", text)),
+        alarm=lambda name, text: publish(Alarm(name, now_ms(), "lost_again", text)),
         looks_after=looks_after,
     )
     reconciler.do_deferred = deferrals.do_waiting
@@ -301,15 +285,9 @@ def deferred_notes(outbox: Outbox, publish: Callable[[LiveEvent], None]) -> Tell
     return tell
 
 
-async def open_compiler(base: Base, stack: AsyncExitStack) -> Compile:
-    """How programs are built: here, or by other hosts of the cluster."""
-    here = cached_compiler(BuildCache(base.settings.cache))
-    return here if base.cluster is None else await stack.enter_async_context(base.cluster.compiling(here))
-
-
 async def warm_compiler(settings: Settings) -> None:
     """Build the C library that every program needs, before the first compile. ConfigError as `build_glue`."""
-    await build_glue(find_toolchain(), settings.cache, "checked")
+    await build_glue(find_toolchain(), settings.cache)
 
 
 def _log_step(step: Step) -> None:
@@ -364,11 +342,10 @@ async def open_devices(base: Base, stack: AsyncExitStack) -> Devices:
 
 async def open_link_server(
     base: Base, devices: Devices, stack: AsyncExitStack, group: asyncio.TaskGroup, supervised: SupervisedTasks
-) -> LinkedDevices | None:
-    """The server that devices connect to, announced on the LAN; without a link what other hosts of the cluster have
-    connected, or None."""
+) -> LinkServer | None:
+    """The server that devices connect to, announced on the LAN; None without a link."""
     if devices.socket is None or base.settings.link is None:
-        return None if base.cluster is None else await _linked_elsewhere(base, base.cluster, devices)
+        return None
     opened = LinkServer.opened(
         devices.links,
         devices.registry,
@@ -391,21 +368,3 @@ async def open_link_server(
     if announcement is not None:  # only where the LAN can reach it
         await stack.enter_async_context(announced(announcement, group))
     return server
-
-
-async def _linked_elsewhere(base: Base, cluster: HostCluster, devices: Devices) -> LinkedDevices:
-    table = IdentityTable(base.database)
-    recorder = DeviceRecorder(devices.registry, base.audit.record, base.publish, now_ms)
-    revocation = Revocation(table, now_ms=now_ms, record=recorder.record)
-    revocation.listen(devices.links.revoked)
-    typed = await codes_of_others(base.database, now_ms=now_ms, record=recorder.record)
-    linked = LinkedDevices(
-        devices.links,
-        devices.registry,
-        table,
-        revocation,
-        typed,
-        lambda: cluster.elsewhere("link", "devices connect to other hosts, and are paired and provisioned there"),
-    )
-    await linked.mark_revoked()
-    return linked

@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from microclaw.agent.attempts import latest_attempts
 from microclaw.agent.background.unattended import AgentTasks
@@ -27,28 +26,26 @@ from microclaw.api.parts import HostParts
 from microclaw.api.server import Listener, serving, unix_listener
 from microclaw.api.status import ChannelStates, HostStatus
 from microclaw.api.waiting import WaitingRequests
-from microclaw.app.agent import Agent, background_running, build_agent, build_model
+from microclaw.app.agent import background_running, build_agent, build_model
 from microclaw.app.channels import open_channels
-from microclaw.app.cluster import check_store, open_store, with_roles
+from microclaw.app.cluster import check_store, open_store
 from microclaw.app.devices import (
     Apps,
     Base,
-    Devices,
     build_apps,
     change_publisher,
     change_recorder,
     deferred_notes,
     late_notes,
-    open_compiler,
     open_devices,
     open_link_server,
     warm_compiler,
 )
-from microclaw.app.firmware import Firmware, open_firmware
+from microclaw.app.firmware import open_firmware
 from microclaw.app.mqtt import HostMqtt
 from microclaw.app.people_plane import PeoplePlane, ingress_socket, open_people_plane, people_socket
 from microclaw.app.tasks import build_tasks, code_of_devices, task_tools
-from microclaw.app.telemetry import DeviceRecords, build_records, keep_records
+from microclaw.app.telemetry import build_records, keep_records
 from microclaw.app.voice import HostVoice, VoiceMaker
 from microclaw.apps.changes import ChangeLog
 from microclaw.apps.late_proof import LateProofs
@@ -67,25 +64,17 @@ from microclaw.egress.destinations import Egress
 from microclaw.egress.policy import AllowlistSource
 from microclaw.egress.proxy import EgressProxy
 from microclaw.egress.secret_values import SecretValues
-from microclaw.egress.system_keyring import system_keyring
 from microclaw.errors import StoreError
-from microclaw.link_server.linked_devices import LinkedDevices
 from microclaw.masking import SecretMask
 from microclaw.mcp.client.servers import McpServers
 from microclaw.models.protocol import Model
-from microclaw.models.sight import PictureReader
-from microclaw.models.usage import UsageLog
 from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
 from microclaw.store.erase import ConversationRows
 from microclaw.store.journal import Journal
 from microclaw.supervision import SupervisedTasks
-from microclaw.tasks.service import PRUNE_S, TaskService
+from microclaw.tasks.service import PRUNE_S
 from microclaw.virtual_boards.host_boards import VirtualBoards
-
-if TYPE_CHECKING:
-    from microclaw.api.requests_elsewhere import RequestsElsewhere
-    from microclaw.cluster.questions import RemoteQuestions
 
 _log = logging.getLogger(__name__)
 
@@ -139,7 +128,6 @@ async def running_host(
     Raises StoreError when another host owns this home, StoreMissing unless `new_store` is what a person wants there,
     ConfigError when a port is taken.
     """
-    settings = with_roles(settings)
     if settings.cluster.nats is None:
         await asyncio.to_thread(check_store, settings, new_store=new_store)
     async with AsyncExitStack() as stack:
@@ -149,12 +137,9 @@ async def running_host(
         api_socket = people_socket(settings, stack)
         ingress = ingress_socket(settings, stack)
         mask = mask or SecretMask(await asyncio.to_thread(secret_texts, settings))
-        if cluster is not None:  # it ends after the log, whose last lines it sends
-            await stack.enter_async_context(cluster.sending_audit(settings.home, cluster.name))
         audit = await stack.enter_async_context(AuditLog.opened(settings.home, mask=mask.masked))
         egress = egress or Egress()
-        keyring = await asyncio.to_thread(system_keyring)
-        secret_values = SecretValues(settings.home, os.environ, keyring=keyring, mask=mask)
+        secret_values = SecretValues(settings.home, os.environ, mask=mask)
         await asyncio.to_thread(secret_values.tell_mask)
         proxy = EgressProxy(
             AllowlistSource(settings.home), egress, secret_values, record=audit.record, way=settings.proxy
@@ -178,8 +163,7 @@ async def running_host(
         if cluster is not None:
             await stack.enter_async_context(cluster.serving(devices.registry, devices.links, tasks, audit.record))
         firmware = await open_firmware(base, devices)
-        linked = await open_link_server(base, devices, stack, group, tasks)
-        link = None if linked is None else linked.here
+        link = await open_link_server(base, devices, stack, group, tasks)
         plane = None
         if api_socket is not None:
             plane = await open_people_plane(settings, api_socket, database, tasks, stack, audit.record)
@@ -194,21 +178,19 @@ async def running_host(
             change_log,
             admission.gate,
             base.publish,
-            compile_source=await open_compiler(base, stack),
             looks_after=looks_after,
         )
         records = build_records(base, devices, apps)
         code = build_tasks(base, proxy)
         await stack.enter_async_context(code.serving())
         servers = await stack.enter_async_context(McpServers(settings.mcp_servers, proxy=settings.proxy))
-        reader = PictureReader(model if settings.model.configured else None)
-        voice = HostVoice(base, devices, link, make_voice, reader)
+        voice = HostVoice(base, devices, link, make_voice)
         agent = build_agent(
             base,
             model,
             devices.registry,
             apps,
-            linked,
+            link,
             tasks,
             server_tools=lambda: (*servers.tools(), *voice.tools()),
             egress=egress,
@@ -225,12 +207,12 @@ async def running_host(
         channels, gateway = await stack.enter_async_context(opening)
         await stack.enter_async_context(voice.serving(agent.inbox, group))
         await stack.enter_async_context(mqtt.serving(base, devices, apps, firmware, agent.tools, tasks))
-        jobs, waiting = Jobs(group, settings.limits, admission.people), WaitingRequests()
+        jobs, waiting = Jobs(group, settings.limits), WaitingRequests()
         elsewhere, requests_elsewhere = None, None
         if cluster is not None:
             elsewhere = cluster.questions(admission.approvals)
             requests_elsewhere = cluster.requests_elsewhere(waiting, jobs)
-            agent.inbox.relay, code.elsewhere = cluster.relay(agent.inbox), cluster.tasks_elsewhere(code)
+            agent.inbox.stop_elsewhere = cluster.stopping(agent.inbox)
             await stack.enter_async_context(cluster.requests.serving())
         prefix = "" if cluster is None else f"{cluster.name[:20].rstrip('-')}-"
         boards = VirtualBoards(devices.registry, apps.reconciler.check, prefix=prefix)
@@ -245,12 +227,11 @@ async def running_host(
             urls=() if plane is None else plane.urls,
             local_url=None if plane is None else plane.local_url,
             ca_sha256=None if plane is None else plane.fingerprint,
-            link=linked,
+            link=link,
             channels=channels,
             xiaozhi=voice.xiaozhi_object,
             wyoming=voice.wyoming_object,
             mqtt=mqtt.status_object,
-            recording=voice.recording_objects,
             mcp_servers=servers.states,
             schedules=agent.schedules.scheduling.book,
             approvals=admission.approvals,
@@ -267,27 +248,71 @@ async def running_host(
             code=code.counts,
             egress=proxy,
         )
-        parts = _host_parts(
-            base,
-            devices,
-            firmware,
-            apps,
-            agent,
-            linked,
-            live,
-            LivePins(group, devices.registry),
-            jobs,
-            usage,
-            status,
-            tasks,
-            voice,
-            mqtt,
-            records,
-            backups,
-            code,
-            elsewhere,
-            waiting,
-            requests_elsewhere,
+        parts = HostParts(
+            settings=base.settings,
+            conversations=agent.conversations,
+            client_turns=agent.client_turns,
+            devices=devices.registry,
+            publisher=firmware.publisher,
+            offers=firmware.offers,
+            rollouts=firmware.rollouts,
+            deployer=apps.deployer,
+            lifecycle=apps.lifecycle,
+            deferrals=apps.deferrals,
+            upgrader=apps.upgrader,
+            direct_io=apps.direct_io,
+            undo=apps.undo,
+            explorer=apps.explorer,
+            catalogue=apps.catalogue,
+            source_log=apps.source_log,
+            compile=apps.compile,
+            try_image=apps.try_image,
+            gate=base.admission.gate,
+            approvals=base.admission.approvals,
+            people=base.admission.people,
+            tokens=base.admission.tokens,
+            sign_ins=base.admission.sign_ins,
+            watching=base.admission.watching,
+            toolbox=agent.tools,
+            jobs=jobs,
+            cluster=None if base.cluster is None else base.cluster.view.status,
+            elsewhere=elsewhere,
+            requests=waiting,
+            requests_elsewhere=requests_elsewhere,
+            metrics=MetricSources(
+                cluster=(lambda: None) if base.cluster is None else base.cluster.view.gauges,
+                devices=lambda: len(devices.registry.list()),
+                kept=apps.reconciler.status,
+                listeners=lambda: live.listeners,
+                link=None if link is None else devices.meter,
+                depths=devices.links.depths,
+                voice=lambda: None if voice.service is None else voice.service.parts.traces,
+                mqtt=mqtt.status_object,
+                telemetry=partial(records.metrics, devices.registry),
+                code=code.counts,
+            ),
+            live=live,
+            pins=LivePins(group, devices.registry),
+            link=link,
+            voice=lambda: voice.service,
+            voice_problem=lambda: voice.problem,
+            attempts=partial(latest_attempts, base.journal),
+            status=status.read,
+            failing=tasks.failing,
+            knowledge=agent.knowledge,
+            usage=usage,
+            schedules=agent.schedules,
+            erase=ConversationEraser(
+                inbox=agent.inbox,
+                sessions=agent.knowledge.sessions,
+                search=agent.knowledge.search,
+                rows=ConversationRows(base.database, index=base.index),
+                history=base.settings.chat_history,
+            ).erase,
+            history=records.history,
+            crashes=records.crashes,
+            read_home=backups.reading,
+            code=code,
         )
         api = host_api(parts)
         listeners = [Listener("control", control_socket_app(parts, api), control)]
@@ -307,20 +332,17 @@ async def running_host(
         left_work: dict[str, Callable[[], Awaitable[object]]] = {
             "tasks of devices": devices.tasks.take_up,
             "code": code.take_up,
+            "turns": conversations.take_up,
+            "schedules": agent.schedules.runner.take_up,
         }
-        if base.answers:
-            left_work |= {"turns": conversations.take_up, "schedules": agent.schedules.runner.take_up}
         for task in (
             tasks.start("close what the last run left open", recover, after=boards_ready),
             tasks.start("reconciler", apps.reconciler.check_due, every_s=apps.reconciler.interval_s, after=recovered),
             tasks.start("rollouts", base.duty("rollouts", firmware.rollouts.run), after=boards_ready),
             *([] if cluster is None else cluster.start_work(tasks, left_work, after=recovered)),
             tasks.start("runs at intervals", apps.timed_runs.run, after=recovered),
-            *(
-                [tasks.start("build the C library", partial(warm_compiler, settings))]
-                if base.builders() is None
-                else []
-            ),
+            tasks.start("warm up the model", model.warm_up, after=boards_ready),
+            tasks.start("build the C library", partial(warm_compiler, settings)),
             tasks.start("index what is remembered", agent.knowledge.search.refresh),
             tasks.start("old results of code", code.prune, every_s=PRUNE_S),
             *(
@@ -341,7 +363,7 @@ async def running_host(
             link.start()
         address = link.address if link is not None else None
         if cluster is not None:
-            await cluster.tell(settings, api=http, link=address)
+            cluster.addresses.api, cluster.addresses.link = http, address
         port = None if ingress is None else int(ingress.getsockname()[1])
         yield Host(
             settings,
@@ -357,102 +379,6 @@ async def running_host(
             port,
             None if cluster is None else cluster.until_left_behind,
         )
-
-
-def _host_parts(
-    base: Base,
-    devices: Devices,
-    firmware: Firmware,
-    apps: Apps,
-    agent: Agent,
-    link: LinkedDevices | None,
-    live: LiveFeed,
-    pins: LivePins,
-    jobs: Jobs,
-    usage: UsageLog,
-    status: HostStatus,
-    tasks: SupervisedTasks,
-    voice: HostVoice,
-    mqtt: HostMqtt,
-    records: DeviceRecords,
-    backups: ScheduledBackups,
-    code: TaskService,
-    elsewhere: RemoteQuestions | None,
-    waiting: WaitingRequests,
-    requests_elsewhere: RequestsElsewhere | None,
-) -> HostParts:
-    """What the API's routes work with."""
-    return HostParts(
-        settings=base.settings,
-        conversations=agent.conversations,
-        client_turns=agent.client_turns,
-        devices=devices.registry,
-        publisher=firmware.publisher,
-        offers=firmware.offers,
-        rollouts=firmware.rollouts,
-        deployer=apps.deployer,
-        lifecycle=apps.lifecycle,
-        deferrals=apps.deferrals,
-        upgrader=apps.upgrader,
-        direct_io=apps.direct_io,
-        undo=apps.undo,
-        explorer=apps.explorer,
-        catalogue=apps.catalogue,
-        source_log=apps.source_log,
-        compile=apps.compile,
-        builders=base.builders(),
-        try_image=apps.try_image,
-        gate=base.admission.gate,
-        approvals=base.admission.approvals,
-        people=base.admission.people,
-        tokens=base.admission.tokens,
-        sign_ins=base.admission.sign_ins,
-        watching=base.admission.watching,
-        toolbox=agent.tools,
-        jobs=jobs,
-        cluster=None if base.cluster is None else base.cluster.view.status,
-        elsewhere=elsewhere,
-        requests=waiting,
-        requests_elsewhere=requests_elsewhere,
-        no_agent=None
-        if base.cluster is None or base.answers
-        else partial(base.cluster.elsewhere, "agent", "a chat completion without a conversation"),
-        metrics=MetricSources(
-            cluster=(lambda: None) if base.cluster is None else base.cluster.view.gauges,
-            devices=lambda: len(devices.registry.list()),
-            kept=apps.reconciler.status,
-            listeners=lambda: live.listeners,
-            link=devices.meter if link is not None and link.here is not None else None,
-            depths=devices.links.depths,
-            voice=lambda: None if voice.service is None else voice.service.parts.traces,
-            mqtt=mqtt.status_object,
-            telemetry=partial(records.metrics, devices.registry),
-            code=code.counts,
-        ),
-        live=live,
-        pins=pins,
-        link=link,
-        voice=lambda: voice.service,
-        voice_problem=lambda: voice.problem,
-        xiaozhi=lambda: voice.updates,
-        attempts=partial(latest_attempts, base.journal),
-        status=status.read,
-        failing=tasks.failing,
-        knowledge=agent.knowledge,
-        usage=usage,
-        schedules=agent.schedules,
-        erase=ConversationEraser(
-            inbox=agent.inbox,
-            sessions=agent.knowledge.sessions,
-            search=agent.knowledge.search,
-            rows=ConversationRows(base.database, index=base.index),
-            history=base.settings.chat_history,
-        ).erase,
-        history=records.history,
-        crashes=records.crashes,
-        read_home=backups.reading,
-        code=code,
-    )
 
 
 async def _recover(

@@ -7,7 +7,6 @@ import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from microclaw import __version__
@@ -20,8 +19,6 @@ from microclaw.clock import now_ms
 from microclaw.errors import ConfigError
 from microclaw.link_server.server import LinkServer
 from microclaw.link_server.transport import SCHEME
-from microclaw.models.sight import PictureReader
-from microclaw.store.xiaozhi import XiaozhiTable
 from microclaw.tools.tool import Tool
 from microclaw.transports.address import HostPort
 from microclaw.transports.discovery import announced, wyoming_announcement_of
@@ -31,7 +28,6 @@ if TYPE_CHECKING:
     from microclaw.voice.parts import VoiceParts
     from microclaw.voice.service import VoiceService
     from microclaw.voice.xiaozhi.server import XiaozhiServer
-    from microclaw.voice.xiaozhi.updates import Updates
 
 VoiceMaker: TypeAlias = "Callable[[Inbox, Approvals], VoiceParts]"
 """Makes the engines and what else every session works with."""
@@ -44,14 +40,11 @@ class HostVoice:
     Outside of `serving` there is no service and no tool; `problem` says why voice is off.
     """
 
-    def __init__(
-        self, base: Base, devices: Devices, link: LinkServer | None, make: VoiceMaker | None, reader: PictureReader
-    ) -> None:
+    def __init__(self, base: Base, devices: Devices, link: LinkServer | None, make: VoiceMaker | None) -> None:
         self._base = base
         self._devices = devices
         self._link = link
         self._make = make
-        self._reader = reader
         self._server: XiaozhiServer | None = None
         self._ota: str | None = None
         self._problem: str | None = None
@@ -65,12 +58,7 @@ class HostVoice:
             return ()
         from microclaw.voice.xiaozhi.tools import xiaozhi_tools
 
-        return xiaozhi_tools(self._devices.registry, self._server.tools_of, self._reader, self._base.admission.gate)
-
-    @property
-    def updates(self) -> Updates | None:
-        """Of devices with xiaozhi's firmware; None while their server is off."""
-        return None if self._server is None else self._server.updates
+        return xiaozhi_tools(self._devices.registry, self._server.tools_of)
 
     def xiaozhi_object(self) -> dict[str, Any]:
         """Its state for the host's status; `ota` is what a person types into a device."""
@@ -86,12 +74,6 @@ class HostVoice:
         state = "off" if self._wyoming is None else "on"
         return {"state": state, "text": self._wyoming_problem, "address": self._wyoming}
 
-    def recording_objects(self) -> list[dict[str, Any]]:
-        """The devices whose speech is recorded, for the host's status."""
-        recordings = None if self.service is None else self.service.parts.recordings
-        windows = () if recordings is None else recordings.windows()
-        return [{"device": one.name, "until_ms": one.until_ms, "told": one.is_told} for one in windows]
-
     @asynccontextmanager
     async def serving(self, inbox: Inbox, group: asyncio.TaskGroup) -> AsyncGenerator[None]:
         """Enter it after the conversations, so that it ends before them. A part that fails is off."""
@@ -102,12 +84,12 @@ class HostVoice:
                 from microclaw.voice.service import VoiceService  # only who is spoken to needs it
 
                 cluster = self._base.cluster
-                voices = None if cluster is None else cluster.voices
-                devices = None if voices is None else partial(voices.devices, self._devices.registry)
+                devices = None if cluster is None else partial(cluster.spoken_to, self._devices.registry)
                 self.service = VoiceService(parts, now_ms=now_ms, note_taker=self._note_taker, devices=devices)
                 await stack.enter_async_context(self.service.serving())
-                if voices is not None:
-                    await stack.enter_async_context(voices.speaking(self.service.look_again, group))
+                if cluster is not None:
+                    cluster.holding.moved.append(self._look_again)
+                    stack.callback(cluster.holding.moved.remove, self._look_again)
                 self._devices.links.parts.audio.open = self.service.open_link
                 if wanted is not None:
                     await self._open_xiaozhi(wanted, self.service, stack)
@@ -119,6 +101,10 @@ class HostVoice:
             finally:
                 self._devices.links.parts.audio.open = None
                 self._server = self._ota = self._wyoming = self._wyoming_problem = self.service = None
+
+    def _look_again(self, _link_id: str) -> None:
+        if self.service is not None:
+            self.service.look_again()
 
     def _parts(self, inbox: Inbox) -> VoiceParts | None:
         """What sessions work with; None, and `problem` says why, where voice is off. Nothing else is affected."""
@@ -141,11 +127,9 @@ class HostVoice:
             chosen_detector,
             chosen_recognizer,
             chosen_synthesizer,
-            chosen_wake_words,
         )
         from microclaw.voice.engines.command_grammar import SpokenNames
         from microclaw.voice.parts import VoiceParts
-        from microclaw.voice.recording import Recordings
         from microclaw.voice.trace import VoiceTraces
 
         settings, proxy = self._base.settings.voice, self._base.settings.proxy
@@ -163,10 +147,6 @@ class HostVoice:
             traces=VoiceTraces(),
             endpoints=EndpointLimits(silence_ms=settings.silence_ms),
             person_id=settings.person,
-            recordings=Recordings(
-                self._base.settings.home / "recordings", settings.record_days, now_ms, self._base.audit.record
-            ),
-            wake_words=chosen_wake_words(settings),
         )
 
     def _check_speaker(self, person_id: str) -> None:
@@ -218,20 +198,11 @@ class HostVoice:
             self._off(exc.message, exc.next_step or hint)
             return
         from microclaw.voice.xiaozhi.server import OTA_PATH, XiaozhiServer  # it brings an HTTP server
-        from microclaw.voice.xiaozhi.updates import Updates
 
-        folder = self._base.settings.voice.xiaozhi_firmware
-        updates = Updates(
-            XiaozhiTable(self._base.database),
-            None if folder is None else await asyncio.to_thread(Path(folder).expanduser),
-            now_ms=now_ms,
-            record=self._base.audit.record,
-        )
         server = XiaozhiServer(
             voice=service,
             devices=self._devices.registry,
             identity=self._link.identity,
-            updates=updates,
             now_ms=now_ms,
             zone=local_zone(self._base.settings),
         )

@@ -112,7 +112,7 @@ def runs_across_the_wrap(clock: WrappingClock, run: Run, record: Record) -> list
 
 def aged(run: Run, uptime_ms: float) -> Run:
     """The needed time of a run on a board that is up for so long."""
-    return replace(run, uptime_ms=uptime_ms, soak_ms=0.0, late=(), late_ms=0.0, checks=False)
+    return replace(run, uptime_ms=uptime_ms, soak_ms=0.0, late=(), late_ms=0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,8 +31,8 @@ CALM_EVENTS = 500
 class Run:
     """What a run does: `for_ms` of board time with `stimuli`, then up to `soak_ms` more, then `late` for `late_ms`.
 
-    `checks`: whether a checked build runs behind it (checked_run.py). `uptime_ms`: how long the board is up before the
-    installation. `host_s` limits the host's own time. With `times` there is no soak.
+    `uptime_ms`: how long the board is up before the installation. `host_s` limits the host's own time. With `times`
+    there is no soak.
     """
 
     for_ms: float
@@ -43,7 +43,6 @@ class Run:
     late_ms: float = 0.0
     slow_ms: float = 0.0
     realtime: bool = False
-    checks: bool = True
     heap_bytes: int = 8192
     timers: int = 20
     watchdog_ms: int = 180_000

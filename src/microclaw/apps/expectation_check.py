@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
-from typing import Final, assert_never
+from typing import Any, Final
 
 from microclaw.apps.expectations import (
     Check,
@@ -30,7 +30,7 @@ from microclaw.apps.expectations import (
     StayEffect,
     Window,
 )
-from microclaw.apps.light_check import check_led_at, check_led_phase, check_led_within, check_servo_at
+from microclaw.apps.light_check import check_led, check_servo_at, lit_spans, missing_leds
 from microclaw.apps.observation import JITTER_MS, Finding, Observation
 from microclaw.apps.reaction_check import check_reaction, unsure_of_lines
 from microclaw.text import time_text
@@ -46,47 +46,24 @@ def check(asked: Check, seen: Observation, explained: Iterable[Check] = ()) -> F
     unknown = _unknown_level(asked, seen)
     if unknown is not None:
         return Finding("not met", unknown)
+    if _until_ms(asked) > seen.end_ms:
+        return Finding("untried", f"the trial ends at {time_text(seen.end_ms)}")
+    if isinstance(asked, Reaction):
+        return check_reaction(asked, seen, tuple(explained))
+    return _CHECKS[type(asked)](asked, seen)
+
+
+def _until_ms(asked: Check) -> float:
+    """The moment that a check is about; one that comes after the trial's end is untried."""
     match asked:
-        case Period():
-            return _period(asked, seen)
-        case Duty():
-            return _duty(asked, seen)
-        case PhaseLength():
-            return _phase_length(asked, seen)
-        case EdgeCount():
-            return _edge_count(asked, seen)
-        case EdgeAt():
-            return _edge_at(asked, seen)
-        case LevelAt():
-            return _level_at(asked, seen)
-        case Hold():
-            return _hold(asked, seen)
-        case Reaction():
-            return check_reaction(asked, seen, tuple(explained))
-        case PwmRamp():
-            return _ramp(asked, seen)
-        case PwmAt():
-            return _pwm_at(asked, seen)
-        case PwmPeriod():
-            return _pwm_period(asked, seen)
-        case PwmFrequency():
-            return _pwm_frequency(asked, seen)
-        case LedAt():
-            return check_led_at(asked, seen)
-        case LedWithin():
-            return check_led_within(asked, seen)
-        case LedPhase():
-            return check_led_phase(asked, seen)
-        case ServoAt():
-            return check_servo_at(asked, seen)
-        case LogEvery():
-            times = seen.matching(asked.pattern, asked.window)
-            found = _regular(times, asked.every_ms, asked.tolerance, asked.window, seen, "matching lines", "each")
-            return unsure_of_lines(found, asked.window, seen)
-        case LogCount():
-            return _log_count(asked, seen)
+        case LevelAt(at_ms=ms) | PwmAt(at_ms=ms) | LedAt(at_ms=ms) | ServoAt(at_ms=ms) | LedWithin(within_ms=ms):
+            return ms
+        case EdgeAt(at_ms=ms, slack_ms=slack_ms):
+            return ms + slack_ms
+        case LogCount(window=Window(until_ms=ms)):
+            return ms or 0.0
         case _:
-            assert_never(asked)
+            return 0.0
 
 
 def _unknown_level(asked: Check, seen: Observation) -> str | None:
@@ -178,22 +155,36 @@ def _duty(asked: Duty, seen: Observation) -> Finding:
 
 
 def _phase_length(asked: PhaseLength, seen: Observation) -> Finding:
-    until = seen.until(asked.window)
-    spans = [
-        (start, end)
-        for start, end in seen.track(asked.pin).spans(asked.level, until)
-        if start > 0 and end < until and start >= asked.window.from_ms
-    ]
+    spans = seen.track(asked.pin).spans(asked.level, seen.until(asked.window))
     name = "high" if asked.level else "low"
-    if not spans:
-        return Finding("not met", f"pin {asked.pin} was never {name} and back")
-    for start, end in spans:
-        if abs(end - start - asked.length_ms) > max(asked.tolerance * asked.length_ms, JITTER_MS):
-            return Finding("not met", f"{name} for {time_text(end - start)} at {time_text(start)}")
-    mean = sum(end - start for start, end in spans) / len(spans)
-    if abs(mean - asked.length_ms) > _mean_slack(asked.tolerance, asked.length_ms, len(spans)):
-        return Finding("not met", f"{name} for {time_text(mean)} on average, {len(spans)} times")
-    return Finding("met", f"{name} for {time_text(spans[0][1] - spans[0][0])}, {len(spans)} times")
+    return _phases(asked, spans, name, f"pin {asked.pin} was never {name} and back", seen)
+
+
+def _led_phase(asked: LedPhase, seen: Observation) -> Finding:
+    fault, name = missing_leds(asked, seen), asked.color.text
+    if fault is not None:
+        return Finding("not met", fault)
+    spans = lit_spans(asked, seen)
+    return _phases(asked, spans, name, f"LED never {name} and then another color", seen)
+
+
+def _phases(
+    asked: PhaseLength | LedPhase, spans: Iterable[tuple[float, float]], name: str, never: str, seen: Observation
+) -> Finding:
+    """Whole phases within the window."""
+    until = seen.until(asked.window)
+    lengths = [
+        (start, end - start) for start, end in spans if start > 0 and end < until and start >= asked.window.from_ms
+    ]
+    if not lengths:
+        return Finding("not met", never)
+    for start, length_ms in lengths:
+        if abs(length_ms - asked.length_ms) > max(asked.tolerance * asked.length_ms, JITTER_MS):
+            return Finding("not met", f"{name} for {time_text(length_ms)} at {time_text(start)}")
+    mean = sum(length_ms for _, length_ms in lengths) / len(lengths)
+    if abs(mean - asked.length_ms) > _mean_slack(asked.tolerance, asked.length_ms, len(lengths)):
+        return Finding("not met", f"{name} for {time_text(mean)} on average, {len(lengths)} times")
+    return Finding("met", f"{name} for {time_text(lengths[0][1])}, {len(lengths)} times")
 
 
 def _edge_count(asked: EdgeCount, seen: Observation) -> Finding:
@@ -208,8 +199,6 @@ def _edge_count(asked: EdgeCount, seen: Observation) -> Finding:
 
 def _edge_at(asked: EdgeAt, seen: Observation) -> Finding:
     name = "rise" if asked.level else "fall"
-    if seen.end_ms < asked.at_ms + asked.slack_ms:
-        return Finding("untried", f"the trial ends at {time_text(seen.end_ms)}")
     times = seen.track(asked.pin).to_level(asked.level, 0, seen.end_ms)
     near = min(times, key=lambda t: abs(t - asked.at_ms), default=None)
     if near is None:
@@ -218,8 +207,6 @@ def _edge_at(asked: EdgeAt, seen: Observation) -> Finding:
 
 
 def _level_at(asked: LevelAt, seen: Observation) -> Finding:
-    if seen.end_ms < asked.at_ms:
-        return Finding("untried", f"the trial ends at {time_text(seen.end_ms)}")
     level = seen.track(asked.pin).level_at(asked.at_ms)
     if asked.level == level and not seen.moved:
         return Finding("untried", "nothing moved")
@@ -317,8 +304,6 @@ def _ramp_time(asked: PwmRamp, began: float, ended: float) -> Finding:
 
 
 def _pwm_at(asked: PwmAt, seen: Observation) -> Finding:
-    if seen.end_ms < asked.at_ms:
-        return Finding("untried", f"the trial ends at {time_text(seen.end_ms)}")
     duties = seen.duties(asked.pin)
     if not duties:
         return Finding("not met", f"pin {asked.pin} has no PWM")
@@ -343,9 +328,13 @@ def _pwm_frequency(asked: PwmFrequency, seen: Observation) -> Finding:
     return Finding("met" if right else "not met", f"{', '.join(map(str, sorted(found)))} Hz")
 
 
+def _log_every(asked: LogEvery, seen: Observation) -> Finding:
+    times = seen.matching(asked.pattern, asked.window)
+    found = _regular(times, asked.every_ms, asked.tolerance, asked.window, seen, "matching lines", "each")
+    return unsure_of_lines(found, asked.window, seen)
+
+
 def _log_count(asked: LogCount, seen: Observation) -> Finding:
-    if asked.window.until_ms is not None and asked.window.until_ms > seen.end_ms:
-        return Finding("untried", f"the trial ends at {time_text(seen.end_ms)}")
     found = len(seen.matching(asked.pattern, asked.window))
     right = found == asked.count if asked.count is not None else found > 0
     if right and not seen.moved:
@@ -353,3 +342,24 @@ def _log_count(asked: LogCount, seen: Observation) -> Finding:
     finding = Finding("met" if right else "not met", f"{found} matching line{'' if found == 1 else 's'}")
     is_sure = found > 0 if asked.count is None else found > asked.count
     return finding if is_sure else unsure_of_lines(finding, asked.window, seen)
+
+
+_CHECKS: Final[dict[type, Callable[[Any, Observation], Finding]]] = {
+    Period: _period,
+    Duty: _duty,
+    PhaseLength: _phase_length,
+    EdgeCount: _edge_count,
+    EdgeAt: _edge_at,
+    LevelAt: _level_at,
+    Hold: _hold,
+    PwmRamp: _ramp,
+    PwmAt: _pwm_at,
+    PwmPeriod: _pwm_period,
+    PwmFrequency: _pwm_frequency,
+    LedAt: check_led,
+    LedWithin: check_led,
+    LedPhase: _led_phase,
+    ServoAt: check_servo_at,
+    LogEvery: _log_every,
+    LogCount: _log_count,
+}

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from microclaw.apps.colors import Color, Rgb, color_text
 from microclaw.apps.expectations import LedAt, LedPhase, LedWithin, ServoAt
-from microclaw.apps.observation import JITTER_MS, Finding, Observation
+from microclaw.apps.observation import Finding, Observation
 from microclaw.text import time_text
 
 SERVO_HZ = (40, 400)
@@ -20,50 +20,20 @@ def is_lit(asked: Color, index: int | None, colors: tuple[Rgb, ...]) -> bool:
     return asked.matches(colors[index] if index < len(colors) else (0, 0, 0))
 
 
-def check_led_at(asked: LedAt, seen: Observation) -> Finding:
-    if seen.end_ms < asked.at_ms:
-        return Finding("untried", f"the trial ends at {time_text(seen.end_ms)}")
-    fault = _missing(asked.pin, asked.index, seen)
+def check_led(asked: LedAt | LedWithin, seen: Observation) -> Finding:
+    fault = missing_leds(asked, seen)
     if fault is not None:
         return Finding("not met", fault)
-    now = seen.colors_at(asked.pin, asked.at_ms)
-    return Finding("met" if is_lit(asked.color, asked.index, now) else "not met", f"{shown(now, asked.index)} then")
-
-
-def check_led_within(asked: LedWithin, seen: Observation) -> Finding:
-    if seen.end_ms < asked.within_ms:
-        return Finding("untried", f"the trial ends at {time_text(seen.end_ms)}")
-    fault = _missing(asked.pin, asked.index, seen)
-    if fault is not None:
-        return Finding("not met", fault)
-    spans = _spans(asked.pin, asked.index, asked.color, seen)
-    first = next((start for start, _ in spans), None)
+    if isinstance(asked, LedAt):
+        now = seen.colors_at(asked.pin, asked.at_ms)
+        return Finding("met" if is_lit(asked.color, asked.index, now) else "not met", f"{shown(now, asked.index)} then")
+    first = next((start for start, _ in lit_spans(asked, seen)), None)
     if first is None:
-        return Finding("not met", f"LED never {asked.color.text}, but {_all_shown(asked.pin, asked.index, seen)}")
+        return Finding("not met", f"LED never {asked.color.text}")
     return Finding("met" if first <= asked.within_ms else "not met", f"{asked.color.text} at {time_text(first)}")
 
 
-def check_led_phase(asked: LedPhase, seen: Observation) -> Finding:
-    fault = _missing(asked.pin, asked.index, seen)
-    if fault is not None:
-        return Finding("not met", fault)
-    until = seen.until(asked.window)
-    spans = [
-        (start, end)
-        for start, end in _spans(asked.pin, asked.index, asked.color, seen)
-        if start > 0 and end < until and start >= asked.window.from_ms
-    ]
-    if not spans:
-        return Finding("not met", f"LED never {asked.color.text} and then another color")
-    for start, end in spans:
-        if abs(end - start - asked.length_ms) > max(asked.tolerance * asked.length_ms, JITTER_MS):
-            return Finding("not met", f"{asked.color.text} for {time_text(end - start)} at {time_text(start)}")
-    return Finding("met", f"{asked.color.text} for {time_text(spans[0][1] - spans[0][0])}, {len(spans)} times")
-
-
 def check_servo_at(asked: ServoAt, seen: Observation) -> Finding:
-    if seen.end_ms < asked.at_ms:
-        return Finding("untried", f"the trial ends at {time_text(seen.end_ms)}")
     pulses = seen.pulses(asked.pin)
     if not pulses:
         return Finding("not met", f"pin {asked.pin} has no PWM")
@@ -82,24 +52,21 @@ def shown(colors: tuple[Rgb, ...], index: int | None) -> str:
     return names[0] if len(set(names)) == 1 else ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
 
 
-def _missing(pin: int, index: int | None, seen: Observation) -> str | None:
-    chains = [change.colors for change in seen.leds if change.pin == pin]
+def missing_leds(asked: LedAt | LedWithin | LedPhase, seen: Observation) -> str | None:
+    chains = [change.colors for change in seen.leds if change.pin == asked.pin]
     if not chains:
-        return f"LEDs on pin {pin} were sent nothing"
+        return f"LEDs on pin {asked.pin} were sent nothing"
     longest = max(map(len, chains))
-    return f"the chain on pin {pin} has {longest} LEDs, from 0" if index is not None and index >= longest else None
+    if asked.index is not None and asked.index >= longest:
+        return f"the chain on pin {asked.pin} has {longest} LEDs, from 0"
+    return None
 
 
-def _spans(pin: int, index: int | None, color: Color, seen: Observation) -> list[tuple[float, float]]:
+def lit_spans(asked: LedWithin | LedPhase, seen: Observation) -> list[tuple[float, float]]:
     """From when until when it had the color; the same color sent again does not end it."""
-    changes = [(change.t_ms, is_lit(color, index, change.colors)) for change in seen.leds if change.pin == pin]
-    points = [(0.0, is_lit(color, index, ())), *changes]
+    changes = [(c.t_ms, is_lit(asked.color, asked.index, c.colors)) for c in seen.leds if c.pin == asked.pin]
+    points = [(0.0, is_lit(asked.color, asked.index, ())), *changes]
     points = [points[0], *(after for before, after in pairwise(points) if before[1] != after[1])]
     return [
         (start, end) for (start, is_on), (end, _) in pairwise([*points, (seen.end_ms, False)]) if is_on and end > start
     ]
-
-
-def _all_shown(pin: int, index: int | None, seen: Observation) -> str:
-    names = dict.fromkeys(shown(change.colors, index) for change in seen.leds if change.pin == pin)
-    return " and ".join(list(names)[:3])

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from microclaw.apps.changes import MAX_SILENCES, ChangeLog, DesiredApp
 from microclaw.apps.deferred import DeferredLog
 from microclaw.apps.installer import Installer, recover_changes
-from microclaw.apps.put_backs import PutBacks
 from microclaw.apps.run_times import host_begins
 from microclaw.backoff import Backoff
 from microclaw.devices.calls import AppList
@@ -23,9 +22,13 @@ from microclaw.errors import DeviceError, DeviceTimeout, DeviceUnreachable, Micr
 from microclaw.events import Report, Step
 
 if TYPE_CHECKING:
-    from microclaw.link_server.linked_devices import LinkedDevices
+    from microclaw.link_server.server import LinkServer
 
 MAX_INTERVAL_S = 30.0
+MAX_PUT_BACKS = 5
+PUT_BACK_WINDOW_S = 600.0
+"""An app that is lost more often in this time restarts its board, or something else takes it off: it stays off until it
+is deployed again, or the host starts again."""
 _AT_ONCE = 16
 _log = logging.getLogger(__name__)
 
@@ -42,7 +45,7 @@ class DeviceCheck:
     problem: str | None = None
 
 
-async def check_device(device: Device, link: LinkedDevices | None, checks: Iterable[DeviceCheck]) -> Examination:
+async def check_device(device: Device, link: LinkServer | None, checks: Iterable[DeviceCheck]) -> Examination:
     """Reach the device now, with what the host knows of it: its credential, and why programs are not put back.
 
     `checks` are the reconciler's last ones.
@@ -93,7 +96,8 @@ class Reconciler:
         self._checks: dict[str, DeviceCheck] = {}
         self._next_check: dict[str, float] = {}
         self._backoffs: dict[str, Backoff] = {}  # of the devices that are in trouble
-        self._put_backs = PutBacks(change_log, monotonic_s=monotonic_s, alarm=alarm)
+        self._alarm = alarm
+        self._losses: dict[tuple[str, str, int], list[float]] = {}  # by device, app and deployment
 
     async def check(self, device_id: str) -> DeviceCheck:
         """Close its open changes, put back what it lost, do what waits for it. Raises only UnknownName."""
@@ -129,14 +133,13 @@ class Reconciler:
         Of the programs `waiting` a deferred act is done next: they are left to it.
         """
         wanted = await self._change_log.desired(device.device_id)
-        if not wanted and not waiting and not await self._put_backs.removed_lately(device.device_id):
+        if not wanted and not waiting:
             return None
-        entries = await device.call(AppList(), wait=False)
-        listed = {app.name for app in entries}
+        listed = {app.name for app in await device.call(AppList(), wait=False)}
         timed = [app for app in wanted if host_begins(app.version.kind, app.version.times)]
         for app in timed:  # between two runs they are not there
             self.listed(app, app.name in listed)
-        problem = await self._put_backs.other_manager(device, wanted, entries)
+        problem: str | None = None
         wanted = [app for app in wanted if app not in timed]
         for app in wanted:
             if app.name in listed:
@@ -151,7 +154,7 @@ class Reconciler:
             if len(listed) >= device.board.firmware.max_apps:
                 problem = problem or f"no room for {app.name}: the board lists {', '.join(sorted(listed))}"
                 continue
-            if (why := await self._put_backs.refusal(device, app)) is not None:
+            if (why := self._lost_too_often(device, app)) is not None:
                 problem = problem or why
                 continue
             if app.suspect_ms is not None:  # once more; the next silence counts anew
@@ -165,10 +168,21 @@ class Reconciler:
                 continue
             listed.add(app.name)
             put_back.append(app.name)
-            self._put_backs.put_back(app)
             self._report(Step("deploy", f"{device.name} had lost {app.name}: put back from the stored image"))
-        self._put_backs.seen(device, wanted, listed)
         return problem
+
+    def _lost_too_often(self, device: Device, app: DesiredApp) -> str | None:
+        """Count one more loss. Returns why the app is left off; the alarm is told once."""
+        now_s = self._monotonic_s()
+        losses = self._losses.setdefault((app.device_id, app.name, app.since_ms), [])
+        why = f"{app.name} is left off: lost more than {MAX_PUT_BACKS} times in {PUT_BACK_WINDOW_S / 60:.0f} minutes"
+        if len(losses) > MAX_PUT_BACKS:
+            return why
+        losses[:] = [*(at_s for at_s in losses if now_s - at_s < PUT_BACK_WINDOW_S), now_s]
+        if len(losses) <= MAX_PUT_BACKS:
+            return None
+        self._alarm(device.name, why)
+        return why
 
     async def check_due(self) -> None:
         """Check every device with desired apps that is due, several at the same time. To be called each interval."""
@@ -176,7 +190,6 @@ class Reconciler:
         wanted |= {change.device_id for change in await self._change_log.unfinished()}
         wanted |= {act.device_id for act in await self._deferred.waiting()}
         wanted |= {act.device_id for act in await self._deferred.ended() if not act.told}
-        wanted |= {device_id for device_id, _ in await self._put_backs.removed_lately()}
         wanted = {device_id for device_id in wanted if self._looks_after(device_id)}
         for gone in self._checks.keys() - wanted:
             del self._checks[gone]

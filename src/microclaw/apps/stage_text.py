@@ -11,7 +11,6 @@ from microclaw.apps.building import ProgramImage
 from microclaw.apps.changes import AppVersion
 from microclaw.apps.claims import unknown_pins_text
 from microclaw.apps.counted_edges import Verification
-from microclaw.apps.crashes import told_once
 from microclaw.apps.expectation_result import ExpectationResult
 from microclaw.apps.installer import Occupants
 from microclaw.apps.run_times import keeper_text
@@ -135,7 +134,7 @@ def deployment_detail(
         *([f"runs in the trial: {line}"] if (line := trial.runs_line()) else []),
         *_timeline(trial),
         *(f"warning: {warning}" for warning in trial.warnings),
-        *(f"prints: {line[:160]}" for line in told_once(trial.log)[:MAX_LOG_LINES]),
+        *(f"prints: {line[:160]}" for line in trial.log[:MAX_LOG_LINES]),
     ]
     return (*lines, *_source(image.source))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from microclaw.wire.board_replies import MEMORY_FAULT, NATIVE_FAILED, STACK_FULL
+from microclaw.wire.board_replies import NATIVE_FAILED, STACK_FULL
 
 EXCEPTION: Final = "Exception: "
 """How the runtime begins what it says of a trap."""
@@ -44,24 +44,10 @@ TRACEBACK: Final = "Traceback (most recent call last):"
 _ANY_TRAP: Final = "look at what the program does first: the trial ran the very bytes that would be installed"
 _OURS: Final = "this is a fault of the virtual board, not of the program: report it with the program and its log"
 _UNLINKED: Final = re.compile(r"failed to call unlinked import function \(env, ([^)]*)\)")
-_FAULTS: Final = (
-    (
-        "freed in|was freed|that malloc gave",
-        "use a block before it is freed, and free it once, with the pointer that malloc gave",
-    ),
-    ("null pointer", "check the pointer before it is used: malloc and searches give NULL for none"),
-    ("after its block ended", "declare it before the block, or static: it ends with the braces that it stands in"),
-    ("reads", "check the index and the length, and that a text ends with a 0 byte"),
-)
-_WRITES: Final = (
-    "make it larger, or write less: snprintf and strlcpy are given its size; a text takes a byte more for its end"
-)
 
 
 def trap_words(text: str) -> tuple[str, str]:
     """What a trap with this text of the virtual board or of WAMR means, and what to do about it."""
-    if MEMORY_FAULT in text:
-        return memory_fault_words(text)
     if text.startswith(TRACEBACK):
         return _exception_words(text)
     found = _EXCEPTION.fullmatch(text)
@@ -89,10 +75,3 @@ def _exception_words(text: str) -> tuple[str, str]:
     at += f", in {places[-1][1]}" if places and places[-1][1] != "<module>" else ""
     step = next((step for pattern, step in _PYTHON if re.match(pattern, what)), _ANY_PYTHON)
     return f"it ended{at}: {what}", step
-
-
-def memory_fault_words(text: str) -> tuple[str, str]:
-    """The fault that a checked build found, "line 7: strcpy in main writes 9 bytes, the block has 8"."""
-    fault = text.partition(MEMORY_FAULT)[2]
-    step = next((step for pattern, step in _FAULTS if re.search(pattern, fault)), _WRITES)
-    return f"it uses memory wrongly at {fault}", step

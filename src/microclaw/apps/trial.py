@@ -22,7 +22,6 @@ from microclaw.apps.aged_board import (
 )
 from microclaw.apps.board_time import Run, SeenRuns
 from microclaw.apps.building import ProgramImage
-from microclaw.apps.checked_run import run_with_checks
 from microclaw.apps.crashes import record_in_source_lines, restart_text
 from microclaw.apps.expectation_result import (
     ExpectationResult,
@@ -35,6 +34,7 @@ from microclaw.apps.firmware_fit import fit_claim
 from microclaw.apps.run_times import RunTimes, trial_ms
 from microclaw.apps.stimuli import plan
 from microclaw.apps.timed_trial import never_ends, runs_text
+from microclaw.apps.traced_run import run_with_lines
 from microclaw.apps.trial_run import run_image
 from microclaw.apps.verdict import Ended, Record, describe, judge
 from microclaw.boards.firmware import for_trial
@@ -45,7 +45,7 @@ from microclaw.events import Edge
 from microclaw.py.image import PyImage
 from microclaw.text import count_text, format_duration, read_duration_ms
 from microclaw.virtual_boards.trial_pool import BoardKind, TrialBoard, TrialPool
-from microclaw.wasm import BuildCache, Image, compile_for_trial, compile_module
+from microclaw.wasm import BuildCache, Image, compile_module, compile_traced
 from microclaw.wasm.source_files import LINE_SAID
 
 MAX_TRIAL_MS = 24 * 3_600_000.0
@@ -346,9 +346,8 @@ async def _record(
     async with trial_pool.take(kind, board) if trial_pool else TrialBoard(kind, board) as trial_board:
         if not isinstance(image, Image):  # the interpreter finds faults by itself
             return record_in_source_lines(await run_image(trial_board, image, run), image)
-        other_board = TrialBoard(kind, board)
-        compile_build = partial(compile_for_trial, board=board, cache=cache)
-        return await run_with_checks(trial_board, other_board, image, run, compile_build)
+        traced = partial(compile_traced, board=board, cache=cache)
+        return await run_with_lines(trial_board, TrialBoard(kind, board), image, run, traced)
 
 
 def _unused_text(options: TrialOptions, opened: tuple[int, ...]) -> str | None:

@@ -11,7 +11,7 @@ from typing import Final, Literal, TypeAlias
 
 from microclaw.apps.board_time import SeenRuns
 from microclaw.apps.colors import name_of
-from microclaw.apps.traps import memory_fault_words, trap_words
+from microclaw.apps.traps import trap_words
 from microclaw.boards.pins import check_pin
 from microclaw.boards.profile import BoardProfile, PinUse
 from microclaw.devices.calls import LedChange, PwmChange
@@ -94,7 +94,7 @@ class Record:
     that it reads were moved at the end.
     `opened`: when the program opened each of its pins first; None: not recorded.
     `overflowed`: the board lost edges, PWM changes or lines, there were too many.
-    `fault`: what the checked build found. `storm`: what it did in a part of a second that took the board minutes.
+    `storm`: what it did in a part of a second that took the board minutes.
     `unfinished`: how far the run came in the time that this machine has for it.
     """
 
@@ -121,8 +121,6 @@ class Record:
     heap_samples: tuple[tuple[float, int], ...] = ()
     probes: tuple[str, ...] = ()
     overflowed: bool = False
-    fault: str | None = None
-    is_memory_checked: bool = True  # False: the checked build that should have run could not be made
     leds: tuple[LedChange, ...] = ()
     is_python: bool = False
     runs: SeenRuns | None = None
@@ -214,8 +212,8 @@ def _own_end(lines: tuple[ConsoleLine, ...]) -> Ended | None:
 
 
 def _ended(record: Record) -> Ended:
-    """A program whose callback trapped, or that goes on beyond a fault in memory, has trapped, whatever is listed."""
-    if record.state == "running" and (record.error or record.fault is not None):
+    """A program whose callback trapped has trapped, whatever is listed."""
+    if record.state == "running" and record.error:
         return "trapped"
     match record.state:
         case "trapped" | "exited" | "returned" | "running" as state:
@@ -228,8 +226,6 @@ def _fault(record: Record) -> tuple[str, str] | None:
     after = f"after {format_duration(record.board_ms, decimals=2)} of board time" if record.board_ms else "at its start"
     if record.refused is not None:
         return f"the firmware does not take it: {record.refused}", "build it again from its source"
-    if record.fault is not None:
-        return memory_fault_words(record.fault)
     if record.stuck:
         return f"it spins without giving up the CPU, {after}", _WAIT
     if record.storm is not None:
@@ -372,8 +368,6 @@ def _warnings(record: Record, heap_bytes: int) -> tuple[str, ...]:
         took = format_duration(record.longest_main_ms, decimals=2)
         found.append(f"main goes on for {took} without a wait: the board answers nothing meanwhile")
     found += _pauses(record)
-    if not record.is_memory_checked:
-        found.append("its use of memory was not checked: the build that does so could not be made")
     return tuple(found)
 
 

@@ -11,7 +11,7 @@ from microclaw.audit.files import (
     read_events,
 )
 from microclaw.audit.log import AuditLog
-from microclaw.audit.verify import Break, ChainReport, LineChain, kept_heads, verify_chains
+from microclaw.audit.verify import Break, ChainReport, kept_heads, verify_chains
 
 __all__ = [
     "ALARMS",
@@ -21,7 +21,6 @@ __all__ = [
     "Break",
     "ChainReport",
     "Followed",
-    "LineChain",
     "Record",
     "RecordedEvent",
     "alarm_text",

@@ -40,23 +40,13 @@ START: Final = Link(0, ZERO)
 
 
 @dataclass(frozen=True, slots=True)
-class OlderLines:
-    """The lines of before the chain: how many there are, and the SHA-256 of all of them with their line ends."""
-
-    lines: int = 0
-    hash: str = sha256().hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
 class Head:
     """What is kept beside a set of files: its last line, how long the newest file was with it (`file_bytes`), and the
-    last line of what was rotated away (`anchor`). `older` None: an older version wrote it, or files are just rotated.
-    """
+    last line of what was rotated away (`anchor`)."""
 
     last: Link
     file_bytes: int
     anchor: Link = START
-    older: OlderLines | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +83,7 @@ def fields_of(line: bytes) -> dict[str, Any] | None:
 
 
 def place_of(fields: dict[str, Any]) -> ChainedLine | None:
-    """A line's place; None for a line of before the chain."""
+    """A line's place; None for a line without one."""
     n, prev = fields.get("n"), fields.get("prev")
     if type(n) is not int or n < 1 or not isinstance(prev, str) or _HASH.fullmatch(prev) is None:
         return None

@@ -61,13 +61,6 @@ class AuditKind(StrEnum):
     DEVICE_REMOVED = "device.removed"
     CONFIG_CHANGED = "config.changed"
     FORCED = "exec.forced"
-    RECORDING_WANTED = "recording.wanted"
-    RECORDING_BEGUN = "recording.begun"
-    RECORDING_ENDED = "recording.ended"
-    PHOTO_ASKED = "photo.asked"
-    PHOTO_REFUSED = "photo.refused"
-    FIRMWARE_ALLOWED = "firmware.allowed"
-    FIRMWARE_ENDED = "firmware.ended"
     FIRMWARE_KEY = "firmware.key"
     FIRMWARE_PUBLISHED = "firmware.published"
     FIRMWARE_WITHDRAWN = "firmware.withdrawn"
@@ -109,11 +102,6 @@ ACTS: Final = frozenset(
         AuditKind.DEVICE_REMOVED,
         AuditKind.CONFIG_CHANGED,
         AuditKind.FORCED,
-        AuditKind.RECORDING_WANTED,
-        AuditKind.RECORDING_BEGUN,
-        AuditKind.RECORDING_ENDED,
-        AuditKind.PHOTO_ASKED,
-        AuditKind.FIRMWARE_ALLOWED,
         AuditKind.FIRMWARE_KEY,
         AuditKind.FIRMWARE_PUBLISHED,
         AuditKind.FIRMWARE_WITHDRAWN,

@@ -16,7 +16,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -24,10 +23,7 @@ from microclaw.audit.chain import (
     START,
     Head,
     Link,
-    OlderLines,
-    fields_of,
     last_link,
-    place_of,
     read_head,
     resume,
     seal,
@@ -215,31 +211,15 @@ def lines_of_set(folder: Path, stem: str) -> Iterator[tuple[str, int, bytes]]:
             yield path.name, number, line
 
 
-def _older_lines(folder: Path, stem: str) -> OlderLines:
-    """What is there before the first line with a place."""
-    count, digest = 0, sha256()
-    for _, _, line in lines_of_set(folder, stem):
-        fields = fields_of(line)
-        if fields is None:
-            continue
-        if place_of(fields) is not None:
-            break
-        count += 1
-        digest.update(line + b"\n")
-    return OlderLines(count, digest.hexdigest())
-
-
 def _append(folder: Path, stem: str, lines: Sequence[bytes]) -> None:
     path, kept = _path(folder, stem, 0), head_path(folder, stem)
     head = read_head(kept)
     last, size, torn = _end(path, head)
     data, end = seal(lines, last)
     anchor = START if head is None else head.anchor
-    older = None if head is None else head.older
     if size and size + len(data) > FILE_BYTES:
         anchor = _rotate(folder, stem, Head(last, size, anchor))
-        size, torn, older = 0, False, None
-    older = older or _older_lines(folder, stem)
+        size, torn = 0, False
     begun = begun_sets(folder)
     if stem in begun and head is None and not last.n:
         _keep_begun(folder, {**begun, stem: True})
@@ -253,7 +233,7 @@ def _append(folder: Path, stem: str, lines: Sequence[bytes]) -> None:
     if not size:
         sync_folder(folder)
     with suppress(OSError):  # the lines are written: the next ones find their end without it
-        write_head(kept, Head(end, size + len(data), anchor, older))
+        write_head(kept, Head(end, size + len(data), anchor))
         if stem not in begun:
             _keep_begun(folder, {**begun, stem: False})
 

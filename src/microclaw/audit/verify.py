@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from microclaw.audit.chain import START, ChainedLine, Head, Link, OlderLines, fields_of, hash_of, place_of, read_head
+from microclaw.audit.chain import START, ChainedLine, Head, Link, fields_of, hash_of, place_of, read_head
 from microclaw.audit.files import FOLDER, STEMS, begun_path, begun_sets, check_folder, head_path, lines_of_set, locked
 
 MAX_BREAKS: Final = 20  # that are named of one set
@@ -30,7 +29,7 @@ class Break:
 
 @dataclass(frozen=True, slots=True)
 class ChainReport:
-    """Of one set of files. `older` lines are from before the chain; `torn` ones hold no event: a piece that a power cut
+    """Of one set of files. `torn` lines hold no event: a piece that a power cut
     left, or what somebody wrote there. `torn_at`: files and numbers of the first MAX_BREAKS of them.
 
     `found`: which of the noted hashes are the hash of a line that is there.
@@ -40,7 +39,6 @@ class ChainReport:
     lines: int
     last: Link
     anchor: Link
-    older: int
     torn: int
     torn_at: tuple[tuple[str, int], ...]
     breaks: tuple[Break, ...]
@@ -71,29 +69,6 @@ def kept_heads(home: Path) -> dict[str, Link]:
     return {stem: head.last for stem, head in heads.items() if head is not None}
 
 
-class LineChain:
-    """Follows the chain of one set as `name` has it, line by line. Its first lines may be gone; and it has no head, so
-    that its end may be cut off."""
-
-    def __init__(self, stem: str, name: str) -> None:
-        self._stem, self._name = stem, name
-        self._walk: _Walk | None = None
-        self._number = 0
-
-    def take(self, line: bytes) -> None:
-        if self._walk is None:
-            place = place_of(fields_of(line) or {})
-            anchor = START if place is None else Link(place.n - 1, place.prev)
-            self._walk = _Walk(self._stem, anchor, frozenset())
-        self._number += 1
-        self._walk.where = (self._name, self._number)
-        self._walk.take(line, ())
-
-    def report(self) -> ChainReport:
-        walk = self._walk or _Walk(self._stem, START, frozenset())
-        return walk.report(walk.last or START)
-
-
 @dataclass(slots=True)
 class _Walk:
     stem: str
@@ -101,7 +76,6 @@ class _Walk:
     noted: frozenset[str]
     last: Link | None = None
     lines: int = 0
-    older: int = 0
     torn: int = 0
     torn_at: list[tuple[str, int]] = field(default_factory=list)
     breaks: list[Break] = field(default_factory=list)
@@ -109,8 +83,6 @@ class _Walk:
     found: set[str] = field(default_factory=set)
     hashes: dict[int, str] = field(default_factory=dict)  # of the lines that the kept head names
     where: tuple[str, int] = ("", 0)
-    older_hash: Any = field(default_factory=sha256)
-    older_where: tuple[str, int] = ("", 0)
 
     def broken(self, what: str, text: str) -> None:
         self.break_count += 1
@@ -126,11 +98,6 @@ class _Walk:
                 self.torn_at.append(self.where)
             return
         place = place_of(fields)
-        if place is None and self.last is None and not self.anchor.n:
-            self.older += 1
-            self.older_hash.update(line + b"\n")
-            self.older_where = self.where
-            return
         if place is None:
             self.broken("inserted", "a line without a place in the chain, where each has one")
             return
@@ -163,7 +130,7 @@ class _Walk:
     def report(self, last: Link) -> ChainReport:
         breaks, found, torn_at = tuple(self.breaks), frozenset(self.found), tuple(self.torn_at)
         return ChainReport(
-            self.stem, self.lines, last, self.anchor, self.older, self.torn, torn_at, breaks, self.break_count, found
+            self.stem, self.lines, last, self.anchor, self.torn, torn_at, breaks, self.break_count, found
         )
 
 
@@ -207,11 +174,6 @@ def _compare(walk: _Walk, head: Head, last: Link) -> None:
         first = max(last.n, head.anchor.n) + 1
         walk.broken("cut", f"lines {first} to {head.last.n} are missing at the end: the kept head has them")
         return
-    older = OlderLines(walk.older, walk.older_hash.hexdigest())
-    if head.older is not None and older != head.older:
-        walk.where = walk.older_where
-        was = f"there were {head.older.lines:,} with another hash, and now there are {older.lines:,}"
-        walk.broken("changed", f"the lines of before the chain are not the ones that it began after: {was}")
     for link in (head.last, head.anchor):
         if walk.hashes.get(link.n, link.hash) != link.hash:
             walk.broken("changed", f"line {link.n} is not the one that the kept head names")

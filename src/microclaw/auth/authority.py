@@ -175,15 +175,6 @@ def fingerprint_of(certificate: x509.Certificate) -> str:
     return hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
 
 
-def authority_in(folder: Path) -> str | None:
-    """The fingerprint of the authority in `folder`; None for none, or one that is damaged."""
-    content = read_private(folder / AUTHORITY_FILE)
-    try:
-        return None if content is None else fingerprint_of(KeyPair.from_pem(content).certificate)
-    except ValueError:
-        return None  # `Authority.open` says what is wrong with it
-
-
 def _remedy(folder: Path, *, shared: bool) -> str:
     """What to do where the authority in `folder` is not the one that the store's devices trust."""
     path = folder / AUTHORITY_FILE

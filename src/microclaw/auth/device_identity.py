@@ -19,7 +19,7 @@ from microclaw.auth.credentials import Cause, Identity, Reason, Refusal, Revocat
 from microclaw.auth.device_tokens import UNUSED_LIFE_MS, DeviceTokens, token_device, token_hash
 from microclaw.auth.pairing import Enrol, PairingLimits, PairingService
 from microclaw.auth.provisioning import Provisioner
-from microclaw.auth.typed_codes import CodesOfHosts, TypedCodes, WrongTries
+from microclaw.auth.typed_codes import CodesOfHosts
 from microclaw.errors import ProtocolError
 from microclaw.store.codes import CodeTable
 from microclaw.store.database import Database
@@ -226,11 +226,3 @@ class HostIdentity:
         authenticator = Authenticator(authority.certificate, table, now_ms=now_ms)
         live = LiveIdentities(table, authenticator, revocation)
         return cls(table, authority, tokens, revocation, authenticator, live, pairing, provisioner, record)
-
-
-async def codes_of_others(database: Database, *, now_ms: Callable[[], int], record: Record) -> TypedCodes:
-    """For a host of a cluster that lets no devices connect: there, too, a person types the codes that devices show."""
-    limits, others = PairingLimits(), CodesOfHosts(CodeTable(database), now_ms=now_ms)
-    await others.look()
-    tries = WrongTries(limits.wrong_tries, limits.lock_s)
-    return TypedCodes(tries, time.monotonic, record, code_life_s=limits.code_life_s, others=others)

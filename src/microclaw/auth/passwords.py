@@ -14,7 +14,6 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from microclaw.addresses import single_address
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
-from microclaw.auth.easy_passwords import why_easy
 from microclaw.auth.people import OWNER, People, Person
 from microclaw.auth.wrong_tokens import WrongTokens
 from microclaw.errors import ConfigError, Overloaded, UnknownName
@@ -28,6 +27,7 @@ SALT_BYTES: Final = 16
 HASH_BYTES: Final = 32
 MIN_CHARS: Final = 12
 MAX_CHARS: Final = 128
+MIN_DIFFERENT: Final = 5
 MAX_WAITING: Final = 8  # for their turn to be hashed; more are refused at once
 WRONG_OF_ADDRESS: Final = 10  # within a minute, then that address has to wait
 WRONG_OF_NAME: Final = 10  # likewise for one person's name, from wherever they come
@@ -68,7 +68,7 @@ class Passwords:
         self._nobodys: str | None = None
 
     async def set(self, reference: str, password: str) -> Person:
-        """The person's password from now on. ConfigError for one that is too short, too long or easy to guess."""
+        """The person's password from now on. ConfigError for one that is too short or too long, or repeats itself."""
         person = self._people.named(reference)
         text = _normal(password)
         if not MIN_CHARS <= len(text) <= MAX_CHARS:
@@ -76,11 +76,10 @@ class Passwords:
                 f"a password has {MIN_CHARS} to {MAX_CHARS} characters, this one {len(text)}",
                 next_step="take a longer one, for example four words",
             )
-        why = why_easy(text, person.name, min_chars=MIN_CHARS)
-        if why is not None:
+        if len(set(text)) < MIN_DIFFERENT:
             raise ConfigError(
-                f"this password is easy to guess: {why}",
-                next_step="take four words that have nothing to do with each other, or let a password manager make one",
+                f"a password has {MIN_DIFFERENT} different characters or more, this one {len(set(text))}",
+                next_step="take another one, for example four words",
             )
         hashed = await self._in_turn(lambda: _hash(text))
         await self._table.put(PasswordRow(person.person_id, hashed, int(self._now_s() * 1000)))

@@ -103,13 +103,9 @@ class TypedCodes:
                 next_step=f"wait {locked_s:.0f} s, then type the code the device shows now",
             )
 
-    async def confirm(self, code: str, wish: Wish) -> str:
-        """Pair the device that shows the code at another host; its id. Raises as PairingService.confirm."""
-        self.check(wish.by)
-        return await self.elsewhere(plain_code(code), wish)
-
     async def elsewhere(self, code: str, wish: Wish) -> str:
-        """As `confirm`, after `check`."""
+        """Pair the device that shows the code at another host; its id. To be called after `check`; raises as
+        PairingService.confirm."""
         paired = None if self.others is None else await self.others.order(code, wish)
         if paired is None:
             self._tries.add(self._clock_s())

@@ -39,9 +39,9 @@ NAMED_LEFT_OUT: Final = 20
 STORE: Final = "microclaw.db"
 IDENTITY: Final = "identity"
 WORK: Final = "backup.new"  # in the home: where the store is copied to
-# Of a running host or its past: made again, or of no use elsewhere. Recordings are kept for days only, models of speech
+# Of a running host or its past: made again, or of no use elsewhere. Models of speech
 # can be fetched again.
-_NOT_KEPT: Final = re.compile(r"microclaw\.db.*|control\.sock|backup\.new|recordings|.*\.lock|.*\.log(\.[0-9]+)?")
+_NOT_KEPT: Final = re.compile(r"microclaw\.db.*|control\.sock|backup\.new|.*\.lock|.*\.log(\.[0-9]+)?")
 _FETCHED: Final = "voice/whisper"
 _BEING_WRITTEN: Final = re.compile(r"\..+\.[0-9a-f]{8}\.new")
 _ODD: Final = re.compile(r"[\x00-\x1f\x7f\\]")

@@ -11,8 +11,8 @@ from typing import Final
 import msgspec
 
 from microclaw import __version__
-from microclaw.backup.errors import BackupDamaged, BackupNewer, NotABackup
-from microclaw.store.migrations import MIGRATIONS
+from microclaw.backup.errors import BackupDamaged, BackupError, BackupNewer, NotABackup
+from microclaw.store.schema import BASE, VERSION
 from microclaw.text import count_text
 
 NAME: Final = "microclaw-backup.json"
@@ -69,17 +69,14 @@ class StoreCounts:
 
 
 def count_store(connection: sqlite3.Connection) -> StoreCounts:
-    """What is in a store, also one of an older version."""
+    """The number of rows of each kind in a store."""
 
     def count(table: str, where: str = "1") -> int:
         query = f"SELECT count(*) FROM {table} WHERE {where}"  # noqa: S608 - names of this file
-        try:
-            return int(connection.execute(query).fetchone()[0])
-        except sqlite3.OperationalError:  # an older store has no such table
-            return 0
+        return int(connection.execute(query).fetchone()[0])
 
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    host = connection.execute("SELECT fingerprint FROM authority").fetchone() if version > 1 else None
+    host = connection.execute("SELECT fingerprint FROM authority").fetchone()
     return StoreCounts(
         host=None if host is None else str(host[0]),
         version=int(version),
@@ -103,9 +100,14 @@ def contents_of(data: bytes) -> Contents:
     numbers = (contents.files, contents.bytes, contents.store_version, contents.made_ms)
     if contents.format != FORMAT or not all(0 <= number < MAX_NUMBER for number in numbers):
         raise BackupDamaged("its list of contents is wrong")
-    if contents.store_version > len(MIGRATIONS):
-        known = f"its store has version {contents.store_version}, this microclaw knows {len(MIGRATIONS)}"
+    if contents.store_version > VERSION:
+        known = f"its store has version {contents.store_version}, this microclaw knows {VERSION}"
         raise BackupNewer(f"the backup was made by microclaw {contents.microclaw[:20]}: {known}")
+    if contents.store_version < BASE:
+        known = f"its store has version {contents.store_version}, this microclaw opens {BASE} and later"
+        raise BackupError(
+            f"the backup is too old: {known}", next_step="restore a newer backup: microclaw backup --help"
+        )
     return contents
 
 

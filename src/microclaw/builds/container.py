@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from microclaw.errors import ConfigError
+from microclaw.sandbox.container import engine_environment, mount
 
 IN_IMAGE: Final = "microclaw-in-image"
 """The second word of such a command: engine, this, image, the compiler in it, its options."""
@@ -21,10 +21,6 @@ MEMORY: Final = "2g"
 PROCESSES: Final = 64
 CPU_S: Final = 20
 _FILE_BYTES: Final = 16 << 20
-_OF_ENGINE: Final = (
-    *("PATH", "HOME", "XDG_RUNTIME_DIR", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_CERT_PATH"),
-    *("DOCKER_TLS_VERIFY", "CONTAINER_HOST"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +37,12 @@ def is_container(command: Sequence[str]) -> bool:
 
 
 def container_command(command: Sequence[str], directory: Path) -> ContainerCommand:
-    """How a command of that form is run in its image. Raises ConfigError for a path that no engine takes."""
+    """How a command of that form is run in its image. Raises NoSandbox for a path that no engine takes."""
     engine, _, image, binary, *arguments = command
     name = f"microclaw-{secrets.token_hex(8)}"
     podman = ("--userns=keep-id",) if Path(engine).name == "podman" else ()
-    mounts = [_mount(directory, is_own=True), *(_mount(path) for path in _named(arguments, directory))]
+    named = (mount(path, str(path), read_only=True) for path in _named(arguments, directory))
+    mounts = [mount(directory, str(directory)), *named]
     words = (
         *(engine, "run", "--rm", "--name", name, "--pull", "never"),
         *("--network", "none", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
@@ -53,20 +50,11 @@ def container_command(command: Sequence[str], directory: Path) -> ContainerComma
         *("--ulimit", f"fsize={_FILE_BYTES}:{_FILE_BYTES}", "--ulimit", "core=0:0"),
         *("--user", f"{os.getuid()}:{os.getgid()}", *podman),
         *(word for mount in mounts for word in ("--mount", mount)),
-        *(
-            "--workdir",
-            str(directory),
-            "--env",
-            f"HOME={directory}",
-            "--env",
-            f"TMPDIR={directory}",
-            "--env",
-            "LC_ALL=C",
-        ),
+        *("--workdir", str(directory), "--env", "LC_ALL=C"),
+        *("--env", f"HOME={directory}", "--env", f"TMPDIR={directory}"),
         *("--entrypoint", binary, image, *arguments),
     )
-    environment = {key: os.environ[key] for key in _OF_ENGINE if key in os.environ}
-    return ContainerCommand(words, (engine, "kill", name), environment)
+    return ContainerCommand(words, (engine, "kill", name), engine_environment())
 
 
 def _named(arguments: Sequence[str], directory: Path) -> Iterator[Path]:
@@ -78,13 +66,3 @@ def _named(arguments: Sequence[str], directory: Path) -> Iterator[Path]:
         if not any(path.is_relative_to(one) for one in kept):
             kept.append(path)
     yield from kept
-
-
-def _mount(path: Path, *, is_own: bool = False) -> str:
-    """At the same place in the container, so that findings name files as everywhere."""
-    if any(char in str(path) for char in ',"\n'):
-        raise ConfigError(
-            f"a container cannot be given {path}: its name has a comma or a quotation mark",
-            next_step="choose another folder for MICROCLAW_CACHE and TMPDIR, or another compiler",
-        )
-    return f"type=bind,source={path},target={path}{'' if is_own else ',readonly'}"

@@ -12,7 +12,6 @@ import typer
 from microclaw.apps.run_times import RunTimes, how_text, parse_time_ms
 from microclaw.cli.call_commands import is_address
 from microclaw.cli.firmware_option import FirmwareOption, described_board
-from microclaw.cli.known_names import ProgramName
 from microclaw.cli.options import FAILED, GlobalOptions, command_group, global_options
 from microclaw.cli.programs import (
     EVERY_HELP,
@@ -116,7 +115,7 @@ def _show_apps(options: GlobalOptions, apps: Sequence[Mapping[str, Any]]) -> Non
 
 
 @app_group.command()
-def show(ctx: typer.Context, name: ProgramName) -> None:
+def show(ctx: typer.Context, name: str) -> None:
     """Show one program, with its source where it is known."""
     options = global_options(ctx)
     device = device_with_program(options, options.host(), name)
@@ -150,9 +149,7 @@ def undo(
 
 
 @app_group.command()
-def uninstall(
-    ctx: typer.Context, name: ProgramName, board: _Board = "virtual", when_back: WhenBackOption = False
-) -> None:
+def uninstall(ctx: typer.Context, name: str, board: _Board = "virtual", when_back: WhenBackOption = False) -> None:
     """Take a program off a device; with -d HOST:PORT, without a host."""
     options = global_options(ctx)
     if options.chooses_many:
@@ -177,7 +174,7 @@ def uninstall(
 
 
 @app_group.command()
-def cancel(ctx: typer.Context, name: ProgramName) -> None:
+def cancel(ctx: typer.Context, name: str) -> None:
     """Drop what is deferred for a program until its device is back (--when-back)."""
     options = global_options(ctx)
     _refuse_address(options, "cancel what is deferred for")
@@ -189,19 +186,19 @@ def cancel(ctx: typer.Context, name: ProgramName) -> None:
 
 
 @app_group.command()
-def stop(ctx: typer.Context, name: ProgramName, when_back: WhenBackOption = False) -> None:
+def stop(ctx: typer.Context, name: str, when_back: WhenBackOption = False) -> None:
     """Stop a program: it is off the device, stays off after a reset, and its image is kept for a start."""
     _switch(ctx, name, "stop", "Stop {} on", "is stopped on", when_back=when_back)
 
 
 @app_group.command()
-def start(ctx: typer.Context, name: ProgramName, when_back: WhenBackOption = False) -> None:
+def start(ctx: typer.Context, name: str, when_back: WhenBackOption = False) -> None:
     """Start a program that was stopped, or that has ended, from its kept image."""
     _switch(ctx, name, "start", "Start {} on", "is started on", when_back=when_back)
 
 
 @app_group.command()
-def restart(ctx: typer.Context, name: ProgramName) -> None:
+def restart(ctx: typer.Context, name: str) -> None:
     """Take a program off and put the same image there again."""
     _switch(ctx, name, "restart", "Restart {} on", "is restarted on")
 
@@ -209,7 +206,7 @@ def restart(ctx: typer.Context, name: ProgramName) -> None:
 @app_group.command()
 def upgrade(
     ctx: typer.Context,
-    name: ProgramName,
+    name: str,
     file: Annotated[
         Path | None,
         typer.Argument(help="Source or a .wasm file; without it the newer version of its catalogue."),
@@ -248,7 +245,7 @@ def upgrade(
 @app_group.command("set")
 def set_times(
     ctx: typer.Context,
-    name: ProgramName,
+    name: str,
     every: Annotated[str | None, typer.Option("--every", metavar="TIME|off", help=EVERY_HELP)] = None,
     stop_after: Annotated[str | None, typer.Option("--stop-after", metavar="TIME|off", help=STOP_AFTER_HELP)] = None,
 ) -> None:

@@ -26,7 +26,7 @@ from microclaw.backup.unpack import members
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.clock import now_ms
 from microclaw.config.places import home_folder
-from microclaw.durable import write_chunks
+from microclaw.durable import read_given, write_given
 from microclaw.errors import ConfigError, StoreError, StoreOwned
 from microclaw.store.sqlite_file import take_lock
 from microclaw.text import count_text, one_line
@@ -68,13 +68,7 @@ def backup(
     lock: Lock = PublicKey.parse(recipient) if recipient is not None else _new_password(password_file)
     without = None if settings.backup is None else folder_of(settings.backup)
     with _archive(options, settings.home, without) as (contents, chunks):
-        try:
-            size_bytes = write_chunks(target, encrypted(chunks, lock, os.urandom), replace=force)
-        except FileExistsError as exc:
-            raise _exists(target) from exc
-        except OSError as exc:
-            text = f"{target} cannot be written: {exc.strerror or exc}"
-            raise StoreError(text, next_step="check the folder's owner and free space, or name another place") from exc
+        size_bytes = write_given(target, encrypted(chunks, lock, os.urandom), replace=force)
     if options.wrote_json("backup", {"file": str(target), "size_bytes": size_bytes, "contents": asdict(contents)}):
         return
     options.say(f"{target}: {contents.text()}; {size_bytes / 1e6:,.1f} MB, encrypted")
@@ -169,11 +163,7 @@ def _make_key(options: GlobalOptions, file: Path) -> None:
         text = f"{path} is in the home that the backups protect: lost with it, nobody could open them"
         raise ConfigError(text, next_step="name a file on another disk, or outside of the home to move it from there")
     keys = new_private_key(os.urandom)
-    try:
-        write_chunks(path, [keys.to_text().encode()], replace=False)
-    except OSError as exc:
-        text = f"{path} cannot be written: {exc.strerror or exc}"
-        raise StoreError(text, next_step="name another place") from exc
+    write_given(path, [keys.to_text().encode()])
     if options.wrote_json("backup_key", {"file": str(path), "recipient": str(keys.public)}):
         return
     options.line(str(keys.public))
@@ -206,14 +196,7 @@ def _opened(file: Path) -> Iterator[BinaryIO]:
 
 
 def _keys(file: Path) -> PrivateKeys:
-    try:
-        with file.expanduser().open("rb") as opened:
-            content = opened.read(MAX_KEY_FILE_BYTES + 1)
-    except OSError as exc:
-        raise ConfigError(f"{file} cannot be read: {exc.strerror or exc}", next_step="--identity KEYFILE") from exc
-    if len(content) > MAX_KEY_FILE_BYTES:
-        raise ConfigError(f"{file} is no file of keys: it is too long", next_step="--identity KEYFILE")
-    return PrivateKeys.parse(content.decode(errors="replace"))
+    return PrivateKeys.parse(read_given(file, MAX_KEY_FILE_BYTES).decode(errors="replace"))
 
 
 def _new_password(file: str | None) -> Password:
@@ -241,11 +224,7 @@ def _check_terminal() -> None:
 def _line_of(file: str) -> bytes:
     if file == "-":
         return sys.stdin.buffer.readline(MAX_KEY_FILE_BYTES)
-    try:
-        with Path(file).expanduser().open("rb") as opened:
-            return opened.read(MAX_KEY_FILE_BYTES)
-    except OSError as exc:
-        raise ConfigError(f"{file} cannot be read: {exc.strerror or exc}", next_step="--password-file FILE") from exc
+    return read_given(Path(file), MAX_KEY_FILE_BYTES)
 
 
 def _say_left_out(options: GlobalOptions, contents: Contents) -> None:

@@ -5,9 +5,9 @@ It opens no backup and changes nothing.
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +24,7 @@ from microclaw.text import count_text
 
 DAY_MS: Final = 86_400_000
 LATE_DAYS: Final = 14
-MAX_LOOKED: Final = 5_000  # files of the home that are looked at, those at its top first
+MAX_LOOKED: Final = 5_000  # files and folders of the home that are looked at
 _KEY: Final = b"AGE-SECRET-KEY-1"
 
 
@@ -84,28 +84,13 @@ def _history(settings: Settings) -> tuple[int | None, int | None]:
 
 def _private_keys(home: Path) -> Iterator[tuple[Path, str]]:
     """Each file with private keys of age, and the public one of its first."""
-    looked, folders = 0, [home]
-    while folders:
+    for path in islice(home.rglob("*"), MAX_LOOKED):
         try:
-            entries = sorted(os.scandir(folders.pop(0)), key=lambda one: one.name)
-        except OSError:
-            continue  # the files' own check names what is not ours
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                folders.append(Path(entry.path))
-            elif looked < MAX_LOOKED:
-                looked += 1
-                public = _public_key(entry)
-                if public is not None:
-                    yield Path(entry.path), public
-
-
-def _public_key(entry: os.DirEntry[str]) -> str | None:
-    try:
-        found = entry.stat(follow_symlinks=False)
-        if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_KEY_FILE_BYTES:
-            return None
-        content = Path(entry.path).read_bytes()
-        return str(PrivateKeys.parse(content.decode(errors="replace")).public) if _KEY in content else None
-    except (OSError, ConfigError):
-        return None  # unreadable, or a text that only speaks of such keys
+            found = path.lstat()
+            if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_KEY_FILE_BYTES:
+                continue
+            content = path.read_bytes()
+            if _KEY in content:
+                yield path, str(PrivateKeys.parse(content.decode(errors="replace")).public)
+        except (OSError, ConfigError):
+            continue  # unreadable, or a text that only speaks of such keys

@@ -43,7 +43,7 @@ class BoardControl:
             self._socket.sendall(control.encode_request(self._last_id, request))
             while True:
                 answer = control.decode_server_line(self._line())
-                if isinstance(answer, control.Success | control.Failure) and answer.id == self._last_id:
+                if answer.id == self._last_id:
                     return control.read_reply(request, answer)
         except TimeoutError as exc:
             raise DeviceTimeout(f"the virtual board did not answer {request.op}") from exc

@@ -10,6 +10,7 @@ import asyncio
 import builtins
 import platform
 import re
+import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -21,20 +22,12 @@ from microclaw.cli.options import GlobalOptions
 from microclaw.client import Client
 from microclaw.client.request import HostError
 from microclaw.errors import MicroclawError
-from microclaw.flash.report import (
-    TIMED_CALLS,
-    Check,
-    masked_mac,
-    pin_outcome,
-    plain_words,
-    report_by_cable,
-    shown_number,
-    timing,
-)
+from microclaw.flash.report import masked_mac, plain_words, report_by_cable, shown_number
 from microclaw.text import program_name
 
 LINK_WAIT_S: Final = 120.0
 _POLL_S: Final = 0.1
+_TIMED_CALLS: Final = 5
 _MAX_ERRORS: Final = 8
 _MAX_DBM: Final = 200
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -61,6 +54,14 @@ _ERRNO: Final = re.compile(r"\[Errno (\d{1,3})\]")
 _EXCEPTIONS: Final = frozenset(
     name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, BaseException)
 ) | {"CancelledError"}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """`outcome`: ok, problem, or why it was not tried. Only words of ours, and numbers."""
+
+    part: str
+    outcome: str
 
 
 @dataclass(slots=True)
@@ -117,9 +118,11 @@ def print_report(
     host = options.host()
     name = options.device
     if port is not None:
-        name = _by_cable(report, host, port, name, try_pin)
+        name = _by_cable(report, host, port, name)
     if name is not None:
         _by_host(report, host, name, must=options.device is not None, restart=restart, try_pin=try_pin)
+    elif try_pin is not None:
+        report.checks.append(Check(f"pin {try_pin}", "not tried: no host runs here that knows the board"))
     if options.wrote_json("report", report.to_json()):
         return
     for line in report.lines():
@@ -148,7 +151,7 @@ def _section(title: str, values: Mapping[str, object]) -> Iterable[str]:
     yield from (f"{indent}{key:<14} {value}" for key, value in values.items())
 
 
-def _by_cable(report: Report, host: Client, port: str, device: str | None, try_pin: int | None) -> str | None:
+def _by_cable(report: Report, host: Client, port: str, device: str | None) -> str | None:
     """What the cable shows, and how long the board takes from its restart to the link. The device's name."""
     from microclaw.firmware_folder import firmware_folder
     from microclaw.flash.board_port import BoardPort
@@ -156,12 +159,12 @@ def _by_cable(report: Report, host: Client, port: str, device: str | None, try_p
 
     place = BoardPort.parse(port)
     before = None if device is None else _connections(host, device)
-    found = asyncio.run(report_by_cable(place, Esptool(place), firmware_folder(), pin=try_pin))
+    found = asyncio.run(report_by_cable(place, Esptool(place), firmware_folder()))
     began = time.monotonic()
-    report.board, report.programs, report.memory = found.board, found.programs, found.memory
+    report.board, report.memory = found.board, found.memory
     report.memory_of = "MicroPython alone, our files not started"
-    report.checks += found.checks
-    if not all(check.outcome.startswith(("ok", "not tried")) for check in found.checks):
+    report.checks += (Check(one.part, "ok" if one.ok else f"problem: {one.cause}") for one in found.notes)
+    if not all(one.ok for one in found.notes):
         report.checks.append(Check("time to link", "not tried: the board has another problem"))
         return device
     name = device or found.name
@@ -190,7 +193,7 @@ def _by_host(report: Report, host: Client, name: str, *, must: bool, restart: bo
     calls = _Calls(host, name, frozenset(device["capabilities"]))
     _facts(report, calls)
     report.checks.append(Check("call", _try(calls.timed)))
-    if try_pin is not None and not any(check.part == f"pin {try_pin}" for check in report.checks):
+    if try_pin is not None:
         report.checks.append(Check(f"pin {try_pin}", _try(lambda: calls.try_pin(try_pin))))
     _programs(report, host, name)
     if restart:
@@ -238,11 +241,9 @@ def _programs(report: Report, host: Client, name: str) -> None:
     except MicroclawError as exc:
         report.checks.append(Check("programs", f"problem ({_code(exc)})"))
         return
-    of_cable = {one["name"]: one["sha256"] for one in report.programs}
-    report.programs = []
     for app in apps:
         title, sha256 = program_name(app["name"]), str(app["sha256"] or "")
-        known = sha256 if _SHA256.fullmatch(sha256) else of_cable.get(title, "not known to this host")
+        known = sha256 if _SHA256.fullmatch(sha256) else "not known to this host"
         report.programs.append({"name": title, "sha256": known, "state": plain_words(app["condition"])})
         if app["error"] and len(report.errors) < _MAX_ERRORS:
             report.errors.append(f"{title}: {error_kind(app['error'])}")
@@ -289,11 +290,12 @@ class _Calls:
         if method is None:
             return "not tried: the device offers no such call"
         taken: list[float] = []
-        for _ in range(TIMED_CALLS):
+        for _ in range(_TIMED_CALLS):
             began = time.perf_counter()
             self.call(method)
             taken.append(time.perf_counter() - began)
-        return timing(taken)
+        low, middle, high = (round(s * 1000, 1) for s in (min(taken), statistics.median(taken), max(taken)))
+        return f"ok, {len(taken)} times, {middle:g} ms ({low:g} to {high:g})"
 
     def try_pin(self, pin: int) -> str:
         if not {"gpio.set", "gpio.get"} <= self.offered:
@@ -302,7 +304,7 @@ class _Calls:
         for level in (1, 0):
             self.call("gpio.set", pin=pin, level=level)
             levels.append(int(self.call("gpio.get", pin=pin)["level"]))
-        return pin_outcome(levels)
+        return "ok, set to 1 and 0, read as 1 and 0" if levels == [1, 0] else f"problem: set to 1, 0, read as {levels}"
 
     def restart(self, link: Mapping[str, Any] | None) -> str:
         if link is None or not link["online"] or "device.restart" not in self.offered:

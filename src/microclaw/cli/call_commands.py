@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import typer
 
-from microclaw.cli.known_names import device_names, first_word_device
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.devices.call_text import (
     CALLS,
@@ -37,7 +36,6 @@ def execute(
         list[str],
         typer.Argument(
             metavar="DEVICE METHOD [ARG]...",
-            autocompletion=first_word_device,
             help="A device's name, or HOST:PORT without a host (with -d, -l or --all: none), gpio.set, gpio.get, "
             "adc.read, apps.list, ..., and pin=2 level=1, or 2 1",
         ),
@@ -136,9 +134,7 @@ def repl(
     ctx: typer.Context,
     target: Annotated[
         str,
-        typer.Argument(
-            metavar="DEVICE", autocompletion=device_names, help="A device's name, or HOST:PORT without a host."
-        ),
+        typer.Argument(metavar="DEVICE", help="A device's name, or HOST:PORT without a host."),
     ],
     board: Annotated[str, typer.Option("--board", help="With an address: the board's profile.")] = "virtual",
 ) -> None:

@@ -20,7 +20,6 @@ from microclaw.cli.catalog_programs import (
 )
 from microclaw.cli.catalog_publish import publish
 from microclaw.cli.catalog_upgrades import outdated_apps, upgrade_from_catalogs
-from microclaw.cli.known_names import program_names
 from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.cli.programs import (
     WhenBackOption,
@@ -181,9 +180,7 @@ def outdated(ctx: typer.Context) -> None:
 @catalog_group.command()
 def upgrade(
     ctx: typer.Context,
-    name: Annotated[
-        str | None, typer.Argument(autocompletion=program_names, help="A program's name; else all that are outdated.")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(help="A program's name; else all that are outdated.")] = None,
     sets: Sets = None,
 ) -> None:
     """Put the newer version of its catalogue where a program is, with the values that it has."""

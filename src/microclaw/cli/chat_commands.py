@@ -104,11 +104,11 @@ class Conversation:
     def say(self, text: str) -> Answer:
         """Send one message and show what comes; Ctrl-C cancels the turn, a second one stops listening.
 
-        With --yes an answer that waits for a yes gets it.
+        With --yes an answer that waits for a yes gets it, but not one that asks whether the sentence was read rightly.
         """
         with _cancelling(self.host, self.chat_id):
             answer = self.listen(text)
-            if answer.waits_for_yes and self.prompt is not None and self.prompt.yes:
+            if answer.error_code == "confirm" and self.prompt is not None and self.prompt.yes:
                 answer = self.listen(_confirmation(answer))
             return answer
 

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from microclaw.errors import ConfigError
 
-START_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 5.0
 END_TIMEOUT_S = 2.0
 MAX_LINE_BYTES = 64 << 10

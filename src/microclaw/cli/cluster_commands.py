@@ -15,7 +15,7 @@ from microclaw.errors import NoHost
 from microclaw.text import format_duration, host_called
 
 if TYPE_CHECKING:
-    from microclaw.client.answers import ClusterFacts, ClusterHost
+    from microclaw.api.cluster_routes import ClusterFacts, ClusterHost
 
 cluster_group = command_group()
 
@@ -91,7 +91,6 @@ def _show(options: GlobalOptions, facts: ClusterFacts) -> None:
         (
             one["name"] if names[one["name"]] == 1 else one["host"],
             one["version"],
-            ", ".join(one["roles"]),
             one["devices"],
             one["position"],
             one["behind"],
@@ -104,10 +103,10 @@ def _show(options: GlobalOptions, facts: ClusterFacts) -> None:
         how = "stopped" if gone["in_order"] else "gone"
         ago = format_duration(gone["ended_s"] * 1000)
         called = gone["name"] if names[gone["name"]] == 1 else gone["host"]
-        rows.append((called, "-", "-", gone["devices"], "-", "-", f"{how}, {ago} ago", "-"))
+        rows.append((called, "-", gone["devices"], "-", "-", f"{how}, {ago} ago", "-"))
     options.table(
         rows,
-        head=("host", "version", "roles", "devices", "entry", "behind", "seen", "clock"),
+        head=("host", "version", "devices", "entry", "behind", "seen", "clock"),
         empty="no host has a lease",
     )
     if facts["streams"]:

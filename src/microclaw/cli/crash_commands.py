@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -10,7 +9,7 @@ import typer
 
 from microclaw.cli.audit_command import since_ms
 from microclaw.cli.options import command_group, global_options
-from microclaw.text import count_text
+from microclaw.text import count_text, moment_text
 
 crash_group = command_group()
 Number = Annotated[int, typer.Argument(metavar="ID", min=1, help="As `crash list` shows it.")]
@@ -30,7 +29,7 @@ def list_crashes(
         query.append(("since", since_ms(since)))
     found = options.fetch("crashes", f"/v1/crashes?{urlencode(query)}" if query else "/v1/crashes")
     rows = [
-        (one["id"], _moment(one["last_ms"]), one["count"], _boards(one["devices"]), _what(one), one["title"])
+        (one["id"], moment_text(one["last_ms"]), one["count"], _boards(one["devices"]), _what(one), one["title"])
         for one in found["crashes"]
     ]
     none = "no crashes" if since is None and not options.devices else "no crashes of that time and board"
@@ -48,7 +47,7 @@ def show(ctx: typer.Context, number: Number) -> None:
     rows = [
         ("what", _what(found)),
         ("version", found["version"] or "not known"),
-        ("count", f"{found['count']:,}, from {_moment(found['found_ms'])} to {_moment(found['last_ms'])}"),
+        ("count", f"{found['count']:,}, from {moment_text(found['found_ms'])} to {moment_text(found['last_ms'])}"),
         ("boards", ", ".join(found["devices"])),
     ]
     rows += [("meaning", found["text"]), ("next", found["next"])] if found["text"] else []
@@ -57,7 +56,7 @@ def show(ctx: typer.Context, number: Number) -> None:
     for report in found["reports"]:
         options.line()
         firmware = f", {report['firmware']}" if report["firmware"] else ""
-        options.line(f"{_moment(report['at_ms'])}  {report['device']}{firmware}")
+        options.line(f"{moment_text(report['at_ms'])}  {report['device']}{firmware}")
         for line in report["trace"].splitlines():
             options.line(f"  {line}")
         if report["log"]:
@@ -90,7 +89,3 @@ def _what(one: dict[str, Any]) -> str:
 
 def _boards(names: list[str]) -> str:
     return ", ".join(names) if len(names) <= 3 else f"{len(names)} boards"
-
-
-def _moment(at_ms: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_ms / 1000))

@@ -1,4 +1,4 @@
-"""`microclaw bench`, `completion` and `virtual`: measure, complete words, run a virtual board in the foreground."""
+"""`microclaw completion` and `virtual`: complete words, run a virtual board in the foreground."""
 
 from __future__ import annotations
 
@@ -25,38 +25,16 @@ from microclaw.errors import ConfigError
 from microclaw.wire import board_control as control
 
 LINK_S: Final = 15.0
-MAX_SECRET_FILE_CHARS: Final = 4_096
+MAX_SECRET_FILE_BYTES: Final = 4_096
 LOOK_EVERY_S: Final = 0.1
 SHELLS = ("bash", "zsh", "fish")
 _COMPLETE_VARIABLE = "_MICROCLAW_COMPLETE"
-bench_app = typer.Typer(add_completion=False, rich_markup_mode=None)
-
-
-@bench_app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def bench(
-    ctx: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="wasm, agent, store, virtual, ...; none: all.")] = None,
-    check: Annotated[bool, typer.Option("--check", help="Exit 1 when a goal is missed.")] = False,
-) -> None:
-    """Measure, in a source checkout."""
-    options = global_options(ctx)
-    root = Path(__file__).resolve().parents[3]
-    if not (root / "bench" / "__main__.py").is_file():
-        raise ConfigError("the benchmarks are in the source checkout only", next_step="git clone it, then make bench")
-    words = [
-        *([name] if name else []),
-        *(["--json"] if options.json else []),
-        *(["--check"] if check else []),
-        *ctx.args,
-    ]
-    done = subprocess.run([sys.executable, "-m", "bench", *words], cwd=root, check=False)
-    raise typer.Exit(done.returncode)
 
 
 def completion(
     shell: Annotated[str, typer.Argument(help=f"{', '.join(SHELLS)}.")] = "bash",
 ) -> None:
-    """Print a shell's completion script. It completes commands, devices and programs."""
+    """Print a shell's completion script. It completes commands and options."""
     if shell not in SHELLS:
         raise typer.BadParameter(f"{shell!r} is not one of {', '.join(SHELLS)}", param_hint="SHELL")
     script = shells.get_completion_script(  # type: ignore[attr-defined]  # typer re-exports it without saying so
@@ -83,10 +61,6 @@ def virtual(
     clock: Annotated[
         str, typer.Option("--clock", metavar="real|virtual", help="virtual: it jumps to the next timer.")
     ] = "real",
-    mode: Annotated[
-        str, typer.Option("--mode", metavar="stock|kind", help="stock has the real one's habits.")
-    ] = "stock",
-    generation: Annotated[str, typer.Option("--generation", metavar="new|old", help="Attribute types.")] = "new",
     network: Annotated[
         bool, typer.Option("--network", help="Let programs' MQTT and HTTP clients reach real servers (--clock real).")
     ] = False,
@@ -133,7 +107,7 @@ def virtual(
     words = ["--name", name, "--board", board, "--serial", serial]
     if wasmachine is not None or join:  # the host that it joins has it over the link: no port of its own is needed
         words += ["--wasmachine", str(wasmachine or 0)]
-    words += ["--clock", clock, "--mode", mode, "--generation", generation, "--seed", str(seed)]
+    words += ["--clock", clock, "--seed", str(seed)]
     if network:
         words.append("--network")
     if control is not None:
@@ -161,23 +135,13 @@ def _provisioned_name(place: str, name: str | None) -> str | None:
     if place == "-":  # the board reads it
         return name
     try:
-        with Path(place).open(encoding="utf-8") as file:
-            told = json.loads(file.read(MAX_SECRET_FILE_CHARS)).get("name")
-    except (
-        OSError,
-        ValueError,
-        AttributeError,
-        RecursionError,
-    ):  # the secret alone; what is wrong with it the board says
-        return name
-    if not isinstance(told, str):
-        return name
+        told = json.loads(Path(place).read_bytes()[:MAX_SECRET_FILE_BYTES])["name"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return name  # the secret alone; what is wrong with it the board says
     if name is not None and name != told:
-        raise ConfigError(
-            f"the secret in {place} lets in {told}, and the host will call the board so, not {name}",
-            next_step=f"leave --name out, or make a secret for {name}: microclaw device provision {name} --file FILE",
-        )
-    return told
+        text = f"the secret in {place} lets in {told}, and the host will call the board so, not {name}"
+        raise ConfigError(text, next_step="leave --name out")
+    return str(told)
 
 
 def _run_board(options: GlobalOptions, words: list[str], *, link: str | None, secret: str | None) -> int:

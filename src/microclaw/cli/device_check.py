@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 
 from microclaw.cli.call_commands import endpoint_of, is_address
-from microclaw.cli.known_names import device_names
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.devices.examine import NEVER_REACHED, REVOKED
 from microclaw.text import host_called
@@ -22,7 +21,6 @@ def check(
         str,
         typer.Argument(
             metavar="NAME|ADDRESS",
-            autocompletion=device_names,
             help="A device of the host, or HOST:PORT, serial:... without one.",
         ),
     ],

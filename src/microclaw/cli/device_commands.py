@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,19 +12,18 @@ from microclaw.boards.firmware import described_text
 from microclaw.boards.today import OUR_FIRMWARE, STATES, VIRTUALS, families
 from microclaw.cli.device_check import check, connection_text, only_board, report_added
 from microclaw.cli.firmware_option import FirmwareOption, firmware_words
-from microclaw.cli.known_names import DeviceName, device_names
+from microclaw.cli.host_commands import waiting_lines
 from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.cli.programs import follow
 from microclaw.cli.telemetry_command import last_text, show_telemetry
 from microclaw.cli.wifi_command import wifi
-from microclaw.cli.xiaozhi_steps import add_xiaozhi, show_xiaozhi, update
+from microclaw.cli.xiaozhi_steps import add_xiaozhi
 from microclaw.client.request import segment
 from microclaw.devices.examine import NEVER_REACHED, REVOKED
-from microclaw.text import one_line
+from microclaw.text import count_text, one_line
 
 device_group = command_group()
 device_group.command("wifi")(wifi)
-device_group.command("update")(update)
 device_group.command("check")(check)
 
 
@@ -54,7 +52,7 @@ def list_devices(ctx: typer.Context) -> None:
 @device_group.command("show")
 def show(
     ctx: typer.Context,
-    name: DeviceName,
+    name: str,
     key: Annotated[str | None, typer.Argument(metavar="[KEY]", help="One series, to --plot or --csv.")] = None,
     plot: Annotated[bool, typer.Option("--plot", help="Draw what it measured.")] = False,
     file: Annotated[
@@ -89,8 +87,6 @@ def show(
     if device["voice_only"]:
         whose = "xiaozhi's" if link is None else one_line(told or "not seen yet")
         options.line(f"{'firmware':<12} {whose}: it is spoken to, and runs no programs")
-        if link is None:
-            show_xiaozhi(options, device["xiaozhi"], name)
     elif device["kinds"] == ["py"]:
         is_ours = told is not None and told.startswith(f"{OUR_FIRMWARE} ")
         options.line(f"{'firmware':<12} {'microclaw on MicroPython' if is_ours else one_line(told or '-')}")
@@ -157,7 +153,7 @@ def _python_limits(firmware: dict[str, Any]) -> str:
 def _limits(firmware: dict[str, Any]) -> str:
     """ "3 apps, 256 KB a program, 128 KB of memory", and what else is limited."""
     parts = [
-        f"{firmware['max_apps']} app{'' if firmware['max_apps'] == 1 else 's'}",
+        count_text(firmware["max_apps"], "app"),
         f"{firmware['max_module_bytes'] // 1024} KB a program",
         f"{firmware['max_memory_bytes'] // 1024} KB of memory",
     ]
@@ -245,7 +241,7 @@ def add(
 @device_group.command("explore")
 def explore(
     ctx: typer.Context,
-    name: DeviceName,
+    name: str,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the answer as the device's description.")] = False,
 ) -> None:
     """Find out which functions and device files a board's firmware has, by a program that is there for a moment."""
@@ -270,7 +266,7 @@ def explore(
 
 
 @device_group.command("rename")
-def rename(ctx: typer.Context, name: DeviceName, new_name: str) -> None:
+def rename(ctx: typer.Context, name: str, new_name: str) -> None:
     """Give a device another name."""
     options = global_options(ctx)
     device = options.host().devices.rename(name, new_name)
@@ -278,7 +274,7 @@ def rename(ctx: typer.Context, name: DeviceName, new_name: str) -> None:
 
 
 @device_group.command("merge")
-def merge(ctx: typer.Context, name: DeviceName, other: DeviceName) -> None:
+def merge(ctx: typer.Context, name: str, other: str) -> None:
     """Two entries are one board: OTHER's addresses go to NAME, and OTHER's entry ends."""
     options = global_options(ctx)
     device = options.host().devices.merge(name, other)
@@ -286,7 +282,7 @@ def merge(ctx: typer.Context, name: DeviceName, other: DeviceName) -> None:
 
 
 @device_group.command("remove")
-def remove(ctx: typer.Context, name: DeviceName) -> None:
+def remove(ctx: typer.Context, name: str) -> None:
     """Forget a device; what runs on it goes on."""
     options = global_options(ctx)
     options.report("device", options.host().devices.remove(name), f"{name} is forgotten")
@@ -313,15 +309,6 @@ def pair_device(
     )
 
 
-def waiting_lines(pairings: Iterable[dict[str, Any]]) -> list[str]:
-    """Devices that wait to be paired, one a line. Their codes are theirs to show."""
-    return [
-        f"{found['board']} at {found['address']} shows a code, good for {found['seconds_left']} s: "
-        "microclaw device pair CODE"
-        for found in pairings
-    ]
-
-
 def _list_waiting(options: GlobalOptions) -> None:
     found = options.fetch("pairings", "/v1/pairings")
     for line in waiting_lines(found["pairings"]):
@@ -333,7 +320,7 @@ def _list_waiting(options: GlobalOptions) -> None:
 @device_group.command("label")
 def label_device(
     ctx: typer.Context,
-    name: DeviceName,
+    name: str,
     labels: Annotated[list[str] | None, typer.Argument(metavar="[LABEL]...", help="None: take all away.")] = None,
 ) -> None:
     """Replace a device's labels; what was taken away is told."""
@@ -348,7 +335,7 @@ def label_device(
 
 
 @device_group.command("revoke")
-def revoke(ctx: typer.Context, name: DeviceName) -> None:
+def revoke(ctx: typer.Context, name: str) -> None:
     """End what a device's credentials open, at once; it can be paired again."""
     options = global_options(ctx)
     if not options.json:
@@ -363,9 +350,7 @@ def provision(
     ctx: typer.Context,
     name: Annotated[
         str | None,
-        typer.Argument(
-            autocompletion=device_names, help="What the device is to be called, or a known device; none with --batch."
-        ),
+        typer.Argument(help="What the device is to be called, or a known device; none with --batch."),
     ] = None,
     board: Annotated[
         str | None, typer.Option("--board", help="The board's profile; a board of another profile is refused.")
@@ -421,7 +406,7 @@ def provision(
 
 def notify(
     ctx: typer.Context,
-    device: DeviceName,
+    device: str,
     text: Annotated[list[str], typer.Argument(metavar="TEXT...")],
     speak: Annotated[bool, typer.Option("--speak", help="Say it aloud, where the device can.")] = False,
     expires: Annotated[

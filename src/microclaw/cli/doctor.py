@@ -5,26 +5,25 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-import socket
 import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from microclaw.addresses import is_local
-from microclaw.builds.confinement import SHUT_OFF, confinement
-from microclaw.cli.findings import Finding, problem, report_findings
+from microclaw.addresses import is_local, is_loopback
+from microclaw.audit import alarm_text, open_alarms, read_events, verify_chains
+from microclaw.builds.confinement import NEXT_STEP, SHUT_OFF, confinement
+from microclaw.cli.audit_command import BROKEN_STEP, chain_text
+from microclaw.cli.findings import Finding, problem, report_findings, warning
 from microclaw.cli.host_commands import backup_line, failing_lines
 from microclaw.cli.mqtt_lines import connection_finding, setting_warnings
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.client.request import HostError
 from microclaw.clock import now_ms
-from microclaw.config.host_settings import DEFAULT_HTTP_PORT
 from microclaw.config.load import find_mistakes, private_home
 from microclaw.config.settings import ModelChoice, ModelSettings, Settings
 from microclaw.config.show import masked
@@ -34,11 +33,9 @@ from microclaw.errors import ConfigError, MicroclawError, NoHost, NoSandbox
 from microclaw.models.server_window import window_of
 from microclaw.sandbox.run import backend_note, sandbox_backend
 from microclaw.text import count_text
-from microclaw.wasm import INSTALL_BINARYEN, find_binaryen, find_toolchain, glue_built
+from microclaw.wasm import INSTALL_BINARYEN, find_binaryen, find_toolchain
 
-VIRTUAL_PORT = 18080
 VERSION_S = 10.0
-_NOT_BUILT = "not built yet: the host builds it when it starts"
 
 
 def doctor(
@@ -56,13 +53,6 @@ def doctor(
     restart: Annotated[
         bool, typer.Option("--restart", help="With --report -d NAME: restart the board to time its way back.")
     ] = False,
-    security: Annotated[
-        bool, typer.Option("--security", help="Check how safe this installation is; exit code 1 at a problem.")
-    ] = False,
-    advisories: Annotated[
-        list[Path] | None,
-        typer.Option("--advisories", metavar="FILE", help="With --security: OSV files, or a zip of them; repeatable."),
-    ] = None,
 ) -> None:
     """Check what microclaw needs here. Each problem comes with its next step."""
     options = global_options(ctx)
@@ -71,14 +61,7 @@ def doctor(
         return
     if try_pin is not None or restart:
         raise typer.BadParameter("--try-pin and --restart are of --report: add it")
-    if security:
-        from microclaw.cli.security_check import security_findings
-
-        report_findings(options, "doctor_security", security_findings(options, advisories or []))
-    elif advisories:
-        raise typer.BadParameter("--advisories is of --security: add it")
-    else:
-        report_findings(options, "doctor", examine(options) if port is None else _examine_board(port))
+    report_findings(options, "doctor", examine(options) if port is None else _examine_board(port))
 
 
 def _report(options: GlobalOptions, port: str | None, try_pin: int | None, *, restart: bool) -> None:
@@ -100,7 +83,7 @@ def _report(options: GlobalOptions, port: str | None, try_pin: int | None, *, re
 
 def examine(options: GlobalOptions) -> list[Finding]:
     """Every finding, the good ones too, in the order in which things are needed."""
-    findings = [_python(), _wheel("wasmtime"), *_attempt("compiler", _compiler), *_confinement(), _binaryen()]
+    findings = [_python(), *_attempt("compiler", _compiler), *_confinement(), _binaryen()]
     try:
         home = private_home(os.environ, options.home)
     except MicroclawError as exc:
@@ -113,42 +96,28 @@ def examine(options: GlobalOptions) -> list[Finding]:
     except MicroclawError:
         return findings  # the configuration's findings say why
     findings.append(_code(settings))
-    findings += _attempt("library", lambda: _c_library(settings))
     findings += _models(settings.model)
-    told, server_tokens = _windows(settings)
-    findings += told
+    findings += _windows(settings)
     if settings.gateway is not None and settings.gateway.open:
         findings.append(_open_gateway("config.toml"))
+    findings += _unlocked(settings)
     findings += (Finding("mqtt", True, text, step, warns=True) for text, step in setting_warnings(settings.mqtt))
     if options.address() is None:
         findings += _attempt("audit", lambda: _audit_chain(settings.home))
         findings += _attempt("backup", lambda: _backup_warnings(settings))
-    findings += _attempt("host", lambda: _host(options, server_tokens))
+    findings += _attempt("host", lambda: _host(options))
     return findings
 
 
 def _examine_board(port: str) -> list[Finding]:
     from microclaw.firmware_folder import firmware_folder
     from microclaw.flash.board_port import BoardPort  # takes 0.2 s, and most never have a board on a cable
-    from microclaw.flash.diagnosis import diagnose
     from microclaw.flash.esptool import Esptool
+    from microclaw.flash.report import report_by_cable
 
     place = BoardPort.parse(port)
-    notes = asyncio.run(diagnose(place, Esptool(place), firmware_folder()))
-    return [Finding(note.part, note.ok, note.text, note.next_step) for note in notes]
-
-
-def learned_window(context: dict[str, Any], server_tokens: int) -> Iterator[Finding]:
-    """The window that the running host learned from a refusal, where that is less than the setting."""
-    if context.get("text") is None:
-        return
-    if server_tokens > (context["named_tokens"] or context["tokens"]):
-        step = f"the server takes {server_tokens:,} now: start the host again to use that at once"
-    else:
-        step = (
-            f"load the model with a larger context, or: microclaw config set agent.context_tokens {context['tokens']}"
-        )
-    yield Finding("context", True, context["text"], step, warns=True)
+    found = asyncio.run(report_by_cable(place, Esptool(place), firmware_folder()))
+    return [Finding(note.part, note.ok, note.text, note.next_step) for note in found.notes]
 
 
 def _attempt(part: str, look: Callable[[], Iterator[Finding]]) -> list[Finding]:
@@ -163,22 +132,22 @@ def _python() -> Finding:
     return Finding("python", sys.version_info >= (3, 11), text)
 
 
-def _wheel(name: str) -> Finding:
-    try:
-        return Finding(name, True, version(name))
-    except PackageNotFoundError:
-        return Finding(name, False, "not installed", f"pip install {name}")
-
-
 def _compiler() -> Iterator[Finding]:
     found = find_toolchain()
     yield Finding("compiler", True, found.name)
 
 
 def _confinement() -> Iterator[Finding]:
-    from microclaw.cli.security_check import sandbox_findings
-
-    yield from list(sandbox_findings(confinement())) or [Finding("sandbox", True, SHUT_OFF)]
+    """How compilers and speech engines are shut off from this machine."""
+    how = confinement()
+    if how == "none":
+        text = "nothing shuts compilers and speech engines off from this machine: neither bubblewrap nor Landlock"
+        yield problem("sandbox", text, NEXT_STEP)
+    elif how == "landlock":
+        text = "compilers and speech engines run in Landlock, which hides less of this machine than bubblewrap would"
+        yield warning("sandbox", text, NEXT_STEP)
+    else:
+        yield Finding("sandbox", True, SHUT_OFF)
 
 
 def _code(settings: Settings) -> Finding:
@@ -199,12 +168,6 @@ def _binaryen() -> Finding:
     except (OSError, subprocess.SubprocessError) as exc:
         return Finding("binaryen", False, f"{found} does not run: {exc}", INSTALL_BINARYEN)
     return Finding("binaryen", True, done.stdout.strip())
-
-
-def _c_library(settings: Settings) -> Iterator[Finding]:
-    """The C library for programs. If it is missing, only the first build takes longer."""
-    built = glue_built(find_toolchain(), settings.cache)
-    yield Finding("library", True, "C library built" if built else f"C library {_NOT_BUILT}")
 
 
 def _home(home: Path) -> Finding:
@@ -249,12 +212,6 @@ def _models(model: ModelSettings) -> Iterator[Finding]:
         yield Finding("model", True, f"OPENAI_BASE_URL is {model.openai_base_url}")
     if not model.configured:
         yield Finding("model", True, "none: no API key set. Offline intents answer.")
-        return
-    for name in ("pydantic-ai-slim", "anthropic", "openai"):
-        found = _wheel(name)
-        if not found.ok:
-            text = f"{name} is not installed: no model can be asked"
-            yield Finding("model", False, text, "install microclaw again with all that it needs (docs/install.md)")
 
 
 def _local_servers(model: ModelSettings) -> Iterator[ModelChoice]:
@@ -265,20 +222,15 @@ def _local_servers(model: ModelSettings) -> Iterator[ModelChoice]:
     yield from (choice for choice in model.fallbacks if choice.provider == "openai" and is_local(choice.base_url))
 
 
-def _windows(settings: Settings) -> tuple[list[Finding], int]:
-    """What model servers at home tell of their windows, and the smallest of these in tokens; 0 when none tells."""
-    findings: list[Finding] = []
-    windows: list[int] = []
+def _windows(settings: Settings) -> Iterator[Finding]:
+    """What model servers at home tell of their windows."""
     for choice in _local_servers(settings.model):
         try:
             window = asyncio.run(window_of(choice.base_url or "", choice.name, api_key=choice.api_key))
         except MicroclawError as exc:
-            findings.append(Finding("model", False, exc.message, exc.next_step))
-            continue
-        findings.append(_window(choice.name or "its first model", window, settings.agent.context_tokens))
-        if window is not None:
-            windows.append(window)
-    return findings, min(windows, default=0)
+            yield Finding("model", False, exc.message, exc.next_step)
+        else:
+            yield _window(choice.name or "its first model", window, settings.agent.context_tokens)
 
 
 def _window(name: str, window: int | None, context_tokens: int) -> Finding:
@@ -291,8 +243,7 @@ def _window(name: str, window: int | None, context_tokens: int) -> Finding:
     return Finding("model", True, f"{name} takes {window:,} tokens; agent.context_tokens is {context_tokens:,}")
 
 
-def _host(options: GlobalOptions, server_tokens: int) -> Iterator[Finding]:
-    """`server_tokens`: the window that a model server told just now, 0 when none did."""
+def _host(options: GlobalOptions) -> Iterator[Finding]:
     address = options.address()
     try:
         status = options.host().status()
@@ -303,16 +254,11 @@ def _host(options: GlobalOptions, server_tokens: int) -> Iterator[Finding]:
         settings = options.settings()
         yield from _alarms(settings.home)
         yield from _attempt("backup", lambda: _backups(settings))
-        from microclaw.cli.own_engines import own_health  # engines take 0.2 s to import
-
-        yield from voice_engines(own_health(settings))
-        yield from (_port(port) for port in (DEFAULT_HTTP_PORT, VIRTUAL_PORT))
         return
     where = f"pid {status['pid']}" if address is None else f"{address}, microclaw {status['version']}"
     yield Finding("host", True, f"running ({where}), {status['rss_mb']:.0f} MB")
     if any(channel.get("open") for channel in status.get("channels", ())):
         yield _open_gateway("this run")
-    yield from learned_window(status.get("context", {}), server_tokens)
     for line in failing_lines(status):
         yield Finding("task", False, line, "mend its cause; it is tried again by itself")
     if status.get("backup"):
@@ -337,7 +283,7 @@ def voice_engines(voice: dict[str, Any]) -> Iterator[Finding]:
         problem = str(voice["problem"])
         unwanted = "not installed" in problem or "voice.enabled" in problem  # not: it is meant to be on, and cannot
         yield Finding("voice", True, f"off: {problem}", warns=not unwanted)
-    does = {"asr": "hears", "tts": "speaks", "wake": "wakes"}
+    does = {"asr": "hears", "tts": "speaks"}
     for engine in voice["engines"]:
         fault = engine["problem"]
         others = any(o["role"] == engine["role"] and o["problem"] is None for o in voice["engines"])
@@ -368,18 +314,30 @@ def _open_gateway(where: str) -> Finding:
     return Finding("gateway", True, text, "microclaw config set gateway.open false, and no --open-gateway", warns=True)
 
 
+def _unlocked(settings: Settings) -> Iterator[Finding]:
+    """Listeners that the settings open beyond this machine without a lock."""
+    gateway, voice = settings.gateway, settings.voice
+    if gateway is not None and gateway.enabled and not is_loopback(gateway.host):
+        text = f"the chat gateway listens at {gateway.host} without TLS: tokens and words can be read in that network"
+        yield warning("gateway", text, "microclaw config unset gateway.host")
+    if voice.enabled and voice.wyoming_port is not None and not is_loopback(voice.wyoming_host):
+        text = f"Wyoming listens at {voice.wyoming_host} without authentication: who reaches it is {voice.person}"
+        yield warning("wyoming", text, "microclaw config unset voice.wyoming_host")
+
+
 def _alarms(home: Path) -> Iterator[Finding]:
     """From the security log itself, when no host runs."""
-    from microclaw.cli.security_check import alarm_findings
-
-    return alarm_findings(home)
+    for alarm in open_alarms(read_events(home), now_ms()):
+        yield problem("alarm", *alarm_text(alarm, alarm.event.text.partition(":")[0]))
 
 
 def _audit_chain(home: Path) -> Iterator[Finding]:
-    from microclaw.cli.security_check import chain_findings
-
-    broken = list(chain_findings(home))
-    yield from broken or [Finding("audit", True, "the security log is whole: microclaw audit verify")]
+    broken = [report for report in verify_chains(home) if not report.whole]
+    for report in broken:
+        text = f"the security log {' '.join(chain_text(report).split())}"
+        yield problem("audit", text, f"see where: microclaw audit verify; {BROKEN_STEP}")
+    if not broken:
+        yield Finding("audit", True, "the security log is whole: microclaw audit verify")
 
 
 def _backup_warnings(settings: Settings) -> Iterator[Finding]:
@@ -410,13 +368,3 @@ def _device(device: dict[str, Any]) -> Finding:
     if device["reachable"] is False:
         return Finding("device", False, f"{name} does not answer", on)
     return Finding("device", True, f"{name} answers" if device["reachable"] else f"{name}: not asked yet")
-
-
-def _port(port: int) -> Finding:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as exc:
-            return Finding(f"{port}", False, f"port {port}: {exc.strerror}", "give up or virtual another port")
-    return Finding(f"{port}", True, f"port {port} is free")

@@ -18,8 +18,7 @@ from microclaw.config.yaml_file import FileMistakes
 from microclaw.egress.allowlist import FILE_NAME, Allowance, AllowEntry, Allowlist, read_allowlist
 from microclaw.egress.policy import Verdict, judge
 from microclaw.egress.request_head import RequestRefused, connect_target, url_parts
-from microclaw.egress.secret_values import Kept, Place, SecretValues, missing_secrets, missing_text
-from microclaw.egress.system_keyring import system_keyring
+from microclaw.egress.secret_values import SecretValues, missing_secrets, missing_text
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.text import count_text
 
@@ -103,7 +102,7 @@ def try_request(
     verdict, way = _verdict(allowlist, method.upper(), url, task)
     line = None if verdict.entry is None else verdict.entry.line
     secret = verdict.entry.secret if verdict.allowed and verdict.entry is not None else None
-    missing = secret if secret is not None and secret not in SecretValues(home, os.environ).places() else None
+    missing = secret if secret is not None and secret not in SecretValues(home, os.environ).names() else None
     value = {"allowed": verdict.allowed, "why": verdict.why, "port": verdict.port, "line": line, "way": way}
     value |= {"secret_missing": missing, "next": verdict.next_step or None}
     if not options.wrote_json("egress_test", value):
@@ -124,9 +123,6 @@ def set_secret(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Small letters, digits, - and _.")],
     value: Annotated[str, typer.Argument(metavar="[@FILE|-]", help="Where the value is; - is stdin.")] = "-",
-    place: Annotated[
-        str | None, typer.Option("--in", metavar="keyring|file", help="[default: the keyring where there is one]")
-    ] = None,
 ) -> None:
     """Keep a secret that tasks use through the proxy and never see. It is never shown again."""
     options = global_options(ctx)
@@ -137,68 +133,37 @@ def set_secret(
         secret = str(typer.prompt(name, hide_input=True)).strip()
     else:
         secret = secret_value(name, value)
-    wanted = None if place is None else _place(place)
-    kept = SecretValues(_home(options), os.environ, keyring=system_keyring()).set(name, secret, wanted)
-    options.report("secret_set", _kept_object(name, kept), _kept_text(name, kept))
-
-
-@secret_group.command("move")
-def move_secret(
-    ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME")],
-    place: Annotated[str, typer.Argument(metavar="keyring|file", help="Where it is kept from now on.")],
-) -> None:
-    """Keep a secret in the system's keyring instead of secrets.toml, or the other way round."""
-    options = global_options(ctx)
-    kept = SecretValues(_home(options), os.environ, keyring=system_keyring()).move(name, _place(place))
-    options.report("secret_moved", _kept_object(name, kept), _kept_text(name, kept))
+    SecretValues(_home(options), os.environ).set(name, secret)
+    options.report("secret_set", {"name": name}, f"{name} is kept in secrets.toml")
 
 
 @secret_group.command("list")
 def list_secrets(ctx: typer.Context) -> None:
-    """The names of the secrets, where each is kept, and which hosts it goes to."""
+    """The names of the secrets, and which hosts each goes to."""
     options = global_options(ctx)
     home = _home(options)
-    places = SecretValues(home, os.environ).places()
+    names = SecretValues(home, os.environ).names()
     try:
         entries = read_allowlist(home / FILE_NAME).entries
     except ConfigError:
         entries = ()  # `egress check` tells what is wrong there
-    hosts = {name: sorted({entry.host for entry in entries if entry.secret == name}) for name in places}
-    rows = [{"name": name, "place": place, "hosts": hosts[name]} for name, place in places.items()]
+    hosts = {name: sorted({entry.host for entry in entries if entry.secret == name}) for name in names}
+    rows = [{"name": name, "hosts": hosts[name]} for name in names]
     if not options.wrote_json("secrets", {"secrets": rows}):
-        lines = [(name, place, " ".join(hosts[name]) or "no host") for name, place in places.items()]
-        options.table(lines, head=("NAME", "KEPT IN", "FOR"), empty="no secrets (microclaw secret set NAME @FILE)")
+        lines = [(name, " ".join(hosts[name]) or "no host") for name in names]
+        options.table(lines, head=("NAME", "FOR"), empty="no secrets (microclaw secret set NAME @FILE)")
 
 
 @secret_group.command("rm")
 def remove_secret(ctx: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
     """Forget a secret; what needs it is refused from then on."""
     options = global_options(ctx)
-    values = SecretValues(_home(options), os.environ, keyring=system_keyring())
-    if name not in values.places():
+    values = SecretValues(_home(options), os.environ)
+    if name not in values.names():
         raise UnknownName(f"there is no secret {name[:40]}", next_step="microclaw secret list")
     options.agree(f"Remove the secret {name}? Nobody can show it again.")
     values.remove(name)
     options.report("secret_removed", {"name": name}, f"{name} is removed")
-
-
-def _place(word: str) -> Place:
-    if word == "keyring":
-        return "keyring"
-    if word in ("file", "secrets.toml"):
-        return "secrets.toml"
-    raise typer.BadParameter(f"{word[:40]!r} is no place: keyring or file")
-
-
-def _kept_object(name: str, kept: Kept) -> dict[str, Any]:
-    return {"name": name, "place": kept.place, "copy_left": kept.copy_left}
-
-
-def _kept_text(name: str, kept: Kept) -> str:
-    text = f"{name} is kept in {'the keyring of the system' if kept.place == 'keyring' else kept.place}"
-    left = "; its older value is still in the keyring, which could not be asked: unlock it and remove it there"
-    return f"{text}{left}" if kept.copy_left else text
 
 
 def _home(options: GlobalOptions) -> Path:

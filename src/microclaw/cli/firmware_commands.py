@@ -14,7 +14,7 @@ from microclaw.cli.many_devices import chosen_names
 from microclaw.cli.options import command_group, global_options
 from microclaw.client.request import segment
 from microclaw.devices.selection import names_text
-from microclaw.errors import ConfigError
+from microclaw.durable import read_given
 from microclaw.ota.keys import SIGNATURE_BYTES, read_public_key
 from microclaw.ota.manifest import MAX_MANIFEST_BYTES, read_manifest
 
@@ -84,9 +84,9 @@ def verify(
         return
     if manifest is None or signature is None or public is None:
         raise typer.BadParameter("give a release, or --manifest, --signature and --public-key")
-    data = _read(manifest, MAX_MANIFEST_BYTES + 1)
+    data = read_given(manifest, MAX_MANIFEST_BYTES)
     read, key = read_manifest(data), read_public_key(public)
-    key.verify(data, _read(signature, SIGNATURE_BYTES + 1))
+    key.verify(data, read_given(signature, SIGNATURE_BYTES))
     options.report(
         "firmware-verified", {"version": read.version, "key_id": key.key_id}, f"{read.version}: signed by {key.key_id}"
     )
@@ -146,11 +146,3 @@ def _status_cells(one: dict[str, Any]) -> tuple[str, str, str, str]:
     firmware = one["firmware"]
     board = " ".join([one["board"], *([one["revision"]] if one["revision"] else [])])
     return f"{firmware['name']} {firmware['version']}", board, str(one["channel"]), said
-
-
-def _read(path: Path, limit: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(limit)
-    except OSError as exc:
-        raise ConfigError(f"cannot read {path}: {exc.strerror or exc}", next_step="check the path") from exc

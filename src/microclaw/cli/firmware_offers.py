@@ -13,6 +13,8 @@ from microclaw.client import Client
 
 FOLLOW_S: Final = 3_600.0
 """A trial that fails three times takes half an hour."""
+RESTART_S: Final = 120.0
+"""A board that is short of memory restarts for an offer: it is away only after that."""
 _POLL_S: Final = 0.5
 
 
@@ -35,6 +37,7 @@ def follow_offers(
     ends = {str(one["device"]): one for one in results}
     until_s = time.monotonic() + FOLLOW_S
     shown: dict[str, tuple[Any, ...]] = {}
+    online_s: dict[str, float] = {}  # when each was last online
     while follow and time.monotonic() < until_s:
         waits = False
         for status in host.firmware.status():
@@ -48,7 +51,9 @@ def follow_offers(
                 ends[name] = {"device": name, "offer": {**mine, "state": "idle", "error": "superseded", "over": True}}
                 continue
             ends[name] = {"device": name, "offer": found}
-            is_away = found["state"] == "waiting" and not status["online"]
+            if status["online"]:
+                online_s[name] = time.monotonic()
+            is_away = found["state"] == "waiting" and time.monotonic() - online_s.get(name, -RESTART_S) > RESTART_S
             waits = waits or not (found["over"] or is_away)
             said = (found["state"], found["progress"], found["error"], is_away)
             if shown.get(name) != said:

@@ -9,10 +9,9 @@ from typing import Annotated, Final, TypeAlias
 import typer
 
 from microclaw.boards import load_board
-from microclaw.boards.firmware import PLAIN, STOCK, firmware_help, parse_firmware, words_of_toml
+from microclaw.boards.firmware import PLAIN, STOCK, parse_firmware, words_of_toml
 from microclaw.boards.profile import BoardProfile
-from microclaw.durable import size_text
-from microclaw.errors import ConfigError
+from microclaw.durable import read_given_text
 
 MAX_FILE_BYTES: Final = 64 << 10
 
@@ -40,14 +39,4 @@ def described_board(board_id: str, arguments: Sequence[str] | None) -> BoardProf
 
 
 def _words_of_file(file: Path) -> tuple[str, ...]:
-    try:
-        with file.open("rb") as opened:
-            content = opened.read(MAX_FILE_BYTES + 1)
-        if len(content) > MAX_FILE_BYTES:
-            raise ConfigError(size_text(file, MAX_FILE_BYTES), next_step=firmware_help())
-        return words_of_toml(content.decode("utf-8-sig"), str(file))
-    except OSError as exc:
-        text = f"--firmware {file}: neither a key with its value nor a file that can be read ({exc.strerror})"
-        raise ConfigError(text, next_step=firmware_help()) from exc
-    except UnicodeDecodeError as exc:
-        raise ConfigError(f"{file} is no UTF-8 text", next_step="write it as in docs/firmware.md") from exc
+    return words_of_toml(read_given_text(file, MAX_FILE_BYTES), str(file))

@@ -26,7 +26,7 @@ from microclaw.cli.firmware_signing import (
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.cli.secret_value import SECRET_METAVAR, secret_value
 from microclaw.client import Client
-from microclaw.durable import replace_file, size_text
+from microclaw.durable import read_given, replace_file
 from microclaw.errors import ConfigError, MicroclawError, NoHost
 from microclaw.ota.bundle import own_files, pack
 from microclaw.ota.image import read_application
@@ -50,8 +50,6 @@ from microclaw.ota.publisher import check_payload
 PIECE_BYTES: Final = 512 << 10
 _DAY_S: Final = 86_400
 _PAYLOAD: Final = ".payload"
-_OWN_NAMES: Final = {"micropython": OUR_FIRMWARE}
-"""What MicroPython's own builds call themselves: on boards with our files the firmware has our name."""
 _LOST = (
     "keep it where only you can reach it, and a copy somewhere else: who has it can update every board that trusts it; "
     "if it is lost, no board that trusts it alone can ever be updated over the air again, only by cable"
@@ -141,8 +139,8 @@ def publish(
     if manifest is not None and signature is not None:
         if version or board or image or key or sign_command or manifest_only:
             raise typer.BadParameter("a signed manifest says all itself: give --manifest and --signature alone")
-        payload = _read(manifest.with_name(manifest.name + _PAYLOAD), MAX_PAYLOAD_BYTES)
-        signed = _read(manifest, MAX_MANIFEST_BYTES), _read(signature, SIGNATURE_BYTES)
+        payload = read_given(manifest.with_name(manifest.name + _PAYLOAD), MAX_PAYLOAD_BYTES)
+        signed = read_given(manifest, MAX_MANIFEST_BYTES), read_given(signature, SIGNATURE_BYTES)
         _check_signed(*signed, payload)
         _end(options, send_release(options.host(), *signed, payload, options.say))
         return
@@ -153,10 +151,7 @@ def publish(
     signer = None if manifest_only is not None else Signer(options, signing)
     public = signing_public_key(options, public_key) if signer is None else signer.public
     level = security_version if security_version is not None else _last_security_version(options, board)
-    is_named = name is not None
     payload, kind, name, version = _payload(board, image, name, version, level)
-    if image is not None and not is_named:
-        _check_name(options, board, name)
     data = new_manifest(
         payload,
         kind=kind,
@@ -229,28 +224,13 @@ def _payload(
         name = name or OUR_FIRMWARE
         files = own_files(board, name=name, version=version, security_version=security_version)
         return pack(asyncio.run(files)), "files", name, version
-    data = _read(image, MAX_PAYLOAD_BYTES)
+    data = read_given(image, MAX_PAYLOAD_BYTES)
     found = read_application(data, chip=board)
     version = version or found.version
     if version_numbers(version) is None:
         text = f"the image calls itself {version[:40]!r}, and releases are compared by numbers"
         raise ConfigError(text, next_step="give --version X.Y.Z")
-    return data, "image", name or _OWN_NAMES.get(found.project, found.project), check_version(version)
-
-
-def _check_name(options: GlobalOptions, board: str, name: str) -> None:
-    """Boards take an image of their own firmware's name alone; ConfigError where none of this chip has that one."""
-    try:
-        rows = options.host().firmware.status()
-    except NoHost:
-        return
-    names = {row["firmware"]["name"] for row in rows if (row["board"] or "").removesuffix(SMALL) == board}
-    if names and name not in names:
-        known = ", ".join(sorted(names))
-        raise ConfigError(
-            f"the image calls itself {name}, and each {board} here runs {known}: it would be refused",
-            next_step=f"--name {min(names)} if it is a build of that, --name {name} for boards that are to come",
-        )
+    return data, "image", name or found.project, check_version(version)
 
 
 def _last_security_version(options: GlobalOptions, board: str) -> int:
@@ -285,17 +265,6 @@ def _check_signed(manifest: bytes, signature: bytes, payload: bytes) -> None:
         step = "it stands beside the manifest as --manifest-only wrote it: keep both together"
         raise ConfigError("the payload is not the one of the manifest", next_step=step)
     check_payload(payload, read)
-
-
-def _read(path: Path, limit: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
-    except OSError as exc:
-        raise ConfigError(f"cannot read {path}: {exc.strerror or exc}", next_step="check the path") from exc
-    if len(data) > limit:
-        raise ConfigError(size_text(path, limit), next_step="check that it is the right file")
-    return data
 
 
 def _new_password(given: str | None, *, lock: bool) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -15,6 +16,7 @@ from microclaw.cli.options import GIVE_YES, GlobalOptions, NobodyToAsk, global_o
 from microclaw.config.edit import LAN, open_link
 from microclaw.config.load import private_home
 from microclaw.config.places import cache_folder
+from microclaw.durable import read_given_text
 from microclaw.errors import ConfigError, NoHost
 from microclaw.text import clean_text
 
@@ -22,10 +24,11 @@ if TYPE_CHECKING:  # they take 0.2 s to import, which `--help` must not
     from microclaw.client import Client
     from microclaw.flash.board_port import BoardPort
     from microclaw.flash.pairing import HostCalls
-    from microclaw.flash.workshop import Host, Outcome, Person, Wishes
+    from microclaw.flash.workshop import Host, Outcome, Person
     from microclaw.transports.serial_address import ListPorts
 
-FIRMWARES: Final = ("microclaw", "wasmachine", "xiaozhi")
+_BEFORE: Final = ("default-reset", "usb-reset", "no-reset", "no-reset-no-sync")
+_AFTER: Final = ("hard-reset", "watchdog-reset", "soft-reset", "no-reset")
 _RESTART_S: Final = 300.0
 _POLL_S: Final = 1.0
 _MAX_PASSWORD_BYTES: Final = 200
@@ -65,19 +68,9 @@ def flash(
     address: Annotated[
         str | None, typer.Option("--address", metavar="HOST", help="How the board reaches this host, if not as usual.")
     ] = None,
-    firmware: Annotated[
-        str, typer.Option("--firmware", help="microclaw; or whose --image it is: wasmachine, xiaozhi.")
-    ] = "microclaw",
-    part: Annotated[
-        list[str] | None,
-        typer.Option("--part", metavar="NAME=FILE", help="Beside such an image: bootloader, storage, assets."),
-    ] = None,
     claim: Annotated[
         Path | None,
         typer.Option("--claim", metavar="CSV", help="No host is near: a row of `device provision --batch --out CSV`."),
-    ] = None,
-    ota_url: Annotated[
-        str | None, typer.Option("--ota-url", metavar="URL", help="Of xiaozhi: the server that it asks at its start.")
     ] = None,
     update_key: Annotated[
         list[Path] | None,
@@ -100,30 +93,18 @@ def flash(
 ) -> None:
     """Put our firmware on a board, pair it, give it Wi-Fi. Run again, it does what is missing."""
     options = global_options(ctx)
-    if firmware not in FIRMWARES:
-        raise typer.BadParameter(f"{firmware!r} is none of {', '.join(FIRMWARES)}", param_hint="--firmware")
-    if before not in ("default-reset", "usb-reset", "no-reset", "no-reset-no-sync"):
-        raise typer.BadParameter(f"{before!r} is none of default-reset, usb-reset, no-reset", param_hint="--before")
-    if after not in ("hard-reset", "watchdog-reset", "soft-reset", "no-reset"):
-        raise typer.BadParameter(f"{after!r} is none of hard-reset, watchdog-reset, no-reset", param_hint="--after")
-    if adopt and (erase or image is not None):
-        raise typer.BadParameter("--adopt erases and writes no image: leave --erase and --image out")
-    if forget and keep_wifi:
-        raise typer.BadParameter("--forget and --keep-wifi contradict each other: leave one out")
-    if firmware == "microclaw" and (part or ota_url is not None):
-        raise typer.BadParameter("--part and --ota-url are of images of others: give --firmware wasmachine or xiaozhi")
-    if firmware != "microclaw" and claim is not None:
-        raise typer.BadParameter("--claim is of boards with our files: leave it out")
-    if firmware != "microclaw" and (update_key or channel or revision):
-        raise typer.BadParameter(
-            "--update-key, --channel and --revision are of microclaw's own firmware: leave them out"
-        )
-    parts = _read_parts(part or [])
+    for is_wrong, text in (
+        (before not in _BEFORE, f"--before {before!r} is none of {', '.join(_BEFORE)}"),
+        (after not in _AFTER, f"--after {after!r} is none of {', '.join(_AFTER)}"),
+        (adopt and (erase or image is not None), "--adopt erases and writes no image: leave --erase and --image out"),
+        (forget and keep_wifi, "--forget and --keep-wifi contradict each other: leave one out"),
+    ):
+        if is_wrong:
+            raise typer.BadParameter(text)
     from microclaw.firmware_folder import firmware_folder
-    from microclaw.flash.esptool import Esptool, EsptoolOptions
+    from microclaw.flash.esptool import Esptool
     from microclaw.flash.steps import flash_board
     from microclaw.flash.stock_images import download
-    from microclaw.flash.update_keys import checked_channel, checked_revision
     from microclaw.flash.workshop import Wishes, Workshop
     from microclaw.ota.keys import read_public_key
 
@@ -137,17 +118,17 @@ def flash(
 
         claimed = host = ClaimedHost(claim, name)
         name = claimed.name
-    elif firmware == "microclaw" and _runs(client := options.host(), person):
+    elif _runs(client := options.host(), person):
         host = RunningHost(options, client, person)
     wishes = Wishes(
-        *(image, firmware, adopt, erase, wifi, password, name, board, address, keep_wifi, forget, parts, ota_url),
+        *(image, adopt, erase, wifi, password, name, board, address, keep_wifi, forget),
         update_keys={key.key_id: key.n for key in trusted},
-        channel=None if channel is None else checked_channel(channel),
-        revision=None if revision is None else checked_revision(revision),
+        channel=None if channel is None else _checked(channel, "channel", "a-z0-9-"),
+        revision=None if revision is None else _checked(revision, "revision", "A-Za-z0-9._-"),
     )
     shop = Workshop(
         chosen,
-        Esptool(chosen, EsptoolOptions(before, after, baud)),
+        Esptool(chosen, before, after, baud),
         person,
         host,
         firmware_folder(),
@@ -157,7 +138,7 @@ def flash(
     )
     done = asyncio.run(flash_board(shop, wishes))
     person.end_line()
-    _report(options, wishes, done)
+    _report(options, done)
 
 
 class TerminalPerson:
@@ -239,12 +220,10 @@ class RunningHost:
 
     async def open_to_network(self) -> None:
         """Ask, write the setting, and wait until the person has started the host again."""
-        remedy = f"start it with: microclaw up --link {LAN}"
-        if self._options.address() is not None:
-            raise ConfigError("that host accepts only boards on its own machine", next_step=f"there, {remedy}")
         question = "Boards come in on port 8443, which is closed to your network. Open it (TLS, paired boards alone)?"
-        if not self._person.confirm(question, default=True):
-            raise ConfigError("no board can reach this host while 8443 is closed to the network", next_step=remedy)
+        if self._options.address() is not None or not self._person.confirm(question, default=True):
+            text = "the host accepts only boards on its own machine: 8443 is closed"
+            raise ConfigError(text, next_step=f"there: microclaw up --link {LAN}")
         home = private_home(os.environ, self._options.home)
         open_link(home, os.environ)
         self._person.say("written. Start the host again now: Ctrl-C in its window, then microclaw up; this waits")
@@ -253,9 +232,7 @@ class RunningHost:
                 while await asyncio.to_thread(self._is_closed):  # noqa: ASYNC110  the host is another process
                     await asyncio.sleep(_POLL_S)
         except TimeoutError as exc:
-            raise ConfigError(
-                "the host was not started again", next_step="microclaw up, then microclaw flash: it goes on"
-            ) from exc
+            raise ConfigError("the host was not started again", next_step="microclaw up; microclaw flash") from exc
 
     def _is_closed(self) -> bool:
         body = {"name": "board", "board": None, "secret": False, "host": None}
@@ -302,45 +279,28 @@ def read_password(ssid: str | None, source: str | None, option: str) -> str | No
     if ssid is None:
         raise typer.BadParameter("a password without a network: give --wifi SSID too", param_hint=option)
     if source != "-" and not source.startswith("@"):
-        raise typer.BadParameter(
-            "a password on the command line is seen by every program of this machine: write @FILE, or - for stdin",
-            param_hint=option,
-        )
-    try:
-        text = sys.stdin.readline() if source == "-" else Path(source[1:]).expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"cannot read {source[1:]}: {exc}", next_step="check the path after the @") from exc
+        text = "a password on the command line is seen by every program: write @FILE, or - for stdin"
+        raise typer.BadParameter(text, param_hint=option)
+    text = sys.stdin.readline() if source == "-" else read_given_text(Path(source[1:]), _MAX_PASSWORD_BYTES)
     password = text.rstrip("\r\n")
     if len(password.encode()) > _MAX_PASSWORD_BYTES or "\n" in password:
         raise ConfigError("the file has more than a password", next_step="put the password alone on its first line")
     return password
 
 
-def _read_parts(words: list[str]) -> dict[str, Path]:
-    parts: dict[str, Path] = {}
-    for word in words:
-        name, separator, path = word.partition("=")
-        if not separator or not name or not path or name in parts:
-            raise typer.BadParameter(f"{word!r} is no NAME=FILE, or its name came before", param_hint="--part")
-        parts[name] = Path(path)
-    return parts
+def _checked(word: str, what: str, letters: str) -> str:
+    """A channel or revision; ConfigError when it is none."""
+    if re.fullmatch(f"[{letters}]{{1,32}}", word) is None:
+        raise ConfigError(f"{word[:40]!r} is no {what}", next_step=f"give 1 to 32 of {letters}")
+    return word
 
 
-_NEXT_OF: Final = {
-    "wasmachine": "get it into your Wi-Fi (docs/wasmachine.md), then microclaw device add NAME --board PROFILE "
-    "--wasmachine HOST:8080",
-    "xiaozhi": "it is no device of this host: it speaks to the xiaozhi server that it was told of (docs/flash.md)",
-}
-
-
-def _report(options: GlobalOptions, wishes: Wishes, done: Outcome) -> None:
+def _report(options: GlobalOptions, done: Outcome) -> None:
     document = {**dataclasses.asdict(done), "paired": done.device is not None}
     del document["connections"]
     if options.wrote_json("flash", document):
         return
-    if wishes.firmware != "microclaw":
-        options.say(f"{done.image} is on the {done.chip}. next: {_NEXT_OF[wishes.firmware]}")
-    elif done.device is not None and not done.online:
+    if done.device is not None and not done.online:
         options.say(f"{done.device} pairs by itself when it reaches its host. next: label it, and flash the next one")
     elif done.online:
         options.say(f"{done.device} is online. next: {done.say_next}")

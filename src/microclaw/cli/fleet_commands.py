@@ -22,7 +22,7 @@ from microclaw.text import count_text, program_name
 from microclaw.wire.host_api import Failure
 
 if TYPE_CHECKING:
-    from microclaw.client import answers
+    from microclaw.api import answers
 
 FileOption: TypeAlias = Annotated[Path, typer.Option("-f", "--file", metavar="FILE", help="What shall run where.")]
 PruneOption: TypeAlias = Annotated[

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,8 +18,8 @@ from microclaw.config.schema import did_you_mean
 from microclaw.config.yaml_file import YamlFile, is_number, is_word
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.selection import names_text
-from microclaw.durable import read_limited
-from microclaw.errors import ConfigError, MicroclawError
+from microclaw.durable import read_given
+from microclaw.errors import MicroclawError
 
 MAX_BYTES: Final = 1 << 20
 KEYS: Final = (
@@ -111,13 +110,7 @@ class FleetFile(YamlFile):
         return found
 
     def _read(self) -> None:
-        try:
-            content = read_limited(self.path, MAX_BYTES, given=True)
-        except OSError as exc:
-            raise ConfigError(f"cannot read {self.path}: {exc.strerror}", next_step="give it with -f") from exc
-        if content is None:
-            raise ConfigError(f"{self.path} has more than {MAX_BYTES:,} bytes", next_step="use labels for many devices")
-        root = self.root(content, "write programs:, and below it - file: blink.c")
+        root = self.root(read_given(self.path, MAX_BYTES), "write programs:, and below it - file: blink.c")
         if root is None:
             return
         fields = self.fields(root, ("programs",), "a fleet")
@@ -165,7 +158,7 @@ class FleetFile(YamlFile):
         words = {key: self._time(fields[key], key) for key in there}
         if there and None not in words.values():
             times = partial(times_body, words.get("every"), words.get("stop_after"))
-            self._try(fields[there[0]], lambda: body.update(times()), told=_as_fields)
+            self._try(fields[there[0]], lambda: body.update(times()))
 
     def _time(self, node: yaml.Node, key: str) -> str | None:
         """As a text, or a number of seconds."""
@@ -194,33 +187,18 @@ class FleetFile(YamlFile):
             entry.devices = [(word, line) for word, line in words if word] if key == "devices" else None
             entry.labels = [word for word, _ in words if word] if key == "labels" else []
 
-    def _try(self, node: yaml.Node, act: Any, told: Callable[[str], str] = str) -> None:
-        """Do it; what it raises is a mistake at this place, in the words that `told` makes of it."""
+    def _try(self, node: yaml.Node, act: Callable[[], object]) -> None:
+        """Do it; what it raises is a mistake at this place."""
         try:
             act()
         except MicroclawError as exc:
             details = [one.render() for one in getattr(exc, "diagnostics", ())]
-            self.at(node, told("; ".join(details) or exc.message), told(exc.next_step or "correct it"))
+            self.at(node, "; ".join(details) or exc.message, exc.next_step or "correct it")
 
 
 def _program(file: Path) -> dict[str, Any]:
     """The program as the host takes it. Raises ConfigError and BuildError."""
-    try:
-        content = read_program(file)
-    except ConfigError as exc:
-        if file.exists():
-            raise
-        step = "put it beside this file; of an export: microclaw export --out DIR writes the programs' files too"
-        raise ConfigError(exc.message, next_step=step) from exc
+    content = read_program(file)
     if content.startswith(WASM_MAGIC):
         return {"wasm": base64.b64encode(content).decode()}
     return {"source": source_text(content, file), "language": program_language(file.name)}
-
-
-def _as_fields(text: str) -> str:
-    """What is said of the options `--every` and `--stop-after`, said of the fields of a fleet's file."""
-    return re.sub(
-        r"--(every|stop-after)\b(?P<value>(?= \d))?",
-        lambda found: found[1].replace("-", "_") + (":" if found["value"] is not None else ""),
-        text,
-    )

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import gc
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 import typer
 
-from microclaw.cli.device_commands import waiting_lines
 from microclaw.cli.mqtt_lines import mqtt_line
 from microclaw.cli.options import GlobalOptions, global_options
-from microclaw.cli.record_commands import recording_line
-from microclaw.config.cluster_settings import ClusterSettings, check_roles
-from microclaw.config.load import read_link, read_nats, read_roles
+from microclaw.config.load import read_link, read_nats
 from microclaw.config.settings import GatewaySettings
-from microclaw.errors import ConfigError
 from microclaw.text import count_text
 
 _SWITCH = {"telegram": "telegram.token", "gateway": "gateway.enabled true"}
@@ -48,10 +45,6 @@ def up(
         str | None,
         typer.Option("--nats", metavar="nats://HOST:PORT", help="Be one of the hosts of a cluster."),
     ] = None,
-    roles: Annotated[
-        str | None,
-        typer.Option("--roles", metavar="ROLE,...", help="Of link, agent, api, compile; all when left out."),
-    ] = None,
     link_plain: Annotated[bool, typer.Option("--link-plain", hidden=True)] = False,
     die_with_parent: Annotated[bool, typer.Option("--die-with-parent", hidden=True)] = False,
 ) -> None:
@@ -67,8 +60,6 @@ def up(
     if open_gateway and gateway is not None:
         gateway = replace(gateway, open=True)
     cluster = settings.cluster if nats is None else replace(settings.cluster, nats=read_nats(nats))
-    cluster = cluster if roles is None else replace(cluster, roles=read_roles(roles))
-    _check_options_of_roles(cluster, link=link, port=port)
     settings = replace(settings, http_port=http_port, link=link_settings, gateway=gateway, cluster=cluster)
     from microclaw.cli.hosting import SIGN_IN, run_host
 
@@ -114,18 +105,6 @@ def up(
         gc.enable()
 
 
-def _check_options_of_roles(cluster: ClusterSettings, *, link: str | None, port: int | None) -> None:
-    """ConfigError for roles that no host has, and for an address of a role that this one does not have."""
-    check_roles(cluster)
-    given = (("--link", link if link != "off" else None, "link"), ("--port", port, "api"))
-    for option, value, role in given:
-        if value is not None and role not in cluster.roles:
-            raise ConfigError(
-                f"{option} {value} is for a host with the role {role}",
-                next_step=f"leave it out, or add {role} to --roles",
-            )
-
-
 def status(ctx: typer.Context) -> None:
     """What the host is doing: model, devices, programs."""
     options = global_options(ctx)
@@ -138,10 +117,18 @@ def status(ctx: typer.Context) -> None:
         terminal.row(name, text)
 
 
+def waiting_lines(pairings: Iterable[dict[str, Any]]) -> list[str]:
+    """Devices that wait to be paired, one a line. Their codes are theirs to show."""
+    return [
+        f"{found['board']} at {found['address']} shows a code, good for {found['seconds_left']} s: "
+        "microclaw device pair CODE"
+        for found in pairings
+    ]
+
+
 def _xiaozhi_line(xiaozhi: dict[str, Any]) -> str:
     """What a person types into a device, and how many are here."""
-    count = xiaozhi["connected"]
-    return f"{xiaozhi['ota']}   {count} {'device' if count == 1 else 'devices'} connected"
+    return f"{xiaozhi['ota']}   {count_text(xiaozhi['connected'], 'device')} connected"
 
 
 def screen_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
@@ -159,7 +146,6 @@ def screen_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         *(("xiaozhi", _xiaozhi_line(one)) for one in (found.get("xiaozhi"),) if one and one["ota"]),
         *(("wyoming", address) for address in (found.get("wyoming", {}).get("address"),) if address),
         *(("mqtt", mqtt_line(one)) for one in (found.get("mqtt"),) if one and one["state"] != "off"),
-        *(("records", recording_line(one)) for one in found.get("recording", ())),
         *(("mcp", f"{name}: {state}") for name, state in found.get("mcp_servers", {}).items()),
         *(("failing", line) for line in failing_lines(found)),
         *(("off", problem) for problem in found.get("problems", ()) if not problem.startswith(_OWN_LINES)),
@@ -202,7 +188,7 @@ def _process_text(process: dict[str, Any] | None) -> str:
     count = process["restarts"]
     if not count:
         return ""
-    return f"   restarted {_times(count)}, last {_moment(process['last_ms'])}"
+    return f"   restarted {count_text(count, 'time')}, last {_moment(process['last_ms'])}"
 
 
 def link_text(address: str | None) -> str:
@@ -238,8 +224,7 @@ def _channel_line(channel: dict[str, Any]) -> str:
             how = f"off: {channel['text']}" if channel["text"] else "off"
             return how if channel["text"] else f"{how} (microclaw config set {_SWITCH[channel['name']]})"
         case "on" if channel["name"] == "gateway":
-            count = channel["clients"]
-            counted = f"{channel['text']}   {count} {'client' if count == 1 else 'clients'}"
+            counted = f"{channel['text']}   {count_text(channel['clients'], 'client')}"
             return f"{counted}   {OPEN_GATEWAY}" if channel["open"] else counted
         case "on":
             return f"{channel['text']} listens"
@@ -250,7 +235,8 @@ def _channel_line(channel: dict[str, Any]) -> str:
 def failing_lines(found: dict[str, Any]) -> list[str]:
     """The background tasks that fail now: how often, since when, why."""
     return [
-        f"{task['name']}: failed {_times(task['in_a_row'])}, last {_moment(task['failed_ms'])}: {task['reason']}"
+        f"{task['name']}: failed {count_text(task['in_a_row'], 'time')}, "
+        f"last {_moment(task['failed_ms'])}: {task['reason']}"
         for task in found.get("tasks", ())
         if task["phase"] == "failing"
     ]
@@ -264,10 +250,6 @@ def backup_line(state: dict[str, Any]) -> str:
     if state["last_ms"] is None:
         return f"none yet in {state['folder']}; {plan}"
     return f"last {_moment(state['last_ms'])}; {state['count']} in {state['folder']}, {plan}"
-
-
-def _times(count: int) -> str:
-    return f"{count} {'time' if count == 1 else 'times'}"
 
 
 def _rollout_line(one: dict[str, Any]) -> str:
@@ -304,8 +286,8 @@ def _crash_lines(crashes: dict[str, Any] | None) -> list[str]:
     """ "2 kinds of crash in the last day on 3 boards; next: microclaw crash list"."""
     if crashes is None or not crashes["kinds"]:
         return []
-    kinds = f"{crashes['kinds']} kind{'' if crashes['kinds'] == 1 else 's'} of crash"
-    return [f"{kinds} in the last day on {count_text(crashes['boards'], 'board')}; next: microclaw crash list"]
+    kinds, boards = count_text(crashes["kinds"], "kind"), count_text(crashes["boards"], "board")
+    return [f"{kinds} of crash in the last day on {boards}; next: microclaw crash list"]
 
 
 def _approval_lines(approvals: dict[str, Any] | None) -> list[str]:

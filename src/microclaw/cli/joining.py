@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from microclaw.cli.options import GlobalOptions
 from microclaw.client import Client
@@ -28,14 +28,6 @@ class HostToJoin:
     secret: str | None = field(repr=False)
 
 
-def check_voice(client: Client) -> dict[str, Any]:
-    """How voice stands there. Raises ConfigError where nobody can be heard or answered."""
-    voice: dict[str, Any] = client.get("/v1/voice")
-    if voice["state"] == "off" or voice["problem"]:
-        raise ConfigError(f"the host cannot speak with you: {voice['problem']}", next_step="microclaw voice setup")
-    return voice
-
-
 def join_host(options: GlobalOptions, name: str, board: str, folder: Path, *, is_ours: bool, again: str) -> HostToJoin:
     """The device keeps its credential in `folder`; one of a device that the host does not know is removed if `is_ours`.
 
@@ -45,7 +37,7 @@ def join_host(options: GlobalOptions, name: str, board: str, folder: Path, *, is
     known = next((row for row in client.devices.list() if row["name"] == name), None)
     if known is not None and known.get("link") is None:
         raise ConfigError(f"{name} is a device without the link", next_step=again)
-    if known is not None and known["voice_only"] is not (board == "voice"):
+    if known is not None and known["voice_only"]:
         raise ConfigError(f"{name} is a device of another kind: {known['title']}", next_step=again)
     paired = known is not None and (folder / LINK_FOLDER).is_dir()
     if not paired and is_ours:

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import typer
 
@@ -150,30 +150,6 @@ def remove_session(
         options.agree(f"Remove the conversation {full} for good?")
     found = host.sessions.remove(full)
     options.report("session_rm", found, f"removed {full}, its words everywhere; kept: {', '.join(found['kept'])}")
-
-
-@session_group.command("import")
-def import_folder(
-    ctx: typer.Context,
-    folder: Annotated[Path, typer.Argument(help="A copy of the device's files: config/, memory/, sessions/ ...")],
-) -> None:
-    """Take over a MimiClaw device's conversations, memory, persona, skills and schedules. Overwrites nothing."""
-    options = global_options(ctx)
-    found = options.host().post("/v1/sessions/import", {"folder": str(folder.expanduser().absolute())})
-    options.end_with_json("session_import", found)
-    rows = [(f["name"], f["outcome"], f["detail"]) for f in found["files"]]
-    options.table(rows, head=("FILE", "OUTCOME", "WHAT"))
-    for job in found["jobs"]:
-        options.line(_job_line(job))
-    if found["jobs"]:
-        places = (folder / "cron.json", folder / "config" / "cron.json")
-        jobs = next((str(place) for place in places if place.is_file()), "FILE")
-        options.say(f"next: microclaw schedule import {shlex.quote(jobs)}")
-
-
-def _job_line(job: dict[str, Any]) -> str:
-    when = f"every {job['every_s']} s" if job["every_s"] is not None else f"once at {_when(job['at_s'])}"
-    return f"schedule {job['name']}: {when}: {job['message']}"
 
 
 def _when(seconds: int) -> str:

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Final
 import typer
 
 from microclaw.cli.audit_command import MAX_TAIL, since_ms
-from microclaw.cli.known_names import device_then_program
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.errors import ConfigError, DeviceUnreachable
 from microclaw.text import one_line
@@ -22,7 +21,7 @@ LISTEN_MS: Final = 1_500
 
 def logs(
     ctx: typer.Context,
-    target: Annotated[str, typer.Argument(metavar="DEVICE[/APP]", autocompletion=device_then_program)],
+    target: Annotated[str, typer.Argument(metavar="DEVICE[/APP]")],
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as lines come, until Ctrl-C.")] = False,
     tail: Annotated[
         int | None, typer.Option("--tail", metavar="N", min=0, max=MAX_TAIL, help="Only the newest N lines.")

@@ -45,7 +45,6 @@ COMMANDS: Final = {
     ),
     "demo": ("demo:demo", "See it work on a virtual board."),
     "doctor": ("doctor:doctor", "Check what microclaw needs here."),
-    "bench": ("dev_commands:bench_app", "Measure, in a source checkout."),
     "completion": (
         "dev_commands:completion",
         "Print a shell's completion script.",
@@ -59,7 +58,6 @@ COMMANDS: Final = {
     "app": ("app_commands:app_group", "Programs: build, install, list, undo."),
     "catalog": ("catalog_commands:catalog_group", "Ready programs: find, show, install, publish."),
     "firmware": ("firmware_commands:firmware_group", "Signed updates of boards: keys, releases, offers."),
-    "link": ("link_commands:link_group", "Check a host or a device against the link's rules."),
     "memory": ("knowledge_commands:memory_group", "What the agent remembers of you."),
     "session": ("knowledge_commands:session_group", "Conversations that are kept."),
     "skill": ("knowledge_commands:skill_group", "Skills: how the agent does something well."),
@@ -77,7 +75,7 @@ COMMANDS: Final = {
     "audit": ("audit_command:audit_group", "The security log: who came in, what was decided."),
     "egress": ("egress_commands:egress_group", "What tasks in the sandbox may ask of the Internet."),
     "secret": ("egress_commands:secret_group", "Secrets that tasks use and never see."),
-    "voice": ("voice_commands:voice_group", "Speech with devices: set up, test, record."),
+    "voice": ("voice_commands:voice_group", "Speech with devices: set up, test, trace."),
     "config": ("config_commands:config_group", "The host's settings."),
 }
 ALIASES: Final = {
@@ -99,7 +97,7 @@ GROUPS: Final = {
     "Fleet": "apply diff export firmware rollout",
     "Host": "config cluster migrate backup restore",
     "Security": "person token signin ca audit",
-    "Developers": "link bench completion",
+    "Developers": "completion",
 }
 _EXAMPLES: Final = (
     ("microclaw demo", "one sentence becomes a program"),
@@ -114,7 +112,6 @@ _ONLY_HERE: Final = frozenset(
     {
         "audit",
         "backup",
-        "bench",
         "ca",
         "config",
         "demo",
@@ -203,31 +200,17 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def _device_names(ctx: typer.Context, incomplete: str) -> list[str]:
-    from microclaw.cli.known_names import device_names  # only when a shell asks
-
-    return device_names(ctx, incomplete)
-
-
-def _labels(ctx: typer.Context, incomplete: str) -> list[str]:
-    from microclaw.cli.known_names import device_labels  # only when a shell asks
-
-    return device_labels(ctx, incomplete)
-
-
 @app.callback()
 def _global_options(
     ctx: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     devices: Annotated[
         list[str] | None,
-        typer.Option(
-            "-d", "--device", metavar="NAME", help="The device to act on; again for more.", autocompletion=_device_names
-        ),
+        typer.Option("-d", "--device", metavar="NAME", help="The device to act on; again for more."),
     ] = None,
     labels: Annotated[
         list[str] | None,
-        typer.Option("-l", "--label", metavar="LABEL", help="The devices with this label.", autocompletion=_labels),
+        typer.Option("-l", "--label", metavar="LABEL", help="The devices with this label."),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All devices.")] = False,
     home: Annotated[Path | None, typer.Option("--home", metavar="DIR", help="The host's data folder.")] = None,
@@ -302,15 +285,13 @@ def _split_globals(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _mend_streams() -> None:
-    """Python has no stream where the caller closed it (`>&-`): use the null device. Letters that the locale lacks
-    (Latin-1, C) get a plain form; they would end the command.
+    """Python has no stream where the caller closed it (`>&-`): use the null device. A letter that the locale lacks is
+    written as "?"; it would end the command.
     """
     if sys.stdout is None:
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  open as long as the process
     if sys.stderr is None:
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115  open as long as the process
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper) and stream.encoding.lower() not in ("utf-8", "utf8"):
-            from microclaw.text import use_plain_letters  # not needed where everything can be written
-
-            use_plain_letters(stream)
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")

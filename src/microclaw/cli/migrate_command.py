@@ -36,7 +36,7 @@ def migrate(
 ) -> None:
     """Move this home's store into a new cluster, or back. The host must not run.
 
-    Conversations, memory and persona go with it.
+    Conversations, memory and persona stay where they are.
     """
     options = global_options(ctx)
     if (to is None) == (not back) or (nats is not None and not back):
@@ -68,6 +68,7 @@ def _say(options: GlobalOptions, moved: Migration, *, dry_run: bool) -> None:
     options.table([(name, f"{count:,}") for name, count in moved.rows.items()], head=("TABLE", "ROWS"), empty="no rows")
     rows = count_text(sum(moved.rows.values()), "row")
     options.say(f"{'would move' if dry_run else 'moved'} {rows}: {moved.source} -> {moved.target}")
+    options.say("conversations, memory and persona are not moved: docs/cluster.md")
     if moved.replaced is not None:
         options.say(f"{'would replace' if dry_run else 'replaced'}: {moved.replaced}")
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from microclaw.addresses import is_local
@@ -31,8 +29,6 @@ def setting_warnings(settings: MqttSettings) -> Iterator[tuple[str, str]]:
     if settings.commands and settings.user is None:
         text = "mqtt.commands is on and the broker asks this host for no name: whoever reaches it may set pins"
         yield text, "let the broker ask for names (mqtt.user), and say there who may write to .../set and .../undo"
-    if settings.password_file is not None:
-        yield from _password_file(Path(settings.password_file).expanduser())
 
 
 def connection_finding(mqtt: Mapping[str, Any]) -> tuple[bool, str, str | None, bool]:
@@ -47,16 +43,6 @@ def connection_finding(mqtt: Mapping[str, Any]) -> tuple[bool, str, str | None, 
     if lost:
         return True, f"the buffer was full once: {lost}", "see why the broker was away so long", True
     return True, mqtt_line(mqtt), None, False
-
-
-def _password_file(file: Path) -> Iterator[tuple[str, str]]:
-    try:
-        mode = file.stat().st_mode
-    except OSError as exc:
-        yield f"mqtt.password_file {file} cannot be read: {exc.strerror}", "a file with the password on one line"
-    else:
-        if mode & (stat.S_IRGRP | stat.S_IROTH):
-            yield f"mqtt.password_file {file} can be read by other users", f"chmod 600 {file}"
 
 
 def _trouble(mqtt: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The speech engines of the settings in this process, for commands without a host: how they are, and a sentence."""
+"""The speech engines of the settings in this process, for a command without a host: a sentence through them."""
 
 from __future__ import annotations
 
@@ -9,26 +9,10 @@ from typing import Any
 
 from microclaw.config.settings import Settings
 from microclaw.errors import ConfigError
-from microclaw.voice.engine_choice import chosen_recognizer, chosen_synthesizer, chosen_wake_words, off_problem
-from microclaw.voice.engine_health import engine_health
+from microclaw.voice.engine_choice import chosen_recognizer, chosen_synthesizer, off_problem
 from microclaw.voice.engine_trial import try_engines
 from microclaw.voice.engines.command_grammar import SpokenNames
 from microclaw.voice.fallback import RecognizerChain, SynthesizerChain
-
-
-def own_health(settings: Settings) -> dict[str, Any]:
-    """As GET /v1/voice has state, problem and engines."""
-
-    async def look() -> dict[str, Any]:
-        async with _engines(settings) as (recognizer, synthesizer):
-            return await engine_health(recognizer, synthesizer, chosen_wake_words(settings.voice))
-
-    if (problem := off_problem(settings.voice)) is not None:
-        return {"state": "off", "problem": problem, "engines": []}
-    try:
-        return {"state": "on", **asyncio.run(look())}
-    except ConfigError as exc:  # as the host would have voice off
-        return {"state": "off", "problem": f"{exc.message} (next: {exc.next_step})", "engines": []}
 
 
 def own_trial(settings: Settings, text: str) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
@@ -11,7 +10,7 @@ import typer
 
 from microclaw.cli.options import command_group, global_options
 from microclaw.client.request import segment
-from microclaw.text import clean_text, door_words, role_words
+from microclaw.text import clean_text, door_words, moment_text, role_words
 
 MAX_PASSWORD_LINE: Final = 1024
 Role: TypeAlias = Literal["owner", "member", "guest", "read-only"]
@@ -148,7 +147,7 @@ def change_role(ctx: typer.Context, name: str, role: Role) -> None:
     """Another role; it counts at once, for open sessions and tokens too."""
     options = global_options(ctx)
     person = options.host().patch(f"/v1/people/{segment(name)}", {"role": role})
-    options.report("person", person, f"{person['name']} is {_a(person['role'])} from now on")
+    options.report("person", person, f"{person['name']} is {role_words(person['role'])} from now on")
 
 
 @person_group.command("password")
@@ -209,7 +208,14 @@ def list_tokens(ctx: typer.Context) -> None:
     options = global_options(ctx)
     found = options.fetch("tokens", "/v1/tokens")
     rows = [
-        (t["name"], t["person"], t["role"], t["scope"], _day(t["used_ms"]) or "never used", _until(t["expires_ms"]))
+        (
+            t["name"],
+            t["person"],
+            t["role"],
+            t["scope"],
+            moment_text(t["used_ms"]) if t["used_ms"] else "never used",
+            _until(t["expires_ms"]),
+        )
         for t in found["tokens"]
     ]
     none = "no token yet: microclaw token create NAME"
@@ -224,13 +230,5 @@ def remove_token(ctx: typer.Context, name: str) -> None:
     options.report("removed", done, f"{done['removed']} opens nothing any more")
 
 
-def _a(role: str) -> str:
-    return f"an {role}" if role == "owner" else f"a {role} person" if role == "read-only" else f"a {role}"
-
-
 def _until(expires_ms: int | None) -> str:
-    return f"until {_day(expires_ms)}" if expires_ms is not None else "never expires"
-
-
-def _day(at_ms: int | None) -> str | None:
-    return None if at_ms is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(at_ms / 1000))
+    return f"until {moment_text(expires_ms)}" if expires_ms is not None else "never expires"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -10,7 +9,7 @@ from microclaw.apps.building import check_app_name, is_python, program_language
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.apps.expectations import Expectations
 from microclaw.config.settings import Limits
-from microclaw.durable import size_text
+from microclaw.durable import read_given, read_given_text
 from microclaw.errors import ConfigError, DeployRejected
 
 WASM_MAGIC: Final = b"\0asm"
@@ -45,25 +44,12 @@ def optimization_level(text: str) -> str:
 
 def read_expectations(file: Path) -> Expectations:
     """The file's expectations; ConfigError says why it cannot be read, or line, column and what to write instead."""
-    try:
-        with file.open("rb") as opened:
-            content = opened.read(4 * MAX_TEXT_CHARS + 1)
-        return parse_expectations(content.decode("utf-8-sig"))
-    except OSError as exc:
-        raise ConfigError(f"cannot read {file}: {exc.strerror}", next_step="give a file of expectations") from exc
-    except UnicodeDecodeError as exc:
-        raise ConfigError(f"{file} is no UTF-8 text", next_step="write it as in docs/proof.md") from exc
+    return parse_expectations(read_given_text(file, 4 * MAX_TEXT_CHARS))
 
 
 def read_program(file: Path) -> bytes:
     """The file's bytes; ConfigError says why it cannot be read."""
-    try:
-        with file.open("rb") as opened:  # a device or a pipe tells no size beforehand
-            content = opened.read(MAX_FILE_BYTES + 1)
-    except OSError as exc:
-        raise ConfigError(f"cannot read {file}: {exc.strerror}", next_step=_GIVE_A_PROGRAM) from exc
-    if len(content) > MAX_FILE_BYTES:
-        raise ConfigError(size_text(file, MAX_FILE_BYTES), next_step=_GIVE_A_PROGRAM)
+    content = read_given(file, MAX_FILE_BYTES)
     if not content:
         raise ConfigError(f"{file} is empty", next_step=_GIVE_A_PROGRAM)
     if file.suffix == ".wasm" and not content.startswith(WASM_MAGIC):
@@ -122,8 +108,6 @@ def files_beside(file: Path, text: str) -> dict[str, str]:
         within, text = texts.pop()
         for wanted in included_names(text):
             name = next((str(n) for n in (within / wanted, PurePosixPath(wanted)) if _is_in(folder, n)), None)
-            if name is None:
-                _check_spelling(folder, file, wanted)
             if name is None or name in found:
                 continue
             stem = PurePosixPath(name)
@@ -133,21 +117,6 @@ def files_beside(file: Path, text: str) -> dict[str, str]:
                     found[str(each)] = _as_text(_read(folder / each), folder / each)
                     texts.append((each.parent, found[str(each)]))
     return found
-
-
-def _check_spelling(folder: Path, file: Path, wanted: str) -> None:
-    """Raise ConfigError for a file that there is under a name which is nearly this one."""
-    from microclaw.wasm.source_scanner import header_names
-
-    if wanted in header_names():
-        return
-    there = [one.name for one in folder.iterdir() if one.suffix.startswith((".h", ".inc", ".def"))]
-    near = {one.lower(): one for one in there}
-    match = difflib.get_close_matches(wanted.lower(), near, n=1, cutoff=0.8)
-    if match and near[match[0]] != wanted:
-        raise ConfigError(
-            f'{file.name} includes "{wanted}", which is not beside it', next_step=f"did you mean {near[match[0]]}?"
-        )
 
 
 def _is_in(folder: Path, name: PurePosixPath) -> bool:

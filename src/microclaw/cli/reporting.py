@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import os
 import re
 import sys
 import traceback
-from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -17,17 +15,14 @@ import typer
 from msgspec.structs import replace
 
 from microclaw.cli.options import FAILED, INTERRUPTED, GlobalOptions, NobodyToAsk
-from microclaw.cli.tried_words import meant_by, meant_by_extra, meant_by_option
+from microclaw.cli.tried_words import meant_by
 from microclaw.errors import MicroclawError
 from microclaw.text import clean_text, code_lines
-from microclaw.validation import validation_message
 from microclaw.wire.host_api import Failure, failure_object, failure_of
 
 USAGE: Final = 2
 _FULL: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENXIO))
 _NO_COMMAND: Final = re.compile(r"No such command '(.*?)'\.")
-_EXTRA: Final = re.compile(r"Got unexpected extra arguments?(?:\(s\))? \((.*)\)", re.DOTALL)
-_NO_VALUE: Final = re.compile(r"Option '(\S+)' requires (?:an argument|\d+ arguments)\.")
 
 
 def exit_code_for(error: BaseException, words: list[str]) -> int:
@@ -48,26 +43,14 @@ def exit_code_for(error: BaseException, words: list[str]) -> int:
 
 
 def wrong_usage(error: Any) -> tuple[str, str]:
-    """A parser error of typer as plain words, with the next step."""
+    """A parser error of typer, with the next step."""
     context = getattr(error, "ctx", None)
     command = "microclaw" if context is None else str(context.command_path)
-    next_step = error.next_step if isinstance(error, NobodyToAsk) else _meant(error, command) or f"{command} --help"
-    return " ".join(_wrong_words(error, command).split()), next_step
-
-
-def _meant(error: Any, command: str) -> str | None:
-    """The next step for a word that people know from elsewhere."""
-    if hasattr(error, "option_name"):
-        return meant_by_option(str(error.option_name), command)
-    message = str(error.format_message())
-    if (found := _unknown_command(message)) is not None:
-        return meant_by(found, command, getattr(getattr(error.ctx, "command", None), "commands", {}))
-    return meant_by_extra(command) if _EXTRA.fullmatch(message) else None
-
-
-def _unknown_command(message: str) -> str | None:
-    found = _NO_COMMAND.fullmatch(message.partition(" Did you mean")[0])
-    return None if found is None else found[1]
+    message = " ".join(str(error.format_message()).split())
+    next_step = error.next_step if isinstance(error, NobodyToAsk) else None
+    if next_step is None and (found := _NO_COMMAND.match(message)) is not None:
+        next_step = meant_by(found[1], command)
+    return message, next_step or f"{command} --help"
 
 
 def _tell(error: BaseException, options: GlobalOptions) -> int:
@@ -175,49 +158,3 @@ def _output_refused(error: OSError) -> int:
 def _drop_output() -> None:
     """The interpreter would try again to write what is left, and complain."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _wrong_words(error: Any, command: str) -> str:
-    message = str(error.format_message())
-    if hasattr(error, "param_type"):  # MissingParameter
-        return f"{command} needs {_place(error)}"
-    if hasattr(error, "param_hint"):  # BadParameter
-        return _bad_value(error)
-    if hasattr(error, "possibilities") and hasattr(error, "option_name"):
-        return f"{command} has no option {error.option_name}{_near(error.option_name, error.possibilities or ())}"
-    if (word := _unknown_command(message)) is not None:
-        known = getattr(getattr(error.ctx, "command", None), "commands", {})
-        near = "" if meant_by(word, command, known) else _near(word, known)  # what is meant is the next step
-        return f"{command} has no command {word!r}{near}"
-    if (found := _EXTRA.fullmatch(message)) is not None:
-        return f"{command} has no place for {found[1]!r}"
-    if (found := _NO_VALUE.fullmatch(message)) is not None:
-        return f"{found[1]} needs a value"
-    return message
-
-
-def _bad_value(error: Any) -> str:
-    """A value of the wrong kind, as the parser's own checks or one of our commands found it."""
-    place = _place(error)
-    faults = getattr(error.__cause__, "errors", None)
-    if callable(faults):
-        return validation_message(place or "the value", next(iter(faults())))
-    return f"{place}: {error.message}" if place else str(error.message)
-
-
-def _place(error: Any) -> str:
-    """The option's long name, or the argument as the command's help names it."""
-    if error.param_hint is not None:
-        hint = error.param_hint
-        return hint if isinstance(hint, str) else " / ".join(hint)
-    param = error.param
-    if param is None:
-        return ""
-    if param.param_type_name == "option":
-        return str(max(param.opts, key=len))
-    return str(param.metavar or param.name.upper().replace("_", "-")).removesuffix("...")
-
-
-def _near(word: str, known: Iterable[str]) -> str:
-    found = difflib.get_close_matches(word, list(known), n=2)
-    return f": did you mean {' or '.join(found)}?" if found else ""

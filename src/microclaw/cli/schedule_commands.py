@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import typer
@@ -101,19 +100,6 @@ def remove(ctx: typer.Context, number: Number) -> None:
     options = global_options(ctx)
     gone = options.host().schedules.remove(_number(number))
     options.report("removed", gone, f"removed: {gone['when']}: {gone['what']}")
-
-
-@schedule_group.command("import")
-def import_jobs(
-    ctx: typer.Context, file: Annotated[Path, typer.Argument(metavar="FILE", help="A MimiClaw device's cron.json.")]
-) -> None:
-    """Make schedules of a MimiClaw device's jobs; a second import makes none twice."""
-    options = global_options(ctx)
-    found = options.host().post("/v1/schedules/import", {"file": str(file.absolute())})
-    options.end_with_json("schedules_import", found)
-    for job in found["jobs"]:
-        known = " already" if job["known"] else ""
-        options.line(f"{job['name']}: {job['refused'] or 'schedule ' + str(job['schedule']) + known}")
 
 
 def _state(schedule: dict[str, Any]) -> str:

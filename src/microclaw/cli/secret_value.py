@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from microclaw.errors import ConfigError, over_limit
+from microclaw.durable import read_given
+from microclaw.errors import ConfigError
 
 MAX_SECRET_BYTES: Final = 4096
 SECRET_METAVAR: Final = "@FILE|-"  # noqa: S105 - what help shows
@@ -15,13 +16,7 @@ SECRET_METAVAR: Final = "@FILE|-"  # noqa: S105 - what help shows
 def secret_value(name: str, given: str) -> str:
     """What `@FILE` or `-` (stdin) stands for; a value itself is taken with a warning. ConfigError without a secret."""
     if given.startswith("@"):
-        try:
-            with Path(given[1:]).expanduser().open("rb") as file:
-                content = file.read(MAX_SECRET_BYTES + 1)
-        except OSError as exc:
-            raise ConfigError(
-                f"{name}: cannot read {given[1:]}: {exc.strerror}", next_step=f"{name} @FILE, or {name} - for stdin"
-            ) from exc
+        content = read_given(Path(given[1:]), MAX_SECRET_BYTES)
     elif given == "-":
         content = sys.stdin.readline(MAX_SECRET_BYTES + 1).encode(errors="replace")
     else:
@@ -33,11 +28,7 @@ def secret_value(name: str, given: str) -> str:
         return given
     secret = content.decode(errors="replace").strip()
     place = "stdin" if given == "-" else given[1:]
-    if len(content) > MAX_SECRET_BYTES:
-        text = over_limit(f"{name}: {place}", MAX_SECRET_BYTES, "byte")
-        raise ConfigError(text, next_step="give the secret alone, as one line of a file (@FILE) or of stdin (-)")
-    if not secret or "\n" in secret:
-        has = f"{len(secret.splitlines())} lines" if secret else "empty"
-        text = f"{name}: {place} is {has}, not one line with a secret"
+    if not secret or "\n" in secret or len(content) > MAX_SECRET_BYTES:
+        text = f"{name}: {place} is not one line with a secret"
         raise ConfigError(text, next_step="give the secret alone, as one line of a file (@FILE) or of stdin (-)")
     return secret

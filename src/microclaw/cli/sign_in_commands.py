@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-import time
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -13,6 +12,7 @@ import typer
 from microclaw.cli.options import command_group, global_options
 from microclaw.client.request import segment
 from microclaw.errors import ConfigError, NoHost
+from microclaw.text import moment_text
 
 sign_in_group = command_group()
 ca_group = command_group()
@@ -54,7 +54,15 @@ def list_sign_ins(ctx: typer.Context) -> None:
     options = global_options(ctx)
     found = options.fetch("signins", "/v1/signins")
     rows = [
-        (one["id"], one["person"], one["role"], one["how"], one["address"], _day(one["used_ms"]), _day(one["ends_ms"]))
+        (
+            one["id"],
+            one["person"],
+            one["role"],
+            one["how"],
+            one["address"],
+            moment_text(one["used_ms"]),
+            moment_text(one["ends_ms"]),
+        )
         for one in found["signins"]
     ]
     head = ("ID", "PERSON", "ROLE", "BY", "FROM", "USED", "UNTIL")
@@ -118,7 +126,3 @@ def _authority(ctx: typer.Context) -> tuple[bytes, Path]:
         step = "microclaw config set host.http_tls own, then microclaw up"
         raise ConfigError("this host has no authority of its own yet", next_step=step)
     return found[0], path
-
-
-def _day(at_ms: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at_ms / 1000))

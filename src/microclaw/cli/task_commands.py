@@ -6,7 +6,6 @@ import base64
 import re
 import shlex
 import sys
-import time
 import unicodedata
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -19,12 +18,12 @@ from microclaw.cli.interrupts import on_interrupt
 from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.client import Client
 from microclaw.client.request import segment
-from microclaw.durable import size_text, write_chunks
+from microclaw.durable import read_given, write_given
 from microclaw.errors import ConfigError, TaskRefused, UnknownName
-from microclaw.text import clean_text, format_duration
+from microclaw.text import clean_text, format_duration, moment_text
 
 if TYPE_CHECKING:
-    from microclaw.client import answers
+    from microclaw.api import answers
 
 WAIT_S: Final = 20
 MAX_FILE_BYTES: Final = 4 << 20  # of one file that goes in: as base64 the request has to fit the host's limit
@@ -95,7 +94,7 @@ def list_tasks(
     options = global_options(ctx)
     found = options.fetch("tasks", "/v1/tasks", {"limit": limit})
     rows = [
-        (one["task"], one["state"], one["ending"] or "-", one["language"], one["by"], _moment(one["created_ms"]))
+        (one["task"], one["state"], one["ending"] or "-", one["language"], one["by"], moment_text(one["created_ms"]))
         for one in found["tasks"]
     ]
     options.table(rows, head=("ID", "STATE", "ENDING", "LANGUAGE", "BY", "SINCE"), empty="no task has run")
@@ -165,13 +164,7 @@ def get(
             sys.stdout.buffer.write(chunk)
         return
     place = out or Path(name.rpartition("/")[2])
-    try:
-        size = write_chunks(place, chunks, replace=out is not None)
-    except FileExistsError as exc:
-        raise ConfigError(f"{place} is there already", next_step="choose another one with -o") from exc
-    except OSError as exc:
-        text = f"{place} cannot be written: {exc.strerror or exc}"
-        raise ConfigError(text, next_step="choose another one with -o") from exc
+    size = write_given(place, chunks, replace=out is not None, next_step="choose another one with -o")
     document = {"task": _number(number), "name": name, "file": str(place), "size_bytes": size}
     options.report("task_file", document, f"{size:,} bytes in {place}")
 
@@ -241,7 +234,7 @@ def _note(options: GlobalOptions, text: str) -> None:
 
 
 def _code(file: Path) -> str:
-    code = sys.stdin.buffer.read() if str(file) == "-" else _read(file)
+    code = sys.stdin.buffer.read() if str(file) == "-" else read_given(file, MAX_FILE_BYTES)
     try:
         return code.decode()
     except UnicodeDecodeError as exc:
@@ -289,23 +282,7 @@ def _read_plain(path: Path) -> bytes:
     """A pipe or a device is refused before it is opened: it could wait for ever."""
     if path.exists() and not path.is_file():
         raise ConfigError(f"{path} is no plain file", next_step="name a plain file")
-    return _read(path)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-    except OSError as exc:
-        text = f"{path} cannot be read: {exc.strerror or exc}"
-        raise ConfigError(text, next_step="name a file that is there") from exc
-    if len(content) > MAX_FILE_BYTES:
-        raise ConfigError(size_text(path, MAX_FILE_BYTES), next_step="give it a smaller file")
-    return content
-
-
-def _moment(at_ms: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_ms / 1000))
+    return read_given(path, MAX_FILE_BYTES)
 
 
 def _number(text: str) -> int:

@@ -9,14 +9,13 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, Final
 
 import typer
 
 from microclaw.cli.audit_command import since_ms
 from microclaw.cli.options import GlobalOptions
-from microclaw.durable import write_chunks
-from microclaw.errors import ConfigError
+from microclaw.durable import write_given
 from microclaw.telemetry.csv_text import HEAD, csv_row
 from microclaw.terminal.plot import PlotPoint, draw_plot, number_text
 from microclaw.text import format_duration
@@ -68,7 +67,6 @@ def _fetch(options: GlobalOptions, name: str, key: str | None, from_ms: int, poi
 def _plot(options: GlobalOptions, found: dict[str, Any], name: str) -> None:
     if not found["series"]:
         options.say(f"{name} sent no telemetry yet; devices on the link do, each half minute")
-    ascii_only = not _writes("⣿─┤°")
     columns = min(WIDEST, shutil.get_terminal_size((80, 24)).columns - 1)
     for number, series in enumerate(found["series"]):
         if number:
@@ -77,12 +75,11 @@ def _plot(options: GlobalOptions, found: dict[str, Any], name: str) -> None:
         lines = draw_plot(
             points,
             title=f"{name} {series['key']}",
-            unit=series["unit"].replace("°", "") if ascii_only else series["unit"],
+            unit=series["unit"],
             since_ms=found["since_ms"],
             until_ms=found["until_ms"],
             columns=columns,
             rows=ROWS if len(found["series"]) == 1 else ROWS_OF_MANY,
-            ascii_only=ascii_only,
         )
         for line in lines:
             options.line(line)
@@ -90,49 +87,25 @@ def _plot(options: GlobalOptions, found: dict[str, Any], name: str) -> None:
         options.say(refused["text"])
 
 
-def _writes(text: str) -> bool:
-    """Whether the output's encoding has these characters."""
-    try:
-        text.encode(sys.stdout.encoding or "ascii")
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True
-
-
 def _write(file: Path, rows: Iterator[tuple[object, ...]]) -> int:
     """How many rows that were. A file is there only once all of them came, and none is replaced."""
-    if str(file) == "-":
-        return _write_rows(sys.stdout, rows)
     count = 0
 
-    def chunks() -> Iterator[bytes]:
+    def lines() -> Iterator[str]:
         nonlocal count
         yield _line(HEAD)
         for row in rows:
             count += 1
             yield _line(row)
 
-    try:
-        write_chunks(file, chunks(), replace=False)
-    except FileExistsError as exc:
-        raise ConfigError(f"{file} is there already", next_step="choose another file, or - for the output") from exc
-    except OSError as exc:
-        text = f"{file} cannot be written: {exc.strerror or exc}"
-        raise ConfigError(text, next_step="choose another file, or - for the output") from exc
+    if str(file) == "-":
+        sys.stdout.writelines(lines())
+    else:
+        write_given(file, map(str.encode, lines()))
     return count
 
 
-def _line(row: Iterable[object]) -> bytes:
+def _line(row: Iterable[object]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow(row)
-    return text.getvalue().encode()
-
-
-def _write_rows(out: TextIO, rows: Iterator[tuple[object, ...]]) -> int:
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(HEAD)
-    count = 0
-    for row in rows:
-        writer.writerow(row)
-        count += 1
-    return count
+    return text.getvalue()

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import typer
 
 from microclaw.apps.building import ProgramImage, cached_compiler, program_language
-from microclaw.apps.crashes import told_once
 from microclaw.apps.expectation_result import NO_EXPECTATION
 from microclaw.apps.firmware_fit import DEFAULT_TIMERS, fit_limits
 from microclaw.apps.run_times import check_keeper, parse_run_times
@@ -154,7 +153,7 @@ def show_trial(terminal: Terminal, trial: Trial) -> None:
             first = 1 - edges[0].level
             note = f"{trial.board_ms / 1000:g} s, {count_text(len(edges), 'edge')}"
             terminal.track(pin, edges, start_ms=0, end_ms=trial.board_ms, level=first, note=note)
-    log = told_once(trial.log)
+    log = trial.log
     for line in log[:MAX_LOG_LINES]:
         terminal.row("log", line.rstrip("\n"))
     if len(log) > MAX_LOG_LINES:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Final
 
 from microclaw.cli.main import COMMANDS
@@ -43,38 +42,11 @@ _MEANT: Final = {
     "shell": "microclaw repl DEVICE",
     "test": "microclaw try FILE",
 }
-# In a group the first of a row that it has is meant by the others.
-_ALIKE: Final = (
-    ("list", "ls", "ps", "all"),
-    ("show", "info", "get", "cat", "describe", "view"),
-    ("add", "create", "new"),
-    ("rm", "remove", "uninstall", "revoke", "withdraw", "clear", "distrust", "delete", "del"),
-    ("upgrade", "update"),
-    ("build", "compile"),
-    ("install", "deploy", "upload"),
-    ("cancel", "stop", "kill", "abort"),
-    ("approve", "yes", "accept"),
-    ("decline", "no", "reject", "deny"),
-)
 
 
-def meant_by(word: str, command: str, known: Collection[str]) -> str | None:
-    """What to do instead of `command word`; None for a word that says nothing. `known`: the commands there are."""
+def meant_by(word: str, command: str) -> str | None:
+    """What to do instead of `command word`; None for a word that says nothing."""
     said = word.casefold()
     if command == "microclaw":
         return _MEANT.get(said)
-    for row in _ALIKE:
-        if said in row and (found := next((one for one in row if one in known), None)) is not None:
-            return f"{command} {found} --help"
-    if said in COMMANDS:
-        return f"microclaw {said} --help"
-    return None
-
-
-def meant_by_extra(command: str) -> str | None:
-    """For a word that a command has no place for: `flash esp32s3`."""
-    return _FLASH if command == "microclaw flash" else None
-
-
-def meant_by_option(option: str, command: str) -> str | None:
-    return "microclaw --version" if command == "microclaw" and option in ("-V", "-version") else None
+    return f"microclaw {said} --help" if said in COMMANDS else None

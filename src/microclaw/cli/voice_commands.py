@@ -7,8 +7,6 @@ from typing import Annotated, Any
 import typer
 
 from microclaw.cli.options import FAILED, GlobalOptions, command_group, global_options
-from microclaw.cli.record_commands import record_group
-from microclaw.cli.talk_command import talk
 from microclaw.cli.voice_setup import setup_voice
 from microclaw.errors import NoHost
 from microclaw.voice.engine_choice import MAX_TEST_CHARS
@@ -104,9 +102,7 @@ def _trial(options: GlobalOptions, text: str) -> dict[str, Any]:
     return found
 
 
-voice_group.add_typer(record_group, name="record", help="Keep what a device hears, for debugging; it says so aloud.")
 voice_group.command("setup")(setup_voice)
-voice_group.command("talk")(talk)
 
 
 def _words(text: str) -> list[Any]:

@@ -30,7 +30,6 @@ AWAY: Final = frozenset({"openai"})
 DOES: Final = {"asr": "hears", "tts": "speaks"}
 TRIAL_S: Final = 60.0
 NEXT: Final = (
-    "from this machine: microclaw voice talk",
     "a device with xiaozhi's firmware: microclaw device add --xiaozhi",
     "a board of yours with a microphone: docs/voice.md",
 )
@@ -87,21 +86,10 @@ def setup_voice(
         for role, given, current in (("asr", asr, settings.voice.asr), ("tts", tts, settings.voice.tts))
     }
     trials = asyncio.run(_trials(chosen["asr"], chosen["tts"], settings))
-    if all(one.trial is not None for one in trials) and not any(one.is_ok for one in trials):
-        tried = {*chosen["tts"], *AWAY}
-        others = [one.name for one in states if one.role == "tts" and one.problem is None and one.name not in tried]
-        options.say("no sentence was understood: does another voice do better?")
-        trials += asyncio.run(_trials(chosen["asr"], others, settings))
     for one in trials:
         options.say(f"{one.tts} says, {one.asr} hears: {_verdict(one)}")
-    chosen, left_out = tried_order(chosen, trials)
-    for role, current in (("asr", settings.voice.asr), ("tts", settings.voice.tts)):
-        problems = {one.name: one.problem for one in states if one.role == role}
-        left_out |= {(role, name): why for name in current if (why := problems.get(name)) is not None}
+    chosen = tried_order(chosen, trials)
     is_ok = any(one.is_ok for one in trials)
-    if is_ok:
-        for (role, name), why in left_out.items():
-            options.say(f"voice.{role}: {name} is left out: {why}")
     wanted = {"voice.asr": (chosen["asr"], settings.voice.asr), "voice.tts": (chosen["tts"], settings.voice.tts)}
     changes = {key: value_text(new) for key, (new, old) in wanted.items() if new != tuple(old)}
     if not settings.voice.enabled:
@@ -115,9 +103,6 @@ def setup_voice(
     _report(options, states, chosen, trials, changes if files else {}, files)
     if not is_ok:
         sys.stderr.write("nothing was written: no pair of engines understood its own sentence\n")
-        for role, current in (("asr", settings.voice.asr), ("tts", settings.voice.tts)):
-            if (why := left_out.get((role, current[0]))) is not None:
-                sys.stderr.write(f"voice.{role} still begins with {current[0]}, which fails: {why}\n")
         raise typer.Exit(FAILED)
 
 
@@ -158,22 +143,14 @@ def proposed_order(
     return tuple(name for name in dict.fromkeys((*first, *others)) if problems.get(name, "unknown") is None)
 
 
-def tried_order(
-    chosen: Mapping[str, Sequence[str]], trials: Sequence[PairTrial]
-) -> tuple[dict[str, tuple[str, ...]], dict[tuple[str, str], str]]:
-    """The engines that spoke or heard, those that were understood first; by role and name why the others are out.
-
-    A pair's fault is that engine's of which no other pair worked. Where none is left, the choice stays as it is.
-    """
+def tried_order(chosen: Mapping[str, Sequence[str]], trials: Sequence[PairTrial]) -> dict[str, tuple[str, ...]]:
+    """The engines that spoke or heard, those that were understood first. Where none did, the choice stays."""
     found: dict[str, tuple[str, ...]] = {}
-    left_out: dict[tuple[str, str], str] = {}
     for role, names in chosen.items():
         pairs = {name: [one for one in trials if name == (one.asr if role == "asr" else one.tts)] for name in names}
-        alive = [name for name in names if not pairs[name] or any(one.trial is not None for one in pairs[name])]
-        alive.sort(key=lambda name: not any(one.is_ok for one in pairs[name]))
-        found[role] = tuple(alive or names)
-        left_out |= {(role, name): pairs[name][0].problem or "it failed" for name in names if name not in alive}
-    return found, left_out
+        alive = [name for name in names if any(one.trial is not None for one in pairs[name])]
+        found[role] = tuple(sorted(alive, key=lambda name: not any(one.is_ok for one in pairs[name])) or names)
+    return found
 
 
 async def _states(settings: Settings) -> list[EngineState]:

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Final
 import typer
 
 from microclaw.cli.flash_command import read_password
-from microclaw.cli.known_names import device_names
 from microclaw.cli.options import GlobalOptions, NobodyToAsk, global_options
 from microclaw.client.request import segment
 from microclaw.errors import DeviceTimeout, DeviceUnreachable
@@ -20,7 +19,7 @@ _POLL_S: Final = 0.5
 
 def wifi(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(autocompletion=device_names, help="The device.")],
+    name: Annotated[str, typer.Argument(help="The device.")],
     ssid: Annotated[str | None, typer.Argument(help="The network; none: list those that it knows.")] = None,
     password: Annotated[
         str | None, typer.Option("--password", metavar="@FILE|-", help="From a file or stdin; none: asked.")

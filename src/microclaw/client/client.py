@@ -25,7 +25,7 @@ from microclaw.events import ApprovalAsked
 from microclaw.wire.host_api import JsonObject
 
 if TYPE_CHECKING:
-    from microclaw.client import answers  # nothing of it is needed to make a request
+    from microclaw.api import cluster_routes
 
 _SAID_BY: Final = "Client()"
 
@@ -122,9 +122,9 @@ class Client(HostCalls):
         """The host's version, addresses, model and what its devices do now."""
         return self.get("/v1/status")
 
-    def cluster(self) -> answers.ClusterAnswer:
+    def cluster(self) -> cluster_routes.ClusterAnswer:
         """The cluster as this host sees it: hosts, streams, duties, problems. `cluster` is None for one alone."""
-        return cast("answers.ClusterAnswer", self.get("/v1/cluster"))
+        return cast("cluster_routes.ClusterAnswer", self.get("/v1/cluster"))
 
     def usage(self, *, by: str = "day", days: int = 30) -> JsonObject:
         """Requests, tokens and money of the last days: by "day", "person", "model" or another group of the host's."""

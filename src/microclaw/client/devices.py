@@ -11,7 +11,7 @@ from microclaw.client.request import segment
 from microclaw.wire.host_api import JsonObject
 
 if TYPE_CHECKING:
-    from microclaw.client import answers  # nothing of it is needed to make a request
+    from microclaw.api import answers
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from microclaw.client.request import segment
 from microclaw.wire.host_api import JsonObject
 
 if TYPE_CHECKING:
-    from microclaw.client import answers  # nothing of it is needed to make a request
+    from microclaw.api import answers, host_answers
 
 Where: TypeAlias = str | DeviceChoice
 """A device's name, or several devices: then the result has `results`, one for each."""
@@ -61,7 +61,7 @@ class Programs(Group):
         board: str = "virtual",
         optimization: str | None = None,
         compiler: str | None = None,
-    ) -> answers.CompiledModule:
+    ) -> host_answers.CompiledModule:
         """The module that C or C++ makes, for a board: `wasm` in base64, `size`, `imports`, `pins`, `warnings`.
 
         A fault is a HostError `build_error` with its places in `error.failure.diagnostics`. `files` are the program's
@@ -69,7 +69,7 @@ class Programs(Group):
         """
         body = given(optimizationLevel=optimization, compiler=compiler)
         body |= {"source": source, "name": name, "files": dict(files or {}), "board": board}
-        return cast("answers.CompiledModule", self._host.post("/api/compile-wasm", body))
+        return cast("host_answers.CompiledModule", self._host.post("/api/compile-wasm", body))
 
     def compilers(self) -> JsonObject:
         """Which compilers the host has, and how to get the others."""

@@ -13,7 +13,7 @@ from microclaw.client.request import MAX_REPLY_BYTES, HostError, segment
 from microclaw.wire.host_api import Failure, JsonObject
 
 if TYPE_CHECKING:
-    from microclaw.client import answers  # nothing of it is needed to make a request
+    from microclaw.api import answers
 
 _OPEN: Final = ("queued", "running")
 _WAIT_S: Final = 20.0  # of one request; the host allows 30

@@ -29,7 +29,7 @@ except ImportError as exc:  # pragma: no cover - the extra is there in tests
     ) from exc
 
 from microclaw.cluster.nats_client import HostClient, Refusal, is_refusal, next_step, reason, tls_context
-from microclaw.cluster.sign_on import public_key, sign_on_options
+from microclaw.cluster.sign_on import sign_on_options
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
@@ -82,15 +82,10 @@ def unreachable(what: str, exc: BaseException, *, next_step: str = _AWAY) -> Sto
 
 
 @asynccontextmanager
-async def subscribed(
-    cluster: Cluster, subject: str, took: Callable[[Msg], Awaitable[None]], *, queue: str = ""
-) -> AsyncIterator[None]:
-    """Inside, `took` gets every message to the subject, one after another; in a `queue`, each goes to one of its hosts.
-
-    StoreError when NATS does not answer.
-    """
+async def subscribed(cluster: Cluster, subject: str, took: Callable[[Msg], Awaitable[None]]) -> AsyncIterator[None]:
+    """Inside, `took` gets every message to the subject, one after another. StoreError when NATS does not answer."""
     try:
-        subscription = await cluster.client.subscribe(subject, queue=queue, cb=took)
+        subscription = await cluster.client.subscribe(subject, cb=took)
         await cluster.client.flush(int(CONNECT_S))  # the server knows it: nothing that is sent from now on is missed
     except OUTAGES as exc:
         raise unreachable(f"{subject} cannot be read", exc) from exc
@@ -145,7 +140,6 @@ async def _first_connection(settings: ClusterSettings, urls: list[str], where: s
     troubles = _Troubles(len(urls))
     try:
         client = HostClient(settings)
-        client._public_nkey = public_key(settings)  # NATS' own way to it wants another library for keys
         connecting = asyncio.ensure_future(client.connect(**_options(settings, urls, name, client, troubles)))
     except Refusal as exc:
         raise ConfigError(f"no sign-on at {where}: {exc}", next_step=exc.next_step) from exc

@@ -2,8 +2,7 @@
 
 Every message, lease, duty and note of a snapshot has a field `form`; none means 1. A newer microclaw may add fields
 that an older one leaves out without harm: the number stays. Anything else gets the next number, and an older host
-refuses it in words (docs/cluster.md, "Upgrade"). Entries of the log have a number of their own (store/recording.py),
-and so have orders of programs (apps/remote_build_codec.py).
+refuses it in words (docs/cluster.md, "Upgrade"). Entries of the log have a number of their own (store/recording.py).
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ Reason = Annotated[str, msgspec.Meta(max_length=MAX_REASON)]
 class HostFacts(msgspec.Struct, frozen=True):
     """What a host tells the others. `devices` are connected to it, `position` is its place in the log.
 
-    `api` and `link` are its addresses, `wall_ms` its clock when it told this, `voice` whether it speaks to devices,
-    `authority` its fingerprint of that, and `home` is the same for one folder of one machine until that starts again.
+    `api` and `link` are its addresses, `wall_ms` its clock when it told this,
+    and `home` is the same for one folder of one machine until that starts again.
     `behind` the log's end as it knows it; None of an older host. `trouble` is why its copy of the store does not
     follow, `remedy` what to do.
     """
@@ -26,15 +26,12 @@ class HostFacts(msgspec.Struct, frozen=True):
     name: Word
     version: Word
     schema: Count
-    roles: Annotated[tuple[Word, ...], msgspec.Meta(max_length=16)]
     devices: Count
     position: Count
     api: WebAddress | None
     link: LinkAddress | None
     started_ms: Count
     wall_ms: Count
-    voice: bool = False
-    authority: Word | None = None
     home: Word = ""
     behind: Count | None = None
     trouble: Reason = ""

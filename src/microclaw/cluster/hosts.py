@@ -155,10 +155,6 @@ class Hosts:
         found = [one for one in self._live.values() if one.name == name]
         return max(found, key=lambda one: one.started_ms).host_id if found else None
 
-    def with_role(self, role: str) -> list[HostFacts]:
-        """The live hosts that have it, by their ids."""
-        return sorted((one for one in self._live.values() if role in one.roles), key=lambda one: one.host_id)
-
     def standing(self) -> list[HostStanding]:
         """Every host that is live as far as is known, and this one, by their names."""
         now = self._time()

@@ -1,6 +1,6 @@
-"""Moves one host's store, conversations, memory and persona into a new cluster, and a cluster's newest content back.
+"""Moves one host's store into a new cluster, and a cluster's newest content back.
 
-No host may run on the home meanwhile. Other files and keys stay where they are.
+No host may run on the home meanwhile. Files and keys stay where they are.
 """
 
 from __future__ import annotations
@@ -18,9 +18,7 @@ from typing import Final
 from nats.js.errors import BucketNotFoundError, NoKeysError
 
 from microclaw.addresses import is_of_one_machine
-from microclaw.cluster import moved_sessions, moved_texts
 from microclaw.cluster.connection import OUTAGES, Cluster, connected, unreachable
-from microclaw.cluster.moved_sessions import count_files, put_files
 from microclaw.cluster.nats_log import NatsLog
 from microclaw.cluster.shared_store import (
     bring_copy,
@@ -36,11 +34,10 @@ from microclaw.config.cluster_settings import ClusterSettings
 from microclaw.durable import read_private, sync_folder, write_private
 from microclaw.errors import ConfigError, StoreError
 from microclaw.store.codes import end_codes
-from microclaw.store.migrations import MIGRATIONS
 from microclaw.store.replica import Place, Replica, place, placed
-from microclaw.store.sqlite_file import connect, kept_as, open_whole, set_aside, take_lock
+from microclaw.store.schema import VERSION
+from microclaw.store.sqlite_file import connect, kept_as, open_whole, set_aside, take_lock, upgrade
 
-SESSIONS: Final = "sessions"  # a host's conversations, below its home
 _OF_HOSTS: Final = ("inbox", "effects", "outbox", "schedule_runs")  # whose rows say which host of a cluster has them
 MAX_PREDECESSORS: Final = 32
 _HIDDEN: Final = ("sqlite_", "note", "log_position")  # the index of notes is each host's own
@@ -63,10 +60,6 @@ async def migrate_to(settings: ClusterSettings, home: Path, *, replacing: bool, 
         there = await asyncio.to_thread(placed, copy)
         source = own if there is None else copy
         rows = await asyncio.to_thread(_checked, source)
-        files = home if there is None else None
-        if files is not None:
-            rows |= await asyncio.to_thread(count_files, files / SESSIONS)
-            rows |= await asyncio.to_thread(moved_texts.count_texts, files)
         async with connected(settings, name="microclaw migrate") as cluster:
             meta = await read_meta(cluster)
             told = meta is not None and there is not None and there.cluster == meta.cluster
@@ -81,17 +74,14 @@ async def migrate_to(settings: ClusterSettings, home: Path, *, replacing: bool, 
                 host = settings.host_name if there is None else None
                 before = None if replaced is None or there is None else there.cluster
                 new = StoreMeta(new_cluster_id(), "", 0, "", "", predecessors=_predecessors(meta, before))
-                await _make(cluster, source, copy, files, new, host=host)
+                await _make(cluster, source, copy, new, host=host)
     return Migration(str(source), settings.name, rows, replaced)
 
 
 async def migrate_back(settings: ClusterSettings, home: Path, *, replacing: bool, dry_run: bool) -> Migration:
     """Write the newest content of the cluster into the store in `home`. StoreError, ConfigError."""
     with locked_stores(home) as (own, _):
-        files = home / SESSIONS
-        found = [f"{own}, which is kept as {kept_as(own).name}"] if own.exists() else []
-        found += [text for text in (moved_sessions.replaced(files), moved_texts.replaced(home)) if text is not None]
-        replaced = "; ".join(found) or None
+        replaced = f"{own}, which is kept as {kept_as(own).name}" if own.exists() else None
         if replaced is not None and not replacing:
             raise ConfigError(f"this replaces {replaced}", next_step="if it is to be: the same with --replace")
         building = own.with_name(own.name + ".back")
@@ -105,15 +95,11 @@ async def migrate_back(settings: ClusterSettings, home: Path, *, replacing: bool
                     )
                 async with _newest(cluster, building):
                     pass
-            rows = await asyncio.to_thread(_made_own, building, home)
+            rows = await asyncio.to_thread(_made_own, building)
             if not dry_run:
-                await asyncio.to_thread(moved_sessions.put_in_place, files)
-                await asyncio.to_thread(moved_texts.put_in_place, home)
                 await asyncio.to_thread(_put_in_place, building, own)
         finally:
             _remove(building)
-            await asyncio.to_thread(moved_sessions.remove_building, files)
-            await asyncio.to_thread(moved_texts.remove_building, home)
     return Migration(settings.name, str(own), rows, replaced)
 
 
@@ -188,18 +174,13 @@ def _predecessors(meta: StoreMeta | None, before: str | None) -> tuple[str, ...]
     return () if before is None else (*older, before)[-MAX_PREDECESSORS:]
 
 
-async def _make(
-    cluster: Cluster, source: Path, copy: Path, files: Path | None, new: StoreMeta, *, host: str | None
-) -> None:
+async def _make(cluster: Cluster, source: Path, copy: Path, new: StoreMeta, *, host: str | None) -> None:
     """With predecessors it takes the place of what is there."""
     frozen = source.with_name(source.name + ".migrating")
     try:
         await asyncio.to_thread(copy_store, source, frozen)
-        if files is not None:
-            await asyncio.to_thread(put_files, files / SESSIONS, frozen)
-            await asyncio.to_thread(moved_texts.put_texts, files, frozen)
         if host is not None:
-            await asyncio.to_thread(_name_ports, frozen, host)
+            await asyncio.to_thread(_begin_sharing, frozen, host)
         if new.predecessors:
             await asyncio.to_thread(write_private, _mark(copy), new.cluster.encode())
             await delete_cluster(cluster)
@@ -210,14 +191,17 @@ async def _make(
         _remove(frozen)
 
 
-def _name_ports(path: Path, host: str) -> None:
-    """What is on a port is on a port of this host's machine, where no other is named."""
+def _begin_sharing(path: Path, host: str) -> None:
+    """What is on a port is on a port of this host's machine, where no other is named; the index of notes is each
+    host's own."""
     with closing(connect(path)) as connection:
-        if "host" not in {row[1] for row in connection.execute("PRAGMA table_info(faces)")}:
-            return  # of an older microclaw: its boards are of an unknown machine
+        upgrade(connection, path)
         faces = connection.execute("SELECT face_id FROM faces WHERE host = ''").fetchall()
         ports = [(host, face) for (face,) in faces if is_of_one_machine(face)]
         connection.execute("BEGIN IMMEDIATE")
+        connection.execute("INSERT INTO notes_words (notes_words) VALUES ('delete-all')")
+        for table in ("notes", "note_files", "note_people"):
+            connection.execute(f"DELETE FROM {table}")  # noqa: S608 - names of ours
         connection.executemany("UPDATE faces SET host = ? WHERE face_id = ? AND host = ''", ports)
         connection.execute("COMMIT")
         connection.execute("PRAGMA journal_mode = DELETE")  # one file
@@ -256,9 +240,9 @@ def _checked(path: Path) -> dict[str, int]:
         raise StoreError(f"{path} is not there: this home has no store", next_step="name the home with --home")
     with closing(open_whole(path, sqlite3.Connection)) as connection:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > len(MIGRATIONS):
+        if version > VERSION:
             raise StoreError(
-                f"the store {path} has version {version}, this microclaw knows {len(MIGRATIONS)}",
+                f"the store {path} has version {version}, this microclaw knows {VERSION}",
                 next_step="use the newer microclaw that wrote it",
             )
         return _counted(connection)
@@ -274,23 +258,16 @@ def _counted(connection: sqlite3.Connection) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
-def _made_own(path: Path, home: Path) -> dict[str, int]:
-    """Make a host's own store of a copy: it has no place in a log, no row is another host's, and conversations
-    and texts are files."""
+def _made_own(path: Path) -> dict[str, int]:
+    """Make a host's own store of a copy: it has no place in a log, and no row is another host's."""
     with closing(connect(path)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("DROP TABLE log_position")
-        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        for table in tables.intersection(_OF_HOSTS):
-            if "host" in {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}:
-                connection.execute(f"UPDATE {table} SET host = NULL WHERE host IS NOT NULL")  # noqa: S608 - ours
-        if "link_holders" in tables:
-            connection.execute("DELETE FROM link_holders")
-        if "one_time_codes" in tables:
-            end_codes(connection)
+        for table in _OF_HOSTS:
+            connection.execute(f"UPDATE {table} SET host = NULL WHERE host IS NOT NULL")  # noqa: S608 - ours
+        connection.execute("DELETE FROM link_holders")
+        end_codes(connection)
         counts = _counted(connection)
-        moved_sessions.take_files(connection, home / SESSIONS)
-        moved_texts.take_texts(connection, home)
         connection.execute("COMMIT")
         connection.execute("PRAGMA journal_mode = DELETE")  # one file
     return counts

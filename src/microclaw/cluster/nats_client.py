@@ -184,7 +184,7 @@ def next_step(exc: BaseException) -> str:
         case ssl.SSLError() if any(word in (exc.reason or "") for word in _SSL_NO_CERTIFICATE):
             return "the server wants a certificate of this host that its authority signed: cluster.cert_file, key_file"
     if "auth" in text or "permissions" in text:
-        return "check cluster.user, cluster.password_file or cluster.credentials_file, and the users of the NATS server"
+        return "check cluster.user, cluster.password_file, and the users of the NATS server"
     return "start it (nats-server -js), or correct the address: microclaw up --nats nats://HOST:4222"
 
 

@@ -29,12 +29,14 @@ from nats.js.api import (
 )
 from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
 
+from microclaw.audit import AuditEvent, AuditKind, Record
 from microclaw.cluster.connection import OUTAGES, Cluster, check_cancelled, unreachable
 from microclaw.cluster.entry_messages import EntrySeal, pack, unpack
 from microclaw.cluster.large_entries import REFERENCE, LargeEntries
 from microclaw.cluster.stream_check import Known, StreamCheck
 from microclaw.errors import StoreError
 from microclaw.store.replica_writer import UNSURE, LogConflict, NotInLog
+from microclaw.text import count_text
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
@@ -48,6 +50,7 @@ _WRONG_LAST_SEQUENCE: Final = 10071
 _AGAIN_S: Final = 0.1
 _ROOM_S: Final = 0.02
 _PENDING_BYTES: Final = 64 << 20  # of messages that the replica has no room for; what is more comes again
+STRAYS_S: Final = 60.0  # between two lines of the security log about strays
 _IN_THREAD: Final = 128 << 10  # what is larger would hold the event loop for too long
 _log = logging.getLogger(__name__)
 
@@ -335,3 +338,15 @@ async def make_stream(cluster: Cluster) -> None:
         await cluster.jetstream.add_stream(config)
     except OUTAGES as exc:
         raise unreachable("the cluster's log cannot be made", exc) from exc
+
+
+async def note_strays(log: NatsLog, record: Record) -> None:
+    """Tell the security log of messages in the cluster's log that are nobody's entries."""
+    noted = 0
+    while True:
+        await log.strayed.wait()
+        log.strayed.clear()
+        count, noted = log.strays - noted, log.strays
+        text = f"{count_text(count, 'message')} from nobody of this cluster, the last at {log.last_stray}"
+        record(AuditEvent(AuditKind.CLUSTER_STRAY, f"in the cluster's log: {text}", count=count))
+        await asyncio.sleep(STRAYS_S)

@@ -21,13 +21,11 @@ from microclaw.cluster.forms import STRANGER_STEP, VERSION_STEP
 from microclaw.cluster.hosts import Hosts
 from microclaw.cluster.nats_client import is_refusal, next_step, reason
 from microclaw.cluster.store_meta import META_KEY, decode_meta
-from microclaw.config.cluster_settings import ROLES, Role
 from microclaw.errors import StoreError
-from microclaw.store.identity import IdentityTable
 from microclaw.text import count_text, format_duration
 
 if TYPE_CHECKING:
-    from nats.js.api import PeerInfo, StreamInfo
+    from nats.js.api import StreamInfo
 
     from microclaw.cluster.host_facts import HostFacts, HostStanding
     from microclaw.cluster.leases import EndedHost
@@ -35,15 +33,8 @@ if TYPE_CHECKING:
     from microclaw.store.replica import Replica
 
 ANSWER_S: Final = 2.0
-AWAY_S: Final = 5.0  # a server that was killed is not `offline` for its fellows; its leaders just hear nothing of it
 CLOCK_OFF_S: Final = 60.0
 FAR_BEHIND: Final = 1_000  # entries: more than a host is behind in its stride
-_WITHOUT: Final[dict[Role, str]] = {
-    "link": "no device can connect",
-    "agent": "nobody's words are answered, and nothing that is planned is done",
-    "api": "people reach no page, only the control sockets",
-    "compile": "no program can be built",
-}
 COUNTS: Final = ("calls_served", "calls_refused", "events_sent", "events_taken", "events_dropped", "events_refused")
 _Problem = tuple[str, str]
 
@@ -65,13 +56,11 @@ class ClusterView:
         snapshot, unreadable = await self._snapshot() if streams else (None, None)
         hosts = self.hosts.standing()
         ended = self.hosts.ended()
-        running = running_servers(streams, self.server_name())
-        shown_streams = [_stream(info, running) for info in streams]
+        shown_streams = [_stream(info) for info in streams]
         problems = [
             *self._own_problems(),
             *self._log_problems(unreadable),
             *self._host_problems(hosts),
-            *_authority_problems(hosts, await IdentityTable(self.replica).authority()),
             *self._ended_problems(ended),
             *self._stream_problems(shown_streams, missing),
         ]
@@ -120,11 +109,6 @@ class ClusterView:
             "nats": ",".join(self.cluster.urls),
         }
 
-    def server_name(self) -> str | None:
-        """Of the NATS server that this host is connected to."""
-        client = self.cluster.client
-        return client._server_info.get("server_name") if client.is_connected else None
-
     def _behind_of(self, facts: HostFacts) -> int:
         """As it told itself: what it has now is compared with the log of the same moment."""
         if facts.host_id == self.hosts.host_id:
@@ -151,7 +135,6 @@ class ClusterView:
             "name": facts.name,
             "version": facts.version,
             "schema_version": facts.schema,
-            "roles": list(facts.roles),
             "devices": facts.devices,
             "position": facts.position,
             "behind": self._behind_of(facts),
@@ -160,7 +143,6 @@ class ClusterView:
             "clock_ahead_s": round(one.clock_ahead_s, 1),
             "api": facts.api,
             "link": facts.link,
-            "authority": facts.authority,
             "started_ms": facts.started_ms,
         }
 
@@ -257,9 +239,6 @@ class ClusterView:
                     f"{self.replica.store_version} now: it reads, writes nothing, and sends its devices to other hosts",
                     "upgrade it: stop it, install the newer microclaw there, and start it",
                 )
-        for role in ROLES:
-            if not self.hosts.stale and not any(role in one.facts.roles for one in hosts):
-                yield f"no live host has the role {role}: {_WITHOUT[role]}", f"start one with {role} in --roles"
         names = Counter(one.facts.name for one in hosts)
         for name in sorted(name for name, count in names.items() if count > 1):
             yield (
@@ -305,7 +284,6 @@ class ClusterView:
                 "see its servers' logs: nats server report jetstream",
             )
         yield from self._leaderless(shown_streams)
-        yield from _server_problems(shown_streams)
         servers = len(self.cluster.client.servers)
         for shown in shown_streams:
             if shown["replicas"] < 3 <= servers:
@@ -319,81 +297,17 @@ class ClusterView:
         names = [stream["name"] for stream in streams if not stream["has_leader"]]
         if names:
             which = f"the stream {names[0]} has" if len(names) == 1 else f"{len(names)} of {len(streams)} streams have"
-            here = self.server_name()
-            runs = "" if here is None else f"; {here}, which this host is connected to, runs"
-            yield (
-                f"{which} no leader, so nothing can be written: most of the NATS servers are away, or choose one{runs}",
-                "start the NATS servers that are down, and wait some seconds",
-            )
+            yield f"{which} no leader, so nothing can be written", "start the NATS servers that are down, and wait"
 
 
 def stream_names(cluster: Cluster) -> list[str]:
     """Every stream of a cluster."""
     buckets = [f"KV_{cluster.stream(what)}" for what in ("META", "HOSTS", "DUTIES")]
-    return [cluster.stream("LOG"), cluster.stream("AUDIT"), *buckets, f"OBJ_{cluster.stream('FILES')}"]
+    return [cluster.stream("LOG"), *buckets, f"OBJ_{cluster.stream('FILES')}"]
 
 
-def _authority_problems(hosts: list[HostStanding], trusted: str | None) -> Iterator[_Problem]:
-    """Hosts that work with another authority than the one that the store's devices trust."""
-    good = next((one.facts.name for one in hosts if one.facts.authority == trusted), "a host that has it, or a backup")
-    for one in hosts if trusted is not None else ():
-        if one.facts.authority not in (None, trusted):
-            yield (
-                f"{one.facts.name} has another authority than the one that the store's devices trust: devices cannot "
-                "come and go between it and the others, and it is refused at its next start",
-                f"copy identity/authority.pem of {good} to its home (mode 600), and start it again; "
-                "devices that paired with it meanwhile pair again",
-            )
-
-
-def _server_problems(streams: list[dict[str, Any]]) -> Iterator[_Problem]:
-    """One for each NATS server: the stream with which it is worst."""
-    worst: dict[str, tuple[bool, int, str]] = {}
-    for stream in streams:
-        for peer in stream["troubled"]:
-            found = (peer["away"], peer["behind"], stream["name"])
-            worst[peer["server"]] = max(found, worst.get(peer["server"], found))
-    for server, (away, behind, stream_name) in sorted(worst.items()):
-        if away:
-            yield f"the NATS server {server} is away", "start it, or see why the others do not reach it"
-        elif behind:
-            yield (
-                f"the NATS server {server} is {count_text(behind, 'operation')} behind with the stream {stream_name}",
-                "see whether its disk has room and is fast enough",
-            )
-
-
-def running_servers(streams: list[StreamInfo], connected: str | None) -> set[str]:
-    """The NATS servers that surely run: this host's own, leaders, and whom a leader has just heard.
-
-    A stream's leader may not have heard a server that is back, which another stream's has. Without a leader a stream's
-    facts are what a follower makes up.
-    """
-    running = {connected} if connected is not None else set()
-    for info in streams:
-        group = info.cluster
-        if group is not None and group.leader:
-            heard = {one.name for one in group.replicas or () if one.name and not _is_silent(one)}
-            running |= {group.leader, *heard}
-    return running
-
-
-def _is_silent(peer: PeerInfo) -> bool:
-    return bool(peer.offline) or (peer.active or 0) / 1e9 > AWAY_S
-
-
-def _stream(info: StreamInfo, running: set[str]) -> dict[str, Any]:
+def _stream(info: StreamInfo) -> dict[str, Any]:
     state, group = info.state, info.cluster
-    troubled = [
-        {
-            "server": peer.name or "?",
-            "away": _is_silent(peer) and peer.name not in running,
-            "behind": peer.lag or 0,
-            "seen_s": round((peer.active or 0) / 1e9, 1),
-        }
-        for peer in (group.replicas or () if group is not None and group.leader else ())
-        if peer.offline or not peer.current
-    ]
     return {
         "name": info.config.name or "",
         "messages": state.messages,
@@ -403,7 +317,6 @@ def _stream(info: StreamInfo, running: set[str]) -> dict[str, Any]:
         "replicas": info.config.num_replicas or 1,
         "leader": None if group is None else group.leader,
         "has_leader": group is None or group.name is None or group.leader is not None,
-        "troubled": troubled,
     }
 
 
@@ -415,8 +328,6 @@ def _repair(cluster: Cluster, name: str) -> str:
         )
     if name == f"OBJ_{cluster.stream('FILES')}":
         return f"nats object add {cluster.stream('FILES')}, then publish updates of firmware again"
-    if name == cluster.stream("AUDIT"):
-        return "wait a minute: each host makes it again, and fills it from its files"
     return "wait some seconds: the hosts make it again"
 
 

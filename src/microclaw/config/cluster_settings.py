@@ -5,14 +5,10 @@ from __future__ import annotations
 import platform
 import re
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated
 
 from microclaw.config.checks import is_cluster_name, is_folder, is_nats, is_replicas
 from microclaw.config.declaration import about
-from microclaw.errors import ConfigError
-
-Role: TypeAlias = Literal["link", "agent", "api", "compile"]
-ROLES: Final[tuple[Role, ...]] = ("link", "agent", "api", "compile")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +33,6 @@ class ClusterSettings:
         ]
         | None
     ) = None
-    credentials_file: (
-        Annotated[
-            str,
-            about(
-                "a .creds file of NATS (a JWT and its key), or the seed of an nkey; instead of both", check=is_folder
-            ),
-        ]
-        | None
-    ) = None
     ca_file: (
         Annotated[str, about("the authority of the servers' certificates (PEM); else the system's", check=is_folder)]
         | None
@@ -59,14 +46,6 @@ class ClusterSettings:
     replicas: Annotated[
         int, about("on how many servers each thing is kept: 1, 3 or 5; 0: on 3 where there are 3", check=is_replicas)
     ] = 0
-    roles: Annotated[
-        tuple[str, ...],
-        about(
-            "what this host does in it: let devices connect (link), answer people's words and do what is planned "
-            "(agent), serve the API (api), build programs (compile)",
-            choices=ROLES,
-        ),
-    ] = ROLES
 
     @property
     def host_name(self) -> str:
@@ -78,16 +57,3 @@ class ClusterSettings:
     def with_tls(self) -> bool:
         """`nats` has addresses of one kind."""
         return (self.nats or "").lstrip().lower().startswith("tls://")
-
-    def has(self, role: Role) -> bool:
-        return role in self.roles
-
-
-def check_roles(cluster: ClusterSettings) -> None:
-    """Raise ConfigError for roles that a host cannot have."""
-    if cluster.nats is None and set(cluster.roles) != set(ROLES):
-        raise ConfigError(
-            f"a host that is alone has all roles, not only {', '.join(cluster.roles) or 'none'}",
-            next_step="name the cluster's NATS servers (--nats nats://HOST:4222), or leave --roles out "
-            "(microclaw config unset cluster.roles)",
-        )

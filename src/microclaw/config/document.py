@@ -1,104 +1,69 @@
-"""A TOML text, statement by statement with their lines, and every syntax error at once. It knows no setting."""
+"""A TOML text, and the line of each thing in it. It knows no setting."""
 
 from __future__ import annotations
 
 import re
 import tomllib
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 Path: TypeAlias = tuple[str | int, ...]
 """Names of tables and of a value in the last one; an int is a row of an array of tables, from 0."""
 
-MAX_STATEMENT_LINES: Final = 200
 MAX_LINE_CHARS: Final = 8_192
 _PLACE: Final = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)$")
+_WORD: Final = r"""(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')"""
+_KEY: Final = re.compile(rf"{_WORD}(?:\s*\.\s*{_WORD})*\s*=")
 
 
-@dataclass(slots=True)
-class Document:
-    """`statements` are (line, what it says as nested tables); `errors` are (line, what is wrong)."""
+class TomlError(Exception):
+    """What is wrong, and in which line."""
 
-    statements: list[tuple[int, dict[Any, Any]]] = field(default_factory=list)
-    errors: list[tuple[int, str]] = field(default_factory=list)
-
-
-class _TomlError(Exception):
-    """`open_end`: more lines may complete it."""
-
-    def __init__(self, line: int, message: str, *, open_end: bool = False) -> None:
+    def __init__(self, line: int, message: str) -> None:
         super().__init__(message)
         self.line = line
         self.message = message
-        self.open_end = open_end
 
 
-def read_document(text: str) -> Document:
-    """Each statement is parsed for itself, as it alone has a line, and a wrong one must not hide the next."""
-    document = Document()
-    headers: dict[Path, int] = {}
-    rows: Counter[Path] = Counter()
-    section: Path = ()
-    lines = text.replace("\r\n", "\n").split("\n")
-    number = 0
-    while number < len(lines):
-        start, count = lines[number].lstrip(), 1
-        try:
-            if start and not start.startswith("#"):
-                parsed, count = _statement(lines, number)
-                if start.startswith("["):
-                    section = _section(parsed, rows)
-                    if section in headers:
-                        wrong = f"[{dotted(section)}] is there twice; the first is in line {headers[section]}"
-                        document.errors.append((number + 1, wrong))
-                    headers[section] = number + 1
-                    parsed = {}
-                document.statements.append((number + 1, nested(section, parsed)))
-        except _TomlError as exc:
-            document.errors.append((exc.line, exc.message))
-        number += count
-    if not document.errors:  # what single statements do not show: tables that contradict one another
-        try:
-            _parse(text, 1)
-        except _TomlError as exc:
-            document.errors.append((exc.line, exc.message))
-    return document
-
-
-def _statement(lines: list[str], number: int) -> tuple[dict[str, Any], int]:
-    """What the lines from `number` on say, and how many of them it takes: as many as TOML's own parser needs."""
-    if len(lines[number]) > MAX_LINE_CHARS:
-        raise _TomlError(number + 1, f"the line is longer than {MAX_LINE_CHARS:,} characters")
-    last = min(number + MAX_STATEMENT_LINES, len(lines))
-    for end in range(number + 1, last + 1):
-        try:
-            return _parse("\n".join(lines[number:end]), number + 1), end - number
-        except _TomlError as exc:
-            if not exc.open_end:
-                raise
-            error = exc
-    if last - number > 1:
-        never = "never ends" if last == len(lines) else f"does not end within {MAX_STATEMENT_LINES} lines"
-        raise _TomlError(number + 1, f"{error.message}: it {never}")
-    raise error
-
-
-def _parse(text: str, first: int) -> dict[str, Any]:
-    """What TOML's own parser makes of a text that begins in line `first`."""
+def read_document(text: str) -> tuple[dict[str, Any], dict[Path, int]]:
+    """What it says, and where each table and value begins. Raises TomlError."""
+    long = next((number for number, line in enumerate(text.split("\n"), 1) if len(line) > MAX_LINE_CHARS), None)
+    if long is not None:
+        raise TomlError(long, f"the line is longer than {MAX_LINE_CHARS:,} characters")
     try:
-        return tomllib.loads(text)
+        return tomllib.loads(text), _lines_of(text)
     except RecursionError as exc:
-        raise _TomlError(first, "nested too deeply") from exc
+        raise TomlError(1, "nested too deeply") from exc
     except tomllib.TOMLDecodeError as exc:
         message = str(exc)
         place = _PLACE.search(message)
         if place is None or place[1] is None:
-            raise _TomlError(first, _PLACE.sub("", message), open_end=place is not None) from exc
-        message = f"{message[: place.start()]} (column {place[2]})"
-        raise _TomlError(first + int(place[1]) - 1, message) from exc
+            raise TomlError(text.count("\n") + 1, _PLACE.sub("", message)) from exc
+        raise TomlError(int(place[1]), f"{message[: place.start()]} (column {place[2]})") from exc
     except ValueError as exc:  # Python's bound on the digits of a number
-        raise _TomlError(first, "a number has too many digits") from exc
+        raise TomlError(1, "a number has too many digits") from exc
+
+
+def _lines_of(text: str) -> dict[Path, int]:
+    """Of a right text. A line within a long text that looks like a key comes too late to count, or names nothing."""
+    lines: dict[Path, int] = {}
+    rows: Counter[Path] = Counter()
+    section: Path = ()
+    for number, line in enumerate(text.split("\n"), 1):
+        start = line.strip()
+        key = _KEY.match(start)
+        try:
+            if start.startswith("["):
+                found = section = _section(tomllib.loads(start), rows)
+            elif key is not None:
+                found = (*section, *_section(tomllib.loads(f"{key[0]} {{}}"), rows))
+            else:
+                continue
+        except (ValueError, RecursionError):
+            continue
+        for known in (found[:1], found[:2], found):
+            lines.setdefault(known, number)
+    return lines
 
 
 def _section(parsed: dict[str, Any], rows: Counter[Path]) -> Path:

@@ -9,11 +9,9 @@ from typing import Final
 
 from microclaw.addresses import is_loopback
 from microclaw.config.checks import is_link, is_nats, is_url
-from microclaw.config.cluster_settings import ROLES
 from microclaw.config.document import Path, dotted
 from microclaw.config.host_settings import DEFAULT_HTTP_PORT, HostSettings
 from microclaw.config.places import cache_folder, control_socket, home_folder, make_private, text_of
-from microclaw.config.schema import did_you_mean
 from microclaw.config.settings import (
     DEFAULT_LINK_PORT,
     BackupSettings,
@@ -27,11 +25,9 @@ from microclaw.config.settings import (
     SearchSettings,
     Settings,
     TelegramSettings,
-    VoiceSettings,
 )
 from microclaw.config.sources import Sources, read_sources
 from microclaw.config.values import Mistake
-from microclaw.config.voice_choices import MAX_WAKE_WORDS, known_wake_words
 from microclaw.errors import ConfigError
 
 VARIABLES: Final[Mapping[Provider, tuple[str, str]]] = {
@@ -138,18 +134,6 @@ def read_nats(text: str) -> str:
     return text
 
 
-def read_roles(text: str) -> tuple[str, ...]:
-    """What `--roles` says, in the order of ROLES."""
-    named = {name.strip() for name in text.split(",")}
-    unknown = sorted(named - set(ROLES))
-    if unknown:
-        raise ConfigError(
-            f"--roles: {unknown[0]!r:.40} is no role; there are {', '.join(ROLES)}",
-            next_step="microclaw up --nats nats://HOST:4222 --roles link,agent",
-        )
-    return tuple(role for role in ROLES if role in named)
-
-
 class Assembly:
     """The parts that several settings or variables make together. `problems` say which part is off, and why."""
 
@@ -164,7 +148,6 @@ class Assembly:
         self.telegram = self._telegram(sources.file.telegram)
         self.search = self._search(sources.file.search)
         self.backup = self._backup(sources.file.backup)
-        self._wake_words(sources.file.voice)
         self._bind(sources.file.host)
         servers = sources.file.mcp.servers.items()
         self.mcp_servers = tuple(replace(server, name=name) for name, server in servers if self._complete(name, server))
@@ -210,22 +193,6 @@ class Assembly:
             if host.http_tls == "files" and getattr(host, name) is None:
                 step = f"microclaw config set host.{name} FILE"
                 self._wrong(("host", "http_tls"), f"host.http_tls is files, and there is no host.{name}", step)
-
-    def _wake_words(self, voice: VoiceSettings) -> None:
-        """Words that no model is known for. Voice itself says that the package or the folder is not there."""
-        folder = None if voice.wake_models is None else FilePath(voice.wake_models)
-        known = sorted(known_wake_words(folder)) if voice.wake_words else []
-        if not known or (folder is not None and not folder.is_dir()):
-            return
-        text = None
-        if len(set(voice.wake_words)) < len(voice.wake_words) or len(voice.wake_words) > MAX_WAKE_WORDS:
-            text = f"at most {MAX_WAKE_WORDS} words, each once"
-        for word in voice.wake_words:
-            if word not in known:
-                text = f"{word[:40]!r} is none of {', '.join(known)}{did_you_mean(word, known)}"
-        if text is not None:
-            step = "microclaw config set voice.wake_words VALUE"
-            self._wrong(("voice", "wake_words"), f"voice.wake_words: {text}", step)
 
     def _complete(self, name: str, server: McpServerSettings) -> bool:
         path: Path = ("mcp", "servers", name)

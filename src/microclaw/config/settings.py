@@ -32,7 +32,7 @@ DEFAULT_LINK_PORT = 8443
 DAY_S = 86_400
 DAY_TOKENS = 10_000_000_000
 
-ModelTask: TypeAlias = Literal["chat", "summary", "subagent", "heartbeat", "photo"]
+ModelTask: TypeAlias = Literal["chat", "summary", "subagent", "heartbeat"]
 Provider: TypeAlias = Literal["anthropic", "openai"]
 
 
@@ -136,14 +136,8 @@ class VoiceSettings:
     vad: Annotated[str, about("what tells speech from noise; auto: silero where it is there", choices=DETECTORS)] = (
         "auto"
     )
-    wake_words: Annotated[
-        tuple[str, ...],
-        about("without one of these, what a device heard by itself is no message: okay_nabu, hey_jarvis, ..."),
-    ] = ()
-    wake_models: Annotated[str, about("a folder with models of your own: NAME.tflite and NAME.json")] | None = None
     person: Annotated[str, about("the id of the person who may do what is said to a device")] = "owner"
     silence_ms: Annotated[int, about("the silence that ends what is said", 200, 3_000)] = 600
-    record_days: Annotated[int, about("how long what `voice record` keeps is kept", 1, 90)] = 7
     flite_voice: Annotated[str, about("flite's voice: slt, kal, awb, rms, ...")] = "slt"
     espeak_voice: Annotated[str, about("espeak-ng's voice or language")] = "en"
     piper_command: Annotated[tuple[str, ...], about("the program piper and its own arguments")] = ("piper",)
@@ -173,9 +167,6 @@ class VoiceSettings:
     xiaozhi: (
         Annotated[str, about("HOST:PORT for devices of xiaozhi's firmware, in clear text on the LAN", check=is_listen)]
         | None
-    ) = None
-    xiaozhi_firmware: (
-        Annotated[str, about("a folder with images BOARD-VERSION.bin for those devices", check=is_folder)] | None
     ) = None
 
 
@@ -269,19 +260,19 @@ class SandboxSettings:
     """Where code that the agent or a device asks for runs (docs/sandbox.md). `auto`: the first of them that works."""
 
     backend: Annotated[
-        Literal["auto", "bubblewrap", "docker", "podman", "container", "off"],
-        about("what shuts the code off; container is Apple's; off: no code is run"),
+        Literal["auto", "bubblewrap", "container", "off"],
+        about("what shuts the code off; container: Podman or Docker; off: no code is run"),
     ] = "auto"
-    image: Annotated[str, about("the image that docker, podman and container start")] = "python:3.13-slim"
+    image: Annotated[str, about("the image that Podman or Docker starts")] = "python:3.13-slim"
 
 
 @dataclass(frozen=True, slots=True)
 class SecretsSection:
     """What tasks may use by name through the proxy (docs/egress.md): `microclaw secret set`."""
 
-    values: Annotated[
-        Mapping[str, str], about("secrets by their names; @keyring: the system's keyring", secret=True)
-    ] = field(default_factory=dict, repr=False)
+    values: Annotated[Mapping[str, str], about("secrets by their names", secret=True)] = field(
+        default_factory=dict, repr=False
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from microclaw.config.checks import is_proxy
-from microclaw.config.document import Path, dotted, nested, read_document
+from microclaw.config.document import Path, TomlError, dotted, nested, read_document
 from microclaw.config.places import text_of
 from microclaw.config.schema import Setting, find
 from microclaw.config.settings import ConfigFile
@@ -98,17 +98,14 @@ def _file_layer(path: FilePath, environ: Mapping[str, str], text: str | None) ->
     if text is None:
         text, exposed, problem = text_of_file(path, closed=secrets)
     reader = Reader(environ, secrets_only=secrets, exposed=str(path) if exposed else "")
-    document = read_document(text)
-    for line, values in document.statements:
-        reader.read(values, path.name, line)
     found = reader.layer.mistakes
-    named = {mistake.line for mistake in found}
-    found += [
-        Mistake(path.name, line, "", message, f"correct line {line} of {path}")
-        for line, message in document.errors
-        if line not in named
-    ]
-    found.sort(key=lambda mistake: mistake.line or 0)
+    try:
+        values, lines = read_document(text)
+    except TomlError as exc:
+        found.append(Mistake(path.name, exc.line, "", exc.message, f"correct line {exc.line} of {path}"))
+    else:
+        reader.read(values, path.name, lines)
+        found.sort(key=lambda mistake: mistake.line or 0)
     if problem is not None:
         found.append(problem)
     return reader.layer

@@ -73,23 +73,28 @@ class Reader:
         self._environ = environ
         self._secrets_only = secrets_only
         self._exposed = exposed
-        self._place: Origin = ("", None)
-        self._refused: set[Path] = set()
+        self._place = ""
+        self._lines: Mapping[Path, int] = {}
 
-    def read(self, values: Mapping[Any, Any], place: str, line: int | None = None) -> None:
-        self._place = (place, line)
+    def read(self, values: Mapping[Any, Any], place: str, lines: Mapping[Path, int] | None = None) -> None:
+        self._place, self._lines = place, lines or {}
         self._table(root(), values, ())
+
+    def _origin(self, path: Path) -> Origin:
+        """The line of a path, or of the table around it."""
+        while path and path not in self._lines:
+            path = path[:-1]
+        return self._place, self._lines.get(path)
 
     def _table(self, table: Table, value: object, path: Path) -> None:
         rows = ROW in table.inside
         inside = dict(enumerate(value)) if rows and isinstance(value, list) else value
-        numbered = isinstance(value, list) or (isinstance(value, Mapping) and any(isinstance(p, int) for p in value))
-        if not isinstance(inside, Mapping) or numbered != rows:
+        if not isinstance(inside, Mapping) or isinstance(value, list) != rows:
             wanted, form = ("a list of tables", "[[{}]]") if rows else ("a section", "[{}]")
-            found = "a list of tables" if isinstance(value, Mapping) and not rows else _kind_of(value)
-            self._refuse(path, f"{dotted(path)} is {wanted}, not {found}", f"write it as {form.format(dotted(path))}")
+            text = f"{dotted(path)} is {wanted}, not {_kind_of(value)}"
+            self._wrong(path, text, f"write it as {form.format(dotted(path))}")
             return
-        self.layer.places.setdefault(path, self._place)
+        self.layer.places.setdefault(path, self._origin(path))
         self.layer.values.setdefault(path, {})
         for part, inner in inside.items():
             below = (*path, part)
@@ -98,9 +103,9 @@ class Reader:
                 before = f"{dotted(path)}." if path else ""
                 hint = did_you_mean(str(part), table.names or list(table.inside), before)
                 text = f"{dotted(below)} is no {'setting' if path else 'section'}{hint}"
-                self._refuse(below, text, "correct or remove it; all: microclaw config get --all")
+                self._wrong(below, text, "correct or remove it; all: microclaw config get --all")
             elif NAME in table.inside and not _TABLE_NAME.fullmatch(part):
-                self._refuse(below, f"{part!r} is no name: letters, digits, - and _, at most 32", "rename it")
+                self._wrong(below, f"{part!r} is no name: letters, digits, - and _, at most 32", "rename it")
             elif isinstance(node, Table):
                 self._table(node, inner, below)
             else:
@@ -108,17 +113,13 @@ class Reader:
 
     def _setting(self, setting: Setting, value: object, path: Path) -> None:
         if setting.kind == "texts" and isinstance(value, dict):
-            self.layer.places.setdefault(path, self._place)
+            self.layer.places.setdefault(path, self._origin(path))
             self.layer.values.setdefault(path, {})
             for name, text in value.items():
                 self._setting(replace(setting, kind="item"), text, (*path, name))
             return
         key = dotted(path)
-        file, line = self.layer.places.setdefault(path, self._place)
-        if (file, line) != self._place:
-            where = f"line {line}" if line else file
-            self._wrong(path, f"{key} is set twice; the first is in {where}", "remove one of them")
-            return
+        self.layer.places.setdefault(path, self._origin(path))
         if self._secrets_only and not setting.secret:
             self._wrong(path, f"{key} is no secret: it belongs in config.toml", "move it there")
             return
@@ -157,14 +158,8 @@ class Reader:
                 return None
         return _REFERENCE.sub(lambda found: self._environ[found[1]].strip() if found[1] else "${", text)
 
-    def _refuse(self, path: Path, message: str, next_step: str) -> None:
-        """Once, however many lines there are below the path."""
-        if path not in self._refused:
-            self._refused.add(path)
-            self._wrong(path, message, next_step)
-
     def _wrong(self, path: Path, message: str, next_step: str, *, fatal: bool = True) -> None:
-        self.layer.mistakes.append(Mistake(*self._place, dotted(path), message, next_step, fatal))
+        self.layer.mistakes.append(Mistake(*self._origin(path), dotted(path), message, next_step, fatal))
 
 
 def plain_value(kind: Kind | None, text: str) -> object:

@@ -8,6 +8,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, get_type_hints
 
+import msgspec
+
 from microclaw.devices import calls
 from microclaw.devices.calls import (
     DEFAULT_PWM_HZ,
@@ -96,15 +98,13 @@ def duty_words(duty: int) -> str:
 def call_from(method: str, arguments: Mapping[str, Any]) -> Call[Any]:
     """The typed call; ConfigError names the argument that is missing, unknown or of a wrong type."""
     call_type = _call_type(method)
-    hints = get_type_hints(call_type)
-    fields = {field.name: field for field in dataclasses.fields(call_type)}
-    if unknown := sorted(set(arguments) - set(fields)):
+    if unknown := sorted(set(arguments) - set(argument_names(method))):
         raise ConfigError(f"{method} has no argument {unknown[0]}", next_step=_form(method))
-    for name, field in fields.items():
-        if name not in arguments and field.default is dataclasses.MISSING:
-            raise ConfigError(f"{method} needs {name}", next_step=_form(method))
-    values = {name: _checked(method, name, value, hints[name]) for name, value in arguments.items()}
-    return call_type(**values)
+    try:
+        call: Call[Any] = msgspec.convert(dict(arguments), call_type)
+    except msgspec.ValidationError as exc:
+        raise ConfigError(f"{method}: {exc}", next_step=_form(method)) from exc
+    return call
 
 
 def arguments_from_words(method: str, words: Sequence[str]) -> dict[str, Any]:
@@ -174,17 +174,6 @@ def _typed(method: str, name: str, text: str, hint: Any) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as exc:
         raise ConfigError(f"{name} of {method} is {_kind(hint)}, not {text!r:.60}", next_step=_form(method)) from exc
-
-
-def _checked(method: str, name: str, value: Any, hint: Any) -> Any:
-    good = {
-        int: isinstance(value, int) and not isinstance(value, bool),
-        float: isinstance(value, int | float) and not isinstance(value, bool),
-        str: isinstance(value, str),
-    }.get(hint, isinstance(value, Mapping))
-    if not good:
-        raise ConfigError(f"{name} of {method} is {_kind(hint)}, not {value!r:.60}", next_step=_form(method))
-    return value
 
 
 def _kind(hint: Any) -> str:

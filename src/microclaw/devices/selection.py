@@ -56,7 +56,8 @@ def select(devices: Registry, selection: Selection, method: str) -> Selected:
     known = devices.list()
     found = [one for one in known if selection.means(one.labels)]
     if not found:
-        raise _nothing(known, selection)
+        text = f"no device has the label {' and '.join(selection.labels)}" if known else "this host knows no device"
+        raise UnknownName(text, next_step="microclaw device list")
     offering = tuple(one for one in found if method in one.capabilities)
     left_out = tuple(one.name for one in found if method not in one.capabilities)
     if not offering:
@@ -68,11 +69,3 @@ def names_text(names: Sequence[str]) -> str:
     """The names, and how many more there are."""
     more = len(names) - MAX_SHOWN
     return ", ".join(names[:MAX_SHOWN]) + (f" and {more} more" if more > 0 else "")
-
-
-def _nothing(known: Sequence[Device], selection: Selection) -> UnknownName:
-    if not known:
-        return UnknownName("this host knows no device", next_step="microclaw device add NAME --wasmachine HOST:PORT")
-    labels = sorted({label for one in known for label in one.labels})
-    shown = names_text(labels) if labels else "none yet: microclaw device label NAME LABEL"
-    return UnknownName(f"no device has the label {' and '.join(selection.labels)}", next_step=f"labels: {shown}")

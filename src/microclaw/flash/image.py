@@ -14,16 +14,20 @@ from pathlib import Path
 from typing import Final
 
 from microclaw.errors import ConfigError
-from microclaw.flash.chips import CHIPS, MB, MIN_MICROPYTHON, Chip, chip_of_image
-from microclaw.flash.partitions import APP, ENTRY_MAGIC, TABLE_AT, TABLE_BYTES, parse_table
+from microclaw.flash.chips import CHIPS, MB, MIN_MICROPYTHON, OLDEST, Chip, chip_of_image
 
-IMAGE_MAGIC: Final = 0xE9
+IMAGE_MAGIC: Final = b"\xe9"
+TABLE_AT: Final = 0x8000
+TABLE_BYTES: Final = 0xC00
+_APP: Final = 0
+_ENTRY_MAGIC: Final = b"\xaa\x50"
+_MD5_MAGIC: Final = b"\xeb\xeb"
 MIN_FLASH_BYTES: Final = 4 * MB
 """MicroPython takes 2 MB; programs and our files live in what is left."""
 _HEADER_BYTES: Final = 24
 _MAX_SEGMENTS: Final = 16
 _MAX_BYTES: Final = 32 * MB
-_REMEDY: Final = "get it again, or name another one with --image"
+AGAIN: Final = "get it again, or name another one with --image"
 _DESCRIPTION_AT: Final = 0x20  # esp_app_desc_t, after the header and that of the first segment
 _DESCRIPTION_MAGIC: Final = 0xABCD5432
 _MICROPYTHON: Final = re.compile(rb"v(\d{1,2})\.(\d{1,3})\.(\d{1,3})[!-~]{0,40} on 20\d\d-\d\d-\d\d")
@@ -51,89 +55,83 @@ class FlashImage:
 
 def read_image(path: Path) -> FlashImage:
     """The image in a file; ConfigError says what is wrong with it."""
-    data = read_bytes(path)
     try:
-        return _parse(path, data)
-    except Damage as exc:
-        raise ConfigError(f"{path.name} {exc}", next_step=exc.remedy or _REMEDY) from exc
-
-
-def read_bytes(path: Path) -> bytes:
-    """A file of at most 32 MB."""
-    try:
-        size = path.stat().st_size
-        data = path.read_bytes() if size <= _MAX_BYTES else b""
+        if path.stat().st_size > _MAX_BYTES:
+            raise Damage("has more bytes than any board's flash")
+        return _parse(path, path.read_bytes())
     except OSError as exc:
         raise ConfigError(f"cannot read {path}: {exc.strerror}", next_step="check the path") from exc
-    if size > _MAX_BYTES:
-        raise ConfigError(f"{path.name} has {size} bytes, more than any board's flash", next_step=_REMEDY)
-    return data
+    except Damage as exc:
+        raise ConfigError(f"{path.name} {exc}", next_step=AGAIN) from exc
 
 
-def check_image(image: FlashImage, chip: Chip, flash_bytes: int, *, wants_micropython: bool = True) -> None:
+def check_image(image: FlashImage, chip: Chip, flash_bytes: int) -> None:
     """ConfigError when it is for another chip, too large for the flash, or no MicroPython that our files run on."""
     name = image.path.name
     if image.chip_id != chip.image_id:
-        raise ConfigError(
-            f"{name} is for the {chip_of_image(image.chip_id)}, and this board has an {chip.name}",
-            next_step=f"take an image for the {chip.name}, whose name begins with {chip.stock}",
-        )
-    needs = max(image.needs_bytes, MIN_FLASH_BYTES if wants_micropython else 0)
+        text = f"{name} is for the {chip_of_image(image.chip_id)}, and this board has an {chip.name}"
+        raise ConfigError(text, next_step=f"take an image whose name begins with {chip.stock}")
+    needs = max(image.needs_bytes, MIN_FLASH_BYTES)
     if needs > flash_bytes:
-        raise ConfigError(
-            f"{name} needs {_mb(needs)} of flash, and this board has {_mb(flash_bytes)}",
-            next_step="use a board with more flash, or an image for less",
-        )
-    if not wants_micropython:
-        return
-    oldest = ".".join(map(str, MIN_MICROPYTHON))
+        text = f"{name} needs {-(-needs // MB)} MB of flash, and this board has {flash_bytes // MB} MB"
+        raise ConfigError(text, next_step="use a board with more flash, or an image for less")
     if image.micropython is None:
-        raise ConfigError(
-            f"{name} is no MicroPython", next_step="for another firmware say which: --firmware wasmachine or xiaozhi"
-        )
+        raise ConfigError(f"{name} is no MicroPython", next_step=AGAIN)
     if image.micropython[:2] < MIN_MICROPYTHON:
         version = ".".join(map(str, image.micropython))
-        raise ConfigError(
-            f"{name} is MicroPython {version}, too old for microclaw's files", next_step=f"take {oldest} or newer"
-        )
+        raise ConfigError(f"{name} is MicroPython {version}, too old", next_step=f"take {OLDEST} or newer")
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """`offset` and `size` in bytes of the flash."""
+
+    label: str
+    kind: int
+    offset: int
+    size: int
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.size
+
+
+def parse_table(table: bytes) -> list[Partition]:
+    """Every entry of 32 bytes; ValueError when the table's MD5, its last row, is wrong."""
+    found: list[Partition] = []
+    for at in range(0, len(table) // 32 * 32, 32):
+        magic, kind, _, offset, size, label, _ = struct.unpack_from("<2sBBII16sI", table, at)
+        if magic == _MD5_MAGIC and hashlib.md5(table[:at], usedforsecurity=False).digest() != table[at + 16 : at + 32]:
+            raise ValueError("the MD5 of its partition table is wrong")
+        if magic != _ENTRY_MAGIC:
+            break
+        found.append(Partition(label.rstrip(b"\0").decode("ascii", "replace"), kind, offset, size))
+    return found
 
 
 class Damage(Exception):
-    """What is wrong with an image's bytes; `remedy` where it is not to get it again."""
-
-    def __init__(self, text: str, remedy: str | None = None) -> None:
-        super().__init__(text)
-        self.remedy = remedy
+    """A fault in an image's bytes."""
 
 
 def _parse(path: Path, data: bytes) -> FlashImage:
-    if data[:1] == b"\xff" and data[0x1000:0x1001] == bytes([IMAGE_MAGIC]):
-        boot_in_file, start = 0x1000, 0  # merged from address 0 for a chip whose bootloader is at 0x1000
-    elif data[:1] == bytes([IMAGE_MAGIC]):
-        boot_in_file, start = 0, -1
-    else:
-        raise Damage("is no image for an ESP32: it does not begin as one")
-    chip_id, _ = image_end(data, boot_in_file, "its bootloader")
-    if start < 0:
-        start = next((chip.image_start for chip in CHIPS.values() if chip.image_id == chip_id), 0)
+    merged = data[:1] == b"\xff"  # from address 0 on, for a chip whose bootloader is at 0x1000
+    chip_id, _ = image_end(data, 0x1000 if merged else 0, "its bootloader")
+    known = (chip.image_start for chip in CHIPS.values() if chip.image_id == chip_id)
+    start = 0 if merged else next(known, 0)
     table = data[TABLE_AT - start : TABLE_AT - start + TABLE_BYTES]
-    if table[:2] != ENTRY_MAGIC:
-        raise Damage(
-            "has no partition table: it is a program alone, or an update",
-            "take the whole image, with bootloader and partition table (esptool merge-bin makes one)",
-        )
-    needs = start + len(data)
+    if table[:2] != _ENTRY_MAGIC:
+        raise Damage("has no partition table: it is a program alone, or an update")
     try:
         partitions = parse_table(table)
     except ValueError as exc:
         raise Damage(f"is damaged: {exc}") from exc
     for partition in partitions:
-        needs = max(needs, partition.end)
         in_file = partition.offset - start
-        if partition.kind == APP and in_file < len(data) and data[in_file] == IMAGE_MAGIC:
+        if partition.kind == _APP and data[in_file : in_file + 1] == IMAGE_MAGIC:
             app_chip, _ = image_end(data, in_file, "its program")
             if app_chip != chip_id:
                 raise Damage(f"mixes chips: {chip_of_image(chip_id)} and {chip_of_image(app_chip)}")
+    needs = max([start + len(data), *(partition.end for partition in partitions)])
     found = _MICROPYTHON.search(data)
     version = (int(found[1]), int(found[2]), int(found[3])) if found else None
     return FlashImage(path, data, chip_id, start, needs, version)
@@ -141,7 +139,9 @@ def _parse(path: Path, data: bytes) -> FlashImage:
 
 def image_end(data: bytes, at: int, what: str) -> tuple[int, int]:
     """The chip number and the end of the image at `at`, its checksum and digest checked. Raises Damage."""
-    if len(data) < at + _HEADER_BYTES or data[at] != IMAGE_MAGIC or data[at + 1] > _MAX_SEGMENTS:
+    if data[at : at + 1] != IMAGE_MAGIC:
+        raise Damage(f"is no image for an ESP32: {what} does not begin as one")
+    if len(data) < at + _HEADER_BYTES or data[at + 1] > _MAX_SEGMENTS:
         raise Damage(f"is damaged: {what} has no header")
     chip_id = int(struct.unpack_from("<H", data, at + 12)[0])
     checksum, position = 0xEF, at + _HEADER_BYTES
@@ -182,7 +182,3 @@ def _xor(data: bytes) -> int:
         bits //= 2
         value = (value >> bits) ^ (value & ((1 << bits) - 1))
     return value
-
-
-def _mb(size: int) -> str:
-    return f"{-(-size // MB)} MB"

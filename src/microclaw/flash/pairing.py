@@ -1,18 +1,23 @@
-"""Pairs a board on a cable: what the host tells of itself, a new secret, and the wait until the board has connected."""
+"""Pairs a board on a cable: the host's own facts, a new secret, and the wait until the board has connected."""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.boards.reader import load_board
-from microclaw.errors import DeviceTimeout
-from microclaw.flash.board_files import AGENT_SETTINGS, CREDENTIALS
+from microclaw.errors import ConfigError, DeviceTimeout
+from microclaw.flash.board_files import CREDENTIALS
 from microclaw.flash.raw_repl import RawRepl
 
+CHANNEL: Final = "stable"
+"""Of updates."""
+MAX_KEYS: Final = 4
 _POLL_S: Final = 0.5
 _MAX_NAMES: Final = 1000
 _MAX_STEM: Final = 28  # of the 32 characters that a name has
@@ -65,54 +70,42 @@ def free_name(taken: frozenset[str], first: str = "board") -> str:
     return next(name for n in range(2, _MAX_NAMES) if (name := f"{stem}-{n}") not in taken)
 
 
-async def pair(
-    repl: RawRepl, calls: HostCalls, name: str, board: str, address: str | None, *, forgets_keys: bool
-) -> dict[str, Any]:
-    """A new secret for the board, as settings. What it had of a host before is removed, with `forgets_keys` also the
-    tokens of the agent on it (as firmware/fw/settings_file.py does when a host lets a board go)."""
+async def pair(repl: RawRepl, calls: HostCalls, name: str, board: str, address: str | None) -> dict[str, Any]:
+    """A new secret for the board, as settings. What it had of a host before is removed."""
     body = {"name": name, "board": board, "secret": True, "host": address}
     made = await asyncio.to_thread(calls.post, "/v1/devices/provision", body)
-    names = (*CREDENTIALS, *((AGENT_SETTINGS,) if forgets_keys else ()))
-    await repl.run(_FORGET.replace("NAMES", repr(names)))
+    await repl.run(_FORGET.replace("NAMES", repr(CREDENTIALS)))
     keys = ("host", "port", "ca_sha256", "secret")
     return {"name": name, "board": board_facts(load_board(board)), **{key: made[key] for key in keys}}
 
 
-async def connections(calls: HostCalls, name: str) -> int:
-    """How often a device of this name has connected since the host started; 0 for one that never has."""
-    link = await _link_of(calls, name)
-    return 0 if link is None else int(link["connections"])
+async def link_of(calls: HostCalls, name: str) -> tuple[bool, int]:
+    """The device of this name is online, and how often it has connected since the host started."""
+    devices = (await asyncio.to_thread(calls.get, "/v1/devices"))["devices"]
+    link = next((device.get("link") for device in devices if device["name"] == name), None)
+    return (False, 0) if link is None else (bool(link["online"]), int(link["connections"]))
 
 
 async def wait_online(calls: HostCalls, name: str, before: int, timeout_s: float) -> None:
-    """Until the board has connected again: `before` is `connections` before its restart, as another board of the name
+    """Until the board has connected again. `before`: how often it had before its restart, as another board of the name
     may be online all the time. DeviceTimeout with what to look at."""
     try:
         async with asyncio.timeout(timeout_s):
-            while not await _is_back(calls, name, before):  # noqa: ASYNC110  the host is another process
+            while True:
+                is_online, connections = await link_of(calls, name)
+                if is_online and connections != before:
+                    return
                 await asyncio.sleep(_POLL_S)
     except TimeoutError as exc:
         raise DeviceTimeout(
             f"{name} has its files and its Wi-Fi, and did not connect within {timeout_s:.0f} s",
-            next_step="is port 8443 open in this machine's firewall, and are both in one network? "
-            "microclaw flash looks again; microclaw doctor --port PORT shows what the board says; "
-            f"if it says that the host refuses it: microclaw flash --name {name} --forget pairs it anew",
+            next_step="microclaw doctor --port PORT; where the host refuses it: "
+            f"microclaw flash --name {name} --forget",
         ) from exc
 
 
-async def _is_back(calls: HostCalls, name: str, before: int) -> bool:
-    link = await _link_of(calls, name)
-    return link is not None and link.get("online") is True and int(link["connections"]) != before
-
-
-async def _link_of(calls: HostCalls, name: str) -> dict[str, Any] | None:
-    devices = (await asyncio.to_thread(calls.get, "/v1/devices"))["devices"]
-    link = next((device.get("link") for device in devices if device["name"] == name), None)
-    return link if isinstance(link, dict) else None
-
-
 def board_facts(profile: BoardProfile) -> dict[str, Any]:
-    """What the board's files ask of its profile: firmware/fw/board.py says which keys."""
+    """The part of a profile that the board's files ask for: firmware/fw/board.py says which keys."""
     reserved = {str(pin.number): pin.reserved[:_MAX_WHY] for pin in profile.pins.values() if pin.reserved}
     facts: dict[str, Any] = {"name": profile.board_id, "chip": profile.chip, "boot_pin": BOOT_PINS[profile.chip]}
     if reserved:
@@ -120,3 +113,12 @@ def board_facts(profile: BoardProfile) -> dict[str, Any]:
     if profile.i2c is not None:
         facts["i2c"] = [profile.i2c.sda, profile.i2c.scl]
     return facts
+
+
+def sealed_keys(keys: Mapping[str, str], channel: str) -> bytes:
+    """/keys.json as the firmware reads it: JSON, its SHA-256 in the second line. `keys`: id to modulus in base64."""
+    if len(keys) > MAX_KEYS:
+        text = f"a board takes updates of {MAX_KEYS} keys, and there are {len(keys)}"
+        raise ConfigError(text, next_step="microclaw flash --update-key FILE names those that it shall trust")
+    text = json.dumps({"keys": dict(keys), "channel": channel, "serial": 0})
+    return f"{text}\n{hashlib.sha256(text.encode()).hexdigest()}".encode()

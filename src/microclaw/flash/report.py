@@ -1,45 +1,39 @@
-"""`doctor --report --port`: what a board on a cable is, for a text that its owner shows to others.
+"""`doctor --port` and `doctor --report --port`: a board on a cable. It writes nothing, and restarts it at the end.
 
-Each value is built from a number, a digest or a checked word. No text of the board or of an error passes, so that no
-name of a network, address, token or password can. It writes nothing, and restarts the board at the end.
+A note's text says what is wrong; its `cause`, `board` and `memory` are for a text that its owner shows to others: each
+value of them is built from a number, a digest or a checked word. No text of the board or of an error passes, so that no
+name of a network, address, token or password can.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-import math
 import re
-import statistics
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from microclaw.boards.pins import check_pin
-from microclaw.boards.reader import load_board
-from microclaw.errors import DeviceTimeout, MicroclawError, PinRefused
-from microclaw.flash.board_answers import MAX_BYTES, nonsense, read_rows, short_text, whole
-from microclaw.flash.board_files import FOLDER, WHOLE_PATH, Survey, our_files, survey
+from microclaw.errors import DeviceTimeout, MicroclawError
+from microclaw.flash import wifi
+from microclaw.flash.board_files import FOLDER, WHOLE_PATH, BoardFile, Survey, our_files, survey
 from microclaw.flash.board_port import BoardPort
-from microclaw.flash.board_settings import read_settings
-from microclaw.flash.diagnosis import diagnose
+from microclaw.flash.board_settings import ToldSettings, networks_of, read_settings
+from microclaw.flash.chips import OLDEST, chip_named
 from microclaw.flash.esptool import Esptool
+from microclaw.flash.image import IMAGE_MAGIC
 from microclaw.flash.raw_repl import RawRepl
-from microclaw.text import program_name
-from microclaw.validation import read_json
+from microclaw.text import clean_text
 
-TIMED_CALLS: Final = 5
-MAX_PROGRAMS: Final = 32
 MAX_SHOWN: Final = 1 << 40
 """The largest number of a board that is shown: more than any has of bytes, or of milliseconds in 30 years."""
-_MAX_LEVELS: Final = 4
-_MAX_GEN: Final = 1 << 31
-_MAX_RECORD_CHARS: Final = 2048
-_MAC: Final = re.compile(r"[0-9a-f]{12}")
-_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_LOOK_S: Final = 4.0
+_SAMPLE_BYTES: Final = 4096
+_FLASH_IT: Final = "microclaw flash"
 _WORDS: Final = re.compile(r"[A-Za-z0-9 ._+()-]{1,60}")
+_MAC: Final = re.compile(r"[0-9a-f]{12}")
 _MEMORY: Final = """\
 import gc,json
 gc.collect()
@@ -61,66 +55,44 @@ try:
 except AttributeError:pass
 print(json.dumps(r))
 """
-_PROGRAMS: Final = """\
-import os,json
-def t(p):
-    try:
-        with open(p) as f:return f.read(2048)
-    except OSError:return ''
-try:l=os.listdir('/apps')
-except OSError:l=[]
-for n in l[:40]:
-    if n[0]!='=':print(json.dumps([t('/apps/'+n+'/r0'),t('/apps/'+n+'/r1')]))
-"""
-_TRY_PIN: Final = """\
-from machine import Pin
-p=Pin(NUMBER,Pin.OUT)
-for v in (1,0):
-    p.value(v)
-    print(p.value())
-Pin(NUMBER,Pin.IN)
-"""
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """`outcome`: ok, problem, or why it was not tried. Only words of ours, and numbers."""
+class PortNote:
+    """`cause`: why it is no good, in words that name nothing of the person's."""
 
     part: str
-    outcome: str
+    ok: bool
+    text: str
+    next_step: str | None = None
+    cause: str = ""
 
 
 @dataclass(slots=True)
 class CableReport:
-    """`name` is what the board was told that it is called: to find it at the host, and not for the report."""
+    """`notes` are in the order in which things are needed; the first that is wrong is the last. `name` is the device
+    that the board was told to be: to find it at the host, and not for the report."""
 
+    notes: list[PortNote] = field(default_factory=list)
     name: str | None = None
     board: dict[str, str] = field(default_factory=dict)
     memory: dict[str, int] = field(default_factory=dict)
-    programs: list[dict[str, str]] = field(default_factory=list)
-    checks: list[Check] = field(default_factory=list)
 
 
-async def report_by_cable(
-    port: BoardPort, esptool: Esptool, files: Path, *, pin: int | None, look_s: float = 4.0
-) -> CableReport:
-    """Everything that can be seen by the cable. `pin` is set high and low once; its owner said that it may be."""
+class _Problem(Exception):
+    def __init__(self, part: str, text: str, remedy: str = _FLASH_IT, cause: str = "") -> None:
+        self.note = PortNote(part, False, text, remedy, cause or text)
+
+
+async def report_by_cable(port: BoardPort, esptool: Esptool, files: Path, *, look_s: float = _LOOK_S) -> CableReport:
+    """Everything that can be seen by the cable."""
     found = CableReport()
-    answers = False
     try:
-        async with port.repl(look_s) as repl:
-            await repl.soft_reset()
-            answers = True
-            await _look(repl, files, found, pin)
-    except DeviceTimeout as exc:
-        if answers:
-            found.checks.append(Check("cable", f"problem ({exc.code})"))
-        else:
-            await _ask_chip(esptool, found)
+        await _look(port, esptool, files, look_s, found)
+    except _Problem as exc:
+        found.notes.append(exc.note)
     except MicroclawError as exc:
-        found.checks.append(Check("cable", f"problem ({exc.code})"))
-    notes = await diagnose(port, esptool, files, look_s=look_s)
-    found.checks += [Check(note.part, "ok" if note.ok else f"problem{_why(note.cause)}") for note in notes]
+        found.notes.append(PortNote("board", False, exc.message, exc.next_step, exc.code))
     return found
 
 
@@ -138,138 +110,111 @@ def plain_words(value: object) -> str:
 
 def shown_number(value: object, low: int = 0) -> int | None:
     """A number as a board's memory or clock can have it, whole; None for anything else."""
-    if isinstance(value, float) and math.isfinite(value):
-        value = round(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= MAX_SHOWN:
+        return None  # NaN too: it is in no range
+    return round(value)
+
+
+async def _look(port: BoardPort, esptool: Esptool, files: Path, look_s: float, found: CableReport) -> None:
+    answers = False
     try:
-        return whole(value, low, MAX_SHOWN)
-    except ValueError:
-        return None
+        async with port.repl(look_s) as repl:
+            await repl.soft_reset()
+            answers = True
+            try:
+                seen = await survey(repl)
+                ours, told = await our_files(files, with_psram=seen.has_psram), await read_settings(repl)
+                await _note_facts(repl, seen, ours, told, found)
+                _note_files(seen, ours, found.notes)
+                await _note_network(repl, told, found.notes)
+            finally:
+                with contextlib.suppress(MicroclawError):
+                    await repl.start("import machine\nmachine.reset()")
+    except DeviceTimeout as exc:
+        if answers:
+            raise
+        found.notes.append(PortNote("port", True, f"it opens; {exc.message}", exc.next_step))
+        await _note_chip(esptool, found)
 
 
-def timing(taken_s: Sequence[float]) -> str:
-    """ "ok, 5 times, 12 ms (7 to 31)": the middle one and both ends."""
-    low, middle, high = (round(value * 1000, 1) for value in (min(taken_s), statistics.median(taken_s), max(taken_s)))
-    return f"ok, {len(taken_s)} times, {middle:g} ms ({low:g} to {high:g})"
-
-
-def pin_outcome(levels: Sequence[int]) -> str:
-    """What a pin that was set to 1 and 0 was read as."""
-    return "ok, set to 1 and 0, read as 1 and 0" if [*levels] == [1, 0] else f"problem: set to 1, 0, read as {levels}"
-
-
-def _why(cause: str) -> str:
-    return f": {cause}" if cause else ""
-
-
-async def _look(repl: RawRepl, files: Path, found: CableReport, pin: int | None) -> None:
-    seen = await survey(repl)
-    told = await read_settings(repl)
-    found.name = told.name
-    found.board = await _firmware_facts(seen, files)
-    found.board["profile"] = told.board_id or "unknown"
-    facts = _document(await repl.run(_MEMORY))
-    flash_bytes = shown_number(facts.get("flash"))
-    if flash_bytes is not None:
-        found.board["flash"] = f"{flash_bytes >> 20} MB"
-    mac = facts.get("mac")
-    if isinstance(mac, str) and _MAC.fullmatch(mac):
-        found.board["mac"] = masked_mac(":".join(mac[at : at + 2] for at in range(0, 12, 2)))
-    names = ("gc_free", "gc_used", "idf_free", "idf_largest")
-    found.memory = {name: number for name in names if (number := shown_number(facts.get(name))) is not None}
-    found.programs = _programs(await repl.run(_PROGRAMS))
-    found.checks.append(Check("call", timing(await _timed(repl))))
-    if pin is not None:
-        found.checks.append(Check(f"pin {pin}", await _try_pin(repl, told.board_id, pin)))
-
-
-async def _firmware_facts(seen: Survey, files: Path) -> dict[str, str]:
-    ours = await our_files(files, with_psram=seen.has_psram)
-    same = sum(seen.files.get(file.path) == file.sha256 for file in ours)
-    inside = (path for path in seen.files if path.startswith(f"{FOLDER}/") and path != WHOLE_PATH)
-    there = [(path, seen.files[path]) for path in sorted(inside)]
-    digest = hashlib.sha256(json.dumps(there).encode()).hexdigest()[:16]
-    return {
-        "chip": plain_words(seen.machine.rpartition(" with ")[2] or "unknown"),
-        "psram": "in use" if seen.has_psram else "none in use",
-        "image": f"MicroPython {'.'.join(map(str, seen.version))}, {plain_words(seen.machine)}",
-        "files": f"{same} of {len(ours)} are this version's; {len(there)} there, digest {digest}" if there else "none",
-    }
-
-
-async def _ask_chip(esptool: Esptool, found: CableReport) -> None:
-    """No MicroPython answers: what the chip's ROM says."""
-    try:
-        facts = await esptool.facts()
-    except MicroclawError as exc:
-        found.checks.append(Check("chip", f"problem ({exc.code})"))
-        return
-    psram = f"{facts.psram_bytes >> 20} MB in the package" if facts.psram_bytes else "none in the package"
+async def _note_chip(esptool: Esptool, found: CableReport) -> None:
+    """A board on which no MicroPython answers."""
+    facts = await esptool.facts()
+    chip = chip_named(facts.chip)
     found.board = {
         "chip": plain_words(facts.description),
         "flash": f"{facts.flash_bytes >> 20} MB",
-        "psram": psram,
+        "psram": f"{facts.psram_bytes >> 20} MB in the package" if facts.psram_bytes else "none in the package",
         "mac": masked_mac(facts.mac),
         "image": "no MicroPython answers",
     }
+    text = f"{facts.description}, {facts.flash_bytes >> 20} MB flash, MAC {facts.mac}"
+    found.notes.append(PortNote("chip", True, text))
+    start = await esptool.read(chip.image_start, _SAMPLE_BYTES)
+    await esptool.restart()
+    if not start.strip(b"\xff"):
+        raise _Problem("flash", "the flash is empty")
+    if start[:1] != IMAGE_MAGIC:
+        raise _Problem("flash", f"the flash has no program where an {chip.name} starts one")
+    remedy = f"try the board's other USB socket, else {_FLASH_IT}"
+    raise _Problem("flash", "the flash has a program that does not answer", remedy)
 
 
-async def _timed(repl: RawRepl) -> list[float]:
-    taken: list[float] = []
-    for _ in range(TIMED_CALLS):
-        began = time.perf_counter()
-        await repl.run("print(1)")
-        taken.append(time.perf_counter() - began)
-    return taken
+async def _note_facts(
+    repl: RawRepl, seen: Survey, ours: Sequence[BoardFile], told: ToldSettings, found: CableReport
+) -> None:
+    found.name = told.name
+    same = sum(seen.files.get(file.path) == file.sha256 for file in ours)
+    there = sorted(row for row in seen.files.items() if row[0].startswith(f"{FOLDER}/") and row[0] != WHOLE_PATH)
+    digest = hashlib.sha256(json.dumps(there).encode()).hexdigest()[:16]
+    found.board = {
+        "chip": plain_words(seen.facts.machine.rpartition(" with ")[2] or "unknown"),
+        "psram": "in use" if seen.has_psram else "none in use",
+        "image": f"MicroPython {seen.micropython}, {plain_words(seen.facts.machine)}",
+        "files": f"{same} of {len(ours)} are this version's; {len(there)} there, digest {digest}" if there else "none",
+        "profile": told.board_id or "unknown",
+    }
+    facts, *_ = await repl.rows(_MEMORY, dict[str, Any], "its memory") or [{}]
+    numbers = {name: number for name in facts if (number := shown_number(facts[name])) is not None}
+    if "flash" in numbers:
+        found.board["flash"] = f"{numbers['flash'] >> 20} MB"
+    if _MAC.fullmatch(str(facts.get("mac"))):
+        found.board["mac"] = masked_mac(":".join(facts["mac"][at : at + 2] for at in range(0, 12, 2)))
+    known = ("gc_free", "gc_used", "idf_free", "idf_largest")
+    found.memory = {name: numbers[name] for name in known if name in numbers}
 
 
-async def _try_pin(repl: RawRepl, board_id: str | None, pin: int) -> str:
-    if board_id is None:
-        return "not tried: the board was told of no profile, which knows its pins"
+def _note_files(seen: Survey, ours: Sequence[BoardFile], notes: list[PortNote]) -> None:
+    text = f"MicroPython {seen.micropython}, {clean_text(seen.facts.machine, one_line=True)}"
+    if seen.is_too_old:
+        raise _Problem("firmware", text, f"{_FLASH_IT} puts {OLDEST} or newer on it", "too old")
+    notes.append(PortNote("firmware", True, text))
+    differ = sum(seen.files.get(file.path) != file.sha256 for file in ours)
+    if differ:
+        raise _Problem("files", f"{differ} of {len(ours)} are missing or of another version", f"{_FLASH_IT} --adopt")
+    notes.append(PortNote("files", True, f"all {len(ours)} files are there"))
+
+
+async def _note_network(repl: RawRepl, told: ToldSettings, notes: list[PortNote]) -> None:
+    host, port = told.values.get("host"), told.values.get("port")  # of the right form, or not there
+    if host is None or port is None:
+        raise _Problem("host", "it was told of no host", f"microclaw up, then {_FLASH_IT}")
+    state = "paired" if told.has_credential else "not paired yet"
+    notes.append(PortNote("host", True, f"{told.name or 'the board'} belongs to {host}:{port}, {state}"))
+    known = networks_of(told.values)
+    if not known:
+        raise _Problem("wifi", "it knows no Wi-Fi", f"{_FLASH_IT} --wifi SSID")
+    seen = await wifi.scan(repl)
+    ssid = next((ssid for ssid in seen if ssid in known), next(iter(known)))
+    cause = "the board does not see its Wi-Fi, or cannot join one of that kind"
     try:
-        check_pin(load_board(board_id), pin, "output")
-    except PinRefused:
-        return "not tried: the board's profile forbids this pin"
-    answer = await repl.run(_TRY_PIN.replace("NUMBER", str(pin)))
-    return pin_outcome([int(line) for line in answer.split()[:_MAX_LEVELS] if line in ("0", "1")])
-
-
-def _programs(answer: str) -> list[dict[str, str]]:
-    """Name and digest of the image in use, from the newest record that is whole (firmware/fw/storage.py)."""
-    found: list[dict[str, str]] = []
-    for line in answer.split("\n")[:MAX_PROGRAMS]:
-        if not line.strip():
-            continue
-        try:
-            [texts] = read_rows(line)
-            records = [record for text in texts if (record := _record(short_text(text, _MAX_RECORD_CHARS)))]
-            if not records:
-                found.append({"name": "?", "sha256": "?", "state": "its record is damaged"})
-                continue
-            newest = max(records, key=lambda record: whole(record["gen"], 0, _MAX_GEN))
-            slot = newest["now"]
-            if not slot:
-                continue  # removed; kept for its undo
-            size, sha256 = newest[slot][:2]
-            if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
-                raise ValueError("no digest")
-            name = program_name(short_text(newest["name"], _MAX_RECORD_CHARS))
-            found.append({"name": name, "sha256": sha256, "state": f"{whole(size, 0, MAX_BYTES)} bytes"})
-        except (ValueError, KeyError, TypeError):
-            found.append({"name": "?", "sha256": "?", "state": "its record is of another version"})
-    return found
-
-
-def _record(text: str) -> dict[str, Any] | None:
-    body, _, seal = text.partition("\n")
-    if hashlib.sha256(body.encode()).hexdigest() != seal:
-        return None
-    record = read_json(body)
-    return record if isinstance(record, dict) else None
-
-
-def _document(answer: str) -> Mapping[str, Any]:
-    try:
-        [value] = read_rows(answer)
-    except ValueError as exc:
-        raise nonsense("its memory", exc) from exc
-    return value if isinstance(value, dict) else {}
+        wifi.check_network(ssid, known[ssid], seen)
+        cause = "the board does not get into its Wi-Fi: a wrong password, or out of reach"
+        address = await wifi.join(repl, ssid, known[ssid])
+        text = f"{clean_text(ssid, one_line=True)}, {seen[ssid].dbm} dBm, address {address}"
+        notes.append(PortNote("wifi", True, text))
+        cause = "from its Wi-Fi the board does not reach the host"
+        await wifi.check_host(repl, host, port)
+    except MicroclawError as exc:
+        raise _Problem("board", exc.message, exc.next_step or _FLASH_IT, cause) from exc
+    notes.append(PortNote("link", True, f"from its Wi-Fi the board reaches {host}:{port}"))

@@ -25,9 +25,7 @@ _DATED: Final = re.compile(r"-(20\d{6})-v(\d+)\.(\d+)\.(\d+)\.bin")
 def find_image(named: Path | None, chip: Chip, psram_bytes: int, cache: Path, fetch: Fetch) -> FlashImage:
     """The image for this board, its checksum compared where one is known; ConfigError says which file to get."""
     if named is not None:
-        image = read_image(named)
-        _compare(image)
-        return image
+        return _compared(named)
     if (cached := cached_image(chip, psram_bytes, cache)) is not None:
         return cached
     name = chip.stock_image(psram_bytes)
@@ -35,30 +33,25 @@ def find_image(named: Path | None, chip: Chip, psram_bytes: int, cache: Path, fe
     try:
         data = fetch(STOCK_SITE + name)
     except OSError as exc:
-        raise ConfigError(
-            f"this board takes the image {name}, which is not here, and {STOCK_SITE} does not answer",
-            next_step=f"get {STOCK_SITE}{name} on any machine, put it into {folder}, and run it again "
-            "(or name the file: --image FILE)",
-        ) from exc
-    wanted = STOCK_SHA256.get(name)
-    if wanted is not None and hashlib.sha256(data).hexdigest() != wanted:
-        raise ConfigError(
-            f"what came as {name} is not the official file: its SHA-256 is another",
-            next_step="try it again on another network; somebody may be changing what you download",
-        )
+        text = f"this board takes the image {name}, and {STOCK_SITE} does not answer"
+        raise ConfigError(text, next_step=f"put {STOCK_SITE}{name} into {folder}, or --image FILE") from exc
+    if STOCK_SHA256.get(name) not in (None, hashlib.sha256(data).hexdigest()):
+        text = f"the download of {name} is not the official file: its SHA-256 is another"
+        raise ConfigError(text, next_step="try it again on another network")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     replace_file(folder / name, data, mode=0o644)
     return read_image(folder / name)
 
 
 def cached_image(chip: Chip, psram_bytes: int, cache: Path) -> FlashImage | None:
-    """The image for this board that is in the cache folder, compared as `find_image` does; None where there is none."""
-    found = _cached(cache / FOLDER, chip.stock_image(psram_bytes))
-    if found is None:
-        return None
-    image = read_image(found)
-    _compare(image)
-    return image
+    """The image in the cache folder for this board: the file itself, else the newest of the same build."""
+    folder, name = cache / FOLDER, chip.stock_image(psram_bytes)
+    if (folder / name).exists():
+        return _compared(folder / name)
+    build = _DATED.sub("", name)
+    same = [path for path in folder.glob("*.bin") if _DATED.sub("", path.name) == build and _DATED.search(path.name)]
+    found = max(same, key=lambda path: path.name, default=None)
+    return None if found is None else _compared(found)
 
 
 def download(address: str) -> bytes:
@@ -68,10 +61,8 @@ def download(address: str) -> bytes:
     from microclaw.egress.http_door import download_client
 
     try:
-        with (
-            download_client(address, timeout=_FETCH_S, max_redirects=3) as client,
-            client.stream("GET", address) as answer,
-        ):
+        client = download_client(address, timeout=_FETCH_S, max_redirects=3)
+        with client, client.stream("GET", address) as answer:
             answer.raise_for_status()
             data = bytearray()
             for piece in answer.iter_bytes():
@@ -84,23 +75,13 @@ def download(address: str) -> bytes:
 
 
 def is_known(image: FlashImage) -> bool:
-    """Whether its SHA-256 is that of an official file."""
+    """Its SHA-256 is that of an official file."""
     return image.sha256 in STOCK_SHA256.values()
 
 
-def _cached(folder: Path, name: str) -> Path | None:
-    """The file itself, else the newest of the same build that somebody put there."""
-    if (folder / name).exists():
-        return folder / name
-    build = _DATED.sub("", name)
-    same = [path for path in folder.glob("*.bin") if _DATED.sub("", path.name) == build and _DATED.search(path.name)]
-    return max(same, key=lambda path: path.name, default=None)
-
-
-def _compare(image: FlashImage) -> None:
-    wanted = STOCK_SHA256.get(image.path.name)
-    if wanted is not None and image.sha256 != wanted:
-        raise ConfigError(
-            f"{image.path} has the name of an official file, and its SHA-256 is another",
-            next_step=f"remove it, and get {STOCK_SITE}{image.path.name} again",
-        )
+def _compared(path: Path) -> FlashImage:
+    image = read_image(path)
+    if STOCK_SHA256.get(path.name) not in (None, image.sha256):
+        text = f"{path} has the name of an official file, and its SHA-256 is another"
+        raise ConfigError(text, next_step=f"remove it, and get {STOCK_SITE}{path.name} again")
+    return image

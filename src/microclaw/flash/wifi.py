@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
+import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
+
+from msgspec import Meta
 
 from microclaw.errors import ConfigError, DeviceUnreachable
-from microclaw.flash.board_answers import nonsense, read_rows, short_text, whole
-from microclaw.flash.raw_repl import RawRepl
+from microclaw.flash.raw_repl import RawRepl, nonsense
 from microclaw.text import clean_text
 
-MAX_SSID_BYTES: Final = 32
+MAX_SSID_BYTES: Final = 32  # IEEE 802.11
 MIN_PASSWORD: Final = 8
 MAX_PASSWORD: Final = 63
-_WRONG_PASSWORD: Final = 202  # network.STAT_WRONG_PASSWORD and ..._NO_AP_FOUND of MicroPython's ESP32 port
-_NO_SUCH_NETWORK: Final = 201
+_WRONG_PASSWORD: Final = 202  # network.STAT_WRONG_PASSWORD of MicroPython's ESP32 port
 _ENTERPRISE: Final = 5
-_MAX_STATUS: Final = 65_535
+_CONTROL: Final = re.compile(r"[\0-\x1f\x7f]")
+_Heard = tuple[
+    Annotated[str, Meta(pattern=rf"\A(?:[0-9a-f]{{2}}){{0,{MAX_SSID_BYTES}}}\Z")],
+    Annotated[int, Meta(ge=-200, le=200)],
+    Annotated[int, Meta(ge=0, le=255)],
+]
+_Joined = tuple[bool, Annotated[int, Meta(ge=-65_535, le=65_535)], Annotated[str, Meta(max_length=45)]]
 
 _SCAN: Final = """\
 import network,json
@@ -40,6 +46,8 @@ for i in range(150):
 print(json.dumps([n.isconnected(),n.status(),n.ifconfig()[0]]))
 """
 """It tries again by itself. 202 counts after 5 s: a router that did not answer in time looks like a wrong password."""
+OFF: Final = "import network\nnetwork.WLAN(network.STA_IF).active(False)"
+"""The radio takes memory and time while files are written."""
 _REACH: Final = """\
 import socket
 s=socket.socket()
@@ -54,95 +62,71 @@ s.close()
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """As the board sees it; `rssi` in dBm."""
-
     ssid: str
-    rssi: int
     is_open: bool
     is_enterprise: bool
+    dbm: int
 
 
-async def scan(repl: RawRepl) -> tuple[Network, ...]:
-    """The networks with a name, the strongest first, each once."""
-    best: dict[str, Network] = {}
-    answer = await repl.run(_SCAN, 30.0)
-    try:
-        found = [network for row in read_rows(answer) if (network := _network(*row)) is not None]
-    except (ValueError, TypeError) as exc:
-        raise nonsense("the Wi-Fi around it", exc) from exc
-    for network in found:
-        if network.ssid not in best or best[network.ssid].rssi < network.rssi:
-            best[network.ssid] = network
-    return tuple(sorted(best.values(), key=lambda network: -network.rssi))
+async def scan(repl: RawRepl) -> dict[str, Network]:
+    """The networks by their names, the strongest first; not those without one, or with one that is no UTF-8."""
+    rows = await repl.rows(_SCAN, _Heard, "the Wi-Fi around it", 30.0)
+    found: dict[str, Network] = {}
+    for name, dbm, kind in sorted(rows, key=lambda row: -row[1]):
+        ssid = bytes.fromhex(name).decode("utf-8", "replace")
+        if ssid and "\ufffd" not in ssid:
+            found.setdefault(ssid, Network(ssid, kind == 0, kind == _ENTERPRISE, dbm))
+    return found
 
 
-def _network(name: object, rssi: object, security: object) -> Network | None:
-    """None without a name, or for one in another alphabet's bytes: that can be given with --wifi alone."""
-    try:
-        ssid = bytes.fromhex(short_text(name, 2 * MAX_SSID_BYTES)).decode("utf-8")
-    except UnicodeDecodeError:
-        return None
-    kind = whole(security, 0, 255)
-    return Network(ssid, whole(rssi, -200, 200), kind == 0, kind == _ENTERPRISE) if ssid else None
+def check_heard(ssid: str, seen: dict[str, Network]) -> None:
+    """ConfigError when the board does not see it, with the names that it sees."""
+    if ssid in seen:
+        return
+    names = ", ".join(clean_text(name, one_line=True) for name in [*seen][:8]) or "none"
+    text = f"the board does not see the Wi-Fi {clean_text(ssid, one_line=True)}; it sees {names}"
+    raise ConfigError(text, next_step="microclaw flash --wifi SSID of a 2.4 GHz network")
 
 
-def check_heard(ssid: str, seen: tuple[Network, ...]) -> Network:
-    """The network of this name; ConfigError when the board does not see it, with the name that may have been meant."""
-    network = next((network for network in seen if network.ssid == ssid), None)
-    if network is not None:
-        return network
-    folded = {n.ssid.casefold().strip(): n.ssid for n in reversed(seen)}
-    similar = difflib.get_close_matches(ssid.casefold().strip(), folded, n=1, cutoff=0.7)
-    meant = f"do you mean {clean_text(folded[similar[0]], one_line=True)}? " if similar else ""
-    names = ", ".join(clean_text(n.ssid, one_line=True) for n in seen[:8]) or "none"
-    raise ConfigError(
-        f"the board does not see the Wi-Fi {clean_text(ssid, one_line=True)}; it sees {names}",
-        next_step=f"{meant}it only hears 2.4 GHz, never 5 GHz: name the 2.4 GHz network, or bring the board nearer",
-    )
-
-
-def check_network(ssid: str, password: str | None, seen: tuple[Network, ...]) -> None:
-    """ConfigError when the board cannot join it: not seen (5 GHz), enterprise, or a password of impossible length."""
-    if not 0 < len(ssid.encode()) <= MAX_SSID_BYTES:
+def check_sizes(ssid: str, password: str | None) -> None:
+    """ConfigError for a name or password that no Wi-Fi has."""
+    size = len((password or "").encode(errors="replace"))
+    if not 0 < len(ssid.encode(errors="replace")) <= MAX_SSID_BYTES or _CONTROL.search(ssid + (password or "")):
         raise ConfigError(f"a Wi-Fi name has 1 to {MAX_SSID_BYTES} bytes", next_step="copy it again")
+    if size and not MIN_PASSWORD <= size <= MAX_PASSWORD:
+        raise ConfigError(
+            f"a Wi-Fi password has {MIN_PASSWORD} to {MAX_PASSWORD} characters", next_step="type it again"
+        )
+
+
+def check_network(ssid: str, password: str | None, seen: dict[str, Network]) -> None:
+    """ConfigError when the board cannot join it: not seen (5 GHz), enterprise, or a password of impossible length."""
+    check_sizes(ssid, password)
+    check_heard(ssid, seen)
     shown = clean_text(ssid, one_line=True)
-    network = check_heard(ssid, seen)
-    if network.is_enterprise:
-        raise ConfigError(
-            f"the Wi-Fi {shown} wants a user name (WPA enterprise), which MicroPython does not have",
-            next_step="take a network with a password alone",
-        )
-    if not network.is_open and not MIN_PASSWORD <= len((password or "").encode()) <= MAX_PASSWORD:
-        raise ConfigError(
-            f"the password of {shown} must have {MIN_PASSWORD} to {MAX_PASSWORD} characters", next_step="type it again"
-        )
-
-
-async def switch_off(repl: RawRepl) -> None:
-    """The radio takes memory and time while files are written."""
-    await repl.run("import network\nnetwork.WLAN(network.STA_IF).active(False)")
+    if seen[ssid].is_enterprise:
+        raise ConfigError(f"the Wi-Fi {shown} is WPA enterprise, which MicroPython lacks", next_step="name another one")
+    if not seen[ssid].is_open and not password:
+        raise ConfigError(f"the Wi-Fi {shown} needs a password", next_step="microclaw flash --wifi-password @FILE")
 
 
 async def join(repl: RawRepl, ssid: str, password: str | None) -> str:
     """Connect the board; its address. ConfigError when the password is wrong."""
     code = _JOIN.replace("NETWORK", ascii((ssid, password or None)))
+    rows = await repl.rows(code, _Joined, "its Wi-Fi", 40.0)
+    if len(rows) != 1:
+        raise nonsense("its Wi-Fi")
+    joined, status, address = rows[0]
+    if joined:
+        try:
+            return str(ipaddress.ip_address(address))
+        except ValueError:
+            raise nonsense("its Wi-Fi") from None
     shown = clean_text(ssid, one_line=True)
-    answer = await repl.run(code, 40.0)
-    try:
-        [[joined, number, address]] = read_rows(answer)
-        status = whole(number, -_MAX_STATUS, _MAX_STATUS)
-        if joined is True:
-            return str(ipaddress.ip_address(short_text(address, 45)))
-    except (ValueError, TypeError) as exc:
-        raise nonsense("its Wi-Fi", exc) from exc
     if status == _WRONG_PASSWORD:
         raise ConfigError(f"the password of {shown} is wrong", next_step="type it again")
-    if status == _NO_SUCH_NETWORK:
-        raise ConfigError(f"the Wi-Fi {shown} went out of reach", next_step="bring the board nearer, and run it again")
-    raise ConfigError(
-        f"the board did not get into the Wi-Fi {shown} within 15 s (state {status})",
-        next_step="check the password; a router that lets in known devices alone must be told of this one",
-    )
+    text = f"the board did not get into the Wi-Fi {shown} within 15 s (state {status})"
+    raise ConfigError(text, next_step="bring it nearer; check the password, and which devices the router lets in")
 
 
 async def check_host(repl: RawRepl, host: str, port: int) -> None:
@@ -151,6 +135,5 @@ async def check_host(repl: RawRepl, host: str, port: int) -> None:
     if answer != "open":
         raise DeviceUnreachable(
             f"from its Wi-Fi the board does not reach this host at {host}:{port}",
-            next_step=f"open port {port} in this machine's firewall, and start the host for the network: "
-            "microclaw up --link 0.0.0.0:8443; board and host must be in one network (not a guest one)",
+            next_step=f"open port {port} in the firewall; microclaw up --link 0.0.0.0:8443; no guest network",
         )

@@ -1,4 +1,4 @@
-"""What the steps of `microclaw flash` work with: person, host, wishes, tools and outcome. It does nothing itself."""
+"""The things that the steps of `microclaw flash` work with: person, host, wishes, tools and outcome."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from microclaw.flash.stock_images import Fetch
 
 
 class Person(Protocol):
-    """Whoever sits at the terminal, or a test's script."""
+    """A person at the terminal, or a test's script."""
 
     def say(self, text: str) -> None: ...
     def progress(self, what: str, percent: float) -> None: ...
@@ -35,11 +35,9 @@ class Host(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What the command line said. `firmware`: "microclaw", or whose image it is; `parts` and `ota_url` are of those.
-    `update_keys`: id to modulus in base64; none: what the board has, or the host knows."""
+    """The command line. `update_keys`: id to modulus in base64; none: those that the board has, or the host knows."""
 
     image: Path | None = None
-    firmware: str = "microclaw"
     adopt: bool = False
     erase: bool = False
     ssid: str | None = None
@@ -49,8 +47,6 @@ class Wishes:
     address: str | None = None
     keeps_wifi: bool = False
     forgets: bool = False
-    parts: Mapping[str, Path] = field(default_factory=dict)
-    ota_url: str | None = None
     update_keys: Mapping[str, str] = field(default_factory=dict)
     channel: str | None = None
     revision: str | None = None
@@ -67,7 +63,6 @@ class Outcome:
     image: str | None = None
     micropython: str | None = None
     copied: int = 0
-    left_out: tuple[str, ...] = ()
     device: str | None = None
     board: str | None = None
     ssid: str | None = None

@@ -1,7 +1,7 @@
 """Takes daily notes into MEMORY.md, on a schedule. It removes no note, and calls no model when nothing is new.
 
 A model only proposes lines to add and lines to drop. They are applied here, so an answer in any other form leaves
-MEMORY.md as it was. Without a model, the lines that look like decisions are added, each once.
+MEMORY.md as it was. Without a model notes stay notes: they are searched all the same.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from datetime import date, datetime
 from typing import Final
 
 from microclaw.errors import MicroclawError, ModelError
-from microclaw.knowledge.decisions import same_fact, sentences, worth
 from microclaw.knowledge.memory import (
     OWNER_ID,
     PEOPLE,
@@ -28,6 +27,7 @@ from microclaw.knowledge.memory import (
     person_folder,
 )
 from microclaw.knowledge.text_files import MAX_TEXT_BYTES
+from microclaw.knowledge.words import same_fact
 from microclaw.models.protocol import Model, ModelRequest, UserText
 
 _log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class _Plan:
 
 
 class Consolidator:
-    """`run(now)` consolidates the notes of every person. Without a model the result is deterministic."""
+    """`run(now)` consolidates the notes of every person, where there is a model."""
 
     def __init__(self, memory: Memory, *, model: Model | None = None) -> None:
         self._memory = memory
@@ -63,23 +63,25 @@ class Consolidator:
 
     async def run(self, now: datetime) -> None:
         """Take the notes of the days before `now` into MEMORY.md. A failure for one person is logged."""
+        if self._model is None:
+            return
         for person in await asyncio.to_thread(self._people):
             try:
-                await self._person(person, now.date())
+                await self._person(self._model, person, now.date())
             except MicroclawError as exc:
                 _log.warning("the notes of %s were not consolidated: %s", person, exc.message)
 
     def _people(self) -> list[str]:
         return [OWNER_ID, *sorted(map(name_of_stem, self._texts.folders(f"{ROOT}/{PEOPLE}")))]
 
-    async def _person(self, person: str, today: date) -> None:
+    async def _person(self, model: Model, person: str, today: date) -> None:
         done = await self._texts.change(_state(person), lambda text: (text, text), max_bytes=_MAX_STATE_BYTES)
         notes, marks = await asyncio.to_thread(self._new_notes, person, today, _marks(done))
         if not notes:
             return
         name = memory_name(person)
         memory = await self._texts.change(name, lambda text: (text, text))
-        text = _applied(memory, await self._plan(memory, notes))
+        text = _applied(memory, await _plan(model, memory, notes))
         if text != memory:
             await self._memory.write(name, text, was=digest(memory))
         kept = json.dumps(marks, indent=0)
@@ -98,35 +100,19 @@ class Consolidator:
                 notes[day] = text
         return notes, marks
 
-    async def _plan(self, memory: str, notes: dict[date, str]) -> _Plan:
-        if self._model is None:
-            return _offline(memory, notes)
-        new_notes = "\n\n".join(f"{day.isoformat()}:\n{text.strip()}" for day, text in notes.items())
-        asked = f"MEMORY.md:\n{memory.strip() or '(empty)'}\n\nNew daily notes:\n{new_notes[-_MAX_NOTES_CHARS:]}"
-        request = ModelRequest(_SYSTEM, (UserText(asked),), (), max_tokens=2048, task="summary")
-        try:
-            async with asyncio.timeout(MODEL_S):
-                reply = await self._model.respond(request)
-        except TimeoutError as exc:
-            raise ModelError(f"{self._model.name} did not answer within {MODEL_S:g} s") from exc
-        if reply.failed_code is not None:
-            raise ModelError(f"{self._model.name} could not: {reply.failed_code}", next_step=reply.next_step)
-        return _proposed(reply.text, memory, self._model.name)
 
-
-def _offline(memory: str, notes: dict[date, str]) -> _Plan:
-    known = {same_fact(line) for line in memory.splitlines()}
-    added = []
-    for text in notes.values():
-        for line in text.splitlines():
-            if line.startswith("#"):
-                continue
-            for sentence in sentences(line):
-                key = same_fact(sentence)
-                if key and key not in known and worth(sentence) >= 2:
-                    known.add(key)
-                    added.append(sentence)
-    return _Plan(added, [])
+async def _plan(model: Model, memory: str, notes: dict[date, str]) -> _Plan:
+    new_notes = "\n\n".join(f"{day.isoformat()}:\n{text.strip()}" for day, text in notes.items())
+    asked = f"MEMORY.md:\n{memory.strip() or '(empty)'}\n\nNew daily notes:\n{new_notes[-_MAX_NOTES_CHARS:]}"
+    request = ModelRequest(_SYSTEM, (UserText(asked),), (), max_tokens=2048, task="summary")
+    try:
+        async with asyncio.timeout(MODEL_S):
+            reply = await model.respond(request)
+    except TimeoutError as exc:
+        raise ModelError(f"{model.name} did not answer within {MODEL_S:g} s") from exc
+    if reply.failed_code is not None:
+        raise ModelError(f"{model.name} could not: {reply.failed_code}", next_step=reply.next_step)
+    return _proposed(reply.text, memory, model.name)
 
 
 def _proposed(answer: str, memory: str, model: str) -> _Plan:

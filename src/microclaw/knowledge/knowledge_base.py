@@ -110,9 +110,8 @@ def _warn_of_files(settings: Settings) -> None:
     if found:
         _log.warning(
             "not read, as memory and persona are shared by the cluster's hosts: %s in %s; next: microclaw memory edit, "
-            "and move them away (to take what they say into the cluster first: microclaw session import %s)",
+            "and move them away",
             ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else ""),
-            settings.home,
             settings.home,
         )
 

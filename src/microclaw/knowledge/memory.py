@@ -16,8 +16,8 @@ from typing import Final
 from urllib.parse import quote, unquote
 
 from microclaw.errors import ConfigError, ToolRetry
-from microclaw.knowledge.decisions import same_fact, significant
 from microclaw.knowledge.texts import Texts
+from microclaw.knowledge.words import same_fact, significant
 
 OWNER_ID: Final = "owner"
 ROOT: Final = "memory"

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Final, Literal, Protocol, TypeAlias
 
 from microclaw.errors import MicroclawError
-from microclaw.knowledge.decisions import significant
 from microclaw.knowledge.memory import DEVICES, MEMORY, OWNER_ID, PEOPLE, ROOT, is_day, name_of_stem
 from microclaw.knowledge.texts import Texts, TextStamp
+from microclaw.knowledge.words import significant
 from microclaw.store.notes import NewNote, NoteFile, NoteHit, NoteKind, NoteTable, is_unspaced
 
 _SESSIONS: Final = "sessions/"

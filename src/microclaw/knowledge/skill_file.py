@@ -13,7 +13,7 @@ import stat
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Final, Literal
+from typing import Final
 
 import yaml
 
@@ -23,12 +23,8 @@ SKILL: Final = "SKILL.md"
 MAX_SKILL_BYTES: Final = 64 * 1024
 MAX_FOLDER_FILES: Final = 200
 _MAX_FRONT_CHARS: Final = 8 * 1024  # the YAML library takes quadratic time for nested text
-_ADVISED_LINES: Final = 500
 _MAX_FIELD_CHARS: Final = {"name": 64, "description": 1024, "license": 200, "compatibility": 500}
-_KNOWN: Final = ("name", "description", "license", "compatibility", "metadata", "allowed-tools")
 _NAME: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
-# Possessive and bounded, so that a line of "](" takes linear time.
-_LINK: Final = re.compile(r"\]\(([^)\s#]{1,300}+)[^)]{0,200}+\)|`((?:references|scripts|assets)/[^`\s]{1,300}+)`")
 _LIST_FIELDS: Final = ("tools", "capabilities")
 
 
@@ -47,7 +43,7 @@ class Skill:
 
 @dataclass(frozen=True, slots=True)
 class SkillCheck:
-    """The result of a check: the skill, None when an error makes it unusable, and every mistake by line."""
+    """The result of a check: the skill, or None and every mistake by line."""
 
     skill: Skill | None
     mistakes: tuple[Diagnostic, ...]
@@ -70,11 +66,10 @@ def check_skill(
     fields, body, line = reader.front_matter(text) if text is not None else ({}, "", 1)
     if text is not None:
         reader.check_body(body, line)
-        reader.check_folder()
-    if any(m.severity == "error" for m in reader.mistakes):
+    if reader.mistakes:
         return SkillCheck(None, reader.in_order())
     skill = Skill(fields["name"], fields["description"], body.strip(), folder, shipped, **reader.lists)
-    return SkillCheck(skill, reader.in_order())
+    return SkillCheck(skill, ())
 
 
 class _SkillReader:
@@ -162,15 +157,11 @@ class _SkillReader:
             if key in seen:
                 self._at(key_node, f"{key} is there twice", hint="leave one of them out")
             seen.add(key)
-            if key not in _KNOWN:
-                near = difflib.get_close_matches(key, _KNOWN, n=1)
-                hint = f"did you mean {near[0]}?" if near else "fields of your own belong below metadata:"
-                self._at(key_node, f"{key} is not a field of a skill", hint=hint, severity="warning")
-            elif key == "metadata":
+            if key == "metadata":
                 self._of_metadata(value_node)
             elif key == "allowed-tools":
                 self._words(key, value_node)
-            elif (value := self._scalar(key, value_node)) is not None:
+            elif key in _MAX_FIELD_CHARS and (value := self._scalar(key, value_node)) is not None:
                 found[key] = value
         for key in ("name", "description"):
             if key not in seen:
@@ -199,9 +190,6 @@ class _SkillReader:
             self._at(
                 node, f"the name is {value!r}, its folder's is {self._folder.name!r}", hint="rename one of the two"
             )
-        elif key == "description" and len(value) < 20:
-            hint = "say what it does and when to use it: that is how it is found"
-            self._at(node, "the description says little", hint=hint, severity="warning")
         return value
 
     def _of_metadata(self, node: yaml.Node) -> None:
@@ -214,8 +202,6 @@ class _SkillReader:
             if key in _LIST_FIELDS:
                 self.lists[key] = self._words(key, value_node)
                 self._check_names(key, value_node)
-            elif not isinstance(value_node, yaml.ScalarNode):
-                self._at(value_node, f"metadata.{key} is not a text", hint="give a text", severity="warning")
 
     def _words(self, key: str, node: yaml.Node) -> tuple[str, ...]:
         if isinstance(node, yaml.ScalarNode):
@@ -238,40 +224,12 @@ class _SkillReader:
                 self._at(name_node, f"there is no {what} {name!r}", hint=hint)
 
     def check_body(self, body: str, first: int) -> None:
-        lines = body.splitlines()
         if not body.strip():
             self._wrong("nothing follows the front matter", first, hint="write what the agent is to do")
-        if len(lines) > _ADVISED_LINES:
-            hint = "move details into files beside it"
-            self._wrong(f"the text has {len(lines)} lines, {_ADVISED_LINES} are advised", first, None, hint, "warning")
-        for number, line in enumerate(lines, first):
-            for match in _LINK.finditer(line):
-                named = match[1] or match[2]
-                if "://" not in named and not named.startswith(("mailto:", "/")):
-                    self._check_link(named, number, match.start() + 1)
 
-    def _check_link(self, named: str, line: int, column: int) -> None:
-        try:
-            is_there = inside(self._folder, named).is_file()
-        except ValueError:
-            self._wrong(f"{named} leads out of the skill's folder", line, column, "keep what it needs in its folder")
-            return
-        if not is_there:
-            self._wrong(f"there is no file {named}", line, column, "add it, or correct the link", "warning")
-
-    def check_folder(self) -> None:
-        for count, path in enumerate(self._folder.rglob("*")):
-            if count >= MAX_FOLDER_FILES:
-                hint = "keep what the agent reads, nothing else"
-                self._wrong(f"the folder has more than {MAX_FOLDER_FILES} files", None, None, hint, "warning")
-                return
-            if path.is_symlink():
-                name = path.relative_to(self._folder)
-                self._wrong(f"{name} is a symbolic link and is not read", None, None, "put the file there", "warning")
-
-    def _at(self, node: yaml.Node, message: str, *, hint: str, severity: Literal["error", "warning"] = "error") -> None:
+    def _at(self, node: yaml.Node, message: str, *, hint: str) -> None:
         # The front matter begins below its `---`; marks count from 0.
-        self._wrong(message, node.start_mark.line + 2, node.start_mark.column + 1, hint, severity)
+        self._wrong(message, node.start_mark.line + 2, node.start_mark.column + 1, hint)
 
     def _wrong(
         self,
@@ -279,11 +237,10 @@ class _SkillReader:
         line: int | None,
         column: int | None = None,
         hint: str | None = None,
-        severity: Literal["error", "warning"] = "error",
     ) -> None:
         source = self._lines[line - 1] if line is not None and 0 < line <= len(self._lines) else None
         file = f"{self._folder.name}/{SKILL}"
-        self.mistakes.append(Diagnostic(severity, message, file, line, column, source, hint))
+        self.mistakes.append(Diagnostic("error", message, file, line, column, source, hint))
 
 
 def inside(folder: Path, name: str) -> Path:

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Final
 
 from microclaw.errors import ToolFailed, UnknownName
-from microclaw.knowledge.decisions import significant
 from microclaw.knowledge.skill_file import MAX_FOLDER_FILES, SKILL, Skill, SkillCheck, check_skill, inside
 from microclaw.knowledge.text_files import read_text
+from microclaw.knowledge.words import significant
 
 _log = logging.getLogger(__name__)
 

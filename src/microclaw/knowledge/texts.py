@@ -65,8 +65,8 @@ class Texts(Protocol):
     async def change(
         self, name: str, work: Callable[[str], tuple[str, T]], *, keep: bool = True, max_bytes: int = MAX_TEXT_BYTES
     ) -> T:
-        """Put what `work` makes of the whole text in its place; no other change comes between. The old one is kept with
-        `keep`. `work` may run more than once. ConfigError for a text that is or would be longer than `max_bytes`."""
+        """Put what `work` makes of the whole text in its place; no other change comes between. A file keeps its old one
+        with `keep`. `work` may run more than once. ConfigError for a text that is or gets longer than `max_bytes`."""
 
 
 class TextFiles:
@@ -151,7 +151,7 @@ class TextTable:
     async def change(
         self, name: str, work: Callable[[str], tuple[str, T]], *, keep: bool = True, max_bytes: int = MAX_TEXT_BYTES
     ) -> T:
-        now_ms = self._now_ms()
+        del keep  # rows have no old versions
 
         def changed(connection: sqlite3.Connection) -> T:
             old = read_text_row(connection, name) or ""
@@ -164,7 +164,7 @@ class TextTable:
             new = new.encode(errors="replace").decode()
             if new != old:
                 _check_size(name.rpartition("/")[2], new, max_bytes)
-                put_text(connection, name, new, now_ms, keep=keep)
+                put_text(connection, name, new, self._now_ms())
             return result
 
         return await self._database.write(changed)

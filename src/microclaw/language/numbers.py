@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from microclaw.language.quantities import normalize_quantities
 
-_COUNTS = {"once": 1, "twice": 2, "thrice": 3}
 _NUMBER = re.compile(
-    r"(?P<pin>\bpin (?P<pin_n>\d+)(?![\w.]))"
+    r"(?P<pin>\bpin \d+(?![\w.]))"
     r"|(?P<clock>\bclock \d{4})"
-    r"|(?P<swing>\bplusminus (?P<swing_n>\d+) milli)"
-    r"|(?P<period>\bperiod (?P<period_n>\d+) ms\b)"
-    r"|(?P<every>\b(?:every|each|once every|once each) (?P<every_n>\d+) ms\b)"
-    r"|(?P<ms>(?<![\w.])(?P<ms_n>\d+) ms\b)"
-    r"|(?P<milli>(?<![\w.])(?P<milli_n>-?\d+) milli\b(?: (?P<unit>degrees|percent|volts|amps|hpa|watts)\b)?)"
-    r"|(?P<quarters>\b(?P<quarters_n>[13]|a) quarters?\b)"
-    r"|(?P<times>(?<![\w.])(?P<times_n>\d+) times?\b|\b(?P<count>once|twice|thrice)\b)"
+    r"|(?P<swing>\bplusminus \d+ milli)"
+    r"|(?P<period>\bperiod \d+ ms\b)"
+    r"|(?P<every>\b(?:every|each|once every|once each) \d+ ms\b)"
+    r"|(?P<ms>(?<![\w.])\d+ ms\b)"
+    r"|(?P<milli>(?<![\w.])-?\d+ milli\b(?: (?P<unit>degrees|percent|volts|amps|hpa|watts)\b)?)"
+    r"|(?P<quarters>\b(?:[13]|a) quarters?\b)"
+    r"|(?P<times>(?<![\w.])\d+ times?\b|\b(?:once|twice|thrice)\b)"
     r"|(?P<bare>(?<![\w.])-?\d+(?:\.\d+)?(?!\w|\.\d))"
 )
 _NAMES = re.compile(
@@ -35,11 +33,10 @@ _LEFT_OVER = re.compile(r"\d")
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number and where it stands. `unit`: pin, clock, swing, period, every, ms, quarters, times, bare, milli, or
-    the name of what is counted in thousandths (degrees, percent, ...); `value` is in thousandths for those.
+    """Where a number stands. `unit`: pin, clock, swing, period, every, ms, quarters, times, bare, milli, or the name of
+    what is counted in thousandths (degrees, percent, ...).
     """
 
-    value: float
     unit: str
     start: int
     end: int
@@ -57,7 +54,12 @@ class TaggedText:
     @property
     def shape(self) -> str:
         """The text with each number's unit in capitals in its place."""
-        return shape_of(self.text, self.numbers)
+        parts: list[str] = []
+        at = 0
+        for number in self.numbers:
+            parts += [self.text[at : number.start], number.unit.upper()]
+            at = number.end
+        return "".join([*parts, self.text[at:]])
 
 
 def tag_numbers(text: str) -> TaggedText:
@@ -67,39 +69,12 @@ def tag_numbers(text: str) -> TaggedText:
     return TaggedText(said, numbers, text.rstrip().endswith("?"), stray)
 
 
-def shape_of(text: str, numbers: Sequence[Number]) -> str:
-    parts: list[str] = []
-    at = 0
-    for number in numbers:
-        parts += [text[at : number.start], number.unit.upper()]
-        at = number.end
-    return "".join([*parts, text[at:]])
-
-
 def _numbers_of(said: str) -> tuple[tuple[Number, ...], bool]:
     """All numbers of a sentence in order, and whether other digits are left."""
     found: list[Number] = []
     said = _NAMES.sub(lambda name: "-" * len(name[0]), said)
     rest = list(said)
     for match in _NUMBER.finditer(said):
-        kind = next(name for name in _KINDS if match[name] is not None)
         rest[match.start() : match.end()] = " " * (match.end() - match.start())
-        found.append(Number(_value(match, kind), match["unit"] or kind, match.start(), match.end()))
+        found.append(Number(match["unit"] or str(match.lastgroup), match.start(), match.end()))
     return tuple(found), _LEFT_OVER.search("".join(rest)) is not None
-
-
-_KINDS = ("pin", "clock", "swing", "period", "every", "ms", "milli", "quarters", "times", "bare")
-
-
-def _value(match: re.Match[str], kind: str) -> float:
-    match kind:
-        case "clock":
-            return float(match[0].split(" ")[1])
-        case "bare":
-            return float(match[0])
-        case "times" if match["count"] is not None:
-            return _COUNTS[match["count"]]
-        case "quarters" if match["quarters_n"] == "a":
-            return 1
-        case _:
-            return float(match[f"{kind}_n"])

@@ -5,9 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from rapidfuzz import process
-from rapidfuzz.distance import OSA
-
 _WORD = re.compile(r"[a-z]+(?:-[a-z]+)?")
 _SHORTEST_SWAPPED = 3  # "teh", "trun"
 _SHORTEST_DROPPED = 5  # "swich", "blik": a letter too few or too many; shorter words have too many neighbours
@@ -25,10 +22,6 @@ class Spelling:
         self._rare = frozenset(word for word in rare if len(word) <= _LONGEST_RARE)
         self._meant = sorted(self._words - self._rare)
 
-    def with_words(self, words: Iterable[str]) -> Spelling:
-        """A copy with more known words."""
-        return Spelling(self._words | frozenset(words), self._rare)
-
     def mend(self, text: str) -> str:
         """The text with each unknown word corrected where there is exactly one way to."""
         unknown = {word for word in _WORD.findall(text) if word not in self._words}
@@ -38,6 +31,9 @@ class Spelling:
         return _WORD.sub(lambda m: mended.get(m[0], m[0]), text)
 
     def _mended(self, word: str) -> str:
+        from rapidfuzz import process  # 3.5 MB, which a host without a misspelt word does without
+        from rapidfuzz.distance import OSA
+
         found = process.extract(word, self._meant, scorer=OSA.distance, score_cutoff=1, limit=None)
         near = [known for known, _, _ in found if _is_slip(word, known)]
         # A first letter that is missing is another word ("teach", "each") more often than a slip.

@@ -1,1 +1,1 @@
-"""A device's end of the link, as the virtual board and `voice talk` have it: identity, connection, messages, speech."""
+"""A device's end of the link, as the virtual board has it: identity, connection, messages, speech."""

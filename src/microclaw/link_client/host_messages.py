@@ -86,7 +86,6 @@ class HostMessages:
             case UiState() as news:
                 present = {k: v for k, v in structs.asdict(news).items() if v is not None}
                 self._client.state.ui |= {k: _one_line(v) if isinstance(v, str) else v for k, v in present.items()}
-                self._took_speech(news)
             case PairCode(code=code, expires_s=expires_s):
                 self._show_code(code, expires_s)
             case PairDone() as done:

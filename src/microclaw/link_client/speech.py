@@ -103,13 +103,6 @@ class SpeechStreams:
                 self.listening = None
         self._post(lambda: self._send(StopAsr(stream, reason)))
 
-    def cancel(self) -> None:
-        """The device ends its stream; what was said in it is forgotten."""
-        with self.lock:
-            stream, self.listening = self.listening, None
-        if stream is not None:
-            self._post(lambda: self._send(CancelStream(stream)))
-
     def interrupt(self) -> None:
         """Be silent: what is not played is forgotten, and the host says no more of it."""
         with self.lock:

@@ -58,7 +58,7 @@ class Owner(Protocol):
 class DurableOwner(Protocol):
     """The store behind a session. Called one after the other, in the order of the session's actions."""
 
-    async def commit(self, envelope: Envelope, *, expired: bool, epoch: bytes) -> None:
+    async def commit(self, envelope: Envelope, *, epoch: bytes) -> None:
         """Apply a durable message; it is acked when this returns."""
 
     async def persist(self, message_id: bytes, payload: bytes) -> None:
@@ -357,10 +357,10 @@ class Connection:
         if store is None:
             raise TypeError(f"a device without a credential has nothing durable: {action}")
         match action:
-            case actions.Deliver(envelope=envelope, expired=expired, epoch=epoch):
+            case actions.Deliver(envelope=envelope, epoch=epoch):
                 assert envelope.seq is not None
                 assert epoch is not None
-                await store.commit(envelope, expired=expired, epoch=epoch)
+                await store.commit(envelope, epoch=epoch)
                 self.session.ack_applied(epoch, envelope.seq)
             case actions.Persist(message_id=message_id, payload=payload):
                 await store.persist(message_id, payload)

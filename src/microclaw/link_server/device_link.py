@@ -316,13 +316,13 @@ class DeviceLink:
     def measured(self, rtt_ms: float) -> None:
         self.rtt_ms = rtt_ms
 
-    async def commit(self, envelope: Envelope, *, expired: bool, epoch: bytes) -> None:
+    async def commit(self, envelope: Envelope, *, epoch: bytes) -> None:
         _, inbox = await self._open()
         assert envelope.seq is not None
         async with self._numbering:
             parts = (self._parts.new_id, self._parts.tasks.refusal, self._parts.reports, self.name)
             facts = None if self.presence is None else self.presence.ota
-            effect = Effect(self.link_id, envelope, expired, self._now_ms, *parts, facts, host=self._parts.tasks.host)
+            effect = Effect(self.link_id, envelope, self._now_ms, *parts, facts, host=self._parts.tasks.host)
             new = await inbox.advance(epoch, envelope.seq, envelope.id, effect.apply)
             if new and effect.seq is not None:
                 self._hand_over(effect.seq, effect.payload)

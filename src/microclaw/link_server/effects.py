@@ -97,7 +97,6 @@ class Effect:
 
     link_id: str
     envelope: Envelope
-    expired: bool
     now_ms: int
     new_id: Callable[[], bytes]
     refusal: Callable[[RunTask], str | None]
@@ -118,7 +117,7 @@ class Effect:
         """In that transaction; it may run again after one that failed."""
         self.seq, self.payload, self.task, self.offer, self.facts = None, b"", None, None, self.told
         body = self.envelope.body
-        if not self.expired and not isinstance(body, Unknown | Result):
+        if not isinstance(body, Unknown | Result):
             name = body.name if isinstance(body, Event) else ""
             kept = encode(Envelope(self.envelope.id, body, self.envelope.ts_ms))
             add_event(connection, self.link_id, body.type, name[:MAX_EVENT_NAME_CHARS], kept, self.now_ms)

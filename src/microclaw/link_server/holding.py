@@ -8,19 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Protocol
 
 from microclaw.errors import StoreError
 from microclaw.store.link_holders import LinkHolder, LinkHolderTable
 
 _log = logging.getLogger(__name__)
-
-
-class Whereabouts(Protocol):
-    """Where devices are connected, for who calls one."""
-
-    def host_of(self, link_id: str) -> str | None:
-        """The live host, not this one, that has the device's connection; None: it is here, or nowhere."""
 
 
 class StaleHolders:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
 from microclaw.devices.device import revoked_error
 from microclaw.errors import DeviceMoved, DeviceTimeout, DeviceUnreachable, LinkViolation, OutcomeUnknown, ProtocolError
 from microclaw.text import host_called
@@ -16,9 +18,7 @@ if TYPE_CHECKING:
     from microclaw.link_server.device_link import DeviceLink, LinkParts
 
 _LOOK_FIRST: Final = "look at the device, then repeat it if need be"
-_FIRMWARE: Final = (
-    "its firmware must keep the limits of the link: docs/protocols/link.md, microclaw link check --as-host"
-)
+_FIRMWARE: Final = "its firmware must keep the limits of the link: docs/protocols/link.md"
 
 
 class LinkCalls:
@@ -29,17 +29,19 @@ class LinkCalls:
         self._parts = parts
         self._pending = PendingCalls()
         self._answers: dict[bytes, asyncio.Future[Result]] = {}
+        self._due_s: dict[bytes, float] = {}  # on the loop's clock
 
     async def call(self, method: str, params: ValueMap, *, idempotent: bool, timeout_s: float) -> Result:
         """As DeviceLink.call."""
         if (host := self._link.other_host) is not None:
             raise self._moved_to(host, method)
         message_id = self._parts.new_id()
-        expires_ms = int(self._parts.clock.unix_us() / 1000 + timeout_s * 1000)
-        call = Call(method, params, idempotent, expires_ms)
+        call = Call(method, params, idempotent)
         self._pending.add(message_id, call)
-        answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Result] = loop.create_future()
         self._answers[message_id] = answer
+        self._due_s[message_id] = loop.time() + timeout_s
         try:
             if self._link.online:
                 self._send(message_id, call)
@@ -50,6 +52,7 @@ class LinkCalls:
         finally:
             self._pending.give_up(message_id)
             self._answers.pop(message_id, None)
+            self._due_s.pop(message_id, None)
 
     def reconnected(self, boot_id: bytes) -> None:
         """Send what waited, and again what this boot had; what another boot had is lost."""
@@ -107,8 +110,9 @@ class LinkCalls:
         connection, boot_id = self._link.connection, self._link.boots.current
         assert connection is not None
         assert boot_id is not None
+        left_ms = int(1000 * max(0.0, self._due_s[message_id] - asyncio.get_running_loop().time()))
         try:
-            connection.session.send(call, message_id=message_id)
+            connection.session.send(replace(call, ttl_ms=left_ms), message_id=message_id)
         except ProtocolError as exc:  # it can never be sent
             self._fail(message_id, exc)
             return

@@ -1,6 +1,6 @@
 """What a person does with devices that have a link, wherever they are connected: look, revoke, notify, forget.
 
-It works on the store. What needs the server that devices connect to is in server.py.
+What needs the server that devices connect to is in server.py.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from microclaw.audit import ALARMS, AuditEvent, Record
 from microclaw.auth.credentials import Revocation
-from microclaw.auth.typed_codes import TypedCodes, WaitingDevice, Wish
+from microclaw.auth.pairing import PairingService
+from microclaw.auth.typed_codes import WaitingDevice
 from microclaw.devices.device import Device, revoked_text
 from microclaw.devices.examine import CheckLine
 from microclaw.devices.registry import Registry
@@ -27,7 +28,7 @@ from microclaw.wire import xiaozhi
 from microclaw.wire.link.messages import Notify
 
 if TYPE_CHECKING:
-    from microclaw.link_server.server import LinkServer
+    pass
 
 ALARM_PAUSE_MS: Final = 600_000  # between two live events about one device's alarm
 AT_ONCE_S: Final = 1.0
@@ -53,43 +54,26 @@ class LinkState:
 
 
 class LinkedDevices:
-    """`elsewhere` is what somebody is told who asks a host that lets no devices connect for its server.
-
-    `typed` is where codes go that a person types.
-    """
-
     def __init__(
         self,
         links: LinkRegistry,
         devices: Registry,
         table: IdentityTable,
         revocation: Revocation,
-        typed: TypedCodes,
-        elsewhere: Callable[[], ConfigError] | None = None,
+        pairing: PairingService,
     ) -> None:
         self.links = links
         self._devices = devices
         self._table = table
         self._revocation = revocation
-        self._typed = typed
-        self._elsewhere = elsewhere
+        self._pairing = pairing
         devices.removed_elsewhere = self._drop
-
-    @property
-    def here(self) -> LinkServer | None:
-        """The server, where devices connect to this host."""
-        return None
-
-    def server(self) -> LinkServer:
-        """`here`; ConfigError where it is None, which says which hosts devices connect to."""
-        if self.here is not None:
-            return self.here
-        assert self._elsewhere is not None
-        raise self._elsewhere()
 
     def waiting(self) -> tuple[WaitingDevice, ...]:
         """Devices that wait to be paired, here or at other hosts, the oldest of a host first."""
-        return () if self._typed.others is None else self._typed.others.waiting()
+        here = [WaitingDevice(one.address, one.board, self._pairing.left_s(one)) for one in self._pairing.pending]
+        others = self._pairing.typed.others
+        return (*here, *(() if others is None else others.waiting()))
 
     async def pair(
         self,
@@ -106,14 +90,12 @@ class LinkedDevices:
         """
         known = self._devices.get(device) if device is not None else None
         link_id = link_id_of(known) or known.device_id if known is not None else None
-        paired = await self._confirm(code, Wish(name=name, device_id=link_id, board_id=board, by=by))
+        granted = await self._pairing.confirm(code, name=name, device_id=link_id, board_id=board, by=by)
+        paired = granted.device_id
         owner = await self._devices.find_owner(endpoint_of(paired))
         assert owner is not None
         self.links.link(paired).is_revoked = False
         return owner
-
-    async def _confirm(self, code: str, wish: Wish) -> str:
-        return await self._typed.confirm(code, wish)
 
     async def mark_revoked(self) -> None:
         """At the start: a link of a device that was revoked says so."""

@@ -21,7 +21,6 @@ from microclaw.auth.certificates import lan_names
 from microclaw.auth.device_identity import HostIdentity
 from microclaw.auth.pairing import PendingPairing
 from microclaw.auth.provisioning import SECRET_LIFE_MS, Provision
-from microclaw.auth.typed_codes import WaitingDevice, Wish
 from microclaw.devices.entry import check_name
 from microclaw.devices.registry import Registry
 from microclaw.errors import ConfigError
@@ -56,7 +55,7 @@ class LinkServer(LinkedDevices):
         limits: LinkLimits,
         meter: LinkMeter,
     ) -> None:
-        super().__init__(links, devices, identity.table, identity.revocation, identity.pairing.typed)
+        super().__init__(links, devices, identity.table, identity.revocation, identity.pairing)
         self.identity = identity
         self._host, self.port = listening.getsockname()[:2]
         self._listening = listening
@@ -149,10 +148,6 @@ class LinkServer(LinkedDevices):
     # What a person does
 
     @property
-    def here(self) -> LinkServer:
-        return self
-
-    @property
     def address(self) -> str:
         return f"{'wss' if self._tls else 'ws'}://{bracketed(self._host)}:{self.port}{PATH}"
 
@@ -164,18 +159,6 @@ class LinkServer(LinkedDevices):
     @property
     def pending(self) -> tuple[PendingPairing, ...]:
         return self.identity.pairing.pending
-
-    def waiting(self) -> tuple[WaitingDevice, ...]:
-        pairing = self.identity.pairing
-        here = [WaitingDevice(one.address, one.board, pairing.left_s(one)) for one in pairing.pending]
-        return (*here, *super().waiting())
-
-    async def _confirm(self, code: str, wish: Wish) -> str:
-        service = self.identity.pairing
-        paired = await service.confirm(
-            code, name=wish.name, device_id=wish.device_id, board_id=wish.board_id, by=wish.by
-        )
-        return paired.device_id
 
     async def provision(
         self,

@@ -137,7 +137,6 @@ class AskedBy:
 class ModelRequest:
     """`system` and `tools` stay the same from turn to turn, so that a provider may cache them. `dynamic_context`
     (memory, what runs where) changes and comes after them. `task` picks a model where the settings name one for it.
-    `temperature` and `top_p` are sent only where they are given.
     """
 
     system: str
@@ -148,8 +147,6 @@ class ModelRequest:
     dynamic_context: str = ""
     task: ModelTask = "chat"
     asked_by: AskedBy = AskedBy()
-    temperature: float | None = None
-    top_p: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

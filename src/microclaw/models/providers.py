@@ -162,9 +162,7 @@ class _DirectModel:
     def _settings(self, request: ModelRequest) -> ModelSettings:
         from pydantic_ai.settings import ModelSettings
 
-        settings = ModelSettings(max_tokens=request.max_tokens, timeout=self._timeout_s, request_timeout=MAX_ANSWER_S)
-        _add_sampling(settings, request)
-        return settings
+        return ModelSettings(max_tokens=request.max_tokens, timeout=self._timeout_s, request_timeout=MAX_ANSWER_S)
 
     def _instructions(self, request: ModelRequest) -> list[wire.InstructionPart]:
         raise NotImplementedError
@@ -205,15 +203,13 @@ class AnthropicProviderModel(_DirectModel):
     def _settings(self, request: ModelRequest) -> ModelSettings:
         from pydantic_ai.models.anthropic import AnthropicModelSettings
 
-        settings = AnthropicModelSettings(
+        return AnthropicModelSettings(
             max_tokens=request.max_tokens,
             timeout=self._timeout_s,
             request_timeout=MAX_ANSWER_S,
             anthropic_cache_instructions=True,
             anthropic_cache_tool_definitions=True,
         )
-        _add_sampling(settings, request)
-        return settings
 
     def _instructions(self, request: ModelRequest) -> list[wire.InstructionPart]:
         """A block each; what is dynamic stays outside the cached ones."""
@@ -295,14 +291,6 @@ class OpenAIProviderModel(_DirectModel):
                 next_step="load one there (ollama pull qwen3), then ask again",
             )
         return names[0]
-
-
-def _add_sampling(settings: ModelSettings, request: ModelRequest) -> None:
-    """Only what was asked for: some models refuse either of them."""
-    if request.temperature is not None:
-        settings["temperature"] = request.temperature
-    if request.top_p is not None:
-        settings["top_p"] = request.top_p
 
 
 class _TextRelay:

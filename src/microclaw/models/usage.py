@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from microclaw.errors import ModelError
-from microclaw.models.budget import Budget, Estimate, LocalDays, estimated_tokens, price, worst_case
+from microclaw.models.budget import Budget, LocalDays, estimated_tokens, price
 from microclaw.models.protocol import AskedBy, Model, ModelAround, ModelReply, ModelRequest, OnText, TextCounter
 from microclaw.store.usage import KEPT_DAYS, UsageCount, UsageGroup, UsageKey, UsageTable
 
@@ -68,12 +68,8 @@ class MeteredModel(ModelAround):
 
     async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
         """BudgetSpent, before anything is sent, when the day's budget is used up."""
-        if self._budget is None or not self._budget.limited:
-            return await self._respond_counted(request, on_text)
-        async with self._budget.holding(request.asked_by, await self._worst_case(request, self._budget)):
-            return await self._respond_counted(request, on_text)
-
-    async def _respond_counted(self, request: ModelRequest, on_text: OnText | None) -> ModelReply:
+        if self._budget is not None:
+            await self._budget.check(request.asked_by)
         counter = TextCounter(on_text)
         try:
             reply = await self._model.respond(request, counter.add if on_text is not None else None)
@@ -97,11 +93,6 @@ class MeteredModel(ModelAround):
             return used
         nano_usd = await asyncio.to_thread(price, self._model.name, used.input_tokens, used.output_tokens)
         return used if nano_usd is None else dataclasses.replace(used, unpriced=0, cost_nano_usd=nano_usd)
-
-    async def _worst_case(self, request: ModelRequest, budget: Budget) -> Estimate:
-        """The most that the request may use; its price only where money is limited, as the price list loads slowly."""
-        priced = self._priced and budget.in_dollars
-        return await asyncio.to_thread(worst_case, request, self._model.name, priced=priced)
 
     async def _count(self, request: ModelRequest, count: UsageCount, failed: int = 0) -> None:
         counted = dataclasses.replace(count, requests=1, failed=failed)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from microclaw.language.foreign import foreign_language
 from microclaw.models.protocol import DeviceContext, KnownDevice
 from microclaw.offline import schedules
 from microclaw.offline.apps import ON_BOARDS, known_apps, matching, taking_off
@@ -285,8 +284,7 @@ def _parsed(text: str, device: KnownDevice, device_context: DeviceContext) -> Pa
     text, there = names_to_pins(text, device_context, device)
     if there is not None and there is not device:
         return Say(f"That name is of a pin of {there.name}, so I did nothing.", "ambiguous", "name the pin: pin 4")
-    parse = parse_steps(text, sentences.parse) or schedules.parse_schedule(text, sentences) or sentences.parse(text)
-    return None if parse is not None and parse.loose and foreign_language(text) is not None else parse
+    return parse_steps(text, sentences.parse) or schedules.parse_schedule(text, sentences) or sentences.parse(text)
 
 
 def _refused(why: str, step: str, choice: BoardChoice) -> Say:

@@ -147,6 +147,11 @@ def failure(result: Result) -> Say:
     return Say(message, str(result.fields.get("error", "tool_failed")), str(next_step) if next_step else None)
 
 
+def asks_when_due(objections: Sequence[str]) -> str:
+    """The warning of what stands in the way of a schedule's action now."""
+    return f"{' and '.join(objections)}; if that is so then, I ask for a yes before I do it"
+
+
 def capital(text: str) -> str:
     """The text as the start of a sentence, without a full stop; a name like virtual-1 stays as it is."""
     first = text.split(" ", 1)[0].rstrip(":,")

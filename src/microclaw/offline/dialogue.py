@@ -1,7 +1,7 @@
 """One step of the dialogue: the person's words, the open question and tools' answers become the next decision.
 
-A sentence that fits a template is acted on. A loose parse (from the classifiers) that would change something names
-its action and waits for a yes; one that only reads from a device is answered at once. This module calls no tool.
+A sentence that fits a template is acted on. A loose parse that would change something names its action and waits for a
+yes; one that only reads from a device is answered at once. This module calls no tool.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from microclaw.events import NOTHING_WAITS
-from microclaw.language.foreign import foreign_language
+from microclaw.language.foreign import is_in_other_letters
 from microclaw.language.yes_no import said_no, said_yes
 from microclaw.models.protocol import (
     AssistantReply,
@@ -28,7 +28,6 @@ from microclaw.offline.amounts import pace_of_nothing
 from microclaw.offline.answers import QUESTIONS, no_plot, parse_question, past_of
 from microclaw.offline.apps import APPS, ON_BOARDS, is_of_all
 from microclaw.offline.boards import chosen_boards, decide_for_each, for_each, unknown_place
-from microclaw.offline.confidence import LIKE, NOTHING_DONE
 from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, failure, this_turn
 from microclaw.offline.last_act import TAKE_BACK, DialogueState, LastAct, act_after, state_after
 from microclaw.offline.lights import LIGHTS, led_decider
@@ -40,6 +39,7 @@ from microclaw.offline.other_things import instead, of_a_thing
 from microclaw.offline.paces import with_exact_times
 from microclaw.offline.parse import Parse, Question, Values
 from microclaw.offline.pins import (
+    ON_NAME,
     all_pins,
     answered_device,
     board_of,
@@ -63,11 +63,6 @@ ADD_A_MODEL: Final = (
     "for any sentence set ANTHROPIC_API_KEY, OPENAI_API_KEY, or OPENAI_BASE_URL for a free local model "
     "(Ollama: OPENAI_BASE_URL=http://localhost:11434/v1), then start the host again"
 )
-_NO_ORDER: Final = {
-    "told": "I think you are telling me something, and it is not an order",
-    "dont": "I think this is something not to do, or only an idea",
-}
-_SEVERAL: Final = re.compile(r"[,;.&+]\s|\b(?:and|then|also|but|or|plus|while|after|before)\b", re.I)
 _ENGLISH_ONLY: Final = ("not_understood", f"say it in English, as in: turn on pin 4; {ADD_A_MODEL}")
 _NO_PIN: Final = re.compile(r"\b(?:pin|gpio|io) (?:-\s?\d[\d.]*|\d+\.\d+)", re.I)
 _READING_TOOLS: Final = frozenset(
@@ -267,23 +262,20 @@ def _read(
         parse = without if without is not None and without.kind == "read_sensor" else parse
         if parse is not None and parse.kind == "read_sensor":
             parse = dataclasses.replace(parse, values=parse.values | {"unit": unit})
-    language = foreign_language(said) if parse is None or parse.loose else None
-    if language is not None:
-        return _Reading(Say(f"Without a model I understand only English; this looks like {language}.", *_ENGLISH_ONLY))
+    if (parse is None or parse.loose) and is_in_other_letters(said):
+        return _Reading(Say("Without a model I understand only English.", *_ENGLISH_ONLY))
     if (said_yes(said) or said_no(said)) and (parse is None or parse.loose):
         text = "Nothing waits for a yes" if said_yes(said) else "There is nothing to take back"
         return _Reading(Say(f"{text} in this chat.", NOTHING_WAITS))
-    if named is None and (unknown := unknown_device(text, parse, device_context)) is not None:
+    rest = sentences.parse(ON_NAME.sub("", text))
+    if named is None and (unknown := unknown_device(text, parse, rest, device_context)) is not None:
         return _Reading(unknown)
-    is_unread = parse is None or parse.loose or parse.kind in NOTHING_DONE
+    is_unread = parse is None or parse.loose
     if is_unread and (unknown := unknown_of_several(said, device_context)) is not None:
         return _Reading(unknown)
     if parse is None:
-        return _Reading(_not_understood(sentences, text))
-    if parse.kind in NOTHING_DONE:
-        if act is None and (faster := pace_of_nothing(text)) is not None:
-            return _Reading(faster)
-        return _Reading(_nothing_done(sentences, parse, said))
+        faster = pace_of_nothing(text) if act is None else None
+        return _Reading(faster or _not_understood(sentences, text))
     if parse.kind == "undo" and unlogged is not None and named is None:
         parse = dataclasses.replace(parse, values=undo_values(unlogged))
     found_at = Context(parse, text if recalls else said, device_context, device, named is not None, results)
@@ -368,33 +360,12 @@ _DECIDERS: Final[Mapping[str, Callable[[Context], Decision]]] = {
 }
 
 
-def _nothing_done(sentences: Sentences, parse: Parse, said: str) -> Say:
-    """A question, or why nothing was done, for a sentence with about this label."""
-    label = parse.word("label") or ""
-    if no_pin := _NO_PIN.search(said):
-        return Say(f"There is no {no_pin[0]}, so I did nothing.", "ambiguous", "for example: turn on pin 4")
-    if label == "more":
-        several = "I can carry out one order at a time, so I did nothing. Which one first?"
-        text = several if _SEVERAL.search(said) else "I did not understand all of that sentence, so I did nothing."
-        return Say(text, "ambiguous", "for example: turn on pin 4")
-    if parse.kind == "no_order":
-        return Say(f"{_NO_ORDER[label]}, so I did nothing.", "not_understood", "for example: turn on pin 4")
-    example = sentences.examples.get(LIKE.get(label, "set_pin"), "set pin 4 on")
-    return Say(
-        "I am not sure what you mean, so I did nothing. What should which pin do?",
-        "ambiguous",
-        f"for example: {example}",
-    )
-
-
 def _not_understood(sentences: Sentences, text: str) -> Say:
+    if no_pin := _NO_PIN.search(text):
+        return Say(f"There is no {no_pin[0]}, so I did nothing.", "ambiguous", "for example: turn on pin 4")
     examples = sentences.nearest(text)
-    nearest = f" Nearest: {'; '.join(examples)}." if examples else " Ask: what can you do."
-    return Say(
-        f"I know {len(_examples(sentences))} kinds of sentence without a model, not this one.{nearest}",
-        "not_understood",
-        ADD_A_MODEL,
-    )
+    meant = f"Did you mean: {'; '.join(examples)}?" if examples else "Ask: what can you do."
+    return Say(f"I did not understand that, so I did nothing. {meant}", "not_understood", ADD_A_MODEL)
 
 
 def _examples(sentences: Sentences) -> tuple[str, ...]:

@@ -72,8 +72,8 @@ def is_for_the_board(memory: Parse, said: str, sentences: Sentences) -> bool:
     """Whether a sentence like "note the humidity every minute" is an order and not a fact to remember."""
     if memory.kind == "forget":
         return parse_schedule(said, sentences) is not None
-    guessed = sentences.guess(said) if memory.kind == "remember" else None
-    return guessed is not None and (guessed.kind == "read_sensor_every" or guessed.word("label") == "log")
+    found = sentences.parse(said) if memory.kind == "remember" else None
+    return found is not None and found.kind == "read_sensor_every"
 
 
 def _remember(at: Context) -> Decision:

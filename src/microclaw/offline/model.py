@@ -17,21 +17,18 @@ from microclaw.models.protocol import (
     UserText,
 )
 from microclaw.offline.decision import Act, Say
-from microclaw.offline.dialogue import understand, warm_up
-from microclaw.offline.memory import MEMORY
 
 _REFERS = re.compile(r"\b(?:it|its|that|this|them|those|these|one|ones|again|same|there|then|instead|before)\b", re.I)
-_SMALL_TALK = frozenset({"help", "greeting", *MEMORY})  # a model has more to say
 _CALL = "offline-"
 
 
 class OfflineModel:
-    """Answers sentences; `warm_up` or the first sentence loads the templates."""
+    """Answers sentences; `warm_up` or the first sentence loads the dialogue and its templates."""
 
     name = "offline"
 
     async def warm_up(self) -> None:
-        await asyncio.to_thread(warm_up)
+        await asyncio.to_thread(_warm_up)
 
     async def aclose(self) -> None:
         pass
@@ -54,6 +51,8 @@ class OfflineModel:
 
     async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
         """The next step of the turn: a tool call, or the answer in one piece."""
+        from microclaw.offline.dialogue import understand
+
         began = time.perf_counter()
         found = understand(request)
         took_ms = max(1.0, (time.perf_counter() - began) * 1000)
@@ -84,15 +83,24 @@ class OfflineModel:
                 )
 
 
+def _warm_up() -> None:
+    from microclaw.offline.dialogue import warm_up
+
+    warm_up()
+
+
 def _is_sure(request: ModelRequest, text: str, start: int) -> bool:
     """Whether the first message of a turn can be acted on without more context."""
     last = request.messages[start - 1] if start else None
     if last is not None and not (isinstance(last, AssistantReply) and not last.calls):
         return False  # it joins a running turn
+    from microclaw.offline.dialogue import understand
+    from microclaw.offline.memory import MEMORY
+
     found = understand(request)
     parse = found.parse
-    if parse is None or parse.loose or parse.kind in _SMALL_TALK:
-        return False
+    if parse is None or parse.loose or parse.kind in ("help", "greeting", *MEMORY):
+        return False  # or a model has more to say
     if isinstance(found.decision, Say) and found.decision.code is not None:
         return False
     if found.completes:

@@ -54,7 +54,7 @@ _COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
     "change": {"revert": "app undo {n}", "end": "app undo {n}", "": "app changes"},
     "backup": {"": "backup --help"},
     "subagent": {"": "subagent list"},
-    "alarm": {"": "doctor --security"},
+    "alarm": {"": "doctor"},
     "crash": {"": "crash list"},
 }
 _NUMBERED: Final = re.compile(

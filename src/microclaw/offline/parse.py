@@ -35,7 +35,7 @@ _PERCENT: Final = re.compile(r"(?:(?:at|to|make it) )*(-?\d+) milli percent")
 class Parse:
     """`values`: whole numbers and words; `when`: the time of a schedule.
 
-    `loose`: no template fits, the classifiers guessed it. `confirmed`: the person said yes to it. `undoes` are changes
+    `loose`: no template fits it as it stands. `confirmed`: the person said yes to it. `undoes` are changes
     to take back first and `stops` a program to take off first; `replaces` is the program that this one takes the name
     of.
     """

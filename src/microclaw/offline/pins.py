@@ -64,7 +64,7 @@ _UNIT_ASKED = re.compile(
 
 _NAME = r"(?P<name>[a-z][\w-]*)"
 _END = r"(?=\s+(?:every|each|for|when|if)\b|[\s.?!]*$)"
-_ON_NAME = re.compile(rf"(?i)\bon {_NAME}{_END}")
+ON_NAME = re.compile(rf"(?i)\bon {_NAME}{_END}")
 # In "set pin 4 on fire" the "on" is the level.
 _PIN_ON_NAME = re.compile(
     rf"(?i)^(?!.*\b(?:set|put|turn|switch|leave|keep) pin).*\bpin \d+ (?:on|of|at) (?:the )?{_NAME}{_END}"
@@ -138,12 +138,15 @@ def split_device(said: str, device_context: DeviceContext) -> tuple[str, KnownDe
     return said, None
 
 
-def unknown_device(said: str, parse: Parse | None, device_context: DeviceContext) -> Say | None:
-    """The answer to "turn on pin 2 on kitchen" where no device is called so; only for what no template fits."""
+def unknown_device(said: str, parse: Parse | None, rest: Parse | None, device_context: DeviceContext) -> Say | None:
+    """The answer to "turn on pin 2 on kitchen" where no device is called so; only for what no template fits.
+
+    `rest`: the parse without the end "on kitchen".
+    """
     if (parse is not None and not parse.loose) or not device_context.devices:
         return None
     named = _CALLED_DEVICE.search(said) or (
-        _ON_NAME.search(said) if parse is not None and parse.kind in _OF_DEVICE else _PIN_ON_NAME.search(said)
+        ON_NAME.search(said) if rest is not None and rest.kind in _OF_DEVICE else _PIN_ON_NAME.search(said)
     )
     called = {device.name.lower() for device in device_context.devices}
     if named is None or named["name"].lower() in _NO_DEVICE | called:

@@ -9,8 +9,7 @@ from typing import Any, Final
 
 from microclaw.language.quantities import normalize_quantities
 from microclaw.language.times import SUN, When, open_question, split_when, when_text
-from microclaw.offline.confidence import NOTHING_DONE
-from microclaw.offline.decision import Act, CannotDo, Context, Decision, Say
+from microclaw.offline.decision import Act, CannotDo, Context, Decision, Say, asks_when_due
 from microclaw.offline.parse import PIN_SLOTS, Parse, Values
 from microclaw.offline.pins import pin_user
 from microclaw.offline.sentences import Sentences
@@ -66,10 +65,10 @@ def parse_schedule(text: str, sentences: Sentences) -> Parse | None:
     if _REMINDER.match(asked):
         return Parse("schedule", {"what": asked}, when=when)
     whole = sentences.parse(text) if when.hour is not None else None
-    if when.hour is None or (whole is not None and whole.kind not in {"schedule", *NOTHING_DONE}):
+    if when.hour is None or (whole is not None and whole.kind != "schedule"):
         return None
     inner = sentences.parse(what)
-    if inner is None or inner.kind in {"schedule", *SCHEDULES, *NOTHING_DONE}:
+    if inner is None or inner.kind in {"schedule", *SCHEDULES}:
         return None
     return Parse("schedule", {"what": what}, loose=inner.loose, when=when)
 
@@ -102,7 +101,7 @@ def decide_schedule(at: Context, sentences: Sentences, inner: Callable[[Context]
         doing = _reminder(doing)
     else:
         meant = _program_order(at.parse) or sentences.parse(what)
-        if meant is None or meant.kind in NOTHING_DONE:
+        if meant is None:
             return Say(
                 "I do not understand what is to be done then.", "not_understood", "as in: turn on pin 4 at 22:00"
             )
@@ -128,11 +127,6 @@ def decide_schedule(at: Context, sentences: Sentences, inner: Callable[[Context]
     shown = when_text(when)
     words = f"{doing} {shown}" if when.delay_ms is None else f"{shown} {doing}"  # "fade in 3 s" has two readings
     return Act("schedule-add", arguments, f"schedule({shown}: {doing})", "the host will do it then", words=words)
-
-
-def asks_when_due(objections: Sequence[str]) -> str:
-    """The warning of what stands in the way of a schedule's action now."""
-    return f"{' and '.join(objections)}; if that is so then, I ask for a yes before I do it"
 
 
 def _asks_then(at: Context, sentences: Sentences) -> str:

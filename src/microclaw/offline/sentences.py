@@ -1,8 +1,7 @@
-"""The kind and the values of a sentence: from a template that fits all of it, else from the classifiers.
+"""The kind and the values of a sentence: from a template that fits all of it, else from the nearest sentence.
 
-Templates (hassil, intents/en/*.toml) are for sentences in the words of the manual; they are sure. With
-slips of the keyboard mended their parse is loose, and so is that of all other sentences, which go to the classifiers
-(classifier.py). It acts on nothing.
+Templates (hassil, intents/en/*.toml) are sure. With slips of the keyboard mended their parse is loose, and so is that
+of the nearest known sentence (intents/en/near.toml), with the numbers of this one in their places. It acts on nothing.
 """
 
 from __future__ import annotations
@@ -15,16 +14,12 @@ from functools import cache, lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from rapidfuzz import fuzz, process
-
-from microclaw.language.numbers import TaggedText, tag_numbers
+from microclaw.language.numbers import tag_numbers
 from microclaw.language.quantities import QUANTITY_WORDS, normalize_quantities
 from microclaw.language.spelling import Spelling
 from microclaw.language.times import split_when
-from microclaw.offline.classifier import Lexicon, features_of, learned_heads, words
-from microclaw.offline.confidence import NEVER_LATER, NOTHING_DONE, Guess, guess, kind_of
+from microclaw.offline.levels import levels_of
 from microclaw.offline.parse import Parse, Values
-from microclaw.offline.slot_filling import levels_of
 
 if TYPE_CHECKING:
     from hassil import Intents
@@ -34,7 +29,7 @@ PARSES_KEPT = 64
 
 _TEMPLATES = ("words", "programs", "lights", "now", "manage", "refused")  # help lists the kinds in this order
 _WITH_ANY_NAME = frozenset({"remove_app", "app_status"})  # any words at all may be a program's name there
-_NO_NAME = re.compile(r"\bpin \d|\bbut\b|(?:\S+ ){3}")  # the rest of a sentence, more likely than a program's name
+_NO_NAME = re.compile(r"\bpin \d|\b(?:and|but)\b|\bon \w|(?:\S+ ){3}")  # more likely the rest of a sentence
 _REMINDER = re.compile(r"^(?:remind|wake|alert|notify|warn|call) (?:me|us)\b")
 _NO_MORE = re.compile(
     r"(?i)^\s*(?:please )?(?:do not|don[’']?t) (\w+(?: (?:on )?(?:the led|(?:pin|gpio) ?\d+))?),? "
@@ -43,6 +38,14 @@ _NO_MORE = re.compile(
 # Words on their own, one slip away from others.
 _NO_SLIPS = frozenset({"prevent", "teach", "leave", "left", "heat", "lamb", "clean", "learn", "steam"})
 _SHORT_NUMBERS = frozenset({"one", "two", "six", "ten", "four", "five", "nine"})  # a slip of one is another
+# Words that make another sentence: both have them, or neither has.
+_TELLING = re.compile(
+    r"\b(?:on|off|high|low|no|not|never|\w+n[’']?t|cannot|without|unless|except|but|or|and|if|when|while|until|before|"
+    r"after|again|then|was|were|did|would|should|led|light|humid\w*|damp|temperature|warm|hot|cold|pressure|voltage|"
+    r"current|power|pins?|stop|blink|above|below|fade|undo|boards?|programs?|memory|firmware|"
+    r"(?<!be )(?<!get )(?<!is )\w+ed)\b"
+)
+_ALIKE = 70
 _COMMON = frozenset({"the", "and", "what", "pin", "you", "can", "turn", "when", "for", "with"})
 
 
@@ -54,27 +57,24 @@ class Sentences:
         intents: Intents,
         examples: Mapping[str, str],
         filler: Sequence[str],
-        lexicon: Lexicon,
+        near: Mapping[str, Sequence[str]],
         refused: Mapping[str, Sequence[str]],
         spelling: Spelling,
     ) -> None:
         self._intents = intents
-        self._lexicon = lexicon
         self._refused = {
             reason: re.compile(rf"(?<![\w'-])(?:{'|'.join(found)})(?![\w'-])") for reason, found in refused.items()
         }
         self.examples = examples
         self._filler = _one_of(filler)
+        self._known = [(tag_numbers(text), meant) for meant, said in near.items() for text in (meant, *said)]
         self._spelling = spelling
-        self._mending = cache(lambda: spelling.with_words(words(learned_heads())))
         self.parse = lru_cache(PARSES_KEPT)(self.parse_anew)  # a turn asks again after each tool
-        self.guess = lru_cache(PARSES_KEPT)(self._guess_anew)
 
     def parse_anew(self, text: str) -> Parse | None:
         """The sentence's parse, or None when what matters in it is not understood.
 
         A sentence that names a time of day or a date is a "schedule" whose value "what" is the rest.
-        The kinds in NOTHING_DONE lead to a question, or to no act.
         """
         said = normalize_quantities(text) if len(text) <= MAX_SENTENCE_CHARS else ""
         if not said:
@@ -85,45 +85,39 @@ class Sentences:
         levels = levels_of(tag_numbers(text))
         if levels is not None:
             return Parse(*levels)
-        guessed = self.guess(text)
-        if found is None:
-            return guessed
-        name = str(found.values.get("app"))
-        if guessed is None:
-            return None if _NO_NAME.search(name) else found
-        other_kind = guessed.kind not in {"greeting", *_WITH_ANY_NAME}
-        return guessed if other_kind or (guessed.word("app") and " " in name) else found
-
-    def _guess_anew(self, text: str) -> Parse | None:
-        """The likeliest parse by what was learned of other sentences, where it is likely enough."""
-        said = normalize_quantities(text)
         for reason, phrases in self._refused.items():
             if phrases.search(text.lower()) or phrases.search(said):
                 return Parse("unsafe", {"reason": reason}, loose=True)
-        found = self._likeliest(text)
-        timed = split_when(said)
-        if timed is None or found.label in NEVER_LATER:
-            kind = kind_of(found)
-            return Parse(*kind, loose=True) if kind is not None else None
-        what, when = timed
-        kind = kind_of(self._likeliest(what))
-        if kind is None or kind[0] in NOTHING_DONE:
-            return None
-        return Parse("schedule", {"what": what}, loose=True, when=when)
+        if found is not None and not _NO_NAME.search(str(found.values.get("app"))):
+            return found
+        return self._nearest_parse(text) if split_when(said) is None else None
 
-    def _likeliest(self, text: str) -> Guess:
-        """What the sentence is most likely about, of its first MAX_SENTENCE_CHARS."""
-        said = tag_numbers(self._mending().mend(text[:MAX_SENTENCE_CHARS].lower()))
-        return guess(said, self._lexicon.meanings(said.shape), learned_heads())
+    def _nearest_parse(self, text: str) -> Parse | None:
+        """The loose parse of the known sentence that is most alike, with the numbers of this one."""
+        said = tag_numbers(self._spelling.mend(self._filler.sub(" ", text.lower())))
+        units, telling = sorted(number.unit for number in said.numbers), _telling(said.shape)
+        alike = {
+            (known.text, meant): known.shape
+            for known, meant in self._known
+            if sorted(number.unit for number in known.numbers) == units and _telling(known.shape) == telling
+        }
+        from rapidfuzz import fuzz, process  # as in `Spelling`
+
+        found = process.extractOne(said.shape, alike, scorer=fuzz.token_sort_ratio, score_cutoff=_ALIKE)
+        if found is None or said.stray:
+            return None
+        meant, left = tag_numbers(found[2][1]), list(said.numbers)
+        filled = meant.text
+        for number in reversed(meant.numbers):
+            own = next(one for one in reversed(left) if one.unit == number.unit)
+            left.remove(own)
+            filled = f"{filled[: number.start]}{said.text[own.start : own.end]}{filled[number.end :]}"
+        parse = self._recognize(filled)
+        return replace(parse, loose=True) if parse is not None else None
 
     def mended(self, text: str) -> str:
         """The sentence with slips of the keyboard mended, as `parse` reads it where it does not fit as it stands."""
         return self._spelling.mend(text.lower())
-
-    def features(self, text: str) -> tuple[TaggedText, frozenset[str]]:
-        """The sentence with its numbers, and its features: what the classifiers are taught by."""
-        said = tag_numbers(text)
-        return said, features_of(said, self._lexicon.meanings(said.shape))
 
     def _templated(self, said: str) -> Parse | None:
         """What a template makes of the sentence, as it is spelled; loose where slips of the finger were mended."""
@@ -160,6 +154,8 @@ class Sentences:
         """The examples of the kinds of sentence that look most like this text; none without a word in common."""
         said = _stems(text)
         alike = [example for example in self.examples.values() if not said.isdisjoint(_stems(example))]
+        from rapidfuzz import fuzz, process  # as in `Spelling`
+
         found = process.extract(text.lower()[:MAX_SENTENCE_CHARS], alike, scorer=fuzz.token_sort_ratio, limit=count)
         return tuple(example for example, _, _ in found)
 
@@ -177,17 +173,23 @@ def english() -> Sentences:
     merged: dict[str, Any] = {}
     for name in _TEMPLATES:
         merge_dict(merged, _data(name))
-    meanings = _data("lexicon")["meanings"]
+    near = near_sentences()
     core = {*_words(merged), *QUANTITY_WORDS}
-    rare = {*_words(meanings), *_NO_SLIPS} - core | _SHORT_NUMBERS
+    rare = {*_words(list(near.values())), *_NO_SLIPS} - core | _SHORT_NUMBERS
     return Sentences(
         Intents.from_dict(merged),
         {name: kind["example"] for name, kind in merged["intents"].items() if "example" in kind},
         merged["filler"],
-        Lexicon(meanings),
+        near,
         _data("unsafe")["dangers"],
         Spelling(core | rare, rare),
     )
+
+
+def near_sentences() -> Mapping[str, Sequence[str]]:
+    """What people say, by the sentence of a template that is meant."""
+    near: Mapping[str, Sequence[str]] = _data("near")["near"]
+    return near
 
 
 def _data(name: str) -> dict[str, Any]:
@@ -211,6 +213,10 @@ def _words(value: Any) -> Iterator[str]:
         case list():
             for part in value:
                 yield from _words(part)
+
+
+def _telling(shape: str) -> frozenset[str]:
+    return frozenset(_TELLING.findall(shape.replace(" on PIN", " PIN")))
 
 
 def _plain(value: object) -> int | str | bool:

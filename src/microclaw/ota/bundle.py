@@ -7,21 +7,17 @@ version.
 from __future__ import annotations
 
 import json
-import re
 import tarfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from microclaw.errors import ConfigError
 from microclaw.firmware_folder import firmware_folder
+from microclaw.firmware_modules import ota_bad, ota_payload
 from microclaw.flash.board_files import FOLDER, our_files
 from microclaw.ota.manifest import MAX_PAYLOAD_BYTES, SMALL, Release, check_version
 
 ABOUT: Final = "about.json"
-MAX_MEMBERS: Final = 256
-_BLOCK: Final = 512
-_END: Final = bytes(2 * _BLOCK)
-_NAME: Final = re.compile(r"(?=.{1,81}\Z)[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)?")
 _MPY_VERSION: Final = 6
 _MPY_ARCH: Final = {"esp32": 10, "esp32s2": 10, "esp32s3": 10, "esp32c3": 11, "esp32c6": 11}
 """Of native code, MicroPython's py/persistentcode.h: 10 xtensawin, 11 rv32imc; bytecode has 0."""
@@ -52,41 +48,47 @@ def pack(files: Mapping[str, bytes]) -> bytes:
     """The files as a tar: by their names, without times, owners and padding beyond the two last blocks."""
     parts: list[bytes] = []
     for name in sorted(files):
-        if _NAME.fullmatch(name) is None or _clashes(name, set(files) - {name}):
-            raise BundleError(f"cannot have a file of the name {name[:80]!r}")
         info = tarfile.TarInfo(name)
         info.size, info.mode = len(files[name]), 0o644
-        parts += (info.tobuf(tarfile.USTAR_FORMAT), files[name], bytes(-len(files[name]) % _BLOCK))
-    data = b"".join(parts) + _END
-    if len(files) > MAX_MEMBERS or len(data) > MAX_PAYLOAD_BYTES:
-        raise BundleError(f"has {len(files)} files and {len(data)} bytes, more than a board takes")
+        try:
+            parts.append(info.tobuf(tarfile.USTAR_FORMAT))
+        except ValueError as exc:
+            raise BundleError(f"cannot have a file of the name {name[:80]!r}") from exc
+        parts += (files[name], bytes(-len(files[name]) % ota_payload.BLOCK))
+    data = b"".join(parts) + bytes(2 * ota_payload.BLOCK)
+    if len(data) > MAX_PAYLOAD_BYTES:
+        raise BundleError(f"has {len(data)} bytes, more than a board takes")
+    unpack(data)
     return data
 
 
 def unpack(data: bytes) -> dict[str, bytes]:
-    """The files of a bundle, each name once. Raises BundleError for whatever a board would refuse."""
+    """The files of a bundle, read by the boards' own code. Raises BundleError for whatever a board would refuse."""
     files: dict[str, bytes] = {}
     at = 0
-    while data[at : at + _BLOCK].strip(b"\0"):
-        name, size = _member(data[at : at + _BLOCK])
-        body = data[at + _BLOCK : at + _BLOCK + size]
-        at += _BLOCK + size + -size % _BLOCK
-        if len(body) < size or at > len(data):
-            raise BundleError(f"is cut within {name}")
-        if _clashes(name, files) or len(files) == MAX_MEMBERS:
-            raise BundleError(f"has {name} twice, or more than {MAX_MEMBERS} files")
-        files[name] = body
-    if data[at:] != _END:
-        raise BundleError("has no end, or something behind it")
+    try:
+        tar = ota_payload.TarReader(len(data))
+        while not tar.over:
+            member = tar.member(data[at : at + ota_payload.BLOCK])
+            at += ota_payload.BLOCK
+            if member is not None:
+                name, size = member
+                files[name] = data[at : at + size]
+                at += ota_payload.padded(size)
+    except ota_bad.BadPayload as exc:
+        raise BundleError(f"is refused by boards: {exc.words}") from exc
     return files
 
 
 def check_bundle(data: bytes, release: Release) -> None:
     """Raise BundleError unless it is what the manifest says: its name and version, modules for its chip."""
     files = unpack(data)
-    about = _about(files)
     said = (release.name, release.version, release.security_version)
-    found = (about.get("name"), about.get("version"), about.get("security_version"))
+    try:
+        about = json.loads(files[ABOUT][:_MAX_ABOUT_BYTES])
+        found = (about["name"], about["version"], about["security_version"])
+    except (KeyError, TypeError, ValueError, RecursionError) as exc:
+        raise BundleError(f"has no {ABOUT} that can be read") from exc
     if found != said:
         raise BundleError(f"says in {ABOUT} that it is {found}, and the manifest says {said}")
     chip = release.board.removesuffix(SMALL)
@@ -102,37 +104,3 @@ def check_bundle(data: bytes, release: Release) -> None:
         arch = head[2] >> 2 & 0x0F
         if arch not in (0, _MPY_ARCH[chip]):
             raise BundleError(f"has {name} with machine code for another chip than the {chip}")
-
-
-def _clashes(name: str, others: Iterable[str]) -> bool:
-    """Whether a file system, also one without cases, would have both in one place, or a file and a folder."""
-    folder = name.partition("/")[0]
-    return any(
-        one.lower() == name.lower() or (folder != name and one == folder) or one.startswith(f"{name}/")
-        for one in others
-    )
-
-
-def _member(head: bytes) -> tuple[str, int]:
-    """Name and size of one member, its checksum checked."""
-    try:
-        info = tarfile.TarInfo.frombuf(head, "ascii", "strict")
-    except (tarfile.HeaderError, ValueError) as exc:
-        raise BundleError(f"is damaged: {exc}") from exc
-    if head[257:265] != b"ustar\x0000" or head[156:157] != b"0" or any(head[157:257]) or any(head[345:]):
-        raise BundleError(f"has {info.name[:80]!r}, which is no regular file of a ustar archive")
-    if _NAME.fullmatch(info.name) is None:
-        raise BundleError(f"has a file of the name {info.name[:80]!r}")
-    if not 0 <= info.size <= MAX_PAYLOAD_BYTES:
-        raise BundleError(f"says that {info.name} has {info.size} bytes")
-    return info.name, info.size
-
-
-def _about(files: Mapping[str, bytes]) -> dict[str, object]:
-    try:
-        about = json.loads(files[ABOUT][:_MAX_ABOUT_BYTES].decode("utf-8"))
-    except (KeyError, ValueError, RecursionError) as exc:
-        raise BundleError(f"has no {ABOUT} that can be read") from exc
-    if not isinstance(about, dict):
-        raise BundleError(f"has an {ABOUT} that is no JSON object")
-    return about

@@ -40,7 +40,7 @@ class Application:
 
 def read_application(data: bytes, *, chip: str, slot_bytes: int | None = None) -> Application:
     """The application in `data`; ImageError when no slot of this chip could hold and start it."""
-    if data[:1] != bytes([IMAGE_MAGIC]):
+    if data[:1] != IMAGE_MAGIC:
         raise ImageError("no_application", "that is no image for an ESP32: it does not begin as one")
     try:
         chip_id, end = image_end(data, 0, "the image")

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from microclaw.durable import read_private
+from microclaw.durable import read_given, read_private
 from microclaw.errors import ConfigError
 from microclaw.ota.manifest import MODULUS_BYTES, KeyChange, ManifestError, TrustedKey
 
@@ -133,15 +133,11 @@ def check_change(change: KeyChange) -> None:
 
 def read_public_key(path: Path) -> PublicKey:
     """The key of a file; ConfigError says what is wrong with it."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_PEM_BYTES + 1)
-    except OSError as exc:
-        raise ConfigError(f"cannot read {path}: {exc.strerror or exc}", next_step="check the path") from exc
+    data = read_given(path, MAX_PEM_BYTES)
     if b"PRIVATE KEY" in data:
         text = f"{path} holds a private key, which belongs on no host"
         raise ConfigError(text, next_step="give its public key: the file that keygen wrote beside it, .pub.pem")
-    return public_key(data[:MAX_PEM_BYTES])
+    return public_key(data)
 
 
 def is_locked(path: Path) -> bool:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from microclaw.audit import AuditEvent, AuditKind, Record
-from microclaw.boards.today import OUR_FIRMWARE, VIRTUAL_FIRMWARE
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import ConfigError, MicroclawError, NotSupported
@@ -231,7 +230,7 @@ def obstacle(release: ReleaseRow, device: Device, link: DeviceLink, now_ms: int)
         return NotSupported(f"{device.name} was never connected", next_step="switch it on, then offer it again")
     if facts is None:
         text = f"{device.name} takes no updates: its firmware did not say so when it connected"
-        return NotSupported(text, next_step=_way_to_updates(device, link.presence.firmware))
+        return NotSupported(text, next_step="microclaw flash --update-key FILE.pub.pem; start a virtual one again")
     if release.withdrawn_ms is not None:
         return ConfigError(f"{release.version} was withdrawn", next_step="microclaw firmware list")
     if _runs(release, facts):
@@ -242,49 +241,14 @@ def obstacle(release: ReleaseRow, device: Device, link: DeviceLink, now_ms: int)
         )
     mismatch = _mismatch(release, facts, {device.device_id, link.link_id})
     if mismatch is not None:
-        return ConfigError(f"{device.name} {mismatch}", next_step=_way_around(release, facts, device.name))
+        return ConfigError(f"{device.name} {mismatch}", next_step=f"microclaw firmware show {release.release_id}")
     return None
-
-
-def _way_to_updates(device: Device, firmware: str) -> str:
-    """For a board that takes none. The host has a key by now: it has a release."""
-    if firmware.rpartition(" ")[0] == VIRTUAL_FIRMWARE:
-        again = f"microclaw virtual --join --name {device.name}"
-        return f"it gets the host's keys when it starts: end it with Ctrl-C, then {again}"
-    return "flash it once by cable with the key: microclaw flash --update-key FILE.pub.pem"
 
 
 def _runs(release: ReleaseRow, facts: UpdateFacts) -> bool:
     """Whether the device has this very version of this firmware."""
     same = (release.name, release.channel, release.version) == (facts.name, facts.channel, facts.version)
     return release.kind != "keys" and same and _fits(release, facts) and _fits_revision(release, facts)
-
-
-def _way_around(release: ReleaseRow, facts: UpdateFacts, name: str) -> str:
-    """What to do where the release is not for this device."""
-    if release.key_id not in facts.keys:
-        return f"with a key that it trusts: microclaw firmware keys add FILE.pub.pem --sign-with KEY.pem -d {name}"
-    if not facts.revision and not _fits_revision(release, facts):
-        return "tell it by cable: microclaw flash --revision R; or publish a release without --revision"
-    if release.kind != "keys" and (
-        release.name != facts.name or not _fits(release, facts) or not _fits_revision(release, facts)
-    ):
-        return f"publish one for it: {publish_command(release.version, facts, revision=bool(release.revisions))}"
-    return f"microclaw firmware show {release.release_id}"
-
-
-def publish_command(version: str, facts: UpdateFacts, *, more: str = "", revision: bool = False) -> str:
-    """The command that publishes a version for boards such as this one; `more` are further options, `revision`: for
-    boards of this one's alone.
-    """
-    files = "files" in facts.kinds
-    board = facts.board if files else facts.board.removesuffix(SMALL)
-    words = [f"microclaw firmware publish --version {version} --board {board}"]
-    words += [f"--name {facts.name}"] * (facts.name != OUR_FIRMWARE)
-    words += [f"--revision {facts.revision}"] * (revision and bool(facts.revision))
-    words += [f"--channel {facts.channel}"] * (facts.channel != "stable")
-    words += ["--image FILE"] * (not files)
-    return " ".join([*words, "--key KEY.pem", *([more] if more else [])])
 
 
 def _mismatch(release: ReleaseRow, facts: UpdateFacts, ids: set[str]) -> str | None:

@@ -14,7 +14,7 @@ from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import ConfigError, NotSupported, UnknownName
 from microclaw.ota.manifest import version_numbers
-from microclaw.ota.offers import OfferChange, Offers, link_of, obstacle, publish_command, release_for, revision_of
+from microclaw.ota.offers import OfferChange, Offers, link_of, obstacle, release_for, revision_of
 from microclaw.ota.publisher import Publisher
 from microclaw.ota.rollout import DeviceState, RolloutDevice
 from microclaw.ota.rollout_plan import DEFAULT_STAGES, RolloutPlan, read_stages
@@ -139,8 +139,8 @@ class RolloutService:
             raise ConfigError(
                 f"no board has the update of rollout {rollout_id}", next_step="nothing is to be taken back"
             )
-        for version, members in former.items():
-            await self._releases_back(version, [self._devices.get(device_id) for device_id, _ in members])
+        for version in former:
+            await self._releases_back(version)
         if one.rollout.is_open:
             await self.rollouts.stop(rollout_id)
         begun = []
@@ -187,23 +187,15 @@ class RolloutService:
         since_ms = device.offered_ms or 0
         return next((row for row in rows if row.version == one.version and row.offered_ms >= since_ms), None)
 
-    async def _releases_back(self, version: str, boards: Sequence[Device] = ()) -> tuple[ReleaseRow, ...]:
-        """Releases of a version that boards with a higher one take. Raises ConfigError where there is none.
-
-        `boards` are those that go back, for its next step: a release is for one kind of board.
-        """
+    async def _releases_back(self, version: str) -> tuple[ReleaseRow, ...]:
+        """Releases of a version that boards with a higher one take. Raises ConfigError where there is none."""
         try:
             rows = tuple(row for row in await self._publisher.find(version) if row.allow_downgrade)
         except UnknownName:
             rows = ()
         if not rows:
-            presences = [link_of(board).presence for board in boards]
-            kinds = [one.ota for one in presences if one is not None and one.ota is not None]
-            commands = sorted({publish_command(version, facts, more="--allow-downgrade") for facts in kinds})
-            raise ConfigError(
-                f"{version} is not published as one that boards may go back to",
-                next_step=f"{' and '.join(commands) or 'microclaw firmware publish --help'}, then this again",
-            )
+            step = f"microclaw firmware publish --version {version} --allow-downgrade ..., then this again"
+            raise ConfigError(f"{version} is not published as one that boards may go back to", next_step=step)
         return rows
 
     def _is_online(self, device_id: str) -> bool:

@@ -128,6 +128,7 @@ def _made(content: bytes, media_type: str) -> PageFile:
     return PageFile(content, media_type, f'"{hashlib.sha256(content).hexdigest()[:32]}"')
 
 
+@cache
 def page_router() -> APIRouter:
     router = APIRouter(tags=["pages"])
     files = page_files()

@@ -8,7 +8,6 @@ written by others: names, sizes and forms are checked, links are not followed, a
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,8 +44,7 @@ MAX_DESCRIPTION_BYTES: Final = 64 << 10
 MAX_ENTRIES: Final = 1000
 MAX_VERSIONS: Final = 100
 MAX_MISTAKES: Final = 50
-_LINK: Final = "it is a link, and links are not followed"
-_LIKE_VERSION: Final = re.compile(r"[vV]?\d")
+_NO_ENTRY: Final = "no entry is in it; an entry is NAME/VERSION/NAME.toml, and no link"
 LANGUAGES: Final[Mapping[ProgramKind, str]] = {"wasm": "C", "py": "Python"}
 
 
@@ -182,20 +180,15 @@ def read_shelf(folder: Path) -> Shelf:
     mistakes: list[ConfigError] = []
     for row in _rows_in(folder, MAX_ENTRIES):
         try:
-            if (why := _no_entry(row)) is not None:
-                raise EntryMistake(row.path, why)
-            if row.is_dir(follow_symlinks=False):
-                versions, wrong = _versions_in(Path(row.path))
-                mistakes += wrong
-                if versions:
-                    place = Path(row.path, versions[-1])
-                    entries.append(read_entry(place, row.name, str(folder), version=versions[-1]))
-                elif not wrong:
-                    raise EntryMistake(row.path, f"no version is in it; an entry is {row.name}/1.0.0/{row.name}.toml")
+            is_named = row.is_dir(follow_symlinks=False) and NAME.fullmatch(row.name)
+            versions = versions_in(Path(row.path)) if is_named else []
+            if not versions:
+                raise EntryMistake(row.path, _NO_ENTRY)
+            entries.append(read_entry(Path(row.path, versions[-1]), row.name, str(folder), version=versions[-1]))
         except ConfigError as exc:
             mistakes.append(exc)
     if not entries and not mistakes:
-        mistakes.append(EntryMistake(str(folder), "no entry is in it; an entry is NAME/VERSION/NAME.toml"))
+        mistakes.append(EntryMistake(str(folder), _NO_ENTRY))
     if len(mistakes) > MAX_MISTAKES:
         more = EntryMistake(str(folder), f"{len(mistakes) - MAX_MISTAKES:,} more mistakes")
         mistakes = [*mistakes[:MAX_MISTAKES], more]
@@ -203,8 +196,10 @@ def read_shelf(folder: Path) -> Shelf:
 
 
 def versions_in(folder: Path) -> list[str]:
-    """The versions of an entry, the newest last."""
-    return _versions_in(folder)[0]
+    """The versions of an entry, the newest last. Links are not followed."""
+    rows = _rows_in(folder, MAX_VERSIONS)
+    found = [row.name for row in rows if VERSION.fullmatch(row.name) and row.is_dir(follow_symlinks=False)]
+    return sorted(found, key=parse_version)
 
 
 def read_entry(folder: Path, name: str, shelf: str, *, version: str | None = None) -> Entry:
@@ -222,42 +217,13 @@ def read_entry(folder: Path, name: str, shelf: str, *, version: str | None = Non
     return entry
 
 
-def _versions_in(folder: Path) -> tuple[list[str], list[EntryMistake]]:
-    """The versions, the newest last, and what looks like one and is none."""
-    versions: list[str] = []
-    mistakes: list[EntryMistake] = []
-    for row in _rows_in(folder, MAX_VERSIONS):
-        is_folder, has_form = row.is_dir(follow_symlinks=False), VERSION.fullmatch(row.name) is not None
-        if has_form and is_folder:
-            versions.append(row.name)
-        elif row.is_symlink() and _LIKE_VERSION.match(row.name):
-            mistakes.append(EntryMistake(row.path, _LINK))
-        elif is_folder and (_LIKE_VERSION.match(row.name) or Path(row.path, f"{folder.name}.toml").is_file()):
-            mistakes.append(EntryMistake(row.path, "a version is three numbers without zeros before them, as in 1.0.2"))
-        elif row.name == f"{folder.name}.toml":
-            mistakes.append(EntryMistake(row.path, f"it belongs into the folder of its version: 1.0.0/{row.name}"))
-    return sorted(versions, key=parse_version), mistakes
-
-
-def _no_entry(row: os.DirEntry[str]) -> str | None:
-    """Why what is in a catalogue's folder cannot be an entry; None for one, and for files that are about none."""
-    if row.is_symlink() and (row.is_dir() or row.name.endswith(".toml")):
-        return _LINK
-    if not row.is_dir(follow_symlinks=False):
-        name = row.name.removesuffix(".toml")
-        return f"it belongs into {name}/1.0.0/{row.name}" if name != row.name else None
-    if VERSION.fullmatch(row.name):
-        return "this is a version; the catalogue's folder is the one above its entry's"
-    return None if NAME.fullmatch(row.name) else "an entry's name is letters, digits, - and _, at most 63"
-
-
 def _rows_in(folder: Path, most: int) -> list[os.DirEntry[str]]:
-    """The folders, links and descriptions in a folder, by name, none hidden. Raises ConfigError for too many."""
+    """The folders and descriptions in a folder, by name, none hidden. Raises ConfigError for too many."""
     found: list[os.DirEntry[str]] = []
     try:
         with os.scandir(folder) as rows:
             for row in rows:
-                if not row.name.startswith(".") and (row.is_dir() or row.name.endswith(".toml") or row.is_symlink()):
+                if not row.name.startswith(".") and (row.is_dir() or row.name.endswith(".toml")):
                     found.append(row)
                 if len(found) > most:
                     raise ConfigError(f"{folder} has more than {most} folders", next_step="take old ones away")

@@ -20,7 +20,6 @@ from microclaw.builds.outputs import read_output
 from microclaw.builds.process import Processes, build_failure, in_worker
 from microclaw.errors import BuildError, ConfigError, Diagnostic
 from microclaw.py.advice import warn
-from microclaw.py.callbacks import check_callbacks
 from microclaw.py.callgraph import CallGraph
 from microclaw.py.formats import Simplifier
 from microclaw.py.image import PinClaim, PyImage
@@ -120,7 +119,6 @@ def rewrite(read: PythonSource, board: BoardProfile) -> Rewritten:
         findings.raise_errors("check")
         library = LibraryCalls(graph, findings)
         library.check_loops()
-        check_callbacks(graph, library, findings)
         waits = Waits(graph, library, findings)
         check_waits(waits, library, findings)
         warn(waits, findings)

@@ -1,7 +1,7 @@
-"""A job in an image of Docker, Podman or Apple's `container`: for machines without bubblewrap.
+"""A job in an image of Podman or Docker: for machines without bubblewrap. Both get the same words.
 
 The engine holds it to memory and processes, without a network; its folder is one of this host, and is measured.
-The image must be there already: none is fetched. What each engine's words do beyond its manual is not tried here.
+The image must be there already: none is fetched.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 from microclaw.errors import NoSandbox
 from microclaw.sandbox.files import put_files
@@ -28,15 +28,14 @@ from microclaw.sandbox.job import SandboxJob, SandboxLimits
 from microclaw.sandbox.usage import DiskUse, Usage
 from microclaw.sandbox.world import HOME, RELAY_SOURCE, environment_of, with_relay
 
-Engine: TypeAlias = Literal["docker", "podman", "container"]
-ENGINES: Final[tuple[Engine, ...]] = ("docker", "podman", "container")
+ENGINES: Final = ("podman", "docker")
 PROBE_S: Final = 15.0
 KILL_S: Final = 20.0
 MEASURE_S: Final = 0.2
 _PROXY: Final = "/run/microclaw-proxy"
 _RELAY: Final = "/run/microclaw-relay.py"
-_TMPFS_OF_PODMAN: Final = ("/tmp", "/run", "/var/tmp")  # noqa: S108
-"""Beside a read-only root it makes these, of any size, if nobody says how large."""
+_TMPFS: Final = ("/tmp", "/run", "/var/tmp")  # noqa: S108
+"""Podman makes these beside a read-only root, of any size, if nobody says how large."""
 _OF_ENGINE: Final = (
     *("PATH", "HOME", "XDG_RUNTIME_DIR", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_CERT_PATH"),
     *("DOCKER_TLS_VERIFY", "CONTAINER_HOST"),
@@ -108,17 +107,19 @@ class Container:
 
 
 @functools.cache
-def engine_works(engine: Engine, image: str) -> str | None:
-    """Why not; None where it runs and has the image."""
-    found = shutil.which(engine)
-    if found is None:
-        return f"{engine} is not installed"
-    if _ask(found, "image", "inspect", image) is None:
-        return f"{engine} does not run, or has no image {image}: {engine} pull {image}"
-    return None
+def container_engine(image: str) -> str:
+    """The path of the first engine that runs and has the image. Raises NoSandbox."""
+    found = [path for name in ENGINES if (path := shutil.which(name)) is not None]
+    for path in found:
+        if _ask(path, "image", "inspect", image) is not None:
+            return path
+    if not found:
+        raise NoSandbox("neither podman nor docker is installed", next_step="install podman or docker")
+    name = Path(found[0]).name
+    raise NoSandbox(f"{name} does not run, or has no image {image}", next_step=f"{name} pull {image}")
 
 
-def start_container(engine: Engine, image: str, job: SandboxJob, folder: Path) -> Container:
+def start_container(engine: str, image: str, job: SandboxJob, folder: Path) -> Container:
     """Start it with a folder inside of `folder`, with the job's files in it. Blocks."""
     place = folder / "job"
     place.mkdir(parents=True, mode=0o700)
@@ -131,9 +132,8 @@ def start_container(engine: Engine, image: str, job: SandboxJob, folder: Path) -
     try:
         put_files(job.files, opened, job.limits.disk_bytes)
         name = f"microclaw-job-{secrets.token_hex(8)}"
-        binary = shutil.which(engine) or engine
         process = subprocess.Popen(
-            engine_words(engine, binary, image, name, job, place),
+            engine_words(engine, image, name, job, place),
             env=engine_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -143,43 +143,39 @@ def start_container(engine: Engine, image: str, job: SandboxJob, folder: Path) -
     except BaseException:
         os.close(opened)
         raise
-    return Container(process, opened, binary, name, place, job.limits.disk_bytes)
+    return Container(process, opened, engine, name, place, job.limits.disk_bytes)
 
 
-def engine_words(engine: Engine, binary: str, image: str, name: str, job: SandboxJob, place: Path) -> list[str]:
+def engine_words(engine: str, image: str, name: str, job: SandboxJob, place: Path) -> list[str]:
     """What starts the container and stays until it ends. Raises NoSandbox for a path that no engine takes."""
     user = job_user()
     ids = f"{os.getuid()}:{os.getgid()}" if user is None else f"{user}:{user}"
-    words = [binary, "run", "--name", name, "--network", "none", "--read-only", "--cap-drop", "ALL", "--user", ids]
-    words += ["--workdir", HOME, "--mount", _mount(place, HOME)]
-    words += _limits(engine, job.limits)
-    if engine != "container":
-        words += ["--pull", "never", "--security-opt", "no-new-privileges", "--ipc", "private", "--hostname", "job"]
-    if engine == "podman" and user is None:
+    words = [engine, "run", "--name", name, "--network", "none", "--read-only", "--cap-drop", "ALL", "--user", ids]
+    words += ["--workdir", HOME, "--mount", mount(place, HOME)]
+    words += [*_limits(job.limits), "--pull", "never", "--security-opt", "no-new-privileges"]
+    words += ["--ipc", "private", "--hostname", "job"]
+    if user is None and Path(engine).name == "podman":
         words += ["--userns=keep-id"]
     command = list(job.command)
     if job.proxy_socket is not None:
-        words += ["--mount", _mount(job.proxy_socket, _PROXY), "--mount", _mount(RELAY_SOURCE, _RELAY, read_only=True)]
+        words += ["--mount", mount(job.proxy_socket, _PROXY), "--mount", mount(RELAY_SOURCE, _RELAY, read_only=True)]
         command = with_relay(job, _RELAY, _PROXY)
     for variable, value in environment_of(job).items():
         words += ["--env", f"{variable}={value}"]
     return [*words, "--entrypoint", command[0], image, *command[1:]]
 
 
-def _limits(engine: Engine, limits: SandboxLimits) -> list[str]:
+def _limits(limits: SandboxLimits) -> list[str]:
     seconds = int(limits.cpu_s) + 1
-    if engine == "container":  # a virtual machine of its own, with that much memory
-        return ["--memory", f"{max(64, limits.memory_bytes >> 20)}M", "--cpus", "1", "--tmpfs", "/tmp"]  # noqa: S108
     words = ["--memory", str(limits.memory_bytes), "--memory-swap", str(limits.memory_bytes), "--cpus", "1"]
     words += ["--pids-limit", str(limits.processes), "--shm-size", str(limits.disk_bytes)]
-    places = _TMPFS_OF_PODMAN if engine == "podman" else ("/tmp",)  # noqa: S108
-    words += [word for place in places for word in ("--tmpfs", f"{place}:rw,nosuid,nodev,size={limits.disk_bytes}")]
+    words += [word for place in _TMPFS for word in ("--tmpfs", f"{place}:rw,nosuid,nodev,size={limits.disk_bytes}")]
     for kind, most in (("cpu", seconds), ("fsize", limits.disk_bytes), ("nofile", 256), ("core", 0)):
         words += ["--ulimit", f"{kind}={most}:{most}"]
     return words
 
 
-def _mount(source: Path, target: str, *, read_only: bool = False) -> str:
+def mount(source: Path, target: str, *, read_only: bool = False) -> str:
     if any(char in str(source) for char in ',"\n'):
         raise NoSandbox(
             f"a container cannot be given {source}: its name has a comma or a quotation mark",

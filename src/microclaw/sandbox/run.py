@@ -8,18 +8,18 @@ import os
 import platform
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal, cast
+from typing import Final
 
 from microclaw.config.settings import SandboxSettings
 from microclaw.errors import JobRefused, NoSandbox
 from microclaw.sandbox import wrapped_job
 from microclaw.sandbox.bubblewrap import NEXT_STEP, START_S, bubblewrap
 from microclaw.sandbox.cgroup import cgroup_note
-from microclaw.sandbox.container import ENGINES, Engine, engine_works, start_container
+from microclaw.sandbox.container import container_engine, start_container
 from microclaw.sandbox.files import MAX_FILES, checked_parts, take_files
 from microclaw.sandbox.job import Ending, SandboxEnd, SandboxJob
 from microclaw.sandbox.usage import Started
@@ -46,31 +46,25 @@ def sandbox_backend(settings: SandboxSettings = AUTO) -> Backend:
             "running code is switched off (sandbox.backend)", next_step="microclaw config unset sandbox.backend"
         )
     reasons = []
-    for name in _in_order(settings.backend):
-        reason = why_not() if name == "bubblewrap" else engine_works(name, settings.image)
+    if settings.backend != "container":
+        reason = why_not()
         if reason is None:
-            return Backend(name, _NOTES[name])
+            return Backend("bubblewrap", "own namespaces, a read-only system, an allowlist of system calls, no network")
         reasons.append(reason)
+    if settings.backend != "bubblewrap":
+        try:
+            engine = container_engine(settings.image)
+            return Backend("container", f"a read-only container of {Path(engine).name} without a network")
+        except NoSandbox as exc:
+            if settings.backend == "container":
+                raise
+            reasons.append(exc.message)
     raise NoSandbox(f"there is no sandbox here to run code in: {'; '.join(reasons)}", next_step=NEXT_STEP)
 
 
 def backend_note(found: Backend) -> str:
     """For people: what shuts jobs off, and what holds them to their limits. Looks at the machine."""
     return f"{found.note}; {cgroup_note()}" if found.name == "bubblewrap" else found.note
-
-
-_NOTES: Final = {
-    "bubblewrap": "own namespaces, a read-only system, an allowlist of system calls, no network",
-    "docker": "a read-only container of Docker without a network",
-    "podman": "a read-only container of Podman without a network",
-    "container": "a virtual machine of Apple's container without a network",
-}
-
-
-def _in_order(choice: str) -> Sequence[Literal["bubblewrap"] | Engine]:
-    """Only what somebody chose, or the first that works."""
-    every: tuple[Literal["bubblewrap"] | Engine, ...] = ("bubblewrap", *ENGINES)
-    return every if choice == "auto" else [name for name in every if name == choice]
 
 
 @functools.cache
@@ -93,10 +87,9 @@ def why_not() -> str | None:
 
 
 def _start(job: SandboxJob, folder: Path, settings: SandboxSettings) -> Started:
-    backend = sandbox_backend(settings)
-    if backend.name == "bubblewrap":
+    if sandbox_backend(settings).name == "bubblewrap":
         return wrapped_job.start(job)
-    return start_container(cast(Engine, backend.name), settings.image, job, folder)
+    return start_container(container_engine(settings.image), settings.image, job, folder)
 
 
 async def run_sandboxed(

@@ -129,7 +129,8 @@ def start(job: SandboxJob) -> Wrapped:
     filtered = job_filter(platform.machine(), network=job.proxy_socket is not None)
     if filtered is None:
         raise NoSandbox(
-            f"there is no filter of system calls for {platform.machine()}", next_step="use sandbox.backend docker"
+            f"there is no filter of system calls for {platform.machine()}",
+            next_step="microclaw config set sandbox.backend container",
         )
     group = new_cgroup(job.limits, threads_of(job.limits) + 1)  # and the first process, bubblewrap's own
     try:

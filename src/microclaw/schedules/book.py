@@ -14,7 +14,7 @@ from microclaw.clock import machine_zone
 from microclaw.devices.registry import Registry
 from microclaw.errors import Overloaded, PermissionRefused, ScheduleRefused, StoreError, UnknownName
 from microclaw.language.times import When, when_text
-from microclaw.schedules.devices import all_known, bind_devices, with_current_names
+from microclaw.schedules.devices import bind_devices, with_current_names
 from microclaw.schedules.entry import (
     Deed,
     Once,
@@ -139,13 +139,6 @@ class ScheduleBook:
             raise _unknown(schedule_id)
         return with_current_names(schedule_of(row), self._devices)
 
-    async def made_of(self, said: str, prompt: Prompt) -> Schedule | None:
-        """The schedule that was made from these words, whatever its devices are called now."""
-        for one in await self._stored():
-            if (one.said, one.deed) == (said, prompt):
-                return with_current_names(one, self._devices)
-        return None
-
     def check_device(self, reference: str) -> None:
         """Raise UnknownName when there is no such device."""
         self._devices.get(reference)
@@ -214,14 +207,6 @@ class ScheduleBook:
         await self._table.set_state(schedule_id, "active", "", due_ms)
         self.changed()
         return await self.get(schedule_id)
-
-    async def adopt(self) -> None:
-        """Give schedules that were stored with names of devices the ids of the devices with these names."""
-        for old in await self._stored():
-            if old.devices is None and all_known(old, self._devices):
-                bound = bind_devices(old.what, old.deed, old.device, self._devices)
-                act = stored_json(bound.deed, bound.devices)
-                await self._table.set_deed(old.schedule_id, what=bound.what, act=act, device=bound.device)
 
     def wakes_an_hour(self, timing: Timing, limit: int) -> int:
         """How often it is due in the hour after its first time, counted up to `limit` + 1."""

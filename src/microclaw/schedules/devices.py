@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import UnknownName
 from microclaw.schedules.entry import Deed, Prompt, Schedule, ToolAct
@@ -58,9 +57,6 @@ def bind_devices(what: str, deed: Deed, device: str | None, devices: Registry) -
 
 def with_current_names(schedule: Schedule, devices: Registry) -> Schedule:
     """The schedule with its devices' present names. `lost` is the name of a device that it needs and that is gone."""
-    if schedule.devices is None:
-        unknown = schedule.device is not None and _find(devices, schedule.device) is None
-        return replace(schedule, lost=schedule.device if unknown else None)
     then = dict(schedule.devices)
     now = {one.device_id: one.name for one in devices.list() if one.device_id in then}
     shown = then | now
@@ -83,14 +79,6 @@ def with_current_names(schedule: Schedule, devices: Registry) -> Schedule:
     return replace(schedule, what=what, deed=deed, device=device, lost=lost)
 
 
-def all_known(schedule: Schedule, devices: Registry) -> bool:
-    """Whether every device that it names is known."""
-    named = [] if schedule.device is None else [schedule.device]
-    if isinstance(schedule.deed, ToolAct):
-        named += _named_in(schedule.deed)
-    return all(_find(devices, reference) is not None for reference in named)
-
-
 def device_of(schedule: Schedule) -> str | None:
     """The name of the device it is about; None when that is gone, or when it names none."""
     if schedule.lost is not None:
@@ -111,10 +99,6 @@ def lost_device(schedule: Schedule) -> UnknownName:
 def call_text(act: ToolAct) -> str:
     """A call as text, for a schedule that was made from a call."""
     return f"{act.tool} {act.arguments}"[:MAX_WHAT_CHARS]
-
-
-def _find(devices: Registry, reference: str) -> Device | None:
-    return next((one for one in devices.list() if reference in (one.device_id, one.name)), None)
 
 
 def _named_in(act: ToolAct) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import islice
-from typing import Annotated, Any, Final, Literal, TypeAlias, assert_never, cast
+from typing import Annotated, Final, Literal, TypeAlias, assert_never, cast
 from zoneinfo import ZoneInfo
 
 from msgspec import Meta, Struct, ValidationError, convert, to_builtins
@@ -72,8 +72,8 @@ Deed: TypeAlias = ToolAct | Prompt
 class Schedule:
     """`said` is the time in words, `what` the action in words. `person_id` made it; results go to the chat of then.
 
-    `devices` are the ids of its devices with their names when it was made; None for a schedule from before ids were
-    stored. `lost` is the name of a device that is gone (schedules/devices.py).
+    `devices` are the ids of its devices with their names when it was made.
+    `lost` is the name of a device that is gone (schedules/devices.py).
     """
 
     schedule_id: int
@@ -91,7 +91,7 @@ class Schedule:
     why: str
     created_ms: int
     next_ms: int | None
-    devices: tuple[tuple[str, str], ...] | None = None
+    devices: tuple[tuple[str, str], ...] = ()
     lost: str | None = None
 
     @property
@@ -159,7 +159,7 @@ def schedule_of(row: ScheduleRow) -> Schedule:
             why=row.why,
             created_ms=row.created_ms,
             next_ms=row.next_ms,
-            devices=_devices(act),
+            devices=tuple(convert(act.get("devices", {}), dict[str, str]).items()),
         )
     except (ValueError, ValidationError) as exc:
         raise StoreError(
@@ -194,8 +194,3 @@ def _bad_field(error: Exception) -> str:
     """Which field cronsim cannot read ("Bad day-of-week")."""
     found = re.fullmatch(r"Bad ([a-z-]+)", str(error))
     return f": its {found[1].replace('-', ' ')} is wrong" if found else ""
-
-
-def _devices(act: dict[str, Any]) -> tuple[tuple[str, str], ...] | None:
-    kept = convert(act.get("devices"), dict[str, str] | None)
-    return None if kept is None else tuple(kept.items())

@@ -109,7 +109,6 @@ class Runner:
         self._running: set[int] = set()
         self._acting: set[asyncio.Task[None]] = set()
         self._group: asyncio.TaskGroup | None = None
-        self.elsewhere: Callable[[], MicroclawError] | None = None  # that other hosts of a cluster run schedules
         self._fleet = fleet
         table.listen(self._news.set)
 
@@ -123,7 +122,6 @@ class Runner:
         self._book.changed = self._news.set
         async with asyncio.TaskGroup() as self._group:
             try:
-                await _log_failure(self._book.adopt())
                 await _log_failure(self.take_up(at_start=True))
                 while True:
                     self._news.clear()
@@ -136,8 +134,6 @@ class Runner:
     async def run_now(self, schedule_id: int, person_id: str) -> Schedule:
         """Run it now; its own times stay. Overloaded while it runs."""
         schedule = await self._book.of(schedule_id, person_id)
-        if self.elsewhere is not None:
-            raise self.elsewhere()
         if self._group is None:
             raise Overloaded("the host is starting or stopping", next_step="try again in a moment")
         if await self._is_running(schedule_id):

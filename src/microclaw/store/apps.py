@@ -165,10 +165,6 @@ class AppTable(Table):
     async def put_desired(self, row: DesiredApp) -> None:
         await self._database.write(lambda connection: _put_desired(connection, row))
 
-    async def delete_desired(self, device_id: str, name: str) -> bool:
-        """False when it was not desired."""
-        return await self._database.write(lambda connection: _delete_desired(connection, device_id, name))
-
     async def set_suspect(self, device_id: str, name: str, suspect_ms: int | None) -> None:
         """Since when the device is silent because of this app, as far as is known; None takes it back."""
         query = """UPDATE desired_apps

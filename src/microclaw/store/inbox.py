@@ -11,47 +11,28 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
+from microclaw.events import Attachment, Inbound
 from microclaw.store.database import Database
 from microclaw.store.journal import EffectRow, check_host, take_effects
 from microclaw.store.outbox import DAY_MS, KEEP_DAYS, KEEP_ROWS, NewOutbound, insert_outbound
 from microclaw.store.rows import Table, columns, insert, select
-
-
-@dataclass(frozen=True, slots=True)
-class AttachmentRow:
-    kind: str
-    media_type: str
-    name: str | None
-    data: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class NewMessage:
-    channel: str
-    chat_id: str
-    key: str | None
-    person_id: str = field(metadata={"column": "principal"})
-    device: str | None
-    text: str
-    origin: str
-    attachments: tuple[AttachmentRow, ...] = field(default=(), metadata={"column": None})
-
 
 Claim: TypeAlias = Literal["begun", "waits", "gone"]
 """What became of a message's claim: an older one of its chat waits at another host, or it is another host's itself."""
 
 
 @dataclass(frozen=True, slots=True)
-class InboxRow:
-    """`starts` counts the turns that were begun for it before: some after a crash. `begun`: its turn is counted now."""
+class Message:
+    """A message on the disk. `starts`: how many turns began for it before; more than 0 after a crash. `begun`: the next
+    start is counted already."""
 
     message_id: int
-    message: NewMessage
+    inbound: Inbound
     received_ms: int
-    starts: int
+    starts: int = 0
     begun: bool = False
 
 
@@ -59,7 +40,7 @@ class InboxRow:
 class UnsavedAnswer:
     """An answer in the outbox that the conversation may lack, and the messages that it answers, in order."""
 
-    messages: tuple[InboxRow, ...]
+    messages: tuple[Message, ...]
     body: str
 
 
@@ -68,7 +49,7 @@ class LeftMessages:
     """What hosts left that are not alive: messages without an answer, answers that their conversations may lack, and
     effects without an end. All of it is this host's now."""
 
-    unanswered: tuple[InboxRow, ...] = ()
+    unanswered: tuple[Message, ...] = ()
     unsaved: tuple[UnsavedAnswer, ...] = ()
     effects: tuple[EffectRow, ...] = ()
 
@@ -80,10 +61,10 @@ class InboxTable(Table):
         super().__init__(database)
         self._now_ms = now_ms
 
-    async def add(self, message: NewMessage, *, begun: bool = False) -> tuple[InboxRow, bool]:
+    async def add(self, inbound: Inbound, *, begun: bool = False) -> tuple[Message, bool]:
         """The message's row, and whether it was there already under its key. `begun` counts a start of its turn."""
         now_ms, host = self._now_ms(), self._database.host
-        return await self._database.write(lambda connection: _add(connection, message, now_ms, begun, host))
+        return await self._database.write(lambda connection: _add(connection, inbound, now_ms, begun, host))
 
     async def has(self, channel: str, key: str) -> bool:
         query = "SELECT 1 FROM inbox WHERE channel = ? AND key = ?"
@@ -96,24 +77,6 @@ class InboxTable(Table):
     def listen(self, changed: Callable[[], None]) -> None:
         """Call `changed` when another host changed messages."""
         self._database.listen(lambda tables: changed() if "inbox" in tables else None)
-
-    def listen_to_answers(self, changed: Callable[[], None]) -> None:
-        """Call `changed` when another host answered messages."""
-        self._database.listen(lambda tables: changed() if "outbox" in tables else None)
-
-    async def host_of_chat(self, channel: str, chat_id: str) -> str | None:
-        """The host with the chat's oldest message that waits for its answer; None without one."""
-        query = """SELECT host FROM inbox WHERE state != 'kept' AND state = 'waiting' AND channel = ? AND chat_id = ?
-            ORDER BY message_id LIMIT 1"""
-        row = await self._database.read(lambda connection: connection.execute(query, (channel, chat_id)).fetchone())
-        return None if row is None else row[0]
-
-    async def answer_of(self, message_id: int) -> tuple[int, str] | None:
-        """The number and the body of the answer to a message, or to the one whose turn it joined."""
-        query = """SELECT outbound_id, body FROM outbox WHERE message_id =
-            coalesce((SELECT joined FROM inbox WHERE message_id = :id), :id)"""
-        row = await self._database.read(lambda connection: connection.execute(query, {"id": message_id}).fetchone())
-        return None if row is None else (int(row[0]), str(row[1]))
 
     async def claim(self, message_ids: Sequence[int]) -> dict[int, Claim]:
         """Count a start of each message's turn, where it may begin now."""
@@ -130,12 +93,12 @@ class InboxTable(Table):
         assert taker is not None, "a store of one host has nothing of others"
         return await self._database.write(lambda connection: _take(connection, hosts, taker))
 
-    async def unanswered(self) -> tuple[InboxRow, ...]:
+    async def unanswered(self) -> tuple[Message, ...]:
         """This host's, oldest first, without those that have joined another's turn."""
         where, values = self._own("state = 'waiting'")
         return await self._database.read(lambda connection: _rows(connection, where, values))
 
-    async def joined(self, message_id: int) -> tuple[InboxRow, ...]:
+    async def joined(self, message_id: int) -> tuple[Message, ...]:
         """The messages that became part of this one's turn, oldest first."""
         where = "state = 'joined' AND joined = ?"
         return await self._database.read(lambda connection: _rows(connection, where, (message_id,)))
@@ -193,20 +156,20 @@ def end_unanswered(connection: sqlite3.Connection) -> int:
 
 
 def _add(
-    connection: sqlite3.Connection, message: NewMessage, now_ms: int, begun: bool, host: str | None
-) -> tuple[InboxRow, bool]:
-    if message.key is not None:
-        known = _rows(connection, "channel = ? AND key = ?", (message.channel, message.key))
+    connection: sqlite3.Connection, inbound: Inbound, now_ms: int, begun: bool, host: str | None
+) -> tuple[Message, bool]:
+    if inbound.key is not None:
+        known = _rows(connection, "channel = ? AND key = ?", (inbound.channel, inbound.key))
         if known:
             return known[0], True
     if begun and host is not None:  # the new message would be the newest of all
         begun = not connection.execute(
-            f"SELECT EXISTS ({_OLDER_ELSEWHERE})", (message.channel, message.chat_id, 2**62, host)
+            f"SELECT EXISTS ({_OLDER_ELSEWHERE})", (inbound.channel, inbound.chat_id, 2**62, host)
         ).fetchone()[0]
-    message_id = insert(connection, "inbox", message, received_ms=now_ms, starts=int(begun), state="waiting", host=host)
-    for position, attachment in enumerate(message.attachments):
+    message_id = insert(connection, "inbox", inbound, received_ms=now_ms, starts=int(begun), state="waiting", host=host)
+    for position, attachment in enumerate(inbound.attachments):
         insert(connection, "inbox_attachments", attachment, message_id=message_id, position=position)
-    return InboxRow(message_id, message, now_ms, 0, begun), False
+    return Message(message_id, inbound, now_ms, 0, begun), False
 
 
 # `state != 'kept'` is for the index inbox_open.
@@ -296,18 +259,22 @@ def _prune(connection: sqlite3.Connection, before_ms: int, rows: int) -> int:
     ).rowcount
 
 
-def _rows(connection: sqlite3.Connection, where: str, values: Sequence[object]) -> tuple[InboxRow, ...]:
+def _rows(connection: sqlite3.Connection, where: str, values: Sequence[object]) -> tuple[Message, ...]:
     found = connection.execute(
-        f"""SELECT message_id, received_ms, starts, {columns(NewMessage)}
+        f"""SELECT message_id, received_ms, starts, {columns(Inbound)}
         FROM inbox WHERE {where} ORDER BY message_id""",  # noqa: S608 - constants of this file
         tuple(values),
     ).fetchall()
-    rows = []
-    for message_id, received_ms, starts, *message in found:
-        whole = replace(NewMessage(*message), attachments=_attachments(connection, message_id))
-        rows.append(InboxRow(message_id, whole, received_ms, starts))
-    return tuple(rows)
+    return tuple(
+        Message(
+            message_id,
+            replace(Inbound(*inbound), attachments=_attachments(connection, message_id)),
+            received_ms,
+            starts,
+        )
+        for message_id, received_ms, starts, *inbound in found
+    )
 
 
-def _attachments(connection: sqlite3.Connection, message_id: int) -> tuple[AttachmentRow, ...]:
-    return select(connection, AttachmentRow, "inbox_attachments WHERE message_id = ? ORDER BY position", (message_id,))
+def _attachments(connection: sqlite3.Connection, message_id: int) -> tuple[Attachment, ...]:
+    return select(connection, Attachment, "inbox_attachments WHERE message_id = ? ORDER BY position", (message_id,))

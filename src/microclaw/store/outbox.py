@@ -68,12 +68,6 @@ class OutboxTable(Table):
         query = "UPDATE outbox SET host = ? WHERE outbound_id = ? AND host IS ? AND delivered_ms IS NULL"
         return await self._execute(query, (holder, outbound_id, instead_of)) == 1
 
-    async def let_go_answer(self, message_id: int, holder: str) -> None:
-        """Make the answer to a message, or to the one whose turn it joined, nobody's, where `holder` has it."""
-        query = """UPDATE outbox SET host = NULL WHERE host = ?2 AND delivered_ms IS NULL AND message_id =
-            coalesce((SELECT joined FROM inbox WHERE message_id = ?1), ?1)"""
-        await self._execute(query, (message_id, holder))
-
     async def undelivered(
         self, channel: str, *, chats: Collection[str] | None = None, limit: int = 64
     ) -> tuple[OutboxRow, ...]:

@@ -21,9 +21,9 @@ from typing import Final, TypeVar
 from microclaw.errors import StoreError
 from microclaw.store.database import Database
 from microclaw.store.following import Followers, Refresh
-from microclaw.store.migrations import MIGRATIONS
 from microclaw.store.recording import RecordingConnection
 from microclaw.store.replica_writer import BEHIND_S, ReplicaWriter, SharedLog, behind, nothing
+from microclaw.store.schema import VERSION
 from microclaw.store.sqlite_file import RESTORE, connect, migrate, open_whole, take_lock
 from microclaw.store.write_check import check_now
 
@@ -119,7 +119,7 @@ class Replica(Database):
     @property
     def is_too_old(self) -> bool:
         """Whether this microclaw is too old to write the store."""
-        return self.store_version > len(MIGRATIONS)
+        return self.store_version > VERSION
 
     @property
     def conflicts(self) -> int:
@@ -151,7 +151,7 @@ class Replica(Database):
 def _upgrade(connection: sqlite3.Connection) -> None:
     """Take the store to this microclaw's version, on every host."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    for number in range(version, len(MIGRATIONS)):
+    for number in range(version, VERSION):
         migrate(connection, number)
 
 

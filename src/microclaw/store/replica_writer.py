@@ -17,8 +17,8 @@ from typing import Any, Final, Protocol, TypeVar
 
 from microclaw.errors import StoreError, StoreUnreachable
 from microclaw.store.database import MAX_GROUP, Job, Worker, as_store_error
-from microclaw.store.migrations import MIGRATIONS
 from microclaw.store.recording import Entry, RecordingConnection, decode, dependents_of, encode
+from microclaw.store.schema import VERSION
 
 T = TypeVar("T")
 BEHIND_S: Final = 10.0
@@ -364,7 +364,7 @@ class ReplicaWriter(Worker):
 
     def _see_version(self) -> None:
         before, self.store_version = self.store_version, _version_of(self._copy)
-        if before <= len(MIGRATIONS) < self.store_version:
+        if before <= VERSION < self.store_version:
             _log.warning("%s; next: %s", _newer(self.store_version).message, _newer(self.store_version).next_step)
 
     def _broken_by(self, why: str) -> StoreError:
@@ -405,13 +405,13 @@ def nothing(_: sqlite3.Connection) -> None:
 def _refuse_newer(connection: sqlite3.Connection) -> None:
     """A host of an older microclaw reads a newer store, and does not write what it does not know."""
     version = _version_of(connection)
-    if version > len(MIGRATIONS):
+    if version > VERSION:
         raise _newer(version)
 
 
 def _newer(version: int) -> StoreError:
     return StoreError(
-        f"the cluster's store has version {version}, this microclaw knows {len(MIGRATIONS)}: it writes nothing",
+        f"the cluster's store has version {version}, this microclaw knows {VERSION}: it writes nothing",
         next_step="upgrade this host: use the newer microclaw here too",
     )
 

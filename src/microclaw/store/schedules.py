@@ -102,11 +102,6 @@ class ScheduleTable(Table):
         query = "UPDATE schedules SET next_ms = ? WHERE schedule_id = ? AND state = 'active' AND next_ms = ?"
         await self._execute(query, (next_ms, schedule_id, instead_of))
 
-    async def set_deed(self, schedule_id: int, *, what: str, act: str, device: str | None) -> None:
-        """Keep what it does in another form."""
-        query = "UPDATE schedules SET what = ?, act = ?, device = ? WHERE schedule_id = ?"
-        await self._execute(query, (what, act, device, schedule_id))
-
     async def claim(
         self, schedule_id: int, due_ms: int, *, next_ms: int | None, woke: bool, now_ms: int, paused_too: bool = False
     ) -> bool:

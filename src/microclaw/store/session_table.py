@@ -9,7 +9,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 from microclaw.store.database import Database
@@ -26,7 +25,6 @@ from microclaw.store.sessions import (
     session_name,
 )
 
-_PIECE_BYTES: Final = 1 << 20  # of messages in one transaction
 _LATEST_S: Final = 1 << 60  # what a foreign file says may be any number
 
 
@@ -74,22 +72,6 @@ class SessionTable:
     async def remove(self, name: str) -> None:
         await self._remove(await self.full_name(name))
 
-    async def adopt(self, channel: str, chat_id: str, messages: Sequence[SessionMessage]) -> int:
-        """In transactions of about a megabyte: a failure in between leaves the first of them."""
-        name = session_name(channel, chat_id)
-        here = set(await self._database.read(lambda connection: _all_lines(connection, name)))
-        lines = {message_line(message).decode(): message.ts for message in messages}
-        new = [(ts, line) for line, ts in lines.items() if line not in here]
-        rest = new
-        while rest:
-            count, size = 0, 0
-            while count < len(rest) and size < _PIECE_BYTES:
-                size += len(rest[count][1])
-                count += 1
-            piece, rest = rest[:count], rest[count:]
-            await self._database.write(partial(adopt_lines, name=name, lines=piece, now_ms=self._now_ms()))
-        return len(new)
-
     async def full_name(self, name: str) -> str:
         return chosen_name(name, [one.name for one in await self.list()])
 
@@ -132,15 +114,7 @@ def append_lines(connection: sqlite3.Connection, name: str, lines: Sequence[tupl
     _count(connection, name, lines, now_ms)
     for ts, line in lines:
         last = _bounded(ts) if last is None else max(last, _bounded(ts))
-        _insert(connection, name, last, False, line)
-
-
-def adopt_lines(connection: sqlite3.Connection, name: str, lines: Sequence[tuple[int, str]], now_ms: int) -> None:
-    """Add lines of elsewhere: each before those that the conversation has of its time."""
-    if lines:
-        _count(connection, name, lines, now_ms)
-    for ts, line in lines:
-        _insert(connection, name, _bounded(ts), True, line)
+        _insert(connection, name, last, line)
 
 
 def _count(connection: sqlite3.Connection, name: str, lines: Sequence[tuple[int, str]], now_ms: int) -> None:
@@ -152,9 +126,9 @@ def _count(connection: sqlite3.Connection, name: str, lines: Sequence[tuple[int,
     )
 
 
-def _insert(connection: sqlite3.Connection, name: str, at_s: int, adopted: bool, line: str) -> None:
+def _insert(connection: sqlite3.Connection, name: str, at_s: int, line: str) -> None:
     connection.execute(
-        "INSERT INTO session_messages (name, at_s, adopted, line) VALUES (?, ?, ?, ?)", (name, at_s, int(adopted), line)
+        "INSERT INTO session_messages (name, at_s, adopted, line) VALUES (?, ?, 0, ?)", (name, at_s, line)
     )
 
 
@@ -173,10 +147,6 @@ def _newest_lines(connection: sqlite3.Connection, name: str, newest: int) -> lis
         found.append(line)
     rows.close()
     return found[::-1]
-
-
-def _all_lines(connection: sqlite3.Connection, name: str) -> list[str]:
-    return [line for (line,) in connection.execute("SELECT line FROM session_messages WHERE name = ?", (name,))]
 
 
 def _remove(connection: sqlite3.Connection, name: str) -> bool:

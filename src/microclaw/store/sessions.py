@@ -100,9 +100,6 @@ class Sessions(Protocol):
     async def remove(self, name: str) -> None:
         """Forget the conversation of that name, and its summary."""
 
-    async def adopt(self, channel: str, chat_id: str, messages: Sequence[SessionMessage]) -> int:
-        """Put messages of elsewhere before those that are here, each once; returns how many were new."""
-
     async def full_name(self, name: str) -> str:
         """As `list` gives it, of that or of its chat alone: "terminal" of terminal_terminal."""
 
@@ -148,10 +145,6 @@ class SessionFiles:
     async def remove(self, name: str) -> None:
         """Forget the conversation of that name, as `list` gives it, and its summary."""
         await self._alone(await self._named(name), _remove)
-
-    async def adopt(self, channel: str, chat_id: str, messages: Sequence[SessionMessage]) -> int:
-        """Put messages of elsewhere before those that are here, each once; returns how many were new."""
-        return await self._alone(self.path(channel, chat_id), _adopt, tuple(messages))
 
     def _lock(self, path: Path) -> asyncio.Lock:
         """One conversation's; those of different ones are synced side by side."""
@@ -252,26 +245,6 @@ def _list(folder: Path) -> tuple[SessionEntry, ...]:
     return tuple(sorted(found, key=lambda one: (-one.changed_s, one.name)))
 
 
-def _adopt(path: Path, messages: tuple[SessionMessage, ...]) -> int:
-    """Write the whole file beside the old one, then put it in its place."""
-    try:
-        lines = path.read_bytes().split(b"\n") if path.exists() else []
-    except OSError as exc:
-        raise _failed(path, exc) from exc
-    kept = [message for line in lines if line.strip() and (message := parse_message(line)) is not None]
-    here = set(kept)
-    new = [message for message in dict.fromkeys(messages) if message not in here]
-    if not new:
-        return 0
-    try:
-        make_folders(path.parent)
-        ordered = sorted([*new, *kept], key=lambda message: message.ts)
-        replace_file(path, b"".join(message_line(message) + b"\n" for message in ordered))
-    except OSError as exc:
-        raise _failed(path, exc) from exc
-    return len(new)
-
-
 def _repair(fd: int) -> int:
     """Cut a torn last line off, or give a whole one its newline; returns the file's size then."""
     size = os.fstat(fd).st_size
@@ -369,13 +342,6 @@ def _write_summary(path: Path, text: str) -> None:
 
 def _summary_of(path: Path) -> Path:
     return path.with_name(path.stem + SUMMARY)
-
-
-def parse_session(data: bytes) -> tuple[tuple[SessionMessage, ...], int]:
-    """The messages of a session file and how many lines were none (a torn last line is one)."""
-    lines = [line for line in data.split(b"\n") if line.strip()]
-    messages = tuple(message for line in lines if (message := parse_message(line)) is not None)
-    return messages, len(lines) - len(messages)
 
 
 def _remove(path: Path) -> bool:

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 from microclaw.durable import make_folders, sync_folder
 from microclaw.errors import StoreError, StoreOwned
-from microclaw.store.migrations import APPLICATION_ID, MIGRATIONS
+from microclaw.store.schema import APPLICATION_ID, BASE, STEPS, VERSION, schema
 
 CHECKED_BYTES: Final = 64 * 1024 * 1024  # a larger file is not checked page by page at every start
 BUSY_TIMEOUT_S: Final = 5.0
@@ -130,6 +130,8 @@ def create_store(path: Path) -> None:
         connection = sqlite3.connect(building, isolation_level=None)
         try:
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.executescript(schema())
+            connection.execute(f"PRAGMA user_version = {BASE}")
             upgrade(connection, building)
         finally:
             connection.close()
@@ -174,6 +176,12 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     if application_id != APPLICATION_ID:
         raise StoreError(f"{path} is not a microclaw store", next_step="move it away, or use another home directory")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version < BASE:
+        raise StoreError(
+            f"the store {path} has version {version}, too old: this microclaw opens {BASE} and later",
+            next_step="move it away and begin with an empty one: microclaw up --new-store",
+        )
     if path.stat().st_size <= CHECKED_BYTES:
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
@@ -184,12 +192,12 @@ def upgrade(connection: sqlite3.Connection, path: Path) -> None:
     """Take a store to this version, each step a transaction; StoreError for one of a newer microclaw."""
     try:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > len(MIGRATIONS):
+        if version > VERSION:
             raise StoreError(
-                f"the store {path} has version {version}, this microclaw knows {len(MIGRATIONS)}",
+                f"the store {path} has version {version}, this microclaw knows {VERSION}",
                 next_step="use the newer microclaw that wrote it",
             )
-        for number in range(version, len(MIGRATIONS)):
+        for number in range(version, VERSION):
             connection.execute("BEGIN IMMEDIATE")
             try:
                 migrate(connection, number)
@@ -203,6 +211,6 @@ def upgrade(connection: sqlite3.Connection, path: Path) -> None:
 
 def migrate(connection: sqlite3.Connection, number: int) -> None:
     """Take a store of version `number` to the next one, within a transaction of the caller."""
-    for statement in MIGRATIONS[number]:
+    for statement in STEPS[number - BASE]:
         connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {number + 1}")

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from microclaw.audit import Record
 from microclaw.auth.approved_acts import yes_now
@@ -40,9 +40,7 @@ from microclaw.tasks.live import (
 from microclaw.tasks.order import Language, TaskOrder, check_network_name, check_order, order_lines
 from microclaw.tasks.telling import TaskTelling
 from microclaw.tasks.waiting import WaitingTasks
-
-if TYPE_CHECKING:
-    from microclaw.tasks.elsewhere import RemoteFile, TasksElsewhere
+from microclaw.text import host_called
 
 MAX_WAIT_S: Final = 25.0  # of one look at a running task
 FOLLOW_S: Final = 5.0  # likewise, of who follows it
@@ -86,7 +84,6 @@ class TaskService:
         self._running: dict[int, asyncio.Task[None]] = {}
         self._unkept: dict[int, TaskRow] = {}  # that ended while the store took nothing
         self._endings: Counter[str] = Counter()
-        self.elsewhere: TasksElsewhere | None = None  # those of the other hosts of a cluster
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
@@ -308,13 +305,12 @@ class TaskService:
     async def cancel(self, number: int) -> TaskRow:
         """End it: its tree is dead and its row kept when this returns. What has ended stays as it is.
 
-        Raises Overloaded when it is another host's, which does not answer.
+        Raises Overloaded when it runs at another host.
         """
         if (live := self._live.get(number)) is not None:
             await self._cancel([live])
             return live.row
-        row, there = await self._place(number)
-        return await there.cancel(row) if there is not None and row.is_open else row
+        return await self._closed_or_here(number)
 
     async def cancel_forbidden(self) -> None:
         """Cancel what somebody has running or waiting who may no longer run code."""
@@ -357,7 +353,10 @@ class TaskService:
             yield row, view.output.decode(errors="replace").splitlines()
 
     async def view(self, number: int, *, after: int = 0, wait_s: float = 0.0) -> TaskView:
-        """A page of what it printed from `after` on, once there is more or it has ended, at most after `wait_s`."""
+        """A page of what it printed from `after` on, once there is more or it has ended, at most after `wait_s`.
+
+        Of one that ended at another host the end alone. Raises Overloaded when it runs there.
+        """
         live = self._live.get(number)
         if live is not None and live.seen <= after and wait_s > 0:
             state, news = live.row.state, live.news
@@ -370,12 +369,12 @@ class TaskService:
                 pass
         if live is not None:
             return page(live.row, live.output, after)
-        row, there = await self._place(number)
-        if there is not None and (row.is_open or len(row.output) >= TAIL_BYTES):
-            return await there.view(row, after=after, wait_s=wait_s)
+        row = await self._closed_or_here(number)
         if len(row.output) < TAIL_BYTES:
             return page(row, row.output, after)
-        found = await asyncio.to_thread(self._folders.output, number, after, PAGE_BYTES)
+        found = None
+        if not self._is_another_hosts(row):
+            found = await asyncio.to_thread(self._folders.output, number, after, PAGE_BYTES)
         if found is None:  # only the end is kept
             return page(row, row.output, after, first=row.output_bytes - len(row.output))
         return page(row, found[0], after, first=after, size=found[1])
@@ -384,20 +383,16 @@ class TaskService:
         """The newest first, of everybody or of one person."""
         return await self._table.newest(limit, person_id)
 
-    async def file(self, number: int, name: str) -> Path | RemoteFile:
-        """A file that it left. Raises UnknownName, TaskRefused, Overloaded when it is at a host that is away."""
-        if self.elsewhere is not None:
-            row, there = await self._place(number)
-            if there is not None:
-                return await there.file(row, name)
+    async def file(self, number: int, name: str) -> Path:
+        """A file that it left. Raises UnknownName, TaskRefused, Overloaded when it is at another host."""
+        row = await self.row(number)
+        if self._is_another_hosts(row):
+            raise _at_another(row)
         return await asyncio.to_thread(self._folders.path, number, name)
 
     async def read(self, number: int, name: str) -> bytes:
         """What is in a file that it left. Raises as `file`."""
-        found = await self.file(number, name)
-        if isinstance(found, Path):
-            return await asyncio.to_thread(found.read_bytes)
-        return b"".join([part async for part in found.parts])
+        return await asyncio.to_thread((await self.file(number, name)).read_bytes)
 
     async def read_result(self, file: ResultFile) -> bytes:
         """What goes into a chat. Raises UnknownName when it is no longer kept."""
@@ -411,17 +406,23 @@ class TaskService:
             raise UnknownName(f"there is no task {number}", next_step="see them: microclaw task list")
         return row
 
-    async def _place(self, number: int) -> tuple[TaskRow, TasksElsewhere | None]:
-        """Its row, and where to ask for it when it is another host's. Raises UnknownName."""
+    async def _closed_or_here(self, number: int) -> TaskRow:
+        """Its row. One that an earlier run of this host left open is closed first.
+
+        Raises UnknownName, Overloaded when it runs at another host.
+        """
         row = await self.row(number)
-        if self.elsewhere is None or row.host == self._table.host:
-            return row, None
-        if self.elsewhere.has(row):
-            return row, self.elsewhere
-        if row.is_open and row.host is not None:  # of an earlier run of this host, which nobody has closed yet
+        if row.is_open and self._is_another_hosts(row):
+            raise _at_another(row)
+        if row.is_open and row.host not in (None, self._table.host):
             await self._close(row)
             row = await self.row(number)
-        return row, None
+        return row
+
+    def _is_another_hosts(self, row: TaskRow) -> bool:
+        """A host of a cluster has its name, and its disk, over its starts."""
+        own = self._table.host
+        return own is not None and row.host is not None and host_called(row.host) != host_called(own)
 
     def counts(self) -> dict[str, Any]:
         """For the status and the metrics: how many run and wait, and how the others ended since the host started."""
@@ -437,3 +438,8 @@ class TaskService:
             await self._table.delete(number)
         if self._table.host is not None:  # other hosts removed rows whose files are here
             await asyncio.to_thread(self._folders.remove_others, await self._table.numbers())
+
+
+def _at_another(row: TaskRow) -> Overloaded:
+    name = host_called(row.host or "")
+    return Overloaded(f"task {row.number} and its files are at the host {name}", next_step=f"ask at {name}")

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from microclaw.addresses import bracketed
 from microclaw.config.mqtt_settings import MqttSettings
+from microclaw.durable import read_given_text
 from microclaw.errors import ConfigError
 from microclaw.telemetry.mqtt_device import OFFLINE
 from microclaw.telemetry.mqtt_topics import Topics
@@ -19,7 +20,7 @@ CONNECT_S: Final = 10.0
 MAX_UNDER_WAY: Final = 1_000  # messages without the broker's answer
 PLAIN_PORT: Final = 1883
 TLS_PORT: Final = 8883
-MAX_PASSWORD_CHARS: Final = 4_096
+MAX_PASSWORD_BYTES: Final = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +69,8 @@ def _tls(ca_file: str | None) -> ssl.SSLContext:
 
 
 def _password(file: str) -> str:
-    try:
-        with Path(file).expanduser().open(encoding="utf-8") as opened:
-            text = opened.read(MAX_PASSWORD_CHARS + 1)
-    except (OSError, UnicodeDecodeError) as exc:
-        why = exc.strerror if isinstance(exc, OSError) else "it is no text"
-        raise ConfigError(
-            f"mqtt.password_file {file} cannot be read: {why}", next_step="a file with the password on one line"
-        ) from exc
-    password = text.strip("\r\n")
-    if not password or len(text) > MAX_PASSWORD_CHARS or not password.isprintable():
-        raise ConfigError(
-            f"mqtt.password_file {file} does not hold a password of one line, at most {MAX_PASSWORD_CHARS} characters",
-            next_step="write the password alone into it",
-        )
+    password = read_given_text(Path(file), MAX_PASSWORD_BYTES).strip("\r\n")
+    if not password.isprintable() or not password:
+        text = f"mqtt.password_file {file} does not hold a password of one line"
+        raise ConfigError(text, next_step="write the password alone into it")
     return password

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from microclaw.events import ActOutcome, Evidence
+from microclaw.link_server.limits import RateLimit
 from microclaw.telemetry.mqtt_topics import Command, SetPin, SetProgram, TakeBack, WrongCommand, read_command
 
 COMMANDS_A_SECOND: Final = 20
@@ -53,7 +54,7 @@ class MqttCommands:
         self._act, self._answer, self._is_known = act, answer, is_known
         self._monotonic_s, self._sleep = monotonic_s, sleep
         self._waiting: dict[str, deque[Command]] = {}
-        self._allowed, self._counted_s = float(BURST), monotonic_s()
+        self._rate = RateLimit(COMMANDS_A_SECOND, BURST, monotonic_s())
         self._dropped = 0
         self._some_dropped = asyncio.Event()
         self._slots = asyncio.Semaphore(AT_ONCE)
@@ -78,7 +79,7 @@ class MqttCommands:
         """A message on a command topic (below the host's own); never waits."""
         if not payload:
             return  # how a retained message is taken away
-        if not self._is_within_rate():
+        if not self._rate.allows(self._monotonic_s()):
             self.drop(1)
             return
         command = read_command(topic, payload)
@@ -129,15 +130,6 @@ class MqttCommands:
         if outcome.evidence:
             data["evidence"] = [{"kind": one.kind, "text": one.text} for one in outcome.evidence]
         self._answer(device, COMMAND_EVENT, data)
-
-    def _is_within_rate(self) -> bool:
-        now_s = self._monotonic_s()
-        self._allowed = min(float(BURST), self._allowed + (now_s - self._counted_s) * COMMANDS_A_SECOND)
-        self._counted_s = now_s
-        if self._allowed < 1:
-            return False
-        self._allowed -= 1
-        return True
 
     async def _sum_up(self) -> None:
         while True:

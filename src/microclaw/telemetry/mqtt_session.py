@@ -31,8 +31,6 @@ HEADER_BYTES: Final = 16
 _NEEDED: Final = {"MaximumQoS": "QoS 1", "RetainAvailable": "retained messages"}
 MAX_INCOMING: Final = 256
 GOODBYE_S: Final = 2.0
-_NOT_LET_IN: Final = (134, 135)  # bad user name or password, not authorized
-_WRONG_VERSION: Final = 132
 _LOOK_AT_URL: Final = "start the broker, or correct it: microclaw config set mqtt.url mqtt://HOST:1883"
 
 
@@ -298,21 +296,16 @@ def _read(connected: asyncio.Future[None]) -> None:
 
 
 def _refusal(options: BrokerOptions, reason: ReasonCode) -> BrokerError:
-    if reason.value in _NOT_LET_IN:
-        step = "check mqtt.user and mqtt.password_file, and what the broker allows them"
-    elif reason.value == _WRONG_VERSION:
-        step = "it needs MQTT 5: mosquitto 1.6 or newer, or another broker that speaks it"
-    else:
-        step = "the broker's log says why"
+    step = "check mqtt.user and mqtt.password_file, that the broker speaks MQTT 5, and what its log says"
     return BrokerError(f"{options.address} refuses this host: {reason}", next_step=step)
 
 
 def _no_connection(options: BrokerOptions, exc: Exception) -> BrokerError:
     why = clean_text(str(exc) or type(exc).__name__, one_line=True, limit=200)
-    if isinstance(exc, ssl.SSLCertVerificationError):
-        step = "mqtt.ca_file names the authority that signed the broker's certificate, mqtt.url the name in it"
-    elif isinstance(exc, ssl.SSLError):
-        step = "mqtts:// is for the broker's TLS port, mqtt:// for the other"
-    else:
-        step = _LOOK_AT_URL
+    is_tls = isinstance(exc, ssl.SSLError)
+    step = (
+        "mqtts:// is for the broker's TLS port; mqtt.ca_file names its certificate's authority"
+        if is_tls
+        else _LOOK_AT_URL
+    )
     return BrokerError(f"no connection to {options.address}: {why}", next_step=step)

@@ -39,7 +39,6 @@ def draw_plot(
     until_ms: int,
     columns: int,
     rows: int,
-    ascii_only: bool = False,
 ) -> list[str]:
     """Lines of at most `columns` characters; `rows` of them are the plot, and the times are this machine's."""
     columns = max(columns, MIN_COLUMNS)
@@ -54,12 +53,10 @@ def draw_plot(
     cells = columns - side - 2
     grid = _Grid(cells, rows, since_ms, until_ms, lowest, highest)
     grid.draw(points)
-    ends = " ┤", " │", " └", "─"
-    corner, edge, foot, base = (" +", " |", " +", "-") if ascii_only else ends
     lines = [_heading(title, unit, points)[:columns]]
-    for row, text in enumerate(grid.lines(ascii_only)):
-        lines.append(f"{scale.get(row, ''):>{side}}{corner if row in scale else edge}{text}".rstrip())
-    lines.append(" " * side + foot + base * cells)
+    for row, text in enumerate(grid.lines()):
+        lines.append(f"{scale.get(row, ''):>{side}}{' ┤' if row in scale else ' │'}{text}".rstrip())
+    lines.append(" " * side + " └" + "─" * cells)
     lines.append(" " * (side + 2) + _times(since_ms, until_ms, cells))
     return lines
 
@@ -91,9 +88,7 @@ class _Grid:
             if b.at_ms - a.at_ms <= _TOGETHER * usual_ms:
                 self._line(self._x(a.at_ms), self._y(a.mean), self._x(b.at_ms), self._y(b.mean))
 
-    def lines(self, ascii_only: bool) -> list[str]:
-        if ascii_only:
-            return ["".join("*" if cell else " " for cell in row) for row in self._cells]
+    def lines(self) -> list[str]:
         return ["".join(chr(_BLANK + cell) if cell else " " for cell in row) for row in self._cells]
 
     def _x(self, at_ms: int) -> int:

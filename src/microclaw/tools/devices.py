@@ -43,7 +43,7 @@ from microclaw.tools.target import DEVICE_HELP, Describe, OnDevice, Words, descr
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 
 if TYPE_CHECKING:
-    from microclaw.link_server.linked_devices import LinkedDevices
+    from microclaw.link_server.server import LinkServer
 
 
 MAX_PAGES: Final = 64
@@ -254,7 +254,7 @@ class NotifyParameters(Parameters):
     expires_s: int | None = Field(None, ge=1, description="Worth nothing after so many seconds.")
 
 
-def notifying_tools(*, notifier: LinkedDevices, devices: Registry) -> tuple[Tool[Any], ...]:
+def notifying_tools(*, notifier: LinkServer, devices: Registry) -> tuple[Tool[Any], ...]:
     """notify."""
 
     async def check(asked: NotifyParameters, context: ToolContext) -> None:
@@ -299,7 +299,7 @@ class UndoParameters(OnDevice):
 
 
 def inventory_tools(
-    *, devices: Registry, undo: Undo, link: LinkedDevices | None, kept: Callable[[], Iterable[DeviceCheck]]
+    *, devices: Registry, undo: Undo, link: LinkServer | None, kept: Callable[[], Iterable[DeviceCheck]]
 ) -> tuple[Tool[Any], ...]:
     """list-devices, device-info, device-status, check-device, undo. `kept` gives the reconciler's last checks."""
 

@@ -70,7 +70,6 @@ _ABOUT: Final[Mapping[str, str]] = {
     "delete-file": r"(?:delete|remove).{0,30}file",
     "say": r"\btell (?!me\b)|\bsay\b|message|send|notify|inform",
     "notify": r"notify|show|speak|say|announce|display|alert|warn|aloud",
-    "voice-photo": r"photo|picture|camera|\bsee\b|look at|in front of|what is this|foto|bild|kamera|siehst|照片|看",
     "run-code": r"plot|chart|graph|diagram|\bdraw|calculat|comput|analy[sz]|statistic|averag|python|javascript|script"
     r"|\bcode\b|csv|correlat|histogram|zeichne|berechne|dessine|calcule|dibuja|gráfic|画|图",
     "time": r"what time|time is|what day|date|uhr|wie spät|heure",

@@ -12,7 +12,6 @@ from pydantic import Field
 
 from microclaw.apps.building import Compile, ProgramImage
 from microclaw.apps.catalogue import AppListing, Catalogue
-from microclaw.apps.crashes import told_once
 from microclaw.apps.deploy import Deployer, DeployRequest
 from microclaw.apps.expectation_result import NO_EXPECTATION, ExpectationResult
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
@@ -109,7 +108,7 @@ def program_tools(
             "change": done.change_id,
             "trial": done.trial.summary(),
             **_proof(done.trial, done.expected),
-            "log": list(told_once(done.trial.log)[:10]),
+            "log": list(done.trial.log[:10]),
             "warnings": _warnings(done.image, done.trial),
             "message": f"{what} {done.name} on {done.device_name}",
         }
@@ -304,7 +303,7 @@ def trying_tools(
             "pins": list(trial.pins),
             "edges": [[round(edge.t_ms, 1), edge.pin, edge.level] for edge in trial.edges[:MAX_EDGES]],
             "edge_count": len(trial.edges),
-            "log": list(told_once(trial.log)[:MAX_LOG_LINES]),
+            "log": list(trial.log[:MAX_LOG_LINES]),
             "binarySize": image.size_bytes,
             "peak_heap_bytes": trial.peak_heap_bytes,
             "warnings": _warnings(image, trial),

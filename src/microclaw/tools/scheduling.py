@@ -18,9 +18,7 @@ from microclaw.errors import ScheduleRefused, ToolRetry
 from microclaw.events import Evidence
 from microclaw.language.times import When, when_text
 from microclaw.models.protocol import DeviceContext
-from microclaw.offline.decision import Act, Say
-from microclaw.offline.dialogue import one_call
-from microclaw.offline.schedules import asks_when_due
+from microclaw.offline.decision import Act, Say, asks_when_due
 from microclaw.schedules.book import ScheduleBook, ScheduleRequest
 from microclaw.schedules.devices import MAX_WHAT_CHARS, call_text, device_of, lost_device
 from microclaw.schedules.entry import Deed, Prompt, Schedule, Timing, ToolAct, kind_of, next_due
@@ -198,6 +196,8 @@ class Scheduling:
         words = (asked.do or "").strip()
         if not words:
             raise ScheduleRefused("a schedule does something", next_step="say what, as in: turn on pin 4")
+        from microclaw.offline.dialogue import one_call  # loaded after the host's start
+
         decided = one_call(words, scene)
         if isinstance(decided, Say) and self._offline:
             if decided.code is None:  # it would be answered, and nothing done

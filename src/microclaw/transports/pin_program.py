@@ -28,7 +28,6 @@ from microclaw.devices.pin_holder import HeldAs
 from microclaw.errors import CallRejected, ProtocolError
 
 PIN_PROGRAM: Final = "microclaw-pins"
-PIN_METHODS: Final = frozenset({"gpio.set", "gpio.get", "pwm.set", "i2c.scan", "i2c.read"})
 HEAP_BYTES: Final = 2048
 TIMERS: Final = 4
 HELD_URL: Final = "pins/held"

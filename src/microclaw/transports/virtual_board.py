@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
@@ -45,8 +44,6 @@ P = TypeVar("P", replies.EdgePage, replies.LogPage, replies.PwmPage, replies.Led
 SCHEME: Final = "virtual:"
 MAX_PAGES: Final = 132  # three times the board's own ring of edges
 PY_PIECE_BYTES: Final = 4_096
-_CONNECT_S: Final = 3.0
-_PIECE_BYTES: Final = 16_384  # of an upload; a line holds 64 KiB, and this is base64 there
 _ANSWER_S: Final = 5.0
 _GONE: Final = "start it again: microclaw up --virtual 1, or microclaw virtual"
 
@@ -167,30 +164,9 @@ class VirtualBoardTransport:
     async def power(self, action: wire.PowerAction) -> None:
         await self.request(wire.Power(action))
 
-    async def fault(self, name: str, count: int = 1, after_bytes: int = 0) -> None:
-        """Make the board's WASMachine port misbehave: refuse, cut, mute or half."""
-        await self.request(wire.Fault(name, count, after_bytes))
-
     async def advance(self, ms: float, timeout_s: float = 30.0) -> replies.AdvanceResult:
         """Run a virtual clock forward; the time-out is real time."""
         return await self.request(wire.Advance(ms), timeout_s)
-
-    @asynccontextmanager
-    async def watch(self, *, edges: bool = True, log: bool = False) -> AsyncIterator[AsyncIterator[replies.Pushed]]:
-        """A connection of its own that pushes edges and log lines as they come, from now until the context is left."""
-        try:
-            async with asyncio.timeout(_CONNECT_S):
-                reader, writer = await asyncio.open_unix_connection(self.path, limit=2 * wire.MAX_LINE_BYTES)
-        except (OSError, TimeoutError) as exc:
-            raise self._unreachable(exc) from exc
-        try:
-            writer.write(wire.encode_request(1, wire.Watch(edges=edges, log=log)))
-            answer = await self._first_message(reader)
-            if isinstance(answer, wire.Failure):
-                raise CallRejected(f"watch: {answer.message}", next_step=answer.next_step)
-            yield self._pushed(reader)
-        finally:
-            await close_stream(writer)
 
     async def close(self) -> None:
         writer, self._reader, self._writer = self._writer, None, None
@@ -255,27 +231,8 @@ class VirtualBoardTransport:
         await self._writer.drain()
         while True:
             answer = wire.decode_server_line(await _line(self._reader))
-            if isinstance(answer, wire.Success | wire.Failure) and answer.id == self._last_id:
+            if answer.id == self._last_id:
                 return wire.read_reply(request, answer)
-
-    async def _pushed(self, reader: asyncio.StreamReader) -> AsyncIterator[replies.Pushed]:
-        while True:
-            message = await self._message(reader)
-            if not isinstance(message, wire.Success | wire.Failure):
-                yield message
-
-    async def _first_message(self, reader: asyncio.StreamReader) -> wire.Success | wire.Failure | replies.Pushed:
-        try:
-            async with asyncio.timeout(_ANSWER_S):
-                return await self._message(reader)
-        except TimeoutError as exc:
-            raise DeviceTimeout(f"{self.endpoint} did not answer watch", next_step=_GONE) from exc
-
-    async def _message(self, reader: asyncio.StreamReader) -> wire.Success | wire.Failure | replies.Pushed:
-        try:
-            return wire.decode_server_line(await _line(reader))
-        except (OSError, EOFError) as exc:
-            raise DeviceUnreachable(f"{self.endpoint} went away: {exc}", next_step=_GONE) from exc
 
     def _unreachable(self, exc: OSError | TimeoutError) -> DeviceUnreachable:
         why = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc) or "no answer"
@@ -312,7 +269,6 @@ def _facts(info: replies.BoardInfo) -> DeviceFacts:
         "chip": info.chip,
         "firmware": "ESP-WASMachine",
         "virtual": True,
-        "mode": info.mode,
         "clock": info.clock,
         "boot": info.boot,
         "powered": info.powered,

@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import re
-import secrets
 import signal
 import sys
 import threading
@@ -18,12 +17,10 @@ from typing import TYPE_CHECKING
 
 from microclaw.boards.firmware import parse_firmware
 from microclaw.boards.reader import load_board
-from microclaw.errors import ConfigError, DeviceUnreachable, MicroclawError
+from microclaw.errors import ConfigError, MicroclawError
 from microclaw.virtual.board import Board
 from microclaw.virtual.clock import RealClock
-from microclaw.virtual.firmware.apps import AppStore
 from microclaw.virtual.machine import Machine
-from microclaw.virtual.ports.console_files import ConsoleFiles
 from microclaw.virtual.ports.control import ControlServer
 from microclaw.virtual.ports.serial import SerialConsole
 from microclaw.virtual.ports.serial_port import SerialPty, SerialTcp
@@ -33,16 +30,12 @@ from microclaw.virtual.py.programs import Programs
 from microclaw.virtual.runtime.loader import Runtime
 from microclaw.virtual.storage import TemporaryFolder, hold_flash
 from microclaw.virtual.virtual_clock import VirtualClock
-from microclaw.wire.link.messages import RunTask
-from microclaw.wire.wasmachine.attributes import Generation
 
 if TYPE_CHECKING:
     from microclaw.virtual.link.port import LinkPort
 
 DEFAULT_WASMACHINE_PORT = 18_080
 CLOSE_S = 2.0
-TASK_S = 120
-"""How long the host may take for a task of the console."""
 MAX_SECRET_FILE_BYTES = 4096
 _SECRET = re.compile(r"[A-Za-z0-9-]{1,64}")
 END_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -94,33 +87,25 @@ class BoardProcess:
         control = listen_unix(self.control_path)
 
         clock = VirtualClock() if options.clock == "virtual" else RealClock()
-        stock = options.mode == "stock"
         board = Board(
             profile,
             clock,
             name=options.name,
             seed=options.seed,
-            loses_restarts=stock,
             storage_dir=(flash or self._temporary_dir()) / "storage",
         )
-        generation = Generation(options.generation or profile.firmware.attribute_generation)
-        app_store = None if stock else AppStore((flash or self._temporary_dir()) / "apps")
         programs = Programs(board, (flash or self._temporary_dir()) / "py", options.cache)
         self.machine = Machine(
             board,
             Runtime(board, has_network=options.network),
-            generation=generation,
-            app_store=app_store,
             programs=programs,
             has_link=options.link is not None,
         )
         ports = self.machine.ports
-        ports.wasmachine = WasmachinePort(wasmachine, self.machine.receive, self.machine.faults, stock=stock)
+        ports.wasmachine = WasmachinePort(wasmachine, self.machine.receive, self.machine.faults)
         ports.wasmachine_port = port_of(wasmachine)
         ports.wasmachine.start()
-        files = ConsoleFiles((flash or self._temporary_dir()) / "mimiclaw")
-        ask_host = self._ask_host if options.link is not None else None
-        console = SerialConsole(board, self.machine.free_heap_bytes, files=files, ask_host=ask_host)
+        console = SerialConsole(board, self.machine.free_heap_bytes)
         if serial is not None:
             ports.serial_tcp, ports.serial_port = SerialTcp(serial, console), port_of(serial)
             ports.serial_tcp.start()
@@ -153,13 +138,6 @@ class BoardProcess:
         self.control_path.unlink(missing_ok=True)
         if self._temporary is not None:
             self._temporary.remove()
-
-    def _ask_host(self, text: str) -> None:
-        """Send a task of the board's console to the host's agent."""
-        link = self.machine.ports.link
-        if link is None:
-            raise DeviceUnreachable("the board has no link yet")
-        link.send(RunTask(f"console-{secrets.token_hex(4)}", "agent", text, TASK_S))
 
     def _link_port(self, flash: Path) -> LinkPort:
         from microclaw.link_client.identity import LinkAddress
@@ -219,8 +197,6 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--serial", type=_serial, default="0", metavar="PORT|pty|none", help="0 for any free port")
     parser.add_argument("--control", type=Path, metavar="PATH", help="control socket (default: in a new folder)")
     parser.add_argument("--clock", choices=("real", "virtual"), default="real")
-    parser.add_argument("--mode", choices=("stock", "kind"), default="stock", help="kind: apps outlive a power cut")
-    parser.add_argument("--generation", choices=("new", "old"), help="attribute types (default: the board profile's)")
     parser.add_argument("--seed", type=int, default=0, help="makes the firmware's races repeatable")
     parser.add_argument(
         "--firmware",

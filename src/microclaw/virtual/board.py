@@ -20,7 +20,7 @@ from microclaw.virtual.clock import Clock
 from microclaw.virtual.history import EdgeRecord, History, LineBuffer, LogRecord, Observer, Page, PwmRecord
 from microclaw.virtual.sensors import I2cSensor, attach_sensors, usual_sensor
 from microclaw.virtual.storage import Storage
-from microclaw.virtual.wiring import LedChains, Pin, SpiBuses, Uarts
+from microclaw.virtual.wiring import LedChains, Pin, SpiBuses
 from microclaw.wire.board_replies import PinRow
 
 EDGE_RING: Final = 65_536
@@ -65,8 +65,7 @@ class Board:
         self.powered = True
         self.is_after_panic = False  # while a boot that follows a panic begins
         self.sensors: dict[str, I2cSensor] = attach_sensors(profile.i2c.sensors if profile.i2c else {})
-        self.uarts = Uarts(profile.chip)
-        self.spi = SpiBuses(profile.chip, clock.now_ms)
+        self.spi = SpiBuses(profile.chip)
         self.leds = LedChains(clock.now_ms)
         self._epoch_at_boot_ms = 0.0  # where the calendar began with this boot; a power cut loses it
         self._lock = threading.RLock()
@@ -165,12 +164,12 @@ class Board:
             state = self._pin(pin)
             return state.level if state.reads else 0
 
-    def set_output(self, pin: int, level: int, app: str | None = None) -> None:
+    def set_output(self, pin: int, level: int) -> None:
         """Make the pin an output that can be read back, at this level."""
         with self._lock:
             state = self._pin(pin)
             state.out = int(bool(level))
-            self.configure_pin(pin, reads=True, drives=True, app=app)
+            self.configure_pin(pin, reads=True, drives=True)
 
     def set_pwm(
         self, pin: int, duty: int, frequency_hz: int, app: str | None = None, *, pulse_us: float | None = None
@@ -367,7 +366,6 @@ class Board:
         for sensor in self.sensors.values():
             sensor.reset()
         self._claims.clear()
-        self.uarts.reset()
         self.spi.reset()
 
     def _pin(self, pin: int) -> Pin:
@@ -409,15 +407,15 @@ class Board:
         if state.role == "output" and state.app is not None:
             state.mover = state.app
         record = EdgeRecord(self.clock.now_ms(), state.number, level)
-        number = self._edges.append(record)
+        self._edges.append(record)
         for observer in self._observers:
-            observer.on_edge(number, record)
+            observer.on_edge(record)
 
     def _log_line(self, text: str, app: str | None, t_ms: float | None = None) -> None:
         record = LogRecord(self.clock.now_ms() if t_ms is None else t_ms, app, text)
-        number = self._log.append(record)
+        self._log.append(record)
         for observer in self._observers:
-            observer.on_log(number, record)
+            observer.on_log(record)
 
     def _end_stale_lines(self) -> None:
         for app, since_ms in self._lines.stale(self.clock.now_ms()):

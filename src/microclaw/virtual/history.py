@@ -36,10 +36,10 @@ class LogRecord(NamedTuple):
 
 
 class Observer(Protocol):
-    """Something that is called for each new record; `number` is the record's position in its history."""
+    """Something that is called for each new record."""
 
-    def on_edge(self, number: int, record: EdgeRecord) -> None: ...
-    def on_log(self, number: int, record: LogRecord) -> None: ...
+    def on_edge(self, record: EdgeRecord) -> None: ...
+    def on_log(self, record: LogRecord) -> None: ...
 
 
 class LineBuffer:
@@ -101,14 +101,12 @@ class History(Generic[R]):
         self._size = 0
         self._boot_start = 0
 
-    def append(self, record: R) -> int:
-        """Add a record; answers its number."""
+    def append(self, record: R) -> None:
         self._records.append(record)
         self._size += self._size_of(record)
         while self._size > self._capacity and len(self._records) > 1:
             self._size -= self._size_of(self._records.popleft())
             self._first += 1
-        return self._first + len(self._records) - 1
 
     def begin_boot(self) -> None:
         self._boot_start = self._first + len(self._records)

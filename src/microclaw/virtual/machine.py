@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
-from microclaw.errors import CallRejected, MicroclawError, NotSupported, Overloaded, UnknownName
+from microclaw.errors import CallRejected, MicroclawError, Overloaded
 from microclaw.virtual.alarms import Alarm
 from microclaw.virtual.board import Board, PowerEvent
 from microclaw.virtual.firmware.app_manager import AppManager
-from microclaw.virtual.firmware.apps import AppStore, Limits
+from microclaw.virtual.firmware.apps import Limits
 from microclaw.virtual.history import LogRecord
 from microclaw.virtual.ports.serial_port import SerialPty, SerialTcp
 from microclaw.virtual.ports.wasmachine import Faults, WasmachinePort
@@ -58,8 +58,6 @@ class Machine:
         board: Board,
         runtime: Runtime,
         *,
-        generation: Generation,
-        app_store: AppStore | None,
         programs: Programs,
         has_link: bool = False,
     ) -> None:
@@ -68,8 +66,6 @@ class Machine:
         self.programs = programs
         self.faults = Faults()
         self.ports = Ports()
-        self._generation = generation
-        self._app_store = app_store
         self._booted_s = time.monotonic()
         self._boots_in_a_row = 0
         self._set_ahead: list[Alarm] = []
@@ -126,12 +122,8 @@ class Machine:
                 return replies.PyAnswer(self.programs.call(method, params))
             case wire.Apps():
                 return self._app_table()
-            case wire.Watch():
-                return self._done()
             case wire.SetInput() | wire.SetAdc() | wire.SetSensor():
                 return self._set(request)
-            case wire.UartRead() | wire.UartWrite() | wire.SpiRead() | wire.SpiConnect():
-                return _use_wires(request, self.board)
             case wire.Power(action=action):
                 {"cut": self.board.power_cut, "on": self.board.power_on, "reset": self.board.reset}[action]()
                 return self._done()
@@ -152,10 +144,9 @@ class Machine:
         manager = AppManager(
             self.runtime,
             limits=Limits(firmware.max_apps, firmware.max_module_bytes),
-            generation=self._generation,
+            generation=Generation(firmware.attribute_generation),
             send=self._send,
             console=self.board.print_line,
-            app_store=self._app_store,
         )
         manager.on_uninstalled = self._on_uninstalled
         return manager
@@ -172,7 +163,7 @@ class Machine:
             self.board.print_line("boot loop: kept apps are not started")
         if self.ports.link is not None:
             self.programs.firmware = self.ports.link.load()
-        manager.start(with_kept_apps=safe)
+        manager.start()
         self.programs.power_on(with_programs=safe)
         if self.ports.link is not None:
             self.ports.link.power_on(with_apps=safe)
@@ -215,9 +206,8 @@ class Machine:
             name=board.name,
             board=board.profile.board_id,
             chip=board.profile.chip,
-            mode="stock" if self._app_store is None else "kind",
             clock="virtual" if board.clock.is_virtual else "real",
-            generation=self._generation.value,
+            generation=board.profile.firmware.attribute_generation,
             boot=board.boot,
             boot_id=board.boot_id,
             powered=board.powered,
@@ -360,42 +350,3 @@ def _led_page(board: Board, since: int) -> replies.LedPage:
 
 def _line_bytes(record: LogRecord) -> int:
     return len(json.dumps(record.text)) + len(json.dumps(record.app)) + 24
-
-
-def _use_wires(request: wire.UartRead | wire.UartWrite | wire.SpiRead | wire.SpiConnect, board: Board) -> object:
-    """The reply; UnknownName for a UART or bus that the chip lacks, NotSupported when the firmware has no such node."""
-    now_ms = round(board.clock.now_ms(), 3)
-    match request:
-        case wire.UartRead(port=port, since=since):
-            _check_node(board, "uart")
-            page = board.uarts.sent(port, since, wire.MAX_UART_BYTES_A_PAGE)
-            more = len(page.data) == wire.MAX_UART_BYTES_A_PAGE
-            return replies.UartPage(page.data.hex(), page.next, page.dropped, more)
-        case wire.UartWrite(port=port, data=data):
-            _check_node(board, "uart")
-            return replies.UartRoom(board.uarts.arrive(port, bytes.fromhex(data)), now_ms)
-        case wire.SpiRead(since=since):
-            _check_node(board, "spi")
-            limit = wire.MAX_SPI_EXCHANGES_A_PAGE
-            exchanges = board.spi.exchanges(since, limit)
-            rows = tuple(
-                replies.SpiRow(round(r.t_ms, 3), r.bus, r.sent.hex(), r.received.hex()) for r in exchanges.records
-            )
-            return replies.SpiPage(rows, exchanges.next, exchanges.dropped, len(rows) == limit)
-        case wire.SpiConnect(bus=bus, loopback=loopback, answers=answers):
-            _check_node(board, "spi")
-            if bus not in board.spi.hosts:
-                known = ", ".join(map(str, board.spi.hosts))
-                raise UnknownName(f"no SPI bus {bus} for programs on this chip", next_step=f"buses: {known}")
-            board.spi.connect(bus, loopback=loopback, answers=map(bytes.fromhex, answers))
-            return replies.Done(now_ms)
-        case _:
-            assert_never(request)
-
-
-def _check_node(board: Board, node: str) -> None:
-    if node not in board.profile.firmware.device_nodes:
-        raise NotSupported(
-            f"the firmware of {board.profile.board_id} has no /dev/{node}",
-            next_step=f"start it with --firmware nodes=+{node}",
-        )

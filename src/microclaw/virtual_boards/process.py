@@ -71,16 +71,12 @@ class VirtualBoardProcess:
         serial: int | Literal["pty", "none"] = 0,
         control: Path | None = None,
         clock: Literal["real", "virtual"] = "real",
-        mode: Literal["stock", "kind"] = "stock",
-        generation: Literal["new", "old"] | None = None,
         seed: int = 0,
         firmware: Sequence[str] = (),
     ) -> None:
         self.name = name
         arguments = ["--name", name, "--board", board, "--wasmachine", str(wasmachine_port), "--serial", str(serial)]
-        arguments += ["--clock", clock, "--mode", mode, "--seed", str(seed), "--die-with-parent"]
-        if generation is not None:
-            arguments += ["--generation", generation]
+        arguments += ["--clock", clock, "--seed", str(seed), "--die-with-parent"]
         if control is not None:
             arguments += ["--control", str(control)]
         arguments += [f"--firmware={word}" for word in firmware]

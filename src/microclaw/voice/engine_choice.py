@@ -1,4 +1,4 @@
-"""The engines that the settings name: a recognizer, a synthesizer, a voice detector, wake words. Starts none."""
+"""The engines that the settings name: a recognizer, a synthesizer, a voice detector. Starts none."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from microclaw.config.settings import VoiceSettings
 from microclaw.config.voice_choices import DETECTORS, RECOGNIZERS, SYNTHESIZERS
 from microclaw.errors import ConfigError
-from microclaw.voice.engines.engine import Recognizer, Synthesizer, VoiceDetector, WakeWords
+from microclaw.voice.engines.engine import Recognizer, Synthesizer, VoiceDetector
 from microclaw.voice.fallback import RecognizerChain, SynthesizerChain
 
 if TYPE_CHECKING:
@@ -67,15 +67,6 @@ def chosen_detector(settings: VoiceSettings) -> Callable[[], VoiceDetector]:
     if name == "silero":
         SileroVoiceDetector()  # a package that is missing is told now
     return SileroVoiceDetector
-
-
-def chosen_wake_words(settings: VoiceSettings) -> WakeWords | None:
-    """None: everything that is said is meant for the device. Raises ConfigError for a word that is unknown."""
-    if not settings.wake_words:
-        return None
-    from microclaw.voice.engines.micro_wake_word import MicroWakeWords
-
-    return MicroWakeWords(settings.wake_words, None if settings.wake_models is None else Path(settings.wake_models))
 
 
 def _known(setting: str, names: Sequence[str], known: Sequence[str]) -> Sequence[str]:

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from microclaw.voice.engines.engine import Recognizer, Synthesizer, WakeWords
+from microclaw.voice.engines.engine import Recognizer, Synthesizer
 from microclaw.voice.fallback import common_fault, engines_in
 
 
-async def engine_health(recognizer: Recognizer, synthesizer: Synthesizer, wake: WakeWords | None) -> dict[str, Any]:
+async def engine_health(recognizer: Recognizer, synthesizer: Synthesizer) -> dict[str, Any]:
     """`engines` with a row for each, and the `problem` of roles of which none works, or None."""
-    chains: dict[str, Sequence[Recognizer | Synthesizer | WakeWords]] = {
+    chains: dict[str, Sequence[Recognizer | Synthesizer]] = {
         "asr": engines_in(recognizer),
         "tts": engines_in(synthesizer),
     }
-    if wake is not None:
-        chains["wake"] = [wake]
     faults = {role: [await engine.health() for engine in chain] for role, chain in chains.items()}
     problems = [common_fault(of_role) for of_role in faults.values()]
     return {

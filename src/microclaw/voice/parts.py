@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from microclaw.agent.inbox import Inbox
 from microclaw.auth.approvals import Approvals
+from microclaw.errors import MicroclawError
 from microclaw.voice.endpointing import EndpointLimits
-from microclaw.voice.engines.engine import Recognizer, Synthesizer, VoiceDetector, WakeWords
-from microclaw.voice.recording import Recordings
+from microclaw.voice.engines.engine import Recognizer, Synthesizer, VoiceDetector
 from microclaw.voice.trace import VoiceTraces
 
 NOT_HEARD: Final = "I did not catch that."
@@ -42,5 +43,16 @@ class VoiceParts(AgentParts):
     traces: VoiceTraces
     endpoints: EndpointLimits = field(default_factory=EndpointLimits)
     now_s: Callable[[], float] = time.monotonic
-    recordings: Recordings | None = None
-    wake_words: WakeWords | None = None
+
+
+def crash_text(exc: BaseException) -> str:
+    """What went wrong and where, without the error's own words: they may have what was said."""
+    while isinstance(exc, BaseExceptionGroup):
+        exc = exc.exceptions[0]
+    where = "".join(traceback.format_tb(exc.__traceback__)).rstrip()
+    return f"{type(exc).__name__}\n{where}"
+
+
+def failure_text(failure: MicroclawError) -> str:
+    """What the log says: never what was heard."""
+    return f"{failure.message} (next: {failure.next_step})" if failure.next_step else failure.message

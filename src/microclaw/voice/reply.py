@@ -205,7 +205,6 @@ class Reply:
             if not spoken.is_silenced:
                 self._session.show("speaking")
                 await spoken.run()
-                self._session.waking.spoke()
                 self._session.show("idle")
 
     def _finish_speaking(self) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import asynccontextmanager
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from microclaw.agent.outbox import Outbound, run_logged
 from microclaw.channels.delivery import Deliveries
@@ -14,12 +14,12 @@ from microclaw.errors import MicroclawError
 from microclaw.events import VOICE_CHANNEL
 from microclaw.link_server.connection import Connection
 from microclaw.link_server.device_link import DeviceLink
-from microclaw.voice.link_device import LinkVoice
-from microclaw.voice.listening import crash_text, failure_text
-from microclaw.voice.parts import VoiceParts
-from microclaw.voice.recording import RecordingWindow
-from microclaw.voice.session import VoiceSession
+from microclaw.voice.parts import VoiceParts, crash_text, failure_text
 from microclaw.wire.link.messages import AudioFormat, Notify
+
+if TYPE_CHECKING:
+    from microclaw.voice.link_device import LinkVoice
+    from microclaw.voice.session import VoiceSession
 
 MAX_SESSIONS: Final = 1_000
 NOTE_MS: Final = 3_600_000
@@ -63,20 +63,12 @@ class VoiceService:
     async def serving(self) -> AsyncGenerator[None]:
         async with asyncio.TaskGroup() as group:
             self._group = group
-            recordings = self.parts.recordings
-            recording = (
-                None
-                if recordings is None
-                else group.create_task(run_logged(recordings.run(self.tell), "voice: record"), name="voice: record")
-            )
             delivering = group.create_task(run_logged(self._deliver(), "voice: deliver"), name="voice: deliver")
             try:
                 yield
             finally:
                 self._group = None
                 delivering.cancel()
-                if recording is not None:
-                    recording.cancel()
                 for session in tuple(self._sessions.values()):
                     session.left()
         await self.parts.recognizer.close()
@@ -84,6 +76,8 @@ class VoiceService:
 
     def open_link(self, link: DeviceLink, connection: Connection, audio: AudioFormat) -> LinkVoice:
         """The session of a device on the link; it ends when the device leaves."""
+        from microclaw.voice.link_device import LinkVoice  # with what a session is made of, which the first one loads
+
         voice = LinkVoice(link, connection, audio, self.parts)
         self.begin(voice.session)
         return voice
@@ -100,24 +94,11 @@ class VoiceService:
             self._group.create_task(run_logged(self._warm_up(), "voice: warm up"), name="voice: warm up")
         self._sessions[device_id] = session
         self._group.create_task(self._run(device_id, session), name=f"voice: {device_id}")
-        if self.parts.recordings is not None:
-            self.parts.recordings.look()
         self.look_again()
 
     def look_again(self) -> None:
         """Texts of other hosts of a cluster may be for a device of this one now."""
         self.parts.inbox.outbox.look_again(VOICE_CHANNEL)
-
-    async def tell(self, device_id: str, text: str) -> bool:
-        """Speak a text through a device that is connected; whether it was spoken."""
-        session = self._sessions.get(device_id)
-        return session is not None and await session.say(text)
-
-    def tell_recording_ended(self, window: RecordingWindow) -> None:
-        """A person ended it: the device says so, if it has said before that it is recorded."""
-        if self._group is not None and self.parts.recordings is not None:
-            work = run_logged(self.parts.recordings.tell_end(window, self.tell), "voice: recording ended")
-            self._group.create_task(work, name="voice: recording ended")
 
     async def _warm_up(self) -> None:
         """The first device that can speak is here: its first utterance need not wait for the engine's start."""

@@ -1,7 +1,7 @@
 """One device's conversation by voice: what it hears becomes turns of the agent, whose answers are spoken.
 
 A person interrupts by speaking: what is being said ends at once, the turns behind it go on and are heard no more.
-Nothing is said while a stream is open, unless that still needs its wake word. Neither text nor audio is logged.
+Nothing is said while a stream is open. Neither text nor audio is logged.
 """
 
 from __future__ import annotations
@@ -17,20 +17,11 @@ from microclaw.events import VOICE_CHANNEL
 from microclaw.language.yes_no import said_no, said_yes
 from microclaw.voice.device import Activity, VoiceDevice
 from microclaw.voice.engines.engine import Transcript
-from microclaw.voice.listening import (
-    MAX_STREAMS,
-    NOTHING_SAID,
-    Listener,
-    Utterance,
-    crash_text,
-    failure_text,
-)
-from microclaw.voice.parts import NO_ANSWER, NO_EARS, SAY_AGAIN, VoiceParts
-from microclaw.voice.recording import Tapes
+from microclaw.voice.listening import MAX_STREAMS, NOTHING_SAID, Listener, Utterance
+from microclaw.voice.parts import NO_ANSWER, NO_EARS, SAY_AGAIN, VoiceParts, crash_text, failure_text
 from microclaw.voice.reply import Reply
 from microclaw.voice.spoken_text import spoken_question
 from microclaw.voice.trace import VoiceTrace
-from microclaw.voice.waking import NO_WAKE, WakeRule
 
 MAX_REPLIES: Final = 8
 """Turns of one device that are under way; one more is refused in words."""
@@ -44,10 +35,7 @@ class VoiceSession:
 
     def __init__(self, device: VoiceDevice, parts: VoiceParts) -> None:
         self.device = device
-        self.listener = Listener(
-            device, parts.recognizer, parts.new_detector, parts.endpoints, parts.wake_words, self._woken
-        )
-        self.waking = WakeRule(parts.wake_words is not None, parts.now_s)
+        self.listener = Listener(device, parts.recognizer, parts.new_detector, parts.endpoints)
         self.parts = parts
         self.has_left = False
         self._replies: list[Reply] = []
@@ -58,7 +46,6 @@ class VoiceSession:
         self._is_quiet.set()
         self.mouth = asyncio.Lock()
         self._tasks = asyncio.TaskGroup()
-        self._tapes = Tapes(parts.recordings, lambda: self.device.device_id)
         self._doubtful: tuple[str, Reply] | None = None
         """What it understood badly, and who asked back."""
         self.question: str | None = None
@@ -70,40 +57,22 @@ class VoiceSession:
         return not self._is_quiet.is_set()
 
     def opened(self, trigger: str, stream: int = 0) -> None:
-        """A stream of audio begins. What is said for earlier ones ends at once: the person interrupts it.
-
-        One that needs a wake word interrupts nothing, and nothing is shown of it, before that is heard.
-        """
+        """A stream of audio begins. What is said for earlier ones ends at once: the person interrupts it."""
         trace = VoiceTrace(self.device.name, trigger, stream, self.parts.now_s)
-        self.waking.opened(trace)
         self._opened.append(trace)
-        self._tapes.opened(trace)
-        if not trace.must_wake:
-            trace.mark("wake")
-            self._attend(trace)
-        self.listener.opened(trace)
-
-    def _attend(self, trace: VoiceTrace) -> None:
+        trace.mark("wake")
         self.interrupted()
         self._newest = trace
         self._is_quiet.clear()
         self.device.show("listening")
-
-    def _woken(self, trace: VoiceTrace) -> None:
-        """A wake word was heard in a stream: somebody means the host."""
-        self.waking.woken(trace)
-        if trace is self._opened[-1]:  # else another one was opened since
-            self._attend(trace)
+        self.listener.opened(trace)
 
     def hear(self, pcm: bytes) -> None:
-        self._tapes.hear(pcm)
         self.listener.hear(pcm)
 
     def closed(self, *, cancelled: bool = False) -> None:
         """The device ends its stream; `cancelled`: what was said in it is to be forgotten."""
         self._is_quiet.set()
-        if cancelled:
-            self._tapes.forget()
         self.listener.closed(cancelled=cancelled)
 
     def taken_back(self, stream: int) -> None:
@@ -154,7 +123,6 @@ class VoiceSession:
 
     def _take(self, utterance: Utterance) -> None:
         trace = utterance.trace
-        self._tapes.ended(trace, utterance.transcript)
         if trace.is_taken_back:
             utterance = Utterance(trace)
         self.device.final(trace.stream, utterance.transcript or NOTHING_SAID)
@@ -163,17 +131,11 @@ class VoiceSession:
             self._is_quiet.set()
         if utterance.failure is not None:
             _log.warning("voice of %s: %s", self.device.name, failure_text(utterance.failure))
-            if not trace.must_wake:
-                self._start(trace, lambda reply: reply.tell(NO_EARS, "failed"))
-            elif self.waking.may_tell_fault():
-                self._newest = trace
-                self._start(trace, lambda reply: reply.tell(NO_WAKE, "failed"))
-        elif utterance.transcript is None and not trace.must_wake:
-            if trace.skipped_s:  # the wake word alone: what it is for may come in the next stream
-                self.waking.spoke()
+            self._start(trace, lambda reply: reply.tell(NO_EARS, "failed"))
+        elif utterance.transcript is None:
             self.show("idle")
             self.parts.traces.end(trace, "nothing")
-        elif utterance.transcript is not None:
+        else:
             try:
                 self._understood(trace, utterance.transcript, goes_on=utterance.goes_on)
             except Exception as exc:  # the session goes on
@@ -187,11 +149,6 @@ class VoiceSession:
         text = transcript.text.strip()
         doubtful, self._doubtful = self._doubtful, None
         asking = next((reply for reply in self._replies if reply.asked is not None), None)
-        if trace.is_follow_up and not text:  # nobody called the host
-            self.show("idle")
-            self.parts.traces.end(trace, "nothing")
-            return
-        self.waking.understood(trace)
         if not text:
             self._not_heard(trace, asking, doubtful)
         elif goes_on and not said_no(text):  # perhaps to take it back

@@ -12,7 +12,7 @@ Step: TypeAlias = Literal[
     "wake", "first audio", "speech end", "end heard", "first partial", "final", "first token", "first sentence",
     "first audio out", "first audible", "end",
 ]  # fmt: skip
-"""`wake` is when the stream was opened, or its wake word heard. `speech end` is when the last speech came in, and `end
+"""`wake` is when the stream was opened. `speech end` is when the last speech came in, and `end
 heard` when the silence after it was long enough. `first audible` is when the first audio is played if the device plays
 at once.
 """
@@ -44,21 +44,10 @@ class VoiceTrace:
     late_frames: int = 0
     is_taken_back: bool = False
     """The device cancelled the stream after its end: what was said in it asks for nothing."""
-    must_wake: bool = False
-    """It is no utterance as long as no wake word is heard in it."""
-    is_follow_up: bool = False
-    """It needs no wake word, because the host has just said something."""
-    skipped_s: float = 0.0
-    """The audio before the end of its wake word."""
 
     def mark(self, step: Step, at_s: float | None = None) -> None:
         """Only the first time of each step counts."""
         self.marks.setdefault(step, self.now_s() if at_s is None else at_s)
-
-    def forget(self, *steps: Step) -> None:
-        """What was marked belongs to something else."""
-        for step in steps:
-            self.marks.pop(step, None)
 
     def span_s(self, first: Step, then: Step) -> float | None:
         """From one step to another; None where one of them never came."""

@@ -1,5 +1,4 @@
-"""Our agent as a Wyoming service for Home Assistant, with speech to text, text to speech and wake words where there are
-engines. Reads no settings.
+"""Our agent as a Wyoming service for Home Assistant, with speech where there are engines. Reads no settings.
 
 Wyoming has neither authentication nor encryption: whoever reaches the port speaks as the configured person. So it
 listens on loopback, unless a person names another address.
@@ -11,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, Final
 
@@ -24,7 +23,6 @@ from microclaw.voice.parts import AgentParts, VoiceParts
 from microclaw.voice.resampling import Resampler
 from microclaw.voice.spoken_text import SentenceCutter
 from microclaw.voice.wyoming_handle import WyomingTurns, chat_of
-from microclaw.voice.wyoming_wake import WakeListening, models_of, wanted_names
 from microclaw.wire.wyoming import WyomingDecoder, WyomingEvent, encode_event
 
 MAX_CLIENTS: Final = 16
@@ -123,8 +121,6 @@ class _Client:
         self._audio_s = 0.0  # when the last of an utterance's audio came, by the loop's clock
         self._resampler = Resampler(RATE_HZ)
         self._heard_bytes = 0
-        self._wake_names: Sequence[str] | None = None  # its audio is for wake words, not for a transcript
-        self._waking: WakeListening | None = None
 
     @property
     def _speech(self) -> VoiceParts:
@@ -185,18 +181,10 @@ class _Client:
                 await self._send("info", info_of(self._parts))
             case "ping":
                 await self._send("pong", {"text": event.text_of("text")[:200]})
-            case "detect":
-                self._wake_names = wanted_names(self._speech.wake_words, event)
-            case "transcribe":
-                self._wake_names = None
             case "audio-start":
                 await self._listen()
             case "audio-chunk":
                 await self._hear(event)
-            case "audio-stop" if self._waking is not None:
-                if not self._waking.has_woken:
-                    await self._send("not-detected", {})
-                self._forget()
             case "audio-stop":
                 await self._transcribe()
             case "synthesize":
@@ -214,9 +202,6 @@ class _Client:
         self._resampler, self._heard_bytes = Resampler(RATE_HZ), 0
         try:
             async with asyncio.timeout(BEGIN_S):
-                if self._wake_names is not None and speech.wake_words is not None:
-                    self._waking = WakeListening(await speech.wake_words.begin(self._wake_names))
-                    return
                 await self._heard.acquire()
                 try:
                     self._recognition = await speech.recognizer.begin(lambda _partial: None)
@@ -228,7 +213,7 @@ class _Client:
             raise VoiceError(f"others are being heard; it was not this one's turn within {BEGIN_S:g} s") from exc
 
     async def _hear(self, event: WyomingEvent) -> None:
-        if self._recognition is None and self._waking is None:
+        if self._recognition is None:
             raise ProtocolError("audio-chunk without audio-start")
         rate_hz, width, channels = (event.number_of(name) for name in ("rate", "width", "channels"))
         if (width, channels) != (2, 1) or not 8_000 <= rate_hz <= 48_000:
@@ -237,14 +222,10 @@ class _Client:
                 "one channel of 2 bytes at 8,000 to 48,000 Hz is understood"
             )
         pcm = self._resampler.feed(event.payload, rate_hz)
-        if self._waking is not None:
-            async for detection in self._waking.hear(pcm, event.data.get("timestamp")):
-                await self._send("detection", detection)
-            return
         self._heard_bytes += len(pcm)
         if self._heard_bytes > MAX_UTTERANCE_BYTES:
             raise ProtocolError("an utterance of more than a minute")
-        if pcm and self._recognition is not None:
+        if pcm:
             self._audio_s = asyncio.get_running_loop().time()
             self._recognition.feed(pcm)
 
@@ -267,9 +248,6 @@ class _Client:
         if recognition is not None:
             recognition.abandon()
             self._heard.release()
-        waking, self._waking = self._waking, None
-        if waking is not None:
-            waking.close()
 
     # Text to speech
 
@@ -342,12 +320,7 @@ def info_of(parts: AgentParts) -> dict[str, object]:
         return {"handle": handle}
     recognizer = artifact(parts.recognizer.name, "speech to text", languages=["en"])
     voice = artifact(parts.synthesizer.name, "text to speech", languages=["en"])
-    words = [
-        artifact(one.name, "wake word", phrase=one.phrase, languages=list(one.languages))
-        for one in models_of(parts.wake_words)
-    ]
     return {
-        "wake": [artifact("microclaw", "wake words of this host", models=words)] if words else [],
         "asr": [artifact("microclaw", "speech to text of this host", models=[recognizer])],
         "tts": [artifact("microclaw", "text to speech of this host", voices=[voice])],
         "handle": handle,

@@ -1,7 +1,7 @@
 """C source to a checked wasm image, and the checks on a module that comes as bytes."""
 
 from microclaw.builds.cache import BuildCache
-from microclaw.wasm.compile import compile_for_trial, compile_module, read_module
+from microclaw.wasm.compile import compile_module, compile_traced, read_module
 from microclaw.wasm.eventful import INSTALL_BINARYEN, find_binaryen
 from microclaw.wasm.image import Image, Signature
 from microclaw.wasm.libraries import build_glue, glue_built
@@ -14,8 +14,8 @@ __all__ = [
     "Image",
     "Signature",
     "build_glue",
-    "compile_for_trial",
     "compile_module",
+    "compile_traced",
     "find_binaryen",
     "find_toolchain",
     "glue_built",

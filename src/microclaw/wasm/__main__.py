@@ -18,8 +18,8 @@ def main() -> int:
     started = time.monotonic()
     try:
         toolchain, folder = find_toolchain(), cache_folder(os.environ)
-        ready = glue_built(toolchain, folder, "checked")
-        asyncio.run(build_glue(toolchain, folder, "checked"))
+        ready = glue_built(toolchain, folder)
+        asyncio.run(build_glue(toolchain, folder))
     except MicroclawError as exc:
         sys.stderr.write(f"error: {exc.message}\nnext: {exc.next_step}\n")
         return 1

@@ -48,7 +48,6 @@ from microclaw.wasm.source_language import Language
 from microclaw.wasm.source_text import SourceText, read_source
 from microclaw.wasm.symbols import MAINS, Variable, keeps_prints, read_symbols
 from microclaw.wasm.toolchain import (
-    CHECKED_STACK_TIMES,
     HEADERS,
     LIBCXX_CLANG,
     LOG_NATIVES,
@@ -68,7 +67,6 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _CACHE_VERSION: Final = 18
 _MAX_DEPENDENCIES_BYTES: Final = 1 << 20
 _NO_USLEEP: Final = "MICROCLAW_NO_USLEEP"
-_CHECKED_LEVEL: Final = "O1"  # more would leave out faulty stores of which nothing is read
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,21 +109,16 @@ async def compile_module(
     return replace(image, optimization=optimization, warnings=marks.all_located(image.warnings))
 
 
-async def compile_for_trial(
-    image: Image, variant: Variant, *, board: BoardProfile, cache: BuildCache | None = None
-) -> bytes:
-    """A build of an image's source that only a trial may run: it names lines, and if checked, faults in memory.
+async def compile_traced(image: Image, *, board: BoardProfile, cache: BuildCache | None = None) -> bytes:
+    """A build of an image's source that only a trial may run: it names the line of a trap.
 
     Raises BuildError, also where the source is not known.
     """
     if image.source is None or image.optimization is None:
         raise BuildError((Diagnostic("error", f"{image.name} came without its source"),), stage="source")
     text = read_source(image.source, image.name, board, image.language)
-    toolchain, cache = find_toolchain(), cache or default_cache()
-    checked = variant == "checked"
-    stack_bytes = image.memory.stack_bytes * (CHECKED_STACK_TIMES if checked else 1)
-    level = _CHECKED_LEVEL if checked else image.optimization
-    return (await _cached_build(text, board, toolchain, level, stack_bytes, cache, variant))[0].wasm
+    toolchain, cache, stack_bytes = find_toolchain(), cache or default_cache(), image.memory.stack_bytes
+    return (await _cached_build(text, board, toolchain, image.optimization, stack_bytes, cache, "traced"))[0].wasm
 
 
 async def _cached_build(
@@ -146,7 +139,7 @@ async def _cached_build(
     blob = None if text.missing else cache.get(key)
     if blob is not None:
         return replace(msgpack.decode(blob, type=_Build), took_ms=0.0), True
-    libraries = await build_glue(toolchain, cache.directory, variant)
+    libraries = await build_glue(toolchain, cache.directory)
     build = await in_worker(partial(_build, text, board, toolchain, command, libraries, stack_bytes, variant=variant))
     cache.put(key, msgpack.encode(build))
     return build, False

@@ -66,11 +66,6 @@ class _LoopCalls:
     def __bool__(self) -> bool:
         return bool(self.points or self.guards or self.recursions)
 
-    @property
-    def may_be_endless(self) -> bool:
-        """Whether main has loops that may go on for ever: worth the shim, so that they pause."""
-        return any(guard.pauses for guards in self.guards.values() for guard in guards.values())
-
 
 def _loop_calls(loops: Loops, text: SourceText) -> _LoopCalls:
     guards = LoopGuards(loops, text, loops.pause_points())
@@ -101,10 +96,9 @@ class Linker:
             if symbols.has_constructors and is_device:
                 raise BuildError((self._constructors_before_on_init(),), stage="check")
             return self._run("none", calls)
-        constructors = symbols.has_constructors or self.variant == "checked"  # our libraries register their variables
-        may_pause = "on_timer_callback" not in symbols.functions and find_binaryen() is not None
+        constructors = symbols.has_constructors
         ends = "exit" in symbols.missing and find_binaryen() is not None
-        polls = bool(calls.points) or (may_pause and calls.may_be_endless)
+        polls = bool(calls.points)
         if not (symbols.missing & WAITING or ends or polls):
             return self._run("plain", calls, constructors=constructors)
         named, blocking = self._run_both(calls, constructors=constructors)

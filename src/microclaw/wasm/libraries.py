@@ -1,7 +1,7 @@
 """Our own C and C++ behind the headers, compiled once per compiler into the cache, linked where a program uses it.
 
 headers/glue is behind microclaw.h, libc has what the firmware's lacks, entry and shim call `main` (see toolchain.py),
-checked is for the builds that only trials run, which take libc and arduino with checks as well.
+traced is for the builds that only trials run.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from struct import pack
 from typing import Final
 
 from microclaw.builds.outputs import read_output
-from microclaw.builds.process import TIME_LIMIT_S, Processes, in_worker
+from microclaw.builds.process import Processes, in_worker
 from microclaw.errors import ConfigError
 from microclaw.wasm.symbols import read_symbols
-from microclaw.wasm.toolchain import HEADERS, Toolchain, Variant
+from microclaw.wasm.toolchain import HEADERS, Toolchain
 
 _MAGIC: Final = b"!<arch>\n"
 _HEADER_BYTES: Final = 60
@@ -55,12 +55,12 @@ def _member(name: str, data: bytes) -> bytes:
     return head.encode() + data + b"\n" * (len(data) % 2)
 
 
-FOLDERS: Final = ("no_usleep", "shim", "entry", "arduino", "glue", "libc")
-CHECKED_FOLDERS: Final = ("checked", "arduino", "libc")
+FOLDERS: Final = ("no_usleep", "shim", "entry", "arduino", "glue", "libc", "traced")
 _MAX_WORKERS: Final = 8
 _WORK_PREFIX: Final = ".glue-"
 _STALE_S: Final = 86_400.0
 _POLL_S: Final = 0.02
+_BUILD_S: Final = 120.0  # 2 s on an idle machine of two cores; nobody else's code is in it
 
 
 @functools.cache
@@ -74,18 +74,13 @@ def headers_hash() -> str:
     return digest.hexdigest()
 
 
-async def build_glue(toolchain: Toolchain, cache_dir: Path, variant: Variant = "device") -> dict[str, Path]:
+async def build_glue(toolchain: Toolchain, cache_dir: Path) -> dict[str, Path]:
     """A static library for each folder, compiled unless the cache has it; of several at once, one compiles."""
-    libraries = _paths(toolchain, cache_dir, FOLDERS)
+    libraries = _paths(toolchain, cache_dir)
     await asyncio.to_thread(_remove_stale, cache_dir)
     if not _all_there(libraries):
-        await in_worker(partial(_compile, toolchain, cache_dir, libraries, checked=False))
-    if variant == "device":
-        return libraries
-    checked = _paths(toolchain, cache_dir, CHECKED_FOLDERS)
-    if not _all_there(checked):
-        await in_worker(partial(_compile, toolchain, cache_dir, checked, checked=True))
-    return {**libraries, **checked} if variant == "checked" else {**libraries, "checked": checked["checked"]}
+        await in_worker(partial(_compile, toolchain, cache_dir, libraries))
+    return libraries
 
 
 def _remove_stale(cache_dir: Path) -> None:
@@ -96,26 +91,22 @@ def _remove_stale(cache_dir: Path) -> None:
                 shutil.rmtree(folder)
 
 
-def glue_built(toolchain: Toolchain, cache_dir: Path, variant: Variant = "device") -> bool:
+def glue_built(toolchain: Toolchain, cache_dir: Path) -> bool:
     """Whether the cache has the libraries of this compiler and these headers."""
-    wanted = (FOLDERS,) if variant == "device" else (FOLDERS, CHECKED_FOLDERS)
-    return all(_all_there(_paths(toolchain, cache_dir, folders)) for folders in wanted)
+    return _all_there(_paths(toolchain, cache_dir))
 
 
-def _paths(toolchain: Toolchain, cache_dir: Path, folders: tuple[str, ...]) -> dict[str, Path]:
-    variant: Variant = "checked" if folders == CHECKED_FOLDERS else "device"
-    commands = [toolchain.glue_command(files, variant) for files in ([], [Path("a.cpp")])]
+def _paths(toolchain: Toolchain, cache_dir: Path) -> dict[str, Path]:
+    commands = [toolchain.glue_command(files) for files in ([], [Path("a.cpp")])]
     key = hashlib.sha256(repr((*commands, toolchain.name, headers_hash())).encode()).hexdigest()[:24]
-    return {folder: cache_dir / f"glue-{key}" / f"{folder}.a" for folder in folders}
+    return {folder: cache_dir / f"glue-{key}" / f"{folder}.a" for folder in FOLDERS}
 
 
 def _all_there(libraries: dict[str, Path]) -> bool:
     return all(path.is_file() for path in libraries.values())
 
 
-def _compile(
-    toolchain: Toolchain, cache_dir: Path, libraries: dict[str, Path], processes: Processes, *, checked: bool
-) -> None:
+def _compile(toolchain: Toolchain, cache_dir: Path, libraries: dict[str, Path], processes: Processes) -> None:
     """Compile in a new folder, then move each library into place: a second builder only replaces equal files."""
     try:
         cache_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -123,7 +114,7 @@ def _compile(
             if _all_there(libraries):
                 return
             with tempfile.TemporaryDirectory(dir=cache_dir, prefix=_WORK_PREFIX) as work:
-                _compile_all(toolchain, Path(work), tuple(libraries), processes, checked=checked)
+                _compile_all(toolchain, Path(work), processes)
                 for folder, library in libraries.items():
                     library.parent.mkdir(mode=0o700, exist_ok=True)
                     made = Path(work, f"{folder}.a")
@@ -140,7 +131,7 @@ def _compile(
 def _alone(lock: Path, processes: Processes) -> Iterator[None]:
     """Wait while another builder works, in this or another process: two at once are slower. Not for ever."""
     with lock.open("a") as file:
-        deadline = time.monotonic() + TIME_LIMIT_S
+        deadline = time.monotonic() + _BUILD_S
         while not _locked(file.fileno()) and time.monotonic() < deadline:
             processes.check_not_cancelled()
             time.sleep(_POLL_S)
@@ -159,21 +150,23 @@ def _sources(folder: str) -> list[Path]:
     return [path for path in (HEADERS / folder).iterdir() if path.suffix in (".c", ".cpp")]
 
 
-def _compile_all(
-    toolchain: Toolchain, work: Path, folders: tuple[str, ...], processes: Processes, *, checked: bool
-) -> None:
+def _compile_all(toolchain: Toolchain, work: Path, processes: Processes) -> None:
     """Each folder's files dealt out, the largest first, to one compiler for each processor."""
     workers = min(os.cpu_count() or 1, _MAX_WORKERS)
     commands = []
-    for folder in folders:
-        variant: Variant = "device" if not checked else "traced" if folder == "checked" else "checked"
+    for folder in FOLDERS:
         (work / folder).mkdir()
         for suffix in (".c", ".cpp"):
             found = (path for path in _sources(folder) if path.suffix == suffix)
             files = sorted(found, key=lambda path: (-path.stat().st_size, path.name))
             hands = (files[worker::workers] for worker in range(workers))
-            commands += [(toolchain.glue_command(hand, variant), work / folder) for hand in hands if hand]
-    for (_, directory), finished in zip(commands, processes.run_together(commands), strict=True):
+            commands += [(toolchain.glue_command(hand), work / folder) for hand in hands if hand]
+    for (_, directory), finished in zip(commands, processes.run_together(commands, time_limit_s=_BUILD_S), strict=True):
+        if finished.timed_out:
+            raise ConfigError(
+                f"microclaw's own {directory.name} was not compiled within {_BUILD_S:g} s",
+                next_step="run it again when this machine is less busy",
+            )
         if finished.returncode != 0:
             raise ConfigError(
                 f"{toolchain.name} cannot compile microclaw's own {directory.name}: {finished.output[:500]}",

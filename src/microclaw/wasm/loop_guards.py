@@ -46,7 +46,6 @@ class Guard:
     turn: int
     copies: int  # so many turns behind each other, for one look at the count
     told: int
-    pauses: bool  # main reaches it, it calls nothing and may be endless: worth the shim
 
 
 @dataclass(slots=True)
@@ -68,15 +67,15 @@ class LoopGuards:
         return found
 
     def recursions(self) -> dict[str, Guard]:
-        """By function: a guard at its beginning, which counts what all functions of its cycle compute in a call."""
+        """By function: a guard at its beginning, which counts what it computes in a call."""
         found: dict[str, Guard] = {}
         for index, cycle in recursive_functions(self.loops.symbols).items():
             if index in self.loops.functions:
-                turn = sum(self._own_cost(one, cycle) for one in cycle)
+                turn = self._own_cost(index, cycle)
                 name = self.loops.symbols.names[index]
                 place = self.text.find_definition(source_name(name)) or self.text.find_name(source_name(name)) or (1, 1)
                 told = place[0] << LINE_BITS | _EXACT | _IS_RECURSION
-                found[point_key(name)] = Guard(min(turn, CHECKED_AFTER), 1, told, pauses=False)
+                found[point_key(name)] = Guard(min(turn, CHECKED_AFTER), 1, told)
         return found
 
     @property
@@ -105,7 +104,7 @@ class LoopGuards:
         bounds = self._bounds_of(index)
         guarded: set[int] = set()
         for number in reversed(range(len(bounds))):
-            bound, loop = bounds[number], function.loops[number]
+            loop = function.loops[number]
             if not loop.goes_round or number in self.points.get(name, {}):
                 continue
             if in_main and not loop.goes_round_awake and not self.loops.is_in_callback(index):
@@ -117,8 +116,7 @@ class LoopGuards:
             has_inner = any(other.parent == number for other in bounds)
             copies = 1 if has_inner else max(1, min(_MAX_COPIES, -(-_CHEAP_SHARE // max(1, turn))))
             told = self._told(index, number, _MAIN_AFTER_MS)
-            pauses = in_main and not bound.ends and self.loops.only_computes(loop)
-            yield number, Guard(min(turn, CHECKED_AFTER), copies, told, pauses)
+            yield number, Guard(min(turn, CHECKED_AFTER), copies, told)
 
     def _may_be_long(self, index: int, number: int, guarded: set[int]) -> bool:
         bound = self._bounds_of(index)[number]

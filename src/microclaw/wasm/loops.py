@@ -118,10 +118,6 @@ class Loops:
         reached = self.reached(entries)
         return index in reached or ANYTHING in reached
 
-    def only_computes(self, loop: Loop) -> bool:
-        """Whether it calls nothing outside of the program."""
-        return self._calls_only(self.reached(loop.calls), frozenset())
-
     def pause_points(self) -> dict[str, dict[int, int]]:
         """After how many ms each loop that main reaches is to pause: by the function's name and the loop's number.
 

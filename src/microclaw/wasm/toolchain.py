@@ -54,12 +54,12 @@ _PRINTING: Final = (
 LOG_NATIVES: Final = ("vprintf", "vsnprintf", "puts", "putchar", "wasm_get_sys_tick_ms", "wasm_response_send")
 EXPORTED: Final = ("on_init", *CALLBACKS, "__heap_base", "__data_end")
 Entry: TypeAlias = Literal["none", "plain", "blocking"]
-Variant: TypeAlias = Literal["device", "traced", "checked"]
-"""What a build is for: the device; a trial that needs the lines of a trap; a trial that looks at each use of memory."""
+Variant: TypeAlias = Literal["device", "traced"]
+"""What a build is for: the device, or a trial that needs the lines of a trap."""
 _SEARCHED: Final[Mapping[Entry, tuple[str, ...]]] = {
-    "none": ("arduino", "glue", "libc", "checked"),
-    "plain": ("entry", "arduino", "glue", "libc", "checked"),
-    "blocking": ("no_usleep", "shim", "entry", "arduino", "glue", "libc", "checked"),
+    "none": ("arduino", "glue", "libc", "traced"),
+    "plain": ("entry", "arduino", "glue", "libc", "traced"),
+    "blocking": ("no_usleep", "shim", "entry", "arduino", "glue", "libc", "traced"),
 }
 """Folders of headers/ in the order in which the linker searches them, by who calls the program's `main`: none: no
 function does; plain: our on_init; blocking: our on_init and the callback of a timer."""
@@ -100,33 +100,14 @@ _PROGRAM: Final = (
     *("-fno-sanitize-recover=all", "-fno-sanitize-trap=all", "-fsanitize-undefined-strip-path-components=-1"),
     *("-Wno-unknown-warning-option", "-fno-color-diagnostics", "-fno-caret-diagnostics", "-fmacro-backtrace-limit=1"),
 )
-# In the checked build each use of memory is a call (headers/checked/memory.c), and so is each of the C library.
-# What were inlined from our headers would have no line of the program's.
-_CHECKED: Final = (
-    *("-g", "-w", "-fno-builtin", "-fno-inline", "-Xclang", "-fsanitize=kernel-address"),
-    *("-Xclang", "-fsanitize-address-use-after-scope"),
-    *(
-        part
-        for option in (
-            *("instrumentation-with-call-threshold=0", "stack=1", "globals=1", "kernel=1", "recover=1"),
-            *("max-inline-poisoning-size=0", "mapping-offset=0", "destructor-kind=none"),
-            *("instrument-dynamic-allocas=0", "initialization-order=0"),
-        )
-        for part in ("-mllvm", f"-asan-{option}")
-    ),
-)
 _VARIANTS: Final[Mapping[Variant, tuple[str, ...]]] = {
     "device": (),
     "traced": ("-g", "-w"),
-    "checked": _CHECKED,
 }
 _EXPORTED_TO_TRIALS: Final[Mapping[Variant, tuple[str, ...]]] = {
     "device": (),
     "traced": ("--undefined=microclaw_here", "--undefined=microclaw_stack"),
-    "checked": ("--undefined=microclaw_here", "--undefined=microclaw_stack", "--undefined=microclaw_shadow"),
 }
-CHECKED_STACK_TIMES: Final = 4
-"""How much more stack a checked build gets: variables there have space between them."""
 ERROR_LIMIT_MESSAGE: Final = b"fatal error: too many errors emitted, stopping now"
 """clang prints this at its -ferror-limit, and then still reads the rest of the program."""
 _LINK: Final = (
@@ -201,12 +182,12 @@ class Toolchain:
         files = (own / "begin.h", *(self.libcxx / header for header in headers), own / "end.h")
         return ("-isystem", str(self.libcxx), *(part for file in files for part in ("-include", str(file))))
 
-    def glue_command(self, files: Sequence[Path], variant: Variant = "device") -> list[str]:
+    def glue_command(self, files: Sequence[Path]) -> list[str]:
         """Compile files of ours, all C or all C++, to objects in the current directory."""
         libc = any(file.parent.name == "libc" for file in files)  # a loop in strcat must not become a call of strcat
         own = ("-fno-builtin", "-Oz") if libc else ("-Os",)
         begin = self._begin(is_c=all(file.suffix == ".c" for file in files))
-        return [*begin, *_COMPILE, *own, "-Wall", "-Werror", *_VARIANTS[variant], *map(str, files)]
+        return [*begin, *_COMPILE, *own, "-Wall", "-Werror", *map(str, files)]
 
     def _begin(self, *, is_c: bool) -> list[str]:
         if is_c:
@@ -243,8 +224,6 @@ class Toolchain:
             wanted += [f"--wrap={name}" for name in _PRINTING]
         if entry != "none":
             wanted.append("--undefined=on_init")
-        elif variant == "checked":
-            wanted.append("--export=__wasm_call_ctors")  # the board calls it, to know the program's variables
         searched = [str(libraries[folder]) for folder in _SEARCHED[entry] if folder in libraries]
         return [*self.linker, *_LINK, *wanted, "program.o", *searched, "-o", output]
 

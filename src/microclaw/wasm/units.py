@@ -23,7 +23,6 @@ from microclaw.wasm.symbols import CONSTRUCTORS, Symbols, read_symbols, source_n
 from microclaw.wasm.toolchain import ERROR_LIMIT_MESSAGE, Toolchain
 
 _NOT_FIRST: Final = "-DMICROCLAW_OTHER_UNIT"  # headers/name.h
-_COMPILERS_OWN: Final = (*CONSTRUCTORS, "asan.")  # each object has them, and they run before any callback
 _RENAME: Final = "give one of them another name, or make it static in the file that alone uses it"
 _MAX_ASKED: Final = 64
 _PLAIN: Final = re.compile(r"[A-Za-z]\w*")  # a variable of a namespace has a decorated name
@@ -193,7 +192,7 @@ def _shared(units: Sequence[Symbols]) -> list[list[str]]:
     """Of each unit its own static functions whose names other units have, too."""
     held = Counter(name for unit in units for name in unit.static_functions | unit.functions)
     return [
-        sorted(name for name in unit.static_functions if held[name] > 1 and not name.startswith(_COMPILERS_OWN))
+        sorted(name for name in unit.static_functions if held[name] > 1 and not name.startswith(CONSTRUCTORS))
         for unit in units
     ]
 

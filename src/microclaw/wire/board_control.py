@@ -1,6 +1,6 @@
 """The virtual board's control protocol, both ends: its requests, and the JSON lines of both directions. No IO.
 
-One request a line, one reply a line with the request's id; `watch` adds pushed lines that carry `stream`.
+One request a line, one reply a line with the request's id.
 The page is docs/protocols/virtual.md. A field of a request is a member of its JSON object; board_replies.py has the
 replies. No line is longer than MAX_LINE_BYTES, so long lists come in pages.
 """
@@ -25,22 +25,16 @@ from microclaw.wire.board_replies import (
     LogPage,
     Number,
     PinTable,
-    Pushed,
     PwmPage,
     PyAnswer,
     SlotTable,
     SpeakerState,
-    SpiPage,
-    UartPage,
-    UartRoom,
     Whole,
 )
 
 MAX_LINE_BYTES = 65_536
 MAX_EDGES_A_PAGE = 1_500
 MAX_LOG_BYTES_A_PAGE = 24_000
-MAX_UART_BYTES_A_PAGE = 16_384
-MAX_SPI_EXCHANGES_A_PAGE = 24  # of at most 2 x 512 bytes
 MAX_LED_CHANGES_A_PAGE = 6  # of at most 4096 bytes
 MAX_ADVANCE_MS = 86_400_000.0
 MAX_PIN = 63
@@ -52,7 +46,6 @@ TaskKind: TypeAlias = Literal["agent", "sandbox"]
 PyMethod: TypeAlias = Literal["begin", "write", "commit", "start", "stop", "remove", "undo", "list"]
 Level: TypeAlias = Annotated[int, Meta(ge=0, le=1)]
 Pin: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_PIN)]
-Hex: TypeAlias = Annotated[str, Meta(pattern=r"^ *([0-9A-Fa-f]{2} *)*\Z")]  # "68690d"
 
 
 class Request(Struct, Generic[R_co], frozen=True, forbid_unknown_fields=True, tag_field="op"):
@@ -105,13 +98,6 @@ class Apps(Request[AppTable], frozen=True, tag="apps"):
     pass
 
 
-class Watch(Request[Done], frozen=True, tag="watch"):
-    """From now on push these streams on this connection; both false ends it."""
-
-    edges: bool = False
-    log: bool = False
-
-
 class SetInput(Request[Done], frozen=True, tag="set_input", omit_defaults=True):
     """Drive a pin from outside, now or at a board time."""
 
@@ -132,32 +118,6 @@ class SetSensor(Request[Done], frozen=True, tag="set_sensor", omit_defaults=True
     sensor: str
     values: Annotated[Mapping[str, Number], Meta(min_length=1)]
     at_ms: Number | None = None
-
-
-class UartRead(Request[UartPage], frozen=True, tag="uart"):
-    """What programs sent through a UART, from byte `since` on."""
-
-    port: Whole = 0
-    since: Whole = 0
-
-
-class UartWrite(Request[UartRoom], frozen=True, tag="uart_write"):
-    """Let bytes (hex) arrive at a UART."""
-
-    data: Hex
-    port: Whole = 0
-
-
-class SpiRead(Request[SpiPage], frozen=True, tag="spi"):
-    since: Whole = 0
-
-
-class SpiConnect(Request[Done], frozen=True, tag="spi_connect"):
-    """Wire a device to an SPI bus: a loop, or one that gives `answers` (hex), one an exchange, then zeros."""
-
-    bus: Whole
-    loopback: bool = False
-    answers: tuple[Hex, ...] = ()
 
 
 class Power(Request[Done], frozen=True, tag="power"):
@@ -221,8 +181,8 @@ class Speaker(Request[SpeakerState], frozen=True, tag="speaker", omit_defaults=T
 
 
 AnyRequest: TypeAlias = (
-    Info | Pins | Edges | Log | Pwm | Leds | Py | Apps | Watch | SetInput | SetAdc | SetSensor | UartRead | UartWrite
-    | SpiRead | SpiConnect | Power | Fault | Advance | Link | Slots | LinkReset | LinkEvent | LinkTask | Mic | Speaker
+    Info | Pins | Edges | Log | Pwm | Leds | Py | Apps | SetInput | SetAdc | SetSensor | Power | Fault | Advance | Link
+    | Slots | LinkReset | LinkEvent | LinkTask | Mic | Speaker
 )  # fmt: skip
 _REQUESTS: dict[str, type[AnyRequest]] = {str(cls.__struct_config__.tag): cls for cls in get_args(AnyRequest)}
 _REPLIES = {cls: get_args(cls.__orig_bases__[0])[0] for cls in get_args(AnyRequest)}  # BoardInfo of Request[BoardInfo]
@@ -287,16 +247,10 @@ def encode_failure(failure: Failure) -> bytes:
     return _line({"id": failure.id, "ok": False, **to_builtins(failure)})
 
 
-def encode_pushed(pushed: Pushed) -> bytes:
-    return _line(to_builtins(pushed))
-
-
-def decode_server_line(line: bytes) -> Success | Failure | Pushed:
-    """What a client reads: a reply or a pushed line; ProtocolError for anything else."""
+def decode_server_line(line: bytes) -> Success | Failure:
+    """The reply on a line, for a client; ProtocolError for anything else."""
     members = _object(line)
     try:
-        if "stream" in members:
-            return convert(members, Pushed)  # type: ignore[no-any-return]  # a union is no type to mypy
         if members.get("ok") is not True:
             return convert(members, Failure)
         return Success(convert(members.get("id"), Whole), members)

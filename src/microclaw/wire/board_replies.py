@@ -1,4 +1,4 @@
-"""What a virtual board answers on its control socket: rows, pages of rows, and pushed lines (declarations only). No IO.
+"""The answers of a virtual board on its control socket: rows and pages of rows (declarations only). No IO.
 
 A member of a JSON object is a field; a row (an edge, a log line) is a JSON array in the order of its fields. `more`:
 ask again from `next`, and the rest comes at once. board_control.py has the requests, and reads and writes the lines.
@@ -12,7 +12,6 @@ from msgspec import Meta, Struct
 
 MAX_FLOAT = 1.7976931348623157e308  # the largest of 64 bits: a bound that infinities and NaN do not meet
 
-MEMORY_FAULT = "memory fault: "
 STACK_FULL = "the stack is full: "
 NATIVE_FAILED = "the board's own function "  # ... NAME failed: why
 """How an app's error begins, and what stands in it, where a build for a trial says more than the firmware could."""
@@ -41,15 +40,6 @@ class PwmRow(NamedTuple):
     duty: Whole
     frequency_hz: Whole
     pulse_us: Number = 0.0
-
-
-class SpiRow(NamedTuple):
-    """Bytes in hex: `sent` by the program, `received` by it."""
-
-    t_ms: Number
-    bus: Whole
-    sent: str
-    received: str
 
 
 class PinRow(Struct, frozen=True):
@@ -102,7 +92,6 @@ class BoardInfo(Struct, frozen=True):
     name: str
     board: str
     chip: str
-    mode: str
     clock: str
     generation: str
     boot: Whole
@@ -160,29 +149,6 @@ class PyAnswer(Struct, frozen=True):
     """What the runner of `py` programs answered: a JSON value."""
 
     value: Any
-
-
-class UartPage(Struct, frozen=True):
-    """Bytes in hex that programs sent; `next` and `dropped` count bytes."""
-
-    data: str
-    next: Whole
-    dropped: Whole
-    more: bool = False
-
-
-class UartRoom(Struct, frozen=True):
-    """`taken`: how many of the bytes the receive FIFO had room for."""
-
-    taken: Whole
-    now_ms: Number
-
-
-class SpiPage(Struct, frozen=True):
-    exchanges: tuple[SpiRow, ...]
-    next: Whole
-    dropped: Whole
-    more: bool = False
 
 
 class AppTable(Struct, frozen=True):
@@ -267,26 +233,3 @@ class SpeakerState(Struct, frozen=True):
 
 class Done(Struct, frozen=True):
     now_ms: Number
-
-
-class EdgePushed(Struct, frozen=True, tag_field="stream", tag="edge"):
-    t_ms: Number
-    pin: Whole
-    level: Whole
-    seq: Whole
-
-
-class LogPushed(Struct, frozen=True, tag_field="stream", tag="log"):
-    t_ms: Number
-    app: str | None
-    text: str
-    seq: Whole
-
-
-class StreamDropped(Struct, frozen=True, tag_field="stream", tag="dropped"):
-    """The watcher read too slowly: `n` pushed lines were thrown away here."""
-
-    n: Whole
-
-
-Pushed: TypeAlias = EdgePushed | LogPushed | StreamDropped

@@ -32,9 +32,6 @@ _PLAIN_VERSION: Final = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6}){0,3}")
 _MAC: Final = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 _CLIENT: Final = re.compile(r"[0-9A-Za-z-]{8,64}")
 
-_BOARD: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_CHIP: Final = re.compile(r"[a-z0-9]{1,16}")
-
 Word: TypeAlias = Annotated[str, Meta(max_length=200)]
 Mode: TypeAlias = Literal["auto", "manual", "realtime"]
 
@@ -182,61 +179,16 @@ class ApplicationInfo(msgspec.Struct, frozen=True):
     version: Word = ""
 
 
-class Partition(msgspec.Struct, frozen=True):
-    """`type` 0 with a `subtype` of 16 to 31 is a slot for a program that is updated (ESP-IDF partition tables)."""
-
-    type: int
-    subtype: int
-    size: int
-
-
 class Report(msgspec.Struct, frozen=True):
     """What a device says of itself at each start: only what this host reads."""
 
     board: BoardInfo = BoardInfo()
     application: ApplicationInfo = ApplicationInfo()
-    chip_model_name: Word = ""
-    partition_table: Any = None
-
-    @property
-    def is_told(self) -> bool:
-        """Whether it says which board it is and what it runs. One that does not is no news of the device."""
-        return bool((self.board.name or self.board.type) and self.application.version)
-
-    @property
-    def board_name(self) -> str:
-        """Whose images are its own: one board may have variants, with other pins and screens. Empty for no name."""
-        name = self.board.name or self.board.type
-        return name if _BOARD.fullmatch(name) else ""
-
-    @property
-    def chip(self) -> str:
-        """As ESP-IDF calls it ("esp32s3"); empty for no name."""
-        return self.chip_model_name if _CHIP.fullmatch(self.chip_model_name) else ""
 
     @property
     def version(self) -> str:
-        """Empty for one that is not of numbers and dots."""
-        return self.application.version if is_plain_version(self.application.version) else ""
-
-    @property
-    def slot_bytes(self) -> int | None:
-        """The room for a program; None where the device does not say."""
-        try:
-            table = msgspec.convert(self.partition_table, tuple[Partition, ...])
-        except msgspec.ValidationError:
-            return None
-        return min((part.size for part in table if part.type == 0 and 16 <= part.subtype < 32), default=None)
-
-
-def is_plain_version(version: str) -> bool:
-    """Whether it is of numbers and dots: the firmware aborts on another one."""
-    return _PLAIN_VERSION.fullmatch(version) is not None
-
-
-def is_newer(version: str, than: str) -> bool:
-    """As the firmware compares two plain versions: number by number, then the longer one is newer."""
-    return [int(part) for part in version.split(".")] > [int(part) for part in than.split(".")]
+        """Empty for one that is not of numbers and dots: the firmware aborts on it."""
+        return self.application.version if _PLAIN_VERSION.fullmatch(self.application.version) else ""
 
 
 def read_report(data: bytes) -> Report:
@@ -255,11 +207,9 @@ def configuration(
     zone_minutes: int,
     token: str | None = None,
     activation: Mapping[str, str] | None = None,
-    firmware: tuple[str, str] | None = None,
 ) -> dict[str, Any]:
     """The answer to a device's start. Without `mqtt`, which it would prefer; the firmware's version is its own, so that
-    it looks for no other, or the version and address of `firmware`. A version that is not of numbers alone is left out:
-    the device would abort on it.
+    it looks for no other.
     """
     websocket: dict[str, Any] = {"url": url, "version": 1}
     if token is not None:
@@ -269,8 +219,7 @@ def configuration(
         "websocket": websocket,
     }
     if report.version:
-        version, address = firmware or (report.version, "")
-        answer["firmware"] = {"version": version, "url": address}
+        answer["firmware"] = {"version": report.version, "url": ""}
     if activation is not None:
         answer["activation"] = dict(activation)
     return answer

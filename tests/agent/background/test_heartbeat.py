@@ -51,18 +51,13 @@ def heartbeat(agent: Agent, file: Path, clock: Clock | None = None) -> Heartbeat
     )
 
 
-@pytest.mark.parametrize("text", IDLE)
-async def test_no_model_is_asked_when_there_is_nothing_to_do(make_agent: MakeAgent, tmp_path: Path, text: str) -> None:
+async def test_no_model_is_asked_when_there_is_nothing_to_do(make_agent: MakeAgent, tmp_path: Path) -> None:
     file = tmp_path / "HEARTBEAT.md"
-    file.write_text(text)
     async with make_agent() as agent:
-        assert await heartbeat(agent, file).beat() is None
-        assert agent.script.requests == []
-
-
-async def test_no_model_is_asked_without_the_file(make_agent: MakeAgent, tmp_path: Path) -> None:
-    async with make_agent() as agent:
-        assert await heartbeat(agent, tmp_path / "HEARTBEAT.md").beat() is None
+        assert await heartbeat(agent, file).beat() is None, "without the file"
+        for text in IDLE:
+            file.write_text(text)
+            assert await heartbeat(agent, file).beat() is None, text
         assert agent.script.requests == []
 
 

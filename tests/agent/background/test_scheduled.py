@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from tests.agent.conftest import Agent, MakeAgent
 
-from microclaw.agent.acts import own_words
 from microclaw.agent.background.unattended import ScheduledWork
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Gate, Permission
@@ -59,12 +58,6 @@ async def test_words_are_a_turn_in_the_chat_and_the_answer_is_sent_there(make_ag
         assert waiting.answer.evidence
 
 
-async def test_a_turn_that_cost_nothing_has_woken_no_model(make_agent: MakeAgent) -> None:
-    async with make_agent([ModelReply("done")]) as agent:
-        outcome = await hands(agent).run(schedule(Prompt("turn on the light")), DUE, started, "")
-        assert not outcome.woke
-
-
 async def test_the_same_run_is_one_turn_however_often_it_is_begun(make_agent: MakeAgent) -> None:
     async with make_agent([ModelReply("once")]) as agent:
         await hands(agent).run(schedule(Prompt("say it")), DUE, started, "")
@@ -72,13 +65,6 @@ async def test_the_same_run_is_one_turn_however_often_it_is_begun(make_agent: Ma
         assert again.told
         assert len(agent.script.requests) == 1
         assert len(await agent.outbox.undelivered("test", "c9")) == 1
-
-
-async def test_a_run_that_was_missed_says_so_before_its_answer(make_agent: MakeAgent) -> None:
-    async with make_agent([ModelReply("late")]) as agent:
-        await hands(agent).run(schedule(Prompt("say it")), DUE, started, "this was due at 7")
-        texts = [one.text for one in await agent.outbox.undelivered("test", "c9")]
-        assert [own_words(text) for text in texts] == ["schedule 7: this was due at 7", "late"]
 
 
 async def test_a_call_starts_right_before_it_changes_something(make_agent: MakeAgent) -> None:
@@ -114,14 +100,6 @@ async def test_making_a_scheduled_call_was_the_yes_also_after_approvals_became_a
         assert asked == []
         assert (await work.run(replace(made, approved=Permission.READ), DUE, started, "")).state == "failed"
         assert len(asked) == 1  # it needs more than was shown
-
-
-async def test_a_call_that_fails_is_told_with_what_to_do(make_agent: MakeAgent) -> None:
-    async with make_agent() as agent:
-        outcome = await hands(agent).run(schedule(ToolAct("gpio-set", '{"pin": "x"}')), DUE, started, "")
-        assert outcome.state == "failed"
-        assert "wrong arguments for gpio-set" in outcome.text
-        assert "next:" in outcome.text
 
 
 async def test_what_may_happen_twice_is_known_by_its_tool(make_agent: MakeAgent) -> None:

@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from tests.stores import new_store
 
 from microclaw.auth.authority import Authority
 from microclaw.auth.certificates import host_names
@@ -151,7 +152,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with Database.open(tmp_path / "home" / "store.db") as database:
+    async with Database.open(new_store(tmp_path / "home" / "store.db")) as database:
         yield database
 
 

@@ -17,16 +17,6 @@ def test_line_says_it_all_in_the_dense_alphabet_of_qr_codes() -> None:
     assert Provision("fd00::2", 8443, CA).uri == f"MICROCLAW://[FD00::2]:8443/{CA.upper()}"
 
 
-def test_text_has_every_value_a_person_types() -> None:
-    assert GIVEN.to_text().splitlines() == [
-        "host    lab.local",
-        "port    8443",
-        f"ca      {CA}",
-        "secret  ABCD-EFGH-IJKL-MNOP-QRST-UVWX-23",
-        f"line    {GIVEN.uri}",
-    ]
-
-
 def test_file_is_json() -> None:
     assert json.loads(GIVEN.to_json()) == {
         "microclaw": 1, "host": "lab.local", "port": 8443, "ca_sha256": CA, "secret": SECRET, "expires_ms": 1000,

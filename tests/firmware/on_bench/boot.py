@@ -1,4 +1,4 @@
-"""As boot.py, on the chip that the virtual board has (virtual/py/bench.py): micropython boot.py FOLDER FIRMWARE."""
+"""As boot.py, on the virtual board's chip (tests/virtual/py/bench.py): micropython boot.py FOLDER FIRMWARE."""
 
 import sys
 

@@ -386,7 +386,7 @@ def test_what_is_read_in_for_a_call_is_dropped_soon_after(micropython: MicroPyth
             runner.board.gpio_set(5, 1)
             before = [name in sys.modules for name in ("storage", "changes", "host_pins")]
             await asyncio.sleep_ms(600)
-            after = [name for name in runners.NOT_KEPT if name in sys.modules]
+            after = [name for name in runners.Runner.NOT_KEPT if name in sys.modules]
             await runner.remove("blink")
             return [before, after, runner.list()]
         run(main)

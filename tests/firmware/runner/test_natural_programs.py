@@ -11,22 +11,13 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.firmware.runner.conftest import PATIENCE_S, ROOT, MicroPython
+from tests.virtual.py.bench import MODULES, Bench
 
 from microclaw.boards.reader import load_board
 from microclaw.py.compile import build
-from microclaw.py.lines import source_traceback
 from microclaw.virtual.board import Board
 from microclaw.virtual.clock import RealClock
-from microclaw.virtual.py.bench import MODULES, Bench
 
-BLINK = """
-from machine import Pin
-import time
-led = Pin(2, Pin.OUT)
-while True:
-    led.value(not led.value())
-    time.sleep(0.05)
-"""
 BUTTON = """
 from machine import Pin, Timer
 from time import sleep_ms
@@ -49,37 +40,16 @@ async def installed(micropython: MicroPython, name: str, source: str) -> Any:
     return image
 
 
-async def test_a_natural_blink_blinks_and_its_crash_names_the_source_line(micropython: MicroPython) -> None:
-    await installed(micropython, "blink", BLINK)
-    image = await installed(
-        micropython,
-        "bad",
-        "import time\nn = 0\nwhile True:\n    n += 1\n    time.sleep_ms(5)\n    if n == 3:\n        [][n]\n",
-    )
-    edges, row, crash = micropython.run("""
-        async def main():
-            runner = new_runner()
-            await install(runner, "blink")
-            await install(runner, "bad")
-            await asyncio.sleep_ms(600)
-            return [runner.edges(0)["edges"], row(runner, "blink"), events("app.crash")[0]["data"]["reason"]]
-        run(main)
-    """)
-    assert row["state"] == "running"
-    assert 4 <= len(edges) <= 14
-    assert 'File "bad.py", line 7' in source_traceback(crash, "bad", image.lines)
-
-
 def on_bench(micropython: MicroPython, bench: Bench, script: str, during: Callable[[], None]) -> Any:
     """The script's answer; `during` runs when the program has set pin 5."""
     ready = threading.Event()
 
     class Watch:
-        def on_edge(self, _number: int, record: object) -> None:
+        def on_edge(self, record: object) -> None:
             if getattr(record, "pin", 0) == 5:
                 ready.set()
 
-        def on_log(self, _number: int, _record: object) -> None: ...
+        def on_log(self, _record: object) -> None: ...
 
     bench.board.observe(Watch())
     path = f"{MODULES}:{micropython.environ['MICROPYPATH'].split(':', 1)[1]}"

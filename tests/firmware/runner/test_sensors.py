@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 from tests.firmware.runner.conftest import PATIENCE_S, ROOT, MicroPython
+from tests.virtual.py.bench import MODULES, Bench
 
 from microclaw.boards.reader import load_board
 from microclaw.py.compile import build
 from microclaw.virtual.board import Board
 from microclaw.virtual.clock import RealClock
-from microclaw.virtual.py.bench import MODULES, Bench
 
 PROGRAM = """
 from microclaw import sensor

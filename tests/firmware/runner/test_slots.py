@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import subprocess
-import time
 from typing import Any, Final
 
 import pytest
@@ -98,57 +95,6 @@ def test_a_power_cut_at_any_write_leaves_the_old_or_the_new(
     """
     )
     assert cuts >= 4
-
-
-KILLED: Final = (
-    IMAGES
-    + """
-        async def main():
-            slots = Slots(ROOT)
-            sys.stdout.write("ready\\n")
-            n = int(sys.argv[2])
-            while True:
-                n += 1
-                put(slots, "p", b"%08d" % n * 200)
-                sys.stdout.write("%d\\n" % n)
-        run(main)
-"""
-)
-
-
-def test_two_hundred_kills_leave_the_last_finished_install_or_the_next(micropython: MicroPython) -> None:
-    """A process that installs without end is killed at random, and must find what it had reported, or one more."""
-    words = micropython.script(KILLED)
-    check = micropython.folder / "check.py"
-    check.write_text((micropython.folder / "script.py").read_text().split("async def main")[0])
-    with check.open("a") as file:
-        file.write(
-            "\nslots = Slots(ROOT)\nassert not slots.damaged\nfound = state(slots)\n"
-            "assert found is None or found == found[:8] * 200\nprint(int(found[:8]) if found else 0)\n"
-        )
-    seed = random.randrange(2**32)
-    print("seed", seed)
-    chance = random.Random(seed)
-    last = 0
-    for _ in range(200 if "i386" not in words[0] else 20):
-        with subprocess.Popen(
-            [*words, str(last)], env=micropython.environ, stdout=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-            time.sleep(chance.uniform(0, 0.02))
-            process.kill()
-            reported = [int(line) for line in process.stdout.read().split("\n")[:-1]]
-        told = subprocess.run(
-            [*micropython.words, str(check), str(micropython.folder)],
-            env=micropython.environ, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert not told.stderr, told.stderr
-        finished = reported[-1] if reported else last
-        found = int(told.stdout)
-        assert found in (finished, finished + 1)
-        last = found
-    assert last > 0
 
 
 def slots(micropython: MicroPython, body: str) -> Any:

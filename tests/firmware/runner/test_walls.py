@@ -299,9 +299,6 @@ TRY = "from machine import Pin\nimport machine, sys\nclass N(Exception): pass\n{
         ("def type(x): return 0\ndef str(x): return 0\ndef f(): return getattr(Pin(4), '_' + 'env')", "AttributeError"),
         ("class B:\n    _timeline = 1\n    def f(self, x):\n        self._timeline = x\ndef f():\n    p = Pin(4, Pin.OUT)\n    B.f(p, 3)\n    p.value(1)\n    raise N()", "N"),
         ("def f():\n    p = Pin(4, Pin.OUT)\n    setattr(p, '_' + 'timeline', 3)\n    p.value(1)\n    raise N()", "N"),
-        ("def f(): return getattr(Pin, 'bo' + 'ard')", "AttributeError"),
-        ("def f(): return getattr(machine, 'RT' + 'C')", "AttributeError"),
-        ("def f(): return getattr(machine, 'fr' + 'eq')(20000000)", "TypeError"),
     ],
 )  # fmt: skip
 async def test_tricks_around_the_hosts_checks_end_on_the_board(

@@ -104,8 +104,8 @@ import esp32
 
 esp32.NVS = NVS
 import cbor
-import greeting
 import main
+import ota_take
 import outbox
 from board import Board
 from settings import Settings
@@ -215,15 +215,15 @@ async def live(link, host, meets_host):
     record = storage.read_sealed(ROOT + "ota/state")
     under_way = ("offered", "downloading", "verifying", "staged", "rebooting", "trial")
     if record and (record["state"] in under_way or not record["said"] or link._board.number("trial")):
-        greeting.updates(link).begin()
+        ota_take.updates(link).begin()
     if not meets_host:
         raise SystemExit(3)  # it hangs, and its watchdog bites
     link.phase = "ready"
     if link.ota is not None or link._board.number("trial"):
-        greeting.updates(link).welcome()
+        ota_take.updates(link).welcome()
     link._board.number("fails", 0) if not link._board.number("trial") else None
     if not host.acked:
-        await greeting.take_update(link, "ota_offer", OFFER, None)
+        await ota_take.take_update(link, "ota_offer", OFFER, None)
         host.acked = True
     host.hear(link.outbox)
     task = link.ota and link.ota.task

@@ -77,6 +77,9 @@ class FakeBoard:
     def measure(self, take, more=False):
         take(0)
 
+    def pins_of(self, owner):
+        return [pin for pin, name in self.owners.items() if name == owner]
+
     def release(self, owner):
         pass
 

@@ -45,21 +45,14 @@ def test_commands_are_read(topic: str, payload: bytes, command: Command) -> None
 
 
 @pytest.mark.parametrize(
-    ("topic", "payload", "reason"),
+    ("topic", "payload"),
     [
-        ("desk/pin/2/set", b"maybe", "pin takes ON or OFF, not 'maybe'"),
-        ("desk/pin/2/set", b"\xff\xfe", "pin takes ON or OFF"),
-        ("desk/pin/2/set", b"x" * 65, "65 bytes, 64 is the limit"),
-        ("desk/undo", b"ON", "undo takes PRESS"),
-        ("desk/pin//set", b"ON", "no command"),
-        (f"desk/program/{'x' * 127}/set", b"ON", "no command"),
-        ("desk", b"ON", "no command"),
+        ("desk/pin/2/set", b"maybe"), ("desk/pin/2/set", b"\xff\xfe"), ("desk/pin/2/set", b"x" * 65),
+        ("desk/undo", b"ON"), ("desk/pin//set", b"ON"), (f"desk/program/{'x' * 127}/set", b"ON"), ("desk", b"ON"),
     ],
-)
-def test_what_is_no_command_says_why(topic: str, payload: bytes, reason: str) -> None:
-    found = read_command(topic, payload)
-    assert isinstance(found, WrongCommand)
-    assert reason in found.reason
+)  # fmt: skip
+def test_what_is_no_command_is_told_so(topic: str, payload: bytes) -> None:
+    assert isinstance(read_command(topic, payload), WrongCommand)
 
 
 @pytest.mark.parametrize("name", ["desk", "a+b", "#", "a/b", "\x00\x1f\x7f", "ü", "%2F", "~", "..", "a b", "+/#"])
@@ -124,7 +117,7 @@ async def test_command_is_done_and_answered_as_an_event(
     heard.say("commands/h-test/desk/pin/2/set", "OFF", retain=True)
     async with publishing(tmp_path, settings, make_commands=acts.make) as running:
         await until(lambda: len(heard.on(event)) == 1, "a retained command is not answered")
-        assert "retained" in heard.on(event)[0].body["data"]["reason"]
+        assert heard.on(event)[0].body["data"]["outcome"] == "refused"
         assert not acts.asked
         heard.say("commands/h-test/desk/pin/2/set", "ON")
         await until(lambda: len(heard.on(event)) == 2, "no answer")
@@ -143,7 +136,6 @@ async def test_command_is_done_and_answered_as_an_event(
         await until(lambda: heard.last("commands/h-test/event"), "an unknown device is not answered")
         outcomes = {one.body["data"]["outcome"] for one in heard.on(event)[2:]}
         assert outcomes == {"unknown", "refused"}
-        assert "no device" in heard.on("commands/h-test/event")[0].body["data"]["reason"]
         assert running.publisher.state.phase == "on"
     heard.say("commands/h-test/desk/pin/2/set", "", retain=True)
 
@@ -171,7 +163,6 @@ async def test_flood_of_commands_is_bounded_and_told_once_a_second(
         acts.go_on.set()
         told = "flood/h-test/event"
         await until(lambda: sum(one.body["data"]["count"] for one in heard.on(told)) == commands.dropped, "not told")
-        assert "commands a second" in heard.on(told)[0].body["data"]["reason"]
         assert len(heard.on(told)) < 30
         await until(lambda: len(acts.asked) == 3_000 - commands.dropped, "those that waited are not done")
 

@@ -13,7 +13,6 @@ from microclaw.virtual.firmware.receiver import (
     InstallRequest,
     RefusedInstall,
     RequestReceiver,
-    UnexpectedType,
 )
 from microclaw.wire.wasmachine.frame import FrameType, encode_frame
 from microclaw.wire.wasmachine.request import Action, Request, install_request, query_request
@@ -62,16 +61,6 @@ def test_many_frames_in_one_chunk_arrive_in_order(cases: tuple[Case, ...]) -> No
     assert len(arrivals(receiver(), stream)) == sum(case.to_device is not None for case in cases)
 
 
-def test_module_arrives_exactly_as_sent() -> None:
-    assert arrivals(receiver(), install(5, MODULE)) == [
-        InstallRequest(Action.PUT, 5, "/applet?name=a&type=wasm&heap=8192&timers=20&wd=180000", MODULE)
-    ]
-
-
-def test_garbage_before_a_frame_is_skipped() -> None:
-    assert len(arrivals(receiver(), b"\xff\x12garbage\x12\x99" + QUERY)) == 1
-
-
 def test_interrupted_install_eats_the_next_connection_and_answers_with_the_old_mid() -> None:
     link = receiver()
     frame = install(5, MODULE)
@@ -105,19 +94,6 @@ def test_empty_module_arrives_never_and_silences_every_later_install() -> None:
     assert arrivals(link, install(3, MODULE)) == []
 
 
-def test_module_that_ends_inside_a_section_arrives_never() -> None:
-    link = receiver()
-    assert arrivals(link, install(1, MODULE[:-2])) == []
-    assert [type(a) for a in arrivals(link, QUERY)] == [HostRequest]
-
-
-def test_refused_install_ignores_the_rest_of_its_frame() -> None:
-    body = b"not wasm " + QUERY
-    got = arrivals(receiver(), install(9, body) + QUERY)
-    assert got[0] == RefusedInstall(9, "Install WASM app failed: invalid file format.")
-    assert [type(a) for a in got[1:]] == [HostRequest]
-
-
 def test_refusals_name_their_cause() -> None:
     for wasm, text in (
         (b"\0asm\x02\0\0\0", "invalid WASM version."),
@@ -134,10 +110,6 @@ def test_length_claim_over_the_limit_is_dropped_and_the_next_frame_arrives() -> 
         claim = b"\x12\x34" + int(frame_type).to_bytes(2, "big") + (2**31).to_bytes(4, "big")
         assert [type(a) for a in arrivals(link, claim + QUERY)] == [HostRequest]
     assert MAX_PAYLOAD_BYTES < 2**31
-
-
-def test_frame_of_another_type_is_told_apart() -> None:
-    assert arrivals(receiver(), encode_frame(FrameType.RESPONSE, b"abc")) == [UnexpectedType(3)]
 
 
 def test_url_is_cut_at_its_first_nul() -> None:

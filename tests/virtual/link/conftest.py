@@ -11,7 +11,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -129,9 +129,6 @@ class ScriptedHost:
         self.drops_renewals = False
         self.on_credential: Callable[[], None] = lambda: None
         self.on_blob_read: Callable[[BlobRead, LinkSession], None] = lambda _read, _session: None
-        self.session_class: type[LinkSession] = LinkSession
-        self.config = LinkConfig()
-        self.lets_strangers_in = False
         self.issued_ago = timedelta(0)  # how old the certificates are that it gives out
         self.tokens: list[str] = []
         self.used_tokens: list[str | None] = []
@@ -297,7 +294,7 @@ class ScriptedHost:
         if self.refuse_with is not None:
             connection.close(self.refuse_with, "refused by the test")
             return
-        session = self.session_class(
+        session = LinkSession(
             Welcome(
                 session=secrets.token_bytes(16),
                 host=Software("scripted", "1"),
@@ -311,8 +308,8 @@ class ScriptedHost:
             inbox=self.mail.inbox,
             clock=HostClock(),
             new_id=lambda: secrets.token_bytes(16),
-            config=replace(self.config, heartbeat_s=self.heartbeat_s),
-            authenticated=self.lets_strangers_in or certificate is not None or token in self.tokens,
+            config=LinkConfig(heartbeat_s=self.heartbeat_s),
+            authenticated=certificate is not None or token in self.tokens,
         )
         session.connected()
         self._session = session

@@ -24,26 +24,6 @@ def test_a_terminated_board_says_bye_and_closes_1001(
     assert len(host.certificates) == 2, "one connection to pair, one to work: it did not come back"
 
 
-def test_a_board_that_pairs_takes_its_leave_too(start_board: StartBoard, host: ScriptedHost, tmp_path: Path) -> None:
-    host.confirm = False
-    board = start_board("--serial", "none", "--flash", str(tmp_path), *host.options)
-    host.wait(lambda: bool(host.heard))
-    board.process.send_signal(signal.SIGTERM)
-    host.wait(lambda: bool(host.closes))
-    assert host.closes[0][0] == 1001
-    assert board.process.wait(TIMEOUT_S) == 0
-
-
-def test_a_terminated_board_without_a_host_ends_too(
-    start_board: StartBoard, host: ScriptedHost, tmp_path: Path
-) -> None:
-    options = host.options
-    host.close()
-    board = start_board("--serial", "none", "--flash", str(tmp_path), *options)
-    board.process.send_signal(signal.SIGTERM)
-    assert board.process.wait(TIMEOUT_S) == 0
-
-
 def test_a_terminated_board_loses_no_event(start_board: StartBoard, host: ScriptedHost, tmp_path: Path) -> None:
     board = start_board("--serial", "none", "--flash", str(tmp_path), *host.options)
     host.wait(lambda: host.is_connected)

@@ -45,8 +45,9 @@ def run(bench: Bench, source: str, optimization: str = "O3") -> App:
     return app
 
 
-@pytest.mark.parametrize("optimization", ["O0", "O3"])
-@pytest.mark.parametrize("source", [EVENT_DRIVEN, BLOCKING], ids=["event-driven", "blocking"])
+@pytest.mark.parametrize(
+    ("source", "optimization"), [(EVENT_DRIVEN, "O0"), (BLOCKING, "O3")], ids=["event-driven", "blocking"]
+)
 def test_peaks_are_those_of_the_program(bench: Bench, source: str, optimization: str) -> None:
     app = run(bench, source, optimization)
     assert app.peak_heap_bytes == 0
@@ -75,17 +76,3 @@ def test_watchdog_never_ends_an_app_that_spins(bench: Bench) -> None:
     assert (app.state, app.error, app.is_alive) == ("running", None, True)
     assert not app.stop(timeout_s=0.05)
     assert app.kill()
-
-
-def test_app_with_an_on_init_counts_as_running_before_its_first_turn(bench: Bench) -> None:
-    app = bench.runtime.load("main", bench.compile("void on_init(void) { }"))
-    assert app.state == "loaded"
-    app.start()
-    assert app.state == "running"
-
-
-def test_app_without_on_init_stays_loaded_and_says_why(bench: Bench) -> None:
-    app = bench.runtime.load("main", bench.compile("void on_destroy(void) { }"))
-    app.start()
-    bench.clock.settle()
-    assert (app.state, app.error) == ("loaded", "Cannot find function on_init().")

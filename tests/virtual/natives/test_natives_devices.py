@@ -79,32 +79,6 @@ def test_gpio_inputs_follow_the_outside_and_their_pull(bench: Bench) -> None:
     assert bench.lines() == ["0 0 1", "1", "0", "1"]
 
 
-def test_open_drain_output_lets_the_outside_pull_down(bench: Bench) -> None:
-    bench.board.set_input(6, 0)
-    bench.run(
-        GLUE
-        + """void on_init(void) { int f = open("/dev/gpio/6", RW, 0); gpio_flags(f, 4 | 2); put(f, 1);
-        printf("%d\\n", get(f)); }"""
-    )
-    assert bench.lines() == ["0"]
-    bench.board.set_input(6, None)
-    assert bench.board.level(6) == 1
-
-
-def test_flash_pin_works_but_the_console_says_so(bench: Bench) -> None:
-    bench.run(GLUE + 'void on_init(void) { put(open("/dev/gpio/27", RW, 0), 1); }')
-    assert bench.board.level(27) == 1
-    reserved = bench.board.profile.pins[27].reserved
-    assert reserved
-    assert f"W gpio: GPIO 27 belongs to {reserved}" in bench.lines()
-
-
-def test_closing_a_gpio_lets_the_pin_float(bench: Bench) -> None:
-    bench.run(GLUE + 'void on_init(void) { int f = open("/dev/gpio/2", RW, 0); put(f, 1); printf("%d\\n", close(f)); }')
-    assert bench.lines() == ["0"]
-    assert (bench.board.level(2), bench.board.pins()[2].role) == (0, "idle")
-
-
 def test_pins_keep_their_level_when_the_app_ends_without_closing(bench: Bench) -> None:
     app = bench.run(GLUE + 'void on_init(void) { put(open("/dev/gpio/2", RW, 0), 1); }')
     assert app.stop()
@@ -153,30 +127,6 @@ def test_ledc_duty_is_raw_after_a_configuration_in_percent(bench: Bench) -> None
     ]
     assert bench.board.pins()[5].role == "pwm"
     assert bench.edges(5) == []
-
-
-def test_ledc_channels_are_shared_between_nodes(bench: Bench) -> None:
-    bench.run(
-        GLUE
-        + """void on_init(void) { int a = open("/dev/ledc/0", RW, 0), b = open("/dev/ledc/1", RW, 0);
-        ledc_config(a, 1000, 1, 5, 0); ledc_config(b, 2000, 1, 6, 0); ledc_duty(a, 0, 8192); }"""
-    )
-    pins = {p.pin: (p.duty, p.frequency_hz) for p in bench.board.pins() if p.role == "pwm"}
-    assert pins == {5: (255, 2000), 6: (255, 2000)}
-
-
-def test_ledc_frequency_pause_phase_and_close(bench: Bench) -> None:
-    bench.run(
-        GLUE
-        + """void on_init(void) { int f = open("/dev/ledc/0", RW, 0); ledc_config(f, 1000, 1, 5, 0);
-        ledc_duty(f, 0, 8192);
-        printf("%d", ioctl(f, 0x8402, 50)); printf(" %d", ioctl(f, 0x8402, 0)); seq();
-        printf(" %d", ioctl(f, 0x8404, &q));
-        printf(" %d", ioctl(f, 0x8405, 0)); printf(" %d", ioctl(f, 0x8406, 0)); printf(" %d\\n", close(f)); }"""
-    )
-    assert bench.lines() == ["0 -1 -1 0 0 0"]
-    changes = [(c.duty, c.frequency_hz) for c in bench.board.pwm_changes().records]
-    assert changes == [(0, 1000), (255, 1000), (255, 50), (0, 50), (255, 50), (0, 50)]
 
 
 def test_pin_taken_back_for_gpio_no_longer_follows_the_ledc(bench: Bench) -> None:
@@ -255,65 +205,3 @@ def test_i2c_needs_configuration_wiring_and_a_listener(bench: Bench) -> None:
         printf(" %d\\n", open("/dev/i2c/1", RW, 0)); }"""
     )
     assert bench.lines() == ["-1 0 -1 0 0 -1 -1 -1"]
-
-
-def test_nodes_that_the_firmware_lacks_do_not_open(bench: Bench) -> None:
-    bench.run(
-        """void on_init(void) { printf("%d %d %d\\n", open("/dev/spi/2", RW, 0), open("/dev/uart/0", RW, 0),
-        open("/dev/ledc/9", RW, 0)); }"""
-    )
-    assert bench.lines() == ["-1 -1 -1"]
-
-
-def test_i2c_exchange_can_read_first_wait_and_must_fit(bench: Bench) -> None:
-    bench.run(
-        GLUE
-        + """static int exchange(int fd, u16 flags, void *tx, u32 n, void *rx, u32 size, u32 ms) { u16 addr = 0x76;
-        seq();
-        add(1, 2, &flags); add(2, 2, &addr); add(3, 4, &ms); add(4, 4, &tx); add(5, 4, &n); add(6, 4, &rx);
-        add(7, 4, &size);
-        return ioctl(fd, 0x8203, &q); }
-        void on_init(void) { int f = open("/dev/i2c/0", RW, 0); u8 reg = 0xD0, got[2] = {0, 0}; i2c_config(f, 8, 9);
-        i2c_move(f, 3, 0x76, &reg, 1); printf("%d", exchange(f, 1 | 4, &reg, 1, got, 1, 250));
-        printf(" %x %u", got[0], wasm_get_sys_tick_ms()); printf(" %d", exchange(f, 2, &reg, 5000, got, 1, 0));
-        printf(" %d", exchange(f, 2, &reg, 1, got, 5000, 0)); printf(" %d", exchange(f, 2, (void *)-8, 64, got, 1, 0));
-        printf(" %d\\n", exchange(f, 2, &reg, 1, (void *)-8, 64, 0)); }"""
-    )
-    bench.clock.advance(300)
-    assert bench.lines() == ["0 60 250 -1 -1 -1 -1"]
-
-
-def test_i2c_slave_mode_and_bad_pins_are_refused(bench: Bench) -> None:
-    bench.run(
-        GLUE
-        + """void on_init(void) { int f = open("/dev/i2c/0", RW, 0); u8 b; u16 sda = 8, scl = 9, addr = 4;
-        u32 flags = 0, max = 1;
-        seq(); add(1, 2, &sda); add(2, 2, &scl); add(3, 4, &flags); add(5, 4, &max); add(6, 2, &addr);
-        printf("%d", ioctl(f, 0x8201, &q)); printf(" %d", i2c_config(f, 8, 8)); printf(" %d", i2c_config(f, 8, 99));
-        seq(); printf(" %d %d %d\\n", write(f, &b, 1), read(f, &b, 1), ioctl(f, 0x8101, &q)); }"""
-    )
-    assert bench.lines() == ["-1 -1 -1 -1 -1 -1"]
-
-
-def test_only_files_seek_and_only_gpio_and_files_are_read(bench: Bench) -> None:
-    bench.run(
-        GLUE
-        + """void on_init(void) { u8 b; int l = open("/dev/ledc/0", RW, 0), g = open("/dev/gpio/2", RW, 0); seq();
-        printf("%d %d", write(l, &b, 1), read(l, &b, 1)); printf(" %d %d", (int)lseek(g, 0, 0), (int)lseek(l, 0, 0));
-        printf(" %d %d %d", write(g, &b, 0), read(g, &b, 0), ioctl(g, 0x8402, &q));
-        printf(" %d %d\\n", read(1, &b, 1), ioctl(1, 0x8101, &q)); }"""
-    )
-    assert bench.lines() == ["-1 -1 -1 -1 -1 -1 -1 -1 -1"]
-
-
-def test_bme280_sleeps_until_told_to_measure_and_can_be_reset(bench: Bench) -> None:
-    bench.run(
-        GLUE
-        + """static int f; static int word(int reg) { u8 d[2]; i2c_read(f, 0x76, reg, d, 2); return d[0] << 8 | d[1]; }
-        static void set(u8 reg, u8 value) { u8 d[2] = {reg, value}; i2c_move(f, 3, 0x76, d, 2); }
-        void on_init(void) { f = open("/dev/i2c/0", RW, 0); i2c_config(f, 8, 9); printf("%x", word(0xFA));
-        set(0xF4, 0x27);
-        printf(" %d", word(0xFA) != 0x8000); set(0xF4, 0x23); printf(" %x", word(0xFD)); set(0xE0, 0xB6);
-        printf(" %x %x\\n", word(0xFA), word(0xF3)); }"""
-    )
-    assert bench.lines() == ["8000 1 8000 8000 0"]

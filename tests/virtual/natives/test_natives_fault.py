@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from tests.virtual.natives.conftest import Bench, CompileC
 
-from microclaw.apps.traps import trap_words
 from microclaw.boards import load_board
 from microclaw.virtual.board import Board
 from microclaw.virtual.runtime.app import AppState
@@ -16,10 +15,6 @@ from microclaw.virtual.runtime.loader import Runtime
 from microclaw.virtual.virtual_clock import VirtualClock
 
 PUTS = 'void on_init(void) { puts("hello"); }'
-IN_A_TIMER = """
-void on_timer_callback(int number) { puts("tick"); }
-void on_init(void) { int t = wasm_create_timer(10, 1, 1); }
-"""
 
 
 class FaultyBoard(Board):
@@ -53,17 +48,3 @@ def test_a_fault_in_a_native_is_a_trap_with_its_name(faulty: Bench, caplog: pyte
     faulty.board.is_faulty = False
     faulty.run(PUTS, name="next")
     assert faulty.lines("next") == ["hello"], "the board goes on"
-
-
-def test_a_fault_in_a_callback_is_told_like_any_trap_there(faulty: Bench) -> None:
-    app = faulty.run(IN_A_TIMER)
-    faulty.clock.advance(15)
-    assert app.error is not None
-    assert "puts failed" in app.error
-
-
-def test_trial_and_verification_say_whose_fault_it_is() -> None:
-    text = "Exception: the board's own function puts failed: KeyError: 'x' (line 7, in main)"
-    error, step = trap_words(text)
-    assert error == "it was ended at line 7, in main: the board's own function puts failed: KeyError: 'x'"
-    assert "not of the program" in step

@@ -88,22 +88,6 @@ def test_storage_has_a_size(bench: Bench, tmp_path: Path) -> None:
     assert bench.lines() == ["10 -1 1"]
 
 
-def test_descriptors_are_few_and_used_again(bench: Bench) -> None:
-    bench.run(
-        EXTRA
-        + """void on_init(void) { int n = 0, f; while ((f = open("/storage/a", RW | CREAT, 0)) >= 0) n++;
-        printf("%d", n);
-        close(7); printf(" %d", open("/storage/a", RD, 0)); char st[128];
-        printf(" %d %d %d\\n", fstat(7, st), fcntl(7, 3, 0), fcntl(99, 3, 0)); }"""
-    )
-    assert bench.lines() == ["16 7 -1 0 -1"]
-
-
-def test_writing_to_descriptor_1_goes_to_the_console(bench: Bench) -> None:
-    bench.run('void on_init(void) { write(1, "raw\\n", 4); printf("%d\\n", write(9, "x", 1)); }')
-    assert bench.lines() == ["raw", "-1"]
-
-
 def test_files_outlive_a_power_cut(bench: Bench) -> None:
     source = (
         EXTRA

@@ -71,10 +71,10 @@ def test_nothing_of_an_app_reaches_the_board_after_a_power_cut(bench: Bench) -> 
     class FirstEdge:
         seen = threading.Event()
 
-        def on_edge(self, number: int, record: object) -> None:
+        def on_edge(self, record: object) -> None:
             self.seen.set()
 
-        def on_log(self, number: int, record: object) -> None:
+        def on_log(self, record: object) -> None:
             pass
 
     board.observe(FirstEdge())

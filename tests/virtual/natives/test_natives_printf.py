@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-from tests.virtual.natives.conftest import Bench, CompileC
+from tests.virtual.natives.conftest import Bench
 
-from microclaw.boards import load_board
-from microclaw.virtual.board import Board
 from microclaw.virtual.natives.printf import MAX_TEXT_BYTES
-from microclaw.virtual.runtime.loader import Runtime
-from microclaw.virtual.virtual_clock import VirtualClock
 
 # arguments of printf, what the console shows
 CASES = [
@@ -94,26 +89,11 @@ CASES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def printed(compile_c: CompileC) -> list[str]:
-    """What the console shows for each case, all of them run as one program."""
+def test_printf_prints_what_the_firmware_prints(bench: Bench) -> None:
     calls = "\n".join(f"printf({arguments}); putchar(10);" for arguments, _ in CASES)
-    board = Board(load_board("virtual"), VirtualClock())
-    runtime = Runtime(board)
-    bench = Bench(board, runtime, board.clock, compile_c)  # type: ignore[arg-type]
     bench.run(f"void on_init(void) {{ {calls} }}")
-    runtime.close()
-    return bench.lines()
-
-
-@pytest.mark.parametrize(("case", "expected"), list(enumerate(e for _, e in CASES)), ids=[c for c, _ in CASES])
-def test_printf_prints_what_the_firmware_prints(printed: list[str], case: int, expected: str) -> None:
-    assert printed[case] == expected
-
-
-def test_printf_answers_the_number_of_characters(bench: Bench) -> None:
-    bench.run('void on_init(void) { int n = printf("%d-%s\\n", 42, "ab"); printf("%d\\n", n); }')
-    assert bench.lines() == ["42-ab", "6"]
+    printed = dict(zip((arguments for arguments, _ in CASES), bench.lines(), strict=True))
+    assert printed == dict(CASES)
 
 
 def test_snprintf_cuts_and_answers_the_full_length(bench: Bench) -> None:
@@ -148,8 +128,3 @@ def test_widths_cannot_make_endless_text(bench: Bench) -> None:
         printf("%d\\n", vsnprintf(f, 0, f, none)); }"""
     )
     assert (bench.lines(), app.error) == ([str(MAX_TEXT_BYTES)], None)
-
-
-def test_puts_and_putchar_share_the_line_with_printf(bench: Bench) -> None:
-    bench.run('void on_init(void) { printf("a"); putchar(98); puts("c"); printf("end"); }')
-    assert bench.lines() == ["abc", "end"]

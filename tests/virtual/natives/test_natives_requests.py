@@ -42,22 +42,6 @@ def test_captured_echo_app_answers_requests_and_pushes_events(bench: Bench) -> N
     assert app.stop()
 
 
-def test_echo_source_compiles_and_runs_too(bench: Bench) -> None:
-    app = bench.runtime.load("echo", bench.compile((VECTORS / "echo.c").read_text(), prelude=False))
-    app.start()
-    bench.clock.settle()
-    assert bench.lines("echo") == ["echo ready"]
-    assert app.stop()
-
-
-def test_tiny_app_says_hello_and_goodbye(bench: Bench) -> None:
-    app = bench.runtime.load("tiny", bench.compile((VECTORS / "tiny.c").read_text(), prelude=False))
-    app.start()
-    assert app.stop()
-    assert bench.lines("tiny") == ["tiny up", "tiny down"]
-    assert (str(app.state), app.kind_of_end) == ("returned", "returned")
-
-
 REQUESTS = """
 void wasm_register_resource(const char *); void wasm_sub_event(const char *); int wasm_response_send(const void *, int);
 void wasm_post_request(const void *, int);
@@ -85,13 +69,6 @@ def test_request_too_large_for_the_heap_is_lost(bench: Bench) -> None:
     app.request(bytes(100))
     bench.clock.settle()
     assert bench.lines() == ["warning: allocate 2000 bytes memory failed", "100"]
-
-
-def test_response_reaches_on_response(bench: Bench) -> None:
-    app = bench.run('void on_init(void) {} void on_response(u8 *b, int size) { printf("%d %s\\n", size, b); }')
-    app.response(b"hello\0")
-    bench.clock.settle()
-    assert bench.lines() == ["6 hello"]
 
 
 def test_broken_payloads_are_not_sent(bench: Bench) -> None:

@@ -35,17 +35,6 @@ def test_one_shot_timer_fires_once_and_can_be_restarted(make_bench: MakeBench) -
     assert bench.lines() == ["50", "150", "350"]
 
 
-def test_timers_not_started_cancelled_or_destroyed_stay_silent(bench: Bench) -> None:
-    bench.run(
-        """void on_init(void) {
-        int a = wasm_create_timer(10, 1, 0), b = wasm_create_timer(10, 1, 1), c = wasm_create_timer(10, 1, 1);
-        wasm_timer_cancel(b); wasm_timer_destroy(c); wasm_timer_destroy(77); wasm_timer_restart(a, 30); }
-        void on_timer_callback(int id) { printf("%d\\n", id); }"""
-    )
-    bench.clock.advance(65)
-    assert bench.lines() == ["1", "1"]
-
-
 def test_timers_run_out_and_come_back_with_new_numbers(bench: Bench) -> None:
     bench.run(
         """void on_init(void) { int a = wasm_create_timer(9, 0, 0); wasm_create_timer(9, 0, 0);
@@ -70,13 +59,6 @@ def test_stock_firmware_loses_a_restart_from_the_own_callback_sooner_or_later(ma
         counts.append(len(bench.lines()))
     assert counts[0] == counts[1] != counts[2]
     assert max(counts) < 2_000
-
-
-def test_kind_firmware_never_loses_a_restart(make_bench: MakeBench) -> None:
-    bench = make_bench(loses_restarts=False)
-    bench.run(RESTARTER.replace("{ wasm", '{ printf("x\\n"); wasm'))
-    bench.clock.advance(60_000)
-    assert len(bench.lines()) == 3_000
 
 
 def test_sleep_takes_board_time_only(bench: Bench) -> None:
@@ -123,10 +105,3 @@ def test_clocks_agree_on_board_time(bench: Bench) -> None:
     )
     bench.clock.advance(90_062_000)
     assert bench.lines() == ["90061 1 90061 -1 90061 70-0-2 1:1:1"]
-
-
-def test_system_tick_wraps_at_32_bits(bench: Bench) -> None:
-    bench.run("""void on_init(void) { for (int i = 0; i < 2; i++) { sleep(2147483); usleep(648000); }
-        printf("%u\\n", wasm_get_sys_tick_ms()); }""")
-    bench.clock.advance(2**32 + 10)
-    assert bench.lines() == ["0"]

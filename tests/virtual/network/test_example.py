@@ -35,12 +35,3 @@ async def test_the_example_switches_its_lamp_and_tells_of_its_button(make_bench:
         wait_for(lambda: told("home/button") == [b"1"], "the first press")
         bench.board.set_input(BUTTON, 1)
         assert app.stop()
-
-
-async def test_the_example_goes_on_without_a_broker(make_bench: MakeBench) -> None:
-    bench = make_bench(has_network=False)
-    app = await bench.run(SOURCE)
-    wait_for(lambda: bench.board.pins(), "its pins")
-    bench.board.set_input(BUTTON, 0)
-    bench.wait_line("press 1, nobody to tell")
-    assert app.stop()

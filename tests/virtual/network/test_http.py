@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import socket
-import threading
 
-import pytest
 from tests.virtual.network.conftest import LIMIT_S, MakeBench
 
 BEGIN = r"""
@@ -107,15 +103,6 @@ async def test_nobody_there_and_https_without_authorities_fail(make_bench: MakeB
     await bench.run(program("http://127.0.0.1:9/", more))
     bench.wait_line("over")
     assert [line for line in bench.lines() if line == "7002 0 0"] == ["7002 0 0"] * 2
-    assert any("https needs cert_pem" in line for line in bench.console())
-
-
-async def test_handler_that_sleeps_does_not_pause_main(make_bench: MakeBench, web: str) -> None:
-    bench = make_bench()
-    await bench.run(program(f"{web}/big", PERFORM + " sleep(0); usleep(2000);", "sleep(1);"))
-    bench.wait_line("over")
-    assert bench.lines().count("microclaw: only main can sleep, callbacks go on at once") == 1
-    assert "0 200 1200" in bench.lines()
 
 
 async def test_program_that_waits_for_a_server_can_be_killed(make_bench: MakeBench) -> None:
@@ -125,45 +112,6 @@ async def test_program_that_waits_for_a_server_can_be_killed(make_bench: MakeBen
         bench.wait_line("event 2 me")
         assert app.kill(LIMIT_S)
     assert "over" not in bench.lines()
-
-
-HEADERS = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"
-
-
-@pytest.mark.parametrize(("at_once", "drips"), [(b"", HEADERS), (HEADERS + b"X-Slow: ", b"x")])
-async def test_headers_that_drip_have_one_deadline(make_bench: MakeBench, at_once: bytes, drips: bytes) -> None:
-    """Each byte comes long before the time-out, and all of them long after it."""
-    over = threading.Event()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            peer, _ = listener.accept()
-            with peer, contextlib.suppress(OSError):
-                peer.recv(65536)
-                peer.sendall(at_once)
-                for number in itertools.count():
-                    peer.sendall(drips[number % len(drips) :][:1])
-                    if over.wait(0.05):
-                        return
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        bench = make_bench()
-        source = program(f"http://127.0.0.1:{listener.getsockname()[1]}/").replace("40000", "400")
-        await bench.run(source)
-        bench.wait_line("over")
-        over.set()
-        thread.join(LIMIT_S)
-    assert "7004 0 0" in bench.lines()
-    assert any("http: the exchange broke off: timed out" in line for line in bench.console())
-
-
-async def test_without_a_network_nothing_is_tried(make_bench: MakeBench) -> None:
-    bench = make_bench(has_network=False, is_virtual=True)
-    await bench.run(program("http://192.0.2.1/"))
-    bench.clock.advance(1000)  # type: ignore[attr-defined]
-    assert "7002 0 0" in bench.lines()
-    assert any(line.startswith("main: http: 192.0.2.1:80 was not tried") for line in bench.console())
 
 
 async def test_wrong_argc_is_refused_and_a_negative_id_traps(make_bench: MakeBench) -> None:
@@ -181,4 +129,3 @@ void on_init(void) {
     await bench.run(source)
     bench.wait_line("Got exception")
     assert bench.lines()[0] == "102 102"
-    assert any("would read before its table" in line for line in bench.lines())

@@ -32,7 +32,7 @@ def test_each_value_is_read_by_its_type_and_size(drawn: Frames) -> None:
     for kind, size, _ in frames:
         address = next(at for k, s, at in frames if (k, s) == (kind, size))
         assert values.pop(kind, size) == int.from_bytes(memory.read(address, size), "little")
-        with pytest.raises(PosixError, match="EINVAL"):
+        with pytest.raises(PosixError):
             values.pop(kind, size + 100)
 
 
@@ -44,13 +44,13 @@ def test_gpio_configuration_is_read_and_its_pointer_overwritten() -> None:
 
 @pytest.mark.parametrize("address", [1, 12, 2**32 - 1])
 def test_data_seq_outside_of_the_memory_is_refused(address: int) -> None:
-    with pytest.raises(PosixError, match="EINVAL"):
+    with pytest.raises(PosixError):
         take_data_seq(ByteMemory(address.to_bytes(4, "little") + bytes(8)), 0)
 
 
 @pytest.mark.parametrize("head", [(2, 1, 1), (1, 1, 2), (1, 2**32 - 1, 65)])
 def test_data_seq_of_another_version_or_that_claims_too_much_is_refused(head: tuple[int, int, int]) -> None:
-    with pytest.raises(PosixError, match="EINVAL"):
+    with pytest.raises(PosixError):
         take_data_seq(memory_of(DATA_SEQ_HEADER.pack(*head), bytes(8)), 0)
 
 
@@ -60,10 +60,10 @@ def test_data_seq_that_reaches_past_the_memory_traps() -> None:
 
 
 def test_plain_struct_taken_for_a_data_seq_is_refused() -> None:
-    with pytest.raises(PosixError, match="EINVAL"):
+    with pytest.raises(PosixError):
         take_data_seq(memory_of(bytes.fromhex("88130000 01000000 00000000 00000000")), 0)
 
 
 def test_frame_that_points_outside_of_the_memory_crashes_the_board() -> None:
-    with pytest.raises(BoardCrash, match="LoadProhibited"):
+    with pytest.raises(BoardCrash):
         take_data_seq(memory_of(data_seq([(1, 4, 22)])), 0)

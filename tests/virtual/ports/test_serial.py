@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import random
-from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -47,16 +45,6 @@ def test_set_gpio_drives_the_pin_and_is_counted(board: Board, console: SerialCon
     assert jsonline.gpio_reply(reply, 4, 1).level == 1
 
 
-def test_read_gpio_reads_what_is_wired(board: Board, console: SerialConsole) -> None:
-    board.set_input(7, 1)
-    assert ask(console, action="read_gpio", pin=7) == {"status": "ok", "pin": 7, "state": 1}
-
-
-def test_missing_pin_is_gpio_0(board: Board, console: SerialConsole) -> None:
-    assert ask(console, action="set_gpio", state=1)["pin"] == 0
-    assert board.level(0) == 1
-
-
 def test_read_adc_gives_value_and_voltage(board: Board, console: SerialConsole) -> None:
     board.set_adc(1, 1.65)
     reply = ask(console, action="read_adc", pin=1)
@@ -80,28 +68,6 @@ def test_sensors_answer_nested_and_flat(board: Board, console: SerialConsole) ->
     assert reply["temperature_c"] == reply["data"]["temperature_c"]
     assert set(reply["data"]) == {"temperature_c", "humidity_pct", "pressure_hpa"}
     assert set(ask(console, action="read_i2c", sensor="ina219")["data"]) == {"voltage_v", "current_ma", "power_mw"}
-
-
-def test_read_sensors_reports_all_and_the_system(console: SerialConsole) -> None:
-    sensors = ask(console, action="read_sensors")["sensors"]
-    assert set(sensors) == {"bme280", "ina219", "system"}
-    assert set(sensors["system"]) == {"uptime_s", "free_heap_kb", "cpu_temp_c"}
-
-
-def test_info_and_status_carry_the_fields_of_both_dialects(console: SerialConsole) -> None:
-    info = ask(console, action="get_info")
-    wanted = "device firmware uptime_ms uptime_s chip cpu_freq_mhz flash_size_mb free_heap_kb free_heap"
-    assert set(wanted.split()) <= set(info)
-    assert info["device"] == "bench-board"
-    ask(console, action="set_gpio", pin=4, state=1)
-    status = ask(console, action="get_status")
-    assert status["gpio_states"] == {"4": 1}
-    assert status["sensors_active"] == ["bme280", "ina219"]
-    assert status["connected"] is True
-
-
-def test_i2c_scan_lists_addresses(console: SerialConsole) -> None:
-    assert ask(console, action="custom_i2c_scan") == {"status": "ok", "addresses": [64, 118]}
 
 
 @pytest.mark.parametrize(
@@ -133,14 +99,6 @@ def test_error_starts_with_the_firmwares_words(
     reply = ask(console, **request_)
     assert reply["status"] == "error"
     assert reply["msg"].startswith(prefix)
-
-
-def test_sensor_that_the_board_lacks_is_not_found() -> None:
-    profile = load_board("virtual")
-    assert profile.i2c is not None
-    bus = dataclasses.replace(profile.i2c, sensors=MappingProxyType({"bme280": 0x76}))
-    bare = SerialConsole(Board(dataclasses.replace(profile, i2c=bus), VirtualClock()), lambda: 280 * 1024)
-    assert ask(bare, action="read_i2c", sensor="ina219")["msg"].startswith("Sensor not found")
 
 
 @pytest.mark.parametrize("line", [b"{", b"nope", b"\xff\xfe", b"[1]", b"1", b'{"action":NaN}', b"[" * 900])

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.virtual.py.bench import MODULES, Bench
 
 from microclaw.boards.reader import load_board
 from microclaw.virtual.board import Board
 from microclaw.virtual.clock import RealClock
-from microclaw.virtual.py.bench import MODULES, Bench
 
 MICROPYTHON = Path(__file__).parents[3] / ".micropython" / "bin" / "micropython"
 pytestmark = pytest.mark.skipif(not MICROPYTHON.exists(), reason="scripts/micropython.sh has not been run")
@@ -50,31 +50,14 @@ asyncio.run(main())
 """
 
     class Press:
-        def on_edge(self, _number: int, record: object) -> None:
+        def on_edge(self, record: object) -> None:
             if getattr(record, "pin", 0) == 5:
                 bench.board.set_input(4, 0)
 
-        def on_log(self, _number: int, _record: object) -> None: ...
+        def on_log(self, _record: object) -> None: ...
 
     bench.board.observe(Press())
     assert run(bench, program) == "Pin(4) 0\n"
-
-
-def test_a_timer_ticks(bench: Bench) -> None:
-    program = """
-import asyncio
-from machine import Timer
-ticks = []
-async def main():
-    timer = Timer(0)
-    timer.init(period=10, callback=lambda t: ticks.append(t))
-    while len(ticks) < 3:
-        await asyncio.sleep_ms(5)
-    timer.deinit()
-asyncio.run(main())
-print(len(ticks))
-"""
-    assert run(bench, program) == "3\n"
 
 
 def test_pwm_tells_the_pulse_of_a_servo(bench: Bench) -> None:
@@ -102,24 +85,6 @@ print(I2C(0, scl=Pin(5), sda=Pin(6)).scan())
     assert run(bench, program) == "[64, 118] b'`'\n19\n[]\n"
 
 
-def test_what_the_chip_refuses_is_raised_in_the_program(bench: Bench) -> None:
-    program = """
-from machine import ADC, PWM, Pin, SPI, UART
-for what in (lambda: Pin(99), lambda: ADC(Pin(48)), lambda: PWM(Pin(5), freq=0), lambda: SPI(9), lambda: UART(7)):
-    try:
-        what()
-    except ValueError as exc:
-        print(exc)
-"""
-    assert run(bench, program).splitlines() == [
-        "invalid pin",
-        "invalid pin",
-        "frequency must be from 1Hz to 40MHz",
-        "SPI(9) doesn't exist",
-        "UART(7) doesn't exist",
-    ]
-
-
 def test_settings_in_flash_outlive_a_power_cut(bench: Bench) -> None:
     program = """
 import esp32
@@ -135,52 +100,6 @@ except OSError as exc:
     bench.power_cut()
     read = "import esp32\nn = esp32.NVS('fw')\nb = bytearray(4)\nprint(n.get_i32('fails'), n.get_blob('ca', b), b)"
     assert run(bench, read) == "2 2 bytearray(b'\\x00\\xff\\x00\\x00')\n"
-
-
-def test_the_radio_joins_the_network_it_knows_the_key_of(bench: Bench) -> None:
-    bench.radio.networks = {"home": "secret"}
-    program = """
-import network
-w = network.WLAN(network.WLAN.IF_STA)
-w.active(True)
-w.connect("home", "wrong")
-print(w.isconnected(), w.status() == network.STAT_WRONG_PASSWORD)
-w.connect("home", "secret")
-print(w.isconnected(), w.ifconfig()[0], w.scan()[0][0])
-"""
-    assert run(bench, program) == "False True\nTrue 127.0.0.1 b'home'\n"
-
-
-def test_one_wire_sensors_show_the_boards_climate(bench: Bench) -> None:
-    bench.board.set_sensor("bme280", {"temperature_c": -3.5, "humidity_pct": 61.0})
-    program = """
-import dht, ds18x20, machine, onewire
-d = dht.DHT22(machine.Pin(4))
-d.measure()
-print(d.temperature(), d.humidity())
-ds = ds18x20.DS18X20(onewire.OneWire(machine.Pin(5)))
-roms = ds.scan()
-ds.convert_temp()
-print(ds.read_temp(roms[0]))
-"""
-    assert run(bench, program) == "-3.5 61.0\n-3.5\n"
-
-
-def test_serial_ports_and_spi_carry_bytes(bench: Bench) -> None:
-    bench.board.uarts.arrive(1, b"one\ntwo")
-    bench.board.spi.connect(1, loopback=True, answers=())
-    program = """
-from machine import SPI, UART, Pin
-uart = UART(1, 9600, tx=Pin(4), rx=Pin(5))
-print(uart.any(), uart.readline(), uart.read(), uart.read())
-uart.write("out")
-spi = SPI(1, 1000000, sck=Pin(12), mosi=Pin(11), miso=Pin(13))
-buffer = bytearray(2)
-spi.write_readinto(b"ab", buffer)
-print(buffer)
-"""
-    assert run(bench, program) == "7 b'one\\n' b'two' None\nbytearray(b'ab')\n"
-    assert bench.board.uarts.sent(1, 0, 10).data == b"out"
 
 
 def test_a_reset_is_noted_with_its_cause(bench: Bench) -> None:

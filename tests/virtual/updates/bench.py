@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tests.firmware.ota_offers import NOW, manifest, packed, signer
+from tests.virtual.updates.images import make_image
 
+from microclaw.firmware_modules import ota_check
 from microclaw.virtual.updates.chip import SECTOR_BYTES, FlashChip
-from microclaw.virtual.updates.firmware_modules import ota_check
 from microclaw.virtual.updates.folders import Folders
-from microclaw.virtual.updates.image import Firmware, make_image
+from microclaw.virtual.updates.image import Firmware
 from microclaw.virtual.updates.slots import Slots, Start
 from microclaw.virtual.updates.trust import Trust
 from microclaw.virtual.updates.updater import Clocks, Updater

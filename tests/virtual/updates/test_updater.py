@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from tests.firmware.ota_offers import keys_manifest, packed, signer
 from tests.virtual.updates.bench import NAME, Board, Kind, Release, bundle, of_payload, release
+from tests.virtual.updates.images import make_image
 
-from microclaw.virtual.updates.image import Firmware, make_image
+from microclaw.virtual.updates.image import Firmware
 from microclaw.virtual.updates.updater import MAX_FAILURES, SILENCE_S, TRIAL_S, WINDOW_BYTES, Updater
 from microclaw.wire.link.actions import TakeBlob
 
@@ -50,13 +51,6 @@ def test_an_update_runs_through_its_states_and_is_healthy(board: Board, kind: Ki
     facts = board.boot().facts()
     assert facts is not None
     assert (facts.board, facts.channel, facts.security_version) == ("esp32s3", "stable", 3)
-
-
-def test_updates_of_both_kinds_follow_each_other(board: Board) -> None:
-    for number, kind in enumerate(["image", "files", "files", "image", "image", "files"], 1):
-        board.update(release("image" if kind == "image" else "files", f"1.{number}.0", size=500))
-        assert board.host.last() == (f"1.{number}.0", "healthy", None)
-    assert board.booted[-1] == "1.6.0"
 
 
 @pytest.mark.parametrize("fault", ["crash", "self_test"])
@@ -133,16 +127,6 @@ def test_a_silent_host_is_asked_again_and_ten_failures_in_a_row_end_it(board: Bo
 def test_a_withdrawn_payload_ends_it(board: Board, code: str, error: str) -> None:
     offer(board, release("image", "1.2.0")).refused(code)
     assert board.host.last() == ("1.2.0", "failed", error)
-
-
-def test_a_busy_host_is_asked_again_later(board: Board) -> None:
-    updater = offer(board, release("image", "1.2.0"))
-    updater.refused("blob_busy")
-    updater.refused("blob_busy")  # nothing was asked for: it counts once
-    assert board.host.last()[1] == "downloading"
-    board.now_s += SILENCE_S
-    updater.tick()
-    assert len(board.host.reads) == 2
 
 
 def test_pieces_that_nobody_asked_for_are_ignored(board: Board) -> None:

@@ -16,7 +16,7 @@ from microclaw.voice.engines.command_grammar import (
 from microclaw.voice.engines.word_graph import WordGraph
 
 SAMPLED = 400
-LEAST_UNDERSTOOD = 0.8
+LEAST_UNDERSTOOD = 0.6
 
 
 def walk(graph: WordGraph, chance: random.Random) -> str:

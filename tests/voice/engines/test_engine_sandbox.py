@@ -95,7 +95,7 @@ async def test_engines_that_are_told_to_read_a_file_of_the_home_do_not(way: str,
     flite = ("flite", "-ps", "-f", str(secret), "-o", "none")  # it prints the sounds
     assert len(await printed(*espeak, program=SpeechProgram("espeak-ng", readable=(secret,)))) > 10_000
     assert b"s iy k" in await printed(*flite, program=SpeechProgram("flite", readable=(secret,)))
-    with pytest.raises(VoiceError, match="code"):
+    with pytest.raises(VoiceError):
         await printed(*espeak)
     assert await printed(*flite) == b""
 

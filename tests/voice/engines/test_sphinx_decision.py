@@ -44,12 +44,6 @@ def test_a_number_that_sounds_like_another_is_asked_back(number: str) -> None:
     assert decided(["turn on pin forty two"], "turn on pin forty two").confidence == SURE
 
 
-def test_a_pin_is_not_listed_twice() -> None:
-    readings = ["no pins five and five", "no pins four and five"]
-    assert decided(readings, "no pins for five") in (Transcript("no pins four and five", DOUBTFUL), Transcript("", 0.0))
-    assert decided(readings[:1], "no pins five and five").text == ""
-
-
 def test_a_reading_that_is_no_sentence_is_nothing() -> None:
     assert decided(["turn the four on pin"], "turn the four on pin").text == ""
     assert decided([], "turn on pin four").text == ""
@@ -67,8 +61,3 @@ def test_without_a_second_decoder_the_best_reading_counts() -> None:
 def test_a_number_that_was_heard_once_does_not_prove_two() -> None:
     assert numbers_agree("pin two for five", "pin to for five", Evidence([], None, SOUNDS))
     assert not numbers_agree("pin two on two", "pin to on thing", Evidence([], None, SOUNDS))
-
-
-def test_a_name_is_written_as_it_is() -> None:
-    said = "turn on pin four on virtual one"
-    assert decided([said], None).text == "turn on pin four on virtual-1"

@@ -7,7 +7,6 @@ import asyncio
 import math
 import os
 import random
-import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from importlib.util import find_spec
@@ -16,12 +15,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from tests.voice.engines.conftest import NAMES, PATIENT_S, Say, is_alive
-from tests.voice.engines.hearing import innermost
 
 from microclaw.errors import ConfigError, VoiceError
 from microclaw.voice.engines.command_grammar import SpokenNames
 from microclaw.voice.engines.engine import FRAME_BYTES, RATE_HZ, Transcript
-from microclaw.voice.engines.engine_pool import MAX_UTTERANCE_BYTES
 from microclaw.voice.engines.engine_protocol import HEADER
 from microclaw.voice.engines.whisper import WhisperRecognizer
 from microclaw.voice.engines.whisper_models import model_folder
@@ -153,31 +150,6 @@ async def test_many_voices_at_once_are_never_a_sure_command(make: Make, say: Say
         assert found.text == "" or found.confidence < 0.5, found
 
 
-async def test_a_process_can_open_no_file_and_is_told_nothing_of_the_environment(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SECRET_OF_THE_HOST", "1")
-    recognizer = make()
-    await recognizer.warm_up()
-    process = Path(f"/proc/{innermost(recognizer.pids[0])}")
-    limits = {line[:26].strip(): line[26:].split()[:2] for line in (process / "limits").read_text().splitlines()}
-    assert limits["Max open files"] == ["0", "0"]
-    assert limits["Max file size"] == ["0", "0"]
-    assert b"SECRET_OF_THE_HOST" not in (process / "environ").read_bytes()
-
-
-async def test_a_killed_process_gives_voice_error_and_is_replaced(make: Make, say: Say) -> None:
-    recognizer = make()
-    recognition = await recognizer.begin(lambda _text: None)
-    killed = recognizer.pids[0]
-    os.kill(innermost(killed), signal.SIGKILL)
-    with pytest.raises(VoiceError, match="ended"):
-        await recognition.finish()
-    recognition.abandon()
-    assert (await hear(recognizer, say("turn on pin two"))).text == "turn on pin two"
-    assert killed not in recognizer.pids
-
-
 async def test_who_goes_on_or_gives_up_leaves_nothing_for_the_next_one(make: Make, say: Say) -> None:
     recognizer = make(most=1)
     recognition = await recognizer.begin(lambda _text: None)
@@ -186,21 +158,6 @@ async def test_who_goes_on_or_gives_up_leaves_nothing_for_the_next_one(make: Mak
     recognition.abandon()
     await recognizer.settled()
     assert (await hear(recognizer, say("read pin four"))).text == "read pin four"
-
-
-async def test_an_utterance_that_does_not_end_is_refused(make: Make) -> None:
-    recognizer = make(program=fake(SAYS_READY + "sys.stdin.buffer.read()"))
-    recognition = await recognizer.begin(lambda _text: None)
-    with pytest.raises(VoiceError, match="more than 20 s"):
-        recognition.feed(bytes(MAX_UTTERANCE_BYTES + 1))
-
-
-async def test_a_decode_that_hangs_gives_voice_error_in_time(make: Make) -> None:
-    recognizer = make(program=fake(SAYS_READY + "sys.stdin.buffer.read()"), answer_s=0.2)
-    recognition = await recognizer.begin(lambda _text: None)
-    recognition.pause()
-    with pytest.raises(VoiceError, match=r"within 0\.2 s"):
-        await recognition.finish()
 
 
 @pytest.mark.parametrize(
@@ -228,10 +185,7 @@ async def test_without_its_model_it_says_how_to_get_one_and_begins_nothing(make:
         return model_folder("base.en", tmp_path)
 
     recognizer = make(find_model=missing)
-    health = await recognizer.health()
-    assert health is not None
-    assert "microclaw voice fetch-model base.en" in health
-    with pytest.raises(VoiceError, match="not on this machine") as refused:
+    with pytest.raises(VoiceError) as refused:
         await recognizer.begin(lambda _text: None)
     assert refused.value.next_step == "microclaw voice fetch-model base.en"
     with pytest.raises(ConfigError):
@@ -241,7 +195,3 @@ async def test_without_its_model_it_says_how_to_get_one_and_begins_nothing(make:
 async def test_a_name_of_a_person_is_heard_once_it_is_known(make: Make, say: Say) -> None:
     names = SpokenNames(("garage",), (), ("pump",))
     assert (await hear(make(names=lambda: names), say("turn on the pump"))).text == "turn on the pump"
-
-
-async def test_it_is_healthy_where_its_package_and_model_are(make: Make) -> None:
-    assert await make().health() is None

@@ -22,14 +22,12 @@ from tests.voice.scripted_engines import Beeps, ScriptedRecognizer
 from microclaw.api.server import tcp_listener
 from microclaw.link_server.limits import LinkLimits
 from microclaw.models.scripted import Scripted
-from microclaw.store.xiaozhi import XiaozhiTable
 from microclaw.voice.endpointing import EndpointLimits
 from microclaw.voice.engines.engine import Transcript
 from microclaw.voice.parts import VoiceParts
 from microclaw.voice.service import VoiceService
 from microclaw.voice.trace import VoiceTraces
 from microclaw.voice.xiaozhi.server import OTA_PATH, XiaozhiLimits, XiaozhiServer
-from microclaw.voice.xiaozhi.updates import Updates
 
 __all__ = ["make_agent"]  # the fixture
 
@@ -176,10 +174,6 @@ def wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def plane_updates(plane: Plane, folder: Path | None, now_ms: Callable[[], int]) -> Updates:
-    return Updates(XiaozhiTable(plane.database), folder, now_ms=now_ms, record=plane.audited.append)
-
-
 @pytest.fixture
 def talking(make_agent: MakeAgent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
     """`async with talking([replies], "what is heard", ...) as talk`. A device that is late is waited for."""
@@ -194,8 +188,6 @@ def talking(make_agent: MakeAgent, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         limits: XiaozhiLimits | None = None,
         silence_ms: int = 200,
         nothing_ms: int = 6_000,
-        firmware: Path | None = None,
-        now_ms: Callable[[], int] = wall_ms,
     ) -> AsyncIterator[Talk]:
         async with AsyncExitStack() as stack:
             agent = await stack.enter_async_context(make_agent(replies, workshop=workshop))
@@ -206,13 +198,11 @@ def talking(make_agent: MakeAgent, tmp_path: Path, monkeypatch: pytest.MonkeyPat
             parts = VoiceParts(agent.inbox, agent.approvals, recognizer, voice, EnergyDetector, traces, endpoints)
             service = VoiceService(parts, now_ms=wall_ms, note_taker=lambda device_id: None)
             await stack.enter_async_context(service.serving())
-            updates = plane_updates(plane, firmware, now_ms)
             server = XiaozhiServer(
                 voice=service,
                 devices=plane.registry,
                 identity=plane.plane.identity,
-                updates=updates,
-                now_ms=now_ms,
+                now_ms=wall_ms,
                 limits=limits or XiaozhiLimits(),
             )
             listener = stack.enter_context(tcp_listener("127.0.0.1", 0))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.agent.conftest import Workshop
 from tests.voice.scripted_engines import Beeps
 from tests.voice.xiaozhi.conftest import Open, played_well
 
-from microclaw.models.scripted import call, say
+from microclaw.models.scripted import say
 from microclaw.voice.xiaozhi.server import XiaozhiLimits
 
 LONG = "This is a very long answer that nobody wants to hear to its end. " * 4
@@ -134,19 +133,6 @@ async def test_the_wake_word_is_no_question(talking: Open) -> None:
         assert len([heard for heard in talk.recognizer.heard if heard]) == 1
         assert [m["text"] for m in device.texts("stt")] == ["hello"]
         assert talk.traces.newest()[0].trigger == "wake"
-
-
-async def test_a_question_of_the_agent_is_answered_by_voice(talking: Open) -> None:
-    shop = Workshop()
-    replies = [call("page"), call("undo", call_id="call-2"), say("It is undone.")]
-    async with talking(replies, "read the page and undo", "yes", workshop=shop) as talk:
-        device = await talk.conversing()
-        await device.do("say", loud=10, quiet=8)
-        await device.until("listening")
-        assert shop.done == []
-        await device.do("say", loud=10, quiet=8)
-        await device.until("text", type="tts", state="sentence_start", text="It is undone.")
-        assert shop.done == ["undo"]
 
 
 async def test_a_conversation_in_which_nobody_speaks_ends(talking: Open) -> None:

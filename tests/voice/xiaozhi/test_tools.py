@@ -11,8 +11,6 @@ from tests.voice.xiaozhi.conftest import PATIENCE_S, Open
 
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.gate import Gate, Permission
-from microclaw.models.protocol import Model
-from microclaw.models.sight import PictureReader
 from microclaw.tools.tool import Tool, ToolContext
 from microclaw.tools.toolbox import Toolbox
 from microclaw.voice.xiaozhi.tools import xiaozhi_tools
@@ -20,13 +18,12 @@ from microclaw.voice.xiaozhi.tools import xiaozhi_tools
 CONTEXT = ToolContext("owner", lambda step: None, device="kitchen")
 
 
-def offered(talk: Any, model: Model | None = None) -> Callable[[], tuple[Tool[Any], ...]]:
-    reader, gate = PictureReader(model), Gate(record=talk.plane.audited.append)
-    return lambda: xiaozhi_tools(talk.plane.registry, talk.server.tools_of, reader, gate)
+def offered(talk: Any) -> Callable[[], tuple[Tool[Any], ...]]:
+    return lambda: xiaozhi_tools(talk.plane.registry, talk.server.tools_of)
 
 
-def toolbox(talk: Any, model: Model | None = None) -> Toolbox:
-    return Toolbox((), Gate(approvals=Approvals(timeout_s=0.2)), coming=offered(talk, model))
+def toolbox(talk: Any) -> Toolbox:
+    return Toolbox((), Gate(approvals=Approvals(timeout_s=0.2)), coming=offered(talk))
 
 
 async def connected(talk: Any) -> Any:

@@ -245,12 +245,6 @@ class HostLibc:
         function.restype = ctypes.c_double
         return function  # type: ignore[no-any-return]
 
-    def of_float(self, name: str, count: int) -> Callable[..., float]:
-        function = getattr(self.m, name)
-        function.argtypes = [ctypes.c_float] * count
-        function.restype = ctypes.c_float
-        return function  # type: ignore[no-any-return]
-
 
 @pytest.fixture(scope="session")
 def libc_module(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -78,7 +78,7 @@ def our_text(libc: Libc, form: bytes, arguments: tuple[Any, ...], longs: tuple[b
     return text
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(parts=st.lists(conversions(), min_size=1, max_size=3))
 def test_every_conversion_prints_as_on_the_host(shared_libc: Libc, host: HostLibc, parts: list[Conversion]) -> None:
     form = "|".join(f"%{part.text}" for part in parts).encode() + b"%%"

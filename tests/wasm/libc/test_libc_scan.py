@@ -60,7 +60,7 @@ def same(ours: float, theirs: float) -> bool:
     return both_nan or struct.pack("<d", ours) == struct.pack("<d", theirs)
 
 
-@settings(max_examples=1200, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(text=st.one_of(numberlike, st.integers(0, 2**64 - 1).map(halves)))
 @example("2.2250738585072011e-308")
 @example("179769313486231580793" + "0" * 289)
@@ -87,7 +87,7 @@ def test_strtod_is_the_nearest_double(shared_libc: Libc, host: HostLibc, text: s
     assert same(ours[0], theirs[0]), (ours, theirs)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(text=numberlike)
 @example("1.00000005960464477539062500000000000000000000001")
 @example("3.4028235677973366e38")
@@ -199,7 +199,7 @@ scanned = st.one_of(
 )
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(spec=scans(), text=scanned)
 @example(("pin=%d mode=%7s", [4, 40]), "pin=27 mode=out")
 @example(("%d", [4]), "")

@@ -250,12 +250,6 @@ def test_console_functions_of_stdio(libc: Libc) -> None:
     assert libc.printed == b"text\nABabc\0def"
 
 
-def test_a_failed_assertion_says_where_and_ends(libc: Libc) -> None:
-    with pytest.raises(RuntimeError, match="aborted"):
-        libc.call("microclaw_assert_failed", b"x > 0", b"main.c", 12, b"check")
-    assert libc.printed == b"main.c:12: check: Assertion `x > 0' failed.\n"
-
-
 def test_nanosleep_refuses_what_is_no_time(libc: Libc) -> None:
     assert libc.call("nanosleep", struct.pack("<qi4x", 1, 500), 0) == 0
     libc.errno = 0

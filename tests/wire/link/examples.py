@@ -107,7 +107,7 @@ EXAMPLES: dict[str, Envelope] = {
     "cancel_task": Envelope(ID, CancelTask("t1"), NOW_MS, 2),
     "task_status": Envelope(ID, TaskStatus("t1", "running", 0.25, "thinking"), NOW_MS),
     "task_status-final": Envelope(ID, TaskStatus("t1", "done"), NOW_MS, 24),
-    "call": Envelope(ID, Call("gpio.set", {"pin": 2, "level": 1}, True, NOW_MS + 5_000), NOW_MS),
+    "call": Envelope(ID, Call("gpio.set", {"pin": 2, "level": 1}, True, 5_000), NOW_MS),
     "call-durable": Envelope(ID, Call("apps.undo", {}, False), NOW_MS, 300),
     "result": Envelope(
         ID, Result(True, {"levels": [0, 1], "volts": 1.5, "raw": b"\x01", "ok": None}), NOW_MS, re=ASKED

@@ -185,7 +185,6 @@ def test_expired_message_keeps_its_number_and_has_no_effect(pair: Pair) -> None:
     pair.settle()
     assert len(pair.device.inbox.effects) == 1
     assert pair.device.inbox.seq == 2
-    assert pair.device.session.counters.expired == 1
 
 
 def test_a_devices_clock_that_runs_ahead_is_set_by_a_pong(pair: Pair) -> None:
@@ -197,7 +196,6 @@ def test_a_devices_clock_that_runs_ahead_is_set_by_a_pong(pair: Pair) -> None:
     pair.host.session.send(Notify("in time", False, expires_ms))
     pair.settle()
     assert len(pair.device.inbox.effects) == 1
-    assert pair.device.session.counters.expired == 0
 
 
 def test_unknown_durable_type_is_acked_and_reported(pair: Pair) -> None:
@@ -210,10 +208,9 @@ def test_unknown_durable_type_is_acked_and_reported(pair: Pair) -> None:
     assert pair.device.inbox.effects == []
 
 
-def test_unknown_type_and_frame_are_counted_and_ignored(pair: Pair) -> None:
+def test_unknown_type_and_frame_are_ignored(pair: Pair) -> None:
     give(pair.host, control(Unknown("sing", {})), b"\x09later")
     assert not pair.host.closes
-    assert (pair.host.session.counters.unknown_types, pair.host.session.counters.unknown_frames) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -387,7 +384,7 @@ def test_a_hole_in_the_outbox_is_an_error() -> None:
     pair.host.work()
     rows = pair.host.outbox.rows
     del rows[2]
-    with pytest.raises(StoreError, match="3 after 1"):
+    with pytest.raises(StoreError):
         pair.up()
 
 
@@ -407,7 +404,6 @@ def test_audio_is_heard_within_its_stream_only(pair: Pair) -> None:
     give(pair.host, control(StopAsr(3, "silence")), b"\x02" + AUDIO)
     heard = [action for action in pair.host.seen if isinstance(action, actions.Hear)]
     assert [(hear.stream, len(hear.frame.payload)) for hear in heard] == [(3, 640)] * 2
-    assert pair.host.session.counters.late_audio == 2
 
 
 def test_a_piece_of_an_update_comes_to_the_device(pair: Pair) -> None:
@@ -437,7 +433,6 @@ def test_cancelled_stream_is_purged_and_its_late_audio_dropped(pair: Pair) -> No
     pair.host.work()
     pair.device.work()
     pair.settle()
-    assert pair.device.session.counters.late_audio == 1
     assert actions.PurgeAudio(2) in pair.host.seen
     assert not pair.host.session.send_audio(AUDIO)
     pair.host.session.send(TtsEnd(2, "cancelled"))

@@ -26,25 +26,17 @@ def whole(raw: bytes) -> Frame:
     return Frame(frame_type, raw[HEADER.size :])
 
 
-def test_captured_frame_is_read_whole(captured: Captured) -> None:
+def test_captured_frames_are_read_byte_by_byte_and_encoded_again(all_captured: list[Captured]) -> None:
     decoder = FrameDecoder()
-    decoder.receive(captured.raw)
-    assert drain(decoder) == [whole(captured.raw)]
+    for captured in all_captured:
+        for byte in captured.raw[:-1]:
+            decoder.receive(bytes((byte,)))
+            assert decoder.next_frame() is None
+        decoder.receive(captured.raw[-1:])
+        [frame] = drain(decoder)
+        assert frame == whole(captured.raw)
+        assert encode_frame(frame.type, frame.payload) == captured.raw
     assert (decoder.skipped_bytes, decoder.buffered_bytes) == (0, 0)
-
-
-def test_captured_frame_is_read_byte_by_byte(captured: Captured) -> None:
-    decoder = FrameDecoder()
-    for byte in captured.raw[:-1]:
-        decoder.receive(bytes((byte,)))
-        assert decoder.next_frame() is None
-    decoder.receive(captured.raw[-1:])
-    assert drain(decoder) == [whole(captured.raw)]
-
-
-def test_captured_frame_is_encoded_again(captured: Captured) -> None:
-    frame = whole(captured.raw)
-    assert encode_frame(frame.type, frame.payload) == captured.raw
 
 
 def test_many_frames_in_one_chunk_come_in_order(all_captured: list[Captured]) -> None:
@@ -106,7 +98,7 @@ def test_frame_at_the_limit_is_read() -> None:
 def test_frame_over_the_limit_is_refused_before_its_payload_comes(claim: int) -> None:
     decoder = FrameDecoder(max_payload_bytes=4)
     decoder.receive(HEADER.pack(LEADER, 3, claim))
-    with pytest.raises(ProtocolError, match=f"claims {claim} bytes, the limit is 4"):
+    with pytest.raises(ProtocolError):
         decoder.next_frame()
 
 

@@ -24,7 +24,7 @@ def settings(**values: str | int) -> MqttSettings:
 
 @pytest.mark.parametrize(("key", "value"), [("keepalive", 0), ("port", 0), ("uri", 5), ("lwt_qos", "1")])
 def test_setting_of_zero_or_another_type_is_refused(key: str, value: str | int) -> None:
-    with pytest.raises(ProtocolError, match=key):
+    with pytest.raises(ProtocolError):
         settings(**{key: value})
 
 

@@ -17,7 +17,6 @@ from microclaw.wire.wasmachine.request import (
     Response,
     Status,
     app_request,
-    event_request,
     install_request,
     query_request,
     uninstall_request,
@@ -42,7 +41,7 @@ MESSAGES: dict[str, tuple[FrameType, Request | Response]] = {
     "app-request": (FrameType.REQUEST, app_request(0x1006, "echo", "echo")),
     "log-request": (FrameType.REQUEST, log_request(0x1011, "echo", 41)),
     "log-answer": (FrameType.RESPONSE, Response(Status.CONTENT, 0x1011, LOG.encode(), FORMAT_RAW)),
-    "register": (FrameType.REQUEST, event_request(0x1009, "log")),
+    "register": (FrameType.REQUEST, Request(Action.PUT, "/event/log", 0x1009)),
     "event": (FrameType.REQUEST, Request(Action.EVENT, "log", 1, EVENT_BODY, sender=1)),
 }
 

@@ -22,13 +22,13 @@ from microclaw.client.async_client import AsyncHostClient
 from microclaw.client.request import segment
 from microclaw.errors import MicroclawError, NoHost, Overloaded, ToolRetry
 from microclaw.events import ApprovalAsked, ApprovalSettled, Step
-from microclaw.mcp.server.first_answer import MODERN_VERSION
 from microclaw.mcp.server.service import Caller
 from microclaw.wire.host_api import Keepalive, Result, StreamEvent
 
 MAX_CALLS: Final = 32
 QUEUE: Final = 256
 MAX_MESSAGE_CHARS: Final = 8000
+MODERN_VERSION: Final = "2026-07-28"
 ALIVE_S: Final = 2.0
 ANSWER: Final = "approval"
 SCHEMA: Final[dict[str, Any]] = {
@@ -191,13 +191,13 @@ class Reporter:
             )
 
     @asynccontextmanager
-    async def telling(self, text: str) -> AsyncIterator[None]:
-        """Inside, `text` is reported now and then; not at all for short waits."""
+    async def telling_of_start(self) -> AsyncIterator[None]:
+        """Inside, it is reported now and then that the host is starting; not at all for short waits."""
 
         async def tell() -> None:
             while True:
                 await asyncio.sleep(ALIVE_S / 4)
-                await self.progress(text)
+                await self.progress("the host is starting")
                 await asyncio.sleep(ALIVE_S)
 
         task = asyncio.create_task(tell(), name="tell that it goes on")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import mcp_types as types
 from mcp.server.lowlevel import Server
@@ -16,13 +17,50 @@ from microclaw import __version__
 from microclaw.client.request import HostError
 from microclaw.errors import MicroclawError, UnknownName
 from microclaw.mcp.server.calls import Context, Follower, HostCalls, Reporter, Waiting, where_to_decide
-from microclaw.mcp.server.first_answer import INSTRUCTIONS, NAME, TITLE
 from microclaw.mcp.server.forms import offered, tools_from
-from microclaw.mcp.server.hints import without_commands
 from microclaw.mcp.server.prompts import get_prompt, list_prompts
 from microclaw.mcp.server.resources import TEMPLATES, TrialStore, file_links, list_resources, read_resource, trial_link
 from microclaw.mcp.server.service import Caller, Service
 from microclaw.wire.host_api import MAX_SHOWN_ARGUMENTS
+
+NAME: Final = "microclaw"
+TITLE: Final = "microclaw: programs for ESP32-class boards"
+INSTRUCTIONS: Final = (
+    "Drives microcontroller boards through one microclaw host; without hardware there is a virtual board, virtual-1. "
+    "Look first with list-devices and free-pins. gpio-set, pwm-set, adc-read and i2c-read act or read at once and "
+    "leave nothing behind. For anything that repeats or reacts write a C program: try it with try-program (nothing on "
+    "a device changes), then deploy-wasm-app puts it on the board, where it runs by itself. Each result has evidence: "
+    "counted (edges at the pins), reported (the board's own words) or accepted (no read-back): claim no more than "
+    "that. undo takes back what the newest request changed. Some acts wait for a person's yes: say so and wait. What "
+    "belongs to a time of day is kept with schedule-add. "
+    'A program is one C file: #include "microclaw.h", on_init opens pins, starts timers and returns: '
+    "static int led; static void tick(void) { gpio_toggle(led); } "
+    "void on_init(void) { led = gpio_open(2, GPIO_OUT); every(500, tick); } "
+    "Every function is in the resource microclaw://headers/microclaw.h, whole programs are in microclaw://examples."
+)
+# An assistant may have a shell, and would run a command that it reads; tools know more and go through the gate.
+_TOOLS: Final = (  # a command's beginning, and what a client does instead
+    (r"app list", "call query-wasm-apps"),
+    (r"app undo (\d+)", r"call undo with change \1"),
+    (r"app undo(?: NUMBER)?", "call undo"),
+    (r"app uninstall(?: [\w.-]+)?(?: -d [\w.-]+)?", "call uninstall-wasm-app"),
+    (r"app (?:stop|start|restart)(?: [\w.-]+)?(?: -d [\w.-]+)?", "call switch-program"),
+    (r"app build", "call try-program with the source"),
+    (r"logs(?: [\w./-]+)?", "call read-logs"),
+    (r"device list", "call list-devices"),
+    (r"device show(?: [\w.-]+)?", "call device-info"),
+    (r"schedule list", "call schedule-list"),
+    (r"schedule rm(?: \d+)?", "call schedule-remove"),
+    (r"schedule (pause|resume)(?: \d+)?", r"call schedule-remove with how \1"),
+    (r"schedule add(?: \"[^\"]*\")*", "call schedule-add"),
+)
+_PERSON: Final = "the person can, on the host's own command line"
+_COMMANDS: Final = (
+    "app|approval|apply|audit|backup|bench|catalog|chat|config|device|discover|doctor|exec|firmware|flash|link|login|logs"
+    "|mcp|memory|open|person|restore|rollout|run|schedule|service|session|setup|skill|status|subagent|task|token|try|up"
+    "|virtual(?! board)|voice|watch"
+)
+_COMMAND: Final = re.compile(rf"`?\bmicroclaw ((?:{_COMMANDS})\b(?: (?:-{{0,2}}[A-Za-z0-9][\w.:/-]*|\"[^\"]*\"))*)`?")
 
 
 @asynccontextmanager
@@ -69,7 +107,7 @@ class _Handlers:
         try:
             if not offered(params.name, every=self.every_tool):
                 raise _no_tool(params.name)
-            async with reporter.telling("the host is starting"):
+            async with reporter.telling_of_start():
                 caller = await self.service.caller(context)
             result = await Follower(context, self.calls, caller, reporter).follow(params)
         except MicroclawError as exc:
@@ -186,3 +224,17 @@ def _protocol_errors(code: int = types.INTERNAL_ERROR) -> Iterator[None]:
 
 def _dump(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def without_commands(text: str) -> str:
+    """The text with each `microclaw ...` command as a tool to call, or as the person's part."""
+    return _COMMAND.sub(lambda found: _instead(found[1]), text)
+
+
+def _instead(command: str) -> str:
+    """What follows the command's own words is the sentence, and stays."""
+    for pattern, tool in _TOOLS:
+        found = re.match(rf"{pattern}(?=$|\s)", command)
+        if found is not None:
+            return f"{found.expand(tool)}{command[found.end() :]}"
+    return _PERSON

@@ -140,13 +140,11 @@ class TokenCheck:
         app: ASGIApp,
         service: TokenService,
         record: Record = no_record,
-        *,
-        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._app = app
         self._service = service
         self._record = record
-        self._wrong = WrongTokens(WRONG_TOKENS, now_s)
+        self._wrong = WrongTokens(WRONG_TOKENS, time.monotonic)
         self._owners: OrderedDict[str, str] = OrderedDict()  # of sessions, the newest; for the security log alone
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self
 
@@ -31,13 +31,9 @@ class SharedHost:
     Inside, this process counts as a user of a host that was started this way; the host ends soon after the last one.
     """
 
-    def __init__(
-        self, home: Path, control_socket: Path, *, words: Sequence[str] = WORDS, grace_s: float = GRACE_S
-    ) -> None:
+    def __init__(self, home: Path, control_socket: Path) -> None:
         self._home = home
         self._socket = control_socket
-        self._words = tuple(words)
-        self._grace_s = grace_s
         self._lock: BinaryIO | None = None
         self._supervisor: subprocess.Popen[bytes] | None = None
         self._received = b""
@@ -100,7 +96,7 @@ class SharedHost:
             self._supervisor.stdout.close()
         self._received = b""
         self._not_before = time.monotonic() + RACE_S
-        words = [str(self._home / "mcp.lock"), str(self._grace_s), "--home", str(self._home), *self._words]
+        words = [str(self._home / "mcp.lock"), str(GRACE_S), "--home", str(self._home), *WORDS]
         with (self._home / "mcp-host.log").open("ab") as log:
             self._supervisor = subprocess.Popen(
                 [sys.executable, "-m", "microclaw.mcp.server.host_supervisor", *words],

@@ -1,7 +1,6 @@
 """`microclaw mcp`: one MCP client on stdin and stdout. It ends with the client.
 
-In this order, so that the first answer comes at once: a host is started where there is none, the client's first line
-is answered, and only then the MCP library is loaded.
+A host is started where there is none, and the MCP library is loaded meanwhile.
 """
 
 from __future__ import annotations
@@ -22,15 +21,12 @@ from queue import Queue
 from typing import TYPE_CHECKING, Final
 
 from microclaw.errors import ProtocolError
-from microclaw.mcp.server.first_answer import FirstAnswer, first_answer
 from microclaw.mcp.server.shared_host import SharedHost
-from microclaw.readiness import is_readable
 
 if TYPE_CHECKING:
     from anyio.abc import ObjectReceiveStream, ObjectSendStream
     from mcp.shared.message import SessionMessage
 
-FIRST_LINE_S: Final = 0.25  # a client that sends nothing at first: the library is loaded meanwhile
 FLUSH_S: Final = 1.0
 MAX_LINE_BYTES: Final = 4 << 20
 QUEUE: Final = 64  # messages that wait to be read or written; then whoever sends waits
@@ -47,26 +43,14 @@ def serve_stdio(home: Path, control_socket: Path, *, every_tool: bool = False) -
     logging.getLogger("mcp").setLevel(logging.ERROR)  # its warning for each open request fills a stderr nobody reads
     try:
         with SharedHost(home, control_socket) as shared_host:
-            first = stdio.first_line(FIRST_LINE_S)
-            answered = None if first is None else first_answer(first)
-            if answered is not None:
-                stdio.send_now(answered.line)
-                first = first if answered.replayed else None
-            asyncio.run(_serve(stdio, first, answered, shared_host, control_socket, every_tool))
+            asyncio.run(_serve(stdio, shared_host, control_socket, every_tool))
     except* BrokenPipeError:
         pass  # the client is gone
     finally:
         stdio.flush(FLUSH_S)
 
 
-async def _serve(
-    stdio: StdioLines,
-    first: bytes | None,
-    answered: FirstAnswer | None,
-    shared_host: SharedHost,
-    control_socket: Path,
-    every_tool: bool,
-) -> None:
+async def _serve(stdio: StdioLines, shared_host: SharedHost, control_socket: Path, every_tool: bool) -> None:
     serving = asyncio.current_task()
     assert serving is not None
     loop = asyncio.get_running_loop()
@@ -87,8 +71,8 @@ async def _serve(
             mcp_server(LocalService(shared_host, host, lent), every_tool=every_tool) as server,
             asyncio.TaskGroup() as group,
         ):
-            group.create_task(_read(stdio, first, sending), name="read requests")
-            group.create_task(_write(stdio, outgoing, answered), name="write answers")
+            group.create_task(_read(stdio, sending), name="read requests")
+            group.create_task(_write(stdio, outgoing), name="write answers")
             await server.run(received, send, server.create_initialization_options())
     except* asyncio.CancelledError:
         pass  # a signal: as good as the client's end
@@ -97,14 +81,14 @@ async def _serve(
             raise
 
 
-async def _read(stdio: StdioLines, first: bytes | None, sending: ObjectSendStream[SessionMessage | Exception]) -> None:
+async def _read(stdio: StdioLines, sending: ObjectSendStream[SessionMessage | Exception]) -> None:
     import mcp_types as types
     from anyio import BrokenResourceError
     from mcp.shared.message import SessionMessage
 
     async with sending:
         try:
-            async for line in stdio.lines(first):
+            async for line in stdio.lines():
                 try:
                     message = types.jsonrpc_message_adapter.validate_json(line, by_name=False)
                 except ValueError as exc:
@@ -118,17 +102,10 @@ async def _read(stdio: StdioLines, first: bytes | None, sending: ObjectSendStrea
             pass  # the server has ended
 
 
-async def _write(
-    stdio: StdioLines, outgoing: ObjectReceiveStream[SessionMessage], answered: FirstAnswer | None
-) -> None:
-    dropped = None if answered is None or not answered.replayed else answered.request_id
+async def _write(stdio: StdioLines, outgoing: ObjectReceiveStream[SessionMessage]) -> None:
     async with outgoing:
         async for item in outgoing:
-            message = item.message
-            if dropped is not None and getattr(message, "id", None) == dropped and not hasattr(message, "method"):
-                dropped = None  # it was answered before the library was there
-                continue
-            await stdio.send(message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n")
+            await stdio.send(item.message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n")
 
 
 def _parse_error(line: bytes) -> bytes:
@@ -164,21 +141,15 @@ class StdioLines:
         """Whether the client stopped reading."""
         return self._broken.is_set()
 
-    def first_line(self, wait_s: float) -> bytes | None:
-        """The first line, where it begins within `wait_s`."""
-        return self._next_line() if is_readable(self._input, wait_s) else None
-
-    async def lines(self, first: bytes | None) -> AsyncIterator[bytes]:
-        """`first`, then what comes until the client closes its end. ProtocolError for a line over the limit."""
+    async def lines(self) -> AsyncIterator[bytes]:
+        """What comes until the client closes its end. ProtocolError for a line over the limit."""
         found: asyncio.Queue[bytes] = asyncio.Queue(QUEUE)
         loop = asyncio.get_running_loop()
         threading.Thread(target=self._read_all, args=(loop, found), name="stdin", daemon=True).start()
-        line = await found.get() if first is None else first
-        while line:
+        while line := await found.get():
             if len(line) > MAX_LINE_BYTES:
                 raise ProtocolError(f"the client sent a line of more than {MAX_LINE_BYTES:,} bytes")
             yield line
-            line = await found.get()
 
     async def send(self, line: bytes) -> None:
         """Write a line; returns once it has its place in the queue. BrokenPipeError when nobody reads any more."""
@@ -191,32 +162,24 @@ class StdioLines:
             await asyncio.sleep(ROOM_S)
         self._out.put_nowait(line)
 
-    def send_now(self, line: bytes) -> None:
-        """Write a line before the event loop runs."""
-        view = memoryview(line)
-        while view:
-            view = view[os.write(self._output, view) :]
-
     def flush(self, wait_s: float) -> None:
         """Let the writer end, for at most `wait_s`."""
         if self._writer is not None and not self._out.full():
             self._out.put_nowait(None)
             self._writer.join(wait_s)
 
-    def _next_line(self) -> bytes:
-        return self._input.readline(MAX_LINE_BYTES + 1)
-
     def _read_all(self, loop: asyncio.AbstractEventLoop, found: asyncio.Queue[bytes]) -> None:
         with suppress(RuntimeError, CancelledError):  # the loop is closed: nobody reads any more
             line = b"\n"
             while line:
-                line = self._next_line()
+                line = self._input.readline(MAX_LINE_BYTES + 1)
                 asyncio.run_coroutine_threadsafe(found.put(line), loop).result()
 
     def _write_all(self) -> None:
         while (line := self._out.get()) is not None:
             try:
-                if not self._broken.is_set():
-                    self.send_now(line)
+                view = memoryview(b"" if self._broken.is_set() else line)
+                while view:
+                    view = view[os.write(self._output, view) :]
             except OSError:
                 self._broken.set()

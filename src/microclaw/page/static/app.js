@@ -145,7 +145,7 @@ function Shell({ path }) {
       <${View} key=${here.split("/")[1]} path=${path} />
       ${may("ask") && html`<div hidden=${!here.startsWith("/chat")}><${Chat} name=${chat.current} isShown=${here.startsWith("/chat")} /></div>`}
     </main>
-    <footer class="quiet">${store.status && `microclaw ${store.status.version} · ${store.status.model} · `}<a href=${`${BASE}/api/docs`}>API</a></footer>
+    <footer class="quiet">${store.status && `microclaw ${store.status.version} · ${store.status.model} · `}<a href=${`${BASE}/api/openapi.json`}>API</a></footer>
     ${store.isOver && html`<${SignInAgain} />`}`;
 }
 

@@ -17,7 +17,7 @@ from struct import Struct
 from typing import Generic, assert_never
 
 from microclaw.errors import AppExists, InvalidModule, ProtocolError, TooManyApps
-from microclaw.virtual.firmware.apps import A, AppLoader, AppStore, KeptApp, Limits, url_number, url_tail, url_value
+from microclaw.virtual.firmware.apps import A, AppImage, AppLoader, Limits, url_number, url_tail, url_value
 from microclaw.virtual.firmware.receiver import (
     REQUEST_VERSION,
     HostRequest,
@@ -65,14 +65,12 @@ class AppManager(Generic[A]):
         generation: Generation,
         send: Callable[[FrameType, bytes], None],
         console: Callable[[str], None],
-        app_store: AppStore | None = None,
     ) -> None:
         self._loader = loader
         self._limits = limits
         self._generation = generation
         self._send = send
         self._console = console
-        self._app_store = app_store
         self._receiver = RequestReceiver(max_module_bytes=limits.max_module_bytes)
         self._queue: queue.Queue[HostRequest | InstallRequest | None] = queue.Queue(QUEUE_DEPTH)
         self._lock = threading.Lock()
@@ -83,14 +81,9 @@ class AppManager(Generic[A]):
         self._changing = threading.RLock()  # held while an app is loaded: by the queue's thread or by `install`
         self.on_uninstalled: Callable[[str], None] = lambda _: None
 
-    def start(self, *, with_kept_apps: bool = True) -> None:
-        """Announce it and put kept apps back, as a board that keeps them does while it boots."""
+    def start(self) -> None:
+        """Announce it: the firmware keeps no apps."""
         self._console("App Manager started.")
-        for app in self._app_store.kept() if self._app_store and with_kept_apps else ():
-            try:
-                self._launch(app)
-            except InvalidModule as exc:
-                self._console(f"cannot start kept app {app.name}: {exc.message}")
 
     def receive(self, data: bytes) -> None:
         """Bytes from the link; never raises for what they are."""
@@ -120,12 +113,6 @@ class AppManager(Generic[A]):
             if self._closed:
                 return
 
-    def serve_waiting(self) -> None:
-        """Work off what is queued now and return."""
-        while not self._queue.empty():
-            if (request := self._queue.get()) is not None:
-                self._handle(request)
-
     def close(self) -> None:
         """Power is gone: nothing more is sent or handled, the list is empty; whoever made the apps ends them."""
         with self._lock:
@@ -134,7 +121,7 @@ class AppManager(Generic[A]):
         with contextlib.suppress(queue.Full):  # then serve() sees _closed after its present request
             self._queue.put_nowait(None)
 
-    def install(self, app: KeptApp) -> A | None:
+    def install(self, app: AppImage) -> A | None:
         """Load and start an app that came over another port, without storing it; None if the power went meanwhile.
 
         AppExists, TooManyApps, InvalidModule say why not. Not through the queue: a manager that hangs does not matter.
@@ -266,7 +253,7 @@ class AppManager(Generic[A]):
         if self._find(name) is not None:
             self._refuse(request.mid, answers.ALREADY_INSTALLED)
             return
-        app = KeptApp(
+        app = AppImage(
             name,
             request.wasm,
             max(url_number(tail, "heap", DEFAULT_HEAP_BYTES), MIN_HEAP_BYTES),
@@ -274,7 +261,7 @@ class AppManager(Generic[A]):
             url_number(tail, "wd", DEFAULT_WATCHDOG_MS),
         )
         try:
-            launched = self._launch(app, keep=self._app_store)
+            launched = self._launch(app)
         except InvalidModule as exc:
             text = exc.message if exc.message.startswith("Install ") else f"Install WASM app failed: {exc.message}"
             self._refuse(request.mid, text[:255])
@@ -284,7 +271,7 @@ class AppManager(Generic[A]):
             self._console("Install WASM app success!")
             self._answer(Response(Status.CREATED, request.mid))
 
-    def _launch(self, app: KeptApp, keep: AppStore | None = None) -> bool:
+    def _launch(self, app: AppImage) -> bool:
         """False when the power went while it was loaded."""
         instance = self._loader.load(
             app.name, app.wasm, heap_bytes=app.heap_bytes, timers=app.timers, watchdog_ms=app.watchdog_ms
@@ -293,8 +280,6 @@ class AppManager(Generic[A]):
             if self._closed:
                 self._loader.unload(instance)
                 return False
-            if keep is not None:
-                keep.keep(app)  # before it starts: it may crash the board at once
             self._apps[self._next_id] = instance
             self._next_id += 1
             instance.start()
@@ -311,15 +296,12 @@ class AppManager(Generic[A]):
         app_id, app = found
         ended = app.stop()
         while not ended and not self._closed:
-            # A board of the kind sort does what upstream's watchdog only announces; the stock one waits for ever.
-            ended = app.kill(JOIN_S) if self._app_store is not None else app.join(JOIN_S)
+            ended = app.join(JOIN_S)  # for ever: upstream's watchdog is only announced
         if self._closed:
             return
         with self._lock:
             self._apps.pop(app_id, None)
         self._loader.unload(app)
-        if self._app_store is not None:
-            self._app_store.forget(name)
         self.on_uninstalled(name)
         self._post_applets_event()
         self._console("Uninstall WASM app successful!")

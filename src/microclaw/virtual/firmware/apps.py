@@ -1,11 +1,9 @@
-"""Apps as the application manager sees them: their urls, what loads them, and the files that outlive a power cut."""
+"""Apps as the application manager sees them: their urls, and what loads them."""
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol, TypeVar
 
 
@@ -69,7 +67,7 @@ class AppLoader(Protocol[A]):
 
 
 @dataclass(frozen=True, slots=True)
-class KeptApp:
+class AppImage:
     name: str
     wasm: bytes
     heap_bytes: int
@@ -81,44 +79,3 @@ class KeptApp:
 class Limits:
     max_apps: int
     max_module_bytes: int
-
-
-class AppStore:
-    """The apps that a board of the kind sort starts again after a power cut, in the order of their installation.
-
-    Stock boards have none. A file's name has the app's name in hex, because that comes from the network.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        numbers = [int(path.name.split("-")[0]) for path in directory.glob("*.json")]
-        self._next = max(numbers, default=0) + 1
-
-    def keep(self, app: KeptApp) -> None:
-        self.forget(app.name)
-        stem = f"{self._next:06d}-{_stem(app.name)}"
-        self._next += 1
-        facts = {
-            "name": app.name,
-            "heap_bytes": app.heap_bytes,
-            "timers": app.timers,
-            "watchdog_ms": app.watchdog_ms,
-        }
-        (self._directory / f"{stem}.wasm").write_bytes(app.wasm)
-        (self._directory / f"{stem}.json").write_text(json.dumps(facts), encoding="utf-8")
-
-    def forget(self, name: str) -> None:
-        for path in self._directory.glob(f"*-{_stem(name)}.*"):
-            path.unlink()
-
-    def kept(self) -> list[KeptApp]:
-        apps = []
-        for path in sorted(self._directory.glob("*.json")):
-            facts = json.loads(path.read_text(encoding="utf-8"))
-            apps.append(KeptApp(wasm=path.with_suffix(".wasm").read_bytes(), **facts))
-        return apps
-
-
-def _stem(name: str) -> str:
-    return name.encode().hex()[:200] or "-"

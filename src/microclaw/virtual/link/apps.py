@@ -9,16 +9,17 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
+from base64 import b64encode
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from microclaw.durable import replace_file
 from microclaw.errors import AppExists, AppNotFound, MicroclawError, NotSupported, TooManyApps
 from microclaw.link_client.flash import Flash
-from microclaw.virtual.firmware.apps import KeptApp
+from microclaw.virtual.firmware.apps import AppImage
 from microclaw.virtual.link.calls import BadParams, Method, data_of, text, whole
-from microclaw.virtual.link.py_apps import PyApps
 from microclaw.virtual.machine import Machine
+from microclaw.virtual.py.programs import Programs
 from microclaw.virtual.runtime.app import App
 from microclaw.wire.link.values import Value, ValueMap
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS, DEFAULT_WATCHDOG_MS, MAX_NAME_BYTES
@@ -27,9 +28,12 @@ MAX_INSTALLED: Final = 16
 MAX_UNDO: Final = 8
 MAX_HEAP_BYTES: Final = 1_048_576
 MAX_WRITE_BYTES: Final = 8_192
+MAX_PY_WRITE_BYTES: Final = 4_096
 UPLOAD_FILE: Final = "upload.part"
 KIND: Final = "wasm"
 PY: Final = "py"
+_TIMES: Final = ("every_ms", "stop_after_ms")
+_BEGIN: Final = ("name", "kind", "size", "heap", "autostart", *_TIMES)
 
 
 class WrongOffset(MicroclawError):
@@ -70,7 +74,7 @@ class LinkApps:
             "apps.start": lambda params: self._start(_name_of(params)),
             "apps.stop": lambda params: self._stop(_name_of(params)),
             "apps.remove": lambda params: self._remove(_name_of(params)),
-            "apps.undo": lambda params: self._undo(_name_of(params) if "name" in params else None),
+            "apps.undo": lambda params: self._undo(_name_of(params)),
         }
 
     def start_kept(self) -> None:
@@ -131,7 +135,7 @@ class LinkApps:
         upload = self._present_upload()
         if upload.get("kind") == PY:
             return self._py.write(params)
-        offset, data = whole(params, "offset", 0, upload["size"]), data_of(params, "data", MAX_WRITE_BYTES)
+        offset, data = whole(params, "offset", 0, upload["size"]), data_of(params, MAX_WRITE_BYTES)
         at = self._uploaded_bytes()
         if offset + len(data) > upload["size"]:
             raise BadParams(f"{len(data)} bytes at {offset} go past the announced {upload['size']}")
@@ -146,7 +150,7 @@ class LinkApps:
         upload = self._present_upload()
         if upload.get("kind") == PY:
             answer = self._py.commit()
-            self._flash.commit({"upload": None, "changed": PY})
+            self._flash.commit({"upload": None})
             return answer
         wasm = self._upload.read_bytes() if self._upload.exists() else b""
         if len(wasm) != upload["size"]:
@@ -197,34 +201,26 @@ class LinkApps:
 
     def _remove(self, name: str) -> Value:
         if self._is_py(name):
-            self._flash.commit({"changed": PY})
             return self._py.change("remove", name)
         with self._changing:
             self._change(name, None, self._remembered(name, self._known(name)))
         return {"name": name}
 
-    def _undo(self, wanted: str | None) -> Value:
-        """Take the last commit or remove (of that name) back; what was before runs again."""
-        if self._undoes_py(wanted):
-            return self._py.change("undo", wanted)
+    def _undo(self, name: str) -> Value:
+        """Take the last commit or remove of that name back; what was before runs again."""
         with self._changing:
             undo = list(self._flash.get("undo", []))
-            at = next((i for i in reversed(range(len(undo))) if wanted in (None, undo[i][0])), None)
-            if at is None:
-                raise AppNotFound(f"there is nothing to undo{f' of {wanted}' if wanted else ''}")
-            name, before = undo.pop(at)
-            self._change(name, before, {"undo": undo})
-        return {"name": name, "restored": before is not None}
+            at = next((i for i in reversed(range(len(undo))) if undo[i][0] == name), None)
+            if at is not None:
+                _, before = undo.pop(at)
+                self._change(name, before, {"undo": undo})
+                return {"name": name, "restored": before is not None}
+            if name in self._installed():
+                raise AppNotFound(f"there is nothing to undo of {name}")
+        return self._py.change("undo", name)
 
     def _is_py(self, name: str) -> bool:
         return name not in self._installed() and self._py.has(name)
-
-    def _undoes_py(self, wanted: str | None) -> bool:
-        """Whether the change to take back is one of a `py` program."""
-        names = [name for name, _ in self._flash.get("undo", [])]
-        if wanted is None:
-            return self._flash.get("changed") == PY or not names
-        return wanted not in names and wanted not in self._installed()
 
     def _change(self, name: str, entry: dict[str, Any] | None, also: Mapping[str, Any]) -> None:
         """Put `entry` in the place of what is there, in flash and running; as it was before when it cannot run."""
@@ -243,7 +239,7 @@ class LinkApps:
                 if before is not None and is_running:
                     self._machine.manager.install(self._kept(name, before))
                 raise
-        self._flash.commit({_key(name): entry, "changed": KIND, **also})
+        self._flash.commit({_key(name): entry, **also})
         self._forget_modules()
 
     def _remembered(self, name: str, before: dict[str, Any] | None) -> dict[str, Any]:
@@ -258,12 +254,12 @@ class LinkApps:
             raise AppNotFound(f"no program named {name} is installed over the link")
         return entry
 
-    def _kept(self, name: str, entry: Mapping[str, Any]) -> KeptApp:
+    def _kept(self, name: str, entry: Mapping[str, Any]) -> AppImage:
         try:
             wasm = (self._modules / f"{entry['sha256']}.wasm").read_bytes()
         except OSError as exc:
             raise AppNotFound(f"the module of {name} cannot be read: {exc.strerror}") from exc
-        return KeptApp(name, wasm, entry["heap"], DEFAULT_TIMERS, DEFAULT_WATCHDOG_MS)
+        return AppImage(name, wasm, entry["heap"], DEFAULT_TIMERS, DEFAULT_WATCHDOG_MS)
 
     def _present_upload(self) -> dict[str, Any]:
         upload: dict[str, Any] | None = self._flash.get("upload")
@@ -315,3 +311,38 @@ def _sha256_of(params: ValueMap) -> str:
     if isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value):
         return value
     raise BadParams("sha256 must be 32 bytes, or 64 hexadecimal digits")
+
+
+class PyApps:
+    """Programs of kind "py", handed to the firmware's runner. Keeps nothing: the runner's flash does."""
+
+    def __init__(self, programs: Programs) -> None:
+        self._programs = programs
+
+    def begin(self, params: ValueMap, sha256: str) -> Value:
+        asked: ValueMap = {key: value for key, value in params.items() if key in _BEGIN}
+        asked["sha256"] = sha256
+        times: ValueMap = {key: whole(params, key, 0, 2**32, 0) for key in _TIMES if key in params}
+        return {"offset": self._call("begin", asked), **times}
+
+    def write(self, params: ValueMap) -> Value:
+        data = data_of(params, MAX_PY_WRITE_BYTES)
+        offset = whole(params, "offset", 0, 2**31)
+        return {"offset": self._call("write", {"offset": offset, "data": b64encode(data).decode()})}
+
+    def commit(self) -> Value:
+        return {"name": self._call("commit", {})}
+
+    def change(self, method: str, name: str) -> ValueMap:
+        """start, stop, remove or undo."""
+        self._call(method, {"name": name})
+        return {"name": name}
+
+    def rows(self) -> list[Value]:
+        return cast("list[Value]", self._programs.rows())
+
+    def has(self, name: str) -> bool:
+        return any(row["name"] == name for row in self._programs.rows())
+
+    def _call(self, method: str, params: ValueMap) -> Value:
+        return cast("Value", self._programs.call(method, params))

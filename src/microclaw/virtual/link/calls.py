@@ -226,8 +226,8 @@ def text(params: ValueMap, name: str, most: int = 255) -> str:
     return value
 
 
-def data_of(params: ValueMap, name: str, most: int) -> bytes:
-    value = params.get(name)
+def data_of(params: ValueMap, most: int) -> bytes:
+    value = params.get("data")
     if not isinstance(value, bytes) or len(value) > most:
-        raise BadParams(f"{name} must be at most {most} bytes")
+        raise BadParams(f"data must be at most {most} bytes")
     return value

@@ -6,10 +6,11 @@ not begun is carried out; so is one that had begun and is idempotent. Any other 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
-from microclaw.errors import Overloaded, ProtocolError
+from microclaw.errors import MicroclawError, Overloaded, ProtocolError
 from microclaw.link_client.client import LinkClient
 from microclaw.link_client.flash import Flash
 from microclaw.link_client.host_messages import HostMessages, refusal
@@ -19,6 +20,10 @@ from microclaw.wire.link.actions import Deliver
 from microclaw.wire.link.calls import ReplyCache
 from microclaw.wire.link.messages import AnyMessage, Call, Result
 from microclaw.wire.link.values import Id
+
+
+class CallExpired(MicroclawError):
+    code = "expired"
 
 
 class MessageHandler:
@@ -70,13 +75,15 @@ class MessageHandler:
                 if known is not None:
                     self._client.send(known, re=message_id)
                 return
-        if deliver.expired:
-            self._finish(message_id, refusal("expired", "the call came after its deadline"), durable=durable)
-        else:
-            self._begin(message_id, call, durable=durable)
+        self._begin(message_id, call, durable=durable)
 
     def _begin(self, message_id: Id, call: Call, *, durable: bool) -> None:
+        clock = self._client.clock
+        until_ms = math.inf if call.ttl_ms is None else clock.now_ms() + call.ttl_ms
+
         def started() -> None:
+            if clock.now_ms() >= until_ms:
+                raise CallExpired("the call waited here for longer than its ttl_ms")
             if durable and not call.idempotent:
                 self._flash.commit({_name(message_id): [call.method, call.params, call.idempotent, True]})
 

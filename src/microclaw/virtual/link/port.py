@@ -130,10 +130,10 @@ class LinkPort:
             with contextlib.suppress(PowerGone):
                 boot.apps.forget(name)
 
-    def on_edge(self, _number: int, _record: EdgeRecord) -> None:
+    def on_edge(self, _record: EdgeRecord) -> None:
         """Only the control socket reports levels."""
 
-    def on_log(self, _number: int, record: LogRecord) -> None:
+    def on_log(self, record: LogRecord) -> None:
         boot = self._boot
         if boot is not None:
             boot.client.log("info", record.app or "board", record.text)

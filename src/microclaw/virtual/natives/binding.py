@@ -27,7 +27,7 @@ def bind(process: Process, signature: str, handler: Handler) -> Callable[..., in
             arguments[i] = int(arguments[i]) & 0xFFFFFFFF
         for i, letter, has_length in checks:
             if letter == "$":
-                process.memory.peek_string(int(arguments[i]))
+                process.memory.string(int(arguments[i]))
             else:
                 process.memory.check(int(arguments[i]), int(arguments[i + 1]) if has_length else 1)
         try:

@@ -58,7 +58,7 @@ def _memset(process: Process, to: int, value: int, size: int) -> int:
 def _memchr(process: Process, start: int, value: int, size: int) -> int:
     size &= 0xFFFFFFFF
     process.memory.check(start, size)
-    at = process.memory.peek(start, size).find(value & 0xFF)
+    at = process.memory.read(start, size).find(value & 0xFF)
     process.memory.read(start, at + 1 if at >= 0 else size)
     return start + at if at >= 0 else 0
 

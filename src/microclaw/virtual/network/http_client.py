@@ -1,7 +1,6 @@
 """One HTTP client of an app, as the firmware's esp_http_client behaves, over http.client, on the app's own thread.
 
-Its time-out is the deadline of each step: to connect, to send the head or a piece, to have all headers, and to have the
-next piece of the body. A peer that sends a byte now and then gains nothing by it.
+Its time-out is that of each read and write.
 """
 
 from __future__ import annotations
@@ -9,14 +8,12 @@ from __future__ import annotations
 import base64
 import contextlib
 import http.client
-import io
 import socket
 import ssl
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 from microclaw.text import clean_text
@@ -91,7 +88,7 @@ class HttpClient:
         self._on_event = on_event
         self._connection: http.client.HTTPConnection | None = None
         self._response: http.client.HTTPResponse | None = None
-        self._socket: _DeadlineSocket | None = None
+        self._socket: socket.socket | None = None
         self._is_interrupted = False
 
     def set_header(self, name: str, value: str | None) -> None:
@@ -143,7 +140,6 @@ class HttpClient:
         if self._connection is None:
             return FAIL
         try:
-            self._begin_step()
             self._connection.send(data)
         except _FAULTS as exc:
             self._failed(exc, WRITE_DATA)
@@ -155,7 +151,6 @@ class HttpClient:
         if self._connection is None:
             return FAIL
         try:
-            self._begin_step()
             response = self._response = self._connection.getresponse()
         except _FAULTS as exc:
             self._failed(exc, FETCH_HEADER)
@@ -171,7 +166,6 @@ class HttpClient:
         if self._response is None:
             return None
         try:
-            self._begin_step()
             data = self._response.read1(size) if size else b""
         except _FAULTS as exc:
             self._failed(exc, FAIL)
@@ -220,7 +214,8 @@ class HttpClient:
         """From another thread: a wait for the server ends."""
         self._is_interrupted = True
         if (connected := self._socket) is not None:
-            connected.shutdown()
+            with contextlib.suppress(OSError):
+                connected.shutdown(socket.SHUT_RDWR)
 
     def abandon(self) -> None:
         """The app is gone: close without an event."""
@@ -275,7 +270,7 @@ class HttpClient:
                 made = http.client.HTTPConnection(host, port, timeout=timeout_s)
             self._connection = made
             made.connect()
-            made.sock = self._socket = _DeadlineSocket(made.sock, timeout_s)
+            self._socket = made.sock
         except _FAULTS as exc:
             self._note(exc, f"no connection to {host}:{port}")
             return CONNECT
@@ -285,10 +280,6 @@ class HttpClient:
     @property
     def _timeout_s(self) -> float:
         return (self.settings.timeout_ms or DEFAULT_TIMEOUT_MS) / 1000
-
-    def _begin_step(self) -> None:
-        if self._socket is not None:
-            self._socket.until_s = time.monotonic() + self._timeout_s
 
     def _tls(self) -> ssl.SSLContext | None:
         settings = self.settings
@@ -304,7 +295,6 @@ class HttpClient:
     def _send_head(self, length: int) -> None:
         connection, settings = self._connection, self.settings
         assert connection is not None
-        self._begin_step()
         parts = urlsplit(settings.url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection.putrequest(METHODS[settings.method], target, skip_accept_encoding=True)
@@ -343,52 +333,6 @@ class HttpClient:
     def _emit(self, event: HttpEvent, first: bytes = b"", second: bytes = b"") -> None:
         if not self._is_interrupted:
             self._on_event(event, first, second)
-
-
-class _DeadlineSocket:
-    """A connected socket as http.client uses it; what is read and sent has to come before `until_s`, all of it."""
-
-    def __init__(self, connected: socket.socket, timeout_s: float) -> None:
-        self._connected = connected
-        self.until_s = time.monotonic() + timeout_s
-
-    def set_timeout(self) -> None:
-        """Let the next act wait as long as is left. Raises TimeoutError."""
-        left_s = self.until_s - time.monotonic()
-        if left_s <= 0:
-            raise TimeoutError("timed out")
-        self._connected.settimeout(left_s)
-
-    def sendall(self, data: bytes) -> None:
-        self.set_timeout()
-        self._connected.sendall(data)  # its time-out is that of all the data
-
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_DeadlineReader(self, self._connected.makefile("rb", buffering=0)))
-
-    def shutdown(self) -> None:
-        with contextlib.suppress(OSError):
-            self._connected.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        self._connected.close()
-
-
-class _DeadlineReader(io.RawIOBase):
-    def __init__(self, connected: _DeadlineSocket, raw: socket.SocketIO) -> None:
-        self._connected = connected
-        self._raw = raw
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any, /) -> int | None:
-        self._connected.set_timeout()
-        return self._raw.readinto(buffer)
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
 
 
 def _parts(url: str) -> tuple[str, str, int] | None:

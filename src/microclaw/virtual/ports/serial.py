@@ -1,8 +1,4 @@
-"""The JSON line protocol's device side: dialect A's answers with the fields of C added. No IO: lines in, lines out.
-
-A line that begins with the name of a console command goes to those (console.py). Until the first one nothing
-else is different: no echo, no prompt, and a line that is neither gets the JSON error it always got.
-"""
+"""The JSON line protocol's device side: dialect A's answers with the fields of C added. No IO: lines in, lines out."""
 
 from __future__ import annotations
 
@@ -12,8 +8,6 @@ from typing import Final
 from microclaw import __version__
 from microclaw.errors import MicroclawError, ProtocolError
 from microclaw.virtual.board import Board
-from microclaw.virtual.ports.console import PROMPT, After, AskHost, ConsoleCommands
-from microclaw.virtual.ports.console_files import ConsoleFiles
 from microclaw.wire.jsonline import LineDecoder, encode_line, parse_object
 
 MAX_LINE_BYTES: Final = 1_024
@@ -27,19 +21,9 @@ Reply = Mapping[str, object]
 
 
 class SerialConsole:
-    """What the firmware answers on its serial port; one for the board, shared by everyone connected.
+    """The firmware's answers on its serial port; one for the board, shared by everyone connected."""
 
-    Without `files` there are no console commands.
-    """
-
-    def __init__(
-        self,
-        board: Board,
-        free_heap_bytes: Callable[[], int],
-        *,
-        files: ConsoleFiles | None = None,
-        ask_host: AskHost | None = None,
-    ) -> None:
+    def __init__(self, board: Board, free_heap_bytes: Callable[[], int]) -> None:
         self._board = board
         self._free_heap_bytes = free_heap_bytes
         self._actions: Mapping[str, Callable[[Reply], Reply]] = {
@@ -53,16 +37,6 @@ class SerialConsole:
             "read_sensors": self._read_sensors,
             "custom_i2c_scan": lambda _: {"status": "ok", "addresses": board.i2c_addresses()},
         }
-        self.commands: ConsoleCommands | None = None
-        if files is not None:
-            self.commands = ConsoleCommands(
-                board,
-                files,
-                free_heap_bytes=self._free_heap_bytes,
-                perform=lambda action, arguments: self._perform({**arguments, "action": action}),
-                actions=tuple(self._actions),
-                ask_host=ask_host,
-            )
 
     def boot_lines(self) -> bytes:
         """What the firmware prints when it starts: JSON objects that look like answers."""
@@ -185,20 +159,15 @@ class SerialConsole:
 
 
 class SerialLines:
-    """One connection's input: whole lines, and what is left of one that never ended.
-
-    From its first command on it is a console: a prompt follows every answer, and a carriage return ends a line too.
-    """
+    """One connection's input: whole lines, and what is left of one that never ended."""
 
     def __init__(self, console: SerialConsole) -> None:
         self._console = console
         self._decoder = LineDecoder(MAX_LINE_BYTES)
-        self._is_console = False
-        self._after: After | None = None
 
     def receive(self, data: bytes) -> bytes:
         """The replies to every line that is whole now, in order."""
-        self._decoder.receive(data.replace(b"\r", b"\n") if self._is_console else data)
+        self._decoder.receive(data)
         replies = []
         while True:
             try:
@@ -209,40 +178,16 @@ class SerialLines:
             if line is None:
                 return b"".join(replies)
             if line.strip():
-                replies.append(self._answer(line.strip()))
+                replies.append(self._console.answer(line.strip()))
 
     def silence(self) -> bytes:
-        """INCOMPLETE_LINE_S went by without a byte: what has come is taken for a line, unless it is being typed."""
-        whole = self._decoder.take_partial()
-        partial = whole.strip()
-        if partial and not whole.endswith(b"\r") and self._is_being_typed(partial):
-            self._decoder.receive(whole)
-            return b""
-        return self._answer(partial) if partial else b""
-
-    def take_after(self) -> After | None:
-        """What is to be done once the replies are out."""
-        after, self._after = self._after, None
-        return after
+        """The answer to what has come without an end, when INCOMPLETE_LINE_S went by without a byte."""
+        partial = self._decoder.take_partial().strip()
+        return self._console.answer(partial) if partial else b""
 
     @property
     def waiting(self) -> bool:
         return self._decoder.buffered_bytes > 0
-
-    def _answer(self, line: bytes) -> bytes:
-        commands = self._console.commands
-        if commands is None or line.startswith(b"{") or not (self._is_console or commands.knows(line)):
-            reply = self._console.answer(line)
-            return b"\n" + reply + PROMPT if self._is_console else reply
-        self._is_console = True
-        printed, self._after = commands.answer(line)
-        return printed + PROMPT
-
-    def _is_being_typed(self, partial: bytes) -> bool:
-        commands = self._console.commands
-        if commands is None or partial.startswith(b"{"):
-            return False
-        return self._is_console or commands.may_become_one(partial)
 
 
 DRIVERS: Final = ("bme280", "ina219")

@@ -108,7 +108,7 @@ class SerialPty:
     def start(self) -> None:
         self._greet()
         for record in self._board.log().records:
-            self.on_log(0, record)
+            self.on_log(record)
         self._board.observe(self)
         threading.Thread(target=self._serve, name="serial-pty", daemon=True).start()
 
@@ -124,10 +124,10 @@ class SerialPty:
         self._powered = True
         self._greet()
 
-    def on_edge(self, _number: int, _record: EdgeRecord) -> None:
+    def on_edge(self, _record: EdgeRecord) -> None:
         """A console shows no pins."""
 
-    def on_log(self, _number: int, record: LogRecord) -> None:
+    def on_log(self, record: LogRecord) -> None:
         self._send(f"{record.text}\r\n".encode())
 
     def _greet(self) -> None:
@@ -150,23 +150,13 @@ class SerialPty:
 
 
 def converse(fd: int, read: Callable[[], bytes], send: Callable[[bytes], object], lines: SerialLines) -> None:
-    """Answer line after line until the other end is gone; a line without an end is answered after a second.
-
-    What a command does after its answer (a restart) is done when the answer was sent.
-    """
+    """Answer line after line until the other end is gone; a line without an end is answered after a second."""
     while True:
         if not is_readable(fd, INCOMPLETE_LINE_S if lines.waiting else None):
             send(lines.silence())
-            _do(lines.take_after())
             continue
         data = read()
         if not data:
             return
         if replies := lines.receive(data):
             send(replies)
-            _do(lines.take_after())
-
-
-def _do(after: Callable[[], None] | None) -> None:
-    if after is not None:
-        after()

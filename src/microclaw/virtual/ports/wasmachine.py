@@ -21,14 +21,10 @@ _log = logging.getLogger(__name__)
 
 
 class FaultName(StrEnum):
-    REFUSE = "refuse"
-    """The next `count` connections are reset at once."""
     CUT = "cut"
     """The connection is reset once `after_bytes` more bytes have come in, for `count` connections."""
     MUTE = "mute"
     """The next `count` answers are never sent."""
-    HALF = "half"
-    """The next `count` answers end after their header, and with them the connection."""
 
 
 class Faults:
@@ -74,13 +70,10 @@ class Faults:
 class WasmachinePort:
     """Serves `listener` on a thread of its own: bytes go to `receive`, `send` answers the present client."""
 
-    def __init__(
-        self, listener: socket.socket, receive: Callable[[bytes], None], faults: Faults, *, stock: bool
-    ) -> None:
+    def __init__(self, listener: socket.socket, receive: Callable[[bytes], None], faults: Faults) -> None:
         self._listener = listener
         self._receive = receive
         self._faults = faults
-        self._stock = stock
         self._sending = threading.Lock()
         self._client: socket.socket | None = None
         self._powered = True
@@ -100,8 +93,7 @@ class WasmachinePort:
         self.drop_client()
 
     def power_on(self) -> None:
-        if self._stock:
-            self._deaf_until_s = time.monotonic() + DEAF_S
+        self._deaf_until_s = time.monotonic() + DEAF_S
         self._powered = True
 
     def drop_client(self) -> None:
@@ -116,19 +108,15 @@ class WasmachinePort:
             client = self._client
             if client is None or self._faults.take(FaultName.MUTE):
                 return
-            parts = (frame[: HEADER.size], frame[HEADER.size :]) if self._stock else (frame,)
-            half = self._faults.take(FaultName.HALF)
             try:
-                for part in (frame[: HEADER.size],) if half else parts:
-                    client.sendall(part)
+                client.sendall(frame[: HEADER.size])
+                client.sendall(frame[HEADER.size :])
             except OSError:
-                half = True
-        if half:
-            reset_connection(client)
+                reset_connection(client)
 
     def _serve(self) -> None:
         for client in accept_clients(self._listener):
-            if not self._powered or self._faults.take(FaultName.REFUSE):
+            if not self._powered:
                 reset_connection(client)
                 continue
             try:
@@ -139,8 +127,7 @@ class WasmachinePort:
                 _log.exception("a client's bytes could not be handled")  # the next client must find the port open
             self._client = None
             hang_up(client)
-            if self._stock:
-                self._closed.wait(NEXT_CLIENT_S)
+            self._closed.wait(NEXT_CLIENT_S)
 
     def _serve_client(self, client: socket.socket) -> None:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

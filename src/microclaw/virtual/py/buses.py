@@ -1,4 +1,4 @@
-"""I2C, SPI, UART and the one-wire sensors as the esp32 port drives them on the simulated board."""
+"""I2C, SPI, UART and the one-wire sensors as the esp32 port drives them; nothing is wired to SPI and UART."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import Final
 from microclaw.errors import UnknownName
 from microclaw.virtual.board import Board
 from microclaw.virtual.py.drivers import ENODEV, ETIMEDOUT, Driver, DriverError, Json, hex_bytes, size_of
-from microclaw.virtual.wiring import RX_FIFO_BYTES
+from microclaw.virtual.wiring import uart_count
 
 DHT11: Final = 11
 DS18B20_ROM: Final = "28ff641e0f6c0b3d"
-_LINE_END: Final = b"\n"
 _CONVERT: Final = "convert"
 
 
@@ -30,11 +29,11 @@ class Buses:
             "i2c_write": self._i2c_write,
             "spi_open": self._spi_open,
             "spi_close": self._spi_close,
-            "spi_exchange": self._spi_exchange,
+            "spi_exchange": lambda _bus, data: bytes(len(hex_bytes(data))).hex(),
             "uart_open": self._uart_open,
-            "uart_any": lambda port: self._board.uarts.waiting(port),
-            "uart_read": self._uart_read,
-            "uart_write": self._uart_write,
+            "uart_any": lambda _port: 0,
+            "uart_read": lambda _port, _size, _line: "",
+            "uart_write": lambda _port, _data: None,
             "dht": self._dht,
             "onewire": self._onewire,
         }
@@ -73,22 +72,11 @@ class Buses:
         self._board.spi.release(bus)
         return None
 
-    def _spi_exchange(self, bus: int, data: str) -> Json:
-        return self._board.spi.exchange(bus, hex_bytes(data)).hex()
-
     # UART
 
     def _uart_open(self, port: int, *_pins: int | None) -> Json:
-        if type(port) is not int or not 0 <= port < self._board.uarts.count:
+        if type(port) is not int or not 0 <= port < uart_count(self._board.profile.chip):
             raise DriverError("ValueError", f"UART({port}) doesn't exist")
-        return None
-
-    def _uart_read(self, port: int, size: int, line: bool) -> Json:
-        size = min(size_of(size), RX_FIFO_BYTES)
-        return self._board.uarts.take(port, size, _LINE_END if line else b"").hex()
-
-    def _uart_write(self, port: int, data: str) -> Json:
-        self._board.uarts.send(port, hex_bytes(data))
         return None
 
     # One-wire sensors: the bench wires one where a program looks for it, with the values of the board's BME280.

@@ -14,7 +14,7 @@ from typing import Final
 from microclaw.errors import MicroclawError
 from microclaw.virtual.board import Board
 from microclaw.virtual.py.buses import Buses
-from microclaw.virtual.py.chip import Chip, Radio
+from microclaw.virtual.py.chip import Chip
 from microclaw.virtual.py.drivers import EINVAL, Driver, DriverError, Json
 from microclaw.virtual.py.pins import Pins
 
@@ -27,11 +27,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Persistent:
-    """What of the chip outlives its interpreter: the flash folder, the radio's surroundings, what a reset keeps."""
+    """What of the chip outlives its interpreter: the flash folder, what a reset keeps."""
 
     folder: Path
-    radio: Radio = field(default_factory=Radio)
-    rtc: dict[str, str | int] = field(default_factory=dict)
+    rtc: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ class Peripherals:
         self._room = MAX_ANSWER_BYTES
         self._lock = threading.Lock()
         self._pins = Pins(board, self)
-        self._chip = Chip(board, self, kept.folder, kept.radio, kept.rtc)
+        self._chip = Chip(board, self, kept.folder, kept.rtc)
         self._drivers: dict[str, Driver] = {
             **self._pins.drivers(),
             **Buses(board).drivers(),

@@ -73,7 +73,7 @@ class Pins:
 
     # The board's observer
 
-    def on_edge(self, _number: int, record: EdgeRecord) -> None:
+    def on_edge(self, record: EdgeRecord) -> None:
         trigger = self._triggers.get(record.pin, 0)
         if not trigger & (RISING if record.level else FALLING):
             return
@@ -83,7 +83,7 @@ class Pins:
             self._waiting += 1
         self._host.post(["irq", record.pin, record.level, round(record.t_ms, 3)])
 
-    def on_log(self, _number: int, _record: LogRecord) -> None:
+    def on_log(self, _record: LogRecord) -> None:
         """Nothing here depends on what is printed."""
 
     # Pins

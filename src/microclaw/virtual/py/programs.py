@@ -6,7 +6,6 @@ The interpreter starts with the first program, or at boot where one is installed
 from __future__ import annotations
 
 import json
-import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -41,7 +40,6 @@ KIND: Final = "py"
 METHODS: Final = ("begin", "write", "commit", "start", "stop", "remove", "undo", "list")
 EBUSY: Final = 16
 _HERE: Final = Path(__file__).parent
-_log = logging.getLogger(__name__)
 
 
 class RunnerRefused(MicroclawError):

@@ -216,11 +216,11 @@ class Vm:
         return self.peripherals.make_room()
 
     def _host_call(self, name: int, name_size: int, payload: int, size: int, result: int, most: int) -> int:
-        asked = self._memory.peek(name, name_size).decode("utf-8", "replace")
+        asked = self._memory.read(name, name_size).decode("utf-8", "replace")
         self._spend()
-        text = self._memory.peek(payload, size).decode("utf-8", "replace")
+        text = self._memory.read(payload, size).decode("utf-8", "replace")
         answer = self.peripherals.perform(asked, text, most).encode()
-        self._memory.poke(result & 0xFFFFFFFF, answer)
+        self._memory.write(result & 0xFFFFFFFF, answer)
         self._busy_since_s = time.monotonic()
         return len(answer)
 

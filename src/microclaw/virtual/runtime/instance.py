@@ -22,19 +22,11 @@ from wasmtime._func import enter_wasm
 from microclaw.boards.profile import Firmware
 from microclaw.virtual.natives import files, http, libc, mqtt, printf, requests, time
 from microclaw.virtual.natives.binding import Handler, bind
+from microclaw.virtual.runtime.backtrace import Frame, call_place, read_frames, stack_overflow
 from microclaw.virtual.runtime.host_function import define_host_function
 from microclaw.virtual.runtime.memory import BoardCrash, WasmTrap
 from microclaw.virtual.runtime.module import Layout, PreparedModule
 from microclaw.virtual.runtime.process import Process
-from microclaw.virtual.runtime.shadow import (
-    CheckedHeap,
-    Frame,
-    MemoryFault,
-    Shadow,
-    call_place,
-    read_frames,
-    stack_overflow,
-)
 from microclaw.virtual.runtime.task import Interrupted
 from microclaw.wire.board_replies import NATIVE_FAILED
 from microclaw.wire.wasm_binary import PAGE_BYTES
@@ -61,13 +53,10 @@ MAX_STACK_BYTES: Final = 256 * 1024
 START_LIMIT_S: Final = 2.0
 INSTRUCTIONS_PER_MS: Final = 20_000
 """An estimate for WAMR's interpreter on an ESP32-S3 at 240 MHz: computing costs board time, if only roughly."""
-_CHECKED_INSTRUCTIONS: Final = 4
-"""So many times the instructions a checked build takes."""
 _log = logging.getLogger(__name__)
 _BELOW_ZERO: Final = 1 << 31
-_HOST_MODULE: Final = "microclaw"
 _TABLE: Final = "__indirect_function_table"
-_BEFORE_ON_INIT: Final = ("__wasm_call_ctors", "__microclaw_note_start")
+_BEFORE_ON_INIT: Final = "__microclaw_note_start"
 os.environ["WASMTIME_BACKTRACE_DETAILS"] = (
     "1"  # a new engine reads it: traps tell their lines, if the module knows them
 )
@@ -95,7 +84,6 @@ class Instance:
         self._canary_area: tuple[int, int] | None = None
         self.peak_stack_bytes = 0
         self.unlinked: list[str] = []
-        self._shadow: Shadow | None = None
         if max(prepared.layout.pages or 0, prepared.total_pages - 1) * PAGE_BYTES > max_memory:
             raise InstantiateFailed("allocate memory failed")
         reserved = max(max_memory // PAGE_BYTES, prepared.total_pages) * PAGE_BYTES
@@ -128,26 +116,14 @@ class Instance:
             assert isinstance(memory, wasmtime.Memory)
             process.memory.attach(self._store, memory)
             self._paint_stack()
-            if prepared.layout.is_checked:
-                self._attach_shadow()
         if self.has("libc_builtin_set_errno", "i32"):
             process.set_errno = lambda number: self.call("libc_builtin_set_errno", number)
         process.call_table = self._call_table
 
-    def _attach_shadow(self) -> None:
-        """Begin to check the uses of memory, and have the program's variables registered."""
-        memory, heap = self._process.memory, self._process.heap
-        base = self._number("microclaw_shadow")
-        assert base is not None
-        memory.shadow = self._shadow = Shadow(memory, base, self._here)
-        if isinstance(heap, CheckedHeap):
-            heap.attach(self._shadow)
-
     def begin(self) -> None:
         """Call what stands before on_init in a build for trials, where nothing is put into on_init's own code."""
-        for name in _BEFORE_ON_INIT:
-            if self.has(name):
-                self.call(name)
+        if self.has(_BEFORE_ON_INIT):
+            self.call(_BEFORE_ON_INIT)
 
     def _number(self, export: str) -> int | None:
         """What an export without arguments returns, unsigned."""
@@ -217,7 +193,7 @@ class Instance:
         """Look how deep the painted part of the shadow stack was overwritten."""
         if self._canary_area is not None:
             low, top = self._canary_area
-            unused = self._process.memory.peek(low, top - low - self.peak_stack_bytes)
+            unused = self._process.memory.read(low, top - low - self.peak_stack_bytes)
             if unused.count(_CANARY) < len(unused):
                 self.peak_stack_bytes += len(unused.lstrip(bytes([_CANARY])))
 
@@ -250,18 +226,15 @@ class Instance:
             self._define(wanted.module, wanted.name or "", wanted.type, function)
 
     def _native(self, module: str, name: str, kind: wasmtime.FuncType, firmware: Firmware) -> Callable[..., Any]:
-        if self._layout.is_checked and module == _HOST_MODULE:
-            return self._host_function(name)
         native = NATIVES.get(name) if module == NATIVE_MODULE else None
         signature = (tuple(str(t) for t in kind.params), tuple(str(t) for t in kind.results))
         if (
             native is not None
-            and (self._layout.is_checked or firmware.has_native(name, native.group))
+            and firmware.has_native(name, native.group)
             and name in HANDLERS
             and signature == (native.params, native.results)
         ):
-            bound = bind(self._process, native.signature, HANDLERS[name])
-            return self._named(name, bound) if self._layout.is_checked else bound
+            return bind(self._process, native.signature, HANDLERS[name])
         self.unlinked.append(name)
         self._process.board.print_line(
             f"warning: failed to link import function ({module}, {name})", self._process.name
@@ -271,29 +244,6 @@ class Instance:
             raise WasmTrap(f"failed to call unlinked import function ({module}, {name})")
 
         return unlinked
-
-    def _host_function(self, name: str) -> Callable[..., Any]:
-        """What a checked build asks of the board: headers/checked/memory.c."""
-
-        def fault(address: int, size: int, writes: int) -> None:
-            assert self._shadow is not None
-            self._shadow.native = None
-            self._shadow.report(address & 0xFFFFFFFF, size & 0xFFFFFFFF, writes=bool(writes))
-
-        def add_globals(table: int, count: int) -> None:
-            assert self._shadow is not None
-            self._shadow.add_globals(table & 0xFFFFFFFF, count)
-
-        functions: dict[str, Callable[..., Any]] = {"fault": fault, "globals": add_globals}
-        return functions[name]
-
-    def _named(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: int | float) -> Any:
-            assert self._shadow is not None
-            self._shadow.native = name
-            return function(*arguments)
-
-        return call
 
     def _define(self, module: str, name: str, kind: wasmtime.FuncType, function: Callable[..., Any]) -> None:
         task = self._process.task
@@ -308,7 +258,7 @@ class Instance:
 
         def raised(exc: BaseException) -> None:
             kept = exc if isinstance(exc, _OWN) or not isinstance(exc, Exception) else self._failed(name, exc)
-            if isinstance(kept, WasmTrap) and not isinstance(kept, MemoryFault):
+            if isinstance(kept, WasmTrap):
                 kept.where = self._where_called()
             self._raised = kept
 
@@ -325,8 +275,7 @@ class Instance:
             ffi.wasmtime_context_get_fuel(self._context, self._left)  # as Store.get_fuel, in half the time
             left = self._left.value
             used, self._fuel = self._fuel - left, left
-            more = _CHECKED_INSTRUCTIONS if self._shadow is not None else 1
-            self._process.compute(used / more / INSTRUCTIONS_PER_MS)
+            self._process.compute(used / INSTRUCTIONS_PER_MS)
 
     def _instantiate(self, module: wasmtime.Module) -> wasmtime.Instance:
         """Runs the start function too, if there is one; that one must not take long."""

@@ -12,7 +12,6 @@ from microclaw.virtual.board import Board, PowerEvent
 from microclaw.virtual.nodes.ledc import Ledc
 from microclaw.virtual.runtime.app import App
 from microclaw.virtual.runtime.module import prepare
-from microclaw.virtual.runtime.shadow import MAX_MEMORY_BYTES
 from microclaw.wire.wasm_binary import HEADER
 from microclaw.wire.wasmachine.request import ENDED_EVENT, Action, Request
 
@@ -76,10 +75,8 @@ class Runtime:
         firmware = self.board.profile.firmware
         try:
             prepared = prepare(wasm, heap_bytes)
-            checked = prepared.layout.is_checked
-            app.process.place_heap(prepared.heap_start, heap_bytes, prepared.heap_area_bytes if checked else 0)
-            max_memory = MAX_MEMORY_BYTES if checked else firmware.max_memory_bytes
-            app.attach(Instance(prepared, app.process, firmware, max_memory))
+            app.process.place_heap(prepared.heap_start, heap_bytes)
+            app.attach(Instance(prepared, app.process, firmware, firmware.max_memory_bytes))
         except (ProtocolError, LoadFailed) as exc:
             self.board.print_line(f"error: WASM module load failed: {exc}".splitlines()[0])
             raise InvalidModule("Install WASM app failed: load WASM file failed.") from exc

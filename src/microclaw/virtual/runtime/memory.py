@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     import wasmtime  # takes 0.1 s to import
 
-    from microclaw.virtual.runtime.shadow import Shadow
-
 CONTROL_BYTES: Final = 160
 HEADER_BYTES: Final = 8
 STEP_BYTES: Final = 8
@@ -45,7 +43,6 @@ class LinearMemory:
     """Addresses are unsigned. The memory never moves (`memory_may_move` is off), it only grows.
 
     Base and size come in through `attach`; before it, and after `detach`, every access is out of bounds.
-    With a `shadow` what natives read and write for the program is checked; `peek` and `poke` are for the board itself.
     """
 
     def __init__(self) -> None:
@@ -53,7 +50,6 @@ class LinearMemory:
         self._size = 0
         self._store: wasmtime.Store | None = None
         self._memory: wasmtime.Memory | None = None
-        self.shadow: Shadow | None = None
 
     def attach(self, store: wasmtime.Store, memory: wasmtime.Memory) -> None:
         self._store, self._memory = store, memory
@@ -62,7 +58,7 @@ class LinearMemory:
 
     def detach(self) -> None:
         self._base = self._size = 0
-        self._store = self._memory = self.shadow = None
+        self._store = self._memory = None
 
     def check(self, address: int, size: int) -> None:
         """Raise OutOfBounds unless `size` bytes at `address` are inside."""
@@ -78,40 +74,26 @@ class LinearMemory:
             self._size = self._memory.data_len(self._store)
         return self._size
 
-    def peek(self, address: int, size: int) -> bytes:
+    def read(self, address: int, size: int) -> bytes:
         self.check(address, size)
         return ctypes.string_at(self._base + address, size)
 
-    def poke(self, address: int, data: bytes) -> None:
+    def write(self, address: int, data: bytes) -> None:
         self.check(address, len(data))
         ctypes.memmove(self._base + address, data, len(data))
 
-    def read(self, address: int, size: int) -> bytes:
-        self._look(address, size, writes=False)
-        return self.peek(address, size)
-
-    def write(self, address: int, data: bytes) -> None:
-        self._look(address, len(data), writes=True)
-        self.poke(address, data)
-
     def move(self, to: int, source: int, size: int) -> None:
         """memmove inside the memory."""
-        self._look(source, size, writes=False)
-        self._look(to, size, writes=True)
+        self.check(source, size)
+        self.check(to, size)
         ctypes.memmove(self._base + to, self._base + source, size)
 
     def fill(self, address: int, value: int, size: int) -> None:
-        self._look(address, size, writes=True)
+        self.check(address, size)
         ctypes.memset(self._base + address, value & 0xFF, size)
 
     def string(self, address: int, limit: int | None = None) -> bytes:
         """The NUL-terminated string at `address`, or its first `limit` bytes."""
-        text = self.peek_string(address, limit)
-        if self.shadow is not None:
-            self._look(address, len(text) + (limit is None or len(text) < limit), writes=False)
-        return text
-
-    def peek_string(self, address: int, limit: int | None = None) -> bytes:
         parts = []
         step = _STRING_STEP
         end = address + limit if limit is not None else None
@@ -125,11 +107,6 @@ class LinearMemory:
             if nul or address == end:
                 return b"".join(parts)
             step = 4096
-
-    def _look(self, address: int, size: int, *, writes: bool) -> None:
-        self.check(address, size)
-        if self.shadow is not None:
-            self.shadow.check(address, size, writes=writes)
 
     def u32(self, address: int) -> int:
         return int(_U32.unpack(self.read(address, 4))[0])

@@ -15,9 +15,6 @@ from microclaw.wire.wasm_binary import HEADER, PAGE_BYTES, ModuleError, Reader, 
 _MEMORY, _GLOBAL, _EXPORT, _START, _DATA = 5, 6, 7, 8, 11
 _FUNC_KIND, _MEMORY_KIND, _GLOBAL_KIND = 0, 2, 3
 _I32 = 0x7F
-_CHECKED_HEAP_TIMES: Final = 4
-_CHECKED_HEAP_MORE_BYTES: Final = 65_536
-_CHECKED: Final = "microclaw_shadow"
 _HOST_MEMORY_NAME: Final = "__virtual_memory"
 
 
@@ -33,7 +30,6 @@ class Layout:
     stack_top: int | None = None
     first_data: int | None = None
     has_start: bool = False
-    is_checked: bool = False  # a build for trials that looks at each use of memory (runtime/shadow.py)
     globals: list[int | None] = field(default_factory=list)
 
     @property
@@ -58,7 +54,6 @@ class PreparedModule:
     heap_start: int | None
     memory_name: str | None
     total_pages: int
-    heap_area_bytes: int = 0  # more than the app's heap in a checked build
 
 
 def prepare(wasm: bytes, heap_bytes: int) -> PreparedModule:
@@ -74,8 +69,6 @@ def _with_heap(wasm: bytes, sections: list[tuple[int, bytes]], layout: Layout, h
     if layout.pages is None:
         return PreparedModule(wasm, layout, None, None, 0)
     end = layout.pages * PAGE_BYTES
-    if layout.is_checked:
-        heap_bytes = _CHECKED_HEAP_TIMES * heap_bytes + _CHECKED_HEAP_MORE_BYTES
     start = _align16(layout.heap_base) if layout.heap_base is not None and layout.heap_base < end else end
     pages = max(layout.pages, -(-(start + heap_bytes) // PAGE_BYTES))
     changed = []
@@ -88,7 +81,7 @@ def _with_heap(wasm: bytes, sections: list[tuple[int, bytes]], layout: Layout, h
     if layout.memory_name is None and all(number != _EXPORT for number, _ in sections):
         return PreparedModule(wasm, layout, None, None, layout.pages)
     name = layout.memory_name or _HOST_MEMORY_NAME
-    return PreparedModule(HEADER + b"".join(changed), layout, start, name, pages, heap_bytes)
+    return PreparedModule(HEADER + b"".join(changed), layout, start, name, pages)
 
 
 def _layout(sections: list[tuple[int, bytes]]) -> Layout:
@@ -113,7 +106,6 @@ def _layout(sections: list[tuple[int, bytes]]) -> Layout:
         elif number == _DATA:
             layout.first_data = _first_data(data)
     layout.memory_name = next((name for name, (kind, _) in exports.items() if kind == _MEMORY_KIND), None)
-    layout.is_checked = _CHECKED in exports
     layout.heap_base = _exported_global(layout, exports, "__heap_base")
     layout.data_end = _exported_global(layout, exports, "__data_end")
     return layout

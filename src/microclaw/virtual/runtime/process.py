@@ -12,7 +12,6 @@ from microclaw.virtual.network.app_network import AppNetwork
 from microclaw.virtual.nodes.ledc import Ledc
 from microclaw.virtual.runtime.files import FileTable
 from microclaw.virtual.runtime.memory import Heap, LinearMemory, WasmTrap
-from microclaw.virtual.runtime.shadow import CheckedHeap
 from microclaw.virtual.runtime.task import Task
 from microclaw.virtual.runtime.timers import Timers
 
@@ -87,12 +86,9 @@ class Process:
         if self._free_calls < 0:
             self.clock.work(self.task, CALL_MS)
 
-    def place_heap(self, start: int | None, size_bytes: int, checked_area_bytes: int = 0) -> None:
-        """Where the app heap lies; None: no memory, and malloc fails. A checked build has a larger area for it."""
-        if start is not None and checked_area_bytes:
-            self.heap = CheckedHeap(start, checked_area_bytes, size_bytes)
-        else:
-            self.heap = Heap(start or 0, size_bytes if start is not None else 0)
+    def place_heap(self, start: int | None, size_bytes: int) -> None:
+        """Where the app heap lies; None: no memory, and malloc fails."""
+        self.heap = Heap(start or 0, size_bytes if start is not None else 0)
 
     def sleep(self, ms: float) -> None:
         if self.is_started:

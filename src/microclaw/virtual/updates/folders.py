@@ -11,8 +11,8 @@ import threading
 from pathlib import Path
 from typing import Any, Final
 
+from microclaw.firmware_modules import ota_bad, ota_payload
 from microclaw.link_client.flash import PowerGone
-from microclaw.virtual.updates.firmware_modules import ota_bad, ota_payload, strict_json
 from microclaw.virtual.updates.image import Firmware
 
 ROOM_BYTES: Final = 1 << 20
@@ -126,7 +126,7 @@ def read_bundle(bundle: bytes) -> dict[str, bytes]:
 
 def _about(files: dict[str, bytes]) -> Firmware:
     try:
-        about: Any = strict_json.loads(files[ABOUT])
+        about: Any = json.loads(files[ABOUT])
         name, version, security_version = about["name"], about["version"], about["security_version"]
     except (KeyError, TypeError, ValueError, RecursionError) as exc:
         raise ota_bad.BadPayload("bad_bundle", f"{ABOUT} is missing or cannot be read") from exc

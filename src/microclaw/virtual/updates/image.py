@@ -1,4 +1,4 @@
-"""Application images in ESP32 format that a virtual board boots: read, checked as a bootloader does, and made.
+"""Application images in ESP32 format that a virtual board boots: read, and checked as a bootloader does.
 
 Format: ESP-IDF, "App Image Format" (esp_app_format.h, esp_app_desc.h). A virtual image has, behind the description of
 the application, a JSON object of its own: `fault` makes it fail in its start ("crash") or its self test ("self_test").
@@ -11,7 +11,7 @@ import json
 import struct
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from microclaw.virtual.updates.firmware_modules import ota_bad, ota_image
+from microclaw.firmware_modules import ota_bad
 
 Fault: TypeAlias = Literal["", "crash", "self_test"]
 CHIP_IDS: Final = {"esp32": 0, "esp32s2": 2, "esp32c3": 5, "esp32s3": 9, "esp32c6": 13}
@@ -20,7 +20,6 @@ _SEGMENT: Final = struct.Struct("<II")
 _DESCRIPTION: Final = struct.Struct("<II8s32s32s16s16s32s32s80s")
 _MAGIC: Final = 0xE9
 _DESCRIPTION_MAGIC: Final = 0xABCD5432
-_LOAD_AT: Final = 0x3C00_0020
 _CHECKSUM_SEED: Final = 0xEF
 _HASH_BYTES: Final = 32
 _WIDE_BYTES: Final = 4096
@@ -37,28 +36,9 @@ class Firmware(NamedTuple):
     fault: Fault = ""
 
 
-def make_image(firmware: Firmware, chip: str, *, padding: bytes = b"") -> bytes:
-    """An image that a virtual board of this chip boots; `padding` makes it longer, or another one."""
-    about = json.dumps({"fault": firmware.fault}).encode()
-    body = _DESCRIPTION.pack(
-        _DESCRIPTION_MAGIC,
-        firmware.security_version,
-        b"",
-        firmware.version.encode(),
-        firmware.name.encode(),
-        *(b"", b"", b"", b"", b""),
-    )
-    body += _MARK + struct.pack("<I", len(about)) + about + padding
-    body += bytes(-len(body) % 4)
-    header = _HEADER.pack(_MAGIC, 1, 2, 0x2F, _LOAD_AT, 0xEE, b"", CHIP_IDS[chip], 0, 0, 0xFFFF, b"", 1)
-    image = header + _SEGMENT.pack(_LOAD_AT, len(body)) + body
-    image += bytes(15 - len(image) % 16) + bytes([_CHECKSUM_SEED ^ _xor(body)])
-    return image + hashlib.sha256(image).digest()
-
-
 def read_image(data: bytes, board: str) -> tuple[Firmware, int]:
     """Who it is, and how long, whatever follows; BadPayload `bad_image` where this board's bootloader refuses it."""
-    name, version, security_version = ota_image.image_facts(data[: ota_image.IMAGE_HEAD_BYTES], board)
+    name, version, security_version = _described(data, board)
     end, checksum = _HEADER.size, _CHECKSUM_SEED
     for _ in range(data[1]):
         if end + _SEGMENT.size > len(data):
@@ -72,6 +52,19 @@ def read_image(data: bytes, board: str) -> tuple[Firmware, int]:
     if data[end] != checksum or hashlib.sha256(data[: end + 1]).digest() != data[end + 1 :][:_HASH_BYTES]:
         raise _bad("its checksum or SHA-256 is wrong")
     return Firmware(name, version, security_version, _fault(data)), end + 1 + _HASH_BYTES
+
+
+def _described(data: bytes, board: str) -> tuple[str, str, int]:
+    """Name, version and security_version of an image for this chip."""
+    if len(data) < _MARK_AT or data[0] != _MAGIC or not 1 <= data[1] <= 16:
+        raise _bad("no ESP32 image")
+    if _HEADER.unpack_from(data)[7] != CHIP_IDS.get(board.split("-small")[0]):
+        raise _bad("for another chip")
+    magic, security_version, _, version, name, *_ = _DESCRIPTION.unpack_from(data, _HEADER.size + _SEGMENT.size)
+    if magic != _DESCRIPTION_MAGIC:
+        raise _bad("no description of the application")
+    texts = [bytes(field).split(b"\0")[0].decode("ascii", "replace") for field in (name, version)]
+    return texts[0], texts[1], security_version
 
 
 def _fault(data: bytes) -> Fault:

@@ -11,8 +11,8 @@ from pathlib import Path
 from struct import Struct
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+from microclaw.firmware_modules import ota_bad
 from microclaw.virtual.updates.chip import LAYOUT, SECTOR_BYTES, FlashChip, Records
-from microclaw.virtual.updates.firmware_modules import ota_bad
 from microclaw.virtual.updates.folders import ROOM_BYTES, Folders
 from microclaw.virtual.updates.image import Firmware, read_image
 

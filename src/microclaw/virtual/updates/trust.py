@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, NotRequired, TypedDict
 
 from microclaw.errors import ConfigError
-from microclaw.virtual.updates.firmware_modules import ota_check
+from microclaw.firmware_modules import ota_check
 
 CHANNEL: Final = "stable"
 _MAX_FILE_BYTES: Final = 16_384

@@ -9,8 +9,8 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
+from microclaw.firmware_modules import ota_bad, ota_check, ota_plan
 from microclaw.virtual.updates.chip import FlashRefused
-from microclaw.virtual.updates.firmware_modules import ota_bad, ota_check, ota_plan
 from microclaw.virtual.updates.slots import Slots, Start
 from microclaw.wire.link.actions import TakeBlob
 from microclaw.wire.link.messages import AnyMessage, BlobRead, OtaFacts, OtaStatus
@@ -254,19 +254,20 @@ class Updater:
     def _own_security(self) -> int:
         return 0 if self._plan.state == "trial" else self._start.firmware.security_version
 
-    def _facts(self) -> Any:
+    def _facts(self) -> dict[str, Any]:
         """The device as the check of an offer sees it."""
         running = self._start.firmware
-        facts = ota_check.Facts(
-            running.name,
-            self._slots.board,
-            self._trust["channel"],
-            self._link.device_id(),
-            running.version,
-            max(self._plan.record["security"], self._own_security),
-        )
-        facts.keys, facts.serial = self._trust["keys"], self._trust.get("serial", 0)
-        facts.now_s = self._clocks.utc_s()
-        facts.slot_bytes, facts.room_bytes = self._slots.room("image"), self._slots.room("files")
-        facts.revision = self._revision
-        return facts
+        return {
+            "name": running.name,
+            "board": self._slots.board,
+            "channel": self._trust["channel"],
+            "device": self._link.device_id(),
+            "version": running.version,
+            "revision": self._revision,
+            "security_version": max(self._plan.record["security"], self._own_security),
+            "keys": self._trust["keys"],
+            "serial": self._trust.get("serial", 0),
+            "now_s": self._clocks.utc_s(),
+            "slot_bytes": self._slots.room("image"),
+            "room_bytes": self._slots.room("files"),
+        }

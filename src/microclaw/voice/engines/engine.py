@@ -1,11 +1,11 @@
-"""What an engine is to the pipeline: speech to text, text to speech, speech or not, wake words. Holds no engine.
+"""What an engine is to the pipeline: speech to text, text to speech, speech or not. Holds no engine.
 
 Audio is 16-bit signed little-endian PCM, one channel. What is heard has 16 kHz and comes in frames of 20 ms.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -89,45 +89,3 @@ class VoiceDetector(Protocol):
 
     def is_speech(self, frame: bytes) -> bool:
         """`frame` has FRAME_BYTES."""
-
-
-@dataclass(frozen=True, slots=True)
-class WakeModel:
-    """One wake word: its name in the settings, and what a person says."""
-
-    name: str
-    phrase: str
-    languages: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Wake:
-    """A wake word was heard. `rest` is the audio behind it, of what the detector was given."""
-
-    name: str
-    rest: bytes
-
-
-class WakeDetector(Protocol):
-    """Listens for wake words in one stream."""
-
-    def hear(self, pcm: bytes) -> Wake | None:
-        """The next audio, of a tenth of a second at most: it works at once. Raises VoiceError."""
-
-    def close(self) -> None: ...
-
-
-class WakeWords(Protocol):
-    """Makes the detectors."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def models(self) -> Sequence[WakeModel]: ...
-
-    async def begin(self, names: Sequence[str] = ()) -> WakeDetector:
-        """One that listens for these, or for all. Raises VoiceError when it cannot work or too many listen."""
-
-    async def health(self) -> str | None:
-        """Why it cannot work, with what to do; None: it can."""

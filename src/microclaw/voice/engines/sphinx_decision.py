@@ -12,8 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from rapidfuzz.distance import Levenshtein
-
 from microclaw.language.quantities import NUMBER_WORDS
 from microclaw.voice.engines.command_grammar import CommandGrammar
 from microclaw.voice.engines.engine import Transcript
@@ -56,6 +54,8 @@ def decide(evidence: Evidence, grammar: CommandGrammar) -> Transcript:
         return Transcript("", 0.0)
     is_sure = text == evidence.readings[0] and not _TEEN_OR_TENS.search(text)
     if evidence.general is not None:
+        from rapidfuzz.distance import Levenshtein  # 3.5 MB, and voice is on where nobody speaks yet
+
         alike = Levenshtein.normalized_similarity(evidence.phones(text), evidence.phones(evidence.general))
         if alike < LEAST_ALIKE:
             return Transcript("", 0.0)

@@ -20,7 +20,6 @@ from microclaw.voice.parts import VoiceParts
 from microclaw.voice.session import VoiceSession
 from microclaw.voice.xiaozhi.device_tools import DeviceTools
 from microclaw.voice.xiaozhi.outgoing import Outgoing
-from microclaw.voice.xiaozhi.photos import Photos
 from microclaw.wire import xiaozhi
 from microclaw.wire.xiaozhi import Abort, DeviceMessage, Hello, Listen, Mcp, Mode
 
@@ -54,10 +53,9 @@ class XiaozhiConnection:
         session_id: str,
         parts: VoiceParts,
         *,
-        vision_url: str,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`name` gives the device's name, which may change meanwhile. `vision_url`: where it sends photos."""
+        """`name` gives the device's name, which may change meanwhile."""
         self.device_id = device_id
         self._name = name
         self.session_id = session_id
@@ -65,7 +63,7 @@ class XiaozhiConnection:
         self.version: int | None = None
         """Of the protocol; None before the device's hello."""
         self.session = VoiceSession(self, parts)
-        self.tools = DeviceTools(self._send_mcp, lambda: self.name, Photos(vision_url, now_s))
+        self.tools = DeviceTools(self._send_mcp, lambda: self.name)
         self.has_tools = False
         self._now_s = now_s
         self._texts = RateLimit(TEXTS_A_SECOND, TEXTS_AT_ONCE, now_s())

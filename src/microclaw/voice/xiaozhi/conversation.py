@@ -18,12 +18,8 @@ _log = logging.getLogger(__name__)
 class Conversation:
     """`await run(socket)` until the device goes, does what it must not, nobody speaks, or somebody calls `end`."""
 
-    def __init__(
-        self, connection: XiaozhiConnection, voice: VoiceService, *, client: bytes, hello_s: float, idle_s: float
-    ) -> None:
-        """`client` is the SHA-256 of the installation's id."""
+    def __init__(self, connection: XiaozhiConnection, voice: VoiceService, *, hello_s: float, idle_s: float) -> None:
         self.connection = connection
-        self.client = client
         self._voice = voice
         self._hello_s = hello_s
         self._idle_s = idle_s

@@ -13,11 +13,9 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 
 from microclaw.errors import DeviceTimeout, DeviceUnreachable, MicroclawError, ToolFailed
-from microclaw.voice.xiaozhi.photos import Photos
 
-PHOTO: Final = "self.camera.take_photo"
 CALL_S: Final = 30.0
-"""Its calls run on its main loop, and a photo takes a while."""
+"""Its calls run on its main loop."""
 LIST_S: Final = 10.0
 MAX_PAGES: Final = 16
 MAX_TOOLS: Final = 64
@@ -73,9 +71,8 @@ class _CallResult(msgspec.Struct, frozen=True, rename="camel"):
 class DeviceTools:
     """`await open()` lists its tools; `took` gets what the device answers; `left` ends what waits."""
 
-    def __init__(self, send: Callable[[dict[str, object]], None], name: Callable[[], str], photos: Photos) -> None:
+    def __init__(self, send: Callable[[dict[str, object]], None], name: Callable[[], str]) -> None:
         self.listed: tuple[ListedTool, ...] = ()
-        self.photos = photos
         self._send = send
         self._name = name
         self._number = 0
@@ -86,9 +83,8 @@ class DeviceTools:
     async def open(self) -> None:
         """Raises what `call` raises."""
         about = {"name": "microclaw", "version": "1"}
-        can = {"vision": self.photos.vision()}
         await self._ask(
-            "initialize", {"protocolVersion": _VERSION, "capabilities": can, "clientInfo": about}, timeout_s=LIST_S
+            "initialize", {"protocolVersion": _VERSION, "capabilities": {}, "clientInfo": about}, timeout_s=LIST_S
         )
         found: dict[str, ListedTool] = {}
         cursor = ""
@@ -115,19 +111,6 @@ class DeviceTools:
         if result.is_error:
             raise _refused(self._name(), text)
         return text[:MAX_TEXT_CHARS]
-
-    async def take_photo(self, question: str) -> bytes:
-        """A checked JPEG that the device made for this call. Raises what `call` raises; nothing of it is kept."""
-        with self.photos.expected() as photo:
-            try:
-                await self.call(PHOTO, {"question": question})
-            except ToolFailed as exc:
-                if self.photos.problem is None:
-                    raise
-                raise _refused_photo(self._name(), self.photos.problem) from exc
-            if not photo.done():
-                raise _refused_photo(self._name(), self.photos.problem or "it sent none")
-            return photo.result()
 
     def took(self, payload: dict[str, Any]) -> None:
         """What answers no question of this host is left alone."""
@@ -176,10 +159,6 @@ class DeviceTools:
         return DeviceUnreachable(
             f"{self._name()} is not connected", next_step="speak to it: it connects for a conversation"
         )
-
-
-def _refused_photo(device: str, problem: str) -> ToolFailed:
-    return ToolFailed(f"no photo of {device}: {problem}", next_step="try once more")
 
 
 def _refused(device: str, text: str) -> ToolFailed:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
-import socket
 from typing import Any, Final
 
 from aiohttp import web
@@ -36,23 +35,6 @@ def words(status: int, text: str) -> web.Response:
     response = web.Response(status=status, text=text + "\n")
     response.force_close()
     return response
-
-
-async def send_whole(request: web.BaseRequest, answer: web.StreamResponse, data: bytes, within_s: float) -> None:
-    """Send 200 and a body of known length, which the firmware needs. Raises OSError, TimeoutError.
-
-    Little of it waits in this machine: when it returns, the other end has nearly all of it.
-    """
-    assert request.transport is not None
-    request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _PIECE_BYTES)
-    answer.content_type = "application/octet-stream"
-    answer.content_length = len(data)
-    answer.force_close()
-    async with asyncio.timeout(within_s):
-        await answer.prepare(request)
-        for at in range(0, len(data), _PIECE_BYTES):
-            await answer.write(data[at : at + _PIECE_BYTES])
-        await answer.write_eof()
 
 
 async def read_body(request: web.BaseRequest, limit: int) -> bytes:

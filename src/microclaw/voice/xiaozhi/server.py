@@ -19,7 +19,6 @@ from typing import Final
 
 from aiohttp import WSCloseCode, web
 
-from microclaw.audit import AuditEvent, AuditKind
 from microclaw.auth.certificates import lan_names
 from microclaw.auth.credentials import Refusal, RevocationNotice
 from microclaw.auth.device_identity import HostIdentity
@@ -41,19 +40,15 @@ from microclaw.voice.xiaozhi.http_answers import (
     is_coded,
     json_answer,
     read_body,
-    send_whole,
     without_port,
     words,
 )
-from microclaw.voice.xiaozhi.updates import Updates
 from microclaw.wire import xiaozhi
 from microclaw.wire.xiaozhi import credential_of
 
 OTA_PATH: Final = "/xiaozhi/ota/"
 ACTIVATE_PATH: Final = "/xiaozhi/ota/activate"
 SOCKET_PATH: Final = "/xiaozhi/v1/"
-PHOTO_PATH: Final = "/xiaozhi/vision"
-FIRMWARE_PATH: Final = "/xiaozhi/firmware/"
 MAX_BODY_BYTES: Final = 32_768
 MAX_ADDRESSES: Final = 1024
 _ACCEPT_PAUSE_S: Final = 0.1
@@ -65,7 +60,6 @@ class XiaozhiLimits:
     """Times in s. `requests_*` are of one address; a device asks every 3 s while it shows a code."""
 
     body_s: float = 10.0
-    download_s: float = 900.0
     hello_s: float = 10.0
     idle_s: float = 60.0
     ping_s: float = 20.0
@@ -93,7 +87,6 @@ class XiaozhiServer:
         voice: VoiceService,
         devices: Registry,
         identity: HostIdentity,
-        updates: Updates,
         now_ms: Callable[[], int],
         zone: tzinfo | None = None,
         limits: XiaozhiLimits = XiaozhiLimits(),
@@ -102,7 +95,6 @@ class XiaozhiServer:
         self._voice = voice
         self._devices = devices
         self._identity = identity
-        self.updates = updates
         self._now_ms = now_ms
         self._zone = zone
         self._limits = limits
@@ -194,11 +186,9 @@ class XiaozhiServer:
             ("POST", ACTIVATE_PATH): self._activate,
             ("GET", SOCKET_PATH): self._converse,
             ("GET", SOCKET_PATH.rstrip("/")): self._converse,
-            ("POST", PHOTO_PATH): self._take_photo,
         }
         route = routes.get((request.method, request.path))
-        is_download = request.method == "GET" and request.path.startswith(FIRMWARE_PATH)
-        if route is None and not is_download:
+        if route is None:
             return words(404, f"not found: devices POST to {OTA_PATH}")
         if request.headers.get("Origin") is not None or not self._is_ours(request.host):
             return words(403, "forbidden: web pages and foreign names may not call this server")
@@ -207,8 +197,6 @@ class XiaozhiServer:
         if is_coded(request):
             return words(415, "no Content-Encoding is taken: send the body as it is")
         try:
-            if route is None:
-                return await self._send_firmware(request)
             asker = Asker(
                 xiaozhi.read_mac(request.headers.get("Device-Id")),
                 client_hash(xiaozhi.read_client(request.headers.get("Client-Id"))),
@@ -249,12 +237,7 @@ class XiaozhiServer:
         activation = None
         if isinstance(answer, ShowCode):
             activation = {"code": answer.code, "message": f"microclaw\n{answer.code}", "challenge": answer.challenge}
-        device = self._enrolment.device(asker.mac)
-        offer = None
-        if isinstance(answer, Paired) and device is not None:
-            offer = await self.updates.started(credential_of(asker.mac), device.name, report)
         here = f"{without_port(request.host)}:{self._port}"
-        firmware = None if offer is None else (offer.version, f"http://{here}{FIRMWARE_PATH}{offer.token}.bin")
         now_ms = self._now_ms()
         offset = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(self._zone).utcoffset()
         return json_answer(
@@ -265,7 +248,6 @@ class XiaozhiServer:
                 zone_minutes=int(offset.total_seconds() // 60) if offset is not None else 0,
                 token=answer.token if isinstance(answer, Paired) else None,
                 activation=activation,
-                firmware=firmware,
             )
         )
 
@@ -287,50 +269,6 @@ class XiaozhiServer:
                 return await read_body(request, MAX_BODY_BYTES)
         except TimeoutError as exc:
             raise ProtocolError(f"the body took more than {self._limits.body_s:g} s") from exc
-
-    async def _take_photo(self, request: web.BaseRequest, asker: Asker) -> web.StreamResponse:
-        """Only with the token of the connection that is open now, and only for a photo that was asked for."""
-        http = request.protocol
-        assert isinstance(http, HttpConnection)
-        if self._wrong_tokens.wait_s(asker.address) > 0:
-            return words(429, "too many wrong tokens: wait a minute")
-        live = self._live.get(credential_of(asker.mac))
-        photos = live.connection.tools.photos if live is not None and live.client == asker.client else None
-        if photos is None or not photos.opens(request.headers.get("Authorization")):
-            self._wrong_tokens.add(asker.address)
-            text = "a photo came without the token of a connection that is open"
-            self._identity.record(AuditEvent(AuditKind.PHOTO_REFUSED, text, address=asker.address))
-            return words(401, "this token opens nothing here: it is that of the open connection")
-        http.known()
-        problem = await photos.upload(request)
-        if problem is not None:
-            _log.warning("xiaozhi: a photo of %s is refused: %s", asker.mac, problem)
-            return words(400, problem)
-        return json_answer({"success": True, "result": "the host has the photo"})
-
-    async def _send_firmware(self, request: web.BaseRequest) -> web.StreamResponse:
-        """The image that its device was told of. The firmware shows no token but the address, and asks for no range."""
-        http = request.protocol
-        assert isinstance(http, HttpConnection)
-        token = request.path.removeprefix(FIRMWARE_PATH).removesuffix(".bin")
-        if self._wrong_tokens.wait_s(http.address) > 0:
-            return words(429, "too many wrong addresses: wait a minute")
-        found = await self.updates.begin(token)
-        if found is None:
-            self._wrong_tokens.add(http.address)
-            return words(404, "nothing is offered here")
-        device_id, image = found
-        http.known()
-        answer, is_whole = web.StreamResponse(), False
-        try:
-            await send_whole(request, answer, image.data, self._limits.download_s)
-            is_whole = True
-        except (OSError, TimeoutError) as exc:
-            _log.warning("xiaozhi: %s did not fetch %s whole: %s", http.address, image.file, exc or "it took too long")
-            http.close()
-        finally:
-            await self.updates.end(device_id, whole=is_whole)
-        return answer
 
     # The WebSocket
 
@@ -364,12 +302,11 @@ class XiaozhiServer:
             lambda: device.name,
             session_id,
             self._voice.parts,
-            vision_url=f"http://{without_port(request.host)}:{self._port}{PHOTO_PATH}",
             now_s=self._clock_s,
         )
         credential = credential_of(asker.mac)
         limits = self._limits
-        live = Conversation(connection, self._voice, client=asker.client, hello_s=limits.hello_s, idle_s=limits.idle_s)
+        live = Conversation(connection, self._voice, hello_s=limits.hello_s, idle_s=limits.idle_s)
         if (older := self._live.get(credential)) is not None:
             older.end(WSCloseCode.POLICY_VIOLATION, "a newer connection of this device")
         self._live[credential] = live

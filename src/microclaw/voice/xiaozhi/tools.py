@@ -12,18 +12,15 @@ from typing import Any, Final, Literal
 
 from pydantic import Field, create_model
 
-from microclaw.audit import AuditKind
-from microclaw.auth.gate import Effect, Gate, Permission
+from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import DeviceUnreachable
 from microclaw.events import Evidence
-from microclaw.models.protocol import AskedBy, Image
-from microclaw.models.sight import PictureReader
 from microclaw.text import fence_text
 from microclaw.tools.target import OnDevice, describe_device, find_device, on_device
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
-from microclaw.voice.xiaozhi.device_tools import PHOTO, Argument, DeviceTools, ListedTool, Value
+from microclaw.voice.xiaozhi.device_tools import Argument, DeviceTools, ListedTool, Value
 
 VOLUME: Final = "self.audio_speaker.set_volume"
 BRIGHTNESS: Final = "self.screen.set_brightness"
@@ -35,6 +32,7 @@ NOT_OFFERED: Final = frozenset(
         "self.upgrade_firmware",
         "self.get_system_info",
         "self.assets.set_download_url",
+        "self.camera.take_photo",
         "self.screen.get_info",
         "self.screen.snapshot",
         "self.screen.preview_image",
@@ -64,20 +62,13 @@ class StatusParameters(OnDevice):
     pass
 
 
-class PhotoParameters(OnDevice):
-    question: str = Field(min_length=1, max_length=500, description="What to look for.")
-
-
-def xiaozhi_tools(
-    devices: Registry, tools_of: Callable[[str], DeviceTools | None], reader: PictureReader, gate: Gate
-) -> tuple[Tool[Any], ...]:
+def xiaozhi_tools(devices: Registry, tools_of: Callable[[str], DeviceTools | None]) -> tuple[Tool[Any], ...]:
     """Those of the devices that are connected now; `tools_of` finds them by the device's id."""
     here = [(device, tools) for device in devices.list() if (tools := tools_of(device.device_id)) is not None]
     listed = {tool.name for _, tools in here for tool in tools.listed}
     if not listed:
         return ()
-    everyday = {**_everyday_tools(devices, tools_of), PHOTO: _photo_tool(devices, tools_of, reader, gate)}
-    named = {name: tool for name, tool in everyday.items() if name in listed}
+    named = {name: tool for name, tool in _everyday_tools(devices, tools_of).items() if name in listed}
     own = (
         _own_tool(device, tools, tool)
         for device, tools in here
@@ -154,33 +145,6 @@ def _everyday_tools(devices: Registry, tools_of: Callable[[str], DeviceTools | N
             foreign=True,
         ),
     }
-
-
-def _photo_tool(
-    devices: Registry, tools_of: Callable[[str], DeviceTools | None], reader: PictureReader, gate: Gate
-) -> Tool[Any]:
-    async def look(asked: PhotoParameters, context: ToolContext) -> ToolOutput:
-        device = find_device(devices, context, asked.device, is_spoken_to=True)
-        tools = _tools_with(PHOTO, device, tools_of)
-        asked_by = AskedBy(context.person_id, context.channel, context.chat_id)
-        await reader.check(asked_by)  # first: no photo is made that nobody can look at
-        gate.note(AuditKind.PHOTO_ASKED, "a photo was asked for", context.person_id, about=device.name)
-        photo = await tools.take_photo(asked.question)
-        seen = await reader.read(Image("image/jpeg", photo), asked.question, asked_by)
-        fields = {"success": True, "device": device.name, "seen": fence_text(seen.text, f"a photo of {device.name}")}
-        return ToolOutput(fields, (Evidence("reported", f"{seen.model} looked at a photo of {device.name}"),))
-
-    return Tool(
-        "voice-photo",
-        "Take a photo with a voice device's camera and answer a question about what it shows.",
-        PhotoParameters,
-        Permission.ACT,
-        Effect.ONCE,
-        look,
-        foreign=True,
-        words=on_device(devices, "take a photo with {device}: {question}", is_spoken_to=True),
-        describe=describe_device(devices, is_spoken_to=True),
-    )
 
 
 def _tools_with(name: str, device: Device, tools_of: Callable[[str], DeviceTools | None]) -> DeviceTools:

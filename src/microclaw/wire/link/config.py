@@ -22,11 +22,3 @@ class LinkConfig:
     window: int = 64
     max_unapplied: int = 256
     limits: FrameLimits = DEFAULT_LIMITS
-
-
-@dataclass(slots=True)
-class LinkCounters:
-    unknown_frames: int = 0
-    unknown_types: int = 0
-    late_audio: int = 0  # outside a stream: dropped
-    expired: int = 0

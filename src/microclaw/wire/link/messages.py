@@ -266,14 +266,14 @@ class TaskStatus(FromHost, frozen=True):
 
 
 class Call(FromHost, frozen=True):
-    """`expires_ms` is on the host's clock, milliseconds since the Unix epoch, here and in every other message."""
+    """`ttl_ms`: milliseconds from its arrival in which it may begin, on no calendar's clock."""
 
     type: ClassVar = "call"
     durable: ClassVar = Durable.IF_ASKED
     method: str
     params: ValueMap
     idempotent: bool
-    expires_ms: Uint | None = None
+    ttl_ms: Uint | None = None
 
 
 class Result(FromDevice, frozen=True):
@@ -329,6 +329,8 @@ class UiState(FromHost, frozen=True):
 
 
 class Notify(FromHost, frozen=True):
+    """`expires_ms` is on the host's clock, milliseconds since the Unix epoch."""
+
     type: ClassVar = "notify"
     durable: ClassVar = Durable.ALWAYS
     text: str

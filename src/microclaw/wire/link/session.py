@@ -1,6 +1,6 @@
 """One end of the link as one state machine: greeting, heartbeat, durable messages, audio. No IO.
 
-It is one long file because every method reads or moves the same phase, and because it is compiled to C as one module.
+It is one long file because every method reads or moves the same phase.
 
 The driver gives it what happens (`connected`, `receive`, `closed`, `tick`, and what the stores answered) and then takes
 actions with `next_action()` until there is none. Both ends run this class; states.py has the moves. A session may live
@@ -18,7 +18,7 @@ from microclaw.errors import DeviceUnreachable, LinkViolation, StoreError
 from microclaw.wire.link import actions
 from microclaw.wire.link.actions import Action, Lane
 from microclaw.wire.link.codec import decode, encode, numbered
-from microclaw.wire.link.config import LinkConfig, LinkCounters
+from microclaw.wire.link.config import LinkConfig
 from microclaw.wire.link.frame import BLOB_HEAD_BYTES, CloseCode, Frame, FrameType, encode_frame, read_frame
 from microclaw.wire.link.heartbeat import Clock, Heartbeat, wall_us
 from microclaw.wire.link.lanes import FRAME_OF, Streams, lane_of
@@ -29,7 +29,6 @@ from microclaw.wire.link.messages import (
     AnyBody,
     AnyMessage,
     Bye,
-    Call,
     Envelope,
     ErrorMessage,
     Hello,
@@ -73,7 +72,6 @@ class LinkSession:
         self._audio_out = encode_frame(FRAME_OF[self.role], b"")
         self.phase = Phase.DOWN
         self.peer: Hello | Welcome | None = None
-        self.counters = LinkCounters()
         self.unreadable: LinkViolation | None = None  # what of the peer this end could not read, which ended it
         self.outgoing = Outgoing(outbox, self.config.window)
         self.incoming = Incoming(inbox)
@@ -151,8 +149,6 @@ class LinkSession:
                 self._take_blob(frame.payload)
             elif frame.known:
                 self._hear(frame)
-            else:
-                self.counters.unknown_frames += 1
         except LinkViolation as exc:
             if exc.reason in _UNREADABLE:
                 self.unreadable = exc
@@ -212,10 +208,9 @@ class LinkSession:
         return envelope.id
 
     def send_audio(self, payload: bytes) -> bool:
-        """One audio frame of this end's active stream; False, and counted, when there is none."""
+        """One audio frame of this end's active stream; False when there is none."""
         stream = self.streams.sending
         if stream is None or self.phase is not Phase.READY:
-            self.counters.late_audio += 1
             return False
         self._actions.append(actions.Send(self._audio_out + payload, Lane.MEDIA))
         return True
@@ -399,18 +394,16 @@ class LinkSession:
                 text = f"more than {self.config.max_unapplied} durable messages wait to be applied"
                 raise LinkViolation(text, close_code=CloseCode.OVERLOADED, reason="overloaded")
         if isinstance(body, Unknown):
-            self.counters.unknown_types += 1
             if seq is None:
                 return
             self._say(ErrorMessage("unknown_type", f"no message {body.type[:60]}", fatal=False), re=envelope.id)
         expired = self._is_expired(body)
-        self.counters.expired += expired
         epoch = self.incoming.epoch if seq is not None else None
         self._actions.append(actions.Deliver(envelope, expired, epoch))
         self._follow(body, theirs)
 
     def _is_expired(self, body: AnyBody) -> bool:
-        if not isinstance(body, (Call, Notify)) or body.expires_ms is None:
+        if not isinstance(body, Notify) or body.expires_ms is None:
             return False
         host_ms = self.host_unix_ms
         return host_ms is not None and host_ms >= body.expires_ms
@@ -422,9 +415,7 @@ class LinkSession:
         if self.phase is not Phase.READY:
             raise LinkViolation(f"audio while the link is {self.phase.value}", reason="unexpected_message")
         stream = self.streams.receiving
-        if stream is None:
-            self.counters.late_audio += 1
-        else:
+        if stream is not None:
             self._actions.append(actions.Hear(stream, frame))
 
     def _take_blob(self, payload: bytes) -> None:

@@ -1,7 +1,7 @@
 """Attribute containers, WAMR's tagged key-value bodies, in both generations of type numbers; little-endian.
 
-WAMR 1.2 renumbered the types. A string's type byte tells the generation; a container without one is read as the
-generation that `assume` names unless it only fits the other. Containers are parsed by their count: the rest of the
+WAMR 1.2 renumbered the types. A string's type byte tells the generation; a container without one is read as
+today's unless it only fits the other. Containers are parsed by their count: the rest of the
 buffer is padding.
 """
 
@@ -90,9 +90,21 @@ class AttributeContainer:
         return cls(tag, tuple(Attribute(key, _natural_type(value), value) for key, value in values.items()))
 
     @classmethod
-    def decode(cls, data: bytes, *, assume: Generation = Generation.NEW) -> AttributeContainer:
-        """Read a container of either generation; ProtocolError when it fits neither."""
-        return _read(data, assume)[1]
+    def decode(cls, data: bytes) -> AttributeContainer:
+        """Read one; of two generations that fit, the one whose rest is only padding. ProtocolError for neither."""
+        fits: list[tuple[AttributeContainer, bool]] = []
+        errors: list[ProtocolError] = []
+        for generation in (Generation.NEW, Generation.OLD):
+            reader = _Reader(data, generation)
+            try:
+                container = reader.container()
+            except ProtocolError as exc:
+                errors.append(exc)
+            else:
+                fits.append((container, reader.rest_is_padding()))
+        if not fits:
+            raise errors[0]
+        return next((container for container, is_whole in fits if is_whole), fits[0][0])
 
     def get(self, key: str) -> AttributeValue | None:
         return next((a.value for a in self.values if a.key == key), None)
@@ -120,12 +132,6 @@ class AttributeContainer:
                 total += size + RESERVED_BYTES
             used += size
         return 2 + total
-
-
-def generation_of(data: bytes) -> Generation | None:
-    """The generation of this container; None if it fits both, ProtocolError if it fits neither."""
-    if_old, if_new = (_read(data, assume)[0] for assume in (Generation.OLD, Generation.NEW))
-    return if_old if if_old is if_new else None
 
 
 def _natural_type(value: AttributeValue) -> AttributeType:
@@ -167,25 +173,6 @@ def _encode_attribute(attribute: Attribute, generation: Generation) -> bytes:
         return head + packer.pack(value)
     except (StructError, OverflowError) as exc:
         raise ValueError(f"{attribute.key}: a {attribute.type.value} cannot hold {value!r}") from exc
-
-
-def _read(data: bytes, assume: Generation) -> tuple[Generation, AttributeContainer]:
-    """Try the assumed generation, then the other; of two that fit, the one whose rest is only padding wins."""
-    other = Generation.OLD if assume is Generation.NEW else Generation.NEW
-    fits: list[tuple[Generation, AttributeContainer, bool]] = []
-    errors: list[ProtocolError] = []
-    for generation in (assume, other):
-        reader = _Reader(data, generation)
-        try:
-            container = reader.container()
-        except ProtocolError as exc:
-            errors.append(exc)
-        else:
-            fits.append((generation, container, reader.rest_is_padding()))
-    if not fits:
-        raise errors[0]
-    generation, container, _ = next((fit for fit in fits if fit[2]), fits[0])
-    return generation, container
 
 
 class _Reader:

@@ -27,7 +27,6 @@ CANNOT_RESOLVE: Final = 0x8001
 FAILED_TO_CONNECT: Final = 0x8004
 """ESP_ERR_ESP_TLS_FAILED_CONNECT_TO_HOST"""
 _ERROR_CODE: Final = Struct("<6i")
-_MAX_TEXT: Final = 65_535
 
 
 class EventId(IntEnum):

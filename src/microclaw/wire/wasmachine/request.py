@@ -163,11 +163,6 @@ def app_request(mid: int, name: str, url: str, body: bytes = b"", action: Action
     return Request(action, f"/app/{check_app_name(name)}/{url.lstrip('/')}", mid, body)
 
 
-def event_request(mid: int, url: str, *, register: bool = True) -> Request:
-    """Register for an app's events, or end that. They come as requests of the action EVENT, their url without slash."""
-    return Request(Action.PUT if register else Action.DELETE, f"/event/{url.lstrip('/')}", mid)
-
-
 def _check_version(what: str, version: int) -> None:
     if version != PROTOCOL_VERSION:
         raise ProtocolError(f"a {what} of version {version}, expected {PROTOCOL_VERSION}")

@@ -25,7 +25,6 @@ import mpy_file  # noqa: E402, F401
 import output  # noqa: E402, F401
 import program  # noqa: E402
 import records  # noqa: E402, F401
-import runner as runner_module  # noqa: E402
 import standstill  # noqa: E402, F401
 import storage  # noqa: E402, F401
 import unwrapping  # noqa: E402, F401
@@ -35,7 +34,7 @@ from errors import CallError  # noqa: E402
 from runner import Runner  # noqa: E402
 
 program.LINES_AT_ONCE = 100  # here is room for them
-runner_module.NOT_KEPT = ()  # to read modules in again would cost programs board time, and here is room for them
+Runner.NOT_KEPT = ()  # to read modules in again would cost programs board time, and here is room for them
 
 
 class SimulatedBoard(Board):

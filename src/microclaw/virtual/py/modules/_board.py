@@ -1,6 +1,6 @@
 """Speaks to the simulated board. In the virtual board's VM through host.call; on the unix port by JSON lines over TCP.
 
-On the unix port MICROCLAW_BOARD is HOST:PORT of a `microclaw.virtual.py.bench`. An answer is [value, error, pending]:
+On the unix port MICROCLAW_BOARD is HOST:PORT of tests/virtual/py/bench.py. An answer is [value, error, pending]:
 error is [class, arguments...]; pending says that events wait, which `poll` then fetches.
 """
 

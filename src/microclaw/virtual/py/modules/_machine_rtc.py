@@ -1,4 +1,4 @@
-"""The parts of `machine` that know the time: the calendar clock with its memory, and the watchdog."""
+"""The parts of `machine` that know the time: the calendar clock and the watchdog."""
 
 from _board import call as _call
 
@@ -11,16 +11,6 @@ class RTC:
         if value is None:
             return tuple(_call("rtc"))
         _call("rtc", *value)
-
-    def init(self, value):
-        year, month, day, hour, minute, second, micro = (tuple(value) + (0,) * 7)[:7]
-        self.datetime((year, month, day, 0, hour, minute, second, micro))
-
-    def memory(self, data=None):
-        """Outlives a reset, not a power cut."""
-        if data is None:
-            return bytes.fromhex(_call("rtc_memory"))
-        _call("rtc_memory", (data.encode() if isinstance(data, str) else bytes(data)).hex())
 
 
 class WDT:

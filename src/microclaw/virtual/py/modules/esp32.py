@@ -1,11 +1,9 @@
-"""`esp32` on the simulated board: NVS, heap facts, what an image without OTA slots says. No RMT, PCNT, ULP."""
+"""`esp32` on the simulated board: NVS and heap facts. No partitions, RMT, PCNT, ULP."""
 
 from _board import call as _call
 
 HEAP_DATA = 4
 HEAP_EXEC = 1
-WAKEUP_ALL_LOW = False
-WAKEUP_ANY_HIGH = True
 
 
 class NVS:
@@ -36,27 +34,6 @@ class NVS:
 
     def commit(self):
         pass
-
-
-class Partition:
-    BOOT = 0
-    RUNNING = 1
-    TYPE_APP = 0
-    TYPE_DATA = 1
-
-    def __init__(self, which):
-        if which != Partition.RUNNING:
-            raise OSError(2)
-
-    def info(self):
-        return (0, 0, 0x10000, 0x1F0000, "factory", False)
-
-    def get_next_update(self):
-        raise OSError(2)
-
-    @staticmethod
-    def mark_app_valid_cancel_rollback():
-        raise OSError(-261)
 
 
 def idf_heap_info(capabilities):

@@ -1,7 +1,7 @@
 """`machine` of MicroPython's esp32 port on the simulated board: the names and errors of v1.24 to v1.26. No registers.
 
 Handlers of Pin.irq and Timer run where the interpreter meets the board next: between two of its calls, or while the
-event loop waits. Not here: I2S, SDCard, TouchPad, DAC, PCNT, mem32, sleep modes.
+event loop waits. Not here: I2S, SDCard, TouchPad, DAC, PCNT, mem32, sleep modes, what programs are refused.
 """
 
 import _board
@@ -267,11 +267,6 @@ def reset():
     raise SystemExit(HARD_RESET)  # on the unix port: the test starts the interpreter again
 
 
-def soft_reset():
-    _call("reset", SOFT_RESET)
-    raise SystemExit(SOFT_RESET)
-
-
 def reset_cause():
     return _call("reset_cause")
 
@@ -289,11 +284,3 @@ def unique_id():
 
 def idle():
     _board.poll()
-
-
-def disable_irq():
-    return 0
-
-
-def enable_irq(state=0):
-    pass

@@ -1,0 +1,91 @@
+"""Checks budgets.toml: how many lines of source and of tests each room may have. Run: make check
+
+`--table` prints all figures. `--lower` writes those that are below their budgets, and never raises one.
+"""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[1]
+BESIDE: Final = ("bench", "firmware", "scripts")  # Python of ours outside of src/microclaw
+SLACK_LINES: Final = 50  # a budget is lowered when its room is below it by more than this and SLACK_PERCENT of it
+SLACK_PERCENT: Final = 2
+Lines = tuple[int, int]  # of source, of tests
+
+
+def figures(root: Path) -> dict[str, Lines]:
+    """The lines of each room; `all` is the Python of src/microclaw and of tests."""
+    source, tests = root / "src/microclaw", root / "tests"
+    names = {path.name for folder in (source, tests) for path in folder.iterdir() if any(path.rglob("*.py"))}
+    rooms = {"root": (_lines(source.glob("*.py")), _lines(tests.glob("*.py")))}
+    for name in sorted({*names, *BESIDE}):
+        home = root if name in BESIDE else source
+        rooms[name] = _lines((home / name).rglob("*.py")), _lines((tests / name).rglob("*.py"))
+    python = sum(lines for name, (lines, _) in rooms.items() if name not in BESIDE)
+    script = _lines(path for path in (source / "page").rglob("*.js") if "vendor" not in path.parts)
+    return {"all": (python, sum(lines for _, lines in rooms.values())), "javascript": (script, 0), **rooms}
+
+
+def _lines(files: Iterable[Path]) -> int:
+    return sum(file.read_bytes().count(b"\n") for file in files)
+
+
+def faults(found: dict[str, Lines], budgets: dict[str, Lines]) -> list[str]:
+    """What is over its budget, has none, or is no more."""
+    said = [f"{name}: no such room, remove its row" for name in budgets if name not in found]
+    for name, lines in found.items():
+        if name not in budgets:
+            said.append(f"{name}: no budget, add {name} = {list(lines)} and lower others by as much")
+            continue
+        for kind, present, most in zip(("source", "tests"), lines, budgets[name], strict=True):
+            if present > most:
+                said.append(f"{name}: {present} lines of {kind}, budget {most}")
+    return said
+
+
+def below(found: dict[str, Lines], budgets: dict[str, Lines]) -> list[str]:
+    """The budgets that are to be lowered."""
+    return [
+        f"{name}: {present} lines of {kind}, budget {most}"
+        for name in found.keys() & budgets.keys()
+        for kind, present, most in zip(("source", "tests"), found[name], budgets[name], strict=True)
+        if most - present > max(SLACK_LINES, most * SLACK_PERCENT // 100)
+    ]
+
+
+def lowered(text: str, found: dict[str, Lines], budgets: dict[str, Lines]) -> str:
+    """The file with its comments, and in each row the least of budget and figure."""
+    rows = []
+    for row in text.splitlines():
+        name = row.partition("=")[0].strip()
+        if name in found and name in budgets:
+            row = f"{name} = {[min(pair) for pair in zip(found[name], budgets[name], strict=True)]}"
+        rows.append(row)
+    return "\n".join(rows) + "\n"
+
+
+def main(words: list[str], root: Path = ROOT) -> int:
+    file, found = root / "budgets.toml", figures(root)
+    text = file.read_text(encoding="utf-8")
+    budgets: dict[str, Lines] = {name: (row[0], row[1]) for name, row in tomllib.loads(text).items()}
+    if words == ["--table"]:
+        for name, lines in found.items():
+            most = budgets.get(name, (0, 0))
+            print(f"{name:16}{lines[0]:8} of {most[0]:6}{lines[1]:10} of {most[1]:6}")
+    elif words == ["--lower"]:
+        file.write_text(lowered(text, found, budgets), encoding="utf-8")
+    elif lower := below(found, budgets):
+        print(*sorted(lower), "next: python scripts/budgets.py --lower", sep="\n")
+    wrong = faults(found, budgets)
+    if wrong:
+        print(*wrong, "next: python scripts/budgets.py --table", sep="\n", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

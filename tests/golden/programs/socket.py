@@ -1,0 +1,3 @@
+import socket  # noqa: F401
+
+print(1)

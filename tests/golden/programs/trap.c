@@ -1,0 +1,2 @@
+#include "microclaw.h"
+void on_init(void) { __builtin_trap(); }

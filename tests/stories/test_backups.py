@@ -1,0 +1,75 @@
+"""A backup is the whole host in one locked file, and a host again on any machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.stories.conftest import blink, microclaw, running_board, running_host, until
+
+
+@pytest.fixture(scope="module")
+def backup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with `home.age`, the backup of a host whose board runs blink, and goes on."""
+    folder = tmp_path_factory.mktemp("backup")
+    (folder / "password").write_text("four words by chance\n")
+    with (
+        running_host(folder / "home") as host,
+        running_board(folder / "home", "--wasmachine", "0", "--serial", "none") as board,
+    ):
+        address = f"127.0.0.1:{board['wasmachine']}"
+        assert host.run("device", "add", "desk", "--board", "virtual", "--wasmachine", address).code == 0
+        assert host.run("run", blink(folder, 10), "-d", "desk").code == 0
+        assert host.run("chat", "remember that the relay is on pin 4").code == 0
+        assert host.run("schedule", "add", "every day at 7", "turn on pin 4 on desk").code == 0
+        made = host.run("--json", "backup", str(folder / "home.age"), "--password-file", str(folder / "password"))
+        contents = made.json["contents"]
+        assert (made.code, contents["devices"], contents["programs"], contents["schedules"]) == (0, 1, 1, 1)
+        host.process.terminate()
+        host.process.wait()
+        yield folder
+
+
+def restore(backup: Path, file: str, *words: str, home: str = "new", password: str = "password") -> tuple[int, str]:
+    given = ("restore", str(backup / file), "--password-file", str(backup / password), *words)
+    ran = microclaw(backup / home, "--json", *given)
+    return ran.code, (ran.json.get("error") or {"code": ""})["code"]
+
+
+def test_a_restored_host_knows_board_program_memory_and_schedule(backup: Path) -> None:
+    assert restore(backup, "home.age", "--list") == (0, "")
+    assert not (backup / "new").exists()
+    assert restore(backup, "home.age") == (0, "")
+    assert restore(backup, "home.age") == (1, "config_error")  # a home is there
+    assert restore(backup, "home.age", "--replace", "--yes") == (0, "")
+    assert list(backup.glob("new.before-*"))
+    for file in ("identity/authority.pem", "memory/MEMORY.md"):
+        assert (backup / "new" / file).read_bytes() == (backup / "home" / file).read_bytes()
+    with running_host(backup / "new") as host:
+        until(lambda: host.conditions("desk") == {"blink": "listed"})
+        assert [one["tool"] for one in host.client.schedules.list()] == ["gpio-set"]
+        assert host.run("app", "undo").code == 0
+        assert host.conditions("desk") == {}
+
+
+@pytest.mark.parametrize("damage", ["password", "cut", "byte", "other"])
+def test_a_file_that_cannot_be_opened_changes_nothing(backup: Path, damage: str) -> None:
+    whole = (backup / "home.age").read_bytes()
+    (backup / "wrong").write_text("other words by chance\n")
+    (backup / "cut.age").write_bytes(whole[:-100])
+    (backup / "byte.age").write_bytes(whole[:-100] + bytes([whole[-100] ^ 1]) + whole[-99:])
+    (backup / "other.age").write_text("no backup\n")
+    codes = {"password": "backup_locked", "cut": "backup_cut", "byte": "backup_damaged", "other": "not_a_backup"}
+    file, password = ("home.age", "wrong") if damage == "password" else (f"{damage}.age", "password")
+    assert restore(backup, file, home=f"{damage}-home", password=password) == (1, codes[damage])
+    assert not (backup / f"{damage}-home").exists()
+
+
+def test_with_a_key_nothing_on_this_machine_opens_it(backup: Path, tmp_path: Path) -> None:
+    made = microclaw(backup / "home", "--json", "backup", "--new-key", str(tmp_path / "key"))
+    assert made.code == 0
+    file = str(tmp_path / "key.age")
+    assert microclaw(backup / "home", "backup", file, "--recipient", made.json["recipient"]).code == 0
+    assert microclaw(tmp_path / "new", "restore", file, "--identity", str(tmp_path / "key")).code == 0
+    assert (tmp_path / "new" / "microclaw.db").exists()

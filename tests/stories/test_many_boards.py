@@ -1,0 +1,143 @@
+"""Many boards at once, one of them away: one result a board, exit code 5, and one undo for all. A fleet as a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.stories.conftest import Host, blink, microclaw, running_board, running_host, until
+from tests.stories.wire import Wire
+
+HALL, YARD, SHED = "virtual-1", "virtual-2", "shed"
+EMPTY: dict[str, str] = {}
+RUNNING = {"blink": "running"}
+LISTED = {"blink": "listed"}  # stock firmware says no more
+
+
+@pytest.fixture(scope="module")
+def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
+    """The wire to a board with stock firmware."""
+    home = tmp_path_factory.mktemp("board")
+    with running_board(home, "--wasmachine", "0", "--serial", "none") as board:
+        wire = Wire(board["wasmachine"])
+        yield wire
+        wire.cut()
+
+
+@pytest.fixture(scope="module")
+def boards(wire: Wire, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    with running_host(tmp_path_factory.mktemp("boards") / "home", "--virtual", "2") as host:
+        added = ("device", "add", SHED, "--board", "virtual", "--wasmachine", wire.address)
+        assert host.run(*added).code == 0
+        for name in (HALL, YARD):
+            assert host.run("device", "label", name, "room=here").code == 0
+        yield host
+
+
+@pytest.fixture
+def fleet(boards: Host) -> Iterator[Host]:
+    """No program runs anywhere, before and after."""
+    yield boards
+    for name in (HALL, YARD, SHED):
+        for program in boards.conditions(name):
+            boards.client.programs.remove(name, program)
+
+
+@pytest.fixture
+def away(wire: Wire) -> Iterator[Wire]:
+    """The shed's board does not answer, unless the story mends it."""
+    wire.cut()
+    yield wire
+    wire.cut()
+    wire.mend()
+
+
+def test_a_label_chooses_boards_and_one_undo_takes_all_back(fleet: Host, tmp_path: Path) -> None:
+    ran = fleet.run("--json", "run", blink(tmp_path, 10), "-l", "room=here", "--yes")
+    assert (ran.code, [one["device"] for one in ran.json["results"]]) == (0, [HALL, YARD])
+    assert [fleet.conditions(name) for name in (HALL, YARD, SHED)] == [RUNNING, RUNNING, EMPTY]
+    undone = fleet.run("--json", "app", "undo")
+    assert (undone.code, len(undone.json["taken"])) == (0, 2)
+    assert [fleet.conditions(name) for name in (HALL, YARD)] == [EMPTY, EMPTY]
+
+
+def test_one_board_away_is_exit_code_5_and_leaves_the_rest_alone(fleet: Host, away: Wire, tmp_path: Path) -> None:
+    ran = fleet.run("--json", "run", blink(tmp_path, 10), "-d", HALL, "-d", SHED, "--yes")
+    results = {one["device"]: one.get("error") for one in ran.json["results"]}
+    assert (ran.code, results[HALL], results[SHED]["exit_code"]) == (5, None, 4)
+    assert fleet.conditions(HALL) == RUNNING
+    level = fleet.run("--json", "exec", "--all", "gpio.set", "pin=13", "level=1", "--yes")
+    assert (level.code, level.json["failed"]) == (5, 1)
+    assert (fleet.level(HALL, 13), fleet.level(YARD, 13)) == (1, 1)
+    assert fleet.run("app", "undo").code == 0
+    assert (fleet.level(HALL, 13), fleet.level(YARD, 13)) == (0, 0)
+
+
+def test_no_board_reached_is_a_failure_of_its_own(fleet: Host, away: Wire, tmp_path: Path) -> None:
+    assert fleet.run("--json", "run", blink(tmp_path, 10), "-d", SHED).code == 4
+
+
+def test_an_act_waits_until_its_board_is_back(fleet: Host, away: Wire, tmp_path: Path) -> None:
+    ran = fleet.run("--json", "run", blink(tmp_path, 10), "-d", SHED, "--when-back")
+    assert (ran.code, ran.json["deferred"]["act"], ran.json["trial"]["ok"]) == (0, "install", True)
+    assert fleet.conditions(SHED) == {"blink": "deferred"}
+    away.mend()
+    until(lambda: fleet.conditions(SHED) == LISTED)
+    assert [one["state"] for one in fleet.client.status()["deferred"]["ended"]] == ["done"]
+    assert fleet.run("app", "undo").code == 0
+    assert fleet.conditions(SHED) == EMPTY
+
+
+def test_what_waits_can_be_cancelled(fleet: Host, away: Wire, tmp_path: Path) -> None:
+    assert fleet.run("run", blink(tmp_path, 10), "-d", SHED, "--when-back").code == 0
+    assert fleet.run("app", "cancel", "blink", "-d", SHED).code == 0
+    assert fleet.run("app", "cancel", "blink", "-d", SHED).code == 1
+    away.mend()
+    assert fleet.conditions(SHED) == EMPTY
+
+
+def test_a_file_is_the_state_that_is_wanted(fleet: Host, tmp_path: Path) -> None:
+    blink(tmp_path, 10)
+    file = tmp_path / "fleet.yaml"
+    file.write_text(f"programs:\n  - file: blink.c\n    devices: [{HALL}, {YARD}]\n")
+    named = ("-f", str(file))
+    assert fleet.run("diff", *named).code == 1
+    assert fleet.run("--json", "apply", *named).json["error"]["code"] == "usage"  # nobody said yes
+    assert fleet.run("apply", *named, "--yes").code == 0
+    assert [fleet.conditions(name) for name in (HALL, YARD)] == [RUNNING, RUNNING]
+    again = fleet.run("--json", "diff", *named)
+    assert (again.code, again.json["counts"]) == (0, {"unchanged": 2})
+
+    out = tmp_path / "kitchen"
+    exported = fleet.run("--json", "export", "--out", str(out))
+    assert (exported.code, sorted(exported.json["files"])) == (0, ["blink.c", "fleet.yaml"])
+    assert fleet.run("diff", "-f", str(out / "fleet.yaml")).code == 0
+
+    blink(tmp_path, 10, 50)
+    changed = fleet.run("--json", "diff", *named)
+    assert (changed.code, changed.json["counts"]) == (1, {"replace": 2})
+    file.write_text(f"programs:\n  - file: blink.c\n    devices: [{YARD}]\n")
+    assert fleet.run("apply", *named, "--all", "--prune", "--yes").code == 0
+    assert [fleet.conditions(name) for name in (HALL, YARD)] == [EMPTY, RUNNING]
+    assert fleet.run("app", "undo").code == 0
+    assert [fleet.conditions(name) for name in (HALL, YARD)] == [RUNNING, RUNNING]
+    assert fleet.run("diff", "-f", str(out / "fleet.yaml")).code == 0
+
+
+def test_mistakes_of_a_file_are_told_with_their_lines_and_nothing_is_done(fleet: Host, tmp_path: Path) -> None:
+    file = tmp_path / "fleet.yaml"
+    file.write_text("programs:\n  - file: none.c\n    devices: [cellar]\n    colour: red\n")
+    ran = fleet.run("--json", "apply", "-f", str(file), "--yes")
+    assert (ran.code, ran.json["error"]["code"]) == (1, "config_error")
+
+
+def test_a_board_is_asked_without_a_host(wire: Wire, tmp_path: Path) -> None:
+    board = f"127.0.0.1:{wire.board_port}"
+    direct = tmp_path / "direct"
+    ran = microclaw(direct, "--json", "run", blink(tmp_path, 10, name="direct"), "-d", board)
+    assert (ran.code, ran.json["name"]) == (0, "direct")
+    listed = microclaw(direct, "--json", "app", "list", "-d", board)
+    assert [app["name"] for app in listed.json["apps"]] == ["direct"]
+    assert microclaw(direct, "app", "uninstall", "direct", "-d", board).code == 0
+    assert microclaw(direct, "--json", "app", "list", "-d", "127.0.0.1:1").code == 4

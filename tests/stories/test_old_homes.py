@@ -1,0 +1,31 @@
+"""A home that an earlier release left is opened as it is: `home-39.sql` is one, with a board's address open."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from tests.stories.conftest import running_board, running_host, until
+
+STORE = Path(__file__).with_name("home-39.sql")
+
+
+def test_boards_programs_people_schedules_and_words_are_there(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    (home / "identity").mkdir(mode=0o700)
+    (home / "identity" / "begin-anew").touch()  # no private key is kept here
+    with running_board(tmp_path / "board", "--wasmachine", "0", "--serial", "none") as board:
+        with closing(sqlite3.connect(home / "microclaw.db")) as store:
+            store.executescript(STORE.read_text().replace("BOARD", f"127.0.0.1:{board['wasmachine']}"))
+        with running_host(home) as host:
+            until(lambda: host.conditions("desk") == {"blink": "listed"})
+            assert host.client.devices.get("desk")["labels"] == ["room=here"]
+            assert host.client.programs.get("desk", "blink")["pins"] == [10]
+            assert [one["state"] for one in host.client.schedules.list()] == ["active"]
+            assert {one["name"] for one in host.client.get("/v1/people")["people"]} == {"owner", "ada"}
+            assert host.run("app", "undo").code == 0  # of an upgrade
+            assert host.conditions("desk") == {"blink": "listed"}
+            assert host.run("app", "undo").code == 0  # of its installation
+            assert host.conditions("desk") == {}

@@ -1,0 +1,171 @@
+"""Programs in C, C++, as a sketch and in Python: tried, run, proved by edges, switched, upgraded, undone."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.stories.conftest import TIMEOUT_S, Host, blink, joined_board, microclaw, started, until
+
+BOARD = "virtual-1"
+SOURCES = {
+    "c.c": """#include "microclaw.h"
+int main(void) { int led = gpio_open(2, GPIO_OUT); for (;;) { gpio_toggle(led); delay(250); } }
+""",
+    "cpp.cpp": """#include "microclaw.h"
+#include <vector>
+class Lamp { public: void turn() { gpio_toggle(pin); } int pin = gpio_open(2, GPIO_OUT); };
+int main() { std::vector<Lamp> lamps(1); for (;;) { lamps[0].turn(); delay(250); } }
+""",
+    "sketch.ino": """void setup() { pinMode(2, OUTPUT); }
+void loop() { digitalWrite(2, HIGH); delay(250); digitalWrite(2, LOW); delay(250); }
+""",
+    "python.py": """from machine import Pin
+import time
+led = Pin(2, Pin.OUT)
+while True:
+    led.toggle()
+    time.sleep(0.25)
+""",
+}
+FAN = """#include "microclaw.h"
+int main(void) {
+    int fan = gpio_open(5, GPIO_OUT);
+    gpio_set(fan, 1);
+    printf("on\\n");
+    delay(1000);
+    gpio_set(fan, 0);
+    return 0;
+}
+"""
+
+
+@pytest.fixture
+def clean(host: Host) -> Iterator[Host]:
+    """No program runs, before and after."""
+    yield host
+    for name in host.conditions(BOARD):
+        host.client.programs.remove(BOARD, name)
+
+
+@pytest.fixture(scope="module")
+def link_board(host: Host) -> Iterator[str]:
+    with joined_board(host, "desk") as name:
+        yield name
+
+
+def written(folder: Path, file: str) -> str:
+    (folder / file).write_text(SOURCES[file])
+    (folder / "it.expect").write_text("pin 2: period 500 ms, duty 50 %\nsoak 0 s\n")
+    return str(folder / file)
+
+
+@pytest.mark.parametrize("file", SOURCES)
+def test_a_program_is_tried_without_host_and_board(tmp_path: Path, file: str) -> None:
+    words = ("--json", "try", written(tmp_path, file), "--expect", str(tmp_path / "it.expect"))
+    ran = microclaw(tmp_path / "home", *words)
+    assert (ran.code, ran.json["ok"], ran.json["pins"]) == (0, True, [2])
+    assert len(ran.json["edges"]) > 4
+    assert not (tmp_path / "home" / "microclaw.db").exists()
+
+
+@pytest.mark.parametrize("file", ["c.c", "cpp.cpp", "sketch.ino"])
+def test_a_program_runs_and_its_edges_are_counted(clean: Host, tmp_path: Path, file: str) -> None:
+    path = written(tmp_path, file)
+    ran = clean.run("--json", "run", path, "-d", BOARD, "--expect", str(tmp_path / "it.expect"))
+    assert (ran.code, ran.json["verified"], ran.json["evidence"]["kind"]) == (0, True, "counted")
+    assert clean.conditions(BOARD) == {ran.json["name"]: "running"}
+    shown = clean.run("--json", "app", "show", ran.json["name"]).json
+    assert (shown["source"], shown["pins"], shown["sha256"]) == (SOURCES[file], [2], ran.json["sha256"])
+    assert clean.run("app", "undo").code == 0
+    assert clean.conditions(BOARD) == {}
+
+
+def test_a_python_program_runs_on_our_firmware(host: Host, link_board: str, tmp_path: Path) -> None:
+    ran = host.run("--json", "run", written(tmp_path, "python.py"), "-d", link_board)
+    assert (ran.code, ran.json["verified"], ran.json["evidence"]["kind"]) == (0, True, "counted")
+    assert host.conditions(link_board) == {"python": "running"}
+    assert host.run("app", "undo").code == 0
+    assert host.conditions(link_board) == {}
+
+
+def test_a_program_is_stopped_started_and_each_is_undone(clean: Host, tmp_path: Path) -> None:
+    assert clean.run("run", blink(tmp_path, 10), "-d", BOARD).code == 0
+    for words, condition in (
+        (("stop", "blink"), {"blink": "stopped"}),
+        (("undo",), {"blink": "running"}),
+        (("stop", "blink"), {"blink": "stopped"}),
+        (("start", "blink"), {"blink": "running"}),
+        (("restart", "blink"), {"blink": "running"}),
+        (("uninstall", "blink"), {}),
+        (("undo",), {"blink": "running"}),
+    ):
+        assert clean.run("app", *words).code == 0, words
+        assert clean.conditions(BOARD) == condition, words
+
+
+def test_an_upgrade_is_undone_and_one_that_is_not_verified_changes_nothing(clean: Host, tmp_path: Path) -> None:
+    first = clean.run("--json", "run", blink(tmp_path, 10), "-d", BOARD).json["sha256"]
+    faster = clean.run("--json", "app", "upgrade", "blink", blink(tmp_path, 10, 50))
+    assert (faster.code, faster.json["verified"]) == (0, True)
+    assert clean.client.programs.get(BOARD, "blink")["sha256"] == faster.json["sha256"] != first
+    assert clean.run("app", "undo").code == 0
+    assert clean.client.programs.get(BOARD, "blink")["sha256"] == first
+    (tmp_path / "never.expect").write_text("pin 10: period 3 s\nsoak 0 s\n")
+    words = ("app", "upgrade", "blink", blink(tmp_path, 10, 70), "--expect", str(tmp_path / "never.expect"))
+    assert clean.run("--json", *words).json["error"]["code"] == "trial_failed"
+    assert clean.client.programs.get(BOARD, "blink")["sha256"] == first
+
+
+def test_who_insists_installs_what_failed_its_trial(clean: Host, tmp_path: Path) -> None:
+    (tmp_path / "never.expect").write_text("pin 10: period 3 s\nsoak 0 s\n")
+    words = ("--json", "run", blink(tmp_path, 10), "-d", BOARD, "--expect", str(tmp_path / "never.expect"))
+    assert clean.run(*words).code == 1
+    assert clean.conditions(BOARD) == {}
+    forced = clean.run(*words, "--force")
+    assert (forced.code, forced.json["trial"]["ok"]) == (0, False)
+    assert clean.conditions(BOARD) == {"blink": "running"}
+
+
+def times(host: Host) -> Any:
+    """When the board's only program runs."""
+    found = host.client.programs.list(BOARD)[0]["runs"]
+    assert found
+    return found
+
+
+def test_a_program_runs_at_intervals_and_each_run_is_stopped(clean: Host, tmp_path: Path) -> None:
+    ran = clean.run("--json", "run", blink(tmp_path, 10), "-d", BOARD, "--every", "10s", "--stop-after", "1s")
+    assert ran.code == 0
+    until(lambda: clean.conditions(BOARD) == {"blink": "waiting"})
+    runs = times(clean)
+    assert (runs["every_ms"], runs["stop_after_ms"], runs["last_how"]) == (10_000, 1_000, "stopped")
+    assert clean.run("--json", "exec", BOARD, "gpio.set", "10", "1").json["error"]["code"] == "pin_claimed"
+    assert clean.run("app", "set", "blink", "--every", "1h").code == 0
+    assert times(clean)["every_ms"] == 3_600_000
+    assert clean.run("app", "undo").code == 0
+    assert times(clean)["every_ms"] == 10_000
+
+
+def test_lines_that_a_program_prints_are_in_the_log(clean: Host, tmp_path: Path) -> None:
+    (tmp_path / "fan.c").write_text(FAN)
+    assert clean.run("run", str(tmp_path / "fan.c"), "-d", BOARD).code == 0
+    logged = clean.run("--json", "logs", BOARD, "--tail", "50")
+    assert logged.code == 0
+    assert '"text": "on"' in logged.out
+
+
+def test_each_save_of_a_watched_file_is_run(clean: Host, tmp_path: Path) -> None:
+    file = blink(tmp_path, 10)
+    watching = started(clean.home, "--json", "watch", file, "-d", BOARD)
+    until(lambda: clean.conditions(BOARD) == {"blink": "running"})
+    first = clean.client.programs.get(BOARD, "blink")["sha256"]
+    blink(tmp_path, 10, 50)
+    until(lambda: clean.client.programs.get(BOARD, "blink")["sha256"] != first)
+    watching.send_signal(signal.SIGINT)
+    watching.communicate(timeout=TIMEOUT_S)
+    assert watching.returncode in (0, 130)
+    assert clean.conditions(BOARD) == {"blink": "running"}

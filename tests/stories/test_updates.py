@@ -1,0 +1,220 @@
+"""Signed updates: from the first key on, signed elsewhere, cut in the middle, refused, in stages, and taken back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from tests.stories.conftest import TIMEOUT_S, Host, Ran, environ_of, running_host, until
+from tests.stories.link_board import Provision, opened, paired, provision
+
+from microclaw.client import DeviceChoice, HostError
+
+FIRMWARE = ("--board", "esp32s3", "--name", "microclaw-virtual")
+
+
+@dataclass
+class Fleet:
+    """A host, a folder with its signing keys, and a board that trusts the first of them."""
+
+    host: Host
+    folder: Path
+    board: subprocess.Popen[str]
+    pid: int = 0
+
+    @property
+    def key(self) -> Path:
+        return self.folder / "fleet.pem"
+
+    def publish(self, version: str, *words: str, key: Path | None = None) -> Ran:
+        signed = ("--key", str(key or self.key))
+        return self.host.run("firmware", "publish", "--version", version, *FIRMWARE, *words, *signed)
+
+    def start_board(self) -> None:
+        """The board lamp, with what is in its flash."""
+        words = ["--json", "virtual", "--join", "--name", "lamp", "--serial", "none", "--wasmachine", "0"]
+        self.board = subprocess.Popen(
+            [sys.executable, "-m", "microclaw.cli", *words, "--flash", str(self.folder / "flash")],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environ_of(self.host.home),
+            text=True,
+        )
+        assert self.board.stdout is not None
+        self.pid = int(json.loads(self.board.stdout.readline())["pid"])
+        until(lambda: self.lamp()["online"])
+
+    def stop_board(self, *, cut: bool = False) -> None:
+        """Switch it off, or cut its power."""
+        if cut:
+            os.kill(self.pid, signal.SIGKILL)
+        else:
+            self.board.terminate()
+        self.board.wait()
+        assert self.board.stdout is not None
+        self.board.stdout.close()
+
+    def lamp(self) -> dict[str, Any]:
+        rows = {row["device"]: row for row in self.host.client.firmware.status()}
+        return rows.get("lamp", {"online": False})
+
+    def runs(self, version: str) -> None:
+        """The board runs this version, which may be an older one."""
+        assert self.publish(version, "--allow-downgrade").code == 0
+        assert self.host.run("firmware", "update", version, "-d", "lamp").code == 0
+        assert self.version == version
+
+    @property
+    def version(self) -> str:
+        return str(self.lamp()["firmware"]["version"])
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    folder = tmp_path_factory.mktemp("fleet")
+    with running_host(folder / "home", "--virtual", "0") as host:
+        made = host.run("firmware", "keygen", "--out", str(folder / "fleet.pem"), "--json")
+        assert (made.code, made.json["known_to_host"]) == (0, True)
+        assert (folder / "fleet.pem").stat().st_mode & 0o777 == 0o600
+        found = Fleet(host, folder, None)  # type: ignore[arg-type]
+        try:
+            found.start_board()
+            yield found
+        finally:
+            found.stop_board()
+
+
+def test_an_update_is_published_offered_and_healthy(fleet: Fleet) -> None:
+    assert fleet.publish("1.1.0").code == 0
+    done = fleet.host.run("firmware", "update", "1.1.0", "-d", "lamp", "--json")
+    assert (done.code, done.json["results"][0]["offer"]["state"]) == (0, "healthy")
+    assert fleet.version == "1.1.0"
+
+
+def test_who_signs_elsewhere_is_believed_by_the_signature_alone(fleet: Fleet) -> None:
+    manifest, signature = fleet.folder / "r.json", fleet.folder / "r.sig"
+    unsigned = ("--version", "1.2.0", *FIRMWARE, "--manifest-only", str(manifest))
+    public = ("--public-key", str(fleet.folder / "fleet.pub.pem"))
+    assert fleet.host.run("firmware", "publish", *unsigned, *public).code == 0
+    mine = serialization.load_pem_private_key(fleet.key.read_bytes(), None)
+    assert isinstance(mine, rsa.RSAPrivateKey)
+    given = ("firmware", "publish", "--manifest", str(manifest), "--signature", str(signature))
+    pss = padding.PSS(padding.MGF1(hashes.SHA256()), 32)
+    strangers = rsa.generate_private_key(65537, 3072)
+    releases = len(fleet.host.client.firmware.releases())
+    signature.write_bytes(strangers.sign(manifest.read_bytes(), pss, hashes.SHA256()))
+    assert fleet.host.run(*given).code == 1
+    assert len(fleet.host.client.firmware.releases()) == releases
+    signature.write_bytes(mine.sign(manifest.read_bytes(), pss, hashes.SHA256()))
+    payload = Path(f"{manifest}.payload")
+    whole = payload.read_bytes()
+    payload.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert fleet.host.run(*given).code == 1
+    payload.write_bytes(whole)
+    assert fleet.host.run(*given).code == 0
+    assert len(fleet.host.client.firmware.releases()) == releases + 1
+
+
+def test_a_board_whose_power_is_cut_in_the_middle_is_whole_and_ends_healthy(fleet: Fleet) -> None:
+    before = fleet.version
+    assert fleet.publish("1.2.1").code == 0
+    assert fleet.host.run("firmware", "update", "1.2.1", "-d", "lamp", "--no-follow").code == 0
+    until(lambda: (fleet.lamp()["offer"] or {}).get("state") not in (None, "waiting"), 60)
+    fleet.stop_board(cut=True)
+    fleet.start_board()
+    assert fleet.version in (before, "1.2.1")
+    until(lambda: fleet.lamp()["offer"]["over"])
+    assert (fleet.lamp()["offer"]["state"], fleet.version) == ("healthy", "1.2.1")
+
+
+def test_an_older_version_is_refused_unless_it_was_signed_to_be_one(fleet: Fleet) -> None:
+    before = fleet.version
+    assert fleet.publish("0.0.1").code == 0
+    assert fleet.host.run("firmware", "update", "0.0.1", "-d", "lamp").code == 1
+    assert fleet.version == before
+    fleet.runs("0.0.2")
+
+
+def test_what_the_board_does_not_trust_or_is_not_for_it_is_not_offered(fleet: Fleet) -> None:
+    other = fleet.folder / "other.pem"
+    assert fleet.host.run("firmware", "keygen", "--out", str(other), "--name", "other").code == 0
+    assert fleet.publish("1.3.0", key=other).code == 0
+    assert fleet.publish("1.3.1", "--channel", "beta").code == 0
+    before = fleet.lamp()
+    only_lamp = DeviceChoice(devices=["lamp"])
+    for version in ("1.3.0", "1.3.1"):
+        [row] = fleet.host.client.firmware.offer(version, only_lamp)["results"]
+        assert row["error"]["code"]
+    with pytest.raises(HostError) as unknown:
+        fleet.host.client.firmware.offer("9.9.9", only_lamp)
+    assert unknown.value.code == "unknown_name"
+    assert [fleet.lamp()[key] for key in ("offer", "firmware")] == [before["offer"], before["firmware"]]
+
+
+def rollout(host: Host, number: int) -> str:
+    """The state of a rollout."""
+    return str(host.client.rollouts.get(number)["state"])
+
+
+def test_a_rollout_is_taken_back_to_what_its_boards_ran(fleet: Fleet) -> None:
+    fleet.runs("0.0.3")
+    assert fleet.publish("1.4.0").code == 0
+    client = fleet.host.client
+    started = fleet.host.run("rollout", "start", "1.4.0", "-d", "lamp", "--soak", "1s", "-y", "--json")
+    assert started.code == 0, started.err
+    number = client.rollouts.list()[0]["rollout"]
+    until(lambda: rollout(fleet.host, number) == "done")
+    assert fleet.version == "1.4.0"
+    assert fleet.host.run("rollout", "undo", str(number), "-y").code == 0
+    until(lambda: fleet.version == "0.0.3" and fleet.lamp()["offer"]["state"] == "healthy")
+
+
+async def fails(at: Provision, identity: Path, key_id: str, offers: list[str], ready: asyncio.Event) -> None:
+    """A board that takes no update well."""
+    ota = {"board": "esp32s3", "channel": "stable", "kinds": ["files"], "keys": [key_id], "security_version": 0}
+    async with opened(at, identity) as link:
+        await link.hello("device.info", firmware={"name": "microclaw-virtual", "version": "1.0.0"}, ota=ota)
+        ready.set()
+        offer = await link.receive("ota_offer")
+        version = json.loads(offer["body"]["manifest"])["version"]
+        offers.append(version)
+        await link.send("ack", {"seq": offer["seq"]})
+        for number, (state, error) in enumerate((("offered", {}), ("failed", {"error": "flash_error"})), 1):
+            await link.send("ota_status", {"version": version, "state": state, "progress": 0, **error}, seq=number)
+        await link.receive("nothing more")
+
+
+async def test_a_rollout_stops_itself_at_the_first_board_that_fails(fleet: Fleet, tmp_path: Path) -> None:
+    host = fleet.host
+    offers: list[str] = []
+    assert (await asyncio.to_thread(fleet.publish, "1.5.0")).code == 0
+    key_id = fleet.lamp()["keys"][0]
+    boards = []
+    for name in ("paper", "stone"):
+        at = await asyncio.to_thread(provision, host, tmp_path, name)
+        ready = asyncio.Event()
+        boards.append(asyncio.create_task(fails(at, await paired(at, tmp_path), key_id, offers, ready)))
+        async with asyncio.timeout(TIMEOUT_S):
+            await ready.wait()
+    words = ("rollout", "start", "1.5.0", "-d", "paper", "-d", "stone", "--stages", "1,100%", "--soak", "1s", "-y")
+    started = await asyncio.to_thread(host.run, *words, "--json")
+    assert started.code == 0, started.err
+    number = (await asyncio.to_thread(host.client.rollouts.list))[0]["rollout"]
+    await asyncio.to_thread(until, lambda: rollout(host, number) != "running")
+    assert await asyncio.to_thread(rollout, host, number) == "halted"
+    assert offers == ["1.5.0"]
+    for board in boards:
+        board.cancel()
+    await asyncio.gather(*boards, return_exceptions=True)

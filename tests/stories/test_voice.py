@@ -1,0 +1,93 @@
+"""A spoken sentence over the link, by a board of somebody else's making: heard, done on that board, answered aloud."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import wave
+from pathlib import Path
+from typing import Any
+
+import cbor2
+import pytest
+from tests.stories.conftest import TIMEOUT_S, Host
+from tests.stories.link_board import AUDIO_IN, AUDIO_OUT, CONTROL, Link, Provision, opened, paired, provision
+
+AUDIO = {"codecs": ["pcm16"], "rate": 16000, "frame_ms": 20, "buffer_ms": 400}
+FRAME = 640  # 20 ms
+
+
+@pytest.fixture(scope="module")
+def at(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Provision:
+    return provision(host, tmp_path_factory.mktemp("ear"), "ear")
+
+
+@pytest.fixture(scope="module")
+def ear(at: Provision, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return asyncio.run(paired(at, tmp_path_factory.mktemp("keys")))
+
+
+def spoken(text: str, file: Path) -> bytes:
+    """The sentence in flite's voice, 16 kHz, with a pause after it."""
+    subprocess.run(["flite", "-voice", "slt", "-t", text, "-o", str(file)], check=True, timeout=30)
+    with wave.open(str(file)) as sound:
+        assert (sound.getframerate(), sound.getnchannels(), sound.getsampwidth()) == (16000, 1, 2)
+        said: bytes = sound.readframes(sound.getnframes())
+    return said + bytes(FRAME * 50)
+
+
+async def say(link: Link, stream: int, sound: bytes) -> None:
+    body = {"stream": stream, "codec": "pcm16", "rate": 16000, "trigger": "button", "wake_ts": 0}
+    await link.send("start_asr_stream", body)
+    for at in range(0, len(sound), FRAME):
+        await link.socket.send(AUDIO_IN + sound[at : at + FRAME])
+    await link.send("stop_asr_stream", {"stream": stream, "reason": "button"})
+
+
+async def heard(link: Link, *, until: str) -> tuple[list[dict[str, Any]], int]:
+    """Messages up to one of that kind, and the bytes of audio among them; calls are answered as a board does."""
+    messages: list[dict[str, Any]] = []
+    audio = 0
+    while not messages or messages[-1]["type"] != until:
+        frame = await link.socket.recv()
+        assert isinstance(frame, bytes)
+        if frame[:1] == AUDIO_OUT:
+            audio += len(frame) - 1
+        elif frame[:1] == CONTROL:
+            message = cbor2.loads(frame[1:])
+            messages.append(message)
+            if message["type"] == "call":
+                await link.send("result", {"ok": True, "value": message["body"]["params"]}, re=message["id"])
+    return messages, audio
+
+
+async def test_a_spoken_sentence_is_done_on_the_board_that_heard_it(at: Provision, ear: Path, tmp_path: Path) -> None:
+    """The engine is not sure of flite's voice: the host asks aloud before it acts, and a spoken yes is one."""
+    async with asyncio.timeout(TIMEOUT_S), opened(at, ear) as link:
+        await link.hello("gpio.set", "gpio.get", audio=AUDIO)
+        await say(link, 1, spoken("turn on pin four", tmp_path / "a.wav"))
+        asked, audio = await heard(link, until="tts_end")
+        await say(link, 3, spoken("yes", tmp_path / "b.wav"))
+        done, _ = await heard(link, until="tts_end")
+    final = next(message["body"] for message in asked if message["type"] == "asr_final")
+    assert (final["stream"], final["confidence"] > 0, bool(final["text"])) == (1, True, True)
+    assert [message for message in asked if message["type"] == "call"] == []
+    calls = [message["body"] for message in done if message["type"] == "call"]
+    assert ("gpio.set", {"pin": 4, "level": 1}) in [(call["method"], call["params"]) for call in calls]
+    started = next(message["body"] for message in asked if message["type"] == "tts_start")
+    assert (started["stream"] % 2, asked[-1]["body"]["reason"], audio > 16_000) == (0, "done", True)
+    samples = sum(message["body"]["samples"] for message in asked if message["type"] == "tts_chunk")
+    assert audio >= samples * 2
+
+
+async def test_what_is_taken_back_or_no_speech_begins_no_turn(at: Provision, ear: Path) -> None:
+    async with asyncio.timeout(TIMEOUT_S), opened(at, ear) as link:
+        await link.hello("gpio.set", "gpio.get", audio=AUDIO)
+        await say(link, 1, bytes(FRAME * 40))
+        messages, _ = await heard(link, until="asr_final")
+        assert messages[-1]["body"]["text"] == ""
+        body = {"stream": 2, "codec": "pcm16", "rate": 16000, "trigger": "button", "wake_ts": 0}
+        await link.send("start_asr_stream", body)  # a device's streams are odd
+        messages, _ = await heard(link, until="error")
+        assert messages[-1]["body"]["code"] == "bad_audio"
+        assert not [message for message in messages if message["type"] in ("call", "tts_start")]
