@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import time
@@ -23,12 +22,12 @@ _CALL = "offline-"
 
 
 class OfflineModel:
-    """Answers sentences; `warm_up` or the first sentence loads the dialogue and its templates."""
+    """Answers sentences; the first one loads the dialogue and its templates."""
 
     name = "offline"
 
     async def warm_up(self) -> None:
-        await asyncio.to_thread(_warm_up)
+        pass  # the first sentence does it, in 0.3 s: a host that is never asked carries no dialogue (8 MB)
 
     async def aclose(self) -> None:
         pass
@@ -81,12 +80,6 @@ class OfflineModel:
                     question=kept,
                     from_results=True,
                 )
-
-
-def _warm_up() -> None:
-    from microclaw.offline.dialogue import warm_up
-
-    warm_up()
 
 
 def _is_sure(request: ModelRequest, text: str, start: int) -> bool:
