@@ -6,6 +6,7 @@ import socket
 import struct
 from calendar import NO_EARLIER_S
 
+from binding import once
 from micropython import const
 
 _NTP_S = 2208988800  # from 1900 to 1970 (RFC 5905)
@@ -28,7 +29,7 @@ async def ask_ntp(server, port=123):
     """Seconds since 1970 by that server (SNTP, RFC 4330), or None when it does not say."""
     asking = None
     try:
-        address = socket.getaddrinfo(server, port, 0, socket.SOCK_DGRAM)[0][-1]
+        address = socket.getaddrinfo(await once("dial").address_of(server), port, 0, socket.SOCK_DGRAM)[0][-1]
         asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         asking.setblocking(False)
         for _ in range(TRIES):
