@@ -256,7 +256,6 @@ async def test_a_host_that_was_only_cut_off_does_nothing_for_a_turn_that_another
 async def test_every_message_gets_one_answer_in_its_chats_order_while_hosts_are_held_for_dead(
     stage: Stage, seed: int
 ) -> None:
-    """The hosts that are held for dead go on: that is worse than death."""
     random = Random(seed)
     hosts = [await stage.host(name, Effect.IDEMPOTENT) for name in "abc"]
     accepted: list[tuple[str, int]] = []
