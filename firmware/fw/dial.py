@@ -62,19 +62,19 @@ async def address_of(place):
     """The IPv4 address of a name, also of mDNS. Asked in a thread: a silent name server (10 s) holds nothing up."""
     if place.replace(".", "").isdigit():
         return place
-    found = []
+    found = [None]
     _thread.start_new_thread(_look_up, (place, found))
-    while not found:
+    while found[0] is None:
         await asyncio.sleep_ms(20)
     if isinstance(found[0], tuple):
         return found[0][0]
-    if isinstance(found[0], OSError):
-        raise found[0]
+    if isinstance(found[0], Exception):
+        raise OSError(str(found[0]))
     return ".".join(str(part) for part in socket.sockaddr(found[0])[1])  # the unix port
 
 
 def _look_up(place, found):
     try:
-        found.append(socket.getaddrinfo(place, 0, socket.AF_INET, socket.SOCK_STREAM)[0][-1])
-    except OSError as exc:
-        found.append(exc)
+        found[0] = socket.getaddrinfo(place, 0, socket.AF_INET, socket.SOCK_STREAM)[0][-1]
+    except Exception as exc:  # MemoryError too: it is waited for
+        found[0] = exc
