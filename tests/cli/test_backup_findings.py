@@ -13,7 +13,7 @@ from tests.cli.conftest import Run
 
 from microclaw.audit import AuditEvent, AuditKind
 from microclaw.audit.event import line_of
-from microclaw.audit.files import FOLDER, append_lines, stem_of
+from microclaw.audit.files import FOLDER, append_lines
 from microclaw.auth.certificates import new_authority
 from microclaw.backup.keys import PrivateKeys, new_private_key
 from microclaw.cli.backup_findings import LATE_DAYS, key_findings, late_findings
@@ -49,7 +49,7 @@ def made_days_ago(home: Path, days: int) -> None:
 
 def backed_up(home: Path, at_ms: int) -> None:
     event = AuditEvent(AuditKind.BACKUP_MADE, "by the command line")
-    append_lines(home / FOLDER, {stem_of(event): [line_of(event, at_ms)]})
+    append_lines(home / FOLDER, {"acts": [line_of(event, at_ms)]})
 
 
 def told(findings: Iterator[Finding]) -> list[tuple[bool, str]]:

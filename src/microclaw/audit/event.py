@@ -1,14 +1,14 @@
-"""What the security log has a line for, and the form of that line. It writes nothing.
+"""The security log's kinds of events, and the form of a line. It writes nothing.
 
-A line holds no secret: callers give names, addresses and reasons, never a code, a token, a setting's value or what a
-person said. What still looks like one is masked here, and every text is cleaned and cut.
+Callers give names, addresses and reasons, never a code, a token, a setting's value or what a person said. What still
+looks like one is masked here, and every text is cleaned and cut.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -16,130 +16,59 @@ from itertools import pairwise
 from string import ascii_uppercase, digits
 from typing import Final, TypeAlias
 
+import msgspec
+
+from microclaw.audit.chain import fields_of
 from microclaw.text import clean_text
 
 MAX_TEXT_CHARS: Final = 200
 MAX_NAME_CHARS: Final = 80
-HIDDEN_MARK: Final = "?"
-MASK: Final = "[masked]"
 
 
 class AuditKind(StrEnum):
-    """`group.what`. Docs: docs/audit.md."""
+    """`group.what`, a line a group. Docs: docs/audit.md."""
 
-    PAIRING_ASKED = "pairing.asked"
-    PAIRING_REFUSED = "pairing.refused"
-    PAIRING_DONE = "pairing.done"
-    CODE_WRONG = "code.wrong"
-    CODE_LOCKED = "code.locked"
-    SECRET_MADE = "secret.made"  # noqa: S105 - a label
-    SECRET_WRONG = "secret.wrong"  # noqa: S105 - a label
-    SECRET_LOCKED = "secret.locked"  # noqa: S105 - a label
+    PAIRING_ASKED, PAIRING_REFUSED, PAIRING_DONE = "pairing.asked", "pairing.refused", "pairing.done"
+    CODE_WRONG, CODE_LOCKED = "code.wrong", "code.locked"
+    SECRET_MADE, SECRET_WRONG, SECRET_LOCKED = "secret.made", "secret.wrong", "secret.locked"
     CERTIFICATE_FOREIGN = "certificate.foreign"
-    CREDENTIAL_REFUSED = "credential.refused"
-    CREDENTIAL_SUPERSEDED = "credential.superseded"
+    CREDENTIAL_REFUSED, CREDENTIAL_SUPERSEDED = "credential.refused", "credential.superseded"
     CREDENTIAL_REVOKED = "credential.revoked"
-    TOKEN_MADE = "token.made"  # noqa: S105 - a label
-    TOKEN_WRONG = "token.wrong"  # noqa: S105 - a label
-    TOKEN_LOCKED = "token.locked"  # noqa: S105 - a label
-    TOKEN_MISUSED = "token.misused"  # noqa: S105 - a label
-    TOKEN_REVOKED = "token.revoked"  # noqa: S105 - a label
-    SIGNIN_LINK = "signin.link"
-    SIGNIN_OPENED = "signin.opened"
-    SIGNIN_ENDED = "signin.ended"
-    SIGNIN_PASSWORD = "signin.password"  # noqa: S105 - a label
-    SIGNIN_WRONG = "signin.wrong"
-    SIGNIN_LOCKED = "signin.locked"
+    TOKEN_MADE, TOKEN_REVOKED = "token.made", "token.revoked"
+    TOKEN_WRONG, TOKEN_LOCKED, TOKEN_MISUSED = "token.wrong", "token.locked", "token.misused"
+    SIGNIN_LINK, SIGNIN_OPENED, SIGNIN_ENDED = "signin.link", "signin.opened", "signin.ended"
+    SIGNIN_PASSWORD, SIGNIN_WRONG, SIGNIN_LOCKED = "signin.password", "signin.wrong", "signin.locked"
     SIGNIN_REFUSED = "signin.refused"
-    APPROVAL_ASKED = "approval.asked"
-    APPROVAL_EXPIRED = "approval.expired"
-    APPROVAL_REFUSED = "approval.refused"
+    APPROVAL_ASKED, APPROVAL_EXPIRED, APPROVAL_REFUSED = "approval.asked", "approval.expired", "approval.refused"
     APPROVAL_DECIDED = "approval.decided"
     ROLE_CHANGED = "role.changed"
-    DEVICE_ADDED = "device.added"
-    DEVICE_CHANGED = "device.changed"
-    DEVICE_REMOVED = "device.removed"
+    DEVICE_ADDED, DEVICE_CHANGED, DEVICE_REMOVED = "device.added", "device.changed", "device.removed"
     CONFIG_CHANGED = "config.changed"
     FORCED = "exec.forced"
-    FIRMWARE_KEY = "firmware.key"
-    FIRMWARE_PUBLISHED = "firmware.published"
-    FIRMWARE_WITHDRAWN = "firmware.withdrawn"
+    FIRMWARE_KEY, FIRMWARE_PUBLISHED, FIRMWARE_WITHDRAWN = "firmware.key", "firmware.published", "firmware.withdrawn"
     FIRMWARE_OFFERED = "firmware.offered"
-    BACKUP_MADE = "backup.made"
-    BACKUP_RESTORED = "backup.restored"
-    PROGRAM_INSTALLED = "program.installed"
-    PROGRAM_REMOVED = "program.removed"
-    PROGRAM_STARTED = "program.started"
-    PROGRAM_STOPPED = "program.stopped"
-    PROGRAM_RESTORED = "program.restored"
+    BACKUP_MADE, BACKUP_RESTORED = "backup.made", "backup.restored"
+    PROGRAM_INSTALLED, PROGRAM_REMOVED, PROGRAM_STARTED = "program.installed", "program.removed", "program.started"
+    PROGRAM_STOPPED, PROGRAM_RESTORED = "program.stopped", "program.restored"
     CHANGE_UNDONE = "change.undone"
     CALL_ACTED = "call.acted"
     TOOL_ACTED = "tool.acted"
-    TASK_STARTED = "task.started"
-    TASK_ENDED = "task.ended"
-    TASK_REFUSED = "task.refused"
-    EGRESS_ALLOWED = "egress.allowed"
-    EGRESS_REFUSED = "egress.refused"
+    TASK_STARTED, TASK_ENDED, TASK_REFUSED = "task.started", "task.ended", "task.refused"
+    EGRESS_ALLOWED, EGRESS_REFUSED = "egress.allowed", "egress.refused"
     CLUSTER_STRAY = "cluster.stray"
 
 
-# What a person of this host did. These lines are in files of their own, so that nothing from outside can push them out.
-ACTS: Final = frozenset(
-    {
-        AuditKind.PAIRING_DONE,
-        AuditKind.SECRET_MADE,
-        AuditKind.CREDENTIAL_REVOKED,
-        AuditKind.TOKEN_MADE,
-        AuditKind.TOKEN_REVOKED,
-        AuditKind.SIGNIN_LINK,
-        AuditKind.SIGNIN_OPENED,
-        AuditKind.SIGNIN_ENDED,
-        AuditKind.SIGNIN_PASSWORD,
-        AuditKind.APPROVAL_DECIDED,
-        AuditKind.ROLE_CHANGED,
-        AuditKind.DEVICE_ADDED,
-        AuditKind.DEVICE_CHANGED,
-        AuditKind.DEVICE_REMOVED,
-        AuditKind.CONFIG_CHANGED,
-        AuditKind.FORCED,
-        AuditKind.FIRMWARE_KEY,
-        AuditKind.FIRMWARE_PUBLISHED,
-        AuditKind.FIRMWARE_WITHDRAWN,
-        AuditKind.FIRMWARE_OFFERED,
-        AuditKind.BACKUP_MADE,
-        AuditKind.BACKUP_RESTORED,
-        AuditKind.PROGRAM_INSTALLED,
-        AuditKind.PROGRAM_REMOVED,
-        AuditKind.PROGRAM_STARTED,
-        AuditKind.PROGRAM_STOPPED,
-        AuditKind.PROGRAM_RESTORED,
-        AuditKind.CHANGE_UNDONE,
-        AuditKind.CALL_ACTED,
-        AuditKind.TOOL_ACTED,
-        AuditKind.TASK_STARTED,
-        AuditKind.TASK_ENDED,
-    }
-)
+# Kinds that end so come from outside; all others are acts of this host's people.
+_TRIED: Final = re.compile(r".*\.(allowed|asked|expired|foreign|locked|misused|refused|stray|superseded|wrong)")
+ACTS: Final = frozenset(kind for kind in AuditKind if not _TRIED.fullmatch(kind))
 # Acts that a program may repeat for hours: they have fewer lines, so that they push out no other act.
-BUSY: Final = frozenset(
-    {
-        AuditKind.PROGRAM_RESTORED,
-        AuditKind.CALL_ACTED,
-        AuditKind.TOOL_ACTED,
-        AuditKind.TASK_STARTED,
-        AuditKind.TASK_ENDED,
-    }
-)
-# The host does these by itself: they count for the device, not for a person.
-OF_DEVICE: Final = frozenset({AuditKind.PROGRAM_RESTORED})
-# A person should look: somebody may have a copy of what a device proves itself with.
+BUSY: Final = frozenset({AuditKind.CALL_ACTED, AuditKind.TOOL_ACTED, AuditKind.TASK_STARTED, AuditKind.TASK_ENDED})
+# A person should look: somebody may have a copy of what a device proves itself with. The others end that.
 ALARMS: Final = frozenset({AuditKind.CREDENTIAL_SUPERSEDED})
-# These end an alarm of the same device.
 SETTLED_BY: Final = frozenset({AuditKind.CREDENTIAL_REVOKED, AuditKind.PAIRING_DONE})
 
-_MIXED: Final = (
-    0.2  # changes between capitals, small letters and digits: 0.6 in base64, 0.45 in hex, below 0.1 in words
-)
+# Changes between capitals, small letters and digits: 0.6 in base64, 0.45 in hex, below 0.1 in words.
+_MIXED: Final = 0.2
 _CLASSES: Final = dict.fromkeys(digits, "digit") | dict.fromkeys(ascii_uppercase, "upper")
 _MIXED_CHARS: Final = "A-Za-z0-9_+/=-"
 _SECRET: Final = re.compile(rf"(?=[{_MIXED_CHARS}]*[0-9])(?=[0-9_+/=-]*[A-Za-z])[{_MIXED_CHARS}]{{20,}}")
@@ -149,9 +78,8 @@ _SECRET: Final = re.compile(rf"(?=[{_MIXED_CHARS}]*[0-9])(?=[0-9_+/=-]*[A-Za-z])
 class AuditEvent:
     """`text` says what happened; `address` is where it came from, `by` the name of who did it.
 
-    `about` is the device, person, token or setting. `count` is more than 1 for a line that stands for several events.
-    `approval` is the number of the question that somebody said yes to before.
-    `network`: it is a task's that may reach the Internet.
+    `about` is the device, person, token or setting; `count` is more than 1 for a line that stands for several events.
+    `approval` is the number of the question that somebody said yes to; `network`: the task may reach the Internet.
     `known`: words of the text that are in files of ours, such as a board's profile; they are no secrets, however mixed.
     """
 
@@ -166,13 +94,21 @@ class AuditEvent:
     network: bool = False
 
     @property
-    def is_weighty(self) -> bool:
-        """Whether a person said yes to it or it has a network: lines of the same person without that leave it in."""
-        return self.network or self.approval is not None
-
-    @property
     def is_act(self) -> bool:
         return self.kind in ACTS
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedEvent:
+    """An event and when it happened (Unix time)."""
+
+    at_ms: int
+    event: AuditEvent
+
+    def is_wanted(self, since_ms: int, kinds: Collection[str]) -> bool:
+        """Whether it is of a kind or group ("token") that is named, or none is."""
+        kind = self.event.kind.value
+        return self.at_ms >= since_ms and (not kinds or kind in kinds or kind.partition(".")[0] in kinds)
 
 
 Record: TypeAlias = Callable[[AuditEvent], None]
@@ -193,20 +129,26 @@ def line_of(event: AuditEvent, at_ms: int) -> bytes:
         "text": _safe(event.text, MAX_TEXT_CHARS, event.known),
     }
     facts = (("about", event.about), ("address", event.address), ("by", event.by), ("approval", event.approval))
-    for name, value in facts:
-        if value is not None:
-            fields[name] = _safe(value, MAX_NAME_CHARS)
+    fields |= {name: _safe(value, MAX_NAME_CHARS) for name, value in facts if value is not None}
     if event.count != 1:
         fields["count"] = event.count
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
+def parse_line(line: bytes) -> RecordedEvent | None:
+    """The event of a line; None for a line that is none."""
+    fields = fields_of(line) or {}
+    try:
+        at_ms = round(datetime.fromisoformat(fields["at"]).timestamp() * 1000)
+        return RecordedEvent(at_ms, msgspec.convert(fields, AuditEvent))
+    except (ValueError, TypeError, KeyError, OverflowError, msgspec.ValidationError):
+        return None
+
+
 def _safe(text: str, limit: int, known: tuple[str, ...] = ()) -> str:
     """Without what steers a terminal or hides, and without what looks like a token, `known` words apart."""
-    cleaned = clean_text(text[: 8 * limit], one_line=True, mark=HIDDEN_MARK)
-    if not known:
-        return _SECRET.sub(_masked, cleaned)[:limit]
-    words = "|".join(re.escape(word) for word in sorted(known, key=len, reverse=True))
+    cleaned = clean_text(text[: 8 * limit], one_line=True, mark="?")
+    words = "|".join(re.escape(word) for word in sorted(known, key=len, reverse=True)) or "(?!)"
     parts = re.split(rf"(?<![{_MIXED_CHARS}])({words})(?![{_MIXED_CHARS}])", cleaned)  # the known ones are the odd ones
     return "".join(part if number % 2 else _SECRET.sub(_masked, part) for number, part in enumerate(parts))[:limit]
 
@@ -215,4 +157,4 @@ def _masked(found: re.Match[str]) -> str:
     """The mask for what is as mixed as random text is; names and paths of words and a number stay readable."""
     chars = [_CLASSES.get(char, "lower") for char in found[0] if char.isalnum()]
     changes = sum(before != after for before, after in pairwise(chars))
-    return MASK if changes >= _MIXED * len(chars) or found[0].isupper() else found[0]
+    return "[masked]" if changes >= _MIXED * len(chars) or found[0].isupper() else found[0]

@@ -17,9 +17,8 @@ import typer
 from microclaw.audit import (
     AuditKind,
     ChainReport,
-    Followed,
     RecordedEvent,
-    is_wanted,
+    followed_events,
     kept_heads,
     read_events,
     verify_chains,
@@ -30,6 +29,7 @@ from microclaw.errors import StoreError
 from microclaw.text import count_text
 
 FOLLOW_S: Final = 0.5
+MAX_NAMED: Final = 20  # breaks, and lines without an event, of one chain
 MAX_TAIL: Final = 100_000
 BROKEN_STEP: Final = (
     "was it a person of this host, or an older version of microclaw in this home? Else keep a copy of the folder "
@@ -107,9 +107,9 @@ def verify(
     if not options.wrote_json("audit_verify", document):
         for report in reports:
             options.line(chain_text(report))
-            for one in report.breaks:
+            for one in report.breaks[:MAX_NAMED]:
                 options.line(f"  {one.what}: {one.file} line {one.line}: {one.text}")
-            if (more := report.break_count - len(report.breaks)) > 0:
+            if (more := len(report.breaks) - MAX_NAMED) > 0:
                 options.line(f"  and {more:,} more places")
         for text in unknown:
             options.line(f"NOT FOUND {text}")
@@ -167,11 +167,10 @@ def chain_text(report: ChainReport) -> str:
     if report.anchor.n:
         facts.append(f"from {report.anchor.n + 1:,} on, the ones before were rotated away")
     if report.torn:
-        places = ", ".join(f"{file} line {line}" for file, line in report.torn_at)
-        more = report.torn - len(report.torn_at)
+        places = ", ".join(f"{file} line {line}" for file, line in report.torn[:MAX_NAMED])
+        more = len(report.torn) - MAX_NAMED
         facts.append(
-            f"{count_text(report.torn, 'line')} outside of the chain that {'holds' if report.torn == 1 else 'hold'} no "
-            f"event ({places}{f' and {more:,} more' if more else ''}): a power cut leaves such, and an editor may"
+            f"{count_text(len(report.torn), 'line')} without an event: {places}{f', {more:,} more' * (more > 0)}"
         )
     if report.whole and not (report.lines or report.anchor.n or report.torn):
         return f"{report.stem:<9} empty: no line was written yet"
@@ -185,10 +184,13 @@ def _report(report: ChainReport) -> dict[str, Any]:
         "lines": report.lines,
         "head": {"n": report.last.n, "hash": report.last.hash},
         "rotated_away": report.anchor.n,
-        "torn": report.torn,
-        "torn_at": [{"file": file, "line": line} for file, line in report.torn_at],
-        "breaks": [{"what": one.what, "file": one.file, "line": one.line, "text": one.text} for one in report.breaks],
-        "break_count": report.break_count,
+        "torn": len(report.torn),
+        "torn_at": [{"file": file, "line": line} for file, line in report.torn[:MAX_NAMED]],
+        "breaks": [
+            {"what": one.what, "file": one.file, "line": one.line, "text": one.text}
+            for one in report.breaks[:MAX_NAMED]
+        ],
+        "break_count": len(report.breaks),
     }
 
 
@@ -207,10 +209,8 @@ def _read(
     options: GlobalOptions, home: Path, since_ms: int, kinds: frozenset[str], *, tail: int | None, follow: bool
 ) -> None:
     if follow:
-        followed = Followed(home)
-        while True:
-            news = followed.new()
-            wanted = (one for one in news if one.at_ms >= since_ms and is_wanted(one.event.kind, kinds))
+        for news in followed_events(home):
+            wanted = [one for one in news if one.is_wanted(since_ms, kinds)]
             _show(options, list(deque(wanted, maxlen=tail)))
             tail = None  # of what was there already; what comes is shown whole
             time.sleep(FOLLOW_S)
