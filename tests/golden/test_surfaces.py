@@ -39,7 +39,7 @@ VARIES = (
     (r"\b[0-9a-f]{8,64}\b", "HEX"),
     (r"\b[\d.,]+ (s|ms|µs|min|B|KB|edges|bytes|°C|V)(?!\w)", r"N \1"),
     (r"\b(\d+\.\d+|\d{4,})\b", "N"),
-    (r" \| cached|\|{2,}", ""),
+    (r"(?m) \| cached|\|{2,}|\s\s+N (µs|ms|s)$", ""),  # a cached step says no time
     (r"(?i)(counted on the board:).*(\n {9}.*)*", r"\1 ..."),
     (r"  +(?=\S)", "  "),
 )
