@@ -118,7 +118,7 @@ def begun_sets(folder: Path) -> dict[str, bool]:
 def _kept(path: Path, form: type[_T]) -> _T | None:
     try:
         return msgspec.json.decode(read_limited(path, MAX_HEAD_BYTES) or b"", type=form)
-    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
+    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
