@@ -95,8 +95,7 @@ def test_a_skill_of_ones_own_is_listed_and_its_mistakes_are_told(host: Host) -> 
 
 def test_the_security_log_has_the_acts_and_shows_a_change_of_it(host: Host) -> None:
     assert host.run("exec", BOARD, "gpio.set", "16", "1").code == 0
-    kinds = {event["kind"] for event in audited(host)}
-    assert {"call.acted", "device.added"} <= kinds
+    until(lambda: {"call.acted", "device.added"} <= {event["kind"] for event in audited(host)})
     assert host.run("audit", "verify").code == 0
     acts = host.home / "audit" / "acts.jsonl"
     kept = acts.read_bytes()

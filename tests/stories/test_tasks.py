@@ -170,8 +170,8 @@ def test_the_allowlist_lets_a_task_reach_only_what_it_names(host: Host, owner: D
     (tmp_path / "ask.py").write_text(ASK.replace("SECRET", SECRET[:12]))
     ran = host.run("task", "run", str(tmp_path / "ask.py"), "--allow", "report")
     assert (ran.code, ran.out.splitlines()) == (0, ["[403, 403, 403]", "[]"])
-    kinds = [line["kind"] for line in host.run("audit", "--kind", "egress", "--json").json["events"]]
-    assert kinds.count("egress.refused") == 3
+    asked = ("audit", "--kind", "egress.refused", "--json")
+    until(lambda: len(host.run(*asked).json["events"]) == 3)  # the lines are written within a second
     log = "".join(file.read_text() for file in (host.home / "audit").glob("*.jsonl"))
     assert SECRET not in log
 
