@@ -47,7 +47,7 @@ def _chained(home: Path, lines: int) -> float:
     """Seconds a line."""
     home.mkdir(mode=0o700)
     took = [
-        timed(lambda: append_lines(home / FOLDER, {"acts": [line_of(EVENT, 0) for _ in range(lines)]}))
+        timed(lambda: append_lines(home / FOLDER, "acts", [line_of(EVENT, 0) for _ in range(lines)]))
         for _ in range(GROUPS)
     ]
     return median(took) / lines

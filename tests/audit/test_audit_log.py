@@ -154,7 +154,7 @@ def test_nothing_from_outside_washes_out_what_people_did(home: Path) -> None:
     append_events(home, [AuditEvent(AuditKind.TOKEN_REVOKED, "it opens nothing", about="ci", by="owner")])
     noise = line_of(AuditEvent(AuditKind.TOKEN_WRONG, "no " * 60, address="10.0.0.1"), 0)
     for _ in range(2 * FILES * FILE_BYTES // (2000 * len(noise))):
-        append_lines(home / FOLDER, {"attempts": [noise] * 2000})
+        append_lines(home / FOLDER, "attempts", [noise] * 2000)
     files = list((home / FOLDER).iterdir())
     assert max(path.stat().st_size for path in files) <= FILE_BYTES
     assert len(files) == FILES + 1 + 2  # and the two heads
@@ -195,8 +195,8 @@ def test_following_sees_what_is_added_also_across_a_rotation(home: Path) -> None
     assert [len(next(followed)), len(next(followed))] == [1, 0]
     append_events(home, [SET])
     filling = [line_of(replace(SET, text="a b c " * 30), 0)] * (FILE_BYTES // 400)
-    append_lines(home / FOLDER, {"acts": filling})
-    append_lines(home / FOLDER, {"acts": filling})
+    append_lines(home / FOLDER, "acts", filling)
+    append_lines(home / FOLDER, "acts", filling)
     assert [len(next(followed)), len(next(followed))] == [1 + 2 * (FILE_BYTES // 400), 0]
 
 

@@ -219,7 +219,7 @@ from microclaw.audit.event import AuditEvent, AuditKind, line_of
 from microclaw.audit.files import append_lines
 line = line_of(AuditEvent(AuditKind.TOKEN_REVOKED, "a b c " * 30, about="ci"), 0)
 while True:
-    append_lines(Path(sys.argv[1]), {"acts": [line] * 150})
+    append_lines(Path(sys.argv[1]), "acts", [line] * 150)
 """
 
 

@@ -260,7 +260,7 @@ async def test_a_whole_home_that_an_earlier_restore_left_aside_is_kept(home: Pat
 def test_a_backup_has_the_security_log_and_its_head_as_of_one_moment(home: Path, tmp_path: Path) -> None:
     """While lines are added it waits: it comes in between, where lines are written and their head is not yet."""
     long = line_of(AuditEvent(AuditKind.TOKEN_REVOKED, "a b c " * 30, about="ci"), 0)
-    append_lines(home / AUDIT, {"acts": [long] * 3})
+    append_lines(home / AUDIT, "acts", [long] * 3)
     made: list[bytes] = []
     maker = threading.Thread(target=lambda: made.append(backup_of(home)))
     inode = (home / AUDIT).stat().st_ino

@@ -49,7 +49,7 @@ def made_days_ago(home: Path, days: int) -> None:
 
 def backed_up(home: Path, at_ms: int) -> None:
     event = AuditEvent(AuditKind.BACKUP_MADE, "by the command line")
-    append_lines(home / FOLDER, {"acts": [line_of(event, at_ms)]})
+    append_lines(home / FOLDER, "acts", [line_of(event, at_ms)])
 
 
 def told(findings: Iterator[Finding]) -> list[tuple[bool, str]]:

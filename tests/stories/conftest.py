@@ -179,3 +179,8 @@ def until(look: Callable[[], _Found], patience_s: float = 60.0) -> _Found:
         assert time.monotonic() < deadline, "it never came"
         time.sleep(0.1)
     return found
+
+
+def until_recorded(host: Host, *kinds: str) -> None:
+    """The security log has these kinds; a line is written within a second."""
+    until(lambda: set(kinds) <= {line["kind"] for line in host.run("audit", "--json").json["events"]})

@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from tests.stories.conftest import Host, microclaw, until
+from tests.stories.conftest import Host, microclaw, until, until_recorded
 
 BOARD = "virtual-1"
 
@@ -95,18 +95,13 @@ def test_a_skill_of_ones_own_is_listed_and_its_mistakes_are_told(host: Host) -> 
 
 def test_the_security_log_has_the_acts_and_shows_a_change_of_it(host: Host) -> None:
     assert host.run("exec", BOARD, "gpio.set", "16", "1").code == 0
-    until(lambda: {"call.acted", "device.added"} <= {event["kind"] for event in audited(host)})
+    until_recorded(host, "call.acted", "device.added")
     assert host.run("audit", "verify").code == 0
     acts = host.home / "audit" / "acts.jsonl"
     kept = acts.read_bytes()
     acts.write_bytes(kept.replace(b"call.acted", b"call.asked", 1))
     assert host.run("audit", "verify").code == 1
     acts.write_bytes(kept)
-
-
-def audited(host: Host) -> list[dict[str, str]]:
-    found: list[dict[str, str]] = host.run("--json", "audit").json["events"]
-    return found
 
 
 def test_words_of_other_tools_lead_to_the_command_that_does_it(tmp_path: Path) -> None:

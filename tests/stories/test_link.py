@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from tests.stories.conftest import TIMEOUT_S, Host, until
+from tests.stories.conftest import TIMEOUT_S, Host, until, until_recorded
 from tests.stories.link_board import CONTROL, Identity, Link, Provision, opened, paired, provision
 from websockets.exceptions import WebSocketException
 
@@ -179,10 +179,7 @@ async def test_a_wrong_secret_a_strangers_certificate_and_no_credential_open_not
         async with greeted(at, stranger, "device.info"):
             pass
 
-    def kinds() -> set[str]:
-        return {line["kind"] for line in host.run("audit", "--json").json["events"]}
-
-    await asyncio.to_thread(until, lambda: {"secret.wrong", "certificate.foreign"} <= kinds())
+    await asyncio.to_thread(until_recorded, host, "secret.wrong", "certificate.foreign")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.stories.conftest import Host, until
+from tests.stories.conftest import Host, until_recorded
 from tests.stories.doors import Answer, door, level, member_of
 
 SETTING = {"method": "gpio.set", "arguments": {"pin": 5, "level": 1}}
@@ -133,8 +133,7 @@ def test_the_security_log_shows_a_changed_a_removed_and_a_cut_line(host: Host) -
     assert host.run("person", "role", "zoe", "read-only").code == 0
     assert host.run("token", "rm", "of-zoe", "-y").code == 0
     code_for(host, "zoe")
-    wanted = {"role.changed", "token.made", "token.revoked", "signin.link"}
-    until(lambda: wanted <= {line["kind"] for line in host.run("audit", "--json").json["events"]})
+    until_recorded(host, "role.changed", "token.made", "token.revoked", "signin.link")
     head = [line for line in host.run("audit", "head").out.split() if line.startswith(("acts:", "attempts:"))]
     assert verified(host, *(word for one in head for word in ("--head", one))) == 0
     file: Path = host.home / "audit" / "acts.jsonl"

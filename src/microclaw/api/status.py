@@ -315,9 +315,9 @@ async def describe_model(model: Model) -> tuple[str, str | None]:
     if model.name != OFFLINE:
         out = next((outage for outage in outages_of(model) if outage.model == model.name), None)
         return (f"{model.name} answers" if out is None else outage_text(out)), None
-    from microclaw.offline.dialogue import warm_up  # loaded after the host's start
+    from microclaw.offline.dialogue import count_kinds  # loaded after the host's start
 
-    kinds = await asyncio.to_thread(warm_up)
+    kinds = await asyncio.to_thread(count_kinds)
     return (
         f"none: no API key set. Offline intents answer ({kinds} kinds of sentence).",
         "any sentence: microclaw setup, or set ANTHROPIC_API_KEY or OPENAI_BASE_URL, then run again",

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 Natural = Annotated[int, msgspec.Meta(ge=0)]
+Hash = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Link:
     """A line of the chain: its number, from 1 on, and the SHA-256 of its bytes without the line end."""
 
     n: Natural
-    hash: str
+    hash: Hash
 
 
 START: Final = Link(0, "0" * 64)  # what the first line names

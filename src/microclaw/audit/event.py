@@ -58,9 +58,12 @@ class AuditKind(StrEnum):
     CLUSTER_STRAY = "cluster.stray"
 
 
-# Kinds that end so come from outside; all others are acts of this host's people.
-_TRIED: Final = re.compile(r".*\.(allowed|asked|expired|foreign|locked|misused|refused|stray|superseded|wrong)")
-ACTS: Final = frozenset(kind for kind in AuditKind if not _TRIED.fullmatch(kind))
+# Kinds that end so are acts of this host's people; any other may come from outside.
+_DONE: Final = re.compile(
+    r".*\.(acted|added|changed|decided|done|ended|forced|installed|key|link|made|offered|opened|password|published"
+    r"|removed|restored|revoked|started|stopped|undone|withdrawn)"
+)
+ACTS: Final = frozenset(kind for kind in AuditKind if _DONE.fullmatch(kind))
 # Acts that a program may repeat for hours: they have fewer lines, so that they push out no other act.
 BUSY: Final = frozenset({AuditKind.CALL_ACTED, AuditKind.TOOL_ACTED, AuditKind.TASK_STARTED, AuditKind.TASK_ENDED})
 # A person should look: somebody may have a copy of what a device proves itself with. The others end that.

@@ -11,7 +11,7 @@ import fcntl
 import heapq
 import os
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import pairwise
@@ -25,7 +25,7 @@ from microclaw.audit.event import AuditEvent, RecordedEvent, line_of, parse_line
 from microclaw.durable import make_private_folder, open_regular, read_limited, replace_file, sync_folder
 
 FOLDER: Final = "audit"  # in the host's home
-STEMS: Final = ("attempts", "acts")
+STEMS: Final = ("attempts", "acts")  # by `AuditEvent.is_act`
 BEGUN: Final = "audit.begun"  # beside the folder, so that a folder that is gone is told
 FILE_BYTES: Final = 1 << 20
 FILES: Final = 48  # of each set: 96 MiB in all
@@ -37,19 +37,15 @@ def append_events(home: Path, events: Collection[AuditEvent]) -> None:
     """Add their lines, on the disk when this returns; OSError or StoreError. For a process that is not the host."""
     at_ms = time.time_ns() // 1_000_000
     for stem in STEMS:
-        append_lines(home / FOLDER, {stem: [line_of(event, at_ms) for event in events if STEMS[event.is_act] == stem]})
+        if lines := [line_of(event, at_ms) for event in events if STEMS[event.is_act] == stem]:
+            append_lines(home / FOLDER, stem, lines)
 
 
-def append_lines(folder: Path, lines: Mapping[str, Sequence[bytes]]) -> None:
-    """Add lines of `line_of` to the chain of each set named.
-
-    OSError leaves a set's file as it was, StoreError is for an open folder.
-    """
+def append_lines(folder: Path, stem: str, lines: Sequence[bytes]) -> None:
+    """Add lines of `line_of` to a set's chain. OSError leaves its file as it was, StoreError is for an open folder."""
     make_private_folder(folder)
     with locked(folder):
-        for stem, added in lines.items():
-            if added:
-                _append(folder, stem, added)
+        _append(folder, stem, lines)
 
 
 def read_events(home: Path, *, since_ms: int = 0, kinds: Collection[str] = ()) -> Iterator[RecordedEvent]:
@@ -134,9 +130,10 @@ def _content(path: Path, start: int = 0) -> bytes:
 def _append(folder: Path, stem: str, lines: Sequence[bytes]) -> None:
     path, kept, begun = set_paths(folder, stem)[-1], read_head(folder, stem), begun_sets(folder)
     size = path.stat().st_size if path.exists() else 0
-    head = Head(end_of(_content(path), START, anywhere=True), size) if kept is None else kept
-    last = end_of(_content(path, head.file_bytes), head.last)  # a power cut may have taken the last lines' head
-    is_torn = _content(path, max(0, size - 1)) not in (b"", b"\n")
+    head = Head(START, 0) if kept is None else kept
+    rest = _content(path, max(0, min(head.file_bytes, size) - 1))  # from the last line end that the head knows
+    last = end_of(rest, head.last, anywhere=kept is None)  # a power cut may have taken the last lines' head
+    is_torn = rest[-1:] not in (b"", b"\n")
     data, end = seal(lines, last)
     if size and size + len(data) > FILE_BYTES:
         head = _rotate(folder, stem, Head(last, size, head.anchor))

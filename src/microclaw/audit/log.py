@@ -173,7 +173,7 @@ class AuditLog:
         try:
             for stem, waiting in self._waiting.items():
                 if lines := waiting[:]:  # `record` only adds to its end
-                    append_lines(self._home / FOLDER, {stem: lines})
+                    append_lines(self._home / FOLDER, stem, lines)
                     del waiting[: len(lines)]
         except (OSError, StoreError) as exc:
             self._fail(f"the security log cannot be written: {exc}")

@@ -70,7 +70,6 @@ class OfflineFirst:
         return outages_of(self._model)
 
     async def warm_up(self) -> None:
-        await self._offline.warm_up()
         await self._model.warm_up()
 
     async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:

@@ -153,11 +153,9 @@ def _question(at: Context | None, decision: Say) -> Question | None:
     return Question(decision.asks, at.parse, at.said, device, reading)
 
 
-def warm_up() -> int:
-    """Load the sentences (about 150 ms the first time); returns how many kinds there are."""
-    sentences = english()
-    sentences.parse("blink the led every second")
-    return len(_examples(sentences))
+def count_kinds() -> int:
+    """How many kinds of sentence there are; loads them (about 150 ms the first time)."""
+    return len(_examples(english()))
 
 
 def one_call(text: str, device_context: DeviceContext) -> Decision | None:

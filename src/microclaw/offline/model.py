@@ -27,7 +27,7 @@ class OfflineModel:
     name = "offline"
 
     async def warm_up(self) -> None:
-        pass  # the first sentence does it, in 0.3 s: a host that is never asked carries no dialogue (8 MB)
+        pass  # the first sentence or status does it, in 0.3 s: a host that is not asked carries no dialogue (8 MB)
 
     async def aclose(self) -> None:
         pass
