@@ -1,4 +1,4 @@
-"""A database in a folder of its own: one suite for a host's own and for a copy that follows a log."""
+"""A database in a folder of its own: one suite for SQLite and for PostgreSQL."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def store_path(tmp_path: Path) -> Path:
     return tmp_path / "home" / "store.db"
 
 
-@pytest.fixture(params=["embedded", "shared"])
+@pytest.fixture(params=["sqlite", "postgres"])
 async def database(request: pytest.FixtureRequest, store_path: Path) -> AsyncIterator[Database]:
-    if request.param == "embedded":
+    if request.param == "sqlite":
         async with Database.open(store_path) as database:
             yield database
     else:
-        async with two_hosts(store_path.parent) as (replica, _):
+        async with two_hosts(request.getfixturevalue("database_url")) as (replica, _):
             yield replica

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 from bisect import insort
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
@@ -30,6 +29,7 @@ from microclaw.events import Answer, Inbound
 from microclaw.live_hosts import ALONE, Fleet, dead_among
 from microclaw.store.inbox import InboxTable, LeftMessages, Message, UnsavedAnswer
 from microclaw.store.outbox import NewOutbound
+from microclaw.store.sql import Sql
 
 RETRY_S: Final = 1.0  # after the store failed
 TAKEN: Final = Answer(
@@ -242,9 +242,7 @@ class Inbox:
         """The messages that had joined its turn before a crash."""
         return await self._table.joined(message.message_id)
 
-    async def answer(
-        self, turn: RunningTurn, answer: Answer, keeping: Callable[[sqlite3.Connection], object] | None = None
-    ) -> Answer:
+    async def answer(self, turn: RunningTurn, answer: Answer, keeping: Callable[[Sql], object] | None = None) -> Answer:
         """Put the answer on the disk and return it with its number. `keeping` adds it to its conversation in the same
         step, so that another host's turn of the chat begins with it.
 

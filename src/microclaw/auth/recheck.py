@@ -6,7 +6,6 @@ a token is looked up; `checked_writes` looks again in the transaction of the req
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from typing import Final, Protocol
@@ -16,6 +15,7 @@ from microclaw.auth.watches import SESSION_PREFIX
 from microclaw.errors import PermissionRefused
 from microclaw.store.people import role_by_token
 from microclaw.store.sign_ins import role_by_session
+from microclaw.store.sql import Sql
 from microclaw.store.write_check import checking
 
 _ENDED: Final = "the token or session of this request ended meanwhile, or its person has another role"
@@ -45,7 +45,7 @@ def checked_writes(credential_id: str | None, role: str) -> Iterator[None]:
         return
     role_of = role_by_session if credential_id.startswith(SESSION_PREFIX) else role_by_token
 
-    def check(connection: sqlite3.Connection) -> None:
+    def check(connection: Sql) -> None:
         now = role_of(connection, credential_id)
         if now is None or RANK[now] < RANK[role]:
             raise PermissionRefused(

@@ -6,7 +6,6 @@ A text's name is its path below the home: `memory/MEMORY.md`, `config/SOUL.md`. 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,6 +24,7 @@ from microclaw.knowledge.text_files import (
     write_text,
 )
 from microclaw.store.database import Database
+from microclaw.store.sql import Sql
 from microclaw.store.text_rows import list_texts, put_text, read_text_row
 
 T = TypeVar("T")
@@ -153,7 +153,7 @@ class TextTable:
     ) -> T:
         del keep  # rows have no old versions
 
-        def changed(connection: sqlite3.Connection) -> T:
+        def changed(connection: Sql) -> T:
             old = read_text_row(connection, name) or ""
             if len(old.encode()) > max_bytes:
                 raise ConfigError(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
@@ -41,6 +40,7 @@ from microclaw.link_server.updates import DeviceUpdates
 from microclaw.store.link_events import LinkEventTable, Presence
 from microclaw.store.link_tasks import OpenTask, end_in
 from microclaw.store.links import HostInbox, HostOutbox, LinkTable
+from microclaw.store.sql import Sql
 from microclaw.text import clean_text, one_line
 from microclaw.wire.link.codec import encode
 from microclaw.wire.link.frame import CloseCode
@@ -180,7 +180,7 @@ class DeviceLink:
         body: AnyMessage,
         *,
         re: bytes | None = None,
-        also: Callable[[sqlite3.Connection], object] | None = None,
+        also: Callable[[Sql], object] | None = None,
     ) -> asyncio.Future[None]:
         """A durable message: stored when this returns, sent now or later. The future is done when the device has it.
 

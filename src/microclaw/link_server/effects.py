@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
@@ -16,6 +15,7 @@ from microclaw.store.link_events import add_to as add_event
 from microclaw.store.link_tasks import OpenTask
 from microclaw.store.link_tasks import add_to as add_task
 from microclaw.store.links import append_to
+from microclaw.store.sql import Sql
 from microclaw.text import clean_text
 from microclaw.wire.link.codec import encode
 from microclaw.wire.link.messages import (
@@ -30,7 +30,7 @@ from microclaw.wire.link.messages import (
     Unknown,
 )
 
-KeepEvent: TypeAlias = Callable[[sqlite3.Connection, str, bytes, Event, int], None]
+KeepEvent: TypeAlias = Callable[[Sql, str, bytes, Event, int], None]
 
 
 @dataclass(slots=True)
@@ -113,7 +113,7 @@ class Effect:
     def __post_init__(self) -> None:
         self.told = self.facts
 
-    def apply(self, connection: sqlite3.Connection) -> None:
+    def apply(self, connection: Sql) -> None:
         """In that transaction; it may run again after one that failed."""
         self.seq, self.payload, self.task, self.offer, self.facts = None, b"", None, None, self.told
         body = self.envelope.body
@@ -134,7 +134,7 @@ class Effect:
     def _running(self) -> str | None:
         return None if self.facts is None else self.facts.version
 
-    def _take(self, connection: sqlite3.Connection, request: RunTask) -> None:
+    def _take(self, connection: Sql, request: RunTask) -> None:
         """An open task, or its refusal in the outbox."""
         task = OpenTask(self.link_id, request.task, self.envelope.id, self.host)
         refusal = self.refusal(request)

@@ -7,7 +7,6 @@ is offered twice, also when the host is killed in between.
 from __future__ import annotations
 
 import logging
-import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -21,6 +20,7 @@ from microclaw.link_server.transport import LinkTransport
 from microclaw.ota.manifest import SMALL, moment_ms, version_numbers
 from microclaw.store.firmware import GIVEN_UP, FirmwareTable, OfferedBefore, OfferRow, OfferState, ReleaseRow, offer_in
 from microclaw.store.link_events import UpdateFacts
+from microclaw.store.sql import Sql
 from microclaw.wire.link.messages import OtaCancel, OtaOffer
 
 _log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class Offers:
             raise error
         made: list[OfferRow] = []
 
-        def keep(connection: sqlite3.Connection) -> None:
+        def keep(connection: Sql) -> None:
             made[:] = offer_in(connection, link.link_id, release, by, self._now_ms(), again=again)
 
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
@@ -11,6 +10,7 @@ from microclaw.errors import DeployRejected, DeviceBusy, Overloaded, UnknownName
 from microclaw.events import ProgramKind
 from microclaw.store.following import Refresh
 from microclaw.store.rows import BOOL, JSON_TUPLE, Table, insert
+from microclaw.store.sql import Sql
 
 ChangeState: TypeAlias = Literal["planned", "done", "failed", "unknown"]
 
@@ -136,7 +136,7 @@ class AppTable(Table):
 
         A source that differs in comments alone has the same bytes and other lines.
         """
-        await self._insert("images", row, verb="INSERT OR IGNORE")
+        await self._insert("images", row, over=())
         if row.source is not None:
             await self._execute(
                 "UPDATE images SET source = ?, meta = ? WHERE sha256 = ?", (row.source, row.meta, row.sha256)
@@ -151,7 +151,7 @@ class AppTable(Table):
 
     async def put_proof(self, row: ProofRow, *, over: bool) -> None:
         """Keep what a stored image showed; without `over`, only where nothing is kept of it on that device."""
-        await self._insert("proofs", row, verb="INSERT OR REPLACE" if over else "INSERT OR IGNORE")
+        await self._insert("proofs", row, over=("device_id", "sha256") if over else ())
 
     async def proof(self, device_id: str, sha256: str) -> ProofRow | None:
         rows = await self._select(ProofRow, "proofs WHERE device_id = ? AND sha256 = ?", (device_id, sha256))
@@ -188,7 +188,7 @@ class AppTable(Table):
         """
         host = self._database.host
 
-        def add(connection: sqlite3.Connection) -> int:
+        def add(connection: Sql) -> int:
             if host is not None:
                 _check_free(connection, change, host, is_live, seen)
             _check_not_undone(connection, change)
@@ -276,7 +276,7 @@ class AppTable(Table):
 
 
 def _check_free(
-    connection: sqlite3.Connection, change: NewChange, host: str, is_live: Callable[[str], bool], seen: int | None
+    connection: Sql, change: NewChange, host: str, is_live: Callable[[str], bool], seen: int | None
 ) -> None:
     """Each host has one change of a device at a time; this is for the hosts among themselves."""
     rows = connection.execute(
@@ -292,7 +292,7 @@ def _check_free(
             )
 
 
-def _check_not_undone(connection: sqlite3.Connection, change: NewChange) -> None:
+def _check_not_undone(connection: Sql, change: NewChange) -> None:
     """Whoever takes a change back has looked at it before; another host may have been faster."""
     if change.undoes is None:
         return
@@ -308,8 +308,8 @@ def undone_already(change_id: int, summary: str, undone_by: int) -> DeployReject
     )
 
 
-def _add_change(connection: sqlite3.Connection, change: NewChange, deferred_id: int | None, host: str | None) -> int:
-    change_id = insert(connection, "changes", change, host=host)
+def _add_change(connection: Sql, change: NewChange, deferred_id: int | None, host: str | None) -> int:
+    change_id = insert(connection, "changes", change, number="change_id", host=host)
     if deferred_id is not None:
         query = """UPDATE deferred_acts SET state = 'started', change_id = ?, tries = tries + 1
             WHERE deferred_id = ? AND state = 'waiting'"""
@@ -320,7 +320,7 @@ def _add_change(connection: sqlite3.Connection, change: NewChange, deferred_id: 
     return change_id
 
 
-def _add_deferred(connection: sqlite3.Connection, row: NewDeferred) -> tuple[int, bool]:
+def _add_deferred(connection: Sql, row: NewDeferred) -> tuple[int, bool]:
     query = "UPDATE deferred_acts SET state = 'replaced' WHERE device_id = ? AND name = ? AND state = 'waiting'"
     replaced = connection.execute(query, (row.device_id, row.name)).rowcount > 0
     query = "SELECT count(*) FROM deferred_acts WHERE device_id = ? AND state = 'waiting'"
@@ -328,20 +328,20 @@ def _add_deferred(connection: sqlite3.Connection, row: NewDeferred) -> tuple[int
         raise Overloaded(
             f"{MAX_WAITING} acts wait for that device already", next_step="cancel one: microclaw app cancel NAME"
         )
-    return insert(connection, "deferred_acts", row), replaced
+    return insert(connection, "deferred_acts", row, number="deferred_id"), replaced
 
 
-def _put_desired(connection: sqlite3.Connection, row: DesiredApp) -> None:
-    insert(connection, "desired_apps", row, verb="INSERT OR REPLACE")
+def _put_desired(connection: Sql, row: DesiredApp) -> None:
+    insert(connection, "desired_apps", row, over=("device_id", "name"))
 
 
-def _delete_desired(connection: sqlite3.Connection, device_id: str, name: str) -> bool:
+def _delete_desired(connection: Sql, device_id: str, name: str) -> bool:
     query = "DELETE FROM desired_apps WHERE device_id = ? AND name = ?"
     return connection.execute(query, (device_id, name)).rowcount > 0
 
 
 def _end(
-    connection: sqlite3.Connection,
+    connection: Sql,
     change_id: int,
     state: ChangeState,
     put: Sequence[DesiredApp],
@@ -363,7 +363,7 @@ def _end(
         _end_deferred(connection, change_id)
 
 
-def _end_deferred(connection: sqlite3.Connection, change_id: int) -> None:
+def _end_deferred(connection: Sql, change_id: int) -> None:
     """The change does its deferred act; a newer act on the same app makes one that still waits pointless."""
     connection.execute(
         "UPDATE deferred_acts SET state = 'done' WHERE change_id = ? AND state = 'started'", (change_id,)

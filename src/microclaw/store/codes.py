@@ -5,13 +5,13 @@ What is a transaction here is one over all hosts: a code is taken once. Nothing 
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from microclaw.store.following import Refresh
 from microclaw.store.rows import Table, insert, select
+from microclaw.store.sql import Sql
 
 CodeKind: TypeAlias = Literal["person", "device", "signin"]
 FOREIGN_KEPT_MS: Final = 3_600_000  # another host's clock may be behind: so long after its end its code may go
@@ -113,9 +113,7 @@ class CodeTable(Table):
         self._database.follow((_TABLE,), refresh)
 
 
-def _add(
-    connection: sqlite3.Connection, row: CodeRow, now_ms: int, instead_of: Collection[bytes], at_most: int | None
-) -> bool:
+def _add(connection: Sql, row: CodeRow, now_ms: int, instead_of: Collection[bytes], at_most: int | None) -> bool:
     if select(connection, CodeRow, _ONE, (row.kind, row.hash)):
         return False
     _delete(connection, row.kind, instead_of)
@@ -131,18 +129,18 @@ def _add(
     return True
 
 
-def _take(connection: sqlite3.Connection, kind: CodeKind, digest: bytes, now_ms: int) -> CodeRow | None:
+def _take(connection: Sql, kind: CodeKind, digest: bytes, now_ms: int) -> CodeRow | None:
     for row in select(connection, CodeRow, f"{_ONE} AND until_ms > ?", (kind, digest, now_ms)):
         _delete(connection, kind, (digest,))
         return row
     return None
 
 
-def _delete(connection: sqlite3.Connection, kind: CodeKind, hashes: Collection[bytes]) -> None:
+def _delete(connection: Sql, kind: CodeKind, hashes: Collection[bytes]) -> None:
     for digest in hashes:
         connection.execute("DELETE FROM one_time_codes WHERE kind = ? AND hash = ?", (kind, digest))
 
 
-def end_codes(connection: sqlite3.Connection) -> None:
+def end_codes(connection: Sql) -> None:
     """For a store that becomes another one's: whoever has a code asks for a new one."""
     connection.execute("DELETE FROM one_time_codes")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import UnknownName
 from microclaw.store.rows import Table
+from microclaw.store.sql import Sql
 
 CrashKind: TypeAlias = Literal["program", "reset", "firmware"]
 """A program failed; the board started again by a watchdog, a panic or the like; its firmware failed and says so."""
@@ -91,7 +91,7 @@ class CrashTable(Table):
         return await self._database.write(lambda connection: _clear(connection, crash_ids, devices))
 
 
-def insert_crash(connection: sqlite3.Connection, report: CrashReport) -> StoredCrash | None:
+def insert_crash(connection: Sql, report: CrashReport) -> StoredCrash | None:
     """Within the caller's transaction; None when the device is gone meanwhile."""
     if not connection.execute("SELECT 1 FROM devices WHERE device_id = ?", (report.device_id,)).fetchone():
         return None
@@ -120,7 +120,7 @@ def insert_crash(connection: sqlite3.Connection, report: CrashReport) -> StoredC
     return StoredCrash(crash_id, is_new, count)
 
 
-def move_crashes(connection: sqlite3.Connection, device_id: str, heir_id: str) -> None:
+def move_crashes(connection: Sql, device_id: str, heir_id: str) -> None:
     """Two devices are one: the crashes of the first are the other's."""
     connection.execute(
         """INSERT INTO crash_devices (crash_id, device_id, count, first_ms, last_ms)
@@ -132,7 +132,7 @@ def move_crashes(connection: sqlite3.Connection, device_id: str, heir_id: str) -
     connection.execute("UPDATE crash_reports SET device_id = ? WHERE device_id = ?", (heir_id, device_id))
 
 
-def _new_group(connection: sqlite3.Connection, report: CrashReport) -> int:
+def _new_group(connection: Sql, report: CrashReport) -> int:
     """Where there is no room the group gives way that was seen last the longest ago; of a board with many, its own."""
     (own,) = connection.execute("SELECT count(*) FROM crash_groups WHERE found_on = ?", (report.device_id,)).fetchone()
     (every,) = connection.execute("SELECT count(*) FROM crash_groups").fetchone()
@@ -142,9 +142,9 @@ def _new_group(connection: sqlite3.Connection, report: CrashReport) -> int:
             f"DELETE FROM crash_groups WHERE crash_id = ({oldest})",  # noqa: S608 - a constant
             (report.device_id, own < MAX_GROUPS_FOUND_ON),
         )
-    made = connection.execute(
+    (crash_id,) = connection.execute(
         """INSERT INTO crash_groups (fingerprint, kind, program, version, title, first_ms, last_ms, found_on)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING crash_id""",
         (
             report.fingerprint,
             report.kind,
@@ -155,13 +155,12 @@ def _new_group(connection: sqlite3.Connection, report: CrashReport) -> int:
             report.at_ms,
             report.device_id,
         ),
-    )
-    assert made.lastrowid is not None
-    return made.lastrowid
+    ).fetchone()
+    return int(crash_id)
 
 
 def _groups(
-    connection: sqlite3.Connection, since_ms: int, devices: Collection[str] | None, crash_id: int | None
+    connection: Sql, since_ms: int, devices: Collection[str] | None, crash_id: int | None
 ) -> tuple[CrashGroup, ...]:
     rows = connection.execute(
         """SELECT g.crash_id, fingerprint, kind, program, version, title, g.first_ms, sum(d.count), min(d.first_ms),
@@ -175,7 +174,7 @@ def _groups(
     return tuple(CrashGroup(*(*row[:-1], tuple(sorted(json.loads(row[-1]))))) for row in rows)
 
 
-def _reports(connection: sqlite3.Connection, group: CrashGroup) -> tuple[CrashReport, ...]:
+def _reports(connection: Sql, group: CrashGroup) -> tuple[CrashReport, ...]:
     rows: Sequence[tuple[str, int, str, str, str]] = connection.execute(
         """SELECT device_id, at_ms, firmware, trace, log FROM crash_reports WHERE crash_id = ?
         ORDER BY report_id DESC LIMIT ?""",
@@ -198,7 +197,7 @@ def _reports(connection: sqlite3.Connection, group: CrashGroup) -> tuple[CrashRe
     )
 
 
-def _clear(connection: sqlite3.Connection, crash_ids: Collection[int] | None, devices: Collection[str] | None) -> int:
+def _clear(connection: Sql, crash_ids: Collection[int] | None, devices: Collection[str] | None) -> int:
     where = """(?1 IS NULL OR crash_id IN (SELECT value FROM json_each(?1)))
         AND (?2 IS NULL OR device_id IN (SELECT value FROM json_each(?2)))"""
     values = (None if crash_ids is None else json.dumps(list(crash_ids)), _json(devices))
@@ -212,7 +211,7 @@ def _clear(connection: sqlite3.Connection, crash_ids: Collection[int] | None, de
     return int(count)
 
 
-def _drop_empty(connection: sqlite3.Connection) -> None:
+def _drop_empty(connection: Sql) -> None:
     """Groups that nobody has any more."""
     connection.execute("DELETE FROM crash_groups WHERE crash_id NOT IN (SELECT crash_id FROM crash_devices)")
 

@@ -1,7 +1,8 @@
-"""The host's one SQLite database: a writer thread that commits many writes at once, a reader thread, one owner.
+"""The host's store: a writer's thread that commits many writes at once, and a reader's, each with a connection of its own.
 
-It knows no rows: the tables' modules bring the functions that run on its connections. What `write` returned is on
-the disk: each group of writes is one transaction, synced (WAL, synchronous=FULL) before any is acknowledged.
+It knows no rows and no engine: the tables' modules bring the functions that run on its connections, sqlite_file.py and
+postgres.py the connections. What `write` returned is on the disk: each group of writes is one transaction, synced
+before any of them is acknowledged.
 """
 
 from __future__ import annotations
@@ -10,26 +11,58 @@ import asyncio
 import logging
 import os
 import queue
-import sqlite3
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Generic, Self, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from microclaw.errors import Overloaded, StoreError
 from microclaw.store.following import Refresh
-from microclaw.store.sqlite_file import connect, open_store, take_lock
+from microclaw.store.sql import Sql
+from microclaw.store.sqlite_file import SqliteConnection, connect, open_store, take_lock
 
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-CHECKPOINT_TRIES: Final = 3  # each waits BUSY_TIMEOUT_S
-MAX_WAITING = 10_000
-MAX_GROUP = 256  # writes a commit: enough to hide the sync, few enough to keep a group's latency in milliseconds
+MAX_WAITING: Final = 10_000
+MAX_GROUP: Final = 256  # writes a commit: enough to hide the sync, few enough to keep a group's latency in milliseconds
+
+
+class Connection(Protocol):
+    """One connection, of one thread. `begin` makes it anew where it was lost.
+
+    `errors` are what it and its statements raise; `store_error` gives them in our words.
+    """
+
+    @property
+    def sql(self) -> Sql: ...
+
+    @property
+    def errors(self) -> type[Exception]: ...
+
+    @property
+    def is_in_transaction(self) -> bool: ...
+
+    @property
+    def is_lost(self) -> bool:
+        """What was under way is undone, and may be done again."""
+
+    def begin(self) -> None: ...
+
+    def commit(self) -> None: ...
+
+    def rollback(self) -> None: ...
+
+    def rewrite(self) -> None:
+        """Outside of a transaction: give back what deleted rows took."""
+
+    def close(self) -> None: ...
+
+    def store_error(self, exc: Exception) -> StoreError: ...
 
 
 class Database:
@@ -37,12 +70,19 @@ class Database:
 
     host: str | None = None  # whose writes these are, where several hosts share a store
 
-    def __init__(self, path: Path, lock: int, writer: Worker, reader: sqlite3.Connection) -> None:
-        self.path = path
-        self._lock = lock
-        self._writer = writer
-        self._reader = Worker(reader, asyncio.get_running_loop(), name="store reader", group=1, write=False)
-        self._at_once: sqlite3.Connection | None = None
+    def __init__(
+        self,
+        writer: Connection,
+        reader: Connection,
+        at_once: Callable[[], Connection],
+        release: Callable[[], None] = lambda: None,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self._writer = Worker(writer, loop, name="store writer", group=MAX_GROUP)
+        self._reader = Worker(reader, loop, name="store reader", group=1)
+        self._open_at_once = at_once
+        self._release = release
+        self._at_once: Connection | None = None
         self._reading = threading.Lock()
         self._is_closed = False
 
@@ -51,52 +91,48 @@ class Database:
     async def open(cls, path: Path) -> AsyncIterator[Database]:
         """Open or create the store at `path`; StoreError when it is broken, unwritable or owned by another process."""
         lock, writer, reader = await asyncio.to_thread(_open, path)
-        worker = Worker(writer, asyncio.get_running_loop(), name="store writer", group=MAX_GROUP, write=True)
-        async with cls(path, lock, worker, reader).serving() as database:
-            yield database
-
-    @asynccontextmanager
-    async def serving(self) -> AsyncIterator[Self]:
-        """It closes its connections and gives its lock back at the end."""
+        at_once = lambda: SqliteConnection(connect(path, read_only=True), "BEGIN")  # noqa: E731
+        database = cls(writer, reader, at_once, lambda: os.close(lock))
         try:
-            yield self
+            yield database
         finally:
-            # Shielded: a cancelled shutdown still writes what waits before another process may have the store.
-            await asyncio.shield(asyncio.to_thread(self._stop))
+            await database.stop()
 
-    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def stop(self) -> None:
+        """Do what waits, and close the connections."""
+        # Shielded: a cancelled shutdown still writes what waits before another process may have the store.
+        await asyncio.shield(asyncio.to_thread(self._stop))
+
+    async def write(self, work: Callable[[Sql], T]) -> T:
         """Run `work` in a transaction; its result is returned once it is on the disk.
 
         What `work` raises undoes its own statements only. A write cancelled while it waits may still happen.
         """
         return await self._writer.run(work)
 
-    def write_later(self, work: Callable[[sqlite3.Connection], object]) -> None:
+    def write_later(self, work: Callable[[Sql], object]) -> None:
         """Run `work` at the start of the next transaction, or when the store is closed: for a note that costs no commit
         of its own. A crash before that loses it; a failure is logged."""
         self._writer.run_later(work)
 
-    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def read(self, work: Callable[[Sql], T]) -> T:
         """Run `work` on one consistent snapshot that holds every write acknowledged before."""
         return await self._reader.run(work)
 
-    def read_at_once(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def read_at_once(self, work: Callable[[Sql], T]) -> T:
         """Run `work` in the caller's thread, on all acknowledged writes: for a row or a few. StoreError."""
         with self._reading:
             if self._is_closed:
                 raise _closed()
-            try:
-                if self._at_once is None:
-                    self._at_once = connect(self.path, read_only=True)
-                return work(self._at_once)
-            except sqlite3.Error as exc:
-                raise as_store_error(exc) from exc
+            if self._at_once is None:
+                self._at_once = self._open_at_once()
+            job: Job[T] = Job(work, None)
+            transact(self._at_once, [job])
+            if job.error is not None:
+                raise job.error
+            return job.result  # type: ignore[return-value]  # a job without an error has one
 
     async def catch_up(self) -> bool:
-        """See to it that reads from now on know what any host wrote before; False where there are no others.
-
-        For what would be refused otherwise. StoreError while the others cannot be reached.
-        """
         return False
 
     def listen(self, changed: Callable[[frozenset[str]], None]) -> None:
@@ -109,9 +145,13 @@ class Database:
         change of that one's table alone.
         """
 
+    async def catch_up_with(self, tables: frozenset[str]) -> None:
+        """See to it that what is kept in memory of these tables is as any host wrote it before. StoreError where that
+        cannot be known. Nobody else writes to this store."""
+
     async def rewrite(self) -> None:
-        """Write the file anew without free pages, and empty the log of writes; StoreError. Other writes wait."""
-        await self._writer.run(_rewrite, alone=True)
+        """Give back what deleted rows took, so that nothing of them is left; StoreError. Other writes wait."""
+        await self._writer.run(None)
 
     def _stop(self) -> None:
         self._writer.stop()
@@ -120,64 +160,63 @@ class Database:
             self._is_closed = True
             if self._at_once is not None:
                 self._at_once.close()
-        os.close(self._lock)
+        self._release()
 
 
-def _open(path: Path) -> tuple[int, sqlite3.Connection, sqlite3.Connection]:
+def _open(path: Path) -> tuple[int, SqliteConnection, SqliteConnection]:
     lock = take_lock(path)
     try:
         writer = open_store(path)
         try:
-            return lock, writer, connect(path, read_only=True)
+            reader = connect(path, read_only=True)
         except BaseException:
             writer.close()
             raise
     except BaseException:
         os.close(lock)
         raise
+    return lock, SqliteConnection(writer, "BEGIN IMMEDIATE"), SqliteConnection(reader, "BEGIN")
 
 
 @dataclass(slots=True)
 class Job(Generic[T]):
-    work: Callable[[sqlite3.Connection], T]
-    answer: asyncio.Future[T]
+    """`work` None: the store's connection is told to `rewrite`, by itself."""
+
+    work: Callable[[Sql], T] | None
+    answer: asyncio.Future[T] | None
     result: T | None = None
-    error: BaseException | None = field(default=None)
-    alone: bool = False  # after its group's transaction, in none
+    error: Exception | None = field(default=None)
 
 
 class Worker:
     """A thread that owns one connection and empties one queue, up to `group` jobs a transaction."""
 
-    def __init__(
-        self, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop, *, name: str, group: int, write: bool
-    ) -> None:
+    def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop, *, name: str, group: int) -> None:
         self._connection = connection
         self._loop = loop
         self._group = group
-        self._begin = "BEGIN IMMEDIATE" if write else "BEGIN"
         self._jobs: queue.SimpleQueue[Job[Any] | None] = queue.SimpleQueue()
         self._late: deque[Job[Any]] = deque()
         self._stopped = False
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
-    async def run(self, work: Callable[[sqlite3.Connection], T], *, alone: bool = False) -> T:
+    async def run(self, work: Callable[[Sql], T] | None) -> T:
         if self._stopped:
             raise _closed()
         if self._jobs.qsize() >= MAX_WAITING:
             raise Overloaded(
                 f"{MAX_WAITING} jobs wait for the store already",
-                next_step="check that the disk below the home directory is healthy",
+                next_step="check that the disk below the home directory, or the database, is healthy",
             )
         answer: asyncio.Future[T] = self._loop.create_future()
-        self._jobs.put(Job(work, answer, alone=alone))
+        self._jobs.put(Job(work, answer))
         return await answer
 
-    def run_later(self, work: Callable[[sqlite3.Connection], object]) -> None:
-        job = Job(work, self._loop.create_future())
-        job.answer.add_done_callback(_log_failure)
-        self._late.append(job)
+    def run_later(self, work: Callable[[Sql], object]) -> None:
+        answer: asyncio.Future[object] = self._loop.create_future()
+        answer.add_done_callback(_log_failure)
+        self._late.append(Job(work, answer))
 
     def stop(self) -> None:
         """Do what waits, then end the thread and close the connection."""
@@ -188,7 +227,10 @@ class Worker:
     def _work(self) -> None:
         try:
             while (jobs := self._take()) is not None:
-                self._transact(jobs)
+                transact(self._connection, [job for job in jobs if job.work is not None])
+                for job in jobs:
+                    if job.work is None:
+                        _rewrite(self._connection, job)
                 self._loop.call_soon_threadsafe(_answer, jobs)
         finally:
             self._connection.close()
@@ -213,65 +255,72 @@ class Worker:
             jobs.append(job)
         return jobs
 
-    def _transact(self, jobs: list[Job[Any]]) -> None:
+
+def transact(connection: Connection, jobs: list[Job[Any]]) -> None:
+    """Do them in one transaction, each in a savepoint: one that fails leaves the others alone.
+
+    What a lost connection undid is done once more on a new one. The jobs have their results, or errors, afterwards.
+    """
+    jobs = [job for job in jobs if job.answer is None or not job.answer.cancelled()]
+    if not jobs:
+        return
+    for is_last in (False, True):
         try:
-            self._connection.execute(self._begin)
-            self._do_all(jobs)
-            self._connection.execute("COMMIT")
-        except sqlite3.Error as exc:
-            error = as_store_error(exc)
+            connection.begin()
+            for job in jobs:
+                _do(connection, job, in_savepoint=len(jobs) > 1)
+            if connection.is_in_transaction:
+                connection.commit()
+            return
+        except (StoreError, connection.errors) as exc:
+            may_repeat = connection.is_lost and not is_last and not isinstance(exc, StoreError)
+            connection.rollback()
+            if may_repeat:
+                continue
+            error = exc if isinstance(exc, StoreError) else connection.store_error(exc)
             for job in jobs:
                 job.error = job.error or error
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-        for job in jobs:
-            if job.alone and job.error is None:
-                self._do_alone(job)
-
-    def _do_all(self, jobs: Iterable[Job[Any]]) -> None:
-        for job in jobs:
-            if not job.alone:
-                self._do(job)
-
-    def _do_alone(self, job: Job[Any]) -> None:
-        try:
-            job.result = job.work(self._connection)
-        except Exception as exc:  # raised to the caller
-            job.error = as_store_error(exc) if isinstance(exc, sqlite3.Error) else exc
-
-    def _do(self, job: Job[Any]) -> None:
-        """Run one job in a savepoint of its own: its failure leaves the others of the group alone."""
-        if job.answer.cancelled():
             return
-        self._connection.execute("SAVEPOINT job")
-        try:
-            job.result = job.work(self._connection)
-        except Exception as exc:  # raised to the caller
-            job.error = as_store_error(exc) if isinstance(exc, sqlite3.Error) else exc
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK TO job")
-        if self._connection.in_transaction:
-            self._connection.execute("RELEASE job")
-        else:
-            raise sqlite3.OperationalError("the transaction ended inside a job")
+
+
+def _do(connection: Connection, job: Job[Any], *, in_savepoint: bool) -> None:
+    assert job.work is not None
+    job.error = None
+    if in_savepoint:
+        connection.sql.execute("SAVEPOINT job")
+    try:
+        job.result = job.work(connection.sql)
+    except Exception as exc:  # raised to the caller
+        if connection.is_lost:
+            raise
+        job.error = connection.store_error(exc) if isinstance(exc, connection.errors) else exc
+        if not in_savepoint:
+            connection.rollback()
+            return
+        if connection.is_in_transaction:
+            connection.sql.execute("ROLLBACK TO job")
+    if not connection.is_in_transaction:
+        raise StoreError("the transaction ended inside a job")
+    if in_savepoint:
+        connection.sql.execute("RELEASE job")
+
+
+def _rewrite(connection: Connection, job: Job[Any]) -> None:
+    try:
+        connection.rewrite()
+    except StoreError as exc:
+        job.error = exc
+    except connection.errors as exc:
+        job.error = connection.store_error(exc)
 
 
 def _closed() -> StoreError:
     return StoreError("the store is closed", next_step="start the host: microclaw up")
 
 
-def _rewrite(connection: sqlite3.Connection) -> None:
-    connection.execute("VACUUM")
-    for _ in range(CHECKPOINT_TRIES):  # a reader in the middle of its work keeps the log from being emptied
-        (is_busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        if not is_busy:
-            return
-    raise StoreError("the store's log of writes could not be emptied: it is being read", next_step="do it again")
-
-
 def _answer(jobs: list[Job[Any]]) -> None:
     for job in jobs:
-        if job.answer.done():
+        if job.answer is None or job.answer.done():
             continue
         if job.error is not None:
             job.answer.set_exception(job.error)
@@ -282,11 +331,3 @@ def _answer(jobs: list[Job[Any]]) -> None:
 def _log_failure(answer: asyncio.Future[Any]) -> None:
     if not answer.cancelled() and (error := answer.exception()) is not None:
         _log.warning("a note could not be written to the store: %s", error)
-
-
-def as_store_error(exc: sqlite3.Error) -> StoreError:
-    error = StoreError(
-        f"the store failed: {exc}", next_step="check the disk's free space and health, then start the host again"
-    )
-    error.__cause__ = exc
-    return error

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from dataclasses import dataclass, replace
 
 from microclaw.addresses import is_of_one_machine
 from microclaw.store.crashes import move_crashes
 from microclaw.store.following import Refresh
 from microclaw.store.rows import Table
+from microclaw.store.sql import Sql
 from microclaw.store.telemetry import move_series
 
 
@@ -66,7 +66,7 @@ class DeviceTable(Table):
         return await self._database.write(lambda connection: _delete(connection, device_id, heir))
 
 
-def _replace(connection: sqlite3.Connection, before: DeviceRow, after: DeviceRow) -> bool:
+def _replace(connection: Sql, before: DeviceRow, after: DeviceRow) -> bool:
     found = _list(connection, before.device_id)
     if not found or replace(found[0], reached=before.reached) != before:
         return False
@@ -74,7 +74,7 @@ def _replace(connection: sqlite3.Connection, before: DeviceRow, after: DeviceRow
     return True
 
 
-def _list(connection: sqlite3.Connection, only: str | None = None) -> tuple[DeviceRow, ...]:
+def _list(connection: Sql, only: str | None = None) -> tuple[DeviceRow, ...]:
     transports: dict[str, list[str]] = {}
     where, values = ("", ()) if only is None else (" WHERE device_id = ?", (only,))
     hosts: dict[str, str] = {}
@@ -103,14 +103,14 @@ def _list(connection: sqlite3.Connection, only: str | None = None) -> tuple[Devi
     )
 
 
-def _delete(connection: sqlite3.Connection, device_id: str, heir: str | None) -> bool:
+def _delete(connection: Sql, device_id: str, heir: str | None) -> bool:
     if heir is not None:
         move_series(connection, device_id, heir)
         move_crashes(connection, device_id, heir)
     return connection.execute("DELETE FROM devices WHERE device_id = ?", (device_id,)).rowcount > 0
 
 
-def _put(connection: sqlite3.Connection, row: DeviceRow) -> None:
+def _put(connection: Sql, row: DeviceRow) -> None:
     connection.execute(
         """INSERT INTO devices (device_id, name, board_id, labels, created_ms, firmware, reached)
         VALUES (?, ?, ?, ?, ?, ?, ?)

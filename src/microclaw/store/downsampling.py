@@ -7,12 +7,12 @@ values are deleted already (the clock was set back by more than a day) a bucket 
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from microclaw.store.database import Database
+from microclaw.store.sql import Sql
 from microclaw.store.telemetry import DAY_MS, HOUR_MS, HOURS_MS, MINUTE_MS, MINUTES_MS, RAW_MS, floor_ms
 
 LATE_MS: Final = MINUTE_MS  # values are written a few seconds after they came
@@ -40,7 +40,7 @@ class _Rounds:
     sweeping: frozenset[int] = frozenset()
 
 
-_Step: TypeAlias = Callable[[sqlite3.Connection, int, _Rounds], _Rounds]
+_Step: TypeAlias = Callable[[Sql, int, _Rounds], _Rounds]
 
 
 class Downsampling:
@@ -60,7 +60,7 @@ class Downsampling:
         return True
 
 
-def _due(connection: sqlite3.Connection, now_ms: int) -> _Step | None:
+def _due(connection: Sql, now_ms: int) -> _Step | None:
     if _minutes_due(connection, now_ms):
         return _minutes_step
     if _hours_due(connection, now_ms):
@@ -70,7 +70,7 @@ def _due(connection: sqlite3.Connection, now_ms: int) -> _Step | None:
     return _sweep_step if _sweep_due(connection) else None
 
 
-def _minutes_step(connection: sqlite3.Connection, now_ms: int, rounds: _Rounds) -> _Rounds:
+def _minutes_step(connection: Sql, now_ms: int, rounds: _Rounds) -> _Rounds:
     begin_ms = _make_minutes(connection, now_ms)
     if rounds.hours is not None and begin_ms < rounds.hours.end_ms:
         return replace(rounds, hours=None)  # the clock was set back: hours of that round have other minutes now
@@ -80,7 +80,7 @@ def _minutes_step(connection: sqlite3.Connection, now_ms: int, rounds: _Rounds) 
 # Hours, and what is deleted of each series
 
 
-def _hours_step(connection: sqlite3.Connection, now_ms: int, rounds: _Rounds) -> _Rounds:
+def _hours_step(connection: Sql, now_ms: int, rounds: _Rounds) -> _Rounds:
     minutes_ms, hours_ms = connection.execute("SELECT minutes_ms, hours_ms FROM telemetry_state").fetchone()
     found = rounds.hours
     if found is None or found.began_ms != hours_ms or found.end_ms > minutes_ms:
@@ -104,7 +104,7 @@ def _hours_step(connection: sqlite3.Connection, now_ms: int, rounds: _Rounds) ->
 # Series whose device is gone
 
 
-def _sweep_step(connection: sqlite3.Connection, _now_ms: int, rounds: _Rounds) -> _Rounds:
+def _sweep_step(connection: Sql, _now_ms: int, rounds: _Rounds) -> _Rounds:
     """Of all of them at once the values, which lie by time; then buckets and name of one after the other."""
     swept_ms, sweeping = rounds.swept_ms, rounds.sweeping
     if swept_ms < 0:
@@ -132,7 +132,7 @@ def _sweep_step(connection: sqlite3.Connection, _now_ms: int, rounds: _Rounds) -
     return replace(rounds, swept_ms=-1)
 
 
-def _minutes_due(connection: sqlite3.Connection, now_ms: int) -> bool:
+def _minutes_due(connection: Sql, now_ms: int) -> bool:
     closed_ms, begin_ms = floor_ms(now_ms - LATE_MS, MINUTE_MS), _first_open(connection)
     if begin_ms is not None:
         return closed_ms - begin_ms >= BATCH_MS
@@ -140,7 +140,7 @@ def _minutes_due(connection: sqlite3.Connection, now_ms: int) -> bool:
     return bool(closed_ms - minutes_ms >= HOUR_MS)  # nothing came: hours and deletions go on
 
 
-def _make_minutes(connection: sqlite3.Connection, now_ms: int) -> int:
+def _make_minutes(connection: Sql, now_ms: int) -> int:
     """Where it began."""
     end_ms = floor_ms(now_ms - LATE_MS, MINUTE_MS)
     begin_ms = _first_open(connection) or end_ms
@@ -167,7 +167,7 @@ def _make_minutes(connection: sqlite3.Connection, now_ms: int) -> int:
     return begin_ms
 
 
-def _make_hours(connection: sqlite3.Connection, number: int, began_ms: int, end_ms: int, gone_ms: int) -> None:
+def _make_hours(connection: Sql, number: int, began_ms: int, end_ms: int, gone_ms: int) -> None:
     for verb, begin, end in (
         ("IGNORE", began_ms, min(end_ms, gone_ms)),
         ("REPLACE", max(began_ms, gone_ms), end_ms),
@@ -181,22 +181,22 @@ def _make_hours(connection: sqlite3.Connection, number: int, began_ms: int, end_
         )
 
 
-def _hours_due(connection: sqlite3.Connection, now_ms: int) -> bool:
+def _hours_due(connection: Sql, now_ms: int) -> bool:
     minutes_ms, hours_ms = connection.execute("SELECT minutes_ms, hours_ms FROM telemetry_state").fetchone()
     return bool(floor_ms(min(minutes_ms, now_ms), HOUR_MS) > hours_ms)
 
 
-def _sweep_due(connection: sqlite3.Connection) -> bool:
+def _sweep_due(connection: Sql) -> bool:
     return connection.execute("SELECT 1 FROM telemetry_series WHERE device_id IS NULL").fetchone() is not None
 
 
-def _raw_due(connection: sqlite3.Connection, now_ms: int) -> bool:
+def _raw_due(connection: Sql, now_ms: int) -> bool:
     (oldest_ms,) = connection.execute("SELECT min(at_ms) FROM telemetry_raw").fetchone()
     # an hour's worth at once: a day is what is promised, not what is the most
     return oldest_ms is not None and oldest_ms < _raw_cut(connection, now_ms) - HOUR_MS
 
 
-def _delete_raw(connection: sqlite3.Connection, now_ms: int, rounds: _Rounds) -> _Rounds:
+def _delete_raw(connection: Sql, now_ms: int, rounds: _Rounds) -> _Rounds:
     """What is older than a day and in its minute's bucket; whole minutes alone."""
     (oldest_ms,) = connection.execute("SELECT min(at_ms) FROM telemetry_raw").fetchone()
     cut_ms = _raw_cut(connection, now_ms)
@@ -208,19 +208,19 @@ def _delete_raw(connection: sqlite3.Connection, now_ms: int, rounds: _Rounds) ->
     return rounds
 
 
-def _raw_cut(connection: sqlite3.Connection, now_ms: int) -> int:
+def _raw_cut(connection: Sql, now_ms: int) -> int:
     (minutes_ms,) = connection.execute("SELECT minutes_ms FROM telemetry_state").fetchone()
     return min(floor_ms(now_ms - RAW_MS, MINUTE_MS), int(minutes_ms))
 
 
-def _first_open(connection: sqlite3.Connection) -> int | None:
+def _first_open(connection: Sql) -> int | None:
     """The minute of the first value that is in no bucket yet."""
     query = "SELECT min(at_ms) FROM telemetry_raw WHERE at_ms >= (SELECT minutes_ms FROM telemetry_state)"
     (at_ms,) = connection.execute(query).fetchone()
     return None if at_ms is None else floor_ms(at_ms, MINUTE_MS)
 
 
-def _row_at(connection: sqlite3.Connection, begin_ms: int, offset: int) -> int | None:
+def _row_at(connection: Sql, begin_ms: int, offset: int) -> int | None:
     """When the value came that is so many after `begin_ms`."""
     query = "SELECT at_ms FROM telemetry_raw WHERE at_ms >= ? ORDER BY at_ms LIMIT 1 OFFSET ?"
     row = connection.execute(query, (begin_ms, offset)).fetchone()

@@ -5,11 +5,11 @@ The inbox's rows stay without words: a channel that delivers a message again mus
 
 from __future__ import annotations
 
-import sqlite3
 from typing import Final
 
 from microclaw.store.database import Database
 from microclaw.store.notes import NoteTable
+from microclaw.store.sql import Sql
 
 _CHATS: Final = "SELECT channel, chat_id FROM inbox UNION SELECT channel, chat_id FROM outbox"
 _OF_CHAT: Final = "channel = :channel AND chat_id = :chat_id"
@@ -60,6 +60,6 @@ class ConversationRows:
             await self._database.rewrite()
 
 
-def _erase(connection: sqlite3.Connection, chat: dict[str, str]) -> None:
+def _erase(connection: Sql, chat: dict[str, str]) -> None:
     for statement in _STATEMENTS:
         connection.execute(statement, chat)

@@ -7,7 +7,6 @@ once.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeAlias
@@ -15,6 +14,7 @@ from typing import Final, Literal, TypeAlias
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.store.following import Refresh
 from microclaw.store.rows import BOOL, JSON_TUPLE, Table, insert, select
+from microclaw.store.sql import Sql
 from microclaw.text import clean_text
 from microclaw.wire.link.messages import OtaStatus
 from microclaw.wire.link.values import OtaState
@@ -121,7 +121,7 @@ class FirmwareTable(Table):
         return next(iter(await self._select(KeyRow, "firmware_keys WHERE key_id = ?", (key_id,))), None)
 
     async def put_key(self, row: KeyRow) -> None:
-        await self._insert("firmware_keys", row, verb="INSERT OR IGNORE")
+        await self._insert("firmware_keys", row, over=())
 
     async def drop_key(self, key_id: str) -> bool:
         return await self._execute("DELETE FROM firmware_keys WHERE key_id = ?", (key_id,)) > 0
@@ -186,7 +186,7 @@ class OfferedBefore(Exception):
 
 
 def offer_in(
-    connection: sqlite3.Connection, device_id: str, release: ReleaseRow, by: str, now_ms: int, *, again: bool
+    connection: Sql, device_id: str, release: ReleaseRow, by: str, now_ms: int, *, again: bool
 ) -> tuple[OfferRow, ...]:
     """A new offer, within the transaction that puts it into the outbox; before it those that it supersedes.
 
@@ -212,7 +212,7 @@ def offer_in(
     return (*superseded, made)
 
 
-def _supersede(connection: sqlite3.Connection, device_id: str, now_ms: int) -> tuple[OfferRow, ...]:
+def _supersede(connection: Sql, device_id: str, now_ms: int) -> tuple[OfferRow, ...]:
     """What the device gives up for a newer offer. One that is staged or later goes on: the newer one is refused."""
     where = f"""firmware_offers WHERE device_id = ? AND state IN {GIVEN_UP}
         AND release_id IN (SELECT release_id FROM firmware_releases WHERE kind <> 'keys')"""  # noqa: S608 - names of ours
@@ -225,14 +225,12 @@ def _supersede(connection: sqlite3.Connection, device_id: str, now_ms: int) -> t
     return ended
 
 
-def latest_in(connection: sqlite3.Connection, device_id: str, release_id: int) -> OfferRow | None:
+def latest_in(connection: Sql, device_id: str, release_id: int) -> OfferRow | None:
     where = "firmware_offers WHERE device_id = ? AND release_id = ? ORDER BY offer_id DESC LIMIT 1"
     return next(iter(select(connection, OfferRow, where, (device_id, release_id))), None)
 
 
-def status_in(
-    connection: sqlite3.Connection, device_id: str, status: OtaStatus, running: str | None, now_ms: int
-) -> OfferRow | None:
+def status_in(connection: Sql, device_id: str, status: OtaStatus, running: str | None, now_ms: int) -> OfferRow | None:
     """What a device says of a version, kept at its last offer; None, and kept apart, where nobody offered that.
 
     The end of an offer is final: what is said of it later is kept apart, too. `running` is the version of the device's
@@ -245,7 +243,7 @@ def status_in(
     if offer is None or offer.is_over:
         if offer is None or offer.state != status.state:
             row = ForeignRow(device_id, version, status.state, float(status.progress), error, now_ms)
-            insert(connection, "firmware_foreign", row, verb="INSERT OR REPLACE")
+            insert(connection, "firmware_foreign", row, over=("device_id",))
         return None
     state: OfferState = status.state
     if state == "healthy" and not _shows_it(connection, offer, running):
@@ -259,9 +257,7 @@ def status_in(
     return select(connection, OfferRow, "firmware_offers WHERE offer_id = ?", (offer.offer_id,))[0]
 
 
-def refused_in(
-    connection: sqlite3.Connection, device_id: str, message_id: bytes, error: str, now_ms: int
-) -> OfferRow | None:
+def refused_in(connection: Sql, device_id: str, message_id: bytes, error: str, now_ms: int) -> OfferRow | None:
     """The device answered the message with an error: the offer in it is over. None where it is of no offer."""
     where = """firmware_offers WHERE device_id = ?1 AND release_id IN (SELECT r.release_id FROM firmware_releases AS r
         JOIN link_outbox AS o ON o.device_id = ?1 AND o.message_id = ?2 AND instr(o.payload, r.manifest))
@@ -282,12 +278,12 @@ def _gave_up(state: OfferState, error: str | None) -> bool:
     )
 
 
-def _is_withdrawn(connection: sqlite3.Connection, offer: OfferRow) -> bool:
+def _is_withdrawn(connection: Sql, offer: OfferRow) -> bool:
     query = "SELECT withdrawn_ms IS NOT NULL FROM firmware_releases WHERE release_id = ?"
     return bool(connection.execute(query, (offer.release_id,)).fetchone()[0])
 
 
-def _shows_it(connection: sqlite3.Connection, offer: OfferRow, running: str | None) -> bool:
+def _shows_it(connection: Sql, offer: OfferRow, running: str | None) -> bool:
     """An image may leave the version of a board's files as it is: it was on trial at least."""
     query = "SELECT kind FROM firmware_releases WHERE release_id = ?"
     (kind,) = connection.execute(query, (offer.release_id,)).fetchone()
@@ -296,7 +292,7 @@ def _shows_it(connection: sqlite3.Connection, offer: OfferRow, running: str | No
     return kind == "keys" or running == offer.version
 
 
-def keys_after(connection: sqlite3.Connection, offer: OfferRow, keys: Sequence[str]) -> tuple[str, ...]:
+def keys_after(connection: Sql, offer: OfferRow, keys: Sequence[str]) -> tuple[str, ...]:
     """The keys that a device trusts once it has taken a change of them; `keys` are those before."""
     query = "SELECT manifest FROM firmware_releases WHERE release_id = ?"
     (manifest,) = connection.execute(query, (offer.release_id,)).fetchone()
@@ -310,7 +306,7 @@ def _share(some: Sequence[str], others: Sequence[str]) -> bool:
     return not some or not others or not set(some).isdisjoint(others)
 
 
-def _publish(connection: sqlite3.Connection, release: NewRelease) -> ReleaseRow:
+def _publish(connection: Sql, release: NewRelease) -> ReleaseRow:
     same = select(connection, ReleaseRow, "firmware_releases WHERE manifest = ?", (release.manifest,))
     if same:
         if same[0].withdrawn_ms is not None:
@@ -329,5 +325,5 @@ def _publish(connection: sqlite3.Connection, release: NewRelease) -> ReleaseRow:
     (count,) = connection.execute("SELECT count(*) FROM firmware_releases").fetchone()
     if count >= MAX_RELEASES:
         raise ConfigError(f"{MAX_RELEASES} releases is the limit", next_step="begin with a new home for newer ones")
-    release_id = insert(connection, "firmware_releases", release)
+    release_id = insert(connection, "firmware_releases", release, number="release_id")
     return select(connection, ReleaseRow, "firmware_releases WHERE release_id = ?", (release_id,))[0]

@@ -7,7 +7,6 @@ that a copied token is not taken for a guess; they are not valid.
 from __future__ import annotations
 
 import hmac
-import sqlite3
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal, TypeAlias
@@ -15,6 +14,7 @@ from typing import Final, Literal, TypeAlias
 from microclaw.errors import StoreError
 from microclaw.store.following import Refresh
 from microclaw.store.rows import Table, insert, select
+from microclaw.store.sql import Sql
 
 TokenState: TypeAlias = Literal["current", "pending", "retired", "revoked"]
 
@@ -172,7 +172,7 @@ class IdentityTable(Table):
         )
 
     async def put_xiaozhi_client(self, row: XiaozhiClientRow) -> None:
-        await self._insert("xiaozhi_clients", row, verb="INSERT OR REPLACE")
+        await self._insert("xiaozhi_clients", row, over=("device_id",))
 
     async def add_secret(self, row: SecretRow, at_ms: int) -> None:
         """Keep a pairing secret; those that expired are forgotten."""
@@ -196,12 +196,12 @@ class IdentityTable(Table):
         return next(iter(await self._select(SecretRow, where, (secret_hash, at_ms))), None)
 
 
-def _authority(connection: sqlite3.Connection) -> str | None:
+def _authority(connection: Sql) -> str | None:
     row = connection.execute("SELECT fingerprint FROM authority").fetchone()
     return None if row is None else str(row[0])
 
 
-def _pin(connection: sqlite3.Connection, fingerprint: str, at_ms: int) -> None:
+def _pin(connection: Sql, fingerprint: str, at_ms: int) -> None:
     known = _authority(connection)
     if known is None:
         connection.execute("INSERT INTO authority VALUES (1, ?, ?)", (fingerprint, at_ms))
@@ -212,7 +212,7 @@ def _pin(connection: sqlite3.Connection, fingerprint: str, at_ms: int) -> None:
         )
 
 
-def _trusting(connection: sqlite3.Connection) -> int:
+def _trusting(connection: Sql) -> int:
     (count,) = connection.execute(
         "SELECT count(*) FROM (SELECT device_id FROM tokens WHERE state IN ('current', 'pending') "
         "UNION SELECT device_id FROM certificates WHERE revoked_ms IS NULL)"
@@ -220,14 +220,14 @@ def _trusting(connection: sqlite3.Connection) -> int:
     return int(count)
 
 
-def _begin_anew(connection: sqlite3.Connection, at_ms: int) -> int:
+def _begin_anew(connection: Sql, at_ms: int) -> int:
     connection.execute("DELETE FROM authority")
     connection.execute("DELETE FROM pairing_secrets")
     devices = connection.execute("SELECT device_id FROM tokens UNION SELECT device_id FROM certificates").fetchall()
     return sum(_revoke(connection, device_id, at_ms) for (device_id,) in devices)
 
 
-def _tokens(connection: sqlite3.Connection, device_id: str) -> tuple[TokenRow, ...]:
+def _tokens(connection: Sql, device_id: str) -> tuple[TokenRow, ...]:
     return select(connection, TokenRow, "tokens WHERE device_id = ? ORDER BY made_ms, rowid", (device_id,))
 
 
@@ -246,9 +246,7 @@ def _judge(rows: tuple[TokenRow, ...], token_hash: bytes, unused_since_ms: int) 
     return uses[found.state], found
 
 
-def _use_token(
-    connection: sqlite3.Connection, device_id: str, token_hash: bytes, at_ms: int, unused_since_ms: int
-) -> TokenUse:
+def _use_token(connection: Sql, device_id: str, token_hash: bytes, at_ms: int, unused_since_ms: int) -> TokenUse:
     use, row = _judge(_tokens(connection, device_id), token_hash, unused_since_ms)
     if use in (TokenUse.CURRENT, TokenUse.PROMOTED) and row is not None:
         if use is TokenUse.PROMOTED:
@@ -258,7 +256,7 @@ def _use_token(
     return use
 
 
-def _note_certificate(connection: sqlite3.Connection, serial: str, device_id: str, at_ms: int) -> None:
+def _note_certificate(connection: Sql, serial: str, device_id: str, at_ms: int) -> None:
     """Its first use ends the certificate that it was to follow."""
     connection.execute("UPDATE certificates SET used_ms = ? WHERE serial = ?", (at_ms, serial))
     connection.execute(
@@ -268,9 +266,7 @@ def _note_certificate(connection: sqlite3.Connection, serial: str, device_id: st
     _spend_secrets(connection, device_id)
 
 
-def _grant_token(
-    connection: sqlite3.Connection, device_id: str, token_hash: bytes, at_ms: int, secret: bytes | None
-) -> bool:
+def _grant_token(connection: Sql, device_id: str, token_hash: bytes, at_ms: int, secret: bytes | None) -> bool:
     if not _claim_secret(connection, secret, device_id, at_ms):
         return False
     _supersede(connection, device_id, at_ms)
@@ -278,7 +274,7 @@ def _grant_token(
     return True
 
 
-def _grant_certificate(connection: sqlite3.Connection, row: CertificateRow, secret: bytes | None) -> bool:
+def _grant_certificate(connection: Sql, row: CertificateRow, secret: bytes | None) -> bool:
     if not _claim_secret(connection, secret, row.device_id, row.issued_ms):
         return False
     _supersede(connection, row.device_id, row.issued_ms)
@@ -286,13 +282,13 @@ def _grant_certificate(connection: sqlite3.Connection, row: CertificateRow, secr
     return True
 
 
-def _add_certificate(connection: sqlite3.Connection, row: CertificateRow) -> None:
+def _add_certificate(connection: Sql, row: CertificateRow) -> None:
     connection.execute("DELETE FROM certificates WHERE device_id = ? AND used_ms IS NULL", (row.device_id,))
     insert(connection, "certificates", row)
 
 
 def _put_pending(
-    connection: sqlite3.Connection, device_id: str, token_hash: bytes, at_ms: int, current: bytes, seen: bytes | None
+    connection: Sql, device_id: str, token_hash: bytes, at_ms: int, current: bytes, seen: bytes | None
 ) -> bool:
     live = {row.state: row.hash for row in _tokens(connection, device_id) if row.state in ("current", "pending")}
     if live.get("current") != current or live.get("pending") != seen:
@@ -302,7 +298,7 @@ def _put_pending(
     return True
 
 
-def _retire(connection: sqlite3.Connection, device_id: str, state: TokenState, at_ms: int) -> None:
+def _retire(connection: Sql, device_id: str, state: TokenState, at_ms: int) -> None:
     """Mark the token as retired and last used now, so that a late use of it is not counted as a guess."""
     connection.execute(
         "UPDATE tokens SET state = 'retired', used_ms = ? WHERE device_id = ? AND state = ?", (at_ms, device_id, state)
@@ -315,7 +311,7 @@ def _retire(connection: sqlite3.Connection, device_id: str, state: TokenState, a
     )
 
 
-def _supersede(connection: sqlite3.Connection, device_id: str, at_ms: int) -> None:
+def _supersede(connection: Sql, device_id: str, at_ms: int) -> None:
     """A device that pairs again has one credential: the new one."""
     _retire(connection, device_id, "current", at_ms)
     _retire(connection, device_id, "pending", at_ms)
@@ -324,7 +320,7 @@ def _supersede(connection: sqlite3.Connection, device_id: str, at_ms: int) -> No
     )
 
 
-def _opening(connection: sqlite3.Connection) -> list[str]:
+def _opening(connection: Sql) -> list[str]:
     rows = connection.execute(
         """SELECT lower(hex(hash)) FROM tokens WHERE state IN ('current', 'pending')
         UNION ALL SELECT serial FROM certificates WHERE revoked_ms IS NULL"""
@@ -332,7 +328,7 @@ def _opening(connection: sqlite3.Connection) -> list[str]:
     return [str(credential) for (credential,) in rows]
 
 
-def _revoked(connection: sqlite3.Connection) -> list[str]:
+def _revoked(connection: Sql) -> list[str]:
     rows = connection.execute(
         """SELECT device_id FROM tokens WHERE state = 'revoked'
         UNION SELECT device_id FROM certificates WHERE revoked_ms IS NOT NULL
@@ -342,7 +338,7 @@ def _revoked(connection: sqlite3.Connection) -> list[str]:
     return [str(device_id) for (device_id,) in rows]
 
 
-def _revoke(connection: sqlite3.Connection, device_id: str, at_ms: int) -> int:
+def _revoke(connection: Sql, device_id: str, at_ms: int) -> int:
     tokens = connection.execute(
         "UPDATE tokens SET state = 'revoked' WHERE device_id = ? AND state IN ('current', 'pending')", (device_id,)
     ).rowcount
@@ -356,18 +352,18 @@ def _revoke(connection: sqlite3.Connection, device_id: str, at_ms: int) -> int:
     return tokens + certificates
 
 
-def _add_secret(connection: sqlite3.Connection, row: SecretRow, at_ms: int) -> None:
+def _add_secret(connection: Sql, row: SecretRow, at_ms: int) -> None:
     connection.execute("DELETE FROM pairing_secrets WHERE expires_ms <= ?", (at_ms,))
     insert(connection, "pairing_secrets", row)
 
 
-def _reserve_secret(connection: sqlite3.Connection, secret: bytes, device_id: str) -> str | None:
+def _reserve_secret(connection: Sql, secret: bytes, device_id: str) -> str | None:
     query = "UPDATE pairing_secrets SET device_id = coalesce(device_id, ?2) WHERE hash = ?1 RETURNING device_id"
     row = connection.execute(query, (secret, device_id)).fetchone()
     return None if row is None else str(row[0])
 
 
-def _claim_secret(connection: sqlite3.Connection, secret: bytes | None, device_id: str, at_ms: int) -> bool:
+def _claim_secret(connection: Sql, secret: bytes | None, device_id: str, at_ms: int) -> bool:
     """Bind the secret to the device. The first use of the credential spends it, not a reply that may be lost."""
     if secret is None:
         return True
@@ -376,6 +372,6 @@ def _claim_secret(connection: sqlite3.Connection, secret: bytes | None, device_i
     return connection.execute(query, (device_id, secret, at_ms)).rowcount == 1
 
 
-def _spend_secrets(connection: sqlite3.Connection, device_id: str) -> None:
+def _spend_secrets(connection: Sql, device_id: str) -> None:
     """The credential that a secret bought was used. One that waits for the device's next pairing stays."""
     connection.execute("DELETE FROM pairing_secrets WHERE device_id = ? AND claimed_ms IS NOT NULL", (device_id,))

@@ -9,7 +9,6 @@ turn, and only when no older message of its chat waits at another host.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
@@ -19,6 +18,7 @@ from microclaw.store.database import Database
 from microclaw.store.journal import EffectRow, check_host, take_effects
 from microclaw.store.outbox import DAY_MS, KEEP_DAYS, KEEP_ROWS, NewOutbound, insert_outbound
 from microclaw.store.rows import Table, columns, insert, select
+from microclaw.store.sql import Sql
 
 Claim: TypeAlias = Literal["begun", "waits", "gone"]
 """What became of a message's claim: an older one of its chat waits at another host, or it is another host's itself."""
@@ -104,7 +104,7 @@ class InboxTable(Table):
         return await self._database.read(lambda connection: _rows(connection, where, (message_id,)))
 
     async def answer(
-        self, message_id: int, outbound: NewOutbound, keeping: Callable[[sqlite3.Connection], object] | None = None
+        self, message_id: int, outbound: NewOutbound, keeping: Callable[[Sql], object] | None = None
     ) -> int:
         """Put the answer into the outbox and forget the turn's rows, in one step; returns the outbound's number.
         `keeping` adds it to its conversation in that step.
@@ -113,7 +113,7 @@ class InboxTable(Table):
         """
         now_ms, host = self._now_ms(), self._database.host
 
-        def work(connection: sqlite3.Connection) -> int:
+        def work(connection: Sql) -> int:
             outbound_id = _answer(connection, message_id, outbound, now_ms, host)
             if keeping is not None:
                 keeping(connection)
@@ -142,7 +142,7 @@ class InboxTable(Table):
         return (where, ()) if host is None else (f"{where} AND host = ?", (host,))
 
 
-def end_unanswered(connection: sqlite3.Connection) -> int:
+def end_unanswered(connection: Sql) -> int:
     """To be done once to a store from a backup: what waited when it was made may be done since, and is not done again.
 
     Returns how many messages get no answer.
@@ -155,9 +155,7 @@ def end_unanswered(connection: sqlite3.Connection) -> int:
     return connection.execute(f"UPDATE inbox SET state = 'kept' WHERE {waiting}").rowcount  # noqa: S608 - constants
 
 
-def _add(
-    connection: sqlite3.Connection, inbound: Inbound, now_ms: int, begun: bool, host: str | None
-) -> tuple[Message, bool]:
+def _add(connection: Sql, inbound: Inbound, now_ms: int, begun: bool, host: str | None) -> tuple[Message, bool]:
     if inbound.key is not None:
         known = _rows(connection, "channel = ? AND key = ?", (inbound.channel, inbound.key))
         if known:
@@ -166,7 +164,7 @@ def _add(
         begun = not connection.execute(
             f"SELECT EXISTS ({_OLDER_ELSEWHERE})", (inbound.channel, inbound.chat_id, 2**62, host)
         ).fetchone()[0]
-    message_id = insert(connection, "inbox", inbound, received_ms=now_ms, starts=int(begun), state="waiting", host=host)
+    message_id = insert(connection, "inbox", inbound, number="message_id", received_ms=now_ms, starts=int(begun), state="waiting", host=host)
     for position, attachment in enumerate(inbound.attachments):
         insert(connection, "inbox_attachments", attachment, message_id=message_id, position=position)
     return Message(message_id, inbound, now_ms, 0, begun), False
@@ -178,7 +176,7 @@ _OLDER_ELSEWHERE = """SELECT 1 FROM inbox AS older
     AND older.message_id < ? AND older.host IS NOT ?"""
 
 
-def _claim(connection: sqlite3.Connection, message_id: int, host: str | None) -> Claim:
+def _claim(connection: Sql, message_id: int, host: str | None) -> Claim:
     found = connection.execute(
         "SELECT channel, chat_id FROM inbox WHERE message_id = ? AND host IS ? AND state = 'waiting'",
         (message_id, host),
@@ -192,7 +190,7 @@ def _claim(connection: sqlite3.Connection, message_id: int, host: str | None) ->
     return "begun" if claimed else "waits"
 
 
-def _hosts(connection: sqlite3.Connection) -> tuple[str | None, ...]:
+def _hosts(connection: Sql) -> tuple[str | None, ...]:
     rows = connection.execute(
         """SELECT host FROM inbox WHERE state != 'kept'
         UNION SELECT host FROM effects WHERE state IN ('planned', 'started')"""
@@ -200,7 +198,7 @@ def _hosts(connection: sqlite3.Connection) -> tuple[str | None, ...]:
     return tuple(host for (host,) in rows)
 
 
-def _take(connection: sqlite3.Connection, hosts: Sequence[str | None], taker: str) -> LeftMessages:
+def _take(connection: Sql, hosts: Sequence[str | None], taker: str) -> LeftMessages:
     taken: list[int] = []
     effects: list[EffectRow] = []
     for host in hosts:
@@ -219,9 +217,7 @@ def _take(connection: sqlite3.Connection, hosts: Sequence[str | None], taker: st
     )
 
 
-def _answer(
-    connection: sqlite3.Connection, message_id: int, outbound: NewOutbound, now_ms: int, host: str | None
-) -> int:
+def _answer(connection: Sql, message_id: int, outbound: NewOutbound, now_ms: int, host: str | None) -> int:
     check_host(connection, message_id, host)
     outbound_id = insert_outbound(connection, outbound, message_id, now_ms, host)
     done = "message_id = :id OR (joined = :id AND state = 'joined')"
@@ -230,7 +226,7 @@ def _answer(
     return outbound_id
 
 
-def _kept(connection: sqlite3.Connection, message_id: int) -> None:
+def _kept(connection: Sql, message_id: int) -> None:
     done = "(message_id = :id OR joined = :id) AND state = 'answered'"
     connection.execute(
         f"DELETE FROM inbox_attachments WHERE message_id IN (SELECT message_id FROM inbox WHERE {done})",  # noqa: S608 - constants
@@ -239,7 +235,7 @@ def _kept(connection: sqlite3.Connection, message_id: int) -> None:
     connection.execute(f"UPDATE inbox SET state = 'kept' WHERE {done}", {"id": message_id})  # noqa: S608 - constants
 
 
-def _unsaved(connection: sqlite3.Connection, where: str, values: Sequence[object]) -> tuple[UnsavedAnswer, ...]:
+def _unsaved(connection: Sql, where: str, values: Sequence[object]) -> tuple[UnsavedAnswer, ...]:
     found = []
     for row in _rows(connection, f"{where} AND joined IS NULL", values):
         joined = _rows(connection, "state = 'answered' AND joined = ?", (row.message_id,))
@@ -249,7 +245,7 @@ def _unsaved(connection: sqlite3.Connection, where: str, values: Sequence[object
     return tuple(found)
 
 
-def _prune(connection: sqlite3.Connection, before_ms: int, rows: int) -> int:
+def _prune(connection: Sql, before_ms: int, rows: int) -> int:
     connection.execute("UPDATE inbox SET joined = NULL WHERE joined IS NOT NULL AND state = 'kept'")  # may go alone
     return connection.execute(
         """DELETE FROM inbox WHERE state = 'kept' AND (received_ms < ?
@@ -259,7 +255,7 @@ def _prune(connection: sqlite3.Connection, before_ms: int, rows: int) -> int:
     ).rowcount
 
 
-def _rows(connection: sqlite3.Connection, where: str, values: Sequence[object]) -> tuple[Message, ...]:
+def _rows(connection: Sql, where: str, values: Sequence[object]) -> tuple[Message, ...]:
     found = connection.execute(
         f"""SELECT message_id, received_ms, starts, {columns(Inbound)}
         FROM inbox WHERE {where} ORDER BY message_id""",  # noqa: S608 - constants of this file
@@ -276,5 +272,5 @@ def _rows(connection: sqlite3.Connection, where: str, values: Sequence[object]) 
     )
 
 
-def _attachments(connection: sqlite3.Connection, message_id: int) -> tuple[Attachment, ...]:
+def _attachments(connection: Sql, message_id: int) -> tuple[Attachment, ...]:
     return select(connection, Attachment, "inbox_attachments WHERE message_id = ? ORDER BY position", (message_id,))

@@ -5,7 +5,6 @@ The rows of a turn go with its answer (store/inbox.py); its effects stay for a w
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
@@ -13,6 +12,7 @@ from typing import Final, Literal, TypeAlias
 from microclaw.errors import StoreError, TakenOver
 from microclaw.store.database import Database
 from microclaw.store.rows import Table
+from microclaw.store.sql import Sql
 
 EffectClass: TypeAlias = Literal["read", "idempotent", "once"]
 EffectState: TypeAlias = Literal["planned", "started", "done", "failed", "dropped"]
@@ -144,7 +144,7 @@ class Journal(Table):
         await self._database.write(lambda connection: _move(connection, key, moves, result, now_ms, host))
 
 
-def take_effects(connection: sqlite3.Connection, host: str | None, taker: str) -> tuple[EffectRow, ...]:
+def take_effects(connection: Sql, host: str | None, taker: str) -> tuple[EffectRow, ...]:
     """Make the effects without an end of one host another's; for a transaction that takes their messages, too."""
     where = "WHERE state IN ('planned', 'started') AND host IS ?"
     found = _rows(connection, where, (host,))
@@ -153,7 +153,7 @@ def take_effects(connection: sqlite3.Connection, host: str | None, taker: str) -
     return found
 
 
-def check_host(connection: sqlite3.Connection, message_id: int, host: str | None) -> None:
+def check_host(connection: Sql, message_id: int, host: str | None) -> None:
     """TakenOver where a message without an answer is not this host's any more: what it does for it does not count."""
     if host is None:
         return
@@ -170,7 +170,7 @@ def taken_over(what: str, host: str | None) -> TakenOver:
     )
 
 
-def _add(connection: sqlite3.Connection, rows: Sequence[TurnRow], host: str | None) -> None:
+def _add(connection: Sql, rows: Sequence[TurnRow], host: str | None) -> None:
     if rows:
         check_host(connection, rows[0].message_id, host)
     for row in rows:
@@ -182,7 +182,7 @@ def _add(connection: sqlite3.Connection, rows: Sequence[TurnRow], host: str | No
 
 
 def _plan(
-    connection: sqlite3.Connection,
+    connection: Sql,
     values: tuple[object, ...],
     rows: Sequence[TurnRow],
     message_id: int | None,
@@ -191,18 +191,14 @@ def _plan(
     if message_id is not None:
         check_host(connection, message_id, host)
     _add(connection, rows, host)
-    try:
-        connection.execute(
-            """INSERT INTO effects (turn_id, iteration, position, tool, arguments, class, state, planned_ms, host)
-            VALUES (?, ?, ?, ?, ?, ?, 'planned', ?, ?)""",
-            values,
-        )
-    except sqlite3.IntegrityError as exc:
-        raise StoreError(f"effect {values[:3]} is in the journal already, or its class is unknown: {exc}") from exc
+    query = """INSERT INTO effects (turn_id, iteration, position, tool, arguments, class, state, planned_ms, host)
+        VALUES (?, ?, ?, ?, ?, ?, 'planned', ?, ?) ON CONFLICT DO NOTHING"""
+    if not connection.execute(query, values).rowcount:
+        raise StoreError(f"effect {values[:3]} is in the journal already")
 
 
 def _move(
-    connection: sqlite3.Connection,
+    connection: Sql,
     key: EffectKey,
     moves: Mapping[EffectState, EffectState],
     result: str | None,
@@ -227,7 +223,7 @@ def _move(
     )
 
 
-def _prune(connection: sqlite3.Connection, before_ms: int, rows: int) -> int:
+def _prune(connection: Sql, before_ms: int, rows: int) -> int:
     """Deleted by their keys: row numbers are this store's own, and may be others in a cluster's other copies."""
     query = """SELECT turn_id, iteration, position FROM effects WHERE state NOT IN ('planned', 'started')
         AND (planned_ms < ? OR rowid <= (SELECT max(rowid) FROM effects) - ?)"""
@@ -236,7 +232,7 @@ def _prune(connection: sqlite3.Connection, before_ms: int, rows: int) -> int:
     return len(keys)
 
 
-def _rows(connection: sqlite3.Connection, where: str, values: tuple[object, ...]) -> tuple[EffectRow, ...]:
+def _rows(connection: Sql, where: str, values: tuple[object, ...]) -> tuple[EffectRow, ...]:
     rows = connection.execute(
         f"""SELECT turn_id, iteration, position, tool, arguments, class, state, result,
             planned_ms, started_ms, finished_ms

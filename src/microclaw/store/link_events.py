@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Final
 
 from microclaw.store.following import Refresh
 from microclaw.store.rows import JSON_TUPLE, Table
+from microclaw.store.sql import Sql
 
 KEPT_EVENTS: Final = 1000  # a device; the oldest give way
 
@@ -87,7 +87,7 @@ class LinkEventTable(Table):
         return await self._select(Presence, where, (json.dumps(list(device_ids)),))
 
     async def seen(self, presence: Presence) -> None:
-        await self._insert("link_presence", presence, verb="INSERT OR REPLACE")
+        await self._insert("link_presence", presence, over=("device_id",))
 
     async def seen_with(self, host: str, at_ms: int) -> int:
         """That host was there until then: devices whose newest connection is to it, too. How many were seen less."""
@@ -115,9 +115,7 @@ class LinkEventTable(Table):
         await self._database.write(lambda connection: _forget(connection, device_id))
 
 
-def add_to(
-    connection: sqlite3.Connection, device_id: str, type_: str, name: str, payload: bytes, received_ms: int
-) -> None:
+def add_to(connection: Sql, device_id: str, type_: str, name: str, payload: bytes, received_ms: int) -> None:
     """Keep an event within the caller's transaction."""
     connection.execute(
         "INSERT INTO link_events (device_id, type, name, payload, received_ms) VALUES (?, ?, ?, ?, ?)",
@@ -130,7 +128,7 @@ def add_to(
     )
 
 
-def _forget(connection: sqlite3.Connection, device_id: str) -> None:
+def _forget(connection: Sql, device_id: str) -> None:
     connection.execute("DELETE FROM link_events WHERE device_id = ?", (device_id,))
     connection.execute("DELETE FROM link_presence WHERE device_id = ?", (device_id,))
     connection.execute("DELETE FROM link_tasks WHERE device_id = ?", (device_id,))

@@ -7,12 +7,12 @@ same transaction: an older connection's host can no longer move the device's cur
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 from typing import Final
 
 from microclaw.errors import NewerConnection
 from microclaw.store.rows import Table
+from microclaw.store.sql import Sql
 
 _NO_DEVICE: Final = ""
 
@@ -36,7 +36,7 @@ class LinkHolderTable(Table):
     async def leave(self, device_id: str, fence: int) -> None:
         """That connection is gone; nothing where a newer one is there."""
 
-        def apply(connection: sqlite3.Connection) -> None:
+        def apply(connection: Sql) -> None:
             if _fence(connection, device_id) == fence:
                 _put(connection, device_id, None)
 
@@ -52,7 +52,7 @@ class LinkHolderTable(Table):
         """Devices that are said to be at `host` are connected nowhere; how many were told so, `limit` at most."""
         query = "SELECT device_id FROM link_holders WHERE host = ? ORDER BY fence LIMIT ?"
 
-        def apply(connection: sqlite3.Connection) -> int:
+        def apply(connection: Sql) -> int:
             found = [device_id for (device_id,) in connection.execute(query, (host, limit)).fetchall()]
             for device_id in found:
                 _put(connection, device_id, None)
@@ -65,7 +65,7 @@ class LinkHolderTable(Table):
         return await self._select(LinkHolder, "link_holders WHERE fence > ? ORDER BY fence", (fence,))
 
 
-def check_holder(connection: sqlite3.Connection, device_id: str, fence: int | None) -> None:
+def check_holder(connection: Sql, device_id: str, fence: int | None) -> None:
     """Within a transaction of that connection; NewerConnection when there is one. None is not checked."""
     if fence is not None and _fence(connection, device_id) != fence:
         raise NewerConnection(
@@ -73,18 +73,18 @@ def check_holder(connection: sqlite3.Connection, device_id: str, fence: int | No
         )
 
 
-def forget_holder(connection: sqlite3.Connection, device_id: str) -> None:
+def forget_holder(connection: Sql, device_id: str) -> None:
     """Within a transaction that removes the device. A row of no device keeps the highest fence: none is given twice."""
     if connection.execute("DELETE FROM link_holders WHERE device_id = ?", (device_id,)).rowcount:
         _put(connection, _NO_DEVICE, None)
 
 
-def _fence(connection: sqlite3.Connection, device_id: str) -> int | None:
+def _fence(connection: Sql, device_id: str) -> int | None:
     row = connection.execute("SELECT fence FROM link_holders WHERE device_id = ?", (device_id,)).fetchone()
     return None if row is None else int(row[0])
 
 
-def _put(connection: sqlite3.Connection, device_id: str, host: str | None) -> int:
+def _put(connection: Sql, device_id: str, host: str | None) -> int:
     (last,) = connection.execute("SELECT coalesce(max(fence), 0) FROM link_holders").fetchone()
     connection.execute(
         """INSERT INTO link_holders (device_id, host, fence) VALUES (?, ?, ?)

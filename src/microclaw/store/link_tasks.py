@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass, replace
 from typing import Final
 
 from microclaw.errors import TakenOver
 from microclaw.store.rows import Table, insert
+from microclaw.store.sql import Sql
 
 MAX_OPEN: Final = 8  # a device
 
@@ -45,7 +45,7 @@ class LinkTaskTable(Table):
         return taken if await self._execute(query, values) == 1 else None
 
 
-def add_to(connection: sqlite3.Connection, open_task: OpenTask, at_ms: int) -> str | None:
+def add_to(connection: Sql, open_task: OpenTask, at_ms: int) -> str | None:
     """Keep it as open; or why not, for the device: it has one of that name, or too many."""
     names = [
         str(name)
@@ -59,7 +59,7 @@ def add_to(connection: sqlite3.Connection, open_task: OpenTask, at_ms: int) -> s
     return None
 
 
-def end_in(connection: sqlite3.Connection, open_task: OpenTask) -> None:
+def end_in(connection: Sql, open_task: OpenTask) -> None:
     """It has its end, which the same transaction puts into the outbox. TakenOver where another host gave it one."""
     query = "DELETE FROM link_tasks WHERE device_id = ? AND task = ?"
     values: tuple[object, ...] = (open_task.device_id, open_task.task)

@@ -6,7 +6,6 @@ many devices at once. `append_to` and `advance_in` join a transaction of the cal
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -15,6 +14,7 @@ from microclaw.store.database import Database
 from microclaw.store.firmware import OfferRow, refused_in
 from microclaw.store.link_holders import check_holder, forget_holder
 from microclaw.store.rows import Table
+from microclaw.store.sql import Sql
 from microclaw.wire.link.sequence import InboxCursor, OutboxCursor, StoredMessage
 
 MAX_MESSAGES: Final = 1024
@@ -60,12 +60,12 @@ class LinkTable(Table):
         await self._database.write(lambda connection: _forget(connection, device_id))
 
 
-def _forget(connection: sqlite3.Connection, device_id: str) -> None:
+def _forget(connection: Sql, device_id: str) -> None:
     connection.execute("DELETE FROM links WHERE device_id = ?", (device_id,))
     forget_holder(connection, device_id)
 
 
-def renew_all(connection: sqlite3.Connection, random_bytes: Callable[[int], bytes]) -> int:
+def renew_all(connection: Sql, random_bytes: Callable[[int], bytes]) -> int:
     """To be done once to a store from a backup: it does not know the numbers given since. How many links."""
     devices = connection.execute("SELECT device_id FROM links").fetchall()
     for (device_id,) in devices:
@@ -94,16 +94,14 @@ class HostOutbox:
     async def cursor(self) -> OutboxCursor:
         return await self._database.read(lambda connection: _outbox_cursor(connection, self._device_id))
 
-    async def append(
-        self, message_id: bytes, payload: bytes, also: Callable[[sqlite3.Connection], object] | None = None
-    ) -> int:
+    async def append(self, message_id: bytes, payload: bytes, also: Callable[[Sql], object] | None = None) -> int:
         """Keep the message; its number. Overloaded when the outbox is full; an id that is there keeps its number.
 
         `also` is done in the same transaction.
         """
         now_ms = self._now_ms()
 
-        def apply(connection: sqlite3.Connection) -> int:
+        def apply(connection: Sql) -> int:
             seq = append_to(connection, self._device_id, message_id, payload, now_ms)
             if also is not None:
                 also(connection)
@@ -128,7 +126,7 @@ class HostOutbox:
     async def ack(self, seq: int) -> None:
         fence = self.fence
 
-        def apply(connection: sqlite3.Connection) -> None:
+        def apply(connection: Sql) -> None:
             check_holder(connection, self._device_id, fence)
             _ack(connection, self._device_id, seq)
 
@@ -139,7 +137,7 @@ class HostOutbox:
         epoch = self._random_bytes(EPOCH_BYTES)
         fence = self.fence
 
-        def apply(connection: sqlite3.Connection) -> OutboxCursor:
+        def apply(connection: Sql) -> OutboxCursor:
             check_holder(connection, self._device_id, fence)
             return _renew(connection, self._device_id, epoch)
 
@@ -163,7 +161,7 @@ class HostInbox:
         epoch: bytes,
         seq: int,
         message_id: bytes,
-        effect: Callable[[sqlite3.Connection], object] | None = None,
+        effect: Callable[[Sql], object] | None = None,
     ) -> bool:
         """Move the cursor and do `effect` in one transaction; False when the message had its effect already.
 
@@ -172,7 +170,7 @@ class HostInbox:
 
         fence = self.fence
 
-        def apply(connection: sqlite3.Connection) -> bool:
+        def apply(connection: Sql) -> bool:
             check_holder(connection, self._device_id, fence)
             if not advance_in(connection, self._device_id, epoch, seq, message_id):
                 return False
@@ -183,7 +181,7 @@ class HostInbox:
         return await self._database.write(apply)
 
 
-def append_to(connection: sqlite3.Connection, device_id: str, message_id: bytes, payload: bytes, now_ms: int) -> int:
+def append_to(connection: Sql, device_id: str, message_id: bytes, payload: bytes, now_ms: int) -> int:
     """Append within a transaction of the caller (so that what it reports is stored together with it)."""
     there = connection.execute(
         "SELECT seq FROM link_outbox WHERE device_id = ? AND message_id = ?", (device_id, message_id)
@@ -207,7 +205,7 @@ def append_to(connection: sqlite3.Connection, device_id: str, message_id: bytes,
     return seq
 
 
-def advance_in(connection: sqlite3.Connection, device_id: str, epoch: bytes, seq: int, message_id: bytes) -> bool:
+def advance_in(connection: Sql, device_id: str, epoch: bytes, seq: int, message_id: bytes) -> bool:
     """Move the inbox's cursor within the effect's transaction; False when the message had its effect already."""
     cursor = _inbox_cursor(connection, device_id)
     reached = cursor.seq if cursor.epoch == epoch else 0
@@ -235,7 +233,7 @@ def advance_in(connection: sqlite3.Connection, device_id: str, epoch: bytes, seq
     return True
 
 
-def _link(connection: sqlite3.Connection, device_id: str, columns: str) -> tuple[bytes, int, int]:
+def _link(connection: Sql, device_id: str, columns: str) -> tuple[bytes, int, int]:
     row = connection.execute(
         f"SELECT {columns} FROM links WHERE device_id = ?",  # noqa: S608 - constants of this file
         (device_id,),
@@ -245,16 +243,16 @@ def _link(connection: sqlite3.Connection, device_id: str, columns: str) -> tuple
     return row[0], row[1], row[2]
 
 
-def _outbox_cursor(connection: sqlite3.Connection, device_id: str) -> OutboxCursor:
+def _outbox_cursor(connection: Sql, device_id: str) -> OutboxCursor:
     return OutboxCursor(*_link(connection, device_id, "tx_epoch, acked_seq, last_seq"))
 
 
-def _inbox_cursor(connection: sqlite3.Connection, device_id: str) -> InboxCursor:
+def _inbox_cursor(connection: Sql, device_id: str) -> InboxCursor:
     epoch, seq, _ = _link(connection, device_id, "rx_epoch, rx_seq, applied")
     return InboxCursor(epoch, seq)
 
 
-def _unacked_after(connection: sqlite3.Connection, device_id: str, seq: int, limit: int) -> tuple[StoredMessage, ...]:
+def _unacked_after(connection: Sql, device_id: str, seq: int, limit: int) -> tuple[StoredMessage, ...]:
     rows = connection.execute(
         "SELECT seq, payload FROM link_outbox WHERE device_id = ? AND seq > ? ORDER BY seq LIMIT ?",
         (device_id, seq, limit),
@@ -262,7 +260,7 @@ def _unacked_after(connection: sqlite3.Connection, device_id: str, seq: int, lim
     return tuple(StoredMessage(*row) for row in rows)
 
 
-def _ack(connection: sqlite3.Connection, device_id: str, seq: int) -> None:
+def _ack(connection: Sql, device_id: str, seq: int) -> None:
     cursor = _outbox_cursor(connection, device_id)
     if seq > cursor.last:
         raise StoreError(f"device {device_id} acked message {seq}, the last one is {cursor.last}")
@@ -271,7 +269,7 @@ def _ack(connection: sqlite3.Connection, device_id: str, seq: int) -> None:
         connection.execute("DELETE FROM link_outbox WHERE device_id = ? AND seq <= ?", (device_id, seq))
 
 
-def _renew(connection: sqlite3.Connection, device_id: str, epoch: bytes) -> OutboxCursor:
+def _renew(connection: Sql, device_id: str, epoch: bytes) -> OutboxCursor:
     rows = connection.execute(
         "SELECT message_id, payload, stored_ms FROM link_outbox WHERE device_id = ? ORDER BY seq", (device_id,)
     ).fetchall()

@@ -6,13 +6,13 @@ The buffer is bounded in bytes. When it is full the oldest telemetry is lost fir
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from microclaw.store.database import Database
 from microclaw.store.rows import Table
+from microclaw.store.sql import Sql
 
 Kind: TypeAlias = Literal["event", "telemetry"]
 KINDS: Final[tuple[Kind, ...]] = ("telemetry", "event")  # what is lost first comes first
@@ -79,13 +79,13 @@ class MqttBuffer(Table):
     async def add(self, messages: Sequence[NewMessage]) -> None:
         """They are on the disk when it returns."""
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Sql) -> None:
             for message in messages:
                 self.add_to(connection, message)
 
         await self._database.write(work)
 
-    def add_to(self, connection: sqlite3.Connection, message: NewMessage) -> None:
+    def add_to(self, connection: Sql, message: NewMessage) -> None:
         """In the caller's transaction, so that what it keeps is here, too."""
         connection.execute(
             "INSERT INTO mqtt_buffer (kind, topic, payload) VALUES (?, ?, ?)",
@@ -109,7 +109,7 @@ class MqttBuffer(Table):
     async def remove(self, numbers: Collection[int]) -> None:
         """The broker has them."""
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Sql) -> None:
             _delete(connection, numbers, lost=False)
             self.sizes = _sizes(connection)
 
@@ -122,7 +122,7 @@ class MqttPublishedTable(Table):
     async def host_id(self, new_id: str) -> str:
         """The id of this host's topics: `new_id` where it has none."""
 
-        def work(connection: sqlite3.Connection) -> str:
+        def work(connection: Sql) -> str:
             row = connection.execute("SELECT id FROM mqtt_host").fetchone()
             if row is None:
                 connection.execute("INSERT INTO mqtt_host (id) VALUES (?)", (new_id,))
@@ -143,12 +143,12 @@ class MqttPublishedTable(Table):
         await self._execute("DELETE FROM mqtt_published WHERE device_id = ?", (device_id,))
 
 
-def _sizes(connection: sqlite3.Connection) -> Mapping[Kind, BufferSize]:
+def _sizes(connection: Sql) -> Mapping[Kind, BufferSize]:
     rows = connection.execute("SELECT kind, rows, bytes, lost FROM mqtt_sizes").fetchall()
     return {kind: BufferSize(*numbers) for kind, *numbers in rows}
 
 
-def _make_room(connection: sqlite3.Connection, wanted_bytes: int) -> None:
+def _make_room(connection: Sql, wanted_bytes: int) -> None:
     """Lose the oldest telemetry, and only where there is none the oldest events."""
     for kind in KINDS:
         while wanted_bytes > 0:
@@ -165,7 +165,7 @@ def _make_room(connection: sqlite3.Connection, wanted_bytes: int) -> None:
             _delete(connection, gone, lost=True)
 
 
-def _delete(connection: sqlite3.Connection, numbers: Iterable[int], *, lost: bool) -> None:
+def _delete(connection: Sql, numbers: Iterable[int], *, lost: bool) -> None:
     chosen = "FROM mqtt_buffer WHERE number IN (SELECT value FROM json_each(?))"
     value = (json.dumps(list(numbers)),)
     found = connection.execute(f"SELECT kind, count(*), sum({_SIZE}) {chosen} GROUP BY kind", value).fetchall()

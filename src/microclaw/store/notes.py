@@ -7,13 +7,13 @@ person's rows are one range of row numbers, which FTS5 searches without looking 
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import StoreError
 from microclaw.store.rows import Table, insert
+from microclaw.store.sql import Sql
 
 NoteKind: TypeAlias = Literal["memory", "note", "device", "said", "answered"]
 
@@ -95,7 +95,7 @@ def is_unspaced(word: str) -> bool:
     return _UNSPACED.search(word) is not None
 
 
-def _put(connection: sqlite3.Connection, file: NoteFile, notes: Sequence[NewNote], *, replace: bool) -> None:
+def _put(connection: Sql, file: NoteFile, notes: Sequence[NewNote], *, replace: bool) -> None:
     if replace:
         _drop(connection, file.path)
     numbers: dict[str, int] = {}
@@ -109,15 +109,15 @@ def _put(connection: sqlite3.Connection, file: NoteFile, notes: Sequence[NewNote
             (note_id, file.path, note.kind, note.text),
         )
         connection.execute("INSERT INTO notes_words (rowid, words) VALUES (?, ?)", (note_id, _spaced(note.text)))
-    insert(connection, "note_files", file, verb="INSERT OR REPLACE")
+    insert(connection, "note_files", file, over=("path",))
 
 
-def _drop_all(connection: sqlite3.Connection, paths: Iterable[str]) -> None:
+def _drop_all(connection: Sql, paths: Iterable[str]) -> None:
     for path in paths:
         _drop(connection, path)
 
 
-def _drop(connection: sqlite3.Connection, path: str) -> None:
+def _drop(connection: Sql, path: str) -> None:
     rows = connection.execute("SELECT note_id, text FROM notes WHERE path = ?", (path,)).fetchall()
     connection.executemany(
         "INSERT INTO notes_words (notes_words, rowid, words) VALUES ('delete', ?, ?)",
@@ -127,7 +127,7 @@ def _drop(connection: sqlite3.Connection, path: str) -> None:
     connection.execute("DELETE FROM note_files WHERE path = ?", (path,))
 
 
-def _number(connection: sqlite3.Connection, person: str) -> int:
+def _number(connection: Sql, person: str) -> int:
     connection.execute("INSERT OR IGNORE INTO note_people (person) VALUES (?)", (person,))
     (number,) = connection.execute("SELECT number FROM note_people WHERE person = ?", (person,)).fetchone()
     if number > _MAX_PEOPLE:
@@ -135,7 +135,7 @@ def _number(connection: sqlite3.Connection, person: str) -> int:
     return int(number)
 
 
-def _free_id(connection: sqlite3.Connection, person: int, at_s: int) -> int:
+def _free_id(connection: Sql, person: int, at_s: int) -> int:
     """The first free number of that second, or of the next one with room."""
     low = person << _PERSON_SHIFT | min(max(at_s, 0), _MAX_S - (1 << 20)) << _TIME_SHIFT
     while True:
@@ -150,7 +150,7 @@ def _free_id(connection: sqlite3.Connection, person: int, at_s: int) -> int:
         low = high
 
 
-def _search(connection: sqlite3.Connection, person: str, words: tuple[str, ...], limit: int) -> tuple[NoteHit, ...]:
+def _search(connection: Sql, person: str, words: tuple[str, ...], limit: int) -> tuple[NoteHit, ...]:
     row = connection.execute("SELECT number FROM note_people WHERE person = ?", (person,)).fetchone()
     if row is None or not words:
         return ()
@@ -177,7 +177,7 @@ def _search(connection: sqlite3.Connection, person: str, words: tuple[str, ...],
 class _Rows:
     """One person's range of the index."""
 
-    def __init__(self, connection: sqlite3.Connection, person: int) -> None:
+    def __init__(self, connection: Sql, person: int) -> None:
         self._connection = connection
         self._range = (person << _PERSON_SHIFT, (person + 1) << _PERSON_SHIFT)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from microclaw.store.database import Database
 from microclaw.store.rows import Table, insert
+from microclaw.store.sql import Sql
 
 Kind: TypeAlias = Literal["answer", "push"]
 
@@ -92,11 +92,11 @@ class OutboxTable(Table):
 
 
 def insert_outbound(
-    connection: sqlite3.Connection,
+    connection: Sql,
     outbound: NewOutbound,
     message_id: int | None,
     now_ms: int,
     host: str | None = None,
 ) -> int:
     """For a transaction that changes more than the outbox. `host` holds it."""
-    return insert(connection, "outbox", outbound, message_id=message_id, created_ms=now_ms, host=host)
+    return insert(connection, "outbox", outbound, number="outbound_id", message_id=message_id, created_ms=now_ms, host=host)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass, replace
 
 from microclaw.store.following import Refresh
 from microclaw.store.rows import Table, insert
+from microclaw.store.sql import Sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class PeopleTable(Table):
         self._database.follow(("people", "person_addresses"), refresh)
 
 
-def _list(connection: sqlite3.Connection) -> tuple[PersonRow, ...]:
+def _list(connection: Sql) -> tuple[PersonRow, ...]:
     addresses: dict[str, list[tuple[str, str]]] = {}
     for person_id, channel, external_id in connection.execute(
         "SELECT person_id, channel, external_id FROM person_addresses ORDER BY added_ms, rowid"
@@ -57,7 +57,7 @@ def _list(connection: sqlite3.Connection) -> tuple[PersonRow, ...]:
     )
 
 
-def _replace(connection: sqlite3.Connection, before: PersonRow, after: PersonRow, now_ms: int) -> bool:
+def _replace(connection: Sql, before: PersonRow, after: PersonRow, now_ms: int) -> bool:
     if _unordered(before) not in map(_unordered, _list(connection)):
         return False
     _put(connection, after, now_ms)
@@ -69,7 +69,7 @@ def _unordered(row: PersonRow) -> PersonRow:
     return replace(row, addresses=tuple(sorted(row.addresses)))
 
 
-def _put(connection: sqlite3.Connection, row: PersonRow, now_ms: int) -> None:
+def _put(connection: Sql, row: PersonRow, now_ms: int) -> None:
     connection.execute(
         """INSERT INTO people (person_id, name, role, created_ms) VALUES (?, ?, ?, ?)
         ON CONFLICT (person_id) DO UPDATE SET name = excluded.name, role = excluded.role""",
@@ -83,7 +83,7 @@ def _put(connection: sqlite3.Connection, row: PersonRow, now_ms: int) -> None:
     )
 
 
-def role_by_token(connection: sqlite3.Connection, token_id: str) -> str | None:
+def role_by_token(connection: Sql, token_id: str) -> str | None:
     """The role of the person that a token belongs to; None when one of them is gone."""
     query = "SELECT role FROM people JOIN person_tokens USING (person_id) WHERE token_id = ?"
     row = connection.execute(query, (token_id,)).fetchone()
@@ -122,7 +122,7 @@ class PersonTokenTable(Table):
     async def add(self, row: PersonTokenRow) -> bool:
         """False when its name is taken; StoreError when its person is not there."""
 
-        def add(connection: sqlite3.Connection) -> bool:
+        def add(connection: Sql) -> bool:
             if connection.execute("SELECT 1 FROM person_tokens WHERE name = ?", (row.name,)).fetchone():
                 return False
             insert(connection, "person_tokens", row)

@@ -5,12 +5,12 @@ What a rollout decided and what became of a device is on the disk before anythin
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from microclaw.store.following import Refresh
 from microclaw.store.rows import Table, insert
+from microclaw.store.sql import Sql
 
 KEPT_ROLLOUTS = 100
 """The newest are kept; open ones always."""
@@ -104,9 +104,9 @@ class RolloutTable(Table):
         self._database.follow(("rollouts", "rollout_devices"), refresh)
 
 
-def _add(connection: sqlite3.Connection, new: NewRollout, devices: Sequence[tuple[str, str]]) -> int:
+def _add(connection: Sql, new: NewRollout, devices: Sequence[tuple[str, str]]) -> int:
     rollout_id = insert(
-        connection, "rollouts", new, state="running", reason="", stage=0, stage_ms=new.began_ms, crashes=0
+        connection, "rollouts", new, number="rollout_id", state="running", reason="", stage=0, stage_ms=new.began_ms, crashes=0
     )
     connection.executemany(
         "INSERT INTO rollout_devices (rollout_id, position, device_id, from_version, state, error)"
@@ -123,7 +123,7 @@ def _add(connection: sqlite3.Connection, new: NewRollout, devices: Sequence[tupl
     return rollout_id
 
 
-def _keep(connection: sqlite3.Connection, change: RolloutChange) -> bool:
+def _keep(connection: Sql, change: RolloutChange) -> bool:
     query = "SELECT state, reason, stage, stage_ms, crashes, soaking_since_ms FROM rollouts WHERE rollout_id = ?"
     if connection.execute(query, (change.rollout_id,)).fetchone() != change.before:
         return False

@@ -7,13 +7,13 @@ its value of what SQLite gives, `write` what SQLite gets.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from functools import cache
 from typing import Any, Final, TypeVar
 
 from microclaw.store.database import Database
+from microclaw.store.sql import Sql
 
 R = TypeVar("R")
 
@@ -39,8 +39,9 @@ class Table:
     async def _select(self, kind: type[R], rest: str, values: Iterable[object] = ()) -> tuple[R, ...]:
         return await self._database.read(lambda connection: select(connection, kind, rest, values))
 
-    async def _insert(self, table: str, row: object, *, verb: str = "INSERT", **more: object) -> int:
-        return await self._database.write(lambda connection: insert(connection, table, row, verb=verb, **more))
+    async def _insert(self, table: str, row: object, **how: Any) -> int:
+        """As `insert`."""
+        return await self._database.write(lambda connection: insert(connection, table, row, **how))
 
     async def _execute(self, query: str, values: Sequence[object]) -> int:
         """Returns how many rows it changed."""
@@ -52,7 +53,7 @@ def columns(kind: type[Any]) -> str:
     return ", ".join(column for _, column, _, _ in _plan(kind))
 
 
-def select(connection: sqlite3.Connection, kind: type[R], rest: str, values: Iterable[object] = ()) -> tuple[R, ...]:
+def select(connection: Sql, kind: type[R], rest: str, values: Iterable[object] = ()) -> tuple[R, ...]:
     """The rows of `SELECT <its columns> FROM <rest>`; `rest` is SQL of ours, never text from outside."""
     query = f"SELECT {columns(kind)} FROM {rest}"  # noqa: S608 - names of ours
     rows = connection.execute(query, tuple(values))
@@ -65,14 +66,33 @@ def select(connection: sqlite3.Connection, kind: type[R], rest: str, values: Ite
     )
 
 
-def insert(connection: sqlite3.Connection, table: str, row: object, *, verb: str = "INSERT", **more: object) -> int:
-    """Add a row and return its number. `more` are columns that the row lacks; `table` is a name of ours."""
+def insert(
+    connection: Sql,
+    table: str,
+    row: object,
+    *,
+    number: str | None = None,
+    over: Sequence[str] | None = None,
+    **more: object,
+) -> int:
+    """Add a row; returns its `number`, a column that the store fills in, else how many rows were written.
+
+    `over` are the columns of its key: a row of that key is overwritten; with none of them it stays as it is. `more`
+    are columns that the row lacks. Names are ours, never text from outside.
+    """
     values = {
         column: getattr(row, name) if write is None else write(getattr(row, name))
         for name, column, _, write in _plan(type(row))
     } | more
-    query = f"{verb} INTO {table} ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"
-    return connection.execute(query, tuple(values.values())).lastrowid or 0
+    values.pop(number or "", None)
+    query = f"INSERT INTO {table} ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"
+    if over is not None:
+        news = ", ".join(f"{column} = excluded.{column}" for column in values if column not in over)
+        query += f" ON CONFLICT ({', '.join(over)}) DO UPDATE SET {news}" if over else " ON CONFLICT DO NOTHING"
+    if number is None:
+        return connection.execute(query, tuple(values.values())).rowcount
+    (given,) = connection.execute(f"{query} RETURNING {number}", tuple(values.values())).fetchone()
+    return int(given)
 
 
 def _plan(kind: type[Any]) -> tuple[tuple[str, str, Any, Any], ...]:

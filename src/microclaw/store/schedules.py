@@ -6,13 +6,13 @@ end. What a crash leaves claimed or started is found again by `open_runs`.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import TakenOver
 from microclaw.store.rows import BOOL, Table
+from microclaw.store.sql import Sql
 
 ScheduleState: TypeAlias = Literal["active", "paused", "over"]
 RunState: TypeAlias = Literal["claimed", "started", "done", "failed", "unknown", "skipped"]
@@ -79,7 +79,7 @@ class ScheduleTable(Table):
 
     async def add(self, new: NewSchedule, now_ms: int) -> int:
         """The new schedule's number; a number is never given twice."""
-        return await self._insert("schedules", new, state="active", created_ms=now_ms)
+        return await self._insert("schedules", new, number="schedule_id", state="active", created_ms=now_ms)
 
     async def list(self) -> tuple[ScheduleRow, ...]:
         """Every schedule, oldest first."""
@@ -170,14 +170,12 @@ class ScheduleTable(Table):
         return tuple((int(number), int(at_ms)) for number, at_ms in rows)
 
 
-def _remove(connection: sqlite3.Connection, schedule_id: int) -> bool:
+def _remove(connection: Sql, schedule_id: int) -> bool:
     connection.execute("DELETE FROM schedule_runs WHERE schedule_id = ?", (schedule_id,))
     return connection.execute("DELETE FROM schedules WHERE schedule_id = ?", (schedule_id,)).rowcount > 0
 
 
-def _claim(
-    connection: sqlite3.Connection, values: tuple[int, int, int, int, int, str | None], next_ms: int | None
-) -> bool:
+def _claim(connection: Sql, values: tuple[int, int, int, int, int, str | None], next_ms: int | None) -> bool:
     connection.execute(  # it was missed on a clock that was ahead, and its time comes now
         "DELETE FROM schedule_runs WHERE schedule_id = ? AND due_ms = ? AND state = 'skipped'", values[:2]
     )
@@ -200,7 +198,7 @@ def _claim(
     return made == 1
 
 
-def _started(connection: sqlite3.Connection, schedule_id: int, due_ms: int, host: str | None) -> None:
+def _started(connection: Sql, schedule_id: int, due_ms: int, host: str | None) -> None:
     if host is not None:
         query = "SELECT host FROM schedule_runs WHERE schedule_id = ? AND due_ms = ?"
         found = connection.execute(query, (schedule_id, due_ms)).fetchone()
@@ -214,15 +212,13 @@ def _started(connection: sqlite3.Connection, schedule_id: int, due_ms: int, host
     connection.execute(query, (schedule_id, due_ms))
 
 
-def _set_next(connection: sqlite3.Connection, schedule_id: int, due_ms: int, next_ms: int | None) -> None:
+def _set_next(connection: Sql, schedule_id: int, due_ms: int, next_ms: int | None) -> None:
     """After the time that was due; another host may have gone on from there already."""
     query = "UPDATE schedules SET next_ms = ? WHERE schedule_id = ? AND state != 'paused' AND next_ms = ?"
     connection.execute(query, (next_ms, schedule_id, due_ms))
 
 
-def _ended(
-    connection: sqlite3.Connection, values: tuple[str, str, int, int, int, int, str | None], schedule_id: int
-) -> None:
+def _ended(connection: Sql, values: tuple[str, str, int, int, int, int, str | None], schedule_id: int) -> None:
     ended = connection.execute(
         """UPDATE schedule_runs SET state = ?, result = ?, woke = ?, ended_ms = ?
         WHERE schedule_id = ? AND due_ms = ? AND host IS ?""",
@@ -235,9 +231,7 @@ def _ended(
     _over(connection, schedule_id, whys.get(state, result[:_MAX_WHY_CHARS]))
 
 
-def _skipped(
-    connection: sqlite3.Connection, schedule_id: int, due_ms: int, next_ms: int | None, why: str, now_ms: int
-) -> None:
+def _skipped(connection: Sql, schedule_id: int, due_ms: int, next_ms: int | None, why: str, now_ms: int) -> None:
     connection.execute(
         """INSERT OR IGNORE INTO schedule_runs (schedule_id, due_ms, state, woke, claimed_ms, ended_ms, result)
         VALUES (?, ?, 'skipped', 0, ?, ?, ?)""",
@@ -247,7 +241,7 @@ def _skipped(
     _over(connection, schedule_id, why)
 
 
-def _over(connection: sqlite3.Connection, schedule_id: int, why: str) -> None:
+def _over(connection: Sql, schedule_id: int, why: str) -> None:
     connection.execute(
         "UPDATE schedules SET state = 'over', why = ? WHERE schedule_id = ? AND next_ms IS NULL AND state = 'active'",
         (why, schedule_id),

@@ -6,7 +6,6 @@ clock is behind. The numbers of rows only grow, so that an index reads on from t
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -24,6 +23,7 @@ from microclaw.store.sessions import (
     parse_message,
     session_name,
 )
+from microclaw.store.sql import Sql
 
 _LATEST_S: Final = 1 << 60  # what a foreign file says may be any number
 
@@ -48,9 +48,7 @@ class SessionTable:
     async def append(self, channel: str, chat_id: str, messages: Sequence[SessionMessage]) -> None:
         await self._database.write(self.appending(channel, chat_id, messages))
 
-    def appending(
-        self, channel: str, chat_id: str, messages: Sequence[SessionMessage]
-    ) -> Callable[[sqlite3.Connection], None]:
+    def appending(self, channel: str, chat_id: str, messages: Sequence[SessionMessage]) -> Callable[[Sql], None]:
         name, now_ms = session_name(channel, chat_id), self._now_ms()
         lines = [(message.ts, message_line(message).decode()) for message in messages]
         return lambda connection: append_lines(connection, name, lines, now_ms)
@@ -106,7 +104,7 @@ class SessionTable:
         return await self._database.write(lambda connection: _remove(connection, name))
 
 
-def append_lines(connection: sqlite3.Connection, name: str, lines: Sequence[tuple[int, str]], now_ms: int) -> None:
+def append_lines(connection: Sql, name: str, lines: Sequence[tuple[int, str]], now_ms: int) -> None:
     """Add lines with their times behind those that the conversation has."""
     if not lines:
         return
@@ -117,7 +115,7 @@ def append_lines(connection: sqlite3.Connection, name: str, lines: Sequence[tupl
         _insert(connection, name, last, line)
 
 
-def _count(connection: sqlite3.Connection, name: str, lines: Sequence[tuple[int, str]], now_ms: int) -> None:
+def _count(connection: Sql, name: str, lines: Sequence[tuple[int, str]], now_ms: int) -> None:
     size_bytes = sum(len(line) + 1 for _, line in lines)
     connection.execute(
         """INSERT INTO sessions (name, size_bytes, changed_ms) VALUES (:name, :size, :now) ON CONFLICT (name)
@@ -126,13 +124,13 @@ def _count(connection: sqlite3.Connection, name: str, lines: Sequence[tuple[int,
     )
 
 
-def _insert(connection: sqlite3.Connection, name: str, at_s: int, line: str) -> None:
+def _insert(connection: Sql, name: str, at_s: int, line: str) -> None:
     connection.execute(
         "INSERT INTO session_messages (name, at_s, adopted, line) VALUES (?, ?, 0, ?)", (name, at_s, line)
     )
 
 
-def _newest_lines(connection: sqlite3.Connection, name: str, newest: int) -> list[str]:
+def _newest_lines(connection: Sql, name: str, newest: int) -> list[str]:
     """Oldest first, and no more than is read of a file's end."""
     found: list[str] = []
     size = 0
@@ -145,11 +143,10 @@ def _newest_lines(connection: sqlite3.Connection, name: str, newest: int) -> lis
         if found and size > TAIL_BYTES:
             break
         found.append(line)
-    rows.close()
     return found[::-1]
 
 
-def _remove(connection: sqlite3.Connection, name: str) -> bool:
+def _remove(connection: Sql, name: str) -> bool:
     connection.execute("DELETE FROM session_messages WHERE name = ?", (name,))
     if not connection.execute("DELETE FROM sessions WHERE name = ?", (name,)).rowcount:
         return False

@@ -17,7 +17,6 @@ import json
 import logging
 import os
 import re
-import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from weakref import WeakValueDictionary
 
 from microclaw.durable import make_folders, read_limited, replace_file, sync_folder
 from microclaw.errors import StoreError, UnknownName
+from microclaw.store.sql import Sql
 
 T = TypeVar("T")
 Role: TypeAlias = Literal["user", "assistant"]
@@ -82,7 +82,7 @@ class Sessions(Protocol):
 
     def appending(
         self, channel: str, chat_id: str, messages: Sequence[SessionMessage]
-    ) -> Callable[[sqlite3.Connection], object] | None:
+    ) -> Callable[[Sql], object] | None:
         """What adds them inside a transaction of the store; None where they are not in the store."""
 
     async def load(self, channel: str, chat_id: str, newest: int = DEFAULT_NEWEST) -> tuple[SessionMessage, ...]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 
 from microclaw.store.following import Refresh
 from microclaw.store.rows import Table
+from microclaw.store.sql import Sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,12 @@ class SignInRow:
     used_ms: int
 
 
-def end_sessions(connection: sqlite3.Connection) -> None:
+def end_sessions(connection: Sql) -> None:
     """For a store from a backup: a session that ended after it was made must not be alive again."""
     connection.execute("DELETE FROM sign_ins")
 
 
-def role_by_session(connection: sqlite3.Connection, sign_in_id: str) -> str | None:
+def role_by_session(connection: Sql, sign_in_id: str) -> str | None:
     """The role of the person that a session belongs to; None when one of them is gone."""
     query = "SELECT role FROM people JOIN sign_ins USING (person_id) WHERE sign_in_id = ?"
     row = connection.execute(query, (sign_in_id,)).fetchone()
@@ -88,7 +88,7 @@ class PasswordTable(Table):
         return rows[0] if rows else None
 
     async def put(self, row: PasswordRow) -> None:
-        await self._insert("person_passwords", row, verb="INSERT OR REPLACE")
+        await self._insert("person_passwords", row, over=("person_id",))
 
     async def delete(self, person_id: str) -> int:
         return await self._execute("DELETE FROM person_passwords WHERE person_id = ?", (person_id,))

@@ -16,12 +16,57 @@ from microclaw.store.schema import APPLICATION_ID, BASE, STEPS, VERSION, schema
 
 CHECKED_BYTES: Final = 64 * 1024 * 1024  # a larger file is not checked page by page at every start
 BUSY_TIMEOUT_S: Final = 5.0
+CHECKPOINT_TRIES: Final = 3  # each waits BUSY_TIMEOUT_S
 C = TypeVar("C", bound=sqlite3.Connection)
 NEEDED_BYTES: Final = 256 * 1024  # for the log of writes and its index
 RESTORE: Final = (
     "restore it from a backup (microclaw restore FILE --replace), or move it away and begin with an empty one: "
     "microclaw up --new-store"
 )
+
+
+class SqliteConnection:
+    """A store.database.Connection; `begin` is the statement that begins its transactions."""
+
+    errors = sqlite3.Error
+    is_lost = False
+
+    def __init__(self, connection: sqlite3.Connection, begin: str) -> None:
+        self.sql = connection
+        self._begin = begin
+
+    @property
+    def is_in_transaction(self) -> bool:
+        return self.sql.in_transaction
+
+    def begin(self) -> None:
+        self.sql.execute(self._begin)
+
+    def commit(self) -> None:
+        self.sql.execute("COMMIT")
+
+    def rollback(self) -> None:
+        if self.sql.in_transaction:
+            self.sql.execute("ROLLBACK")
+
+    def rewrite(self) -> None:
+        """Write the file anew without free pages, and empty the log of writes."""
+        self.sql.execute("VACUUM")
+        for _ in range(CHECKPOINT_TRIES):  # a reader in the middle of its work keeps the log from being emptied
+            (is_busy, _, _) = self.sql.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if not is_busy:
+                return
+        raise StoreError("the store's log of writes could not be emptied: it is being read", next_step="do it again")
+
+    def close(self) -> None:
+        self.sql.close()
+
+    def store_error(self, exc: Exception) -> StoreError:
+        error = StoreError(
+            f"the store failed: {exc}", next_step="check the disk's free space and health, then start the host again"
+        )
+        error.__cause__ = exc
+        return error
 
 
 def take_lock(path: Path) -> int:

@@ -112,10 +112,10 @@ class TaskTable(Table):
         return await self._execute(query, (self.host, row.number, row.host)) == 1
 
     async def add(self, row: TaskRow) -> int:
-        return await self._insert("code_tasks", row, task_number=None)
+        return await self._insert("code_tasks", row, number="task_number")
 
     async def put(self, row: TaskRow) -> None:
-        await self._insert("code_tasks", row, verb="REPLACE")
+        await self._insert("code_tasks", row, over=("task_number",))
 
     async def get(self, number: int) -> TaskRow | None:
         found = await self._select(TaskRow, "code_tasks WHERE task_number = ?", (number,))

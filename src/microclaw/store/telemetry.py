@@ -6,13 +6,13 @@ the other.
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from microclaw.store.database import Database
+from microclaw.store.sql import Sql
 
 MINUTE_MS: Final = 60_000
 HOUR_MS: Final = 3_600_000
@@ -71,7 +71,7 @@ class TelemetryTable:
         """Keep the points; returns how many of each device found no room for their series."""
         return self.learn(await self._database.write(lambda connection: self.insert(connection, points)))
 
-    def insert(self, connection: sqlite3.Connection, points: Sequence[Point]) -> Inserted:
+    def insert(self, connection: Sql, points: Sequence[Point]) -> Inserted:
         """Within the caller's transaction; `learn` what it returns once that is committed.
 
         Points of a device that is gone meanwhile are dropped with it.
@@ -106,7 +106,7 @@ def floor_ms(at_ms: int, step_ms: int) -> int:
     return at_ms // step_ms * step_ms
 
 
-def move_series(connection: sqlite3.Connection, device_id: str, heir_id: str) -> None:
+def move_series(connection: Sql, device_id: str, heir_id: str) -> None:
     """Two devices are one: what is kept of the first is the other's. Where both have a value the other's counts."""
     connection.execute(
         """UPDATE telemetry_series SET device_id = ?2 WHERE device_id = ?1
@@ -123,7 +123,7 @@ def move_series(connection: sqlite3.Connection, device_id: str, heir_id: str) ->
             )
 
 
-def _insert(connection: sqlite3.Connection, points: Sequence[Point], known: Mapping[tuple[str, str], int]) -> Inserted:
+def _insert(connection: Sql, points: Sequence[Point], known: Mapping[tuple[str, str], int]) -> Inserted:
     inserted = Inserted({}, Counter())
     full: set[tuple[str, str]] = set()
     rows: list[tuple[int, float, int, str, str]] = []
@@ -152,7 +152,7 @@ def _insert(connection: sqlite3.Connection, points: Sequence[Point], known: Mapp
     return inserted
 
 
-def _series(connection: sqlite3.Connection, place: tuple[str, str], numbers: dict[tuple[str, str], int]) -> int:
+def _series(connection: Sql, place: tuple[str, str], numbers: dict[tuple[str, str], int]) -> int:
     """The series' number, also kept in `numbers`; 0 when there is no room for one more, or no such device."""
     of = "SELECT series_id FROM telemetry_series WHERE device_id = ? AND key = ?"
     room = """INSERT INTO telemetry_series (device_id, key) SELECT device_id, ?2 FROM devices WHERE device_id = ?1
@@ -168,7 +168,7 @@ def _series(connection: sqlite3.Connection, place: tuple[str, str], numbers: dic
     return numbers.get(place, 0)
 
 
-def _give_up_idle(connection: sqlite3.Connection, device_id: str) -> str | None:
+def _give_up_idle(connection: Sql, device_id: str) -> str | None:
     """Take the series away that had no value for the longest time; its name."""
     row = connection.execute(
         """UPDATE telemetry_series SET device_id = NULL WHERE series_id = (
@@ -184,7 +184,7 @@ def _give_up_idle(connection: sqlite3.Connection, device_id: str) -> str | None:
 
 
 def _read(
-    connection: sqlite3.Connection,
+    connection: Sql,
     device_id: str,
     keys: Collection[str],
     since_ms: int,

@@ -5,8 +5,9 @@ A text's name is its path below the home of a host alone, where it is a file. Fu
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
+
+from microclaw.store.sql import Sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +20,12 @@ class TextRow:
     version: int
 
 
-def read_text_row(connection: sqlite3.Connection, name: str) -> str | None:
+def read_text_row(connection: Sql, name: str) -> str | None:
     row = connection.execute("SELECT text FROM texts WHERE name = ?", (name,)).fetchone()
     return None if row is None else str(row[0])
 
 
-def put_text(connection: sqlite3.Connection, name: str, text: str, now_ms: int) -> None:
+def put_text(connection: Sql, name: str, text: str, now_ms: int) -> None:
     connection.execute(
         """INSERT INTO texts (name, text, size_bytes, changed_ms, version) VALUES (:name, :text, :size, :now, 1)
         ON CONFLICT (name) DO UPDATE SET text = :text, size_bytes = :size, changed_ms = :now, version = version + 1""",
@@ -32,7 +33,7 @@ def put_text(connection: sqlite3.Connection, name: str, text: str, now_ms: int) 
     )
 
 
-def list_texts(connection: sqlite3.Connection, folder: str) -> list[TextRow]:
+def list_texts(connection: Sql, folder: str) -> list[TextRow]:
     """Those below a folder, at any depth, by name."""
     rows = connection.execute(
         "SELECT name, size_bytes, changed_ms, version FROM texts WHERE name >= ? AND name < ? ORDER BY name",

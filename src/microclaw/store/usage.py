@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from typing import Final, Literal, TypeAlias
 
 from microclaw.store.rows import Table
+from microclaw.store.sql import Sql
 
 UsageGroup: TypeAlias = Literal["day", "person", "chat", "model", "task"]
 
@@ -87,16 +87,14 @@ _UPSERT: Final = (
 )
 
 
-def _of_day(connection: sqlite3.Connection, day: str, person: str) -> tuple[UsageCount, UsageCount]:
+def _of_day(connection: Sql, day: str, person: str) -> tuple[UsageCount, UsageCount]:
     query = f"SELECT {_SUMS} FROM usage WHERE day = ?"  # noqa: S608  names of ours
     everyone = connection.execute(query, (day,)).fetchone()
     theirs = connection.execute(f"{query} AND person = ?", (day, person)).fetchone()
     return UsageCount(*everyone), UsageCount(*theirs)
 
 
-def _report(
-    connection: sqlite3.Connection, by: UsageGroup, since: str, person: str | None
-) -> Sequence[tuple[str, UsageCount]]:
+def _report(connection: Sql, by: UsageGroup, since: str, person: str | None) -> Sequence[tuple[str, UsageCount]]:
     column = _COLUMNS[by]
     order = "1" if by == "day" else "sum(cost_nano_usd) DESC, sum(input_tokens + output_tokens) DESC, 1"
     rows = connection.execute(

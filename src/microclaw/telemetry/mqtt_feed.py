@@ -7,7 +7,6 @@ for milliseconds, bounded: what is too much is lost, oldest first, and counted.
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -15,6 +14,7 @@ from typing import Any, Final
 
 from microclaw.events import Alarm, AppDeployed, AppEnded, DeviceConnected, DeviceLeft, LiveEvent
 from microclaw.store.mqtt import MqttBuffer, NewMessage
+from microclaw.store.sql import Sql
 from microclaw.telemetry.mqtt_commands import COMMAND_EVENT, DROPPED_EVENT
 from microclaw.telemetry.mqtt_device import json_bytes
 from microclaw.telemetry.mqtt_topics import device_topic
@@ -45,9 +45,7 @@ class MqttFeed:
         """How many are in memory alone."""
         return len(self._waiting) + self._under_way
 
-    def keep_event(
-        self, connection: sqlite3.Connection, device: str, message_id: bytes, event: Event, at_ms: int
-    ) -> None:
+    def keep_event(self, connection: Sql, device: str, message_id: bytes, event: Event, at_ms: int) -> None:
         """In the transaction that keeps the event. Say `kept` when it is committed."""
         body = {"name": _board_name(event.name), "data": event.data, "at_ms": at_ms, "id": message_id.hex()}
         self._buffer.add_to(connection, NewMessage("event", device_topic(device, "event"), json_bytes(body)))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from microclaw.link_server.links import LinkRegistry
 from microclaw.store.crashes import CrashGroup, CrashReport, CrashTable, StoredCrash, insert_crash
 from microclaw.store.database import Database
 from microclaw.store.link_events import EventRow, LinkEventTable
+from microclaw.store.sql import Sql
 from microclaw.store.telemetry import Inserted, Point
 from microclaw.telemetry.crash_text import LOG_LINES, MAX_LINE_CHARS, TRAP, Crash, crash_of, fingerprint, title_of
 from microclaw.telemetry.history import TelemetryHistory
@@ -120,9 +120,7 @@ class ReportedEvents:
         self._number = batch.number
         return True
 
-    def _keep(
-        self, connection: sqlite3.Connection, batch: _Batch
-    ) -> tuple[Inserted, Sequence[StoredCrash | None]] | None:
+    def _keep(self, connection: Sql, batch: _Batch) -> tuple[Inserted, Sequence[StoredCrash | None]] | None:
         """None where another host took some of them meanwhile."""
         if _number(connection) != self._kept:
             return None
@@ -235,6 +233,6 @@ def _shown(text: str) -> str:
     return clean_text(one_line(text), one_line=True, limit=MAX_LINE_CHARS)
 
 
-def _number(connection: sqlite3.Connection) -> int:
+def _number(connection: Sql) -> int:
     (number,) = connection.execute("SELECT event_number FROM telemetry_state").fetchone()
     return int(number)
