@@ -27,7 +27,6 @@ from microclaw.audit import AuditEvent, AuditKind
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Gate, Permission
 from microclaw.auth.people import OWNER, Person, person_behind
-from microclaw.auth.recheck import checked_writes
 from microclaw.auth.sign_ins import SignIns, csrf_token
 from microclaw.auth.tokens import PersonTokens
 from microclaw.auth.watches import SESSION_PREFIX
@@ -241,8 +240,8 @@ class BearerAuth:
         is_open = access is Access.OPEN or (access is None and not scope["path"].startswith(FOR_TOKENS))
         cookies = [] if shown or self._sign_ins is None else cookies_of(scope)
         answer: Caller | Response | None = None
-        if shown or cookies:
-            await self._tokens.fresh(changes=scope.get("method") not in _SAFE)
+        if (shown or cookies) and scope.get("method") not in _SAFE:
+            await self._tokens.fresh()
         if cookies and self._sign_ins is not None:
             answer = await self._with_cookie(self._sign_ins, scope, cookies, access)
         if answer is None and not shown and self._outside is not None and is_open:
@@ -250,8 +249,7 @@ class BearerAuth:
             return
         answer = answer or await self._come_in(scope, shown or [""], access)
         if isinstance(answer, Caller):
-            with checked_writes(answer.token, answer.role):
-                await CallerMiddleware(self._inside, answer)(scope, receive, send)
+            await CallerMiddleware(self._inside, answer)(scope, receive, send)
         else:
             await refuse(answer, scope, receive, send)  # the body is not read
 

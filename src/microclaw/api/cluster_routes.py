@@ -1,4 +1,4 @@
-"""/v1/cluster: the hosts that share devices and people with this one, over NATS. It changes nothing."""
+"""/v1/cluster: the hosts that share a database with this one. It changes nothing."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from microclaw.api.caller import RequestCaller
 
 
 class ClusterHost(TypedDict):
-    """`devices` are connected to it, `behind` entries of the log it had not yet when it told so, `seen_s` ago.
+    """`devices` are connected to it; it told so `seen_s` ago. `calls` is where other hosts call it.
 
-    `known` false: it was live then; whether it is now this host cannot see. `clock_ahead_s`: of the NATS server's.
+    `known` false: it was live then; whether it is now this host cannot see. `clock_ahead_s`: of the database's.
     """
 
     host: str
@@ -23,48 +23,24 @@ class ClusterHost(TypedDict):
     version: str
     schema_version: int
     devices: int
-    position: int
-    behind: int
     known: bool
     seen_s: float
     clock_ahead_s: float
     api: str | None
     link: str | None
+    calls: str | None
     started_ms: int
 
 
 class EndedHost(TypedDict):
-    """A host that stopped `in_order`, or whose lease ended, within a day, and is not back. It had `devices` then.
-
-    `ended_ms` is by the NATS server's clock: its goodbye, or its last renewal.
-    """
+    """A host that stopped `in_order`, or whose lease ended, within a day, and is not back. It had `devices` then; its
+    last renewal was `ended_s` ago."""
 
     host: str
     name: str
     devices: int
     in_order: bool
-    ended_ms: int
     ended_s: float
-
-
-class ClusterStream(TypedDict):
-    """A stream of JetStream. `leader` is None for a server alone, or while there is none: `has_leader` tells."""
-
-    name: str
-    messages: int
-    bytes: int
-    first: int
-    last: int
-    replicas: int
-    leader: str | None
-    has_leader: bool
-
-
-class ClusterSnapshot(TypedDict):
-    """The newest copy of the whole store: as it was at the entry `seq` of the log."""
-
-    seq: int
-    at_ms: int
 
 
 class ClusterDuty(TypedDict):
@@ -81,26 +57,18 @@ class ClusterProblem(TypedDict):
 
 
 class ClusterFacts(TypedDict):
-    """`host` is this one's id; `member` says whether its lease is good. `nats`: the servers' addresses as it got them.
+    """`host` is this one's id; `member` says whether its lease is good. `database` is without its password.
 
-    `streams` is empty, and `snapshot` None, while NATS cannot be asked. `seen_s`: how old its news of the hosts are.
+    `seen_s`: how old its news of the hosts are.
     """
 
-    name: str
     host: str
+    database: str
     connected: bool
     member: bool
-    server: str | None
-    servers: list[str]
-    nats: str
     seen_s: float
-    position: int
-    behind: int
-    conflicts: int
     hosts: list[ClusterHost]
     ended: list[EndedHost]
-    streams: list[ClusterStream]
-    snapshot: ClusterSnapshot | None
     duties: list[ClusterDuty]
     problems: list[ClusterProblem]
 
@@ -115,7 +83,7 @@ def cluster_router(status: Callable[[], Awaitable[dict[str, Any]]] | None) -> AP
     """`status` is None in a host that is alone."""
     router = APIRouter(tags=["host"])
 
-    @router.get("/v1/cluster", summary="Hosts, streams and duties of the cluster", responses=answers(ClusterAnswer))
+    @router.get("/v1/cluster", summary="Hosts and duties of the cluster", responses=answers(ClusterAnswer))
     async def read_cluster(_: RequestCaller) -> dict[str, Any]:
         return {"cluster": None if status is None else await status()}
 

@@ -115,17 +115,13 @@ def _mqtt_metrics(mqtt: Mapping[str, Any]) -> Iterator[Metric]:
 def _cluster_metrics(cluster: Mapping[str, float]) -> Iterator[Metric]:
     """`cluster` is what cluster/status.py counts."""
     gauges = {
-        "connected": "1 while NATS is connected",
+        "connected": "1 while the shared database answers",
         "member": "1 while this host's lease is good",
         "hosts": "Hosts with a lease, as this one sees them",
         "hosts_gone": "Hosts whose lease ended without a goodbye within a day, and that are not back",
-        "entries": "The last entry of the cluster's log that this host has",
-        "entries_behind": "Entries of the log that it has not yet",
     }
     for name, about in gauges.items():
         yield GaugeMetricFamily(f"microclaw_cluster_{name}", about, value=cluster[name])
-    about = "Writes that ran again, as another host's came first"
-    yield CounterMetricFamily("microclaw_cluster_conflicts_total", about, value=cluster["conflicts"])
     for what, about, outcomes in (
         ("calls", "Calls of other hosts to devices here", ("served", "refused")),
         ("events", "Live events between this host and the others", ("sent", "taken", "dropped", "refused")),

@@ -12,7 +12,7 @@ import msgspec
 
 from microclaw.api.jobs import CancelState, Jobs
 from microclaw.api.waiting import KeptRequest, WaitingRequests
-from microclaw.cluster.host_requests import HostRequests, ask_all
+from microclaw.cluster.requests import HostRequests, ask_all
 from microclaw.errors import Overloaded, UnknownName
 
 MAX_NAMED: Final = 5  # hosts that ended, in an error's text

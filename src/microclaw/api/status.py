@@ -249,7 +249,7 @@ class HostStatus:
                 await asyncio.sleep(0)
         return {
             "version": __version__,
-            "host": None if self.settings.cluster.nats is None else self.settings.cluster.host_name,
+            "host": None if self.settings.cluster.database is None else self.settings.cluster.host_name,
             "pid": os.getpid(),
             "home": str(self.settings.home),
             "http": self.http,

@@ -95,7 +95,7 @@ class Base:
 
     @property
     def fleet(self) -> Fleet:
-        return ALONE if self.cluster is None else self.cluster.fleet
+        return ALONE if self.cluster is None else self.cluster.hosts
 
     @property
     def now_ms(self) -> Callable[[], int]:

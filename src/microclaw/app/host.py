@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from urllib.parse import urlsplit
 
 from microclaw.agent.attempts import latest_attempts
 from microclaw.agent.background.unattended import AgentTasks
@@ -53,7 +54,6 @@ from microclaw.audit import AuditLog
 from microclaw.auth.admission import Admission, open_admission
 from microclaw.auth.approvals import approval_event
 from microclaw.auth.approved_acts import end_event
-from microclaw.auth.recheck import alone
 from microclaw.backup.scheduled import CHECK_S, ScheduledBackups
 from microclaw.bus import Bus
 from microclaw.clock import now_ms
@@ -64,7 +64,6 @@ from microclaw.egress.destinations import Egress
 from microclaw.egress.policy import AllowlistSource
 from microclaw.egress.proxy import EgressProxy
 from microclaw.egress.secret_values import SecretValues
-from microclaw.errors import StoreError
 from microclaw.masking import SecretMask
 from microclaw.mcp.client.servers import McpServers
 from microclaw.models.protocol import Model
@@ -84,8 +83,7 @@ class Host:
     """A running host. `plane` is where people and programs call it, `link` where devices connect, `ingress` the port
     for Home Assistant's; None without one.
 
-    `boards` starts its virtual boards; there are none before. `until_left_behind`, in a cluster, waits until the host
-    has to be started again: the store that it follows went on without it.
+    `boards` starts its virtual boards; there are none before.
     """
 
     settings: Settings
@@ -99,7 +97,6 @@ class Host:
     status: HostStatus
     admission: Admission
     ingress: int | None = None
-    until_left_behind: Callable[[], Awaitable[StoreError]] | None = None
 
     @property
     def http(self) -> str | None:
@@ -128,7 +125,7 @@ async def running_host(
     Raises StoreError when another host owns this home, StoreMissing unless `new_store` is what a person wants there,
     ConfigError when a port is taken.
     """
-    if settings.cluster.nats is None:
+    if settings.cluster.database is None:
         await asyncio.to_thread(check_store, settings, new_store=new_store)
     async with AsyncExitStack() as stack:
         database, cluster = await open_store(settings, stack)
@@ -144,10 +141,9 @@ async def running_host(
         proxy = EgressProxy(
             AllowlistSource(settings.home), egress, secret_values, record=audit.record, way=settings.proxy
         )
-        fresh = alone if cluster is None else cluster.fresh_identity()
-        admission = await open_admission(settings, database, audit.record, fresh=fresh)
+        admission = await open_admission(settings, database, audit.record)
         admission.approvals.ends.listen(lambda pending, end: audit.record(end_event(pending, end, admission.people)))
-        origin = "" if cluster is None else hashlib.sha256(cluster.name.encode()).hexdigest()[:8]
+        origin = "" if cluster is None else hashlib.sha256(urlsplit(cluster.database.url).path.encode()).hexdigest()[:8]
         live = LiveFeed(secrets.token_hex(4), origin=origin)
         bus = await stack.enter_async_context(Bus())
         mqtt = HostMqtt()
@@ -161,7 +157,7 @@ async def running_host(
         group = await stack.enter_async_context(asyncio.TaskGroup())
         tasks = SupervisedTasks(group, now_ms=now_ms)
         if cluster is not None:
-            await stack.enter_async_context(cluster.serving(devices.registry, devices.links, tasks, audit.record))
+            stack.callback(cluster.follow(devices.registry, devices.links, tasks).cancel)
         firmware = await open_firmware(base, devices)
         link = await open_link_server(base, devices, stack, group, tasks)
         plane = None
@@ -213,7 +209,7 @@ async def running_host(
             elsewhere = cluster.questions(admission.approvals)
             requests_elsewhere = cluster.requests_elsewhere(waiting, jobs)
             agent.inbox.stop_elsewhere = cluster.stopping(agent.inbox)
-            await stack.enter_async_context(cluster.requests.serving())
+            await stack.enter_async_context(cluster.serving())
         prefix = "" if cluster is None else f"{cluster.name[:20].rstrip('-')}-"
         boards = VirtualBoards(devices.registry, apps.reconciler.check, prefix=prefix)
         backups = ScheduledBackups(settings.home, settings.backup, record=audit.record, now_ms=now_ms)
@@ -377,7 +373,6 @@ async def running_host(
             status,
             admission,
             port,
-            None if cluster is None else cluster.until_left_behind,
         )
 
 

@@ -10,7 +10,6 @@ from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Gate
 from microclaw.auth.passwords import Passwords
 from microclaw.auth.people import People
-from microclaw.auth.recheck import Freshness, alone
 from microclaw.auth.sign_ins import SignIns
 from microclaw.auth.tokens import PersonTokens
 from microclaw.auth.watches import SESSION_PREFIX, TokenWatch
@@ -36,10 +35,8 @@ class Admission:
         return self.tokens.watching(credential_id)
 
 
-async def open_admission(
-    settings: Settings, database: Database, record: Record, *, fresh: Freshness = alone
-) -> Admission:
-    """`record` takes the events of the security log, `fresh` sees to it that what other hosts ended is known."""
+async def open_admission(settings: Settings, database: Database, record: Record) -> Admission:
+    """`record` takes the events of the security log."""
     codes = None if database.host is None else CodeTable(database)
     people = await People.opened(PeopleTable(database), record=record, codes=codes)
 
@@ -49,7 +46,7 @@ async def open_admission(
     approvals = Approvals(timeout_s=settings.agent.approval_s, roles=people, on_refused=refused)
     approvals.listen(lambda news: record(_event(news, people)))
     gate = Gate(people, approvals, always_ask=settings.agent.approvals == "always", record=record)
-    tokens = PersonTokens(PersonTokenTable(database), people, record=record, fresh=fresh)
+    tokens = PersonTokens(PersonTokenTable(database), people, record=record)
     passwords = Passwords(PasswordTable(database), people, record=record)
     sign_ins = SignIns(SignInTable(database), people, passwords, record=record, codes=codes)
     people.listen(tokens.recheck)

@@ -26,6 +26,7 @@ IPAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # In every server certificate: a device that knows the host by a changing address verifies this name instead.
 CONSTANT_NAME: Final = "host.microclaw.internal"
+HOSTS_NAME: Final = "hosts.microclaw.internal"  # in the certificates by which hosts know each other, and no others
 MAX_ADDRESSES: Final = 64
 _LABELS: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*")
 
@@ -158,6 +159,17 @@ def server_certificate(
     builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False).add_extension(
         x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False
     )
+    return KeyPair(key, builder.sign(authority.key, hashes.SHA256()))
+
+
+def host_certificate(authority: KeyPair, host_id: str) -> KeyPair:
+    """A new key and certificate by which a host asks others of the fleet, and answers them; for one run."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    serial = x509.random_serial_number()
+    builder = _leaf(authority, host_id, key.public_key(), datetime.now(UTC), DEVICE_LIFE, serial)
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(HOSTS_NAME)]), critical=False)
+    builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
     return KeyPair(key, builder.sign(authority.key, hashes.SHA256()))
 
 

@@ -14,7 +14,6 @@ from typing import Final, Literal, TypeAlias, cast
 
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.people import OWNER, RANK, Person, Role, Roles, limited_id
-from microclaw.auth.recheck import Freshness, alone
 from microclaw.auth.watches import TokenWatch, Watches
 from microclaw.errors import ConfigError, Overloaded, UnknownName, over_limit
 from microclaw.store.people import PersonTokenRow, PersonTokenTable
@@ -47,6 +46,9 @@ class Token:
     used_ms: int | None
 
 
+IDENTITY: Final = frozenset({"people", "person_addresses", "person_tokens", "sign_ins"})
+
+
 class PersonTokens:
     """`PersonTokens(table, roles)`; a token that expired, or of a removed person, is not valid."""
 
@@ -57,16 +59,18 @@ class PersonTokens:
         *,
         now_s: Callable[[], float] = time.time,
         record: Record = no_record,
-        fresh: Freshness = alone,
     ) -> None:
         self.record = record
         self._table = table
         self._roles = roles
         self._now_s = now_s
-        self.fresh = fresh
         self._used: dict[str, int] = {}  # when they were last used here, which may not be written yet
         self._watches = Watches()
         table.follow(self.recheck)
+
+    async def fresh(self) -> None:
+        """Return once this host knows what any host ended before. StoreError where that cannot be known."""
+        await self._table.catch_up_with(IDENTITY)
 
     async def recheck(self) -> None:
         """End the connections whose token was removed at another host, or whose person changed."""

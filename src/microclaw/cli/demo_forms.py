@@ -184,10 +184,10 @@ def _all_run(stage: Stage, version: str) -> tuple[str, str, str]:
 
 
 def cluster(stage: Stage) -> Rows:
-    """Three hosts on a NATS server; one is killed while a program goes to every board."""
+    """Three hosts on a PostgreSQL server; one is killed while a program goes to every board."""
     began_s = time.monotonic()
-    url = _nats(stage)
-    yield "nats", f"one server: {urlsplit(url).netloc}"
+    url = _postgres(stage)
+    yield "postgres", f"one server: {urlsplit(url).netloc}"
     targets: list[int] = []
     for name in HOSTS:
         home = stage.home / name
@@ -195,7 +195,7 @@ def cluster(stage: Stage) -> Rows:
         if targets:  # one authority for all: boards trust it, whichever host they reach
             shutil.copytree(stage.home / HOSTS[0] / "identity", home / "identity")
         (home / "config.toml").write_text(f'[cluster]\nhost = "{name}"\n', encoding="utf-8")
-        ready, took_s = stage.start_host("--nats", url, "--link", "127.0.0.1:0", home=name)
+        ready, took_s = stage.start_host("--database", url, "--link", "127.0.0.1:0", home=name)
         targets.append(urlsplit(ready["link"]).port or 0)
         yield name, f"ready in {took_s:.1f} s (pid {stage.children[name].pid})   api {ready['http']}"
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
@@ -240,19 +240,28 @@ def cluster(stage: Stage) -> Rows:
     yield "passed", f"3 hosts, 1 killed, {stage.count} boards, each accounted for, {time.monotonic() - began_s:.0f} s"
 
 
-def _nats(stage: Stage) -> str:
-    """A NATS server with JetStream on loopback, until the demo ends; its address."""
-    found = shutil.which("nats-server", path=f"{stage.environ['PATH']}:/usr/sbin:/usr/local/sbin")
-    if found is None:
-        raise DemoFailed("there is no nats-server on this machine", next_step="apt install nats-server")
+def _postgres(stage: Stage) -> str:
+    """A PostgreSQL server on loopback with an empty database, until the demo ends; its URL."""
+    folders = [*sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True), stage.environ["PATH"]]
+    initdb, postgres = (shutil.which(name, path=os.pathsep.join(folders)) for name in ("initdb", "postgres"))
+    if initdb is None or postgres is None:
+        raise DemoFailed("there is no PostgreSQL on this machine", next_step="apt install postgresql")
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = str(probe.getsockname()[1])
-    with (stage.home / "nats.log").open("wb") as log:
-        words = [found, "-a", "127.0.0.1", "-p", port, "-js", "-sd", str(stage.home / "nats")]
-        server = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True)
+    folder, before = Path(tempfile.mkdtemp(prefix="microclaw-postgres-")), []
+    stage.running.callback(shutil.rmtree, folder, ignore_errors=True)
+    if os.geteuid() == 0:  # it refuses to run as root
+        shutil.chown(folder, "postgres")
+        before = ["runuser", "-u", "postgres", "--"]
+    data = ["-D", str(folder / "data")]
+    made = [*before, initdb, *data, "-U", "microclaw", "-A", "trust", "-E", "UTF8", "--locale", "C"]
+    subprocess.run(made, check=True, capture_output=True, cwd=folder)
+    with (stage.home / "postgres.log").open("wb") as log:
+        words = [*before, postgres, *data, "-p", port, "-c", "listen_addresses=127.0.0.1", "-k", str(folder)]
+        server = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True, cwd=folder)
     for last in (server.wait, server.terminate, stage.stop):  # called from the last to the first
         stage.running.callback(last)
-    return f"nats://127.0.0.1:{port}"
+    return f"postgresql://microclaw@127.0.0.1:{port}/postgres"
 
 
 async def _balance(listener: socket.socket, targets: list[int]) -> None:

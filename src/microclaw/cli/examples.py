@@ -12,7 +12,7 @@ FROM_GROUP: Final = 3
 # Without the word `microclaw`, and short: they are not broken on a terminal of 60 columns.
 EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "setup": ("setup", "setup --lan --service"),
-    "up": ("up", "up --virtual 1", "up --nats nats://n1:4222"),
+    "up": ("up", "up --virtual 1", "up --database postgresql://microclaw@db/microclaw"),
     "status": ("status", "status --json"),
     "open": ("open", "open --person ada"),
     "chat": ("chat", 'chat "blink the LED on kitchen"'),
@@ -143,7 +143,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "mcp uninstall": ("mcp uninstall claude-code",),
     "backup": ("backup host.age", "backup host.age --new-key host.key"),
     "migrate": (
-        "migrate --to nats://127.0.0.1:4222 --dry-run",
+        "migrate --to postgresql://microclaw@db/microclaw --dry-run",
         "migrate --back",
     ),
     "restore": ("restore host.age --list", "restore host.age"),

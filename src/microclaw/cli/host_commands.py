@@ -13,7 +13,7 @@ import typer
 
 from microclaw.cli.mqtt_lines import mqtt_line
 from microclaw.cli.options import GlobalOptions, global_options
-from microclaw.config.load import read_link, read_nats
+from microclaw.config.load import read_database, read_link
 from microclaw.config.settings import GatewaySettings
 from microclaw.text import count_text
 
@@ -41,9 +41,9 @@ def up(
         bool,
         typer.Option("--new-store", help="Begin with an empty store where the old one is missing; devices pair again."),
     ] = False,
-    nats: Annotated[
+    database: Annotated[
         str | None,
-        typer.Option("--nats", metavar="nats://HOST:PORT", help="Be one of the hosts of a cluster."),
+        typer.Option("--database", metavar="postgresql://…", help="Share that database with other hosts."),
     ] = None,
     link_plain: Annotated[bool, typer.Option("--link-plain", hidden=True)] = False,
     die_with_parent: Annotated[bool, typer.Option("--die-with-parent", hidden=True)] = False,
@@ -59,7 +59,9 @@ def up(
         gateway = GatewaySettings() if http_port else GatewaySettings(port=0)
     if open_gateway and gateway is not None:
         gateway = replace(gateway, open=True)
-    cluster = settings.cluster if nats is None else replace(settings.cluster, nats=read_nats(nats))
+    cluster = settings.cluster
+    if database is not None:
+        cluster = replace(cluster, database=read_database(database))
     settings = replace(settings, http_port=http_port, link=link_settings, gateway=gateway, cluster=cluster)
     from microclaw.cli.hosting import SIGN_IN, run_host
 

@@ -27,7 +27,7 @@ from microclaw.app import Host, running_host
 from microclaw.boards import load_board
 from microclaw.config.settings import Settings
 from microclaw.config.show import secret_texts
-from microclaw.errors import ConfigError, StoreError, StoreUnreachable
+from microclaw.errors import ConfigError, StoreUnreachable
 from microclaw.masking import SecretMask
 from microclaw.text import clean_text, escape_hidden
 from microclaw.virtual_boards.host_boards import BOARD
@@ -101,25 +101,7 @@ async def _run(settings: Settings, virtual_boards: int, ready: Ready, mask: Secr
         boards = await stack.enter_async_context(host.boards.running(virtual_boards))
         boards_ready.set()
         ready({**_facts(host, boards), SIGN_IN: await _first_link(host)})
-        error = await _end_of(host, stop)
-    if error is not None:  # whoever runs this process starts it again
-        raise error
-
-
-async def _end_of(host: Host, stop: asyncio.Event) -> StoreError | None:
-    """Wait until the host is to end; why it has to end by itself, or None."""
-    stopping = asyncio.create_task(stop.wait(), name="until a signal")
-    if host.until_left_behind is None:
-        await stopping
-        return None
-    left_behind = asyncio.ensure_future(host.until_left_behind())
-    await asyncio.wait((stopping, left_behind), return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if left_behind.done():
-        logging.getLogger(__name__).error("this host ends: %s", left_behind.result().message)
-        return left_behind.result()
-    left_behind.cancel()
-    return None
+        await stop.wait()
 
 
 async def _first_link(host: Host) -> str | None:

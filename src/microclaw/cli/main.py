@@ -54,7 +54,7 @@ COMMANDS: Final = {
     "approval": ("people_commands:approval_group", "Acts that wait for a yes or a no."),
     "device": ("device_commands:device_group", "The devices this host knows."),
     "rollout": ("rollout_commands:rollout_group", "Update many boards in stages; it stops by itself."),
-    "cluster": ("cluster_commands:cluster_group", "The hosts that share this one's devices, over NATS."),
+    "cluster": ("cluster_commands:cluster_group", "The hosts that share a database with this one."),
     "app": ("app_commands:app_group", "Programs: build, install, list, undo."),
     "catalog": ("catalog_commands:catalog_group", "Ready programs: find, show, install, publish."),
     "firmware": ("firmware_commands:firmware_group", "Signed updates of boards: keys, releases, offers."),

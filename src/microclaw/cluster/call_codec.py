@@ -10,7 +10,6 @@ from typing import Any, Final, Literal, TypeVar, cast, get_args
 
 import msgspec
 
-from microclaw.cluster.forms import VERSION_STEP, as_array, check_form
 from microclaw.devices import calls
 from microclaw.devices.calls import AppReply, AppRequest, Call
 from microclaw.errors import (
@@ -42,6 +41,7 @@ from microclaw.errors import (
 R = TypeVar("R")
 
 MAX_LEFT_S: Final = 3600.0
+VERSION_STEP: Final = "give all hosts of the cluster the same version: microclaw cluster status"
 MAX_ERROR_CHARS: Final = 2_000
 
 # What a call to a device may raise at another host; what is none of them comes as the nearest above it.
@@ -62,7 +62,6 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_lik
     method: str
     left_s: float
     fields: msgspec.Raw
-    form: int = 1
 
 
 class ToldError(msgspec.Struct, frozen=True, array_like=True):
@@ -83,11 +82,10 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
     fence: int
     value: msgspec.Raw = msgspec.Raw(b"\xc0")  # nil
     error: ToldError | None = None
-    form: int = 1
 
 
 def encode_request(link_id: str, call: Call[Any], left_s: float) -> bytes:
-    return as_array(Request(link_id, call.method, left_s, msgspec.Raw(_encoder.encode(call))))
+    return _encoder.encode(Request(link_id, call.method, left_s, msgspec.Raw(_encoder.encode(call))))
 
 
 def read_request(data: bytes) -> Request:
@@ -96,7 +94,6 @@ def read_request(data: bytes) -> Request:
         request = _requests.decode(data)
     except (msgspec.DecodeError, RecursionError) as exc:
         raise ProtocolError(f"a request of another host that cannot be read: {exc}", next_step=VERSION_STEP) from exc
-    check_form(request, "a request of another host")
     if not 0 < request.left_s <= MAX_LEFT_S:
         raise ProtocolError(
             f"a request of another host with {request.left_s:g} s left, 0 to {MAX_LEFT_S:g} are allowed"
@@ -126,7 +123,7 @@ def call_of(request: Request) -> Call[Any]:
 
 
 def encode_value(host: str, fence: int, value: object) -> bytes:
-    return as_array(Answer(host, fence, msgspec.Raw(_encoder.encode(value))))
+    return _encoder.encode(Answer(host, fence, msgspec.Raw(_encoder.encode(value))))
 
 
 def encode_error(host: str, fence: int, error: MicroclawError) -> bytes:
@@ -135,14 +132,13 @@ def encode_error(host: str, fence: int, error: MicroclawError) -> bytes:
     told = ToldError(name, error.message[:MAX_ERROR_CHARS], step, error.foreign)
     if isinstance(error, InstallInterrupted):
         told = msgspec.structs.replace(told, outcome=error.outcome, silent=error.silent)
-    return as_array(Answer(host, fence, error=told))
+    return _encoder.encode(Answer(host, fence, error=told))
 
 
 def read_answer(data: bytes, call: Call[R]) -> tuple[Answer, R]:
     """The answer and its value. Raises its error; ProtocolError for what is no answer to this call."""
     try:
         answer = _answers.decode(data)
-        check_form(answer, "another host's answer")
         if answer.error is not None:
             raise _error_of(answer.error)
         value = msgspec.msgpack.decode(answer.value, type=_ANSWERS[call.method])

@@ -1,4 +1,4 @@
-"""Payloads of updates in the cluster's object store, so that every host can hand them to its devices."""
+"""Payloads of updates in the shared database, in pieces, so that every host can hand them to its devices."""
 
 from __future__ import annotations
 
@@ -7,53 +7,35 @@ import hashlib
 from pathlib import Path
 from typing import Final
 
-from nats.js.errors import BadObjectMetaError, NotFoundError
-
-from microclaw.cluster.connection import OUTAGES, Cluster, unreachable
-from microclaw.cluster.large_entries import delete_object
 from microclaw.durable import replace_file
 from microclaw.errors import StoreError
+from microclaw.store.database import Database
+from microclaw.store.sql import Sql
 
-TRANSFER_S: Final = 120.0
+PIECE: Final = 1 << 18  # bytes
 
 
-class ClusterFiles:
+class SharedFiles:
     """An `ota.payloads.SharedPayloads`. A file's name is its SHA-256."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def put(self, sha256: str, path: Path) -> None:
-        """Durable in the object store when this returns; StoreError while NATS cannot be reached."""
-        try:
-            async with asyncio.timeout(TRANSFER_S):
-                files = await self._cluster.jetstream.object_store(self._cluster.stream("FILES"))
-                try:
-                    await files.get_info(_name(sha256))
-                except (NotFoundError, BadObjectMetaError) as exc:
-                    if isinstance(exc, BadObjectMetaError):  # overwritten by nobody of this cluster
-                        await delete_object(self._cluster, _name(sha256))
-                    await files.put(_name(sha256), await asyncio.to_thread(path.read_bytes))
-        except OUTAGES as exc:
-            raise unreachable("the payload is not with the other hosts", exc) from exc
+        """Durable in the database when this returns. StoreError."""
+        data = await asyncio.to_thread(path.read_bytes)
+        pieces = [(sha256, at // PIECE, data[at : at + PIECE]) for at in range(0, len(data), PIECE)]
+        query = "INSERT INTO payloads (sha256, piece, data) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+        await self._database.write(lambda sql: sql.executemany(query, pieces))
 
     async def fetch(self, sha256: str, path: Path) -> None:
         """Bring a payload that another host took to `path`; StoreError when that cannot be."""
-        try:
-            async with asyncio.timeout(TRANSFER_S):
-                files = await self._cluster.jetstream.object_store(self._cluster.stream("FILES"))
-                found = await files.get(_name(sha256))
-        except (NotFoundError, BadObjectMetaError) as exc:
-            raise StoreError(
-                f"the payload {sha256[:12]} is at no host of the cluster", next_step="publish it again"
-            ) from exc
-        except OUTAGES as exc:
-            raise unreachable("the payload cannot be fetched", exc) from exc
-        data = found.data or b""
+        query = "SELECT data FROM payloads WHERE sha256 = ? ORDER BY piece"
+
+        def read(sql: Sql) -> bytes:
+            return b"".join(piece for (piece,) in sql.execute(query, (sha256,)))
+
+        data = await self._database.read(read)
         if hashlib.sha256(data).hexdigest() != sha256:
-            raise StoreError(f"the payload {sha256[:12]} is damaged in the cluster", next_step="publish it again")
+            raise StoreError(f"the payload {sha256[:12]} is not in the shared database", next_step="publish it again")
         await asyncio.to_thread(replace_file, path, data)
-
-
-def _name(sha256: str) -> str:
-    return f"payload-{sha256}"

@@ -1,33 +1,27 @@
-"""What happens at one host is told at all: live events over `mc.<cluster>.live`. They are news, nothing durable.
+"""What happens at one host is told at all: each follows the others' live events. They are news, nothing durable.
 
-Who publishes never waits. While NATS is away the newest are kept, and the others counted as dropped.
+Who publishes never waits. A host that reads too slowly loses the oldest, which are counted.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
-from microclaw.cluster.connection import OUTAGES, Cluster, check_cancelled, subscribed
-from microclaw.cluster.forms import as_array, check_form
-from microclaw.errors import ProtocolError
+from microclaw.cluster.hosts import Hosts
+from microclaw.cluster.requests import HostGone, HostRequests
+from microclaw.errors import MicroclawError
 from microclaw.events import LIVE_EVENTS, LiveEvent, LiveKind
 from microclaw.text import clean_text
 
-if TYPE_CHECKING:
-    from nats.aio.msg import Msg
-
 MAX_WAITING: Final = 1_024  # as many as a page's stream keeps
-MAX_A_MESSAGE: Final = 128  # an event is a few KB at most, a message of NATS 1 MiB
-RETRY_S: Final = 0.25
+RETRY_S: Final = 0.5
 MAX_TEXT: Final = 16_384  # characters
 MAX_NUMBER: Final = 1 << 53
 MAX_AT_MS: Final = 253_402_300_800_000  # the year 10000
@@ -36,94 +30,77 @@ _KINDS: Final[dict[str, LiveKind]] = {kind.kind: kind for kind in LIVE_EVENTS}
 _log = logging.getLogger(__name__)
 
 
-class _News(msgspec.Struct, frozen=True, array_like=True):
-    """Events of one host, each with its kind."""
-
-    host: str
-    events: list[tuple[str, msgspec.Raw]]
-    form: int = 1
-
-
 class LiveEvents:
     """`deliver` gets the events of other hosts; this host's own are delivered by who publishes them.
 
     `refused` counts what could not be read: an event of a newer host, or no event at all.
     """
 
-    def __init__(self, cluster: Cluster, host_id: str, deliver: Callable[[LiveEvent], None]) -> None:
-        self._cluster = cluster
-        self._host_id = host_id
+    def __init__(self, requests: HostRequests, hosts: Hosts, deliver: Callable[[LiveEvent], None]) -> None:
+        self._requests = requests
+        self._hosts = hosts
         self._deliver = deliver
-        self._subject = f"{cluster.prefix}.live"
-        self._waiting: deque[LiveEvent] = deque()
-        self._news = asyncio.Event()
-        self.sent = 0
-        self.taken = 0
-        self.dropped = 0
-        self.refused = 0
+        self._readers: set[asyncio.Queue[LiveEvent]] = set()
+        self._following: dict[str, asyncio.Task[None]] = {}
+        self.sent = self.taken = self.dropped = self.refused = 0
+        requests.handlers["live"] = self._tell
 
     def share(self, event: LiveEvent) -> None:
         """Tell the other hosts, soon; the oldest that wait give way."""
-        if len(self._waiting) >= MAX_WAITING:
-            self._waiting.popleft()
-            self.dropped += 1
-        self._waiting.append(event)
-        self._news.set()
+        for reader in self._readers:
+            if reader.full():
+                reader.get_nowait()
+                self.dropped += 1
+            reader.put_nowait(event)
+        self.sent += 1
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        """Inside, events go out and come in."""
-        async with subscribed(self._cluster, self._subject, self._took):
-            sending = asyncio.create_task(self._send(), name="cluster: live events")
-            try:
-                yield
-            finally:
-                sending.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await sending
+        """Inside, the other hosts' events come in."""
+        self._hosts.listeners.append(self._hosts_changed)
+        self._hosts_changed(frozenset(self._hosts.others()), frozenset())
+        try:
+            yield
+        finally:
+            self._hosts.listeners.remove(self._hosts_changed)
+            for task in self._following.values():
+                task.cancel()
+            await asyncio.gather(*self._following.values(), return_exceptions=True)
 
-    async def _send(self) -> None:
+    def _hosts_changed(self, joined: frozenset[str], left: frozenset[str]) -> None:
+        for host_id in left:
+            if (task := self._following.pop(host_id, None)) is not None:
+                task.cancel()
+        for host_id in joined - {self._hosts.host_id} - self._following.keys():
+            self._following[host_id] = asyncio.create_task(self._follow(host_id), name=f"cluster: news of {host_id}")
+
+    async def _follow(self, host_id: str) -> None:
         while True:
-            await self._news.wait()
-            self._news.clear()
-            while self._waiting:
-                check_cancelled()
-                if not await self._send_some():
-                    await asyncio.sleep(RETRY_S)
+            try:
+                async with aclosing(self._requests.ask(host_id, "live")) as answers:
+                    async for data in answers:
+                        self._take(data)
+            except (HostGone, MicroclawError) as exc:
+                _log.debug("no live events of %s: %s", host_id, exc)
+            await asyncio.sleep(RETRY_S)
 
-    async def _send_some(self) -> bool:
-        """Whether the oldest that wait are on their way."""
-        if not self._cluster.connected:
-            return False
-        events = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_A_MESSAGE))]
-        told = [(event.kind, msgspec.Raw(_encoder.encode(event))) for event in events]
+    async def _tell(self, _body: bytes) -> AsyncGenerator[bytes, None]:
+        reader: asyncio.Queue[LiveEvent] = asyncio.Queue(MAX_WAITING)
+        self._readers.add(reader)
         try:
-            await self._cluster.client.publish(self._subject, as_array(_News(self._host_id, told)))
-        except OUTAGES as exc:
-            self.dropped += len(events)
-            _log.info("%d live events are not told to the other hosts: %s", len(events), exc)
-            return False
-        self.sent += len(events)
-        return True
+            while True:
+                event = await reader.get()
+                yield msgspec.msgpack.encode((event.kind, msgspec.Raw(msgspec.msgpack.encode(event))))
+        finally:
+            self._readers.discard(reader)
 
-    async def _took(self, message: Msg) -> None:
+    def _take(self, data: bytes) -> None:
         try:
-            news = _decoder.decode(message.data)
-            check_form(news, "live events")
-        except (msgspec.DecodeError, RecursionError, ProtocolError) as exc:
-            self.refused += 1
-            _log.debug("live events of another host that cannot be read: %s", exc)
-            return
-        if news.host != self._host_id:
-            for kind, data in news.events:
-                self._take(kind, data)
-
-    def _take(self, kind: str, data: msgspec.Raw) -> None:
-        event_kind = _KINDS.get(kind)
-        try:
-            event = None if event_kind is None else _checked(msgspec.msgpack.decode(data, type=event_kind))
+            kind, told = msgspec.msgpack.decode(data, type=tuple[str, msgspec.Raw])
+            event_kind = _KINDS.get(kind)
+            event = None if event_kind is None else _checked(msgspec.msgpack.decode(told, type=event_kind))
         except (msgspec.DecodeError, RecursionError) as exc:
-            _log.debug("a live event %s of another host that cannot be read: %s", kind, exc)
+            _log.debug("a live event of another host that cannot be read: %s", exc)
             event = None
         if event is None:
             self.refused += 1
@@ -144,7 +121,3 @@ def _checked(event: LiveEvent) -> LiveEvent | None:
         name: clean_text(value[:MAX_TEXT], one_line=name != "text") for name, value in texts.items()
     }
     return event if safe == texts else replace(event, **safe)
-
-
-_encoder: Final[Any] = msgspec.msgpack.Encoder()
-_decoder: Final = msgspec.msgpack.Decoder(_News)

@@ -12,7 +12,7 @@ import msgspec
 
 from microclaw.auth.approvals import Approvals, PendingApproval
 from microclaw.auth.approved_acts import ActEnd
-from microclaw.cluster.host_requests import ANSWER_S, HostRequests, ask_all, first_answer
+from microclaw.cluster.requests import ANSWER_S, HostRequests, ask_all, first_answer
 from microclaw.errors import Overloaded, UnknownName
 
 MAX_WAIT_S: Final = 60.0

@@ -56,32 +56,18 @@ def is_broker(value: str) -> str | None:
     return None if parts.username is None else "has a name or password in it: use mqtt.user and mqtt.password_file"
 
 
-def is_nats(value: str) -> str | None:
-    """One or more addresses with commas between them, all with TLS or none."""
-    schemes: set[str] = set()
-    for url in value.split(","):
-        try:
-            parts = urlsplit(url.strip())
-            good = parts.scheme in ("nats", "tls") and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            good = False
-        if not good:
-            return "is not nats://HOST:PORT or tls://HOST:PORT (several: with commas)"
-        if parts.username is not None:
-            return "has a name, password or token in it: use cluster.user and cluster.password_file"
-        if parts.path not in ("", "/") or parts.query or parts.fragment:
-            return "has more than HOST:PORT in it: NATS has no paths"
-        schemes.add(parts.scheme)
-    return None if len(schemes) == 1 else "has servers with TLS and without: name all with tls://, or all with nats://"
+def is_database(value: str) -> str | None:
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in ("postgresql", "postgres") and len(parts.path) > 1 and parts.port != 0
+    except ValueError:
+        good = False
+    return None if good else "is not postgresql://USER@HOST/NAME"
 
 
 def is_cluster_name(value: str) -> str | None:
     good = re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", value)
     return None if good else "is not 1 to 32 of a-z, 0-9 and '-', a letter or digit first"
-
-
-def is_replicas(value: int) -> str | None:
-    return None if value in (0, 1, 3, 5) else "is not 1, 3 or 5, or 0 for what fits the servers"
 
 
 def is_mqtt_topic(value: str) -> str | None:

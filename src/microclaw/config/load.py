@@ -8,7 +8,7 @@ from pathlib import Path as FilePath
 from typing import Final
 
 from microclaw.addresses import is_loopback
-from microclaw.config.checks import is_link, is_nats, is_url
+from microclaw.config.checks import is_database, is_link, is_url
 from microclaw.config.document import Path, dotted
 from microclaw.config.host_settings import DEFAULT_HTTP_PORT, HostSettings
 from microclaw.config.places import cache_folder, control_socket, home_folder, make_private, text_of
@@ -126,11 +126,11 @@ def read_link(text: str | None, *, http_port: int, plain: bool = False) -> LinkS
     return link
 
 
-def read_nats(text: str) -> str:
-    """What `--nats` says."""
-    wrong = is_nats(text)
+def read_database(text: str) -> str:
+    """What `--database` says."""
+    wrong = is_database(text)
     if wrong is not None:
-        raise ConfigError(f"--nats {wrong}", next_step="microclaw up --nats nats://HOST:4222")
+        raise ConfigError(f"--database {wrong}", next_step="microclaw up --database postgresql://USER@HOST/NAME")
     return text
 
 

@@ -380,11 +380,6 @@ class Settings:
         return self.home / "microclaw.db"
 
     @property
-    def cluster_copy(self) -> Path:
-        """This host's copy of its cluster's store."""
-        return self.home / "cluster.db"
-
-    @property
     def cluster_index(self) -> Path:
         """A host of a cluster keeps the index of its own files here; it may be removed while the host is off."""
         return self.home / "index.db"

@@ -80,7 +80,7 @@ def _collect(value: object, found: set[str], *, secret: bool) -> None:
 
 def _password_files(settings: Settings) -> list[str]:
     backup = None if settings.backup is None else settings.backup.password_file
-    named = [settings.mqtt.password_file, settings.cluster.password_file, backup]
+    named = [settings.mqtt.password_file, backup]
     return [name for name in named if name is not None]
 
 

@@ -1,4 +1,4 @@
-"""The host's store: a writer's thread that commits many writes at once, and a reader's, each with a connection of its own.
+"""The host's store: a thread that commits many writes at once, and one that reads, each with its connection.
 
 It knows no rows and no engine: the tables' modules bring the functions that run on its connections, sqlite_file.py and
 postgres.py the connections. What `write` returned is on the disk: each group of writes is one transaction, synced

@@ -164,7 +164,16 @@ def _add(connection: Sql, inbound: Inbound, now_ms: int, begun: bool, host: str 
         begun = not connection.execute(
             f"SELECT EXISTS ({_OLDER_ELSEWHERE})", (inbound.channel, inbound.chat_id, 2**62, host)
         ).fetchone()[0]
-    message_id = insert(connection, "inbox", inbound, number="message_id", received_ms=now_ms, starts=int(begun), state="waiting", host=host)
+    message_id = insert(
+        connection,
+        "inbox",
+        inbound,
+        number="message_id",
+        received_ms=now_ms,
+        starts=int(begun),
+        state="waiting",
+        host=host,
+    )
     for position, attachment in enumerate(inbound.attachments):
         insert(connection, "inbox_attachments", attachment, message_id=message_id, position=position)
     return Message(message_id, inbound, now_ms, 0, begun), False

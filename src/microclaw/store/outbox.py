@@ -99,4 +99,6 @@ def insert_outbound(
     host: str | None = None,
 ) -> int:
     """For a transaction that changes more than the outbox. `host` holds it."""
-    return insert(connection, "outbox", outbound, number="outbound_id", message_id=message_id, created_ms=now_ms, host=host)
+    return insert(
+        connection, "outbox", outbound, number="outbound_id", message_id=message_id, created_ms=now_ms, host=host
+    )

@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import re
 import secrets
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -38,6 +40,8 @@ START_S: Final = 60.0  # for a database that is starting, or has no connection f
 DECIDE_S: Final = 5.0  # to learn whether a commit whose answer was lost took place
 HEAR_S: Final = 2.0  # between looks whether the connection that hears is there
 FRESH_S: Final = 5.0
+ASK_S: Final = 2.0
+NOW_MS: Final = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
 _SESSION: Final = {
     "statement_timeout": 10_000,
     "lock_timeout": 6_000,
@@ -88,6 +92,7 @@ def tables_in_its_words(text: str) -> list[str]:
         (r"\bBLOB\b", "BYTEA"),
         (r"\)\s*(STRICT|WITHOUT ROWID)(,\s*(STRICT|WITHOUT ROWID))?", ")"),
         (r" COLLATE NOCASE", ""),
+        (r"(REFERENCES \w+( \(\w+\))?( ON DELETE (CASCADE|SET NULL))?)", r"\1 DEFERRABLE"),  # for a copy of all tables
     ):
         text = re.sub(pattern, new, text)
     return [one for part in text.split(";") if (one := part.strip()) and "VIRTUAL TABLE" not in one]
@@ -105,6 +110,7 @@ class PostgresConnection:
         self._connection: psycopg.Connection | None = None
         self._changed: set[str] = set()
         self._transaction = ""
+        self.is_too_old = False
 
     @property
     def sql(self) -> PostgresConnection:
@@ -140,7 +146,8 @@ class PostgresConnection:
                 raise
             self.begin()
             return
-        if version > VERSION:
+        self.is_too_old = version > VERSION
+        if self.is_too_old:
             raise newer(version)
 
     def commit(self) -> None:
@@ -150,7 +157,7 @@ class PostgresConnection:
             return
         news = f"{self._host} {' '.join(sorted(self._changed))}"
         try:
-            self._connection.execute(f"SELECT pg_notify('{CHANNEL}', '{news}'); COMMIT")  # noqa: S608 - names of ours
+            self._connection.execute(f"SELECT pg_notify('{CHANNEL}', '{news}'); COMMIT")
         except psycopg.OperationalError:
             if not self.is_lost or not self._is_committed():
                 raise
@@ -264,7 +271,9 @@ def connect(url: str, application: str) -> psycopg.Connection:
 def refused(exc: psycopg.Error) -> StoreUnreachable | ConfigError:
     text = str(exc).strip().rpartition("\n")[2]
     if _REFUSED.search(text):
-        return ConfigError(f"the database refuses this host: {text}", next_step="check database.url, and docs/cluster.md")
+        return ConfigError(
+            f"the database refuses this host: {text}", next_step="check database.url, and docs/cluster.md"
+        )
     return StoreUnreachable(f"the database cannot be reached: {text}", next_step=_IS_IT_WELL)
 
 
@@ -287,7 +296,9 @@ def make_tables(url: str, host: str) -> None:
             connection.execute("SELECT pg_advisory_xact_lock(%s, 0)", (LOCK,))
             (encoding,) = connection.execute("SHOW server_encoding").fetchone() or ("",)
             if encoding != "UTF8":
-                raise ConfigError(f"the database has the encoding {encoding}", next_step="createdb --encoding UTF8 NAME")
+                raise ConfigError(
+                    f"the database has the encoding {encoding}", next_step="createdb --encoding UTF8 NAME"
+                )
             (there,) = connection.execute("SELECT to_regclass('store_version')").fetchone() or (None,)
             if there is None:
                 connection.execute("; ".join(tables_in_its_words(schema())))
@@ -310,8 +321,9 @@ class SharedDatabase(Database):
     def __init__(self, url: str, host: str) -> None:
         self.host = host
         self.url = url
+        self._writing = PostgresConnection(url, host, writes=True)
         super().__init__(
-            PostgresConnection(url, host, writes=True),
+            self._writing,
             PostgresConnection(url, host, writes=False),
             lambda: PostgresConnection(url, host, writes=False),
         )
@@ -321,6 +333,8 @@ class SharedDatabase(Database):
         self._asked: dict[str, asyncio.Future[None]] = {}
         self._followed: set[str] = set()
         self.is_heard = False  # whether what other hosts change is told here
+        self._aside: psycopg.AsyncConnection | None = None
+        self._asking = asyncio.Lock()
 
     @classmethod
     @asynccontextmanager
@@ -337,6 +351,8 @@ class SharedDatabase(Database):
                 await hearing
             await database._followers.close()
             await database.stop()
+            if database._aside is not None:
+                await database._aside.close()
 
     def listen(self, changed: Callable[[frozenset[str]], None]) -> None:
         self._listeners.append(changed)
@@ -358,6 +374,43 @@ class SharedDatabase(Database):
             raise StoreUnreachable("nothing is heard of the other hosts", next_step=_IS_IT_WELL) from exc
         finally:
             del self._asked[asked]
+
+    @property
+    def is_too_old(self) -> bool:
+        """Whether a newer host upgraded the tables: nothing is written here any more."""
+        return self._writing.is_too_old
+
+    @property
+    def own_address(self) -> str:
+        """This machine's, on its way to the database."""
+        if self._aside is None or self._aside.closed:
+            return "127.0.0.1"
+        with socket.socket(fileno=os.dup(self._aside.fileno())) as end:
+            return str(end.getsockname()[0]) if end.family != socket.AF_UNIX else "127.0.0.1"
+
+    async def aside(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        """One statement of PostgreSQL's beside the writes, which waits for no lock and no disk: for what is of seconds.
+
+        Times are the database's: `NOW_MS`. StoreUnreachable when it does not answer within ASK_S.
+        """
+        async with self._asking:
+            try:
+                async with asyncio.timeout(ASK_S):
+                    if self._aside is None or self._aside.closed:
+                        self._aside = await psycopg.AsyncConnection.connect(
+                            parameters(self.url, f"microclaw {self.host}"), autocommit=True
+                        )
+                        await self._aside.execute("SET synchronous_commit = off")
+                    cursor = await self._aside.execute(sql.replace("?", "%s"), values)  # type: ignore[arg-type]
+                    return await cursor.fetchall() if cursor.description else []
+            except (TimeoutError, psycopg.Error) as exc:
+                if self._aside is not None and not isinstance(exc, psycopg.errors.IntegrityError):
+                    one, self._aside = self._aside, None
+                    await one.close()
+                raise StoreUnreachable(
+                    f"the database does not answer: {str(exc).strip() or 'nothing came in time'}",
+                    next_step=_IS_IT_WELL,
+                ) from exc
 
     async def _hear(self) -> None:
         while True:

@@ -106,7 +106,15 @@ class RolloutTable(Table):
 
 def _add(connection: Sql, new: NewRollout, devices: Sequence[tuple[str, str]]) -> int:
     rollout_id = insert(
-        connection, "rollouts", new, number="rollout_id", state="running", reason="", stage=0, stage_ms=new.began_ms, crashes=0
+        connection,
+        "rollouts",
+        new,
+        number="rollout_id",
+        state="running",
+        reason="",
+        stage=0,
+        stage_ms=new.began_ms,
+        crashes=0,
     )
     connection.executemany(
         "INSERT INTO rollout_devices (rollout_id, position, device_id, from_version, state, error)"

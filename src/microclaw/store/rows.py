@@ -36,6 +36,10 @@ class Table:
         """As Database.catch_up."""
         return await self._database.catch_up()
 
+    async def catch_up_with(self, tables: frozenset[str]) -> None:
+        """As Database.catch_up_with."""
+        await self._database.catch_up_with(tables)
+
     async def _select(self, kind: type[R], rest: str, values: Iterable[object] = ()) -> tuple[R, ...]:
         return await self._database.read(lambda connection: select(connection, kind, rest, values))
 
