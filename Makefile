@@ -13,12 +13,12 @@ TESTS := $(DEV)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder
 # Without the compiled files that Python keeps beside the modules, each of the many processes here starts half a second later.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: release voice voice-whisper nats demo test stories golden test-slow check quick slow unit coverage fuzz fuzz-minute kills wheel-check page-check bench chip docs sbom setup setup-dev setup-system system-packages lock clean help
+.PHONY: release voice voice-whisper postgres demo test stories golden test-slow check quick slow unit coverage fuzz fuzz-minute kills wheel-check page-check bench chip docs sbom setup setup-dev setup-system system-packages lock clean help
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
-demo: setup $(if $(findstring --voice,$(ARGS)),voice) $(if $(findstring --cluster,$(ARGS)),nats)      ## a sentence becomes a program on a virtual board; ARGS=--once for no questions
+demo: setup $(if $(findstring --voice,$(ARGS)),voice) $(if $(findstring --cluster,$(ARGS)),postgres)      ## a sentence becomes a program on a virtual board; ARGS=--once for no questions
 	@$(BIN)/microclaw demo $(ARGS)
 
 test: check page-check quick  ## lint, types, import order, all tests but the slow ones; CI runs test-slow besides
@@ -33,15 +33,15 @@ voice: setup     ## what speech with devices needs, into .venv (230 MB); flite a
 voice-whisper: voice ## the better ear besides (400 MB); then: microclaw voice fetch-model
 	@$(BIN)/python -m pip install -q --require-hashes --no-deps -r requirements-whisper.lock
 
-nats: setup      ## what `up --nats` needs, into .venv; nats-server comes with setup-system
-	@$(BIN)/python -m pip install -q --require-hashes --no-deps -r requirements-nats.lock
+postgres: setup  ## what `up --database` needs, into .venv; a server comes with setup-system
+	@$(BIN)/python -m pip install -q --require-hashes --no-deps -r requirements-postgres.lock
 
 setup-dev:
 	@$(PYTHON) scripts/setup_env.py --venv .venv-dev --lock requirements-dev.lock
 
 setup-system:    ## system packages (needs root): what a bare Debian or Ubuntu lacks for demo and test
 	apt-get update -q
-	apt-get install -y -q --no-install-recommends python3-venv python3-dev binaryen bubblewrap clang lld flite espeak-ng mosquitto nats-server chromium
+	apt-get install -y -q --no-install-recommends python3-venv python3-dev binaryen bubblewrap clang lld flite espeak-ng mosquitto postgresql chromium
 
 system-packages:
 	@scripts/system_packages.sh
@@ -116,7 +116,7 @@ lock:            ## make the lock files anew (needs uv); they carry hashes and n
 	  --python-version 3.11 --group build -o requirements-build.lock
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 	  --python-version 3.11 --group packages -o requirements-packages.lock
-	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra voice --extra whisper --extra nats \
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra voice --extra whisper --extra postgres \
 	  --python-version 3.11 pyproject.toml --group dev -o requirements-dev.lock
 	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["voice"], sep="\n")' \
 	  | uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
@@ -124,9 +124,9 @@ lock:            ## make the lock files anew (needs uv); they carry hashes and n
 	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["whisper"], sep="\n")' \
 	  | uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 	  --python-version 3.11 -c requirements.lock -c requirements-voice.lock - -o requirements-whisper.lock
-	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["nats"], sep="\n")' \
+	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["postgres"], sep="\n")' \
 	  | uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
-	  --python-version 3.11 -c requirements.lock - -o requirements-nats.lock
+	  --python-version 3.11 -c requirements.lock - -o requirements-postgres.lock
 
 sbom: setup-dev  ## the bill of materials of what runs (CycloneDX 1.6) in dist/, made from the lock files
 	$(DEV)/python scripts/sbom.py -o dist/microclaw.cdx.json

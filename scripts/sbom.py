@@ -1,6 +1,6 @@
 """Writes the software bill of materials (CycloneDX 1.6, JSON) from the lock files. Run: make sbom
 
-Needs no network. What runs (requirements.lock) is required, `voice`, `whisper` and `nats` are optional; tools that
+Needs no network. What runs (requirements.lock) is required, `voice`, `whisper` and `postgres` are optional; tools that
 only build or check are not in it. The files of others that the page holds are those that VENDORED lists. Licences are
 those that the installed packages declare, where the very version of the lock is installed. The same locks and
 packages give the same document, byte for byte.
@@ -25,7 +25,7 @@ LOCKS: Final = {
     "requirements.lock": "required",
     "requirements-voice.lock": "optional",
     "requirements-whisper.lock": "optional",
-    "requirements-nats.lock": "optional",
+    "requirements-postgres.lock": "optional",
 }
 VENDORED: Final = "src/microclaw/page/static/vendor/vendored.toml"
 NAMESPACE: Final = uuid.UUID("5f0f9f0e-2f0a-5b0c-9a43-6d6963726f63")

@@ -21,7 +21,7 @@ import msgspec
 
 from microclaw.clock import now_ms
 from microclaw.errors import ConfigError, StoreError
-from microclaw.store.postgres import NOW_MS, SharedDatabase
+from microclaw.store.postgres import SharedDatabase
 
 KEPT_MS: Final = 24 * 3_600_000
 Changed: TypeAlias = Callable[[frozenset[str], frozenset[str]], None]
@@ -175,10 +175,10 @@ class Hosts:
         ends = "UPDATE hosts SET ended = 'gone' WHERE ended IS NULL AND "
         while True:
             # Whoever has this home's lock is alone in it: another host of this home is dead.
-            await self._database.aside(f"{ends} home = ? AND host_id != ?", self._home, self.host_id)
+            await self._database.aside(ends + "home = ? AND host_id != ?", self._home, self.host_id)
             entered = await self._database.aside(
-                f"INSERT INTO hosts (host_id, name, home, facts, renewed_ms, until_ms) "  # noqa: S608 - a clock
-                f"VALUES (?, ?, ?, ?, {NOW_MS}, {NOW_MS} + ?) ON CONFLICT DO NOTHING RETURNING host_id",
+                "INSERT INTO hosts (host_id, name, home, facts, renewed_ms, until_ms) "
+                "VALUES (?, ?, ?, ?, {now_ms}, {now_ms} + ?) ON CONFLICT DO NOTHING RETURNING host_id",
                 self.host_id, facts.name, self._home, self._encoded(facts), self._ttl_ms,
             )  # fmt: skip
             if entered:
@@ -191,7 +191,7 @@ class Hosts:
                 )
             await asyncio.sleep(self.times.renew_s)
             if monotonic() > give_up - 2 * self.times.ttl_s:
-                await self._database.aside(f"{ends} name = ? AND until_ms < {NOW_MS}", facts.name)
+                await self._database.aside(ends + "name = ? AND until_ms < {now_ms}", facts.name)
         await self._renew()
 
     async def _leave(self) -> None:
@@ -223,8 +223,8 @@ class Hosts:
         began = monotonic()
         facts = self._encoded(self._facts())
         renewed = await self._database.aside(
-            f"UPDATE hosts SET facts = ?, renewed_ms = {NOW_MS}, until_ms = {NOW_MS} + ? "  # noqa: S608 - a clock
-            f"WHERE host_id = ? AND ended IS NULL RETURNING {NOW_MS}",
+            "UPDATE hosts SET facts = ?, renewed_ms = {now_ms}, until_ms = {now_ms} + ? "
+            "WHERE host_id = ? AND ended IS NULL RETURNING {now_ms}",
             facts, self._ttl_ms, self.host_id,
         )  # fmt: skip
         late_s = monotonic() - self._renewed_at
@@ -248,17 +248,17 @@ class Hosts:
     async def _bury(self) -> None:
         """Say which leases are over, and forget those of long ago."""
         await self._database.aside(
-            f"UPDATE hosts SET ended = 'gone' WHERE ended IS NULL AND until_ms < {NOW_MS} "  # noqa: S608 - a clock
+            "UPDATE hosts SET ended = 'gone' WHERE ended IS NULL AND until_ms < {now_ms} "
             "AND host_id != ?", self.host_id,
         )  # fmt: skip
         await self._database.aside(
-            f"DELETE FROM hosts WHERE ended IS NOT NULL AND renewed_ms < {NOW_MS} - ?",
+            "DELETE FROM hosts WHERE ended IS NOT NULL AND renewed_ms < {now_ms} - ?",
             KEPT_MS,
         )
 
     async def _look(self) -> None:
         before = frozenset(self.live)
-        rows = await self._database.aside(f"SELECT host_id, facts, {NOW_MS} - renewed_ms, renewed_ms, ended FROM hosts")
+        rows = await self._database.aside("SELECT host_id, facts, {now_ms} - renewed_ms, renewed_ms, ended FROM hosts")
         found = {}
         for host_id, text, seen_ms, renewed_ms, ended in rows:
             try:

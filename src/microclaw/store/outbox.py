@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from microclaw.store.database import Database
 from microclaw.store.rows import Table, insert
@@ -99,6 +99,5 @@ def insert_outbound(
     host: str | None = None,
 ) -> int:
     """For a transaction that changes more than the outbox. `host` holds it."""
-    return insert(
-        connection, "outbox", outbound, number="outbound_id", message_id=message_id, created_ms=now_ms, host=host
-    )
+    more: dict[str, Any] = {"message_id": message_id, "created_ms": now_ms, "host": host}
+    return insert(connection, "outbox", outbound, number="outbound_id", **more)

@@ -41,7 +41,7 @@ DECIDE_S: Final = 5.0  # to learn whether a commit whose answer was lost took pl
 HEAR_S: Final = 2.0  # between looks whether the connection that hears is there
 FRESH_S: Final = 5.0
 ASK_S: Final = 2.0
-NOW_MS: Final = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
+_NOW_MS: Final = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
 _SESSION: Final = {
     "statement_timeout": 10_000,
     "lock_timeout": 6_000,
@@ -205,16 +205,16 @@ class PostgresConnection:
         assert self._connection is not None
         text, is_numbered = in_its_words(sql)
         given = {f"p{at}": value for at, value in enumerate(values, 1)} if is_numbered else values
-        cursor = self._connection.execute(text, given or None)  # type: ignore[call-overload]
+        cursor = self._connection.execute(text, given or None)
         self._note(sql, cursor.rowcount)
-        return cursor  # type: ignore[no-any-return]
+        return cursor
 
     def executemany(self, sql: str, values: Iterable[Values], /) -> Rows:
         assert self._connection is not None
         text, is_numbered = in_its_words(sql)
         rows = [{f"p{at}": value for at, value in enumerate(row, 1)} if is_numbered else row for row in values]
         cursor = self._connection.cursor()
-        cursor.executemany(text, rows)  # type: ignore[arg-type]
+        cursor.executemany(text, rows)
         self._note(sql, cursor.rowcount)
         return cursor
 
@@ -391,7 +391,7 @@ class SharedDatabase(Database):
     async def aside(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """One statement of PostgreSQL's beside the writes, which waits for no lock and no disk: for what is of seconds.
 
-        Times are the database's: `NOW_MS`. StoreUnreachable when it does not answer within ASK_S.
+        `{now_ms}` is the time by its clock. StoreUnreachable when it does not answer within ASK_S.
         """
         async with self._asking:
             try:
@@ -401,7 +401,7 @@ class SharedDatabase(Database):
                             parameters(self.url, f"microclaw {self.host}"), autocommit=True
                         )
                         await self._aside.execute("SET synchronous_commit = off")
-                    cursor = await self._aside.execute(sql.replace("?", "%s"), values)  # type: ignore[arg-type]
+                    cursor = await self._aside.execute(sql.replace("?", "%s").replace("{now_ms}", _NOW_MS), values)
                     return await cursor.fetchall() if cursor.description else []
             except (TimeoutError, psycopg.Error) as exc:
                 if self._aside is not None and not isinstance(exc, psycopg.errors.IntegrityError):

@@ -89,7 +89,7 @@ def insert(
         for name, column, _, write in _plan(type(row))
     } | more
     values.pop(number or "", None)
-    query = f"INSERT INTO {table} ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"
+    query = f"INSERT INTO {table} ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"  # noqa: S608
     if over is not None:
         news = ", ".join(f"{column} = excluded.{column}" for column in values if column not in over)
         query += f" ON CONFLICT ({', '.join(over)}) DO UPDATE SET {news}" if over else " ON CONFLICT DO NOTHING"
