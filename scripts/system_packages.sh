@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Sees to the system packages that the tests need beside Python: binaryen makes programs that sleep event-driven, clang and lld
 # are the second compiler that the tests compare with, bubblewrap shuts compilers off from the machine, flite and espeak-ng speak for them,
-# mosquitto is the MQTT broker that programs on virtual boards connect to, nats-server what clusters share, chromium opens the page. Installs what is missing where it may, else says what to install.
+# mosquitto is the MQTT broker that programs on virtual boards connect to, PostgreSQL the database that many hosts share, chromium opens the page. Installs what is missing where it may, else says what to install.
 set -euo pipefail
 missing=()
 PATH=$PATH:/usr/sbin:/usr/local/sbin  # where a broker is, and an ordinary account does not look
-for tool in wasm-opt:binaryen clang:clang wasm-ld:lld bwrap:bubblewrap flite:flite espeak-ng:espeak-ng mosquitto:mosquitto nats-server:nats-server chromium:chromium; do
+for tool in wasm-opt:binaryen clang:clang wasm-ld:lld bwrap:bubblewrap flite:flite espeak-ng:espeak-ng mosquitto:mosquitto pg_ctlcluster:postgresql chromium:chromium; do
     command -v "${tool%%:*}" >/dev/null 2>&1 || missing+=("${tool##*:}")
 done
 if ((${#missing[@]} == 0)); then

@@ -61,8 +61,10 @@ def is_database(value: str) -> str | None:
         parts = urlsplit(value)
         good = parts.scheme in ("postgresql", "postgres") and len(parts.path) > 1 and parts.port != 0
     except ValueError:
-        good = False
-    return None if good else "is not postgresql://USER@HOST/NAME"
+        return "is not postgresql://USER@HOST/NAME"
+    if not good:
+        return "is not postgresql://USER@HOST/NAME"
+    return None if parts.password is None else "has a password in it: use PGPASSFILE, ~/.pgpass or PGPASSWORD"
 
 
 def is_cluster_name(value: str) -> str | None:
