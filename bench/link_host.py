@@ -1,7 +1,7 @@
 """What bench.link measures: the device plane alone, with credentials for N devices, and a raw TLS echo on its loop.
 
 Audio frames are echoed, or answered by a stream of the host's own (`--paced`). Limits on rates are lifted (but
-`--guarded`): this is how fast it is, not what it grants. With `--nats` it is the host `--name` of a cluster, whose
+`--guarded`): this is how fast it is, not what it grants. With `--database` it is the host `--name` of a cluster, whose
 hosts have the folder `--home` together: each has its copy of the store, its lease, and follows the others.
 """
 
@@ -82,7 +82,7 @@ async def main() -> None:
     parser.add_argument("--guarded", action="store_true", help="the limits that a host has without being told")
     parser.add_argument("--paced", action="store_true", help="speak 50 frames a second to whom speaks, echo nothing")
     parser.add_argument("--address", default="127.0.0.1", help="where to listen")
-    parser.add_argument("--nats", metavar="URL", help="be a host of the cluster there")
+    parser.add_argument("--database", metavar="URL", help="be a host of that database")
     parser.add_argument("--home", type=Path, help="of all hosts of the cluster (default: a folder for a moment)")
     parser.add_argument("--name", default="bench", help="of this host in the cluster")
     options = parser.parse_args()
@@ -91,7 +91,7 @@ async def main() -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with AsyncExitStack() as stack:
         folder = options.home or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mc-bench-")))
-        database, cluster = await _store(folder, options.nats, options.name, stack)
+        database, cluster = await _store(folder, options.database, options.name, stack)
         pacer = Pacer() if options.paced else None
         answering = Answering(pacer)
         holding = None if cluster is None else cluster.holding
@@ -122,7 +122,6 @@ async def main() -> None:
         bare = await stack.enter_async_context(_bare_aiohttp(identity.authority.server_context(), pacer))
         ready = {
             "pid": os.getpid(),
-            "store": str(database.path),
             "host": None if cluster is None else cluster.host_id,
             "port": listener.getsockname()[1],
             "raw_port": raw.sockets[0].getsockname()[1],
@@ -139,19 +138,19 @@ async def main() -> None:
 
 
 async def _store(
-    folder: Path, nats: str | None, name: str, stack: AsyncExitStack
+    folder: Path, url: str | None, name: str, stack: AsyncExitStack
 ) -> tuple[Database, HostCluster | None]:
-    if nats is None:
+    if url is None:
         return await stack.enter_async_context(Database.open(folder / "microclaw.db")), None
     settings = load_settings({}, home=folder / name, http_port=0)
-    return await open_store(replace(settings, cluster=ClusterSettings(nats=nats, host=name)), stack)
+    return await open_store(replace(settings, cluster=ClusterSettings(database=url, host=name)), stack)
 
 
 def _follow(cluster: HostCluster, links: LinkRegistry, stack: AsyncExitStack) -> None:
-    """As HostCluster.serving, but that no other host calls devices here."""
+    """As HostCluster.follow, but that no other host calls devices here."""
     others = OtherHosts(links, cluster.holding)
     cluster.holding.replaced = links.replaced
-    cluster.replica.listen(others.changed)
+    cluster.database.listen(others.changed)
     cluster.hosts.listeners.append(lambda _came, _went: others.hosts_changed())
     following = asyncio.create_task(others.run(), name="follow the other hosts")
     stack.callback(following.cancel)

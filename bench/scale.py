@@ -1,11 +1,7 @@
-"""Many hosts over NATS beside one host alone: durable messages, calls, lost hosts, quiet devices, what is loaded.
+"""Many hosts on PostgreSQL beside one host alone: durable messages, calls, lost hosts, quiet devices, what is loaded.
 
-A durable message is HostOutbox.append, as every message to a device is. The embedded store syncs each commit to its
-disk before it answers. nats-server does not: by default it syncs every two minutes, so what it answered outlives its
-process, and with three servers the loss of one machine, but not a power cut of all. `sync_interval: always` would
-sync each, from 2.10 on; 2.9 refuses that setting. Where it does, its folder is marked so that the file system writes
-each of its writes through (`chattr +S`): that is the one at the same durability. All are measured, in turn; a message
-as the mean and as the median, for a sync of the disk takes some of them much longer than others.
+A durable message is HostOutbox.append, as every message to a device is. Both engines sync each commit to the same disk
+before they answer. A message is shown as the mean and as the median, for a sync takes some of them much longer.
 
 A call asks a virtual board for its status, through the API of the host that has its connection and of another one, in
 turn: three processes that speak over loopback. The rest is in bench.scale_devices.
@@ -20,14 +16,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copytree
 
-from tests.cluster.nats_servers import one_server, three_servers, urls_of
 from tests.cluster.test_alone import LOOK
+from tests.postgres import running_server
 
 from bench import scale_devices
 from bench.processes import Running, private_home, running
@@ -35,17 +31,15 @@ from bench.report import Metric, median
 from microclaw.cli.child import Child
 from microclaw.client import Client
 from microclaw.clock import now_ms
-from microclaw.cluster.connection import connected
-from microclaw.cluster.shared_store import shared_store
-from microclaw.config.cluster_settings import ClusterSettings
 from microclaw.durable import write_private
 from microclaw.store.database import Database
 from microclaw.store.links import LinkTable
+from microclaw.store.postgres import SharedDatabase
 
 WAITING = 64
 PAYLOAD = bytes(200)
 KINDS = ("a durable message", "a durable message, p50", f"a durable message of {WAITING} waiting")
-EMBEDDED, ONE, SYNCED, THREE = "the embedded store", "one NATS server", "one that syncs each", "three NATS servers"
+EMBEDDED, SHARED = "SQLite", "PostgreSQL"
 BOARD = "bulb"
 METHOD = "device.status"  # changes nothing, at the board or in a host
 READY_S = 60.0
@@ -77,37 +71,25 @@ def measure(effort: Effort | None = None, *, quick: bool = False) -> list[Metric
 
 def messages(effort: Effort) -> list[Metric]:
     with tempfile.TemporaryDirectory(prefix="mc-bench-") as folder, ExitStack() as stack:
-        home = Path(folder)
-        urls = {ONE: stack.enter_context(one_server(home / "one")).url}
-        if _writes_through(home / "synced"):
-            urls[SYNCED] = stack.enter_context(one_server(home / "synced")).url
-        else:
-            print(f"scale: {SYNCED}: skipped: chattr +S is not possible on this file system", file=sys.stderr)
-        urls[THREE] = urls_of(stack.enter_context(three_servers(home / "three")))
-        times = asyncio.run(_append_in_turn(effort, home, urls))
+        server = stack.enter_context(running_server(Path(folder) / "database", durable=True))
+        times = asyncio.run(_append_in_turn(effort, Path(folder), server.new_database()))
     found = []
     for index, what in enumerate(KINDS):
         base = [run[index] for run in times[EMBEDDED]]
         found.append(Metric(f"{what}: {EMBEDDED}", median(base) * 1e3, "ms"))
-        for name in urls:
-            mine = [run[index] for run in times[name]]
-            ratio = median([own / of_base for own, of_base in zip(mine, base, strict=True)])
-            found.append(Metric(f"{what}: {name}", median(mine) * 1e3, "ms"))
-            found.append(Metric(f"{what}: {name} / {EMBEDDED}", ratio, "x", 3))
+        mine = [run[index] for run in times[SHARED]]
+        ratio = median([own / of_base for own, of_base in zip(mine, base, strict=True)])
+        found.append(Metric(f"{what}: {SHARED}", median(mine) * 1e3, "ms"))
+        found.append(Metric(f"{what}: {SHARED} / {EMBEDDED}", ratio, "x", 3))
     return found
 
 
-def _writes_through(folder: Path) -> bool:
-    """Make the folder one whose files' writes are on the disk when they return; False where that cannot be."""
-    folder.mkdir()
-    return subprocess.run(["chattr", "+S", str(folder)], capture_output=True, check=False).returncode == 0
-
-
-async def _append_in_turn(effort: Effort, home: Path, urls: dict[str, str]) -> dict[str, list[tuple[float, ...]]]:
-    async with AsyncExitStack() as stack:
-        stores = {EMBEDDED: await stack.enter_async_context(Database.open(home / "embedded" / "microclaw.db"))}
-        for number, (name, url) in enumerate(urls.items()):
-            stores[name] = await stack.enter_async_context(_shared(home / f"copy-{number}", url))
+async def _append_in_turn(effort: Effort, home: Path, url: str) -> dict[str, list[tuple[float, ...]]]:
+    async with (
+        Database.open(home / "embedded" / "microclaw.db") as embedded,
+        SharedDatabase.opened(url, "bench") as shared,
+    ):
+        stores: dict[str, Database] = {EMBEDDED: embedded, SHARED: shared}
         times: dict[str, list[tuple[float, ...]]] = {name: [] for name in stores}
         for turn in range(effort.rounds + 1):
             for name, store in stores.items():
@@ -115,16 +97,6 @@ async def _append_in_turn(effort: Effort, home: Path, urls: dict[str, str]) -> d
                 if turn:  # the first one warms them up
                     times[name].append(took)
         return times
-
-
-@asynccontextmanager
-async def _shared(folder: Path, url: str) -> AsyncIterator[Database]:
-    settings = ClusterSettings(nats=url, name="bench")
-    async with (
-        connected(settings, name="bench") as cluster,
-        shared_store(cluster, folder / "cluster.db", host="bench") as (replica, _),
-    ):
-        yield replica
 
 
 async def _append(store: Database, turn: int, effort: Effort) -> tuple[float, ...]:
@@ -149,11 +121,11 @@ async def _append(store: Database, turn: int, effort: Effort) -> tuple[float, ..
 def _calls(effort: Effort) -> list[Metric]:
     with tempfile.TemporaryDirectory(prefix="mc-bench-") as folder, ExitStack() as stack:
         home = Path(folder)
-        url = stack.enter_context(one_server(home / "nats")).url
-        here = stack.enter_context(_host(home / "h1", "--nats", url))
+        url = stack.enter_context(running_server(home / "database", durable=True)).new_database()
+        here = stack.enter_context(_host(home / "h1", "--database", url))
         (home / "h2").mkdir(mode=0o700)
         copytree(home / "h1" / "identity", home / "h2" / "identity")  # the board trusts one authority
-        there = stack.enter_context(_host(home / "h2", "--nats", url))
+        there = stack.enter_context(_host(home / "h2", "--database", url))
         clients = [Client(home / name / "control.sock", timeout_s=READY_S) for name in ("h1", "h2")]
         stack.enter_context(_board(home, clients[0]))
         for client in clients:
@@ -169,7 +141,7 @@ def _calls(effort: Effort) -> list[Metric]:
     return [
         Metric("a call, to a device of this host, p50", own, "ms"),
         Metric("a call, to a device of another host, p50", other, "ms"),
-        Metric("a call: added by the other host", other - own, "ms", 1.5),
+        Metric("a call: added by the other host", other - own, "ms", 2),
         rss,
     ]
 
@@ -221,16 +193,16 @@ def _alone(effort: Effort) -> list[Metric]:
     loaded = len(done.stdout.strip("[]\n").split(",")) if done.stdout.strip() != "[]" else 0
     alone, shared = [], []
     with tempfile.TemporaryDirectory(prefix="mc-bench-") as folder, ExitStack() as stack:
-        url = stack.enter_context(one_server(Path(folder) / "nats")).url
+        url = stack.enter_context(running_server(Path(folder) / "database")).new_database()
         for _ in range(effort.starts):
             alone.append(_at_rest(Path(folder) / "alone"))
-            shared.append(_at_rest(Path(folder) / "shared", "--nats", url))
+            shared.append(_at_rest(Path(folder) / "shared", "--database", url))
     return [
-        Metric("modules of NATS and the cluster in a host alone", loaded, "", 0),
+        Metric("modules of the cluster in a host alone", loaded, "", 0),
         Metric("a host alone: ready", median([ready for ready, _ in alone]), "s"),
-        Metric("a host with --nats: ready", median([ready for ready, _ in shared]), "s"),
+        Metric("a host with --database: ready", median([ready for ready, _ in shared]), "s"),
         Metric("a host alone: resident memory", median([rss for _, rss in alone]), "MB"),
-        Metric("a host with --nats: resident memory", median([rss for _, rss in shared]), "MB"),
+        Metric("a host with --database: resident memory", median([rss for _, rss in shared]), "MB"),
     ]
 
 

@@ -1,10 +1,10 @@
 """Devices of a cluster's hosts: what a quiet one costs where there are few and many, and how soon all are back.
 
-Hosts are processes of their own (bench.link_host with --nats) over one NATS server; devices are bench.link_device's,
-over TLS, in this process. A cost is what the host has more than without devices, by device: its own share would make
-many devices look cheaper. In the failover, devices know both hosts' ports and come back as docs/protocols/link.md
-says: a wait with full jitter, then the next address. They are back when the other host's copy of the store has each
-as its own, with a presence from after the kill. The bench and NATS share this machine's cores with both hosts.
+Hosts are processes of their own (bench.link_host with --database) over one PostgreSQL server; devices are
+bench.link_device's, over TLS, in this process. A cost is what the host has more than without devices, by device: its
+own share would make many devices look cheaper. In the failover, devices know both hosts' ports and come back as
+docs/protocols/link.md says: a wait with full jitter, then the next address. They are back when the database has each as
+the other host's own, with a presence from after the kill. All of it shares this machine's cores.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ import os
 import random
 import resource
 import signal
-import sqlite3
 import ssl
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 import uvloop
-from tests.cluster.nats_servers import one_server
+from tests.postgres import running_server
 
 from bench.link_device import DeviceClient, connect_device
 from bench.processes import Running, running
@@ -59,7 +59,7 @@ def measure(effort: Effort | None = None, *, quick: bool = False) -> list[Metric
     found = []
     for part in (_failover, _idle):
         with tempfile.TemporaryDirectory(prefix="mc-bench-") as folder, ExitStack() as stack:
-            url = stack.enter_context(one_server(Path(folder) / "nats")).url
+            url = stack.enter_context(running_server(Path(folder) / "database", durable=True)).new_database()
             home = Path(folder) / "hosts"
             runner = stack.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
             found += runner.run(part(effort, home, url, stack))
@@ -77,7 +77,7 @@ def _let_open(files: int) -> None:
 
 def _host(home: Path, url: str, name: str, tokens: int, stack: ExitStack) -> Running:
     home.mkdir(exist_ok=True)
-    words = ("--devices", str(tokens), "--nats", url, "--home", str(home), "--name", name)
+    words = ("--devices", str(tokens), "--database", url, "--home", str(home), "--name", name)
     return stack.enter_context(running("bench.link_host", *words))
 
 
@@ -224,7 +224,7 @@ async def _failover(effort: Effort, home: Path, url: str, stack: ExitStack) -> l
             cpu_s, killed_ms = second.cpu_s(), time.time_ns() // 1_000_000
             fleet.killed = time.perf_counter()
             os.kill(first.pid, signal.SIGKILL)
-            while await asyncio.to_thread(_present, second, killed_ms) < count:
+            while await asyncio.to_thread(_present, url, second, killed_ms) < count:
                 _check(staying)
                 await asyncio.sleep(LOOK_S)
             all_s = time.perf_counter() - fleet.killed
@@ -247,10 +247,10 @@ def _check(staying: Sequence[asyncio.Task[None]]) -> None:
             task.result()
 
 
-def _present(host: Running, since_ms: int) -> int:
-    """How many devices are at the host, seen since then, as its copy of the store has it."""
+def _present(url: str, host: Running, since_ms: int) -> int:
+    """How many devices are at the host, seen since then."""
     query = """SELECT count(*) FROM link_holders JOIN link_presence USING (device_id)
-        WHERE link_holders.host = ? AND link_presence.seen_ms >= ?"""
-    with closing(sqlite3.connect(f"file:{host.facts['store']}?mode=ro", uri=True)) as store:
-        (count,) = store.execute(query, (host.facts["host"], since_ms)).fetchone()
+        WHERE link_holders.host = %s AND link_presence.seen_ms >= %s"""
+    with psycopg.connect(url) as store:
+        (count,) = store.execute(query, (host.facts["host"], since_ms)).fetchone() or (0,)
     return int(count)

@@ -12,11 +12,10 @@ EFFORT = scale.Effort(rounds=1, alone=2, each=1, calls=2, starts=1)
 DEVICES = scale_devices.Effort(few=2, many=4, rest_s=0.2, settle_s=0.1, failover=3)
 
 
-def test_messages_go_through_every_kind_of_nats_and_the_embedded_store() -> None:
+def test_messages_go_through_both_engines() -> None:
     metrics = _check(scale.messages(EFFORT))
-    for name in (scale.ONE, scale.THREE):
-        for kind in scale.KINDS:
-            assert f"{kind}: {name} / {scale.EMBEDDED}" in metrics
+    for kind in scale.KINDS:
+        assert f"{kind}: {scale.SHARED} / {scale.EMBEDDED}" in metrics
 
 
 def test_devices_rest_at_a_host_and_leave_one_that_is_killed() -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
-from contextlib import closing
 
 import pytest
 from tests.firmware.conftest import PATIENCE_S, Firmware, Plane, provisioned
@@ -16,6 +14,9 @@ from microclaw.wire.link.messages import Event
 from microclaw.wire.link.values import ValueMap
 
 ENOUGH = {"free": 60_000, "largest": 40_000}
+
+
+EVENTS = "SELECT payload FROM link_events ORDER BY number"
 
 
 @pytest.fixture
@@ -31,8 +32,7 @@ async def restarts(plane: Plane) -> list[ValueMap]:
     while not found:
         while (await plane.published.until(DeviceEvent)).name != "reboot":
             pass
-        with closing(sqlite3.connect(plane.database.path)) as store:
-            rows = store.execute("SELECT payload FROM link_events ORDER BY number").fetchall()
+        rows = await plane.database.read(lambda store: store.execute(EVENTS).fetchall())
         told = [body.data for (payload,) in rows if isinstance(body := decode(payload).body, Event)]
         found = [data for data in told if str(data.get("reason")).startswith("link_")]
     return found
