@@ -192,6 +192,7 @@ async def running_host(
             egress=egress,
             own_tools=task_tools(base, devices, code, records.history),
         )
+        await agent.knowledge.memory.texts.refresh()
         conversations = await stack.enter_async_context(agent.conversations)
         tell = late_notes(agent.inbox.outbox, devices.registry, base.publish)
         late = LateProofs(devices=devices.registry, change_log=apps.change_log, tell=tell)

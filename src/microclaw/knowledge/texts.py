@@ -25,7 +25,7 @@ from microclaw.knowledge.text_files import (
 )
 from microclaw.store.database import Database
 from microclaw.store.sql import Sql
-from microclaw.store.text_rows import list_texts, put_text, read_text_row
+from microclaw.store.text_rows import TextRow, all_texts, put_text, read_text_row
 
 T = TypeVar("T")
 VERSIONS: Final = "versions"
@@ -42,10 +42,13 @@ class TextStamp:
 
 
 class Texts(Protocol):
-    """All but `change` block, for a file's time or a row's; from any thread."""
+    """All but `change` and `refresh` block, for a file's time; from any thread."""
 
     @property
     def is_shared(self) -> bool: ...
+
+    async def refresh(self) -> None:
+        """Before anything is read. StoreError."""
 
     def read(self, name: str) -> str:
         """At most MAX_TEXT_BYTES of it, cut at a line's end; "" when there is none."""
@@ -79,6 +82,9 @@ class TextFiles:
         self._now = now
         self._cache = TextCache()
         self._writing = asyncio.Lock()
+
+    async def refresh(self) -> None:
+        """Files are as they are."""
 
     def read(self, name: str) -> str:
         return self._cache.read(self.home / name)
@@ -118,13 +124,20 @@ class TextFiles:
 
 
 class TextTable:
-    """Rows of the shared store. `now_ms` is the time of day."""
+    """Rows of the shared store, all of them in memory. `now_ms` is the time of day."""
 
     is_shared = True
 
     def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
         self._database = database
         self._now_ms = now_ms
+        self._texts: dict[str, tuple[TextRow, str]] = {}
+        self._reading = asyncio.Lock()
+        database.follow(("texts",), self.refresh)
+
+    async def refresh(self) -> None:
+        async with self._reading:
+            self._texts = await self._database.read(all_texts)
 
     def read(self, name: str) -> str:
         return cut_text(self._text(name), MAX_TEXT_BYTES)
@@ -133,16 +146,16 @@ class TextTable:
         return self._text(name).encode()
 
     def stamps(self, folder: str) -> list[TextStamp]:
-        rows = self._database.read_at_once(lambda connection: list_texts(connection, folder))
         return [
-            TextStamp(row.name, row.changed_ms * 1_000_000 + row.version % 1_000_000, row.size_bytes)
-            for row in rows
-            if row.name.rpartition("/")[0] == folder and row.name.endswith(".md")
+            TextStamp(name, row.changed_ms * 1_000_000 + row.version % 1_000_000, row.size_bytes)
+            for name, (row, _) in self._texts.items()
+            if name.rpartition("/")[0] == folder and name.endswith(".md")
         ]
 
     def folders(self, folder: str) -> list[str]:
-        rows = self._database.read_at_once(lambda connection: list_texts(connection, folder))
-        below = (row.name.removeprefix(f"{folder}/").partition("/") for row in rows)
+        below = (
+            name.removeprefix(f"{folder}/").partition("/") for name in self._texts if name.startswith(f"{folder}/")
+        )
         return sorted({name for name, slash, _ in below if slash})
 
     def place(self, name: str) -> str:
@@ -167,10 +180,12 @@ class TextTable:
                 put_text(connection, name, new, self._now_ms())
             return result
 
-        return await self._database.write(changed)
+        result = await self._database.write(changed)
+        await self.refresh()
+        return result
 
     def _text(self, name: str) -> str:
-        return self._database.read_at_once(lambda connection: read_text_row(connection, name)) or ""
+        return self._texts[name][1] if name in self._texts else ""
 
 
 def _check_size(name: str, text: str, max_bytes: int) -> None:

@@ -74,25 +74,19 @@ class Database:
         self,
         writer: Connection,
         reader: Connection,
-        at_once: Callable[[], Connection],
         release: Callable[[], None] = lambda: None,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._writer = Worker(writer, loop, name="store writer", group=MAX_GROUP)
         self._reader = Worker(reader, loop, name="store reader", group=1)
-        self._open_at_once = at_once
         self._release = release
-        self._at_once: Connection | None = None
-        self._reading = threading.Lock()
-        self._is_closed = False
 
     @classmethod
     @asynccontextmanager
     async def open(cls, path: Path) -> AsyncIterator[Database]:
         """Open or create the store at `path`; StoreError when it is broken, unwritable or owned by another process."""
         lock, writer, reader = await asyncio.to_thread(_open, path)
-        at_once = lambda: SqliteConnection(connect(path, read_only=True), "BEGIN")  # noqa: E731
-        database = cls(writer, reader, at_once, lambda: os.close(lock))
+        database = cls(writer, reader, lambda: os.close(lock))
         try:
             yield database
         finally:
@@ -119,19 +113,6 @@ class Database:
         """Run `work` on one consistent snapshot that holds every write acknowledged before."""
         return await self._reader.run(work)
 
-    def read_at_once(self, work: Callable[[Sql], T]) -> T:
-        """Run `work` in the caller's thread, on all acknowledged writes: for a row or a few. StoreError."""
-        with self._reading:
-            if self._is_closed:
-                raise _closed()
-            if self._at_once is None:
-                self._at_once = self._open_at_once()
-            job: Job[T] = Job(work, None)
-            transact(self._at_once, [job])
-            if job.error is not None:
-                raise job.error
-            return job.result  # type: ignore[return-value]  # a job without an error has one
-
     async def catch_up(self) -> bool:
         return False
 
@@ -156,10 +137,6 @@ class Database:
     def _stop(self) -> None:
         self._writer.stop()
         self._reader.stop()
-        with self._reading:
-            self._is_closed = True
-            if self._at_once is not None:
-                self._at_once.close()
         self._release()
 
 
@@ -183,7 +160,7 @@ class Job(Generic[T]):
     """`work` None: the store's connection is told to `rewrite`, by itself."""
 
     work: Callable[[Sql], T] | None
-    answer: asyncio.Future[T] | None
+    answer: asyncio.Future[T]
     result: T | None = None
     error: Exception | None = field(default=None)
 
@@ -261,7 +238,7 @@ def transact(connection: Connection, jobs: list[Job[Any]]) -> None:
 
     What a lost connection undid is done once more on a new one. The jobs have their results, or errors, afterwards.
     """
-    jobs = [job for job in jobs if job.answer is None or not job.answer.cancelled()]
+    jobs = [job for job in jobs if not job.answer.cancelled()]
     if not jobs:
         return
     for is_last in (False, True):
@@ -320,7 +297,7 @@ def _closed() -> StoreError:
 
 def _answer(jobs: list[Job[Any]]) -> None:
     for job in jobs:
-        if job.answer is None or job.answer.done():
+        if job.answer.done():
             continue
         if job.error is not None:
             job.answer.set_exception(job.error)

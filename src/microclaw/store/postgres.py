@@ -325,7 +325,6 @@ class SharedDatabase(Database):
         super().__init__(
             self._writing,
             PostgresConnection(url, host, writes=False),
-            lambda: PostgresConnection(url, host, writes=False),
         )
         self._listeners: list[Callable[[frozenset[str]], None]] = []
         self._followers = Followers()

@@ -33,10 +33,7 @@ def put_text(connection: Sql, name: str, text: str, now_ms: int) -> None:
     )
 
 
-def list_texts(connection: Sql, folder: str) -> list[TextRow]:
-    """Those below a folder, at any depth, by name."""
-    rows = connection.execute(
-        "SELECT name, size_bytes, changed_ms, version FROM texts WHERE name >= ? AND name < ? ORDER BY name",
-        (f"{folder}/", f"{folder}0"),  # "0" comes after "/"
-    )
-    return [TextRow(*row) for row in rows]
+def all_texts(connection: Sql) -> dict[str, tuple[TextRow, str]]:
+    """Each with its words, in the order of their names."""
+    rows = connection.execute("SELECT name, size_bytes, changed_ms, version, text FROM texts ORDER BY name")
+    return {row[0]: (TextRow(*row[:4]), row[4]) for row in rows}
