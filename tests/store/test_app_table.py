@@ -61,7 +61,7 @@ async def test_desired_app_is_replaced_by_its_upgrade(table: AppTable) -> None:
 
 
 async def test_desired_app_without_its_image_is_refused(table: AppTable) -> None:
-    with pytest.raises(StoreError, match="FOREIGN KEY"):
+    with pytest.raises(StoreError, match=r"(?i)foreign key"):
         await table.put_desired(replace(BLINK, sha256="ef" * 32))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from tests.store.two_hosts import MemoryLog, two_hosts, until
+from tests.store.two_hosts import two_hosts
 
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceRow, DeviceTable
@@ -193,35 +193,14 @@ async def test_after_kill_9_each_value_counts_once_and_no_bucket_is_lost(tmp_pat
     assert len(hours) == 2 * ((at_ms - NOON_MS) // HOUR_MS)
 
 
-async def test_a_step_that_runs_again_behind_another_hosts_write_leaves_no_series_out(tmp_path: Path) -> None:
-    log, devices = MemoryLog(), [f"d{n}" for n in range(8)]
-    async with two_hosts(tmp_path, log) as (here, there):
-        for name in devices:
-            await DeviceTable(here).put(DeviceRow(name, name, "virtual", (), (), 0))
-        for name in devices:  # 128 series: more than one step's
-            for n in range(16):
-                await TelemetryTable(here).append(points([NOON_MS, NOON_MS + HOUR_MS], name, f"t{n}"))
-        await until(lambda: there.position == here.position)
-        downsampling, is_due = Downsampling(here), True
-        while is_due:
-            log.hold()
-            await DeviceTable(there).mark_reached("d0")
-            is_due = await downsampling.step(NOON_MS + HOUR_MS + 20 * MINUTE_MS)
-        query = "SELECT count(*) FROM telemetry_hours WHERE at_ms = ?"
-        assert await here.read(lambda connection: connection.execute(query, (NOON_MS,)).fetchone()) == (128,)
-
-
-async def test_a_series_that_another_host_gave_up_gets_no_values_of_others(tmp_path: Path) -> None:
-    async with two_hosts(tmp_path) as (here, there):
+async def test_a_series_that_another_host_gave_up_gets_no_values_of_others(database_url: str) -> None:
+    async with two_hosts(database_url) as (here, there):
         for name in ("d1", "d2"):
             await DeviceTable(there).put(DeviceRow(name, name, "virtual", (), (), 0))
-        await until(lambda: here.position == there.position)
         mine, theirs = TelemetryTable(here), TelemetryTable(there)
         await mine.append(points([NOON_MS]))
-        await until(lambda: here.position == there.position)
         await there.write(lambda connection: connection.execute("DELETE FROM telemetry_series"))
         await theirs.append(points([NOON_MS], "d2", "other"))  # it has the number of the one that is gone
-        await until(lambda: here.position == there.position)
         await mine.append(points([NOON_MS + MINUTE_MS]))
         query = "SELECT count(*) FROM telemetry_raw JOIN telemetry_series USING (series_id) WHERE key = 'other'"
         assert await here.read(lambda connection: connection.execute(query).fetchone()) == (1,)

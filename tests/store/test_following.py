@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +13,8 @@ from microclaw.store.following import Followers
 from microclaw.store.people import PeopleTable, PersonRow
 
 
-async def test_a_refresh_runs_after_another_hosts_change_alone_and_sees_it(tmp_path: Path) -> None:
-    async with two_hosts(tmp_path) as (here, there):
+async def test_a_refresh_runs_after_another_hosts_change_alone_and_sees_it(database_url: str) -> None:
+    async with two_hosts(database_url) as (here, there):
         table, told, own = PeopleTable(here), list[Any](), list[Any]()
 
         async def refresh() -> None:

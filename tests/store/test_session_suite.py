@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.store.two_hosts import two_hosts, until
+from tests.store.two_hosts import two_hosts
 
 from microclaw.errors import UnknownName
 from microclaw.store.database import Database
+from microclaw.store.postgres import SharedDatabase
 from microclaw.store.session_table import SessionTable
 from microclaw.store.sessions import MAX_SUMMARY_BYTES, SessionFiles, SessionMessage, Sessions, session_name
+from microclaw.store.sql import Sql
 
 HELLO = SessionMessage("user", "Hello", 1738764800)
 ANSWER = SessionMessage("assistant", "Hi there!", 1738764801)
@@ -25,7 +26,7 @@ async def sessions(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
     if request.param == "files":
         yield SessionFiles(tmp_path / "sessions")
     else:
-        async with Database.open(tmp_path / "store.db") as database:
+        async with SharedDatabase.opened(request.getfixturevalue("database_url"), "a") as database:
             yield SessionTable(database, lambda: NOW_MS)
 
 
@@ -157,7 +158,7 @@ async def test_what_is_added_in_a_transaction_goes_with_it(tmp_path: Path) -> No
     async with Database.open(tmp_path / "store.db") as database:
         table = SessionTable(database, lambda: NOW_MS)
 
-        def fails(connection: sqlite3.Connection) -> None:
+        def fails(connection: Sql) -> None:
             table.appending("tg", "1", [HELLO])(connection)
             raise UnknownName("no")
 
@@ -167,8 +168,8 @@ async def test_what_is_added_in_a_transaction_goes_with_it(tmp_path: Path) -> No
     assert SessionFiles(tmp_path).appending("tg", "1", [HELLO]) is None  # type: ignore[func-returns-value]
 
 
-async def test_two_hosts_say_one_conversation_in_the_order_of_its_messages(tmp_path: Path) -> None:
-    async with two_hosts(tmp_path) as (first, second):
+async def test_two_hosts_say_one_conversation_in_the_order_of_its_messages(database_url: str) -> None:
+    async with two_hosts(database_url) as (first, second):
         a, b = SessionTable(first, lambda: NOW_MS), SessionTable(second, lambda: NOW_MS - 50_000)
         removed = asyncio.Event()
 
@@ -179,7 +180,6 @@ async def test_two_hosts_say_one_conversation_in_the_order_of_its_messages(tmp_p
         for number in range(6):
             table, ts = ((a, 1000), (b, 10))[number % 2]
             await table.append("tg", "1", [SessionMessage("user", str(number), ts)])
-        await until(lambda: first.position == second.position)
         assert [one.content for one in await a.load("tg", "1")] == list("012345")
         assert await b.load("tg", "1") == await a.load("tg", "1")
         assert (await a.list())[0].changed_s == NOW_MS / 1000

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.knowledge.test_consolidate import Model
-from tests.store.two_hosts import two_hosts, until
+from tests.store.two_hosts import two_hosts
 
 from microclaw.errors import ConfigError, ToolRetry
 from microclaw.knowledge.consolidate import Consolidator
@@ -22,6 +22,7 @@ from microclaw.knowledge.text_files import MAX_TEXT_BYTES
 from microclaw.knowledge.texts import TextFiles, Texts, TextTable
 from microclaw.store.database import Database
 from microclaw.store.notes import NoteTable
+from microclaw.store.postgres import SharedDatabase
 from microclaw.store.session_table import SessionTable
 
 NOW = datetime(2026, 11, 20, 10, 30, tzinfo=UTC)
@@ -34,7 +35,7 @@ async def texts(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     if request.param == "files":
         yield TextFiles(tmp_path / "home", now=lambda: NOW)
     else:
-        async with Database.open(tmp_path / "store.db") as database:
+        async with SharedDatabase.opened(request.getfixturevalue("database_url"), "a") as database:
             yield TextTable(database, lambda: NOW_MS)
 
 
@@ -160,13 +161,11 @@ async def test_notes_are_taken_over_once(memory: Memory) -> None:
     assert "water" not in memory.text("owner")
 
 
-async def test_what_two_hosts_remember_at_once_is_known_and_found_at_both(tmp_path: Path) -> None:
-    async with two_hosts(tmp_path) as hosts, AsyncExitStack() as stack:
-        first, second = hosts
+async def test_what_two_hosts_remember_at_once_is_known_and_found_at_both(tmp_path: Path, database_url: str) -> None:
+    async with two_hosts(database_url) as hosts, AsyncExitStack() as stack:
         memories = [Memory(TextTable(host, lambda: NOW_MS), now=lambda: NOW) for host in hosts]
         facts = [(memories[n % 2], f"lamp number {n}") for n in range(20)]
         await asyncio.gather(*(memory.remember("owner", fact) for memory, fact in facts))
-        await until(lambda: first.position == second.position)
         assert memories[0].text("owner") == memories[1].text("owner")
         assert all(f"- {fact}\n" in memories[0].texts.read(OWNERS) for _, fact in facts)
         for host, memory in zip(hosts, memories, strict=True):
@@ -181,15 +180,13 @@ async def test_what_two_hosts_remember_at_once_is_known_and_found_at_both(tmp_pa
             assert len(await search.find("owner", "lamp number", limit=50)) == len(facts)
             other = memories[1 - memories.index(memory)]
             await other.remember("owner", f"a siren at {host.host}")
-            await until(lambda: first.position == second.position)
             assert f"a siren at {host.host}" in [one.text for one in await search.find("owner", "siren")]
 
 
-async def test_of_two_edits_at_two_hosts_the_later_is_refused_in_words(tmp_path: Path) -> None:
-    async with two_hosts(tmp_path) as hosts:
+async def test_of_two_edits_at_two_hosts_the_later_is_refused_in_words(database_url: str) -> None:
+    async with two_hosts(database_url) as hosts:
         a, b = (Memory(TextTable(host, lambda: NOW_MS), now=lambda: NOW) for host in hosts)
         await a.remember("owner", "one")
-        await until(lambda: hosts[0].position == hosts[1].position)
         was = digest(b.texts.read(OWNERS))
         done = await asyncio.gather(
             a.write(OWNERS, "of a", was=was), b.write(OWNERS, "of b", was=was), return_exceptions=True
@@ -197,5 +194,4 @@ async def test_of_two_edits_at_two_hosts_the_later_is_refused_in_words(tmp_path:
         refused = [one for one in done if one is not None]
         assert len(refused) == 1
         assert isinstance(refused[0], ConfigError)
-        await until(lambda: hosts[0].position == hosts[1].position)
         assert a.text("owner") == b.text("owner") == ("of a" if done[0] is None else "of b")

@@ -13,7 +13,22 @@ from microclaw.store.postgres import SharedDatabase
 async def two_hosts(url: str) -> AsyncIterator[tuple[SharedDatabase, SharedDatabase]]:
     """`url` is that of the database."""
     async with SharedDatabase.opened(url, "a") as one, SharedDatabase.opened(url, "b") as other:
+        await until(lambda: one.is_heard and other.is_heard)
         yield one, other
+
+
+def hold_news(host: SharedDatabase) -> None:
+    """What others change is told to this host only once it asks, as it does when it finds its memory out of date."""
+    hear, held = host._heard, list[str]()
+
+    def hold(payload: str) -> None:
+        held.append(payload)
+        if payload.startswith(f"{host.host} ="):
+            host._heard = hear  # type: ignore[method-assign]
+            for one in held:
+                hear(one)
+
+    host._heard = hold  # type: ignore[method-assign]
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -102,7 +102,7 @@ class Registry:
     async def find_owner(self, endpoint: str) -> Device | None:
         """As `owner_of`; before it says None it looks what other hosts wrote. StoreError when it cannot."""
         owner = self.owner_of(endpoint)
-        if owner is None and await self._store.catch_up():
+        if owner is None and self._store.is_shared:
             await self._refresh()
             owner = self.owner_of(endpoint)
         return owner

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
@@ -9,7 +10,7 @@ from typing import Final, Literal, TypeAlias
 from microclaw.errors import DeployRejected, DeviceBusy, Overloaded, UnknownName
 from microclaw.events import ProgramKind
 from microclaw.store.following import Refresh
-from microclaw.store.rows import BOOL, JSON_TUPLE, Table, insert
+from microclaw.store.rows import BOOL, JSON_TUPLE, Table, insert, select
 from microclaw.store.sql import Sql
 
 ChangeState: TypeAlias = Literal["planned", "done", "failed", "unknown"]
@@ -168,7 +169,8 @@ class AppTable(Table):
     async def set_suspect(self, device_id: str, name: str, suspect_ms: int | None) -> None:
         """Since when the device is silent because of this app, as far as is known; None takes it back."""
         query = """UPDATE desired_apps
-            SET silences = silences + (?1 IS NOT NULL AND suspect_ms IS NULL), suspect_ms = ?1
+            SET silences = silences + CASE WHEN ?1 IS NOT NULL AND suspect_ms IS NULL THEN 1 ELSE 0 END,
+                suspect_ms = ?1
             WHERE device_id = ?2 AND name = ?3"""
         await self._execute(query, (suspect_ms, device_id, name))
 
@@ -227,11 +229,7 @@ class AppTable(Table):
 
     async def last_put(self, device_id: str, name: str, *, but: str) -> ChangeRow | None:
         """The newest change that put another image than `but` on the device under this name; None where none did."""
-        where = """changes WHERE device_id = ? AND state = 'done' AND kind LIKE 'app.%'
-            AND json_extract(forward, '$.do') = 'app.put' AND json_extract(forward, '$.name') = ?
-            AND json_extract(forward, '$.version.sha256') != ? ORDER BY change_id DESC LIMIT 1"""
-        rows = await self._select(ChangeRow, where, (device_id, name, but))
-        return rows[0] if rows else None
+        return await self._database.read(lambda connection: _last_put(connection, device_id, name, but))
 
     async def changes_of_turn(self, turn: str, *, limit: int = 1_000) -> tuple[ChangeRow, ...]:
         """What one turn or request changed, newest first."""
@@ -271,7 +269,7 @@ class AppTable(Table):
         """Its person was told. Of those that have ended the newest are kept."""
         await self._execute("UPDATE deferred_acts SET told = 1 WHERE deferred_id = ?", (deferred_id,))
         query = """DELETE FROM deferred_acts WHERE state NOT IN ('waiting', 'started') AND deferred_id <= ?
-            AND (told OR state IN ('cancelled', 'replaced'))"""
+            AND (told = 1 OR state IN ('cancelled', 'replaced'))"""
         await self._execute(query, (deferred_id - _KEPT_ENDED,))
 
 
@@ -281,7 +279,7 @@ def _check_free(
     """Each host has one change of a device at a time; this is for the hosts among themselves."""
     rows = connection.execute(
         """SELECT host, summary, change_id > ?4 AND state != 'planned' FROM changes WHERE device_id = ?1
-        AND (state = 'planned' OR change_id > ?4) AND (kind LIKE 'app.%' OR NOT ?3) AND host != ?2""",
+        AND (state = 'planned' OR change_id > ?4) AND (kind LIKE 'app.%' OR ?3 = 0) AND host != ?2""",
         (change.device_id, host, change.kind.startswith("app."), MAX_NUMBER if seen is None else seen),
     )
     for other, summary, is_newer in rows:
@@ -331,6 +329,15 @@ def _add_deferred(connection: Sql, row: NewDeferred) -> tuple[int, bool]:
     return insert(connection, "deferred_acts", row, number="deferred_id"), replaced
 
 
+def _last_put(connection: Sql, device_id: str, name: str, but: str) -> ChangeRow | None:
+    where = "changes WHERE device_id = ? AND state = 'done' AND kind LIKE 'app.%' ORDER BY change_id DESC"
+    for row in select(connection, ChangeRow, where, (device_id,)):
+        made = json.loads(row.forward)
+        if made.get("do") == "app.put" and made.get("name") == name and made["version"]["sha256"] != but:
+            return row
+    return None
+
+
 def _put_desired(connection: Sql, row: DesiredApp) -> None:
     insert(connection, "desired_apps", row, over=("device_id", "name"))
 
@@ -368,12 +375,11 @@ def _end_deferred(connection: Sql, change_id: int) -> None:
     connection.execute(
         "UPDATE deferred_acts SET state = 'done' WHERE change_id = ? AND state = 'started'", (change_id,)
     )
-    connection.execute(
-        """UPDATE deferred_acts SET state = 'replaced'
-        WHERE state IN ('waiting', 'started') AND change_id IS NOT ?1
-        AND (device_id, name) = (
-            SELECT device_id, json_extract(forward, '$.name') FROM changes
-            WHERE change_id = ?1 AND kind NOT IN ('app.restore', 'app.restart')
-        )""",
-        (change_id,),
-    )
+    query = "SELECT device_id, kind, forward FROM changes WHERE change_id = ?"
+    device_id, kind, forward = connection.execute(query, (change_id,)).fetchone()
+    if kind not in ("app.restore", "app.restart"):
+        connection.execute(
+            """UPDATE deferred_acts SET state = 'replaced' WHERE state IN ('waiting', 'started')
+            AND change_id IS DISTINCT FROM ? AND device_id = ? AND name = ?""",
+            (change_id, device_id, json.loads(forward).get("name")),
+        )

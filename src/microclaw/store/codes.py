@@ -118,8 +118,8 @@ def _add(connection: Sql, row: CodeRow, now_ms: int, instead_of: Collection[byte
         return False
     _delete(connection, row.kind, instead_of)
     connection.execute(
-        "DELETE FROM one_time_codes WHERE until_ms <= CASE host WHEN ? THEN ? ELSE ? END",
-        (row.host, now_ms, now_ms - FOREIGN_KEPT_MS),
+        "DELETE FROM one_time_codes WHERE until_ms <= ? OR (host = ? AND until_ms <= ?)",
+        (now_ms - FOREIGN_KEPT_MS, row.host, now_ms),
     )
     if at_most is not None:
         rest = "one_time_codes WHERE kind = ? ORDER BY made_ms, hash"

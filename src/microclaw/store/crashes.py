@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import UnknownName
-from microclaw.store.rows import Table
+from microclaw.store.rows import Table, one_of
 from microclaw.store.sql import Sql
 
 CrashKind: TypeAlias = Literal["program", "reset", "firmware"]
@@ -103,10 +104,13 @@ def insert_crash(connection: Sql, report: CrashReport) -> StoredCrash | None:
     crash_id = _new_group(connection, report) if row is None else int(row[0])
     connection.execute(
         """INSERT INTO crash_devices (crash_id, device_id, count, first_ms, last_ms) VALUES (?1, ?2, 1, ?3, ?3)
-        ON CONFLICT DO UPDATE SET count = count + 1, last_ms = max(last_ms, excluded.last_ms)""",
+        ON CONFLICT (crash_id, device_id) DO UPDATE SET count = crash_devices.count + 1, last_ms =
+            CASE WHEN crash_devices.last_ms < excluded.last_ms THEN excluded.last_ms ELSE crash_devices.last_ms END""",
         (crash_id, report.device_id, report.at_ms),
     )
-    connection.execute("UPDATE crash_groups SET last_ms = max(last_ms, ?) WHERE crash_id = ?", (report.at_ms, crash_id))
+    connection.execute(
+        "UPDATE crash_groups SET last_ms = ?1 WHERE crash_id = ?2 AND last_ms < ?1", (report.at_ms, crash_id)
+    )
     connection.execute(
         "INSERT INTO crash_reports (crash_id, device_id, at_ms, firmware, trace, log) VALUES (?, ?, ?, ?, ?, ?)",
         (crash_id, report.device_id, report.at_ms, report.firmware, report.trace, json.dumps(report.log)),
@@ -125,8 +129,10 @@ def move_crashes(connection: Sql, device_id: str, heir_id: str) -> None:
     connection.execute(
         """INSERT INTO crash_devices (crash_id, device_id, count, first_ms, last_ms)
         SELECT crash_id, ?2, count, first_ms, last_ms FROM crash_devices WHERE device_id = ?1
-        ON CONFLICT DO UPDATE SET count = count + excluded.count, first_ms = min(first_ms, excluded.first_ms),
-            last_ms = max(last_ms, excluded.last_ms)""",
+        ON CONFLICT (crash_id, device_id) DO UPDATE SET count = crash_devices.count + excluded.count, first_ms =
+            CASE WHEN crash_devices.first_ms > excluded.first_ms THEN excluded.first_ms ELSE crash_devices.first_ms END,
+            last_ms =
+            CASE WHEN crash_devices.last_ms < excluded.last_ms THEN excluded.last_ms ELSE crash_devices.last_ms END""",
         (device_id, heir_id),
     )
     connection.execute("UPDATE crash_reports SET device_id = ? WHERE device_id = ?", (heir_id, device_id))
@@ -136,7 +142,7 @@ def _new_group(connection: Sql, report: CrashReport) -> int:
     """Where there is no room the group gives way that was seen last the longest ago; of a board with many, its own."""
     (own,) = connection.execute("SELECT count(*) FROM crash_groups WHERE found_on = ?", (report.device_id,)).fetchone()
     (every,) = connection.execute("SELECT count(*) FROM crash_groups").fetchone()
-    oldest = "SELECT crash_id FROM crash_groups WHERE found_on = ?1 OR ?2 ORDER BY last_ms, crash_id LIMIT 1"
+    oldest = "SELECT crash_id FROM crash_groups WHERE found_on = ?1 OR ?2 = 1 ORDER BY last_ms, crash_id LIMIT 1"
     if own >= MAX_GROUPS_FOUND_ON or every >= MAX_GROUPS:
         connection.execute(
             f"DELETE FROM crash_groups WHERE crash_id = ({oldest})",  # noqa: S608 - a constant
@@ -162,16 +168,19 @@ def _new_group(connection: Sql, report: CrashReport) -> int:
 def _groups(
     connection: Sql, since_ms: int, devices: Collection[str] | None, crash_id: int | None
 ) -> tuple[CrashGroup, ...]:
+    where, values = _of(None if crash_id is None else (crash_id,), devices)
     rows = connection.execute(
-        """SELECT g.crash_id, fingerprint, kind, program, version, title, g.first_ms, sum(d.count), min(d.first_ms),
-            max(d.last_ms) AS seen_ms, json_group_array(d.device_id)
-        FROM crash_groups g JOIN crash_devices d ON d.crash_id = g.crash_id
-        WHERE d.last_ms >= ?1 AND (?2 IS NULL OR d.device_id IN (SELECT value FROM json_each(?2)))
-            AND (?3 IS NULL OR g.crash_id = ?3)
-        GROUP BY g.crash_id ORDER BY seen_ms DESC, g.crash_id DESC""",
-        (since_ms, _json(devices), crash_id),
+        f"""SELECT crash_id, fingerprint, kind, program, version, title, g.first_ms,
+            d.count, d.first_ms, d.last_ms, device_id
+        FROM crash_groups AS g JOIN crash_devices AS d USING (crash_id)
+        WHERE {where} AND d.last_ms >= ? ORDER BY crash_id, device_id""",  # noqa: S608 - constants
+        (*values, since_ms),
     )
-    return tuple(CrashGroup(*(*row[:-1], tuple(sorted(json.loads(row[-1]))))) for row in rows)
+    groups = []
+    for kind, of_devices in groupby(rows, key=lambda row: row[:7]):
+        counts, firsts, lasts, ids = zip(*(row[7:] for row in of_devices), strict=True)
+        groups.append(CrashGroup(*kind, sum(counts), min(firsts), max(lasts), ids))
+    return tuple(sorted(groups, key=lambda group: (group.last_ms, group.crash_id), reverse=True))
 
 
 def _reports(connection: Sql, group: CrashGroup) -> tuple[CrashReport, ...]:
@@ -198,9 +207,7 @@ def _reports(connection: Sql, group: CrashGroup) -> tuple[CrashReport, ...]:
 
 
 def _clear(connection: Sql, crash_ids: Collection[int] | None, devices: Collection[str] | None) -> int:
-    where = """(?1 IS NULL OR crash_id IN (SELECT value FROM json_each(?1)))
-        AND (?2 IS NULL OR device_id IN (SELECT value FROM json_each(?2)))"""
-    values = (None if crash_ids is None else json.dumps(list(crash_ids)), _json(devices))
+    where, values = _of(crash_ids, devices)
     (count,) = connection.execute(
         f"SELECT coalesce(sum(count), 0) FROM crash_devices WHERE {where}",  # noqa: S608 - a constant
         values,
@@ -216,5 +223,10 @@ def _drop_empty(connection: Sql) -> None:
     connection.execute("DELETE FROM crash_groups WHERE crash_id NOT IN (SELECT crash_id FROM crash_devices)")
 
 
-def _json(words: Collection[str] | None) -> str | None:
-    return None if words is None else json.dumps(list(words))
+def _of(crash_ids: Collection[int] | None, devices: Collection[str] | None) -> tuple[str, tuple[object, ...]]:
+    """A condition for rows of these kinds (all, where None) and devices, and its values."""
+    where = "1 = 1"
+    for column, wanted in (("crash_id", crash_ids), ("device_id", devices)):
+        if wanted is not None:
+            where += f" AND {column} {one_of(wanted)}"
+    return where, (*(crash_ids or ()), *(devices or ()))

@@ -116,7 +116,7 @@ def _put(connection: Sql, row: DeviceRow) -> None:
         VALUES (?, ?, ?, ?, ?, ?, ?)
         ON CONFLICT (device_id) DO UPDATE SET name = excluded.name, board_id = excluded.board_id,
             labels = excluded.labels, created_ms = excluded.created_ms, firmware = excluded.firmware,
-            reached = max(reached, excluded.reached)""",
+            reached = CASE WHEN devices.reached = 1 THEN 1 ELSE excluded.reached END""",
         (
             row.device_id,
             row.name,

@@ -20,6 +20,8 @@ BATCH_MS: Final = 10 * MINUTE_MS  # buckets of one series lie together: ten minu
 STEP_ROWS: Final = 20_000
 DELETED_ROWS: Final = 5_000
 STEP_SERIES: Final = 50
+_OVERWRITE: Final = """UPDATE
+    SET low = excluded.low, high = excluded.high, mean = excluded.mean, count = excluded.count"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ def _hours_step(connection: Sql, now_ms: int, rounds: _Rounds) -> _Rounds:
         connection.execute("DELETE FROM telemetry_minutes WHERE series_id = ? AND at_ms < ?", (number, cut_ms))
         connection.execute("DELETE FROM telemetry_hours WHERE series_id = ? AND at_ms < ?", (number, now_ms - HOURS_MS))
     if numbers:
-        connection.execute("UPDATE telemetry_state SET minutes_gone_ms = max(minutes_gone_ms, ?)", (cut_ms,))
+        connection.execute("UPDATE telemetry_state SET minutes_gone_ms = ?1 WHERE minutes_gone_ms < ?1", (cut_ms,))
         return replace(rounds, hours=replace(found, done=numbers[-1]))
     connection.execute("UPDATE telemetry_state SET hours_ms = ?", (found.end_ms,))
     return replace(rounds, hours=None)
@@ -148,35 +150,36 @@ def _make_minutes(connection: Sql, now_ms: int) -> int:
     if row_ms is not None:
         end_ms = min(end_ms, max(floor_ms(row_ms, MINUTE_MS), begin_ms + MINUTE_MS))
     (gone_ms,) = connection.execute("SELECT raw_gone_ms FROM telemetry_state").fetchone()
-    for verb, begin, end in (
-        ("IGNORE", begin_ms, min(end_ms, gone_ms)),
-        ("REPLACE", max(begin_ms, gone_ms), end_ms),
+    for where_it_is_there, begin, end in (
+        ("NOTHING", begin_ms, min(end_ms, gone_ms)),
+        (_OVERWRITE, max(begin_ms, gone_ms), end_ms),
     ):
         connection.execute(
-            f"""INSERT OR {verb} INTO telemetry_minutes (series_id, at_ms, low, high, mean, count)
+            f"""INSERT INTO telemetry_minutes (series_id, at_ms, low, high, mean, count)
             SELECT series_id, at_ms / {MINUTE_MS} * {MINUTE_MS} AS minute, min(value), max(value), avg(value), count(*)
             FROM telemetry_raw WHERE at_ms >= ? AND at_ms < ?
             AND series_id IN (SELECT series_id FROM telemetry_series WHERE device_id IS NOT NULL)
-            GROUP BY series_id, minute""",  # noqa: S608 - words of ours
+            GROUP BY series_id, minute ON CONFLICT (series_id, at_ms) DO {where_it_is_there}""",  # noqa: S608 - words of ours
             (begin, end),
         )
-    connection.execute(
-        "UPDATE telemetry_state SET minutes_ms = ?, hours_ms = iif(hours_ms, hours_ms, ?)",  # the first hour ever
+    connection.execute(  # 0 until the first hour ever
+        "UPDATE telemetry_state SET minutes_ms = ?, hours_ms = CASE hours_ms WHEN 0 THEN ? ELSE hours_ms END",
         (end_ms, floor_ms(begin_ms, HOUR_MS)),
     )
     return begin_ms
 
 
 def _make_hours(connection: Sql, number: int, began_ms: int, end_ms: int, gone_ms: int) -> None:
-    for verb, begin, end in (
-        ("IGNORE", began_ms, min(end_ms, gone_ms)),
-        ("REPLACE", max(began_ms, gone_ms), end_ms),
+    for where_it_is_there, begin, end in (
+        ("NOTHING", began_ms, min(end_ms, gone_ms)),
+        (_OVERWRITE, max(began_ms, gone_ms), end_ms),
     ):
         connection.execute(
-            f"""INSERT OR {verb} INTO telemetry_hours (series_id, at_ms, low, high, mean, count)
+            f"""INSERT INTO telemetry_hours (series_id, at_ms, low, high, mean, count)
             SELECT series_id, at_ms / {HOUR_MS} * {HOUR_MS} AS hour, min(low), max(high),
                 sum(mean * count) / sum(count), sum(count)
-            FROM telemetry_minutes WHERE series_id = ? AND at_ms >= ? AND at_ms < ? GROUP BY hour""",  # noqa: S608
+            FROM telemetry_minutes WHERE series_id = ? AND at_ms >= ? AND at_ms < ? GROUP BY series_id, hour
+            ON CONFLICT (series_id, at_ms) DO {where_it_is_there}""",  # noqa: S608
             (number, begin, end),
         )
 
@@ -204,7 +207,7 @@ def _delete_raw(connection: Sql, now_ms: int, rounds: _Rounds) -> _Rounds:
     if row_ms is not None:
         cut_ms = min(cut_ms, max(floor_ms(row_ms, MINUTE_MS), floor_ms(oldest_ms, MINUTE_MS) + MINUTE_MS))
     connection.execute("DELETE FROM telemetry_raw WHERE at_ms < ?", (cut_ms,))
-    connection.execute("UPDATE telemetry_state SET raw_gone_ms = max(raw_gone_ms, ?)", (cut_ms,))
+    connection.execute("UPDATE telemetry_state SET raw_gone_ms = ?1 WHERE raw_gone_ms < ?1", (cut_ms,))
     return rounds
 
 

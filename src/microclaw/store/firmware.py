@@ -13,7 +13,7 @@ from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.store.following import Refresh
-from microclaw.store.rows import BOOL, JSON_TUPLE, Table, insert, select
+from microclaw.store.rows import BOOL, JSON_TUPLE, Table, insert, one_of, select
 from microclaw.store.sql import Sql
 from microclaw.text import clean_text
 from microclaw.wire.link.messages import OtaStatus
@@ -259,10 +259,15 @@ def status_in(connection: Sql, device_id: str, status: OtaStatus, running: str |
 
 def refused_in(connection: Sql, device_id: str, message_id: bytes, error: str, now_ms: int) -> OfferRow | None:
     """The device answered the message with an error: the offer in it is over. None where it is of no offer."""
-    where = """firmware_offers WHERE device_id = ?1 AND release_id IN (SELECT r.release_id FROM firmware_releases AS r
-        JOIN link_outbox AS o ON o.device_id = ?1 AND o.message_id = ?2 AND instr(o.payload, r.manifest))
-        ORDER BY offer_id DESC LIMIT 1"""
-    offer = next(iter(select(connection, OfferRow, where, (device_id, message_id))), None)
+    query = "SELECT payload FROM link_outbox WHERE device_id = ? AND message_id = ?"
+    sent = connection.execute(query, (device_id, message_id)).fetchone()
+    if sent is None:
+        return None
+    query = """SELECT DISTINCT release_id, manifest FROM firmware_releases JOIN firmware_offers USING (release_id)
+        WHERE device_id = ?"""
+    meant = [number for number, manifest in connection.execute(query, (device_id,)) if manifest in sent[0]]
+    where = f"firmware_offers WHERE device_id = ? AND release_id {one_of(meant)} ORDER BY offer_id DESC LIMIT 1"
+    offer = next(iter(select(connection, OfferRow, where, (device_id, *meant))), None)
     if offer is None or offer.is_over:
         return None
     state: OfferState = "refused"

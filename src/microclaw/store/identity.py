@@ -215,7 +215,7 @@ def _pin(connection: Sql, fingerprint: str, at_ms: int) -> None:
 def _trusting(connection: Sql) -> int:
     (count,) = connection.execute(
         "SELECT count(*) FROM (SELECT device_id FROM tokens WHERE state IN ('current', 'pending') "
-        "UNION SELECT device_id FROM certificates WHERE revoked_ms IS NULL)"
+        "UNION SELECT device_id FROM certificates WHERE revoked_ms IS NULL) AS those"
     ).fetchone()
     return int(count)
 
@@ -228,7 +228,7 @@ def _begin_anew(connection: Sql, at_ms: int) -> int:
 
 
 def _tokens(connection: Sql, device_id: str) -> tuple[TokenRow, ...]:
-    return select(connection, TokenRow, "tokens WHERE device_id = ? ORDER BY made_ms, rowid", (device_id,))
+    return select(connection, TokenRow, "tokens WHERE device_id = ? ORDER BY made_ms, hash", (device_id,))
 
 
 def _judge(rows: tuple[TokenRow, ...], token_hash: bytes, unused_since_ms: int) -> tuple[TokenUse, TokenRow | None]:
@@ -304,9 +304,9 @@ def _retire(connection: Sql, device_id: str, state: TokenState, at_ms: int) -> N
         "UPDATE tokens SET state = 'retired', used_ms = ? WHERE device_id = ? AND state = ?", (at_ms, device_id, state)
     )
     connection.execute(
-        """DELETE FROM tokens WHERE rowid IN (
-            SELECT rowid FROM tokens WHERE device_id = ? AND state IN ('retired', 'revoked')
-            ORDER BY made_ms DESC, rowid DESC LIMIT -1 OFFSET ?)""",
+        """DELETE FROM tokens WHERE device_id = ?1 AND state IN ('retired', 'revoked') AND hash NOT IN (
+            SELECT hash FROM tokens WHERE device_id = ?1 AND state IN ('retired', 'revoked')
+            ORDER BY made_ms DESC, hash DESC LIMIT ?2)""",
         (device_id, KEPT_RETIRED),
     )
 
@@ -321,11 +321,9 @@ def _supersede(connection: Sql, device_id: str, at_ms: int) -> None:
 
 
 def _opening(connection: Sql) -> list[str]:
-    rows = connection.execute(
-        """SELECT lower(hex(hash)) FROM tokens WHERE state IN ('current', 'pending')
-        UNION ALL SELECT serial FROM certificates WHERE revoked_ms IS NULL"""
-    )
-    return [str(credential) for (credential,) in rows]
+    tokens = connection.execute("SELECT hash FROM tokens WHERE state IN ('current', 'pending')")
+    certificates = connection.execute("SELECT serial FROM certificates WHERE revoked_ms IS NULL")
+    return [*(digest.hex() for (digest,) in tokens), *(serial for (serial,) in certificates)]
 
 
 def _revoked(connection: Sql) -> list[str]:

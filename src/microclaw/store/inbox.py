@@ -182,12 +182,12 @@ def _add(connection: Sql, inbound: Inbound, now_ms: int, begun: bool, host: str 
 # `state != 'kept'` is for the index inbox_open.
 _OLDER_ELSEWHERE = """SELECT 1 FROM inbox AS older
     WHERE older.state != 'kept' AND older.state = 'waiting' AND older.channel = ? AND older.chat_id = ?
-    AND older.message_id < ? AND older.host IS NOT ?"""
+    AND older.message_id < ? AND older.host IS DISTINCT FROM ?"""
 
 
 def _claim(connection: Sql, message_id: int, host: str | None) -> Claim:
     found = connection.execute(
-        "SELECT channel, chat_id FROM inbox WHERE message_id = ? AND host IS ? AND state = 'waiting'",
+        "SELECT channel, chat_id FROM inbox WHERE message_id = ? AND host IS NOT DISTINCT FROM ? AND state = 'waiting'",
         (message_id, host),
     ).fetchone()
     if found is None:
@@ -212,13 +212,14 @@ def _take(connection: Sql, hosts: Sequence[str | None], taker: str) -> LeftMessa
     effects: list[EffectRow] = []
     for host in hosts:
         found = connection.execute(
-            "SELECT message_id FROM inbox WHERE state != 'kept' AND host IS ?", (host,)
+            "SELECT message_id FROM inbox WHERE state != 'kept' AND host IS NOT DISTINCT FROM ?", (host,)
         ).fetchall()
         taken += [number for (number,) in found]
         if found:
-            connection.execute("UPDATE inbox SET host = ? WHERE state != 'kept' AND host IS ?", (taker, host))
+            query = "UPDATE inbox SET host = ? WHERE state != 'kept' AND host IS NOT DISTINCT FROM ?"
+            connection.execute(query, (taker, host))
         effects += take_effects(connection, host, taker)
-    numbers = ", ".join(str(int(number)) for number in taken)
+    numbers = ", ".join(str(int(number)) for number in taken) or "NULL"
     return LeftMessages(
         _rows(connection, f"state = 'waiting' AND message_id IN ({numbers})", ()),
         _unsaved(connection, f"state = 'answered' AND message_id IN ({numbers})", ()),

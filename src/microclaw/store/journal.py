@@ -146,7 +146,7 @@ class Journal(Table):
 
 def take_effects(connection: Sql, host: str | None, taker: str) -> tuple[EffectRow, ...]:
     """Make the effects without an end of one host another's; for a transaction that takes their messages, too."""
-    where = "WHERE state IN ('planned', 'started') AND host IS ?"
+    where = "WHERE state IN ('planned', 'started') AND host IS NOT DISTINCT FROM ?"
     found = _rows(connection, where, (host,))
     if found:
         connection.execute(f"UPDATE effects SET host = ? {where}", (taker, host))  # noqa: S608 - a constant
@@ -224,12 +224,10 @@ def _move(
 
 
 def _prune(connection: Sql, before_ms: int, rows: int) -> int:
-    """Deleted by their keys: row numbers are this store's own, and may be others in a cluster's other copies."""
-    query = """SELECT turn_id, iteration, position FROM effects WHERE state NOT IN ('planned', 'started')
-        AND (planned_ms < ? OR rowid <= (SELECT max(rowid) FROM effects) - ?)"""
-    keys = connection.execute(query, (before_ms, rows)).fetchall()
-    connection.executemany("DELETE FROM effects WHERE turn_id = ? AND iteration = ? AND position = ?", keys)
-    return len(keys)
+    query = """DELETE FROM effects WHERE state NOT IN ('planned', 'started')
+        AND (planned_ms < ? OR (turn_id, iteration, position) NOT IN (SELECT turn_id, iteration, position FROM effects
+            ORDER BY planned_ms DESC, turn_id DESC, iteration DESC, position DESC LIMIT ?))"""
+    return connection.execute(query, (before_ms, rows)).rowcount
 
 
 def _rows(connection: Sql, where: str, values: tuple[object, ...]) -> tuple[EffectRow, ...]:

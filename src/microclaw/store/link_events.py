@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Final
 
 from microclaw.store.following import Refresh
-from microclaw.store.rows import JSON_TUPLE, Table
+from microclaw.store.rows import JSON_TUPLE, Table, one_of
 from microclaw.store.sql import Sql
 
 KEPT_EVENTS: Final = 1000  # a device; the oldest give way
@@ -83,8 +83,7 @@ class LinkEventTable(Table):
 
     async def presence_of(self, device_ids: Sequence[str]) -> tuple[Presence, ...]:
         """Of these devices."""
-        where = "link_presence WHERE device_id IN (SELECT value FROM json_each(?))"
-        return await self._select(Presence, where, (json.dumps(list(device_ids)),))
+        return await self._select(Presence, f"link_presence WHERE device_id {one_of(device_ids)}", device_ids)
 
     async def seen(self, presence: Presence) -> None:
         await self._insert("link_presence", presence, over=("device_id",))

@@ -35,12 +35,13 @@ class LinkTaskTable(Table):
 
     async def open_tasks(self) -> tuple[OpenTask, ...]:
         """The oldest first."""
-        return await self._select(OpenTask, "link_tasks ORDER BY taken_ms, rowid")
+        return await self._select(OpenTask, "link_tasks ORDER BY taken_ms, device_id, task")
 
     async def take(self, open_task: OpenTask) -> OpenTask | None:
         """Make it this host's; None where another host took it, or it has its end."""
         taken = replace(open_task, host=self.host)
-        query = "UPDATE link_tasks SET host = ? WHERE device_id = ? AND task = ? AND message_id = ? AND host IS ?"
+        query = """UPDATE link_tasks SET host = ? WHERE device_id = ? AND task = ? AND message_id = ?
+            AND host IS NOT DISTINCT FROM ?"""
         values = (self.host, open_task.device_id, open_task.task, open_task.message_id, open_task.host)
         return taken if await self._execute(query, values) == 1 else None
 

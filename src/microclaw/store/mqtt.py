@@ -6,12 +6,12 @@ The buffer is bounded in bytes. When it is full the oldest telemetry is lost fir
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from microclaw.store.database import Database
-from microclaw.store.rows import Table
+from microclaw.store.rows import JSON_TUPLE, Table, one_of
 from microclaw.store.sql import Sql
 
 Kind: TypeAlias = Literal["event", "telemetry"]
@@ -49,6 +49,10 @@ class BufferSize:
     lost: int = 0
 
 
+def _json(components: Mapping[str, str]) -> str:
+    return json.dumps(dict(components))
+
+
 @dataclass(frozen=True, slots=True)
 class PublishedDevice:
     """What the broker holds of a device: retained topics below the host's own, and its entities in Home Assistant:
@@ -56,8 +60,8 @@ class PublishedDevice:
 
     device_id: str
     name: str
-    topics: tuple[str, ...]
-    components: Mapping[str, str] = field(default_factory=dict)
+    topics: tuple[str, ...] = field(metadata=JSON_TUPLE)
+    components: Mapping[str, str] = field(default_factory=dict, metadata={"read": json.loads, "write": _json})
 
 
 class MqttBuffer(Table):
@@ -131,13 +135,10 @@ class MqttPublishedTable(Table):
         return await self._database.write(work)
 
     async def all(self) -> tuple[PublishedDevice, ...]:
-        query = "SELECT device_id, name, topics, components FROM mqtt_published"
-        rows = await self._database.read(lambda connection: connection.execute(query).fetchall())
-        return tuple(PublishedDevice(row[0], row[1], tuple(json.loads(row[2])), json.loads(row[3])) for row in rows)
+        return await self._select(PublishedDevice, "mqtt_published")
 
     async def put(self, device: PublishedDevice) -> None:
-        row = (device.device_id, device.name, json.dumps(device.topics), json.dumps(dict(device.components)))
-        await self._execute("INSERT OR REPLACE INTO mqtt_published VALUES (?, ?, ?, ?)", row)
+        await self._insert("mqtt_published", device, over=("device_id",))
 
     async def forget(self, device_id: str) -> None:
         await self._execute("DELETE FROM mqtt_published WHERE device_id = ?", (device_id,))
@@ -165,11 +166,11 @@ def _make_room(connection: Sql, wanted_bytes: int) -> None:
             _delete(connection, gone, lost=True)
 
 
-def _delete(connection: Sql, numbers: Iterable[int], *, lost: bool) -> None:
-    chosen = "FROM mqtt_buffer WHERE number IN (SELECT value FROM json_each(?))"
-    value = (json.dumps(list(numbers)),)
-    found = connection.execute(f"SELECT kind, count(*), sum({_SIZE}) {chosen} GROUP BY kind", value).fetchall()
-    connection.execute(f"DELETE {chosen}", value)
+def _delete(connection: Sql, numbers: Collection[int], *, lost: bool) -> None:
+    chosen = f"FROM mqtt_buffer WHERE number {one_of(numbers)}"
+    values = tuple(numbers)
+    found = connection.execute(f"SELECT kind, count(*), sum({_SIZE}) {chosen} GROUP BY kind", values).fetchall()
+    connection.execute(f"DELETE {chosen}", values)
     for kind, rows, size in found:
         connection.execute(
             "UPDATE mqtt_sizes SET rows = rows - ?1, bytes = bytes - ?2, lost = lost + ?3 WHERE kind = ?4",

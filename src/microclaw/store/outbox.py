@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from microclaw.store.database import Database
-from microclaw.store.rows import Table, insert
+from microclaw.store.rows import Table, insert, one_of
 from microclaw.store.sql import Sql
 
 Kind: TypeAlias = Literal["answer", "push"]
@@ -65,17 +64,16 @@ class OutboxTable(Table):
 
     async def hold(self, outbound_id: int, holder: str | None, *, instead_of: str | None) -> bool:
         """Make it another host's, or nobody's; False where it is delivered, or not that host's any more."""
-        query = "UPDATE outbox SET host = ? WHERE outbound_id = ? AND host IS ? AND delivered_ms IS NULL"
+        query = "UPDATE outbox SET host = ? WHERE outbound_id = ? AND host IS NOT DISTINCT FROM ? AND delivered_ms IS NULL"
         return await self._execute(query, (holder, outbound_id, instead_of)) == 1
 
     async def undelivered(
         self, channel: str, *, chats: Collection[str] | None = None, limit: int = 64
     ) -> tuple[OutboxRow, ...]:
         """Oldest first; of these chats only, where some are given."""
-        where = """outbox WHERE channel = ?1 AND delivered_ms IS NULL
-            AND (?2 IS NULL OR chat_id IN (SELECT value FROM json_each(?2))) ORDER BY outbound_id LIMIT ?3"""
-        only = None if chats is None else json.dumps(list(chats))
-        return await self._select(OutboxRow, where, (channel, only, limit))
+        only = "" if chats is None else f" AND chat_id {one_of(chats)}"
+        where = f"outbox WHERE channel = ? AND delivered_ms IS NULL{only} ORDER BY outbound_id LIMIT ?"
+        return await self._select(OutboxRow, where, (channel, *(chats or ()), limit))
 
     async def count(self, channel: str) -> int:
         """How many wait for this channel."""

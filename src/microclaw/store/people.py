@@ -47,10 +47,10 @@ class PeopleTable(Table):
 def _list(connection: Sql) -> tuple[PersonRow, ...]:
     addresses: dict[str, list[tuple[str, str]]] = {}
     for person_id, channel, external_id in connection.execute(
-        "SELECT person_id, channel, external_id FROM person_addresses ORDER BY added_ms, rowid"
+        "SELECT person_id, channel, external_id FROM person_addresses ORDER BY added_ms"
     ):
         addresses.setdefault(person_id, []).append((channel, external_id))
-    rows = connection.execute("SELECT person_id, name, role, created_ms FROM people ORDER BY created_ms, rowid")
+    rows = connection.execute("SELECT person_id, name, role, created_ms FROM people ORDER BY created_ms, person_id")
     return tuple(
         PersonRow(person_id, name, role, created_ms, tuple(addresses.get(person_id, ())))
         for person_id, name, role, created_ms in rows
@@ -79,7 +79,7 @@ def _put(connection: Sql, row: PersonRow, now_ms: int) -> None:
     connection.executemany(
         """INSERT INTO person_addresses (channel, external_id, person_id, added_ms) VALUES (?, ?, ?, ?)
         ON CONFLICT (channel, external_id) DO UPDATE SET person_id = excluded.person_id""",
-        [(channel, external_id, row.person_id, now_ms) for channel, external_id in row.addresses],
+        [(*address, row.person_id, now_ms + position) for position, address in enumerate(row.addresses)],  # in order
     )
 
 
@@ -109,7 +109,7 @@ class PersonTokenTable(Table):
 
     async def list(self) -> tuple[PersonTokenRow, ...]:
         """Every token, oldest first."""
-        return await self._select(PersonTokenRow, "person_tokens ORDER BY made_ms, rowid")
+        return await self._select(PersonTokenRow, "person_tokens ORDER BY made_ms, token_id")
 
     async def by_hash(self, digest: bytes) -> PersonTokenRow | None:
         rows = await self._select(PersonTokenRow, "person_tokens WHERE hash = ?", (digest,))

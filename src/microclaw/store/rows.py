@@ -7,7 +7,7 @@ its value of what SQLite gives, `write` what SQLite gets.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
 from functools import cache
 from typing import Any, Final, TypeVar
@@ -55,6 +55,11 @@ class Table:
 def columns(kind: type[Any]) -> str:
     """Its columns in the order of its fields."""
     return ", ".join(column for _, column, _, _ in _plan(kind))
+
+
+def one_of(values: Collection[object]) -> str:
+    """`IN (?, ...)` for so many values; nothing is one of none."""
+    return f"IN ({', '.join('?' * len(values)) or 'NULL'})"
 
 
 def select(connection: Sql, kind: type[R], rest: str, values: Iterable[object] = ()) -> tuple[R, ...]:

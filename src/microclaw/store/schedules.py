@@ -122,8 +122,8 @@ class ScheduleTable(Table):
         host = self._database.host
         if run.host == host:
             return True
-        query = """UPDATE schedule_runs SET host = ? WHERE schedule_id = ? AND due_ms = ? AND host IS ?
-            AND state IN ('claimed', 'started')"""
+        query = """UPDATE schedule_runs SET host = ? WHERE schedule_id = ? AND due_ms = ?
+            AND host IS NOT DISTINCT FROM ? AND state IN ('claimed', 'started')"""
         return await self._execute(query, (host, run.schedule_id, run.due_ms, run.host)) == 1
 
     async def runs_elsewhere(self, schedule_id: int) -> bool:
@@ -131,7 +131,7 @@ class ScheduleTable(Table):
         host = self._database.host
         if host is None:
             return False
-        where = "schedule_runs WHERE schedule_id = ? AND state IN ('claimed', 'started') AND host IS NOT ?"
+        where = "schedule_runs WHERE schedule_id = ? AND state IN ('claimed', 'started') AND host IS DISTINCT FROM ?"
         return bool(await self._select(RunRow, where, (schedule_id, host)))
 
     def listen(self, changed: Callable[[], None]) -> None:
@@ -180,11 +180,12 @@ def _claim(connection: Sql, values: tuple[int, int, int, int, int, str | None], 
         "DELETE FROM schedule_runs WHERE schedule_id = ? AND due_ms = ? AND state = 'skipped'", values[:2]
     )
     made = connection.execute(
-        """INSERT OR IGNORE INTO schedule_runs (schedule_id, due_ms, state, woke, claimed_ms, host)
+        """INSERT INTO schedule_runs (schedule_id, due_ms, state, woke, claimed_ms, host)
         SELECT ?1, ?2, 'claimed', ?3, ?4, ?6
-        WHERE EXISTS (SELECT 1 FROM schedules WHERE schedule_id = ?1 AND (state != 'paused' OR ?5))
+        WHERE EXISTS (SELECT 1 FROM schedules WHERE schedule_id = ?1 AND (state != 'paused' OR ?5 = 1))
         AND NOT EXISTS (SELECT 1 FROM schedule_runs
-            WHERE schedule_id = ?1 AND state IN ('claimed', 'started') AND ?6 IS NOT NULL AND host IS NOT ?6)""",
+            WHERE schedule_id = ?1 AND state IN ('claimed', 'started') AND ?6 IS NOT NULL AND host IS DISTINCT FROM ?6)
+        ON CONFLICT DO NOTHING""",
         values,
     ).rowcount
     known = "SELECT EXISTS (SELECT 1 FROM schedule_runs WHERE schedule_id = ? AND due_ms = ?)"
@@ -221,7 +222,7 @@ def _set_next(connection: Sql, schedule_id: int, due_ms: int, next_ms: int | Non
 def _ended(connection: Sql, values: tuple[str, str, int, int, int, int, str | None], schedule_id: int) -> None:
     ended = connection.execute(
         """UPDATE schedule_runs SET state = ?, result = ?, woke = ?, ended_ms = ?
-        WHERE schedule_id = ? AND due_ms = ? AND host IS ?""",
+        WHERE schedule_id = ? AND due_ms = ? AND host IS NOT DISTINCT FROM ?""",
         values,
     ).rowcount
     if not ended:
@@ -233,8 +234,8 @@ def _ended(connection: Sql, values: tuple[str, str, int, int, int, int, str | No
 
 def _skipped(connection: Sql, schedule_id: int, due_ms: int, next_ms: int | None, why: str, now_ms: int) -> None:
     connection.execute(
-        """INSERT OR IGNORE INTO schedule_runs (schedule_id, due_ms, state, woke, claimed_ms, ended_ms, result)
-        VALUES (?, ?, 'skipped', 0, ?, ?, ?)""",
+        """INSERT INTO schedule_runs (schedule_id, due_ms, state, woke, claimed_ms, ended_ms, result)
+        VALUES (?, ?, 'skipped', 0, ?, ?, ?) ON CONFLICT DO NOTHING""",
         (schedule_id, due_ms, now_ms, now_ms, why),
     )
     _set_next(connection, schedule_id, due_ms, next_ms)

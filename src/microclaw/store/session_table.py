@@ -119,7 +119,8 @@ def _count(connection: Sql, name: str, lines: Sequence[tuple[int, str]], now_ms:
     size_bytes = sum(len(line) + 1 for _, line in lines)
     connection.execute(
         """INSERT INTO sessions (name, size_bytes, changed_ms) VALUES (:name, :size, :now) ON CONFLICT (name)
-        DO UPDATE SET size_bytes = size_bytes + :size, changed_ms = max(changed_ms, :now)""",
+        DO UPDATE SET size_bytes = sessions.size_bytes + :size,
+            changed_ms = CASE WHEN sessions.changed_ms < :now THEN :now ELSE sessions.changed_ms END""",
         {"name": name, "size": size_bytes, "now": now_ms},
     )
 
@@ -151,7 +152,8 @@ def _remove(connection: Sql, name: str) -> bool:
     if not connection.execute("DELETE FROM sessions WHERE name = ?", (name,)).rowcount:
         return False
     connection.execute(
-        "INSERT INTO session_removals (one, number) VALUES (1, 1) ON CONFLICT (one) DO UPDATE SET number = number + 1"
+        """INSERT INTO session_removals (one, number) VALUES (1, 1) ON CONFLICT (one)
+        DO UPDATE SET number = session_removals.number + 1"""
     )
     return True
 

@@ -40,7 +40,7 @@ class SignInTable(Table):
 
     async def list(self) -> tuple[SignInRow, ...]:
         """Every session, oldest first."""
-        return await self._select(SignInRow, "sign_ins ORDER BY made_ms, rowid")
+        return await self._select(SignInRow, "sign_ins ORDER BY made_ms, sign_in_id")
 
     async def by_hash(self, digest: bytes) -> SignInRow | None:
         rows = await self._select(SignInRow, "sign_ins WHERE hash = ?", (digest,))

@@ -118,7 +118,9 @@ def move_series(connection: Sql, device_id: str, heir_id: str) -> None:
     for gone, kept in connection.execute(both, (device_id, heir_id)).fetchall():
         for table in ("telemetry_raw", "telemetry_minutes", "telemetry_hours"):
             connection.execute(
-                f"UPDATE OR IGNORE {table} SET series_id = ? WHERE series_id = ?",  # noqa: S608 - names of ours
+                f"""UPDATE {table} SET series_id = ?1 WHERE series_id = ?2 AND NOT EXISTS (
+                    SELECT 1 FROM {table} AS there
+                    WHERE there.series_id = ?1 AND there.at_ms = {table}.at_ms)""",  # noqa: S608 - names of ours
                 (kept, gone),
             )
 
@@ -139,14 +141,16 @@ def _insert(connection: Sql, points: Sequence[Point], known: Mapping[tuple[str, 
             inserted.refused[point.device_id] += 1
     if rows:
         connection.executemany(
-            """INSERT OR IGNORE INTO telemetry_raw (at_ms, series_id, value)
-            SELECT ?1, series_id, ?2 FROM telemetry_series WHERE series_id = ?3 AND device_id = ?4 AND key = ?5""",
+            """INSERT INTO telemetry_raw (at_ms, series_id, value)
+            SELECT ?1, series_id, ?2 FROM telemetry_series WHERE series_id = ?3 AND device_id = ?4 AND key = ?5
+            ON CONFLICT DO NOTHING""",
             rows,
         )
         # A clock that was set back: the buckets since then are made again, of all their values.
         earliest = min(row[0] for row in rows)
         connection.execute(
-            "UPDATE telemetry_state SET minutes_ms = ?1, hours_ms = min(hours_ms, ?2) WHERE minutes_ms > ?1",
+            """UPDATE telemetry_state SET minutes_ms = ?1,
+                hours_ms = CASE WHEN hours_ms < ?2 THEN hours_ms ELSE ?2 END WHERE minutes_ms > ?1""",
             (floor_ms(earliest, MINUTE_MS), floor_ms(earliest, HOUR_MS)),
         )
     return inserted
@@ -175,7 +179,7 @@ def _give_up_idle(connection: Sql, device_id: str) -> str | None:
             SELECT series_id FROM (SELECT series_id, coalesce(
                 (SELECT max(at_ms) FROM telemetry_minutes m WHERE m.series_id = s.series_id),
                 (SELECT max(at_ms) FROM telemetry_hours h WHERE h.series_id = s.series_id)) AS last_ms
-                FROM telemetry_series s WHERE device_id = ?1)
+                FROM telemetry_series s WHERE device_id = ?1) AS those
             WHERE last_ms < (SELECT minutes_ms FROM telemetry_state) - ?2 ORDER BY last_ms, series_id LIMIT 1
         ) RETURNING key""",
         (device_id, IDLE_MS),
@@ -216,7 +220,7 @@ def _read(
     values += [max(since_ms, minutes_end), until_ms, *names]
     rows = connection.execute(
         f"""SELECT series_id, at_ms / ? * ? AS bucket, min(low), max(high), sum(mean * count) / sum(count), sum(count)
-        FROM ({" UNION ALL ".join(parts)})
+        FROM ({" UNION ALL ".join(parts)}) AS parts
         GROUP BY series_id, bucket ORDER BY series_id, bucket""",  # noqa: S608 - names of ours
         (bucket_ms, bucket_ms, *values),
     )

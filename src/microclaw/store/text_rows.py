@@ -28,7 +28,8 @@ def read_text_row(connection: Sql, name: str) -> str | None:
 def put_text(connection: Sql, name: str, text: str, now_ms: int) -> None:
     connection.execute(
         """INSERT INTO texts (name, text, size_bytes, changed_ms, version) VALUES (:name, :text, :size, :now, 1)
-        ON CONFLICT (name) DO UPDATE SET text = :text, size_bytes = :size, changed_ms = :now, version = version + 1""",
+        ON CONFLICT (name) DO UPDATE SET text = :text, size_bytes = :size, changed_ms = :now,
+            version = texts.version + 1""",
         {"name": name, "text": text, "size": len(text.encode()), "now": now_ms},
     )
 

@@ -83,7 +83,7 @@ _SUMS: Final = ", ".join(f"coalesce(sum({name}), 0)" for name in _NAMES)
 _UPSERT: Final = (
     f"INSERT INTO usage VALUES ({', '.join('?' * (len(fields(UsageKey)) + len(_NAMES)))}) "  # noqa: S608  names of ours
     "ON CONFLICT (day, person, channel, chat_id, model, task) DO UPDATE SET "
-    + ", ".join(f"{name} = {name} + excluded.{name}" for name in _NAMES)
+    + ", ".join(f"{name} = usage.{name} + excluded.{name}" for name in _NAMES)
 )
 
 

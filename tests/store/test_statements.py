@@ -1,0 +1,79 @@
+"""Every statement of the source is one of PostgreSQL, too: it is planned there, with the store's tables.
+
+Those that a function makes of what it is given are not among them: the suites run them on both.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from collections.abc import Iterator
+from dataclasses import is_dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+
+import microclaw
+from microclaw.store.postgres_dialect import in_its_words
+from microclaw.store.rows import columns
+
+SOURCE: Final = Path(microclaw.__file__).parent
+OF_ONE_ENGINE: Final = ("store/notes.py", "store/postgres_dialect.py")
+VERBS: Final = r"WITH|SELECT|(INSERT|REPLACE)( OR \w+)? INTO|UPDATE( OR \w+)? \w+\s+SET|DELETE FROM"
+
+
+def statements() -> Iterator[tuple[str, Any]]:
+    """Where each is, and its text."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        name, text = path.relative_to(SOURCE).as_posix(), path.read_text(encoding="utf-8")
+        if name in OF_ONE_ENGINE or not re.search(r"microclaw\.store\.(sql|rows) import", text):
+            continue
+        module = importlib.import_module(f"microclaw.{name.removesuffix('.py').replace('/', '.')}")
+        for constant in vars(module).values():
+            yield from ((name, one) for one in (constant if isinstance(constant, tuple) else (constant,)))
+        for function in ast.walk(ast.parse(text)):
+            if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield from ((f"{name}:{line}", one) for line, one in of_function(function, dict(vars(module))))
+
+
+def of_function(function: ast.AST, known: dict[str, Any]) -> Iterator[tuple[int, Any]]:
+    parts = {id(part) for whole in ast.walk(function) if isinstance(whole, ast.JoinedStr) for part in whole.values}
+    nodes = (node for node in ast.walk(function) if isinstance(node, ast.expr | ast.Assign) and id(node) not in parts)
+    for node in sorted(nodes, key=lambda node: node.lineno):
+        match node:
+            case ast.Assign(targets=[ast.Name(name)], value=ast.Constant() | ast.JoinedStr() as text):
+                known[name] = evaluated(text, known)
+            case ast.Constant() | ast.JoinedStr():
+                yield node.lineno, evaluated(node, known)
+            case ast.Call(func=ast.Name("select"), args=[_, kind, rest, *_]):
+                yield node.lineno, selecting(evaluated(kind, known), evaluated(rest, known))
+            case ast.Call(func=ast.Attribute(attr="_select"), args=[kind, rest, *_]):
+                yield node.lineno, selecting(evaluated(kind, known), evaluated(rest, known))
+
+
+def selecting(kind: Any, rest: object) -> str | None:
+    return f"SELECT {columns(kind)} FROM {rest}" if is_dataclass(kind) and rest is not None else None
+
+
+def evaluated(node: ast.expr, known: dict[str, Any]) -> Any:
+    """None where it is made of what the function is given."""
+    try:
+        names = {name: value for name, value in known.items() if value is not None}
+        return eval(compile(ast.Expression(node), "", "eval"), names)
+    except (NameError, AttributeError, TypeError):
+        return None
+
+
+def test_every_statement_is_one_of_postgresql_too(database_url: str) -> None:
+    found = {(where, sql) for where, sql in statements() if isinstance(sql, str) and re.match(rf"\s*({VERBS})\s", sql)}
+    wrong = []
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        for where, sql in sorted(found):
+            try:
+                connection.execute("EXPLAIN " + re.sub(r"%s|%\(\w+\)s", "'1'", in_its_words(sql)[0]), prepare=False)
+            except psycopg.Error as exc:
+                wrong.append(f"{where}: {exc}: {sql}")
+    assert len(found) > 300
+    assert not wrong, "\n".join(wrong)
