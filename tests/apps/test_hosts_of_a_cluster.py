@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from pathlib import Path
+from dataclasses import dataclass
 
 import pytest
 from tests.apps.conftest import Lab, PaperTransport
-from tests.cluster.leases import Leases, Seat
-from tests.store.two_hosts import MemoryLog, two_hosts
+from tests.store.two_hosts import hold_news, two_hosts
 
 from microclaw.apps.changes import AppVersion, ChangeLog, PutApp, RemoveApp, SetLevel
 from microclaw.apps.undo import UndoChoice, UndoReport
@@ -20,24 +19,32 @@ from microclaw.devices.registry import Registry
 from microclaw.errors import DeployRejected, DeviceBusy
 from microclaw.store.apps import AppTable
 from microclaw.store.devices import DeviceTable
-from microclaw.store.replica import Replica
+from microclaw.store.postgres import SharedDatabase
 from microclaw.store.schedules import NewSchedule, ScheduleTable
 
 
-@pytest.fixture
-def log() -> MemoryLog:
-    return MemoryLog()
+@dataclass
+class Seat:
+    """A `microclaw.live_hosts.Fleet` of hosts that are all alive."""
+
+    host_id: str
+
+    def is_live(self, host_id: str) -> bool:
+        return host_id != ""
+
+    def listen(self, left: Callable[[str], None]) -> None:
+        """Nobody leaves."""
 
 
 @pytest.fixture
-async def copies(tmp_path: Path, log: MemoryLog) -> AsyncIterator[tuple[Replica, Replica]]:
-    async with two_hosts(tmp_path, log) as copies:
+async def copies(database_url: str) -> AsyncIterator[tuple[SharedDatabase, SharedDatabase]]:
+    async with two_hosts(database_url) as copies:
         yield copies
 
 
 @pytest.fixture
-async def labs(copies: tuple[Replica, Replica]) -> AsyncIterator[tuple[Lab, Lab]]:
-    transport, leases, made = PaperTransport("paper:1"), Leases(), list[Lab]()
+async def labs(copies: tuple[SharedDatabase, SharedDatabase]) -> AsyncIterator[tuple[Lab, Lab]]:
+    transport, made = PaperTransport("paper:1"), list[Lab]()
     async with AsyncExitStack() as stack:
         for host_id, copy in zip("ab", copies, strict=True):
             registry = Registry(
@@ -51,19 +58,18 @@ async def labs(copies: tuple[Replica, Replica]) -> AsyncIterator[tuple[Lab, Lab]
             await stack.enter_async_context(registry)
             if not made:
                 await registry.add("paper", "virtual", ["paper:1"])
-                await copies[1].catch_up()
-            made.append(Lab(registry, ChangeLog(AppTable(copy), fleet=Seat(host_id, leases)), transport))
+            made.append(Lab(registry, ChangeLog(AppTable(copy), fleet=Seat(host_id)), transport))
         yield made[0], made[1]
 
 
 async def test_of_undos_at_two_hosts_at_once_one_takes_the_change_back(
-    labs: tuple[Lab, Lab], copies: tuple[Replica, Replica], log: MemoryLog
+    labs: tuple[Lab, Lab], copies: tuple[SharedDatabase, SharedDatabase]
 ) -> None:
     here, _ = labs
     change = await here.direct_io.set_pin("paper", 4, 1)
-    await copies[1].catch_up()
     choice = UndoChoice("owner", change_id=change.change_id)
-    log.hold()
+    for copy in copies:
+        hold_news(copy)
     found = await asyncio.gather(*(lab.undo.undo(choice, lab.steps.append) for lab in labs), return_exceptions=True)
     (done,) = [one for one in found if isinstance(one, UndoReport)]
     (refused,) = [one for one in found if isinstance(one, DeployRejected)]
@@ -74,11 +80,10 @@ async def test_of_undos_at_two_hosts_at_once_one_takes_the_change_back(
 
 
 async def test_a_pin_waits_for_another_hosts_change_of_the_device(
-    labs: tuple[Lab, Lab], copies: tuple[Replica, Replica]
+    labs: tuple[Lab, Lab], copies: tuple[SharedDatabase, SharedDatabase]
 ) -> None:
     here, there = labs
     busy = await here.change_log.plan("d1", "gpio.set", "set pin 4 high", SetLevel(4, 1), SetLevel(4, 0))
-    await copies[1].catch_up()
     setting = asyncio.create_task(there.direct_io.set_pin("paper", 4, 0))
     here.transport.levels[4] = 1
     await here.change_log.complete(busy)
@@ -96,12 +101,11 @@ async def test_a_level_that_another_host_set_meanwhile_is_looked_at_anew(labs: t
 
 
 async def test_a_program_that_another_host_is_installing_is_named_so(
-    labs: tuple[Lab, Lab], copies: tuple[Replica, Replica]
+    labs: tuple[Lab, Lab], copies: tuple[SharedDatabase, SharedDatabase]
 ) -> None:
     here, there = labs
     version = AppVersion("0" * 64, 1024, 1, 1000, ())
     await here.change_log.plan("d1", "app.deploy", "install blink", PutApp("blink", version), RemoveApp("blink"))
-    await copies[1].catch_up()
     here.foreign("blink")
     with pytest.raises(DeviceBusy):
         await there.installer.check_place(there.registry.get("paper"), "blink", take_over=False)
@@ -110,20 +114,23 @@ async def test_a_program_that_another_host_is_installing_is_named_so(
         await there.installer.check_place(there.registry.get("paper"), "other", take_over=False)
 
 
-async def test_a_device_that_two_hosts_remove_at_once_is_removed_once(labs: tuple[Lab, Lab], log: MemoryLog) -> None:
-    log.hold()
+async def test_a_device_that_two_hosts_remove_at_once_is_removed_once(
+    labs: tuple[Lab, Lab], copies: tuple[SharedDatabase, SharedDatabase]
+) -> None:
+    for copy in copies:
+        hold_news(copy)
     found = await asyncio.gather(*(lab.registry.remove("paper") for lab in labs), return_exceptions=True)
     assert sorted(type(one).__name__ for one in found) == ["NoneType", "UnknownName"]
     assert [lab.registry.list() for lab in labs] == [(), ()]
 
 
 async def test_a_schedule_that_two_hosts_remove_at_once_is_removed_once(
-    copies: tuple[Replica, Replica], log: MemoryLog
+    copies: tuple[SharedDatabase, SharedDatabase],
 ) -> None:
     tables = [ScheduleTable(copy) for copy in copies]
     number = await tables[0].add(
         NewSchedule("every 1h", "look", "{}", "{}", "owner", "api", "c", None, "skip", "read", 1), 1
     )
-    await copies[1].catch_up()
-    log.hold()
+    for copy in copies:
+        hold_news(copy)
     assert sorted(await asyncio.gather(*(table.remove(number) for table in tables))) == [False, True]

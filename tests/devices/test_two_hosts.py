@@ -6,11 +6,10 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from tests.devices.test_registry import FakeTransport, open_fake
-from tests.store.two_hosts import MemoryLog, two_hosts, until
+from tests.store.two_hosts import hold_news, two_hosts, until
 
 from microclaw.boards import load_board
 from microclaw.boards.firmware import parse_firmware
@@ -20,14 +19,14 @@ from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import ConfigError, DeviceUnreachable
 from microclaw.store.devices import DeviceTable
-from microclaw.store.replica import Replica
+from microclaw.store.postgres import SharedDatabase
 
 
 @dataclass
 class Hosts:
     here: Registry
     there: Registry
-    log: MemoryLog
+    store: SharedDatabase  # of here
 
     async def both(self, name: str) -> tuple[Device, Device]:
         """The device as each host has it, once both do."""
@@ -39,7 +38,7 @@ def names(host: Registry) -> list[str]:
     return [device.name for device in host.list()]
 
 
-def registry(host: str, copy: Replica, bus: Bus) -> Registry:
+def registry(host: str, copy: SharedDatabase, bus: Bus) -> Registry:
     ids = itertools.count(1)
     return Registry(
         bus=bus,
@@ -52,16 +51,15 @@ def registry(host: str, copy: Replica, bus: Bus) -> Registry:
 
 
 @pytest.fixture
-async def hosts(tmp_path: Path) -> AsyncIterator[Hosts]:
-    log = MemoryLog()
+async def hosts(database_url: str) -> AsyncIterator[Hosts]:
     async with (
-        two_hosts(tmp_path, log) as (a, b),
+        two_hosts(database_url) as (a, b),
         Bus() as here_bus,
         Bus() as there_bus,
         registry("a", a, here_bus) as here,
         registry("b", b, there_bus) as there,
     ):
-        yield Hosts(here, there, log)
+        yield Hosts(here, there, a)
 
 
 async def test_a_device_that_one_host_adds_is_served_by_the_other(hosts: Hosts) -> None:
@@ -122,7 +120,7 @@ async def test_one_name_or_address_at_two_hosts_at_once_is_one_devices(hosts: Ho
 async def test_a_change_behind_another_hosts_change_of_the_same_device_takes_nothing_back(hosts: Hosts) -> None:
     await hosts.there.add("lamp", "virtual", [], ["indoor"])
     await hosts.both("lamp")
-    hosts.log.hold()
+    hold_news(hosts.store)
     await hosts.there.label("lamp", ["outdoor"])
     with pytest.raises(ConfigError) as refused:
         await hosts.here.rename("lamp", "light")  # its labels are still the old ones here
@@ -138,7 +136,7 @@ async def test_a_device_that_was_removed_at_one_host_is_not_brought_back_by_a_ch
 ) -> None:
     await hosts.there.add("lamp", "virtual", [])
     await hosts.both("lamp")
-    hosts.log.hold()
+    hold_news(hosts.store)
     await hosts.there.remove("lamp")
     with pytest.raises(ConfigError):
         await hosts.here.label("lamp", ["indoor"])

@@ -17,10 +17,10 @@ from microclaw.wire.link.frame import CloseCode
 
 
 @pytest.fixture
-async def planes(tmp_path: Path) -> AsyncIterator[tuple[Plane, Plane]]:
+async def planes(tmp_path: Path, database_url: str) -> AsyncIterator[tuple[Plane, Plane]]:
     """Two hosts with one authority: they share the folder of the identity."""
     async with (
-        two_hosts(tmp_path) as (a, b),
+        two_hosts(database_url) as (a, b),
         running_plane(tmp_path, LinkLimits(), store=a) as here,
         running_plane(tmp_path, LinkLimits(), store=b) as there,
     ):

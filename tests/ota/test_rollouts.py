@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from tests.store.two_hosts import MemoryLog, two_hosts, until
+from tests.store.two_hosts import hold_news, two_hosts, until
 
 from microclaw.app.firmware import rollout_notes
 from microclaw.errors import ConfigError, DeviceUnreachable, MicroclawError, StoreError, UnknownName
@@ -363,8 +363,8 @@ def test_the_order_is_chance_and_always_the_same() -> None:
     assert sorted(in_order("1.1.0", ids)) == sorted(ids)
 
 
-async def test_what_a_person_does_at_another_host_counts_where_the_rollout_is_carried_on(tmp_path: Path) -> None:
-    async with two_hosts(tmp_path) as (a, b):
+async def test_what_a_person_does_at_another_host_counts_where_the_rollout_is_carried_on(database_url: str) -> None:
+    async with two_hosts(database_url) as (a, b):
         fleet = Fleet()
         here, there = fleet.over(a), fleet.over(b)
         one = await there.begin("1.1.0", "stable", plan(3, "1,2,100%"), boards(3), "owner")
@@ -383,15 +383,13 @@ async def test_what_a_person_does_at_another_host_counts_where_the_rollout_is_ca
         assert (await there.get(one.rollout_id)).rollout.progress.state == "halted"
 
 
-async def test_an_offer_decided_before_a_stop_at_another_host_is_not_sent(tmp_path: Path) -> None:
-    log = MemoryLog()
-    async with two_hosts(tmp_path, log) as (a, b):
+async def test_an_offer_decided_before_a_stop_at_another_host_is_not_sent(database_url: str) -> None:
+    async with two_hosts(database_url) as (a, b):
         fleet = Fleet()
         here, there = fleet.over(a), fleet.over(b)
         one = await there.begin("1.1.0", "stable", plan(3), boards(3), "owner")
-        await until(lambda: a.position == b.position)
         await here.refresh()
-        log.hold()
+        hold_news(a)
         await there.stop(one.rollout_id)
         await here.step()  # it is as it was, in this host's memory
         assert fleet.offered == []

@@ -55,6 +55,13 @@ async def test_many_waiting_writes_share_commits(database: Database) -> None:
             return statements.count("COMMIT")
         return connection.execute("SELECT pg_current_xact_id()::text").fetchone()
 
+    def adding_in(number: int) -> Callable[[Sql], object]:
+        def work(connection: Sql) -> object:
+            add(connection, number)
+            return transaction(connection)
+
+        return work
+
     def block(connection: Sql) -> object:
         started.set()
         assert go.wait(5)
@@ -63,10 +70,10 @@ async def test_many_waiting_writes_share_commits(database: Database) -> None:
     async with asyncio.TaskGroup() as group:
         blocking = group.create_task(database.write(block))
         await asyncio.to_thread(started.wait, 5)
-        adds = [group.create_task(database.write(lambda c, n=n: (add(c, n), transaction(c)))) for n in range(100)]
+        adds = [group.create_task(database.write(adding_in(n))) for n in range(100)]
         await asyncio.sleep(0)
         go.set()
-        found = {one for _, one in await asyncio.gather(*adds)}
+        found = set(await asyncio.gather(*adds))
     assert len(found) == 1  # one for the hundred
     assert await blocking not in found
     assert await database.read(count) == 100

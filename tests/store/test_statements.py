@@ -54,7 +54,11 @@ def of_function(function: ast.AST, known: dict[str, Any]) -> Iterator[tuple[int,
 
 
 def selecting(kind: Any, rest: object) -> str | None:
-    return f"SELECT {columns(kind)} FROM {rest}" if is_dataclass(kind) and rest is not None else None
+    return (
+        f"SELECT {columns(kind)} FROM {rest}"
+        if isinstance(kind, type) and is_dataclass(kind) and rest is not None
+        else None
+    )
 
 
 def evaluated(node: ast.expr, known: dict[str, Any]) -> Any:

@@ -179,7 +179,7 @@ def _groups(
     groups = []
     for kind, of_devices in groupby(rows, key=lambda row: row[:7]):
         counts, firsts, lasts, ids = zip(*(row[7:] for row in of_devices), strict=True)
-        groups.append(CrashGroup(*kind, sum(counts), min(firsts), max(lasts), ids))
+        groups.append(CrashGroup(*(*kind, sum(counts), min(firsts), max(lasts), ids)))
     return tuple(sorted(groups, key=lambda group: (group.last_ms, group.crash_id), reverse=True))
 
 
