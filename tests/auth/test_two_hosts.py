@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from microclaw.auth.recheck import checked_writes
 from tests.auth.conftest import Clock
 from tests.store.two_hosts import hold_news, two_hosts, until
 
@@ -21,7 +20,6 @@ from microclaw.auth.watches import TokenWatch
 from microclaw.config.load import load_settings
 from microclaw.errors import ConfigError, PermissionRefused, UnknownName
 from microclaw.store.codes import CodeTable
-from microclaw.store.devices import DeviceRow, DeviceTable
 from microclaw.store.people import PeopleTable
 from microclaw.store.postgres import SharedDatabase
 from microclaw.store.sign_ins import PasswordTable, SignInTable
@@ -217,41 +215,6 @@ async def _sign_ins(copy: SharedDatabase, clock: Clock) -> SignIns:
     codes = CodeTable(copy)
     people = await People.opened(PeopleTable(copy), now_s=clock, codes=codes)
     return SignIns(SignInTable(copy), people, Passwords(PasswordTable(copy), people), now_s=clock, codes=codes)
-
-
-async def test_what_was_let_in_writes_nothing_once_its_token_ended_at_the_other_host(
-    hosts: tuple[Admission, Admission], copies: tuple[SharedDatabase, SharedDatabase]
-) -> None:
-    here, there = hosts
-    token = await here.tokens.who(await here.tokens.create("script", "owner"))
-    assert token is not None
-    with checked_writes(token.token_id, "owner"):
-        await DeviceTable(copies[0]).put(DeviceRow("d1", "lamp", "virtual", (), (), 0))
-    hold_news(copies[0])
-    await there.tokens.remove("script")
-    assert [one.token_id for one in await here.tokens.list()] == [token.token_id]
-    with checked_writes(token.token_id, "owner"):
-        for _ in range(2):
-            with pytest.raises(PermissionRefused):
-                await DeviceTable(copies[0]).put(DeviceRow("d2", "fan", "virtual", (), (), 0))
-    assert [row.name for row in await DeviceTable(copies[0]).list()] == ["lamp"]
-
-
-async def test_what_has_begun_goes_on_after_its_session_lost_its_role(
-    hosts: tuple[Admission, Admission], copies: tuple[SharedDatabase, SharedDatabase]
-) -> None:
-    here, there = hosts
-    ada = await here.people.add("Ada", "member")
-    await until(lambda: there.people.get(ada.person_id))
-    opened = await here.sign_ins.with_code(await here.sign_ins.new_code("Ada"), address="a", agent="b")
-    assert opened is not None
-    devices = DeviceTable(copies[0])
-    with checked_writes(opened.sign_in.sign_in_id, "member"):
-        await devices.put(DeviceRow("d1", "lamp", "virtual", (), (), 0))
-        await there.people.change_role("Ada", "guest")  # after the first write
-        await devices.put(DeviceRow("d2", "fan", "virtual", (), (), 0))
-    with checked_writes(opened.sign_in.sign_in_id, "member"), pytest.raises(PermissionRefused):
-        await devices.put(DeviceRow("d3", "door", "virtual", (), (), 0))
 
 
 async def test_of_two_tokens_of_one_name_at_once_the_second_is_refused_in_words(
