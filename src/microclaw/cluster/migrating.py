@@ -17,7 +17,8 @@ from microclaw.addresses import is_of_one_machine
 from microclaw.durable import sync_folder
 from microclaw.errors import ConfigError, StoreError
 from microclaw.store.codes import end_codes
-from microclaw.store.postgres import PostgresConnection, make_tables
+from microclaw.store.postgres import make_tables
+from microclaw.store.postgres_connection import PostgresConnection
 from microclaw.store.sql import Sql
 from microclaw.store.sqlite_file import (
     SqliteConnection,

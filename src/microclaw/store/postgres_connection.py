@@ -1,0 +1,235 @@
+"""One connection to a PostgreSQL database, as store/database.py uses it: made anew where it was lost.
+
+A commit whose answer was lost is looked up by its transaction's number.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import socket
+import time
+from collections.abc import Iterable
+from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
+
+import psycopg
+from psycopg import conninfo
+from psycopg.pq import TransactionStatus
+
+from microclaw.addresses import is_loopback
+from microclaw.errors import ConfigError, StoreError, StoreUnreachable
+from microclaw.store.postgres_dialect import adapt, changed_table, in_its_words
+from microclaw.store.schema import VERSION
+from microclaw.store.sql import Rows, Values
+
+CHANNEL: Final = "microclaw"
+LOCK: Final = 34  # advisory: of all writes; its second number is free for others
+CONNECT_S: Final = 3
+DECIDE_S: Final = 5.0  # to learn whether a commit whose answer was lost took place
+SILENT_S: Final = 5.0  # a statement that has no end by then, its server's included, has none: the connection is cut
+_SESSION: Final = {
+    "statement_timeout": 4_000,
+    "lock_timeout": 4_000,
+    "idle_in_transaction_session_timeout": 2_000,  # of a host that is frozen, or cut off: its lock is given back
+    "synchronous_commit": "on",
+    "timezone": "UTC",
+}
+_REFUSED: Final = re.compile(
+    r"authentication failed|does not exist|no pg_hba\.conf|permission denied|no password supplied|certificate|SSL", re.I
+)
+IS_IT_WELL: Final = "see whether PostgreSQL runs and this machine reaches it; the host connects again by itself"
+
+
+class PostgresConnection:
+    """A store.database.Connection, and its Sql. Only one that writes takes the lock."""
+
+    errors = psycopg.Error
+
+    def __init__(self, url: str, host: str, *, writes: bool) -> None:
+        self._url = url
+        self._host = host
+        self._writes = writes
+        self._connection: psycopg.Connection | None = None
+        self._changed: set[str] = set()
+        self._transaction = ""
+        self._asked_at: float | None = None
+        self.is_too_old = False
+
+    @property
+    def sql(self) -> PostgresConnection:
+        return self
+
+    @property
+    def is_in_transaction(self) -> bool:
+        one = self._connection
+        return one is not None and not one.closed and one.info.transaction_status != TransactionStatus.IDLE
+
+    @property
+    def is_lost(self) -> bool:
+        return self._connection is None or self._connection.closed
+
+    def begin(self) -> None:
+        is_fresh = self.is_lost
+        if self._connection is None or is_fresh:
+            self._connection = connect(self._url, f"microclaw {self._host}")
+        self._changed, self._transaction = set(), ""
+        try:
+            if not self._writes:
+                self._ask("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                return
+            told = self._ask(
+                f"BEGIN; SELECT pg_advisory_xact_lock({LOCK}, 0); "  # noqa: S608 - a number of ours
+                "SELECT pg_current_xact_id()::text, version FROM store_version"
+            )
+            while told.nextset():
+                pass
+            self._transaction, version = told.fetchone() or ("", VERSION)
+        except psycopg.OperationalError:
+            if is_fresh or not self.is_lost:
+                raise
+            self.begin()
+            return
+        self.is_too_old = version > VERSION
+        if self.is_too_old:
+            raise newer(version)
+
+    def commit(self) -> None:
+        assert self._connection is not None
+        if not self._changed:
+            self._ask("COMMIT")
+            return
+        news = f"{self._host} {' '.join(sorted(self._changed))}"
+        try:
+            self._ask(f"SELECT pg_notify('{CHANNEL}', '{news}'); COMMIT")
+        except psycopg.OperationalError:
+            if not self.is_lost or not self._is_committed():
+                raise
+
+    def _is_committed(self) -> bool:
+        give_up = time.monotonic() + DECIDE_S
+        while time.monotonic() < give_up:
+            with contextlib.suppress(StoreError, psycopg.Error):
+                self._connection = connect(self._url, f"microclaw {self._host}")
+                found = self._connection.execute("SELECT pg_xact_status(%s::xid8)", (self._transaction,)).fetchone()
+                if found is not None and found[0] in ("committed", "aborted"):
+                    if found[0] == "aborted":
+                        self._connection.close()  # lost: it is done again
+                    return bool(found[0] == "committed")
+            time.sleep(0.1)
+        raise StoreUnreachable(
+            "the database was lost while it wrote: whether the last change is in it is not known", next_step=IS_IT_WELL
+        )
+
+    def rollback(self) -> None:
+        if self.is_in_transaction:
+            with contextlib.suppress(psycopg.OperationalError):  # lost: it is undone
+                self.execute("ROLLBACK")
+
+    def rewrite(self) -> None:
+        if self._connection is None or self.is_lost:
+            self._connection = connect(self._url, f"microclaw {self._host}")
+        self._connection.execute("SET statement_timeout = 0")
+        self._connection.execute("VACUUM")
+        self._connection.close()  # the next one has the limit again
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    def cut_if_silent(self) -> None:
+        """From another thread: a server that is stopped, or a way that is cut, wakes nobody who waits for it."""
+        one, asked_at = self._connection, self._asked_at
+        if one is not None and asked_at is not None and time.monotonic() - asked_at > SILENT_S:
+            with (
+                contextlib.suppress(OSError, psycopg.Error),
+                socket.socket(fileno=os.dup(one.fileno())) as end,
+            ):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def store_error(self, exc: Exception) -> StoreError:
+        text = str(exc).strip().partition("\n")[0]
+        error = (
+            StoreUnreachable(f"the database cannot be reached: {text}", next_step=IS_IT_WELL)
+            if self.is_lost
+            else StoreError(f"the store failed: {text}", next_step="see the log of PostgreSQL")
+        )
+        error.__cause__ = exc
+        return error
+
+    def execute(self, sql: str, values: Values = (), /) -> Rows:
+        assert self._connection is not None
+        text, is_numbered = in_its_words(sql)
+        given = {f"p{at}": value for at, value in enumerate(values, 1)} if is_numbered else values
+        cursor = self._ask(text, given)
+        self._note(sql, cursor.rowcount)
+        return cursor
+
+    def _ask(self, text: str, values: Any = None) -> psycopg.Cursor:
+        assert self._connection is not None
+        self._asked_at = time.monotonic()
+        try:
+            return self._connection.execute(text, values)
+        finally:
+            self._asked_at = None
+
+    def executemany(self, sql: str, values: Iterable[Values], /) -> Rows:
+        assert self._connection is not None
+        text, is_numbered = in_its_words(sql)
+        rows = [{f"p{at}": value for at, value in enumerate(row, 1)} if is_numbered else row for row in values]
+        cursor = self._connection.cursor()
+        cursor.executemany(text, rows)
+        self._note(sql, cursor.rowcount)
+        return cursor
+
+    def _note(self, sql: str, count: int) -> None:
+        if self._writes and count and (table := changed_table(sql)) is not None:
+            self._changed.add(table)
+
+
+def newer(version: int) -> StoreError:
+    return StoreError(
+        f"the database has version {version}, this microclaw knows {VERSION}: it writes nothing",
+        next_step="upgrade this host: use the newer microclaw here too",
+    )
+
+
+def parameters(url: str, application: str) -> str:
+    """Of a connection: other machines' certificates are verified unless the URL says otherwise."""
+    host = urlsplit(url).hostname
+    more: dict[str, Any] = {}
+    if host is not None and not is_loopback(host) and "sslmode" not in parse_qs(urlsplit(url).query):
+        more = {"sslmode": "verify-full", "sslrootcert": "system"}
+    return conninfo.make_conninfo(
+        url,
+        connect_timeout=CONNECT_S,
+        application_name=application[:63],
+        client_encoding="utf8",
+        keepalives_idle=2,
+        keepalives_interval=1,
+        keepalives_count=3,
+        tcp_user_timeout=5_000,
+        options=" ".join(f"-c {name}={value}" for name, value in _SESSION.items()),
+        **more,
+    )
+
+
+def connect(url: str, application: str) -> psycopg.Connection:
+    """One that commits by itself; StoreUnreachable, or ConfigError where it would be refused again."""
+    try:
+        connection = psycopg.connect(parameters(url, application), autocommit=True)
+    except psycopg.Error as exc:
+        raise refused(exc) from exc
+    connection.cursor_factory = psycopg.ClientCursor  # values in the text: so their types are the columns'
+    adapt(connection)
+    return connection
+
+
+def refused(exc: psycopg.Error) -> StoreUnreachable | ConfigError:
+    text = str(exc).strip().rpartition("\n")[2]
+    if _REFUSED.search(text):
+        return ConfigError(
+            f"the database refuses this host: {text}", next_step="check database.url, and docs/cluster.md"
+        )
+    return StoreUnreachable(f"the database cannot be reached: {text}", next_step=IS_IT_WELL)
