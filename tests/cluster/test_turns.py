@@ -34,7 +34,7 @@ from microclaw.store.inbox import InboxTable
 from microclaw.store.journal import Journal
 from microclaw.store.outbox import OutboxTable
 from microclaw.store.replica import Replica
-from microclaw.store.session_table import SessionTable
+from microclaw.store.sessions import Sessions
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.tools.toolbox import Toolbox
 
@@ -134,7 +134,7 @@ async def stage(nats_server: NatsServer, cluster_name: str, tmp_path: Path) -> A
                 model=Thinking(name, world),
                 tools=Toolbox((Tool("act", "Act.", Nothing, Permission.ACT, effect, act),), Gate()),
                 context=NoContext(),
-                sessions=SessionTable(replica, lambda: 1_700_000_000_000),
+                sessions=Sessions(replica, lambda: 1_700_000_000_000),
                 journal=Journal(replica, lambda: 1_700_000_000_000),
             )
             async with conversations:

@@ -11,14 +11,12 @@ from pathlib import Path
 
 from tests.store.two_hosts import two_hosts, until
 
-from microclaw.knowledge.conversation_index import SharedConversations
 from microclaw.knowledge.search import Search
 from microclaw.knowledge.texts import TextFiles
 from microclaw.store.database import Database
 from microclaw.store.notes import NoteTable
 from microclaw.store.replica import Replica
-from microclaw.store.session_table import SessionTable
-from microclaw.store.sessions import SessionMessage
+from microclaw.store.sessions import SessionMessage, Sessions
 
 TS = 1_790_000_000
 WORD = "quizzaclefoo"
@@ -27,7 +25,7 @@ WORD = "quizzaclefoo"
 @dataclass
 class Shelf:
     replica: Replica
-    sessions: SessionTable
+    sessions: Sessions
     search: Search
     index: Path
 
@@ -45,11 +43,11 @@ async def shelves(folder: Path) -> AsyncIterator[tuple[Shelf, Shelf]]:
         made = []
         for replica in replicas:
             index = folder / f"{replica.host}-index.db"
-            table = SessionTable(replica, lambda: TS * 1000)
+            table = Sessions(replica, lambda: TS * 1000)
             search = Search(
                 NoteTable(await stack.enter_async_context(Database.open(index))),
                 texts=TextFiles(folder, now=lambda: datetime.now(UTC)),
-                conversations=SharedConversations(table),
+                sessions=table,
                 rescan_s=0,
                 patience_s=60,
             )
@@ -113,7 +111,7 @@ async def test_another_conversation_of_a_removed_ones_name_is_read_from_its_begi
     async with shelves(tmp_path) as (a, b):
         await a.sessions.append("tg", "1", [SessionMessage("user", f"about {WORD}", TS)])
         await a.search.refresh()
-        await b.sessions.clear("tg", "1")
+        await b.sessions.remove("tg_1")
         await b.sessions.append("tg", "1", [SessionMessage("user", f"about pumps {n}", TS) for n in range(3)])
         await alike(a, b)
         assert await a.texts(WORD) == []

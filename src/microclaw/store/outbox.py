@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ Kind: TypeAlias = Literal["answer", "push"]
 KEEP_DAYS: Final = 30
 KEEP_ROWS: Final = 2_000
 DAY_MS: Final = 86_400_000
+_DELIVERED: Final = "UPDATE outbox SET delivered_ms = ? WHERE outbound_id = ? AND delivered_ms IS NULL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +45,21 @@ class OutboxTable(Table):
     def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
         super().__init__(database)
         self._now_ms = now_ms
+        self._late: set[int] = set()  # delivered, and not yet so in the store
 
     async def add(self, outbound: NewOutbound) -> int:
         now_ms = self._now_ms()
         return await self._database.write(lambda connection: insert_outbound(connection, outbound, None, now_ms))
 
     async def delivered(self, outbound_id: int) -> None:
-        query = "UPDATE outbox SET delivered_ms = ? WHERE outbound_id = ? AND delivered_ms IS NULL"
-        await self._execute(query, (self._now_ms(), outbound_id))
+        await self._execute(_DELIVERED, (self._now_ms(), outbound_id))
+
+    def delivered_soon(self, outbound_id: int) -> None:
+        """The note goes with the next write: after a crash that loses it, the message is delivered again. For a store
+        that no other host reads."""
+        values = (self._now_ms(), outbound_id)
+        self._late.add(outbound_id)
+        self._database.write_later(lambda connection: connection.execute(_DELIVERED, values))
 
     @property
     def host(self) -> str | None:
@@ -65,17 +72,19 @@ class OutboxTable(Table):
 
     async def hold(self, outbound_id: int, holder: str | None, *, instead_of: str | None) -> bool:
         """Make it another host's, or nobody's; False where it is delivered, or not that host's any more."""
-        query = "UPDATE outbox SET host = ? WHERE outbound_id = ? AND host IS ? AND delivered_ms IS NULL"
+        query = (
+            "UPDATE outbox SET host = ? WHERE outbound_id = ? AND host IS NOT DISTINCT FROM ? AND delivered_ms IS NULL"
+        )
         return await self._execute(query, (holder, outbound_id, instead_of)) == 1
 
     async def undelivered(
         self, channel: str, *, chats: Collection[str] | None = None, limit: int = 64
     ) -> tuple[OutboxRow, ...]:
         """Oldest first; of these chats only, where some are given."""
-        where = """outbox WHERE channel = ?1 AND delivered_ms IS NULL
-            AND (?2 IS NULL OR chat_id IN (SELECT value FROM json_each(?2))) ORDER BY outbound_id LIMIT ?3"""
-        only = None if chats is None else json.dumps(list(chats))
-        return await self._select(OutboxRow, where, (channel, only, limit))
+        only = "" if chats is None else f"AND chat_id IN ({', '.join('?' * len(chats))})"
+        where = f"outbox WHERE channel = ? AND delivered_ms IS NULL {only} ORDER BY outbound_id LIMIT ?"
+        rows = await self._select(OutboxRow, where, (channel, *(chats or ()), limit))
+        return tuple(row for row in rows if row.outbound_id not in self._late)
 
     async def count(self, channel: str) -> int:
         """How many wait for this channel."""
@@ -85,10 +94,12 @@ class OutboxTable(Table):
 
     async def prune(self, *, days: int = KEEP_DAYS, rows: int = KEEP_ROWS) -> int:
         """Forget what is older, delivered or not, and the delivered beyond the newest `rows`; returns how many."""
-        values = (self._now_ms() - days * DAY_MS, rows)
+        values, late = (self._now_ms() - days * DAY_MS, rows), frozenset(self._late)
         query = """DELETE FROM outbox WHERE created_ms < ? OR (delivered_ms IS NOT NULL
             AND outbound_id <= (SELECT max(outbound_id) FROM outbox) - ?)"""
-        return await self._execute(query, values)
+        pruned = await self._execute(query, values)
+        self._late -= late  # written before this was
+        return pruned
 
 
 def insert_outbound(
