@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,9 @@ from microclaw.store.sessions import Sessions
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.tools.toolbox import Toolbox
 
-FOLDER, EFFECT, POINT = Path(sys.argv[1]), Effect(sys.argv[2]), sys.argv[3].removeprefix("resumed ")
+BY_RULE = sys.argv[2] == "by rule"  # of an idempotent act
+FOLDER, EFFECT = Path(sys.argv[1]), Effect.IDEMPOTENT if BY_RULE else Effect(sys.argv[2])
+POINT = sys.argv[3].removeprefix("resumed ")
 RESUMED = sys.argv[3].startswith("resumed ")
 
 
@@ -78,7 +81,7 @@ class Thinking:
         await at(f"model {len(returned) + 1}")
         if "again" in str(request.messages[-1]):
             return say(f"heard again after {len(request.messages) - 1}")
-        return say("it is done") if returned else call("act")
+        return say("it is done") if returned else replace(call("act"), literal=BY_RULE)
 
 
 class Context(TurnContext):

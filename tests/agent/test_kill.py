@@ -48,6 +48,9 @@ def look_back(folder: Path, effect: str) -> dict[str, Any]:
         ("idempotent", "tool begun", 1, None, 1),
         ("idempotent", "tool acted", 2, None, 1),
         ("read", "tool acted", 2, None, 2),
+        ("by rule", "tool acted", 2, None, 2),
+        ("by rule", "model 2", 2, None, 2),
+        ("by rule", "answer kept", 1, None, 0),
     ],
 )
 def test_a_message_is_answered_once_wherever_the_host_is_killed(
