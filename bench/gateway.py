@@ -35,7 +35,7 @@ from microclaw.store.inbox import InboxTable
 from microclaw.store.journal import Journal
 from microclaw.store.outbox import OutboxTable
 from microclaw.store.people import PersonTokenTable
-from microclaw.store.sessions import SessionFiles
+from microclaw.store.sessions import Sessions
 from microclaw.tools.toolbox import Toolbox
 
 DELTAS = 300
@@ -102,7 +102,7 @@ async def _gateway(home: Path) -> AsyncIterator[str]:
             model=_ClockModel(),
             tools=Toolbox((), Gate()),
             context=NoContext(),
-            sessions=SessionFiles(home / "sessions"),
+            sessions=Sessions(database, _now_ms),
             journal=Journal(database, _now_ms),
         )
         await stack.enter_async_context(agent)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import random
 import tempfile
 import time
@@ -13,11 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.report import Metric, median, percentile
-from microclaw.knowledge.conversation_index import ConversationFiles
 from microclaw.knowledge.search import Search
 from microclaw.knowledge.texts import TextFiles
 from microclaw.store.database import Database
 from microclaw.store.notes import NoteTable
+from microclaw.store.sessions import SessionMessage, Sessions
 
 NOTES = 100_000
 QUERIES = 300
@@ -43,11 +42,11 @@ async def _measure(home: Path) -> list[Metric]:
 
     _write_files(home, said)
     async with Database.open(home / "store.db") as database:
-        search = Search(
-            NoteTable(database),
-            texts=TextFiles(home, now=lambda: datetime.now(UTC)),
-            conversations=ConversationFiles(home / "sessions"),
-        )
+        sessions = Sessions(database, lambda: int(time.time() * 1000))
+        for chat in range(50):
+            said_there = [_message(said(_WORDS_A_NOTE), _FIRST_S + n * 600) for n in range(NOTES // 100)]
+            await sessions.append("tg", str(chat), said_there)
+        search = Search(NoteTable(database), texts=TextFiles(home, now=lambda: datetime.now(UTC)), sessions=sessions)
         began = time.perf_counter()
         await search.refresh()
         index_s = time.perf_counter() - began
@@ -56,8 +55,7 @@ async def _measure(home: Path) -> list[Metric]:
         free = [await _timed(search, said(random.randint(2, 12))) for _ in range(QUERIES)]
         cpu_ms = (time.process_time() - cpu_began) / QUERIES * 1000
         common = [await _timed(search, " ".join(words[:8])) for _ in range(QUERIES // 5)]
-        with (home / "sessions" / "tg_1.jsonl").open("a") as file:
-            file.write(_message(said(_WORDS_A_NOTE), _FIRST_S + 9_999_999))
+        await sessions.append("tg", "1", [_message(said(_WORDS_A_NOTE), _FIRST_S + 9_999_999)])
         search.mark_stale()
         began = time.perf_counter()
         await search.refresh()
@@ -81,19 +79,15 @@ async def _timed(search: Search, query: str) -> float:
 
 def _write_files(home: Path, said: Callable[[int], str]) -> None:
     (home / "memory").mkdir()
-    (home / "sessions").mkdir()
     half = NOTES // 2
     for day in range(half // _DAY_NOTES):
         name = time.strftime("%Y-%m-%d", time.gmtime(_FIRST_S + day * 86_400))
         lines = "".join(f"- {said(_WORDS_A_NOTE)}\n" for _ in range(_DAY_NOTES))
         (home / "memory" / f"{name}.md").write_text(f"# {name}\n\n{lines}")
-    for chat in range(50):
-        messages = (_message(said(_WORDS_A_NOTE), _FIRST_S + n * 600) for n in range(half // 50))
-        (home / "sessions" / f"tg_{chat}.jsonl").write_text("".join(messages))
 
 
-def _message(text: str, ts: int) -> str:
-    return json.dumps({"role": "user", "content": text, "ts": ts}) + "\n"
+def _message(text: str, ts: int) -> SessionMessage:
+    return SessionMessage("user", text, ts)
 
 
 def _word(number: int) -> str:

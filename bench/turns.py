@@ -25,7 +25,7 @@ from microclaw.store.database import Database
 from microclaw.store.inbox import InboxTable
 from microclaw.store.journal import Journal
 from microclaw.store.outbox import OutboxTable
-from microclaw.store.sessions import SessionFiles
+from microclaw.store.sessions import Sessions
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.tools.toolbox import Toolbox
 
@@ -95,7 +95,7 @@ async def _agent(folder: Path, model: _CallsOnce | _Slow) -> AsyncIterator[Conve
             model=model,
             tools=Toolbox((tool,), Gate()),
             context=_NoContext(),
-            sessions=SessionFiles(folder / "sessions"),
+            sessions=Sessions(database, _now_ms),
             journal=Journal(database, _now_ms),
         )
         async with agent:

@@ -42,7 +42,7 @@ from microclaw.store.database import Database
 from microclaw.store.inbox import InboxTable
 from microclaw.store.journal import Journal
 from microclaw.store.outbox import OutboxTable
-from microclaw.store.sessions import SessionFiles
+from microclaw.store.sessions import Sessions
 from microclaw.tools.toolbox import Toolbox
 from microclaw.voice.engines.engine import RATE_HZ, Recognition, Speech, Transcript
 from microclaw.voice.parts import VoiceParts
@@ -106,7 +106,7 @@ class StubSynthesizer:
 
 
 @asynccontextmanager
-async def _voice(database: Database, folder: Path) -> AsyncGenerator[VoiceService]:
+async def _voice(database: Database) -> AsyncGenerator[VoiceService]:
     approvals, model = Approvals(timeout_s=1), OfflineModel()
     count_kinds()  # loads the sentences, which a turn would otherwise pay for
     inbox = Inbox(InboxTable(database, now_ms), Outbox(OutboxTable(database, now_ms)))
@@ -115,7 +115,7 @@ async def _voice(database: Database, folder: Path) -> AsyncGenerator[VoiceServic
         model=model,
         tools=Toolbox((), Gate()),
         context=NoContext(),
-        sessions=SessionFiles(folder / "sessions"),
+        sessions=Sessions(database, now_ms),
         journal=Journal(database, now_ms),
     )
     parts = VoiceParts(inbox, approvals, StubRecognizer(), StubSynthesizer(), LoudDetector, VoiceTraces())
@@ -136,7 +136,7 @@ async def main() -> None:
         database = await stack.enter_async_context(Database.open(folder / "microclaw.db"))
         audio = DeviceAudio()
         links = await LinkRegistry.open(link_parts(database, lambda _: None, audio))
-        voice = await stack.enter_async_context(_voice(database, folder))
+        voice = await stack.enter_async_context(_voice(database))
         audio.open = voice.open_link
         listener = stack.enter_context(tcp_listener(options.address, 0))
         port = listener.getsockname()[1]

@@ -20,13 +20,20 @@ MAX_PRIVATE_BYTES: Final = 256 * 1024
 
 
 def replace_file(
-    path: Path, content: bytes, *, mode: int | None = 0o600, only_writer: bool = False, sync: bool = True
+    path: Path,
+    content: bytes,
+    *,
+    mode: int | None = 0o600,
+    only_writer: bool = False,
+    sync: bool = True,
+    sync_name: bool = True,
 ) -> None:
     """Put `content` at `path`, on the disk when this returns; OSError leaves what was there, and a device.
 
     `mode` None keeps the mode of the file that is there. With `only_writer` the new file is built under one name,
     so that the next write removes what a crash left there; else several may write at once. Without `sync` the change
-    is whole, too, for those who read it, but not for a power cut.
+    is whole, too, for those who read it, but not for a power cut. Without `sync_name` a power cut may bring the former
+    content back.
     """
     _check_no_device(path)
     if mode is None:
@@ -48,7 +55,7 @@ def replace_file(
     except BaseException:
         building.unlink(missing_ok=True)
         raise
-    if sync:
+    if sync and sync_name:
         sync_folder(path.parent)
 
 

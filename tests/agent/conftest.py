@@ -32,7 +32,7 @@ from microclaw.store.database import Database
 from microclaw.store.inbox import InboxTable
 from microclaw.store.journal import Journal
 from microclaw.store.outbox import OutboxTable
-from microclaw.store.sessions import SessionFiles
+from microclaw.store.sessions import Sessions
 from microclaw.tools.programs import DeployParameters
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.tools.toolbox import Toolbox
@@ -134,7 +134,7 @@ class Agent:
     conversations: Conversations
     model: Model
     journal: Journal
-    sessions: SessionFiles
+    sessions: Sessions
     workshop: Workshop
     approvals: Approvals
     table: InboxTable
@@ -184,7 +184,7 @@ def make_agent(tmp_path: Path) -> MakeAgent:
         used = model or ScriptedModel(replies)
         async with Database.open(new_store(tmp_path / "store" / "microclaw.db")) as database:
             journal = Journal(database, lambda: 1_700_000_000_000)
-            sessions = SessionFiles(tmp_path / "sessions")
+            sessions = Sessions(database, lambda: 1_700_000_000_000)
             table = InboxTable(database, lambda: 1_700_000_000_000)
             approvals = Approvals(timeout_s=5)
             outbox = Outbox(OutboxTable(database, lambda: 1_700_000_000_000))

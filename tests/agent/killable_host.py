@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,15 @@ from microclaw.models.protocol import DeviceContext, ModelReply, ModelRequest, O
 from microclaw.models.scripted import call, say
 from microclaw.store.database import Database
 from microclaw.store.inbox import InboxTable
-from microclaw.store.journal import Journal
-from microclaw.store.outbox import OutboxTable
-from microclaw.store.sessions import SessionFiles, SessionMessage
+from microclaw.store.journal import Journal, Work, no_work
+from microclaw.store.outbox import NewOutbound, OutboxTable
+from microclaw.store.sessions import Sessions
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.tools.toolbox import Toolbox
 
-FOLDER, EFFECT, POINT = Path(sys.argv[1]), Effect(sys.argv[2]), sys.argv[3].removeprefix("resumed ")
+BY_RULE = sys.argv[2] == "by rule"  # of an idempotent act
+FOLDER, EFFECT = Path(sys.argv[1]), Effect.IDEMPOTENT if BY_RULE else Effect(sys.argv[2])
+POINT = sys.argv[3].removeprefix("resumed ")
 RESUMED = sys.argv[3].startswith("resumed ")
 
 
@@ -79,7 +81,7 @@ class Thinking:
         await at(f"model {len(returned) + 1}")
         if "again" in str(request.messages[-1]):
             return say(f"heard again after {len(request.messages) - 1}")
-        return say("it is done") if returned else call("act")
+        return say("it is done") if returned else replace(call("act"), literal=BY_RULE)
 
 
 class Context(TurnContext):
@@ -100,11 +102,12 @@ class Context(TurnContext):
         return 8000
 
 
-class Sessions(SessionFiles):
-    async def append(self, channel: str, chat_id: str, messages: Sequence[SessionMessage]) -> None:
-        if messages[-1].role == "assistant":
-            await at("keeping the answer")
-        await super().append(channel, chat_id, messages)
+class Messages(InboxTable):
+    async def answer(self, message_id: int, outbound: NewOutbound, keeping: Work = no_work) -> int:
+        await at("keeping the answer")
+        number = await super().answer(message_id, outbound, keeping)
+        await at("answer kept")
+        return number
 
 
 def now_ms() -> int:
@@ -114,13 +117,13 @@ def now_ms() -> int:
 async def main() -> None:
     model = Thinking()
     async with Database.open(FOLDER / "microclaw.db") as database:
-        inbox = Inbox(InboxTable(database, now_ms), Outbox(OutboxTable(database, now_ms)))
+        inbox = Inbox(Messages(database, now_ms), Outbox(OutboxTable(database, now_ms)))
         agent = Conversations(
             inbox=inbox,
             model=model,
             tools=Toolbox((Tool("act", "Act.", Nothing, Permission.ACT, EFFECT, act),), Gate()),
             context=Context(),
-            sessions=Sessions(FOLDER / "sessions"),
+            sessions=Sessions(database, now_ms),
             journal=Journal(database, now_ms),
         )
         async with agent, asyncio.timeout(60):

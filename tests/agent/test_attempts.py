@@ -30,7 +30,7 @@ async def test_each_try_has_its_hash_and_its_diagnostics_newest_first(tmp_path: 
         await tried(journal, EffectKey("t1", 0, 0), asked("BAD"), wrong("no BAD", "main.c:1: no BAD"), ok=False)
         await tried(journal, EffectKey("t1", 1, 0), asked("GOOD"), '{"success":true}', ok=True)
         await tried(journal, EffectKey("t2", 0, 0), asked("OTHER", "fade"), '{"success":true}', ok=True)
-        await journal.planned(EffectKey("t2", 1, 0), "gpio-set", '{"pin":2}', "idempotent")
+        await journal.write([journal.starting(EffectKey("t2", 1, 0), "gpio-set", '{"pin":2}', "idempotent")])
         found = await latest_attempts(journal, 10)
         two = await latest_attempts(journal, 2)
     assert [(t.app, t.number, t.state, t.error, t.message) for t in found] == [
@@ -48,11 +48,10 @@ async def test_call_that_is_no_json_or_names_no_source_is_no_try(tmp_path: Path)
     async with Database.open(new_store(tmp_path / "store.db")) as database:
         journal = Journal(database, lambda: 7)
         for index, arguments in enumerate(("{", "[]", '{"appName":"x"}', '{"appName":3,"sourceCode":"x"}')):
-            await journal.planned(EffectKey("t", 0, index), DEPLOY_TOOL, arguments, "idempotent")
+            await journal.write([journal.starting(EffectKey("t", 0, index), DEPLOY_TOOL, arguments, "idempotent")])
         assert attempts_of(await journal.of_turn("t")) == ()
 
 
 async def tried(journal: Journal, key: EffectKey, arguments: str, result: str, *, ok: bool) -> None:
-    await journal.planned(key, DEPLOY_TOOL, arguments, "idempotent")
-    await journal.started(key)
-    await journal.done(key, encode(ToolResult(result, ok=ok)), ok=ok)
+    started = journal.starting(key, DEPLOY_TOOL, arguments, "idempotent")
+    await journal.write([started, journal.ending(key, encode(ToolResult(result, ok=ok)), ok=ok)])

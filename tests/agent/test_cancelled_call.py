@@ -74,7 +74,7 @@ async def test_a_cancelled_call_ends_before_its_effect_or_after_it(
         assert own_words((await agent.answer("second")).text) == "hello"
         assert workshop.done == done
         assert await agent.journal.unfinished() == ()
-        kept = agent.sessions.path("test", "c1").read_text()
+        kept = str(await agent.sessions.load("test", "c1"))
     assert "nothing more is started" in kept
     assert ("done: late" in kept) == (tool == "late")
     assert ("refused: build (cancelled: it had changed nothing yet)" in kept) == (tool == "build")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,7 +24,8 @@ from microclaw.models.protocol import (
     ToolReturn,
     UserText,
 )
-from microclaw.store.sessions import SessionFiles
+from microclaw.store.database import Database
+from microclaw.store.sessions import SessionMessage, Sessions
 
 CHAT = ("tg", "1")
 
@@ -60,22 +61,12 @@ def chars(messages: Sequence[Message]) -> int:
     return sum(len(m.content if isinstance(m, ToolReturn) else m.text) for m in messages)
 
 
-def tear(path: Path) -> None:
-    path.write_text('{"through": "ab')
-
-
-def remove(path: Path) -> None:
-    path.unlink()
-
-
-def document(path: Path) -> dict[str, str]:
-    value: dict[str, str] = json.loads(path.read_text())
-    return value
-
-
 @pytest.fixture
-def beside(tmp_path: Path) -> Path:
-    return tmp_path / "tg_1.summary.json"
+async def sessions(tmp_path: Path) -> AsyncIterator[Sessions]:
+    async with Database.open(tmp_path / "microclaw.db") as database:
+        sessions = Sessions(database, lambda: 1)
+        await sessions.append(*CHAT, [SessionMessage("user", "hello", 1)])
+        yield sessions
 
 
 async def test_the_newest_part_begins_with_the_person_and_is_verbatim() -> None:
@@ -97,10 +88,10 @@ async def test_a_call_is_never_parted_from_its_result() -> None:
     assert "characters left out" in last.content
 
 
-async def test_each_message_is_summarised_once(beside: Path) -> None:
+async def test_each_message_is_summarised_once(sessions: Sessions) -> None:
     model = Summariser()
     messages = talk(0, 12)
-    compactor = Compactor(model=model, sessions=SessionFiles(beside.parent))
+    compactor = Compactor(model=model, sessions=sessions)
     first = await compactor.compact(messages, 1000, chat=CHAT)
     assert first[0].text.endswith("- summary 1")  # type: ignore[union-attr]
     assert await compactor.compact(messages, 1000, chat=CHAT) == first
@@ -116,27 +107,29 @@ async def test_each_message_is_summarised_once(beside: Path) -> None:
     assert model.requests[0].task == "summary"
 
 
-async def test_a_summary_is_used_after_a_restart_and_when_old_messages_are_not_loaded_any_more(beside: Path) -> None:
+async def test_a_summary_is_used_after_a_restart_and_when_old_messages_are_not_loaded_any_more(
+    sessions: Sessions,
+) -> None:
     model = Summariser()
     messages = talk(0, 12)
-    await Compactor(model=model, sessions=SessionFiles(beside.parent)).compact(messages, 1000, chat=CHAT)
-    again = Compactor(model=model, sessions=SessionFiles(beside.parent))
+    await Compactor(model=model, sessions=sessions).compact(messages, 1000, chat=CHAT)
+    again = Compactor(model=model, sessions=sessions)
     kept = await again.compact(messages[-2:], 1000, chat=CHAT)
     assert "summary 1" in str(kept[0])
     assert kept[-2:] == tuple(messages[-2:])
     assert len(model.requests) == 1
 
 
-async def test_a_removed_or_torn_summary_is_made_again(beside: Path) -> None:
+async def test_a_removed_or_torn_summary_is_made_again(sessions: Sessions) -> None:
     model = Summariser()
-    compactor = Compactor(model=model, sessions=SessionFiles(beside.parent))
+    compactor = Compactor(model=model, sessions=sessions)
     await compactor.compact(talk(0, 12), 1000, chat=CHAT)
-    tear(beside)
+    await sessions.keep_summary(*CHAT, '{"through": "ab')
     await compactor.compact(talk(0, 12), 1000, chat=CHAT)
-    remove(beside)
+    await sessions.keep_summary(*CHAT, "")
     await compactor.compact(talk(0, 12), 1000, chat=CHAT)
     assert len(model.requests) == 3
-    assert document(beside).keys() == {"through", "summary"}
+    assert json.loads(await sessions.summary(*CHAT)).keys() == {"through", "summary"}
 
 
 async def test_a_model_that_fails_is_replaced_by_the_plain_summary() -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from contextlib import aclosing
 
 import pytest
 from tests.agent.conftest import MakeAgent, Workshop
 
 from microclaw.agent.acts import NOTHING, own_words
+from microclaw.errors import StoreError
 from microclaw.events import Inbound, ToolRun
 from microclaw.models.protocol import AssistantReply, ModelReply, ModelRequest, OnText, ToolReturn, UserText
 from microclaw.models.scripted import ScriptedModel, call, say
 from microclaw.store.journal import EffectKey
+from microclaw.store.sessions import SessionMessage
 
 RECORD = "\n\nWhat the host did:\n- done: gpio-set pin=4 (counted: pin 4 is at 1)"
 
@@ -21,11 +22,10 @@ RECORD = "\n\nWhat the host did:\n- done: gpio-set pin=4 (counted: pin 4 is at 1
 async def test_only_the_persons_text_and_the_final_answer_are_kept(make_agent: MakeAgent) -> None:
     async with make_agent([call("gpio-set", pin=4), say("pin 4 is on")]) as agent:
         await agent.answer("set pin 4 on")
-        lines = agent.sessions.path("test", "c1").read_text().splitlines()
-        assert [json.loads(line) for line in lines] == [
-            {"role": "user", "content": "set pin 4 on", "ts": 1_700_000_000},
-            {"role": "assistant", "content": f"pin 4 is on{RECORD}", "ts": 1_700_000_000},
-        ]
+        assert await agent.sessions.load("test", "c1") == (
+            SessionMessage("user", "set pin 4 on", 1_700_000_000),
+            SessionMessage("assistant", f"pin 4 is on{RECORD}", 1_700_000_000),
+        )
 
 
 async def test_a_message_holds_nothing_hidden_for_the_model(make_agent: MakeAgent) -> None:
@@ -116,21 +116,16 @@ async def test_an_idempotent_effect_cut_off_by_the_hosts_end_runs_again_and_is_a
 
 
 @pytest.mark.parametrize(
-    ("effect", "started", "told"),
+    ("effect", "told"),
     [
-        ("once", True, "outcome unknown"),
-        ("idempotent", True, "asking for it again is safe"),
-        ("once", False, "nothing was done"),
+        ("once", "outcome unknown"),
+        ("idempotent", "asking for it again is safe"),
     ],
 )
-async def test_what_a_crash_left_open_is_told_by_its_kind(
-    make_agent: MakeAgent, effect: str, started: bool, told: str
-) -> None:
+async def test_what_a_crash_left_open_is_told_by_its_kind(make_agent: MakeAgent, effect: str, told: str) -> None:
     async with make_agent() as agent:
         key = EffectKey("t1", 0, 0)
-        await agent.journal.planned(key, "undo", "{}", effect)
-        if started:
-            await agent.journal.started(key)
+        await agent.journal.write([agent.journal.starting(key, "undo", "{}", effect)])
     async with make_agent() as agent:
         (sentence,) = await agent.conversations.recover()
         assert told in sentence
@@ -142,10 +137,9 @@ async def test_an_effect_that_began_after_the_start_is_not_taken_for_one_that_a_
 ) -> None:
     async with make_agent() as agent:
         key = EffectKey("t1", 0, 0)
-        await agent.journal.planned(key, "undo", "{}", "once")
-        await agent.journal.started(key)
+        await agent.journal.write([agent.journal.starting(key, "undo", "{}", "once")])
         assert await agent.conversations.recover() == ()
-        await agent.journal.done(key, "{}", ok=True)
+        await agent.journal.write([agent.journal.ending(key, "{}", ok=True)])
 
 
 async def test_a_listener_that_leaves_lets_the_running_call_end_and_no_other_begin(make_agent: MakeAgent) -> None:
@@ -182,17 +176,19 @@ async def test_a_listener_that_leaves_ends_the_wait_for_the_model(make_agent: Ma
         waiting.cancel()
         await asyncio.wait([waiting], timeout=5)
         assert own_words((await agent.answer("second")).text) == "second is answered"
-        kept = agent.sessions.path("test", "c1").read_text()
+        kept = str(await agent.sessions.load("test", "c1"))
     assert "nothing more is started" in kept
 
 
 async def test_an_answer_that_cannot_be_kept_is_given_all_the_same(make_agent: MakeAgent) -> None:
+    async def refused(*_: object) -> int:
+        raise StoreError("the disk is full")
+
     def spoil(_: ModelRequest) -> ModelReply:
-        path = agent.sessions.path("test", "c1")
-        path.mkdir(parents=True)
+        agent.table.answer = refused  # type: ignore[assignment, method-assign]
         return say("pin 4 is on")
 
     async with make_agent([spoil]) as agent:
         answer = await agent.answer("set pin 4 on")
         assert answer.text.startswith("pin 4 is on\n")
-        assert "\n(This conversation could not be kept" in answer.text
+        assert "\n(This answer could not be kept" in answer.text

@@ -17,7 +17,6 @@ from microclaw.bus import Bus
 from microclaw.devices.device import Device
 from microclaw.devices.entry import unknown_device
 from microclaw.events import Inbound
-from microclaw.knowledge.conversation_index import ConversationFiles
 from microclaw.knowledge.knowledge_base import Knowledge, Persona
 from microclaw.knowledge.memory import Memory
 from microclaw.knowledge.search import Search
@@ -26,7 +25,7 @@ from microclaw.knowledge.texts import TextFiles
 from microclaw.store.apps import AppTable, DesiredApp
 from microclaw.store.database import Database
 from microclaw.store.notes import NoteTable
-from microclaw.store.sessions import SessionFiles, SessionMessage
+from microclaw.store.sessions import SessionMessage, Sessions
 from microclaw.text import fence_text
 
 NOW = datetime(2026, 11, 20, 10, 30, tzinfo=UTC)
@@ -82,10 +81,11 @@ class Told:
 async def told(tmp_path: Path) -> AsyncIterator[Told]:
     home = tmp_path / "home"
     async with Database.open(new_store(home / "store.db")) as database:
+        sessions = Sessions(database, lambda: int(NOW.timestamp() * 1000))
         search = Search(
             NoteTable(database),
             texts=TextFiles(home, now=lambda: NOW),
-            conversations=ConversationFiles(home / "sessions"),
+            sessions=sessions,
             now_s=NOW.timestamp,
             rescan_s=0,
             patience_s=60,
@@ -95,7 +95,7 @@ async def told(tmp_path: Path) -> AsyncIterator[Told]:
             memory=Memory(TextFiles(home, now=lambda: NOW), now=lambda: NOW, changed=search.mark_stale),
             search=search,
             skills=Skills(home / "skills"),
-            sessions=SessionFiles(home / "sessions"),
+            sessions=sessions,
             now=lambda: NOW,
         )
         device = Device(

@@ -14,7 +14,6 @@ from tests.stores import new_store
 from microclaw.agent.acts import NOTHING
 from microclaw.agent.erase import ConversationEraser
 from microclaw.errors import Overloaded, UnknownName
-from microclaw.knowledge.conversation_index import ConversationFiles
 from microclaw.knowledge.search import Search
 from microclaw.knowledge.texts import TextFiles
 from microclaw.models.scripted import call, say
@@ -29,7 +28,7 @@ def eraser(agent: Agent, folder: Path) -> ConversationEraser:
     search = Search(
         NoteTable(agent.database),
         texts=TextFiles(folder, now=lambda: datetime.now(UTC)),
-        conversations=ConversationFiles(agent.sessions.folder),
+        sessions=agent.sessions,
     )
     rows = ConversationRows(agent.database)
     return ConversationEraser(
@@ -46,7 +45,6 @@ async def test_effects_and_answers_go_and_the_message_stays_answered(make_agent:
     replies = [call("deploy-wasm-app", source_code=WORD, app_name="blink"), say(f"{WORD}!")]
     async with make_agent(replies) as agent:
         await end(await agent.inbox.accept(inbound(WORD, key="7")))
-        await agent.journal.unfinished()  # behind the note that the answer is kept
         assert holding(tmp_path)
         assert await eraser(agent, tmp_path).erase("c1") == "test_c1"
         assert holding(tmp_path) == []
@@ -92,7 +90,7 @@ async def test_words_in_an_index_of_its_own_go_too(make_agent: MakeAgent, tmp_pa
         search = Search(
             NoteTable(index),
             texts=TextFiles(tmp_path, now=lambda: datetime.now(UTC)),
-            conversations=ConversationFiles(agent.sessions.folder),
+            sessions=agent.sessions,
         )
         assert await search.find("owner", WORD) != ()
         assert "index.db-wal" in holding(tmp_path)

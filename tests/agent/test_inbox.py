@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from tests.agent.conftest import Agent, MakeAgent, Workshop
@@ -381,21 +381,25 @@ async def test_what_a_listener_delivers_meanwhile_is_not_given_out_besides(make_
 
 
 async def test_an_answer_on_its_way_to_its_listener_is_not_given_out_before(make_agent: MakeAgent) -> None:
-    """It is on the disk some time before its listener has it: until the conversation has it, too."""
+    """It is on the disk some time before its listener has it."""
     model = Held([say("answered")])
     async with make_agent(model=model) as agent, asyncio.timeout(60):
         accepted = await agent.inbox.accept(inbound())
         reading = asyncio.create_task(end(accepted))
         await model.asked.acquire()
-        async with agent.sessions._lock(agent.sessions.path("test", "c1")):
-            model.go.release()
-            waiting = "SELECT count(*) FROM outbox"
-            while not await agent.table._database.read(lambda c: c.execute(waiting).fetchone()[0]):
-                pass
-            assert await agent.outbox.undelivered("test", "c1") == ()
-        answer = await reading
-        assert answer.outbound_id is not None
-        await agent.outbox.give_back(answer.outbound_id)
+        answered, seen = agent.table.answer, []
+
+        async def answer(*words: Any, **more: Any) -> int:
+            number = await answered(*words, **more)
+            seen.append(await agent.outbox.undelivered("test", "c1"))
+            return number
+
+        agent.table.answer = answer  # type: ignore[method-assign]
+        model.go.release()
+        answer_of_it = await reading
+        assert seen == [()]
+        assert answer_of_it.outbound_id is not None
+        await agent.outbox.give_back(answer_of_it.outbound_id)
         assert [own_words(left.text) for left in await agent.outbox.undelivered("test", "c1")] == ["answered"]
 
 

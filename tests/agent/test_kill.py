@@ -43,10 +43,14 @@ def look_back(folder: Path, effect: str) -> dict[str, Any]:
         ("once", "tool begun", 0, UNKNOWN, 0),
         ("once", "tool acted", 1, UNKNOWN, 0),
         ("once", "model 2", 1, None, 1),
-        ("once", "keeping the answer", 1, None, 0),
+        ("once", "keeping the answer", 1, None, 1),
+        ("once", "answer kept", 1, None, 0),
         ("idempotent", "tool begun", 1, None, 1),
         ("idempotent", "tool acted", 2, None, 1),
         ("read", "tool acted", 2, None, 2),
+        ("by rule", "tool acted", 2, None, 2),
+        ("by rule", "model 2", 2, None, 2),
+        ("by rule", "answer kept", 1, None, 0),
     ],
 )
 def test_a_message_is_answered_once_wherever_the_host_is_killed(

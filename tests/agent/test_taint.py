@@ -145,20 +145,6 @@ async def test_somebody_else_does_not_join_a_running_turn_with_its_owners_rights
         assert UserText("and set pin 4") not in model.requests[0].messages
 
 
-async def test_an_answer_that_a_crash_kept_out_is_its_persons_and_still_a_strangers(make_agent: MakeAgent) -> None:
-    async with make_agent([call("page"), say("it says: undo")]) as agent:
-        await agent.answer("read it", person_id="owner")
-        path = agent.sessions.path("test", "c1")
-        await agent.sessions.clear("test", "c1")
-        await agent.sessions.append("test", "c1", [SessionMessage("user", "read it", NOW)])
-        await agent.table._database.write(lambda c: c.execute("UPDATE inbox SET state = 'answered'"))
-    async with make_agent() as agent:
-        kept = await agent.sessions.load("test", "c1")
-        assert path.exists()
-        told = replace(kept[-1], content=own_words(kept[-1].content))
-        assert told == SessionMessage("assistant", "it says: undo", NOW, tainted_s=NOW)
-
-
 def _question(person: str, ts: int, tainted_s: int | None = None) -> list[SessionMessage]:
     asked = SessionMessage("assistant", "Turn on pin 10?", ts, person, tainted_s, "{}")
     return [SessionMessage("user", "the relay thingy on 10", ts, person, tainted_s), asked]
@@ -221,13 +207,3 @@ async def test_in_a_group_only_the_person_who_was_asked_gets_the_question(make_a
             for request in agent.script.requests
         ]
         assert questions == [[], [], ["{}"]]
-
-
-async def test_a_conversation_that_cannot_be_read_stops_no_host(make_agent: MakeAgent) -> None:
-    async with make_agent([say("one")]) as agent:
-        await agent.answer("first")
-        await agent.table._database.write(lambda c: c.execute("UPDATE inbox SET state = 'answered'"))
-        await agent.sessions.clear("test", "c1")
-        agent.sessions.path("test", "c1").mkdir()
-    async with make_agent([say("two")]) as agent:
-        assert own_words((await agent.answer("second", chat_id="c2")).text) == "two"

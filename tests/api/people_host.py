@@ -56,6 +56,11 @@ class PeopleHost:
     def device(self) -> Device:
         return self.devices.get("virtual-1")
 
+    async def kept(self, channel: str) -> list[str]:
+        """The names of the channel's conversations."""
+        found = (await self.socket("GET", "/v1/sessions"))["sessions"]
+        return [one["name"] for one in found if one["name"].startswith(f"{channel}_")]
+
     async def ask(
         self, who: str | None, method: str, path: str, body: Mapping[str, Any] | None = None, *, waits: bool = True
     ) -> tuple[int, Any]:

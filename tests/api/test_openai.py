@@ -69,7 +69,7 @@ async def test_the_clients_messages_are_the_conversation(tmp_path: Path) -> None
         assert said[0][0] == "system"
         assert "You are somebody else." in said[0][1]
         assert said[0][1].index("You are microclaw") < said[0][1].index("You are somebody else.")
-        assert list(host.settings.sessions.glob("openai_*")) == []  # nothing of it is kept
+        assert await host.kept("openai") == []  # nothing of it is kept
 
 
 async def test_files_of_code_that_the_model_ran_are_said_to_be_where_they_are(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ async def test_a_stored_conversation_is_kept_where_it_is_named(tmp_path: Path) -
         text = "".join([c.choices[0].delta.content or "" async for c in stream if c.choices])
         assert text
         assert (await host.device.call(GpioGet(6))).level == 0
-        assert [path.name for path in host.settings.sessions.glob("openai_*desk*")]
+        assert [name for name in await host.kept("openai") if "desk" in name]
 
 
 def test_two_names_of_a_token_never_share_a_conversation() -> None:

@@ -71,7 +71,6 @@ class ScriptedAgent:
         answer = await self._answer(turn)
         with outbox.handing_out(*turn.chat_key):
             answer = await self._inbox.answer(turn, answer)
-            self._inbox.kept(turn.number)
             outbox.hand_out(turn.chat_key[0], answer, turn.streams)
         self._inbox.finish(turn)
 
@@ -119,8 +118,8 @@ class WatchedOutbox(Outbox):
         self.done: list[int] = []
         self.changed = asyncio.Condition()
 
-    async def delivered(self, outbound_id: int) -> None:
-        await super().delivered(outbound_id)
+    async def delivered(self, outbound_id: int, *, soon: bool = False) -> None:
+        await super().delivered(outbound_id, soon=soon)
         self.done.append(outbound_id)
         async with self.changed:
             self.changed.notify_all()

@@ -29,7 +29,7 @@ def test_a_removed_conversation_leaves_no_word(ask: Run, home: Path) -> None:
         ask("chat", word)
     ask("memory", "search", GONE[0])  # the index reads it
     (home / "chat_history").write_text(f"\n# 2026-11-20\n+{GONE[0]}\n")
-    assert {"chat_history", "sessions/terminal_terminal.jsonl"} <= found_in(home, GONE[0])
+    assert "chat_history" in found_in(home, GONE[0])
     assert any(name.startswith("microclaw.db") for name in found_in(home, GONE[0]))
 
     removed = ask("session", "rm", "terminal", "--yes")

@@ -12,6 +12,8 @@ from random import Random
 from typing import TypeAlias
 
 import pytest
+from microclaw.cluster.host_requests import HostRequests
+from microclaw.store.replica import Replica
 from tests.agent.conftest import NoContext
 from tests.cluster.hosts_of_tests import until
 from tests.cluster.leases import PATIENCE_S, Leases, Seat, caught_up, replica_of
@@ -24,7 +26,6 @@ from microclaw.agent.inbox import TAKEN, Inbox
 from microclaw.agent.outbox import Outbox
 from microclaw.app.cluster import stop_at_others
 from microclaw.auth.gate import Effect, Gate, Permission
-from microclaw.cluster.host_requests import HostRequests
 from microclaw.config.settings import AgentSettings
 from microclaw.events import Answer, Inbound
 from microclaw.live_hosts import LeftWork
@@ -33,8 +34,7 @@ from microclaw.models.scripted import call, say
 from microclaw.store.inbox import InboxTable
 from microclaw.store.journal import Journal
 from microclaw.store.outbox import OutboxTable
-from microclaw.store.replica import Replica
-from microclaw.store.session_table import SessionTable
+from microclaw.store.sessions import Sessions
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.tools.toolbox import Toolbox
 
@@ -134,7 +134,7 @@ async def stage(nats_server: NatsServer, cluster_name: str, tmp_path: Path) -> A
                 model=Thinking(name, world),
                 tools=Toolbox((Tool("act", "Act.", Nothing, Permission.ACT, effect, act),), Gate()),
                 context=NoContext(),
-                sessions=SessionTable(replica, lambda: 1_700_000_000_000),
+                sessions=Sessions(replica, lambda: 1_700_000_000_000),
                 journal=Journal(replica, lambda: 1_700_000_000_000),
             )
             async with conversations:

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from microclaw.knowledge.conversation_index import ConversationFiles
 from microclaw.knowledge.memory import Memory
 from microclaw.knowledge.search import Search
 from microclaw.knowledge.texts import TextFiles
 from microclaw.store.database import Database
 from microclaw.store.notes import NoteTable
-from microclaw.store.sessions import SessionFiles
+from microclaw.store.sessions import Sessions
 
 NOW = datetime(2026, 11, 20, 10, 30, tzinfo=UTC)
 
@@ -45,7 +44,7 @@ class Shelf:
     table: NoteTable
     search: Search
     memory: Memory
-    sessions: SessionFiles
+    sessions: Sessions
     put: list[str] = field(default_factory=list)
 
     def write(self, name: str, text: str) -> Path:
@@ -69,13 +68,14 @@ async def shelf(tmp_path: Path, clock: Clock) -> AsyncIterator[Shelf]:
     home = tmp_path / "home"
     async with Database.open(home / "store.db") as database:
         table = NoteTable(database)
+        sessions = Sessions(database, lambda: int(clock.now_s() * 1000))
         search = Search(
             table,
             texts=TextFiles(home, now=clock.now),
-            conversations=ConversationFiles(home / "sessions"),
+            sessions=sessions,
             now_s=clock.now_s,
             rescan_s=0,
             patience_s=60,
         )
         memory = Memory(TextFiles(home, now=clock.now), now=clock.now, changed=search.mark_stale)
-        yield Shelf(home, clock, table, search, memory, SessionFiles(home / "sessions"))
+        yield Shelf(home, clock, table, search, memory, sessions)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.knowledge.conftest import Shelf
 
-from microclaw.knowledge.conversation_index import PIECE_BYTES, ConversationFiles
 from microclaw.knowledge.search import Search, _query_words
 from microclaw.knowledge.texts import TextFiles
 from microclaw.store.sessions import SessionMessage
@@ -84,39 +82,6 @@ async def test_a_removed_file_is_found_no_more(shelf: Shelf) -> None:
     assert await shelf.table.count() == 0
 
 
-async def test_a_conversation_that_was_rewritten_is_read_whole(shelf: Shelf) -> None:
-    await shelf.sessions.append("tg", "1", [SessionMessage("user", f"about lamps {n}", n) for n in range(5)])
-    assert len(await shelf.texts("owner", "lamps")) == 5
-    path = shelf.sessions.path("tg", "1")
-    path.write_text("".join(json.dumps({"role": "user", "content": f"fans {n}", "ts": n}) + "\n" for n in range(20)))
-    assert await shelf.texts("owner", "lamps") == []
-    assert len(await shelf.search.find("owner", "fans", limit=50)) == 20
-
-
-async def test_a_torn_last_line_waits_until_it_is_whole(shelf: Shelf) -> None:
-    path = shelf.write("sessions/tg_1.jsonl", '{"role":"user","content":"whole relay","ts":1}\n{"role":"user","con')
-    assert await shelf.texts("owner", "relay") == ["whole relay"]
-    path.write_text(path.read_text() + 'tent":"second relay","ts":2}\n')
-    assert len(await shelf.texts("owner", "relay")) == 2
-
-
-async def test_a_long_conversation_is_read_in_pieces(shelf: Shelf) -> None:
-    line = json.dumps({"role": "user", "content": "padding " * 100, "ts": 5}) + "\n"
-    many = PIECE_BYTES // len(line) * 2
-    rare = json.dumps({"role": "user", "content": "the unicorn", "ts": 6}) + "\n"
-    shelf.write("sessions/tg_1.jsonl", line * many + rare)
-    assert await shelf.texts("owner", "unicorn") == ["the unicorn"]
-    assert await shelf.table.count() == many + 1
-
-
-async def test_lines_that_are_no_messages_are_passed_over(shelf: Shelf) -> None:
-    shelf.write(
-        "sessions/tg_1.jsonl",
-        '[]\nnull\n{"role":"system","content":"relay"}\n\xff\n{"role":"user","content":"relay"}\n',
-    )
-    assert await shelf.texts("owner", "relay") == ["relay"]
-
-
 async def test_links_versions_and_other_files_are_not_searched(shelf: Shelf) -> None:
     secret = shelf.write("secret.md", "- the treasure\n")
     (shelf.home / "memory").mkdir()
@@ -183,7 +148,7 @@ async def test_the_index_outlives_a_restart(shelf: Shelf) -> None:
     again = Search(
         shelf.table,
         texts=TextFiles(shelf.home, now=lambda: datetime.now(UTC)),
-        conversations=ConversationFiles(shelf.home / "sessions"),
+        sessions=shelf.sessions,
         rescan_s=0,
     )
     assert len(await again.find("owner", "relay", fresh=False)) == 1
@@ -196,7 +161,7 @@ async def test_files_are_not_looked_at_for_each_search(shelf: Shelf) -> None:
     search = Search(
         shelf.table,
         texts=TextFiles(shelf.home, now=lambda: datetime.now(UTC)),
-        conversations=ConversationFiles(shelf.home / "sessions"),
+        sessions=shelf.sessions,
         rescan_s=2,
         clock=lambda: seconds[0],
     )
@@ -225,7 +190,7 @@ async def test_a_search_does_not_wait_for_a_long_index_and_the_next_one_goes_on_
     search = Search(
         shelf.table,
         texts=TextFiles(shelf.home, now=lambda: datetime.now(UTC)),
-        conversations=ConversationFiles(shelf.home / "sessions"),
+        sessions=shelf.sessions,
         rescan_s=0,
         patience_s=2.5,
         clock=lambda: next(seconds),
@@ -253,7 +218,15 @@ async def test_a_folder_that_cannot_be_read_loses_nothing_of_the_index(
 
 async def test_a_conversation_with_a_lone_surrogate_stops_no_search(shelf: Shelf) -> None:
     """JSON can carry one; the store cannot take it."""
-    line = '{"role":"user","content":"a relay \\ud800 here","ts":1}\n'
-    shelf.write("sessions/tg_1.jsonl", line + line.replace("}", ',"person":"\\udfff"}'))
+    said = [SessionMessage("user", "a relay \ud800 here", 1, person) for person in ("owner", "\udfff")]
+    await shelf.sessions.append("tg", "1", said)
     await shelf.memory.remember("owner", "the relay is on pin 4")
     assert sorted(await shelf.texts("owner", "relay")) == ["a relay ? here", "the relay is on pin 4"]
+
+
+async def test_what_is_said_needs_no_write_of_its_own_in_a_turn_and_the_next_search_finds_it(shelf: Shelf) -> None:
+    await shelf.sessions.append("tg", "1", [SessionMessage("user", "first about relays", TS)])
+    assert len(await shelf.search.find("owner", "relay", fresh=False)) == 1
+    await shelf.sessions.append("tg", "1", [SessionMessage("user", "second about relays", TS + 60)])
+    assert len(await shelf.search.find("owner", "relay", fresh=False)) == 1
+    assert len(await shelf.texts("owner", "relay")) == 2

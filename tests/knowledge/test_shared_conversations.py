@@ -11,13 +11,11 @@ from pathlib import Path
 
 from tests.store.two_hosts import two_hosts
 
-from microclaw.knowledge.conversation_index import SharedConversations
 from microclaw.knowledge.search import Search
 from microclaw.knowledge.texts import TextFiles
 from microclaw.store.database import Database
 from microclaw.store.notes import NoteTable
-from microclaw.store.session_table import SessionTable
-from microclaw.store.sessions import SessionMessage
+from microclaw.store.sessions import SessionMessage, Sessions
 
 TS = 1_790_000_000
 WORD = "quizzaclefoo"
@@ -25,7 +23,7 @@ WORD = "quizzaclefoo"
 
 @dataclass
 class Shelf:
-    sessions: SessionTable
+    sessions: Sessions
     search: Search
     index: Path
 
@@ -43,11 +41,11 @@ async def shelves(folder: Path, url: str) -> AsyncIterator[tuple[Shelf, Shelf]]:
         made = []
         for store in stores:
             index = folder / f"{store.host}-index.db"
-            table = SessionTable(store, lambda: TS * 1000)
+            table = Sessions(store, lambda: TS * 1000)
             search = Search(
                 NoteTable(await stack.enter_async_context(Database.open(index))),
                 texts=TextFiles(folder, now=lambda: datetime.now(UTC)),
-                conversations=SharedConversations(table),
+                sessions=table,
                 rescan_s=0,
                 patience_s=60,
             )
@@ -104,7 +102,7 @@ async def test_another_conversation_of_a_removed_ones_name_is_read_from_its_begi
     async with shelves(tmp_path, database_url) as (a, b):
         await a.sessions.append("tg", "1", [SessionMessage("user", f"about {WORD}", TS)])
         await a.search.refresh()
-        await b.sessions.clear("tg", "1")
+        await b.sessions.remove("tg_1")
         await b.sessions.append("tg", "1", [SessionMessage("user", f"about pumps {n}", TS) for n in range(3)])
         assert await a.texts(WORD) == []
         assert len(await a.texts("pumps")) == 3

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceTable
-from microclaw.store.sessions import SessionFiles
+from microclaw.store.sessions import Sessions
 
 KILLS = 20
 CHILD = """
@@ -17,7 +17,7 @@ import asyncio, sys
 from pathlib import Path
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceRow, DeviceTable
-from microclaw.store.sessions import SessionFiles, SessionMessage
+from microclaw.store.sessions import SessionMessage, Sessions
 
 async def write(name, put):
     number = 0
@@ -28,9 +28,8 @@ async def write(name, put):
         number += 1
 
 async def main(home, run):
-    sessions = SessionFiles(home / "sessions")
     async with Database.open(home / "store.db") as database:
-        table = DeviceTable(database)
+        table, sessions = DeviceTable(database), Sessions(database, lambda: 1)
         async def device(name, number):
             await table.put(DeviceRow(f"{run}-{name}-{number}", f"{run}-{name}-{number}", "b", (), (), number))
         async def session(name, number):
@@ -61,9 +60,9 @@ async def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
     acknowledged = {run: run_until_killed(tmp_path, run, chance.randint(1, 400)) for run in range(KILLS)}
     async with Database.open(tmp_path / "store.db") as database:
         stored = {row.device_id for row in await DeviceTable(database).list()}
-    sessions = SessionFiles(tmp_path / "sessions")
-    for run, writes in acknowledged.items():
-        said = [m.ts for m in await sessions.load("ws", f"{run}-s", newest=100_000)]
-        assert said == list(range(len(said)))
-        for name, number in writes:
-            assert number < len(said) if name == "s" else f"{run}-{name}-{number}" in stored
+        for run, writes in acknowledged.items():
+            kept = await Sessions(database, lambda: 1).load("ws", f"{run}-s", newest=100_000)
+            said = [message.ts for message in kept]
+            assert said == list(range(len(said)))
+            for name, number in writes:
+                assert number < len(said) if name == "s" else f"{run}-{name}-{number}" in stored

@@ -1,19 +1,18 @@
-"""What conversations are, as files of one host and as rows of a store: one suite for both."""
+"""What conversations are, at a host alone and at several."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.store.two_hosts import two_hosts
 
 from microclaw.errors import UnknownName
 from microclaw.store.database import Database
-from microclaw.store.postgres import SharedDatabase
-from microclaw.store.session_table import SessionTable
-from microclaw.store.sessions import MAX_SUMMARY_BYTES, SessionFiles, SessionMessage, Sessions, session_name
+from microclaw.store.sessions import MAX_SUMMARY_BYTES, SessionMessage, Sessions, session_name
 from microclaw.store.sql import Sql
 
 HELLO = SessionMessage("user", "Hello", 1738764800)
@@ -21,13 +20,9 @@ ANSWER = SessionMessage("assistant", "Hi there!", 1738764801)
 NOW_MS = 1_738_764_900_000
 
 
-@pytest.fixture(params=["files", "table"])
-async def sessions(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Sessions]:
-    if request.param == "files":
-        yield SessionFiles(tmp_path / "sessions")
-    else:
-        async with SharedDatabase.opened(request.getfixturevalue("database_url"), "a") as database:
-            yield SessionTable(database, lambda: NOW_MS)
+@pytest.fixture
+def sessions(database: Database) -> Sessions:
+    return Sessions(database, lambda: NOW_MS)
 
 
 async def test_messages_come_back_in_order(sessions: Sessions) -> None:
@@ -38,7 +33,6 @@ async def test_messages_come_back_in_order(sessions: Sessions) -> None:
 
 async def test_conversation_that_never_was_is_empty(sessions: Sessions) -> None:
     assert await sessions.load("ws", "nobody") == ()
-    assert not await sessions.clear("ws", "nobody")
 
 
 async def test_only_the_newest_are_loaded(sessions: Sessions) -> None:
@@ -54,10 +48,14 @@ async def test_writers_of_one_conversation_do_not_mix_lines(sessions: Sessions) 
     assert sorted(await sessions.load("ws", "c"), key=lambda m: m.ts) == messages
 
 
-async def test_cleared_conversation_is_gone(sessions: Sessions) -> None:
+async def test_an_emptied_conversation_is_listed_until_it_is_removed(sessions: Sessions) -> None:
     await sessions.append("ws", "c", [HELLO])
-    assert await sessions.clear("ws", "c")
-    assert await sessions.load("ws", "c") == ()
+    await sessions.keep_summary("ws", "c", "{}")
+    await sessions.empty("ws_c")
+    assert (await sessions.load("ws", "c"), await sessions.summary("ws", "c")) == ((), "")
+    assert [one.name for one in await sessions.list()] == ["ws_c"]
+    await sessions.remove("ws_c")
+    assert await sessions.list() == ()
 
 
 @pytest.mark.parametrize(
@@ -136,7 +134,7 @@ async def test_a_summary_goes_with_its_conversation(sessions: Sessions) -> None:
     await sessions.keep_summary("tg", "1", '{"through": "x"}\n')
     await sessions.append("tg", "1", [ANSWER])
     assert await sessions.summary("tg", "1") == '{"through": "x"}\n'
-    await sessions.clear("tg", "1")
+    await sessions.remove("tg_1")
     await sessions.append("tg", "1", [HELLO])
     assert await sessions.summary("tg", "1") == ""
 
@@ -148,6 +146,14 @@ async def test_what_is_loaded_is_limited_in_bytes(sessions: Sessions) -> None:
     assert len(await sessions.summary("ws", "c")) <= MAX_SUMMARY_BYTES
 
 
+@given(st.text(max_size=200), st.text(max_size=200))
+@settings(max_examples=100, deadline=None)
+def test_two_chats_never_share_a_short_plain_name(one: str, other: str) -> None:
+    names = [session_name("ws", chat) for chat in (one, other)]
+    assert (names[0] == names[1]) == (one == other)
+    assert all(name.isascii() and "/" not in name and len(name) <= 120 for name in names)
+
+
 @pytest.mark.parametrize("channel", ["", "../x", "a_b", "WS", "a/b", "x" * 40])
 async def test_channel_with_another_form_is_refused(sessions: Sessions, channel: str) -> None:
     with pytest.raises(ValueError, match="channel"):
@@ -156,7 +162,7 @@ async def test_channel_with_another_form_is_refused(sessions: Sessions, channel:
 
 async def test_what_is_added_in_a_transaction_goes_with_it(tmp_path: Path) -> None:
     async with Database.open(tmp_path / "store.db") as database:
-        table = SessionTable(database, lambda: NOW_MS)
+        table = Sessions(database, lambda: NOW_MS)
 
         def fails(connection: Sql) -> None:
             table.appending("tg", "1", [HELLO])(connection)
@@ -165,12 +171,11 @@ async def test_what_is_added_in_a_transaction_goes_with_it(tmp_path: Path) -> No
         with pytest.raises(UnknownName):
             await database.write(fails)
         assert await table.list() == ()
-    assert SessionFiles(tmp_path).appending("tg", "1", [HELLO]) is None  # type: ignore[func-returns-value]
 
 
 async def test_two_hosts_say_one_conversation_in_the_order_of_its_messages(database_url: str) -> None:
     async with two_hosts(database_url) as (first, second):
-        a, b = SessionTable(first, lambda: NOW_MS), SessionTable(second, lambda: NOW_MS - 50_000)
+        a, b = Sessions(first, lambda: NOW_MS), Sessions(second, lambda: NOW_MS - 50_000)
         removed = asyncio.Event()
 
         async def heard() -> None:

@@ -14,7 +14,6 @@ from tests.store.two_hosts import two_hosts
 
 from microclaw.errors import ConfigError, ToolRetry
 from microclaw.knowledge.consolidate import Consolidator
-from microclaw.knowledge.conversation_index import SharedConversations
 from microclaw.knowledge.knowledge_base import MAX_PERSONA_BYTES, Persona, default_soul
 from microclaw.knowledge.memory import Memory, digest, memory_name, note_name
 from microclaw.knowledge.search import Search
@@ -23,7 +22,7 @@ from microclaw.knowledge.texts import TextFiles, Texts, TextTable
 from microclaw.store.database import Database
 from microclaw.store.notes import NoteTable
 from microclaw.store.postgres import SharedDatabase
-from microclaw.store.session_table import SessionTable
+from microclaw.store.sessions import Sessions
 
 NOW = datetime(2026, 11, 20, 10, 30, tzinfo=UTC)
 NOW_MS = 1_795_170_600_000
@@ -173,7 +172,7 @@ async def test_what_two_hosts_remember_at_once_is_known_and_found_at_both(tmp_pa
             search = Search(
                 NoteTable(index),
                 texts=memory.texts,
-                conversations=SharedConversations(SessionTable(host, lambda: NOW_MS)),
+                sessions=Sessions(host, lambda: NOW_MS),
                 rescan_s=0,
                 patience_s=60,
             )

@@ -20,14 +20,13 @@ from microclaw.devices.device import Device
 from microclaw.devices.entry import unknown_device
 from microclaw.devices.registry import Registry
 from microclaw.events import Step
-from microclaw.knowledge.conversation_index import ConversationFiles
 from microclaw.knowledge.memory import Memory
 from microclaw.knowledge.search import Search
 from microclaw.knowledge.skills import Skills
 from microclaw.knowledge.texts import TextFiles
 from microclaw.store.database import Database
 from microclaw.store.notes import NoteTable
-from microclaw.store.sessions import SessionFiles, SessionMessage
+from microclaw.store.sessions import SessionMessage, Sessions
 from microclaw.tools.knowledge import remembering_tools, skill_tools
 from microclaw.tools.tool import ToolContext, ToolResult
 from microclaw.tools.toolbox import Toolbox
@@ -62,7 +61,7 @@ class Desk:
 class Box:
     toolbox: Toolbox
     memory: Memory
-    sessions: SessionFiles
+    sessions: Sessions
     skills: Skills
 
     async def call(self, name: str, /, *, who: str = "owner", foreign: bool = False, **arguments: Any) -> ToolResult:
@@ -78,10 +77,11 @@ NOW = datetime(2026, 11, 20, tzinfo=UTC)
 @pytest.fixture
 async def box(tmp_path: Path) -> AsyncIterator[Box]:
     async with Database.open(new_store(tmp_path / "store.db")) as database:
+        sessions = Sessions(database, lambda: 1_790_000_000_000)
         search = Search(
             NoteTable(database),
             texts=TextFiles(tmp_path, now=lambda: NOW),
-            conversations=ConversationFiles(tmp_path / "sessions"),
+            sessions=sessions,
             rescan_s=0,
             patience_s=60,
         )
@@ -91,7 +91,7 @@ async def box(tmp_path: Path) -> AsyncIterator[Box]:
             *remembering_tools(memory=memory, search=search, devices=cast("Registry", Desk())),
             *skill_tools(skills=skills),
         )
-        yield Box(Toolbox(tools, Gate(Everybody())), memory, SessionFiles(tmp_path / "sessions"), skills)
+        yield Box(Toolbox(tools, Gate(Everybody())), memory, sessions, skills)
 
 
 def fields(result: ToolResult) -> dict[str, Any]:

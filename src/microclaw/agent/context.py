@@ -22,6 +22,7 @@ from microclaw.agent.window import DEFAULT_CONTEXT_TOKENS, LEAST_TOKENS, Window,
 from microclaw.apps.app_terms import read_claims
 from microclaw.boards.profile import BoardProfile, Firmware
 from microclaw.events import VOICE_CHANNEL, Inbound, ProgramKind
+from microclaw.knowledge.conversation_index import source_name
 from microclaw.knowledge.knowledge_base import Knowledge, default_soul
 from microclaw.knowledge.memory import OWNER_ID
 from microclaw.knowledge.search import Found
@@ -128,7 +129,7 @@ class TurnContext:
         knowledge = self._knowledge
         if knowledge is None:
             return fit(self._device_sections(device_context), budget_tokens)
-        matches = await knowledge.search.find(inbound.person_id, inbound.text, limit=4 * HITS)
+        matches = await knowledge.search.find(inbound.person_id, inbound.text, limit=4 * HITS, fresh=False)
         sections = await asyncio.to_thread(self._sections, knowledge, device_context, inbound, matches)
         return fit(sections, budget_tokens)
 
@@ -201,7 +202,7 @@ def _is_news(hit: Found, inbound: Inbound, shown: str, now: datetime) -> bool:
     """
     if hit.kind == "answered" or hit.kind == "device" or hit.text in shown:
         return False
-    here = f"sessions/{inbound.channel}_{inbound.chat_id}.jsonl"
+    here = source_name(f"{inbound.channel}_{inbound.chat_id}")
     return not (hit.source == here and now.timestamp() - hit.at_s < _ANSWERED_HERE_S)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from types import TracebackType
@@ -14,8 +14,8 @@ from typing import Final, Self
 from microclaw.agent.approval_watch import ApprovalWatch
 from microclaw.agent.compaction import Compactor
 from microclaw.agent.context import TurnContext
-from microclaw.agent.inbox import STOPPING, TAKEN, Inbox, messages_of
-from microclaw.agent.running_turn import ChatKey, RunningTurn
+from microclaw.agent.inbox import STOPPING, TAKEN, Inbox
+from microclaw.agent.running_turn import RunningTurn
 from microclaw.agent.taint import conversation, tainted_from
 from microclaw.agent.turn import JoinedMessage, Turn, TurnLimits, TurnRequest, offered_tools
 from microclaw.agent.turn_journal import TurnJournal, close_interrupted
@@ -92,7 +92,6 @@ class Conversations:
             stack.push_async_callback(self._model.aclose)
             group = await stack.enter_async_context(asyncio.TaskGroup())
             await self.inbox.take_up(at_start=True)
-            await self._keep_missing(await self.inbox.unsaved())
             self._interrupted = {effect.key for effect in await self._journal.unfinished()}
             await self.inbox.open()
             group.create_task(self._serve(group), name="conversations")
@@ -118,7 +117,6 @@ class Conversations:
         left = await self.inbox.take_up()
         self._resumed.update(_turn_id(row.message_id) for row in left.unanswered)
         self._interrupted |= {effect.key for effect in left.effects}
-        await self._keep_missing(messages_of(left.unsaved))
         return await self._close_interrupted()
 
     async def _close_interrupted(self) -> tuple[str, ...]:
@@ -159,7 +157,7 @@ class Conversations:
                 if isinstance(event, Answer):
                     answered = True
                     if event.outbound_id is not None:
-                        await self.inbox.outbox.delivered(event.outbound_id)
+                        await self.inbox.outbox.delivered(event.outbound_id, soon=True)
                 yield event
         finally:
             if not answered:
@@ -177,18 +175,12 @@ class Conversations:
         outbox = self.inbox.outbox
         try:
             with outbox.handing_out(*turn.chat_key):
-                exchange = self._exchange((turn.message, *turn.joined), answer)
-                keeping = self._sessions.appending(*turn.chat_key, exchange)
+                keeping = self._sessions.appending(*turn.chat_key, self._exchange(turn, answer))
                 answer = await self.inbox.answer(turn, answer, keeping)
-                try:
-                    if keeping is None or answer.outbound_id is None:
-                        await self._keep(turn, exchange, answer)
-                except MicroclawError as exc:
-                    _log.warning("a conversation could not be kept: %s", exc.message)
-                    note = f"(This conversation could not be kept: {exc.message}.)"
+                if answer.outbound_id is None:
+                    note = "(This answer could not be kept in the conversation: the store failed.)"
                     answer = replace(answer, text=f"{answer.text}\n{note}")
-                finally:
-                    outbox.hand_out(turn.chat_key[0], answer, turn.streams)
+                outbox.hand_out(turn.chat_key[0], answer, turn.streams)
         except TakenOver as exc:
             _log.warning("a turn ends here: %s", exc.message)
             turn.end(TAKEN)
@@ -221,9 +213,8 @@ class Conversations:
     async def _run(self, running: RunningTurn) -> Answer:
         message, inbound = running.message, running.message.inbound
         journal = TurnJournal(self._journal, _turn_id(message.message_id), message.message_id)
+        running.carried = journal.carried
         history = await self._sessions.load(*running.chat_key, HISTORY_MESSAGES)
-        if message.starts:
-            history = _without_question(history)
         if _user_text(inbound) == UserText(""):
             return _UNREADABLE
         devices = await self._context.devices(inbound.device, inbound.person_id)
@@ -268,27 +259,8 @@ class Conversations:
         with watch:
             return await turn.run(request)
 
-    async def _keep(self, turn: RunningTurn, messages: Sequence[SessionMessage], answer: Answer) -> None:
-        """Add the turn's messages and its answer to the conversation."""
-        there = await self._stored_count(turn.chat_key, messages[:-1]) if turn.message.starts else 0
-        await self._sessions.append(*turn.chat_key, messages[there:])
-        if answer.outbound_id is not None:
-            self.inbox.kept(turn.number)
-
-    async def _keep_missing(self, unsaved: Iterable[tuple[Sequence[Message], Answer]]) -> None:
-        """Add answers that a crash kept out of their conversations; a failure does not stop the host."""
-        for messages, answer in unsaved:
-            first = messages[0].inbound
-            try:
-                chat_key, exchange = (first.channel, first.chat_id), self._exchange(messages, answer)
-                if missing := exchange[await self._stored_count(chat_key, exchange) :]:
-                    await self._sessions.append(*chat_key, missing)
-                self.inbox.kept(messages[0].message_id)
-            except MicroclawError as exc:
-                _log.warning("a conversation still lacks an answer: %s", exc.message)
-
-    def _exchange(self, messages: Sequence[Message], answer: Answer) -> list[SessionMessage]:
-        """The messages and the answer, as the conversation stores them."""
+    def _exchange(self, turn: RunningTurn, answer: Answer) -> list[SessionMessage]:
+        """The turn's messages and the answer, as the conversation stores them."""
         kept = [
             SessionMessage(
                 "user",
@@ -297,19 +269,13 @@ class Conversations:
                 message.inbound.person_id,
                 tainted_from(message.inbound, message.received_ms // 1000),
             )
-            for message in messages
+            for message in (turn.message, *turn.joined)
         ]
-        person_id = messages[0].inbound.person_id
+        person_id = turn.message.inbound.person_id
         return [
             *kept,
             SessionMessage("assistant", answer.text, int(self._now_s()), person_id, answer.tainted_s, answer.question),
         ]
-
-    async def _stored_count(self, chat_key: ChatKey, messages: Sequence[SessionMessage]) -> int:
-        """How many of the messages, from the first on, are at the conversation's end already."""
-        wanted = [(one.role, one.content) for one in messages]
-        last = [(one.role, one.content) for one in await self._sessions.load(*chat_key, len(messages))]
-        return next((n for n in range(len(messages), 0, -1) if last[-n:] == wanted[:n]), 0)
 
     async def _prune(self) -> None:
         try:
@@ -325,13 +291,6 @@ def _turn_id(message_id: int) -> str:
 
 def _failed(error: MicroclawError) -> Answer:
     return Answer(error.message, error_code=error.code, next_step=error.next_step)
-
-
-def _without_question(history: tuple[SessionMessage, ...]) -> tuple[SessionMessage, ...]:
-    """The history without a last message that has no answer: that is the turn's own, stored before a crash."""
-    while history and history[-1].role == "user":
-        history = history[:-1]
-    return history
 
 
 def _joined(message: Message) -> JoinedMessage:

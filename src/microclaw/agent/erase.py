@@ -12,6 +12,7 @@ from typing import Final
 
 from microclaw.agent.inbox import Inbox
 from microclaw.errors import Overloaded, StoreError
+from microclaw.knowledge.conversation_index import source_name
 from microclaw.knowledge.search import Search
 from microclaw.store.erase import ConversationRows
 from microclaw.store.sessions import Sessions, session_name
@@ -47,13 +48,10 @@ class ConversationEraser:
             await self._rows.erase(*chat)
         if full.partition("_")[0] == TYPED_IN:
             await asyncio.to_thread(_remove, self._history)
-        async with self._search.without(f"sessions/{full}.jsonl"):
-            if self._sessions.is_shared:
-                await self._sessions.remove(full)
-                await self._rows.scrub()
-            else:
-                await self._rows.scrub()
-                await self._sessions.remove(full)  # last: until then it can be named again
+        async with self._search.without(source_name(full)):
+            await self._sessions.empty(full)
+            await self._rows.scrub()
+            await self._sessions.remove(full)  # last: until then it can be named again
         return full
 
 

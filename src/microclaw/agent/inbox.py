@@ -13,7 +13,7 @@ import asyncio
 import logging
 from bisect import insort
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Final, Self
@@ -22,14 +22,14 @@ from microclaw.agent.accepted_message import AcceptedMessage, events_of, no_even
 from microclaw.agent.inbox_limits import InboxLimits, WaitingCount, check_readable
 from microclaw.agent.outbox import Outbox
 from microclaw.agent.running_turn import ChatKey, RunningTurn, TurnStream
-from microclaw.agent.turn_journal import answer_from, encode
+from microclaw.agent.turn_journal import encode
 from microclaw.config.settings import AgentSettings
 from microclaw.errors import MicroclawError, Overloaded, TakenOver
 from microclaw.events import Answer, Inbound
 from microclaw.live_hosts import ALONE, Fleet, dead_among
-from microclaw.store.inbox import InboxTable, LeftMessages, Message, UnsavedAnswer
+from microclaw.store.inbox import InboxTable, LeftMessages, Message
+from microclaw.store.journal import Work, in_order, no_work
 from microclaw.store.outbox import NewOutbound
-from microclaw.store.sql import Sql
 
 RETRY_S: Final = 1.0  # after the store failed
 TAKEN: Final = Answer(
@@ -242,9 +242,9 @@ class Inbox:
         """The messages that had joined its turn before a crash."""
         return await self._table.joined(message.message_id)
 
-    async def answer(self, turn: RunningTurn, answer: Answer, keeping: Callable[[Sql], object] | None = None) -> Answer:
-        """Put the answer on the disk and return it with its number. `keeping` adds it to its conversation in the same
-        step, so that another host's turn of the chat begins with it.
+    async def answer(self, turn: RunningTurn, answer: Answer, keeping: Work = no_work) -> Answer:
+        """Put the answer on the disk and return it with its number, with what its turn left to be written. `keeping`
+        adds it to its conversation in the same step.
 
         If the store fails it has no number: its actions are done, so the person must still get it. TakenOver when
         another host answers the message: this answer does not count, the turn is over here.
@@ -256,7 +256,8 @@ class Inbox:
         outbound = NewOutbound(inbound.channel, inbound.chat_id, "answer", inbound.person_id, inbound.key, body)
         outbound_id: int | None = None
         try:
-            outbound_id = await self._table.answer(turn.number, outbound, keeping)
+            with turn.carried() as left:
+                outbound_id = await self._table.answer(turn.number, outbound, in_order((left, keeping)))
         except TakenOver:
             raise
         except MicroclawError as exc:
@@ -266,10 +267,6 @@ class Inbox:
             chat.running = None
         return replace(answer, outbound_id=outbound_id)
 
-    def kept(self, message_id: int) -> None:
-        """The conversation has the answer."""
-        self._table.kept(message_id)
-
     def finish(self, turn: RunningTurn) -> None:
         """The listeners have the answer: the chat's next turn may begin."""
         chat = self._chats[turn.chat_key]
@@ -278,10 +275,6 @@ class Inbox:
         self._make_ready(chat)
         self._forget_idle(turn.chat_key, chat)
         self._news.set()
-
-    async def unsaved(self) -> tuple[tuple[tuple[Message, ...], Answer], ...]:
-        """Answers that may be missing in their conversations, oldest first, each with its messages."""
-        return messages_of(await self._table.unsaved())
 
     async def prune(self) -> None:
         """Delete old rows."""
@@ -368,8 +361,3 @@ class Inbox:
     def _forget_idle(self, chat_key: ChatKey, chat: _Chat) -> None:
         if not (chat.waiting or chat.busy or chat.arriving or chat.held) and self._chats.get(chat_key) is chat:
             del self._chats[chat_key]
-
-
-def messages_of(unsaved: Iterable[UnsavedAnswer]) -> tuple[tuple[tuple[Message, ...], Answer], ...]:
-    """Each answer with its messages."""
-    return tuple((one.messages, answer_from(one.body)) for one in unsaved)

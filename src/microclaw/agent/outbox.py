@@ -88,9 +88,13 @@ class Outbox:
         self._wake(channel)
         return outbound_id
 
-    async def delivered(self, outbound_id: int) -> None:
-        """Note that its channel or its listener has sent it."""
-        await self._table.delivered(outbound_id)
+    async def delivered(self, outbound_id: int, *, soon: bool = False) -> None:
+        """Note that its channel or its listener has sent it. `soon`: after a crash it may come once more, as it does no
+        harm there, and the note costs no write of its own."""
+        if soon and not self.is_shared:
+            self._table.delivered_soon(outbound_id)
+        else:
+            await self._table.delivered(outbound_id)
         self._leases.pop(outbound_id, None)
         for gone in self._gone.values():
             gone.add(outbound_id)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final, TypeAlias
 
 from microclaw.events import Answer, ToolRun, TurnEvent
 from microclaw.store.inbox import Message
+from microclaw.store.journal import Work, no_work
 
 ChatKey: TypeAlias = tuple[str, str]  # channel and chat id
 
@@ -63,6 +65,7 @@ class RunningTurn:
         self.streams = [stream]
         self.quiet = asyncio.Event()  # while no tool call runs
         self.quiet.set()
+        self.carried: Callable[[], AbstractContextManager[Work]] = lambda: nullcontext(no_work)  # with its answer
         self._joining: list[tuple[Message, TurnStream]] = []
         self._closed = False
         self._stopped = False

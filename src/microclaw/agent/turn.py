@@ -213,7 +213,7 @@ class Turn:
         return True
 
     async def _ask(self, request: TurnRequest, progress: TurnProgress) -> ModelReply:
-        await self._journal.flush()
+        await self._journal.before_asking()
         await asyncio.sleep(0)  # a stopping host cuts the turn off here, between two calls
         model_request = ModelRequest(
             request.system,
@@ -293,7 +293,8 @@ class Turn:
             )
             conversation = request.conversation or conversation_of(request.channel, request.chat_id)
             turn_id = request.part_of or self._journal.turn_id
-            with made_by(turn_id, request.person_id, conversation), asking_turn(turn_id):
+            ahead = self._journal.carried
+            with made_by(turn_id, request.person_id, conversation, ahead=ahead), asking_turn(turn_id):
                 return await self._tools.call(call.name, call.arguments, context)
 
         result = await self._journal.call(key, call, effect, lambda begin: self._calls.run(effect, begin, run))

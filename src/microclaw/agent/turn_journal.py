@@ -1,14 +1,18 @@
 """The journal of one turn: the model's replies, the results of calls, the messages that joined. It runs no turn.
 
-A reply is on the disk before one of its effects is planned and before the model is asked again. An effect is planned,
-started, done. After a crash the turn is read back: no reply is asked for again, and an effect that had started is
-repeated only if that is harmless.
+A model's reply is on the disk before one of its effects may start and before the model is asked again. After a crash
+the turn is read back: no reply is asked for again, and an effect that had started is repeated only if that is harmless.
+
+A reply that follows by rule from the person's words (`literal`) is the same when it is asked for again: it waits for
+the first effect that starts. Where that may be done twice, start and end need no writes of their own: they go with the
+change that it makes (apps/changes.py) and with the turn's answer.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final, TypeAlias
 
 import msgspec
@@ -16,7 +20,7 @@ import msgspec
 from microclaw.auth.gate import Effect
 from microclaw.events import Answer
 from microclaw.models.protocol import ModelReply, ToolCall
-from microclaw.store.journal import EffectKey, EffectRow, Journal, TurnRow
+from microclaw.store.journal import EffectKey, EffectRow, Journal, TurnRow, Work, in_order
 from microclaw.tools.tool import Begin, ToolResult
 
 OUTCOME_UNKNOWN: Final = "outcome_unknown"
@@ -57,9 +61,11 @@ class TurnJournal:
         self._journal = journal
         self._message_id = message_id
         self._position = 0
-        self._waiting: list[TurnRow] = []  # not on the disk yet
+        self._waiting: list[Work] = []  # not on the disk yet
+        self._is_literal = False  # the reply whose calls run
+        self._has_ended = False  # an effect whose end waits
         self._results: dict[EffectKey, ToolResult] = {}  # of before a crash
-        self._open: dict[EffectKey, EffectRow] = {}
+        self._open: set[EffectKey] = set()
 
     async def read_back(self) -> tuple[ReplyRow | JoinRow, ...]:
         """The replies and joined messages from before a crash, in order. Loads the results of their calls."""
@@ -75,23 +81,41 @@ class TurnJournal:
                 self._results[EffectKey(self.turn_id, iteration, row.index)] = row.result
         for effect in await self._journal.of_turn(self.turn_id):
             if effect.result is None:
-                self._open[effect.key] = effect
+                self._open.add(effect.key)
             else:
                 self._results[effect.key] = result_from(effect.result)
         return tuple(row for row in rows if not isinstance(row, ReadRow))
 
     def add(self, row: Row) -> None:
-        """Add a row. It is written with the next planned effect, or by `flush`."""
+        """Add a row. It is written with the next effect that starts, or by `flush`."""
+        if isinstance(row, ReplyRow):
+            self._is_literal = row.reply.literal
         if self._message_id is not None:
             joins = row.message_id if isinstance(row, JoinRow) else None
-            self._waiting.append(TurnRow(self._message_id, self._position, encode(row), joins))
+            self._waiting.append(self._journal.adding(TurnRow(self._message_id, self._position, encode(row), joins)))
             self._position += 1
 
+    async def before_asking(self) -> None:
+        """Write what a model's time would put at risk. Who answered by rule does it again after a crash."""
+        if not self._is_literal:
+            await self.flush()
+
     async def flush(self) -> None:
-        """Write all added rows to the disk."""
+        """Write all that waits to the disk."""
         if self._waiting:
-            rows, self._waiting = self._waiting, []
-            await self._journal.add(rows)
+            with self.carried() as work:
+                await self._journal.write([work])
+
+    @contextmanager
+    def carried(self) -> Iterator[Work]:
+        """All that waits, for a transaction that is committed inside; when that fails it waits on."""
+        works, self._waiting = self._waiting, []
+        try:
+            yield in_order(works)
+        except Exception:
+            self._waiting = [*works, *self._waiting]
+            raise
+        self._has_ended = False
 
     def known(self, key: EffectKey) -> ToolResult | None:
         """The result of a call from before a crash, if there is one."""
@@ -102,37 +126,42 @@ class TurnJournal:
 
         A call that had started before a crash and may happen only once is not run: its result is `outcome_unknown`.
         """
+        if self._has_ended or not (self._is_literal or effect is Effect.READ):
+            await self.flush()
         if effect is Effect.READ:
             result = await run(_nothing)
             self.add(ReadRow(key.index, result))
             return result
-        before = self._open.get(key)
-        if before is None:
-            rows, self._waiting = self._waiting, []
-            await self._journal.planned(
-                key, call.name, call.arguments, effect.value, rows=rows, message_id=self._message_id
-            )
-        elif before.state == "started" and before.effect == Effect.ONCE.value:
-            result = outcome_unknown(call)
-            await self._journal.done(key, encode(result), ok=False)
-            return result
-        return await self._run(key, run, started=before is not None and before.state == "started")
+        begun, is_by_rule = key in self._open, self._is_literal and effect is Effect.IDEMPOTENT
+        row = (key, call.name, call.arguments, effect.value)
 
-    async def _run(self, key: EffectKey, run: Run, *, started: bool) -> ToolResult:
         async def begin() -> None:
-            nonlocal started
-            if not started:
-                await self._journal.started(key)
-                started = True
+            nonlocal begun
+            if not begun:
+                begun = True
+                self._waiting.append(self._journal.starting(*row, message_id=self._message_id))
+                if not is_by_rule:
+                    await self.flush()
 
         try:
-            result = await run(begin)
+            if begun and effect is Effect.ONCE:
+                result = outcome_unknown(call)
+            else:
+                result = await run(begin)
         except Exception:  # a fault of ours: the turn ends with it, and the entry must not stay open
-            await self._journal.done(key, _failure("internal", "a fault inside the host"), ok=False)
+            await begin()
+            self._waiting.append(self._journal.ending(key, _failure("internal", "a fault inside the host"), ok=False))
+            await self.flush()
             raise
         if result.ok:
             await begin()
-        await self._journal.done(key, encode(result), ok=result.ok)
+        if begun:
+            self._waiting.append(self._journal.ending(key, encode(result), ok=result.ok))
+        else:
+            self._waiting.append(self._journal.dropping(*row, encode(result), message_id=self._message_id))
+        self._has_ended = True
+        if self._message_id is None or not is_by_rule:
+            await self.flush()
         return result
 
 
@@ -147,18 +176,18 @@ async def close_interrupted(
     journal: Journal, effects: Iterable[EffectRow], resumed: Collection[str] = ()
 ) -> tuple[str, ...]:
     """Close the effects that a crash left open and return a sentence for each. The turns in `resumed` are left out."""
-    sentences = []
+    sentences, works = [], []
     for left in effects:
         if left.key.turn in resumed:
             continue
-        if left.state == "planned":
-            outcome = "had not started: nothing was done"
-        elif left.effect == Effect.ONCE.value:
+        if left.effect == Effect.ONCE.value:
             outcome = "had started: outcome unknown, look before you ask for it again"
         else:
             outcome = "had started and may be unfinished: asking for it again is safe"
         sentences.append(f"{left.tool} {left.arguments[:120]}: {outcome}")
-        await journal.done(left.key, _failure(INTERRUPTED, outcome), ok=False)
+        works.append(journal.ending(left.key, _failure(INTERRUPTED, outcome), ok=False))
+    if works:
+        await journal.write(works)
     return tuple(sentences)
 
 

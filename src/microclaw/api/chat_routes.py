@@ -132,7 +132,7 @@ class _DeliveryLog:
         self._recording: set[asyncio.Task[None]] = set()
 
     async def record(self, outbound_id: int) -> None:
-        recording = asyncio.ensure_future(self._outbox.delivered(outbound_id))
+        recording = asyncio.ensure_future(self._outbox.delivered(outbound_id, soon=True))
         self._recording.add(recording)
         recording.add_done_callback(self._recording.discard)
         await asyncio.shield(recording)

@@ -33,7 +33,7 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9._-]+")
 def conversation_id(token_id: str, chat_id: str) -> str:
     """The conversation's id in the journal, different for every pair of token and chat id; no token is "".
 
-    Without a token `ws_client1` becomes `client1`, so that its file is MimiClaw's `ws_client1.jsonl`. An "@" is in no
+    Without a token `ws_client1` becomes `client1`, so that its name is MimiClaw's `ws_client1`. An "@" is in no
     such name: the other ids without a token begin with it, and before it stands the token of those of a token.
     """
     if token_id:

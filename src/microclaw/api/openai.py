@@ -129,7 +129,7 @@ async def _of_conversation(
     async with aclosing(paced(accepted.events, keepalive_s)) as coming:
         async for event in coming:
             if isinstance(event, Answer) and event.outbound_id is not None:
-                await inbox.outbox.delivered(event.outbound_id)
+                await inbox.outbox.delivered(event.outbound_id, soon=True)
             yield event
 
 

@@ -71,6 +71,7 @@ from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
 from microclaw.store.erase import ConversationRows
 from microclaw.store.journal import Journal
+from microclaw.store.session_files import move_files
 from microclaw.supervision import SupervisedTasks
 from microclaw.tasks.service import PRUNE_S
 from microclaw.virtual_boards.host_boards import VirtualBoards
@@ -152,6 +153,8 @@ async def running_host(
             publish = await stack.enter_async_context(cluster.sharing(publish, mqtt.hearing(live.put)))
         admission.approvals.listen(lambda news: publish(approval_event(news, admission.people, now_ms())))
         index = database if cluster is None else await stack.enter_async_context(Database.open(settings.cluster_index))
+        if cluster is None:
+            await move_files(settings.sessions, database)
         base = Base(settings, database, index, bus, admission, AppTable(database), journal, publish, audit, cluster)
         devices = await open_devices(base, stack)
         group = await stack.enter_async_context(asyncio.TaskGroup())

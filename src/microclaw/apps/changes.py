@@ -9,7 +9,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, cast
@@ -31,9 +31,18 @@ from microclaw.errors import (
 from microclaw.events import ProgramKind
 from microclaw.live_hosts import ALONE, Fleet, dead_among
 from microclaw.store import apps as rows
+from microclaw.store.journal import Work, no_work
 
-_Maker: TypeAlias = tuple[str | None, str | None, str | None, int | None]
-_MAKER: ContextVar[_Maker] = ContextVar("microclaw_maker", default=(None, None, None, None))
+Ahead: TypeAlias = Callable[[], AbstractContextManager[Work]]
+"""What is to be written before the next change begins: a function for its transaction, which is committed inside."""
+_Maker: TypeAlias = tuple[str | None, str | None, str | None, int | None, Ahead]
+
+
+def _nothing_ahead() -> AbstractContextManager[Work]:
+    return nullcontext(no_work)
+
+
+_MAKER: ContextVar[_Maker] = ContextVar("microclaw_maker", default=(None, None, None, None, _nothing_ahead))
 _TERMINAL = "terminal"
 
 
@@ -59,13 +68,19 @@ def conversation_of(channel: str, chat_id: str) -> str:
 
 @contextmanager
 def made_by(
-    turn: str | None, person_id: str | None = None, conversation: str | None = None, *, deferred: int | None = None
+    turn: str | None,
+    person_id: str | None = None,
+    conversation: str | None = None,
+    *,
+    deferred: int | None = None,
+    ahead: Ahead = _nothing_ahead,
 ) -> Iterator[None]:
     """Changes planned inside this block, and in tasks started inside it, belong to this turn or request of a person.
 
-    `conversation` is what it is a part of, `deferred` the number of the deferred act that they do.
+    `conversation` is what it is a part of, `deferred` the number of the deferred act that they do. `ahead` goes into
+    the transaction of a plan.
     """
-    before = _MAKER.set((turn, person_id, conversation, deferred))
+    before = _MAKER.set((turn, person_id, conversation, deferred, ahead))
     try:
         yield
     finally:
@@ -273,7 +288,7 @@ class ChangeLog:
         seen: int | None = None,
     ) -> int:
         """Write the change down before the action. Returns its number. Raises as AppTable.add_change."""
-        turn, person, conversation, deferred = _MAKER.get()
+        turn, person, conversation, deferred, ahead = _MAKER.get()
         change = rows.NewChange(
             at_ms=self._now_ms(),
             device_id=device_id,
@@ -286,24 +301,20 @@ class ChangeLog:
             person=person,
             conversation=conversation,
         )
-        return await self.table.add_change(change, deferred, is_live=self._fleet.is_live, seen=seen)
+        with ahead() as first:
+            return await self.table.add_change(change, deferred, is_live=self._fleet.is_live, seen=seen, first=first)
 
     async def complete(self, change_id: int) -> None:
         """The device did it. One write closes the change, updates the desired apps and marks what it undoes."""
         row = await self.table.change(change_id)
         change = _change(row)
-        match change.forward:
-            case PutApp(name=name, version=version) if change.kind != "app.restore":
-                await self.table.settle_change(change_id, "done", put=[self._desired_row(change, name, version)])
-            case StartApp(name=name, version=version):
-                await self.table.settle_change(change_id, "done", put=[self._desired_row(change, name, version)])
-            case StopApp(name=name, version=version):
-                kept = replace(self._desired_row(change, name, version), stopped_ms=self._now_ms())
-                await self.table.settle_change(change_id, "done", put=[kept])
-            case RemoveApp(name=name):
-                await self.table.settle_change(change_id, "done", delete=[(change.device_id, name)])
-            case _:
-                await self.table.settle_change(change_id, "done")
+        forward, put, delete = change.forward, [], []
+        if isinstance(forward, RemoveApp):
+            delete = [(change.device_id, forward.name)]
+        elif isinstance(forward, StartApp | StopApp) or (isinstance(forward, PutApp) and change.kind != "app.restore"):
+            wanted = self._desired_row(change, forward.name, forward.version)
+            put = [replace(wanted, stopped_ms=self._now_ms() if isinstance(forward, StopApp) else None)]
+        await self.table.settle_change(change_id, "done", put=put, delete=delete)
         self.news.set()
         self._settled(change, "done", row.person)
         self._completed(change)

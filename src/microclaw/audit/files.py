@@ -144,8 +144,8 @@ def _append(folder: Path, stem: str, lines: Sequence[bytes]) -> None:
     _write(path, data, size)
     if not size:
         sync_folder(folder)
-    with suppress(OSError):  # the lines are written: the next ones find their end without it
-        _keep(folder / f"{stem}.head", Head(end, size + len(data), head.anchor))
+    with suppress(OSError):  # the lines are written: the next ones find their end without it, or behind an older one
+        _keep(folder / f"{stem}.head", Head(end, size + len(data), head.anchor), sync_name=False)
         if stem not in begun:
             _keep(folder.with_name(BEGUN), begun | {stem: False})
 
@@ -175,5 +175,5 @@ def _rotate(folder: Path, stem: str, head: Head) -> Head:
     return head
 
 
-def _keep(path: Path, value: Head | dict[str, bool]) -> None:
-    replace_file(path, msgspec.json.encode(value) + b"\n", only_writer=True)
+def _keep(path: Path, value: Head | dict[str, bool], *, sync_name: bool = True) -> None:
+    replace_file(path, msgspec.json.encode(value) + b"\n", only_writer=True, sync_name=sync_name)

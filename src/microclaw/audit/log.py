@@ -22,7 +22,7 @@ from microclaw.errors import StoreError
 WINDOW_S: Final = 3600.0
 MAX_SOURCES: Final = 1024  # that are told apart of one kind; the rest count as one
 MAX_WAITING: Final = 1024  # lines of one set of files
-PAUSE_S: Final = 0.5  # between two writes: what comes meanwhile shares one sync
+PAUSE_S: Final = 0.5  # before a write: what comes meanwhile shares its syncs
 RETRY_S: Final = 5.0  # after a write that failed
 _LOOK_S: Final = 60.0  # at an hour that ended, when nothing comes
 ALARM_MS: Final = 7 * 86_400_000
@@ -160,11 +160,13 @@ class AuditLog:
         is_closing = False
         while not is_closing:
             self._wake.wait(_LOOK_S)
+            self._closing.wait(PAUSE_S)
             self._wake.clear()
             is_closing = self._closing.is_set()
             with self._lock:
                 self._put(self._limits.ended(at_once=is_closing), self._now_ms())
-            self._closing.wait(PAUSE_S if self._write() else RETRY_S)
+            if not self._write():
+                self._closing.wait(RETRY_S)
 
     def _write(self) -> bool:
         """Write what waits; what cannot be written goes on waiting."""

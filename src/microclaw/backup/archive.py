@@ -86,7 +86,7 @@ def home_archive(home: Path, *, now_ms: int, without: Path | None = None) -> Ite
                 schedules=counts.schedules,
                 people=counts.people,
                 changing_tokens=counts.changing_tokens,
-                conversations=sum(_is_conversation(file.name) for file in files),
+                conversations=counts.conversations + sum(_is_conversation(file.name) for file in files),
                 files=len(files),
                 bytes=sum(file.size_bytes for file in files),
                 left_out=left_out,
@@ -290,4 +290,5 @@ def is_odd(name: str) -> bool:
 
 
 def _is_conversation(name: str) -> bool:
+    """Of microclaw 0.1.0, before it is moved into the store."""
     return name.startswith("sessions/") and name.endswith(".jsonl")

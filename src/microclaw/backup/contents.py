@@ -66,6 +66,7 @@ class StoreCounts:
     schedules: int
     people: int
     changing_tokens: int
+    conversations: int
 
 
 def count_store(connection: sqlite3.Connection) -> StoreCounts:
@@ -85,6 +86,7 @@ def count_store(connection: sqlite3.Connection) -> StoreCounts:
         schedules=count("schedules", "state != 'over'"),
         people=count("people"),
         changing_tokens=count("tokens", "state = 'current'"),
+        conversations=count("sessions"),
     )
 
 

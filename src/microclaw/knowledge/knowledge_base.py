@@ -13,16 +13,14 @@ from typing import Final
 from microclaw.clock import find_zone, now_ms
 from microclaw.config.settings import Settings
 from microclaw.errors import ConfigError
-from microclaw.knowledge.conversation_index import ConversationFiles, SharedConversations
 from microclaw.knowledge.memory import OWNER_ID, ROOT, Memory, person_folder
-from microclaw.knowledge.search import Conversations, Search
+from microclaw.knowledge.search import Search
 from microclaw.knowledge.skills import Skills
 from microclaw.knowledge.text_files import cut_text
 from microclaw.knowledge.texts import TextFiles, Texts, TextTable
 from microclaw.store.database import Database
 from microclaw.store.notes import NoteTable
-from microclaw.store.session_table import SessionTable
-from microclaw.store.sessions import SessionFiles, Sessions
+from microclaw.store.sessions import Sessions
 
 _log = logging.getLogger(__name__)
 
@@ -79,16 +77,13 @@ def open_knowledge(settings: Settings, index: Database, *, shared: Database | No
     """The knowledge of a home folder; of a cluster's hosts memory, persona and conversations are in `shared`.
     ConfigError for an unknown time zone."""
     now = local_clock(settings.agent.timezone)
-    conversations: Conversations = ConversationFiles(settings.sessions)
-    sessions: Sessions = SessionFiles(settings.sessions)
+    sessions = Sessions(shared or index, now_ms)
     texts: Texts = TextFiles(settings.home, now=now)
     if shared is not None:
-        sessions = table = SessionTable(shared, now_ms)
-        conversations, texts = SharedConversations(table), TextTable(shared, now_ms)
+        texts = TextTable(shared, now_ms)
         _warn_of_files(settings)
-    search = Search(NoteTable(index), texts=texts, conversations=conversations)
-    if shared is not None:
-        table.follow_removals(search.refresh_now)
+    search = Search(NoteTable(index), texts=texts, sessions=sessions)
+    sessions.follow_removals(search.refresh_now)
     return Knowledge(
         persona=Persona(texts),
         memory=Memory(texts, now=now, changed=search.mark_stale),

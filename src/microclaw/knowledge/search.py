@@ -10,54 +10,20 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final
 
 from microclaw.errors import MicroclawError
+from microclaw.knowledge.conversation_index import MAX_ROW_CHARS, SESSIONS, Source, SourceKind, listed, pieces
 from microclaw.knowledge.memory import DEVICES, MEMORY, OWNER_ID, PEOPLE, ROOT, is_day, name_of_stem
 from microclaw.knowledge.texts import Texts, TextStamp
 from microclaw.knowledge.words import significant
 from microclaw.store.notes import NewNote, NoteFile, NoteHit, NoteKind, NoteTable, is_unspaced
-
-_SESSIONS: Final = "sessions/"
-MAX_ROW_CHARS: Final = 2000
-
-SourceKind: TypeAlias = Literal["memory", "note", "device", "session"]
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A file for the index, as it is on the disk now. `name` is its path below the home folder.
-
-    Of what is no file `path` is that name, the time is of its last change, and the size counts its text.
-    """
-
-    name: str
-    path: Path
-    kind: SourceKind
-    person: str  # in a conversation: the person of lines that name nobody
-    mtime_ns: int
-    size_bytes: int
-
-
-class Conversations(Protocol):
-    """Where conversations are read for the index (knowledge/conversation_index.py).
-
-    `is_shared`: other hosts remove some, too, and what this index had of them is to be nowhere.
-    """
-
-    @property
-    def is_shared(self) -> bool: ...
-
-    async def listed(self) -> list[Source]:
-        """All of them. Raises OSError where that cannot be told."""
-
-    def pieces(self, source: Source, known: NoteFile | None) -> AsyncGenerator[tuple[NoteFile, list[NewNote], bool]]:
-        """The rows that `known` has not, in pieces. True: all rows before must be dropped."""
+from microclaw.store.sessions import Sessions
 
 
 def sources(texts: Texts) -> Iterator[Source]:
@@ -110,7 +76,7 @@ def _notes(texts: Texts, person: str, folder: str) -> Iterator[Source]:
 
 
 def _source(one: TextStamp, kind: SourceKind, person: str) -> Source:
-    return Source(one.name, Path(one.name), kind, person, one.mtime_ns, one.size_bytes)
+    return Source(one.name, kind, person, one.mtime_ns, one.size_bytes)
 
 
 _log = logging.getLogger(__name__)
@@ -144,7 +110,7 @@ class Search:
         table: NoteTable,
         *,
         texts: Texts,
-        conversations: Conversations,
+        sessions: Sessions,
         now_s: Callable[[], float] = time.time,
         rescan_s: float = RESCAN_S,
         patience_s: float = PATIENCE_S,
@@ -152,7 +118,7 @@ class Search:
     ) -> None:
         self._table = table
         self._texts = texts
-        self._conversations = conversations
+        self._sessions = sessions
         self._now_s = now_s
         self._rescan_s = rescan_s
         self._patience_s = patience_s
@@ -176,12 +142,16 @@ class Search:
             yield
 
     async def find(self, person: str, text: str, *, limit: int = 8, fresh: bool = True) -> tuple[Found, ...]:
-        """The person's best matches for a text, best first. Rows of other people are not read."""
+        """The person's best matches for a text, best first. Rows of other people are not read.
+
+        Unless `fresh`, what was said since the last search may be missing, and reading it costs no write of its own.
+        """
         words = _query_words(text)
         if not words:
             return ()
+        await self.refresh(at_most_s=self._patience_s, soon=not fresh and self._table.is_beside(self._sessions))
         if fresh:
-            await self.refresh(at_most_s=self._patience_s)
+            await self._table.settle()
         hits = await self._table.search(person, words)
         return self._best(hits, limit)
 
@@ -190,8 +160,9 @@ class Search:
         self.mark_stale()
         await self.refresh()
 
-    async def refresh(self, *, at_most_s: float | None = None) -> None:
-        """Bring the index up to date with the files, at most every `rescan_s` seconds.
+    async def refresh(self, *, at_most_s: float | None = None, soon: bool = False) -> None:
+        """Bring the index up to date, at most every `rescan_s` seconds. With `soon` new rows of conversations come into
+        it with the store's next write.
 
         After `at_most_s` it stops, also waiting for a refresh that runs already; the next refresh reads the rest.
         """
@@ -202,11 +173,11 @@ class Search:
         except TimeoutError:
             return
         try:
-            await self._refresh(deadline)
+            await self._refresh(deadline, soon)
         finally:
             self._refreshing.release()
 
-    async def _refresh(self, deadline: float) -> None:
+    async def _refresh(self, deadline: float, soon: bool) -> None:
         now = self._clock()
         if self._scanned_at is not None and now - self._scanned_at < self._rescan_s:
             return
@@ -214,9 +185,8 @@ class Search:
         if self._known is None:
             self._known = await self._table.files()
         try:
-            listed = await asyncio.to_thread(lambda: list(sources(self._texts)))
-            listed += await self._conversations.listed()
-            found = {source.name: source for source in listed}
+            texts = await asyncio.to_thread(lambda: list(sources(self._texts)))
+            found = {source.name: source for source in (*texts, *await listed(self._sessions))}
         except OSError as exc:  # nothing is dropped from the index for a folder that cannot be read
             _log.warning("the index is not brought up to date: %s", exc)
             return
@@ -225,32 +195,38 @@ class Search:
             await self._table.drop(gone)
             for name in gone:
                 del self._known[name]
-            if self._conversations.is_shared and any(name.startswith(_SESSIONS) for name in gone):
+            if any(name.startswith(SESSIONS) for name in gone):
                 await self._table.scrub()
         for source in found.values():
             known = self._known.get(source.name)
             if known is None or (known.mtime_ns, known.size_bytes) != (source.mtime_ns, source.size_bytes):
-                await self._read(source, known, deadline)
+                await self._read(source, known, deadline, soon)
                 if self._clock() >= deadline:
                     self._scanned_at = None
                     return
 
-    async def _read(self, source: Source, known: NoteFile | None, deadline: float) -> None:
-        """Index one file. A file that cannot be read is skipped."""
-        try:
-            if source.kind == "session":
-                async with aclosing(self._conversations.pieces(source, known)) as pieces:
-                    async for piece in pieces:
-                        await self._put(*piece)
-                        if known is not None and piece[2] and self._conversations.is_shared:
-                            await self._table.scrub()
-                        if self._clock() >= deadline:
-                            return
-            else:
+    async def _read(self, source: Source, known: NoteFile | None, deadline: float, soon: bool) -> None:
+        """Index one source. A file that cannot be read is skipped."""
+        if source.kind != "session":
+            try:
                 file, rows = await asyncio.to_thread(read_notes, self._texts, source)
+            except OSError as exc:
+                _log.warning("%s cannot be read and is not searched: %s", source.name, exc.strerror or exc)
+            else:
                 await self._put(file, rows, True)
-        except OSError as exc:
-            _log.warning("%s cannot be read and is not searched: %s", source.name, exc.strerror or exc)
+            return
+        assert self._known is not None
+        async with aclosing(pieces(self._sessions, source, known)) as found:
+            async for file, rows, replace in found:
+                if soon and not replace:
+                    self._table.put_soon(file, rows)
+                    self._known[file.path] = file
+                else:
+                    await self._put(file, rows, replace)
+                if known is not None and replace:
+                    await self._table.scrub()
+                if self._clock() >= deadline:
+                    return
 
     async def _put(self, file: NoteFile, rows: list[NewNote], replace: bool) -> None:
         """Every write but the last stores a stamp that no file has, so that after a crash the file is read again."""

@@ -10,6 +10,7 @@ from typing import Final, Literal, TypeAlias
 from microclaw.errors import DeployRejected, DeviceBusy, Overloaded, UnknownName
 from microclaw.events import ProgramKind
 from microclaw.store.following import Refresh
+from microclaw.store.journal import Work, no_work
 from microclaw.store.rows import BOOL, JSON_TUPLE, Table, insert, select
 from microclaw.store.sql import Sql
 
@@ -96,6 +97,7 @@ DeferredState: TypeAlias = Literal["waiting", "started", "done", "failed", "canc
 MAX_WAITING: Final = 32
 """Deferred acts of one device."""
 _KEPT_ENDED: Final = 200
+_NEWER: Final = "UPDATE SET at_ms = excluded.at_ms, document = excluded.document"
 MAX_NUMBER: Final = 2**63 - 1
 
 
@@ -137,11 +139,10 @@ class AppTable(Table):
 
         A source that differs in comments alone has the same bytes and other lines.
         """
-        await self._insert("images", row, over=())
-        if row.source is not None:
-            await self._execute(
-                "UPDATE images SET source = ?, meta = ? WHERE sha256 = ?", (row.source, row.meta, row.sha256)
-            )
+        query = """INSERT INTO images (sha256, code, source, meta, created_ms) VALUES (?, ?, ?, ?, ?)
+            ON CONFLICT (sha256) DO UPDATE SET source = excluded.source, meta = excluded.meta
+            WHERE excluded.source IS NOT NULL"""
+        await self._execute(query, (row.sha256, row.code, row.source, row.meta, row.created_ms))
 
     async def image(self, sha256: str) -> ImageRow:
         """UnknownName when no such image was kept."""
@@ -152,7 +153,9 @@ class AppTable(Table):
 
     async def put_proof(self, row: ProofRow, *, over: bool) -> None:
         """Keep what a stored image showed; without `over`, only where nothing is kept of it on that device."""
-        await self._insert("proofs", row, over=("device_id", "sha256") if over else ())
+        query = f"""INSERT INTO proofs (device_id, sha256, at_ms, document) VALUES (?, ?, ?, ?)
+            ON CONFLICT (device_id, sha256) DO {_NEWER if over else "NOTHING"}"""  # noqa: S608 - constants
+        await self._execute(query, (row.device_id, row.sha256, row.at_ms, row.document))
 
     async def proof(self, device_id: str, sha256: str) -> ProofRow | None:
         rows = await self._select(ProofRow, "proofs WHERE device_id = ? AND sha256 = ?", (device_id, sha256))
@@ -181,8 +184,9 @@ class AppTable(Table):
         *,
         is_live: Callable[[str], bool] = lambda _host: False,
         seen: int | None = None,
+        first: Work = no_work,
     ) -> int:
-        """Write a change down before it is made; returns its change_id, which grows.
+        """Write a change down before it is made, with what goes `first`; returns its change_id, which grows.
 
         `deferred_id` is the deferred act that it does. DeployRejected when that one waits no more, and when the change
         that it takes back was taken back; DeviceBusy when another host that is alive changes the device now (for
@@ -194,6 +198,7 @@ class AppTable(Table):
             if host is not None:
                 _check_free(connection, change, host, is_live, seen)
             _check_not_undone(connection, change)
+            first(connection)
             return _add_change(connection, change, deferred_id, host)
 
         return await self._database.write(add)
@@ -329,6 +334,10 @@ def _add_deferred(connection: Sql, row: NewDeferred) -> tuple[int, bool]:
     return insert(connection, "deferred_acts", row, number="deferred_id"), replaced
 
 
+def _put_desired(connection: Sql, row: DesiredApp) -> None:
+    insert(connection, "desired_apps", row, over=("device_id", "name"))
+
+
 def _last_put(connection: Sql, device_id: str, name: str, but: str) -> ChangeRow | None:
     where = "changes WHERE device_id = ? AND state = 'done' AND kind LIKE 'app.%' ORDER BY change_id DESC"
     for row in select(connection, ChangeRow, where, (device_id,)):
@@ -336,10 +345,6 @@ def _last_put(connection: Sql, device_id: str, name: str, but: str) -> ChangeRow
         if made.get("do") == "app.put" and made.get("name") == name and made["version"]["sha256"] != but:
             return row
     return None
-
-
-def _put_desired(connection: Sql, row: DesiredApp) -> None:
-    insert(connection, "desired_apps", row, over=("device_id", "name"))
 
 
 def _delete_desired(connection: Sql, device_id: str, name: str) -> bool:

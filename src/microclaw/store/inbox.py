@@ -1,7 +1,7 @@
 """Messages taken in, and their ends. Plain rows; it knows no channel and no turn.
 
-A message is `waiting` until it is answered, `joined` while it is part of another message's turn, `answered` once its
-answer is in the outbox, and `kept` when the conversation holds that answer too.
+A message is `waiting` until it is answered, `joined` while it is part of another message's turn, and `kept` once its
+answer is in the outbox and in the conversation. (`answered`: microclaw 0.1.0 was killed between these two.)
 
 In a cluster a message is the host's that accepted it, until another one takes it. Only its host begins and answers its
 turn, and only when no older message of its chat waits at another host.
@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 
 from microclaw.events import Attachment, Inbound
 from microclaw.store.database import Database
-from microclaw.store.journal import EffectRow, check_host, take_effects
+from microclaw.store.journal import EffectRow, Work, check_host, no_work, take_effects
 from microclaw.store.outbox import DAY_MS, KEEP_DAYS, KEEP_ROWS, NewOutbound, insert_outbound
 from microclaw.store.rows import Table, columns, insert, select
 from microclaw.store.sql import Sql
@@ -37,20 +37,11 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class UnsavedAnswer:
-    """An answer in the outbox that the conversation may lack, and the messages that it answers, in order."""
-
-    messages: tuple[Message, ...]
-    body: str
-
-
-@dataclass(frozen=True, slots=True)
 class LeftMessages:
-    """What hosts left that are not alive: messages without an answer, answers that their conversations may lack, and
-    effects without an end. All of it is this host's now."""
+    """What hosts left that are not alive: messages without an answer, and effects without an end. All of it is this
+    host's now."""
 
     unanswered: tuple[Message, ...] = ()
-    unsaved: tuple[UnsavedAnswer, ...] = ()
     effects: tuple[EffectRow, ...] = ()
 
 
@@ -84,7 +75,7 @@ class InboxTable(Table):
         return await self._database.write(lambda c: {number: _claim(c, number, host) for number in message_ids})
 
     async def hosts(self) -> tuple[str | None, ...]:
-        """Whose messages, answers to be kept and effects without an end there are."""
+        """Whose messages without an answer and effects without an end there are."""
         return await self._database.read(_hosts)
 
     async def take(self, hosts: Sequence[str | None]) -> LeftMessages:
@@ -103,34 +94,14 @@ class InboxTable(Table):
         where = "state = 'joined' AND joined = ?"
         return await self._database.read(lambda connection: _rows(connection, where, (message_id,)))
 
-    async def answer(
-        self, message_id: int, outbound: NewOutbound, keeping: Callable[[Sql], object] | None = None
-    ) -> int:
+    async def answer(self, message_id: int, outbound: NewOutbound, keeping: Work = no_work) -> int:
         """Put the answer into the outbox and forget the turn's rows, in one step; returns the outbound's number.
         `keeping` adds it to its conversation in that step.
 
         Raises TakenOver where another host has the message now.
         """
         now_ms, host = self._now_ms(), self._database.host
-
-        def work(connection: Sql) -> int:
-            outbound_id = _answer(connection, message_id, outbound, now_ms, host)
-            if keeping is not None:
-                keeping(connection)
-                _kept(connection, message_id)
-            return outbound_id
-
-        return await self._database.write(work)
-
-    def kept(self, message_id: int) -> None:
-        """The conversation holds the answer. The note goes with the next write: after a crash that loses it, the
-        answer is among the `unsaved` ones, and still the last of its conversation."""
-        self._database.write_later(lambda connection: _kept(connection, message_id))
-
-    async def unsaved(self) -> tuple[UnsavedAnswer, ...]:
-        """This host's answers that a crash may have kept out of their conversations, oldest first."""
-        where, values = self._own("state = 'answered'")
-        return await self._database.read(lambda connection: _unsaved(connection, where, values))
+        return await self._database.write(lambda c: _answer(c, message_id, outbound, keeping, now_ms, host))
 
     async def prune(self, *, days: int = KEEP_DAYS, rows: int = KEEP_ROWS) -> int:
         """Forget finished messages that are older, or beyond the newest `rows`; returns how many."""
@@ -216,51 +187,45 @@ def _take(connection: Sql, hosts: Sequence[str | None], taker: str) -> LeftMessa
         ).fetchall()
         taken += [number for (number,) in found]
         if found:
-            query = "UPDATE inbox SET host = ? WHERE state != 'kept' AND host IS NOT DISTINCT FROM ?"
-            connection.execute(query, (taker, host))
+            connection.execute(
+                "UPDATE inbox SET host = ? WHERE state != 'kept' AND host IS NOT DISTINCT FROM ?", (taker, host)
+            )
         effects += take_effects(connection, host, taker)
     numbers = ", ".join(str(int(number)) for number in taken) or "NULL"
     return LeftMessages(
         _rows(connection, f"state = 'waiting' AND message_id IN ({numbers})", ()),
-        _unsaved(connection, f"state = 'answered' AND message_id IN ({numbers})", ()),
         tuple(effects),
     )
 
 
-def _answer(connection: Sql, message_id: int, outbound: NewOutbound, now_ms: int, host: str | None) -> int:
+def _answer(
+    connection: Sql,
+    message_id: int,
+    outbound: NewOutbound,
+    keeping: Work,
+    now_ms: int,
+    host: str | None,
+) -> int:
     check_host(connection, message_id, host)
+    keeping(connection)
     outbound_id = insert_outbound(connection, outbound, message_id, now_ms, host)
     done = "message_id = :id OR (joined = :id AND state = 'joined')"
-    connection.execute(f"UPDATE inbox SET state = 'answered' WHERE {done}", {"id": message_id})  # noqa: S608 - constants
-    connection.execute("DELETE FROM turn_rows WHERE message_id = ?", (message_id,))
-    return outbound_id
-
-
-def _kept(connection: Sql, message_id: int) -> None:
-    done = "(message_id = :id OR joined = :id) AND state = 'answered'"
     connection.execute(
         f"DELETE FROM inbox_attachments WHERE message_id IN (SELECT message_id FROM inbox WHERE {done})",  # noqa: S608 - constants
         {"id": message_id},
     )
     connection.execute(f"UPDATE inbox SET state = 'kept' WHERE {done}", {"id": message_id})  # noqa: S608 - constants
-
-
-def _unsaved(connection: Sql, where: str, values: Sequence[object]) -> tuple[UnsavedAnswer, ...]:
-    found = []
-    for row in _rows(connection, f"{where} AND joined IS NULL", values):
-        joined = _rows(connection, "state = 'answered' AND joined = ?", (row.message_id,))
-        body = connection.execute("SELECT body FROM outbox WHERE message_id = ?", (row.message_id,)).fetchone()
-        if body is not None:
-            found.append(UnsavedAnswer((row, *joined), body[0]))
-    return tuple(found)
+    connection.execute("DELETE FROM turn_rows WHERE message_id = ?", (message_id,))
+    return outbound_id
 
 
 def _prune(connection: Sql, before_ms: int, rows: int) -> int:
-    connection.execute("UPDATE inbox SET joined = NULL WHERE joined IS NOT NULL AND state = 'kept'")  # may go alone
+    done = "state IN ('answered', 'kept')"
+    connection.execute(f"UPDATE inbox SET joined = NULL WHERE joined IS NOT NULL AND {done}")  # noqa: S608 - may go alone
     return connection.execute(
-        """DELETE FROM inbox WHERE state = 'kept' AND (received_ms < ?
+        f"""DELETE FROM inbox WHERE {done} AND (received_ms < ?
             OR message_id <= (SELECT max(message_id) FROM inbox) - ?)
-            AND message_id NOT IN (SELECT joined FROM inbox WHERE joined IS NOT NULL AND state != 'kept')""",
+            AND message_id NOT IN (SELECT joined FROM inbox WHERE joined IS NOT NULL)""",  # noqa: S608 - constants
         (before_ms, rows),
     ).rowcount
 

@@ -63,6 +63,8 @@ class NoteHit:
 class NoteTable(Table):
     """The index of one database."""
 
+    _has_late = False
+
     async def files(self) -> dict[str, NoteFile]:
         """Every indexed file by its path."""
         return {row.path: row for row in await self._select(NoteFile, "note_files")}
@@ -71,10 +73,25 @@ class NoteTable(Table):
         """Add a file's rows; `replace` drops those it had before. One transaction: give a part of a long file."""
         await self._database.write(lambda connection: _put(connection, file, notes, replace=replace))
 
+    def put_soon(self, file: NoteFile, notes: Sequence[NewNote]) -> None:
+        """Add them with the next write, or with `settle`; a crash before that loses rows and file."""
+        self._has_late = True
+        self._database.write_later(lambda connection: _put(connection, file, notes, replace=False))
+
+    async def settle(self) -> None:
+        """See to it that a search finds what was put soon."""
+        if self._has_late:
+            self._has_late = False
+            await self._database.write(lambda _connection: None)
+
+    def is_beside(self, other: Table) -> bool:
+        """Whether the other table is in the same database."""
+        return self._database is other._database
+
     async def drop(self, paths: Iterable[str]) -> None:
         """Forget files and their rows."""
         gone = tuple(paths)
-        await self._database.write(lambda connection: _drop_all(connection, gone))
+        await self._database.write(lambda connection: drop_notes(connection, gone))
 
     async def scrub(self) -> None:
         """Overwrite what was dropped, also inside the index; StoreError. Other writes wait."""
@@ -112,7 +129,7 @@ def _put(connection: Sql, file: NoteFile, notes: Sequence[NewNote], *, replace: 
     insert(connection, "note_files", file, over=("path",))
 
 
-def _drop_all(connection: Sql, paths: Iterable[str]) -> None:
+def drop_notes(connection: Sql, paths: Iterable[str]) -> None:
     for path in paths:
         _drop(connection, path)
 

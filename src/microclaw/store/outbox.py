@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from microclaw.store.database import Database
-from microclaw.store.rows import Table, insert, one_of
+from microclaw.store.rows import Table, insert
 from microclaw.store.sql import Sql
 
 Kind: TypeAlias = Literal["answer", "push"]
@@ -15,6 +15,7 @@ Kind: TypeAlias = Literal["answer", "push"]
 KEEP_DAYS: Final = 30
 KEEP_ROWS: Final = 2_000
 DAY_MS: Final = 86_400_000
+_DELIVERED: Final = "UPDATE outbox SET delivered_ms = ? WHERE outbound_id = ? AND delivered_ms IS NULL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +45,21 @@ class OutboxTable(Table):
     def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
         super().__init__(database)
         self._now_ms = now_ms
+        self._late: set[int] = set()  # delivered, and not yet so in the store
 
     async def add(self, outbound: NewOutbound) -> int:
         now_ms = self._now_ms()
         return await self._database.write(lambda connection: insert_outbound(connection, outbound, None, now_ms))
 
     async def delivered(self, outbound_id: int) -> None:
-        query = "UPDATE outbox SET delivered_ms = ? WHERE outbound_id = ? AND delivered_ms IS NULL"
-        await self._execute(query, (self._now_ms(), outbound_id))
+        await self._execute(_DELIVERED, (self._now_ms(), outbound_id))
+
+    def delivered_soon(self, outbound_id: int) -> None:
+        """The note goes with the next write: after a crash that loses it, the message is delivered again. For a store
+        that no other host reads."""
+        values = (self._now_ms(), outbound_id)
+        self._late.add(outbound_id)
+        self._database.write_later(lambda connection: connection.execute(_DELIVERED, values))
 
     @property
     def host(self) -> str | None:
@@ -73,9 +81,10 @@ class OutboxTable(Table):
         self, channel: str, *, chats: Collection[str] | None = None, limit: int = 64
     ) -> tuple[OutboxRow, ...]:
         """Oldest first; of these chats only, where some are given."""
-        only = "" if chats is None else f" AND chat_id {one_of(chats)}"
-        where = f"outbox WHERE channel = ? AND delivered_ms IS NULL{only} ORDER BY outbound_id LIMIT ?"
-        return await self._select(OutboxRow, where, (channel, *(chats or ()), limit))
+        only = "" if chats is None else f"AND chat_id IN ({', '.join('?' * len(chats))})"
+        where = f"outbox WHERE channel = ? AND delivered_ms IS NULL {only} ORDER BY outbound_id LIMIT ?"
+        rows = await self._select(OutboxRow, where, (channel, *(chats or ()), limit))
+        return tuple(row for row in rows if row.outbound_id not in self._late)
 
     async def count(self, channel: str) -> int:
         """How many wait for this channel."""
@@ -85,10 +94,12 @@ class OutboxTable(Table):
 
     async def prune(self, *, days: int = KEEP_DAYS, rows: int = KEEP_ROWS) -> int:
         """Forget what is older, delivered or not, and the delivered beyond the newest `rows`; returns how many."""
-        values = (self._now_ms() - days * DAY_MS, rows)
+        values, late = (self._now_ms() - days * DAY_MS, rows), frozenset(self._late)
         query = """DELETE FROM outbox WHERE created_ms < ? OR (delivered_ms IS NOT NULL
             AND outbound_id <= (SELECT max(outbound_id) FROM outbox) - ?)"""
-        return await self._execute(query, values)
+        pruned = await self._execute(query, values)
+        self._late -= late  # written before this was
+        return pruned
 
 
 def insert_outbound(

@@ -1,46 +1,38 @@
-"""Conversations as JSON lines files, in MimiClaw's format: `<channel>_<chat_id>.jsonl`. Knows no turn and no model.
+"""Conversations as rows: a line of JSON for each message, in MimiClaw's format. Knows no turn and no model.
 
-A host alone has these files; the hosts of a cluster have a table for all of them (store/session_table.py).
-
-Only what the person said and the final answers are kept. A message is on the disk when `append` returns; a last line
-torn by a power cut is cut off (or, if it only lacks its newline, completed) before the next one is written. A line of
-another person's than the owner's has the person's id, and one with untrusted text is marked: fields that MimiClaw does
-not read.
+Only what the person said and the final answers are kept. A line of another person's than the owner's has the person's
+id, and one with untrusted text is marked: fields that MimiClaw does not read. `at_s` orders the lines: the message's
+time, or that of the row before it where a host's clock is behind. The numbers of rows only grow, so that an index reads
+on from the last one that it has.
 """
 
 from __future__ import annotations
 
-import asyncio
 import difflib
 import hashlib
 import json
-import logging
-import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final, Literal, Protocol, TypeAlias, TypeVar
+from typing import Final, Literal, TypeAlias
 from urllib.parse import quote, unquote
-from weakref import WeakValueDictionary
 
-from microclaw.durable import make_folders, read_limited, replace_file, sync_folder
-from microclaw.errors import StoreError, UnknownName
+from microclaw.errors import UnknownName
+from microclaw.store.database import Database
+from microclaw.store.following import Refresh
+from microclaw.store.journal import Work
+from microclaw.store.rows import Table
 from microclaw.store.sql import Sql
 
-T = TypeVar("T")
 Role: TypeAlias = Literal["user", "assistant"]
 
 OWNER: Final = "owner"
 DEFAULT_NEWEST: Final = 40
-TAIL_BYTES: Final = 4 * 1024 * 1024  # the newest messages are looked for in this much of a file's end
-_FIRST_TAIL_BYTES: Final = 64 * 1024
+TAIL_BYTES: Final = 4 * 1024 * 1024  # no more than this is loaded
 _MAX_STEM_CHARS: Final = 120
 MAX_SUMMARY_BYTES: Final = 64 * 1024
-SUMMARY: Final = ".summary.json"
 _CHANNEL: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
-
-_log = logging.getLogger(__name__)
+_LATEST_S: Final = 1 << 60  # what a foreign file says may be any number
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,114 +60,84 @@ class SessionEntry:
     changed_s: float
 
 
-class Sessions(Protocol):
-    """Where conversations are kept. A `name` is one as `list` gives it, or its chat alone: UnknownName.
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """A message's line and its number."""
 
-    `is_shared`: they are in the store, for all hosts of a cluster.
-    """
+    number: int
+    line: str
 
-    @property
-    def is_shared(self) -> bool: ...
+
+class Sessions(Table):
+    """The conversations. A `name` is one as `list` gives it, or its chat alone: UnknownName. `now_ms` is the time of
+    day."""
+
+    def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
+        super().__init__(database)
+        self._now_ms = now_ms
 
     async def append(self, channel: str, chat_id: str, messages: Sequence[SessionMessage]) -> None:
         """Add messages to a conversation; all of them are kept when this returns."""
+        await self._database.write(self.appending(channel, chat_id, messages))
 
-    def appending(
-        self, channel: str, chat_id: str, messages: Sequence[SessionMessage]
-    ) -> Callable[[Sql], object] | None:
-        """What adds them inside a transaction of the store; None where they are not in the store."""
+    def appending(self, channel: str, chat_id: str, messages: Sequence[SessionMessage]) -> Work:
+        """What adds them inside a transaction."""
+        name, now_ms = session_name(channel, chat_id), self._now_ms()
+        return lambda connection: append_messages(connection, name, messages, now_ms)
 
     async def load(self, channel: str, chat_id: str, newest: int = DEFAULT_NEWEST) -> tuple[SessionMessage, ...]:
         """The newest messages, oldest first; none for a conversation that never was."""
-
-    async def clear(self, channel: str, chat_id: str) -> bool:
-        """Forget a conversation; False when there was none."""
+        return await self._load(session_name(channel, chat_id), newest)
 
     async def list(self) -> tuple[SessionEntry, ...]:
         """Every conversation, the one written to last first."""
+        query = "SELECT name, size_bytes, changed_ms FROM sessions ORDER BY changed_ms DESC, name"
+        rows = await self._database.read(lambda connection: connection.execute(query).fetchall())
+        return tuple(SessionEntry(name, size_bytes, changed_ms / 1000) for name, size_bytes, changed_ms in rows)
 
     async def show(self, name: str, newest: int = DEFAULT_NEWEST) -> tuple[SessionMessage, ...]:
         """The newest messages of the conversation of that name."""
+        return await self._load(await self.full_name(name), newest)
+
+    async def empty(self, name: str) -> None:
+        """Forget what was said in the conversation of that name; it is still listed."""
+        full = await self.full_name(name)
+        await self._database.write(lambda connection: _empty(connection, full))
 
     async def remove(self, name: str) -> None:
         """Forget the conversation of that name, and its summary."""
+        full = await self.full_name(name)
+        await self._database.write(lambda connection: _remove(connection, full))
 
     async def full_name(self, name: str) -> str:
         """As `list` gives it, of that or of its chat alone: "terminal" of terminal_terminal."""
+        return chosen_name(name, [one.name for one in await self.list()])
 
     async def summary(self, channel: str, chat_id: str) -> str:
-        """What `keep_summary` kept beside the conversation; "" for nothing."""
+        """What `keep_summary` kept; "" for nothing."""
+        name = session_name(channel, chat_id)
+        query = "SELECT summary FROM sessions WHERE name = ?"
+        row = await self._database.read(lambda connection: connection.execute(query, (name,)).fetchone())
+        return "" if row is None else str(row[0])
 
     async def keep_summary(self, channel: str, chat_id: str, text: str) -> None:
-        """Keep a summary (agent/compaction.py) beside the conversation. It goes with it."""
+        """Keep a summary (agent/compaction.py) of the conversation. It goes with it."""
+        name = session_name(channel, chat_id)
+        await self._database.write(lambda connection: put_summary(connection, name, text))
 
+    async def rows_after(self, name: str, number: int, *, most: int) -> tuple[SessionRow, ...]:
+        """The rows behind that one in the order of their numbers, for an index."""
+        where = "session_messages WHERE name = ? AND number > ? ORDER BY number LIMIT ?"
+        return await self._select(SessionRow, where, (name, number, most))
 
-class SessionFiles:
-    """The conversations below one folder (mode 0700, files 0600)."""
+    def follow_removals(self, refresh: Refresh) -> None:
+        """Run `refresh` when another host removed a conversation."""
+        self._database.follow(("session_removals",), refresh)
 
-    is_shared = False
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._locks: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
-
-    async def append(self, channel: str, chat_id: str, messages: Sequence[SessionMessage]) -> None:
-        """Add messages to a conversation; all of them are synced to the disk when this returns."""
-        await self._alone(self.path(channel, chat_id), _append, tuple(messages))
-
-    def appending(self, channel: str, chat_id: str, messages: Sequence[SessionMessage]) -> None:
-        """Files are in no transaction."""
-
-    async def load(self, channel: str, chat_id: str, newest: int = DEFAULT_NEWEST) -> tuple[SessionMessage, ...]:
-        """The newest messages, oldest first; none for a conversation that never was."""
-        return await self._alone(self.path(channel, chat_id), _load, newest)
-
-    async def clear(self, channel: str, chat_id: str) -> bool:
-        """Forget a conversation; False when there was none."""
-        return await self._alone(self.path(channel, chat_id), _remove)
-
-    async def list(self) -> tuple[SessionEntry, ...]:
-        """Every conversation, the one written to last first."""
-        return await asyncio.to_thread(_list, self.folder)
-
-    async def show(self, name: str, newest: int = DEFAULT_NEWEST) -> tuple[SessionMessage, ...]:
-        """The newest messages of the conversation of that name, as `list` gives it; UnknownName when there is none."""
-        return await self._alone(await self._named(name), _load, newest)
-
-    async def remove(self, name: str) -> None:
-        """Forget the conversation of that name, as `list` gives it, and its summary."""
-        await self._alone(await self._named(name), _remove)
-
-    def _lock(self, path: Path) -> asyncio.Lock:
-        """One conversation's; those of different ones are synced side by side."""
-        return self._locks.setdefault(path, asyncio.Lock())
-
-    async def _alone(self, path: Path, work: Callable[..., T], *values: object) -> T:
-        async with self._lock(path):
-            return await asyncio.to_thread(work, path, *values)
-
-    async def full_name(self, name: str) -> str:
-        """As `list` gives it, of that or of its chat alone: "terminal" of terminal_terminal. UnknownName."""
-        return (await self._named(name)).stem
-
-    async def _named(self, name: str) -> Path:
-        known = await asyncio.to_thread(_list, self.folder)
-        return self.folder / f"{chosen_name(name, [one.name for one in known])}.jsonl"
-
-    async def summary(self, channel: str, chat_id: str) -> str:
-        """It may be edited by hand."""
-        return await asyncio.to_thread(_read_summary, self.summary_path(channel, chat_id))
-
-    async def keep_summary(self, channel: str, chat_id: str, text: str) -> None:
-        await asyncio.to_thread(_write_summary, self.summary_path(channel, chat_id), text)
-
-    def summary_path(self, channel: str, chat_id: str) -> Path:
-        """Where the summary of a conversation is kept, beside it."""
-        return _summary_of(self.path(channel, chat_id))
-
-    def path(self, channel: str, chat_id: str) -> Path:
-        """Where a conversation is kept: never outside of the folder."""
-        return self.folder / f"{session_name(channel, chat_id)}.jsonl"
+    async def _load(self, name: str, newest: int) -> tuple[SessionMessage, ...]:
+        lines = await self._database.read(lambda connection: _newest_lines(connection, name, newest))
+        found = [parse_message(line.encode()) for line in lines]
+        return tuple(message for message in found if message is not None)
 
 
 def session_name(channel: str, chat_id: str) -> str:
@@ -202,24 +164,6 @@ def chosen_name(name: str, known: Sequence[str]) -> str:
     raise UnknownName(f"there is no conversation {name[:80]!r}", next_step=f"{hint}see: microclaw session list")
 
 
-def _append(path: Path, messages: tuple[SessionMessage, ...]) -> None:
-    lines = [message_line(message) + b"\n" for message in messages]
-    try:
-        make_folders(path.parent)
-        is_new = not path.exists()
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(fd, "r+b") as file:
-            end = _repair(file.fileno())
-            file.seek(end)
-            file.writelines(lines)
-            file.flush()
-            os.fsync(file.fileno())
-        if is_new:
-            sync_folder(path.parent)
-    except OSError as exc:
-        raise _failed(path, exc) from exc
-
-
 def message_line(message: SessionMessage) -> bytes:
     """As JSON in ASCII, without the line's end."""
     fields: dict[str, str | int] = {"role": message.role, "content": message.content, "ts": message.ts}
@@ -230,70 +174,6 @@ def message_line(message: SessionMessage) -> bytes:
     if message.question is not None:
         fields["question"] = message.question
     return json.dumps(fields, separators=(",", ":")).encode()
-
-
-def _list(folder: Path) -> tuple[SessionEntry, ...]:
-    found = []
-    try:
-        for path in folder.glob("*.jsonl"):
-            if path.is_symlink() or not path.is_file():
-                continue
-            status = path.stat()
-            found.append(SessionEntry(path.stem, status.st_size, status.st_mtime))
-    except OSError as exc:
-        raise _failed(folder, exc) from exc
-    return tuple(sorted(found, key=lambda one: (-one.changed_s, one.name)))
-
-
-def _repair(fd: int) -> int:
-    """Cut a torn last line off, or give a whole one its newline; returns the file's size then."""
-    size = os.fstat(fd).st_size
-    start = max(0, size - TAIL_BYTES)
-    tail = os.pread(fd, size - start, start)
-    if not tail or tail.endswith(b"\n"):
-        return size
-    last = tail.rfind(b"\n") + 1
-    if parse_message(tail[last:]) is not None:
-        os.pwrite(fd, b"\n", size)
-        return size + 1
-    _log.warning("a torn last line of %d bytes was cut off a session file", len(tail) - last)
-    os.ftruncate(fd, start + last)
-    return start + last
-
-
-def _load(path: Path, newest: int) -> tuple[SessionMessage, ...]:
-    try:
-        with path.open("rb") as file:
-            lines = _last_lines(file.fileno(), newest)
-    except FileNotFoundError:
-        return ()
-    except OSError as exc:
-        raise _failed(path, exc) from exc
-    messages: list[SessionMessage] = []
-    for line in reversed(lines):
-        if len(messages) >= newest:
-            break
-        if not line.strip():
-            continue
-        message = parse_message(line)
-        if message is None:
-            _log.warning("%s: a line that is no message was passed over: %r", path.name, line[:60])
-        else:
-            messages.append(message)
-    return tuple(reversed(messages))
-
-
-def _last_lines(fd: int, wanted: int) -> list[bytes]:
-    """At least so many whole lines from the file's end, as far as TAIL_BYTES reach."""
-    size, window = os.fstat(fd).st_size, _FIRST_TAIL_BYTES
-    while True:
-        window = min(window, TAIL_BYTES, size)
-        lines = os.pread(fd, window, size - window).split(b"\n")
-        if window < size:
-            del lines[0]
-        if window in (size, TAIL_BYTES) or len(lines) > wanted + 1:
-            return lines
-        window *= 4
 
 
 def parse_message(line: bytes, owner: str = OWNER) -> SessionMessage | None:
@@ -322,42 +202,56 @@ def parse_message(line: bytes, owner: str = OWNER) -> SessionMessage | None:
     )
 
 
-def _read_summary(path: Path) -> str:
-    try:
-        data = read_limited(path, MAX_SUMMARY_BYTES)
-    except FileNotFoundError:
-        return ""
-    except OSError as exc:
-        raise _failed(path, exc) from exc
-    return "" if data is None else data.decode(errors="replace")
+def append_messages(connection: Sql, name: str, messages: Sequence[SessionMessage], now_ms: int) -> None:
+    """Add messages behind those that the conversation has."""
+    if not messages:
+        return
+    lines = [message_line(message).decode() for message in messages]
+    connection.execute(
+        """INSERT INTO sessions (name, size_bytes, changed_ms) VALUES (?, ?, ?) ON CONFLICT (name)
+        DO UPDATE SET size_bytes = sessions.size_bytes + excluded.size_bytes,
+        changed_ms = CASE WHEN sessions.changed_ms < excluded.changed_ms THEN excluded.changed_ms
+        ELSE sessions.changed_ms END""",
+        (name, sum(len(line) + 1 for line in lines), now_ms),
+    )
+    (at_s,) = connection.execute("SELECT max(at_s) FROM session_messages WHERE name = ?", (name,)).fetchone()
+    for message, line in zip(messages, lines, strict=True):
+        ts = max(-_LATEST_S, min(message.ts, _LATEST_S))
+        at_s = ts if at_s is None else max(at_s, ts)
+        query = "INSERT INTO session_messages (name, at_s, adopted, line) VALUES (?, ?, 0, ?)"
+        connection.execute(query, (name, at_s, line))
 
 
-def _write_summary(path: Path, text: str) -> None:
-    try:
-        make_folders(path.parent)
-        replace_file(path, text.encode(errors="replace"))
-    except OSError as exc:
-        raise _failed(path, exc) from exc
+def put_summary(connection: Sql, name: str, text: str) -> None:
+    kept = text.encode(errors="replace")[:MAX_SUMMARY_BYTES].decode(errors="ignore")
+    connection.execute("UPDATE sessions SET summary = ? WHERE name = ?", (kept, name))
 
 
-def _summary_of(path: Path) -> Path:
-    return path.with_name(path.stem + SUMMARY)
+def _newest_lines(connection: Sql, name: str, newest: int) -> list[str]:
+    """Oldest first, and no more than is read of a file's end."""
+    found: list[str] = []
+    size = 0
+    rows = connection.execute(
+        "SELECT line FROM session_messages WHERE name = ? ORDER BY at_s DESC, adopted, number DESC LIMIT ?",
+        (name, newest),
+    )
+    for (line,) in rows:
+        size += len(line) + 1
+        if found and size > TAIL_BYTES:
+            break
+        found.append(line)
+    return found[::-1]
 
 
-def _remove(path: Path) -> bool:
-    try:
-        _summary_of(path).unlink(missing_ok=True)
-        path.unlink()
-    except FileNotFoundError:
-        return False
-    except OSError as exc:
-        raise _failed(path, exc) from exc
-    sync_folder(path.parent)
-    return True
+def _empty(connection: Sql, name: str) -> None:
+    connection.execute("DELETE FROM session_messages WHERE name = ?", (name,))
+    connection.execute("UPDATE sessions SET size_bytes = 0, summary = '' WHERE name = ?", (name,))
 
 
-def _failed(path: Path, exc: OSError) -> StoreError:
-    return StoreError(
-        f"the session file {path} cannot be used: {exc.strerror}",
-        next_step="check its owner and permissions, and the disk's free space",
+def _remove(connection: Sql, name: str) -> None:
+    _empty(connection, name)
+    connection.execute("DELETE FROM sessions WHERE name = ?", (name,))
+    connection.execute(
+        """INSERT INTO session_removals (one, number) VALUES (1, 1)
+        ON CONFLICT (one) DO UPDATE SET number = session_removals.number + 1"""
     )
