@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.knowledge.test_consolidate import Model
-from tests.store.two_hosts import two_hosts
+from tests.store.two_hosts import two_hosts, until
 
 from microclaw.errors import ConfigError, ToolRetry
 from microclaw.knowledge.consolidate import Consolidator
@@ -165,7 +165,7 @@ async def test_what_two_hosts_remember_at_once_is_known_and_found_at_both(tmp_pa
         memories = [Memory(TextTable(host, lambda: NOW_MS), now=lambda: NOW) for host in hosts]
         facts = [(memories[n % 2], f"lamp number {n}") for n in range(20)]
         await asyncio.gather(*(memory.remember("owner", fact) for memory, fact in facts))
-        assert memories[0].text("owner") == memories[1].text("owner")
+        await until(lambda: memories[0].text("owner") == memories[1].text("owner"))
         assert all(f"- {fact}\n" in memories[0].texts.read(OWNERS) for _, fact in facts)
         for host, memory in zip(hosts, memories, strict=True):
             index = await stack.enter_async_context(Database.open(tmp_path / f"{host.host}-index.db"))
@@ -179,6 +179,7 @@ async def test_what_two_hosts_remember_at_once_is_known_and_found_at_both(tmp_pa
             assert len(await search.find("owner", "lamp number", limit=50)) == len(facts)
             other = memories[1 - memories.index(memory)]
             await other.remember("owner", f"a siren at {host.host}")
+            await until(lambda memory=memory, host=host: f"a siren at {host.host}" in memory.text("owner"))
             assert f"a siren at {host.host}" in [one.text for one in await search.find("owner", "siren")]
 
 
@@ -186,6 +187,7 @@ async def test_of_two_edits_at_two_hosts_the_later_is_refused_in_words(database_
     async with two_hosts(database_url) as hosts:
         a, b = (Memory(TextTable(host, lambda: NOW_MS), now=lambda: NOW) for host in hosts)
         await a.remember("owner", "one")
+        await until(lambda: b.text("owner"))
         was = digest(b.texts.read(OWNERS))
         done = await asyncio.gather(
             a.write(OWNERS, "of a", was=was), b.write(OWNERS, "of b", was=was), return_exceptions=True
@@ -193,4 +195,4 @@ async def test_of_two_edits_at_two_hosts_the_later_is_refused_in_words(database_
         refused = [one for one in done if one is not None]
         assert len(refused) == 1
         assert isinstance(refused[0], ConfigError)
-        assert a.text("owner") == b.text("owner") == ("of a" if done[0] is None else "of b")
+        await until(lambda: a.text("owner") == b.text("owner") == ("of a" if done[0] is None else "of b"))

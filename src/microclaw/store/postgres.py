@@ -86,6 +86,7 @@ class SharedDatabase(Database):
         self._followers = Followers()
         self.listen(self._followers.changed)
         self._asked: dict[str, asyncio.Future[None]] = {}
+        self._listens = asyncio.Event()
         self.is_heard = False  # whether what other hosts change is told here
         self._aside: psycopg.AsyncConnection | None = None
         self._asking = asyncio.Lock()
@@ -101,6 +102,7 @@ class SharedDatabase(Database):
             asyncio.create_task(database._watch(), name="store: watch for silence"),
         ]
         try:
+            await database._listens.wait()
             yield database
         finally:
             for task in tasks:
@@ -183,8 +185,10 @@ class SharedDatabase(Database):
                 async with connection:
                     await connection.execute(f"LISTEN {CHANNEL}")
                     self.is_heard = True
-                    tables = await connection.execute("SELECT tablename FROM pg_tables")
-                    self._tell(frozenset(name for (name,) in await tables.fetchall()))  # what changed was not told
+                    if self._listens.is_set():  # what changed meanwhile was not told
+                        tables = await connection.execute("SELECT tablename FROM pg_tables")
+                        self._tell(frozenset(name for (name,) in await tables.fetchall()))
+                    self._listens.set()
                     while True:
                         async for news in connection.notifies(timeout=HEAR_S):
                             self._heard(news.payload)
