@@ -22,10 +22,7 @@ from microclaw.audit import AuditEvent, AuditKind, read_events, verify_chains
 from microclaw.audit.event import line_of
 from microclaw.audit.files import FOLDER as AUDIT
 from microclaw.audit.files import append_lines, locked
-from microclaw.auth.authority import Authority
-from microclaw.auth.certificates import host_names
-from microclaw.auth.credentials import Identity, Refusal
-from microclaw.auth.device_identity import Authenticator
+from microclaw.auth.credentials import Identity
 from microclaw.auth.device_tokens import DeviceTokens, token_hash
 from microclaw.backup.age import decrypted, encrypted
 from microclaw.backup.archive import HomeFile, archive_of, home_archive
@@ -101,28 +98,19 @@ async def test_the_store_is_settled_so_that_nothing_is_done_or_numbered_twice(ho
         pass  # whole, of this version, and nobody holds its lock
 
 
-async def test_a_token_of_before_the_backup_opens_the_restored_host_and_a_later_one_does_not(
-    home: Path, tmp_path: Path
-) -> None:
+async def test_a_token_of_before_the_backup_is_known_and_a_later_one_is_not(home: Path, tmp_path: Path) -> None:
     """A board with a token has to be paired again where the host changed it after the backup (docs/backup.md)."""
     clock, new = [NOW_MS], tmp_path / "new"
     async with Database.open(home / "microclaw.db") as database:
         tokens = DeviceTokens(IdentityTable(database), now_ms=lambda: clock[0], random_bytes=os.urandom)
         issued = await tokens.issue("d-1")
         assert issued is not None
-        data = backup_of(home)
+        data, digest = backup_of(home), token_hash(issued.token)
         clock[0] += DAY_MS
-        later = await tokens.rotate(Identity("d-1", "token", token_hash(issued.token).hex(), clock[0]))
-        assert later is not None
+        assert await tokens.rotate(Identity("d-1", "token", digest.hex(), clock[0]))
     assert restore(data, new).contents.changing_tokens == 1
-    async with Database.open(new / "microclaw.db") as database:
-        table, names = IdentityTable(database), host_names("lab.example", ())
-        authority = await Authority.open(
-            new / "identity", table, names, now_ms=lambda: clock[0], random_bytes=os.urandom
-        )
-        authenticator = Authenticator(authority.certificate, table, now_ms=lambda: clock[0])
-        assert isinstance(await authenticator.authenticate(None, f"Bearer {issued.token}"), Identity)
-        assert isinstance(await authenticator.authenticate(None, f"Bearer {later.token}"), Refusal)
+    with closing(sqlite3.connect(new / "microclaw.db")) as connection:
+        assert connection.execute("SELECT hash FROM tokens").fetchall() == [(digest,)]
 
 
 def test_a_home_that_is_not_empty_is_replaced_only_when_told_and_kept(home: Path) -> None:
@@ -185,18 +173,14 @@ def test_what_cannot_be_restored_to_is_refused_and_stays(home: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("part", [0.1, 0.9])
-@pytest.mark.parametrize("damage", ["cut", "changed"])
-def test_a_broken_backup_writes_nothing_to_the_home(home: Path, damage: str, part: float) -> None:
-    data, before = bytearray(backup_of(home)), tree(home)
+def test_a_broken_backup_writes_nothing_to_the_home(home: Path, part: float) -> None:
+    data, before = backup_of(home), tree(home)
     place = round(part * len(data))
-    if damage == "cut":
-        del data[place:]
-    else:
-        data[place] ^= 1
-    with pytest.raises(BackupError):
-        restore(bytes(data), home, replace=True)
-    assert tree(home) == before
-    assert beside(home) == ["home"]
+    for broken in (data[:place], data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]):
+        with pytest.raises(BackupError):
+            restore(broken, home, replace=True)
+        assert tree(home) == before
+        assert beside(home) == ["home"]
 
 
 CHILD = """
