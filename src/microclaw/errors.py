@@ -37,7 +37,12 @@
     │   ├── StoreUnreachable      ... as what the hosts of a cluster share is away
     │   ├── NewerConnection       ... the device has a newer connection to another host of the cluster
     │   └── StoreMissing          ... it is gone, and an identity is there; a person must say what is right
-    ├── BackupError           a backup file cannot be read, and why: backup/errors.py
+    ├── BackupError           a backup file cannot be read
+    │   ├── NotABackup            it is something else
+    │   ├── BackupNewer           it is of a later version than this program knows
+    │   ├── BackupLocked          not with this password or key
+    │   ├── BackupCut             its end is missing
+    │   └── BackupDamaged         it was changed, or holds what no backup holds
     ├── Overloaded            a bounded queue is full
     ├── TaskRefused           code that this host does not run: its form, its limits, or who asks
     ├── NoSandbox             nothing here shuts a program off from this machine, so none is run
@@ -376,6 +381,40 @@ class StoreMissing(StoreError):
     """There is an identity and no store: a person must say which one is right."""
 
     code = "store_missing"
+
+
+class BackupError(MicroclawError):
+    """`default_step` is the next step where a place gives none of its own."""
+
+    code = "backup_error"
+    default_step: str | None = None
+
+    def __init__(self, message: str, *, next_step: str | None = None) -> None:
+        super().__init__(message, next_step=next_step or self.default_step)
+
+
+class NotABackup(BackupError):
+    code = "not_a_backup"
+    default_step = "name a file that microclaw backup made"
+
+
+class BackupNewer(BackupError):
+    code = "backup_newer"
+    default_step = "install the microclaw that made it, or a later one"
+
+
+class BackupLocked(BackupError):
+    code = "backup_locked"
+
+
+class BackupCut(BackupError):
+    code = "backup_cut"
+    default_step = "copy the file again, whole, or take an earlier backup"
+
+
+class BackupDamaged(BackupError):
+    code = "backup_damaged"
+    default_step = "copy the file again, or take an earlier backup"
 
 
 class Overloaded(MicroclawError):

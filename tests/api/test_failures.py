@@ -6,14 +6,12 @@ from collections.abc import Iterator
 
 from microclaw import errors
 from microclaw.api.failures import STATUS_BY_CODE
-from microclaw.backup import errors as backup_errors
 
 _NEVER_ANSWERED = {"no_host"}  # the command line's own
-_OF_THE_TREE = {errors.__name__, backup_errors.__name__}
 
 
 def test_every_error_of_the_tree_has_its_status() -> None:
-    codes = {error.code for error in _all(errors.MicroclawError) if error.__module__ in _OF_THE_TREE}
+    codes = {error.code for error in _all(errors.MicroclawError) if error.__module__ == errors.__name__}
     assert codes - _NEVER_ANSWERED <= set(STATUS_BY_CODE)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import shutil
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -12,31 +14,37 @@ import pytest
 
 from microclaw.auth.authority import Authority
 from microclaw.auth.certificates import host_names
-from microclaw.backup.age_file import encrypted
+from microclaw.backup.age import PrivateKeys, decrypted, encrypted
 from microclaw.backup.archive import home_archive
-from microclaw.backup.keys import PrivateKeys, new_private_key
+from microclaw.backup.restore import Restored, restore_home
 from microclaw.store.database import Database
 from microclaw.store.identity import IdentityTable
 from microclaw.store.links import LinkTable
 
 NOW_MS: Final = 1_800_000_000_000
-KEYS: Final = new_private_key(lambda size: bytes(range(size)))
+KEYS: Final = PrivateKeys((bytes(range(32)),))
 DEVICE: Final = """INSERT INTO devices (device_id, name, board_id, labels, created_ms)
     VALUES ('d-1', 'lamp', 'virtual', '[]', 1)"""
 WAITING: Final = """INSERT INTO inbox (channel, chat_id, principal, text, origin, received_ms, state, starts)
     VALUES ('terminal', 't', 'owner', 'set pin 4 high', 'typed', 1, 'waiting', 1)"""
+FILES: Final = {
+    "config.toml": b"[agent]\nturn_s = 60\n",
+    "memory/MEMORY.md": b"the kitchen lamp is board-1\n",
+    "memory/empty.md": b"",
+    "workspace/bin": bytes(range(256)) * 5000,  # larger than what is read at once
+    "workspace/späte/ñ.txt": b"not ASCII\n",
+    "skills/water/check.py": b"print(1)\n",
+    "sessions/terminal_t.jsonl": b'{"role":"user","content":"hi","ts":1}\n',
+    f"sessions/api_{'x' * 200}.jsonl": b"{}\n",
+}
 
 
 async def make_home(home: Path) -> None:
     """An authority, a device with its link, a message that is being answered, files of every kind."""
+    names = host_names("lab.example", ())
     async with Database.open(home / "microclaw.db") as database:
-        await Authority.open(
-            home / "identity",
-            IdentityTable(database),
-            host_names("lab.example", ()),
-            now_ms=lambda: NOW_MS,
-            random_bytes=os.urandom,
-        )
+        table = IdentityTable(database)
+        await Authority.open(home / "identity", table, names, now_ms=lambda: NOW_MS, random_bytes=os.urandom)
         await LinkTable(database, now_ms=lambda: NOW_MS, random_bytes=lambda size: b"e" * size).open("d-1")
         await database.write(lambda connection: connection.execute(DEVICE).rowcount)
         await database.write(lambda connection: connection.execute(WAITING).rowcount)
@@ -46,19 +54,6 @@ async def make_home(home: Path) -> None:
         (home / name).chmod(0o600)
     (home / "skills/water/check.py").chmod(0o700)
     os.utime(home / "sessions/terminal_t.jsonl", (1_700_000_000, 1_700_000_000))
-
-
-LONG: Final = f"sessions/api_{'x' * 200}.jsonl"
-FILES: Final = {
-    "config.toml": b"[agent]\nturn_s = 60\n",
-    "memory/MEMORY.md": b"the kitchen lamp is board-1\n",
-    "memory/empty.md": b"",
-    "workspace/bin": bytes(range(256)) * 5000,  # larger than what is read at once
-    "workspace/späte/ñ.txt": b"not ASCII\n",
-    "skills/water/check.py": b"print(1)\n",
-    "sessions/terminal_t.jsonl": b'{"role":"user","content":"hi","ts":1}\n',
-    LONG: b"{}\n",
-}
 
 
 def tree(home: Path) -> dict[str, tuple[int, bytes]]:
@@ -83,6 +78,11 @@ def home(whole_home: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(whole_home, tmp_path / "a" / "home"))
 
 
-def backup_of(home: Path, keys: PrivateKeys = KEYS) -> bytes:
+def backup_of(home: Path) -> bytes:
     with home_archive(home, now_ms=NOW_MS) as (_, chunks):
-        return b"".join(encrypted(chunks, keys.public, os.urandom))
+        return b"".join(encrypted(chunks, KEYS.public, os.urandom))
+
+
+def restore(data: bytes, home: Path, *, replace: bool = False) -> Restored:
+    chunks = decrypted(io.BytesIO(data), KEYS)
+    return restore_home(chunks, home, replace=replace, now=lambda: datetime(2026, 11, 22, 10, 30))

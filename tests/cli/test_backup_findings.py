@@ -15,15 +15,15 @@ from microclaw.audit import AuditEvent, AuditKind
 from microclaw.audit.event import line_of
 from microclaw.audit.files import FOLDER, append_lines
 from microclaw.auth.certificates import new_authority
-from microclaw.backup.keys import PrivateKeys, new_private_key
+from microclaw.backup.age import PrivateKeys
 from microclaw.cli.backup_findings import LATE_DAYS, key_findings, late_findings
 from microclaw.cli.findings import Finding
 from microclaw.config.settings import BackupSettings, Settings
 
 NOW_MS = 1_800_000_000_000
 DAY_MS = 86_400_000
-KEYS = new_private_key(os.urandom)
-OTHER = new_private_key(os.urandom)
+KEYS = PrivateKeys.new(os.urandom)
+OTHER = PrivateKeys.new(os.urandom)
 
 
 @pytest.fixture

@@ -10,13 +10,12 @@ import tarfile
 from contextlib import suppress
 from typing import Final
 
-from microclaw.backup.age_file import decrypted
-from microclaw.backup.contents import BLOCK, NAME, contents_of
-from microclaw.backup.errors import BackupError
-from microclaw.backup.keys import new_private_key
-from microclaw.backup.unpack import members
+from microclaw.backup.age import PrivateKeys, decrypted
+from microclaw.backup.archive import NAME
+from microclaw.backup.restore import contents_of, members
+from microclaw.errors import BackupError
 
-KEYS: Final = new_private_key(lambda size: bytes(range(size)))
+KEYS: Final = PrivateKeys((bytes(range(32)),))
 FIRST: Final = b"age-encryption.org/v1\n-> X25519 "
 CONTENTS: Final = (
     b'{"format":1,"microclaw":"0","made_ms":1,"host":null,"store_version":1,"devices":0,"programs":0,'
@@ -35,7 +34,7 @@ def fuzz_one(data: bytes) -> None:
         contents_of(data)
     for rest in (data, _header(data) + data):
         try:
-            _, files = members([_beginning(), rest, bytes(2 * BLOCK)])
+            _, files = members([_beginning(), rest, bytes(2 * tarfile.BLOCKSIZE)])
             for member in files:
                 assert ".." not in member.name.split("/")
                 assert sum(map(len, member.data)) == member.size_bytes
@@ -46,14 +45,14 @@ def fuzz_one(data: bytes) -> None:
 def _beginning() -> bytes:
     info = tarfile.TarInfo(NAME)
     info.size = len(CONTENTS)
-    return info.tobuf() + CONTENTS + bytes(-len(CONTENTS) % BLOCK)
+    return info.tobuf() + CONTENTS + bytes(-len(CONTENTS) % tarfile.BLOCKSIZE)
 
 
 def _header(data: bytes) -> bytes:
     """The bytes as a tar header whose checksum is right."""
     info = tarfile.TarInfo("home/x")
     block = bytearray(info.tobuf())
-    block[: len(data[:BLOCK])] = data[:BLOCK]
+    block[: len(data[: tarfile.BLOCKSIZE])] = data[: tarfile.BLOCKSIZE]
     block[257:265] = tarfile.POSIX_MAGIC
     block[CHECKSUM] = b" " * 8
     block[CHECKSUM] = b"%06o\0 " % sum(block)

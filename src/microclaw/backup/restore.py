@@ -1,45 +1,57 @@
-"""A backup becomes a home: unpacked beside it, checked whole, then put in its place in one step.
+"""A backup becomes a home: unpacked beside it, checked whole, then put in its place in one step. It starts no host.
 
-A crash or a power cut at any moment leaves the old home or the new one, whole. It starts no host.
+Who has a public key can make a file that its owner opens, so that an archive is a stranger's until it is read: it has
+plain files below `home/` and nothing else. A power cut at any moment leaves the old home or the new one, whole.
 """
 
 from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
+import itertools
 import os
-import secrets
 import shutil
-import sqlite3
 import sys
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack, closing, suppress
+import tarfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
+
+import msgspec
 
 from microclaw.audit import AuditEvent, AuditKind
 from microclaw.audit.files import append_events
 from microclaw.auth.authority import AUTHORITY_FILE
 from microclaw.authority_pem import pem_fingerprint
-from microclaw.backup.archive import IDENTITY, STORE, work_folder
-from microclaw.backup.contents import Contents, StoreCounts, count_store
-from microclaw.backup.errors import BackupDamaged
-from microclaw.backup.unpack import members, unpack
-from microclaw.durable import make_folders, read_private, sync_folder
-from microclaw.errors import ConfigError, StoreError
-from microclaw.store.codes import end_codes
-from microclaw.store.inbox import end_unanswered
-from microclaw.store.links import renew_all
-from microclaw.store.sign_ins import end_sessions
-from microclaw.store.sqlite_file import connect, open_store, take_lock
+from microclaw.backup.archive import FORMAT, HOME, IDENTITY, MAX_FILE_BYTES, NAME, STORE, Contents, is_kept, is_odd
+from microclaw.durable import make_folders, make_private_folder, read_private, sync_folder
+from microclaw.errors import BackupDamaged, BackupError, BackupNewer, ConfigError, NotABackup, Overloaded, StoreError
+from microclaw.store.schema import BASE, VERSION
+from microclaw.store.sqlite_file import take_lock
+from microclaw.store.store_copy import StoreCounts, settle_copy
 
-_UNPACKING: Final = "unpacking"
+MAX_PAX_BYTES: Final = 4096
+MAX_CONTENTS_BYTES: Final = 64 * 1024
+READ_BYTES: Final = 1 << 16
+_BLOCK: Final = tarfile.BLOCKSIZE
 _READY: Final = "ready"
 _OF_A_HOME: Final = (STORE, IDENTITY, "config.toml", "secrets.toml", "microclaw.log")
 _AT_FDCWD: Final = -100  # <fcntl.h>
 _EXCHANGE: Final = 2  # RENAME_EXCHANGE of <linux/fs.h>, RENAME_SWAP of macOS
+
+
+class Member(NamedTuple):
+    """A file of the home; `name` is relative to it. `data` must be read before the next member is taken."""
+
+    name: str
+    size_bytes: int
+    mode: int
+    mtime: int
+    data: Iterator[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +64,51 @@ class Restored:
     unanswered: int
 
 
+def whole_archive(chunks: Iterable[bytes]) -> tuple[Contents, Iterator[bytes]]:
+    """The contents at the beginning of an archive, and the archive with them. As `members`."""
+    stream, head = iter(chunks), b""
+    while len(head) < _BLOCK + MAX_CONTENTS_BYTES and (data := next(stream, b"")):
+        head += data
+    return members([head])[0], itertools.chain([head], stream)
+
+
+def members(chunks: Iterable[bytes]) -> tuple[Contents, Iterator[Member]]:
+    """What the backup says of itself, and its files. NotABackup, BackupNewer; BackupDamaged, also from the iterator.
+
+    Only when the iterator has ended is the whole archive read.
+    """
+    tar = _Tar(iter(chunks))
+    try:
+        info = tar.next_header()
+    except (tarfile.TarError, ValueError):
+        info = None
+    if not info or (info.name, info.type) != (NAME, tarfile.REGTYPE) or not 0 < info.size <= MAX_CONTENTS_BYTES:
+        raise NotABackup("the file is encrypted, and what is in it is no backup of microclaw")
+    contents = contents_of(b"".join(tar.data(info.size)))
+    return contents, _files(contents, tar)
+
+
+def contents_of(data: bytes) -> Contents:
+    """BackupNewer, BackupDamaged; BackupError for one of a store that is not opened any more."""
+    try:
+        version = msgspec.json.decode(data, type=dict[str, object]).get("format")
+        if isinstance(version, int) and version > FORMAT:
+            raise BackupNewer(f"the backup has format {version}, this microclaw knows {FORMAT}")
+        contents = msgspec.json.decode(data, type=Contents)
+    except (msgspec.DecodeError, ValueError, RecursionError) as exc:
+        raise BackupDamaged(f"its list of contents cannot be read: {exc}") from exc
+    if contents.format != FORMAT:
+        raise BackupDamaged("its list of contents is wrong")
+    if contents.store_version > VERSION:
+        known = f"its store has version {contents.store_version}, this microclaw knows {VERSION}"
+        raise BackupNewer(f"the backup was made by microclaw {contents.microclaw[:20]}: {known}")
+    if contents.store_version < BASE:
+        known = f"its store has version {contents.store_version}, this microclaw opens {BASE} and later"
+        step = "restore a newer backup: microclaw backup --help"
+        raise BackupError(f"the backup is too old: {known}", next_step=step)
+    return contents
+
+
 def restore_home(
     chunks: Iterable[bytes], home: Path, *, replace: bool, now: Callable[[], datetime] = datetime.now
 ) -> Restored:
@@ -60,22 +117,27 @@ def restore_home(
     """
     home = home.resolve()  # a link to it stays, and points at the new one
     check_home(home, replace=replace)
-    try:
-        make_folders(home.parent)
-    except OSError as exc:
-        text = f"{home.parent} cannot be made: {exc.strerror or exc}"
-        raise StoreError(text, next_step="give --home a folder that you may make") from exc
     with ExitStack() as stack:
-        beside = home.with_name(f".{home.name}.restoring")
-        folder = stack.enter_context(work_folder(beside, busy=f"a backup is being restored to {home} already"))
+        folder = stack.enter_context(_work_folder(home))
         if is_there := _has_files(home):
             stack.callback(os.close, take_lock(home / STORE))
-        _keep_ready(folder, home, now())
-        contents, unanswered = _unpacked(chunks, folder)
-        if is_there:
-            return Restored(contents, home, _exchanged(folder / _READY, home, now()), unanswered)
-        _placed(folder / _READY, home)
-        return Restored(contents, home, None, unanswered)
+        ready = folder / _READY
+        if ready.is_dir():  # of an earlier restore: a whole home, the old one or a backup's, is not thrown away
+            _keep(ready, home, now())
+        contents, unanswered = _unpacked(chunks, ready)
+        old = None
+        try:
+            if not is_there or not _exchange(ready, home):
+                old = _keep(home, home, now()) if is_there else None
+                ready.rename(home)  # nothing is there, or an empty folder; one that is not empty any more stays
+        except OSError as exc:
+            text = f"{home} cannot be replaced: {exc.strerror}; what was restored is in {ready}"
+            step = "does something use it, or did a host start in it? Then do it again"
+            raise StoreError(text, next_step=step) from exc
+        sync_folder(home.parent)
+        if ready.is_dir():  # exchanged
+            old = _keep(ready, home, now())
+        return Restored(contents, home, old, unanswered)
 
 
 def check_home(home: Path, *, replace: bool) -> None:
@@ -93,59 +155,154 @@ def check_home(home: Path, *, replace: bool) -> None:
         raise ConfigError(text, next_step="give --home an empty one, or --replace: the old one is kept beside it")
 
 
-def _unpacked(chunks: Iterable[bytes], folder: Path) -> tuple[Contents, int]:
-    """Put a whole, checked home at `folder`/ready."""
-    unpacking = folder / _UNPACKING
+def unpack(files: Iterable[Member], folder: Path) -> None:
+    """Write them into an empty folder, for its owner alone and on the disk when this returns. OSError, BackupError."""
+    for member in files:
+        path = folder / member.name
+        try:
+            make_folders(path.parent)
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except FileExistsError as exc:
+            raise BackupDamaged(f"it holds {member.name[:80]!r} twice") from exc
+        with os.fdopen(fd, "wb") as file:
+            file.writelines(member.data)
+            file.flush()
+            os.fchmod(fd, member.mode)
+            os.utime(fd, (member.mtime, member.mtime))
+            os.fsync(fd)
+    for place in (*filter(Path.is_dir, folder.rglob("*")), folder):
+        sync_folder(place)
+
+
+@contextmanager
+def _work_folder(home: Path) -> Iterator[Path]:
+    """A folder beside the home that one process at a time works in; removed at the end when it is empty."""
+    path = home.with_name(f".{home.name}.restoring")
+    make_private_folder(path)
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        if unpacking.exists():  # of a restore that a power cut ended
-            shutil.rmtree(unpacking)
-        unpacking.mkdir(mode=0o700)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_there = os.path.samestat(os.fstat(fd), path.lstat())  # the one before may have removed it just now
+        except (BlockingIOError, FileNotFoundError):
+            is_there = False
+        if not is_there:
+            raise Overloaded(f"a backup is being restored to {home} already", next_step="wait until it is done")
+        try:
+            yield path
+        finally:
+            with suppress(OSError):  # something is left in it
+                path.rmdir()
+    finally:
+        os.close(fd)
+
+
+class _Tar:
+    """Reads the few forms that a backup has. tarfile's own reader takes sparse files and chains of headers, which may
+    fill the memory; its parser of one header is used.
+    """
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._buffer = bytearray()
+
+    def take(self, size_bytes: int) -> bytes:
+        """So many bytes, or what is left at the end."""
+        while len(self._buffer) < size_bytes and (data := next(self._chunks, None)) is not None:
+            self._buffer += data
+        taken = bytes(self._buffer[:size_bytes])
+        del self._buffer[:size_bytes]
+        return taken
+
+    def next_header(self) -> tarfile.TarInfo | None:
+        """The next file's, with the long name that may stand before it; None at the end. TarError, ValueError."""
+        block, name = self.take(_BLOCK), b""
+        if block == bytes(_BLOCK):
+            return None
+        info = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
+        if info.type == tarfile.XHDTYPE and 0 < info.size <= MAX_PAX_BYTES:
+            _, name = b"".join(self.data(info.size)).split(b" path=", 1)  # LENGTH path=NAME\n, and nothing else
+            info = tarfile.TarInfo.frombuf(self.take(_BLOCK), "utf-8", "strict")
+            info.name = name.decode().removesuffix("\n")
+        return info
+
+    def data(self, size_bytes: int) -> Iterator[bytes]:
+        """A file's bytes, up to the next header. BackupDamaged."""
+        left = size_bytes
+        while left and (data := self.take(min(left, READ_BYTES))):
+            left -= len(data)
+            yield data
+        padding = -size_bytes % _BLOCK
+        if left or len(self.take(padding)) != padding:
+            raise BackupDamaged("it ends within a file")
+
+
+def _files(contents: Contents, tar: _Tar) -> Iterator[Member]:
+    names, left = set[str](), contents.bytes
+    while (member := _next_member(tar)) is not None:
+        left -= member.size_bytes
+        names.add(member.name)
+        if left < 0 or len(names) > contents.files:
+            raise BackupDamaged(f"it holds more than it says: {contents.text()}")
+        yield member
+        for _ in member.data:  # what was not read
+            pass
+    if left or len(names) != contents.files or STORE not in names:
+        raise BackupDamaged(f"it holds less than it says, or a file twice: {contents.text()}")
+    while rest := tar.take(READ_BYTES):
+        if rest.strip(b"\0"):
+            raise BackupDamaged("something follows its end")
+
+
+def _next_member(tar: _Tar) -> Member | None:
+    try:
+        info = tar.next_header()
+    except (tarfile.TarError, ValueError) as exc:
+        raise BackupDamaged("its archive is broken or ends too early") from exc
+    if info is None:
+        return None
+    name = info.name.removeprefix(f"{HOME}/")
+    is_ours = name != info.name and not is_odd(name) and (name == STORE or is_kept(name))
+    is_plain = info.type == tarfile.REGTYPE and info.mode in (0o600, 0o700)
+    is_bounded = 0 <= info.size < MAX_FILE_BYTES and 0 <= info.mtime < 1 << 40
+    if not (is_ours and is_plain and is_bounded) or info.uid or info.gid or info.uname or info.gname:
+        raise BackupDamaged(f"it holds {info.name[:80]!r} of a name, kind, owner, mode or size that no backup has")
+    return Member(name, info.size, info.mode, int(info.mtime), tar.data(info.size))
+
+
+def _unpacked(chunks: Iterable[bytes], ready: Path) -> tuple[Contents, int]:
+    """Put a whole, checked home at `ready`, and count the messages that get no answer."""
+    folder = ready.with_name("unpacking")
+    try:
+        shutil.rmtree(folder, ignore_errors=True)  # of a restore that a power cut ended
+        folder.mkdir(mode=0o700)
         contents, files = members(chunks)
-        _check_space(folder, contents)
-        unpack(files, unpacking)
-        unanswered = _make_ready(unpacking, contents)
-        unpacking.rename(folder / _READY)
-        sync_folder(folder)
+        if contents.bytes > shutil.disk_usage(folder).free:
+            raise OSError(errno.ENOSPC, f"it needs {contents.bytes / 1e6:,.1f} MB")
+        unpack(files, folder)
+        unanswered = _settle(folder, contents)
+        folder.rename(ready)
+        sync_folder(ready.parent)
+        return contents, unanswered
     except OSError as exc:
-        shutil.rmtree(unpacking, ignore_errors=True)
-        text = f"the backup cannot be unpacked beside the home, in {folder.parent}: {exc.strerror or exc}"
+        text = f"the backup cannot be unpacked beside the home, in {ready.parent.parent}: {exc.strerror or exc}"
         raise StoreError(text, next_step="check that folder's owner and free space") from exc
-    except BaseException:
-        shutil.rmtree(unpacking, ignore_errors=True)
-        raise
-    return contents, unanswered
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)  # it is not there any more when all went well
 
 
-def _has_files(home: Path) -> bool:
-    return home.is_dir() and any(home.iterdir())
-
-
-def _check_space(folder: Path, contents: Contents) -> None:
-    disk = os.statvfs(folder)
-    free = disk.f_bavail * disk.f_frsize
-    if contents.bytes > free:
-        text = f"the backup needs {contents.bytes / 1e6:,.1f} MB, and {folder.parent} has {free / 1e6:,.1f} MB free"
-        raise StoreError(text, next_step="free some space there, or give --home a folder on another disk")
-
-
-def _make_ready(folder: Path, contents: Contents) -> int:
-    """Check the store and the identity, and settle what a store from a backup does not know; messages that end."""
+def _settle(folder: Path, contents: Contents) -> int:
+    """Check the store and the identity, and end what a store from a backup does not know."""
     try:
-        with closing(connect(folder / STORE, read_only=True)) as connection:
-            counts = count_store(connection)  # before its tables are those of this version
-        store = open_store(folder / STORE)
-    except sqlite3.Error as exc:
-        raise BackupDamaged(f"its store cannot be used: {exc}") from exc
+        counts, unanswered = settle_copy(folder / STORE)
     except StoreError as exc:
         raise BackupDamaged(f"its store cannot be used: {exc.message}") from exc
-    with closing(store) as connection:
-        _check_store(folder, counts, contents)
-        connection.execute("BEGIN IMMEDIATE")
-        renew_all(connection, secrets.token_bytes)
-        end_sessions(connection)
-        end_codes(connection)
-        unanswered = end_unanswered(connection)
-        connection.execute("COMMIT")
+    for name in StoreCounts.__struct_fields__:
+        # Conversations of 0.1.0 are files, and counted with those of the store.
+        if name != "conversations" and (held := getattr(counts, name)) != (said := getattr(contents, name)):
+            raise BackupDamaged(f"its store has {name.replace('_', ' ')} {held}, and it says {said}")
+    if counts.host and pem_fingerprint(read_private(folder / IDENTITY / AUTHORITY_FILE) or b"") != counts.host:
+        raise BackupDamaged("its identity is not the one that its devices trust")
     made = datetime.fromtimestamp(contents.made_ms / 1000).astimezone()
     text = f"this home is the backup of {made:%Y-%m-%d %H:%M:%S %z}: {contents.text()}"
     append_events(folder, [AuditEvent(AuditKind.BACKUP_RESTORED, text)])
@@ -153,64 +310,18 @@ def _make_ready(folder: Path, contents: Contents) -> int:
     return unanswered
 
 
-def _check_store(folder: Path, counts: StoreCounts, contents: Contents) -> None:
-    if counts.host != contents.host:
-        raise BackupDamaged("its store is not the one that it says")
-    for name in ("devices", "programs", "schedules", "people", "changing_tokens"):
-        held, said = getattr(counts, name), getattr(contents, name)
-        if held != said:
-            raise BackupDamaged(f"its store has {held} {name.replace('_', ' ')}, and it says {said}")
-    if counts.host is None:
-        return
-    pem = read_private(folder / IDENTITY / AUTHORITY_FILE) or b""
-    if pem_fingerprint(pem) != counts.host:
-        raise BackupDamaged("its identity is not the one that its devices trust")
-
-
-def _keep_ready(folder: Path, home: Path, now: datetime) -> None:
-    """What an earlier restore left there is a whole home, the old one or one from a backup: it is not thrown away."""
-    if (folder / _READY).is_dir():
-        _keep(folder / _READY, home, now)
+def _has_files(home: Path) -> bool:
+    return home.is_dir() and any(home.iterdir())
 
 
 def _keep(old: Path, home: Path, now: datetime) -> Path:
+    """Give an old home a name of its own beside the new one."""
     name = f"{home.name}.before-{now:%Y%m%d-%H%M%S}"
-    place = next(
-        path
-        for count in range(1, 1000)
-        if not (path := home.with_name(name if count == 1 else f"{name}-{count}")).exists()
-    )
+    names = itertools.chain([name], (f"{name}-{count}" for count in itertools.count(2)))
+    place = next(path for path in map(home.with_name, names) if not path.exists())
     old.rename(place)
     sync_folder(home.parent)
     return place
-
-
-def _placed(ready: Path, home: Path) -> None:
-    """Where there is nothing, or an empty folder; one that is not empty any more stays as it is."""
-    try:
-        ready.rename(home)
-    except OSError as exc:
-        raise _not_replaced(ready, home, exc) from exc
-    sync_folder(home.parent)
-
-
-def _exchanged(ready: Path, home: Path, now: datetime) -> Path:
-    """Where the old home is now."""
-    try:
-        if not _exchange(ready, home):
-            place = _keep(home, home, now)
-            ready.rename(home)
-            sync_folder(home.parent)
-            return place
-    except OSError as exc:
-        raise _not_replaced(ready, home, exc) from exc
-    sync_folder(home.parent)
-    return _keep(ready, home, now)
-
-
-def _not_replaced(ready: Path, home: Path, exc: OSError) -> StoreError:
-    text = f"{home} cannot be replaced: {exc.strerror}; what was restored is in {ready}"
-    return StoreError(text, next_step="does something use it, or did a host start in it? Then do it again")
 
 
 def _exchange(one: Path, other: Path) -> bool:

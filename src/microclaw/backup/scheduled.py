@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,19 +17,15 @@ from typing import Any, Final
 from microclaw.audit import AuditEvent, AuditKind, Record
 from microclaw.auth.authority import AUTHORITY_FILE
 from microclaw.authority_pem import pem_fingerprint
-from microclaw.backup.age_file import encrypted
-from microclaw.backup.archive import IDENTITY, home_archive
-from microclaw.backup.keys import MIN_PASSWORD_CHARS, Lock, Password, PublicKey
+from microclaw.backup.age import Lock, Password, PublicKey, encrypted
+from microclaw.backup.archive import IDENTITY, Contents, home_archive
 from microclaw.config.checks import seconds_in
 from microclaw.config.settings import BackupSettings
-from microclaw.durable import read_private, write_chunks
-from microclaw.errors import ConfigError, StoreError
-from microclaw.text import count_text
+from microclaw.durable import read_private, write_given
+from microclaw.errors import ConfigError, Overloaded, StoreError
 
 CHECK_S: Final = 60.0
-_NAME: Final = re.compile(r"microclaw-([0-9a-f]{8})-([0-9]{8}T[0-9]{6})Z\.age")
-_UNFINISHED: Final = re.compile(r"\.(microclaw-([0-9a-f]{8})-[0-9]{8}T[0-9]{6}Z\.age)\.[0-9a-f]{8}\.new")
-_LONGER: Final = "four or five words by chance make a good one"
+_AT: Final = "%Y%m%dT%H%M%SZ.age"
 _NO_HOST: Final = "0" * 8
 
 
@@ -51,14 +46,15 @@ class ScheduledBackups:
         self._record = record
         self._now_ms = now_ms
         self._random_bytes = random_bytes
-        self._made_ms: tuple[int, ...] | None = None  # before the folder was looked at
+        self._made_ms: list[int] | None = None  # before the folder was looked at
         self._stopping = threading.Event()
+        self._one = threading.Lock()
 
     @contextmanager
     def reading(self) -> Iterator[Iterator[bytes]]:
         """The home's archive for the command line, noted in the security log. Blocking; errors as of home_archive."""
         without = None if self._settings is None else folder_of(self._settings)
-        with home_archive(self._home, now_ms=self._now_ms(), without=without) as (contents, chunks):
+        with self._archive(self._now_ms(), without) as (contents, chunks):
             self._record(AuditEvent(AuditKind.BACKUP_MADE, f"read by the command line: {contents.text()}"))
             yield chunks
 
@@ -84,20 +80,25 @@ class ScheduledBackups:
         past = [made for made in self._made_ms if made <= now_ms]
         if past and now_ms - max(past) < (seconds_in(settings.every) or 0) * 1000:
             return
-        lock = lock_of(settings)
-        at = datetime.fromtimestamp(now_ms / 1000, UTC)
-        path = folder / f"microclaw-{host}-{at:%Y%m%dT%H%M%S}Z.age"
-        with home_archive(self._home, now_ms=now_ms, without=folder) as (contents, chunks):
-            try:
-                write_chunks(path, encrypted(self._until_stopped(chunks), lock, self._random_bytes), replace=True)
-            except OSError as exc:
-                raise StoreError(
-                    f"{path} cannot be written: {exc.strerror or exc}",
-                    next_step="check the folder's owner and free space: microclaw config get backup.folder",
-                ) from exc
+        lock = _lock_of(settings)
+        path = folder / f"microclaw-{host}-{datetime.fromtimestamp(now_ms / 1000, UTC):{_AT}}"
+        with self._archive(now_ms, folder) as (contents, chunks):
+            step = "check the folder's owner and free space: microclaw config get backup.folder"
+            sealed = encrypted(self._until_stopped(chunks), lock, self._random_bytes)
+            write_given(path, sealed, replace=True, next_step=step)
         self._record(AuditEvent(AuditKind.BACKUP_MADE, f"by the schedule: {contents.text()}", about=str(folder)))
-        prune(folder, host, settings.keep, now_ms)
+        _prune(folder, host, settings.keep, now_ms)
         self._made_ms = backup_times(folder, host)
+
+    @contextmanager
+    def _archive(self, now_ms: int, without: Path | None) -> Iterator[tuple[Contents, Iterator[bytes]]]:
+        if not self._one.acquire(blocking=False):
+            raise Overloaded("a backup of this home is being made already", next_step="wait until it is done")
+        try:
+            with home_archive(self._home, now_ms=now_ms, without=without) as made:
+                yield made
+        finally:
+            self._one.release()
 
     def _until_stopped(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         for data in chunks:
@@ -127,33 +128,12 @@ def host_name(home: Path) -> str:
     return (pem_fingerprint(pem or b"") or _NO_HOST)[:8]
 
 
-def backup_times(folder: Path, host: str) -> tuple[int, ...]:
-    """When the backups of this host in the folder were made, in Unix ms."""
-    return tuple(made for name, made, _ in backups_in(folder) if name == host)
+def backup_times(folder: Path, host: str) -> list[int]:
+    """When the backups of this host in the folder were made, in Unix ms. StoreError."""
+    return [made for made, _ in _backups_in(folder, host)]
 
 
-def lock_of(settings: BackupSettings) -> Lock:
-    """What scheduled backups are locked with. ConfigError, StoreError."""
-    if settings.recipient is not None:
-        return PublicKey.parse(settings.recipient)
-    path = Path(settings.password_file or "").expanduser()
-    content = read_private(path)
-    if content is None:
-        raise ConfigError(f"the password file {path} of backups is missing", next_step="write one line to it, mode 600")
-    return Password(password_of(content, str(path)))
-
-
-def password_of(content: bytes, place: str, *, least_chars: int = MIN_PASSWORD_CHARS) -> str:
-    """The one line of a file with a password. ConfigError."""
-    text = content.decode(errors="replace").strip()
-    if not text.isprintable() or len(text) < least_chars:
-        characters = count_text(least_chars, "character")
-        raise ConfigError(f"{place} is not one line with a password of {characters} or more", next_step=_LONGER)
-    return text
-
-
-def backups_in(folder: Path) -> list[tuple[str, int, Path]]:
-    """The first digits of its host's authority, its time in ms and its path, of each file named as a backup."""
+def _backups_in(folder: Path, host: str) -> list[tuple[int, Path]]:
     try:
         paths = list(folder.iterdir())
     except OSError as exc:
@@ -161,23 +141,31 @@ def backups_in(folder: Path) -> list[tuple[str, int, Path]]:
         raise StoreError(text, next_step="make it, or mount what is there; or set another backup.folder") from exc
     found = []
     for path in paths:
-        if (named := _NAME.fullmatch(path.name)) is not None:
-            try:
-                at = datetime.strptime(named[2], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
-            except ValueError:
-                continue
-            found.append((named[1], int(at.timestamp() * 1000), path))
+        try:
+            at = datetime.strptime(path.name, f"microclaw-{host}-{_AT}").replace(tzinfo=UTC)
+        except ValueError:
+            continue
+        found.append((int(at.timestamp() * 1000), path))
     return found
 
 
-def prune(folder: Path, host: str, keep: int, now_ms: int) -> None:
+def _lock_of(settings: BackupSettings) -> Lock:
+    if settings.recipient is not None:
+        return PublicKey.parse(settings.recipient)
+    path = Path(settings.password_file or "").expanduser()
+    content = read_private(path)
+    if content is None:
+        raise ConfigError(f"the password file {path} of backups is missing", next_step="write one line to it, mode 600")
+    return Password.parse(content, str(path))
+
+
+def _prune(folder: Path, host: str, keep: int, now_ms: int) -> None:
     """Remove the oldest backups of this host beyond `keep`, and what a crash left of one. Those that seem to be of the
     future, as a clock was wrong, count as the oldest: they must not push out the one just made.
     """
-    mine = sorted((made <= now_ms, made, path) for name, made, path in backups_in(folder) if name == host)
-    rest = [path for path in folder.iterdir() if (left := _UNFINISHED.fullmatch(path.name)) and left[2] == host]
+    mine = sorted((made <= now_ms, made, path) for made, path in _backups_in(folder, host))
     try:
-        for path in [*(path for _, _, path in mine[:-keep]), *rest]:
+        for path in [*(path for _, _, path in mine[:-keep]), *folder.glob(f".microclaw-{host}-*.age.*.new")]:
             path.unlink(missing_ok=True)
     except OSError as exc:
         text = f"an old backup cannot be removed: {exc.strerror or exc}"

@@ -144,8 +144,7 @@ def undo(
     options = global_options(ctx)
     host = options.host()
     asked = {"change_id": change, "device": options.device, "anyone": anyone}
-    made = follow(options, host, "/v1/undo", asked)
-    options.report("undo", made, made["text"])
+    options.wrote_json("undo", follow(options, host, "/v1/undo", asked))  # its steps have told each change
 
 
 @app_group.command()

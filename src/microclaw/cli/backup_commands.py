@@ -6,28 +6,24 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, BinaryIO, Final
 
+import msgspec
 import typer
 
 from microclaw.audit import AuditEvent, AuditKind
 from microclaw.audit.files import append_events
-from microclaw.backup.age_file import decrypted, encrypted
-from microclaw.backup.archive import STORE, home_archive
-from microclaw.backup.contents import Contents, first_member
-from microclaw.backup.errors import NotABackup
-from microclaw.backup.keys import MAX_KEY_FILE_BYTES, Key, Lock, Password, PrivateKeys, PublicKey, new_private_key
-from microclaw.backup.restore import check_home, restore_home
-from microclaw.backup.scheduled import folder_of, password_of
-from microclaw.backup.unpack import members
+from microclaw.backup.age import MAX_KEY_FILE_BYTES, Key, Lock, Password, PrivateKeys, PublicKey, decrypted, encrypted
+from microclaw.backup.archive import STORE, Contents, home_archive
+from microclaw.backup.restore import check_home, members, restore_home, whole_archive
+from microclaw.backup.scheduled import folder_of
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.clock import now_ms
 from microclaw.config.places import home_folder
 from microclaw.durable import read_given, write_given
-from microclaw.errors import ConfigError, StoreError, StoreOwned
+from microclaw.errors import ConfigError, NotABackup, StoreError, StoreOwned
 from microclaw.store.sqlite_file import take_lock
 from microclaw.text import count_text, one_line
 
@@ -69,7 +65,9 @@ def backup(
     without = None if settings.backup is None else folder_of(settings.backup)
     with _archive(options, settings.home, without) as (contents, chunks):
         size_bytes = write_given(target, encrypted(chunks, lock, os.urandom), replace=force)
-    if options.wrote_json("backup", {"file": str(target), "size_bytes": size_bytes, "contents": asdict(contents)}):
+    if options.wrote_json(
+        "backup", {"file": str(target), "size_bytes": size_bytes, "contents": msgspec.to_builtins(contents)}
+    ):
         return
     options.say(f"{target}: {contents.text()}; {size_bytes / 1e6:,.1f} MB, encrypted")
     _say_left_out(options, contents)
@@ -105,7 +103,7 @@ def restore(
         restored = restore_home(chunks, home, replace=replace)
     old = None if restored.old_home is None else str(restored.old_home)
     facts = {"home": str(restored.home), "old_home": old, "unanswered": restored.unanswered}
-    if options.wrote_json("restore", {**facts, "contents": asdict(restored.contents)}):
+    if options.wrote_json("restore", {**facts, "contents": msgspec.to_builtins(restored.contents)}):
         return
     options.say(f"{restored.home}: {restored.contents.text()}, as of {_moment(restored.contents)}")
     if old is not None:
@@ -127,7 +125,9 @@ def _list(options: GlobalOptions, file: Path, chunks: Iterator[bytes]) -> None:
         row[0] += 1
         row[1] += member.size_bytes
     listed = [{"name": name, "files": count, "bytes": size} for name, (count, size) in sorted(rows.items())]
-    if options.wrote_json("backup_list", {"file": str(file), "contents": asdict(contents), "parts": listed}):
+    if options.wrote_json(
+        "backup_list", {"file": str(file), "contents": msgspec.to_builtins(contents), "parts": listed}
+    ):
         return
     options.say(f"{file} is whole: {contents.text()}, as of {_moment(contents)}, by microclaw {contents.microclaw}")
     _say_left_out(options, contents)
@@ -143,7 +143,7 @@ def _archive(options: GlobalOptions, home: Path, without: Path | None) -> Iterat
             if (home / STORE).exists():
                 stack.callback(os.close, take_lock(home / STORE))
         except StoreOwned:
-            yield first_member(options.host().download("/v1/backup", most_bytes=MAX_BACKUP_BYTES))
+            yield whole_archive(options.host().download("/v1/backup", most_bytes=MAX_BACKUP_BYTES))
             return
         contents, chunks = stack.enter_context(home_archive(home, now_ms=now_ms(), without=without))
         event = AuditEvent(AuditKind.BACKUP_MADE, f"by the command line: {contents.text()}")
@@ -162,7 +162,7 @@ def _make_key(options: GlobalOptions, file: Path) -> None:
     if path.resolve().is_relative_to(home):
         text = f"{path} is in the home that the backups protect: lost with it, nobody could open them"
         raise ConfigError(text, next_step="name a file on another disk, or outside of the home to move it from there")
-    keys = new_private_key(os.urandom)
+    keys = PrivateKeys.new(os.urandom)
     write_given(path, [keys.to_text().encode()])
     if options.wrote_json("backup_key", {"file": str(path), "recipient": str(keys.public)}):
         return
@@ -202,16 +202,16 @@ def _keys(file: Path) -> PrivateKeys:
 def _new_password(file: str | None) -> Password:
     """A password for a new backup; asked for twice."""
     if file is not None:
-        return Password(password_of(_line_of(file), "stdin" if file == "-" else file))
+        return Password.parse(_line_of(file), "stdin" if file == "-" else file)
     _check_terminal()
     text = str(typer.prompt("Password for the backup", hide_input=True, confirmation_prompt=True, err=True))
-    return Password(password_of(text.encode(), "what was typed"))
+    return Password.parse(text.encode(), "what was typed")
 
 
 def _password(file: str | None) -> Password:
     """Of a backup that is there; it may be another program's, and short."""
     if file is not None:
-        return Password(password_of(_line_of(file), "stdin" if file == "-" else file, least_chars=1))
+        return Password.parse(_line_of(file), "stdin" if file == "-" else file, least_chars=1)
     _check_terminal()
     return Password(str(typer.prompt("Password of the backup", hide_input=True, err=True)).strip())
 

@@ -14,7 +14,7 @@ from typing import Final
 from microclaw.audit import AuditKind, read_events
 from microclaw.auth.authority import AUTHORITY_FILE
 from microclaw.auth.certificates import BACKDATED, KeyPair, to_ms
-from microclaw.backup.keys import MAX_KEY_FILE_BYTES, PrivateKeys
+from microclaw.backup.age import MAX_KEY_FILE_BYTES, PrivateKeys
 from microclaw.backup.scheduled import backup_times, folder_of, host_name
 from microclaw.cli.findings import Finding, problem, warning
 from microclaw.config.checks import seconds_in
