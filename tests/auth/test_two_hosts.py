@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -12,19 +12,16 @@ from tests.store.two_hosts import MemoryLog, two_hosts, until
 
 from microclaw.audit import no_record
 from microclaw.auth.admission import Admission, open_admission
+from microclaw.auth.codes import PERSON, SIGN_IN, Codes
 from microclaw.auth.passwords import Passwords
 from microclaw.auth.people import People, Person
-from microclaw.auth.people_codes import WRONG_CODES
 from microclaw.auth.recheck import checked_writes
-from microclaw.auth.sign_ins import CODE_S, MAX_CODES, SignIns
-from microclaw.auth.watches import TokenWatch
+from microclaw.auth.sign_ins import OpenedSession, SignIns
 from microclaw.config.load import load_settings
 from microclaw.errors import ConfigError, PermissionRefused, StoreError, UnknownName
-from microclaw.store.codes import CodeTable
 from microclaw.store.devices import DeviceRow, DeviceTable
 from microclaw.store.people import PeopleTable
 from microclaw.store.replica import Replica
-from microclaw.store.sign_ins import PasswordTable, SignInTable
 
 
 @pytest.fixture
@@ -45,9 +42,10 @@ async def hosts(copies: tuple[Replica, Replica], tmp_path: Path) -> tuple[Admiss
     return await open_admission(settings, here, no_record), await open_admission(settings, there, no_record)
 
 
-async def ended(watch: TokenWatch) -> None:
-    async with asyncio.timeout(60):
-        await watch.until_ended()
+async def signed_in(host: Admission, name: str = "owner") -> OpenedSession:
+    opened = await host.sign_ins.with_code(await host.sign_ins.new_code(name), address="::1", agent="a browser")
+    assert opened is not None
+    return opened
 
 
 async def test_a_person_and_a_role_of_one_host_are_the_others_too(hosts: tuple[Admission, Admission]) -> None:
@@ -60,72 +58,38 @@ async def test_a_person_and_a_role_of_one_host_are_the_others_too(hosts: tuple[A
     assert await here.people.find("telegram", "42") == ada
 
 
-async def test_a_removed_token_ends_its_stream_at_the_other_host(hosts: tuple[Admission, Admission]) -> None:
-    here, there = hosts
-    secret = await there.tokens.create("script", "owner")
-    token = await here.tokens.who(secret)
-    assert token is not None
-    async with here.watching(token.token_id) as watch:
-        assert watch.check()
-        await there.tokens.remove("script")
-        await ended(watch)
-    assert await here.tokens.who(secret) is None
-
-
-async def test_a_lower_role_ends_the_streams_of_its_token_and_session_at_the_other_host(
-    hosts: tuple[Admission, Admission],
+@pytest.mark.parametrize("end", ["token", "session", "role", "person"])
+async def test_what_ends_at_one_host_ends_the_streams_of_the_other(
+    hosts: tuple[Admission, Admission], copies: tuple[Replica, Replica], end: str
 ) -> None:
     here, there = hosts
     ada = await there.people.add("Ada", "member")
     await until(lambda: here.people.get(ada.person_id))
-    secret = await here.tokens.create("script", ada.person_id)
-    token = await here.tokens.who(secret)
-    opened = await here.sign_ins.with_code(await here.sign_ins.new_code("Ada"), address="::1", agent="a browser")
+    secret = await there.tokens.create("script", ada.person_id)
+    token, opened = await here.tokens.who(secret), await signed_in(here, "Ada")
     assert token is not None
-    assert opened is not None
+    await copies[1].catch_up()
     async with here.watching(token.token_id) as first, here.watching(opened.sign_in.sign_in_id) as second:
-        assert first.check()
-        assert second.check()
-        await there.people.change_role("Ada", "guest")
-        await ended(first)
-        await ended(second)
+        assert (first.check(), second.check()) == (True, True)
+        ending: dict[str, Callable[[], Awaitable[object]]] = {
+            "token": lambda: there.tokens.remove("script"),
+            "session": lambda: there.sign_ins.end(opened.sign_in.sign_in_id),
+            "role": lambda: there.people.change_role("Ada", "guest"),
+            "person": lambda: there.people.remove("Ada"),
+        }
+        await ending[end]()
+        for watch in [watch for watch, other in ((first, "session"), (second, "token")) if end != other]:
+            async with asyncio.timeout(60):
+                await watch.until_ended()
+    assert (await here.tokens.who(secret) is None) == (end in ("token", "person"))
+    assert (await here.sign_ins.who(opened.secret) is None) == (end in ("session", "person"))
 
 
-async def test_a_removed_person_takes_tokens_and_sessions_along_at_the_other_host(
-    hosts: tuple[Admission, Admission],
-) -> None:
-    here, there = hosts
-    ada = await there.people.add("Ada", "member")
-    await until(lambda: here.people.get(ada.person_id))
-    opened = await here.sign_ins.with_code(await here.sign_ins.new_code("Ada"), address="::1", agent="a browser")
-    assert opened is not None
-    async with here.watching(opened.sign_in.sign_in_id) as watch:
-        assert watch.check()
-        await there.people.remove("Ada")
-        await ended(watch)
-    await until(lambda: here.people.get(ada.person_id) is None)
-    assert await here.sign_ins.who(opened.secret) is None
-
-
-async def test_a_session_that_ends_at_one_host_ends_at_the_other(
-    hosts: tuple[Admission, Admission], copies: tuple[Replica, Replica]
-) -> None:
-    here, there = hosts
-    opened = await here.sign_ins.with_code(await here.sign_ins.new_code(), address="::1", agent="a browser")
-    assert opened is not None
-    async with here.watching(opened.sign_in.sign_in_id) as watch:
-        assert watch.check()
-        await copies[1].catch_up()
-        await there.sign_ins.end(opened.sign_in.sign_in_id)
-        await ended(watch)
-
-
-async def test_one_name_at_two_hosts_at_once_is_one_persons_and_the_other_hears_the_usual_words(
-    hosts: tuple[Admission, Admission],
-) -> None:
-    added = await asyncio.gather(*(host.people.add("Ada", "guest") for host in hosts), return_exceptions=True)
-    (error,) = (outcome for outcome in added if isinstance(outcome, BaseException))
-    assert isinstance(error, ConfigError)
+async def test_a_name_that_two_hosts_give_at_once_is_one_persons_or_tokens(hosts: tuple[Admission, Admission]) -> None:
+    for add in (lambda host: host.people.add("Ada", "guest"), lambda host: host.tokens.create("script", "owner")):
+        added = await asyncio.gather(*map(add, hosts), return_exceptions=True)
+        (error,) = (outcome for outcome in added if isinstance(outcome, BaseException))
+        assert isinstance(error, ConfigError)
     assert [[person.name for person in host.people.list()] for host in hosts] == [["owner", "Ada"]] * 2
 
 
@@ -150,7 +114,7 @@ async def test_a_code_of_the_bot_is_good_at_every_host_and_once_over_all(
     here, there = hosts
     code = await here.people.ask_pairing("telegram", "42", "Ada")
     await copies[1].catch_up()
-    assert [one.display_name for one in await there.people.asking()] == ["Ada"]
+    assert [row.about for row, _ in await there.people.asking()] == ["Ada"]
     with pytest.raises(ConfigError):
         await there.people.pair(code, name="!!")
     paired = await asyncio.gather(*(host.people.pair(code) for host in (there, here)), return_exceptions=True)
@@ -166,6 +130,7 @@ async def test_an_account_that_another_host_gives_a_code_has_one_alone(
 ) -> None:
     here, there = hosts
     before = await here.people.ask_pairing("telegram", "42", "Ada")
+    await copies[1].catch_up()
     code = await there.people.ask_pairing("telegram", "42", "Ada")
     assert await there.people.ask_pairing("telegram", "42", "Ada") == code
     await copies[0].catch_up()
@@ -180,12 +145,12 @@ async def test_wrong_codes_are_counted_and_no_code_is_in_the_store(
 ) -> None:
     here, there = hosts
     code, link = await here.people.ask_pairing("telegram", "42", "Ada"), await here.sign_ins.new_code()
-    for number in range(WRONG_CODES):
+    for number in range(PERSON.wrong_tries):
         with pytest.raises(UnknownName):
             await there.people.pair(f"x{number}")
     with pytest.raises(PermissionRefused):
         await there.people.pair(code)
-    rows = await copies[1].read(lambda c: c.execute("SELECT * FROM one_time_codes").fetchall())
+    rows = await copies[1].read(lambda c: c.execute("SELECT * FROM codes").fetchall())
     assert len(rows) == 2
     assert not any(code in repr(row) or link in repr(row) for row in rows)
     assert (await here.people.pair(code)).name == "Ada"
@@ -210,21 +175,22 @@ async def test_links_of_all_hosts_together_are_bounded_and_end_by_the_clock_of_t
     clocks = Clock(), Clock()
     here, there = [await _sign_ins(copy, clock) for copy, clock in zip(copies, clocks, strict=True)]
     codes = []
-    for number in range(MAX_CODES + 1):
+    for number in range(SIGN_IN.in_all + 1):
         clocks[0].now_s += 1
         clocks[1].now_s += 1
+        await copies[number % 2].catch_up()
         codes.append(await (here, there)[number % 2].new_code())
     assert await there.with_code(codes[0], address="::1", agent="") is None  # it gave way to the newest
     assert await there.with_code(codes[1], address="::1", agent="") is not None
-    clocks[1].now_s += CODE_S
+    clocks[1].now_s += SIGN_IN.life_s
     assert await there.with_code(codes[2], address="::1", agent="") is None
     assert await here.with_code(codes[2], address="::1", agent="") is not None
 
 
 async def _sign_ins(copy: Replica, clock: Clock) -> SignIns:
-    codes = CodeTable(copy)
-    people = await People.opened(PeopleTable(copy), now_s=clock, codes=codes)
-    return SignIns(SignInTable(copy), people, Passwords(PasswordTable(copy), people), now_s=clock, codes=codes)
+    codes = Codes(copy, now_ms=lambda: int(clock() * 1000))
+    people = await People.opened(copy, now_s=clock, codes=codes)
+    return SignIns(copy, people, Passwords(copy, people), codes, now_s=clock)
 
 
 async def test_what_was_let_in_writes_nothing_once_its_token_ended_at_the_other_host(
@@ -252,8 +218,7 @@ async def test_what_has_begun_goes_on_after_its_session_lost_its_role(
     here, there = hosts
     ada = await here.people.add("Ada", "member")
     await until(lambda: there.people.get(ada.person_id))
-    opened = await here.sign_ins.with_code(await here.sign_ins.new_code("Ada"), address="a", agent="b")
-    assert opened is not None
+    opened = await signed_in(here, "Ada")
     devices = DeviceTable(copies[0])
     with checked_writes(opened.sign_in.sign_in_id, "member"):
         await devices.put(DeviceRow("d1", "lamp", "virtual", (), (), 0))
@@ -277,15 +242,6 @@ async def test_a_token_opens_also_where_its_use_cannot_be_written(
         await DeviceTable(copies[0]).put(DeviceRow("d1", "lamp", "virtual", (), (), 0))
 
 
-async def test_of_two_tokens_of_one_name_at_once_the_second_is_refused_in_words(
-    hosts: tuple[Admission, Admission], log: MemoryLog
-) -> None:
-    log.hold()
-    found = await asyncio.gather(*(host.tokens.create("script", "owner") for host in hosts), return_exceptions=True)
-    (refused,) = [one for one in found if not isinstance(one, str)]
-    assert isinstance(refused, ConfigError)
-
-
 @pytest.mark.parametrize("what", ["person", "token", "session"])
 async def test_what_two_hosts_remove_at_once_is_removed_once(
     hosts: tuple[Admission, Admission], copies: tuple[Replica, Replica], log: MemoryLog, what: str
@@ -293,8 +249,7 @@ async def test_what_two_hosts_remove_at_once_is_removed_once(
     here, there = hosts
     ada = await here.people.add("Ada", "member")
     await here.tokens.create("script", "owner")
-    opened = await here.sign_ins.with_code(await here.sign_ins.new_code(), address="a", agent="b")
-    assert opened is not None
+    opened = await signed_in(here)
     await copies[1].catch_up()
     await until(lambda: there.people.get(ada.person_id))
     removing = {

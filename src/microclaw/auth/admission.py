@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from microclaw.audit import AuditEvent, AuditKind, Record
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
+from microclaw.auth.codes import Codes
 from microclaw.auth.gate import Gate
 from microclaw.auth.passwords import Passwords
 from microclaw.auth.people import People
@@ -15,10 +16,8 @@ from microclaw.auth.sign_ins import SignIns
 from microclaw.auth.tokens import PersonTokens
 from microclaw.auth.watches import SESSION_PREFIX, TokenWatch
 from microclaw.config.settings import Settings
-from microclaw.store.codes import CodeTable
 from microclaw.store.database import Database
-from microclaw.store.people import PeopleTable, PersonTokenTable
-from microclaw.store.sign_ins import PasswordTable, SignInTable
+from microclaw.store.people import PersonTokenTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +39,8 @@ async def open_admission(
     settings: Settings, database: Database, record: Record, *, fresh: Freshness = alone
 ) -> Admission:
     """`record` takes the events of the security log, `fresh` sees to it that what other hosts ended is known."""
-    codes = None if database.host is None else CodeTable(database)
-    people = await People.opened(PeopleTable(database), record=record, codes=codes)
+    codes = Codes(database)
+    people = await People.opened(database, record=record, codes=codes)
 
     def refused(pending: PendingApproval, by: str, approved: bool) -> None:
         record(_refusal(pending, by, people, approved=approved))
@@ -50,8 +49,8 @@ async def open_admission(
     approvals.listen(lambda news: record(_event(news, people)))
     gate = Gate(people, approvals, always_ask=settings.agent.approvals == "always", record=record)
     tokens = PersonTokens(PersonTokenTable(database), people, record=record, fresh=fresh)
-    passwords = Passwords(PasswordTable(database), people, record=record)
-    sign_ins = SignIns(SignInTable(database), people, passwords, record=record, codes=codes)
+    passwords = Passwords(database, people, record=record)
+    sign_ins = SignIns(database, people, passwords, codes, record=record)
     people.listen(tokens.recheck)
     people.listen(sign_ins.recheck)
     return Admission(people, tokens, approvals, gate, sign_ins)

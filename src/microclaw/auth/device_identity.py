@@ -15,13 +15,12 @@ from cryptography import x509
 from microclaw.audit import Record, no_record
 from microclaw.auth.authority import Authority, fingerprint_of
 from microclaw.auth.certificates import HostNames, from_ms, read_device_certificate
+from microclaw.auth.codes import Codes
 from microclaw.auth.credentials import Cause, Identity, Reason, Refusal, Revocation
 from microclaw.auth.device_tokens import UNUSED_LIFE_MS, DeviceTokens, token_device, token_hash
-from microclaw.auth.pairing import Enrol, PairingLimits, PairingService
+from microclaw.auth.pairing import Enrol, PairingService
 from microclaw.auth.provisioning import Provisioner
-from microclaw.auth.typed_codes import CodesOfHosts
 from microclaw.errors import ProtocolError
-from microclaw.store.codes import CodeTable
 from microclaw.store.database import Database
 from microclaw.store.identity import IdentityTable, TokenUse
 from microclaw.wire.link.frame import CloseCode
@@ -184,7 +183,6 @@ class HostIdentity:
         clock_s: Callable[[], float] = time.monotonic,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
         random_below: Callable[[int], int] = secrets.randbelow,
-        limits: PairingLimits = PairingLimits(),  # noqa: B008 - a frozen value
         record: Record = no_record,
     ) -> HostIdentity:
         """Read or make the identity in `folder` (home/identity); StoreError when it is not whole.
@@ -195,9 +193,7 @@ class HostIdentity:
         authority = await Authority.open(folder, table, names, now_ms=now_ms, random_bytes=random_bytes, record=record)
         tokens = DeviceTokens(table, now_ms=now_ms, random_bytes=random_bytes)
         revocation = Revocation(table, now_ms=now_ms, record=record)
-        others = None
-        if database.host is not None:
-            others = CodesOfHosts(CodeTable(database), now_ms=now_ms)
+        codes = Codes(database, now_ms=now_ms, clock_s=clock_s, random_below=random_below)
         pairing = PairingService(
             authority=authority,
             table=table,
@@ -207,22 +203,11 @@ class HostIdentity:
             mint_id=mint_id,
             now_ms=now_ms,
             clock_s=clock_s,
-            random_below=random_below,
-            limits=limits,
-            record=record,
-            others=others,
-        )
-        if others is not None:
-            await others.look()
-        provisioner = Provisioner(
-            table,
-            host=names.names[0],
-            port=port,
-            ca_sha256=authority.fingerprint,
-            now_ms=now_ms,
-            random_bytes=random_bytes,
+            codes=codes,
             record=record,
         )
+        await pairing.typed.look()
+        provisioner = Provisioner(codes, host=names.names[0], port=port, ca_sha256=authority.fingerprint, record=record)
         authenticator = Authenticator(authority.certificate, table, now_ms=now_ms)
         live = LiveIdentities(table, authenticator, revocation)
         return cls(table, authority, tokens, revocation, authenticator, live, pairing, provisioner, record)

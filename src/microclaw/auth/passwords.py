@@ -17,7 +17,8 @@ from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.people import OWNER, People, Person
 from microclaw.auth.wrong_tokens import WrongTokens
 from microclaw.errors import ConfigError, Overloaded, UnknownName
-from microclaw.store.sign_ins import PasswordRow, PasswordTable
+from microclaw.store.database import Database
+from microclaw.store.sign_ins import PasswordTable
 
 # OWASP, Password Storage Cheat Sheet: Argon2id with 19 MiB, 2 passes, 1 lane. 60 ms here.
 MEMORY_KIB: Final = 19_456
@@ -45,18 +46,18 @@ class TooManyTries(Exception):
 
 
 class Passwords:
-    """`Passwords(table, people)`. A password is checked even where there is none, so that its time tells nothing."""
+    """`Passwords(database, people)`. A password is checked even where there is none, so that its time tells nothing."""
 
     def __init__(
         self,
-        table: PasswordTable,
+        database: Database,
         people: People,
         *,
         now_s: Callable[[], float] = time.time,
         monotonic_s: Callable[[], float] = time.monotonic,
         record: Record = no_record,
     ) -> None:
-        self._table = table
+        self._table = PasswordTable(database)
         self._people = people
         self._now_s = now_s
         self._record = record
@@ -82,7 +83,7 @@ class Passwords:
                 next_step="take another one, for example four words",
             )
         hashed = await self._in_turn(lambda: _hash(text))
-        await self._table.put(PasswordRow(person.person_id, hashed, int(self._now_s() * 1000)))
+        await self._table.put(person.person_id, hashed, int(self._now_s() * 1000))
         self._note(AuditKind.SIGNIN_PASSWORD, "set anew", person)
         return person
 
@@ -95,7 +96,7 @@ class Passwords:
         return person
 
     async def any_set(self) -> bool:
-        return bool(await self._table.list())
+        return await self._table.any()
 
     async def check(self, name: str, password: str, address: str) -> Person | None:
         """The person of this name and password; None when it is wrong, TooManyTries before it is looked at.
@@ -103,20 +104,21 @@ class Passwords:
         Each try counts before its hash is made, so that many at once are no way round; a right one counts no more.
         """
         keys = (single_address(address), name.casefold()[:80], _EVERYBODY)
-        wait_s = max(tries.wait_s(key) for tries, key in zip(self._tries, keys, strict=True))
+        counted = tuple(zip(self._tries, keys, strict=True))
+        wait_s = max(tries.wait_s(key) for tries, key in counted)
         if wait_s > 0:
             raise TooManyTries(wait_s)
-        for tries, key in zip(self._tries, keys, strict=True):
+        for tries, key in counted:
             tries.add(key)
         try:
             person: Person | None = self._people.named(name)
         except UnknownName:
             person = None
-        row = None if person is None else await self._table.get(person.person_id)
-        is_right = await self._in_turn(lambda: self._is_right(password, None if row is None else row.hash))
+        hashed = None if person is None else await self._table.get(person.person_id)
+        is_right = await self._in_turn(lambda: self._is_right(password, hashed))
         if not is_right or person is None:
             return None
-        for tries, key in zip(self._tries, keys, strict=True):
+        for tries, key in counted:
             tries.take_back(key)
         return self._people.get(person.person_id)  # as it is now: somebody may have changed it meanwhile
 

@@ -9,15 +9,17 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias, cast
+from dataclasses import replace
+from typing import Final
 
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
-from microclaw.auth.people import OWNER, RANK, Person, Role, Roles, limited_id
+from microclaw.auth.people import OWNER, RANK, Role, Roles, limited_id
 from microclaw.auth.recheck import Freshness, alone
 from microclaw.auth.watches import TokenWatch, Watches
 from microclaw.errors import ConfigError, Overloaded, UnknownName, over_limit
-from microclaw.store.people import PersonTokenRow, PersonTokenTable
+from microclaw.store.people import PersonTokenTable
+from microclaw.store.people import Scope as Scope
+from microclaw.store.people import Token as Token
 from microclaw.text import role_words
 
 PREFIX: Final = "mc_"
@@ -26,25 +28,11 @@ NOTED_USE_MS: Final = 60_000  # a use is written down at most once a minute
 MAX_TOKENS: Final = 256
 MAX_SECRET_CHARS: Final = 128
 DAY_MS: Final = 86_400_000
-Scope: TypeAlias = Literal["read", "chat", "act", "all"]
 SCOPES: Final[Mapping[Scope, Role]] = {"read": "read-only", "chat": "guest", "act": "member", "all": "owner"}
 """The most that a token of this scope is, whoever its person is."""
 MAX_NAME_CHARS: Final = 40
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]*")
 _RULE: Final = f"letters, digits, spaces, . _ and -, at most {MAX_NAME_CHARS}"
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A token without its secret. `person` has the role that it comes in with: the person's, or less by its scope."""
-
-    token_id: str
-    name: str
-    person: Person
-    scope: Scope
-    made_ms: int
-    expires_ms: int | None
-    used_ms: int | None
 
 
 class PersonTokens:
@@ -93,10 +81,9 @@ class PersonTokens:
         secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
         now_ms = self._now_ms()
         expires_ms = None if days is None else now_ms + days * DAY_MS
-        row = PersonTokenRow(
-            f"t-{secrets.token_hex(4)}", name, person_id, _digest(secret), now_ms, expires_ms, None, scope
-        )
-        if not await self._table.add(row):
+        token_id = f"t-{secrets.token_hex(4)}"
+        token = Token(token_id, name, person_id, _digest(secret), now_ms, expires_ms, None, scope)
+        if not await self._table.add(token):
             raise _name_taken(name)
         until = "for good" if days is None else f"for {days} day{'' if days == 1 else 's'}"
         less = "" if scope == "all" else f", scope {scope}"
@@ -106,14 +93,13 @@ class PersonTokens:
 
     async def who(self, secret: str) -> Token | None:
         """The token of this secret; None when it is not valid."""
-        row = await self._row(secret)
-        token = None if row is None else self._token(row)
-        if row is None or token is None or not self._lets_in(token):
+        token = self._complete(await self._row(secret))
+        if token is None or not self._lets_in(token):
             return None
         now_ms = self._now_ms()
         if token.used_ms is None or now_ms - token.used_ms >= NOTED_USE_MS:
-            self._used[row.token_id] = now_ms
-            self._table.note_use(row.token_id, now_ms)
+            self._used[token.token_id] = now_ms
+            self._table.note_use(token.token_id, now_ms)
         return token
 
     async def lapsed(self, secret: str) -> str | None:
@@ -126,13 +112,12 @@ class PersonTokens:
         """The watch of one connection, over already when the token went meanwhile; None or "" is no token."""
         with self._watches.one(token_id or None) as watch:
             if watch.token_id is not None:
-                row = await self._table.by_id(watch.token_id)
-                token = None if row is None else self._token(row)
+                token = self._complete(await self._table.by_id(watch.token_id))
                 watch.is_good = lambda: token is not None and self._lets_in(token)
             yield watch
 
     async def list(self) -> tuple[Token, ...]:
-        return tuple(token for row in await self._table.list() if (token := self._token(row)) is not None)
+        return tuple(token for row in await self._table.list() if (token := self._complete(row)) is not None)
 
     async def remove(self, reference: str) -> Token:
         """End the token of this name or id; UnknownName."""
@@ -147,7 +132,7 @@ class PersonTokens:
                 return token
         raise UnknownName(f"there is no token {reference[:40]!r}", next_step="microclaw token list")
 
-    async def _row(self, secret: str) -> PersonTokenRow | None:
+    async def _row(self, secret: str) -> Token | None:
         if not secret.startswith(PREFIX) or len(secret) > MAX_SECRET_CHARS or not secret.isascii():
             return None
         digest = _digest(secret)
@@ -163,15 +148,15 @@ class PersonTokens:
             return False
         return token.expires_ms is None or token.expires_ms > self._now_ms()
 
-    def _token(self, row: PersonTokenRow) -> Token | None:
-        scope = cast(Scope, row.scope)
-        person, most = self._roles.get(row.person_id), SCOPES[scope]
+    def _complete(self, row: Token | None) -> Token | None:
+        """With the person that it comes in as, and its last use; None where there is no such person."""
+        if row is None:
+            return None
+        person, most = self._roles.get(row.person_id), SCOPES[row.scope]
         if person is not None and RANK[most] < RANK[person.role]:
             person = self._roles.get(limited_id(row.person_id, most))
-        if person is None:
-            return None
         used = [at_ms for at_ms in (row.used_ms, self._used.get(row.token_id)) if at_ms is not None]
-        return Token(row.token_id, row.name, person, scope, row.made_ms, row.expires_ms, max(used, default=None))
+        return None if person is None else replace(row, person=person, used_ms=max(used, default=None))
 
     def _now_ms(self) -> int:
         return int(self._now_s() * 1000)

@@ -9,7 +9,29 @@ APPLICATION_ID: Final = 0x6D636C77  # "mclw": tells our file from any other SQLi
 BASE: Final = 39  # the number of a store that schema.sql made; what is older is not opened
 
 # STEPS[n] brings a store from number BASE + n to the next, in one transaction. A released step is never edited.
-STEPS: Final[tuple[tuple[str, ...], ...]] = ()
+STEPS: Final[tuple[tuple[str, ...], ...]] = (
+    (  # every code that is good once is a row of one table, on a single host too; a board's secret stays good
+        """CREATE TABLE codes (
+            kind     TEXT NOT NULL,
+            hash     BLOB NOT NULL CHECK (length(hash) = 32),
+            host     TEXT NOT NULL,
+            holder   TEXT NOT NULL,
+            place    TEXT NOT NULL,
+            about    TEXT NOT NULL,
+            made_ms  INTEGER NOT NULL,
+            until_ms INTEGER NOT NULL,
+            used_ms  INTEGER,
+            wish     TEXT,
+            answer   TEXT,
+            PRIMARY KEY (kind, hash)
+        ) STRICT""",
+        """INSERT INTO codes (kind, hash, host, holder, place, about, made_ms, until_ms, used_ms)
+        SELECT 'secret', hash, '', coalesce(device_id, ''), coalesce(board_id, ''), coalesce(name, ''), 0, expires_ms,
+            claimed_ms FROM pairing_secrets""",
+        "DROP TABLE pairing_secrets",
+        "DROP TABLE one_time_codes",
+    ),
+)
 VERSION: Final = BASE + len(STEPS)
 
 

@@ -5,7 +5,8 @@ import json
 import pytest
 from tests.auth.identity.conftest import Host
 
-from microclaw.auth.provisioning import Provision, secret_hash
+from microclaw.auth.codes import PROVISION
+from microclaw.auth.provisioning import Provision
 
 CA = "0f784c6c06b45e7faa889458d2e9d8751f9d26371710dcd1b33e990635bb3e05"
 SECRET = "ABCDEFGHIJKLMNOPQRSTUVWX23"
@@ -35,7 +36,7 @@ def test_secret_is_not_in_a_log() -> None:
 
 @pytest.mark.parametrize("typed", [SECRET, SECRET.lower(), "abcd-efgh ijkl-MNOP-qrst-uvwx-23\n"])
 def test_secret_counts_however_it_is_typed(typed: str) -> None:
-    assert secret_hash(typed) == secret_hash(SECRET)
+    assert PROVISION.hash(typed) == PROVISION.hash(SECRET)
 
 
 async def test_provision_names_this_host_and_its_authority(host: Host) -> None:
