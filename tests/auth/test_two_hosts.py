@@ -7,16 +7,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from tests.auth.conftest import Clock
 from tests.store.two_hosts import MemoryLog, two_hosts, until
 
 from microclaw.audit import no_record
 from microclaw.auth.admission import Admission, open_admission
-from microclaw.auth.codes import PERSON, SIGN_IN, Codes
-from microclaw.auth.passwords import Passwords
-from microclaw.auth.people import People, Person
+from microclaw.auth.people import Person
 from microclaw.auth.recheck import checked_writes
-from microclaw.auth.sign_ins import OpenedSession, SignIns
+from microclaw.auth.sign_ins import OpenedSession
 from microclaw.config.load import load_settings
 from microclaw.errors import ConfigError, PermissionRefused, StoreError, UnknownName
 from microclaw.store.devices import DeviceRow, DeviceTable
@@ -108,13 +105,20 @@ async def test_a_change_that_comes_behind_a_persons_removal_does_not_bring_them_
     assert here.people.get(ada.person_id) is None
 
 
-async def test_a_code_of_the_bot_is_good_at_every_host_and_once_over_all(
+async def test_a_code_of_the_bot_is_an_accounts_only_one_good_at_every_host_and_once_over_all(
     hosts: tuple[Admission, Admission], copies: tuple[Replica, Replica]
 ) -> None:
     here, there = hosts
+    before = await there.people.ask_pairing("telegram", "42", "Ada")
+    await copies[0].catch_up()
     code = await here.people.ask_pairing("telegram", "42", "Ada")
+    assert await here.people.ask_pairing("telegram", "42", "Ada") == code
     await copies[1].catch_up()
     assert [row.about for row, _ in await there.people.asking()] == ["Ada"]
+    rows = await copies[1].read(lambda c: c.execute("SELECT * FROM codes").fetchall())
+    assert code not in repr(rows)
+    with pytest.raises(UnknownName):
+        await there.people.pair(before)
     with pytest.raises(ConfigError):
         await there.people.pair(code, name="!!")
     paired = await asyncio.gather(*(host.people.pair(code) for host in (there, here)), return_exceptions=True)
@@ -123,37 +127,6 @@ async def test_a_code_of_the_bot_is_good_at_every_host_and_once_over_all(
     assert isinstance(error, UnknownName)
     await until(lambda: all(host.people.addresses(ada.person_id) == (("telegram", "42"),) for host in hosts))
     assert not any([await host.people.asking() for host in hosts])
-
-
-async def test_an_account_that_another_host_gives_a_code_has_one_alone(
-    hosts: tuple[Admission, Admission], copies: tuple[Replica, Replica]
-) -> None:
-    here, there = hosts
-    before = await here.people.ask_pairing("telegram", "42", "Ada")
-    await copies[1].catch_up()
-    code = await there.people.ask_pairing("telegram", "42", "Ada")
-    assert await there.people.ask_pairing("telegram", "42", "Ada") == code
-    await copies[0].catch_up()
-    assert len(await here.people.asking()) == 1
-    with pytest.raises(UnknownName):
-        await there.people.pair(before)
-    assert (await here.people.pair(code)).name == "Ada"
-
-
-async def test_wrong_codes_are_counted_and_no_code_is_in_the_store(
-    hosts: tuple[Admission, Admission], copies: tuple[Replica, Replica]
-) -> None:
-    here, there = hosts
-    code, link = await here.people.ask_pairing("telegram", "42", "Ada"), await here.sign_ins.new_code()
-    for number in range(PERSON.wrong_tries):
-        with pytest.raises(UnknownName):
-            await there.people.pair(f"x{number}")
-    with pytest.raises(PermissionRefused):
-        await there.people.pair(code)
-    rows = await copies[1].read(lambda c: c.execute("SELECT * FROM codes").fetchall())
-    assert len(rows) == 2
-    assert not any(code in repr(row) or link in repr(row) for row in rows)
-    assert (await here.people.pair(code)).name == "Ada"
 
 
 async def test_a_link_of_one_host_signs_in_once_at_whichever(hosts: tuple[Admission, Admission]) -> None:
@@ -167,30 +140,6 @@ async def test_a_link_of_one_host_signs_in_once_at_whichever(hosts: tuple[Admiss
         found = await host.sign_ins.who(opened.secret)
         assert found is not None
         assert found.person.name == "Ada"
-
-
-async def test_links_of_all_hosts_together_are_bounded_and_end_by_the_clock_of_the_host_where_they_are_used(
-    copies: tuple[Replica, Replica],
-) -> None:
-    clocks = Clock(), Clock()
-    here, there = [await _sign_ins(copy, clock) for copy, clock in zip(copies, clocks, strict=True)]
-    codes = []
-    for number in range(SIGN_IN.in_all + 1):
-        clocks[0].now_s += 1
-        clocks[1].now_s += 1
-        await copies[number % 2].catch_up()
-        codes.append(await (here, there)[number % 2].new_code())
-    assert await there.with_code(codes[0], address="::1", agent="") is None  # it gave way to the newest
-    assert await there.with_code(codes[1], address="::1", agent="") is not None
-    clocks[1].now_s += SIGN_IN.life_s
-    assert await there.with_code(codes[2], address="::1", agent="") is None
-    assert await here.with_code(codes[2], address="::1", agent="") is not None
-
-
-async def _sign_ins(copy: Replica, clock: Clock) -> SignIns:
-    codes = Codes(copy, now_ms=lambda: int(clock() * 1000))
-    people = await People.opened(copy, now_s=clock, codes=codes)
-    return SignIns(copy, people, Passwords(copy, people), codes, now_s=clock)
 
 
 async def test_what_was_let_in_writes_nothing_once_its_token_ended_at_the_other_host(

@@ -52,7 +52,6 @@ from microclaw.apps.late_proof import LateProofs
 from microclaw.audit import AuditLog
 from microclaw.auth.admission import Admission, open_admission
 from microclaw.auth.approvals import approval_event
-from microclaw.auth.approved_acts import end_event
 from microclaw.auth.recheck import alone
 from microclaw.backup.scheduled import CHECK_S, ScheduledBackups
 from microclaw.bus import Bus
@@ -146,7 +145,6 @@ async def running_host(
         )
         fresh = alone if cluster is None else cluster.fresh_identity()
         admission = await open_admission(settings, database, audit.record, fresh=fresh)
-        admission.approvals.ends.listen(lambda pending, end: audit.record(end_event(pending, end, admission.people)))
         origin = "" if cluster is None else hashlib.sha256(cluster.name.encode()).hexdigest()[:8]
         live = LiveFeed(secrets.token_hex(4), origin=origin)
         bus = await stack.enter_async_context(Bus())

@@ -109,7 +109,8 @@ class Authority:
     @property
     def server(self) -> x509.Certificate:
         """The server's certificate as it is now."""
-        return self._ready_server().certificate
+        assert self._server is not None  # since `open`
+        return self._server.certificate
 
     def sign(self, public_key: ec.EllipticCurvePublicKey, device_id: str) -> x509.Certificate:
         """A client certificate for a key whose holder proved to have it (`certificates.read_csr`)."""
@@ -144,7 +145,6 @@ class Authority:
 
     def rotate(self, context: ssl.SSLContext) -> None:
         """Give a live context the newest server certificate: connections stay, new ones get it."""
-        self._ready_server()
         try:
             context.load_cert_chain(self._server_path)
         except OSError as exc:  # ssl.SSLError too
@@ -152,11 +152,6 @@ class Authority:
                 f"the server certificate {self._server_path} cannot be used: {exc}",
                 next_step="delete that file and start the host again: a new one is made, devices do not notice",
             ) from exc
-
-    def _ready_server(self) -> KeyPair:
-        if self._server is None:
-            raise RuntimeError("renew_if_due was not awaited")
-        return self._server
 
     def _serial(self) -> int:
         return new_serial(self._random_bytes(SERIAL_BYTES))

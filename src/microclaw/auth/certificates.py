@@ -82,15 +82,9 @@ SERIAL_BYTES: Final = 16
 URN: Final = "urn:microclaw:device:"
 # What the library raises for input it cannot read; half of them are no ValueErrors.
 _UNREADABLE: Final = (
-    ValueError,
-    TypeError,
-    UnsupportedAlgorithm,
-    InvalidSignature,
-    x509.InvalidVersion,
-    x509.DuplicateExtension,
-    x509.ExtensionNotFound,
-    x509.UnsupportedGeneralNameType,
-)
+    ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature,
+    x509.InvalidVersion, x509.DuplicateExtension, x509.ExtensionNotFound, x509.UnsupportedGeneralNameType,
+)  # fmt: skip
 DEVICE_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -103,10 +97,8 @@ class KeyPair:
 
     def to_pem(self) -> bytes:
         """Key, then certificate, in one text: never one without the other."""
-        key = self.key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        return key + self.certificate.public_bytes(serialization.Encoding.PEM)
+        form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        return self.key.private_bytes(*form) + self.certificate.public_bytes(serialization.Encoding.PEM)
 
     @classmethod
     def from_pem(cls, pem: bytes) -> KeyPair:
@@ -141,10 +133,10 @@ def check_authority(pair: KeyPair) -> None:
     """ValueError unless this is a whole authority certificate, signed by itself."""
     try:
         pair.certificate.verify_directly_issued_by(pair.certificate)
-        constraints = pair.certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+        is_authority = pair.certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     except _UNREADABLE as exc:
         raise ValueError("its certificate is not an authority's") from exc
-    if not constraints.ca:
+    if not is_authority:
         raise ValueError("its certificate is not an authority's")
 
 
@@ -153,12 +145,9 @@ def server_certificate(
 ) -> KeyPair:
     """A new key and certificate for the host's server under these names and addresses."""
     key = ec.generate_private_key(ec.SECP256R1())
-    alternatives = [x509.DNSName(name) for name in names] + [x509.IPAddress(address) for address in addresses]
-    builder = _leaf(authority, "microclaw host", key.public_key(), now, SERVER_LIFE, serial)
-    builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False).add_extension(
-        x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False
-    )
-    return KeyPair(key, builder.sign(authority.key, hashes.SHA256()))
+    whose = [*map(x509.DNSName, names), *map(x509.IPAddress, addresses)]
+    usage = ExtendedKeyUsageOID.SERVER_AUTH
+    return KeyPair(key, _leaf(authority, "microclaw host", whose, usage, key.public_key(), now, SERVER_LIFE, serial))
 
 
 def device_certificate(
@@ -167,11 +156,8 @@ def device_certificate(
     """A client certificate that says which device its holder is, and nothing else."""
     if not DEVICE_ID.fullmatch(device_id):
         raise ValueError(f"{device_id!r} is not a device id")
-    builder = _leaf(authority, device_id, public_key, now, DEVICE_LIFE, serial)
-    builder = builder.add_extension(
-        x509.SubjectAlternativeName([x509.UniformResourceIdentifier(URN + device_id)]), critical=False
-    ).add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
-    return builder.sign(authority.key, hashes.SHA256())
+    whose = [x509.UniformResourceIdentifier(URN + device_id)]
+    return _leaf(authority, device_id, whose, ExtendedKeyUsageOID.CLIENT_AUTH, public_key, now, DEVICE_LIFE, serial)
 
 
 def read_csr(der: bytes) -> ec.EllipticCurvePublicKey:
@@ -245,8 +231,15 @@ def _builder(
 
 
 def _leaf(
-    authority: KeyPair, name: str, key: ec.EllipticCurvePublicKey, now: datetime, life: timedelta, serial: int
-) -> x509.CertificateBuilder:
+    authority: KeyPair,
+    name: str,
+    whose: Iterable[x509.GeneralName],
+    usage: x509.ObjectIdentifier,
+    key: ec.EllipticCurvePublicKey,
+    now: datetime,
+    life: timedelta,
+    serial: int,
+) -> x509.Certificate:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     identifier = authority.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     return (
@@ -255,18 +248,19 @@ def _leaf(
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(authority=False), critical=True)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False)
+        .add_extension(x509.SubjectAlternativeName(whose), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        .sign(authority.key, hashes.SHA256())
     )
 
 
 def _key_usage(*, authority: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not authority,
-        key_cert_sign=authority,
-        crl_sign=authority,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
+    """An authority signs certificates, everybody else signs what they say."""
+    wanted = ("key_cert_sign", "crl_sign") if authority else ("digital_signature",)
+    return x509.KeyUsage(**{name: name in wanted for name in _USAGES})
+
+
+_USAGES: Final = (
+    "digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
+    "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
+)  # fmt: skip

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, assert_never
+from typing import Final
 
 from cryptography import x509
 
@@ -97,23 +97,21 @@ class Authenticator:
 
     async def _by_token(self, authorization: str) -> Identity | Refusal:
         token = _bearer(authorization)
-        device_id = token_device(token) if token is not None else None
-        if token is None or device_id is None:
+        if token is None or (device_id := token_device(token)) is None:
             return Refusal(CloseCode.NOT_AUTHENTICATED, Reason.MALFORMED_AUTHORIZATION)
         now_ms = self._now_ms()
         use = await self._table.use_token(device_id, token_hash(token), now_ms, unused_since_ms=now_ms - UNUSED_LIFE_MS)
-        match use:
-            case TokenUse.CURRENT | TokenUse.PROMOTED:
-                return Identity(device_id, "token", token_hash(token).hex(), now_ms)
-            case TokenUse.SUPERSEDED:
-                return Refusal(CloseCode.NOT_AUTHENTICATED, Reason.TOKEN_SUPERSEDED, device_id)
-            case TokenUse.REVOKED:
-                return Refusal(CloseCode.REVOKED, Reason.REVOKED, device_id)
-            case TokenUse.EXPIRED:
-                return Refusal(CloseCode.NOT_AUTHENTICATED, Reason.TOKEN_EXPIRED, device_id)
-            case TokenUse.UNKNOWN:
-                return Refusal(CloseCode.NOT_AUTHENTICATED, Reason.WRONG_TOKEN, device_id)
-        assert_never(use)
+        if use in (TokenUse.CURRENT, TokenUse.PROMOTED):
+            return Identity(device_id, "token", token_hash(token).hex(), now_ms)
+        return Refusal(*_REFUSED[use], device_id)
+
+
+_REFUSED: Final = {
+    TokenUse.SUPERSEDED: (CloseCode.NOT_AUTHENTICATED, Reason.TOKEN_SUPERSEDED),
+    TokenUse.REVOKED: (CloseCode.REVOKED, Reason.REVOKED),
+    TokenUse.EXPIRED: (CloseCode.NOT_AUTHENTICATED, Reason.TOKEN_EXPIRED),
+    TokenUse.UNKNOWN: (CloseCode.NOT_AUTHENTICATED, Reason.WRONG_TOKEN),
+}
 
 
 class LiveIdentities:

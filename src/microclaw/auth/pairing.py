@@ -32,6 +32,7 @@ from microclaw.store.identity import CertificateRow, IdentityTable
 from microclaw.wire.link.frame import CloseCode
 
 _NO_ROOM: Final = Refusal(CloseCode.TOO_MANY, Reason.TOO_MANY_PENDING)
+_MALFORMED: Final = Refusal(CloseCode.MALFORMED, Reason.MALFORMED_REQUEST)
 _BOARD: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -118,36 +119,29 @@ class PairingService:
 
         Raises what the registry raises when it will not have the device (its name was taken meanwhile).
         """
-        answer = await self._request(address, board, csr, token_wanted=token_wanted, secret=secret)
-        self._note(answer, address, board)
-        return answer
-
-    async def request_code(self, address: str, board: str, enrol: Enrol) -> PendingPairing | Refusal:
-        """A device of another protocol shows a code, is entered by `enrol`, and gets a token."""
-        malformed = Refusal(CloseCode.MALFORMED, Reason.MALFORMED_REQUEST)
-        answer = await self._by_code(address, board, None, enrol) if _BOARD.fullmatch(board) else malformed
-        self._note(answer, address, board)
-        return answer
-
-    def _note(self, answer: PendingPairing | IssuedCredential | Refusal, address: str, board: str) -> None:
-        if isinstance(answer, Refusal):
-            self._record(answer.event(address))
-        elif isinstance(answer, PendingPairing):
-            known = (board,) if board in board_ids() else ()
-            self._record(AuditEvent(AuditKind.PAIRING_ASKED, f"a {board} shows a code", address=address, known=known))
-
-    async def _request(
-        self, address: str, board: str, csr: bytes | None, *, token_wanted: bool, secret: str | None
-    ) -> PendingPairing | IssuedCredential | Refusal:
-        if (csr is None) is not token_wanted or not _BOARD.fullmatch(board):
-            return Refusal(CloseCode.MALFORMED, Reason.MALFORMED_REQUEST)
         try:
             key = read_csr(csr) if csr is not None else None
+            is_request = (csr is None) is token_wanted and _BOARD.fullmatch(board) is not None
         except ProtocolError:
-            return Refusal(CloseCode.MALFORMED, Reason.MALFORMED_REQUEST)
-        if secret is not None:
-            return await self._by_secret(address, board, key, secret)
-        return await self._by_code(address, board, key)
+            is_request = False
+        if is_request and secret is None:
+            return await self.request_code(address, board, key=key)
+        answer = await self._by_secret(address, board, key, secret or "") if is_request else _MALFORMED
+        if isinstance(answer, Refusal):
+            self._record(answer.event(address))
+        return answer
+
+    async def request_code(
+        self, address: str, board: str, enrol: Enrol | None = None, key: ec.EllipticCurvePublicKey | None = None
+    ) -> PendingPairing | Refusal:
+        """A device shows a code, is entered by `enrol` (of another protocol), and gets a token where it has no key."""
+        answer = await self._by_code(address, board, key, enrol) if _BOARD.fullmatch(board) else _MALFORMED
+        if isinstance(answer, Refusal):
+            self._record(answer.event(address))
+        else:
+            known = (board,) if board in board_ids() else ()
+            self._record(AuditEvent(AuditKind.PAIRING_ASKED, f"a {board} shows a code", address=address, known=known))
+        return answer
 
     async def outcome(self, pending: PendingPairing) -> IssuedCredential | Refusal:
         """Wait until a person confirmed the code, at most until it expires. Cancelling withdraws the request."""
@@ -232,7 +226,7 @@ class PairingService:
         return IssuedCredential(device_id, certificate=certificate.public_bytes(Encoding.DER))
 
     async def _by_code(
-        self, address: str, board: str, key: ec.EllipticCurvePublicKey | None, enrol: Enrol | None = None
+        self, address: str, board: str, key: ec.EllipticCurvePublicKey | None, enrol: Enrol | None
     ) -> PendingPairing | Refusal:
         self._drop_expired()
         holder, place = single_address(address), address_range(address)

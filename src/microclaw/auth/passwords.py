@@ -72,16 +72,13 @@ class Passwords:
         """The person's password from now on. ConfigError for one that is too short or too long, or repeats itself."""
         person = self._people.named(reference)
         text = _normal(password)
+        fault = None
         if not MIN_CHARS <= len(text) <= MAX_CHARS:
-            raise ConfigError(
-                f"a password has {MIN_CHARS} to {MAX_CHARS} characters, this one {len(text)}",
-                next_step="take a longer one, for example four words",
-            )
-        if len(set(text)) < MIN_DIFFERENT:
-            raise ConfigError(
-                f"a password has {MIN_DIFFERENT} different characters or more, this one {len(set(text))}",
-                next_step="take another one, for example four words",
-            )
+            fault = f"a password has {MIN_CHARS} to {MAX_CHARS} characters, this one {len(text)}"
+        elif len(set(text)) < MIN_DIFFERENT:
+            fault = f"a password has {MIN_DIFFERENT} different characters or more, this one {len(set(text))}"
+        if fault is not None:
+            raise ConfigError(fault, next_step="take another one, for example four words")
         hashed = await self._in_turn(lambda: _hash(text))
         await self._table.put(person.person_id, hashed, int(self._now_s() * 1000))
         self._note(AuditKind.SIGNIN_PASSWORD, "set anew", person)

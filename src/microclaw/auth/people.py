@@ -66,6 +66,12 @@ class Roles(Protocol):
     def get(self, person_id: str) -> Person | None: ...
 
 
+def name_of(people: Roles, person_id: str) -> str:
+    """The person's name, as the security log has it; the id of somebody who is gone."""
+    person = people.get(person_id)
+    return person_id if person is None else person.name
+
+
 class OwnerAlone:
     """The roles of a host that knows its owner alone."""
 

@@ -9,9 +9,8 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from microclaw.addresses import single_address
@@ -19,8 +18,7 @@ from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.codes import SIGN_IN, Codes
 from microclaw.auth.passwords import Passwords, TooManyTries
 from microclaw.auth.people import OWNER, People, Person
-from microclaw.auth.tokens import MAX_SECRET_CHARS, NOTED_USE_MS, SECRET_BYTES
-from microclaw.auth.watches import SESSION_PREFIX, TokenWatch, Watches
+from microclaw.auth.watches import SECRET_BYTES, SESSION_PREFIX, Credentials, digest_of
 from microclaw.errors import UnknownName
 from microclaw.store.database import Database
 from microclaw.store.sign_ins import LONGEST_MS, SignIn, SignInTable
@@ -39,7 +37,7 @@ class OpenedSession:
     sign_in: SignIn
 
 
-class SignIns:
+class SignIns(Credentials[SignIn]):
     """Made by `open_admission`. A session of a removed person, or one that is over, opens nothing."""
 
     def __init__(
@@ -53,19 +51,11 @@ class SignIns:
         record: Record = no_record,
     ) -> None:
         self._table = SignInTable(database)
+        super().__init__(self._table, people, now_s)
         self._people = people
         self._passwords = passwords
         self._codes = codes
-        self._now_s = now_s
         self._record = record
-        self._watches = Watches()
-        self._used: dict[str, int] = {}  # when they were last used here, which may not be written yet
-        self._table.follow(self.recheck)
-
-    async def recheck(self) -> None:
-        """End the connections whose session ended at another host, or whose person changed."""
-        if self._watches:
-            self._watches.keep(frozenset(row.sign_in_id for row in await self._table.list()))
 
     async def never_used(self) -> bool:
         """Whether nobody has signed in here yet, and no password is set."""
@@ -120,31 +110,10 @@ class SignIns:
 
     async def who(self, secret: str) -> SignIn | None:
         """The session of this cookie; None when it opens nothing."""
-        if not 0 < len(secret) <= MAX_SECRET_CHARS or not secret.isascii():
-            return None
-        digest = _digest(secret)
-        row = await self._table.by_hash(digest)
-        if row is None and await self._table.catch_up():  # it was opened at another host a moment ago
-            row = await self._table.by_hash(digest)
-        if row is None or not hmac.compare_digest(row.hash, digest):
-            return None
-        await self._people.look_up(row.person_id)
-        found = self._complete(row)
-        if found is None or not self._lets_in(found):
-            return None
-        now_ms = self._now_ms()
-        if now_ms - found.used_ms >= NOTED_USE_MS:
-            self._used[found.sign_in_id] = now_ms
-            self._table.note_use(found.sign_in_id, now_ms)
-        return found
-
-    @asynccontextmanager
-    async def watching(self, sign_in_id: str) -> AsyncGenerator[TokenWatch]:
-        """The watch of one connection, over already when the session ended meanwhile."""
-        with self._watches.one(sign_in_id) as watch:
-            found = self._complete(await self._table.by_id(sign_in_id))
-            watch.is_good = lambda: found is not None and self._lets_in(found) and self._is_as_before(found.person)
-            yield watch
+        row = await self._row(secret)
+        if row is not None:
+            await self._people.look_up(row.person_id)
+        return self._shown(row)
 
     async def list(self) -> tuple[SignIn, ...]:
         """Those that open something."""
@@ -168,7 +137,7 @@ class SignIns:
         secret, now_ms = secrets.token_urlsafe(SECRET_BYTES), self._now_ms()
         shown = clean_text(agent, one_line=True, limit=MAX_AGENT_CHARS)
         sign_in_id = f"{SESSION_PREFIX}{secrets.token_hex(4)}"
-        one = SignIn(sign_in_id, person.person_id, _digest(secret), how, address, shown, now_ms, now_ms, person)
+        one = SignIn(sign_in_id, person.person_id, digest_of(secret), how, address, shown, now_ms, now_ms, person)
         await self._table.add(one)
         self._note(AuditKind.SIGNIN_OPENED, f"by {how}", address, about=sign_in_id, by=person.name)
         return OpenedSession(secret, one)
@@ -188,10 +157,7 @@ class SignIns:
         """How many there were; another host may end them, too."""
         ended = 0
         for one in sessions:
-            was_there = await self._table.delete(one.sign_in_id)
-            self._used.pop(one.sign_in_id, None)
-            self._watches.end(one.sign_in_id)
-            if not was_there:
+            if not await self._end_one(one.sign_in_id):
                 continue
             ended += 1
             whose = one.person.name
@@ -199,36 +165,18 @@ class SignIns:
             self._record(AuditEvent(AuditKind.SIGNIN_ENDED, text, about=one.sign_in_id, by=by or whose))
         return ended
 
-    def _lets_in(self, one: SignIn) -> bool:
-        now_ms = self._now_ms()
-        return (
-            self._people.get(one.person.person_id) is not None and one.made_ms - CLOCK_BACK_MS <= now_ms < one.ends_ms
-        )
+    def _person_of(self, row: SignIn) -> Person | None:
+        return self._people.get(row.person_id)
 
-    def _is_as_before(self, person: Person) -> bool:
-        now = self._people.get(person.person_id)
-        return now is not None and now.role == person.role
-
-    def _complete(self, row: SignIn | None) -> SignIn | None:
-        """With its person, and its last use; None where there is no such person."""
-        person = None if row is None else self._people.get(row.person_id)
-        if row is None or person is None:
-            return None
-        return replace(row, person=person, used_ms=max(row.used_ms, self._used.get(row.sign_in_id, 0)))
+    def _is_over(self, one: SignIn, now_ms: int) -> bool:
+        return not one.made_ms - CLOCK_BACK_MS <= now_ms < one.ends_ms
 
     def _note(
         self, kind: AuditKind, text: str, address: str, *, about: str | None = None, by: str | None = None
     ) -> None:
         self._record(AuditEvent(kind, text, address=address, about=about, by=by))
 
-    def _now_ms(self) -> int:
-        return int(self._now_s() * 1000)
-
 
 def csrf_token(secret: str) -> str:
     """What a page of this session sends in a header with each change: known to who may read our answers alone."""
     return hmac.new(secret.encode(), b"microclaw csrf", hashlib.sha256).hexdigest()
-
-
-def _digest(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode(errors="replace")).digest()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Generic, Literal, TypeAlias, TypeVar
 
 from microclaw.store.following import Refresh
 from microclaw.store.rows import Table, insert
 
 Role: TypeAlias = Literal["owner", "member", "guest", "read-only"]
 Scope: TypeAlias = Literal["read", "chat", "act", "all"]
+C = TypeVar("C")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,19 +111,45 @@ class Token:
     scope: Scope = "all"
     person: Person = field(default=Person("", "", "read-only"), metadata={"column": None})
 
+    @property
+    def number(self) -> str:
+        return self.token_id
 
-class PersonTokenTable(Table):
-    """Tokens of one database, without their people."""
 
-    async def list(self) -> tuple[Token, ...]:
-        """Every token, oldest first."""
-        return await self._select(Token, "person_tokens ORDER BY made_ms, token_id")
+class CredentialTable(Table, Generic[C]):
+    """What opens the host for a person, of one database, without the people."""
 
-    async def by_hash(self, digest: bytes) -> Token | None:
-        return next(iter(await self._select(Token, "person_tokens WHERE hash = ?", (digest,))), None)
+    _kind: type[C]
+    _name: str
+    _id: str  # the column
 
-    async def by_id(self, token_id: str) -> Token | None:
-        return next(iter(await self._select(Token, "person_tokens WHERE token_id = ?", (token_id,))), None)
+    async def list(self) -> tuple[C, ...]:
+        """All of them, oldest first."""
+        return await self._select(self._kind, f"{self._name} ORDER BY made_ms, {self._id}")
+
+    async def by_hash(self, digest: bytes) -> C | None:
+        return next(iter(await self._select(self._kind, f"{self._name} WHERE hash = ?", (digest,))), None)
+
+    async def by_id(self, number: str) -> C | None:
+        return next(iter(await self._select(self._kind, f"{self._name} WHERE {self._id} = ?", (number,))), None)
+
+    def note_use(self, number: str, used_ms: int) -> None:
+        """Written with the next transaction."""
+        query = f"UPDATE {self._name} SET used_ms = ? WHERE {self._id} = ?"  # noqa: S608 - names of ours
+        self._database.write_later(lambda connection: connection.execute(query, (used_ms, number)))
+
+    async def delete(self, number: str) -> bool:
+        """False when it is gone already."""
+        query = f"DELETE FROM {self._name} WHERE {self._id} = ?"  # noqa: S608 - names of ours
+        return await self._execute(query, (number,)) > 0
+
+    def follow(self, refresh: Refresh) -> None:
+        """As Database.follow."""
+        self._database.follow(("people", self._name), refresh)
+
+
+class PersonTokenTable(CredentialTable[Token]):
+    _kind, _name, _id = Token, "person_tokens", "token_id"
 
     async def add(self, token: Token) -> bool:
         """False when its name is taken; StoreError when its person is not there."""
@@ -134,16 +161,3 @@ class PersonTokenTable(Table):
             return True
 
         return await self._database.write(add)
-
-    def note_use(self, token_id: str, used_ms: int) -> None:
-        """Written with the next transaction."""
-        query = "UPDATE person_tokens SET used_ms = ? WHERE token_id = ?"
-        self._database.write_later(lambda connection: connection.execute(query, (used_ms, token_id)))
-
-    async def delete(self, token_id: str) -> bool:
-        """False when it is gone already."""
-        return await self._execute("DELETE FROM person_tokens WHERE token_id = ?", (token_id,)) > 0
-
-    def follow(self, refresh: Refresh) -> None:
-        """As Database.follow."""
-        self._database.follow(("people", "person_tokens"), refresh)

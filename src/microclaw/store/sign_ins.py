@@ -6,8 +6,7 @@ import sqlite3
 from dataclasses import dataclass, field
 from typing import Final
 
-from microclaw.store.following import Refresh
-from microclaw.store.people import Person
+from microclaw.store.people import CredentialTable, Person
 from microclaw.store.rows import Table
 
 IDLE_MS: Final = 7 * 86_400_000  # without a request
@@ -32,6 +31,10 @@ class SignIn:
     person: Person = field(default=Person("", "", "read-only"), metadata={"column": None})
 
     @property
+    def number(self) -> str:
+        return self.sign_in_id
+
+    @property
     def ends_ms(self) -> int:
         """When it is over, should nobody use it again."""
         return min(self.used_ms + IDLE_MS, self.made_ms + LONGEST_MS)
@@ -49,35 +52,12 @@ def role_by_session(connection: sqlite3.Connection, sign_in_id: str) -> str | No
     return None if row is None else str(row[0])
 
 
-class SignInTable(Table):
-    """Sessions of one database."""
-
-    async def list(self) -> tuple[SignIn, ...]:
-        """Every session, oldest first."""
-        return await self._select(SignIn, "sign_ins ORDER BY made_ms, sign_in_id")
-
-    async def by_hash(self, digest: bytes) -> SignIn | None:
-        return next(iter(await self._select(SignIn, "sign_ins WHERE hash = ?", (digest,))), None)
-
-    async def by_id(self, sign_in_id: str) -> SignIn | None:
-        return next(iter(await self._select(SignIn, "sign_ins WHERE sign_in_id = ?", (sign_in_id,))), None)
+class SignInTable(CredentialTable[SignIn]):
+    _kind, _name, _id = SignIn, "sign_ins", "sign_in_id"
 
     async def add(self, row: SignIn) -> None:
         """StoreError when its person is not there."""
         await self._insert("sign_ins", row)
-
-    def note_use(self, sign_in_id: str, used_ms: int) -> None:
-        """Written with the next transaction."""
-        query = "UPDATE sign_ins SET used_ms = ? WHERE sign_in_id = ?"
-        self._database.write_later(lambda connection: connection.execute(query, (used_ms, sign_in_id)))
-
-    async def delete(self, sign_in_id: str) -> bool:
-        """False when it is gone already."""
-        return await self._execute("DELETE FROM sign_ins WHERE sign_in_id = ?", (sign_in_id,)) > 0
-
-    def follow(self, refresh: Refresh) -> None:
-        """As Database.follow."""
-        self._database.follow(("people", "sign_ins"), refresh)
 
 
 class PasswordTable(Table):
