@@ -35,7 +35,6 @@ async def make_home(home: Path) -> None:
             IdentityTable(database),
             host_names("lab.example", ()),
             now_ms=lambda: NOW_MS,
-            random_bytes=os.urandom,
         )
         await LinkTable(database, now_ms=lambda: NOW_MS, random_bytes=lambda size: b"e" * size).open("d-1")
         await database.write(lambda connection: connection.execute(DEVICE).rowcount)

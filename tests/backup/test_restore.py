@@ -101,9 +101,7 @@ async def test_the_store_is_settled_so_that_nothing_is_done_or_numbered_twice(ho
 async def authenticated(home: Path, token: str) -> Identity | Refusal:
     async with Database.open(home / "microclaw.db") as database:
         table = IdentityTable(database)
-        authority = await Authority.open(
-            home / "identity", table, NAMES, now_ms=lambda: NOW_MS + DAY_MS, random_bytes=os.urandom
-        )
+        authority = await Authority.open(home / "identity", table, NAMES, now_ms=lambda: NOW_MS + DAY_MS)
         authenticator = Authenticator(authority.certificate, table, now_ms=lambda: NOW_MS + DAY_MS)
         return await authenticator.authenticate(None, f"Bearer {token}")
 
@@ -114,7 +112,7 @@ async def test_a_token_of_before_the_backup_opens_the_restored_host_and_a_later_
     """A board with a token has to be paired again where the host changed it after the backup (docs/backup.md)."""
     clock = [NOW_MS]
     async with Database.open(home / "microclaw.db") as database:
-        tokens = DeviceTokens(IdentityTable(database), now_ms=lambda: clock[0], random_bytes=os.urandom)
+        tokens = DeviceTokens(IdentityTable(database), now_ms=lambda: clock[0])
         issued = await tokens.issue("d-1")
         assert issued is not None
         data = backup_of(home)

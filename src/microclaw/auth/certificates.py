@@ -78,7 +78,6 @@ DEVICE_LIFE: Final = timedelta(days=10 * 365)  # a board that never renews works
 SERVER_LIFE: Final = timedelta(days=90)
 BACKDATED: Final = timedelta(days=1)
 MAX_CSR_BYTES: Final = 2048
-SERIAL_BYTES: Final = 16
 URN: Final = "urn:microclaw:device:"
 # What the library raises for input it cannot read; half of them are no ValueErrors.
 _UNREADABLE: Final = (
@@ -207,13 +206,6 @@ def from_ms(time_ms: int) -> datetime:
 
 def to_ms(time: datetime) -> int:
     return int(time.timestamp() * 1000)
-
-
-def new_serial(random: bytes) -> int:
-    """A positive serial out of `SERIAL_BYTES` random bytes (RFC 5280 4.1.2.2: at most 20 octets)."""
-    if len(random) != SERIAL_BYTES:
-        raise ValueError(f"a serial needs {SERIAL_BYTES} random bytes, not {len(random)}")
-    return (int.from_bytes(random) >> 1) | (1 << 64)
 
 
 def _builder(

@@ -101,11 +101,9 @@ class Codes:
         *,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         clock_s: Callable[[], float] = time.monotonic,
-        random_below: Callable[[int], int] = secrets.randbelow,
     ) -> None:
         self.table = CodeTable(database)
         self.now_ms = now_ms
-        self._random_below = random_below
         kinds = (PERSON, DEVICE, SIGN_IN, PROVISION)
         self._wrong = {kind: WrongTokens(kind.wrong_tries, clock_s) for kind in kinds}
 
@@ -117,7 +115,7 @@ class Codes:
         self, kind: CodeKind, holder: str, place: str = "", about: str = "", life_ms: int | None = None
     ) -> tuple[str, CodeRow]:
         """A new code and its row, which is not kept yet."""
-        code = "".join(kind.alphabet[self._random_below(len(kind.alphabet))] for _ in range(kind.chars))
+        code = "".join(secrets.choice(kind.alphabet) for _ in range(kind.chars))
         now_ms = self.now_ms()
         until_ms = now_ms + (int(kind.life_s * 1000) if life_ms is None else life_ms)
         return code, CodeRow(kind.name, kind.hash(code), self.table.host, holder, place, about, now_ms, until_ms)

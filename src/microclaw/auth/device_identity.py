@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from microclaw.auth.codes import Codes
 from microclaw.auth.credentials import Cause, Identity, Reason, Refusal, Revocation
 from microclaw.auth.device_tokens import UNUSED_LIFE_MS, DeviceTokens, token_device, token_hash
 from microclaw.auth.pairing import Enrol, PairingService
-from microclaw.auth.provisioning import Provisioner
+from microclaw.auth.provisioning import Provision, Provisioner
 from microclaw.errors import ProtocolError
 from microclaw.store.database import Database
 from microclaw.store.identity import IdentityTable, TokenUse
@@ -179,8 +178,6 @@ class HostIdentity:
         mint_id: Callable[[], str],
         now_ms: Callable[[], int],
         clock_s: Callable[[], float] = time.monotonic,
-        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
-        random_below: Callable[[int], int] = secrets.randbelow,
         record: Record = no_record,
     ) -> HostIdentity:
         """Read or make the identity in `folder` (home/identity); StoreError when it is not whole.
@@ -188,10 +185,10 @@ class HostIdentity:
         `port` is the device plane's; `clock_s` is monotonic.
         """
         table = IdentityTable(database)
-        authority = await Authority.open(folder, table, names, now_ms=now_ms, random_bytes=random_bytes, record=record)
-        tokens = DeviceTokens(table, now_ms=now_ms, random_bytes=random_bytes)
+        authority = await Authority.open(folder, table, names, now_ms=now_ms, record=record)
+        tokens = DeviceTokens(table, now_ms=now_ms)
         revocation = Revocation(table, now_ms=now_ms, record=record)
-        codes = Codes(database, now_ms=now_ms, clock_s=clock_s, random_below=random_below)
+        codes = Codes(database, now_ms=now_ms, clock_s=clock_s)
         pairing = PairingService(
             authority=authority,
             table=table,
@@ -205,7 +202,7 @@ class HostIdentity:
             record=record,
         )
         await pairing.typed.look()
-        provisioner = Provisioner(codes, host=names.names[0], port=port, ca_sha256=authority.fingerprint, record=record)
+        provisioner = Provisioner(codes, Provision(names.names[0], port, authority.fingerprint), record)
         authenticator = Authenticator(authority.certificate, table, now_ms=now_ms)
         live = LiveIdentities(table, authenticator, revocation)
         return cls(table, authority, tokens, revocation, authenticator, live, pairing, provisioner, record)

@@ -61,9 +61,8 @@ class Passwords:
         self._people = people
         self._now_s = now_s
         self._record = record
-        self._tries = tuple(
-            WrongTokens(limit, monotonic_s) for limit in (WRONG_OF_ADDRESS, WRONG_OF_NAME, WRONG_OF_ALL)
-        )
+        limits = (WRONG_OF_ADDRESS, WRONG_OF_NAME, WRONG_OF_ALL)
+        self._tries = tuple(WrongTokens(limit, monotonic_s) for limit in limits)
         self._turn = asyncio.Lock()
         self._waiting = 0
         self._nobodys: str | None = None

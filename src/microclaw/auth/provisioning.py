@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from microclaw.addresses import bracketed
@@ -51,12 +51,8 @@ class Provision:
 
     def to_json(self) -> str:
         """The file's content."""
-        values: dict[str, str | int] = {
-            "microclaw": 1,
-            "host": self.host,
-            "port": self.port,
-            "ca_sha256": self.ca_sha256,
-        }
+        values: dict[str, str | int] = {"microclaw": 1, "host": self.host, "port": self.port}
+        values["ca_sha256"] = self.ca_sha256
         if self.secret is not None:
             values |= {"secret": self.secret, "expires_ms": self.expires_ms or 0}
         if self.name is not None:
@@ -75,20 +71,10 @@ class Provision:
 class Provisioner:
     """Makes provisions for one host. Only the hash of a secret is kept."""
 
-    def __init__(
-        self,
-        codes: Codes,
-        *,
-        host: str,
-        port: int,
-        ca_sha256: str,
-        record: Record = no_record,
-    ) -> None:
+    def __init__(self, codes: Codes, known: Provision, record: Record = no_record) -> None:
         self._codes = codes
+        self._known = known
         self._record = record
-        self._host = host
-        self._port = port
-        self._ca_sha256 = ca_sha256
 
     async def provision(
         self,
@@ -108,14 +94,14 @@ class Provisioner:
         """
         if board_id is not None:
             load_board(board_id)
-        known = Provision(host or self._host, self._port, self._ca_sha256)
+        known = replace(self._known, host=host or self._known.host)
         if not with_secret:
             return known
-        holder, place, about = device_id or "", board_id or "", name or ""
-        secret, row = await self._codes.give(PROVISION, holder, place, about, life_ms=life_ms)
-        text = "lets one device in"
-        self._record(AuditEvent(AuditKind.SECRET_MADE, text, about=device_id or name, by=OWNER.name))
-        return Provision(known.host, known.port, known.ca_sha256, secret, row.until_ms)
+        whose = (device_id or "", board_id or "", name or "")
+        secret, row = await self._codes.give(PROVISION, *whose, life_ms=life_ms)
+        about = device_id or name
+        self._record(AuditEvent(AuditKind.SECRET_MADE, "lets one device in", about=about, by=OWNER.name))
+        return replace(known, secret=secret, expires_ms=row.until_ms)
 
     async def free_names(self, prefix: str, count: int, taken: frozenset[str]) -> list[str]:
         """PREFIX001, PREFIX002, ...: none that a device has, or that a secret is out for."""

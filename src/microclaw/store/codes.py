@@ -131,7 +131,7 @@ class CodeTable(Table):
 
 def _add(connection: sqlite3.Connection, row: CodeRow, now_ms: int, instead_of: Collection[bytes]) -> bool:
     connection.execute(
-        "DELETE FROM codes WHERE until_ms <= CASE host WHEN ? THEN ? ELSE ? END",
+        "DELETE FROM codes WHERE (host = ? AND until_ms <= ?) OR until_ms <= ?",
         (row.host, now_ms, now_ms - FOREIGN_KEPT_MS),
     )
     if connection.execute(f"SELECT 1 FROM {_ONE}", (row.kind, row.hash)).fetchone():  # noqa: S608 - ours

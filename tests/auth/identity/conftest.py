@@ -1,8 +1,7 @@
-"""A host's identity in a folder of its own, with a clock that tests turn and random bytes that repeat."""
+"""A host's identity in a folder of its own, with a clock that tests turn."""
 
 from __future__ import annotations
 
-import random
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass
@@ -147,7 +146,6 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def host(folder: Path, database: Database, clock: Clock) -> Host:
-    drawn = random.Random(4)
     devices = Devices()
     identity = await HostIdentity.open(
         folder,
@@ -158,7 +156,5 @@ async def host(folder: Path, database: Database, clock: Clock) -> Host:
         mint_id=devices.mint_id,
         now_ms=clock.ms,
         clock_s=clock.s,
-        random_bytes=drawn.randbytes,
-        random_below=drawn.randrange,
     )
     return Host(folder, clock, identity, devices)

@@ -15,7 +15,6 @@ from microclaw.auth.certificates import (
     MAX_CSR_BYTES,
     device_certificate,
     new_authority,
-    new_serial,
     read_csr,
     read_device_certificate,
 )
@@ -72,11 +71,6 @@ def test_altered_request_never_yields_another_key(position: int, value: int) -> 
 def test_certificate_for_what_is_no_device_id_is_not_made(device_id: str) -> None:
     with pytest.raises(ValueError, match="device id"):
         device_certificate(AUTHORITY, KEY.public_key(), device_id, NOW, 77)
-
-
-@given(st.binary(min_size=16, max_size=16))
-def test_serial_is_positive_and_fits(random: bytes) -> None:
-    assert 0 < new_serial(random) < 1 << 127
 
 
 AUTHORITY = new_authority(NOW, 1 << 70)

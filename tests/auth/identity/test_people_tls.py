@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +14,7 @@ from tests.auth.identity.conftest import handshake, key_pem
 from tests.stores import new_store
 
 from microclaw.auth.authority import SERVER_FILE, Authority
-from microclaw.auth.certificates import KeyPair, host_names, new_authority, new_serial, server_certificate, to_ms
+from microclaw.auth.certificates import KeyPair, host_names, new_authority, server_certificate, to_ms
 from microclaw.auth.people_tls import OWN_FILE, GivenCertificate, OwnCertificate
 from microclaw.errors import ConfigError
 from microclaw.store.database import Database
@@ -25,7 +24,7 @@ NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 
 def serial() -> int:
-    return new_serial(os.urandom(16))
+    return x509.random_serial_number()
 
 
 AUTHORITY = new_authority(NOW, serial())
@@ -66,8 +65,7 @@ async def test_the_own_certificate_is_renewed_and_goes_into_the_live_context(
 
         async def authority(file: str) -> Authority:
             folder = tmp_path / "identity"
-            now, random = (lambda: now_ms[0]), os.urandom
-            return await Authority.open(folder, table, names[0], now_ms=now, random_bytes=random, server_file=file)
+            return await Authority.open(folder, table, names[0], now_ms=lambda: now_ms[0], server_file=file)
 
         devices = await authority(SERVER_FILE)
         own = OwnCertificate(await authority(OWN_FILE), lambda: names[0])
