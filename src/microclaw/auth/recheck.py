@@ -14,8 +14,8 @@ from typing import Final, Protocol
 from microclaw.auth.people import RANK
 from microclaw.auth.watches import SESSION_PREFIX
 from microclaw.errors import PermissionRefused
-from microclaw.store.people import role_by_token
-from microclaw.store.sign_ins import role_by_session
+from microclaw.store.people import PersonTokenTable
+from microclaw.store.sign_ins import SignInTable
 from microclaw.store.write_check import checking
 
 _ENDED: Final = "the token or session of this request ended meanwhile, or its person has another role"
@@ -43,10 +43,10 @@ def checked_writes(credential_id: str | None, role: str) -> Iterator[None]:
     if not credential_id:
         yield
         return
-    role_of = role_by_session if credential_id.startswith(SESSION_PREFIX) else role_by_token
+    table = SignInTable if credential_id.startswith(SESSION_PREFIX) else PersonTokenTable
 
     def check(connection: sqlite3.Connection) -> None:
-        now = role_of(connection, credential_id)
+        now = table.role(connection, credential_id)
         if now is None or RANK[now] < RANK[role]:
             raise PermissionRefused(
                 f"{_ENDED}: nothing was changed", next_step="sign in again, or use another token: microclaw token list"

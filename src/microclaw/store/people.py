@@ -87,13 +87,6 @@ def _put(connection: sqlite3.Connection, person: Person, now_ms: int) -> None:
     )
 
 
-def role_by_token(connection: sqlite3.Connection, token_id: str) -> str | None:
-    """The role of the person that a token belongs to; None when one of them is gone."""
-    query = "SELECT role FROM people JOIN person_tokens USING (person_id) WHERE token_id = ?"
-    row = connection.execute(query, (token_id,)).fetchone()
-    return None if row is None else str(row[0])
-
-
 @dataclass(frozen=True, slots=True)
 class Token:
     """`hash` is the SHA-256 of the whole token text; `expires_ms` None never ends; `scope` as auth.tokens has it.
@@ -142,6 +135,13 @@ class CredentialTable(Table, Generic[C]):
         """False when it is gone already."""
         query = f"DELETE FROM {self._name} WHERE {self._id} = ?"  # noqa: S608 - names of ours
         return await self._execute(query, (number,)) > 0
+
+    @classmethod
+    def role(cls, connection: sqlite3.Connection, number: str) -> Role | None:
+        """Its person's; None when one of them is gone."""
+        query = f"SELECT role FROM people JOIN {cls._name} USING (person_id) WHERE {cls._id} = ?"  # noqa: S608 - ours
+        row = connection.execute(query, (number,)).fetchone()
+        return None if row is None else row[0]
 
     def follow(self, refresh: Refresh) -> None:
         """As Database.follow."""

@@ -45,13 +45,6 @@ def end_sessions(connection: sqlite3.Connection) -> None:
     connection.execute("DELETE FROM sign_ins")
 
 
-def role_by_session(connection: sqlite3.Connection, sign_in_id: str) -> str | None:
-    """The role of the person that a session belongs to; None when one of them is gone."""
-    query = "SELECT role FROM people JOIN sign_ins USING (person_id) WHERE sign_in_id = ?"
-    row = connection.execute(query, (sign_in_id,)).fetchone()
-    return None if row is None else str(row[0])
-
-
 class SignInTable(CredentialTable[SignIn]):
     _kind, _name, _id = SignIn, "sign_ins", "sign_in_id"
 
