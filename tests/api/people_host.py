@@ -25,7 +25,7 @@ from microclaw.config.settings import AgentSettings, Settings
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.store.database import Database
-from microclaw.store.people import PeopleTable, PersonRow, PersonTokenTable
+from microclaw.store.people import PeopleTable, Person, PersonTokenTable
 from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.wire.host_api import StreamEvent, decode_event
 
@@ -131,8 +131,8 @@ async def people_host(
 async def _people_and_tokens(settings: Settings) -> dict[str, str]:
     async with Database.open(new_store(settings.database)) as database:
         table = PeopleTable(database)
-        for name, role in (("ada", "member"), ("bob", "member"), ("gus", "guest")):
-            await table.put(PersonRow(f"p-{name}", name, role, 1), 1)
-        people = await People.opened(table)
+        for name in ("ada", "bob", "gus"):
+            await table.put(Person(f"p-{name}", name, "guest" if name == "gus" else "member"), 1)
+        people = await People.opened(database)
         tokens = PersonTokens(PersonTokenTable(database), people)
         return {person.name: await tokens.create(person.name, person.person_id) for person in people.list()}

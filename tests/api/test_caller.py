@@ -18,7 +18,7 @@ from microclaw.auth.people import People
 from microclaw.auth.tokens import PersonTokens
 from microclaw.auth.wrong_tokens import MAX_ADDRESSES, WRONG_TOKENS_S
 from microclaw.store.database import Database
-from microclaw.store.people import PeopleTable, PersonRow, PersonTokenTable
+from microclaw.store.people import PeopleTable, Person, PersonTokenTable
 
 
 class Bench:
@@ -61,9 +61,8 @@ class Bench:
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     async with Database.open(new_store(tmp_path / "home" / "store.db")) as database:
-        table = PeopleTable(database)
-        await table.put(PersonRow("p-g", "Gus", "guest", 1), 1)
-        tokens = PersonTokens(PersonTokenTable(database), await People.opened(table))
+        await PeopleTable(database).put(Person("p-g", "Gus", "guest", 1), 1)
+        tokens = PersonTokens(PersonTokenTable(database), await People.opened(database))
         secrets = {who: await tokens.create(who, who) for who in ("owner", "p-g")}
         yield Bench(tokens, secrets)
 

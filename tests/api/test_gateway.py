@@ -28,22 +28,22 @@ from microclaw.config.settings import GatewaySettings
 from microclaw.errors import PermissionRefused
 from microclaw.events import Answer, Delta, Inbound, TurnEvent
 from microclaw.store.following import Refresh
-from microclaw.store.people import PersonTokenRow, PersonTokenTable
+from microclaw.store.people import PersonTokenTable
 
 
 class MemoryTokenTable(PersonTokenTable):
     """Token rows without a store."""
 
     def __init__(self) -> None:
-        self.rows: dict[str, PersonTokenRow] = {}
+        self.rows: dict[str, Token] = {}
 
-    async def list(self) -> tuple[PersonTokenRow, ...]:
+    async def list(self) -> tuple[Token, ...]:
         return tuple(self.rows.values())
 
-    async def by_hash(self, digest: bytes) -> PersonTokenRow | None:
+    async def by_hash(self, digest: bytes) -> Token | None:
         return next((row for row in self.rows.values() if row.hash == digest), None)
 
-    async def by_id(self, token_id: str) -> PersonTokenRow | None:
+    async def by_id(self, token_id: str) -> Token | None:
         return self.rows.get(token_id)
 
     def note_use(self, token_id: str, used_ms: int) -> None:
@@ -70,7 +70,7 @@ class MemoryTokens(PersonTokens):
         super().__init__(self.table, self.people, now_s=lambda: self.now_s)
         for token_id, person, expires_ms in (("t-1", OWNER, None), ("t-2", MEMBER, 2_000_000)):
             digest = hashlib.sha256(f"mc_{person.role}".encode()).digest()
-            row = PersonTokenRow(token_id, person.role, person.person_id, digest, 1, expires_ms)
+            row = Token(token_id, person.role, person.person_id, digest, 1, expires_ms)
             self.table.rows[token_id] = row
 
 

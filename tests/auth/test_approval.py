@@ -74,26 +74,23 @@ async def test_an_acts_approval_is_its_own_last_one_or_of_the_act_around_it() ->
     assert await background == "a"
 
 
-async def test_no_decision_in_time_is_a_no() -> None:
-    approvals = Approvals(timeout_s=0.01)
+@pytest.mark.parametrize("end", ["time", "cancelled", "withdrawn", "host stops"])
+async def test_who_hears_no_decision_does_nothing_and_nothing_stays(end: str) -> None:
+    approvals = Approvals(timeout_s=0.01 if end == "time" else 60)
     heard: list[PendingApproval | ApprovalOutcome] = []
     approvals.listen(heard.append)
-    with pytest.raises(PermissionRefused):
-        await ask(approvals)
-    assert approvals.pending() == ()
-    assert [type(news) for news in heard] == [PendingApproval, ApprovalOutcome]
-    assert isinstance(heard[1], ApprovalOutcome)
-    assert (heard[1].outcome, heard[1].by) == ("expired", None)
-
-
-async def test_a_cancelled_asker_leaves_nothing_waiting() -> None:
-    approvals = Approvals(timeout_s=5)
     task = ask(approvals)
-    await asked(approvals)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
+    (pending,) = await asked(approvals)
+    if end == "cancelled":
+        task.cancel()
+    elif end == "withdrawn":
+        approvals.withdraw(pending.approval_id)
+    elif end == "host stops":
+        approvals.close()
+    with pytest.raises(asyncio.CancelledError if end == "cancelled" else PermissionRefused):
         await task
     assert approvals.pending() == ()
+    assert heard == [pending, ApprovalOutcome(pending, "expired", None)]
 
 
 async def test_one_person_cannot_fill_the_list() -> None:
@@ -115,23 +112,14 @@ async def test_what_cannot_be_shown_whole_is_not_asked_for(detail: tuple[str, ..
     assert approvals.pending() == ()
 
 
-async def test_a_question_holds_nothing_that_draws_over_it() -> None:
-    approvals = Approvals(timeout_s=5)
-    task = ask(approvals, "tell lamp\x1b[2K\rdo nothing", ("a\nb\x1b[A", "\u202eevil", "x\ty"))
-    (pending,) = await asked(approvals)
-    assert pending.action == "tell lamp?[2K do nothing"
-    assert pending.detail == ("a", "b?[A", "?evil", "x y")
-    approvals.decide(pending.approval_id, approved=False, by="owner")
-    with pytest.raises(PermissionRefused):
-        await task
-
-
-async def test_the_diff_of_a_questions_program_hides_nothing_either() -> None:
+async def test_a_question_and_the_diff_of_its_program_hold_nothing_that_draws_over_them() -> None:
     approvals = Approvals(timeout_s=5)
     program = AskedProgram("lamp", "blink", "b" * 64, (2,), (), 10.0, "a" * 64, ("-a", "+\u202eevil\x1b[A"))
-    asking = approvals.ask("owner", "put blink on lamp", (), channel="t", chat_id="1", program=program)
+    detail = ("a\nb\x1b[A", "\u202eevil", "x\ty")
+    asking = approvals.ask("owner", "tell\x1b[2K\rnothing", detail, channel="t", chat_id="1", program=program)
     task = asyncio.create_task(asking)
     (pending,) = await asked(approvals)
+    assert (pending.action, pending.detail) == ("tell?[2K nothing", ("a", "b?[A", "?evil", "x y"))
     assert pending.program == replace(program, diff=("-a", "+?evil?[A"))
     approvals.decide(pending.approval_id, approved=False, by="owner")
     with pytest.raises(PermissionRefused):

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 import unicodedata
 
 import pytest
 from tests.auth.conftest import Clock
 
+from microclaw.auth.codes import PERSON
 from microclaw.auth.people import OWNER, People
-from microclaw.auth.people_codes import CODE_S, CODES_A_CHANNEL, KEPT_S, WRONG_CODES_S
+from microclaw.auth.wrong_tokens import WRONG_TOKENS_S
 from microclaw.errors import ConfigError, Overloaded, PermissionRefused, UnknownName
 from microclaw.store.database import Database
-from microclaw.store.people import PeopleTable
 
 
 @pytest.fixture
@@ -21,8 +20,7 @@ async def people(database: Database, clock: Clock) -> People:
 
 
 async def opened(database: Database, clock: Clock) -> People:
-    codes = (f"{number:06d}" for number in itertools.count(111_111))
-    return await People.opened(PeopleTable(database), now_s=clock, new_code=lambda: next(codes))
+    return await People.opened(database, now_s=clock)
 
 
 async def test_owner_is_always_there_and_cannot_be_removed(people: People) -> None:
@@ -44,19 +42,15 @@ async def test_a_code_lets_a_stranger_in_once(people: People, database: Database
     assert again.addresses(person.person_id) == (("telegram", "42"),)
 
 
-async def test_owner_role_without_a_name_is_the_owner_at_another_address(people: People) -> None:
-    person = await people.pair(await people.ask_pairing("telegram", "1", "Boss"), role="owner")
-    assert person == OWNER
-    assert people.addresses("owner") == (("telegram", "1"),)
-
-
 async def test_a_known_name_gets_the_address_and_keeps_its_role(people: People) -> None:
-    ada = await people.pair(await people.ask_pairing("telegram", "1", "Ada"), role="guest")
+    assert await people.pair(await people.ask_pairing("telegram", "1", "Boss"), role="owner") == OWNER
+    assert people.addresses("owner") == (("telegram", "1"),)
+    ada = await people.pair(await people.ask_pairing("telegram", "2", "Ada"), role="guest")
     code = await people.ask_pairing("gateway", "x", "?")
     with pytest.raises(ConfigError):
         await people.pair(code, role="member", name="ada")
     assert await people.pair(code, name="ada") == ada
-    assert people.addresses(ada.person_id) == (("telegram", "1"), ("gateway", "x"))
+    assert people.addresses(ada.person_id) == (("telegram", "2"), ("gateway", "x"))
 
 
 async def test_a_few_accounts_cannot_shut_out_a_new_person(people: People) -> None:
@@ -68,40 +62,39 @@ async def test_a_few_accounts_cannot_shut_out_a_new_person(people: People) -> No
 
 async def test_the_oldest_place_gives_way_after_its_two_minutes(people: People, clock: Clock) -> None:
     oldest = await people.ask_pairing("telegram", "0", "x")
-    for number in range(1, CODES_A_CHANNEL):
+    clock.now_s += 1
+    for number in range(1, PERSON.of_place):
         await people.ask_pairing("telegram", str(number), "x")
     with pytest.raises(Overloaded):
         await people.ask_pairing("telegram", "ada", "Ada")
     assert await people.ask_pairing("gateway", "4", "x")  # another channel has places of its own
-    clock.now_s += KEPT_S
+    clock.now_s += PERSON.kept_s
     ada = await people.ask_pairing("telegram", "ada", "Ada")
-    assert len(await people.asking()) == CODES_A_CHANNEL + 1
+    assert len(await people.asking()) == PERSON.of_place + 1
     with pytest.raises(UnknownName):
         await people.pair(oldest)
-    for number in range(100, 100 + CODES_A_CHANNEL - 1):  # whoever comes after takes older places than hers
+    for number in range(100, 100 + PERSON.of_place - 1):  # whoever comes after takes older places than hers
         await people.ask_pairing("telegram", str(number), "x")
     with pytest.raises(Overloaded):
         await people.ask_pairing("telegram", "last", "x")
     assert (await people.pair(ada)).name == "Ada"
 
 
-async def test_a_code_is_over_after_ten_minutes(people: People, clock: Clock) -> None:
-    code = await people.ask_pairing("telegram", "1", "Ada")
-    clock.now_s += CODE_S
-    with pytest.raises(UnknownName):
-        await people.pair(code)
-    assert (await people.asking()) == ()
-
-
-async def test_after_five_wrong_codes_even_the_right_one_waits_a_minute(people: People, clock: Clock) -> None:
-    code = await people.ask_pairing("telegram", "1", "Ada")
+async def test_after_five_wrong_codes_even_the_right_one_waits_and_after_ten_minutes_it_is_over(
+    people: People, clock: Clock
+) -> None:
+    code, late = [await people.ask_pairing("telegram", number, "Ada") for number in "12"]
     for number in range(5):
         with pytest.raises(UnknownName):
-            await people.pair(f"{number:06d}")
+            await people.pair(f"x{number}")
     with pytest.raises(PermissionRefused):
         await people.pair(code)
-    clock.now_s += WRONG_CODES_S
+    clock.now_s += WRONG_TOKENS_S
     assert (await people.pair(code)).name == "Ada"
+    clock.now_s += PERSON.life_s - WRONG_TOKENS_S
+    with pytest.raises(UnknownName):
+        await people.pair(late)
+    assert (await people.asking()) == ()
 
 
 async def test_who_is_removed_is_a_stranger_again(people: People, database: Database, clock: Clock) -> None:

@@ -24,7 +24,6 @@ from microclaw.config.settings import AgentSettings, TelegramSettings
 from microclaw.errors import MicroclawError, Overloaded, StoreError
 from microclaw.events import Answer, Delta, Inbound, Step, ToolRun, TurnEvent
 from microclaw.store.database import Database
-from microclaw.store.people import PeopleTable
 
 
 async def endless(inbound: Inbound) -> AsyncIterator[TurnEvent]:
@@ -100,7 +99,7 @@ async def test_a_lone_surrogate_is_no_reason_to_stop(server: TelegramServer, tmp
 async def test_a_paired_person_is_let_in(server: TelegramServer, tmp_path: Path) -> None:
     """With the host's own list of people."""
     async with Database.open(tmp_path / "people.db") as database, served_inbox(tmp_path, echo) as inbox:
-        people = await People.opened(PeopleTable(database))
+        people = await People.opened(database)
         settings, approvals = TelegramSettings(TOKEN, server.base_url), Approvals(timeout_s=1, roles=people)
         running = asyncio.create_task(
             run_telegram(settings, inbox=inbox, people=people, approvals=approvals, timing=QUICK)

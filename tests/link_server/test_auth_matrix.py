@@ -18,9 +18,10 @@ from typing import Any, TypeAlias
 
 import aiohttp
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from microclaw.auth.certificates import device_certificate, from_ms, new_authority, new_serial
+from microclaw.auth.certificates import device_certificate, from_ms, new_authority
 from microclaw.auth.device_tokens import mint_token
 from microclaw.errors import NotSupported, Overloaded, UnknownName
 from microclaw.events import Alarm
@@ -281,7 +282,7 @@ def _id(door: Door, name: str) -> str:
 
 
 def _serial() -> int:
-    return new_serial(secrets.token_bytes(16))
+    return x509.random_serial_number()
 
 
 async def test_a_revoked_device_is_known_as_one_until_it_is_paired_again(plane: Any, paired: Any) -> None:

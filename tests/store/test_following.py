@@ -10,7 +10,7 @@ import pytest
 from tests.store.two_hosts import two_hosts, until
 
 from microclaw.store.following import Followers
-from microclaw.store.people import PeopleTable, PersonRow
+from microclaw.store.people import PeopleTable, Person
 
 
 async def test_a_refresh_runs_after_another_hosts_change_alone_and_sees_it(database_url: str) -> None:
@@ -25,7 +25,7 @@ async def test_a_refresh_runs_after_another_hosts_change_alone_and_sees_it(datab
 
         there.follow({"people"}, refresh_there)
         here.follow({"people"}, refresh)
-        row = PersonRow("p-1", "Ada", "member", 7)
+        row = Person("p-1", "Ada", "member", 7)
         await PeopleTable(there).put(row, 7)
         await until(lambda: told)
         assert told == [(row,)]

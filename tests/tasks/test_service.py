@@ -14,7 +14,6 @@ from microclaw.auth.people import People
 from microclaw.errors import MicroclawError, NoSandbox, Overloaded, TaskRefused, ToolFailed, UnknownName
 from microclaw.events import TaskChanged
 from microclaw.store.database import Database
-from microclaw.store.people import PeopleTable
 from microclaw.store.tasks import TaskRow
 from microclaw.tasks.access import may_still_run
 from microclaw.tasks.order import TaskLimits
@@ -345,7 +344,7 @@ async def test_a_task_nobody_knows_is_none(place: Place) -> None:
 
 async def test_who_may_no_longer_run_code_loses_what_runs_and_waits(serve: Serve, tmp_path: Path) -> None:
     async with Database.open(tmp_path / "people.db") as database:
-        people = await People.opened(PeopleTable(database))
+        people = await People.opened(database)
         ada, bob = await people.add("ada", "member"), await people.add("bob", "member")
         async with serve(parallel=1, may_run=partial(may_still_run, people)) as place:
             people.listen(place.service.cancel_forbidden)

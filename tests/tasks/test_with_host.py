@@ -17,7 +17,7 @@ from microclaw.app import running_host
 from microclaw.config.load import load_settings
 from microclaw.config.settings import TelegramSettings
 from microclaw.store.database import Database
-from microclaw.store.people import PeopleTable, PersonRow
+from microclaw.store.people import PeopleTable, Person
 from microclaw.store.telemetry import Point, TelemetryTable
 
 USER = 100
@@ -44,7 +44,7 @@ async def test_plot_the_last_hour_of_temperatures_ends_as_a_picture_in_the_chat(
         settings = load_settings(environ, home=tmp_path / "home", http_port=None)
         settings = replace(settings, telegram=TelegramSettings(TOKEN, telegram.base_url))
         async with Database.open(settings.database) as database:
-            await PeopleTable(database).put(PersonRow("p-ada", "Ada", "member", 1, (("tg", str(USER)),)), 1)
+            await PeopleTable(database).put(Person("p-ada", "Ada", "member", 1, (("tg", str(USER)),)), 1)
         async with running_host(replace(settings, telegram=None)) as host:
             device = await host.devices.add("kitchen", "virtual", ["wasmachine://127.0.0.1:9"])
         async with Database.open(settings.database) as database:

@@ -173,8 +173,8 @@ def people_router(parts: HostParts) -> APIRouter:
     async def list_people(by: RequestCaller) -> dict[str, Any]:
         gate.check_owner(by.person_id, "list people")
         asking = [
-            {"channel": each.channel, "name": each.display_name, "seconds_left": round(each.seconds_left)}
-            for each in await people.asking()
+            {"channel": row.place, "name": row.about, "seconds_left": round(left_s)}
+            for row, left_s in await people.asking()
         ]
         return {"people": [_person(parts, person) for person in people.list()], "asking": asking}
 

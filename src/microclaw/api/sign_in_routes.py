@@ -16,11 +16,13 @@ from microclaw.api.caller import Caller, RequestCaller, check_local_owner, clien
 from microclaw.api.cookies import session_cookie
 from microclaw.api.failures import failure_response
 from microclaw.api.people_answers import EndedSignIn, Myself, OpenedSignIn, SignInFacts, SignInLink, SignInList
+from microclaw.auth.codes import SIGN_IN
 from microclaw.auth.gate import Gate
 from microclaw.auth.passwords import MAX_CHARS, TooManyTries
 from microclaw.auth.people import OWNER, People
-from microclaw.auth.sign_ins import CODE_S, LONGEST_MS, OpenedSession, SignIn, SignIns, csrf_token
+from microclaw.auth.sign_ins import OpenedSession, SignIns, csrf_token
 from microclaw.errors import PermissionRefused, UnknownName
+from microclaw.store.sign_ins import LONGEST_MS, SignIn
 from microclaw.wire.host_api import TOO_MANY, Failure
 
 
@@ -117,7 +119,7 @@ def session_router(sign_ins: SignIns, people: People, gate: Gate) -> APIRouter:
         check_local_owner(gate, by, "make links to sign in")
         person = people.named(body.person)
         code = await sign_ins.new_code(person.person_id)
-        return {"person": person.name, "role": person.role, "path": f"/signin#{code}", "expires_s": CODE_S}
+        return {"person": person.name, "role": person.role, "path": f"/signin#{code}", "expires_s": SIGN_IN.life_s}
 
     def _may_see(one: SignIn, by: Caller) -> bool:
         person = people.get(by.person_id)

@@ -53,7 +53,6 @@ from microclaw.apps.late_proof import LateProofs
 from microclaw.audit import AuditLog
 from microclaw.auth.admission import Admission, open_admission
 from microclaw.auth.approvals import approval_event
-from microclaw.auth.approved_acts import end_event
 from microclaw.backup.scheduled import CHECK_S, ScheduledBackups
 from microclaw.bus import Bus
 from microclaw.clock import now_ms
@@ -143,7 +142,6 @@ async def running_host(
             AllowlistSource(settings.home), egress, secret_values, record=audit.record, way=settings.proxy
         )
         admission = await open_admission(settings, database, audit.record)
-        admission.approvals.ends.listen(lambda pending, end: audit.record(end_event(pending, end, admission.people)))
         origin = "" if cluster is None else hashlib.sha256(urlsplit(cluster.database.url).path.encode()).hexdigest()[:8]
         live = LiveFeed(secrets.token_hex(4), origin=origin)
         bus = await stack.enter_async_context(Bus())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import socket
 import ssl
 from collections.abc import Container
@@ -106,7 +105,6 @@ async def _tls(settings: Settings, database: Database, record: Record) -> People
         IdentityTable(database),
         await asyncio.to_thread(look),
         now_ms=now_ms,
-        random_bytes=secrets.token_bytes,
         server_file=OWN_FILE,
         record=record,
     )

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 from microclaw.audit import AuditEvent, AuditKind, Record
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
+from microclaw.auth.approved_acts import ActEnd
+from microclaw.auth.codes import Codes
 from microclaw.auth.gate import Gate
 from microclaw.auth.passwords import Passwords
-from microclaw.auth.people import People
+from microclaw.auth.people import People, name_of
 from microclaw.auth.sign_ins import SignIns
 from microclaw.auth.tokens import PersonTokens
 from microclaw.auth.watches import SESSION_PREFIX, TokenWatch
 from microclaw.config.settings import Settings
-from microclaw.store.codes import CodeTable
 from microclaw.store.database import Database
-from microclaw.store.people import PeopleTable, PersonTokenTable
-from microclaw.store.sign_ins import PasswordTable, SignInTable
+from microclaw.store.people import PersonTokenTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,46 +37,36 @@ class Admission:
 
 async def open_admission(settings: Settings, database: Database, record: Record) -> Admission:
     """`record` takes the events of the security log."""
-    codes = None if database.host is None else CodeTable(database)
-    people = await People.opened(PeopleTable(database), record=record, codes=codes)
+    codes = Codes(database)
+    people = await People.opened(database, record=record, codes=codes)
+
+    def note(kind: AuditKind, pending: PendingApproval, text: str, by: str) -> None:
+        record(AuditEvent(kind, f"{text}{pending.told(people)}", about=pending.approval_id, by=by))
 
     def refused(pending: PendingApproval, by: str, approved: bool) -> None:
-        record(_refusal(pending, by, people, approved=approved))
+        text = f"{'yes' if approved else 'no'} does not count: "
+        note(AuditKind.APPROVAL_REFUSED, pending, text, name_of(people, by))
+
+    def changed(news: PendingApproval | ApprovalOutcome) -> None:
+        if isinstance(news, PendingApproval):
+            note(AuditKind.APPROVAL_ASKED, news, "", name_of(people, news.person_id))
+        elif news.by is None:
+            note(AuditKind.APPROVAL_EXPIRED, news.pending, "", name_of(people, news.pending.person_id))
+        else:
+            note(AuditKind.APPROVAL_DECIDED, news.pending, f"{news.outcome}: ", news.by)
+
+    def ended(pending: PendingApproval, end: ActEnd) -> None:
+        """Of a failure only its code."""
+        state = f"{end.state} ({end.code})" if end.code else end.state
+        note(AuditKind.APPROVAL_DECIDED, pending, f"approved, then {state}: ", name_of(people, pending.person_id))
 
     approvals = Approvals(timeout_s=settings.agent.approval_s, roles=people, on_refused=refused)
-    approvals.listen(lambda news: record(_event(news, people)))
+    approvals.listen(changed)
+    approvals.ends.listen(ended)
     gate = Gate(people, approvals, always_ask=settings.agent.approvals == "always", record=record)
     tokens = PersonTokens(PersonTokenTable(database), people, record=record)
-    passwords = Passwords(PasswordTable(database), people, record=record)
-    sign_ins = SignIns(SignInTable(database), people, passwords, record=record, codes=codes)
+    passwords = Passwords(database, people, record=record)
+    sign_ins = SignIns(database, people, passwords, codes, record=record)
     people.listen(tokens.recheck)
     people.listen(sign_ins.recheck)
     return Admission(people, tokens, approvals, gate, sign_ins)
-
-
-def _event(news: PendingApproval | ApprovalOutcome, people: People) -> AuditEvent:
-    """A question or its end. Of the act only its tool, or its first word: the rest may be a person's words."""
-    pending = news if isinstance(news, PendingApproval) else news.pending
-    asked_by, text = _name(pending.person_id, people), _about(pending, people)
-    if isinstance(news, PendingApproval):
-        return AuditEvent(AuditKind.APPROVAL_ASKED, text, about=pending.approval_id, by=asked_by)
-    if news.by is None:
-        return AuditEvent(AuditKind.APPROVAL_EXPIRED, text, about=pending.approval_id, by=asked_by)
-    return AuditEvent(AuditKind.APPROVAL_DECIDED, f"{news.outcome}: {text}", about=pending.approval_id, by=news.by)
-
-
-def _refusal(pending: PendingApproval, by: str, people: People, *, approved: bool) -> AuditEvent:
-    """Somebody decided what is not theirs to decide."""
-    text = f"{'yes' if approved else 'no'} does not count: {_about(pending, people)}"
-    return AuditEvent(AuditKind.APPROVAL_REFUSED, text, about=pending.approval_id, by=_name(by, people))
-
-
-def _about(pending: PendingApproval, people: People) -> str:
-    verb = pending.tool or (pending.action.split() or ["?"])[0]
-    risky = ", risky" if pending.risky else ""
-    return f"{verb}{risky}, asked by {_name(pending.person_id, people)} {pending.where}"
-
-
-def _name(person_id: str, people: People) -> str:
-    person = people.get(person_id)
-    return person_id if person is None else person.name

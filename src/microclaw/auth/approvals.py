@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from microclaw.auth.approved_acts import GONE, ActEnds
-from microclaw.auth.people import OwnerAlone, Roles
+from microclaw.auth.people import OwnerAlone, Roles, name_of
 from microclaw.auth.watches import SESSION_PREFIX
 from microclaw.errors import Overloaded, PermissionRefused, UnknownName
 from microclaw.events import Action, ApprovalAsked, ApprovalChanged, AskedProgram
@@ -71,6 +71,11 @@ class PendingApproval:
         """The door in words: "in the browser", "over api"."""
         return door_words(self.door)
 
+    def told(self, people: Roles) -> str:
+        """For the security log: of the act only its tool, or its first word, as the rest may be a person's words."""
+        what = self.tool or (self.action.split() or ["?"])[0]
+        return f"{what}{', risky' * self.risky}, asked by {name_of(people, self.person_id)} {self.where}"
+
 
 @dataclass(frozen=True, slots=True)
 class ApprovalOutcome:
@@ -83,9 +88,15 @@ class ApprovalOutcome:
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
+    """`decision`: None where nobody waits for it any more. `until_s` is on the loop's clock."""
+
     pending: PendingApproval
-    decision: asyncio.Future[str]
-    until_s: float  # on the loop's clock
+    decision: asyncio.Future[ApprovalOutcome | None]
+    until_s: float
+
+    def settle(self, outcome: ApprovalOutcome | None) -> None:
+        if not self.decision.done():
+            self.decision.set_result(outcome)
 
 
 Listener: TypeAlias = Callable[[PendingApproval | ApprovalOutcome], None]
@@ -126,17 +137,11 @@ class Approvals:
         return 0.0 if waiting is None else max(0.0, waiting.until_s - asyncio.get_running_loop().time())
 
     def question(
-        self,
-        pending: PendingApproval,
-        *,
-        of: str | None = None,
-        actions: tuple[Action, ...] = (),
+        self, pending: PendingApproval, *, of: str | None = None, actions: tuple[Action, ...] = ()
     ) -> ApprovalAsked:
         """What is told where it waits: `of` is who is asked, else who asked for the act; `actions` of the turn."""
-        may_decide = self.may_decide(pending, of or pending.person_id)
-        return ApprovalAsked(
-            pending.approval_id, pending.action, pending.detail, pending.expires_s, may_decide, actions
-        )
+        may = self.may_decide(pending, of or pending.person_id)
+        return ApprovalAsked(pending.approval_id, pending.action, pending.detail, pending.expires_s, may, actions)
 
     async def ask(
         self,
@@ -156,7 +161,7 @@ class Approvals:
         """
         self.ends.ask()
         if self._closed:
-            raise _Stopping.refusal(action)
+            raise _stopping(action)
         self._check_room(person_id)
         loop = asyncio.get_running_loop()
         action = clean_text(action, one_line=True, limit=MAX_ACTION_CHARS, mark=HIDDEN_MARK)
@@ -164,46 +169,37 @@ class Approvals:
         _check_length(action, lines)
         if program is not None:
             program = replace(program, diff=tuple(_shown(line) for line in program.diff))
+        place, turn = (channel, chat_id), _TURN.get()
         pending = PendingApproval(
-            self._new_id(),
-            person_id,
-            action,
-            lines,
-            channel,
-            chat_id,
-            self._timeout_s,
-            risky,
-            tool,
-            program,
-            _TURN.get(),
+            self._new_id(), person_id, action, lines, *place, self._timeout_s, risky, tool, program, turn
         )
-        decision: asyncio.Future[str] = loop.create_future()
-        self._waiting[pending.approval_id] = _Waiting(pending, decision, loop.time() + self._timeout_s)
-        outcome = ApprovalOutcome(pending, "expired", None)
+        waiting = _Waiting(pending, loop.create_future(), loop.time() + self._timeout_s)
+        self._waiting[pending.approval_id] = waiting
+        outcome, is_over = ApprovalOutcome(pending, "expired", None), False
         try:
             self._notify(pending)
-            async with asyncio.timeout(self._timeout_s):
-                by = await decision
-            outcome = ApprovalOutcome(pending, "approved", by)
-        except TimeoutError as exc:
-            raise PermissionRefused(
-                f"nobody approved in {self._timeout_s:g} s, so it was not done: {action}",
-                next_step="ask for it again, and answer in time: microclaw approval list",
-            ) from exc
-        except _Stopping as exc:
-            raise _Stopping.refusal(action) from exc
-        except _Withdrawn as exc:
-            raise PermissionRefused(f"nobody waits for it any more, so it was not done: {action}") from exc
-        except _Declined as exc:
-            outcome = ApprovalOutcome(pending, "declined", exc.by)
-            raise PermissionRefused(f"declined by {exc.by}, so it was not done: {action}") from exc
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    outcome = await waiting.decision or outcome
+            except TimeoutError:
+                is_over = True
         finally:
             self._waiting.pop(pending.approval_id, None)
             self._notify(outcome)
-            if outcome.by is not None and outcome.outcome == "approved":
-                self.ends.begin(pending, outcome.by)
+            if outcome.outcome == "approved":
+                self.ends.begin(outcome)
             else:
                 self.ends.settle(pending, GONE)  # a yes that came just too late, if there was one
+        if outcome.outcome == "declined":
+            raise PermissionRefused(f"declined by {outcome.by}, so it was not done: {action}")
+        if is_over:
+            raise PermissionRefused(
+                f"nobody approved in {self._timeout_s:g} s, so it was not done: {action}",
+                next_step="ask for it again, and answer in time: microclaw approval list",
+            )
+        if outcome.outcome == "expired":
+            gone = PermissionRefused(f"nobody waits for it any more, so it was not done: {action}")
+            raise _stopping(action) if self._closed else gone
 
     def decide(self, approval_id: str, *, approved: bool, by: str) -> PendingApproval:
         """Approve or decline it; PermissionRefused when `by` may not.
@@ -219,23 +215,20 @@ class Approvals:
         self._check_decider(waiting.pending, approved=approved, by=by)
         if approved:
             self.ends.expect(waiting.pending)
-            waiting.decision.set_result(self._name(by))
-        else:
-            waiting.decision.set_exception(_Declined(self._name(by)))
+        name = name_of(self._roles, by)[:80]
+        waiting.settle(ApprovalOutcome(waiting.pending, "approved" if approved else "declined", name))
         return waiting.pending
 
     def withdraw(self, approval_id: str) -> None:
         """Who asked has gone: it is not done. Nothing happens when it waits no more."""
-        waiting = self._waiting.get(approval_id)
-        if waiting is not None and not waiting.decision.done():
-            waiting.decision.set_exception(_Withdrawn())
+        if (waiting := self._waiting.get(approval_id)) is not None:
+            waiting.settle(None)
 
     def close(self) -> None:
         """The host stops: what waits is not done, and nothing more is asked."""
         self._closed = True
         for waiting in tuple(self._waiting.values()):
-            if not waiting.decision.done():
-                waiting.decision.set_exception(_Stopping())
+            waiting.settle(None)
 
     def may_decide(self, pending: PendingApproval, by: str) -> bool:
         """Whether a yes of `by` would count."""
@@ -250,13 +243,9 @@ class Approvals:
             self._on_refused(pending, by, approved)
             why = "it is risky" if by == pending.person_id else "it is not theirs"
             raise PermissionRefused(
-                f"{self._name(by)} may not decide this, as {why}: {pending.action}",
+                f"{name_of(self._roles, by)[:80]} may not decide this, as {why}: {pending.action}",
                 next_step="an owner can: microclaw approval list",
             )
-
-    def _name(self, person_id: str) -> str:
-        person = self._roles.get(person_id)
-        return (person_id if person is None else person.name)[:80]
 
     def _check_room(self, person_id: str) -> None:
         own = sum(1 for waiting in self._waiting.values() if waiting.pending.person_id == person_id)
@@ -274,8 +263,7 @@ def approval_event(news: PendingApproval | ApprovalOutcome, people: Roles, at_ms
     """The live event of a question, or of its end."""
     pending = news if isinstance(news, PendingApproval) else news.pending
     state, by = ("asked", "") if isinstance(news, PendingApproval) else (news.outcome, news.by or "")
-    person = people.get(pending.person_id)
-    who = pending.person_id if person is None else person.name
+    who = name_of(people, pending.person_id)
     return ApprovalChanged("", at_ms, pending.approval_id, state, who, by, pending.action, pending.person_id)
 
 
@@ -294,20 +282,6 @@ def _shown(text: str) -> str:
     return clean_text(text, mark=HIDDEN_MARK).replace("\t", " ")
 
 
-class _Withdrawn(Exception):
-    """Its asker has gone."""
-
-
-class _Stopping(Exception):
-    """The host stops."""
-
-    @staticmethod
-    def refusal(action: str) -> PermissionRefused:
-        text = f"the host is stopping, so it was not done: {action[:MAX_ACTION_CHARS]}"
-        return PermissionRefused(text, next_step="ask for it again when it is back: microclaw up")
-
-
-class _Declined(Exception):
-    def __init__(self, by: str) -> None:
-        super().__init__(by)
-        self.by = by
+def _stopping(action: str) -> PermissionRefused:
+    text = f"the host is stopping, so it was not done: {action[:MAX_ACTION_CHARS]}"
+    return PermissionRefused(text, next_step="ask for it again when it is back: microclaw up")

@@ -13,13 +13,11 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from microclaw.audit import AuditEvent, AuditKind
-from microclaw.auth.people import Roles
 from microclaw.errors import MicroclawError
 from microclaw.text import clean_text
 
 if TYPE_CHECKING:
-    from microclaw.auth.approvals import PendingApproval
+    from microclaw.auth.approvals import ApprovalOutcome, PendingApproval
 
 EndState: TypeAlias = Literal["done", "failed", "unknown"]
 MAX_KEPT: Final = 256
@@ -91,8 +89,7 @@ _current: ContextVar[ApprovedAct | None] = ContextVar("approved_act", default=No
 
 def approval_now() -> str | None:
     """The number of the question that the act under way here had its yes to; None where nobody was asked."""
-    yes = yes_now()
-    return None if yes is None else yes.approval_id
+    return None if (yes := yes_now()) is None else yes.approval_id
 
 
 def yes_now() -> Yes | None:
@@ -147,14 +144,11 @@ class ActEnds:
         if act is not None:
             act.yes = None
 
-    def begin(self, pending: PendingApproval, by: str) -> None:
-        """Who asked goes on, with the yes of `by`: from here on the act around it tells the end."""
-
-        def tell(end: ActEnd) -> None:
-            self.settle(pending, end)
-
-        act = _current.get()
-        if act is None or not act.approved(Yes(pending.approval_id, by), tell):
+    def begin(self, outcome: ApprovalOutcome) -> None:
+        """Who asked goes on, with the yes of somebody: from here on the act around it tells the end."""
+        pending, act = outcome.pending, _current.get()
+        yes = Yes(pending.approval_id, outcome.by or "")
+        if act is None or not act.approved(yes, lambda end: self.settle(pending, end)):
             self.settle(pending, UNTOLD)
 
     def settle(self, pending: PendingApproval, end: ActEnd) -> None:
@@ -177,16 +171,6 @@ class ActEnds:
             return None
         done, _ = await asyncio.wait((kept[1],), timeout=timeout_s)
         return kept[1].result() if done else None
-
-
-def end_event(pending: PendingApproval, end: ActEnd, people: Roles) -> AuditEvent:
-    """The security log's line: of the act only its tool, or its first word, and of a failure only its code."""
-    person = people.get(pending.person_id)
-    who = pending.person_id if person is None else person.name
-    what = pending.tool or (pending.action.split() or ["?"])[0]
-    state = f"{end.state} ({end.code})" if end.code else end.state
-    text = f"approved, then {state}: {what}, asked by {who} {pending.where}"
-    return AuditEvent(AuditKind.APPROVAL_DECIDED, text, about=pending.approval_id, by=who)
 
 
 def _short(text: str) -> str:

@@ -21,14 +21,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.certificates import (
-    SERIAL_BYTES,
     HostNames,
     KeyPair,
     check_authority,
     device_certificate,
     from_ms,
     new_authority,
-    new_serial,
     server_certificate,
 )
 from microclaw.durable import make_private_folder, read_private, sync_folder, write_private
@@ -51,14 +49,12 @@ class Authority:
         pair: KeyPair,
         *,
         now_ms: Callable[[], int],
-        random_bytes: Callable[[int], bytes],
         server_file: str = SERVER_FILE,
     ) -> None:
         self._folder = folder
         self._server_path = folder / server_file
         self._pair = pair
         self._now_ms = now_ms
-        self._random_bytes = random_bytes
         self._server: KeyPair | None = None
 
     @classmethod
@@ -69,7 +65,6 @@ class Authority:
         names: HostNames,
         *,
         now_ms: Callable[[], int],
-        random_bytes: Callable[[int], bytes],
         server_file: str = SERVER_FILE,
         record: Record = no_record,
     ) -> Authority:
@@ -84,11 +79,10 @@ class Authority:
             record(AuditEvent(AuditKind.CREDENTIAL_REVOKED, text))
             await asyncio.to_thread(_put_away, folder, now_ms())
         known = await pin.authority()
-        serial = new_serial(random_bytes(SERIAL_BYTES))
         remedy = _remedy(folder, shared=pin.is_shared)
-        pair = await asyncio.to_thread(_read_or_make, folder, known, remedy, now_ms(), serial)
+        pair = await asyncio.to_thread(_read_or_make, folder, known, remedy, now_ms())
         await pin.pin_authority(fingerprint_of(pair.certificate), now_ms())
-        authority = cls(folder, pair, now_ms=now_ms, random_bytes=random_bytes, server_file=server_file)
+        authority = cls(folder, pair, now_ms=now_ms, server_file=server_file)
         await authority.renew_if_due(names)
         return authority
 
@@ -109,11 +103,14 @@ class Authority:
     @property
     def server(self) -> x509.Certificate:
         """The server's certificate as it is now."""
-        return self._ready_server().certificate
+        assert self._server is not None  # since `open`
+        return self._server.certificate
 
     def sign(self, public_key: ec.EllipticCurvePublicKey, device_id: str) -> x509.Certificate:
         """A client certificate for a key whose holder proved to have it (`certificates.read_csr`)."""
-        return device_certificate(self._pair, public_key, device_id, from_ms(self._now_ms()), self._serial())
+        return device_certificate(
+            self._pair, public_key, device_id, from_ms(self._now_ms()), x509.random_serial_number()
+        )
 
     async def renew_if_due(self, names: HostNames) -> bool:
         """Make a new server certificate when 2/3 of its life are over or a name or address is missing in it.
@@ -125,7 +122,7 @@ class Authority:
         now = from_ms(self._now_ms())
         if self._server is not None and _is_fresh(self._server.certificate, names, self._now_ms()):
             return False
-        server = server_certificate(self._pair, names.names, names.addresses, now, self._serial())
+        server = server_certificate(self._pair, names.names, names.addresses, now, x509.random_serial_number())
         await asyncio.to_thread(write_private, self._server_path, server.to_pem())
         self._server = server
         return True
@@ -144,7 +141,6 @@ class Authority:
 
     def rotate(self, context: ssl.SSLContext) -> None:
         """Give a live context the newest server certificate: connections stay, new ones get it."""
-        self._ready_server()
         try:
             context.load_cert_chain(self._server_path)
         except OSError as exc:  # ssl.SSLError too
@@ -152,14 +148,6 @@ class Authority:
                 f"the server certificate {self._server_path} cannot be used: {exc}",
                 next_step="delete that file and start the host again: a new one is made, devices do not notice",
             ) from exc
-
-    def _ready_server(self) -> KeyPair:
-        if self._server is None:
-            raise RuntimeError("renew_if_due was not awaited")
-        return self._server
-
-    def _serial(self) -> int:
-        return new_serial(self._random_bytes(SERIAL_BYTES))
 
 
 def bare_server_context() -> ssl.SSLContext:
@@ -189,13 +177,13 @@ def _remedy(folder: Path, *, shared: bool) -> str:
     )
 
 
-def _read_or_make(folder: Path, known: str | None, remedy: str, now_ms: int, serial: int) -> KeyPair:
+def _read_or_make(folder: Path, known: str | None, remedy: str, now_ms: int) -> KeyPair:
     path = folder / AUTHORITY_FILE
     content = read_private(path)
     if content is None:
         if known is not None:
             raise StoreError(f"{path} is missing, and devices trust the authority in it", next_step=remedy)
-        pair = new_authority(from_ms(now_ms), serial)
+        pair = new_authority(from_ms(now_ms), x509.random_serial_number())
         write_private(path, pair.to_pem())
         return pair
     try:

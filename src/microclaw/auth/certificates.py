@@ -79,19 +79,12 @@ DEVICE_LIFE: Final = timedelta(days=10 * 365)  # a board that never renews works
 SERVER_LIFE: Final = timedelta(days=90)
 BACKDATED: Final = timedelta(days=1)
 MAX_CSR_BYTES: Final = 2048
-SERIAL_BYTES: Final = 16
 URN: Final = "urn:microclaw:device:"
 # What the library raises for input it cannot read; half of them are no ValueErrors.
 _UNREADABLE: Final = (
-    ValueError,
-    TypeError,
-    UnsupportedAlgorithm,
-    InvalidSignature,
-    x509.InvalidVersion,
-    x509.DuplicateExtension,
-    x509.ExtensionNotFound,
-    x509.UnsupportedGeneralNameType,
-)
+    ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature,
+    x509.InvalidVersion, x509.DuplicateExtension, x509.ExtensionNotFound, x509.UnsupportedGeneralNameType,
+)  # fmt: skip
 DEVICE_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -104,10 +97,8 @@ class KeyPair:
 
     def to_pem(self) -> bytes:
         """Key, then certificate, in one text: never one without the other."""
-        key = self.key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        return key + self.certificate.public_bytes(serialization.Encoding.PEM)
+        form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        return self.key.private_bytes(*form) + self.certificate.public_bytes(serialization.Encoding.PEM)
 
     @classmethod
     def from_pem(cls, pem: bytes) -> KeyPair:
@@ -142,10 +133,10 @@ def check_authority(pair: KeyPair) -> None:
     """ValueError unless this is a whole authority certificate, signed by itself."""
     try:
         pair.certificate.verify_directly_issued_by(pair.certificate)
-        constraints = pair.certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+        is_authority = pair.certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     except _UNREADABLE as exc:
         raise ValueError("its certificate is not an authority's") from exc
-    if not constraints.ca:
+    if not is_authority:
         raise ValueError("its certificate is not an authority's")
 
 
@@ -154,23 +145,17 @@ def server_certificate(
 ) -> KeyPair:
     """A new key and certificate for the host's server under these names and addresses."""
     key = ec.generate_private_key(ec.SECP256R1())
-    alternatives = [x509.DNSName(name) for name in names] + [x509.IPAddress(address) for address in addresses]
-    builder = _leaf(authority, "microclaw host", key.public_key(), now, SERVER_LIFE, serial)
-    builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False).add_extension(
-        x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False
-    )
-    return KeyPair(key, builder.sign(authority.key, hashes.SHA256()))
+    whose = [*map(x509.DNSName, names), *map(x509.IPAddress, addresses)]
+    usages = (ExtendedKeyUsageOID.SERVER_AUTH,)
+    return KeyPair(key, _leaf(authority, "microclaw host", whose, usages, key.public_key(), now, SERVER_LIFE, serial))
 
 
 def host_certificate(authority: KeyPair, host_id: str) -> KeyPair:
     """A new key and certificate by which a host asks others of the fleet, and answers them; for one run."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-    serial = x509.random_serial_number()
-    builder = _leaf(authority, host_id, key.public_key(), datetime.now(UTC), DEVICE_LIFE, serial)
-    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(HOSTS_NAME)]), critical=False)
-    builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-    return KeyPair(key, builder.sign(authority.key, hashes.SHA256()))
+    key, whose = ec.generate_private_key(ec.SECP256R1()), [x509.DNSName(HOSTS_NAME)]
+    usages = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
+    now, serial = datetime.now(UTC), x509.random_serial_number()
+    return KeyPair(key, _leaf(authority, host_id, whose, usages, key.public_key(), now, DEVICE_LIFE, serial))
 
 
 def device_certificate(
@@ -179,11 +164,8 @@ def device_certificate(
     """A client certificate that says which device its holder is, and nothing else."""
     if not DEVICE_ID.fullmatch(device_id):
         raise ValueError(f"{device_id!r} is not a device id")
-    builder = _leaf(authority, device_id, public_key, now, DEVICE_LIFE, serial)
-    builder = builder.add_extension(
-        x509.SubjectAlternativeName([x509.UniformResourceIdentifier(URN + device_id)]), critical=False
-    ).add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
-    return builder.sign(authority.key, hashes.SHA256())
+    whose, usages = [x509.UniformResourceIdentifier(URN + device_id)], (ExtendedKeyUsageOID.CLIENT_AUTH,)
+    return _leaf(authority, device_id, whose, usages, public_key, now, DEVICE_LIFE, serial)
 
 
 def read_csr(der: bytes) -> ec.EllipticCurvePublicKey:
@@ -235,13 +217,6 @@ def to_ms(time: datetime) -> int:
     return int(time.timestamp() * 1000)
 
 
-def new_serial(random: bytes) -> int:
-    """A positive serial out of `SERIAL_BYTES` random bytes (RFC 5280 4.1.2.2: at most 20 octets)."""
-    if len(random) != SERIAL_BYTES:
-        raise ValueError(f"a serial needs {SERIAL_BYTES} random bytes, not {len(random)}")
-    return (int.from_bytes(random) >> 1) | (1 << 64)
-
-
 def _builder(
     subject: x509.Name, key: ec.EllipticCurvePublicKey, now: datetime, life: timedelta, serial: int
 ) -> x509.CertificateBuilder:
@@ -257,8 +232,15 @@ def _builder(
 
 
 def _leaf(
-    authority: KeyPair, name: str, key: ec.EllipticCurvePublicKey, now: datetime, life: timedelta, serial: int
-) -> x509.CertificateBuilder:
+    authority: KeyPair,
+    name: str,
+    whose: Iterable[x509.GeneralName],
+    usages: Iterable[x509.ObjectIdentifier],
+    key: ec.EllipticCurvePublicKey,
+    now: datetime,
+    life: timedelta,
+    serial: int,
+) -> x509.Certificate:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     identifier = authority.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     return (
@@ -267,18 +249,19 @@ def _leaf(
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(authority=False), critical=True)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False)
+        .add_extension(x509.SubjectAlternativeName(whose), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+        .sign(authority.key, hashes.SHA256())
     )
 
 
 def _key_usage(*, authority: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not authority,
-        key_cert_sign=authority,
-        crl_sign=authority,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
+    """An authority signs certificates, everybody else signs what they say."""
+    wanted = ("key_cert_sign", "crl_sign") if authority else ("digital_signature",)
+    return x509.KeyUsage(**{name: name in wanted for name in _USAGES})
+
+
+_USAGES: Final = (
+    "digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
+    "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
+)  # fmt: skip

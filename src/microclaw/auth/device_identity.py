@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, assert_never
+from typing import Final
 
 from cryptography import x509
 
 from microclaw.audit import Record, no_record
 from microclaw.auth.authority import Authority, fingerprint_of
 from microclaw.auth.certificates import HostNames, from_ms, read_device_certificate
+from microclaw.auth.codes import Codes
 from microclaw.auth.credentials import Cause, Identity, Reason, Refusal, Revocation
 from microclaw.auth.device_tokens import UNUSED_LIFE_MS, DeviceTokens, token_device, token_hash
-from microclaw.auth.pairing import Enrol, PairingLimits, PairingService
-from microclaw.auth.provisioning import Provisioner
-from microclaw.auth.typed_codes import CodesOfHosts
+from microclaw.auth.pairing import Enrol, PairingService
+from microclaw.auth.provisioning import Provision, Provisioner
 from microclaw.errors import ProtocolError
-from microclaw.store.codes import CodeTable
 from microclaw.store.database import Database
 from microclaw.store.identity import IdentityTable, TokenUse
 from microclaw.wire.link.frame import CloseCode
@@ -98,23 +96,21 @@ class Authenticator:
 
     async def _by_token(self, authorization: str) -> Identity | Refusal:
         token = _bearer(authorization)
-        device_id = token_device(token) if token is not None else None
-        if token is None or device_id is None:
+        if token is None or (device_id := token_device(token)) is None:
             return Refusal(CloseCode.NOT_AUTHENTICATED, Reason.MALFORMED_AUTHORIZATION)
         now_ms = self._now_ms()
         use = await self._table.use_token(device_id, token_hash(token), now_ms, unused_since_ms=now_ms - UNUSED_LIFE_MS)
-        match use:
-            case TokenUse.CURRENT | TokenUse.PROMOTED:
-                return Identity(device_id, "token", token_hash(token).hex(), now_ms)
-            case TokenUse.SUPERSEDED:
-                return Refusal(CloseCode.NOT_AUTHENTICATED, Reason.TOKEN_SUPERSEDED, device_id)
-            case TokenUse.REVOKED:
-                return Refusal(CloseCode.REVOKED, Reason.REVOKED, device_id)
-            case TokenUse.EXPIRED:
-                return Refusal(CloseCode.NOT_AUTHENTICATED, Reason.TOKEN_EXPIRED, device_id)
-            case TokenUse.UNKNOWN:
-                return Refusal(CloseCode.NOT_AUTHENTICATED, Reason.WRONG_TOKEN, device_id)
-        assert_never(use)
+        if use in (TokenUse.CURRENT, TokenUse.PROMOTED):
+            return Identity(device_id, "token", token_hash(token).hex(), now_ms)
+        return Refusal(*_REFUSED[use], device_id)
+
+
+_REFUSED: Final = {
+    TokenUse.SUPERSEDED: (CloseCode.NOT_AUTHENTICATED, Reason.TOKEN_SUPERSEDED),
+    TokenUse.REVOKED: (CloseCode.REVOKED, Reason.REVOKED),
+    TokenUse.EXPIRED: (CloseCode.NOT_AUTHENTICATED, Reason.TOKEN_EXPIRED),
+    TokenUse.UNKNOWN: (CloseCode.NOT_AUTHENTICATED, Reason.WRONG_TOKEN),
+}
 
 
 class LiveIdentities:
@@ -182,9 +178,6 @@ class HostIdentity:
         mint_id: Callable[[], str],
         now_ms: Callable[[], int],
         clock_s: Callable[[], float] = time.monotonic,
-        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
-        random_below: Callable[[int], int] = secrets.randbelow,
-        limits: PairingLimits = PairingLimits(),  # noqa: B008 - a frozen value
         record: Record = no_record,
     ) -> HostIdentity:
         """Read or make the identity in `folder` (home/identity); StoreError when it is not whole.
@@ -192,12 +185,10 @@ class HostIdentity:
         `port` is the device plane's; `clock_s` is monotonic.
         """
         table = IdentityTable(database)
-        authority = await Authority.open(folder, table, names, now_ms=now_ms, random_bytes=random_bytes, record=record)
-        tokens = DeviceTokens(table, now_ms=now_ms, random_bytes=random_bytes)
+        authority = await Authority.open(folder, table, names, now_ms=now_ms, record=record)
+        tokens = DeviceTokens(table, now_ms=now_ms)
         revocation = Revocation(table, now_ms=now_ms, record=record)
-        others = None
-        if database.host is not None:
-            others = CodesOfHosts(CodeTable(database), now_ms=now_ms)
+        codes = Codes(database, now_ms=now_ms, clock_s=clock_s)
         pairing = PairingService(
             authority=authority,
             table=table,
@@ -207,22 +198,11 @@ class HostIdentity:
             mint_id=mint_id,
             now_ms=now_ms,
             clock_s=clock_s,
-            random_below=random_below,
-            limits=limits,
-            record=record,
-            others=others,
-        )
-        if others is not None:
-            await others.look()
-        provisioner = Provisioner(
-            table,
-            host=names.names[0],
-            port=port,
-            ca_sha256=authority.fingerprint,
-            now_ms=now_ms,
-            random_bytes=random_bytes,
+            codes=codes,
             record=record,
         )
+        await pairing.typed.look()
+        provisioner = Provisioner(codes, Provision(names.names[0], port, authority.fingerprint), record)
         authenticator = Authenticator(authority.certificate, table, now_ms=now_ms)
         live = LiveIdentities(table, authenticator, revocation)
         return cls(table, authority, tokens, revocation, authenticator, live, pairing, provisioner, record)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -34,12 +35,9 @@ class IssuedToken:
 class DeviceTokens:
     """Mints the tokens of one store's devices; each is on the disk, as a hash, before it is returned."""
 
-    def __init__(
-        self, table: IdentityTable, *, now_ms: Callable[[], int], random_bytes: Callable[[int], bytes]
-    ) -> None:
+    def __init__(self, table: IdentityTable, *, now_ms: Callable[[], int]) -> None:
         self._table = table
         self._now_ms = now_ms
-        self._random_bytes = random_bytes
 
     async def issue(self, device_id: str, *, secret: bytes | None = None) -> IssuedToken | None:
         """The device's one credential from now on; None when the pairing secret of that hash was spent meanwhile."""
@@ -63,17 +61,12 @@ class DeviceTokens:
         if pending is not None and pending.made_ms >= identity.authenticated_ms:
             return None
         issued = self._mint(identity.device_id)
-        stored = await self._table.put_pending(
-            identity.device_id,
-            token_hash(issued.token),
-            now_ms,
-            current=current.hash,
-            seen=pending.hash if pending else None,
-        )
+        device_id, hashed, seen = identity.device_id, token_hash(issued.token), pending.hash if pending else None
+        stored = await self._table.put_pending(device_id, hashed, now_ms, current=current.hash, seen=seen)
         return issued if stored else None
 
     def _mint(self, device_id: str) -> IssuedToken:
-        return IssuedToken(mint_token(device_id, self._random_bytes(SECRET_BYTES)), self._now_ms() + UNUSED_LIFE_MS)
+        return IssuedToken(mint_token(device_id, secrets.token_bytes(SECRET_BYTES)), self._now_ms() + UNUSED_LIFE_MS)
 
 
 def mint_token(device_id: str, secret: bytes) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.approved_acts import approval_now
-from microclaw.auth.people import MAY, OwnerAlone, Permission, Roles
+from microclaw.auth.people import MAY, OwnerAlone, Permission, Roles, name_of
 from microclaw.errors import PermissionRefused
 from microclaw.events import AskedProgram
 
@@ -66,31 +66,21 @@ class Gate:
         """Raise PermissionRefused unless `person_id` is an owner: people, tokens and settings are theirs alone."""
         person = self._roles.get(person_id)
         if person is None or person.role != "owner":
-            who = person_id[:80] if person is None else person.name
             self.note(AuditKind.TOKEN_MISUSED, f"tried to {action}: that is the owner's", person_id)
-            raise PermissionRefused(
-                f"{who} may not {action}: that is the owner's", next_step="ask the owner of this host"
-            )
+            text = f"{self.name_of(person_id)[:80]} may not {action}: that is the owner's"
+            raise PermissionRefused(text, next_step="ask the owner of this host")
 
     def note(self, kind: AuditKind, text: str, person_id: str, *, about: str | None = None) -> None:
         """A line of the security log about what this person does, with the approval that it was given here."""
-        by = self.name_of(person_id)
-        self._record(AuditEvent(kind, text, about=about, by=by, approval=approval_now()))
+        self._record(AuditEvent(kind, text, about=about, by=self.name_of(person_id), approval=approval_now()))
 
     def name_of(self, person_id: str) -> str:
         """The person's name, as the security log has it; the id of somebody who is gone."""
-        person = self._roles.get(person_id)
-        return person_id if person is None else person.name
+        return name_of(self._roles, person_id)
 
     def needs_approval(self, permission: Permission, *, tainted: bool) -> bool:
         """Whether a person must say yes first. `tainted`: the turn has read untrusted text."""
-        match permission:
-            case Permission.READ:
-                return False
-            case Permission.ACT:
-                return tainted or self._always_ask
-            case Permission.RISKY:
-                return True
+        return permission is Permission.RISKY or (permission is Permission.ACT and (tainted or self._always_ask))
 
     async def admit(
         self,

@@ -1,7 +1,7 @@
 """Lets a new device in: by a code that it shows and a person confirms, or by the secret it was provisioned with.
 
-It sends nothing: the connection asks, waits for the outcome and tells the device. What waits is in memory only; in a
-cluster the code can be typed at another host, too (typed_codes.py).
+It sends nothing: the connection asks, waits for the outcome and tells the device. A device that waits is in memory, so
+its code ends with its connection; in a cluster the code can be typed at another host, too (typed_codes.py).
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -22,35 +21,19 @@ from microclaw.addresses import address_range, single_address
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.authority import Authority
 from microclaw.auth.certificates import is_late, read_csr, to_ms
+from microclaw.auth.codes import DEVICE, PROVISION, Codes
 from microclaw.auth.credentials import Reason, Refusal, Revocation
 from microclaw.auth.device_tokens import DeviceTokens, IssuedToken
-from microclaw.auth.one_time_codes import code_hash
-from microclaw.auth.provisioning import secret_hash
-from microclaw.auth.typed_codes import CodesOfHosts, TypedCodes, Wish, WrongTries, plain_code
+from microclaw.auth.typed_codes import TypedCodes, WaitingDevice, Wish
 from microclaw.boards import board_ids
-from microclaw.errors import DeviceUnreachable, ProtocolError
+from microclaw.errors import DeviceUnreachable, Overloaded, ProtocolError, UnknownName
+from microclaw.store.codes import CodeRow
 from microclaw.store.identity import CertificateRow, IdentityTable
 from microclaw.wire.link.frame import CloseCode
 
 _NO_ROOM: Final = Refusal(CloseCode.TOO_MANY, Reason.TOO_MANY_PENDING)
+_MALFORMED: Final = Refusal(CloseCode.MALFORMED, Reason.MALFORMED_REQUEST)
 _BOARD: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
-
-
-@dataclass(frozen=True, slots=True)
-class PairingLimits:
-    """The numbers of protocols/link.md, and bounds over a range (/24, /64) and over all addresses.
-
-    `kept_s`: for so long nobody takes the place of an address that has no other.
-    """
-
-    code_life_s: float = 120.0
-    pending_an_address: int = 4
-    pending_a_range: int = 16
-    pending_in_all: int = 64
-    kept_s: float = 30.0
-    wrong_tries: int = 5
-    lock_s: float = 60.0
-    remembered_addresses: int = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +47,13 @@ class IssuedCredential:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PendingPairing:
-    """A device that shows `code` and waits for a person. `network` is its address as far as limits go, `range` what it
-    can choose its address from."""
+    """A device that shows `code` and waits for a person. Of its row the holder is its address as far as limits go, and
+    the place the range that it can choose its address from."""
 
     code: str = field(repr=False)
+    row: CodeRow = field(repr=False)
     board: str
     address: str
-    network: str
-    range: str
     key: ec.EllipticCurvePublicKey | None
     expires_s: float  # on the service's clock
     outcome: asyncio.Future[IssuedCredential | Refusal]
@@ -88,7 +70,7 @@ class Enrol(Protocol):
 
 
 class PairingService:
-    """Where devices ask and people confirm. `clock_s` is monotonic; `random_below(n)` draws from 0 to n - 1."""
+    """Where devices ask and people confirm. `clock_s` is monotonic."""
 
     def __init__(
         self,
@@ -101,10 +83,8 @@ class PairingService:
         mint_id: Callable[[], str],
         now_ms: Callable[[], int],
         clock_s: Callable[[], float],
-        random_below: Callable[[int], int],
-        limits: PairingLimits = PairingLimits(),
+        codes: Codes,
         record: Record = no_record,
-        others: CodesOfHosts | None = None,
     ) -> None:
         self._authority = authority
         self._table = table
@@ -114,16 +94,10 @@ class PairingService:
         self._mint_id = mint_id
         self._now_ms = now_ms
         self._clock_s = clock_s
-        self._random_below = random_below
-        self.limits = limits
+        self._codes = codes
         self._record = record
-        self._pending: dict[str, PendingPairing] = {}
-        tries = WrongTries(limits.wrong_tries, limits.lock_s)
-        self.typed = TypedCodes(tries, clock_s, record, code_life_s=limits.code_life_s, others=others)
-        self._others = others
-        if others is not None:
-            others.carry_out = self._carry_out
-        self._wrong_secrets: OrderedDict[str, WrongTries] = OrderedDict()
+        self._pending: dict[bytes, PendingPairing] = {}
+        self.typed = TypedCodes(codes, self._carry_out)
         self._one_secret = asyncio.Lock()
 
     @property
@@ -132,9 +106,11 @@ class PairingService:
         self._drop_expired()
         return tuple(self._pending.values())
 
-    def left_s(self, pending: PendingPairing) -> int:
-        """How long its code is still good, in whole seconds."""
-        return max(0, math.ceil(pending.expires_s - self._clock_s()))
+    def waiting(self) -> tuple[WaitingDevice, ...]:
+        """Devices that show a code, here or at other hosts, the oldest of a host first."""
+        now_s = self._clock_s()
+        here = (WaitingDevice(one.address, one.board, math.ceil(one.expires_s - now_s)) for one in self.pending)
+        return (*here, *self.typed.waiting())
 
     async def request(
         self, address: str, board: str, *, csr: bytes | None, token_wanted: bool, secret: str | None
@@ -143,36 +119,29 @@ class PairingService:
 
         Raises what the registry raises when it will not have the device (its name was taken meanwhile).
         """
-        answer = await self._request(address, board, csr, token_wanted=token_wanted, secret=secret)
-        self._note(answer, address, board)
-        return answer
-
-    async def request_code(self, address: str, board: str, enrol: Enrol) -> PendingPairing | Refusal:
-        """A device of another protocol shows a code, is entered by `enrol`, and gets a token."""
-        malformed = Refusal(CloseCode.MALFORMED, Reason.MALFORMED_REQUEST)
-        answer = await self._by_code(address, board, None, enrol) if _BOARD.fullmatch(board) else malformed
-        self._note(answer, address, board)
-        return answer
-
-    def _note(self, answer: PendingPairing | IssuedCredential | Refusal, address: str, board: str) -> None:
-        if isinstance(answer, Refusal):
-            self._record(answer.event(address))
-        elif isinstance(answer, PendingPairing):
-            known = (board,) if board in board_ids() else ()
-            self._record(AuditEvent(AuditKind.PAIRING_ASKED, f"a {board} shows a code", address=address, known=known))
-
-    async def _request(
-        self, address: str, board: str, csr: bytes | None, *, token_wanted: bool, secret: str | None
-    ) -> PendingPairing | IssuedCredential | Refusal:
-        if (csr is None) is not token_wanted or not _BOARD.fullmatch(board):
-            return Refusal(CloseCode.MALFORMED, Reason.MALFORMED_REQUEST)
         try:
             key = read_csr(csr) if csr is not None else None
+            is_request = (csr is None) is token_wanted and _BOARD.fullmatch(board) is not None
         except ProtocolError:
-            return Refusal(CloseCode.MALFORMED, Reason.MALFORMED_REQUEST)
-        if secret is not None:
-            return await self._by_secret(address, board, key, secret)
-        return await self._by_code(address, board, key)
+            is_request = False
+        if is_request and secret is None:
+            return await self.request_code(address, board, key=key)
+        answer = await self._by_secret(address, board, key, secret or "") if is_request else _MALFORMED
+        if isinstance(answer, Refusal):
+            self._record(answer.event(address))
+        return answer
+
+    async def request_code(
+        self, address: str, board: str, enrol: Enrol | None = None, key: ec.EllipticCurvePublicKey | None = None
+    ) -> PendingPairing | Refusal:
+        """A device shows a code, is entered by `enrol` (of another protocol), and gets a token where it has no key."""
+        answer = await self._by_code(address, board, key, enrol) if _BOARD.fullmatch(board) else _MALFORMED
+        if isinstance(answer, Refusal):
+            self._record(answer.event(address))
+        else:
+            known = (board,) if board in board_ids() else ()
+            self._record(AuditEvent(AuditKind.PAIRING_ASKED, f"a {board} shows a code", address=address, known=known))
+        return answer
 
     async def outcome(self, pending: PendingPairing) -> IssuedCredential | Refusal:
         """Wait until a person confirmed the code, at most until it expires. Cancelling withdraws the request."""
@@ -201,28 +170,36 @@ class PairingService:
         a name it will not have (the code stays good then), and DeviceUnreachable when the device went away meanwhile.
         """
         self._drop_expired()
-        self.typed.check(by)
-        code, wish = plain_code(code), Wish(name=name, device_id=device_id, board_id=board_id, by=by)
-        if code not in self._pending:
-            return IssuedCredential(await self.typed.elsewhere(code, wish))
-        return await self._confirm(code, wish)
+        if (locked_s := self._codes.locked_s(DEVICE)) > 0:
+            self._record(AuditEvent(AuditKind.CODE_LOCKED, "devices' codes, after too many wrong ones", by=by))
+            raise Overloaded(
+                f"pairing is locked after {DEVICE.wrong_tries} wrong codes",
+                next_step=f"wait {locked_s:.0f} s, then type the code the device shows now",
+            )
+        wish = Wish(name=name, device_id=device_id, board_id=board_id, by=by)
+        if DEVICE.hash(code) in self._pending:
+            return await self._confirm(DEVICE.hash(code), wish)
+        paired = await self.typed.order(code, wish)
+        if paired is not None:
+            return IssuedCredential(paired)
+        self._codes.wrong(DEVICE)
+        self._record(AuditEvent(AuditKind.CODE_WRONG, "typed to let a device in", by=by))
+        step = f"type the 6 digits it shows; they change after {DEVICE.life_s:.0f} s"
+        raise UnknownName("no device waits with that code", next_step=step)
 
     async def _carry_out(self, digest: bytes, wish: Wish) -> str:
         self._drop_expired()
-        code = next((code for code in self._pending if code_hash("device", code) == digest), None)
-        if code is None:
-            raise LookupError
-        return (await self._confirm(code, wish)).device_id
+        return (await self._confirm(digest, wish)).device_id
 
-    async def _confirm(self, code: str, wish: Wish) -> IssuedCredential:
-        pending = self._pending.pop(code)
+    async def _confirm(self, digest: bytes, wish: Wish) -> IssuedCredential:
+        pending = self._pending.pop(digest)
         try:
             enrol = pending.enrol or self._enrol
             enrolled = await enrol(wish.board_id or pending.board, name=wish.name, device_id=wish.device_id)
             paired = await self._grant(enrolled, pending.key, None, pending.address, wish.by)
         except BaseException:  # also a person who gave up: the code stays good
             if not pending.outcome.done():
-                self._pending[pending.code] = pending
+                self._pending[digest] = pending
             raise
         if paired is None or pending.outcome.done():
             raise DeviceUnreachable(
@@ -249,104 +226,61 @@ class PairingService:
         return IssuedCredential(device_id, certificate=certificate.public_bytes(Encoding.DER))
 
     async def _by_code(
-        self, address: str, board: str, key: ec.EllipticCurvePublicKey | None, enrol: Enrol | None = None
+        self, address: str, board: str, key: ec.EllipticCurvePublicKey | None, enrol: Enrol | None
     ) -> PendingPairing | Refusal:
         self._drop_expired()
-        network, wide = single_address(address), address_range(address)
-        if not self._has_room(network, wide):
+        holder, place = single_address(address), address_range(address)
+        waiting = [one.row for one in self._pending.values()]
+        gone = DEVICE.giving_way(waiting, holder, place, self._now_ms())
+        if gone is None:
             return _NO_ROOM
+        for row in gone:
+            self._pending.pop(row.hash).outcome.set_result(_NO_ROOM)
         while True:
-            while (code := f"{self._random_below(1_000_000):06d}") in self._pending:
-                pass  # at most `pending_in_all` of a million are taken
-            expires_s = self._clock_s() + self.limits.code_life_s
+            code, row = self._codes.draw(DEVICE, holder, place, f"{board} {address}")
+            if row.hash in self._pending:
+                continue  # at most `in_all` of a million are taken
+            expires_s = self._clock_s() + DEVICE.life_s
             outcome: asyncio.Future[IssuedCredential | Refusal] = asyncio.get_running_loop().create_future()
-            pending = PendingPairing(code, board, address, network, wide, key, expires_s, outcome, enrol)
-            self._pending[code] = pending
-            if self._others is None or await self._is_shown(pending, self._others):
+            pending = PendingPairing(code, row, board, address, key, expires_s, outcome, enrol)
+            self._pending[row.hash] = pending
+            if await self._is_shown(pending):
                 return pending
 
-    async def _is_shown(self, pending: PendingPairing, others: CodesOfHosts) -> bool:
+    async def _is_shown(self, pending: PendingPairing) -> bool:
         """Whether the code is this device's at every host; one that another host gave is drawn again."""
         try:
-            life_s = self.limits.code_life_s
-            shown = await others.show(pending.code, board=pending.board, address=pending.address, life_s=life_s)
+            shown = await self.typed.show(pending.row)
         except BaseException:
             self._withdraw(pending)
             raise
-        if not shown and self._pending.get(pending.code) is pending:
-            del self._pending[pending.code]
+        if not shown and self._pending.get(pending.row.hash) is pending:
+            del self._pending[pending.row.hash]
         return shown
-
-    def _has_room(self, network: str, wide: str) -> bool:
-        """Whether a newcomer may wait. Where all places are taken, who has more than the newcomer gives one up.
-
-        So an address, and a range of addresses, has a share. An address that has no code gets a place also where each
-        of the others has one, of the oldest that had `kept_s` to be typed: one machine can have a whole /24.
-        """
-        limits, waiting = self.limits, tuple(self._pending.values())
-        of_network = Counter(pending.network for pending in waiting)
-        if of_network[network] >= limits.pending_an_address:
-            return False
-        if len(waiting) >= limits.pending_in_all:
-            of_range = Counter(pending.range for pending in waiting)
-            largest, count = of_range.most_common(1)[0]
-            among = [pending for pending in waiting if pending.range == largest or count == 1]
-            must = count > of_range[wide] + 1
-            if not self._displace(among, 0 if must else of_range[wide], must=must):
-                return False
-        of_it = [pending for pending in self._pending.values() if pending.range == wide]
-        return len(of_it) < limits.pending_a_range or self._displace(of_it, of_network[network])
-
-    def _displace(self, among: Sequence[PendingPairing], own: int, *, must: bool = False) -> bool:
-        """Take a code away for a newcomer with `own` codes; False when none gives way, unless one `must`.
-
-        The newest of the address that has the most: an older code may be one that a person is just typing. Where each
-        has one, the oldest that was there for long enough to be typed.
-        """
-        network, most = Counter(pending.network for pending in among).most_common(1)[0]
-        if most > own + 1:
-            gone = next(pending for pending in reversed(among) if pending.network == network)
-        elif must:
-            gone = among[-1]
-        elif own or among[0].expires_s - self.limits.code_life_s + self.limits.kept_s > self._clock_s():
-            return False
-        else:
-            gone = among[0]
-        del self._pending[gone.code]
-        gone.outcome.set_result(_NO_ROOM)
-        return True
 
     async def _by_secret(
         self, address: str, board: str, key: ec.EllipticCurvePublicKey | None, secret: str
     ) -> IssuedCredential | Refusal:
-        network = single_address(address)
-        tries = self._wrong_secrets.get(network)
-        if tries is not None and tries.locked_s(self._clock_s()) > 0:
+        source = single_address(address)
+        if self._codes.locked_s(PROVISION, source) > 0:
             return Refusal(CloseCode.TOO_MANY, Reason.PAIRING_LOCKED)
-        hashed = secret_hash(secret)
         async with self._one_secret:  # two requests with one secret must not enter two devices
-            row = await self._table.secret(hashed, self._now_ms())
-            if row is None and await self._table.catch_up():
-                row = await self._table.secret(hashed, self._now_ms())
+            row = await self._codes.find(PROVISION, secret)
             is_profile = board in board_ids()
-            if row is None or (is_profile and row.board_id not in (None, board)):
-                return self._wrong_secret(network)
-            if not is_profile and row.board_id is None and row.device_id is None:
+            if row is None or (is_profile and row.place not in ("", board)):
+                return self._wrong_secret(source)
+            if not is_profile and not row.place and not row.holder:
                 return Refusal(CloseCode.MALFORMED, Reason.UNKNOWN_BOARD)
             # On the disk first: a try that is cut off leaves its device to the next one.
-            device_id = row.device_id or await self._table.reserve_secret(hashed, self._mint_id())
+            device_id = row.holder or await self._codes.table.hold(row.kind, row.hash, self._mint_id())
             if device_id is None:
-                return self._wrong_secret(network)
-            device_id = await self._enrol(row.board_id or board, name=row.name, device_id=device_id, is_new=True)
-            paired = await self._grant(device_id, key, hashed, address)
-        return self._wrong_secret(network) if paired is None else paired
+                return self._wrong_secret(source)
+            device_id = await self._enrol(row.place or board, name=row.about or None, device_id=device_id, is_new=True)
+            paired = await self._grant(device_id, key, row.hash, address)
+        return self._wrong_secret(source) if paired is None else paired
 
-    def _wrong_secret(self, network: str) -> Refusal:
-        tries = self._wrong_secrets.setdefault(network, WrongTries(self.limits.wrong_tries, self.limits.lock_s))
-        self._wrong_secrets.move_to_end(network)
-        if len(self._wrong_secrets) > self.limits.remembered_addresses:
-            self._wrong_secrets.popitem(last=False)
-        tries.add(self._clock_s())
+    def _wrong_secret(self, source: str) -> Refusal:
+        self._codes.wrong(PROVISION, source)
         return Refusal(CloseCode.NOT_AUTHENTICATED, Reason.WRONG_SECRET)
 
     async def _grant(
@@ -383,8 +317,7 @@ class PairingService:
             self._withdraw(pending)
 
     def _withdraw(self, pending: PendingPairing) -> None:
-        if self._pending.get(pending.code) is pending:
-            del self._pending[pending.code]
-        if self._others is not None:
-            self._others.forget(pending.code)
+        if self._pending.get(pending.row.hash) is pending:
+            del self._pending[pending.row.hash]
+        self._codes.table.forget_later(pending.row.kind, pending.row.hash)
         pending.outcome.cancel()

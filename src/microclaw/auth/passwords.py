@@ -17,7 +17,8 @@ from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.people import OWNER, People, Person
 from microclaw.auth.wrong_tokens import WrongTokens
 from microclaw.errors import ConfigError, Overloaded, UnknownName
-from microclaw.store.sign_ins import PasswordRow, PasswordTable
+from microclaw.store.database import Database
+from microclaw.store.sign_ins import PasswordTable
 
 # OWASP, Password Storage Cheat Sheet: Argon2id with 19 MiB, 2 passes, 1 lane. 60 ms here.
 MEMORY_KIB: Final = 19_456
@@ -45,24 +46,23 @@ class TooManyTries(Exception):
 
 
 class Passwords:
-    """`Passwords(table, people)`. A password is checked even where there is none, so that its time tells nothing."""
+    """`Passwords(database, people)`. A password is checked even where there is none, so that its time tells nothing."""
 
     def __init__(
         self,
-        table: PasswordTable,
+        database: Database,
         people: People,
         *,
         now_s: Callable[[], float] = time.time,
         monotonic_s: Callable[[], float] = time.monotonic,
         record: Record = no_record,
     ) -> None:
-        self._table = table
+        self._table = PasswordTable(database)
         self._people = people
         self._now_s = now_s
         self._record = record
-        self._tries = tuple(
-            WrongTokens(limit, monotonic_s) for limit in (WRONG_OF_ADDRESS, WRONG_OF_NAME, WRONG_OF_ALL)
-        )
+        limits = (WRONG_OF_ADDRESS, WRONG_OF_NAME, WRONG_OF_ALL)
+        self._tries = tuple(WrongTokens(limit, monotonic_s) for limit in limits)
         self._turn = asyncio.Lock()
         self._waiting = 0
         self._nobodys: str | None = None
@@ -71,18 +71,15 @@ class Passwords:
         """The person's password from now on. ConfigError for one that is too short or too long, or repeats itself."""
         person = self._people.named(reference)
         text = _normal(password)
+        fault = None
         if not MIN_CHARS <= len(text) <= MAX_CHARS:
-            raise ConfigError(
-                f"a password has {MIN_CHARS} to {MAX_CHARS} characters, this one {len(text)}",
-                next_step="take a longer one, for example four words",
-            )
-        if len(set(text)) < MIN_DIFFERENT:
-            raise ConfigError(
-                f"a password has {MIN_DIFFERENT} different characters or more, this one {len(set(text))}",
-                next_step="take another one, for example four words",
-            )
+            fault = f"a password has {MIN_CHARS} to {MAX_CHARS} characters, this one {len(text)}"
+        elif len(set(text)) < MIN_DIFFERENT:
+            fault = f"a password has {MIN_DIFFERENT} different characters or more, this one {len(set(text))}"
+        if fault is not None:
+            raise ConfigError(fault, next_step="take another one, for example four words")
         hashed = await self._in_turn(lambda: _hash(text))
-        await self._table.put(PasswordRow(person.person_id, hashed, int(self._now_s() * 1000)))
+        await self._table.put(person.person_id, hashed, int(self._now_s() * 1000))
         self._note(AuditKind.SIGNIN_PASSWORD, "set anew", person)
         return person
 
@@ -95,7 +92,7 @@ class Passwords:
         return person
 
     async def any_set(self) -> bool:
-        return bool(await self._table.list())
+        return await self._table.any()
 
     async def check(self, name: str, password: str, address: str) -> Person | None:
         """The person of this name and password; None when it is wrong, TooManyTries before it is looked at.
@@ -103,20 +100,21 @@ class Passwords:
         Each try counts before its hash is made, so that many at once are no way round; a right one counts no more.
         """
         keys = (single_address(address), name.casefold()[:80], _EVERYBODY)
-        wait_s = max(tries.wait_s(key) for tries, key in zip(self._tries, keys, strict=True))
+        counted = tuple(zip(self._tries, keys, strict=True))
+        wait_s = max(tries.wait_s(key) for tries, key in counted)
         if wait_s > 0:
             raise TooManyTries(wait_s)
-        for tries, key in zip(self._tries, keys, strict=True):
+        for tries, key in counted:
             tries.add(key)
         try:
             person: Person | None = self._people.named(name)
         except UnknownName:
             person = None
-        row = None if person is None else await self._table.get(person.person_id)
-        is_right = await self._in_turn(lambda: self._is_right(password, None if row is None else row.hash))
+        hashed = None if person is None else await self._table.get(person.person_id)
+        is_right = await self._in_turn(lambda: self._is_right(password, hashed))
         if not is_right or person is None:
             return None
-        for tries, key in zip(self._tries, keys, strict=True):
+        for tries, key in counted:
             tries.take_back(key)
         return self._people.get(person.person_id)  # as it is now: somebody may have changed it meanwhile
 

@@ -7,18 +7,20 @@ import secrets
 import time
 import unicodedata
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
-from typing import Final, Literal, Protocol, TypeAlias, cast
+from typing import Final, Literal, Protocol, cast
 
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
-from microclaw.auth.one_time_codes import MemoryCodes, OneTimeCodes
-from microclaw.auth.people_codes import PairingCode, PairingCodes, WaitingPerson
+from microclaw.auth.codes import Codes
+from microclaw.auth.people_codes import PairingCodes
 from microclaw.errors import ConfigError, Overloaded, StoreError, UnknownName, over_limit
-from microclaw.store.people import PeopleTable, PersonRow
+from microclaw.store.codes import CodeRow
+from microclaw.store.database import Database
+from microclaw.store.people import PeopleTable
+from microclaw.store.people import Person as Person
+from microclaw.store.people import Role as Role
 from microclaw.text import MAX_PERSON_NAME, look_alike, person_name, role_words
-
-Role: TypeAlias = Literal["owner", "member", "guest", "read-only"]
 
 
 class Permission(StrEnum):
@@ -36,15 +38,6 @@ MAY: Final[Mapping[Role | Literal["automation"], frozenset[Permission]]] = {
     "read-only": frozenset({Permission.READ}),  # by the routes of api.access alone: it neither chats nor calls a tool
     "automation": frozenset({Permission.READ, Permission.ACT}),  # nobody is there who could be asked
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Somebody this host knows. `person_id` is what messages and tokens carry; an automation is no person."""
-
-    person_id: str
-    name: str
-    role: Role | Literal["automation"]
 
 
 RANK: Final[Mapping[str, int]] = {"read-only": 0, "guest": 1, "member": 2, "owner": 3}
@@ -73,6 +66,12 @@ class Roles(Protocol):
     def get(self, person_id: str) -> Person | None: ...
 
 
+def name_of(people: Roles, person_id: str) -> str:
+    """The person's name, as the security log has it; the id of somebody who is gone."""
+    person = people.get(person_id)
+    return person_id if person is None else person.name
+
+
 class OwnerAlone:
     """The roles of a host that knows its owner alone."""
 
@@ -97,79 +96,68 @@ MAX_PEOPLE: Final = 256
 
 
 class People:
-    """Made by `People.opened`. The rows are kept in memory, and read anew when another host changed them."""
+    """Made by `People.opened`. They are kept in memory, and read again when another host changed them."""
 
-    def __init__(
-        self,
-        table: PeopleTable,
-        *,
-        now_s: Callable[[], float] = time.time,
-        new_code: Callable[[], str] | None = None,
-        record: Record = no_record,
-        codes: OneTimeCodes | None = None,
-    ) -> None:
-        self._table = table
+    def __init__(self, database: Database, *, now_s: Callable[[], float], record: Record, codes: Codes | None) -> None:
+        self._table = PeopleTable(database)
         self._record = record
         self._now_s = now_s
-        self._rows: dict[str, PersonRow] = {}
+        self._known: dict[str, Person] = {}
         self._at: dict[tuple[str, str], str] = {}
-        self._codes = PairingCodes(codes or MemoryCodes(), now_s, new_code, record)
+        self._codes = PairingCodes(codes or Codes(database, now_ms=self._now_ms, clock_s=now_s), record)
         self._listeners: list[Callable[[], Awaitable[object]]] = []
-        self._changing = asyncio.Lock()  # of rows, here and in the store
+        self._changing = asyncio.Lock()  # of people, here and in the store
 
     @classmethod
     async def opened(
         cls,
-        table: PeopleTable,
+        database: Database,
         *,
         now_s: Callable[[], float] = time.time,
-        new_code: Callable[[], str] | None = None,
         record: Record = no_record,
-        codes: OneTimeCodes | None = None,
+        codes: Codes | None = None,
     ) -> People:
-        """Read the rows; the owner is added to a store without one. Without `codes` they are in memory."""
-        people = cls(table, now_s=now_s, new_code=new_code, record=record, codes=codes)
-        table.follow(people._refresh)
+        """Read everybody; the owner is added to a store without one."""
+        people = cls(database, now_s=now_s, record=record, codes=codes)
+        people._table.follow(people._refresh)
         await people._read()
         if people.get(OWNER.person_id) is None:
-            await people._add(PersonRow(OWNER.person_id, OWNER.name, OWNER.role, people._now_ms()))
+            await people._add(replace(OWNER, created_ms=people._now_ms()))
         return people
 
     def listen(self, listener: Callable[[], Awaitable[object]]) -> None:
         """It is awaited whenever somebody has another role or is removed, before that is answered."""
         self._listeners.append(listener)
 
-    async def _tell(self) -> None:
-        for listener in self._listeners:
-            await listener()
-
     def get(self, person_id: str) -> Person | None:
         """Also of a `limited_id`: the person with the lower one of both roles."""
         base, _, most = person_id.partition(_LIMIT_MARK)
-        row = self._rows.get(base)
-        if row is None or (most and most not in RANK):
+        person = self._known.get(base)
+        if person is None or (most and most not in RANK):
             return None
-        person = _person(row)
-        if not most or RANK[most] >= RANK[person.role]:
-            return replace(person, person_id=person_id)
-        return Person(person_id, person.name, cast(Role, most))
+        is_less = bool(most) and RANK[most] < RANK[person.role]
+        return replace(person, person_id=person_id, role=cast(Role, most) if is_less else person.role)
 
     def named(self, reference: str) -> Person:
         """The person of this name or id; UnknownName."""
-        return _person(self._row(reference))
+        person = self._find(reference)
+        if person is None:
+            raise self._nobody(reference)
+        return person
 
     def list(self) -> tuple[Person, ...]:
-        return tuple(_person(row) for row in self._rows.values())
+        return tuple(self._known.values())
 
     def addresses(self, person_id: str) -> tuple[tuple[str, str], ...]:
         """(channel, external id) of somebody, oldest first: where a message reaches them."""
-        row = self._rows.get(person_id)
-        return () if row is None else row.addresses
+        person = self._known.get(person_id)
+        return () if person is None else person.addresses
 
     def owners(self) -> tuple[Person, ...]:
         return tuple(person for person in self.list() if person.role == "owner")
 
-    async def asking(self) -> tuple[WaitingPerson, ...]:
+    async def asking(self) -> tuple[tuple[CodeRow, float], ...]:
+        """As PairingCodes.waiting."""
         return await self._codes.waiting()
 
     async def look_up(self, person_id: str) -> Person | None:
@@ -193,35 +181,45 @@ class People:
         Raises UnknownName for a wrong code, PermissionRefused after many of them, ConfigError for a name that is none.
         """
         asked = await self._codes.find(code)
-        row = self._meant(asked, role, name)
+        person = self._meant(asked, role, name)
         await self._codes.spend(asked)
-        known = self.get(row.person_id)
-        with_address = replace(row, addresses=(*row.addresses, (asked.channel, asked.external_id)))
-        await (self._add(with_address) if known is None else self._change(row, with_address))
-        self._note_pairing(asked, _person(row), known)
-        return _person(row)
+        is_new = person.person_id not in self._known
+        paired = replace(person, addresses=(*person.addresses, (asked.place, asked.holder)))
+        await (self._add(paired) if is_new else self._change(person, paired))
+        place = f"{person.name}, at {asked.place}"
+        self._record(AuditEvent(AuditKind.PAIRING_DONE, place, about=asked.holder, by=OWNER.name))
+        self._note(f"{person.role}, {'new here' if is_new else f'at one more address ({asked.place})'}", person)
+        return paired
 
     async def add(self, name: str, role: Role) -> Person:
         """Somebody without an address in a channel: they come in by a link or a password."""
         self._check_room()
-        checked = self._checked(name)
-        self._check_free(checked)
-        row = PersonRow(f"p-{secrets.token_hex(4)}", checked, role, self._now_ms())
-        await self._add(row)
-        self._record(AuditEvent(AuditKind.ROLE_CHANGED, f"{role}, new here", about=checked, by=OWNER.name))
-        return _person(row)
+        person = self._new(self._checked(name), role)
+        self._check_free(person.name)
+        await self._add(person)
+        self._note(f"{role}, new here", person)
+        return person
 
     async def change_role(self, reference: str, role: Role) -> Person:
         """It counts from the next request on; the owner stays the owner."""
-        row = self._row(reference)
-        if row.person_id == OWNER.person_id and role != OWNER.role:
+        person = self.named(reference)
+        if person.person_id == OWNER.person_id and role != OWNER.role:
             raise ConfigError("the owner stays the owner", next_step="microclaw person list")
-        if row.role != role:
-            await self._change(row, replace(row, role=role))
-            text = f"{role}, before {row.role}"
-            self._record(AuditEvent(AuditKind.ROLE_CHANGED, text, about=row.name, by=OWNER.name))
-            await self._tell()
-        return _person(self._rows[row.person_id])
+        if person.role != role:
+            await self._change(person, replace(person, role=role))
+            self._note(f"{role}, before {person.role}", person)
+            await self._announce()
+        return self._known[person.person_id]
+
+    def _new(self, name: str, role: Role) -> Person:
+        return Person(f"p-{secrets.token_hex(4)}", name, role, self._now_ms())
+
+    def _note(self, text: str, person: Person) -> None:
+        self._record(AuditEvent(AuditKind.ROLE_CHANGED, text, about=person.name, by=OWNER.name))
+
+    async def _announce(self) -> None:
+        for listener in self._listeners:
+            await listener()
 
     def _check_free(self, name: str) -> None:
         if self._find(name) is not None:
@@ -230,35 +228,28 @@ class People:
             )
 
     def _check_room(self) -> None:
-        if len(self._rows) >= MAX_PEOPLE:
+        if len(self._known) >= MAX_PEOPLE:
             raise Overloaded(f"this host knows {MAX_PEOPLE} people already", next_step="microclaw person rm NAME")
-
-    def _note_pairing(self, asked: PairingCode, person: Person, known: Person | None) -> None:
-        place = f"{person.name}, at {asked.channel}"
-        self._record(AuditEvent(AuditKind.PAIRING_DONE, place, about=asked.external_id, by=OWNER.name))
-        text = f"{person.role}, new here" if known is None else f"{person.role}, at one more address ({asked.channel})"
-        self._record(AuditEvent(AuditKind.ROLE_CHANGED, text, about=person.name, by=OWNER.name))
 
     async def remove(self, reference: str) -> Person:
         """Forget somebody, their addresses and tokens; the owner stays."""
-        row = self._row(reference)
-        if row.person_id == OWNER.person_id:
+        person = self.named(reference)
+        if person.person_id == OWNER.person_id:
             raise ConfigError("the owner cannot be removed", next_step="microclaw person list")
         async with self._changing:
-            is_gone = not await self._table.delete(row.person_id)
-            self._rows.pop(row.person_id, None)
-            self._at = {address: person_id for address, person_id in self._at.items() if person_id != row.person_id}
+            is_gone = not await self._table.delete(person.person_id)
+            self._known.pop(person.person_id, None)
+            self._at = {address: whose for address, whose in self._at.items() if whose != person.person_id}
         if is_gone:  # another host was faster
             raise self._nobody(reference)
-        text = f"{row.role}, removed with every token"
-        self._record(AuditEvent(AuditKind.ROLE_CHANGED, text, about=row.name, by=OWNER.name))
-        await self._tell()
-        return _person(row)
+        self._note(f"{person.role}, removed with every token", person)
+        await self._announce()
+        return person
 
-    def _meant(self, asked: PairingCode, role: Role | None, name: str | None) -> PersonRow:
-        """The row that the address goes to."""
+    def _meant(self, asked: CodeRow, role: Role | None, name: str | None) -> Person:
+        """Whose the address becomes."""
         if name is None and role == "owner":
-            return self._rows[OWNER.person_id]
+            return self._known[OWNER.person_id]
         if name is not None and (known := self._find(name)) is not None:
             if role not in (None, known.role):
                 raise ConfigError(
@@ -267,8 +258,7 @@ class People:
                 )
             return known
         self._check_room()
-        chosen = self._free_name(asked.display_name) if name is None else self._checked(name)
-        return PersonRow(f"p-{secrets.token_hex(4)}", chosen, role or "member", self._now_ms())
+        return self._new(self._free_name(asked.about) if name is None else self._checked(name), role or "member")
 
     def _free_name(self, wanted: str) -> str:
         base = person_name(wanted) or "somebody"
@@ -291,37 +281,30 @@ class People:
             raise ConfigError(text, next_step="another name, which differs more")
         return tidy
 
-    def _alike(self, name: str) -> PersonRow | None:
+    def _alike(self, name: str) -> Person | None:
         """Somebody whose name people could take for this one."""
         wanted = look_alike(name)
-        return self._find(name) or next((row for row in self._rows.values() if look_alike(row.name) == wanted), None)
+        return self._find(name) or next((one for one in self.list() if look_alike(one.name) == wanted), None)
 
-    def _find(self, reference: str) -> PersonRow | None:
+    def _find(self, reference: str) -> Person | None:
         wanted = unicodedata.normalize("NFC", reference).casefold()
-        named = (row for row in self._rows.values() if wanted in (row.name.casefold(), row.person_id))
-        return next(named, None)
-
-    def _row(self, reference: str) -> PersonRow:
-        row = self._find(reference)
-        if row is None:
-            raise self._nobody(reference)
-        return row
+        return next((one for one in self.list() if wanted in (one.name.casefold(), one.person_id)), None)
 
     def _nobody(self, reference: str) -> UnknownName:
-        names = ", ".join(known.name for known in self._rows.values())
+        names = ", ".join(known.name for known in self.list())
         return UnknownName(f"nobody here is named {reference[:40]!r}", next_step=f"people: {names}")
 
-    async def _add(self, row: PersonRow) -> None:
+    async def _add(self, person: Person) -> None:
         async with self._changing:
             try:
-                await self._table.put(row, self._now_ms())
+                await self._table.put(person, self._now_ms())
             except StoreError:
                 await self._read()  # another host may have been faster
-                self._check_free(row.name)
+                self._check_free(person.name)
                 raise
-            self._hold(row)
+            self._hold(person)
 
-    async def _change(self, before: PersonRow, after: PersonRow) -> None:
+    async def _change(self, before: Person, after: Person) -> None:
         async with self._changing:
             if not await self._table.replace(before, after, self._now_ms()):
                 await self._read()
@@ -334,29 +317,25 @@ class People:
     async def _refresh(self) -> None:
         """Take over what another host changed."""
         async with self._changing:
-            before = {person_id: row.role for person_id, row in self._rows.items()}
+            before = self._known
             await self._read()
-        if any(person_id not in self._rows or self._rows[person_id].role != role for person_id, role in before.items()):
-            await self._tell()
+        if any(self._known.get(person_id) != person for person_id, person in before.items()):
+            await self._announce()
 
     async def _read(self) -> None:
-        rows = await self._table.list()
-        self._rows, self._at = {}, {}
-        for row in rows:
-            self._hold(row)
+        people = await self._table.list()
+        self._known, self._at = {}, {}
+        for person in people:
+            self._hold(person)
 
-    def _hold(self, row: PersonRow) -> None:
-        self._rows[row.person_id] = row
-        for address in row.addresses:
-            before = self._at.get(address, row.person_id)
-            self._at[address] = row.person_id
-            if before != row.person_id:
-                old = self._rows[before]
-                self._rows[before] = replace(old, addresses=tuple(kept for kept in old.addresses if kept != address))
+    def _hold(self, person: Person) -> None:
+        self._known[person.person_id] = person
+        for address in person.addresses:
+            before = self._at.get(address, person.person_id)
+            self._at[address] = person.person_id
+            if before != person.person_id:
+                old = self._known[before]
+                self._known[before] = replace(old, addresses=tuple(kept for kept in old.addresses if kept != address))
 
     def _now_ms(self) -> int:
         return int(self._now_s() * 1000)
-
-
-def _person(row: PersonRow) -> Person:
-    return Person(row.person_id, row.name, cast(Role, row.role))

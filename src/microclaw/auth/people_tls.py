@@ -29,16 +29,12 @@ _log = logging.getLogger(__name__)
 
 
 class PeopleTls(Protocol):
-    """`context` is what the listener serves with; `names` are those that its certificate has now."""
+    """`context` is what the listener serves with; `names` are those that its certificate has now; `fingerprint` is the
+    own authority's, None for a given certificate."""
 
     context: ssl.SSLContext
-
-    @property
-    def names(self) -> HostNames: ...
-
-    @property
-    def fingerprint(self) -> str | None:
-        """The own authority's; None for a given certificate."""
+    names: HostNames
+    fingerprint: str | None
 
     async def refresh(self) -> None:
         """Look again: a new certificate goes into the live context. Connections that are open stay."""
@@ -50,24 +46,19 @@ class OwnCertificate:
     def __init__(self, authority: Authority, look: Callable[[], HostNames]) -> None:
         self._authority = authority
         self._look = look
-        self._is_served = True
         self.context = _context()
-        authority.rotate(self.context)
+        self.fingerprint: str | None = authority.fingerprint
+        self._serve()
 
-    @property
-    def names(self) -> HostNames:
-        return names_in(self._authority.server)
-
-    @property
-    def fingerprint(self) -> str | None:
-        return self._authority.fingerprint
+    def _serve(self) -> None:
+        self._authority.rotate(self.context)
+        self._served = self._authority.server
+        self.names = names_in(self._served)
 
     async def refresh(self) -> None:
-        if await self._authority.renew_if_due(self._look()):
-            self._is_served = False
-        if not self._is_served:
-            self._authority.rotate(self.context)
-            self._is_served = True
+        await self._authority.renew_if_due(self._look())
+        if self._served is not self._authority.server:  # also where a try before could not
+            self._serve()
 
 
 class GivenCertificate:
@@ -79,15 +70,8 @@ class GivenCertificate:
         self._now_ms = now_ms
         self._seen = self._stamp()
         self.context = _context()
-        self._names = self._load()
-
-    @property
-    def names(self) -> HostNames:
-        return self._names
-
-    @property
-    def fingerprint(self) -> str | None:
-        return None
+        self.fingerprint: str | None = None
+        self.names = self._load()
 
     async def refresh(self) -> None:
         stamp = self._stamp()
@@ -95,7 +79,7 @@ class GivenCertificate:
             return
         self._seen = stamp
         try:
-            self._names = self._load()
+            self.names = self._load()
         except ConfigError as exc:
             _log.warning("the new certificate is not used: %s (next: %s)", exc.message, exc.next_step)
         else:

@@ -7,23 +7,19 @@ QR code can use its dense alphabet; a reader lowers the host's name and the fing
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import io
 import itertools
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from microclaw.addresses import bracketed
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
+from microclaw.auth.codes import PROVISION, Codes
 from microclaw.auth.people import OWNER
 from microclaw.boards import load_board
-from microclaw.store.identity import IdentityTable, SecretRow
 
-SECRET_BYTES: Final = 16
-SECRET_LIFE_MS: Final = 30 * 24 * 3_600_000
+SECRET_LIFE_MS: Final = int(PROVISION.life_s * 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +51,8 @@ class Provision:
 
     def to_json(self) -> str:
         """The file's content."""
-        values: dict[str, str | int] = {
-            "microclaw": 1,
-            "host": self.host,
-            "port": self.port,
-            "ca_sha256": self.ca_sha256,
-        }
+        values: dict[str, str | int] = {"microclaw": 1, "host": self.host, "port": self.port}
+        values["ca_sha256"] = self.ca_sha256
         if self.secret is not None:
             values |= {"secret": self.secret, "expires_ms": self.expires_ms or 0}
         if self.name is not None:
@@ -79,24 +71,10 @@ class Provision:
 class Provisioner:
     """Makes provisions for one host. Only the hash of a secret is kept."""
 
-    def __init__(
-        self,
-        table: IdentityTable,
-        *,
-        host: str,
-        port: int,
-        ca_sha256: str,
-        now_ms: Callable[[], int],
-        random_bytes: Callable[[int], bytes],
-        record: Record = no_record,
-    ) -> None:
-        self._table = table
+    def __init__(self, codes: Codes, known: Provision, record: Record = no_record) -> None:
+        self._codes = codes
+        self._known = known
         self._record = record
-        self._host = host
-        self._port = port
-        self._ca_sha256 = ca_sha256
-        self._now_ms = now_ms
-        self._random_bytes = random_bytes
 
     async def provision(
         self,
@@ -116,24 +94,17 @@ class Provisioner:
         """
         if board_id is not None:
             load_board(board_id)
-        known = Provision(host or self._host, self._port, self._ca_sha256)
+        known = replace(self._known, host=host or self._known.host)
         if not with_secret:
             return known
-        secret = base64.b32encode(self._random_bytes(SECRET_BYTES)).decode().rstrip("=")
-        now_ms = self._now_ms()
-        row = SecretRow(secret_hash(secret), device_id, name, board_id, now_ms + life_ms)
-        await self._table.add_secret(row, now_ms)
-        text = "lets one device in"
-        self._record(AuditEvent(AuditKind.SECRET_MADE, text, about=device_id or name, by=OWNER.name))
-        return Provision(known.host, known.port, known.ca_sha256, secret, row.expires_ms)
+        whose = (device_id or "", board_id or "", name or "")
+        secret, row = await self._codes.give(PROVISION, *whose, life_ms=life_ms)
+        about = device_id or name
+        self._record(AuditEvent(AuditKind.SECRET_MADE, "lets one device in", about=about, by=OWNER.name))
+        return replace(known, secret=secret, expires_ms=row.until_ms)
 
     async def free_names(self, prefix: str, count: int, taken: frozenset[str]) -> list[str]:
         """PREFIX001, PREFIX002, ...: none that a device has, or that a secret is out for."""
-        taken |= await self._table.awaited_names(self._now_ms())
+        taken |= {row.about for row in await self._codes.list(PROVISION)}
         names = (f"{prefix}{number:03}" for number in itertools.count(1))
         return list(itertools.islice((name for name in names if name not in taken), count))
-
-
-def secret_hash(secret: str) -> bytes:
-    """What is kept of a secret, however a person typed it: case, spaces and dashes do not count."""
-    return hashlib.sha256("".join(secret.split()).replace("-", "").upper().encode()).digest()

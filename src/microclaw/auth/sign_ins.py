@@ -1,7 +1,6 @@
 """Browsers that are signed in: single-use links, sessions and how each ends. It sets no cookie and checks no password.
 
-A code is kept hashed for ten minutes, in memory or by the hosts of a cluster together; a session's secret is a cookie,
-and its hash is in the store.
+A session's secret is a cookie, and its hash is in the store, as a link's is.
 """
 
 from __future__ import annotations
@@ -10,50 +9,24 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from microclaw.addresses import single_address
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
-from microclaw.auth.one_time_codes import MemoryCodes, OneTimeCodes, code_hash
+from microclaw.auth.codes import SIGN_IN, Codes
 from microclaw.auth.passwords import Passwords, TooManyTries
 from microclaw.auth.people import OWNER, People, Person
-from microclaw.auth.tokens import MAX_SECRET_CHARS, NOTED_USE_MS, SECRET_BYTES
-from microclaw.auth.watches import SESSION_PREFIX, TokenWatch, Watches
-from microclaw.auth.wrong_tokens import WrongTokens
+from microclaw.auth.watches import SECRET_BYTES, SESSION_PREFIX, Credentials, digest_of
 from microclaw.errors import UnknownName
-from microclaw.store.codes import CodeRow
-from microclaw.store.sign_ins import SignInRow, SignInTable
+from microclaw.store.database import Database
+from microclaw.store.sign_ins import LONGEST_MS, SignIn, SignInTable
 from microclaw.text import clean_text
 
-CODE_S: Final = 600.0
-MAX_CODES: Final = 16  # the oldest gives way
-IDLE_MS: Final = 7 * 86_400_000  # without a request
-LONGEST_MS: Final = 30 * 86_400_000
 CLOCK_BACK_MS: Final = 300_000  # a clock that is further behind a session's begin is wrong: it opens nothing then
 MAX_OF_PERSON: Final = 32  # sessions; the one that was used longest ago gives way
 MAX_AGENT_CHARS: Final = 120
-WRONG_CODES: Final = 10  # of one address within a minute
-
-
-@dataclass(frozen=True, slots=True)
-class SignIn:
-    """A session without its secret."""
-
-    sign_in_id: str
-    person: Person
-    how: str
-    address: str
-    agent: str
-    made_ms: int
-    used_ms: int
-
-    @property
-    def ends_ms(self) -> int:
-        """When it is over, should nobody use it again."""
-        return min(self.used_ms + IDLE_MS, self.made_ms + LONGEST_MS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,60 +37,53 @@ class OpenedSession:
     sign_in: SignIn
 
 
-class SignIns:
+class SignIns(Credentials[SignIn]):
     """Made by `open_admission`. A session of a removed person, or one that is over, opens nothing."""
 
     def __init__(
         self,
-        table: SignInTable,
+        database: Database,
         people: People,
         passwords: Passwords,
+        codes: Codes,
         *,
         now_s: Callable[[], float] = time.time,
-        monotonic_s: Callable[[], float] = time.monotonic,
         record: Record = no_record,
-        codes: OneTimeCodes | None = None,
     ) -> None:
-        self._table = table
+        self._table = SignInTable(database)
+        super().__init__(self._table, people, now_s)
         self._people = people
         self._passwords = passwords
-        self._now_s = now_s
-        self._monotonic_s = monotonic_s
+        self._codes = codes
         self._record = record
-        self._codes = codes or MemoryCodes()
-        self._wrong = WrongTokens(WRONG_CODES, monotonic_s)
-        self._watches = Watches()
-        self._used: dict[str, int] = {}  # when they were last used here, which may not be written yet
-        table.follow(self.recheck)
-
-    async def recheck(self) -> None:
-        """End the connections whose session ended at another host, or whose person changed."""
-        if self._watches:
-            self._watches.keep(frozenset(row.sign_in_id for row in await self._table.list()))
 
     async def never_used(self) -> bool:
         """Whether nobody has signed in here yet, and no password is set."""
         return not await self._table.list() and not await self._passwords.any_set()
 
     async def new_code(self, reference: str = OWNER.person_id) -> str:
-        """A code for one sign-in of this person within CODE_S."""
+        """A code for one sign-in of this person within its ten minutes."""
         person = self._people.named(reference)
-        code, now_ms = secrets.token_urlsafe(SECRET_BYTES), self._codes_ms()
-        until_ms = now_ms + int(CODE_S * 1000)
-        row = CodeRow("signin", code_hash("signin", code), self._codes.host, person.person_id, now_ms, until_ms)
-        await self._codes.add(row, now_ms, at_most=MAX_CODES)
-        text = f"for {CODE_S / 60:.0f} minutes"
+        waiting = await self._codes.list(SIGN_IN)
+        oldest = waiting[: max(0, len(waiting) - SIGN_IN.in_all + 1)]
+        code, _ = await self._codes.give(SIGN_IN, person.person_id, instead_of=oldest)
+        text = f"for {SIGN_IN.life_s / 60:.0f} minutes"
         self._record(AuditEvent(AuditKind.SIGNIN_LINK, text, about=person.name, by=OWNER.name))
         return code
 
     async def with_code(self, code: str, *, address: str, agent: str) -> OpenedSession | None:
         """Use a code up; None when it is wrong, over or used. TooManyTries after many such, never for a right one."""
-        row = await self._codes.take("signin", code_hash("signin", code), self._codes_ms())
-        person = None if row is None else await self._people.look_up(row.about)
-        if person is None:
-            self._refuse_code(address)
-            return None
-        return await self._open(person, "link", address, agent)
+        row = await self._codes.take(SIGN_IN, code)
+        person = None if row is None else await self._people.look_up(row.holder)
+        if person is not None:
+            return await self._open(person, "link", address, agent)
+        source = single_address(address)
+        if (wait_s := self._codes.locked_s(SIGN_IN, source)) > 0:
+            self._note(AuditKind.SIGNIN_LOCKED, "too many wrong links within a minute", address)
+            raise TooManyTries(wait_s)
+        self._codes.wrong(SIGN_IN, source)
+        self._note(AuditKind.SIGNIN_WRONG, "a link that is wrong, over or used", address)
+        return None
 
     async def with_password(self, name: str, password: str, *, address: str, agent: str) -> OpenedSession | None:
         """None when name or password are wrong; TooManyTries, Overloaded."""
@@ -144,36 +110,14 @@ class SignIns:
 
     async def who(self, secret: str) -> SignIn | None:
         """The session of this cookie; None when it opens nothing."""
-        if not 0 < len(secret) <= MAX_SECRET_CHARS or not secret.isascii():
-            return None
-        digest = _digest(secret)
-        row = await self._table.by_hash(digest)
-        if row is None and await self._table.catch_up():  # it was opened at another host a moment ago
-            row = await self._table.by_hash(digest)
-        if row is None or not hmac.compare_digest(row.hash, digest):
-            return None
-        await self._people.look_up(row.person_id)
-        found = self._sign_in(row)
-        if found is None or not self._lets_in(found):
-            return None
-        now_ms = self._now_ms()
-        if now_ms - found.used_ms >= NOTED_USE_MS:
-            self._used[row.sign_in_id] = now_ms
-            self._table.note_use(row.sign_in_id, now_ms)
-        return found
-
-    @asynccontextmanager
-    async def watching(self, sign_in_id: str) -> AsyncGenerator[TokenWatch]:
-        """The watch of one connection, over already when the session ended meanwhile."""
-        with self._watches.one(sign_in_id) as watch:
-            row = await self._table.by_id(sign_in_id)
-            found = None if row is None else self._sign_in(row)
-            watch.is_good = lambda: found is not None and self._lets_in(found) and self._is_as_before(found.person)
-            yield watch
+        row = await self._row(secret)
+        if row is not None:
+            await self._people.look_up(row.person_id)
+        return self._shown(row)
 
     async def list(self) -> tuple[SignIn, ...]:
         """Those that open something."""
-        found = (self._sign_in(row) for row in await self._table.list())
+        found = (self._complete(row) for row in await self._table.list())
         return tuple(one for one in found if one is not None and self._lets_in(one))
 
     async def end(self, sign_in_id: str, why: str = "signed out", *, by: str | None = None) -> SignIn:
@@ -193,10 +137,10 @@ class SignIns:
         secret, now_ms = secrets.token_urlsafe(SECRET_BYTES), self._now_ms()
         shown = clean_text(agent, one_line=True, limit=MAX_AGENT_CHARS)
         sign_in_id = f"{SESSION_PREFIX}{secrets.token_hex(4)}"
-        row = SignInRow(sign_in_id, person.person_id, _digest(secret), how, address, shown, now_ms, now_ms)
-        await self._table.add(row)
+        one = SignIn(sign_in_id, person.person_id, digest_of(secret), how, address, shown, now_ms, now_ms, person)
+        await self._table.add(one)
         self._note(AuditKind.SIGNIN_OPENED, f"by {how}", address, about=sign_in_id, by=person.name)
-        return OpenedSession(secret, SignIn(sign_in_id, person, how, address, shown, now_ms, now_ms))
+        return OpenedSession(secret, one)
 
     async def _make_room(self, person: Person) -> None:
         """Forget what is over for good, and the least used of too many."""
@@ -204,7 +148,7 @@ class SignIns:
         for row in await self._table.list():
             if now_ms - row.made_ms >= LONGEST_MS:
                 await self._table.delete(row.sign_in_id)
-            elif row.person_id == person.person_id and (one := self._sign_in(row)) is not None:
+            elif row.person_id == person.person_id and (one := self._complete(row)) is not None:
                 theirs.append(one)
         oldest_first = sorted(theirs, key=lambda one: one.used_ms)
         await self._end(oldest_first[: max(0, len(theirs) - MAX_OF_PERSON + 1)], "gave way to a newer one")
@@ -213,10 +157,7 @@ class SignIns:
         """How many there were; another host may end them, too."""
         ended = 0
         for one in sessions:
-            was_there = await self._table.delete(one.sign_in_id)
-            self._used.pop(one.sign_in_id, None)
-            self._watches.end(one.sign_in_id)
-            if not was_there:
+            if not await self._end_one(one.sign_in_id):
                 continue
             ended += 1
             whose = one.person.name
@@ -224,48 +165,18 @@ class SignIns:
             self._record(AuditEvent(AuditKind.SIGNIN_ENDED, text, about=one.sign_in_id, by=by or whose))
         return ended
 
-    def _refuse_code(self, address: str) -> None:
-        wait_s = self._wrong.wait_s(single_address(address))
-        if wait_s > 0:
-            self._note(AuditKind.SIGNIN_LOCKED, "too many wrong links within a minute", address)
-            raise TooManyTries(wait_s)
-        self._wrong.add(single_address(address))
-        self._note(AuditKind.SIGNIN_WRONG, "a link that is wrong, over or used", address)
+    def _person_of(self, row: SignIn) -> Person | None:
+        return self._people.get(row.person_id)
 
-    def _codes_ms(self) -> int:
-        """The clock of codes: one that nobody sets, where no other host must know it."""
-        return self._now_ms() if self._codes.is_shared else int(self._monotonic_s() * 1000)
-
-    def _lets_in(self, one: SignIn) -> bool:
-        now_ms = self._now_ms()
-        return (
-            self._people.get(one.person.person_id) is not None and one.made_ms - CLOCK_BACK_MS <= now_ms < one.ends_ms
-        )
-
-    def _is_as_before(self, person: Person) -> bool:
-        now = self._people.get(person.person_id)
-        return now is not None and now.role == person.role
-
-    def _sign_in(self, row: SignInRow) -> SignIn | None:
-        person = self._people.get(row.person_id)
-        if person is None:
-            return None
-        used_ms = max(row.used_ms, self._used.get(row.sign_in_id, row.used_ms))
-        return SignIn(row.sign_in_id, person, row.how, row.address, row.agent, row.made_ms, used_ms)
+    def _is_over(self, one: SignIn, now_ms: int) -> bool:
+        return not one.made_ms - CLOCK_BACK_MS <= now_ms < one.ends_ms
 
     def _note(
         self, kind: AuditKind, text: str, address: str, *, about: str | None = None, by: str | None = None
     ) -> None:
         self._record(AuditEvent(kind, text, address=address, about=about, by=by))
 
-    def _now_ms(self) -> int:
-        return int(self._now_s() * 1000)
-
 
 def csrf_token(secret: str) -> str:
     """What a page of this session sends in a header with each change: known to who may read our answers alone."""
     return hmac.new(secret.encode(), b"microclaw csrf", hashlib.sha256).hexdigest()
-
-
-def _digest(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode(errors="replace")).digest()

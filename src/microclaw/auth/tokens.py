@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import re
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias, cast
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.people import OWNER, RANK, Person, Role, Roles, limited_id
-from microclaw.auth.watches import TokenWatch, Watches
+from microclaw.auth.watches import SECRET_BYTES, Credentials, digest_of
 from microclaw.errors import ConfigError, Overloaded, UnknownName, over_limit
-from microclaw.store.people import PersonTokenRow, PersonTokenTable
+from microclaw.store.people import PersonTokenTable
+from microclaw.store.people import Scope as Scope
+from microclaw.store.people import Token as Token
 from microclaw.text import role_words
 
 PREFIX: Final = "mc_"
-SECRET_BYTES: Final = 32
-NOTED_USE_MS: Final = 60_000  # a use is written down at most once a minute
 MAX_TOKENS: Final = 256
-MAX_SECRET_CHARS: Final = 128
 DAY_MS: Final = 86_400_000
-Scope: TypeAlias = Literal["read", "chat", "act", "all"]
 SCOPES: Final[Mapping[Scope, Role]] = {"read": "read-only", "chat": "guest", "act": "member", "all": "owner"}
 """The most that a token of this scope is, whoever its person is."""
 MAX_NAME_CHARS: Final = 40
@@ -33,23 +27,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]*")
 _RULE: Final = f"letters, digits, spaces, . _ and -, at most {MAX_NAME_CHARS}"
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A token without its secret. `person` has the role that it comes in with: the person's, or less by its scope."""
-
-    token_id: str
-    name: str
-    person: Person
-    scope: Scope
-    made_ms: int
-    expires_ms: int | None
-    used_ms: int | None
-
-
 IDENTITY: Final = frozenset({"people", "person_addresses", "person_tokens", "sign_ins"})
 
 
-class PersonTokens:
+class PersonTokens(Credentials[Token]):
     """`PersonTokens(table, roles)`; a token that expired, or of a removed person, is not valid."""
 
     def __init__(
@@ -60,22 +41,13 @@ class PersonTokens:
         now_s: Callable[[], float] = time.time,
         record: Record = no_record,
     ) -> None:
-        self.record = record
+        super().__init__(table, roles, now_s)
         self._table = table
-        self._roles = roles
-        self._now_s = now_s
-        self._used: dict[str, int] = {}  # when they were last used here, which may not be written yet
-        self._watches = Watches()
-        table.follow(self.recheck)
+        self.record = record
 
     async def fresh(self) -> None:
         """Return once this host knows what any host ended before. StoreError where that cannot be known."""
         await self._table.catch_up_with(IDENTITY)
-
-    async def recheck(self) -> None:
-        """End the connections whose token was removed at another host, or whose person changed."""
-        if self._watches:
-            self._watches.keep(frozenset(row.token_id for row in await self._table.list()))
 
     async def create(self, name: str, person_id: str, *, days: int | None = None, scope: Scope = "all") -> str:
         """The secret, shown this once. ConfigError for a name that is none or taken, or a scope above the person's."""
@@ -97,10 +69,9 @@ class PersonTokens:
         secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
         now_ms = self._now_ms()
         expires_ms = None if days is None else now_ms + days * DAY_MS
-        row = PersonTokenRow(
-            f"t-{secrets.token_hex(4)}", name, person_id, _digest(secret), now_ms, expires_ms, None, scope
-        )
-        if not await self._table.add(row):
+        token_id = f"t-{secrets.token_hex(4)}"
+        token = Token(token_id, name, person_id, digest_of(secret), now_ms, expires_ms, None, scope)
+        if not await self._table.add(token):
             raise _name_taken(name)
         until = "for good" if days is None else f"for {days} day{'' if days == 1 else 's'}"
         less = "" if scope == "all" else f", scope {scope}"
@@ -110,79 +81,34 @@ class PersonTokens:
 
     async def who(self, secret: str) -> Token | None:
         """The token of this secret; None when it is not valid."""
-        row = await self._row(secret)
-        token = None if row is None else self._token(row)
-        if row is None or token is None or not self._lets_in(token):
-            return None
-        now_ms = self._now_ms()
-        if token.used_ms is None or now_ms - token.used_ms >= NOTED_USE_MS:
-            self._used[row.token_id] = now_ms
-            self._table.note_use(row.token_id, now_ms)
-        return token
+        return self._shown(await self._row(secret) if secret.startswith(PREFIX) else None)
 
     async def lapsed(self, secret: str) -> str | None:
         """The name of a token that opens nothing any more; None for a secret that never was one, or was removed."""
-        row = await self._row(secret)
+        row = await self._row(secret) if secret.startswith(PREFIX) else None
         return None if row is None else row.name
 
-    @asynccontextmanager
-    async def watching(self, token_id: str | None) -> AsyncGenerator[TokenWatch]:
-        """The watch of one connection, over already when the token went meanwhile; None or "" is no token."""
-        with self._watches.one(token_id or None) as watch:
-            if watch.token_id is not None:
-                row = await self._table.by_id(watch.token_id)
-                token = None if row is None else self._token(row)
-                watch.is_good = lambda: token is not None and self._lets_in(token)
-            yield watch
-
     async def list(self) -> tuple[Token, ...]:
-        return tuple(token for row in await self._table.list() if (token := self._token(row)) is not None)
+        return tuple(token for row in await self._table.list() if (token := self._complete(row)) is not None)
 
     async def remove(self, reference: str) -> Token:
         """End the token of this name or id; UnknownName."""
         for token in await self.list():
             if reference in (token.name, token.token_id):
-                if not await self._table.delete(token.token_id):
+                if not await self._end_one(token.token_id):
                     break  # another host was faster
-                self._used.pop(token.token_id, None)
                 text = f"of {token.person.name}"
                 self.record(AuditEvent(AuditKind.TOKEN_REVOKED, text, about=token.name, by=OWNER.name))
-                self._watches.end(token.token_id)
                 return token
         raise UnknownName(f"there is no token {reference[:40]!r}", next_step="microclaw token list")
 
-    async def _row(self, secret: str) -> PersonTokenRow | None:
-        if not secret.startswith(PREFIX) or len(secret) > MAX_SECRET_CHARS or not secret.isascii():
-            return None
-        digest = _digest(secret)
-        row = await self._table.by_hash(digest)
-        if row is None and await self._table.catch_up():  # another host made it a moment ago
-            row = await self._table.by_hash(digest)
-        return row if row is not None and hmac.compare_digest(row.hash, digest) else None
+    def _person_of(self, row: Token) -> Person | None:
+        person, most = self._roles.get(row.person_id), SCOPES[row.scope]
+        is_less = person is not None and RANK[most] < RANK[person.role]
+        return self._roles.get(limited_id(row.person_id, most)) if is_less else person
 
-    def _lets_in(self, token: Token) -> bool:
-        """Whether the token is not over, and its person is who they were when it was read."""
-        person = self._roles.get(token.person.person_id)
-        if person is None or person.role != token.person.role:
-            return False
-        return token.expires_ms is None or token.expires_ms > self._now_ms()
-
-    def _token(self, row: PersonTokenRow) -> Token | None:
-        scope = cast(Scope, row.scope)
-        person, most = self._roles.get(row.person_id), SCOPES[scope]
-        if person is not None and RANK[most] < RANK[person.role]:
-            person = self._roles.get(limited_id(row.person_id, most))
-        if person is None:
-            return None
-        used = [at_ms for at_ms in (row.used_ms, self._used.get(row.token_id)) if at_ms is not None]
-        return Token(row.token_id, row.name, person, scope, row.made_ms, row.expires_ms, max(used, default=None))
-
-    def _now_ms(self) -> int:
-        return int(self._now_s() * 1000)
-
-
-def _digest(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode()).digest()
+    def _is_over(self, one: Token, now_ms: int) -> bool:
+        return one.expires_ms is not None and one.expires_ms <= now_ms
 
 
 def _name_taken(name: str) -> ConfigError:

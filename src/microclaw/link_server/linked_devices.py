@@ -71,9 +71,7 @@ class LinkedDevices:
 
     def waiting(self) -> tuple[WaitingDevice, ...]:
         """Devices that wait to be paired, here or at other hosts, the oldest of a host first."""
-        here = [WaitingDevice(one.address, one.board, self._pairing.left_s(one)) for one in self._pairing.pending]
-        others = self._pairing.typed.others
-        return (*here, *(() if others is None else others.waiting()))
+        return self._pairing.waiting()
 
     async def pair(
         self,

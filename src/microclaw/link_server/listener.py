@@ -195,11 +195,7 @@ class Listener:
             raise ConnectionResetError("the connection went away")
         tls = transport.get_extra_info("ssl_object")
         certificate = tls.getpeercert(binary_form=True) if tls is not None else None
-        authenticator, header = self._identity.authenticator, request.headers.get("Authorization")
-        answer = await authenticator.authenticate(certificate, header)
-        if isinstance(answer, Refusal) and answer.device_id is not None and await self._identity.table.catch_up():
-            answer = await authenticator.authenticate(certificate, header)  # another host gave it a moment ago
-        return answer
+        return await self._identity.authenticator.authenticate(certificate, request.headers.get("Authorization"))
 
     async def _tell_version(self, request: web.BaseRequest) -> web.StreamResponse:
         """A device of another version of the link hears in this one's words what is spoken here."""

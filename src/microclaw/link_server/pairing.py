@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from microclaw.auth.codes import DEVICE
 from microclaw.auth.credentials import Refusal
 from microclaw.auth.pairing import IssuedCredential, PairingService, PendingPairing
 from microclaw.errors import DeviceUnreachable, LinkViolation, MicroclawError, StoreUnreachable
@@ -56,7 +57,7 @@ class UnauthenticatedConnection:
                 secret=request.secret,
             )
             if isinstance(answer, PendingPairing):
-                _answer(connection, request_id, PairCode(answer.code, int(self._service.limits.code_life_s)))
+                _answer(connection, request_id, PairCode(answer.code, int(DEVICE.life_s)))
                 answer = await self._service.outcome(answer)
             if isinstance(answer, Refusal):
                 _refuse(connection, answer.close_code, str(answer.reason))

@@ -1,146 +1,156 @@
-"""One-time codes that the hosts of a cluster share, by their hashes. Empty where a host is alone.
+"""Rows of codes that are good once, by their hashes: of people, devices, browsers and provisioned boards.
 
-What is a transaction here is one over all hosts: a code is taken once. Nothing of it knows a code itself.
+What is a transaction here is one over all hosts that share the store: a code is used once. It draws and judges none.
 """
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 from microclaw.store.following import Refresh
-from microclaw.store.rows import Table, insert, select
+from microclaw.store.rows import Table, columns, insert
 from microclaw.store.sql import Sql
 
-CodeKind: TypeAlias = Literal["person", "device", "signin"]
+SECRET: Final = "secret"  # noqa: S105 - the kind of the codes that boards are provisioned with
 FOREIGN_KEPT_MS: Final = 3_600_000  # another host's clock may be behind: so long after its end its code may go
 
-_TABLE: Final = "one_time_codes"
-_ONE: Final = "one_time_codes WHERE kind = ? AND hash = ?"
+_ONE: Final = "codes WHERE kind = ? AND hash = ?"
 
 
 @dataclass(frozen=True, slots=True)
 class CodeRow:
-    """`host` gave it; `about` is what it is for, in the form of its kind; `until_ms` is by that host's clock.
+    """`holder` has it: an account, an address, a person's or a device's id, "" where nobody has it yet. It takes one of
+    the places of `place`: a channel, a range of addresses; of a secret it is the board's profile. `about` is a name.
 
-    Of a device's code: `wanted` is what a person wants who typed it at another host, `answer` what became of that.
+    `host` gave it, and `until_ms` is by its clock. `used_ms`: it bought a credential that was not used yet. Of a
+    device's code: `wish` is what a person wants who typed it at another host, `answer` what became of that.
     """
 
-    kind: CodeKind
+    kind: str
     hash: bytes
     host: str
+    holder: str
+    place: str
     about: str
     made_ms: int
     until_ms: int
-    wanted: str | None = None
+    used_ms: int | None = None
+    wish: str | None = None
     answer: str | None = None
 
 
 class CodeTable(Table):
-    """Codes of one shared database."""
+    """Codes of one database."""
 
     @property
     def host(self) -> str:
         """Whose codes these are that are added here."""
         return self._database.host or ""
 
-    async def list(self, kind: CodeKind, now_ms: int) -> tuple[CodeRow, ...]:
+    async def list(self, kind: str, now_ms: int) -> tuple[CodeRow, ...]:
         """Those that are good, the oldest first."""
-        rest = "one_time_codes WHERE kind = ? AND until_ms > ? ORDER BY made_ms, hash"
+        rest = "codes WHERE kind = ? AND until_ms > ? ORDER BY made_ms, hash"
         return await self._select(CodeRow, rest, (kind, now_ms))
 
-    async def add(
-        self, row: CodeRow, now_ms: int, *, instead_of: Collection[bytes] = (), at_most: int | None = None
-    ) -> bool:
-        """Keep a code, and forget those of the hashes `instead_of`, and the oldest of more than `at_most` of its kind.
+    async def add(self, row: CodeRow, now_ms: int, *, instead_of: Collection[bytes] = ()) -> bool:
+        """Keep a code, and forget those of the hashes `instead_of`; False, and nothing is done, where it is out."""
+        return await self._database.write(lambda connection: _add(connection, row, now_ms, instead_of))
 
-        False, and nothing is done, where the same code is out already.
-        """
-        return await self._database.write(lambda connection: _add(connection, row, now_ms, instead_of, at_most))
+    async def find(self, kind: str, digest: bytes, now_ms: int) -> CodeRow | None:
+        """A good code."""
+        rows = await self._select(CodeRow, f"{_ONE} AND until_ms > ?", (kind, digest, now_ms))
+        return next((row for row in rows if hmac.compare_digest(row.hash, digest)), None)
 
-    async def take(self, kind: CodeKind, digest: bytes, now_ms: int) -> CodeRow | None:
-        """Use a good code up; None where there is none, or somebody took it."""
-        row = await self._database.write(lambda connection: _take(connection, kind, digest, now_ms))
-        if row is None and await self.catch_up():  # it was given at another host a moment ago
-            row = await self._database.write(lambda connection: _take(connection, kind, digest, now_ms))
-        return row
+    async def spend(self, row: CodeRow) -> bool:
+        """Use a code up; False where somebody was faster."""
+        query = "DELETE FROM codes WHERE kind = ? AND hash = ? AND made_ms = ?"
+        return await self._execute(query, (row.kind, row.hash, row.made_ms)) > 0
 
-    async def get(self, kind: CodeKind, digest: bytes) -> CodeRow | None:
-        rows = await self._select(CodeRow, _ONE, (kind, digest))
-        return rows[0] if rows else None
+    async def hold(self, kind: str, digest: bytes, holder: str) -> str | None:
+        """Whose code it is from now on: this holder's, unless it has one. None where the code is gone."""
+        query = """UPDATE codes SET holder = CASE holder WHEN '' THEN ? ELSE holder END WHERE kind = ? AND hash = ?
+            RETURNING holder"""
+        values = (holder, kind, digest)
+        row = await self._database.write(lambda connection: connection.execute(query, values).fetchone())
+        return None if row is None else str(row[0])
 
-    def forget_later(self, kind: CodeKind, digest: bytes) -> None:
+    def forget_later(self, kind: str, digest: bytes) -> None:
         """Soon, unless somebody wants something with it."""
-        query = "DELETE FROM one_time_codes WHERE kind = ? AND hash = ? AND wanted IS NULL"
+        query = "DELETE FROM codes WHERE kind = ? AND hash = ? AND wish IS NULL"
         self._database.write_later(lambda connection: connection.execute(query, (kind, digest)))
 
     # What somebody wants with a code that another host gave
 
-    async def want(self, kind: CodeKind, digest: bytes, wanted: str) -> CodeRow | None:
+    async def want(self, kind: str, digest: bytes, wish: str) -> CodeRow | None:
         """Take another host's code for this; None where there is none, or somebody has it.
 
         The host that gave it says when it is over.
         """
-        query = """UPDATE one_time_codes SET wanted = ?, answer = NULL
-            WHERE kind = ? AND hash = ? AND host <> ? AND wanted IS NULL"""
-        values = (wanted, kind, digest, self.host)
-        if not await self._execute(query, values):
-            await self.catch_up()
-            if not await self._execute(query, values):
-                return None
-        return await self.get(kind, digest)
+        where = "kind = ? AND hash = ? AND host <> ? AND wish IS NULL"
+        query = f"UPDATE codes SET wish = ?, answer = NULL WHERE {where} RETURNING {columns(CodeRow)}"  # noqa: S608 - ours
+        values = (wish, kind, digest, self.host)
 
-    async def wanted_of(self, kind: CodeKind) -> tuple[CodeRow, ...]:
+        def take(connection: Sql) -> CodeRow | None:
+            row = connection.execute(query, values).fetchone()
+            return None if row is None else CodeRow(*row)
+
+        return await self._database.write(take)
+
+    async def get(self, row: CodeRow) -> CodeRow | None:
+        """The row as it is now."""
+        return next(iter(await self._select(CodeRow, _ONE, (row.kind, row.hash))), None)
+
+    async def wanted(self, kind: str) -> tuple[CodeRow, ...]:
         """This host's codes with which somebody wants something, and has no answer."""
-        rest = "one_time_codes WHERE kind = ? AND host = ? AND wanted IS NOT NULL AND answer IS NULL ORDER BY made_ms"
+        rest = "codes WHERE kind = ? AND host = ? AND wish IS NOT NULL AND answer IS NULL ORDER BY made_ms"
         return await self._select(CodeRow, rest, (kind, self.host))
 
     async def answer(self, row: CodeRow, answer: str) -> None:
-        query = "UPDATE one_time_codes SET answer = ? WHERE kind = ? AND hash = ? AND wanted = ?"
-        await self._execute(query, (answer, row.kind, row.hash, row.wanted))
+        query = "UPDATE codes SET answer = ? WHERE kind = ? AND hash = ? AND wish = ?"
+        await self._execute(query, (answer, row.kind, row.hash, row.wish))
 
     async def settle(self, row: CodeRow, *, is_good: bool) -> None:
         """The answer was read; `is_good` has the code wait for somebody again, else it goes."""
-        if is_good:
-            query = "UPDATE one_time_codes SET wanted = NULL, answer = NULL WHERE kind = ? AND hash = ? AND wanted = ?"
-        else:
-            query = "DELETE FROM one_time_codes WHERE kind = ? AND hash = ? AND wanted = ?"
-        await self._execute(query, (row.kind, row.hash, row.wanted))
+        verb = "UPDATE codes SET wish = NULL, answer = NULL" if is_good else "DELETE FROM codes"
+        await self._execute(f"{verb} WHERE kind = ? AND hash = ? AND wish = ?", (row.kind, row.hash, row.wish))
 
     def follow(self, refresh: Refresh) -> None:
         """As Database.follow."""
-        self._database.follow((_TABLE,), refresh)
+        self._database.follow(("codes",), refresh)
 
 
-def _add(connection: Sql, row: CodeRow, now_ms: int, instead_of: Collection[bytes], at_most: int | None) -> bool:
-    if select(connection, CodeRow, _ONE, (row.kind, row.hash)):
-        return False
-    _delete(connection, row.kind, instead_of)
+def _add(connection: Sql, row: CodeRow, now_ms: int, instead_of: Collection[bytes]) -> bool:
     connection.execute(
-        "DELETE FROM one_time_codes WHERE until_ms <= ? OR (host = ? AND until_ms <= ?)",
-        (now_ms - FOREIGN_KEPT_MS, row.host, now_ms),
+        "DELETE FROM codes WHERE (host = ? AND until_ms <= ?) OR until_ms <= ?",
+        (row.host, now_ms, now_ms - FOREIGN_KEPT_MS),
     )
-    if at_most is not None:
-        rest = "one_time_codes WHERE kind = ? ORDER BY made_ms, hash"
-        there = select(connection, CodeRow, rest, (row.kind,))
-        _delete(connection, row.kind, [one.hash for one in there[: max(0, len(there) - at_most + 1)]])
-    insert(connection, _TABLE, row)
+    if connection.execute(f"SELECT 1 FROM {_ONE}", (row.kind, row.hash)).fetchone():  # noqa: S608 - ours
+        return False
+    for digest in instead_of:
+        connection.execute("DELETE FROM codes WHERE kind = ? AND hash = ?", (row.kind, digest))
+    insert(connection, "codes", row)
     return True
 
 
-def _take(connection: Sql, kind: CodeKind, digest: bytes, now_ms: int) -> CodeRow | None:
-    for row in select(connection, CodeRow, f"{_ONE} AND until_ms > ?", (kind, digest, now_ms)):
-        _delete(connection, kind, (digest,))
-        return row
-    return None
-
-
-def _delete(connection: Sql, kind: CodeKind, hashes: Collection[bytes]) -> None:
-    for digest in hashes:
-        connection.execute("DELETE FROM one_time_codes WHERE kind = ? AND hash = ?", (kind, digest))
-
-
 def end_codes(connection: Sql) -> None:
-    """For a store that becomes another one's: whoever has a code asks for a new one."""
-    connection.execute("DELETE FROM one_time_codes")
+    """For a store that becomes another one's: whoever has a code asks for a new one; a provisioned board cannot."""
+    connection.execute("DELETE FROM codes WHERE kind <> ?", (SECRET,))
+
+
+def claim_secret(connection: Sql, digest: bytes | None, device_id: str, at_ms: int) -> bool:
+    """Bind a board's secret to its device. The first use of the credential spends it, not a reply that may be lost."""
+    if digest is None:
+        return True
+    query = """UPDATE codes SET holder = ?, used_ms = ?
+        WHERE kind = ? AND hash = ? AND until_ms > ? AND holder IN ('', ?)"""
+    return connection.execute(query, (device_id, at_ms, SECRET, digest, at_ms, device_id)).rowcount == 1
+
+
+def spend_secrets(connection: Sql, device_id: str, *, unused: bool = False) -> None:
+    """The credential that a secret bought was used. One that waits for the device's next pairing stays, unless `unused`
+    ones end too."""
+    end = "" if unused else " AND used_ms IS NOT NULL"
+    connection.execute(f"DELETE FROM codes WHERE kind = ? AND holder = ?{end}", (SECRET, device_id))  # noqa: S608 - ours

@@ -113,9 +113,6 @@ class Database:
         """Run `work` on one consistent snapshot that holds every write acknowledged before."""
         return await self._reader.run(work)
 
-    async def catch_up(self) -> bool:
-        return False
-
     def listen(self, changed: Callable[[frozenset[str]], None]) -> None:
         """`changed` is called with the names of tables that another host changed. Nobody else writes to this store."""
 

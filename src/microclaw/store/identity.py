@@ -1,4 +1,4 @@
-"""Rows of what devices prove themselves with: certificates, token hashes, pairing secrets. Checks no signature.
+"""Rows of what devices prove themselves with: certificates and token hashes. Checks no signature.
 
 At most two tokens of a device can open anything, `current` and `pending`. Hashes of retired ones stay for a while, so
 that a copied token is not taken for a guess; they are not valid.
@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import StoreError
+from microclaw.store.codes import SECRET, claim_secret, spend_secrets
 from microclaw.store.following import Refresh
 from microclaw.store.rows import Table, insert, select
 from microclaw.store.sql import Sql
@@ -43,17 +44,6 @@ class CertificateRow:
     expires_ms: int
     used_ms: int | None = None
     revoked_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SecretRow:
-    """A one-time pairing secret. `device_id`: the device it belongs to, known from the start or since its first use."""
-
-    hash: bytes
-    device_id: str | None
-    name: str | None
-    board_id: str | None
-    expires_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,28 +162,9 @@ class IdentityTable(Table):
         )
 
     async def put_xiaozhi_client(self, row: XiaozhiClientRow) -> None:
-        await self._insert("xiaozhi_clients", row, over=("device_id",))
-
-    async def add_secret(self, row: SecretRow, at_ms: int) -> None:
-        """Keep a pairing secret; those that expired are forgotten."""
-        await self._database.write(lambda connection: _add_secret(connection, row, at_ms))
-
-    async def awaited_names(self, at_ms: int) -> frozenset[str]:
-        """What the boards will be called that good secrets let in."""
-        where = "pairing_secrets WHERE name IS NOT NULL AND expires_ms > ?"
-        return frozenset(row.name for row in await self._select(SecretRow, where, (at_ms,)) if row.name)
-
-    async def reserve_secret(self, secret_hash: bytes, device_id: str) -> str | None:
-        """The id of the device that the secret is about to let in: this one, unless an earlier try has left one.
-
-        None when the secret is gone meanwhile.
-        """
-        return await self._database.write(lambda connection: _reserve_secret(connection, secret_hash, device_id))
-
-    async def secret(self, secret_hash: bytes, at_ms: int) -> SecretRow | None:
-        """The secret's row unless it is spent or expired."""
-        where = "pairing_secrets WHERE hash = ? AND expires_ms > ?"
-        return next(iter(await self._select(SecretRow, where, (secret_hash, at_ms))), None)
+        query = """INSERT INTO xiaozhi_clients (device_id, client, paired_ms) VALUES (?, ?, ?)
+            ON CONFLICT (device_id) DO UPDATE SET client = excluded.client, paired_ms = excluded.paired_ms"""
+        await self._execute(query, (row.device_id, row.client, row.paired_ms))
 
 
 def _authority(connection: Sql) -> str | None:
@@ -222,7 +193,7 @@ def _trusting(connection: Sql) -> int:
 
 def _begin_anew(connection: Sql, at_ms: int) -> int:
     connection.execute("DELETE FROM authority")
-    connection.execute("DELETE FROM pairing_secrets")
+    connection.execute("DELETE FROM codes WHERE kind = ?", (SECRET,))
     devices = connection.execute("SELECT device_id FROM tokens UNION SELECT device_id FROM certificates").fetchall()
     return sum(_revoke(connection, device_id, at_ms) for (device_id,) in devices)
 
@@ -252,7 +223,7 @@ def _use_token(connection: Sql, device_id: str, token_hash: bytes, at_ms: int, u
         if use is TokenUse.PROMOTED:
             _retire(connection, device_id, "current", at_ms)
         connection.execute("UPDATE tokens SET state = 'current', used_ms = ? WHERE hash = ?", (at_ms, row.hash))
-        _spend_secrets(connection, device_id)
+        spend_secrets(connection, device_id)
     return use
 
 
@@ -263,11 +234,11 @@ def _note_certificate(connection: Sql, serial: str, device_id: str, at_ms: int) 
         "UPDATE certificates SET revoked_ms = ? WHERE device_id = ? AND serial != ? AND revoked_ms IS NULL",
         (at_ms, device_id, serial),
     )
-    _spend_secrets(connection, device_id)
+    spend_secrets(connection, device_id)
 
 
 def _grant_token(connection: Sql, device_id: str, token_hash: bytes, at_ms: int, secret: bytes | None) -> bool:
-    if not _claim_secret(connection, secret, device_id, at_ms):
+    if not claim_secret(connection, secret, device_id, at_ms):
         return False
     _supersede(connection, device_id, at_ms)
     insert(connection, "tokens", TokenRow(token_hash, device_id, "current", at_ms))
@@ -275,7 +246,7 @@ def _grant_token(connection: Sql, device_id: str, token_hash: bytes, at_ms: int,
 
 
 def _grant_certificate(connection: Sql, row: CertificateRow, secret: bytes | None) -> bool:
-    if not _claim_secret(connection, secret, row.device_id, row.issued_ms):
+    if not claim_secret(connection, secret, row.device_id, row.issued_ms):
         return False
     _supersede(connection, row.device_id, row.issued_ms)
     insert(connection, "certificates", row)
@@ -304,10 +275,10 @@ def _retire(connection: Sql, device_id: str, state: TokenState, at_ms: int) -> N
         "UPDATE tokens SET state = 'retired', used_ms = ? WHERE device_id = ? AND state = ?", (at_ms, device_id, state)
     )
     connection.execute(
-        """DELETE FROM tokens WHERE device_id = ?1 AND state IN ('retired', 'revoked') AND hash NOT IN (
-            SELECT hash FROM tokens WHERE device_id = ?1 AND state IN ('retired', 'revoked')
-            ORDER BY made_ms DESC, hash DESC LIMIT ?2)""",
-        (device_id, KEPT_RETIRED),
+        """DELETE FROM tokens WHERE device_id = ? AND state IN ('retired', 'revoked') AND hash NOT IN (
+            SELECT hash FROM tokens WHERE device_id = ? AND state IN ('retired', 'revoked')
+            ORDER BY made_ms DESC, hash LIMIT ?)""",
+        (device_id, device_id, KEPT_RETIRED),
     )
 
 
@@ -344,32 +315,7 @@ def _revoke(connection: Sql, device_id: str, at_ms: int) -> int:
     certificates = connection.execute(
         "UPDATE certificates SET revoked_ms = ? WHERE device_id = ? AND revoked_ms IS NULL", (at_ms, device_id)
     ).rowcount
-    connection.execute("DELETE FROM pairing_secrets WHERE device_id = ?", (device_id,))
+    spend_secrets(connection, device_id, unused=True)
     for table in ("xiaozhi_clients", "xiaozhi_reports", "xiaozhi_updates"):
         connection.execute(f"DELETE FROM {table} WHERE device_id = ?", (device_id,))  # noqa: S608 - names of ours
     return tokens + certificates
-
-
-def _add_secret(connection: Sql, row: SecretRow, at_ms: int) -> None:
-    connection.execute("DELETE FROM pairing_secrets WHERE expires_ms <= ?", (at_ms,))
-    insert(connection, "pairing_secrets", row)
-
-
-def _reserve_secret(connection: Sql, secret: bytes, device_id: str) -> str | None:
-    query = "UPDATE pairing_secrets SET device_id = coalesce(device_id, ?2) WHERE hash = ?1 RETURNING device_id"
-    row = connection.execute(query, (secret, device_id)).fetchone()
-    return None if row is None else str(row[0])
-
-
-def _claim_secret(connection: Sql, secret: bytes | None, device_id: str, at_ms: int) -> bool:
-    """Bind the secret to the device. The first use of the credential spends it, not a reply that may be lost."""
-    if secret is None:
-        return True
-    query = """UPDATE pairing_secrets SET device_id = ?1, claimed_ms = ?3
-        WHERE hash = ?2 AND expires_ms > ?3 AND (device_id IS NULL OR device_id = ?1)"""
-    return connection.execute(query, (device_id, secret, at_ms)).rowcount == 1
-
-
-def _spend_secrets(connection: Sql, device_id: str) -> None:
-    """The credential that a secret bought was used. One that waits for the device's next pairing stays."""
-    connection.execute("DELETE FROM pairing_secrets WHERE device_id = ? AND claimed_ms IS NOT NULL", (device_id,))

@@ -1,39 +1,54 @@
-"""Rows of the people a host knows and the addresses each has in its channels. Decides nothing about them."""
+"""The people a host knows, the addresses each has in its channels, and their tokens. Decides nothing about them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
+from typing import Generic, Literal, TypeAlias, TypeVar
 
 from microclaw.store.following import Refresh
 from microclaw.store.rows import Table, insert
 from microclaw.store.sql import Sql
 
+Role: TypeAlias = Literal["owner", "member", "guest", "read-only"]
+Scope: TypeAlias = Literal["read", "chat", "act", "all"]
+C = TypeVar("C")
+
 
 @dataclass(frozen=True, slots=True)
-class PersonRow:
-    """`addresses` are (channel, external id), oldest first; no two people share one."""
+class Person:
+    """Somebody this host knows. `person_id` is what messages and tokens carry; an automation is no person.
+
+    `addresses` are (channel, external id), oldest first; no two people share one.
+    """
 
     person_id: str
     name: str
-    role: str
-    created_ms: int
-    addresses: tuple[tuple[str, str], ...] = ()
+    role: Role | Literal["automation"]
+    created_ms: int = field(default=0, compare=False)
+    addresses: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
 
 class PeopleTable(Table):
-    """Person rows of one database."""
+    """People of one database."""
 
-    async def list(self) -> tuple[PersonRow, ...]:
+    async def list(self) -> tuple[Person, ...]:
         """Everybody, oldest first."""
         return await self._database.read(_list)
 
-    async def put(self, row: PersonRow, now_ms: int) -> None:
+    async def put(self, person: Person, now_ms: int) -> None:
         """Add a person, or replace name, role and addresses. An address moves here from the person who had it."""
-        await self._database.write(lambda connection: _put(connection, row, now_ms))
+        await self._database.write(lambda connection: _put(connection, person, now_ms))
 
-    async def replace(self, before: PersonRow, after: PersonRow, now_ms: int) -> bool:
-        """Change somebody; False, and nothing is done, where the row is another than `before`, or gone."""
-        return await self._database.write(lambda connection: _replace(connection, before, after, now_ms))
+    async def replace(self, before: Person, after: Person, now_ms: int) -> bool:
+        """Change somebody; False, and nothing is done, where they are another than `before`, or gone."""
+
+        def change(connection: Sql) -> bool:
+            if not any(one == before and one.addresses == before.addresses for one in _list(connection)):
+                return False
+            _put(connection, after, now_ms)
+            return True
+
+        return await self._database.write(change)
 
     async def delete(self, person_id: str) -> bool:
         """Forget somebody, with their addresses and tokens; False when they are gone already."""
@@ -44,101 +59,105 @@ class PeopleTable(Table):
         self._database.follow(("people", "person_addresses"), refresh)
 
 
-def _list(connection: Sql) -> tuple[PersonRow, ...]:
+def _list(connection: Sql) -> tuple[Person, ...]:
     addresses: dict[str, list[tuple[str, str]]] = {}
     for person_id, channel, external_id in connection.execute(
-        "SELECT person_id, channel, external_id FROM person_addresses ORDER BY added_ms"
+        "SELECT person_id, channel, external_id FROM person_addresses ORDER BY added_ms, channel, external_id"
     ):
         addresses.setdefault(person_id, []).append((channel, external_id))
     rows = connection.execute("SELECT person_id, name, role, created_ms FROM people ORDER BY created_ms, person_id")
     return tuple(
-        PersonRow(person_id, name, role, created_ms, tuple(addresses.get(person_id, ())))
+        Person(person_id, name, role, created_ms, tuple(addresses.get(person_id, ())))
         for person_id, name, role, created_ms in rows
     )
 
 
-def _replace(connection: Sql, before: PersonRow, after: PersonRow, now_ms: int) -> bool:
-    if _unordered(before) not in map(_unordered, _list(connection)):
-        return False
-    _put(connection, after, now_ms)
-    return True
-
-
-def _unordered(row: PersonRow) -> PersonRow:
-    """An address that moved from one person to another keeps its time."""
-    return replace(row, addresses=tuple(sorted(row.addresses)))
-
-
-def _put(connection: Sql, row: PersonRow, now_ms: int) -> None:
+def _put(connection: Sql, person: Person, now_ms: int) -> None:
     connection.execute(
         """INSERT INTO people (person_id, name, role, created_ms) VALUES (?, ?, ?, ?)
         ON CONFLICT (person_id) DO UPDATE SET name = excluded.name, role = excluded.role""",
-        (row.person_id, row.name, row.role, row.created_ms),
+        (person.person_id, person.name, person.role, person.created_ms),
     )
-    connection.execute("DELETE FROM person_addresses WHERE person_id = ?", (row.person_id,))
-    connection.executemany(
+    connection.execute("DELETE FROM person_addresses WHERE person_id = ?", (person.person_id,))
+    connection.executemany(  # a millisecond between two keeps their order
         """INSERT INTO person_addresses (channel, external_id, person_id, added_ms) VALUES (?, ?, ?, ?)
-        ON CONFLICT (channel, external_id) DO UPDATE SET person_id = excluded.person_id""",
-        [(*address, row.person_id, now_ms + position) for position, address in enumerate(row.addresses)],  # in order
+        ON CONFLICT (channel, external_id)
+        DO UPDATE SET person_id = excluded.person_id, added_ms = excluded.added_ms""",
+        [(*address, person.person_id, now_ms + position) for position, address in enumerate(person.addresses)],
     )
-
-
-def role_by_token(connection: Sql, token_id: str) -> str | None:
-    """The role of the person that a token belongs to; None when one of them is gone."""
-    query = "SELECT role FROM people JOIN person_tokens USING (person_id) WHERE token_id = ?"
-    row = connection.execute(query, (token_id,)).fetchone()
-    return None if row is None else str(row[0])
 
 
 @dataclass(frozen=True, slots=True)
-class PersonTokenRow:
-    """`hash` is the SHA-256 of the whole token text; `expires_ms` None never ends; `scope` as auth.tokens has it."""
+class Token:
+    """`hash` is the SHA-256 of the whole token text; `expires_ms` None never ends; `scope` as auth.tokens has it.
+
+    `person` is the one that it comes in as: with the person's role, or less by its scope. A row has "" there.
+    """
 
     token_id: str
     name: str
     person_id: str
-    hash: bytes
+    hash: bytes = field(repr=False)
     made_ms: int
     expires_ms: int | None = None
     used_ms: int | None = None
-    scope: str = "all"
+    scope: Scope = "all"
+    person: Person = field(default=Person("", "", "read-only"), metadata={"column": None})
+
+    @property
+    def number(self) -> str:
+        return self.token_id
 
 
-class PersonTokenTable(Table):
-    """Token rows of one database."""
+class CredentialTable(Table, Generic[C]):
+    """What opens the host for a person, of one database, without the people."""
 
-    async def list(self) -> tuple[PersonTokenRow, ...]:
-        """Every token, oldest first."""
-        return await self._select(PersonTokenRow, "person_tokens ORDER BY made_ms, token_id")
+    _kind: type[C]
+    _name: str
+    _id: str  # the column
 
-    async def by_hash(self, digest: bytes) -> PersonTokenRow | None:
-        rows = await self._select(PersonTokenRow, "person_tokens WHERE hash = ?", (digest,))
-        return rows[0] if rows else None
+    async def list(self) -> tuple[C, ...]:
+        """All of them, oldest first."""
+        return await self._select(self._kind, f"{self._name} ORDER BY made_ms, {self._id}")
 
-    async def by_id(self, token_id: str) -> PersonTokenRow | None:
-        rows = await self._select(PersonTokenRow, "person_tokens WHERE token_id = ?", (token_id,))
-        return rows[0] if rows else None
+    async def by_hash(self, digest: bytes) -> C | None:
+        return next(iter(await self._select(self._kind, f"{self._name} WHERE hash = ?", (digest,))), None)
 
-    async def add(self, row: PersonTokenRow) -> bool:
-        """False when its name is taken; StoreError when its person is not there."""
+    async def by_id(self, number: str) -> C | None:
+        return next(iter(await self._select(self._kind, f"{self._name} WHERE {self._id} = ?", (number,))), None)
 
-        def add(connection: Sql) -> bool:
-            if connection.execute("SELECT 1 FROM person_tokens WHERE name = ?", (row.name,)).fetchone():
-                return False
-            insert(connection, "person_tokens", row)
-            return True
-
-        return await self._database.write(add)
-
-    def note_use(self, token_id: str, used_ms: int) -> None:
+    def note_use(self, number: str, used_ms: int) -> None:
         """Written with the next transaction."""
-        query = "UPDATE person_tokens SET used_ms = ? WHERE token_id = ?"
-        self._database.write_later(lambda connection: connection.execute(query, (used_ms, token_id)))
+        query = f"UPDATE {self._name} SET used_ms = ? WHERE {self._id} = ?"  # noqa: S608 - names of ours
+        self._database.write_later(lambda connection: connection.execute(query, (used_ms, number)))
 
-    async def delete(self, token_id: str) -> bool:
+    async def delete(self, number: str) -> bool:
         """False when it is gone already."""
-        return await self._execute("DELETE FROM person_tokens WHERE token_id = ?", (token_id,)) > 0
+        query = f"DELETE FROM {self._name} WHERE {self._id} = ?"  # noqa: S608 - names of ours
+        return await self._execute(query, (number,)) > 0
+
+    @classmethod
+    def role(cls, connection: Sql, number: str) -> Role | None:
+        """Its person's; None when one of them is gone."""
+        query = f"SELECT role FROM people JOIN {cls._name} USING (person_id) WHERE {cls._id} = ?"  # noqa: S608 - ours
+        row = connection.execute(query, (number,)).fetchone()
+        return None if row is None else row[0]
 
     def follow(self, refresh: Refresh) -> None:
         """As Database.follow."""
-        self._database.follow(("people", "person_tokens"), refresh)
+        self._database.follow(("people", self._name), refresh)
+
+
+class PersonTokenTable(CredentialTable[Token]):
+    _kind, _name, _id = Token, "person_tokens", "token_id"
+
+    async def add(self, token: Token) -> bool:
+        """False when its name is taken; StoreError when its person is not there."""
+
+        def add(connection: Sql) -> bool:
+            if connection.execute("SELECT 1 FROM person_tokens WHERE name = ?", (token.name,)).fetchone():
+                return False
+            insert(connection, "person_tokens", token)
+            return True
+
+        return await self._database.write(add)

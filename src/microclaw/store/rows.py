@@ -32,10 +32,6 @@ class Table:
         """Whether other hosts read and write it, too."""
         return self._database.host is not None
 
-    async def catch_up(self) -> bool:
-        """As Database.catch_up."""
-        return await self._database.catch_up()
-
     async def catch_up_with(self, tables: frozenset[str]) -> None:
         """As Database.catch_up_with."""
         await self._database.catch_up_with(tables)

@@ -33,6 +33,27 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
             PRIMARY KEY (sha256, piece)
         ) STRICT""",
     ),
+    (  # every code that is good once is a row of one table, on a single host too; a board's secret stays good
+        """CREATE TABLE codes (
+            kind     TEXT NOT NULL,
+            hash     BLOB NOT NULL CHECK (length(hash) = 32),
+            host     TEXT NOT NULL,
+            holder   TEXT NOT NULL,
+            place    TEXT NOT NULL,
+            about    TEXT NOT NULL,
+            made_ms  INTEGER NOT NULL,
+            until_ms INTEGER NOT NULL,
+            used_ms  INTEGER,
+            wish     TEXT,
+            answer   TEXT,
+            PRIMARY KEY (kind, hash)
+        ) STRICT""",
+        """INSERT INTO codes (kind, hash, host, holder, place, about, made_ms, until_ms, used_ms)
+        SELECT 'secret', hash, '', coalesce(device_id, ''), coalesce(board_id, ''), coalesce(name, ''), 0, expires_ms,
+            claimed_ms FROM pairing_secrets""",
+        "DROP TABLE pairing_secrets",
+        "DROP TABLE one_time_codes",
+    ),
 )
 VERSION: Final = BASE + len(STEPS)
 

@@ -1,26 +1,43 @@
-"""Rows of people's passwords and of browsers' sessions: hashes only. Decides nothing about them."""
+"""People's passwords and browsers' sessions: hashes only. Decides nothing about them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
-from microclaw.store.following import Refresh
+from microclaw.store.people import CredentialTable, Person
 from microclaw.store.rows import Table
 from microclaw.store.sql import Sql
 
+IDLE_MS: Final = 7 * 86_400_000  # without a request
+LONGEST_MS: Final = 30 * 86_400_000
+
 
 @dataclass(frozen=True, slots=True)
-class SignInRow:
-    """`hash` is the SHA-256 of the session's secret; `how` is "link" or "password"; `agent` what the browser said."""
+class SignIn:
+    """A session. `hash` is the SHA-256 of its secret; `how` is "link" or "password"; `agent` what the browser said.
+
+    `person` is whose it is, as they are now; a row has "" there.
+    """
 
     sign_in_id: str
     person_id: str
-    hash: bytes
+    hash: bytes = field(repr=False)
     how: str
     address: str
     agent: str
     made_ms: int
     used_ms: int
+    person: Person = field(default=Person("", "", "read-only"), metadata={"column": None})
+
+    @property
+    def number(self) -> str:
+        return self.sign_in_id
+
+    @property
+    def ends_ms(self) -> int:
+        """When it is over, should nobody use it again."""
+        return min(self.used_ms + IDLE_MS, self.made_ms + LONGEST_MS)
 
 
 def end_sessions(connection: Sql) -> None:
@@ -28,67 +45,31 @@ def end_sessions(connection: Sql) -> None:
     connection.execute("DELETE FROM sign_ins")
 
 
-def role_by_session(connection: Sql, sign_in_id: str) -> str | None:
-    """The role of the person that a session belongs to; None when one of them is gone."""
-    query = "SELECT role FROM people JOIN sign_ins USING (person_id) WHERE sign_in_id = ?"
-    row = connection.execute(query, (sign_in_id,)).fetchone()
-    return None if row is None else str(row[0])
+class SignInTable(CredentialTable[SignIn]):
+    _kind, _name, _id = SignIn, "sign_ins", "sign_in_id"
 
-
-class SignInTable(Table):
-    """Sessions of one database."""
-
-    async def list(self) -> tuple[SignInRow, ...]:
-        """Every session, oldest first."""
-        return await self._select(SignInRow, "sign_ins ORDER BY made_ms, sign_in_id")
-
-    async def by_hash(self, digest: bytes) -> SignInRow | None:
-        rows = await self._select(SignInRow, "sign_ins WHERE hash = ?", (digest,))
-        return rows[0] if rows else None
-
-    async def by_id(self, sign_in_id: str) -> SignInRow | None:
-        rows = await self._select(SignInRow, "sign_ins WHERE sign_in_id = ?", (sign_in_id,))
-        return rows[0] if rows else None
-
-    async def add(self, row: SignInRow) -> None:
+    async def add(self, row: SignIn) -> None:
         """StoreError when its person is not there."""
         await self._insert("sign_ins", row)
 
-    def note_use(self, sign_in_id: str, used_ms: int) -> None:
-        """Written with the next transaction."""
-        query = "UPDATE sign_ins SET used_ms = ? WHERE sign_in_id = ?"
-        self._database.write_later(lambda connection: connection.execute(query, (used_ms, sign_in_id)))
-
-    async def delete(self, sign_in_id: str) -> bool:
-        """False when it is gone already."""
-        return await self._execute("DELETE FROM sign_ins WHERE sign_in_id = ?", (sign_in_id,)) > 0
-
-    def follow(self, refresh: Refresh) -> None:
-        """As Database.follow."""
-        self._database.follow(("people", "sign_ins"), refresh)
-
-
-@dataclass(frozen=True, slots=True)
-class PasswordRow:
-    """`hash` in the PHC string format, with its salt and parameters."""
-
-    person_id: str
-    hash: str
-    set_ms: int
-
 
 class PasswordTable(Table):
-    """Passwords of one database."""
+    """Passwords of one database: hashes in the PHC string format, with their salt and parameters."""
 
-    async def list(self) -> tuple[PasswordRow, ...]:
-        return await self._select(PasswordRow, "person_passwords")
+    async def any(self) -> bool:
+        return await self._database.read(
+            lambda connection: connection.execute("SELECT 1 FROM person_passwords LIMIT 1").fetchone() is not None
+        )
 
-    async def get(self, person_id: str) -> PasswordRow | None:
-        rows = await self._select(PasswordRow, "person_passwords WHERE person_id = ?", (person_id,))
-        return rows[0] if rows else None
+    async def get(self, person_id: str) -> str | None:
+        query = "SELECT hash FROM person_passwords WHERE person_id = ?"
+        row = await self._database.read(lambda connection: connection.execute(query, (person_id,)).fetchone())
+        return None if row is None else str(row[0])
 
-    async def put(self, row: PasswordRow) -> None:
-        await self._insert("person_passwords", row, over=("person_id",))
+    async def put(self, person_id: str, hashed: str, now_ms: int) -> None:
+        query = """INSERT INTO person_passwords (person_id, hash, set_ms) VALUES (?, ?, ?)
+            ON CONFLICT (person_id) DO UPDATE SET hash = excluded.hash, set_ms = excluded.set_ms"""
+        await self._execute(query, (person_id, hashed, now_ms))
 
     async def delete(self, person_id: str) -> int:
         return await self._execute("DELETE FROM person_passwords WHERE person_id = ?", (person_id,))

@@ -1,10 +1,10 @@
-"""A host's identity in a folder of its own, with a clock that tests turn and random bytes that repeat."""
+"""A host's identity in a folder of its own, with a clock that tests turn."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+import ssl
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,15 +12,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from tests.stores import new_store
 
-from microclaw.auth.authority import Authority
 from microclaw.auth.certificates import host_names
-from microclaw.auth.credentials import Reason, Refusal, Revocation, RevocationNotice
-from microclaw.auth.device_identity import Authenticator, HostIdentity
-from microclaw.auth.device_tokens import DeviceTokens
-from microclaw.auth.pairing import IssuedCredential, PairingService, PendingPairing
-from microclaw.auth.provisioning import Provisioner
+from microclaw.auth.credentials import Reason, Refusal, RevocationNotice
+from microclaw.auth.device_identity import HostIdentity
+from microclaw.auth.pairing import IssuedCredential, PendingPairing
 from microclaw.errors import UnknownName
 from microclaw.store.database import Database
 from microclaw.store.identity import IdentityTable
@@ -69,43 +65,16 @@ class Devices:
         """The device is on the disk; a test may cut off what follows."""
 
 
-@dataclass
 class Host:
     """A host's identity as it really is, with what a test turns and looks at."""
 
-    folder: Path
-    clock: Clock
-    identity: HostIdentity
-    devices: Devices
-    revoked: list[RevocationNotice] = field(default_factory=list)
-
-    @property
-    def table(self) -> IdentityTable:
-        return self.identity.table
-
-    @property
-    def authority(self) -> Authority:
-        return self.identity.authority
-
-    @property
-    def tokens(self) -> DeviceTokens:
-        return self.identity.tokens
-
-    @property
-    def revocation(self) -> Revocation:
-        return self.identity.revocation
-
-    @property
-    def authenticator(self) -> Authenticator:
-        return self.identity.authenticator
-
-    @property
-    def pairing(self) -> PairingService:
-        return self.identity.pairing
-
-    @property
-    def provisioner(self) -> Provisioner:
-        return self.identity.provisioner
+    def __init__(self, folder: Path, clock: Clock, identity: HostIdentity, devices: Devices) -> None:
+        self.folder, self.clock, self.devices = folder, clock, devices
+        self.table, self.authority, self.tokens = identity.table, identity.authority, identity.tokens
+        self.revocation, self.authenticator = identity.revocation, identity.authenticator
+        self.pairing, self.provisioner = identity.pairing, identity.provisioner
+        self.revoked: list[RevocationNotice] = []
+        identity.revocation.listen(self.revoked.append)
 
     async def pair_token(self, device_id: str | None = None) -> tuple[str, str]:
         """A device paired by code: its id and token."""
@@ -145,15 +114,24 @@ def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     )
 
 
+def handshake(
+    server: ssl.SSLContext, client: ssl.SSLContext, name: str = "localhost", session: ssl.SSLSession | None = None
+) -> tuple[ssl.SSLObject, ssl.SSLObject]:
+    """Both ends of a TLS connection in memory, the client's first."""
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    here = client.wrap_bio(down, up, server_hostname=name, session=session)
+    there = server.wrap_bio(up, down, server_side=True)
+    for end in (here, there) * 3:
+        with suppress(ssl.SSLWantReadError):
+            end.do_handshake()
+    there.write(b"x")
+    assert here.read(1) == b"x"  # the tickets of TLS 1.3 came before
+    return here, there
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with Database.open(new_store(tmp_path / "home" / "store.db")) as database:
-        yield database
 
 
 @pytest.fixture
@@ -168,7 +146,6 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def host(folder: Path, database: Database, clock: Clock) -> Host:
-    drawn = random.Random(4)
     devices = Devices()
     identity = await HostIdentity.open(
         folder,
@@ -179,9 +156,5 @@ async def host(folder: Path, database: Database, clock: Clock) -> Host:
         mint_id=devices.mint_id,
         now_ms=clock.ms,
         clock_s=clock.s,
-        random_bytes=drawn.randbytes,
-        random_below=drawn.randrange,
     )
-    host = Host(folder, clock, identity, devices)
-    identity.revocation.listen(host.revoked.append)
-    return host
+    return Host(folder, clock, identity, devices)

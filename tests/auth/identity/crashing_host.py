@@ -27,7 +27,6 @@ async def open_identity(home: Path) -> str:
             IdentityTable(database),
             host_names("lab", ()),
             now_ms=lambda: int(time.time() * 1000),
-            random_bytes=os.urandom,
         )
         authority.server_context()
         return authority.fingerprint

@@ -5,21 +5,11 @@ import pytest
 from microclaw.auth.certificates import CONSTANT_NAME, MAX_ADDRESSES, HostNames, host_names, lan_names
 
 
-def test_first_name_is_what_the_lan_resolves() -> None:
-    names = host_names("Lab.Example.org", ()).names
-    assert names == (
-        "lab.local",
-        "lab",
-        "lab.example.org",
-        "localhost",
-        CONSTANT_NAME,
-    )
-
-
-def test_operators_names_and_addresses_are_added() -> None:
-    names = host_names("lab", (), "Brain.Example.org", "198.51.100.1")
-    assert "brain.example.org" in names.names
-    assert "198.51.100.1" in map(str, names.addresses)
+def test_first_name_is_what_the_lan_resolves_and_the_operators_are_added() -> None:
+    found = host_names("Lab.Example.org", (), "Brain.Example.org", "198.51.100.1")
+    own = ("lab.local", "lab", "lab.example.org", "localhost", CONSTANT_NAME)
+    assert found.names == (*own, "brain.example.org")
+    assert "198.51.100.1" in map(str, found.addresses)
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "224.0.0.251", "fe80::1", "fe80::1%eth0"])

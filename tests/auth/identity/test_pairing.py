@@ -3,10 +3,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from tests.auth.identity.conftest import Host, closed, make_csr
+from tests.auth.identity.conftest import Host, closed
 
+from microclaw.auth.codes import DEVICE
 from microclaw.auth.credentials import Identity, Reason, Refusal
 from microclaw.auth.pairing import IssuedCredential, PendingPairing
 from microclaw.errors import DeviceUnreachable, Overloaded, UnknownName
@@ -22,17 +21,6 @@ async def waiting(host: Host, address: str = "192.0.2.9") -> PendingPairing:
     pending = await ask(host, address)
     assert isinstance(pending, PendingPairing), pending
     return pending
-
-
-def wrong_codes(host: Host, count: int) -> list[str]:
-    taken = {pending.code for pending in host.pairing.pending}
-    return [code for code in (f"{n:06d}" for n in range(count + len(taken))) if code not in taken][:count]
-
-
-async def guess_wrong(host: Host, times: int) -> None:
-    for code in wrong_codes(host, times):
-        with pytest.raises(UnknownName):
-            await host.pairing.confirm(code)
 
 
 async def provisioned(
@@ -62,37 +50,20 @@ async def test_confirmed_code_gives_the_device_a_token(host: Host) -> None:
     assert told == answered
     assert host.devices.names == {"d-1": "lamp"}
     assert (await let_in(host, told)).device_id == "d-1"
-
-
-async def test_confirmed_code_gives_the_device_a_certificate_for_its_key(host: Host) -> None:
-    device_id, certificate, key = await host.pair_certificate()
-    read = x509.load_der_x509_certificate(certificate)
-    assert read.public_key() == key.public_key()
-    names = read.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert names.get_values_for_type(x509.UniformResourceIdentifier) == [f"urn:microclaw:device:{device_id}"]
-
-
-async def test_code_works_once(host: Host) -> None:
-    pending = await waiting(host)
-    await host.pairing.confirm(pending.code)
-    with pytest.raises(UnknownName):
+    with pytest.raises(UnknownName):  # it was good once
         await host.pairing.confirm(pending.code)
 
 
-async def test_code_expires_after_120_s(host: Host) -> None:
+async def test_code_expires_after_120_s_and_its_device_is_told(host: Host) -> None:
     pending = await waiting(host)
     host.clock.forward(s=119)
     assert list(host.pairing.pending) == [pending]
+    assert [one.seconds_left for one in host.pairing.waiting()] == [1]
     host.clock.forward(s=1)
-    assert not host.pairing.pending
+    assert await host.pairing.outcome(pending) == closed(4401, Reason.PAIRING_EXPIRED)
+    assert host.pairing.waiting() == ()
     with pytest.raises(UnknownName):
         await host.pairing.confirm(pending.code)
-
-
-async def test_device_that_waits_is_told_when_its_code_expired(host: Host) -> None:
-    pending = await waiting(host)
-    host.clock.forward(s=120)
-    assert await host.pairing.outcome(pending) == closed(4401, Reason.PAIRING_EXPIRED)
 
 
 async def test_device_that_went_away_cannot_be_confirmed(host: Host) -> None:
@@ -124,11 +95,6 @@ async def test_name_that_the_registry_refuses_leaves_the_code_good(host: Host) -
     assert isinstance(await host.pairing.outcome(pending), IssuedCredential)
 
 
-async def test_codes_are_unique(host: Host) -> None:
-    codes = {(await waiting(host, f"192.0.{n // 4}.1")).code for n in range(64)}
-    assert len(codes) == 64
-
-
 @pytest.mark.parametrize(
     ("addresses", "other"),
     [
@@ -146,7 +112,7 @@ async def test_fifth_pending_of_an_address_is_refused(host: Host, addresses: lis
 
 
 async def test_all_addresses_together_are_bounded(host: Host) -> None:
-    for n in range(host.pairing.limits.pending_in_all):
+    for n in range(DEVICE.in_all):
         await waiting(host, f"192.0.{n}.1")
     assert await ask(host, "198.51.100.1") == closed(4429, Reason.TOO_MANY_PENDING)
     host.clock.forward(s=120)
@@ -185,7 +151,7 @@ async def test_an_honest_device_pairs_beside_a_thousand_tries(host: Host, attack
     pending = await waiting(host, honest)
     for address in tries[500:]:
         await ask(host, address)
-    assert len(host.pairing.pending) <= host.pairing.limits.pending_in_all
+    assert len(host.pairing.pending) <= DEVICE.in_all
     paired = await host.pairing.confirm(pending.code)
     assert await host.pairing.outcome(pending) == paired
 
@@ -203,7 +169,9 @@ async def test_who_gives_up_a_place_is_told(host: Host) -> None:
 
 async def test_five_wrong_codes_in_a_minute_lock_pairing_for_a_minute(host: Host) -> None:
     pending = await waiting(host)
-    await guess_wrong(host, 5)
+    for _ in range(DEVICE.wrong_tries):
+        with pytest.raises(UnknownName):
+            await host.pairing.confirm("wrong")
     with pytest.raises(Overloaded):
         await host.pairing.confirm(pending.code)
     host.clock.forward(s=59)
@@ -213,28 +181,11 @@ async def test_five_wrong_codes_in_a_minute_lock_pairing_for_a_minute(host: Host
     await host.pairing.confirm(pending.code)
 
 
-async def test_five_wrong_codes_in_more_than_a_minute_lock_nothing(host: Host) -> None:
-    await guess_wrong(host, 4)
-    host.clock.forward(s=60)
-    pending = await waiting(host)
-    await guess_wrong(host, 1)
-    await host.pairing.confirm(pending.code)
-
-
 async def test_right_secret_pairs_at_once(host: Host) -> None:
     secret = await provisioned(host, name="lamp", board_id="virtual")
     paired = await ask(host, secret=f"{secret[:4]}-{secret[4:].lower()}")
     assert host.devices.names == {"d-1": "lamp"}
     await let_in(host, paired)
-
-
-async def test_secret_gives_a_certificate_too(host: Host) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
-    secret = await provisioned(host)
-    paired = await host.pairing.request("192.0.2.9", "virtual", csr=make_csr(key), token_wanted=False, secret=secret)
-    assert isinstance(paired, IssuedCredential)
-    assert isinstance(await host.authenticator.authenticate(paired.certificate, None), Identity)
-    assert await ask(host, secret=secret) == closed(4401, Reason.WRONG_SECRET)
 
 
 async def test_secret_is_spent_when_its_credential_was_used(host: Host) -> None:
@@ -282,21 +233,15 @@ async def test_secret_for_a_known_device_waits_while_its_old_credential_is_used(
     assert (await let_in(host, await ask(host, secret=secret))).device_id == device_id
 
 
-async def test_secret_of_another_board_is_refused(host: Host) -> None:
-    secret = await provisioned(host, board_id="xiao-esp32s3")
-    assert await ask(host, secret=secret) == closed(4401, Reason.WRONG_SECRET)
-
-
-async def test_secret_expires_after_30_days(host: Host) -> None:
-    secret = await provisioned(host)
-    host.clock.forward(days=30)
-    assert await ask(host, secret=secret) == closed(4401, Reason.WRONG_SECRET)
-
-
-async def test_revoking_a_device_ends_its_secret(host: Host) -> None:
+@pytest.mark.parametrize("fault", ["another board", "expired", "its device was revoked"])
+async def test_secret_that_is_good_no_more_is_refused_as_a_wrong_one(host: Host, fault: str) -> None:
     device_id, _ = await host.pair_token()
-    secret = await provisioned(host, device_id=device_id)
-    await host.revocation.revoke(device_id)
+    board_id = "xiao-esp32s3" if fault == "another board" else None
+    secret = await provisioned(host, device_id=device_id, board_id=board_id)
+    if fault == "expired":
+        host.clock.forward(days=30)
+    elif board_id is None:
+        await host.revocation.revoke(device_id)
     assert await ask(host, secret=secret) == closed(4401, Reason.WRONG_SECRET)
 
 
@@ -308,12 +253,6 @@ async def test_five_wrong_secrets_lock_their_address_and_nobody_else(host: Host)
     pending = await waiting(host)
     await host.pairing.confirm(pending.code)
     assert isinstance(await ask(host, "192.0.2.67", secret=secret), IssuedCredential)
-
-
-async def test_remembered_addresses_are_bounded(host: Host) -> None:
-    for n in range(host.pairing.limits.remembered_addresses + 10):
-        await ask(host, f"10.0.{n >> 8}.{n & 255}", secret="wrong")
-    assert len(host.pairing._wrong_secrets) == host.pairing.limits.remembered_addresses
 
 
 @pytest.mark.parametrize(

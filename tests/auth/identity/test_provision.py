@@ -1,11 +1,17 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from tests.auth.identity.conftest import Host
 
-from microclaw.auth.provisioning import Provision, secret_hash
+from microclaw.auth.codes import PROVISION, Codes
+from microclaw.auth.provisioning import Provision
+from microclaw.store.database import Database
+from microclaw.store.schema import APPLICATION_ID, schema
 
 CA = "0f784c6c06b45e7faa889458d2e9d8751f9d26371710dcd1b33e990635bb3e05"
 SECRET = "ABCDEFGHIJKLMNOPQRSTUVWX23"
@@ -29,23 +35,30 @@ def test_qr_code_fits_a_terminal() -> None:
     assert any("\u2580" in line or "\u2584" in line for line in lines)
 
 
-def test_secret_is_not_in_a_log() -> None:
-    assert SECRET not in repr(GIVEN)
-
-
 @pytest.mark.parametrize("typed", [SECRET, SECRET.lower(), "abcd-efgh ijkl-MNOP-qrst-uvwx-23\n"])
 def test_secret_counts_however_it_is_typed(typed: str) -> None:
-    assert secret_hash(typed) == secret_hash(SECRET)
+    assert PROVISION.hash(typed) == PROVISION.hash(SECRET)
 
 
-async def test_provision_names_this_host_and_its_authority(host: Host) -> None:
+async def test_provision_names_this_host_and_a_device_with_a_display_gets_no_secret(host: Host) -> None:
     made = await host.provisioner.provision()
     assert (made.host, made.port, made.ca_sha256) == ("lab.local", 8443, host.authority.fingerprint)
     assert made.secret is not None
     assert len(made.secret) == 26
+    assert made.secret not in repr(made)
     assert (await host.provisioner.provision()).secret != made.secret
+    shown = await host.provisioner.provision(with_secret=False, host="192.0.2.7")
+    assert shown == Provision("192.0.2.7", 8443, host.authority.fingerprint)
 
 
-async def test_device_with_a_display_gets_no_secret(host: Host) -> None:
-    made = await host.provisioner.provision(with_secret=False, host="192.0.2.7")
-    assert made == Provision("192.0.2.7", 8443, host.authority.fingerprint)
+async def test_a_secret_of_a_store_of_version_39_is_still_good(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(schema())
+        values = (PROVISION.hash(SECRET), "d-1", None, "virtual", 200, 7)
+        old.execute("INSERT INTO pairing_secrets VALUES (?, ?, ?, ?, ?, ?)", values)
+        old.executescript(f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 39;")
+    async with Database.open(path) as database:
+        row = await Codes(database, now_ms=lambda: 199).find(PROVISION, SECRET)
+        assert row is not None
+        assert (row.holder, row.place, row.about, row.until_ms, row.used_ms) == ("d-1", "virtual", "", 200, 7)

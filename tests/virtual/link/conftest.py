@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
@@ -27,7 +28,6 @@ from websockets.sync.server import ServerConnection, serve
 from microclaw.auth.certificates import (
     device_certificate,
     new_authority,
-    new_serial,
     read_csr,
     server_certificate,
 )
@@ -119,7 +119,7 @@ class ScriptedHost:
 
     def __init__(self) -> None:
         now = datetime.now(UTC)
-        self.authority = new_authority(now, new_serial(secrets.token_bytes(16)))
+        self.authority = new_authority(now, x509.random_serial_number())
         self.mail = HostMail()
         self.heard: list[Envelope] = []
         self.hellos: list[Hello] = []
@@ -263,7 +263,7 @@ class ScriptedHost:
         import tempfile
 
         addresses = [ip_address("127.0.0.1")]
-        pair = server_certificate(self.authority, ["localhost"], addresses, now, new_serial(secrets.token_bytes(16)))
+        pair = server_certificate(self.authority, ["localhost"], addresses, now, x509.random_serial_number())
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "server.pem"
@@ -412,7 +412,7 @@ class ScriptedHost:
         if request.csr is None:
             self.tokens.append(mint_token(DEVICE_ID, secrets.token_bytes(32)))
             return PairDone(token=self.tokens[-1])
-        serial = new_serial(secrets.token_bytes(16))
+        serial = x509.random_serial_number()
         certificate = device_certificate(
             self.authority, read_csr(request.csr), DEVICE_ID, datetime.now(UTC) - self.issued_ago, serial
         )

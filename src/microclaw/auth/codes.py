@@ -1,0 +1,158 @@
+"""Codes that are good once, of every kind: drawn, kept by their hashes in the store, found again; guesses are bounded.
+
+A code lives until its time is over, it was used, or it gave way to a newer one, also over a restart of the host.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import string
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from microclaw.auth.wrong_tokens import WrongTokens
+from microclaw.store.codes import SECRET, CodeRow, CodeTable
+from microclaw.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class CodeKind:
+    """`wrong_tries` of one source within a minute, then its codes are not looked at. So many codes at a time may one
+    holder have, one place (a channel, a range of addresses) and all; `kept_s`: so long none gives way that is its
+    holder's only one. `is_typed`: by a person, so case, spaces and dashes do not count."""
+
+    name: str
+    chars: int
+    alphabet: str
+    life_s: float
+    wrong_tries: int
+    of_holder: int = 1
+    of_place: int = 1_000_000
+    in_all: int = 1_000_000
+    kept_s: float = 0.0
+    is_typed: bool = True
+
+    def hash(self, code: str) -> bytes:
+        """What is kept of a code. Who reads it finds six digits by trying all; typing them takes a person who may."""
+        plain = re.sub(r"[\s-]", "", code).upper() if self.is_typed else code
+        return hashlib.sha256(plain.encode(errors="replace")).digest()
+
+    def giving_way(
+        self, waiting: Sequence[CodeRow], holder: str, place: str, now_ms: int
+    ) -> tuple[CodeRow, ...] | None:
+        """The codes that end for one more of this holder; None where it finds no place. `waiting`: the oldest first.
+
+        Where all places are taken, who has more than the newcomer gives one up: so a holder, and a place, has a share.
+        A newcomer without a code gets a place also where each of the others has one, of the oldest that had `kept_s`
+        to be typed: one machine can have a whole range of addresses.
+        """
+        own = Counter(row.holder for row in waiting)[holder]
+        if own >= self.of_holder:
+            return None
+        gone: list[CodeRow] = []
+        if len(waiting) >= self.in_all:
+            of_place = Counter(row.place for row in waiting)
+            largest, count = of_place.most_common(1)[0]
+            among = [row for row in waiting if row.place == largest or count == 1]
+            must = count > of_place[place] + 1
+            gone += self._given_up(among, 0 if must else of_place[place], now_ms, must=must)
+            if not gone:
+                return None
+        beside = [row for row in waiting if row.place == place and row not in gone]
+        if len(beside) >= self.of_place:
+            more = self._given_up(beside, own, now_ms)
+            return (*gone, *more) if more else None
+        return tuple(gone)
+
+    def _given_up(self, among: Sequence[CodeRow], own: int, now_ms: int, *, must: bool = False) -> tuple[CodeRow, ...]:
+        """The code that gives way to a newcomer with `own` codes; none where none does, unless one `must`.
+
+        The newest of the holder that has the most: an older code may be one that a person is just typing. Where each
+        has one, the oldest that was there for long enough to be typed.
+        """
+        holder, most = Counter(row.holder for row in among).most_common(1)[0]
+        if most > own + 1:
+            return tuple([row for row in among if row.holder == holder][-1:])
+        if must:
+            return (among[-1],)
+        return () if own or among[0].made_ms + self.kept_s * 1000 > now_ms else (among[0],)
+
+
+PERSON: Final = CodeKind("person", 6, string.digits, 600.0, 5, of_place=64, kept_s=120.0)
+DEVICE: Final = CodeKind("device", 6, string.digits, 120.0, 5, of_holder=4, of_place=16, in_all=64, kept_s=30.0)
+SIGN_IN: Final = CodeKind(
+    "signin", 43, f"{string.ascii_letters}{string.digits}-_", 600.0, 10, in_all=16, is_typed=False
+)
+PROVISION: Final = CodeKind(SECRET, 26, f"{string.ascii_uppercase}234567", 30 * 86_400.0, 5)
+
+
+class Codes:
+    """`now_ms` is the clock of codes' lives, `clock_s` that of wrong tries, monotonic. A wrong code, one that is over
+    and one that was used are the same to it."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.table = CodeTable(database)
+        self.now_ms = now_ms
+        kinds = (PERSON, DEVICE, SIGN_IN, PROVISION)
+        self._wrong = {kind: WrongTokens(kind.wrong_tries, clock_s) for kind in kinds}
+
+    async def list(self, kind: CodeKind) -> tuple[CodeRow, ...]:
+        """Those that are good, the oldest first."""
+        return await self.table.list(kind.name, self.now_ms())
+
+    def draw(
+        self, kind: CodeKind, holder: str, place: str = "", about: str = "", life_ms: int | None = None
+    ) -> tuple[str, CodeRow]:
+        """A new code and its row, which is not kept yet."""
+        code = "".join(secrets.choice(kind.alphabet) for _ in range(kind.chars))
+        now_ms = self.now_ms()
+        until_ms = now_ms + (int(kind.life_s * 1000) if life_ms is None else life_ms)
+        return code, CodeRow(kind.name, kind.hash(code), self.table.host, holder, place, about, now_ms, until_ms)
+
+    async def add(self, row: CodeRow, *, instead_of: Collection[CodeRow] = ()) -> bool:
+        """Keep it, and forget others; False, and nothing is done, where the same code is out already."""
+        return await self.table.add(row, self.now_ms(), instead_of=[one.hash for one in instead_of])
+
+    async def give(
+        self,
+        kind: CodeKind,
+        holder: str,
+        place: str = "",
+        about: str = "",
+        *,
+        life_ms: int | None = None,
+        instead_of: Collection[CodeRow] = (),
+    ) -> tuple[str, CodeRow]:
+        """A new code that is kept: the only time that the host has it."""
+        while True:
+            code, row = self.draw(kind, holder, place, about, life_ms)
+            if await self.add(row, instead_of=instead_of):
+                return code, row
+
+    async def find(self, kind: CodeKind, code: str) -> CodeRow | None:
+        """The good code's row; it stays good."""
+        return await self.table.find(kind.name, kind.hash(code), self.now_ms())
+
+    async def take(self, kind: CodeKind, code: str) -> CodeRow | None:
+        """The good code's row; it was good once."""
+        row = await self.find(kind, code)
+        return row if row is not None and await self.table.spend(row) else None
+
+    def wrong(self, kind: CodeKind, source: str = "") -> None:
+        """Somebody tried a wrong code."""
+        self._wrong[kind].add(source)
+
+    def locked_s(self, kind: CodeKind, source: str = "") -> float:
+        """How long no code of this source is to be looked at; 0 where it may be."""
+        return self._wrong[kind].wait_s(source)
