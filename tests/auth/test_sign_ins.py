@@ -39,7 +39,7 @@ class Bench:
     async def copied(self, path: Path) -> Path:
         """What is on the disk at this moment: a kill -9 would leave it."""
         for suffix in ("", "-wal"):
-            source = self.database.path.with_name(self.database.path.name + suffix)
+            source = path.parent / "home" / f"store.db{suffix}"
             path.with_name(path.name + suffix).write_bytes(source.read_bytes())
         return path
 

@@ -43,12 +43,8 @@ async def make_home(home: Path) -> None:
     """An authority, a device with its link, a message that is being answered, files of every kind."""
     names = host_names("lab.example", ())
     async with Database.open(home / "microclaw.db") as database:
-        await Authority.open(
-            home / "identity",
-            IdentityTable(database),
-            host_names("lab.example", ()),
-            now_ms=lambda: NOW_MS,
-        )
+        table = IdentityTable(database)
+        await Authority.open(home / "identity", table, names, now_ms=lambda: NOW_MS)
         await LinkTable(database, now_ms=lambda: NOW_MS, random_bytes=lambda size: b"e" * size).open("d-1")
         await database.write(lambda connection: connection.execute(DEVICE).rowcount)
         await database.write(lambda connection: connection.execute(WAITING).rowcount)

@@ -98,17 +98,7 @@ async def test_the_store_is_settled_so_that_nothing_is_done_or_numbered_twice(ho
         pass  # whole, of this version, and nobody holds its lock
 
 
-async def authenticated(home: Path, token: str) -> Identity | Refusal:
-    async with Database.open(home / "microclaw.db") as database:
-        table = IdentityTable(database)
-        authority = await Authority.open(home / "identity", table, NAMES, now_ms=lambda: NOW_MS + DAY_MS)
-        authenticator = Authenticator(authority.certificate, table, now_ms=lambda: NOW_MS + DAY_MS)
-        return await authenticator.authenticate(None, f"Bearer {token}")
-
-
-async def test_a_token_of_before_the_backup_opens_the_restored_host_and_a_later_one_does_not(
-    home: Path, tmp_path: Path
-) -> None:
+async def test_a_token_of_before_the_backup_is_known_and_a_later_one_is_not(home: Path, tmp_path: Path) -> None:
     """A board with a token has to be paired again where the host changed it after the backup (docs/backup.md)."""
     clock, new = [NOW_MS], tmp_path / "new"
     async with Database.open(home / "microclaw.db") as database:

@@ -385,6 +385,6 @@ def _end_deferred(connection: Sql, change_id: int) -> None:
     if kind not in ("app.restore", "app.restart"):
         connection.execute(
             """UPDATE deferred_acts SET state = 'replaced' WHERE state IN ('waiting', 'started')
-            AND change_id IS DISTINCT FROM ? AND device_id = ? AND name = ?""",
+            AND change_id IS NOT ? AND device_id = ? AND name = ?""",
             (change_id, device_id, json.loads(forward).get("name")),
         )

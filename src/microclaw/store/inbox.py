@@ -153,12 +153,12 @@ def _add(connection: Sql, inbound: Inbound, now_ms: int, begun: bool, host: str 
 # `state != 'kept'` is for the index inbox_open.
 _OLDER_ELSEWHERE = """SELECT 1 FROM inbox AS older
     WHERE older.state != 'kept' AND older.state = 'waiting' AND older.channel = ? AND older.chat_id = ?
-    AND older.message_id < ? AND older.host IS DISTINCT FROM ?"""
+    AND older.message_id < ? AND older.host IS NOT ?"""
 
 
 def _claim(connection: Sql, message_id: int, host: str | None) -> Claim:
     found = connection.execute(
-        "SELECT channel, chat_id FROM inbox WHERE message_id = ? AND host IS NOT DISTINCT FROM ? AND state = 'waiting'",
+        "SELECT channel, chat_id FROM inbox WHERE message_id = ? AND host IS ? AND state = 'waiting'",
         (message_id, host),
     ).fetchone()
     if found is None:
@@ -183,13 +183,11 @@ def _take(connection: Sql, hosts: Sequence[str | None], taker: str) -> LeftMessa
     effects: list[EffectRow] = []
     for host in hosts:
         found = connection.execute(
-            "SELECT message_id FROM inbox WHERE state != 'kept' AND host IS NOT DISTINCT FROM ?", (host,)
+            "SELECT message_id FROM inbox WHERE state != 'kept' AND host IS ?", (host,)
         ).fetchall()
         taken += [number for (number,) in found]
         if found:
-            connection.execute(
-                "UPDATE inbox SET host = ? WHERE state != 'kept' AND host IS NOT DISTINCT FROM ?", (taker, host)
-            )
+            connection.execute("UPDATE inbox SET host = ? WHERE state != 'kept' AND host IS ?", (taker, host))
         effects += take_effects(connection, host, taker)
     numbers = ", ".join(str(int(number)) for number in taken) or "NULL"
     return LeftMessages(

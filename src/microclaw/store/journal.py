@@ -161,7 +161,7 @@ def no_work(_connection: Sql) -> None:
 
 def take_effects(connection: Sql, host: str | None, taker: str) -> tuple[EffectRow, ...]:
     """Make the effects without an end of one host another's; for a transaction that takes their messages, too."""
-    where = f"WHERE {_OPEN} AND host IS NOT DISTINCT FROM ?"
+    where = f"WHERE {_OPEN} AND host IS ?"
     found = _rows(connection, where, (host,))
     if found:
         connection.execute(f"UPDATE effects SET host = ? {where}", (taker, host))  # noqa: S608 - a constant

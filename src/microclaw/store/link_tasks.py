@@ -41,7 +41,7 @@ class LinkTaskTable(Table):
         """Make it this host's; None where another host took it, or it has its end."""
         taken = replace(open_task, host=self.host)
         query = """UPDATE link_tasks SET host = ? WHERE device_id = ? AND task = ? AND message_id = ?
-            AND host IS NOT DISTINCT FROM ?"""
+            AND host IS ?"""
         values = (self.host, open_task.device_id, open_task.task, open_task.message_id, open_task.host)
         return taken if await self._execute(query, values) == 1 else None
 

@@ -72,9 +72,7 @@ class OutboxTable(Table):
 
     async def hold(self, outbound_id: int, holder: str | None, *, instead_of: str | None) -> bool:
         """Make it another host's, or nobody's; False where it is delivered, or not that host's any more."""
-        query = (
-            "UPDATE outbox SET host = ? WHERE outbound_id = ? AND host IS NOT DISTINCT FROM ? AND delivered_ms IS NULL"
-        )
+        query = "UPDATE outbox SET host = ? WHERE outbound_id = ? AND host IS ? AND delivered_ms IS NULL"
         return await self._execute(query, (holder, outbound_id, instead_of)) == 1
 
     async def undelivered(

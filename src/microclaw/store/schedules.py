@@ -123,7 +123,7 @@ class ScheduleTable(Table):
         if run.host == host:
             return True
         query = """UPDATE schedule_runs SET host = ? WHERE schedule_id = ? AND due_ms = ?
-            AND host IS NOT DISTINCT FROM ? AND state IN ('claimed', 'started')"""
+            AND host IS ? AND state IN ('claimed', 'started')"""
         return await self._execute(query, (host, run.schedule_id, run.due_ms, run.host)) == 1
 
     async def runs_elsewhere(self, schedule_id: int) -> bool:
@@ -131,7 +131,7 @@ class ScheduleTable(Table):
         host = self._database.host
         if host is None:
             return False
-        where = "schedule_runs WHERE schedule_id = ? AND state IN ('claimed', 'started') AND host IS DISTINCT FROM ?"
+        where = "schedule_runs WHERE schedule_id = ? AND state IN ('claimed', 'started') AND host IS NOT ?"
         return bool(await self._select(RunRow, where, (schedule_id, host)))
 
     def listen(self, changed: Callable[[], None]) -> None:
@@ -184,7 +184,7 @@ def _claim(connection: Sql, values: tuple[int, int, int, int, int, str | None], 
         SELECT ?1, ?2, 'claimed', ?3, ?4, ?6
         WHERE EXISTS (SELECT 1 FROM schedules WHERE schedule_id = ?1 AND (state != 'paused' OR ?5 = 1))
         AND NOT EXISTS (SELECT 1 FROM schedule_runs
-            WHERE schedule_id = ?1 AND state IN ('claimed', 'started') AND ?6 IS NOT NULL AND host IS DISTINCT FROM ?6)
+            WHERE schedule_id = ?1 AND state IN ('claimed', 'started') AND ?6 IS NOT NULL AND host IS NOT ?6)
         ON CONFLICT DO NOTHING""",
         values,
     ).rowcount
@@ -222,7 +222,7 @@ def _set_next(connection: Sql, schedule_id: int, due_ms: int, next_ms: int | Non
 def _ended(connection: Sql, values: tuple[str, str, int, int, int, int, str | None], schedule_id: int) -> None:
     ended = connection.execute(
         """UPDATE schedule_runs SET state = ?, result = ?, woke = ?, ended_ms = ?
-        WHERE schedule_id = ? AND due_ms = ? AND host IS NOT DISTINCT FROM ?""",
+        WHERE schedule_id = ? AND due_ms = ? AND host IS ?""",
         values,
     ).rowcount
     if not ended:

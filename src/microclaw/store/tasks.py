@@ -108,7 +108,7 @@ class TaskTable(Table):
     async def take(self, row: TaskRow) -> bool:
         """Whether this host is the one that closes an open task of another; False where it is closed."""
         query = """UPDATE code_tasks SET host = ? WHERE task_number = ?
-            AND host IS NOT DISTINCT FROM ? AND state IN ('queued', 'running')"""
+            AND host IS ? AND state IN ('queued', 'running')"""
         return await self._execute(query, (self.host, row.number, row.host)) == 1
 
     async def add(self, row: TaskRow) -> int:
