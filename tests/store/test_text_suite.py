@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -179,8 +180,12 @@ async def test_what_two_hosts_remember_at_once_is_known_and_found_at_both(tmp_pa
             assert len(await search.find("owner", "lamp number", limit=50)) == len(facts)
             other = memories[1 - memories.index(memory)]
             await other.remember("owner", f"a siren at {host.host}")
-            await until(lambda memory=memory, host=host: f"a siren at {host.host}" in memory.text("owner"))
+            await until(partial(_knows, memory, f"a siren at {host.host}"))
             assert f"a siren at {host.host}" in [one.text for one in await search.find("owner", "siren")]
+
+
+def _knows(memory: Memory, fact: str) -> bool:
+    return fact in memory.text("owner")
 
 
 async def test_of_two_edits_at_two_hosts_the_later_is_refused_in_words(database_url: str) -> None:

@@ -1,7 +1,7 @@
 """What the tables' functions run their statements on: SQLite's connection, or PostgreSQL's in the same words.
 
-A statement is written once, in what both engines take: `?` and `?1` for values, ON CONFLICT (columns), RETURNING, `IS ?` where NULL is a value, no
-function of one engine alone. store/postgres_dialect.py says what is put into other words.
+A statement is written once, in what both engines take: `?` and `?1` for values, `IS ?` where NULL is a value like any,
+ON CONFLICT (columns), RETURNING, no function of one engine alone. postgres_dialect.py puts the rest into other words.
 """
 
 from __future__ import annotations
