@@ -147,7 +147,7 @@ def _provisioned_name(place: str, name: str | None) -> str | None:
 def _run_board(options: GlobalOptions, words: list[str], *, link: str | None, secret: str | None) -> int:
     """Start the board, show where it is, pass on the wish to end it, and wait for it."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "microclaw.virtual", *words],
+        [sys.executable, "-m", "microclaw.virtual", *words, "--die-with-parent"],
         stdin=None if secret is None else subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,
