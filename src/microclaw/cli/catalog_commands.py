@@ -27,9 +27,9 @@ from microclaw.cli.programs import (
     end_deferred,
     end_install,
     follow,
+    install_on_many,
     later_path,
     refuse_when_back,
-    replaced_on,
 )
 from microclaw.client.request import segment
 from microclaw.events import ProgramKind
@@ -130,7 +130,7 @@ def install(
         return
     host = options.host()
     if options.chooses_many:
-        from microclaw.cli.many_devices import act_on_many, chosen_names
+        from microclaw.cli.many_devices import chosen_names
 
         names = chosen_names(options, host)
     else:
@@ -145,15 +145,7 @@ def install(
     }
     options.say(entry.diagram(params))
     if options.chooses_many:
-        act_on_many(
-            options,
-            host,
-            f"Install {body['name']} on",
-            later_path("/v1/apps", when_back=when_back),
-            body,
-            "deployments",
-            loses=lambda found: replaced_on(host, found, body),
-        )
+        install_on_many(options, host, body, when_back=when_back)
         return
     path = later_path(f"/v1/devices/{segment(names[0])}/apps", when_back=when_back)
     made = follow(options, host, path, body)
