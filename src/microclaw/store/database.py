@@ -14,13 +14,14 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Generic, Self, TypeVar
 
-from microclaw.errors import Overloaded, StoreError
+from microclaw.errors import Overloaded, StoreError, StoreUnwritable
 from microclaw.store.following import Refresh
+from microclaw.store.schema import VERSION
 from microclaw.store.sqlite_file import connect, open_store, take_lock
 
 T = TypeVar("T")
@@ -29,12 +30,15 @@ _log = logging.getLogger(__name__)
 
 CHECKPOINT_TRIES: Final = 3  # each waits BUSY_TIMEOUT_S
 MAX_WAITING = 10_000
+ROOM: Final = "free some space on the disk of the home; the host goes on by itself"
+_REFUSED: Final = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC}
 MAX_GROUP = 256  # writes a commit: enough to hide the sync, few enough to keep a group's latency in milliseconds
 
 
 class Database:
     """Made by `Database.open`. `write` and `read` take functions that run on their thread's connection."""
 
+    _refusal: StoreUnwritable | None = None
     host: str | None = None  # whose writes these are, where several hosts share a store
 
     def __init__(self, path: Path, lock: int, writer: Worker, reader: sqlite3.Connection) -> None:
@@ -69,7 +73,19 @@ class Database:
 
         What `work` raises undoes its own statements only. A write cancelled while it waits may still happen.
         """
-        return await self._writer.run(work)
+        try:
+            return await self._writer.run(work)
+        except StoreUnwritable as exc:
+            self._refusal = exc
+            raise
+
+    async def refusal(self) -> StoreUnwritable | None:
+        """Why the disk takes no writes, which is tried after it refused one; None when it does."""
+        if self._refusal is not None:
+            with suppress(StoreUnwritable):
+                await self.write(lambda connection: connection.execute(f"PRAGMA user_version = {VERSION}"))
+                self._refusal = None
+        return self._refusal
 
     def write_later(self, work: Callable[[sqlite3.Connection], object]) -> None:
         """Run `work` at the start of the next transaction, or when the store is closed: for a note that costs no commit
@@ -288,5 +304,7 @@ def as_store_error(exc: sqlite3.Error) -> StoreError:
     error = StoreError(
         f"the store failed: {exc}", next_step="check the disk's free space and health, then start the host again"
     )
+    if {code := getattr(exc, "sqlite_errorcode", 0), code & 0xFF} & _REFUSED:
+        error = StoreUnwritable(f"the store cannot write: {exc}", next_step=ROOM)
     error.__cause__ = exc
     return error
