@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
+import shutil
 import stat
 import subprocess
 import sys
@@ -32,6 +33,8 @@ from microclaw.egress.secret_values import missing_secrets, missing_text
 from microclaw.errors import ConfigError, MicroclawError, NoHost, NoSandbox
 from microclaw.models.server_window import window_of
 from microclaw.sandbox.run import backend_note, sandbox_backend
+from microclaw.store.database import ROOM
+from microclaw.store.sqlite_file import NEEDED_BYTES
 from microclaw.text import count_text
 from microclaw.wasm import INSTALL_BINARYEN, find_binaryen, find_toolchain
 
@@ -174,6 +177,8 @@ def _home(home: Path) -> Finding:
     mode = stat.S_IMODE(home.stat().st_mode)
     if not os.access(home, os.W_OK):
         return Finding("home", False, f"{home} cannot be written", "give --home a folder of your own")
+    if shutil.disk_usage(home).free < NEEDED_BYTES:
+        return Finding("home", False, f"cannot write: no space is left on the disk of {home}", ROOM)
     return Finding("home", True, f"{home} (mode {mode:03o})")
 
 

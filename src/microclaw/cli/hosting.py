@@ -168,6 +168,7 @@ def log_to(path: Path, *, verbose: bool, mask: SecretMask | None = None) -> None
     handlers: list[logging.Handler] = [RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1)]
     if verbose:
         handlers.append(logging.StreamHandler(sys.stderr))
+    logging.raiseExceptions = False  # a full disk is told once (Database.refusal), not by a traceback for each line
     limit = RefusalLimit()
     for handler in handlers:
         handler.setFormatter(LogLines(mask))
