@@ -178,15 +178,12 @@ def test_the_devices_of_a_schedule_are_stored_with_their_names_of_that_time(deed
     assert (found.deed, found.device, found.devices) == (deed, "d-1", (("d-1", "lamp"),))
 
 
-@pytest.mark.parametrize("act", ["{}", "[]", '{"kind":"prompt","text":"x","devices":[1]}', "4"])
-def test_a_deed_that_is_none_of_ours_is_told(act: str) -> None:
-    row = ScheduleRow("", "", stored_json(Once(5)), act, "owner", "t", "c", None, "run", "act", 2, 9, "active", "", 1)
-    with pytest.raises(StoreError):
-        schedule_of(row)
-
-
-def test_a_row_that_is_none_of_ours_is_told() -> None:
-    row = ScheduleRow("", "", '{"kind":"moon"}', "{}", "owner", "t", "c", None, "run", "act", 2, 9, "active", "", 1)
+@pytest.mark.parametrize("act", ["{}", "[]", '{"kind":"prompt","text":"x","devices":[1]}', "4", None])
+def test_a_row_that_is_none_of_ours_is_told(act: str | None) -> None:
+    timing = stored_json(Once(5)) if act else '{"kind":"moon"}'
+    row = ScheduleRow(
+        "", "", timing, act or stored_json(Prompt("x")), "owner", "t", "c", None, "run", "act", 2, 9, "active", "", 1
+    )
     with pytest.raises(StoreError):
         schedule_of(row)
 
