@@ -125,8 +125,7 @@ def virtual(
     for option, value in given.items():
         if value is not None:
             words += [option, str(value.absolute() if isinstance(value, Path) else value)]
-    code = _run_board(options, words, link=link, secret=secret)
-    if code:
+    if code := _run_board(options, words, link=link, secret=secret):
         raise typer.Exit(code)
 
 
