@@ -10,14 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 import typer
 
 from microclaw.cli.call_commands import is_address
-from microclaw.cli.catalog_programs import (
-    catalog_of,
-    chosen_values,
-    entry_body,
-    kind_for,
-    languages,
-    show_mistakes,
-)
+from microclaw.cli.catalog_programs import catalog_of, chosen_values, entry_body, kind_for, languages, show_mistakes
 from microclaw.cli.catalog_publish import publish
 from microclaw.cli.catalog_upgrades import outdated_apps, upgrade_from_catalogs
 from microclaw.cli.options import GlobalOptions, command_group, global_options
@@ -59,8 +52,7 @@ def search(
     catalog = catalog_of(options, only)
     found = catalog.search(words or ())
     if options.wrote_json(
-        "catalog",
-        {"entries": [_object(one) for one in found], "mistakes": [one.message for one in catalog.mistakes]},
+        "catalog", {"entries": [_object(one) for one in found], "mistakes": [one.message for one in catalog.mistakes]}
     ):
         return
     show_mistakes(options, catalog)

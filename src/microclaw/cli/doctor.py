@@ -6,6 +6,7 @@ import asyncio
 import os
 import platform
 import shutil
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -34,7 +35,7 @@ from microclaw.errors import ConfigError, MicroclawError, NoHost, NoSandbox
 from microclaw.models.server_window import window_of
 from microclaw.sandbox.run import backend_note, sandbox_backend
 from microclaw.store.database import ROOM
-from microclaw.store.sqlite_file import NEEDED_BYTES
+from microclaw.store.sqlite_file import NEEDED_BYTES, open_whole
 from microclaw.text import count_text
 from microclaw.wasm import INSTALL_BINARYEN, find_binaryen, find_toolchain
 
@@ -258,6 +259,8 @@ def _host(options: GlobalOptions) -> Iterator[Finding]:
         yield Finding("host", True, f"{exc.message} (start it with: {exc.next_step})")
         settings = options.settings()
         yield from _alarms(settings.home)
+        if settings.database.exists():
+            yield from _attempt("store", lambda: _store(settings.database))
         yield from _attempt("backup", lambda: _backups(settings))
         return
     where = f"pid {status['pid']}" if address is None else f"{address}, microclaw {status['version']}"
@@ -280,6 +283,11 @@ def _host(options: GlobalOptions) -> Iterator[Finding]:
         yield Finding("mqtt", *connection_finding(mqtt))
     for device in status["devices"]:
         yield _device(device)
+
+
+def _store(path: Path) -> Iterator[Finding]:
+    open_whole(path, sqlite3.Connection).close()
+    yield Finding("store", True, f"{path} can be used")
 
 
 def voice_engines(voice: dict[str, Any]) -> Iterator[Finding]:

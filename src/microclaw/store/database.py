@@ -22,7 +22,7 @@ from typing import Any, Final, Generic, Self, TypeVar
 from microclaw.errors import Overloaded, StoreError, StoreUnwritable
 from microclaw.store.following import Refresh
 from microclaw.store.schema import VERSION
-from microclaw.store.sqlite_file import connect, open_store, take_lock
+from microclaw.store.sqlite_file import RESTORE, connect, open_store, take_lock
 
 T = TypeVar("T")
 
@@ -306,5 +306,7 @@ def as_store_error(exc: sqlite3.Error) -> StoreError:
     )
     if {code := getattr(exc, "sqlite_errorcode", 0), code & 0xFF} & _REFUSED:
         error = StoreUnwritable(f"the store cannot write: {exc}", next_step=ROOM)
+    if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        error = StoreError(f"the store is damaged: {exc}", next_step=f"stop the host; {RESTORE}")
     error.__cause__ = exc
     return error

@@ -148,10 +148,7 @@ def _make_minutes(connection: sqlite3.Connection, now_ms: int) -> int:
     if row_ms is not None:
         end_ms = min(end_ms, max(floor_ms(row_ms, MINUTE_MS), begin_ms + MINUTE_MS))
     (gone_ms,) = connection.execute("SELECT raw_gone_ms FROM telemetry_state").fetchone()
-    for verb, begin, end in (
-        ("IGNORE", begin_ms, min(end_ms, gone_ms)),
-        ("REPLACE", max(begin_ms, gone_ms), end_ms),
-    ):
+    for verb, begin, end in (("IGNORE", begin_ms, min(end_ms, gone_ms)), ("REPLACE", max(begin_ms, gone_ms), end_ms)):
         connection.execute(
             f"""INSERT OR {verb} INTO telemetry_minutes (series_id, at_ms, low, high, mean, count)
             SELECT series_id, at_ms / {MINUTE_MS} * {MINUTE_MS} AS minute, min(value), max(value), avg(value), count(*)
@@ -168,10 +165,7 @@ def _make_minutes(connection: sqlite3.Connection, now_ms: int) -> int:
 
 
 def _make_hours(connection: sqlite3.Connection, number: int, began_ms: int, end_ms: int, gone_ms: int) -> None:
-    for verb, begin, end in (
-        ("IGNORE", began_ms, min(end_ms, gone_ms)),
-        ("REPLACE", max(began_ms, gone_ms), end_ms),
-    ):
+    for verb, begin, end in (("IGNORE", began_ms, min(end_ms, gone_ms)), ("REPLACE", max(began_ms, gone_ms), end_ms)):
         connection.execute(
             f"""INSERT OR {verb} INTO telemetry_hours (series_id, at_ms, low, high, mean, count)
             SELECT series_id, at_ms / {HOUR_MS} * {HOUR_MS} AS hour, min(low), max(high),
