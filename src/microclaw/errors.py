@@ -359,6 +359,10 @@ class StoreOwned(StoreError):
     code = "store_owned"
 
 
+class StoreUnwritable(StoreError):
+    code = "store_unwritable"
+
+
 class TakenOver(StoreError):
     """Another host of the cluster has this work now, as this one's lease had ended."""
 

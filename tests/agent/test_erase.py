@@ -24,13 +24,13 @@ from microclaw.store.notes import NoteTable
 WORD = "quizzaclefoo"
 
 
-def eraser(agent: Agent, folder: Path) -> ConversationEraser:
-    search = Search(
-        NoteTable(agent.database),
-        texts=TextFiles(folder, now=lambda: datetime.now(UTC)),
-        sessions=agent.sessions,
-    )
-    rows = ConversationRows(agent.database)
+def searching(agent: Agent, folder: Path, index: Database) -> Search:
+    texts = TextFiles(folder, now=lambda: datetime.now(UTC))
+    return Search(NoteTable(index), texts=texts, sessions=agent.sessions)
+
+
+def eraser(agent: Agent, folder: Path, index: Database | None = None) -> ConversationEraser:
+    search, rows = searching(agent, folder, index or agent.database), ConversationRows(agent.database, index=index)
     return ConversationEraser(
         inbox=agent.inbox, sessions=agent.sessions, search=search, rows=rows, history=folder / "chat_history"
     )
@@ -87,19 +87,7 @@ async def test_a_conversation_that_is_being_answered_is_refused(make_agent: Make
 async def test_words_in_an_index_of_its_own_go_too(make_agent: MakeAgent, tmp_path: Path) -> None:
     async with make_agent([say(f"{WORD}!")]) as agent, Database.open(new_store(tmp_path / "index.db")) as index:
         await end(await agent.inbox.accept(inbound(WORD, key="7")))
-        search = Search(
-            NoteTable(index),
-            texts=TextFiles(tmp_path, now=lambda: datetime.now(UTC)),
-            sessions=agent.sessions,
-        )
-        assert await search.find("owner", WORD) != ()
+        assert await searching(agent, tmp_path, index).find("owner", WORD) != ()
         assert "index.db-wal" in holding(tmp_path)
-        erasing = ConversationEraser(
-            inbox=agent.inbox,
-            sessions=agent.sessions,
-            search=search,
-            rows=ConversationRows(agent.database, index=index),
-            history=tmp_path / "chat_history",
-        )
-        await erasing.erase("c1")
+        await eraser(agent, tmp_path, index).erase("c1")
         assert holding(tmp_path) == []

@@ -50,6 +50,7 @@ OURS: Final = {
     "store_missing",
     "store_owned",
     "store_unreachable",
+    "store_unwritable",
     "taken_over",
 }
 NAMES: Final = ["virtual-1", "blink", "ada", "owner", "1", "2s", "gpio.set", BLINK, "print(1)", "every day at 8:00"]

@@ -16,9 +16,11 @@ from pathlib import Path
 from tests.cli.conftest import clean_environ
 
 from microclaw.cli.child import Child
+from microclaw.client import Client, HostError
 from microclaw.errors import ConfigError
 
 WORDS = ("microclaw.cli", "--json", "up", "--port", "0", "--link", "127.0.0.1:0", "--virtual", "0", "--die-with-parent")
+NEW = {"name": "lamp", "board": "virtual", "secret": True, "host": None}
 
 
 def main(place: Path, log: Path) -> None:
@@ -39,6 +41,15 @@ def main(place: Path, log: Path) -> None:
     full()
     found["old, room"] = start(home, log)
     found["authority at last"] = authority(home)
+    with Child("host", WORDS, log=log, environ=clean_environ(home)) as child:
+        client = Client(Path(child.wait_ready()[0]["control"]))
+        asks = (lambda: client.post("/v1/devices/provision", NEW), client.health)
+        full = _fill(place)
+        found["running, full"] = [*map(_code, asks), *(alarm["kind"] for alarm in client.status()["alarms"])]
+        full()
+        found["running, room"] = [*map(_code, reversed(asks)), *(alarm["kind"] for alarm in client.status()["alarms"])]
+    subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
+    found["read-only"] = start(home, log)
     print(json.dumps(found))
 
 
@@ -55,6 +66,14 @@ def start(home: Path, log: Path, *options: str) -> str:
 def authority(home: Path) -> str | None:
     path = home / "identity" / "authority.pem"
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
+
+
+def _code(ask: Callable[[], object]) -> str:
+    try:
+        ask()
+    except HostError as exc:
+        return f"{exc.code} {exc.status}"
+    return "ok"
 
 
 def _fill(place: Path) -> Callable[[], None]:

@@ -113,4 +113,7 @@ def test_a_full_disk_is_told_and_makes_no_half_identity_and_no_second_one(tmp_pa
     assert found["authority after"] is None
     assert (found["new, room"], found["old, room"]) == ("ready", "ready"), found
     assert found["authority"] == found["authority when full"] == found["authority at last"] is not None
+    assert found["running, full"] == ["store_unwritable 503", "store_unwritable 503", "store_unwritable"]
+    assert found["running, room"] == ["ok", "ok"]
+    assert "Read-only file system" in found["read-only"]
     assert "Traceback" not in (tmp_path / "log").read_text()

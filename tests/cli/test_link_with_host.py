@@ -73,22 +73,22 @@ def test_a_virtual_board_joins_the_host_that_runs_here_and_takes_python(
     source = tmp_path / "blink.py"
     lines = ("from machine import Pin", "import time", "led = Pin(2, Pin.OUT)", "while True:")
     source.write_text("\n".join((*lines, "    led.toggle()", "    time.sleep(0.5)", "")))
-    refused = ask("run", str(source), "-d", "virtual-1")
-    assert refused.code != 0
+    assert ask("run", str(source), "-d", "virtual-1").code != 0
     try:
-        with joined():
+        with joined() as board:
             _until(ask, "board-1", "connected")
             folder = Path(host["home"]) / "virtual"
             assert [place.stat().st_mode & 0o777 for place in (folder, folder / "board-1")] == [0o700, 0o700]
             assert ask("run", str(source), "-d", "board-1").code == 0
+            board.kill()
+            _until(ask, "board-1", "seen")
         with joined():  # what it has in its flash lets it in again, and its program is still there
             _until(ask, "board-1", "connected")
             rows = json.loads(ask("--json", "app", "list", "-d", "board-1").out)["apps"]
             assert [row["name"] for row in rows] == ["blink"]
     finally:
         ask("device", "remove", "board-1")
-    taken = ask("virtual", "--join", "--name", "virtual-1")
-    assert taken.code != 0
+    assert ask("virtual", "--join", "--name", "virtual-1").code != 0
 
 
 def test_the_wifi_of_a_board_is_changed_and_what_became_of_it_is_told(lamp: None, ask: Run, tmp_path: Path) -> None:

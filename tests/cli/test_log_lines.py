@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from microclaw.cli.hosting import REFUSALS, REFUSALS_S, LogLines, RefusalLimit, run_host
+from microclaw.cli.hosting import LINES_OF_DEVICE, REFUSALS, REFUSALS_S, LogLines, RefusalLimit, run_host
 from microclaw.config.load import load_settings
 from microclaw.errors import ConfigError
 
@@ -91,16 +91,24 @@ def test_refusals_are_limited_by_kind_and_source_and_counted() -> None:
         record = logging.LogRecord(name, logging.WARNING, "", 0, "%s is refused: %s", ((address, 9), "x" * 9000), None)
         return record if limit.filter(record) else None
 
+    def noise(name: str) -> logging.LogRecord:
+        return logging.LogRecord("microclaw.link_server.x", logging.INFO, "", 0, "%s sent %s", (name, "x"), None)
+
     one = [refused("192.0.2.7") for _ in range(1000)]
     assert sum(record is not None for record in one) == REFUSALS[1]
     assert refused("198.51.100.1") is not None  # another's still comes
     many = [refused(f"10.0.{n}.1") for n in range(200)]
     assert sum(record is not None for record in many) == REFUSALS[0] - REFUSALS[1] - 1
     assert refused("192.0.2.7", "microclaw.devices") is not None  # no door's
+    said = [limit.filter(noise(name)) for name in ("lamp",) * 1000 + ("fan",)]
+    assert (sum(said), said[-1]) == (LINES_OF_DEVICE + 1, True)
     now_s = REFUSALS_S
     first = refused("192.0.2.7")
     assert first is not None
     assert first.__dict__["count"] > 100
+    again = noise("lamp")
+    assert limit.filter(again)
+    assert again.__dict__["count"] == 1000 - LINES_OF_DEVICE
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir])

@@ -19,7 +19,7 @@ from tests.link_server.conftest import (
     start_plane,
 )
 from tests.link_server.scripted import PATIENCE_S
-from tests.ota.test_serving import Updates, hello_of, new_release, updates
+from tests.ota.test_serving import Updates, hello_of, new_release, updates, with_offer
 
 from microclaw.clock import now_ms
 from microclaw.errors import ConfigError, MicroclawError, NotSupported
@@ -77,11 +77,9 @@ async def test_an_error_ends_the_offer_that_it_answers(
     plane: Plane, paired: ScriptedDevice, updates: Updates, key: SigningKey
 ) -> None:
     heard = Heard(updates.offers)
-    async with paired.connected(hello_of(paired, key)):
-        await paired.until_ready()
-        await updates.offers.offer("lamp", updates.release, by="Eva")
-        offered = await paired.next_envelope(OtaOffer)
-        await paired.send(ErrorMessage("no_room", "no memory for an update", fatal=False), re=offered.id)
+    async with with_offer(paired, updates, key):
+        sent = await paired.next_envelope(OtaOffer)
+        await paired.send(ErrorMessage("no_room", "no memory for an update", fatal=False), re=sent.id)
         assert await heard.next() == ("refused", 0.0, "no_room: no memory for an update")
         assert (await updates.offers.offer("lamp", updates.release, by="Eva", again=True)).state == "waiting"
         await paired.next(OtaOffer)
@@ -155,9 +153,7 @@ async def test_a_board_that_says_healthy_and_runs_something_else_has_failed(
     plane: Plane, paired: ScriptedDevice, updates: Updates, key: SigningKey
 ) -> None:
     heard = Heard(updates.offers)
-    async with paired.connected(hello_of(paired, key)):
-        await paired.until_ready()
-        await updates.offers.offer("lamp", updates.release, by="owner")
+    async with with_offer(paired, updates, key):
         await paired.send(OtaStatus("1.4.0", "healthy", 1))
         assert await heard.next() == ("failed", 1, "unproved: it says healthy, and runs 1.3.0")
 
@@ -170,9 +166,7 @@ async def test_a_listener_s_fault_ends_no_connection(
 
     updates.offers.listen(broken)
     heard = Heard(updates.offers)
-    async with paired.connected(hello_of(paired, key)):
-        await paired.until_ready()
-        await updates.offers.offer("lamp", updates.release, by="owner")
+    async with with_offer(paired, updates, key):
         await paired.send(OtaStatus("1.4.0", "offered", 0))
         assert (await heard.next())[0] == "offered"
         await paired.send(OtaStatus("1.4.0", "downloading", 0))
@@ -201,9 +195,7 @@ async def test_a_newer_offer_takes_the_place_of_one_that_is_not_staged(
     newer, newest = [
         await updates.table.publish(new_release(release_of(version=version), key)) for version in ("1.5.0", "1.6.0")
     ]
-    async with paired.connected(hello_of(paired, key)):
-        await paired.until_ready()
-        await updates.offers.offer("lamp", updates.release, by="owner")
+    async with with_offer(paired, updates, key):
         await updates.offers.offer("lamp", newer, by="owner")
         assert await heard.next() == ("idle", 0, "superseded")
         await paired.send(OtaStatus("1.5.0", "staged", 1))
@@ -292,9 +284,7 @@ async def test_a_change_of_keys_needs_no_board_and_leaves_an_update_alone(
         )
     )  # fmt: skip
     heard = Heard(updates.offers)
-    async with paired.connected(hello_of(paired, key)):
-        await paired.until_ready()
-        await updates.offers.offer("lamp", updates.release, by="owner")
+    async with with_offer(paired, updates, key):
         await updates.offers.offer("lamp", row, by="owner")
         await paired.send(OtaStatus("keys-2", "healthy", 1))
         assert (await heard.next())[0] == "healthy"
@@ -312,9 +302,8 @@ async def test_a_change_of_keys_needs_no_board_and_leaves_an_update_alone(
 async def test_offers_of_a_removed_device_go_with_it(
     plane: Plane, paired: ScriptedDevice, updates: Updates, key: SigningKey
 ) -> None:
-    async with paired.connected(hello_of(paired, key)):
-        await paired.until_ready()
-        await updates.offers.offer("lamp", updates.release, by="owner")
+    async with with_offer(paired, updates, key):
+        pass
     lamp = plane.registry.get("lamp")
     await plane.registry.remove("lamp")
     await plane.plane.forget(lamp)
@@ -372,9 +361,7 @@ async def test_who_finds_no_payload_of_a_withdrawn_release_has_not_failed(
     paired: ScriptedDevice, updates: Updates, key: SigningKey, state: OtaState, error: str, kept: tuple[str, str]
 ) -> None:
     heard = Heard(updates.offers)
-    async with paired.connected(hello_of(paired, key)):
-        await paired.until_ready()
-        await updates.offers.offer("lamp", updates.release, by="owner")
+    async with with_offer(paired, updates, key):
         await paired.next(OtaOffer)
         await paired.send(OtaStatus("1.4.0", "downloading", 0.25))
         await heard.next()

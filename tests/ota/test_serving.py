@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import ssl
-from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -82,6 +82,15 @@ def hello_of(device: ScriptedDevice, key: SigningKey, version: str = "1.3.0", **
     )  # fmt: skip
 
 
+@asynccontextmanager
+async def with_offer(paired: ScriptedDevice, updates: Updates, key: SigningKey) -> AsyncIterator[None]:
+    """The board is connected, and has an offer."""
+    async with paired.connected(hello_of(paired, key)):
+        await paired.until_ready()
+        await updates.offers.offer("lamp", updates.release, by="owner")
+        yield
+
+
 async def fetch(device: ScriptedDevice, sha256: bytes, size: int, window: int = 16_384) -> bytes:
     """As a device does: the next window when the last one is written."""
     got = bytearray()
@@ -110,11 +119,9 @@ async def refusal(device: ScriptedDevice, wanted: BlobRead) -> str:
 async def test_an_offered_payload_is_read_in_windows(
     plane: Plane, paired: ScriptedDevice, updates: Updates, key: SigningKey
 ) -> None:
-    async with paired.connected(hello_of(paired, key)):
-        await paired.until_ready()
-        await updates.offers.offer("lamp", updates.release, by="owner")
-        offered = await paired.next(OtaOffer)
-        key.public.verify(offered.manifest, offered.signature)
+    async with with_offer(paired, updates, key):
+        sent = await paired.next(OtaOffer)
+        key.public.verify(sent.manifest, sent.signature)
         for window in (16_384, 1_000, 16_383):
             assert await fetch(paired, DIGEST.digest(), len(PAYLOAD), window) == PAYLOAD
 
@@ -153,9 +160,7 @@ async def test_one_window_is_under_way_at_a_time_and_holds_nothing_up(
     plane: Plane, paired: ScriptedDevice, updates: Updates, key: SigningKey
 ) -> None:
     plane.links.parts.updates.source = slow = SlowSource(updates)
-    async with paired.connected(hello_of(paired, key)):
-        await paired.until_ready()
-        await updates.offers.offer("lamp", updates.release, by="owner")
+    async with with_offer(paired, updates, key):
         await paired.next(OtaOffer)
         await paired.send(BlobRead(DIGEST.digest(), 0, 1_008))
         assert await refusal(paired, BlobRead(DIGEST.digest(), 1_008, 1_008)) == "blob_busy"
@@ -204,9 +209,7 @@ async def test_a_window_of_a_connection_that_went_away_is_sent_to_nobody(
     plane: Plane, paired: ScriptedDevice, updates: Updates, key: SigningKey
 ) -> None:
     plane.links.parts.updates.source = slow = SlowSource(updates)
-    async with paired.connected(hello_of(paired, key)):
-        await paired.until_ready()
-        await updates.offers.offer("lamp", updates.release, by="owner")
+    async with with_offer(paired, updates, key):
         await paired.next(OtaOffer)
         await paired.send(BlobRead(DIGEST.digest(), 0, 1_008))
         assert await refusal(paired, BlobRead(DIGEST.digest(), 0, 1)) == "blob_busy"
@@ -219,9 +222,7 @@ async def test_a_window_of_a_connection_that_went_away_is_sent_to_nobody(
 async def test_a_payload_that_is_gone_from_the_disk_ends_no_connection(
     plane: Plane, paired: ScriptedDevice, updates: Updates, key: SigningKey
 ) -> None:
-    async with paired.connected(hello_of(paired, key)):
-        await paired.until_ready()
-        await updates.offers.offer("lamp", updates.release, by="owner")
+    async with with_offer(paired, updates, key):
         updates.payloads.path(DIGEST.hexdigest()).write_bytes(PAYLOAD[:10])
         assert await refusal(paired, BlobRead(DIGEST.digest(), 0, 100)) == "blob_unknown"
         updates.payloads.path(DIGEST.hexdigest()).unlink()
@@ -255,9 +256,8 @@ class Web:
 
 @pytest.fixture
 async def offered(plane: Plane, paired: ScriptedDevice, updates: Updates, key: SigningKey) -> Web:
-    async with paired.connected(hello_of(paired, key)):
-        await paired.until_ready()
-        await updates.offers.offer("lamp", updates.release, by="owner")
+    async with with_offer(paired, updates, key):
+        pass
     return Web(plane, paired)
 
 

@@ -28,8 +28,8 @@ SET_LAMP = ToolAct("gpio-set", '{"pin": 4, "device": "lamp"}')
 def kept(deed: Deed, boards: Boards, what: str = "it", device: str | None = None) -> Schedule:
     """As it is read from the store again."""
     pin = bind_devices(what, deed, device, boards.registry)
-    fields = ("owner", "test", "c1", pin.device, "run", "act", "active", "", 1, 2)
-    new = (1, "then", pin.what, stored_json(Once(5)), stored_json(pin.deed, pin.devices), *fields)
+    fields = ("owner", "test", "c1", pin.device, "run", "act", 2, 1, "active", "", 1)
+    new = ("then", pin.what, stored_json(Once(5)), stored_json(pin.deed, pin.devices), *fields)
     return schedule_of(ScheduleRow(*new))  # type: ignore[arg-type]  # in the row's order
 
 

@@ -14,6 +14,7 @@ from microclaw.auth.people import Person
 from microclaw.errors import Overloaded, PermissionRefused, ScheduleRefused, ToolFailed, UnknownName
 from microclaw.schedules.book import ScheduleRequest
 from microclaw.schedules.entry import Prompt, ToolAct, to_ms
+from microclaw.schedules.runner import FAILURES
 from microclaw.store.schedules import ScheduleTable
 
 
@@ -196,6 +197,20 @@ async def test_a_failure_is_told_with_what_to_do(world_of: MakeWorld) -> None:
         await world.to("2026-11-20T13:00")
         await world.heard()
         assert (await world.ended(made))[0].state == "failed"
+        assert (await world.book.get(made.schedule_id)).state == "active"
+
+
+async def test_one_that_fails_each_time_is_paused_and_its_owner_told_once(world_of: MakeWorld) -> None:
+    async with world_of(hands=Hands(fault=ToolFailed("the board is gone"))) as world:
+        made = await world.add("* * * * *")
+        for minute in range(1, FAILURES + 1):
+            await world.to(f"2026-11-20T11:{minute:02d}")
+            await world.heard()
+        assert f"microclaw schedule resume {made.schedule_id}" in await world.heard()
+        assert ((await world.book.get(made.schedule_id)).state, len(world.hands.done)) == ("paused", FAILURES)
+        await world.book.resume(made.schedule_id, "owner")
+        await world.to("2026-11-20T11:12")
+        await world.heard()
         assert (await world.book.get(made.schedule_id)).state == "active"
 
 

@@ -94,6 +94,15 @@ async def test_damaged_page_is_found(store_path: Path) -> None:
     assert "damaged" in str(await refused(store_path))
 
 
+async def test_damage_while_it_is_open_is_told_with_the_way_back(store_path: Path) -> None:
+    await open_once(store_path)
+    async with Database.open(store_path) as database:
+        store_path.write_bytes(store_path.read_bytes()[:4096] + b"\xa5" * 40960)
+        with pytest.raises(StoreError) as error:
+            database.read_at_once(lambda connection: connection.execute("SELECT * FROM devices").fetchall())
+    assert "microclaw restore" in str(error.value.next_step)
+
+
 async def test_missing_store_beside_its_log_of_writes_is_no_new_store(store_path: Path) -> None:
     store_path.parent.mkdir()
     store_path.with_name("store.db-wal").write_bytes(b"writes")

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from tests.stories.conftest import TIMEOUT_S, Host, Ran, environ_of, running_host, until
+from tests.stories.conftest import TIMEOUT_S, Host, Ran, running_host, started, until
 from tests.stories.link_board import Provision, opened, paired, provision
 
 from microclaw.client import DeviceChoice, HostError
@@ -43,15 +42,8 @@ class Fleet:
 
     def start_board(self) -> None:
         """The board lamp, with what is in its flash."""
-        words = ["--json", "virtual", "--join", "--name", "lamp", "--serial", "none", "--wasmachine", "0"]
-        self.board = subprocess.Popen(
-            [sys.executable, "-m", "microclaw.cli", *words, "--flash", str(self.folder / "flash")],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environ_of(self.host.home),
-            text=True,
-        )
+        words = ("virtual", "--join", "--name", "lamp", "--serial", "none", "--flash", str(self.folder / "flash"))
+        self.board = started(self.host.home, "--json", *words)
         assert self.board.stdout is not None
         self.pid = int(json.loads(self.board.stdout.readline())["pid"])
         until(lambda: self.lamp()["online"])
@@ -149,7 +141,10 @@ def test_an_older_version_is_refused_unless_it_was_signed_to_be_one(fleet: Fleet
 
 def test_what_the_board_does_not_trust_or_is_not_for_it_is_not_offered(fleet: Fleet) -> None:
     other = fleet.folder / "other.pem"
-    assert fleet.host.run("firmware", "keygen", "--out", str(other), "--name", "other").code == 0
+    assert fleet.host.run("firmware", "keygen", "--out", str(other)).code == 0
+    assert fleet.host.run("firmware", "keygen", "--out", str(fleet.folder / "same.pem"), "--name", "other").code == 0
+    keys = fleet.host.client.firmware.keys()
+    assert [key["name"] for key in keys] == ["fleet", "other"]
     assert fleet.publish("1.3.0", key=other).code == 0
     assert fleet.publish("1.3.1", "--channel", "beta").code == 0
     before = fleet.lamp()

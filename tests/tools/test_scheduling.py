@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from tests.schedules.conftest import Board, Boards
 from tests.stores import new_store
 
 from microclaw.agent.background.unattended import ScheduledWork
@@ -18,7 +19,6 @@ from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.auth.people import OWNER, Person
 from microclaw.boards.reader import load_board
-from microclaw.devices.entry import unknown_device
 from microclaw.devices.registry import Registry
 from microclaw.errors import PermissionRefused, ToolRetry, UnknownName
 from microclaw.events import Evidence, Inbound
@@ -51,26 +51,6 @@ class People:
 
     def get(self, person_id: str) -> Person | None:
         return self.known.get(person_id)
-
-
-@dataclass
-class Board:
-    device_id: str
-    name: str
-
-
-class Boards:
-    def __init__(self) -> None:
-        self.known = [Board("d-1", "virtual-1"), Board("d-2", "lamp")]
-
-    def list(self) -> Sequence[Board]:
-        return tuple(self.known)
-
-    def get(self, reference: str) -> Board:
-        for one in self.known:
-            if reference in (one.device_id, one.name):
-                return one
-        raise unknown_device(reference, [one.name for one in self.known])
 
 
 @dataclass
@@ -141,6 +121,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
         gate,
     )
     boards = Boards()
+    boards.known = [Board("d-1", "virtual-1"), Board("d-2", "lamp")]
     device = KnownDevice("virtual-1", load_board("virtual"))
 
     async def scene(_: str | None) -> DeviceContext:

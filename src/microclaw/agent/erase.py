@@ -15,7 +15,7 @@ from microclaw.errors import Overloaded, StoreError
 from microclaw.knowledge.conversation_index import source_name
 from microclaw.knowledge.search import Search
 from microclaw.store.erase import ConversationRows
-from microclaw.store.sessions import Sessions, session_name
+from microclaw.store.sessions import Sessions, chosen_name, session_name
 
 TYPED_IN: Final = "terminal"  # the channel whose lines the command line keeps for its arrow keys
 
@@ -38,11 +38,13 @@ class ConversationEraser:
         Raises UnknownName, Overloaded while a turn of it waits or runs, and StoreError when its words may still be on
         the disk: after that the removal can be asked for again.
         """
-        full = await self._sessions.full_name(name)
-        chats = [chat for chat in await self._rows.chats() if session_name(*chat) == full]
+        known = [(session_name(*chat), chat) for chat in await self._rows.chats()]
+        first_turns = [full for full, chat in known if self._inbox.is_busy(*chat)]  # nothing of it is kept yet
+        full = chosen_name(name, sorted({*first_turns, *[one.name for one in await self._sessions.list()]}))
+        chats = [chat for its_name, chat in known if its_name == full]
         if any([self._inbox.is_busy(*chat) or await self._rows.is_busy(*chat) for chat in chats]):
             raise Overloaded(
-                f"{full} is being answered", next_step="wait for its answer, or cancel it, then remove it again"
+                f"{full} is being answered", next_step="wait for its answer or cancel it, then do it again"
             )
         for chat in chats:
             await self._rows.erase(*chat)

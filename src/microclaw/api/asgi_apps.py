@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Container
 from typing import Any
 
 from fastapi import Depends, FastAPI
@@ -54,7 +54,7 @@ from microclaw.page.files import page_router
 
 def host_api(parts: HostParts) -> FastAPI:
     """Every route, for both apps: the caller is in the request (api.caller)."""
-    app = _base("microclaw", parts.failing)
+    app = _base("microclaw", parts)
     app.include_router(chat_router(parts))
     app.include_router(openai_router(parts))
     app.include_router(link_router(parts))
@@ -119,7 +119,7 @@ def api_app(
     """With a token or a session: the whole API, as far as the person's role allows. Without one: nothing that touches
     a device, and `on_network` only the pages and the sign-in. `allowed_hosts`: the names by which it may be called."""
     limits = parts.settings.limits
-    outside = _base("microclaw", parts.failing)
+    outside = _base("microclaw", parts)
     outside.include_router(coming_in_router(parts.sign_ins))
     if not on_network:
         outside.include_router(compile_router(CompileQueue(parts.compile)))
@@ -166,7 +166,7 @@ class AnswersHead:
         await self._app({**scope, "method": "GET"}, receive, send_head)
 
 
-def _base(title: str, failing: Callable[[], tuple[str, ...]]) -> FastAPI:
+def _base(title: str, parts: HostParts) -> FastAPI:
     app = FastAPI(
         title=title,
         version=__version__,
@@ -187,7 +187,9 @@ def _base(title: str, failing: Callable[[], tuple[str, ...]]) -> FastAPI:
 
     @app.get("/healthz", tags=["host"], summary="Alive", responses=answers(Health))
     async def healthz() -> dict[str, Any]:
-        """`ok` while it answers; `failing` names the background tasks that are tried again and again."""
-        return {"ok": True, "version": __version__, "failing": list(failing())}
+        """`failing` names the background tasks that are tried again and again. 503 while the disk takes no writes."""
+        if (refusal := await parts.refusal()) is not None:
+            raise refusal
+        return {"ok": True, "version": __version__, "failing": list(parts.failing())}
 
     return app

@@ -64,6 +64,7 @@ STATUS_BY_CODE = {
     "store_missing": 500,
     "store_owned": 500,
     "store_unreachable": 503,
+    "store_unwritable": 503,
     "taken_over": 503,
     "newer_connection": 503,
     "blob_refused": 409,

@@ -198,13 +198,7 @@ def _route_skills(router: APIRouter, parts: KnowledgeParts) -> None:
 
 
 def _found(one: Found) -> dict[str, Any]:
-    return {
-        "source": one.source,
-        "kind": one.kind,
-        "day": one.day,
-        "text": one.text,
-        "score": round(one.score, 3),
-    }
+    return {"source": one.source, "kind": one.kind, "day": one.day, "text": one.text, "score": round(one.score, 3)}
 
 
 def _session(one: SessionEntry) -> dict[str, Any]:

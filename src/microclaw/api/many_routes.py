@@ -11,12 +11,7 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from microclaw.api.answers import answers
-from microclaw.api.app_routes import (
-    InstallBody,
-    deploy_request,
-    install_permission,
-    removal_permission,
-)
+from microclaw.api.app_routes import InstallBody, deploy_request, install_permission, removal_permission
 from microclaw.api.caller import RequestCaller, admit, place_of
 from microclaw.api.deferred_routes import WhenBack, late_place, now_or_later
 from microclaw.api.device_answers import CallsOnMany

@@ -37,6 +37,7 @@ from microclaw.auth.sign_ins import SignIns
 from microclaw.auth.tokens import PersonTokens
 from microclaw.config.settings import Settings
 from microclaw.devices.registry import Registry
+from microclaw.errors import StoreUnwritable
 from microclaw.knowledge.knowledge_base import Knowledge
 from microclaw.link_server.server import LinkServer
 from microclaw.models.usage import UsageLog
@@ -91,6 +92,7 @@ class HostParts:
     attempts: Callable[[int], Awaitable[tuple[Attempt, ...]]]
     status: Callable[[], Awaitable[dict[str, Any]]]
     failing: Callable[[], tuple[str, ...]]
+    refusal: Callable[[], Awaitable[StoreUnwritable | None]]
     usage: UsageLog
     knowledge: Knowledge
     schedules: ScheduleParts

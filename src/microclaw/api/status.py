@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -25,6 +25,7 @@ from microclaw.config.settings import BudgetSettings, Settings
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.egress.proxy import EgressProxy
+from microclaw.errors import StoreUnwritable
 from microclaw.link_server.server import LinkServer
 from microclaw.models.fallback import Outage
 from microclaw.models.protocol import Model
@@ -231,6 +232,7 @@ class HostStatus:
     rollouts: Rollouts
     code: Callable[[], Mapping[str, Any]]
     egress: EgressProxy
+    refusal: Callable[[], Awaitable[StoreUnwritable | None]]
     began_s: float = field(default_factory=time.monotonic)
 
     async def read(self) -> dict[str, Any]:
@@ -241,6 +243,10 @@ class HostStatus:
         processes = self.boards()
         deferred = DeferredLog(self.change_log)
         text, hint = await describe_model(self.model)
+        alarms = [alarm_object(alarm, self.devices) for alarm in self.audit.alarms()]
+        if (refusal := await self.refusal()) is not None:
+            fields = {"kind": refusal.code, "text": refusal.message, "next": refusal.next_step}
+            alarms.append({"device": "this host", "at_ms": self.change_log.now_ms(), **fields})
         devices: list[dict[str, Any]] = []
         for count, device in enumerate(self.devices.list(), 1):
             check, process = kept.get(device.device_id), processes.get(device.device_id)
@@ -266,7 +272,7 @@ class HostStatus:
             "context": context_object(self.window),
             "usage": usage_object((await self.usage.report("day", 1)).today, self.settings.budget),
             "problems": self.problems(),
-            "alarms": [alarm_object(alarm, self.devices) for alarm in self.audit.alarms()],
+            "alarms": alarms,
             "channels": channel_objects(self.channels, self.settings),
             "mcp_servers": dict(self.mcp_servers()),
             "code": dict(self.code()),

@@ -245,6 +245,7 @@ async def running_host(
             rollouts=firmware.rollouts.rollouts,
             code=code.counts,
             egress=proxy,
+            refusal=database.refusal,
         )
         parts = HostParts(
             settings=base.settings,
@@ -297,6 +298,7 @@ async def running_host(
             attempts=partial(latest_attempts, base.journal),
             status=status.read,
             failing=tasks.failing,
+            refusal=database.refusal,
             knowledge=agent.knowledge,
             usage=usage,
             schedules=agent.schedules,

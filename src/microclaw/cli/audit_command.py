@@ -54,11 +54,7 @@ Tail = Annotated[
 
 @audit_group.callback()
 def audit(
-    ctx: typer.Context,
-    since: Since = None,
-    kind: Kinds = None,
-    tail: Tail = None,
-    follow: Follow = False,
+    ctx: typer.Context, since: Since = None, kind: Kinds = None, tail: Tail = None, follow: Follow = False
 ) -> None:
     """The security log: who tried to come in, who was let in, what was decided. Without a command: show."""
     if ctx.invoked_subcommand is None:
@@ -70,11 +66,7 @@ def audit(
 
 @audit_group.command("show")
 def show(
-    ctx: typer.Context,
-    since: Since = None,
-    kind: Kinds = None,
-    tail: Tail = None,
-    follow: Follow = False,
+    ctx: typer.Context, since: Since = None, kind: Kinds = None, tail: Tail = None, follow: Follow = False
 ) -> None:
     """The events, oldest first."""
     options = global_options(ctx)

@@ -10,14 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 import typer
 
 from microclaw.cli.call_commands import is_address
-from microclaw.cli.catalog_programs import (
-    catalog_of,
-    chosen_values,
-    entry_body,
-    kind_for,
-    languages,
-    show_mistakes,
-)
+from microclaw.cli.catalog_programs import catalog_of, chosen_values, entry_body, kind_for, languages, show_mistakes
 from microclaw.cli.catalog_publish import publish
 from microclaw.cli.catalog_upgrades import outdated_apps, upgrade_from_catalogs
 from microclaw.cli.options import GlobalOptions, command_group, global_options
@@ -27,9 +20,9 @@ from microclaw.cli.programs import (
     end_deferred,
     end_install,
     follow,
+    install_on_many,
     later_path,
     refuse_when_back,
-    replaced_on,
 )
 from microclaw.client.request import segment
 from microclaw.events import ProgramKind
@@ -59,8 +52,7 @@ def search(
     catalog = catalog_of(options, only)
     found = catalog.search(words or ())
     if options.wrote_json(
-        "catalog",
-        {"entries": [_object(one) for one in found], "mistakes": [one.message for one in catalog.mistakes]},
+        "catalog", {"entries": [_object(one) for one in found], "mistakes": [one.message for one in catalog.mistakes]}
     ):
         return
     show_mistakes(options, catalog)
@@ -130,7 +122,7 @@ def install(
         return
     host = options.host()
     if options.chooses_many:
-        from microclaw.cli.many_devices import act_on_many, chosen_names
+        from microclaw.cli.many_devices import chosen_names
 
         names = chosen_names(options, host)
     else:
@@ -145,15 +137,7 @@ def install(
     }
     options.say(entry.diagram(params))
     if options.chooses_many:
-        act_on_many(
-            options,
-            host,
-            f"Install {body['name']} on",
-            later_path("/v1/apps", when_back=when_back),
-            body,
-            "deployments",
-            loses=lambda found: replaced_on(host, found, body),
-        )
+        install_on_many(options, host, body, when_back=when_back)
         return
     path = later_path(f"/v1/devices/{segment(names[0])}/apps", when_back=when_back)
     made = follow(options, host, path, body)

@@ -125,8 +125,7 @@ def virtual(
     for option, value in given.items():
         if value is not None:
             words += [option, str(value.absolute() if isinstance(value, Path) else value)]
-    code = _run_board(options, words, link=link, secret=secret)
-    if code:
+    if code := _run_board(options, words, link=link, secret=secret):
         raise typer.Exit(code)
 
 
@@ -147,7 +146,7 @@ def _provisioned_name(place: str, name: str | None) -> str | None:
 def _run_board(options: GlobalOptions, words: list[str], *, link: str | None, secret: str | None) -> int:
     """Start the board, show where it is, pass on the wish to end it, and wait for it."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "microclaw.virtual", *words],
+        [sys.executable, "-m", "microclaw.virtual", *words, "--die-with-parent"],
         stdin=None if secret is None else subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
+import shutil
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -32,6 +34,7 @@ from microclaw.egress.secret_values import missing_secrets, missing_text
 from microclaw.errors import ConfigError, MicroclawError, NoHost, NoSandbox
 from microclaw.models.server_window import window_of
 from microclaw.sandbox.run import backend_note, sandbox_backend
+from microclaw.store.sqlite_file import NEEDED_BYTES, ROOM, open_whole
 from microclaw.text import count_text
 from microclaw.wasm import INSTALL_BINARYEN, find_binaryen, find_toolchain
 
@@ -174,6 +177,8 @@ def _home(home: Path) -> Finding:
     mode = stat.S_IMODE(home.stat().st_mode)
     if not os.access(home, os.W_OK):
         return Finding("home", False, f"{home} cannot be written", "give --home a folder of your own")
+    if shutil.disk_usage(home).free < NEEDED_BYTES:
+        return Finding("home", False, f"cannot write: no space is left on the disk of {home}", ROOM)
     return Finding("home", True, f"{home} (mode {mode:03o})")
 
 
@@ -253,6 +258,8 @@ def _host(options: GlobalOptions) -> Iterator[Finding]:
         yield Finding("host", True, f"{exc.message} (start it with: {exc.next_step})")
         settings = options.settings()
         yield from _alarms(settings.home)
+        if settings.database.exists():
+            yield from _attempt("store", lambda: _store(settings.database))
         yield from _attempt("backup", lambda: _backups(settings))
         return
     where = f"pid {status['pid']}" if address is None else f"{address}, microclaw {status['version']}"
@@ -275,6 +282,11 @@ def _host(options: GlobalOptions) -> Iterator[Finding]:
         yield Finding("mqtt", *connection_finding(mqtt))
     for device in status["devices"]:
         yield _device(device)
+
+
+def _store(path: Path) -> Iterator[Finding]:
+    open_whole(path, sqlite3.Connection).close()
+    yield Finding("store", True, f"{path} can be used")
 
 
 def voice_engines(voice: dict[str, Any]) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from microclaw.cli.firmware_offers import follow_offers, offer
-from microclaw.cli.firmware_signing import CommandOption, PasswordOption, PublicOption, Signer, SignWith
+from microclaw.cli.firmware_signing import CommandOption, NameOption, PasswordOption, PublicOption, Signer, SignWith
 from microclaw.cli.many_devices import chosen_names
 from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.client import Client
@@ -41,12 +41,12 @@ def list_keys(ctx: typer.Context) -> None:
 def trust(
     ctx: typer.Context,
     public: Annotated[Path, typer.Argument(metavar="FILE.pub.pem")],
-    name: Annotated[str, typer.Option("--name", help="What people call the key.")] = "fleet",
+    name: NameOption = None,
 ) -> None:
     """This host passes on what the key signs; no device is told."""
     options = global_options(ctx)
     key = read_public_key(public)
-    made = options.host().post("/v1/firmware/keys", {"public": key.pem.decode(), "name": name})
+    made = options.host().post("/v1/firmware/keys", _named(key, name, public))
     options.report("firmware-key", made, f"updates signed by {key.key_id} are passed on")
 
 
@@ -66,13 +66,13 @@ def add(
     password: PasswordOption = None,
     sign_command: CommandOption = None,
     public_key: PublicOption = None,
-    name: Annotated[str, typer.Option("--name", help="What people call the key.")] = "fleet",
+    name: NameOption = None,
     follow: Follow = True,
 ) -> None:
     """Devices (-d, -l, --all) trust one more key from then on; the host knows it too."""
     options, new = global_options(ctx), read_public_key(public)
     signer = Signer(options, SignWith(sign_with, password, sign_command, public_key))
-    options.host().post("/v1/firmware/keys", {"public": new.pem.decode(), "name": name})
+    options.host().post("/v1/firmware/keys", _named(new, name, public))
     _change(options, signer, add=(new,), remove=(), follow=follow)
 
 
@@ -93,6 +93,10 @@ def remove(
         text = f"{key_id} cannot sign its own removal: a device would be left with what nobody proved to have"
         raise ConfigError(text, next_step="sign with the key that stays")
     _change(options, signer, add=(), remove=(key_id,), follow=follow)
+
+
+def _named(key: PublicKey, name: str | None, file: Path) -> dict[str, str]:
+    return {"public": key.pem.decode(), "name": name or file.name.removesuffix(".pub.pem")}
 
 
 def _change(

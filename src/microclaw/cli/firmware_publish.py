@@ -17,6 +17,7 @@ from microclaw.boards.today import OUR_FIRMWARE
 from microclaw.cli.firmware_signing import (
     CommandOption,
     KeyOption,
+    NameOption,
     PasswordOption,
     PublicOption,
     Signer,
@@ -65,7 +66,7 @@ def keygen(
         str | None, typer.Option("--password", metavar=SECRET_METAVAR, help="Lock the key with it.")
     ] = None,
     lock: Annotated[bool, typer.Option("--lock", help="Ask for a password to lock the key with.")] = False,
-    name: Annotated[str, typer.Option("--name", help="What people call it.")] = "fleet",
+    name: NameOption = None,
 ) -> None:
     """Make the key that signs updates: FILE is secret, FILE.pub.pem is for hosts and boards."""
     options = global_options(ctx)
@@ -82,7 +83,7 @@ def keygen(
         raise ConfigError(f"cannot write {public}: {exc.strerror}", next_step="give another --out") from exc
     unknown: str | None = None
     try:
-        options.host().post("/v1/firmware/keys", {"public": key.public.pem.decode(), "name": name})
+        options.host().post("/v1/firmware/keys", {"public": key.public.pem.decode(), "name": name or out.stem})
     except MicroclawError as exc:  # the key is made, and stays
         unknown = exc.message
     made = {"key_id": key.public.key_id, "private": str(out), "public": str(public), "known_to_host": unknown is None}

@@ -34,6 +34,9 @@ _BY_HAND: Final = "try it by hand: the manifest on stdin, the signature on stdou
 KeyOption: TypeAlias = Annotated[
     Path | None, typer.Option("--key", metavar="FILE", help="The private key, on this machine alone.")
 ]
+NameOption: TypeAlias = Annotated[
+    str | None, typer.Option("--name", help="What people call the key. [default: its file's name]")
+]
 PasswordOption: TypeAlias = Annotated[
     str | None, typer.Option("--password", metavar=SECRET_METAVAR, help="Of the key; none: asked at a terminal.")
 ]

@@ -44,6 +44,8 @@ MAX_FACT_CHARS = 200
 _PLAIN = re.compile(r"[!#-<>-\[\]-~]+")  # no space, quote, equals sign, backslash or control character
 _SERVERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "websockets", "aiohttp.access")
 _DOORS = ("uvicorn", "websockets", "aiohttp", "h11", "microclaw.api.gateway", "microclaw.link_server.listener")
+_DEVICES = ("microclaw.link_server", "microclaw.telemetry.reported", "microclaw.voice")  # their lines begin with one
+LINES_OF_DEVICE = 60  # in REFUSALS_S
 REFUSALS_S = 3600.0
 REFUSALS = (60, 20)  # in REFUSALS_S: lines of a kind, and of one source of it
 REFUSALS_OF_DOOR = 200  # of all kinds of a logger: some put values into their text
@@ -150,14 +152,13 @@ def log_to(path: Path, *, verbose: bool, mask: SecretMask | None = None) -> None
     handlers: list[logging.Handler] = [RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1)]
     if verbose:
         handlers.append(logging.StreamHandler(sys.stderr))
+    logging.raiseExceptions = False  # a full disk is told once (Database.refusal), not by a traceback for each line
     limit = RefusalLimit()
     for handler in handlers:
         handler.setFormatter(LogLines(mask))
         handler.addFilter(limit.filter)
-    for server in _SERVERS:
-        logging.getLogger(server).setLevel(
-            logging.WARNING
-        )  # their other lines are a client's handshakes, word for word
+    for server in _SERVERS:  # their other lines are a client's handshakes, word for word
+        logging.getLogger(server).setLevel(logging.WARNING)
     logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
 
 
@@ -177,21 +178,21 @@ def _die_with_parent() -> None:
 
 
 class RefusalLimit:
-    """Lets so many lines of one kind from a door, and from one source there, into the log in an hour.
+    """Lets so many lines of one kind from a door, from one source there, and about one device into the log in an hour.
 
     A kind is a logger and its text without values; a source is the address among the values. What comes beyond is
-    counted, and the next line of that door that is written says how many. `clock_s` is monotonic.
+    counted, and the next line of that door or device that is written says how many. `clock_s` is monotonic.
     """
 
     def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._clock_s = clock_s
         self._began_s = clock_s()
         self._lines: Counter[tuple[str, str]] = Counter()
-        self._left_out: Counter[str] = Counter()
+        self._left_out: Counter[tuple[str, str]] = Counter()
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the line is written; each handler asks once."""
-        if not record.name.startswith(_DOORS):
+        if not record.name.startswith((*_DOORS, *_DEVICES)):
             return True
         if (decided := getattr(record, "written", None)) is not None:
             return bool(decided)
@@ -204,14 +205,15 @@ class RefusalLimit:
             self._began_s = now_s
             self._lines.clear()
         kind = f"{record.name} {record.msg}"[:MAX_FACT_CHARS]
-        source = _source_of(record)
-        counts = self._lines[record.name, ""], self._lines[kind, ""], self._lines[kind, source]
-        if any(count >= most for count, most in zip(counts, (REFUSALS_OF_DOOR, *REFUSALS), strict=True)):
-            self._left_out[record.name] += 1
+        limits = {(record.name, ""): REFUSALS_OF_DOOR, (kind, ""): REFUSALS[0], (kind, _source_of(record)): REFUSALS[1]}
+        if not record.name.startswith(_DOORS) and isinstance(record.args, tuple) and record.args:
+            limits = {("", address_range(str(record.args[0]))): LINES_OF_DEVICE}
+        first = next(iter(limits))
+        if any(self._lines[counted] >= most for counted, most in limits.items()):
+            self._left_out[first] += 1
             return False
-        for counted in ((record.name, ""), (kind, ""), (kind, source)):
-            self._lines[counted] += 1
-        if missing := self._left_out.pop(record.name, 0):
+        self._lines.update(limits.keys())
+        if missing := self._left_out.pop(first, 0):
             record.count = missing  # a fact of the line: so many were not written before it
         return True
 

@@ -144,12 +144,11 @@ def remove_session(
 ) -> None:
     """Remove a conversation and its words for good; memory, schedules and programs stay."""
     options = global_options(ctx)
-    host = options.host()
-    full = host.sessions.get(name, newest=1)["name"]
     if not options.json:
-        options.agree(f"Remove the conversation {full} for good?")
-    found = host.sessions.remove(full)
-    options.report("session_rm", found, f"removed {full}, its words everywhere; kept: {', '.join(found['kept'])}")
+        options.agree(f"Remove the conversation {name} for good?")
+    found = options.host().sessions.remove(name)
+    text = f"removed {found['removed']}, its words everywhere; kept: {', '.join(found['kept'])}"
+    options.report("session_rm", found, text)
 
 
 def _when(seconds: int) -> str:

@@ -209,10 +209,7 @@ def list_tokens(ctx: typer.Context) -> None:
     found = options.fetch("tokens", "/v1/tokens")
     rows = [
         (
-            t["name"],
-            t["person"],
-            t["role"],
-            t["scope"],
+            *(t[key] for key in ("name", "person", "role", "scope")),
             moment_text(t["used_ms"]) if t["used_ms"] else "never used",
             _until(t["expires_ms"]),
         )

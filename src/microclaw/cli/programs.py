@@ -111,17 +111,7 @@ def run(
     }
     host = options.host()
     if options.chooses_many:
-        from microclaw.cli.many_devices import act_on_many  # what several devices need
-
-        act_on_many(
-            options,
-            host,
-            f"Install {body['name']} on",
-            later_path("/v1/apps", when_back=when_back),
-            body,
-            "deployments",
-            loses=lambda names: replaced_on(host, names, body),
-        )
+        install_on_many(options, host, body, when_back=when_back)
         return
     device = chosen_device(options, host)
     made = follow(options, host, later_path(f"/v1/devices/{segment(device)}/apps", when_back=when_back), body)
@@ -178,7 +168,14 @@ def program_body(file: Path, expect: Path | None) -> dict[str, Any]:
     return body
 
 
-def replaced_on(host: Client, devices: Sequence[str], body: Mapping[str, Any]) -> list[str]:
+def install_on_many(options: GlobalOptions, host: Client, body: Mapping[str, Any], *, when_back: bool) -> None:
+    from microclaw.cli.many_devices import act_on_many  # what several devices need
+
+    path, what = later_path("/v1/apps", when_back=when_back), f"Install {body['name']} on"
+    act_on_many(options, host, what, path, body, "deployments", loses=lambda names: _replaced_on(host, names, body))
+
+
+def _replaced_on(host: Client, devices: Sequence[str], body: Mapping[str, Any]) -> list[str]:
     """Of these devices, those that have another program of this name, one from other source or bytes."""
     name = body["name"]
     there = [app for app in host.programs.list() if app["name"] == name and app["device"] in devices]

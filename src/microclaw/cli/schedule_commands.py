@@ -82,8 +82,9 @@ def pause(ctx: typer.Context, number: Number) -> None:
     """Keep it, and run it no more until it is resumed."""
     options = global_options(ctx)
     found = options.host().schedules.pause(_number(number))
-    again = f"microclaw schedule resume {number}"
-    options.report("schedule", found, f"schedule {number} is {_state(found)}; again: {again}")
+    options.report(
+        "schedule", found, f"schedule {number} is {_state(found)}; again: microclaw schedule resume {number}"
+    )
 
 
 @schedule_group.command("resume")

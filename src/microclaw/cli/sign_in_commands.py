@@ -55,11 +55,7 @@ def list_sign_ins(ctx: typer.Context) -> None:
     found = options.fetch("signins", "/v1/signins")
     rows = [
         (
-            one["id"],
-            one["person"],
-            one["role"],
-            one["how"],
-            one["address"],
+            *(one[key] for key in ("id", "person", "role", "how", "address")),
             moment_text(one["used_ms"]),
             moment_text(one["ends_ms"]),
         )

@@ -55,9 +55,11 @@ class Publisher:
     async def trust(self, key: PublicKey, name: str, *, by: str) -> KeyRow:
         """From now on this host passes on what this key signs."""
         async with self._changing:
-            known = await self.table.keys()
-            if len(known) >= MAX_KEYS and all(row.key_id != key.key_id for row in known):
+            others = [row.name for row in await self.table.keys() if row.key_id != key.key_id]
+            if len(others) >= MAX_KEYS:
                 raise ConfigError(f"{MAX_KEYS} keys is the limit", next_step="microclaw firmware keys list")
+            if name in others:
+                raise ConfigError(f"another key is called {name}", next_step="give another --name")
             await self.table.put_key(KeyRow(key.key_id, name, key.der, self._now_ms()))
         self._note(AuditKind.FIRMWARE_KEY, f"updates signed by {key.key_id} are passed on from now on", name, by)
         return await self.key(key.key_id)
@@ -66,8 +68,7 @@ class Publisher:
         """A key that this host knows. Raises UnknownName."""
         row = await self.table.key(key_id)
         if row is None:
-            step = "enter its public key: microclaw firmware keys trust FILE.pub.pem"
-            raise UnknownName(f"the key {key_id} is none that this host knows", next_step=step)
+            raise UnknownName(f"no such key here: {key_id}", next_step="microclaw firmware keys trust FILE.pub.pem")
         return row
 
     async def distrust(self, key_id: str, *, by: str) -> KeyRow:
@@ -151,8 +152,7 @@ class Publisher:
             raise ManifestError("expired", f"the manifest expired at {read.expires}", next_step="sign a new one")
         if moment_ms(read.created) > self._now_ms() + CLOCKS_DIFFER_MS:
             text = f"the manifest was created at {read.created}, in the future: every board would answer no_clock"
-            step = "set the clock of the machine that signed it, or of this host, and sign a new one"
-            raise ManifestError("no_clock", text, next_step=step)
+            raise ManifestError("no_clock", text, next_step="set the wrong clock, here or there, and sign again")
         return read
 
     async def _missing(self, release: Release) -> PayloadWanted | None:

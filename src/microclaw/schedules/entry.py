@@ -6,7 +6,6 @@ A local time that summer time skips is due right after the gap; one that comes t
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -185,12 +184,5 @@ def _next_cron(cron: Cron, after_ms: int) -> int | None:
         times = map(to_ms, islice(CronSim(cron.expression, after), _MAX_SAME))
         return next((due_ms for due_ms in times if due_ms > after_ms), None)
     except CronSimError as exc:
-        raise ScheduleRefused(
-            f"{cron.expression!r} is not a time of cron{_bad_field(exc)}", next_step='five fields, as in "30 7 * * 1-5"'
-        ) from exc
-
-
-def _bad_field(error: Exception) -> str:
-    """Which field cronsim cannot read ("Bad day-of-week")."""
-    found = re.fullmatch(r"Bad ([a-z-]+)", str(error))
-    return f": its {found[1].replace('-', ' ')} is wrong" if found else ""
+        text = f"{cron.expression!r} is not a time of cron: {str(exc).removeprefix('Bad ')}"
+        raise ScheduleRefused(text, next_step='five fields, as in "30 7 * * 1-5"') from exc

@@ -21,10 +21,11 @@ from microclaw.errors import ConfigError, MicroclawError, Overloaded, ScheduleRe
 from microclaw.live_hosts import ALONE, Fleet, dead_among
 from microclaw.schedules.book import ScheduleBook
 from microclaw.schedules.entry import Cron, Once, Prompt, Schedule, ToolAct, check_cron, next_due, zone_of
-from microclaw.store.schedules import RunRow, ScheduleTable
+from microclaw.store.schedules import KEPT_RUNS, RunRow, ScheduleTable
 
 LATE_MS: Final = 90_000  # a run that begins later than this was missed
 MAX_RUNNING: Final = 16
+FAILURES: Final = 10  # in a row: then it is paused; after a resume, so many more
 _LONGEST_WAIT_MS: Final = 60_000
 _HOUR_MS: Final = 3_600_000
 _MAX_RESULT_CHARS: Final = 500
@@ -221,14 +222,10 @@ class Runner:
         counts = {number: [n for n, _ in wakes].count(number) for number, _ in wakes}
         counts.setdefault(schedule.schedule_id, 0)
         most = max(counts, key=lambda number: (counts[number], number == schedule.schedule_id))
-        reason = f"schedules asked a model {len(wakes)} times within an hour, {self._wakes_an_hour} are allowed"
-        for frequent in await self._book.all():
-            if frequent.schedule_id == most and frequent.state == "active" and not isinstance(frequent.timing, Once):
-                await self._book.hold(most, reason)
-                again = f"microclaw schedule resume {most}"
-                await self._say(
-                    frequent, f"{_name(frequent)} is paused: {reason} (schedules.wakes_an_hour). Again: {again}"
-                )
+        frequent = await self._book.get(most)
+        if frequent.state == "active" and not isinstance(frequent.timing, Once):
+            asked = f"schedules asked a model {len(wakes)} times within an hour"
+            await self._pause(frequent, f"{asked}, {self._wakes_an_hour} are allowed (schedules.wakes_an_hour)")
         if most != schedule.schedule_id or isinstance(schedule.timing, Once):
             room_ms = wakes[0][1] + _HOUR_MS if wakes else now_ms + _HOUR_MS
             await self._table.set_next(schedule.schedule_id, max(room_ms, now_ms + 1000), instead_of=due_ms)
@@ -277,6 +274,20 @@ class Runner:
             failed = "failed: " if outcome.state == "failed" else ""
             late = f"; {note}" if note else ""
             await self._say(schedule, f"{_name(schedule)}: {failed}{outcome.text}{late}")
+        if outcome.state == "failed":
+            await _log_failure(self._pause_failing(schedule), _name(schedule))
+
+    async def _pause_failing(self, schedule: Schedule) -> None:
+        runs = await self._table.runs(schedule.schedule_id, KEPT_RUNS)
+        failed = [run.state == "failed" for run in runs if run.state in ("done", "failed", "unknown")]
+        in_a_row = [*failed, False].index(False)
+        if in_a_row and in_a_row % FAILURES == 0 and not isinstance(schedule.timing, Once):
+            await self._pause(schedule, f"it failed {in_a_row} times in a row")
+
+    async def _pause(self, schedule: Schedule, reason: str) -> None:
+        await self._book.hold(schedule.schedule_id, reason)
+        again = f"microclaw schedule resume {schedule.schedule_id}"
+        await self._say(schedule, f"{_name(schedule)} is paused: {reason}. Again: {again}")
 
     async def take_up(self, *, at_start: bool = False) -> None:
         """Close or continue the runs that were cut off when a host ended: this one before its start, or a dead one."""

@@ -14,12 +14,12 @@ import queue
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from microclaw.errors import Overloaded, StoreError
+from microclaw.errors import Overloaded, StoreError, StoreUnwritable
 from microclaw.store.following import Refresh
 from microclaw.store.sql import Sql
 from microclaw.store.sqlite_file import SqliteConnection, connect, open_store, take_lock
@@ -68,6 +68,7 @@ class Connection(Protocol):
 class Database:
     """Made by `Database.open`. `write` and `read` take functions that run on their thread's connection."""
 
+    _refusal: StoreUnwritable | None = None
     host: str | None = None  # whose writes these are, where several hosts share a store
 
     def __init__(
@@ -102,7 +103,19 @@ class Database:
 
         What `work` raises undoes its own statements only. A write cancelled while it waits may still happen.
         """
-        return await self._writer.run(work)
+        try:
+            return await self._writer.run(work)
+        except StoreUnwritable as exc:
+            self._refusal = exc
+            raise
+
+    async def refusal(self) -> StoreUnwritable | None:
+        """Why the disk takes no writes, which is tried after it refused one; None when it does."""
+        if self._refusal is not None:
+            with suppress(StoreUnwritable):
+                await self.write(lambda sql: sql.execute("UPDATE telemetry_state SET minutes_ms = minutes_ms"))
+                self._refusal = None
+        return self._refusal
 
     def write_later(self, work: Callable[[Sql], object]) -> None:
         """Run `work` at the start of the next transaction, or when the store is closed: for a note that costs no commit

@@ -19,7 +19,7 @@ from psycopg import conninfo
 from psycopg.pq import TransactionStatus
 
 from microclaw.addresses import is_loopback
-from microclaw.errors import ConfigError, StoreError, StoreUnreachable
+from microclaw.errors import ConfigError, StoreError, StoreUnreachable, StoreUnwritable
 from microclaw.store.postgres_dialect import adapt, changed_table, in_its_words
 from microclaw.store.schema import VERSION
 from microclaw.store.sql import Rows, Values
@@ -150,11 +150,11 @@ class PostgresConnection:
 
     def store_error(self, exc: Exception) -> StoreError:
         text = str(exc).strip().partition("\n")[0]
-        error = (
-            StoreUnreachable(f"the database cannot be reached: {text}", next_step=IS_IT_WELL)
-            if self.is_lost
-            else StoreError(f"the store failed: {text}", next_step="see the log of PostgreSQL")
-        )
+        error = StoreError(f"the store failed: {text}", next_step="see the log of PostgreSQL")
+        if self.is_lost:
+            error = StoreUnreachable(f"the database cannot be reached: {text}", next_step=IS_IT_WELL)
+        elif isinstance(exc, psycopg.errors.DiskFull | psycopg.errors.ReadOnlySqlTransaction):
+            error = StoreUnwritable(f"the database takes no writes: {text}", next_step="see PostgreSQL's disk and role")
         error.__cause__ = exc
         return error
 

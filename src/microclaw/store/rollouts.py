@@ -29,14 +29,8 @@ class NewRollout:
 
 
 @dataclass(frozen=True, slots=True)
-class RolloutRow:
+class RolloutRow(NewRollout):
     rollout_id: int
-    version: str
-    channel: str
-    plan: str
-    person_id: str
-    undoes: int | None
-    began_ms: int
     state: str
     reason: str
     stage: int

@@ -36,28 +36,17 @@ class NewSchedule:
     device: str | None
     missed: Missed
     approved: str
-    next_ms: int
+    next_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class ScheduleRow:
+class ScheduleRow(NewSchedule):
     """`approved` is the permission that its action needed when it was made; `why` says why it is paused or over."""
 
     schedule_id: int
-    said: str
-    what: str
-    timing: str
-    act: str
-    person_id: str = field(metadata={"column": "principal"})
-    channel: str
-    chat_id: str
-    device: str | None
-    missed: Missed
-    approved: str
     state: ScheduleState
     why: str
     created_ms: int
-    next_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from microclaw.durable import make_folders, sync_folder
-from microclaw.errors import StoreError, StoreOwned
+from microclaw.errors import StoreError, StoreOwned, StoreUnwritable
 from microclaw.store.schema import APPLICATION_ID, BASE, STEPS, VERSION, schema
 
 CHECKED_BYTES: Final = 64 * 1024 * 1024  # a larger file is not checked page by page at every start
@@ -19,6 +19,8 @@ BUSY_TIMEOUT_S: Final = 5.0
 CHECKPOINT_TRIES: Final = 3  # each waits BUSY_TIMEOUT_S
 C = TypeVar("C", bound=sqlite3.Connection)
 NEEDED_BYTES: Final = 256 * 1024  # for the log of writes and its index
+ROOM: Final = "free some space on the disk of the home; the host goes on by itself"
+_REFUSED: Final = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC}
 RESTORE: Final = (
     "restore it from a backup (microclaw restore FILE --replace), or move it away and begin with an empty one: "
     "microclaw up --new-store"
@@ -65,6 +67,10 @@ class SqliteConnection:
         error = StoreError(
             f"the store failed: {exc}", next_step="check the disk's free space and health, then start the host again"
         )
+        if {code := getattr(exc, "sqlite_errorcode", 0), code & 0xFF} & _REFUSED:
+            error = StoreUnwritable(f"the store cannot write: {exc}", next_step=ROOM)
+        if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            error = StoreError(f"the store is damaged: {exc}", next_step=f"stop the host; {RESTORE}")
         error.__cause__ = exc
         return error
 
