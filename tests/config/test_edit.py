@@ -12,7 +12,7 @@ import pytest
 
 from microclaw.audit import read_events
 from microclaw.config import edit
-from microclaw.config.edit import SettingChange, read_key, write_changes, write_secret
+from microclaw.config.edit import SettingChange, read_key, write_changes
 from microclaw.config.load import load_settings
 from microclaw.config.show import read_views
 from microclaw.errors import ConfigError
@@ -232,7 +232,7 @@ def test_password_in_an_address_is_not_shown(home: Path) -> None:
 
 
 def test_of_a_secret_of_tasks_nothing_is_shown(home: Path) -> None:
-    write_secret(home, {}, "weather", "SuperSecretValue0123456789")
+    put(home, "secrets.values.weather", "SuperSecretValue0123456789")
     (shown,) = [item for item in read_views(home, {}) if item.key == "secrets.values"]
     assert shown.value == {"weather": "(set)"}
 

@@ -21,7 +21,7 @@ from microclaw.authority_pem import pem_fingerprint
 from microclaw.backup.age_file import encrypted
 from microclaw.backup.archive import IDENTITY, home_archive
 from microclaw.backup.keys import MIN_PASSWORD_CHARS, Lock, Password, PublicKey
-from microclaw.config.checks import seconds_in
+from microclaw.config.forms import seconds_in
 from microclaw.config.settings import BackupSettings
 from microclaw.durable import read_private, write_chunks
 from microclaw.errors import ConfigError, StoreError

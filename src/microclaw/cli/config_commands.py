@@ -11,10 +11,10 @@ import typer
 from microclaw.cli.options import FAILED, GlobalOptions, command_group, global_options
 from microclaw.cli.secret_value import secret_value
 from microclaw.config.edit import SettingChange, read_key, write_changes
-from microclaw.config.load import find_mistakes, find_problems, private_home
+from microclaw.config.load import Assembly, private_home
 from microclaw.config.places import home_folder
 from microclaw.config.show import DEFAULT, read_views, value_text
-from microclaw.config.values import Mistake
+from microclaw.config.sources import Mistake
 from microclaw.errors import ConfigError
 
 config_group = command_group()
@@ -88,8 +88,8 @@ def check(ctx: typer.Context) -> None:
     """Name every mistake in the files and the environment with its line; exit 1 when there is one."""
     options = global_options(ctx)
     home = private_home(os.environ, options.home)
-    mistakes = find_mistakes(os.environ, home)
-    problems = find_problems(os.environ, home)
+    assembly = Assembly(home, os.environ)
+    mistakes, problems = assembly.mistakes, assembly.problems
     if options.json:
         found = [mistake_object(mistake) for mistake in mistakes]
         options.document("config_check", {"ok": not mistakes, "mistakes": found, "off": problems})

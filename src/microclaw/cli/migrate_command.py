@@ -78,6 +78,7 @@ def _named(name: str) -> str:
 
 
 def _wrong_name(name: str) -> str | None:
-    from microclaw.config.checks import is_cluster_name
+    from microclaw.config.forms import ClusterName, form_of
 
-    return is_cluster_name(name)
+    form = form_of(ClusterName)
+    return None if form.has(name) else f"is not {form.words}"

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from microclaw.config.checks import is_url
 from microclaw.config.edit import SettingChange
+from microclaw.config.forms import Url, form_of
 from microclaw.config.settings import SearchSettings, TelegramSettings
 from microclaw.errors import MicroclawError, ToolFailed
 from microclaw.text import clean_text
@@ -145,10 +145,9 @@ def _ask_model(questions: Questions, current: CurrentSettings, plan: Plan) -> No
 def _ask_url(questions: Questions, current: CurrentSettings) -> str:
     while True:
         url = questions.ask("Its address", current.values.get("model.base_url", LOCAL_MODEL))
-        complaint = is_url(url)
-        if complaint is None:
+        if form_of(Url).has(url):
             return url
-        questions.say(f"{url} {complaint}")
+        questions.say(f"{url} is not {form_of(Url).words}")
 
 
 def _ask_telegram(questions: Questions, current: CurrentSettings, plan: Plan) -> None:

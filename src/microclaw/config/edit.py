@@ -13,12 +13,11 @@ from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, Final
 
 from microclaw.audit import AuditEvent, AuditKind, append_events
-from microclaw.config.checks import is_folder
 from microclaw.config.document import Path, dotted
+from microclaw.config.forms import WholePath, form_of
 from microclaw.config.load import find_mistakes
-from microclaw.config.schema import Setting, all_settings, did_you_mean, find
-from microclaw.config.sources import CONFIG, SECRETS, text_of_file
-from microclaw.config.values import Mistake, plain_value
+from microclaw.config.schema import Node, all_settings, did_you_mean, find, value_in
+from microclaw.config.sources import CONFIG, SECRETS, Mistake, text_of_file
 from microclaw.durable import replace_file
 from microclaw.errors import ConfigError, StoreError
 
@@ -77,34 +76,40 @@ def open_link(home: FilePath, environ: Mapping[str, str]) -> None:
     write_changes(home, environ, [SettingChange("host.link", LAN)])
 
 
+def read_key(text: str) -> tuple[Path, Node]:
+    """`model.fallback[1].name` as a path and its key; ConfigError with the nearest name for one there is not."""
+    path: list[str | int] = []
+    for part in text.split("."):
+        found = _PART.fullmatch(part)
+        if found is None:
+            raise ConfigError(f"{text!r} is no setting's name", next_step="microclaw config get")
+        path += [found[1]] if found[2] is None else [found[1], int(found[2]) - 1]
+    setting = find(tuple(path))
+    if setting is None or (setting.inside and not setting.about):
+        hint = did_you_mean(text, (name for name, _ in all_settings()))
+        raise ConfigError(f"{text} is no setting{hint}", next_step="microclaw config get --all")
+    return tuple(path), setting
+
+
+def write_file(path: FilePath, text: str) -> None:
+    """Replace a file, or what a link of that name points to, as a whole (mode 0600); ConfigError."""
+    try:
+        replace_file(path.resolve(), text.encode())
+    except OSError as exc:
+        raise ConfigError(f"{path} cannot be written: {exc.strerror or exc}", next_step="free space there") from exc
+
+
 def _missing_paths(changes: Iterable[SettingChange]) -> Iterator[Mistake]:
     """New folders and files that are not there. They are no mistakes yet: a disk may be mounted later."""
     for change in changes:
         _, setting = read_key(change.key)
-        if change.value is None or setting.check is not is_folder or "${" in change.value:
+        if change.value is None or setting.form is not form_of(WholePath) or "${" in change.value:
             continue
-        found = plain_value(setting.kind, change.value)
-        for place in found if isinstance(found, list | tuple) else [found]:
+        found = value_in(change.value, setting)
+        for place in found if isinstance(found, list) else [found]:
             if not FilePath(str(place)).expanduser().exists():
                 text = f"{change.key}: {place} is not there, and the host does not make it"
                 yield Mistake(CONFIG, None, change.key, text, "make it, or mount the disk that has it", fatal=False)
-
-
-def write_secret(home: FilePath, environ: Mapping[str, str], name: str, value: str | None) -> None:
-    """Set or remove (None) one of the secrets that tasks use, in secrets.toml. Raises ConfigError."""
-    with _alone(home):
-        document = _parsed(_text(home / SECRETS), home / SECRETS)
-        table = _table_of(document, ("secrets", "values", name), make=value is not None)
-        if value is not None:
-            table[name] = value.replace("${", "$${")
-        elif table is not None:
-            table.pop(name, None)
-        text = document.as_string()
-        fatal = [m for m in find_mistakes(environ, home, {SECRETS: text}) if m.fatal and m.key.startswith("secrets.")]
-        if fatal:
-            raise ConfigError(f"nothing was written: {fatal[0].message}", next_step=fatal[0].next_step)
-        _note(home, [SettingChange(f"secrets.values.{name}", value)])
-        write_file(home / SECRETS, text)
 
 
 def _note(home: FilePath, changes: Iterable[SettingChange]) -> None:
@@ -117,29 +122,6 @@ def _note(home: FilePath, changes: Iterable[SettingChange]) -> None:
         text = f"nothing was written: the security log in {home} cannot be: {exc}"
         step = exc.next_step if isinstance(exc, StoreError) else None
         raise ConfigError(text, next_step=step or "check its owner, permissions and free space") from exc
-
-
-def read_key(text: str) -> tuple[Path, Setting]:
-    """`model.fallback[1].name` as a path and its key; ConfigError with the nearest name for one there is not."""
-    path: list[str | int] = []
-    for part in text.split("."):
-        found = _PART.fullmatch(part)
-        if found is None:
-            raise ConfigError(f"{text!r} is no setting's name", next_step="microclaw config get")
-        path += [found[1]] if found[2] is None else [found[1], int(found[2]) - 1]
-    key = find(tuple(path))
-    if not isinstance(key, Setting):
-        hint = did_you_mean(text, (name for name, _ in all_settings()))
-        raise ConfigError(f"{text} is no setting{hint}", next_step="microclaw config get --all")
-    return tuple(path), key
-
-
-def write_file(path: FilePath, text: str) -> None:
-    """Replace a file, or what a link of that name points to, as a whole (mode 0600); ConfigError."""
-    try:
-        replace_file(path.resolve(), text.encode())
-    except OSError as exc:
-        raise ConfigError(f"{path} cannot be written: {exc.strerror or exc}", next_step="free space there") from exc
 
 
 @contextmanager
@@ -182,14 +164,13 @@ def _parsed(text: str, path: FilePath) -> TOMLDocument:
 
 def _apply(change: SettingChange, documents: Mapping[str, TOMLDocument]) -> None:
     path, setting = read_key(change.key)
-    wanted = None
+    wanted, value = None, change.value or ""
     if change.value is not None:
-        wanted = SECRETS if setting.secret and "${" not in change.value else CONFIG
+        wanted = SECRETS if setting.secret and "${" not in value.replace("$${", "") else CONFIG
     for name, document in documents.items():
         table = _table_of(document, path, make=name == wanted)
         if name == wanted:
-            plain = "${" in str(change.value) and setting.kind != "texts"
-            table[path[-1]] = change.value if plain else plain_value(setting.kind, str(change.value))
+            table[path[-1]] = value if "${" in value and not setting.inside else value_in(value, setting)
         elif table is not None:
             table.pop(path[-1], None)
 
@@ -200,18 +181,18 @@ def _table_of(document: Any, path: Path, *, make: bool) -> Any:
 
     node = document
     for n, part in enumerate(path[:-1]):
-        before = node
-        node = before[part] if (part < len(before) if isinstance(part, int) else part in before) else None
-        if node is None and make:
-            if isinstance(part, int) and part > len(before):
-                raise ConfigError(f"{dotted(path[: n + 1])}: there are {len(before)} before it", next_step="count on")
-            if isinstance(part, int):
-                before.append(tomlkit.table())
-            else:
-                rows = isinstance(path[n + 1], int)
-                before[part] = tomlkit.aot() if rows else tomlkit.table(is_super_table=n + 2 < len(path))
-            node = before[part]
-        if not isinstance(node, list if isinstance(path[n + 1], int) else dict):
+        rows = isinstance(path[n + 1], int)
+        missing = part >= len(node) if isinstance(part, int) else part not in node
+        if missing and not make:
+            return None
+        if missing and isinstance(part, int):
+            if part > len(node):
+                raise ConfigError(f"{dotted(path[: n + 1])}: there are {len(node)} before it", next_step="count on")
+            node.append(tomlkit.table())
+        elif missing:
+            node[part] = tomlkit.aot() if rows else tomlkit.table(is_super_table=n + 2 < len(path))
+        node = node[part]
+        if not isinstance(node, list if rows else dict):
             if make:
                 raise ConfigError(f"{dotted(path[: n + 1])} is no section", next_step="microclaw config check")
             return None

@@ -1,83 +1,140 @@
-"""The settings that settings.py declares, as a tree that is walked by name. It reads no file and checks no value."""
+"""The tree of what settings.py declares, walked by name, and the check of one value. It reads no file."""
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import cache
-from typing import Any, Final, Literal, TypeAlias
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from functools import cache, cached_property
+from types import NoneType
+from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
 
-from msgspec import NODEFAULT
-from msgspec import inspect as types
+import msgspec
 
 from microclaw.config.document import Path
+from microclaw.config.forms import Form
 from microclaw.config.settings import ConfigFile
 
 NAME: Final = "NAME"  # stands for the names that a person chooses
 ROW: Final = "[N]"  # stands for the numbers of an array's rows
-
-Kind: TypeAlias = Literal["text", "whole", "number", "switch", "words", "texts", "item"]  # item: one of texts
-_KINDS: Final[Mapping[type, Kind]] = {
-    types.StrType: "text",
-    types.LiteralType: "text",
-    types.IntType: "whole",
-    types.FloatType: "number",
-    types.BoolType: "switch",
-    types.VarTupleType: "words",
-    types.DictType: "texts",
-}
+SHOWN_CHARS: Final = 200  # of a wrong value
+_PASSWORD: Final = re.compile(r"(?<=//)[^/\s@]*(?=@)")
+_WORDS: Final = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One value; settings.about() says what the fields mean."""
+@dataclass(frozen=True)
+class Node:
+    """A section, whose `about` is empty, or a setting: its type, and what setting() says of it."""
 
-    kind: Kind
-    about: str
-    secret: bool
-    check: Any
-    default: object = None
+    kind: Any
+    about: str = ""
     low: float | None = None
     high: float | None = None
-    choices: tuple[str, ...] = ()
+    secret: bool = False
+    default: object = None
 
+    @cached_property
+    def inside(self) -> Mapping[str, Node]:
+        """Of a section or a table of texts: by name, or under NAME or ROW alone."""
+        kind, inner = self.kind, get_args(self.kind)
+        if is_dataclass(kind):
+            hints = get_type_hints(kind, include_extras=True)
+            nodes = {one.name: _node(hints[one.name], one) for one in fields(kind)}
+            return {name: node for name, node in nodes.items() if node.about or node.inside}
+        if get_origin(kind) is tuple and is_dataclass(inner[0]):
+            return {ROW: Node(inner[0])}
+        return {NAME: Node(inner[1], secret=self.secret)} if get_origin(kind) is Mapping else {}
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """`inside` by name, or under NAME (one of `names`, where there are any) or ROW alone."""
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Where NAME stands for one of these alone."""
+        return get_args(get_args(self.kind)[0]) if NAME in self.inside else ()
 
-    inside: Mapping[str, Setting | Table]
-    names: tuple[str, ...] = ()
+    @cached_property
+    def is_list(self) -> bool:
+        return get_origin(self.kind) is tuple
 
-    def child(self, part: str | int) -> Setting | Table | None:
-        if isinstance(part, int):
-            return self.inside.get(ROW)
-        if NAME in self.inside:
-            return self.inside[NAME] if not self.names or part in self.names else None
-        return self.inside.get(part) if part != ROW else None
+    @cached_property
+    def item(self) -> Any:
+        """The type of the value, or of each one in its list."""
+        return get_args(self.kind)[0] if self.is_list else self.kind
+
+    @cached_property
+    def choices(self) -> tuple[Any, ...]:
+        return get_args(self.item) if get_origin(self.item) is Literal else ()
+
+    @cached_property
+    def form(self) -> Form | None:
+        return self.item.__metadata__[0] if get_origin(self.item) is Annotated else None
+
+    @cached_property
+    def words(self) -> str:
+        """What it may be."""
+        words = self.form.words if self.form else _WORDS.get(self.item, "a table of texts")
+        words = f"one of {', '.join(map(str, self.choices))}" if self.choices else words
+        words += f" of {self.low:.15g} to {self.high:.15g}" if self.low is not None else ""
+        return f"a list, each {words}{' and once' if self.choices else ''}" if self.is_list else words
+
+    def child(self, part: str | int) -> Node | None:
+        if NAME in self.inside and isinstance(part, str) and (not self.names or part in self.names):
+            return self.inside[NAME]
+        return self.inside.get(ROW if isinstance(part, int) else part)
+
+    def checked(self, value: object) -> Any:
+        """The value as its type. Raises ValueError with the end of a sentence that begins with the setting's name."""
+        if isinstance(value, str) and self.form is not None:
+            value = value.strip()
+        try:
+            found = msgspec.convert(value, self.kind)
+            texts = found if self.is_list else (found,)
+            is_good = self.form is None or all(map(self.form.has, texts))
+            is_good = is_good and (self.low is None or self.high is None or self.low <= found <= self.high)
+            if is_good and texts and not (self.choices and len(texts) > len(set(texts))):
+                return found
+        except msgspec.ValidationError:
+            pass
+        words = [word for word in (value if isinstance(value, list) else [value]) if word not in self.choices]
+        near = did_you_mean(str(words[0]), map(str, self.choices)) if words else ""
+        raise ValueError(f" is {'' if self.secret else f'{brief(value)}, '}not {self.words}{near}")
 
 
 @cache
-def root() -> Table:
-    return _table(types.type_info(ConfigFile))
+def root() -> Node:
+    return Node(ConfigFile)
 
 
-def find(path: Path) -> Setting | Table | None:
+def find(path: Path) -> Node | None:
     """What stands at a path such as ("mcp", "servers", "git", "url")."""
-    node: Setting | Table | None = root()
+    node: Node | None = root()
     for part in path:
-        node = node.child(part) if isinstance(node, Table) else None
+        node = node.child(part) if node is not None else None
     return node
 
 
-def all_settings(table: Table | None = None, before: str = "") -> Iterator[tuple[str, Setting]]:
+def all_settings(section: Node | None = None, before: str = "") -> Iterator[tuple[str, Node]]:
     """Every setting with its dotted name, in the order of settings.py; NAME and [N] stand for any."""
-    for name, node in (table or root()).inside.items():
+    for name, node in (section or root()).inside.items():
         path = f"{before}{name}" if name == ROW or not before else f"{before}.{name}"
-        if isinstance(node, Setting):
+        if node.about:
             yield path, node
         else:
             yield from all_settings(node, path)
+
+
+def value_in(text: str, node: Node | None) -> object:
+    """A value given as text (a variable, a command line): texts as they are, lists of words, the rest as TOML."""
+    if node is not None and not node.is_list and (node.form is not None or node.choices or node.kind is str):
+        return next((choice for choice in node.choices if str(choice) == text), text)
+    try:
+        if node is not None and node.is_list and node.about and not text.lstrip().startswith("["):
+            return shlex.split(text)
+        found: dict[str, object] = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):  # an open quote, no TOML, a number or nesting without end
+        return text
+    return found["value"] if len(found) == 1 else text
 
 
 def did_you_mean(word: str, known: Iterable[str], before: str = "") -> str:
@@ -88,38 +145,21 @@ def did_you_mean(word: str, known: Iterable[str], before: str = "") -> str:
     return f": did you mean {before}{near[0]}?" if near else ""
 
 
-def _table(info: types.Type) -> Table:
-    match info:
-        case types.DataclassType(fields=fields):
-            nodes = {field.name: node for field in fields if (node := _node(field.type, field)) is not None}
-            return Table(nodes)
-        case types.VarTupleType(item_type=row):
-            return Table({ROW: _table(row)})
-        case types.DictType(key_type=key, value_type=table):
-            return Table({NAME: _table(table)}, _choices(key))
-    raise TypeError(info)
+def brief(value: object) -> str:
+    """The beginning of a value, without the password of an address."""
+    try:
+        return without_password(json.dumps(value, ensure_ascii=False, default=str))[:SHOWN_CHARS]
+    except ValueError:  # a number with thousands of digits
+        return "that"
 
 
-def _node(info: types.Type, field: types.Field) -> Setting | Table | None:
-    """None for a field that is no setting: about() does not describe it."""
-    match info:
-        case types.UnionType(types=(value, types.NoneType())):
-            return _node(value, field)
-        case types.Metadata(
-            type=value,
-            extra_json_schema={"description": text},
-            extra={"secret": secret, "check": check, "choices": choices},
-        ):
-            default = None if field.default in (NODEFAULT, (), "") else field.default
-            setting = Setting(_KINDS[type(value)], text, secret, check, default)
-            match value:
-                case types.IntType(ge=low, le=high) | types.FloatType(ge=low, le=high):
-                    return replace(setting, low=low, high=high)
-            return replace(setting, choices=choices or _choices(value))
-        case types.DataclassType() | types.VarTupleType() | types.DictType():
-            return _table(info)
-    return None
+def without_password(text: str) -> str:
+    """An address without the password that stands in it."""
+    return _PASSWORD.sub("...", text)
 
 
-def _choices(info: types.Type) -> tuple[str, ...]:
-    return tuple(map(str, info.values)) if isinstance(info, types.LiteralType) else ()
+def _node(kind: Any, declared: Field[Any]) -> Node:
+    if NoneType in get_args(kind):
+        kind = get_args(kind)[0]
+    default = None if declared.default in (MISSING, (), "") else declared.default
+    return Node(kind, **declared.metadata, default=default)
