@@ -12,7 +12,7 @@ import pytest
 
 from microclaw.audit import read_events
 from microclaw.config import edit
-from microclaw.config.edit import SettingChange, read_key, write_changes
+from microclaw.config.edit import read_key, write_changes
 from microclaw.config.load import load_settings
 from microclaw.config.show import read_views
 from microclaw.errors import ConfigError
@@ -33,7 +33,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def put(home: Path, key: str, value: str | None, environ: dict[str, str] | None = None) -> tuple[str, ...]:
-    return write_changes(home, environ or {}, [SettingChange(key, value)]).files
+    return write_changes(home, environ or {}, {key: value}).files
 
 
 def test_change_keeps_every_comment(home: Path) -> None:
@@ -117,21 +117,17 @@ def test_file_that_is_no_toml_is_left_as_it_is(home: Path) -> None:
 )
 def test_a_folder_that_is_not_there_is_written_with_a_warning(home: Path, key: str, value: str) -> None:
     gone = home / "gone"
-    (_warning,) = write_changes(home, {}, [SettingChange(key, value.format(gone))]).warnings
+    (_warning,) = write_changes(home, {}, {key: value.format(gone)}).warnings
     assert not gone.exists()
-    assert write_changes(home, {}, [SettingChange(key, value.format(home))]).warnings == ()
+    assert write_changes(home, {}, {key: value.format(home)}).warnings == ()
 
 
 def test_several_changes_are_one(home: Path) -> None:
-    changes = [
-        SettingChange("model.api_key", "k"),
-        SettingChange("model.provider", "anthropic"),
-        SettingChange("agent.queue", "0"),
-    ]
+    changes: dict[str, str | None] = {"model.api_key": "k", "model.provider": "anthropic"}
     with pytest.raises(ConfigError):
-        write_changes(home, {}, changes)
+        write_changes(home, {}, {**changes, "agent.queue": "0"})
     assert list(home.iterdir()) == []
-    write_changes(home, {}, changes[:2])
+    write_changes(home, {}, changes)
     assert sorted(path.name for path in home.iterdir()) == ["audit", "audit.begun", "config.toml", "secrets.toml"]
 
 

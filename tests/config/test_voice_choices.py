@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from microclaw.config.edit import SettingChange, write_changes
+from microclaw.config.edit import write_changes
 from microclaw.config.load import load_settings
 from microclaw.errors import ConfigError
 
@@ -30,7 +30,7 @@ def home_of(folder: Path) -> Path:
 def test_what_there_is_not_is_refused_when_it_is_set(tmp_path: Path, key: str, value: str) -> None:
     home = home_of(tmp_path)
     with pytest.raises(ConfigError):
-        write_changes(home, {}, [SettingChange(key, value)])
+        write_changes(home, {}, {key: value})
     assert not (home / "config.toml").exists()
 
 
@@ -47,12 +47,12 @@ def test_what_there_is_not_is_refused_when_the_host_starts(tmp_path: Path, key: 
 
 def test_what_there_is_is_taken(tmp_path: Path) -> None:
     home = home_of(tmp_path)
-    wanted = {
+    wanted: dict[str, str | None] = {
         "voice.asr": "whisper pocketsphinx",
         "voice.tts": "piper flite",
         "voice.vad": "webrtc",
         "voice.whisper_model": "/srv/whisper",
     }
-    write_changes(home, {}, [SettingChange(*one) for one in wanted.items()])
+    write_changes(home, {}, wanted)
     voice = load_settings({}, home=home).voice
     assert (voice.asr, voice.vad) == (("whisper", "pocketsphinx"), "webrtc")

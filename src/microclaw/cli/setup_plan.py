@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from microclaw.config.edit import SettingChange
 from microclaw.config.forms import Url, form_of
 from microclaw.config.settings import SearchSettings, TelegramSettings
 from microclaw.errors import MicroclawError, ToolFailed
@@ -51,12 +50,12 @@ class CurrentSettings:
 class Plan:
     """`refused`: keys that their service did not take and that were left out."""
 
-    changes: list[SettingChange] = field(default_factory=list)
+    changes: dict[str, str | None] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
     service: bool | None = None
 
     def put(self, key: str, value: str | None) -> None:
-        self.changes.append(SettingChange(key, value))
+        self.changes[key] = value
 
 
 def ask_all(questions: Questions, current: CurrentSettings) -> Plan:

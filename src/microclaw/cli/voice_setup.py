@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, cast, get_args
 import typer
 
 from microclaw.cli.options import FAILED, GlobalOptions, NobodyToAsk, global_options
-from microclaw.config.edit import SettingChange, write_changes
+from microclaw.config.edit import write_changes
 from microclaw.config.load import private_home
 from microclaw.config.settings import RecognizerName, Settings, SynthesizerName
 from microclaw.config.show import DEFAULT, read_views, value_text
@@ -98,7 +98,7 @@ def setup_voice(
         for key, value in changes.items():
             options.say(f"{key} = {value}")
         options.agree("Write this?", default=True)
-        files = write_changes(home, os.environ, [SettingChange(*change) for change in changes.items()]).files
+        files = write_changes(home, os.environ, changes).files
     _report(options, states, chosen, trials, changes if files else {}, files)
     if not is_ok:
         sys.stderr.write("nothing was written: no pair of engines understood its own sentence\n")

@@ -19,7 +19,7 @@ class ClusterSettings:
     host: ClusterName | None = setting(None, "this host's name in it; the machine's when left out")
     user: Line | None = setting(None, "the name that NATS knows this host by")
     password_file: WholePath | None = setting(
-        None, "a file with the password alone, which nobody else can read; without cluster.user it is a token"
+        None, "a private file with the password, or the token without cluster.user"
     )
     ca_file: WholePath | None = setting(None, "the authority of the servers' certificates (PEM); else the system's")
     cert_file: WholePath | None = setting(None, "this host's certificate (PEM), for servers that want one")

@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path as FilePath
-from typing import Final
+from typing import Final, NamedTuple
 
 from microclaw.addresses import is_loopback
+from microclaw.config import settings
 from microclaw.config.document import Path, dotted
 from microclaw.config.forms import Link, Nats, Url, form_of
 from microclaw.config.places import cache_folder, control_socket, home_folder, make_private, text_of
-from microclaw.config.settings import (
-    DEFAULT_HTTP_PORT,
-    DEFAULT_LINK_PORT,
-    BackupSettings,
-    HostSettings,
-    LinkSettings,
-    McpServerSettings,
-    ModelChoice,
-    ModelRow,
-    ModelSection,
-    ModelSettings,
-    Provider,
-    SearchSettings,
-    Sections,
-    Settings,
-    TelegramSettings,
-)
+from microclaw.config.settings import LinkSettings, ModelChoice, Provider, Settings
 from microclaw.config.sources import CONFIG, SECRETS, Mistake, Sources
 from microclaw.errors import ConfigError
 
@@ -42,7 +27,7 @@ def load_settings(
     environ: Mapping[str, str],
     *,
     home: FilePath | None = None,
-    http_port: int | None = DEFAULT_HTTP_PORT,
+    http_port: int | None = settings.DEFAULT_HTTP_PORT,
     link: LinkSettings | None = None,
 ) -> Settings:
     """Read the settings; makes home (0700) when it is missing. Raises ConfigError for what the operator must correct.
@@ -57,9 +42,8 @@ def load_settings(
         more = f" (and {len(fatal) - 1} more)" if len(fatal) > 1 else ""
         raise ConfigError(f"{fatal[0]}{more}", next_step="microclaw config check" if more else fatal[0].next_step)
     file = assembly.file
+    sections = {field.name: getattr(file, field.name) for field in fields(settings.Sections)}
     off = file.gateway is not None and not file.gateway.enabled
-    sections = {field.name: getattr(file, field.name) for field in fields(Sections)}
-    sections |= {"telegram": assembly.telegram, "search": assembly.search, "gateway": None if off else file.gateway}
     return Settings(
         home=folder,
         cache=cache_folder(environ),
@@ -72,7 +56,7 @@ def load_settings(
         proxy=file.proxy.url,
         backup=assembly.backup,
         problems=(*(m.message for m in assembly.mistakes if m.key == "proxy.url"), *assembly.problems),
-        **sections,
+        **sections | {"telegram": assembly.telegram, "search": assembly.search} | ({"gateway": None} if off else {}),
     )
 
 
@@ -94,7 +78,7 @@ def read_link(text: str | None, *, http_port: int, plain: bool = False) -> LinkS
         return None
     if text is not None and not form_of(Link).has(text):
         raise ConfigError(f"--link {text!r} is not HOST:PORT", next_step="--link 127.0.0.1:8443, or --link off")
-    host, _, port = (text or f"127.0.0.1:{DEFAULT_LINK_PORT if http_port else 0}").rpartition(":")
+    host, _, port = (text or f"127.0.0.1:{settings.DEFAULT_LINK_PORT if http_port else 0}").rpartition(":")
     link = LinkSettings(host.removeprefix("[").removesuffix("]"), int(port), plain)
     if plain and not is_loopback(link.host):
         step = "leave --link-plain out"
@@ -109,6 +93,25 @@ def read_nats(text: str) -> str:
     return text
 
 
+class _Credential(NamedTuple):
+    """A provider's key and address."""
+
+    key: str | None = None
+    url: str | None = None
+
+    def over(self, key: str | None, url: str | None) -> _Credential:
+        """These, of the provider's variables, and the files' where they are missing.
+
+        A key of the environment goes to the provider itself or to the environment's address, never to an address of
+        the file: that may be somebody else's.
+        """
+        return _Credential((self.key if self.url or not url else None) or key, self.url or url)
+
+    def usable(self, provider: Provider) -> bool:
+        """A server of OpenAI's kind may need no key."""
+        return bool(self.key or (provider == "openai" and self.url))
+
+
 class Assembly:
     """The parts that several settings or variables make together. `problems` say which part is off, and why."""
 
@@ -117,12 +120,20 @@ class Assembly:
         self.file = file = self.sources.file
         self.problems: list[str] = []
         self._mistakes: list[Mistake] = []
-        self._own = {provider: self._variables_of(provider, environ) for provider in VARIABLES}
+        self._own = {name: self._variables_of(name, environ) for name in VARIABLES}
         self.variables: dict[str, tuple[str, str]] = {}  # the provider's own: the setting, its variable and value
         self.model = self._model(file.model)
-        self.telegram = self._telegram(file.telegram)
-        self.search = self._search(file.search)
-        self.backup = self._backup(file.backup)
+        telegram, search, backup = file.telegram, file.search, file.backup
+        wants_bot = telegram is not None and telegram.enabled
+        self.telegram = telegram if wants_bot and self._has("telegram", "telegram", "token") else None
+        needed = "api_key" if search is None or search.engine == "brave" else "base_url"
+        self.search = search if search is not None and self._has("web search", "search", needed) else None
+        locks = [name for name in ("recipient", "password_file") if getattr(backup, name) is not None]
+        is_locked = backup.folder is not None and (locks or self._has("backup", "backup", "recipient"))
+        self.backup = backup if is_locked else None
+        if len(locks) == 2 and self.backup:
+            text = "backup.recipient and backup.password_file are both set: a backup has one of them"
+            self._wrong(("backup", "password_file"), text, "microclaw config unset backup.password_file")
         self._bind(file.host)
         servers = file.mcp.servers.items()
         self.mcp_servers = tuple(replace(server, name=name) for name, server in servers if self._complete(name, server))
@@ -135,34 +146,7 @@ class Assembly:
         files = list(dict.fromkeys(mistake.place for mistake in found))
         return sorted(found, key=lambda mistake: (files.index(mistake.place), mistake.line or 0))
 
-    def _telegram(self, telegram: TelegramSettings | None) -> TelegramSettings | None:
-        if telegram is None or not telegram.enabled:
-            return None
-        if not telegram.token:
-            self.problems.append(f"telegram is off: {self._missing('telegram', 'token')}")
-        return telegram if telegram.token else None
-
-    def _search(self, search: SearchSettings | None) -> SearchSettings | None:
-        if search is None:
-            return None
-        needed = "api_key" if search.engine == "brave" else "base_url"
-        if ("search", needed) in self.sources.values:
-            return search
-        self.problems.append(f"web search is off: {self._missing('search', needed)}")
-        return None
-
-    def _backup(self, backup: BackupSettings) -> BackupSettings | None:
-        if backup.folder is None:
-            return None
-        if backup.recipient is not None and backup.password_file is not None:
-            text = "backup.recipient and backup.password_file are both set: a backup has one of them"
-            self._wrong(("backup", "password_file"), text, "microclaw config unset backup.password_file")
-        elif backup.recipient is None and backup.password_file is None:
-            self.problems.append(f"backup is off: {self._missing('backup', 'recipient')}")
-            return None
-        return backup
-
-    def _bind(self, host: HostSettings) -> None:
+    def _bind(self, host: settings.HostSettings) -> None:
         if host.http_tls == "off" and not is_loopback(host.http_host):
             text = f"host.http_host: {host.http_host} is not this machine, and without HTTPS it is for loopback alone"
             self._wrong(("host", "http_host"), text, "microclaw config set host.http_tls own")
@@ -171,7 +155,7 @@ class Assembly:
                 step = f"microclaw config set host.{name} FILE"
                 self._wrong(("host", "http_tls"), f"host.http_tls is files, and there is no host.{name}", step)
 
-    def _complete(self, name: str, server: McpServerSettings) -> bool:
+    def _complete(self, name: str, server: settings.McpServerSettings) -> bool:
         path: Path = ("mcp", "servers", name)
         unset = self.sources.unset((*path, "env")) or self.sources.unset((*path, "headers"))
         if bool(server.command) == bool(server.url):
@@ -179,32 +163,29 @@ class Assembly:
             self._wrong(path, f"{dotted(path)} needs {form}", f"microclaw config set {dotted(path)}.command ...")
         elif unset is not None:
             self.problems.append(f"MCP server {name} is off: the environment has no {unset}")
-        else:
-            return True
-        return False
+        return bool(server.command) != bool(server.url) and unset is None
 
-    def _model(self, section: ModelSection) -> ModelSettings:
+    def _model(self, section: settings.ModelSection) -> settings.ModelSettings:
         found = dict(self._own) if section.provider is None else dict.fromkeys(VARIABLES, _Credential())
         if section.provider is not None:
-            own = self._own[section.provider]
-            both = own.over(section.api_key, section.base_url)
+            both = self._own[section.provider].over(section.api_key, section.base_url)
             strong = [self._from_variable(("model", name)) for name in ("api_key", "base_url")]
             found[section.provider] = both = _Credential(strong[0] or both.key, strong[1] or both.url)
             if not both.usable(section.provider):
-                self.problems.append(f"model {section.provider} is off: {self._missing('model', 'api_key')}")
-        for provider, (key, url) in VARIABLES.items():
-            own, used = self._own[provider], found[provider]
-            if own.key and used.key == own.key:
-                self.variables.setdefault("model.api_key", (key, own.key))
-            if own.url and used.url == own.url:
-                self.variables.setdefault("model.base_url", (url, own.url))
-        for name in ("api_key", "base_url"):
-            if section.provider is None and getattr(section, name) is not None:
+                self._has(f"model {section.provider}", "model", "api_key")
+        for provider, names in VARIABLES.items():
+            for key, name, own, used in zip(
+                ("api_key", "base_url"), names, self._own[provider], found[provider], strict=True
+            ):
+                if own and used == own:
+                    self.variables.setdefault(f"model.{key}", (name, own))
+        for key in ("api_key", "base_url"):
+            if section.provider is None and getattr(section, key) is not None:
                 step = "microclaw config set model.provider anthropic (or openai)"
-                self._wrong(("model", name), f"model.{name} needs model.provider", step)
+                self._wrong(("model", key), f"model.{key} needs model.provider", step)
         rows = [self._choice(("model", "fallback", n), row) for n, row in enumerate(section.fallback)]
         tasks = {task: self._choice(("model", "tasks", task), row) for task, row in section.tasks.items()}
-        return ModelSettings(
+        return settings.ModelSettings(
             anthropic_api_key=found["anthropic"].key,
             openai_api_key=found["openai"].key,
             openai_base_url=found["openai"].url,
@@ -215,30 +196,27 @@ class Assembly:
             offline_first=section.offline_first,
         )
 
-    def _choice(self, path: Path, row: ModelRow) -> ModelChoice | None:
+    def _choice(self, path: Path, row: settings.ModelRow) -> ModelChoice | None:
         """A further model; what it leaves out is the main model's where the provider is the same."""
         main = self.file.model
         provider = row.provider or main.provider
         if provider is None:
             self._wrong(path, f"{dotted(path)} needs a provider", f"add provider to {dotted(path)}")
             return None
-        base = main if provider == main.provider else ModelRow()
+        base = main if provider == main.provider else settings.ModelRow()
+        credential = self._own[provider].over(row.api_key or base.api_key, base.base_url)
         if row.base_url is not None:
             credential = _Credential(row.api_key, row.base_url)
-        else:
-            credential = self._own[provider].over(row.api_key or base.api_key, base.base_url)
         if not credential.usable(provider):
-            self.problems.append(f"{dotted(path)} is off: {self._missing(*path, 'api_key')}")
+            self._has(dotted(path), *path, "api_key")
             return None
-        return ModelChoice(provider, row.name, credential.key, credential.url)
+        return ModelChoice(provider, row.name, *credential)
 
     def _variables_of(self, provider: Provider, environ: Mapping[str, str]) -> _Credential:
         key, url = VARIABLES[provider]
-        address = text_of(environ, url)
-        if address is not None and not form_of(Url).has(address):
-            self._mistakes.append(
-                Mistake(url, None, url, f"{url} is not {form_of(Url).words}", f"correct or unset {url}")
-            )
+        address, form = text_of(environ, url), form_of(Url)
+        if address is not None and not form.has(address):
+            self._mistakes.append(Mistake(url, None, url, f"{url} is not {form.words}", f"correct or unset {url}"))
         return _Credential(text_of(environ, key), address)
 
     def _from_variable(self, path: Path) -> str | None:
@@ -246,32 +224,15 @@ class Assembly:
         place, _ = self.sources.places.get(path, (CONFIG, None))
         return None if place in (CONFIG, SECRETS) else self.sources.values[path]
 
-    def _missing(self, *path: str | int) -> str:
-        if variable := self.sources.unset(path):
-            return f"the environment has no {variable}"
-        return f"no {dotted(path)} (next: microclaw config set {dotted(path)} VALUE)"
+    def _has(self, part: str, *path: str | int) -> bool:
+        """The setting is there; else the part is off, which is a problem."""
+        if path in self.sources.values:
+            return True
+        variable, key = self.sources.unset(path), dotted(path)
+        why = f"the environment has no {variable}" if variable else f"no {key} (next: microclaw config set {key} VALUE)"
+        self.problems.append(f"{part} is off: {why}")
+        return False
 
     def _wrong(self, path: Path, text: str, next_step: str) -> None:
         place = self.sources.places.get(path, ("settings", None))
         self._mistakes.append(Mistake(*place, dotted(path), text, next_step))
-
-
-@dataclass(frozen=True, slots=True)
-class _Credential:
-    """A provider's key and address."""
-
-    key: str | None = None
-    url: str | None = None
-
-    def over(self, key: str | None, url: str | None) -> _Credential:
-        """These, of the provider's variables, and the files' where they are missing.
-
-        A key of the environment goes to the provider itself or to the environment's address, never to an address of
-        the file: that may be somebody else's.
-        """
-        own = self.key if self.url or not url else None
-        return _Credential(own or key, self.url or url)
-
-    def usable(self, provider: Provider) -> bool:
-        """A server of OpenAI's kind may need no key."""
-        return bool(self.key or (provider == "openai" and self.url))

@@ -7,8 +7,8 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
-from functools import cache, cached_property
+from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
 from types import NoneType
 from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
 
@@ -25,58 +25,27 @@ _PASSWORD: Final = re.compile(r"(?<=//)[^/\s@]*(?=@)")
 _WORDS: Final = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
-@dataclass(frozen=True)
 class Node:
-    """A section, whose `about` is empty, or a setting: its type, and what setting() says of it."""
+    """A section, whose `about` is empty, or a setting: its type, and what setting() says of it.
 
-    kind: Any
-    about: str = ""
-    low: float | None = None
-    high: float | None = None
-    secret: bool = False
-    default: object = None
+    `inside` of a section or a table of texts is by name, or under NAME (one of `names`, where there are any) or ROW
+    alone. `form` and `choices` are of the value, or of each in its list; `words` say what it may be.
+    """
 
-    @cached_property
-    def inside(self) -> Mapping[str, Node]:
-        """Of a section or a table of texts: by name, or under NAME or ROW alone."""
-        kind, inner = self.kind, get_args(self.kind)
-        if is_dataclass(kind):
-            hints = get_type_hints(kind, include_extras=True)
-            nodes = {one.name: _node(hints[one.name], one) for one in fields(kind)}
-            return {name: node for name, node in nodes.items() if node.about or node.inside}
-        if get_origin(kind) is tuple and is_dataclass(inner[0]):
-            return {ROW: Node(inner[0])}
-        return {NAME: Node(inner[1], secret=self.secret)} if get_origin(kind) is Mapping else {}
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """Where NAME stands for one of these alone."""
-        return get_args(get_args(self.kind)[0]) if NAME in self.inside else ()
-
-    @cached_property
-    def is_list(self) -> bool:
-        return get_origin(self.kind) is tuple
-
-    @cached_property
-    def item(self) -> Any:
-        """The type of the value, or of each one in its list."""
-        return get_args(self.kind)[0] if self.is_list else self.kind
-
-    @cached_property
-    def choices(self) -> tuple[Any, ...]:
-        return get_args(self.item) if get_origin(self.item) is Literal else ()
-
-    @cached_property
-    def form(self) -> Form | None:
-        return self.item.__metadata__[0] if get_origin(self.item) is Annotated else None
-
-    @cached_property
-    def words(self) -> str:
-        """What it may be."""
-        words = self.form.words if self.form else _WORDS.get(self.item, "a table of texts")
+    def __init__(
+        self, kind: Any, about: str = "", low: Any = None, high: Any = None, secret: bool = False, default: Any = None
+    ) -> None:
+        self.kind, self.about, self.low, self.high, self.secret = kind, about, low, high, secret
+        self.default = None if default in (MISSING, (), "") else default
+        self.inside, self.names = _inside(kind, secret)
+        self.is_list = get_origin(kind) is tuple
+        item = get_args(kind)[0] if self.is_list else kind
+        self.form: Form | None = item.__metadata__[0] if get_origin(item) is Annotated else None
+        self.choices: tuple[Any, ...] = get_args(item) if get_origin(item) is Literal else ()
+        words = self.form.words if self.form else _WORDS.get(item, "a table of texts")
         words = f"one of {', '.join(map(str, self.choices))}" if self.choices else words
-        words += f" of {self.low:.15g} to {self.high:.15g}" if self.low is not None else ""
-        return f"a list, each {words}{' and once' if self.choices else ''}" if self.is_list else words
+        words += "" if low is None else f" of {low:.15g} to {high:.15g}"
+        self.words = f"a list, each {words}{' and once' if self.choices else ''}" if self.is_list else words
 
     def child(self, part: str | int) -> Node | None:
         if NAME in self.inside and isinstance(part, str) and (not self.names or part in self.names):
@@ -90,14 +59,14 @@ class Node:
         try:
             found = msgspec.convert(value, self.kind)
             texts = found if self.is_list else (found,)
-            is_good = self.form is None or all(map(self.form.has, texts))
-            is_good = is_good and (self.low is None or self.high is None or self.low <= found <= self.high)
-            if is_good and texts and not (self.choices and len(texts) > len(set(texts))):
+            is_right = self.form is None or all(map(self.form.has, texts))
+            is_right = is_right and (self.low is None or self.low <= found <= self.high)
+            if is_right and texts and not (self.choices and len(texts) > len(set(texts))):
                 return found
         except msgspec.ValidationError:
             pass
-        words = [word for word in (value if isinstance(value, list) else [value]) if word not in self.choices]
-        near = did_you_mean(str(words[0]), map(str, self.choices)) if words else ""
+        wrong = [word for word in (value if isinstance(value, list) else [value]) if word not in self.choices]
+        near = did_you_mean(str(wrong[0]), map(str, self.choices)) if wrong else ""
         raise ValueError(f" is {'' if self.secret else f'{brief(value)}, '}not {self.words}{near}")
 
 
@@ -126,7 +95,7 @@ def all_settings(section: Node | None = None, before: str = "") -> Iterator[tupl
 
 def value_in(text: str, node: Node | None) -> object:
     """A value given as text (a variable, a command line): texts as they are, lists of words, the rest as TOML."""
-    if node is not None and not node.is_list and (node.form is not None or node.choices or node.kind is str):
+    if node is not None and not node.is_list and (node.form or node.choices or node.kind is str):
         return next((choice for choice in node.choices if str(choice) == text), text)
     try:
         if node is not None and node.is_list and node.about and not text.lstrip().startswith("["):
@@ -141,7 +110,7 @@ def did_you_mean(word: str, known: Iterable[str], before: str = "") -> str:
     """The end of a sentence that names the nearest word, if there is one that is near."""
     from rapidfuzz import fuzz, process
 
-    near = process.extractOne(word, known, scorer=fuzz.ratio, score_cutoff=60)
+    near = process.extractOne(word, list(known), scorer=fuzz.ratio, score_cutoff=60)
     return f": did you mean {before}{near[0]}?" if near else ""
 
 
@@ -158,8 +127,15 @@ def without_password(text: str) -> str:
     return _PASSWORD.sub("...", text)
 
 
-def _node(kind: Any, declared: Field[Any]) -> Node:
-    if NoneType in get_args(kind):
-        kind = get_args(kind)[0]
-    default = None if declared.default in (MISSING, (), "") else declared.default
-    return Node(kind, **declared.metadata, default=default)
+def _inside(kind: Any, secret: bool) -> tuple[Mapping[str, Node], tuple[str, ...]]:
+    inner = get_args(kind)
+    if get_origin(kind) is Mapping:
+        return {NAME: Node(inner[1], secret=secret)}, get_args(inner[0])
+    if get_origin(kind) is tuple and is_dataclass(inner[0]):
+        return {ROW: Node(inner[0])}, ()
+    if not is_dataclass(kind):
+        return {}, ()
+    hints = get_type_hints(kind, include_extras=True)
+    kinds = {name: get_args(hint)[0] if NoneType in get_args(hint) else hint for name, hint in hints.items()}
+    nodes = {one.name: Node(kinds[one.name], **one.metadata, default=one.default) for one in fields(kind)}
+    return {name: node for name, node in nodes.items() if node.about or node.inside}, ()

@@ -24,27 +24,22 @@ Provider: TypeAlias = Literal["anthropic", "openai"]
 RecognizerName: TypeAlias = Literal["pocketsphinx", "whisper", "wyoming", "openai"]
 SynthesizerName: TypeAlias = Literal["flite", "espeak", "piper", "wyoming", "openai"]
 DetectorName: TypeAlias = Literal["auto", "silero", "webrtc"]
+SandboxBackend: TypeAlias = Literal["auto", "bubblewrap", "container", "off"]
 
 
 @dataclass(frozen=True, slots=True)
 class HostSettings:
     """Where people, programs and devices reach the host, when options of `up` do not say otherwise."""
 
-    http_host: forms.Bind = setting(
-        "127.0.0.1", "the address where the API and its pages listen; off loopback with http_tls"
-    )
+    http_host: forms.Bind = setting("127.0.0.1", "where the API and its pages listen; off loopback with http_tls")
     http_port: int = setting(DEFAULT_HTTP_PORT, "the API's port; 0 takes any free one", 0, 65_535)
-    http_tls: Literal["off", "own", "files"] = setting(
-        "off", "HTTPS there: by a certificate of the host's own authority, or by http_cert and http_key"
-    )
+    http_tls: Literal["off", "own", "files"] = setting("off", "HTTPS there: of the host's own authority, or from files")
     http_cert: WholePath | None = setting(None, "certificate and chain (PEM), for http_tls files")
     http_key: WholePath | None = setting(None, "its private key (PEM), not readable by everybody")
     http_names: tuple[forms.CalledName, ...] = setting(
-        (), "more names and addresses for the own certificate, as people call the host"
+        (), "more names and addresses of the host, for the own certificate"
     )
-    ingress: forms.Link = setting(
-        "off", "HOST:PORT for Home Assistant's ingress, without TLS; only its Supervisor (172.30.32.2) is answered"
-    )
+    ingress: forms.Link = setting("off", "HOST:PORT without TLS for Home Assistant's Supervisor (172.30.32.2) alone")
     link: forms.Link | None = setting(None, 'where devices connect: HOST:PORT or "off"')
 
 
@@ -77,9 +72,7 @@ class AgentSettings:
     turn_s: float = setting(120.0, "how long a turn may take", 1, DAY_S)
     iterations: int = setting(10, "model requests a turn", 1, 100)
     context_tokens: int = setting(24_000, "tokens of context a request", 1_000, 2_000_000)
-    approvals: Literal["foreign", "always"] = setting(
-        "foreign", "always: every act asks first; foreign: those after words from outside"
-    )
+    approvals: Literal["foreign", "always"] = setting("foreign", "which acts ask: those after foreign words, or every")
     approval_s: float = setting(300.0, "an approval's time-out", 1, DAY_S)
     subagents: int = setting(4, "subagents at the same time; 0 is none", 0, 64)
     timezone: forms.TimeZone | None = setting(None, "an IANA name; the machine's when left out")
@@ -148,9 +141,7 @@ class VoiceSettings:
     espeak_voice: Line = setting("en", "espeak-ng's voice or language")
     piper_command: tuple[Line, ...] = setting(("piper",), "the program piper and its own arguments")
     piper_voice: Line | None = setting(None, "piper's voice, an .onnx file with its .onnx.json beside it")
-    whisper_model: forms.WhisperModel = setting(
-        "tiny.en", "Whisper's model: tiny.en, base.en or small.en (microclaw voice fetch-model), or a folder"
-    )
+    whisper_model: forms.WhisperModel = setting("tiny.en", "tiny.en, base.en, small.en (voice fetch-model) or a folder")
     whisper_threads: int | None = setting(None, "its threads; the cores, at most four, when left out", 1, 64)
     wyoming_asr: forms.Place | None = setting(None, "HOST:PORT of a Wyoming server for speech to text")
     wyoming_tts: forms.Place | None = setting(None, "HOST:PORT of a Wyoming server for text to speech")
@@ -161,9 +152,7 @@ class VoiceSettings:
     openai_tts_model: Line = setting("tts-1", "its model for text to speech")
     openai_voice: Line = setting("alloy", "its voice")
     wyoming_port: int | None = setting(None, "our Wyoming services' port; 0 takes any free one", 0, 65_535)
-    wyoming_host: Line = setting(
-        "127.0.0.1", "where they listen; Wyoming has no authentication: who reaches another address is the person"
-    )
+    wyoming_host: Line = setting("127.0.0.1", "where they listen; without authentication: who reaches it is the person")
     xiaozhi: forms.Listen | None = setting(
         None, "HOST:PORT for devices of xiaozhi's firmware, in clear text on the LAN"
     )
@@ -196,8 +185,7 @@ class Limits:
     """Bounds of what a person or a program may send to the host."""
 
     body_bytes: int = setting(1 << 20, "a request's body from a person's program", 1_024, 1 << 30)
-    # an image as base64
-    control_body_bytes: int = setting(8 << 20, "a request's body on the control socket", 1_024, 1 << 30)
+    control_body_bytes: int = setting(8 << 20, "the same on the control socket (an image as base64)", 1_024, 1 << 30)
     body_s: float = setting(30.0, "how long a body may take", 0.1, 3_600)
     source_chars: int = setting(256 << 10, "a program's source", 1_024, 1 << 26)
     message_bytes: int = setting(16 << 10, "one message to the agent", 256, 1 << 24)
@@ -221,9 +209,7 @@ class MqttSettings:
     url: forms.Broker | None = setting(None, "the broker: mqtt://HOST:PORT, or mqtts:// for TLS")
     user: Line | None = setting(None, "the name that the broker knows this host by")
     password_file: WholePath | None = setting(None, "a file with the password alone, which nobody else can read")
-    ca_file: WholePath | None = setting(
-        None, "the authority of the broker's certificate (PEM); the system's when left out"
-    )
+    ca_file: WholePath | None = setting(None, "the authority of the broker's certificate (PEM); else the system's")
     topic: forms.Topic = setting("microclaw", "what every topic begins with")
     commands: bool = setting(False, "true: who may write to the broker may set pins, switch programs and undo")
     home_assistant: bool = setting(False, "true: Home Assistant finds the boards by itself")
@@ -255,18 +241,14 @@ class TaskSettings:
     keep_days: int = setting(7, "how long results are kept", 1, 365)
     keep_count: int = setting(200, "of how many tasks", 1, 10_000)
     keep_mb: int = setting(512, "how much their files may take together", 1, 65_536)
-    from_devices: tuple[Line, ...] = setting(
-        (), 'labels of the devices that may send code; "all" for every device, nothing for none'
-    )
+    from_devices: tuple[Line, ...] = setting((), 'labels of the devices that may send code; "all": every device')
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxSettings:
     """Where code that the agent or a device asks for runs (docs/sandbox.md). `auto`: the first of them that works."""
 
-    backend: Literal["auto", "bubblewrap", "container", "off"] = setting(
-        "auto", "what shuts the code off; container: Podman or Docker; off: no code is run"
-    )
+    backend: SandboxBackend = setting("auto", "what shuts the code off; container: Podman or Docker; off: no code")
     image: Line = setting("python:3.13-slim", "the image that Podman or Docker starts")
 
 

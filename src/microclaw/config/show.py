@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path as FilePath
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote
 
 from microclaw.config.document import Path, dotted
@@ -103,26 +103,17 @@ def _views(section: Node, path: Path, assembly: Assembly) -> Iterator[SettingVie
 
 def _view(setting: Node, path: Path, assembly: Assembly) -> SettingView:
     key, values = dotted(path), assembly.sources.values
-    value = values.get(path)
-    if setting.inside and value is not None:
-        value = {p[-1]: text for p, text in values.items() if p[:-1] == path}
+    value: Any = values.get(path)
     if key in assembly.variables:
         origin, value = assembly.variables[key]
-    elif value is not None:
+    elif path in values:
         place, line = assembly.sources.places[path]
         origin = place if line is None else f"{place}:{line}"
     else:
         return SettingView(key, setting.default, "" if setting.default is None else DEFAULT, setting.about)
-    if path[:2] == TASK_SECRETS and isinstance(value, dict):
-        return SettingView(key, dict.fromkeys(value, SET), origin, setting.about)
-    return SettingView(key, _hidden(value, secret=setting.secret), origin, setting.about)
-
-
-def _hidden(value: object, *, secret: bool) -> object:
-    """A secret is masked; an address may have a password in it all the same."""
-    match value:
-        case dict():
-            return {name: _hidden(text, secret=secret) for name, text in value.items()}
-        case str():
-            return masked(value) if secret else without_password(value)
-    return value
+    if setting.inside:
+        value = {p[-1]: SET if path == TASK_SECRETS else text for p, text in values.items() if p[:-1] == path}
+    hide = without_password if not setting.secret or path == TASK_SECRETS else masked
+    if isinstance(value, dict):
+        value = {name: hide(text) for name, text in value.items()}
+    return SettingView(key, hide(value) if isinstance(value, str) else value, origin, setting.about)

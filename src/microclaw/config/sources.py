@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cached_property, partial, reduce
+from dataclasses import dataclass
+from functools import cached_property, reduce
 from pathlib import Path as FilePath
 from typing import Any, Final, TypeAlias
 
@@ -33,7 +33,7 @@ KNOWN_VARIABLES: Final[Mapping[str, Path]] = {
 """Names that others use too. The model's keys and addresses are joined in load.py: they also choose the provider."""
 
 _REFERENCE: Final = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
-_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_VARIABLE: Final = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 _SECTION_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 
 Origin: TypeAlias = tuple[str, int | None]
@@ -52,24 +52,7 @@ class Mistake:
     fatal: bool = True
 
     def __str__(self) -> str:
-        place = self.place if self.line is None else f"{self.place}:{self.line}"
-        return f"{place}: {self.message}"
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """`environ` is for `${NAME}`, which the text of a variable has not. `exposed`: the file, if others can read it."""
-
-    name: str
-    lines: Mapping[Path, int] = field(default_factory=dict)
-    environ: Mapping[str, str] | None = None
-    exposed: FilePath | None = None
-
-    def origin(self, path: Path) -> Origin:
-        """The line of a path, or of the table around it."""
-        while path and path not in self.lines:
-            path = path[:-1]
-        return self.name, self.lines.get(path)
+        return f"{self.place}: {self.message}" if self.line is None else f"{self.place}:{self.line}: {self.message}"
 
 
 class Sources:
@@ -83,8 +66,11 @@ class Sources:
         self.places: dict[Path, Origin] = {}
         self.mistakes: list[Mistake] = []
         self._unset: dict[Path, str] = {}
+        self._environ: Mapping[str, str] | None = environ  # for ${NAME}
+        self._lines: Mapping[Path, int] = {}
         for name in (CONFIG, SECRETS):
-            self._read_file(home / name, environ, (texts or {}).get(name))
+            self._read_file(home / name, (texts or {}).get(name))
+        self._environ, self._exposed, self._lines = None, "", {}  # the text of a variable names no other
         self._read_environment(environ)
 
     @cached_property
@@ -104,18 +90,19 @@ class Sources:
         """The variable that a setting, or one of its items, names and that is not set."""
         return next((name for place, name in self._unset.items() if place[: len(path)] == path), None)
 
-    def _read_file(self, path: FilePath, environ: Mapping[str, str], text: str | None) -> None:
-        exposed = False
+    def _read_file(self, path: FilePath, text: str | None) -> None:
+        self._source, self._exposed, self._lines = path.name, "", {}
         if text is None:
-            text, exposed, problem = text_of_file(path, closed=path.name == SECRETS)
+            text, is_exposed, problem = text_of_file(path, closed=path.name == SECRETS)
+            self._exposed = str(path) if is_exposed else ""
             self.mistakes += [problem] if problem is not None else []
         try:
-            values, lines = read_document(text)
+            values, self._lines = read_document(text)
         except TomlError as exc:
             line, message = exc.args
             self.mistakes.append(Mistake(path.name, line, "", message, f"correct line {line} of {path}"))
         else:
-            self._section(_Source(path.name, lines, environ, path if exposed else None), root(), values, ())
+            self._section(root(), values, ())
 
     def _read_environment(self, environ: Mapping[str, str]) -> None:
         """Variables of other programs' names, then MICROCLAW_<SECTION>__<KEY>, which are stronger."""
@@ -123,88 +110,105 @@ class Sources:
         for name in sorted(environ):
             if name.startswith(PREFIX) and "__" in name and text_of(environ, name):
                 found[tuple(name.removeprefix(PREFIX).lower().split("__"))] = name
-        proxy = next((name for name in ("HTTPS_PROXY", "https_proxy") if text_of(environ, name)), None)
-        if proxy is not None and ("proxy", "url") not in found:
-            if form_of(Proxy).has(environ[proxy].strip()):
-                found["proxy", "url"] = proxy
-            else:  # it is meant for every program of this machine: no reason not to start
-                step = f"unset {proxy}, or give microclaw its own: microclaw config set proxy.url http://HOST:PORT"
-                text = f"{proxy} is not {form_of(Proxy).words}: it is not used"
-                self.mistakes.append(Mistake(proxy, None, "proxy.url", text, step, fatal=False))
-        for path, name in found.items():
-            value = value_in(environ[name].strip(), find(path))
-            whole = reduce(lambda inner, part: {part: inner}, reversed(path), value)
-            self._section(_Source(name), root(), whole, ())
+        proxy, form = (
+            next((name for name in ("HTTPS_PROXY", "https_proxy") if text_of(environ, name)), ""),
+            form_of(Proxy),
+        )
+        if proxy and ("proxy", "url") not in found and form.has(environ[proxy].strip()):
+            found["proxy", "url"] = proxy
+        elif proxy and ("proxy", "url") not in found:  # it is meant for every program: no reason not to start
+            step = f"unset {proxy}, or give microclaw its own: microclaw config set proxy.url http://HOST:PORT"
+            text = f"{proxy} is not {form.words}: it is not used"
+            self.mistakes.append(Mistake(proxy, None, "proxy.url", text, step, fatal=False))
+        for path, self._source in found.items():
+            value = value_in(environ[self._source].strip(), find(path))
+            self._section(root(), reduce(lambda inner, part: {part: inner}, reversed(path), value), ())
 
-    def _section(self, source: _Source, section: Node, value: object, path: Path) -> None:
+    def _section(self, section: Node, value: object, path: Path) -> None:
         is_rows = ROW in section.inside
         if not isinstance(value, list if is_rows else Mapping):
             form = f"[[{dotted(path)}]]" if is_rows else f"[{dotted(path)}]"
-            self._wrong(source, path, f"{dotted(path)} is {brief(value)}, not a section", f"write it as {form}")
+            self._wrong(path, f"{dotted(path)} is {brief(value)}, not a section", f"write it as {form}")
             return
-        if is_rows and source.environ is None:  # a variable's rows replace the files'
+        if is_rows and self._environ is None:  # a variable's rows replace the files'
             self.values = {known: found for known, found in self.values.items() if known[: len(path)] != path}
-        self._put(source, path, {})
+        self._put(path, {})
         for part, inner in enumerate(value) if isinstance(value, list) else value.items():
             below, node = (*path, part), section.child(part)
             if node is None:
-                before = f"{dotted(path)}." if path else ""
-                hint = did_you_mean(str(part), section.names or list(section.inside), before)
-                text = f"{dotted(below)} is no {'setting' if path else 'section'}{hint}"
-                self._wrong(source, below, text, "correct or remove it; all: microclaw config get --all")
+                near = did_you_mean(str(part), section.names or section.inside, f"{dotted(path)}." if path else "")
+                text = f"{dotted(below)} is no {'setting' if path else 'section'}{near}"
+                self._wrong(below, text, "correct or remove it; all: microclaw config get --all")
             elif NAME in section.inside and not section.about and not _SECTION_NAME.fullmatch(str(part)):
-                text = f"{part!r} is no name: letters, digits, - and _, at most 32"
-                self._wrong(source, below, text, "rename it")
+                self._wrong(below, f"{part!r} is no name: letters, digits, - and _, at most 32", "rename it")
             elif node.inside and (not node.about or isinstance(inner, Mapping)):
-                self._section(source, node, inner, below)
+                self._section(node, inner, below)
             else:
-                self._setting(source, node, inner, below)
+                self._setting(node, inner, below)
 
-    def _setting(self, source: _Source, setting: Node, value: object, path: Path) -> None:
-        key, wrong = dotted(path), partial(self._wrong, source, path)
-        if source.name == SECRETS and not setting.secret:
-            wrong(f"{key} is no secret: it belongs in {CONFIG}", "move it there")
+    def _setting(self, setting: Node, value: object, path: Path) -> None:
+        key = dotted(path)
+        if self._source == SECRETS and not setting.secret:
+            self._wrong(path, f"{key} is no secret: it belongs in {CONFIG}", "move it there")
             return
-        if source.name == SECRETS and path in self.values:  # it is not clear which one is meant
+        if self._source == SECRETS and path in self.values:  # it is not clear which one is meant
             text = f"{key} is in {SECRETS} too"
             self.mistakes.append(Mistake(*self.places[path], key, text, "remove one of them"))
-        if source.exposed is not None and setting.secret and isinstance(value, str) and "${" not in value:
-            wrong(f"{key} is a secret, and other users can read this file", f"chmod 600 {source.exposed}")
-        texts = value if isinstance(value, list) else [value]
-        references = [one for text in texts if isinstance(text, str) for one in _REFERENCE.finditer(text)]
-        environ = source.environ
-        if environ is not None and references:
-            for found in references:
-                name = found[1] or ""
-                if found[0] == "$${":
-                    continue
-                if not _VARIABLE.fullmatch(name) or not found[0].endswith("}"):
-                    wrong(f"{key}: {found[0]!r} is no ${{NAME}}", "write ${NAME}; $${ is a plain ${")
-                    return
-                if text_of(environ, name) is None:
-                    self._unset[path] = name
-                    step = f"export {name}=..., or set another value"
-                    wrong(f"{key}: the environment has no {name}", step, fatal=not setting.secret)
-                    return
-            expanded = [_expanded(text, environ) for text in texts]
-            value = expanded if isinstance(value, list) else value_in(str(expanded[0]), setting)
+        if self._exposed and setting.secret and isinstance(value, str) and "${" not in value:
+            text = f"{key} is a secret, and other users can read this file"
+            self._wrong(path, text, f"chmod 600 {self._exposed}")
         try:
-            self._put(source, path, setting.checked(value))
+            self._put(path, setting.checked(self._expanded(setting, value)))
+        except _UnsetVariable as exc:
+            name = self._unset[path] = str(exc.args[0])
+            step = f"export {name}=..., or set another value"
+            self._wrong(path, f"{key}: the environment has no {name}", step, fatal=not setting.secret)
         except ValueError as exc:
-            wrong(f"{key}{exc}", f"microclaw config set {key} VALUE")
+            self._wrong(path, f"{key}{exc}", f"microclaw config set {key} VALUE")
 
-    def _put(self, source: _Source, path: Path, value: Any) -> None:
+    def _expanded(self, setting: Node, value: object) -> object:
+        """The value with the variables that it names. Raises _UnsetVariable, ValueError."""
+        environ = self._environ
+
+        def variable(found: re.Match[str]) -> str:
+            if found[1] is None:
+                return "${"
+            if not _VARIABLE.fullmatch(found[0]):
+                raise ValueError(": after ${ is no NAME}; $${ is a plain ${")
+            if (text := text_of(environ or {}, found[1])) is None:
+                raise _UnsetVariable(found[1])
+            return text
+
+        if environ is None:
+            return value
+        if isinstance(value, list):
+            return [_REFERENCE.sub(variable, one) if isinstance(one, str) else one for one in value]
+        if not isinstance(value, str) or "${" not in value:
+            return value
+        return value_in(_REFERENCE.sub(variable, value), setting)
+
+    def _put(self, path: Path, value: Any) -> None:
         """A value is where it counts; a table, where it is first."""
         if value != {} or path not in self.values:
-            self.values[path], self.places[path] = value, source.origin(path)
+            self.values[path], self.places[path] = value, self._origin(path)
 
-    def _wrong(self, source: _Source, path: Path, message: str, next_step: str, *, fatal: bool = True) -> None:
-        self.mistakes.append(Mistake(*source.origin(path), dotted(path), message, next_step, fatal))
+    def _wrong(self, path: Path, message: str, next_step: str, *, fatal: bool = True) -> None:
+        self.mistakes.append(Mistake(*self._origin(path), dotted(path), message, next_step, fatal))
+
+    def _origin(self, path: Path) -> Origin:
+        """The line of a path, or of the table around it."""
+        return self._source, next(
+            (self._lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self._lines), None
+        )
+
+
+class _UnsetVariable(Exception):
+    """Its argument: the variable's name."""
 
 
 def text_of_file(path: FilePath, *, closed: bool = False) -> tuple[str, bool, Mistake | None]:
     """The file's text, whether others can read it, and what is wrong. A `closed` one must be private."""
-    wrong, step = "", f"correct {path}"
+    step = f"correct {path}"
     try:
         with os.fdopen(open_regular(path.resolve(), os.O_RDONLY), "rb") as file:
             exposed = bool(os.fstat(file.fileno()).st_mode & 0o077)
@@ -220,10 +224,3 @@ def text_of_file(path: FilePath, *, closed: bool = False) -> tuple[str, bool, Mi
     except (OSError, StoreError, UnicodeDecodeError) as exc:
         wrong = f"cannot be read: {exc}"
     return "", False, Mistake(path.name, None, "", wrong, step)
-
-
-def _expanded(text: object, environ: Mapping[str, str]) -> object:
-    """A text with the variables that it names."""
-    if not isinstance(text, str):
-        return text
-    return _REFERENCE.sub(lambda found: environ[found[1]].strip() if found[1] else "${", text)

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
-from microclaw.config.edit import SettingChange, write_changes
+from microclaw.config.edit import write_changes
 from microclaw.config.sources import SECRETS, Sources
 from microclaw.egress.allowlist import SECRET_NAME, Allowlist
 from microclaw.egress.policy import version_of
@@ -49,14 +49,13 @@ class SecretValues:
             text = f"a secret is one line of {MIN_CHARS} ASCII characters at least: shorter ones cannot be masked"
             raise ConfigError(text, next_step=f"microclaw secret set {name} @FILE, with the whole secret in the file")
         self._mask.add(value)
-        change = SettingChange(f"secrets.values.{name}", value.replace("${", "$${"))
-        write_changes(self._home, self._environ, [change])
+        write_changes(self._home, self._environ, {f"secrets.values.{name}": value.replace("${", "$${")})
 
     def remove(self, name: str) -> None:
         """Forget a value. Raises UnknownName. Blocking."""
         if name not in self.names():
             raise UnknownName(f"there is no secret {name[:40]}", next_step="microclaw secret list")
-        write_changes(self._home, self._environ, [SettingChange(f"secrets.values.{name}", None)])
+        write_changes(self._home, self._environ, {f"secrets.values.{name}": None})
 
     def _value(self, name: str) -> str | None:
         if (value := self._texts().get(name)) is not None:
