@@ -14,10 +14,10 @@ from microclaw.cli.options import FAILED, GIVE_YES, GlobalOptions, NobodyToAsk, 
 from microclaw.cli.secret_value import SECRET_METAVAR, secret_value
 from microclaw.cli.service_commands import install_service, report, service_manager, service_of
 from microclaw.cli.setup_plan import LAN, PROVIDERS, CurrentSettings, Plan, ask_all, take_given
-from microclaw.config.document import dotted
 from microclaw.config.edit import write_changes
 from microclaw.config.load import VARIABLES, private_home
 from microclaw.config.places import text_of
+from microclaw.config.schema import dotted
 from microclaw.config.show import read_views
 from microclaw.config.sources import Sources
 

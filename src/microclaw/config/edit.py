@@ -14,10 +14,9 @@ from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, Final
 
 from microclaw.audit import AuditEvent, AuditKind, append_events
-from microclaw.config.document import Path, dotted
 from microclaw.config.forms import WholePath, form_of
 from microclaw.config.load import find_mistakes
-from microclaw.config.schema import Node, all_settings, did_you_mean, find, value_in
+from microclaw.config.schema import Node, Path, all_settings, did_you_mean, dotted, find, value_in
 from microclaw.config.sources import CONFIG, SECRETS, Mistake, text_of_file
 from microclaw.durable import replace_file
 from microclaw.errors import ConfigError, StoreError
@@ -45,8 +44,8 @@ def write_changes(home: FilePath, environ: Mapping[str, str], changes: Mapping[s
     Secrets go to secrets.toml unless they are `${ENV}`. Raises ConfigError.
     """
     with _alone(home):
-        before = {name: _text(home / name) for name in (SECRETS, CONFIG)}
-        documents = {name: _parsed(text, home / name) for name, text in before.items()}
+        documents = {name: _document(home / name) for name in (SECRETS, CONFIG)}
+        before = {name: document.as_string() for name, document in documents.items()}
         for key, value in changes.items():
             _apply(key, value, documents)
         texts = {name: document.as_string() for name, document in documents.items()}
@@ -131,22 +130,17 @@ def _alone(home: FilePath) -> Iterator[None]:
         os.close(folder)
 
 
-def _text(path: FilePath) -> str:
-    text, _, problem = text_of_file(path)
-    if problem is not None:
-        raise ConfigError(f"nothing was written: {problem}", next_step=problem.next_step)
-    return text
-
-
-def _parsed(text: str, path: FilePath) -> TOMLDocument:
+def _document(path: FilePath) -> TOMLDocument:
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
 
+    text, _, problem = text_of_file(path)
     try:
-        return tomlkit.parse(text)
+        if problem is None:
+            return tomlkit.parse(text)
     except (TOMLKitError, ValueError, RecursionError) as exc:
-        text = f"{path} is not TOML, nothing was written: {exc}"
-        raise ConfigError(text, next_step="microclaw config check") from exc
+        problem = Mistake(path.name, None, "", f"it is not TOML: {exc}", "microclaw config check")
+    raise ConfigError(f"nothing was written: {problem}", next_step=problem.next_step)
 
 
 def _apply(key: str, text: str | None, documents: Mapping[str, TOMLDocument]) -> None:

@@ -9,9 +9,9 @@ from typing import Final, NamedTuple
 
 from microclaw.addresses import is_loopback
 from microclaw.config import settings
-from microclaw.config.document import Path, dotted
 from microclaw.config.forms import Link, Nats, Url, form_of
 from microclaw.config.places import cache_folder, control_socket, home_folder, make_private, text_of
+from microclaw.config.schema import Path, dotted
 from microclaw.config.settings import LinkSettings, ModelChoice, Provider, Settings
 from microclaw.config.sources import CONFIG, SECRETS, Mistake, Sources
 from microclaw.errors import ConfigError

@@ -10,13 +10,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from types import NoneType
-from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from microclaw.config.document import Path
 from microclaw.config.forms import Form
 from microclaw.config.settings import ConfigFile
+
+Path: TypeAlias = tuple[str | int, ...]
+"""Names of tables and of a value in the last one; an int is a row of an array of tables, from 0."""
 
 NAME: Final = "NAME"  # stands for the names that a person chooses
 ROW: Final = "[N]"  # stands for the numbers of an array's rows
@@ -81,6 +83,14 @@ def find(path: Path) -> Node | None:
     for part in path:
         node = node.child(part) if node is not None else None
     return node
+
+
+def dotted(path: Path) -> str:
+    """A path as a person writes it: `model.fallback[2].name`, rows counted from 1."""
+    text = ""
+    for part in path:
+        text += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
 
 
 def all_settings(section: Node | None = None, before: str = "") -> Iterator[tuple[str, Node]]:

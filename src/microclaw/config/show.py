@@ -11,9 +11,8 @@ from pathlib import Path as FilePath
 from typing import Any, Final
 from urllib.parse import unquote
 
-from microclaw.config.document import Path, dotted
 from microclaw.config.load import Assembly
-from microclaw.config.schema import NAME, ROW, Node, root, without_password
+from microclaw.config.schema import NAME, ROW, Node, Path, dotted, root, without_password
 from microclaw.config.settings import Settings
 
 DEFAULT: Final = "default"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import tomllib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, reduce
@@ -12,10 +14,9 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from microclaw.config.document import Path, TomlError, dotted, read_document
 from microclaw.config.forms import Proxy, form_of
 from microclaw.config.places import text_of
-from microclaw.config.schema import NAME, ROW, Node, brief, did_you_mean, find, root, value_in
+from microclaw.config.schema import NAME, ROW, Node, Path, brief, did_you_mean, dotted, find, root, value_in
 from microclaw.config.settings import ConfigFile
 from microclaw.durable import open_regular
 from microclaw.errors import StoreError
@@ -32,6 +33,9 @@ KNOWN_VARIABLES: Final[Mapping[str, Path]] = {
 }
 """Names that others use too. The model's keys and addresses are joined in load.py: they also choose the provider."""
 
+_PLACE: Final = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)$")
+_WORD: Final = r"""(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')"""
+_KEY: Final = re.compile(rf"\s*(\[\[|\[|)\s*({_WORD}(?:\s*\.\s*{_WORD})*)\s*[]=]")
 _REFERENCE: Final = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
 _VARIABLE: Final = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 _SECTION_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
@@ -97,9 +101,11 @@ class Sources:
             self._exposed = str(path) if is_exposed else ""
             self.mistakes += [problem] if problem is not None else []
         try:
-            values, self._lines = read_document(text)
-        except TomlError as exc:
-            line, message = exc.args
+            values, self._lines = tomllib.loads(text), _lines_of(text)
+        except (ValueError, RecursionError) as exc:  # also a number of thousands of digits, and nesting without end
+            place = _PLACE.search(str(exc))
+            line = int(place[1]) if place is not None and place[1] else text.count("\n") + 1
+            message = f"this is not TOML: {_PLACE.sub('', str(exc))}"
             self.mistakes.append(Mistake(path.name, line, "", message, f"correct line {line} of {path}"))
         else:
             self._section(root(), values, ())
@@ -204,6 +210,29 @@ class Sources:
 
 class _UnsetVariable(Exception):
     """Its argument: the variable's name."""
+
+
+def _lines_of(text: str) -> dict[Path, int]:
+    """Where each table and value of a right text begins. What looks like a key within a long text comes too late."""
+    lines: dict[Path, int] = {}
+    rows: Counter[Path] = Counter()
+    section: Path = ()
+    for number, line in enumerate(text.split("\n"), 1):
+        key = _KEY.match(line)
+        if key is None:
+            continue
+        words = [word.strip("\"'") for word in re.findall(_WORD, key[2])]
+        path = () if key[1] else section
+        for count, word in enumerate(words, 1):
+            path = (*path, word)
+            if key[1] == "[[" and count == len(words):
+                lines.setdefault(path, number)
+                rows[path] += 1
+            if rows[path]:  # `[a.b]` after `[[a]]` belongs to its last row
+                path = (*path, rows[path] - 1)
+            lines.setdefault(path, number)
+        section = path if key[1] else section
+    return lines
 
 
 def text_of_file(path: FilePath, *, closed: bool = False) -> tuple[str, bool, Mistake | None]:
