@@ -166,20 +166,19 @@ class Assembly:
         return bool(server.command) != bool(server.url) and unset is None
 
     def _model(self, section: settings.ModelSection) -> settings.ModelSettings:
+        keys = ("api_key", "base_url")
         found = dict(self._own) if section.provider is None else dict.fromkeys(VARIABLES, _Credential())
         if section.provider is not None:
             both = self._own[section.provider].over(section.api_key, section.base_url)
-            strong = [self._from_variable(("model", name)) for name in ("api_key", "base_url")]
+            strong = [self._from_variable(("model", key)) for key in keys]
             found[section.provider] = both = _Credential(strong[0] or both.key, strong[1] or both.url)
             if not both.usable(section.provider):
                 self._has(f"model {section.provider}", "model", "api_key")
         for provider, names in VARIABLES.items():
-            for key, name, own, used in zip(
-                ("api_key", "base_url"), names, self._own[provider], found[provider], strict=True
-            ):
-                if own and used == own:
-                    self.variables.setdefault(f"model.{key}", (name, own))
-        for key in ("api_key", "base_url"):
+            for n, own in enumerate(self._own[provider]):
+                if own and found[provider][n] == own:
+                    self.variables.setdefault(f"model.{keys[n]}", (names[n], own))
+        for key in keys:
             if section.provider is None and getattr(section, key) is not None:
                 step = "microclaw config set model.provider anthropic (or openai)"
                 self._wrong(("model", key), f"model.{key} needs model.provider", step)

@@ -80,7 +80,7 @@ class Sources:
     @cached_property
     def file(self) -> ConfigFile:
         """The same as one typed value."""
-        if not self.values:  # the declaration need not be read
+        if not self.values:  # the tree need not be made
             return ConfigFile()
         whole: dict[Any, Any] = {}
         for path, value in self.values.items():  # a table stands before what is in it
@@ -108,7 +108,8 @@ class Sources:
             message = f"this is not TOML: {_PLACE.sub('', str(exc))}"
             self.mistakes.append(Mistake(path.name, line, "", message, f"correct line {line} of {path}"))
         else:
-            self._section(root(), values, ())
+            if values:
+                self._section(root(), values, ())
 
     def _read_environment(self, environ: Mapping[str, str]) -> None:
         """Variables of other programs' names, then MICROCLAW_<SECTION>__<KEY>, which are stronger."""

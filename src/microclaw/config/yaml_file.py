@@ -66,10 +66,8 @@ class YamlFile:
             self.at(node, f"{what} has to be fields", f"write {known[0]}: ...")
             return found
         for key_node, value_node in node.value:
-            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
-            if key is None:
-                self.at(key_node, "a field's name has to be a word", "write name: value")
-            elif key not in known:
+            key = str(key_node.value)  # of a list or a mapping that is no field's name
+            if key not in known:
                 near = did_you_mean(key, known)
                 self.at(key_node, f"{what} has no field {key:.60}{near}", f"fields: {', '.join(known)}")
             elif key in found:
@@ -81,12 +79,10 @@ class YamlFile:
 
     def text(self, node: yaml.Node, key: str) -> str | None:
         """A text that is not empty."""
-        is_scalar = isinstance(node, yaml.ScalarNode) and node.value.strip()
-        if is_scalar and node.tag == _TEXT:
+        found = node.value.strip() if isinstance(node, yaml.ScalarNode) else ""
+        if found and node.tag == _TEXT:
             return str(node.value)
-        self.at(
-            node, f"{key} has to be a text", f'write {key}: "{node.value:.40}"' if is_scalar else f"write {key}: ..."
-        )
+        self.at(node, f"{key} has to be a text", f'write {key}: "{found[:40] or "..."}"')
         return None
 
     def number(self, node: yaml.Node, key: str, least: int, most: int) -> int | None:
