@@ -200,12 +200,10 @@ def test_changes_at_the_same_time_are_all_kept(home: Path) -> None:
 def test_writer_that_does_not_end_keeps_nobody_waiting_for_ever(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(edit, "LOCK_S", 0.05)
     held = os.open(home, os.O_RDONLY)
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(ConfigError):
-            put(home, "agent.queue", "5")
-    finally:
-        os.close(held)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    with pytest.raises(ConfigError):
+        put(home, "agent.queue", "5")
+    os.close(held)
     assert put(home, "agent.queue", "5") == ("config.toml",)
 
 

@@ -6,14 +6,13 @@ import json
 import os
 import random
 from contextlib import nullcontext
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from microclaw.config import settings as declared
 from microclaw.config.load import find_mistakes, load_settings
-from microclaw.config.schema import all_settings, root
+from microclaw.config.schema import all_settings
 from microclaw.config.settings import AgentSettings, McpServerSettings, ModelChoice, SearchSettings, TelegramSettings
 from microclaw.config.sources import text_of_file
 from microclaw.errors import ConfigError
@@ -101,13 +100,6 @@ def test_every_section_becomes_settings(home: Path) -> None:
 def test_no_file_means_the_defaults(home: Path) -> None:
     settings = load_settings({}, home=home)
     assert settings == declared.Settings(home, settings.cache, settings.control_socket)
-
-
-def test_every_value_of_a_section_is_a_setting() -> None:
-    """A field without setting() would be refused in the file as unknown."""
-    for name, section in root().inside.items():
-        if name not in ("mcp", "model"):
-            assert list(section.inside) == [field.name for field in fields(section.kind)]
 
 
 def test_defaults_are_right_values_themselves() -> None:
@@ -260,8 +252,8 @@ provider='x'
     ],
 )
 def test_mistake_is_named(home: Path, text: str) -> None:
-    assert said(home, text)
-    assert "VERY" not in str(said(home, text))
+    (found,) = said(home, text)
+    assert "VERY" not in found
     with pytest.raises(ConfigError):
         load_settings({}, home=home)
 
