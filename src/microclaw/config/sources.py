@@ -117,13 +117,11 @@ class Sources:
         for name in sorted(environ):
             if name.startswith(PREFIX) and "__" in name and text_of(environ, name):
                 found[tuple(name.removeprefix(PREFIX).lower().split("__"))] = name
-        proxy, form = (
-            next((name for name in ("HTTPS_PROXY", "https_proxy") if text_of(environ, name)), ""),
-            form_of(Proxy),
-        )
-        if proxy and ("proxy", "url") not in found and form.has(environ[proxy].strip()):
-            found["proxy", "url"] = proxy
-        elif proxy and ("proxy", "url") not in found:  # it is meant for every program: no reason not to start
+        proxy = next((name for name in ("HTTPS_PROXY", "https_proxy") if text_of(environ, name)), None)
+        form = form_of(Proxy)
+        if proxy is not None and form.has(environ[proxy].strip()):
+            found.setdefault(("proxy", "url"), proxy)
+        elif proxy is not None and ("proxy", "url") not in found:  # for every program: no reason not to start
             step = f"unset {proxy}, or give microclaw its own: microclaw config set proxy.url http://HOST:PORT"
             text = f"{proxy} is not {form.words}: it is not used"
             self.mistakes.append(Mistake(proxy, None, "proxy.url", text, step, fatal=False))
