@@ -237,7 +237,7 @@ provider='x'
     "text",
     [
         "[agent\n",
-        "agent = 3\n",
+        "agent = 'VERYSECRET'\n",
         "[agent.queue]\nx = 1\n",
         "budget.day_usd = nan\n",
         "[agent]\ntimezone = 'Mars/Base'\n",

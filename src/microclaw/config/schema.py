@@ -47,7 +47,7 @@ class Node:
         words = self.form.words if self.form else _WORDS.get(item, "a table of texts")
         words = f"one of {', '.join(map(str, self.choices))}" if self.choices else words
         words += "" if low is None else f" of {low:.15g} to {high:.15g}"
-        self.words = f"a list, each {words}{' and once' if self.choices else ''}" if self.is_list else words
+        self.words = f"a list, each {words}{', none twice' if self.choices else ''}" if self.is_list else words
 
     def child(self, part: str | int) -> Node | None:
         if NAME in self.inside and isinstance(part, str) and (not self.names or part in self.names):

@@ -16,7 +16,7 @@ import msgspec
 
 from microclaw.config.forms import Proxy, form_of
 from microclaw.config.places import text_of
-from microclaw.config.schema import NAME, ROW, Node, Path, brief, did_you_mean, dotted, find, root, value_in
+from microclaw.config.schema import NAME, ROW, Node, Path, did_you_mean, dotted, find, root, value_in
 from microclaw.config.settings import ConfigFile
 from microclaw.durable import open_regular
 from microclaw.errors import StoreError
@@ -133,7 +133,7 @@ class Sources:
         is_rows = ROW in section.inside
         if not isinstance(value, list if is_rows else Mapping):
             form = f"[[{dotted(path)}]]" if is_rows else f"[{dotted(path)}]"
-            self._wrong(path, f"{dotted(path)} is {brief(value)}, not a section", f"write it as {form}")
+            self._wrong(path, f"{dotted(path)} is not a section", f"write it as {form}")
             return
         if is_rows and self._environ is None:  # a variable's rows replace the files'
             self.values = {known: found for known, found in self.values.items() if known[: len(path)] != path}
