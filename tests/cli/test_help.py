@@ -15,7 +15,7 @@ from typer.core import TyperGroup, TyperOption
 
 from microclaw.cli.examples import EXAMPLES, examples_of
 from microclaw.cli.main import COMMANDS, GROUPS, app, hoist_globals, load_command
-from microclaw.config.voice_choices import WHISPER_MODELS
+from microclaw.config.forms import WHISPER_MODELS
 from microclaw.mcp.server.install import CLIENTS
 
 ROOT: Final = Path(__file__).parents[2]

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 import pytest
-
 from microclaw.cluster.connection import Cluster, connected
 from microclaw.cluster.host_facts import HostFacts, LeaseTimes
+
 from microclaw.cluster.hosts import Hosts
 from microclaw.config.cluster_settings import ClusterSettings
 from microclaw.store.schema import VERSION

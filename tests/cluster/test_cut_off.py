@@ -8,12 +8,12 @@ from contextlib import closing
 from pathlib import Path
 from sqlite3 import connect
 
+from microclaw.cluster.shared_store import shared_store, take_snapshot
 from tests.cli.conftest import clean_environ
 from tests.cluster.nats_servers import NatsServer
 from tests.cluster.stores import open_cluster
 from tests.cluster.two_hosts import Wire, wire_to
 
-from microclaw.cluster.shared_store import shared_store, take_snapshot
 from microclaw.store.devices import DeviceRow, DeviceTable
 
 LIMIT_S = 60.0

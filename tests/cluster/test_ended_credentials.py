@@ -8,6 +8,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from microclaw.cluster.fresh_identity import FreshIdentity
+from microclaw.cluster.shared_store import shared_store
+from microclaw.store.replica import Replica
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Message, Receive, Scope, Send
@@ -19,13 +22,10 @@ from tests.cluster.two_hosts import Wire, wire_to
 from microclaw.api.caller import BearerAuth
 from microclaw.audit import no_record
 from microclaw.auth.admission import Admission, open_admission
-from microclaw.cluster.fresh_identity import FreshIdentity
 from microclaw.cluster.hosts import Hosts
-from microclaw.cluster.shared_store import shared_store
 from microclaw.config.load import load_settings
 from microclaw.errors import StoreUnreachable
 from microclaw.store.devices import DeviceRow, DeviceTable
-from microclaw.store.replica import Replica
 
 LIMIT_S = 60.0
 

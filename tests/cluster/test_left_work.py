@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from microclaw.store.replica import Replica
 from tests.cluster.leases import Leases, Seat, caught_up, replica_of
 from tests.cluster.nats_servers import NatsServer
 
@@ -21,7 +22,6 @@ from microclaw.live_hosts import LeftWork
 from microclaw.sandbox.run import run_sandboxed, sandbox_backend
 from microclaw.store.apps import AppTable
 from microclaw.store.link_tasks import LinkTaskTable, OpenTask, add_to, end_in
-from microclaw.store.replica import Replica
 from microclaw.store.tasks import TaskRow, TaskTable
 from microclaw.tasks.folders import TaskFolders
 from microclaw.tasks.live import TAIL_BYTES

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
+from microclaw.cluster.connection import Cluster, connected
 from tests.cluster.nats_servers import NatsServer
 from tests.link_server.conftest import Published
 from tests.store.two_hosts import MemoryLog, two_hosts
 from tests.store.two_hosts import until as until_there
 
 from microclaw.app.mqtt import ChangesElsewhere
-from microclaw.cluster.connection import Cluster, connected
 from microclaw.cluster.live_events import LiveEvents
 from microclaw.config.cluster_settings import ClusterSettings
 from microclaw.events import LIVE_EVENTS, Alarm, LiveEvent

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from microclaw.cluster.store_meta import read_meta
 from tests.cluster.nats_servers import NatsServer
 from tests.cluster.stores import open_cluster, open_replica
 
 from microclaw.cli.main import main
-from microclaw.cluster.store_meta import read_meta
 from microclaw.events import Inbound
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceRow, DeviceTable

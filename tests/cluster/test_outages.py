@@ -13,18 +13,18 @@ from pathlib import Path
 
 import pytest
 import uvloop
+from microclaw.cluster.connection import connected
+from microclaw.cluster.nats_log import NatsLog, log_subject
+from microclaw.cluster.shared_store import delete_cluster
+from microclaw.cluster.snapshot_file import copy_store
+from microclaw.store.replica import Replica
 from nats.js.api import StreamConfig
 from tests.cluster.nats_servers import NatsServer, one_server
 from tests.cluster.stores import open_cluster, open_replica
 
 from microclaw.cluster import connection, nats_log, stream_check
-from microclaw.cluster.connection import connected
-from microclaw.cluster.nats_log import NatsLog, log_subject
-from microclaw.cluster.shared_store import delete_cluster
-from microclaw.cluster.snapshot_file import copy_store
 from microclaw.config.cluster_settings import ClusterSettings
 from microclaw.errors import ConfigError, StoreError, StoreUnreachable
-from microclaw.store.replica import Replica
 
 PATIENCE_S = 60
 NAME = "outages"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from microclaw.store.replica import Replica
 from tests.cluster.leases import PATIENCE_S, Leases, Seat, caught_up, replica_of
 from tests.cluster.nats_servers import NatsServer
 
@@ -17,7 +18,6 @@ from microclaw.agent.outbox import Outbound, Outbox
 from microclaw.events import Answer, Inbound
 from microclaw.store.inbox import InboxTable
 from microclaw.store.outbox import OutboxTable
-from microclaw.store.replica import Replica
 
 
 @dataclass

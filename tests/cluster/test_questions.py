@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
 
 import pytest
+from microclaw.cluster.host_requests import HostGone, HostRequests
 from tests.cluster.hosts_of_tests import until
 from tests.cluster.nats_servers import NatsServer
 from tests.cluster.stores import open_cluster
@@ -16,7 +17,6 @@ from tests.cluster.whole_hosts import LIMIT_S
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.approved_acts import approved_act
 from microclaw.auth.people import OWNER, Person
-from microclaw.cluster.host_requests import HostGone, HostRequests
 from microclaw.cluster.questions import RemoteQuestions
 from microclaw.errors import Overloaded, PermissionRefused, UnknownName
 from microclaw.events import AskedProgram, Edge

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from microclaw.cluster.host_requests import HostRequests
 from tests.cluster.nats_servers import NatsServer
 from tests.cluster.stores import open_cluster
 from tests.cluster.whole_hosts import LIMIT_S, WholeHost, host_in_cluster
@@ -17,7 +18,6 @@ from tests.cluster.whole_hosts import LIMIT_S, WholeHost, host_in_cluster
 from microclaw.api.jobs import Feed, Jobs
 from microclaw.api.requests_elsewhere import RequestsElsewhere
 from microclaw.api.waiting import KeptRequest, WaitingRequests
-from microclaw.cluster.host_requests import HostRequests
 from microclaw.config.settings import Limits
 from microclaw.errors import Overloaded, UnknownName
 from microclaw.wire.host_api import Failure, StreamEvent

@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from microclaw.store.replica import Replica
 from tests.cluster.hosts_of_tests import until
 from tests.cluster.leases import PATIENCE_S, Leases, Seat, caught_up, replica_of
 from tests.cluster.nats_servers import NatsServer
@@ -20,7 +21,6 @@ from microclaw.live_hosts import LeftWork
 from microclaw.schedules.book import ScheduleBook, ScheduleRequest
 from microclaw.schedules.entry import Schedule, ToolAct
 from microclaw.schedules.runner import Runner
-from microclaw.store.replica import Replica
 from microclaw.store.schedules import RunRow, ScheduleTable
 
 A_MINUTE = timedelta(minutes=1)

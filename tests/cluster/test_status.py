@@ -8,6 +8,12 @@ from pathlib import Path
 
 import msgspec
 from fastapi import FastAPI
+from microclaw.cluster.connection import connected
+from microclaw.cluster.host_facts import HostFacts
+from microclaw.cluster.leases import trouble_of
+from microclaw.cluster.nats_log import NatsLog
+from microclaw.cluster.shared_store import shared_store
+from microclaw.store.replica import Replica
 from prometheus_client.parser import text_string_to_metric_families
 from tests.api.answer_forms import AnswerForms
 from tests.cluster.hosts_of_tests import TIMES, facts_of, host_in, until
@@ -17,16 +23,10 @@ from microclaw.api.cluster_routes import cluster_router
 from microclaw.api.metrics import MetricSources
 from microclaw.api.metrics_page import metrics_page
 from microclaw.api.openapi_document import openapi_of
-from microclaw.cluster.connection import connected
 from microclaw.cluster.duties import Duties
-from microclaw.cluster.host_facts import HostFacts
 from microclaw.cluster.hosts import Hosts
-from microclaw.cluster.leases import trouble_of
-from microclaw.cluster.nats_log import NatsLog
-from microclaw.cluster.shared_store import shared_store
 from microclaw.cluster.status import ClusterView, stream_names
 from microclaw.config.cluster_settings import ClusterSettings
-from microclaw.store.replica import Replica
 
 
 @asynccontextmanager

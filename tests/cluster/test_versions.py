@@ -10,22 +10,22 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from microclaw.cluster.connection import Cluster
+from microclaw.cluster.entry_messages import EntrySeal
+from microclaw.cluster.nats_log import log_subject
+from microclaw.cluster.shared_store import shared_store
+from microclaw.cluster.store_meta import read_meta
+from microclaw.store.recording import Entry, Statement, encode
 from tests.cluster.hosts_of_tests import TIMES, facts_of, host_in, until
 from tests.cluster.nats_servers import NatsServer
 from tests.cluster.stores import open_cluster, open_replica
 
 from microclaw.cluster.call_codec import encode_request, encode_value, read_answer, read_request
-from microclaw.cluster.connection import Cluster
 from microclaw.cluster.duties import Duties
-from microclaw.cluster.entry_messages import EntrySeal
 from microclaw.cluster.hosts import Hosts
-from microclaw.cluster.nats_log import log_subject
-from microclaw.cluster.shared_store import shared_store
 from microclaw.cluster.status import ClusterView
-from microclaw.cluster.store_meta import read_meta
 from microclaw.devices.calls import GpioGet
 from microclaw.errors import ProtocolError, StoreError
-from microclaw.store.recording import Entry, Statement, encode
 from microclaw.store.schema import VERSION
 
 NEWER = VERSION + 1

@@ -9,13 +9,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from microclaw.cluster.connection import Cluster, connected
+from microclaw.cluster.shared_store import shared_store
+from microclaw.store.replica import Replica
 from tests.link_server.conftest import Plane, PlaneInCluster, running_plane
 from tests.link_server.scripted import PATIENCE_S, ScriptedDevice
 
-from microclaw.cluster.connection import Cluster, connected
 from microclaw.cluster.ports_elsewhere import port_elsewhere
 from microclaw.cluster.remote_calls import MAX_RUNNING, DeviceCallServer, RemoteCalls
-from microclaw.cluster.shared_store import shared_store
 from microclaw.config.cluster_settings import ClusterSettings
 from microclaw.devices.device import Device, Transport
 from microclaw.devices.machine import Machine
@@ -24,7 +25,6 @@ from microclaw.link_server.holding import LinkHolding
 from microclaw.link_server.limits import LinkLimits
 from microclaw.link_server.other_hosts import OtherHosts
 from microclaw.store.link_holders import LinkHolderTable
-from microclaw.store.replica import Replica
 
 
 @dataclass

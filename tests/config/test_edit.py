@@ -12,17 +12,12 @@ import pytest
 
 from microclaw.audit import read_events
 from microclaw.config import edit
-from microclaw.config.edit import SettingChange, read_key, write_changes, write_secret
+from microclaw.config.edit import write_changes
 from microclaw.config.load import load_settings
 from microclaw.config.show import read_views
 from microclaw.errors import ConfigError
 
-COMMENTED = """\
-# mine
-[agent]  # how turns go
-queue = 4   # few
-# the end
-"""
+COMMENTED = "# mine\n[agent]  # how turns go\nqueue = 4   # few\n# the end\n"
 
 
 @pytest.fixture
@@ -33,7 +28,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def put(home: Path, key: str, value: str | None, environ: dict[str, str] | None = None) -> tuple[str, ...]:
-    return write_changes(home, environ or {}, [SettingChange(key, value)]).files
+    return write_changes(home, environ or {}, {key: value}).files
 
 
 def test_change_keeps_every_comment(home: Path) -> None:
@@ -88,6 +83,17 @@ def test_secret_moves_between_the_files_with_its_form(home: Path) -> None:
         ("model.fallback.name", "x"),
         ("model.fallback[3].provider", "openai"),
         ("agent..x", "1"),
+        ("cluster.replicas", "2"),
+        ("cluster.host", "-"),
+        ("cluster.nats", "nats://h:4222/x"),
+        ("cluster.nats", "nats://a:1,tls://b:1"),
+        ("voice.asr", "whisper sphinx"),
+        ("voice.asr", "whisper whisper"),
+        ("voice.vad", "silera"),
+        ("voice.whisper_model", "tiny"),
+        ("host.http_names", "*.lan"),
+        ("host.http_names", "https://claw.lan"),
+        ("host.http_names", "claw.lan:8080"),
     ],
 )
 def test_wrong_change_is_not_written(home: Path, key: str, value: str) -> None:
@@ -104,11 +110,12 @@ def test_mistake_that_was_there_before_does_not_keep_another_from_being_mended(h
     assert (home / "config.toml").read_text() == "[agent]\nqueue = 5\niterations = 0\n"
 
 
-def test_file_that_is_no_toml_is_left_as_it_is(home: Path) -> None:
-    (home / "config.toml").write_text("[agent\n")
-    with pytest.raises(ConfigError):
-        put(home, "agent.queue", "5")
-    assert (home / "config.toml").read_text() == "[agent\n"
+def test_file_that_is_no_toml_or_too_long_is_left_as_it_is(home: Path) -> None:
+    for text in ("[agent\n", "# x\n" * 200_000):
+        (home / "config.toml").write_text(text)
+        with pytest.raises(ConfigError):
+            put(home, "agent.queue", "5")
+        assert (home / "config.toml").read_text() == text
 
 
 @pytest.mark.parametrize(
@@ -117,21 +124,17 @@ def test_file_that_is_no_toml_is_left_as_it_is(home: Path) -> None:
 )
 def test_a_folder_that_is_not_there_is_written_with_a_warning(home: Path, key: str, value: str) -> None:
     gone = home / "gone"
-    (_warning,) = write_changes(home, {}, [SettingChange(key, value.format(gone))]).warnings
+    (_warning,) = write_changes(home, {}, {key: value.format(gone)}).warnings
     assert not gone.exists()
-    assert write_changes(home, {}, [SettingChange(key, value.format(home))]).warnings == ()
+    assert write_changes(home, {}, {key: value.format(home)}).warnings == ()
 
 
 def test_several_changes_are_one(home: Path) -> None:
-    changes = [
-        SettingChange("model.api_key", "k"),
-        SettingChange("model.provider", "anthropic"),
-        SettingChange("agent.queue", "0"),
-    ]
+    changes: dict[str, str | None] = {"model.api_key": "k", "model.provider": "anthropic"}
     with pytest.raises(ConfigError):
-        write_changes(home, {}, changes)
+        write_changes(home, {}, {**changes, "agent.queue": "0"})
     assert list(home.iterdir()) == []
-    write_changes(home, {}, changes[:2])
+    write_changes(home, {}, changes)
     assert sorted(path.name for path in home.iterdir()) == ["audit", "audit.begun", "config.toml", "secrets.toml"]
 
 
@@ -147,8 +150,7 @@ def test_removed_setting_has_its_default_again(home: Path) -> None:
     put(home, "agent.queue", "5")
     assert put(home, "agent.queue", None) == ("config.toml",)
     assert put(home, "agent.queue", None) == ()
-    shown = {item.key: item for item in read_views(home, {})}
-    assert (shown["agent.queue"].value, shown["agent.queue"].origin) == (8, "default")
+    assert [(item.value, item.origin) for item in read_views(home, {}) if item.key == "agent.queue"] == [(8, "default")]
 
 
 def test_row_and_its_secret(home: Path) -> None:
@@ -182,21 +184,13 @@ def test_whole_table_of_texts_is_a_secret(home: Path) -> None:
     assert shown["mcp.servers.git.env"] == (masked, "secrets.toml:2")
     assert put(home, "mcp.servers.git.env", None) == ("secrets.toml",)
     assert load_settings({}, home=home).mcp_servers[0].env == {}
-
-
-def test_key_is_read_with_its_row() -> None:
-    assert read_key("model.fallback[2].name")[0] == ("model", "fallback", 1, "name")
+    put(home, "secrets.values.weather", "SuperSecretValue0123456789")
+    assert {item.key: item.value for item in read_views(home, {})}["secrets.values"] == {"weather": "(set)"}
 
 
 def test_changes_at_the_same_time_are_all_kept(home: Path) -> None:
     """Two terminals, or a setup and a script: neither undoes the other's."""
-    wanted = {"agent.turn_s": "61", "agent.queue": "5", "agent.iterations": "7", "budget.day_usd": "3"}
-    wanted |= {
-        "gateway.clients": "5",
-        "limits.parallel_jobs": "6",
-        "limits.drain_s": "1",
-        "telegram.token": "12:secret",
-    }
+    wanted = {"agent.turn_s": "61", "agent.queue": "5", "budget.day_usd": "3", "telegram.token": "12:secret"}
     with ThreadPoolExecutor(len(wanted)) as threads:
         list(threads.map(lambda change: put(home, *change), wanted.items(), timeout=30))
     found = {item.key for item in read_views(home, {}) if item.origin.startswith(("config", "secrets"))}
@@ -206,19 +200,11 @@ def test_changes_at_the_same_time_are_all_kept(home: Path) -> None:
 def test_writer_that_does_not_end_keeps_nobody_waiting_for_ever(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(edit, "LOCK_S", 0.05)
     held = os.open(home, os.O_RDONLY)
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(ConfigError):
-            put(home, "agent.queue", "5")
-    finally:
-        os.close(held)
-    assert put(home, "agent.queue", "5") == ("config.toml",)
-
-
-def test_huge_file_is_refused_at_once(home: Path) -> None:
-    (home / "config.toml").write_text("# x\n" * 200_000)
+    fcntl.flock(held, fcntl.LOCK_EX)
     with pytest.raises(ConfigError):
         put(home, "agent.queue", "5")
+    os.close(held)
+    assert put(home, "agent.queue", "5") == ("config.toml",)
 
 
 def test_password_in_an_address_is_not_shown(home: Path) -> None:
@@ -231,27 +217,17 @@ def test_password_in_an_address_is_not_shown(home: Path) -> None:
     assert "hunter2" not in refused.value.message
 
 
-def test_of_a_secret_of_tasks_nothing_is_shown(home: Path) -> None:
-    write_secret(home, {}, "weather", "SuperSecretValue0123456789")
-    (shown,) = [item for item in read_views(home, {}) if item.key == "secrets.values"]
-    assert shown.value == {"weather": "(set)"}
-
-
 @pytest.mark.parametrize(
-    ("name", "wrong"),
+    ("key", "value", "found"),
     [
-        ("claw.lan", None),
-        ("192.168.1.20", None),
-        ("fd00::1", None),
-        ("*.lan", "is a pattern"),
-        ("https://claw.lan", "is no name or address"),
-        ("claw.lan:8080", "is no name or address"),
+        ("host.http_names", "claw.lan 192.168.1.20 fd00::1", ("claw.lan", "192.168.1.20", "fd00::1")),
+        ("cluster.replicas", "3", 3),
+        ("cluster.nats", "nats://h:4222/", "nats://h:4222/"),
+        ("voice.asr", "whisper pocketsphinx", ("whisper", "pocketsphinx")),
+        ("voice.whisper_model", "/srv/whisper", "/srv/whisper"),
     ],
 )
-def test_a_name_of_the_host_is_one_that_a_certificate_can_have(home: Path, name: str, wrong: str | None) -> None:
-    if wrong is None:
-        put(home, "host.http_names", name)
-        assert load_settings({}, home=home).host.http_names == (name,)
-    else:
-        with pytest.raises(ConfigError):
-            put(home, "host.http_names", name)
+def test_what_there_is_is_taken(home: Path, key: str, value: str, found: object) -> None:
+    put(home, key, value)
+    section, _, name = key.partition(".")
+    assert getattr(getattr(load_settings({}, home=home), section), name) == found

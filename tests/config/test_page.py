@@ -16,15 +16,10 @@ def test_table_of_settings_is_the_one_made_from_the_declaration() -> None:
     """If this fails: make docs."""
     script = runpy.run_path(str(REPOSITORY / "scripts" / "configuration_page.py"))
     assert script["with_settings"](PAGE) == PAGE
-
-
-def test_table_has_names_defaults_bounds_choices_and_secrets() -> None:
     for row in (
-        "| `agent.turn_s` | `120` | how long a turn may take (1 to 86400) |",
         "| `limits.body_s` | `30` | how long a body may take (0.1 to 3600) |",
         "| `agent.second_message` | `queue` | a message during a turn waits or steers (`queue`, `steer`) |",
         "| `model.fallback[N].api_key` * |  | the provider's key |",
-        "| `mcp.servers.NAME.env` * |  | the program's environment |",
     ):
         assert f"\n{row}\n" in PAGE
 

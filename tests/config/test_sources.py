@@ -5,28 +5,15 @@ from __future__ import annotations
 import json
 import os
 import random
-from dataclasses import fields
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from microclaw.config import settings
-from microclaw.config.host_settings import HostSettings
+from microclaw.config import settings as declared
 from microclaw.config.load import find_mistakes, load_settings
-from microclaw.config.schema import Setting, Table, all_settings, root
-from microclaw.config.settings import (
-    AgentSettings,
-    BudgetSettings,
-    ConfigFile,
-    GatewaySettings,
-    Limits,
-    McpServerSettings,
-    ModelChoice,
-    ScheduleSettings,
-    SearchSettings,
-    Settings,
-    TelegramSettings,
-)
+from microclaw.config.schema import all_settings
+from microclaw.config.settings import AgentSettings, McpServerSettings, ModelChoice, SearchSettings, TelegramSettings
 from microclaw.config.sources import text_of_file
 from microclaw.errors import ConfigError
 
@@ -34,46 +21,35 @@ EVERYTHING = """
 [host]
 http_port = 9090
 link = "192.168.1.7:8443"
-
 [model]
 provider = "openai"
 name = "main-model"
 api_key = "${MAIN_KEY}"
 base_url = "https://models.example/v1"
 offline_first = false
-
 [[model.fallback]]
 provider = "anthropic"
 name = "second"
-
 [model.tasks.summary]
 name = "small"
-
 [agent]
 second_message = "steer"
 turn_s = 60
 timezone = "Europe/Berlin"
-
 [budget]
 day_usd = 2.5
-
 [telegram]
 token = "${BOT}"
-
 [gateway]
 port = 0
-
 [search]
 engine = "searxng"
 base_url = "http://localhost:8888"
-
 [schedules]
 heartbeat_minutes = 0
-
 [mcp.servers.files]
 command = ["files", "--root", "."]
 env = { TOKEN = "${FILES_TOKEN}" }
-
 [proxy]
 url = "http://proxy.example:3128"
 """
@@ -103,20 +79,19 @@ def said(home: Path, text: str, environ: dict[str, str] | None = None) -> list[s
 def test_every_section_becomes_settings(home: Path) -> None:
     write(home, EVERYTHING)
     settings = load_settings(ENVIRON, home=home)
-    assert settings.host == HostSettings(http_port=9090, link="192.168.1.7:8443")
+    assert settings.host == declared.HostSettings(http_port=9090, link="192.168.1.7:8443")
     assert (settings.model.openai_api_key, settings.model.model) == ("sk-main", "main-model")
     assert settings.model.openai_base_url == "https://models.example/v1"
     assert settings.model.anthropic_api_key is None  # the provider is stated: the other one's key chooses nothing
     assert settings.model.fallbacks == (ModelChoice("anthropic", "second", "sk-ant"),)
-    summary = ModelChoice("openai", "small", "sk-main", "https://models.example/v1")
-    assert settings.model.tasks == {"summary": summary}
+    assert settings.model.tasks == {"summary": ModelChoice("openai", "small", "sk-main", "https://models.example/v1")}
     assert not settings.model.offline_first
     assert settings.agent == AgentSettings(second_message="steer", turn_s=60.0, timezone="Europe/Berlin")
-    assert settings.budget == BudgetSettings(day_usd=2.5)
+    assert settings.budget == declared.BudgetSettings(day_usd=2.5)
     assert settings.telegram == TelegramSettings("1:abc")
-    assert settings.gateway == GatewaySettings(port=0)
+    assert settings.gateway == declared.GatewaySettings(port=0)
     assert settings.search == SearchSettings("searxng", None, "http://localhost:8888")
-    assert settings.schedules == ScheduleSettings(heartbeat_minutes=0)
+    assert settings.schedules == declared.ScheduleSettings(heartbeat_minutes=0)
     assert settings.mcp_servers == (McpServerSettings("files", ("files", "--root", "."), env={"TOKEN": "f"}),)
     assert settings.proxy == "http://proxy.example:3128"
     assert settings.problems == ()
@@ -124,51 +99,14 @@ def test_every_section_becomes_settings(home: Path) -> None:
 
 def test_no_file_means_the_defaults(home: Path) -> None:
     settings = load_settings({}, home=home)
-    plain = Settings(home, settings.cache, settings.control_socket)
-    assert settings == plain
+    assert settings == declared.Settings(home, settings.cache, settings.control_socket)
 
 
-def test_every_value_of_a_section_is_a_setting() -> None:
-    """A field that about() does not describe would be refused in the file as unknown."""
-    for section in ("host", "agent", "budget", "telegram", "gateway", "search", "schedules", "proxy", "limits"):
-        table = root().inside[section]
-        assert isinstance(table, Table)
-        info = next(field.type for field in fields(ConfigFile) if field.name == section)
-        kind = getattr(settings, str(info).removesuffix(" | None"))
-        assert list(table.inside) == [field.name for field in fields(kind)]
-        assert all(isinstance(node, Setting) for node in table.inside.values())
-
-
-def test_defaults_are_right_values_themselves(home: Path) -> None:
+def test_defaults_are_right_values_themselves() -> None:
     """What `config get --all` shows as a default is what `config set` takes."""
-    lines: dict[str, list[str]] = {}
-    for name, setting in all_settings():
-        if setting.default is not None and "NAME" not in name:
-            section, _, key = name.partition(".")
-            lines.setdefault(section, []).append(f"{key} = {json.dumps(setting.default)}")
-    text = "\n".join(f"[{section}]\n" + "\n".join(found) for section, found in lines.items())
-    assert said(home, text) == []
-    loaded = load_settings({"TELEGRAM_BOT_TOKEN": "1:a", "BRAVE_API_KEY": "b"}, home=home)
-    assert (loaded.agent, loaded.limits, loaded.schedules) == (AgentSettings(), Limits(), ScheduleSettings())
-    assert (loaded.host, loaded.gateway, loaded.telegram) == (
-        HostSettings(),
-        GatewaySettings(),
-        TelegramSettings("1:a"),
-    )
-
-
-def test_secrets_are_keys_that_hold_credentials() -> None:
-    assert [name for name, setting in all_settings() if setting.secret] == [
-        "model.api_key",
-        "model.fallback[N].api_key",
-        "model.tasks.NAME.api_key",
-        "telegram.token",
-        "search.api_key",
-        "voice.openai_key",
-        "mcp.servers.NAME.env",
-        "mcp.servers.NAME.headers",
-        "secrets.values",
-    ]
+    for _, setting in all_settings():
+        if setting.default is not None:
+            assert setting.checked(json.loads(json.dumps(setting.default))) == setting.default
 
 
 def test_environment_is_stronger_than_the_files(home: Path) -> None:
@@ -209,13 +147,6 @@ def test_table_of_texts_may_be_split_between_the_files(home: Path) -> None:
     assert server.env == {"PLAIN": "b", "EMPTY": "", "TOKEN": " line\n"}
 
 
-def test_credentials_of_the_environment_alone_switch_their_channels_on(home: Path) -> None:
-    settings = load_settings({"TELEGRAM_BOT_TOKEN": "1:abc", "BRAVE_API_KEY": "b"}, home=home)
-    assert settings.telegram == TelegramSettings("1:abc")
-    assert settings.search == SearchSettings(api_key="b")
-    assert settings.gateway is None
-
-
 def test_missing_credential_switches_its_part_off_with_one_line(home: Path) -> None:
     write(
         home,
@@ -233,6 +164,9 @@ def test_channel_that_is_switched_off_is_no_problem(home: Path) -> None:
     write(home, "[telegram]\nenabled = false\n[gateway]\nenabled = false\n")
     settings = load_settings({"TELEGRAM_BOT_TOKEN": "1:abc"}, home=home)
     assert (settings.telegram, settings.gateway, settings.problems) == (None, None, ())
+    write(home, "")
+    settings = load_settings({"TELEGRAM_BOT_TOKEN": "1:abc", "BRAVE_API_KEY": "b"}, home=home)
+    assert (settings.telegram, settings.search) == (TelegramSettings("1:abc"), SearchSettings(api_key="b"))
 
 
 def test_key_of_the_environment_never_goes_to_an_address_of_the_file(home: Path) -> None:
@@ -281,55 +215,53 @@ link = "nowhere"
 token = "${NOT_SET}"
 [mcp.servers.x]
 env = { A = 1 }
+command = [
+  "x",
+  3,
+]
+
+[[model.fallback]]
+provider = "anthropic"
+
+[[model.fallback]]
+provider='x'
 """
-    assert [line.split(":")[1] for line in said(home, text)] == ["2", "3", "4", "5", "7", "10", "12", "14"]
+    lines = [line.split(":")[1] for line in said(home, text)]
+    assert lines == ["2", "3", "4", "5", "7", "10", "12", "14", "15", "24"]
     for wrong in ("http_port = 80a0", "[agent]", "x = 1\nx = 2"):
         (line,) = said(home, f"{text}{wrong}\n")
-        assert line.startswith(f"config.toml:{15 + wrong.count(chr(10))}: ")
-
-
-def test_mistake_inside_many_lines_is_named_where_its_statement_begins(home: Path) -> None:
-    text = '[mcp.servers.a]\ncommand = [\n  "x",\n  3,\n]\n\n[[model.fallback]]\nprovider = "anthropic"\n\n'
-    text += "[[model.fallback]]\nprovider='x'\n"
-    found = said(home, text, {"ANTHROPIC_API_KEY": "k"})
-    assert [line.split(":")[1] for line in found] == ["2", "11"]
+        assert line.startswith(f"config.toml:{25 + wrong.count(chr(10))}: ")
 
 
 @pytest.mark.parametrize(
     "text",
     [
         "[agent\n",
-        "agent = 3\n",
+        "agent = 'VERYSECRET'\n",
         "[agent.queue]\nx = 1\n",
         "budget.day_usd = nan\n",
         "[agent]\ntimezone = 'Mars/Base'\n",
         "[proxy]\nurl = 'socks5://a:1'\n",
         "[telegram]\nbase_url = '${}'\n",
+        '[telegram]\ntoken = "12345:VERY\\u0007SECRET"\n',
         "[model]\napi_key = 'k'\n",
         "[mcp.servers.'a b']\nurl = 'http://x'\n",
+        "[voice]\nasr = ['whisper', 'sphinx']\n",
+        "[host]\nhttp_host = '0.0.0.0'\n",
+        "[model.tasks.sing]\nname = 'x'\n",
     ],
 )
 def test_mistake_is_named(home: Path, text: str) -> None:
-    assert said(home, text)
+    (found,) = said(home, text)
+    assert "VERY" not in found
     with pytest.raises(ConfigError):
         load_settings({}, home=home)
 
 
-def test_file_that_is_no_text_or_too_long_is_refused(home: Path) -> None:
-    (home / "config.toml").write_bytes(b"\xff\xfe")
-    assert find_mistakes({}, home)
-    (home / "config.toml").write_text("#" * 300_000)
-    assert find_mistakes({}, home)
-
-
 def test_wrong_variable_is_named(home: Path) -> None:
-    environ = {"MICROCLAW_AGENT__QUEUES": "3", "MICROCLAW_AGENT__TURN_S": "soon", "HTTPS_PROXY": "socks5://x:1"}
-    places = ["HTTPS_PROXY", "MICROCLAW_AGENT__QUEUES", "MICROCLAW_AGENT__TURN_S"]
-    assert [m.place for m in find_mistakes(environ, home)] == places
-
-
-def test_proxy_of_the_machine_that_we_cannot_use_is_a_problem_and_no_refusal(home: Path) -> None:
-    settings = load_settings({"HTTPS_PROXY": "socks5://x:1"}, home=home)
+    names = ("HTTPS_PROXY", "MICROCLAW_AGENT__QUEUES", "MICROCLAW_AGENT__TURN_S", "OPENAI_BASE_URL")
+    assert [m.place for m in find_mistakes(dict.fromkeys(names, "socks5://x:1"), home)] == list(names)
+    settings = load_settings({"HTTPS_PROXY": "socks5://x:1"}, home=home)  # it is the machine's: no refusal
     assert settings.proxy is None
     assert settings.problems
 
@@ -340,18 +272,12 @@ def test_damaged_file_never_raises_anything_but_its_mistakes(home: Path) -> None
         data = bytearray(EVERYTHING.encode())
         for _ in range(rng.randrange(1, 6)):
             place = rng.randrange(len(data))
-            data[place : place + rng.randrange(3)] = rng.choice(
-                [b"[", b"]", b'"', b"=", b"\n", b"{", b"'", b"\xff", b"${"]
-            )
+            data[place : place + rng.randrange(3)] = rng.choice([b"[", b"]", b'"', b"=", b"\n", b"{", b"\xff", b"${"])
         (home / "config.toml").write_bytes(data)
         (home / "config.toml").chmod(0o600)
-        fatal = any(mistake.fatal for mistake in find_mistakes(ENVIRON, home))
-        try:
+        is_wrong = any(mistake.fatal for mistake in find_mistakes(ENVIRON, home))
+        with pytest.raises(ConfigError) if is_wrong else nullcontext():
             load_settings(ENVIRON, home=home)
-        except ConfigError:
-            assert fatal
-        else:
-            assert not fatal
 
 
 def test_nested_brackets_are_a_mistake_and_no_crash(home: Path) -> None:
@@ -359,29 +285,18 @@ def test_nested_brackets_are_a_mistake_and_no_crash(home: Path) -> None:
         assert said(home, text)
     for text in ("a." * 2_000 + "a = 1", "[" + "a." * 2_000 + "a]\nb = 1"):
         assert said(home, text)
-
-
-def test_secret_is_not_shown_in_a_mistake(home: Path) -> None:
-    (found,) = said(home, '[telegram]\ntoken = "12345:VERY\\u0007SECRET"\n')
-    assert "VERY" not in found
+    variables = {f"MICROCLAW_{key}": "[" * 5_000 for key in ("AGENT__TURN_S", "MCP__SERVERS__A__COMMAND")}
+    (home / "config.toml").write_bytes(b"\xff\xfe")
+    assert [m.place for m in find_mistakes(variables, home)] == ["config.toml", *variables]
 
 
 @pytest.mark.parametrize("number", ["9" * 5_000, "1" + "0" * 400, "0x" + "f" * 6_000, "-0x" + "f" * 6_000])
-@pytest.mark.parametrize("key", ["agent.turn_s", "agent.queue", "budget.day_usd"])
+@pytest.mark.parametrize("key", ["turn_s", "queue"])
 def test_number_without_end_is_a_mistake_and_no_crash(home: Path, key: str, number: str) -> None:
-    section, name = key.split(".")
-    found = said(home, f"[{section}]\n{name} = {number}\n")
-    assert len(found) == 1
-    assert len(found[0]) < 300
+    (found,) = said(home, f"[agent]\n{key} = {number}\n")
+    assert len(found) < 300
     (home / "config.toml").write_text("")
-    variable = f"MICROCLAW_{section.upper()}__{name.upper()}"
-    assert [m.place for m in find_mistakes({variable: number}, home)] == [variable]
-
-
-@pytest.mark.parametrize("key", ["AGENT__TURN_S", "MCP__SERVERS__A__COMMAND"])
-def test_nested_variable_is_a_mistake_and_no_crash(home: Path, key: str) -> None:
-    variable = f"MICROCLAW_{key}"
-    assert {m.place for m in find_mistakes({variable: "[" * 5_000}, home)} == {variable}
+    assert len(find_mistakes({f"MICROCLAW_AGENT__{key.upper()}": number}, home)) == 1
 
 
 def test_a_pipe_in_the_files_place_is_refused_and_not_waited_for(tmp_path: Path) -> None:

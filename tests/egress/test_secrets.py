@@ -12,7 +12,7 @@ import pytest
 from tests.egress.proxying import HOST, allow, client_tls, proxy, server, server_tls, status
 
 from microclaw.audit import read_events
-from microclaw.config.sources import read_sources
+from microclaw.config.sources import Sources
 from microclaw.egress.secret_values import SecretValues
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.masking import SecretMask
@@ -113,7 +113,7 @@ async def test_the_value_is_in_a_private_file(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "secrets.toml").stat().st_mode) == 0o600
     assert values.names() == ["key"]
     assert await values.value("key") == VALUE
-    assert read_sources(tmp_path, {}).mistakes == []
+    assert Sources(tmp_path, {}).mistakes == []
     assert [event.event.about for event in read_events(tmp_path)] == ["secrets.values.key"]
     values.remove("key")
     assert await values.value("key") is None

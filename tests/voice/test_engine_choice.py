@@ -57,9 +57,6 @@ async def test_whisper_without_a_model_leaves_the_next_engine_and_names_the_comm
 @pytest.mark.parametrize(
     ("choose", "settings"),
     [
-        (ears_of, replace(ALL, asr=("siri",))),
-        (chosen_synthesizer, replace(ALL, tts=())),
-        (chosen_synthesizer, replace(ALL, tts=("flite", "flite"))),
         (ears_of, replace(ALL, wyoming_asr=None)),
         (ears_of, replace(ALL, asr=("whisper",), whisper_model="huge")),
         (chosen_synthesizer, replace(ALL, piper_command=())),

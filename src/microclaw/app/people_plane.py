@@ -50,13 +50,13 @@ def people_socket(settings: Settings, stack: AsyncExitStack) -> socket.socket | 
     """The listening socket, where one is wanted. ConfigError where it would carry tokens in the clear, or is taken."""
     if settings.http_port is None:
         return None
-    if not is_loopback(settings.http_host) and settings.host.http_tls == "off":
+    if not is_loopback(settings.host.http_host) and settings.host.http_tls == "off":
         raise ConfigError(
-            f"the API speaks HTTP without TLS: it is for loopback alone, not for {settings.http_host}",
+            f"the API speaks HTTP without TLS: it is for loopback alone, not for {settings.host.http_host}",
             next_step="microclaw config set host.http_tls own; or leave host.http_host at 127.0.0.1, and put a TLS "
             "proxy or an SSH tunnel in front",
         )
-    return stack.enter_context(tcp_listener(settings.http_host, settings.http_port))
+    return stack.enter_context(tcp_listener(settings.host.http_host, settings.http_port))
 
 
 def ingress_socket(settings: Settings, stack: AsyncExitStack) -> socket.socket | None:
@@ -78,7 +78,7 @@ async def open_people_plane(
     record: Record,
 ) -> PeoplePlane:
     """After the devices' server, which makes the authority where there is none. ConfigError for a bad certificate."""
-    host, port = settings.http_host, listening.getsockname()[1]
+    host, port = settings.host.http_host, listening.getsockname()[1]
     if settings.host.http_tls == "off":
         url = f"http://{bracketed(host)}:{port}"
         return PeoplePlane(listening, (url,), url, LOOPBACK_NAMES)
@@ -99,7 +99,7 @@ async def _tls(settings: Settings, database: Database, record: Record) -> People
         assert wanted.http_cert is not None  # config.load says so
         assert wanted.http_key is not None
         return await asyncio.to_thread(GivenCertificate, Path(wanted.http_cert), Path(wanted.http_key), now_ms)
-    look = partial(lan_names, settings.http_host, *wanted.http_names)  # 127.0.0.2 is no address of an interface
+    look = partial(lan_names, settings.host.http_host, *wanted.http_names)  # 127.0.0.2 is no address of an interface
     authority = await Authority.open(
         settings.identity,
         IdentityTable(database),

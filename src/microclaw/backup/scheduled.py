@@ -19,7 +19,7 @@ from microclaw.auth.authority import AUTHORITY_FILE
 from microclaw.authority_pem import pem_fingerprint
 from microclaw.backup.age import Lock, Password, PublicKey, encrypted
 from microclaw.backup.archive import IDENTITY, Contents, home_archive
-from microclaw.config.checks import seconds_in
+from microclaw.config.forms import seconds_in
 from microclaw.config.settings import BackupSettings
 from microclaw.durable import read_private, write_given
 from microclaw.errors import ConfigError, Overloaded, StoreError

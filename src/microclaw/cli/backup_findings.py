@@ -17,7 +17,7 @@ from microclaw.auth.certificates import BACKDATED, KeyPair, to_ms
 from microclaw.backup.age import MAX_KEY_FILE_BYTES, PrivateKeys
 from microclaw.backup.scheduled import backup_times, folder_of, host_name
 from microclaw.cli.findings import Finding, problem, warning
-from microclaw.config.checks import seconds_in
+from microclaw.config.forms import seconds_in
 from microclaw.config.settings import Settings
 from microclaw.errors import ConfigError
 from microclaw.text import count_text

@@ -10,11 +10,11 @@ import typer
 
 from microclaw.cli.options import FAILED, GlobalOptions, command_group, global_options
 from microclaw.cli.secret_value import secret_value
-from microclaw.config.edit import SettingChange, read_key, write_changes
-from microclaw.config.load import find_mistakes, find_problems, private_home
+from microclaw.config.edit import read_key, write_changes
+from microclaw.config.load import Assembly, private_home
 from microclaw.config.places import home_folder
 from microclaw.config.show import DEFAULT, read_views, value_text
-from microclaw.config.values import Mistake
+from microclaw.config.sources import Mistake
 from microclaw.errors import ConfigError
 
 config_group = command_group()
@@ -74,13 +74,13 @@ def set_value(
         if not known.secret or not sys.stdin.isatty():
             raise typer.BadParameter(f"{key} needs a value")
         value = str(typer.prompt(key, hide_input=True)).strip()
-    _write(options, [SettingChange(key, value)], f"{key} is set")
+    _write(options, {key: value}, f"{key} is set")
 
 
 @config_group.command("unset")
 def unset(ctx: typer.Context, key: str) -> None:
     """Remove one setting: its default holds again."""
-    _write(global_options(ctx), [SettingChange(key, None)], f"{key} is not set any more")
+    _write(global_options(ctx), {key: None}, f"{key} is not set any more")
 
 
 @config_group.command("check")
@@ -88,8 +88,8 @@ def check(ctx: typer.Context) -> None:
     """Name every mistake in the files and the environment with its line; exit 1 when there is one."""
     options = global_options(ctx)
     home = private_home(os.environ, options.home)
-    mistakes = find_mistakes(os.environ, home)
-    problems = find_problems(os.environ, home)
+    assembly = Assembly(home, os.environ)
+    mistakes, problems = assembly.mistakes, assembly.problems
     if options.json:
         found = [mistake_object(mistake) for mistake in mistakes]
         options.document("config_check", {"ok": not mistakes, "mistakes": found, "off": problems})
@@ -126,7 +126,7 @@ def mistake_object(mistake: Mistake) -> dict[str, object]:
     }
 
 
-def _write(options: GlobalOptions, changes: list[SettingChange], text: str) -> None:
+def _write(options: GlobalOptions, changes: dict[str, str | None], text: str) -> None:
     written = write_changes(private_home(os.environ, options.home), os.environ, changes)
     warnings = [mistake_object(mistake) for mistake in written.warnings]
     options.end_with_json("config_written", {"files": list(written.files), "warnings": warnings})

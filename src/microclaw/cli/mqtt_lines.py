@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from microclaw.addresses import is_local
 
 if TYPE_CHECKING:
-    from microclaw.config.mqtt_settings import MqttSettings
+    from microclaw.config.settings import MqttSettings
 
 
 def mqtt_line(mqtt: Mapping[str, Any]) -> str:

@@ -14,12 +14,12 @@ from microclaw.cli.options import FAILED, GIVE_YES, GlobalOptions, NobodyToAsk, 
 from microclaw.cli.secret_value import SECRET_METAVAR, secret_value
 from microclaw.cli.service_commands import install_service, report, service_manager, service_of
 from microclaw.cli.setup_plan import LAN, PROVIDERS, CurrentSettings, Plan, ask_all, take_given
-from microclaw.config.document import dotted
 from microclaw.config.edit import write_changes
 from microclaw.config.load import VARIABLES, private_home
 from microclaw.config.places import text_of
+from microclaw.config.schema import dotted
 from microclaw.config.show import read_views
-from microclaw.config.sources import read_sources
+from microclaw.config.sources import Sources
 
 
 def setup(
@@ -103,7 +103,7 @@ class TerminalQuestions:
 def read_current(home: Path) -> CurrentSettings:
     """What is set now, for the questions and for the tests of keys."""
     shown = {item.key: (item.value, item.origin) for item in read_views(home, os.environ)}
-    values = read_sources(home, os.environ).values
+    values = Sources(home, os.environ).values
     plain = {dotted(path): value for path, value in values.items() if isinstance(value, str)}
     for provider, (_, address) in VARIABLES.items():
         if os.environ.get(address):

@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from microclaw.config.checks import is_url
-from microclaw.config.edit import SettingChange
+from microclaw.config.forms import Url, form_of
 from microclaw.config.settings import SearchSettings, TelegramSettings
 from microclaw.errors import MicroclawError, ToolFailed
 from microclaw.text import clean_text
@@ -51,12 +50,12 @@ class CurrentSettings:
 class Plan:
     """`refused`: keys that their service did not take and that were left out."""
 
-    changes: list[SettingChange] = field(default_factory=list)
+    changes: dict[str, str | None] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
     service: bool | None = None
 
     def put(self, key: str, value: str | None) -> None:
-        self.changes.append(SettingChange(key, value))
+        self.changes[key] = value
 
 
 def ask_all(questions: Questions, current: CurrentSettings) -> Plan:
@@ -145,10 +144,9 @@ def _ask_model(questions: Questions, current: CurrentSettings, plan: Plan) -> No
 def _ask_url(questions: Questions, current: CurrentSettings) -> str:
     while True:
         url = questions.ask("Its address", current.values.get("model.base_url", LOCAL_MODEL))
-        complaint = is_url(url)
-        if complaint is None:
+        if form_of(Url).has(url):
             return url
-        questions.say(f"{url} {complaint}")
+        questions.say(f"{url} is not {form_of(Url).words}")
 
 
 def _ask_telegram(questions: Questions, current: CurrentSettings, plan: Plan) -> None:

@@ -8,16 +8,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, cast, get_args
 
 import typer
 
 from microclaw.cli.options import FAILED, GlobalOptions, NobodyToAsk, global_options
-from microclaw.config.edit import SettingChange, write_changes
+from microclaw.config.edit import write_changes
 from microclaw.config.load import private_home
-from microclaw.config.settings import Settings
+from microclaw.config.settings import RecognizerName, Settings, SynthesizerName
 from microclaw.config.show import DEFAULT, read_views, value_text
-from microclaw.config.voice_choices import RECOGNIZERS, SYNTHESIZERS
 from microclaw.errors import ConfigError, VoiceError
 from microclaw.voice.engine_choice import HOW_TO_INSTALL, PACKAGES, chosen_recognizer, chosen_synthesizer
 from microclaw.voice.engine_trial import TEST_SENTENCE, EngineTrial, try_engines
@@ -99,7 +98,7 @@ def setup_voice(
         for key, value in changes.items():
             options.say(f"{key} = {value}")
         options.agree("Write this?", default=True)
-        files = write_changes(home, os.environ, [SettingChange(*change) for change in changes.items()]).files
+        files = write_changes(home, os.environ, changes).files
     _report(options, states, chosen, trials, changes if files else {}, files)
     if not is_ok:
         sys.stderr.write("nothing was written: no pair of engines understood its own sentence\n")
@@ -155,7 +154,7 @@ def tried_order(chosen: Mapping[str, Sequence[str]], trials: Sequence[PairTrial]
 
 async def _states(settings: Settings) -> list[EngineState]:
     found: list[EngineState] = []
-    for role, names in (("asr", RECOGNIZERS), ("tts", SYNTHESIZERS)):
+    for role, names in (("asr", get_args(RecognizerName)), ("tts", get_args(SynthesizerName))):
         for name in names:
             try:
                 engine = _engine(role, name, settings)
@@ -176,12 +175,12 @@ def _engine(role: str, name: str, settings: Settings) -> Recognizer | Synthesize
 def _recognizer(name: str, settings: Settings) -> Recognizer:
     from microclaw.voice.engines.command_grammar import SpokenNames
 
-    voice = replace(settings.voice, asr=(name,))
+    voice = replace(settings.voice, asr=(cast(RecognizerName, name),))
     return chosen_recognizer(voice, SpokenNames, settings.home, proxy=settings.proxy)
 
 
 def _synthesizer(name: str, settings: Settings) -> Synthesizer:
-    return chosen_synthesizer(replace(settings.voice, tts=(name,)), proxy=settings.proxy)
+    return chosen_synthesizer(replace(settings.voice, tts=(cast(SynthesizerName, name),)), proxy=settings.proxy)
 
 
 async def _trials(recognizers: Sequence[str], synthesizers: Sequence[str], settings: Settings) -> list[PairTrial]:

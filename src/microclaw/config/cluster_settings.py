@@ -5,10 +5,8 @@ from __future__ import annotations
 import platform
 import re
 from dataclasses import dataclass
-from typing import Annotated
 
-from microclaw.config.checks import is_cluster_name, is_database, is_link
-from microclaw.config.declaration import about
+from microclaw.config.forms import ClusterName, Database, Place, setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,21 +14,9 @@ class ClusterSettings:
     """The database that this host shares with others, and with it devices and people (docs/cluster.md); else it is
     alone."""
 
-    database: Annotated[str, about("postgresql://USER@HOST/NAME", check=is_database)] | None = None
-    host: (
-        Annotated[str, about("this host's name among the others; the machine's when left out", check=is_cluster_name)]
-        | None
-    ) = None
-    address: (
-        Annotated[
-            str,
-            about(
-                "HOST:PORT where other hosts call this one; its address towards the database by default",
-                check=is_link,
-            ),
-        ]
-        | None
-    ) = None
+    database: Database | None = setting(None, "postgresql://USER@HOST/NAME, which several hosts share")
+    host: ClusterName | None = setting(None, "this host's name among the others; the machine's when left out")
+    address: Place | None = setting(None, "where other hosts call this one; by default on its way to the database")
 
     @property
     def host_name(self) -> str:

@@ -38,20 +38,16 @@ def make_private(folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = folder.stat()
         if found.st_uid != os.getuid():
-            raise ConfigError(
-                f"{folder} belongs to another user (uid {found.st_uid})", next_step="give --home a folder of your own"
-            )
+            step = "give --home a folder of your own"
+            raise ConfigError(f"{folder} belongs to another user (uid {found.st_uid})", next_step=step)
         if stat.S_IMODE(found.st_mode) & 0o077:
             if any(folder.iterdir()):  # never close somebody's shared folder (--home /tmp) behind their back
-                raise ConfigError(
-                    f"{folder} is open to other users", next_step=f"chmod 700 {folder}, or another --home"
-                )
+                step = f"chmod 700 {folder}, or another --home"
+                raise ConfigError(f"{folder} is open to other users", next_step=step)
             folder.chmod(0o700)
     except OSError as exc:
-        reason = exc.strerror or exc
-        raise ConfigError(
-            f"cannot use {folder}: {reason}", next_step="give --home or MICROCLAW_HOME a folder you may write to"
-        ) from exc
+        step = "give --home or MICROCLAW_HOME a folder you may write to"
+        raise ConfigError(f"cannot use {folder}: {exc.strerror or exc}", next_step=step) from exc
 
 
 def control_socket(home: Path, environ: Mapping[str, str]) -> Path:

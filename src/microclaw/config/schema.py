@@ -1,125 +1,151 @@
-"""The settings that settings.py declares, as a tree that is walked by name. It reads no file and checks no value."""
+"""The tree of what settings.py declares, walked by name, and the check of one value. It reads no file."""
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
-from typing import Any, Final, Literal, TypeAlias
+from types import NoneType
+from typing import Annotated, Any, Final, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
-from msgspec import NODEFAULT
-from msgspec import inspect as types
+import msgspec
 
-from microclaw.config.document import Path
+from microclaw.config.forms import Form
 from microclaw.config.settings import ConfigFile
+
+Path: TypeAlias = tuple[str | int, ...]
+"""Names of tables and of a value in the last one; an int is a row of an array of tables, from 0."""
 
 NAME: Final = "NAME"  # stands for the names that a person chooses
 ROW: Final = "[N]"  # stands for the numbers of an array's rows
-
-Kind: TypeAlias = Literal["text", "whole", "number", "switch", "words", "texts", "item"]  # item: one of texts
-_KINDS: Final[Mapping[type, Kind]] = {
-    types.StrType: "text",
-    types.LiteralType: "text",
-    types.IntType: "whole",
-    types.FloatType: "number",
-    types.BoolType: "switch",
-    types.VarTupleType: "words",
-    types.DictType: "texts",
-}
+SHOWN_CHARS: Final = 200  # of a wrong value
+_PASSWORD: Final = re.compile(r"(?<=//)[^/\s@]*(?=@)")
+_WORDS: Final = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One value; settings.about() says what the fields mean."""
+class Node:
+    """A section, whose `about` is empty, or a setting: its type, and what setting() says of it.
 
-    kind: Kind
-    about: str
-    secret: bool
-    check: Any
-    default: object = None
-    low: float | None = None
-    high: float | None = None
-    choices: tuple[str, ...] = ()
+    `inside` of a section or a table of texts is by name, or under NAME (one of `names`, where there are any) or ROW
+    alone. `form` and `choices` are of the value, or of each in its list; `words` say what it may be.
+    """
 
+    def __init__(
+        self, kind: Any, about: str = "", low: Any = None, high: Any = None, secret: bool = False, default: Any = None
+    ) -> None:
+        self.kind, self.about, self.low, self.high, self.secret = kind, about, low, high, secret
+        self.default = None if default in (MISSING, (), "") else default
+        self.inside, self.names = _inside(kind, secret)
+        self.is_list = get_origin(kind) is tuple
+        item = get_args(kind)[0] if self.is_list else kind
+        self.form: Form | None = item.__metadata__[0] if get_origin(item) is Annotated else None
+        self.choices: tuple[Any, ...] = get_args(item) if get_origin(item) is Literal else ()
+        words = self.form.words if self.form else _WORDS.get(item, "a table of texts")
+        words = f"one of {', '.join(map(str, self.choices))}" if self.choices else words
+        words += "" if low is None else f" of {low:.15g} to {high:.15g}"
+        self.words = f"a list, each {words}{', none twice' if self.choices else ''}" if self.is_list else words
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """`inside` by name, or under NAME (one of `names`, where there are any) or ROW alone."""
+    def child(self, part: str | int) -> Node | None:
+        if NAME in self.inside and isinstance(part, str) and (not self.names or part in self.names):
+            return self.inside[NAME]
+        return self.inside.get(ROW if isinstance(part, int) else part)
 
-    inside: Mapping[str, Setting | Table]
-    names: tuple[str, ...] = ()
-
-    def child(self, part: str | int) -> Setting | Table | None:
-        if isinstance(part, int):
-            return self.inside.get(ROW)
-        if NAME in self.inside:
-            return self.inside[NAME] if not self.names or part in self.names else None
-        return self.inside.get(part) if part != ROW else None
+    def checked(self, value: object) -> Any:
+        """The value as its type. Raises ValueError with the end of a sentence that begins with the setting's name."""
+        if isinstance(value, str) and self.form is not None:
+            value = value.strip()
+        try:
+            found = msgspec.convert(value, self.kind)
+            texts = found if self.is_list else (found,)
+            is_right = self.form is None or all(map(self.form.has, texts))
+            is_right = is_right and (self.low is None or self.low <= found <= self.high)
+            if is_right and texts and not (self.choices and len(texts) > len(set(texts))):
+                return found
+        except msgspec.ValidationError:
+            pass
+        wrong = [word for word in (value if isinstance(value, list) else [value]) if word not in self.choices]
+        near = did_you_mean(str(wrong[0]), map(str, self.choices)) if wrong else ""
+        raise ValueError(f" is {'' if self.secret else f'{brief(value)}, '}not {self.words}{near}")
 
 
 @cache
-def root() -> Table:
-    return _table(types.type_info(ConfigFile))
+def root() -> Node:
+    return Node(ConfigFile)
 
 
-def find(path: Path) -> Setting | Table | None:
+def find(path: Path) -> Node | None:
     """What stands at a path such as ("mcp", "servers", "git", "url")."""
-    node: Setting | Table | None = root()
+    node: Node | None = root()
     for part in path:
-        node = node.child(part) if isinstance(node, Table) else None
+        node = node.child(part) if node is not None else None
     return node
 
 
-def all_settings(table: Table | None = None, before: str = "") -> Iterator[tuple[str, Setting]]:
+def dotted(path: Path) -> str:
+    """A path as a person writes it: `model.fallback[2].name`, rows counted from 1."""
+    text = ""
+    for part in path:
+        text += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def all_settings(section: Node | None = None, before: str = "") -> Iterator[tuple[str, Node]]:
     """Every setting with its dotted name, in the order of settings.py; NAME and [N] stand for any."""
-    for name, node in (table or root()).inside.items():
+    for name, node in (section or root()).inside.items():
         path = f"{before}{name}" if name == ROW or not before else f"{before}.{name}"
-        if isinstance(node, Setting):
+        if node.about:
             yield path, node
         else:
             yield from all_settings(node, path)
+
+
+def value_in(text: str, node: Node | None) -> object:
+    """A value given as text (a variable, a command line): texts as they are, lists of words, the rest as TOML."""
+    if node is not None and not node.is_list and (node.form or node.choices or node.kind is str):
+        return next((choice for choice in node.choices if str(choice) == text), text)
+    try:
+        if node is not None and node.is_list and node.about and not text.lstrip().startswith("["):
+            return shlex.split(text)
+        found: dict[str, object] = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):  # an open quote, no TOML, a number or nesting without end
+        return text
+    return found["value"] if len(found) == 1 else text
 
 
 def did_you_mean(word: str, known: Iterable[str], before: str = "") -> str:
     """The end of a sentence that names the nearest word, if there is one that is near."""
     from rapidfuzz import fuzz, process
 
-    near = process.extractOne(word, known, scorer=fuzz.ratio, score_cutoff=60)
+    near = process.extractOne(word, list(known), scorer=fuzz.ratio, score_cutoff=60)
     return f": did you mean {before}{near[0]}?" if near else ""
 
 
-def _table(info: types.Type) -> Table:
-    match info:
-        case types.DataclassType(fields=fields):
-            nodes = {field.name: node for field in fields if (node := _node(field.type, field)) is not None}
-            return Table(nodes)
-        case types.VarTupleType(item_type=row):
-            return Table({ROW: _table(row)})
-        case types.DictType(key_type=key, value_type=table):
-            return Table({NAME: _table(table)}, _choices(key))
-    raise TypeError(info)
+def brief(value: object) -> str:
+    """The beginning of a value, without the password of an address."""
+    try:
+        return without_password(json.dumps(value, ensure_ascii=False, default=str))[:SHOWN_CHARS]
+    except ValueError:  # a number with thousands of digits
+        return "that"
 
 
-def _node(info: types.Type, field: types.Field) -> Setting | Table | None:
-    """None for a field that is no setting: about() does not describe it."""
-    match info:
-        case types.UnionType(types=(value, types.NoneType())):
-            return _node(value, field)
-        case types.Metadata(
-            type=value,
-            extra_json_schema={"description": text},
-            extra={"secret": secret, "check": check, "choices": choices},
-        ):
-            default = None if field.default in (NODEFAULT, (), "") else field.default
-            setting = Setting(_KINDS[type(value)], text, secret, check, default)
-            match value:
-                case types.IntType(ge=low, le=high) | types.FloatType(ge=low, le=high):
-                    return replace(setting, low=low, high=high)
-            return replace(setting, choices=choices or _choices(value))
-        case types.DataclassType() | types.VarTupleType() | types.DictType():
-            return _table(info)
-    return None
+def without_password(text: str) -> str:
+    """An address without the password that stands in it."""
+    return _PASSWORD.sub("...", text)
 
 
-def _choices(info: types.Type) -> tuple[str, ...]:
-    return tuple(map(str, info.values)) if isinstance(info, types.LiteralType) else ()
+def _inside(kind: Any, secret: bool) -> tuple[Mapping[str, Node], tuple[str, ...]]:
+    inner = get_args(kind)
+    if get_origin(kind) is Mapping:
+        return {NAME: Node(inner[1], secret=secret)}, get_args(inner[0])
+    if get_origin(kind) is tuple and is_dataclass(inner[0]):
+        return {ROW: Node(inner[0])}, ()
+    if not is_dataclass(kind):
+        return {}, ()
+    hints = get_type_hints(kind, include_extras=True)
+    kinds = {name: get_args(hint)[0] if NoneType in get_args(hint) else hint for name, hint in hints.items()}
+    nodes = {one.name: Node(kinds[one.name], **one.metadata, default=one.default) for one in fields(kind)}
+    return {name: node for name, node in nodes.items() if node.about or node.inside}, ()

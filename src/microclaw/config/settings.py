@@ -8,49 +8,56 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
-from microclaw.config.checks import (
-    is_backup_key,
-    is_chat,
-    is_cron,
-    is_duration,
-    is_folder,
-    is_listen,
-    is_place,
-    is_proxy,
-    is_timezone,
-    is_url,
-)
+from microclaw.config import forms
 from microclaw.config.cluster_settings import ClusterSettings
-from microclaw.config.declaration import about
-from microclaw.config.host_settings import DEFAULT_HTTP_PORT, HostSettings
-from microclaw.config.mqtt_settings import MqttSettings
-from microclaw.config.voice_choices import DETECTORS, RECOGNIZERS, SYNTHESIZERS, is_whisper_model
+from microclaw.config.forms import Line, Url, WholePath, setting
 
+DEFAULT_HTTP_PORT = 8080
 DEFAULT_LINK_PORT = 8443
 DAY_S = 86_400
 DAY_TOKENS = 10_000_000_000
 
 ModelTask: TypeAlias = Literal["chat", "summary", "subagent", "heartbeat"]
 Provider: TypeAlias = Literal["anthropic", "openai"]
+RecognizerName: TypeAlias = Literal["pocketsphinx", "whisper", "wyoming", "openai"]
+SynthesizerName: TypeAlias = Literal["flite", "espeak", "piper", "wyoming", "openai"]
+DetectorName: TypeAlias = Literal["auto", "silero", "webrtc"]
+SandboxBackend: TypeAlias = Literal["auto", "bubblewrap", "container", "off"]
+
+
+@dataclass(frozen=True, slots=True)
+class HostSettings:
+    """Where people, programs and devices reach the host, when options of `up` do not say otherwise."""
+
+    http_host: forms.Bind = setting("127.0.0.1", "where the API and its pages listen; off loopback with http_tls")
+    http_port: int = setting(DEFAULT_HTTP_PORT, "the API's port; 0 takes any free one", 0, 65_535)
+    http_tls: Literal["off", "own", "files"] = setting("off", "HTTPS there: of the host's own authority, or from files")
+    http_cert: WholePath | None = setting(None, "certificate and chain (PEM), for http_tls files")
+    http_key: WholePath | None = setting(None, "its private key (PEM), not readable by everybody")
+    http_names: tuple[forms.CalledName, ...] = setting(
+        (), "more names and addresses of the host, for the own certificate"
+    )
+    ingress: forms.Link = setting("off", "HOST:PORT without TLS for Home Assistant's Supervisor (172.30.32.2) alone")
+    link: forms.Link | None = setting(None, 'where devices connect: HOST:PORT or "off"')
 
 
 @dataclass(frozen=True, slots=True)
 class ModelRow:
     """A model as the file names it: what it leaves out may come from the main model or from variables."""
 
-    provider: Annotated[Provider, about("anthropic, or openai and what is compatible with it")] | None = None
-    name: Annotated[str, about("the model's name")] | None = None
-    api_key: Annotated[str, about("the provider's key", secret=True)] | None = field(default=None, repr=False)
-    base_url: Annotated[str, about("another address of the API", check=is_url)] | None = None
+    provider: Provider | None = setting(None, "anthropic, or openai and what is compatible with it")
+    name: Line | None = setting(None, "the model's name")
+    api_key: Line | None = setting(None, "the provider's key", secret=True)
+    base_url: Url | None = setting(None, "another address of the API")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSection(ModelRow):
     """[model]; load.py makes ModelSettings of it."""
 
-    offline_first: Annotated[bool, about("sentences the offline intents are sure of ask no model")] = True
+    offline_first: bool = setting(True, "sentences the offline intents are sure of ask no model")
     fallback: tuple[ModelRow, ...] = ()
     tasks: Mapping[ModelTask, ModelRow] = field(default_factory=dict)
 
@@ -59,115 +66,96 @@ class ModelSection(ModelRow):
 class AgentSettings:
     """How turns go."""
 
-    second_message: Annotated[Literal["queue", "steer"], about("a message during a turn waits or steers")] = "queue"
-    queue: Annotated[int, about("messages of one chat that may wait", 1, 1_000)] = 8
-    parallel_turns: Annotated[int, about("turns at the same time", 1, 10_000)] = 128
-    turn_s: Annotated[float, about("how long a turn may take", 1, DAY_S)] = 120.0
-    iterations: Annotated[int, about("model requests a turn", 1, 100)] = 10
-    context_tokens: Annotated[int, about("tokens of context a request", 1_000, 2_000_000)] = 24_000
-    approvals: Annotated[
-        Literal["foreign", "always"], about("always: every act asks first; foreign: those after words from outside")
-    ] = "foreign"
-    approval_s: Annotated[float, about("an approval's time-out", 1, DAY_S)] = 300.0
-    subagents: Annotated[int, about("subagents at the same time; 0 is none", 0, 64)] = 4
-    timezone: Annotated[str, about("an IANA name; the machine's when left out", check=is_timezone)] | None = None
+    second_message: Literal["queue", "steer"] = setting("queue", "a message during a turn waits or steers")
+    queue: int = setting(8, "messages of one chat that may wait", 1, 1_000)
+    parallel_turns: int = setting(128, "turns at the same time", 1, 10_000)
+    turn_s: float = setting(120.0, "how long a turn may take", 1, DAY_S)
+    iterations: int = setting(10, "model requests a turn", 1, 100)
+    context_tokens: int = setting(24_000, "tokens of context a request", 1_000, 2_000_000)
+    approvals: Literal["foreign", "always"] = setting("foreign", "which acts ask: those after foreign words, or every")
+    approval_s: float = setting(300.0, "an approval's time-out", 1, DAY_S)
+    subagents: int = setting(4, "subagents at the same time; 0 is none", 0, 64)
+    timezone: forms.TimeZone | None = setting(None, "an IANA name; the machine's when left out")
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetSettings:
     """What models may cost a day; None is no limit."""
 
-    day_usd: Annotated[float, about("what models may cost a day", 0, 1_000_000)] | None = None
-    person_day_usd: Annotated[float, about("the same for one person", 0, 1_000_000)] | None = None
-    day_tokens: Annotated[int, about("tokens a day", 0, DAY_TOKENS)] | None = None
-    person_day_tokens: Annotated[int, about("tokens a day for one person", 0, DAY_TOKENS)] | None = None
+    day_usd: float | None = setting(None, "what models may cost a day", 0, 1_000_000)
+    person_day_usd: float | None = setting(None, "the same for one person", 0, 1_000_000)
+    day_tokens: int | None = setting(None, "tokens a day", 0, DAY_TOKENS)
+    person_day_tokens: int | None = setting(None, "tokens a day for one person", 0, DAY_TOKENS)
 
 
 @dataclass(frozen=True, slots=True)
 class TelegramSettings:
     """The Telegram bot; without a token the channel is off."""
 
-    token: Annotated[str, about("the bot's token, from @BotFather", secret=True)] = field(default="", repr=False)
-    base_url: Annotated[str, about("another address of the Bot API", check=is_url)] = "https://api.telegram.org"
-    enabled: Annotated[bool, about("false switches the channel off")] = True
+    token: Line = setting("", "the bot's token, from @BotFather", secret=True)
+    base_url: Url = setting("https://api.telegram.org", "another address of the Bot API")
+    enabled: bool = setting(True, "false switches the channel off")
 
 
 @dataclass(frozen=True, slots=True)
 class GatewaySettings:
     """The chat gateway (docs/protocols/chat-gateway.md). Without `open` every client shows a token."""
 
-    host: Annotated[str, about("where it listens; off loopback only people's tokens open it")] = "127.0.0.1"
-    port: Annotated[int, about("its port; 0 takes any free one", 0, 65_535)] = 18_789
-    clients: Annotated[int, about("clients at the same time", 1, 10_000)] = 4
-    enabled: Annotated[bool, about("false switches the chat gateway off")] = True
-    open: Annotated[bool, about("true: every program of this machine is the owner, without a token")] = False
+    host: Line = setting("127.0.0.1", "where it listens; off loopback only people's tokens open it")
+    port: int = setting(18_789, "its port; 0 takes any free one", 0, 65_535)
+    clients: int = setting(4, "clients at the same time", 1, 10_000)
+    enabled: bool = setting(True, "false switches the chat gateway off")
+    open: bool = setting(False, "true: every program of this machine is the owner, without a token")
 
 
 @dataclass(frozen=True, slots=True)
 class SearchSettings:
     """The engine behind web-search; without one the tool is not offered. `searxng` needs a base URL and no key."""
 
-    engine: Annotated[Literal["brave", "searxng"], about("which engine web-search asks")] = "brave"
-    api_key: Annotated[str, about("Brave's key", secret=True)] | None = field(default=None, repr=False)
-    base_url: Annotated[str, about("the engine's address; searxng needs one", check=is_url)] = (
-        "https://api.search.brave.com"
-    )
+    engine: Literal["brave", "searxng"] = setting("brave", "which engine web-search asks")
+    api_key: Line | None = setting(None, "Brave's key", secret=True)
+    base_url: Url = setting("https://api.search.brave.com", "the engine's address; searxng needs one")
 
 
 @dataclass(frozen=True, slots=True)
 class ScheduleSettings:
     """The heartbeat, and how often schedules ask a model."""
 
-    heartbeat_minutes: Annotated[int, about("how often HEARTBEAT.md is read; 0 is never", 0, 10_080)] = 30
-    wakes_an_hour: Annotated[int, about("how often schedules may ask a model", 0, 3_600)] = 12
-    consolidate_at: Annotated[str, about("when notes are put together (cron)", check=is_cron)] = "0 4 * * *"
-    heartbeat_chat: Annotated[str, about("CHANNEL:CHAT, where the heartbeat writes", check=is_chat)] = (
-        "terminal:terminal"
-    )
+    heartbeat_minutes: int = setting(30, "how often HEARTBEAT.md is read; 0 is never", 0, 10_080)
+    wakes_an_hour: int = setting(12, "how often schedules may ask a model", 0, 3_600)
+    consolidate_at: forms.Cron = setting("0 4 * * *", "when notes are put together (cron)")
+    heartbeat_chat: forms.Chat = setting("terminal:terminal", "CHANNEL:CHAT, where the heartbeat writes")
 
 
 @dataclass(frozen=True, slots=True)
 class VoiceSettings:
     """Speech with devices (docs/voice.md). Engines in order: the next one is asked when one fails."""
 
-    enabled: Annotated[bool, about("false switches voice off")] = True
-    asr: Annotated[tuple[str, ...], about("speech to text, in order", choices=RECOGNIZERS)] = ("pocketsphinx",)
-    tts: Annotated[tuple[str, ...], about("text to speech, in order", choices=SYNTHESIZERS)] = ("flite", "espeak")
-    vad: Annotated[str, about("what tells speech from noise; auto: silero where it is there", choices=DETECTORS)] = (
-        "auto"
+    enabled: bool = setting(True, "false switches voice off")
+    asr: tuple[RecognizerName, ...] = setting(("pocketsphinx",), "speech to text, in order")
+    tts: tuple[SynthesizerName, ...] = setting(("flite", "espeak"), "text to speech, in order")
+    vad: DetectorName = setting("auto", "what tells speech from noise; auto: silero where it is there")
+    person: Line = setting("owner", "the id of the person who may do what is said to a device")
+    silence_ms: int = setting(600, "the silence that ends what is said", 200, 3_000)
+    flite_voice: Line = setting("slt", "flite's voice: slt, kal, awb, rms, ...")
+    espeak_voice: Line = setting("en", "espeak-ng's voice or language")
+    piper_command: tuple[Line, ...] = setting(("piper",), "the program piper and its own arguments")
+    piper_voice: Line | None = setting(None, "piper's voice, an .onnx file with its .onnx.json beside it")
+    whisper_model: forms.WhisperModel = setting("tiny.en", "tiny.en, base.en, small.en (voice fetch-model) or a folder")
+    whisper_threads: int | None = setting(None, "its threads; the cores, at most four, when left out", 1, 64)
+    wyoming_asr: forms.Place | None = setting(None, "HOST:PORT of a Wyoming server for speech to text")
+    wyoming_tts: forms.Place | None = setting(None, "HOST:PORT of a Wyoming server for text to speech")
+    wyoming_voice: Line | None = setting(None, "a voice of that server; its first when left out")
+    openai_base_url: Url = setting("https://api.openai.com/v1", "OpenAI's speech, or what is compatible with it")
+    openai_key: Line | None = setting(None, "its key", secret=True)
+    openai_asr_model: Line = setting("whisper-1", "its model for speech to text")
+    openai_tts_model: Line = setting("tts-1", "its model for text to speech")
+    openai_voice: Line = setting("alloy", "its voice")
+    wyoming_port: int | None = setting(None, "our Wyoming services' port; 0 takes any free one", 0, 65_535)
+    wyoming_host: Line = setting("127.0.0.1", "where they listen; without authentication: who reaches it is the person")
+    xiaozhi: forms.Listen | None = setting(
+        None, "HOST:PORT for devices of xiaozhi's firmware, in clear text on the LAN"
     )
-    person: Annotated[str, about("the id of the person who may do what is said to a device")] = "owner"
-    silence_ms: Annotated[int, about("the silence that ends what is said", 200, 3_000)] = 600
-    flite_voice: Annotated[str, about("flite's voice: slt, kal, awb, rms, ...")] = "slt"
-    espeak_voice: Annotated[str, about("espeak-ng's voice or language")] = "en"
-    piper_command: Annotated[tuple[str, ...], about("the program piper and its own arguments")] = ("piper",)
-    piper_voice: Annotated[str, about("piper's voice, an .onnx file with its .onnx.json beside it")] | None = None
-    whisper_model: Annotated[
-        str,
-        about(
-            "Whisper's model: tiny.en, base.en or small.en (microclaw voice fetch-model), or a folder",
-            check=is_whisper_model,
-        ),
-    ] = "tiny.en"
-    whisper_threads: Annotated[int, about("its threads; the cores, at most four, when left out", 1, 64)] | None = None
-    wyoming_asr: Annotated[str, about("HOST:PORT of a Wyoming server for speech to text", check=is_place)] | None = None
-    wyoming_tts: Annotated[str, about("HOST:PORT of a Wyoming server for text to speech", check=is_place)] | None = None
-    wyoming_voice: Annotated[str, about("a voice of that server; its first when left out")] | None = None
-    openai_base_url: Annotated[str, about("OpenAI's speech, or what is compatible with it", check=is_url)] = (
-        "https://api.openai.com/v1"
-    )
-    openai_key: Annotated[str, about("its key", secret=True)] | None = field(default=None, repr=False)
-    openai_asr_model: Annotated[str, about("its model for speech to text")] = "whisper-1"
-    openai_tts_model: Annotated[str, about("its model for text to speech")] = "tts-1"
-    openai_voice: Annotated[str, about("its voice")] = "alloy"
-    wyoming_port: Annotated[int, about("our Wyoming services' port; 0 takes any free one", 0, 65_535)] | None = None
-    wyoming_host: Annotated[
-        str, about("where they listen; Wyoming has no authentication: who reaches another address is the person")
-    ] = "127.0.0.1"
-    xiaozhi: (
-        Annotated[str, about("HOST:PORT for devices of xiaozhi's firmware, in clear text on the LAN", check=is_listen)]
-        | None
-    ) = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,15 +163,11 @@ class McpServerSettings:
     """A server whose tools the agent may use: a command (stdio) or a URL (Streamable HTTP)."""
 
     name: str = ""  # the name of its table
-    command: Annotated[tuple[str, ...], about("the program and its arguments")] = ()
-    url: Annotated[str, about("or a Streamable HTTP address", check=is_url)] | None = None
-    env: Annotated[Mapping[str, str], about("the program's environment", secret=True)] = field(
-        default_factory=dict, repr=False
-    )
-    headers: Annotated[Mapping[str, str], about("headers of every request", secret=True)] = field(
-        default_factory=dict, repr=False
-    )
-    trusted_reads: Annotated[bool, about("its read-only tools need no approval")] = False
+    command: tuple[Line, ...] = setting((), "the program and its arguments")
+    url: Url | None = setting(None, "or a Streamable HTTP address")
+    env: Mapping[str, str] = setting({}, "the program's environment", secret=True)
+    headers: Mapping[str, str] = setting({}, "headers of every request", secret=True)
+    trusted_reads: bool = setting(False, "its read-only tools need no approval")
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,94 +177,93 @@ class McpSection:
 
 @dataclass(frozen=True, slots=True)
 class ProxySection:
-    url: Annotated[str, about("http://HOST:PORT, for everything that goes out", check=is_proxy)] | None = None
+    url: forms.Proxy | None = setting(None, "http://HOST:PORT, for everything that goes out")
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds of what a person or a program may send to the host."""
 
-    body_bytes: Annotated[int, about("a request's body from a person's program", 1_024, 1 << 30)] = 1 << 20
-    # an image as base64
-    control_body_bytes: Annotated[int, about("a request's body on the control socket", 1_024, 1 << 30)] = 8 << 20
-    body_s: Annotated[float, about("how long a body may take", 0.1, 3_600)] = 30.0
-    source_chars: Annotated[int, about("a program's source", 1_024, 1 << 26)] = 256 << 10
-    message_bytes: Annotated[int, about("one message to the agent", 256, 1 << 24)] = 16 << 10
-    parallel_jobs: Annotated[int, about("jobs at the same time", 1, 1_000)] = 16
-    stream_events: Annotated[int, about("events that a slow listener may be behind", 16, 1 << 20)] = 1024
-    keepalive_s: Annotated[float, about("silence on a stream before a sign of life", 0.1, 3_600)] = 5.0
-    drain_s: Annotated[float, about("how long started work may go on at the end", 0, 60)] = 1.5
+    body_bytes: int = setting(1 << 20, "a request's body from a person's program", 1_024, 1 << 30)
+    control_body_bytes: int = setting(8 << 20, "the same on the control socket (an image as base64)", 1_024, 1 << 30)
+    body_s: float = setting(30.0, "how long a body may take", 0.1, 3_600)
+    source_chars: int = setting(256 << 10, "a program's source", 1_024, 1 << 26)
+    message_bytes: int = setting(16 << 10, "one message to the agent", 256, 1 << 24)
+    parallel_jobs: int = setting(16, "jobs at the same time", 1, 1_000)
+    stream_events: int = setting(1024, "events that a slow listener may be behind", 16, 1 << 20)
+    keepalive_s: float = setting(5.0, "silence on a stream before a sign of life", 0.1, 3_600)
+    drain_s: float = setting(1.5, "how long started work may go on at the end", 0, 60)
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogSettings:
     """Where `microclaw catalog` looks beside the programs that are shipped (docs/catalog.md)."""
 
-    folders: Annotated[
-        tuple[str, ...], about("catalogues: folders or git checkouts; publish writes to the first", check=is_folder)
-    ] = ()
+    folders: tuple[WholePath, ...] = setting((), "catalogues: folders or git checkouts; publish writes to the first")
+
+
+@dataclass(frozen=True, slots=True)
+class MqttSettings:
+    """The MQTT broker that states, telemetry and events go to (docs/mqtt.md); without `url` nothing is sent."""
+
+    url: forms.Broker | None = setting(None, "the broker: mqtt://HOST:PORT, or mqtts:// for TLS")
+    user: Line | None = setting(None, "the name that the broker knows this host by")
+    password_file: WholePath | None = setting(None, "a file with the password alone, which nobody else can read")
+    ca_file: WholePath | None = setting(None, "the authority of the broker's certificate (PEM); else the system's")
+    topic: forms.Topic = setting("microclaw", "what every topic begins with")
+    commands: bool = setting(False, "true: who may write to the broker may set pins, switch programs and undo")
+    home_assistant: bool = setting(False, "true: Home Assistant finds the boards by itself")
+    discovery_prefix: forms.Topic = setting("homeassistant", "Home Assistant's own discovery prefix")
 
 
 @dataclass(frozen=True, slots=True)
 class BackupSettings:
     """Backups that the host makes by itself (docs/backup.md): off without a folder, and without a key or a password."""
 
-    folder: Annotated[str, about("where the host puts its backups; it has to exist", check=is_folder)] | None = None
-    every: Annotated[str, about("how often: 30m, 6h, 1d", check=is_duration)] = "6h"
-    keep: Annotated[int, about("how many are kept", 1, 1_000)] = 28
-    recipient: (
-        Annotated[str, about("age1..., whose key opens them (microclaw backup --new-key)", check=is_backup_key)] | None
-    ) = None
-    password_file: (
-        Annotated[str, about("or a file with a password, which only this account can read", check=is_folder)] | None
-    ) = None
+    folder: WholePath | None = setting(None, "where the host puts its backups; it has to exist")
+    every: forms.Duration = setting("6h", "how often: 30m, 6h, 1d")
+    keep: int = setting(28, "how many are kept", 1, 1_000)
+    recipient: forms.BackupKey | None = setting(None, "age1..., whose key opens them (microclaw backup --new-key)")
+    password_file: WholePath | None = setting(None, "or a file with a password, which only this account can read")
 
 
 @dataclass(frozen=True, slots=True)
 class TaskSettings:
     """Code that runs in the sandbox (docs/tasks.md). The limits are the most that one task may ask for."""
 
-    parallel: Annotated[int, about("tasks at the same time", 1, 64)] = 2
-    queue: Annotated[int, about("tasks that may wait", 1, 1_000)] = 32
-    wall_s: Annotated[float, about("seconds of one task", 1, 86_400)] = 60.0
-    memory_mb: Annotated[int, about("memory of one task", 16, 65_536)] = 512
-    disk_mb: Annotated[int, about("files of one task, what it is given and what it writes", 1, 16_384)] = 64
-    output_kb: Annotated[int, about("what one task may print", 1, 65_536)] = 1_024
-    processes: Annotated[int, about("processes and threads of one task", 1, 1_024)] = 64
-    keep_days: Annotated[int, about("how long results are kept", 1, 365)] = 7
-    keep_count: Annotated[int, about("of how many tasks", 1, 10_000)] = 200
-    keep_mb: Annotated[int, about("how much their files may take together", 1, 65_536)] = 512
-    from_devices: Annotated[
-        tuple[str, ...], about('labels of the devices that may send code; "all" for every device, nothing for none')
-    ] = ()
+    parallel: int = setting(2, "tasks at the same time", 1, 64)
+    queue: int = setting(32, "tasks that may wait", 1, 1_000)
+    wall_s: float = setting(60.0, "seconds of one task", 1, 86_400)
+    memory_mb: int = setting(512, "memory of one task", 16, 65_536)
+    disk_mb: int = setting(64, "files of one task, what it is given and what it writes", 1, 16_384)
+    output_kb: int = setting(1_024, "what one task may print", 1, 65_536)
+    processes: int = setting(64, "processes and threads of one task", 1, 1_024)
+    keep_days: int = setting(7, "how long results are kept", 1, 365)
+    keep_count: int = setting(200, "of how many tasks", 1, 10_000)
+    keep_mb: int = setting(512, "how much their files may take together", 1, 65_536)
+    from_devices: tuple[Line, ...] = setting((), 'labels of the devices that may send code; "all": every device')
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxSettings:
     """Where code that the agent or a device asks for runs (docs/sandbox.md). `auto`: the first of them that works."""
 
-    backend: Annotated[
-        Literal["auto", "bubblewrap", "container", "off"],
-        about("what shuts the code off; container: Podman or Docker; off: no code is run"),
-    ] = "auto"
-    image: Annotated[str, about("the image that Podman or Docker starts")] = "python:3.13-slim"
+    backend: SandboxBackend = setting("auto", "what shuts the code off; container: Podman or Docker; off: no code")
+    image: Line = setting("python:3.13-slim", "the image that Podman or Docker starts")
 
 
 @dataclass(frozen=True, slots=True)
 class SecretsSection:
     """What tasks may use by name through the proxy (docs/egress.md): `microclaw secret set`."""
 
-    values: Annotated[Mapping[str, str], about("secrets by their names", secret=True)] = field(
-        default_factory=dict, repr=False
-    )
+    values: Mapping[str, str] = setting({}, "secrets by their names", secret=True)
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigFile:
-    """config.toml and secrets.toml together: the sections, in the order of docs/configuration.md."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sections:
+    """The sections that are the host's settings as they stand in the files."""
 
     host: HostSettings = HostSettings()
-    model: ModelSection = ModelSection()
     agent: AgentSettings = AgentSettings()
     budget: BudgetSettings = BudgetSettings()
     telegram: TelegramSettings | None = None
@@ -288,16 +271,23 @@ class ConfigFile:
     search: SearchSettings | None = None
     schedules: ScheduleSettings = ScheduleSettings()
     voice: VoiceSettings = VoiceSettings()
-    mcp: McpSection = McpSection()
     catalog: CatalogSettings = CatalogSettings()
     mqtt: MqttSettings = MqttSettings()
     cluster: ClusterSettings = ClusterSettings()
     tasks: TaskSettings = TaskSettings()
-    backup: BackupSettings = BackupSettings()
     sandbox: SandboxSettings = SandboxSettings()
-    proxy: ProxySection = ProxySection()
-    secrets: SecretsSection = field(default_factory=SecretsSection)
     limits: Limits = Limits()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigFile(Sections):
+    """config.toml and secrets.toml together; load.py makes Settings of it."""
+
+    model: ModelSection = ModelSection()
+    mcp: McpSection = McpSection()
+    backup: BackupSettings = BackupSettings()
+    proxy: ProxySection = ProxySection()
+    secrets: SecretsSection = SecretsSection()
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,86 +330,41 @@ class LinkSettings:
     plain: bool = False
 
 
+class HomePath:
+    """A path in the home folder."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, settings: Settings, owner: object) -> Path:
+        return settings.home / self._name
+
+
 @dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Sections):
     """The host's whole configuration. `problems`: why a part is off because a credential is missing, a line each."""
 
     home: Path
     cache: Path
     control_socket: Path
-    http_host: str = "127.0.0.1"
     http_port: int | None = DEFAULT_HTTP_PORT  # None: no API on loopback
     link: LinkSettings | None = None  # None: no device plane
     model: ModelSettings = ModelSettings()
-    limits: Limits = Limits()
-    agent: AgentSettings = AgentSettings()
-    budget: BudgetSettings = BudgetSettings()
-    schedules: ScheduleSettings = ScheduleSettings()
-    telegram: TelegramSettings | None = None
-    gateway: GatewaySettings | None = None  # None: no chat gateway
     gateway_off: bool = False  # somebody switched it off: `up` would bring it otherwise
-    search: SearchSettings | None = None
-    voice: VoiceSettings = VoiceSettings()
     mcp_servers: tuple[McpServerSettings, ...] = ()
     proxy: str | None = None  # an http:// proxy for everything that goes out (HTTP CONNECT)
-    host: HostSettings = HostSettings()
-    catalog: CatalogSettings = CatalogSettings()
-    mqtt: MqttSettings = MqttSettings()
-    cluster: ClusterSettings = ClusterSettings()
-    tasks: TaskSettings = TaskSettings()
     backup: BackupSettings | None = None  # None: the host makes none by itself
-    sandbox: SandboxSettings = SandboxSettings()
     problems: tuple[str, ...] = ()
 
-    @property
-    def identity(self) -> Path:
-        return self.home / "identity"
-
-    @property
-    def database(self) -> Path:
-        return self.home / "microclaw.db"
-
-    @property
-    def cluster_index(self) -> Path:
-        """A host of a cluster keeps the index of its own files here; it may be removed while the host is off."""
-        return self.home / "index.db"
-
-    @property
-    def gateway_token(self) -> Path:
-        """The file with the token of local gateway clients."""
-        return self.home / "gateway.token"
-
-    @property
-    def persona(self) -> Path:
-        """SOUL.md, USER.md, HEARTBEAT.md."""
-        return self.home / "config"
-
-    @property
-    def memory(self) -> Path:
-        return self.home / "memory"
-
-    @property
-    def skills(self) -> Path:
-        return self.home / "skills"
-
-    @property
-    def workspace(self) -> Path:
-        """Files that the agent's tools may read and write."""
-        return self.home / "workspace"
-
-    @property
-    def tasks_folder(self) -> Path:
-        """A folder for each task: while it runs, and for the files that it left."""
-        return self.home / "tasks"
-
-    @property
-    def sessions(self) -> Path:
-        return self.home / "sessions"
-
-    @property
-    def log(self) -> Path:
-        return self.home / "microclaw.log"
-
-    @property
-    def chat_history(self) -> Path:
-        return self.home / "chat_history"
+    identity = HomePath("identity")
+    database = HomePath("microclaw.db")
+    cluster_index = HomePath("index.db")  # of a cluster's host, of its own files; it can be made again
+    gateway_token = HomePath("gateway.token")  # of local gateway clients
+    persona = HomePath("config")  # SOUL.md, USER.md, HEARTBEAT.md
+    memory = HomePath("memory")
+    skills = HomePath("skills")
+    workspace = HomePath("workspace")  # files that the agent's tools may read and write
+    tasks_folder = HomePath("tasks")  # a folder for each task: while it runs, and for the files that it left
+    sessions = HomePath("sessions")
+    log = HomePath("microclaw.log")
+    chat_history = HomePath("chat_history")

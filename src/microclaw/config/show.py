@@ -8,15 +8,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path as FilePath
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote
 
-from microclaw.config.document import Path, dotted
 from microclaw.config.load import Assembly
-from microclaw.config.schema import NAME, ROW, Setting, Table, root
+from microclaw.config.schema import NAME, ROW, Node, Path, dotted, root, without_password
 from microclaw.config.settings import Settings
-from microclaw.config.sources import Sources, read_sources
-from microclaw.config.values import without_password
 
 DEFAULT: Final = "default"
 TASK_SECRETS: Final = ("secrets", "values")  # `secret set` promises that none of them is shown again
@@ -37,9 +34,7 @@ class SettingView:
 
 def read_views(home: FilePath, environ: Mapping[str, str]) -> list[SettingView]:
     """Every setting that is set or may be, in the order of settings.py."""
-    sources = read_sources(home, environ)
-    variables = Assembly(sources, environ).variables
-    return list(_walk(root(), (), sources, variables))
+    return list(_views(root(), (), Assembly(home, environ)))
 
 
 def masked(secret: str) -> str:
@@ -54,10 +49,27 @@ def secret_texts(settings: Settings) -> set[str]:
     """
     found: set[str] = set()
     _collect(settings, found, secret=False)
-    for path in (settings.gateway_token, *map(FilePath, _password_files(settings))):
+    backup = None if settings.backup is None else settings.backup.password_file
+    for path in (settings.gateway_token, settings.mqtt.password_file, backup):
         with suppress(OSError, UnicodeDecodeError):  # who uses the file tells what is wrong with it
-            found.add(path.expanduser().read_text()[:MAX_PASSWORD_CHARS].strip())
+            if path is not None:
+                found.add(FilePath(path).expanduser().read_text()[:MAX_PASSWORD_CHARS].strip())
     return found
+
+
+def value_text(value: object) -> str:
+    """A value as `config set` takes it."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case float():
+            return f"{value:.15g}"
+        case tuple() | list():
+            return shlex.join(str(item) for item in value)
+        case dict():
+            return ", ".join(f"{name} = {item}" for name, item in value.items())
+        case _:
+            return str(value)
 
 
 def _collect(value: object, found: set[str], *, secret: bool) -> None:
@@ -78,61 +90,29 @@ def _collect(value: object, found: set[str], *, secret: bool) -> None:
                 _collect(getattr(value, one.name), found, secret=secret or not one.repr)
 
 
-def _password_files(settings: Settings) -> list[str]:
-    backup = None if settings.backup is None else settings.backup.password_file
-    named = [settings.mqtt.password_file, backup]
-    return [name for name in named if name is not None]
+def _views(section: Node, path: Path, assembly: Assembly) -> Iterator[SettingView]:
+    chosen = section.inside.get(NAME) or section.inside.get(ROW)
+    there = {p[-1]: chosen for p in assembly.sources.values if p and p[:-1] == path and chosen}
+    for part, node in (there if chosen else section.inside).items():
+        if node.about:
+            yield _view(node, (*path, part), assembly)
+        else:
+            yield from _views(node, (*path, part), assembly)
 
 
-def value_text(value: object) -> str:
-    """A value as `config set` takes it."""
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case float():
-            return f"{value:.15g}"
-        case tuple() | list():
-            return shlex.join(str(item) for item in value)
-        case dict():
-            return ", ".join(f"{name} = {item}" for name, item in value.items())
-        case _:
-            return str(value)
-
-
-def _walk(
-    table: Table, path: Path, sources: Sources, variables: Mapping[str, tuple[str, str]]
-) -> Iterator[SettingView]:
-    chosen = table.inside.get(NAME) or table.inside.get(ROW)
-    present = dict.fromkeys(p[len(path)] for p in sources.values if len(p) > len(path) and p[: len(path)] == path)
-    for part, node in dict.fromkeys(present, chosen).items() if chosen else table.inside.items():
-        if isinstance(node, Table):
-            yield from _walk(node, (*path, part), sources, variables)
-        elif node is not None:
-            yield _setting(node, (*path, part), sources, variables)
-
-
-def _setting(setting: Setting, path: Path, sources: Sources, variables: Mapping[str, tuple[str, str]]) -> SettingView:
-    key = dotted(path)
-    value = sources.values.get(path)
-    if setting.kind == "texts" and value is not None:
-        value = {p[-1]: text for p, text in sources.values.items() if p[:-1] == path}
-    origin = ""
-    if key in variables:
-        origin, value = variables[key]
-    elif value is not None and (place := sources.place_of(path)) is not None:
-        origin = place[0] if place[1] is None else f"{place[0]}:{place[1]}"
-    elif setting.default is not None:
-        return SettingView(key, setting.default, DEFAULT, setting.about)
-    if path[:2] == TASK_SECRETS and isinstance(value, dict):
-        return SettingView(key, dict.fromkeys(value, SET), origin, setting.about)
-    return SettingView(key, _hidden(value, secret=setting.secret), origin, setting.about)
-
-
-def _hidden(value: object, *, secret: bool) -> object:
-    """A secret is masked; an address may have a password in it all the same."""
-    match value:
-        case dict():
-            return {name: _hidden(text, secret=secret) for name, text in value.items()}
-        case str():
-            return masked(value) if secret else without_password(value)
-    return value
+def _view(setting: Node, path: Path, assembly: Assembly) -> SettingView:
+    key, values = dotted(path), assembly.sources.values
+    value: Any = values.get(path)
+    if key in assembly.variables:
+        origin, value = assembly.variables[key]
+    elif path in values:
+        place, line = assembly.sources.places[path]
+        origin = place if line is None else f"{place}:{line}"
+    else:
+        return SettingView(key, setting.default, "" if setting.default is None else DEFAULT, setting.about)
+    if setting.inside:
+        value = {p[-1]: SET if path == TASK_SECRETS else text for p, text in values.items() if p[:-1] == path}
+    hide = without_password if not setting.secret or path == TASK_SECRETS else masked
+    if isinstance(value, dict):
+        value = {name: hide(text) for name, text in value.items()}
+    return SettingView(key, hide(value) if isinstance(value, str) else value, origin, setting.about)

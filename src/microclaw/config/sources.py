@@ -1,23 +1,25 @@
-"""Where settings come from: config.toml, secrets.toml and the environment, each read and checked for itself."""
+"""Where settings come from: config.toml, secrets.toml and the environment, read and checked. It raises nothing."""
 
 from __future__ import annotations
 
 import os
-import stat
-from collections.abc import Iterator, Mapping
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path as FilePath
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from microclaw.config.checks import is_proxy
-from microclaw.config.document import Path, TomlError, dotted, nested, read_document
+from microclaw.config.forms import Proxy, form_of
 from microclaw.config.places import text_of
-from microclaw.config.schema import Setting, find
+from microclaw.config.schema import NAME, ROW, Node, Path, did_you_mean, dotted, find, root, value_in
 from microclaw.config.settings import ConfigFile
-from microclaw.config.values import Layer, Mistake, Origin, Reader, plain_value
+from microclaw.durable import open_regular
+from microclaw.errors import StoreError
 
 CONFIG: Final = "config.toml"
 SECRETS: Final = "secrets.toml"
@@ -31,97 +33,215 @@ KNOWN_VARIABLES: Final[Mapping[str, Path]] = {
 }
 """Names that others use too. The model's keys and addresses are joined in load.py: they also choose the provider."""
 
+_PLACE: Final = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)$")
+_WORD: Final = r"""(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')"""
+_KEY: Final = re.compile(rf"\s*(\[\[|\[|)\s*({_WORD}(?:\s*\.\s*{_WORD})*)\s*[]=]")
+_REFERENCE: Final = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
+_VARIABLE: Final = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
+_SECTION_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 
-@dataclass(frozen=True)
+Origin: TypeAlias = tuple[str, int | None]
+"""A file or a variable, and the line in the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """`fatal`: the host does not start with it; else only a part is off. `place` is a file or a variable."""
+
+    place: str
+    line: int | None
+    key: str
+    message: str
+    next_step: str
+    fatal: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.message}" if self.line is None else f"{self.place}:{self.line}: {self.message}"
+
+
 class Sources:
-    """From the weakest to the strongest."""
+    """`values` are the right ones by their paths, the strongest of each, with {} for each table, and their `places`.
 
-    config: Layer
-    secrets: Layer
-    environment: Layer
+    `texts` stand for files that shall be written: by their names, what would be in them.
+    """
 
-    @property
-    def mistakes(self) -> list[Mistake]:
-        return [*self.config.mistakes, *self.secrets.mistakes, *self.environment.mistakes]
-
-    @cached_property
-    def values(self) -> dict[Path, Any]:
-        """Every right value by its path, the strongest one; {} for a table."""
-        strong = self.environment.values
-        rows = tuple(path[:-1] for path in strong if path and isinstance(path[-1], int))  # they replace the files' rows
-        weak = {**self.config.values, **self.secrets.values}
-        return {path: value for path, value in weak.items() if path[:-1] not in rows and path[:-2] not in rows} | strong
+    def __init__(self, home: FilePath, environ: Mapping[str, str], texts: Mapping[str, str] | None = None) -> None:
+        self.values: dict[Path, Any] = {}
+        self.places: dict[Path, Origin] = {}
+        self.mistakes: list[Mistake] = []
+        self._unset: dict[Path, str] = {}
+        self._environ: Mapping[str, str] | None = environ  # for ${NAME}
+        self._lines: Mapping[Path, int] = {}
+        for name in (CONFIG, SECRETS):
+            self._read_file(home / name, (texts or {}).get(name))
+        self._environ, self._exposed, self._lines = None, "", {}  # the text of a variable names no other
+        self._read_environment(environ)
 
     @cached_property
     def file(self) -> ConfigFile:
         """The same as one typed value."""
-        if not self.values:  # the declaration need not be read
+        if not self.values:  # the tree need not be made
             return ConfigFile()
-        root: dict[Any, Any] = {}
+        whole: dict[Any, Any] = {}
         for path, value in self.values.items():  # a table stands before what is in it
-            node = root
-            for part in path[:-1]:
-                node = node[part]
             if path:
-                node[path[-1]] = {} if value == {} else value
-        if "fallback" in root.get("model", {}):
-            root["model"]["fallback"] = [row for _, row in sorted(root["model"]["fallback"].items())]
-        return msgspec.convert(root, ConfigFile)
-
-    def place_of(self, path: Path) -> Origin | None:
-        """Where the value in force is written, or else the table around it; None where it is not set."""
-        layers = (self.environment, self.secrets, self.config)
-        return next((layer.places[path] for layer in layers if path in layer.values), None)
+                reduce(lambda node, part: node[part], path[:-1], whole)[path[-1]] = {} if value == {} else value
+        if "fallback" in whole.get("model", {}):
+            whole["model"]["fallback"] = [row for _, row in sorted(whole["model"]["fallback"].items())]
+        return msgspec.convert(whole, ConfigFile)
 
     def unset(self, path: Path) -> str | None:
         """The variable that a setting, or one of its items, names and that is not set."""
-        found = {**self.config.unset, **self.secrets.unset}
-        return next((name for place, name in found.items() if place[: len(path)] == path), None)
+        return next((name for place, name in self._unset.items() if place[: len(path)] == path), None)
+
+    def _read_file(self, path: FilePath, text: str | None) -> None:
+        self._source, self._exposed, self._lines = path.name, "", {}
+        if text is None:
+            text, is_exposed, problem = text_of_file(path, closed=path.name == SECRETS)
+            self._exposed = str(path) if is_exposed else ""
+            self.mistakes += [problem] if problem is not None else []
+        try:
+            values, self._lines = tomllib.loads(text), _lines_of(text)
+        except (ValueError, RecursionError) as exc:  # also a number of thousands of digits, and nesting without end
+            place = _PLACE.search(str(exc))
+            line = int(place[1]) if place is not None and place[1] else text.count("\n") + 1
+            message = f"this is not TOML: {_PLACE.sub('', str(exc))}"
+            self.mistakes.append(Mistake(path.name, line, "", message, f"correct line {line} of {path}"))
+        else:
+            if values:
+                self._section(root(), values, ())
+
+    def _read_environment(self, environ: Mapping[str, str]) -> None:
+        """Variables of other programs' names, then MICROCLAW_<SECTION>__<KEY>, which are stronger."""
+        found = {path: name for name, path in KNOWN_VARIABLES.items() if text_of(environ, name)}
+        for name in sorted(environ):
+            if name.startswith(PREFIX) and "__" in name and text_of(environ, name):
+                found[tuple(name.removeprefix(PREFIX).lower().split("__"))] = name
+        proxy = next((name for name in ("HTTPS_PROXY", "https_proxy") if text_of(environ, name)), None)
+        form = form_of(Proxy)
+        if proxy is not None and form.has(environ[proxy].strip()):
+            found.setdefault(("proxy", "url"), proxy)
+        elif proxy is not None and ("proxy", "url") not in found:  # for every program: no reason not to start
+            step = f"unset {proxy}, or give microclaw its own: microclaw config set proxy.url http://HOST:PORT"
+            text = f"{proxy} is not {form.words}: it is not used"
+            self.mistakes.append(Mistake(proxy, None, "proxy.url", text, step, fatal=False))
+        for path, self._source in found.items():
+            value = value_in(environ[self._source].strip(), find(path))
+            self._section(root(), reduce(lambda inner, part: {part: inner}, reversed(path), value), ())
+
+    def _section(self, section: Node, value: object, path: Path) -> None:
+        is_rows = ROW in section.inside
+        if not isinstance(value, list if is_rows else Mapping):
+            form = f"[[{dotted(path)}]]" if is_rows else f"[{dotted(path)}]"
+            self._wrong(path, f"{dotted(path)} is not a section", f"write it as {form}")
+            return
+        if is_rows and self._environ is None:  # a variable's rows replace the files'
+            self.values = {known: found for known, found in self.values.items() if known[: len(path)] != path}
+        self._put(path, {})
+        for part, inner in enumerate(value) if isinstance(value, list) else value.items():
+            below, node = (*path, part), section.child(part)
+            if node is None:
+                near = did_you_mean(str(part), section.names or section.inside, f"{dotted(path)}." if path else "")
+                text = f"{dotted(below)} is no {'setting' if path else 'section'}{near}"
+                self._wrong(below, text, "correct or remove it; all: microclaw config get --all")
+            elif NAME in section.inside and not section.about and not _SECTION_NAME.fullmatch(str(part)):
+                self._wrong(below, f"{part!r} is no name: letters, digits, - and _, at most 32", "rename it")
+            elif node.inside and (not node.about or isinstance(inner, Mapping)):
+                self._section(node, inner, below)
+            else:
+                self._setting(node, inner, below)
+
+    def _setting(self, setting: Node, value: object, path: Path) -> None:
+        key = dotted(path)
+        if self._source == SECRETS and not setting.secret:
+            self._wrong(path, f"{key} is no secret: it belongs in {CONFIG}", "move it there")
+            return
+        if self._source == SECRETS and path in self.values:  # it is not clear which one is meant
+            text = f"{key} is in {SECRETS} too"
+            self.mistakes.append(Mistake(*self.places[path], key, text, "remove one of them"))
+        if self._exposed and setting.secret and isinstance(value, str) and "${" not in value:
+            text = f"{key} is a secret, and other users can read this file"
+            self._wrong(path, text, f"chmod 600 {self._exposed}")
+        try:
+            self._put(path, setting.checked(self._expanded(setting, value)))
+        except _UnsetVariable as exc:
+            name = self._unset[path] = str(exc.args[0])
+            step = f"export {name}=..., or set another value"
+            self._wrong(path, f"{key}: the environment has no {name}", step, fatal=not setting.secret)
+        except ValueError as exc:
+            self._wrong(path, f"{key}{exc}", f"microclaw config set {key} VALUE")
+
+    def _expanded(self, setting: Node, value: object) -> object:
+        """The value with the variables that it names. Raises _UnsetVariable, ValueError."""
+        environ = self._environ
+
+        def variable(found: re.Match[str]) -> str:
+            if found[1] is None:
+                return "${"
+            if not _VARIABLE.fullmatch(found[0]):
+                raise ValueError(": after ${ is no NAME}; $${ is a plain ${")
+            if (text := text_of(environ or {}, found[1])) is None:
+                raise _UnsetVariable(found[1])
+            return text
+
+        if environ is None:
+            return value
+        if isinstance(value, list):
+            return [_REFERENCE.sub(variable, one) if isinstance(one, str) else one for one in value]
+        if not isinstance(value, str) or "${" not in value:
+            return value
+        return value_in(_REFERENCE.sub(variable, value), setting)
+
+    def _put(self, path: Path, value: Any) -> None:
+        """A value is where it counts; a table, where it is first."""
+        if value != {} or path not in self.values:
+            self.values[path], self.places[path] = value, self._origin(path)
+
+    def _wrong(self, path: Path, message: str, next_step: str, *, fatal: bool = True) -> None:
+        self.mistakes.append(Mistake(*self._origin(path), dotted(path), message, next_step, fatal))
+
+    def _origin(self, path: Path) -> Origin:
+        """The line of a path, or of the table around it."""
+        return self._source, next(
+            (self._lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self._lines), None
+        )
 
 
-def read_sources(home: FilePath, environ: Mapping[str, str], texts: Mapping[str, str] | None = None) -> Sources:
-    """`texts` stand for files that shall be written: by their names, what would be in them."""
-    texts = texts or {}
-    secrets = _file_layer(home / SECRETS, environ, texts.get(SECRETS))
-    config = _file_layer(home / CONFIG, environ, texts.get(CONFIG))
-    for path in config.values.keys() & secrets.values.keys():
-        if config.values[path] != {}:  # it is not clear which one is meant
-            text = f"{dotted(path)} is in {SECRETS} too"
-            config.mistakes.append(Mistake(*config.places[path], dotted(path), text, "remove one of them"))
-    return Sources(config, secrets, _environment_layer(environ))
+class _UnsetVariable(Exception):
+    """Its argument: the variable's name."""
 
 
-def _file_layer(path: FilePath, environ: Mapping[str, str], text: str | None) -> Layer:
-    """One file, or the `text` that shall become its content; a missing one is empty."""
-    secrets = path.name == SECRETS
-    exposed, problem = False, None
-    if text is None:
-        text, exposed, problem = text_of_file(path, closed=secrets)
-    reader = Reader(environ, secrets_only=secrets, exposed=str(path) if exposed else "")
-    found = reader.layer.mistakes
-    try:
-        values, lines = read_document(text)
-    except TomlError as exc:
-        found.append(Mistake(path.name, exc.line, "", exc.message, f"correct line {exc.line} of {path}"))
-    else:
-        reader.read(values, path.name, lines)
-        found.sort(key=lambda mistake: mistake.line or 0)
-    if problem is not None:
-        found.append(problem)
-    return reader.layer
+def _lines_of(text: str) -> dict[Path, int]:
+    """Where each table and value of a right text begins. What looks like a key within a long text comes too late."""
+    lines: dict[Path, int] = {}
+    rows: Counter[Path] = Counter()
+    section: Path = ()
+    for number, line in enumerate(text.split("\n"), 1):
+        key = _KEY.match(line)
+        if key is None:
+            continue
+        words = [word.strip("\"'") for word in re.findall(_WORD, key[2])]
+        path = () if key[1] else section
+        for count, word in enumerate(words, 1):
+            path = (*path, word)
+            if key[1] == "[[" and count == len(words):
+                lines.setdefault(path, number)
+                rows[path] += 1
+            if rows[path]:  # `[a.b]` after `[[a]]` belongs to its last row
+                path = (*path, rows[path] - 1)
+            lines.setdefault(path, number)
+        section = path if key[1] else section
+    return lines
 
 
 def text_of_file(path: FilePath, *, closed: bool = False) -> tuple[str, bool, Mistake | None]:
     """The file's text, whether others can read it, and what is wrong. A `closed` one must be private."""
-    wrong, step = "", f"correct {path}"
+    step = f"correct {path}"
     try:
-        with open(path, "rb", opener=_open_without_waiting) as file:
-            mode = os.fstat(file.fileno()).st_mode
-            exposed = bool(stat.S_IMODE(mode) & 0o077)
-            data = file.read(MAX_FILE_BYTES + 1) if stat.S_ISREG(mode) else None
-        if data is None:
-            wrong = "is not a plain file"
-        elif closed and exposed:
+        with os.fdopen(open_regular(path.resolve(), os.O_RDONLY), "rb") as file:
+            exposed = bool(os.fstat(file.fileno()).st_mode & 0o077)
+            data = file.read(MAX_FILE_BYTES + 1)
+        if closed and exposed:
             wrong, step = "other users can read it: it is not used", f"chmod 600 {path}"
         elif len(data) > MAX_FILE_BYTES:
             wrong = f"is longer than {MAX_FILE_BYTES >> 10} KiB"
@@ -129,48 +249,6 @@ def text_of_file(path: FilePath, *, closed: bool = False) -> tuple[str, bool, Mi
             return data.decode("utf-8-sig"), exposed, None
     except FileNotFoundError:
         return "", False, None
-    except OSError as exc:
-        wrong = f"cannot be read: {exc.strerror or exc}"
-    except UnicodeDecodeError as exc:
-        wrong = f"is not UTF-8 (byte {exc.start + 1})"
+    except (OSError, StoreError, UnicodeDecodeError) as exc:
+        wrong = f"cannot be read: {exc}"
     return "", False, Mistake(path.name, None, "", wrong, step)
-
-
-def _environment_layer(environ: Mapping[str, str]) -> Layer:
-    """Variables of other programs' names, then MICROCLAW_<SECTION>__<KEY>, which are stronger."""
-    named = {path: (name, value) for path, name, value in _variables(environ)}
-    reader = Reader({})
-    proxy = next((name for name in ("HTTPS_PROXY", "https_proxy") if text_of(environ, name)), None)
-    if proxy is not None and ("proxy", "url") not in named:
-        complaint = is_proxy(environ[proxy].strip())
-        if complaint is None:
-            named["proxy", "url"] = (proxy, _escaped(environ[proxy].strip()))
-        else:  # it is meant for every program of this machine: no reason not to start
-            step = f"unset {proxy}, or give microclaw its own: microclaw config set proxy.url http://HOST:PORT"
-            text = f"{proxy} {complaint}: it is not used"
-            reader.layer.mistakes.append(Mistake(proxy, None, "proxy.url", text, step, fatal=False))
-    for path, (name, value) in named.items():
-        reader.read(nested(path, value), name)
-    return reader.layer
-
-
-def _variables(environ: Mapping[str, str]) -> Iterator[tuple[Path, str, Any]]:
-    for name, path in KNOWN_VARIABLES.items():
-        if value := text_of(environ, name):
-            yield path, name, _escaped(value)
-    for name in sorted(environ):
-        if name.startswith(PREFIX) and "__" in name and (value := text_of(environ, name)):
-            path = tuple(name.removeprefix(PREFIX).lower().split("__"))
-            setting = find(path)
-            kind = setting.kind if isinstance(setting, Setting) else None
-            yield path, name, _escaped(plain_value(kind, value))
-
-
-def _escaped(value: object) -> object:
-    """A variable's text is meant as it is: it refers to no other variable."""
-    return value.replace("${", "$${") if isinstance(value, str) else value
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    """For `open`: a pipe in the file's place would wait for a writer."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Final
@@ -14,6 +15,7 @@ from microclaw.errors import ConfigError, Diagnostic
 _TEXT: Final = "tag:yaml.org,2002:str"
 _NUMBER: Final = "tag:yaml.org,2002:int"
 _SWITCH: Final = "tag:yaml.org,2002:bool"
+_DIGITS: Final = re.compile(r"0|[1-9][0-9]{0,14}")
 
 
 class FileMistakes(ConfigError):
@@ -46,13 +48,11 @@ class YamlFile:
             root = yaml.compose(content.decode("utf-8-sig"), Loader=yaml.SafeLoader)
         except UnicodeDecodeError as exc:
             self.wrong(content.count(b"\n", 0, exc.start) + 1, "this line is not UTF-8", "save it as UTF-8")
-        except yaml.MarkedYAMLError as exc:
-            mark = exc.problem_mark
-            text = f"this is not YAML: {exc.problem or exc.context or 'unreadable'}"
-            step = f"{self.page} shows the form; a text with * or & at its beginning goes into quotes"
-            self.wrong(mark.line + 1 if mark else 1, text, step)
         except (yaml.YAMLError, RecursionError, ValueError) as exc:
-            self.wrong(1, f"this is not YAML: {exc!s:.200}", f"{self.page} shows the form")
+            mark = getattr(exc, "problem_mark", None)
+            text = getattr(exc, "problem", None) or f"{exc!s:.200}"
+            step = f"{self.page} shows the form; a text with * or & at its beginning goes into quotes"
+            self.wrong(mark.line + 1 if mark else 1, f"this is not YAML: {text}", step)
         else:
             if root is None:
                 self.wrong(1, "the file is empty", empty)
@@ -61,15 +61,13 @@ class YamlFile:
 
     def fields(self, node: yaml.Node, known: Sequence[str], what: str) -> dict[str, yaml.Node]:
         """The values of a mapping by their names, all of them `known`."""
-        if not isinstance(node, yaml.MappingNode):
-            self.at(node, f"{what} has to be fields", f"write {known[0]}: ...")
-            return {}
         found: dict[str, yaml.Node] = {}
+        if not isinstance(node, yaml.MappingNode) or not node.value:
+            self.at(node, f"{what} has to be fields", f"write {known[0]}: ...")
+            return found
         for key_node, value_node in node.value:
-            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
-            if key is None:
-                self.at(key_node, "a field's name has to be a word", "write name: value")
-            elif key not in known:
+            key = str(key_node.value)  # of a list or a mapping that is no field's name
+            if key not in known:
                 near = did_you_mean(key, known)
                 self.at(key_node, f"{what} has no field {key:.60}{near}", f"fields: {', '.join(known)}")
             elif key in found:
@@ -77,34 +75,27 @@ class YamlFile:
                 self.at(key_node, f"{key} is there twice; the first is in line {first}", "leave one of them out")
             else:
                 found[key] = value_node
-        if not node.value:
-            self.at(node, f"{what} has to be fields", f"write {known[0]}: ...")
         return found
 
     def text(self, node: yaml.Node, key: str) -> str | None:
         """A text that is not empty."""
-        if isinstance(node, yaml.ScalarNode) and node.tag == _TEXT and node.value.strip():
+        found = node.value.strip() if isinstance(node, yaml.ScalarNode) else ""
+        if found and node.tag == _TEXT:
             return str(node.value)
-        is_other = isinstance(node, yaml.ScalarNode) and node.value.strip()
-        step = f'write it between quotes: "{node.value:.40}"' if is_other else f"write {key}: ..."
-        self.at(node, f"{key} has to be a text", step)
+        self.at(node, f"{key} has to be a text", f'write {key}: "{found[:40] or "..."}"')
         return None
 
     def number(self, node: yaml.Node, key: str, least: int, most: int) -> int | None:
         """A whole number within the bounds."""
-        text = node.value if is_number(node) else ""
-        if not (text.isascii() and text.isdigit() and len(text) <= 15) or (text[0] == "0" and text != "0"):
-            self.at(node, f"{key} has to be a whole number", f"{least} to {most}, as {key}: {least}")
-        elif not least <= int(text) <= most:
-            self.at(node, f"{key} {text} is not between {least} and {most}", f"write {key}: {least}, or more")
-        else:
-            return int(text)
+        if is_number(node) and _DIGITS.fullmatch(node.value) and least <= int(node.value) <= most:
+            return int(node.value)
+        self.at(node, f"{key} has to be a whole number of {least} to {most}", f"write {key}: {least}")
         return None
 
     def switch(self, node: yaml.Node, key: str) -> bool | None:
         """`true` or `false`, and none of YAML's other words for them."""
         if isinstance(node, yaml.ScalarNode) and node.tag == _SWITCH and node.value in ("true", "false"):
-            return str(node.value) == "true"
+            return bool(node.value == "true")
         self.at(node, f"{key} has to be true or false", f"write {key}: true")
         return None
 

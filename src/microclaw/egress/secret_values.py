@@ -9,8 +9,8 @@ import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
-from microclaw.config.edit import write_secret
-from microclaw.config.sources import SECRETS, read_sources
+from microclaw.config.edit import write_changes
+from microclaw.config.sources import SECRETS, Sources
 from microclaw.egress.allowlist import SECRET_NAME, Allowlist
 from microclaw.egress.policy import version_of
 from microclaw.errors import ConfigError, UnknownName
@@ -49,24 +49,23 @@ class SecretValues:
             text = f"a secret is one line of {MIN_CHARS} ASCII characters at least: shorter ones cannot be masked"
             raise ConfigError(text, next_step=f"microclaw secret set {name} @FILE, with the whole secret in the file")
         self._mask.add(value)
-        write_secret(self._home, self._environ, name, value)
+        write_changes(self._home, self._environ, {f"secrets.values.{name}": value.replace("${", "$${")})
 
     def remove(self, name: str) -> None:
         """Forget a value. Raises UnknownName. Blocking."""
         if name not in self.names():
             raise UnknownName(f"there is no secret {name[:40]}", next_step="microclaw secret list")
-        write_secret(self._home, self._environ, name, None)
+        write_changes(self._home, self._environ, {f"secrets.values.{name}": None})
 
     def _value(self, name: str) -> str | None:
-        value = self._texts().get(name)
-        if value is not None:
+        if (value := self._texts().get(name)) is not None:
             self._mask.add(value)
         return value if value is not None and _is_usable(value) else None
 
     def _texts(self) -> Mapping[str, str]:
         seen = version_of(self._home / SECRETS)
         if seen != self._seen:
-            self._known = read_sources(self._home, self._environ).file.secrets.values
+            self._known = Sources(self._home, self._environ).file.secrets.values
             self._seen = seen
         return self._known
 

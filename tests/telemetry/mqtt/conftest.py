@@ -22,7 +22,7 @@ from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from microclaw.backoff import Backoff
-from microclaw.config.mqtt_settings import MqttSettings
+from microclaw.config.settings import MqttSettings
 from microclaw.errors import StoreError
 from microclaw.store.database import Database
 from microclaw.store.mqtt import MAX_BUFFER_BYTES, MqttBuffer, MqttPublishedTable

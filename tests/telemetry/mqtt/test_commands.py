@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.telemetry.mqtt.conftest import Broker, Listener, publishing, until
 
-from microclaw.config.mqtt_settings import MqttSettings
+from microclaw.config.settings import MqttSettings
 from microclaw.events import Evidence
 from microclaw.telemetry.mqtt_commands import BURST, WAITING_A_DEVICE, CommandOutcome, MqttCommands
 from microclaw.telemetry.mqtt_feed import MqttFeed

@@ -11,7 +11,7 @@ import pytest
 from tests.telemetry.mqtt.conftest import Boards, Broker, Listener, publishing, until
 from tests.telemetry.mqtt.home_assistant import check_discovery
 
-from microclaw.config.mqtt_settings import MqttSettings
+from microclaw.config.settings import MqttSettings
 from microclaw.telemetry.mqtt_device import DeviceView, FirmwareVersions, NamedPin, ProgramState, device_messages
 from microclaw.telemetry.mqtt_discovery import SENSORS, Discovery
 from microclaw.telemetry.mqtt_topics import Topics

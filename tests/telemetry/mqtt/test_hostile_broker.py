@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.telemetry.mqtt.conftest import publishing, until
 
-from microclaw.config.mqtt_settings import MqttSettings
+from microclaw.config.settings import MqttSettings
 
 CONNACK = bytes.fromhex("20 03 00 00 00")  # MQTT 5.0, 3.2: accepted, no properties
 

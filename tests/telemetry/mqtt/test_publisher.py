@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.telemetry.mqtt.conftest import PASSWORD, Boards, Broker, Listener, publishing, until
 
-from microclaw.config.mqtt_settings import MqttSettings
+from microclaw.config.settings import MqttSettings
 from microclaw.telemetry.mqtt_device import DeviceView, FirmwareVersions, NamedPin, ProgramState, device_messages
 from microclaw.telemetry.mqtt_feed import _telemetry
 from microclaw.wire.link.messages import Telemetry

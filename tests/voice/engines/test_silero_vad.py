@@ -10,7 +10,6 @@ import pytest
 from tests.voice.engines.conftest import Say
 
 from microclaw.config.settings import VoiceSettings
-from microclaw.errors import ConfigError
 from microclaw.voice import engine_choice
 from microclaw.voice.engine_choice import chosen_detector
 from microclaw.voice.engines.engine import FRAME_BYTES, VoiceDetector
@@ -59,5 +58,3 @@ def test_the_setting_chooses_the_detector(monkeypatch: pytest.MonkeyPatch) -> No
     with monkeypatch.context() as without:
         without.setattr(engine_choice, "find_spec", lambda _name: None)
         assert chosen_detector(VoiceSettings()) is WebrtcVoiceDetector
-    with pytest.raises(ConfigError):
-        chosen_detector(VoiceSettings(vad="loudness"))

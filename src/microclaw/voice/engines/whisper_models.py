@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from microclaw.config.voice_choices import WHISPER_MODELS, is_whisper_model
+from microclaw.config.forms import WHISPER_MODELS, WhisperModel, form_of
 from microclaw.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def models_folder(home: Path) -> Path:
 
 def check_model(model: str) -> None:
     """Raises ConfigError for a `voice.whisper_model` that is neither a name nor a folder's path."""
-    if is_whisper_model(model) is not None:
+    if not form_of(WhisperModel).has(model):
         raise ConfigError(
             f"there is no Whisper model {model[:40]!r}; there are {', '.join(WHISPER_MODELS)}, or a folder with its "
             "whole path",
