@@ -126,7 +126,8 @@ def _put(connection: sqlite3.Connection, file: NoteFile, notes: Sequence[NewNote
             (note_id, file.path, note.kind, note.text),
         )
         connection.execute("INSERT INTO notes_words (rowid, words) VALUES (?, ?)", (note_id, _spaced(note.text)))
-    insert(connection, "note_files", file, verb="INSERT OR REPLACE")
+    connection.execute("DELETE FROM note_files WHERE path = ?", (file.path,))
+    insert(connection, "note_files", file)
 
 
 def drop_notes(connection: sqlite3.Connection, paths: Iterable[str]) -> None:
@@ -145,7 +146,7 @@ def _drop(connection: sqlite3.Connection, path: str) -> None:
 
 
 def _number(connection: sqlite3.Connection, person: str) -> int:
-    connection.execute("INSERT OR IGNORE INTO note_people (person) VALUES (?)", (person,))
+    connection.execute("INSERT INTO note_people (person) VALUES (?) ON CONFLICT (person) DO NOTHING", (person,))
     (number,) = connection.execute("SELECT number FROM note_people WHERE person = ?", (person,)).fetchone()
     if number > _MAX_PEOPLE:
         raise StoreError(f"the index has room for {_MAX_PEOPLE} people", next_step="remove people who left")
