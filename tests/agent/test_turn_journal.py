@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from microclaw.agent.turn_journal import JoinRow, ReadRow, ReplyRow, TurnJournal, answer_from, encode, result_from
+from microclaw.apps.changes import ChangeLog, SetLevel, made_by
+from microclaw.auth.gate import Effect
+from microclaw.errors import StoreError
 from microclaw.events import Action, Answer, Edge, Evidence, Inbound, Usage
 from microclaw.models.protocol import ModelReply, ToolCall
+from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
 from microclaw.store.inbox import InboxTable
 from microclaw.store.journal import EffectKey, Journal
-from microclaw.tools.tool import ToolResult
+from microclaw.tools.tool import Begin, ToolResult
 
 EDGES = (Evidence("counted", "2 edges", (Edge(1.5, 2, 1), Edge(3, 2, 0))),)
 
@@ -47,3 +53,30 @@ async def test_what_a_turn_noted_is_read_back_in_order_with_the_results_of_its_c
         assert await again.read_back() == (ReplyRow(reply), JoinRow(2))
         assert again.known(EffectKey("m1", 0, 0)) == looked
         assert again.known(EffectKey("m1", 0, 1)) is None
+
+
+async def test_what_follows_by_rule_is_written_with_its_change_and_ends_with_the_answer(tmp_path: Path) -> None:
+    async with Database.open(tmp_path / "m.db") as database:
+        journal, log = Journal(database, lambda: 1), ChangeLog(AppTable(database))
+        await InboxTable(database, lambda: 1).add(Inbound("test", "c1", "set pin 5 on"))
+        asked = ToolCall("1", "gpio-set", "{}")
+        turn = TurnJournal(journal, "m1", 1)
+        turn.add(ReplyRow(ModelReply("", (asked,), literal=True)))
+
+        async def run(begin: Begin) -> ToolResult:
+            await begin()
+            assert (await journal.unfinished(), await journal.rows(1)) == ((), ())
+            with made_by("m1", ahead=turn.carried):
+                with pytest.raises(StoreError):  # what was to go with it waits on
+                    await log.plan("d-1", "gpio.set", "no such change", SetLevel(5, 1), None, undoes=99)
+                await log.plan("d-1", "gpio.set", "set pin 5", SetLevel(5, 1), None)
+            assert [effect.state for effect in await journal.unfinished()] == ["started"]
+            assert len(await journal.rows(1)) == 1
+            return ToolResult("{}", ok=True)
+
+        await turn.call(EffectKey("m1", 0, 0), asked, Effect.IDEMPOTENT, run)
+        await turn.before_asking()
+        assert len(await journal.unfinished()) == 1
+        with turn.carried() as work:
+            await database.write(work)
+        assert [effect.state for effect in await journal.of_turn("m1")] == ["done"]

@@ -16,6 +16,8 @@ def test_boards_programs_people_schedules_and_words_are_there(tmp_path: Path) ->
     home.mkdir(mode=0o700)
     (home / "identity").mkdir(mode=0o700)
     (home / "identity" / "begin-anew").touch()  # no private key is kept here
+    (home / "sessions").mkdir(mode=0o700)
+    (home / "sessions" / "tg_1.jsonl").write_text('{"role":"user","content":"my bench","ts":1738764800}\n')
     with running_board(tmp_path / "board", "--wasmachine", "0", "--serial", "none") as board:
         with closing(sqlite3.connect(home / "microclaw.db")) as store:
             store.executescript(STORE.read_text().replace("BOARD", f"127.0.0.1:{board['wasmachine']}"))
@@ -25,6 +27,7 @@ def test_boards_programs_people_schedules_and_words_are_there(tmp_path: Path) ->
             assert host.client.programs.get("desk", "blink")["pins"] == [10]
             assert [one["state"] for one in host.client.schedules.list()] == ["active"]
             assert {one["name"] for one in host.client.get("/v1/people")["people"]} == {"owner", "ada"}
+            assert [line["content"] for line in host.client.sessions.get("tg_1")["messages"]] == ["my bench"]
             assert host.run("app", "undo").code == 0  # of an upgrade
             assert host.conditions("desk") == {"blink": "listed"}
             assert host.run("app", "undo").code == 0  # of its installation

@@ -6,7 +6,6 @@ import asyncio
 import os
 import platform
 import shutil
-import sqlite3
 import stat
 import subprocess
 import sys
@@ -285,7 +284,7 @@ def _host(options: GlobalOptions) -> Iterator[Finding]:
 
 
 def _store(path: Path) -> Iterator[Finding]:
-    open_whole(path, sqlite3.Connection).close()
+    open_whole(path).close()
     yield Finding("store", True, f"{path} can be used")
 
 

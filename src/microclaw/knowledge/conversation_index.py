@@ -52,16 +52,16 @@ async def pieces(
     What is read is known by its last row's number. No row is changed, and none is removed without all others.
     """
     name = source.name.removeprefix(SESSIONS).removesuffix(".jsonl")
-    first = await sessions.rows_after(name, 0, most=1)
-    begun = str(first[0].number).encode() if first else b""
+    first = await sessions.lines_after(name, 0, most=1)
+    begun = str(first[0][0]).encode() if first else b""
     replace = known is None or known.tail != begun  # another conversation of that name was removed
     last = 0 if known is None or replace else known.read_bytes
     while True:
-        rows = await sessions.rows_after(name, last, most=PIECE_ROWS)
-        last = rows[-1].number if rows else last
-        done = len(rows) < PIECE_ROWS
+        lines = await sessions.lines_after(name, last, most=PIECE_ROWS)
+        last = lines[-1][0] if lines else last
+        done = len(lines) < PIECE_ROWS
         stamp = (source.mtime_ns, source.size_bytes) if done else (0, 0)
-        notes = [note for row in rows if (note := _message(row.line.encode())) is not None]
+        notes = [note for _, line in lines if (note := _message(line.encode())) is not None]
         yield NoteFile(source.name, *stamp, last, begun), notes, replace
         replace = False
         if done:

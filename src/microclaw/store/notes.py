@@ -145,7 +145,7 @@ def _drop(connection: Sql, path: str) -> None:
 
 
 def _number(connection: Sql, person: str) -> int:
-    connection.execute("INSERT OR IGNORE INTO note_people (person) VALUES (?)", (person,))
+    connection.execute("INSERT INTO note_people (person) VALUES (?) ON CONFLICT (person) DO NOTHING", (person,))
     (number,) = connection.execute("SELECT number FROM note_people WHERE person = ?", (person,)).fetchone()
     if number > _MAX_PEOPLE:
         raise StoreError(f"the index has room for {_MAX_PEOPLE} people", next_step="remove people who left")

@@ -13,7 +13,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 from urllib.parse import quote, unquote
 
@@ -57,15 +57,7 @@ class SessionEntry:
 
     name: str
     size_bytes: int
-    changed_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class SessionRow:
-    """A message's line and its number."""
-
-    number: int
-    line: str
+    changed_s: float = field(metadata={"column": "changed_ms", "read": lambda changed_ms: changed_ms / 1000})
 
 
 class Sessions(Table):
@@ -91,9 +83,7 @@ class Sessions(Table):
 
     async def list(self) -> tuple[SessionEntry, ...]:
         """Every conversation, the one written to last first."""
-        query = "SELECT name, size_bytes, changed_ms FROM sessions ORDER BY changed_ms DESC, name"
-        rows = await self._database.read(lambda connection: connection.execute(query).fetchall())
-        return tuple(SessionEntry(name, size_bytes, changed_ms / 1000) for name, size_bytes, changed_ms in rows)
+        return await self._select(SessionEntry, "sessions ORDER BY changed_ms DESC, name")
 
     async def show(self, name: str, newest: int = DEFAULT_NEWEST) -> tuple[SessionMessage, ...]:
         """The newest messages of the conversation of that name."""
@@ -125,10 +115,10 @@ class Sessions(Table):
         name = session_name(channel, chat_id)
         await self._database.write(lambda connection: put_summary(connection, name, text))
 
-    async def rows_after(self, name: str, number: int, *, most: int) -> tuple[SessionRow, ...]:
-        """The rows behind that one in the order of their numbers, for an index."""
-        where = "session_messages WHERE name = ? AND number > ? ORDER BY number LIMIT ?"
-        return await self._select(SessionRow, where, (name, number, most))
+    async def lines_after(self, name: str, number: int, *, most: int) -> Sequence[tuple[int, str]]:
+        """The lines behind that number, with their own, in their order, for an index."""
+        query = "SELECT number, line FROM session_messages WHERE name = ? AND number > ? ORDER BY number LIMIT ?"
+        return await self._database.read(lambda connection: connection.execute(query, (name, number, most)).fetchall())
 
     def follow_removals(self, refresh: Refresh) -> None:
         """Run `refresh` when another host removed a conversation."""

@@ -8,7 +8,7 @@ import itertools
 import os
 import sqlite3
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from microclaw.durable import make_folders, sync_folder
 from microclaw.errors import StoreError, StoreOwned, StoreUnwritable
@@ -17,7 +17,6 @@ from microclaw.store.schema import APPLICATION_ID, BASE, STEPS, VERSION, schema
 CHECKED_BYTES: Final = 64 * 1024 * 1024  # a larger file is not checked page by page at every start
 BUSY_TIMEOUT_S: Final = 5.0
 CHECKPOINT_TRIES: Final = 3  # each waits BUSY_TIMEOUT_S
-C = TypeVar("C", bound=sqlite3.Connection)
 NEEDED_BYTES: Final = 256 * 1024  # for the log of writes and its index
 ROOM: Final = "free some space on the disk of the home; the host goes on by itself"
 _REFUSED: Final = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC}
@@ -108,7 +107,7 @@ def open_store(path: Path) -> sqlite3.Connection:
     """The writer's connection to a store that is whole and of this version; creates it when there is none."""
     if not path.exists():
         create_store(path)
-    connection = open_whole(path, sqlite3.Connection)
+    connection = open_whole(path)
     try:
         upgrade(connection, path)
     except BaseException:
@@ -117,7 +116,7 @@ def open_store(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def open_whole(path: Path, kind: type[C]) -> C:
+def open_whole(path: Path) -> sqlite3.Connection:
     """The writer's connection to a store that is there and whole, of whatever version."""
     if not path.is_file():
         raise StoreError(
@@ -132,7 +131,7 @@ def open_whole(path: Path, kind: type[C]) -> C:
         raise StoreError(
             f"the store {path} cannot be opened: {exc.strerror}", next_step="check its owner and permissions"
         ) from exc
-    connection = _connect(path, kind, read_only=False)
+    connection = connect(path)
     try:
         _check(connection, path)
     except sqlite3.Error as exc:
@@ -146,14 +145,8 @@ def open_whole(path: Path, kind: type[C]) -> C:
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     """A connection that commits only when told to, and syncs each commit."""
-    return _connect(path, sqlite3.Connection, read_only=read_only)
-
-
-def _connect(path: Path, kind: type[C], *, read_only: bool) -> C:
     try:
-        connection = sqlite3.connect(
-            path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, factory=kind
-        )
+        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")

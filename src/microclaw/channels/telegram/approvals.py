@@ -19,7 +19,7 @@ from microclaw.channels.telegram.sender import ChatGone, Sender
 from microclaw.channels.telegram.updates import ButtonPress, ChatMessage
 from microclaw.errors import Overloaded, PermissionRefused, StoreError, UnknownName
 
-CHANNEL: Final = "tg"  # as MimiClaw names its session files: tg_<chat_id>.jsonl
+CHANNEL: Final = "tg"  # as MimiClaw names its sessions: tg_<chat_id>
 
 
 def chat_number(chat_id: str) -> int | None:
