@@ -15,7 +15,7 @@ from pathlib import Path
 from shutil import which
 
 from bench.report import Metric, median
-from microclaw.config.mqtt_settings import MqttSettings
+from microclaw.config.settings import MqttSettings
 from microclaw.store.database import Database
 from microclaw.store.mqtt import MqttBuffer, MqttPublishedTable
 from microclaw.telemetry.mqtt_broker import read_options

@@ -69,7 +69,7 @@ class Node:
             pass
         wrong = [word for word in (value if isinstance(value, list) else [value]) if word not in self.choices]
         near = did_you_mean(str(wrong[0]), map(str, self.choices)) if wrong else ""
-        raise ValueError(f" is {'' if self.secret else f'{brief(value)}, '}not {self.words}{near}")
+        raise ValueError(f" is {'' if self.secret else f'{_brief(value)}, '}not {self.words}{near}")
 
 
 @cache
@@ -124,7 +124,7 @@ def did_you_mean(word: str, known: Iterable[str], before: str = "") -> str:
     return f": did you mean {before}{near[0]}?" if near else ""
 
 
-def brief(value: object) -> str:
+def _brief(value: object) -> str:
     """The beginning of a value, without the password of an address."""
     try:
         return without_password(json.dumps(value, ensure_ascii=False, default=str))[:SHOWN_CHARS]
