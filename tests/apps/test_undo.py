@@ -198,6 +198,8 @@ async def test_a_pin_that_a_turn_set_twice_is_as_before_the_turn(lab: Any) -> No
     assert [c.state for c in await lab.change_log.changes()] == ["done"] * 6
     assert lab.transport.levels == {4: 0}
     assert (await lab.change_log.changes())[0].forward == SetLevel(4, 0)
+    await lab.direct_io.set_pin("paper", 4, 0)
+    assert "is low already" in (await undo(lab)).text
 
 
 async def test_changes_without_a_turn_are_undone_one_by_one(lab: Any) -> None:

@@ -287,6 +287,10 @@ UNCLEAR = [
 ]  # fmt: skip
 
 
+async def test_a_suggestion_is_about_the_pin_of_the_sentence(ask: Ask) -> None:
+    assert "toggle pin 12;" in (await ask("toggle pin 12 3 times")).text
+
+
 @pytest.mark.parametrize(("sentence", "intent"), PROGRAMS)
 async def test_what_goes_on_becomes_a_program(ask: Ask, sentence: str, intent: str) -> None:
     reply = await ask(sentence)

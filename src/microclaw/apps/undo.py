@@ -218,7 +218,7 @@ class Undo:
             await self._change_log.change(change.change_id),
             await self._change_log.change(by_id),
             evidence,
-            _restored(change.inverse, self._devices.get(change.device_id).name),
+            _restored(change, self._devices.get(change.device_id).name),
         )
         report(Step("undo", _undone_text([taken])))
         return taken
@@ -272,14 +272,15 @@ def _undone_text(taken: Sequence[UndoneChange]) -> str:
     return f"undone: {', '.join(now or change_text(one.undone) for now, one in zip(each, taken, strict=True))}"
 
 
-def _restored(inverse: DeviceAction, device_name: str) -> str | None:
-    match inverse:
+def _restored(change: Change, device_name: str) -> str | None:
+    again = "already" if change.forward == change.inverse else "again"  # it had changed nothing
+    match change.inverse:
         case SetLevel(pin=pin, level=level):
-            return f"pin {pin} of {device_name} is {'high' if level else 'low'} again"
+            return f"pin {pin} of {device_name} is {'high' if level else 'low'} {again}"
         case SetPwm(pin=pin, duty=0):
-            return f"PWM on pin {pin} of {device_name} is off again"
+            return f"PWM on pin {pin} of {device_name} is off {again}"
         case SetPwm(pin=pin, duty=duty):
-            return f"PWM on pin {pin} of {device_name} is at {duty_words(duty)} again"
+            return f"PWM on pin {pin} of {device_name} is at {duty_words(duty)} {again}"
         case _:
             return None
 

@@ -65,6 +65,7 @@ ADD_A_MODEL: Final = (
 )
 _ENGLISH_ONLY: Final = ("not_understood", f"say it in English, as in: turn on pin 4; {ADD_A_MODEL}")
 _NO_PIN: Final = re.compile(r"\b(?:pin|gpio|io) (?:-\s?\d[\d.]*|\d+\.\d+)", re.I)
+_PIN: Final = re.compile(r"\bpin \d+\b", re.IGNORECASE)
 _READING_TOOLS: Final = frozenset(
     {"gpio-get", "adc-read", "i2c-read", "i2c-scan", "list-devices", "query-wasm-apps", "device-info", "device-status"}
     | {"schedule-list", "recall", "time"}
@@ -361,7 +362,8 @@ _DECIDERS: Final[Mapping[str, Callable[[Context], Decision]]] = {
 def _not_understood(sentences: Sentences, text: str) -> Say:
     if no_pin := _NO_PIN.search(text):
         return Say(f"There is no {no_pin[0]}, so I did nothing.", "ambiguous", "for example: turn on pin 4")
-    examples = sentences.nearest(text)
+    pins = _PIN.findall(text)
+    examples = [_PIN.sub(pins[0], one, 1) if len(pins) == 1 else one for one in sentences.nearest(text)]
     meant = f"Did you mean: {'; '.join(examples)}?" if examples else "Ask: what can you do."
     return Say(f"I did not understand that, so I did nothing. {meant}", "not_understood", ADD_A_MODEL)
 
