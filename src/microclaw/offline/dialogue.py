@@ -363,7 +363,7 @@ def _not_understood(sentences: Sentences, text: str) -> Say:
     if no_pin := _NO_PIN.search(text):
         return Say(f"There is no {no_pin[0]}, so I did nothing.", "ambiguous", "for example: turn on pin 4")
     pins = _PIN.findall(text)
-    examples = [_PIN.sub(pins[0], one) if len(pins) == 1 else one for one in sentences.nearest(text)]
+    examples = [_PIN.sub(pins[0], one, 1) if len(pins) == 1 else one for one in sentences.nearest(text)]
     meant = f"Did you mean: {'; '.join(examples)}?" if examples else "Ask: what can you do."
     return Say(f"I did not understand that, so I did nothing. {meant}", "not_understood", ADD_A_MODEL)
 
