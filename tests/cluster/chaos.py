@@ -8,15 +8,15 @@ import os
 import random
 import shutil
 import signal
-import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
+import psycopg
 from tests.cli.conftest import clean_environ
 from tests.link_server.scripted import MemoryOutbox, ScriptedDevice
 
@@ -36,26 +36,22 @@ TICKS_OF: Final = 120  # more devices than these tell so much less each, and as 
 
 
 class Host:
-    """`microclaw up --nats ...` in `home`; `start` again after `kill` with what is on the disk, at another port.
+    """`microclaw up --database ...` in `home`; `start` again after `kill` with what is on the disk, at another port.
 
     `source` is the folder of another microclaw that runs there.
     """
 
-    def __init__(
-        self,
-        home: Path,
-        urls: str,
-    ) -> None:
+    def __init__(self, home: Path, url: str) -> None:
         self.home = home
         self.source: Path | None = None
         self.client = Client(home / "control.sock", timeout_s=PATIENCE_S)
         self.address: str | None = None
-        self._urls = urls
+        self._url = url
         self._child: Child | None = None
 
     def start(self) -> None:
         """Ready when it returns; ConfigError where it could not start."""
-        words = ["microclaw", "--json", "up", "--nats", self._urls, "--link", "127.0.0.1:0", "--link-plain"]
+        words = ["microclaw", "--json", "up", "--database", self._url, "--link", "127.0.0.1:0", "--link-plain"]
         words += ["--port", "0", "--virtual", "0", "--die-with-parent"]
         environ = {**clean_environ(self.home), "MICROCLAW_CLUSTER__HOST": self.home.name}
         if self.source is not None:
@@ -84,14 +80,9 @@ class Host:
         self._child.stop()
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
-        """Of its copy of the store."""
-        with closing(sqlite3.connect(f"file:{self.home}/cluster.db?mode=ro", uri=True, timeout=PATIENCE_S)) as store:
-            return store.execute(query).fetchall()
-
-    def tables(self, but: frozenset[str]) -> dict[str, list[tuple[Any, ...]]]:
-        """Its copy's rows by table, in an order of their own."""
-        names = [name for (name,) in self.rows("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        return {name: sorted(self.rows(f"SELECT * FROM {name}"), key=repr) for name in names if name not in but}
+        """Of the database."""
+        with psycopg.connect(self._url) as connection:
+            return connection.execute(query).fetchall()  # type: ignore[arg-type]
 
 
 def copy_identity(first: Path, home: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from microclaw.cluster.pieces import MAX_MESSAGE, PIECE, Pieces, cut
 
 from microclaw.cluster.call_codec import (
     ERRORS,
@@ -14,7 +15,6 @@ from microclaw.cluster.call_codec import (
     read_answer,
     read_request,
 )
-from microclaw.cluster.pieces import MAX_MESSAGE, PIECE, Pieces, cut
 from microclaw.devices.calls import (
     AppInstall,
     AppList,

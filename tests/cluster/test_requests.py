@@ -6,14 +6,16 @@ import asyncio
 import ssl
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from aiohttp import ClientError, ClientSession, TCPConnector
-from tests.cluster.two_hosts import ClusterHost
-from tests.link_server.scripted import ScriptedDevice
+from cryptography.hazmat.primitives.asymmetric import ec
+from tests.cluster.two_hosts import ClusterHost, Fleet
+from tests.store.two_hosts import until
 
-from microclaw.auth.certificates import HOSTS_NAME
+from microclaw.auth.certificates import HOSTS_NAME, KeyPair, device_certificate, host_certificate, new_authority
 from microclaw.cluster.requests import MAX_MESSAGE, HostGone
 from microclaw.errors import MicroclawError, OutcomeUnknown, ProtocolError
 
@@ -71,9 +73,7 @@ async def test_errors_and_what_is_over_the_limit_are_told(east: ClusterHost, wes
     assert await answers(east, west, "echo", b"on") == [b"ononon"]
 
 
-async def test_a_devices_certificate_and_none_open_nothing(
-    east: ClusterHost, lamp: ScriptedDevice, tmp_path: Path
-) -> None:
+async def test_a_devices_certificate_and_none_open_nothing(east: ClusterHost, fleet: Fleet, tmp_path: Path) -> None:
     asked: list[bytes] = []
 
     async def note(body: bytes) -> AsyncGenerator[bytes, None]:
@@ -81,22 +81,26 @@ async def test_a_devices_certificate_and_none_open_nothing(
         yield body
 
     east.requests.handlers["note"] = note
-    lamp.folder, context = tmp_path, lamp.context()
-    own = ssl.create_default_context(cadata=lamp.ca)
-    assert (lamp.certificate is not None) is True
-    async with host_session(own) as stranger, host_session(context) as device:
-        with pytest.raises(ClientError):
-            await posted(stranger, east)
-        assert await posted(device, east) == 403
-    assert asked == []
+    await until(lambda: east.hosts.standing()[0].facts.calls)
+    authority, key = fleet.authority(), ec.generate_private_key(ec.SECP256R1())
+    device = KeyPair(key, device_certificate(authority, key.public_key(), "d-0123abcd", datetime.now(UTC), 7))
+    other = host_certificate(new_authority(datetime.now(UTC), 9), "west")
+    own = tmp_path / "own.pem"
+    for shown, outcome in [(None, "refused"), (other, "refused"), (device, 403), (host_certificate(authority, "x"), 200)]:
+        context = ssl.create_default_context(cadata=east.plane.ca)
+        if shown is not None:
+            own.write_bytes(shown.to_pem())
+            context.load_cert_chain(own)
+        assert await posted(context, east) == outcome
+    assert asked == [b"x"], "by a host alone"
 
 
-def host_session(context: ssl.SSLContext) -> ClientSession:
-    return ClientSession(connector=TCPConnector(ssl=context))
-
-
-async def posted(session: ClientSession, host: ClusterHost) -> int:
-    facts = host.hosts.standing()[0].facts
-    async with session.post(f"https://{facts.calls}/note", data=b"x", server_hostname=HOSTS_NAME) as answer:
-        await answer.read()
-        return answer.status
+async def posted(context: ssl.SSLContext, host: ClusterHost) -> int | str:
+    url = f"https://{host.hosts.standing()[0].facts.calls}/note"
+    async with ClientSession(connector=TCPConnector(ssl=context)) as session:
+        try:
+            async with session.post(url, data=b"x", server_hostname=HOSTS_NAME) as answer:
+                await answer.read()
+                return answer.status
+        except ClientError:
+            return "refused"

@@ -13,6 +13,8 @@ from tests.link_server.conftest import Plane, PlaneInCluster, running_plane
 from tests.link_server.scripted import ScriptedDevice
 from tests.store.two_hosts import until
 
+from microclaw.auth.authority import AUTHORITY_FILE
+from microclaw.auth.certificates import KeyPair
 from microclaw.cluster.hosts import Hosts
 from microclaw.cluster.ports_elsewhere import port_elsewhere
 from microclaw.cluster.remote_calls import DeviceCalls, RemoteCalls
@@ -33,6 +35,9 @@ class Fleet:
 
     url: str
     folder: Path
+
+    def authority(self) -> KeyPair:
+        return KeyPair.from_pem((self.folder / "identity" / AUTHORITY_FILE).read_bytes())
 
     @asynccontextmanager
     async def host(self, name: str) -> AsyncIterator[ClusterHost]:
@@ -62,7 +67,7 @@ class Fleet:
             following = asyncio.create_task(others.run(), name=f"{name} follows the others")
             stack.push_async_callback(_ended, following)
             calls = DeviceCalls(requests, plane.registry.owner_of, lambda link_id: plane.links.link(link_id).fence)
-            serving = requests.serving(plane.plane.identity.authority, "127.0.0.1", 0, folder)
+            serving = requests.serving(self.authority(), "127.0.0.1", 0, folder)
             address = await stack.enter_async_context(serving)
             yield ClusterHost(host_id, plane, database, hosts, holding, requests, calls, wire)
 
