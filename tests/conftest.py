@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeAlias
 
 import pytest
 from hypothesis import HealthCheck, settings
 from tests.postgres import PostgresServer, running_server
+
+from microclaw.store.database import Database
+from microclaw.store.postgres import SharedDatabase
 
 # A shell that starts a job in the background has it ignore Ctrl-C, and so would every process that the tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -58,6 +63,18 @@ def postgres() -> Iterator[PostgresServer]:
 def database_url(postgres: PostgresServer) -> str:
     """Of an empty database of the test's own."""
     return postgres.new_database()
+
+
+OpenStore: TypeAlias = Callable[[Path], AbstractAsyncContextManager[Database]]
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def open_store(request: pytest.FixtureRequest) -> OpenStore:
+    """Opens the store of that path, on either engine; on PostgreSQL a test has one, whatever the path."""
+    if request.param == "sqlite":
+        return Database.open
+    url: str = request.getfixturevalue("database_url")
+    return lambda _path: SharedDatabase.opened(url, "a")
 
 
 @pytest.hookimpl(trylast=True)

@@ -12,6 +12,7 @@ from typing import TypeAlias, cast
 from zoneinfo import ZoneInfo
 
 import pytest
+from tests.conftest import OpenStore
 
 from microclaw.auth.people import OWNER, Person
 from microclaw.devices.entry import unknown_device
@@ -175,7 +176,7 @@ MakeWorld: TypeAlias = Callable[..., AbstractAsyncContextManager[World]]
 
 
 @pytest.fixture
-def world_of(tmp_path: Path) -> MakeWorld:
+def world_of(tmp_path: Path, open_store: OpenStore) -> MakeWorld:
     """`async with world_of(clock=..., hands=...) as world`: the same store each time; leaving is the host's end."""
 
     @asynccontextmanager
@@ -188,7 +189,7 @@ def world_of(tmp_path: Path) -> MakeWorld:
         report: Callable[[Exception | None], None] = lambda _: None,
     ) -> AsyncIterator[World]:
         used, doing, known = clock or Clock(), hands or Hands(), boards or Boards()
-        async with Database.open(tmp_path / "store" / "microclaw.db") as database:
+        async with open_store(tmp_path / "store" / "microclaw.db") as database:
             table = table_of(database)
             people = People()
             book = ScheduleBook(table, people, used.now_ms, devices=known.registry, zone=ZONE.key)
