@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pytest
+from tests.conftest import OpenStore
 from tests.stores import new_store
 
 from microclaw.agent.context import TurnContext
@@ -167,7 +168,12 @@ MakeAgent: TypeAlias = Callable[..., AbstractAsyncContextManager[Agent]]
 
 
 @pytest.fixture
-def make_agent(tmp_path: Path) -> MakeAgent:
+def open_store() -> OpenStore:
+    return lambda path: Database.open(new_store(path))
+
+
+@pytest.fixture
+def make_agent(tmp_path: Path, open_store: OpenStore) -> MakeAgent:
     """`async with make_agent([replies], limits=..., workshop=...) as agent`; the same store each time."""
 
     @asynccontextmanager
@@ -182,7 +188,7 @@ def make_agent(tmp_path: Path) -> MakeAgent:
     ) -> AsyncIterator[Agent]:
         shop = workshop or Workshop()
         used = model or ScriptedModel(replies)
-        async with Database.open(new_store(tmp_path / "store" / "microclaw.db")) as database:
+        async with open_store(tmp_path / "store" / "microclaw.db") as database:
             journal = Journal(database, lambda: 1_700_000_000_000)
             sessions = Sessions(database, lambda: 1_700_000_000_000)
             table = InboxTable(database, lambda: 1_700_000_000_000)

@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 from tests.agent.conftest import Agent, MakeAgent, Workshop
 from tests.channels.conftest import ScriptedAgent
+from tests.conftest import open_store as open_store  # on both engines
 
 from microclaw.agent.accepted_message import AcceptedMessage
 from microclaw.agent.acts import own_words

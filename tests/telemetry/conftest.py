@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
-from tests.link_server.conftest import Plane
+from tests.conftest import OpenStore
+from tests.link_server.conftest import Plane, running_plane
 from tests.link_server.conftest import device as device
 from tests.link_server.conftest import limits as limits
 from tests.link_server.conftest import paired as paired
-from tests.link_server.conftest import plane as plane
 from tests.link_server.conftest import scripted as scripted
 
+from microclaw.link_server.limits import LinkLimits
 from microclaw.store.downsampling import Downsampling
 from microclaw.store.telemetry import TelemetryTable
 from microclaw.telemetry.history import TelemetryHistory
@@ -44,6 +47,12 @@ class Sources:
         return self.versions.get(app), text
 
 
+@pytest.fixture
+async def plane(tmp_path: Path, limits: LinkLimits, open_store: OpenStore) -> AsyncIterator[Plane]:
+    async with open_store(tmp_path / "microclaw.db") as store, running_plane(tmp_path, limits, store=store) as running:
+        yield running
+
+
 async def no_wait(_seconds: float) -> None:
     """The lines of these tests are there before their events."""
 
@@ -59,7 +68,7 @@ def sources() -> Sources:
 
 
 @pytest.fixture
-def history(plane: Plane, clock: Clock) -> TelemetryHistory:
+async def history(plane: Plane, clock: Clock) -> TelemetryHistory:
     made = TelemetryHistory(
         TelemetryTable(plane.database),
         Downsampling(plane.database),
@@ -72,7 +81,7 @@ def history(plane: Plane, clock: Clock) -> TelemetryHistory:
 
 
 @pytest.fixture
-def reported(plane: Plane, history: TelemetryHistory, sources: Sources) -> ReportedEvents:
+async def reported(plane: Plane, history: TelemetryHistory, sources: Sources) -> ReportedEvents:
     return ReportedEvents(
         plane.database,
         plane.registry,
