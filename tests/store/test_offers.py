@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from microclaw.store.database import Database
-from microclaw.store.firmware import FirmwareTable, NewRelease, offer_in
+from microclaw.store.firmware import FirmwareTable, NewRelease, ReleaseRow, offer_in
 from microclaw.store.links import LinkTable
+from microclaw.store.sql import Sql
 
 
 def release(version: str, manifest: bytes, kind: str = "files") -> NewRelease:
@@ -15,15 +17,17 @@ def release(version: str, manifest: bytes, kind: str = "files") -> NewRelease:
     )  # fmt: skip
 
 
+def offering(made: ReleaseRow) -> Callable[[Sql], object]:
+    return lambda sql: offer_in(sql, "d1", made, "Ada", 5, again=False)
+
+
 async def test_an_error_that_answers_an_offer_ends_that_one_and_no_other(database: Database) -> None:
     table, links = FirmwareTable(database), LinkTable(database, now_ms=lambda: 5, random_bytes=os.urandom)
     outbox, _ = await links.open("d1")
     for number, kind in enumerate(("keys", "files")):
         made = await table.publish(release(f"1.{number}", f"manifest {number}".encode(), kind))
         message = bytes([number]) * 16
-        await outbox.append(
-            message, b"offer: " + made.manifest, lambda sql, made=made: offer_in(sql, "d1", made, "Ada", 5, again=False)
-        )
+        await outbox.append(message, b"offer: " + made.manifest, offering(made))
     assert [offer.version for offer in await table.latest()] == ["1.0", "1.1"]
     assert await outbox.refused(b"?" * 16, "no") is None
     refused = await outbox.refused(bytes(16), "no such key")
