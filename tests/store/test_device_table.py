@@ -64,3 +64,11 @@ async def test_devices_outlive_the_process(store_path: Path) -> None:
         await DeviceTable(database).put(ROW)
     async with Database.open(store_path) as database:
         assert await DeviceTable(database).list() == (ROW,)
+
+
+async def test_a_text_has_every_character_but_none_that_postgresql_cannot_keep(database: Database) -> None:
+    text = "grüß ' \\ \N{SNOWMAN} %s ? :name \0"
+    await DeviceTable(database).put(DeviceRow("d1", text, "b", (text,), (), 0))
+    (row,) = await DeviceTable(database).list()
+    assert row.labels == (text,)
+    assert row.name in (text, text.replace("\0", "\ufffd"))
