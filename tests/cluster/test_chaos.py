@@ -58,7 +58,10 @@ class Fleet:
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
     """Three hosts over a database whose acknowledged writes survive its death."""
     _let_open(DEVICES * 2 + 500)
-    with TemporaryDirectory(prefix="microclaw-postgres-") as folder, running_server(Path(folder), durable=True) as server:
+    with (
+        TemporaryDirectory(prefix="microclaw-postgres-") as folder,
+        running_server(Path(folder), durable=True) as server,
+    ):
         url = server.new_database(empty=True)
         hosts = [Host(tmp_path / f"host-{number}", url) for number in (1, 2, 3)]
         try:
@@ -126,7 +129,7 @@ async def _kill_one(fleet: Fleet) -> None:
     killed_at = loop.time()
     for device in its:
         device.ready.clear()
-    while loop.time() - killed_at < 2 * MOVED_S and not all(device.ready.is_set() for device in its):
+    while loop.time() - killed_at < 2 * MOVED_S and not all(device.ready.is_set() for device in its):  # noqa: ASYNC110
         await asyncio.sleep(0.02)
     fleet.promises.moved_s += [loop.time() - killed_at] * bool(its)
     await _started(victim, fleet.promises)

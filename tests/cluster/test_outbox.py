@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 from tests.cluster.hosts_of_tests import PATIENCE_S, Leases, Seat
+from tests.store.two_hosts import until
 
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import Outbound, Outbox
@@ -92,10 +93,8 @@ async def test_two_hosts_with_one_channel_send_each_text_once(stage: Stage) -> N
     try:
         for number, text in enumerate(texts):
             await (stage.a, stage.b)[number % 2].outbox.push("test", "c1", text)
-        async with asyncio.timeout(PATIENCE_S):
-            while len(by_a) + len(by_b) < len(texts):
-                await asyncio.sleep(0.01)
-            assert sorted(by_a + by_b) == sorted(texts)
+        await until(lambda: len(by_a) + len(by_b) == len(texts))
+        assert sorted(by_a + by_b) == sorted(texts)
     finally:
         for task in (at_a, at_b):
             task.cancel()
@@ -137,9 +136,7 @@ async def test_a_chat_is_served_by_the_host_where_somebody_reads_it(stage: Stage
         await stage.b.outbox.push("test", "c1", "to c1")
         here.append("c2")
         stage.b.outbox.look_again("test")
-        async with asyncio.timeout(PATIENCE_S):
-            while not (by_a and by_b):
-                await asyncio.sleep(0.01)
+        await until(lambda: by_a and by_b)
         assert (by_a, by_b) == (["to c1"], ["to c2"])
     finally:
         for task in (at_a, at_b):

@@ -86,7 +86,12 @@ async def test_a_devices_certificate_and_none_open_nothing(east: ClusterHost, fl
     device = KeyPair(key, device_certificate(authority, key.public_key(), "d-0123abcd", datetime.now(UTC), 7))
     other = host_certificate(new_authority(datetime.now(UTC), 9), "west")
     own = tmp_path / "own.pem"
-    for shown, outcome in [(None, "refused"), (other, "refused"), (device, 403), (host_certificate(authority, "x"), 200)]:
+    for shown, outcome in [
+        (None, "refused"),
+        (other, "refused"),
+        (device, 403),
+        (host_certificate(authority, "x"), 200),
+    ]:
         context = ssl.create_default_context(cadata=east.plane.ca)
         if shown is not None:
             own.write_bytes(shown.to_pem())

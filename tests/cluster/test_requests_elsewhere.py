@@ -73,6 +73,7 @@ async def test_the_api_of_any_host_knows_requests_of_another(database_url: str, 
             await two.ask(f"/v1/approvals/{told['approval']['approval_id']}?wait_s=60", {"approved": True})
             status, end = await asked(two, token, "GET", place)
             assert (status, end["status"], end["result"]) == (200, 200, {"removed": "lamp"})
+        await one.until("/v1/cluster", lambda answer: len(answer["cluster"]["hosts"]) == 1)
         status, told = await asked(one, token, "GET", "/v1/requests/0123456789abcdef")
         assert status == 404
 

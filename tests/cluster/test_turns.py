@@ -10,6 +10,7 @@ from random import Random
 from typing import TypeAlias
 
 import pytest
+from microclaw.store.session_table import SessionTable
 from tests.agent.conftest import NoContext
 from tests.cluster.hosts_of_tests import PATIENCE_S, Leases, Seat
 from tests.store.two_hosts import until
@@ -28,7 +29,6 @@ from microclaw.store.inbox import InboxTable
 from microclaw.store.journal import Journal
 from microclaw.store.outbox import OutboxTable
 from microclaw.store.postgres import SharedDatabase
-from microclaw.store.session_table import SessionTable
 from microclaw.store.sql import Sql
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.tools.toolbox import Toolbox
@@ -262,7 +262,7 @@ async def test_every_message_gets_one_answer_in_its_chats_order_while_hosts_are_
         return [(str(chat_id), int(message_id)) for chat_id, message_id in rows]
 
     async with asyncio.timeout(PATIENCE_S):
-        while len(await last.database.read(answers)) < len(accepted):
+        while len(await last.database.read(answers)) < len(accepted):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     found = await last.database.read(answers)
     assert sorted(found) == sorted(accepted)

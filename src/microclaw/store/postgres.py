@@ -186,7 +186,8 @@ class SharedDatabase(Database):
                     tables = await connection.execute("SELECT tablename FROM pg_tables")
                     self._tell(frozenset(name for (name,) in await tables.fetchall()))  # what changed was not told
                     for asked in self._asked.values():  # their news may have gone before this
-                        asked.done() or asked.set_result(None)
+                        if not asked.done():
+                            asked.set_result(None)
                     while True:
                         async for news in connection.notifies(timeout=HEAR_S):
                             self._heard(news.payload)
