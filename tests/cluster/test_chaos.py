@@ -21,6 +21,7 @@ from typing import Final
 import pytest
 from tests.cluster.chaos import FleetDevice, Host, copy_identity
 from tests.cluster.promises import (
+    SETTLED_S,
     Promises,
     check_devices,
     check_events,
@@ -146,13 +147,22 @@ async def _started(host: Host, promises: Promises) -> None:
             return
 
 
+async def _told_more(fleet: Fleet) -> None:
+    """Each device has two more messages acked."""
+    wanted = [len(device.remembered.acked_numbers) + 2 for device in fleet.devices]
+    acked = lambda: [len(device.remembered.acked_numbers) for device in fleet.devices]  # noqa: E731
+    async with asyncio.timeout(SETTLED_S):
+        while any(map(int.__lt__, acked(), wanted)):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
 async def test_all_hosts_killed_at_once_go_on_where_they_were(fleet: Fleet) -> None:
     async def harm(_: Fleet) -> None:
         for _ in range(2):
-            await asyncio.sleep(3.0)
+            await _told_more(fleet)
             await asyncio.gather(*(asyncio.to_thread(host.kill) for host in fleet.hosts))
             await asyncio.gather(*(_started(host, fleet.promises) for host in fleet.hosts))
-        await asyncio.sleep(5.0)
+        await _told_more(fleet)
 
     await under_load(fleet, harm)
 
@@ -162,12 +172,12 @@ async def test_nothing_is_lost_when_hosts_are_upgraded_one_after_another(fleet: 
 
     async def harm(_: Fleet) -> None:
         await asyncio.to_thread(_newer_microclaw, source)
-        await asyncio.sleep(3.0)
+        await _told_more(fleet)
         for number, host in enumerate(fleet.hosts):
             await asyncio.to_thread(host.stop)
             host.source = source
             await asyncio.to_thread(host.start)
-            await asyncio.sleep(3.0)
+            await _told_more(fleet)
             status = (await asyncio.to_thread(host.client.get, "/v1/cluster"))["cluster"]
             told = " ".join(problem["text"] for problem in status["problems"])
             assert (str(VERSION + 1) in told) == (host is not fleet.hosts[-1]), number

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 from tests.cluster.hosts_of_tests import wire_to
-from tests.cluster.two_hosts import ClusterHost, link_id_of
+from tests.cluster.two_hosts import ClusterHost, link_id_of, told
 from tests.link_server.scripted import ScriptedDevice
 from tests.postgres import USER, PostgresServer, running_server
 from tests.store.two_hosts import until
@@ -173,7 +173,7 @@ def test_a_start_with_a_wrong_password_or_database_is_refused_at_once(server: Po
 
 async def test_a_device_stays_connected_while_its_host_has_no_database(east: ClusterHost, lamp: ScriptedDevice) -> None:
     async with lamp.connected():
-        await lamp.until_ready()
+        await told(lamp, 0)
         east.wire.cut()
         await until(lambda: east.hosts.lost)
         assert await east.device("lamp").call(GpioGet(4), timeout_s=60)

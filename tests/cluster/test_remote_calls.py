@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from tests.cluster.two_hosts import ClusterHost, Fleet, link_id_of, moved_to, sees_lamp_elsewhere
+from tests.cluster.two_hosts import ClusterHost, Fleet, link_id_of, moved_to, sees_lamp_elsewhere, told
 from tests.link_server.scripted import ScriptedDevice
 from tests.store.two_hosts import until
 
@@ -161,7 +161,7 @@ async def test_a_host_that_dies_in_mid_call(
     lamp.answer = lambda call: None
     lamp.address = west.plane.plane.address
     async with lamp.connected():
-        await lamp.until_ready()
+        await told(lamp, 0)
         await sees_lamp_elsewhere(east)
         waiting = asyncio.create_task(east.device("lamp").call(call, timeout_s=60))
         await lamp.next(Call)

@@ -27,6 +27,7 @@ from microclaw.link_server.limits import LinkLimits
 from microclaw.link_server.other_hosts import OtherHosts
 from microclaw.store.link_holders import LinkHolderTable
 from microclaw.store.postgres import SharedDatabase
+from microclaw.wire.link.messages import Event
 
 
 @dataclass
@@ -102,6 +103,13 @@ def link_id_of(host: ClusterHost) -> str:
 async def sees_lamp_elsewhere(host: ClusterHost) -> None:
     link = host.link(link_id_of(host))
     await until(lambda: link.other_host is not None and link.capabilities)
+
+
+async def told(device: ScriptedDevice, number: int) -> None:
+    """An event of the device is acked: its host has written all before it."""
+    await device.until_ready()
+    await device.send(Event("tick", {"n": number}))
+    await until(lambda: not device.outbox.rows)
 
 
 def moved_to(host: ClusterHost, device: ScriptedDevice) -> ScriptedDevice:
