@@ -1,4 +1,4 @@
-"""What a cluster promised while it was maltreated, and whether it kept that: no event, note or program is lost, none
+"""What a cluster promised while it was maltreated, and whether it kept that: no event or note is lost, none
 is done twice, and a device that was cut off is soon at another host."""
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from functools import partial
 from typing import Final
 
 from tests.cluster.chaos import FleetDevice, Host
-from wasmtime import wat2wasm
 
 from microclaw.client.request import HostError
 from microclaw.errors import NoHost, ProtocolError
@@ -25,10 +24,6 @@ AT_ONCE: Final = 8  # devices that are paired
 BREACHES: Final = {4400, 4401, 4403, 4409}
 # What a person sees of a host that was killed or has no database: no socket, half an answer, or a refusal.
 Refused: Final = (NoHost, ProtocolError, HostError)
-PROGRAM = bytes(
-    wat2wasm("""(module (import "env" "puts" (func $puts (param i32) (result i32))) (memory (export "memory") 1)
-        (data (i32.const 16) "hello\\00") (func (export "on_init") i32.const 16 call $puts drop))""")
-)
 
 
 @dataclass
@@ -36,7 +31,6 @@ class Promises:
     """What a host answered to people."""
 
     notes: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    installs: list[str] = field(default_factory=list)
     refusals: Counter[str] = field(default_factory=Counter)
     kills: Counter[str] = field(default_factory=Counter)
     moved_s: list[float] = field(default_factory=list)  # from a host's death to each of its devices' greeting elsewhere
@@ -84,22 +78,6 @@ async def write_notes(
         else:
             assert answer["state"] in ("delivered", "waiting")
             promises.notes[device.name].append(text)
-
-
-async def install(
-    hosts: list[Host], devices: list[FleetDevice], rng: random.Random, promises: Promises, quiet: asyncio.Event
-) -> None:
-    while not quiet.is_set():
-        host, device = rng.choice(hosts), rng.choice(devices)
-        if host.address is None or device.name in promises.installs:
-            await asyncio.sleep(0.1)
-            continue
-        try:
-            await asyncio.to_thread(host.client.programs.install, device.name, "hello", PROGRAM, within_s=20)
-        except Refused as exc:
-            promises.refusals["install: " + getattr(exc, "message", str(exc))[:90]] += 1
-        else:
-            promises.installs.append(device.name)
 
 
 async def settled(hosts: list[Host], devices: list[FleetDevice], promises: Promises) -> None:
@@ -156,6 +134,3 @@ def check_devices(devices: list[FleetDevice], promises: Promises) -> None:
         texts = Counter(text for _, text in device.notes)
         assert [texts[text] for text in promises.notes[device.name]] == [1] * len(promises.notes[device.name])
         assert not BREACHES & set(device.closes), f"{device.name}: {device.closes}"
-    for name in promises.installs:
-        device = next(one for one in devices if one.name == name)
-        assert device.programs["hello"].data == PROGRAM

@@ -25,7 +25,6 @@ from tests.cluster.promises import (
     Promises,
     check_devices,
     check_events,
-    install,
     paired_devices,
     settled,
     write_notes,
@@ -76,7 +75,7 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
 
 
 async def under_load(fleet: Fleet, harm: Callable[[Fleet], Awaitable[None]]) -> None:
-    """Devices tell events, two people send notes, one installs programs, while `harm` is done; then all is checked."""
+    """Devices tell events, two people send notes, while `harm` is done; then all is checked."""
     hosts, promises, rng = fleet.hosts, fleet.promises, fleet.rng
     fleet.devices = devices = await paired_devices(hosts[0], rng, DEVICES)
     quiet, over = asyncio.Event(), asyncio.Event()
@@ -84,7 +83,6 @@ async def under_load(fleet: Fleet, harm: Callable[[Fleet], Awaitable[None]]) -> 
         for device in devices:
             tasks.create_task(device.live(hosts, quiet, over, devices=DEVICES), name=device.name)
         people = [tasks.create_task(write_notes(hosts, devices, rng, promises, quiet, who)) for who in ("ann", "bob")]
-        people.append(tasks.create_task(install(hosts, devices, rng, promises, quiet)))
         await harm(fleet)
         quiet.set()
         await asyncio.wait(people)
@@ -93,7 +91,6 @@ async def under_load(fleet: Fleet, harm: Callable[[Fleet], Awaitable[None]]) -> 
     _report(devices, promises)
     check_events(hosts[0], devices)
     check_devices(devices, promises)
-    assert promises.installs
     assert any(promises.notes.values())
     assert sum(device.sent for device in devices) > DEVICES
 
@@ -206,7 +203,7 @@ def _let_open(files: int) -> None:
 def _report(devices: list[FleetDevice], promises: Promises) -> None:
     """For who runs it by hand: `pytest -s`."""
     notes, events = sum(map(len, promises.notes.values())), sum(device.sent for device in devices)
-    print(f"{len(devices)} devices, {events} events, {notes} notes, {len(promises.installs)} programs installed")
+    print(f"{len(devices)} devices, {events} events, {notes} notes")
     print(f"kills: {dict(promises.kills)}; refused: {dict(promises.refusals)}")
     print(f"at another host after at most {max(promises.moved_s, default=0):.2f} s, {len(promises.moved_s)} times")
     closes = sum((device.closes for device in devices), Counter[int | None]())
