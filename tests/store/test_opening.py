@@ -99,7 +99,7 @@ async def test_damage_while_it_is_open_is_told_with_the_way_back(store_path: Pat
     async with Database.open(store_path) as database:
         store_path.write_bytes(store_path.read_bytes()[:4096] + b"\xa5" * 40960)
         with pytest.raises(StoreError) as error:
-            database.read_at_once(lambda connection: connection.execute("SELECT * FROM devices").fetchall())
+            await database.read(lambda connection: connection.execute("SELECT * FROM devices").fetchall())
     assert "microclaw restore" in str(error.value.next_step)
 
 

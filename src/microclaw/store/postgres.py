@@ -188,6 +188,9 @@ class SharedDatabase(Database):
                     if self._listens.is_set():  # what changed meanwhile was not told
                         tables = await connection.execute("SELECT tablename FROM pg_tables")
                         self._tell(frozenset(name for (name,) in await tables.fetchall()))
+                        for asked in self._asked.values():  # their news may have gone before this
+                            if not asked.done():
+                                asked.set_result(None)
                     self._listens.set()
                     while True:
                         async for news in connection.notifies(timeout=HEAR_S):
