@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Literal
 
 from tests.cluster.nats_servers import NatsServer
 
@@ -17,11 +16,9 @@ from microclaw.store.replica import Replica
 
 
 @asynccontextmanager
-async def open_cluster(
-    url: str, cluster_name: str, *, host: str = "h1", replicas: Literal[0, 1, 3, 5] = 0
-) -> AsyncIterator[Cluster]:
+async def open_cluster(url: str, cluster_name: str, *, host: str = "h1") -> AsyncIterator[Cluster]:
     """A connection of the host `host` to the servers at `url`."""
-    settings = ClusterSettings(nats=url, name=cluster_name, replicas=replicas)
+    settings = ClusterSettings(nats=url, name=cluster_name)
     async with connected(settings, name=f"test {host}") as cluster:
         yield cluster
 
