@@ -144,12 +144,15 @@ async def _started(host: Host, promises: Promises) -> None:
             return
 
 
+def _acked(fleet: Fleet) -> list[int]:
+    return [len(device.remembered.acked_numbers) for device in fleet.devices]
+
+
 async def _told_more(fleet: Fleet) -> None:
     """Each device has two more messages acked."""
-    wanted = [len(device.remembered.acked_numbers) + 2 for device in fleet.devices]
-    acked = lambda: [len(device.remembered.acked_numbers) for device in fleet.devices]  # noqa: E731
+    wanted = [count + 2 for count in _acked(fleet)]
     async with asyncio.timeout(SETTLED_S):
-        while any(has < wants for has, wants in zip(acked(), wanted, strict=True)):  # noqa: ASYNC110
+        while any(has < wants for has, wants in zip(_acked(fleet), wanted, strict=True)):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
 
