@@ -232,8 +232,9 @@ class Hosts:
             self._lose()
         if not renewed:  # another host found the lease over: this one is told of it before it is there again
             await self._database.aside(
-                "UPDATE hosts SET ended = NULL WHERE host_id = ? AND NOT EXISTS (SELECT 1 FROM hosts AS one "
-                "WHERE one.name = hosts.name AND one.ended IS NULL)", self.host_id,
+                "UPDATE hosts SET ended = NULL, until_ms = {now_ms} + ? WHERE host_id = ? AND NOT EXISTS "
+                "(SELECT 1 FROM hosts AS one WHERE one.name = hosts.name AND one.ended IS NULL)",
+                self._ttl_ms, self.host_id,
             )  # fmt: skip
             return
         if late_s > self.times.work_s:
