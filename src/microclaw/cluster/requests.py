@@ -8,6 +8,7 @@ error, `z` the end), the value. Nothing is kept for a host that is away, and not
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
@@ -93,7 +94,7 @@ class HostRequests:
             raise ProtocolError(f"a message of {len(body)} bytes to another host, {MAX_MESSAGE} is the limit")
         try:
             async with self._session.post(
-                f"https://{facts.calls}/{what}", data=body, server_hostname=HOSTS_NAME
+                f"https://{facts.calls}/{what}", data=io.BytesIO(body), server_hostname=HOSTS_NAME
             ) as answer:
                 while True:
                     size = int.from_bytes(await self._read(host, answer.content.readexactly(4)))
