@@ -14,7 +14,7 @@ from typing import Final
 
 from microclaw.cluster.hosts import Hosts
 from microclaw.errors import StoreError
-from microclaw.store.database import Database
+from microclaw.store.postgres import SharedDatabase
 from microclaw.store.sql import Sql
 
 POLL_S: Final = 1.0
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 class Duties:
     """Without being able to (`is_able`) this host has no duty."""
 
-    def __init__(self, database: Database, hosts: Hosts, *, is_able: Callable[[], bool] = lambda: True) -> None:
+    def __init__(self, database: SharedDatabase, hosts: Hosts, *, is_able: Callable[[], bool] = lambda: True) -> None:
         self._database = database
         self._hosts = hosts
         self._is_able = is_able
@@ -102,6 +102,6 @@ class Duties:
         """Others need not wait until this host is gone. Nothing where it is another's, or the database is away."""
         query = "UPDATE duties SET holder = NULL WHERE name = ? AND holder = ? AND fence = ?"
         try:
-            await self._database.write(lambda sql: sql.execute(query, (name, self._hosts.host_id, fence)))
+            await self._database.aside(query, name, self._hosts.host_id, fence)  # also where a newer host upgraded it
         except StoreError as exc:
             _log.debug("the duty %s was not freed: %s", name, exc.message)
