@@ -111,7 +111,8 @@ class PostgresConnection:
         give_up = time.monotonic() + DECIDE_S
         while time.monotonic() < give_up:
             with contextlib.suppress(StoreError, psycopg.Error):
-                self._connection = connect(self._url, f"microclaw {self._host}")
+                if self._connection is None or self.is_lost:
+                    self._connection = connect(self._url, f"microclaw {self._host}")
                 found = self._connection.execute("SELECT pg_xact_status(%s::xid8)", (self._transaction,)).fetchone()
                 if found is not None and found[0] in ("committed", "aborted"):
                     if found[0] == "aborted":
