@@ -189,6 +189,9 @@ class SharedDatabase(Database):
                         tables = await connection.execute("SELECT tablename FROM pg_tables")
                         self._tell(frozenset(name for (name,) in await tables.fetchall()))
                     self._listens.set()
+                    for asked in self._asked.values():  # their news may have gone before this
+                        if not asked.done():
+                            asked.set_result(None)
                     while True:
                         async for news in connection.notifies(timeout=HEAR_S):
                             self._heard(news.payload)
