@@ -180,7 +180,10 @@ async def test_a_request_that_waits_at_the_end_is_answered_without_a_traceback(
 
 @pytest.mark.parametrize(
     ("error", "status", "code"),
-    [(StoreUnreachable("NATS is away"), 503, "store_unreachable"), (ValueError("a secret"), 500, "internal_error")],
+    [
+        (StoreUnreachable("it is away"), 503, "store_unreachable"),
+        (ValueError("a secret"), 500, "internal_error"),
+    ],
 )
 async def test_what_fails_before_the_routes_is_answered_in_the_form_of_all_errors(
     error: Exception, status: int, code: str

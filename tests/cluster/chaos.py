@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import random
 import shutil
 import signal
-import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing, suppress
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
+import psycopg
 from tests.cli.conftest import clean_environ
 from tests.link_server.scripted import MemoryOutbox, ScriptedDevice
 
@@ -24,7 +22,7 @@ from microclaw.backoff import Backoff
 from microclaw.cli.child import Child
 from microclaw.client import Client
 from microclaw.wire.link.codec import decode
-from microclaw.wire.link.messages import Call, Event, Hello, Notify, PairDone, PairRequest, Result
+from microclaw.wire.link.messages import Event, Hello, Notify, PairDone, PairRequest
 
 PATIENCE_S: Final = 60.0
 START_S: Final = 60.0
@@ -36,26 +34,22 @@ TICKS_OF: Final = 120  # more devices than these tell so much less each, and as 
 
 
 class Host:
-    """`microclaw up --nats ...` in `home`; `start` again after `kill` with what is on the disk, at another port.
+    """`microclaw up --database ...` in `home`; `start` again after `kill` with what is on the disk, at another port.
 
     `source` is the folder of another microclaw that runs there.
     """
 
-    def __init__(
-        self,
-        home: Path,
-        urls: str,
-    ) -> None:
+    def __init__(self, home: Path, url: str) -> None:
         self.home = home
         self.source: Path | None = None
         self.client = Client(home / "control.sock", timeout_s=PATIENCE_S)
         self.address: str | None = None
-        self._urls = urls
+        self._url = url
         self._child: Child | None = None
 
     def start(self) -> None:
         """Ready when it returns; ConfigError where it could not start."""
-        words = ["microclaw", "--json", "up", "--nats", self._urls, "--link", "127.0.0.1:0", "--link-plain"]
+        words = ["microclaw", "--json", "up", "--database", self._url, "--link", "127.0.0.1:0", "--link-plain"]
         words += ["--port", "0", "--virtual", "0", "--die-with-parent"]
         environ = {**clean_environ(self.home), "MICROCLAW_CLUSTER__HOST": self.home.name}
         if self.source is not None:
@@ -84,14 +78,9 @@ class Host:
         self._child.stop()
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
-        """Of its copy of the store."""
-        with closing(sqlite3.connect(f"file:{self.home}/cluster.db?mode=ro", uri=True, timeout=PATIENCE_S)) as store:
-            return store.execute(query).fetchall()
-
-    def tables(self, but: frozenset[str]) -> dict[str, list[tuple[Any, ...]]]:
-        """Its copy's rows by table, in an order of their own."""
-        names = [name for (name,) in self.rows("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        return {name: sorted(self.rows(f"SELECT * FROM {name}"), key=repr) for name in names if name not in but}
+        """Of the database."""
+        with psycopg.connect(self._url) as connection:
+            return connection.execute(query).fetchall()  # type: ignore[arg-type]
 
 
 def copy_identity(first: Path, home: Path) -> None:
@@ -116,15 +105,8 @@ class RememberingOutbox(MemoryOutbox):
         super().ack(seq)
 
 
-@dataclass
-class Program:
-    sha256: bytes
-    size: int
-    data: bytearray = field(default_factory=bytearray)
-
-
 class FleetDevice(ScriptedDevice):
-    """It tells an event with the next number now and then, takes notes and programs, and goes to the next host when it
+    """It tells an event with the next number now and then, takes notes, and goes to the next host when it
     is cut off."""
 
     name: str
@@ -133,12 +115,9 @@ class FleetDevice(ScriptedDevice):
     def prepare(self, name: str, rng: random.Random) -> None:
         self.name, self.rng = name, rng
         self.outbox = self.remembered = RememberingOutbox()
-        self.answer = self._answer
         self.sent = 0
         self.notes: list[tuple[bytes, str]] = []
         self.closes: Counter[int | None] = Counter()
-        self.programs: dict[str, Program] = {}
-        self._upload: tuple[str, Program] | None = None
         self._less = 1.0
 
     @asynccontextmanager
@@ -199,40 +178,6 @@ class FleetDevice(ScriptedDevice):
                 await self.send(Event("tick", {"n": self.sent, "from": self.name}))
             await _within(over if quiet.is_set() else quiet, self.rng.uniform(*TICK_S) * self._less)
             self.take_notes()
-
-    def _answer(self, call: Call) -> Result:
-        value: Any = dict(call.params)
-        match call.method:
-            case "gpio.get":
-                value = {"pin": call.params["pin"], "level": 1}
-            case "apps.begin":
-                sha256, size = call.params["sha256"], call.params["size"]
-                assert isinstance(sha256, bytes)
-                assert isinstance(size, int)
-                name = str(call.params["name"])
-                if self._upload is None or self._upload[1].sha256 != sha256 or self._upload[0] != name:
-                    self._upload = (name, Program(sha256, size))
-                value = {"offset": len(self._upload[1].data)}
-            case "apps.write":
-                data, offset = call.params["data"], call.params["offset"]
-                assert isinstance(data, bytes)
-                assert isinstance(offset, int)
-                if self._upload is not None and offset == len(self._upload[1].data):
-                    self._upload[1].data.extend(data)
-                value = {"offset": 0 if self._upload is None else len(self._upload[1].data)}
-            case "apps.commit":
-                assert self._upload is not None
-                (name, program), self._upload = self._upload, None
-                assert hashlib.sha256(program.data).digest() == program.sha256
-                self.programs[name] = program
-                value = {"name": name}
-            case "apps.list":
-                value = {"apps": [_shown(name, program) for name, program in self.programs.items()]}
-        return Result(ok=True, value=value)
-
-
-def _shown(name: str, program: Program) -> dict[str, Any]:
-    return {"name": name, "state": "running", "heap": 8192, "kind": "wasm", "sha256": program.sha256, "autostart": True}
 
 
 async def _within(event: asyncio.Event, for_s: float) -> None:

@@ -1,61 +1,115 @@
-"""Hosts of a cluster in one process, each with a connection of its own, and leases of seconds."""
+"""Hosts of one database in this process, each with connections of its own; and leases that a test ends."""
 
 from __future__ import annotations
 
 import asyncio
-import time
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Final
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
-import pytest
-from microclaw.cluster.connection import Cluster, connected
-from microclaw.cluster.host_facts import HostFacts, LeaseTimes
-
-from microclaw.cluster.hosts import Hosts
-from microclaw.config.cluster_settings import ClusterSettings
+from microclaw.cluster.hosts import HostFacts, Hosts
+from microclaw.store.postgres import SharedDatabase
 from microclaw.store.schema import VERSION
 
-LIMIT_S: Final = 60.0
-TIMES: Final = LeaseTimes(renew_s=0.2, ttl_s=3.0, work_s=2.0)
-
-
-def facts_of(
-    host_id: str, *, ahead_s: float | Callable[[], float] = 0.0, devices: int = 0, home: str = ""
-) -> Callable[[], HostFacts]:
-    """What a host tells of itself; its clock is `ahead_s`, which may change, before this machine's."""
-
-    def facts() -> HostFacts:
-        wall_ms = int((time.time() + (ahead_s() if callable(ahead_s) else ahead_s)) * 1000)
-        name = host_id.rpartition("-")[0]
-        own = (devices, 0, None, None, wall_ms, wall_ms)
-        return HostFacts(host_id, name, "1.0", VERSION, *own, home=home)
-
-    return facts
+PATIENCE_S = 60
 
 
 @asynccontextmanager
 async def host_in(
-    url: str,
-    cluster_name: str,
-    host_id: str,
-    *,
-    times: LeaseTimes = TIMES,
-    ahead_s: float | Callable[[], float] = 0.0,
-    devices: int = 0,
-    home: str = "",
-) -> AsyncIterator[tuple[Cluster, Hosts]]:
-    settings = ClusterSettings(nats=url, name=cluster_name, replicas=1)
-    async with connected(settings, name=host_id) as cluster:
-        facts = facts_of(host_id, ahead_s=ahead_s, devices=devices, home=home)
-        async with Hosts.joined(cluster, facts, host_id=host_id, times=times) as hosts:
-            yield cluster, hosts
+    url: str, host_id: str, *, devices: int = 0, home: str | None = None, calls: Callable[[], str | None] = lambda: None
+) -> AsyncIterator[tuple[SharedDatabase, Hosts]]:
+    """Its name is its id without the last part; its home its own unless `home` says another."""
+
+    def facts() -> HostFacts:
+        return HostFacts(host_id.rpartition("-")[0], "1.0", VERSION, devices, None, None, calls(), 0, 0)
+
+    async with (
+        SharedDatabase.opened(url, host_id) as database,
+        Hosts.joined(database, facts, host_id=host_id, home=home or host_id) as hosts,
+    ):
+        yield database, hosts
 
 
-async def until(condition: Callable[[], object], what: str) -> None:
+@dataclass
+class Leases:
+    """Who is alive, as all hosts see it. `end` is what the end of a lease is."""
+
+    dead: set[str] = field(default_factory=set)
+    listeners: list[Callable[[str], None]] = field(default_factory=list)
+
+    def end(self, host_id: str) -> None:
+        self.dead.add(host_id)
+        for left in self.listeners:
+            left(host_id)
+
+
+@dataclass
+class Seat:
+    """A `microclaw.live_hosts.Fleet`."""
+
+    host_id: str
+    leases: Leases
+
+    def is_live(self, host_id: str) -> bool:
+        return host_id not in self.leases.dead
+
+    def listen(self, left: Callable[[str], None]) -> None:
+        self.leases.listeners.append(left)
+
+
+@asynccontextmanager
+async def wire_to(url: str) -> AsyncIterator[Wire]:
+    """A way to the database that can be cut, and mended."""
+    wire = Wire(url)
+    await wire.mend()
     try:
-        async with asyncio.timeout(LIMIT_S):
-            while not condition():  # noqa: ASYNC110  what another host does sets no event here
-                await asyncio.sleep(0.01)
-    except TimeoutError:
-        pytest.fail(what)
+        yield wire
+    finally:
+        wire.cut()
+
+
+class Wire:
+    """After `cut` nothing comes through any more, and nobody can connect, until `mend`."""
+
+    def __init__(self, url: str) -> None:
+        place = urlsplit(url)
+        self._far, self._near = place.port, 0
+        self._server: asyncio.Server | None = None
+        self._ends: set[asyncio.StreamWriter] = set()
+        self._place = place
+
+    @property
+    def url(self) -> str:
+        return self._place._replace(netloc=f"{self._place.username}@127.0.0.1:{self._near}").geturl()
+
+    async def mend(self) -> None:
+        """Let connect, under the same address as before."""
+        self._server = await asyncio.start_server(self._carry, "127.0.0.1", self._near)
+        self._near = self._server.sockets[0].getsockname()[1]
+
+    def cut(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for end in self._ends:
+            end.transport.abort()
+        self._ends.clear()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._ends.add(writer)
+        try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._far)
+        except OSError:  # the server is away
+            writer.transport.abort()
+            return
+        self._ends.add(far_writer)
+        await asyncio.gather(_pass(reader, far_writer), _pass(far_reader, writer))
+
+
+async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+            await writer.drain()
+    writer.close()

@@ -1,4 +1,4 @@
-"""A host without --nats has nothing of a cluster in it."""
+"""A host without --database has nothing of many hosts in it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ async def main():
     with tempfile.TemporaryDirectory() as folder:
         settings = load_settings({"HOME": folder}, home=pathlib.Path(folder) / "home")
         async with running_host(replace(settings, http_port=0, gateway_off=True, gateway=None)):
-            print(sorted(name for name in sys.modules if name.split(".")[0] == "nats" or ".cluster." in name))
+            print(sorted(name for name in sys.modules if name.startswith("psycopg") or ".cluster." in name))
 
 asyncio.run(main())
 """
 
 
-def test_a_host_that_is_alone_imports_nothing_of_a_cluster() -> None:
+def test_a_host_that_is_alone_imports_nothing_of_many_hosts() -> None:
     done = subprocess.run([sys.executable, "-c", LOOK], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "[]\n"

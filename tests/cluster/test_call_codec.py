@@ -1,4 +1,4 @@
-"""Calls, answers, errors and pieces between hosts: what is read back is what was written, and nothing else is read."""
+"""Calls, answers and errors between hosts: what is read back is what was written, and nothing else is read."""
 
 from __future__ import annotations
 
@@ -138,30 +138,10 @@ def test_an_answer_of_another_call_is_refused() -> None:
         read_answer(encode_value("east", 0, DeviceFacts({})), GpioGet(4))
 
 
-@pytest.mark.parametrize("size", [0, 1, PIECE, PIECE + 1, MAX_MESSAGE])
-def test_a_message_in_pieces_is_whole_with_the_last(size: int) -> None:
-    message, pieces = bytes(n % 251 for n in range(1000)) * (size // 1000 + 1), Pieces()
-    *first, last = cut(message[:size])
-    assert [pieces.add(piece) for piece in first] == [None] * len(first)
-    assert pieces.add(last) == message[:size]
-    assert all(len(piece) < 1_000_000 for piece in (*first, last))
-
-
-def test_a_message_over_the_limit_is_refused() -> None:
+def test_calls_and_answers_of_another_form_are_refused_in_words() -> None:
+    request = msgspec.msgpack.decode(encode_request("d-1", GpioGet(4), 1.0))
+    answer = msgspec.msgpack.decode(encode_value("h", 1, None))
     with pytest.raises(ProtocolError):
-        cut(bytes(MAX_MESSAGE + 1))
-
-
-def test_pieces_out_of_order_are_refused() -> None:
-    first, second, third = cut(bytes(2 * PIECE + 1))
-    pieces = Pieces()
-    assert pieces.add(first) is None
+        read_request(msgspec.msgpack.encode([*request, 2]))
     with pytest.raises(ProtocolError):
-        pieces.add(third)
-    with pytest.raises(ProtocolError):
-        Pieces().add(second)
-
-
-def test_a_sender_cannot_say_more_pieces_than_a_message_has() -> None:
-    with pytest.raises(ProtocolError):
-        Pieces().add(b"\x01\x00\x00\xff\xffx")
+        read_answer(msgspec.msgpack.encode([*answer[:3], None, 2]), GpioGet(4))

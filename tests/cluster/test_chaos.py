@@ -1,6 +1,7 @@
-"""kill -9 of hosts and NATS servers under load: nothing acknowledged is lost or done twice, all agree.
+"""kill -9 of hosts and immediate stops of PostgreSQL under load: nothing acknowledged is lost or done twice.
 
-MICROCLAW_CHAOS_S says for how long, MICROCLAW_CHAOS_SEED at which moments, MICROCLAW_CHAOS_DEVICES with how many.
+MICROCLAW_CHAOS_S says for how long at least, MICROCLAW_CHAOS_SEED at which moments, MICROCLAW_CHAOS_DEVICES with how
+many.
 """
 
 from __future__ import annotations
@@ -9,121 +10,201 @@ import asyncio
 import os
 import random
 import resource
+import shutil
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
 
+import pytest
 from tests.cluster.chaos import FleetDevice, Host, copy_identity
-from tests.cluster.nats_servers import NatsServer, three_servers, urls_of
 from tests.cluster.promises import (
+    SETTLED_S,
     Promises,
     check_devices,
-    check_hosts,
-    install,
+    check_events,
     paired_devices,
     settled,
     write_notes,
 )
+from tests.postgres import PostgresServer, running_server
 
+import microclaw
 from microclaw.errors import ConfigError
+from microclaw.store.schema import VERSION
 
-CHAOS_S = float(os.environ.get("MICROCLAW_CHAOS_S", "30"))
+CHAOS_S = float(os.environ.get("MICROCLAW_CHAOS_S", "60"))
 SEED = int(os.environ.get("MICROCLAW_CHAOS_SEED", "7"))
-DEVICES = int(os.environ.get("MICROCLAW_CHAOS_DEVICES", "60"))
+DEVICES = int(os.environ.get("MICROCLAW_CHAOS_DEVICES", "30"))
+HOST_KILLS, DATABASE_STOPS = 20, 10
+MOVED_S: Final = 5.0
+SOURCE: Final = Path(microclaw.__file__).parent
+STEP: Final = ("ALTER TABLE devices ADD COLUMN colour TEXT", "CREATE TABLE newer (a TEXT) STRICT")
 
 
-async def test_nothing_acknowledged_is_lost_or_done_twice_while_hosts_and_servers_are_killed(tmp_path: Path) -> None:
-    rng = random.Random(SEED)
-    promises = Promises()
-    let_open(DEVICES * 2 + 500)
-    with three_servers(tmp_path / "nats") as servers, running_hosts(tmp_path, servers) as hosts:
-        devices = await paired_devices(hosts[0], rng, DEVICES)
-        quiet, over = asyncio.Event(), asyncio.Event()
-        async with asyncio.TaskGroup() as tasks:
-            for device in devices:
-                tasks.create_task(device.live(hosts, quiet, over, devices=DEVICES), name=device.name)
-            people = [
-                tasks.create_task(write_notes(hosts, devices, rng, promises, quiet, who)) for who in ("ann", "bob")
-            ]
-            people.append(tasks.create_task(install(hosts, devices, rng, promises, quiet)))
-            await kill_at_random(hosts, servers, rng, promises)
-            quiet.set()
-            await asyncio.wait(people)
-            await settled(hosts, devices, promises)
-            report(devices, promises)
-            over.set()
-        check_hosts(hosts, devices)
-        check_devices(devices, promises)
-        assert promises.kills["Host"]
-        assert promises.kills["NatsServer"]
-        assert promises.installs
-        assert any(promises.notes.values())
-        assert sum(device.sent for device in devices) > DEVICES
+@dataclass
+class Fleet:
+    server: PostgresServer
+    hosts: list[Host]
+    folder: Path
+    rng: random.Random
+    promises: Promises
+    devices: list[FleetDevice]
 
 
-def let_open(files: int) -> None:
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    """Three hosts over a database whose acknowledged writes survive its death."""
+    _let_open(DEVICES * 2 + 500)
+    with (
+        TemporaryDirectory(prefix="microclaw-postgres-") as folder,
+        running_server(Path(folder), durable=True) as server,
+    ):
+        url = server.new_database(empty=True)
+        hosts = [Host(tmp_path / f"host-{number}", url) for number in (1, 2, 3)]
+        try:
+            for host in hosts:
+                host.home.mkdir(mode=0o700) if host is hosts[0] else copy_identity(hosts[0].home, host.home)
+                host.start()
+            yield Fleet(server, hosts, tmp_path, random.Random(SEED), Promises(), [])
+        finally:
+            for host in hosts:
+                host.kill()
+
+
+async def under_load(fleet: Fleet, harm: Callable[[Fleet], Awaitable[None]]) -> None:
+    """Devices tell events, two people send notes, while `harm` is done; then all is checked."""
+    hosts, promises, rng = fleet.hosts, fleet.promises, fleet.rng
+    fleet.devices = devices = await paired_devices(hosts[0], rng, DEVICES)
+    quiet, over = asyncio.Event(), asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        for device in devices:
+            tasks.create_task(device.live(hosts, quiet, over, devices=DEVICES), name=device.name)
+        people = [tasks.create_task(write_notes(hosts, devices, rng, promises, quiet, who)) for who in ("ann", "bob")]
+        await harm(fleet)
+        quiet.set()
+        await asyncio.wait(people)
+        await settled(hosts, devices, promises)
+        over.set()
+    _report(devices, promises)
+    check_events(hosts[0], devices)
+    check_devices(devices, promises)
+    assert any(promises.notes.values())
+    assert sum(device.sent for device in devices) > DEVICES
+
+
+async def test_nothing_acknowledged_is_lost_or_done_twice_while_hosts_and_the_database_are_killed(fleet: Fleet) -> None:
+    await under_load(fleet, kill_at_random)
+    assert fleet.promises.kills["host"] >= HOST_KILLS
+    assert fleet.promises.kills["database"] >= DATABASE_STOPS
+    assert len(fleet.promises.moved_s) > 10
+    assert max(fleet.promises.moved_s) <= MOVED_S
+
+
+async def kill_at_random(fleet: Fleet) -> None:
+    """For CHAOS_S, and as often as is asked; afterwards all run."""
+    kills, rng = fleet.promises.kills, fleet.rng
+    loop = asyncio.get_running_loop()
+    end = loop.time() + CHAOS_S
+    while loop.time() < end or kills["host"] < HOST_KILLS or kills["database"] < DATABASE_STOPS:
+        await asyncio.sleep(rng.uniform(0.3, 2.0))
+        if rng.random() < DATABASE_STOPS / (HOST_KILLS + DATABASE_STOPS):
+            kills["database"] += 1
+            await asyncio.to_thread(fleet.server.kill)
+            await asyncio.sleep(rng.uniform(0.0, 5.0))
+            await asyncio.to_thread(fleet.server.start)
+        else:
+            await _kill_one(fleet)
+
+
+async def _kill_one(fleet: Fleet) -> None:
+    victim, loop = fleet.rng.choice(fleet.hosts), asyncio.get_running_loop()
+    its = [device for device in fleet.devices if device.ready.is_set() and device.address == victim.address]
+    fleet.promises.kills["host"] += 1
+    await asyncio.to_thread(victim.kill)
+    killed_at = loop.time()
+    for device in its:
+        device.ready.clear()
+    while loop.time() - killed_at < 2 * MOVED_S and not all(device.ready.is_set() for device in its):  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
+    fleet.promises.moved_s += [loop.time() - killed_at] * bool(its)
+    await _started(victim, fleet.promises)
+
+
+async def _started(host: Host, promises: Promises) -> None:
+    """Whoever keeps a host running starts it again."""
+    while True:
+        try:
+            await asyncio.to_thread(host.start)
+        except ConfigError as exc:
+            promises.kills[exc.message] += 1
+        else:
+            return
+
+
+async def _told_more(fleet: Fleet) -> None:
+    """Each device has two more messages acked."""
+    wanted = [len(device.remembered.acked_numbers) + 2 for device in fleet.devices]
+    acked = lambda: [len(device.remembered.acked_numbers) for device in fleet.devices]  # noqa: E731
+    async with asyncio.timeout(SETTLED_S):
+        while any(map(int.__lt__, acked(), wanted)):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+async def test_all_hosts_killed_at_once_go_on_where_they_were(fleet: Fleet) -> None:
+    async def harm(_: Fleet) -> None:
+        for _ in range(2):
+            await _told_more(fleet)
+            await asyncio.gather(*(asyncio.to_thread(host.kill) for host in fleet.hosts))
+            await asyncio.gather(*(_started(host, fleet.promises) for host in fleet.hosts))
+        await _told_more(fleet)
+
+    await under_load(fleet, harm)
+
+
+async def test_nothing_is_lost_when_hosts_are_upgraded_one_after_another(fleet: Fleet) -> None:
+    source = fleet.folder / "newer" / "src"
+
+    async def harm(_: Fleet) -> None:
+        await asyncio.to_thread(_newer_microclaw, source)
+        await _told_more(fleet)
+        for number, host in enumerate(fleet.hosts):
+            await asyncio.to_thread(host.stop)
+            host.source = source
+            await asyncio.to_thread(host.start)
+            await _told_more(fleet)
+            status = (await asyncio.to_thread(host.client.get, "/v1/cluster"))["cluster"]
+            told = " ".join(problem["text"] for problem in status["problems"])
+            assert (str(VERSION + 1) in told) == (host is not fleet.hosts[-1]), number
+
+    await under_load(fleet, harm)
+    assert fleet.hosts[0].rows("SELECT version FROM store_version") == [(VERSION + 1,)]
+    assert "Traceback" not in "".join((host.home / "microclaw.log").read_text() for host in fleet.hosts)
+
+
+def _newer_microclaw(source: Path) -> None:
+    """A copy of this microclaw whose store has another version, beside what it reads outside its package."""
+    shutil.copytree(SOURCE, source / "microclaw", ignore=shutil.ignore_patterns("__pycache__"))
+    (source.parent / "firmware").symlink_to(SOURCE.parents[1] / "firmware")
+    schema = source / "microclaw" / "store" / "schema.py"
+    before, version, after = schema.read_text().partition("VERSION: Final = ")
+    schema.write_text(f"{before}STEPS = (*STEPS, {STEP})\n{version}{after}")
+
+
+def _let_open(files: int) -> None:
     """Hosts inherit it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < files:
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
 
 
-def report(devices: list[FleetDevice], promises: Promises) -> None:
+def _report(devices: list[FleetDevice], promises: Promises) -> None:
     """For who runs it by hand: `pytest -s`."""
     notes, events = sum(map(len, promises.notes.values())), sum(device.sent for device in devices)
-    print(f"{len(devices)} devices, {events} events, {notes} notes, {len(promises.installs)} programs installed")
+    print(f"{len(devices)} devices, {events} events, {notes} notes")
     print(f"kills: {dict(promises.kills)}; refused: {dict(promises.refusals)}")
+    print(f"at another host after at most {max(promises.moved_s, default=0):.2f} s, {len(promises.moved_s)} times")
     closes = sum((device.closes for device in devices), Counter[int | None]())
     print(f"connections that ended, by their code: {dict(closes)}")
-
-
-@contextmanager
-def running_hosts(folder: Path, servers: list[NatsServer]) -> Iterator[list[Host]]:
-    urls = urls_of(servers)
-    hosts = [Host(folder / f"host-{number}", urls) for number in (1, 2, 3)]
-    with ExitStack() as stack:
-        for host in hosts:
-            if host is hosts[0]:
-                host.home.mkdir(mode=0o700)
-            else:
-                copy_identity(hosts[0].home, host.home)
-            stack.callback(host.kill)
-            host.start()
-        yield hosts
-
-
-async def kill_at_random(hosts: list[Host], servers: list[NatsServer], rng: random.Random, promises: Promises) -> None:
-    """For CHAOS_S; afterwards all run."""
-    end = asyncio.get_running_loop().time() + CHAOS_S
-    down: set[int] = set()
-    victims: list[Host | NatsServer] = [*hosts, *hosts, *servers]  # a host is away for longer
-
-    first: list[Host | NatsServer] = [hosts[1], servers[0]]  # one of each kind whatever the chance
-
-    async def kill(victim: Host | NatsServer, away_s: float) -> None:
-        await asyncio.to_thread(victim.kill)
-        promises.kills[type(victim).__name__] += 1
-        await asyncio.sleep(away_s)
-        while True:
-            try:
-                await asyncio.to_thread(victim.start)
-            except (
-                ConfigError
-            ) as exc:  # too few NATS servers at that moment: whoever keeps a host running starts it again
-                promises.kills[exc.message] += 1
-            else:
-                break
-        down.discard(id(victim))
-
-    async with asyncio.TaskGroup() as tasks:
-        while asyncio.get_running_loop().time() < end:
-            await asyncio.sleep(rng.uniform(0.3, 3.0))
-            running = [host for host in hosts if id(host) not in down]
-            standing = [each for each in victims if id(each) not in down and running != [each]]  # one host remains
-            if not standing:
-                continue
-            victim = next((each for each in first if each in standing), rng.choice(standing))
-            first = [each for each in first if each is not victim]
-            down.add(id(victim))
-            tasks.create_task(kill(victim, rng.uniform(1.0, 2.0)))

@@ -1,16 +1,15 @@
-"""Over a real NATS server: a code that one host gave, or that a device shows there, is good at every host, and once."""
+"""A code that one host gave, or that a device shows there, is good at every host, and once."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
 
 import pytest
-from tests.cluster.nats_servers import NatsServer
-from tests.cluster.two_hosts import ClusterHost, Fleet, wire_to
+from tests.cluster.two_hosts import ClusterHost, Fleet
 from tests.link_server.scripted import ScriptedDevice
+from tests.store.two_hosts import until
 
 from microclaw.devices.device import Device
 from microclaw.errors import ConfigError, DeviceUnreachable, UnknownName
@@ -18,18 +17,18 @@ from microclaw.wire.link.frame import CloseCode
 from microclaw.wire.link.messages import PairRequest
 
 
-def stranger(host: ClusterHost) -> ScriptedDevice:
+def stranger(host: ClusterHost, fleet: Fleet) -> ScriptedDevice:
     """A device that reaches this host and was never paired."""
-    return ScriptedDevice(host.plane.plane.address, host.plane.ca, folder=host.plane.database.path.parent)
+    return ScriptedDevice(host.plane.plane.address, host.plane.ca, folder=fleet.folder)
 
 
 async def test_a_device_that_reached_one_host_is_paired_by_its_code_at_another(
-    east: ClusterHost, west: ClusterHost
+    east: ClusterHost, west: ClusterHost, fleet: Fleet
 ) -> None:
-    spot = stranger(west)
+    spot = stranger(west, fleet)
 
     async def typed(code: str) -> None:
-        await east.until(lambda: [one.board for one in east.plane.plane.waiting()] == ["virtual"])
+        await until(lambda: [one.board for one in east.plane.plane.waiting()] == ["virtual"])
         with pytest.raises(ConfigError):
             await east.plane.plane.pair(code, name="lamp")  # its code stays good
         device = await east.plane.plane.pair(f"{code[:3]} {code[3:]}", name="spot", by="Ada")
@@ -44,13 +43,14 @@ async def test_a_device_that_reached_one_host_is_paired_by_its_code_at_another(
     spot.address = east.plane.plane.address
     async with spot.connected():
         await spot.until_ready()
-    await east.until(lambda: not east.plane.plane.waiting())
+    await until(lambda: not east.plane.plane.waiting())
 
 
 async def test_a_code_that_two_hosts_get_at_once_pairs_one_device(
     east: ClusterHost, west: ClusterHost, fleet: Fleet
 ) -> None:
     async with fleet.host("north") as north:
+        await north.sees(east, west)
         outcomes: list[Any] = []
 
         async def typed(code: str) -> None:
@@ -58,27 +58,24 @@ async def test_a_code_that_two_hosts_get_at_once_pairs_one_device(
             typing = (host.plane.plane.pair(code, name=name) for host, name in names)
             outcomes.extend(await asyncio.gather(*typing, return_exceptions=True))
 
-        await stranger(west).pair(typed)
+        await stranger(west, fleet).pair(typed)
         (device,) = [one for one in outcomes if isinstance(one, Device)]
         errors = [one for one in outcomes if not isinstance(one, Device)]
         assert all(isinstance(one, UnknownName | DeviceUnreachable) for one in errors), errors
         for host in (east, west, north):
-            await host.until(partial(_has, host, {"lamp", device.name}))
+            await until(partial(_has, host, {"lamp", device.name}))
 
 
 def _has(host: ClusterHost, names: set[str]) -> bool:
     return {one.name for one in host.plane.registry.list()} == names
 
 
-async def test_while_nats_is_away_a_device_gets_no_code_and_is_to_come_again(
-    nats_server: NatsServer, east: ClusterHost, fleet: Fleet
+async def test_while_the_database_is_away_a_device_gets_no_code_and_is_to_come_again(
+    east: ClusterHost, west: ClusterHost, fleet: Fleet
 ) -> None:
-    async with AsyncExitStack() as stack:
-        wire = await stack.enter_async_context(wire_to(nats_server.port))
-        west = await stack.enter_async_context(fleet.host("west", url=wire.url))
-        spot = stranger(west)
-        wire.cut()
-        async with spot.connected(PairRequest("virtual", token_wanted=True)):
-            assert await spot.until_closed() == CloseCode.OVERLOADED
-        await wire.mend()
-        await spot.pair(lambda code: east.plane.plane.pair(code, name="spot"))
+    spot = stranger(west, fleet)
+    west.wire.cut()
+    async with spot.connected(PairRequest("virtual", token_wanted=True)):
+        assert await spot.until_closed() == CloseCode.OVERLOADED
+    await west.wire.mend()
+    await spot.pair(lambda code: east.plane.plane.pair(code, name="spot"))

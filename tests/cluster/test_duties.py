@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
-from tests.cluster.hosts_of_tests import host_in, until
-from tests.cluster.nats_servers import NatsServer
+from tests.cluster.hosts_of_tests import host_in, wire_to
+from tests.store.two_hosts import until
 
 from microclaw.cluster.duties import Duties
 
@@ -30,90 +30,66 @@ class Worker:
 
 
 @asynccontextmanager
-async def holding(duties: Duties, worker: Worker, name: str = "telegram") -> AsyncIterator[None]:
-    task = asyncio.create_task(duties.hold(name, worker.work))
+async def holding(duties: Duties, worker: Worker) -> AsyncIterator[None]:
+    task = asyncio.create_task(duties.hold("telegram", worker.work))
     try:
         yield
     finally:
         task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await asyncio.wait((task,))
 
 
-async def test_a_duty_is_one_hosts_and_goes_over_when_it_leaves(nats_server: NatsServer, cluster_name: str) -> None:
+async def test_a_duty_is_one_hosts_and_goes_over_when_it_leaves(database_url: str) -> None:
     first, second = Worker(), Worker()
     async with (
-        host_in(nats_server.url, cluster_name, "a-0001") as (ca, ha),
-        host_in(nats_server.url, cluster_name, "b-0001") as (cb, hb),
-        Duties.opened(ca, ha) as da,
-        Duties.opened(cb, hb) as db,
+        host_in(database_url, "a-0001") as (one, ha),
+        host_in(database_url, "b-0001") as (other, hb),
         AsyncExitStack() as stack,
     ):
-        async with holding(da, first):
-            await until(lambda: first.working, "nobody has the duty")
-            await stack.enter_async_context(holding(db, second))
-            await until(lambda: "telegram" in db.known, "the other host does not know who has it")
-            assert db.known["telegram"].holder == "a-0001"
+        async with holding(Duties(one, ha), first):
+            await until(lambda: first.working)
+            await stack.enter_async_context(holding(Duties(other, hb), second))
+            assert await Duties(other, hb).held() == [("telegram", "a-0001", 1)]
+            await asyncio.sleep(ha.times.renew_s * 2)
             assert not second.working
-        await until(lambda: second.working, "the duty does not go over")
+        await until(lambda: second.working)
         assert not first.working
-        assert second.fences == [first.fences[-1] + 1]
+        assert (first.fences, second.fences) == ([1], [2])
 
 
-async def test_a_host_that_is_cut_off_stops_before_another_begins(nats_server: NatsServer, cluster_name: str) -> None:
+async def test_a_host_that_is_cut_off_stops_before_another_begins(database_url: str) -> None:
     first, second = Worker(), Worker()
-    both = False
-
-    async def watch() -> None:
-        nonlocal both
-        while True:
-            both = both or (first.working and second.working)
-            await asyncio.sleep(0.005)
-
     async with (
-        host_in(nats_server.url, cluster_name, "a-0001") as (ca, ha),
-        host_in(nats_server.url, cluster_name, "b-0001") as (cb, hb),
-        Duties.opened(ca, ha) as da,
-        Duties.opened(cb, hb) as db,
-        holding(da, first),
+        wire_to(database_url) as wire,
+        host_in(wire.url, "a-0001") as (one, ha),
+        host_in(database_url, "b-0001") as (other, hb),
+        holding(Duties(one, ha), first),
     ):
-        await until(lambda: first.working, "the first host does not take the duty")
-        watching = asyncio.create_task(watch())
-        async with holding(db, second):
-            await ca.client.close()
-            await until(lambda: second.working, "the duty does not go over")
-        watching.cancel()
-        assert not first.working
-        assert not both
-        assert second.fences[0] > first.fences[-1]
+        await until(lambda: first.working)
+        async with holding(Duties(other, hb), second):
+            wire.cut()
+            async with asyncio.timeout(60):
+                while not second.working:
+                    await asyncio.sleep(0.002)
+                    assert not (first.working and second.working)
+            assert second.fences == [2]
+            await wire.mend()
+            await until(lambda: not ha.lost)
+            await asyncio.sleep(ha.times.renew_s * 2)
+            assert not first.working
 
 
-async def test_a_deleted_bucket_gives_no_lower_fence(nats_server: NatsServer, cluster_name: str) -> None:
-    worker = Worker()
-    async with (
-        host_in(nats_server.url, cluster_name, "a-0001") as (cluster, hosts),
-        Duties.opened(cluster, hosts) as duties,
-        holding(duties, worker),
-    ):
-        await until(lambda: worker.working, "nobody has the duty")
-        await cluster.jetstream.delete_key_value(cluster.stream("DUTIES"))
-        await until(lambda: len(worker.fences) == 2 and worker.working, "the duty is not taken again")
-        assert worker.fences == [1, 2]
-
-
-async def test_work_that_ends_frees_the_duty_and_an_error_is_raised(nats_server: NatsServer, cluster_name: str) -> None:
+async def test_work_that_ends_frees_the_duty_and_an_error_is_raised(database_url: str) -> None:
     async def ends(_fence: int) -> None:
         return
 
     async def fails(fence: int) -> None:
         raise LookupError(fence)
 
-    async with (
-        host_in(nats_server.url, cluster_name, "a-0001") as (cluster, hosts),
-        Duties.opened(cluster, hosts) as duties,
-    ):
+    async with host_in(database_url, "a-0001") as (database, hosts):
+        duties = Duties(database, hosts)
         await duties.hold("telegram", ends)
-        assert duties.known["telegram"].holder is None
+        assert await duties.held() == [("telegram", None, 1)]
         with pytest.raises(LookupError, match="2"):
             await duties.hold("telegram", fails)
-        assert duties.known["telegram"].holder is None
+        assert await duties.held() == [("telegram", None, 2)]

@@ -1,105 +1,158 @@
-"""The hosts of a cluster by lease, on a real nats-server."""
+"""The hosts of a database by lease, on a real PostgreSQL."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from tests.cluster.hosts_of_tests import host_in, until
-from tests.cluster.nats_servers import NatsServer
-from tests.cluster.two_hosts import ClusterHost, Fleet, link_id_of, sees_lamp_elsewhere
-from tests.link_server.scripted import ScriptedDevice
+import pytest
+from tests.cluster.hosts_of_tests import host_in, wire_to
+from tests.postgres import running_server
+from tests.store.two_hosts import until
+
+from microclaw.cluster import hosts as module
+from microclaw.errors import ConfigError
+
+CHANGES = list[tuple[frozenset[str], frozenset[str]]]
+HOST = """
+import asyncio, sys
+from tests.cluster.hosts_of_tests import host_in
+
+async def main():
+    async with host_in(sys.argv[1], sys.argv[2]) as (_, hosts):
+        hosts.listeners.append(lambda joined, left: print(sys.argv[2] in left, flush=True))
+        print("ready", flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
 
 
-async def test_hosts_see_each_other_and_a_leave_at_once(nats_server: NatsServer, cluster_name: str) -> None:
-    changes: list[tuple[frozenset[str], frozenset[str]]] = []
-    async with host_in(nats_server.url, cluster_name, "a-0001") as (_, first):
+def other_process(url: str, host_id: str) -> subprocess.Popen[str]:
+    """A host that tells when it joined, and then of each change whether it found that it was lost."""
+    command = [sys.executable, "-c", HOST, url, host_id]
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+async def test_hosts_see_each_other_and_a_leave_at_once(database_url: str) -> None:
+    changes: CHANGES = []
+    async with host_in(database_url, "a-0001") as (_, first):
         first.listeners.append(lambda joined, left: changes.append((joined, left)))
-        async with host_in(nats_server.url, cluster_name, "a-0002", devices=7) as (_, second):
-            assert set(second.live) == {"a-0001", "a-0002"}
-            await until(lambda: first.is_live("a-0002"), "the first host does not see the second")
-            assert first.live["a-0002"].devices == 7
-        await until(lambda: not first.is_live("a-0002"), "the first host does not see that the second left")
-        assert changes == [(frozenset({"a-0002"}), frozenset()), (frozenset(), frozenset({"a-0002"}))]
+        async with host_in(database_url, "b-0001", devices=7) as (_, second):
+            assert set(second.live) == {"a-0001", "b-0001"}
+            await until(lambda: first.is_live("b-0001"))
+            assert first.live["b-0001"].devices == 7
+        left_at = time.monotonic()
+        await until(lambda: not first.is_live("b-0001"))
+        assert time.monotonic() - left_at < first.times.ttl_s - first.times.renew_s, "no lease had to end"
+        assert changes == [(frozenset({"b-0001"}), frozenset()), (frozenset(), frozenset({"b-0001"}))]
+        assert [one.ended for one in first.ended()] == ["in order"]
         assert not first.lost
 
 
-async def test_a_host_that_is_cut_off_is_gone_for_the_others_and_knows_it(
-    nats_server: NatsServer, cluster_name: str
-) -> None:
+async def test_a_host_that_is_cut_off_is_gone_for_the_others_and_knows_it(database_url: str) -> None:
     async with (
-        host_in(nats_server.url, cluster_name, "a-0001") as (_, first),
-        host_in(nats_server.url, cluster_name, "b-0001") as (cluster, second),
+        wire_to(database_url) as wire,
+        host_in(database_url, "a-0001") as (_, first),
+        host_in(wire.url, "b-0001") as (_, second),
     ):
-        await until(lambda: first.is_live("b-0001"), "the first host does not see the second")
-        own: list[tuple[frozenset[str], frozenset[str]]] = []
+        await until(lambda: first.is_live("b-0001"))
+        own: CHANGES = []
         second.listeners.append(lambda joined, left: own.append((joined, left)))
-        await cluster.client.close()
-        await until(lambda: not first.is_live("b-0001"), "the first host holds the other for alive")
-        assert second.lost
+        term, worked_until = second.term, 0.0
+        wire.cut()
+        while first.is_live("b-0001"):
+            worked_until = time.monotonic() if second.work_left_s > 0 else worked_until
+            await asyncio.sleep(0.005)
+        assert time.monotonic() - worked_until > 0.1, "it stopped before the others hold it for gone"
+        await until(lambda: second.lost)
         assert not second.is_live("b-0001")
         assert second.is_live("a-0001"), "what a host does not know is as it was"
         assert second.stale
         assert own == [(frozenset(), frozenset({"b-0001"}))]
-        assert first.is_live("a-0001")
-
-
-async def test_a_bucket_that_somebody_deleted_is_made_again(nats_server: NatsServer, cluster_name: str) -> None:
-    async with (
-        host_in(nats_server.url, cluster_name, "a-0001") as (cluster, first),
-        host_in(nats_server.url, cluster_name, "b-0001", devices=1) as (_, second),
-    ):
-        await cluster.jetstream.delete_key_value(cluster.stream("HOSTS"))
-        deleted_at = asyncio.get_running_loop().time()
-        await until(lambda: min(first.renewed_at, second.renewed_at) > deleted_at, "the leases are not renewed")
-        async with host_in(nats_server.url, cluster_name, "c-0001") as (_, third):
-            everyone = {"a-0001", "b-0001", "c-0001"}
-            await until(
-                lambda: set(third.live) == set(first.live) == set(second.live) == everyone, "somebody is missing"
-            )
+        await wire.mend()
+        await until(lambda: first.is_live("b-0001") and not second.lost)
+        assert second.term > term
         assert not first.lost
-        assert not second.lost
 
 
-async def test_the_devices_of_a_dead_host_were_seen_until_its_last_lease(
-    fleet: Fleet, east: ClusterHost, west: ClusterHost, lamp: ScriptedDevice
-) -> None:
-    async with lamp.connected():
-        await lamp.until_ready()
-        await sees_lamp_elsewhere(west)
-        links = [host.link(link_id_of(host)) for host in (west, east)]
-        connected = links[0].presence
-        assert connected is not None
-        fleet.live.remove("east")
-        fleet.ended["east"] = connected.seen_ms + 600_000
-        west.others.hosts_changed()
-        await west.until(lambda: links[0].presence is not None and links[0].presence.seen_ms == fleet.ended["east"])
-        entries = west.replica.position
-        west.others.hosts_changed()
-        (kept,) = await west.plane.links.parts.events.presence()
-        assert kept.seen_ms == fleet.ended["east"]
-        await east.until(lambda: east.replica.position == west.replica.position)
-        assert west.replica.position == entries, "it is written once"
+async def test_a_frozen_host_loses_its_lease_and_comes_back(database_url: str) -> None:
+    async with host_in(database_url, "a-0001") as (_, first):
+        process = other_process(database_url, "b-0001")
+        try:
+            await until(lambda: first.is_live("b-0001"))
+            process.send_signal(signal.SIGSTOP)
+            await until(lambda: not first.is_live("b-0001"))
+            process.send_signal(signal.SIGCONT)
+            assert process.stdout is not None
+            assert await asyncio.to_thread(process.stdout.readline) == "True\n", "it is told before it is there again"
+            await until(lambda: first.is_live("b-0001"))
+        finally:
+            process.kill()
+            process.communicate()
+        await until(lambda: not first.is_live("b-0001"))
+        assert [(one.host_id, one.ended) for one in first.ended()] == [("b-0001", "gone")]
 
 
-async def test_the_time_of_all_hosts_is_that_of_most_when_one_clock_is_set(
-    nats_server: NatsServer, cluster_name: str
-) -> None:
-    ahead = [0.0]
-    async with (
-        host_in(nats_server.url, cluster_name, "a-0001") as (_, first),
-        host_in(nats_server.url, cluster_name, "b-0001", ahead_s=lambda: ahead[0]) as (_, second),
-    ):
-        await until(lambda: first.is_live("b-0001") and second.is_live("a-0001"), "a host does not see the other")
-        for step in (3_600.0, -3_600.0):
-            ahead[0] = step
-            await until(
-                lambda step=step: all(  # type: ignore[misc]
-                    abs(hosts.standing()[1].clock_ahead_s - step) < 30 for hosts in (first, second)
-                ),
-                "the step is not seen",
-            )
-            for hosts in (first, second):
-                assert abs(hosts.now_ms() / 1000 - time.time()) < 30
+@pytest.mark.parametrize("away_s", [0.5, 6.0])
+async def test_a_restart_of_the_database_costs_no_lease(away_s: float) -> None:
+    with TemporaryDirectory() as folder, running_server(Path(folder)) as server:
+        url = server.new_database()
+        async with host_in(url, "a-0001") as (_, first), host_in(url, "b-0001") as (_, second):
+            await until(lambda: first.is_live("b-0001"))
+            others: CHANGES = []
+            first.listeners.append(lambda joined, left: others.append((joined, left)))
+            await asyncio.to_thread(server.kill)
+            await asyncio.sleep(away_s)
+            assert first.is_live("b-0001"), "nobody is held for gone by a host that does not see the database"
+            await asyncio.to_thread(server.start)
+            await until(lambda: not (first.stale or second.stale or first.lost or second.lost))
+            await asyncio.sleep(first.times.ttl_s)
+            assert not any("b-0001" in left for _, left in others)
+            assert set(first.live) == set(second.live) == {"a-0001", "b-0001"}
+
+
+async def test_a_second_live_host_of_a_name_is_refused_and_the_first_is_not(database_url: str) -> None:
+    async with host_in(database_url, "c-0001", home="one") as (_, first):
+        with pytest.raises(ConfigError) as refused:
+            async with host_in(database_url, "c-0002", home="two"):
+                pytest.fail("it joined")  # pragma: no cover
+        assert "cluster.host" in (refused.value.next_step or "")
+        assert set(first.live) == {"c-0001"}
         assert not first.lost
-        assert not second.lost
+
+
+async def test_a_host_that_was_killed_may_start_again_while_its_lease_is_there(database_url: str) -> None:
+    process = other_process(database_url, "c-0001")
+    process.kill()
+    process.communicate()
+    began = time.monotonic()
+    async with host_in(database_url, "c-0002", home="c-0001") as (_, again):  # its home
+        assert time.monotonic() - began < again.times.ttl_s
+        assert set(again.live) == {"c-0002"}
+    process = other_process(database_url, "c-0003")
+    process.kill()
+    process.communicate()
+    async with host_in(database_url, "c-0004", home="elsewhere") as (_, moved):
+        assert set(moved.live) == {"c-0004"}
+
+
+async def test_the_time_of_all_hosts_is_the_databases_when_a_clock_is_wrong(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with host_in(database_url, "a-0001") as (_, first):
+        for step_s in (3_600, -3_600):
+            monkeypatch.setattr(module, "now_ms", lambda step_s=step_s: round((time.time() + step_s) * 1000))
+            await until(lambda step_s=step_s: abs(first.standing()[0].clock_ahead_s - step_s) < 30)  # type: ignore[misc]
+            assert abs(first.now_ms() / 1000 - time.time()) < 30
+        assert not first.lost

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from microclaw.store.replica import Replica
-from tests.cluster.leases import Leases, Seat, caught_up, replica_of
-from tests.cluster.nats_servers import NatsServer
+from tests.cluster.hosts_of_tests import Leases, Seat
 
 from microclaw.apps.changes import AppVersion, ChangeLog, PutApp
 from microclaw.clock import now_ms
@@ -22,6 +20,7 @@ from microclaw.live_hosts import LeftWork
 from microclaw.sandbox.run import run_sandboxed, sandbox_backend
 from microclaw.store.apps import AppTable
 from microclaw.store.link_tasks import LinkTaskTable, OpenTask, add_to, end_in
+from microclaw.store.postgres import SharedDatabase
 from microclaw.store.tasks import TaskRow, TaskTable
 from microclaw.tasks.folders import TaskFolders
 from microclaw.tasks.live import TAIL_BYTES
@@ -35,35 +34,28 @@ BLINK = PutApp("blink", AppVersion("ab", 8192, 20, 180_000, (2,)))
 @dataclass
 class Stage:
     leases: Leases
-    server: NatsServer
-    cluster_name: str
+    url: str
     folder: Path
     stack: AsyncExitStack
-    replicas: list[Replica] = field(default_factory=list)
 
-    async def host(self, name: str) -> tuple[Replica, Seat]:
-        made = replica_of(self.server, self.cluster_name, self.folder, name)
-        self.replicas.append(await self.stack.enter_async_context(made))
-        return self.replicas[-1], Seat(name, self.leases)
-
-    async def caught_up(self) -> None:
-        await caught_up(*self.replicas)
+    async def host(self, name: str) -> tuple[SharedDatabase, Seat]:
+        opened = SharedDatabase.opened(self.url, name)
+        return await self.stack.enter_async_context(opened), Seat(name, self.leases)
 
 
 @pytest.fixture
-async def stage(nats_server: NatsServer, cluster_name: str, tmp_path: Path) -> AsyncIterator[Stage]:
+async def stage(database_url: str, tmp_path: Path) -> AsyncIterator[Stage]:
     async with AsyncExitStack() as stack:
-        yield Stage(Leases(), nats_server, cluster_name, tmp_path, stack)
+        yield Stage(Leases(), database_url, tmp_path, stack)
 
 
 async def test_a_change_that_a_live_host_makes_is_no_other_hosts_to_close(stage: Stage) -> None:
     logs = []
     for name in ("a", "b"):
-        replica, fleet = await stage.host(name)
-        logs.append(ChangeLog(AppTable(replica), fleet=fleet))
+        database, fleet = await stage.host(name)
+        logs.append(ChangeLog(AppTable(database), fleet=fleet))
     a, b = logs
     number = await a.plan("d-1", "app.deploy", "put blink", BLINK, None)
-    await stage.caught_up()
     assert [change.change_id for change in await a.unfinished("d-1")] == [number]
     assert await b.unfinished() == []
     with pytest.raises(DeployRejected):
@@ -79,7 +71,7 @@ async def test_a_change_that_a_live_host_makes_is_no_other_hosts_to_close(stage:
 class Board:
     """The device of the tasks: what it was told goes to `ended` in the transaction that ends the task."""
 
-    replica: Replica
+    database: SharedDatabase
     ended: list[str]
     link_id: str = "d-1"
     name: str = "lamp"
@@ -88,7 +80,7 @@ class Board:
     def tell(self, body: TaskStatus) -> None: ...
 
     async def end_task(self, open_task: OpenTask, status: TaskStatus) -> None:
-        await self.replica.write(lambda connection: end_in(connection, open_task))
+        await self.database.write(lambda connection: end_in(connection, open_task))
         self.ended.append(f"{open_task.host} {status.state}")
 
 
@@ -104,24 +96,22 @@ async def test_a_devices_task_ends_once_at_one_host_when_its_own_is_dead(stage: 
     ended: list[str] = []
     tasks = []
     for name in ("b", "c"):
-        replica, fleet = await stage.host(name)
-        tasks.append(DeviceTasks(LinkTaskTable(replica), fleet))
-        board = Board(replica, ended)
+        database, fleet = await stage.host(name)
+        tasks.append(DeviceTasks(LinkTaskTable(database), fleet))
+        board = Board(database, ended)
         await stage.stack.enter_async_context(tasks[-1].serving(NoRunner(), lambda _, board=board: board))  # type: ignore[misc]
-    await stage.caught_up()
     assert ended == []
     stage.leases.end("a")
     await asyncio.gather(*(one.take_up() for one in tasks))
-    await stage.caught_up()
     assert len(ended) == 1
     assert ended[0] in ("b failed", "c failed")
     with pytest.raises(TakenOver):
         await a.write(lambda connection: end_in(connection, taken))
 
 
-def _service(replica: Replica, fleet: Seat, folder: Path) -> TaskService:
+def _service(database: SharedDatabase, fleet: Seat, folder: Path) -> TaskService:
     return TaskService(
-        TaskTable(replica),
+        TaskTable(database),
         TaskFolders(folder),
         TaskSettings(),
         run=run_sandboxed,
@@ -139,15 +129,13 @@ async def test_code_that_runs_at_a_live_host_is_not_interrupted_by_the_start_of_
     number = await TaskTable(a).add(row)
     services = []
     for name in ("b", "c"):
-        replica, fleet = await stage.host(name)
-        services.append(_service(replica, fleet, stage.folder / name / "tasks"))
+        database, fleet = await stage.host(name)
+        services.append(_service(database, fleet, stage.folder / name / "tasks"))
         await stage.stack.enter_async_context(services[-1].serving())
-    await stage.caught_up()
     assert (await TaskTable(a).get(number)) is not None
     assert (await services[0].row(number)).state == "running"
     stage.leases.end("a")
     await asyncio.gather(*(one.take_up() for one in services))
-    await stage.caught_up()
     ended = await services[0].row(number)
     assert (ended.state, ended.ending) == ("failed", "interrupted")
     assert ended.host in ("b", "c")
@@ -166,7 +154,6 @@ async def test_a_task_of_another_host_is_listed_with_its_end_and_asked_for_there
     assert row.state == "done", row.reason
     running = await TaskTable(a).add(replace(row, number=0, state="running", host="a-0001"))
     earlier = await TaskTable(a).add(replace(row, number=0, state="running", host="b-0000"))
-    await stage.caught_up()
     shown = await there.view(row.number)
     assert (shown.row, len(shown.output), shown.begins) == (row, TAIL_BYTES, 10)
     for act in (there.file(row.number, "o"), there.cancel(running), there.view(running)):

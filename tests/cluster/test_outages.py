@@ -1,230 +1,189 @@
-"""What a host does when NATS, the log or a disk fails: it refuses writes in words, reads on, and goes on afterwards."""
+"""The database is away, frozen, restarted in the middle of commits: nothing acknowledged is lost, and all goes on."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import random
-import resource
-import shutil
-import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
+import psycopg
 import pytest
-import uvloop
-from microclaw.cluster.connection import connected
-from microclaw.cluster.nats_log import NatsLog, log_subject
-from microclaw.cluster.shared_store import delete_cluster
-from microclaw.cluster.snapshot_file import copy_store
-from microclaw.store.replica import Replica
-from nats.js.api import StreamConfig
-from tests.cluster.nats_servers import NatsServer, one_server
-from tests.cluster.stores import open_cluster, open_replica
+from tests.cluster.hosts_of_tests import wire_to
+from tests.cluster.two_hosts import ClusterHost, link_id_of, told
+from tests.link_server.scripted import ScriptedDevice
+from tests.postgres import USER, PostgresServer, running_server
+from tests.store.two_hosts import until
 
-from microclaw.cluster import connection, nats_log, stream_check
-from microclaw.config.cluster_settings import ClusterSettings
-from microclaw.errors import ConfigError, StoreError, StoreUnreachable
+from microclaw.devices.calls import GpioSet
+from microclaw.errors import ConfigError, StoreUnreachable
+from microclaw.store import postgres as module
+from microclaw.store.postgres import SharedDatabase, make_tables
+from microclaw.store.sql import Sql
+from microclaw.wire.link.messages import Event, Notify
 
-PATIENCE_S = 60
-NAME = "outages"
-IMAGE = "INSERT INTO images (sha256, code, meta, created_ms) VALUES (?, ?, '{}', 0)"
+WRITERS = 8
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[NatsServer]:
-    """One of this test's own: it is killed."""
-    with one_server(tmp_path / "nats") as server:
-        yield server
+def server() -> Iterator[PostgresServer]:
+    """One of this test's own: it is ended. What it acknowledged survives that."""
+    with TemporaryDirectory(prefix="microclaw-postgres-") as folder, running_server(Path(folder), durable=True) as made:
+        yield made
 
 
 @pytest.fixture
-async def opened(server: NatsServer, tmp_path: Path) -> AsyncIterator[tuple[Replica, NatsLog]]:
-    async with open_replica(server, NAME, tmp_path / "a" / "cluster.db", host="a") as opened:
-        await opened[0].write(make_table)
-        yield opened
+async def database(server: PostgresServer) -> AsyncIterator[SharedDatabase]:
+    url = server.new_database()
+    with psycopg.connect(url) as connection:
+        connection.execute("CREATE TABLE done (n INTEGER PRIMARY KEY)")
+    async with SharedDatabase.opened(url, "a") as database:
+        yield database
 
 
-@pytest.fixture
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A write that finds no NATS is refused soon."""
-    monkeypatch.setattr(nats_log, "COMMIT_S", 1.0)
-    monkeypatch.setattr(stream_check, "SHORT_S", 1.0)
+async def add(database: SharedDatabase, number: int) -> None:
+    def work(sql: Sql) -> None:
+        sql.execute("INSERT INTO done VALUES (?)", (number,))
+
+    await database.write(work)
 
 
-def make_table(connection: sqlite3.Connection) -> int:
-    return connection.execute("CREATE TABLE done (n INTEGER PRIMARY KEY, host TEXT) STRICT").rowcount
+async def numbers(database: SharedDatabase) -> list[int]:
+    return await database.read(lambda sql: [n for (n,) in sql.execute("SELECT n FROM done ORDER BY n").fetchall()])
 
 
-def adding(number: int, host: str = "a") -> Callable[[sqlite3.Connection], int]:
-    return lambda connection: connection.execute("INSERT INTO done VALUES (?, ?)", (number, host)).rowcount
-
-
-def numbers(connection: sqlite3.Connection) -> list[int]:
-    return [number for (number,) in connection.execute("SELECT n FROM done ORDER BY n")]
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():  # noqa: ASYNC110 - another process', not an event
-            await asyncio.sleep(0.02)
-
-
-async def written(replica: Replica, number: int) -> None:
-    """As soon as it can be."""
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            try:
-                await replica.write(adding(number))
-                return
-            except StoreError as exc:
-                if "UNIQUE" in exc.message:  # the one before, of which nobody knew
-                    return
-
-
-@pytest.mark.usefixtures("soon")
-async def test_without_nats_writes_are_refused_reads_go_on_and_all_goes_on_afterwards(
-    server: NatsServer, opened: tuple[Replica, NatsLog]
+async def test_without_the_database_writes_are_refused_and_all_goes_on_afterwards(
+    server: PostgresServer, database: SharedDatabase
 ) -> None:
-    replica, _ = opened
-    await replica.write(adding(1))
+    await add(database, 1)
     server.kill()
     for number in (2, 3):
         with pytest.raises(StoreUnreachable) as refused:
-            await replica.write(adding(number))
+            await add(database, number)
         assert refused.value.next_step
-        assert await replica.read(numbers) == [1]
+    with pytest.raises(StoreUnreachable):
+        await numbers(database)
     server.start()
-    await written(replica, 4)
-    assert 4 in await replica.read(numbers)
+    await add(database, 4)
+    assert await numbers(database) == [1, 4], "what was refused is not in it"
 
 
-@pytest.mark.usefixtures("soon")
-async def test_a_log_deleted_by_hand_refuses_writes_in_words_and_reads_go_on(
-    server: NatsServer, opened: tuple[Replica, NatsLog], caplog: pytest.LogCaptureFixture
-) -> None:
-    replica, _ = opened
-    await replica.write(adding(1))
-    async with open_cluster(server.url, NAME) as cluster:
-        stream = cluster.stream("LOG")
-        await cluster.jetstream.delete_stream(stream)
-        with pytest.raises(StoreError):
-            await replica.write(adding(2))
-        await until(lambda: "somebody deleted" in caplog.text)
-        assert await replica.read(numbers) == [1]
-
-        # Another stream of that name is not the cluster's log, however many entries it has.
-        await cluster.jetstream.add_stream(StreamConfig(name=stream, subjects=[log_subject(cluster)]))
-        for _ in range(replica.position):
-            await cluster.jetstream.publish(log_subject(cluster), b"no entry")
-        await until(lambda: "another made under its name" in caplog.text)
-        with pytest.raises(StoreError):
-            await replica.write(adding(3))
-        assert await replica.read(numbers) == [1]
-
-
-@pytest.mark.usefixtures("soon")
-async def test_a_log_that_was_set_back_is_refused(
-    server: NatsServer, opened: tuple[Replica, NatsLog], tmp_path: Path
-) -> None:
-    replica, _ = opened
-    await replica.write(adding(1))
-    server.stop()
-    shutil.copytree(server.folder / "data", tmp_path / "backup")
-    server.start()
-    await written(replica, 2)
-    await written(replica, 3)
-    server.stop()
-    shutil.rmtree(server.folder / "data")
-    shutil.copytree(tmp_path / "backup", server.folder / "data")
-    server.start()
-
-    async def refused() -> str:
-        try:
-            await replica.write(adding(4))
-        except StoreError as exc:
-            return exc.message
-        return "written"
-
-    async with asyncio.timeout(PATIENCE_S):
-        while "NATS lost its disk" not in (said := await refused()):
-            assert said != "written"
-    assert await replica.read(numbers) == [1, 2, 3]
-    # A new host cannot know, and writes on. Who has the lost entries never mixes them with the new ones.
-    async with open_replica(server, NAME, tmp_path / "c" / "cluster.db", host="c") as (third, _):
-        for number in range(10, 20):
-            await third.write(adding(number, "c"))
-        await refused()
-        assert await replica.read(numbers) == [1, 2, 3]
-        copy = tmp_path / "copy" / "cluster.db"
-        copy.parent.mkdir()
-        copy_store(replica.path, copy)
-        with pytest.raises(StoreError):
-            async with open_replica(server, NAME, copy, host="d"):
-                pytest.fail("it joined")  # pragma: no cover
-
-
-async def test_a_full_disk_of_the_host_keeps_what_others_wrote_for_later(
-    server: NatsServer, opened: tuple[Replica, NatsLog], tmp_path: Path
-) -> None:
-    first, _ = opened
-    body = random.Random(1).randbytes(300_000)
-    async with open_replica(server, NAME, tmp_path / "b" / "cluster.db", host="b") as (second, _):
-        with no_file_larger_than(second.path.stat().st_size // 2):
-            with pytest.raises(StoreError):
-                await second.write(lambda c: c.execute(IMAGE, ("b", body)).rowcount)
-            assert await second.read(numbers) == []
-        await first.write(lambda c: c.execute(IMAGE, ("a", body)).rowcount)
-        await until(lambda: second.position == first.position)
-        await written(second, 1)
-        for replica in (first, second):
-            await until(lambda: first.position == second.position)
-            assert ("a",) in await replica.read(lambda c: c.execute("SELECT sha256 FROM images").fetchall())
-            assert await replica.read(numbers) == [1]
-
-
-async def test_a_copy_of_another_cluster_of_that_name_is_refused(server: NatsServer, tmp_path: Path) -> None:
-    path = tmp_path / "a" / "cluster.db"
-    async with open_replica(server, NAME, path):
-        pass
-    async with open_cluster(server.url, NAME) as cluster:
-        await delete_cluster(cluster)
-    with pytest.raises(ConfigError):
-        async with open_replica(server, NAME, path):
-            pytest.fail("it joined")  # pragma: no cover
-    async with open_replica(server, NAME, tmp_path / "b" / "cluster.db"):
-        pass
-    with pytest.raises(ConfigError):
-        async with open_replica(server, NAME, path):
-            pytest.fail("it joined")  # pragma: no cover
-
-
-@contextlib.contextmanager
-def no_file_larger_than(size_bytes: int) -> Iterator[None]:
-    """As a full disk, for this process."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+async def test_a_frozen_database_holds_nobody_up_for_ever(server: PostgresServer, database: SharedDatabase) -> None:
+    await add(database, 1)
+    server.freeze()
     try:
-        yield
+        began = time.monotonic()
+        with pytest.raises(StoreUnreachable):
+            await database.aside("SELECT 1")
+        assert time.monotonic() - began < 2 * module.ASK_S
+        waiting = asyncio.create_task(add(database, 2))
+        await asyncio.wait((waiting,), timeout=1.0)
+        assert not waiting.done()
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        server.freeze(over=True)
+    await asyncio.wait_for(waiting, 60)
+    assert await numbers(database) == [1, 2]
 
 
-def test_a_host_that_stops_while_nats_is_away_ends_in_order(
-    nats_server: NatsServer, cluster_name: str, monkeypatch: pytest.MonkeyPatch
+async def test_nothing_acknowledged_is_lost_or_refused_and_there_over_restarts_in_the_middle_of_commits(
+    server: PostgresServer, database: SharedDatabase
 ) -> None:
-    """What waits to be sent is for nobody."""
-    monkeypatch.setattr(connection, "RECONNECT_S", 0.01)
+    acknowledged, refused, unknown = set[int](), set[int](), set[int]()
+    over = False
 
-    async def stopped() -> None:
-        async with connected(ClusterSettings(nats=nats_server.url, name=cluster_name), name="h") as cluster:
-            nats_server.kill()
-            await until(lambda: not cluster.connected)
-            await cluster.client.publish("mc.somewhere", b"waits")
-            assert cluster.client.pending_data_size > 0
+    async def write(first: int) -> None:
+        number = first
+        while not over:
+            number += WRITERS
+            try:
+                await add(database, number)
+            except StoreUnreachable as exc:
+                (unknown if "not known" in exc.message else refused).add(number)
+            else:
+                acknowledged.add(number)
 
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(stopped())
-    finally:
-        nats_server.start()
+    async with asyncio.TaskGroup() as tasks:
+        for writer in range(WRITERS):
+            tasks.create_task(write(writer))
+        for _ in range(4):
+            await asyncio.sleep(0.7)
+            await asyncio.to_thread(server.kill)
+            await asyncio.to_thread(server.start)
+        over = True
+    there = set(await numbers(database))
+    assert len(acknowledged) > 100
+    assert acknowledged <= there
+    assert not refused & there
+    assert there <= acknowledged | unknown
+
+
+@pytest.mark.parametrize("committed", [True, False])
+async def test_a_commit_whose_answer_was_lost_is_looked_up(
+    database: SharedDatabase, monkeypatch: pytest.MonkeyPatch, committed: bool
+) -> None:
+    """The wire is cut once the commit took place, or before it was sent."""
+    execute, loop, lost = psycopg.Connection.execute, asyncio.get_running_loop(), list[Any]()
+    async with wire_to(database.url) as wire, SharedDatabase.opened(wire.url, "b") as cut_off:
+
+        async def cut() -> None:
+            wire.cut()
+            await wire.mend()
+
+        def lossy(self: Any, query: Any, *values: Any) -> Any:
+            if not lost and str(query).endswith("COMMIT"):
+                lost.append(query)
+                if committed:
+                    execute(self, query)
+                asyncio.run_coroutine_threadsafe(cut(), loop).result(60)
+            return execute(self, query, *values)
+
+        await add(cut_off, 1)
+        monkeypatch.setattr(psycopg.Connection, "execute", lossy)
+        await add(cut_off, 2)
+        assert lost
+    assert await numbers(database) == [1, 2], "once"
+
+
+async def test_a_start_while_the_database_is_away_waits_for_it(server: PostgresServer) -> None:
+    url = server.new_database()
+    server.stop()
+    starting = asyncio.create_task(asyncio.to_thread(make_tables, url, "a"))
+    await asyncio.wait((starting,), timeout=1.5)
+    assert not starting.done()
+    server.start()
+    await starting
+
+
+def test_a_start_with_a_wrong_password_or_database_is_refused_at_once(server: PostgresServer) -> None:
+    url = server.new_database()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE ROLE guest LOGIN PASSWORD 'right'")
+        hba = server.data / "pg_hba.conf"
+        hba.write_text("host all guest 127.0.0.1/32 scram-sha-256\n" + hba.read_text())
+        connection.execute("SELECT pg_reload_conf()")
+    began = time.monotonic()
+    guest = url.replace(USER, "guest", 1)
+    for wrong in (guest, guest.replace("guest", "guest:wrong"), url + "x"):
+        with pytest.raises(ConfigError):
+            make_tables(wrong, "a")
+    assert time.monotonic() - began < module.START_S / 4
+
+
+async def test_a_device_stays_connected_while_its_host_has_no_database(east: ClusterHost, lamp: ScriptedDevice) -> None:
+    async with lamp.connected():
+        await told(lamp, 0)
+        east.wire.cut()
+        await until(lambda: east.hosts.lost)
+        assert await east.device("lamp").call(GpioSet(4, 1), timeout_s=60)
+        with pytest.raises(StoreUnreachable):
+            await east.link(link_id_of(east)).send(Notify("tea is ready", speak=False))
+        await lamp.send(Event("tick", {"n": 1}))
+        await asyncio.sleep(0.5)
+        assert lamp.outbox.rows, "nothing is acked that is not written"
+        await east.wire.mend()
+        await until(lambda: not lamp.outbox.rows and not east.hosts.lost)
+        await east.link(link_id_of(east)).send(Notify("tea is cold", speak=False))
+        assert (await lamp.next(Notify)).text == "tea is cold"
+        assert lamp.closed is None

@@ -6,23 +6,22 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-from microclaw.store.replica import Replica
-from tests.cluster.leases import PATIENCE_S, Leases, Seat, caught_up, replica_of
-from tests.cluster.nats_servers import NatsServer
+from tests.cluster.hosts_of_tests import PATIENCE_S, Leases, Seat
+from tests.store.two_hosts import until
 
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import Outbound, Outbox
 from microclaw.events import Answer, Inbound
 from microclaw.store.inbox import InboxTable
 from microclaw.store.outbox import OutboxTable
+from microclaw.store.postgres import SharedDatabase
 
 
 @dataclass
 class OneHost:
-    replica: Replica
+    database: SharedDatabase
     inbox: Inbox
 
     @property
@@ -56,21 +55,18 @@ class Stage:
     b: OneHost
     leases: Leases
 
-    async def caught_up(self) -> None:
-        await caught_up(self.a.replica, self.b.replica)
-
 
 @pytest.fixture
-async def stage(nats_server: NatsServer, cluster_name: str, tmp_path: Path) -> AsyncIterator[Stage]:
+async def stage(database_url: str) -> AsyncIterator[Stage]:
     leases, hosts = Leases(), []
     async with AsyncExitStack() as stack:
         for name in ("a", "b"):
-            replica = await stack.enter_async_context(replica_of(nats_server, cluster_name, tmp_path, name))
+            database = await stack.enter_async_context(SharedDatabase.opened(database_url, name))
             fleet = Seat(name, leases)
-            outbox = Outbox(OutboxTable(replica, lambda: 1_700_000_000_000), fleet=fleet)
-            inbox = Inbox(InboxTable(replica, lambda: 1_700_000_000_000), outbox, fleet=fleet)
+            outbox = Outbox(OutboxTable(database, lambda: 1_700_000_000_000), fleet=fleet)
+            inbox = Inbox(InboxTable(database, lambda: 1_700_000_000_000), outbox, fleet=fleet)
             await inbox.open()
-            hosts.append(OneHost(replica, inbox))
+            hosts.append(OneHost(database, inbox))
         yield Stage(hosts[0], hosts[1], leases)
 
 
@@ -97,10 +93,7 @@ async def test_two_hosts_with_one_channel_send_each_text_once(stage: Stage) -> N
     try:
         for number, text in enumerate(texts):
             await (stage.a, stage.b)[number % 2].outbox.push("test", "c1", text)
-        async with asyncio.timeout(PATIENCE_S):
-            while len(by_a) + len(by_b) < len(texts):
-                await stage.a.replica.read(lambda _: None)
-        await stage.caught_up()
+        await until(lambda: len(by_a) + len(by_b) == len(texts))
         assert sorted(by_a + by_b) == sorted(texts)
     finally:
         for task in (at_a, at_b):
@@ -112,7 +105,6 @@ async def test_an_answer_that_a_listener_has_in_hand_is_sent_elsewhere_only_when
     stage: Stage,
 ) -> None:
     number = await stage.a.answer("one", listens=True)
-    await stage.caught_up()
     assert await stage.b.outbox.undelivered("test", "c1") == ()
     await stage.b.outbox.push("test", "c1", "a note")
     async with aclosing(stage.b.outbox.outgoing("test")) as outgoing:
@@ -120,11 +112,9 @@ async def test_an_answer_that_a_listener_has_in_hand_is_sent_elsewhere_only_when
         waiting = asyncio.create_task(first(outgoing))
         stage.leases.end("a")
         assert (await waiting).outbound_id == number
-    await stage.caught_up()
     assert await stage.a.outbox.undelivered("test", "c1") == ()  # b has both in hand
     await stage.b.outbox.delivered(number)
     stage.leases.end("b")
-    await stage.caught_up()
     assert [one.text for one in await stage.a.outbox.undelivered("test", "c1")] == ["a note"]
 
 
@@ -146,9 +136,7 @@ async def test_a_chat_is_served_by_the_host_where_somebody_reads_it(stage: Stage
         await stage.b.outbox.push("test", "c1", "to c1")
         here.append("c2")
         stage.b.outbox.look_again("test")
-        async with asyncio.timeout(PATIENCE_S):
-            while not (by_a and by_b):
-                await stage.a.replica.read(lambda _: None)
+        await until(lambda: by_a and by_b)
         assert (by_a, by_b) == (["to c1"], ["to c2"])
     finally:
         for task in (at_a, at_b):

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
 
 import pytest
-from microclaw.cluster.host_requests import HostGone, HostRequests
-from tests.cluster.hosts_of_tests import until
-from tests.cluster.nats_servers import NatsServer
-from tests.cluster.stores import open_cluster
+from tests.cluster.two_hosts import ClusterHost
 from tests.cluster.whole_hosts import LIMIT_S
+from tests.store.two_hosts import until
 
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.approved_acts import approved_act
 from microclaw.auth.people import OWNER, Person
 from microclaw.cluster.questions import RemoteQuestions
+from microclaw.cluster.requests import HostRequests
 from microclaw.errors import Overloaded, PermissionRefused, UnknownName
 from microclaw.events import AskedProgram, Edge
 
@@ -45,22 +42,16 @@ class OneHost:
 class Pair:
     a: OneHost
     b: OneHost
-    live: set[str]
 
 
 @pytest.fixture
-async def pair(nats_server: NatsServer, cluster_name: str) -> AsyncIterator[Pair]:
-    live = {"a", "b"}
-    async with AsyncExitStack() as stack:
-        made = []
-        for name, other in (("a", "b"), ("b", "a")):
-            cluster = await stack.enter_async_context(open_cluster(nats_server.url, cluster_name, host=name))
-            requests = HostRequests(cluster, name, live.__contains__)
-            approvals = Approvals(timeout_s=LIMIT_S, roles=Everybody())
-            questions = RemoteQuestions(requests, approvals, lambda other=other: [other])  # type: ignore[misc]
-            await stack.enter_async_context(requests.serving())
-            made.append(OneHost(requests, approvals, questions))
-        yield Pair(made[0], made[1], live)
+def pair(east: ClusterHost, west: ClusterHost) -> Pair:
+    made = []
+    for host in (east, west):
+        approvals = Approvals(timeout_s=LIMIT_S, roles=Everybody())
+        questions = RemoteQuestions(host.requests, approvals, host.hosts.others)
+        made.append(OneHost(host.requests, approvals, questions))
+    return Pair(made[0], made[1])
 
 
 def asked(host: OneHost, person: str = "p-member", *, risky: bool = False, size: int = 1) -> asyncio.Task[None]:
@@ -76,9 +67,9 @@ def asked(host: OneHost, person: str = "p-member", *, risky: bool = False, size:
 
 async def test_a_question_is_shown_and_decided_at_another_host_once(pair: Pair) -> None:
     act = asked(pair.a, size=9_000)
-    await until(pair.a.approvals.pending, "it waits")
+    await until(pair.a.approvals.pending)
     (found,) = await pair.b.questions.pending()
-    assert found.host == "a"
+    assert found.host == "east-0001"
     assert found.pending == pair.a.approvals.pending()[0]
     assert found.pending.program == PROGRAM
     assert 0 < found.left_s <= LIMIT_S
@@ -100,7 +91,7 @@ async def test_a_question_is_shown_and_decided_at_another_host_once(pair: Pair) 
 
 async def test_who_may_not_decide_here_may_not_there(pair: Pair) -> None:
     act = asked(pair.a, risky=True)
-    await until(pair.a.approvals.pending, "it waits")
+    await until(pair.a.approvals.pending)
     approval_id = pair.a.approvals.pending()[0].approval_id
     for by in ("p-guest", "p-member", "p-nobody"):
         with pytest.raises(PermissionRefused):
@@ -112,34 +103,8 @@ async def test_who_may_not_decide_here_may_not_there(pair: Pair) -> None:
 
 
 async def test_a_host_that_does_not_answer_is_named(pair: Pair) -> None:
-    with_gone = RemoteQuestions(pair.b.requests, pair.b.approvals, lambda: ["a", "gone"])
+    with_gone = RemoteQuestions(pair.b.requests, pair.b.approvals, lambda: ["east-0001", "gone"])
     with pytest.raises(Overloaded):
         await with_gone.decide("12345678", approved=True, by="owner")
     with pytest.raises(UnknownName):
         await pair.b.questions.decide("12345678", approved=True, by="owner")
-
-
-async def test_answers_come_as_they_are_made_and_end_with_who_asks(pair: Pair) -> None:
-    left = asyncio.Event()
-
-    async def count(body: bytes) -> AsyncGenerator[bytes, None]:
-        try:
-            number = 0
-            while True:
-                yield body + b"%d" % number
-                number += 1
-                await asyncio.sleep(0)
-        finally:
-            left.set()
-
-    async def large(body: bytes) -> AsyncGenerator[bytes, None]:
-        yield body * 3
-
-    pair.a.requests.handlers |= {"count": count, "large": large}
-    async with aclosing(pair.b.requests.ask("a", "count", b"n")) as answers:
-        assert [await anext(answers) for _ in range(3)] == [b"n0", b"n1", b"n2"]
-    await asyncio.wait_for(left.wait(), LIMIT_S)
-    body = b"x" * 1_500_000
-    assert [one async for one in pair.b.requests.ask("a", "large", body)] == [body * 3]
-    with pytest.raises(HostGone):
-        await anext(pair.b.requests.ask("nobody", "large", b""))

@@ -1,4 +1,4 @@
-"""A device that is connected to one host is called from another, over a real NATS server."""
+"""A device that is connected to one host is called from another, over HTTPS between them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from tests.cluster.nats_servers import NatsServer
-from tests.cluster.two_hosts import ClusterHost, Fleet, link_id_of, sees_after_ready, sees_lamp_elsewhere, wire_to
+from tests.cluster.two_hosts import ClusterHost, Fleet, link_id_of, moved_to, sees_lamp_elsewhere, told
 from tests.link_server.scripted import ScriptedDevice
+from tests.store.two_hosts import until
 
+from microclaw.cluster import remote_calls
 from microclaw.devices.calls import (
     AppInstall,
     AppUninstall,
@@ -39,15 +40,13 @@ async def test_a_device_of_another_host_is_called(east: ClusterHost, west: Clust
         assert device.transports[0].online  # type: ignore[attr-defined]
         assert await device.call(GpioSet(4, 1), timeout_s=60) == PinLevel(4, 1)
         assert await device.call(GpioSet(4, 0), wait=False) == PinLevel(4, 0)
-    await west.until(lambda: not device.transports[0].online)  # type: ignore[attr-defined]
+    await until(lambda: not device.transports[0].online)  # type: ignore[attr-defined]
     with pytest.raises(DeviceUnreachable):
         await device.call(GpioGet(4), wait=False)
 
 
-@pytest.mark.parametrize("size", [10_000, 1_500_000])
-async def test_a_program_is_installed_from_another_host(west: ClusterHost, lamp: ScriptedDevice, size: int) -> None:
-    """The second size is more than a message of NATS holds."""
-    wasm, flash = secrets.token_bytes(size), bytearray()
+async def test_a_program_is_installed_from_another_host(west: ClusterHost, lamp: ScriptedDevice) -> None:
+    wasm, flash = secrets.token_bytes(1_500_000), bytearray()
 
     def answer(call: Call) -> Result:
         if call.method == "apps.write":
@@ -72,7 +71,7 @@ async def test_a_board_that_comes_back_to_another_host_tells_by_its_uptime_wheth
     lamp.answer = lambda call: Result(ok=True, value={"uptime_ms": 1 if restarted else 86_400_000})
     async with lamp.connected():
         await lamp.until_ready()
-        await west.until(lambda: west.device("lamp").supports("device.status"))
+        await until(lambda: west.device("lamp").supports("device.status"))
         waiting = asyncio.create_task(west.device("lamp").call(DeviceRestart()))
         await lamp.next(Call)
     lamp.address, lamp.boot_id = west.plane.plane.address, secrets.token_bytes(16)
@@ -101,8 +100,10 @@ async def test_a_devices_error_is_the_same_class_at_another_host(
 
 
 async def test_a_call_waits_for_a_device_that_comes_to_another_host(west: ClusterHost, lamp: ScriptedDevice) -> None:
-    await sees_after_ready(west, lamp)
-    await west.until(lambda: not west.link(link_id_of(west)).anywhere)
+    async with lamp.connected():
+        await lamp.until_ready()
+        await sees_lamp_elsewhere(west)
+    await until(lambda: not west.link(link_id_of(west)).anywhere)
     waiting = asyncio.create_task(west.device("lamp").call(GpioSet(4, 1), timeout_s=60))
     async with lamp.connected():
         assert await waiting == PinLevel(4, 1)
@@ -133,58 +134,51 @@ async def test_a_device_that_changes_hosts_in_mid_call(
     """From a third host: what may be done twice is done at the new one, of the other the outcome is unknown."""
     lamp.answer = lambda call: None
     async with fleet.host("north") as north, lamp.connected():
+        await north.sees(east, west)
         await lamp.until_ready()
         await sees_lamp_elsewhere(north)
         waiting = asyncio.create_task(north.device("lamp").call(call, timeout_s=60))
         await lamp.next(Call)
-        moved = ScriptedDevice(
-            west.plane.plane.address, lamp.ca, folder=lamp.folder, token=lamp.token, boot_id=lamp.boot_id
-        )
-        async with moved.connected():
-            if isinstance(call, GpioSet):
-                assert await waiting == PinLevel(4, 1)
-            else:
-                with pytest.raises(OutcomeUnknown):
-                    await waiting
-                assert moved.got.empty()
+        await done_once(moved_to(west, lamp), call, waiting)
         assert await lamp.until_closed() == 4409
+
+
+async def done_once(moved: ScriptedDevice, call: Any, waiting: asyncio.Task[Any]) -> None:
+    async with moved.connected():
+        if isinstance(call, GpioSet):
+            assert await waiting == PinLevel(4, 1)
+        else:
+            with pytest.raises(OutcomeUnknown):
+                await waiting
+            assert moved.got.empty()
 
 
 @pytest.mark.parametrize("call", [GpioSet(4, 1), AppUninstall("x")])
 async def test_a_host_that_dies_in_mid_call(
-    nats_server: NatsServer, east: ClusterHost, lamp: ScriptedDevice, fleet: Fleet, call: Any
+    east: ClusterHost, west: ClusterHost, lamp: ScriptedDevice, call: Any
 ) -> None:
     """It is cut off in the middle, and its lease ends; the device comes to another host."""
     lamp.answer = lambda call: None
-    async with AsyncExitStack() as stack:
-        wire = await stack.enter_async_context(wire_to(nats_server.port))
-        west = await stack.enter_async_context(fleet.host("west", url=wire.url))
-        lamp.address = west.plane.plane.address
-        await stack.enter_async_context(lamp.connected())
-        await lamp.until_ready()
+    lamp.address = west.plane.plane.address
+    async with lamp.connected():
+        await told(lamp, 0)
         await sees_lamp_elsewhere(east)
         waiting = asyncio.create_task(east.device("lamp").call(call, timeout_s=60))
         await lamp.next(Call)
-        wire.cut()
-        fleet.live.remove("west")
-        moved = ScriptedDevice(
-            east.plane.plane.address, lamp.ca, folder=lamp.folder, token=lamp.token, boot_id=lamp.boot_id
-        )
-        async with moved.connected():
-            if isinstance(call, GpioSet):
-                assert await waiting == PinLevel(4, 1)
-            else:
-                with pytest.raises(OutcomeUnknown):
-                    await waiting
-                assert moved.got.empty()
-        await wire.mend()
+        west.wire.cut()
+        await until(lambda: not east.hosts.is_live(west.host_id))
+        await done_once(moved_to(east, lamp), call, waiting)
+        await west.wire.mend()
+        assert await lamp.until_closed() == 4409, "it hears of the newer connection when it is back"
 
 
 async def test_a_host_with_as_many_requests_as_it_serves_refuses_more(
-    lamp: ScriptedDevice, east: ClusterHost, fleet: Fleet
+    lamp: ScriptedDevice, east: ClusterHost, west: ClusterHost, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(remote_calls, "MAX_RUNNING", 1)
     lamp.answer = lambda call: None
-    async with fleet.host("west", max_running=1) as west, fleet.host("north") as north:
+    async with fleet.host("north") as north:
+        await north.sees(west, east)
         lamp.address = west.plane.plane.address
         async with lamp.connected():
             await lamp.until_ready()
@@ -202,6 +196,7 @@ async def test_a_host_that_ends_tells_who_asked(lamp: ScriptedDevice, east: Clus
     lamp.answer = lambda call: None
     async with AsyncExitStack() as stack:
         west = await stack.enter_async_context(fleet.host("west"))
+        await west.sees(east)
         lamp.address = west.plane.plane.address
         async with lamp.connected():
             await lamp.until_ready()

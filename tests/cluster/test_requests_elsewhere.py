@@ -10,10 +10,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from microclaw.cluster.host_requests import HostRequests
-from tests.cluster.nats_servers import NatsServer
-from tests.cluster.stores import open_cluster
-from tests.cluster.whole_hosts import LIMIT_S, WholeHost, host_in_cluster
+from tests.cluster.two_hosts import ClusterHost
+from tests.cluster.whole_hosts import LIMIT_S, WholeHost, host_of
 
 from microclaw.api.jobs import Feed, Jobs
 from microclaw.api.requests_elsewhere import RequestsElsewhere
@@ -23,48 +21,39 @@ from microclaw.errors import Overloaded, UnknownName
 from microclaw.wire.host_api import Failure, StreamEvent
 
 
-async def test_what_waits_or_runs_for_a_request_is_found_at_any_host(
-    nats_server: NatsServer, cluster_name: str
-) -> None:
-    others, ended = ["a-0001"], list[str]()
-    async with (
-        open_cluster(nats_server.url, cluster_name, host="a") as here,
-        open_cluster(nats_server.url, cluster_name, host="b") as there,
-    ):
-        a, b = HostRequests(here, "a-0001", lambda _: True), HostRequests(there, "b-0001", lambda _: True)
-        async with a.serving(), b.serving(), asyncio.TaskGroup() as group:
-            waiting, jobs = WaitingRequests(), Jobs(group, Limits())
-            RequestsElsewhere(a, waiting, jobs, list, list)
-            elsewhere = RequestsElsewhere(b, WaitingRequests(), Jobs(group, Limits()), lambda: others, lambda: ended)
-            kept = KeptRequest("12345678", 200, bytearray(b'{"removed":"lamp"}'), is_over=True)
-            waiting.keep("token-1.77", kept)
-            assert await elsewhere.find("token-1.77") == kept
-            assert await elsewhere.find("token-2.77") is None
-            ended.append("c")
-            with pytest.raises(UnknownName):
-                await elsewhere.find("token-2.77")
-            others.append("gone-1")
-            for act in (elsewhere.find("token-2.77"), elsewhere.cancel("token-2.5")):
-                with pytest.raises(Overloaded):
-                    await act
+async def test_what_waits_or_runs_for_a_request_is_found_at_any_host(east: ClusterHost, west: ClusterHost) -> None:
+    others, ended = [east.host_id], list[str]()
+    a, b = east.requests, west.requests
+    async with asyncio.TaskGroup() as group:
+        waiting, jobs = WaitingRequests(), Jobs(group, Limits())
+        RequestsElsewhere(a, waiting, jobs, list, list)
+        elsewhere = RequestsElsewhere(b, WaitingRequests(), Jobs(group, Limits()), lambda: others, lambda: ended)
+        kept = KeptRequest("12345678", 200, bytearray(b'{"removed":"lamp"}'), is_over=True)
+        waiting.keep("token-1.77", kept)
+        assert await elsewhere.find("token-1.77") == kept
+        assert await elsewhere.find("token-2.77") is None
+        ended.append("c")
+        with pytest.raises(UnknownName):
+            await elsewhere.find("token-2.77")
+        others.append("gone-1")
+        for act in (elsewhere.find("token-2.77"), elsewhere.cancel("token-2.5")):
+            with pytest.raises(Overloaded):
+                await act
 
-            async def work(_feed: Feed) -> StreamEvent:
-                await asyncio.get_running_loop().create_future()
-                raise AssertionError
+        async def work(_feed: Feed) -> StreamEvent:
+            await asyncio.get_running_loop().create_future()
+            raise AssertionError
 
-            feed = jobs.start("waits", work, token="token-1", number="token-1.5", cancellable=True)
-            assert await elsewhere.cancel("token-1.5") == "cancelled"
-            async with asyncio.timeout(LIMIT_S):
-                (end,) = [event async for event in feed.read(1.0) if isinstance(event, Failure)]
-            assert end.code == "cancelled"
+        feed = jobs.start("waits", work, token="token-1", number="token-1.5", cancellable=True)
+        assert await elsewhere.cancel("token-1.5") == "cancelled"
+        async with asyncio.timeout(LIMIT_S):
+            (end,) = [event async for event in feed.read(1.0) if isinstance(event, Failure)]
+        assert end.code == "cancelled"
 
 
-async def test_the_api_of_any_host_knows_requests_of_another(
-    nats_server: NatsServer, cluster_name: str, tmp_path: Path
-) -> None:
-    url = nats_server.url
-    async with host_in_cluster(url, cluster_name, tmp_path / "one") as one:
-        async with host_in_cluster(url, cluster_name, tmp_path / "two", like=tmp_path / "one") as two:
+async def test_the_api_of_any_host_knows_requests_of_another(database_url: str, tmp_path: Path) -> None:
+    async with host_of(database_url, tmp_path / "one") as one:
+        async with host_of(database_url, tmp_path / "two", like=tmp_path / "one") as two:
             await two.until("/v1/cluster", lambda answer: len(answer["cluster"]["hosts"]) == 2)
             duties = {"consolidation", "rollouts", "unconnected-devices"}
             await two.until(
@@ -84,6 +73,7 @@ async def test_the_api_of_any_host_knows_requests_of_another(
             await two.ask(f"/v1/approvals/{told['approval']['approval_id']}?wait_s=60", {"approved": True})
             status, end = await asked(two, token, "GET", place)
             assert (status, end["status"], end["result"]) == (200, 200, {"removed": "lamp"})
+        await one.until("/v1/cluster", lambda answer: len(answer["cluster"]["hosts"]) == 1)
         status, told = await asked(one, token, "GET", "/v1/requests/0123456789abcdef")
         assert status == 404
 

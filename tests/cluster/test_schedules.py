@@ -7,20 +7,18 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
-from microclaw.store.replica import Replica
-from tests.cluster.hosts_of_tests import until
-from tests.cluster.leases import PATIENCE_S, Leases, Seat, caught_up, replica_of
-from tests.cluster.nats_servers import NatsServer
+from tests.cluster.hosts_of_tests import PATIENCE_S, Leases, Seat
 from tests.schedules.conftest import LIMIT, START, ZONE, Boards, Clock, Hands, People
+from tests.store.two_hosts import until
 
 from microclaw.errors import TakenOver
 from microclaw.live_hosts import LeftWork
 from microclaw.schedules.book import ScheduleBook, ScheduleRequest
 from microclaw.schedules.entry import Schedule, ToolAct
 from microclaw.schedules.runner import Runner
+from microclaw.store.postgres import SharedDatabase
 from microclaw.store.schedules import RunRow, ScheduleTable
 
 A_MINUTE = timedelta(minutes=1)
@@ -31,7 +29,7 @@ class OneHost:
     name: str
     clock: Clock
     hands: Hands
-    replica: Replica
+    database: SharedDatabase
     table: ScheduleTable
     book: ScheduleBook
     runner: Runner
@@ -52,9 +50,7 @@ class OneHost:
 @dataclass
 class Stage:
     leases: Leases
-    server: NatsServer
-    cluster_name: str
-    folder: Path
+    url: str
     stack: AsyncExitStack
 
     async def host(self, name: str, *, ahead: timedelta = timedelta(), hands: Hands | None = None) -> OneHost:
@@ -63,8 +59,8 @@ class Stage:
 
     @asynccontextmanager
     async def _running(self, name: str, clock: Clock, hands: Hands) -> AsyncIterator[OneHost]:
-        async with replica_of(self.server, self.cluster_name, self.folder, name) as replica:
-            table, fleet = ScheduleTable(replica), Seat(name, self.leases)
+        async with SharedDatabase.opened(self.url, name) as database:
+            table, fleet = ScheduleTable(database), Seat(name, self.leases)
             book = ScheduleBook(table, People(), clock.now_ms, devices=Boards().registry, zone=ZONE.key)
             runner = Runner(
                 book=book, table=table, perform=hands, clock=clock, wakes_an_hour=LIMIT, drain_s=0.01, fleet=fleet
@@ -72,16 +68,16 @@ class Stage:
             running = asyncio.create_task(runner.run(), name=f"{name}: runner")
             left = asyncio.create_task(LeftWork(fleet, {"schedules": runner.take_up}).run(), name=f"{name}: left")
             await clock.looked()
-            yield OneHost(name, clock, hands, replica, table, book, runner, running)
+            yield OneHost(name, clock, hands, database, table, book, runner, running)
             for task in (running, left):
                 task.cancel()
             await asyncio.wait((running, left))
 
 
 @pytest.fixture
-async def stage(nats_server: NatsServer, cluster_name: str, tmp_path: Path) -> AsyncIterator[Stage]:
+async def stage(database_url: str) -> AsyncIterator[Stage]:
     async with AsyncExitStack() as stack:
-        yield Stage(Leases(), nats_server, cluster_name, tmp_path, stack)
+        yield Stage(Leases(), database_url, stack)
 
 
 async def ended(host: OneHost, schedule: Schedule, count: int) -> tuple[RunRow, ...]:
@@ -96,14 +92,12 @@ async def ended(host: OneHost, schedule: Schedule, count: int) -> tuple[RunRow, 
 async def test_each_due_time_fires_once_with_clocks_a_minute_apart(stage: Stage) -> None:
     a, b = await stage.host("a"), await stage.host("b", ahead=A_MINUTE)
     schedule = await a.add("every 5 minutes")
-    await caught_up(a.replica, b.replica)
     for step in range(1, 25):  # an hour in steps of 2.5 minutes; each host has its turn at being the first to see it
         at = START + timedelta(minutes=2.5 * step)
         first, second = (a, b) if step % 2 else (b, a)
         for host in (first, second):
             await host.clock.to(at + (A_MINUTE if host is b else timedelta()))
-        await until(lambda: not (a.runner.running or b.runner.running), "a run does not end")
-        await caught_up(a.replica, b.replica)
+        await until(lambda: not (a.runner.running or b.runner.running))
     runs = await ended(a, schedule, 12)
     dues = [run.due_ms for run in runs]
     assert len(set(dues)) == len(dues)
@@ -124,7 +118,6 @@ async def test_what_a_host_decided_on_an_old_view_changes_nothing(stage: Stage) 
     await b.table.set_next(number, due_ms + 2, instead_of=due_ms)
     await b.table.skipped(number, due_ms, next_ms=due_ms + 3, why="late", now_ms=due_ms)
     assert not await b.table.claim(number, due_ms + 300_000, next_ms=None, woke=False, now_ms=due_ms)  # a runs it
-    await caught_up(a.replica, b.replica)
     row = await b.table.get(number)
     assert row is not None
     assert row.next_ms == due_ms + 300_000
@@ -134,10 +127,8 @@ async def test_what_a_host_decided_on_an_old_view_changes_nothing(stage: Stage) 
 async def test_a_run_that_goes_on_at_one_host_is_not_begun_at_another(stage: Stage) -> None:
     a, b = await stage.host("a", hands=Hands(hold=asyncio.Event())), await stage.host("b")
     schedule = await a.add("every 5 minutes")
-    await caught_up(a.replica, b.replica)
     await a.clock.to(START + timedelta(minutes=5))
     await asyncio.wait_for(a.hands.begun.wait(), PATIENCE_S)
-    await caught_up(a.replica, b.replica)
     await b.clock.to(START + timedelta(minutes=10))
     skipped = (await ended(b, schedule, 1))[0]
     assert skipped.state == "skipped"
@@ -168,24 +159,19 @@ async def test_a_dead_hosts_run_is_closed_or_repeated_by_one_other_host_after_it
     assert b.hands.done + c.hands.done == done
     taker = b if run.host == "b" else c
     await asyncio.wait_for(taker.hands.told.get(), PATIENCE_S)
-    await caught_up(b.replica, c.replica)
     assert (c if taker is b else b).hands.told.empty()
 
 
 async def test_a_host_that_was_only_cut_off_begins_nothing_that_another_host_took(stage: Stage) -> None:
     a, b = await stage.host("a"), await stage.host("b")
     schedule = await a.add("every 5 minutes", "undo")
-    await caught_up(a.replica, b.replica)
     due_ms = schedule.next_ms
     assert due_ms is not None
     assert await a.table.claim(schedule.schedule_id, due_ms, next_ms=due_ms + 300_000, woke=False, now_ms=due_ms)
-    await caught_up(a.replica, b.replica)
     stage.leases.end("a")
     (run,) = await ended(b, schedule, 1)
     assert (run.state, run.host) == ("done", "b")  # it had not begun: it is done now
-    await caught_up(a.replica, b.replica)
     with pytest.raises(TakenOver):
         await a.table.started(schedule.schedule_id, due_ms)
     await a.table.ended(schedule.schedule_id, due_ms, "failed", "late", woke=False, now_ms=due_ms)
-    await caught_up(a.replica, b.replica)
     assert [run.state for run in await b.runs(schedule)] == ["done"]

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from random import Random
 from typing import TypeAlias
 
 import pytest
-from microclaw.cluster.host_requests import HostRequests
-from microclaw.store.replica import Replica
+from microclaw.store.session_table import SessionTable
 from tests.agent.conftest import NoContext
-from tests.cluster.hosts_of_tests import until
-from tests.cluster.leases import PATIENCE_S, Leases, Seat, caught_up, replica_of
-from tests.cluster.nats_servers import NatsServer
-from tests.cluster.stores import open_cluster
+from tests.cluster.hosts_of_tests import PATIENCE_S, Leases, Seat
+from tests.store.two_hosts import until
 
 from microclaw.agent.accepted_message import AcceptedMessage
 from microclaw.agent.conversation import Conversations
 from microclaw.agent.inbox import TAKEN, Inbox
 from microclaw.agent.outbox import Outbox
-from microclaw.app.cluster import stop_at_others
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.config.settings import AgentSettings
 from microclaw.events import Answer, Inbound
@@ -34,7 +28,8 @@ from microclaw.models.scripted import call, say
 from microclaw.store.inbox import InboxTable
 from microclaw.store.journal import Journal
 from microclaw.store.outbox import OutboxTable
-from microclaw.store.sessions import Sessions
+from microclaw.store.postgres import SharedDatabase
+from microclaw.store.sql import Sql
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.tools.toolbox import Toolbox
 
@@ -83,7 +78,7 @@ class Thinking:
 @dataclass
 class OneHost:
     name: str
-    replica: Replica
+    database: SharedDatabase
     conversations: Conversations
     inbox: Inbox
     left: LeftWork
@@ -108,7 +103,7 @@ class Stage:
 
 
 @pytest.fixture
-async def stage(nats_server: NatsServer, cluster_name: str, tmp_path: Path) -> AsyncIterator[Stage]:
+async def stage(database_url: str) -> AsyncIterator[Stage]:
     world, leases = World(), Leases()
 
     @asynccontextmanager
@@ -121,11 +116,11 @@ async def stage(nats_server: NatsServer, cluster_name: str, tmp_path: Path) -> A
             world.events.append(f"{name} acts")
             return ToolOutput({"success": True})
 
-        async with replica_of(nats_server, cluster_name, tmp_path, name) as replica:
+        async with SharedDatabase.opened(database_url, name) as database:
             fleet = Seat(name, leases)
             inbox = Inbox(
-                InboxTable(replica, lambda: 1_700_000_000_000),
-                Outbox(OutboxTable(replica, lambda: 1_700_000_000_000), fleet=fleet),
+                InboxTable(database, lambda: 1_700_000_000_000),
+                Outbox(OutboxTable(database, lambda: 1_700_000_000_000), fleet=fleet),
                 settings=AgentSettings(queue=64),
                 fleet=fleet,
             )
@@ -134,14 +129,14 @@ async def stage(nats_server: NatsServer, cluster_name: str, tmp_path: Path) -> A
                 model=Thinking(name, world),
                 tools=Toolbox((Tool("act", "Act.", Nothing, Permission.ACT, effect, act),), Gate()),
                 context=NoContext(),
-                sessions=Sessions(replica, lambda: 1_700_000_000_000),
-                journal=Journal(replica, lambda: 1_700_000_000_000),
+                sessions=SessionTable(database, lambda: 1_700_000_000_000),
+                journal=Journal(database, lambda: 1_700_000_000_000),
             )
             async with conversations:
                 await conversations.recover()
                 left = LeftWork(fleet, {"turns": conversations.take_up})
                 running = asyncio.create_task(left.run(), name=f"{name}: what dead hosts left")
-                yield OneHost(name, replica, conversations, inbox, left)
+                yield OneHost(name, database, conversations, inbox, left)
                 running.cancel()
                 await asyncio.wait((running,))
 
@@ -168,7 +163,6 @@ async def test_turns_of_one_chat_run_in_order_over_two_hosts(stage: Stage) -> No
     a, b = await stage.host("a"), await stage.host("b")
     first = asyncio.create_task(answer_of(await a.say("act")))
     await asyncio.wait_for(stage.world.holding.wait(), PATIENCE_S)
-    await caught_up(a.replica, b.replica)
     second = asyncio.create_task(answer_of(await b.say("second")))
     third = asyncio.create_task(answer_of(await b.say("third", "c2")))  # another chat does not wait
     assert words((await third).text) == "b heard you"
@@ -187,7 +181,6 @@ async def test_a_chat_goes_on_at_another_host_with_all_that_was_said(stage: Stag
     a, b = await stage.host("a"), await stage.host("b")
     first = asyncio.create_task(answer_of(await a.say("act on the blue lamp")))
     await asyncio.wait_for(stage.world.holding.wait(), PATIENCE_S)
-    await caught_up(a.replica, b.replica)
     second = asyncio.create_task(answer_of(await b.say("second")))
     stage.world.held["a"].set()
     await asyncio.gather(first, second)
@@ -216,11 +209,9 @@ async def test_a_dead_hosts_turn_goes_on_at_one_other_host(
     await a.say("act", key="k1")
     await asyncio.wait_for(stage.world.holding.wait(), PATIENCE_S)
     await a.say("waits at a", key="k2")
-    await caught_up(a.replica, b.replica, c.replica)
     later = await b.say("later")
     stage.leases.end("a")
     await answer_of(later)  # it came behind the two of the dead host
-    await caught_up(b.replica, c.replica)
     async with asyncio.timeout(PATIENCE_S):  # while b hands the answer to "later", the chat's others are held back
         while len(waiting := await b.inbox.outbox.undelivered("test", "c1")) != 2:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
@@ -240,13 +231,11 @@ async def test_a_host_that_was_only_cut_off_does_nothing_for_a_turn_that_another
     cut_off = asyncio.create_task(answer_of(await a.say("act")))
     await asyncio.wait_for(stage.world.holding.wait(), PATIENCE_S)
     waiting = asyncio.create_task(answer_of(await a.say("waits at a")))
-    await caught_up(a.replica, b.replica)
     stage.leases.end("a")
-    await until(lambda: any(event.startswith("b answers") for event in stage.world.events), "b takes the second up")
+    await until(lambda: any(event.startswith("b answers") for event in stage.world.events))
     stage.world.held["a"].set()
     assert (await cut_off).error_code == TAKEN.error_code
     assert (await waiting).error_code == TAKEN.error_code
-    await caught_up(a.replica, b.replica)
     texts = [words(one.text) for one in await b.inbox.outbox.undelivered("test", "c1")]
     assert len(texts) == 2
     assert texts[1] == "b heard you"
@@ -268,37 +257,17 @@ async def test_every_message_gets_one_answer_in_its_chats_order_while_hosts_are_
         accepted.append((chat_id, taken.message_id))
     last = hosts[-1]
 
-    def answers(connection: sqlite3.Connection) -> list[tuple[str, int]]:
+    def answers(connection: Sql) -> list[tuple[str, int]]:
         rows = connection.execute("SELECT chat_id, message_id FROM outbox ORDER BY outbound_id")
         return [(str(chat_id), int(message_id)) for chat_id, message_id in rows]
 
     async with asyncio.timeout(PATIENCE_S):
-        while len(await last.replica.read(answers)) < len(accepted):
-            await caught_up(*(host.replica for host in hosts))
-    await caught_up(*(host.replica for host in hosts))
-    found = await last.replica.read(answers)
+        while len(await last.database.read(answers)) < len(accepted):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    found = await last.database.read(answers)
     assert sorted(found) == sorted(accepted)
     for chat_id in ("c0", "c1", "c2"):
         assert [one for one in found if one[0] == chat_id] == [one for one in accepted if one[0] == chat_id]
-    assert await last.replica.read(
+    assert await last.database.read(
         lambda connection: connection.execute("SELECT count(*) FROM inbox WHERE state = 'waiting'").fetchone()
     ) == (0,)
-
-
-async def test_a_turn_is_stopped_from_another_host(stage: Stage, nats_server: NatsServer, cluster_name: str) -> None:
-    stage.world.held["a"] = asyncio.Event()
-    a, b = await stage.host("a"), await stage.host("b")
-    async with (
-        open_cluster(nats_server.url, cluster_name, host="a") as here,
-        open_cluster(nats_server.url, cluster_name, host="b") as there,
-    ):
-        requests = HostRequests(here, "a", lambda _: True), HostRequests(there, "b", lambda _: True)
-        stop_at_others(requests[0], a.inbox, list)
-        b.inbox.stop_elsewhere = stop_at_others(requests[1], b.inbox, lambda: ["a"])
-        async with requests[0].serving(), requests[1].serving():
-            asking = asyncio.create_task(answer_of(await a.say("act")))
-            await asyncio.wait_for(stage.world.holding.wait(), PATIENCE_S)
-            assert not await b.inbox.cancel_anywhere("test", "another")
-            assert await b.inbox.cancel_anywhere("test", "c1")
-            stage.world.held["a"].set()
-            assert (await asking).error_code == "cancelled"

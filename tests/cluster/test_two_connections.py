@@ -6,6 +6,7 @@ import asyncio
 
 from tests.cluster.two_hosts import ClusterHost, link_id_of
 from tests.link_server.scripted import ScriptedDevice
+from tests.store.two_hosts import until
 
 from microclaw.wire.link.codec import decode
 from microclaw.wire.link.messages import Envelope, Event, Notify
@@ -65,13 +66,13 @@ async def test_the_newer_connection_wins_each_time_and_no_message_has_two_effect
     for event in over[:-1]:
         event.set()
     last, first = both[(TURNS - 1) % 2], both[TURNS % 2]
-    await (east, west)[(TURNS - 1) % 2].until(lambda: len(last.flash.notes) >= TURNS and not lamp.outbox.rows)
+    await until(lambda: len(last.flash.notes) >= TURNS and not lamp.outbox.rows)
     over[-1].set()
     assert older is not None
     assert await older is None
     assert [text for _, text in first.flash.notes] == texts
     for host in (east, west):
-        await host.until(lambda host=host: not host.link(link_id_of(host)).anywhere)  # type: ignore[misc]
+        await until(lambda host=host: not host.link(link_id_of(host)).anywhere)  # type: ignore[misc]
         events = await host.plane.plane.links.parts.events.since(link_id_of(host), 0)
         assert [_number(event.payload) for event in events] == list(range(TURNS))
 

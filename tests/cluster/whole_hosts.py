@@ -1,4 +1,4 @@
-"""Whole hosts of a cluster in one process."""
+"""Whole hosts of a database in one process."""
 
 from __future__ import annotations
 
@@ -25,10 +25,6 @@ class WholeHost:
     host: Host
     client: Client
 
-    @property
-    def identity(self) -> Path:
-        return self.host.settings.identity
-
     async def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
         """POST with a body, else GET, on its control socket."""
         if body is None:
@@ -50,11 +46,10 @@ def copy_authority(first: Path, home: Path) -> None:
 
 
 @asynccontextmanager
-async def host_in_cluster(url: str, cluster: str, home: Path, *, like: Path | None = None) -> AsyncIterator[WholeHost]:
+async def host_of(url: str, home: Path, *, like: Path | None = None) -> AsyncIterator[WholeHost]:
     """Its name is that of its home. It has the authority of the home `like`."""
     if like is not None:
         copy_authority(like, home)
     settings = load_settings({}, home=home, http_port=0, link=LinkSettings(port=0))
-    member = ClusterSettings(nats=url, name=cluster, host=home.name)
-    async with running_host(replace(settings, cluster=member)) as host:
+    async with running_host(replace(settings, cluster=ClusterSettings(database=url, host=home.name))) as host:
         yield WholeHost(host, Client(settings.control_socket))

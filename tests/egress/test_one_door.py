@@ -29,7 +29,7 @@ DOORS = ("egress/http_door.py", "egress/outgoing.py", "egress/exchange.py")
 EXCEPTIONS = {
     "cli/demo_forms.py": "the demo's balancer: to the hosts that it started, on loopback",
     "client/": "the host's own API: its control socket, or the address after --host",
-    "cluster/nats_client.py": "NATS' client: the servers of --nats, which a person names; TLS and user are its own",
+    "cluster/requests.py": "other hosts of the fleet: both ends show a certificate of its authority",
     "link_client/": "a device's end of the link: the host that a person names",
     "virtual/": "the virtual board, a process of its own (decision 0045)",
     "mcp/client/servers.py": "the library of MCP over a transport of transports.py, whose HTTP is the door's",
