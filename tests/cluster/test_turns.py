@@ -10,7 +10,6 @@ from random import Random
 from typing import TypeAlias
 
 import pytest
-from microclaw.store.session_table import SessionTable
 from tests.agent.conftest import NoContext
 from tests.cluster.hosts_of_tests import PATIENCE_S, Leases, Seat
 from tests.store.two_hosts import until
@@ -29,6 +28,7 @@ from microclaw.store.inbox import InboxTable
 from microclaw.store.journal import Journal
 from microclaw.store.outbox import OutboxTable
 from microclaw.store.postgres import SharedDatabase
+from microclaw.store.sessions import Sessions
 from microclaw.store.sql import Sql
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.tools.toolbox import Toolbox
@@ -129,7 +129,7 @@ async def stage(database_url: str) -> AsyncIterator[Stage]:
                 model=Thinking(name, world),
                 tools=Toolbox((Tool("act", "Act.", Nothing, Permission.ACT, effect, act),), Gate()),
                 context=NoContext(),
-                sessions=SessionTable(database, lambda: 1_700_000_000_000),
+                sessions=Sessions(database, lambda: 1_700_000_000_000),
                 journal=Journal(database, lambda: 1_700_000_000_000),
             )
             async with conversations:
