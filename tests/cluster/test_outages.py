@@ -17,7 +17,7 @@ from tests.link_server.scripted import ScriptedDevice
 from tests.postgres import USER, PostgresServer, running_server
 from tests.store.two_hosts import until
 
-from microclaw.devices.calls import GpioGet
+from microclaw.devices.calls import GpioSet
 from microclaw.errors import ConfigError, StoreUnreachable
 from microclaw.store import postgres as module
 from microclaw.store.postgres import SharedDatabase, make_tables
@@ -176,7 +176,7 @@ async def test_a_device_stays_connected_while_its_host_has_no_database(east: Clu
         await told(lamp, 0)
         east.wire.cut()
         await until(lambda: east.hosts.lost)
-        assert await east.device("lamp").call(GpioGet(4), timeout_s=60)
+        assert await east.device("lamp").call(GpioSet(4, 1), timeout_s=60)
         with pytest.raises(StoreUnreachable):
             await east.link(link_id_of(east)).send(Notify("tea is ready", speak=False))
         await lamp.send(Event("tick", {"n": 1}))

@@ -119,6 +119,8 @@ def _shared(url: str) -> Iterator[PostgresConnection]:
     with closing(PostgresConnection(url, "migrate", writes=True)) as shared:
         shared.begin()
         shared.execute("SET CONSTRAINTS ALL DEFERRED")
+        for limit in ("idle_in_transaction_session_timeout", "statement_timeout"):  # it waits for the other store
+            shared.execute(f"SET LOCAL {limit} = 0")
         hosts = shared.execute("SELECT name FROM hosts WHERE ended IS NULL ORDER BY name").fetchall()
         if hosts:
             running = ", ".join(name for (name,) in hosts)
