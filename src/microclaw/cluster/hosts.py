@@ -264,7 +264,7 @@ class Hosts:
         for host_id, text, seen_ms, renewed_ms, ended in rows:
             try:
                 facts = msgspec.json.decode(text, type=HostFacts)
-            except msgspec.DecodeError as exc:
+            except (msgspec.DecodeError, RecursionError) as exc:
                 _log.debug("what %s tells cannot be read: %s", host_id, exc)
                 facts = HostFacts(host_id, "?", 0, 0, None, None, None, 0, renewed_ms)
             found[host_id] = HostRow(host_id, facts, seen_ms / 1000, (facts.wall_ms - renewed_ms) / 1000, ended)
