@@ -52,9 +52,8 @@ class MemoryTokenTable(PersonTokenTable):
     async def delete(self, token_id: str) -> bool:
         return self.rows.pop(token_id, None) is not None
 
-    async def catch_up(self) -> bool:
-        """There is no other host."""
-        return False
+    async def catch_up_with(self, tables: frozenset[str]) -> None:
+        """Nobody else writes here."""
 
     def follow(self, refresh: Refresh) -> None:
         """No other host writes here."""

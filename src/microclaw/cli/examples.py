@@ -64,7 +64,6 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "rollout resume": ("rollout resume 2",),
     "rollout stop": ("rollout stop 2",),
     "rollout undo": ("rollout undo 2",),
-    "cluster snapshot": ("cluster snapshot",),
     "cluster status": ("cluster status", "cluster status --json"),
     "app": ("app list", "app install blink.c -d kitchen", "app undo"),
     "app build": ("app build blink.c", "app build blink.c -o blink.wasm"),

@@ -144,6 +144,7 @@ def remove_session(
 ) -> None:
     """Remove a conversation and its words for good; memory, schedules and programs stay."""
     options = global_options(ctx)
+    segment(name, SEE_SESSIONS)
     if not options.json:
         options.agree(f"Remove the conversation {name} for good?")
     found = options.host().sessions.remove(name)

@@ -259,12 +259,12 @@ def transact(connection: Connection, jobs: list[Job[Any]]) -> None:
             if connection.is_in_transaction:
                 connection.commit()
             return
-        except (StoreError, connection.errors) as exc:
+        except Exception as exc:  # the thread must outlive it
             may_repeat = connection.is_lost and not is_last and not isinstance(exc, StoreError)
             connection.rollback()
             if may_repeat:
                 continue
-            error = exc if isinstance(exc, StoreError) else connection.store_error(exc)
+            error = connection.store_error(exc) if isinstance(exc, connection.errors) else exc
             for job in jobs:
                 job.error = job.error or error
             return

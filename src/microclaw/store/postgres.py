@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import secrets
 import socket
 import time
@@ -22,7 +23,7 @@ import psycopg
 from microclaw.errors import ConfigError, StoreError, StoreUnreachable
 from microclaw.store.database import Database
 from microclaw.store.following import Followers, Refresh
-from microclaw.store.postgres_connection import CHANNEL, IS_IT_WELL, LOCK, PostgresConnection, connect, parameters
+from microclaw.store.postgres_connection import CHANNEL, IS_IT_WELL, LOCK, PostgresConnection, connect, cut, parameters
 from microclaw.store.postgres_dialect import tables_in_its_words
 from microclaw.store.schema import BASE, STEPS, VERSION, schema
 
@@ -31,6 +32,11 @@ HEAR_S: Final = 2.0  # between looks whether the connection that hears is there
 FRESH_S: Final = 5.0
 ASK_S: Final = 2.0
 _NOW_MS: Final = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
+
+_REFUSED: Final = re.compile(
+    r"authentication failed|does not exist|no pg_hba\.conf|permission denied|no password supplied|certificate verify",
+    re.I,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +51,9 @@ def make_tables(url: str, host: str) -> None:
         try:
             connection = connect(url, f"microclaw {host}")
             break
-        except StoreUnreachable:
+        except StoreUnreachable as exc:
+            if _REFUSED.search(exc.message):
+                raise ConfigError(exc.message, next_step="check cluster.database: docs/cluster.md") from exc
             if time.monotonic() > give_up:
                 raise
             time.sleep(0.5)
@@ -152,23 +160,24 @@ class SharedDatabase(Database):
         `{now_ms}` is the time by its clock. StoreUnreachable when it does not answer within ASK_S.
         """
         async with self._asking:
+            asking = asyncio.create_task(self._ask_aside(sql.replace("{now_ms}", _NOW_MS), values))
+            await asyncio.wait([asking], timeout=ASK_S)
+            if not asking.done() and self._aside is not None:
+                cut(self._aside)  # a cancelled one would wait for the server
             try:
-                async with asyncio.timeout(ASK_S):
-                    if self._aside is None or self._aside.closed:
-                        self._aside = await psycopg.AsyncConnection.connect(
-                            parameters(self.url, f"microclaw {self.host}"), autocommit=True
-                        )
-                        await self._aside.execute("SET synchronous_commit = off")
-                    cursor = await self._aside.execute(sql.replace("?", "%s").replace("{now_ms}", _NOW_MS), values)
-                    return await cursor.fetchall() if cursor.description else []
-            except (TimeoutError, psycopg.Error) as exc:
-                if self._aside is not None and not isinstance(exc, psycopg.errors.IntegrityError):
-                    one, self._aside = self._aside, None
-                    await one.close()
+                return await asking
+            except psycopg.Error as exc:
                 raise StoreUnreachable(
-                    f"the database does not answer: {str(exc).strip() or 'nothing came in time'}",
-                    next_step=IS_IT_WELL,
+                    f"the database does not answer: {str(exc).strip()}", next_step=IS_IT_WELL
                 ) from exc
+
+    async def _ask_aside(self, sql: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        if self._aside is None or self._aside.closed:
+            place = parameters(self.url, f"microclaw {self.host}")
+            self._aside = await psycopg.AsyncConnection.connect(place, autocommit=True)
+            await self._aside.execute("SET synchronous_commit = off")
+        cursor = await self._aside.execute(sql.replace("?", "%s"), values)
+        return await cursor.fetchall() if cursor.description else []
 
     async def _watch(self) -> None:
         while True:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import socket
 import time
 from collections.abc import Iterable
@@ -19,7 +18,7 @@ from psycopg import conninfo
 from psycopg.pq import TransactionStatus
 
 from microclaw.addresses import is_loopback
-from microclaw.errors import ConfigError, StoreError, StoreUnreachable, StoreUnwritable
+from microclaw.errors import StoreError, StoreUnreachable, StoreUnwritable
 from microclaw.store.postgres_dialect import adapt, changed_table, in_its_words
 from microclaw.store.schema import VERSION
 from microclaw.store.sql import Rows, Values
@@ -36,9 +35,6 @@ _SESSION: Final = {
     "synchronous_commit": "on",
     "timezone": "UTC",
 }
-_REFUSED: Final = re.compile(
-    r"authentication failed|does not exist|no pg_hba\.conf|permission denied|no password supplied|certificate|SSL", re.I
-)
 IS_IT_WELL: Final = "see whether PostgreSQL runs and this machine reaches it; the host connects again by itself"
 
 
@@ -140,14 +136,10 @@ class PostgresConnection:
             self._connection.close()
 
     def cut_if_silent(self) -> None:
-        """From another thread: a server that is stopped, or a way that is cut, wakes nobody who waits for it."""
-        one, asked_at = self._connection, self._asked_at
-        if one is not None and asked_at is not None and time.monotonic() - asked_at > SILENT_S:
-            with (
-                contextlib.suppress(OSError, psycopg.Error),
-                socket.socket(fileno=os.dup(one.fileno())) as end,
-            ):
-                end.shutdown(socket.SHUT_RDWR)
+        """From another thread."""
+        asked_at = self._asked_at
+        if self._connection is not None and asked_at is not None and time.monotonic() - asked_at > SILENT_S:
+            cut(self._connection)
 
     def store_error(self, exc: Exception) -> StoreError:
         text = str(exc).strip().partition("\n")[0]
@@ -180,13 +172,23 @@ class PostgresConnection:
         text, is_numbered = in_its_words(sql)
         rows = [{f"p{at}": value for at, value in enumerate(row, 1)} if is_numbered else row for row in values]
         cursor = self._connection.cursor()
-        cursor.executemany(text, rows)
+        self._asked_at = time.monotonic()
+        try:
+            cursor.executemany(text, rows)
+        finally:
+            self._asked_at = None
         self._note(sql, cursor.rowcount)
         return cursor
 
     def _note(self, sql: str, count: int) -> None:
         if self._writes and count and (table := changed_table(sql)) is not None:
             self._changed.add(table)
+
+
+def cut(connection: psycopg.Connection | psycopg.AsyncConnection) -> None:
+    """A server that is stopped, or a way that is cut, wakes nobody who waits for it: this does."""
+    with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as end:
+        end.shutdown(socket.SHUT_RDWR)
 
 
 def newer(version: int) -> StoreError:
@@ -217,20 +219,12 @@ def parameters(url: str, application: str) -> str:
 
 
 def connect(url: str, application: str) -> psycopg.Connection:
-    """One that commits by itself; StoreUnreachable, or ConfigError where it would be refused again."""
+    """One that commits by itself; StoreUnreachable."""
     try:
         connection = psycopg.connect(parameters(url, application), autocommit=True)
     except psycopg.Error as exc:
-        raise refused(exc) from exc
+        text = str(exc).strip().partition("\n")[0]
+        raise StoreUnreachable(f"the database cannot be reached: {text}", next_step=IS_IT_WELL) from exc
     connection.cursor_factory = psycopg.ClientCursor  # values in the text: so their types are the columns'
     adapt(connection)
     return connection
-
-
-def refused(exc: psycopg.Error) -> StoreUnreachable | ConfigError:
-    text = str(exc).strip().rpartition("\n")[2]
-    if _REFUSED.search(text):
-        return ConfigError(
-            f"the database refuses this host: {text}", next_step="check database.url, and docs/cluster.md"
-        )
-    return StoreUnreachable(f"the database cannot be reached: {text}", next_step=IS_IT_WELL)
