@@ -150,7 +150,7 @@ def _calls(effort: Effort) -> list[Metric]:
 def _host(home: Path, *options: str) -> Iterator[Running]:
     """`microclaw up` with that home."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with private_home(MICROCLAW_HOME=str(home)) as environ:
+    with private_home(MICROCLAW_HOME=str(home), MICROCLAW_CLUSTER__HOST=home.name) as environ:
         words = ["microclaw.cli", "--json", "up", "--port", "0", "--link", "127.0.0.1:0", "--virtual", "0", *options]
         with running(*words, environ=environ) as host:
             if host.facts.get("ready") is not True:

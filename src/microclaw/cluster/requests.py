@@ -30,6 +30,7 @@ Handler: TypeAlias = Callable[[bytes], AsyncGenerator[bytes, None]]
 
 MAX_SERVED: Final = 1_024  # requests of other hosts at a time
 MAX_MESSAGE: Final = 6 << 20
+MAX_AT_ONCE: Final = 1 << 20  # a larger body goes as a stream, through a thread
 LOOK_S: Final = 0.5
 ANSWER_S: Final = 5.0  # a host that has not answered a short request by then counts as away
 CONNECT_S: Final = 2.0
@@ -92,20 +93,21 @@ class HostRequests:
             raise HostGone(f"the host {host} does not run any more", unsent=True)
         if len(body) > MAX_MESSAGE:
             raise ProtocolError(f"a message of {len(body)} bytes to another host, {MAX_MESSAGE} is the limit")
+        data = body if len(body) < MAX_AT_ONCE else io.BytesIO(body)
         try:
             async with self._session.post(
-                f"https://{facts.calls}/{what}", data=io.BytesIO(body), server_hostname=HOSTS_NAME
+                f"https://{facts.calls}/{what}", data=data, server_hostname=HOSTS_NAME
             ) as answer:
                 while True:
                     size = int.from_bytes(await self._read(host, answer.content.readexactly(4)))
                     if not 0 < size <= MAX_MESSAGE:
                         raise ProtocolError(f"the host {host} answers {size} bytes, {MAX_MESSAGE} is the limit")
-                    data = await self._read(host, answer.content.readexactly(size))
-                    if data[:1] == _END:
+                    told = await self._read(host, answer.content.readexactly(size))
+                    if told[:1] == _END:
                         return
-                    if data[:1] == _ERROR:
-                        raise _error_of(data[1:])
-                    yield data[1:]
+                    if told[:1] == _ERROR:
+                        raise _error_of(told[1:])
+                    yield told[1:]
         except ClientConnectorError as exc:
             raise HostGone(f"the host {host} cannot be reached ({exc.os_error})", unsent=True) from exc
         except (ClientError, asyncio.IncompleteReadError) as exc:

@@ -183,26 +183,25 @@ class HostInbox:
 
 def append_to(connection: Sql, device_id: str, message_id: bytes, payload: bytes, now_ms: int) -> int:
     """Append within a transaction of the caller (so that what it reports is stored together with it)."""
-    there = connection.execute(
-        "SELECT seq FROM link_outbox WHERE device_id = ? AND message_id = ?", (device_id, message_id)
+    count, size_bytes, there = connection.execute(
+        """SELECT count(*), coalesce(sum(length(payload)), 0), max(CASE WHEN message_id = ? THEN seq END)
+        FROM link_outbox WHERE device_id = ?""",
+        (message_id, device_id),
     ).fetchone()
     if there is not None:
-        return int(there[0])
-    count, size_bytes = connection.execute(
-        "SELECT count(*), coalesce(sum(length(payload)), 0) FROM link_outbox WHERE device_id = ?", (device_id,)
-    ).fetchone()
+        return int(there)
     if count >= MAX_MESSAGES or size_bytes + len(payload) > MAX_BYTES:
         raise Overloaded(
             f"{count} messages ({size_bytes} bytes) wait for device {device_id} already",
             next_step="bring the device back, or remove it",
         )
-    seq = _outbox_cursor(connection, device_id).last + 1
-    connection.execute("UPDATE links SET last_seq = ? WHERE device_id = ?", (seq, device_id))
+    query = "UPDATE links SET last_seq = last_seq + 1 WHERE device_id = ? RETURNING last_seq"
+    (seq,) = connection.execute(query, (device_id,)).fetchone() or (_outbox_cursor(connection, device_id).last,)
     connection.execute(
         "INSERT INTO link_outbox (device_id, seq, message_id, payload, stored_ms) VALUES (?, ?, ?, ?, ?)",
         (device_id, seq, message_id, payload, now_ms),
     )
-    return seq
+    return int(seq)
 
 
 def advance_in(connection: Sql, device_id: str, epoch: bytes, seq: int, message_id: bytes) -> bool:

@@ -50,6 +50,7 @@ class PostgresConnection:
         self._connection: psycopg.Connection | None = None
         self._changed: set[str] = set()
         self._transaction = ""
+        self._before = ""
         self._asked_at: float | None = None
         self.is_too_old = False
 
@@ -70,7 +71,7 @@ class PostgresConnection:
         is_fresh = self.is_lost
         if self._connection is None or is_fresh:
             self._connection = connect(self._url, f"microclaw {self._host}")
-        self._changed, self._transaction = set(), ""
+        self._changed, self._transaction, self._before = set(), "", ""
         try:
             if not self._writes:
                 self._ask("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -79,8 +80,6 @@ class PostgresConnection:
                 f"BEGIN; SELECT pg_advisory_xact_lock({LOCK}, 0); "  # noqa: S608 - a number of ours
                 "SELECT pg_current_xact_id()::text, version FROM store_version"
             )
-            while told.nextset():
-                pass
             self._transaction, version = told.fetchone() or ("", VERSION)
         except psycopg.OperationalError:
             if is_fresh or not self.is_lost:
@@ -120,6 +119,7 @@ class PostgresConnection:
         )
 
     def rollback(self) -> None:
+        self._before = ""
         if self.is_in_transaction:
             with contextlib.suppress(psycopg.OperationalError):  # lost: it is undone
                 self.execute("ROLLBACK")
@@ -152,7 +152,13 @@ class PostgresConnection:
         return error
 
     def execute(self, sql: str, values: Values = (), /) -> Rows:
+        """A savepoint, and its end, wait for the next statement: they have no answer that anybody needs."""
         assert self._connection is not None
+        if sql in ("SAVEPOINT job", "RELEASE job"):
+            if self._connection.info.transaction_status == TransactionStatus.INERROR:
+                raise StoreError("a statement failed, and the job went on")
+            self._before += f"{sql}; "
+            return self._connection.cursor()
         text, is_numbered = in_its_words(sql)
         given = {f"p{at}": value for at, value in enumerate(values, 1)} if is_numbered else values
         cursor = self._ask(text, given)
@@ -161,16 +167,22 @@ class PostgresConnection:
 
     def _ask(self, text: str, values: Any = None) -> psycopg.Cursor:
         assert self._connection is not None
+        before, self._before = self._before, ""
         self._asked_at = time.monotonic()
         try:
-            return self._connection.execute(text, values)
+            cursor = self._connection.execute(before + text, values)
         finally:
             self._asked_at = None
+        while cursor.nextset():
+            pass
+        return cursor
 
     def executemany(self, sql: str, values: Iterable[Values], /) -> Rows:
         assert self._connection is not None
         text, is_numbered = in_its_words(sql)
         rows = [{f"p{at}": value for at, value in enumerate(row, 1)} if is_numbered else row for row in values]
+        if self._before:
+            self._ask("SELECT 1")
         cursor = self._connection.cursor()
         self._asked_at = time.monotonic()
         try:
