@@ -37,7 +37,7 @@ Moment = Annotated[int, Query(ge=0, lt=2**53, description="Unix time in ms, of t
 
 
 class ClearBody(RequestBody):
-    crashes: Annotated[list[int], Field(max_length=500)] | None = None
+    crashes: Annotated[list[Annotated[int, Field(ge=1, lt=2**53)]], Field(max_length=500)] | None = None
     device: Annotated[str, Field(max_length=64)] | None = None
 
 

@@ -71,7 +71,7 @@ COMMANDS: Final = {
     "mcp": ("mcp_commands:mcp_group", "Drive the boards from an assistant over MCP."),
     "backup": ("backup_commands:backup", "Put all of this host into one encrypted file."),
     "restore": ("backup_commands:restore", "Make a home of a backup, on this machine or a new one."),
-    "migrate": ("migrate_command:migrate", "Move this home's store into a new cluster, or back."),
+    "migrate": ("migrate_command:migrate", "Copy this home's store into a database that several hosts share, or back."),
     "audit": ("audit_command:audit_group", "The security log: who came in, what was decided."),
     "egress": ("egress_commands:egress_group", "What tasks in the sandbox may ask of the Internet."),
     "secret": ("egress_commands:secret_group", "Secrets that tasks use and never see."),

@@ -113,7 +113,7 @@ class Database:
         """Why the disk takes no writes, which is tried after it refused one; None when it does."""
         if self._refusal is not None:
             with suppress(StoreUnwritable):
-                await self.write(lambda sql: sql.execute("UPDATE telemetry_state SET minutes_ms = minutes_ms"))
+                await self.write(_write_something)
                 self._refusal = None
         return self._refusal
 
@@ -299,6 +299,12 @@ def _rewrite(connection: Connection, job: Job[Any]) -> None:
         job.error = exc
     except connection.errors as exc:
         job.error = connection.store_error(exc)
+
+
+def _write_something(sql: Sql) -> None:
+    """What leaves nothing, and is written all the same: an UPDATE to what is there would not be."""
+    sql.execute("INSERT INTO duties (name, holder, fence) VALUES ('', NULL, 0)")
+    sql.execute("DELETE FROM duties WHERE name = ''")
 
 
 def _closed() -> StoreError:
