@@ -163,7 +163,7 @@ class HostRequests:
             await tell(_ERROR, msgspec.msgpack.encode(told))
         finally:
             self._serving -= 1
-        return stream or web.Response(body=frames)  # one answer in one piece
+        return web.Response(body=frames) if stream is None else stream  # all that it has to say in one piece
 
 
 async def ask_all(
