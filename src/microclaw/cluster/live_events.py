@@ -44,6 +44,7 @@ class LiveEvents:
         self._following: dict[str, asyncio.Task[None]] = {}
         self.sent = self.taken = self.dropped = self.refused = 0
         requests.handlers["live"] = self._tell
+        requests.streams.add("live")
 
     def share(self, event: LiveEvent) -> None:
         """Tell the other hosts, soon; the oldest that wait give way."""

@@ -58,6 +58,7 @@ class HostRequests:
 
     def __init__(self, hosts: Hosts) -> None:
         self.handlers: dict[str, Handler] = {}
+        self.streams: set[str] = set()  # those of the handlers whose answers are told one by one
         self._hosts = hosts
         self._serving = 0
         self._session: ClientSession | None = None
@@ -128,32 +129,41 @@ class HostRequests:
         peer = request.get_extra_info("peercert") or {}
         if ("DNS", HOSTS_NAME) not in peer.get("subjectAltName", ()):
             raise web.HTTPForbidden
-        body = await request.read()
-        answer = web.StreamResponse()
-        await answer.prepare(request)
+        body, what = await request.read(), request.match_info["what"]
+        stream = web.StreamResponse() if what in self.streams else None
+        if stream is not None:
+            await stream.prepare(request)
+        frames = bytearray()
+
+        async def tell(kind: bytes, value: bytes = b"") -> None:
+            frame = (len(value) + 1).to_bytes(4) + kind + value
+            if stream is not None:
+                await stream.write(frame)
+            else:
+                frames.extend(frame)
+
         self._serving += 1
         try:
-            handler = self.handlers.get(request.match_info["what"])
+            handler = self.handlers.get(what)
             if handler is None:
                 raise ProtocolError(f"the host {self.host_id} does not know that request")
             if self._serving > MAX_SERVED:
                 raise Overloaded(f"{MAX_SERVED} requests of other hosts run", next_step="try again soon")
             async with aclosing(handler(body)) as values:
                 async for value in values:
-                    await answer.write(_frame(_VALUE + value))
-            await answer.write(_frame(_END))
+                    await tell(_VALUE, value)
+            await tell(_END)
         except MicroclawError as exc:
-            told = _Error(type(exc).__name__, exc.message, exc.next_step)
-            await answer.write(_frame(_ERROR + msgspec.msgpack.encode(told)))
+            await tell(_ERROR, msgspec.msgpack.encode(_Error(type(exc).__name__, exc.message, exc.next_step)))
         except ConnectionError as exc:
             _log.info("an answer for another host is lost: %s", exc)
         except Exception:  # a fault of this program: who asks must know, and others are served on
             _log.exception("a request of another host failed")
             told = _Error("MicroclawError", f"the host {self.host_id} failed: its log says why", None)
-            await answer.write(_frame(_ERROR + msgspec.msgpack.encode(told)))
+            await tell(_ERROR, msgspec.msgpack.encode(told))
         finally:
             self._serving -= 1
-        return answer
+        return web.Response(body=frames) if stream is None else stream  # all that it has to say in one piece
 
 
 async def ask_all(
@@ -186,10 +196,6 @@ async def first_answer(requests: HostRequests, host: str, what: str, body: bytes
             return await anext(answers, None)
     except (TimeoutError, HostGone):
         return None
-
-
-def _frame(data: bytes) -> bytes:
-    return len(data).to_bytes(4) + data
 
 
 def _contexts(authority: KeyPair, host_id: str, folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
