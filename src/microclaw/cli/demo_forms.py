@@ -251,9 +251,10 @@ def _postgres(stage: Stage) -> str:
         raise DemoFailed("there is no PostgreSQL on this machine", next_step="apt install postgresql")
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = str(probe.getsockname()[1])
-    folder, before = Path(tempfile.mkdtemp(prefix="microclaw-postgres-")), []
+    is_root, before = os.geteuid() == 0, []  # PostgreSQL refuses to run as root, and may enter no folder of root's
+    folder = Path(tempfile.mkdtemp(prefix="microclaw-postgres-", dir="/tmp" if is_root else None))  # noqa: S108
     stage.running.callback(shutil.rmtree, folder, ignore_errors=True)
-    if os.geteuid() == 0:  # it refuses to run as root
+    if is_root:
         shutil.chown(folder, "postgres")
         before = ["runuser", "-u", "postgres", "--"]
     data = ["-D", str(folder / "data")]
