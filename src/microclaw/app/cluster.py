@@ -243,10 +243,9 @@ class HostCluster:
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
         """Inside, this host asks the others, and answers them. ConfigError without the fleet's authority."""
-        settings = self.settings
-        pem = await asyncio.to_thread(read_private, settings.identity / AUTHORITY_FILE)
+        settings, path = self.settings, self.settings.identity / AUTHORITY_FILE
+        pem = await asyncio.to_thread(read_private, path)
         if pem is None:
-            path = settings.identity / AUTHORITY_FILE
             raise ConfigError(
                 f"hosts that share a database know each other by {path}, which is missing",
                 next_step="copy it from another host (mode 600), or switch the link on: microclaw up --link HOST:PORT",

@@ -70,7 +70,8 @@ def _to(url: str, home: Path, host: str, replacing: bool, dry_run: bool) -> Migr
             faces = target.execute("SELECT face_id FROM faces WHERE host = ''").fetchall()
             ports = [(host, face) for (face,) in faces if is_of_one_machine(face)]
             target.executemany("UPDATE faces SET host = ? WHERE face_id = ? AND host = ''", ports)
-            _end(target, dry_run=dry_run)
+            if not dry_run:
+                target.commit()
             return Migration(str(own), "the database", rows, replaced)
 
 
@@ -126,13 +127,6 @@ def _shared(url: str) -> Iterator[PostgresConnection]:
             running = ", ".join(name for (name,) in hosts)
             raise ConfigError(f"hosts of this database run: {running}", next_step="stop them first")
         yield shared
-
-
-def _end(shared: PostgresConnection, *, dry_run: bool) -> None:
-    if dry_run:
-        shared.rollback()
-    else:
-        shared.commit()
 
 
 def _copy(source: Sql, target: Sql) -> dict[str, int]:

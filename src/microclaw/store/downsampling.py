@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from microclaw.store.database import Database
+from microclaw.store.rows import one_of
 from microclaw.store.sql import Sql
 from microclaw.store.telemetry import DAY_MS, HOUR_MS, HOURS_MS, MINUTE_MS, MINUTES_MS, RAW_MS, floor_ms
 
@@ -112,11 +113,10 @@ def _sweep_step(connection: Sql, _now_ms: int, rounds: _Rounds) -> _Rounds:
     if swept_ms < 0:
         gone = "SELECT series_id FROM telemetry_series WHERE device_id IS NULL ORDER BY series_id LIMIT 64"
         swept_ms, sweeping = 0, frozenset(number for (number,) in connection.execute(gone))
-    marks = ", ".join(map(str, sorted(sweeping)))
     end_ms = _row_at(connection, swept_ms, STEP_ROWS)
     connection.execute(
-        f"DELETE FROM telemetry_raw WHERE at_ms >= ? AND at_ms < ? AND series_id IN ({marks})",  # noqa: S608 - numbers
-        (swept_ms, end_ms if end_ms is not None else 1 << 62),
+        f"DELETE FROM telemetry_raw WHERE at_ms >= ? AND at_ms < ? AND series_id {one_of(sweeping)}",  # noqa: S608 - marks
+        (swept_ms, end_ms if end_ms is not None else 1 << 62, *sweeping),
     )
     if end_ms is not None:
         return replace(rounds, swept_ms=end_ms, sweeping=sweeping)

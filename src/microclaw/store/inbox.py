@@ -17,7 +17,7 @@ from microclaw.events import Attachment, Inbound
 from microclaw.store.database import Database
 from microclaw.store.journal import EffectRow, Work, check_host, no_work, take_effects
 from microclaw.store.outbox import DAY_MS, KEEP_DAYS, KEEP_ROWS, NewOutbound, insert_outbound
-from microclaw.store.rows import Table, columns, insert, select
+from microclaw.store.rows import Table, columns, insert, one_of, select
 from microclaw.store.sql import Sql
 
 Claim: TypeAlias = Literal["begun", "waits", "gone"]
@@ -182,18 +182,11 @@ def _take(connection: Sql, hosts: Sequence[str | None], taker: str) -> LeftMessa
     taken: list[int] = []
     effects: list[EffectRow] = []
     for host in hosts:
-        found = connection.execute(
-            "SELECT message_id FROM inbox WHERE state != 'kept' AND host IS ?", (host,)
-        ).fetchall()
-        taken += [number for (number,) in found]
-        if found:
-            connection.execute("UPDATE inbox SET host = ? WHERE state != 'kept' AND host IS ?", (taker, host))
+        moved = "UPDATE inbox SET host = ? WHERE state != 'kept' AND host IS ? RETURNING message_id"
+        taken += [number for (number,) in connection.execute(moved, (taker, host)).fetchall()]
         effects += take_effects(connection, host, taker)
-    numbers = ", ".join(str(int(number)) for number in taken) or "NULL"
-    return LeftMessages(
-        _rows(connection, f"state = 'waiting' AND message_id IN ({numbers})", ()),
-        tuple(effects),
-    )
+    waiting = _rows(connection, f"state = 'waiting' AND message_id {one_of(taken)}", taken)
+    return LeftMessages(waiting, tuple(effects))
 
 
 def _answer(

@@ -196,12 +196,14 @@ def append_to(connection: Sql, device_id: str, message_id: bytes, payload: bytes
             next_step="bring the device back, or remove it",
         )
     query = "UPDATE links SET last_seq = last_seq + 1 WHERE device_id = ? RETURNING last_seq"
-    (seq,) = connection.execute(query, (device_id,)).fetchone() or (_outbox_cursor(connection, device_id).last,)
+    row = connection.execute(query, (device_id,)).fetchone()
+    if row is None:
+        raise _no_link(device_id)
     connection.execute(
         "INSERT INTO link_outbox (device_id, seq, message_id, payload, stored_ms) VALUES (?, ?, ?, ?, ?)",
-        (device_id, seq, message_id, payload, now_ms),
+        (device_id, row[0], message_id, payload, now_ms),
     )
-    return int(seq)
+    return int(row[0])
 
 
 def advance_in(connection: Sql, device_id: str, epoch: bytes, seq: int, message_id: bytes) -> bool:
@@ -238,8 +240,12 @@ def _link(connection: Sql, device_id: str, columns: str) -> tuple[bytes, int, in
         (device_id,),
     ).fetchone()
     if row is None:
-        raise StoreError(f"device {device_id} has no link: it was removed")
+        raise _no_link(device_id)
     return row[0], row[1], row[2]
+
+
+def _no_link(device_id: str) -> StoreError:
+    return StoreError(f"device {device_id} has no link: it was removed")
 
 
 def _outbox_cursor(connection: Sql, device_id: str) -> OutboxCursor:

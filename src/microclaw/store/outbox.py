@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from microclaw.store.database import Database
-from microclaw.store.rows import Table, insert
+from microclaw.store.rows import Table, insert, one_of
 from microclaw.store.sql import Sql
 
 Kind: TypeAlias = Literal["answer", "push"]
@@ -79,7 +79,7 @@ class OutboxTable(Table):
         self, channel: str, *, chats: Collection[str] | None = None, limit: int = 64
     ) -> tuple[OutboxRow, ...]:
         """Oldest first; of these chats only, where some are given."""
-        only = "" if chats is None else f"AND chat_id IN ({', '.join('?' * len(chats))})"
+        only = "" if chats is None else f"AND chat_id {one_of(chats)}"
         where = f"outbox WHERE channel = ? AND delivered_ms IS NULL {only} ORDER BY outbound_id LIMIT ?"
         rows = await self._select(OutboxRow, where, (channel, *(chats or ()), limit))
         return tuple(row for row in rows if row.outbound_id not in self._late)

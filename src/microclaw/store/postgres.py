@@ -173,11 +173,14 @@ class SharedDatabase(Database):
 
     async def _ask_aside(self, sql: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
         if self._aside is None or self._aside.closed:
-            place = parameters(self.url, f"microclaw {self.host}")
-            self._aside = await psycopg.AsyncConnection.connect(place, autocommit=True)
+            self._aside = await self._connected()
             await self._aside.execute("SET synchronous_commit = off")
         cursor = await self._aside.execute(sql.replace("?", "%s"), values)
         return await cursor.fetchall() if cursor.description else []
+
+    async def _connected(self) -> psycopg.AsyncConnection:
+        place = parameters(self.url, f"microclaw {self.host}")
+        return await psycopg.AsyncConnection.connect(place, autocommit=True)
 
     async def _watch(self) -> None:
         while True:
@@ -188,10 +191,7 @@ class SharedDatabase(Database):
     async def _hear(self) -> None:
         while True:
             try:
-                connection = await psycopg.AsyncConnection.connect(
-                    parameters(self.url, f"microclaw {self.host}"), autocommit=True
-                )
-                async with connection:
+                async with await self._connected() as connection:
                     await connection.execute(f"LISTEN {CHANNEL}")
                     self.is_heard = True
                     if self._listens.is_set():  # what changed meanwhile was not told

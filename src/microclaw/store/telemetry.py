@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from microclaw.store.database import Database
+from microclaw.store.rows import one_of
 from microclaw.store.sql import Sql
 
 MINUTE_MS: Final = 60_000
@@ -201,7 +202,6 @@ def _read(
     minutes_ms, hours_ms = connection.execute("SELECT minutes_ms, hours_ms FROM telemetry_state").fetchone()
     minutes_end = 0 if source == "raw" else minutes_ms
     hours_end = min(hours_ms, minutes_ms) if source == "hours" else 0
-    marks = ", ".join("?" * len(wanted))
     names = tuple(wanted)
     parts, values = [], []
     for table, begin, end in (
@@ -210,12 +210,12 @@ def _read(
     ):
         parts.append(
             f"SELECT series_id, at_ms, low, high, mean, count FROM {table} "  # noqa: S608 - names of ours
-            f"WHERE series_id IN ({marks}) AND at_ms >= ? AND at_ms < ?"
+            f"WHERE series_id {one_of(names)} AND at_ms >= ? AND at_ms < ?"
         )
         values += [*names, begin, end]
     parts.append(
         "SELECT series_id, at_ms, value, value, value, 1 FROM telemetry_raw "  # noqa: S608 - marks alone
-        f"WHERE at_ms >= ? AND at_ms < ? AND series_id IN ({marks})"
+        f"WHERE at_ms >= ? AND at_ms < ? AND series_id {one_of(names)}"
     )
     values += [max(since_ms, minutes_end), until_ms, *names]
     rows = connection.execute(
