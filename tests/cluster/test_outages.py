@@ -21,6 +21,7 @@ from microclaw.devices.calls import GpioSet
 from microclaw.errors import ConfigError, StoreUnreachable
 from microclaw.store import postgres as module
 from microclaw.store.postgres import SharedDatabase, make_tables
+from microclaw.store.postgres_connection import PostgresConnection
 from microclaw.store.sql import Sql
 from microclaw.wire.link.messages import Event, Notify
 
@@ -85,6 +86,30 @@ async def test_a_frozen_database_holds_nobody_up_for_ever(server: PostgresServer
         server.freeze(over=True)
     await asyncio.wait_for(waiting, 60)
     assert await numbers(database) == [1, 2]
+
+
+def test_a_commit_that_the_server_did_not_survive_is_not_taken_for_anothers(server: PostgresServer) -> None:
+    """A server that was killed gives the number of a transaction of which nothing was written to the next one."""
+    url = server.new_database()
+    with psycopg.connect(url) as connection:
+        connection.execute("CREATE TABLE done (n INTEGER PRIMARY KEY)")
+    killed, other = (PostgresConnection(url, host, writes=True) for host in "ab")
+    for number in range(4):
+        killed.begin()
+        killed.execute("INSERT INTO done VALUES (?)", (number,))
+        server.kill()
+        server.start()
+        other.begin()
+        other.execute("INSERT INTO done VALUES (?)", (10 + number,))
+        other.commit()
+        with pytest.raises(psycopg.OperationalError):
+            killed.commit()
+        killed.rollback()
+    assert other.is_in_transaction is False
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT n FROM done ORDER BY n").fetchall() == [(n,) for n in range(10, 14)]
+    killed.close()
+    other.close()
 
 
 async def test_nothing_acknowledged_is_lost_or_refused_and_there_over_restarts_in_the_middle_of_commits(

@@ -32,7 +32,7 @@ from microclaw.store.sqlite_file import (
 
 ROWS: Final = 500  # an insert
 _OF_HOSTS: Final = ("inbox", "effects", "outbox", "schedule_runs")  # whose rows say which host has them
-_LEFT: Final = frozenset({"hosts", "duties", "link_holders", "store_version"})  # of hosts that run
+_LEFT: Final = frozenset({"hosts", "duties", "link_holders", "store_version", "last_commits"})  # of hosts that run
 _HIDDEN: Final = ("sqlite_", "note")  # the index of notes is each host's own
 _SEEDED: Final = ("telemetry_state", "mqtt_sizes")  # tables that have rows from the beginning
 

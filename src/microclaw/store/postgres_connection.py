@@ -1,12 +1,14 @@
 """One connection to a PostgreSQL database, as store/database.py uses it: made anew where it was lost.
 
-A commit whose answer was lost is looked up by its transaction's number.
+A commit whose answer was lost is looked up by the mark that it left. Not by its transaction's number: a server that was
+killed may give that to another.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import socket
 import time
 from collections.abc import Iterable
@@ -35,6 +37,7 @@ _SESSION: Final = {
     "synchronous_commit": "on",
     "timezone": "UTC",
 }
+_BEGIN: Final = f"BEGIN; SELECT pg_advisory_xact_lock({LOCK}, 0)"
 IS_IT_WELL: Final = "see whether PostgreSQL runs and this machine reaches it; the host connects again by itself"
 
 
@@ -49,7 +52,7 @@ class PostgresConnection:
         self._writes = writes
         self._connection: psycopg.Connection | None = None
         self._changed: set[str] = set()
-        self._transaction = ""
+        self._mark = ""
         self._before = ""
         self._asked_at: float | None = None
         self.is_too_old = False
@@ -71,16 +74,12 @@ class PostgresConnection:
         is_fresh = self.is_lost
         if self._connection is None or is_fresh:
             self._connection = connect(self._url, f"microclaw {self._host}")
-        self._changed, self._transaction, self._before = set(), "", ""
+        self._changed, self._mark, self._before = set(), secrets.token_hex(8), ""
         try:
             if not self._writes:
                 self._ask("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 return
-            told = self._ask(
-                f"BEGIN; SELECT pg_advisory_xact_lock({LOCK}, 0); "  # noqa: S608 - a number of ours
-                "SELECT pg_current_xact_id()::text, version FROM store_version"
-            )
-            self._transaction, version = told.fetchone() or ("", VERSION)
+            (version,) = self._ask(f"{_BEGIN}; SELECT version FROM store_version").fetchone() or (VERSION,)
         except psycopg.OperationalError:
             if is_fresh or not self.is_lost:
                 raise
@@ -97,7 +96,11 @@ class PostgresConnection:
             return
         news = f"{self._host} {' '.join(sorted(self._changed))}"
         try:
-            self._ask(f"SELECT pg_notify('{CHANNEL}', '{news}'); COMMIT")
+            self._ask(
+                f"INSERT INTO last_commits VALUES ('{self._host}', '{self._mark}') "  # noqa: S608 - an id and hex digits
+                "ON CONFLICT (host) DO UPDATE SET mark = excluded.mark; "
+                f"SELECT pg_notify('{CHANNEL}', '{news}'); COMMIT"
+            )
         except psycopg.OperationalError:
             if not self.is_lost or not self._is_committed():
                 raise
@@ -108,11 +111,13 @@ class PostgresConnection:
             with contextlib.suppress(StoreError, psycopg.Error):
                 if self._connection is None or self.is_lost:
                     self._connection = connect(self._url, f"microclaw {self._host}")
-                found = self._connection.execute("SELECT pg_xact_status(%s::xid8)", (self._transaction,)).fetchone()
-                if found is not None and found[0] in ("committed", "aborted"):
-                    if found[0] == "aborted":
-                        self._connection.close()  # lost: it is done again
-                    return bool(found[0] == "committed")
+                last = f"{_BEGIN}; SELECT mark FROM last_commits WHERE host = '{self._host}'"
+                found = self._ask(last).fetchone()
+                self._ask("COMMIT")
+                if found == (self._mark,):
+                    return True
+                self._connection.close()  # lost: it is done again
+                return False
             time.sleep(0.1)
         raise StoreUnreachable(
             "the database was lost while it wrote: whether the last change is in it is not known", next_step=IS_IT_WELL
