@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import UnknownName
-from microclaw.store.rows import Table, one_of
+from microclaw.store.rows import Table, one_of, reads, writes
 from microclaw.store.sql import Sql
 
 CrashKind: TypeAlias = Literal["program", "reset", "firmware"]
@@ -67,11 +67,29 @@ class StoredCrash:
 class CrashTable(Table):
     """The crashes of one database's devices."""
 
-    async def groups(
-        self, *, since_ms: int = 0, devices: Collection[str] | None = None, crash_id: int | None = None
+    @reads
+    def groups(
+        self,
+        sql: Sql,
+        *,
+        since_ms: int = 0,
+        devices: Collection[str] | None = None,
+        crash_id: int | None = None,
     ) -> tuple[CrashGroup, ...]:
         """Those that any of the devices had since then, or any device at all; the newest first."""
-        return await self._database.read(lambda connection: _groups(connection, since_ms, devices, crash_id))
+        where, values = _of(None if crash_id is None else (crash_id,), devices)
+        rows = sql.execute(
+            f"""SELECT crash_id, fingerprint, kind, program, version, title, g.first_ms,
+                d.count, d.first_ms, d.last_ms, device_id
+            FROM crash_groups AS g JOIN crash_devices AS d USING (crash_id)
+            WHERE {where} AND d.last_ms >= ? ORDER BY crash_id, device_id""",  # noqa: S608 - constants
+            (*values, since_ms),
+        )
+        groups = []
+        for kind, of_devices in groupby(rows, key=lambda row: row[:7]):
+            counts, firsts, lasts, ids = zip(*(row[7:] for row in of_devices), strict=True)
+            groups.append(CrashGroup(*(*kind, sum(counts), min(firsts), max(lasts), ids)))
+        return tuple(sorted(groups, key=lambda group: (group.last_ms, group.crash_id), reverse=True))
 
     async def reports(self, crash_id: int) -> tuple[CrashGroup, tuple[CrashReport, ...]]:
         """One kind, with its newest reports, the newest first. UnknownName when there is none."""
@@ -87,9 +105,16 @@ class CrashTable(Table):
         rows = await self._database.read(lambda connection: connection.execute(query, earliest).fetchall())
         return sum(device_id in moments_ms and first_ms >= moments_ms[device_id] for device_id, first_ms in rows)
 
-    async def clear(self, crash_ids: Collection[int] | None, devices: Collection[str] | None) -> int:
+    @writes
+    def clear(self, sql: Sql, crash_ids: Collection[int] | None, devices: Collection[str] | None) -> int:
         """Forget these kinds, or all of them, of these devices or of all; how many crashes that were."""
-        return await self._database.write(lambda connection: _clear(connection, crash_ids, devices))
+        where, values = _of(crash_ids, devices)
+        query = f"SELECT coalesce(sum(count), 0) FROM crash_devices WHERE {where}"  # noqa: S608 - a constant
+        (count,) = sql.execute(query, values).fetchone()
+        for table in ("crash_devices", "crash_reports"):
+            sql.execute(f"DELETE FROM {table} WHERE {where}", values)  # noqa: S608 - names of ours
+        _drop_empty(sql)
+        return int(count)
 
 
 def insert_crash(connection: Sql, report: CrashReport) -> StoredCrash | None:
@@ -165,24 +190,6 @@ def _new_group(connection: Sql, report: CrashReport) -> int:
     return int(crash_id)
 
 
-def _groups(
-    connection: Sql, since_ms: int, devices: Collection[str] | None, crash_id: int | None
-) -> tuple[CrashGroup, ...]:
-    where, values = _of(None if crash_id is None else (crash_id,), devices)
-    rows = connection.execute(
-        f"""SELECT crash_id, fingerprint, kind, program, version, title, g.first_ms,
-            d.count, d.first_ms, d.last_ms, device_id
-        FROM crash_groups AS g JOIN crash_devices AS d USING (crash_id)
-        WHERE {where} AND d.last_ms >= ? ORDER BY crash_id, device_id""",  # noqa: S608 - constants
-        (*values, since_ms),
-    )
-    groups = []
-    for kind, of_devices in groupby(rows, key=lambda row: row[:7]):
-        counts, firsts, lasts, ids = zip(*(row[7:] for row in of_devices), strict=True)
-        groups.append(CrashGroup(*(*kind, sum(counts), min(firsts), max(lasts), ids)))
-    return tuple(sorted(groups, key=lambda group: (group.last_ms, group.crash_id), reverse=True))
-
-
 def _reports(connection: Sql, group: CrashGroup) -> tuple[CrashReport, ...]:
     rows: Sequence[tuple[str, int, str, str, str]] = connection.execute(
         """SELECT device_id, at_ms, firmware, trace, log FROM crash_reports WHERE crash_id = ?
@@ -204,18 +211,6 @@ def _reports(connection: Sql, group: CrashGroup) -> tuple[CrashReport, ...]:
         )
         for device_id, at_ms, firmware, trace, log in rows
     )
-
-
-def _clear(connection: Sql, crash_ids: Collection[int] | None, devices: Collection[str] | None) -> int:
-    where, values = _of(crash_ids, devices)
-    (count,) = connection.execute(
-        f"SELECT coalesce(sum(count), 0) FROM crash_devices WHERE {where}",  # noqa: S608 - a constant
-        values,
-    ).fetchone()
-    for table in ("crash_devices", "crash_reports"):
-        connection.execute(f"DELETE FROM {table} WHERE {where}", values)  # noqa: S608 - names of ours
-    _drop_empty(connection)
-    return int(count)
 
 
 def _drop_empty(connection: Sql) -> None:

@@ -37,7 +37,7 @@ _SESSION: Final = {
     "synchronous_commit": "on",
     "timezone": "UTC",
 }
-_BEGIN: Final = f"BEGIN; SELECT pg_advisory_xact_lock({LOCK}, 0)"
+_BEGIN: Final = f"BEGIN; SELECT pg_advisory_xact_lock({LOCK}, 0); "
 IS_IT_WELL: Final = "see whether PostgreSQL runs and this machine reaches it; the host connects again by itself"
 
 
@@ -79,7 +79,8 @@ class PostgresConnection:
             if not self._writes:
                 self._ask("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 return
-            (version,) = self._ask(f"{_BEGIN}; SELECT version FROM store_version").fetchone() or (VERSION,)
+            self._before = _BEGIN
+            (version,) = self._ask("SELECT version FROM store_version").fetchone() or (VERSION,)
         except psycopg.OperationalError:
             if is_fresh or not self.is_lost:
                 raise
@@ -111,8 +112,8 @@ class PostgresConnection:
             with contextlib.suppress(StoreError, psycopg.Error):
                 if self._connection is None or self.is_lost:
                     self._connection = connect(self._url, f"microclaw {self._host}")
-                last = f"{_BEGIN}; SELECT mark FROM last_commits WHERE host = '{self._host}'"
-                found = self._ask(last).fetchone()
+                self._before = _BEGIN
+                found = self._ask("SELECT mark FROM last_commits WHERE host = %s", (self._host,)).fetchone()
                 self._ask("COMMIT")
                 if found == (self._mark,):
                     return True

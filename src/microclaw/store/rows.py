@@ -7,15 +7,17 @@ its value of what SQLite gives, `write` what SQLite gets.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import fields
-from functools import cache
-from typing import Any, Final, TypeVar
+from functools import cache, wraps
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from microclaw.store.database import Database
 from microclaw.store.sql import Sql
 
 R = TypeVar("R")
+P = ParamSpec("P")
+T = TypeVar("T", bound="Table")
 
 JSON_TUPLE: Final[Mapping[str, Any]] = {"read": lambda text: tuple(json.loads(text)), "write": json.dumps}
 BOOL: Final[Mapping[str, Any]] = {"read": bool, "write": int}
@@ -46,6 +48,26 @@ class Table:
     async def _execute(self, query: str, values: Sequence[object]) -> int:
         """Returns how many rows it changed."""
         return await self._database.write(lambda connection: connection.execute(query, values).rowcount)
+
+
+def reads(work: Callable[Concatenate[T, Sql, P], R]) -> Callable[Concatenate[T, P], Coroutine[Any, Any, R]]:
+    """A method whose body runs on one snapshot, in the reader's thread: `async` for who calls it, without the Sql."""
+
+    @wraps(work)
+    async def run(table: T, /, *args: P.args, **options: P.kwargs) -> R:
+        return await table._database.read(lambda sql: work(table, sql, *args, **options))
+
+    return run
+
+
+def writes(work: Callable[Concatenate[T, Sql, P], R]) -> Callable[Concatenate[T, P], Coroutine[Any, Any, R]]:
+    """As `reads`, in a transaction of the writer's: what it returns is on the disk."""
+
+    @wraps(work)
+    async def run(table: T, /, *args: P.args, **options: P.kwargs) -> R:
+        return await table._database.write(lambda sql: work(table, sql, *args, **options))
+
+    return run
 
 
 def columns(kind: type[Any]) -> str:
