@@ -277,6 +277,8 @@ def _do(connection: Connection, job: Job[Any], *, in_savepoint: bool) -> None:
         connection.sql.execute("SAVEPOINT job")
     try:
         job.result = job.work(connection.sql)
+        if in_savepoint and connection.is_in_transaction:
+            connection.sql.execute("RELEASE job")
     except Exception as exc:  # raised to the caller
         if connection.is_lost:
             raise
@@ -286,10 +288,9 @@ def _do(connection: Connection, job: Job[Any], *, in_savepoint: bool) -> None:
             return
         if connection.is_in_transaction:
             connection.sql.execute("ROLLBACK TO job")
+            connection.sql.execute("RELEASE job")
     if not connection.is_in_transaction:
         raise StoreError("the transaction ended inside a job")
-    if in_savepoint:
-        connection.sql.execute("RELEASE job")
 
 
 def _rewrite(connection: Connection, job: Job[Any]) -> None:

@@ -1,7 +1,7 @@
 """One connection to a PostgreSQL database, as store/database.py uses it: made anew where it was lost.
 
-A commit whose answer was lost is looked up by the mark that it left. Not by its transaction's number: a server that was
-killed may give that to another.
+A change waits for the next statement and goes with it: a round trip less. A commit whose answer was lost is looked up by
+the mark that it left, not by its transaction's number: a server that was killed may give that to another.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -37,7 +38,8 @@ _SESSION: Final = {
     "synchronous_commit": "on",
     "timezone": "UTC",
 }
-_BEGIN: Final = f"BEGIN; SELECT pg_advisory_xact_lock({LOCK}, 0); "
+_LOCKED: Final = ("BEGIN", f"SELECT pg_advisory_xact_lock({LOCK}, 0)")
+_SAVEPOINTS: Final = ("SAVEPOINT job", "RELEASE job", "ROLLBACK TO job")
 IS_IT_WELL: Final = "see whether PostgreSQL runs and this machine reaches it; the host connects again by itself"
 
 
@@ -53,7 +55,7 @@ class PostgresConnection:
         self._connection: psycopg.Connection | None = None
         self._changed: set[str] = set()
         self._mark = ""
-        self._before = ""
+        self._waiting: list[Waiting] = []
         self._asked_at: float | None = None
         self.is_too_old = False
 
@@ -74,12 +76,12 @@ class PostgresConnection:
         is_fresh = self.is_lost
         if self._connection is None or is_fresh:
             self._connection = connect(self._url, f"microclaw {self._host}")
-        self._changed, self._mark, self._before = set(), secrets.token_hex(8), ""
+        self._changed, self._mark, self._waiting = set(), secrets.token_hex(8), []
         try:
             if not self._writes:
                 self._ask("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 return
-            self._before = _BEGIN
+            self._wait(*_LOCKED)
             (version,) = self._ask("SELECT version FROM store_version").fetchone() or (VERSION,)
         except psycopg.OperationalError:
             if is_fresh or not self.is_lost:
@@ -91,7 +93,9 @@ class PostgresConnection:
             raise newer(version)
 
     def commit(self) -> None:
-        assert self._connection is not None
+        if not self._changed:
+            self.flush()
+        self._changed |= {table for one in self._waiting if (table := changed_table(one.text)) is not None}
         if not self._changed:
             self._ask("COMMIT")
             return
@@ -112,7 +116,8 @@ class PostgresConnection:
             with contextlib.suppress(StoreError, psycopg.Error):
                 if self._connection is None or self.is_lost:
                     self._connection = connect(self._url, f"microclaw {self._host}")
-                self._before = _BEGIN
+                self._waiting = []
+                self._wait(*_LOCKED)
                 found = self._ask("SELECT mark FROM last_commits WHERE host = %s", (self._host,)).fetchone()
                 self._ask("COMMIT")
                 if found == (self._mark,):
@@ -125,10 +130,10 @@ class PostgresConnection:
         )
 
     def rollback(self) -> None:
-        self._before = ""
+        self._waiting = []
         if self.is_in_transaction:
             with contextlib.suppress(psycopg.OperationalError):  # lost: it is undone
-                self.execute("ROLLBACK")
+                self._ask("ROLLBACK")
 
     def rewrite(self) -> None:
         if self._connection is None or self.is_lost:
@@ -158,27 +163,57 @@ class PostgresConnection:
         return error
 
     def execute(self, sql: str, values: Values = (), /) -> Rows:
-        """A savepoint, and its end, wait for the next statement: they have no answer that anybody needs."""
         assert self._connection is not None
-        if sql in ("SAVEPOINT job", "RELEASE job"):
-            if self._connection.info.transaction_status == TransactionStatus.INERROR:
-                raise StoreError("a statement failed, and the job went on")
-            self._before += f"{sql}; "
-            return self._connection.cursor()
+        if sql in _SAVEPOINTS:
+            return self._savepoint(sql)
         text, is_numbered = in_its_words(sql)
         given = {f"p{at}": value for at, value in enumerate(values, 1)} if is_numbered else values
-        cursor = self._ask(text, given)
-        self._note(sql, cursor.rowcount)
-        return cursor
+        if changed_table(sql) is None or "RETURNING" in sql:
+            cursor = self._ask(text, given)
+            self._note(sql, cursor.rowcount)
+            return cursor
+        self._wait(psycopg.ClientCursor(self._connection).mogrify(text, given))
+        return self._waiting[-1]
+
+    def _savepoint(self, sql: str) -> Rows:
+        """Begin, end or undo a job: what it changed is sent before its end, so that a failure is this job's."""
+        assert self._connection is not None
+        if sql == "ROLLBACK TO job":
+            while self._waiting and self._waiting[-1].text != "SAVEPOINT job":
+                self._waiting.pop()
+            return self._waiting[-1] if self._waiting else self._ask(sql)
+        if self._connection.info.transaction_status == TransactionStatus.INERROR:
+            raise StoreError("a statement failed, and the job went on")
+        if sql == "RELEASE job" and self._waiting and changed_table(self._waiting[-1].text):
+            return self._ask(sql)
+        self._wait(sql)
+        return self._waiting[-1]
+
+    def _wait(self, *texts: str) -> None:
+        self._waiting += [Waiting(self, text) for text in texts]
+
+    def flush(self) -> None:
+        """Send what waits."""
+        if self._waiting:
+            last = self._waiting.pop()
+            last.count = self._ask(last.text).rowcount
+            self._note(last.text, last.count)
 
     def _ask(self, text: str, values: Any = None) -> psycopg.Cursor:
+        """Send what waits, and this; the cursor is at the last of its answers."""
         assert self._connection is not None
-        before, self._before = self._before, ""
+        waiting, self._waiting = self._waiting, []
+        cursor = psycopg.ClientCursor(self._connection)
+        text = text if values is None else cursor.mogrify(text, values)
         self._asked_at = time.monotonic()
         try:
-            cursor = self._connection.execute(before + text, values)
+            cursor.execute("; ".join((*(one.text for one in waiting), text)))
         finally:
             self._asked_at = None
+        for one in waiting:
+            one.count = cursor.rowcount
+            self._note(one.text, one.count)
+            cursor.nextset()
         while cursor.nextset():
             pass
         return cursor
@@ -187,8 +222,7 @@ class PostgresConnection:
         assert self._connection is not None
         text, is_numbered = in_its_words(sql)
         rows = [{f"p{at}": value for at, value in enumerate(row, 1)} if is_numbered else row for row in values]
-        if self._before:
-            self._ask("SELECT 1")
+        self.flush()
         cursor = self._connection.cursor()
         self._asked_at = time.monotonic()
         try:
@@ -201,6 +235,31 @@ class PostgresConnection:
     def _note(self, sql: str, count: int) -> None:
         if self._writes and count and (table := changed_table(sql)) is not None:
             self._changed.add(table)
+
+
+@dataclass
+class Waiting:
+    """A statement that goes with the next one, unless somebody wants to know how many rows it changes."""
+
+    connection: PostgresConnection
+    text: str
+    count: int | None = None
+
+    @property
+    def rowcount(self) -> int:
+        if self.count is None:
+            self.connection.flush()
+        assert self.count is not None
+        return self.count
+
+    def fetchone(self) -> Any:
+        return None
+
+    def fetchall(self) -> list[Any]:
+        return []
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())
 
 
 def cut(connection: psycopg.Connection | psycopg.AsyncConnection) -> None:
