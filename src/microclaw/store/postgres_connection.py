@@ -1,7 +1,7 @@
 """One connection to a PostgreSQL database, as store/database.py uses it: made anew where it was lost.
 
-A change waits for the next statement and goes with it: a round trip less. A commit whose answer was lost is looked up by
-the mark that it left, not by its transaction's number: a server that was killed may give that to another.
+A change waits for the next statement and goes with it: a round trip less. A commit whose answer was lost is looked up
+by the mark that it left, not by its transaction's number: a server that was killed may give that to another.
 """
 
 from __future__ import annotations
