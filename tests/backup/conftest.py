@@ -14,7 +14,7 @@ import pytest
 
 from microclaw.auth.authority import Authority
 from microclaw.auth.certificates import host_names
-from microclaw.backup.age import PrivateKeys, decrypted, encrypted
+from microclaw.backup.age import PrivateKey, decrypted, encrypted
 from microclaw.backup.archive import home_archive
 from microclaw.backup.restore import Restored, restore_home
 from microclaw.store.database import Database
@@ -22,7 +22,7 @@ from microclaw.store.identity import IdentityTable
 from microclaw.store.links import LinkTable
 
 NOW_MS: Final = 1_800_000_000_000
-KEYS: Final = PrivateKeys((bytes(range(32)),))
+KEY: Final = PrivateKey(bytes(range(32)))
 DEVICE: Final = """INSERT INTO devices (device_id, name, board_id, labels, created_ms)
     VALUES ('d-1', 'lamp', 'virtual', '[]', 1)"""
 WAITING: Final = """INSERT INTO inbox (channel, chat_id, principal, text, origin, received_ms, state, starts)
@@ -80,9 +80,9 @@ def home(whole_home: Path, tmp_path: Path) -> Path:
 
 def backup_of(home: Path) -> bytes:
     with home_archive(home, now_ms=NOW_MS) as (_, chunks):
-        return b"".join(encrypted(chunks, KEYS.public, os.urandom))
+        return b"".join(encrypted(chunks, KEY.public))
 
 
 def restore(data: bytes, home: Path, *, replace: bool = False) -> Restored:
-    chunks = decrypted(io.BytesIO(data), KEYS)
+    chunks = decrypted(io.BytesIO(data), KEY)
     return restore_home(chunks, home, replace=replace, now=lambda: datetime(2026, 11, 22, 10, 30))

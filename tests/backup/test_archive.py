@@ -18,7 +18,6 @@ from tests.backup.conftest import FILES, NOW_MS
 from microclaw.backup.age import CHUNK_BYTES
 from microclaw.backup.archive import NAME, WORK, Contents, home_archive
 from microclaw.backup.restore import MAX_PAX_BYTES, contents_of, members, unpack
-from microclaw.durable import write_chunks
 from microclaw.errors import BackupDamaged, BackupNewer, ConfigError, NotABackup, StoreError
 from microclaw.store.database import Database
 from microclaw.store.schema import VERSION
@@ -31,11 +30,11 @@ IDENTITY = {"identity/authority.pem", "identity/server.pem"}
 def archive(home: Path, without: Path | None = None) -> tuple[Contents, dict[str, bytes]]:
     with home_archive(home, now_ms=NOW_MS, without=without) as (_, chunks):
         contents, found = members(chunks)
-        return contents, {member.name: b"".join(member.data) for member in found}
+        return contents, {info.name: b"".join(data) for info, data in found}
 
 
 def read(data: bytes) -> list[str]:
-    return [member.name for member in members([data])[1]]
+    return [info.name for info, _ in members([data])[1]]
 
 
 def test_the_archive_is_plain_tar_with_the_home_and_what_it_says_of_itself(home: Path) -> None:
@@ -48,7 +47,7 @@ def test_the_archive_is_plain_tar_with_the_home_and_what_it_says_of_itself(home:
         assert tar.extractfile("home/workspace/späte/ñ.txt").read() == b"not ASCII\n"  # type: ignore[union-attr]
     wanted = {*FILES, "microclaw.db", *IDENTITY}
     assert set(names) == {NAME, *(f"home/{name}" for name in wanted)}
-    assert (contents.devices, contents.conversations, contents.files) == (1, 2, len(wanted))
+    assert (contents.devices, contents.files) == (1, len(wanted))
     assert contents.host is not None
     assert not (home / WORK).exists()
 
@@ -79,7 +78,7 @@ async def test_what_a_running_host_changes_meanwhile_leaves_files_store_and_coun
             (home / "config.toml.new").replace(home / "config.toml")
             with (home / "sessions/terminal_t.jsonl").open("ab") as session:
                 session.write(b"{}\n")
-            found = {member.name: b"".join(member.data) for member in members(chunks)[1]}
+            found = {info.name: b"".join(data) for info, data in members(chunks)[1]}
     assert {name: found[name] for name in FILES} == FILES
     assert (len(found), sum(map(len, found.values()))) == (contents.files, contents.bytes)
     (home / "copy.db").write_bytes(found["microclaw.db"])
@@ -100,22 +99,17 @@ def test_a_home_without_a_store_or_with_a_damaged_one_makes_no_backup(home: Path
     assert not (home / WORK).exists()
 
 
-def test_a_disk_that_fills_leaves_what_was_there_and_nothing_beside_it(home: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_told_and_leaves_nothing(home: Path) -> None:
     """No file may become longer, by the kernel's own limit."""
-    target, before = tmp_path / "b.age", resource.getrlimit(resource.RLIMIT_FSIZE)
-    target.write_bytes(b"before")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
     try:
-        with pytest.raises(OSError, match=r"[Ff]ile too large"):
-            write_chunks(target, [bytes(CHUNK_BYTES)] * 4, replace=True)
         with pytest.raises(StoreError) as error:
             archive(home)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert "space" in str(error.value.next_step)
     assert not (home / WORK).exists()
-    assert target.read_bytes() == b"before"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b.age"]
 
 
 def tar_of(*infos: tuple[tarfile.TarInfo, bytes], contents: Contents = SOUND, store: bool = True) -> bytes:
@@ -133,51 +127,43 @@ def entry(name: str, data: bytes = b"", **changes: object) -> tarfile.TarInfo:
     return info
 
 
-HOSTILE = {
-    "a way up": entry("home/../x"),
-    "an absolute name": entry("/etc/cron.d/x"),
-    "an absolute name inside": entry("home//etc/x"),
-    "outside of the home": entry("x"),
-    "the folder itself": entry("home/."),
-    "a backslash": entry("home/a\\b"),
-    "a line end": entry("home/a\nb"),
-    "a symbolic link": entry("home/x", type=tarfile.SYMTYPE, linkname="/etc/passwd"),
-    "a hard link": entry("home/x", type=tarfile.LNKTYPE, linkname="home/microclaw.db"),
-    "a device": entry("home/x", type=tarfile.CHRTYPE),
-    "a pipe": entry("home/x", type=tarfile.FIFOTYPE),
-    "a folder": entry("home/x", type=tarfile.DIRTYPE),
-    "a sparse file": entry("home/x", type=tarfile.GNUTYPE_SPARSE),
-    "a log of writes of the store": entry("home/microclaw.db-wal"),
-    "a lock": entry("home/microclaw.db.lock"),
-    "another owner": entry("home/x", uid=1000),
-    "another owner's name": entry("home/x", uname="root"),
-    "set-uid": entry("home/x", mode=0o4755),
-    "readable by others": entry("home/x", mode=0o644),
-    "twice the same": entry("home/microclaw.db"),
-    "a file where a folder is": entry("home/microclaw.db/x"),
-    "a name too long": entry(f"home/{'x' * 256}"),
-    "a path too long": entry("home/" + "/".join(["x" * 200] * 6)),
-    "too deep": entry("home/" + "x/" * 40 + "x"),
-    "a long name that is a bomb": entry("home/" + "x" * (MAX_PAX_BYTES * 2)),
-    "a time before the Epoch": entry("home/x", mtime=-1),
-}
+HOSTILE = [
+    entry("home/../x"),
+    entry("/etc/cron.d/x"),
+    entry("home//etc/x"),
+    entry("x"),
+    entry("home/."),
+    entry("home/a\\b"),
+    entry("home/a\nb"),
+    *(entry("home/x", type=kind, linkname="/etc/passwd") for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE)),
+    *(entry("home/x", type=kind) for kind in (tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE)),
+    entry("home/x", type=tarfile.GNUTYPE_SPARSE),
+    entry("home/microclaw.db-wal"),
+    entry("home/microclaw.db.lock"),
+    entry("home/x", uid=1000),
+    entry("home/x", uname="root"),
+    entry("home/x", mode=0o4755),
+    entry("home/x", mode=0o644),
+    entry("home/microclaw.db"),
+    entry("home/microclaw.db/x"),
+    entry("home/y/x/x"),
+    entry(f"home/{'x' * 256}"),
+    entry("home/" + "/".join(["x" * 200] * 6)),
+    entry("home/" + "x/" * 40 + "x"),
+    entry("home/" + "x" * (MAX_PAX_BYTES * 2)),
+    entry("home/x", mtime=-1),
+]
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_member_is_refused_and_nothing_leaves_the_folder(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_a_hostile_member_is_refused_and_nothing_leaves_the_folder(hostile: tarfile.TarInfo, tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
-    contents = replace(SOUND, bytes=1)  # so that the counts are right
+    data = tar_of((entry("home/y/x"), b""), (hostile, b""), contents=replace(SOUND, bytes=1, files=3))  # right counts
     with pytest.raises(BackupDamaged):
-        unpack(members([tar_of((HOSTILE[name], b""), contents=contents)])[1], folder)
+        unpack(members([data])[1], folder)
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
-    assert {path.name for path in folder.rglob("*") if not path.is_dir()} <= {"microclaw.db"}
-
-
-def test_a_file_within_a_file_is_refused(tmp_path: Path) -> None:
-    contents = replace(SOUND, bytes=1, files=3)
-    with pytest.raises(BackupDamaged):
-        unpack(members([tar_of((entry("home/a"), b""), (entry("home/a/b"), b""), contents=contents)])[1], tmp_path)
+    assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} <= {"microclaw.db", "y/x"}
 
 
 def test_an_archive_that_holds_more_or_less_than_it_says_is_refused() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,15 +14,15 @@ from microclaw.audit import AuditEvent, AuditKind
 from microclaw.audit.event import line_of
 from microclaw.audit.files import FOLDER, append_lines
 from microclaw.auth.certificates import new_authority
-from microclaw.backup.age import PrivateKeys
+from microclaw.backup.age import PrivateKey
 from microclaw.cli.backup_findings import LATE_DAYS, key_findings, late_findings
 from microclaw.cli.findings import Finding
 from microclaw.config.settings import BackupSettings, Settings
 
 NOW_MS = 1_800_000_000_000
 DAY_MS = 86_400_000
-KEYS = PrivateKeys.new(os.urandom)
-OTHER = PrivateKeys.new(os.urandom)
+KEYS = PrivateKey()
+OTHER = PrivateKey()
 
 
 @pytest.fixture
@@ -60,7 +59,7 @@ def told(findings: Iterator[Finding]) -> list[tuple[bool, str]]:
 
 @pytest.mark.parametrize(("keys", "is_warning"), [(KEYS, False), (OTHER, True)])
 @pytest.mark.parametrize("place", ["backup.key", "notes/deep/in it"])
-def test_a_key_in_the_home_is_named_wherever_it_is(home: Path, keys: PrivateKeys, is_warning: bool, place: str) -> None:
+def test_a_key_in_the_home_is_named_wherever_it_is(home: Path, keys: PrivateKey, is_warning: bool, place: str) -> None:
     settings = settings_of(home)
     (home.parent / "key").write_text(keys.to_text())
     (home / "words.md").write_text("a key looks like AGE-SECRET-KEY-1...")

@@ -10,12 +10,12 @@ import tarfile
 from contextlib import suppress
 from typing import Final
 
-from microclaw.backup.age import PrivateKeys, decrypted
+from microclaw.backup.age import PrivateKey, decrypted
 from microclaw.backup.archive import NAME
 from microclaw.backup.restore import contents_of, members
 from microclaw.errors import BackupError
 
-KEYS: Final = PrivateKeys((bytes(range(32)),))
+KEY: Final = PrivateKey(bytes(range(32)))
 FIRST: Final = b"age-encryption.org/v1\n-> X25519 "
 CONTENTS: Final = (
     b'{"format":1,"microclaw":"0","made_ms":1,"host":null,"store_version":1,"devices":0,"programs":0,'
@@ -27,7 +27,7 @@ CHECKSUM: Final = slice(148, 156)  # of a tar header
 def fuzz_one(data: bytes) -> None:
     for file in (data, FIRST + data):
         try:
-            list(decrypted(io.BytesIO(file), KEYS))
+            list(decrypted(io.BytesIO(file), KEY))
         except BackupError:
             continue
     with suppress(BackupError):
@@ -35,9 +35,9 @@ def fuzz_one(data: bytes) -> None:
     for rest in (data, _header(data) + data):
         try:
             _, files = members([_beginning(), rest, bytes(2 * tarfile.BLOCKSIZE)])
-            for member in files:
-                assert ".." not in member.name.split("/")
-                assert sum(map(len, member.data)) == member.size_bytes
+            for info, found in files:
+                assert ".." not in info.name.split("/")
+                assert sum(map(len, found)) == info.size
         except BackupError:
             continue
 

@@ -11,7 +11,7 @@ import shutil
 import stat
 import tarfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Annotated, Final, NamedTuple
 
@@ -32,6 +32,7 @@ HOME: Final = "home"  # the folder of the archive that everything else is in
 STORE: Final = "microclaw.db"
 IDENTITY: Final = "identity"
 WORK: Final = "backup.new"  # in the home
+BLOCK: Final = tarfile.BLOCKSIZE
 MAX_FILES: Final = 100_000
 MAX_DEPTH: Final = 32
 MAX_NAME_BYTES: Final = 255
@@ -76,8 +77,7 @@ class HomeFile(NamedTuple):
 def home_archive(home: Path, *, now_ms: int, without: Path | None = None) -> Iterator[tuple[Contents, Iterator[bytes]]]:
     """What is in the home, and the archive's bytes. `without` is a folder that is left out where it is in the home.
 
-    One at a time: the caller holds the store's lock, or is its host. Blocking. StoreError, OSError; ConfigError
-    without a store.
+    One at a time: the caller holds the store's lock, or is its host. Blocking. StoreError; ConfigError without a store.
     """
     store = home / STORE
     if not store.is_file():
@@ -89,13 +89,11 @@ def home_archive(home: Path, *, now_ms: int, without: Path | None = None) -> Ite
         make_private_folder(folder)
         copy = folder / STORE
         counts = copy_store(store, copy)
-        with locked(audit) if audit.is_dir() else nullcontext():  # its lines and their kept head as of one moment
+        with _reading(home), locked(audit) if audit.is_dir() else nullcontext():  # lines and head as of one moment
             held, left_out = _hold(home, folder, without)
         files = [HomeFile(STORE, copy, copy.stat().st_size), *held]
-        told = msgspec.structs.asdict(counts)
-        told["conversations"] += sum(name.startswith("sessions/") for name, _, _ in files)  # of 0.1.0: not moved yet
         contents = Contents(
-            **told,
+            **msgspec.structs.asdict(counts),
             made_ms=now_ms,
             files=len(files),
             bytes=sum(file.size_bytes for file in files),
@@ -108,11 +106,24 @@ def home_archive(home: Path, *, now_ms: int, without: Path | None = None) -> Ite
 
 def archive_of(contents: Contents, files: Sequence[HomeFile]) -> Iterator[bytes]:
     """The archive, padded so that it fills the last chunk of its encryption: a shorter one is cut off."""
-    size_bytes = 0
-    for data in _members(contents, files):
-        size_bytes += len(data)
-        yield data
-    yield bytes(2 * tarfile.BLOCKSIZE + -(size_bytes + 2 * tarfile.BLOCKSIZE) % CHUNK_BYTES)
+    text = msgspec.json.encode(contents)
+    head = _header(NAME, len(text), mtime=contents.made_ms // 1000) + text + bytes(-len(text) % BLOCK)
+    yield head
+    written = len(head)
+    for name, path, size_bytes in files:
+        with _reading(path), os.fdopen(open_regular(path, os.O_RDONLY), "rb") as opened:
+            found, left = os.fstat(opened.fileno()), size_bytes  # what was added since it was listed is not in it
+            mode = 0o700 if found.st_mode & stat.S_IXUSR else 0o600
+            head = _header(f"{HOME}/{name}", size_bytes, mtime=max(0, int(found.st_mtime)), mode=mode)
+            yield head
+            while data := opened.read(min(left, READ_BYTES)):
+                left -= len(data)
+                yield data
+        if left:
+            raise StoreError(f"{name} of the home became shorter while it was read", next_step="do it again")
+        yield (padding := bytes(-size_bytes % BLOCK))
+        written += len(head) + size_bytes + len(padding)
+    yield bytes(2 * BLOCK + -(written + 2 * BLOCK) % CHUNK_BYTES)
 
 
 def is_kept(name: str) -> bool:
@@ -132,21 +143,19 @@ def is_odd(name: str) -> bool:
 
 
 def _hold(home: Path, folder: Path, without: Path | None) -> tuple[list[HomeFile], tuple[str, ...]]:
-    """The files that a backup keeps, besides the store, and the names of those that it cannot hold.
+    """The files that a backup keeps, besides the store, and the names of those that it cannot hold. OSError.
 
     Each gets a second name in `folder` (a copy, where the disk has no hard links): the list of contents comes first in
     the archive, so that what a running host replaces, removes or makes longer from now on must not change it.
     """
     files, odd, waiting = list[HomeFile](), list[str](), [home]
-    while waiting:
-        at, entries = waiting.pop(), list[Path]()
-        with _readable(at):
-            entries = list(at.iterdir())
-        for path in entries:
+    while waiting and len(files) <= MAX_FILES:
+        at = waiting.pop()
+        for path in at.iterdir() if at.is_dir() else ():
             name = path.relative_to(home).as_posix()
             if not is_kept(name) or path == without:
                 continue
-            with _readable(path):
+            with suppress(FileNotFoundError):  # removed since it was listed
                 found = path.lstat()
                 if is_odd(name) or stat.S_ISLNK(found.st_mode) or found.st_size >= MAX_FILE_BYTES:
                     odd.append(name)
@@ -154,68 +163,29 @@ def _hold(home: Path, folder: Path, without: Path | None) -> tuple[list[HomeFile
                     waiting.append(path)
                 elif stat.S_ISREG(found.st_mode):
                     held = folder / str(len(files))
-                    _link_or_copy(path, held)
+                    try:
+                        os.link(path, held, follow_symlinks=False)
+                    except OSError:
+                        shutil.copy2(path, held, follow_symlinks=False)
                     files.append(HomeFile(name, held, min(held.lstat().st_size, MAX_FILE_BYTES - 1)))
-        if len(files) > MAX_FILES:
-            text = f"{home} has more than {MAX_FILES:,} files"
-            raise StoreError(text, next_step="move what is not the host's out of it")
+    if len(files) > MAX_FILES:
+        text = f"{home} has more than {MAX_FILES:,} files"
+        raise StoreError(text, next_step="move what is not the host's out of it")
     shown = [ascii(name)[1:-1] for name in sorted(odd)[:NAMED_LEFT_OUT]]
-    if len(odd) > NAMED_LEFT_OUT:
-        shown.append(f"and {len(odd) - NAMED_LEFT_OUT} more")
-    return files, tuple(shown)
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target, follow_symlinks=False)
-    except FileNotFoundError:
-        raise
-    except OSError:
-        shutil.copy2(source, target, follow_symlinks=False)
+    more = [f"and {len(odd) - NAMED_LEFT_OUT} more"] if len(odd) > NAMED_LEFT_OUT else []
+    return files, (*shown, *more)
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Pass over what was removed since it was listed. StoreError."""
+def _reading(path: Path) -> Iterator[None]:
     try:
         yield
-    except FileNotFoundError:
-        pass
     except OSError as exc:
-        raise _unreadable(path, exc) from exc
+        text = f"{exc.filename or path} cannot be read: {exc.strerror or exc}"
+        raise StoreError(text, next_step="check its owner and mode, or move it out of the home") from exc
 
 
-def _unreadable(path: Path, exc: OSError) -> StoreError:
-    text = f"{path} cannot be read: {exc.strerror or exc}"
-    return StoreError(text, next_step="check its owner and mode, or move it out of the home")
-
-
-def _members(contents: Contents, files: Sequence[HomeFile]) -> Iterator[bytes]:
-    text = msgspec.json.encode(contents)
-    yield _header(NAME, len(text), mtime=contents.made_ms // 1000, mode=0o600)
-    yield text + bytes(-len(text) % tarfile.BLOCKSIZE)
-    for file in files:
-        try:
-            yield from _file_member(file)
-        except OSError as exc:
-            raise _unreadable(Path(file.name), exc) from exc
-
-
-def _file_member(file: HomeFile) -> Iterator[bytes]:
-    with os.fdopen(open_regular(file.path, os.O_RDONLY), "rb") as opened:
-        found, left = os.fstat(opened.fileno()), file.size_bytes  # what was added since it was listed is not in it
-        mode = 0o700 if found.st_mode & stat.S_IXUSR else 0o600
-        yield _header(f"{HOME}/{file.name}", left, mtime=max(0, int(found.st_mtime)), mode=mode)
-        while left:
-            data = opened.read(min(left, READ_BYTES))
-            if not data:
-                raise StoreError(f"{file.name} of the home became shorter while it was read", next_step="do it again")
-            left -= len(data)
-            yield data
-        yield bytes(-file.size_bytes % tarfile.BLOCKSIZE)
-
-
-def _header(name: str, size_bytes: int, *, mtime: int, mode: int) -> bytes:
+def _header(name: str, size_bytes: int, *, mtime: int, mode: int = 0o600) -> bytes:
     info = tarfile.TarInfo(name)
     info.size, info.mtime, info.mode = size_bytes, mtime, mode
     return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")

@@ -8,28 +8,39 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import fcntl
 import itertools
 import os
 import shutil
 import sys
 import tarfile
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, TypeAlias
 
 import msgspec
 
 from microclaw.audit import AuditEvent, AuditKind
-from microclaw.audit.files import append_events
+from microclaw.audit.files import append_events, locked
 from microclaw.auth.authority import AUTHORITY_FILE
 from microclaw.authority_pem import pem_fingerprint
-from microclaw.backup.archive import FORMAT, HOME, IDENTITY, MAX_FILE_BYTES, NAME, STORE, Contents, is_kept, is_odd
+from microclaw.backup.archive import (
+    BLOCK,
+    FORMAT,
+    HOME,
+    IDENTITY,
+    MAX_FILE_BYTES,
+    NAME,
+    STORE,
+    Contents,
+    is_kept,
+    is_odd,
+)
 from microclaw.durable import make_folders, make_private_folder, read_private, sync_folder
-from microclaw.errors import BackupDamaged, BackupError, BackupNewer, ConfigError, NotABackup, Overloaded, StoreError
+from microclaw.errors import BackupDamaged, BackupError, BackupNewer, ConfigError, NotABackup, StoreError
 from microclaw.store.schema import BASE, VERSION
 from microclaw.store.sqlite_file import take_lock
 from microclaw.store.store_copy import StoreCounts, settle_copy
@@ -37,21 +48,12 @@ from microclaw.store.store_copy import StoreCounts, settle_copy
 MAX_PAX_BYTES: Final = 4096
 MAX_CONTENTS_BYTES: Final = 64 * 1024
 READ_BYTES: Final = 1 << 16
-_BLOCK: Final = tarfile.BLOCKSIZE
-_READY: Final = "ready"
 _OF_A_HOME: Final = (STORE, IDENTITY, "config.toml", "secrets.toml", "microclaw.log")
 _AT_FDCWD: Final = -100  # <fcntl.h>
 _EXCHANGE: Final = 2  # RENAME_EXCHANGE of <linux/fs.h>, RENAME_SWAP of macOS
 
-
-class Member(NamedTuple):
-    """A file of the home; `name` is relative to it. `data` must be read before the next member is taken."""
-
-    name: str
-    size_bytes: int
-    mode: int
-    mtime: int
-    data: Iterator[bytes]
+Member: TypeAlias = tuple[tarfile.TarInfo, Iterator[bytes]]
+"""A file of the home, with its name relative to it. Its bytes must be read before the next member is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class Restored:
 def whole_archive(chunks: Iterable[bytes]) -> tuple[Contents, Iterator[bytes]]:
     """The contents at the beginning of an archive, and the archive with them. As `members`."""
     stream, head = iter(chunks), b""
-    while len(head) < _BLOCK + MAX_CONTENTS_BYTES and (data := next(stream, b"")):
+    while len(head) < BLOCK + MAX_CONTENTS_BYTES and (data := next(stream, b"")):
         head += data
     return members([head])[0], itertools.chain([head], stream)
 
@@ -77,11 +79,9 @@ def members(chunks: Iterable[bytes]) -> tuple[Contents, Iterator[Member]]:
 
     Only when the iterator has ended is the whole archive read.
     """
-    tar = _Tar(iter(chunks))
-    try:
+    tar, info = _Tar(iter(chunks)), None
+    with suppress(BackupDamaged):
         info = tar.next_header()
-    except (tarfile.TarError, ValueError):
-        info = None
     if not info or (info.name, info.type) != (NAME, tarfile.REGTYPE) or not 0 < info.size <= MAX_CONTENTS_BYTES:
         raise NotABackup("the file is encrypted, and what is in it is no backup of microclaw")
     contents = contents_of(b"".join(tar.data(info.size)))
@@ -117,11 +117,15 @@ def restore_home(
     """
     home = home.resolve()  # a link to it stays, and points at the new one
     check_home(home, replace=replace)
+    folder = home.with_name(f".{home.name}.restoring")
+    make_private_folder(folder)
     with ExitStack() as stack:
-        folder = stack.enter_context(_work_folder(home))
+        stack.callback(_remove_empty, folder)
+        stack.enter_context(locked(folder))
+        check_home(home, replace=replace)  # another restore may just have ended
         if is_there := _has_files(home):
             stack.callback(os.close, take_lock(home / STORE))
-        ready = folder / _READY
+        ready = folder / "ready"
         if ready.is_dir():  # of an earlier restore: a whole home, the old one or a backup's, is not thrown away
             _keep(ready, home, now())
         contents, unanswered = _unpacked(chunks, ready)
@@ -157,44 +161,21 @@ def check_home(home: Path, *, replace: bool) -> None:
 
 def unpack(files: Iterable[Member], folder: Path) -> None:
     """Write them into an empty folder, for its owner alone and on the disk when this returns. OSError, BackupError."""
-    for member in files:
-        path = folder / member.name
+    for info, data in files:
+        path = folder / info.name
         try:
             make_folders(path.parent)
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except FileExistsError as exc:
-            raise BackupDamaged(f"it holds {member.name[:80]!r} twice") from exc
+            raise BackupDamaged(f"it holds {info.name[:80]!r} twice") from exc
         with os.fdopen(fd, "wb") as file:
-            file.writelines(member.data)
+            file.writelines(data)
             file.flush()
-            os.fchmod(fd, member.mode)
-            os.utime(fd, (member.mtime, member.mtime))
+            os.fchmod(fd, info.mode)
+            os.utime(fd, (info.mtime, info.mtime))
             os.fsync(fd)
     for place in (*filter(Path.is_dir, folder.rglob("*")), folder):
         sync_folder(place)
-
-
-@contextmanager
-def _work_folder(home: Path) -> Iterator[Path]:
-    """A folder beside the home that one process at a time works in; removed at the end when it is empty."""
-    path = home.with_name(f".{home.name}.restoring")
-    make_private_folder(path)
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            is_there = os.path.samestat(os.fstat(fd), path.lstat())  # the one before may have removed it just now
-        except (BlockingIOError, FileNotFoundError):
-            is_there = False
-        if not is_there:
-            raise Overloaded(f"a backup is being restored to {home} already", next_step="wait until it is done")
-        try:
-            yield path
-        finally:
-            with suppress(OSError):  # something is left in it
-                path.rmdir()
-    finally:
-        os.close(fd)
 
 
 class _Tar:
@@ -215,15 +196,18 @@ class _Tar:
         return taken
 
     def next_header(self) -> tarfile.TarInfo | None:
-        """The next file's, with the long name that may stand before it; None at the end. TarError, ValueError."""
-        block, name = self.take(_BLOCK), b""
-        if block == bytes(_BLOCK):
-            return None
-        info = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
-        if info.type == tarfile.XHDTYPE and 0 < info.size <= MAX_PAX_BYTES:
-            _, name = b"".join(self.data(info.size)).split(b" path=", 1)  # LENGTH path=NAME\n, and nothing else
-            info = tarfile.TarInfo.frombuf(self.take(_BLOCK), "utf-8", "strict")
-            info.name = name.decode().removesuffix("\n")
+        """The next file's, with the long name that may stand before it; None at the end. BackupDamaged."""
+        try:
+            block = self.take(BLOCK)
+            if block == bytes(BLOCK):
+                return None
+            info = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
+            if info.type == tarfile.XHDTYPE and 0 < info.size <= MAX_PAX_BYTES:
+                _, name = b"".join(self.data(info.size)).split(b" path=", 1)  # LENGTH path=NAME\n, and nothing else
+                info = tarfile.TarInfo.frombuf(self.take(BLOCK), "utf-8", "strict")
+                info.name = name.decode().removesuffix("\n")
+        except (tarfile.TarError, ValueError) as exc:
+            raise BackupDamaged("its archive is broken or ends too early") from exc
         return info
 
     def data(self, size_bytes: int) -> Iterator[bytes]:
@@ -232,42 +216,33 @@ class _Tar:
         while left and (data := self.take(min(left, READ_BYTES))):
             left -= len(data)
             yield data
-        padding = -size_bytes % _BLOCK
+        padding = -size_bytes % BLOCK
         if left or len(self.take(padding)) != padding:
             raise BackupDamaged("it ends within a file")
 
 
 def _files(contents: Contents, tar: _Tar) -> Iterator[Member]:
     names, left = set[str](), contents.bytes
-    while (member := _next_member(tar)) is not None:
-        left -= member.size_bytes
-        names.add(member.name)
+    while (info := tar.next_header()) is not None:
+        shown, name = info.name, info.name.removeprefix(f"{HOME}/")
+        is_ours = name != shown and not is_odd(name) and (name == STORE or is_kept(name))
+        is_plain = info.type == tarfile.REGTYPE and info.mode in (0o600, 0o700)
+        is_bounded = 0 <= info.size < MAX_FILE_BYTES and 0 <= info.mtime < 1 << 40
+        if not (is_ours and is_plain and is_bounded) or info.uid or info.gid or info.uname or info.gname:
+            raise BackupDamaged(f"it holds {shown[:80]!r} of a name, kind, owner, mode or size that no backup has")
+        info.name = name
+        left -= info.size
+        names.add(name)
         if left < 0 or len(names) > contents.files:
             raise BackupDamaged(f"it holds more than it says: {contents.text()}")
-        yield member
-        for _ in member.data:  # what was not read
-            pass
+        data = tar.data(info.size)
+        yield info, data
+        deque(data, maxlen=0)  # what was not read
     if left or len(names) != contents.files or STORE not in names:
         raise BackupDamaged(f"it holds less than it says, or a file twice: {contents.text()}")
     while rest := tar.take(READ_BYTES):
         if rest.strip(b"\0"):
             raise BackupDamaged("something follows its end")
-
-
-def _next_member(tar: _Tar) -> Member | None:
-    try:
-        info = tar.next_header()
-    except (tarfile.TarError, ValueError) as exc:
-        raise BackupDamaged("its archive is broken or ends too early") from exc
-    if info is None:
-        return None
-    name = info.name.removeprefix(f"{HOME}/")
-    is_ours = name != info.name and not is_odd(name) and (name == STORE or is_kept(name))
-    is_plain = info.type == tarfile.REGTYPE and info.mode in (0o600, 0o700)
-    is_bounded = 0 <= info.size < MAX_FILE_BYTES and 0 <= info.mtime < 1 << 40
-    if not (is_ours and is_plain and is_bounded) or info.uid or info.gid or info.uname or info.gname:
-        raise BackupDamaged(f"it holds {info.name[:80]!r} of a name, kind, owner, mode or size that no backup has")
-    return Member(name, info.size, info.mode, int(info.mtime), tar.data(info.size))
 
 
 def _unpacked(chunks: Iterable[bytes], ready: Path) -> tuple[Contents, int]:
@@ -312,6 +287,11 @@ def _settle(folder: Path, contents: Contents) -> int:
 
 def _has_files(home: Path) -> bool:
     return home.is_dir() and any(home.iterdir())
+
+
+def _remove_empty(folder: Path) -> None:
+    with suppress(OSError):  # something is left in it
+        folder.rmdir()
 
 
 def _keep(old: Path, home: Path, now: datetime) -> Path:

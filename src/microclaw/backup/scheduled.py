@@ -6,10 +6,9 @@ A folder may be several hosts': a file's name begins with the host's authority, 
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -26,35 +25,26 @@ from microclaw.errors import ConfigError, Overloaded, StoreError
 
 CHECK_S: Final = 60.0
 _AT: Final = "%Y%m%dT%H%M%SZ.age"
-_NO_HOST: Final = "0" * 8
 
 
 class ScheduledBackups:
     """`run_due` is for a supervised task; `reading` is what makes the archive, for the API too."""
 
     def __init__(
-        self,
-        home: Path,
-        settings: BackupSettings | None,
-        *,
-        record: Record,
-        now_ms: Callable[[], int],
-        random_bytes: Callable[[int], bytes] = os.urandom,
+        self, home: Path, settings: BackupSettings | None, *, record: Record, now_ms: Callable[[], int]
     ) -> None:
         self._home = home
         self._settings = settings
         self._record = record
         self._now_ms = now_ms
-        self._random_bytes = random_bytes
-        self._made_ms: list[int] | None = None  # before the folder was looked at
+        self._made_ms: Collection[int] | None = None  # before the folder was looked at
         self._stopping = threading.Event()
         self._one = threading.Lock()
 
     @contextmanager
     def reading(self) -> Iterator[Iterator[bytes]]:
         """The home's archive for the command line, noted in the security log. Blocking; errors as of home_archive."""
-        without = None if self._settings is None else folder_of(self._settings)
-        with self._archive(self._now_ms(), without) as (contents, chunks):
+        with self._archive(self._now_ms()) as (contents, chunks):
             self._record(AuditEvent(AuditKind.BACKUP_MADE, f"read by the command line: {contents.text()}"))
             yield chunks
 
@@ -75,25 +65,25 @@ class ScheduledBackups:
         return None if self._settings is None else backup_object(self._settings, self._made_ms)
 
     def _run_due(self, settings: BackupSettings) -> None:
-        folder, host, now_ms = folder_of(settings), host_name(self._home), self._now_ms()
-        self._made_ms = backup_times(folder, host)
-        past = [made for made in self._made_ms if made <= now_ms]
-        if past and now_ms - max(past) < (seconds_in(settings.every) or 0) * 1000:
+        now_ms, found = self._now_ms(), own_backups(settings, self._home)
+        self._made_ms = found
+        newest_ms = max((made for made in found if made <= now_ms), default=None)
+        if newest_ms is not None and now_ms - newest_ms < (seconds_in(settings.every) or 0) * 1000:
             return
-        lock = _lock_of(settings)
-        path = folder / f"microclaw-{host}-{datetime.fromtimestamp(now_ms / 1000, UTC):{_AT}}"
-        with self._archive(now_ms, folder) as (contents, chunks):
+        folder, lock = folder_of(settings), _lock_of(settings)
+        path = folder / f"{_prefix(self._home)}{datetime.fromtimestamp(now_ms / 1000, UTC):{_AT}}"
+        with self._archive(now_ms) as (contents, chunks):
             step = "check the folder's owner and free space: microclaw config get backup.folder"
-            sealed = encrypted(self._until_stopped(chunks), lock, self._random_bytes)
-            write_given(path, sealed, replace=True, next_step=step)
+            write_given(path, encrypted(self._until_stopped(chunks), lock), replace=True, next_step=step)
         self._record(AuditEvent(AuditKind.BACKUP_MADE, f"by the schedule: {contents.text()}", about=str(folder)))
-        _prune(folder, host, settings.keep, now_ms)
-        self._made_ms = backup_times(folder, host)
+        _prune(settings, self._home, now_ms)
+        self._made_ms = own_backups(settings, self._home)
 
     @contextmanager
-    def _archive(self, now_ms: int, without: Path | None) -> Iterator[tuple[Contents, Iterator[bytes]]]:
+    def _archive(self, now_ms: int) -> Iterator[tuple[Contents, Iterator[bytes]]]:
         if not self._one.acquire(blocking=False):
             raise Overloaded("a backup of this home is being made already", next_step="wait until it is done")
+        without = None if self._settings is None else folder_of(self._settings)
         try:
             with home_archive(self._home, now_ms=now_ms, without=without) as made:
                 yield made
@@ -107,7 +97,7 @@ class ScheduledBackups:
             yield data
 
 
-def backup_object(settings: BackupSettings, made_ms: Sequence[int] | None) -> dict[str, Any]:
+def backup_object(settings: BackupSettings, made_ms: Collection[int] | None) -> dict[str, Any]:
     """How the scheduled backups stand; `made_ms` are the times of those in the folder, None where it was not read."""
     return {
         "folder": str(folder_of(settings)),
@@ -122,31 +112,26 @@ def folder_of(settings: BackupSettings) -> Path:
     return Path(settings.folder or "").expanduser()
 
 
-def host_name(home: Path) -> str:
-    """What the names of this host's backups begin with: the first digits of its authority's fingerprint."""
-    pem = read_private(home / IDENTITY / AUTHORITY_FILE)
-    return (pem_fingerprint(pem or b"") or _NO_HOST)[:8]
-
-
-def backup_times(folder: Path, host: str) -> list[int]:
-    """When the backups of this host in the folder were made, in Unix ms. StoreError."""
-    return [made for made, _ in _backups_in(folder, host)]
-
-
-def _backups_in(folder: Path, host: str) -> list[tuple[int, Path]]:
+def own_backups(settings: BackupSettings, home: Path) -> dict[int, Path]:
+    """The backups of this host in the folder, by when they were made (Unix ms). StoreError."""
+    folder, prefix = folder_of(settings), _prefix(home)
     try:
         paths = list(folder.iterdir())
     except OSError as exc:
         text = f"the folder of backups {folder} cannot be read: {exc.strerror or exc}"
         raise StoreError(text, next_step="make it, or mount what is there; or set another backup.folder") from exc
-    found = []
+    found = {}
     for path in paths:
-        try:
-            at = datetime.strptime(path.name, f"microclaw-{host}-{_AT}").replace(tzinfo=UTC)
-        except ValueError:
-            continue
-        found.append((int(at.timestamp() * 1000), path))
+        with suppress(ValueError):  # another file
+            at = datetime.strptime(path.name, prefix + _AT).replace(tzinfo=UTC)
+            found[int(at.timestamp() * 1000)] = path
     return found
+
+
+def _prefix(home: Path) -> str:
+    """What the names of this host's backups begin with: the first digits of its authority's fingerprint."""
+    pem = read_private(home / IDENTITY / AUTHORITY_FILE)
+    return f"microclaw-{(pem_fingerprint(pem or b'') or '0' * 8)[:8]}-"
 
 
 def _lock_of(settings: BackupSettings) -> Lock:
@@ -159,13 +144,14 @@ def _lock_of(settings: BackupSettings) -> Lock:
     return Password.parse(content, str(path))
 
 
-def _prune(folder: Path, host: str, keep: int, now_ms: int) -> None:
+def _prune(settings: BackupSettings, home: Path, now_ms: int) -> None:
     """Remove the oldest backups of this host beyond `keep`, and what a crash left of one. Those that seem to be of the
     future, as a clock was wrong, count as the oldest: they must not push out the one just made.
     """
-    mine = sorted((made <= now_ms, made, path) for made, path in _backups_in(folder, host))
+    found, folder = own_backups(settings, home), folder_of(settings)
+    oldest = sorted(found, key=lambda made: (made <= now_ms, made))[: -settings.keep]
     try:
-        for path in [*(path for _, _, path in mine[:-keep]), *folder.glob(f".microclaw-{host}-*.age.*.new")]:
+        for path in [*map(found.__getitem__, oldest), *folder.glob(f".{_prefix(home)}*.age.*.new")]:
             path.unlink(missing_ok=True)
     except OSError as exc:
         text = f"an old backup cannot be removed: {exc.strerror or exc}"

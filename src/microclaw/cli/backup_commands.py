@@ -15,7 +15,7 @@ import typer
 
 from microclaw.audit import AuditEvent, AuditKind
 from microclaw.audit.files import append_events
-from microclaw.backup.age import MAX_KEY_FILE_BYTES, Key, Lock, Password, PrivateKeys, PublicKey, decrypted, encrypted
+from microclaw.backup.age import MAX_KEY_FILE_BYTES, Key, Lock, Password, PrivateKey, PublicKey, decrypted, encrypted
 from microclaw.backup.archive import STORE, Contents, home_archive
 from microclaw.backup.restore import check_home, members, restore_home, whole_archive
 from microclaw.backup.scheduled import folder_of
@@ -64,7 +64,7 @@ def backup(
     lock: Lock = PublicKey.parse(recipient) if recipient is not None else _new_password(password_file)
     without = None if settings.backup is None else folder_of(settings.backup)
     with _archive(options, settings.home, without) as (contents, chunks):
-        size_bytes = write_given(target, encrypted(chunks, lock, os.urandom), replace=force)
+        size_bytes = write_given(target, encrypted(chunks, lock), replace=force)
     if options.wrote_json(
         "backup", {"file": str(target), "size_bytes": size_bytes, "contents": msgspec.to_builtins(contents)}
     ):
@@ -95,7 +95,7 @@ def restore(
     if not show:
         check_home(home, replace=replace)
     with _opened(file) as opened:
-        key: Key = _keys(identity) if identity is not None else _password(password_file)
+        key: Key = _key(identity) if identity is not None else _password(password_file)
         chunks = decrypted(opened, key)
         if show:
             _list(options, file, chunks)
@@ -119,11 +119,11 @@ def restore(
 def _list(options: GlobalOptions, file: Path, chunks: Iterator[bytes]) -> None:
     contents, found = members(chunks)
     rows: dict[str, list[int]] = {}
-    for member in found:  # to the end: only then is the file known to be whole
-        name = member.name.partition("/")[0]
-        row = rows.setdefault(f"{name}/" if "/" in member.name else name, [0, 0])
+    for info, _ in found:  # to the end: only then is the file known to be whole
+        name = info.name.partition("/")[0]
+        row = rows.setdefault(f"{name}/" if "/" in info.name else name, [0, 0])
         row[0] += 1
-        row[1] += member.size_bytes
+        row[1] += info.size
     listed = [{"name": name, "files": count, "bytes": size} for name, (count, size) in sorted(rows.items())]
     if options.wrote_json(
         "backup_list", {"file": str(file), "contents": msgspec.to_builtins(contents), "parts": listed}
@@ -162,11 +162,11 @@ def _make_key(options: GlobalOptions, file: Path) -> None:
     if path.resolve().is_relative_to(home):
         text = f"{path} is in the home that the backups protect: lost with it, nobody could open them"
         raise ConfigError(text, next_step="name a file on another disk, or outside of the home to move it from there")
-    keys = PrivateKeys.new(os.urandom)
-    write_given(path, [keys.to_text().encode()])
-    if options.wrote_json("backup_key", {"file": str(path), "recipient": str(keys.public)}):
+    key = PrivateKey()
+    write_given(path, [key.to_text().encode()])
+    if options.wrote_json("backup_key", {"file": str(path), "recipient": str(key.public)}):
         return
-    options.line(str(keys.public))
+    options.line(str(key.public))
     options.say(f"its private key is in {path}: keep that away from this machine, it opens the backups")
 
 
@@ -195,8 +195,8 @@ def _opened(file: Path) -> Iterator[BinaryIO]:
         yield opened
 
 
-def _keys(file: Path) -> PrivateKeys:
-    return PrivateKeys.parse(read_given(file, MAX_KEY_FILE_BYTES).decode(errors="replace"))
+def _key(file: Path) -> PrivateKey:
+    return PrivateKey.parse(read_given(file, MAX_KEY_FILE_BYTES).decode(errors="replace"))
 
 
 def _new_password(file: str | None) -> Password:

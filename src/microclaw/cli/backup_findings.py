@@ -14,8 +14,8 @@ from typing import Final
 from microclaw.audit import AuditKind, read_events
 from microclaw.auth.authority import AUTHORITY_FILE
 from microclaw.auth.certificates import BACKDATED, KeyPair, to_ms
-from microclaw.backup.age import MAX_KEY_FILE_BYTES, PrivateKeys
-from microclaw.backup.scheduled import backup_times, folder_of, host_name
+from microclaw.backup.age import MAX_KEY_FILE_BYTES, PrivateKey
+from microclaw.backup.scheduled import own_backups
 from microclaw.cli.findings import Finding, problem, warning
 from microclaw.config.forms import seconds_in
 from microclaw.config.settings import Settings
@@ -78,12 +78,12 @@ def _history(settings: Settings) -> tuple[int | None, int | None]:
     except (OSError, ValueError):
         pass  # none yet, or one that the certificates' own check names
     if settings.backup is not None:
-        made += backup_times(folder_of(settings.backup), host_name(settings.home))
+        made += own_backups(settings.backup, settings.home)
     return min(begun, default=None), max(made, default=None)
 
 
 def _private_keys(home: Path) -> Iterator[tuple[Path, str]]:
-    """Each file with private keys of age, and the public one of its first."""
+    """Each file with private keys of age, and its public one."""
     for path in islice(home.rglob("*"), MAX_LOOKED):
         try:
             found = path.lstat()
@@ -91,6 +91,6 @@ def _private_keys(home: Path) -> Iterator[tuple[Path, str]]:
                 continue
             content = path.read_bytes()
             if _KEY in content:
-                yield path, str(PrivateKeys.parse(content.decode(errors="replace")).public)
+                yield path, str(PrivateKey.parse(content.decode(errors="replace")).public)
         except (OSError, ConfigError):
             continue  # unreadable, or a text that only speaks of such keys

@@ -361,10 +361,10 @@ def _backup_warnings(settings: Settings) -> Iterator[Finding]:
 def _backups(settings: Settings) -> Iterator[Finding]:
     """From their folder itself, when no host runs; nothing where none are set up."""
     if settings.backup is not None:
-        from microclaw.backup.scheduled import backup_object, backup_times, folder_of, host_name
+        from microclaw.backup.scheduled import backup_object, own_backups
 
-        made_ms = backup_times(folder_of(settings.backup), host_name(settings.home))
-        yield Finding("backup", True, backup_line(backup_object(settings.backup, made_ms)))
+        found = own_backups(settings.backup, settings.home)
+        yield Finding("backup", True, backup_line(backup_object(settings.backup, found)))
 
 
 def _device(device: dict[str, Any]) -> Finding:
