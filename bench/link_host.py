@@ -30,8 +30,8 @@ from microclaw.api.server import tcp_listener
 from microclaw.app.cluster import HostCluster, open_store
 from microclaw.auth.certificates import host_names
 from microclaw.auth.device_identity import HostIdentity
-from microclaw.config.cluster_settings import ClusterSettings
 from microclaw.config.load import load_settings
+from microclaw.config.settings import ClusterSettings
 from microclaw.events import DeviceConnected, LiveEvent
 from microclaw.link_server.audio import DeviceAudio
 from microclaw.link_server.connection import Connection

@@ -25,6 +25,7 @@ from microclaw.cli.setup_commands import read_current
 from microclaw.cli.setup_plan import LAN, ask_all
 from microclaw.config.edit import write_changes
 from microclaw.config.load import load_settings
+from microclaw.config.settings import ModelChoice, ModelSettings
 
 ANTHROPIC_KEY = "sk-ant-api03-0123456789abcdef"
 TELEGRAM_TOKEN = "123456:AAabcdefghijklmnopqrstuvwxyz"
@@ -97,6 +98,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, services: str) -> Path
     return folder
 
 
+def key_of(model: ModelSettings) -> str | None:
+    return None if model.main is None else model.main.api_key
+
+
 @dataclass
 class Script:
     """A person with answers; `said` is what was on the screen."""
@@ -140,7 +145,7 @@ def test_each_key_is_tested_and_written(home: Path) -> None:
     script, _ = run(home, *answers)
     assert sum(line.startswith("  it works: ") for line in script.said) == 3
     settings = load_settings(os.environ, home=home)
-    assert (settings.model.anthropic_api_key, settings.host.link) == (ANTHROPIC_KEY, LAN)
+    assert (key_of(settings.model), settings.host.link) == (ANTHROPIC_KEY, LAN)
     assert settings.telegram is not None
     assert settings.search is not None
     config = (home / "config.toml").read_text()
@@ -167,7 +172,7 @@ def test_second_run_shows_what_is_set_masked_and_keeps_it(home: Path) -> None:
 def test_refused_key_is_asked_for_again_and_never_shown(home: Path) -> None:
     script, _ = run(home, "anthropic", "sk-wrong-key-000000", "n", ANTHROPIC_KEY, "", "", "", "", "")
     assert "sk-wrong" not in "".join(script.said)  # the server said the key back
-    assert load_settings(os.environ, home=home).model.anthropic_api_key == ANTHROPIC_KEY
+    assert key_of(load_settings(os.environ, home=home).model) == ANTHROPIC_KEY
 
 
 def test_key_that_is_refused_three_times_is_skipped(home: Path) -> None:
@@ -178,20 +183,20 @@ def test_key_that_is_refused_three_times_is_skipped(home: Path) -> None:
 def test_compatible_server_needs_no_key(home: Path, services: str) -> None:
     run(home, "compatible", "nonsense", f"{services}/v1", "", "llama3", "", "", "", "")
     model = load_settings(os.environ, home=home).model
-    assert (model.openai_base_url, model.openai_api_key, model.model) == (f"{services}/v1", None, "llama3")
+    assert model.main == ModelChoice("openai", "llama3", None, f"{services}/v1")
 
 
 def test_service_that_does_not_answer_is_no_verdict(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:9")
     run(home, "anthropic", ANTHROPIC_KEY, "", "", "", "", "", "")
-    assert load_settings(os.environ, home=home).model.anthropic_api_key == ANTHROPIC_KEY
+    assert key_of(load_settings(os.environ, home=home).model) == ANTHROPIC_KEY
 
 
 def test_going_back_to_no_model_removes_its_key(home: Path) -> None:
     run(home, "anthropic", ANTHROPIC_KEY, "", "", "", "", "")
     run(home, "none", "", "", "", "")
     assert ANTHROPIC_KEY not in (home / "secrets.toml").read_text()
-    assert not load_settings(os.environ, home=home).model.configured
+    assert load_settings(os.environ, home=home).model.main is None
 
 
 def test_interrupt_at_any_question_leaves_the_files_as_they_were(home: Path) -> None:
@@ -209,7 +214,7 @@ def test_without_questions_options_and_environment_count(home: Path, monkeypatch
     assert main(["setup", "--yes", "--telegram-token", TELEGRAM_TOKEN, "--lan"]) == 0
     monkeypatch.delenv("ANTHROPIC_API_KEY")
     settings = load_settings(os.environ, home=home)
-    assert (settings.model.anthropic_api_key, settings.host.link) == (ANTHROPIC_KEY, LAN)
+    assert (key_of(settings.model), settings.host.link) == (ANTHROPIC_KEY, LAN)
     assert settings.telegram is not None
 
 

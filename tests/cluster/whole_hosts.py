@@ -13,9 +13,8 @@ from typing import Any
 from microclaw.app import Host, running_host
 from microclaw.auth.authority import AUTHORITY_FILE
 from microclaw.client import Client
-from microclaw.config.cluster_settings import ClusterSettings
 from microclaw.config.load import load_settings
-from microclaw.config.settings import LinkSettings
+from microclaw.config.settings import ClusterSettings, LinkSettings
 
 LIMIT_S = 60.0
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from microclaw.audit import read_events
-from microclaw.config import edit
 from microclaw.config.edit import write_changes
 from microclaw.config.load import load_settings
 from microclaw.config.show import read_views
@@ -194,16 +191,6 @@ def test_changes_at_the_same_time_are_all_kept(home: Path) -> None:
         list(threads.map(lambda change: put(home, *change), wanted.items(), timeout=30))
     found = {item.key for item in read_views(home, {}) if item.origin.startswith(("config", "secrets"))}
     assert found == wanted.keys()
-
-
-def test_writer_that_does_not_end_keeps_nobody_waiting_for_ever(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edit, "LOCK_S", 0.05)
-    held = os.open(home, os.O_RDONLY)
-    fcntl.flock(held, fcntl.LOCK_EX)
-    with pytest.raises(ConfigError):
-        put(home, "agent.queue", "5")
-    os.close(held)
-    assert put(home, "agent.queue", "5") == ("config.toml",)
 
 
 def test_password_in_an_address_is_not_shown(home: Path) -> None:

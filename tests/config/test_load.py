@@ -12,6 +12,7 @@ import pytest
 
 from microclaw.config.load import load_settings
 from microclaw.config.places import MAX_SOCKET_PATH_BYTES
+from microclaw.config.settings import ModelChoice
 from microclaw.errors import ConfigError
 
 
@@ -67,10 +68,7 @@ def test_runtime_folder_that_is_too_long_itself_is_passed_over(tmp_path: Path) -
 def test_model_settings_come_from_the_environment_and_keys_are_not_shown(tmp_path: Path) -> None:
     environ = {"ANTHROPIC_API_KEY": " sk-secret ", "OPENAI_BASE_URL": "http://localhost:1/v1", "MICROCLAW_MODEL": ""}
     model = load_settings(environ, home=tmp_path / "home").model
-    assert model.anthropic_api_key == "sk-secret"
-    assert model.openai_base_url == "http://localhost:1/v1"
-    assert model.model is None
-    assert model.configured
+    assert model.main == ModelChoice("anthropic", None, "sk-secret")  # it counts before OpenAI's
     assert "sk-secret" not in repr(model)
 
 

@@ -49,11 +49,10 @@ def busy(device_context: DeviceContext) -> DeviceContext:
     ("settings", "name"),
     [
         (ModelSettings(), "offline"),
-        (ModelSettings(anthropic_api_key="a", openai_api_key="b"), "claude-sonnet-5-5"),
-        (ModelSettings(openai_api_key="b"), "gpt-6.1-terra"),
-        (ModelSettings(openai_base_url="http://x/v1"), "the server's model"),
-        (ModelSettings(openai_base_url="http://me:secret@x/v1", model="qwen3"), "qwen3"),
-        (ModelSettings(anthropic_api_key="a", fallbacks=(ModelChoice("openai", "gpt", "b"),)), "claude-sonnet-5-5"),
+        (ModelSettings(ModelChoice("anthropic", api_key="a")), "claude-sonnet-5-5"),
+        (ModelSettings(ModelChoice("openai", api_key="b")), "gpt-6.1-terra"),
+        (ModelSettings(ModelChoice("openai", base_url="http://x/v1")), "the server's model"),
+        (ModelSettings(ModelChoice("openai", "qwen3", base_url="http://me:secret@x/v1")), "qwen3"),
     ],
 )
 async def test_the_settings_choose_the_model(settings: ModelSettings, name: str) -> None:
@@ -67,8 +66,8 @@ def test_choosing_imports_no_library_of_a_provider() -> None:
     code = (
         "import sys; from microclaw.config.settings import *; from microclaw.models.router import choose_model; "
         "from microclaw.offline.model import OfflineModel; "
-        "spare = (ModelChoice('openai', 'x', 'y'),); "
-        "choose_model(ModelSettings(anthropic_api_key='a', fallbacks=spare), OfflineModel(), proxy='http://p:1'); "
+        "spare = (ModelChoice('anthropic', 'x', 'y'), ModelChoice('openai', 'x', 'y')); "
+        "choose_model(ModelSettings(spare[0], spare), OfflineModel(), proxy='http://p:1'); "
         "print([m for m in ('pydantic_ai', 'anthropic', 'openai', 'httpx2', 'hassil') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
@@ -78,8 +77,7 @@ def test_choosing_imports_no_library_of_a_provider() -> None:
 async def test_a_task_has_its_own_model_and_the_same_fallbacks() -> None:
     async with server((200, openai_reply("chat"))) as main, server((500, {}), (200, openai_reply("short"))) as small:
         settings = ModelSettings(
-            openai_base_url=f"{main.url}/v1",
-            model="main",
+            ModelChoice("openai", "main", base_url=f"{main.url}/v1"),
             tasks={"summary": ModelChoice("openai", "small", base_url=f"{small.url}/v1")},
             fallbacks=(ModelChoice("openai", "spare", base_url=f"{small.url}/v1"),),
         )
@@ -95,10 +93,7 @@ async def test_a_task_has_its_own_model_and_the_same_fallbacks() -> None:
 async def test_a_model_named_twice_is_one_model_with_one_breaker() -> None:
     async with server((401, {})) as only:
         choice = ModelChoice("openai", "m", "k", f"{only.url}/v1")
-        settings = ModelSettings(
-            openai_base_url=choice.base_url, openai_api_key="k", model="m", tasks={"summary": choice}
-        )
-        model = choose_model(settings, OfflineModel())
+        model = choose_model(ModelSettings(choice, tasks={"summary": choice}), OfflineModel())
         for task in ("chat", "summary"):
             with pytest.raises(ModelError):
                 await model.respond(ModelRequest("", (UserText("tell me of love"),), (), task=task))
@@ -114,7 +109,7 @@ async def test_each_providers_model_is_metered_and_nothing_else() -> None:
             super().__init__([say("metered")])
             metered.append(inner.name)
 
-    settings = ModelSettings(anthropic_api_key="a", fallbacks=(ModelChoice("openai", "gpt", "b"),))
+    settings = ModelSettings(ModelChoice("anthropic", api_key="a"), (ModelChoice("openai", "gpt", "b"),))
     model = choose_model(settings, OfflineModel(), meter=Meter)
     assert metered == ["claude-sonnet-5-5", "gpt"]
     assert (await model.respond(ModelRequest("", (UserText("tell me of love"),), ()))).text == "metered"
@@ -123,7 +118,7 @@ async def test_each_providers_model_is_metered_and_nothing_else() -> None:
 
 async def test_a_sure_sentence_asks_no_server(device_context: DeviceContext) -> None:
     async with server() as s:
-        model = choose_model(ModelSettings(openai_base_url=f"{s.url}/v1", model="m"), OfflineModel())
+        model = choose_model(ModelSettings(ModelChoice("openai", "m", base_url=f"{s.url}/v1")), OfflineModel())
         reply = await model.respond(asked(UserText("set pin 4 on"), device_context=device_context))
         assert (reply.calls[0].name, reply.model) == ("gpio-set", "offline")
         assert s.paths == []
@@ -133,7 +128,7 @@ async def test_a_sure_sentence_asks_no_server(device_context: DeviceContext) -> 
 async def test_offline_first_can_be_switched_off(device_context: DeviceContext) -> None:
     async with server((200, Events(openai_stream("hello")))) as s:
         model = choose_model(
-            ModelSettings(openai_base_url=f"{s.url}/v1", model="m", offline_first=False), OfflineModel()
+            ModelSettings(ModelChoice("openai", "m", base_url=f"{s.url}/v1"), offline_first=False), OfflineModel()
         )
         seen: list[str] = []
         assert (

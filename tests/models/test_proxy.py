@@ -117,14 +117,12 @@ async def tls_server(made: Authority, *events: Events) -> AsyncIterator[tuple[Se
 
 
 def anthropic_through(proxy_url: str) -> Model:
-    settings = ModelSettings(anthropic_api_key=SECRET, anthropic_base_url=f"https://{HOST}", offline_first=False)
+    settings = ModelSettings(ModelChoice("anthropic", None, SECRET, f"https://{HOST}"), offline_first=False)
     return choose_model(settings, OfflineModel(), proxy=proxy_url)
 
 
 def openai_through(proxy_url: str) -> Model:
-    settings = ModelSettings(
-        openai_api_key=SECRET, openai_base_url=f"https://{HOST}/v1", model="test-model", offline_first=False
-    )
+    settings = ModelSettings(ModelChoice("openai", "test-model", SECRET, f"https://{HOST}/v1"), offline_first=False)
     return choose_model(settings, OfflineModel(), proxy=proxy_url)
 
 
@@ -191,7 +189,7 @@ async def test_a_proxy_that_refuses_is_an_error_that_names_it(through: Through, 
 
 async def test_a_model_on_this_machine_is_asked_directly() -> None:
     async with server((200, Events(openai_stream("on")))) as s, proxy(1) as way:
-        settings = ModelSettings(openai_base_url=f"{s.url}/v1", model="m", offline_first=False)
+        settings = ModelSettings(ModelChoice("openai", "m", base_url=f"{s.url}/v1"), offline_first=False)
         model = choose_model(settings, OfflineModel(), proxy=way.url)
         assert (await model.respond(request(), lambda _: None)).text == "on"
         await model.aclose()
@@ -200,9 +198,8 @@ async def test_a_model_on_this_machine_is_asked_directly() -> None:
 
 async def test_fallbacks_and_tasks_go_through_the_proxy_too(trusted: Authority) -> None:
     spare = ModelChoice("openai", "spare", SECRET, f"https://{HOST}/v1")
-    settings = ModelSettings(
-        anthropic_api_key=SECRET, anthropic_base_url="http://127.0.0.1:9", fallbacks=(spare,), offline_first=False
-    )
+    main = ModelChoice("anthropic", None, SECRET, "http://127.0.0.1:9")
+    settings = ModelSettings(main, (spare,), offline_first=False)
     async with tls_server(trusted, Events(openai_stream("on"))) as (_, port), proxy(port) as way:
         model = choose_model(settings, OfflineModel(), proxy=way.url)
         assert (await model.respond(request(), lambda _: None)).model == "spare"

@@ -13,7 +13,7 @@ from tests.models.asking import anthropic, openai, request
 from tests.models.event_streams import Events, anthropic_stream, openai_chunk, openai_stream
 from tests.models.model_server import server
 
-from microclaw.config.settings import BudgetSettings, ModelSettings
+from microclaw.config.settings import BudgetSettings, ModelChoice, ModelSettings
 from microclaw.errors import BudgetSpent, ConfigError, ModelError
 from microclaw.events import Usage
 from microclaw.models.budget import Budget, LocalDays
@@ -162,7 +162,7 @@ async def test_a_spent_budget_is_not_answered_by_the_next_model_nor_stops_the_of
     await usage_log.record(AskedBy(), "claude", "chat", SPENT)
     budget = Budget(BudgetSettings(day_usd=1), table, days)
     async with server() as s:
-        settings = ModelSettings(openai_base_url=f"{s.url}/v1", model="m")
+        settings = ModelSettings(ModelChoice("openai", "m", base_url=f"{s.url}/v1"))
         model = choose_model(settings, OfflineModel(), meter=lambda m: MeteredModel(m, usage_log, budget))
         with pytest.raises(BudgetSpent):
             await model.respond(ModelRequest("", (UserText("tell me of love"),), (), device_context=device_context))

@@ -251,8 +251,7 @@ async def test_a_key_is_in_no_error_log_or_repr(make: Any, status: int, caplog: 
 
 def test_keys_are_in_no_repr_of_the_settings_or_the_chosen_model() -> None:
     settings = ModelSettings(
-        anthropic_api_key=SECRET,
-        openai_api_key=SECRET,
+        ModelChoice("anthropic", api_key=SECRET),
         fallbacks=(ModelChoice("openai", "gpt", SECRET),),
         tasks={"summary": ModelChoice("anthropic", "c", SECRET)},
     )

@@ -159,7 +159,7 @@ def build_agent(
 ) -> Agent:
     """`own_tools` are more of this host's; `server_tools` gives those of MCP servers and devices, which come and go."""
     settings, admission = base.settings, base.admission
-    language_model = model if settings.model.configured else None  # the offline one writes no summaries
+    language_model = model if settings.model.main else None  # the offline one writes no summaries
     inbox = _inbox(base)
     knowledge = open_knowledge(settings, base.index, shared=None if base.cluster is None else base.database)
     context = TurnContext(

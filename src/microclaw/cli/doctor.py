@@ -25,7 +25,7 @@ from microclaw.cli.mqtt_lines import connection_finding, setting_warnings
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.client.request import HostError
 from microclaw.clock import now_ms
-from microclaw.config.load import find_mistakes, private_home
+from microclaw.config.load import VARIABLES, find_mistakes, private_home
 from microclaw.config.settings import ModelChoice, ModelSettings, Settings
 from microclaw.config.show import masked
 from microclaw.egress.allowlist import FILE_NAME, read_allowlist
@@ -208,22 +208,20 @@ def egress_findings(home: Path) -> Iterator[Finding]:
 
 
 def _models(model: ModelSettings) -> Iterator[Finding]:
-    keys = (("ANTHROPIC_API_KEY", model.anthropic_api_key), ("OPENAI_API_KEY", model.openai_api_key))
-    for name, key in keys:
-        if key:
-            yield Finding("model", True, f"{name} is set: {masked(key)}")
-    if model.openai_base_url:
-        yield Finding("model", True, f"OPENAI_BASE_URL is {model.openai_base_url}")
-    if not model.configured:
+    if model.main is None:
         yield Finding("model", True, "none: no API key set. Offline intents answer.")
+        return
+    key, address = VARIABLES[model.main.provider]
+    if model.main.api_key:
+        yield Finding("model", True, f"{key} is set: {masked(model.main.api_key)}")
+    if model.main.base_url:
+        yield Finding("model", True, f"{address} is {model.main.base_url}")
 
 
 def _local_servers(model: ModelSettings) -> Iterator[ModelChoice]:
     """The model servers at home that may answer: only they load a model with a window of their own choice."""
-    main = ModelChoice("openai", model.model, model.openai_api_key, model.openai_base_url)
-    if model.openai_base_url and not model.anthropic_api_key and is_local(main.base_url):
-        yield main
-    yield from (choice for choice in model.fallbacks if choice.provider == "openai" and is_local(choice.base_url))
+    choices = filter(None, (model.main, *model.fallbacks))
+    yield from (choice for choice in choices if choice.provider == "openai" and is_local(choice.base_url))
 
 
 def _windows(settings: Settings) -> Iterator[Finding]:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, Final
 
 from microclaw.audit import AuditEvent, AuditKind, append_events
+from microclaw.audit.files import locked
 from microclaw.config.forms import WholePath, form_of
 from microclaw.config.load import find_mistakes
 from microclaw.config.schema import Node, Path, all_settings, did_you_mean, dotted, find, value_in
@@ -24,7 +21,6 @@ from microclaw.errors import ConfigError, StoreError
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
 
-LOCK_S: Final = 5.0
 _PART: Final = re.compile(r"([^.\[\]]+)(?:\[([1-9][0-9]{0,3})\])?")
 
 LAN: Final = "0.0.0.0:8443"  # where boards of the network reach the link
@@ -43,7 +39,7 @@ def write_changes(home: FilePath, environ: Mapping[str, str], changes: Mapping[s
 
     Secrets go to secrets.toml unless they are `${ENV}`. Raises ConfigError.
     """
-    with _alone(home):
+    with locked(home):  # another writer's change is read, and kept
         documents = {name: _document(home / name) for name in (SECRETS, CONFIG)}
         before = {name: document.as_string() for name, document in documents.items()}
         for key, value in changes.items():
@@ -106,41 +102,18 @@ def _note(home: FilePath, changes: Mapping[str, str | None]) -> None:
         append_events(home, [AuditEvent(AuditKind.CONFIG_CHANGED, text, about=key) for key, text in done.items()])
     except (OSError, StoreError) as exc:
         text = f"nothing was written: the security log in {home} cannot be: {exc}"
-        step = getattr(exc, "next_step", None) or "check its owner, permissions and free space"
-        raise ConfigError(text, next_step=step) from exc
-
-
-@contextmanager
-def _alone(home: FilePath) -> Iterator[None]:
-    """Hold the folder's lock, which ends with the process; ConfigError when another writer does not end."""
-    folder = os.open(home, os.O_RDONLY)
-    until = time.monotonic() + LOCK_S
-    try:
-        while True:
-            try:
-                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    text = f"another program is changing the settings in {home}"
-                    raise ConfigError(text, next_step="do it again") from None
-                time.sleep(0.02)
-        yield
-    finally:
-        os.close(folder)
+        raise ConfigError(text, next_step="check its owner, permissions and free space") from exc
 
 
 def _document(path: FilePath) -> TOMLDocument:
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
 
-    text, _, problem = text_of_file(path)
     try:
-        if problem is None:
-            return tomlkit.parse(text)
-    except (TOMLKitError, ValueError, RecursionError) as exc:
-        problem = Mistake(path.name, None, "", f"it is not TOML: {exc}", "microclaw config check")
-    raise ConfigError(f"nothing was written: {problem}", next_step=problem.next_step)
+        return tomlkit.parse(text_of_file(path)[0])
+    except (ConfigError, TOMLKitError, ValueError, RecursionError) as exc:
+        text = f"nothing was written: {path.name}: {exc}"
+        raise ConfigError(text, next_step="microclaw config check") from exc
 
 
 def _apply(key: str, text: str | None, documents: Mapping[str, TOMLDocument]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path as FilePath
-from typing import Final, NamedTuple
+from typing import Any, Final
 
 from microclaw.addresses import is_loopback
 from microclaw.config import settings
@@ -41,22 +41,15 @@ def load_settings(
     if fatal := [mistake for mistake in assembly.mistakes if mistake.fatal]:
         more = f" (and {len(fatal) - 1} more)" if len(fatal) > 1 else ""
         raise ConfigError(f"{fatal[0]}{more}", next_step="microclaw config check" if more else fatal[0].next_step)
-    file = assembly.file
-    sections = {field.name: getattr(file, field.name) for field in fields(settings.Sections)}
-    off = file.gateway is not None and not file.gateway.enabled
+    sections = {field.name: getattr(assembly.file, field.name) for field in fields(settings.Sections)}
     return Settings(
         home=folder,
         cache=cache_folder(environ),
         control_socket=control_socket(folder, environ),
         http_port=http_port,
         link=link,
-        model=assembly.model,
-        gateway_off=off,
-        mcp_servers=assembly.mcp_servers,
-        proxy=file.proxy.url,
-        backup=assembly.backup,
         problems=(*(m.message for m in assembly.mistakes if m.key == "proxy.url"), *assembly.problems),
-        **sections | {"telegram": assembly.telegram, "search": assembly.search} | ({"gateway": None} if off else {}),
+        **sections | assembly.parts,
     )
 
 
@@ -94,50 +87,44 @@ def read_database(text: str) -> str:
     return text
 
 
-class _Credential(NamedTuple):
-    """A provider's key and address."""
-
-    key: str | None = None
-    url: str | None = None
-
-    def over(self, key: str | None, url: str | None) -> _Credential:
-        """These, of the provider's variables, and the files' where they are missing.
-
-        A key of the environment goes to the provider itself or to the environment's address, never to an address of
-        the file: that may be somebody else's.
-        """
-        return _Credential((self.key if self.url or not url else None) or key, self.url or url)
-
-    def usable(self, provider: Provider) -> bool:
-        """A server of OpenAI's kind may need no key."""
-        return bool(self.key or (provider == "openai" and self.url))
-
-
 class Assembly:
-    """The parts that several settings or variables make together. `problems` say which part is off, and why."""
+    """The `parts` of Settings that several settings or variables make together. `problems` say which is off, and why.
+
+    What a provider's own variables give a model is in `sources` from then on.
+    """
 
     def __init__(self, home: FilePath, environ: Mapping[str, str], texts: Mapping[str, str] | None = None) -> None:
         self.sources = Sources(home, environ, texts)
         self.file = file = self.sources.file
         self.problems: list[str] = []
         self._mistakes: list[Mistake] = []
-        self._own = {name: self._variables_of(name, environ) for name in VARIABLES}
-        self.variables: dict[str, tuple[str, str]] = {}  # the provider's own: the setting, its variable and value
-        self.model = self._model(file.model)
-        telegram, search, backup = file.telegram, file.search, file.backup
+        self._own = {provider: self._variables_of(names, environ) for provider, names in VARIABLES.items()}
+        self.sources.secrets.update(key for key, _ in self._own.values() if key)
+        telegram, gateway, search, backup = file.telegram, file.gateway, file.search, file.backup
+        model = self._model(file.model)
         wants_bot = telegram is not None and telegram.enabled
-        self.telegram = telegram if wants_bot and self._has("telegram", "telegram", "token") else None
+        has_bot = wants_bot and self._has("telegram", "telegram", "token")
         needed = "api_key" if search is None or search.engine == "brave" else "base_url"
-        self.search = search if search is not None and self._has("web search", "search", needed) else None
+        has_search = search is not None and self._has("web search", "search", needed)
         locks = [name for name in ("recipient", "password_file") if getattr(backup, name) is not None]
-        is_locked = backup.folder is not None and (locks or self._has("backup", "backup", "recipient"))
-        self.backup = backup if is_locked else None
-        if len(locks) == 2 and self.backup:
+        has_backup = backup.folder is not None and (locks or self._has("backup", "backup", "recipient"))
+        if len(locks) == 2 and has_backup:
             text = "backup.recipient and backup.password_file are both set: a backup has one of them"
             self._wrong(("backup", "password_file"), text, "microclaw config unset backup.password_file")
         self._bind(file.host)
         servers = file.mcp.servers.items()
-        self.mcp_servers = tuple(replace(server, name=name) for name, server in servers if self._complete(name, server))
+        gateway_off = gateway is not None and not gateway.enabled
+        self.parts: dict[str, Any] = {
+            "model": model,
+            "telegram": telegram if has_bot else None,
+            "gateway": None if gateway_off else gateway,
+            "gateway_off": gateway_off,
+            "search": search if has_search else None,
+            "mcp_servers": tuple(replace(one, name=name) for name, one in servers if self._complete(name, one)),
+            "proxy": file.proxy.url,
+            "backup": backup if has_backup else None,
+            "secrets": frozenset(self.sources.secrets),
+        }
 
     @property
     def mistakes(self) -> list[Mistake]:
@@ -167,62 +154,57 @@ class Assembly:
         return bool(server.command) != bool(server.url) and unset is None
 
     def _model(self, section: settings.ModelSection) -> settings.ModelSettings:
-        keys = ("api_key", "base_url")
-        found = dict(self._own) if section.provider is None else dict.fromkeys(VARIABLES, _Credential())
-        if section.provider is not None:
-            both = self._own[section.provider].over(section.api_key, section.base_url)
-            strong = [self._from_variable(("model", key)) for key in keys]
-            found[section.provider] = both = _Credential(strong[0] or both.key, strong[1] or both.url)
-            if not both.usable(section.provider):
-                self._has(f"model {section.provider}", "model", "api_key")
-        for provider, names in VARIABLES.items():
-            for n, own in enumerate(self._own[provider]):
-                if own and found[provider][n] == own:
-                    self.variables.setdefault(f"model.{keys[n]}", (names[n], own))
-        for key in keys:
-            if section.provider is None and getattr(section, key) is not None:
+        """Without a provider the one counts whose variables are there, Anthropic's before OpenAI's."""
+        provider = section.provider or next((name for name, own in self._own.items() if _is_usable(name, *own)), None)
+        for key in ("api_key", "base_url") if section.provider is None else ():
+            if getattr(section, key) is not None:
                 step = "microclaw config set model.provider anthropic (or openai)"
                 self._wrong(("model", key), f"model.{key} needs model.provider", step)
-        rows = [self._choice(("model", "fallback", n), row) for n, row in enumerate(section.fallback)]
-        tasks = {task: self._choice(("model", "tasks", task), row) for task, row in section.tasks.items()}
+        main = None if provider is None else self._choice(("model",), section, provider)
+        rows = [self._row(("model", "fallback", n), row) for n, row in enumerate(section.fallback)]
+        tasks = {task: self._row(("model", "tasks", task), row) for task, row in section.tasks.items()}
         return settings.ModelSettings(
-            anthropic_api_key=found["anthropic"].key,
-            openai_api_key=found["openai"].key,
-            openai_base_url=found["openai"].url,
-            anthropic_base_url=found["anthropic"].url,
-            model=section.name,
+            main=main,
             fallbacks=tuple(choice for choice in rows if choice is not None),
             tasks={task: choice for task, choice in tasks.items() if choice is not None},
             offline_first=section.offline_first,
         )
 
-    def _choice(self, path: Path, row: settings.ModelRow) -> ModelChoice | None:
-        """A further model; what it leaves out is the main model's where the provider is the same."""
-        main = self.file.model
-        provider = row.provider or main.provider
-        if provider is None:
-            self._wrong(path, f"{dotted(path)} needs a provider", f"add provider to {dotted(path)}")
-            return None
-        base = main if provider == main.provider else settings.ModelRow()
-        credential = self._own[provider].over(row.api_key or base.api_key, base.base_url)
-        if row.base_url is not None:
-            credential = _Credential(row.api_key, row.base_url)
-        if not credential.usable(provider):
-            self._has(dotted(path), *path, "api_key")
-            return None
-        return ModelChoice(provider, row.name, *credential)
+    def _row(self, path: Path, row: settings.ModelRow) -> ModelChoice | None:
+        if provider := row.provider or self.file.model.provider:
+            return self._choice(path, row, provider)
+        self._wrong(path, f"{dotted(path)} needs a provider", f"add provider to {dotted(path)}")
+        return None
 
-    def _variables_of(self, provider: Provider, environ: Mapping[str, str]) -> _Credential:
-        key, url = VARIABLES[provider]
+    def _choice(self, path: Path, row: settings.ModelRow, provider: Provider) -> ModelChoice | None:
+        """One model. What a row leaves out is the main model's where the provider is the same, then the variables'.
+
+        A key of the environment goes to the provider itself or to the environment's address, never to an address of
+        the file: that may be somebody else's. A row's own address takes the row's own key alone.
+        """
+        main = self.file.model
+        base = main if provider == (main.provider or provider) else settings.ModelRow()
+        found = {"api_key": row.api_key or base.api_key, "base_url": row.base_url or base.base_url}
+        own = dict(zip(found, self._own[provider], strict=True))
+        if row is not main and row.base_url:
+            found["api_key"] = row.api_key
+        elif own["base_url"] or not found["base_url"]:
+            for key, variable in zip(found, VARIABLES[provider], strict=True):
+                place = (*path, key)
+                if (text := own[key]) and self.sources.places.get(place, (CONFIG, None))[0] in (CONFIG, SECRETS):
+                    found[key] = text
+                    self.sources.take(place, text, variable)
+        if _is_usable(provider, **found):
+            return ModelChoice(provider, row.name, **found)
+        self._has(dotted(path) if row is not main else f"model {provider}", *path, "api_key")
+        return None
+
+    def _variables_of(self, names: tuple[str, str], environ: Mapping[str, str]) -> tuple[str | None, str | None]:
+        key, url = names
         address, form = text_of(environ, url), form_of(Url)
         if address is not None and not form.has(address):
             self._mistakes.append(Mistake(url, None, url, f"{url} is not {form.words}", f"correct or unset {url}"))
-        return _Credential(text_of(environ, key), address)
-
-    def _from_variable(self, path: Path) -> str | None:
-        """The value, where a variable of ours has it."""
-        place, _ = self.sources.places.get(path, (CONFIG, None))
-        return None if place in (CONFIG, SECRETS) else self.sources.values[path]
+        return text_of(environ, key), address
 
     def _has(self, part: str, *path: str | int) -> bool:
         """The setting is there; else the part is off, which is a problem."""
@@ -236,3 +218,8 @@ class Assembly:
     def _wrong(self, path: Path, text: str, next_step: str) -> None:
         place = self.sources.places.get(path, ("settings", None))
         self._mistakes.append(Mistake(*place, dotted(path), text, next_step))
+
+
+def _is_usable(provider: Provider, api_key: str | None, base_url: str | None) -> bool:
+    """A server of OpenAI's kind may need no key."""
+    return bool(api_key or (provider == "openai" and base_url))

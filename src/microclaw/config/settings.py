@@ -5,13 +5,14 @@ The reader, `microclaw config`, the names of variables and docs/configuration.md
 
 from __future__ import annotations
 
+import platform
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from microclaw.config import forms
-from microclaw.config.cluster_settings import ClusterSettings
 from microclaw.config.forms import Line, Url, WholePath, setting
 
 DEFAULT_HTTP_PORT = 8080
@@ -228,6 +229,24 @@ class BackupSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ClusterSettings:
+    """The database that this host shares with others, and with it devices and people (docs/cluster.md); else it is
+    alone."""
+
+    database: forms.Database | None = setting(None, "postgresql://USER@HOST/NAME, which several hosts share")
+    host: forms.ClusterName | None = setting(None, "this host's name among the others; the machine's when left out")
+    address: forms.Place | None = setting(
+        None, "where other hosts call this one; by default on its way to the database"
+    )
+
+    @property
+    def host_name(self) -> str:
+        """This host's name among the others."""
+        name = self.host or re.sub(r"[^a-z0-9-]+", "-", platform.node().lower()).strip("-")
+        return name[:24] or "host"
+
+
+@dataclass(frozen=True, slots=True)
 class TaskSettings:
     """Code that runs in the sandbox (docs/tasks.md). The limits are the most that one task may ask for."""
 
@@ -302,23 +321,15 @@ class ModelChoice:
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """Which language model answers; with neither key nor base URL the offline one does. `model` may name it.
+    """Which language model answers; without `main` the offline one does.
 
     `fallbacks` are asked in order when the first one fails; `tasks` name another model for a kind of work.
     """
 
-    anthropic_api_key: str | None = field(default=None, repr=False)
-    openai_api_key: str | None = field(default=None, repr=False)
-    openai_base_url: str | None = None
-    anthropic_base_url: str | None = None
-    model: str | None = None
+    main: ModelChoice | None = None
     fallbacks: tuple[ModelChoice, ...] = ()
     tasks: Mapping[ModelTask, ModelChoice] = field(default_factory=dict)
     offline_first: bool = True
-
-    @property
-    def configured(self) -> bool:
-        return bool(self.anthropic_api_key or self.openai_api_key or self.openai_base_url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,6 +366,7 @@ class Settings(Sections):
     proxy: str | None = None  # an http:// proxy for everything that goes out (HTTP CONNECT)
     backup: BackupSettings | None = None  # None: the host makes none by itself
     problems: tuple[str, ...] = ()
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)  # every text of them, for the mask of the logs
 
     identity = HomePath("identity")
     database = HomePath("microclaw.db")

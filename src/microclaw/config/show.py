@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any, Final
-from urllib.parse import unquote
 
 from microclaw.config.load import Assembly
 from microclaw.config.schema import NAME, ROW, Node, Path, dotted, root, without_password
@@ -19,7 +17,6 @@ DEFAULT: Final = "default"
 TASK_SECRETS: Final = ("secrets", "values")  # `secret set` promises that none of them is shown again
 SET: Final = "(set)"
 MAX_PASSWORD_CHARS: Final = 4096
-_PASSWORD: Final = re.compile(r"//[^/\s@:]*:([^/\s@]+)@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +40,10 @@ def masked(secret: str) -> str:
 
 
 def secret_texts(settings: Settings) -> set[str]:
-    """Every secret value of the settings, for the mask of the logs. Blocking.
-
-    These are fields without a repr, passwords in addresses, and what is in the files of passwords and tokens.
+    """Every secret of the settings, with those in the files of passwords and tokens, for the mask of the logs.
+    Blocking.
     """
-    found: set[str] = set()
-    _collect(settings, found, secret=False)
+    found = set(settings.secrets)
     backup = None if settings.backup is None else settings.backup.password_file
     for path in (settings.gateway_token, settings.mqtt.password_file, backup):
         with suppress(OSError, UnicodeDecodeError):  # who uses the file tells what is wrong with it
@@ -72,24 +67,6 @@ def value_text(value: object) -> str:
             return str(value)
 
 
-def _collect(value: object, found: set[str], *, secret: bool) -> None:
-    match value:
-        case str() if secret:
-            found.update((value, value.rpartition(" ")[2]))  # of "Bearer VALUE" the value, too
-        case str():
-            for password in _PASSWORD.findall(value):
-                found.update((password, unquote(password)))
-        case Mapping():
-            for inner in value.values():
-                _collect(inner, found, secret=secret)
-        case tuple() | list():
-            for inner in value:
-                _collect(inner, found, secret=secret)
-        case _ if is_dataclass(value):
-            for one in fields(value):
-                _collect(getattr(value, one.name), found, secret=secret or not one.repr)
-
-
 def _views(section: Node, path: Path, assembly: Assembly) -> Iterator[SettingView]:
     chosen = section.inside.get(NAME) or section.inside.get(ROW)
     there = {p[-1]: chosen for p in assembly.sources.values if p and p[:-1] == path and chosen}
@@ -103,13 +80,10 @@ def _views(section: Node, path: Path, assembly: Assembly) -> Iterator[SettingVie
 def _view(setting: Node, path: Path, assembly: Assembly) -> SettingView:
     key, values = dotted(path), assembly.sources.values
     value: Any = values.get(path)
-    if key in assembly.variables:
-        origin, value = assembly.variables[key]
-    elif path in values:
-        place, line = assembly.sources.places[path]
-        origin = place if line is None else f"{place}:{line}"
-    else:
+    if path not in values:
         return SettingView(key, setting.default, "" if setting.default is None else DEFAULT, setting.about)
+    place, line = assembly.sources.places[path]
+    origin = place if line is None else f"{place}:{line}"
     if setting.inside:
         value = {p[-1]: SET if path == TASK_SECRETS else text for p, text in values.items() if p[:-1] == path}
     hide = without_password if not setting.secret or path == TASK_SECRETS else masked

@@ -9,17 +9,18 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, reduce
+from itertools import chain
 from pathlib import Path as FilePath
 from typing import Any, Final, TypeAlias
+from urllib.parse import unquote
 
 import msgspec
 
-from microclaw.config.forms import Proxy, form_of
 from microclaw.config.places import text_of
 from microclaw.config.schema import NAME, ROW, Node, Path, did_you_mean, dotted, find, root, value_in
 from microclaw.config.settings import ConfigFile
 from microclaw.durable import open_regular
-from microclaw.errors import StoreError
+from microclaw.errors import ConfigError, StoreError
 
 CONFIG: Final = "config.toml"
 SECRETS: Final = "secrets.toml"
@@ -27,6 +28,8 @@ MAX_FILE_BYTES: Final = 262_144
 
 PREFIX: Final = "MICROCLAW_"
 KNOWN_VARIABLES: Final[Mapping[str, Path]] = {
+    "https_proxy": ("proxy", "url"),
+    "HTTPS_PROXY": ("proxy", "url"),
     "TELEGRAM_BOT_TOKEN": ("telegram", "token"),
     "BRAVE_API_KEY": ("search", "api_key"),
     "MICROCLAW_MODEL": ("model", "name"),
@@ -38,6 +41,7 @@ _WORD: Final = r"""(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')"""
 _KEY: Final = re.compile(rf"\s*(\[\[|\[|)\s*({_WORD}(?:\s*\.\s*{_WORD})*)\s*[]=]")
 _REFERENCE: Final = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
 _VARIABLE: Final = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
+_PASSWORD: Final = re.compile(r"//[^/\s@:]*:([^/\s@]+)@")
 _SECTION_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 
 Origin: TypeAlias = tuple[str, int | None]
@@ -61,6 +65,7 @@ class Mistake:
 
 class Sources:
     """`values` are the right ones by their paths, the strongest of each, with {} for each table, and their `places`.
+    `secrets` are the texts of secrets, and passwords in addresses.
 
     `texts` stand for files that shall be written: by their names, what would be in them.
     """
@@ -69,6 +74,7 @@ class Sources:
         self.values: dict[Path, Any] = {}
         self.places: dict[Path, Origin] = {}
         self.mistakes: list[Mistake] = []
+        self.secrets: set[str] = set()
         self._unset: dict[Path, str] = {}
         self._environ: Mapping[str, str] | None = environ  # for ${NAME}
         self._lines: Mapping[Path, int] = {}
@@ -90,21 +96,27 @@ class Sources:
             whole["model"]["fallback"] = [row for _, row in sorted(whole["model"]["fallback"].items())]
         return msgspec.convert(whole, ConfigFile)
 
+    def take(self, path: Path, text: str, variable: str) -> None:
+        """Let the text of a variable count."""
+        self._source, self._lines = variable, {}
+        self._put(path, text)
+
     def unset(self, path: Path) -> str | None:
         """The variable that a setting, or one of its items, names and that is not set."""
         return next((name for place, name in self._unset.items() if place[: len(path)] == path), None)
 
     def _read_file(self, path: FilePath, text: str | None) -> None:
         self._source, self._exposed, self._lines = path.name, "", {}
-        if text is None:
-            text, is_exposed, problem = text_of_file(path, closed=path.name == SECRETS)
-            self._exposed = str(path) if is_exposed else ""
-            self.mistakes += [problem] if problem is not None else []
         try:
+            if text is None:
+                text, is_exposed = text_of_file(path, closed=path.name == SECRETS)
+                self._exposed = str(path) if is_exposed else ""
             values, self._lines = tomllib.loads(text), _lines_of(text)
+        except ConfigError as exc:
+            self._wrong((), exc.message, exc.next_step or "")
         except (ValueError, RecursionError) as exc:  # also a number of thousands of digits, and nesting without end
             place = _PLACE.search(str(exc))
-            line = int(place[1]) if place is not None and place[1] else text.count("\n") + 1
+            line = int(place[1]) if place is not None and place[1] else (text or "").count("\n") + 1
             message = f"this is not TOML: {_PLACE.sub('', str(exc))}"
             self.mistakes.append(Mistake(path.name, line, "", message, f"correct line {line} of {path}"))
         else:
@@ -117,14 +129,6 @@ class Sources:
         for name in sorted(environ):
             if name.startswith(PREFIX) and "__" in name and text_of(environ, name):
                 found[tuple(name.removeprefix(PREFIX).lower().split("__"))] = name
-        proxy = next((name for name in ("HTTPS_PROXY", "https_proxy") if text_of(environ, name)), None)
-        form = form_of(Proxy)
-        if proxy is not None and form.has(environ[proxy].strip()):
-            found.setdefault(("proxy", "url"), proxy)
-        elif proxy is not None and ("proxy", "url") not in found:  # for every program: no reason not to start
-            step = f"unset {proxy}, or give microclaw its own: microclaw config set proxy.url http://HOST:PORT"
-            text = f"{proxy} is not {form.words}: it is not used"
-            self.mistakes.append(Mistake(proxy, None, "proxy.url", text, step, fatal=False))
         for path, self._source in found.items():
             value = value_in(environ[self._source].strip(), find(path))
             self._section(root(), reduce(lambda inner, part: {part: inner}, reversed(path), value), ())
@@ -163,29 +167,27 @@ class Sources:
             text = f"{key} is a secret, and other users can read this file"
             self._wrong(path, text, f"chmod 600 {self._exposed}")
         try:
-            self._put(path, setting.checked(self._expanded(setting, value)))
+            self._put(path, setting.checked(value if self._environ is None else self._expanded(setting, value)))
         except _UnsetVariable as exc:
             name = self._unset[path] = str(exc.args[0])
             step = f"export {name}=..., or set another value"
             self._wrong(path, f"{key}: the environment has no {name}", step, fatal=not setting.secret)
         except ValueError as exc:
-            self._wrong(path, f"{key}{exc}", f"microclaw config set {key} VALUE")
+            for_all = self._source.lower() == "https_proxy"  # every program's: no reason not to start
+            self._wrong(path, f"{key}{exc}", f"microclaw config set {key} VALUE", fatal=not for_all)
 
     def _expanded(self, setting: Node, value: object) -> object:
         """The value with the variables that it names. Raises _UnsetVariable, ValueError."""
-        environ = self._environ
 
         def variable(found: re.Match[str]) -> str:
             if found[1] is None:
                 return "${"
             if not _VARIABLE.fullmatch(found[0]):
-                raise ValueError(": after ${ is no NAME}; $${ is a plain ${")
-            if (text := text_of(environ or {}, found[1])) is None:
+                raise ValueError(": after ${ is no NAME; $${ is a plain ${")
+            if (text := text_of(self._environ or {}, found[1])) is None:
                 raise _UnsetVariable(found[1])
             return text
 
-        if environ is None:
-            return value
         if isinstance(value, list):
             return [_REFERENCE.sub(variable, one) if isinstance(one, str) else one for one in value]
         if not isinstance(value, str) or "${" not in value:
@@ -194,8 +196,15 @@ class Sources:
 
     def _put(self, path: Path, value: Any) -> None:
         """A value is where it counts; a table, where it is first."""
-        if value != {} or path not in self.values:
-            self.values[path], self.places[path] = value, self._origin(path)
+        if value == {} and path in self.values:
+            return
+        self.values[path], self.places[path] = value, self._origin(path)
+        setting = find(path)
+        for text in value if isinstance(value, tuple) else (value,):
+            if isinstance(text, str) and setting is not None and setting.secret:
+                self.secrets.update((text, text.rpartition(" ")[2]))  # of "Bearer VALUE" the value, too
+            elif isinstance(text, str):
+                self.secrets.update(chain.from_iterable((word, unquote(word)) for word in _PASSWORD.findall(text)))
 
     def _wrong(self, path: Path, message: str, next_step: str, *, fatal: bool = True) -> None:
         self.mistakes.append(Mistake(*self._origin(path), dotted(path), message, next_step, fatal))
@@ -234,21 +243,20 @@ def _lines_of(text: str) -> dict[Path, int]:
     return lines
 
 
-def text_of_file(path: FilePath, *, closed: bool = False) -> tuple[str, bool, Mistake | None]:
-    """The file's text, whether others can read it, and what is wrong. A `closed` one must be private."""
+def text_of_file(path: FilePath, *, closed: bool = False) -> tuple[str, bool]:
+    """The file's text, and whether others can read it; a `closed` one must be private. Raises ConfigError."""
     step = f"correct {path}"
     try:
         with os.fdopen(open_regular(path.resolve(), os.O_RDONLY), "rb") as file:
             exposed = bool(os.fstat(file.fileno()).st_mode & 0o077)
             data = file.read(MAX_FILE_BYTES + 1)
-        if closed and exposed:
-            wrong, step = "other users can read it: it is not used", f"chmod 600 {path}"
-        elif len(data) > MAX_FILE_BYTES:
-            wrong = f"is longer than {MAX_FILE_BYTES >> 10} KiB"
-        else:
-            return data.decode("utf-8-sig"), exposed, None
+        text = data.decode("utf-8-sig")
     except FileNotFoundError:
-        return "", False, None
+        return "", False
     except (OSError, StoreError, UnicodeDecodeError) as exc:
-        wrong = f"cannot be read: {exc}"
-    return "", False, Mistake(path.name, None, "", wrong, step)
+        raise ConfigError(f"cannot be read: {exc}", next_step=step) from exc
+    if closed and exposed:
+        raise ConfigError("other users can read it: it is not used", next_step=f"chmod 600 {path}")
+    if len(data) > MAX_FILE_BYTES:
+        raise ConfigError(f"is longer than {MAX_FILE_BYTES >> 10} KiB", next_step=step)
+    return text, exposed

@@ -107,13 +107,11 @@ def choose_model(
 ) -> Model:
     """A ready model; no library of a provider is imported before its first request.
 
-    An Anthropic key counts before OpenAI's. A compatible server (OPENAI_BASE_URL) needs no key; without
-    MICROCLAW_MODEL it is asked which models it has, and the first one answers. `meter` wraps each provider's model,
-    and only those: `lambda model: MeteredModel(model, usage_log, budget)`. `offline` answers without
-    a model, and what it is sure of with one.
+    A compatible server without a model's name is asked which models it has, and the first one answers. `meter` wraps
+    each provider's model, and only those: `lambda model: MeteredModel(model, usage_log, budget)`. `offline` answers
+    without a model, and what it is sure of with one.
     """
-    chosen = _chosen(settings)
-    if chosen is None:
+    if settings.main is None:
         return offline
     made: dict[ModelChoice, tuple[Model, Breaker]] = {}
 
@@ -129,7 +127,7 @@ def choose_model(
         members = [with_breaker(choice) for choice in dict.fromkeys((first, *settings.fallbacks))]
         return Fallback([model for model, _ in members], [breaker for _, breaker in members])
 
-    model = with_fallbacks(chosen)
+    model = with_fallbacks(settings.main)
     if settings.tasks:
         model = TaskRouter(model, {task: with_fallbacks(choice) for task, choice in settings.tasks.items()})
     return OfflineFirst(offline, model) if settings.offline_first else model
@@ -137,9 +135,9 @@ def choose_model(
 
 def describe(settings: ModelSettings) -> str:
     """The chosen model in a few words, without importing it."""
-    chosen = _chosen(settings)
-    if chosen is None:
+    if settings.main is None:
         return "none: no API key set"
+    chosen = _named(settings.main)
     if chosen.provider == "anthropic":
         text = f"{chosen.name} (Anthropic)"
     elif chosen.base_url:
@@ -150,25 +148,16 @@ def describe(settings: ModelSettings) -> str:
     return f"{text}, {count} to fall back on" if count else text
 
 
-def _chosen(settings: ModelSettings) -> ModelChoice | None:
-    """The model of the plain settings, as a choice; None without any."""
-    if settings.anthropic_api_key:
-        name = settings.model or ANTHROPIC_DEFAULT
-        return ModelChoice("anthropic", name, settings.anthropic_api_key, settings.anthropic_base_url)
-    if settings.openai_base_url:
-        return ModelChoice("openai", settings.model, settings.openai_api_key, settings.openai_base_url)
-    if settings.openai_api_key:
-        return ModelChoice("openai", settings.model or OPENAI_DEFAULT, settings.openai_api_key)
-    return None
+def _named(choice: ModelChoice) -> ModelChoice:
+    """With its provider's usual model, where it names none and its server is not to be asked for one."""
+    if choice.name or (choice.provider == "openai" and choice.base_url):
+        return choice
+    return dataclasses.replace(choice, name=ANTHROPIC_DEFAULT if choice.provider == "anthropic" else OPENAI_DEFAULT)
 
 
 def _provider_model(choice: ModelChoice, proxy: str | None, timeout_s: float) -> Model:
     from microclaw.models.providers import AnthropicProviderModel, OpenAIProviderModel
 
     provider = AnthropicProviderModel if choice.provider == "anthropic" else OpenAIProviderModel
-    name = choice.name
-    if not name and choice.provider == "anthropic":
-        name = ANTHROPIC_DEFAULT
-    elif not name and not choice.base_url:
-        name = OPENAI_DEFAULT
-    return provider(name, api_key=choice.api_key, base_url=choice.base_url, timeout_s=timeout_s, proxy=proxy)
+    choice = _named(choice)
+    return provider(choice.name, api_key=choice.api_key, base_url=choice.base_url, timeout_s=timeout_s, proxy=proxy)
