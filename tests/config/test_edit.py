@@ -38,17 +38,13 @@ def test_change_keeps_every_comment(home: Path) -> None:
     assert "turn_s = 30.5" in text
 
 
-def test_files_are_private(home: Path) -> None:
+def test_files_are_private_and_a_change_is_in_the_security_log_without_its_value(home: Path) -> None:
     put(home, "telegram.token", "1:abc")
     put(home, "agent.queue", "6")
     assert {stat.S_IMODE((home / name).stat().st_mode) for name in ("config.toml", "secrets.toml")} == {0o600}
-    assert sorted(path.name for path in home.iterdir()) == ["audit", "audit.begun", "config.toml", "secrets.toml"]
-
-
-def test_a_change_is_in_the_security_log_without_its_value(home: Path) -> None:
-    put(home, "telegram.token", "1:abc")
-    put(home, "agent.queue", "6")
-    put(home, "agent.queue", None)
+    assert put(home, "agent.queue", None) == ("config.toml",)
+    assert put(home, "agent.queue", None) == ()
+    assert [(item.value, item.origin) for item in read_views(home, {}) if item.key == "agent.queue"] == [(8, "default")]
     lines = [(found.event.about, found.event.text) for found in read_events(home, kinds={"config"})]
     assert lines == [("telegram.token", "set"), ("agent.queue", "set"), ("agent.queue", "set back to its default")]
     assert b"1:abc" not in (home / "audit" / "acts.jsonl").read_bytes()
@@ -74,7 +70,6 @@ def test_secret_moves_between_the_files_with_its_form(home: Path) -> None:
     ("key", "value"),
     [
         ("agent.queue", "0"),
-        ("agent.queue", "many"),
         ("agent.queues", "1"),
         ("model.api_key", "k"),
         ("model.fallback.name", "x"),
@@ -83,12 +78,10 @@ def test_secret_moves_between_the_files_with_its_form(home: Path) -> None:
         ("cluster.host", "-"),
         ("cluster.database", "postgresql://h"),
         ("cluster.database", "postgresql://u:word@h/d"),
-        ("voice.asr", "whisper sphinx"),
         ("voice.asr", "whisper whisper"),
         ("voice.vad", "silera"),
         ("voice.whisper_model", "tiny"),
         ("host.http_names", "*.lan"),
-        ("host.http_names", "https://claw.lan"),
         ("host.http_names", "claw.lan:8080"),
     ],
 )
@@ -130,8 +123,7 @@ def test_several_changes_are_one(home: Path) -> None:
     with pytest.raises(ConfigError):
         write_changes(home, {}, {**changes, "agent.queue": "0"})
     assert list(home.iterdir()) == []
-    write_changes(home, {}, changes)
-    assert sorted(path.name for path in home.iterdir()) == ["audit", "audit.begun", "config.toml", "secrets.toml"]
+    assert write_changes(home, {}, changes).files == ("secrets.toml", "config.toml")
 
 
 def test_link_to_a_file_elsewhere_stays_a_link(home: Path, tmp_path: Path) -> None:
@@ -140,13 +132,6 @@ def test_link_to_a_file_elsewhere_stays_a_link(home: Path, tmp_path: Path) -> No
     put(home, "agent.queue", "5")
     assert (home / "config.toml").is_symlink()
     assert "queue = 5" in (tmp_path / "dotfiles.toml").read_text()
-
-
-def test_removed_setting_has_its_default_again(home: Path) -> None:
-    put(home, "agent.queue", "5")
-    assert put(home, "agent.queue", None) == ("config.toml",)
-    assert put(home, "agent.queue", None) == ()
-    assert [(item.value, item.origin) for item in read_views(home, {}) if item.key == "agent.queue"] == [(8, "default")]
 
 
 def test_row_and_its_secret(home: Path) -> None:

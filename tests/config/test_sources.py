@@ -35,17 +35,11 @@ name = "small"
 second_message = "steer"
 turn_s = 60
 timezone = "Europe/Berlin"
-[budget]
-day_usd = 2.5
 [telegram]
 token = "${BOT}"
-[gateway]
-port = 0
 [search]
 engine = "searxng"
 base_url = "http://localhost:8888"
-[schedules]
-heartbeat_minutes = 0
 [mcp.servers.files]
 command = ["files", "--root", "."]
 env = { TOKEN = "${FILES_TOKEN}" }
@@ -85,11 +79,8 @@ def test_every_section_becomes_settings(home: Path) -> None:
     assert settings.model.tasks == {"summary": ModelChoice("openai", "small", "sk-main", "https://models.example/v1")}
     assert not settings.model.offline_first
     assert settings.agent == AgentSettings(second_message="steer", turn_s=60.0, timezone="Europe/Berlin")
-    assert settings.budget == declared.BudgetSettings(day_usd=2.5)
     assert settings.telegram == TelegramSettings("1:abc")
-    assert settings.gateway == declared.GatewaySettings(port=0)
     assert settings.search == SearchSettings("searxng", None, "http://localhost:8888")
-    assert settings.schedules == declared.ScheduleSettings(heartbeat_minutes=0)
     assert settings.mcp_servers == (McpServerSettings("files", ("files", "--root", "."), env={"TOKEN": "f"}),)
     assert settings.proxy == "http://proxy.example:3128"
     assert settings.problems == ()
@@ -142,8 +133,7 @@ def test_rows_of_a_variable_replace_the_rows_of_the_files(home: Path) -> None:
 def test_table_of_texts_may_be_split_between_the_files(home: Path) -> None:
     text = '[mcp.servers.a]\ncommand = ["a"]\nenv = { PLAIN = "${BOT}", EMPTY = "" }\n'
     write(home, text, secrets='[mcp.servers.a.env]\nTOKEN = " line\\n"\n')
-    server = load_settings({"BOT": "b"}, home=home).mcp_servers[0]
-    assert server.env == {"PLAIN": "b", "EMPTY": "", "TOKEN": " line\n"}
+    assert load_settings(ENVIRON, home=home).mcp_servers[0].env == {"PLAIN": "1:abc", "EMPTY": "", "TOKEN": " line\n"}
 
 
 def test_missing_credential_switches_its_part_off_with_one_line(home: Path) -> None:
@@ -184,13 +174,10 @@ def test_secrets_file_is_read_and_only_when_nobody_else_can(home: Path) -> None:
 
 
 def test_secret_in_a_config_file_that_others_can_read_is_refused(home: Path) -> None:
-    write(home, '[telegram]\nbase_url = "https://a.example"\ntoken = "1:abc"\n')
-    (home / "config.toml").chmod(0o644)
-    with pytest.raises(ConfigError):
-        load_settings({}, home=home)
-    write(home, '[telegram]\ntoken = "${BOT}"\n')
-    (home / "config.toml").chmod(0o644)
-    assert load_settings({"BOT": "1:abc"}, home=home).telegram is not None
+    for token, mistakes in (("1:abc", 1), ("${BOT}", 0)):
+        write(home, f'[telegram]\ntoken = "{token}"\n')
+        (home / "config.toml").chmod(0o644)
+        assert len(find_mistakes({"BOT": "1:abc"}, home)) == mistakes
 
 
 def test_secret_in_both_files_and_other_keys_in_the_secrets_file_are_refused(home: Path) -> None:
@@ -279,11 +266,11 @@ def test_damaged_file_never_raises_anything_but_its_mistakes(home: Path) -> None
             load_settings(ENVIRON, home=home)
 
 
-def test_nested_brackets_are_a_mistake_and_no_crash(home: Path) -> None:
-    for text in ("a = " + "[" * 4_000, "a = " + "{a=" * 2_000):
-        assert said(home, text)
-    for text in ("a." * 2_000 + "a = 1", "[" + "a." * 2_000 + "a]\nb = 1"):
-        assert said(home, text)
+@pytest.mark.parametrize(
+    "text", ["a = " + "[" * 4_000, "a = " + "{a=" * 2_000, "a." * 2_000 + "a = 1", "[" + "a." * 2_000 + "a]\nb = 1"]
+)
+def test_nesting_without_end_is_a_mistake_and_no_crash(home: Path, text: str) -> None:
+    assert said(home, text)
     variables = {f"MICROCLAW_{key}": "[" * 5_000 for key in ("AGENT__TURN_S", "MCP__SERVERS__A__COMMAND")}
     (home / "config.toml").write_bytes(b"\xff\xfe")
     assert [m.place for m in find_mistakes(variables, home)] == ["config.toml", *variables]

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import reduce
 from itertools import chain, pairwise
+from operator import getitem
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from microclaw.audit import AuditEvent, AuditKind, append_events
 from microclaw.audit.files import locked
 from microclaw.config.forms import WholePath, form_of
-from microclaw.config.load import find_mistakes
+from microclaw.config.load import Assembly, find_mistakes
 from microclaw.config.schema import Node, Path, all_settings, did_you_mean, dotted, find, value_in
 from microclaw.config.sources import CONFIG, SECRETS, Mistake, text_of_file
 from microclaw.durable import replace_file
@@ -46,7 +49,8 @@ def write_changes(home: FilePath, environ: Mapping[str, str], changes: Mapping[s
             _apply(key, value, documents)
         texts = {name: document.as_string() for name, document in documents.items()}
         known = {(m.key, m.message) for m in find_mistakes(environ, home)}
-        new = [m for m in find_mistakes(environ, home, texts) if (m.key, m.message) not in known]
+        written = Assembly(home, environ, texts)
+        new = [m for m in written.mistakes if (m.key, m.message) not in known]
         if fatal := [m for m in new if m.fatal]:
             raise ConfigError(f"nothing was written: {fatal[0].message}", next_step=fatal[0].next_step)
         changed = tuple(name for name, text in texts.items() if text != before[name])
@@ -54,7 +58,7 @@ def write_changes(home: FilePath, environ: Mapping[str, str], changes: Mapping[s
             _note(home, changes)
         for name in changed:  # secrets first: a secret that moves is never in no file
             write_file(home / name, texts[name])
-        return WriteResult(changed, (*new, *_missing_paths(changes)))
+        return WriteResult(changed, (*new, *_missing_paths(changes, written.sources.values)))
 
 
 def open_link(home: FilePath, environ: Mapping[str, str]) -> None:
@@ -82,15 +86,13 @@ def write_file(path: FilePath, text: str) -> None:
         raise ConfigError(f"{path} cannot be written: {exc.strerror or exc}", next_step="free space there") from exc
 
 
-def _missing_paths(changes: Mapping[str, str | None]) -> Iterator[Mistake]:
+def _missing_paths(changes: Mapping[str, str | None], values: Mapping[Path, Any]) -> Iterator[Mistake]:
     """New folders and files that are not there. They are no mistakes yet: a disk may be mounted later."""
-    for key, value in changes.items():
-        setting = read_key(key)[1]
-        if value is None or setting.form is not form_of(WholePath) or "${" in value:
-            continue
-        found = value_in(value, setting)
-        for place in found if isinstance(found, list) else [found]:
-            if not FilePath(str(place)).expanduser().exists():
+    for key in changes:
+        path, setting = read_key(key)
+        value = values.get(path) if setting.form is form_of(WholePath) else None
+        for place in value if isinstance(value, tuple) else (value,):
+            if place is not None and not FilePath(place).expanduser().exists():
                 text = f"{key}: {place} is not there, and the host does not make it"
                 yield Mistake(CONFIG, None, key, text, "make it, or mount the disk that has it", fatal=False)
 
@@ -120,32 +122,28 @@ def _apply(key: str, text: str | None, documents: Mapping[str, TOMLDocument]) ->
     path, setting = read_key(key)
     place = SECRETS if setting.secret and "${" not in (text or "").replace("$${", "") else CONFIG
     for name, document in documents.items():
-        table = _table_of(document, path, make=text is not None and name == place)
         if text is not None and name == place:
-            table[path[-1]] = text if "${" in text and not setting.inside else value_in(text, setting)
-        elif table is not None:
-            table.pop(path[-1], None)
+            value = text if "${" in text and not setting.inside else value_in(text, setting)
+            _table_of(document, path)[path[-1]] = value
+        else:
+            with suppress(LookupError, TypeError, AttributeError):  # it is not there, or in no section
+                reduce(getitem, path[:-1], cast(Any, document)).pop(path[-1])
 
 
-def _table_of(document: Any, path: Path, *, make: bool) -> Any:
-    """The table that has the last name of a path; None where it is missing and not to be made."""
+def _table_of(document: Any, path: Path) -> Any:
+    """The table that has the last name of a path, made where it is missing."""
     import tomlkit
 
     node = document
     for part, following in pairwise(path):
         rows = isinstance(following, int)
-        if part >= len(node) if isinstance(part, int) else part not in node:
-            if not make:
-                return None
-            if isinstance(part, int) and part > len(node):
-                raise ConfigError(f"{dotted(path)}: there are {len(node)} rows before it", next_step="count on")
-            if isinstance(part, int):
-                node.append(tomlkit.table())
-            else:
-                node[part] = tomlkit.aot() if rows else tomlkit.table(is_super_table=following is not path[-1])
+        if isinstance(part, int) and part > len(node):
+            raise ConfigError(f"{dotted(path)}: there are {len(node)} rows before it", next_step="count on")
+        if isinstance(part, int) and part == len(node):
+            node.append(tomlkit.table())
+        elif isinstance(part, str) and part not in node:
+            node[part] = tomlkit.aot() if rows else tomlkit.table(is_super_table=following is not path[-1])
         node = node[part]
         if not isinstance(node, list if rows else dict):
-            if make:
-                raise ConfigError(f"{dotted(path)} is in no section", next_step="microclaw config check")
-            return None
+            raise ConfigError(f"{dotted(path)} is in no section", next_step="microclaw config check")
     return node
