@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,70 +18,52 @@ from microclaw.config.settings import BackupSettings
 from microclaw.errors import ConfigError, Overloaded, StoreError
 
 DAY_MS = 86_400_000
-Make = Callable[..., ScheduledBackups]
 
 
-def files(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir())
+class Backups:
+    """Those of a home in a folder, at `now_ms`, with the security log's events."""
 
+    def __init__(self, home: Path, folder: Path) -> None:
+        folder.mkdir()
+        self.home, self.folder, self.now_ms = home, folder, NOW_MS
+        self.events: list[AuditEvent] = []
+        self.settings = BackupSettings(folder=str(folder), every="1d", keep=3, recipient=str(KEY.public))
 
-class Clock:
-    now = NOW_MS
+    def made(self, **changes: object) -> ScheduledBackups:
+        changed = replace(self.settings, **changes)  # type: ignore[arg-type]
+        return ScheduledBackups(self.home, changed, record=self.events.append, now_ms=lambda: self.now_ms)
 
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def events() -> list[AuditEvent]:
-    return []
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "kept").mkdir()
-    return tmp_path / "kept"
+    def files(self) -> list[Path]:
+        return sorted(self.folder.iterdir())
 
 
 @pytest.fixture
-def made(home: Path, folder: Path, clock: Clock, events: list[AuditEvent]) -> Make:
-    settings = BackupSettings(folder=str(folder), every="1d", keep=3, recipient=str(KEY.public))
-
-    def make(**changes: object) -> ScheduledBackups:
-        changed = replace(settings, **changes)  # type: ignore[arg-type]
-        return ScheduledBackups(home, changed, record=events.append, now_ms=lambda: clock.now)
-
-    return make
+def kept(home: Path, tmp_path: Path) -> Backups:
+    return Backups(home, tmp_path / "kept")
 
 
-async def test_one_is_made_when_it_is_due_and_the_newest_are_kept(
-    made: Make, home: Path, folder: Path, clock: Clock, events: list[AuditEvent]
-) -> None:
-    backups = made()
+async def test_one_is_made_when_it_is_due_and_the_newest_are_kept(kept: Backups) -> None:
+    backups = kept.made()
     for day in range(5):
-        clock.now = NOW_MS + day * DAY_MS
+        kept.now_ms = NOW_MS + day * DAY_MS
         await backups.run_due()
-        clock.now += DAY_MS - 1
+        kept.now_ms += DAY_MS - 1
         await backups.run_due()
-    await made().run_due()  # a host that starts again knows of them
-    assert [event.kind.value for event in events] == ["backup.made"] * 5
+    await kept.made().run_due()  # a host that starts again knows of them
+    assert [event.kind.value for event in kept.events] == ["backup.made"] * 5
     state = backups.object()
     assert state is not None
     assert (state["count"], state["last_ms"], state["keep"]) == (3, NOW_MS + 4 * DAY_MS, 3)
-    assert [path.stat().st_mode & 0o777 for path in files(folder)] == [0o600] * 3
-    new = home.with_name("new")
-    restore(files(folder)[-1].read_bytes(), new)
-    assert tree(new) == tree(home)
+    assert [path.stat().st_mode & 0o777 for path in kept.files()] == [0o600] * 3
+    new = kept.home.with_name("new")
+    restore(kept.files()[-1].read_bytes(), new)
+    assert tree(new) == tree(kept.home)
 
 
-async def test_what_is_not_its_own_is_left_alone_and_the_future_pushes_out_no_new_one(
-    made: Make, folder: Path, clock: Clock
-) -> None:
-    backups = made(keep=1)
+async def test_what_is_not_its_own_is_left_alone_and_the_future_pushes_out_no_new_one(kept: Backups) -> None:
+    backups = kept.made(keep=1)
     await backups.run_due()
-    (first,) = files(folder)
+    (first,) = kept.files()
     prefix = first.name[:-20]
     others = {
         "microclaw-ffffffff-20270101T000000Z.age",
@@ -93,16 +74,16 @@ async def test_what_is_not_its_own_is_left_alone_and_the_future_pushes_out_no_ne
     }
     of_a_crash, of_a_wrong_clock = f".{prefix}20270101T000000Z.age.01234567.new", f"{prefix}20990101T000000Z.age"
     for name in (*others, of_a_crash, of_a_wrong_clock):
-        (folder / name).write_bytes(b"x")
-    clock.now += DAY_MS
+        (kept.folder / name).write_bytes(b"x")
+    kept.now_ms += DAY_MS
     await backups.run_due()
-    (second,) = {path.name for path in files(folder)} - others
+    (second,) = {path.name for path in kept.files()} - others
     assert second not in (first.name, of_a_wrong_clock)
 
 
-async def test_a_password_file_locks_them_and_must_be_private(made: Make, folder: Path, tmp_path: Path) -> None:
+async def test_a_password_file_locks_them_and_must_be_private(kept: Backups, tmp_path: Path) -> None:
     secret = tmp_path / "password"
-    backups = made(recipient=None, password_file=str(secret))
+    backups = kept.made(recipient=None, password_file=str(secret))
     with pytest.raises(ConfigError):
         await backups.run_due()
     secret.write_text("correct horse battery\n")
@@ -111,40 +92,40 @@ async def test_a_password_file_locks_them_and_must_be_private(made: Make, folder
         await backups.run_due()
     secret.chmod(0o600)
     await backups.run_due()
-    (path,) = files(folder)
+    (path,) = kept.files()
     assert b"".join(decrypted(io.BytesIO(path.read_bytes()), Password("correct horse battery")))
 
 
-async def test_a_folder_or_a_store_that_is_not_there_is_told(made: Make, home: Path, folder: Path) -> None:
+async def test_a_folder_or_a_store_that_is_not_there_is_told(kept: Backups) -> None:
     with pytest.raises(StoreError) as error:
-        await made(folder=str(folder / "usb")).run_due()
+        await kept.made(folder=str(kept.folder / "usb")).run_due()
     assert "mount" in str(error.value.next_step)
-    (home / "microclaw.db").rename(home / "gone.db")
+    (kept.home / "microclaw.db").rename(kept.home / "gone.db")
     with pytest.raises(ConfigError):
-        await made().run_due()
-    assert files(folder) == []
+        await kept.made().run_due()
+    assert kept.files() == []
 
 
-async def test_one_backup_at_a_time(made: Make, folder: Path) -> None:
-    backups = made()
+async def test_one_backup_at_a_time(kept: Backups) -> None:
+    backups = kept.made()
     with backups.reading() as chunks:
         with pytest.raises(Overloaded):
             await backups.run_due()
         assert b"".join(chunks)
     await backups.run_due()
-    assert len(files(folder)) == 1
+    assert len(kept.files()) == 1
 
 
-async def test_a_host_that_ends_leaves_no_half_backup(made: Make, home: Path, folder: Path) -> None:
+async def test_a_host_that_ends_leaves_no_half_backup(kept: Backups) -> None:
     for number in range(20):
-        (home / "workspace" / f"large-{number}").write_bytes(bytes(2 << 20))
-    work = asyncio.create_task(made().run_due())
+        (kept.home / "workspace" / f"large-{number}").write_bytes(bytes(2 << 20))
+    work = asyncio.create_task(kept.made().run_due())
     await asyncio.sleep(0)
     work.cancel()
     with pytest.raises(asyncio.CancelledError):
         await work
-    assert [path for path in files(folder) if path.suffix != ".age"] == []
-    assert not (home / "backup.new").exists()
+    assert [path for path in kept.files() if path.suffix != ".age"] == []
+    assert not (kept.home / "backup.new").exists()
 
 
 def test_settings_need_a_lock_and_one_alone(tmp_path: Path) -> None:

@@ -47,10 +47,7 @@ class Password:
     """Locks and opens. `work_factor` is the base-two logarithm of scrypt's N."""
 
     kind: ClassVar = "scrypt"
-    wrong: ClassVar = (
-        "the password is not the one of this backup (or the first lines of the file were changed)",
-        "try again; without its password nobody can open a backup",
-    )
+    noun: ClassVar = "password"
     text: str = field(repr=False)
     work_factor: int = WORK_FACTOR
 
@@ -117,7 +114,7 @@ class PrivateKey:
     """Opens what was locked with its public key; a new one without `raw`."""
 
     kind: ClassVar = "X25519"
-    wrong: ClassVar = ("the key does not open this backup", "give the --identity FILE of its host")
+    noun: ClassVar = "key"
     raw: bytes = field(default_factory=lambda: os.urandom(KEY_BYTES), repr=False)
 
     @classmethod
@@ -204,13 +201,12 @@ def _chunks(file: BinaryIO, key: bytes) -> Iterator[bytes]:
 def _file_key(stanzas: bytes, key: Key) -> bytes:
     """A file of a password has one stanza; of several keys', those of others are passed over."""
     found = [(words.decode().split(" "), body) for words, body in re.findall(_STANZA, stanzas)]
-    has_password = any(words[0] == Password.kind for words, _ in found)
-    if has_password != isinstance(key, Password):
-        if has_password:
-            raise BackupLocked("this backup opens with a password, not with a key", next_step="leave --identity out")
-        raise BackupLocked("this backup opens with a key, not with a password", next_step="give --identity FILE")
+    needed = Password.noun if any(words[0] == Password.kind for words, _ in found) else PrivateKey.noun
+    if needed != key.noun:
+        step = "leave --identity out" if needed == Password.noun else "give --identity FILE"
+        raise BackupLocked(f"this backup opens with a {needed}, not with a {key.noun}", next_step=step)
     try:
-        if has_password:
+        if needed == Password.noun:
             (_,) = found
         for (kind, *words), body in found:
             if kind != key.kind:
@@ -223,8 +219,8 @@ def _file_key(stanzas: bytes, key: Key) -> bytes:
                 return opened
     except ValueError as exc:
         raise BackupDamaged(_CHANGED) from exc
-    text, step = key.wrong
-    raise BackupLocked(text, next_step=step)
+    text = f"the {needed} is not the one of this backup (or the first lines of the file were changed)"
+    raise BackupLocked(text, next_step=f"try again; without its {needed} nobody can open a backup")
 
 
 def _no_header(head: bytes) -> Exception:

@@ -51,16 +51,11 @@ def seconds_in(text: str) -> int | None:
     return None if found is None else int(found[1]) * {"m": 60, "h": 3600, "d": 86_400}[found[2]]
 
 
-def _is_address(text: str, *schemes: str) -> bool:
-    parts = urlsplit(text)
-    return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
-
-
-def _is_server(text: str, *schemes: str) -> bool:
-    """An address that is shown in the status and in logs: without name, password, path or query."""
+def _is_address(text: str, *schemes: str, bare: bool = False) -> bool:
+    """`bare` is one that is shown in the status and in logs: without name, password, path or query."""
     parts = urlsplit(text)
     more = parts.username is not None or parts.path.strip("/") or parts.query or parts.fragment
-    return _is_address(text, *schemes) and not more
+    return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0 and not (bare and more)
 
 
 def _is_database(text: str) -> bool:
@@ -119,7 +114,10 @@ Listen: TypeAlias = Annotated[str, Form("HOST:PORT, as in 0.0.0.0:8003", _is_pla
 Place: TypeAlias = Annotated[str, Form("HOST:PORT, as in 192.168.1.20:10300", lambda t: _is_place(t, 1))]
 Broker: TypeAlias = Annotated[
     str,
-    Form("mqtt://HOST:PORT or mqtts://HOST:PORT, without user and password", lambda t: _is_server(t, "mqtt", "mqtts")),
+    Form(
+        "mqtt://HOST:PORT or mqtts://HOST:PORT, without user and password",
+        lambda t: _is_address(t, "mqtt", "mqtts", bare=True),
+    ),
 ]
 Database: TypeAlias = Annotated[
     str, Form("postgresql://USER@HOST/NAME, without password (use PGPASSFILE, ~/.pgpass or PGPASSWORD)", _is_database)
