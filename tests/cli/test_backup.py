@@ -78,32 +78,6 @@ def test_a_backup_is_made_listed_and_restored(command: Command, recipient: str, 
     assert tree(Path(document(out)["old_home"])) == tree(home)
 
 
-def test_each_wrong_file_has_an_error_of_its_own(command: Command, recipient: str, tmp_path: Path) -> None:
-    file, key = tmp_path / "b.age", str(tmp_path / "key")
-    assert command("backup", str(file), "--recipient", recipient)[0] == 0
-    data, home = file.read_bytes(), str(tmp_path / "new")
-    flipped = bytearray(data)
-    flipped[-100_000] ^= 1
-    wrong = {
-        "not_a_backup": b"PK\x03\x04",
-        "backup_newer": data.replace(b"/v1", b"/v9", 1),
-        "backup_cut": data[:-1],
-        "backup_damaged": bytes(flipped),
-    }
-    (tmp_path / "other-key").write_text((tmp_path / "key").read_text())
-    for code_name, content in wrong.items():
-        file.write_bytes(content)
-        code, out, err = command("--json", "--home", home, "restore", str(file), "--identity", key)
-        assert (code, document(out)["error"]["code"]) == (1, code_name)
-        assert "next: " in err
-        assert not Path(home).exists()
-    file.write_bytes(data)
-    assert command("-q", "backup", "--new-key", str(tmp_path / "third"))[0] == 0
-    code, out, _ = command("--json", "--home", home, "restore", str(file), "--identity", str(tmp_path / "third"))
-    assert document(out)["error"]["code"] == "backup_locked"
-    assert sorted(path.name for path in tmp_path.iterdir() if "new" in path.name) == []
-
-
 def test_nothing_is_overwritten_without_a_word(command: Command, recipient: str, tmp_path: Path) -> None:
     file = tmp_path / "b.age"
     file.write_bytes(b"before")

@@ -15,9 +15,9 @@ from typing import Annotated, Final
 import typer
 
 from microclaw.cli.options import FAILED, GlobalOptions, command_group, global_options
-from microclaw.config.edit import write_file
 from microclaw.config.load import VARIABLES, find_mistakes
 from microclaw.config.sources import KNOWN_VARIABLES, PREFIX
+from microclaw.durable import write_given
 from microclaw.errors import ConfigError, MicroclawError, NotSupported, UnknownName
 
 service_group = command_group()
@@ -154,7 +154,7 @@ def install_service(options: GlobalOptions, system: ServiceManager, text: str) -
     except OSError as exc:
         text = f"{system.path.parent} cannot be made: {exc.strerror}"
         raise ConfigError(text, next_step="microclaw service install --print, and put the file there") from exc
-    write_file(system.path, text)
+    write_given(system.path.resolve(), [text.encode()], replace=True, next_step="free space there")
     options.settings().cache.mkdir(mode=0o700, parents=True, exist_ok=True)
     lines = [f"wrote {system.path}"]
     problem = next((p for command in (*system.reload, system.enable) if (p := run(command)) is not None), None)

@@ -18,7 +18,7 @@ from microclaw.config.forms import WholePath, form_of
 from microclaw.config.load import Assembly, find_mistakes
 from microclaw.config.schema import Node, Path, all_settings, did_you_mean, dotted, find, value_in
 from microclaw.config.sources import CONFIG, SECRETS, Mistake, text_of_file
-from microclaw.durable import replace_file
+from microclaw.durable import write_given
 from microclaw.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ def write_changes(home: FilePath, environ: Mapping[str, str], changes: Mapping[s
         if changed:
             _note(home, changes)
         for name in changed:  # secrets first: a secret that moves is never in no file
-            write_file(home / name, texts[name])
+            path = (home / name).resolve()  # what a link of that name points to
+            write_given(path, [texts[name].encode()], replace=True, next_step="free space there")
         return WriteResult(changed, (*new, *_missing_paths(changes, written.sources.values)))
 
 
@@ -76,14 +77,6 @@ def read_key(text: str) -> tuple[Path, Node]:
         hint = did_you_mean(text, (name for name, _ in all_settings()))
         raise ConfigError(f"{text} is no setting{hint}", next_step="microclaw config get --all")
     return path, setting
-
-
-def write_file(path: FilePath, text: str) -> None:
-    """Replace a file, or what a link of that name points to, as a whole (mode 0600); ConfigError."""
-    try:
-        replace_file(path.resolve(), text.encode())
-    except OSError as exc:
-        raise ConfigError(f"{path} cannot be written: {exc.strerror or exc}", next_step="free space there") from exc
 
 
 def _missing_paths(changes: Mapping[str, str | None], values: Mapping[Path, Any]) -> Iterator[Mistake]:

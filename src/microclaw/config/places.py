@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from microclaw.errors import ConfigError
+from microclaw.durable import make_private_folder
+from microclaw.errors import ConfigError, StoreError
 
 # sockaddr_un.sun_path holds 108 bytes on Linux and 104 on macOS and BSD, the final NUL included.
 MAX_SOCKET_PATH_BYTES = 103
@@ -35,19 +35,12 @@ def cache_folder(environ: Mapping[str, str]) -> Path:
 def make_private(folder: Path) -> None:
     """Make a folder that only its owner may enter, or check that it is one; an empty one is closed to others."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = folder.stat()
-        if found.st_uid != os.getuid():
-            step = "give --home a folder of your own"
-            raise ConfigError(f"{folder} belongs to another user (uid {found.st_uid})", next_step=step)
-        if stat.S_IMODE(found.st_mode) & 0o077:
-            if any(folder.iterdir()):  # never close somebody's shared folder (--home /tmp) behind their back
-                step = f"chmod 700 {folder}, or another --home"
-                raise ConfigError(f"{folder} is open to other users", next_step=step)
+        if folder.is_dir() and not any(folder.iterdir()):  # never somebody's shared folder (--home /tmp)
             folder.chmod(0o700)
-    except OSError as exc:
-        step = "give --home or MICROCLAW_HOME a folder you may write to"
-        raise ConfigError(f"cannot use {folder}: {exc.strerror or exc}", next_step=step) from exc
+        make_private_folder(folder)
+    except (OSError, StoreError) as exc:
+        step = f"give --home or MICROCLAW_HOME a folder of your own, or: chmod 700 {folder}"
+        raise ConfigError(f"cannot use {folder}: {exc}", next_step=step) from exc
 
 
 def control_socket(home: Path, environ: Mapping[str, str]) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tomllib
 from collections import Counter
@@ -19,7 +18,7 @@ import msgspec
 from microclaw.config.places import text_of
 from microclaw.config.schema import NAME, ROW, Node, Path, did_you_mean, dotted, find, root, value_in
 from microclaw.config.settings import ConfigFile
-from microclaw.durable import open_regular
+from microclaw.durable import read_limited
 from microclaw.errors import ConfigError, StoreError
 
 CONFIG: Final = "config.toml"
@@ -247,16 +246,15 @@ def text_of_file(path: FilePath, *, closed: bool = False) -> tuple[str, bool]:
     """The file's text, and whether others can read it; a `closed` one must be private. Raises ConfigError."""
     step = f"correct {path}"
     try:
-        with os.fdopen(open_regular(path.resolve(), os.O_RDONLY), "rb") as file:
-            exposed = bool(os.fstat(file.fileno()).st_mode & 0o077)
-            data = file.read(MAX_FILE_BYTES + 1)
-        text = data.decode("utf-8-sig")
+        data = read_limited(path.resolve(), MAX_FILE_BYTES)
+        exposed = bool(path.stat().st_mode & 0o077)
+        text = (data or b"").decode("utf-8-sig")
     except FileNotFoundError:
         return "", False
     except (OSError, StoreError, UnicodeDecodeError) as exc:
         raise ConfigError(f"cannot be read: {exc}", next_step=step) from exc
     if closed and exposed:
         raise ConfigError("other users can read it: it is not used", next_step=f"chmod 600 {path}")
-    if len(data) > MAX_FILE_BYTES:
+    if data is None:
         raise ConfigError(f"is longer than {MAX_FILE_BYTES >> 10} KiB", next_step=step)
     return text, exposed
