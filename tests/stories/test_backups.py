@@ -53,19 +53,17 @@ def test_a_restored_host_knows_board_program_memory_and_schedule(backup: Path) -
         assert host.conditions("desk") == {}
 
 
-@pytest.mark.parametrize("damage", ["password", "cut", "byte", "newer", "other"])
-def test_a_file_that_cannot_be_opened_changes_nothing(backup: Path, damage: str) -> None:
+@pytest.mark.parametrize("code", ["backup_locked", "backup_cut", "backup_damaged", "backup_newer", "not_a_backup"])
+def test_a_file_that_cannot_be_opened_changes_nothing(backup: Path, code: str) -> None:
     whole = (backup / "home.age").read_bytes()
-    (backup / "wrong").write_text("other words by chance\n")
-    (backup / "cut.age").write_bytes(whole[:-100])
-    (backup / "byte.age").write_bytes(whole[:-100] + bytes([whole[-100] ^ 1]) + whole[-99:])
-    (backup / "newer.age").write_bytes(whole.replace(b"/v1", b"/v9", 1))
-    (backup / "other.age").write_text("no backup\n")
-    codes = {"password": "locked", "cut": "cut", "byte": "damaged", "newer": "newer"}
-    code = f"backup_{codes[damage]}" if damage in codes else "not_a_backup"
-    file, password = ("home.age", "wrong") if damage == "password" else (f"{damage}.age", "password")
-    assert restore(backup, file, home=f"{damage}-home", password=password) == (1, code)
-    assert not (backup / f"{damage}-home").exists()
+    (backup / "backup_locked.age").write_bytes(whole)
+    (backup / "backup_cut.age").write_bytes(whole[:-100])
+    (backup / "backup_damaged.age").write_bytes(whole[:-100] + bytes([whole[-100] ^ 1]) + whole[-99:])
+    (backup / "backup_newer.age").write_bytes(whole.replace(b"/v1", b"/v9", 1))
+    (backup / "not_a_backup.age").write_text("other words by chance\n")
+    password = "not_a_backup.age" if code == "backup_locked" else "password"
+    assert restore(backup, f"{code}.age", home=f"{code}-home", password=password) == (1, code)
+    assert not (backup / f"{code}-home").exists()
 
 
 def test_with_a_key_nothing_on_this_machine_opens_it(backup: Path, tmp_path: Path) -> None:
