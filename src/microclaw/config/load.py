@@ -48,7 +48,7 @@ def load_settings(
         control_socket=control_socket(folder, environ),
         http_port=http_port,
         link=link,
-        problems=(*(m.message for m in assembly.mistakes if m.key == "proxy.url"), *assembly.problems),
+        problems=(*(str(m) for m in assembly.mistakes if m.key == "proxy.url"), *assembly.problems),
         **sections | assembly.parts,
     )
 
