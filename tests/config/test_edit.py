@@ -162,7 +162,7 @@ def test_whole_table_of_texts_is_a_secret(home: Path) -> None:
     assert put(home, "mcp.servers.git.env", '{ TOKEN = "sk-0123456789-0123456789", B = "2" }') == ("secrets.toml",)
     shown = {item.key: (item.value, item.origin) for item in read_views(home, {})}
     masked = {"TOKEN": "sk-0123...(24 characters)", "B": "...(short)"}
-    assert shown["mcp.servers.git.env"] == (masked, "secrets.toml:2")
+    assert shown["mcp.servers.git.env"] == (masked, "secrets.toml:1")
     assert put(home, "mcp.servers.git.env", None) == ("secrets.toml",)
     assert load_settings({}, home=home).mcp_servers[0].env == {}
     put(home, "secrets.values.weather", "SuperSecretValue0123456789")

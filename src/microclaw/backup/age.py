@@ -224,14 +224,13 @@ def _file_key(stanzas: bytes, key: Key) -> bytes:
 
 
 def _no_header(head: bytes) -> Exception:
-    if head.startswith(_FIRST):
-        if len(head) < MAX_HEADER_BYTES and not re.search(rb"\n---.*\n", head):
-            return BackupCut("the backup is cut off in its header")
+    is_ours, has_end = head.startswith(_FIRST), re.search(rb"\n---.*\n", head) or len(head) == MAX_HEADER_BYTES
+    if head and (_FIRST.startswith(head) or (is_ours and not has_end)):
+        return BackupCut("the backup is cut off in its header")
+    if is_ours:
         return BackupDamaged(_CHANGED)
     if newer := re.match(rb"age-encryption\.org/v[1-9][0-9]{0,8}\n", head):
         return BackupNewer(f"the file is of a newer format: {newer[0][:-1].decode()}")
-    if head and _FIRST.startswith(head):
-        return BackupCut("the backup is cut off in its first line")
     return NotABackup("the file is no backup: it does not begin as one" if head else "the file is empty")
 
 

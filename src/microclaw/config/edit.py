@@ -132,11 +132,10 @@ def _table_of(document: Any, path: Path) -> Any:
         rows = isinstance(following, int)
         if isinstance(part, int) and part > len(node):
             raise ConfigError(f"{dotted(path)}: there are {len(node)} rows before it", next_step="count on")
-        if isinstance(part, int) and part == len(node):
+        if part == len(node):
             node.append(tomlkit.table())
-        elif isinstance(part, str) and part not in node:
-            node[part] = tomlkit.aot() if rows else tomlkit.table(is_super_table=following is not path[-1])
-        node = node[part]
+        new = tomlkit.aot() if rows else tomlkit.table()
+        node = node[part] if isinstance(part, int) else node.setdefault(part, new)
         if not isinstance(node, list if rows else dict):
             raise ConfigError(f"{dotted(path)} is in no section", next_step="microclaw config check")
     return node
