@@ -133,9 +133,9 @@ async def test_a_pass_within_the_work_counts_too() -> None:
     async with supervised(pauses) as tasks:
         running = tasks.start("loop", asyncio.Event().wait)  # type: ignore[arg-type]  # it never returns
         await asyncio.sleep(0)
-        tasks.failed("loop", FULL)
+        tasks.note("loop", FULL)
         assert tasks.failing() == ("loop",)
-        tasks.succeeded("loop")
+        tasks.note("loop", None)
         assert tasks.failing() == ()
         assert tasks.states()[0].failures == 1
         running.cancel()

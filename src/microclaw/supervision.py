@@ -88,13 +88,12 @@ class SupervisedTasks:
         self._tasks[name] = task
         return self._group.create_task(self._run(task, work, every_s, after), name=name)
 
-    def failed(self, name: str, error: Exception) -> None:
-        """A pass within the work of this name failed; the work goes on by itself."""
-        self._note(self._tasks[name], error)
-
-    def succeeded(self, name: str) -> None:
-        """A pass within the work of this name went well."""
+    def note(self, name: str, error: Exception | None) -> None:
+        """A pass within the work of this name ended, well or with an error; the work goes on by itself."""
         task = self._tasks[name]
+        if error is not None:
+            self._note(task, error)
+            return
         task.phase = "running"
         task.backoff.succeeded()
 
@@ -125,7 +124,7 @@ class SupervisedTasks:
                 task.began_s = None
                 wait_s = self._note(task, exc)
             else:
-                self.succeeded(task.name)
+                self.note(task.name, None)
                 if every_s is None:
                     task.phase = "ended"
                     return

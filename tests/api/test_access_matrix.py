@@ -19,7 +19,8 @@ import pytest
 import pytest_asyncio
 
 from microclaw.api.access import OF_ROLE, ROUTES, Access, access_of
-from microclaw.app import Host, running_host
+from microclaw.api.parts import HostParts
+from microclaw.app import running_host
 from microclaw.auth.people import MQTT, Role
 from microclaw.auth.sign_ins import csrf_token
 from microclaw.client import Client
@@ -109,7 +110,7 @@ class Column:
 
 
 class Matrix:
-    def __init__(self, host: Host, columns: list[Column]) -> None:
+    def __init__(self, host: HostParts, columns: list[Column]) -> None:
         self.host = host
         self.columns = columns
 

@@ -14,7 +14,8 @@ import pytest
 import pytest_asyncio
 from tests.api.conftest import Answer
 
-from microclaw.app import Host, running_host
+from microclaw.api.parts import HostParts
+from microclaw.app import running_host
 from microclaw.auth.passwords import WRONG_OF_ADDRESS
 from microclaw.config.load import load_settings
 
@@ -25,7 +26,7 @@ EVIL = "<script>alert(1)</script>"
 class Browser:
     """Requests as a browser sends them; its cookie and word are given with each."""
 
-    host: Host
+    host: HostParts
 
     @property
     def address(self) -> tuple[str, int]:

@@ -46,8 +46,8 @@ async def running(home: Path, caller: Caller, budget: BudgetSettings) -> AsyncIt
     settings = replace(load_settings({}, home=home), budget=budget)
     async with Database.open(new_store(settings.database)) as database, asyncio.TaskGroup() as group:
         _, usage_log = build_model(settings, database)
-        people = SimpleNamespace(get=PEOPLE.get)
-        parts = cast(HostParts, SimpleNamespace(settings=settings, usage=usage_log, people=people))
+        admission = SimpleNamespace(people=SimpleNamespace(get=PEOPLE.get))
+        parts = cast(HostParts, SimpleNamespace(settings=settings, usage=usage_log, admission=admission))
         app = FastAPI()
         add_failure_handlers(app)
         app.include_router(usage_router(parts))

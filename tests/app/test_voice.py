@@ -16,6 +16,7 @@ from tests.voice.scripted_engines import Beeps, ScriptedRecognizer
 from tests.voice.xiaozhi.conftest import CLIENT, MAC, EnergyDetector, foreign_device
 
 from microclaw.agent.inbox import Inbox
+from microclaw.api.status import problems_of
 from microclaw.app import running_host
 from microclaw.auth.approvals import Approvals
 from microclaw.config.load import load_settings
@@ -113,7 +114,7 @@ async def test_voice_of_somebody_who_may_not_speak_is_off_and_says_so(
     store.execute("INSERT INTO people VALUES ('p-1', 'ada', 'read-only', 1)")
     store.close()
     async with asyncio.timeout(60), running_host(settings) as host:
-        (problem,) = [problem for problem in host.status.problems() if told in problem]
+        (problem,) = [problem for problem in problems_of(host) if told in problem]
         assert "next: microclaw config set voice.person owner" in problem
 
 
@@ -130,7 +131,7 @@ async def test_a_taken_port_of_wyoming_is_told_and_the_host_runs(tmp_path: Path)
         settings = settings_of(tmp_path, None)
         settings = replace(settings, voice=replace(settings.voice, wyoming_port=port))
         async with asyncio.timeout(60), running_host(settings, make_voice=make_voice) as host:
-            [problem] = [problem for problem in host.status.problems() if "wyoming" in problem]
+            [problem] = [problem for problem in problems_of(host) if "wyoming" in problem]
             assert f"cannot listen at 127.0.0.1:{port}" in problem
             assert "voice.wyoming_port" in problem
             shown = await run(tmp_path, "status")
@@ -141,12 +142,12 @@ async def test_wyoming_says_its_address_also_without_speech(tmp_path: Path, monk
     settings = settings_of(tmp_path, None)
     settings = replace(settings, voice=replace(settings.voice, wyoming_port=0))
     async with asyncio.timeout(60), running_host(settings, make_voice=make_voice) as host:
-        address = host.status.wyoming()["address"]
+        address = str(host.voice.wyoming)
         assert re.fullmatch(r"127\.0\.0\.1:[1-9]\d*", address)
         assert address in (await run(tmp_path, "status")).out
         assert f"at {address}" in (await run(tmp_path, "doctor")).out
-        assert not [problem for problem in host.status.problems() if "wyoming" in problem]
+        assert not [problem for problem in problems_of(host) if "wyoming" in problem]
     monkeypatch.setattr("microclaw.voice.engine_choice.PACKAGES", ("no_such_package",))
     async with asyncio.timeout(60), running_host(settings) as host:
-        assert host.status.wyoming()["state"] == "on"  # the agent needs no speech
-        assert not [problem for problem in host.status.problems() if "wyoming" in problem]
+        assert host.voice.wyoming is not None  # the agent needs no speech
+        assert not [problem for problem in problems_of(host) if "wyoming" in problem]

@@ -19,6 +19,7 @@ from microclaw.apps.deferring import Deferrals
 from microclaw.apps.deploy import Deployer
 from microclaw.apps.direct_io import DirectIo
 from microclaw.apps.installer import Installer
+from microclaw.apps.late_proof import Place, Tell
 from microclaw.apps.lifecycle import Lifecycle
 from microclaw.apps.reconciler import Reconciler
 from microclaw.apps.silence import SilenceExplainer
@@ -206,6 +207,10 @@ class Clock:
         self._ms += ms
 
 
+async def _not_told(_place: Place | None, _device: str, _note: str, _alarm: str | None) -> None:
+    pass
+
+
 class Lab:
     """Every part of the apps stage, over one paper device named "paper"."""
 
@@ -217,6 +222,7 @@ class Lab:
         self.monotonic_s = 50.0
         self.trials: dict[str, Trial] = {}
         self.tried: list[str] = []
+        self.tell: Tell = _not_told
         self.rebuild()
 
     @property
@@ -258,6 +264,7 @@ class Lab:
             deployer=self.deployer,
             lifecycle=self.lifecycle,
             gate=Gate(),
+            tell=lambda *note: self.tell(*note),
         )
         self.timed_runs = TimedRuns(devices=self.registry, change_log=self.change_log, installer=self.installer)
         self.catalogue = Catalogue(devices=self.registry, change_log=self.change_log, runs_of=self.timed_runs.report)

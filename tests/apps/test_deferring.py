@@ -35,11 +35,12 @@ PLACE = Place("owner", "terminal", "terminal")
 class Notes:
     def __init__(self, lab: Any) -> None:
         self.told: list[tuple[str, bool]] = []
-        lab.deferrals.tell = self._tell
+        lab.tell = self._tell
 
-    async def _tell(self, act: Any, device: Any, note: str, is_well: bool) -> None:
-        assert act.place == PLACE
-        self.told.append((note, is_well))
+    async def _tell(self, place: Place | None, device: str, note: str, alarm: str | None) -> None:
+        assert (place, device) == (PLACE, "paper")
+        assert alarm in (None, "deferred_failed")
+        self.told.append((note, alarm is None))
 
 
 @pytest.fixture
@@ -290,15 +291,15 @@ async def test_a_refusal_of_the_board_is_told_and_is_the_end(lab: Any, notes: No
 
 async def test_an_outcome_that_could_not_be_told_is_told_later(lab: Any, notes: Notes) -> None:
     await order(lab)
-    tell = lab.deferrals.tell
+    tell = lab.tell
 
     async def full(*_given: Any) -> None:
         raise Overloaded("the chat is full", next_step="wait")
 
-    lab.deferrals.tell = full
+    lab.tell = full
     await back(lab)
     lab.rebuild()
-    lab.deferrals.tell = tell
+    lab.tell = tell
     await back(lab)
     assert [is_well for _, is_well in notes.told] == [True]
 

@@ -74,7 +74,7 @@ async def test_undo_tries_what_it_brings_back(lab: Any) -> None:
 @pytest.mark.parametrize("approved", [None, Permission.ACT, Permission.RISKY])  # a model, MCP; a schedule
 async def test_tools_and_schedules_have_no_force(lab: Any, approved: Permission | None) -> None:
     lab.trials["bad"] = BAD
-    tools = program_tools(deployer=lab.deployer, catalogue=lab.catalogue, devices=lab.registry)
+    tools = program_tools(lab)
     toolbox = Toolbox(tools, Gate())
     context = ToolContext("owner", lab.steps.append)
     result = await toolbox.call("deploy-wasm-app", '{"sourceCode":"x","appName":"bad"}', context, approved=approved)

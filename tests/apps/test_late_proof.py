@@ -9,7 +9,7 @@ from typing import Any
 from tests.apps.conftest import make_trial
 
 from microclaw.apps.deploy import DeployRequest
-from microclaw.apps.late_proof import SLACK_S, TRIES, TRY_EVERY_S, LateCheck, LateProofs, Place
+from microclaw.apps.late_proof import SLACK_S, TRIES, TRY_EVERY_S, LateProofs, Place
 from microclaw.apps.undo import UndoChoice
 from microclaw.apps.verify import LATEST_MS, late_due_ms
 from microclaw.errors import DeviceUnreachable
@@ -28,9 +28,10 @@ class _Notes:
         self.news = asyncio.Event()
         self._lab = lab
 
-    async def tell(self, check: LateCheck, note: str, agrees: bool) -> None:
-        assert check.place == PLACE
-        self.told.append((note, agrees))
+    async def tell(self, place: Place | None, device: str, note: str, alarm: str | None) -> None:
+        assert (place, device) == (PLACE, "paper")
+        assert alarm in (None, "proof_taken_back")
+        self.told.append((note, alarm is None))
         self.news.set()
 
     async def sleep(self, seconds: float) -> None:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from microclaw.app import Host, running_host
+from microclaw.api.parts import HostParts
+from microclaw.app import running_host
 from microclaw.auth.authority import AUTHORITY_FILE
 from microclaw.client import Client
 from microclaw.config.load import load_settings
@@ -21,7 +22,7 @@ LIMIT_S = 60.0
 
 @dataclass(frozen=True)
 class WholeHost:
-    host: Host
+    host: HostParts
     client: Client
 
     async def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:

@@ -13,12 +13,11 @@ from typing import Any
 import pytest
 from tests.store.two_hosts import hold_news, two_hosts, until
 
-from microclaw.app.firmware import rollout_notes
 from microclaw.errors import ConfigError, DeviceUnreachable, MicroclawError, StoreError, UnknownName
 from microclaw.events import LiveEvent, RolloutChanged
 from microclaw.ota.rollout import DeviceState, RolloutDevice
 from microclaw.ota.rollout_plan import RolloutPlan, read_stages, read_window
-from microclaw.ota.rollouts import Ended, OpenRollout, Rollouts, TellRollout, in_order
+from microclaw.ota.rollouts import Ended, OpenRollout, Rollouts, in_order
 from microclaw.store.database import Database
 from microclaw.store.rollouts import RolloutTable
 
@@ -41,7 +40,6 @@ class Fleet:
         self.known: dict[str, Ended] = {}
         self.crashed: dict[str, int] = {}
         self.die_before_send = False
-        self.told: list[str] = []
 
     async def offer(self, one: OpenRollout, device: RolloutDevice) -> Ended | None:
         device_id, version, back = device.device_id, one.version, one.undoes is not None
@@ -60,16 +58,13 @@ class Fleet:
         self.cancelled.append(device.device_id)
         return self.known.get(device.device_id)
 
-    async def tell(self, one: OpenRollout) -> None:
-        self.told.append(one.rollout.progress.state)
-
     async def count_crashes(self, offered: Mapping[str, int]) -> int:
         return sum(at_ms >= offered.get(device_id, math.inf) for device_id, at_ms in self.crashed.items())
 
-    def over(self, database: Database, tell: TellRollout | None = None) -> Rollouts:
+    def over(self, database: Database, publish: Callable[[LiveEvent], None] = lambda _event: None) -> Rollouts:
         return Rollouts(
             RolloutTable(database), self.offer, self.cancel, is_online=lambda one: one not in self.off,
-            now_ms=lambda: self.now_ms, minute=lambda: self.minute, crashes=self.count_crashes, tell=tell or self.tell,
+            now_ms=lambda: self.now_ms, minute=lambda: self.minute, crashes=self.count_crashes, publish=publish,
         )  # fmt: skip
 
 
@@ -127,7 +122,7 @@ async def test_a_host_that_is_killed_while_it_stops_one_calls_the_offers_off_and
 
 async def test_each_change_of_state_or_stage_is_a_live_event_and_the_status_tells_it(database: Database) -> None:
     fleet, events = Fleet(), list[LiveEvent]()
-    rollouts = fleet.over(database, tell=rollout_notes(events.append))
+    rollouts = fleet.over(database, publish=events.append)
     one = await rollouts.begin("1.1.0", "stable", plan(3), boards(3), "owner")
     await rollouts.step()
     await rollouts.noted("d0", "1.1.0", "healthy", "")

@@ -168,6 +168,6 @@ async def test_last_values_are_told_of_some_series_and_while_they_are_fresh(
 ) -> None:
     for key in ("a", "b", "c"):
         history.reading(lamp(plane), key, 1.0, clock.at_ms)
-    assert [last.key for last in history.recent(2)] == ["a", "b"]
+    assert [key for _device, key, _value in history.recent(2)] == ["a", "b"]
     clock.at_ms += 16 * MINUTE_MS
     assert list(history.recent(2)) == []

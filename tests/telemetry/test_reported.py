@@ -11,10 +11,10 @@ from tests.telemetry.conftest import Sources
 
 from microclaw.errors import UnknownName
 from microclaw.events import Crashed, DeviceEvent, DeviceLog
-from microclaw.store.crashes import MAX_GROUPS_FOUND_ON, CrashReport, insert_crash
+from microclaw.store.crashes import MAX_GROUPS_FOUND_ON, CrashReport, CrashTable, insert_crash
 from microclaw.store.telemetry import HOUR_MS
 from microclaw.telemetry.history import TelemetryHistory
-from microclaw.telemetry.reported import CrashLog, ReportedEvents
+from microclaw.telemetry.reported import ReportedEvents
 from microclaw.wire.link.messages import Event, Log
 from microclaw.wire.link.values import ValueMap
 
@@ -34,12 +34,12 @@ async def take_all(reported: ReportedEvents) -> None:
 
 
 @pytest.fixture
-def crashes(plane: Plane) -> CrashLog:
-    return CrashLog(plane.database)
+def crashes(plane: Plane) -> CrashTable:
+    return CrashTable(plane.database)
 
 
 async def test_a_crash_is_grouped_with_its_trace_and_last_lines(
-    plane: Plane, paired: ScriptedDevice, reported: ReportedEvents, crashes: CrashLog, sources: Sources
+    plane: Plane, paired: ScriptedDevice, reported: ReportedEvents, crashes: CrashTable, sources: Sources
 ) -> None:
     sources.versions["blink"] = "a" * 64
     async with paired.connected():
@@ -54,7 +54,7 @@ async def test_a_crash_is_grouped_with_its_trace_and_last_lines(
     first, second = await plane.published.until(Crashed), await plane.published.until(Crashed)
     assert (first.device, first.is_new, first.count) == ("lamp", True, 1)
     assert (second.crash_id, second.is_new, second.count) == (first.crash_id, False, 2)
-    group, reports = await crashes.table.reports(first.crash_id)
+    group, reports = await crashes.reports(first.crash_id)
     assert (group.kind, group.program, group.version, group.count) == ("program", "blink", "a" * 12, 2)
     assert group.devices == (plane.registry.get("lamp").device_id,)
     assert reports[0].trace == CRASH["reason"]
@@ -63,7 +63,7 @@ async def test_a_crash_is_grouped_with_its_trace_and_last_lines(
 
 
 async def test_traps_differ_by_the_line_that_the_programs_own_checks_said(
-    plane: Plane, paired: ScriptedDevice, reported: ReportedEvents, crashes: CrashLog
+    plane: Plane, paired: ScriptedDevice, reported: ReportedEvents, crashes: CrashTable
 ) -> None:
     async with paired.connected():
         await paired.until_ready()
@@ -76,13 +76,13 @@ async def test_traps_differ_by_the_line_that_the_programs_own_checks_said(
                 await plane.published.until(DeviceLog)
             await stored(plane, paired, Event("app.crash", {"app": "blink", "reason": "Exception: unreachable"}))
             await take_all(reported)
-    second, first = await crashes.since(0)
+    second, first = await crashes.groups(since_ms=0)
     assert first.title == "line 2 column 44: a division by 0 of 'int'"
     assert second.title == "line 9 column 3: index 58 is outside 'int[4]'"
 
 
 async def test_after_a_death_in_between_each_event_counts_once(
-    plane: Plane, paired: ScriptedDevice, reported: ReportedEvents, crashes: CrashLog, history: TelemetryHistory
+    plane: Plane, paired: ScriptedDevice, reported: ReportedEvents, crashes: CrashTable, history: TelemetryHistory
 ) -> None:
     reading = Event("mqtt.publish", {"app": "a", "topic": "room/temperature", "text": "21.5"})
     async with paired.connected():
@@ -96,7 +96,7 @@ async def test_after_a_death_in_between_each_event_counts_once(
             in_source=Sources().in_source, publish=plane.published.add,
         )  # fmt: skip
         await take_all(again)
-    (group,) = await crashes.since(0)
+    (group,) = await crashes.groups(since_ms=0)
     assert group.count == 2
     device_id = plane.registry.get("lamp").device_id
     last = next(one for one in history.last(device_id) if one.key == "room/temperature")
@@ -105,7 +105,7 @@ async def test_after_a_death_in_between_each_event_counts_once(
 
 
 async def test_events_that_two_hosts_read_at_once_count_once(
-    plane: Plane, paired: ScriptedDevice, reported: ReportedEvents, crashes: CrashLog, history: TelemetryHistory
+    plane: Plane, paired: ScriptedDevice, reported: ReportedEvents, crashes: CrashTable, history: TelemetryHistory
 ) -> None:
     other = ReportedEvents(
         plane.database, plane.registry, plane.links, history,
@@ -116,29 +116,29 @@ async def test_events_that_two_hosts_read_at_once_count_once(
         for _ in range(2):
             await stored(plane, paired, Event("app.crash", CRASH), Event("app.crash", CRASH))
             await asyncio.gather(take_all(reported), take_all(other))
-    (group,) = await crashes.since(0)
+    (group,) = await crashes.groups(since_ms=0)
     assert group.count == 4
 
 
 async def test_a_rollout_learns_what_a_board_had_since_a_time(
-    plane: Plane, paired: ScriptedDevice, reported: ReportedEvents, crashes: CrashLog
+    plane: Plane, paired: ScriptedDevice, reported: ReportedEvents, crashes: CrashTable
 ) -> None:
     device_id = plane.registry.get("lamp").device_id
     async with paired.connected():
         await paired.until_ready()
         await stored(plane, paired, Event("app.crash", CRASH))
         await take_all(reported)
-        began_ms = (await crashes.since(0))[0].last_ms + 1
-        assert await crashes.since(began_ms, [device_id]) == ()
+        began_ms = (await crashes.groups(since_ms=0))[0].last_ms + 1
+        assert await crashes.groups(since_ms=began_ms, devices=[device_id]) == ()
         while True:  # in another millisecond
             await stored(plane, paired, Event("app.crash", CRASH), Event("reboot", {"reason": "watchdog"}))
             await take_all(reported)
-            if len(await crashes.since(began_ms, [device_id])) == 2:
+            if len(await crashes.groups(since_ms=began_ms, devices=[device_id])) == 2:
                 break
-    known, new = sorted(await crashes.since(began_ms, [device_id]), key=lambda group: group.found_ms)
+    known, new = sorted(await crashes.groups(since_ms=began_ms, devices=[device_id]), key=lambda group: group.found_ms)
     assert (known.kind, known.found_ms < began_ms) == ("program", True)
     assert (new.kind, new.title, new.version) == ("reset", "reset: watchdog", "scripted 1")
-    assert await crashes.since(began_ms, ["another"]) == ()
+    assert await crashes.groups(since_ms=began_ms, devices=["another"]) == ()
 
 
 async def test_words_over_mqtt_are_no_readings_and_not_refused(
@@ -155,43 +155,43 @@ async def test_words_over_mqtt_are_no_readings_and_not_refused(
 
 
 async def test_a_board_with_many_kinds_pushes_its_own_out(
-    plane: Plane, paired: ScriptedDevice, reported: ReportedEvents, crashes: CrashLog
+    plane: Plane, paired: ScriptedDevice, reported: ReportedEvents, crashes: CrashTable
 ) -> None:
     async with paired.connected():
         await paired.until_ready()
         for n in range(MAX_GROUPS_FOUND_ON + 3):
             await stored(plane, paired, Event("app.crash", {"app": f"app{n}", "reason": "Exception: unreachable"}))
     await take_all(reported)
-    groups = await crashes.since(0)
+    groups = await crashes.groups(since_ms=0)
     assert {group.program for group in groups} == {f"app{n}" for n in range(3, MAX_GROUPS_FOUND_ON + 3)}
 
 
 async def test_what_is_cleared_is_new_when_it_comes_again(
-    plane: Plane, paired: ScriptedDevice, reported: ReportedEvents, crashes: CrashLog
+    plane: Plane, paired: ScriptedDevice, reported: ReportedEvents, crashes: CrashTable
 ) -> None:
     async with paired.connected():
         await paired.until_ready()
         await stored(plane, paired, Event("app.crash", CRASH))
         await take_all(reported)
         first = await plane.published.until(Crashed)
-        assert await crashes.table.clear([first.crash_id], ["another"]) == 0
-        assert await crashes.table.clear([first.crash_id], None) == 1
+        assert await crashes.clear([first.crash_id], ["another"]) == 0
+        assert await crashes.clear([first.crash_id], None) == 1
         with pytest.raises(UnknownName):
-            await crashes.table.reports(first.crash_id)
+            await crashes.reports(first.crash_id)
         await stored(plane, paired, Event("app.crash", CRASH))
         await take_all(reported)
     assert (await plane.published.until(Crashed)).is_new
 
 
 async def test_a_board_that_is_removed_takes_its_crashes_along(
-    plane: Plane, paired: ScriptedDevice, reported: ReportedEvents, crashes: CrashLog
+    plane: Plane, paired: ScriptedDevice, reported: ReportedEvents, crashes: CrashTable
 ) -> None:
     async with paired.connected():
         await paired.until_ready()
         await stored(plane, paired, Event("app.crash", CRASH))
     await take_all(reported)
     await plane.registry.remove("lamp")
-    assert await crashes.since(0) == ()
+    assert await crashes.groups(since_ms=0) == ()
     report = CrashReport("d-2", 9, "f" * 16, "program", "blink", None, "t", "", "t", ())
     await plane.registry.add("torch", "virtual", (), device_id="d-2")
     for is_new in (True, False):
@@ -207,7 +207,7 @@ async def test_a_board_that_is_removed_takes_its_crashes_along(
 
 
 async def test_crashes_of_two_entries_that_are_one_board_are_counted_together(
-    plane: Plane, paired: ScriptedDevice, reported: ReportedEvents, crashes: CrashLog
+    plane: Plane, paired: ScriptedDevice, reported: ReportedEvents, crashes: CrashTable
 ) -> None:
     async with paired.connected():
         await paired.until_ready()
@@ -215,12 +215,12 @@ async def test_crashes_of_two_entries_that_are_one_board_are_counted_together(
     await take_all(reported)
     other = await plane.registry.add("torch", "virtual", ())
     await plane.registry.merge("torch", "lamp")
-    (group,) = await crashes.since(0)
+    (group,) = await crashes.groups(since_ms=0)
     assert (group.count, group.devices) == (1, (other.device_id,))
 
 
 async def test_follow_reads_on_as_events_come(
-    plane: Plane, paired: ScriptedDevice, reported: ReportedEvents, crashes: CrashLog
+    plane: Plane, paired: ScriptedDevice, reported: ReportedEvents, crashes: CrashTable
 ) -> None:
     plane.links.parts.reports.event = reported.news
     following = asyncio.ensure_future(reported.follow())

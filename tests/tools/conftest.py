@@ -6,20 +6,22 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from microclaw.app.agent import build_toolbox
-from microclaw.apps.catalogue import AppListing, Catalogue
+from microclaw.apps.catalogue import AppListing
 from microclaw.apps.changes import Change, RemoveApp, SetLevel
 from microclaw.apps.claims import PinConflict
-from microclaw.apps.deploy import Deployer, Deployment, DeployRequest, Removal
-from microclaw.apps.direct_io import DirectIo, PinChange
-from microclaw.apps.lifecycle import Lifecycle, Switched
+from microclaw.apps.deploy import Deployment, DeployRequest, Removal
+from microclaw.apps.direct_io import PinChange
+from microclaw.apps.lifecycle import Switched
+from microclaw.apps.parts import Apps
+from microclaw.apps.reconciler import DeviceCheck
 from microclaw.apps.trial import Trial
-from microclaw.apps.undo import Undo, UndoChoice, UndoneChange, UndoReport
-from microclaw.apps.upgrade import Upgrader
+from microclaw.apps.undo import UndoChoice, UndoneChange, UndoReport
 from microclaw.auth.gate import Gate
 from microclaw.boards.reader import load_board
 from microclaw.bus import Bus
@@ -42,7 +44,6 @@ from microclaw.devices.calls import (
 )
 from microclaw.devices.device import Device
 from microclaw.devices.entry import unknown_device
-from microclaw.devices.registry import Registry
 from microclaw.errors import AppNotFound, MicroclawError
 from microclaw.events import Evidence, EvidenceKind, ProgramKind, Report, Step
 from microclaw.tools.tool import ToolContext, ToolResult
@@ -134,6 +135,9 @@ class PaperApps:
         self.asked.append(("remove", device, name))
         return Removal("d-1", device, name, Evidence("reported", "no longer listed"), undoable=True, change_id=8)
 
+    def status(self) -> tuple[DeviceCheck, ...]:
+        return ()
+
     async def holds(self, device_id: str, name: str) -> bool:
         return (device_id, name) in self.held
 
@@ -222,18 +226,8 @@ async def bench() -> AsyncIterator[Bench]:
     async with AsyncExitStack() as stack:
         bus = await stack.enter_async_context(Bus())
         apps, registry = PaperApps(), PaperRegistry()
-        tools = build_toolbox(
-            devices=cast("Registry", registry),
-            deployer=cast("Deployer", apps),
-            lifecycle=cast("Lifecycle", apps),
-            upgrader=cast("Upgrader", apps),
-            holds=apps.holds,
-            catalogue=cast("Catalogue", apps),
-            direct_io=cast("DirectIo", apps),
-            undo=cast("Undo", apps),
-            gate=Gate(),
-            kept=tuple,
-        )
+        names = ("deployer", "lifecycle", "upgrader", "change_log", "catalogue", "direct_io", "undo", "reconciler")
+        tools = build_toolbox(cast("Apps", SimpleNamespace(registry=registry, **dict.fromkeys(names, apps))), Gate())
         made = Bench(tools, apps, registry, bus, stack)
         await made.add("virtual-1", PaperTransport("wasmachine://192.168.1.100:18080"))
         yield made

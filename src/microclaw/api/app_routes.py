@@ -114,7 +114,7 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
 
     @router.get("/v1/apps", summary="What runs where", responses=answers(Apps))
     async def list_apps(device: str | None = None) -> dict[str, Any]:
-        return {"apps": [app_object(listing) for listing in await parts.catalogue.list_apps(device)]}
+        return {"apps": [app_object(listing) for listing in await parts.apps.catalogue.list_apps(device)]}
 
     @router.get(
         "/v1/devices/{device}/apps/{name}",
@@ -126,12 +126,12 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
 
         `before`: the version that was there before it, and what changed in the source since.
         """
-        listing = await parts.catalogue.show(device, name)
-        before = await parts.catalogue.before(listing)
+        listing = await parts.apps.catalogue.show(device, name)
+        before = await parts.apps.catalogue.before(listing)
         return {
             **app_object(listing),
             "source": listing.source,
-            "proof": await parts.catalogue.proof(listing),
+            "proof": await parts.apps.catalogue.proof(listing),
             "before": None if before is None else asdict(before),
         }
 
@@ -141,10 +141,10 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
     ) -> StreamingResponse:
         found = parts.devices.get(device)
         permission = await permission_of(install_permission(parts, body, found.name), when_back=when_back)
-        parts.gate.check(by.person_id, permission, f"deploy {body.name} to {found.name}")
+        parts.admission.gate.check(by.person_id, permission, f"deploy {body.name} to {found.name}")
         if body.force:
             text = f"deploy {body.name}, also if its trial fails"
-            parts.gate.note(AuditKind.FORCED, text, by.person_id, about=found.name)
+            parts.admission.gate.note(AuditKind.FORCED, text, by.person_id, about=found.name)
         place = place_of(by)
         request = deploy_request(
             body,
@@ -155,12 +155,12 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
 
         async def deploy(feed: Feed) -> StreamEvent:
             async def now() -> dict[str, Any]:
-                return deployment_object(await parts.deployer.deploy(request, feed.put, begin=feed.begin))
+                return deployment_object(await parts.apps.deployer.deploy(request, feed.put, begin=feed.begin))
 
             def later(why: str) -> Awaitable[Deferral]:
-                return parts.deferrals.install(request, why, feed.put)
+                return parts.apps.deferrals.install(request, why, feed.put)
 
-            asking = questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place)
+            asking = questions_in(feed, parts.admission.approvals, channel=CHANNEL, chat_id=place)
             with made_by(place, by.person_id, by.conversation), asking:
                 return Result(await now_or_later(found, now, later, when_back=when_back))
 
@@ -172,12 +172,12 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
     async def explore(device: str, by: RequestCaller) -> StreamingResponse:
         found = parts.devices.get(device)
         text, place = f"explore {found.name} with a program of the host's", place_of(by)
-        parts.gate.check(by.person_id, Permission.ACT, text)
+        parts.admission.gate.check(by.person_id, Permission.ACT, text)
 
         async def exploring(feed: Feed) -> StreamEvent:
-            with questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place):
-                await admit(parts.gate, by, Permission.ACT, text, chat_id=place)
-            return Result(exploration_object(await parts.explorer.explore(found.device_id, feed.put)))
+            with questions_in(feed, parts.admission.approvals, channel=CHANNEL, chat_id=place):
+                await admit(parts.admission.gate, by, Permission.ACT, text, chat_id=place)
+            return Result(exploration_object(await parts.apps.explorer.explore(found.device_id, feed.put)))
 
         return parts.stream(by, f"explore {found.name}", exploring)
 
@@ -185,21 +185,21 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
     async def remove_app(device: str, name: str, by: RequestCaller, when_back: WhenBack = False) -> StreamingResponse:
         found = parts.devices.get(device)
         text, place = f"remove {name} from {found.name}", place_of(by)
-        parts.gate.check(by.person_id, Permission.ACT, text)
+        parts.admission.gate.check(by.person_id, Permission.ACT, text)
 
         async def remove(feed: Feed) -> StreamEvent:
-            with questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place):
+            with questions_in(feed, parts.admission.approvals, channel=CHANNEL, chat_id=place):
                 permission = Permission.ACT
                 if not by.direct:
                     asked = removal_permission(parts, found.name, name)
                     permission = await permission_of(asked, when_back=when_back)
-                await admit(parts.gate, by, permission, text, chat_id=place)
+                await admit(parts.admission.gate, by, permission, text, chat_id=place)
 
             async def now() -> dict[str, Any]:
-                return removal_object(await parts.deployer.remove(found.device_id, name, feed.put))
+                return removal_object(await parts.apps.deployer.remove(found.device_id, name, feed.put))
 
             def later(why: str) -> Awaitable[Deferral]:
-                return parts.deferrals.uninstall(found.device_id, name, late_place(by), why, feed.put)
+                return parts.apps.deferrals.uninstall(found.device_id, name, late_place(by), why, feed.put)
 
             with made_by(place, by.person_id, by.conversation):
                 return Result(await now_or_later(found, now, later, when_back=when_back))
@@ -227,7 +227,7 @@ def _route_changes(router: APIRouter, parts: HostParts) -> None:
         device: str | None = None, limit: Annotated[int, Query(ge=1, le=1000)] = 50
     ) -> dict[str, Any]:
         device_id = None if device is None else parts.devices.get(device).device_id
-        found = await parts.undo.changes(device_id, limit)
+        found = await parts.apps.undo.changes(device_id, limit)
         return {"changes": [change_object(change, _name(parts, change.device_id)) for change in found]}
 
     @router.get(
@@ -242,19 +242,19 @@ def _route_changes(router: APIRouter, parts: HostParts) -> None:
     async def undo(body: UndoBody, by: RequestCaller) -> StreamingResponse:
         device_id = None if body.device is None else parts.devices.get(body.device).device_id
         text = "undo what was done last" if body.change_id is None else f"undo change {body.change_id}"
-        parts.gate.check(by.person_id, Permission.ACT, text)
+        parts.admission.gate.check(by.person_id, Permission.ACT, text)
         place = place_of(by)
         choice = UndoChoice(by.person_id, body.change_id, device_id, anyone=body.anyone)
 
         async def take_back(feed: Feed) -> StreamEvent:
-            with questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place):
-                shown = await parts.undo.chosen(choice)
+            with questions_in(feed, parts.admission.approvals, channel=CHANNEL, chat_id=place):
+                shown = await parts.apps.undo.chosen(choice)
                 detail = [f"takes back: {change_text(change)}" for change in shown]
-                await admit(parts.gate, by, Permission.ACT, text, detail=detail, chat_id=place)
-                if not by.direct and await parts.undo.chosen(choice) != shown:
+                await admit(parts.admission.gate, by, Permission.ACT, text, detail=detail, chat_id=place)
+                if not by.direct and await parts.apps.undo.chosen(choice) != shown:
                     raise PermissionRefused("something was changed while somebody was asked", next_step="ask again")
             with made_by(place, by.person_id, by.conversation):
-                made = await parts.undo.undo(choice, feed.put)
+                made = await parts.apps.undo.undo(choice, feed.put)
             return Result(undone_object(made))
 
         return parts.stream(by, "undo", take_back)
@@ -292,14 +292,14 @@ async def install_permission(parts: HostParts, body: InstallBody, device: str) -
 
 def _approving(parts: HostParts, by: Caller, permission: Permission, place: str) -> Approve:
     async def approve(text: str, detail: Sequence[str], program: AskedProgram | None = None) -> None:
-        await admit(parts.gate, by, permission, text, detail=detail, chat_id=place, program=program)
+        await admit(parts.admission.gate, by, permission, text, detail=detail, chat_id=place, program=program)
 
     return approve
 
 
 async def removal_permission(parts: HostParts, device: str, name: str) -> Permission:
     """There is no copy of a program that this host did not install, so to remove it is risky."""
-    listed = await parts.catalogue.list_apps(device)
+    listed = await parts.apps.catalogue.list_apps(device)
     foreign = any(app.name == name and app.foreign for app in listed)
     return Permission.RISKY if foreign else Permission.ACT
 

@@ -41,7 +41,7 @@ from microclaw.api.rollout_routes import rollout_router
 from microclaw.api.schedule_routes import schedule_router, subagent_router
 from microclaw.api.shares import Shares, WithinShare
 from microclaw.api.sign_in_routes import coming_in_router, session_router
-from microclaw.api.status import for_everybody
+from microclaw.api.status import for_everybody, read_status
 from microclaw.api.status_answers import Health, HostFacts
 from microclaw.api.task_routes import task_router
 from microclaw.api.telemetry_routes import crash_router, telemetry_router
@@ -54,7 +54,7 @@ from microclaw.page.files import page_router
 
 def host_api(parts: HostParts) -> FastAPI:
     """Every route, for both apps: the caller is in the request (api.caller)."""
-    app = _base("microclaw", parts)
+    app, admission = _base("microclaw", parts), parts.admission
     app.include_router(chat_router(parts))
     app.include_router(openai_router(parts))
     app.include_router(link_router(parts))
@@ -76,31 +76,31 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(waiting_router(parts.requests, parts.requests_elsewhere))
     app.include_router(people_router(parts))
     app.include_router(token_router(parts))
-    app.include_router(coming_in_router(parts.sign_ins))
-    app.include_router(session_router(parts.sign_ins, parts.people, parts.gate))
+    app.include_router(coming_in_router(admission.sign_ins))
+    app.include_router(session_router(admission.sign_ins, admission.people, admission.gate))
     app.include_router(usage_router(parts))
     names = frozenset(tool.name for tool in parts.toolbox.tools)
     app.include_router(
-        knowledge_router(KnowledgeParts(parts.settings, parts.gate, parts.knowledge, parts.erase, names))
+        knowledge_router(KnowledgeParts(parts.settings, admission.gate, parts.knowledge, parts.erase, names))
     )
     app.include_router(schedule_router(parts.schedules))
-    app.include_router(subagent_router(parts.schedules.subagents, parts.gate))
-    app.include_router(task_router(parts.code, parts.gate, parts.people))
-    app.include_router(backup_router(parts.gate, parts.read_home))
-    compiling = CompileQueue(parts.compile)
+    app.include_router(subagent_router(parts.schedules.subagents, admission.gate))
+    app.include_router(task_router(parts.code, admission.gate, admission.people))
+    app.include_router(backup_router(admission.gate, parts.backups.reading))
+    compiling = CompileQueue(parts.apps.compile)
     app.include_router(compile_router(compiling))
     app.include_router(program_router(parts, compiling))
     app.include_router(voice_router(parts))
     app.include_router(metrics_router(parts.metrics))
     app.include_router(cluster_router(parts.cluster))
     app.include_router(
-        events_router(parts.live, parts.watching, parts.people, parts.settings.limits.keepalive_s, parts.pins)
+        events_router(parts.live, admission.watching, admission.people, parts.settings.limits.keepalive_s, parts.pins)
     )
 
     @app.get("/v1/status", tags=["host"], summary="Model, devices, programs", responses=answers(HostFacts))
     async def status(by: RequestCaller) -> dict[str, Any]:
-        found = await parts.status()
-        person = parts.people.get(by.person_id)
+        found = await read_status(parts)
+        person = admission.people.get(by.person_id)
         return found if person is not None and person.role == "owner" else for_everybody(found)
 
     return app
@@ -118,23 +118,25 @@ def api_app(
 ) -> ASGIApp:
     """With a token or a session: the whole API, as far as the person's role allows. Without one: nothing that touches
     a device, and `on_network` only the pages and the sign-in. `allowed_hosts`: the names by which it may be called."""
-    limits = parts.settings.limits
+    limits, admission = parts.settings.limits, parts.admission
     outside = _base("microclaw", parts)
-    outside.include_router(coming_in_router(parts.sign_ins))
+    outside.include_router(coming_in_router(admission.sign_ins))
     if not on_network:
-        outside.include_router(compile_router(CompileQueue(parts.compile)))
+        outside.include_router(compile_router(CompileQueue(parts.apps.compile)))
         outside.include_router(metrics_router(parts.metrics))
-    shares = Shares(parts.people)
+    shares = Shares(admission.people)
 
     def checked(app: ASGIApp, body_bytes: int) -> ASGIApp:
         return RequestCheck(app, body_bytes=body_bytes, body_s=limits.body_s)
 
-    inside = TellsWaiting(checked(api, limits.control_body_bytes), parts.approvals, parts.requests)
+    inside = TellsWaiting(checked(api, limits.control_body_bytes), admission.approvals, parts.requests)
     app = BearerAuth(
-        inside=WithinShare(EndsWithCredential(inside, parts.watching, parts.people, parts.approvals), shares),
+        inside=WithinShare(
+            EndsWithCredential(inside, admission.watching, admission.people, admission.approvals), shares
+        ),
         outside=WithinShare(checked(outside, limits.body_bytes), shares),
-        tokens=parts.tokens,
-        sign_ins=parts.sign_ins,
+        tokens=admission.tokens,
+        sign_ins=admission.sign_ins,
         access=access_from_network if on_network else access_of,
     )
     return RequestCheck(AnswersHead(app), body_bytes=None, body_s=limits.body_s, allowed_hosts=allowed_hosts)
@@ -188,8 +190,8 @@ def _base(title: str, parts: HostParts) -> FastAPI:
     @app.get("/healthz", tags=["host"], summary="Alive", responses=answers(Health))
     async def healthz() -> dict[str, Any]:
         """`failing` names the background tasks that are tried again and again. 503 while the disk takes no writes."""
-        if (refusal := await parts.refusal()) is not None:
+        if (refusal := await parts.database.refusal()) is not None:
             raise refusal
-        return {"ok": True, "version": __version__, "failing": list(parts.failing())}
+        return {"ok": True, "version": __version__, "failing": list(parts.tasks.failing())}
 
     return app

@@ -13,6 +13,7 @@ from fastapi import APIRouter
 from microclaw.api.answers import answers
 from microclaw.api.device_answers import DeviceExamination
 from microclaw.api.parts import HostParts
+from microclaw.api.status import read_status
 from microclaw.apps.reconciler import check_device as examined
 from microclaw.auth.certificates import HostNames, lan_names
 from microclaw.errors import ConfigError
@@ -41,7 +42,7 @@ async def refuse_own(parts: HostParts, transports: Iterable[str]) -> None:
     if not wanted:
         return
     names, (networks, own) = await asyncio.to_thread(_here)
-    listening = list(_listening(await parts.status()))
+    listening = list(_listening(await read_status(parts)))
     for address in wanted:
         if address.host in networks:
             raise ConfigError(

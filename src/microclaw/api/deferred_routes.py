@@ -37,8 +37,8 @@ def deferred_router(parts: HostParts) -> APIRouter:
     )
     async def cancel(device: str, name: str, by: RequestCaller) -> dict[str, Any]:
         found = parts.devices.get(device)
-        await admit(parts.gate, by, Permission.ACT, f"cancel what is deferred for {name} on {found.name}")
-        act = await parts.deferrals.cancel(found.device_id, name)
+        await admit(parts.admission.gate, by, Permission.ACT, f"cancel what is deferred for {name} on {found.name}")
+        act = await parts.apps.deferrals.cancel(found.device_id, name)
         return {"device": found.name, "name": act.name, "deferred": deferred_act_object(act)}
 
     return router

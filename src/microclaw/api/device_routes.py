@@ -90,7 +90,7 @@ def device_router(parts: HostParts) -> APIRouter:
 
 
 def _route_entries(router: APIRouter, parts: HostParts) -> None:
-    devices, gate = parts.devices, parts.gate
+    devices, gate = parts.devices, parts.admission.gate
 
     @router.get("", summary="The devices by name, and those that wait to be paired", responses=answers(Devices))
     async def list_devices(
@@ -203,7 +203,7 @@ def _route_calls(router: APIRouter, parts: HostParts) -> None:
         if console or (device.supports(ConsoleRead.method) and not device.supports(LogsRead.method)):
             page = await device.call(ConsoleRead(cursor=cursor))
             return {"console": True, "evidence": "reported", **result_value(page)}
-        return dict(result_value(await parts.source_log.read(device, cursor)))
+        return dict(result_value(await parts.apps.source_log.read(device, cursor)))
 
     @router.get("/{name}/edges", summary="Level changes the board counted, since a cursor", responses=answers(Edges))
     async def read_edges(name: str, cursor: Cursor = 0) -> dict[str, Any]:
@@ -223,21 +223,21 @@ async def call_one(
     permission = call_permission(call.method)
     insisted: tuple[str, ...] = ()
     action = call_words(call, device.name)
-    parts.gate.check(by.person_id, permission, action)
-    conflict = await parts.direct_io.conflict(device.device_id, call)  # first: nobody is asked for what is refused
+    parts.admission.gate.check(by.person_id, permission, action)
+    conflict = await parts.apps.direct_io.conflict(device.device_id, call)  # first: nobody is asked for what is refused
     if conflict is not None:
         if not body.force or conflict.is_final:
             conflict.raise_refused(_insist_step(device.name, call.method))
         permission, insisted = Permission.RISKY, (conflict.text,)
     if not is_admitted or conflict is not None:
         detail = (*insisted, *call_detail(body))
-        await admit(parts.gate, by, permission, action, detail=detail, tool=call.method)
+        await admit(parts.admission.gate, by, permission, action, detail=detail, tool=call.method)
     if conflict is not None:
-        parts.gate.note(AuditKind.FORCED, f"{call.method}: {conflict.text}", by.person_id, about=device.name)
+        parts.admission.gate.note(AuditKind.FORCED, f"{call.method}: {conflict.text}", by.person_id, about=device.name)
     if not body.wait:
         device.check_present(call)
     if permission is not Permission.READ and not isinstance(call, GpioSet | PwmSet):  # those are changes, with a line
-        parts.gate.note(AuditKind.CALL_ACTED, call.method, by.person_id, about=device.name)
+        parts.admission.gate.note(AuditKind.CALL_ACTED, call.method, by.person_id, about=device.name)
     return await _call(parts, device.device_id, call, body.timeout_s, insisted)
 
 
@@ -261,9 +261,9 @@ async def _call(
     """A call that sets a pin goes through direct I/O, so that it can be undone; others go straight to the device."""
     match call:
         case GpioSet(pin=pin, level=level):
-            return _acted(await parts.direct_io.set_pin(name, pin, level, insist=insisted))
+            return _acted(await parts.apps.direct_io.set_pin(name, pin, level, insist=insisted))
         case PwmSet(pin=pin, duty=duty, frequency_hz=frequency_hz):
-            return _acted(await parts.direct_io.set_pwm(name, pin, duty, frequency_hz, insist=insisted))
+            return _acted(await parts.apps.direct_io.set_pwm(name, pin, duty, frequency_hz, insist=insisted))
         case DeviceRestart():
             restart = await parts.devices.get(name).call(call, timeout_s)
             evidence = Evidence("reported", f"it came back in another boot {restart.seconds:g} s after it was asked")
@@ -331,8 +331,8 @@ def link_router(parts: HostParts) -> APIRouter:
         responses=answers(DeviceFacts, 201),
     )
     async def pair(body: PairBody, by: RequestCaller, response: Response) -> dict[str, Any]:
-        check_local_owner(parts.gate, by, "pair devices")
-        who = parts.gate.name_of(by.person_id)
+        check_local_owner(parts.admission.gate, by, "pair devices")
+        who = parts.admission.gate.name_of(by.person_id)
         device = await link().pair(body.code, name=body.name, device=body.device, board=body.board, by=who)
         response.headers["Location"] = f"/v1/devices/{quote(device.name)}"
         return device_object(device, parts.link)
@@ -343,7 +343,7 @@ def link_router(parts: HostParts) -> APIRouter:
         responses=answers(ProvisionedDevice),
     )
     async def provision(body: ProvisionBody, by: RequestCaller) -> dict[str, Any]:
-        check_local_owner(parts.gate, by, "provision devices")
+        check_local_owner(parts.admission.gate, by, "provision devices")
         made = await link().provision(body.name, board=body.board, with_secret=body.secret, host=body.host)
         return {
             "name": body.name,
@@ -364,7 +364,7 @@ def link_router(parts: HostParts) -> APIRouter:
         responses=answers(ProvisionedBoards),
     )
     async def provision_batch(body: BatchBody, by: RequestCaller) -> dict[str, Any]:
-        check_local_owner(parts.gate, by, "provision devices")
+        check_local_owner(parts.admission.gate, by, "provision devices")
         life_ms = body.days * 24 * 3_600_000
         made = await link().provision_many(body.prefix, body.count, board=body.board, host=body.host, life_ms=life_ms)
         return {
@@ -387,14 +387,14 @@ def link_router(parts: HostParts) -> APIRouter:
         responses=answers(RevokedDevice),
     )
     async def revoke(name: str, by: RequestCaller) -> dict[str, Any]:
-        parts.gate.check_owner(by.person_id, "revoke devices")
-        ended = await link().revoke(name, by=parts.gate.name_of(by.person_id))
+        parts.admission.gate.check_owner(by.person_id, "revoke devices")
+        ended = await link().revoke(name, by=parts.admission.gate.name_of(by.person_id))
         return {"device": parts.devices.get(name).name, "revoked": ended}
 
     @router.put("/devices/{name}/labels", summary="Replace a device's labels", responses=answers(DeviceFacts))
     async def label(name: str, body: LabelsBody, by: RequestCaller) -> dict[str, Any]:
-        await admit(parts.gate, by, Permission.ACT, f"label {name}", detail=body.labels)
-        labelled = await parts.devices.label(name, body.labels, by=parts.gate.name_of(by.person_id))
+        await admit(parts.admission.gate, by, Permission.ACT, f"label {name}", detail=body.labels)
+        labelled = await parts.devices.label(name, body.labels, by=parts.admission.gate.name_of(by.person_id))
         return device_object(labelled, parts.link)
 
     @router.post(
@@ -403,7 +403,7 @@ def link_router(parts: HostParts) -> APIRouter:
         responses=answers(NotedDevice),
     )
     async def notify(name: str, body: NotifyBody, by: RequestCaller) -> dict[str, Any]:
-        await admit(parts.gate, by, Permission.ACT, f"tell {name}", detail=(body.text,))
+        await admit(parts.admission.gate, by, Permission.ACT, f"tell {name}", detail=(body.text,))
         noted = await link().notify(name, body.text, speak=body.speak, expires_s=body.expires_s)
         return {"device": parts.devices.get(name).name, "state": noted}
 

@@ -76,7 +76,7 @@ def firmware_router(parts: HostParts) -> APIRouter:
 
 
 def _route_keys(router: APIRouter, parts: HostParts) -> None:
-    publisher, gate = parts.publisher, parts.gate
+    publisher, gate = parts.rollouts.publisher, parts.admission.gate
 
     @router.get("/keys", summary="The public keys whose updates this host passes on", responses=answers(UpdateKeys))
     async def list_keys(by: RequestCaller) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def _route_keys(router: APIRouter, parts: HostParts) -> None:
 
 
 def _route_releases(router: APIRouter, parts: HostParts) -> None:
-    publisher, gate = parts.publisher, parts.gate
+    publisher, gate = parts.rollouts.publisher, parts.admission.gate
 
     @router.get("/releases", summary="Every release, the newest first", responses=answers(Releases))
     async def list_releases(by: RequestCaller) -> dict[str, Any]:
@@ -173,12 +173,12 @@ def _route_releases(router: APIRouter, parts: HostParts) -> None:
         found = [await publisher.withdraw(row.release_id, by=name) for row in rows]
         for version in {row.version for row in found}:
             await parts.rollouts.withdrawn(version)
-        told = [device.name for row in found for device in await parts.offers.call_off(row, by=name)]
+        told = [device.name for row in found for device in await parts.rollouts.offers.call_off(row, by=name)]
         return {"releases": [_release_object(row) for row in found], "called_off": sorted(set(told))}
 
 
 def _route_offers(router: APIRouter, parts: HostParts) -> None:
-    offers, gate = parts.offers, parts.gate
+    offers, gate = parts.rollouts.offers, parts.admission.gate
 
     @router.post(
         "/offers",
@@ -187,7 +187,7 @@ def _route_offers(router: APIRouter, parts: HostParts) -> None:
     )
     async def offer(body: OfferBody, by: RequestCaller) -> dict[str, Any]:
         gate.check_owner(by.person_id, "update devices")
-        rows = await parts.publisher.find(body.release)
+        rows = await parts.rollouts.publisher.find(body.release)
         chosen = chosen_devices(parts, body)
         names = device_names(chosen)
         await admit(gate, by, Permission.RISKY, f"update {names_text(names)} to {rows[0].version}", detail=names[:50])
@@ -209,8 +209,8 @@ def _route_offers(router: APIRouter, parts: HostParts) -> None:
     async def status(by: RequestCaller, device: str | None = None) -> dict[str, Any]:
         gate.check_owner(by.person_id, "see the updates of devices")
         devices = parts.devices.list() if device is None else [parts.devices.get(device)]
-        foreign = {row.device_id: row for row in await parts.publisher.table.foreign()}
-        latest = {(row.device_id, row.is_of_keys): row for row in await parts.publisher.table.latest()}
+        foreign = {row.device_id: row for row in await parts.rollouts.publisher.table.foreign()}
+        latest = {(row.device_id, row.is_of_keys): row for row in await parts.rollouts.publisher.table.latest()}
         return {"devices": [_status_object(one, latest, foreign) for one in devices if _has_link(one)]}
 
     @router.post(

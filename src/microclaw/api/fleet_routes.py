@@ -72,11 +72,11 @@ class ApplyBody(FleetBody):
 
 def fleet_router(parts: HostParts) -> APIRouter:
     router = APIRouter(tags=["fleet"])
-    fleet = Fleet(catalogue=parts.catalogue, compile=parts.compile, deployer=parts.deployer, deferrals=parts.deferrals)
+    fleet = Fleet(parts.apps)
 
     @router.post("/v1/fleet/diff", summary="What differs between what shall run and what is wanted; as JSON lines")
     async def diff(body: FleetBody, by: RequestCaller) -> StreamingResponse:
-        parts.gate.check(by.person_id, Permission.READ, "compare a fleet")
+        parts.admission.gate.check(by.person_id, Permission.READ, "compare a fleet")
         programs, devices = _programs(parts, body), _devices(parts, body)
 
         async def compare(_feed: Feed) -> StreamEvent:
@@ -88,16 +88,16 @@ def fleet_router(parts: HostParts) -> APIRouter:
     @router.post("/v1/fleet/apply", summary="Install, replace and take off until nothing differs; a step for each act")
     async def apply(body: ApplyBody, by: RequestCaller) -> StreamingResponse:
         text, place = f"apply a fleet of {len(body.devices)} devices", place_of(by)
-        parts.gate.check(by.person_id, Permission.ACT, text)
+        parts.admission.gate.check(by.person_id, Permission.ACT, text)
         programs, devices = _programs(parts, body), _devices(parts, body)
 
         async def do(feed: Feed) -> StreamEvent:
             rows = await fleet.compare(programs, devices)
             _check(rows, body)
-            with questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place):
+            with questions_in(feed, parts.admission.approvals, channel=CHANNEL, chat_id=place):
                 detail = _act_texts(rows, prune=body.prune)
                 if detail:
-                    await admit(parts.gate, by, Permission.ACT, text, detail=detail, chat_id=place)
+                    await admit(parts.admission.gate, by, Permission.ACT, text, detail=detail, chat_id=place)
             if not by.direct and digest(await fleet.compare(programs, devices)) != digest(rows):
                 raise PermissionRefused("something was changed while somebody was asked", next_step="ask again")
             with made_by(place, by.person_id, by.conversation):
@@ -109,9 +109,9 @@ def fleet_router(parts: HostParts) -> APIRouter:
 
     @router.get("/v1/fleet", summary="What is wanted on the devices now", responses=answers(WantedApps))
     async def wanted(by: RequestCaller) -> dict[str, Any]:
-        parts.gate.check(by.person_id, Permission.READ, "list what is wanted")
+        parts.admission.gate.check(by.person_id, Permission.READ, "list what is wanted")
         known = {device.device_id: device for device in parts.devices.list()}
-        found = [(known[app.device_id], app) for app in await parts.catalogue.wanted() if app.device_id in known]
+        found = [(known[app.device_id], app) for app in await parts.apps.catalogue.wanted() if app.device_id in known]
         return {"apps": [{**_version_object(device, app.version), "name": app.name} for device, app in found]}
 
     @router.get(
@@ -120,12 +120,12 @@ def fleet_router(parts: HostParts) -> APIRouter:
         responses=answers(WantedProgram),
     )
     async def program(device: str, name: str, by: RequestCaller) -> dict[str, Any]:
-        parts.gate.check(by.person_id, Permission.READ, f"read {name}")
+        parts.admission.gate.check(by.person_id, Permission.READ, f"read {name}")
         found = parts.devices.get(device)
-        version = version_of(name, [a for a in await parts.catalogue.wanted() if a.device_id == found.device_id])
+        version = version_of(name, [a for a in await parts.apps.catalogue.wanted() if a.device_id == found.device_id])
         if version is None:
             raise AppNotFound(f"{name!r} is not wanted on {found.name}", next_step="microclaw app list")
-        stored = await parts.catalogue.image(version.sha256)
+        stored = await parts.apps.catalogue.image(version.sha256)
         if version.kind == "py":
             image = stored_program(stored.code, stored.source, stored.meta)
             return {"suffix": ".py", "source": image.source, "heap_bytes": fit_claim(image, DEFAULT_HEAP_BYTES)}
@@ -227,7 +227,7 @@ async def _rebuilt(parts: HostParts, stored: ImageRow, board: BoardProfile, name
         for language in languages:
             assert stored.source is not None
             try:
-                image = await parts.compile(stored.source, board, name, level, language, ("wasm",))
+                image = await parts.apps.compile(stored.source, board, name, level, language, ("wasm",))
             except (BuildError, UnknownName):
                 continue
             if image.sha256 == stored.sha256:

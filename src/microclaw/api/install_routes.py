@@ -148,13 +148,13 @@ class InstallParts:
         return {"host": made.host, "port": made.port, "ca_sha256": made.ca_sha256}
 
     async def _keys(self) -> dict[str, str]:
-        rows = await self._parts.publisher.table.keys()
+        rows = await self._parts.rollouts.publisher.table.keys()
         return {row.key_id: public_key(row.public_der).trusted.n for row in rows}
 
 
 def install_router(parts: HostParts) -> APIRouter:
     router = APIRouter(prefix="/v1/firmware", tags=["firmware"])
-    made, gate = InstallParts(parts), parts.gate
+    made, gate = InstallParts(parts), parts.admission.gate
 
     @router.get("/install", summary="The chips and boards that a browser can set up", responses=answers(InstallChoices))
     async def choices(by: RequestCaller) -> InstallChoices:

@@ -109,21 +109,21 @@ def _route_upgrades(router: APIRouter, parts: HostParts) -> None:
     ) -> StreamingResponse:
         found = parts.devices.get(device)
         text, place = f"upgrade {name} on {found.name}", place_of(by)
-        parts.gate.check(by.person_id, Permission.ACT, text)
+        parts.admission.gate.check(by.person_id, Permission.ACT, text)
 
         async def approve(asked: str, detail: Sequence[str], program: AskedProgram | None = None) -> None:
-            await admit(parts.gate, by, Permission.ACT, asked, detail=detail, chat_id=place, program=program)
+            await admit(parts.admission.gate, by, Permission.ACT, asked, detail=detail, chat_id=place, program=program)
 
         request = body.request(name, found.device_id, None if by.direct else approve)
 
         async def do(feed: Feed) -> StreamEvent:
             async def now() -> dict[str, Any]:
-                return upgraded_object(await parts.upgrader.upgrade(request, feed.put, begin=feed.begin))
+                return upgraded_object(await parts.apps.upgrader.upgrade(request, feed.put, begin=feed.begin))
 
             def later(why: str) -> Awaitable[Deferral]:
-                return parts.deferrals.upgrade(replace(request, place=late_place(by)), why, feed.put)
+                return parts.apps.deferrals.upgrade(replace(request, place=late_place(by)), why, feed.put)
 
-            asking = questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place)
+            asking = questions_in(feed, parts.admission.approvals, channel=CHANNEL, chat_id=place)
             with made_by(place, by.person_id, by.conversation), asking:
                 return Result(await now_or_later(found, now, later, when_back=when_back))
 
@@ -150,10 +150,10 @@ def _route_upgrades(router: APIRouter, parts: HostParts) -> None:
                 request = body.request(name, device.device_id)
 
                 async def now() -> dict[str, Any]:
-                    return upgraded_object(await parts.upgrader.upgrade(request, report, begin=feed.begin))
+                    return upgraded_object(await parts.apps.upgrader.upgrade(request, report, begin=feed.begin))
 
                 def later(why: str) -> Awaitable[Deferral]:
-                    return parts.deferrals.upgrade(
+                    return parts.apps.deferrals.upgrade(
                         replace(request, place=late_place(by)), why, partial(stages.show, device.name)
                     )
 
@@ -180,11 +180,11 @@ def _route_switches(router: APIRouter, parts: HostParts) -> None:
         _check_when_back(switch, when_back=when_back)
         found = parts.devices.get(device)
         text, place = f"{switch} {name} on {found.name}", place_of(by)
-        parts.gate.check(by.person_id, Permission.ACT, text)
+        parts.admission.gate.check(by.person_id, Permission.ACT, text)
 
         async def do(feed: Feed) -> StreamEvent:
-            with questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place):
-                await admit(parts.gate, by, Permission.ACT, text, chat_id=place)
+            with questions_in(feed, parts.admission.approvals, channel=CHANNEL, chat_id=place):
+                await admit(parts.admission.gate, by, Permission.ACT, text, chat_id=place)
             with made_by(place, by.person_id, by.conversation):
                 return Result(await _switch(parts, found, name, switch, by, feed.put, when_back=when_back))
 
@@ -220,11 +220,11 @@ async def _switch(
     parts: HostParts, device: Device, name: str, switch: Switch, by: Caller, report: Report, *, when_back: bool
 ) -> dict[str, Any]:
     async def now() -> dict[str, Any]:
-        return switched_object(await _ACTS[switch](parts.lifecycle, device.device_id, name, report))
+        return switched_object(await _ACTS[switch](parts.apps.lifecycle, device.device_id, name, report))
 
     if switch == "restart":
         return await now()
-    defer = parts.deferrals.stop if switch == "stop" else parts.deferrals.start
+    defer = parts.apps.deferrals.stop if switch == "stop" else parts.apps.deferrals.start
 
     def later(why: str) -> Awaitable[Deferral]:
         return defer(device.device_id, name, late_place(by), why, report)

@@ -62,12 +62,12 @@ def act_on_many(
     `text` is what is asked; `weigh` finds a heavier permission while the job runs, for who is asked at all.
     """
     place = place_of(by)
-    parts.gate.check(by.person_id, permission, text)
+    parts.admission.gate.check(by.person_id, permission, text)
 
     async def do(feed: Feed) -> StreamEvent:
-        with questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place):
+        with questions_in(feed, parts.admission.approvals, channel=CHANNEL, chat_id=place):
             needed = permission if weigh is None or by.direct else await weigh()
-            await admit(parts.gate, by, needed, text, detail=device_names(chosen.devices), chat_id=place)
+            await admit(parts.admission.gate, by, needed, text, detail=device_names(chosen.devices), chat_id=place)
         one, ended = begin(feed)
         with made_by(place, by.person_id, by.conversation):
             return Result(results_object(chosen, await on_each(chosen.devices, one, ended)))
@@ -85,7 +85,7 @@ async def having(parts: HostParts, chosen: Selected, app: str, *, stopped: bool 
 
     `stopped` chooses those where it can be started (stopped, or ended), or those where it is not stopped.
     """
-    listed = [found for found in await parts.catalogue.list_apps() if found.name == app]
+    listed = [found for found in await parts.apps.catalogue.list_apps() if found.name == app]
     if stopped is not None:
         listed = [found for found in listed if found.condition in (_TO_START if stopped else _TO_STOP)]
     there = {found.device_id for found in listed}

@@ -61,9 +61,9 @@ def many_router(parts: HostParts) -> APIRouter:
         chosen = body.selected(parts, AppInstall.method)
         text = f"deploy {body.name} to {devices_text(chosen.devices)}"
         permission = await _heaviest(chosen.devices, lambda one: install_permission(parts, body, one.name))
-        parts.gate.check(by.person_id, permission, text)  # before it is noted what somebody insisted on
+        parts.admission.gate.check(by.person_id, permission, text)  # before it is noted what somebody insisted on
         if body.force:
-            parts.gate.note(AuditKind.FORCED, f"{text}, also if its trial fails", by.person_id)
+            parts.admission.gate.note(AuditKind.FORCED, f"{text}, also if its trial fails", by.person_id)
 
         def begin(feed: Feed) -> EachBoard:
             stages = SharedStages(feed.put)
@@ -72,10 +72,10 @@ def many_router(parts: HostParts) -> APIRouter:
                 request, show = deploy_request(body, device.device_id), partial(stages.show, device.name)
 
                 async def now() -> dict[str, Any]:
-                    return deployment_object(await parts.deployer.deploy(request, show, begin=feed.begin))
+                    return deployment_object(await parts.apps.deployer.deploy(request, show, begin=feed.begin))
 
                 def later(why: str) -> Awaitable[Deferral]:
-                    return parts.deferrals.install(replace(request, place=late_place(by)), why, show)
+                    return parts.apps.deferrals.install(replace(request, place=late_place(by)), why, show)
 
                 return await now_or_later(device, now, later, when_back=when_back)
 
@@ -108,10 +108,10 @@ def many_router(parts: HostParts) -> APIRouter:
         def begin(feed: Feed) -> EachBoard:
             async def one(device: Device) -> dict[str, Any]:
                 async def now() -> dict[str, Any]:
-                    return removal_object(await parts.deployer.remove(device.device_id, name, _silent))
+                    return removal_object(await parts.apps.deployer.remove(device.device_id, name, _silent))
 
                 def later(why: str) -> Awaitable[Deferral]:
-                    return parts.deferrals.uninstall(device.device_id, name, late_place(by), why, _silent)
+                    return parts.apps.deferrals.uninstall(device.device_id, name, late_place(by), why, _silent)
 
                 return await now_or_later(device, now, later, when_back=when_back)
 
@@ -129,7 +129,7 @@ def many_router(parts: HostParts) -> APIRouter:
         chosen = body.selected(parts, call.method)
         text, permission = call_words(call, devices_text(chosen.devices)), call_permission(call.method)
         detail = (*device_names(chosen.devices), *call_detail(body))
-        await admit(parts.gate, by, permission, text, detail=detail, tool=call.method)
+        await admit(parts.admission.gate, by, permission, text, detail=detail, tool=call.method)
 
         async def one(device: Device) -> dict[str, Any]:
             return await call_one(parts, by, device, call, body, is_admitted=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,100 +12,88 @@ from fastapi.responses import StreamingResponse
 from microclaw.agent.attempts import Attempt
 from microclaw.agent.client_turn import ClientTurns
 from microclaw.agent.conversation import Conversations
-from microclaw.api.backup_routes import ReadHome
 from microclaw.api.caller import Caller
-from microclaw.api.event_routes import LiveFeed, Watching
+from microclaw.api.event_routes import LiveFeed
 from microclaw.api.jobs import Jobs, Work, stream_response
 from microclaw.api.live_pins import LivePins
 from microclaw.api.metrics import MetricSources
 from microclaw.api.schedule_routes import ScheduleParts
+from microclaw.api.server import PeoplePlane
 from microclaw.api.waiting import WaitingRequests
-from microclaw.apps.building import Compile
-from microclaw.apps.catalogue import Catalogue
-from microclaw.apps.deferring import Deferrals
-from microclaw.apps.deploy import Deployer
-from microclaw.apps.direct_io import DirectIo
-from microclaw.apps.explorer import Explorer
-from microclaw.apps.lifecycle import Lifecycle
-from microclaw.apps.source_log import SourceLog
-from microclaw.apps.trial import Try
-from microclaw.apps.undo import Undo
-from microclaw.apps.upgrade import Upgrader
-from microclaw.auth.approvals import Approvals
-from microclaw.auth.gate import Gate
-from microclaw.auth.people import People
-from microclaw.auth.sign_ins import SignIns
-from microclaw.auth.tokens import PersonTokens
+from microclaw.apps.parts import Apps
+from microclaw.audit import AuditLog
+from microclaw.auth.admission import Admission
+from microclaw.backup.scheduled import ScheduledBackups
 from microclaw.config.settings import Settings
 from microclaw.devices.registry import Registry
-from microclaw.errors import StoreUnwritable
+from microclaw.egress.proxy import EgressProxy
 from microclaw.knowledge.knowledge_base import Knowledge
 from microclaw.link_server.server import LinkServer
+from microclaw.models.protocol import Model
 from microclaw.models.usage import UsageLog
-from microclaw.ota.offers import Offers
-from microclaw.ota.publisher import Publisher
 from microclaw.ota.rollout_service import RolloutService
+from microclaw.store.database import Database
+from microclaw.supervision import SupervisedTasks
 from microclaw.tasks.service import TaskService
 from microclaw.telemetry.history import TelemetryHistory
-from microclaw.telemetry.reported import CrashLog
 from microclaw.tools.toolbox import Toolbox
+from microclaw.virtual_boards.host_boards import VirtualBoards
 
 if TYPE_CHECKING:
     from microclaw.api.requests_elsewhere import RequestsElsewhere
+    from microclaw.api.status import ChannelStates
     from microclaw.cluster.questions import RemoteQuestions
-    from microclaw.voice.service import VoiceService
+    from microclaw.voice.state import VoiceState
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HostParts:
+    """`plane` is where people and programs call the host, None without the API's port; `link` where devices connect,
+    `ingress` the port for Home Assistant's; None without one. `boards` starts virtual boards."""
+
     settings: Settings
+    database: Database
+    audit: AuditLog
+    admission: Admission
+    plane: PeoplePlane | None
+    ingress: int | None
+    devices: Registry
+    link: LinkServer | None
+    boards: VirtualBoards
+    rollouts: RolloutService
+    apps: Apps
+    model: Model
+    usage: UsageLog
     conversations: Conversations
     client_turns: ClientTurns
-    devices: Registry
-    publisher: Publisher
-    offers: Offers
-    rollouts: RolloutService
-    deployer: Deployer
-    lifecycle: Lifecycle
-    deferrals: Deferrals
-    upgrader: Upgrader
-    direct_io: DirectIo
-    undo: Undo
-    explorer: Explorer
-    catalogue: Catalogue
-    source_log: SourceLog
-    compile: Compile
-    try_image: Try
-    gate: Gate
-    approvals: Approvals
-    people: People
-    tokens: PersonTokens
-    sign_ins: SignIns
-    watching: Watching
     toolbox: Toolbox
+    knowledge: Knowledge
+    schedules: ScheduleParts
+    tasks: SupervisedTasks
     jobs: Jobs
     metrics: MetricSources
     live: LiveFeed
     pins: LivePins
-    link: LinkServer | None
-    voice: Callable[[], VoiceService | None]
-    voice_problem: Callable[[], str | None]
+    voice: VoiceState
+    channels: ChannelStates
+    mqtt: Callable[[], Mapping[str, Any]]
+    mcp_servers: Callable[[], Mapping[str, str]]
     attempts: Callable[[int], Awaitable[tuple[Attempt, ...]]]
-    status: Callable[[], Awaitable[dict[str, Any]]]
-    failing: Callable[[], tuple[str, ...]]
-    refusal: Callable[[], Awaitable[StoreUnwritable | None]]
-    usage: UsageLog
-    knowledge: Knowledge
-    schedules: ScheduleParts
     erase: Callable[[str], Awaitable[str]]
     history: TelemetryHistory
-    crashes: CrashLog
-    read_home: ReadHome
+    backups: ScheduledBackups
     code: TaskService
+    egress: EgressProxy
     cluster: Callable[[], Awaitable[dict[str, Any]]] | None = None  # None in a host that is alone
     elsewhere: RemoteQuestions | None = None  # what waits for a yes at the other hosts of a cluster
     requests: WaitingRequests = field(default_factory=WaitingRequests)
     requests_elsewhere: RequestsElsewhere | None = None  # what came in at the other hosts
+    began_s: float = field(default_factory=time.monotonic)
+
+    @property
+    def http(self) -> str | None:
+        """The address of the API."""
+        return None if self.plane is None else self.plane.urls[0]
 
     def stream(self, by: Caller, name: str, work: Work, *, cancellable: bool = False) -> StreamingResponse:
         """Begin a job of the caller's; the answer is its events as JSON lines."""

@@ -44,8 +44,10 @@ def approval_router(parts: HostParts) -> APIRouter:
     )
     async def list_approvals(by: RequestCaller) -> dict[str, Any]:
         everybody = _is_owner(parts, by)
-        seen = [pending for pending in parts.approvals.pending() if everybody or pending.person_id == by.person_id]
-        told = [_object(parts, pending, by, parts.approvals.seconds_left(pending)) for pending in seen]
+        seen = [
+            pending for pending in parts.admission.approvals.pending() if everybody or pending.person_id == by.person_id
+        ]
+        told = [_object(parts, pending, by, parts.admission.approvals.seconds_left(pending)) for pending in seen]
         if parts.elsewhere is not None:
             others = await parts.elsewhere.pending()
             seen_there = [one for one in others if everybody or one.pending.person_id == by.person_id]
@@ -62,7 +64,7 @@ def approval_router(parts: HostParts) -> APIRouter:
     ) -> dict[str, Any]:
         there = None
         if parts.elsewhere is None or _waits_here(parts, approval_id) is not None:
-            settled = parts.approvals.decide(approval_id, approved=body.approved, by=by.person_id)
+            settled = parts.admission.approvals.decide(approval_id, approved=body.approved, by=by.person_id)
         else:
             there = await parts.elsewhere.decide(approval_id, approved=body.approved, by=by.person_id)
             settled = there.pending
@@ -77,7 +79,7 @@ def approval_router(parts: HostParts) -> APIRouter:
         responses=answers(Approval),
     )
     async def one_approval(approval_id: str, by: RequestCaller, wait_s: WaitSeconds = 0.0) -> dict[str, Any]:
-        approvals = parts.approvals
+        approvals = parts.admission.approvals
         waiting = _waits_here(parts, approval_id)
         pending, there = waiting or approvals.ends.find(approval_id), None
         if pending is None and parts.elsewhere is not None:
@@ -99,12 +101,12 @@ def approval_router(parts: HostParts) -> APIRouter:
 
 
 def _waits_here(parts: HostParts, approval_id: str) -> PendingApproval | None:
-    return next((one for one in parts.approvals.pending() if one.approval_id == approval_id), None)
+    return next((one for one in parts.admission.approvals.pending() if one.approval_id == approval_id), None)
 
 
 async def _end(parts: HostParts, approval_id: str, wait_s: float, there: RemoteQuestion | None) -> dict[str, Any]:
     if there is None or parts.elsewhere is None:
-        end = await parts.approvals.ends.wait(approval_id, wait_s)
+        end = await parts.admission.approvals.ends.wait(approval_id, wait_s)
     else:
         end = await parts.elsewhere.end(there, wait_s)
     if end is None:
@@ -114,14 +116,14 @@ async def _end(parts: HostParts, approval_id: str, wait_s: float, there: RemoteQ
 
 
 def _is_owner(parts: HostParts, by: Caller) -> bool:
-    person = parts.people.get(by.person_id)
+    person = parts.admission.people.get(by.person_id)
     return person is not None and person.role == "owner"
 
 
 def _object(parts: HostParts, pending: PendingApproval, by: Caller, left_s: float) -> dict[str, Any]:
     """`request`: the number of this token's own request that waits for it."""
     own = f"{by.source}." if pending.channel == CHANNEL and not by.direct else None
-    person = parts.people.get(pending.person_id)
+    person = parts.admission.people.get(pending.person_id)
     return filled(
         WaitingApproval,
         pending,
@@ -167,7 +169,7 @@ class TokenBody(RequestBody):
 
 def people_router(parts: HostParts) -> APIRouter:
     router = APIRouter(prefix="/v1/people", tags=["people"])
-    people, gate = parts.people, parts.gate
+    people, gate = parts.admission.people, parts.admission.gate
 
     @router.get("", summary="Who this host knows, and who asks to be let in", responses=answers(PeopleFacts))
     async def list_people(by: RequestCaller) -> dict[str, Any]:
@@ -217,21 +219,21 @@ def people_router(parts: HostParts) -> APIRouter:
     )
     async def set_password(name: str, body: NewPasswordBody, by: RequestCaller) -> dict[str, Any]:
         check_local_owner(gate, by, "set passwords")
-        return {"person": (await parts.sign_ins.set_password(name, body.password)).name}
+        return {"person": (await parts.admission.sign_ins.set_password(name, body.password)).name}
 
     @router.delete(
         "/{name}/password", summary="No password any more; every session of the person ends", responses=answers(Removed)
     )
     async def remove_password(name: str, by: RequestCaller) -> dict[str, Any]:
         check_local_owner(gate, by, "remove passwords")
-        return {"removed": (await parts.sign_ins.remove_password(name)).name}
+        return {"removed": (await parts.admission.sign_ins.remove_password(name)).name}
 
     return router
 
 
 def token_router(parts: HostParts) -> APIRouter:
     router = APIRouter(prefix="/v1/tokens", tags=["people"])
-    tokens, gate = parts.tokens, parts.gate
+    tokens, gate = parts.admission.tokens, parts.admission.gate
 
     @router.get("", summary="Tokens, never their secrets", responses=answers(Tokens))
     async def list_tokens(by: RequestCaller) -> dict[str, Any]:
@@ -243,7 +245,7 @@ def token_router(parts: HostParts) -> APIRouter:
     )
     async def create(body: TokenBody, by: RequestCaller) -> dict[str, Any]:
         check_local_owner(gate, by, "make tokens")
-        person = parts.people.named(body.person)
+        person = parts.admission.people.named(body.person)
         secret = await tokens.create(body.name, person.person_id, days=body.days, scope=body.scope)
         made = next(token for token in await tokens.list() if token.name == body.name)
         return {**_token(made), "secret": secret}
@@ -266,7 +268,8 @@ def _welcome(person: Person) -> str:
 
 def _person(parts: HostParts, person: Person) -> dict[str, Any]:
     addresses = [
-        {"channel": channel, "id": external_id} for channel, external_id in parts.people.addresses(person.person_id)
+        {"channel": channel, "id": external_id}
+        for channel, external_id in parts.admission.people.addresses(person.person_id)
     ]
     return filled(PersonFacts, person, addresses=addresses)
 
@@ -279,7 +282,7 @@ def usage_router(parts: HostParts) -> APIRouter:
     router = APIRouter(prefix="/v1/usage", tags=["usage"])
 
     def named(person_id: str) -> str:
-        person = parts.people.get(person_id)
+        person = parts.admission.people.get(person_id)
         return person_id if person is None else person.name
 
     @router.get("", summary="Requests, tokens and money of the last days", responses=answers(Usage))

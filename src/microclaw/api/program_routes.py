@@ -155,7 +155,7 @@ def program_router(parts: HostParts, compiling: CompileQueue) -> APIRouter:
     )
     async def check_program(body: ProgramBody, by: RequestCaller, request: Request) -> dict[str, Any]:
         """A client that leaves ends its check."""
-        parts.gate.check(by.person_id, Permission.READ, f"check {body.name}")
+        parts.admission.gate.check(by.person_id, Permission.READ, f"check {body.name}")
         board, _ = _board_of(parts, body)
         try:
             image = await unless_left(request, built(body, by))
@@ -175,7 +175,7 @@ def program_router(parts: HostParts, compiling: CompileQueue) -> APIRouter:
 
     @router.post("/try", summary="Build, check and try a program on a throw-away virtual board; steps as JSON lines")
     async def try_program(body: TryBody, by: RequestCaller) -> StreamingResponse:
-        parts.gate.check(by.person_id, Permission.READ, f"try {body.name}")
+        parts.admission.gate.check(by.person_id, Permission.READ, f"try {body.name}")
         board, _ = _board_of(parts, body)
         trials.check_room(by.person_id)
 
@@ -202,7 +202,7 @@ def program_router(parts: HostParts, compiling: CompileQueue) -> APIRouter:
                 fail(feed.put, "check", exc)
             feed.put(Step("try", "on a throw-away virtual board", "running"))
             try:
-                trial = await trials.run(partial(parts.try_image, image, board, options), by.person_id)
+                trial = await trials.run(partial(parts.apps.try_image, image, board, options), by.person_id)
             except MicroclawError as exc:
                 fail(feed.put, "try", exc)
             feed.put(_trial_step(trial))

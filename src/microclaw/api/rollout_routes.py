@@ -58,7 +58,7 @@ class RolloutBody(Choice):
 
 def rollout_router(parts: HostParts) -> APIRouter:
     router = APIRouter(prefix="/v1/rollouts", tags=["firmware"])
-    service, gate = parts.rollouts, parts.gate
+    service, gate = parts.rollouts, parts.admission.gate
 
     @router.get("", summary="Rollouts, the newest first", responses=answers(RolloutList))
     async def list_rollouts(by: RequestCaller) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def rollout_router(parts: HostParts) -> APIRouter:
     async def start(body: RolloutBody, by: RequestCaller, response: Response) -> dict[str, Any]:
         gate.check_owner(by.person_id, "roll updates out")
         RolloutPlan((1,), **body.limits())  # type: ignore[arg-type]  # a wrong limit is told before anybody is asked
-        await parts.publisher.find(body.version)  # likewise
+        await parts.rollouts.publisher.find(body.version)  # likewise
         chosen = chosen_devices(parts, body)
         names = device_names(chosen)
         action = f"roll {body.version} out to {names_text(names)}"
@@ -123,7 +123,7 @@ def rollout_object(parts: HostParts, one: OpenRollout) -> dict[str, Any]:
         channel=one.channel,
         undoes=one.undoes,
         began_ms=one.began_ms,
-        began_by=parts.gate.name_of(one.person_id),
+        began_by=parts.admission.gate.name_of(one.person_id),
         stage=progress.stage + 1,
         stages=list(plan.stages),
         count=len(rollout.devices),

@@ -9,7 +9,7 @@ import os
 import socket
 import ssl
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Container, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +31,22 @@ _log = logging.getLogger(__name__)
 HEAD_TIMEOUT_S = 10.0
 UNREAD_TIMEOUT_S = 30.0
 HALF_CLOSED_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class PeoplePlane:
+    """`urls` are addresses to call it by, the best one first, `local_url` one for programs of this machine.
+
+    `fingerprint` is the own authority's, else None. `on_network`: others than this machine can reach it.
+    """
+
+    socket: socket.socket
+    urls: tuple[str, ...]
+    local_url: str
+    allowed_hosts: Container[str]
+    on_network: bool = False
+    tls: ssl.SSLContext | None = None
+    fingerprint: str | None = None
 
 
 class TimeoutConfig(uvicorn.Config):

@@ -6,8 +6,8 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,33 +15,26 @@ from microclaw import __version__
 from microclaw.agent.window import Window
 from microclaw.api.telemetry_routes import crashes_of_a_day, telemetry_refusals
 from microclaw.api.views import pairing_objects
-from microclaw.apps.changes import ChangeLog
 from microclaw.apps.deferred import DeferredAct, DeferredLog
-from microclaw.apps.reconciler import DeviceCheck, Reconciler
-from microclaw.audit import AuditLog, RecordedEvent, alarm_text
-from microclaw.auth.approvals import Approvals, PendingApproval
+from microclaw.apps.reconciler import DeviceCheck
+from microclaw.audit import RecordedEvent, alarm_text
+from microclaw.auth.approvals import PendingApproval
 from microclaw.auth.people import Roles
 from microclaw.config.settings import BudgetSettings, Settings
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
-from microclaw.egress.proxy import EgressProxy
-from microclaw.errors import StoreUnwritable
 from microclaw.link_server.server import LinkServer
 from microclaw.models.fallback import Outage
 from microclaw.models.protocol import Model
 from microclaw.models.router import outages_of
-from microclaw.models.usage import UsageLog
-from microclaw.ota.rollouts import Rollouts
-from microclaw.schedules.book import ScheduleBook
 from microclaw.schedules.entry import Schedule
+from microclaw.store.crashes import CrashTable
 from microclaw.store.usage import UsageCount
-from microclaw.supervision import TaskState
-from microclaw.telemetry.history import TelemetryHistory
-from microclaw.telemetry.reported import CrashLog
 from microclaw.text import format_duration
 from microclaw.virtual_boards.host_boards import BoardStanding
 
 if TYPE_CHECKING:
+    from microclaw.api.parts import HostParts
     from microclaw.channels.telegram.poller import TelegramState
 
 _DAY_MS: Final = 86_400_000
@@ -199,116 +192,87 @@ OFFLINE = "offline"
 AT_ONCE = 200  # devices that are told before the event loop does something else
 
 
-@dataclass(frozen=True, kw_only=True)
-class HostStatus:
-    """`read` gives the document of GET /v1/status."""
+async def read_status(parts: HostParts) -> dict[str, Any]:
+    """The document of GET /v1/status."""
+    change_log, devices, plane, voice = parts.apps.change_log, parts.devices, parts.plane, parts.voice
+    kept = {device.device_id: device for device in parts.apps.reconciler.status()}
+    wanted: dict[str, list[str]] = {}
+    for app in await change_log.desired():
+        wanted.setdefault(app.device_id, []).append(app.name)
+    processes = parts.boards.standing()
+    deferred = DeferredLog(change_log)
+    text, hint = await describe_model(parts.model)
+    alarms = [alarm_object(alarm, devices) for alarm in parts.audit.alarms()]
+    if (refusal := await parts.database.refusal()) is not None:
+        fields = {"kind": refusal.code, "text": refusal.message, "next": refusal.next_step}
+        alarms.append({"device": "this host", "at_ms": change_log.now_ms(), **fields})
+    shown: list[dict[str, Any]] = []
+    for count, device in enumerate(devices.list(), 1):
+        check, process = kept.get(device.device_id), processes.get(device.device_id)
+        shown.append(_device_object(device, check, wanted.get(device.device_id, []), process))
+        if count % AT_ONCE == 0:
+            await asyncio.sleep(0)
+    return {
+        "version": __version__,
+        "host": None if parts.settings.cluster.database is None else parts.settings.cluster.host_name,
+        "pid": os.getpid(),
+        "home": str(parts.settings.home),
+        "http": parts.http,
+        "https": {
+            "urls": [] if plane is None else list(plane.urls),
+            "local": None if plane is None else plane.local_url,
+            "ca_sha256": None if plane is None else plane.fingerprint,
+        },
+        "link": _link_object(parts.link),
+        "xiaozhi": voice.xiaozhi_object(),
+        "wyoming": voice.wyoming_object(),
+        "mqtt": dict(parts.mqtt()),
+        "up_s": round(time.monotonic() - parts.began_s, 1),
+        "rss_mb": round(resident_mb(), 1),
+        "model": text,
+        "model_hint": hint,
+        "model_outages": [outage_object(outage) for outage in outages_of(parts.model)],
+        "context": context_object(parts.client_turns.context.window),
+        "usage": usage_object((await parts.usage.report("day", 1)).today, parts.settings.budget),
+        "problems": problems_of(parts),
+        "alarms": alarms,
+        "channels": channel_objects(parts.channels, parts.settings),
+        "mcp_servers": dict(parts.mcp_servers()),
+        "code": dict(parts.code.counts()),
+        "tasks": [asdict(state) for state in parts.tasks.states()],
+        "schedules": schedule_object(await parts.schedules.scheduling.book.all()),
+        "backup": parts.backups.object(),
+        "rollouts": [
+            {"rollout": one.rollout_id, "version": one.version, "state": one.state, "text": one.text}
+            for one in await parts.rollouts.rollouts.standing()
+        ],
+        "approvals": approval_object(parts.admission.approvals.pending(), parts.admission.people),
+        "deferred": deferred_acts_object(
+            await deferred.waiting(), await deferred.ended(limit=SHOWN), devices, change_log.now_ms()
+        ),
+        "crashes": crashes_of_a_day(await CrashTable(parts.database).groups(since_ms=change_log.now_ms() - _DAY_MS)),
+        "telemetry": telemetry_refusals(parts.history, devices),
+        "devices": shown,
+    }
 
-    settings: Settings
-    devices: Registry
-    change_log: ChangeLog
-    reconciler: Reconciler
-    model: Model
-    http: str | None
-    urls: tuple[str, ...]
-    local_url: str | None
-    ca_sha256: str | None
-    link: LinkServer | None
-    channels: ChannelStates
-    xiaozhi: Callable[[], Mapping[str, Any]]
-    wyoming: Callable[[], Mapping[str, Any]]
-    mqtt: Callable[[], Mapping[str, Any]]
-    mcp_servers: Callable[[], Mapping[str, str]]
-    schedules: ScheduleBook
-    approvals: Approvals
-    people: Roles
-    usage: UsageLog
-    boards: Callable[[], Mapping[str, BoardStanding]]
-    tasks: Callable[[], Sequence[TaskState]]
-    audit: AuditLog
-    window: Window
-    history: TelemetryHistory
-    crashes: CrashLog
-    backup: Callable[[], dict[str, Any] | None]
-    rollouts: Rollouts
-    code: Callable[[], Mapping[str, Any]]
-    egress: EgressProxy
-    refusal: Callable[[], Awaitable[StoreUnwritable | None]]
-    began_s: float = field(default_factory=time.monotonic)
 
-    async def read(self) -> dict[str, Any]:
-        kept = {device.device_id: device for device in self.reconciler.status()}
-        wanted: dict[str, list[str]] = {}
-        for app in await self.change_log.desired():
-            wanted.setdefault(app.device_id, []).append(app.name)
-        processes = self.boards()
-        deferred = DeferredLog(self.change_log)
-        text, hint = await describe_model(self.model)
-        alarms = [alarm_object(alarm, self.devices) for alarm in self.audit.alarms()]
-        if (refusal := await self.refusal()) is not None:
-            fields = {"kind": refusal.code, "text": refusal.message, "next": refusal.next_step}
-            alarms.append({"device": "this host", "at_ms": self.change_log.now_ms(), **fields})
-        devices: list[dict[str, Any]] = []
-        for count, device in enumerate(self.devices.list(), 1):
-            check, process = kept.get(device.device_id), processes.get(device.device_id)
-            devices.append(_device_object(device, check, wanted.get(device.device_id, []), process))
-            if count % AT_ONCE == 0:
-                await asyncio.sleep(0)
-        return {
-            "version": __version__,
-            "host": None if self.settings.cluster.database is None else self.settings.cluster.host_name,
-            "pid": os.getpid(),
-            "home": str(self.settings.home),
-            "http": self.http,
-            "https": {"urls": list(self.urls), "local": self.local_url, "ca_sha256": self.ca_sha256},
-            "link": self._link_object(),
-            "xiaozhi": dict(self.xiaozhi()),
-            "wyoming": dict(self.wyoming()),
-            "mqtt": dict(self.mqtt()),
-            "up_s": round(time.monotonic() - self.began_s, 1),
-            "rss_mb": round(resident_mb(), 1),
-            "model": text,
-            "model_hint": hint,
-            "model_outages": [outage_object(outage) for outage in outages_of(self.model)],
-            "context": context_object(self.window),
-            "usage": usage_object((await self.usage.report("day", 1)).today, self.settings.budget),
-            "problems": self.problems(),
-            "alarms": alarms,
-            "channels": channel_objects(self.channels, self.settings),
-            "mcp_servers": dict(self.mcp_servers()),
-            "code": dict(self.code()),
-            "tasks": [asdict(state) for state in self.tasks()],
-            "schedules": schedule_object(await self.schedules.all()),
-            "backup": self.backup(),
-            "rollouts": [
-                {"rollout": one.rollout_id, "version": one.version, "state": one.state, "text": one.text}
-                for one in await self.rollouts.standing()
-            ],
-            "approvals": approval_object(self.approvals.pending(), self.people),
-            "deferred": deferred_acts_object(
-                await deferred.waiting(), await deferred.ended(limit=SHOWN), self.devices, self.change_log.now_ms()
-            ),
-            "crashes": crashes_of_a_day(await self.crashes.since(self.change_log.now_ms() - _DAY_MS)),
-            "telemetry": telemetry_refusals(self.history, self.devices),
-            "devices": devices,
-        }
+def problems_of(parts: HostParts) -> list[str]:
+    """What is set and off, and why, a line each."""
+    voice = (("xiaozhi", parts.voice.xiaozhi_problem), ("wyoming", parts.voice.wyoming_problem))
+    off = [f"{name} is off: {problem}" for name, problem in voice if problem is not None]
+    more = [text for text in (parts.audit.problem, parts.egress.problem) if text is not None]
+    return [*parts.settings.problems, *parts.channels.problems, *off, *more]
 
-    def problems(self) -> list[str]:
-        """What is set and off, and why, a line each."""
-        audit, parts = self.audit.problem, (("xiaozhi", self.xiaozhi()), ("wyoming", self.wyoming()))
-        off = [f"{name} is off: {part['text']}" for name, part in parts if part["text"] is not None]
-        more = [text for text in (audit, self.egress.problem) if text is not None]
-        return [*self.settings.problems, *self.channels.problems, *off, *more]
 
-    def _link_object(self) -> dict[str, Any] | None:
-        server = self.link
-        if server is None:
-            return None
-        return {
-            "address": server.address,
-            "connected": sorted(link.name for link in server.links.online),
-            "pairing": len(server.waiting()),
-            "waiting": pairing_objects(server),
-        }
+def _link_object(server: LinkServer | None) -> dict[str, Any] | None:
+    if server is None:
+        return None
+    return {
+        "address": server.address,
+        "connected": sorted(link.name for link in server.links.online),
+        "pairing": len(server.waiting()),
+        "waiting": pairing_objects(server),
+    }
 
 
 def for_everybody(status: dict[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from microclaw.auth.gate import Permission
 from microclaw.clock import now_ms
 from microclaw.devices.registry import Registry
 from microclaw.errors import ConfigError, UnknownName
-from microclaw.store.crashes import CrashGroup, CrashReport
+from microclaw.store.crashes import CrashGroup, CrashReport, CrashTable
 from microclaw.store.telemetry import Bucket
 from microclaw.telemetry.history import MAX_POINTS, REASONS, TelemetryHistory, unit_of
 from microclaw.text import count_text
@@ -84,7 +84,7 @@ def telemetry_router(parts: HostParts) -> APIRouter:
 
 def crash_router(parts: HostParts) -> APIRouter:
     router = APIRouter(prefix="/v1/crashes", tags=["devices"])
-    devices, crashes = parts.devices, parts.crashes.table
+    devices, crashes = parts.devices, CrashTable(parts.database)
 
     @router.get("", summary="The kinds of crash that boards reported, the newest first", responses=answers(Crashes))
     async def list_crashes(
@@ -114,7 +114,7 @@ def crash_router(parts: HostParts) -> APIRouter:
         chosen = None if body.device is None else devices.get(body.device)
         which = "all crashes" if body.crashes is None else f"crashes {', '.join(map(str, body.crashes[:20]))}"
         of = "" if chosen is None else f" of {chosen.name}"
-        await admit(parts.gate, by, Permission.ACT, f"forget {which}{of}")
+        await admit(parts.admission.gate, by, Permission.ACT, f"forget {which}{of}")
         count = await crashes.clear(body.crashes, None if chosen is None else [chosen.device_id])
         return {"cleared": count}
 

@@ -62,16 +62,16 @@ def route_times(router: APIRouter, parts: HostParts) -> None:
     async def set_times(device: str, name: str, body: TimesBody, by: RequestCaller) -> StreamingResponse:
         found, new = parts.devices.get(device), body.new_times()
         text, place = f"set when {name} runs on {found.name}", place_of(by)
-        parts.gate.check(by.person_id, Permission.ACT, text)
+        parts.admission.gate.check(by.person_id, Permission.ACT, text)
 
         async def approve(asked: str, detail: Sequence[str], program: AskedProgram | None = None) -> None:
-            await admit(parts.gate, by, Permission.ACT, asked, detail=detail, chat_id=place, program=program)
+            await admit(parts.admission.gate, by, Permission.ACT, asked, detail=detail, chat_id=place, program=program)
 
         async def do(feed: Feed) -> StreamEvent:
-            asking = questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place)
+            asking = questions_in(feed, parts.admission.approvals, channel=CHANNEL, chat_id=place)
             with made_by(place, by.person_id, by.conversation), asking:
                 approving = None if by.direct else approve
-                made = await parts.upgrader.set_times(found.device_id, name, new, feed.put, approve=approving)
+                made = await parts.apps.upgrader.set_times(found.device_id, name, new, feed.put, approve=approving)
                 return Result(times_set_object(made))
 
         return parts.stream(by, f"times of {name}", do)
@@ -89,7 +89,7 @@ def route_times(router: APIRouter, parts: HostParts) -> None:
                 def report(step: Step) -> None:
                     stages.show(device.name, step)
 
-                return times_set_object(await parts.upgrader.set_times(device.device_id, name, new, report))
+                return times_set_object(await parts.apps.upgrader.set_times(device.device_id, name, new, report))
 
             def ended(outcome: Outcome) -> None:
                 feed.put(outcome_step(outcome, "" if outcome.value is None else outcome_text(outcome.value)))

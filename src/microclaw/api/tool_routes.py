@@ -67,7 +67,7 @@ def tools_router(parts: HostParts) -> APIRouter:
         session = f"{by.source}.{body.session or secrets.token_hex(4)}"
         arguments = json.dumps(body.arguments)
         request = f"{session}.{secrets.token_hex(4)}"
-        questions = CallQuestions(parts.approvals, request)
+        questions = CallQuestions(parts.admission.approvals, request)
         effect = parts.toolbox.effect_of(name)
         journal = TurnJournal(parts.client_turns.journal, request)
         calls = StoppableCalls()

@@ -27,18 +27,18 @@ def voice_router(parts: HostParts) -> APIRouter:
     router = APIRouter(prefix="/v1/voice", tags=["voice"])
 
     def service() -> VoiceService:
-        found = parts.voice()
+        found = parts.voice.service
         if found is None:
-            raise ConfigError(f"voice is off: {parts.voice_problem()}", next_step="docs/voice.md")
+            raise ConfigError(f"voice is off: {parts.voice.problem}", next_step="docs/voice.md")
         return found
 
     @router.get(
         "", summary="Engines, sessions and the last turns, without what was said", responses=answers(VoiceFacts)
     )
     async def show() -> dict[str, Any]:
-        found = parts.voice()
+        found = parts.voice.service
         if found is None:
-            return {"state": "off", "problem": parts.voice_problem(), "engines": [], "sessions": 0, "turns": []}
+            return {"state": "off", "problem": parts.voice.problem, "engines": [], "sessions": 0, "turns": []}
         voice = found.parts
         from microclaw.voice.engine_health import engine_health
 
@@ -53,7 +53,7 @@ def voice_router(parts: HostParts) -> APIRouter:
         "/test", summary="Speak a text and recognise it: both engines, without a device", responses=answers(VoiceTest)
     )
     async def test(body: TestBody, by: RequestCaller) -> dict[str, Any]:
-        parts.gate.check_owner(by.person_id, "test the engines of voice")
+        parts.admission.gate.check_owner(by.person_id, "test the engines of voice")
         voice = service().parts
         from microclaw.voice.engine_trial import try_engines
 

@@ -38,7 +38,7 @@ class ForgetBody(RequestBody):
 
 def wifi_router(parts: HostParts) -> APIRouter:
     router = APIRouter(prefix="/v1/devices/{name}/wifi", tags=["devices"])
-    gate = parts.gate
+    gate = parts.admission.gate
 
     @router.get(
         "",

@@ -1,5 +1,5 @@
 """The host: every part built, joined and taken down in order."""
 
-from microclaw.app.host import Host, running_host
+from microclaw.app.host import running_host
 
-__all__ = ["Host", "running_host"]
+__all__ = ["running_host"]

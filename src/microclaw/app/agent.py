@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -22,36 +21,37 @@ from microclaw.agent.inbox_limits import InboxLimits
 from microclaw.agent.outbox import Outbox
 from microclaw.agent.turn import TurnLimits
 from microclaw.api.schedule_routes import ScheduleParts
-from microclaw.app.devices import Apps, Base
-from microclaw.apps.catalogue import Catalogue
-from microclaw.apps.deploy import Deployer
-from microclaw.apps.direct_io import DirectIo
-from microclaw.apps.lifecycle import Lifecycle
-from microclaw.apps.reconciler import DeviceCheck
-from microclaw.apps.undo import Undo
-from microclaw.apps.upgrade import Upgrader
+from microclaw.app.devices import Base
+from microclaw.apps.parts import Apps
 from microclaw.auth.gate import Gate
 from microclaw.clock import now_ms
 from microclaw.config.settings import Settings
-from microclaw.devices.registry import Registry
 from microclaw.egress.destinations import Egress
+from microclaw.egress.proxy import EgressProxy
 from microclaw.knowledge.consolidate import Consolidator
-from microclaw.knowledge.knowledge_base import HEARTBEAT_NAME, Knowledge, open_knowledge
+from microclaw.knowledge.knowledge_base import HEARTBEAT_NAME, open_knowledge
 from microclaw.link_server.server import LinkServer
 from microclaw.models.budget import Budget, LocalDays
 from microclaw.models.protocol import Model
 from microclaw.models.router import choose_model
 from microclaw.models.usage import MeteredModel, UsageLog
 from microclaw.offline.model import OfflineModel
+from microclaw.sandbox.run import run_sandboxed, sandbox_backend
 from microclaw.schedules.book import ScheduleBook
 from microclaw.schedules.runner import Nightly, Runner, WallClock
 from microclaw.store.database import Database
 from microclaw.store.inbox import InboxTable
 from microclaw.store.outbox import OutboxTable
 from microclaw.store.schedules import ScheduleTable
+from microclaw.store.tasks import TaskTable
 from microclaw.store.usage import UsageTable
 from microclaw.supervision import FIRST_RETRY_S, SupervisedTasks
+from microclaw.tasks.access import may_still_run
+from microclaw.tasks.folders import TaskFolders
+from microclaw.tasks.service import TaskService
+from microclaw.telemetry.history import TelemetryHistory
 from microclaw.tools.catalog import catalog_tool
+from microclaw.tools.code import code_tool
 from microclaw.tools.correcting import correcting_tools
 from microclaw.tools.devices import direct_io_tools, edge_tools, inventory_tools, notifying_tools, restart_tool
 from microclaw.tools.fetching import Fetcher
@@ -64,7 +64,6 @@ from microclaw.tools.scheduling import Scheduling, scheduling_tools
 from microclaw.tools.search_engines import search_engine
 from microclaw.tools.subagents import subagent_tools
 from microclaw.tools.switching import switch_tool, times_tool
-from microclaw.tools.target import on_its_holder
 from microclaw.tools.telling import clock_tool, say_tool
 from microclaw.tools.tool import Tool
 from microclaw.tools.toolbox import Toolbox
@@ -79,58 +78,31 @@ if TYPE_CHECKING:
 
 
 def build_toolbox(
-    *,
-    devices: Registry,
-    deployer: Deployer,
-    lifecycle: Lifecycle,
-    upgrader: Upgrader,
-    holds: Callable[[str, str], Awaitable[bool]],
-    catalogue: Catalogue,
-    direct_io: DirectIo,
-    undo: Undo,
+    apps: Apps,
     gate: Gate,
-    kept: Callable[[], Iterable[DeviceCheck]],
-    notifier: LinkServer | None = None,
-    knowledge: Knowledge | None = None,
+    link: LinkServer | None = None,
     more: Iterable[Tool[Any]] = (),
     coming: Callable[[], Iterable[Tool[Any]]] = tuple,
 ) -> Toolbox:
-    """Every tool that a model may call, and `more`. Without a notifier there is no notify.
+    """The tools that act on boards, and `more`. Without a link there is no notify.
 
     `coming` gives the tools of MCP servers, which come and go.
     """
-    complete = on_its_holder(devices, holds)
+    devices = apps.registry
     tools: list[Tool[Any]] = [
-        *program_tools(deployer=deployer, catalogue=catalogue, devices=devices, complete=complete),
-        switch_tool(lifecycle=lifecycle, devices=devices, complete=complete),
-        times_tool(upgrader=upgrader, devices=devices, complete=complete),
-        *direct_io_tools(direct_io=direct_io, lifecycle=lifecycle, devices=devices),
+        *program_tools(apps),
+        switch_tool(apps),
+        times_tool(apps),
+        *direct_io_tools(apps),
         *edge_tools(devices=devices),
-        *inventory_tools(devices=devices, undo=undo, link=notifier, kept=kept),
-        *correcting_tools(devices=devices, direct_io=direct_io, lifecycle=lifecycle, undo=undo),
+        *inventory_tools(apps, link),
+        *correcting_tools(apps),
         restart_tool(devices=devices),
     ]
     tools.append(many_tool(tools, devices=devices))
-    if notifier is not None:
-        tools += notifying_tools(notifier=notifier, devices=devices)
-    if knowledge is not None:
-        tools += remembering_tools(memory=knowledge.memory, search=knowledge.search, devices=devices)
-        tools += skill_tools(skills=knowledge.skills)
+    if link is not None:
+        tools += notifying_tools(notifier=link, devices=devices)
     return Toolbox((*tools, *more), gate, coming=coming)
-
-
-@dataclass(frozen=True, slots=True)
-class Agent:
-    """`tools` has every tool; `background` is what runs beside the conversations, by name."""
-
-    inbox: Inbox
-    knowledge: Knowledge
-    tools: Toolbox
-    conversations: Conversations
-    client_turns: ClientTurns
-    schedules: ScheduleParts
-    subagents: Subagents
-    background: Mapping[str, Callable[[], Awaitable[None]]]
 
 
 def build_model(settings: Settings, database: Database) -> tuple[Model, UsageLog]:
@@ -145,99 +117,93 @@ def build_model(settings: Settings, database: Database) -> tuple[Model, UsageLog
     return model, usage_log
 
 
-def build_agent(
-    base: Base,
-    model: Model,
-    devices: Registry,
-    apps: Apps,
-    link: LinkServer | None,
-    tasks: SupervisedTasks,
-    *,
-    server_tools: Callable[[], Iterable[Tool[Any]]],
-    egress: Egress | None,
-    own_tools: Iterable[Tool[Any]] = (),
-) -> Agent:
-    """`own_tools` are more of this host's; `server_tools` gives those of MCP servers and devices, which come and go."""
-    settings, admission = base.settings, base.admission
-    language_model = model if settings.model.main else None  # the offline one writes no summaries
-    inbox = _inbox(base)
-    knowledge = open_knowledge(settings, base.index, shared=None if base.cluster is None else base.database)
-    context = TurnContext(
-        devices=devices,
-        apps=base.app_table,
-        knowledge=knowledge,
-        context_tokens=settings.agent.context_tokens,
-    )
-    tools = build_toolbox(
-        devices=devices,
-        deployer=apps.deployer,
-        lifecycle=apps.lifecycle,
-        upgrader=apps.upgrader,
-        holds=apps.change_log.holds,
-        catalogue=apps.catalogue,
-        direct_io=apps.direct_io,
-        undo=apps.undo,
-        gate=apps.gate,
-        kept=apps.reconciler.status,
-        notifier=link,
-        knowledge=knowledge,
-        more=(
-            *_outward_tools(base, devices, apps, inbox.outbox, egress),
-            *pin_tools(devices=devices, change_log=apps.change_log),
+class Agent:
+    """`tools` has every tool; `background` is what runs beside the conversations, by name.
+
+    `own_tools` are more of this host's; `server_tools` gives those of MCP servers and devices, which come and go.
+    """
+
+    def __init__(
+        self,
+        base: Base,
+        model: Model,
+        apps: Apps,
+        inbox: Inbox,
+        link: LinkServer | None,
+        tasks: SupervisedTasks,
+        own_tools: Iterable[Tool[Any]],
+        server_tools: Callable[[], Iterable[Tool[Any]]],
+    ) -> None:
+        settings, admission, devices = base.settings, base.admission, apps.registry
+        language_model = model if settings.model.main else None  # the offline one writes no summaries
+        self.inbox = inbox
+        shared = None if base.cluster is None else base.database
+        self.knowledge = knowledge = open_knowledge(settings, base.index, shared=shared)
+        context = TurnContext(
+            devices=devices,
+            apps=apps.change_log.table,
+            knowledge=knowledge,
+            context_tokens=settings.agent.context_tokens,
+        )
+        more = (
+            *remembering_tools(memory=knowledge.memory, search=knowledge.search, devices=devices),
+            *skill_tools(skills=knowledge.skills),
             *own_tools,
-        ),
-        coming=server_tools,
-    )
-    clock, table = WallClock(base.now_ms), ScheduleTable(base.database)
-    book = ScheduleBook(table, admission.people, clock.now_ms, devices=devices, zone=settings.agent.timezone)
-    wakes_an_hour = settings.schedules.wakes_an_hour
-    scheduling = Scheduling(
-        book=book,
-        tools=tools,
-        scene=context.devices,
-        wakes_an_hour=wakes_an_hour,
-        offline=language_model is None,
-    )
-    subagents = Subagents(
-        model=model,
-        tools=tools,
-        context=context,
-        journal=base.journal,
-        outbox=inbox.outbox,
-        roles=admission.people,
-        limits=SubagentLimits(count=settings.agent.subagents, iterations=settings.agent.iterations),
-    )
-    perform = ScheduledWork(inbox=inbox, tools=tools, gate=admission.gate)
-    report = partial(_report, tasks, SCHEDULES)
-    runner = Runner(
-        book=book,
-        table=table,
-        perform=perform,
-        clock=clock,
-        wakes_an_hour=wakes_an_hour,
-        report=report,
-        fleet=base.fleet,
-    )
-    consolidate = Consolidator(knowledge.memory, model=language_model).run
-    nightly = Nightly(settings.schedules.consolidate_at, book.zone, consolidate, name="consolidate_at", clock=clock)
-    background: dict[str, Callable[[], Awaitable[None]]] = {
-        SCHEDULES: runner.run,
-        "consolidation": base.duty("consolidation", nightly.run),
-    }
-    if language_model is not None and settings.schedules.heartbeat_minutes:  # without a model nobody reads the tasks
-        background["heartbeat"] = base.duty("heartbeat", _heartbeat(settings, knowledge, inbox, clock).run)
-    all_tools = tools.with_more(
-        (*scheduling_tools(scheduling), *subagent_tools(subagents), more_tools(lambda: all_tools.tools))
-    )
-    turn_limits = TurnLimits(iterations=settings.agent.iterations, turn_s=settings.agent.turn_s)
-    return Agent(
-        inbox=inbox,
-        knowledge=knowledge,
-        tools=all_tools,
-        conversations=Conversations(
+        )
+        tools = build_toolbox(apps, admission.gate, link, more, server_tools)
+        clock, table = WallClock(base.now_ms), ScheduleTable(base.database)
+        book = ScheduleBook(table, admission.people, clock.now_ms, devices=devices, zone=settings.agent.timezone)
+        wakes_an_hour = settings.schedules.wakes_an_hour
+        scheduling = Scheduling(
+            book=book,
+            tools=tools,
+            scene=context.devices,
+            wakes_an_hour=wakes_an_hour,
+            offline=language_model is None,
+        )
+        self.subagents = Subagents(
+            model=model,
+            tools=tools,
+            context=context,
+            journal=base.journal,
+            outbox=inbox.outbox,
+            roles=admission.people,
+            limits=SubagentLimits(count=settings.agent.subagents, iterations=settings.agent.iterations),
+        )
+        runner = Runner(
+            book=book,
+            table=table,
+            perform=ScheduledWork(inbox=inbox, tools=tools, gate=admission.gate),
+            clock=clock,
+            wakes_an_hour=wakes_an_hour,
+            report=partial(tasks.note, SCHEDULES),
+            fleet=base.fleet,
+        )
+        self.schedules = ScheduleParts(admission.gate, scheduling, runner, self.subagents)
+        consolidate = Consolidator(knowledge.memory, model=language_model).run
+        nightly = Nightly(settings.schedules.consolidate_at, book.zone, consolidate, name="consolidate_at", clock=clock)
+        self.background: dict[str, Callable[[], Awaitable[None]]] = {
+            SCHEDULES: runner.run,
+            "consolidation": base.duty("consolidation", nightly.run),
+        }
+        if language_model is not None and settings.schedules.heartbeat_minutes:  # a model reads the tasks
+            channel, _, chat_id = settings.schedules.heartbeat_chat.partition(":")
+            heartbeat = Heartbeat(
+                inbox=inbox,
+                read=partial(knowledge.memory.texts.read, HEARTBEAT_NAME),
+                minutes=settings.schedules.heartbeat_minutes,
+                clock=clock,
+                home=(channel, chat_id or channel),
+            )
+            self.background["heartbeat"] = base.duty("heartbeat", heartbeat.run)
+        self.tools = tools.with_more(
+            (*scheduling_tools(scheduling), *subagent_tools(self.subagents), more_tools(lambda: self.tools.tools))
+        )
+        limits = TurnLimits(iterations=settings.agent.iterations, turn_s=settings.agent.turn_s)
+        self.conversations = Conversations(
             inbox=inbox,
             model=model,
-            tools=all_tools,
+            tools=self.tools,
             context=context,
             sessions=knowledge.sessions,
             skills=knowledge.skills,
@@ -245,21 +211,17 @@ def build_agent(
             journal=base.journal,
             approvals=admission.approvals,
             roles=admission.people,
-            limits=turn_limits,
-        ),
-        client_turns=ClientTurns(
+            limits=limits,
+        )
+        self.client_turns = ClientTurns(
             model=model,
-            tools=all_tools,
+            tools=self.tools,
             context=context,
             journal=base.journal,
             skills=knowledge.skills,
             approvals=admission.approvals,
-            limits=turn_limits,
-        ),
-        schedules=ScheduleParts(admission.gate, scheduling, runner, subagents),
-        subagents=subagents,
-        background=background,
-    )
+            limits=limits,
+        )
 
 
 @asynccontextmanager
@@ -279,15 +241,8 @@ async def background_running(agent: Agent, tasks: SupervisedTasks, ready: asynci
                 await asyncio.wait(running)
 
 
-def _report(tasks: SupervisedTasks, name: str, error: Exception | None) -> None:
-    """Count a pass of work that goes on by itself."""
-    if error is None:
-        tasks.succeeded(name)
-    else:
-        tasks.failed(name, error)
-
-
-def _inbox(base: Base) -> Inbox:
+def build_inbox(base: Base) -> Inbox:
+    """The inbox, with the outbox in it."""
     message_bytes = base.settings.limits.message_bytes
     return Inbox(
         InboxTable(base.database, now_ms),
@@ -298,34 +253,40 @@ def _inbox(base: Base) -> Inbox:
     )
 
 
-def _outward_tools(
-    base: Base, devices: Registry, apps: Apps, outbox: Outbox, egress: Egress | None
-) -> tuple[Tool[Any], ...]:
-    """Tools beyond the boards. Without a search engine in the settings there is no web-search."""
-    settings, proxy = base.settings, base.settings.proxy
-    engine = None if settings.search is None else search_engine(settings.search, proxy=proxy)
-    return (
-        *web_tools(fetcher=Fetcher(egress or Egress(), proxy=proxy), engine=engine),
-        *workspace_tools(Workspace(settings.workspace)),
-        clock_tool(settings.agent.timezone),
-        say_tool(outbox=outbox, people=base.admission.people),
-        catalog_tool(folders=[Path(folder).expanduser() for folder in settings.catalog.folders]),
-        *trying_tools(
-            compile_source=apps.compile,
-            try_image=apps.try_image,
-            devices=devices,
-            source_log=apps.source_log,
-            complete=on_its_holder(devices, apps.change_log.holds),
-        ),
+def build_tasks(base: Base, proxy: EgressProxy) -> TaskService:
+    """Code in the sandbox. It takes tasks inside its `serving`."""
+    people = base.admission.people
+    service = TaskService(
+        TaskTable(base.database),
+        TaskFolders(base.settings.tasks_folder),
+        base.settings.tasks,
+        run=partial(run_sandboxed, settings=base.settings.sandbox),
+        check_sandbox=partial(sandbox_backend, base.settings.sandbox),
+        record=base.audit.record,
+        publish=base.publish,
+        now_ms=now_ms,
+        proxy=proxy,
+        may_run=partial(may_still_run, people),
+        fleet=base.fleet,
     )
+    people.listen(service.cancel_forbidden)
+    return service
 
 
-def _heartbeat(settings: Settings, knowledge: Knowledge, inbox: Inbox, clock: WallClock) -> Heartbeat:
-    channel, _, chat_id = settings.schedules.heartbeat_chat.partition(":")
-    return Heartbeat(
-        inbox=inbox,
-        read=partial(knowledge.memory.texts.read, HEARTBEAT_NAME),
-        minutes=settings.schedules.heartbeat_minutes,
-        clock=clock,
-        home=(channel, chat_id or channel),
+def outward_tools(
+    base: Base, apps: Apps, outbox: Outbox, egress: Egress, code: TaskService, history: TelemetryHistory
+) -> tuple[Tool[Any], ...]:
+    """Tools beyond acts on boards. Without a search engine in the settings there is no web-search."""
+    settings, proxy, people = base.settings, base.settings.proxy, base.admission.people
+    engine = None if settings.search is None else search_engine(settings.search, proxy=proxy)
+    workspace = Workspace(settings.workspace)
+    return (
+        *web_tools(fetcher=Fetcher(egress, proxy=proxy), engine=engine),
+        *workspace_tools(workspace),
+        clock_tool(settings.agent.timezone),
+        say_tool(outbox=outbox, people=people),
+        catalog_tool(folders=[Path(folder).expanduser() for folder in settings.catalog.folders]),
+        *trying_tools(apps),
+        *pin_tools(apps),
+        code_tool(tasks=code, workspace=workspace, devices=apps.registry, history=history, roles=people),
     )

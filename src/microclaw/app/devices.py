@@ -1,4 +1,4 @@
-"""Builds the device side: registry, links, the link server and its announcement, the apps stage. Opens no device."""
+"""Builds the device side: registry, links, the link server, updates, telemetry. Opens no device."""
 
 from __future__ import annotations
 
@@ -6,71 +6,62 @@ import asyncio
 import logging
 import secrets
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import tzinfo
 from functools import partial
 
 from microclaw import __version__
 from microclaw.agent.outbox import Outbox
 from microclaw.api.server import tcp_listener
 from microclaw.app.cluster import HostCluster
-from microclaw.apps.building import Compile, cached_compiler
-from microclaw.apps.catalogue import Catalogue
 from microclaw.apps.change_audit import change_event
-from microclaw.apps.changes import Change, ChangeLog, ChangeState, PutApp, RemoveApp, StartApp, StopApp
-from microclaw.apps.deferred import DeferredAct
-from microclaw.apps.deferring import Deferrals, TellDeferred
-from microclaw.apps.deploy import Deployer
-from microclaw.apps.direct_io import DirectIo
-from microclaw.apps.explorer import Explorer
-from microclaw.apps.installer import Installer
-from microclaw.apps.late_proof import LateCheck, Tell
-from microclaw.apps.lifecycle import Lifecycle
-from microclaw.apps.reconciler import Reconciler
-from microclaw.apps.silence import SilenceExplainer
+from microclaw.apps.changes import Change, ChangeState, OnEnd, PutApp, RemoveApp, StartApp, StopApp
+from microclaw.apps.late_proof import Place, Tell
+from microclaw.apps.parts import local_zone
 from microclaw.apps.source_log import SourceLog
-from microclaw.apps.timed_runs import TimedRuns
-from microclaw.apps.trial import Try, try_image
-from microclaw.apps.undo import Undo
-from microclaw.apps.upgrade import Upgrader
-from microclaw.audit import AuditLog, Record
+from microclaw.audit import AuditLog
 from microclaw.auth.admission import Admission
 from microclaw.auth.approved_acts import approval_now
 from microclaw.auth.certificates import lan_names
-from microclaw.auth.gate import Gate
-from microclaw.auth.people import People
 from microclaw.boards import load_board
 from microclaw.bus import Bus
-from microclaw.clock import find_zone, machine_zone, now_ms
+from microclaw.clock import now_ms
 from microclaw.config.settings import Settings
-from microclaw.devices.device import Device
 from microclaw.devices.machine import ONLY_MACHINE
 from microclaw.devices.registry import Registry
 from microclaw.errors import UnknownName
-from microclaw.events import Alarm, AppDeployed, AppEnded, LiveEvent, Step
-from microclaw.link_server.audio import DeviceAudio
+from microclaw.events import Alarm, AppDeployed, AppEnded, LiveEvent
 from microclaw.link_server.device_link import DeviceLink, LinkParts
-from microclaw.link_server.effects import DeviceReports
 from microclaw.link_server.limits import LinkLimits
 from microclaw.link_server.links import LinkRegistry, SystemClock, new_message_id
 from microclaw.link_server.meter import LinkMeter
 from microclaw.link_server.server import LinkServer
 from microclaw.link_server.tasks import DeviceTasks
 from microclaw.live_hosts import ALONE, Fleet
-from microclaw.store.apps import AppTable
+from microclaw.ota.offers import Offers
+from microclaw.ota.payloads import Payloads
+from microclaw.ota.publisher import Publisher
+from microclaw.ota.rollout_service import RolloutService
+from microclaw.ota.serving import OfferedPayloads
+from microclaw.store.crashes import CrashTable
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceTable
+from microclaw.store.downsampling import Downsampling
+from microclaw.store.firmware import FirmwareTable
 from microclaw.store.journal import Journal
 from microclaw.store.link_events import LinkEventTable
 from microclaw.store.link_tasks import LinkTaskTable
 from microclaw.store.links import LinkTable
+from microclaw.store.rollouts import RolloutTable
+from microclaw.store.telemetry import TelemetryTable
 from microclaw.supervision import SupervisedTasks
+from microclaw.telemetry.history import TelemetryHistory
+from microclaw.telemetry.reported import ReportedEvents
 from microclaw.transports.discovery import announced, announcement_of
 from microclaw.transports.open import open_transport
-from microclaw.virtual_boards.trial_pool import TrialPool
-from microclaw.wasm import BuildCache, build_glue, find_toolchain
+from microclaw.wasm import build_glue, find_toolchain
 
 TRIAL_BOARD = "virtual"
 _log = logging.getLogger(__name__)
@@ -87,7 +78,6 @@ class Base:
     index: Database
     bus: Bus
     admission: Admission
-    app_table: AppTable
     journal: Journal
     publish: Callable[[LiveEvent], None]
     audit: AuditLog
@@ -109,177 +99,52 @@ class Base:
 
     def looks_after(self, registry: Registry) -> Callable[[str], bool]:
         """Which devices, by id, are this host's to keep as they should be."""
-        return _all_devices if self.cluster is None else self.cluster.looks_after(registry)
+        return (lambda _device_id: True) if self.cluster is None else self.cluster.looks_after(registry)
 
 
 @dataclass(frozen=True, slots=True)
 class Devices:
-    """The known devices and their links. `socket` is where devices connect, None without a link; `audio` where their
-    speech goes,
-    `reports` where their telemetry and events do."""
+    """The known devices and their links. `socket` is where devices connect, None without a link."""
 
     registry: Registry
     links: LinkRegistry
-    tasks: DeviceTasks
     meter: LinkMeter
     socket: socket.socket | None
-    audio: DeviceAudio
-    reports: DeviceReports
 
 
-@dataclass(frozen=True, slots=True)
-class Apps:
-    """The parts of the apps room."""
+def news_of_changes(base: Base, devices: Registry) -> OnEnd:
+    """Each change that ended is a line of the security log; deployed and removed apps are live events."""
+    people = base.admission.people
 
-    change_log: ChangeLog
-    compile: Compile
-    trial_pool: TrialPool
-    try_image: Try
-    deployer: Deployer
-    lifecycle: Lifecycle
-    deferrals: Deferrals
-    upgrader: Upgrader
-    direct_io: DirectIo
-    undo: Undo
-    catalogue: Catalogue
-    source_log: SourceLog
-    reconciler: Reconciler
-    timed_runs: TimedRuns
-    gate: Gate
-    explorer: Explorer
-
-
-def local_zone(settings: Settings) -> tzinfo | None:
-    """The zone whose time programs are told; None where this machine does not know it."""
-    return find_zone(settings.agent.timezone or machine_zone())
-
-
-def _all_devices(_device_id: str) -> bool:
-    return True
-
-
-def build_apps(
-    settings: Settings,
-    devices: Registry,
-    change_log: ChangeLog,
-    gate: Gate,
-    publish: Callable[[LiveEvent], None],
-    *,
-    looks_after: Callable[[str], bool] = _all_devices,
-) -> Apps:
-    installer = Installer(change_log)
-    devices.explain_silence = SilenceExplainer(change_log).explain
-    trial_pool = TrialPool(load_board(TRIAL_BOARD), zone=local_zone(settings))
-    cache = BuildCache(settings.cache)
-    compile_source = cached_compiler(cache)
-    trying = partial(try_image, trial_pool=trial_pool, cache=cache)
-    deployer = Deployer(
-        devices=devices,
-        change_log=change_log,
-        installer=installer,
-        compile=compile_source,
-        try_image=trying,
-    )
-    lifecycle = Lifecycle(devices=devices, change_log=change_log, installer=installer)
-    direct_io = DirectIo(devices=devices, change_log=change_log, installer=installer)
-    deferrals = Deferrals(devices=devices, change_log=change_log, deployer=deployer, lifecycle=lifecycle, gate=gate)
-    reconciler = Reconciler(
-        devices=devices,
-        change_log=change_log,
-        installer=installer,
-        report=_log_step,
-        alarm=lambda name, text: publish(Alarm(name, now_ms(), "lost_again", text)),
-        looks_after=looks_after,
-    )
-    reconciler.do_deferred = deferrals.do_waiting
-    timed_runs = TimedRuns(devices=devices, change_log=change_log, installer=installer, looks_after=looks_after)
-    reconciler.listed = timed_runs.listed
-    return Apps(
-        change_log=change_log,
-        compile=compile_source,
-        trial_pool=trial_pool,
-        try_image=trying,
-        deployer=deployer,
-        lifecycle=lifecycle,
-        deferrals=deferrals,
-        upgrader=Upgrader(devices=devices, change_log=change_log, deployer=deployer),
-        direct_io=direct_io,
-        undo=Undo(
-            devices=devices,
-            change_log=change_log,
-            deployer=deployer,
-            lifecycle=lifecycle,
-            direct_io=direct_io,
-            gate=gate,
-        ),
-        catalogue=Catalogue(devices=devices, change_log=change_log, runs_of=timed_runs.report),
-        source_log=SourceLog(change_log),
-        reconciler=reconciler,
-        timed_runs=timed_runs,
-        gate=gate,
-        explorer=Explorer(devices=devices, change_log=change_log, installer=installer, compile=compile_source),
-    )
-
-
-def change_publisher(
-    devices: Registry, publish: Callable[[LiveEvent], None], now_ms: Callable[[], int]
-) -> Callable[[Change], None]:
-    """A function for ChangeLog's `completed`: it publishes deployed and removed apps as events."""
-
-    def completed(change: Change) -> None:
-        match change.forward:
-            case PutApp(name=name) | StartApp(name=name):
-                publish(AppDeployed(_name(devices, change.device_id), now_ms(), name))
-            case RemoveApp(name=name):
-                publish(AppEnded(_name(devices, change.device_id), now_ms(), name, "removed"))
-            case StopApp(name=name):
-                publish(AppEnded(_name(devices, change.device_id), now_ms(), name, "stopped"))
-
-    return completed
-
-
-def change_recorder(
-    devices: Registry, people: People, record: Record
-) -> Callable[[Change, ChangeState, str | None], None]:
-    """A function for ChangeLog's `settled`: each change that ended is a line of the security log."""
-
-    def settled(change: Change, state: ChangeState, person_id: str | None) -> None:
+    def on_end(change: Change, state: ChangeState, person_id: str | None) -> None:
+        try:
+            device = devices.get(change.device_id).name
+        except UnknownName:  # the device was removed during the change
+            device = change.device_id
         person = None if person_id is None else people.get(person_id)
         by = person_id if person is None else person.name
-        record(change_event(change, state, _name(devices, change.device_id), by, approval_now()))
+        base.audit.record(change_event(change, state, device, by, approval_now()))
+        match change.forward:
+            case _ if state != "done":
+                return
+            case PutApp(name=name) | StartApp(name=name):
+                base.publish(AppDeployed(device, now_ms(), name))
+            case RemoveApp(name=name):
+                base.publish(AppEnded(device, now_ms(), name, "removed"))
+            case StopApp(name=name):
+                base.publish(AppEnded(device, now_ms(), name, "stopped"))
 
-    return settled
+    return on_end
 
 
-def _name(devices: Registry, device_id: str) -> str:
-    try:
-        return devices.get(device_id).name
-    except UnknownName:  # the device was removed during the change
-        return device_id
+def notes_to_chats(outbox: Outbox, publish: Callable[[LiveEvent], None]) -> Tell:
+    """Puts a note about a device into the chat that asked for the act."""
 
-
-def late_notes(outbox: Outbox, devices: Registry, publish: Callable[[LiveEvent], None]) -> Tell:
-    """Puts a later look's note into the chat that asked for the program; an alarm where it takes something back."""
-
-    async def tell(check: LateCheck, note: str, agrees: bool) -> None:
-        if check.place is not None:
-            place = check.place
+    async def tell(place: Place | None, device: str, note: str, alarm: str | None) -> None:
+        if place is not None:
             await outbox.push(place.channel, place.chat_id, note, person=place.person_id)
-        if not agrees:
-            publish(Alarm(devices.get(check.device_id).name, now_ms(), "proof_taken_back", note))
-        _log.info("%s", note)
-
-    return tell
-
-
-def deferred_notes(outbox: Outbox, publish: Callable[[LiveEvent], None]) -> TellDeferred:
-    """Puts the outcome of a deferred act into the chat that ordered it; an alarm where it is not as ordered."""
-
-    async def tell(act: DeferredAct, device: Device, note: str, is_well: bool) -> None:
-        if act.place is not None:
-            await outbox.push(act.place.channel, act.place.chat_id, note, person=act.place.person_id)
-        if not is_well:
-            publish(Alarm(device.name, now_ms(), "deferred_failed", note))
+        if alarm is not None:
+            publish(Alarm(device, now_ms(), alarm, note))
         _log.info("%s", note)
 
     return tell
@@ -290,10 +155,6 @@ async def warm_compiler(settings: Settings) -> None:
     await build_glue(find_toolchain(), settings.cache)
 
 
-def _log_step(step: Step) -> None:
-    _log.info("%s: %s", step.stage, step.text)
-
-
 async def open_devices(base: Base, stack: AsyncExitStack) -> Devices:
     """The registry is open as long as `stack`. Raises ConfigError when the link's port is taken."""
     link = base.settings.link
@@ -301,7 +162,6 @@ async def open_devices(base: Base, stack: AsyncExitStack) -> Devices:
     if link is not None:
         hint = f"microclaw up --link {link.host}:0, or --link off"
         listener = stack.enter_context(tcp_listener(link.host, link.port, next_step=hint))
-    tasks, audio, reports = DeviceTasks(LinkTaskTable(base.database), base.fleet), DeviceAudio(), DeviceReports()
 
     def device_link(link_id: str) -> DeviceLink:
         return links.link(link_id)
@@ -329,15 +189,13 @@ async def open_devices(base: Base, stack: AsyncExitStack) -> Devices:
         new_id=new_message_id,
         publish=base.publish,
         owner_of=registry.owner_of,
-        tasks=tasks,
-        audio=audio,
-        reports=reports,
+        tasks=DeviceTasks(LinkTaskTable(base.database), base.fleet),
         holding=None if base.cluster is None else base.cluster.holding,
         remote=remote,
     )
     links = await LinkRegistry.open(parts)
     await stack.enter_async_context(registry)
-    return Devices(registry, links, tasks, LinkMeter(), listener, audio, reports)
+    return Devices(registry, links, LinkMeter(), listener)
 
 
 async def open_link_server(
@@ -368,3 +226,47 @@ async def open_link_server(
     if announcement is not None:  # only where the LAN can reach it
         await stack.enter_async_context(announced(announcement, group))
     return server
+
+
+async def open_rollouts(base: Base, devices: Devices) -> RolloutService:
+    """Updates of devices' firmware (docs/updates.md): devices get theirs from then on."""
+    shared = None if base.cluster is None else base.cluster.files
+    table, payloads = FirmwareTable(base.database), Payloads(base.settings.home / "firmware", shared)
+    publisher = Publisher(table, payloads, now_ms=now_ms, record=base.audit.record)
+    await publisher.open()
+    offers = Offers(table, devices.registry, now_ms=now_ms, record=base.audit.record)
+    updates = devices.links.parts.updates
+    updates.source, updates.changed = OfferedPayloads(table, payloads), offers.changed
+    service = RolloutService(
+        RolloutTable(base.database),
+        publisher,
+        offers,
+        devices.registry,
+        now_ms=now_ms,
+        crashes=CrashTable(base.database).new_since,
+        publish=base.publish,
+    )
+    await service.rollouts.refresh()
+    return service
+
+
+def open_telemetry(base: Base, devices: Devices, source_log: SourceLog) -> tuple[TelemetryHistory, ReportedEvents]:
+    """What devices measure is kept from then on, and how they fail; `flush` writes it."""
+    history = TelemetryHistory(
+        TelemetryTable(base.database),
+        Downsampling(base.database),
+        devices.registry,
+        now_ms=now_ms,
+        monotonic_s=time.monotonic,
+    )
+    reported = ReportedEvents(
+        base.database,
+        devices.registry,
+        devices.links,
+        history,
+        in_source=source_log.in_source,
+        publish=base.publish,
+    )
+    reports = devices.links.parts.reports
+    reports.telemetry, reports.impossible, reports.event = history.took, history.impossible, reported.news
+    return history, reported

@@ -11,9 +11,11 @@ from contextlib import suppress
 from typing import Any, Final
 
 from microclaw.agent.acts import outcome_of, reason_of
-from microclaw.apps.catalogue import AppListing, Catalogue
-from microclaw.apps.changes import ChangeLog, DesiredApp, made_by
+from microclaw.app.devices import Devices
+from microclaw.apps.catalogue import AppListing
+from microclaw.apps.changes import DesiredApp, made_by
 from microclaw.apps.direct_io import sees_pins
+from microclaw.apps.parts import Apps
 from microclaw.auth.gate import Gate
 from microclaw.auth.people import MQTT
 from microclaw.boards.pins import labelled_pins
@@ -23,7 +25,6 @@ from microclaw.devices.device import Device, IntermittentTransport
 from microclaw.devices.registry import Registry
 from microclaw.errors import MicroclawError, UnknownName
 from microclaw.link_server.device_link import DeviceLink
-from microclaw.link_server.links import LinkRegistry
 from microclaw.telemetry.mqtt_commands import CommandOutcome
 from microclaw.telemetry.mqtt_device import DeviceView, FirmwareVersions, NamedPin, ProgramState
 from microclaw.telemetry.mqtt_topics import Command, SetPin, SetProgram, TakeBack
@@ -41,17 +42,8 @@ _TOOLS: Final = frozenset({"gpio-set", "switch-program", "undo"})
 class HostDevices:
     """The registry's devices as they are now; one that does not answer within ASK_S as far as it is known."""
 
-    def __init__(
-        self,
-        devices: Registry,
-        links: LinkRegistry,
-        change_log: ChangeLog,
-        catalogue: Catalogue,
-        latest: Callable[[Device], Awaitable[str | None]],
-        monotonic_s: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._devices, self._links, self._change_log, self._catalogue = devices, links, change_log, catalogue
-        self._latest, self._monotonic_s = latest, monotonic_s
+    def __init__(self, devices: Devices, apps: Apps, latest: Callable[[Device], Awaitable[str | None]]) -> None:
+        self._devices, self._links, self._apps, self._latest = devices.registry, devices.links, apps, latest
         self._asked_s: dict[str, float] = {}
         self._sensors: dict[str, frozenset[str]] = {}
         self._readings: dict[str, dict[str, Mapping[str, float | None]]] = {}
@@ -62,9 +54,6 @@ class HostDevices:
 
     def id_of(self, name: str) -> str | None:
         return next((device.device_id for device in self._devices.list() if device.name == name), None)
-
-    def is_known(self, name: str) -> bool:
-        return self.id_of(name) is not None
 
     def changed(self) -> Collection[str]:
         """The devices that came, went or are otherwise since the last call, from what the host knows already."""
@@ -87,7 +76,7 @@ class HostDevices:
         links = [self._links.link(one.removeprefix("link:")) for one in device.endpoints if one.startswith("link:")]
         await self._ask(device)
         is_online = _is_online(device)
-        wanted = await self._change_log.desired(device_id)
+        wanted = await self._apps.change_log.desired(device_id)
         return DeviceView(
             device_id=device_id,
             name=device.name,
@@ -103,7 +92,7 @@ class HostDevices:
 
     async def _ask(self, device: Device) -> None:
         """A device that does not connect by itself is there when it answers: nobody else may have asked it."""
-        now_s, asked_s = self._monotonic_s(), self._asked_s.get(device.device_id)
+        now_s, asked_s = time.monotonic(), self._asked_s.get(device.device_id)
         if any(isinstance(transport, IntermittentTransport) for transport in device.transports):
             return
         if asked_s is not None and now_s - asked_s < ASK_EVERY_S:
@@ -119,11 +108,11 @@ class HostDevices:
         self, device: Device, wanted: Sequence[DesiredApp], *, is_online: bool
     ) -> tuple[ProgramState, ...]:
         """The programs of this host on it; where it is away or does not answer, as the host wants them."""
-        stopped = await self._change_log.stopped(device.device_id)
+        stopped = await self._apps.change_log.stopped(device.device_id)
         if is_online and (wanted or stopped):
             with suppress(MicroclawError, TimeoutError):  # as the host wants them, then
                 async with asyncio.timeout(2 * ASK_S):
-                    listed = await self._catalogue.list_apps(device.device_id)
+                    listed = await self._apps.catalogue.list_apps(device.device_id)
                 return tuple(_program(listing) for listing in listed if not listing.foreign)
         found = [ProgramState(app.name, True, "accepted") for app in wanted]
         found += [ProgramState(app.name, False, "accepted") for app in stopped]

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
-from collections.abc import Container
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 
 from microclaw.addresses import bracketed, is_loopback
 from microclaw.api.request_check import LOOPBACK_NAMES, AllowedHosts
-from microclaw.api.server import tcp_listener
+from microclaw.api.server import PeoplePlane, tcp_listener
 from microclaw.audit import Record
 from microclaw.auth.authority import Authority
 from microclaw.auth.certificates import CONSTANT_NAME, HostNames, lan_names
@@ -28,22 +25,6 @@ from microclaw.supervision import SupervisedTasks
 
 MAX_URLS = 4
 _UNSPECIFIED = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound to
-
-
-@dataclass(frozen=True, slots=True)
-class PeoplePlane:
-    """`urls` are addresses to call it by, the best one first, `local_url` one for programs of this machine.
-
-    `fingerprint` is the own authority's, else None. `on_network`: others than this machine can reach it.
-    """
-
-    socket: socket.socket
-    urls: tuple[str, ...]
-    local_url: str
-    allowed_hosts: Container[str]
-    on_network: bool = False
-    tls: ssl.SSLContext | None = None
-    fingerprint: str | None = None
 
 
 def people_socket(settings: Settings, stack: AsyncExitStack) -> socket.socket | None:

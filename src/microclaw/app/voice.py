@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from microclaw import __version__
 from microclaw.agent.inbox import Inbox
 from microclaw.api.server import tcp_listener
-from microclaw.app.devices import Base, Devices, local_zone
+from microclaw.app.devices import Base, Devices
+from microclaw.apps.parts import local_zone
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.certificates import lan_names
 from microclaw.clock import now_ms
@@ -22,12 +23,12 @@ from microclaw.link_server.transport import SCHEME
 from microclaw.tools.tool import Tool
 from microclaw.transports.address import HostPort
 from microclaw.transports.discovery import announced, wyoming_announcement_of
+from microclaw.voice.state import VoiceState
 
 if TYPE_CHECKING:
     from microclaw.link_server.device_link import DeviceLink
     from microclaw.voice.parts import VoiceParts
     from microclaw.voice.service import VoiceService
-    from microclaw.voice.xiaozhi.server import XiaozhiServer
 
 VoiceMaker: TypeAlias = "Callable[[Inbox, Approvals], VoiceParts]"
 """Makes the engines and what else every session works with."""
@@ -35,49 +36,28 @@ _log = logging.getLogger(__name__)
 
 
 class HostVoice:
-    """Its engines are the settings', or what `make` makes. `tools` are those of devices that are connected.
-
-    Outside of `serving` there is no service and no tool; `problem` says why voice is off.
-    """
+    """Its engines are the settings', or what `make` makes. Outside of `serving` there is no service and no tool."""
 
     def __init__(self, base: Base, devices: Devices, link: LinkServer | None, make: VoiceMaker | None) -> None:
         self._base = base
         self._devices = devices
         self._link = link
         self._make = make
-        self._server: XiaozhiServer | None = None
-        self._ota: str | None = None
-        self._problem: str | None = None
-        self._wyoming: str | None = None  # where it listens
-        self._wyoming_problem: str | None = None
-        self.service: VoiceService | None = None
-        self.problem: str | None = None
+        self.state = VoiceState()
 
     def tools(self) -> tuple[Tool[Any], ...]:
-        if self._server is None or not self._server.connected:
+        """Those of devices that are connected."""
+        server = self.state.xiaozhi
+        if server is None or not server.connected:
             return ()
         from microclaw.voice.xiaozhi.tools import xiaozhi_tools
 
-        return xiaozhi_tools(self._devices.registry, self._server.tools_of)
-
-    def xiaozhi_object(self) -> dict[str, Any]:
-        """Its state for the host's status; `ota` is what a person types into a device."""
-        return {
-            "state": "off" if self._server is None else "on",
-            "text": self._problem,
-            "ota": self._ota,
-            "connected": 0 if self._server is None else self._server.connected,
-        }
-
-    def wyoming_object(self) -> dict[str, Any]:
-        """The Wyoming services for the host's status: their address, or why they are off though a port is set."""
-        state = "off" if self._wyoming is None else "on"
-        return {"state": state, "text": self._wyoming_problem, "address": self._wyoming}
+        return xiaozhi_tools(self._devices.registry, server.tools_of)
 
     @asynccontextmanager
     async def serving(self, inbox: Inbox, group: asyncio.TaskGroup) -> AsyncGenerator[None]:
         """Enter it after the conversations, so that it ends before them. A part that fails is off."""
-        wanted = self._base.settings.voice.xiaozhi
+        wanted, audio = self._base.settings.voice.xiaozhi, self._devices.links.parts.audio
         async with AsyncExitStack() as stack:
             parts = self._parts(inbox)
             if parts is not None:
@@ -85,26 +65,24 @@ class HostVoice:
 
                 cluster = self._base.cluster
                 devices = None if cluster is None else partial(cluster.spoken_to, self._devices.registry)
-                self.service = VoiceService(parts, now_ms=now_ms, note_taker=self._note_taker, devices=devices)
-                await stack.enter_async_context(self.service.serving())
+                service = VoiceService(parts, now_ms=now_ms, note_taker=self._note_taker, devices=devices)
+                await stack.enter_async_context(service.serving())
+                self.state.service = service
                 if cluster is not None:
-                    cluster.holding.moved.append(self._look_again)
-                    stack.callback(cluster.holding.moved.remove, self._look_again)
-                self._devices.links.parts.audio.open = self.service.open_link
+                    look_again = lambda _link_id: service.look_again()  # noqa: E731
+                    cluster.holding.moved.append(look_again)
+                    stack.callback(cluster.holding.moved.remove, look_again)
+                audio.open = service.open_link
                 if wanted is not None:
-                    await self._open_xiaozhi(wanted, self.service, stack)
+                    await self._open_xiaozhi(wanted, service, stack)
             elif wanted is not None:
-                self._off(f"voice is off: {self.problem}", "docs/voice.md")
+                self._off(f"voice is off: {self.state.problem}", "docs/voice.md")
             await self._open_wyoming(parts, inbox, stack, group)
             try:
                 yield
             finally:
-                self._devices.links.parts.audio.open = None
-                self._server = self._ota = self._wyoming = self._wyoming_problem = self.service = None
-
-    def _look_again(self, _link_id: str) -> None:
-        if self.service is not None:
-            self.service.look_again()
+                audio.open = None
+                self.state.service = self.state.xiaozhi = None
 
     def _parts(self, inbox: Inbox) -> VoiceParts | None:
         """What sessions work with; None, and `problem` says why, where voice is off. Nothing else is affected."""
@@ -112,32 +90,25 @@ class HostVoice:
             return self._make(inbox, self._base.admission.approvals)
         from microclaw.voice.engine_choice import off_problem
 
-        self.problem = off_problem(self._base.settings.voice)
-        if self.problem is None:
+        self.state.problem = off_problem(self._base.settings.voice)
+        if self.state.problem is None:
             try:
                 return self._chosen_parts(inbox)
             except ConfigError as exc:
-                self.problem = f"{exc.message} (next: {exc.next_step})"
-                _log.warning("voice is off: %s", self.problem)
+                self.state.problem = f"{exc.message} (next: {exc.next_step})"
+                _log.warning("voice is off: %s", self.state.problem)
         return None
 
     def _chosen_parts(self, inbox: Inbox) -> VoiceParts:
         from microclaw.voice.endpointing import EndpointLimits
-        from microclaw.voice.engine_choice import (
-            chosen_detector,
-            chosen_recognizer,
-            chosen_synthesizer,
-        )
+        from microclaw.voice.engine_choice import chosen_detector, chosen_recognizer, chosen_synthesizer
         from microclaw.voice.engines.command_grammar import SpokenNames
         from microclaw.voice.parts import VoiceParts
         from microclaw.voice.trace import VoiceTraces
 
-        settings, proxy = self._base.settings.voice, self._base.settings.proxy
+        settings, proxy, registry = self._base.settings.voice, self._base.settings.proxy, self._devices.registry
         self._check_speaker(settings.person)
-
-        def names() -> SpokenNames:
-            return SpokenNames(devices=tuple(device.name for device in self._devices.registry.list()))
-
+        names = lambda: SpokenNames(devices=tuple(device.name for device in registry.list()))  # noqa: E731
         return VoiceParts(
             inbox=inbox,
             approvals=self._base.admission.approvals,
@@ -176,11 +147,11 @@ class HostVoice:
             parts = speech or AgentParts(inbox, self._base.admission.approvals, person_id=settings.person)
             server = await stack.enter_async_context(WyomingServer.opened(parts, host, settings.wyoming_port))
         except ConfigError as exc:
-            self._wyoming_problem = f"{exc.message} (next: {exc.next_step})"
-            _log.warning("Wyoming is off: %s", self._wyoming_problem)
+            self.state.wyoming_problem = f"{exc.message} (next: {exc.next_step})"
+            _log.warning("Wyoming is off: %s", self.state.wyoming_problem)
             return
-        self._wyoming = str(HostPort(host, server.port))
-        _log.info("Wyoming services at %s", self._wyoming)
+        self.state.wyoming = str(HostPort(host, server.port))
+        _log.info("Wyoming services at %s", self.state.wyoming)
         names = await asyncio.to_thread(lan_names)
         announcement = wyoming_announcement_of(host, server.port, names, version=__version__)
         if announcement is not None:  # only where the LAN can reach it
@@ -208,11 +179,11 @@ class HostVoice:
         )
         await stack.enter_async_context(server.serving(listening))
         here = await asyncio.to_thread(_reachable, host)
-        self._server, self._ota = server, f"http://{here}:{listening.getsockname()[1]}{OTA_PATH}"
+        self.state.xiaozhi, self.state.ota = server, f"http://{here}:{listening.getsockname()[1]}{OTA_PATH}"
 
     def _off(self, problem: str, next_step: str) -> None:
-        self._problem = f"{problem} (next: {next_step})"
-        _log.warning("xiaozhi is off: %s", self._problem)
+        self.state.xiaozhi_problem = f"{problem} (next: {next_step})"
+        _log.warning("xiaozhi is off: %s", self.state.xiaozhi_problem)
 
     def _note_taker(self, device_id: str) -> DeviceLink | None:
         known = self._devices.registry.owner_of(f"{SCHEME}{device_id}")

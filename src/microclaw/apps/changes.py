@@ -242,28 +242,34 @@ def version_of(name: str, wanted: Iterable[DesiredApp]) -> AppVersion | None:
     return next((app.version for app in wanted if app.name == name), None)
 
 
-class ChangeLog:
-    """The changes in the store. `completed` is called with every change that was done.
+OnEnd: TypeAlias = Callable[[Change, ChangeState, str | None], None]
+"""Gets a change, how it ended, and the id of who asked for it (None: the host itself)."""
 
-    `settled` is called with every change that ended, how, and the id of who asked for it (None: the host itself).
-    """
+
+class ChangeLog:
+    """The changes in the store."""
 
     def __init__(
         self,
         table: rows.AppTable,
         *,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
-        completed: Callable[[Change], None] = lambda _: None,
-        settled: Callable[[Change, ChangeState, str | None], None] = lambda _change, _state, _person: None,
         fleet: Fleet = ALONE,
     ) -> None:
         self.table = table
         self._fleet = fleet
-        self._settled = settled
-        self._completed = completed
+        self._listeners: list[OnEnd] = []
         self.news = asyncio.Event()  # set with each change that was done, here or at another host
         table.follow(self._wake)
         self._now_ms = now_ms
+
+    def listen(self, on_end: OnEnd) -> None:
+        """Call it with every change that ends here from now on."""
+        self._listeners.append(on_end)
+
+    def _tell(self, change: Change, state: ChangeState, person_id: str | None) -> None:
+        for on_end in self._listeners:
+            on_end(change, state, person_id)
 
     async def _wake(self) -> None:
         self.news.set()
@@ -316,8 +322,7 @@ class ChangeLog:
             put = [replace(wanted, stopped_ms=self._now_ms() if isinstance(forward, StopApp) else None)]
         await self.table.settle_change(change_id, "done", put=put, delete=delete)
         self.news.set()
-        self._settled(change, "done", row.person)
-        self._completed(change)
+        self._tell(change, "done", row.person)
 
     async def fail(self, change_id: int) -> None:
         """The device did not do it, or it was taken back at once. The desired apps stay as they were."""
@@ -330,7 +335,7 @@ class ChangeLog:
     async def _end(self, change_id: int, state: Literal["failed", "unknown"]) -> None:
         await self.table.settle_change(change_id, state)
         row = await self.table.change(change_id)
-        self._settled(_change(row), state, row.person)
+        self._tell(_change(row), state, row.person)
 
     @asynccontextmanager
     async def closing(self, change_id: int) -> AsyncIterator[None]:

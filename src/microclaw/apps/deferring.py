@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -16,7 +15,7 @@ from microclaw.apps.changes import AppVersion, ChangeLog, made_by, version_of
 from microclaw.apps.deferred import DeferredAct, DeferredKind, DeferredLog, Order, act_text
 from microclaw.apps.deploy import Deployer, DeployRequest
 from microclaw.apps.expectation_text import parse_expectations
-from microclaw.apps.late_proof import Place
+from microclaw.apps.late_proof import Place, Tell
 from microclaw.apps.lifecycle import Lifecycle
 from microclaw.apps.trial import Trial
 from microclaw.apps.upgrade import stopped_error, upgrade_request
@@ -42,8 +41,6 @@ _OFFER: Final = "have it done when it is back: the same with --when-back"
 _log = logging.getLogger(__name__)
 
 DeferredEnd: TypeAlias = Literal["done", "failed"]
-TellDeferred: TypeAlias = Callable[[DeferredAct, Device, str, bool], Awaitable[None]]
-"""Tell how it came out; the last argument is whether it is done and the device shows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +74,21 @@ def offer_when_back(error: MicroclawError) -> None:
 
 
 class Deferrals:
-    """`Deferrals(devices=..., change_log=..., deployer=..., lifecycle=..., gate=...)`
+    """`Deferrals(devices=..., change_log=..., deployer=..., lifecycle=..., gate=..., tell=...)`
 
     `tell` gets every outcome, at least once. A person's act is done at most once: the change that does it is planned,
     and closed, in one write with it.
     """
 
     def __init__(
-        self, *, devices: Registry, change_log: ChangeLog, deployer: Deployer, lifecycle: Lifecycle, gate: Gate
+        self,
+        *,
+        devices: Registry,
+        change_log: ChangeLog,
+        deployer: Deployer,
+        lifecycle: Lifecycle,
+        gate: Gate,
+        tell: Tell,
     ) -> None:
         self._devices = devices
         self._change_log = change_log
@@ -92,7 +96,7 @@ class Deferrals:
         self._lifecycle = lifecycle
         self._gate = gate
         self.log = DeferredLog(change_log)
-        self.tell: TellDeferred = _only_logged
+        self._note = tell
         self._one_at_a_time: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def install(
@@ -247,7 +251,8 @@ class Deferrals:
             act, outcome = await self.log.end(act, act.state, _UNWATCHED), _UNWATCHED
         how = "done" if act.state == "done" else "failed"
         try:
-            await self.tell(act, device, f"deferred: {act.text(device.name)}: {how}. {outcome}", is_well)
+            note = f"deferred: {act.text(device.name)}: {how}. {outcome}"
+            await self._note(act.place, device.name, note, None if is_well else "deferred_failed")
         except MicroclawError as exc:  # it is told at the next check
             _log.warning("%s could not be told: %s", act.text(device.name), exc.message)
             return
@@ -286,7 +291,3 @@ class Deferrals:
 
 def _logged(step: Step) -> None:
     _log.info("deferred: %s: %s", step.stage, step.text)
-
-
-async def _only_logged(_act: DeferredAct, _device: Device, note: str, _is_well: bool) -> None:
-    _log.info("%s", note)

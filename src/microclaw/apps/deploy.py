@@ -84,6 +84,7 @@ class Deployer:
         try_image: Try,
         read_module: ReadModule = read_image,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        look_later: Callable[[LateCheck], float | None] = lambda _check: None,
     ) -> None:
         self._devices = devices
         self._change_log = change_log
@@ -92,7 +93,7 @@ class Deployer:
         self._read_module = read_module
         self._try_image = try_image
         self._sleep = sleep
-        self.look_later: Callable[[LateCheck], float | None] = lambda _check: None
+        self.look_later = look_later
 
     async def deploy(
         self, request: DeployRequest, report: Report, *, begin: Callable[[], None] = lambda: None

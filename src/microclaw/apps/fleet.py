@@ -14,14 +14,15 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
 from microclaw.apps.building import Compile, ProgramImage, check_app_name, check_kind, read_image
-from microclaw.apps.catalogue import AppCondition, AppListing, Catalogue
+from microclaw.apps.catalogue import AppCondition, AppListing
 from microclaw.apps.changes import AppVersion
 from microclaw.apps.claims import pin_roles
-from microclaw.apps.deferring import Deferral, Deferrals, away, offer_when_back
-from microclaw.apps.deploy import Deployer, Deployment, DeployRequest, Removal
+from microclaw.apps.deferring import Deferral, away, offer_when_back
+from microclaw.apps.deploy import Deployment, DeployRequest, Removal
 from microclaw.apps.firmware_fit import fit_claim, fit_limits
 from microclaw.apps.late_proof import Place
 from microclaw.apps.many import on_each
+from microclaw.apps.parts import Apps
 from microclaw.apps.run_times import check_keeper, keeper_text, times_differ_text
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import AppInstall
@@ -106,13 +107,8 @@ class DeviceActs:
 
 
 class Fleet:
-    """`Fleet(catalogue=..., compile=..., deployer=..., deferrals=...)`"""
-
-    def __init__(self, *, catalogue: Catalogue, compile: Compile, deployer: Deployer, deferrals: Deferrals) -> None:
-        self._catalogue = catalogue
-        self._deferrals = deferrals
-        self._compile = compile
-        self._deployer = deployer
+    def __init__(self, apps: Apps) -> None:
+        self._apps = apps
 
     async def compare(self, programs: Sequence[FleetProgram], devices: Sequence[Device]) -> tuple[FleetRow, ...]:
         """A row for each program on each of the devices: those of the fleet in their order, then the others.
@@ -121,7 +117,7 @@ class Fleet:
         name on one device, and for a program on a device that is not among `devices`.
         """
         _check_devices(programs, devices)
-        builds = _Builds(self._compile)
+        builds = _Builds(self._apps.compile)
 
         async def on_device(device: Device) -> tuple[FleetRow, ...]:
             listings = await self._listed(device)
@@ -194,7 +190,7 @@ class Fleet:
         }
 
     async def _cancel(self, row: FleetRow, done: DeviceActs, report: Report) -> DeviceActs:
-        await self._deferrals.cancel(row.device.device_id, row.name)
+        await self._apps.deferrals.cancel(row.device.device_id, row.name)
         report(Step("deploy", f"{row.device.name}: {row.name} was deferred, and is dropped"))
         return replace(done, cancelled=(*done.cancelled, row.name))
 
@@ -203,21 +199,21 @@ class Fleet:
     ) -> DeviceActs:
         device = row.device.device_id
         if row.act == "extra":
-            made = await self._deferrals.uninstall(device, row.name, place, why, _silent)
+            made = await self._apps.deferrals.uninstall(device, row.name, place, why, _silent)
         else:
             assert row.request is not None
-            made = await self._deferrals.install(replace(row.request, place=place), why, _silent)
+            made = await self._apps.deferrals.install(replace(row.request, place=place), why, _silent)
         report(Step("deploy", f"{row.device.name}: {row.name}: deferred until it is back"))
         return replace(done, deferred=(*done.deferred, made))
 
     async def _act(self, row: FleetRow, done: DeviceActs, report: Report, begin: Callable[[], None]) -> DeviceActs:
         if row.act == "extra":
             begin()
-            removal = await self._deployer.remove(row.device.device_id, row.name, _silent)
+            removal = await self._apps.deployer.remove(row.device.device_id, row.name, _silent)
             report(Step("deploy", f"{row.device.name}: {row.name} is off"))
             return replace(done, removed=(*done.removed, removal))
         assert row.request is not None
-        made = await self._deployer.deploy(row.request, _silent, begin=begin)
+        made = await self._apps.deployer.deploy(row.request, _silent, begin=begin)
         if made.verified:
             times = f"; {keeper_text(row.request.times, made.image.kind)}" if row.request.times else ""
             report(Step("deploy", f"{row.device.name}: {row.name}: {made.evidence.text}{times}"))
@@ -229,7 +225,7 @@ class Fleet:
     async def _listed(self, device: Device) -> tuple[AppListing, ...] | None:
         """None when it does not answer and nothing is wanted there."""
         try:
-            return await self._catalogue.list_apps(device.device_id)
+            return await self._apps.catalogue.list_apps(device.device_id)
         except DeviceError:
             return None
 

@@ -47,8 +47,8 @@ class LateCheck:
     place: Place | None
 
 
-Tell: TypeAlias = Callable[[LateCheck, str, bool], Awaitable[None]]
-"""Give the place the note; the last argument is whether the board agrees with the trial."""
+Tell: TypeAlias = Callable[[Place | None, str, str, str | None], Awaitable[None]]
+"""Give the place a note about a device, by its name; the code of the alarm that it is, None where all is as ordered."""
 
 
 class LateProofs:
@@ -105,7 +105,7 @@ class LateProofs:
             if found is None:
                 return
             name = self._devices.get(check.device_id).name
-            await self._tell(check, _note(check, name, found), found.agrees)
+            await self._tell(check.place, name, _note(check, name, found), None if found.agrees else "proof_taken_back")
         except MicroclawError as exc:
             _log.warning("%s could not be looked at again: %s", check.app, exc.message)
 

@@ -22,8 +22,9 @@ from types import TracebackType
 from typing import Any, TypeAlias
 
 from microclaw.addresses import address_range
-from microclaw.api.status import OFFLINE
-from microclaw.app import Host, running_host
+from microclaw.api.parts import HostParts
+from microclaw.api.status import OFFLINE, problems_of
+from microclaw.app import running_host
 from microclaw.boards import load_board
 from microclaw.config.settings import Settings
 from microclaw.config.show import secret_texts
@@ -106,7 +107,7 @@ async def _run(settings: Settings, virtual_boards: int, ready: Ready, mask: Secr
         await stop.wait()
 
 
-async def _first_link(host: Host) -> str | None:
+async def _first_link(host: HostParts) -> str | None:
     """A link that signs the owner in, where nobody ever did. It is for the terminal alone: no log, no document."""
     if host.plane is None or not sys.stdout.isatty() or not await host.admission.sign_ins.never_used():
         return None
@@ -117,7 +118,7 @@ async def _first_link(host: Host) -> str | None:
         return None
 
 
-def _facts(host: Host, boards: Sequence[BoardReady]) -> dict[str, Any]:
+def _facts(host: HostParts, boards: Sequence[BoardReady]) -> dict[str, Any]:
     title = load_board(BOARD).title
     return {
         "pid": os.getpid(),
@@ -126,13 +127,13 @@ def _facts(host: Host, boards: Sequence[BoardReady]) -> dict[str, Any]:
         "control": str(host.settings.control_socket),
         "http": host.http,
         "ca_sha256": None if host.plane is None else host.plane.fingerprint,
-        "link": host.link,
+        "link": None if host.link is None else host.link.address,
         "gateway": host.channels.gateway,
         "gateway_open": host.channels.gateway_open,
         "gateway_token": host.channels.gateway_token and str(host.channels.gateway_token),
-        "xiaozhi": host.status.xiaozhi()["ota"],
-        "wyoming": host.status.wyoming()["address"],
-        "problems": host.status.problems(),
+        "xiaozhi": host.voice.ota,
+        "wyoming": host.voice.wyoming,
+        "problems": problems_of(host),
         "model": "none: offline intents answer" if host.model.name == OFFLINE else host.model.name,
         "boards": [{"name": b.name, "title": title, "pid": b.pid, "transports": list(b.transports)} for b in boards],
     }

@@ -60,6 +60,10 @@ class Offers:
         self._record = record
         self._heard: list[Heard] = []
 
+    async def newest_for(self, device: Device) -> str | None:
+        """The highest version that is published for a device; None where nothing is."""
+        return newest_for(await self._table.releases(), device, self._now_ms())
+
     def listen(self, heard: Heard) -> Callable[[], None]:
         """`heard` is called for each change, on the event loop's thread, once it is on the disk; returns the way out.
 

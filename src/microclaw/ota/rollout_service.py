@@ -13,12 +13,13 @@ from typing import Final
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import ConfigError, NotSupported, UnknownName
+from microclaw.events import LiveEvent
 from microclaw.ota.manifest import version_numbers
 from microclaw.ota.offers import OfferChange, Offers, link_of, obstacle, release_for, revision_of
 from microclaw.ota.publisher import Publisher
 from microclaw.ota.rollout import DeviceState, RolloutDevice
 from microclaw.ota.rollout_plan import DEFAULT_STAGES, RolloutPlan, read_stages
-from microclaw.ota.rollouts import CountCrashes, Ended, OpenRollout, Rollouts, TellRollout, in_order
+from microclaw.ota.rollouts import CountCrashes, Ended, OpenRollout, Rollouts, in_order
 from microclaw.store.firmware import OfferRow, OfferState, ReleaseRow
 from microclaw.store.rollouts import RolloutTable
 
@@ -55,7 +56,7 @@ class Begun:
 
 
 class RolloutService:
-    """`now_ms` is the wall clock; `tell` gets each change of a rollout's state or stage."""
+    """`now_ms` is the wall clock."""
 
     def __init__(
         self,
@@ -66,16 +67,16 @@ class RolloutService:
         *,
         now_ms: Callable[[], int],
         crashes: CountCrashes,
-        tell: TellRollout | None = None,
+        publish: Callable[[LiveEvent], None] = lambda _event: None,
     ) -> None:
-        self._publisher = publisher
-        self._offers = offers
+        self.publisher = publisher
+        self.offers = offers
         self._devices = devices
         self._now_ms = now_ms
         self._ends: dict[tuple[str, int], OfferChange] = {}  # by device and release: the newest counts
         self._news = asyncio.Event()
         self.rollouts = Rollouts(
-            table, self._send, self._cancel, is_online=self._is_online, now_ms=now_ms, crashes=crashes, tell=tell
+            table, self._send, self._cancel, is_online=self._is_online, now_ms=now_ms, crashes=crashes, publish=publish
         )
         self._is_running = False
         publisher.table.follow_offers(self._look_at_offers)
@@ -85,7 +86,7 @@ class RolloutService:
 
         Of a cluster's hosts one does so at a time.
         """
-        stop_listening = self._offers.listen(self._heard)
+        stop_listening = self.offers.listen(self._heard)
         self._is_running = True
         try:
             async with asyncio.TaskGroup() as group:
@@ -101,7 +102,7 @@ class RolloutService:
         """Raises UnknownName for a version that is not published, ConfigError where no device can take it or those that
         can are on several channels.
         """
-        rows = await self._publisher.find(order.version)
+        rows = await self.publisher.find(order.version)
         version = rows[0].version
         members: list[tuple[str, str]] = []
         left_out: list[tuple[str, str]] = []
@@ -152,7 +153,7 @@ class RolloutService:
 
     async def withdrawn(self, version: str) -> None:
         """End the open rollouts of a version that has no release any more."""
-        if any(row.version == version and row.withdrawn_ms is None for row in await self._publisher.table.releases()):
+        if any(row.version == version and row.withdrawn_ms is None for row in await self.publisher.table.releases()):
             return
         for one in self.rollouts.going_on:
             if one.version == version and one.rollout.is_open:
@@ -165,32 +166,32 @@ class RolloutService:
         if (given := await self._given(one, device)) is not None:
             return _end_of(given)
         back = one.undoes is not None
-        rows = await self._releases_back(one.version) if back else await self._publisher.find(one.version)
+        rows = await self._releases_back(one.version) if back else await self.publisher.find(one.version)
         known = self._devices.get(device.device_id)
         release = release_for(rows, known, back=back)
-        before = await self._offers.standing(device.device_id, release.release_id)
+        before = await self.offers.standing(device.device_id, release.release_id)
         if _running(known) == one.version and all(row.is_over for row in before):
             return Ended("healthy", "")  # somebody gave it to the board since, or it never left that version
-        return _end_of(await self._offers.offer(device.device_id, release, by=one.person_id, again=True))
+        return _end_of(await self.offers.offer(device.device_id, release, by=one.person_id, again=True))
 
     async def _cancel(self, one: OpenRollout, device: RolloutDevice) -> Ended | None:
         given = await self._given(one, device)
         if given is None:
             return Ended("failed", "the rollout stopped before the offer went out")
         if not given.is_over:
-            await self._offers.cancel(device.device_id, by=one.person_id)
+            await self.offers.cancel(device.device_id, by=one.person_id)
         return _end_of(given)
 
     async def _given(self, one: OpenRollout, device: RolloutDevice) -> OfferRow | None:
         """This rollout's offer to the device, where it went out."""
-        rows = await self._offers.standing(device.device_id)
+        rows = await self.offers.standing(device.device_id)
         since_ms = device.offered_ms or 0
         return next((row for row in rows if row.version == one.version and row.offered_ms >= since_ms), None)
 
     async def _releases_back(self, version: str) -> tuple[ReleaseRow, ...]:
         """Releases of a version that boards with a higher one take. Raises ConfigError where there is none."""
         try:
-            rows = tuple(row for row in await self._publisher.find(version) if row.allow_downgrade)
+            rows = tuple(row for row in await self.publisher.find(version) if row.allow_downgrade)
         except UnknownName:
             rows = ()
         if not rows:
@@ -232,7 +233,7 @@ class RolloutService:
             self._news.clear()
             while self._ends:
                 (device_id, _), change = self._ends.popitem()
-                release = await self._publisher.table.release(change.release_id)
+                release = await self.publisher.table.release(change.release_id)
                 await self.rollouts.noted(device_id, release.version, _ENDS[change.state], change.error or "")
 
     async def _look_for_crashes(self) -> None:

@@ -19,6 +19,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from microclaw.errors import ConfigError, MicroclawError, Overloaded, UnknownName
+from microclaw.events import LiveEvent, RolloutChanged
 from microclaw.ota.rollout import BAD, DeviceState, Progress, Rollout, RolloutDevice, RolloutState
 from microclaw.ota.rollout_plan import RolloutPlan
 from microclaw.store.rollouts import NewRollout, RolloutChange, RolloutRow, RolloutTable
@@ -35,7 +36,6 @@ CancelOffer: TypeAlias = Callable[["OpenRollout", RolloutDevice], Awaitable["End
 be asked."""
 CountCrashes: TypeAlias = Callable[[Mapping[str, int]], Awaitable[int]]
 """How many kinds of crash devices had for the first time since the moment (Unix ms) that stands beside each."""
-TellRollout: TypeAlias = Callable[["OpenRollout"], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class RolloutStanding:
 
 
 class Rollouts:
-    """`is_online` by device id, `minute` the minute of the host's day; `tell` gets each change of a state or stage."""
+    """`is_online` by device id, `minute` the minute of the host's day; a change of state or stage is a live event."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Rollouts:
         now_ms: Callable[[], int],
         minute: Callable[[], int] = lambda: _minute_of(datetime.now()),
         crashes: CountCrashes,
-        tell: TellRollout | None = None,
+        publish: Callable[[LiveEvent], None] = lambda _event: None,
     ) -> None:
         self._crashes = crashes
         self._table = table
@@ -92,7 +92,7 @@ class Rollouts:
         self._is_online = is_online
         self._now_ms = now_ms
         self._minute = minute
-        self._tell = tell
+        self._publish = publish
         self._open: dict[int, OpenRollout] = {}
         self._lock = asyncio.Lock()
         self._news = asyncio.Event()
@@ -152,7 +152,7 @@ class Rollouts:
             row = await self._table.get(rollout_id)
             assert row is not None
             one = self._open[rollout_id] = await self._read(row)
-        await self._told(one)
+        self._tell(one)
         self._news.set()
         return one
 
@@ -254,7 +254,7 @@ class Rollouts:
             if (rows or changed is not None) and not await self._keep(one, rows, progress=changed is not None):
                 return []  # the next step looks again
         if changed is not None:
-            await self._told(one)
+            self._tell(one)
             if changed.state == "halted":
                 await self._call_off(one)
         return due
@@ -282,7 +282,7 @@ class Rollouts:
                     break
             else:
                 raise Overloaded(f"rollout {rollout_id} changes all the time at other hosts", next_step=step)
-        await self._told(one)
+        self._tell(one)
         self._news.set()
         return one
 
@@ -338,11 +338,12 @@ class Rollouts:
         said = (row.rollout_id, row.version, row.channel, row.person_id, row.began_ms, row.undoes)
         return OpenRollout(*said, rollout, astuple(progress))
 
-    async def _told(self, one: OpenRollout) -> None:
-        progress = one.rollout.progress
-        _log.info("rollout %d: %s, stage %d %s", one.rollout_id, progress.state, progress.stage + 1, progress.reason)
-        if self._tell is not None:
-            await self._tell(one)
+    def _tell(self, one: OpenRollout) -> None:
+        now = one.rollout.progress
+        _log.info("rollout %d: %s, stage %d %s", one.rollout_id, now.state, now.stage + 1, now.reason)
+        soaking = now.soaking_since_ms is not None
+        said = (one.rollout_id, one.version, now.state, now.stage + 1, soaking, now.reason)
+        self._publish(RolloutChanged("", self._now_ms(), *said))
 
 
 def in_order(rollout_key: str, device_ids: Sequence[str]) -> list[str]:

@@ -41,6 +41,7 @@ MAX_POINTS: Final = 10_000  # of one answer, all series together
 MAX_VALUE: Final = 1e300  # sums of larger ones are no numbers
 OLDEST_CLOCK_MS: Final = 1_735_689_600_000  # 2025-01-01: before that this machine's clock was not set
 RECENT_MS: Final = 15 * MINUTE_MS
+MAX_RECENT: Final = 16  # series a device
 MAX_KEY_CHARS: Final = 64
 _KEY: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_./-]{{0,{MAX_KEY_CHARS - 1}}}")
 _NUMBER: Final = re.compile(r"[+-]?(\d{1,20}(\.\d{0,20})?|\.\d{1,20})([eE][+-]?\d{1,3})?")
@@ -185,12 +186,12 @@ class TelemetryHistory:
         """The last value of each series, of those that came since the host started, by name."""
         return tuple(sorted(self._last.get(device_id, {}).values(), key=lambda value: value.key))
 
-    def recent(self, series_a_device: int) -> Iterator[Point]:
-        """Last values that are recent, of at most so many series a device."""
+    def recent(self, series_a_device: int = MAX_RECENT) -> Iterator[tuple[str, str, float]]:
+        """Device, series and last value where that is recent, of at most so many series a device; for /metrics."""
         oldest_ms = self._now_ms() - RECENT_MS
         for device in self._devices.list():
             fresh = [value for value in self.last(device.device_id) if value.at_ms >= oldest_ms]
-            yield from fresh[:series_a_device]
+            yield from ((device.name, value.key, value.value) for value in fresh[:series_a_device])
 
     def refused(self, device_id: str) -> dict[Reason, int]:
         """How many values of a device were not kept since the host started, by the reason."""

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
-from microclaw.store.mqtt import MqttBuffer
-from microclaw.telemetry.mqtt_feed import MqttFeed
-
 Phase: TypeAlias = Literal["connecting", "on", "disturbed"]
 MAX_OTHERS: Final = 16
+COUNTS: Final = ("connections", "acknowledged", "received", "refused", "too_large")
 _log = logging.getLogger(__name__)
 
 
@@ -53,16 +50,3 @@ class BrokerState:
         elif host not in self.others and len(self.others) < MAX_OTHERS:
             self.others.add(host[:64])
             _log.warning("MQTT: another host has the base topic %s, too: %s", base, host[:64])
-
-
-def buffer_object(buffer: MqttBuffer, feed: MqttFeed) -> Mapping[str, int]:
-    """What waits and what was lost, for the host's status."""
-    sizes = buffer.sizes
-    return {
-        "events": sizes["event"].messages,
-        "telemetry": sizes["telemetry"].messages,
-        "bytes": sum(size.size_bytes for size in sizes.values()),
-        "lost_events": sizes["event"].lost,
-        "lost_telemetry": sizes["telemetry"].lost,
-        "lost_unwritten": feed.lost,
-    }

@@ -68,6 +68,18 @@ class MqttFeed:
         body = {"name": name, "data": data, "at_ms": at_ms}
         self._put(NewMessage("event", topic, json_bytes(body)))
 
+    def buffer_object(self) -> dict[str, int]:
+        """What waits and what was lost, for the host's status."""
+        sizes = self._buffer.sizes
+        return {
+            "events": sizes["event"].messages,
+            "telemetry": sizes["telemetry"].messages,
+            "bytes": sum(size.size_bytes for size in sizes.values()),
+            "lost_events": sizes["event"].lost,
+            "lost_telemetry": sizes["telemetry"].lost,
+            "lost_unwritten": self.lost,
+        }
+
     async def run(self) -> None:
         """Write what waits, until it is cancelled; then what is left."""
         try:

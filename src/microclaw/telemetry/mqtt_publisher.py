@@ -12,14 +12,14 @@ import random
 import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from microclaw import __version__
 from microclaw.backoff import Backoff
 from microclaw.errors import BrokerError, MicroclawError
 from microclaw.store.mqtt import BufferedMessage, MqttBuffer, MqttPublishedTable, PublishedDevice
 from microclaw.telemetry.mqtt_broker import BrokerOptions
-from microclaw.telemetry.mqtt_broker_state import BrokerState
+from microclaw.telemetry.mqtt_broker_state import COUNTS, BrokerState
 from microclaw.telemetry.mqtt_commands import MqttCommands
 from microclaw.telemetry.mqtt_device import OFFLINE, ONLINE, DeviceView, device_messages, json_bytes
 from microclaw.telemetry.mqtt_discovery import Discovery, with_sensors
@@ -87,6 +87,21 @@ class MqttPublisher:
         elif self._changed is not None:
             self._changed.add(device_id)
         self._some_changed.set()
+
+    def status_object(self) -> dict[str, Any]:
+        """For the host's status and its metrics."""
+        state, commands = self.state, self._commands
+        return {
+            "state": state.phase,
+            "text": state.reason or state.warning,
+            "next": state.next_step,
+            "address": state.address,
+            "id": self._topics.host,
+            "others": sorted(state.others),
+            **{name: getattr(state, name) for name in COUNTS},
+            "buffer": self._feed.buffer_object(),
+            "commands": None if commands is None else {**commands.counts, "dropped": commands.dropped},
+        }
 
     async def run(self) -> None:
         """Until it is cancelled: then the broker is told that this host is offline."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -17,7 +17,7 @@ from microclaw.devices.registry import Registry
 from microclaw.errors import LinkViolation
 from microclaw.events import Crashed, LiveEvent
 from microclaw.link_server.links import LinkRegistry
-from microclaw.store.crashes import CrashGroup, CrashReport, CrashTable, StoredCrash, insert_crash
+from microclaw.store.crashes import CrashReport, StoredCrash, insert_crash
 from microclaw.store.database import Database
 from microclaw.store.link_events import EventRow, LinkEventTable
 from microclaw.store.sql import Sql
@@ -182,21 +182,6 @@ class ReportedEvents:
             self._publish(
                 Crashed(device.name, report.at_ms, kept.crash_id, report.kind, kept.is_new, kept.count, report.title)
             )
-
-
-class CrashLog:
-    """The crashes that boards reported. A rollout asks `since`."""
-
-    def __init__(self, database: Database) -> None:
-        self.table = CrashTable(database)
-
-    async def since(self, at_ms: int, device_ids: Collection[str] | None = None) -> tuple[CrashGroup, ...]:
-        """Kinds of crash that any of these devices (all, where None) had at `at_ms` (this host's clock) or later.
-
-        `found_ms >= at_ms` of a group says that nobody had this kind before. Its `devices` are those that had it since.
-        An event that a device has an ack for may be missing for a moment, until it was read.
-        """
-        return await self.table.groups(since_ms=at_ms, devices=device_ids)
 
 
 def said_before(log: LogRing, program: str) -> tuple[str, ...]:

@@ -9,13 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from microclaw.apps.changes import Change, SetLevel, SetPwm
 from microclaw.apps.direct_io import DirectIo, PinChange
-from microclaw.apps.lifecycle import Lifecycle
-from microclaw.apps.undo import Undo, UndoChoice, UndoReport
+from microclaw.apps.parts import Apps
+from microclaw.apps.undo import UndoChoice, UndoReport
 from microclaw.apps.undoable import change_text
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.call_text import duty_words
 from microclaw.devices.calls import Call, GpioSet, PwmSet, PwmState
-from microclaw.devices.registry import Registry
 from microclaw.errors import MicroclawError
 from microclaw.events import Evidence
 from microclaw.tools.devices import stop_driver
@@ -57,10 +56,9 @@ class CorrectParameters(OnDevice):
     pins: tuple[PinInstead, ...] = Field((), max_length=MAX_PINS, description="Set then; level or duty (0-255).")
 
 
-def correcting_tools(
-    *, devices: Registry, direct_io: DirectIo, lifecycle: Lifecycle, undo: Undo
-) -> tuple[Tool[Any], ...]:
+def correcting_tools(apps: Apps) -> tuple[Tool[Any], ...]:
     """correct."""
+    devices, direct_io, undo = apps.registry, apps.direct_io, apps.undo
 
     def choice(number: int, context: ToolContext) -> UndoChoice:
         return UndoChoice(context.person_id, number)
@@ -120,7 +118,7 @@ def correcting_tools(
             for number in asked.undo:
                 undone += [await undo.undo(choice(number, context), context.report)]
             for one in asked.pins:
-                await stop_driver(direct_io, lifecycle, device, one.call, context)
+                await stop_driver(apps, device, one.call, context)
                 made += [await _set(direct_io, device, one, context)]
         except MicroclawError as exc:
             if told := _done_text(undone, made):

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 
 from pydantic import Field
 
 from microclaw.apps.changes import Change, conversation_now
-from microclaw.apps.direct_io import DirectIo, PinChange
-from microclaw.apps.lifecycle import Lifecycle
-from microclaw.apps.reconciler import DeviceCheck
+from microclaw.apps.direct_io import PinChange
+from microclaw.apps.parts import Apps
 from microclaw.apps.reconciler import check_device as examined
-from microclaw.apps.undo import Undo, UndoChoice
+from microclaw.apps.undo import UndoChoice
 from microclaw.apps.undoable import change_text
 from microclaw.auth.gate import Effect, Permission
 from microclaw.boards.firmware import firmware_object
@@ -118,18 +117,19 @@ class SensorParameters(OnDevice):
     )
 
 
-def direct_io_tools(*, direct_io: DirectIo, lifecycle: Lifecycle, devices: Registry) -> tuple[Tool[Any], ...]:
+def direct_io_tools(apps: Apps) -> tuple[Tool[Any], ...]:
     """gpio-set, gpio-get, adc-read, pwm-set, i2c-scan, i2c-read."""
+    devices, direct_io = apps.registry, apps.direct_io
 
     async def gpio_set(asked: SetParameters, context: ToolContext) -> ToolOutput:
         device = find_device(devices, context, asked.device)
-        stopped = await stop_driver(direct_io, lifecycle, device.name, _pin_call(asked), context)
+        stopped = await stop_driver(apps, device.name, _pin_call(asked), context)
         done = await direct_io.set_pin(device.name, asked.pin, asked.level, insist=context.insisted)
         return _pin_output(done, stopped)
 
     async def pwm_set(asked: PwmParameters, context: ToolContext) -> ToolOutput:
         device = find_device(devices, context, asked.device)
-        stopped = await stop_driver(direct_io, lifecycle, device.name, _pin_call(asked), context)
+        stopped = await stop_driver(apps, device.name, _pin_call(asked), context)
         done = await direct_io.set_pwm(device.name, asked.pin, asked.duty, asked.frequency_hz, insist=context.insisted)
         return _pin_output(done, stopped)
 
@@ -184,14 +184,12 @@ def direct_io_tools(*, direct_io: DirectIo, lifecycle: Lifecycle, devices: Regis
     )
 
 
-async def stop_driver(
-    direct_io: DirectIo, lifecycle: Lifecycle, device: str, call: Call[Any], context: ToolContext
-) -> str | None:
+async def stop_driver(apps: Apps, device: str, call: Call[Any], context: ToolContext) -> str | None:
     """Stop the program that drives the pin, where the person said yes to that; its name."""
-    conflict = await direct_io.conflict(device, call)
+    conflict = await apps.direct_io.conflict(device, call)
     if conflict is None or not conflict.can_stop or conflict.offer() not in context.insisted:
         return None
-    await lifecycle.stop(device, conflict.app, context.report)
+    await apps.lifecycle.stop(device, conflict.app, context.report)
     return conflict.app
 
 
@@ -298,10 +296,9 @@ class UndoParameters(OnDevice):
     anyone: bool = Field(False, description="Also what other people did; for an owner who asks for it.")
 
 
-def inventory_tools(
-    *, devices: Registry, undo: Undo, link: LinkServer | None, kept: Callable[[], Iterable[DeviceCheck]]
-) -> tuple[Tool[Any], ...]:
-    """list-devices, device-info, device-status, check-device, undo. `kept` gives the reconciler's last checks."""
+def inventory_tools(apps: Apps, link: LinkServer | None) -> tuple[Tool[Any], ...]:
+    """list-devices, device-info, device-status, check-device, undo."""
+    devices, undo = apps.registry, apps.undo
 
     async def list_devices(_: _Nothing, __: ToolContext) -> ToolOutput:
         known = [_entry(device) for device in devices.list()]
@@ -317,7 +314,7 @@ def inventory_tools(
 
     async def check_device(asked: OnDevice, context: ToolContext) -> ToolOutput:
         device = find_device(devices, context, asked.device)
-        found = await examined(device, link, kept())
+        found = await examined(device, link, apps.reconciler.status())
         lines = [asdict(line) for line in found.lines]
         evidence = Evidence("reported", f"{device.name} {'answered' if found.reached else 'did not answer'} just now")
         fields = {"success": True, "device": device.name, "reached": found.reached, "ok": found.ok, "lines": lines}

@@ -7,13 +7,13 @@ from typing import Any, Final, get_args
 
 from pydantic import Field
 
-from microclaw.apps.changes import ChangeLog, DesiredApp
+from microclaw.apps.changes import DesiredApp
 from microclaw.apps.claims import claiming, pin_roles, unknown_pins_text
+from microclaw.apps.parts import Apps
 from microclaw.auth.gate import Effect, Permission
 from microclaw.boards.profile import BoardProfile, PinUse
 from microclaw.devices.calls import AppList, AppStates
 from microclaw.devices.device import Device
-from microclaw.devices.registry import Registry
 from microclaw.errors import DeviceError, ToolRetry
 from microclaw.tools.target import OnDevice, find_device
 from microclaw.tools.tool import Tool, ToolContext, ToolOutput
@@ -25,15 +25,15 @@ class PinsParameters(OnDevice):
     use: str | None = Field(None, max_length=20, description=f"Only for this: {', '.join(_USES)}.")
 
 
-def pin_tools(*, devices: Registry, change_log: ChangeLog) -> tuple[Tool[Any], ...]:
+def pin_tools(apps: Apps) -> tuple[Tool[Any], ...]:
     """free-pins."""
 
     async def free_pins(asked: PinsParameters, context: ToolContext) -> ToolOutput:
-        device = find_device(devices, context, asked.device)
+        device = find_device(apps.registry, context, asked.device)
         if asked.use not in (None, *_USES):
             raise ToolRetry(f"a pin is not used for {asked.use!r}", next_step=f"uses: {', '.join(_USES)}")
         board = device.board
-        wanted = await change_log.desired(device.device_id)
+        wanted = await apps.change_log.desired(device.device_id)
         taken = {pin: app.name for app in await claiming(device, wanted) for pin in pin_roles(app.version)}
         free = {use: [pin for pin in board.free_pins(use) if pin not in taken] for use in _USES}
         fields: dict[str, Any] = {

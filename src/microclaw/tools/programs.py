@@ -10,25 +10,25 @@ from typing import Any, Final, Literal
 
 from pydantic import Field
 
-from microclaw.apps.building import Compile, ProgramImage
-from microclaw.apps.catalogue import AppListing, Catalogue
-from microclaw.apps.deploy import Deployer, DeployRequest
+from microclaw.apps.building import ProgramImage
+from microclaw.apps.catalogue import AppListing
+from microclaw.apps.deploy import DeployRequest
 from microclaw.apps.expectation_result import NO_EXPECTATION, ExpectationResult
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.apps.expectations import Expectations
 from microclaw.apps.late_proof import Place
+from microclaw.apps.parts import Apps
 from microclaw.apps.run_times import keeper_text
 from microclaw.apps.silence import way_to_reset
 from microclaw.apps.source_log import SourceLog
-from microclaw.apps.trial import Trial, TrialInput, TrialOptions, Try
+from microclaw.apps.trial import Trial, TrialInput, TrialOptions
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.calls import LogLine
 from microclaw.devices.device import Device
-from microclaw.devices.registry import Registry
 from microclaw.errors import AppNotFound, DeviceSilent, DeviceUnreachable
 from microclaw.events import Evidence
 from microclaw.text import fence_text
-from microclaw.tools.target import Complete, OnDevice, describe_device, find_device, on_device
+from microclaw.tools.target import OnDevice, describe_device, find_device, on_device, on_its_holder
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.transports import virtual_board
 
@@ -78,10 +78,9 @@ class UninstallParameters(_OnAddress):
     app_name: str = Field(alias="appName", min_length=1, max_length=126)
 
 
-def program_tools(
-    *, deployer: Deployer, catalogue: Catalogue, devices: Registry, complete: Complete | None = None
-) -> tuple[Tool[Any], ...]:
+def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
     """deploy-wasm-app, query-wasm-apps, uninstall-wasm-app."""
+    deployer, catalogue, devices, complete = apps.deployer, apps.catalogue, apps.registry, on_its_holder(apps)
 
     async def deploy(asked: DeployParameters, context: ToolContext) -> ToolOutput:
         device = find_device(devices, context, asked.device, asked.device_ip)
@@ -278,24 +277,18 @@ class LogParameters(OnDevice):
     lines: int = Field(30, ge=1, le=200, description="The newest so many.")
 
 
-def trying_tools(
-    *,
-    compile_source: Compile,
-    try_image: Try,
-    devices: Registry,
-    source_log: SourceLog,
-    complete: Complete | None = None,
-) -> tuple[Tool[Any], ...]:
+def trying_tools(apps: Apps) -> tuple[Tool[Any], ...]:
     """try-program, read-logs."""
+    devices, source_log, complete = apps.registry, apps.source_log, on_its_holder(apps)
 
     async def try_program(asked: TryParameters, context: ToolContext) -> ToolOutput:
         device = find_device(devices, context, asked.device)
-        image = await compile_source(asked.source_code, device.board, "trial", "O3", None, device.kinds)
+        image = await apps.compile(asked.source_code, device.board, "trial", "O3", None, device.kinds)
         inputs = tuple(TrialInput(each.pin, each.level, each.at_s * 1000) for each in asked.inputs)
         options = TrialOptions(
             asked.for_s * 1000, inputs, heap_bytes=asked.heap_size, expectations=_expectations(asked.expect)
         )
-        trial = await try_image(image, device.board, options)
+        trial = await apps.try_image(image, device.board, options)
         fields = {
             "success": trial.ok,
             "summary": trial.summary(),

@@ -7,13 +7,12 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from microclaw.apps.lifecycle import Lifecycle
+from microclaw.apps.parts import Apps
 from microclaw.apps.run_times import parse_time_ms
-from microclaw.apps.upgrade import NewTimes, UnchangedTimes, Upgrader
+from microclaw.apps.upgrade import NewTimes, UnchangedTimes
 from microclaw.auth.gate import Effect, Permission
-from microclaw.devices.registry import Registry
 from microclaw.errors import ToolRetry
-from microclaw.tools.target import Complete, OnDevice, describe_device, find_device
+from microclaw.tools.target import OnDevice, describe_device, find_device, on_its_holder
 from microclaw.tools.tool import Tool, ToolContext, ToolOutput
 
 
@@ -22,8 +21,9 @@ class SwitchParameters(OnDevice):
     switch: Literal["stop", "start", "restart"]
 
 
-def switch_tool(*, lifecycle: Lifecycle, devices: Registry, complete: Complete) -> Tool[SwitchParameters]:
+def switch_tool(apps: Apps) -> Tool[SwitchParameters]:
     """switch-program."""
+    lifecycle, devices = apps.lifecycle, apps.registry
 
     async def switch(asked: SwitchParameters, context: ToolContext) -> ToolOutput:
         device, name = find_device(devices, context, asked.device), asked.app_name
@@ -57,7 +57,7 @@ def switch_tool(*, lifecycle: Lifecycle, devices: Registry, complete: Complete) 
         switch,
         describe=describe_device(devices),
         words=words,
-        complete=complete,
+        complete=on_its_holder(apps),
     )
 
 
@@ -85,12 +85,12 @@ def _read(text: str, field: str) -> int | None:
     return None if text.strip().lower() == "off" else parse_time_ms(text, field)
 
 
-def times_tool(*, upgrader: Upgrader, devices: Registry, complete: Complete) -> Tool[TimesParameters]:
+def times_tool(apps: Apps) -> Tool[TimesParameters]:
     """set-program-times."""
 
     async def set_times(asked: TimesParameters, context: ToolContext) -> ToolOutput:
-        device, new = find_device(devices, context, asked.device), asked.new_times()
-        made = await upgrader.set_times(device.device_id, asked.app_name, new, context.report, approve=context.approve)
+        device, name, new = find_device(apps.registry, context, asked.device), asked.app_name, asked.new_times()
+        made = await apps.upgrader.set_times(device.device_id, name, new, context.report, approve=context.approve)
         if isinstance(made, UnchangedTimes):
             known = {"device": made.device_name, "appName": made.name, "message": made.text}
             return ToolOutput({"success": True, "unchanged": True, **known}, ())
@@ -114,5 +114,5 @@ def times_tool(*, upgrader: Upgrader, devices: Registry, complete: Complete) -> 
         Effect.ONCE,
         set_times,
         has_preview=True,
-        complete=complete,
+        complete=on_its_holder(apps),
     )

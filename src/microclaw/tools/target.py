@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from pydantic import Field
 
+from microclaw.apps.parts import Apps
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import ToolRetry, UnknownName
@@ -62,16 +63,16 @@ def find_device(
     raise ToolRetry(f"which device? There are {len(known)}: {names}", next_step=step)
 
 
-def on_its_holder(devices: Registry, holds: Callable[[str, str], Awaitable[bool]]) -> Complete:
+def on_its_holder(apps: Apps) -> Complete:
     """For `Tool.complete`: names the device of a program, where none is named and only one of several has it."""
 
     async def complete(asked: Any, context: ToolContext) -> Any:
         program = getattr(asked, "app_name", None) or getattr(asked, "app", None)
         named = asked.device or getattr(asked, "device_ip", None) or context.device
-        boards = [device for device in devices.list() if device.board.pins]
+        boards = [device for device in apps.registry.list() if device.board.pins]
         if named or program is None or len(boards) < 2:
             return asked
-        holders = [device.name for device in boards if await holds(device.device_id, program)]
+        holders = [device.name for device in boards if await apps.change_log.holds(device.device_id, program)]
         return asked.model_copy(update={"device": holders[0]}) if len(holders) == 1 else asked
 
     return complete

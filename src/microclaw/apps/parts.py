@@ -1,0 +1,113 @@
+"""The parts of this room, joined for one host."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import tzinfo
+from functools import partial
+from typing import Final
+
+from microclaw.apps.building import cached_compiler
+from microclaw.apps.catalogue import Catalogue
+from microclaw.apps.changes import ChangeLog
+from microclaw.apps.deferring import Deferrals
+from microclaw.apps.deploy import Deployer
+from microclaw.apps.direct_io import DirectIo
+from microclaw.apps.explorer import Explorer
+from microclaw.apps.installer import Installer
+from microclaw.apps.late_proof import LateProofs, Tell
+from microclaw.apps.lifecycle import Lifecycle
+from microclaw.apps.reconciler import Reconciler
+from microclaw.apps.silence import SilenceExplainer
+from microclaw.apps.source_log import SourceLog
+from microclaw.apps.timed_runs import TimedRuns
+from microclaw.apps.trial import Try, try_image
+from microclaw.apps.undo import Undo
+from microclaw.apps.upgrade import Upgrader
+from microclaw.auth.gate import Gate
+from microclaw.boards import load_board
+from microclaw.clock import find_zone, machine_zone, now_ms
+from microclaw.config.settings import Settings
+from microclaw.devices.registry import Registry
+from microclaw.events import Alarm, LiveEvent, Step
+from microclaw.virtual_boards.trial_pool import TrialPool
+from microclaw.wasm import BuildCache
+
+TRIAL_BOARD: Final = "virtual"
+_log = logging.getLogger(__name__)
+
+
+class Apps:
+    """`looks_after` says which devices, by id, are this host's. `late` and `trial_pool` are to be entered."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        devices: Registry,
+        change_log: ChangeLog,
+        gate: Gate,
+        *,
+        publish: Callable[[LiveEvent], None],
+        tell: Tell,
+        looks_after: Callable[[str], bool],
+    ) -> None:
+        self.registry, self.change_log = devices, change_log
+        installer, cache = Installer(change_log), BuildCache(settings.cache)
+        devices.explain_silence = SilenceExplainer(change_log).explain
+        self.compile = cached_compiler(cache)
+        self.trial_pool = TrialPool(load_board(TRIAL_BOARD), zone=local_zone(settings))
+        self.try_image: Try = partial(try_image, trial_pool=self.trial_pool, cache=cache)
+        self.late = LateProofs(devices=devices, change_log=change_log, tell=tell)
+        self.deployer = Deployer(
+            devices=devices,
+            change_log=change_log,
+            installer=installer,
+            compile=self.compile,
+            try_image=self.try_image,
+            look_later=self.late.watch,
+        )
+        self.lifecycle = Lifecycle(devices=devices, change_log=change_log, installer=installer)
+        self.direct_io = DirectIo(devices=devices, change_log=change_log, installer=installer)
+        self.deferrals = Deferrals(
+            devices=devices,
+            change_log=change_log,
+            deployer=self.deployer,
+            lifecycle=self.lifecycle,
+            gate=gate,
+            tell=tell,
+        )
+        self.timed_runs = TimedRuns(
+            devices=devices, change_log=change_log, installer=installer, looks_after=looks_after
+        )
+        self.reconciler = Reconciler(
+            devices=devices,
+            change_log=change_log,
+            installer=installer,
+            report=_log_step,
+            alarm=lambda name, text: publish(Alarm(name, now_ms(), "lost_again", text)),
+            looks_after=looks_after,
+        )
+        self.reconciler.do_deferred = self.deferrals.do_waiting
+        self.reconciler.listed = self.timed_runs.listed
+        self.upgrader = Upgrader(devices=devices, change_log=change_log, deployer=self.deployer)
+        self.undo = Undo(
+            devices=devices,
+            change_log=change_log,
+            deployer=self.deployer,
+            lifecycle=self.lifecycle,
+            direct_io=self.direct_io,
+            gate=gate,
+        )
+        self.catalogue = Catalogue(devices=devices, change_log=change_log, runs_of=self.timed_runs.report)
+        self.source_log = SourceLog(change_log)
+        self.explorer = Explorer(devices=devices, change_log=change_log, installer=installer, compile=self.compile)
+
+
+def local_zone(settings: Settings) -> tzinfo | None:
+    """The zone whose time programs are told; None where this machine does not know it."""
+    return find_zone(settings.agent.timezone or machine_zone())
+
+
+def _log_step(step: Step) -> None:
+    _log.info("%s: %s", step.stage, step.text)
