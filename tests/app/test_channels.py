@@ -47,13 +47,13 @@ async def test_a_client_that_comes_before_the_door_opens_is_served_once_it_does(
             opening = connect(door.address, proxy=None, open_timeout=10, additional_headers=BEARER)
             coming = asyncio.ensure_future(opening.__aenter__())
             await asyncio.sleep(0)
-            assert door.clients == 0
+            assert door.clients() == 0
             door.open()
             client = await coming
             await client.send(json.dumps({"type": "ping", "ts": 7}))
             while json.loads(await client.recv()).get("ts") != 7:
                 pass
-            assert door.clients == 1
+            assert door.clients() == 1
         await client.wait_closed()
         assert client.close_code == 1001
 

@@ -68,18 +68,18 @@ class Conversations:
         now_s: Callable[[], float] = time.time,
     ) -> None:
         self.inbox = inbox
-        self._model = model
-        self._tools = tools
-        self._context = context
+        self.model = model
+        self.tools = tools
+        self.context = context
         self._sessions = sessions
-        self._journal = journal
+        self.journal = journal
         self._compactor = compactor or Compactor()
-        self._skills = skills
-        self._approvals = approvals
+        self.skills = skills
+        self.approvals = approvals
         self._questions = WaitingQuestions(approvals, now_s)
         inbox.answer_at_once = self._questions.answer
         self._roles = roles or OwnerAlone()
-        self._limits = limits or TurnLimits()
+        self.limits = limits or TurnLimits()
         self._now_s = now_s
         self._answered = 0
         self._interrupted: set[EffectKey] = set()  # when this host began, or took them up
@@ -89,10 +89,10 @@ class Conversations:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            stack.push_async_callback(self._model.aclose)
+            stack.push_async_callback(self.model.aclose)
             group = await stack.enter_async_context(asyncio.TaskGroup())
             await self.inbox.take_up(at_start=True)
-            self._interrupted = {effect.key for effect in await self._journal.unfinished()}
+            self._interrupted = {effect.key for effect in await self.journal.unfinished()}
             await self.inbox.open()
             group.create_task(self._serve(group), name="conversations")
             stack.push_async_callback(self.drain)
@@ -120,8 +120,8 @@ class Conversations:
         return await self._close_interrupted()
 
     async def _close_interrupted(self) -> tuple[str, ...]:
-        left = [effect for effect in await self._journal.unfinished() if effect.key in self._interrupted]
-        told = await close_interrupted(self._journal, left, self._resumed)
+        left = [effect for effect in await self.journal.unfinished() if effect.key in self._interrupted]
+        told = await close_interrupted(self.journal, left, self._resumed)
         self._interrupted.clear()
         return told
 
@@ -212,30 +212,30 @@ class Conversations:
 
     async def _run(self, running: RunningTurn) -> Answer:
         message, inbound = running.message, running.message.inbound
-        journal = TurnJournal(self._journal, _turn_id(message.message_id), message.message_id)
+        journal = TurnJournal(self.journal, _turn_id(message.message_id), message.message_id)
         running.carried = journal.carried
         history = await self._sessions.load(*running.chat_key, HISTORY_MESSAGES)
         if _user_text(inbound) == UserText(""):
             return _UNREADABLE
-        devices = await self._context.devices(inbound.device, inbound.person_id)
-        system = self._context.system(devices)
-        dynamic = await self._context.dynamic(devices, inbound, system)
+        devices = await self.context.devices(inbound.device, inbound.person_id)
+        system = self.context.system(devices)
+        dynamic = await self.context.dynamic(devices, inbound, system)
         at_s = message.received_ms // 1000
         kept = conversation(history, inbound, at_s, self._roles)
-        budget_tokens = self._context.history_tokens(system, dynamic)
+        budget_tokens = self.context.history_tokens(system, dynamic)
         asked_by = AskedBy(person_behind(inbound.person_id), *running.chat_key)
         compacted = await self._compactor.compact(kept.safe, budget_tokens, chat=running.chat_key, asked_by=asked_by)
         shown, shown_s = kept.shown(compacted)
         own_s = tainted_from(inbound, at_s)
         turn = Turn(
-            model=self._model,
-            tools=self._tools,
+            model=self.model,
+            tools=self.tools,
             journal=journal,
-            limits=self._limits,
+            limits=self.limits,
             put=running.put,
             joining=lambda last: tuple(_joined(one) for one in running.take_joining(last=last)),
-            offered=lambda messages: offered_tools(self._tools, self._skills, running.chat_key, messages),
-            window=self._context.window,
+            offered=lambda messages: offered_tools(self.tools, self.skills, running.chat_key, messages),
+            window=self.context.window,
         )
         request = TurnRequest(
             message=_user_text(inbound),
@@ -254,7 +254,7 @@ class Conversations:
             tainted_s=shown_s if own_s is None else own_s,
             own=own_s is None,
         )
-        watch = ApprovalWatch(self._approvals, running.put, turn, _turn_id(running.message.message_id))
+        watch = ApprovalWatch(self.approvals, running.put, turn, _turn_id(running.message.message_id))
         running.when_stopped(watch.stop)
         with watch:
             return await turn.run(request)

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Path, Query
 from fastapi.responses import StreamingResponse
 from pydantic import ConfigDict, Field, model_validator
 
+from microclaw.agent.attempts import latest_attempts
 from microclaw.api.answers import Apps, AppWithSource, Changes, answers
 from microclaw.api.body import ONE_PROGRAM, RequestBody, Whole
 from microclaw.api.caller import CHANNEL, Caller, RequestCaller, admit, place_of, questions_in
@@ -236,7 +237,7 @@ def _route_changes(router: APIRouter, parts: HostParts) -> None:
         responses=answers(Tries),
     )
     async def list_tries(limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> dict[str, Any]:
-        return {"tries": [asdict(tried) for tried in await parts.attempts(limit)]}
+        return {"tries": [asdict(tried) for tried in await latest_attempts(parts.conversations.journal, limit)]}
 
     @router.post("/v1/undo", summary="Take back a change, or all of the newest request; steps as JSON lines")
     async def undo(body: UndoBody, by: RequestCaller) -> StreamingResponse:

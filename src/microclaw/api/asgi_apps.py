@@ -79,7 +79,7 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(coming_in_router(admission.sign_ins))
     app.include_router(session_router(admission.sign_ins, admission.people, admission.gate))
     app.include_router(usage_router(parts))
-    names = frozenset(tool.name for tool in parts.toolbox.tools)
+    names = frozenset(tool.name for tool in parts.conversations.tools.tools)
     app.include_router(
         knowledge_router(KnowledgeParts(parts.settings, admission.gate, parts.knowledge, parts.erase, names))
     )

@@ -20,6 +20,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import ValidationError
 
 from microclaw.agent.accepted_message import AcceptedMessage, events_of
+from microclaw.agent.client_turn import ClientTurns
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.waiting_questions import asks_something
 from microclaw.api.answers import answers
@@ -44,6 +45,7 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9_.-]{1,32}")
 
 def openai_router(parts: HostParts) -> APIRouter:
     router = APIRouter(tags=["openai"])
+    turns = ClientTurns(parts.conversations)
     model = {"id": MODEL, "object": "model", "created": int(time.time()), "owned_by": MODEL}
 
     @router.get("/v1/models", summary="The one model: this agent", responses=answers(ModelList))
@@ -66,7 +68,7 @@ def openai_router(parts: HostParts) -> APIRouter:
     async def completions(request: Request, by: RequestCaller) -> Response:
         try:
             body = CompletionBody.model_validate_json(await request.body())
-            turn = await _begun(parts, by, body)
+            turn = await _begun(parts, turns, by, body)
         except ValidationError as exc:
             fault = exc.errors(include_url=False)[0]
             place = _place(fault["loc"])
@@ -85,7 +87,7 @@ def openai_router(parts: HostParts) -> APIRouter:
     return router
 
 
-async def _begun(parts: HostParts, by: Caller, body: CompletionBody) -> CompletionTurn:
+async def _begun(parts: HostParts, turns: ClientTurns, by: Caller, body: CompletionBody) -> CompletionTurn:
     """The running turn. Raises BadRequest, MessageTooLong, Overloaded."""
     keepalive_s = parts.settings.limits.keepalive_s
     inbox = parts.conversations.inbox
@@ -102,7 +104,7 @@ async def _begun(parts: HostParts, by: Caller, body: CompletionBody) -> Completi
         at_once = inbox.answer_at_once(inbound)
         if at_once is not None:
             return CompletionTurn(events_of(at_once))
-    turn = await parts.client_turns.prepared(inbound, system, history)
+    turn = await turns.prepared(inbound, system, history)
 
     async def run(feed: Feed) -> Answer:
         return await turn.run(feed.put)

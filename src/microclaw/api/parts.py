@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi.responses import StreamingResponse
 
-from microclaw.agent.attempts import Attempt
-from microclaw.agent.client_turn import ClientTurns
 from microclaw.agent.conversation import Conversations
 from microclaw.api.caller import Caller
 from microclaw.api.event_routes import LiveFeed
@@ -29,14 +27,12 @@ from microclaw.devices.registry import Registry
 from microclaw.egress.proxy import EgressProxy
 from microclaw.knowledge.knowledge_base import Knowledge
 from microclaw.link_server.server import LinkServer
-from microclaw.models.protocol import Model
 from microclaw.models.usage import UsageLog
 from microclaw.ota.rollout_service import RolloutService
 from microclaw.store.database import Database
 from microclaw.supervision import SupervisedTasks
 from microclaw.tasks.service import TaskService
 from microclaw.telemetry.history import TelemetryHistory
-from microclaw.tools.toolbox import Toolbox
 from microclaw.virtual_boards.host_boards import VirtualBoards
 
 if TYPE_CHECKING:
@@ -62,11 +58,8 @@ class HostParts:
     boards: VirtualBoards
     rollouts: RolloutService
     apps: Apps
-    model: Model
     usage: UsageLog
     conversations: Conversations
-    client_turns: ClientTurns
-    toolbox: Toolbox
     knowledge: Knowledge
     schedules: ScheduleParts
     tasks: SupervisedTasks
@@ -78,7 +71,6 @@ class HostParts:
     channels: ChannelStates
     mqtt: Callable[[], Mapping[str, Any]]
     mcp_servers: Callable[[], Mapping[str, str]]
-    attempts: Callable[[int], Awaitable[tuple[Attempt, ...]]]
     erase: Callable[[str], Awaitable[str]]
     history: TelemetryHistory
     backups: ScheduledBackups

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -46,7 +46,7 @@ PRIVATE: Final = (
 """Fields of the status for owners only: they are about this machine and other people's chats."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ChannelStates:
     """`gateway` is its address, `clients` counts its connections, `gateway_open`: it asks nobody for a token,
     `gateway_token` is the file with the local one, None on a network.
@@ -57,7 +57,7 @@ class ChannelStates:
     telegram: TelegramState | None = None
     gateway: str | None = None
     clients: Callable[[], int] = lambda: 0
-    problems: Sequence[str] = ()
+    problems: list[str] = field(default_factory=list)
     gateway_open: bool = False
     gateway_token: Path | None = None
 
@@ -201,7 +201,7 @@ async def read_status(parts: HostParts) -> dict[str, Any]:
         wanted.setdefault(app.device_id, []).append(app.name)
     processes = parts.boards.standing()
     deferred = DeferredLog(change_log)
-    text, hint = await describe_model(parts.model)
+    text, hint = await describe_model(parts.conversations.model)
     alarms = [alarm_object(alarm, devices) for alarm in parts.audit.alarms()]
     if (refusal := await parts.database.refusal()) is not None:
         fields = {"kind": refusal.code, "text": refusal.message, "next": refusal.next_step}
@@ -231,8 +231,8 @@ async def read_status(parts: HostParts) -> dict[str, Any]:
         "rss_mb": round(resident_mb(), 1),
         "model": text,
         "model_hint": hint,
-        "model_outages": [outage_object(outage) for outage in outages_of(parts.model)],
-        "context": context_object(parts.client_turns.context.window),
+        "model_outages": [outage_object(outage) for outage in outages_of(parts.conversations.model)],
+        "context": context_object(parts.conversations.context.window),
         "usage": usage_object((await parts.usage.report("day", 1)).today, parts.settings.budget),
         "problems": problems_of(parts),
         "alarms": alarms,
@@ -258,8 +258,7 @@ async def read_status(parts: HostParts) -> dict[str, Any]:
 
 def problems_of(parts: HostParts) -> list[str]:
     """What is set and off, and why, a line each."""
-    voice = (("xiaozhi", parts.voice.xiaozhi_problem), ("wyoming", parts.voice.wyoming_problem))
-    off = [f"{name} is off: {problem}" for name, problem in voice if problem is not None]
+    off = [f"{name} is off: {problem}" for name, problem in parts.voice.problems.items() if name != "voice"]
     more = [text for text in (parts.audit.problem, parts.egress.problem) if text is not None]
     return [*parts.settings.problems, *parts.channels.problems, *off, *more]
 

@@ -56,11 +56,11 @@ def tools_router(parts: HostParts) -> APIRouter:
 
     @router.get("", summary="Every tool: name, description, schema, permission, effect", responses=answers(Tools))
     async def list_tools() -> dict[str, Any]:
-        return {"tools": [_tool(tool) for tool in parts.toolbox.tools if tool.name != MORE_TOOLS]}
+        return {"tools": [_tool(tool) for tool in parts.conversations.tools.tools if tool.name != MORE_TOOLS]}
 
     @router.post("/{name}", summary="Call a tool: steps and questions as JSON lines, then the result")
     async def call(name: str, body: ToolBody, by: RequestCaller) -> StreamingResponse:
-        if all(tool.name != name for tool in parts.toolbox.tools):
+        if all(tool.name != name for tool in parts.conversations.tools.tools):
             raise UnknownName(f"there is no tool {name[:80]!r}", next_step="GET /v1/tools has them")
         if body.device is not None:
             parts.devices.get(body.device)
@@ -68,8 +68,8 @@ def tools_router(parts: HostParts) -> APIRouter:
         arguments = json.dumps(body.arguments)
         request = f"{session}.{secrets.token_hex(4)}"
         questions = CallQuestions(parts.admission.approvals, request)
-        effect = parts.toolbox.effect_of(name)
-        journal = TurnJournal(parts.client_turns.journal, request)
+        effect = parts.conversations.tools.effect_of(name)
+        journal = TurnJournal(parts.conversations.journal, request)
         calls = StoppableCalls()
 
         async def run(feed: Feed) -> StreamEvent:
@@ -85,7 +85,7 @@ def tools_router(parts: HostParts) -> APIRouter:
                 )
                 conversation = conversation_of(CHANNEL, session) if body.session is not None else None
                 with made_by(request, by.person_id, conversation), questions.told_to(feed):
-                    return await parts.toolbox.call(name, arguments, context)
+                    return await parts.conversations.tools.call(name, arguments, context)
 
             result = await journal.call(
                 EffectKey(request, 0, 0),

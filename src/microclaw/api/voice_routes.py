@@ -29,7 +29,7 @@ def voice_router(parts: HostParts) -> APIRouter:
     def service() -> VoiceService:
         found = parts.voice.service
         if found is None:
-            raise ConfigError(f"voice is off: {parts.voice.problem}", next_step="docs/voice.md")
+            raise ConfigError(f"voice is off: {parts.voice.problems.get('voice')}", next_step="docs/voice.md")
         return found
 
     @router.get(
@@ -38,7 +38,8 @@ def voice_router(parts: HostParts) -> APIRouter:
     async def show() -> dict[str, Any]:
         found = parts.voice.service
         if found is None:
-            return {"state": "off", "problem": parts.voice.problem, "engines": [], "sessions": 0, "turns": []}
+            problem = parts.voice.problems.get("voice")
+            return {"state": "off", "problem": problem, "engines": [], "sessions": 0, "turns": []}
         voice = found.parts
         from microclaw.voice.engine_health import engine_health
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from microclaw.agent.background.subagents import SubagentLimits, Subagents
 from microclaw.agent.background.unattended import Heartbeat, ScheduledWork
-from microclaw.agent.client_turn import ClientTurns
 from microclaw.agent.compaction import Compactor
 from microclaw.agent.context import TurnContext
 from microclaw.agent.conversation import Conversations
@@ -199,7 +198,6 @@ class Agent:
         self.tools = tools.with_more(
             (*scheduling_tools(scheduling), *subagent_tools(self.subagents), more_tools(lambda: self.tools.tools))
         )
-        limits = TurnLimits(iterations=settings.agent.iterations, turn_s=settings.agent.turn_s)
         self.conversations = Conversations(
             inbox=inbox,
             model=model,
@@ -211,16 +209,7 @@ class Agent:
             journal=base.journal,
             approvals=admission.approvals,
             roles=admission.people,
-            limits=limits,
-        )
-        self.client_turns = ClientTurns(
-            model=model,
-            tools=self.tools,
-            context=context,
-            journal=base.journal,
-            skills=knowledge.skills,
-            approvals=admission.approvals,
-            limits=limits,
+            limits=TurnLimits(iterations=settings.agent.iterations, turn_s=settings.agent.turn_s),
         )
 
 

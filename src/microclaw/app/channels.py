@@ -18,11 +18,12 @@ from microclaw.addresses import bracketed, is_loopback
 from microclaw.agent.inbox import Inbox
 from microclaw.api.server import tcp_listener
 from microclaw.api.status import ChannelStates
+from microclaw.app.devices import Base
 from microclaw.auth.admission import Admission
 from microclaw.auth.tokens import PREFIX
 from microclaw.auth.watches import SECRET_BYTES
 from microclaw.channels.delivery import ReadFile
-from microclaw.config.settings import GatewaySettings, Settings, TelegramSettings
+from microclaw.config.settings import GatewaySettings, TelegramSettings
 from microclaw.durable import read_private, write_private
 from microclaw.errors import ConfigError, StoreError
 from microclaw.supervision import SupervisedTasks
@@ -40,56 +41,35 @@ _log = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def open_channels(
-    settings: Settings,
-    inbox: Inbox,
-    admission: Admission,
-    group: asyncio.TaskGroup,
-    tasks: SupervisedTasks,
-    read_file: ReadFile,
-    *,
-    duty: Callable[[str, Work], Work] = lambda _name, work: work,
+    base: Base, inbox: Inbox, group: asyncio.TaskGroup, tasks: SupervisedTasks, read_file: ReadFile
 ) -> AsyncGenerator[tuple[ChannelStates, GatewayListener | None]]:
-    """`duty` makes of work what one host of a cluster does at a time: a bot has one reader.
-
-    Inside, they take messages in; enter it after the agent, so that they stop before it. One that fails is off."""
+    """Inside, they take messages in; enter it after the agent, so that they stop before it. One that fails is off."""
+    states, gateway, settings = ChannelStates(), None, base.settings
     async with AsyncExitStack() as stack:
-        problems: list[str] = []
-        gateway, state = None, None
         if settings.gateway is not None:
-            hint = "another port: microclaw config set gateway.port 18790"
+            wanted, hint = settings.gateway, "another port: microclaw config set gateway.port 18790"
             try:
-                here = is_loopback(settings.gateway.host)
-                local_token = open_local_token(settings.gateway_token) if here else None
-                listener = stack.enter_context(
-                    tcp_listener(settings.gateway.host, settings.gateway.port, next_step=hint)
-                )
+                local_token = open_local_token(settings.gateway_token) if is_loopback(wanted.host) else None
+                listener = stack.enter_context(tcp_listener(wanted.host, wanted.port, next_step=hint))
             except (ConfigError, StoreError) as exc:
-                problems.append(f"the chat gateway is off: {exc.message} (next: {exc.next_step})")
-                _log.warning("%s", problems[0])
+                states.problems.append(f"the chat gateway is off: {exc.message} (next: {exc.next_step})")
+                _log.warning("%s", states.problems[0])
             else:
-                gateway = GatewayListener(settings.gateway, inbox, admission, listener, local_token)
-                if gateway.is_open:
-                    _log.warning("the chat gateway is open: every program of this machine is the owner there")
+                gateway = GatewayListener(wanted, inbox, base.admission, listener, local_token)
                 await stack.enter_async_context(gateway.serving(group))
+                states.gateway, states.clients = gateway.address, gateway.clients
+                states.gateway_open = wanted.open and is_loopback(wanted.host)
+                states.gateway_token = settings.gateway_token if local_token else None
+                if states.gateway_open:
+                    _log.warning("the chat gateway is open: every program of this machine is the owner there")
         if settings.telegram is not None:
             from microclaw.channels.telegram.poller import TelegramState  # only who has a bot needs it
 
-            state = TelegramState()
-            poll = partial(_telegram, settings.telegram, inbox, admission, settings.proxy, state, read_file)
-            polling = tasks.start("telegram", duty("telegram", poll), first_retry_s=FIRST_PAUSE_S)
+            states.telegram = TelegramState()
+            poll = partial(_telegram, settings.telegram, inbox, base, states.telegram, read_file)
+            polling = tasks.start("telegram", base.duty("telegram", poll), first_retry_s=FIRST_PAUSE_S)
             stack.callback(polling.cancel)
-        if gateway is None:
-            yield ChannelStates(state, problems=tuple(problems)), None
-        else:
-            token_file = settings.gateway_token if gateway.local_token else None
-            states = ChannelStates(
-                state,
-                gateway.address,
-                lambda: gateway.clients,
-                gateway_open=gateway.is_open,
-                gateway_token=token_file,
-            )
-            yield states, gateway
+        yield states, gateway
 
 
 def open_local_token(path: Path) -> str:
@@ -124,17 +104,12 @@ class GatewayListener:
     ) -> None:
         host, port = listener.getsockname()[:2]
         self.address = f"ws://{bracketed(host)}:{port}"
-        self.is_open = settings.open and is_loopback(settings.host)
-        self._settings = settings
-        self.local_token = local_token
-        self._inbox = inbox
-        self._admission = admission
+        self._admission, self._inbox, self._settings, self._local_token = admission, inbox, settings, local_token
         self._listener = listener
         self._gateway: Gateway | None = None
         self._opening = asyncio.Event()
         self._leaving = asyncio.Event()
 
-    @property
     def clients(self) -> int:
         return self._gateway.clients if self._gateway is not None else 0
 
@@ -167,27 +142,22 @@ class GatewayListener:
             inbox=self._inbox,
             tokens=self._admission.tokens,
             approvals=self._admission.approvals,
-            local_token=self.local_token,
+            local_token=self._local_token,
         )
         async with gateway.serving(self._listener):
             await self._leaving.wait()
 
 
 async def _telegram(
-    settings: TelegramSettings,
-    inbox: Inbox,
-    admission: Admission,
-    proxy: str | None,
-    state: TelegramState,
-    read_file: ReadFile,
+    settings: TelegramSettings, inbox: Inbox, base: Base, state: TelegramState, read_file: ReadFile
 ) -> None:
     """Until it is cancelled or the token is refused."""
     from microclaw.channels.telegram.api import BotApi  # brings an HTTP client
     from microclaw.channels.telegram.channel import TelegramChannel
 
-    people, approvals = admission.people, admission.approvals
+    people, approvals = base.admission.people, base.admission.approvals
     try:
-        async with BotApi.opened(settings, proxy=proxy) as api:
+        async with BotApi.opened(settings, proxy=base.settings.proxy) as api:
             await TelegramChannel(
                 api, inbox=inbox, people=people, approvals=approvals, state=state, read_file=read_file
             ).run()

@@ -13,7 +13,6 @@ from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
-from microclaw.agent.attempts import latest_attempts
 from microclaw.agent.background.unattended import AgentTasks
 from microclaw.agent.conversation import Conversations
 from microclaw.agent.erase import ConversationEraser
@@ -159,7 +158,7 @@ async def running_host(
         runner = AgentTasks(conversations, admission.gate)
         coded = DeviceCode(code, devices.registry, settings.tasks.from_devices)
         await stack.enter_async_context(devices.links.parts.tasks.serving(runner, devices.links.link, code=coded))
-        opening = open_channels(settings, inbox, admission, group, tasks, code.read_result, duty=base.duty)
+        opening = open_channels(base, inbox, group, tasks, code.read_result)
         channels, gateway = await stack.enter_async_context(opening)
         await stack.enter_async_context(voice.serving(inbox, group))
         opening_mqtt = mqtt_serving(base, devices, apps, rollouts.offers, agent.tools, tasks, live)
@@ -187,11 +186,8 @@ async def running_host(
             boards=boards,
             rollouts=rollouts,
             apps=apps,
-            model=model,
             usage=usage,
             conversations=agent.conversations,
-            client_turns=agent.client_turns,
-            toolbox=agent.tools,
             knowledge=agent.knowledge,
             schedules=agent.schedules,
             tasks=tasks,
@@ -214,7 +210,6 @@ async def running_host(
             channels=channels,
             mqtt=mqtt,
             mcp_servers=servers.states,
-            attempts=partial(latest_attempts, base.journal),
             erase=ConversationEraser(
                 inbox=inbox,
                 sessions=agent.knowledge.sessions,

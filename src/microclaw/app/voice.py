@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -28,7 +28,6 @@ from microclaw.voice.state import VoiceState
 if TYPE_CHECKING:
     from microclaw.link_server.device_link import DeviceLink
     from microclaw.voice.parts import VoiceParts
-    from microclaw.voice.service import VoiceService
 
 VoiceMaker: TypeAlias = "Callable[[Inbox, Approvals], VoiceParts]"
 """Makes the engines and what else every session works with."""
@@ -58,8 +57,11 @@ class HostVoice:
     async def serving(self, inbox: Inbox, group: asyncio.TaskGroup) -> AsyncGenerator[None]:
         """Enter it after the conversations, so that it ends before them. A part that fails is off."""
         wanted, audio = self._base.settings.voice.xiaozhi, self._devices.links.parts.audio
+        parts = self._make(inbox, self._base.admission.approvals) if self._make is not None else None
         async with AsyncExitStack() as stack:
-            parts = self._parts(inbox)
+            if parts is None:
+                with self._off_where_refused("voice"):
+                    parts = self._chosen_parts(inbox)
             if parts is not None:
                 from microclaw.voice.service import VoiceService  # only who is spoken to needs it
 
@@ -73,33 +75,34 @@ class HostVoice:
                     cluster.holding.moved.append(look_again)
                     stack.callback(cluster.holding.moved.remove, look_again)
                 audio.open = service.open_link
-                if wanted is not None:
-                    await self._open_xiaozhi(wanted, service, stack)
-            elif wanted is not None:
-                self._off(f"voice is off: {self.state.problem}", "docs/voice.md")
-            await self._open_wyoming(parts, inbox, stack, group)
+            if wanted is not None:
+                with self._off_where_refused("xiaozhi"):
+                    await self._open_xiaozhi(wanted, stack)
+            if self._base.settings.voice.wyoming_port is not None:
+                with self._off_where_refused("wyoming"):
+                    await self._open_wyoming(self._base.settings.voice.wyoming_port, parts, inbox, stack, group)
             try:
                 yield
             finally:
                 audio.open = None
                 self.state.service = self.state.xiaozhi = None
 
-    def _parts(self, inbox: Inbox) -> VoiceParts | None:
-        """What sessions work with; None, and `problem` says why, where voice is off. Nothing else is affected."""
-        if self._make is not None:
-            return self._make(inbox, self._base.admission.approvals)
+    @contextmanager
+    def _off_where_refused(self, part: str) -> Iterator[None]:
+        """A ConfigError inside is why the part is off. Nothing else is affected."""
+        try:
+            yield
+        except ConfigError as exc:
+            self.state.problems[part] = f"{exc.message} (next: {exc.next_step})"
+            _log.warning("%s is off: %s", part, self.state.problems[part])
+
+    def _chosen_parts(self, inbox: Inbox) -> VoiceParts | None:
+        """What sessions work with; None where no engine is looked for. ConfigError for one that cannot be had."""
         from microclaw.voice.engine_choice import off_problem
 
-        self.state.problem = off_problem(self._base.settings.voice)
-        if self.state.problem is None:
-            try:
-                return self._chosen_parts(inbox)
-            except ConfigError as exc:
-                self.state.problem = f"{exc.message} (next: {exc.next_step})"
-                _log.warning("voice is off: %s", self.state.problem)
-        return None
-
-    def _chosen_parts(self, inbox: Inbox) -> VoiceParts:
+        if (problem := off_problem(self._base.settings.voice)) is not None:
+            self.state.problems["voice"] = problem
+            return None
         from microclaw.voice.endpointing import EndpointLimits
         from microclaw.voice.engine_choice import chosen_detector, chosen_recognizer, chosen_synthesizer
         from microclaw.voice.engines.command_grammar import SpokenNames
@@ -132,24 +135,16 @@ class HostVoice:
         raise ConfigError(f"voice.person is {person_id!r}, {why}", next_step=step)
 
     async def _open_wyoming(
-        self, speech: VoiceParts | None, inbox: Inbox, stack: AsyncExitStack, group: asyncio.TaskGroup
+        self, port: int, speech: VoiceParts | None, inbox: Inbox, stack: AsyncExitStack, group: asyncio.TaskGroup
     ) -> None:
         """With the agent alone where there is no speech."""
-        settings = self._base.settings.voice
-        if settings.wyoming_port is None:
-            return
         from microclaw.voice.parts import AgentParts
         from microclaw.voice.wyoming_server import WyomingServer
 
-        host = settings.wyoming_host
-        try:
-            self._check_speaker(settings.person)
-            parts = speech or AgentParts(inbox, self._base.admission.approvals, person_id=settings.person)
-            server = await stack.enter_async_context(WyomingServer.opened(parts, host, settings.wyoming_port))
-        except ConfigError as exc:
-            self.state.wyoming_problem = f"{exc.message} (next: {exc.next_step})"
-            _log.warning("Wyoming is off: %s", self.state.wyoming_problem)
-            return
+        host, person_id = self._base.settings.voice.wyoming_host, self._base.settings.voice.person
+        self._check_speaker(person_id)
+        parts = speech or AgentParts(inbox, self._base.admission.approvals, person_id=person_id)
+        server = await stack.enter_async_context(WyomingServer.opened(parts, host, port))
         self.state.wyoming = str(HostPort(host, server.port))
         _log.info("Wyoming services at %s", self.state.wyoming)
         names = await asyncio.to_thread(lan_names)
@@ -157,21 +152,19 @@ class HostVoice:
         if announcement is not None:  # only where the LAN can reach it
             await stack.enter_async_context(announced(announcement, group))
 
-    async def _open_xiaozhi(self, wanted: str, service: VoiceService, stack: AsyncExitStack) -> None:
+    async def _open_xiaozhi(self, wanted: str, stack: AsyncExitStack) -> None:
+        if self.state.service is None:
+            raise ConfigError(f"voice is off: {self.state.problems['voice']}", next_step="docs/voice.md")
         if self._link is None:
-            self._off("the host's identity is the link's, and the link is off", "microclaw up --link 127.0.0.1:8443")
-            return
+            step = "microclaw up --link 127.0.0.1:8443"
+            raise ConfigError("the host's identity is the link's, and the link is off", next_step=step)
         host, _, port = wanted.rpartition(":")
-        try:
-            hint = "another port: microclaw config set voice.xiaozhi 0.0.0.0:8004"
-            listening = stack.enter_context(tcp_listener(host, int(port), next_step=hint))
-        except ConfigError as exc:
-            self._off(exc.message, exc.next_step or hint)
-            return
+        hint = "another port: microclaw config set voice.xiaozhi 0.0.0.0:8004"
+        listening = stack.enter_context(tcp_listener(host, int(port), next_step=hint))
         from microclaw.voice.xiaozhi.server import OTA_PATH, XiaozhiServer  # it brings an HTTP server
 
         server = XiaozhiServer(
-            voice=service,
+            voice=self.state.service,
             devices=self._devices.registry,
             identity=self._link.identity,
             now_ms=now_ms,
@@ -180,10 +173,6 @@ class HostVoice:
         await stack.enter_async_context(server.serving(listening))
         here = await asyncio.to_thread(_reachable, host)
         self.state.xiaozhi, self.state.ota = server, f"http://{here}:{listening.getsockname()[1]}{OTA_PATH}"
-
-    def _off(self, problem: str, next_step: str) -> None:
-        self.state.xiaozhi_problem = f"{problem} (next: {next_step})"
-        _log.warning("xiaozhi is off: %s", self.state.xiaozhi_problem)
 
     def _note_taker(self, device_id: str) -> DeviceLink | None:
         known = self._devices.registry.owner_of(f"{SCHEME}{device_id}")

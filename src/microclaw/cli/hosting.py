@@ -119,7 +119,7 @@ async def _first_link(host: HostParts) -> str | None:
 
 
 def _facts(host: HostParts, boards: Sequence[BoardReady]) -> dict[str, Any]:
-    title = load_board(BOARD).title
+    title, model = load_board(BOARD).title, host.conversations.model.name
     return {
         "pid": os.getpid(),
         "ready_s": _seconds_since_start(),
@@ -134,7 +134,7 @@ def _facts(host: HostParts, boards: Sequence[BoardReady]) -> dict[str, Any]:
         "xiaozhi": host.voice.ota,
         "wyoming": host.voice.wyoming,
         "problems": problems_of(host),
-        "model": "none: offline intents answer" if host.model.name == OFFLINE else host.model.name,
+        "model": "none: offline intents answer" if model == OFFLINE else model,
         "boards": [{"name": b.name, "title": title, "pid": b.pid, "transports": list(b.transports)} for b in boards],
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,26 +12,20 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class VoiceState:
-    """`problem` says why there is no `service`, the other two why a service with a port is off. `ota` is what a person
-    types into a device, `wyoming` where that listens."""
+    """`problems` says why voice, xiaozhi or wyoming is off though it is wanted. `ota` is what a person types into a
+    device of xiaozhi's firmware, `wyoming` where that listens."""
 
     service: VoiceService | None = None
-    problem: str | None = None
     xiaozhi: XiaozhiServer | None = None
-    xiaozhi_problem: str | None = None
     ota: str | None = None
     wyoming: str | None = None
-    wyoming_problem: str | None = None
-
-    @property
-    def connected(self) -> int:
-        """Devices of xiaozhi's firmware."""
-        return 0 if self.xiaozhi is None else self.xiaozhi.connected
+    problems: dict[str, str] = field(default_factory=dict)
 
     def xiaozhi_object(self) -> dict[str, Any]:
-        state = "off" if self.xiaozhi is None else "on"
-        return {"state": state, "text": self.xiaozhi_problem, "ota": self.ota, "connected": self.connected}
+        server, text = self.xiaozhi, self.problems.get("xiaozhi")
+        state, connected = ("off", 0) if server is None else ("on", server.connected)
+        return {"state": state, "text": text, "ota": self.ota, "connected": connected}
 
     def wyoming_object(self) -> dict[str, Any]:
         state = "off" if self.wyoming is None else "on"
-        return {"state": state, "text": self.wyoming_problem, "address": self.wyoming}
+        return {"state": state, "text": self.problems.get("wyoming"), "address": self.wyoming}
