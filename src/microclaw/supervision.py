@@ -148,6 +148,12 @@ class SupervisedTasks:
         return task.phase
 
 
+async def ended(task: asyncio.Task[None]) -> None:
+    """Cancel it, and return when it has ended."""
+    task.cancel()
+    await asyncio.wait((task,))
+
+
 def _reason(error: Exception) -> str:
     if isinstance(error, MicroclawError):
         text = f"{error.message} (next: {error.next_step})" if error.next_step else error.message

@@ -231,47 +231,39 @@ class Lab:
 
     def rebuild(self) -> None:
         """As after a restart of the host: nothing kept in memory."""
-        self.installer = Installer(self.change_log)
+        self.installer = Installer(self.registry, self.change_log)
         self.registry.explain_silence = SilenceExplainer(self.change_log).explain
         self.deployer = Deployer(
-            devices=self.registry,
-            change_log=self.change_log,
-            installer=self.installer,
+            self.installer,
             compile=self.compile,
             read_module=self.read_module,
             try_image=self.try_image,
             sleep=self.transport.wait,
         )
         self.lifecycle = Lifecycle(
-            devices=self.registry,
-            change_log=self.change_log,
-            installer=self.installer,
+            self.installer,
             sleep=self.transport.wait,
         )
-        self.upgrader = Upgrader(devices=self.registry, change_log=self.change_log, deployer=self.deployer)
-        self.direct_io = DirectIo(devices=self.registry, change_log=self.change_log, installer=self.installer)
+        self.upgrader = Upgrader(self.installer, self.deployer)
+        self.direct_io = DirectIo(self.installer)
         self.undo = Undo(
-            devices=self.registry,
-            change_log=self.change_log,
+            self.installer,
             deployer=self.deployer,
             lifecycle=self.lifecycle,
             direct_io=self.direct_io,
             gate=Gate(),
         )
         self.deferrals = Deferrals(
-            devices=self.registry,
-            change_log=self.change_log,
+            self.installer,
             deployer=self.deployer,
             lifecycle=self.lifecycle,
             gate=Gate(),
             tell=lambda *note: self.tell(*note),
         )
-        self.timed_runs = TimedRuns(devices=self.registry, change_log=self.change_log, installer=self.installer)
+        self.timed_runs = TimedRuns(self.installer)
         self.catalogue = Catalogue(devices=self.registry, change_log=self.change_log, runs_of=self.timed_runs.report)
         self.reconciler = Reconciler(
-            devices=self.registry,
-            change_log=self.change_log,
-            installer=self.installer,
+            self.installer,
             report=self.steps.append,
             alarm=lambda name, text: self.alarms.append((name, text)),
             now_ms=lambda: self.clock_ms,

@@ -24,7 +24,7 @@ def told(lab: Any) -> list[tuple[str, str, str | None]]:
         event = change_event(change, state, "paper", person, None)
         lines.append((event.kind.value, event.text.partition(": ")[2], event.by))
 
-    lab.change_log._settled = settled
+    lab.change_log.listen(settled)
     return lines
 
 

@@ -64,24 +64,19 @@ class Bench:
         self.change_log = ChangeLog(table)
         self.deployer = self.deployer_over(self.change_log)
         registry.explain_silence = SilenceExplainer(self.change_log).explain
-        self.direct_io = DirectIo(devices=registry, change_log=self.change_log, installer=Installer(self.change_log))
+        self.direct_io = DirectIo(Installer(registry, self.change_log))
         self.undo = Undo(
-            devices=registry,
-            change_log=self.change_log,
+            Installer(registry, self.change_log),
             deployer=self.deployer,
-            lifecycle=Lifecycle(devices=registry, change_log=self.change_log, installer=Installer(self.change_log)),
+            lifecycle=Lifecycle(Installer(registry, self.change_log)),
             direct_io=self.direct_io,
             gate=Gate(),
         )
-        self.reconciler = Reconciler(
-            devices=registry, change_log=self.change_log, installer=Installer(self.change_log), report=self.steps.append
-        )
+        self.reconciler = Reconciler(Installer(registry, self.change_log), report=self.steps.append)
 
     def deployer_over(self, change_log: ChangeLog) -> Deployer:
         return Deployer(
-            devices=self.registry,
-            change_log=change_log,
-            installer=Installer(change_log),
+            Installer(self.registry, change_log),
             compile=cached_compiler(BuildCache(self._cache)),
             try_image=partial(try_image, trial_pool=self._standby),
         )

@@ -77,11 +77,9 @@ async def bench_with(tmp_path: Path, build_cache: Path, *firmware: str) -> Async
     ):
         device = await registry.add("bench", "virtual", board.ready.transports[:1])
         change_log, cache = ChangeLog(AppTable(database)), BuildCache(build_cache)
-        installer, compile_source = Installer(change_log), cached_compiler(cache)
-        explorer = Explorer(devices=registry, change_log=change_log, installer=installer, compile=compile_source)
-        deployer = Deployer(
-            devices=registry, change_log=change_log, installer=installer, compile=compile_source, try_image=try_image
-        )
+        installer, compile_source = Installer(registry, change_log), cached_compiler(cache)
+        explorer = Explorer(installer, compile_source)
+        deployer = Deployer(installer, compile=compile_source, try_image=try_image)
         yield Bench(board, device, registry, explorer, deployer, change_log, cache, [])
 
 
@@ -128,13 +126,7 @@ async def test_explorer_that_a_dead_host_left_is_taken_off_by_the_next(tmp_path:
             arrived.set()
             await never.wait()
 
-        lost = Explorer(
-            devices=bench.registry,
-            change_log=bench.change_log,
-            installer=Installer(bench.change_log),
-            compile=cached_compiler(bench.cache),
-            sleep=dies,
-        )
+        lost = Explorer(Installer(bench.registry, bench.change_log), cached_compiler(bench.cache), sleep=dies)
         exploring = asyncio.create_task(lost.explore("bench", bench.steps.append), name="lost")
         await arrived.wait()
         assert await bench.names() == [EXPLORER, "one"]
@@ -153,13 +145,7 @@ async def test_board_that_goes_away_leaves_the_change_open(tmp_path: Path, build
         async def cut(_seconds: float) -> None:
             await bench.board.kill()
 
-        lost = Explorer(
-            devices=bench.registry,
-            change_log=bench.change_log,
-            installer=Installer(bench.change_log),
-            compile=cached_compiler(bench.cache),
-            sleep=cut,
-        )
+        lost = Explorer(Installer(bench.registry, bench.change_log), cached_compiler(bench.cache), sleep=cut)
         with pytest.raises(MicroclawError) as failed:
             await lost.explore("bench", bench.steps.append)
         assert isinstance(failed.value, DeviceUnreachable)

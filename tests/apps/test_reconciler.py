@@ -95,9 +95,7 @@ async def test_a_device_that_another_host_looks_after_is_not_checked(lab: Any) -
     lab.transport.apps.clear()
     ours: set[str] = set()
     reconciler = Reconciler(
-        devices=lab.registry,
-        change_log=lab.change_log,
-        installer=lab.installer,
+        lab.installer,
         report=lab.steps.append,
         looks_after=ours.__contains__,
     )

@@ -360,8 +360,7 @@ class _Family(OwnerAlone):
 
 async def test_everybody_takes_back_their_own_and_only_an_owner_what_others_did(lab: Any) -> None:
     undo = Undo(
-        devices=lab.registry,
-        change_log=lab.change_log,
+        lab.installer,
         deployer=lab.deployer,
         lifecycle=lab.lifecycle,
         direct_io=lab.direct_io,

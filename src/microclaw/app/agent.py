@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from microclaw.agent.background.subagents import SubagentLimits, Subagents
 from microclaw.agent.background.unattended import Heartbeat, ScheduledWork
@@ -44,7 +42,7 @@ from microclaw.store.outbox import OutboxTable
 from microclaw.store.schedules import ScheduleTable
 from microclaw.store.tasks import TaskTable
 from microclaw.store.usage import UsageTable
-from microclaw.supervision import FIRST_RETRY_S, SupervisedTasks
+from microclaw.supervision import SupervisedTasks
 from microclaw.tasks.access import may_still_run
 from microclaw.tasks.folders import TaskFolders
 from microclaw.tasks.service import TaskService
@@ -71,9 +69,6 @@ from microclaw.tools.workspace import Workspace, workspace_tools
 
 SCHEDULES: Final = "schedules"
 RETRY_S: Final = {"consolidation": 3600.0}  # each try may ask a model
-
-if TYPE_CHECKING:
-    from microclaw.link_server.server import LinkServer
 
 
 def build_toolbox(
@@ -211,23 +206,6 @@ class Agent:
             roles=admission.people,
             limits=TurnLimits(iterations=settings.agent.iterations, turn_s=settings.agent.turn_s),
         )
-
-
-@asynccontextmanager
-async def background_running(agent: Agent, tasks: SupervisedTasks, ready: asyncio.Event | None) -> AsyncIterator[None]:
-    """Inside, background work runs, once `ready` is set. Enter it after the conversations and leave it before them."""
-    async with agent.subagents.working():
-        running = [
-            tasks.start(name, work, after=ready, first_retry_s=RETRY_S.get(name, FIRST_RETRY_S))
-            for name, work in agent.background.items()
-        ]
-        try:
-            yield
-        finally:
-            for task in running:
-                task.cancel()
-            if running:
-                await asyncio.wait(running)
 
 
 def build_inbox(base: Base) -> Inbox:

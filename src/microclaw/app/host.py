@@ -25,7 +25,7 @@ from microclaw.api.metrics import MetricSources
 from microclaw.api.parts import HostParts
 from microclaw.api.server import Listener, serving, unix_listener
 from microclaw.api.waiting import WaitingRequests
-from microclaw.app.agent import Agent, background_running, build_inbox, build_model, build_tasks, outward_tools
+from microclaw.app.agent import RETRY_S, Agent, build_inbox, build_model, build_tasks, outward_tools
 from microclaw.app.channels import open_channels
 from microclaw.app.cluster import check_store, open_store
 from microclaw.app.devices import (
@@ -63,7 +63,7 @@ from microclaw.store.database import Database
 from microclaw.store.erase import ConversationRows
 from microclaw.store.journal import Journal
 from microclaw.store.session_files import move_files
-from microclaw.supervision import SupervisedTasks
+from microclaw.supervision import FIRST_RETRY_S, SupervisedTasks, ended
 from microclaw.tasks.device_code import DeviceCode
 from microclaw.tasks.service import PRUNE_S
 from microclaw.telemetry.history import FLUSH_S, STEP_S
@@ -269,7 +269,11 @@ async def running_host(
         stack.push_async_callback(jobs.drain)  # on the way out: jobs that have started may end
         stack.callback(admission.approvals.close)  # chats have let go of theirs: a request's would hold up the end
         stack.push_async_callback(conversations.drain)  # first of all: the chats' streams end before the listeners
-        await stack.enter_async_context(background_running(agent, tasks, boards_ready))
+        await stack.enter_async_context(agent.subagents.working())
+        for name, work in agent.background.items():
+            first_retry_s = RETRY_S.get(name, FIRST_RETRY_S)
+            background = tasks.start(name, work, after=boards_ready, first_retry_s=first_retry_s)
+            stack.push_async_callback(ended, background)
         if gateway is not None:
             gateway.open()
         if link is not None:

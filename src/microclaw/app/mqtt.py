@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,7 +18,7 @@ from microclaw.events import AppDeployed, AppEnded, DeviceConnected, DeviceLeft,
 from microclaw.ota.offers import Offers
 from microclaw.store.apps import AppTable
 from microclaw.store.mqtt import MqttBuffer, MqttPublishedTable
-from microclaw.supervision import SupervisedTasks
+from microclaw.supervision import SupervisedTasks, ended
 from microclaw.tools.toolbox import Toolbox
 
 if TYPE_CHECKING:
@@ -106,7 +105,7 @@ async def mqtt_serving(
             tasks.start("mqtt refresh", refresh, every_s=REFRESH_S),
             tasks.start("mqtt devices", look, every_s=LOOK_S),
         ):
-            stack.push_async_callback(_ended, task)
+            stack.push_async_callback(ended, task)
         yield publisher
 
 
@@ -124,8 +123,3 @@ class ChangesElsewhere:
         before, self._states = self._states, {change_id: row.state for change_id, row in now.items()}
         for device_id in {row.device_id for row in now.values() if before.get(row.change_id) != row.state}:
             self._changed(device_id)
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait((task,))

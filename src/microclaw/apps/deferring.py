@@ -11,10 +11,11 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from microclaw.apps.changes import AppVersion, ChangeLog, made_by, version_of
+from microclaw.apps.changes import AppVersion, made_by, version_of
 from microclaw.apps.deferred import DeferredAct, DeferredKind, DeferredLog, Order, act_text
 from microclaw.apps.deploy import Deployer, DeployRequest
 from microclaw.apps.expectation_text import parse_expectations
+from microclaw.apps.installer import Installer
 from microclaw.apps.late_proof import Place, Tell
 from microclaw.apps.lifecycle import Lifecycle
 from microclaw.apps.trial import Trial
@@ -22,7 +23,6 @@ from microclaw.apps.upgrade import stopped_error, upgrade_request
 from microclaw.auth.gate import Gate, Permission
 from microclaw.devices.calls import AppList
 from microclaw.devices.device import Device
-from microclaw.devices.registry import Registry
 from microclaw.errors import (
     AppNotFound,
     DeployRejected,
@@ -74,28 +74,18 @@ def offer_when_back(error: MicroclawError) -> None:
 
 
 class Deferrals:
-    """`Deferrals(devices=..., change_log=..., deployer=..., lifecycle=..., gate=..., tell=...)`
-
-    `tell` gets every outcome, at least once. A person's act is done at most once: the change that does it is planned,
-    and closed, in one write with it.
+    """`tell` gets every outcome, at least once. A person's act is done at most once: the change that does it is
+    planned, and closed, in one write with it.
     """
 
     def __init__(
-        self,
-        *,
-        devices: Registry,
-        change_log: ChangeLog,
-        deployer: Deployer,
-        lifecycle: Lifecycle,
-        gate: Gate,
-        tell: Tell,
+        self, installer: Installer, *, deployer: Deployer, lifecycle: Lifecycle, gate: Gate, tell: Tell
     ) -> None:
-        self._devices = devices
-        self._change_log = change_log
+        self._devices, self._change_log = installer.devices, installer.change_log
         self._deployer = deployer
         self._lifecycle = lifecycle
         self._gate = gate
-        self.log = DeferredLog(change_log)
+        self.log = DeferredLog(self._change_log)
         self._note = tell
         self._one_at_a_time: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 

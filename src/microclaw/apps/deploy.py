@@ -22,7 +22,7 @@ from microclaw.apps.building import (
     read_image,
     stored_program,
 )
-from microclaw.apps.changes import AppVersion, ChangeLog, DesiredApp, version_of
+from microclaw.apps.changes import AppVersion, DesiredApp, version_of
 from microclaw.apps.claims import check_free, check_named_pins, claiming, claims_of, driven_pins
 from microclaw.apps.counted_edges import Verification
 from microclaw.apps.deployment import (
@@ -58,7 +58,6 @@ from microclaw.apps.verify import verify
 from microclaw.boards.pins import check_pin
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.device import Device
-from microclaw.devices.registry import Registry
 from microclaw.errors import BuildError, DeployRejected, DeviceError, MicroclawError, UnknownName
 from microclaw.events import Evidence, Report, Stage, Step
 from microclaw.text import code_lines, format_duration
@@ -76,19 +75,15 @@ class Deployer:
 
     def __init__(
         self,
-        *,
-        devices: Registry,
-        change_log: ChangeLog,
         installer: Installer,
+        *,
         compile: Compile,
         try_image: Try,
         read_module: ReadModule = read_image,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         look_later: Callable[[LateCheck], float | None] = lambda _check: None,
     ) -> None:
-        self._devices = devices
-        self._change_log = change_log
-        self._installer = installer
+        self._installer, self._devices, self._change_log = installer, installer.devices, installer.change_log
         self._compile = compile
         self._read_module = read_module
         self._try_image = try_image

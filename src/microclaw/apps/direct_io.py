@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from microclaw.apps.changes import ChangeLog, DeviceAction, SetLevel, SetPwm, subject_of
+from microclaw.apps.changes import DeviceAction, SetLevel, SetPwm, subject_of
 from microclaw.apps.claims import PinConflict, live_conflict, timers_conflict
 from microclaw.apps.installer import Installer
 from microclaw.devices.call_text import call_words
@@ -28,7 +28,6 @@ from microclaw.devices.calls import (
 )
 from microclaw.devices.device import Device, check_call
 from microclaw.devices.device_text import listening
-from microclaw.devices.registry import Registry
 from microclaw.errors import CallRejected, DeviceBusy, DeviceLied, NotSupported, TooManyApps
 from microclaw.events import Evidence
 
@@ -71,12 +70,10 @@ class PinChange:
 
 
 class DirectIo:
-    """`DirectIo(devices=registry, change_log=..., installer=...)`; a device has one change at a time, live or not."""
+    """A device has one change at a time, live or not."""
 
-    def __init__(self, *, devices: Registry, change_log: ChangeLog, installer: Installer) -> None:
-        self._devices = devices
-        self._change_log = change_log
-        self._installer = installer
+    def __init__(self, installer: Installer) -> None:
+        self._installer, self._devices, self._change_log = installer, installer.devices, installer.change_log
 
     async def conflict(self, device: str, call: Call[Any]) -> PinConflict | None:
         """What this call would fight; None when nothing is in its way.

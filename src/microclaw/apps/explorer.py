@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from microclaw.apps.building import Compile
-from microclaw.apps.changes import ChangeLog, RemoveApp, made_by
+from microclaw.apps.changes import RemoveApp, made_by
 from microclaw.apps.explorer_program import (
     FIELD,
     NODES,
@@ -30,7 +30,6 @@ from microclaw.boards.profile import BoardProfile
 from microclaw.boards.reader import load_board
 from microclaw.devices.calls import AppInstall, AppList, AppRequest, AppUninstall
 from microclaw.devices.device import Device
-from microclaw.devices.registry import Registry
 from microclaw.errors import AppNotFound, DeviceTimeout, TooManyApps
 from microclaw.events import Report, Step
 from microclaw.wire.wasmachine.natives import NATIVES, NativeGroup
@@ -64,17 +63,13 @@ class Explorer:
 
     def __init__(
         self,
-        *,
-        devices: Registry,
-        change_log: ChangeLog,
         installer: Installer,
         compile: Compile,
+        *,
         load: Callable[[str], BoardProfile] = load_board,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._devices = devices
-        self._change_log = change_log
-        self._installer = installer
+        self._installer, self._devices, self._change_log = installer, installer.devices, installer.change_log
         self._compile = compile
         self._load = load
         self._sleep = sleep

@@ -34,6 +34,7 @@ from microclaw.apps.run_times import RunTimes, kept_by
 from microclaw.apps.verify import Baseline, take_baseline
 from microclaw.devices.calls import AppEntry, AppInstall, AppList, AppStates, AppUninstall, GpioGet
 from microclaw.devices.device import Device
+from microclaw.devices.registry import Registry
 from microclaw.errors import (
     AppExists,
     AppNotFound,
@@ -132,9 +133,9 @@ class Occupants:
 class Installer:
     """One per host: it has the lock of each device, so that a device has one change at a time."""
 
-    def __init__(self, change_log: ChangeLog, *, keeps_record: bool = True) -> None:
+    def __init__(self, devices: Registry, change_log: ChangeLog, *, keeps_record: bool = True) -> None:
         """`keeps_record`: the change log outlives this process, so that what it does not have is somebody else's."""
-        self._change_log = change_log
+        self.devices, self.change_log = devices, change_log
         self._keeps_record = keeps_record
         self.begun_ms: dict[tuple[str, str], int] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -145,7 +146,7 @@ class Installer:
 
     def note_begun(self, device: Device, name: str) -> None:
         """A program was just begun there: `begun_ms` of its device and name, by the change log's clock."""
-        self.begun_ms[device.device_id, name] = self._change_log.now_ms()
+        self.begun_ms[device.device_id, name] = self.change_log.now_ms()
 
     async def put(
         self,
@@ -174,7 +175,7 @@ class Installer:
         if warning := unknown_pins_text(device, _foreign(name, listed, wanted)):
             report(Step("deploy", f"warning: {warning}"))
         kind: ChangeKind = "app.upgrade" if before else "app.deploy"
-        change_id = await self._change_log.plan(
+        change_id = await self.change_log.plan(
             device.device_id,
             kind,
             _put_text(device, name, before, version),
@@ -199,7 +200,7 @@ class Installer:
 
     async def _not_ours(self, device: Device, name: str) -> DeployRejected:
         """A program of that name is there, and this host's record does not have it."""
-        other = await self._change_log.put_elsewhere(device.device_id, name)
+        other = await self.change_log.put_elsewhere(device.device_id, name)
         if other is None:
             return _not_ours(device, name, keeps_record=self._keeps_record)
         return DeviceBusy(
@@ -211,12 +212,12 @@ class Installer:
         """What takes an installation back: the former version, running or stopped, else nothing there."""
         if before is not None:
             return PutApp(name, before)
-        stopped = version_of(name, await self._change_log.stopped(device.device_id))
+        stopped = version_of(name, await self.change_log.stopped(device.device_id))
         return RemoveApp(name) if stopped is None else StopApp(name, stopped)
 
     async def check_place(self, device: Device, name: str, *, take_over: bool) -> Occupants:
         """Raise what `put` would: AppExists, TooManyApps. Changes nothing. The foreign programs that are there."""
-        listed, wanted = await device.call(AppList()), await self._change_log.desired(device.device_id)
+        listed, wanted = await device.call(AppList()), await self.change_log.desired(device.device_id)
         there, before = any(app.name == name for app in listed), version_of(name, wanted)
         if there and before is None and not take_over:
             raise await self._not_ours(device, name)
@@ -229,7 +230,7 @@ class Installer:
     ) -> tuple[Sequence[AppEntry], Sequence[DesiredApp]]:
         """Take off programs that have ended when `name` needs their place or pins; what is listed and wanted then."""
         while True:
-            listed, wanted = await device.call(AppList()), await self._change_log.desired(device.device_id)
+            listed, wanted = await device.call(AppList()), await self.change_log.desired(device.device_id)
             ended = await _ended_in_the_way(device, name, listed, wanted, pins)
             if ended is None:
                 return listed, wanted
@@ -248,9 +249,9 @@ class Installer:
     ) -> None:
         """Close the change and restore what was removed for it. When the outcome is unknown, leave the change open."""
         if _outcome_unknown(error):
-            await self._change_log.leave_open(change_id)
+            await self.change_log.leave_open(change_id)
             return
-        await self._change_log.fail(change_id)
+        await self.change_log.fail(change_id)
         if removed is not None:
             await self._restore(device, name, removed, report)
 
@@ -260,16 +261,16 @@ class Installer:
         Call it `holding` the device. Raises AppNotFound when neither the device nor this host knows the name.
         """
         listed = await device.call(AppList())
-        wanted = await self._change_log.desired(device.device_id)
+        wanted = await self.change_log.desired(device.device_id)
         before = version_of(name, wanted)
-        stopped = version_of(name, await self._change_log.stopped(device.device_id))
+        stopped = version_of(name, await self.change_log.stopped(device.device_id))
         there = any(app.name == name for app in listed)
         if not there and before is None and stopped is None:
             raise not_found(device, name, [app.name for app in listed])
         inverse: DeviceAction | None = PutApp(name, before) if before else None
         if inverse is None and stopped is not None and not there:
             inverse = StopApp(name, stopped)
-        change_id = await self._change_log.plan(
+        change_id = await self.change_log.plan(
             device.device_id,
             "app.remove",
             f"remove {name} from {device.name}",
@@ -277,7 +278,7 @@ class Installer:
             inverse,
             undoes=undoes,
         )
-        async with self._change_log.closing(change_id):
+        async with self.change_log.closing(change_id):
             if there:
                 with suppress(AppNotFound):  # it went after the device listed it: that is what was asked for
                     await device.call(AppUninstall(name))
@@ -285,8 +286,8 @@ class Installer:
 
     async def put_back(self, device: Device, app: DesiredApp) -> Baseline:
         """Install a wanted app that the device lost. Undo leaves this change alone. Call it `holding` the device."""
-        image = await self._change_log.image(app.version.sha256)
-        change_id = await self._change_log.plan(
+        image = await self.change_log.image(app.version.sha256)
+        change_id = await self.change_log.plan(
             device.device_id,
             "app.restore",
             f"put {app.name} back on {device.name}",
@@ -297,15 +298,15 @@ class Installer:
             baseline = await take_baseline(device)
             await device.call(stored_call(device, app.name, image.code, app.version))
         except MicroclawError:
-            await self._change_log.fail(change_id)
+            await self.change_log.fail(change_id)
             raise
-        await self._change_log.complete(change_id)
+        await self.change_log.complete(change_id)
         return baseline
 
     async def withdraw(self, device: Device, name: str, installation: Installation, report: Report) -> bool:
         """Take off an app that was just installed; restore what it replaced. Whether the former one is back."""
         await device.call(AppUninstall(name))
-        await self._change_log.fail(installation.change_id)
+        await self.change_log.fail(installation.change_id)
         return installation.before is not None and await self._restore(device, name, installation.before, report)
 
     async def _restore(self, device: Device, name: str, version: AppVersion, report: Report) -> bool:
@@ -315,7 +316,7 @@ class Installer:
             report(Step("deploy", text, "failed", next_step="force it again, if it is still wanted"))
             return False
         try:
-            image = await self._change_log.image(version.sha256)
+            image = await self.change_log.image(version.sha256)
             await device.call(stored_call(device, name, image.code, version))
         except MicroclawError as exc:
             text = f"the former {name} could not be put back on {device.name}: {exc.message}"

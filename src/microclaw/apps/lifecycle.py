@@ -15,7 +15,6 @@ from microclaw.apps.building import check_kind, in_source_lines, stored_program
 from microclaw.apps.changes import (
     AppVersion,
     ChangeKind,
-    ChangeLog,
     DeviceAction,
     PutApp,
     RemoveApp,
@@ -32,7 +31,6 @@ from microclaw.apps.traps import trap_words
 from microclaw.apps.verify import NO_READ_BACK, PATIENCE_MS, Baseline, edges_since, take_baseline
 from microclaw.devices.calls import AppList, AppState, AppStates, AppStop, AppUninstall, EdgesRead
 from microclaw.devices.device import Device
-from microclaw.devices.registry import Registry
 from microclaw.errors import AppNotFound, DeployRejected, DeviceError, MicroclawError
 from microclaw.events import Edge, Evidence, Report, Stage, Step
 from microclaw.store.apps import ImageRow
@@ -60,19 +58,10 @@ class Switched:
 
 
 class Lifecycle:
-    """`Lifecycle(devices=registry, change_log=..., installer=...)`. Each act is a change in the change log."""
+    """Each act is a change in the change log."""
 
-    def __init__(
-        self,
-        *,
-        devices: Registry,
-        change_log: ChangeLog,
-        installer: Installer,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ) -> None:
-        self._devices = devices
-        self._change_log = change_log
-        self._installer = installer
+    def __init__(self, installer: Installer, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        self._installer, self._devices, self._change_log = installer, installer.devices, installer.change_log
         self._sleep = sleep
 
     async def stop(

@@ -53,47 +53,39 @@ class Apps:
         looks_after: Callable[[str], bool],
     ) -> None:
         self.registry, self.change_log = devices, change_log
-        installer, cache = Installer(change_log), BuildCache(settings.cache)
+        installer, cache = Installer(devices, change_log), BuildCache(settings.cache)
         devices.explain_silence = SilenceExplainer(change_log).explain
         self.compile = cached_compiler(cache)
         self.trial_pool = TrialPool(load_board(TRIAL_BOARD), zone=local_zone(settings))
         self.try_image: Try = partial(try_image, trial_pool=self.trial_pool, cache=cache)
         self.late = LateProofs(devices=devices, change_log=change_log, tell=tell)
         self.deployer = Deployer(
-            devices=devices,
-            change_log=change_log,
-            installer=installer,
+            installer,
             compile=self.compile,
             try_image=self.try_image,
             look_later=self.late.watch,
         )
-        self.lifecycle = Lifecycle(devices=devices, change_log=change_log, installer=installer)
-        self.direct_io = DirectIo(devices=devices, change_log=change_log, installer=installer)
+        self.lifecycle = Lifecycle(installer)
+        self.direct_io = DirectIo(installer)
         self.deferrals = Deferrals(
-            devices=devices,
-            change_log=change_log,
+            installer,
             deployer=self.deployer,
             lifecycle=self.lifecycle,
             gate=gate,
             tell=tell,
         )
-        self.timed_runs = TimedRuns(
-            devices=devices, change_log=change_log, installer=installer, looks_after=looks_after
-        )
+        self.timed_runs = TimedRuns(installer, looks_after)
         self.reconciler = Reconciler(
-            devices=devices,
-            change_log=change_log,
-            installer=installer,
+            installer,
             report=_log_step,
             alarm=lambda name, text: publish(Alarm(name, now_ms(), "lost_again", text)),
             looks_after=looks_after,
         )
         self.reconciler.do_deferred = self.deferrals.do_waiting
         self.reconciler.listed = self.timed_runs.listed
-        self.upgrader = Upgrader(devices=devices, change_log=change_log, deployer=self.deployer)
+        self.upgrader = Upgrader(installer, self.deployer)
         self.undo = Undo(
-            devices=devices,
-            change_log=change_log,
+            installer,
             deployer=self.deployer,
             lifecycle=self.lifecycle,
             direct_io=self.direct_io,
@@ -101,7 +93,7 @@ class Apps:
         )
         self.catalogue = Catalogue(devices=devices, change_log=change_log, runs_of=self.timed_runs.report)
         self.source_log = SourceLog(change_log)
-        self.explorer = Explorer(devices=devices, change_log=change_log, installer=installer, compile=self.compile)
+        self.explorer = Explorer(installer, self.compile)
 
 
 def local_zone(settings: Settings) -> tzinfo | None:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from microclaw.apps.changes import MAX_SILENCES, ChangeLog, DesiredApp
+from microclaw.apps.changes import MAX_SILENCES, DesiredApp
 from microclaw.apps.deferred import DeferredLog
 from microclaw.apps.installer import Installer, recover_changes
 from microclaw.apps.run_times import host_begins
@@ -17,7 +17,6 @@ from microclaw.backoff import Backoff
 from microclaw.devices.calls import AppList
 from microclaw.devices.device import Device
 from microclaw.devices.examine import CheckLine, Examination, examine
-from microclaw.devices.registry import Registry
 from microclaw.errors import DeviceError, DeviceTimeout, DeviceUnreachable, MicroclawError, UnknownName
 from microclaw.events import Report, Step
 
@@ -71,10 +70,8 @@ class Reconciler:
 
     def __init__(
         self,
-        *,
-        devices: Registry,
-        change_log: ChangeLog,
         installer: Installer,
+        *,
         report: Report,
         alarm: Callable[[str, str], None] = lambda *_: None,
         interval_s: float = 5.0,
@@ -82,13 +79,11 @@ class Reconciler:
         monotonic_s: Callable[[], float] = time.monotonic,
         looks_after: Callable[[str], bool] = lambda _device_id: True,
     ) -> None:
-        self._devices = devices
+        self._installer, self._devices, self._change_log = installer, installer.devices, installer.change_log
         self._looks_after = looks_after
-        self._change_log = change_log
-        self._deferred = DeferredLog(change_log)
+        self._deferred = DeferredLog(installer.change_log)
         self.listed: Callable[[DesiredApp, bool], None] = lambda *_: None
         self.do_deferred: Callable[[Device], Awaitable[None]] = _nothing_deferred
-        self._installer = installer
         self._report = report
         self.interval_s = interval_s
         self._now_ms = now_ms

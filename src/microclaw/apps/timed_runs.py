@@ -14,12 +14,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from microclaw.apps.changes import ChangeLog, DesiredApp
+from microclaw.apps.changes import DesiredApp
 from microclaw.apps.installer import Installer, stored_call
 from microclaw.apps.run_times import RunReport, RunTimes, acts_later, host_begins
 from microclaw.devices.calls import AppList, AppStates, AppUninstall
 from microclaw.devices.device import Device
-from microclaw.devices.registry import Registry
 from microclaw.errors import AppNotFound, DeviceError, MicroclawError, UnknownName
 
 IDLE_S: Final = 5.0
@@ -54,18 +53,9 @@ class _Runs:
 class TimedRuns:
     """`run()` belongs in the host's TaskGroup. `looks_after` says which devices are this host's, as Reconciler's."""
 
-    def __init__(
-        self,
-        *,
-        devices: Registry,
-        change_log: ChangeLog,
-        installer: Installer,
-        looks_after: Callable[[str], bool] = lambda _device_id: True,
-    ) -> None:
-        self._devices = devices
+    def __init__(self, installer: Installer, looks_after: Callable[[str], bool] = lambda _device_id: True) -> None:
+        self._installer, self._devices, self._change_log = installer, installer.devices, installer.change_log
         self._looks_after = looks_after
-        self._change_log = change_log
-        self._installer = installer
         self._runs: dict[tuple[str, str], _Runs] = {}
         self._busy: set[str] = set()  # devices that are being looked at
 

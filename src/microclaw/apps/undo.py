@@ -9,7 +9,6 @@ from typing import Final, assert_never
 
 from microclaw.apps.changes import (
     Change,
-    ChangeLog,
     DeviceAction,
     PutApp,
     RemoveApp,
@@ -21,6 +20,7 @@ from microclaw.apps.changes import (
 from microclaw.apps.deferred import DeferredLog
 from microclaw.apps.deploy import Deployer
 from microclaw.apps.direct_io import DirectIo, booted_ms, sees_pins
+from microclaw.apps.installer import Installer
 from microclaw.apps.lifecycle import Lifecycle
 from microclaw.apps.undoable import (
     change_text,
@@ -34,7 +34,6 @@ from microclaw.apps.undoable import (
 from microclaw.auth.gate import Gate
 from microclaw.devices.call_text import duty_words
 from microclaw.devices.device import Device
-from microclaw.devices.registry import Registry
 from microclaw.errors import (
     DeployRejected,
     DeviceTimeout,
@@ -110,24 +109,20 @@ class UndoReport:
 
 
 class Undo:
-    """`Undo(devices=registry, change_log=..., deployer=..., lifecycle=..., ...)`
-
-    Everybody takes back their own changes; an owner also those of others, by number or with `anyone`.
-    """
+    """Everybody takes back their own changes; an owner also those of others, by number or with `anyone`."""
 
     def __init__(
         self,
+        installer: Installer,
         *,
-        devices: Registry,
-        change_log: ChangeLog,
         deployer: Deployer,
         lifecycle: Lifecycle,
         direct_io: DirectIo,
         gate: Gate,
     ) -> None:
         self._gate = gate
-        self._devices = devices
-        self._change_log, self._deferred = change_log, DeferredLog(change_log)
+        self._devices, self._change_log = installer.devices, installer.change_log
+        self._deferred = DeferredLog(self._change_log)
         self._deployer = deployer
         self._lifecycle = lifecycle
         self._direct_io = direct_io

@@ -8,14 +8,13 @@ from typing import TypedDict
 
 from msgspec import structs
 
-from microclaw.apps.changes import AppVersion, ChangeLog, version_of
+from microclaw.apps.changes import AppVersion, version_of
 from microclaw.apps.deploy import Approve, Deployer, Deployment, DeployRequest
 from microclaw.apps.deployment import with_terms
-from microclaw.apps.installer import not_found
+from microclaw.apps.installer import Installer, not_found
 from microclaw.apps.run_times import RunTimes, run_times, times_differ_text
 from microclaw.devices.calls import AppList
 from microclaw.devices.device import Device
-from microclaw.devices.registry import Registry
 from microclaw.errors import DeployRejected, MicroclawError
 from microclaw.events import ProgramKind, Report, Step
 
@@ -67,11 +66,8 @@ def upgrade_request(request: DeployRequest, device: Device, former: AppVersion) 
 
 
 class Upgrader:
-    """`Upgrader(devices=registry, change_log=..., deployer=...)`"""
-
-    def __init__(self, *, devices: Registry, change_log: ChangeLog, deployer: Deployer) -> None:
-        self._devices = devices
-        self._change_log = change_log
+    def __init__(self, installer: Installer, deployer: Deployer) -> None:
+        self._devices, self._change_log = installer.devices, installer.change_log
         self._deployer = deployer
 
     async def upgrade(

@@ -120,9 +120,7 @@ async def _deployer(options: GlobalOptions, target: str, board: BoardProfile) ->
             registry.explain_silence = SilenceExplainer(change_log).explain
             async with registry:
                 yield Deployer(
-                    devices=registry,
-                    change_log=change_log,
-                    installer=Installer(change_log, keeps_record=False),
+                    Installer(registry, change_log, keeps_record=False),
                     compile=cached_compiler(cache),
                     try_image=partial(try_image, cache=cache),
                 )
