@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
+from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from microclaw.api.metrics import MetricSources
-from microclaw.api.metrics_page import MAX_SERIES, MAX_TELEMETRY, metrics_page
+from microclaw.api.metrics_page import MAX_SERIES, MAX_TELEMETRY, host_metrics, metrics_page
+from microclaw.api.parts import HostParts
 from microclaw.apps.reconciler import DeviceCheck
 from microclaw.cluster.status import COUNTS
 from microclaw.link_server.meter import LaneName, LinkMeter
@@ -35,19 +36,32 @@ CLUSTER = dict.fromkeys(
 )
 
 
-def sources(
+def metrics(
     link: LinkMeter | None = None,
     kept: Iterable[DeviceCheck] = (),
     depths: Mapping[LaneName, int] = NO_DEPTHS,
     voice: VoiceTraces | None = None,
     mqtt: Mapping[str, Any] = MQTT_OFF,
     cluster: Mapping[str, float] | None = None,
-) -> MetricSources:
-    parts = (lambda: 7, lambda: kept, lambda: 2, link, lambda: depths, lambda: voice, lambda: mqtt)
-    return MetricSources(*parts, cluster=lambda: cluster)
+    telemetry: Iterable[tuple[str, str, float]] = (),
+) -> Iterable[Metric]:
+    """Of a host with these parts."""
+    of = SimpleNamespace
+    parts = of(
+        link=None if link is None else of(meter=link, links=of(depths=lambda: depths)),
+        apps=of(reconciler=of(status=lambda: kept)),
+        voice=of(service=None if voice is None else of(parts=of(traces=voice))),
+        mqtt=lambda: mqtt,
+        cluster=None if cluster is None else of(gauges=lambda: cluster),
+        history=of(recent=lambda: telemetry),
+        devices=of(list=lambda: range(7)),
+        code=of(counts=lambda: {"running": 0, "waiting": 0, "endings": {}}),
+        live=of(listeners=2),
+    )
+    return host_metrics(cast(HostParts, parts))
 
 
-def lines(what: MetricSources) -> list[str]:
+def lines(what: Iterable[Metric]) -> list[str]:
     return [line for line in metrics_page(what).decode().splitlines() if not line.startswith("#")]
 
 
@@ -61,7 +75,7 @@ def test_every_metric_of_the_docs_is_there_with_its_kind_and_no_other() -> None:
     found = {
         family.name + ("_total" if family.type == "counter" else ""): family.type
         for family in text_string_to_metric_families(
-            metrics_page(sources(LinkMeter(), voice=VoiceTraces(), mqtt=MQTT, cluster=CLUSTER)).decode()
+            metrics_page(metrics(LinkMeter(), voice=VoiceTraces(), mqtt=MQTT, cluster=CLUSTER)).decode()
         )
     }
     assert found == documented
@@ -74,26 +88,25 @@ def test_histogram_buckets_add_up_and_a_bound_is_inclusive() -> None:
     meter = LinkMeter()
     for value in (0.0005, 0.005, 0.004, 70):
         meter.measured(value)
-    found = [line.removeprefix("microclaw_link_rtt_seconds_") for line in lines(sources(meter)) if "rtt" in line]
+    found = [line.removeprefix("microclaw_link_rtt_seconds_") for line in lines(metrics(meter)) if "rtt" in line]
     assert found[:3] == ['bucket{le="0.001"} 1.0', 'bucket{le="0.0025"} 1.0', 'bucket{le="0.005"} 3.0']
     assert found[-4:] == ['bucket{le="10"} 3.0', 'bucket{le="+Inf"} 4.0', "count 4.0", "sum 70.0095"]
 
 
 def test_device_names_are_escaped() -> None:
-    found = lines(sources(kept=[device('kit"chen\\\n'), device("hall", unreachable_since_ms=1)]))
+    found = lines(metrics(kept=[device('kit"chen\\\n'), device("hall", unreachable_since_ms=1)]))
     assert 'microclaw_device_reachable{device="kit\\"chen\\\\\\n"} 1.0' in found
     assert 'microclaw_device_reachable{device="hall"} 0.0' in found
 
 
 def test_series_are_bounded() -> None:
-    found = lines(sources(kept=[device(f"d{n}") for n in range(MAX_SERIES + 50)]))
+    found = lines(metrics(kept=[device(f"d{n}") for n in range(MAX_SERIES + 50)]))
     assert sum(line.startswith("microclaw_device_reachable") for line in found) == MAX_SERIES
 
 
 def test_the_last_value_of_each_series_is_told_by_device_and_bounded() -> None:
-    what = replace(sources(), telemetry=lambda: [("lamp", "room/temperature", 21.5), ('k"x', "rssi", -56)])
-    found = set(lines(what))
+    found = set(lines(metrics(telemetry=[("lamp", "room/temperature", 21.5), ('k"x', "rssi", -56)])))
     assert 'microclaw_device_telemetry{device="lamp",key="room/temperature"} 21.5' in found
     assert 'microclaw_device_telemetry{device="k\\"x",key="rssi"} -56.0' in found
-    many = replace(sources(), telemetry=lambda: ((f"d{n}", "rssi", 1.0) for n in range(MAX_TELEMETRY + 9)))
+    many = metrics(telemetry=((f"d{n}", "rssi", 1.0) for n in range(MAX_TELEMETRY + 9)))
     assert sum(line.startswith("microclaw_device_telemetry") for line in lines(many)) == MAX_TELEMETRY

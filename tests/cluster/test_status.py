@@ -9,8 +9,7 @@ from tests.cluster.hosts_of_tests import host_in, wire_to
 from tests.store.two_hosts import until
 
 from microclaw.api.cluster_routes import cluster_router
-from microclaw.api.metrics import MetricSources
-from microclaw.api.metrics_page import metrics_page
+from microclaw.api.metrics_page import cluster_metrics, metrics_page
 from microclaw.api.openapi_document import openapi_of
 from microclaw.cluster.duties import Duties
 from microclaw.cluster.status import ClusterView
@@ -49,8 +48,7 @@ async def test_hosts_duties_and_who_is_gone_are_told_until_it_is_back(database_u
         assert sorted(ended) == [("b-0001", 93, False), ("c-0001", 2, True)]
         (problem,) = found["problems"]
         assert "b-0001" in problem["text"]
-        sources = MetricSources(lambda: 0, lambda: (), lambda: 0, None, dict, cluster=view.gauges)
-        pages = text_string_to_metric_families(metrics_page(sources).decode())
+        pages = text_string_to_metric_families(metrics_page(cluster_metrics(view.gauges())).decode())
         shown = {one.name: one.samples[0].value for one in pages if one.name.startswith("microclaw_cluster")}
         assert shown["microclaw_cluster_hosts"] == shown["microclaw_cluster_hosts_gone"] == 1
         assert 5.0 in shown.values()

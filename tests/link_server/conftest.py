@@ -19,8 +19,7 @@ from tests.link_server.scripted import PATIENCE_S
 from tests.link_server.scripted import MemoryOutbox as MemoryOutbox
 from tests.link_server.scripted import ScriptedDevice as ScriptedDevice
 
-from microclaw.api.metrics import MetricSources
-from microclaw.api.metrics_page import metrics_page
+from microclaw.api.metrics_page import link_metrics, metrics_page
 from microclaw.api.server import tcp_listener
 from microclaw.audit import AuditEvent
 from microclaw.boards import load_board
@@ -105,8 +104,7 @@ class Plane:
         return float(found[0].rpartition(" ")[2])
 
     def _page(self) -> list[str]:
-        sources = MetricSources(lambda: 0, lambda: (), lambda: 0, self.meter, self.links.depths)
-        return metrics_page(sources).decode().splitlines()
+        return metrics_page(link_metrics(self.meter, self.links.depths())).decode().splitlines()
 
     @property
     def refused(self) -> dict[str, int]:

@@ -91,8 +91,8 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(compile_router(compiling))
     app.include_router(program_router(parts, compiling))
     app.include_router(voice_router(parts))
-    app.include_router(metrics_router(parts.metrics))
-    app.include_router(cluster_router(parts.cluster))
+    app.include_router(metrics_router(parts))
+    app.include_router(cluster_router(None if parts.cluster is None else parts.cluster.status))
     app.include_router(
         events_router(parts.live, admission.watching, admission.people, parts.settings.limits.keepalive_s, parts.pins)
     )
@@ -123,7 +123,7 @@ def api_app(
     outside.include_router(coming_in_router(admission.sign_ins))
     if not on_network:
         outside.include_router(compile_router(CompileQueue(parts.apps.compile)))
-        outside.include_router(metrics_router(parts.metrics))
+        outside.include_router(metrics_router(parts))
     shares = Shares(admission.people)
 
     def checked(app: ASGIApp, body_bytes: int) -> ASGIApp:

@@ -31,7 +31,7 @@ def check_router(parts: HostParts) -> APIRouter:
     )
     async def check_device(name: str) -> dict[str, Any]:
         device = parts.devices.get(name)
-        return (await examined(device, parts.link, parts.metrics.kept())).to_json()
+        return (await examined(device, parts.link, parts.apps.reconciler.status())).to_json()
 
     return router
 

@@ -134,7 +134,8 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
         firmware = None if shown["link"] is None else shown["link"]["firmware"] or ""
         family = None if is_voice else family_of(board.board_id, board.chip, device.kinds, firmware)
         today = None if family is None else today_object(family, device.capabilities)
-        problem = next((kept.problem for kept in parts.metrics.kept() if kept.device_id == device.device_id), None)
+        checks = parts.apps.reconciler.status()
+        problem = next((check.problem for check in checks if check.device_id == device.device_id), None)
         last = last_objects(parts.history, device.device_id)
         shown["revoked"] = parts.link is not None and device.device_id in await parts.link.revoked()
         shown |= {"pins": pin_objects(board, device.labels), "layout": layout_object(board)}

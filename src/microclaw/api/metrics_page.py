@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, islice
 from typing import Any, Final
 
@@ -12,9 +12,9 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from microclaw import __version__
-from microclaw.api.metrics import MetricSources
+from microclaw.api.parts import HostParts
 from microclaw.api.status import resident_mb
-from microclaw.link_server.meter import RTT_BOUNDS_S, LinkMeter
+from microclaw.link_server.meter import RTT_BOUNDS_S, LaneName, LinkMeter
 from microclaw.voice.trace import BOUNDS_S, VoiceTraces
 
 MAX_SERIES: Final = 1_100  # every device of a full host
@@ -23,56 +23,59 @@ RTT_LABELS: Final = (*(f"{bound:g}" for bound in RTT_BOUNDS_S), "+Inf")
 VOICE_LABELS: Final = (*(f"{bound:g}" for bound in BOUNDS_S), "+Inf")
 
 
-def metrics_page(sources: MetricSources) -> bytes:
-    """Every metric of a host as Prometheus text 0.0.4."""
+def metrics_page(metrics: Iterable[Metric]) -> bytes:
+    """Prometheus text 0.0.4."""
     registry = CollectorRegistry()  # not the library's own, which is one for the whole process
-    registry.register(_HostCollector(sources))
+    registry.register(_Collector(metrics))
     return generate_latest(registry)
 
 
-class _HostCollector(Collector):
-    def __init__(self, sources: MetricSources) -> None:
-        self._sources = sources
+class _Collector(Collector):
+    def __init__(self, metrics: Iterable[Metric]) -> None:
+        self._metrics = list(metrics)
 
-    def collect(self) -> Iterator[Metric]:
-        sources = self._sources
-        if sources.link is not None:
-            yield from _link_metrics(sources.link)
-            depth = GaugeMetricFamily(
-                "microclaw_link_queue_depth", "Messages waiting to be sent, all connections together", labels=("lane",)
-            )
-            yield _filled(depth, [(lane, count) for lane, count in sources.depths().items()])
-        voice = sources.voice()
-        if voice is not None:
-            yield _voice_metric(voice)
-        mqtt = sources.mqtt()
-        if mqtt["state"] != "off":
-            yield from _mqtt_metrics(mqtt)
-        cluster = sources.cluster()
-        if cluster is not None:
-            yield from _cluster_metrics(cluster)
-        info = GaugeMetricFamily("microclaw_info", "The host's version", labels=("version",))
-        yield _filled(info, [(__version__, 1)])
-        yield GaugeMetricFamily("microclaw_devices", "Devices the host knows", value=sources.devices())
-        reachable = GaugeMetricFamily(
-            "microclaw_device_reachable", "1 when a device with programs answered the last check", labels=("device",)
-        )
-        answers = ((each.device_name, float(each.unreachable_since_ms is None)) for each in sources.kept())
-        yield _filled(reachable, list(islice(answers, MAX_SERIES)))
-        telemetry = GaugeMetricFamily(
-            "microclaw_device_telemetry", "The last value of each series of a device", labels=("device", "key")
-        )
-        for device, key, value in islice(sources.telemetry(), MAX_TELEMETRY):
-            telemetry.add_metric((device, key), value)
-        yield telemetry
-        yield from _code_metrics(sources.code())
-        yield GaugeMetricFamily("microclaw_event_listeners", "Open streams of live events", value=sources.listeners())
-        yield GaugeMetricFamily("process_resident_memory_bytes", "Memory in RAM", value=resident_mb() * (1 << 20))
-        seconds = time.process_time()
-        yield GaugeMetricFamily("microclaw_process_cpu_seconds", "User and system time spent", value=seconds)
+    def collect(self) -> Iterable[Metric]:
+        return self._metrics
 
 
-def _link_metrics(meter: LinkMeter) -> Iterator[Metric]:
+def host_metrics(parts: HostParts) -> Iterator[Metric]:
+    """Every metric of a host."""
+    if parts.link is not None:
+        yield from link_metrics(parts.link.meter, parts.link.links.depths())
+    if parts.voice.service is not None:
+        yield _voice_metric(parts.voice.service.parts.traces)
+    mqtt = parts.mqtt()
+    if mqtt["state"] != "off":
+        yield from _mqtt_metrics(mqtt)
+    if parts.cluster is not None:
+        yield from cluster_metrics(parts.cluster.gauges())
+    info = GaugeMetricFamily("microclaw_info", "The host's version", labels=("version",))
+    yield _filled(info, [(__version__, 1)])
+    yield GaugeMetricFamily("microclaw_devices", "Devices the host knows", value=len(parts.devices.list()))
+    reachable = GaugeMetricFamily(
+        "microclaw_device_reachable", "1 when a device with programs answered the last check", labels=("device",)
+    )
+    kept = parts.apps.reconciler.status()
+    answers = ((each.device_name, float(each.unreachable_since_ms is None)) for each in kept)
+    yield _filled(reachable, list(islice(answers, MAX_SERIES)))
+    telemetry = GaugeMetricFamily(
+        "microclaw_device_telemetry", "The last value of each series of a device", labels=("device", "key")
+    )
+    for device, key, value in islice(parts.history.recent(), MAX_TELEMETRY):
+        telemetry.add_metric((device, key), value)
+    yield telemetry
+    yield from _code_metrics(parts.code.counts())
+    yield GaugeMetricFamily("microclaw_event_listeners", "Open streams of live events", value=parts.live.listeners)
+    yield GaugeMetricFamily("process_resident_memory_bytes", "Memory in RAM", value=resident_mb() * (1 << 20))
+    seconds = time.process_time()
+    yield GaugeMetricFamily("microclaw_process_cpu_seconds", "User and system time spent", value=seconds)
+
+
+def link_metrics(meter: LinkMeter, depths: Mapping[LaneName, int]) -> Iterator[Metric]:
+    depth = GaugeMetricFamily(
+        "microclaw_link_queue_depth", "Messages waiting to be sent, all connections together", labels=("lane",)
+    )
+    yield _filled(depth, list(depths.items()))
     yield GaugeMetricFamily(
         "microclaw_link_connections", "Devices connected over the link now", value=meter.connections
     )
@@ -112,7 +115,7 @@ def _mqtt_metrics(mqtt: Mapping[str, Any]) -> Iterator[Metric]:
         yield _filled(done, list(commands.items()))
 
 
-def _cluster_metrics(cluster: Mapping[str, float]) -> Iterator[Metric]:
+def cluster_metrics(cluster: Mapping[str, float]) -> Iterator[Metric]:
     """`cluster` is what cluster/status.py counts."""
     gauges = {
         "connected": "1 while the shared database answers",

@@ -14,7 +14,6 @@ from microclaw.api.caller import Caller
 from microclaw.api.event_routes import LiveFeed
 from microclaw.api.jobs import Jobs, Work, stream_response
 from microclaw.api.live_pins import LivePins
-from microclaw.api.metrics import MetricSources
 from microclaw.api.schedule_routes import ScheduleParts
 from microclaw.api.server import PeoplePlane
 from microclaw.api.waiting import WaitingRequests
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from microclaw.api.requests_elsewhere import RequestsElsewhere
     from microclaw.api.status import ChannelStates
     from microclaw.cluster.questions import RemoteQuestions
+    from microclaw.cluster.status import ClusterView
     from microclaw.voice.state import VoiceState
 
 
@@ -64,7 +64,6 @@ class HostParts:
     schedules: ScheduleParts
     tasks: SupervisedTasks
     jobs: Jobs
-    metrics: MetricSources
     live: LiveFeed
     pins: LivePins
     voice: VoiceState
@@ -76,7 +75,7 @@ class HostParts:
     backups: ScheduledBackups
     code: TaskService
     egress: EgressProxy
-    cluster: Callable[[], Awaitable[dict[str, Any]]] | None = None  # None in a host that is alone
+    cluster: ClusterView | None = None  # None in a host that is alone
     elsewhere: RemoteQuestions | None = None  # what waits for a yes at the other hosts of a cluster
     requests: WaitingRequests = field(default_factory=WaitingRequests)
     requests_elsewhere: RequestsElsewhere | None = None  # what came in at the other hosts

@@ -108,7 +108,6 @@ class Devices:
 
     registry: Registry
     links: LinkRegistry
-    meter: LinkMeter
     socket: socket.socket | None
 
 
@@ -195,7 +194,7 @@ async def open_devices(base: Base, stack: AsyncExitStack) -> Devices:
     )
     links = await LinkRegistry.open(parts)
     await stack.enter_async_context(registry)
-    return Devices(registry, links, LinkMeter(), listener)
+    return Devices(registry, links, listener)
 
 
 async def open_link_server(
@@ -212,7 +211,7 @@ async def open_link_server(
         listening=devices.socket,
         plain=base.settings.link.plain,
         limits=LinkLimits(),
-        meter=devices.meter,
+        meter=LinkMeter(),
         now_ms=now_ms,
         publish=base.publish,
         supervised=supervised,

@@ -21,7 +21,6 @@ from microclaw.api.event_routes import LiveFeed
 from microclaw.api.ingress import SUPERVISOR, AnyHost, Ingress
 from microclaw.api.jobs import Jobs
 from microclaw.api.live_pins import LivePins
-from microclaw.api.metrics import MetricSources
 from microclaw.api.parts import HostParts
 from microclaw.api.server import Listener, serving, unix_listener
 from microclaw.api.waiting import WaitingRequests
@@ -192,18 +191,6 @@ async def running_host(
             schedules=agent.schedules,
             tasks=tasks,
             jobs=jobs,
-            metrics=MetricSources(
-                devices=lambda: len(devices.registry.list()),
-                kept=apps.reconciler.status,
-                listeners=lambda: live.listeners,
-                link=None if link is None else devices.meter,
-                depths=devices.links.depths,
-                voice=lambda: None if voice.state.service is None else voice.state.service.parts.traces,
-                mqtt=mqtt,
-                telemetry=history.recent,
-                code=code.counts,
-                cluster=(lambda: None) if cluster is None else cluster.view.gauges,
-            ),
             live=live,
             pins=LivePins(group, devices.registry),
             voice=voice.state,
@@ -221,7 +208,7 @@ async def running_host(
             backups=backups,
             code=code,
             egress=proxy,
-            cluster=None if cluster is None else cluster.view.status,
+            cluster=None if cluster is None else cluster.view,
             elsewhere=elsewhere,
             requests=waiting,
             requests_elsewhere=requests_elsewhere,

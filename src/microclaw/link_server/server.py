@@ -62,7 +62,7 @@ class LinkServer(LinkedDevices):
         self._tasks = tasks
         self._tls = tls
         self._limits = limits
-        self._meter = meter
+        self.meter = meter
         self._listener: Listener | None = None
         self._started = asyncio.Event()
         self._leaving = asyncio.Event()
@@ -133,7 +133,7 @@ class LinkServer(LinkedDevices):
             self.links,
             self.identity,
             limits=self._limits,
-            meter=self._meter,
+            meter=self.meter,
             find_owner=self._devices.find_owner,
         )
         async with self._listener.serving(self._listening, self._tls):
