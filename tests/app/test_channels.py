@@ -33,11 +33,7 @@ Make = Callable[[socket.socket], GatewayListener]
 async def doors(home: Path) -> AsyncIterator[Make]:
     async with Database.open(home / "people.db") as database, served_inbox(home, echo) as inbox:
         admission = await open_admission(load_settings({}, home=home), database, no_record)
-
-        def door(listener: socket.socket) -> GatewayListener:
-            return GatewayListener(GatewaySettings(port=0), inbox, admission, listener, TOKEN)
-
-        yield door
+        yield lambda listener: GatewayListener(GatewaySettings(port=0), inbox, admission, listener, TOKEN)
 
 
 async def test_a_client_that_comes_before_the_door_opens_is_served_once_it_does(tmp_path: Path) -> None:

@@ -115,11 +115,11 @@ SILENT = ("uninstall-wasm-app",)  # the host knows no such program: the device i
 
 
 async def paired(running: Any, home: Path, answer: Callable[[Call], Result | None]) -> ScriptedDevice:
-    address = running.link.replace("wss", "https").replace("/link", "/ca.pem")
+    address = running.link.address.replace("wss", "https").replace("/link", "/ca.pem")
     async with aiohttp.ClientSession() as http, http.get(address, ssl=False) as got:
         ca = await got.text()
     offered = (*CAPABILITIES, "adc.read", "pwm.set", "i2c.scan", "i2c.read", "device.status", "edges.read")
-    device = ScriptedDevice(running.link, ca, folder=home, capabilities=offered, answer=answer)
+    device = ScriptedDevice(running.link.address, ca, folder=home, capabilities=offered, answer=answer)
     client = Client(home / "control.sock", timeout_s=60)
     await device.pair(lambda code: asyncio.to_thread(client.post, "/v1/devices/pair", {"code": code, "name": "evil"}))
     return device

@@ -130,7 +130,7 @@ async def running_host(
         link = await open_link_server(base, devices, stack, group, tasks)
         plane = None
         if api_socket is not None:
-            plane = await open_people_plane(settings, api_socket, database, tasks, stack, audit.record)
+            plane = await open_people_plane(base, api_socket, tasks, stack)
         change_log = ChangeLog(AppTable(database), fleet=base.fleet)
         change_log.listen(news_of_changes(base, devices.registry))
         inbox, looks_after = build_inbox(base), base.looks_after(devices.registry)

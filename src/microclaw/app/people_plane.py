@@ -12,14 +12,13 @@ from pathlib import Path
 from microclaw.addresses import bracketed, is_loopback
 from microclaw.api.request_check import LOOPBACK_NAMES, AllowedHosts
 from microclaw.api.server import PeoplePlane, tcp_listener
-from microclaw.audit import Record
+from microclaw.app.devices import Base
 from microclaw.auth.authority import Authority
 from microclaw.auth.certificates import CONSTANT_NAME, HostNames, lan_names
 from microclaw.auth.people_tls import OWN_FILE, RENEWAL_CHECK_S, GivenCertificate, OwnCertificate, PeopleTls
 from microclaw.clock import now_ms
 from microclaw.config.settings import Settings
 from microclaw.errors import ConfigError
-from microclaw.store.database import Database
 from microclaw.store.identity import IdentityTable
 from microclaw.supervision import SupervisedTasks
 
@@ -51,19 +50,14 @@ def ingress_socket(settings: Settings, stack: AsyncExitStack) -> socket.socket |
 
 
 async def open_people_plane(
-    settings: Settings,
-    listening: socket.socket,
-    database: Database,
-    supervised: SupervisedTasks,
-    stack: AsyncExitStack,
-    record: Record,
+    base: Base, listening: socket.socket, supervised: SupervisedTasks, stack: AsyncExitStack
 ) -> PeoplePlane:
     """After the devices' server, which makes the authority where there is none. ConfigError for a bad certificate."""
-    host, port = settings.host.http_host, listening.getsockname()[1]
-    if settings.host.http_tls == "off":
+    host, port = base.settings.host.http_host, listening.getsockname()[1]
+    if base.settings.host.http_tls == "off":
         url = f"http://{bracketed(host)}:{port}"
         return PeoplePlane(listening, (url,), url, LOOPBACK_NAMES)
-    tls = await _tls(settings, database, record)
+    tls = await _tls(base)
     renewing = supervised.start("renew the pages' certificate", tls.refresh, every_s=RENEWAL_CHECK_S)
     stack.callback(renewing.cancel)
     urls = tuple(f"https://{bracketed(name)}:{port}" for name in _call_names(host, tls.names))
@@ -74,20 +68,20 @@ async def open_people_plane(
     return PeoplePlane(listening, urls, local_url, allowed, not is_loopback(host), tls.context, tls.fingerprint)
 
 
-async def _tls(settings: Settings, database: Database, record: Record) -> PeopleTls:
-    wanted = settings.host
+async def _tls(base: Base) -> PeopleTls:
+    wanted = base.settings.host
     if wanted.http_tls == "files":
         assert wanted.http_cert is not None  # config.load says so
         assert wanted.http_key is not None
         return await asyncio.to_thread(GivenCertificate, Path(wanted.http_cert), Path(wanted.http_key), now_ms)
-    look = partial(lan_names, settings.host.http_host, *wanted.http_names)  # 127.0.0.2 is no address of an interface
+    look = partial(lan_names, wanted.http_host, *wanted.http_names)  # 127.0.0.2 is no address of an interface
     authority = await Authority.open(
-        settings.identity,
-        IdentityTable(database),
+        base.settings.identity,
+        IdentityTable(base.database),
         await asyncio.to_thread(look),
         now_ms=now_ms,
         server_file=OWN_FILE,
-        record=record,
+        record=base.audit.record,
     )
     return OwnCertificate(authority, look)
 
