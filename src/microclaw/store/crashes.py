@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import UnknownName
-from microclaw.store.rows import Table, one_of, reads, writes
+from microclaw.store.rows import JSON_TUPLE, Table, one_of, reads, writes
 from microclaw.store.sql import Sql
 
 CrashKind: TypeAlias = Literal["program", "reset", "firmware"]
@@ -32,7 +32,7 @@ class CrashReport:
     title: str
     firmware: str
     trace: str
-    log: tuple[str, ...]
+    log: tuple[str, ...] = field(metadata=JSON_TUPLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class CrashTable(Table):
         devices: Collection[str] | None = None,
         crash_id: int | None = None,
     ) -> tuple[CrashGroup, ...]:
-        """Those that any of the devices had since then, or any device at all; the newest first."""
+        """Those that any of the devices (all, where None) had since then, by this host's clock; the newest first."""
         where, values = _of(None if crash_id is None else (crash_id,), devices)
         rows = sql.execute(
             f"""SELECT crash_id, fingerprint, kind, program, version, title, g.first_ms,
@@ -96,13 +96,14 @@ class CrashTable(Table):
         found = await self.groups(crash_id=crash_id)
         if not found:
             raise UnknownName(f"there is no crash {crash_id}", next_step="see them: microclaw crash list")
-        return found[0], await self._database.read(lambda connection: _reports(connection, found[0]))
+        where = "crash_reports JOIN crash_groups USING (crash_id) WHERE crash_id = ? ORDER BY report_id DESC"
+        return found[0], await self._select(CrashReport, where, (crash_id,))
 
-    async def new_since(self, moments_ms: Mapping[str, int]) -> int:
+    @reads
+    def new_since(self, sql: Sql, moments_ms: Mapping[str, int]) -> int:
         """How many kinds of crash devices had for the first time at or after the moment beside each one's id."""
         query = "SELECT device_id, first_ms FROM crash_devices WHERE first_ms >= ?"
-        earliest = (min(moments_ms.values(), default=0),)
-        rows = await self._database.read(lambda connection: connection.execute(query, earliest).fetchall())
+        rows = sql.execute(query, (min(moments_ms.values(), default=0),))
         return sum(device_id in moments_ms and first_ms >= moments_ms[device_id] for device_id, first_ms in rows)
 
     @writes
@@ -117,105 +118,73 @@ class CrashTable(Table):
         return int(count)
 
 
-def insert_crash(connection: Sql, report: CrashReport) -> StoredCrash | None:
+def insert_crash(sql: Sql, report: CrashReport) -> StoredCrash | None:
     """Within the caller's transaction; None when the device is gone meanwhile."""
-    if not connection.execute("SELECT 1 FROM devices WHERE device_id = ?", (report.device_id,)).fetchone():
+    if not sql.execute("SELECT 1 FROM devices WHERE device_id = ?", (report.device_id,)).fetchone():
         return None
-    _drop_empty(connection)
-    row = connection.execute(
-        "SELECT crash_id FROM crash_groups WHERE fingerprint = ?", (report.fingerprint,)
+    _drop_empty(sql)
+    is_new = not sql.execute("SELECT 1 FROM crash_groups WHERE fingerprint = ?", (report.fingerprint,)).fetchone()
+    if is_new:
+        _make_room(sql, report.device_id)
+    row = {**asdict(report), "log": json.dumps(report.log)}
+    (row["crash_id"],) = sql.execute(
+        """INSERT INTO crash_groups (fingerprint, kind, program, version, title, first_ms, last_ms, found_on)
+        VALUES (:fingerprint, :kind, :program, :version, :title, :at_ms, :at_ms, :device_id)
+        ON CONFLICT (fingerprint) DO UPDATE SET last_ms =
+            CASE WHEN crash_groups.last_ms < excluded.last_ms THEN excluded.last_ms ELSE crash_groups.last_ms END
+        RETURNING crash_id""",
+        row,
     ).fetchone()
-    is_new = row is None
-    crash_id = _new_group(connection, report) if row is None else int(row[0])
-    connection.execute(
-        """INSERT INTO crash_devices (crash_id, device_id, count, first_ms, last_ms) VALUES (?1, ?2, 1, ?3, ?3)
-        ON CONFLICT (crash_id, device_id) DO UPDATE SET count = crash_devices.count + 1, last_ms =
-            CASE WHEN crash_devices.last_ms < excluded.last_ms THEN excluded.last_ms ELSE crash_devices.last_ms END""",
-        (crash_id, report.device_id, report.at_ms),
+    _count(sql, "VALUES (:crash_id, :device_id, 1, :at_ms, :at_ms)", row)
+    sql.execute(
+        """INSERT INTO crash_reports (crash_id, device_id, at_ms, firmware, trace, log)
+        VALUES (:crash_id, :device_id, :at_ms, :firmware, :trace, :log)""",
+        row,
     )
-    connection.execute(
-        "UPDATE crash_groups SET last_ms = ?1 WHERE crash_id = ?2 AND last_ms < ?1", (report.at_ms, crash_id)
-    )
-    connection.execute(
-        "INSERT INTO crash_reports (crash_id, device_id, at_ms, firmware, trace, log) VALUES (?, ?, ?, ?, ?, ?)",
-        (crash_id, report.device_id, report.at_ms, report.firmware, report.trace, json.dumps(report.log)),
-    )
-    connection.execute(
+    sql.execute(
         """DELETE FROM crash_reports WHERE crash_id = ?1 AND report_id NOT IN
         (SELECT report_id FROM crash_reports WHERE crash_id = ?1 ORDER BY report_id DESC LIMIT ?2)""",
-        (crash_id, KEPT_REPORTS),
+        (row["crash_id"], KEPT_REPORTS),
     )
-    (count,) = connection.execute("SELECT sum(count) FROM crash_devices WHERE crash_id = ?", (crash_id,)).fetchone()
-    return StoredCrash(crash_id, is_new, count)
+    (count,) = sql.execute("SELECT sum(count) FROM crash_devices WHERE crash_id = ?", (row["crash_id"],)).fetchone()
+    return StoredCrash(row["crash_id"], is_new, count)
 
 
-def move_crashes(connection: Sql, device_id: str, heir_id: str) -> None:
+def move_crashes(sql: Sql, device_id: str, heir_id: str) -> None:
     """Two devices are one: the crashes of the first are the other's."""
-    connection.execute(
-        """INSERT INTO crash_devices (crash_id, device_id, count, first_ms, last_ms)
-        SELECT crash_id, ?2, count, first_ms, last_ms FROM crash_devices WHERE device_id = ?1
+    values = {"device_id": device_id, "heir_id": heir_id}
+    theirs = "SELECT crash_id, :heir_id, count, first_ms, last_ms FROM crash_devices WHERE device_id = :device_id"
+    _count(sql, theirs, values)
+    sql.execute("UPDATE crash_reports SET device_id = :heir_id WHERE device_id = :device_id", values)
+
+
+def _count(sql: Sql, rows: str, values: Mapping[str, object]) -> None:
+    """Add these rows to those that devices have: a count, the first and the last time."""
+    sql.execute(
+        f"""INSERT INTO crash_devices (crash_id, device_id, count, first_ms, last_ms) {rows}
         ON CONFLICT (crash_id, device_id) DO UPDATE SET count = crash_devices.count + excluded.count, first_ms =
             CASE WHEN crash_devices.first_ms > excluded.first_ms THEN excluded.first_ms ELSE crash_devices.first_ms END,
             last_ms =
             CASE WHEN crash_devices.last_ms < excluded.last_ms THEN excluded.last_ms ELSE crash_devices.last_ms END""",
-        (device_id, heir_id),
+        values,
     )
-    connection.execute("UPDATE crash_reports SET device_id = ? WHERE device_id = ?", (heir_id, device_id))
 
 
-def _new_group(connection: Sql, report: CrashReport) -> int:
-    """Where there is no room the group gives way that was seen last the longest ago; of a board with many, its own."""
-    (own,) = connection.execute("SELECT count(*) FROM crash_groups WHERE found_on = ?", (report.device_id,)).fetchone()
-    (every,) = connection.execute("SELECT count(*) FROM crash_groups").fetchone()
-    oldest = "SELECT crash_id FROM crash_groups WHERE found_on = ?1 OR ?2 = 1 ORDER BY last_ms, crash_id LIMIT 1"
+def _make_room(sql: Sql, device_id: str) -> None:
+    """Where there is none the group gives way that was seen last the longest ago; of a board with many, its own."""
+    (own,) = sql.execute("SELECT count(*) FROM crash_groups WHERE found_on = ?", (device_id,)).fetchone()
+    (every,) = sql.execute("SELECT count(*) FROM crash_groups").fetchone()
     if own >= MAX_GROUPS_FOUND_ON or every >= MAX_GROUPS:
-        connection.execute(
-            f"DELETE FROM crash_groups WHERE crash_id = ({oldest})",  # noqa: S608 - a constant
-            (report.device_id, own < MAX_GROUPS_FOUND_ON),
+        sql.execute(
+            """DELETE FROM crash_groups WHERE crash_id = (SELECT crash_id FROM crash_groups
+            WHERE found_on = ?1 OR ?2 = 1 ORDER BY last_ms, crash_id LIMIT 1)""",
+            (device_id, own < MAX_GROUPS_FOUND_ON),
         )
-    (crash_id,) = connection.execute(
-        """INSERT INTO crash_groups (fingerprint, kind, program, version, title, first_ms, last_ms, found_on)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING crash_id""",
-        (
-            report.fingerprint,
-            report.kind,
-            report.program,
-            report.version,
-            report.title,
-            report.at_ms,
-            report.at_ms,
-            report.device_id,
-        ),
-    ).fetchone()
-    return int(crash_id)
 
 
-def _reports(connection: Sql, group: CrashGroup) -> tuple[CrashReport, ...]:
-    rows: Sequence[tuple[str, int, str, str, str]] = connection.execute(
-        """SELECT device_id, at_ms, firmware, trace, log FROM crash_reports WHERE crash_id = ?
-        ORDER BY report_id DESC LIMIT ?""",
-        (group.crash_id, KEPT_REPORTS),
-    ).fetchall()
-    return tuple(
-        CrashReport(
-            device_id=device_id,
-            at_ms=at_ms,
-            fingerprint=group.fingerprint,
-            kind=group.kind,
-            program=group.program,
-            version=group.version,
-            title=group.title,
-            firmware=firmware,
-            trace=trace,
-            log=tuple(json.loads(log)),
-        )
-        for device_id, at_ms, firmware, trace, log in rows
-    )
-
-
-def _drop_empty(connection: Sql) -> None:
+def _drop_empty(sql: Sql) -> None:
     """Groups that nobody has any more."""
-    connection.execute("DELETE FROM crash_groups WHERE crash_id NOT IN (SELECT crash_id FROM crash_devices)")
+    sql.execute("DELETE FROM crash_groups WHERE crash_id NOT IN (SELECT crash_id FROM crash_devices)")
 
 
 def _of(crash_ids: Collection[int] | None, devices: Collection[str] | None) -> tuple[str, tuple[object, ...]]:

@@ -10,9 +10,10 @@ import json
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import fields
 from functools import cache, wraps
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import Any, ClassVar, Concatenate, Final, ParamSpec, TypeVar
 
 from microclaw.store.database import Database
+from microclaw.store.following import Refresh
 from microclaw.store.sql import Sql
 
 R = TypeVar("R")
@@ -26,6 +27,9 @@ BOOL: Final[Mapping[str, Any]] = {"read": bool, "write": int}
 class Table:
     """What the tables' classes share: each method is a read or a transaction of its own."""
 
+    followed: ClassVar[frozenset[str]] = frozenset()
+    """The tables whose changes at other hosts are news."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
 
@@ -37,6 +41,17 @@ class Table:
     async def catch_up_with(self, tables: frozenset[str]) -> None:
         """As Database.catch_up_with."""
         await self._database.catch_up_with(tables)
+
+    def follow(self, refresh: Refresh) -> None:
+        """As Database.follow."""
+        self._database.follow(self.followed, refresh)
+
+    def listen(self, changed: Callable[[], None]) -> None:
+        """Call `changed` when another host changed rows."""
+        self._database.listen(lambda tables: changed() if tables & self.followed else None)
+
+    async def _first(self, kind: type[R], rest: str, values: Iterable[object] = ()) -> R | None:
+        return await self._database.read(lambda sql: first(sql, kind, rest, values))
 
     async def _select(self, kind: type[R], rest: str, values: Iterable[object] = ()) -> tuple[R, ...]:
         return await self._database.read(lambda connection: select(connection, kind, rest, values))
@@ -91,6 +106,11 @@ def select(connection: Sql, kind: type[R], rest: str, values: Iterable[object] =
         kind(*(value if read is None else read(value) for value, read in zip(row, readers, strict=True)))
         for row in rows
     )
+
+
+def first(connection: Sql, kind: type[R], rest: str, values: Iterable[object] = ()) -> R | None:
+    """The first of those rows."""
+    return next(iter(select(connection, kind, rest, values)), None)
 
 
 def insert(

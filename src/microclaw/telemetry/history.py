@@ -23,7 +23,6 @@ from microclaw.store.telemetry import (
     MINUTES_MS,
     RAW_MS,
     Bucket,
-    Inserted,
     Point,
     Source,
     TelemetryTable,
@@ -147,14 +146,6 @@ class TelemetryHistory:
         """So many points of these devices had no room for their series."""
         for device_id, count in refused.items():
             self._refused.setdefault(device_id, Counter())["series"] += count
-
-    @property
-    def insert(self) -> Callable[..., Inserted]:
-        """`TelemetryTable.insert`, for who keeps points together with rows of its own."""
-        return self._table.insert
-
-    def learn(self, inserted: Inserted) -> None:
-        self.no_room(self._table.learn(inserted))
 
     async def downsample(self) -> None:
         """Make smaller what is due, in steps; and forget devices that are gone."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -21,7 +22,7 @@ from microclaw.store.crashes import CrashReport, StoredCrash, insert_crash
 from microclaw.store.database import Database
 from microclaw.store.link_events import EventRow, LinkEventTable
 from microclaw.store.sql import Sql
-from microclaw.store.telemetry import Inserted, Point
+from microclaw.store.telemetry import Point, insert_points
 from microclaw.telemetry.crash_text import LOG_LINES, MAX_LINE_CHARS, TRAP, Crash, crash_of, fingerprint, title_of
 from microclaw.telemetry.history import TelemetryHistory
 from microclaw.text import clean_text, one_line
@@ -112,22 +113,22 @@ class ReportedEvents:
                 self._number = None
                 return True
             self._kept = batch.number
-            inserted, stored = done
-            self._history.learn(inserted)
+            refused, stored = done
+            self._history.no_room(refused)
             for report, kept in zip(batch.crashes, stored, strict=True):
                 if kept is not None:
                     self._tell(report, kept)
         self._number = batch.number
         return True
 
-    def _keep(self, connection: Sql, batch: _Batch) -> tuple[Inserted, Sequence[StoredCrash | None]] | None:
+    def _keep(self, connection: Sql, batch: _Batch) -> tuple[Counter[str], Sequence[StoredCrash | None]] | None:
         """None where another host took some of them meanwhile."""
         if _number(connection) != self._kept:
             return None
-        inserted = self._history.insert(connection, batch.points)
+        refused = insert_points(connection, batch.points)
         stored = [insert_crash(connection, report) for report in batch.crashes]
         connection.execute("UPDATE telemetry_state SET event_number = ?", (batch.number,))
-        return inserted, stored
+        return refused, stored
 
     async def _read(self, row: EventRow, batch: _Batch) -> None:
         device = self._devices.owner_of(f"link:{row.device_id}")
