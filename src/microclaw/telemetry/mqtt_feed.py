@@ -13,7 +13,7 @@ from dataclasses import fields
 from typing import Any, Final
 
 from microclaw.events import Alarm, AppDeployed, AppEnded, DeviceConnected, DeviceLeft, LiveEvent
-from microclaw.store.mqtt import MqttBuffer, NewMessage
+from microclaw.store.mqtt import BufferedMessage, MqttBuffer
 from microclaw.store.sql import Sql
 from microclaw.telemetry.mqtt_commands import COMMAND_EVENT, DROPPED_EVENT
 from microclaw.telemetry.mqtt_device import json_bytes
@@ -33,7 +33,7 @@ class MqttFeed:
 
     def __init__(self, buffer: MqttBuffer) -> None:
         self._buffer = buffer
-        self._waiting: deque[NewMessage] = deque()
+        self._waiting: deque[BufferedMessage] = deque()
         self._arrived = asyncio.Event()
         self._under_way = 0  # taken out of memory, and not yet on the disk
         self.news = asyncio.Event()
@@ -48,13 +48,13 @@ class MqttFeed:
     def keep_event(self, connection: Sql, device: str, message_id: bytes, event: Event, at_ms: int) -> None:
         """In the transaction that keeps the event. Say `kept` when it is committed."""
         body = {"name": _board_name(event.name), "data": event.data, "at_ms": at_ms, "id": message_id.hex()}
-        self._buffer.add_to(connection, NewMessage("event", device_topic(device, "event"), json_bytes(body)))
+        self._buffer.add_to(connection, BufferedMessage("event", device_topic(device, "event"), json_bytes(body)))
 
     def kept(self) -> None:
         self.news.set()
 
     def take_telemetry(self, device: str, telemetry: Telemetry, at_ms: int) -> None:
-        self._put(NewMessage("telemetry", device_topic(device, "telemetry"), _telemetry(telemetry, at_ms)))
+        self._put(BufferedMessage("telemetry", device_topic(device, "telemetry"), _telemetry(telemetry, at_ms)))
 
     def take_live(self, event: LiveEvent) -> None:
         """An event of the host itself. Those that a device sent come with `keep_event`."""
@@ -66,7 +66,7 @@ class MqttFeed:
         """An event of a device, or with None of the host."""
         topic = "event" if device is None else device_topic(device, "event")
         body = {"name": name, "data": data, "at_ms": at_ms}
-        self._put(NewMessage("event", topic, json_bytes(body)))
+        self._put(BufferedMessage("event", topic, json_bytes(body)))
 
     def buffer_object(self) -> dict[str, int]:
         """What waits and what was lost, for the host's status."""
@@ -110,11 +110,11 @@ class MqttFeed:
                 self._under_way = 0
             self.news.set()
 
-    def _put_back(self, group: Sequence[NewMessage]) -> None:
+    def _put_back(self, group: Sequence[BufferedMessage]) -> None:
         self._waiting.extendleft(reversed(group))
         self._arrived.set()
 
-    def _put(self, message: NewMessage) -> None:
+    def _put(self, message: BufferedMessage) -> None:
         if len(self._waiting) >= MAX_IN_MEMORY:
             self._waiting.popleft()
             self.lost += 1
