@@ -33,7 +33,7 @@ from microclaw.link_server.meter import LinkMeter
 from microclaw.ota.payloads import Payloads
 from microclaw.ota.serving import OfferedPayloads
 from microclaw.store.database import Database
-from microclaw.store.firmware import FirmwareTable, NewRelease, ReleaseRow, offer_in
+from microclaw.store.firmware import FirmwareTable, ReleaseRow, offer_in
 
 SIZES: Final = (2 << 20, 16 << 20)
 """Of an ordinary image, and the largest payload that there is."""
@@ -99,7 +99,7 @@ async def _publish(
     payloads.keep(sha256)
     named: dict[str, Any] = {"kind": "files", "name": "bench", "board": "esp32s3", "channel": "stable", "device": ""}
     release = await table.publish(
-        NewRelease(
+        ReleaseRow(
             **named,
             version=f"1.0.{size >> 20}",
             security_version=0,

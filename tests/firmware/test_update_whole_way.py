@@ -18,10 +18,10 @@ from microclaw.flash.pairing import sealed_keys
 from microclaw.ota.bundle import check_bundle, own_files, pack
 from microclaw.ota.keys import SigningKey
 from microclaw.ota.manifest import ALG, Release
-from microclaw.ota.offers import OfferChange, Offers
+from microclaw.ota.offers import Offers
 from microclaw.ota.payloads import Payloads
 from microclaw.ota.serving import OfferedPayloads
-from microclaw.store.firmware import FirmwareTable
+from microclaw.store.firmware import FirmwareTable, OfferRow
 
 
 async def test_the_hosts_own_bundle_runs_on_the_board(plane: Plane, updatable: Firmware, tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ async def test_the_hosts_own_bundle_runs_on_the_board(plane: Plane, updatable: F
     offers = Offers(table, plane.registry, now_ms=now_ms, record=plane.audited.append)
     wired = plane.links.parts.updates
     wired.source, wired.changed = OfferedPayloads(table, payloads), offers.changed
-    changes: asyncio.Queue[OfferChange] = asyncio.Queue()
+    changes: asyncio.Queue[OfferRow] = asyncio.Queue()
     offers.listen(changes.put_nowait)
     row = await table.publish(new_release(release, key))
     await provisioned(plane, board)

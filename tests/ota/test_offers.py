@@ -26,8 +26,8 @@ from microclaw.errors import ConfigError, MicroclawError, NotSupported
 from microclaw.link_server.limits import LinkLimits
 from microclaw.ota.keys import SigningKey
 from microclaw.ota.manifest import ALG, KeyChange, Release, write_manifest
-from microclaw.ota.offers import AlreadyRuns, OfferChange, Offers, link_of, newest_for, release_for
-from microclaw.store.firmware import FirmwareTable, NewRelease, OfferRow
+from microclaw.ota.offers import AlreadyRuns, Offers, link_of, newest_for, release_for
+from microclaw.store.firmware import FirmwareTable, OfferRow, ReleaseRow
 from microclaw.wire.link.messages import ErrorMessage, Notify, OtaCancel, OtaOffer, OtaStatus
 from microclaw.wire.link.values import OtaState
 
@@ -38,7 +38,7 @@ class Heard:
     """What the offers tell."""
 
     def __init__(self, offers: Offers) -> None:
-        self.changes: asyncio.Queue[OfferChange] = asyncio.Queue()
+        self.changes: asyncio.Queue[OfferRow] = asyncio.Queue()
         self.stop = offers.listen(self.changes.put_nowait)
 
     async def next(self) -> tuple[str, float, str | None]:
@@ -161,7 +161,7 @@ async def test_a_board_that_says_healthy_and_runs_something_else_has_failed(
 async def test_a_listener_s_fault_ends_no_connection(
     plane: Plane, paired: ScriptedDevice, updates: Updates, key: SigningKey
 ) -> None:
-    def broken(change: OfferChange) -> None:
+    def broken(change: OfferRow) -> None:
         raise RuntimeError("a defect")
 
     updates.offers.listen(broken)
@@ -278,7 +278,7 @@ async def test_a_change_of_keys_needs_no_board_and_leaves_an_update_alone(
     )  # fmt: skip
     manifest = write_manifest(change)
     row = await updates.table.publish(
-        NewRelease(
+        ReleaseRow(
             "keys", change.name, "", "", "", change.version, 0, False, "", 0, change.key_id, change.created,
             change.expires, manifest, key.sign(manifest), 1, "owner", (),
         )

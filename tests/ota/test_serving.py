@@ -24,7 +24,7 @@ from microclaw.ota.manifest import Release, write_manifest
 from microclaw.ota.offers import Offers
 from microclaw.ota.payloads import Payloads
 from microclaw.ota.serving import OfferedPayloads
-from microclaw.store.firmware import FirmwareTable, NewRelease, ReleaseRow
+from microclaw.store.firmware import FirmwareTable, ReleaseRow
 from microclaw.wire.link.messages import BlobRead, ErrorMessage, Hello, Notify, OtaFacts, OtaOffer, Software
 
 __all__ = ["device", "limits", "paired", "plane", "scripted"]
@@ -56,7 +56,7 @@ async def updates(plane: Plane, tmp_path: Path, key: SigningKey, release_of: Cal
     return Updates(row, table, payloads, offers)
 
 
-def new_release(release: Release, key: SigningKey) -> NewRelease:
+def new_release(release: Release, key: SigningKey) -> ReleaseRow:
     manifest = write_manifest(release)
     told: dict[str, Any] = {name: getattr(release, name) for name in release.__struct_fields__}
     for name in ("schema", "alg", "size"):
@@ -67,7 +67,7 @@ def new_release(release: Release, key: SigningKey) -> NewRelease:
         "size_bytes": release.size,
         "manifest": manifest,
     }
-    return NewRelease(**told, signature=key.sign(manifest), published_ms=1, published_by="owner")
+    return ReleaseRow(**told, signature=key.sign(manifest), published_ms=1, published_by="owner")
 
 
 def hello_of(device: ScriptedDevice, key: SigningKey, version: str = "1.3.0", **facts: Any) -> Hello:

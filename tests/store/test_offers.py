@@ -6,13 +6,13 @@ import os
 from collections.abc import Callable
 
 from microclaw.store.database import Database
-from microclaw.store.firmware import FirmwareTable, NewRelease, ReleaseRow, offer_in
+from microclaw.store.firmware import FirmwareTable, ReleaseRow, offer_in
 from microclaw.store.links import LinkTable
 from microclaw.store.sql import Sql
 
 
-def release(version: str, manifest: bytes, kind: str = "files") -> NewRelease:
-    return NewRelease(
+def release(version: str, manifest: bytes, kind: str = "files") -> ReleaseRow:
+    return ReleaseRow(
         kind, "lamp", "b", "stable", "", version, 1, False, "00", 1, "k", "", "", manifest, b"s" * 384, 1, "Ada", ()  # type: ignore[arg-type]
     )  # fmt: skip
 

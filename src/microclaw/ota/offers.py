@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from microclaw.audit import AuditEvent, AuditKind, Record
@@ -18,23 +17,12 @@ from microclaw.errors import ConfigError, MicroclawError, NotSupported
 from microclaw.link_server.device_link import DeviceLink
 from microclaw.link_server.transport import LinkTransport
 from microclaw.ota.manifest import SMALL, moment_ms, version_numbers
-from microclaw.store.firmware import GIVEN_UP, FirmwareTable, OfferedBefore, OfferRow, OfferState, ReleaseRow, offer_in
+from microclaw.store.firmware import GIVEN_UP, FirmwareTable, OfferedBefore, OfferRow, ReleaseRow, offer_in
 from microclaw.store.link_events import UpdateFacts
 from microclaw.store.sql import Sql
 from microclaw.wire.link.messages import OtaCancel, OtaOffer
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class OfferChange:
-    """`device_id` is the registry's; `error` the device's own code and words, where it gave one."""
-
-    device_id: str
-    release_id: int
-    state: OfferState
-    progress: float
-    error: str | None
 
 
 class AlreadyRuns(ConfigError):
@@ -47,7 +35,7 @@ class AlreadyRuns(ConfigError):
         self.version = version
 
 
-Heard: TypeAlias = Callable[[OfferChange], None]
+Heard: TypeAlias = Callable[[OfferRow], None]
 
 
 class Offers:
@@ -143,13 +131,9 @@ class Offers:
 
     def changed(self, row: OfferRow) -> None:
         """A device said how it stands: tell who listens."""
-        owner = self.owner_of(row)
-        if owner is None:
-            return
-        change = OfferChange(owner.device_id, row.release_id, row.state, row.progress, row.error)
         for heard in tuple(self._heard):
             try:
-                heard(change)
+                heard(row)
             except Exception:  # a device's message must not end its connection by a fault of who listens
                 _log.exception("who follows the updates failed")
 

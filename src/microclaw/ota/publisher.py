@@ -18,7 +18,7 @@ from microclaw.ota.image import read_application
 from microclaw.ota.keys import SIGNATURE_BYTES, BadSignature, PublicKey, check_change
 from microclaw.ota.manifest import KeyChange, Manifest, ManifestError, Release, moment_ms, read_manifest
 from microclaw.ota.payloads import Payloads
-from microclaw.store.firmware import FirmwareTable, KeyRow, NewRelease, ReleaseRow
+from microclaw.store.firmware import FirmwareTable, KeyRow, ReleaseRow
 
 MAX_PIECE_BYTES: Final = 1 << 20
 MAX_EXPECTED: Final = 4
@@ -195,9 +195,9 @@ def check_payload(data: bytes, release: Release) -> None:
         read_application(data, chip=release.board)
 
 
-def _row(read: Manifest, manifest: bytes, signature: bytes, now_ms: int, by: str) -> NewRelease:
+def _row(read: Manifest, manifest: bytes, signature: bytes, now_ms: int, by: str) -> ReleaseRow:
     of = read if isinstance(read, Release) else None
-    return NewRelease(
+    return ReleaseRow(
         kind=read.kind,
         name=read.name,
         board=of.board if of else "",

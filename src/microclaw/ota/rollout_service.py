@@ -15,7 +15,7 @@ from microclaw.devices.registry import Registry
 from microclaw.errors import ConfigError, NotSupported, UnknownName
 from microclaw.events import LiveEvent
 from microclaw.ota.manifest import version_numbers
-from microclaw.ota.offers import OfferChange, Offers, link_of, obstacle, release_for, revision_of
+from microclaw.ota.offers import Offers, link_of, obstacle, release_for, revision_of
 from microclaw.ota.publisher import Publisher
 from microclaw.ota.rollout import DeviceState, RolloutDevice
 from microclaw.ota.rollout_plan import DEFAULT_STAGES, RolloutPlan, read_stages
@@ -73,13 +73,13 @@ class RolloutService:
         self.offers = offers
         self._devices = devices
         self._now_ms = now_ms
-        self._ends: dict[tuple[str, int], OfferChange] = {}  # by device and release: the newest counts
+        self._ends: dict[tuple[str, int], OfferRow] = {}  # by device and release: the newest counts
         self._news = asyncio.Event()
         self.rollouts = Rollouts(
             table, self._send, self._cancel, is_online=self._is_online, now_ms=now_ms, crashes=crashes, publish=publish
         )
         self._is_running = False
-        publisher.table.follow_offers(self._look_at_offers)
+        publisher.table.follow(self._look_at_offers)
 
     async def run(self) -> None:
         """Carry the open rollouts on until it is cancelled; what ended meanwhile is taken up first.
@@ -211,9 +211,10 @@ class RolloutService:
 
     # What it hears
 
-    def _heard(self, change: OfferChange) -> None:
-        if change.state in _ENDS:
-            self._ends[change.device_id, change.release_id] = change
+    def _heard(self, row: OfferRow) -> None:
+        owner = self.offers.owner_of(row)
+        if owner is not None and row.state in _ENDS:
+            self._ends[owner.device_id, row.release_id] = row
             self._news.set()
 
     async def _look_at_offers(self) -> None:
@@ -232,9 +233,8 @@ class RolloutService:
         while await self._news.wait():
             self._news.clear()
             while self._ends:
-                (device_id, _), change = self._ends.popitem()
-                release = await self.publisher.table.release(change.release_id)
-                await self.rollouts.noted(device_id, release.version, _ENDS[change.state], change.error or "")
+                (device_id, _), row = self._ends.popitem()
+                await self.rollouts.noted(device_id, row.version, _ENDS[row.state], row.error or "")
 
     async def _look_for_crashes(self) -> None:
         while True:
