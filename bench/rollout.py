@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bench.report import Metric, median
-from microclaw.ota.rollout import RolloutDevice
 from microclaw.ota.rollout_plan import RolloutPlan, read_stages
 from microclaw.ota.rollouts import Ended, OpenRollout, Rollouts
 from microclaw.store.database import Database
-from microclaw.store.rollouts import RolloutTable
+from microclaw.store.rollouts import RolloutDevice, RolloutTable
 
 DEVICES = 5_000
 FEW = 500

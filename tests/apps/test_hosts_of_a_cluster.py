@@ -20,7 +20,7 @@ from microclaw.errors import DeployRejected, DeviceBusy
 from microclaw.store.apps import AppTable
 from microclaw.store.devices import DeviceTable
 from microclaw.store.postgres import SharedDatabase
-from microclaw.store.schedules import NewSchedule, ScheduleTable
+from microclaw.store.schedules import ScheduleRow, ScheduleTable
 
 
 @dataclass
@@ -129,7 +129,7 @@ async def test_a_schedule_that_two_hosts_remove_at_once_is_removed_once(
 ) -> None:
     tables = [ScheduleTable(copy) for copy in copies]
     number = await tables[0].add(
-        NewSchedule("every 1h", "look", "{}", "{}", "owner", "api", "c", None, "skip", "read", 1), 1
+        ScheduleRow("every 1h", "look", "{}", "{}", "owner", "api", "c", None, "skip", "read", 1)
     )
     for copy in copies:
         hold_news(copy)

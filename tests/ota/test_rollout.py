@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from microclaw.errors import ConfigError
-from microclaw.ota.rollout import ENDED, Progress, Rollout, RolloutDevice
+from microclaw.ota.rollout import ENDED, Rollout
 from microclaw.ota.rollout_plan import RolloutPlan, Window, read_stages, read_window
+from microclaw.store.rollouts import Progress, RolloutDevice
 
 MINUTE = 60_000
 

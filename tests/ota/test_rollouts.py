@@ -15,11 +15,10 @@ from tests.store.two_hosts import hold_news, two_hosts, until
 
 from microclaw.errors import ConfigError, DeviceUnreachable, MicroclawError, StoreError, UnknownName
 from microclaw.events import LiveEvent, RolloutChanged
-from microclaw.ota.rollout import DeviceState, RolloutDevice
 from microclaw.ota.rollout_plan import RolloutPlan, read_stages, read_window
 from microclaw.ota.rollouts import Ended, OpenRollout, Rollouts, in_order
 from microclaw.store.database import Database
-from microclaw.store.rollouts import RolloutTable
+from microclaw.store.rollouts import DeviceState, RolloutDevice, RolloutTable
 
 
 class Killed(Exception):
@@ -214,10 +213,10 @@ def _die_sometimes(rollouts: Rollouts, random: Random) -> None:
     table = rollouts._table
     keep = table.keep
 
-    async def keep_or_die(change: Any) -> bool:
+    async def keep_or_die(*change: Any) -> bool:
         if random.random() < 0.1:
             raise Killed
-        is_kept = await keep(change)
+        is_kept = await keep(*change)
         if random.random() < 0.1:
             raise Killed
         return is_kept
@@ -337,7 +336,7 @@ async def test_a_full_disk_stops_before_anything_is_sent(database: Database) -> 
     rollouts = fleet.over(database)
     await rollouts.begin("1.1.0", "stable", plan(1), boards(1), "owner")
 
-    async def full(_: Any) -> None:
+    async def full(*_: Any) -> None:
         raise StoreError("the disk is full")
 
     keep: Callable[..., Any] = rollouts._table.keep

@@ -12,8 +12,8 @@ from typing_extensions import TypedDict
 
 from microclaw.api.device_answers import FailureFacts
 from microclaw.ota.manifest import Kind
-from microclaw.ota.rollout import DeviceState, RolloutState
 from microclaw.store.firmware import OfferState
+from microclaw.store.rollouts import DeviceState, RolloutState
 
 
 class UpdateKey(TypedDict):

@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 from microclaw.api.answers import PendingPairing
 from microclaw.api.device_answers import RefusedTelemetry
-from microclaw.ota.rollout import RolloutState
+from microclaw.store.rollouts import RolloutState
 from microclaw.supervision import TaskState
 
 

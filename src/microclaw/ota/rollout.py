@@ -9,42 +9,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from typing import Final, Literal, TypeAlias, get_args
+from dataclasses import replace
+from typing import Final, get_args
 
 from microclaw.ota.rollout_plan import RolloutPlan
+from microclaw.store.rollouts import DeviceState, Progress, RolloutDevice, RolloutState
 from microclaw.text import count_text
 
-DeviceState: TypeAlias = Literal["waiting", "offered", "healthy", "rolled_back", "refused", "failed", "late", "removed"]
-RolloutState: TypeAlias = Literal["running", "paused", "halted", "done", "undone"]
 DEVICE_STATES: Final[tuple[DeviceState, ...]] = get_args(DeviceState)
 BAD: Final = ("rolled_back", "refused", "failed", "late")
 ENDED: Final = ("healthy", *BAD, "removed")
 MINUTE_MS: Final = 60_000
-
-
-@dataclass(frozen=True, slots=True)
-class RolloutDevice:
-    """`from_version` is what it ran when the rollout began. `error`: why the update failed, in the device's words."""
-
-    device_id: str
-    from_version: str
-    state: DeviceState = "waiting"
-    error: str = ""
-    offered_ms: int | None = None
-    ended_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a rollout stands. `stage` counts from 0; `soaking_since_ms`: its devices are through, the gates held."""
-
-    state: RolloutState
-    reason: str
-    stage: int
-    stage_ms: int
-    crashes: int = 0
-    soaking_since_ms: int | None = None
 
 
 class Rollout:

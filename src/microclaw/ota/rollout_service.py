@@ -17,11 +17,10 @@ from microclaw.events import LiveEvent
 from microclaw.ota.manifest import version_numbers
 from microclaw.ota.offers import Offers, link_of, obstacle, release_for, revision_of
 from microclaw.ota.publisher import Publisher
-from microclaw.ota.rollout import DeviceState, RolloutDevice
 from microclaw.ota.rollout_plan import DEFAULT_STAGES, RolloutPlan, read_stages
 from microclaw.ota.rollouts import CountCrashes, Ended, OpenRollout, Rollouts, in_order
 from microclaw.store.firmware import OfferRow, OfferState, ReleaseRow
-from microclaw.store.rollouts import RolloutTable
+from microclaw.store.rollouts import DeviceState, RolloutDevice, RolloutTable
 
 LOOK_FOR_REMOVED_S: Final = 60.0
 LOOK_FOR_CRASHES_S: Final = 2.0

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Final, TypeAlias
@@ -20,9 +20,9 @@ import msgspec
 
 from microclaw.errors import ConfigError, MicroclawError, Overloaded, UnknownName
 from microclaw.events import LiveEvent, RolloutChanged
-from microclaw.ota.rollout import BAD, DeviceState, Progress, Rollout, RolloutDevice, RolloutState
+from microclaw.ota.rollout import BAD, Rollout
 from microclaw.ota.rollout_plan import RolloutPlan
-from microclaw.store.rollouts import NewRollout, RolloutChange, RolloutRow, RolloutTable
+from microclaw.store.rollouts import DeviceState, Progress, RolloutDevice, RolloutRow, RolloutState, RolloutTable
 
 TICK_S: Final = 1.0
 TRIES: Final = 5  # of a change while other hosts of a cluster change the same rollout
@@ -57,7 +57,7 @@ class OpenRollout:
     began_ms: int
     undoes: int | None
     rollout: Rollout
-    kept: tuple[object, ...]
+    kept: Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +147,9 @@ class Rollouts:
                         f"{len(busy)} of these boards are in rollout {one.rollout_id}, which is not over",
                         next_step=f"microclaw rollout status {one.rollout_id}; to end it: rollout stop",
                     )
-            new = NewRollout(version, channel, _write_plan(plan), person_id, undoes, self._now_ms())
+            new = RolloutRow(version, channel, msgspec.json.encode(plan).decode(), person_id, undoes, self._now_ms())
             rollout_id = await self._table.add(new, devices)
-            row = await self._table.get(rollout_id)
-            assert row is not None
-            one = self._open[rollout_id] = await self._read(row)
+            one = self._open[rollout_id] = await self.get(rollout_id)
         self._tell(one)
         self._news.set()
         return one
@@ -160,14 +158,14 @@ class Rollouts:
         """Raises UnknownName."""
         if (one := self._open.get(rollout_id)) is not None:
             return one
-        row = await self._table.get(rollout_id)
-        if row is None:
+        found = await self._table.get(rollout_id)
+        if found is None:
             raise UnknownName(f"there is no rollout {rollout_id}", next_step="microclaw rollout list")
-        return await self._read(row)
+        return await self._read(*found)
 
     async def all(self) -> list[OpenRollout]:
         """The newest first, those that are over too."""
-        return [self._open.get(row.rollout_id) or await self._read(row) for row in await self._table.list(20)]
+        return [self._open.get(row.rollout_id) or await self._read(row, now) for row, now in await self._table.list(20)]
 
     async def standing(self) -> list[RolloutStanding]:
         """Those that are open; the newest, where it was halted."""
@@ -178,9 +176,10 @@ class Rollouts:
             text = f"{stage}, {rollout.count('healthy')} of {len(rollout.devices)} healthy"
             if rollout.is_open:
                 found.append(RolloutStanding(one.rollout_id, one.version, rollout.progress.state, text))
-        newest = await self._table.list(1)
-        halted = (row for row in newest if row.state == "halted")
-        return [*found, *(RolloutStanding(row.rollout_id, row.version, "halted", row.reason) for row in halted)]
+        for row, now in await self._table.list(1):
+            if now.state == "halted":
+                found.append(RolloutStanding(row.rollout_id, row.version, now.state, now.reason))
+        return found
 
     @property
     def going_on(self) -> tuple[OpenRollout, ...]:
@@ -222,7 +221,7 @@ class Rollouts:
             count = await self._crashes(offered)
             async with self._lock:
                 if one.rollout.count_crashes(count):
-                    await self._keep(one, [], progress=True)
+                    await self._keep(one, [])
                     self._news.set()
 
     async def removed(self, device_id: str) -> None:
@@ -251,7 +250,7 @@ class Rollouts:
             is_in_window = window is None or window.is_open(self._minute())
             due = rollout.due(now_ms, partial(self._is_free, one), in_window=is_in_window)
             rows += [rollout.offer(device_id, now_ms) for device_id in due]
-            if (rows or changed is not None) and not await self._keep(one, rows, progress=changed is not None):
+            if (rows or changed is not None) and not await self._keep(one, rows):
                 return []  # the next step looks again
         if changed is not None:
             self._tell(one)
@@ -278,7 +277,7 @@ class Rollouts:
                 if now not in allowed:
                     raise ConfigError(f"rollout {rollout_id} is {now}", next_step=step)
                 one.rollout.set_state(state, reason)
-                if await self._keep(one, [], progress=True):
+                if await self._keep(one, []):
                     break
             else:
                 raise Overloaded(f"rollout {rollout_id} changes all the time at other hosts", next_step=step)
@@ -302,41 +301,36 @@ class Rollouts:
             if ended is not None:
                 await self.noted(device_id, one.version, ended.state, ended.error)
 
-    async def _keep(self, one: OpenRollout, rows: Sequence[RolloutDevice], *, progress: bool = False) -> bool:
+    async def _keep(self, one: OpenRollout, rows: Sequence[RolloutDevice]) -> bool:
         """False where another host changed the rollout meanwhile: it is read anew, and nothing of this is kept."""
-        devices = [(row.state, row.error, row.offered_ms, row.ended_ms, row.device_id) for row in rows]
-        now = astuple(one.rollout.progress)  # in the order of the columns
-        if not await self._table.keep(RolloutChange(one.rollout_id, one.kept, now if progress else None, devices)):
+        now = one.rollout.progress
+        if not await self._table.keep(one.rollout_id, one.kept, now, rows):
             await self._read_open()
             return False
-        one.kept = now if progress else one.kept
+        one.kept = now
         if one.rollout.is_over:
             self._open.pop(one.rollout_id, None)
         return True
 
     async def _read_open(self) -> None:
         """Call it holding the lock. Who has an OpenRollout sees what is new in it."""
-        before, self._open = self._open, {row.rollout_id: await self._read(row) for row in await self._table.open()}
+        rows = await self._table.open()
+        before, self._open = self._open, {row.rollout_id: await self._read(row, now) for row, now in rows}
         for rollout_id, known in before.items():
             now = self._open.get(rollout_id)
             if now is None:
-                row = await self._table.get(rollout_id)
-                now = None if row is None else await self._read(row)
+                found = await self._table.get(rollout_id)
+                now = None if found is None else await self._read(*found)
             else:
                 self._open[rollout_id] = known
             if now is not None:
                 known.rollout, known.kept = now.rollout, now.kept
 
-    async def _read(self, row: RolloutRow) -> OpenRollout:
-        devices = [
-            RolloutDevice(one.device_id, one.from_version, _state(one.state), one.error, one.offered_ms, one.ended_ms)
-            for one in await self._table.devices(row.rollout_id)
-        ]
-        state = msgspec.convert(row.state, RolloutState)
-        progress = Progress(state, row.reason, row.stage, row.stage_ms, row.crashes, row.soaking_since_ms)
+    async def _read(self, row: RolloutRow, progress: Progress) -> OpenRollout:
+        devices = await self._table.devices(row.rollout_id)
         rollout = Rollout(msgspec.json.decode(row.plan, type=RolloutPlan), devices, progress)
         said = (row.rollout_id, row.version, row.channel, row.person_id, row.began_ms, row.undoes)
-        return OpenRollout(*said, rollout, astuple(progress))
+        return OpenRollout(*said, rollout, progress)
 
     def _tell(self, one: OpenRollout) -> None:
         now = one.rollout.progress
@@ -354,15 +348,6 @@ def in_order(rollout_key: str, device_ids: Sequence[str]) -> list[str]:
 def failures(rollout: Rollout) -> list[RolloutDevice]:
     """The boards that did not become healthy."""
     return [device for device in rollout.devices.values() if device.state in BAD]
-
-
-def _state(text: str) -> DeviceState:
-    found: DeviceState = msgspec.convert(text, DeviceState)
-    return found
-
-
-def _write_plan(plan: RolloutPlan) -> str:
-    return msgspec.json.encode(plan).decode()
 
 
 def _minute_of(at: datetime) -> int:

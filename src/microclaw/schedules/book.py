@@ -27,7 +27,7 @@ from microclaw.schedules.entry import (
     zone_of,
 )
 from microclaw.schedules.parse import parse_when, timing_of
-from microclaw.store.schedules import Missed, NewSchedule, RunRow, ScheduleTable
+from microclaw.store.schedules import Missed, RunRow, ScheduleRow, ScheduleTable
 from microclaw.text import role_words
 
 MAX_SCHEDULES: Final = 200
@@ -107,7 +107,7 @@ class ScheduleBook:
             )
         bound = bind_devices(request.what, request.deed, request.device, self._devices)
         missed: Missed = request.missed or ("run" if isinstance(timing, Once) else "skip")
-        new = NewSchedule(
+        new = ScheduleRow(
             said=request.when,
             what=bound.what,
             timing=stored_json(timing),
@@ -119,8 +119,9 @@ class ScheduleBook:
             missed=missed,
             approved=request.approved.value,
             next_ms=due_ms,
+            created_ms=now_ms,
         )
-        schedule_id = await self._table.add(new, now_ms)
+        schedule_id = await self._table.add(new)
         await self._forget_old()
         self.changed()
         return await self.get(schedule_id)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -219,15 +220,15 @@ class Runner:
         wakes = await self._table.wakes(now_ms - _HOUR_MS, now_ms)
         if len(wakes) < self._wakes_an_hour:
             return True
-        counts = {number: [n for n, _ in wakes].count(number) for number, _ in wakes}
-        counts.setdefault(schedule.schedule_id, 0)
+        counts = Counter(run.schedule_id for run in wakes)
+        counts[schedule.schedule_id] += 0
         most = max(counts, key=lambda number: (counts[number], number == schedule.schedule_id))
         frequent = await self._book.get(most)
         if frequent.state == "active" and not isinstance(frequent.timing, Once):
             asked = f"schedules asked a model {len(wakes)} times within an hour"
             await self._pause(frequent, f"{asked}, {self._wakes_an_hour} are allowed (schedules.wakes_an_hour)")
         if most != schedule.schedule_id or isinstance(schedule.timing, Once):
-            room_ms = wakes[0][1] + _HOUR_MS if wakes else now_ms + _HOUR_MS
+            room_ms = wakes[0].claimed_ms + _HOUR_MS if wakes else now_ms + _HOUR_MS
             await self._table.set_next(schedule.schedule_id, max(room_ms, now_ms + 1000), instead_of=due_ms)
         return False
 

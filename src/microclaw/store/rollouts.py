@@ -5,19 +5,21 @@ What a rollout decided and what became of a device is on the disk before anythin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal, TypeAlias
 
-from microclaw.store.following import Refresh
-from microclaw.store.rows import Table, insert
+from microclaw.store.rows import Table, first, insert, reads, select, writes
 from microclaw.store.sql import Sql
 
+DeviceState: TypeAlias = Literal["waiting", "offered", "healthy", "rolled_back", "refused", "failed", "late", "removed"]
+RolloutState: TypeAlias = Literal["running", "paused", "halted", "done", "undone"]
 KEPT_ROLLOUTS = 100
 """The newest are kept; open ones always."""
 
 
 @dataclass(frozen=True, slots=True)
-class NewRollout:
+class RolloutRow:
     """`plan` is JSON; `undoes` the rollout that this one takes back; `person_id` began it."""
 
     version: str
@@ -26,118 +28,89 @@ class NewRollout:
     person_id: str
     undoes: int | None
     began_ms: int
+    rollout_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class RolloutRow(NewRollout):
-    rollout_id: int
-    state: str
+class Progress:
+    """Where a rollout stands. `stage` counts from 0; `soaking_since_ms`: its devices are through, the gates held."""
+
+    state: RolloutState
     reason: str
     stage: int
     stage_ms: int
-    crashes: int
-    soaking_since_ms: int | None
+    crashes: int = 0
+    soaking_since_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class RolloutDeviceRow:
-    """`position` is its turn, from 0."""
+class RolloutDevice:
+    """`from_version` is what it ran when the rollout began. `error`: why the update failed, in the device's words."""
 
-    rollout_id: int
-    position: int
     device_id: str
     from_version: str
-    state: str
-    error: str
-    offered_ms: int | None
-    ended_ms: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class RolloutChange:
-    """One rollout's new progress, if it changed, and its changed devices: (state, error, offered, ended, device).
-
-    `before` is the progress that it was decided on.
-    """
-
-    rollout_id: int
-    before: tuple[object, ...]
-    progress: tuple[object, ...] | None = None
-    devices: Sequence[tuple[object, ...]] = ()
+    state: DeviceState = "waiting"
+    error: str = ""
+    offered_ms: int | None = None
+    ended_ms: int | None = None
 
 
 class RolloutTable(Table):
-    async def add(self, new: NewRollout, devices: Sequence[tuple[str, str]]) -> int:
+    followed = frozenset({"rollouts", "rollout_devices"})
+
+    @writes
+    def add(self, sql: Sql, new: RolloutRow, devices: Sequence[tuple[str, str]]) -> int:
         """Keep a new rollout with its devices (id, version that it runs) in their order; its number."""
-        return await self._database.write(lambda connection: _add(connection, new, devices))
+        progress = asdict(Progress("running", "", 0, new.began_ms))
+        rollout_id = insert(sql, "rollouts", new, number="rollout_id", **progress)
+        sql.executemany(
+            """INSERT INTO rollout_devices (rollout_id, position, device_id, from_version, state, error)
+            VALUES (?, ?, ?, ?, 'waiting', '')""",
+            ((rollout_id, position, *device) for position, device in enumerate(devices)),
+        )
+        old = "rollouts WHERE rollout_id <= ? AND state NOT IN ('running', 'paused')"
+        for which in (f"rollout_devices WHERE rollout_id IN (SELECT rollout_id FROM {old})", old):  # noqa: S608
+            sql.execute(f"DELETE FROM {which}", (rollout_id - KEPT_ROLLOUTS,))  # noqa: S608 - text of ours
+        return rollout_id
 
-    async def list(self, limit: int = KEPT_ROLLOUTS) -> tuple[RolloutRow, ...]:
+    @reads
+    def list(self, sql: Sql, limit: int = KEPT_ROLLOUTS) -> tuple[tuple[RolloutRow, Progress], ...]:
         """The newest first."""
-        return await self._select(RolloutRow, "rollouts ORDER BY rollout_id DESC LIMIT ?", (limit,))
+        return _rows(sql, "rollouts ORDER BY rollout_id DESC LIMIT ?", limit)
 
-    async def open(self) -> tuple[RolloutRow, ...]:
+    @reads
+    def open(self, sql: Sql) -> tuple[tuple[RolloutRow, Progress], ...]:
         """Those that go on, are paused, or have updates under way; the oldest first."""
         under_way = "rollout_id IN (SELECT rollout_id FROM rollout_devices WHERE state = 'offered')"
-        query = f"rollouts WHERE state IN ('running', 'paused') OR {under_way} ORDER BY rollout_id"
-        return await self._select(RolloutRow, query)
+        return _rows(sql, f"rollouts WHERE state IN ('running', 'paused') OR {under_way} ORDER BY rollout_id")
 
-    async def get(self, rollout_id: int) -> RolloutRow | None:
-        rows = await self._select(RolloutRow, "rollouts WHERE rollout_id = ?", (rollout_id,))
-        return rows[0] if rows else None
+    @reads
+    def get(self, sql: Sql, rollout_id: int) -> tuple[RolloutRow, Progress] | None:
+        return next(iter(_rows(sql, "rollouts WHERE rollout_id = ?", rollout_id)), None)
 
-    async def devices(self, rollout_id: int) -> tuple[RolloutDeviceRow, ...]:
-        query = "rollout_devices WHERE rollout_id = ? ORDER BY position"
-        return await self._select(RolloutDeviceRow, query, (rollout_id,))
-
-    async def keep(self, change: RolloutChange) -> bool:
-        """All of it, in one transaction; False, and nothing, where the rollout's progress is another than before."""
-        return await self._database.write(lambda connection: _keep(connection, change))
-
-    def follow(self, refresh: Refresh) -> None:
-        """As Database.follow."""
-        self._database.follow(("rollouts", "rollout_devices"), refresh)
-
-
-def _add(connection: Sql, new: NewRollout, devices: Sequence[tuple[str, str]]) -> int:
-    rollout_id = insert(
-        connection,
-        "rollouts",
-        new,
-        number="rollout_id",
-        state="running",
-        reason="",
-        stage=0,
-        stage_ms=new.began_ms,
-        crashes=0,
-    )
-    connection.executemany(
-        "INSERT INTO rollout_devices (rollout_id, position, device_id, from_version, state, error)"
-        " VALUES (?, ?, ?, ?, 'waiting', '')",
-        ((rollout_id, at, device_id, version) for at, (device_id, version) in enumerate(devices)),
-    )
-    old = "rollout_id <= ? AND state NOT IN ('running', 'paused')"
-    last = (rollout_id - KEPT_ROLLOUTS,)
-    connection.execute(
-        f"DELETE FROM rollout_devices WHERE rollout_id IN (SELECT rollout_id FROM rollouts WHERE {old})",  # noqa: S608
-        last,
-    )
-    connection.execute(f"DELETE FROM rollouts WHERE {old}", last)  # noqa: S608 - text of ours
-    return rollout_id
-
-
-def _keep(connection: Sql, change: RolloutChange) -> bool:
-    query = "SELECT state, reason, stage, stage_ms, crashes, soaking_since_ms FROM rollouts WHERE rollout_id = ?"
-    if connection.execute(query, (change.rollout_id,)).fetchone() != change.before:
-        return False
-    if change.progress is not None:
-        connection.execute(
-            "UPDATE rollouts SET state = ?, reason = ?, stage = ?, stage_ms = ?, crashes = ?, soaking_since_ms = ?"
-            " WHERE rollout_id = ?",
-            (*change.progress, change.rollout_id),
+    async def devices(self, rollout_id: int) -> tuple[RolloutDevice, ...]:
+        """In their turn."""
+        return await self._select(
+            RolloutDevice, "rollout_devices WHERE rollout_id = ? ORDER BY position", (rollout_id,)
         )
-    connection.executemany(
-        "UPDATE rollout_devices SET state = ?, error = ?, offered_ms = ?, ended_ms = ?"
-        " WHERE rollout_id = ? AND device_id = ?",
-        ((*row[:-1], change.rollout_id, row[-1]) for row in change.devices),
-    )
-    return True
+
+    @writes
+    def keep(self, sql: Sql, rollout_id: int, before: Progress, now: Progress, rows: Iterable[RolloutDevice]) -> bool:
+        """The new progress and the changed devices; False, and nothing, where the progress is another than before."""
+        if first(sql, Progress, "rollouts WHERE rollout_id = ?", (rollout_id,)) != before:
+            return False
+        sql.execute(
+            """UPDATE rollouts SET state = :state, reason = :reason, stage = :stage, stage_ms = :stage_ms,
+                crashes = :crashes, soaking_since_ms = :soaking_since_ms WHERE rollout_id = :rollout_id""",
+            {**asdict(now), "rollout_id": rollout_id},
+        )
+        sql.executemany(
+            """UPDATE rollout_devices SET state = :state, error = :error, offered_ms = :offered_ms,
+                ended_ms = :ended_ms WHERE rollout_id = :rollout_id AND device_id = :device_id""",
+            [{**asdict(device), "rollout_id": rollout_id} for device in rows],
+        )
+        return True
+
+
+def _rows(sql: Sql, rest: str, *values: object) -> tuple[tuple[RolloutRow, Progress], ...]:
+    return tuple(zip(select(sql, RolloutRow, rest, values), select(sql, Progress, rest, values), strict=True))

@@ -34,9 +34,14 @@ class Table:
         self._database = database
 
     @property
+    def host(self) -> str | None:
+        """This host; None for one that runs alone."""
+        return self._database.host
+
+    @property
     def is_shared(self) -> bool:
         """Whether other hosts read and write it, too."""
-        return self._database.host is not None
+        return self.host is not None
 
     async def catch_up_with(self, tables: frozenset[str]) -> None:
         """As Database.catch_up_with."""

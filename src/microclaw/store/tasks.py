@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeAlias
+from dataclasses import astuple, dataclass, field
+from typing import Final, Literal, TypeAlias
 
-from microclaw.store.rows import JSON_TUPLE, Table
+from microclaw.store.rows import JSON_TUPLE, Table, reads
+from microclaw.store.sql import Sql
 
 TaskState: TypeAlias = Literal["queued", "running", "done", "failed", "cancelled"]
 TaskEnding: TypeAlias = Literal[
@@ -35,15 +36,11 @@ def _files(text: str) -> tuple[FileRow, ...]:
 
 
 def _of_files(files: Sequence[FileRow]) -> str:
-    return json.dumps([(one.name, one.size_bytes, one.media_type) for one in files])
+    return json.dumps([astuple(one) for one in files])
 
 
 def _pairs(text: str) -> tuple[tuple[str, str], ...]:
     return tuple((str(name), str(why)) for name, why in json.loads(text))
-
-
-_FILES: Final[dict[str, Any]] = {"read": _files, "write": _of_files}
-_PAIRS: Final[dict[str, Any]] = {"read": _pairs, "write": json.dumps}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +70,8 @@ class TaskRow:
     reason: str = ""
     output: bytes = b""
     output_bytes: int = 0
-    files: tuple[FileRow, ...] = field(default=(), metadata=_FILES)
-    refused: tuple[tuple[str, str], ...] = field(default=(), metadata=_PAIRS)
+    files: tuple[FileRow, ...] = field(default=(), metadata={"read": _files, "write": _of_files})
+    refused: tuple[tuple[str, str], ...] = field(default=(), metadata={"read": _pairs, "write": json.dumps})
     kept_bytes: int = 0
     started_ms: int | None = None
     ended_ms: int | None = None
@@ -91,7 +88,7 @@ class TaskRow:
 class TaskResult:
     """What an ended task takes of the room for results."""
 
-    number: int
+    number: int = field(metadata={"column": "task_number"})
     person_id: str
     kept_bytes: int
     ended_ms: int
@@ -99,11 +96,6 @@ class TaskResult:
 
 class TaskTable(Table):
     """Tasks of one database, by number."""
-
-    @property
-    def host(self) -> str | None:
-        """This host; None for one that runs alone."""
-        return self._database.host
 
     async def take(self, row: TaskRow) -> bool:
         """Whether this host is the one that closes an open task of another; False where it is closed."""
@@ -118,8 +110,7 @@ class TaskTable(Table):
         await self._insert("code_tasks", row, over=("task_number",))
 
     async def get(self, number: int) -> TaskRow | None:
-        found = await self._select(TaskRow, "code_tasks WHERE task_number = ?", (number,))
-        return found[0] if found else None
+        return await self._first(TaskRow, "code_tasks WHERE task_number = ?", (number,))
 
     async def newest(self, limit: int, person_id: str | None = None) -> tuple[TaskRow, ...]:
         """The newest first, of everybody or of one person."""
@@ -132,17 +123,13 @@ class TaskTable(Table):
     async def open_tasks(self) -> tuple[TaskRow, ...]:
         return await self._select(TaskRow, "code_tasks WHERE state IN ('queued', 'running') ORDER BY task_number")
 
-    async def numbers(self) -> frozenset[int]:
-        rows = await self._database.read(lambda connection: connection.execute("SELECT task_number FROM code_tasks"))
-        return frozenset(int(number) for (number,) in rows)
+    @reads
+    def numbers(self, sql: Sql) -> frozenset[int]:
+        return frozenset(number for (number,) in sql.execute("SELECT task_number FROM code_tasks"))
 
     async def results(self) -> tuple[TaskResult, ...]:
         """Of every task that has ended, the oldest first."""
-        query = """
-            SELECT task_number, person_id, kept_bytes, ended_ms
-            FROM code_tasks WHERE ended_ms IS NOT NULL ORDER BY task_number"""
-        rows = await self._database.read(lambda connection: connection.execute(query).fetchall())
-        return tuple(TaskResult(*row) for row in rows)
+        return await self._select(TaskResult, "code_tasks WHERE ended_ms IS NOT NULL ORDER BY task_number")
 
     async def delete(self, number: int) -> None:
         await self._execute("DELETE FROM code_tasks WHERE task_number = ?", (number,))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from typing import Final, Literal, TypeAlias
 
-from microclaw.store.rows import Table
+from microclaw.store.rows import Table, reads
 from microclaw.store.sql import Sql
 
 UsageGroup: TypeAlias = Literal["day", "person", "chat", "model", "task"]
@@ -59,51 +59,47 @@ class UsageCount:
         return self.cost_nano_usd / 1e9
 
 
+_NAMES: Final = tuple(field.name for field in fields(UsageCount))
+_SUMS: Final = ", ".join(f"coalesce(sum({name}), 0)" for name in _NAMES)
+
+
 class UsageTable(Table):
     """The counters of one database."""
 
     async def add(self, key: UsageKey, count: UsageCount) -> None:
         """Add to a row's counters; they are on the disk when this returns."""
-        await self._execute(_UPSERT, (*astuple(key), *astuple(count)))
+        values = (*astuple(key), *astuple(count))
+        query = (
+            f"INSERT INTO usage VALUES ({', '.join('?' * len(values))}) "  # noqa: S608  names of ours
+            "ON CONFLICT (day, person, channel, chat_id, model, task) DO UPDATE SET "
+            + ", ".join(f"{name} = usage.{name} + excluded.{name}" for name in _NAMES)
+        )
+        await self._execute(query, values)
 
-    async def of_day(self, day: str, person: str) -> tuple[UsageCount, UsageCount]:
+    @reads
+    def of_day(self, sql: Sql, day: str, person: str) -> tuple[UsageCount, UsageCount]:
         """The day's total, and what of it is this person's."""
-        return await self._database.read(lambda connection: _of_day(connection, day, person))
+        query = f"SELECT {_SUMS} FROM usage WHERE day = ?"  # noqa: S608  names of ours
+        everyone = sql.execute(query, (day,)).fetchone()
+        theirs = sql.execute(f"{query} AND person = ?", (day, person)).fetchone()
+        return UsageCount(*everyone), UsageCount(*theirs)
 
-    async def report(self, by: UsageGroup, since: str, person: str | None = None) -> Sequence[tuple[str, UsageCount]]:
+    @reads
+    def report(
+        self, sql: Sql, by: UsageGroup, since: str, person: str | None = None
+    ) -> Sequence[tuple[str, UsageCount]]:
         """Counters since a day, of everybody or one person, grouped; days in order, others by cost, then by tokens."""
-        return await self._database.read(lambda connection: _report(connection, by, since, person))
+        order = "1" if by == "day" else "sum(cost_nano_usd) DESC, sum(input_tokens + output_tokens) DESC, 1"
+        rows = sql.execute(
+            f"SELECT {_COLUMNS[by]}, {_SUMS} FROM usage WHERE day >= ?1 AND (?2 IS NULL OR person = ?2) "  # noqa: S608  names of ours
+            f"GROUP BY 1 ORDER BY {order}",
+            (since, person),
+        )
+        groups = [(str(name), UsageCount(*counters)) for name, *counters in rows]
+        if len(groups) <= MAX_GROUPS:
+            return groups
+        others = sum((count for _, count in groups[MAX_GROUPS:]), start=UsageCount())
+        return [*groups[:MAX_GROUPS], (f"{len(groups) - MAX_GROUPS} others", others)]
 
     async def forget_before(self, day: str) -> None:
         await self._execute("DELETE FROM usage WHERE day < ?", (day,))
-
-
-_NAMES: Final = tuple(field.name for field in fields(UsageCount))
-_SUMS: Final = ", ".join(f"coalesce(sum({name}), 0)" for name in _NAMES)
-_UPSERT: Final = (
-    f"INSERT INTO usage VALUES ({', '.join('?' * (len(fields(UsageKey)) + len(_NAMES)))}) "  # noqa: S608  names of ours
-    "ON CONFLICT (day, person, channel, chat_id, model, task) DO UPDATE SET "
-    + ", ".join(f"{name} = usage.{name} + excluded.{name}" for name in _NAMES)
-)
-
-
-def _of_day(connection: Sql, day: str, person: str) -> tuple[UsageCount, UsageCount]:
-    query = f"SELECT {_SUMS} FROM usage WHERE day = ?"  # noqa: S608  names of ours
-    everyone = connection.execute(query, (day,)).fetchone()
-    theirs = connection.execute(f"{query} AND person = ?", (day, person)).fetchone()
-    return UsageCount(*everyone), UsageCount(*theirs)
-
-
-def _report(connection: Sql, by: UsageGroup, since: str, person: str | None) -> Sequence[tuple[str, UsageCount]]:
-    column = _COLUMNS[by]
-    order = "1" if by == "day" else "sum(cost_nano_usd) DESC, sum(input_tokens + output_tokens) DESC, 1"
-    rows = connection.execute(
-        f"SELECT {column}, {_SUMS} FROM usage WHERE day >= ?1 AND (?2 IS NULL OR person = ?2) "  # noqa: S608  names of ours
-        f"GROUP BY 1 ORDER BY {order}",
-        (since, person),
-    )
-    groups = [(str(name), UsageCount(*counters)) for name, *counters in rows]
-    if len(groups) <= MAX_GROUPS:
-        return groups
-    others = sum((count for _, count in groups[MAX_GROUPS:]), start=UsageCount())
-    return [*groups[:MAX_GROUPS], (f"{len(groups) - MAX_GROUPS} others", others)]
