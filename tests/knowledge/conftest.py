@@ -79,3 +79,8 @@ async def shelf(tmp_path: Path, clock: Clock) -> AsyncIterator[Shelf]:
         )
         memory = Memory(TextFiles(home, now=clock.now), now=clock.now, changed=search.mark_stale)
         yield Shelf(home, clock, table, search, memory, sessions)
+
+
+async def rows_of(table: NoteTable) -> int:
+    """How many rows the index has."""
+    return int(await table._database.read(lambda sql: sql.execute("SELECT count(*) FROM notes").fetchone()[0]))

@@ -24,8 +24,8 @@ from microclaw.knowledge.text_files import (
     write_text,
 )
 from microclaw.store.database import Database
+from microclaw.store.rows import first, insert, select
 from microclaw.store.sql import Sql
-from microclaw.store.text_rows import TextRow, all_texts, put_text, read_text_row
 
 T = TypeVar("T")
 VERSIONS: Final = "versions"
@@ -123,6 +123,17 @@ class TextFiles:
             yield TextStamp(f"{folder}/{entry.name}", found.st_mtime_ns, found.st_size)
 
 
+@dataclass(frozen=True, slots=True)
+class TextRow:
+    """A text of the shared store. `version` grows with each change."""
+
+    name: str
+    text: str
+    size_bytes: int
+    changed_ms: int
+    version: int
+
+
 class TextTable:
     """Rows of the shared store, all of them in memory. `now_ms` is the time of day."""
 
@@ -131,13 +142,14 @@ class TextTable:
     def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
         self._database = database
         self._now_ms = now_ms
-        self._texts: dict[str, tuple[TextRow, str]] = {}
+        self._texts: dict[str, TextRow] = {}
         self._reading = asyncio.Lock()
         database.follow(("texts",), self.refresh)
 
     async def refresh(self) -> None:
         async with self._reading:
-            self._texts = await self._database.read(all_texts)
+            rows = await self._database.read(lambda sql: select(sql, TextRow, "texts ORDER BY name"))
+            self._texts = {row.name: row for row in rows}
 
     def read(self, name: str) -> str:
         return cut_text(self._text(name), MAX_TEXT_BYTES)
@@ -148,7 +160,7 @@ class TextTable:
     def stamps(self, folder: str) -> list[TextStamp]:
         return [
             TextStamp(name, row.changed_ms * 1_000_000 + row.version % 1_000_000, row.size_bytes)
-            for name, (row, _) in self._texts.items()
+            for name, row in self._texts.items()
             if name.rpartition("/")[0] == folder and name.endswith(".md")
         ]
 
@@ -166,8 +178,9 @@ class TextTable:
     ) -> T:
         del keep  # rows have no old versions
 
-        def changed(connection: Sql) -> T:
-            old = read_text_row(connection, name) or ""
+        def replace(connection: Sql) -> T:
+            row = first(connection, TextRow, "texts WHERE name = ?", (name,))
+            old, version = (row.text, row.version) if row else ("", 0)
             if len(old.encode()) > max_bytes:
                 raise ConfigError(
                     f"{name} is longer than {max_bytes:,} bytes: nothing is added to it or taken from it",
@@ -177,15 +190,16 @@ class TextTable:
             new = new.encode(errors="replace").decode()
             if new != old:
                 _check_size(name.rpartition("/")[2], new, max_bytes)
-                put_text(connection, name, new, self._now_ms())
+                changed = TextRow(name, new, len(new.encode()), self._now_ms(), version + 1)
+                insert(connection, "texts", changed, over=("name",))
             return result
 
-        result = await self._database.write(changed)
+        result = await self._database.write(replace)
         await self.refresh()
         return result
 
     def _text(self, name: str) -> str:
-        return self._texts[name][1] if name in self._texts else ""
+        return self._texts[name].text if name in self._texts else ""
 
 
 def _check_size(name: str, text: str, max_bytes: int) -> None:

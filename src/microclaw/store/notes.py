@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import StoreError
-from microclaw.store.rows import Table, insert
+from microclaw.store.rows import Table, insert, reads, writes
 from microclaw.store.sql import Sql
 
 NoteKind: TypeAlias = Literal["memory", "note", "device", "said", "answered"]
@@ -28,6 +28,11 @@ _CANDIDATES: Final = 50
 _NEWEST: Final = 300
 # Scripts without spaces: each character is a word of its own, a run of them is searched as a phrase.
 _UNSPACED: Final = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff]")
+
+_OF_PERSON: Final = "notes_words WHERE notes_words MATCH ? AND rowid >= ? AND rowid < ?"
+_COUNT: Final = f"SELECT count(*) FROM (SELECT 1 FROM {_OF_PERSON} LIMIT ?)"  # noqa: S608 - a constant
+_BEST_OF_ANY: Final = f"SELECT rowid, -rank FROM {_OF_PERSON} ORDER BY rank LIMIT ?"  # noqa: S608 - a constant
+_NEWEST_OF_ALL: Final = f"SELECT rowid, -bm25(notes_words) FROM {_OF_PERSON} ORDER BY rowid DESC LIMIT ?"  # noqa: S608 - a constant
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,42 +74,74 @@ class NoteTable(Table):
         """Every indexed file by its path."""
         return {row.path: row for row in await self._select(NoteFile, "note_files")}
 
-    async def put(self, file: NoteFile, notes: Sequence[NewNote], *, replace: bool) -> None:
+    @writes
+    def put(self, sql: Sql, file: NoteFile, notes: Sequence[NewNote], *, replace: bool) -> None:
         """Add a file's rows; `replace` drops those it had before. One transaction: give a part of a long file."""
-        await self._database.write(lambda connection: _put(connection, file, notes, replace=replace))
+        if replace:
+            drop_notes(sql, (file.path,))
+        _put(sql, file, notes)
 
     def put_soon(self, file: NoteFile, notes: Sequence[NewNote]) -> None:
         """Add them with the next write, or with `settle`; a crash before that loses rows and file."""
         self._has_late = True
-        self._database.write_later(lambda connection: _put(connection, file, notes, replace=False))
+        self._database.write_later(lambda sql: _put(sql, file, notes))
 
     async def settle(self) -> None:
         """See to it that a search finds what was put soon."""
         if self._has_late:
             self._has_late = False
-            await self._database.write(lambda _connection: None)
+            await self._database.write(lambda _sql: None)
 
     def is_beside(self, other: Table) -> bool:
         """Whether the other table is in the same database."""
         return self._database is other._database
 
-    async def drop(self, paths: Iterable[str]) -> None:
+    @writes
+    def drop(self, sql: Sql, paths: Iterable[str]) -> None:
         """Forget files and their rows."""
-        gone = tuple(paths)
-        await self._database.write(lambda connection: drop_notes(connection, gone))
+        drop_notes(sql, paths)
 
     async def scrub(self) -> None:
         """Overwrite what was dropped, also inside the index; StoreError. Other writes wait."""
-        await self._database.write(lambda c: c.execute("INSERT INTO notes_words (notes_words) VALUES ('optimize')"))
+        await self._execute("INSERT INTO notes_words (notes_words) VALUES ('optimize')", ())
         await self._database.rewrite()
 
-    async def search(self, person: str, words: Sequence[str], *, limit: int = _CANDIDATES) -> tuple[NoteHit, ...]:
+    @reads
+    def search(self, sql: Sql, person: str, words: Iterable[str], *, limit: int = _CANDIDATES) -> tuple[NoteHit, ...]:
         """One person's rows with any of the words, best first. Words are plain text: FTS5's syntax means nothing."""
-        return await self._database.read(lambda connection: _search(connection, person, tuple(words), limit))
+        row = sql.execute("SELECT number FROM note_people WHERE person = ?", (person,)).fetchone()
+        if row is None:
+            return ()
+        low = row[0] << _PERSON_SHIFT
 
-    async def count(self) -> int:
-        query = "SELECT count(*) FROM notes"
-        return int(await self._database.read(lambda connection: connection.execute(query).fetchone()[0]))
+        def matching(query: str, match: str, most: int) -> list[tuple[int, float]]:
+            return sql.execute(query, (match, low, low + (1 << _PERSON_SHIFT), most)).fetchall()
+
+        def counted(terms: Iterable[str]) -> list[tuple[int, str]]:
+            """Each with the number of its rows, at most one more than makes it common."""
+            return [(matching(_COUNT, term, _COMMON + 1)[0][0], term) for term in terms]
+
+        found = counted(term for word in words if (term := _term(word)))
+        found += counted(f"{term} *" for number, term in found if number == 0 and _long(term))
+        found = sorted(one for one in found if one[0])
+        rare, total = list[str](), 0
+        for number, term in found:
+            if number <= _COMMON and total + number <= _RANKED:
+                rare.append(term)
+                total += number
+        ranks: dict[int, float] = {}
+        if len(found) > 1:
+            ranks |= matching(_NEWEST_OF_ALL, " AND ".join(term for _, term in found), _NEWEST)
+        if rare:
+            ranks |= matching(_BEST_OF_ANY, " OR ".join(rare), limit)
+        elif found and not ranks:
+            ranks |= matching(_NEWEST_OF_ALL, found[0][1], _NEWEST)
+        hits = []
+        for note_id, rank in sorted(ranks.items(), key=lambda item: item[1], reverse=True)[:limit]:
+            query = "SELECT path, kind, text FROM notes WHERE note_id = ?"
+            path, kind, text = sql.execute(query, (note_id,)).fetchone()
+            hits.append(NoteHit(path, kind, note_id >> _TIME_SHIFT & _MAX_S, text, rank))
+        return tuple(hits)
 
 
 def is_unspaced(word: str) -> bool:
@@ -112,117 +149,46 @@ def is_unspaced(word: str) -> bool:
     return _UNSPACED.search(word) is not None
 
 
-def _put(connection: Sql, file: NoteFile, notes: Sequence[NewNote], *, replace: bool) -> None:
-    if replace:
-        _drop(connection, file.path)
-    numbers: dict[str, int] = {}
-    for note in notes:
-        person = numbers.get(note.person)
-        if person is None:
-            person = numbers[note.person] = _number(connection, note.person)
-        note_id = _free_id(connection, person, note.at_s)
-        connection.execute(
-            "INSERT INTO notes (note_id, path, kind, text) VALUES (?, ?, ?, ?)",
-            (note_id, file.path, note.kind, note.text),
-        )
-        connection.execute("INSERT INTO notes_words (rowid, words) VALUES (?, ?)", (note_id, _spaced(note.text)))
-    insert(connection, "note_files", file, over=("path",))
-
-
-def drop_notes(connection: Sql, paths: Iterable[str]) -> None:
+def drop_notes(sql: Sql, paths: Iterable[str]) -> None:
+    """Forget files and their rows, within the caller's transaction."""
     for path in paths:
-        _drop(connection, path)
+        rows = sql.execute("SELECT note_id, text FROM notes WHERE path = ?", (path,)).fetchall()
+        sql.executemany(
+            "INSERT INTO notes_words (notes_words, rowid, words) VALUES ('delete', ?, ?)",
+            [(note_id, _spaced(text)) for note_id, text in rows],
+        )
+        sql.execute("DELETE FROM notes WHERE path = ?", (path,))
+        sql.execute("DELETE FROM note_files WHERE path = ?", (path,))
 
 
-def _drop(connection: Sql, path: str) -> None:
-    rows = connection.execute("SELECT note_id, text FROM notes WHERE path = ?", (path,)).fetchall()
-    connection.executemany(
-        "INSERT INTO notes_words (notes_words, rowid, words) VALUES ('delete', ?, ?)",
-        [(note_id, _spaced(text)) for note_id, text in rows],
-    )
-    connection.execute("DELETE FROM notes WHERE path = ?", (path,))
-    connection.execute("DELETE FROM note_files WHERE path = ?", (path,))
+def _put(sql: Sql, file: NoteFile, notes: Sequence[NewNote]) -> None:
+    numbers = {person: _number(sql, person) for person in {note.person for note in notes}}
+    for note in notes:
+        note_id = _free_id(sql, numbers[note.person], note.at_s)
+        row = (note_id, file.path, note.kind, note.text)
+        sql.execute("INSERT INTO notes (note_id, path, kind, text) VALUES (?, ?, ?, ?)", row)
+        sql.execute("INSERT INTO notes_words (rowid, words) VALUES (?, ?)", (note_id, _spaced(note.text)))
+    insert(sql, "note_files", file, over=("path",))
 
 
-def _number(connection: Sql, person: str) -> int:
-    connection.execute("INSERT INTO note_people (person) VALUES (?) ON CONFLICT (person) DO NOTHING", (person,))
-    (number,) = connection.execute("SELECT number FROM note_people WHERE person = ?", (person,)).fetchone()
+def _number(sql: Sql, person: str) -> int:
+    sql.execute("INSERT INTO note_people (person) VALUES (?) ON CONFLICT (person) DO NOTHING", (person,))
+    (number,) = sql.execute("SELECT number FROM note_people WHERE person = ?", (person,)).fetchone()
     if number > _MAX_PEOPLE:
         raise StoreError(f"the index has room for {_MAX_PEOPLE} people", next_step="remove people who left")
     return int(number)
 
 
-def _free_id(connection: Sql, person: int, at_s: int) -> int:
+def _free_id(sql: Sql, person: int, at_s: int) -> int:
     """The first free number of that second, or of the next one with room."""
     low = person << _PERSON_SHIFT | min(max(at_s, 0), _MAX_S - (1 << 20)) << _TIME_SHIFT
     while True:
         high = low + (1 << _TIME_SHIFT)
-        (last,) = connection.execute(
-            "SELECT max(note_id) FROM notes WHERE note_id >= ? AND note_id < ?", (low, high)
-        ).fetchone()
-        if last is None:
-            return low
-        if last + 1 < high:
-            return int(last) + 1
+        query = "SELECT coalesce(max(note_id) + 1, ?1) FROM notes WHERE note_id >= ?1 AND note_id < ?2"
+        (free,) = sql.execute(query, (low, high)).fetchone()
+        if free < high:
+            return int(free)
         low = high
-
-
-def _search(connection: Sql, person: str, words: tuple[str, ...], limit: int) -> tuple[NoteHit, ...]:
-    row = connection.execute("SELECT number FROM note_people WHERE person = ?", (person,)).fetchone()
-    if row is None or not words:
-        return ()
-    rows = _Rows(connection, int(row[0]))
-    counted = [(rows.count(term), term) for term in (_term(word) for word in words) if term]
-    counted += [(rows.count(t), t) for t in (f"{term} *" for n, term in counted if n == 0 and _long(term))]
-    found = sorted((n, term) for n, term in counted if n)
-    if not found:
-        return ()
-    ranks = rows.newest([term for _, term in found]) if len(found) > 1 else {}
-    rare, total = list[str](), 0
-    for number, term in found:
-        if number <= _COMMON and total + number <= _RANKED:
-            rare.append(term)
-            total += number
-    if rare:
-        ranks |= rows.ranked(rare, limit)
-    elif not ranks:
-        ranks = rows.newest([found[0][1]])
-    best = sorted(ranks.items(), key=lambda item: item[1], reverse=True)[:limit]
-    return rows.hits(best)
-
-
-class _Rows:
-    """One person's range of the index."""
-
-    def __init__(self, connection: Sql, person: int) -> None:
-        self._connection = connection
-        self._range = (person << _PERSON_SHIFT, (person + 1) << _PERSON_SHIFT)
-
-    def count(self, term: str) -> int:
-        """Rows with the term, at most one more than makes it common."""
-        query = """SELECT count(*) FROM (SELECT 1 FROM notes_words
-            WHERE notes_words MATCH ? AND rowid >= ? AND rowid < ? LIMIT ?)"""
-        return int(self._connection.execute(query, (term, *self._range, _COMMON + 1)).fetchone()[0])
-
-    def ranked(self, terms: list[str], limit: int) -> dict[int, float]:
-        """The best rows with any of the terms."""
-        query = """SELECT rowid, -rank FROM notes_words
-            WHERE notes_words MATCH ? AND rowid >= ? AND rowid < ? ORDER BY rank LIMIT ?"""
-        return dict(self._connection.execute(query, (" OR ".join(terms), *self._range, limit)).fetchall())
-
-    def newest(self, terms: list[str]) -> dict[int, float]:
-        """The newest rows with all of the terms, ranked: bounded however common those are."""
-        query = """SELECT rowid, -bm25(notes_words) FROM notes_words
-            WHERE notes_words MATCH ? AND rowid >= ? AND rowid < ? ORDER BY rowid DESC LIMIT ?"""
-        return dict(self._connection.execute(query, (" AND ".join(terms), *self._range, _NEWEST)).fetchall())
-
-    def hits(self, best: list[tuple[int, float]]) -> tuple[NoteHit, ...]:
-        query = "SELECT path, kind, text FROM notes WHERE note_id = ?"
-        hits = []
-        for note_id, rank in best:
-            path, kind, text = self._connection.execute(query, (note_id,)).fetchone()
-            hits.append(NoteHit(path, kind, note_id >> _TIME_SHIFT & _MAX_S, text, rank))
-        return tuple(hits)
 
 
 def _term(word: str) -> str:
@@ -233,7 +199,7 @@ def _term(word: str) -> str:
 
 
 def _long(term: str) -> bool:
-    return len(term) >= 6 and _UNSPACED.search(term) is None  # four letters and the quotes
+    return len(term) >= 6 and not is_unspaced(term)  # four letters and the quotes
 
 
 def _spaced(text: str) -> str:
