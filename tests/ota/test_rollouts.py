@@ -221,7 +221,7 @@ def _die_sometimes(rollouts: Rollouts, random: Random) -> None:
             raise Killed
         return is_kept
 
-    table.keep = keep_or_die  # type: ignore[method-assign]  # the seam between the host and its disk
+    table.keep = keep_or_die  # type: ignore[method-assign, assignment]  # the seam between the host and its disk
 
 
 async def test_a_board_that_cannot_get_the_offer_has_failed_with_the_reason(database: Database) -> None:

@@ -14,8 +14,8 @@ import queue
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import ExitStack, asynccontextmanager, closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -151,17 +151,12 @@ class Database:
 
 
 def _open(path: Path) -> tuple[int, SqliteConnection, SqliteConnection]:
-    lock = take_lock(path)
-    try:
-        writer = open_store(path)
-        try:
-            reader = connect(path, read_only=True)
-        except BaseException:
-            writer.close()
-            raise
-    except BaseException:
-        os.close(lock)
-        raise
+    with ExitStack() as stack:
+        lock = take_lock(path)
+        stack.callback(os.close, lock)
+        writer = stack.enter_context(closing(open_store(path)))
+        reader = connect(path, read_only=True)
+        stack.pop_all()
     return lock, SqliteConnection(writer, "BEGIN IMMEDIATE"), SqliteConnection(reader, "BEGIN")
 
 
@@ -172,7 +167,7 @@ class Job(Generic[T]):
     work: Callable[[Sql], T] | None
     answer: asyncio.Future[T]
     result: T | None = None
-    error: Exception | None = field(default=None)
+    error: Exception | None = None
 
 
 class Worker:
@@ -185,12 +180,13 @@ class Worker:
         self._jobs: queue.SimpleQueue[Job[Any] | None] = queue.SimpleQueue()
         self._late: deque[Job[Any]] = deque()
         self._stopped = False
+        self._is_over = False
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
     async def run(self, work: Callable[[Sql], T] | None) -> T:
         if self._stopped:
-            raise _closed()
+            raise StoreError("the store is closed", next_step="start the host: microclaw up")
         if self._jobs.qsize() >= MAX_WAITING:
             raise Overloaded(
                 f"{MAX_WAITING} jobs wait for the store already",
@@ -213,7 +209,8 @@ class Worker:
 
     def _work(self) -> None:
         try:
-            while (jobs := self._take()) is not None:
+            while not self._is_over:
+                jobs = self._take()
                 transact(self._connection, [job for job in jobs if job.work is not None])
                 for job in jobs:
                     if job.work is None:
@@ -222,24 +219,16 @@ class Worker:
         finally:
             self._connection.close()
 
-    def _take(self) -> list[Job[Any]] | None:
-        first = self._jobs.get()
+    def _take(self) -> list[Job[Any]]:
+        """Wait for what is to be in the next transaction. Nothing comes after the end of the queue."""
+        job = self._jobs.get()
         jobs = [self._late.popleft() for _ in range(len(self._late))]
-        if first is None:
-            if not jobs:
-                return None
-            self._jobs.put(None)
-            return jobs
-        jobs.append(first)
-        while len(jobs) < self._group:
-            try:
-                job = self._jobs.get_nowait()
-            except queue.Empty:
-                break
-            if job is None:
-                self._jobs.put(None)
-                break
+        while job is not None:
             jobs.append(job)
+            if len(jobs) >= self._group or self._jobs.empty():
+                return jobs
+            job = self._jobs.get()
+        self._is_over = True
         return jobs
 
 
@@ -264,7 +253,7 @@ def transact(connection: Connection, jobs: list[Job[Any]]) -> None:
             connection.rollback()
             if may_repeat:
                 continue
-            error = connection.store_error(exc) if isinstance(exc, connection.errors) else exc
+            error = _in_our_words(connection, exc)
             for job in jobs:
                 job.error = job.error or error
             return
@@ -282,7 +271,7 @@ def _do(connection: Connection, job: Job[Any], *, in_savepoint: bool) -> None:
     except Exception as exc:  # raised to the caller
         if connection.is_lost:
             raise
-        job.error = connection.store_error(exc) if isinstance(exc, connection.errors) else exc
+        job.error = _in_our_words(connection, exc)
         if not in_savepoint:
             connection.rollback()
             return
@@ -296,20 +285,18 @@ def _do(connection: Connection, job: Job[Any], *, in_savepoint: bool) -> None:
 def _rewrite(connection: Connection, job: Job[Any]) -> None:
     try:
         connection.rewrite()
-    except StoreError as exc:
-        job.error = exc
-    except connection.errors as exc:
-        job.error = connection.store_error(exc)
+    except Exception as exc:  # raised to the caller
+        job.error = _in_our_words(connection, exc)
+
+
+def _in_our_words(connection: Connection, exc: Exception) -> Exception:
+    return connection.store_error(exc) if isinstance(exc, connection.errors) else exc
 
 
 def _write_something(sql: Sql) -> None:
     """What leaves nothing, and is written all the same: an UPDATE to what is there would not be."""
     sql.execute("INSERT INTO duties (name, holder, fence) VALUES ('', NULL, 0)")
     sql.execute("DELETE FROM duties WHERE name = ''")
-
-
-def _closed() -> StoreError:
-    return StoreError("the store is closed", next_step="start the host: microclaw up")
 
 
 def _answer(jobs: list[Job[Any]]) -> None:

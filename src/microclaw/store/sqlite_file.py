@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import itertools
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -97,7 +98,7 @@ def take_lock(path: Path) -> int:
             f"the store {path} belongs to a running host (process {owner or 'unknown'})",
             next_step="use that host, or stop it first",
         ) from exc
-    with contextlib.suppress(OSError):  # a full disk: the lock holds, it just does not name its owner
+    with suppress(OSError):  # a full disk: the lock holds, it just does not name its owner
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
     return fd
@@ -107,12 +108,8 @@ def open_store(path: Path) -> sqlite3.Connection:
     """The writer's connection to a store that is whole and of this version; creates it when there is none."""
     if not path.exists():
         create_store(path)
-    connection = open_whole(path)
-    try:
-        upgrade(connection, path)
-    except BaseException:
-        connection.close()
-        raise
+    with _told(path), _closed_on_error(open_whole(path)) as connection:
+        _upgrade(connection, path)
     return connection
 
 
@@ -131,34 +128,34 @@ def open_whole(path: Path) -> sqlite3.Connection:
         raise StoreError(
             f"the store {path} cannot be opened: {exc.strerror}", next_step="check its owner and permissions"
         ) from exc
-    connection = connect(path)
-    try:
-        _check(connection, path)
-    except sqlite3.Error as exc:
-        connection.close()
-        raise StoreError(f"the store {path} cannot be used: {exc}", next_step=_remedy(path)) from exc
-    except BaseException:
-        connection.close()
-        raise
+    with _told(path), _closed_on_error(connect(path)) as connection:
+        (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+        if application_id != APPLICATION_ID:
+            step = "move it away, or use another home directory"
+            raise StoreError(f"{path} is not a microclaw store", next_step=step)
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version < BASE:
+            raise StoreError(
+                f"the store {path} has version {version}, too old: this microclaw opens {BASE} and later",
+                next_step="move it away and begin with an empty one: microclaw up --new-store",
+            )
+        if path.stat().st_size <= CHECKED_BYTES:
+            (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            if verdict != "ok":
+                raise StoreError(f"the store {path} is damaged: {verdict}", next_step=RESTORE)
     return connection
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     """A connection that commits only when told to, and syncs each commit."""
-    try:
-        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-        try:
+    with _told(path, "opened"):
+        made = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+        with _closed_on_error(made) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten, in free pages too
-            if read_only:
-                connection.execute("PRAGMA query_only = ON")
-        except BaseException:
-            connection.close()
-            raise
-    except sqlite3.Error as exc:
-        raise StoreError(f"the store {path} cannot be opened: {exc}", next_step=_remedy(path)) from exc
+            connection.execute(f"PRAGMA query_only = {'ON' if read_only else 'OFF'}")
     return connection
 
 
@@ -171,14 +168,11 @@ def create_store(path: Path) -> None:
     try:
         building.unlink(missing_ok=True)
         os.close(os.open(building, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        connection = sqlite3.connect(building, isolation_level=None)
-        try:
+        with closing(sqlite3.connect(building, isolation_level=None)) as connection:
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.executescript(schema())
             connection.execute(f"PRAGMA user_version = {BASE}")
-            upgrade(connection, building)
-        finally:
-            connection.close()
+            _upgrade(connection, building)
         building.rename(path)
         sync_folder(path.parent)
     except (OSError, sqlite3.Error) as exc:
@@ -189,72 +183,52 @@ def create_store(path: Path) -> None:
 
 def kept_as(path: Path) -> Path:
     """Where the store at `path` is kept when another takes its place: a name that no file has."""
-    names = itertools.chain([".replaced"], (f".replaced-{number}" for number in itertools.count(2)))
-    return next(kept for name in names if not (kept := path.with_name(path.name + name)).exists())
+    names = (f"{path.name}.replaced{f'-{number}' if number > 1 else ''}" for number in itertools.count(1))
+    return next(kept for name in names if not (kept := path.with_name(name)).exists())
 
 
 def set_aside(path: Path) -> Path:
     """Keep the store at `path`, which nobody has open, under another name; returns that."""
-    connection = connect(path)
-    try:
+    with _told(path, "kept aside"), closing(connect(path)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")  # what its log of writes has is in the file
-    except sqlite3.Error as exc:
-        raise StoreError(f"the store {path} cannot be kept aside: {exc}", next_step=_remedy(path)) from exc
-    finally:
-        connection.close()
     kept = kept_as(path)
     path.replace(kept)
     sync_folder(path.parent)
     return kept
 
 
-def _remedy(path: Path) -> str:
-    """What to do. SQLite reports a full disk as damage at times: then the store may still be whole."""
-    disk = os.statvfs(path.parent)
-    if disk.f_bavail * disk.f_frsize < NEEDED_BYTES:
-        return f"free some space on the disk of {path.parent}, then start the host again: the store may be whole"
-    return RESTORE
-
-
-def _check(connection: sqlite3.Connection, path: Path) -> None:
-    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-    if application_id != APPLICATION_ID:
-        raise StoreError(f"{path} is not a microclaw store", next_step="move it away, or use another home directory")
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version < BASE:
-        raise StoreError(
-            f"the store {path} has version {version}, too old: this microclaw opens {BASE} and later",
-            next_step="move it away and begin with an empty one: microclaw up --new-store",
-        )
-    if path.stat().st_size <= CHECKED_BYTES:
-        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if verdict != "ok":
-            raise StoreError(f"the store {path} is damaged: {verdict}", next_step=RESTORE)
-
-
-def upgrade(connection: sqlite3.Connection, path: Path) -> None:
-    """Take a store to this version, each step a transaction; StoreError for one of a newer microclaw."""
+@contextmanager
+def _closed_on_error(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     try:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > VERSION:
-            raise StoreError(
-                f"the store {path} has version {version}, this microclaw knows {VERSION}",
-                next_step="use the newer microclaw that wrote it",
-            )
-        for number in range(version, VERSION):
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                migrate(connection, number)
-                connection.execute("COMMIT")
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
+        yield connection
+    except BaseException:
+        connection.close()
+        raise
+
+
+@contextmanager
+def _told(path: Path, done: str = "used") -> Iterator[None]:
+    """An error of SQLite as a StoreError. It reports a full disk as damage at times: then the store may be whole."""
+    try:
+        yield
     except sqlite3.Error as exc:
-        raise StoreError(f"the store {path} cannot be used: {exc}", next_step=_remedy(path)) from exc
+        disk, step = os.statvfs(path.parent), RESTORE
+        if disk.f_bavail * disk.f_frsize < NEEDED_BYTES:
+            step = f"free some space on the disk of {path.parent}, then start the host again: the store may be whole"
+        raise StoreError(f"the store {path} cannot be {done}: {exc}", next_step=step) from exc
 
 
-def migrate(connection: sqlite3.Connection, number: int) -> None:
-    """Take a store of version `number` to the next one, within a transaction of the caller."""
-    for statement in STEPS[number - BASE]:
-        connection.execute(statement)
-    connection.execute(f"PRAGMA user_version = {number + 1}")
+def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
+    """Take a store to this version, each step a transaction; StoreError for one of a newer microclaw."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > VERSION:
+        raise StoreError(
+            f"the store {path} has version {version}, this microclaw knows {VERSION}",
+            next_step="use the newer microclaw that wrote it",
+        )
+    for number in range(version, VERSION):
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for statement in STEPS[number - BASE]:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {number + 1}")
