@@ -19,9 +19,9 @@ LATE_MS: Final = MINUTE_MS  # values are written a few seconds after they came
 BATCH_MS: Final = 10 * MINUTE_MS  # buckets of one series lie together: ten minutes at once touch a tenth of the pages
 STEP_ROWS: Final = 20_000
 DELETED_ROWS: Final = 5_000
+DELETED_BUCKETS: Final = 240  # of a series, with each hour that is made: four hours of minutes
 STEP_SERIES: Final = 50
 _LIVE: Final = "SELECT series_id FROM telemetry_series WHERE device_id IS NOT NULL"
-_NEVER_MS: Final = 1 << 62
 
 _Step: TypeAlias = Callable[[Sql], None]
 
@@ -47,14 +47,8 @@ def _due(sql: Sql, now_ms: int) -> _Step | None:
     (oldest_ms,) = sql.execute("SELECT min(at_ms) FROM telemetry_raw").fetchone()
     if oldest_ms is not None and oldest_ms < raw_cut_ms - HOUR_MS:  # a day is promised: an hour more is no matter
         return partial(_delete_raw, oldest_ms=oldest_ms, cut_ms=raw_cut_ms)
-    for table, cut_ms in (
-        ("telemetry_minutes", min(floor_ms(now_ms - MINUTES_MS, HOUR_MS), hours_ms)),
-        ("telemetry_hours", floor_ms(now_ms - HOURS_MS, HOUR_MS)),
-    ):
-        if old := _with_old_buckets(sql, table, cut_ms):
-            return partial(_delete_buckets, table=table, series=old, cut_ms=cut_ms)
-    gone = tuple(number for (number,) in sql.execute("SELECT series_id FROM telemetry_series WHERE device_id IS NULL"))
-    return partial(_forget, gone=gone) if gone else None
+    gone = sql.execute("SELECT 1 FROM telemetry_series WHERE device_id IS NULL LIMIT 1").fetchone()
+    return None if gone is None else _forget
 
 
 def _open_minutes(sql: Sql, now_ms: int) -> tuple[int, int, int, int]:
@@ -84,7 +78,8 @@ def _make_minutes(sql: Sql, now_ms: int) -> None:
 
 
 def _make_hour(sql: Sql, now_ms: int) -> None:
-    """The first that is not made; the next one is that of the first open minute, where there are no buckets between."""
+    """The first that is not made, and delete what is too old. The next one is that of the first open minute, where no
+    buckets are between."""
     begin_ms, _, minutes_ms, hours_ms = _open_minutes(sql, now_ms)
     (gone_ms,) = sql.execute("SELECT minutes_gone_ms FROM telemetry_state").fetchone()
     sql.execute(
@@ -95,6 +90,11 @@ def _make_hour(sql: Sql, now_ms: int) -> None:
         GROUP BY series_id, hour {_over(hours_ms, gone_ms)}""",  # noqa: S608 - words of ours
         (hours_ms, hours_ms + HOUR_MS),
     )
+    live = tuple(number for (number,) in sql.execute(_LIVE))
+    _delete_buckets(sql, "telemetry_hours", live, now_ms - HOURS_MS, DELETED_BUCKETS)
+    cut_ms = min(floor_ms(now_ms - MINUTES_MS, HOUR_MS), hours_ms)
+    _delete_buckets(sql, "telemetry_minutes", live, cut_ms, DELETED_BUCKETS)
+    sql.execute("UPDATE telemetry_state SET minutes_gone_ms = ?1 WHERE minutes_gone_ms < ?1", (cut_ms,))
     if minutes_ms <= hours_ms + HOUR_MS:
         sql.execute("UPDATE telemetry_state SET minutes_ms = ?, hours_ms = ?", (begin_ms, floor_ms(begin_ms, HOUR_MS)))
     else:
@@ -123,28 +123,21 @@ def _end_of_rows(sql: Sql, begin_ms: int, end_ms: int, count: int) -> int:
     return end_ms if row is None else min(end_ms, max(floor_ms(row[0], MINUTE_MS), begin_ms + MINUTE_MS))
 
 
-def _with_old_buckets(sql: Sql, table: str, cut_ms: int) -> Sequence[tuple[int, int]]:
-    """Series with buckets that are more than an hour too old, or whose device is gone, and until when each goes."""
-    return sql.execute(
-        f"""SELECT series_id, CASE WHEN device_id IS NULL THEN {_NEVER_MS} ELSE ?1 END FROM telemetry_series AS s
-        WHERE (SELECT min(at_ms) FROM {table} AS b WHERE b.series_id = s.series_id)
-            < CASE WHEN device_id IS NULL THEN {_NEVER_MS} ELSE ?1 - {HOUR_MS} END
-        ORDER BY series_id LIMIT {STEP_SERIES}""",  # noqa: S608 - names of ours
-        (cut_ms,),
-    ).fetchall()
-
-
-def _delete_buckets(sql: Sql, table: str, series: Sequence[tuple[int, int]], cut_ms: int) -> None:
-    sql.executemany(
+def _delete_buckets(sql: Sql, table: str, series: Sequence[int], cut_ms: int, most: int) -> int:
+    """The oldest of each series before that time, so many at most; how many that were."""
+    return sql.executemany(
         f"""DELETE FROM {table} WHERE series_id = ?1 AND at_ms IN (SELECT at_ms FROM {table}
-        WHERE series_id = ?1 AND at_ms < ?2 ORDER BY at_ms LIMIT {DELETED_ROWS // STEP_SERIES})""",  # noqa: S608
-        series,
-    )
-    if table == "telemetry_minutes":
-        sql.execute("UPDATE telemetry_state SET minutes_gone_ms = ?1 WHERE minutes_gone_ms < ?1", (cut_ms,))
+        WHERE series_id = ?1 AND at_ms < ?2 ORDER BY at_ms LIMIT ?3)""",  # noqa: S608 - names of ours
+        [(number, cut_ms, most) for number in series],
+    ).rowcount
 
 
-def _forget(sql: Sql, gone: Sequence[int]) -> None:
-    """Series without a device: their buckets are deleted before, their values lie among those of others."""
+def _forget(sql: Sql) -> None:
+    """Series whose device is gone: their buckets, then their values, which lie among those of others."""
+    query = "SELECT series_id FROM telemetry_series WHERE device_id IS NULL ORDER BY series_id LIMIT ?"
+    gone = tuple(number for (number,) in sql.execute(query, (STEP_SERIES,)))
+    for table in ("telemetry_minutes", "telemetry_hours"):
+        if _delete_buckets(sql, table, gone, 1 << 62, DELETED_ROWS // STEP_SERIES):
+            return
     for table in ("telemetry_raw", "telemetry_series"):
         sql.execute(f"DELETE FROM {table} WHERE series_id {one_of(gone)}", gone)  # noqa: S608 - names of ours

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from microclaw.store.rows import Table, one_of, reads, writes
@@ -131,7 +131,7 @@ def insert_points(sql: Sql, points: Sequence[Point]) -> Counter[str]:
 
     Points of a device that is gone meanwhile are dropped with it.
     """
-    rows = [astuple(point) for point in points]
+    rows = [(point.device_id, point.key, point.at_ms, point.value) for point in points]
     insert = """INSERT INTO telemetry_raw (at_ms, series_id, value)
         SELECT ?3, series_id, ?4 FROM telemetry_series WHERE device_id = ?1 AND key = ?2 ON CONFLICT DO NOTHING"""
     full: set[tuple[str, str]] = set()
