@@ -51,12 +51,9 @@ def copy_store(store: Path, copy: Path) -> StoreCounts:
     StoreError. Blocking.
     """
     step = "free some space on the disk of the home, then do it again; else see: microclaw doctor"
-    with (
-        _told(f"the store {store} cannot be copied", step),
-        closing(connect(store, read_only=True)) as source,
-        closing(sqlite3.connect(copy)) as target,
-    ):
-        source.backup(target)
+    with _told(f"the store {store} cannot be copied", step), closing(sqlite3.connect(copy)) as target:
+        with closing(connect(store, read_only=True)) as source:
+            source.backup(target)
         (verdict,) = target.execute("PRAGMA quick_check(1)").fetchone()
         if verdict == "ok":
             return _counts(target)
