@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import UnknownName
-from microclaw.store.rows import JSON_TUPLE, Table, one_of, reads, writes
+from microclaw.store.rows import JSON_TUPLE, Table, one_of, reads, scalar, writes
 from microclaw.store.sql import Sql
 
 CrashKind: TypeAlias = Literal["program", "reset", "firmware"]
@@ -111,7 +111,7 @@ class CrashTable(Table):
         """Forget these kinds, or all of them, of these devices or of all; how many crashes that were."""
         where, values = _of(crash_ids, devices)
         query = f"SELECT coalesce(sum(count), 0) FROM crash_devices WHERE {where}"  # noqa: S608 - a constant
-        (count,) = sql.execute(query, values).fetchone()
+        count = scalar(sql, query, values)
         for table in ("crash_devices", "crash_reports"):
             sql.execute(f"DELETE FROM {table} WHERE {where}", values)  # noqa: S608 - names of ours
         _drop_empty(sql)
@@ -120,10 +120,10 @@ class CrashTable(Table):
 
 def insert_crash(sql: Sql, report: CrashReport) -> StoredCrash | None:
     """Within the caller's transaction; None when the device is gone meanwhile."""
-    if not sql.execute("SELECT 1 FROM devices WHERE device_id = ?", (report.device_id,)).fetchone():
+    if scalar(sql, "SELECT 1 FROM devices WHERE device_id = ?", (report.device_id,)) is None:
         return None
     _drop_empty(sql)
-    is_new = not sql.execute("SELECT 1 FROM crash_groups WHERE fingerprint = ?", (report.fingerprint,)).fetchone()
+    is_new = scalar(sql, "SELECT 1 FROM crash_groups WHERE fingerprint = ?", (report.fingerprint,)) is None
     if is_new:
         _make_room(sql, report.device_id)
     row = {**asdict(report), "log": json.dumps(report.log)}
@@ -146,7 +146,7 @@ def insert_crash(sql: Sql, report: CrashReport) -> StoredCrash | None:
         (SELECT report_id FROM crash_reports WHERE crash_id = ?1 ORDER BY report_id DESC LIMIT ?2)""",
         (row["crash_id"], KEPT_REPORTS),
     )
-    (count,) = sql.execute("SELECT sum(count) FROM crash_devices WHERE crash_id = ?", (row["crash_id"],)).fetchone()
+    count = scalar(sql, "SELECT sum(count) FROM crash_devices WHERE crash_id = ?", (row["crash_id"],))
     return StoredCrash(row["crash_id"], is_new, count)
 
 
@@ -172,8 +172,8 @@ def _count(sql: Sql, rows: str, values: Mapping[str, object]) -> None:
 
 def _make_room(sql: Sql, device_id: str) -> None:
     """Where there is none the group gives way that was seen last the longest ago; of a board with many, its own."""
-    (own,) = sql.execute("SELECT count(*) FROM crash_groups WHERE found_on = ?", (device_id,)).fetchone()
-    (every,) = sql.execute("SELECT count(*) FROM crash_groups").fetchone()
+    own = scalar(sql, "SELECT count(*) FROM crash_groups WHERE found_on = ?", (device_id,))
+    every = scalar(sql, "SELECT count(*) FROM crash_groups")
     if own >= MAX_GROUPS_FOUND_ON or every >= MAX_GROUPS:
         sql.execute(
             """DELETE FROM crash_groups WHERE crash_id = (SELECT crash_id FROM crash_groups

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, TypeAlias
 
-from microclaw.store.rows import Table, one_of
+from microclaw.store.rows import Table, one_of, scalar
 from microclaw.store.sql import Sql
 from microclaw.store.telemetry import HOUR_MS, HOURS_MS, MINUTE_MS, MINUTES_MS, RAW_MS, floor_ms
 
@@ -44,18 +44,17 @@ def _due(sql: Sql, now_ms: int) -> _Step | None:
     if closed_ms - begin_ms >= BATCH_MS:
         return partial(_make_minutes, now_ms=now_ms)
     raw_cut_ms = min(floor_ms(now_ms - RAW_MS, MINUTE_MS), minutes_ms)
-    (oldest_ms,) = sql.execute("SELECT min(at_ms) FROM telemetry_raw").fetchone()
+    oldest_ms = scalar(sql, "SELECT min(at_ms) FROM telemetry_raw")
     if oldest_ms is not None and oldest_ms < raw_cut_ms - HOUR_MS:  # a day is promised: an hour more is no matter
         return partial(_delete_raw, oldest_ms=oldest_ms, cut_ms=raw_cut_ms)
-    gone = sql.execute("SELECT 1 FROM telemetry_series WHERE device_id IS NULL LIMIT 1").fetchone()
-    return None if gone is None else _forget
+    return _forget if scalar(sql, "SELECT 1 FROM telemetry_series WHERE device_id IS NULL LIMIT 1") else None
 
 
 def _open_minutes(sql: Sql, now_ms: int) -> tuple[int, int, int, int]:
     """The minute of the first value that is in no bucket yet; until when minutes are over; both ends of buckets."""
     closed_ms = floor_ms(now_ms - LATE_MS, MINUTE_MS)
     minutes_ms, hours_ms = sql.execute("SELECT minutes_ms, hours_ms FROM telemetry_state").fetchone()
-    (first_ms,) = sql.execute("SELECT min(at_ms) FROM telemetry_raw WHERE at_ms >= ?", (minutes_ms,)).fetchone()
+    first_ms = scalar(sql, "SELECT min(at_ms) FROM telemetry_raw WHERE at_ms >= ?", (minutes_ms,))
     begin_ms = closed_ms if first_ms is None else min(floor_ms(first_ms, MINUTE_MS), closed_ms)
     return max(begin_ms, minutes_ms), closed_ms, minutes_ms, hours_ms
 
@@ -64,7 +63,7 @@ def _make_minutes(sql: Sql, now_ms: int) -> None:
     """Of one hour at most."""
     begin_ms, end_ms, _, hours_ms = _open_minutes(sql, now_ms)
     end_ms = _end_of_rows(sql, begin_ms, min(end_ms, hours_ms + HOUR_MS), STEP_ROWS)
-    (gone_ms,) = sql.execute("SELECT raw_gone_ms FROM telemetry_state").fetchone()
+    gone_ms = scalar(sql, "SELECT raw_gone_ms FROM telemetry_state")
     if begin_ms < gone_ms:
         end_ms = min(end_ms, gone_ms)
     sql.execute(
@@ -81,7 +80,7 @@ def _make_hour(sql: Sql, now_ms: int) -> None:
     """The first that is not made, and delete what is too old. The next one is that of the first open minute, where no
     buckets are between."""
     begin_ms, _, minutes_ms, hours_ms = _open_minutes(sql, now_ms)
-    (gone_ms,) = sql.execute("SELECT minutes_gone_ms FROM telemetry_state").fetchone()
+    gone_ms = scalar(sql, "SELECT minutes_gone_ms FROM telemetry_state")
     sql.execute(
         f"""INSERT INTO telemetry_hours (series_id, at_ms, low, high, mean, count)
         SELECT series_id, at_ms / {HOUR_MS} * {HOUR_MS} AS hour, min(low), max(high),
@@ -119,8 +118,8 @@ def _delete_raw(sql: Sql, oldest_ms: int, cut_ms: int) -> None:
 def _end_of_rows(sql: Sql, begin_ms: int, end_ms: int, count: int) -> int:
     """The end of whole minutes from `begin_ms` on, of one at least, that have about so many values."""
     query = "SELECT at_ms FROM telemetry_raw WHERE at_ms >= ? ORDER BY at_ms LIMIT 1 OFFSET ?"
-    row = sql.execute(query, (begin_ms, count)).fetchone()
-    return end_ms if row is None else min(end_ms, max(floor_ms(row[0], MINUTE_MS), begin_ms + MINUTE_MS))
+    row_ms = scalar(sql, query, (begin_ms, count))
+    return end_ms if row_ms is None else min(end_ms, max(floor_ms(row_ms, MINUTE_MS), begin_ms + MINUTE_MS))
 
 
 def _delete_buckets(sql: Sql, table: str, series: Sequence[int], cut_ms: int, most: int) -> int:

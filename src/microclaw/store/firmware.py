@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import ConfigError, UnknownName
-from microclaw.store.rows import BOOL, JSON_TUPLE, Table, first, insert, one_of, reads, select, writes
+from microclaw.store.rows import BOOL, JSON_TUPLE, Table, first, insert, one_of, reads, scalar, select, writes
 from microclaw.store.sql import Sql
 from microclaw.text import clean_text
 from microclaw.wire.link.messages import OtaStatus
@@ -109,7 +109,7 @@ class ForeignRow:
 class FirmwareTable(Table):
     """Every write is on the disk when it returns. News of other hosts are those of offers."""
 
-    followed = frozenset({"firmware_offers"})
+    followed = ("firmware_offers",)
 
     async def keys(self) -> tuple[KeyRow, ...]:
         return await self._select(KeyRow, "firmware_keys ORDER BY added_ms, key_id")
@@ -141,7 +141,7 @@ class FirmwareTable(Table):
                 f"{there[0].release_id}",
                 next_step=f"give another --version, or first: microclaw firmware withdraw {there[0].release_id}",
             )
-        (count,) = sql.execute("SELECT count(*) FROM firmware_releases").fetchone()
+        count = scalar(sql, "SELECT count(*) FROM firmware_releases")
         if count >= MAX_RELEASES:
             raise ConfigError(f"{MAX_RELEASES} releases is the limit", next_step="begin with a new home for newer ones")
         return replace(new, release_id=insert(sql, "firmware_releases", new, number="release_id"))
@@ -247,12 +247,12 @@ def status_in(sql: Sql, device_id: str, status: OtaStatus, running: str | None, 
 def refused_in(sql: Sql, device_id: str, message_id: bytes, error: str, now_ms: int) -> OfferRow | None:
     """The device answered the message with an error: the offer in it is over. None where it is of no offer."""
     query = "SELECT payload FROM link_outbox WHERE device_id = ? AND message_id = ?"
-    sent = sql.execute(query, (device_id, message_id)).fetchone()
+    sent = scalar(sql, query, (device_id, message_id))
     if sent is None:
         return None
     query = """SELECT DISTINCT release_id, manifest FROM firmware_releases JOIN firmware_offers USING (release_id)
         WHERE device_id = ?"""
-    meant = [number for number, manifest in sql.execute(query, (device_id,)) if manifest in sent[0]]
+    meant = [number for number, manifest in sql.execute(query, (device_id,)) if manifest in sent]
     offer = _newest(sql, f"device_id = ? AND release_id {one_of(meant)}", device_id, *meant)
     if offer is None or offer.is_over:
         return None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from microclaw.store.database import Database
-from microclaw.store.rows import JSON_TUPLE, Table, insert, one_of, writes
+from microclaw.store.rows import JSON_TUPLE, Table, insert, one_of, scalar, writes
 from microclaw.store.sql import Sql
 
 Kind: TypeAlias = Literal["event", "telemetry"]
@@ -55,7 +55,7 @@ class PublishedDevice:
 class MqttBuffer(Table):
     """Messages until the broker has acknowledged them. `sizes` is as the last write left them."""
 
-    followed = frozenset({"mqtt_buffer"})
+    followed = ("mqtt_buffer",)
 
     def __init__(self, database: Database, *, limit_bytes: int = MAX_BUFFER_BYTES) -> None:
         super().__init__(database)
@@ -76,7 +76,7 @@ class MqttBuffer(Table):
         insert(sql, "mqtt_buffer", message, number="number")
         size = len(message.topic) + len(message.payload) + ROW_BYTES
         sql.execute("UPDATE mqtt_sizes SET rows = rows + 1, bytes = bytes + ? WHERE kind = ?", (size, message.kind))
-        (total,) = sql.execute("SELECT sum(bytes) FROM mqtt_sizes").fetchone()
+        total = scalar(sql, "SELECT sum(bytes) FROM mqtt_sizes")
         if total > self._limit_bytes:
             _make_room(sql, total - self._limit_bytes + self._limit_bytes // _ROOM)
         self.sizes = _sizes(sql)
@@ -100,7 +100,7 @@ class MqttPublishedTable(Table):
     def host_id(self, sql: Sql, new_id: str) -> str:
         """The id of this host's topics: `new_id` where it has none."""
         sql.execute("INSERT INTO mqtt_host (id) SELECT ? WHERE NOT EXISTS (SELECT 1 FROM mqtt_host)", (new_id,))
-        return str(sql.execute("SELECT id FROM mqtt_host").fetchone()[0])
+        return str(scalar(sql, "SELECT id FROM mqtt_host"))
 
     async def all(self) -> tuple[PublishedDevice, ...]:
         return await self._select(PublishedDevice, "mqtt_published")

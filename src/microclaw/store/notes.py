@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import StoreError
-from microclaw.store.rows import Table, insert, reads, writes
+from microclaw.store.rows import Table, insert, reads, scalar, writes
 from microclaw.store.sql import Sql
 
 NoteKind: TypeAlias = Literal["memory", "note", "device", "said", "answered"]
@@ -109,10 +109,10 @@ class NoteTable(Table):
     @reads
     def search(self, sql: Sql, person: str, words: Iterable[str], *, limit: int = _CANDIDATES) -> tuple[NoteHit, ...]:
         """One person's rows with any of the words, best first. Words are plain text: FTS5's syntax means nothing."""
-        row = sql.execute("SELECT number FROM note_people WHERE person = ?", (person,)).fetchone()
-        if row is None:
+        number = scalar(sql, "SELECT number FROM note_people WHERE person = ?", (person,))
+        if number is None:
             return ()
-        low = row[0] << _PERSON_SHIFT
+        low = number << _PERSON_SHIFT
 
         def matching(query: str, match: str, most: int) -> list[tuple[int, float]]:
             return sql.execute(query, (match, low, low + (1 << _PERSON_SHIFT), most)).fetchall()
@@ -122,13 +122,13 @@ class NoteTable(Table):
             return [(matching(_COUNT, term, _COMMON + 1)[0][0], term) for term in terms]
 
         found = counted(term for word in words if (term := _term(word)))
-        found += counted(f"{term} *" for number, term in found if number == 0 and _long(term))
+        found += counted(f"{term} *" for count, term in found if count == 0 and _long(term))
         found = sorted(one for one in found if one[0])
         rare, total = list[str](), 0
-        for number, term in found:
-            if number <= _COMMON and total + number <= _RANKED:
+        for count, term in found:
+            if count <= _COMMON and total + count <= _RANKED:
                 rare.append(term)
-                total += number
+                total += count
         ranks: dict[int, float] = {}
         if len(found) > 1:
             ranks |= matching(_NEWEST_OF_ALL, " AND ".join(term for _, term in found), _NEWEST)
@@ -173,7 +173,7 @@ def _put(sql: Sql, file: NoteFile, notes: Sequence[NewNote]) -> None:
 
 def _number(sql: Sql, person: str) -> int:
     sql.execute("INSERT INTO note_people (person) VALUES (?) ON CONFLICT (person) DO NOTHING", (person,))
-    (number,) = sql.execute("SELECT number FROM note_people WHERE person = ?", (person,)).fetchone()
+    number = scalar(sql, "SELECT number FROM note_people WHERE person = ?", (person,))
     if number > _MAX_PEOPLE:
         raise StoreError(f"the index has room for {_MAX_PEOPLE} people", next_step="remove people who left")
     return int(number)
@@ -185,7 +185,7 @@ def _free_id(sql: Sql, person: int, at_s: int) -> int:
     while True:
         high = low + (1 << _TIME_SHIFT)
         query = "SELECT coalesce(max(note_id) + 1, ?1) FROM notes WHERE note_id >= ?1 AND note_id < ?2"
-        (free,) = sql.execute(query, (low, high)).fetchone()
+        free = scalar(sql, query, (low, high))
         if free < high:
             return int(free)
         low = high

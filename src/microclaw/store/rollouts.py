@@ -56,7 +56,7 @@ class RolloutDevice:
 
 
 class RolloutTable(Table):
-    followed = frozenset({"rollouts", "rollout_devices"})
+    followed = ("rollouts", "rollout_devices")
 
     @writes
     def add(self, sql: Sql, new: RolloutRow, devices: Sequence[tuple[str, str]]) -> int:
