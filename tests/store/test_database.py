@@ -3,7 +3,8 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psycopg
@@ -37,15 +38,25 @@ async def test_acknowledged_write_is_read_by_the_next_read(database: Database) -
         assert await database.read(count) == number + 1
 
 
-async def test_acknowledged_writes_are_there_after_reopening(store_path: Path) -> None:
-    async with Database.open(store_path) as database:
-        await asyncio.gather(*(database.write(adding(n)) for n in range(300)))
-    async with Database.open(store_path) as database:
-        assert await database.read(count) == 300
-
-
-async def test_many_waiting_writes_share_commits(database: Database) -> None:
+@asynccontextmanager
+async def busy(database: Database) -> AsyncIterator[None]:
+    """The writer is at work all the time: what it is given meanwhile waits."""
     started, go = threading.Event(), threading.Event()
+
+    def block(_: Sql) -> None:
+        started.set()
+        assert go.wait(5)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(database.write(block))
+        await asyncio.to_thread(started.wait, 5)
+        try:
+            yield
+        finally:
+            go.set()
+
+
+async def test_many_waiting_writes_share_a_commit(database: Database) -> None:
     statements: list[str] = []
 
     def transaction(connection: Sql) -> object:
@@ -55,28 +66,11 @@ async def test_many_waiting_writes_share_commits(database: Database) -> None:
             return statements.count("COMMIT")
         return connection.execute("SELECT pg_current_xact_id()::text").fetchone()
 
-    def adding_in(number: int) -> Callable[[Sql], object]:
-        def work(connection: Sql) -> object:
-            add(connection, number)
-            return transaction(connection)
-
-        return work
-
-    def block(connection: Sql) -> object:
-        started.set()
-        assert go.wait(5)
-        return transaction(connection)
-
     async with asyncio.TaskGroup() as group:
-        blocking = group.create_task(database.write(block))
-        await asyncio.to_thread(started.wait, 5)
-        adds = [group.create_task(database.write(adding_in(n))) for n in range(100)]
-        await asyncio.sleep(0)
-        go.set()
-        found = set(await asyncio.gather(*adds))
-    assert len(found) == 1  # one for the hundred
-    assert await blocking not in found
-    assert await database.read(count) == 100
+        async with busy(database):
+            works = [group.create_task(database.write(transaction)) for _ in range(100)]
+            await asyncio.sleep(0)
+        assert len(set(await asyncio.gather(*works))) == 1
 
 
 async def test_failed_write_undoes_its_own_statements_only(database: Database) -> None:
@@ -133,39 +127,26 @@ async def test_reads_see_one_snapshot(database: Database) -> None:
 
 
 async def test_cancelled_waiting_write_does_not_happen(database: Database) -> None:
-    started, go = threading.Event(), threading.Event()
-
-    def block(connection: Sql) -> None:
-        started.set()
-        assert go.wait(5)
-
-    async with asyncio.TaskGroup() as group:
-        blocking = group.create_task(database.write(block))
-        await asyncio.to_thread(started.wait, 5)
-        waiting = group.create_task(database.write(adding(1)))
+    async with busy(database):
+        waiting = asyncio.create_task(database.write(adding(1)))
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.wait([waiting])
-        go.set()
-        await blocking
     assert await database.read(count) == 0
 
 
-async def test_closed_store_says_so(store_path: Path) -> None:
-    async with Database.open(store_path) as database:
-        pass
-    with pytest.raises(StoreError, match="closed"):
-        await database.write(count)
-    with pytest.raises(StoreError, match="closed"):
-        await database.read(count)
-
-
-async def test_waiting_writes_are_done_before_closing(store_path: Path) -> None:
+async def test_what_waits_is_on_the_disk_when_the_store_is_closed_and_nothing_later(store_path: Path) -> None:
     async with asyncio.TaskGroup() as group:
         async with Database.open(store_path) as database:
-            writes = [group.create_task(database.write(adding(n))) for n in range(50)]
+            writes = [group.create_task(database.write(adding(n))) for n in range(300)]
             await asyncio.sleep(0)
-        assert [await write for write in writes] == list(range(50))
+            database.write_later(adding(300))
+        assert [await write for write in writes] == list(range(300))
+    for work in (database.write(count), database.read(count)):
+        with pytest.raises(StoreError, match="closed"):
+            await work
+    async with Database.open(store_path) as database:
+        assert await database.read(count) == 301
 
 
 async def test_commit_that_fails_fails_its_writes_and_stores_nothing(database: Database) -> None:
@@ -182,21 +163,13 @@ async def test_commit_that_fails_fails_its_writes_and_stores_nothing(database: D
 
 async def test_full_queue_refuses_more_work(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("microclaw.store.database.MAX_WAITING", 3)
-    started, go = threading.Event(), threading.Event()
-
-    def block(connection: Sql) -> None:
-        started.set()
-        assert go.wait(5)
-
     async with asyncio.TaskGroup() as group:
-        group.create_task(database.write(block))
-        await asyncio.to_thread(started.wait, 5)
-        writes = [group.create_task(database.write(adding(n))) for n in range(3)]
-        await asyncio.sleep(0)
-        with pytest.raises(Overloaded, match="3 jobs wait") as refused:
-            await database.write(adding(9))
-        assert refused.value.next_step is not None
-        go.set()
+        async with busy(database):
+            writes = [group.create_task(database.write(adding(n))) for n in range(3)]
+            await asyncio.sleep(0)
+            with pytest.raises(Overloaded, match="3 jobs wait") as refused:
+                await database.write(adding(9))
+            assert refused.value.next_step is not None
         assert [await write for write in writes] == [0, 1, 2]
 
 
@@ -211,11 +184,3 @@ async def test_a_late_write_goes_with_the_next_one_and_fails_alone(
     await database.write(lambda c: c.execute("INSERT INTO late VALUES (2)").rowcount)
     assert await database.read(lambda c: c.execute(read).fetchall()) == [(1,), (2,)]
     assert caplog.records
-
-
-async def test_a_late_write_is_on_the_disk_when_the_store_is_closed(store_path: Path) -> None:
-    async with Database.open(store_path) as database:
-        await database.write(lambda c: c.execute("CREATE TABLE late (n INTEGER) STRICT").rowcount)
-        database.write_later(lambda c: c.execute("INSERT INTO late VALUES (1)"))
-    async with Database.open(store_path) as database:
-        assert await database.read(lambda c: c.execute("SELECT n FROM late").fetchall()) == [(1,)]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from tests.store.killed_child import lines_until_killed
 from tests.store.two_hosts import two_hosts
 
 from microclaw.store.database import Database
@@ -169,20 +168,10 @@ asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))
 """
 
 
-def run_until_killed(path: Path, at_ms: int, lines: int) -> int:
-    """Ten minutes of two series at a time, made smaller at once; kill -9; until when all was acknowledged."""
-    child = subprocess.Popen([sys.executable, "-c", CHILD, str(path), str(at_ms)], stdout=subprocess.PIPE, text=True)
-    assert child.stdout is not None
-    said = [child.stdout.readline() for _ in range(lines)]
-    child.kill()
-    rest, _ = child.communicate(timeout=60)
-    return max(int(line) for line in ("".join(said) + rest).splitlines(keepends=True) if line.endswith("\n"))
-
-
 async def test_after_kill_9_each_value_counts_once_and_no_bucket_is_lost(tmp_path: Path) -> None:
     chance, path, at_ms = random.Random(50), tmp_path / "store.db", NOON_MS
     for _ in range(4):  # one group may have been written and not acknowledged: it is written again, and counts once
-        at_ms = run_until_killed(path, at_ms, chance.randint(20, 60))
+        at_ms = int(lines_until_killed(CHILD, path, at_ms, lines=chance.randint(20, 60))[-1])
     async with Database.open(path) as database:
         await settle(database, at_ms + 2 * HOUR_MS)
         minutes = [row for row in await rows(database, "minutes") if row[1] < at_ms]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 from pathlib import Path
+
+from tests.store.killed_child import lines_until_killed
 
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceTable
@@ -43,26 +43,13 @@ asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))
 """
 
 
-def run_until_killed(home: Path, run: int, acknowledgements: int) -> list[tuple[str, int]]:
-    """Start the child, kill it in the middle of its writing, return everything it acknowledged."""
-    child = subprocess.Popen([sys.executable, "-c", CHILD, str(home), str(run)], stdout=subprocess.PIPE, text=True)
-    assert child.stdout is not None
-    lines = [child.stdout.readline() for _ in range(acknowledgements)]
-    child.kill()
-    rest, _ = child.communicate(timeout=60)
-    whole = [line for line in ("".join(lines) + rest).splitlines(keepends=True) if line.endswith("\n")]
-    assert len(whole) >= acknowledgements
-    return [(name, int(number)) for name, number in (line.split() for line in whole)]
-
-
 async def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
     chance = random.Random(20)
-    acknowledged = {run: run_until_killed(tmp_path, run, chance.randint(1, 400)) for run in range(KILLS)}
+    said = {run: lines_until_killed(CHILD, tmp_path, run, lines=chance.randint(1, 400)) for run in range(KILLS)}
     async with Database.open(tmp_path / "store.db") as database:
         stored = {row.device_id for row in await DeviceTable(database).list()}
-        for run, writes in acknowledged.items():
+        for run, lines in said.items():
             kept = await Sessions(database, lambda: 1).load("ws", f"{run}-s", newest=100_000)
-            said = [message.ts for message in kept]
-            assert said == list(range(len(said)))
-            for name, number in writes:
-                assert number < len(said) if name == "s" else f"{run}-{name}-{number}" in stored
+            assert [message.ts for message in kept] == list(range(len(kept)))
+            for name, number in (line.split() for line in lines):
+                assert int(number) < len(kept) if name == "s" else f"{run}-{name}-{number}" in stored

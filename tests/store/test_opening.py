@@ -67,31 +67,57 @@ async def test_another_process_is_refused(store_path: Path) -> None:
     assert f"process {os.getpid()}" in run.stderr
 
 
-@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir])
-async def test_what_is_no_file_in_the_stores_place_is_named(tmp_path: Path, make: Callable[[Path], None]) -> None:
-    make(tmp_path / "microclaw.db")
-    await refused(tmp_path / "microclaw.db")
-
-
 def test_lock_left_by_a_dead_process_holds_nobody_up(store_path: Path) -> None:
     assert subprocess.run([sys.executable, "-c", f"{TAKE}; os._exit(9)", str(store_path)], timeout=20).returncode == 9
     os.close(take_lock(store_path))
 
 
-@pytest.mark.parametrize("content", [b"", b"not a database at all" * 100, b"SQLite format 3\0" + b"\xff" * 5000])
-async def test_broken_file_is_refused_and_kept(store_path: Path, content: bytes) -> None:
-    store_path.parent.mkdir()
-    store_path.write_bytes(content)
-    await refused(store_path)
-    assert store_path.read_bytes() == content
+def bytes_of(content: bytes) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(content)
 
 
-async def test_damaged_page_is_found(store_path: Path) -> None:
-    await open_once(store_path)
-    data = bytearray(store_path.read_bytes())
+def of_sql(statement: str) -> Callable[[Path], object]:
+    def make(path: Path) -> None:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute(statement)
+
+    return make
+
+
+def damaged(path: Path) -> None:
+    data = bytearray(path.read_bytes())
     data[4096:8192] = b"\xa5" * 4096
-    store_path.write_bytes(data)
-    assert "damaged" in str(await refused(store_path))
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [os.mkfifo, Path.mkdir, *map(bytes_of, (b"", b"no database" * 100, b"SQLite format 3\0" + b"\xff" * 5000))],
+)
+async def test_what_is_no_store_is_refused_and_kept(store_path: Path, make: Callable[[Path], object]) -> None:
+    store_path.parent.mkdir()
+    make(store_path)
+    before = store_path.read_bytes() if store_path.is_file() else None
+    await refused(store_path)
+    assert before is None or store_path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (damaged, "damaged"),
+        (of_sql(f"PRAGMA user_version = {VERSION + 1}"), f"version {VERSION + 1}"),
+        (of_sql(f"PRAGMA user_version = {BASE - 1}"), "too old"),
+    ],
+)
+async def test_a_store_that_cannot_be_used_is_refused_and_kept(
+    store_path: Path, change: Callable[[Path], object], text: str
+) -> None:
+    await open_once(store_path)
+    change(store_path)
+    before = store_path.read_bytes()
+    assert text in str(await refused(store_path))
+    assert store_path.read_bytes() == before
 
 
 async def test_damage_while_it_is_open_is_told_with_the_way_back(store_path: Path) -> None:
@@ -103,27 +129,18 @@ async def test_damage_while_it_is_open_is_told_with_the_way_back(store_path: Pat
     assert "microclaw restore" in str(error.value.next_step)
 
 
+async def test_another_programs_database_is_left_alone(store_path: Path) -> None:
+    store_path.parent.mkdir()
+    of_sql("CREATE TABLE theirs (x)")(store_path)
+    await refused(store_path)
+    assert list(shape_of(store_path)) == ["theirs", "strict"]
+
+
 async def test_missing_store_beside_its_log_of_writes_is_no_new_store(store_path: Path) -> None:
     store_path.parent.mkdir()
     store_path.with_name("store.db-wal").write_bytes(b"writes")
     await refused(store_path)
     assert not store_path.exists()
-
-
-async def test_another_programs_database_is_left_alone(store_path: Path) -> None:
-    store_path.parent.mkdir()
-    with closing(sqlite3.connect(store_path)) as connection:
-        connection.execute("CREATE TABLE theirs (x)")
-    await refused(store_path)
-    with closing(sqlite3.connect(store_path)) as connection:
-        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("theirs",)]
-
-
-async def test_store_of_a_newer_version_is_refused(store_path: Path) -> None:
-    await open_once(store_path)
-    with closing(sqlite3.connect(store_path)) as connection:
-        connection.execute(f"PRAGMA user_version = {VERSION + 1}")
-    assert f"version {VERSION + 1}" in str(await refused(store_path))
 
 
 def shape_of(path: Path) -> dict[str, object]:
@@ -148,15 +165,6 @@ async def test_a_home_of_0_1_0_opens_as_it_is(store_path: Path) -> None:
         assert [person.name for person in await PeopleTable(database).list()] == ["owner", "ada"]
         assert [change.state for change in await AppTable(database).changes()] == ["done", "done"]
     assert shape_of(store_path) == shape_of(fresh)
-
-
-async def test_older_store_is_refused_and_kept(store_path: Path) -> None:
-    await open_once(store_path)
-    with closing(sqlite3.connect(store_path)) as connection:
-        connection.execute(f"PRAGMA user_version = {BASE - 1}")
-    before = store_path.read_bytes()
-    await refused(store_path)
-    assert store_path.read_bytes() == before
 
 
 async def test_next_step_is_taken_once(store_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

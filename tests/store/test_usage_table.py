@@ -38,12 +38,12 @@ async def test_requests_of_one_row_add_up_however_many_come_at_once(table: Usage
 
 
 async def test_a_days_total_and_a_persons_part_of_it(table: UsageTable) -> None:
-    await table.add(key(), ONE)
-    await table.add(key(person="p-2"), ONE)
-    await table.add(key("2026-11-19"), ONE)
-    everyone, theirs = await table.of_day("2026-11-20", "p-2")
-    assert (everyone.requests, theirs.requests) == (2, 1)
+    for one in (key(), key(person="p-2"), key("2026-11-19")):
+        await table.add(one, ONE)
+    assert [count.requests for count in await table.of_day("2026-11-20", "p-2")] == [2, 1]
     assert await table.of_day("2026-11-21", "p-2") == (UsageCount(), UsageCount())
+    await table.forget_before("2026-11-20")
+    assert [name for name, _ in await table.report("day", "2000-01-01")] == ["2026-11-20"]
 
 
 @pytest.mark.parametrize(
@@ -56,26 +56,14 @@ async def test_a_days_total_and_a_persons_part_of_it(table: UsageTable) -> None:
         ("task", ["chat", "summary"]),
     ],
 )
-async def test_groups_come_in_days_or_dearest_first(table: UsageTable, by: UsageGroup, names: list[str]) -> None:
-    await table.add(key(), ONE)
-    await table.add(key("2026-11-19"), ONE)
+async def test_groups_come_in_days_or_dearest_first_and_a_persons_have_nothing_of_others(
+    table: UsageTable, by: UsageGroup, names: list[str]
+) -> None:
+    for day in ("2026-11-20", "2026-11-19", "2026-10-01"):
+        await table.add(key(day), ONE)
     await table.add(key(person="p-2", channel="telegram", chat="7", model="gpt", task="summary"), ONE)
     assert [name for name, _ in await table.report(by, "2026-11-01")] == names
-
-
-async def test_a_report_of_one_person_has_nothing_of_others(table: UsageTable) -> None:
-    await table.add(key(), ONE)
-    await table.add(key(person="p-2", chat="secret"), ONE)
-    assert [name for name, _ in await table.report("chat", "2026-11-01", "owner")] == ["terminal:main"]
-    assert await table.report("chat", "2026-11-01", "nobody") == []
-
-
-async def test_days_before_are_left_out_and_can_be_forgotten(table: UsageTable) -> None:
-    await table.add(key("2026-10-01"), ONE)
-    await table.add(key(), ONE)
-    assert [name for name, _ in await table.report("day", "2026-11-01")] == ["2026-11-20"]
-    await table.forget_before("2026-11-01")
-    assert [name for name, _ in await table.report("day", "2000-01-01")] == ["2026-11-20"]
+    assert [name for name, _ in await table.report(by, "2026-11-01", "p-2")] == names[1:]
 
 
 async def test_a_report_has_a_longest_length_and_loses_no_count(table: UsageTable) -> None:
