@@ -20,15 +20,7 @@ from microclaw.store.codes import end_codes
 from microclaw.store.postgres import make_tables
 from microclaw.store.postgres_connection import PostgresConnection
 from microclaw.store.sql import Sql
-from microclaw.store.sqlite_file import (
-    SqliteConnection,
-    connect,
-    create_store,
-    kept_as,
-    open_store,
-    set_aside,
-    take_lock,
-)
+from microclaw.store.sqlite_file import connect, create_store, kept_as, open_store, set_aside, take_lock
 
 ROWS: Final = 500  # an insert
 _OF_HOSTS: Final = ("inbox", "effects", "outbox", "schedule_runs")  # whose rows say which host has them
@@ -85,13 +77,12 @@ def _back(url: str, home: Path, replacing: bool, dry_run: bool) -> Migration:
         try:
             create_store(building)
             with closing(connect(building)) as file:
-                target = SqliteConnection(file, "BEGIN IMMEDIATE")
-                target.begin()
+                file.begin()
                 rows = _copy(source, file)
                 for table in _OF_HOSTS:
                     file.execute(f"UPDATE {table} SET host = NULL WHERE host IS NOT NULL")  # noqa: S608 - ours
                 end_codes(file)
-                target.commit()
+                file.commit()
                 file.execute("PRAGMA journal_mode = DELETE")  # one file
             source.rollback()
             if not dry_run:

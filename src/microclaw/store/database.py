@@ -157,7 +157,7 @@ def _open(path: Path) -> tuple[int, SqliteConnection, SqliteConnection]:
         writer = stack.enter_context(closing(open_store(path)))
         reader = connect(path, read_only=True)
         stack.pop_all()
-    return lock, SqliteConnection(writer, "BEGIN IMMEDIATE"), SqliteConnection(reader, "BEGIN")
+    return lock, writer, reader
 
 
 @dataclass(slots=True)

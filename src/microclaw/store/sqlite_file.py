@@ -14,6 +14,7 @@ from typing import Final
 from microclaw.durable import make_folders, sync_folder
 from microclaw.errors import StoreError, StoreOwned, StoreUnwritable
 from microclaw.store.schema import APPLICATION_ID, BASE, STEPS, VERSION, schema
+from microclaw.store.sql import Sql
 
 CHECKED_BYTES: Final = 64 * 1024 * 1024  # a larger file is not checked page by page at every start
 BUSY_TIMEOUT_S: Final = 5.0
@@ -27,41 +28,32 @@ RESTORE: Final = (
 )
 
 
-class SqliteConnection:
-    """A store.database.Connection; `begin` is the statement that begins its transactions."""
+class SqliteConnection(sqlite3.Connection):
+    """A store.database.Connection. `begins` is the statement that begins its transactions."""
 
     errors = sqlite3.Error
     is_lost = False
+    begins = "BEGIN IMMEDIATE"
 
-    def __init__(self, connection: sqlite3.Connection, begin: str) -> None:
-        self.sql = connection
-        self._begin = begin
+    @property
+    def sql(self) -> Sql:
+        return self
 
     @property
     def is_in_transaction(self) -> bool:
-        return self.sql.in_transaction
+        return self.in_transaction
 
     def begin(self) -> None:
-        self.sql.execute(self._begin)
-
-    def commit(self) -> None:
-        self.sql.execute("COMMIT")
-
-    def rollback(self) -> None:
-        if self.sql.in_transaction:
-            self.sql.execute("ROLLBACK")
+        self.execute(self.begins)
 
     def rewrite(self) -> None:
         """Write the file anew without free pages, and empty the log of writes."""
-        self.sql.execute("VACUUM")
+        self.execute("VACUUM")
         for _ in range(CHECKPOINT_TRIES):  # a reader in the middle of its work keeps the log from being emptied
-            (is_busy, _, _) = self.sql.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            (is_busy, _, _) = self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             if not is_busy:
                 return
         raise StoreError("the store's log of writes could not be emptied: it is being read", next_step="do it again")
-
-    def close(self) -> None:
-        self.sql.close()
 
     def store_error(self, exc: Exception) -> StoreError:
         error = StoreError(
@@ -104,7 +96,7 @@ def take_lock(path: Path) -> int:
     return fd
 
 
-def open_store(path: Path) -> sqlite3.Connection:
+def open_store(path: Path) -> SqliteConnection:
     """The writer's connection to a store that is whole and of this version; creates it when there is none."""
     if not path.exists():
         create_store(path)
@@ -113,7 +105,7 @@ def open_store(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def open_whole(path: Path) -> sqlite3.Connection:
+def open_whole(path: Path) -> SqliteConnection:
     """The writer's connection to a store that is there and whole, of whatever version."""
     if not path.is_file():
         raise StoreError(
@@ -146,16 +138,20 @@ def open_whole(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+def connect(path: Path, *, read_only: bool = False) -> SqliteConnection:
     """A connection that commits only when told to, and syncs each commit."""
     with _told(path, "opened"):
-        made = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+        made = sqlite3.connect(
+            path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, factory=SqliteConnection
+        )
         with _closed_on_error(made) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten, in free pages too
-            connection.execute(f"PRAGMA query_only = {'ON' if read_only else 'OFF'}")
+            if read_only:
+                connection.execute("PRAGMA query_only = ON")
+                connection.begins = "BEGIN"
     return connection
 
 
@@ -198,7 +194,7 @@ def set_aside(path: Path) -> Path:
 
 
 @contextmanager
-def _closed_on_error(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+def _closed_on_error(connection: SqliteConnection) -> Iterator[SqliteConnection]:
     try:
         yield connection
     except BaseException:
