@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime
 from functools import partial
 from typing import Final, TypeAlias
@@ -47,15 +47,9 @@ class Ended:
 
 
 @dataclass(slots=True)
-class OpenRollout:
+class OpenRollout(RolloutRow):
     """A rollout with what was said of it; `kept` is its progress in the store."""
 
-    rollout_id: int
-    version: str
-    channel: str
-    person_id: str
-    began_ms: int
-    undoes: int | None
     rollout: Rollout
     kept: Progress
 
@@ -147,7 +141,7 @@ class Rollouts:
                         f"{len(busy)} of these boards are in rollout {one.rollout_id}, which is not over",
                         next_step=f"microclaw rollout status {one.rollout_id}; to end it: rollout stop",
                     )
-            new = RolloutRow(version, channel, msgspec.json.encode(plan).decode(), person_id, undoes, self._now_ms())
+            new = RolloutRow(0, version, channel, msgspec.json.encode(plan).decode(), person_id, undoes, self._now_ms())
             rollout_id = await self._table.add(new, devices)
             one = self._open[rollout_id] = await self.get(rollout_id)
         self._tell(one)
@@ -329,8 +323,7 @@ class Rollouts:
     async def _read(self, row: RolloutRow, progress: Progress) -> OpenRollout:
         devices = await self._table.devices(row.rollout_id)
         rollout = Rollout(msgspec.json.decode(row.plan, type=RolloutPlan), devices, progress)
-        said = (row.rollout_id, row.version, row.channel, row.person_id, row.began_ms, row.undoes)
-        return OpenRollout(*said, rollout, progress)
+        return OpenRollout(*astuple(row), rollout, progress)
 
     def _tell(self, one: OpenRollout) -> None:
         now = one.rollout.progress

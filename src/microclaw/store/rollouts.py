@@ -18,17 +18,19 @@ KEPT_ROLLOUTS = 100
 """The newest are kept; open ones always."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RolloutRow:
-    """`plan` is JSON; `undoes` the rollout that this one takes back; `person_id` began it."""
+    """`plan` is JSON; `undoes` the rollout that this one takes back; `person_id` began it. `rollout_id` 0 is not stored
+    yet.
+    """
 
+    rollout_id: int
     version: str
     channel: str
     plan: str
     person_id: str
     undoes: int | None
     began_ms: int
-    rollout_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
