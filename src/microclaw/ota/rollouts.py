@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
 from typing import Final, TypeAlias
@@ -323,7 +323,7 @@ class Rollouts:
     async def _read(self, row: RolloutRow, progress: Progress) -> OpenRollout:
         devices = await self._table.devices(row.rollout_id)
         rollout = Rollout(msgspec.json.decode(row.plan, type=RolloutPlan), devices, progress)
-        return OpenRollout(*astuple(row), rollout, progress)
+        return OpenRollout(**asdict(row), rollout=rollout, kept=progress)
 
     def _tell(self, one: OpenRollout) -> None:
         now = one.rollout.progress
