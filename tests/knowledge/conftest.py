@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -45,7 +45,6 @@ class Shelf:
     search: Search
     memory: Memory
     sessions: Sessions
-    put: list[str] = field(default_factory=list)
 
     def write(self, name: str, text: str) -> Path:
         """A file as a person's editor leaves it."""

@@ -79,7 +79,6 @@ async def test_a_removed_file_is_found_no_more(shelf: Shelf) -> None:
     assert await shelf.texts("owner", "fireworks")
     path.unlink()
     assert await shelf.texts("owner", "fireworks") == []
-    assert await rows_of(shelf.table) == 0
 
 
 async def test_links_versions_and_other_files_are_not_searched(shelf: Shelf) -> None:

@@ -25,12 +25,12 @@ from microclaw.events import VOICE_CHANNEL, Inbound, ProgramKind
 from microclaw.knowledge.conversation_index import source_name
 from microclaw.knowledge.knowledge_base import Knowledge, default_soul
 from microclaw.knowledge.memory import OWNER_ID
-from microclaw.knowledge.search import Found
 from microclaw.knowledge.skill_file import Skill
 from microclaw.models.protocol import DeviceContext, KnownApp, KnownDevice, NamedPin
 from microclaw.offline.names import named_pins
 from microclaw.patterns.library import can_block
 from microclaw.store.apps import AppTable, DesiredApp
+from microclaw.store.notes import NoteHit
 from microclaw.text import fence_text
 from microclaw.tools.target import Devices
 
@@ -142,7 +142,7 @@ class TurnContext:
         return self.window.tokens - tokens(system) - _TOOLS_TOKENS - answer_tokens(self.window.tokens)
 
     def _sections(
-        self, knowledge: Knowledge, device_context: DeviceContext, inbound: Inbound, matches: tuple[Found, ...]
+        self, knowledge: Knowledge, device_context: DeviceContext, inbound: Inbound, matches: tuple[NoteHit, ...]
     ) -> list[Section]:
         person, chat = inbound.person_id, (inbound.channel, inbound.chat_id)
         memory = knowledge.memory.text(person)
@@ -195,7 +195,7 @@ def _kind_of(device_context: DeviceContext) -> ProgramKind:
     return first.most_common(1)[0][0] if first else "wasm"
 
 
-def _is_news(hit: Found, inbound: Inbound, shown: str, now: datetime) -> bool:
+def _is_news(hit: NoteHit, inbound: Inbound, shown: str, now: datetime) -> bool:
     """Whether a match is new: not from a shown file, the newest part of this chat, or an answer.
 
     Answers are left out because they may repeat untrusted text, such as a web page.
@@ -206,7 +206,7 @@ def _is_news(hit: Found, inbound: Inbound, shown: str, now: datetime) -> bool:
     return not (hit.source == here and now.timestamp() - hit.at_s < _ANSWERED_HERE_S)
 
 
-def _hit_lines(hits: Sequence[Found]) -> str:
+def _hit_lines(hits: Sequence[NoteHit]) -> str:
     return "\n".join(fence_text(hit.text[:_HIT_CHARS], f"{hit.source}, {hit.day}") for hit in hits)
 
 

@@ -36,9 +36,9 @@ from microclaw.devices.call_text import CALLS
 from microclaw.errors import Diagnostic, UnknownName
 from microclaw.knowledge.knowledge_base import CONFIG, HEARTBEAT, SOUL, USER, Knowledge, user_name
 from microclaw.knowledge.memory import MEMORY, Memory, digest, is_day, memory_name, note_name
-from microclaw.knowledge.search import Found
 from microclaw.knowledge.skill_file import Skill
 from microclaw.knowledge.text_files import MAX_TEXT_BYTES
+from microclaw.store.notes import NoteHit
 from microclaw.store.sessions import SessionEntry, SessionMessage
 
 KEPT: Final = ("memory and daily notes", "schedules", "programs with their source")
@@ -197,7 +197,7 @@ def _route_skills(router: APIRouter, parts: KnowledgeParts) -> None:
         return {"name": name, "ok": checked.ok, "mistakes": _mistakes(checked.mistakes)}
 
 
-def _found(one: Found) -> dict[str, Any]:
+def _found(one: NoteHit) -> dict[str, Any]:
     return {"source": one.source, "kind": one.kind, "day": one.day, "text": one.text, "score": round(one.score, 3)}
 
 

@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final
@@ -22,7 +22,7 @@ from microclaw.knowledge.conversation_index import MAX_ROW_CHARS, SESSIONS, Sour
 from microclaw.knowledge.memory import DEVICES, MEMORY, OWNER_ID, PEOPLE, ROOT, is_day, name_of_stem
 from microclaw.knowledge.texts import Texts, TextStamp
 from microclaw.knowledge.words import significant
-from microclaw.store.notes import NewNote, NoteFile, NoteHit, NoteKind, NoteTable, is_unspaced
+from microclaw.store.notes import NewNote, NoteFile, NoteHit, NoteTable, is_unspaced
 from microclaw.store.sessions import Sessions
 
 
@@ -90,18 +90,6 @@ _HALF_LIFE_S: Final = 30 * 86_400
 _RECENCY: Final = 1 / 3
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A match: its file below the home folder, its text, and when it was written (UTC)."""
-
-    source: str
-    kind: NoteKind
-    day: str
-    at_s: int
-    text: str
-    score: float
-
-
 class Search:
     """`await search.find("owner", "where is the relay")`. Changed files are read again."""
 
@@ -141,7 +129,7 @@ class Search:
             self._scanned_at = None
             yield
 
-    async def find(self, person: str, text: str, *, limit: int = 8, fresh: bool = True) -> tuple[Found, ...]:
+    async def find(self, person: str, text: str, *, limit: int = 8, fresh: bool = True) -> tuple[NoteHit, ...]:
         """The person's best matches for a text, best first. Rows of other people are not read.
 
         Unless `fresh`, what was said since the last search may be missing, and reading it costs no write of its own.
@@ -217,24 +205,24 @@ class Search:
             return
         assert self._known is not None
         async with aclosing(pieces(self._sessions, source, known)) as found:
-            async for file, rows, replace in found:
-                if soon and not replace:
+            async for file, rows, anew in found:
+                if soon and not anew:
                     self._table.put_soon(file, rows)
                     self._known[file.path] = file
                 else:
-                    await self._put(file, rows, replace)
-                if known is not None and replace:
+                    await self._put(file, rows, anew)
+                if known is not None and anew:
                     await self._table.scrub()
                 if self._clock() >= deadline:
                     return
 
-    async def _put(self, file: NoteFile, rows: list[NewNote], replace: bool) -> None:
+    async def _put(self, file: NoteFile, rows: list[NewNote], anew: bool) -> None:
         """Every write but the last stores a stamp that no file has, so that after a crash the file is read again."""
         assert self._known is not None
         begun = NoteFile(file.path, 0, 0, 0, b"")
         first, rest = rows[:_ROWS_A_WRITE], rows[_ROWS_A_WRITE:]
         try:
-            await self._table.put(begun if rest else file, first, replace=replace)
+            await self._table.put(begun if rest else file, first, replace=anew)
             while rest:
                 first, rest = rest[:_ROWS_A_WRITE], rest[_ROWS_A_WRITE:]
                 await self._table.put(begun if rest else file, first, replace=False)
@@ -243,18 +231,16 @@ class Search:
             raise
         self._known[file.path] = file
 
-    def _best(self, hits: tuple[NoteHit, ...], limit: int) -> tuple[Found, ...]:
-        top = max((hit.rank for hit in hits), default=0.0)
+    def _best(self, hits: tuple[NoteHit, ...], limit: int) -> tuple[NoteHit, ...]:
+        top = max((hit.score for hit in hits), default=0.0)
         now_s = self._now_s()
-        found: dict[str, Found] = {}
+        found: dict[str, NoteHit] = {}
         for hit in hits:
-            worth = hit.rank / top if top > 0 else 1.0
+            worth = hit.score / top if top > 0 else 1.0
             recent = math.exp(-math.log(2) * max(0.0, now_s - hit.at_s) / _HALF_LIFE_S)
             score = worth * (1 - _RECENCY) + worth * recent * _RECENCY
-            day = datetime.fromtimestamp(hit.at_s, UTC).date().isoformat()
-            one = Found(hit.path, hit.kind, day, hit.at_s, hit.text, score)
             if hit.text not in found or found[hit.text].score < score:  # the same text twice is one match
-                found[hit.text] = one
+                found[hit.text] = replace(hit, score=score)
         return tuple(sorted(found.values(), key=lambda one: one.score, reverse=True)[:limit])
 
 

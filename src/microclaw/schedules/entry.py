@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import islice
 from typing import Annotated, Final, Literal, TypeAlias, assert_never, cast
@@ -141,25 +141,11 @@ def to_ms(moment: datetime) -> int:
 def schedule_of(row: ScheduleRow) -> Schedule:
     """Read a row. StoreError when it is not a schedule of ours."""
     try:
-        act = json.loads(row.act)
-        return Schedule(
-            schedule_id=row.schedule_id,
-            said=row.said,
-            what=row.what,
-            timing=convert(json.loads(row.timing), Timing),
-            deed=convert(act, Deed),
-            person_id=row.person_id,
-            channel=row.channel,
-            chat_id=row.chat_id,
-            device=row.device,
-            missed=row.missed,
-            approved=Permission(row.approved),
-            state=row.state,
-            why=row.why,
-            created_ms=row.created_ms,
-            next_ms=row.next_ms,
-            devices=tuple(convert(act.get("devices", {}), dict[str, str]).items()),
-        )
+        told = asdict(row)
+        act = json.loads(told.pop("act"))
+        told |= {"timing": convert(json.loads(row.timing), Timing), "approved": Permission(row.approved)}
+        deed = convert(act, Deed)
+        return Schedule(**told, deed=deed, devices=tuple(convert(act.get("devices", {}), dict[str, str]).items()))
     except (ValueError, ValidationError) as exc:
         raise StoreError(
             f"schedule {row.schedule_id} cannot be read: {exc}", next_step=f"microclaw schedule rm {row.schedule_id}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import StoreError
@@ -56,13 +57,20 @@ class NewNote:
 
 @dataclass(frozen=True, slots=True)
 class NoteHit:
-    """`rank` is bm25's, negated: the more the better."""
+    """A match: its file below the home folder, its text, and when it was written. `score`: the more the better; of the
+    table's own hits it is bm25's rank, negated.
+    """
 
-    path: str
+    source: str
     kind: NoteKind
     at_s: int
     text: str
-    rank: float
+    score: float
+
+    @property
+    def day(self) -> str:
+        """Of UTC."""
+        return datetime.fromtimestamp(self.at_s, UTC).date().isoformat()
 
 
 class NoteTable(Table):

@@ -12,7 +12,7 @@ from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.registry import Registry
 from microclaw.events import Evidence
 from microclaw.knowledge.memory import MAX_FACT_CHARS, Memory, one_fact
-from microclaw.knowledge.search import Found, Search
+from microclaw.knowledge.search import Search
 from microclaw.knowledge.skills import Skills
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 
@@ -79,7 +79,8 @@ def remembering_tools(*, memory: Memory, search: Search, devices: Registry) -> t
             return ToolOutput({"success": True, "found": await asyncio.to_thread(_all, memory, context.person_id)})
         found = await search.find(context.person_id, asked.text, limit=3 * _MAX_HITS)
         hits = [one for one in found if asked.answers or one.kind != "answered"][:_MAX_HITS]
-        fields = {"success": True, "found": [_hit(one) for one in hits]}
+        told = [{"text": one.text[:_HIT_CHARS], "source": one.source, "day": one.day, "kind": one.kind} for one in hits]
+        fields = {"success": True, "found": told}
         # An answer may repeat the text of a page or a device.
         return ToolOutput(fields, foreign=any(one.kind == "answered" for one in hits))
 
@@ -130,10 +131,6 @@ def _all(memory: Memory, person: str) -> list[dict[str, str]]:
         if line and not line.startswith("#")
     ]
     return lines[:_MAX_LINES]
-
-
-def _hit(one: Found) -> dict[str, str]:
-    return {"text": one.text[:_HIT_CHARS], "source": one.source, "day": one.day, "kind": one.kind}
 
 
 class SkillParameters(Parameters):
