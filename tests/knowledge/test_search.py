@@ -57,12 +57,15 @@ async def test_a_new_message_is_found_without_reading_the_old_ones_again(shelf: 
     assert await rows_of(shelf.table) == 2
 
 
-async def test_a_file_edited_by_hand_is_read_again(shelf: Shelf) -> None:
+async def test_a_file_edited_by_hand_is_read_again_and_a_removed_one_found_no_more(shelf: Shelf) -> None:
     path = shelf.write("memory/MEMORY.md", "- the fan is on pin 6\n")
     assert await shelf.texts("owner", "fan")
     path.write_text("- the heater is on pin 6 now\n")
     assert await shelf.texts("owner", "fan") == []
     assert await shelf.texts("owner", "heater") == ["the heater is on pin 6 now"]
+    path.unlink()
+    assert await shelf.texts("owner", "heater") == []
+    assert await rows_of(shelf.table) == 0
 
 
 async def test_an_edit_that_keeps_the_size_is_seen_by_its_time(shelf: Shelf) -> None:
@@ -72,13 +75,6 @@ async def test_an_edit_that_keeps_the_size_is_seen_by_its_time(shelf: Shelf) -> 
     os.utime(path, ns=(1, 1))
     assert await shelf.texts("owner", "two") == ["pin two"]
     assert await shelf.texts("owner", "six") == []
-
-
-async def test_a_removed_file_is_found_no_more(shelf: Shelf) -> None:
-    path = shelf.write("memory/2026-01-01.md", "- fireworks\n")
-    assert await shelf.texts("owner", "fireworks")
-    path.unlink()
-    assert await shelf.texts("owner", "fireworks") == []
 
 
 async def test_links_versions_and_other_files_are_not_searched(shelf: Shelf) -> None:
