@@ -9,7 +9,8 @@ from microclaw.errors import StoreError
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceRow, DeviceTable
 
-ROW = DeviceRow("d1", "virtual-1", "virtual", ("demo", "desk"), ("wasmachine://127.0.0.1:18080", "virtual:/x"), 1000)
+PORTS = ("wasmachine://127.0.0.1:18080", "virtual:/x")
+ROW = DeviceRow("d1", "virtual-1", "virtual", ("demo", "desk"), 1000, transports=PORTS)
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ async def test_device_is_kept_as_it_was_put(table: DeviceTable) -> None:
 
 async def test_devices_come_by_name(table: DeviceTable) -> None:
     for device_id, name in (("1", "lamp"), ("2", "attic"), ("3", "pump")):
-        await table.put(DeviceRow(device_id, name, "virtual", (), (), 0))
+        await table.put(DeviceRow(device_id, name, "virtual"))
     assert [row.name for row in await table.list()] == ["attic", "lamp", "pump"]
 
 
@@ -68,7 +69,7 @@ async def test_devices_outlive_the_process(store_path: Path) -> None:
 
 async def test_a_text_has_every_character_but_none_that_postgresql_cannot_keep(database: Database) -> None:
     text = "grüß ' \\ \N{SNOWMAN} %s ? :name \0"
-    await DeviceTable(database).put(DeviceRow("d1", text, "b", (text,), (), 0))
+    await DeviceTable(database).put(DeviceRow("d1", text, "b", (text,)))
     (row,) = await DeviceTable(database).list()
     assert row.labels == (text,)
     assert row.name in (text, text.replace("\0", "\ufffd"))

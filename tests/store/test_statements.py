@@ -47,7 +47,7 @@ def of_function(function: ast.AST, known: dict[str, Any]) -> Iterator[tuple[int,
                 known[name] = evaluated(text, known)
             case ast.Constant() | ast.JoinedStr():
                 yield node.lineno, evaluated(node, known)
-            case ast.Call(func=ast.Name("select"), args=[_, kind, rest, *_]):
+            case ast.Call(func=ast.Name("select" | "first"), args=[_, kind, rest, *_]):
                 yield node.lineno, selecting(evaluated(kind, known), evaluated(rest, known))
             case ast.Call(func=ast.Attribute(attr="_select"), args=[kind, rest, *_]):
                 yield node.lineno, selecting(evaluated(kind, known), evaluated(rest, known))

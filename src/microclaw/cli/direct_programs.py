@@ -107,7 +107,7 @@ async def _deployer(options: GlobalOptions, target: str, board: BoardProfile) ->
     with TemporaryDirectory(prefix="microclaw-") as folder:
         async with Database.open(Path(folder) / "store.db") as database, Bus() as bus:
             table = DeviceTable(database)
-            await table.put(DeviceRow("d-direct", target, board.board_id, (), (target,), now_ms()))
+            await table.put(DeviceRow("d-direct", target, board.board_id, transports=(target,), created_ms=now_ms()))
             registry = Registry(
                 bus=bus,
                 store=table,

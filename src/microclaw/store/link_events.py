@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Final
 
-from microclaw.store.following import Refresh
-from microclaw.store.rows import JSON_TUPLE, Table, one_of
+from microclaw.store.rows import JSON_TUPLE, Table, insert, one_of, reads, select, writes
 from microclaw.store.sql import Sql
 
 KEPT_EVENTS: Final = 1000  # a device; the oldest give way
@@ -71,65 +70,60 @@ class EventRow:
 class LinkEventTable(Table):
     """Presence and events of one database's devices."""
 
-    async def presence(self) -> tuple[Presence, ...]:
+    followed = ("link_events",)
+
+    @reads
+    def presence(self, sql: Sql) -> tuple[Presence, ...]:
         """Every device that ever connected."""
-        return await self._select(Presence, "link_presence")
+        return select(sql, Presence, "link_presence")
 
-    async def seen_at(self) -> dict[str, int]:
+    @reads
+    def seen_at(self, sql: Sql) -> dict[str, int]:
         """When each device that ever connected was last seen, in Unix ms."""
-        return await self._database.read(
-            lambda connection: dict(connection.execute("SELECT device_id, seen_ms FROM link_presence").fetchall())
-        )
+        return dict(sql.execute("SELECT device_id, seen_ms FROM link_presence"))
 
-    async def presence_of(self, device_ids: Sequence[str]) -> tuple[Presence, ...]:
+    @reads
+    def presence_of(self, sql: Sql, device_ids: Sequence[str]) -> tuple[Presence, ...]:
         """Of these devices."""
-        return await self._select(Presence, f"link_presence WHERE device_id {one_of(device_ids)}", device_ids)
+        return select(sql, Presence, f"link_presence WHERE device_id {one_of(device_ids)}", device_ids)
 
-    async def seen(self, presence: Presence) -> None:
-        await self._insert("link_presence", presence, over=("device_id",))
+    @writes
+    def seen(self, sql: Sql, presence: Presence) -> None:
+        insert(sql, "link_presence", presence, over=("device_id",))
 
-    async def seen_with(self, host: str, at_ms: int) -> int:
+    @writes
+    def seen_with(self, sql: Sql, host: str, at_ms: int) -> int:
         """That host was there until then: devices whose newest connection is to it, too. How many were seen less."""
-        where = "seen_ms < ? AND device_id IN (SELECT device_id FROM link_holders WHERE host = ?)"
-        news = await self._select(Presence, f"link_presence WHERE {where} LIMIT 1", (at_ms, host))
-        if not news:  # another host has written it
-            return 0
-        return await self._execute(f"UPDATE link_presence SET seen_ms = ? WHERE {where}", (at_ms, at_ms, host))  # noqa: S608
+        query = """UPDATE link_presence SET seen_ms = ?1 WHERE seen_ms < ?1
+            AND device_id IN (SELECT device_id FROM link_holders WHERE host = ?2)"""
+        return sql.execute(query, (at_ms, host)).rowcount
 
-    async def since(self, device_id: str, number: int, limit: int = 100) -> Sequence[EventRow]:
+    @reads
+    def since(self, sql: Sql, device_id: str, number: int, limit: int = 100) -> Sequence[EventRow]:
         """The device's events after `number`, oldest first."""
         where = "link_events WHERE device_id = ? AND number > ? ORDER BY number LIMIT ?"
-        return await self._select(EventRow, where, (device_id, number, limit))
+        return select(sql, EventRow, where, (device_id, number, limit))
 
-    async def after(self, number: int, limit: int) -> Sequence[EventRow]:
+    @reads
+    def after(self, sql: Sql, number: int, limit: int) -> Sequence[EventRow]:
         """Events of all devices after `number`, oldest first."""
-        return await self._select(EventRow, "link_events WHERE number > ? ORDER BY number LIMIT ?", (number, limit))
+        return select(sql, EventRow, "link_events WHERE number > ? ORDER BY number LIMIT ?", (number, limit))
 
-    def follow(self, refresh: Refresh) -> None:
-        """As Database.follow, for events."""
-        self._database.follow(("link_events",), refresh)
-
-    async def forget(self, device_id: str) -> None:
+    @writes
+    def forget(self, sql: Sql, device_id: str) -> None:
         """The device was removed: its events, presence, open tasks and updates go."""
-        await self._database.write(lambda connection: _forget(connection, device_id))
+        for table in ("link_events", "link_presence", "link_tasks", "firmware_offers", "firmware_foreign"):
+            sql.execute(f"DELETE FROM {table} WHERE device_id = ?", (device_id,))  # noqa: S608 - names of ours
 
 
-def add_to(connection: Sql, device_id: str, type_: str, name: str, payload: bytes, received_ms: int) -> None:
+def add_to(sql: Sql, device_id: str, type_: str, name: str, payload: bytes, received_ms: int) -> None:
     """Keep an event within the caller's transaction."""
-    connection.execute(
+    sql.execute(
         "INSERT INTO link_events (device_id, type, name, payload, received_ms) VALUES (?, ?, ?, ?, ?)",
         (device_id, type_, name, payload, received_ms),
     )
-    connection.execute(
+    sql.execute(
         """DELETE FROM link_events WHERE device_id = ?1 AND number <= coalesce(
             (SELECT number FROM link_events WHERE device_id = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2), 0)""",
         (device_id, KEPT_EVENTS),
     )
-
-
-def _forget(connection: Sql, device_id: str) -> None:
-    connection.execute("DELETE FROM link_events WHERE device_id = ?", (device_id,))
-    connection.execute("DELETE FROM link_presence WHERE device_id = ?", (device_id,))
-    connection.execute("DELETE FROM link_tasks WHERE device_id = ?", (device_id,))
-    connection.execute("DELETE FROM firmware_offers WHERE device_id = ?", (device_id,))
-    connection.execute("DELETE FROM firmware_foreign WHERE device_id = ?", (device_id,))

@@ -10,9 +10,10 @@ import json
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import fields
 from functools import cache, wraps
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import Any, ClassVar, Concatenate, Final, ParamSpec, TypeVar
 
 from microclaw.store.database import Database
+from microclaw.store.following import Refresh
 from microclaw.store.sql import Sql
 
 R = TypeVar("R")
@@ -26,13 +27,24 @@ BOOL: Final[Mapping[str, Any]] = {"read": bool, "write": int}
 class Table:
     """What the tables' classes share: each method is a read or a transaction of its own."""
 
+    followed: ClassVar[Collection[str]] = ()  # tables whose rows a part may keep in memory
+
     def __init__(self, database: Database) -> None:
         self._database = database
 
     @property
+    def host(self) -> str | None:
+        """This host; None for one that runs alone."""
+        return self._database.host
+
+    @property
     def is_shared(self) -> bool:
         """Whether other hosts read and write it, too."""
-        return self._database.host is not None
+        return self.host is not None
+
+    def follow(self, refresh: Refresh) -> None:
+        """As Database.follow, for the tables that are `followed`."""
+        self._database.follow(self.followed, refresh)
 
     async def catch_up_with(self, tables: frozenset[str]) -> None:
         """As Database.catch_up_with."""
@@ -48,6 +60,14 @@ class Table:
     async def _execute(self, query: str, values: Sequence[object]) -> int:
         """Returns how many rows it changed."""
         return await self._database.write(lambda connection: connection.execute(query, values).rowcount)
+
+
+class TimedTable(Table):
+    """One whose rows have times; `now_ms` is the time of day, and each method may ask for it in its transaction."""
+
+    def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
+        super().__init__(database)
+        self._now_ms = now_ms
 
 
 def reads(work: Callable[Concatenate[T, Sql, P], R]) -> Callable[Concatenate[T, P], Coroutine[Any, Any, R]]:
@@ -91,6 +111,17 @@ def select(connection: Sql, kind: type[R], rest: str, values: Iterable[object] =
         kind(*(value if read is None else read(value) for value, read in zip(row, readers, strict=True)))
         for row in rows
     )
+
+
+def first(sql: Sql, kind: type[R], rest: str, values: Iterable[object] = ()) -> R | None:
+    """The first row of `select`, if there is one."""
+    return next(iter(select(sql, kind, rest, values)), None)
+
+
+def scalar(sql: Sql, query: str, values: Sequence[object] = ()) -> Any:
+    """The first value of the first row; None without a row."""
+    row = sql.execute(query, values).fetchone()
+    return None if row is None else row[0]
 
 
 def insert(
