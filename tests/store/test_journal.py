@@ -100,4 +100,4 @@ async def test_pruning_spares_the_newest_and_the_unfinished(journal: Journal, da
     newest = (await journal.of_turn("t"))[-1].planned_ms
     assert await database.write(lambda c: prune_effects(c, 0, rows=2)) == 1
     assert await database.write(lambda c: prune_effects(c, newest)) == 1
-    assert [row.key.index for row in await journal.of_turn("t")] == [0, 3]
+    assert [row.position for row in await journal.of_turn("t")] == [0, 3]

@@ -181,7 +181,7 @@ async def test_two_hosts_say_one_conversation_in_the_order_of_its_messages(datab
         async def heard() -> None:
             removed.set()
 
-        b.follow_removals(heard)
+        b.follow(heard)
         for number in range(6):
             table, ts = ((a, 1000), (b, 10))[number % 2]
             await table.append("tg", "1", [SessionMessage("user", str(number), ts)])

@@ -130,7 +130,7 @@ class TurnJournal:
             await self.flush()
         if effect is Effect.READ:
             result = await run(_nothing)
-            self.add(ReadRow(key.index, result))
+            self.add(ReadRow(key.position, result))
             return result
         begun, is_by_rule = key in self._open, self._is_literal and effect is Effect.IDEMPOTENT
         row = (key, call.name, call.arguments, effect.value)
@@ -178,7 +178,7 @@ async def close_interrupted(
     """Close the effects that a crash left open and return a sentence for each. The turns in `resumed` are left out."""
     sentences, works = [], []
     for left in effects:
-        if left.key.turn in resumed:
+        if left.turn in resumed:
             continue
         if left.effect == Effect.ONCE.value:
             outcome = "had started: outcome unknown, look before you ask for it again"
