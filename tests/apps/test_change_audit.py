@@ -7,12 +7,13 @@ from typing import Any, get_args
 import pytest
 
 from microclaw.apps.change_audit import _KINDS, change_event
-from microclaw.apps.changes import Change, ChangeKind, ChangeState, SetLevel, made_by
+from microclaw.apps.changes import Change, ChangeKind, SetLevel, made_by
 from microclaw.apps.deploy import DeployRequest
 from microclaw.apps.undo import UndoChoice
 from microclaw.audit import AuditEvent, AuditKind
 from microclaw.audit.log import EventLimits
 from microclaw.errors import DeviceTimeout, DeviceUnreachable
+from microclaw.store.apps import ChangeState
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def told(lab: Any) -> list[tuple[str, str, str | None]]:
         event = change_event(change, state, "paper", person, None)
         lines.append((event.kind.value, event.text.partition(": ")[2], event.by))
 
-    lab.change_log.listen(settled)
+    lab.change_log.report_to(settled)
     return lines
 
 

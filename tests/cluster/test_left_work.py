@@ -18,7 +18,6 @@ from microclaw.errors import DeployRejected, Overloaded, TakenOver
 from microclaw.link_server.tasks import DeviceTasks, TaskEnd, Tell
 from microclaw.live_hosts import LeftWork
 from microclaw.sandbox.run import run_sandboxed, sandbox_backend
-from microclaw.store.apps import AppTable
 from microclaw.store.link_tasks import LinkTaskTable, OpenTask, add_to, end_in
 from microclaw.store.postgres import SharedDatabase
 from microclaw.store.tasks import TaskRow, TaskTable
@@ -53,7 +52,7 @@ async def test_a_change_that_a_live_host_makes_is_no_other_hosts_to_close(stage:
     logs = []
     for name in ("a", "b"):
         database, fleet = await stage.host(name)
-        logs.append(ChangeLog(AppTable(database), fleet=fleet))
+        logs.append(ChangeLog(database, fleet=fleet))
     a, b = logs
     number = await a.plan("d-1", "app.deploy", "put blink", BLINK, None)
     assert [change.change_id for change in await a.unfinished("d-1")] == [number]

@@ -17,7 +17,7 @@ from microclaw.agent.outbox import Outbox
 from microclaw.api.server import tcp_listener
 from microclaw.app.cluster import HostCluster
 from microclaw.apps.change_audit import change_event
-from microclaw.apps.changes import Change, ChangeState, OnEnd, PutApp, RemoveApp, StartApp, StopApp
+from microclaw.apps.changes import Change, OnEnd, PutApp, RemoveApp, StartApp, StopApp
 from microclaw.apps.late_proof import Place, Tell
 from microclaw.apps.parts import local_zone
 from microclaw.apps.source_log import SourceLog
@@ -45,6 +45,7 @@ from microclaw.ota.payloads import Payloads
 from microclaw.ota.publisher import Publisher
 from microclaw.ota.rollout_service import RolloutService
 from microclaw.ota.serving import OfferedPayloads
+from microclaw.store.apps import ChangeState
 from microclaw.store.crashes import CrashTable
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceTable

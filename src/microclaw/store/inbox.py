@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from microclaw.events import Attachment, Inbound
 from microclaw.store.journal import EffectRow, Work, check_host, no_work, take_effects
@@ -62,7 +62,7 @@ class InboxTable(TimedTable):
         now_ms, host = self._now_ms(), self.host
         if begun and host is not None:  # the new message would be the newest of all
             begun = scalar(sql, _OLDER_ELSEWHERE, (inbound.channel, inbound.chat_id, 2**62, host)) is None
-        more = {"received_ms": now_ms, "starts": int(begun), "state": "waiting", "host": host}
+        more: dict[str, Any] = {"received_ms": now_ms, "starts": int(begun), "state": "waiting", "host": host}
         message_id = insert(sql, "inbox", inbound, number="message_id", **more)
         for position, attachment in enumerate(inbound.attachments):
             insert(sql, "inbox_attachments", attachment, message_id=message_id, position=position)

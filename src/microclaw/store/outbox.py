@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from microclaw.store.database import Database
 from microclaw.store.rows import TimedTable, insert, one_of, reads, scalar, select, writes
@@ -104,7 +104,7 @@ class OutboxTable(TimedTable):
         return sql.execute(query, (before_ms, rows)).rowcount
 
 
-def insert_outbound(sql: Sql, outbound: NewOutbound, now_ms: int, **more: object) -> int:
+def insert_outbound(sql: Sql, outbound: NewOutbound, now_ms: int, **more: Any) -> int:
     """For a transaction that changes more than the outbox, too. `more`: the `message_id` that it answers, the `host`
     that holds it."""
     return insert(sql, "outbox", outbound, number="outbound_id", created_ms=now_ms, **more)
