@@ -18,7 +18,7 @@ from microclaw.errors import DeployRejected, Overloaded, TakenOver
 from microclaw.link_server.tasks import DeviceTasks, TaskEnd, Tell
 from microclaw.live_hosts import LeftWork
 from microclaw.sandbox.run import run_sandboxed, sandbox_backend
-from microclaw.store.link_tasks import LinkTaskTable, OpenTask, add_to, end_in
+from microclaw.store.link_events import LinkTaskTable, OpenTask, add_task, end_in
 from microclaw.store.postgres import SharedDatabase
 from microclaw.store.tasks import TaskRow, TaskTable
 from microclaw.tasks.folders import TaskFolders
@@ -91,7 +91,7 @@ class NoRunner:
 async def test_a_devices_task_ends_once_at_one_host_when_its_own_is_dead(stage: Stage) -> None:
     a, _ = await stage.host("a")
     taken = OpenTask("d-1", "t1", b"1", "a")
-    assert await a.write(lambda connection: add_to(connection, taken, 1)) is None
+    assert await a.write(lambda connection: add_task(connection, taken, 1)) is None
     ended: list[str] = []
     tasks = []
     for name in ("b", "c"):

@@ -56,7 +56,7 @@ async def test_crash_leaves_what_was_started(store_path: Path) -> None:
 
 
 async def test_effect_that_never_started_is_dropped(journal: Journal) -> None:
-    await journal.write([journal.dropping(KEY, "t", "{}", "once", "refused", message_id=None)])
+    await journal.write([journal.starting(KEY, "t", "{}", "once", dropped="refused")])
     (row,) = await journal.of_turn(KEY.turn)
     assert (row.state, row.result, row.started_ms) == ("dropped", "refused", None)
     assert await journal.unfinished() == ()

@@ -158,7 +158,7 @@ class TurnJournal:
         if begun:
             self._waiting.append(self._journal.ending(key, encode(result), ok=result.ok))
         else:
-            self._waiting.append(self._journal.dropping(*row, encode(result), message_id=self._message_id))
+            self._waiting.append(self._journal.starting(*row, message_id=self._message_id, dropped=encode(result)))
         self._has_ended = True
         if self._message_id is None or not is_by_rule:
             await self.flush()

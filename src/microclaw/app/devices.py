@@ -52,8 +52,7 @@ from microclaw.store.devices import DeviceTable
 from microclaw.store.downsampling import Downsampling
 from microclaw.store.firmware import FirmwareTable
 from microclaw.store.journal import Journal
-from microclaw.store.link_events import LinkEventTable
-from microclaw.store.link_tasks import LinkTaskTable
+from microclaw.store.link_events import LinkEventTable, LinkTaskTable
 from microclaw.store.links import LinkTable
 from microclaw.store.rollouts import RolloutTable
 from microclaw.store.telemetry import TelemetryTable

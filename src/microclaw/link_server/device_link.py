@@ -37,8 +37,7 @@ from microclaw.link_server.holding import LinkHolding
 from microclaw.link_server.link_calls import LinkCalls
 from microclaw.link_server.tasks import DeviceTasks
 from microclaw.link_server.updates import DeviceUpdates
-from microclaw.store.link_events import LinkEventTable, Presence
-from microclaw.store.link_tasks import OpenTask, end_in
+from microclaw.store.link_events import LinkEventTable, OpenTask, Presence, end_in
 from microclaw.store.links import LinkTable
 from microclaw.store.sql import Sql
 from microclaw.text import clean_text, one_line

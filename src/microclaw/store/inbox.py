@@ -9,7 +9,7 @@ turn, and only when no older message of its chat waits at another host.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
 
@@ -53,6 +53,8 @@ _OLDER_ELSEWHERE: Final = """SELECT 1 FROM inbox AS older
 class InboxTable(TimedTable):
     """Every write is on the disk when it returns."""
 
+    followed = ("inbox",)
+
     @writes
     def add(self, sql: Sql, inbound: Inbound, *, begun: bool = False) -> tuple[Message, bool]:
         """The message's row, and whether it was there already under its key. `begun` counts a start of its turn."""
@@ -76,10 +78,6 @@ class InboxTable(TimedTable):
     def begin(self, sql: Sql, message_id: int) -> None:
         """Count a start of its turn."""
         sql.execute("UPDATE inbox SET starts = starts + 1 WHERE message_id = ?", (message_id,))
-
-    def listen(self, changed: Callable[[], None]) -> None:
-        """Call `changed` when another host changed messages."""
-        self._database.listen(lambda tables: changed() if "inbox" in tables else None)
 
     @writes
     def claim(self, sql: Sql, message_ids: Sequence[int]) -> dict[int, Claim]:

@@ -89,23 +89,36 @@ class Journal(TimedTable):
         return add
 
     def starting(
-        self, key: EffectKey, tool: str, arguments: str, effect: str, *, message_id: int | None = None
+        self,
+        key: EffectKey,
+        tool: str,
+        arguments: str,
+        effect: str,
+        *,
+        message_id: int | None = None,
+        dropped: str | None = None,
     ) -> Work:
-        """To be on the disk before the effect touches the world. `message_id` is the message that its turn answers.
+        """To be on the disk before the effect touches the world. `message_id` is the message that its turn answers;
+        `dropped` the result of one that ended before it started.
 
         Now and then the oldest effects are forgotten.
         """
         now_ms = self._now_ms()
-        row = EffectRow(*key, tool, arguments, effect, "started", None, now_ms, now_ms, None)
-        return self._inserting(row, message_id)
+        state: EffectState = "started" if dropped is None else "dropped"
+        times = (now_ms, now_ms, None) if dropped is None else (now_ms, None, now_ms)
+        row = EffectRow(*key, tool, arguments, effect, state, dropped, *times)
+        self._begun += 1
+        is_time_to_prune = self._begun % _PRUNE_EVERY == 0
 
-    def dropping(
-        self, key: EffectKey, tool: str, arguments: str, effect: str, result: str, *, message_id: int | None
-    ) -> Work:
-        """An effect that ended before it started."""
-        now_ms = self._now_ms()
-        row = EffectRow(*key, tool, arguments, effect, "dropped", result, now_ms, None, now_ms)
-        return self._inserting(row, message_id)
+        def start(sql: Sql) -> None:
+            if message_id is not None:
+                check_host(sql, message_id, self.host)
+            if not insert(sql, "effects", row, over=(), host=self.host):
+                raise StoreError(f"effect {tuple(key)} is in the journal already")
+            if is_time_to_prune:
+                prune_effects(sql, now_ms - KEEP_DAYS * _DAY_MS)
+
+        return start
 
     def ending(self, key: EffectKey, result: str, *, ok: bool) -> Work:
         """The end of an effect that started."""
@@ -146,20 +159,6 @@ class Journal(TimedTable):
         """This host's effects without an end, in order; right after a start, those of the crash before."""
         where = f"effects WHERE {_OPEN} AND (?1 IS NULL OR host = ?1) {_ORDER}"
         return select(sql, EffectRow, where, (self.host,))
-
-    def _inserting(self, row: EffectRow, message_id: int | None) -> Work:
-        self._begun += 1
-        is_time_to_prune = self._begun % _PRUNE_EVERY == 0
-
-        def work(sql: Sql) -> None:
-            if message_id is not None:
-                check_host(sql, message_id, self.host)
-            if not insert(sql, "effects", row, over=(), host=self.host):
-                raise StoreError(f"effect {tuple(row.key)} is in the journal already")
-            if is_time_to_prune:
-                prune_effects(sql, row.planned_ms - KEEP_DAYS * _DAY_MS)
-
-        return work
 
 
 def in_order(works: Iterable[Work]) -> Work:

@@ -1,19 +1,24 @@
-"""What devices sent over the link: their durable messages as they came, and when each was last connected.
+"""What devices sent over the link: their durable messages as they came, when each was last connected, and the tasks
+that they asked this host to run and that have no end yet. It runs none.
 
-`add_to` joins the transaction that moves the inbox's cursor, so that an acked message is here exactly once.
+`add_event` and `add_task` join the transaction that moves the inbox's cursor, so that an acked message is here exactly
+once; `end_in` joins that of the outbox, so that a task that was taken has one end.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
+import msgspec
+
+from microclaw.errors import TakenOver
 from microclaw.store.rows import JSON_TUPLE, Table, insert, one_of, reads, select, writes
 from microclaw.store.sql import Sql
 
 KEPT_EVENTS: Final = 1000  # a device; the oldest give way
+MAX_OPEN: Final = 8  # tasks of a device
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +35,10 @@ class UpdateFacts:
     revision: str = ""
 
 
-def _read_facts(text: str | None) -> UpdateFacts | None:
-    if text is None:
-        return None
-    told = json.loads(text)
-    return UpdateFacts(**{**told, "kinds": tuple(told["kinds"]), "keys": tuple(told["keys"])})
-
-
-def _write_facts(facts: UpdateFacts | None) -> str | None:
-    return None if facts is None else json.dumps(asdict(facts))
+_FACTS: Final[Mapping[str, Any]] = {
+    "read": lambda text: text and msgspec.json.decode(text, type=UpdateFacts),
+    "write": lambda facts: facts and msgspec.json.encode(facts).decode(),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Presence:
     address: str
     seen_ms: int
     kinds: tuple[str, ...] = field(default=(), metadata=JSON_TUPLE)
-    ota: UpdateFacts | None = field(default=None, metadata={"read": _read_facts, "write": _write_facts})
+    ota: UpdateFacts | None = field(default=None, metadata=_FACTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,33 @@ class LinkEventTable(Table):
             sql.execute(f"DELETE FROM {table} WHERE device_id = ?", (device_id,))  # noqa: S608 - names of ours
 
 
-def add_to(sql: Sql, device_id: str, type_: str, name: str, payload: bytes, received_ms: int) -> None:
+@dataclass(frozen=True, slots=True)
+class OpenTask:
+    """`task` is the device's own name for it, `message_id` the request's. `host` runs it; None outside of a cluster."""
+
+    device_id: str
+    task: str
+    message_id: bytes
+    host: str | None = None
+
+
+class LinkTaskTable(Table):
+    """Open tasks of one database's devices."""
+
+    @reads
+    def open_tasks(self, sql: Sql) -> tuple[OpenTask, ...]:
+        """The oldest first."""
+        return select(sql, OpenTask, "link_tasks ORDER BY taken_ms, device_id, task")
+
+    @writes
+    def take(self, sql: Sql, task: OpenTask) -> OpenTask | None:
+        """Make it this host's; None where another host took it, or it has its end."""
+        query = "UPDATE link_tasks SET host = ? WHERE device_id = ? AND task = ? AND message_id = ? AND host IS ?"
+        taken = sql.execute(query, (self.host, task.device_id, task.task, task.message_id, task.host)).rowcount
+        return replace(task, host=self.host) if taken else None
+
+
+def add_event(sql: Sql, device_id: str, type_: str, name: str, payload: bytes, received_ms: int) -> None:
     """Keep an event within the caller's transaction."""
     sql.execute(
         "INSERT INTO link_events (device_id, type, name, payload, received_ms) VALUES (?, ?, ?, ?, ?)",
@@ -127,3 +153,28 @@ def add_to(sql: Sql, device_id: str, type_: str, name: str, payload: bytes, rece
             (SELECT number FROM link_events WHERE device_id = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2), 0)""",
         (device_id, KEPT_EVENTS),
     )
+
+
+def add_task(sql: Sql, open_task: OpenTask, at_ms: int) -> str | None:
+    """Keep it as open; or why not, for the device: it has one of that name, or too many."""
+    tasks = select(sql, OpenTask, "link_tasks WHERE device_id = ?", (open_task.device_id,))
+    if any(one.task == open_task.task for one in tasks):
+        return "task_open: a task of that name runs, and goes on; next: wait for its end, or take another name"
+    if len(tasks) >= MAX_OPEN:
+        return f"too_many_tasks: {len(tasks)} tasks of this device are open; next: wait for an end, or cancel one"
+    insert(sql, "link_tasks", open_task, taken_ms=at_ms)
+    return None
+
+
+def end_in(sql: Sql, open_task: OpenTask) -> None:
+    """It has its end, which the same transaction puts into the outbox. TakenOver where another host gave it one."""
+    query = "DELETE FROM link_tasks WHERE device_id = ? AND task = ?"
+    values: tuple[object, ...] = (open_task.device_id, open_task.task)
+    if open_task.host is None:
+        sql.execute(query, values)
+    elif not sql.execute(f"{query} AND host = ?", (*values, open_task.host)).rowcount:
+        raise TakenOver(
+            f"the task {open_task.task} of {open_task.device_id} has its end from another host: this one could not be "
+            "reached for a time",
+            next_step="the device asks again where it needs more",
+        )

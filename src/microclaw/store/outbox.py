@@ -42,6 +42,8 @@ class OutboxRow(NewOutbound):
 class OutboxTable(TimedTable):
     """Every write is on the disk when it returns."""
 
+    followed = ("outbox",)
+
     def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
         super().__init__(database, now_ms)
         self._late: set[int] = set()  # delivered, and not yet so in the store
@@ -60,10 +62,6 @@ class OutboxTable(TimedTable):
         values = (self._now_ms(), outbound_id)
         self._late.add(outbound_id)
         self._database.write_later(lambda sql: sql.execute(_DELIVERED, values))
-
-    def listen(self, changed: Callable[[], None]) -> None:
-        """Call `changed` when another host changed what goes out."""
-        self._database.listen(lambda tables: changed() if "outbox" in tables else None)
 
     @writes
     def hold(self, sql: Sql, outbound_id: int, holder: str | None, *, instead_of: str | None) -> bool:

@@ -46,6 +46,10 @@ class Table:
         """As Database.follow, for the tables that are `followed`."""
         self._database.follow(self.followed, refresh)
 
+    def listen(self, changed: Callable[[], None]) -> None:
+        """Call `changed` at once when another host changed those tables."""
+        self._database.listen(lambda tables: None if tables.isdisjoint(self.followed) else changed())
+
     async def catch_up_with(self, tables: frozenset[str]) -> None:
         """As Database.catch_up_with."""
         await self._database.catch_up_with(tables)

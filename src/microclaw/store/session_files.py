@@ -50,7 +50,7 @@ def _move(sql: Sql, path: Path) -> None:
         _log.warning("%s: lines that are no messages were passed over", path.name)
     query = "SELECT line FROM session_messages WHERE name = ? ORDER BY number LIMIT ?"
     there = [line for (line,) in sql.execute(query, (path.stem, len(messages)))]
-    if there == [message_line(message).decode() for message in messages]:
+    if there == [message_line(message) for message in messages]:
         return
     append_messages(sql, path.stem, messages, path.stat().st_mtime_ns // 1_000_000)
     summary = path.with_name(path.stem + SUMMARY)

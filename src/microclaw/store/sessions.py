@@ -17,6 +17,9 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 from urllib.parse import quote, unquote
 
+import msgspec
+from msgspec import Struct, ValidationError, convert, to_builtins
+
 from microclaw.errors import UnknownName
 from microclaw.store.journal import Work
 from microclaw.store.rows import TimedTable, reads, scalar, select, writes
@@ -33,8 +36,7 @@ _CHANNEL: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _LATEST_S: Final = 1 << 60  # what a foreign file says may be any number
 
 
-@dataclass(frozen=True, slots=True)
-class SessionMessage:
+class SessionMessage(Struct, frozen=True, omit_defaults=True):
     """`ts` is in whole seconds since 1970, as MimiClaw writes it; `person` is whose turn it was part of.
 
     `tainted_s` is when the untrusted text was read that this one is or may repeat; `question` is what the offline
@@ -45,7 +47,7 @@ class SessionMessage:
     content: str
     ts: int
     person: str = OWNER
-    tainted_s: int | None = None
+    tainted_s: int | None = msgspec.field(default=None, name="foreign")
     question: str | None = None
 
 
@@ -153,49 +155,24 @@ def chosen_name(name: str, known: Sequence[str]) -> str:
     raise UnknownName(f"there is no conversation {name[:80]!r}", next_step=f"{hint}see: microclaw session list")
 
 
-def message_line(message: SessionMessage) -> bytes:
+def message_line(message: SessionMessage) -> str:
     """As JSON in ASCII, without the line's end."""
-    fields: dict[str, str | int] = {"role": message.role, "content": message.content, "ts": message.ts}
-    if message.person != OWNER:
-        fields["person"] = message.person
-    if message.tainted_s is not None:
-        fields["foreign"] = message.tainted_s
-    if message.question is not None:
-        fields["question"] = message.question
-    return json.dumps(fields, separators=(",", ":")).encode()
+    return json.dumps(to_builtins(message), separators=(",", ":"))
 
 
-def parse_message(line: bytes, owner: str = OWNER) -> SessionMessage | None:
+def parse_message(line: str | bytes) -> SessionMessage | None:
     """The message of a line, or None: other programs write these files too, and one bad line must not lose the rest."""
     try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
+        return convert({"ts": 0, **json.loads(line)}, SessionMessage, strict=False)  # cJSON writes 5.0
+    except (ValueError, TypeError, RecursionError, ValidationError):
         return None
-    if not isinstance(value, dict):
-        return None
-    role, content, ts, person = value.get("role"), value.get("content"), value.get("ts", 0), value.get("person", owner)
-    if role not in ("user", "assistant") or not isinstance(content, str) or not isinstance(person, str):
-        return None
-    if isinstance(ts, float) and ts.is_integer():  # as MimiClaw's JSON library writes large numbers
-        ts = int(ts)
-    if not isinstance(ts, int):
-        return None
-    tainted_s, question = value.get("foreign"), value.get("question")
-    return SessionMessage(
-        role,
-        content,
-        ts,
-        person,
-        tainted_s if isinstance(tainted_s, int) else None,
-        question if isinstance(question, str) else None,
-    )
 
 
 def append_messages(sql: Sql, name: str, messages: Sequence[SessionMessage], now_ms: int) -> None:
     """Add messages behind those that the conversation has."""
     if not messages:
         return
-    lines = [message_line(message).decode() for message in messages]
+    lines = [message_line(message) for message in messages]
     sql.execute(
         """INSERT INTO sessions (name, size_bytes, changed_ms) VALUES (?, ?, ?) ON CONFLICT (name)
         DO UPDATE SET size_bytes = sessions.size_bytes + excluded.size_bytes,
@@ -228,7 +205,7 @@ def _newest(sql: Sql, name: str, newest: int) -> tuple[SessionMessage, ...]:
         size += len(line) + 1
         if found and size > TAIL_BYTES:
             break
-        if (message := parse_message(line.encode())) is not None:
+        if (message := parse_message(line)) is not None:
             found.append(message)
     return tuple(found[::-1])
 
