@@ -88,7 +88,7 @@ async def test_an_act_without_an_answer_has_a_line_too(
 
 def test_a_program_that_switches_a_pin_for_hours_pushes_out_no_other_act() -> None:
     limits = EventLimits(lambda: 0.0)
-    change = Change(1, 0, "d-1", "gpio.set", "", SetLevel(4, 1), None, "done")
+    change = Change(1, 0, "d-1", "gpio.set", "", None, SetLevel(4, 1), None, "done")
     lines = [line for _ in range(5_000) for line in limits.lines(change_event(change, "done", "lamp", "mqtt", None))]
     assert len(lines) <= 61
     assert limits.lines(AuditEvent(AuditKind.TOKEN_REVOKED, "it opens nothing", about="ci"))

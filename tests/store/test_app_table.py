@@ -15,7 +15,7 @@ from microclaw.store.database import Database
 SHA = "ab" * 32
 IMAGE = ImageRow(SHA, b"\0asm\x01\0\0\0", "int main(void);", '{"compiler":"zig"}', 5)
 BLINK = DesiredApp("d1", "blink", SHA, 8192, 20, 180_000, (2, 4), 6, Claims(reads=(5,)))
-CHANGE = Change(0, 7, "d1", "gpio.set", "pin 4 to 1", SetLevel(4, 1), None, by="ada")
+CHANGE = Change(0, 7, "d1", "gpio.set", "pin 4 to 1", None, SetLevel(4, 1), None, by="ada")
 
 
 @pytest.fixture

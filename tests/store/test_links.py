@@ -57,7 +57,7 @@ async def test_devices_are_apart(links: LinkTable) -> None:
     assert await links.append("d-2", message_id(1), b"two") == 1
     await advance(links, 7, at=1)
     assert await links.advance("d-2", THEIRS, 1, message_id(7))
-    assert await links.waiting() == {D: 1, "d-2": 1}
+    assert await links.newest() == {D: 1, "d-2": 1}
 
 
 async def test_ack_drops_everything_up_to_it_and_never_goes_back(links: LinkTable) -> None:
@@ -141,7 +141,7 @@ async def test_forgotten_device_has_no_messages_and_no_link(links: LinkTable) ->
     await append(links, 1)
     await advance(links, 9, at=1)
     await links.forget(D)
-    assert await links.waiting() == {}
+    assert await links.newest() == {}
     with pytest.raises(StoreError):
         await append(links, 2)
     await links.open(D)

@@ -29,7 +29,7 @@ from microclaw.errors import (
 )
 from microclaw.events import ProgramKind
 from microclaw.live_hosts import ALONE, Fleet, dead_among
-from microclaw.store.apps import MAX_NUMBER, AppTable, ChangeState, ImageRow
+from microclaw.store.apps import MAX_NUMBER, AppTable, ChangeRow, ChangeState, ImageRow
 from microclaw.store.database import Database
 from microclaw.store.journal import Work, no_work
 from microclaw.store.rows import JSON_TUPLE
@@ -166,7 +166,7 @@ ACTION: Final = json_column(DeviceAction, "a stored change")
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class Change(ChangeRow):
     """One entry of the change log. `inverse` is None when it is not known what would take the change back.
 
     With the kind app.restore the host puts back an app that a board lost, with app.explore it takes its explorer off
@@ -176,15 +176,10 @@ class Change:
     chat or session that it was made in, None outside of one. `host` made it, in a cluster.
     """
 
-    change_id: int
-    at_ms: int
-    device_id: str
     kind: ChangeKind
-    summary: str
     forward: DeviceAction = field(metadata=ACTION)
     inverse: DeviceAction | None = field(metadata=ACTION)
     state: ChangeState = "planned"
-    undoes: int | None = None
     undone_by: int | None = None
     turn: str | None = None
     by: str | None = field(default=None, metadata={"column": "person"})
@@ -305,9 +300,9 @@ class ChangeLog(AppTable[Change, DesiredApp]):
             device_id,
             kind,
             summary,
+            undoes,
             forward,
             inverse,
-            undoes=undoes,
             turn=turn,
             by=person,
             conversation=conversation,

@@ -23,7 +23,7 @@ from microclaw.apps.late_proof import Place
 from microclaw.auth.people import OWNER
 from microclaw.devices.registry import Registry
 from microclaw.errors import DeployRejected
-from microclaw.store.apps import DeferredState, DeferredTable
+from microclaw.store.apps import DeferredRow, DeferredState, DeferredTable
 from microclaw.store.rows import BOOL
 
 DeferredKind: TypeAlias = Literal["install", "upgrade", "uninstall", "stop", "start"]
@@ -45,15 +45,12 @@ class Order(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
 
 
 @dataclass(frozen=True, slots=True)
-class DeferredAct:
+class DeferredAct(DeferredRow):
     """An act that was ordered at `at_ms` (Unix time) and waits for its device, or how it came out.
 
     `change_id` is the change that does it, from its plan on.
     """
 
-    deferred_id: int
-    device_id: str
-    name: str
     at_ms: int
     order: Order = field(metadata=json_column(Order, "a deferred act", column="act"))
     person_id: str = field(metadata={"column": "person"})

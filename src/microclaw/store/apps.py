@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import Final, Generic, Literal, TypeAlias, TypeVar
 
 from microclaw.errors import DeployRejected, DeviceBusy, Overloaded, UnknownName
 from microclaw.store.journal import Work, no_work
@@ -44,35 +44,30 @@ class ProofRow:
     document: str
 
 
-class StoredChange(Protocol):
-    """What the store itself asks of a change."""
+@dataclass(frozen=True, slots=True)
+class ChangeRow:
+    """What the store itself asks of a change; `undoes` is the change that it takes back."""
 
-    @property
-    def device_id(self) -> str: ...
-
-    @property
-    def kind(self) -> str: ...
-
-    @property
-    def summary(self) -> str: ...
-
-    @property
-    def undoes(self) -> int | None: ...
+    change_id: int
+    at_ms: int
+    device_id: str
+    kind: str
+    summary: str
+    undoes: int | None
 
 
-class StoredAct(Protocol):
+@dataclass(frozen=True, slots=True)
+class DeferredRow:
     """What the store itself asks of a deferred act."""
 
-    @property
-    def device_id(self) -> str: ...
-
-    @property
-    def name(self) -> str: ...
+    deferred_id: int
+    device_id: str
+    name: str
 
 
-C = TypeVar("C", bound=StoredChange)
+C = TypeVar("C", bound=ChangeRow)
 D = TypeVar("D")
-A = TypeVar("A", bound=StoredAct)
+A = TypeVar("A", bound=DeferredRow)
 
 
 class AppTable(TimedTable, Generic[C, D]):
@@ -284,7 +279,7 @@ class DeferredTable(TimedTable, Generic[A]):
         return act
 
 
-def _check_free(sql: Sql, change: StoredChange, host: str, is_live: Callable[[str], bool], seen: int | None) -> None:
+def _check_free(sql: Sql, change: ChangeRow, host: str, is_live: Callable[[str], bool], seen: int | None) -> None:
     """Each host has one change of a device at a time; this is for the hosts among themselves."""
     rows = sql.execute(
         """SELECT host, summary, change_id > ?4 AND state != 'planned' FROM changes WHERE device_id = ?1
@@ -299,7 +294,7 @@ def _check_free(sql: Sql, change: StoredChange, host: str, is_live: Callable[[st
             )
 
 
-def _check_not_undone(sql: Sql, change: StoredChange) -> None:
+def _check_not_undone(sql: Sql, change: ChangeRow) -> None:
     """Whoever takes a change back has looked at it before; another host may have been faster."""
     if change.undoes is None:
         return

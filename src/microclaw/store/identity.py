@@ -182,14 +182,11 @@ class IdentityTable(Table):
 
     async def use_certificate(self, serial: str, at_ms: int) -> CertificateRow | None:
         """The certificate's row before this use, or None when this store never issued it."""
-        found = await self._certificate(serial)
+        where = "certificates WHERE serial = ?"
+        found = await self._database.read(lambda sql: first(sql, CertificateRow, where, (serial,)))
         if found is not None and found.used_ms is None and found.revoked_ms is None:
             await self._note_certificate(serial, found.device_id, at_ms)
         return found
-
-    @reads
-    def _certificate(self, sql: Sql, serial: str) -> CertificateRow | None:
-        return first(sql, CertificateRow, "certificates WHERE serial = ?", (serial,))
 
     @writes
     def _note_certificate(self, sql: Sql, serial: str, device_id: str, at_ms: int) -> None:
@@ -226,10 +223,7 @@ def _tokens(sql: Sql, device_id: str) -> tuple[TokenRow, ...]:
 
 
 def _judge(rows: tuple[TokenRow, ...], token_hash: bytes, unused_since_ms: int) -> tuple[TokenUse, TokenRow | None]:
-    found: TokenRow | None = None
-    for row in rows:  # each is compared, whichever matches: the time gives nothing away
-        if hmac.compare_digest(row.hash, token_hash):
-            found = row
+    found = next((row for row in rows if hmac.compare_digest(row.hash, token_hash)), None)
     if found is None:
         return TokenUse.UNKNOWN, None
     if found.state == "revoked":

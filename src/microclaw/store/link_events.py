@@ -99,12 +99,6 @@ class LinkEventTable(Table):
         return sql.execute(query, (at_ms, host)).rowcount
 
     @reads
-    def since(self, sql: Sql, device_id: str, number: int, limit: int = 100) -> Sequence[EventRow]:
-        """The device's events after `number`, oldest first."""
-        where = "link_events WHERE device_id = ? AND number > ? ORDER BY number LIMIT ?"
-        return select(sql, EventRow, where, (device_id, number, limit))
-
-    @reads
     def after(self, sql: Sql, number: int, limit: int) -> Sequence[EventRow]:
         """Events of all devices after `number`, oldest first."""
         return select(sql, EventRow, "link_events WHERE number > ? ORDER BY number LIMIT ?", (number, limit))

@@ -54,11 +54,6 @@ class LinkTable(TimedTable):
     # What waits for devices
 
     @reads
-    def waiting(self, sql: Sql) -> dict[str, int]:
-        """How many messages wait for each device that has any."""
-        return dict(sql.execute("SELECT device_id, count(*) FROM link_outbox GROUP BY device_id"))
-
-    @reads
     def newest(self, sql: Sql) -> dict[str, int]:
         """The number of the last message that waits for each device that has any."""
         return dict(sql.execute("SELECT device_id, max(seq) FROM link_outbox GROUP BY device_id"))

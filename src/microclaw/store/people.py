@@ -130,13 +130,6 @@ class CredentialTable(Table, Generic[C]):
         """False when it is gone already."""
         return sql.execute(f"DELETE FROM {self._name} WHERE {self._id} = ?", (number,)).rowcount > 0  # noqa: S608 - ours
 
-    @classmethod
-    def role(cls, sql: Sql, number: str) -> Role | None:
-        """Its person's; None when one of them is gone."""
-        query = f"SELECT role FROM people JOIN {cls._name} USING (person_id) WHERE {cls._id} = ?"  # noqa: S608 - ours
-        found: Role | None = scalar(sql, query, (number,))
-        return found
-
 
 class PersonTokenTable(CredentialTable[Token]):
     _kind, _name, _id = Token, "person_tokens", "token_id"
