@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from itertools import count
-from pathlib import Path
 
 import pytest
 
@@ -42,17 +41,6 @@ async def test_effect_starts_and_ends_once(journal: Journal, ok: bool, state: st
     assert (row.state, row.result, row.effect) == (state, "{}", "idempotent")
     assert (row.planned_ms, row.started_ms) == (1001, 1001)
     assert await journal.unfinished() == ()
-
-
-async def test_crash_leaves_what_was_started(store_path: Path) -> None:
-    async with Database.open(store_path) as database:
-        journal = Journal(database, count().__next__)
-        for index in range(2):
-            await start(journal, EffectKey("t", 0, index))
-        await end(journal, EffectKey("t", 0, 1))
-    async with Database.open(store_path) as database:
-        (left,) = await Journal(database, count().__next__).unfinished()
-        assert (left.key, left.tool, left.state) == (EffectKey("t", 0, 0), "t", "started")
 
 
 async def test_effect_that_never_started_is_dropped(journal: Journal) -> None:

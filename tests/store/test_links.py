@@ -3,7 +3,6 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -146,17 +145,3 @@ async def test_forgotten_device_has_no_messages_and_no_link(links: LinkTable) ->
         await append(links, 2)
     await links.open(D)
     assert (await links.cursors(D))[0][1:] == (0, 0)
-
-
-async def test_what_waits_outlives_the_host(store_path: Path) -> None:
-    async with Database.open(store_path) as database:
-        links = LinkTable(database, now_ms=lambda: 1, random_bytes=epochs())
-        await links.open(D)
-        await append(links, 1)
-        await advance(links, 9, at=1)
-        before = await links.cursors(D)
-    async with Database.open(store_path) as database:
-        links = LinkTable(database, now_ms=lambda: 1, random_bytes=epochs())
-        assert await links.cursors(D) == before
-        assert await links.unacked_after(D, 0, 9) == (StoredMessage(1, b"m1"),)
-        assert not await advance(links, 9, at=1)
