@@ -73,7 +73,7 @@ A = TypeVar("A", bound=DeferredRow)
 class AppTable(TimedTable, Generic[C, D]):
     """Images, desired apps and changes of one database: rows of `changes` are C, those of `desired_apps` D."""
 
-    followed = ("changes", "desired_apps", "deferred_acts")
+    followed = frozenset({"changes", "desired_apps", "deferred_acts"})
     _change: type[C]
     _desired: type[D]
 

@@ -43,7 +43,7 @@ class CodeRow:
 class CodeTable(Table):
     """Codes of one database."""
 
-    followed = ("codes",)
+    followed = frozenset({"codes"})
 
     @reads
     def list(self, sql: Sql, kind: str, now_ms: int) -> tuple[CodeRow, ...]:

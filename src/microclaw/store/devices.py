@@ -34,7 +34,7 @@ class DeviceRow:
 class DeviceTable(Table):
     """Device rows of one database."""
 
-    followed = ("devices", "faces")
+    followed = frozenset({"devices", "faces"})
 
     @reads
     def list(self, sql: Sql) -> tuple[DeviceRow, ...]:

@@ -70,7 +70,7 @@ class TokenUse(StrEnum):
 class IdentityTable(Table):
     """Credentials of one database's devices. What a method returned is on the disk."""
 
-    followed = ("tokens", "certificates")
+    followed = frozenset({"tokens", "certificates"})
 
     @reads
     def authority(self, sql: Sql) -> str | None:

@@ -53,7 +53,7 @@ _OLDER_ELSEWHERE: Final = """SELECT 1 FROM inbox AS older
 class InboxTable(TimedTable):
     """Every write is on the disk when it returns."""
 
-    followed = ("inbox",)
+    followed = frozenset({"inbox"})
 
     @writes
     def add(self, sql: Sql, inbound: Inbound, *, begun: bool = False) -> tuple[Message, bool]:

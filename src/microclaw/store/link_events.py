@@ -70,7 +70,7 @@ class EventRow:
 class LinkEventTable(Table):
     """Presence and events of one database's devices."""
 
-    followed = ("link_events",)
+    followed = frozenset({"link_events"})
 
     @reads
     def presence(self, sql: Sql) -> tuple[Presence, ...]:

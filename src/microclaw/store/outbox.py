@@ -42,7 +42,7 @@ class OutboxRow(NewOutbound):
 class OutboxTable(TimedTable):
     """Every write is on the disk when it returns."""
 
-    followed = ("outbox",)
+    followed = frozenset({"outbox"})
 
     def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
         super().__init__(database, now_ms)

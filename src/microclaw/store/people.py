@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import Generic, Literal, TypeAlias, TypeVar
 
-from microclaw.store.rows import Table, first, insert, reads, scalar, select, writes
+from microclaw.store.rows import Table, first, insert, reads, select, writes
 from microclaw.store.sql import Sql
 
 Role: TypeAlias = Literal["owner", "member", "guest", "read-only"]
@@ -31,7 +31,7 @@ class Person:
 class PeopleTable(Table):
     """People of one database."""
 
-    followed = ("people", "person_addresses")
+    followed = frozenset({"people", "person_addresses"})
 
     @reads
     def list(self, sql: Sql) -> tuple[Person, ...]:
@@ -126,6 +126,11 @@ class CredentialTable(Table, Generic[C]):
         self._database.write_later(lambda sql: sql.execute(query, (used_ms, number)))
 
     @writes
+    def add(self, sql: Sql, row: C) -> bool:
+        """False when its name is taken; StoreError when its person is not there."""
+        return insert(sql, self._name, row, over=()) > 0
+
+    @writes
     def delete(self, sql: Sql, number: str) -> bool:
         """False when it is gone already."""
         return sql.execute(f"DELETE FROM {self._name} WHERE {self._id} = ?", (number,)).rowcount > 0  # noqa: S608 - ours
@@ -133,12 +138,4 @@ class CredentialTable(Table, Generic[C]):
 
 class PersonTokenTable(CredentialTable[Token]):
     _kind, _name, _id = Token, "person_tokens", "token_id"
-    followed = ("people", "person_tokens")
-
-    @writes
-    def add(self, sql: Sql, token: Token) -> bool:
-        """False when its name is taken; StoreError when its person is not there."""
-        is_free = scalar(sql, "SELECT 1 FROM person_tokens WHERE name = ?", (token.name,)) is None
-        if is_free:
-            insert(sql, "person_tokens", token)
-        return is_free
+    followed = frozenset({"people", "person_tokens"})

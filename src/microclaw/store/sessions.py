@@ -66,7 +66,7 @@ class Sessions(TimedTable):
     What is followed is that another host removed a conversation.
     """
 
-    followed = ("session_removals",)
+    followed = frozenset({"session_removals"})
 
     @writes
     def append(self, sql: Sql, channel: str, chat_id: str, messages: Sequence[SessionMessage]) -> None:

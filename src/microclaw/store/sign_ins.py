@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from microclaw.store.people import CredentialTable, Person
-from microclaw.store.rows import Table, insert, reads, scalar, writes
+from microclaw.store.rows import Table, reads, scalar, writes
 from microclaw.store.sql import Sql
 
 IDLE_MS: Final = 7 * 86_400_000  # without a request
@@ -47,12 +47,7 @@ def end_sessions(sql: Sql) -> None:
 
 class SignInTable(CredentialTable[SignIn]):
     _kind, _name, _id = SignIn, "sign_ins", "sign_in_id"
-    followed = ("people", "sign_ins")
-
-    @writes
-    def add(self, sql: Sql, row: SignIn) -> None:
-        """StoreError when its person is not there."""
-        insert(sql, "sign_ins", row)
+    followed = frozenset({"people", "sign_ins"})
 
 
 class PasswordTable(Table):
