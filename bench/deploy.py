@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.processes import private_home, running
 from bench.report import Metric, median, timed
-from microclaw.apps.changes import ChangeLog, DesiredApp
+from microclaw.apps.changes import AppVersion, ChangeLog, PutApp
 from microclaw.apps.claims import live_conflict
 from microclaw.boards import load_board
 from microclaw.bus import Bus
@@ -102,7 +102,8 @@ async def _claims_check() -> float:
             await log.put_image(ImageRow("00" * 32, b"", None, "{}", 0))
             for n in range(3):
                 pins = tuple(range(100 + 20 * n, 120 + 20 * n))
-                await log.put_desired(DesiredApp("d", f"app-{n}", "00" * 32, 8192, 20, 180_000, pins, 0))
+                version = AppVersion("00" * 32, 8192, 20, 180_000, pins)
+                await log.complete(await log.plan("d", "app.deploy", "", PutApp(f"app-{n}", version), None))
             board = load_board("virtual")
             device = Device(device_id="d", name="d", board=board, labels=(), transports=(), bus=bus)
             for _ in range(200):

@@ -25,6 +25,10 @@ async def table(database: Database) -> ChangeLog:
     return table
 
 
+async def want(table: ChangeLog, app: DesiredApp) -> None:
+    await table.settle_change(await table.add_change(CHANGE), "done", put=app)
+
+
 async def test_image_is_kept_byte_for_byte_and_an_unknown_one_named(table: ChangeLog) -> None:
     large = ImageRow("cd" * 32, bytes(range(256)) * 1024, None, "{}", 9)
     await table.put_image(large)
@@ -44,11 +48,11 @@ async def test_same_image_twice_is_one_with_the_newest_source_that_was_given(tab
 async def test_desired_apps_are_kept_per_device_and_replaced_by_their_upgrade(table: ChangeLog) -> None:
     fade, other = replace(BLINK, name="fade", pins=()), replace(BLINK, device_id="d2")
     for row in (other, fade, BLINK, upgraded := replace(BLINK, heap_bytes=4096, since_ms=50)):
-        await table.put_desired(row)
+        await want(table, row)
     assert await table.desired() == (upgraded, fade, other)
     assert await table.desired("d1") == (upgraded, fade)
     with pytest.raises(StoreError, match=r"(?i)foreign key"):
-        await table.put_desired(replace(BLINK, sha256="ef" * 32))
+        await want(table, replace(BLINK, sha256="ef" * 32))
 
 
 async def test_changes_are_kept_as_planned_numbered_and_come_newest_first(table: ChangeLog, database: Database) -> None:
@@ -71,7 +75,7 @@ async def test_changes_of_a_turn_are_found_on_every_device(table: ChangeLog) -> 
 
 
 async def test_settled_change_and_the_desired_apps_change_together_or_not_at_all(table: ChangeLog) -> None:
-    await table.put_desired(old := replace(BLINK, name="old"))
+    await want(table, old := replace(BLINK, name="old"))
     change_id = await table.add_change(replace(CHANGE, forward=RemoveApp("old")))
     with pytest.raises(StoreError):
         await table.settle_change(change_id, "done", put=replace(BLINK, sha256="ef" * 32), delete=("d1", "old"))

@@ -9,7 +9,7 @@ from microclaw.events import Inbound
 from microclaw.store.database import Database
 from microclaw.store.inbox import InboxTable
 from microclaw.store.journal import EffectKey, Journal, TurnRow, prune_effects
-from microclaw.store.outbox import NewOutbound
+from microclaw.store.outbox import OutboxRow
 
 KEY = EffectKey("turn-1", 0, 0)
 
@@ -63,7 +63,7 @@ async def test_rows_of_a_turn_are_kept_in_order_and_with_the_effect_that_follows
     with pytest.raises(StoreError):
         await journal.write([lost, journal.starting(KEY, "t", "{}", "once")])
     assert len(await journal.rows(number)) == 3
-    await inbox.answer(number, NewOutbound("test", "c1", "answer", "owner", None, "{}"))
+    await inbox.answer(number, OutboxRow("test", "c1", "answer", "owner", None, "{}"))
     assert await journal.rows(number) == ()
 
 

@@ -31,6 +31,10 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
+def names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
 async def test_files_are_moved_once_and_gone(folder: Path, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     def killed(_: Path) -> None:
         raise KeyboardInterrupt
@@ -47,7 +51,7 @@ async def test_files_are_moved_once_and_gone(folder: Path, database: Database, m
     assert await sessions.summary("tg", "1") == '{"through": "x"}'
     assert await sessions.load("ws", "a/b") == (HELLO,)
     assert {one.name for one in await sessions.list()} == {"tg_1", "ws_a%2Fb"}
-    assert [path.name for path in folder.iterdir()] == ["ws_link.jsonl"]
+    assert names(folder) == ["ws_link.jsonl"]
 
 
 @pytest.mark.parametrize(

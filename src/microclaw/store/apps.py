@@ -120,11 +120,6 @@ class AppTable(TimedTable, Generic[C, D]):
         return scalar(sql, query, (device_id, name)) is not None
 
     @writes
-    def put_desired(self, sql: Sql, app: D) -> None:
-        """Its image is stored before it."""
-        _put_desired(sql, app)
-
-    @writes
     def set_suspect(self, sql: Sql, device_id: str, name: str, *, is_suspect: bool) -> None:
         """Whether the device fell silent, probably because of this app. A new deployment takes it back, too."""
         query = """UPDATE desired_apps
@@ -152,7 +147,9 @@ class AppTable(TimedTable, Generic[C, D]):
         """
         if self.host is not None:
             _check_free(sql, change, self.host, is_live, seen)
-        _check_not_undone(sql, change)
+        query = "SELECT summary, undone_by FROM changes WHERE change_id = ? AND undone_by IS NOT NULL"
+        for undone in sql.execute(query, (change.undoes,)) if change.undoes else ():  # another host was faster
+            raise undone_already(change.undoes, *undone)
         first(sql)
         change_id = insert(sql, "changes", change, number="change_id", host=self.host)
         if deferred_id is not None:
@@ -183,7 +180,7 @@ class AppTable(TimedTable, Generic[C, D]):
         if delete is not None:
             sql.execute("DELETE FROM desired_apps WHERE device_id = ? AND name = ?", delete)
         if put is not None:
-            _put_desired(sql, put)
+            insert(sql, "desired_apps", put, over=("device_id", "name"))
         if state == "done":
             sql.execute(
                 """UPDATE changes SET undone_by = ?1
@@ -294,15 +291,6 @@ def _check_free(sql: Sql, change: ChangeRow, host: str, is_live: Callable[[str],
             )
 
 
-def _check_not_undone(sql: Sql, change: ChangeRow) -> None:
-    """Whoever takes a change back has looked at it before; another host may have been faster."""
-    if change.undoes is None:
-        return
-    row = sql.execute("SELECT summary, undone_by FROM changes WHERE change_id = ?", (change.undoes,)).fetchone()
-    if row is not None and row[1] is not None:
-        raise undone_already(change.undoes, *row)
-
-
 def undone_already(change_id: int, summary: str, undone_by: int) -> DeployRejected:
     return DeployRejected(
         f"change {change_id} ({summary}) was undone already, by change {undone_by}",
@@ -312,10 +300,6 @@ def undone_already(change_id: int, summary: str, undone_by: int) -> DeployReject
 
 def _no_change(change_id: int) -> UnknownName:
     return UnknownName(f"there is no change {change_id}", next_step="see them: microclaw app changes")
-
-
-def _put_desired(sql: Sql, app: object) -> None:
-    insert(sql, "desired_apps", app, over=("device_id", "name"))
 
 
 def _end_deferred(sql: Sql, change_id: int) -> None:

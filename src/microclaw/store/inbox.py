@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from microclaw.events import Attachment, Inbound
 from microclaw.store.journal import EffectRow, Work, check_host, no_work, take_effects
-from microclaw.store.outbox import DAY_MS, KEEP_DAYS, KEEP_ROWS, NewOutbound, insert_outbound
+from microclaw.store.outbox import DAY_MS, KEEP_DAYS, KEEP_ROWS, OutboxRow, insert_outbound
 from microclaw.store.rows import TimedTable, columns, insert, one_of, reads, scalar, select, writes
 from microclaw.store.sql import Sql
 
@@ -117,7 +117,7 @@ class InboxTable(TimedTable):
         return _rows(sql, "state = 'joined' AND joined = ?", (message_id,))
 
     @writes
-    def answer(self, sql: Sql, message_id: int, outbound: NewOutbound, keeping: Work = no_work) -> int:
+    def answer(self, sql: Sql, message_id: int, outbound: OutboxRow, keeping: Work = no_work) -> int:
         """Put the answer into the outbox and forget the turn's rows, in one step; returns the outbound's number.
         `keeping` adds it to its conversation in that step.
 

@@ -19,8 +19,11 @@ _DELIVERED: Final = "UPDATE outbox SET delivered_ms = ? WHERE outbound_id = ? AN
 
 
 @dataclass(frozen=True, slots=True)
-class NewOutbound:
-    """`key` is the channel's own id of the message that is answered; `body` is JSON text."""
+class OutboxRow:
+    """`key` is the channel's own id of the message that is answered; `body` is JSON text.
+
+    `host` holds it, in a cluster: only that one delivers it while it is alive. None: who has the channel.
+    """
 
     channel: str
     chat_id: str
@@ -28,14 +31,8 @@ class NewOutbound:
     person: str
     key: str | None
     body: str
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxRow(NewOutbound):
-    """`host` holds it, in a cluster: only that one delivers it while it is alive. None: who has the channel."""
-
-    outbound_id: int
-    created_ms: int
+    outbound_id: int = 0
+    created_ms: int = 0
     host: str | None = None
 
 
@@ -49,7 +46,7 @@ class OutboxTable(TimedTable):
         self._late: set[int] = set()  # delivered, and not yet so in the store
 
     @writes
-    def add(self, sql: Sql, outbound: NewOutbound) -> int:
+    def add(self, sql: Sql, outbound: OutboxRow) -> int:
         return insert_outbound(sql, outbound, self._now_ms())
 
     @writes
@@ -102,7 +99,7 @@ class OutboxTable(TimedTable):
         return sql.execute(query, (before_ms, rows)).rowcount
 
 
-def insert_outbound(sql: Sql, outbound: NewOutbound, now_ms: int, **more: Any) -> int:
+def insert_outbound(sql: Sql, outbound: OutboxRow, now_ms: int, **more: Any) -> int:
     """For a transaction that changes more than the outbox, too. `more`: the `message_id` that it answers, the `host`
     that holds it."""
     return insert(sql, "outbox", outbound, number="outbound_id", created_ms=now_ms, **more)
