@@ -147,9 +147,10 @@ class AppTable(TimedTable, Generic[C, D]):
         """
         if self.host is not None:
             _check_free(sql, change, self.host, is_live, seen)
-        query = "SELECT summary, undone_by FROM changes WHERE change_id = ? AND undone_by IS NOT NULL"
-        for undone in sql.execute(query, (change.undoes,)) if change.undoes else ():  # another host was faster
-            raise undone_already(change.undoes, *undone)
+        if change.undoes is not None:  # who takes it back has looked at it before; another host may have been faster
+            query = "SELECT summary, undone_by FROM changes WHERE change_id = ? AND undone_by IS NOT NULL"
+            for undone in sql.execute(query, (change.undoes,)):
+                raise undone_already(change.undoes, *undone)
         first(sql)
         change_id = insert(sql, "changes", change, number="change_id", host=self.host)
         if deferred_id is not None:
