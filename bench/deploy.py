@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.processes import private_home, running
 from bench.report import Metric, median, timed
-from microclaw.apps.changes import ChangeLog
+from microclaw.apps.changes import AppVersion, ChangeLog, PutApp
 from microclaw.apps.claims import live_conflict
 from microclaw.boards import load_board
 from microclaw.bus import Bus
@@ -20,7 +20,7 @@ from microclaw.config.load import load_settings
 from microclaw.devices.calls import AppInstall, AppList, AppUninstall
 from microclaw.devices.device import Device
 from microclaw.events import Answer
-from microclaw.store.apps import AppTable, DesiredApp, ImageRow
+from microclaw.store.apps import ImageRow
 from microclaw.store.database import Database
 from microclaw.transports.wasmachine import WasmachineTransport
 from microclaw.virtual_boards.process import VirtualBoardProcess
@@ -98,12 +98,12 @@ async def _claims_check() -> float:
     took = []
     with tempfile.TemporaryDirectory() as folder:
         async with Database.open(Path(folder) / "store.db") as database, Bus() as bus:
-            table = AppTable(database)
-            await table.put_image(ImageRow("00" * 32, b"", None, "{}", 0))
+            log = ChangeLog(database)
+            await log.put_image(ImageRow("00" * 32, b"", None, "{}", 0))
             for n in range(3):
                 pins = tuple(range(100 + 20 * n, 120 + 20 * n))
-                await table.put_desired(DesiredApp("d", f"app-{n}", "00" * 32, 8192, 20, 180_000, pins, 0))
-            log = ChangeLog(table)
+                version = AppVersion("00" * 32, 8192, 20, 180_000, pins)
+                await log.complete(await log.plan("d", "app.deploy", "", PutApp(f"app-{n}", version), None))
             board = load_board("virtual")
             device = Device(device_id="d", name="d", board=board, labels=(), transports=(), bus=bus)
             for _ in range(200):

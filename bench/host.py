@@ -70,7 +70,8 @@ async def _fill(path: Path, count: int) -> None:
     async with Database.open(path) as database:
         table = DeviceTable(database)
         rows = [
-            DeviceRow(f"d{n}", f"b{n}", "virtual", (), (f"wasmachine://192.0.2.7:{n + 1}",), 0) for n in range(count)
+            DeviceRow(f"d{n}", f"b{n}", "virtual", transports=(f"wasmachine://192.0.2.7:{n + 1}",))
+            for n in range(count)
         ]
         for start in range(0, count, 500):
             await asyncio.gather(*(table.put(row) for row in rows[start : start + 500]))

@@ -44,8 +44,7 @@ from microclaw.link_server.meter import LinkMeter
 from microclaw.link_server.other_hosts import OtherHosts
 from microclaw.link_server.tasks import DeviceTasks
 from microclaw.store.database import Database
-from microclaw.store.link_events import LinkEventTable
-from microclaw.store.link_tasks import LinkTaskTable
+from microclaw.store.link_events import LinkEventTable, LinkTaskTable
 from microclaw.store.links import LinkTable
 from microclaw.wire.link.actions import Hear
 from microclaw.wire.link.frame import FrameType

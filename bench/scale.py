@@ -102,15 +102,17 @@ async def _append_in_turn(effort: Effort, home: Path, url: str) -> dict[str, lis
 async def _append(store: Database, turn: int, effort: Effort) -> tuple[float, ...]:
     """Seconds a message, as KINDS; each turn has outboxes of its own, that are empty."""
     table = LinkTable(store, now_ms=now_ms, random_bytes=secrets.token_bytes)
-    boxes = [(await table.open(f"device-{turn}-{number}"))[0] for number in range(WAITING + 1)]
+    devices = [f"device-{turn}-{number}" for number in range(WAITING + 1)]
+    for device_id in devices:
+        await table.open(device_id)
     alone_s = []
     for _ in range(effort.alone):
         began = time.perf_counter()
-        await boxes[0].append(secrets.token_bytes(16), PAYLOAD)
+        await table.append(devices[0], secrets.token_bytes(16), PAYLOAD)
         alone_s.append(time.perf_counter() - began)
     began = time.perf_counter()
     for _ in range(effort.each):
-        await asyncio.gather(*(box.append(secrets.token_bytes(16), PAYLOAD) for box in boxes[1:]))
+        await asyncio.gather(*(table.append(one, secrets.token_bytes(16), PAYLOAD) for one in devices[1:]))
     waiting_s = (time.perf_counter() - began) / (effort.each * WAITING)
     return sum(alone_s) / effort.alone, median(alone_s), waiting_s
 

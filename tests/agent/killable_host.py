@@ -28,7 +28,7 @@ from microclaw.models.scripted import call, say
 from microclaw.store.database import Database
 from microclaw.store.inbox import InboxTable
 from microclaw.store.journal import Journal, Work, no_work
-from microclaw.store.outbox import NewOutbound, OutboxTable
+from microclaw.store.outbox import OutboxRow, OutboxTable
 from microclaw.store.sessions import Sessions
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.tools.toolbox import Toolbox
@@ -103,7 +103,7 @@ class Context(TurnContext):
 
 
 class Messages(InboxTable):
-    async def answer(self, message_id: int, outbound: NewOutbound, keeping: Work = no_work) -> int:
+    async def answer(self, message_id: int, outbound: OutboxRow, keeping: Work = no_work) -> int:
         await at("keeping the answer")
         number = await super().answer(message_id, outbound, keeping)
         await at("answer kept")

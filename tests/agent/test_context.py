@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import pytest
 
 from microclaw.agent.context import TurnContext
+from microclaw.apps.changes import ChangeLog, DesiredApp
 from microclaw.boards.reader import load_board
 from microclaw.bus import Bus
 from microclaw.devices.device import Device
 from microclaw.devices.entry import unknown_device
 from microclaw.errors import UnknownName
-from microclaw.store.apps import AppTable, DesiredApp
 
 
 @dataclass
@@ -30,11 +30,11 @@ class Known:
         raise unknown_device(reference, [d.name for d in self.devices])
 
 
-class Wanted(AppTable):
+class Wanted(ChangeLog):
     def __init__(self, apps: tuple[DesiredApp, ...] = ()) -> None:
         self.apps = apps
 
-    async def desired(self, device_id: str | None = None) -> tuple[DesiredApp, ...]:
+    async def desired(self, device_id: str | None = None, *, stopped: bool = False) -> tuple[DesiredApp, ...]:
         return self.apps
 
 

@@ -12,6 +12,7 @@ from tests.stores import new_store
 
 from microclaw.agent.compaction import tokens
 from microclaw.agent.context import Section, TurnContext, fit
+from microclaw.apps.changes import ChangeLog, DesiredApp
 from microclaw.boards.reader import load_board
 from microclaw.bus import Bus
 from microclaw.devices.device import Device
@@ -22,7 +23,6 @@ from microclaw.knowledge.memory import Memory
 from microclaw.knowledge.search import Search
 from microclaw.knowledge.skills import Skills
 from microclaw.knowledge.texts import TextFiles
-from microclaw.store.apps import AppTable, DesiredApp
 from microclaw.store.database import Database
 from microclaw.store.notes import NoteTable
 from microclaw.store.sessions import SessionMessage, Sessions
@@ -42,10 +42,10 @@ class Known:
         raise unknown_device(reference, [])
 
 
-class NoApps(AppTable):
+class NoApps(ChangeLog):
     def __init__(self) -> None: ...
 
-    async def desired(self, device_id: str | None = None) -> tuple[DesiredApp, ...]:
+    async def desired(self, device_id: str | None = None, *, stopped: bool = False) -> tuple[DesiredApp, ...]:
         return ()
 
 

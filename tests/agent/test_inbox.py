@@ -26,7 +26,7 @@ from microclaw.models.protocol import AssistantReply, Image, ModelReply, ModelRe
 from microclaw.models.scripted import Scripted, ScriptedModel, call, say
 from microclaw.store.database import Database
 from microclaw.store.inbox import InboxTable
-from microclaw.store.outbox import NewOutbound, OutboxTable
+from microclaw.store.outbox import OutboxRow, OutboxTable
 
 STEER = AgentSettings(second_message="steer")
 
@@ -408,7 +408,7 @@ class Crowded(InboxTable):
     """Of a store with more to do than it takes."""
 
     async def answer(
-        self, message_id: int, outbound: NewOutbound, keeping: Callable[[sqlite3.Connection], object] | None = None
+        self, message_id: int, outbound: OutboxRow, keeping: Callable[[sqlite3.Connection], object] | None = None
     ) -> int:
         raise Overloaded("10000 jobs wait for the store already")
 
@@ -431,7 +431,7 @@ async def test_what_was_passed_over_for_an_answer_on_its_way_is_given_out_after_
     async with Database.open(tmp_path / "m.db") as database, asyncio.timeout(60):
         table = OutboxTable(database, lambda: 0)
         outbox = Outbox(table)
-        await table.add(NewOutbound("test", "c1", "answer", "owner", None, encode(Answer("an answer"))))
+        await table.add(OutboxRow("test", "c1", "answer", "owner", None, encode(Answer("an answer"))))
         outgoing = outbox.outgoing("test")
         with outbox.handing_out("test", "c1"):
             await outbox.push("test", "c2", "a push")

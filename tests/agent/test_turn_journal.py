@@ -12,7 +12,6 @@ from microclaw.auth.gate import Effect
 from microclaw.errors import StoreError
 from microclaw.events import Action, Answer, Edge, Evidence, Inbound, Usage
 from microclaw.models.protocol import ModelReply, ToolCall
-from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
 from microclaw.store.inbox import InboxTable
 from microclaw.store.journal import EffectKey, Journal
@@ -57,7 +56,7 @@ async def test_what_a_turn_noted_is_read_back_in_order_with_the_results_of_its_c
 
 async def test_what_follows_by_rule_is_written_with_its_change_and_ends_with_the_answer(tmp_path: Path) -> None:
     async with Database.open(tmp_path / "m.db") as database:
-        journal, log = Journal(database, lambda: 1), ChangeLog(AppTable(database))
+        journal, log = Journal(database, lambda: 1), ChangeLog(database)
         await InboxTable(database, lambda: 1).add(Inbound("test", "c1", "set pin 5 on"))
         asked = ToolCall("1", "gpio-set", "{}")
         turn = TurnJournal(journal, "m1", 1)

@@ -55,7 +55,6 @@ from microclaw.devices.calls import (
 from microclaw.devices.registry import Registry
 from microclaw.errors import AppExists, AppNotFound, InvalidModule, MicroclawError, TooManyApps
 from microclaw.events import Edge, EvidenceKind, ProgramKind, Step
-from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceTable
 from microclaw.wasm.image import Image, MemoryUse
@@ -316,7 +315,7 @@ def journal_clock() -> Clock:
 
 @pytest.fixture
 def change_log(database: Database, journal_clock: Clock) -> ChangeLog:
-    return ChangeLog(AppTable(database), now_ms=journal_clock.now_ms)
+    return ChangeLog(database, now_ms=journal_clock.now_ms)
 
 
 @pytest.fixture

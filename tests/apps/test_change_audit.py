@@ -7,12 +7,13 @@ from typing import Any, get_args
 import pytest
 
 from microclaw.apps.change_audit import _KINDS, change_event
-from microclaw.apps.changes import Change, ChangeKind, ChangeState, SetLevel, made_by
+from microclaw.apps.changes import Change, ChangeKind, SetLevel, made_by
 from microclaw.apps.deploy import DeployRequest
 from microclaw.apps.undo import UndoChoice
 from microclaw.audit import AuditEvent, AuditKind
 from microclaw.audit.log import EventLimits
 from microclaw.errors import DeviceTimeout, DeviceUnreachable
+from microclaw.store.apps import ChangeState
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def told(lab: Any) -> list[tuple[str, str, str | None]]:
         event = change_event(change, state, "paper", person, None)
         lines.append((event.kind.value, event.text.partition(": ")[2], event.by))
 
-    lab.change_log.listen(settled)
+    lab.change_log.report_to(settled)
     return lines
 
 
@@ -87,7 +88,7 @@ async def test_an_act_without_an_answer_has_a_line_too(
 
 def test_a_program_that_switches_a_pin_for_hours_pushes_out_no_other_act() -> None:
     limits = EventLimits(lambda: 0.0)
-    change = Change(1, 0, "d-1", "gpio.set", "", SetLevel(4, 1), None, "done")
+    change = Change(1, 0, "d-1", "gpio.set", "", None, SetLevel(4, 1), None, "done")
     lines = [line for _ in range(5_000) for line in limits.lines(change_event(change, "done", "lamp", "mqtt", None))]
     assert len(lines) <= 61
     assert limits.lines(AuditEvent(AuditKind.TOKEN_REVOKED, "it opens nothing", about="ci"))

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from microclaw.apps.changes import (
+    ACTION,
     AppVersion,
     ChangeLog,
     DeviceAction,
@@ -14,11 +15,8 @@ from microclaw.apps.changes import (
     RemoveApp,
     SetLevel,
     SetPwm,
-    decode_action,
-    encode_action,
 )
 from microclaw.errors import StoreError
-from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
 from microclaw.wasm.image import Image, MemoryUse
 
@@ -37,16 +35,16 @@ ACTIONS: st.SearchStrategy[DeviceAction] = st.one_of(
 
 @given(ACTIONS)
 def test_an_action_survives_the_store(action: DeviceAction) -> None:
-    assert decode_action(encode_action(action)) == action
+    assert ACTION["read"](ACTION["write"](action)) == action
 
 
 def test_the_stored_form_is_stable() -> None:
     version = AppVersion("ab", 8192, 20, 180_000, (2,))
-    assert encode_action(PutApp("blink", version)) == (
+    assert ACTION["write"](PutApp("blink", version)) == (
         '{"do":"app.put","name":"blink","version":'
         '{"sha256":"ab","heap_bytes":8192,"timers":20,"watchdog_ms":180000,"pins":[2]}}'
     )
-    assert encode_action(SetLevel(4, 1)) == '{"do":"gpio.set","pin":4,"level":1}'
+    assert ACTION["write"](SetLevel(4, 1)) == '{"do":"gpio.set","pin":4,"level":1}'
 
 
 @pytest.mark.parametrize(
@@ -55,7 +53,7 @@ def test_the_stored_form_is_stable() -> None:
 )
 def test_anything_else_is_a_store_error_with_a_next_step(text: str) -> None:
     with pytest.raises(StoreError) as caught:
-        decode_action(text)
+        ACTION["read"](text)
     assert caught.value.next_step
 
 
@@ -82,7 +80,7 @@ async def planned(change_log: ChangeLog) -> int:
 
 async def test_a_planned_change_wants_nothing_yet(change_log: ChangeLog) -> None:
     change_id = await planned(change_log)
-    assert await change_log.desired() == []
+    assert await change_log.desired() == ()
     assert [change.change_id for change in await change_log.unfinished()] == [change_id]
 
 
@@ -91,7 +89,7 @@ async def test_a_completed_deployment_is_wanted(change_log: ChangeLog) -> None:
     [app] = await change_log.desired("d1")
     assert (app.name, app.version) == ("blink", VERSION)
     assert await change_log.unfinished() == []
-    assert await change_log.desired("d2") == []
+    assert await change_log.desired("d2") == ()
 
 
 async def test_a_failed_change_leaves_what_was_wanted(change_log: ChangeLog) -> None:
@@ -114,16 +112,16 @@ async def test_what_was_put_back_changes_nothing_that_is_wanted(change_log: Chan
     await change_log.keep_image(IMAGE)
     change_id = await change_log.plan("d1", "app.restore", "put back", PutApp("blink", VERSION), None)
     await change_log.complete(change_id)
-    assert await change_log.desired() == []
+    assert await change_log.desired() == ()
 
 
 async def test_images_and_changes_survive_a_restart(tmp_path: Path) -> None:
     async with Database.open(tmp_path / "store.db") as database:
-        change_log = ChangeLog(AppTable(database))
+        change_log = ChangeLog(database)
         await change_log.complete(await planned(change_log))
         await change_log.plan("d1", "gpio.set", "set", SetLevel(4, 1), SetLevel(4, 0))
     async with Database.open(tmp_path / "store.db") as database:
-        change_log = ChangeLog(AppTable(database))
+        change_log = ChangeLog(database)
         stored = await change_log.image(IMAGE.sha256)
         assert (stored.code, stored.source) == (IMAGE.code, IMAGE.source)
         assert [change.kind for change in await change_log.changes()] == ["gpio.set", "app.deploy"]

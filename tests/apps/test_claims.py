@@ -13,7 +13,6 @@ from microclaw.apps.deploy import DeployRequest
 from microclaw.devices.calls import AppInstall, AppState, PwmChange
 from microclaw.errors import AppExists, DeviceUnreachable, PinClaimed, TooManyApps
 from microclaw.events import AskedProgram
-from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
 
 
@@ -57,7 +56,7 @@ def test_a_pin_that_was_closed_again_counts_as_driven() -> None:
 
 async def test_a_claim_survives_a_restart_of_the_host(lab: Any, database: Database) -> None:
     await deploy(lab, "button", pins=(4,), read=(4,))
-    lab.change_log = ChangeLog(AppTable(database))
+    lab.change_log = ChangeLog(database)
     lab.rebuild()
     await refused(lab, 4)
 

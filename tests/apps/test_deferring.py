@@ -107,7 +107,7 @@ async def test_what_is_wrong_is_told_when_it_is_ordered(lab: Any, notes: Notes) 
     lab.trials["blink"] = make_trial(ok=False, error="trapped")
     with pytest.raises(TrialFailed):
         await order(lab)
-    assert await lab.deferrals.log.waiting() == []
+    assert await lab.deferrals.log.waiting() == ()
 
 
 async def test_the_question_is_asked_when_it_is_ordered_and_not_again(lab: Any, notes: Notes) -> None:
@@ -120,7 +120,7 @@ async def test_the_question_is_asked_when_it_is_ordered_and_not_again(lab: Any, 
     with pytest.raises(PermissionRefused):
         await order(lab, approve=no)
     assert asked == ["put blink on paper, when it is back"]
-    assert await lab.deferrals.log.waiting() == []
+    assert await lab.deferrals.log.waiting() == ()
 
     async def yes(text: str, _detail: Sequence[str], _program: object) -> None:
         asked.append(text)

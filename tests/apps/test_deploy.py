@@ -79,7 +79,7 @@ async def test_a_failed_trial_never_reaches_the_device(lab: Any) -> None:
         await lab.deployer.deploy(blink(), lab.steps.append)
     assert texts(lab.steps)[-1] == ("try", "failed", "it trapped: unreachable")
     assert "apps.install" not in lab.transport.calls
-    assert await lab.change_log.changes() == []
+    assert await lab.change_log.changes() == ()
 
 
 async def test_a_pin_that_only_the_trial_shows_is_refused_too(lab: Any) -> None:
@@ -140,7 +140,7 @@ async def test_a_device_that_vanishes_mid_install_leaves_the_change_open(lab: An
     with pytest.raises(InstallInterrupted):
         await lab.deployer.deploy(blink(), lab.steps.append)
     assert [change.state for change in await lab.change_log.changes()] == ["unknown"]
-    assert await lab.change_log.desired() == []
+    assert await lab.change_log.desired() == ()
 
 
 async def test_a_program_that_trapped_on_the_board_is_withdrawn(lab: Any) -> None:
@@ -254,7 +254,7 @@ async def test_a_deployment_says_when_it_begins_to_change_the_device(lab: Any) -
     with pytest.raises(asyncio.CancelledError):
         await lab.deployer.deploy(blink(), lab.steps.append, begin=begin)
     assert lab.transport.apps == {}
-    assert await lab.change_log.changes() == []
+    assert await lab.change_log.changes() == ()
 
 
 async def test_removing_confirms_by_the_devices_own_list(lab: Any) -> None:
@@ -262,7 +262,7 @@ async def test_removing_confirms_by_the_devices_own_list(lab: Any) -> None:
     await lab.deployer.deploy(blink(), lab.steps.append)
     done = await lab.deployer.remove("paper", "blink", lab.steps.append)
     assert done.undoable
-    assert await lab.change_log.desired() == []
+    assert await lab.change_log.desired() == ()
 
 
 async def test_a_removal_that_the_list_contradicts_fails(lab: Any) -> None:
@@ -305,7 +305,7 @@ async def test_an_unreachable_device_is_said_at_the_deploy_stage(lab: Any) -> No
     with pytest.raises(DeviceUnreachable):
         await lab.deployer.deploy(blink(), lab.steps.append)
     assert texts(lab.steps)[-1] == ("deploy", "failed", "nobody at paper:1")
-    assert await lab.change_log.changes() == []
+    assert await lab.change_log.changes() == ()
 
 
 async def test_two_deployments_at_once_never_share_a_pin(lab: Any) -> None:
@@ -351,7 +351,7 @@ async def test_an_app_that_went_by_itself_counts_as_removed(lab: Any) -> None:
     lab.transport.swallow = True
     lab.transport.fail["apps.remove"] = AppNotFound("Uninstall WASM app failed: no app found.")
     await lab.deployer.remove("paper", "blink", lab.steps.append)
-    assert await lab.change_log.desired() == []
+    assert await lab.change_log.desired() == ()
 
 
 async def test_a_wanted_app_that_the_device_lost_can_still_be_removed(lab: Any) -> None:
@@ -361,7 +361,7 @@ async def test_a_wanted_app_that_the_device_lost_can_still_be_removed(lab: Any) 
     lab.transport.calls.clear()
     await lab.deployer.remove("paper", "blink", lab.steps.append)
     assert "apps.remove" not in lab.transport.calls
-    assert await lab.change_log.desired() == []
+    assert await lab.change_log.desired() == ()
 
 
 async def test_a_board_lost_while_watched_leaves_it_at_accepted(lab: Any) -> None:

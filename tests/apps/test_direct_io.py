@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from microclaw.apps.app_terms import Claims
-from microclaw.apps.changes import AppVersion, DesiredApp, SetLevel, SetPwm
+from microclaw.apps.changes import DesiredApp, SetLevel, SetPwm
 from microclaw.apps.claims import check_free, timers_conflict
 from microclaw.apps.deploy import DeployRequest
 from microclaw.apps.installer import recover_changes
@@ -68,13 +68,13 @@ async def test_a_forbidden_pin_is_refused_before_anything_is_written(lab: Any, p
     with pytest.raises(PinRefused):
         await lab.direct_io.set_pin("paper", pin, 1)
     assert lab.transport.calls == []
-    assert await lab.change_log.changes() == []
+    assert await lab.change_log.changes() == ()
 
 
 async def test_a_level_is_0_or_1(lab: Any) -> None:
     with pytest.raises(CallRejected):
         await lab.direct_io.set_pin("paper", 4, 2)
-    assert await lab.change_log.changes() == []
+    assert await lab.change_log.changes() == ()
 
 
 async def test_a_pin_that_an_app_drives_is_refused_with_its_name(lab: Any) -> None:
@@ -175,8 +175,8 @@ async def test_pwm_timers_are_either_a_programs_or_an_acts(lab: Any) -> None:
     with pytest.raises(PinClaimed):
         await check_free(device, "fade", (6,), Claims(nodes=("ledc/0",)), ())
     await check_free(device, "sensor", (6,), Claims(nodes=("i2c/0",)), ())
-    version = AppVersion("00", 8192, 20, 180_000, (6,), Claims(nodes=("ledc/0",)))
-    conflict = timers_conflict(device, 5, (DesiredApp(device.device_id, "fade", version, 0),))
+    fade = DesiredApp(device.device_id, "fade", "00", 8192, 20, 180_000, (6,), 0, Claims(nodes=("ledc/0",)))
+    conflict = timers_conflict(device, 5, (fade,))
     assert conflict is not None
 
 

@@ -33,7 +33,6 @@ from microclaw.errors import (
     UndoIncomplete,
 )
 from microclaw.events import Step
-from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceTable
 from microclaw.transports.open import open_transport
@@ -56,12 +55,12 @@ class Bench:
     """A host's apps stage with one real virtual board named board-1."""
 
     def __init__(
-        self, board: VirtualBoardProcess, registry: Registry, table: AppTable, cache: Path, trial_pool: TrialPool
+        self, board: VirtualBoardProcess, registry: Registry, database: Database, cache: Path, trial_pool: TrialPool
     ) -> None:
-        self.board, self.registry, self.table = board, registry, table
+        self.board, self.registry, self.database = board, registry, database
         self._cache, self._standby = cache, trial_pool
         self.steps: list[Step] = []
-        self.change_log = ChangeLog(table)
+        self.change_log = ChangeLog(database)
         self.deployer = self.deployer_over(self.change_log)
         registry.explain_silence = SilenceExplainer(self.change_log).explain
         self.direct_io = DirectIo(Installer(registry, self.change_log))
@@ -117,7 +116,7 @@ async def bench(tmp_path: Path, build_cache: Path, trial_pool: TrialPool) -> Asy
         ) as registry,
     ):
         await registry.add("board-1", "virtual", board.ready.transports)
-        yield Bench(board, registry, AppTable(database), build_cache, trial_pool)
+        yield Bench(board, registry, database, build_cache, trial_pool)
 
 
 async def edges_seen(bench: Bench, pin: int, count: int) -> list[float]:
@@ -222,10 +221,10 @@ class DyingLedger(ChangeLog):
 
 
 async def test_a_host_that_crashed_after_the_install_finds_the_truth(bench: Bench) -> None:
-    dying = bench.deployer_over(DyingLedger(bench.table))
+    dying = bench.deployer_over(DyingLedger(bench.database))
     with pytest.raises(KeyboardInterrupt):
         await dying.deploy(DeployRequest("board-1", "blink", source=blink_source()), bench.steps.append)
-    assert await bench.change_log.desired() == []
+    assert await bench.change_log.desired() == ()
     [_told] = await bench.deployer.recover()
     assert [app.name for app in await bench.change_log.desired()] == ["blink"]
 

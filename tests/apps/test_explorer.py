@@ -27,7 +27,6 @@ from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import DeviceUnreachable, MicroclawError, ProtocolError, TooManyApps
 from microclaw.events import Step
-from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceTable
 from microclaw.transports.open import open_transport
@@ -76,7 +75,7 @@ async def bench_with(tmp_path: Path, build_cache: Path, *firmware: str) -> Async
         ) as registry,
     ):
         device = await registry.add("bench", "virtual", board.ready.transports[:1])
-        change_log, cache = ChangeLog(AppTable(database)), BuildCache(build_cache)
+        change_log, cache = ChangeLog(database), BuildCache(build_cache)
         installer, compile_source = Installer(registry, change_log), cached_compiler(cache)
         explorer = Explorer(installer, compile_source)
         deployer = Deployer(installer, compile=compile_source, try_image=try_image)
@@ -114,7 +113,7 @@ async def test_full_board_is_left_alone_with_the_reason(tmp_path: Path, build_ca
         with pytest.raises(TooManyApps):
             await bench.explorer.explore("bench", bench.steps.append)
         assert await bench.names() == ["one", "two"]
-        assert await bench.change_log.changes() == []
+        assert await bench.change_log.changes() == ()
 
 
 async def test_explorer_that_a_dead_host_left_is_taken_off_by_the_next(tmp_path: Path, build_cache: Path) -> None:

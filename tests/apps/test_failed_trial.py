@@ -28,7 +28,7 @@ async def test_source_and_bytes_alike(lab: Any, program: dict[str, Any]) -> None
     with pytest.raises(TrialFailed):
         await lab.deployer.deploy(request(lab, **program), lab.steps.append)
     assert "apps.install" not in lab.transport.calls
-    assert await lab.change_log.changes() == []
+    assert await lab.change_log.changes() == ()
 
 
 async def test_force_installs_it_and_says_so(lab: Any) -> None:

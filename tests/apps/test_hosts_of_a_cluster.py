@@ -17,7 +17,6 @@ from microclaw.boards.reader import load_board
 from microclaw.bus import Bus
 from microclaw.devices.registry import Registry
 from microclaw.errors import DeployRejected, DeviceBusy
-from microclaw.store.apps import AppTable
 from microclaw.store.devices import DeviceTable
 from microclaw.store.postgres import SharedDatabase
 from microclaw.store.schedules import ScheduleRow, ScheduleTable
@@ -58,7 +57,7 @@ async def labs(copies: tuple[SharedDatabase, SharedDatabase]) -> AsyncIterator[t
             await stack.enter_async_context(registry)
             if not made:
                 await registry.add("paper", "virtual", ["paper:1"])
-            made.append(Lab(registry, ChangeLog(AppTable(copy), fleet=Seat(host_id)), transport))
+            made.append(Lab(registry, ChangeLog(copy, fleet=Seat(host_id)), transport))
         yield made[0], made[1]
 
 

@@ -68,7 +68,7 @@ async def test_start_installs_the_kept_image_on_its_terms_without_a_trial(lab: A
     assert lab.transport.apps["blink"].heap_bytes == 4096
     assert (done.evidence.kind, done.verified) == ("counted", True)
     assert [app.name for app in await lab.change_log.desired()] == ["blink"]
-    assert await lab.change_log.stopped() == []
+    assert await lab.change_log.stopped() == ()
 
 
 async def test_what_makes_no_sense_is_refused_in_words(lab: Any) -> None:

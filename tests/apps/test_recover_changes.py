@@ -35,7 +35,7 @@ async def test_a_crash_before_the_install_is_settled_as_failed(lab: Any) -> None
     change_id = await lab.change_log.plan(lab.device_id, "app.deploy", "deploy", PutApp("blink", version), None)
     await lab.deployer.recover()
     assert (await lab.change_log.change(change_id)).state == "failed"
-    assert await lab.change_log.desired() == []
+    assert await lab.change_log.desired() == ()
 
 
 async def test_an_upgrade_cut_short_ends_at_the_former_version(lab: Any) -> None:

@@ -24,7 +24,6 @@ from microclaw.devices.calls import AppList
 from microclaw.devices.device import Transport
 from microclaw.devices.registry import Registry
 from microclaw.errors import DeviceSilent, DeviceTimeout, InstallInterrupted
-from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceTable
 from microclaw.transports.open import open_transport
@@ -63,7 +62,7 @@ async def test_it_is_put_back_once_and_left_off_after_a_second_silence(lab: Any,
     await falls_silent(lab)
     assert (await lab.reconciler.check(lab.device_id)).put_back == ("one", "two")
     await falls_silent(lab)
-    lab.change_log = ChangeLog(AppTable(database))  # and the host was started again
+    lab.change_log = ChangeLog(database)  # and the host was started again
     lab.rebuild()
     kept = await lab.reconciler.check(lab.device_id)
     assert kept.put_back == ("one",)
@@ -176,7 +175,7 @@ async def bench(tmp_path: Path, build_cache: Path) -> AsyncIterator[Bench]:
         ) as registry,
     ):
         await registry.add("board-1", "virtual", board.ready.transports)
-        yield Bench(board, registry, AppTable(database), build_cache, trial_pool)
+        yield Bench(board, registry, database, build_cache, trial_pool)
 
 
 async def after_a_reset(bench: Bench) -> DeviceCheck:

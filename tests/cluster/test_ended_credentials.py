@@ -31,7 +31,7 @@ class Host:
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         if Request(scope).method == "POST":
-            await self.devices.put(DeviceRow("lamp", "lamp", "virtual", (), (), 0))
+            await self.devices.put(DeviceRow("lamp", "lamp", "virtual"))
         await JSONResponse({})(scope, receive, send)
 
     async def ask(self, method: str, secret: str) -> int:

@@ -18,8 +18,7 @@ from microclaw.errors import DeployRejected, Overloaded, TakenOver
 from microclaw.link_server.tasks import DeviceTasks, TaskEnd, Tell
 from microclaw.live_hosts import LeftWork
 from microclaw.sandbox.run import run_sandboxed, sandbox_backend
-from microclaw.store.apps import AppTable
-from microclaw.store.link_tasks import LinkTaskTable, OpenTask, add_to, end_in
+from microclaw.store.link_events import LinkTaskTable, OpenTask, add_task, end_in
 from microclaw.store.postgres import SharedDatabase
 from microclaw.store.tasks import TaskRow, TaskTable
 from microclaw.tasks.folders import TaskFolders
@@ -53,7 +52,7 @@ async def test_a_change_that_a_live_host_makes_is_no_other_hosts_to_close(stage:
     logs = []
     for name in ("a", "b"):
         database, fleet = await stage.host(name)
-        logs.append(ChangeLog(AppTable(database), fleet=fleet))
+        logs.append(ChangeLog(database, fleet=fleet))
     a, b = logs
     number = await a.plan("d-1", "app.deploy", "put blink", BLINK, None)
     assert [change.change_id for change in await a.unfinished("d-1")] == [number]
@@ -92,7 +91,7 @@ class NoRunner:
 async def test_a_devices_task_ends_once_at_one_host_when_its_own_is_dead(stage: Stage) -> None:
     a, _ = await stage.host("a")
     taken = OpenTask("d-1", "t1", b"1", "a")
-    assert await a.write(lambda connection: add_to(connection, taken, 1)) is None
+    assert await a.write(lambda connection: add_task(connection, taken, 1)) is None
     ended: list[str] = []
     tasks = []
     for name in ("b", "c"):

@@ -32,7 +32,7 @@ def home(tmp_path: Path) -> Path:
     async def fill() -> None:
         async with Database.open(home / "microclaw.db") as database:
             for name in ("kitchen", "hall"):
-                await DeviceTable(database).put(DeviceRow(name, name, "b", (), (f"link:{name}",), 0))
+                await DeviceTable(database).put(DeviceRow(name, name, "b", transports=(f"link:{name}",)))
             await InboxTable(database, lambda: 1).add(MESSAGE)
 
     asyncio.run(fill())
@@ -65,7 +65,7 @@ def test_a_store_goes_into_a_new_database_and_its_newest_content_back(
 
     async def go_on() -> None:
         async with host_in(url, "b-0001") as (second, _):
-            await DeviceTable(second).put(DeviceRow("garden", "garden", "b", (), (), 0))
+            await DeviceTable(second).put(DeviceRow("garden", "garden", "b"))
             await InboxTable(second, lambda: 1).add(MESSAGE)
             assert len(await DeviceTable(second).list()) == 3
             for refused in (to, ("migrate", "--back", "--database", url)):
@@ -83,7 +83,7 @@ def test_a_store_goes_into_a_new_database_and_its_newest_content_back(
 
     async def as_before() -> int:
         async with Database.open(home / "microclaw.db") as database:
-            await DeviceTable(database).put(DeviceRow("attic", "attic", "b", (), (), 0))
+            await DeviceTable(database).put(DeviceRow("attic", "attic", "b"))
             return len(await InboxTable(database, lambda: 1).unanswered())
 
     assert asyncio.run(as_before()) == 2  # none is another host's

@@ -16,7 +16,7 @@ from microclaw.errors import StoreError
 from microclaw.store.devices import DeviceRow, DeviceTable
 from microclaw.store.schema import VERSION
 
-LAMP = DeviceRow("lamp", "lamp", "virtual", (), (), 0)
+LAMP = DeviceRow("lamp", "lamp", "virtual")
 
 
 async def test_an_older_host_reads_and_writes_nothing_once_a_newer_one_upgraded_the_store(database_url: str) -> None:

@@ -296,8 +296,8 @@ async def test_transport_is_added_once(registry: Registry, device: Device) -> No
 async def test_row_that_cannot_be_opened_stops_the_start_and_leaves_nothing_served(tmp_path: Path) -> None:
     async with Database.open(tmp_path / "microclaw.db") as database, Bus() as bus:
         table = DeviceTable(database)
-        await table.put(DeviceRow("dev1", "bench", "virtual", (), ("serial:/dev/x",), 0))
-        await table.put(DeviceRow("dev2", "old", "toaster", (), (), 0))
+        await table.put(DeviceRow("dev1", "bench", "virtual", transports=("serial:/dev/x",)))
+        await table.put(DeviceRow("dev2", "old", "toaster"))
         with pytest.raises(UnknownName):
             async with build_registry(bus, table):
                 pytest.fail("it started")

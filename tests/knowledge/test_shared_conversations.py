@@ -50,7 +50,7 @@ async def shelves(folder: Path, url: str) -> AsyncIterator[tuple[Shelf, Shelf]]:
                 rescan_s=0,
                 patience_s=60,
             )
-            table.follow_removals(search.refresh_now)
+            table.follow(search.refresh_now)
             made.append(Shelf(table, search, index))
         yield made[0], made[1]
 

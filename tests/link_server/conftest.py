@@ -38,8 +38,7 @@ from microclaw.link_server.server import RENEWAL_CHECK_S, LinkServer
 from microclaw.link_server.tasks import DeviceTasks, TaskRunner
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceTable
-from microclaw.store.link_events import LinkEventTable
-from microclaw.store.link_tasks import LinkTaskTable
+from microclaw.store.link_events import LinkEventTable, LinkTaskTable
 from microclaw.store.links import LinkTable
 from microclaw.supervision import SupervisedTasks
 from microclaw.transports.open import open_transport

@@ -13,7 +13,7 @@ from microclaw.errors import ToolFailed
 from microclaw.events import DeviceEvent
 from microclaw.link_server.limits import LinkLimits
 from microclaw.link_server.tasks import DeviceTasks, TaskEnd
-from microclaw.store.link_tasks import MAX_OPEN, LinkTaskTable, OpenTask
+from microclaw.store.link_events import MAX_OPEN, LinkTaskTable, OpenTask
 from microclaw.wire.link.messages import CancelTask, ErrorMessage, Event, RunTask, TaskStatus
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -9,7 +8,8 @@ from microclaw.errors import StoreError
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceRow, DeviceTable
 
-ROW = DeviceRow("d1", "virtual-1", "virtual", ("demo", "desk"), ("wasmachine://127.0.0.1:18080", "virtual:/x"), 1000)
+PORTS = ("wasmachine://127.0.0.1:18080", "virtual:/x")
+ROW = DeviceRow("d1", "virtual-1", "virtual", ("demo", "desk"), 1000, transports=PORTS)
 
 
 @pytest.fixture
@@ -17,58 +17,48 @@ def table(database: Database) -> DeviceTable:
     return DeviceTable(database)
 
 
-async def test_device_is_kept_as_it_was_put(table: DeviceTable) -> None:
-    await table.put(ROW)
-    assert await table.list() == (ROW,)
-
-
-async def test_devices_come_by_name(table: DeviceTable) -> None:
-    for device_id, name in (("1", "lamp"), ("2", "attic"), ("3", "pump")):
-        await table.put(DeviceRow(device_id, name, "virtual", (), (), 0))
-    assert [row.name for row in await table.list()] == ["attic", "lamp", "pump"]
-
-
-async def test_put_replaces_names_labels_and_transports(table: DeviceTable) -> None:
-    await table.put(ROW)
+async def test_devices_are_kept_as_they_were_put_and_come_by_name(table: DeviceTable) -> None:
+    others = [DeviceRow(name, name, "virtual") for name in ("pump", "attic")]
+    for row in (ROW, *others):
+        await table.put(row)
+    assert await table.list() == (others[1], others[0], ROW)
     changed = replace(ROW, name="lamp", labels=(), transports=("serial:tcp://h:1", ROW.transports[0]))
     await table.put(changed)
-    assert await table.list() == (changed,)
+    assert await table.list() == (others[1], changed, others[0])
 
 
-async def test_name_of_another_device_is_refused_and_nothing_changes(table: DeviceTable) -> None:
+@pytest.mark.parametrize("other", [replace(ROW, transports=()), replace(ROW, name="other")])
+async def test_name_or_transport_of_another_device_is_refused_and_nothing_changes(
+    table: DeviceTable, other: DeviceRow
+) -> None:
     await table.put(ROW)
     with pytest.raises(StoreError):
-        await table.put(replace(ROW, device_id="d2", transports=()))
-    assert await table.list() == (ROW,)
-
-
-async def test_transport_of_another_device_is_refused_and_nothing_changes(table: DeviceTable) -> None:
-    await table.put(ROW)
-    with pytest.raises(StoreError):
-        await table.put(replace(ROW, device_id="d2", name="other"))
+        await table.put(replace(other, device_id="d2"))
     assert await table.list() == (ROW,)
 
 
 async def test_deleted_device_gives_its_name_and_transports_back(table: DeviceTable) -> None:
     await table.put(ROW)
-    await table.delete("d1")
-    await table.delete("d1")
+    assert await table.delete("d1")
+    assert not await table.delete("d1")
     assert await table.list() == ()
     again = replace(ROW, device_id="d2")
     await table.put(again)
     assert await table.list() == (again,)
 
 
-async def test_devices_outlive_the_process(store_path: Path) -> None:
-    async with Database.open(store_path) as database:
-        await DeviceTable(database).put(ROW)
-    async with Database.open(store_path) as database:
-        assert await DeviceTable(database).list() == (ROW,)
+async def test_a_device_that_was_reached_stays_so_and_is_changed_only_as_it_was_seen(table: DeviceTable) -> None:
+    await table.put(unreached := replace(ROW, reached=False))
+    await table.mark_reached("d1")
+    lamp = replace(unreached, name="lamp")
+    assert await table.replace(unreached, lamp)
+    assert not await table.replace(unreached, replace(ROW, name="late"))
+    assert await table.list() == (replace(lamp, reached=True),)
 
 
-async def test_a_text_has_every_character_but_none_that_postgresql_cannot_keep(database: Database) -> None:
+async def test_a_text_has_every_character_but_none_that_postgresql_cannot_keep(table: DeviceTable) -> None:
     text = "grüß ' \\ \N{SNOWMAN} %s ? :name \0"
-    await DeviceTable(database).put(DeviceRow("d1", text, "b", (text,), (), 0))
-    (row,) = await DeviceTable(database).list()
+    await table.put(DeviceRow("d1", text, "b", (text,)))
+    (row,) = await table.list()
     assert row.labels == (text,)
     assert row.name in (text, text.replace("\0", "\ufffd"))

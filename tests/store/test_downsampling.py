@@ -31,7 +31,7 @@ NOON_MS = 1_780_000_000_000 // HOUR_MS * HOUR_MS
 @pytest.fixture
 async def table(database: Database) -> TelemetryTable:
     for name in ("d1", "d2"):
-        await DeviceTable(database).put(DeviceRow(name, name, "virtual", (), (), 0))
+        await DeviceTable(database).put(DeviceRow(name, name, "virtual"))
     return TelemetryTable(database)
 
 
@@ -153,7 +153,7 @@ from microclaw.store.telemetry import Point, TelemetryTable
 
 async def main(path, at_ms):
     async with Database.open(path) as database:
-        await DeviceTable(database).put(DeviceRow("d1", "d1", "virtual", (), (), 0))
+        await DeviceTable(database).put(DeviceRow("d1", "d1", "virtual"))
         table, downsampling = TelemetryTable(database), Downsampling(database)
         while True:
             points = [Point("d1", key, at_ms + n * 15_000, n) for n in range(40) for key in ("t", "u")]
@@ -185,7 +185,7 @@ async def test_after_kill_9_each_value_counts_once_and_no_bucket_is_lost(tmp_pat
 async def test_a_series_that_another_host_gave_up_gets_no_values_of_others(database_url: str) -> None:
     async with two_hosts(database_url) as (here, there):
         for name in ("d1", "d2"):
-            await DeviceTable(there).put(DeviceRow(name, name, "virtual", (), (), 0))
+            await DeviceTable(there).put(DeviceRow(name, name, "virtual"))
         mine, theirs = TelemetryTable(here), TelemetryTable(there)
         await mine.append(points([NOON_MS]))
         await there.write(lambda connection: connection.execute("DELETE FROM telemetry_series"))

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -135,11 +134,3 @@ async def test_expired_codes_are_forgotten(codes: CodeTable, database: Database)
     await codes.add(secret(A, 200), 100)
     (count,) = await database.read(lambda c: c.execute("SELECT count(*) FROM codes").fetchone())
     assert count == 1
-
-
-async def test_credentials_outlive_the_host(store_path: Path) -> None:
-    async with Database.open(store_path) as database:
-        await IdentityTable(database).grant_token("d-1", A, 1)
-        await IdentityTable(database).put_pending("d-1", B, 2, current=A, seen=None)
-    async with Database.open(store_path) as database:
-        assert await use(IdentityTable(database), B, 3) is TokenUse.PROMOTED

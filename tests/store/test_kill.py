@@ -31,7 +31,7 @@ async def main(home, run):
     async with Database.open(home / "store.db") as database:
         table, sessions = DeviceTable(database), Sessions(database, lambda: 1)
         async def device(name, number):
-            await table.put(DeviceRow(f"{run}-{name}-{number}", f"{run}-{name}-{number}", "b", (), (), number))
+            await table.put(DeviceRow(f"{run}-{name}-{number}", f"{run}-{name}-{number}", "b", (), number))
         async def session(name, number):
             await sessions.append("ws", f"{run}-{name}", [SessionMessage("user", "x" * 50, number)])
         async with asyncio.TaskGroup() as group:

@@ -23,14 +23,14 @@ def offering(made: ReleaseRow) -> Callable[[Sql], object]:
 
 async def test_an_error_that_answers_an_offer_ends_that_one_and_no_other(database: Database) -> None:
     table, links = FirmwareTable(database), LinkTable(database, now_ms=lambda: 5, random_bytes=os.urandom)
-    outbox, _ = await links.open("d1")
+    await links.open("d1")
     for number, kind in enumerate(("keys", "files")):
         made = await table.publish(release(f"1.{number}", f"manifest {number}".encode(), kind))
         message = bytes([number]) * 16
-        await outbox.append(message, b"offer: " + made.manifest, offering(made))
+        await links.append("d1", message, b"offer: " + made.manifest, offering(made))
     assert [offer.version for offer in await table.latest()] == ["1.0", "1.1"]
-    assert await outbox.refused(b"?" * 16, "no") is None
-    refused = await outbox.refused(bytes(16), "no such key")
+    assert await links.refused("d1", b"?" * 16, "no") is None
+    refused = await links.refused("d1", bytes(16), "no such key")
     assert refused is not None
     assert (refused.version, refused.state, refused.error) == ("1.0", "refused", "no such key")
     assert [offer.state for offer in await table.offers("d1")] == ["waiting", "refused"]

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from microclaw.apps.changes import ChangeLog
 from microclaw.errors import StoreError
-from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
 from microclaw.store.people import PeopleTable
 from microclaw.store.schema import BASE, STEPS, VERSION
@@ -160,10 +160,10 @@ async def test_a_home_of_0_1_0_opens_as_it_is(store_path: Path) -> None:
     with closing(sqlite3.connect(store_path)) as connection:
         connection.executescript((Path(__file__).parents[1] / "stories/home-39.sql").read_text())
     async with Database.open(store_path) as database:
-        [app] = await AppTable(database).desired("d-240f0068")
+        [app] = await ChangeLog(database).desired("d-240f0068")
         assert (app.name, app.pins) == ("blink", (10,))
         assert [person.name for person in await PeopleTable(database).list()] == ["owner", "ada"]
-        assert [change.state for change in await AppTable(database).changes()] == ["done", "done"]
+        assert [change.state for change in await ChangeLog(database).changes()] == ["done", "done"]
     assert shape_of(store_path) == shape_of(fresh)
 
 

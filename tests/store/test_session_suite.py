@@ -25,14 +25,28 @@ def sessions(database: Database) -> Sessions:
     return Sessions(database, lambda: NOW_MS)
 
 
-async def test_messages_come_back_in_order(sessions: Sessions) -> None:
+async def test_messages_come_back_whole_and_in_order(sessions: Sessions) -> None:
+    odd = SessionMessage("user", "half a pair \ud800, a NUL \0, grüß\n", 1 << 70, "p-7", 12, '{"asked": "which?"}')
+    assert await sessions.load("ws", "client1") == ()
     await sessions.append("ws", "client1", [HELLO, ANSWER])
-    await sessions.append("ws", "client1", [SessionMessage("user", "grüß\n dich", 3)])
-    assert await sessions.load("ws", "client1") == (HELLO, ANSWER, SessionMessage("user", "grüß\n dich", 3))
+    await sessions.append("ws", "client1", [odd])
+    assert await sessions.load("ws", "client1") == (HELLO, ANSWER, odd)
 
 
-async def test_conversation_that_never_was_is_empty(sessions: Sessions) -> None:
-    assert await sessions.load("ws", "nobody") == ()
+async def test_conversations_are_listed_shown_emptied_and_removed_by_name(sessions: Sessions) -> None:
+    await sessions.append("tg", "1", [HELLO])
+    await sessions.append("gateway", "tg_1", [ANSWER])  # a full name goes before a chat of that name
+    assert {(one.name, one.size_bytes) for one in await sessions.list()} == {("tg_1", 50), ("gateway_tg_1", 59)}
+    await sessions.keep_summary("tg", "1", "{}\n")
+    await sessions.append("tg", "1", [ANSWER])
+    assert (await sessions.show("tg_1"), await sessions.summary("tg", "1")) == ((HELLO, ANSWER), "{}\n")
+    await sessions.empty("tg_1")
+    assert (await sessions.load("tg", "1"), await sessions.summary("tg", "1")) == ((), "")
+    assert len(await sessions.list()) == 2
+    await sessions.keep_summary("tg", "1", "{}")
+    await sessions.remove("tg_1")
+    await sessions.append("tg", "1", [HELLO])
+    assert await sessions.summary("tg", "1") == ""
 
 
 async def test_only_the_newest_are_loaded(sessions: Sessions) -> None:
@@ -48,16 +62,6 @@ async def test_writers_of_one_conversation_do_not_mix_lines(sessions: Sessions) 
     assert sorted(await sessions.load("ws", "c"), key=lambda m: m.ts) == messages
 
 
-async def test_an_emptied_conversation_is_listed_until_it_is_removed(sessions: Sessions) -> None:
-    await sessions.append("ws", "c", [HELLO])
-    await sessions.keep_summary("ws", "c", "{}")
-    await sessions.empty("ws_c")
-    assert (await sessions.load("ws", "c"), await sessions.summary("ws", "c")) == ((), "")
-    assert [one.name for one in await sessions.list()] == ["ws_c"]
-    await sessions.remove("ws_c")
-    assert await sessions.list() == ()
-
-
 @pytest.mark.parametrize(
     ("channel", "chat", "name"),
     [("terminal", "terminal", "terminal"), ("tg", "12", "12"), ("gateway", "a:b/c", "a:b/c")],
@@ -71,12 +75,6 @@ async def test_a_conversation_is_found_by_its_chat_alone(
     assert await sessions.full_name(name) == session_name(channel, chat)
     await sessions.remove(name)
     assert [file.name for file in await sessions.list()] == ["tg_999"]
-
-
-async def test_a_full_name_goes_before_a_chat_of_that_name(sessions: Sessions) -> None:
-    await sessions.append("tg", "1", [HELLO])
-    await sessions.append("gateway", "tg_1", [ANSWER])
-    assert await sessions.show("tg_1") == (HELLO,)
 
 
 async def test_a_chat_of_two_channels_is_asked_back(sessions: Sessions) -> None:
@@ -96,23 +94,6 @@ async def test_a_name_that_is_no_conversation_is_refused(sessions: Sessions, nam
         await sessions.remove(name)
 
 
-async def test_a_message_keeps_all_that_it_has(sessions: Sessions) -> None:
-    odd = SessionMessage("user", "half a pair \ud800, a NUL \0", 1 << 70, "p-7", 12, '{"asked": "which?"}')
-    await sessions.append("tg", "1", [odd])
-    assert await sessions.load("tg", "1") == (odd,)
-
-
-async def test_conversations_are_listed_shown_and_removed_by_name(sessions: Sessions) -> None:
-    await sessions.append("tg", "1", [HELLO])
-    await sessions.append("ws", "a/b", [ANSWER])
-    assert {one.name for one in await sessions.list()} == {"tg_1", "ws_a%2Fb"}
-    assert {one.size_bytes for one in await sessions.list()} == {50, 59}
-    assert await sessions.show("ws_a%2Fb") == (ANSWER,)
-    await sessions.remove("ws_a%2Fb")
-    assert [one.name for one in await sessions.list()] == ["tg_1"]
-    assert await sessions.load("ws", "a/b") == ()
-
-
 async def test_no_chat_has_anothers_messages(sessions: Sessions) -> None:
     chats = [("tg", "x" * 500 + "a"), ("tg", "x" * 500 + "b"), ("ws", "1"), ("tg", "1"), ("tg", "1/2"), ("tg", "1%2F2")]
     for number, chat in enumerate(chats):
@@ -125,18 +106,6 @@ async def test_a_clock_that_is_set_back_changes_no_order(sessions: Sessions) -> 
     for number, ts in enumerate((500, 100, 300)):
         await sessions.append("tg", "1", [SessionMessage("user", str(number), ts)])
     assert [one.content for one in await sessions.load("tg", "1")] == ["0", "1", "2"]
-
-
-async def test_a_summary_goes_with_its_conversation(sessions: Sessions) -> None:
-    assert await sessions.summary("tg", "1") == ""
-    await sessions.append("tg", "1", [HELLO])
-    await sessions.keep_summary("tg", "1", "{}\n")
-    await sessions.keep_summary("tg", "1", '{"through": "x"}\n')
-    await sessions.append("tg", "1", [ANSWER])
-    assert await sessions.summary("tg", "1") == '{"through": "x"}\n'
-    await sessions.remove("tg_1")
-    await sessions.append("tg", "1", [HELLO])
-    assert await sessions.summary("tg", "1") == ""
 
 
 async def test_what_is_loaded_is_limited_in_bytes(sessions: Sessions) -> None:
@@ -181,7 +150,7 @@ async def test_two_hosts_say_one_conversation_in_the_order_of_its_messages(datab
         async def heard() -> None:
             removed.set()
 
-        b.follow_removals(heard)
+        b.follow(heard)
         for number in range(6):
             table, ts = ((a, 1000), (b, 10))[number % 2]
             await table.append("tg", "1", [SessionMessage("user", str(number), ts)])

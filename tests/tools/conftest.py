@@ -174,9 +174,9 @@ class PaperApps:
 
     async def chosen(self, choice: UndoChoice) -> tuple[Change, ...]:
         return (
-            Change(3, 0, "d-1", "gpio.set", "set pin 5 high", SetLevel(5, 1), SetLevel(5, 0), "done"),
-            Change(2, 0, "d-1", "gpio.set", "set pin 4 high", SetLevel(4, 1), SetLevel(4, 0), "done"),
-            Change(1, 0, "d-1", "app.remove", "remove other", RemoveApp("other"), None, "done"),
+            Change(3, 0, "d-1", "gpio.set", "set pin 5 high", None, SetLevel(5, 1), SetLevel(5, 0), "done"),
+            Change(2, 0, "d-1", "gpio.set", "set pin 4 high", None, SetLevel(4, 1), SetLevel(4, 0), "done"),
+            Change(1, 0, "d-1", "app.remove", "remove other", None, RemoveApp("other"), None, "done"),
         )
 
     async def undo(self, choice: UndoChoice, report: Report) -> UndoReport:

@@ -45,7 +45,7 @@ def attempts_of(rows: Iterable[EffectRow]) -> tuple[Attempt, ...]:
         source, app = asked.get("sourceCode"), asked.get("appName")
         if row.tool != DEPLOY_TOOL or not isinstance(source, str) or not isinstance(app, str):
             continue
-        turn = (row.key.turn, app)
+        turn = (row.turn, app)
         counted[turn] = counted.get(turn, 0) + 1
         failed = row.state in ("failed", "dropped")
         failure = _fields(result_from(row.result).content) if failed and row.result else {}
@@ -53,7 +53,7 @@ def attempts_of(rows: Iterable[EffectRow]) -> tuple[Attempt, ...]:
         attempts.append(
             Attempt(
                 row.planned_ms,
-                row.key.turn,
+                row.turn,
                 counted[turn],
                 app,
                 _text(asked.get("device")),

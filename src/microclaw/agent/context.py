@@ -19,7 +19,7 @@ from typing import Final, Literal
 from microclaw.agent.compaction import CHARS_A_TOKEN, tokens
 from microclaw.agent.system_prompt import system_prompt
 from microclaw.agent.window import DEFAULT_CONTEXT_TOKENS, LEAST_TOKENS, Window, answer_tokens
-from microclaw.apps.app_terms import read_claims
+from microclaw.apps.changes import ChangeLog, DesiredApp
 from microclaw.boards.profile import BoardProfile, Firmware
 from microclaw.events import VOICE_CHANNEL, Inbound, ProgramKind
 from microclaw.knowledge.conversation_index import source_name
@@ -29,7 +29,6 @@ from microclaw.knowledge.skill_file import Skill
 from microclaw.models.protocol import DeviceContext, KnownApp, KnownDevice, NamedPin
 from microclaw.offline.names import named_pins
 from microclaw.patterns.library import can_block
-from microclaw.store.apps import AppTable, DesiredApp
 from microclaw.store.notes import NoteHit
 from microclaw.text import fence_text
 from microclaw.tools.target import Devices
@@ -75,7 +74,7 @@ class TurnContext:
         self,
         *,
         devices: Devices,
-        apps: AppTable,
+        apps: ChangeLog,
         knowledge: Knowledge | None = None,
         context_tokens: int = DEFAULT_CONTEXT_TOKENS,
         can_wait_in_main: Callable[[], bool] = can_block,
@@ -90,11 +89,10 @@ class TurnContext:
         """Every device, and this person's names of pins; raises UnknownName when the chat's device is unknown."""
         meant_id = self._devices.get(device).device_id if device else None
         known: dict[str, KnownDevice] = {}
-        wanted = await self._apps.desired()
+        wanted, off = await self._apps.desired(), await self._apps.stopped()
         for one in self._devices.list():
-            here = [app for app in wanted if app.device_id == one.device_id]
-            apps = tuple(_known_app(app) for app in here if app.stopped_ms is None)
-            stopped = tuple(app.name for app in here if app.stopped_ms is not None)
+            apps = tuple(_known_app(app) for app in wanted if app.device_id == one.device_id)
+            stopped = tuple(app.name for app in off if app.device_id == one.device_id)
             kinds, labels = one.kinds or ("wasm",), tuple(one.labels)
             known[one.device_id] = KnownDevice(one.name, one.board, apps, kinds, labels, stopped)
         boards = [device_id for device_id, one in known.items() if one.board.pins] or list(known)
@@ -231,8 +229,7 @@ def _now_text(now: datetime, inbound: Inbound) -> str:
 
 
 def _known_app(app: DesiredApp) -> KnownApp:
-    claims = read_claims(app.claims)
-    return KnownApp(app.name, app.pins, claims.reads, claims.uses)
+    return KnownApp(app.name, app.pins, app.claims.reads, app.claims.uses)
 
 
 def _reads(app: KnownApp) -> str:

@@ -29,7 +29,7 @@ from microclaw.events import Answer, Inbound
 from microclaw.live_hosts import ALONE, Fleet, dead_among
 from microclaw.store.inbox import InboxTable, LeftMessages, Message
 from microclaw.store.journal import Work, in_order, no_work
-from microclaw.store.outbox import NewOutbound
+from microclaw.store.outbox import OutboxRow
 
 RETRY_S: Final = 1.0  # after the store failed
 TAKEN: Final = Answer(
@@ -253,7 +253,7 @@ class Inbox:
         for late in turn.leave_out():
             insort(chat.waiting, late, key=_NUMBER)
         body = encode(replace(answer, outbound_id=None))
-        outbound = NewOutbound(inbound.channel, inbound.chat_id, "answer", inbound.person_id, inbound.key, body)
+        outbound = OutboxRow(inbound.channel, inbound.chat_id, "answer", inbound.person_id, inbound.key, body)
         outbound_id: int | None = None
         try:
             with turn.carried() as left:

@@ -20,7 +20,7 @@ from microclaw.backoff import Backoff
 from microclaw.errors import MessageTooLong, MicroclawError, Overloaded
 from microclaw.events import Answer, TurnEvent
 from microclaw.live_hosts import ALONE, Fleet
-from microclaw.store.outbox import NewOutbound, OutboxRow, OutboxTable
+from microclaw.store.outbox import OutboxRow, OutboxTable
 
 RETRY_S: Final = 1.0  # after the store failed
 LEASE_S: Final = 60.0  # a message that its holder did not deliver by then is given out again
@@ -84,7 +84,7 @@ class Outbox:
                 f"{waiting} messages wait for the channel {channel} already",
                 next_step=f"see why {channel} does not deliver: microclaw status",
             )
-        outbound_id = await self._table.add(NewOutbound(channel, chat_id, "push", person, None, encode(Answer(text))))
+        outbound_id = await self._table.add(OutboxRow(channel, chat_id, "push", person, None, encode(Answer(text))))
         self._wake(channel)
         return outbound_id
 

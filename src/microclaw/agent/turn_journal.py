@@ -130,7 +130,7 @@ class TurnJournal:
             await self.flush()
         if effect is Effect.READ:
             result = await run(_nothing)
-            self.add(ReadRow(key.index, result))
+            self.add(ReadRow(key.position, result))
             return result
         begun, is_by_rule = key in self._open, self._is_literal and effect is Effect.IDEMPOTENT
         row = (key, call.name, call.arguments, effect.value)
@@ -158,7 +158,7 @@ class TurnJournal:
         if begun:
             self._waiting.append(self._journal.ending(key, encode(result), ok=result.ok))
         else:
-            self._waiting.append(self._journal.dropping(*row, encode(result), message_id=self._message_id))
+            self._waiting.append(self._journal.starting(*row, message_id=self._message_id, dropped=encode(result)))
         self._has_ended = True
         if self._message_id is None or not is_by_rule:
             await self.flush()
@@ -178,7 +178,7 @@ async def close_interrupted(
     """Close the effects that a crash left open and return a sentence for each. The turns in `resumed` are left out."""
     sentences, works = [], []
     for left in effects:
-        if left.key.turn in resumed:
+        if left.turn in resumed:
             continue
         if left.effect == Effect.ONCE.value:
             outcome = "had started: outcome unknown, look before you ask for it again"

@@ -135,7 +135,7 @@ class Agent:
         self.knowledge = knowledge = open_knowledge(settings, base.index, shared=shared)
         context = TurnContext(
             devices=devices,
-            apps=apps.change_log.table,
+            apps=apps.change_log,
             knowledge=knowledge,
             context_tokens=settings.agent.context_tokens,
         )

@@ -17,7 +17,7 @@ from microclaw.agent.outbox import Outbox
 from microclaw.api.server import tcp_listener
 from microclaw.app.cluster import HostCluster
 from microclaw.apps.change_audit import change_event
-from microclaw.apps.changes import Change, ChangeState, OnEnd, PutApp, RemoveApp, StartApp, StopApp
+from microclaw.apps.changes import Change, OnEnd, PutApp, RemoveApp, StartApp, StopApp
 from microclaw.apps.late_proof import Place, Tell
 from microclaw.apps.parts import local_zone
 from microclaw.apps.source_log import SourceLog
@@ -45,14 +45,14 @@ from microclaw.ota.payloads import Payloads
 from microclaw.ota.publisher import Publisher
 from microclaw.ota.rollout_service import RolloutService
 from microclaw.ota.serving import OfferedPayloads
+from microclaw.store.apps import ChangeState
 from microclaw.store.crashes import CrashTable
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceTable
 from microclaw.store.downsampling import Downsampling
 from microclaw.store.firmware import FirmwareTable
 from microclaw.store.journal import Journal
-from microclaw.store.link_events import LinkEventTable
-from microclaw.store.link_tasks import LinkTaskTable
+from microclaw.store.link_events import LinkEventTable, LinkTaskTable
 from microclaw.store.links import LinkTable
 from microclaw.store.rollouts import RolloutTable
 from microclaw.store.telemetry import TelemetryTable

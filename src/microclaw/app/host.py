@@ -57,7 +57,6 @@ from microclaw.egress.secret_values import SecretValues
 from microclaw.events import LiveEvent
 from microclaw.masking import SecretMask
 from microclaw.mcp.client.servers import McpServers
-from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
 from microclaw.store.erase import ConversationRows
 from microclaw.store.journal import Journal
@@ -131,8 +130,8 @@ async def running_host(
         plane = None
         if api_socket is not None:
             plane = await open_people_plane(base, api_socket, tasks, stack)
-        change_log = ChangeLog(AppTable(database), fleet=base.fleet)
-        change_log.listen(news_of_changes(base, devices.registry))
+        change_log = ChangeLog(database, fleet=base.fleet)
+        change_log.report_to(news_of_changes(base, devices.registry))
         inbox, looks_after = build_inbox(base), base.looks_after(devices.registry)
         apps = Apps(
             settings,

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 from microclaw.api.event_routes import LiveFeed
 from microclaw.app.devices import Base, Devices
+from microclaw.apps.changes import ChangeLog
 from microclaw.apps.parts import Apps
 from microclaw.auth.gate import Gate
 from microclaw.auth.people import MQTT, WithAutomation
 from microclaw.clock import now_ms
 from microclaw.events import AppDeployed, AppEnded, DeviceConnected, DeviceLeft, LiveEvent
 from microclaw.ota.offers import Offers
-from microclaw.store.apps import AppTable
 from microclaw.store.mqtt import MqttBuffer, MqttPublishedTable
 from microclaw.supervision import SupervisedTasks, ended
 from microclaw.tools.toolbox import Toolbox
@@ -97,8 +97,8 @@ async def mqtt_serving(
         reports = devices.links.parts.reports
         reports.keep_event, reports.pass_event, reports.pass_telemetry = feed.keep_event, feed.kept, feed.take_telemetry
         live.listen(on_event)
-        apps.change_log.listen(lambda change, _state, _person_id: publisher.changed(change.device_id))
-        base.database.follow(("changes",), ChangesElsewhere(apps.change_log.table, publisher.changed).look)
+        apps.change_log.report_to(lambda change, _state, _person_id: publisher.changed(change.device_id))
+        base.database.follow(("changes",), ChangesElsewhere(apps.change_log, publisher.changed).look)
         for task in (
             tasks.start("mqtt buffer", feed.run),
             tasks.start("mqtt", base.duty("mqtt", publisher.run)),
@@ -112,14 +112,14 @@ async def mqtt_serving(
 class ChangesElsewhere:
     """Tells `changed` the devices on which another host of the cluster made a change; `look` after each news of one."""
 
-    def __init__(self, table: AppTable, changed: Callable[[str], None]) -> None:
-        self._table = table
+    def __init__(self, change_log: ChangeLog, changed: Callable[[str], None]) -> None:
+        self._change_log = change_log
         self._changed = changed
         self._states: dict[int, str] = {}  # of the newest
 
     async def look(self) -> None:
         """The first time each device of a recent change: that costs no more than the refresh."""
-        now = {row.change_id: row for row in await self._table.changes(limit=MAX_LOOKED_AT)}
+        now = {row.change_id: row for row in await self._change_log.changes(limit=MAX_LOOKED_AT)}
         before, self._states = self._states, {change_id: row.state for change_id, row in now.items()}
         for device_id in {row.device_id for row in now.values() if before.get(row.change_id) != row.state}:
             self._changed(device_id)

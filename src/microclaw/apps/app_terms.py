@@ -1,13 +1,14 @@
-"""What the store keeps of a program's version beside its bytes, as JSON: its claims, and where it came from."""
+"""What the store keeps as JSON: of a program's version its claims, and where it came from. Knows no rows."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
 from msgspec import Struct, ValidationError, convert, to_builtins
 
-from microclaw.apps.run_times import RunTimes
 from microclaw.errors import StoreError
 
 
@@ -37,37 +38,18 @@ class Origin(Struct, frozen=True, forbid_unknown_fields=True):
     params: tuple[tuple[str, int | str], ...] = ()
 
 
-@lru_cache(maxsize=64)
-def read_claims(text: str) -> Claims:
-    """The claims as the store keeps them. Raises StoreError for anything else."""
-    try:
-        return convert(json.loads(text), Claims)
-    except (ValueError, ValidationError) as exc:
-        raise _unreadable("claims", exc) from exc
+def json_column(kind: Any, what: str, **more: str) -> Mapping[str, Any]:
+    """A field's metadata (store/rows.py) for a column with such a value as JSON, or NULL. StoreError for any other."""
 
+    @lru_cache(maxsize=64)
+    def read(text: str | None) -> Any:
+        try:
+            return None if text is None else convert(json.loads(text), kind)
+        except (ValueError, ValidationError) as exc:
+            step = "restore the home directory from a backup"
+            raise StoreError(f"{what} cannot be read: {exc}", next_step=step) from exc
 
-def read_origin(text: str | None) -> Origin | None:
-    """Where a stored app came from; None where it is of no catalogue. Raises StoreError for anything else."""
-    try:
-        return None if text is None else convert(json.loads(text), Origin)
-    except (ValueError, ValidationError) as exc:
-        raise _unreadable("origin", exc) from exc
+    def write(value: object) -> str | None:
+        return None if value is None else json.dumps(to_builtins(value), separators=(",", ":"))
 
-
-def read_times(text: str | None) -> RunTimes | None:
-    """When a stored app runs; None where it runs on. Raises StoreError for anything else."""
-    try:
-        return None if text is None else convert(json.loads(text), RunTimes)
-    except (ValueError, ValidationError) as exc:
-        raise _unreadable("times", exc) from exc
-
-
-def term_text(term: Claims | Origin | RunTimes) -> str:
-    """As JSON text for the store."""
-    return json.dumps(to_builtins(term), separators=(",", ":"))
-
-
-def _unreadable(what: str, exc: Exception) -> StoreError:
-    return StoreError(
-        f"the {what} of a stored app cannot be read: {exc}", next_step="restore the home directory from a backup"
-    )
+    return {"read": read, "write": write, **more}

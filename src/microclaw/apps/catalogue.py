@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
@@ -132,12 +131,13 @@ class Catalogue:
         """The version that was there before the one of `show`; None where this host put no other one there."""
         if listing.sha256 is None:
             return None
-        row = await self._change_log.table.last_put(listing.device_id, listing.name, but=listing.sha256)
-        if row is None:
+        put = await self._change_log.last_put(listing.device_id, listing.name, but=listing.sha256)
+        if put is None:
             return None
-        image = await self._change_log.image(json.loads(row.forward)["version"]["sha256"])
+        change, version = put
+        image = await self._change_log.image(version.sha256)
         diff = await source_diff(image.source, listing.source)
-        return VersionBefore(row.change_id, row.at_ms, image.sha256, diff)
+        return VersionBefore(change.change_id, change.at_ms, image.sha256, diff)
 
     async def wanted(self) -> Sequence[DesiredApp]:
         """What this host wants on its devices, by device and name. Asks no device."""

@@ -11,7 +11,6 @@ from typing import Final
 from microclaw.apps.changes import (
     Change,
     ChangeKind,
-    ChangeState,
     PutApp,
     RemoveApp,
     SetLevel,
@@ -20,6 +19,7 @@ from microclaw.apps.changes import (
     StopApp,
 )
 from microclaw.audit import AuditEvent, AuditKind
+from microclaw.store.apps import ChangeState
 
 HASH_CHARS: Final = 12  # of a SHA-256: as `app list` shows it
 _KINDS: Final[Mapping[ChangeKind, AuditKind]] = {

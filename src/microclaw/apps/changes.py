@@ -6,17 +6,17 @@ The change log keeps them in the store: written before the action, closed after 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias, cast
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeAlias
 
-from msgspec import Struct, ValidationError, convert, to_builtins
+from msgspec import Struct
+from msgspec.structs import asdict
 
-from microclaw.apps.app_terms import Claims, Origin, read_claims, read_origin, read_times, term_text
+from microclaw.apps.app_terms import Claims, Origin, json_column
 from microclaw.apps.building import ProgramImage, stored_facts
 from microclaw.apps.run_times import RunTimes
 from microclaw.auth.people import OWNER
@@ -26,12 +26,13 @@ from microclaw.errors import (
     DeviceUnreachable,
     MicroclawError,
     ProtocolError,
-    StoreError,
 )
 from microclaw.events import ProgramKind
 from microclaw.live_hosts import ALONE, Fleet, dead_among
-from microclaw.store import apps as rows
+from microclaw.store.apps import MAX_NUMBER, AppTable, ChangeRow, ChangeState, ImageRow
+from microclaw.store.database import Database
 from microclaw.store.journal import Work, no_work
+from microclaw.store.rows import JSON_TUPLE
 
 Ahead: TypeAlias = Callable[[], AbstractContextManager[Work]]
 """What is to be written before the next change begins: a function for its transaction, which is committed inside."""
@@ -99,7 +100,6 @@ ChangeKind: TypeAlias = Literal[
     "gpio.set",
     "pwm.set",
 ]
-ChangeState: TypeAlias = Literal["planned", "done", "failed", "unknown"]
 
 
 class _Stored(Struct, frozen=True, forbid_unknown_fields=True, tag_field="do"):
@@ -162,31 +162,34 @@ class SetPwm(_Stored, frozen=True, tag="pwm.set"):
 
 
 DeviceAction: TypeAlias = PutApp | RemoveApp | StopApp | StartApp | SetLevel | SetPwm
+ACTION: Final = json_column(DeviceAction, "a stored change")
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class Change(ChangeRow):
     """One entry of the change log. `inverse` is None when it is not known what would take the change back.
 
     With the kind app.restore the host puts back an app that a board lost, with app.explore it takes its explorer off
     again, app.restart starts one anew; undo leaves all three alone. `undoes` is the change
     that this one took back, `undone_by` the change that took this one back. `turn` is the turn or request that made
-    it; None when it belongs to none. `conversation` is the chat or session that it was made in, None outside of one.
+    it; None when it belongs to none. `by` is the id of who asked for it, None: the host itself. `conversation` is the
+    chat or session that it was made in, None outside of one. `host` made it, in a cluster.
     """
 
-    change_id: int
-    at_ms: int
-    device_id: str
     kind: ChangeKind
-    summary: str
-    forward: DeviceAction
-    inverse: DeviceAction | None
-    state: ChangeState
-    undoes: int | None = None
+    forward: DeviceAction = field(metadata=ACTION)
+    inverse: DeviceAction | None = field(metadata=ACTION)
+    state: ChangeState = "planned"
     undone_by: int | None = None
     turn: str | None = None
-    person: str = OWNER.person_id
+    by: str | None = field(default=None, metadata={"column": "person"})
     conversation: str | None = None
+    host: str | None = None
+
+    @property
+    def person(self) -> str:
+        """The id of who may undo it as their own."""
+        return self.by or OWNER.person_id
 
     @property
     def subject(self) -> str:
@@ -200,21 +203,6 @@ def subject_of(action: DeviceAction) -> str:
     return f"pin {action.pin}"
 
 
-def encode_action(action: DeviceAction) -> str:
-    """The action as JSON text for the store."""
-    return json.dumps(to_builtins(action), separators=(",", ":"))
-
-
-def decode_action(text: str) -> DeviceAction:
-    """Read what `encode_action` wrote. Raises StoreError for anything else."""
-    try:
-        return cast("DeviceAction", convert(json.loads(text), DeviceAction))
-    except (ValueError, ValidationError) as exc:
-        raise StoreError(
-            f"a stored change cannot be read: {exc}", next_step="restore the home directory from a backup"
-        ) from exc
-
-
 MAX_UNFINISHED = 1_000
 _NEWEST = 20
 MAX_SILENCES = 2  # then it is not put back any more
@@ -222,19 +210,33 @@ MAX_SILENCES = 2  # then it is not put back any more
 
 @dataclass(frozen=True, slots=True)
 class DesiredApp:
-    """An app that this host wants on a device, or keeps stopped for it, and since when.
+    """An app that this host wants on a device, or keeps stopped for it, and since when: its version by its fields.
 
     `suspect_ms`: since when the device is silent, probably because of it; None when it is not. `silences` counts how
-    often it was. `waits`: what puts it there is deferred until the device is back.
+    often it was. `stopped_ms` is when it was stopped: it is off the device and only kept. `waits`: what puts it there
+    is deferred until the device is back.
     """
 
     device_id: str
     name: str
-    version: AppVersion
+    sha256: str
+    heap_bytes: int
+    timers: int
+    watchdog_ms: int
+    pins: tuple[int, ...] = field(metadata=JSON_TUPLE)
     since_ms: int
+    claims: Claims = field(default=Claims(), metadata=json_column(Claims, "the claims of a stored app"))
     suspect_ms: int | None = None
+    kind: ProgramKind = "wasm"
+    stopped_ms: int | None = None
+    origin: Origin | None = field(default=None, metadata=json_column(Origin, "the origin of a stored app"))
+    times: RunTimes | None = field(default=None, metadata=json_column(RunTimes, "the times of a stored app"))
     silences: int = 0
-    waits: bool = False
+    waits: bool = field(default=False, metadata={"column": None})
+
+    @property
+    def version(self) -> AppVersion:
+        return AppVersion(*(getattr(self, name) for name in AppVersion.__struct_fields__))
 
 
 def version_of(name: str, wanted: Iterable[DesiredApp]) -> AppVersion | None:
@@ -246,24 +248,26 @@ OnEnd: TypeAlias = Callable[[Change, ChangeState, str | None], None]
 """Gets a change, how it ended, and the id of who asked for it (None: the host itself)."""
 
 
-class ChangeLog:
+class ChangeLog(AppTable[Change, DesiredApp]):
     """The changes in the store."""
+
+    _change, _desired = Change, DesiredApp
 
     def __init__(
         self,
-        table: rows.AppTable,
+        database: Database,
         *,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         fleet: Fleet = ALONE,
     ) -> None:
-        self.table = table
+        super().__init__(database, now_ms)
+        self.database = database
         self._fleet = fleet
         self._listeners: list[OnEnd] = []
         self.news = asyncio.Event()  # set with each change that was done, here or at another host
-        table.follow(self._wake)
-        self._now_ms = now_ms
+        self.follow(self._wake)
 
-    def listen(self, on_end: OnEnd) -> None:
+    def report_to(self, on_end: OnEnd) -> None:
         """Call it with every change that ends here from now on."""
         self._listeners.append(on_end)
 
@@ -275,12 +279,7 @@ class ChangeLog:
         self.news.set()
 
     async def keep_image(self, image: ProgramImage) -> None:
-        row = rows.ImageRow(image.sha256, image.code, image.source, stored_facts(image), self._now_ms())
-        await self.table.put_image(row)
-
-    async def image(self, sha256: str) -> rows.ImageRow:
-        """A stored image. Raises UnknownName when there is none with that hash."""
-        return await self.table.image(sha256)
+        await self.put_image(ImageRow(image.sha256, image.code, image.source, stored_facts(image), self._now_ms()))
 
     async def plan(
         self,
@@ -295,34 +294,39 @@ class ChangeLog:
     ) -> int:
         """Write the change down before the action. Returns its number. Raises as AppTable.add_change."""
         turn, person, conversation, deferred, ahead = _MAKER.get()
-        change = rows.NewChange(
-            at_ms=self._now_ms(),
-            device_id=device_id,
-            kind=kind,
-            summary=summary,
-            forward=encode_action(forward),
-            inverse=None if inverse is None else encode_action(inverse),
-            undoes=undoes,
+        change = Change(
+            0,
+            self._now_ms(),
+            device_id,
+            kind,
+            summary,
+            undoes,
+            forward,
+            inverse,
             turn=turn,
-            person=person,
+            by=person,
             conversation=conversation,
         )
         with ahead() as first:
-            return await self.table.add_change(change, deferred, is_live=self._fleet.is_live, seen=seen, first=first)
+            return await self.add_change(change, deferred, is_live=self._fleet.is_live, seen=seen, first=first)
 
     async def complete(self, change_id: int) -> None:
         """The device did it. One write closes the change, updates the desired apps and marks what it undoes."""
-        row = await self.table.change(change_id)
-        change = _change(row)
-        forward, put, delete = change.forward, [], []
+        change = await self.change(change_id)
+        forward, put, delete = change.forward, None, None
         if isinstance(forward, RemoveApp):
-            delete = [(change.device_id, forward.name)]
+            delete = (change.device_id, forward.name)
         elif isinstance(forward, StartApp | StopApp) or (isinstance(forward, PutApp) and change.kind != "app.restore"):
-            wanted = self._desired_row(change, forward.name, forward.version)
-            put = [replace(wanted, stopped_ms=self._now_ms() if isinstance(forward, StopApp) else None)]
-        await self.table.settle_change(change_id, "done", put=put, delete=delete)
+            put = DesiredApp(
+                device_id=change.device_id,
+                name=forward.name,
+                since_ms=self._now_ms(),
+                stopped_ms=self._now_ms() if isinstance(forward, StopApp) else None,
+                **asdict(forward.version),
+            )
+        await self.settle_change(change_id, "done", put=put, delete=delete)
         self.news.set()
-        self._tell(change, "done", row.person)
+        self._tell(change, "done", change.by)
 
     async def fail(self, change_id: int) -> None:
         """The device did not do it, or it was taken back at once. The desired apps stay as they were."""
@@ -333,9 +337,9 @@ class ChangeLog:
         await self._end(change_id, "unknown")
 
     async def _end(self, change_id: int, state: Literal["failed", "unknown"]) -> None:
-        await self.table.settle_change(change_id, state)
-        row = await self.table.change(change_id)
-        self._tell(_change(row), state, row.person)
+        await self.settle_change(change_id, state)
+        change = await self.change(change_id)
+        self._tell(change, state, change.by)
 
     @asynccontextmanager
     async def closing(self, change_id: int) -> AsyncIterator[None]:
@@ -354,100 +358,35 @@ class ChangeLog:
         """Changes that are planned or whose outcome is unknown, oldest first, without those that another host of the
         cluster is making now. Who is not `holding` the device may get one that this host is making.
         """
-        states: tuple[rows.ChangeState, ...] = ("planned", "unknown")
-        found: list[rows.ChangeRow] = []
-        for state in states:
-            found += await self.table.changes(device_id, state=state, limit=MAX_UNFINISHED)
-        left = {None, self._fleet.host_id, *dead_among(self._fleet, {row.host for row in found})}
-        found = [row for row in found if row.state != "planned" or row.host in left]
-        return [_change(row) for row in sorted(found, key=lambda row: row.change_id)]
-
-    async def change(self, change_id: int) -> Change:
-        """Raises UnknownName."""
-        return _change(await self.table.change(change_id))
-
-    async def changes(self, device_id: str | None = None, limit: int = 50) -> Sequence[Change]:
-        """Newest first."""
-        return [_change(row) for row in await self.table.changes(device_id, limit=limit)]
-
-    async def changes_of_turn(self, turn: str) -> Sequence[Change]:
-        """The changes of one turn or request, newest first."""
-        return [_change(row) for row in await self.table.changes_of_turn(turn)]
+        found = [
+            *await self.changes(device_id, MAX_UNFINISHED, state="planned"),
+            *await self.changes(device_id, MAX_UNFINISHED, state="unknown"),
+        ]
+        left = {None, self._fleet.host_id, *dead_among(self._fleet, {change.host for change in found})}
+        found = [change for change in found if change.state != "planned" or change.host in left]
+        return sorted(found, key=lambda change: change.change_id)
 
     def now_ms(self) -> int:
         """Unix time, by the clock that `Change.at_ms` uses."""
         return self._now_ms()
 
-    async def desired(self, device_id: str | None = None) -> Sequence[DesiredApp]:
-        """The apps wanted on one device or on all, sorted by device and name. Not those that are stopped."""
-        return [_desired(row) for row in await self.table.desired(device_id) if row.stopped_ms is None]
-
     async def stopped(self, device_id: str | None = None) -> Sequence[DesiredApp]:
         """The apps that are off one device, or any, and kept for a start; sorted by device and name."""
-        return [_desired(row) for row in await self.table.desired(device_id) if row.stopped_ms is not None]
+        return await self.desired(device_id, stopped=True)
+
+    async def last_put(self, device_id: str, name: str, *, but: str) -> tuple[Change, AppVersion] | None:
+        """The newest change that put another image than `but` on the device under this name; None where none did."""
+        for change in await self.changes(device_id, MAX_NUMBER, state="done"):
+            match change.forward:
+                case PutApp(name=there, version=version) if there == name and version.sha256 != but:
+                    return change, version
+        return None
 
     async def put_elsewhere(self, device_id: str, name: str) -> str | None:
         """The other host of the cluster that is putting this program on the device, or has just done so."""
-        rows = await self.table.changes(device_id, limit=_NEWEST)
-        there = (row for row in rows if row.state in ("planned", "done") and _change(row).subject == f"app {name}")
+        newest = await self.changes(device_id, _NEWEST)
+        there = (one for one in newest if one.state in ("planned", "done") and one.subject == f"app {name}")
         last = next(there, None)
-        if last is None or last.host == self._fleet.host_id or not isinstance(_change(last).forward, PutApp | StartApp):
+        if last is None or last.host == self._fleet.host_id or not isinstance(last.forward, PutApp | StartApp):
             return None
         return last.host
-
-    async def holds(self, device_id: str, name: str) -> bool:
-        """Whether this program is wanted on the device, or stopped there and kept."""
-        return any(row.name == name for row in await self.table.desired(device_id))
-
-    async def set_suspect(self, app: DesiredApp, *, is_suspect: bool) -> None:
-        """Whether its device fell silent, probably because of this app. A new deployment takes it back, too."""
-        await self.table.set_suspect(app.device_id, app.name, self._now_ms() if is_suspect else None)
-
-    def _desired_row(self, change: Change, name: str, version: AppVersion) -> rows.DesiredApp:
-        return rows.DesiredApp(
-            device_id=change.device_id,
-            name=name,
-            sha256=version.sha256,
-            heap_bytes=version.heap_bytes,
-            timers=version.timers,
-            watchdog_ms=version.watchdog_ms,
-            pins=version.pins,
-            since_ms=self._now_ms(),
-            claims=term_text(version.claims),
-            kind=version.kind,
-            origin=None if version.origin is None else term_text(version.origin),
-            times=None if version.times is None else term_text(version.times),
-        )
-
-
-def _change(row: rows.ChangeRow) -> Change:
-    return Change(
-        change_id=row.change_id,
-        at_ms=row.at_ms,
-        device_id=row.device_id,
-        kind=cast("ChangeKind", row.kind),
-        summary=row.summary,
-        forward=decode_action(row.forward),
-        inverse=None if row.inverse is None else decode_action(row.inverse),
-        state=row.state,
-        undoes=row.undoes,
-        undone_by=row.undone_by,
-        turn=row.turn,
-        person=row.person or OWNER.person_id,
-        conversation=row.conversation,
-    )
-
-
-def _desired(row: rows.DesiredApp) -> DesiredApp:
-    version = AppVersion(
-        row.sha256,
-        row.heap_bytes,
-        row.timers,
-        row.watchdog_ms,
-        row.pins,
-        read_claims(row.claims),
-        row.kind,
-        read_origin(row.origin),
-        read_times(row.times),
-    )
-    return DesiredApp(row.device_id, row.name, version, row.since_ms, row.suspect_ms, row.silences)

@@ -127,7 +127,7 @@ async def claiming(device: Device, wanted: Sequence[DesiredApp]) -> tuple[Desire
     return (
         *wanted,
         *(
-            DesiredApp(device.device_id, one.name, AppVersion("", one.heap_bytes, 0, 0, (), Claims(uses=one.pins)), 0)
+            DesiredApp(device.device_id, one.name, "", one.heap_bytes, 0, 0, (), 0, Claims(uses=one.pins))
             for one in others
         ),
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from msgspec import Struct, ValidationError, convert, to_builtins
+from msgspec import Struct
+from msgspec.structs import asdict
 
+from microclaw.apps.app_terms import json_column
 from microclaw.apps.changes import (
     AppVersion,
     Change,
@@ -21,8 +22,9 @@ from microclaw.apps.changes import (
 from microclaw.apps.late_proof import Place
 from microclaw.auth.people import OWNER
 from microclaw.devices.registry import Registry
-from microclaw.errors import DeployRejected, StoreError
-from microclaw.store.apps import DeferredRow, DeferredState, NewDeferred
+from microclaw.errors import DeployRejected
+from microclaw.store.apps import DeferredRow, DeferredState, DeferredTable
+from microclaw.store.rows import BOOL
 
 DeferredKind: TypeAlias = Literal["install", "upgrade", "uninstall", "stop", "start"]
 _PUTS = frozenset({"install", "upgrade", "start"})
@@ -43,23 +45,23 @@ class Order(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
 
 
 @dataclass(frozen=True, slots=True)
-class DeferredAct:
-    """An act that was ordered at `at_ms` (Unix time) and waits for its device, or how it came out."""
+class DeferredAct(DeferredRow):
+    """An act that was ordered at `at_ms` (Unix time) and waits for its device, or how it came out.
 
-    deferred_id: int
-    device_id: str
-    name: str
+    `change_id` is the change that does it, from its plan on.
+    """
+
     at_ms: int
-    order: Order
-    person_id: str
+    order: Order = field(metadata=json_column(Order, "a deferred act", column="act"))
+    person_id: str = field(metadata={"column": "person"})
     turn: str | None
-    place: Place | None
-    state: DeferredState
-    tries: int
-    change_id: int | None
-    outcome: str | None
-    ended_ms: int | None
-    told: bool
+    place: Place | None = field(metadata=json_column(Place, "the place of a deferred act"))
+    state: DeferredState = "waiting"
+    tries: int = 0
+    change_id: int | None = None
+    outcome: str | None = None
+    ended_ms: int | None = None
+    told: bool = field(default=False, metadata=BOOL)
 
     @property
     def conversation(self) -> str | None:
@@ -74,40 +76,22 @@ def act_text(act: DeferredKind, name: str, device_name: str) -> str:
     return f"{act} {name} {'from' if act == 'uninstall' else 'on'} {device_name}"
 
 
-class DeferredLog:
+class DeferredLog(DeferredTable[DeferredAct]):
     """The deferred acts of the change log's store."""
 
+    _act = DeferredAct
+
     def __init__(self, change_log: ChangeLog) -> None:
+        super().__init__(change_log.database, change_log.now_ms)
         self._change_log = change_log
-        self._table = change_log.table
 
     async def keep(self, device_id: str, name: str, order: Order, place: Place | None) -> tuple[DeferredAct, bool]:
         """Write it down for the person and request that are under way; whether it replaces one of the same program.
 
         Raises Overloaded.
         """
-        row = NewDeferred(
-            device_id,
-            name,
-            self._change_log.now_ms(),
-            json.dumps(to_builtins(order), separators=(",", ":")),
-            person_now() or OWNER.person_id,
-            turn_now(),
-            None if place is None else json.dumps([place.person_id, place.channel, place.chat_id]),
-        )
-        deferred_id, replaced = await self._table.add_deferred(row)
-        return await self.get(deferred_id), replaced
-
-    async def get(self, deferred_id: int) -> DeferredAct:
-        return _act(await self._table.deferred_act(deferred_id))
-
-    async def waiting(self, device_id: str | None = None) -> Sequence[DeferredAct]:
-        """Those that are not done yet, oldest first."""
-        return [_act(row) for row in await self._table.deferred(device_id)]
-
-    async def ended(self, device_id: str | None = None, limit: int = 50) -> Sequence[DeferredAct]:
-        """Those that were done or failed, newest first."""
-        return [_act(row) for row in await self._table.deferred(device_id, ended=True, limit=limit)]
+        person_id = person_now() or OWNER.person_id
+        return await self.add(DeferredAct(0, device_id, name, self._now_ms(), order, person_id, turn_now(), place))
 
     async def expected(self, device_id: str) -> Sequence[DesiredApp]:
         """What is wanted on the device once all that waits is done."""
@@ -115,7 +99,10 @@ class DeferredLog:
         for act in await self.waiting(device_id):
             wanted.pop(act.name, None)
             if act.order.act in _PUTS and act.order.version is not None:
-                wanted[act.name] = DesiredApp(device_id, act.name, act.order.version, act.at_ms, waits=True)
+                version = asdict(act.order.version)
+                wanted[act.name] = DesiredApp(
+                    device_id=device_id, name=act.name, since_ms=act.at_ms, waits=True, **version
+                )
         return [wanted[name] for name in sorted(wanted)]
 
     async def check_none_since(
@@ -143,42 +130,8 @@ class DeferredLog:
 
     async def again(self, act: DeferredAct) -> bool:
         """Let one wait again that was cut short; False when it is not started any more."""
-        return await self._table.move_deferred(act.deferred_id, "started", "waiting")
+        return await self.move(act.deferred_id, "started", "waiting")
 
     async def cancel(self, act: DeferredAct) -> bool:
         """False when it waits no more."""
-        return await self._table.move_deferred(act.deferred_id, "waiting", "cancelled")
-
-    async def end(self, act: DeferredAct, state: DeferredState, outcome: str) -> DeferredAct:
-        """How it came out, before anybody is told."""
-        await self._table.end_deferred(act.deferred_id, state, outcome, self._change_log.now_ms())
-        return await self.get(act.deferred_id)
-
-    async def told(self, act: DeferredAct) -> None:
-        await self._table.told_deferred(act.deferred_id)
-
-
-def _act(row: DeferredRow) -> DeferredAct:
-    try:
-        order = convert(json.loads(row.act), Order)
-        place = None if row.place is None else Place(*json.loads(row.place))
-    except (ValueError, TypeError, ValidationError) as exc:
-        raise StoreError(
-            f"a deferred act cannot be read: {exc}", next_step="restore the home directory from a backup"
-        ) from exc
-    return DeferredAct(
-        row.deferred_id,
-        row.device_id,
-        row.name,
-        row.at_ms,
-        order,
-        row.person,
-        row.turn,
-        place,
-        row.state,
-        row.tries,
-        row.change_id,
-        row.outcome,
-        row.ended_ms,
-        row.told,
-    )
+        return await self.move(act.deferred_id, "waiting", "cancelled")

@@ -234,11 +234,11 @@ class Deferrals:
     async def _finish(
         self, act: DeferredAct, device: Device, state: DeferredEnd, outcome: str, *, is_well: bool
     ) -> None:
-        await self._tell(await self.log.end(act, state, outcome), device, outcome, is_well=is_well)
+        await self._tell(await self.log.end(act.deferred_id, state, outcome), device, outcome, is_well=is_well)
 
     async def _tell(self, act: DeferredAct, device: Device, outcome: str | None, *, is_well: bool) -> None:
         if outcome is None:  # its change was closed by what the device lists
-            act, outcome = await self.log.end(act, act.state, _UNWATCHED), _UNWATCHED
+            act, outcome = await self.log.end(act.deferred_id, act.state, _UNWATCHED), _UNWATCHED
         how = "done" if act.state == "done" else "failed"
         try:
             note = f"deferred: {act.text(device.name)}: {how}. {outcome}"
@@ -246,7 +246,7 @@ class Deferrals:
         except MicroclawError as exc:  # it is told at the next check
             _log.warning("%s could not be told: %s", act.text(device.name), exc.message)
             return
-        await self.log.told(act)
+        await self.log.told(act.deferred_id)
 
     async def _keep(
         self,

@@ -158,12 +158,12 @@ async def keep_proof(log: ChangeLog, made: Deployment) -> None:
         "verified": made.verified,
     }
     row = ProofRow(made.device_id, made.image.sha256, log.now_ms(), json.dumps(document, separators=(",", ":")))
-    await log.table.put_proof(row, over=bool(made.expected))
+    await log.put_proof(row, over=bool(made.expected))
 
 
 async def kept_proof(log: ChangeLog, device_id: str, sha256: str) -> dict[str, Any] | None:
     """What `keep_proof` kept of this image on this device, with `at_ms`; None where nothing was."""
-    row = await log.table.proof(device_id, sha256)
+    row = await log.proof(device_id, sha256)
     return None if row is None else {"at_ms": row.at_ms, **json.loads(row.document)}
 
 

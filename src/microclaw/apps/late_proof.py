@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self, TypeAlias
 
+from msgspec import Struct
+
 from microclaw.apps.changes import ChangeLog
 from microclaw.apps.counted_edges import Verification
 from microclaw.apps.trial import Trial
@@ -25,8 +27,7 @@ TRIES: Final = 5
 TRY_EVERY_S: Final = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True, array_like=True):
     """The chat that a deployment was asked for in."""
 
     person_id: str

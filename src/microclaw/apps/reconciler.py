@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -127,7 +127,7 @@ class Reconciler:
 
         Of the programs `waiting` a deferred act is done next: they are left to it.
         """
-        wanted = await self._change_log.desired(device.device_id)
+        wanted: Sequence[DesiredApp] = await self._change_log.desired(device.device_id)
         if not wanted and not waiting:
             return None
         listed = {app.name for app in await device.call(AppList(), wait=False)}
@@ -139,7 +139,7 @@ class Reconciler:
         for app in wanted:
             if app.name in listed:
                 if app.suspect_ms is not None:  # the board answers with it there: it was not the cause
-                    await self._change_log.set_suspect(app, is_suspect=False)
+                    await self._change_log.set_suspect(app.device_id, app.name, is_suspect=False)
                 continue
             if app.name in waiting:
                 continue
@@ -153,7 +153,7 @@ class Reconciler:
                 problem = problem or why
                 continue
             if app.suspect_ms is not None:  # once more; the next silence counts anew
-                await self._change_log.set_suspect(app, is_suspect=False)
+                await self._change_log.set_suspect(app.device_id, app.name, is_suspect=False)
             try:
                 await self._installer.put_back(device, app)
             except (DeviceUnreachable, DeviceTimeout):

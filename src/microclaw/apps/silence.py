@@ -50,7 +50,7 @@ class SilenceExplainer:
         app = next((app for app in wanted if app.name == suspect), None)
         if app is None or _is_being_replaced(app, history, call):
             return _explained(error, device, suspect, "" if app is None else "this version of ")
-        await self._change_log.set_suspect(app, is_suspect=True)
+        await self._change_log.set_suspect(app.device_id, app.name, is_suspect=True)
         return _explained(error, device, suspect, "", again=app.silences + 1 < MAX_SILENCES)
 
 

@@ -118,7 +118,7 @@ class Codes:
         code = "".join(secrets.choice(kind.alphabet) for _ in range(kind.chars))
         now_ms = self.now_ms()
         until_ms = now_ms + (int(kind.life_s * 1000) if life_ms is None else life_ms)
-        return code, CodeRow(kind.name, kind.hash(code), self.table.host, holder, place, about, now_ms, until_ms)
+        return code, CodeRow(kind.name, kind.hash(code), self.table.host or "", holder, place, about, now_ms, until_ms)
 
     async def add(self, row: CodeRow, *, instead_of: Collection[CodeRow] = ()) -> bool:
         """Keep it, and forget others; False, and nothing is done, where the same code is out already."""

@@ -141,7 +141,7 @@ class TypedCodes:
 
     async def look(self) -> None:
         """Take over what other hosts wrote, and do what they want of this one."""
-        self._elsewhere = tuple(row for row in await self._codes.list(DEVICE) if row.host != self._table.host)
+        self._elsewhere = tuple(row for row in await self._codes.list(DEVICE) if row.host != (self._table.host or ""))
         news, self._news = self._news, asyncio.Event()
         news.set()
         wanted = await self._table.wanted(DEVICE.name)

@@ -30,7 +30,6 @@ from microclaw.devices.calls import AppEntry, AppList, AppUninstall, Call
 from microclaw.devices.registry import Registry
 from microclaw.errors import AppNotFound, MicroclawError
 from microclaw.events import Step
-from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceRow, DeviceTable
 from microclaw.text import program_name
@@ -107,7 +106,7 @@ async def _deployer(options: GlobalOptions, target: str, board: BoardProfile) ->
     with TemporaryDirectory(prefix="microclaw-") as folder:
         async with Database.open(Path(folder) / "store.db") as database, Bus() as bus:
             table = DeviceTable(database)
-            await table.put(DeviceRow("d-direct", target, board.board_id, (), (target,), now_ms()))
+            await table.put(DeviceRow("d-direct", target, board.board_id, transports=(target,), created_ms=now_ms()))
             registry = Registry(
                 bus=bus,
                 store=table,
@@ -116,7 +115,7 @@ async def _deployer(options: GlobalOptions, target: str, board: BoardProfile) ->
                 mint_id=lambda: "d-direct",
                 now_ms=now_ms,
             )
-            change_log, cache = ChangeLog(AppTable(database)), BuildCache(settings.cache)
+            change_log, cache = ChangeLog(database), BuildCache(settings.cache)
             registry.explain_silence = SilenceExplainer(change_log).explain
             async with registry:
                 yield Deployer(

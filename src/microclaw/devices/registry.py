@@ -135,7 +135,7 @@ class Registry:
             endpoints = tuple(transport.endpoint for transport in opened)
             host = self._machine.host_of_new(name, None, endpoints)
             key, made_ms = device_id or self.mint_id(), self._now_ms()
-            row = DeviceRow(key, name, board_id, kept_labels, endpoints, made_ms, firmware.words, reached, host)
+            row = DeviceRow(key, name, board_id, kept_labels, made_ms, firmware.words, reached, endpoints, host)
             await self._store_new(row)
             at = f", at {' '.join(endpoints)}" if endpoints else ""
             self._note(AuditKind.DEVICE_ADDED, f"{board_id}{at}", name, by, known=(board_id,))

@@ -83,7 +83,7 @@ def open_knowledge(settings: Settings, index: Database, *, shared: Database | No
         texts = TextTable(shared, now_ms)
         _warn_of_files(settings)
     search = Search(NoteTable(index), texts=texts, sessions=sessions)
-    sessions.follow_removals(search.refresh_now)
+    sessions.follow(search.refresh_now)
     return Knowledge(
         persona=Persona(texts),
         memory=Memory(texts, now=now, changed=search.mark_stale),

@@ -37,9 +37,8 @@ from microclaw.link_server.holding import LinkHolding
 from microclaw.link_server.link_calls import LinkCalls
 from microclaw.link_server.tasks import DeviceTasks
 from microclaw.link_server.updates import DeviceUpdates
-from microclaw.store.link_events import LinkEventTable, Presence
-from microclaw.store.link_tasks import OpenTask, end_in
-from microclaw.store.links import HostInbox, HostOutbox, LinkTable
+from microclaw.store.link_events import LinkEventTable, OpenTask, Presence, end_in
+from microclaw.store.links import LinkTable
 from microclaw.store.sql import Sql
 from microclaw.text import clean_text, one_line
 from microclaw.wire.link.codec import encode
@@ -112,11 +111,12 @@ class DeviceLink:
         self.connection: Connection | None = None
         self.arriving = asyncio.Lock()  # one connection takes the place of another at a time
         self._parts = parts
-        self._stores: tuple[HostOutbox, HostInbox] | None = None
+        self._is_open = False  # its outbox and inbox are in the store
         self._numbering = asyncio.Lock()
         self._calls = LinkCalls(self, parts)
         self._acks: list[tuple[int, bytes, asyncio.Future[None]]] = []
         self._fence: int | None = None  # of the connection, in a cluster
+        self._writer: int | None = None  # that, or the one of the last connection: its writes are checked against it
         self._bye: str | None = None  # the reason it gave when it went
         self.boots = Boots()
         self._audio: AudioStreams | None = None  # who hears it, while it is here
@@ -180,17 +180,17 @@ class DeviceLink:
         body: AnyMessage,
         *,
         re: bytes | None = None,
-        also: Callable[[Sql], object] | None = None,
+        also: Callable[[Sql], object] = lambda _: None,
     ) -> asyncio.Future[None]:
         """A durable message: stored when this returns, sent now or later. The future is done when the device has it.
 
         `also` is done in the transaction that stores it.
         """
-        outbox, _ = await self._open()
+        links = await self._open()
         message_id = self._parts.new_id()
         payload = encode(Envelope(message_id, body, self._parts.clock.unix_us() // 1000, re=re))
         async with self._numbering:
-            seq = await outbox.append(message_id, payload, also)
+            seq = await links.append(self.link_id, message_id, payload, also)
             acked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._acks.append((seq, message_id, acked))
             self._hand_over(seq, payload)
@@ -223,11 +223,11 @@ class DeviceLink:
 
     async def attach(self, make: Callable[[OutboxCursor, InboxCursor], Connection]) -> Connection:
         """The connection that is live from now on. Call it holding `arriving`, when the one before is gone."""
-        outbox, inbox = await self._open()
+        links = await self._open()
         if self._parts.holding is not None:
-            outbox.fence = inbox.fence = self._fence = await self._parts.holding.take(self.link_id)
+            self._writer = self._fence = await self._parts.holding.take(self.link_id)
         async with self._numbering:  # nothing is numbered between the cursors and the session that goes on from them
-            self.connection = connection = make(await outbox.cursor(), await inbox.cursor())
+            self.connection = connection = make(*await links.cursors(self.link_id))
         connection.on_unreadable = self._calls.unreadable
         if self._parts.holding is not None and self._parts.holding.has_newer(self.link_id, self.fence):
             connection.close(CloseCode.REPLACED, "a newer connection of this device, to another host")
@@ -261,7 +261,7 @@ class DeviceLink:
         """The device was removed: what waits for it fails."""
         self._calls.removed()
         self._parts.tasks.forget(self.link_id)
-        self._stores = None
+        self._is_open = False
 
     # Owner
 
@@ -308,8 +308,8 @@ class DeviceLink:
                 _log.info("%s sent %s, which this host does nothing with", self.name, body.type)
 
     async def _end_offer(self, message_id: bytes, error: str) -> None:
-        outbox, _ = await self._open()
-        offer = await outbox.refused(message_id, error)
+        links = await self._open()
+        offer = await links.refused(self.link_id, message_id, error)
         if offer is not None:
             self._parts.updates.tell(offer)
 
@@ -317,49 +317,50 @@ class DeviceLink:
         self.rtt_ms = rtt_ms
 
     async def commit(self, envelope: Envelope, *, epoch: bytes) -> None:
-        _, inbox = await self._open()
+        links = await self._open()
         assert envelope.seq is not None
         async with self._numbering:
             parts = (self._parts.new_id, self._parts.tasks.refusal, self._parts.reports, self.name)
             facts = None if self.presence is None else self.presence.ota
             effect = Effect(self.link_id, envelope, self._now_ms, *parts, facts, host=self._parts.tasks.host)
-            new = await inbox.advance(epoch, envelope.seq, envelope.id, effect.apply)
+            message = (epoch, envelope.seq, envelope.id)
+            new = await links.advance(self.link_id, *message, effect.apply, self._writer)
             if new and effect.seq is not None:
                 self._hand_over(effect.seq, effect.payload)
         if new:
             self._applied(envelope, effect)
 
     async def persist(self, message_id: bytes, payload: bytes) -> None:
-        outbox, _ = await self._open()
+        links = await self._open()
         async with self._numbering:
-            self._hand_over(await outbox.append(message_id, payload), payload)
+            self._hand_over(await links.append(self.link_id, message_id, payload), payload)
 
     async def load(self, after: int, limit: int) -> Sequence[StoredMessage]:
-        outbox, _ = await self._open()
-        return await outbox.unacked_after(after, limit)
+        links = await self._open()
+        return await links.unacked_after(self.link_id, after, limit)
 
     async def acked(self, seq: int) -> None:
-        outbox, _ = await self._open()
-        await outbox.ack(seq)
+        links = await self._open()
+        await links.ack(self.link_id, seq, self._writer)
         if self._parts.holding is None:
             self._settle(lambda number, _: number <= seq)
         else:
             await self.look_for_acks()
 
     async def renew(self) -> OutboxCursor:
-        outbox, _ = await self._open()
+        links = await self._open()
         async with self._numbering:
             if self._parts.holding is None:
                 self._acks.clear()  # their numbers are over; whoever waits does so until its own deadline
-            return await outbox.renew()
+            return await links.renew(self.link_id, self._writer)
 
     # What other hosts of the cluster do to its outbox
 
     async def outbox_grew(self) -> None:
         """Another host put messages into the outbox: they go out here, in their order."""
-        outbox, _ = await self._open()
+        links = await self._open()
         async with self._numbering:
-            cursor, connection = await outbox.cursor(), self.connection
+            (cursor, _), connection = await links.cursors(self.link_id), self.connection
             if connection is not None and connection.session.outgoing.epoch == cursor.epoch:
                 connection.session.grew(cursor.last)
                 connection.pump()
@@ -372,9 +373,9 @@ class DeviceLink:
         """Tell those who wait for acks; another host may have had them, and numbered the messages anew."""
         if not self._acks:
             return
-        outbox, _ = await self._open()
+        links = await self._open()
         async with self._numbering:  # what is stored just now waits for its ack already
-            waiting = await outbox.waiting_ids()
+            waiting = await links.waiting_ids(self.link_id)
             self._settle(lambda _, message_id: message_id not in waiting)
 
     def _settle(self, is_acked: Callable[[int, bytes], bool]) -> None:
@@ -396,10 +397,11 @@ class DeviceLink:
     def _now_ms(self) -> int:
         return self._parts.clock.unix_us() // 1000
 
-    async def _open(self) -> tuple[HostOutbox, HostInbox]:
-        if self._stores is None:
-            self._stores = await self._parts.links.open(self.link_id)
-        return self._stores
+    async def _open(self) -> LinkTable:
+        if not self._is_open:
+            await self._parts.links.open(self.link_id)
+            self._is_open = True
+        return self._parts.links
 
     async def note_presence(self) -> None:
         """Keep the device's hello, and that it is connected now."""

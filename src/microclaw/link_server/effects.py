@@ -10,10 +10,7 @@ from msgspec import structs
 
 from microclaw.events import Alarm, AppEnded, DeviceEvent, LiveEvent, Published
 from microclaw.store.firmware import MAX_VERSION_CHARS, OfferRow, keys_after, status_in
-from microclaw.store.link_events import Presence, UpdateFacts
-from microclaw.store.link_events import add_to as add_event
-from microclaw.store.link_tasks import OpenTask
-from microclaw.store.link_tasks import add_to as add_task
+from microclaw.store.link_events import OpenTask, Presence, UpdateFacts, add_event, add_task
 from microclaw.store.links import append_to
 from microclaw.store.sql import Sql
 from microclaw.text import clean_text

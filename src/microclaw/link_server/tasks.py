@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from microclaw.errors import DeviceUnreachable, MicroclawError
 from microclaw.live_hosts import ALONE, Fleet, dead_among
-from microclaw.store.link_tasks import LinkTaskTable, OpenTask
+from microclaw.store.link_events import LinkTaskTable, OpenTask
 from microclaw.wire.link.messages import RunTask, TaskStatus
 from microclaw.wire.link.values import TaskKind, TaskState
 

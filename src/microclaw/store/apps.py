@@ -1,20 +1,26 @@
-"""Rows of images, of the apps that devices should run, and of changes with their inverses. Touches no device."""
+"""Rows of images, of the apps that devices should run, and of changes with their inverses. Touches no device.
+
+The classes of a change, a desired app and a deferred act are their users': apps/changes.py, apps/deferred.py.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Final, Literal, TypeAlias
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Generic, Literal, TypeAlias, TypeVar
 
 from microclaw.errors import DeployRejected, DeviceBusy, Overloaded, UnknownName
-from microclaw.events import ProgramKind
-from microclaw.store.following import Refresh
 from microclaw.store.journal import Work, no_work
-from microclaw.store.rows import BOOL, JSON_TUPLE, Table, insert, select
+from microclaw.store.rows import TimedTable, first, insert, reads, scalar, select, writes
 from microclaw.store.sql import Sql
 
 ChangeState: TypeAlias = Literal["planned", "done", "failed", "unknown"]
+DeferredState: TypeAlias = Literal["waiting", "started", "done", "failed", "cancelled", "replaced"]
+MAX_WAITING: Final = 32
+"""Deferred acts of one device."""
+_KEPT_ENDED: Final = 200
+MAX_NUMBER: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,102 +45,40 @@ class ProofRow:
 
 
 @dataclass(frozen=True, slots=True)
-class DesiredApp:
-    """An app that a device should run, and the terms it is installed under. Its image is stored before it.
+class ChangeRow:
+    """What the store itself asks of a change; `undoes` is the change that it takes back."""
 
-    `claims`, `origin` and `times` are JSON text of the caller's. `suspect_ms` is when the device fell silent, probably
-    because of this app; `silences` counts them. `stopped_ms` is when it was stopped: it is off the device and
-    only kept.
-    """
-
-    device_id: str
-    name: str
-    sha256: str
-    heap_bytes: int
-    timers: int
-    watchdog_ms: int
-    pins: tuple[int, ...] = field(metadata=JSON_TUPLE)
-    since_ms: int
-    claims: str = "{}"
-    suspect_ms: int | None = None
-    kind: ProgramKind = "wasm"
-    stopped_ms: int | None = None
-    origin: str | None = None
-    times: str | None = None
-    silences: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class NewChange:
-    """A change about to be made; `forward` and `inverse` are JSON text.
-
-    `turn` makes it, for `person`, in `conversation`.
-    """
-
+    change_id: int
     at_ms: int
     device_id: str
     kind: str
     summary: str
-    forward: str
-    inverse: str | None
-    state: ChangeState = "planned"
-    undoes: int | None = None
-    turn: str | None = None
-    person: str | None = None
-    conversation: str | None = None
+    undoes: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class ChangeRow(NewChange):
-    """A change as stored; `undone_by` is the change that took it back, `host` made it, in a cluster."""
+class DeferredRow:
+    """What the store itself asks of a deferred act."""
 
-    change_id: int = 0
-    undone_by: int | None = None
-    host: str | None = None
-
-
-DeferredState: TypeAlias = Literal["waiting", "started", "done", "failed", "cancelled", "replaced"]
-MAX_WAITING: Final = 32
-"""Deferred acts of one device."""
-_KEPT_ENDED: Final = 200
-_NEWER: Final = "UPDATE SET at_ms = excluded.at_ms, document = excluded.document"
-MAX_NUMBER: Final = 2**63 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class NewDeferred:
-    """An act that waits for its device; `act` and `place` are JSON text of the caller's."""
-
+    deferred_id: int
     device_id: str
     name: str
-    at_ms: int
-    act: str
-    person: str
-    turn: str | None = None
-    place: str | None = None
-    state: DeferredState = "waiting"
-    tries: int = 0
-    change_id: int | None = None
-    outcome: str | None = None
-    ended_ms: int | None = None
-    told: bool = field(default=False, metadata=BOOL)
 
 
-@dataclass(frozen=True, slots=True)
-class DeferredRow(NewDeferred):
-    """A deferred act as stored. `change_id` is the change that does it, from its plan on."""
-
-    deferred_id: int = 0
+C = TypeVar("C", bound=ChangeRow)
+D = TypeVar("D")
+A = TypeVar("A", bound=DeferredRow)
 
 
-class AppTable(Table):
-    """Images, desired apps, changes and deferred acts of one database."""
+class AppTable(TimedTable, Generic[C, D]):
+    """Images, desired apps and changes of one database: rows of `changes` are C, those of `desired_apps` D."""
 
-    def follow(self, refresh: Refresh) -> None:
-        """As Database.follow, for changes and what is wanted."""
-        self._database.follow(("changes", "desired_apps", "deferred_acts"), refresh)
+    followed = frozenset({"changes", "desired_apps", "deferred_acts"})
+    _change: type[C]
+    _desired: type[D]
 
-    async def put_image(self, row: ImageRow) -> None:
+    @writes
+    def put_image(self, sql: Sql, row: ImageRow) -> None:
         """Keep an image; the same bytes twice are one row, with the newest source that was given and its meta.
 
         A source that differs in comments alone has the same bytes and other lines.
@@ -142,44 +86,53 @@ class AppTable(Table):
         query = """INSERT INTO images (sha256, code, source, meta, created_ms) VALUES (?, ?, ?, ?, ?)
             ON CONFLICT (sha256) DO UPDATE SET source = excluded.source, meta = excluded.meta
             WHERE excluded.source IS NOT NULL"""
-        await self._execute(query, (row.sha256, row.code, row.source, row.meta, row.created_ms))
+        sql.execute(query, (row.sha256, row.code, row.source, row.meta, row.created_ms))
 
-    async def image(self, sha256: str) -> ImageRow:
+    @reads
+    def image(self, sql: Sql, sha256: str) -> ImageRow:
         """UnknownName when no such image was kept."""
-        rows = await self._select(ImageRow, "images WHERE sha256 = ?", (sha256,))
-        if not rows:
+        row = first(sql, ImageRow, "images WHERE sha256 = ?", (sha256,))
+        if row is None:
             raise UnknownName(f"no image {sha256[:12]} is stored", next_step="deploy the program again from its source")
-        return rows[0]
+        return row
 
-    async def put_proof(self, row: ProofRow, *, over: bool) -> None:
+    @writes
+    def put_proof(self, sql: Sql, row: ProofRow, *, over: bool) -> None:
         """Keep what a stored image showed; without `over`, only where nothing is kept of it on that device."""
-        query = f"""INSERT INTO proofs (device_id, sha256, at_ms, document) VALUES (?, ?, ?, ?)
-            ON CONFLICT (device_id, sha256) DO {_NEWER if over else "NOTHING"}"""  # noqa: S608 - constants
-        await self._execute(query, (row.device_id, row.sha256, row.at_ms, row.document))
+        insert(sql, "proofs", row, over=("device_id", "sha256") if over else ())
 
-    async def proof(self, device_id: str, sha256: str) -> ProofRow | None:
-        rows = await self._select(ProofRow, "proofs WHERE device_id = ? AND sha256 = ?", (device_id, sha256))
-        return rows[0] if rows else None
+    @reads
+    def proof(self, sql: Sql, device_id: str, sha256: str) -> ProofRow | None:
+        return first(sql, ProofRow, "proofs WHERE device_id = ? AND sha256 = ?", (device_id, sha256))
 
-    async def desired(self, device_id: str | None = None) -> tuple[DesiredApp, ...]:
-        """What a device, or every device, should run, with what is stopped there, by device and name."""
-        where = "desired_apps WHERE (?1 IS NULL OR device_id = ?1) ORDER BY device_id, name"
-        return await self._select(DesiredApp, where, (device_id,))
+    @reads
+    def desired(self, sql: Sql, device_id: str | None = None, *, stopped: bool = False) -> tuple[D, ...]:
+        """The apps wanted on one device or on all, sorted by device and name. `stopped`: those that are off it, and
+        kept for a start, instead."""
+        which = "stopped_ms IS NOT NULL" if stopped else "stopped_ms IS NULL"
+        where = f"desired_apps WHERE (?1 IS NULL OR device_id = ?1) AND {which} ORDER BY device_id, name"
+        return select(sql, self._desired, where, (device_id,))
 
-    async def put_desired(self, row: DesiredApp) -> None:
-        await self._database.write(lambda connection: _put_desired(connection, row))
+    @reads
+    def holds(self, sql: Sql, device_id: str, name: str) -> bool:
+        """Whether this program is wanted on the device, or stopped there and kept."""
+        query = "SELECT 1 FROM desired_apps WHERE device_id = ? AND name = ?"
+        return scalar(sql, query, (device_id, name)) is not None
 
-    async def set_suspect(self, device_id: str, name: str, suspect_ms: int | None) -> None:
-        """Since when the device is silent because of this app, as far as is known; None takes it back."""
+    @writes
+    def set_suspect(self, sql: Sql, device_id: str, name: str, *, is_suspect: bool) -> None:
+        """Whether the device fell silent, probably because of this app. A new deployment takes it back, too."""
         query = """UPDATE desired_apps
             SET silences = silences + CASE WHEN ?1 IS NOT NULL AND suspect_ms IS NULL THEN 1 ELSE 0 END,
                 suspect_ms = ?1
             WHERE device_id = ?2 AND name = ?3"""
-        await self._execute(query, (suspect_ms, device_id, name))
+        sql.execute(query, (self._now_ms() if is_suspect else None, device_id, name))
 
-    async def add_change(
+    @writes
+    def add_change(
         self,
-        change: NewChange,
+        sql: Sql,
+        change: C,
         deferred_id: int | None = None,
         *,
         is_live: Callable[[str], bool] = lambda _host: False,
@@ -192,97 +145,141 @@ class AppTable(Table):
         that it takes back was taken back; DeviceBusy when another host that is alive changes the device now (for
         programs: its programs), or has since the change `seen`.
         """
-        host = self._database.host
+        if self.host is not None:
+            _check_free(sql, change, self.host, is_live, seen)
+        if change.undoes is not None:  # who takes it back has looked at it before; another host may have been faster
+            query = "SELECT summary, undone_by FROM changes WHERE change_id = ? AND undone_by IS NOT NULL"
+            for undone in sql.execute(query, (change.undoes,)):
+                raise undone_already(change.undoes, *undone)
+        first(sql)
+        change_id = insert(sql, "changes", change, number="change_id", host=self.host)
+        if deferred_id is not None:
+            query = """UPDATE deferred_acts SET state = 'started', change_id = ?, tries = tries + 1
+                WHERE deferred_id = ? AND state = 'waiting'"""
+            if sql.execute(query, (change_id, deferred_id)).rowcount != 1:
+                raise DeployRejected(
+                    f"{change.summary}: it was cancelled or replaced meanwhile", next_step="microclaw app list"
+                )
+        return change_id
 
-        def add(connection: Sql) -> int:
-            if host is not None:
-                _check_free(connection, change, host, is_live, seen)
-            _check_not_undone(connection, change)
-            first(connection)
-            return _add_change(connection, change, deferred_id, host)
-
-        return await self._database.write(add)
-
-    async def settle_change(
+    @writes
+    def settle_change(
         self,
+        sql: Sql,
         change_id: int,
         state: ChangeState,
         *,
-        put: Sequence[DesiredApp] = (),
-        delete: Sequence[tuple[str, str]] = (),
+        put: D | None = None,
+        delete: tuple[str, str] | None = None,
     ) -> None:
         """How a change came out, with what it makes of the desired apps, in one transaction.
 
-        `delete` names (device_id, name). A change that is done and undoes another marks that one as undone.
+        `delete` is a (device_id, name). A change that is done and undoes another marks that one as undone.
         """
-        await self._database.write(lambda connection: _end(connection, change_id, state, put, delete))
+        if sql.execute("UPDATE changes SET state = ? WHERE change_id = ?", (state, change_id)).rowcount != 1:
+            raise _no_change(change_id)
+        if delete is not None:
+            sql.execute("DELETE FROM desired_apps WHERE device_id = ? AND name = ?", delete)
+        if put is not None:
+            insert(sql, "desired_apps", put, over=("device_id", "name"))
+        if state == "done":
+            sql.execute(
+                """UPDATE changes SET undone_by = ?1
+                WHERE change_id = (SELECT undoes FROM changes WHERE change_id = ?1)""",
+                (change_id,),
+            )
+            _end_deferred(sql, change_id)
 
-    async def change(self, change_id: int) -> ChangeRow:
+    @reads
+    def change(self, sql: Sql, change_id: int) -> C:
         """UnknownName when there is none."""
-        rows = await self._select(ChangeRow, "changes WHERE change_id = ?", (change_id,))
-        if not rows:
-            raise UnknownName(f"there is no change {change_id}", next_step="see them: microclaw app changes")
-        return rows[0]
+        change = first(sql, self._change, "changes WHERE change_id = ?", (change_id,))
+        if change is None:
+            raise _no_change(change_id)
+        return change
 
-    async def changes(
-        self, device_id: str | None = None, *, state: ChangeState | None = None, limit: int = 100
-    ) -> tuple[ChangeRow, ...]:
+    @reads
+    def changes(
+        self, sql: Sql, device_id: str | None = None, limit: int = 50, *, state: ChangeState | None = None
+    ) -> tuple[C, ...]:
         """Newest first."""
         where = """changes WHERE (?1 IS NULL OR device_id = ?1) AND (?2 IS NULL OR state = ?2)
             ORDER BY change_id DESC LIMIT ?3"""
-        return await self._select(ChangeRow, where, (device_id, state, limit))
+        return select(sql, self._change, where, (device_id, state, limit))
 
-    async def last_put(self, device_id: str, name: str, *, but: str) -> ChangeRow | None:
-        """The newest change that put another image than `but` on the device under this name; None where none did."""
-        return await self._database.read(lambda connection: _last_put(connection, device_id, name, but))
+    @reads
+    def changes_of_turn(self, sql: Sql, turn: str, *, limit: int = 1_000) -> tuple[C, ...]:
+        """The changes of one turn or request, newest first."""
+        return select(sql, self._change, "changes WHERE turn = ? ORDER BY change_id DESC LIMIT ?", (turn, limit))
 
-    async def changes_of_turn(self, turn: str, *, limit: int = 1_000) -> tuple[ChangeRow, ...]:
-        """What one turn or request changed, newest first."""
-        return await self._select(ChangeRow, "changes WHERE turn = ? ORDER BY change_id DESC LIMIT ?", (turn, limit))
 
-    async def add_deferred(self, row: NewDeferred) -> tuple[int, bool]:
-        """Keep an act for later; its number, and whether it replaces one of the same app. Raises Overloaded."""
-        return await self._database.write(lambda connection: _add_deferred(connection, row))
+class DeferredTable(TimedTable, Generic[A]):
+    """Deferred acts of one database. `change_id` of one is the change that does it, from its plan on."""
 
-    async def deferred(
-        self, device_id: str | None = None, *, ended: bool = False, limit: int = 10_000
-    ) -> tuple[DeferredRow, ...]:
-        """Those that wait or are started, oldest first; or those that were done or failed, newest first."""
-        states, order = ("'done', 'failed'", "DESC") if ended else ("'waiting', 'started'", "ASC")
-        where = f"""deferred_acts WHERE state IN ({states}) AND (?1 IS NULL OR device_id = ?1)
-            ORDER BY deferred_id {order} LIMIT ?2"""
-        return await self._select(DeferredRow, where, (device_id, limit))
+    _act: type[A]
 
-    async def deferred_act(self, deferred_id: int) -> DeferredRow:
+    @writes
+    def add(self, sql: Sql, act: A) -> tuple[A, bool]:
+        """Keep an act for later; as it is kept, and whether it replaces one of the same app. Raises Overloaded."""
+        query = "UPDATE deferred_acts SET state = 'replaced' WHERE device_id = ? AND name = ? AND state = 'waiting'"
+        replaced = sql.execute(query, (act.device_id, act.name)).rowcount > 0
+        query = "SELECT count(*) FROM deferred_acts WHERE device_id = ? AND state = 'waiting'"
+        if scalar(sql, query, (act.device_id,)) >= MAX_WAITING:
+            raise Overloaded(
+                f"{MAX_WAITING} acts wait for that device already", next_step="cancel one: microclaw app cancel NAME"
+            )
+        return self._one(sql, insert(sql, "deferred_acts", act, number="deferred_id")), replaced
+
+    @reads
+    def get(self, sql: Sql, deferred_id: int) -> A:
         """Raises UnknownName."""
-        rows = await self._select(DeferredRow, "deferred_acts WHERE deferred_id = ?", (deferred_id,))
-        if not rows:
-            raise UnknownName(f"there is no deferred act {deferred_id}", next_step="see them: microclaw app list")
-        return rows[0]
+        return self._one(sql, deferred_id)
 
-    async def move_deferred(self, deferred_id: int, before: DeferredState, state: DeferredState) -> bool:
+    @reads
+    def waiting(self, sql: Sql, device_id: str | None = None) -> tuple[A, ...]:
+        """Those that are not done yet, oldest first."""
+        where = """deferred_acts WHERE state IN ('waiting', 'started') AND (?1 IS NULL OR device_id = ?1)
+            ORDER BY deferred_id"""
+        return select(sql, self._act, where, (device_id,))
+
+    @reads
+    def ended(self, sql: Sql, device_id: str | None = None, limit: int = 50) -> tuple[A, ...]:
+        """Those that were done or failed, newest first."""
+        where = """deferred_acts WHERE state IN ('done', 'failed') AND (?1 IS NULL OR device_id = ?1)
+            ORDER BY deferred_id DESC LIMIT ?2"""
+        return select(sql, self._act, where, (device_id, limit))
+
+    @writes
+    def move(self, sql: Sql, deferred_id: int, before: DeferredState, state: DeferredState) -> bool:
         """False when it was not in the state `before`."""
         query = "UPDATE deferred_acts SET state = ? WHERE deferred_id = ? AND state = ?"
-        return await self._execute(query, (state, deferred_id, before)) > 0
+        return sql.execute(query, (state, deferred_id, before)).rowcount > 0
 
-    async def end_deferred(self, deferred_id: int, state: DeferredState, outcome: str, ended_ms: int) -> None:
-        """How it came out. It is not told yet."""
+    @writes
+    def end(self, sql: Sql, deferred_id: int, state: DeferredState, outcome: str) -> A:
+        """How it came out, before anybody is told."""
         query = "UPDATE deferred_acts SET state = ?, outcome = ?, ended_ms = ? WHERE deferred_id = ?"
-        await self._execute(query, (state, outcome, ended_ms, deferred_id))
+        sql.execute(query, (state, outcome, self._now_ms(), deferred_id))
+        return self._one(sql, deferred_id)
 
-    async def told_deferred(self, deferred_id: int) -> None:
+    @writes
+    def told(self, sql: Sql, deferred_id: int) -> None:
         """Its person was told. Of those that have ended the newest are kept."""
-        await self._execute("UPDATE deferred_acts SET told = 1 WHERE deferred_id = ?", (deferred_id,))
+        sql.execute("UPDATE deferred_acts SET told = 1 WHERE deferred_id = ?", (deferred_id,))
         query = """DELETE FROM deferred_acts WHERE state NOT IN ('waiting', 'started') AND deferred_id <= ?
             AND (told = 1 OR state IN ('cancelled', 'replaced'))"""
-        await self._execute(query, (deferred_id - _KEPT_ENDED,))
+        sql.execute(query, (deferred_id - _KEPT_ENDED,))
+
+    def _one(self, sql: Sql, deferred_id: int) -> A:
+        act = first(sql, self._act, "deferred_acts WHERE deferred_id = ?", (deferred_id,))
+        if act is None:
+            raise UnknownName(f"there is no deferred act {deferred_id}", next_step="see them: microclaw app list")
+        return act
 
 
-def _check_free(
-    connection: Sql, change: NewChange, host: str, is_live: Callable[[str], bool], seen: int | None
-) -> None:
+def _check_free(sql: Sql, change: ChangeRow, host: str, is_live: Callable[[str], bool], seen: int | None) -> None:
     """Each host has one change of a device at a time; this is for the hosts among themselves."""
-    rows = connection.execute(
+    rows = sql.execute(
         """SELECT host, summary, change_id > ?4 AND state != 'planned' FROM changes WHERE device_id = ?1
         AND (state = 'planned' OR change_id > ?4) AND (kind LIKE 'app.%' OR ?3 = 0) AND host != ?2""",
         (change.device_id, host, change.kind.startswith("app."), MAX_NUMBER if seen is None else seen),
@@ -295,15 +292,6 @@ def _check_free(
             )
 
 
-def _check_not_undone(connection: Sql, change: NewChange) -> None:
-    """Whoever takes a change back has looked at it before; another host may have been faster."""
-    if change.undoes is None:
-        return
-    row = connection.execute("SELECT summary, undone_by FROM changes WHERE change_id = ?", (change.undoes,)).fetchone()
-    if row is not None and row[1] is not None:
-        raise undone_already(change.undoes, *row)
-
-
 def undone_already(change_id: int, summary: str, undone_by: int) -> DeployRejected:
     return DeployRejected(
         f"change {change_id} ({summary}) was undone already, by change {undone_by}",
@@ -311,79 +299,17 @@ def undone_already(change_id: int, summary: str, undone_by: int) -> DeployReject
     )
 
 
-def _add_change(connection: Sql, change: NewChange, deferred_id: int | None, host: str | None) -> int:
-    change_id = insert(connection, "changes", change, number="change_id", host=host)
-    if deferred_id is not None:
-        query = """UPDATE deferred_acts SET state = 'started', change_id = ?, tries = tries + 1
-            WHERE deferred_id = ? AND state = 'waiting'"""
-        if connection.execute(query, (change_id, deferred_id)).rowcount != 1:
-            raise DeployRejected(
-                f"{change.summary}: it was cancelled or replaced meanwhile", next_step="microclaw app list"
-            )
-    return change_id
+def _no_change(change_id: int) -> UnknownName:
+    return UnknownName(f"there is no change {change_id}", next_step="see them: microclaw app changes")
 
 
-def _add_deferred(connection: Sql, row: NewDeferred) -> tuple[int, bool]:
-    query = "UPDATE deferred_acts SET state = 'replaced' WHERE device_id = ? AND name = ? AND state = 'waiting'"
-    replaced = connection.execute(query, (row.device_id, row.name)).rowcount > 0
-    query = "SELECT count(*) FROM deferred_acts WHERE device_id = ? AND state = 'waiting'"
-    if connection.execute(query, (row.device_id,)).fetchone()[0] >= MAX_WAITING:
-        raise Overloaded(
-            f"{MAX_WAITING} acts wait for that device already", next_step="cancel one: microclaw app cancel NAME"
-        )
-    return insert(connection, "deferred_acts", row, number="deferred_id"), replaced
-
-
-def _put_desired(connection: Sql, row: DesiredApp) -> None:
-    insert(connection, "desired_apps", row, over=("device_id", "name"))
-
-
-def _last_put(connection: Sql, device_id: str, name: str, but: str) -> ChangeRow | None:
-    where = "changes WHERE device_id = ? AND state = 'done' AND kind LIKE 'app.%' ORDER BY change_id DESC"
-    for row in select(connection, ChangeRow, where, (device_id,)):
-        made = json.loads(row.forward)
-        if made.get("do") == "app.put" and made.get("name") == name and made["version"]["sha256"] != but:
-            return row
-    return None
-
-
-def _delete_desired(connection: Sql, device_id: str, name: str) -> bool:
-    query = "DELETE FROM desired_apps WHERE device_id = ? AND name = ?"
-    return connection.execute(query, (device_id, name)).rowcount > 0
-
-
-def _end(
-    connection: Sql,
-    change_id: int,
-    state: ChangeState,
-    put: Sequence[DesiredApp],
-    delete: Sequence[tuple[str, str]],
-) -> None:
-    ended = connection.execute("UPDATE changes SET state = ? WHERE change_id = ?", (state, change_id))
-    if ended.rowcount != 1:
-        raise UnknownName(f"there is no change {change_id}", next_step="see them: microclaw app changes")
-    for device_id, name in delete:
-        _delete_desired(connection, device_id, name)
-    for row in put:
-        _put_desired(connection, row)
-    if state == "done":
-        connection.execute(
-            """UPDATE changes SET undone_by = ?1
-            WHERE change_id = (SELECT undoes FROM changes WHERE change_id = ?1)""",
-            (change_id,),
-        )
-        _end_deferred(connection, change_id)
-
-
-def _end_deferred(connection: Sql, change_id: int) -> None:
+def _end_deferred(sql: Sql, change_id: int) -> None:
     """The change does its deferred act; a newer act on the same app makes one that still waits pointless."""
-    connection.execute(
-        "UPDATE deferred_acts SET state = 'done' WHERE change_id = ? AND state = 'started'", (change_id,)
-    )
+    sql.execute("UPDATE deferred_acts SET state = 'done' WHERE change_id = ? AND state = 'started'", (change_id,))
     query = "SELECT device_id, kind, forward FROM changes WHERE change_id = ?"
-    device_id, kind, forward = connection.execute(query, (change_id,)).fetchone()
+    device_id, kind, forward = sql.execute(query, (change_id,)).fetchone()
     if kind not in ("app.restore", "app.restart"):
-        connection.execute(
+        sql.execute(
             """UPDATE deferred_acts SET state = 'replaced' WHERE state IN ('waiting', 'started')
             AND change_id IS NOT ? AND device_id = ? AND name = ?""",
             (change_id, device_id, json.loads(forward).get("name")),

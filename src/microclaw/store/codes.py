@@ -5,13 +5,11 @@ What is a transaction here is one over all hosts that share the store: a code is
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from microclaw.store.following import Refresh
-from microclaw.store.rows import Table, columns, insert
+from microclaw.store.rows import Table, first, insert, reads, scalar, select, writes
 from microclaw.store.sql import Sql
 
 SECRET: Final = "secret"  # noqa: S105 - the kind of the codes that boards are provisioned with
@@ -45,112 +43,104 @@ class CodeRow:
 class CodeTable(Table):
     """Codes of one database."""
 
-    @property
-    def host(self) -> str:
-        """Whose codes these are that are added here."""
-        return self._database.host or ""
+    followed = frozenset({"codes"})
 
-    async def list(self, kind: str, now_ms: int) -> tuple[CodeRow, ...]:
+    @reads
+    def list(self, sql: Sql, kind: str, now_ms: int) -> tuple[CodeRow, ...]:
         """Those that are good, the oldest first."""
-        rest = "codes WHERE kind = ? AND until_ms > ? ORDER BY made_ms, hash"
-        return await self._select(CodeRow, rest, (kind, now_ms))
+        return select(sql, CodeRow, "codes WHERE kind = ? AND until_ms > ? ORDER BY made_ms, hash", (kind, now_ms))
 
-    async def add(self, row: CodeRow, now_ms: int, *, instead_of: Collection[bytes] = ()) -> bool:
+    @writes
+    def add(self, sql: Sql, row: CodeRow, now_ms: int, *, instead_of: Collection[bytes] = ()) -> bool:
         """Keep a code, and forget those of the hashes `instead_of`; False, and nothing is done, where it is out."""
-        return await self._database.write(lambda connection: _add(connection, row, now_ms, instead_of))
+        sql.execute(
+            "DELETE FROM codes WHERE (host = ? AND until_ms <= ?) OR until_ms <= ?",
+            (row.host, now_ms, now_ms - FOREIGN_KEPT_MS),
+        )
+        if not insert(sql, "codes", row, over=()):
+            return False
+        for digest in instead_of:
+            sql.execute(f"DELETE FROM {_ONE}", (row.kind, digest))  # noqa: S608 - a constant
+        return True
 
-    async def find(self, kind: str, digest: bytes, now_ms: int) -> CodeRow | None:
+    @reads
+    def find(self, sql: Sql, kind: str, digest: bytes, now_ms: int) -> CodeRow | None:
         """A good code."""
-        rows = await self._select(CodeRow, f"{_ONE} AND until_ms > ?", (kind, digest, now_ms))
-        return next((row for row in rows if hmac.compare_digest(row.hash, digest)), None)
+        return first(sql, CodeRow, f"{_ONE} AND until_ms > ?", (kind, digest, now_ms))
 
-    async def spend(self, row: CodeRow) -> bool:
+    @writes
+    def spend(self, sql: Sql, row: CodeRow) -> bool:
         """Use a code up; False where somebody was faster."""
-        query = "DELETE FROM codes WHERE kind = ? AND hash = ? AND made_ms = ?"
-        return await self._execute(query, (row.kind, row.hash, row.made_ms)) > 0
+        query = f"DELETE FROM {_ONE} AND made_ms = ?"  # noqa: S608 - a constant
+        return sql.execute(query, (row.kind, row.hash, row.made_ms)).rowcount > 0
 
-    async def hold(self, kind: str, digest: bytes, holder: str) -> str | None:
+    @writes
+    def hold(self, sql: Sql, kind: str, digest: bytes, holder: str) -> str | None:
         """Whose code it is from now on: this holder's, unless it has one. None where the code is gone."""
         query = """UPDATE codes SET holder = CASE holder WHEN '' THEN ? ELSE holder END WHERE kind = ? AND hash = ?
             RETURNING holder"""
-        values = (holder, kind, digest)
-        row = await self._database.write(lambda connection: connection.execute(query, values).fetchone())
-        return None if row is None else str(row[0])
+        held: str | None = scalar(sql, query, (holder, kind, digest))
+        return held
 
     def forget_later(self, kind: str, digest: bytes) -> None:
         """Soon, unless somebody wants something with it."""
         query = "DELETE FROM codes WHERE kind = ? AND hash = ? AND wish IS NULL"
-        self._database.write_later(lambda connection: connection.execute(query, (kind, digest)))
+        self._database.write_later(lambda sql: sql.execute(query, (kind, digest)))
 
     # What somebody wants with a code that another host gave
 
-    async def want(self, kind: str, digest: bytes, wish: str) -> CodeRow | None:
+    @writes
+    def want(self, sql: Sql, kind: str, digest: bytes, wish: str) -> CodeRow | None:
         """Take another host's code for this; None where there is none, or somebody has it.
 
         The host that gave it says when it is over.
         """
         where = "kind = ? AND hash = ? AND host <> ? AND wish IS NULL"
-        query = f"UPDATE codes SET wish = ?, answer = NULL WHERE {where} RETURNING {columns(CodeRow)}"  # noqa: S608 - ours
-        values = (wish, kind, digest, self.host)
+        taken = sql.execute(
+            f"UPDATE codes SET wish = ?, answer = NULL WHERE {where}",  # noqa: S608 - a constant
+            (wish, kind, digest, self.host or ""),
+        )
+        return first(sql, CodeRow, _ONE, (kind, digest)) if taken.rowcount else None
 
-        def take(connection: Sql) -> CodeRow | None:
-            row = connection.execute(query, values).fetchone()
-            return None if row is None else CodeRow(*row)
-
-        return await self._database.write(take)
-
-    async def get(self, row: CodeRow) -> CodeRow | None:
+    @reads
+    def get(self, sql: Sql, row: CodeRow) -> CodeRow | None:
         """The row as it is now."""
-        return next(iter(await self._select(CodeRow, _ONE, (row.kind, row.hash))), None)
+        return first(sql, CodeRow, _ONE, (row.kind, row.hash))
 
-    async def wanted(self, kind: str) -> tuple[CodeRow, ...]:
+    @reads
+    def wanted(self, sql: Sql, kind: str) -> tuple[CodeRow, ...]:
         """This host's codes with which somebody wants something, and has no answer."""
         rest = "codes WHERE kind = ? AND host = ? AND wish IS NOT NULL AND answer IS NULL ORDER BY made_ms"
-        return await self._select(CodeRow, rest, (kind, self.host))
+        return select(sql, CodeRow, rest, (kind, self.host or ""))
 
-    async def answer(self, row: CodeRow, answer: str) -> None:
+    @writes
+    def answer(self, sql: Sql, row: CodeRow, answer: str) -> None:
         query = "UPDATE codes SET answer = ? WHERE kind = ? AND hash = ? AND wish = ?"
-        await self._execute(query, (answer, row.kind, row.hash, row.wish))
+        sql.execute(query, (answer, row.kind, row.hash, row.wish))
 
-    async def settle(self, row: CodeRow, *, is_good: bool) -> None:
+    @writes
+    def settle(self, sql: Sql, row: CodeRow, *, is_good: bool) -> None:
         """The answer was read; `is_good` has the code wait for somebody again, else it goes."""
         verb = "UPDATE codes SET wish = NULL, answer = NULL" if is_good else "DELETE FROM codes"
-        await self._execute(f"{verb} WHERE kind = ? AND hash = ? AND wish = ?", (row.kind, row.hash, row.wish))
-
-    def follow(self, refresh: Refresh) -> None:
-        """As Database.follow."""
-        self._database.follow(("codes",), refresh)
+        sql.execute(f"{verb} WHERE kind = ? AND hash = ? AND wish = ?", (row.kind, row.hash, row.wish))
 
 
-def _add(connection: Sql, row: CodeRow, now_ms: int, instead_of: Collection[bytes]) -> bool:
-    connection.execute(
-        "DELETE FROM codes WHERE (host = ? AND until_ms <= ?) OR until_ms <= ?",
-        (row.host, now_ms, now_ms - FOREIGN_KEPT_MS),
-    )
-    if connection.execute(f"SELECT 1 FROM {_ONE}", (row.kind, row.hash)).fetchone():  # noqa: S608 - ours
-        return False
-    for digest in instead_of:
-        connection.execute("DELETE FROM codes WHERE kind = ? AND hash = ?", (row.kind, digest))
-    insert(connection, "codes", row)
-    return True
-
-
-def end_codes(connection: Sql) -> None:
+def end_codes(sql: Sql) -> None:
     """For a store that becomes another one's: whoever has a code asks for a new one; a provisioned board cannot."""
-    connection.execute("DELETE FROM codes WHERE kind <> ?", (SECRET,))
+    sql.execute("DELETE FROM codes WHERE kind <> ?", (SECRET,))
 
 
-def claim_secret(connection: Sql, digest: bytes | None, device_id: str, at_ms: int) -> bool:
+def claim_secret(sql: Sql, digest: bytes | None, device_id: str, at_ms: int) -> bool:
     """Bind a board's secret to its device. The first use of the credential spends it, not a reply that may be lost."""
     if digest is None:
         return True
     query = """UPDATE codes SET holder = ?, used_ms = ?
         WHERE kind = ? AND hash = ? AND until_ms > ? AND holder IN ('', ?)"""
-    return connection.execute(query, (device_id, at_ms, SECRET, digest, at_ms, device_id)).rowcount == 1
+    return sql.execute(query, (device_id, at_ms, SECRET, digest, at_ms, device_id)).rowcount == 1
 
 
-def spend_secrets(connection: Sql, device_id: str, *, unused: bool = False) -> None:
+def spend_secrets(sql: Sql, device_id: str, *, unused: bool = False) -> None:
     """The credential that a secret bought was used. One that waits for the device's next pairing stays, unless `unused`
     ones end too."""
     end = "" if unused else " AND used_ms IS NOT NULL"
-    connection.execute(f"DELETE FROM codes WHERE kind = ? AND holder = ?{end}", (SECRET, device_id))  # noqa: S608 - ours
+    sql.execute(f"DELETE FROM codes WHERE kind = ? AND holder = ?{end}", (SECRET, device_id))  # noqa: S608 - ours

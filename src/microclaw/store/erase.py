@@ -9,10 +9,11 @@ from typing import Final
 
 from microclaw.store.database import Database
 from microclaw.store.notes import NoteTable
+from microclaw.store.rows import Table, reads, scalar, writes
 from microclaw.store.sql import Sql
 
 _CHATS: Final = "SELECT channel, chat_id FROM inbox UNION SELECT channel, chat_id FROM outbox"
-_OF_CHAT: Final = "channel = :channel AND chat_id = :chat_id"
+_OF_CHAT: Final = "channel = ? AND chat_id = ?"
 _MESSAGES: Final = f"SELECT message_id FROM inbox WHERE {_OF_CHAT}"  # noqa: S608 - a constant
 _STATEMENTS: Final = (
     # The effects of a message's turn have its number (agent/conversation.py). One that is open is of a running turn.
@@ -25,30 +26,32 @@ _STATEMENTS: Final = (
 )
 
 
-class ConversationRows:
+class ConversationRows(Table):
     """What the database has of conversations. To be erased while no turn of the chat waits or runs.
 
     `index` is where the index of the notes is, when that is another database.
     """
 
     def __init__(self, database: Database, *, index: Database | None = None) -> None:
-        self._database = database
+        super().__init__(database)
         self._index = index or database
 
-    async def chats(self) -> tuple[tuple[str, str], ...]:
+    @reads
+    def chats(self, sql: Sql) -> tuple[tuple[str, str], ...]:
         """Channel and chat id of every chat that has rows."""
-        return await self._database.read(lambda connection: tuple(connection.execute(_CHATS).fetchall()))
+        return tuple(sql.execute(_CHATS))
 
-    async def is_busy(self, channel: str, chat_id: str) -> bool:
+    @reads
+    def is_busy(self, sql: Sql, channel: str, chat_id: str) -> bool:
         """Whether a message of the chat waits for its answer, at whichever host."""
-        query = f"SELECT EXISTS (SELECT 1 FROM inbox WHERE state IN ('waiting', 'joined') AND {_OF_CHAT})"  # noqa: S608 - constants
-        chat = {"channel": channel, "chat_id": chat_id}
-        return bool(await self._database.read(lambda connection: connection.execute(query, chat).fetchone()[0]))
+        query = f"SELECT 1 FROM inbox WHERE state IN ('waiting', 'joined') AND {_OF_CHAT}"  # noqa: S608 - constants
+        return scalar(sql, query, (channel, chat_id)) is not None
 
-    async def erase(self, channel: str, chat_id: str) -> None:
+    @writes
+    def erase(self, sql: Sql, channel: str, chat_id: str) -> None:
         """Forget what was said in the chat, what its turns did with it, and what was to be sent there."""
-        chat = {"channel": channel, "chat_id": chat_id}
-        await self._database.write(lambda connection: _erase(connection, chat))
+        for statement in _STATEMENTS:
+            sql.execute(statement, (channel, chat_id))
 
     async def scrub(self) -> None:
         """Write the store anew without what is deleted, and empty its log of writes; StoreError.
@@ -58,8 +61,3 @@ class ConversationRows:
         await NoteTable(self._index).scrub()
         if self._database is not self._index:
             await self._database.rewrite()
-
-
-def _erase(connection: Sql, chat: dict[str, str]) -> None:
-    for statement in _STATEMENTS:
-        connection.execute(statement, chat)

@@ -109,7 +109,7 @@ class ForeignRow:
 class FirmwareTable(Table):
     """Every write is on the disk when it returns. News of other hosts are those of offers."""
 
-    followed = ("firmware_offers",)
+    followed = frozenset({"firmware_offers"})
 
     async def keys(self) -> tuple[KeyRow, ...]:
         return await self._select(KeyRow, "firmware_keys ORDER BY added_ms, key_id")

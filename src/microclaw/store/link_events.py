@@ -1,20 +1,24 @@
-"""What devices sent over the link: their durable messages as they came, and when each was last connected.
+"""What devices sent over the link: their durable messages as they came, when each was last connected, and the tasks
+that they asked this host to run and that have no end yet. It runs none.
 
-`add_to` joins the transaction that moves the inbox's cursor, so that an acked message is here exactly once.
+`add_event` and `add_task` join the transaction that moves the inbox's cursor, so that an acked message is here exactly
+once; `end_in` joins that of the outbox, so that a task that was taken has one end.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
-from microclaw.store.following import Refresh
-from microclaw.store.rows import JSON_TUPLE, Table, one_of
+import msgspec
+
+from microclaw.errors import TakenOver
+from microclaw.store.rows import JSON_TUPLE, Table, insert, one_of, reads, select, writes
 from microclaw.store.sql import Sql
 
 KEPT_EVENTS: Final = 1000  # a device; the oldest give way
+MAX_OPEN: Final = 8  # tasks of a device
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +35,10 @@ class UpdateFacts:
     revision: str = ""
 
 
-def _read_facts(text: str | None) -> UpdateFacts | None:
-    if text is None:
-        return None
-    told = json.loads(text)
-    return UpdateFacts(**{**told, "kinds": tuple(told["kinds"]), "keys": tuple(told["keys"])})
-
-
-def _write_facts(facts: UpdateFacts | None) -> str | None:
-    return None if facts is None else json.dumps(asdict(facts))
+_FACTS: Final[Mapping[str, Any]] = {
+    "read": lambda text: text and msgspec.json.decode(text, type=UpdateFacts),
+    "write": lambda facts: facts and msgspec.json.encode(facts).decode(),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ class Presence:
     address: str
     seen_ms: int
     kinds: tuple[str, ...] = field(default=(), metadata=JSON_TUPLE)
-    ota: UpdateFacts | None = field(default=None, metadata={"read": _read_facts, "write": _write_facts})
+    ota: UpdateFacts | None = field(default=None, metadata=_FACTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,65 +70,105 @@ class EventRow:
 class LinkEventTable(Table):
     """Presence and events of one database's devices."""
 
-    async def presence(self) -> tuple[Presence, ...]:
+    followed = frozenset({"link_events"})
+
+    @reads
+    def presence(self, sql: Sql) -> tuple[Presence, ...]:
         """Every device that ever connected."""
-        return await self._select(Presence, "link_presence")
+        return select(sql, Presence, "link_presence")
 
-    async def seen_at(self) -> dict[str, int]:
+    @reads
+    def seen_at(self, sql: Sql) -> dict[str, int]:
         """When each device that ever connected was last seen, in Unix ms."""
-        return await self._database.read(
-            lambda connection: dict(connection.execute("SELECT device_id, seen_ms FROM link_presence").fetchall())
-        )
+        return dict(sql.execute("SELECT device_id, seen_ms FROM link_presence"))
 
-    async def presence_of(self, device_ids: Sequence[str]) -> tuple[Presence, ...]:
+    @reads
+    def presence_of(self, sql: Sql, device_ids: Sequence[str]) -> tuple[Presence, ...]:
         """Of these devices."""
-        return await self._select(Presence, f"link_presence WHERE device_id {one_of(device_ids)}", device_ids)
+        return select(sql, Presence, f"link_presence WHERE device_id {one_of(device_ids)}", device_ids)
 
-    async def seen(self, presence: Presence) -> None:
-        await self._insert("link_presence", presence, over=("device_id",))
+    @writes
+    def seen(self, sql: Sql, presence: Presence) -> None:
+        insert(sql, "link_presence", presence, over=("device_id",))
 
-    async def seen_with(self, host: str, at_ms: int) -> int:
+    @writes
+    def seen_with(self, sql: Sql, host: str, at_ms: int) -> int:
         """That host was there until then: devices whose newest connection is to it, too. How many were seen less."""
-        where = "seen_ms < ? AND device_id IN (SELECT device_id FROM link_holders WHERE host = ?)"
-        news = await self._select(Presence, f"link_presence WHERE {where} LIMIT 1", (at_ms, host))
-        if not news:  # another host has written it
-            return 0
-        return await self._execute(f"UPDATE link_presence SET seen_ms = ? WHERE {where}", (at_ms, at_ms, host))  # noqa: S608
+        query = """UPDATE link_presence SET seen_ms = ?1 WHERE seen_ms < ?1
+            AND device_id IN (SELECT device_id FROM link_holders WHERE host = ?2)"""
+        return sql.execute(query, (at_ms, host)).rowcount
 
-    async def since(self, device_id: str, number: int, limit: int = 100) -> Sequence[EventRow]:
-        """The device's events after `number`, oldest first."""
-        where = "link_events WHERE device_id = ? AND number > ? ORDER BY number LIMIT ?"
-        return await self._select(EventRow, where, (device_id, number, limit))
-
-    async def after(self, number: int, limit: int) -> Sequence[EventRow]:
+    @reads
+    def after(self, sql: Sql, number: int, limit: int) -> Sequence[EventRow]:
         """Events of all devices after `number`, oldest first."""
-        return await self._select(EventRow, "link_events WHERE number > ? ORDER BY number LIMIT ?", (number, limit))
+        return select(sql, EventRow, "link_events WHERE number > ? ORDER BY number LIMIT ?", (number, limit))
 
-    def follow(self, refresh: Refresh) -> None:
-        """As Database.follow, for events."""
-        self._database.follow(("link_events",), refresh)
-
-    async def forget(self, device_id: str) -> None:
+    @writes
+    def forget(self, sql: Sql, device_id: str) -> None:
         """The device was removed: its events, presence, open tasks and updates go."""
-        await self._database.write(lambda connection: _forget(connection, device_id))
+        for table in ("link_events", "link_presence", "link_tasks", "firmware_offers", "firmware_foreign"):
+            sql.execute(f"DELETE FROM {table} WHERE device_id = ?", (device_id,))  # noqa: S608 - names of ours
 
 
-def add_to(connection: Sql, device_id: str, type_: str, name: str, payload: bytes, received_ms: int) -> None:
+@dataclass(frozen=True, slots=True)
+class OpenTask:
+    """`task` is the device's own name for it, `message_id` the request's. `host` runs it; None outside of a cluster."""
+
+    device_id: str
+    task: str
+    message_id: bytes
+    host: str | None = None
+
+
+class LinkTaskTable(Table):
+    """Open tasks of one database's devices."""
+
+    @reads
+    def open_tasks(self, sql: Sql) -> tuple[OpenTask, ...]:
+        """The oldest first."""
+        return select(sql, OpenTask, "link_tasks ORDER BY taken_ms, device_id, task")
+
+    @writes
+    def take(self, sql: Sql, task: OpenTask) -> OpenTask | None:
+        """Make it this host's; None where another host took it, or it has its end."""
+        query = "UPDATE link_tasks SET host = ? WHERE device_id = ? AND task = ? AND message_id = ? AND host IS ?"
+        taken = sql.execute(query, (self.host, task.device_id, task.task, task.message_id, task.host)).rowcount
+        return replace(task, host=self.host) if taken else None
+
+
+def add_event(sql: Sql, device_id: str, type_: str, name: str, payload: bytes, received_ms: int) -> None:
     """Keep an event within the caller's transaction."""
-    connection.execute(
+    sql.execute(
         "INSERT INTO link_events (device_id, type, name, payload, received_ms) VALUES (?, ?, ?, ?, ?)",
         (device_id, type_, name, payload, received_ms),
     )
-    connection.execute(
+    sql.execute(
         """DELETE FROM link_events WHERE device_id = ?1 AND number <= coalesce(
             (SELECT number FROM link_events WHERE device_id = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2), 0)""",
         (device_id, KEPT_EVENTS),
     )
 
 
-def _forget(connection: Sql, device_id: str) -> None:
-    connection.execute("DELETE FROM link_events WHERE device_id = ?", (device_id,))
-    connection.execute("DELETE FROM link_presence WHERE device_id = ?", (device_id,))
-    connection.execute("DELETE FROM link_tasks WHERE device_id = ?", (device_id,))
-    connection.execute("DELETE FROM firmware_offers WHERE device_id = ?", (device_id,))
-    connection.execute("DELETE FROM firmware_foreign WHERE device_id = ?", (device_id,))
+def add_task(sql: Sql, open_task: OpenTask, at_ms: int) -> str | None:
+    """Keep it as open; or why not, for the device: it has one of that name, or too many."""
+    tasks = select(sql, OpenTask, "link_tasks WHERE device_id = ?", (open_task.device_id,))
+    if any(one.task == open_task.task for one in tasks):
+        return "task_open: a task of that name runs, and goes on; next: wait for its end, or take another name"
+    if len(tasks) >= MAX_OPEN:
+        return f"too_many_tasks: {len(tasks)} tasks of this device are open; next: wait for an end, or cancel one"
+    insert(sql, "link_tasks", open_task, taken_ms=at_ms)
+    return None
+
+
+def end_in(sql: Sql, open_task: OpenTask) -> None:
+    """It has its end, which the same transaction puts into the outbox. TakenOver where another host gave it one."""
+    query = "DELETE FROM link_tasks WHERE device_id = ? AND task = ?"
+    values: tuple[object, ...] = (open_task.device_id, open_task.task)
+    if open_task.host is None:
+        sql.execute(query, values)
+    elif not sql.execute(f"{query} AND host = ?", (*values, open_task.host)).rowcount:
+        raise TakenOver(
+            f"the task {open_task.task} of {open_task.device_id} has its end from another host: this one could not be "
+            "reached for a time",
+            next_step="the device asks again where it needs more",
+        )

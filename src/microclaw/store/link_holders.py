@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from microclaw.errors import NewerConnection
-from microclaw.store.rows import Table
+from microclaw.store.rows import Table, reads, scalar, select, writes
 from microclaw.store.sql import Sql
 
 _NO_DEVICE: Final = ""
+_FENCE: Final = "SELECT fence FROM link_holders WHERE device_id = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,66 +30,57 @@ class LinkHolder:
 class LinkHolderTable(Table):
     """The holders of one database's links."""
 
-    async def take(self, device_id: str, host: str) -> int:
+    @writes
+    def take(self, sql: Sql, device_id: str, host: str) -> int:
         """The device's newest connection is at `host` from now on; its fence."""
-        return await self._database.write(lambda connection: _put(connection, device_id, host))
+        return _put(sql, device_id, host)
 
-    async def leave(self, device_id: str, fence: int) -> None:
+    @writes
+    def leave(self, sql: Sql, device_id: str, fence: int) -> None:
         """That connection is gone; nothing where a newer one is there."""
+        if scalar(sql, _FENCE, (device_id,)) == fence:
+            _put(sql, device_id, None)
 
-        def apply(connection: Sql) -> None:
-            if _fence(connection, device_id) == fence:
-                _put(connection, device_id, None)
-
-        await self._database.write(apply)
-
-    async def hosts(self) -> frozenset[str]:
+    @reads
+    def hosts(self, sql: Sql) -> frozenset[str]:
         """Those that devices are said to be connected to."""
-        query = "SELECT DISTINCT host FROM link_holders WHERE host IS NOT NULL"
-        rows = await self._database.read(lambda connection: connection.execute(query).fetchall())
+        rows = sql.execute("SELECT DISTINCT host FROM link_holders WHERE host IS NOT NULL")
         return frozenset(host for (host,) in rows)
 
-    async def leave_host(self, host: str, *, limit: int = 500) -> int:
+    @writes
+    def leave_host(self, sql: Sql, host: str, *, limit: int = 500) -> int:
         """Devices that are said to be at `host` are connected nowhere; how many were told so, `limit` at most."""
-        query = "SELECT device_id FROM link_holders WHERE host = ? ORDER BY fence LIMIT ?"
+        found = select(sql, LinkHolder, "link_holders WHERE host = ? ORDER BY fence LIMIT ?", (host, limit))
+        for holder in found:
+            _put(sql, holder.device_id, None)
+        return len(found)
 
-        def apply(connection: Sql) -> int:
-            found = [device_id for (device_id,) in connection.execute(query, (host, limit)).fetchall()]
-            for device_id in found:
-                _put(connection, device_id, None)
-            return len(found)
-
-        return await self._database.write(apply)
-
-    async def since(self, fence: int) -> tuple[LinkHolder, ...]:
+    @reads
+    def since(self, sql: Sql, fence: int) -> tuple[LinkHolder, ...]:
         """What changed above `fence`, in order."""
-        return await self._select(LinkHolder, "link_holders WHERE fence > ? ORDER BY fence", (fence,))
+        return select(sql, LinkHolder, "link_holders WHERE fence > ? ORDER BY fence", (fence,))
 
 
-def check_holder(connection: Sql, device_id: str, fence: int | None) -> None:
+def check_holder(sql: Sql, device_id: str, fence: int | None) -> None:
     """Within a transaction of that connection; NewerConnection when there is one. None is not checked."""
-    if fence is not None and _fence(connection, device_id) != fence:
+    if fence is not None and scalar(sql, _FENCE, (device_id,)) != fence:
         raise NewerConnection(
             f"device {device_id} has a newer connection to another host", next_step="this connection is over"
         )
 
 
-def forget_holder(connection: Sql, device_id: str) -> None:
+def forget_holder(sql: Sql, device_id: str) -> None:
     """Within a transaction that removes the device. A row of no device keeps the highest fence: none is given twice."""
-    if connection.execute("DELETE FROM link_holders WHERE device_id = ?", (device_id,)).rowcount:
-        _put(connection, _NO_DEVICE, None)
+    if sql.execute("DELETE FROM link_holders WHERE device_id = ?", (device_id,)).rowcount:
+        _put(sql, _NO_DEVICE, None)
 
 
-def _fence(connection: Sql, device_id: str) -> int | None:
-    row = connection.execute("SELECT fence FROM link_holders WHERE device_id = ?", (device_id,)).fetchone()
-    return None if row is None else int(row[0])
-
-
-def _put(connection: Sql, device_id: str, host: str | None) -> int:
-    (last,) = connection.execute("SELECT coalesce(max(fence), 0) FROM link_holders").fetchone()
-    connection.execute(
-        """INSERT INTO link_holders (device_id, host, fence) VALUES (?, ?, ?)
-        ON CONFLICT (device_id) DO UPDATE SET host = excluded.host, fence = excluded.fence""",
-        (device_id, host, last + 1),
+def _put(sql: Sql, device_id: str, host: str | None) -> int:
+    fence: int = scalar(
+        sql,
+        """INSERT INTO link_holders (device_id, host, fence)
+        SELECT ?, ?, coalesce(max(fence), 0) + 1 FROM link_holders WHERE true
+        ON CONFLICT (device_id) DO UPDATE SET host = excluded.host, fence = excluded.fence RETURNING fence""",
+        (device_id, host),
     )
-    return int(last) + 1
+    return fence

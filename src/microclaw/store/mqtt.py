@@ -55,7 +55,7 @@ class PublishedDevice:
 class MqttBuffer(Table):
     """Messages until the broker has acknowledged them. `sizes` is as the last write left them."""
 
-    followed = ("mqtt_buffer",)
+    followed = frozenset({"mqtt_buffer"})
 
     def __init__(self, database: Database, *, limit_bytes: int = MAX_BUFFER_BYTES) -> None:
         super().__init__(database)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from microclaw.store.database import Database
-from microclaw.store.rows import Table, insert, one_of
+from microclaw.store.rows import TimedTable, insert, one_of, reads, scalar, select, writes
 from microclaw.store.sql import Sql
 
 Kind: TypeAlias = Literal["answer", "push"]
@@ -19,8 +19,11 @@ _DELIVERED: Final = "UPDATE outbox SET delivered_ms = ? WHERE outbound_id = ? AN
 
 
 @dataclass(frozen=True, slots=True)
-class NewOutbound:
-    """`key` is the channel's own id of the message that is answered; `body` is JSON text."""
+class OutboxRow:
+    """`key` is the channel's own id of the message that is answered; `body` is JSON text.
+
+    `host` holds it, in a cluster: only that one delivers it while it is alive. None: who has the channel.
+    """
 
     channel: str
     chat_id: str
@@ -28,85 +31,75 @@ class NewOutbound:
     person: str
     key: str | None
     body: str
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxRow(NewOutbound):
-    """`host` holds it, in a cluster: only that one delivers it while it is alive. None: who has the channel."""
-
-    outbound_id: int
-    created_ms: int
+    outbound_id: int = 0
+    created_ms: int = 0
     host: str | None = None
 
 
-class OutboxTable(Table):
+class OutboxTable(TimedTable):
     """Every write is on the disk when it returns."""
 
+    followed = frozenset({"outbox"})
+
     def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
-        super().__init__(database)
-        self._now_ms = now_ms
+        super().__init__(database, now_ms)
         self._late: set[int] = set()  # delivered, and not yet so in the store
 
-    async def add(self, outbound: NewOutbound) -> int:
-        now_ms = self._now_ms()
-        return await self._database.write(lambda connection: insert_outbound(connection, outbound, None, now_ms))
+    @writes
+    def add(self, sql: Sql, outbound: OutboxRow) -> int:
+        return insert_outbound(sql, outbound, self._now_ms())
 
-    async def delivered(self, outbound_id: int) -> None:
-        await self._execute(_DELIVERED, (self._now_ms(), outbound_id))
+    @writes
+    def delivered(self, sql: Sql, outbound_id: int) -> None:
+        sql.execute(_DELIVERED, (self._now_ms(), outbound_id))
 
     def delivered_soon(self, outbound_id: int) -> None:
         """The note goes with the next write: after a crash that loses it, the message is delivered again. For a store
         that no other host reads."""
         values = (self._now_ms(), outbound_id)
         self._late.add(outbound_id)
-        self._database.write_later(lambda connection: connection.execute(_DELIVERED, values))
+        self._database.write_later(lambda sql: sql.execute(_DELIVERED, values))
 
-    @property
-    def host(self) -> str | None:
-        """This host; None for one that runs alone."""
-        return self._database.host
-
-    def listen(self, changed: Callable[[], None]) -> None:
-        """Call `changed` when another host changed what goes out."""
-        self._database.listen(lambda tables: changed() if "outbox" in tables else None)
-
-    async def hold(self, outbound_id: int, holder: str | None, *, instead_of: str | None) -> bool:
+    @writes
+    def hold(self, sql: Sql, outbound_id: int, holder: str | None, *, instead_of: str | None) -> bool:
         """Make it another host's, or nobody's; False where it is delivered, or not that host's any more."""
         query = "UPDATE outbox SET host = ? WHERE outbound_id = ? AND host IS ? AND delivered_ms IS NULL"
-        return await self._execute(query, (holder, outbound_id, instead_of)) == 1
+        return sql.execute(query, (holder, outbound_id, instead_of)).rowcount == 1
 
     async def undelivered(
         self, channel: str, *, chats: Collection[str] | None = None, limit: int = 64
     ) -> tuple[OutboxRow, ...]:
         """Oldest first; of these chats only, where some are given."""
-        only = "" if chats is None else f"AND chat_id {one_of(chats)}"
-        where = f"outbox WHERE channel = ? AND delivered_ms IS NULL {only} ORDER BY outbound_id LIMIT ?"
-        rows = await self._select(OutboxRow, where, (channel, *(chats or ()), limit))
+        rows = await self._undelivered(channel, chats, limit)
         return tuple(row for row in rows if row.outbound_id not in self._late)
 
-    async def count(self, channel: str) -> int:
+    @reads
+    def _undelivered(self, sql: Sql, channel: str, chats: Collection[str] | None, limit: int) -> tuple[OutboxRow, ...]:
+        only = "" if chats is None else f"AND chat_id {one_of(chats)}"
+        where = f"outbox WHERE channel = ? AND delivered_ms IS NULL {only} ORDER BY outbound_id LIMIT ?"
+        return select(sql, OutboxRow, where, (channel, *(chats or ()), limit))
+
+    @reads
+    def count(self, sql: Sql, channel: str) -> int:
         """How many wait for this channel."""
         query = "SELECT count(*) FROM outbox WHERE channel = ? AND delivered_ms IS NULL"
-        rows = await self._database.read(lambda connection: connection.execute(query, (channel,)).fetchall())
-        return int(rows[0][0])
+        return int(scalar(sql, query, (channel,)))
 
     async def prune(self, *, days: int = KEEP_DAYS, rows: int = KEEP_ROWS) -> int:
         """Forget what is older, delivered or not, and the delivered beyond the newest `rows`; returns how many."""
-        values, late = (self._now_ms() - days * DAY_MS, rows), frozenset(self._late)
-        query = """DELETE FROM outbox WHERE created_ms < ? OR (delivered_ms IS NOT NULL
-            AND outbound_id <= (SELECT max(outbound_id) FROM outbox) - ?)"""
-        pruned = await self._execute(query, values)
+        late = frozenset(self._late)
+        pruned = await self._prune(self._now_ms() - days * DAY_MS, rows)
         self._late -= late  # written before this was
         return pruned
 
+    @writes
+    def _prune(self, sql: Sql, before_ms: int, rows: int) -> int:
+        query = """DELETE FROM outbox WHERE created_ms < ? OR (delivered_ms IS NOT NULL
+            AND outbound_id <= (SELECT max(outbound_id) FROM outbox) - ?)"""
+        return sql.execute(query, (before_ms, rows)).rowcount
 
-def insert_outbound(
-    connection: Sql,
-    outbound: NewOutbound,
-    message_id: int | None,
-    now_ms: int,
-    host: str | None = None,
-) -> int:
-    """For a transaction that changes more than the outbox. `host` holds it."""
-    more: dict[str, Any] = {"message_id": message_id, "created_ms": now_ms, "host": host}
-    return insert(connection, "outbox", outbound, number="outbound_id", **more)
+
+def insert_outbound(sql: Sql, outbound: OutboxRow, now_ms: int, **more: Any) -> int:
+    """For a transaction that changes more than the outbox, too. `more`: the `message_id` that it answers, the `host`
+    that holds it."""
+    return insert(sql, "outbox", outbound, number="outbound_id", created_ms=now_ms, **more)

@@ -58,7 +58,7 @@ class RolloutDevice:
 
 
 class RolloutTable(Table):
-    followed = ("rollouts", "rollout_devices")
+    followed = frozenset({"rollouts", "rollout_devices"})
 
     @writes
     def add(self, sql: Sql, new: RolloutRow, devices: Sequence[tuple[str, str]]) -> int:

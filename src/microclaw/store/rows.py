@@ -27,7 +27,8 @@ BOOL: Final[Mapping[str, Any]] = {"read": bool, "write": int}
 class Table:
     """What the tables' classes share: each method is a read or a transaction of its own."""
 
-    followed: ClassVar[Collection[str]] = ()  # tables whose rows a part may keep in memory
+    followed: ClassVar[frozenset[str]] = frozenset()
+    """The tables whose changes at other hosts are news."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -42,17 +43,17 @@ class Table:
         """Whether other hosts read and write it, too."""
         return self.host is not None
 
-    def follow(self, refresh: Refresh) -> None:
-        """As Database.follow, for the tables that are `followed`."""
-        self._database.follow(self.followed, refresh)
-
-    def listen(self, changed: Callable[[], None]) -> None:
-        """Call `changed` at once when another host changed those tables."""
-        self._database.listen(lambda tables: None if tables.isdisjoint(self.followed) else changed())
-
     async def catch_up_with(self, tables: frozenset[str]) -> None:
         """As Database.catch_up_with."""
         await self._database.catch_up_with(tables)
+
+    def follow(self, refresh: Refresh) -> None:
+        """As Database.follow."""
+        self._database.follow(self.followed, refresh)
+
+    def listen(self, changed: Callable[[], None]) -> None:
+        """Call `changed` when another host changed rows."""
+        self._database.listen(lambda tables: changed() if tables & self.followed else None)
 
     async def _select(self, kind: type[R], rest: str, values: Iterable[object] = ()) -> tuple[R, ...]:
         return await self._database.read(lambda connection: select(connection, kind, rest, values))
@@ -67,6 +68,14 @@ class Table:
     async def _execute(self, query: str, values: Sequence[object]) -> int:
         """Returns how many rows it changed."""
         return await self._database.write(lambda connection: connection.execute(query, values).rowcount)
+
+
+class TimedTable(Table):
+    """One whose rows have times; `now_ms` is the time of day, and each method may ask for it in its transaction."""
+
+    def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
+        super().__init__(database)
+        self._now_ms = now_ms
 
 
 def reads(work: Callable[Concatenate[T, Sql, P], R]) -> Callable[Concatenate[T, P], Coroutine[Any, Any, R]]:
@@ -112,9 +121,9 @@ def select(connection: Sql, kind: type[R], rest: str, values: Iterable[object] =
     )
 
 
-def first(sql: Sql, kind: type[R], rest: str, values: Iterable[object] = ()) -> R | None:
-    """The first row of `select`, if there is one."""
-    return next(iter(select(sql, kind, rest, values)), None)
+def first(connection: Sql, kind: type[R], rest: str, values: Iterable[object] = ()) -> R | None:
+    """The first of those rows."""
+    return next(iter(select(connection, kind, rest, values)), None)
 
 
 def scalar(sql: Sql, query: str, values: Sequence[object] = ()) -> Any:

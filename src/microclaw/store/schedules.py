@@ -62,7 +62,7 @@ class RunRow:
 class ScheduleTable(Table):
     """Every write is on the disk when it returns."""
 
-    followed = ("schedules",)
+    followed = frozenset({"schedules"})
 
     async def add(self, new: ScheduleRow) -> int:
         """The new schedule's number; a number is never given twice."""

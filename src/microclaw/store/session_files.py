@@ -42,18 +42,18 @@ def _remove(path: Path) -> None:
     sync_folder(path.parent)
 
 
-def _move(connection: Sql, path: Path) -> None:
+def _move(sql: Sql, path: Path) -> None:
     """Nothing to do where a start before this one ended between its write and the file's end."""
     lines = path.read_bytes().split(b"\n")
     messages = [message for line in lines if (message := parse_message(line)) is not None]
     if len(messages) < sum(bool(line.strip()) for line in lines):
         _log.warning("%s: lines that are no messages were passed over", path.name)
     query = "SELECT line FROM session_messages WHERE name = ? ORDER BY number LIMIT ?"
-    there = [line for (line,) in connection.execute(query, (path.stem, len(messages)))]
-    if there == [message_line(message).decode() for message in messages]:
+    there = [line for (line,) in sql.execute(query, (path.stem, len(messages)))]
+    if there == [message_line(message) for message in messages]:
         return
-    append_messages(connection, path.stem, messages, path.stat().st_mtime_ns // 1_000_000)
+    append_messages(sql, path.stem, messages, path.stat().st_mtime_ns // 1_000_000)
     summary = path.with_name(path.stem + SUMMARY)
     if summary.is_file() and (data := read_limited(summary, MAX_SUMMARY_BYTES)) is not None:
-        put_summary(connection, path.stem, data.decode(errors="replace"))
-    drop_notes(connection, [f"sessions/{path.name}"])
+        put_summary(sql, path.stem, data.decode(errors="replace"))
+    drop_notes(sql, [f"sessions/{path.name}"])

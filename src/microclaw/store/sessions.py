@@ -12,16 +12,17 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 from urllib.parse import quote, unquote
 
+import msgspec
+from msgspec import Struct, ValidationError, convert, to_builtins
+
 from microclaw.errors import UnknownName
-from microclaw.store.database import Database
-from microclaw.store.following import Refresh
 from microclaw.store.journal import Work
-from microclaw.store.rows import Table
+from microclaw.store.rows import TimedTable, reads, scalar, select, writes
 from microclaw.store.sql import Sql
 
 Role: TypeAlias = Literal["user", "assistant"]
@@ -35,8 +36,7 @@ _CHANNEL: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _LATEST_S: Final = 1 << 60  # what a foreign file says may be any number
 
 
-@dataclass(frozen=True, slots=True)
-class SessionMessage:
+class SessionMessage(Struct, frozen=True, omit_defaults=True):
     """`ts` is in whole seconds since 1970, as MimiClaw writes it; `person` is whose turn it was part of.
 
     `tainted_s` is when the untrusted text was read that this one is or may repeat; `question` is what the offline
@@ -47,7 +47,7 @@ class SessionMessage:
     content: str
     ts: int
     person: str = OWNER
-    tainted_s: int | None = None
+    tainted_s: int | None = msgspec.field(default=None, name="foreign")
     question: str | None = None
 
 
@@ -60,74 +60,75 @@ class SessionEntry:
     changed_s: float = field(metadata={"column": "changed_ms", "read": lambda changed_ms: changed_ms / 1000})
 
 
-class Sessions(Table):
-    """The conversations. A `name` is one as `list` gives it, or its chat alone: UnknownName. `now_ms` is the time of
-    day."""
+class Sessions(TimedTable):
+    """The conversations. A `name` is one as `list` gives it, or its chat alone: UnknownName.
 
-    def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
-        super().__init__(database)
-        self._now_ms = now_ms
+    What is followed is that another host removed a conversation.
+    """
 
-    async def append(self, channel: str, chat_id: str, messages: Sequence[SessionMessage]) -> None:
+    followed = frozenset({"session_removals"})
+
+    @writes
+    def append(self, sql: Sql, channel: str, chat_id: str, messages: Sequence[SessionMessage]) -> None:
         """Add messages to a conversation; all of them are kept when this returns."""
-        await self._database.write(self.appending(channel, chat_id, messages))
+        append_messages(sql, session_name(channel, chat_id), messages, self._now_ms())
 
     def appending(self, channel: str, chat_id: str, messages: Sequence[SessionMessage]) -> Work:
         """What adds them inside a transaction."""
         name, now_ms = session_name(channel, chat_id), self._now_ms()
-        return lambda connection: append_messages(connection, name, messages, now_ms)
+        return lambda sql: append_messages(sql, name, messages, now_ms)
 
-    async def load(self, channel: str, chat_id: str, newest: int = DEFAULT_NEWEST) -> tuple[SessionMessage, ...]:
+    @reads
+    def load(self, sql: Sql, channel: str, chat_id: str, newest: int = DEFAULT_NEWEST) -> tuple[SessionMessage, ...]:
         """The newest messages, oldest first; none for a conversation that never was."""
-        return await self._load(session_name(channel, chat_id), newest)
+        return _newest(sql, session_name(channel, chat_id), newest)
 
-    async def list(self) -> tuple[SessionEntry, ...]:
+    @reads
+    def list(self, sql: Sql) -> tuple[SessionEntry, ...]:
         """Every conversation, the one written to last first."""
-        return await self._select(SessionEntry, "sessions ORDER BY changed_ms DESC, name")
+        return select(sql, SessionEntry, "sessions ORDER BY changed_ms DESC, name")
 
-    async def show(self, name: str, newest: int = DEFAULT_NEWEST) -> tuple[SessionMessage, ...]:
+    @reads
+    def show(self, sql: Sql, name: str, newest: int = DEFAULT_NEWEST) -> tuple[SessionMessage, ...]:
         """The newest messages of the conversation of that name."""
-        return await self._load(await self.full_name(name), newest)
+        return _newest(sql, _full_name(sql, name), newest)
 
-    async def empty(self, name: str) -> None:
+    @writes
+    def empty(self, sql: Sql, name: str) -> None:
         """Forget what was said in the conversation of that name; it is still listed."""
-        full = await self.full_name(name)
-        await self._database.write(lambda connection: _empty(connection, full))
+        _empty(sql, _full_name(sql, name))
 
-    async def remove(self, name: str) -> None:
+    @writes
+    def remove(self, sql: Sql, name: str) -> None:
         """Forget the conversation of that name, and its summary."""
-        full = await self.full_name(name)
-        await self._database.write(lambda connection: _remove(connection, full))
+        full = _full_name(sql, name)
+        _empty(sql, full)
+        sql.execute("DELETE FROM sessions WHERE name = ?", (full,))
+        sql.execute(
+            """INSERT INTO session_removals (one, number) VALUES (1, 1)
+            ON CONFLICT (one) DO UPDATE SET number = session_removals.number + 1"""
+        )
 
-    async def full_name(self, name: str) -> str:
+    @reads
+    def full_name(self, sql: Sql, name: str) -> str:
         """As `list` gives it, of that or of its chat alone: "terminal" of terminal_terminal."""
-        return chosen_name(name, [one.name for one in await self.list()])
+        return _full_name(sql, name)
 
-    async def summary(self, channel: str, chat_id: str) -> str:
+    @reads
+    def summary(self, sql: Sql, channel: str, chat_id: str) -> str:
         """What `keep_summary` kept; "" for nothing."""
-        name = session_name(channel, chat_id)
-        query = "SELECT summary FROM sessions WHERE name = ?"
-        row = await self._database.read(lambda connection: connection.execute(query, (name,)).fetchone())
-        return "" if row is None else str(row[0])
+        return scalar(sql, "SELECT summary FROM sessions WHERE name = ?", (session_name(channel, chat_id),)) or ""
 
-    async def keep_summary(self, channel: str, chat_id: str, text: str) -> None:
+    @writes
+    def keep_summary(self, sql: Sql, channel: str, chat_id: str, text: str) -> None:
         """Keep a summary (agent/compaction.py) of the conversation. It goes with it."""
-        name = session_name(channel, chat_id)
-        await self._database.write(lambda connection: put_summary(connection, name, text))
+        put_summary(sql, session_name(channel, chat_id), text)
 
-    async def lines_after(self, name: str, number: int, *, most: int) -> Sequence[tuple[int, str]]:
+    @reads
+    def lines_after(self, sql: Sql, name: str, number: int, *, most: int) -> Sequence[tuple[int, str]]:
         """The lines behind that number, with their own, in their order, for an index."""
         query = "SELECT number, line FROM session_messages WHERE name = ? AND number > ? ORDER BY number LIMIT ?"
-        return await self._database.read(lambda connection: connection.execute(query, (name, number, most)).fetchall())
-
-    def follow_removals(self, refresh: Refresh) -> None:
-        """Run `refresh` when another host removed a conversation."""
-        self._database.follow(("session_removals",), refresh)
-
-    async def _load(self, name: str, newest: int) -> tuple[SessionMessage, ...]:
-        lines = await self._database.read(lambda connection: _newest_lines(connection, name, newest))
-        found = [parse_message(line.encode()) for line in lines]
-        return tuple(message for message in found if message is not None)
+        return sql.execute(query, (name, number, most)).fetchall()
 
 
 def session_name(channel: str, chat_id: str) -> str:
@@ -154,74 +155,49 @@ def chosen_name(name: str, known: Sequence[str]) -> str:
     raise UnknownName(f"there is no conversation {name[:80]!r}", next_step=f"{hint}see: microclaw session list")
 
 
-def message_line(message: SessionMessage) -> bytes:
+def message_line(message: SessionMessage) -> str:
     """As JSON in ASCII, without the line's end."""
-    fields: dict[str, str | int] = {"role": message.role, "content": message.content, "ts": message.ts}
-    if message.person != OWNER:
-        fields["person"] = message.person
-    if message.tainted_s is not None:
-        fields["foreign"] = message.tainted_s
-    if message.question is not None:
-        fields["question"] = message.question
-    return json.dumps(fields, separators=(",", ":")).encode()
+    return json.dumps(to_builtins(message), separators=(",", ":"))
 
 
-def parse_message(line: bytes, owner: str = OWNER) -> SessionMessage | None:
+def parse_message(line: str | bytes) -> SessionMessage | None:
     """The message of a line, or None: other programs write these files too, and one bad line must not lose the rest."""
     try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
+        return convert({"ts": 0, **json.loads(line)}, SessionMessage, strict=False)  # cJSON writes 5.0
+    except (ValueError, TypeError, RecursionError, ValidationError):
         return None
-    if not isinstance(value, dict):
-        return None
-    role, content, ts, person = value.get("role"), value.get("content"), value.get("ts", 0), value.get("person", owner)
-    if role not in ("user", "assistant") or not isinstance(content, str) or not isinstance(person, str):
-        return None
-    if isinstance(ts, float) and ts.is_integer():  # as MimiClaw's JSON library writes large numbers
-        ts = int(ts)
-    if not isinstance(ts, int):
-        return None
-    tainted_s, question = value.get("foreign"), value.get("question")
-    return SessionMessage(
-        role,
-        content,
-        ts,
-        person,
-        tainted_s if isinstance(tainted_s, int) else None,
-        question if isinstance(question, str) else None,
-    )
 
 
-def append_messages(connection: Sql, name: str, messages: Sequence[SessionMessage], now_ms: int) -> None:
+def append_messages(sql: Sql, name: str, messages: Sequence[SessionMessage], now_ms: int) -> None:
     """Add messages behind those that the conversation has."""
     if not messages:
         return
-    lines = [message_line(message).decode() for message in messages]
-    connection.execute(
+    lines = [message_line(message) for message in messages]
+    sql.execute(
         """INSERT INTO sessions (name, size_bytes, changed_ms) VALUES (?, ?, ?) ON CONFLICT (name)
         DO UPDATE SET size_bytes = sessions.size_bytes + excluded.size_bytes,
         changed_ms = CASE WHEN sessions.changed_ms < excluded.changed_ms THEN excluded.changed_ms
         ELSE sessions.changed_ms END""",
         (name, sum(len(line) + 1 for line in lines), now_ms),
     )
-    (at_s,) = connection.execute("SELECT max(at_s) FROM session_messages WHERE name = ?", (name,)).fetchone()
+    (at_s,) = sql.execute("SELECT max(at_s) FROM session_messages WHERE name = ?", (name,)).fetchone()
     for message, line in zip(messages, lines, strict=True):
         ts = max(-_LATEST_S, min(message.ts, _LATEST_S))
         at_s = ts if at_s is None else max(at_s, ts)
         query = "INSERT INTO session_messages (name, at_s, adopted, line) VALUES (?, ?, 0, ?)"
-        connection.execute(query, (name, at_s, line))
+        sql.execute(query, (name, at_s, line))
 
 
-def put_summary(connection: Sql, name: str, text: str) -> None:
+def put_summary(sql: Sql, name: str, text: str) -> None:
     kept = text.encode(errors="replace")[:MAX_SUMMARY_BYTES].decode(errors="ignore")
-    connection.execute("UPDATE sessions SET summary = ? WHERE name = ?", (kept, name))
+    sql.execute("UPDATE sessions SET summary = ? WHERE name = ?", (kept, name))
 
 
-def _newest_lines(connection: Sql, name: str, newest: int) -> list[str]:
+def _newest(sql: Sql, name: str, newest: int) -> tuple[SessionMessage, ...]:
     """Oldest first, and no more than is read of a file's end."""
-    found: list[str] = []
+    found: list[SessionMessage] = []
     size = 0
-    rows = connection.execute(
+    rows = sql.execute(
         "SELECT line FROM session_messages WHERE name = ? ORDER BY at_s DESC, adopted, number DESC LIMIT ?",
         (name, newest),
     )
@@ -229,19 +205,15 @@ def _newest_lines(connection: Sql, name: str, newest: int) -> list[str]:
         size += len(line) + 1
         if found and size > TAIL_BYTES:
             break
-        found.append(line)
-    return found[::-1]
+        if (message := parse_message(line)) is not None:
+            found.append(message)
+    return tuple(found[::-1])
 
 
-def _empty(connection: Sql, name: str) -> None:
-    connection.execute("DELETE FROM session_messages WHERE name = ?", (name,))
-    connection.execute("UPDATE sessions SET size_bytes = 0, summary = '' WHERE name = ?", (name,))
+def _full_name(sql: Sql, name: str) -> str:
+    return chosen_name(name, [known for (known,) in sql.execute("SELECT name FROM sessions ORDER BY name")])
 
 
-def _remove(connection: Sql, name: str) -> None:
-    _empty(connection, name)
-    connection.execute("DELETE FROM sessions WHERE name = ?", (name,))
-    connection.execute(
-        """INSERT INTO session_removals (one, number) VALUES (1, 1)
-        ON CONFLICT (one) DO UPDATE SET number = session_removals.number + 1"""
-    )
+def _empty(sql: Sql, name: str) -> None:
+    sql.execute("DELETE FROM session_messages WHERE name = ?", (name,))
+    sql.execute("UPDATE sessions SET size_bytes = 0, summary = '' WHERE name = ?", (name,))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from microclaw.store.people import CredentialTable, Person
-from microclaw.store.rows import Table
+from microclaw.store.rows import Table, reads, scalar, writes
 from microclaw.store.sql import Sql
 
 IDLE_MS: Final = 7 * 86_400_000  # without a request
@@ -40,36 +40,34 @@ class SignIn:
         return min(self.used_ms + IDLE_MS, self.made_ms + LONGEST_MS)
 
 
-def end_sessions(connection: Sql) -> None:
+def end_sessions(sql: Sql) -> None:
     """For a store from a backup: a session that ended after it was made must not be alive again."""
-    connection.execute("DELETE FROM sign_ins")
+    sql.execute("DELETE FROM sign_ins")
 
 
 class SignInTable(CredentialTable[SignIn]):
     _kind, _name, _id = SignIn, "sign_ins", "sign_in_id"
-
-    async def add(self, row: SignIn) -> None:
-        """StoreError when its person is not there."""
-        await self._insert("sign_ins", row)
+    followed = frozenset({"people", "sign_ins"})
 
 
 class PasswordTable(Table):
     """Passwords of one database: hashes in the PHC string format, with their salt and parameters."""
 
-    async def any(self) -> bool:
-        return await self._database.read(
-            lambda connection: connection.execute("SELECT 1 FROM person_passwords LIMIT 1").fetchone() is not None
-        )
+    @reads
+    def any(self, sql: Sql) -> bool:
+        return scalar(sql, "SELECT 1 FROM person_passwords LIMIT 1") is not None
 
-    async def get(self, person_id: str) -> str | None:
-        query = "SELECT hash FROM person_passwords WHERE person_id = ?"
-        row = await self._database.read(lambda connection: connection.execute(query, (person_id,)).fetchone())
-        return None if row is None else str(row[0])
+    @reads
+    def get(self, sql: Sql, person_id: str) -> str | None:
+        hashed: str | None = scalar(sql, "SELECT hash FROM person_passwords WHERE person_id = ?", (person_id,))
+        return hashed
 
-    async def put(self, person_id: str, hashed: str, now_ms: int) -> None:
+    @writes
+    def put(self, sql: Sql, person_id: str, hashed: str, now_ms: int) -> None:
         query = """INSERT INTO person_passwords (person_id, hash, set_ms) VALUES (?, ?, ?)
             ON CONFLICT (person_id) DO UPDATE SET hash = excluded.hash, set_ms = excluded.set_ms"""
-        await self._execute(query, (person_id, hashed, now_ms))
+        sql.execute(query, (person_id, hashed, now_ms))
 
-    async def delete(self, person_id: str) -> int:
-        return await self._execute("DELETE FROM person_passwords WHERE person_id = ?", (person_id,))
+    @writes
+    def delete(self, sql: Sql, person_id: str) -> int:
+        return sql.execute("DELETE FROM person_passwords WHERE person_id = ?", (person_id,)).rowcount
