@@ -112,7 +112,7 @@ async def main() -> None:
         tokens = []
         for first in range(0, devices, TOKENS_AT_ONCE):
             numbers = range(first, min(devices, first + TOKENS_AT_ONCE))
-            tokens += await asyncio.gather(*(identity.tokens.issue(f"bench-{n}") for n in numbers))
+            tokens += await asyncio.gather(*(identity.credentials.grant(f"bench-{n}") for n in numbers))
         limits = LinkLimits() if options.guarded else LIMITS
         server = Listener(links, identity, limits=limits, meter=LinkMeter(), find_owner=known_device)
         tls = identity.authority.server_context()

@@ -149,7 +149,7 @@ async def main() -> None:
             mint_id=str,
             now_ms=now_ms,
         )
-        tokens = await asyncio.gather(*(identity.tokens.issue(f"bench-{n}") for n in range(options.devices)))
+        tokens = await asyncio.gather(*(identity.credentials.grant(f"bench-{n}") for n in range(options.devices)))
         server = Listener(links, identity, limits=LIMITS, meter=LinkMeter(), find_owner=known_device)
         await stack.enter_async_context(server.serving(listener, identity.authority.server_context()))
         ready = {

@@ -8,7 +8,7 @@ import pytest
 from tests.link_server.conftest import Plane
 from tests.link_server.scripted import ScriptedDevice
 
-from microclaw.auth.pairing import IssuedCredential
+from microclaw.auth.credentials import IssuedCredential
 from microclaw.errors import UnknownName
 from microclaw.wire.link.messages import ErrorMessage, PairCode, PairDone, PairRequest
 

@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from microclaw.audit import ALARMS, AuditEvent, Record
-from microclaw.auth.credentials import Revocation
-from microclaw.auth.pairing import PairingService
-from microclaw.auth.typed_codes import WaitingDevice
+from microclaw.auth.credentials import DeviceCredentials
+from microclaw.auth.pairing import PairingService, WaitingDevice
 from microclaw.devices.device import Device, revoked_text
 from microclaw.devices.examine import CheckLine
 from microclaw.devices.registry import Registry
@@ -59,19 +58,19 @@ class LinkedDevices:
         links: LinkRegistry,
         devices: Registry,
         table: IdentityTable,
-        revocation: Revocation,
+        credentials: DeviceCredentials,
         pairing: PairingService,
     ) -> None:
         self.links = links
         self._devices = devices
         self._table = table
-        self._revocation = revocation
+        self._credentials = credentials
         self._pairing = pairing
         devices.removed_elsewhere = self._drop
 
-    def waiting(self) -> tuple[WaitingDevice, ...]:
-        """Devices that wait to be paired, here or at other hosts, the oldest of a host first."""
-        return self._pairing.waiting()
+    async def waiting(self) -> tuple[WaitingDevice, ...]:
+        """Devices that wait to be paired, here or at other hosts, the oldest first."""
+        return await self._pairing.waiting()
 
     async def pair(
         self,
@@ -88,8 +87,7 @@ class LinkedDevices:
         """
         known = self._devices.get(device) if device is not None else None
         link_id = link_id_of(known) or known.device_id if known is not None else None
-        granted = await self._pairing.confirm(code, name=name, device_id=link_id, board_id=board, by=by)
-        paired = granted.device_id
+        paired = await self._pairing.confirm(code, name=name, device_id=link_id, board_id=board, by=by)
         owner = await self._devices.find_owner(endpoint_of(paired))
         assert owner is not None
         self.links.link(paired).is_revoked = False
@@ -107,7 +105,7 @@ class LinkedDevices:
         known = _credentials(device)
         if not known:
             self._link_of(device)  # it says what is missing
-        return sum([await self._revocation.revoke(credential, by=by) for credential in known])
+        return sum([await self._credentials.revoke(credential, by=by) for credential in known])
 
     async def revoked(self) -> frozenset[str]:
         """The registry's ids of devices that were revoked and not paired again."""
@@ -143,7 +141,7 @@ class LinkedDevices:
     async def forget(self, device: Device, *, by: str | None = None) -> None:
         """The device was removed."""
         for credential in _credentials(device):
-            await self._revocation.revoke(credential, by=by)
+            await self._credentials.revoke(credential, by=by)
         for link_id in _link_ids(device):
             await self.links.forget(link_id)
 

@@ -10,8 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from microclaw.store.following import Refresh
-from microclaw.store.rows import Table, columns, insert
+from microclaw.store.rows import Table, insert
 from microclaw.store.sql import Sql
 
 SECRET: Final = "secret"  # noqa: S105 - the kind of the codes that boards are provisioned with
@@ -25,8 +24,7 @@ class CodeRow:
     """`holder` has it: an account, an address, a person's or a device's id, "" where nobody has it yet. It takes one of
     the places of `place`: a channel, a range of addresses; of a secret it is the board's profile. `about` is a name.
 
-    `host` gave it, and `until_ms` is by its clock. `used_ms`: it bought a credential that was not used yet. Of a
-    device's code: `wish` is what a person wants who typed it at another host, `answer` what became of that.
+    `host` gave it, and `until_ms` is by its clock. `used_ms`: it bought a credential that was not used yet.
     """
 
     kind: str
@@ -38,8 +36,6 @@ class CodeRow:
     made_ms: int
     until_ms: int
     used_ms: int | None = None
-    wish: str | None = None
-    answer: str | None = None
 
 
 class CodeTable(Table):
@@ -60,7 +56,7 @@ class CodeTable(Table):
         return await self._database.write(lambda connection: _add(connection, row, now_ms, instead_of))
 
     async def find(self, kind: str, digest: bytes, now_ms: int) -> CodeRow | None:
-        """A good code."""
+        """A code that is good at that time; at 0 any."""
         rows = await self._select(CodeRow, f"{_ONE} AND until_ms > ?", (kind, digest, now_ms))
         return next((row for row in rows if hmac.compare_digest(row.hash, digest)), None)
 
@@ -78,48 +74,8 @@ class CodeTable(Table):
         return None if row is None else str(row[0])
 
     def forget_later(self, kind: str, digest: bytes) -> None:
-        """Soon, unless somebody wants something with it."""
-        query = "DELETE FROM codes WHERE kind = ? AND hash = ? AND wish IS NULL"
+        query = "DELETE FROM codes WHERE kind = ? AND hash = ?"
         self._database.write_later(lambda connection: connection.execute(query, (kind, digest)))
-
-    # What somebody wants with a code that another host gave
-
-    async def want(self, kind: str, digest: bytes, wish: str) -> CodeRow | None:
-        """Take another host's code for this; None where there is none, or somebody has it.
-
-        The host that gave it says when it is over.
-        """
-        where = "kind = ? AND hash = ? AND host <> ? AND wish IS NULL"
-        query = f"UPDATE codes SET wish = ?, answer = NULL WHERE {where} RETURNING {columns(CodeRow)}"  # noqa: S608 - ours
-        values = (wish, kind, digest, self.host)
-
-        def take(connection: Sql) -> CodeRow | None:
-            row = connection.execute(query, values).fetchone()
-            return None if row is None else CodeRow(*row)
-
-        return await self._database.write(take)
-
-    async def get(self, row: CodeRow) -> CodeRow | None:
-        """The row as it is now."""
-        return next(iter(await self._select(CodeRow, _ONE, (row.kind, row.hash))), None)
-
-    async def wanted(self, kind: str) -> tuple[CodeRow, ...]:
-        """This host's codes with which somebody wants something, and has no answer."""
-        rest = "codes WHERE kind = ? AND host = ? AND wish IS NOT NULL AND answer IS NULL ORDER BY made_ms"
-        return await self._select(CodeRow, rest, (kind, self.host))
-
-    async def answer(self, row: CodeRow, answer: str) -> None:
-        query = "UPDATE codes SET answer = ? WHERE kind = ? AND hash = ? AND wish = ?"
-        await self._execute(query, (answer, row.kind, row.hash, row.wish))
-
-    async def settle(self, row: CodeRow, *, is_good: bool) -> None:
-        """The answer was read; `is_good` has the code wait for somebody again, else it goes."""
-        verb = "UPDATE codes SET wish = NULL, answer = NULL" if is_good else "DELETE FROM codes"
-        await self._execute(f"{verb} WHERE kind = ? AND hash = ? AND wish = ?", (row.kind, row.hash, row.wish))
-
-    def follow(self, refresh: Refresh) -> None:
-        """As Database.follow."""
-        self._database.follow(("codes",), refresh)
 
 
 def _add(connection: Sql, row: CodeRow, now_ms: int, instead_of: Collection[bytes]) -> bool:

@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from microclaw.auth.certificates import host_names
-from microclaw.auth.credentials import Reason, Refusal, RevocationNotice
+from microclaw.auth.credentials import IssuedCredential, Reason, Refusal, RevocationNotice
 from microclaw.auth.device_identity import HostIdentity
-from microclaw.auth.pairing import IssuedCredential, PendingPairing
+from microclaw.auth.pairing import PendingPairing
 from microclaw.errors import UnknownName
 from microclaw.store.database import Database
 from microclaw.store.identity import IdentityTable
@@ -70,17 +70,16 @@ class Host:
 
     def __init__(self, folder: Path, clock: Clock, identity: HostIdentity, devices: Devices) -> None:
         self.folder, self.clock, self.devices = folder, clock, devices
-        self.table, self.authority, self.tokens = identity.table, identity.authority, identity.tokens
-        self.revocation, self.authenticator = identity.revocation, identity.authenticator
-        self.pairing, self.provisioner = identity.pairing, identity.provisioner
+        self.table, self.authority = identity.table, identity.authority
+        self.credentials, self.pairing = identity.credentials, identity.pairing
         self.revoked: list[RevocationNotice] = []
-        identity.revocation.listen(self.revoked.append)
+        identity.credentials.listen(self.revoked.append)
 
     async def pair_token(self, device_id: str | None = None) -> tuple[str, str]:
         """A device paired by code: its id and token."""
         paired = await self._pair(None, device_id)
-        assert paired.token is not None
-        return paired.device_id, paired.token.token
+        assert paired.token
+        return paired.device_id, paired.token
 
     async def pair_certificate(self, device_id: str | None = None) -> tuple[str, bytes, ec.EllipticCurvePrivateKey]:
         """A device paired by code: its id, certificate (DER) and key."""

@@ -12,12 +12,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from tests.auth.identity.conftest import Host, closed
 
 from microclaw.auth.certificates import DEVICE_LIFE, KeyPair, device_certificate, from_ms
-from microclaw.auth.credentials import Identity, Reason, Refusal, RevocationNotice
-from microclaw.auth.device_tokens import IssuedToken
+from microclaw.auth.credentials import Identity, IssuedCredential, Reason, Refusal, RevocationNotice
 
 
 async def by_token(host: Host, token: str) -> Identity | Refusal:
-    return await host.authenticator.authenticate(None, f"Bearer {token}")
+    return await host.credentials.authenticate(None, f"Bearer {token}")
 
 
 async def let_in(host: Host, token: str) -> Identity:
@@ -29,8 +28,8 @@ async def let_in(host: Host, token: str) -> Identity:
 async def rotated(host: Host, token: str) -> str:
     """The token that follows after a day."""
     host.clock.forward(days=1)
-    issued = await host.tokens.rotate(await let_in(host, token))
-    assert isinstance(issued, IssuedToken)
+    issued = await host.credentials.rotate(await let_in(host, token))
+    assert isinstance(issued, IssuedCredential)
     host.clock.forward(s=1)
     return issued.token
 
@@ -48,26 +47,26 @@ async def test_what_is_no_devices_certificate_of_this_authority_is_refused(host:
         der = own.public_bytes(Encoding.DER)
     else:
         der = {"nothing": b"", "half": b"\x30\x82", "too long": b"x" * 5000}[what]
-    assert await host.authenticator.authenticate(der, None) == closed(4401, Reason.WRONG_CERTIFICATE)
+    assert await host.credentials.authenticate(der, None) == closed(4401, Reason.WRONG_CERTIFICATE)
 
 
 async def test_expired_certificate_is_refused(host: Host) -> None:
     device_id, certificate, _ = await host.pair_certificate()
     host.clock.forward(ms=int((DEVICE_LIFE - timedelta(minutes=1)) / timedelta(milliseconds=1)))
-    assert isinstance(await host.authenticator.authenticate(certificate, None), Identity)
+    assert isinstance(await host.credentials.authenticate(certificate, None), Identity)
     host.clock.forward(s=61)
-    refusal = await host.authenticator.authenticate(certificate, None)
+    refusal = await host.credentials.authenticate(certificate, None)
     assert refusal == closed(4401, Reason.CERTIFICATE_EXPIRED, device_id)
 
 
 async def test_revoked_certificate_is_refused_and_the_live_connection_told(host: Host) -> None:
     device_id, certificate, _ = await host.pair_certificate()
-    identity = await host.authenticator.authenticate(certificate, None)
+    identity = await host.credentials.authenticate(certificate, None)
     assert isinstance(identity, Identity)
-    assert await host.revocation.revoke(device_id) == 1
-    assert host.revoked[-1] == RevocationNotice(device_id, "person", host.clock.now)
-    assert not await host.authenticator.is_still_valid(identity)
-    assert await host.authenticator.authenticate(certificate, None) == closed(4403, Reason.REVOKED, device_id)
+    assert await host.credentials.revoke(device_id) == 1
+    assert host.revoked[-1] == RevocationNotice(device_id, "person")
+    assert not await host.credentials.is_still_valid(identity)
+    assert await host.credentials.authenticate(certificate, None) == closed(4403, Reason.REVOKED, device_id)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +78,7 @@ async def test_revoked_certificate_is_refused_and_the_live_connection_told(host:
     ],
 )  # fmt: skip
 async def test_malformed_authorization_is_refused(host: Host, header: str) -> None:
-    refusal = await host.authenticator.authenticate(None, header)
+    refusal = await host.credentials.authenticate(None, header)
     assert refusal == closed(4401, Reason.MALFORMED_AUTHORIZATION)
 
 
@@ -103,7 +102,7 @@ async def test_two_uses_of_the_pending_token_at_once_are_no_copy(host: Host) -> 
 async def test_no_token_and_no_secret_is_ever_on_the_disk(host: Host) -> None:
     _, token = await host.pair_token()
     new = await rotated(host, token)
-    provision = await host.provisioner.provision()
+    provision = await host.pairing.provision()
     assert provision.secret is not None
     random_part = base64.urlsafe_b64decode(token[-43:] + "=")
     for file in host.folder.parent.rglob("*"):
@@ -118,12 +117,12 @@ async def test_a_live_connection_ends_with_its_credential_but_not_with_one_that_
 ) -> None:
     device_id, token = await host.pair_token()
     first = await let_in(host, token)
-    assert await host.authenticator.why_ended(first) is None
+    assert await host.credentials.why_ended(first) is None
     second = await let_in(host, await rotated(host, token))  # its newer connection takes the first one's place
-    assert not await host.authenticator.is_still_valid(first)
-    assert await host.authenticator.why_ended(first) is None
+    assert not await host.credentials.is_still_valid(first)
+    assert await host.credentials.why_ended(first) is None
     host.clock.forward(s=1)
     await host.pair_certificate(device_id)
-    assert await host.authenticator.why_ended(second) == "paired_again"
-    await host.revocation.revoke(device_id)
-    assert await host.authenticator.why_ended(second) == "person"
+    assert await host.credentials.why_ended(second) == "paired_again"
+    await host.credentials.revoke(device_id)
+    assert await host.credentials.why_ended(second) == "person"

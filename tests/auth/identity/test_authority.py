@@ -67,18 +67,16 @@ async def test_an_authority_that_devices_trust_is_never_replaced_by_itself(
 async def test_a_person_may_begin_anew_and_every_credential_ends(host: Host) -> None:
     _, token = await host.pair_token()
     _, certificate, _ = await host.pair_certificate()
-    connected = await host.authenticator.authenticate(certificate, None)
+    connected = await host.credentials.authenticate(certificate, None)
     assert isinstance(connected, Identity)
     (host.folder / BEGIN_ANEW_FILE).touch()
     anew = await open_authority(host.folder, host.table, host.clock)
     assert anew.fingerprint != host.authority.fingerprint
     assert not (host.folder / BEGIN_ANEW_FILE).exists()
     assert (host.folder / f"{AUTHORITY_FILE}.given-up-{host.clock.now}").exists()
-    assert await host.authenticator.authenticate(None, f"Bearer {token}") == closed(
-        4403, Reason.REVOKED, device_id="d-1"
-    )
-    assert not isinstance(await host.authenticator.authenticate(certificate, None), Identity)
-    assert await host.authenticator.why_ended(connected) == "new_authority"
+    assert await host.credentials.authenticate(None, f"Bearer {token}") == closed(4403, Reason.REVOKED, device_id="d-1")
+    assert not isinstance(await host.credentials.authenticate(certificate, None), Identity)
+    assert await host.credentials.why_ended(connected) == "new_authority"
 
 
 async def test_server_certificate_is_renewed_late_in_its_life_for_a_new_address_and_a_clock_that_was_set_back(

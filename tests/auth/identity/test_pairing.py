@@ -6,8 +6,8 @@ import pytest
 from tests.auth.identity.conftest import Host, closed
 
 from microclaw.auth.codes import DEVICE
-from microclaw.auth.credentials import Identity, Reason, Refusal
-from microclaw.auth.pairing import IssuedCredential, PendingPairing
+from microclaw.auth.credentials import Identity, IssuedCredential, Reason, Refusal
+from microclaw.auth.pairing import PendingPairing
 from microclaw.errors import DeviceUnreachable, Overloaded, UnknownName
 
 
@@ -26,15 +26,14 @@ async def waiting(host: Host, address: str = "192.0.2.9") -> PendingPairing:
 async def provisioned(
     host: Host, *, device_id: str | None = None, name: str | None = None, board_id: str | None = None
 ) -> str:
-    provision = await host.provisioner.provision(device_id=device_id, name=name, board_id=board_id)
+    provision = await host.pairing.provision(device_id=device_id, name=name, board_id=board_id)
     assert provision.secret is not None
     return provision.secret
 
 
 async def let_in(host: Host, paired: object) -> Identity:
     assert isinstance(paired, IssuedCredential), paired
-    assert paired.token is not None
-    identity = await host.authenticator.authenticate(None, f"Bearer {paired.token.token}")
+    identity = await host.credentials.authenticate(None, f"Bearer {paired.token}")
     assert isinstance(identity, Identity), identity
     return identity
 
@@ -47,7 +46,8 @@ async def test_confirmed_code_gives_the_device_a_token(host: Host) -> None:
     told, answered = await asyncio.gather(
         host.pairing.outcome(pending), host.pairing.confirm(pending.code, name="lamp")
     )
-    assert told == answered
+    assert isinstance(told, IssuedCredential)
+    assert told.device_id == answered
     assert host.devices.names == {"d-1": "lamp"}
     assert (await let_in(host, told)).device_id == "d-1"
     with pytest.raises(UnknownName):  # it was good once
@@ -58,10 +58,10 @@ async def test_code_expires_after_120_s_and_its_device_is_told(host: Host) -> No
     pending = await waiting(host)
     host.clock.forward(s=119)
     assert list(host.pairing.pending) == [pending]
-    assert [one.seconds_left for one in host.pairing.waiting()] == [1]
+    assert [one.seconds_left for one in await host.pairing.waiting()] == [1]
     host.clock.forward(s=1)
     assert await host.pairing.outcome(pending) == closed(4401, Reason.PAIRING_EXPIRED)
-    assert host.pairing.waiting() == ()
+    assert await host.pairing.waiting() == ()
     with pytest.raises(UnknownName):
         await host.pairing.confirm(pending.code)
 
@@ -153,7 +153,7 @@ async def test_an_honest_device_pairs_beside_a_thousand_tries(host: Host, attack
         await ask(host, address)
     assert len(host.pairing.pending) <= DEVICE.in_all
     paired = await host.pairing.confirm(pending.code)
-    assert await host.pairing.outcome(pending) == paired
+    assert (await let_in(host, await host.pairing.outcome(pending))).device_id == paired
 
 
 async def test_who_gives_up_a_place_is_told(host: Host) -> None:
@@ -229,7 +229,7 @@ async def test_secret_for_a_known_device_waits_while_its_old_credential_is_used(
     device_id, token = await host.pair_token()
     secret = await provisioned(host, device_id=device_id)
     host.clock.forward(hours=2)
-    assert isinstance(await host.authenticator.authenticate(None, f"Bearer {token}"), Identity)
+    assert isinstance(await host.credentials.authenticate(None, f"Bearer {token}"), Identity)
     assert (await let_in(host, await ask(host, secret=secret))).device_id == device_id
 
 
@@ -241,7 +241,7 @@ async def test_secret_that_is_good_no_more_is_refused_as_a_wrong_one(host: Host,
     if fault == "expired":
         host.clock.forward(days=30)
     elif board_id is None:
-        await host.revocation.revoke(device_id)
+        await host.credentials.revoke(device_id)
     assert await ask(host, secret=secret) == closed(4401, Reason.WRONG_SECRET)
 
 

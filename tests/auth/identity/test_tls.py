@@ -52,8 +52,8 @@ async def test_resumed_session_is_known_by_its_first_certificate_and_refused_onc
     again, there = handshake(context, device, session=first.session)
     assert (first.session_reused, again.session_reused) == (False, True)
     assert there.getpeercert(binary_form=True) == certificate
-    await host.revocation.revoke(device_id)
-    assert await host.authenticator.authenticate(certificate, None) == closed(4403, Reason.REVOKED, device_id)
+    await host.credentials.revoke(device_id)
+    assert await host.credentials.authenticate(certificate, None) == closed(4403, Reason.REVOKED, device_id)
 
 
 async def test_rotation_gives_new_connections_the_new_certificate(host: Host, device: ssl.SSLContext) -> None:
