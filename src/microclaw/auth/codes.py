@@ -20,6 +20,11 @@ from microclaw.store.codes import SECRET, CodeRow, CodeTable
 from microclaw.store.database import Database
 
 
+def digest_of(secret: str) -> bytes:
+    """What is kept of a secret. Plain SHA-256: there is nothing to guess in 256 random bits."""
+    return hashlib.sha256(secret.encode(errors="replace")).digest()
+
+
 @dataclass(frozen=True, slots=True)
 class CodeKind:
     """`wrong_tries` of one source within a minute, then its codes are not looked at. So many codes at a time may one
@@ -40,7 +45,7 @@ class CodeKind:
     def hash(self, code: str) -> bytes:
         """What is kept of a code. Who reads it finds six digits by trying all; typing them takes a person who may."""
         plain = re.sub(r"[\s-]", "", code).upper() if self.is_typed else code
-        return hashlib.sha256(plain.encode(errors="replace")).digest()
+        return digest_of(plain)
 
     def giving_way(
         self, waiting: Sequence[CodeRow], holder: str, place: str, now_ms: int

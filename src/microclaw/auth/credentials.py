@@ -7,7 +7,6 @@ base64url. It is for boards that cannot do client certificates (MicroPython).
 from __future__ import annotations
 
 import base64
-import hashlib
 import re
 import secrets
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.authority import Authority
 from microclaw.auth.certificates import DEVICE_ID, from_ms, is_late, read_csr, read_device_certificate, to_ms
+from microclaw.auth.codes import digest_of
 from microclaw.errors import ProtocolError
 from microclaw.store.identity import CertificateRow, IdentityTable, TokenUse
 from microclaw.wire.link.frame import CloseCode
@@ -295,7 +295,7 @@ class DeviceCredentials:
         device_id = token_device(token) if scheme.lower() == "bearer" else None
         if device_id is None or len(authorization) > MAX_AUTHORIZATION_CHARS:
             return Refusal(CloseCode.NOT_AUTHENTICATED, Reason.MALFORMED_AUTHORIZATION)
-        digest = token_hash(token)
+        digest = digest_of(token)
         use = await self._table.use_token(device_id, digest, now_ms, unused_since_ms=now_ms - UNUSED_LIFE_MS)
         if (refused := _REFUSED.get(use)) is not None:
             return Refusal(*refused, device_id)
@@ -305,7 +305,7 @@ class DeviceCredentials:
         """A token, and what is kept of it."""
         token = mint_token(device_id, secrets.token_bytes(SECRET_BYTES))
         issued = IssuedCredential(device_id, token=token, expires_ms=self._now_ms() + UNUSED_LIFE_MS)
-        return issued, token_hash(token)
+        return issued, digest_of(token)
 
     def _signed(self, device_id: str, key: ec.EllipticCurvePublicKey) -> tuple[IssuedCredential, CertificateRow]:
         made = self._authority.sign(key, device_id)
@@ -332,8 +332,3 @@ def token_device(token: str) -> str | None:
     """Whose token it claims to be, or None when it is no token."""
     found = _TOKEN.fullmatch(token)
     return found[1] if found else None
-
-
-def token_hash(token: str) -> bytes:
-    """What is kept of a token. Plain SHA-256: there is nothing to guess in 256 random bits."""
-    return hashlib.sha256(token.encode()).digest()

@@ -15,10 +15,10 @@ from typing import Final
 
 from microclaw.addresses import single_address
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
-from microclaw.auth.codes import SIGN_IN, Codes
+from microclaw.auth.codes import SIGN_IN, Codes, digest_of
 from microclaw.auth.passwords import Passwords, TooManyTries
 from microclaw.auth.people import OWNER, People, Person
-from microclaw.auth.watches import SECRET_BYTES, SESSION_PREFIX, Credentials, digest_of
+from microclaw.auth.watches import SECRET_BYTES, SESSION_PREFIX, Credentials
 from microclaw.errors import UnknownName
 from microclaw.store.database import Database
 from microclaw.store.sign_ins import LONGEST_MS, SignIn, SignInTable
@@ -50,12 +50,10 @@ class SignIns(Credentials[SignIn]):
         now_s: Callable[[], float] = time.time,
         record: Record = no_record,
     ) -> None:
-        self._table = SignInTable(database)
-        super().__init__(self._table, people, now_s)
+        super().__init__(SignInTable(database), people, now_s=now_s, record=record)
         self._people = people
         self._passwords = passwords
         self._codes = codes
-        self._record = record
 
     async def never_used(self) -> bool:
         """Whether nobody has signed in here yet, and no password is set."""
@@ -68,7 +66,7 @@ class SignIns(Credentials[SignIn]):
         oldest = waiting[: max(0, len(waiting) - SIGN_IN.in_all + 1)]
         code, _ = await self._codes.give(SIGN_IN, person.person_id, instead_of=oldest)
         text = f"for {SIGN_IN.life_s / 60:.0f} minutes"
-        self._record(AuditEvent(AuditKind.SIGNIN_LINK, text, about=person.name, by=OWNER.name))
+        self.record(AuditEvent(AuditKind.SIGNIN_LINK, text, about=person.name, by=OWNER.name))
         return code
 
     async def with_code(self, code: str, *, address: str, agent: str) -> OpenedSession | None:
@@ -162,7 +160,7 @@ class SignIns(Credentials[SignIn]):
             ended += 1
             whose = one.person.name
             text = why if by in (None, whose) else f"{why}: {whose}'s session"
-            self._record(AuditEvent(AuditKind.SIGNIN_ENDED, text, about=one.sign_in_id, by=by or whose))
+            self.record(AuditEvent(AuditKind.SIGNIN_ENDED, text, about=one.sign_in_id, by=by or whose))
         return ended
 
     def _person_of(self, row: SignIn) -> Person | None:
@@ -174,7 +172,7 @@ class SignIns(Credentials[SignIn]):
     def _note(
         self, kind: AuditKind, text: str, address: str, *, about: str | None = None, by: str | None = None
     ) -> None:
-        self._record(AuditEvent(kind, text, address=address, about=about, by=by))
+        self.record(AuditEvent(kind, text, address=address, about=about, by=by))
 
 
 def csrf_token(secret: str) -> str:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 import secrets
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
-from microclaw.audit import AuditEvent, AuditKind, Record, no_record
-from microclaw.auth.people import OWNER, RANK, Person, Role, Roles, limited_id
-from microclaw.auth.watches import SECRET_BYTES, Credentials, digest_of
+from microclaw.audit import AuditEvent, AuditKind
+from microclaw.auth.codes import digest_of
+from microclaw.auth.people import OWNER, RANK, Person, Role, limited_id
+from microclaw.auth.watches import SECRET_BYTES, Credentials
 from microclaw.errors import ConfigError, Overloaded, UnknownName, over_limit
-from microclaw.store.people import PersonTokenTable
 from microclaw.store.people import Scope as Scope
 from microclaw.store.people import Token as Token
 from microclaw.text import role_words
@@ -31,19 +30,7 @@ IDENTITY: Final = frozenset({"people", "person_addresses", "person_tokens", "sig
 
 
 class PersonTokens(Credentials[Token]):
-    """`PersonTokens(table, roles)`; a token that expired, or of a removed person, is not valid."""
-
-    def __init__(
-        self,
-        table: PersonTokenTable,
-        roles: Roles,
-        *,
-        now_s: Callable[[], float] = time.time,
-        record: Record = no_record,
-    ) -> None:
-        super().__init__(table, roles, now_s)
-        self._table = table
-        self.record = record
+    """`PersonTokens(PersonTokenTable(database), people)`; one that expired, or of a removed person, is not valid."""
 
     async def fresh(self) -> None:
         """Return once this host knows what any host ended before. StoreError where that cannot be known."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import hmac
-from collections.abc import AsyncGenerator, Callable, Container, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Final, Generic, TypeVar
 
+from microclaw.audit import Record, no_record
+from microclaw.auth.codes import digest_of
 from microclaw.auth.people import Person, Roles
 from microclaw.store.people import CredentialTable, Token
 from microclaw.store.sign_ins import SignIn
@@ -52,63 +54,45 @@ class TokenWatch:
                     await self._ended.wait()
 
 
-class Watches:
-    """Those of one kind of token."""
-
-    def __init__(self) -> None:
-        self._open: set[TokenWatch] = set()
-
-    @contextmanager
-    def one(self, token_id: str | None) -> Iterator[TokenWatch]:
-        """The watch of one connection, for the time of the block. Who made it says when it `is_good`."""
-        watch = TokenWatch(token_id)
-        self._open.add(watch)
-        try:
-            yield watch
-        finally:
-            self._open.discard(watch)
-
-    def end(self, token_id: str) -> None:
-        """End the watches of this token."""
-        for watch in self._open:
-            if watch.token_id == token_id:
-                watch.end()
-
-    def keep(self, token_ids: Container[str]) -> None:
-        """End the watches of tokens that are not among these, and those of a person who changed."""
-        for watch in self._open:
-            if watch.token_id is not None and watch.token_id not in token_ids:
-                watch.end()
-            watch.check()
-
-    def __len__(self) -> int:
-        return len(self._open)
-
-
 class Credentials(Generic[C]):
     """Those of one kind. A secret is shown once, and its hash is kept."""
 
-    def __init__(self, table: CredentialTable[C], roles: Roles, now_s: Callable[[], float]) -> None:
-        self._credentials: CredentialTable[C] = table
+    def __init__(
+        self,
+        table: CredentialTable[C],
+        roles: Roles,
+        *,
+        now_s: Callable[[], float] = time.time,
+        record: Record = no_record,
+    ) -> None:
+        self._table = table
         self._roles = roles
         self._now_s = now_s
+        self.record = record
         self._used: dict[str, int] = {}  # when they were last used here, which may not be written yet
-        self._watches = Watches()
+        self._watches: set[TokenWatch] = set()
         table.follow(self.recheck)
 
     async def recheck(self) -> None:
         """End the connections whose token or session ended at another host, or whose person changed."""
-        if self._watches:
-            self._watches.keep(frozenset(row.number for row in await self._credentials.list()))
+        good = {None, *(row.number for row in await self._table.list())} if self._watches else set[str | None]()
+        for watch in self._watches:
+            if watch.token_id not in good:
+                watch.end()
+            watch.check()
 
     @asynccontextmanager
     async def watching(self, number: str | None) -> AsyncGenerator[TokenWatch]:
         """The watch of one connection, over already when what it came in with went meanwhile; None or "": nothing."""
-        with self._watches.one(number or None) as watch:
+        watch = TokenWatch(number or None)
+        self._watches.add(watch)
+        try:
             if number:
-                one = self._complete(await self._credentials.by_id(number))
+                one = self._complete(await self._table.by_id(number))
                 watch.is_good = lambda: one is not None and self._lets_in(one)
             yield watch
+        finally:
+            self._watches.discard(watch)
 
     def _person_of(self, row: C) -> Person | None:
         """Who comes in with it."""
@@ -121,7 +105,7 @@ class Credentials(Generic[C]):
         if not 0 < len(secret) <= MAX_SECRET_CHARS or not secret.isascii():
             return None
         digest = digest_of(secret)
-        row = await self._credentials.by_hash(digest)
+        row = await self._table.by_hash(digest)
         return row if row is not None and hmac.compare_digest(row.hash, digest) else None
 
     def _complete(self, row: C | None) -> C | None:
@@ -144,19 +128,17 @@ class Credentials(Generic[C]):
             return None
         if one.used_ms is None or now_ms - one.used_ms >= NOTED_USE_MS:
             self._used[one.number] = now_ms
-            self._credentials.note_use(one.number, now_ms)
+            self._table.note_use(one.number, now_ms)
         return one
 
     async def _end_one(self, number: str) -> bool:
         """False where another host was faster."""
-        was_there = await self._credentials.delete(number)
+        was_there = await self._table.delete(number)
         self._used.pop(number, None)
-        self._watches.end(number)
+        for watch in self._watches:
+            if watch.token_id == number:
+                watch.end()
         return was_there
 
     def _now_ms(self) -> int:
         return int(self._now_s() * 1000)
-
-
-def digest_of(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode(errors="replace")).digest()

@@ -120,6 +120,11 @@ class CredentialTable(Table, Generic[C]):
         """All of them, oldest first."""
         return await self._select(self._kind, f"{self._name} ORDER BY made_ms, {self._id}")
 
+    async def add(self, row: C) -> bool:
+        """False when its name is taken; StoreError when its person is not there."""
+        await self._insert(self._name, row)
+        return True
+
     async def by_hash(self, digest: bytes) -> C | None:
         return next(iter(await self._select(self._kind, f"{self._name} WHERE hash = ?", (digest,))), None)
 
@@ -152,8 +157,6 @@ class PersonTokenTable(CredentialTable[Token]):
     _kind, _name, _id = Token, "person_tokens", "token_id"
 
     async def add(self, token: Token) -> bool:
-        """False when its name is taken; StoreError when its person is not there."""
-
         def add(connection: Sql) -> bool:
             if connection.execute("SELECT 1 FROM person_tokens WHERE name = ?", (token.name,)).fetchone():
                 return False

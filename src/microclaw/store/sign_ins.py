@@ -48,10 +48,6 @@ def end_sessions(connection: Sql) -> None:
 class SignInTable(CredentialTable[SignIn]):
     _kind, _name, _id = SignIn, "sign_ins", "sign_in_id"
 
-    async def add(self, row: SignIn) -> None:
-        """StoreError when its person is not there."""
-        await self._insert("sign_ins", row)
-
 
 class PasswordTable(Table):
     """Passwords of one database: hashes in the PHC string format, with their salt and parameters."""
