@@ -10,7 +10,6 @@ import asyncio
 import hashlib
 import ssl
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Final
 
@@ -204,7 +203,7 @@ def _read_server(path: Path, authority: x509.Certificate) -> KeyPair | None:
     try:
         pair = KeyPair.from_pem(content)
         pair.certificate.verify_directly_issued_by(authority)
-        pair.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        HostNames.of(pair.certificate)
     except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
         return None
     return pair
@@ -212,13 +211,8 @@ def _read_server(path: Path, authority: x509.Certificate) -> KeyPair | None:
 
 def _is_fresh(certificate: x509.Certificate, names: HostNames, now_ms: int) -> bool:
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    alternatives = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    addresses = alternatives.get_values_for_type(x509.IPAddress)
-    covered = HostNames(
-        tuple(alternatives.get_values_for_type(x509.DNSName)),
-        tuple(address for address in addresses if isinstance(address, IPv4Address | IPv6Address)),
-    )
-    return begin <= from_ms(now_ms) < begin + (end - begin) * 2 / 3 and covered.covers(names)
+    is_early = begin <= from_ms(now_ms) < begin + (end - begin) * 2 / 3
+    return is_early and HostNames.of(certificate).covers(names)
 
 
 def _put_away(folder: Path, now_ms: int) -> None:

@@ -56,36 +56,24 @@ class CodeKind:
         A newcomer without a code gets a place also where each of the others has one, of the oldest that had `kept_s`
         to be typed: one machine can have a whole range of addresses.
         """
-        own = Counter(row.holder for row in waiting)[holder]
+        own, must = Counter(row.holder for row in waiting)[holder], False
         if own >= self.of_holder:
             return None
-        gone: list[CodeRow] = []
-        if len(waiting) >= self.in_all:
-            of_place = Counter(row.place for row in waiting)
-            largest, count = of_place.most_common(1)[0]
-            among = [row for row in waiting if row.place == largest or count == 1]
-            must = count > of_place[place] + 1
-            gone += self._given_up(among, 0 if must else of_place[place], now_ms, must=must)
-            if not gone:
+        among = [row for row in waiting if row.place == place]
+        if len(among) < self.of_place:
+            if len(waiting) < self.in_all:
+                return ()
+            largest, count = Counter(row.place for row in waiting).most_common(1)[0]
+            must = count > len(among) + 1
+            if among and not must:
                 return None
-        beside = [row for row in waiting if row.place == place and row not in gone]
-        if len(beside) >= self.of_place:
-            more = self._given_up(beside, own, now_ms)
-            return (*gone, *more) if more else None
-        return tuple(gone)
-
-    def _given_up(self, among: Sequence[CodeRow], own: int, now_ms: int, *, must: bool = False) -> tuple[CodeRow, ...]:
-        """The code that gives way to a newcomer with `own` codes; none where none does, unless one `must`.
-
-        The newest of the holder that has the most: an older code may be one that a person is just typing. Where each
-        has one, the oldest that was there for long enough to be typed.
-        """
-        holder, most = Counter(row.holder for row in among).most_common(1)[0]
-        if most > own + 1:
-            return tuple([row for row in among if row.holder == holder][-1:])
+            own, among = 0, [row for row in waiting if row.place == largest or not must]
+        rival, most = Counter(row.holder for row in among).most_common(1)[0]
+        if most > own + 1:  # its newest: an older code may be one that a person is just typing
+            return ([row for row in among if row.holder == rival][-1],)
         if must:
             return (among[-1],)
-        return () if own or among[0].made_ms + self.kept_s * 1000 > now_ms else (among[0],)
+        return None if own or among[0].made_ms + self.kept_s * 1000 > now_ms else (among[0],)
 
 
 PERSON: Final = CodeKind("person", 6, string.digits, 600.0, 5, of_place=64, kept_s=120.0)
