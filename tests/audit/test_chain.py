@@ -20,9 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from microclaw.audit import AuditEvent, AuditKind, ChainReport, append_events, files, kept_heads, verify_chains
-from microclaw.audit.chain import Link, hash_of, seal
 from microclaw.audit.event import line_of
-from microclaw.audit.files import FILES, FOLDER
+from microclaw.audit.files import FILES, FOLDER, Link, hash_of, seal
 
 EVENT = AuditEvent(AuditKind.TOKEN_REVOKED, "it opens nothing", about="ci", by="owner")
 OUTSIDE = AuditEvent(AuditKind.TOKEN_WRONG, "opens nothing", address="192.0.2.9")

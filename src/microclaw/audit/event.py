@@ -14,11 +14,10 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import pairwise
 from string import ascii_uppercase, digits
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from microclaw.audit.chain import fields_of
 from microclaw.text import clean_text
 
 MAX_TEXT_CHARS: Final = 200
@@ -136,6 +135,15 @@ def line_of(event: AuditEvent, at_ms: int) -> bytes:
     if event.count != 1:
         fields["count"] = event.count
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def fields_of(line: bytes) -> dict[str, Any] | None:
+    """The JSON object of an event; None for other text, such as the half line that a power cut left."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) and "kind" in found else None
 
 
 def parse_line(line: bytes) -> RecordedEvent | None:
