@@ -16,11 +16,6 @@ from microclaw.store.people import PersonTokenTable
 
 
 @pytest.fixture
-async def people(database: Database, clock: Clock) -> People:
-    return await People.opened(database, now_s=clock)
-
-
-@pytest.fixture
 def tokens(database: Database, people: People, clock: Clock) -> PersonTokens:
     return PersonTokens(PersonTokenTable(database), people, now_s=clock)
 
@@ -88,12 +83,9 @@ async def test_a_token_that_ends_opens_nothing_and_ends_its_watch(
         async with asyncio.timeout(60):
             await watch.until_ended()
         assert (watch.check(), other.check()) == (False, True)
+    async with tokens.watching(ids["phone"]) as late, tokens.watching("") as without:
+        assert (late.check(), without.check()) == (False, True)
     assert await tokens.who(secret) is None
-
-
-async def test_a_watch_of_a_token_that_is_gone_has_ended_and_without_a_token_never_does(tokens: PersonTokens) -> None:
-    async with tokens.watching("t-gone") as watch, tokens.watching("") as without:
-        assert (watch.check(), without.check()) == (False, True)
 
 
 async def test_a_scope_is_the_most_that_a_token_is_and_gives_nobody_more_than_the_role(
@@ -102,6 +94,7 @@ async def test_a_scope_is_the_most_that_a_token_is_and_gives_nobody_more_than_th
     chat = await tokens.who(await tokens.create("small", "owner", scope="chat"))
     assert chat is not None
     assert chat.person.person_id != "owner"  # less than the owner has no memory of the owner's
+    assert people.get("owner~king") is None
     gus = await people.add("gus", "guest")
     with pytest.raises(ConfigError):
         await tokens.create("too much", gus.person_id, scope="act")
@@ -114,15 +107,3 @@ async def test_a_scope_is_the_most_that_a_token_is_and_gives_nobody_more_than_th
     found = await tokens.who(secret)
     assert found is not None
     assert found.person.role == "guest"
-
-
-async def test_who_acts_for_somebody_with_less_is_known_as_long_as_they_are(people: People) -> None:
-    ada = await people.add("ada", "member")
-    for most, role in (("owner", "member"), ("member", "member"), ("guest", "guest"), ("read-only", "read-only")):
-        found = people.get(f"{ada.person_id}~{most}")
-        assert found is not None
-        assert found.role == role
-    assert people.get(f"{ada.person_id}~king") is None
-    assert people.get("nobody~guest") is None
-    await people.remove("ada")
-    assert people.get(f"{ada.person_id}~guest") is None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ssl
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,32 +11,17 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from tests.auth.conftest import Clock
 
 from microclaw.auth.certificates import host_names
-from microclaw.auth.credentials import IssuedCredential, Reason, Refusal, RevocationNotice
+from microclaw.auth.credentials import Identity, IssuedCredential, Reason, Refusal, RevocationNotice
 from microclaw.auth.device_identity import HostIdentity
 from microclaw.auth.pairing import PendingPairing
 from microclaw.errors import UnknownName
 from microclaw.store.database import Database
-from microclaw.store.identity import IdentityTable
 from microclaw.wire.link.frame import CloseCode
 
 NAMES = host_names("lab.example", ("192.0.2.7",))
-START_MS = 1_800_000_000_000
-
-
-@dataclass
-class Clock:
-    now: int = START_MS
-
-    def ms(self) -> int:
-        return self.now
-
-    def s(self) -> float:
-        return self.now / 1000
-
-    def forward(self, *, ms: int = 0, s: int = 0, hours: float = 0, days: float = 0) -> None:
-        self.now += ms + s * 1000 + int(hours * 3_600_000) + int(days * 86_400_000)
 
 
 class Devices:
@@ -69,16 +53,30 @@ class Host:
     """A host's identity as it really is, with what a test turns and looks at."""
 
     def __init__(self, folder: Path, clock: Clock, identity: HostIdentity, devices: Devices) -> None:
-        self.folder, self.clock, self.devices = folder, clock, devices
-        self.table, self.authority = identity.table, identity.authority
-        self.credentials, self.pairing = identity.credentials, identity.pairing
+        self.folder, self.clock, self.devices, self.table = folder, clock, devices, identity.table
+        self.authority, self.credentials, self.pairing = identity.authority, identity.credentials, identity.pairing
         self.revoked: list[RevocationNotice] = []
         identity.credentials.listen(self.revoked.append)
+
+    async def comes_with(self, token: str) -> Identity | Refusal:
+        return await self.credentials.authenticate(None, f"Bearer {token}")
+
+    async def let_in(self, token: str) -> Identity:
+        identity = await self.comes_with(token)
+        assert isinstance(identity, Identity), identity
+        return identity
+
+    async def rotated(self, token: str) -> str:
+        """The token that follows after a day."""
+        self.clock.forward(days=1)
+        issued = await self.credentials.rotate(await self.let_in(token))
+        assert issued is not None
+        self.clock.forward(s=1)
+        return issued.token
 
     async def pair_token(self, device_id: str | None = None) -> tuple[str, str]:
         """A device paired by code: its id and token."""
         paired = await self._pair(None, device_id)
-        assert paired.token
         return paired.device_id, paired.token
 
     async def pair_certificate(self, device_id: str | None = None) -> tuple[str, bytes, ec.EllipticCurvePrivateKey]:
@@ -129,16 +127,6 @@ def handshake(
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def table(database: Database) -> IdentityTable:
-    return IdentityTable(database)
-
-
-@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "home" / "identity"
 
@@ -154,6 +142,6 @@ async def host(folder: Path, database: Database, clock: Clock) -> Host:
         enrol=devices,
         mint_id=devices.mint_id,
         now_ms=clock.ms,
-        clock_s=clock.s,
+        clock_s=clock,
     )
     return Host(folder, clock, identity, devices)
