@@ -45,10 +45,6 @@ FAULT: Final = ActEnd("unknown", "a fault inside the host ended it", next_step="
 UNTOLD: Final = ActEnd("unknown", "what asked for it does not tell how it ended")
 
 
-def failed_end(error: MicroclawError) -> ActEnd:
-    return ActEnd("failed", _short(error.message), error.code, error.next_step)
-
-
 class ApprovedAct:
     """One act and the approvals that it was given; `end` is what is told when it is over."""
 
@@ -61,7 +57,7 @@ class ApprovedAct:
         self._tell: list[Callable[[ActEnd], None]] = []
 
     def failed(self, why: str, code: str | None = None, next_step: str | None = None) -> None:
-        self.end = ActEnd("failed", _short(why), code, next_step)
+        self.end = ActEnd("failed", clean_text(why, one_line=True, limit=MAX_WHY_CHARS), code, next_step)
 
     def asks(self) -> None:
         """A yes of before is not to this question."""
@@ -108,7 +104,7 @@ def approved_act() -> Iterator[ApprovedAct]:
     try:
         yield act
     except MicroclawError as exc:
-        act.end = failed_end(exc)
+        act.failed(exc.message, exc.code, exc.next_step)
         raise
     except asyncio.CancelledError:
         act.end = CUT
@@ -119,7 +115,3 @@ def approved_act() -> Iterator[ApprovedAct]:
     finally:
         _current.reset(before)
         act.close()
-
-
-def _short(text: str) -> str:
-    return clean_text(text, one_line=True, limit=MAX_WHY_CHARS)

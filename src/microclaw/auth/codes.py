@@ -97,7 +97,6 @@ class Codes:
     ) -> None:
         self.table = CodeTable(database)
         self.now_ms = now_ms
-        self.clock_s = clock_s
         kinds = (PERSON, DEVICE, SIGN_IN, PROVISION)
         self._wrong = {kind: WrongTokens(kind.wrong_tries, clock_s) for kind in kinds}
 

@@ -45,7 +45,6 @@ class PendingPairing:
     board: str
     address: str
     key: ec.EllipticCurvePublicKey | None
-    expires_s: float  # on the service's clock
     outcome: asyncio.Future[IssuedCredential | Refusal]
     enrol: Enrol | None = None  # its own way into the registry
 
@@ -60,12 +59,18 @@ class WaitingDevice:
 
 
 class Wish(msgspec.Struct, frozen=True):
-    """What the person who typed a code wants, as PairingService.confirm has it."""
+    """What the person who typed a code wants: the device's name, or the known device that it becomes again.
+
+    `board_id` is the profile of a board whose own name is no profile's, `by` the person's name.
+    """
 
     name: str | None = None
     device_id: str | None = None
     board_id: str | None = None
     by: str | None = None
+
+
+_NOTHING: Final = Wish()
 
 
 class Enrol(Protocol):
@@ -123,7 +128,7 @@ class PairingService:
     ) -> PendingPairing | IssuedCredential | Refusal:
         """A device's `pair_request`. A pending one is to be awaited with `outcome`; a right secret pairs at once.
 
-        Raises what the registry raises when it will not have the device (its name was taken meanwhile).
+        StoreError. Raises what the registry raises when it will not have the device (its name was taken meanwhile).
         """
         try:
             key = read_csr(csr) if csr is not None else None
@@ -152,36 +157,27 @@ class PairingService:
     async def outcome(self, pending: PendingPairing) -> IssuedCredential | Refusal:
         """Wait until a person confirmed the code, at most until it expires. Cancelling withdraws the request."""
         try:
-            async with asyncio.timeout(max(0.0, pending.expires_s - self._codes.clock_s())):
+            async with asyncio.timeout(max(0.0, (pending.row.until_ms - self._codes.now_ms()) / 1000)):
                 return await pending.outcome
         except TimeoutError:
             return Refusal(CloseCode.NOT_AUTHENTICATED, Reason.PAIRING_EXPIRED)
         finally:
             self._withdraw(pending)
 
-    async def confirm(
-        self,
-        code: str,
-        *,
-        name: str | None = None,
-        device_id: str | None = None,
-        board_id: str | None = None,
-        by: str | None = None,
-    ) -> str:
+    async def confirm(self, code: str, wish: Wish = _NOTHING) -> str:
         """A person typed the code that a device shows: give that device its credential. Returns the device's id.
 
-        With `device_id` it becomes that known device again. `board_id` is the profile that the person chose for a board
-        whose own name is no profile's, `by` the person's name. Raises UnknownName for a wrong code, Overloaded while
-        pairing is locked, what the registry raises for a name it will not have (the code stays good then), and
-        DeviceUnreachable when the device went away meanwhile, or the host that it reached does not answer.
+        Raises UnknownName for a wrong code, Overloaded while pairing is locked, what the registry raises for a name it
+        will not have (the code stays good then), and DeviceUnreachable when the device went away meanwhile, or the host
+        that it reached does not answer.
         """
         if (locked_s := self._codes.locked_s(DEVICE)) > 0:
-            self._record(AuditEvent(AuditKind.CODE_LOCKED, "devices' codes, after too many wrong ones", by=by))
+            self._record(AuditEvent(AuditKind.CODE_LOCKED, "devices' codes, after too many wrong ones", by=wish.by))
             raise Overloaded(
                 f"pairing is locked after {DEVICE.wrong_tries} wrong codes",
                 next_step=f"wait {locked_s:.0f} s, then type the code the device shows now",
             )
-        digest, wish = DEVICE.hash(code), Wish(name, device_id, board_id, by)
+        digest = DEVICE.hash(code)
         self._drop_expired()
         if digest in self._pending:
             return await self.pair_shown(digest, wish)
@@ -194,7 +190,7 @@ class PairingService:
                 next_step="it may be paired all the same: microclaw device list; else let it ask for a new code",
             )
         self._codes.wrong(DEVICE)
-        self._record(AuditEvent(AuditKind.CODE_WRONG, "typed to let a device in", by=by))
+        self._record(AuditEvent(AuditKind.CODE_WRONG, "typed to let a device in", by=wish.by))
         step = f"type the 6 digits it shows; they change after {DEVICE.life_s:.0f} s"
         raise UnknownName("no device waits with that code", next_step=step)
 
@@ -264,32 +260,25 @@ class PairingService:
             return _NO_ROOM
         for row in gone:
             self._pending.pop(row.hash).outcome.set_result(_NO_ROOM)
-        while True:
+        while True:  # at most `in_all` of a million are taken
             code, row = self._codes.draw(DEVICE, holder, place, f"{board} {address}")
             if row.hash in self._pending:
-                continue  # at most `in_all` of a million are taken
-            expires_s = self._codes.clock_s() + DEVICE.life_s
+                continue
             outcome: asyncio.Future[IssuedCredential | Refusal] = asyncio.get_running_loop().create_future()
-            pending = PendingPairing(code, row, board, address, key, expires_s, outcome, enrol)
-            self._pending[row.hash] = pending
-            if await self._is_shown(pending):
-                return pending
-
-    async def _is_shown(self, pending: PendingPairing) -> bool:
-        """Whether the code is this device's at every host; one that another host gave is drawn again. StoreError."""
-        try:
-            async with asyncio.timeout(SHOW_S):
-                shown = await self._codes.add(pending.row)
-        except TimeoutError as exc:
-            self._withdraw(pending)
-            text = "what the hosts of the cluster share does not answer: a code would be good at this host alone"
-            raise StoreUnreachable(text, next_step="let the device ask again; microclaw cluster status") from exc
-        except BaseException:
-            self._withdraw(pending)
-            raise
-        if not shown and self._pending.get(pending.row.hash) is pending:
-            del self._pending[pending.row.hash]
-        return shown
+            self._pending[row.hash] = pending = PendingPairing(code, row, board, address, key, outcome, enrol)
+            try:
+                async with asyncio.timeout(SHOW_S):
+                    if await self._codes.add(row):  # else another host gave it
+                        return pending
+            except TimeoutError as exc:
+                self._withdraw(pending)
+                text = "what the hosts of the cluster share does not answer: a code would be good at this host alone"
+                raise StoreUnreachable(text, next_step="let the device ask again; microclaw cluster status") from exc
+            except BaseException:
+                self._withdraw(pending)
+                raise
+            if self._pending.get(row.hash) is pending:
+                del self._pending[row.hash]
 
     async def _by_secret(
         self, address: str, board: str, key: ec.EllipticCurvePublicKey | None, secret: str
@@ -332,8 +321,8 @@ class PairingService:
         return paired
 
     def _drop_expired(self) -> None:
-        now_s = self._codes.clock_s()
-        for pending in [pending for pending in self._pending.values() if pending.expires_s <= now_s]:
+        now_ms = self._codes.now_ms()
+        for pending in [pending for pending in self._pending.values() if pending.row.until_ms <= now_ms]:
             self._withdraw(pending)
 
     def _withdraw(self, pending: PendingPairing) -> None:

@@ -11,7 +11,7 @@ import os
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, TypeAlias
 
 from cryptography import x509
 
@@ -27,26 +27,18 @@ WARN_DAYS: Final = 14
 _log = logging.getLogger(__name__)
 
 
-class PeopleTls(Protocol):
-    """`context` is what the listener serves with; `names` are those that its certificate has now; `fingerprint` is the
-    own authority's, None for a given certificate."""
-
-    context: ssl.SSLContext
-    names: HostNames
-    fingerprint: str | None
-
-    async def refresh(self) -> None:
-        """Look again: a new certificate goes into the live context. Connections that are open stay."""
-
-
 class OwnCertificate:
-    """Issued by the host's own authority for the machine's names and addresses; made anew before it ends."""
+    """Issued by the host's own authority for the machine's names and addresses; made anew before it ends.
+
+    `context` is what the listener serves with; `names` are those that its certificate has now; `fingerprint` is the
+    authority's.
+    """
 
     def __init__(self, authority: Authority, look: Callable[[], HostNames]) -> None:
         self._authority = authority
         self._look = look
         self.context = _context()
-        self.fingerprint: str | None = authority.fingerprint
+        self.fingerprint = authority.fingerprint
         self._serve()
 
     def _serve(self) -> None:
@@ -55,6 +47,7 @@ class OwnCertificate:
         self.names = HostNames.of(self._served)
 
     async def refresh(self) -> None:
+        """Look again: a new certificate goes into the live context. Connections that are open stay."""
         await self._authority.renew_if_due(self._look())
         if self._served is not self._authority.server:  # also where a try before could not
             self._serve()
@@ -69,7 +62,7 @@ class GivenCertificate:
         self._now_ms = now_ms
         self._seen = self._stamp()
         self.context = _context()
-        self.fingerprint: str | None = None
+        self.fingerprint = None
         self.names = self._load()
 
     async def refresh(self) -> None:
@@ -110,6 +103,9 @@ class GivenCertificate:
 
     def _stamp(self) -> tuple[tuple[int, int, int] | None, ...]:
         return tuple(_stamp(path) for path in self._files)
+
+
+PeopleTls: TypeAlias = OwnCertificate | GivenCertificate
 
 
 def _context() -> ssl.SSLContext:

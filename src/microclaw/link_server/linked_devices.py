@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from microclaw.audit import ALARMS, AuditEvent, Record
 from microclaw.auth.credentials import DeviceCredentials
-from microclaw.auth.pairing import PairingService, WaitingDevice
+from microclaw.auth.pairing import PairingService, WaitingDevice, Wish
 from microclaw.devices.device import Device, revoked_text
 from microclaw.devices.examine import CheckLine
 from microclaw.devices.registry import Registry
@@ -87,7 +87,7 @@ class LinkedDevices:
         """
         known = self._devices.get(device) if device is not None else None
         link_id = link_id_of(known) or known.device_id if known is not None else None
-        paired = await self._pairing.confirm(code, name=name, device_id=link_id, board_id=board, by=by)
+        paired = await self._pairing.confirm(code, Wish(name, link_id, board, by))
         owner = await self._devices.find_owner(endpoint_of(paired))
         assert owner is not None
         self.links.link(paired).is_revoked = False

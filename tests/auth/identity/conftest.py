@@ -16,7 +16,7 @@ from tests.auth.conftest import Clock
 from microclaw.auth.certificates import host_names
 from microclaw.auth.credentials import Identity, IssuedCredential, Reason, Refusal, RevocationNotice
 from microclaw.auth.device_identity import HostIdentity
-from microclaw.auth.pairing import PendingPairing
+from microclaw.auth.pairing import PendingPairing, Wish
 from microclaw.errors import UnknownName
 from microclaw.store.database import Database
 from microclaw.wire.link.frame import CloseCode
@@ -89,7 +89,7 @@ class Host:
     async def _pair(self, csr: bytes | None, device_id: str | None) -> IssuedCredential:
         pending = await self.pairing.request("192.0.2.9", "virtual", csr=csr, token_wanted=csr is None, secret=None)
         assert isinstance(pending, PendingPairing)
-        await self.pairing.confirm(pending.code, device_id=device_id)
+        await self.pairing.confirm(pending.code, Wish(device_id=device_id))
         paired = await self.pairing.outcome(pending)
         assert isinstance(paired, IssuedCredential)
         return paired

@@ -7,7 +7,7 @@ from tests.auth.identity.conftest import Host, closed
 
 from microclaw.auth.codes import DEVICE
 from microclaw.auth.credentials import Identity, IssuedCredential, Reason, Refusal
-from microclaw.auth.pairing import PendingPairing
+from microclaw.auth.pairing import PendingPairing, Wish
 from microclaw.errors import DeviceUnreachable, Overloaded, UnknownName
 
 
@@ -41,8 +41,8 @@ async def test_confirmed_code_gives_the_device_a_token_once(host: Host) -> None:
     pending = await waiting(host)
     assert (len(pending.code), pending.code.isdigit(), pending.code in repr(pending)) == (6, True, False)
     with pytest.raises(UnknownName):
-        await host.pairing.confirm(pending.code, name="lamp")  # the registry refuses it, and the code stays good
-    told, paired = await asyncio.gather(host.pairing.outcome(pending), host.pairing.confirm(pending.code, name="pump"))
+        await host.pairing.confirm(pending.code, Wish("lamp"))  # the registry refuses it, and the code stays good
+    told, paired = await asyncio.gather(host.pairing.outcome(pending), host.pairing.confirm(pending.code, Wish("pump")))
     assert host.devices.names == {"d-0": "lamp", paired: "pump"}
     assert (await let_in(host, told)).device_id == paired
     with pytest.raises(UnknownName):
