@@ -29,7 +29,7 @@ from bench.paced_stream import PacedStream, Pacer
 from microclaw.api.server import tcp_listener
 from microclaw.app.cluster import HostCluster, open_store
 from microclaw.auth.certificates import host_names
-from microclaw.auth.device_identity import HostIdentity
+from microclaw.auth.pairing import HostIdentity
 from microclaw.config.load import load_settings
 from microclaw.config.settings import ClusterSettings
 from microclaw.events import DeviceConnected, LiveEvent

@@ -26,7 +26,7 @@ from bench.link_host import LIMITS, Answering, known_device, link_parts, nobody_
 from bench.paced_stream import Pacer
 from microclaw.api.server import tcp_listener
 from microclaw.auth.certificates import host_names
-from microclaw.auth.device_identity import HostIdentity
+from microclaw.auth.pairing import HostIdentity
 from microclaw.link_server.links import LinkRegistry
 from microclaw.link_server.listener import Listener
 from microclaw.link_server.meter import LinkMeter

@@ -30,8 +30,8 @@ from microclaw.agent.outbox import Outbox
 from microclaw.api.server import tcp_listener
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.certificates import host_names
-from microclaw.auth.device_identity import HostIdentity
 from microclaw.auth.gate import Gate
+from microclaw.auth.pairing import HostIdentity
 from microclaw.link_server.audio import DeviceAudio
 from microclaw.link_server.links import LinkRegistry
 from microclaw.link_server.listener import Listener

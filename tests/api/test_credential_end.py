@@ -19,7 +19,7 @@ from microclaw.api.credential_end import EndsWithCredential, has_ended
 from microclaw.api.jobs import MEDIA_TYPE
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import Person
-from microclaw.auth.watches import TokenWatch, Watches
+from microclaw.auth.tokens import TokenWatch, Watches
 from microclaw.errors import PermissionRefused
 from microclaw.wire.host_api import Failure, decode_event
 

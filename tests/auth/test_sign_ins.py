@@ -11,10 +11,10 @@ from microclaw.audit import AuditEvent, AuditKind
 from microclaw.auth.codes import SIGN_IN, Codes
 from microclaw.auth.passwords import Passwords, TooManyTries
 from microclaw.auth.people import People
-from microclaw.auth.sign_ins import CLOCK_BACK_MS, MAX_OF_PERSON, OpenedSession, SignIns, csrf_token
+from microclaw.auth.sign_ins import MAX_OF_PERSON, OpenedSession, SignIns, csrf_token
 from microclaw.errors import UnknownName
 from microclaw.store.database import Database
-from microclaw.store.sign_ins import IDLE_MS, LONGEST_MS, SignInTable
+from microclaw.store.sign_ins import CLOCK_BACK_MS, IDLE_MS, LONGEST_MS, SignInTable
 
 FROM = {"address": "192.0.2.1", "agent": "a browser"}
 RIGHT = "correct horse battery"

@@ -8,8 +8,7 @@ import pytest
 from tests.auth.conftest import Clock
 
 from microclaw.auth.people import OWNER, People
-from microclaw.auth.tokens import DAY_MS, PersonTokens
-from microclaw.auth.watches import NOTED_USE_MS
+from microclaw.auth.tokens import DAY_MS, NOTED_USE_MS, PersonTokens
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.store.database import Database
 from microclaw.store.people import PersonTokenTable

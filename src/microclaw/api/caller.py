@@ -28,8 +28,7 @@ from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Gate, Permission
 from microclaw.auth.people import OWNER, Person, person_behind
 from microclaw.auth.sign_ins import SignIns, csrf_token
-from microclaw.auth.tokens import PersonTokens
-from microclaw.auth.watches import SESSION_PREFIX
+from microclaw.auth.tokens import SESSION_PREFIX, PersonTokens
 from microclaw.auth.wrong_tokens import WrongTokens
 from microclaw.errors import PermissionRefused
 from microclaw.events import ApprovalSettled, AskedProgram

@@ -12,8 +12,7 @@ from microclaw.auth.gate import Gate
 from microclaw.auth.passwords import Passwords
 from microclaw.auth.people import People
 from microclaw.auth.sign_ins import SignIns
-from microclaw.auth.tokens import PersonTokens
-from microclaw.auth.watches import SESSION_PREFIX, TokenWatch
+from microclaw.auth.tokens import SESSION_PREFIX, PersonTokens, TokenWatch
 from microclaw.config.settings import Settings
 from microclaw.store.database import Database
 from microclaw.store.people import PersonTokenTable

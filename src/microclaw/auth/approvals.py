@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.approved_acts import GONE, UNTOLD, ActEnd, Yes, act_now
 from microclaw.auth.people import OwnerAlone, Roles, name_of
-from microclaw.auth.watches import SESSION_PREFIX
+from microclaw.auth.tokens import SESSION_PREFIX
 from microclaw.errors import Overloaded, PermissionRefused, UnknownName
 from microclaw.events import Action, ApprovalAsked, ApprovalChanged, AskedProgram
 from microclaw.text import clean_text, door_words

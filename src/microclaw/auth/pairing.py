@@ -1,4 +1,5 @@
-"""Lets a new device in: by a code that it shows and a person confirms, or by the secret it was provisioned with.
+"""The host's identity towards devices, which lets a new one in: by a code that it shows and a person confirms, or by
+the secret it was provisioned with.
 
 It sends nothing: the connection asks, waits for the outcome and tells the device. A device that waits is in memory, so
 its code ends with its connection; in a cluster the code can be typed at another host, which asks the device's one.
@@ -9,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Final, Protocol
 
 import msgspec
@@ -18,7 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from microclaw.addresses import address_range, single_address
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
-from microclaw.auth.certificates import read_csr
+from microclaw.auth.authority import Authority
+from microclaw.auth.certificates import HostNames, read_csr
 from microclaw.auth.codes import DEVICE, PROVISION, Codes
 from microclaw.auth.credentials import DeviceCredentials, IssuedCredential, Reason, Refusal
 from microclaw.auth.people import OWNER
@@ -26,6 +30,8 @@ from microclaw.auth.provisioning import SECRET_LIFE_MS, Provision
 from microclaw.boards import board_ids, load_board
 from microclaw.errors import DeviceUnreachable, Overloaded, ProtocolError, StoreUnreachable, UnknownName
 from microclaw.store.codes import CodeRow
+from microclaw.store.database import Database
+from microclaw.store.identity import IdentityTable
 from microclaw.text import host_called
 from microclaw.wire.link.frame import CloseCode
 
@@ -330,3 +336,40 @@ class PairingService:
             del self._pending[pending.row.hash]
         self._codes.table.forget_later(pending.row.kind, pending.row.hash)
         pending.outcome.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class HostIdentity:
+    """Made by `HostIdentity.open`; holds nothing that must be closed."""
+
+    table: IdentityTable
+    authority: Authority
+    credentials: DeviceCredentials
+    pairing: PairingService
+    record: Record
+
+    @classmethod
+    async def open(
+        cls,
+        folder: Path,
+        database: Database,
+        *,
+        names: HostNames,
+        port: int,
+        enrol: Enrol,
+        mint_id: Callable[[], str],
+        now_ms: Callable[[], int],
+        clock_s: Callable[[], float] = time.monotonic,
+        record: Record = no_record,
+    ) -> HostIdentity:
+        """Read or make the identity in `folder` (home/identity); StoreError when it is not whole.
+
+        `port` is the device plane's; `clock_s` is monotonic.
+        """
+        table = IdentityTable(database)
+        authority = await Authority.open(folder, table, names, now_ms=now_ms, record=record)
+        credentials = DeviceCredentials(authority, table, now_ms=now_ms, record=record)
+        codes = Codes(database, now_ms=now_ms, clock_s=clock_s)
+        known = Provision(names.names[0], port, authority.fingerprint)
+        pairing = PairingService(credentials, codes, known, enrol=enrol, mint_id=mint_id, record=record)
+        return cls(table, authority, credentials, pairing, record)

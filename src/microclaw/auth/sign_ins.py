@@ -18,13 +18,12 @@ from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.codes import SIGN_IN, Codes, digest_of
 from microclaw.auth.passwords import Passwords, TooManyTries
 from microclaw.auth.people import OWNER, People, Person
-from microclaw.auth.watches import SECRET_BYTES, SESSION_PREFIX, Credentials
+from microclaw.auth.tokens import SECRET_BYTES, SESSION_PREFIX, Credentials
 from microclaw.errors import UnknownName
 from microclaw.store.database import Database
 from microclaw.store.sign_ins import LONGEST_MS, SignIn, SignInTable
 from microclaw.text import clean_text
 
-CLOCK_BACK_MS: Final = 300_000  # a clock that is further behind a session's begin is wrong: it opens nothing then
 MAX_OF_PERSON: Final = 32  # sessions; the one that was used longest ago gives way
 MAX_AGENT_CHARS: Final = 120
 
@@ -165,9 +164,6 @@ class SignIns(Credentials[SignIn]):
 
     def _person_of(self, row: SignIn) -> Person | None:
         return self._people.get(row.person_id)
-
-    def _is_over(self, one: SignIn, now_ms: int) -> bool:
-        return not one.made_ms - CLOCK_BACK_MS <= now_ms < one.ends_ms
 
     def _note(
         self, kind: AuditKind, text: str, address: str, *, about: str | None = None, by: str | None = None

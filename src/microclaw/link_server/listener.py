@@ -21,7 +21,7 @@ from aiohttp import WSCloseCode, web
 from microclaw import __version__
 from microclaw.audit import AuditEvent, AuditKind
 from microclaw.auth.credentials import Identity, Refusal
-from microclaw.auth.device_identity import HostIdentity
+from microclaw.auth.pairing import HostIdentity
 from microclaw.errors import MicroclawError
 from microclaw.link_server.connection import REFUSALS, Connection, DurableOwner, Owner
 from microclaw.link_server.device_link import DeviceLink

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Final
 from microclaw.addresses import bracketed, is_loopback
 from microclaw.audit import Record, no_record
 from microclaw.auth.certificates import lan_names
-from microclaw.auth.device_identity import HostIdentity
-from microclaw.auth.pairing import PendingPairing
+from microclaw.auth.pairing import HostIdentity, PendingPairing
 from microclaw.auth.provisioning import SECRET_LIFE_MS, Provision
 from microclaw.devices.entry import check_name
 from microclaw.devices.registry import Registry

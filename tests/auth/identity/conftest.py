@@ -15,8 +15,7 @@ from tests.auth.conftest import Clock
 
 from microclaw.auth.certificates import host_names
 from microclaw.auth.credentials import Identity, IssuedCredential, Reason, Refusal, RevocationNotice
-from microclaw.auth.device_identity import HostIdentity
-from microclaw.auth.pairing import PendingPairing, Wish
+from microclaw.auth.pairing import HostIdentity, PendingPairing, Wish
 from microclaw.errors import UnknownName
 from microclaw.store.database import Database
 from microclaw.wire.link.frame import CloseCode

@@ -17,8 +17,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from microclaw.auth.credentials import UNUSED_LIFE_MS, Identity, Reason, Refusal
-from microclaw.auth.device_identity import HostIdentity
-from microclaw.auth.pairing import PendingPairing
+from microclaw.auth.pairing import HostIdentity, PendingPairing
 from microclaw.boards import board_ids
 from microclaw.boards.voice import VOICE_BOARD
 from microclaw.devices.device import Device

@@ -21,7 +21,7 @@ from aiohttp import WSCloseCode, web
 
 from microclaw.auth.certificates import lan_names
 from microclaw.auth.credentials import Refusal, RevocationNotice
-from microclaw.auth.device_identity import HostIdentity
+from microclaw.auth.pairing import HostIdentity
 from microclaw.auth.wrong_tokens import WrongTokens
 from microclaw.devices.registry import Registry
 from microclaw.errors import MicroclawError, ProtocolError
