@@ -69,7 +69,7 @@ class Fleet:
             following = asyncio.create_task(others.run(), name=f"{name} follows the others")
             stack.push_async_callback(_ended, following)
             calls = DeviceCalls(requests, plane.registry.owner_of, lambda link_id: plane.links.link(link_id).fence)
-            share_codes(requests, plane.plane.identity.pairing)
+            share_codes(requests, plane.plane.identity)
             serving = requests.serving(self.authority(), "127.0.0.1", 0, folder)
             address = await stack.enter_async_context(serving)
             yield ClusterHost(host_id, plane, database, hosts, holding, requests, calls, wire)

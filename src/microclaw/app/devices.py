@@ -221,7 +221,7 @@ async def open_link_server(
     if base.cluster is not None:
         from microclaw.cluster.codes import share_codes
 
-        share_codes(base.cluster.requests, server.identity.pairing)
+        share_codes(base.cluster.requests, server.identity)
     host, port = devices.socket.getsockname()[:2]
     names = await asyncio.to_thread(lan_names)
     fingerprint = server.identity.authority.fingerprint

@@ -88,29 +88,58 @@ class Enrol(Protocol):
     async def __call__(self, board: str, *, name: str | None, device_id: str | None, is_new: bool = False) -> str: ...
 
 
-class PairingService:
-    """Where devices ask and people confirm. `known` is what a provision says of this host."""
+class HostIdentity:
+    """What this host is towards devices: its authority, their credentials, and where devices ask to be let in and
+    people confirm it. `known` is what a provision says of the host."""
 
     def __init__(
         self,
-        credentials: DeviceCredentials,
-        codes: Codes,
+        authority: Authority,
+        database: Database,
         known: Provision,
         *,
         enrol: Enrol,
         mint_id: Callable[[], str],
-        record: Record = no_record,
+        now_ms: Callable[[], int],
+        clock_s: Callable[[], float],
+        record: Record,
     ) -> None:
-        self._credentials = credentials
-        self._codes = codes
+        self.authority = authority
+        self.table = IdentityTable(database)
+        self.record = record
+        self.credentials = DeviceCredentials(authority, self.table, now_ms=now_ms, record=record)
+        self._codes = Codes(database, now_ms=now_ms, clock_s=clock_s)
         self._known = known
         self._enrol = enrol
         self._mint_id = mint_id
-        self._record = record
         self._pending: dict[bytes, PendingPairing] = {}
         self._one_secret = asyncio.Lock()
         self.ask_host: Callable[[str, bytes, Wish], Awaitable[str | None]] | None = None
         """Has another host `pair_shown`: the device's id, its error, or None where it does not answer."""
+
+    @classmethod
+    async def open(
+        cls,
+        folder: Path,
+        database: Database,
+        *,
+        names: HostNames,
+        port: int,
+        enrol: Enrol,
+        mint_id: Callable[[], str],
+        now_ms: Callable[[], int],
+        clock_s: Callable[[], float] = time.monotonic,
+        record: Record = no_record,
+    ) -> HostIdentity:
+        """Read or make the identity in `folder` (home/identity); StoreError when it is not whole.
+
+        `port` is the device plane's; `clock_s` is monotonic.
+        """
+        authority = await Authority.open(folder, IdentityTable(database), names, now_ms=now_ms, record=record)
+        known = Provision(names.names[0], port, authority.fingerprint)
+        return cls(
+            authority, database, known, enrol=enrol, mint_id=mint_id, now_ms=now_ms, clock_s=clock_s, record=record
+        )
 
     @property
     def pending(self) -> tuple[PendingPairing, ...]:
@@ -145,7 +174,7 @@ class PairingService:
             return await self.request_code(address, board, key=key)
         answer = await self._by_secret(address, board, key, secret or "") if is_request else _MALFORMED
         if isinstance(answer, Refusal):
-            self._record(answer.event(address))
+            self.record(answer.event(address))
         return answer
 
     async def request_code(
@@ -154,10 +183,10 @@ class PairingService:
         """A device shows a code, is entered by `enrol` (of another protocol), and gets a token where it has no key."""
         answer = await self._by_code(address, board, key, enrol) if _BOARD.fullmatch(board) else _MALFORMED
         if isinstance(answer, Refusal):
-            self._record(answer.event(address))
+            self.record(answer.event(address))
         else:
             known = (board,) if board in board_ids() else ()
-            self._record(AuditEvent(AuditKind.PAIRING_ASKED, f"a {board} shows a code", address=address, known=known))
+            self.record(AuditEvent(AuditKind.PAIRING_ASKED, f"a {board} shows a code", address=address, known=known))
         return answer
 
     async def outcome(self, pending: PendingPairing) -> IssuedCredential | Refusal:
@@ -178,7 +207,7 @@ class PairingService:
         that it reached does not answer.
         """
         if (locked_s := self._codes.locked_s(DEVICE)) > 0:
-            self._record(AuditEvent(AuditKind.CODE_LOCKED, "devices' codes, after too many wrong ones", by=wish.by))
+            self.record(AuditEvent(AuditKind.CODE_LOCKED, "devices' codes, after too many wrong ones", by=wish.by))
             raise Overloaded(
                 f"pairing is locked after {DEVICE.wrong_tries} wrong codes",
                 next_step=f"wait {locked_s:.0f} s, then type the code the device shows now",
@@ -196,7 +225,7 @@ class PairingService:
                 next_step="it may be paired all the same: microclaw device list; else let it ask for a new code",
             )
         self._codes.wrong(DEVICE)
-        self._record(AuditEvent(AuditKind.CODE_WRONG, "typed to let a device in", by=wish.by))
+        self.record(AuditEvent(AuditKind.CODE_WRONG, "typed to let a device in", by=wish.by))
         step = f"type the 6 digits it shows; they change after {DEVICE.life_s:.0f} s"
         raise UnknownName("no device waits with that code", next_step=step)
 
@@ -246,7 +275,7 @@ class PairingService:
         whose = (device_id or "", board_id or "", name or "")
         secret, row = await self._codes.give(PROVISION, *whose, life_ms=life_ms)
         about = device_id or name
-        self._record(AuditEvent(AuditKind.SECRET_MADE, "lets one device in", about=about, by=OWNER.name))
+        self.record(AuditEvent(AuditKind.SECRET_MADE, "lets one device in", about=about, by=OWNER.name))
         return replace(known, secret=secret, expires_ms=row.until_ms)
 
     async def free_names(self, prefix: str, count: int, taken: frozenset[str]) -> list[str]:
@@ -320,10 +349,10 @@ class PairingService:
         by: str | None = None,
     ) -> IssuedCredential | None:
         """The credential, once it is on the disk; None when the secret was spent meanwhile."""
-        paired = await self._credentials.grant(device_id, key, secret=secret)
+        paired = await self.credentials.grant(device_id, key, secret=secret)
         if paired is not None:
             how = "by a code that a person confirmed" if secret is None else "by the secret it was provisioned with"
-            self._record(AuditEvent(AuditKind.PAIRING_DONE, how, address=address, about=device_id, by=by))
+            self.record(AuditEvent(AuditKind.PAIRING_DONE, how, address=address, about=device_id, by=by))
         return paired
 
     def _drop_expired(self) -> None:
@@ -336,40 +365,3 @@ class PairingService:
             del self._pending[pending.row.hash]
         self._codes.table.forget_later(pending.row.kind, pending.row.hash)
         pending.outcome.cancel()
-
-
-@dataclass(frozen=True, slots=True)
-class HostIdentity:
-    """Made by `HostIdentity.open`; holds nothing that must be closed."""
-
-    table: IdentityTable
-    authority: Authority
-    credentials: DeviceCredentials
-    pairing: PairingService
-    record: Record
-
-    @classmethod
-    async def open(
-        cls,
-        folder: Path,
-        database: Database,
-        *,
-        names: HostNames,
-        port: int,
-        enrol: Enrol,
-        mint_id: Callable[[], str],
-        now_ms: Callable[[], int],
-        clock_s: Callable[[], float] = time.monotonic,
-        record: Record = no_record,
-    ) -> HostIdentity:
-        """Read or make the identity in `folder` (home/identity); StoreError when it is not whole.
-
-        `port` is the device plane's; `clock_s` is monotonic.
-        """
-        table = IdentityTable(database)
-        authority = await Authority.open(folder, table, names, now_ms=now_ms, record=record)
-        credentials = DeviceCredentials(authority, table, now_ms=now_ms, record=record)
-        codes = Codes(database, now_ms=now_ms, clock_s=clock_s)
-        known = Provision(names.names[0], port, authority.fingerprint)
-        pairing = PairingService(credentials, codes, known, enrol=enrol, mint_id=mint_id, record=record)
-        return cls(table, authority, credentials, pairing, record)

@@ -290,7 +290,7 @@ class Listener:
 
     async def _serve_unauthenticated(self, link_socket: LinkSocket) -> None:
         async with asyncio.TaskGroup() as tasks:
-            owner = UnauthenticatedConnection(self._identity.pairing, tasks)
+            owner = UnauthenticatedConnection(self._identity, tasks)
             connection = self._connection(link_socket, owner, None, OutboxCursor(bytes(8)), InboxCursor())
             self._live.add(connection)
             try:

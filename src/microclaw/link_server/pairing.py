@@ -10,7 +10,7 @@ import logging
 
 from microclaw.auth.codes import DEVICE
 from microclaw.auth.credentials import DeviceCredentials, IssuedCredential, Refusal
-from microclaw.auth.pairing import PairingService, PendingPairing
+from microclaw.auth.pairing import HostIdentity, PendingPairing
 from microclaw.errors import DeviceUnreachable, LinkViolation, MicroclawError, StoreUnreachable
 from microclaw.link_server.connection import Connection
 from microclaw.wire.link.frame import CloseCode
@@ -25,7 +25,7 @@ class UnauthenticatedConnection:
     One request at a time: a newer one withdraws the older.
     """
 
-    def __init__(self, service: PairingService, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, service: HostIdentity, tasks: asyncio.TaskGroup) -> None:
         self._service = service
         self._tasks = tasks
         self._asking: asyncio.Task[None] | None = None

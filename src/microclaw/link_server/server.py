@@ -54,8 +54,7 @@ class LinkServer(LinkedDevices):
         limits: LinkLimits,
         meter: LinkMeter,
     ) -> None:
-        super().__init__(links, devices, identity.table, identity.credentials, identity.pairing)
-        self.identity = identity
+        super().__init__(links, devices, identity)
         self._host, self.port = listening.getsockname()[:2]
         self._listening = listening
         self._tasks = tasks
@@ -157,7 +156,7 @@ class LinkServer(LinkedDevices):
 
     @property
     def pending(self) -> tuple[PendingPairing, ...]:
-        return self.identity.pairing.pending
+        return self.identity.pending
 
     async def provision(
         self,
@@ -171,7 +170,7 @@ class LinkServer(LinkedDevices):
         """For a device to come called `name`, or for the known one of that name."""
         known = next((device for device in self._devices.list() if device.name == name), None)
         link_id = None if known is None else link_id_of(known) or known.device_id
-        made = await self.identity.pairing.provision(
+        made = await self.identity.provision(
             device_id=link_id,
             name=None if known is not None else name,
             board_id=board,
@@ -195,7 +194,7 @@ class LinkServer(LinkedDevices):
                 next_step=f"microclaw up --link 0.0.0.0:{self.port}, or give --address HOST",
             )
         taken = frozenset(device.name for device in self._devices.list())
-        names = await self.identity.pairing.free_names(check_name(prefix), count, taken)
+        names = await self.identity.free_names(check_name(prefix), count, taken)
         check_name(names[-1])
         return [await self.provision(name, board=board, host=host, life_ms=life_ms) for name in names]
 

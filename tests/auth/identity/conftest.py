@@ -53,7 +53,7 @@ class Host:
 
     def __init__(self, folder: Path, clock: Clock, identity: HostIdentity, devices: Devices) -> None:
         self.folder, self.clock, self.devices, self.table = folder, clock, devices, identity.table
-        self.authority, self.credentials, self.pairing = identity.authority, identity.credentials, identity.pairing
+        self.authority, self.credentials, self.identity = identity.authority, identity.credentials, identity
         self.revoked: list[RevocationNotice] = []
         identity.credentials.listen(self.revoked.append)
 
@@ -86,10 +86,10 @@ class Host:
         return paired.device_id, paired.certificate, key
 
     async def _pair(self, csr: bytes | None, device_id: str | None) -> IssuedCredential:
-        pending = await self.pairing.request("192.0.2.9", "virtual", csr=csr, token_wanted=csr is None, secret=None)
+        pending = await self.identity.request("192.0.2.9", "virtual", csr=csr, token_wanted=csr is None, secret=None)
         assert isinstance(pending, PendingPairing)
-        await self.pairing.confirm(pending.code, Wish(device_id=device_id))
-        paired = await self.pairing.outcome(pending)
+        await self.identity.confirm(pending.code, Wish(device_id=device_id))
+        paired = await self.identity.outcome(pending)
         assert isinstance(paired, IssuedCredential)
         return paired
 

@@ -84,7 +84,7 @@ async def test_token_unused_for_90_days_is_expired_and_one_used_is_not(host: Hos
 
 async def test_no_token_and_no_secret_is_ever_on_the_disk(host: Host) -> None:
     _, token = await host.pair_token()
-    new, secret = await host.rotated(token), (await host.pairing.provision()).secret
+    new, secret = await host.rotated(token), (await host.identity.provision()).secret
     assert secret is not None
     random_part = base64.urlsafe_b64decode(token[-43:] + "=")
     for file in host.folder.parent.rglob("*"):

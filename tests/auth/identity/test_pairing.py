@@ -14,7 +14,7 @@ from microclaw.errors import DeviceUnreachable, Overloaded, UnknownName
 async def ask(
     host: Host, address: str = "192.0.2.9", secret: str | None = None
 ) -> PendingPairing | IssuedCredential | Refusal:
-    return await host.pairing.request(address, "virtual", csr=None, token_wanted=True, secret=secret)
+    return await host.identity.request(address, "virtual", csr=None, token_wanted=True, secret=secret)
 
 
 async def waiting(host: Host, address: str = "192.0.2.9") -> PendingPairing:
@@ -26,7 +26,7 @@ async def waiting(host: Host, address: str = "192.0.2.9") -> PendingPairing:
 async def provisioned(
     host: Host, *, device_id: str | None = None, name: str | None = None, board_id: str | None = None
 ) -> str:
-    provision = await host.pairing.provision(device_id=device_id, name=name, board_id=board_id)
+    provision = await host.identity.provision(device_id=device_id, name=name, board_id=board_id)
     assert provision.secret is not None
     return provision.secret
 
@@ -41,36 +41,38 @@ async def test_confirmed_code_gives_the_device_a_token_once(host: Host) -> None:
     pending = await waiting(host)
     assert (len(pending.code), pending.code.isdigit(), pending.code in repr(pending)) == (6, True, False)
     with pytest.raises(UnknownName):
-        await host.pairing.confirm(pending.code, Wish("lamp"))  # the registry refuses it, and the code stays good
-    told, paired = await asyncio.gather(host.pairing.outcome(pending), host.pairing.confirm(pending.code, Wish("pump")))
+        await host.identity.confirm(pending.code, Wish("lamp"))  # the registry refuses it, and the code stays good
+    told, paired = await asyncio.gather(
+        host.identity.outcome(pending), host.identity.confirm(pending.code, Wish("pump"))
+    )
     assert host.devices.names == {"d-0": "lamp", paired: "pump"}
     assert (await let_in(host, told)).device_id == paired
     with pytest.raises(UnknownName):
-        await host.pairing.confirm(pending.code)
+        await host.identity.confirm(pending.code)
 
 
 async def test_code_expires_after_120_s_and_its_device_is_told(host: Host) -> None:
     pending = await waiting(host)
     host.clock.forward(s=119)
-    assert list(host.pairing.pending) == [pending]
-    assert [one.seconds_left for one in await host.pairing.waiting()] == [1]
+    assert list(host.identity.pending) == [pending]
+    assert [one.seconds_left for one in await host.identity.waiting()] == [1]
     host.clock.forward(s=1)
-    assert await host.pairing.outcome(pending) == closed(4401, Reason.PAIRING_EXPIRED)
-    assert await host.pairing.waiting() == ()
+    assert await host.identity.outcome(pending) == closed(4401, Reason.PAIRING_EXPIRED)
+    assert await host.identity.waiting() == ()
     with pytest.raises(UnknownName):
-        await host.pairing.confirm(pending.code)
+        await host.identity.confirm(pending.code)
 
 
 async def test_device_that_went_away_cannot_be_confirmed_and_the_person_is_told(host: Host) -> None:
     pending, leaving = await waiting(host), await waiting(host)
-    connection = asyncio.create_task(host.pairing.outcome(pending))
+    connection = asyncio.create_task(host.identity.outcome(pending))
     await asyncio.sleep(0)
     connection.cancel()
     await asyncio.gather(connection, return_exceptions=True)
-    assert host.pairing.pending == (leaving,)
+    assert host.identity.pending == (leaving,)
     with pytest.raises(UnknownName):
-        await host.pairing.confirm(pending.code)
-    confirming = asyncio.create_task(host.pairing.confirm(leaving.code))
+        await host.identity.confirm(pending.code)
+    confirming = asyncio.create_task(host.identity.confirm(leaving.code))
     await asyncio.sleep(0)  # the code is taken, the store writes
     leaving.outcome.cancel()
     with pytest.raises(DeviceUnreachable):
@@ -88,7 +90,7 @@ async def test_fifth_pending_of_an_address_is_refused(host: Host, addresses: lis
     first, *_ = [await waiting(host, address) for address in addresses]
     assert await ask(host, addresses[0]) == closed(4429, Reason.TOO_MANY_PENDING)
     await waiting(host, other)
-    await host.pairing.confirm(first.code)
+    await host.identity.confirm(first.code)
     await waiting(host, addresses[0])
 
 
@@ -106,11 +108,11 @@ async def test_a_fresh_address_of_a_home_that_one_machine_has_filled_gets_a_plac
     assert await ask(host, "192.0.2.200") == closed(4429, Reason.TOO_MANY_PENDING)
     host.clock.forward(s=30)
     honest = await waiting(host, "192.0.2.200")
-    assert await host.pairing.outcome(first) == closed(4429, Reason.TOO_MANY_PENDING)
+    assert await host.identity.outcome(first) == closed(4429, Reason.TOO_MANY_PENDING)
     for n in range(1, 255):  # the others with a code, and any fresh ones, find no place of it
         await ask(host, f"192.0.2.{n}")
-    assert honest in host.pairing.pending
-    assert last not in host.pairing.pending
+    assert honest in host.identity.pending
+    assert last not in host.identity.pending
 
 
 @pytest.mark.parametrize(
@@ -132,9 +134,9 @@ async def test_an_honest_device_pairs_beside_a_thousand_tries(host: Host, attack
     pending = await waiting(host, honest)
     for address in tries[500:]:
         await ask(host, address)
-    assert len(host.pairing.pending) <= DEVICE.in_all
-    paired = await host.pairing.confirm(pending.code)
-    assert (await let_in(host, await host.pairing.outcome(pending))).device_id == paired
+    assert len(host.identity.pending) <= DEVICE.in_all
+    paired = await host.identity.confirm(pending.code)
+    assert (await let_in(host, await host.identity.outcome(pending))).device_id == paired
 
 
 async def test_who_gives_up_a_place_is_told(host: Host) -> None:
@@ -143,20 +145,20 @@ async def test_who_gives_up_a_place_is_told(host: Host) -> None:
     pendings = [await waiting(host, address) for address in addresses]
     await waiting(host, "198.51.100.1")
     (gone,) = [pending for pending in pendings if pending.outcome.done()]
-    assert await host.pairing.outcome(gone) == closed(4429, Reason.TOO_MANY_PENDING)
-    assert gone not in host.pairing.pending
+    assert await host.identity.outcome(gone) == closed(4429, Reason.TOO_MANY_PENDING)
+    assert gone not in host.identity.pending
 
 
 async def test_five_wrong_codes_in_a_minute_lock_pairing_for_a_minute(host: Host) -> None:
     pending = await waiting(host)
     for _ in range(DEVICE.wrong_tries):
         with pytest.raises(UnknownName):
-            await host.pairing.confirm("wrong")
+            await host.identity.confirm("wrong")
     host.clock.forward(s=59)
     with pytest.raises(Overloaded):
-        await host.pairing.confirm(pending.code)
+        await host.identity.confirm(pending.code)
     host.clock.forward(s=1)
-    await host.pairing.confirm(pending.code)
+    await host.identity.confirm(pending.code)
 
 
 async def test_right_secret_pairs_at_once_and_is_spent_when_its_credential_was_used(host: Host) -> None:
@@ -213,7 +215,7 @@ async def test_five_wrong_secrets_lock_their_address_and_nobody_else(host: Host)
     for _ in range(5):
         assert await ask(host, "192.0.2.66", secret="A" * 26) == closed(4401, Reason.WRONG_SECRET)
     assert await ask(host, "192.0.2.66", secret=secret) == closed(4429, Reason.PAIRING_LOCKED)
-    await host.pairing.confirm((await waiting(host)).code)
+    await host.identity.confirm((await waiting(host)).code)
     assert isinstance(await ask(host, "192.0.2.67", secret=secret), IssuedCredential)
 
 
@@ -225,6 +227,6 @@ async def test_five_wrong_secrets_lock_their_address_and_nobody_else(host: Host)
     ],
 )  # fmt: skip
 async def test_malformed_request_is_refused(host: Host, csr: bytes | None, token_wanted: bool, board: str) -> None:
-    refusal = await host.pairing.request("192.0.2.9", board, csr=csr, token_wanted=token_wanted, secret=None)
+    refusal = await host.identity.request("192.0.2.9", board, csr=csr, token_wanted=token_wanted, secret=None)
     assert refusal == closed(4400, Reason.MALFORMED_REQUEST)
-    assert host.pairing.pending == ()
+    assert host.identity.pending == ()

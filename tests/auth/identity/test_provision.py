@@ -41,12 +41,12 @@ def test_secret_counts_however_it_is_typed(typed: str) -> None:
 
 
 async def test_provision_names_this_host_and_a_device_with_a_display_gets_no_secret(host: Host) -> None:
-    made = await host.pairing.provision()
+    made = await host.identity.provision()
     assert (made.host, made.port, made.ca_sha256) == ("lab.local", 8443, host.authority.fingerprint)
     assert made.secret is not None
     assert (len(made.secret), made.secret in repr(made)) == (26, False)
-    assert (await host.pairing.provision()).secret != made.secret
-    shown = await host.pairing.provision(with_secret=False, host="192.0.2.7")
+    assert (await host.identity.provision()).secret != made.secret
+    shown = await host.identity.provision(with_secret=False, host="192.0.2.7")
     assert shown == Provision("192.0.2.7", 8443, host.authority.fingerprint)
 
 

@@ -117,7 +117,7 @@ class Enrolment:
 
     async def _show(self, asker: Asker, board: str) -> _Showing | Refusal:
         board = _NOT_IN_A_BOARD.sub("-", board)[:64] or VOICE_BOARD.board_id
-        pending = await self._identity.pairing.request_code(asker.address, board, _Entry(self, asker))
+        pending = await self._identity.request_code(asker.address, board, _Entry(self, asker))
         if isinstance(pending, Refusal):
             return pending
         work = self._see_out(asker, pending)
@@ -167,7 +167,7 @@ class Enrolment:
     async def _see_out(self, asker: Asker, pending: PendingPairing) -> None:
         """Until a person typed the code, or it expired."""
         try:
-            outcome = await self._identity.pairing.outcome(pending)
+            outcome = await self._identity.outcome(pending)
             if isinstance(outcome, Refusal):
                 self._identity.record(outcome.event(asker.address))
             else:
