@@ -9,9 +9,8 @@ from tests.auth.conftest import Clock
 
 from microclaw.audit import AuditEvent, AuditKind
 from microclaw.auth.codes import SIGN_IN, Codes
-from microclaw.auth.passwords import Passwords, TooManyTries
 from microclaw.auth.people import People
-from microclaw.auth.sign_ins import MAX_OF_PERSON, OpenedSession, SignIns, csrf_token
+from microclaw.auth.sign_ins import MAX_OF_PERSON, OpenedSession, SignIns, TooManyTries, csrf_token
 from microclaw.errors import UnknownName
 from microclaw.store.database import Database
 from microclaw.store.sign_ins import CLOCK_BACK_MS, IDLE_MS, LONGEST_MS, SignInTable
@@ -25,8 +24,8 @@ class Bench:
         self.people, self.database, self.clock = people, database, clock
         self.events: list[AuditEvent] = []
         codes = Codes(database, now_ms=lambda: int(clock() * 1000), clock_s=clock)
-        passwords = Passwords(database, people, monotonic_s=clock, record=self.events.append)
-        self.sign_ins = SignIns(database, people, passwords, codes, now_s=clock, record=self.events.append)
+        named = {"now_s": clock, "monotonic_s": clock}
+        self.sign_ins = SignIns(database, people, codes, **named, record=self.events.append)
 
     async def opened(self, who: str = "owner") -> OpenedSession:
         found = await self.sign_ins.with_code(await self.sign_ins.new_code(who), **FROM)

@@ -15,8 +15,8 @@ from microclaw.api.device_answers import Removed
 from microclaw.api.parts import HostParts
 from microclaw.api.people_answers import NewToken, PasswordSet, PeopleFacts, PersonFacts, TokenFacts, Tokens, Usage
 from microclaw.auth.approvals import PendingApproval
-from microclaw.auth.passwords import MAX_CHARS
 from microclaw.auth.people import OWNER, Person, Role, person_behind
+from microclaw.auth.sign_ins import MAX_CHARS
 from microclaw.auth.tokens import Scope, Token
 from microclaw.config.settings import BudgetSettings
 from microclaw.errors import UnknownName

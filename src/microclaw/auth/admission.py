@@ -9,7 +9,6 @@ from microclaw.audit import Record
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.codes import Codes
 from microclaw.auth.gate import Gate
-from microclaw.auth.passwords import Passwords
 from microclaw.auth.people import People
 from microclaw.auth.sign_ins import SignIns
 from microclaw.auth.tokens import SESSION_PREFIX, PersonTokens, TokenWatch
@@ -41,8 +40,7 @@ async def open_admission(settings: Settings, database: Database, record: Record)
     approvals = Approvals(timeout_s=settings.agent.approval_s, roles=people, record=record)
     gate = Gate(people, approvals, always_ask=settings.agent.approvals == "always", record=record)
     tokens = PersonTokens(PersonTokenTable(database), people, record=record)
-    passwords = Passwords(database, people, record=record)
-    sign_ins = SignIns(database, people, passwords, codes, record=record)
+    sign_ins = SignIns(database, people, codes, record=record)
     people.listen(tokens.recheck)
     people.listen(sign_ins.recheck)
     return Admission(people, tokens, approvals, gate, sign_ins)
