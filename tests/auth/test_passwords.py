@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from tests.auth.conftest import Clock
 
-from microclaw.auth.codes import Codes
+from microclaw.auth.codes import WRONG_TOKENS_S, Codes
 from microclaw.auth.people import OWNER, People, Person
 from microclaw.auth.sign_ins import (
     MAX_WAITING,
@@ -17,7 +17,6 @@ from microclaw.auth.sign_ins import (
     SignIns,
     TooManyTries,
 )
-from microclaw.auth.wrong_tokens import WRONG_TOKENS_S
 from microclaw.errors import ConfigError, Overloaded, UnknownName
 from microclaw.store.database import Database
 from microclaw.store.sign_ins import PasswordTable

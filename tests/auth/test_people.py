@@ -7,9 +7,8 @@ import unicodedata
 import pytest
 from tests.auth.conftest import Clock
 
-from microclaw.auth.codes import PERSON
+from microclaw.auth.codes import PERSON, WRONG_TOKENS_S
 from microclaw.auth.people import OWNER, People
-from microclaw.auth.wrong_tokens import WRONG_TOKENS_S
 from microclaw.errors import ConfigError, Overloaded, PermissionRefused, UnknownName
 from microclaw.store.database import Database
 

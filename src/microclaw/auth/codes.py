@@ -10,14 +10,16 @@ import re
 import secrets
 import string
 import time
-from collections import Counter
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from microclaw.auth.wrong_tokens import WrongTokens
 from microclaw.store.codes import SECRET, CodeRow, CodeTable
 from microclaw.store.database import Database
+
+WRONG_TOKENS_S: Final = 60.0
+MAX_ADDRESSES: Final = 1024
 
 
 def digest_of(secret: str) -> bytes:
@@ -82,6 +84,38 @@ SIGN_IN: Final = CodeKind(
     "signin", 43, f"{string.ascii_letters}{string.digits}-_", 600.0, 10, in_all=16, is_typed=False
 )
 PROVISION: Final = CodeKind(SECRET, 26, f"{string.ascii_uppercase}234567", 30 * 86_400.0, 5)
+
+
+class WrongTokens:
+    """`limit` wrong tokens are allowed within WRONG_TOKENS_S. With too many addresses the oldest one is forgotten."""
+
+    def __init__(self, limit: int, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._limit = limit
+        self._now_s = now_s
+        self._times: OrderedDict[str, deque[float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        """How many addresses are remembered."""
+        return len(self._times)
+
+    def add(self, address: str) -> None:
+        self._times.setdefault(address, deque(maxlen=self._limit)).append(self._now_s())
+        self._times.move_to_end(address)
+        if len(self._times) > MAX_ADDRESSES:
+            self._times.popitem(last=False)
+
+    def take_back(self, address: str) -> None:
+        """What was added last was right after all."""
+        times = self._times.get(address)
+        if times:
+            times.pop()
+
+    def wait_s(self, address: str) -> float:
+        """How long this address has to wait; 0 while it is below the limit."""
+        times = self._times.get(address)
+        if times is None or len(times) < self._limit:
+            return 0.0
+        return max(0.0, times[0] + WRONG_TOKENS_S - self._now_s())
 
 
 class Codes:

@@ -20,10 +20,9 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from microclaw.addresses import single_address
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
-from microclaw.auth.codes import SIGN_IN, Codes, digest_of
+from microclaw.auth.codes import SIGN_IN, Codes, WrongTokens, digest_of
 from microclaw.auth.people import OWNER, People, Person
 from microclaw.auth.tokens import SECRET_BYTES, SESSION_PREFIX, Credentials
-from microclaw.auth.wrong_tokens import WrongTokens
 from microclaw.errors import ConfigError, Overloaded, UnknownName
 from microclaw.store.database import Database
 from microclaw.store.sign_ins import LONGEST_MS, PasswordTable, SignIn, SignInTable

@@ -20,9 +20,9 @@ from typing import Final
 from aiohttp import WSCloseCode, web
 
 from microclaw.auth.certificates import lan_names
+from microclaw.auth.codes import WrongTokens
 from microclaw.auth.credentials import Refusal, RevocationNotice
 from microclaw.auth.pairing import HostIdentity
-from microclaw.auth.wrong_tokens import WrongTokens
 from microclaw.devices.registry import Registry
 from microclaw.errors import MicroclawError, ProtocolError
 from microclaw.link_server.http_connection import HttpConnection
