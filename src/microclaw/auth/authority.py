@@ -50,11 +50,11 @@ class Authority:
         now_ms: Callable[[], int],
         server_file: str = SERVER_FILE,
     ) -> None:
-        self._folder = folder
         self._server_path = folder / server_file
         self._pair = pair
         self._now_ms = now_ms
         self._server: KeyPair | None = None
+        self._served: dict[ssl.SSLContext, KeyPair | None] = {}
 
     @classmethod
     async def open(
@@ -114,32 +114,35 @@ class Authority:
     async def renew_if_due(self, names: HostNames) -> bool:
         """Make a new server certificate when 2/3 of its life are over or a name or address is missing in it.
 
-        To be asked every half minute, as the clock may be set; after True every live context wants `rotate`.
+        To be asked every half minute, as the clock may be set. Live contexts get the new one: connections stay, new
+        ones get it. StoreError where the disk does not take it; it is tried again then.
         """
         if self._server is None:
             self._server = await asyncio.to_thread(_read_server, self._server_path, self._pair.certificate)
-        now = from_ms(self._now_ms())
-        if self._server is not None and _is_fresh(self._server.certificate, names, self._now_ms()):
-            return False
-        server = server_certificate(self._pair, names.names, names.addresses, now, x509.random_serial_number())
-        await asyncio.to_thread(write_private, self._server_path, server.to_pem())
-        self._server = server
-        return True
+        is_due = self._server is None or not _is_fresh(self._server.certificate, names, self._now_ms())
+        if is_due:
+            now, serial = from_ms(self._now_ms()), x509.random_serial_number()
+            server = server_certificate(self._pair, names.names, names.addresses, now, serial)
+            await asyncio.to_thread(write_private, self._server_path, server.to_pem())
+            self._server = server
+        for context in [context for context, served in self._served.items() if served is not self._server]:
+            self.serve(context)
+        return is_due
 
     def server_context(self) -> ssl.SSLContext:
         """TLS 1.2 or newer, a client certificate optional, but of this authority when there is one.
 
         A resumed session brings the certificate of its first handshake along, so that who connects is checked by us
-        (`Authenticator`) at every connection all the same.
+        (`DeviceCredentials`) at every connection all the same.
         """
         context = bare_server_context()
         context.load_verify_locations(cadata=self.ca_pem.decode("ascii"))
         context.verify_mode = ssl.CERT_OPTIONAL
-        self.rotate(context)
+        self.serve(context)
         return context
 
-    def rotate(self, context: ssl.SSLContext) -> None:
-        """Give a live context the newest server certificate: connections stay, new ones get it."""
+    def serve(self, context: ssl.SSLContext) -> None:
+        """Give a context the server's certificate, and each newer one."""
         try:
             context.load_cert_chain(self._server_path)
         except OSError as exc:  # ssl.SSLError too
@@ -147,6 +150,7 @@ class Authority:
                 f"the server certificate {self._server_path} cannot be used: {exc}",
                 next_step="delete that file and start the host again: a new one is made, devices do not notice",
             ) from exc
+        self._served[context] = self._server
 
 
 def bare_server_context() -> ssl.SSLContext:

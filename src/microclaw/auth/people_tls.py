@@ -39,18 +39,13 @@ class OwnCertificate:
         self._look = look
         self.context = _context()
         self.fingerprint = authority.fingerprint
-        self._serve()
-
-    def _serve(self) -> None:
-        self._authority.rotate(self.context)
-        self._served = self._authority.server
-        self.names = HostNames.of(self._served)
+        self.names = HostNames.of(authority.server)
+        authority.serve(self.context)
 
     async def refresh(self) -> None:
         """Look again: a new certificate goes into the live context. Connections that are open stay."""
         await self._authority.renew_if_due(self._look())
-        if self._served is not self._authority.server:  # also where a try before could not
-            self._serve()
+        self.names = HostNames.of(self._authority.server)
 
 
 class GivenCertificate:

@@ -97,15 +97,9 @@ class LinkServer(LinkedDevices):
             record=DeviceRecorder(devices, record, publish, now_ms).record,
         )
         context = None if plain else identity.authority.server_context()
-        is_rotated = True
 
         async def renew() -> None:
-            nonlocal is_rotated
-            if await identity.authority.renew_if_due(await asyncio.to_thread(lan_names)):
-                is_rotated = False
-            if context is not None and not is_rotated:
-                identity.authority.rotate(context)
-                is_rotated = True
+            await identity.authority.renew_if_due(await asyncio.to_thread(lan_names))
 
         async with asyncio.TaskGroup() as tasks:
             server = cls(links, devices, identity, listening, tasks, tls=context, limits=limits, meter=meter)
