@@ -101,7 +101,26 @@ def append_lines(folder: Path, stem: str, lines: Sequence[bytes]) -> None:
     """Add lines of `line_of` to a set's chain. OSError leaves its file as it was, StoreError is for an open folder."""
     make_private_folder(folder)
     with locked(folder):
-        _append(folder, stem, lines)
+        path, kept, begun = set_paths(folder, stem)[-1], read_head(folder, stem), begun_sets(folder)
+        size = path.stat().st_size if path.exists() else 0
+        head = Head(START, 0) if kept is None else kept
+        rest = _content(path, max(0, min(head.file_bytes, size) - 1))  # from the last line end that the head knows
+        last = end_of(rest, head.last, anywhere=kept is None)  # a power cut may have taken the last lines' head
+        is_torn = rest[-1:] not in (b"", b"\n")
+        data, end = seal(lines, last)
+        if size and size + len(data) > FILE_BYTES:
+            head = _rotate(folder, stem, Head(last, size, head.anchor))
+            size, is_torn = 0, False
+        if kept is None and stem in begun and not last.n:
+            _keep(folder.with_name(BEGUN), begun | {stem: True})
+        data = b"\n" * is_torn + data
+        _write(path, data, size)
+        if not size:
+            sync_folder(folder)
+        with suppress(OSError):  # the lines are written: the next ones find their end behind an older head, too
+            _keep(folder / f"{stem}.head", Head(end, size + len(data), head.anchor), sync_name=False)
+            if stem not in begun:
+                _keep(folder.with_name(BEGUN), begun | {stem: False})
 
 
 def read_events(home: Path, *, since_ms: int = 0, kinds: Collection[str] = ()) -> Iterator[RecordedEvent]:
@@ -267,29 +286,6 @@ def _content(path: Path, start: int = 0) -> bytes:
             return file.read()
     except FileNotFoundError:
         return b""
-
-
-def _append(folder: Path, stem: str, lines: Sequence[bytes]) -> None:
-    path, kept, begun = set_paths(folder, stem)[-1], read_head(folder, stem), begun_sets(folder)
-    size = path.stat().st_size if path.exists() else 0
-    head = Head(START, 0) if kept is None else kept
-    rest = _content(path, max(0, min(head.file_bytes, size) - 1))  # from the last line end that the head knows
-    last = end_of(rest, head.last, anywhere=kept is None)  # a power cut may have taken the last lines' head
-    is_torn = rest[-1:] not in (b"", b"\n")
-    data, end = seal(lines, last)
-    if size and size + len(data) > FILE_BYTES:
-        head = _rotate(folder, stem, Head(last, size, head.anchor))
-        size, is_torn = 0, False
-    if kept is None and stem in begun and not last.n:
-        _keep(folder.with_name(BEGUN), begun | {stem: True})
-    data = b"\n" * is_torn + data
-    _write(path, data, size)
-    if not size:
-        sync_folder(folder)
-    with suppress(OSError):  # the lines are written: the next ones find their end without it, or behind an older one
-        _keep(folder / f"{stem}.head", Head(end, size + len(data), head.anchor), sync_name=False)
-        if stem not in begun:
-            _keep(folder.with_name(BEGUN), begun | {stem: False})
 
 
 def _write(path: Path, data: bytes, size: int) -> None:
