@@ -29,7 +29,7 @@ from bench.paced_stream import PacedStream, Pacer
 from microclaw.api.server import tcp_listener
 from microclaw.app.cluster import HostCluster, open_store
 from microclaw.auth.certificates import host_names
-from microclaw.auth.device_identity import HostIdentity
+from microclaw.auth.pairing import HostIdentity
 from microclaw.config.load import load_settings
 from microclaw.config.settings import ClusterSettings
 from microclaw.events import DeviceConnected, LiveEvent
@@ -111,7 +111,7 @@ async def main() -> None:
         tokens = []
         for first in range(0, devices, TOKENS_AT_ONCE):
             numbers = range(first, min(devices, first + TOKENS_AT_ONCE))
-            tokens += await asyncio.gather(*(identity.tokens.issue(f"bench-{n}") for n in numbers))
+            tokens += await asyncio.gather(*(identity.credentials.grant(f"bench-{n}") for n in numbers))
         limits = LinkLimits() if options.guarded else LIMITS
         server = Listener(links, identity, limits=limits, meter=LinkMeter(), find_owner=known_device)
         tls = identity.authority.server_context()

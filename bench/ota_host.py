@@ -26,7 +26,7 @@ from bench.link_host import LIMITS, Answering, known_device, link_parts, nobody_
 from bench.paced_stream import Pacer
 from microclaw.api.server import tcp_listener
 from microclaw.auth.certificates import host_names
-from microclaw.auth.device_identity import HostIdentity
+from microclaw.auth.pairing import HostIdentity
 from microclaw.link_server.links import LinkRegistry
 from microclaw.link_server.listener import Listener
 from microclaw.link_server.meter import LinkMeter
@@ -67,9 +67,9 @@ async def main() -> None:
             mint_id=str,
             now_ms=now_ms,
         )
-        issued = await identity.tokens.issue(DEVICE)
+        issued = await identity.credentials.grant(DEVICE)
         assert issued is not None
-        tokens = await asyncio.gather(*(identity.tokens.issue(name) for name in names))
+        tokens = await asyncio.gather(*(identity.credentials.grant(name) for name in names))
         server = Listener(links, identity, limits=LIMITS, meter=LinkMeter(), find_owner=known_device)
         await stack.enter_async_context(server.serving(listener, identity.authority.server_context()))
         plain = stack.enter_context(_plain_server(folder / "firmware", identity.authority.server_context()))

@@ -30,8 +30,8 @@ from microclaw.agent.outbox import Outbox
 from microclaw.api.server import tcp_listener
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.certificates import host_names
-from microclaw.auth.device_identity import HostIdentity
 from microclaw.auth.gate import Gate
+from microclaw.auth.pairing import HostIdentity
 from microclaw.link_server.audio import DeviceAudio
 from microclaw.link_server.links import LinkRegistry
 from microclaw.link_server.listener import Listener
@@ -149,7 +149,7 @@ async def main() -> None:
             mint_id=str,
             now_ms=now_ms,
         )
-        tokens = await asyncio.gather(*(identity.tokens.issue(f"bench-{n}") for n in range(options.devices)))
+        tokens = await asyncio.gather(*(identity.credentials.grant(f"bench-{n}") for n in range(options.devices)))
         server = Listener(links, identity, limits=LIMITS, meter=LinkMeter(), find_owner=known_device)
         await stack.enter_async_context(server.serving(listener, identity.authority.server_context()))
         ready = {

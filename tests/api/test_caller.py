@@ -14,9 +14,9 @@ from tests.stores import new_store
 
 from microclaw.api.access import Access
 from microclaw.api.caller import WRONG_TOKENS, BearerAuth, Caller, caller_of
+from microclaw.auth.codes import MAX_ADDRESSES, WRONG_TOKENS_S
 from microclaw.auth.people import People
 from microclaw.auth.tokens import PersonTokens
-from microclaw.auth.wrong_tokens import MAX_ADDRESSES, WRONG_TOKENS_S
 from microclaw.store.database import Database
 from microclaw.store.people import PeopleTable, Person, PersonTokenTable
 

@@ -16,7 +16,7 @@ from tests.api.conftest import Answer
 
 from microclaw.api.parts import HostParts
 from microclaw.app import running_host
-from microclaw.auth.passwords import WRONG_OF_ADDRESS
+from microclaw.auth.sign_ins import WRONG_OF_ADDRESS
 from microclaw.config.load import load_settings
 
 EVIL = "<script>alert(1)</script>"

@@ -11,6 +11,7 @@ import pytest
 from tests.stores import new_store
 
 from microclaw.auth.approvals import Approvals, PendingApproval
+from microclaw.auth.people import People
 from microclaw.store.database import Database
 
 
@@ -20,6 +21,12 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now_s
+
+    def ms(self) -> int:
+        return round(self.now_s * 1000)
+
+    def forward(self, *, ms: float = 0, s: float = 0, hours: float = 0, days: float = 0) -> None:
+        self.now_s += ms / 1000 + s + hours * 3_600 + days * 86_400
 
 
 @pytest.fixture
@@ -31,6 +38,11 @@ def clock() -> Clock:
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
     async with Database.open(new_store(tmp_path / "home" / "store.db")) as database:
         yield database
+
+
+@pytest.fixture
+async def people(database: Database, clock: Clock) -> People:
+    return await People.opened(database, now_s=clock)
 
 
 async def asked(approvals: Approvals, count: int = 1) -> tuple[PendingApproval, ...]:

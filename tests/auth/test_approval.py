@@ -26,18 +26,6 @@ def ask(approvals: Approvals, action: str = "do it", detail: tuple[str, ...] = (
     return asyncio.create_task(approvals.ask("owner", action, detail, channel="t", chat_id="1"))
 
 
-async def test_of_two_decisions_the_first_counts() -> None:
-    approvals = Approvals(timeout_s=5)
-    task = ask(approvals)
-    (pending,) = await asked(approvals)
-    approvals.decide(pending.approval_id, approved=True, by="owner")
-    with pytest.raises(UnknownName):
-        approvals.decide(pending.approval_id, approved=False, by="owner")
-    await task
-    with pytest.raises(UnknownName):
-        approvals.decide(pending.approval_id, approved=False, by="owner")
-
-
 async def test_an_acts_approval_is_its_own_last_one_or_of_the_act_around_it() -> None:
     ids = iter("abc")
     approvals = Approvals(timeout_s=60, new_id=lambda: next(ids))
@@ -101,6 +89,8 @@ async def test_one_person_cannot_fill_the_list() -> None:
         await ask(approvals)
     for pending in approvals.pending():
         approvals.decide(pending.approval_id, approved=True, by="owner")
+        with pytest.raises(UnknownName):  # the first decision counts
+            approvals.decide(pending.approval_id, approved=False, by="owner")
     await asyncio.gather(*tasks)
 
 
@@ -115,22 +105,14 @@ async def test_what_cannot_be_shown_whole_is_not_asked_for(detail: tuple[str, ..
 async def test_a_question_and_the_diff_of_its_program_hold_nothing_that_draws_over_them() -> None:
     approvals = Approvals(timeout_s=5)
     program = AskedProgram("lamp", "blink", "b" * 64, (2,), (), 10.0, "a" * 64, ("-a", "+\u202eevil\x1b[A"))
-    detail = ("a\nb\x1b[A", "\u202eevil", "x\ty")
+    odd = "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"  # no line ends for compilers
+    detail = ("a\nb\x1b[A", "\u202eevil", "x\ty", *(f"// spare:{one}  go();\r\nstop();\rend();" for one in odd))
     asking = approvals.ask("owner", "tell\x1b[2K\rnothing", detail, channel="t", chat_id="1", program=program)
     task = asyncio.create_task(asking)
     (pending,) = await asked(approvals)
-    assert (pending.action, pending.detail) == ("tell?[2K nothing", ("a", "b?[A", "?evil", "x y"))
+    shown = ("// spare:?  go();", "stop();", "end();") * len(odd)
+    assert (pending.action, pending.detail) == ("tell?[2K nothing", ("a", "b?[A", "?evil", "x y", *shown))
     assert pending.program == replace(program, diff=("-a", "+?evil?[A"))
     approvals.decide(pending.approval_id, approved=False, by="owner")
     with pytest.raises(PermissionRefused):
         await task
-
-
-@pytest.mark.parametrize("odd", "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029")
-async def test_what_is_no_line_end_for_compilers_is_none_in_a_question(odd: str) -> None:
-    approvals = Approvals(timeout_s=5)
-    task = ask(approvals, detail=(f"// spare:{odd}  go();\r\nstop();\rend();",))
-    (pending,) = await asked(approvals)
-    assert pending.detail == ("// spare:?  go();", "stop();", "end();")
-    approvals.decide(pending.approval_id, approved=True, by="owner")
-    await task

@@ -8,16 +8,10 @@ import pytest
 from tests.auth.conftest import Clock
 
 from microclaw.auth.people import OWNER, People
-from microclaw.auth.tokens import DAY_MS, PersonTokens
-from microclaw.auth.watches import NOTED_USE_MS
+from microclaw.auth.tokens import DAY_MS, NOTED_USE_MS, PersonTokens
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.store.database import Database
 from microclaw.store.people import PersonTokenTable
-
-
-@pytest.fixture
-async def people(database: Database, clock: Clock) -> People:
-    return await People.opened(database, now_s=clock)
 
 
 @pytest.fixture
@@ -25,13 +19,20 @@ def tokens(database: Database, people: People, clock: Clock) -> PersonTokens:
     return PersonTokens(PersonTokenTable(database), people, now_s=clock)
 
 
-async def test_a_token_is_its_persons_and_only_its_hash_is_kept(tokens: PersonTokens, database: Database) -> None:
+async def test_a_token_is_its_persons_and_only_its_hash_is_kept_with_its_use_a_minute(
+    tokens: PersonTokens, database: Database, clock: Clock
+) -> None:
     secret = await tokens.create("laptop", "owner")
     assert secret.startswith("mc_")
     assert len(secret) >= 46
     found = await tokens.who(secret)
     assert found is not None
     assert (found.name, found.person) == ("laptop", OWNER)
+    first = (await tokens.list())[0].used_ms
+    for s, is_noted in ((1, False), (NOTED_USE_MS / 1000, True)):
+        clock.now_s += s
+        await tokens.who(secret)
+        assert (await tokens.list())[0].used_ms == (clock.ms() if is_noted else first)
     rows = await PersonTokenTable(database).list()
     assert secret.encode() not in b"".join(row.hash for row in rows)
     assert not any(secret in str(value) for row in rows for value in (row.token_id, row.name, row.person_id))
@@ -41,18 +42,6 @@ async def test_a_token_is_its_persons_and_only_its_hash_is_kept(tokens: PersonTo
 async def test_anything_else_opens_nothing(tokens: PersonTokens, secret: str) -> None:
     await tokens.create("laptop", "owner")
     assert await tokens.who(secret) is None
-
-
-async def test_use_is_noted_at_most_once_a_minute(tokens: PersonTokens, clock: Clock) -> None:
-    secret = await tokens.create("laptop", "owner")
-    await tokens.who(secret)
-    first = (await tokens.list())[0].used_ms
-    clock.now_s += 1
-    await tokens.who(secret)
-    assert (await tokens.list())[0].used_ms == first
-    clock.now_s += NOTED_USE_MS / 1000
-    await tokens.who(secret)
-    assert (await tokens.list())[0].used_ms == int(clock.now_s * 1000)
 
 
 async def test_names_are_unique_and_plain_and_the_person_known(tokens: PersonTokens) -> None:
@@ -88,12 +77,9 @@ async def test_a_token_that_ends_opens_nothing_and_ends_its_watch(
         async with asyncio.timeout(60):
             await watch.until_ended()
         assert (watch.check(), other.check()) == (False, True)
+    async with tokens.watching(ids["phone"]) as late, tokens.watching("") as without:
+        assert (late.check(), without.check()) == (False, True)
     assert await tokens.who(secret) is None
-
-
-async def test_a_watch_of_a_token_that_is_gone_has_ended_and_without_a_token_never_does(tokens: PersonTokens) -> None:
-    async with tokens.watching("t-gone") as watch, tokens.watching("") as without:
-        assert (watch.check(), without.check()) == (False, True)
 
 
 async def test_a_scope_is_the_most_that_a_token_is_and_gives_nobody_more_than_the_role(
@@ -102,6 +88,7 @@ async def test_a_scope_is_the_most_that_a_token_is_and_gives_nobody_more_than_th
     chat = await tokens.who(await tokens.create("small", "owner", scope="chat"))
     assert chat is not None
     assert chat.person.person_id != "owner"  # less than the owner has no memory of the owner's
+    assert people.get("owner~king") is None
     gus = await people.add("gus", "guest")
     with pytest.raises(ConfigError):
         await tokens.create("too much", gus.person_id, scope="act")
@@ -114,15 +101,3 @@ async def test_a_scope_is_the_most_that_a_token_is_and_gives_nobody_more_than_th
     found = await tokens.who(secret)
     assert found is not None
     assert found.person.role == "guest"
-
-
-async def test_who_acts_for_somebody_with_less_is_known_as_long_as_they_are(people: People) -> None:
-    ada = await people.add("ada", "member")
-    for most, role in (("owner", "member"), ("member", "member"), ("guest", "guest"), ("read-only", "read-only")):
-        found = people.get(f"{ada.person_id}~{most}")
-        assert found is not None
-        assert found.role == role
-    assert people.get(f"{ada.person_id}~king") is None
-    assert people.get("nobody~guest") is None
-    await people.remove("ada")
-    assert people.get(f"{ada.person_id}~guest") is None

@@ -38,16 +38,6 @@ async def signed_in(host: Admission, name: str = "owner") -> OpenedSession:
     return opened
 
 
-async def test_a_person_and_a_role_of_one_host_are_the_others_too(hosts: tuple[Admission, Admission]) -> None:
-    here, there = hosts
-    ada = await there.people.add("Ada", "guest")
-    await until(lambda: here.people.get(ada.person_id) == ada)
-    code = await there.people.ask_pairing("telegram", "42", "Ada")
-    await there.people.pair(code, name="Ada")
-    await until(lambda: here.people.addresses(ada.person_id) == (("telegram", "42"),))
-    assert await here.people.find("telegram", "42") == ada
-
-
 @pytest.mark.parametrize("end", ["token", "session", "role", "person"])
 async def test_what_ends_at_one_host_ends_the_streams_of_the_other(
     hosts: tuple[Admission, Admission], end: str
@@ -115,8 +105,10 @@ async def test_a_code_of_the_bot_is_an_accounts_only_one_good_at_every_host_and_
     (ada,) = (outcome for outcome in paired if isinstance(outcome, Person))
     (error,) = (outcome for outcome in paired if isinstance(outcome, BaseException))
     assert isinstance(error, UnknownName)
-    await until(lambda: all(host.people.addresses(ada.person_id) == (("telegram", "42"),) for host in hosts))
-    assert not any([await host.people.asking() for host in hosts])
+    for host in hosts:
+        await until(lambda host=host: host.people.addresses(ada.person_id) == (("telegram", "42"),))  # type: ignore[misc]
+        assert await host.people.find("telegram", "42") == ada
+        assert not await host.people.asking()
 
 
 async def test_a_link_of_one_host_signs_in_once_at_whichever(hosts: tuple[Admission, Admission]) -> None:

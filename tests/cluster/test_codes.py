@@ -28,7 +28,7 @@ async def test_a_device_that_reached_one_host_is_paired_by_its_code_at_another(
     spot = stranger(west, fleet)
 
     async def typed(code: str) -> None:
-        await until(lambda: [one.board for one in east.plane.plane.waiting()] == ["virtual"])
+        assert [one.board for one in await east.plane.plane.waiting()] == ["virtual"]
         with pytest.raises(ConfigError):
             await east.plane.plane.pair(code, name="lamp")  # its code stays good
         device = await east.plane.plane.pair(f"{code[:3]} {code[3:]}", name="spot", by="Ada")
@@ -43,7 +43,7 @@ async def test_a_device_that_reached_one_host_is_paired_by_its_code_at_another(
     spot.address = east.plane.plane.address
     async with spot.connected():
         await spot.until_ready()
-    await until(lambda: not east.plane.plane.waiting())
+    assert not await east.plane.plane.waiting()
 
 
 async def test_a_code_that_two_hosts_get_at_once_pairs_one_device(

@@ -15,6 +15,7 @@ from tests.store.two_hosts import until
 
 from microclaw.auth.authority import AUTHORITY_FILE
 from microclaw.auth.certificates import KeyPair
+from microclaw.cluster.codes import share_codes
 from microclaw.cluster.hosts import Hosts
 from microclaw.cluster.ports_elsewhere import port_elsewhere
 from microclaw.cluster.remote_calls import DeviceCalls, RemoteCalls
@@ -68,6 +69,7 @@ class Fleet:
             following = asyncio.create_task(others.run(), name=f"{name} follows the others")
             stack.push_async_callback(_ended, following)
             calls = DeviceCalls(requests, plane.registry.owner_of, lambda link_id: plane.links.link(link_id).fence)
+            share_codes(requests, plane.plane.identity)
             serving = requests.serving(self.authority(), "127.0.0.1", 0, folder)
             address = await stack.enter_async_context(serving)
             yield ClusterHost(host_id, plane, database, hosts, holding, requests, calls, wire)

@@ -11,10 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from microclaw.audit.chain import START, Head, Link, end_of, seal
 from microclaw.audit.event import AuditEvent, AuditKind, line_of, parse_line
-from microclaw.audit.files import read_head
-from microclaw.audit.verify import follow
+from microclaw.audit.files import START, Head, Link, end_of, follow, read_head, seal
 
 LINE: Final = line_of(AuditEvent(AuditKind.TOKEN_REVOKED, "it opens nothing", about="ci"), 0)
 SOUND, END = seal([LINE, LINE], START)

@@ -22,7 +22,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from microclaw.auth.certificates import device_certificate, from_ms, new_authority
-from microclaw.auth.device_tokens import mint_token
+from microclaw.auth.credentials import mint_token
 from microclaw.errors import NotSupported, Overloaded, UnknownName
 from microclaw.events import Alarm
 from microclaw.link_server.limits import LinkLimits

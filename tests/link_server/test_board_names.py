@@ -8,7 +8,7 @@ import pytest
 from tests.link_server.conftest import Plane
 from tests.link_server.scripted import ScriptedDevice
 
-from microclaw.auth.pairing import IssuedCredential
+from microclaw.auth.credentials import IssuedCredential
 from microclaw.errors import UnknownName
 from microclaw.wire.link.messages import ErrorMessage, PairCode, PairDone, PairRequest
 
@@ -57,7 +57,7 @@ async def test_a_secret_for_one_profile_is_wrong_for_another(plane: Plane, devic
 
 async def test_a_board_that_leaves_at_any_moment_of_its_pairing_gets_its_name_at_the_next_try(plane: Plane) -> None:
     """The name is kept for it from the first of the three writes on."""
-    pairing = plane.plane.identity.pairing
+    pairing = plane.plane.identity
 
     async def ask(secret: str | None) -> IssuedCredential | object:
         return await pairing.request("192.0.2.9", PROFILE, csr=None, token_wanted=True, secret=secret)

@@ -14,7 +14,7 @@ from tests.link_server.attacks import Attack, Target, attacks, commit
 from tests.link_server.real_host import PATIENCE_S, RealHost, until_acked
 from tests.link_server.scripted import ScriptedDevice
 
-from microclaw.auth.device_tokens import mint_token, token_device
+from microclaw.auth.credentials import mint_token, token_device
 from microclaw.wire.link.codec import encode
 from microclaw.wire.link.frame import FrameType, encode_frame
 from microclaw.wire.link.messages import Envelope, Event, Notify, Token

@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 from microclaw.agent.acts import own_words
 from microclaw.agent.taint import QUESTION_S
 from microclaw.auth.approvals import ID_CHARS, Approvals, PendingApproval
-from microclaw.auth.watches import SESSION_PREFIX
+from microclaw.auth.tokens import SESSION_PREFIX
 from microclaw.errors import PermissionRefused, UnknownName
 from microclaw.events import NOTHING_WAITS, Answer, Inbound
 from microclaw.text import format_duration

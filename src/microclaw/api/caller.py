@@ -25,12 +25,11 @@ from microclaw.api.request_check import refuse
 from microclaw.apps.changes import conversation_of
 from microclaw.audit import AuditEvent, AuditKind
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
+from microclaw.auth.codes import WrongTokens
 from microclaw.auth.gate import Gate, Permission
 from microclaw.auth.people import OWNER, Person, person_behind
 from microclaw.auth.sign_ins import SignIns, csrf_token
-from microclaw.auth.tokens import PersonTokens
-from microclaw.auth.watches import SESSION_PREFIX
-from microclaw.auth.wrong_tokens import WrongTokens
+from microclaw.auth.tokens import SESSION_PREFIX, PersonTokens
 from microclaw.errors import PermissionRefused
 from microclaw.events import ApprovalSettled, AskedProgram
 from microclaw.text import role_words

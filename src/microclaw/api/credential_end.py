@@ -16,7 +16,7 @@ from microclaw.api.failures import failure_response
 from microclaw.api.jobs import MEDIA_TYPE as JSON_LINES
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import Roles
-from microclaw.auth.watches import RECHECK_S
+from microclaw.auth.tokens import RECHECK_S
 from microclaw.wire.host_api import Failure, encode_event
 
 ENDED_KEY: Final = "microclaw.ended"

@@ -104,7 +104,7 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
                 {**device_object(device, parts.link), "revoked": device.device_id in revoked} for device in rest[:limit]
             ],
             "next": rest[limit - 1].name if len(rest) > limit else None,
-            "pairings": pairing_objects(parts.link),
+            "pairings": await pairing_objects(parts.link),
         }
 
     @router.post("", status_code=201, summary="Add a device by its transports", responses=answers(DeviceFacts, 201))
@@ -380,7 +380,7 @@ def link_router(parts: HostParts) -> APIRouter:
         responses=answers(Pairings),
     )
     async def pairings() -> dict[str, Any]:
-        return {"pairings": pairing_objects(link())}
+        return {"pairings": await pairing_objects(link())}
 
     @router.post(
         "/devices/{name}/revoke",

@@ -20,7 +20,7 @@ from fastapi.responses import StreamingResponse
 from microclaw.api.caller import RequestCaller
 from microclaw.api.live_pins import MAX_BOARDS, EdgeNews, EdgeReader, LivePins
 from microclaw.auth.people import Roles, person_behind
-from microclaw.auth.watches import RECHECK_S, TokenWatch
+from microclaw.auth.tokens import RECHECK_S, TokenWatch
 from microclaw.errors import ConfigError, Overloaded
 from microclaw.events import LIVE_EVENTS, Alarm, ApprovalChanged, DeviceLog, LiveEvent, Published, TaskChanged
 from microclaw.tasks.access import seen_by

@@ -29,8 +29,7 @@ from microclaw.api.request_check import AllowedHosts, RequestCheck
 from microclaw.api.server import HEAD_TIMEOUT_S, Listener, TimeoutConfig, UnreadTimeout, serving
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import OWNER
-from microclaw.auth.tokens import PersonTokens
-from microclaw.auth.watches import TokenWatch
+from microclaw.auth.tokens import PersonTokens, TokenWatch
 from microclaw.config.settings import GatewaySettings
 from microclaw.errors import MicroclawError
 from microclaw.wire.host_api import Failure

@@ -15,8 +15,8 @@ from microclaw.api.device_answers import Removed
 from microclaw.api.parts import HostParts
 from microclaw.api.people_answers import NewToken, PasswordSet, PeopleFacts, PersonFacts, TokenFacts, Tokens, Usage
 from microclaw.auth.approvals import PendingApproval
-from microclaw.auth.passwords import MAX_CHARS
 from microclaw.auth.people import OWNER, Person, Role, person_behind
+from microclaw.auth.sign_ins import MAX_CHARS
 from microclaw.auth.tokens import Scope, Token
 from microclaw.config.settings import BudgetSettings
 from microclaw.errors import UnknownName
@@ -81,7 +81,7 @@ def approval_router(parts: HostParts) -> APIRouter:
     async def one_approval(approval_id: str, by: RequestCaller, wait_s: WaitSeconds = 0.0) -> dict[str, Any]:
         approvals = parts.admission.approvals
         waiting = _waits_here(parts, approval_id)
-        pending, there = waiting or approvals.ends.find(approval_id), None
+        pending, there = waiting or approvals.approved(approval_id), None
         if pending is None and parts.elsewhere is not None:
             there = await parts.elsewhere.find(approval_id)
             pending = None if there is None else there.pending
@@ -106,7 +106,7 @@ def _waits_here(parts: HostParts, approval_id: str) -> PendingApproval | None:
 
 async def _end(parts: HostParts, approval_id: str, wait_s: float, there: RemoteQuestion | None) -> dict[str, Any]:
     if there is None or parts.elsewhere is None:
-        end = await parts.admission.approvals.ends.wait(approval_id, wait_s)
+        end = await parts.admission.approvals.end(approval_id, wait_s)
     else:
         end = await parts.elsewhere.end(there, wait_s)
     if end is None:

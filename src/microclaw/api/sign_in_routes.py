@@ -18,9 +18,8 @@ from microclaw.api.failures import failure_response
 from microclaw.api.people_answers import EndedSignIn, Myself, OpenedSignIn, SignInFacts, SignInLink, SignInList
 from microclaw.auth.codes import SIGN_IN
 from microclaw.auth.gate import Gate
-from microclaw.auth.passwords import MAX_CHARS, TooManyTries
 from microclaw.auth.people import OWNER, People
-from microclaw.auth.sign_ins import OpenedSession, SignIns, csrf_token
+from microclaw.auth.sign_ins import MAX_CHARS, OpenedSession, SignIns, TooManyTries, csrf_token
 from microclaw.errors import PermissionRefused, UnknownName
 from microclaw.store.sign_ins import LONGEST_MS, SignIn
 from microclaw.wire.host_api import TOO_MANY, Failure

@@ -223,7 +223,7 @@ async def read_status(parts: HostParts) -> dict[str, Any]:
             "local": None if plane is None else plane.local_url,
             "ca_sha256": None if plane is None else plane.fingerprint,
         },
-        "link": _link_object(parts.link),
+        "link": await _link_object(parts.link),
         "xiaozhi": voice.xiaozhi_object(),
         "wyoming": voice.wyoming_object(),
         "mqtt": dict(parts.mqtt()),
@@ -263,14 +263,15 @@ def problems_of(parts: HostParts) -> list[str]:
     return [*parts.settings.problems, *parts.channels.problems, *off, *more]
 
 
-def _link_object(server: LinkServer | None) -> dict[str, Any] | None:
+async def _link_object(server: LinkServer | None) -> dict[str, Any] | None:
     if server is None:
         return None
+    waiting = await pairing_objects(server)
     return {
         "address": server.address,
         "connected": sorted(link.name for link in server.links.online),
-        "pairing": len(server.waiting()),
-        "waiting": pairing_objects(server),
+        "pairing": len(waiting),
+        "waiting": waiting,
     }
 
 

@@ -100,9 +100,9 @@ def exploration_object(found: Exploration) -> dict[str, Any]:
     }
 
 
-def pairing_objects(devices: LinkServer | None) -> list[dict[str, Any]]:
+async def pairing_objects(devices: LinkServer | None) -> list[dict[str, Any]]:
     """The devices that wait to be paired, the oldest first. Not their codes: a person must read those on the device."""
-    return [] if devices is None else [dataclasses.asdict(one) for one in devices.waiting()]
+    return [] if devices is None else [dataclasses.asdict(one) for one in await devices.waiting()]
 
 
 def keeps_programs(device: Device) -> bool:

@@ -20,8 +20,7 @@ from microclaw.api.server import tcp_listener
 from microclaw.api.status import ChannelStates
 from microclaw.app.devices import Base
 from microclaw.auth.admission import Admission
-from microclaw.auth.tokens import PREFIX
-from microclaw.auth.watches import SECRET_BYTES
+from microclaw.auth.tokens import PREFIX, SECRET_BYTES
 from microclaw.channels.delivery import ReadFile
 from microclaw.config.settings import GatewaySettings, TelegramSettings
 from microclaw.durable import read_private, write_private

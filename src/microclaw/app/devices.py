@@ -218,6 +218,10 @@ async def open_link_server(
         record=base.audit.record,
     )
     server = await stack.enter_async_context(opened)
+    if base.cluster is not None:
+        from microclaw.cluster.codes import share_codes
+
+        share_codes(base.cluster.requests, server.identity)
     host, port = devices.socket.getsockname()[:2]
     names = await asyncio.to_thread(lan_names)
     fingerprint = server.identity.authority.fingerprint

@@ -1,9 +1,8 @@
 """The security log: who tried to come in, who was let in, what was decided. It decides nothing itself."""
 
 from microclaw.audit.event import ALARMS, AuditEvent, AuditKind, Record, RecordedEvent, no_record
-from microclaw.audit.files import append_events, followed_events, read_events
+from microclaw.audit.files import ChainReport, append_events, followed_events, kept_heads, read_events, verify_chains
 from microclaw.audit.log import AuditLog, alarm_text, open_alarms
-from microclaw.audit.verify import ChainReport, kept_heads, verify_chains
 
 __all__ = [
     "ALARMS", "AuditEvent", "AuditKind", "AuditLog", "ChainReport", "Record", "RecordedEvent", "alarm_text",

@@ -13,12 +13,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import pairwise
-from string import ascii_uppercase, digits
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from microclaw.audit.chain import fields_of
 from microclaw.text import clean_text
 
 MAX_TEXT_CHARS: Final = 200
@@ -72,7 +70,6 @@ SETTLED_BY: Final = frozenset({AuditKind.CREDENTIAL_REVOKED, AuditKind.PAIRING_D
 
 # Changes between capitals, small letters and digits: 0.6 in base64, 0.45 in hex, below 0.1 in words.
 _MIXED: Final = 0.2
-_CLASSES: Final = dict.fromkeys(digits, "digit") | dict.fromkeys(ascii_uppercase, "upper")
 _MIXED_CHARS: Final = "A-Za-z0-9_+/=-"
 _SECRET: Final = re.compile(rf"(?=[{_MIXED_CHARS}]*[0-9])(?=[0-9_+/=-]*[A-Za-z])[{_MIXED_CHARS}]{{20,}}")
 
@@ -138,6 +135,15 @@ def line_of(event: AuditEvent, at_ms: int) -> bytes:
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
+def fields_of(line: bytes) -> dict[str, Any] | None:
+    """The JSON object of an event; None for other text, such as the half line that a power cut left."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) and "kind" in found else None
+
+
 def parse_line(line: bytes) -> RecordedEvent | None:
     """The event of a line; None for a line that is none."""
     fields = fields_of(line) or {}
@@ -158,6 +164,6 @@ def _safe(text: str, limit: int, known: tuple[str, ...] = ()) -> str:
 
 def _masked(found: re.Match[str]) -> str:
     """The mask for what is as mixed as random text is; names and paths of words and a number stay readable."""
-    chars = [_CLASSES.get(char, "lower") for char in found[0] if char.isalnum()]
+    chars = [(char.isdigit(), char.isupper()) for char in found[0] if char.isalnum()]
     changes = sum(before != after for before, after in pairwise(chars))
     return "[masked]" if changes >= _MIXED * len(chars) or found[0].isupper() else found[0]

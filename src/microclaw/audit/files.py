@@ -1,8 +1,9 @@
 """The security log's files: lines are added whole and synced, files are rotated by size, read and followed.
 
 Two sets of files in one folder (mode 0700, files 0600): `acts` is what people of this host did, `attempts` what came
-from outside, so that nothing from there pushes an act out. Each set is a chain (chain.py). Several processes may
-write: each holds the folder's lock meanwhile, and remembers nothing.
+from outside, so that nothing from there pushes an act out. Each set is a chain: a line holds the SHA-256 of the line
+before it, without a key (docs/audit.md says what that cannot tell). Several processes may write: each holds the
+folder's lock meanwhile, and remembers nothing.
 """
 
 from __future__ import annotations
@@ -11,17 +12,17 @@ import fcntl
 import heapq
 import os
 import time
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
-from microclaw.audit.chain import START, Head, end_of, seal
-from microclaw.audit.event import AuditEvent, RecordedEvent, line_of, parse_line
+from microclaw.audit.event import AuditEvent, RecordedEvent, fields_of, line_of, parse_line
 from microclaw.durable import make_private_folder, open_regular, read_limited, replace_file, sync_folder
 
 FOLDER: Final = "audit"  # in the host's home
@@ -31,6 +32,61 @@ FILE_BYTES: Final = 1 << 20
 FILES: Final = 48  # of each set: 96 MiB in all
 MAX_HEAD_BYTES: Final = 4096
 _T = TypeVar("_T")
+Natural = Annotated[int, msgspec.Meta(ge=0)]
+Hash = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A line of the chain: its number, from 1 on, and the SHA-256 of its bytes without the line end."""
+
+    n: Natural
+    hash: Hash
+
+
+START: Final = Link(0, "0" * 64)  # what the first line names
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The last line of a set of files, the newest file's size with it, and the last line that was rotated away."""
+
+    last: Link
+    file_bytes: Natural
+    anchor: Link = START
+
+
+def seal(lines: Iterable[bytes], last: Link) -> tuple[bytes, Link]:
+    """The lines with their places after `last`, and the last of them. Each is a JSON object and a line end."""
+    sealed = bytearray()
+    for line in lines:
+        whole = b'%b,"n":%d,"prev":"%b"}' % (line.rstrip(b"\n")[:-1], last.n + 1, last.hash.encode())
+        last = Link(last.n + 1, hash_of(whole))
+        sealed += whole + b"\n"
+    return bytes(sealed), last
+
+
+def hash_of(line: bytes) -> str:
+    """The SHA-256 of a line without its line end."""
+    return sha256(line).hexdigest()
+
+
+def named_by(fields: dict[str, Any] | None) -> Link | None:
+    """The line before, as a line names it; None for a line without a place in the chain."""
+    n, prev = (fields or {}).get("n"), (fields or {}).get("prev")
+    return Link(n - 1, prev) if type(n) is int and n > 0 and isinstance(prev, str) else None
+
+
+def end_of(data: bytes, last: Link, *, anywhere: bool = False) -> Link:
+    """The end of the chain in lines that follow `last`, or wherever it began.
+
+    Where lines are missing it stays at `last`, so that `audit verify` names them.
+    """
+    for line in data.split(b"\n"):
+        before = named_by(fields_of(line))
+        if before is not None and (anywhere or before == last):
+            last = Link(before.n + 1, hash_of(line))
+    return last
 
 
 def append_events(home: Path, events: Collection[AuditEvent]) -> None:
@@ -45,7 +101,26 @@ def append_lines(folder: Path, stem: str, lines: Sequence[bytes]) -> None:
     """Add lines of `line_of` to a set's chain. OSError leaves its file as it was, StoreError is for an open folder."""
     make_private_folder(folder)
     with locked(folder):
-        _append(folder, stem, lines)
+        path, kept, begun = set_paths(folder, stem)[-1], read_head(folder, stem), begun_sets(folder)
+        size = path.stat().st_size if path.exists() else 0
+        head = Head(START, 0) if kept is None else kept
+        rest = _content(path, max(0, min(head.file_bytes, size) - 1))  # from the last line end that the head knows
+        last = end_of(rest, head.last, anywhere=kept is None)  # a power cut may have taken the last lines' head
+        is_torn = rest[-1:] not in (b"", b"\n")
+        data, end = seal(lines, last)
+        if size and size + len(data) > FILE_BYTES:
+            head = _rotate(folder, stem, Head(last, size, head.anchor))
+            size, is_torn = 0, False
+        if kept is None and stem in begun and not last.n:
+            _keep(folder.with_name(BEGUN), begun | {stem: True})
+        data = b"\n" * is_torn + data
+        _write(path, data, size)
+        if not size:
+            sync_folder(folder)
+        with suppress(OSError):  # the lines are written: the next ones find their end behind an older head, too
+            _keep(folder / f"{stem}.head", Head(end, size + len(data), head.anchor), sync_name=False)
+            if stem not in begun:
+                _keep(folder.with_name(BEGUN), begun | {stem: False})
 
 
 def read_events(home: Path, *, since_ms: int = 0, kinds: Collection[str] = ()) -> Iterator[RecordedEvent]:
@@ -75,6 +150,92 @@ def followed_events(home: Path) -> Iterator[list[RecordedEvent]]:
                 read[status.st_ino] = start + end
                 lines += data[:end].split(b"\n")
         yield sorted(filter(None, map(parse_line, lines)), key=lambda one: one.at_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """`what`: changed, removed, inserted, cut or head. `line` (from 1 on) of `file` is where it shows."""
+
+    what: str
+    text: str
+    file: str
+    line: int
+
+
+@dataclass(slots=True)
+class ChainReport:
+    """One set of files. `torn`: file and number of lines without an event. `found`: noted hashes that a line has."""
+
+    stem: str
+    anchor: Link
+    last: Link = START
+    lines: int = 0
+    torn: list[tuple[str, int]] = field(default_factory=list)
+    breaks: list[Break] = field(default_factory=list)
+    found: set[str] = field(default_factory=set)
+
+    @property
+    def whole(self) -> bool:
+        return not self.breaks
+
+
+def verify_chains(home: Path, noted: Collection[str] = ()) -> list[ChainReport]:
+    """Follow each set's chain; `noted` are hashes to look for. Writers wait meanwhile. OSError or StoreError."""
+    folder = home / FOLDER
+    with locked(folder) if folder.is_dir() else nullcontext():
+        begun = begun_sets(folder)
+        sets = [(stem, lines_of_set(folder, stem), read_head(folder, stem)) for stem in STEMS]
+        return [follow(stem, lines, head, noted, begun.get(stem)) for stem, lines, head in sets]
+
+
+def kept_heads(home: Path) -> dict[str, Link]:
+    """The last line of each set that has one. OSError or StoreError."""
+    heads = {stem: read_head(home / FOLDER, stem) for stem in STEMS}
+    return {stem: head.last for stem, head in heads.items() if head is not None}
+
+
+def follow(
+    stem: str,
+    lines: Iterable[tuple[str, int, bytes]],
+    head: Head | None,
+    noted: Collection[str] = (),
+    begun_again: bool | None = None,
+) -> ChainReport:
+    """A set's lines, each with its file and number, oldest first. `begun_again` is None where no chain began."""
+    report = ChainReport(stem, START if head is None else head.anchor)
+    anchor, place = report.anchor, (f"{stem}.jsonl", 0)
+
+    def broken(what: str, text: str) -> None:
+        report.breaks.append(Break(what, text, *place))
+
+    for file, number, line in lines:
+        place = (file, number)
+        if (fields := fields_of(line)) is None:
+            report.torn.append(place)
+            continue
+        named, before = named_by(fields), report.last if report.lines else anchor
+        n = 0 if named is None else named.n + 1
+        # A power cut between keeping the anchor and removing the oldest file leaves lines before the anchor.
+        if named is None or (n <= before.n and report.lines):
+            broken("inserted", f"line {n or 'without a place'} comes after line {before.n}")
+            continue
+        if n > before.n + 1:
+            broken("removed", f"lines {before.n + 1} to {n - 1} are missing before it")
+        elif n > before.n and named != before:
+            broken("changed", f"line {before.n} is not the one that line {n} names")
+        report.last, report.lines = Link(n, hash_of(line)), report.lines + 1
+        if head is not None and any(kept.n == n and kept != report.last for kept in (head.last, anchor)):
+            broken("changed", f"line {n} is not the one that the kept head names")
+        report.found |= {report.last.hash} & set(noted)
+    if begun_again is not None and not report.lines:
+        broken("cut", f"a chain began here and is gone ({BEGUN})")
+    elif begun_again:
+        broken("cut", f"the chain before was lost; if you removed it: rm {BEGUN}")
+    if head is None and report.lines:
+        broken("head", "the kept head is missing or unreadable")
+    elif head is not None and head.last.n > report.last.n:
+        broken("cut", f"lines {max(report.last.n, anchor.n) + 1} to {head.last.n} are missing at the end")
+    return report
 
 
 @contextmanager
@@ -125,29 +286,6 @@ def _content(path: Path, start: int = 0) -> bytes:
             return file.read()
     except FileNotFoundError:
         return b""
-
-
-def _append(folder: Path, stem: str, lines: Sequence[bytes]) -> None:
-    path, kept, begun = set_paths(folder, stem)[-1], read_head(folder, stem), begun_sets(folder)
-    size = path.stat().st_size if path.exists() else 0
-    head = Head(START, 0) if kept is None else kept
-    rest = _content(path, max(0, min(head.file_bytes, size) - 1))  # from the last line end that the head knows
-    last = end_of(rest, head.last, anywhere=kept is None)  # a power cut may have taken the last lines' head
-    is_torn = rest[-1:] not in (b"", b"\n")
-    data, end = seal(lines, last)
-    if size and size + len(data) > FILE_BYTES:
-        head = _rotate(folder, stem, Head(last, size, head.anchor))
-        size, is_torn = 0, False
-    if kept is None and stem in begun and not last.n:
-        _keep(folder.with_name(BEGUN), begun | {stem: True})
-    data = b"\n" * is_torn + data
-    _write(path, data, size)
-    if not size:
-        sync_folder(folder)
-    with suppress(OSError):  # the lines are written: the next ones find their end without it, or behind an older one
-        _keep(folder / f"{stem}.head", Head(end, size + len(data), head.anchor), sync_name=False)
-        if stem not in begun:
-            _keep(folder.with_name(BEGUN), begun | {stem: False})
 
 
 def _write(path: Path, data: bytes, size: int) -> None:

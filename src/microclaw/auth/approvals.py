@@ -10,9 +10,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from microclaw.auth.approved_acts import GONE, ActEnds
+from microclaw.audit import AuditEvent, AuditKind, Record, no_record
+from microclaw.auth.approved_acts import GONE, UNTOLD, ActEnd, Yes, act_now
 from microclaw.auth.people import OwnerAlone, Roles, name_of
-from microclaw.auth.watches import SESSION_PREFIX
+from microclaw.auth.tokens import SESSION_PREFIX
 from microclaw.errors import Overloaded, PermissionRefused, UnknownName
 from microclaw.events import Action, ApprovalAsked, ApprovalChanged, AskedProgram
 from microclaw.text import clean_text, door_words
@@ -22,6 +23,7 @@ Outcome: TypeAlias = Literal["approved", "declined", "expired"]
 ID_CHARS = 8
 MAX_PENDING = 64
 MAX_PENDING_A_PERSON = 16
+MAX_APPROVED = 256  # that are kept with their ends; the oldest gives way
 MAX_DETAIL_LINES = 1_000
 MAX_DETAIL_CHARS = 64_000
 MAX_ACTION_CHARS = 200
@@ -66,16 +68,6 @@ class PendingApproval:
         """The channel; "browser" where the asker is signed in by a session."""
         return "browser" if self.channel == "api" and self.chat_id.startswith(SESSION_PREFIX) else self.channel
 
-    @property
-    def where(self) -> str:
-        """The door in words: "in the browser", "over api"."""
-        return door_words(self.door)
-
-    def told(self, people: Roles) -> str:
-        """For the security log: of the act only its tool, or its first word, as the rest may be a person's words."""
-        what = self.tool or (self.action.split() or ["?"])[0]
-        return f"{what}{', risky' * self.risky}, asked by {name_of(people, self.person_id)} {self.where}"
-
 
 @dataclass(frozen=True, slots=True)
 class ApprovalOutcome:
@@ -87,11 +79,13 @@ class ApprovalOutcome:
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
-    """`decision`: None where nobody waits for it any more. `until_s` is on the loop's clock."""
+class _Question:
+    """`decision`: None where nobody waits for it any more; `end` of its act, after a yes. `until_s` is on the loop's
+    clock."""
 
     pending: PendingApproval
     decision: asyncio.Future[ApprovalOutcome | None]
+    end: asyncio.Future[ActEnd]
     until_s: float
 
     def settle(self, outcome: ApprovalOutcome | None) -> None:
@@ -111,20 +105,19 @@ class Approvals:
         timeout_s: float,
         new_id: Callable[[], str] = lambda: secrets.token_hex(ID_CHARS // 2),
         roles: Roles | None = None,
-        on_refused: Callable[[PendingApproval, str, bool], None] = lambda _pending, _by, _approved: None,
+        record: Record = no_record,
     ) -> None:
-        """`on_refused(pending, by, approved)` hears of each decision of somebody who may not make it."""
-        self._on_refused = on_refused
+        self._record = record
         self._timeout_s = timeout_s
         self._roles = roles or OwnerAlone()
         self._new_id = new_id
-        self._waiting: dict[str, _Waiting] = {}
+        self._waiting: dict[str, _Question] = {}
+        self._approved: dict[str, _Question] = {}  # the last ones that somebody said yes to
         self._listeners: list[Listener] = []
         self._closed = False
-        self.ends = ActEnds()
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Tell `listener` of each question and each end, at once; call the result to stop."""
+        """Tell `listener` of each question and each decision, at once; call the result to stop."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
@@ -159,7 +152,8 @@ class Approvals:
 
         What is too long to be shown whole is not asked for: a yes to its beginning would be one to its end, too.
         """
-        self.ends.ask()
+        if (act := act_now()) is not None:
+            act.asks()
         if self._closed:
             raise _stopping(action)
         self._check_room(person_id)
@@ -173,23 +167,30 @@ class Approvals:
         pending = PendingApproval(
             self._new_id(), person_id, action, lines, *place, self._timeout_s, risky, tool, program, turn
         )
-        waiting = _Waiting(pending, loop.create_future(), loop.time() + self._timeout_s)
-        self._waiting[pending.approval_id] = waiting
+        asked = _Question(pending, loop.create_future(), loop.create_future(), loop.time() + self._timeout_s)
+        self._waiting[pending.approval_id] = asked
         outcome, is_over = ApprovalOutcome(pending, "expired", None), False
+        self._note(AuditKind.APPROVAL_ASKED, pending, "")
         try:
             self._notify(pending)
             try:
                 async with asyncio.timeout(self._timeout_s):
-                    outcome = await waiting.decision or outcome
+                    outcome = await asked.decision or outcome
             except TimeoutError:
                 is_over = True
         finally:
             self._waiting.pop(pending.approval_id, None)
-            self._notify(outcome)
-            if outcome.outcome == "approved":
-                self.ends.begin(outcome)
+            if outcome.by is None:
+                self._note(AuditKind.APPROVAL_EXPIRED, pending, "")
             else:
-                self.ends.settle(pending, GONE)  # a yes that came just too late, if there was one
+                self._note(AuditKind.APPROVAL_DECIDED, pending, f"{outcome.outcome}: ", outcome.by)
+            self._notify(outcome)
+            if outcome.outcome != "approved":
+                self._end(asked, GONE)  # after a yes that came just too late
+            elif act is None:
+                self._end(asked, UNTOLD)
+            else:
+                act.approved(Yes(pending.approval_id, outcome.by or ""), lambda end: self._end(asked, end))
         if outcome.outcome == "declined":
             raise PermissionRefused(f"declined by {outcome.by}, so it was not done: {action}")
         if is_over:
@@ -206,29 +207,52 @@ class Approvals:
 
         UnknownName when it does not wait (any more): somebody else was first, or the time is over.
         """
-        waiting = self._waiting.get(approval_id)
-        if waiting is None or waiting.decision.done():
+        asked = self._waiting.get(approval_id)
+        if asked is None or asked.decision.done():
             raise UnknownName(
                 f"nothing waits under {approval_id[:40]!r}: it was decided already, or its time is over",
                 next_step="microclaw approval list",
             )
-        self._check_decider(waiting.pending, approved=approved, by=by)
+        pending, name = asked.pending, name_of(self._roles, by)
+        taken_back = by == pending.person_id and not approved  # a person may always withdraw an own request
+        if not taken_back and not self.may_decide(pending, by):
+            text = f"{'yes' if approved else 'no'} does not count: "
+            self._note(AuditKind.APPROVAL_REFUSED, pending, text, name)
+            why = "it is risky" if by == pending.person_id else "it is not theirs"
+            raise PermissionRefused(
+                f"{name[:80]} may not decide this, as {why}: {pending.action}",
+                next_step="an owner can: microclaw approval list",
+            )
         if approved:
-            self.ends.expect(waiting.pending)
-        name = name_of(self._roles, by)[:80]
-        waiting.settle(ApprovalOutcome(waiting.pending, "approved" if approved else "declined", name))
-        return waiting.pending
+            while len(self._approved) >= MAX_APPROVED:
+                del self._approved[next(iter(self._approved))]
+            self._approved[approval_id] = asked
+        asked.settle(ApprovalOutcome(pending, "approved" if approved else "declined", name[:80]))
+        return pending
+
+    def approved(self, approval_id: str) -> PendingApproval | None:
+        """The one of this id that somebody said yes to, while it is kept."""
+        asked = self._approved.get(approval_id)
+        return None if asked is None else asked.pending
+
+    async def end(self, approval_id: str, timeout_s: float) -> ActEnd | None:
+        """How the approved act ended; None when it is still under way then, or no such approval is kept."""
+        asked = self._approved.get(approval_id)
+        if asked is None:
+            return None
+        done, _ = await asyncio.wait((asked.end,), timeout=timeout_s)
+        return asked.end.result() if done else None
 
     def withdraw(self, approval_id: str) -> None:
         """Who asked has gone: it is not done. Nothing happens when it waits no more."""
-        if (waiting := self._waiting.get(approval_id)) is not None:
-            waiting.settle(None)
+        if (asked := self._waiting.get(approval_id)) is not None:
+            asked.settle(None)
 
     def close(self) -> None:
         """The host stops: what waits is not done, and nothing more is asked."""
         self._closed = True
-        for waiting in tuple(self._waiting.values()):
-            waiting.settle(None)
+        for asked in tuple(self._waiting.values()):
+            asked.settle(None)
 
     def may_decide(self, pending: PendingApproval, by: str) -> bool:
         """Whether a yes of `by` would count."""
@@ -236,16 +260,6 @@ class Approvals:
         if person is None or person.role in ("guest", "read-only"):
             return False
         return person.role == "owner" or (by == pending.person_id and not pending.risky)
-
-    def _check_decider(self, pending: PendingApproval, *, approved: bool, by: str) -> None:
-        taken_back = by == pending.person_id and not approved  # a person may always withdraw an own request
-        if not taken_back and not self.may_decide(pending, by):
-            self._on_refused(pending, by, approved)
-            why = "it is risky" if by == pending.person_id else "it is not theirs"
-            raise PermissionRefused(
-                f"{name_of(self._roles, by)[:80]} may not decide this, as {why}: {pending.action}",
-                next_step="an owner can: microclaw approval list",
-            )
 
     def _check_room(self, person_id: str) -> None:
         own = sum(1 for waiting in self._waiting.values() if waiting.pending.person_id == person_id)
@@ -257,6 +271,19 @@ class Approvals:
     def _notify(self, news: PendingApproval | ApprovalOutcome) -> None:
         for listener in tuple(self._listeners):
             listener(news)
+
+    def _end(self, asked: _Question, end: ActEnd) -> None:
+        if asked.pending.approval_id not in self._approved or asked.end.done():
+            return
+        asked.end.set_result(end)
+        state = f"{end.state} ({end.code})" if end.code else end.state  # of a failure only its code
+        self._note(AuditKind.APPROVAL_DECIDED, asked.pending, f"approved, then {state}: ")
+
+    def _note(self, kind: AuditKind, pending: PendingApproval, text: str, by: str | None = None) -> None:
+        """Of the act only its tool, or its first word, as the rest may be a person's words."""
+        asker, what = name_of(self._roles, pending.person_id), pending.tool or (pending.action.split() or ["?"])[0]
+        told = f"{text}{what}{', risky' * pending.risky}, asked by {asker} {door_words(pending.door)}"
+        self._record(AuditEvent(kind, told, about=pending.approval_id, by=by or asker))
 
 
 def approval_event(news: PendingApproval | ApprovalOutcome, people: Roles, at_ms: int) -> ApprovalChanged:

@@ -10,7 +10,6 @@ import asyncio
 import hashlib
 import ssl
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Final
 
@@ -51,11 +50,11 @@ class Authority:
         now_ms: Callable[[], int],
         server_file: str = SERVER_FILE,
     ) -> None:
-        self._folder = folder
         self._server_path = folder / server_file
         self._pair = pair
         self._now_ms = now_ms
         self._server: KeyPair | None = None
+        self._served: dict[ssl.SSLContext, KeyPair | None] = {}
 
     @classmethod
     async def open(
@@ -115,32 +114,35 @@ class Authority:
     async def renew_if_due(self, names: HostNames) -> bool:
         """Make a new server certificate when 2/3 of its life are over or a name or address is missing in it.
 
-        To be asked every half minute, as the clock may be set; after True every live context wants `rotate`.
+        To be asked every half minute, as the clock may be set. Live contexts get the new one: connections stay, new
+        ones get it. StoreError where the disk does not take it; it is tried again then.
         """
         if self._server is None:
             self._server = await asyncio.to_thread(_read_server, self._server_path, self._pair.certificate)
-        now = from_ms(self._now_ms())
-        if self._server is not None and _is_fresh(self._server.certificate, names, self._now_ms()):
-            return False
-        server = server_certificate(self._pair, names.names, names.addresses, now, x509.random_serial_number())
-        await asyncio.to_thread(write_private, self._server_path, server.to_pem())
-        self._server = server
-        return True
+        is_due = self._server is None or not _is_fresh(self._server.certificate, names, self._now_ms())
+        if is_due:
+            now, serial = from_ms(self._now_ms()), x509.random_serial_number()
+            server = server_certificate(self._pair, names.names, names.addresses, now, serial)
+            await asyncio.to_thread(write_private, self._server_path, server.to_pem())
+            self._server = server
+        for context in [context for context, served in self._served.items() if served is not self._server]:
+            self.serve(context)
+        return is_due
 
     def server_context(self) -> ssl.SSLContext:
         """TLS 1.2 or newer, a client certificate optional, but of this authority when there is one.
 
         A resumed session brings the certificate of its first handshake along, so that who connects is checked by us
-        (`Authenticator`) at every connection all the same.
+        (`DeviceCredentials`) at every connection all the same.
         """
         context = bare_server_context()
         context.load_verify_locations(cadata=self.ca_pem.decode("ascii"))
         context.verify_mode = ssl.CERT_OPTIONAL
-        self.rotate(context)
+        self.serve(context)
         return context
 
-    def rotate(self, context: ssl.SSLContext) -> None:
-        """Give a live context the newest server certificate: connections stay, new ones get it."""
+    def serve(self, context: ssl.SSLContext) -> None:
+        """Give a context the server's certificate, and each newer one."""
         try:
             context.load_cert_chain(self._server_path)
         except OSError as exc:  # ssl.SSLError too
@@ -148,6 +150,7 @@ class Authority:
                 f"the server certificate {self._server_path} cannot be used: {exc}",
                 next_step="delete that file and start the host again: a new one is made, devices do not notice",
             ) from exc
+        self._served[context] = self._server
 
 
 def bare_server_context() -> ssl.SSLContext:
@@ -204,7 +207,7 @@ def _read_server(path: Path, authority: x509.Certificate) -> KeyPair | None:
     try:
         pair = KeyPair.from_pem(content)
         pair.certificate.verify_directly_issued_by(authority)
-        pair.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        HostNames.of(pair.certificate)
     except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
         return None
     return pair
@@ -212,13 +215,8 @@ def _read_server(path: Path, authority: x509.Certificate) -> KeyPair | None:
 
 def _is_fresh(certificate: x509.Certificate, names: HostNames, now_ms: int) -> bool:
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    alternatives = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    addresses = alternatives.get_values_for_type(x509.IPAddress)
-    covered = HostNames(
-        tuple(alternatives.get_values_for_type(x509.DNSName)),
-        tuple(address for address in addresses if isinstance(address, IPv4Address | IPv6Address)),
-    )
-    return begin <= from_ms(now_ms) < begin + (end - begin) * 2 / 3 and covered.covers(names)
+    is_early = begin <= from_ms(now_ms) < begin + (end - begin) * 2 / 3
+    return is_early and HostNames.of(certificate).covers(names)
 
 
 def _put_away(folder: Path, now_ms: int) -> None:

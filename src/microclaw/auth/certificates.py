@@ -42,6 +42,13 @@ class HostNames:
         """Whether all of the other's names and addresses are among these."""
         return set(other.names) <= set(self.names) and set(other.addresses) <= set(self.addresses)
 
+    @classmethod
+    def of(cls, certificate: x509.Certificate) -> HostNames:
+        """Those that a certificate is for. x509.ExtensionNotFound where it has none."""
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        addresses = [one for one in found.get_values_for_type(x509.IPAddress) if isinstance(one, IPAddress)]
+        return cls(tuple(name.lower() for name in found.get_values_for_type(x509.DNSName)), tuple(addresses))
+
 
 def host_names(hostname: str, addresses: tuple[str, ...], *extra: str) -> HostNames:
     """The names made of a host's name, its addresses, and names or addresses that the operator adds."""

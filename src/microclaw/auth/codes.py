@@ -10,14 +10,21 @@ import re
 import secrets
 import string
 import time
-from collections import Counter
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from microclaw.auth.wrong_tokens import WrongTokens
 from microclaw.store.codes import SECRET, CodeRow, CodeTable
 from microclaw.store.database import Database
+
+WRONG_TOKENS_S: Final = 60.0
+MAX_ADDRESSES: Final = 1024
+
+
+def digest_of(secret: str) -> bytes:
+    """What is kept of a secret. Plain SHA-256: there is nothing to guess in 256 random bits."""
+    return hashlib.sha256(secret.encode(errors="replace")).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,7 @@ class CodeKind:
     def hash(self, code: str) -> bytes:
         """What is kept of a code. Who reads it finds six digits by trying all; typing them takes a person who may."""
         plain = re.sub(r"[\s-]", "", code).upper() if self.is_typed else code
-        return hashlib.sha256(plain.encode(errors="replace")).digest()
+        return digest_of(plain)
 
     def giving_way(
         self, waiting: Sequence[CodeRow], holder: str, place: str, now_ms: int
@@ -51,36 +58,24 @@ class CodeKind:
         A newcomer without a code gets a place also where each of the others has one, of the oldest that had `kept_s`
         to be typed: one machine can have a whole range of addresses.
         """
-        own = Counter(row.holder for row in waiting)[holder]
+        own, must = Counter(row.holder for row in waiting)[holder], False
         if own >= self.of_holder:
             return None
-        gone: list[CodeRow] = []
-        if len(waiting) >= self.in_all:
-            of_place = Counter(row.place for row in waiting)
-            largest, count = of_place.most_common(1)[0]
-            among = [row for row in waiting if row.place == largest or count == 1]
-            must = count > of_place[place] + 1
-            gone += self._given_up(among, 0 if must else of_place[place], now_ms, must=must)
-            if not gone:
+        among = [row for row in waiting if row.place == place]
+        if len(among) < self.of_place:
+            if len(waiting) < self.in_all:
+                return ()
+            largest, count = Counter(row.place for row in waiting).most_common(1)[0]
+            must = count > len(among) + 1
+            if among and not must:
                 return None
-        beside = [row for row in waiting if row.place == place and row not in gone]
-        if len(beside) >= self.of_place:
-            more = self._given_up(beside, own, now_ms)
-            return (*gone, *more) if more else None
-        return tuple(gone)
-
-    def _given_up(self, among: Sequence[CodeRow], own: int, now_ms: int, *, must: bool = False) -> tuple[CodeRow, ...]:
-        """The code that gives way to a newcomer with `own` codes; none where none does, unless one `must`.
-
-        The newest of the holder that has the most: an older code may be one that a person is just typing. Where each
-        has one, the oldest that was there for long enough to be typed.
-        """
-        holder, most = Counter(row.holder for row in among).most_common(1)[0]
-        if most > own + 1:
-            return tuple([row for row in among if row.holder == holder][-1:])
+            own, among = 0, [row for row in waiting if row.place == largest or not must]
+        rival, most = Counter(row.holder for row in among).most_common(1)[0]
+        if most > own + 1:  # its newest: an older code may be one that a person is just typing
+            return ([row for row in among if row.holder == rival][-1],)
         if must:
             return (among[-1],)
-        return () if own or among[0].made_ms + self.kept_s * 1000 > now_ms else (among[0],)
+        return None if own or among[0].made_ms + self.kept_s * 1000 > now_ms else (among[0],)
 
 
 PERSON: Final = CodeKind("person", 6, string.digits, 600.0, 5, of_place=64, kept_s=120.0)
@@ -89,6 +84,38 @@ SIGN_IN: Final = CodeKind(
     "signin", 43, f"{string.ascii_letters}{string.digits}-_", 600.0, 10, in_all=16, is_typed=False
 )
 PROVISION: Final = CodeKind(SECRET, 26, f"{string.ascii_uppercase}234567", 30 * 86_400.0, 5)
+
+
+class WrongTokens:
+    """`limit` wrong tokens are allowed within WRONG_TOKENS_S. With too many addresses the oldest one is forgotten."""
+
+    def __init__(self, limit: int, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._limit = limit
+        self._now_s = now_s
+        self._times: OrderedDict[str, deque[float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        """How many addresses are remembered."""
+        return len(self._times)
+
+    def add(self, address: str) -> None:
+        self._times.setdefault(address, deque(maxlen=self._limit)).append(self._now_s())
+        self._times.move_to_end(address)
+        if len(self._times) > MAX_ADDRESSES:
+            self._times.popitem(last=False)
+
+    def take_back(self, address: str) -> None:
+        """What was added last was right after all."""
+        times = self._times.get(address)
+        if times:
+            times.pop()
+
+    def wait_s(self, address: str) -> float:
+        """How long this address has to wait; 0 while it is below the limit."""
+        times = self._times.get(address)
+        if times is None or len(times) < self._limit:
+            return 0.0
+        return max(0.0, times[0] + WRONG_TOKENS_S - self._now_s())
 
 
 class Codes:

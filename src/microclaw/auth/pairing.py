@@ -1,63 +1,82 @@
-"""Lets a new device in: by a code that it shows and a person confirms, or by the secret it was provisioned with.
+"""The host's identity towards devices, which lets a new one in: by a code that it shows and a person confirms, or by
+the secret it was provisioned with.
 
 It sends nothing: the connection asks, waits for the outcome and tells the device. A device that waits is in memory, so
-its code ends with its connection; in a cluster the code can be typed at another host, too (typed_codes.py).
+its code ends with its connection; in a cluster the code can be typed at another host, which asks the device's one.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
+import itertools
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Final, Protocol
 
-from cryptography import x509
+import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from microclaw.addresses import address_range, single_address
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.authority import Authority
-from microclaw.auth.certificates import is_late, read_csr, to_ms
+from microclaw.auth.certificates import HostNames, read_csr
 from microclaw.auth.codes import DEVICE, PROVISION, Codes
-from microclaw.auth.credentials import Reason, Refusal, Revocation
-from microclaw.auth.device_tokens import DeviceTokens, IssuedToken
-from microclaw.auth.typed_codes import TypedCodes, WaitingDevice, Wish
-from microclaw.boards import board_ids
-from microclaw.errors import DeviceUnreachable, Overloaded, ProtocolError, UnknownName
+from microclaw.auth.credentials import DeviceCredentials, IssuedCredential, Reason, Refusal
+from microclaw.auth.people import OWNER
+from microclaw.auth.provisioning import SECRET_LIFE_MS, Provision
+from microclaw.boards import board_ids, load_board
+from microclaw.errors import DeviceUnreachable, Overloaded, ProtocolError, StoreUnreachable, UnknownName
 from microclaw.store.codes import CodeRow
-from microclaw.store.identity import CertificateRow, IdentityTable
+from microclaw.store.database import Database
+from microclaw.store.identity import IdentityTable
+from microclaw.text import host_called
 from microclaw.wire.link.frame import CloseCode
 
+SHOW_S: Final = 3.0  # a device waits for its code for 5 s
 _NO_ROOM: Final = Refusal(CloseCode.TOO_MANY, Reason.TOO_MANY_PENDING)
 _MALFORMED: Final = Refusal(CloseCode.MALFORMED, Reason.MALFORMED_REQUEST)
 _BOARD: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-@dataclass(frozen=True, slots=True)
-class IssuedCredential:
-    """What `pair_done` carries: the device's certificate (DER) or its token."""
-
-    device_id: str
-    certificate: bytes | None = None
-    token: IssuedToken | None = None
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class PendingPairing:
-    """A device that shows `code` and waits for a person. Of its row the holder is its address as far as limits go, and
-    the place the range that it can choose its address from."""
+    """A device that shows `code` and waits for a person. Of its row the holder is its address as far as limits go, the
+    place the range that it can choose its address from, and `about` its board and address."""
 
     code: str = field(repr=False)
     row: CodeRow = field(repr=False)
     board: str
     address: str
     key: ec.EllipticCurvePublicKey | None
-    expires_s: float  # on the service's clock
     outcome: asyncio.Future[IssuedCredential | Refusal]
     enrol: Enrol | None = None  # its own way into the registry
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingDevice:
+    """A device that shows a code, without the code."""
+
+    address: str
+    board: str
+    seconds_left: int
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """What the person who typed a code wants: the device's name, or the known device that it becomes again.
+
+    `board_id` is the profile of a board whose own name is no profile's, `by` the person's name.
+    """
+
+    name: str | None = None
+    device_id: str | None = None
+    board_id: str | None = None
+    by: str | None = None
+
+
+_NOTHING: Final = Wish()
 
 
 class Enrol(Protocol):
@@ -69,55 +88,82 @@ class Enrol(Protocol):
     async def __call__(self, board: str, *, name: str | None, device_id: str | None, is_new: bool = False) -> str: ...
 
 
-class PairingService:
-    """Where devices ask and people confirm. `clock_s` is monotonic."""
+class HostIdentity:
+    """What this host is towards devices: its authority, their credentials, and where devices ask to be let in and
+    people confirm it. `known` is what a provision says of the host."""
 
     def __init__(
         self,
-        *,
         authority: Authority,
-        table: IdentityTable,
-        tokens: DeviceTokens,
-        revocation: Revocation,
+        database: Database,
+        known: Provision,
+        *,
         enrol: Enrol,
         mint_id: Callable[[], str],
         now_ms: Callable[[], int],
         clock_s: Callable[[], float],
-        codes: Codes,
-        record: Record = no_record,
+        record: Record,
     ) -> None:
-        self._authority = authority
-        self._table = table
-        self._tokens = tokens
-        self._revocation = revocation
+        self.authority = authority
+        self.table = IdentityTable(database)
+        self.record = record
+        self.credentials = DeviceCredentials(authority, self.table, now_ms=now_ms, record=record)
+        self._codes = Codes(database, now_ms=now_ms, clock_s=clock_s)
+        self._known = known
         self._enrol = enrol
         self._mint_id = mint_id
-        self._now_ms = now_ms
-        self._clock_s = clock_s
-        self._codes = codes
-        self._record = record
         self._pending: dict[bytes, PendingPairing] = {}
-        self.typed = TypedCodes(codes, self._carry_out)
         self._one_secret = asyncio.Lock()
+        self.ask_host: Callable[[str, bytes, Wish], Awaitable[str | None]] | None = None
+        """Has another host `pair_shown`: the device's id, its error, or None where it does not answer."""
+
+    @classmethod
+    async def open(
+        cls,
+        folder: Path,
+        database: Database,
+        *,
+        names: HostNames,
+        port: int,
+        enrol: Enrol,
+        mint_id: Callable[[], str],
+        now_ms: Callable[[], int],
+        clock_s: Callable[[], float] = time.monotonic,
+        record: Record = no_record,
+    ) -> HostIdentity:
+        """Read or make the identity in `folder` (home/identity); StoreError when it is not whole.
+
+        `port` is the device plane's; `clock_s` is monotonic.
+        """
+        authority = await Authority.open(folder, IdentityTable(database), names, now_ms=now_ms, record=record)
+        known = Provision(names.names[0], port, authority.fingerprint)
+        return cls(
+            authority, database, known, enrol=enrol, mint_id=mint_id, now_ms=now_ms, clock_s=clock_s, record=record
+        )
 
     @property
     def pending(self) -> tuple[PendingPairing, ...]:
-        """Devices that wait now, the oldest first."""
+        """Devices that wait at this host now, the oldest first."""
         self._drop_expired()
         return tuple(self._pending.values())
 
-    def waiting(self) -> tuple[WaitingDevice, ...]:
-        """Devices that show a code, here or at other hosts, the oldest of a host first."""
-        now_s = self._clock_s()
-        here = (WaitingDevice(one.address, one.board, math.ceil(one.expires_s - now_s)) for one in self.pending)
-        return (*here, *self.typed.waiting())
+    async def waiting(self) -> tuple[WaitingDevice, ...]:
+        """Devices that show a code, here or at other hosts as far as this one's clock is theirs, the oldest first."""
+        self._drop_expired()
+        now_ms = self._codes.now_ms()
+        return tuple(
+            WaitingDevice(address, board, -(-min(row.until_ms - now_ms, row.until_ms - row.made_ms) // 1000))
+            for row in await self._codes.list(DEVICE)
+            if row.host != self._codes.table.host or row.hash in self._pending
+            for board, _, address in [row.about.partition(" ")]
+        )
 
     async def request(
         self, address: str, board: str, *, csr: bytes | None, token_wanted: bool, secret: str | None
     ) -> PendingPairing | IssuedCredential | Refusal:
         """A device's `pair_request`. A pending one is to be awaited with `outcome`; a right secret pairs at once.
 
-        Raises what the registry raises when it will not have the device (its name was taken meanwhile).
+        StoreError. Raises what the registry raises when it will not have the device (its name was taken meanwhile).
         """
         try:
             key = read_csr(csr) if csr is not None else None
@@ -128,7 +174,7 @@ class PairingService:
             return await self.request_code(address, board, key=key)
         answer = await self._by_secret(address, board, key, secret or "") if is_request else _MALFORMED
         if isinstance(answer, Refusal):
-            self._record(answer.event(address))
+            self.record(answer.event(address))
         return answer
 
     async def request_code(
@@ -137,66 +183,63 @@ class PairingService:
         """A device shows a code, is entered by `enrol` (of another protocol), and gets a token where it has no key."""
         answer = await self._by_code(address, board, key, enrol) if _BOARD.fullmatch(board) else _MALFORMED
         if isinstance(answer, Refusal):
-            self._record(answer.event(address))
+            self.record(answer.event(address))
         else:
             known = (board,) if board in board_ids() else ()
-            self._record(AuditEvent(AuditKind.PAIRING_ASKED, f"a {board} shows a code", address=address, known=known))
+            self.record(AuditEvent(AuditKind.PAIRING_ASKED, f"a {board} shows a code", address=address, known=known))
         return answer
 
     async def outcome(self, pending: PendingPairing) -> IssuedCredential | Refusal:
         """Wait until a person confirmed the code, at most until it expires. Cancelling withdraws the request."""
         try:
-            async with asyncio.timeout(max(0.0, pending.expires_s - self._clock_s())):
+            async with asyncio.timeout(max(0.0, (pending.row.until_ms - self._codes.now_ms()) / 1000)):
                 return await pending.outcome
         except TimeoutError:
             return Refusal(CloseCode.NOT_AUTHENTICATED, Reason.PAIRING_EXPIRED)
         finally:
             self._withdraw(pending)
 
-    async def confirm(
-        self,
-        code: str,
-        *,
-        name: str | None = None,
-        device_id: str | None = None,
-        board_id: str | None = None,
-        by: str | None = None,
-    ) -> IssuedCredential:
-        """A person typed the code that a device shows: give that device its credential.
+    async def confirm(self, code: str, wish: Wish = _NOTHING) -> str:
+        """A person typed the code that a device shows: give that device its credential. Returns the device's id.
 
-        With `device_id` it becomes that known device again. `board_id` is the profile that the person chose for a board
-        whose own name is no profile's, `by` the person's name. Of a device that waits at another host the id alone is
-        returned. Raises UnknownName for a wrong code, Overloaded while pairing is locked, what the registry raises for
-        a name it will not have (the code stays good then), and DeviceUnreachable when the device went away meanwhile.
+        Raises UnknownName for a wrong code, Overloaded while pairing is locked, what the registry raises for a name it
+        will not have (the code stays good then), and DeviceUnreachable when the device went away meanwhile, or the host
+        that it reached does not answer.
         """
-        self._drop_expired()
         if (locked_s := self._codes.locked_s(DEVICE)) > 0:
-            self._record(AuditEvent(AuditKind.CODE_LOCKED, "devices' codes, after too many wrong ones", by=by))
+            self.record(AuditEvent(AuditKind.CODE_LOCKED, "devices' codes, after too many wrong ones", by=wish.by))
             raise Overloaded(
                 f"pairing is locked after {DEVICE.wrong_tries} wrong codes",
                 next_step=f"wait {locked_s:.0f} s, then type the code the device shows now",
             )
-        wish = Wish(name=name, device_id=device_id, board_id=board_id, by=by)
-        if DEVICE.hash(code) in self._pending:
-            return await self._confirm(DEVICE.hash(code), wish)
-        paired = await self.typed.order(code, wish)
-        if paired is not None:
-            return IssuedCredential(paired)
+        digest = DEVICE.hash(code)
+        self._drop_expired()
+        if digest in self._pending:
+            return await self.pair_shown(digest, wish)
+        row = await self._codes.table.find(DEVICE.name, digest, 0)  # its host says when it is over
+        if row is not None and row.host != self._codes.table.host and self.ask_host is not None:
+            if (paired := await self.ask_host(row.host, digest, wish)) is not None:
+                return paired
+            raise DeviceUnreachable(
+                f"the host {host_called(row.host)}, which the device reached, does not answer",
+                next_step="it may be paired all the same: microclaw device list; else let it ask for a new code",
+            )
         self._codes.wrong(DEVICE)
-        self._record(AuditEvent(AuditKind.CODE_WRONG, "typed to let a device in", by=by))
+        self.record(AuditEvent(AuditKind.CODE_WRONG, "typed to let a device in", by=wish.by))
         step = f"type the 6 digits it shows; they change after {DEVICE.life_s:.0f} s"
         raise UnknownName("no device waits with that code", next_step=step)
 
-    async def _carry_out(self, digest: bytes, wish: Wish) -> str:
+    async def pair_shown(self, digest: bytes, wish: Wish) -> str:
+        """As `confirm`, for the device that waits at this host with the code of this hash."""
         self._drop_expired()
-        return (await self._confirm(digest, wish)).device_id
-
-    async def _confirm(self, digest: bytes, wish: Wish) -> IssuedCredential:
-        pending = self._pending.pop(digest)
+        if (pending := self._pending.pop(digest, None)) is None:
+            text = "the device went away while it was being paired, or its code was typed at its own host"
+            raise DeviceUnreachable(text, next_step="let it ask for a new code")
         try:
             enrol = pending.enrol or self._enrol
             enrolled = await enrol(wish.board_id or pending.board, name=wish.name, device_id=wish.device_id)
             paired = await self._grant(enrolled, pending.key, None, pending.address, wish.by)
+            await self._codes.table.spend(pending.row)
         except BaseException:  # also a person who gave up: the code stays good
             if not pending.outcome.done():
                 self._pending[digest] = pending
@@ -206,24 +249,40 @@ class PairingService:
                 "the device went away while it was being paired", next_step="let it ask for a new code"
             )
         pending.outcome.set_result(paired)
-        return paired
+        return paired.device_id
 
-    async def renew(self, device_id: str, *, csr: bytes | None) -> IssuedCredential | Refusal:
-        """A new certificate for a device that came with one in the last third of its life.
+    async def provision(
+        self,
+        *,
+        device_id: str | None = None,
+        name: str | None = None,
+        board_id: str | None = None,
+        with_secret: bool = True,
+        host: str | None = None,
+        life_ms: int = SECRET_LIFE_MS,
+    ) -> Provision:
+        """For a new device to be called `name`, or the known `device_id`; `board_id` lets no board of another profile
+        use it, and is the profile of a board whose own name is no profile's.
 
-        Both are good until the new one is used: the answer may be lost.
+        The secret is good for `life_ms`, until the device that paired with it has connected once.
+        Raises UnknownName for a `board_id` that no profile has.
         """
-        try:
-            key = read_csr(csr or b"")
-        except ProtocolError:
-            return Refusal(CloseCode.MALFORMED, Reason.MALFORMED_REQUEST, device_id)
-        rows = await self._table.certificates_of(device_id)
-        live = [row for row in rows if row.revoked_ms is None and row.used_ms is not None]
-        if not any(is_late(row.issued_ms, row.expires_ms, self._now_ms()) for row in live):
-            return Refusal(CloseCode.MALFORMED, Reason.TOO_EARLY, device_id)
-        certificate = self._authority.sign(key, device_id)
-        await self._table.add_certificate(self._row(certificate, device_id))
-        return IssuedCredential(device_id, certificate=certificate.public_bytes(Encoding.DER))
+        if board_id is not None:
+            load_board(board_id)
+        known = replace(self._known, host=host or self._known.host)
+        if not with_secret:
+            return known
+        whose = (device_id or "", board_id or "", name or "")
+        secret, row = await self._codes.give(PROVISION, *whose, life_ms=life_ms)
+        about = device_id or name
+        self.record(AuditEvent(AuditKind.SECRET_MADE, "lets one device in", about=about, by=OWNER.name))
+        return replace(known, secret=secret, expires_ms=row.until_ms)
+
+    async def free_names(self, prefix: str, count: int, taken: frozenset[str]) -> list[str]:
+        """PREFIX001, PREFIX002, ...: none that a device has, or that a secret is out for."""
+        taken |= {row.about for row in await self._codes.list(PROVISION)}
+        names = (f"{prefix}{number:03}" for number in itertools.count(1))
+        return list(itertools.islice((name for name in names if name not in taken), count))
 
     async def _by_code(
         self, address: str, board: str, key: ec.EllipticCurvePublicKey | None, enrol: Enrol | None
@@ -231,32 +290,30 @@ class PairingService:
         self._drop_expired()
         holder, place = single_address(address), address_range(address)
         waiting = [one.row for one in self._pending.values()]
-        gone = DEVICE.giving_way(waiting, holder, place, self._now_ms())
+        gone = DEVICE.giving_way(waiting, holder, place, self._codes.now_ms())
         if gone is None:
             return _NO_ROOM
         for row in gone:
             self._pending.pop(row.hash).outcome.set_result(_NO_ROOM)
-        while True:
+        while True:  # at most `in_all` of a million are taken
             code, row = self._codes.draw(DEVICE, holder, place, f"{board} {address}")
             if row.hash in self._pending:
-                continue  # at most `in_all` of a million are taken
-            expires_s = self._clock_s() + DEVICE.life_s
+                continue
             outcome: asyncio.Future[IssuedCredential | Refusal] = asyncio.get_running_loop().create_future()
-            pending = PendingPairing(code, row, board, address, key, expires_s, outcome, enrol)
-            self._pending[row.hash] = pending
-            if await self._is_shown(pending):
-                return pending
-
-    async def _is_shown(self, pending: PendingPairing) -> bool:
-        """Whether the code is this device's at every host; one that another host gave is drawn again."""
-        try:
-            shown = await self.typed.show(pending.row)
-        except BaseException:
-            self._withdraw(pending)
-            raise
-        if not shown and self._pending.get(pending.row.hash) is pending:
-            del self._pending[pending.row.hash]
-        return shown
+            self._pending[row.hash] = pending = PendingPairing(code, row, board, address, key, outcome, enrol)
+            try:
+                async with asyncio.timeout(SHOW_S):
+                    if await self._codes.add(row):  # else another host gave it
+                        return pending
+            except TimeoutError as exc:
+                self._withdraw(pending)
+                text = "what the hosts of the cluster share does not answer: a code would be good at this host alone"
+                raise StoreUnreachable(text, next_step="let the device ask again; microclaw cluster status") from exc
+            except BaseException:
+                self._withdraw(pending)
+                raise
+            if self._pending.get(row.hash) is pending:
+                del self._pending[row.hash]
 
     async def _by_secret(
         self, address: str, board: str, key: ec.EllipticCurvePublicKey | None, secret: str
@@ -292,28 +349,15 @@ class PairingService:
         by: str | None = None,
     ) -> IssuedCredential | None:
         """The credential, once it is on the disk; None when the secret was spent meanwhile."""
-        if key is None:
-            token = await self._tokens.issue(device_id, secret=secret)
-            if token is None:
-                return None
-            paired = IssuedCredential(device_id, token=token)
-        else:
-            certificate = self._authority.sign(key, device_id)
-            if not await self._table.grant_certificate(self._row(certificate, device_id), secret=secret):
-                return None
-            paired = IssuedCredential(device_id, certificate=certificate.public_bytes(Encoding.DER))
-        how = "by a code that a person confirmed" if secret is None else "by the secret it was provisioned with"
-        self._record(AuditEvent(AuditKind.PAIRING_DONE, how, address=address, about=device_id, by=by))
-        self._revocation.announce(device_id, "paired_again")
+        paired = await self.credentials.grant(device_id, key, secret=secret)
+        if paired is not None:
+            how = "by a code that a person confirmed" if secret is None else "by the secret it was provisioned with"
+            self.record(AuditEvent(AuditKind.PAIRING_DONE, how, address=address, about=device_id, by=by))
         return paired
 
-    def _row(self, certificate: x509.Certificate, device_id: str) -> CertificateRow:
-        expires_ms = to_ms(certificate.not_valid_after_utc)
-        return CertificateRow(f"{certificate.serial_number:x}", device_id, self._now_ms(), expires_ms)
-
     def _drop_expired(self) -> None:
-        now_s = self._clock_s()
-        for pending in [pending for pending in self._pending.values() if pending.expires_s <= now_s]:
+        now_ms = self._codes.now_ms()
+        for pending in [pending for pending in self._pending.values() if pending.row.until_ms <= now_ms]:
             self._withdraw(pending)
 
     def _withdraw(self, pending: PendingPairing) -> None:

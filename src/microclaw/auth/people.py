@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 import time
 import unicodedata
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from typing import Final, Literal, Protocol, cast
 
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
-from microclaw.auth.codes import Codes
-from microclaw.auth.people_codes import PairingCodes
-from microclaw.errors import ConfigError, Overloaded, StoreError, UnknownName, over_limit
+from microclaw.auth.codes import PERSON, Codes
+from microclaw.errors import ConfigError, Overloaded, PermissionRefused, StoreError, UnknownName, over_limit
 from microclaw.store.codes import CodeRow
 from microclaw.store.database import Database
 from microclaw.store.people import PeopleTable
@@ -103,8 +103,9 @@ class People:
         self._record = record
         self._now_s = now_s
         self._known: dict[str, Person] = {}
-        self._at: dict[tuple[str, str], str] = {}
-        self._codes = PairingCodes(codes or Codes(database, now_ms=self._now_ms, clock_s=now_s), record)
+        self._codes = codes or Codes(database, now_ms=self._now_ms, clock_s=now_s)
+        self._told: dict[bytes, str] = {}  # the codes that this host told accounts, which get the same again
+        self._asking = asyncio.Lock()  # two messages of one sender get one code
         self._listeners: list[Callable[[], Awaitable[object]]] = []
         self._changing = asyncio.Lock()  # of people, here and in the store
 
@@ -156,10 +157,6 @@ class People:
     def owners(self) -> tuple[Person, ...]:
         return tuple(person for person in self.list() if person.role == "owner")
 
-    async def asking(self) -> tuple[tuple[CodeRow, float], ...]:
-        """As PairingCodes.waiting."""
-        return await self._codes.waiting()
-
     async def look_up(self, person_id: str) -> Person | None:
         """As `get`; before it says None it looks what other hosts wrote."""
         if self.get(person_id) is None and self._table.is_shared:
@@ -168,21 +165,56 @@ class People:
 
     async def find(self, channel: str, external_id: str) -> Person | None:
         """The person at this address; None for an unknown sender."""
-        person_id = self._at.get((channel, external_id))
-        return None if person_id is None else self.get(person_id)
+        return next((person for person in self.list() if (channel, external_id) in person.addresses), None)
+
+    async def asking(self) -> tuple[tuple[CodeRow, float], ...]:
+        """Who got a code and waits for the owner, the oldest first; and for how many seconds more.
+
+        Of a row the holder is the account, and the place its channel.
+        """
+        now_ms = self._codes.now_ms()
+        return tuple((row, (row.until_ms - now_ms) / 1000) for row in await self._codes.list(PERSON))
 
     async def ask_pairing(self, channel: str, external_id: str, display_name: str) -> str:
-        """A code that an unknown sender shows the owner, as PairingCodes.ask."""
-        return await self._codes.ask(channel, external_id, display_name)
+        """A code that an unknown sender shows the owner: one an account, the same one while it lasts.
+
+        Accounts have no address that could be shared out by range. So where every place is taken, the oldest that is
+        older than `kept_s` gives way, and Overloaded is raised only where none is. After a restart, and at another host
+        of a cluster, an account gets a new code, which ends the one before.
+        """
+        async with self._asking:
+            rows = await self._codes.list(PERSON)
+            self._told = {row.hash: self._told[row.hash] for row in rows if row.hash in self._told}
+            here = [row for row in rows if row.place == channel]
+            gone = tuple(row for row in here if row.holder == external_id)
+            if told := next((self._told[row.hash] for row in gone if row.hash in self._told), None):
+                return told
+            gone = gone or self._giving_way(here, channel, external_id)
+            shown = " ".join(display_name.split())[:40]
+            code, row = await self._codes.give(PERSON, external_id, channel, shown, instead_of=gone)
+            self._told[row.hash] = code
+            text = f"{shown or 'somebody'} in {channel}"
+            self._record(AuditEvent(AuditKind.PAIRING_ASKED, text, about=external_id))
+            return code
 
     async def pair(self, code: str, role: Role | None = None, name: str | None = None) -> Person:
         """Let in the sender with this code, as a known person or a new one (a member unless `role` is given).
 
         Raises UnknownName for a wrong code, PermissionRefused after many of them, ConfigError for a name that is none.
         """
-        asked = await self._codes.find(code)
+        if (wait_s := self._codes.locked_s(PERSON)) > 0:
+            self._record(AuditEvent(AuditKind.CODE_LOCKED, "people's codes, after too many wrong ones", by=OWNER.name))
+            raise PermissionRefused(
+                f"{PERSON.wrong_tries} wrong codes within a minute: no code is looked at for a while",
+                next_step=f"wait {wait_s:.0f} s",
+            )
+        if (asked := await self._codes.find(PERSON, code)) is None:
+            self._codes.wrong(PERSON)
+            self._record(AuditEvent(AuditKind.CODE_WRONG, "typed to let a person in", by=OWNER.name))
+            raise _no_code("this code is wrong, or its ten minutes are over")
         person = self._meant(asked, role, name)
-        await self._codes.spend(asked)
+        if not await self._codes.table.spend(asked):  # at whichever host
+            raise _no_code("this code was used meanwhile, or its ten minutes are over")
         is_new = person.person_id not in self._known
         paired = replace(person, addresses=(*person.addresses, (asked.place, asked.holder)))
         await (self._add(paired) if is_new else self._change(person, paired))
@@ -210,6 +242,20 @@ class People:
             self._note(f"{role}, before {person.role}", person)
             await self._announce()
         return self._known[person.person_id]
+
+    def _giving_way(self, here: Sequence[CodeRow], channel: str, external_id: str) -> tuple[CodeRow, ...]:
+        """The codes of the channel that end for one more."""
+        now_ms = self._codes.now_ms()
+        gone = PERSON.giving_way(here, external_id, channel, now_ms)
+        if gone is None:
+            text = f"{PERSON.of_place} people of {channel} wait to be let in already"
+            self._record(AuditEvent(AuditKind.PAIRING_REFUSED, text, about=external_id))
+            left_s = math.ceil(PERSON.kept_s - (now_ms - here[0].made_ms) / 1000)
+            raise Overloaded(text, next_step=f"write again in {left_s} s")
+        for row in gone:
+            text = f"every place of {channel} is taken: the oldest code gave way to a newer one"
+            self._record(AuditEvent(AuditKind.PAIRING_REFUSED, text, about=row.holder))
+        return gone
 
     def _new(self, name: str, role: Role) -> Person:
         return Person(f"p-{secrets.token_hex(4)}", name, role, self._now_ms())
@@ -239,7 +285,6 @@ class People:
         async with self._changing:
             is_gone = not await self._table.delete(person.person_id)
             self._known.pop(person.person_id, None)
-            self._at = {address: whose for address, whose in self._at.items() if whose != person.person_id}
         if is_gone:  # another host was faster
             raise self._nobody(reference)
         self._note(f"{person.role}, removed with every token", person)
@@ -298,21 +343,21 @@ class People:
         async with self._changing:
             try:
                 await self._table.put(person, self._now_ms())
-            except StoreError:
-                await self._read()  # another host may have been faster
+            except StoreError:  # another host may have been faster
+                await self._read()
                 self._check_free(person.name)
                 raise
-            self._hold(person)
+            await self._read()
 
     async def _change(self, before: Person, after: Person) -> None:
         async with self._changing:
-            if not await self._table.replace(before, after, self._now_ms()):
-                await self._read()
+            is_same = await self._table.replace(before, after, self._now_ms())
+            await self._read()
+            if not is_same:
                 raise ConfigError(
                     f"{before.name} was changed or removed meanwhile, at another host of the cluster",
                     next_step="see it, then do it again: microclaw person list",
                 )
-            self._hold(after)
 
     async def _refresh(self) -> None:
         """Take over what another host changed."""
@@ -323,19 +368,11 @@ class People:
             await self._announce()
 
     async def _read(self) -> None:
-        people = await self._table.list()
-        self._known, self._at = {}, {}
-        for person in people:
-            self._hold(person)
-
-    def _hold(self, person: Person) -> None:
-        self._known[person.person_id] = person
-        for address in person.addresses:
-            before = self._at.get(address, person.person_id)
-            self._at[address] = person.person_id
-            if before != person.person_id:
-                old = self._known[before]
-                self._known[before] = replace(old, addresses=tuple(kept for kept in old.addresses if kept != address))
+        self._known = {person.person_id: person for person in await self._table.list()}
 
     def _now_ms(self) -> int:
         return int(self._now_s() * 1000)
+
+
+def _no_code(text: str) -> UnknownName:
+    return UnknownName(text, next_step="write to the bot again: it answers with a code")

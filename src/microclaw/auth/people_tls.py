@@ -11,13 +11,12 @@ import os
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, TypeAlias
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from microclaw.auth.authority import Authority, bare_server_context
-from microclaw.auth.certificates import HostNames, from_ms, host_names
+from microclaw.auth.certificates import HostNames, from_ms
 from microclaw.durable import size_text
 from microclaw.errors import ConfigError
 
@@ -28,37 +27,25 @@ WARN_DAYS: Final = 14
 _log = logging.getLogger(__name__)
 
 
-class PeopleTls(Protocol):
-    """`context` is what the listener serves with; `names` are those that its certificate has now; `fingerprint` is the
-    own authority's, None for a given certificate."""
-
-    context: ssl.SSLContext
-    names: HostNames
-    fingerprint: str | None
-
-    async def refresh(self) -> None:
-        """Look again: a new certificate goes into the live context. Connections that are open stay."""
-
-
 class OwnCertificate:
-    """Issued by the host's own authority for the machine's names and addresses; made anew before it ends."""
+    """Issued by the host's own authority for the machine's names and addresses; made anew before it ends.
+
+    `context` is what the listener serves with; `names` are those that its certificate has now; `fingerprint` is the
+    authority's.
+    """
 
     def __init__(self, authority: Authority, look: Callable[[], HostNames]) -> None:
         self._authority = authority
         self._look = look
         self.context = _context()
-        self.fingerprint: str | None = authority.fingerprint
-        self._serve()
-
-    def _serve(self) -> None:
-        self._authority.rotate(self.context)
-        self._served = self._authority.server
-        self.names = names_in(self._served)
+        self.fingerprint = authority.fingerprint
+        self.names = HostNames.of(authority.server)
+        authority.serve(self.context)
 
     async def refresh(self) -> None:
+        """Look again: a new certificate goes into the live context. Connections that are open stay."""
         await self._authority.renew_if_due(self._look())
-        if self._served is not self._authority.server:  # also where a try before could not
-            self._serve()
+        self.names = HostNames.of(self._authority.server)
 
 
 class GivenCertificate:
@@ -70,7 +57,7 @@ class GivenCertificate:
         self._now_ms = now_ms
         self._seen = self._stamp()
         self.context = _context()
-        self.fingerprint: str | None = None
+        self.fingerprint = None
         self.names = self._load()
 
     async def refresh(self) -> None:
@@ -86,63 +73,40 @@ class GivenCertificate:
             _log.info("the certificate of %s is served anew", self._files[0])
 
     def _load(self) -> HostNames:
-        """Everything is checked before the live context gets it."""
+        """The names of the pair, which is served from now on. Everything is checked before the live context gets it."""
         certificate, key = self._files
-        leaf = read_given(certificate, key, self._now_ms())
-        if ends_soon(leaf, self._now_ms()):
-            _log.warning("%s ends on %s: renew it", certificate, f"{leaf.not_valid_after_utc:%Y-%m-%d}")
+        pem, now = _read(certificate), from_ms(self._now_ms())
+        _read(key, private=True)
         try:
-            self.context.load_cert_chain(certificate, key)
-        except OSError as exc:  # ssl.SSLError too
-            raise ConfigError(f"{certificate} cannot be served: {exc}", next_step="P-256 or RSA of 2048 bits") from exc
-        return names_in(leaf)
+            leaf = x509.load_pem_x509_certificates(pem)[0]
+            names, begin, end = HostNames.of(leaf), leaf.not_valid_before_utc, leaf.not_valid_after_utc
+            _context().load_cert_chain(certificate, key, password="")
+            if not begin <= now < end:
+                text = f"{certificate} is valid from {begin:%Y-%m-%d} to {end:%Y-%m-%d}, and today is {now:%Y-%m-%d}"
+                raise ConfigError(text, next_step="renew it")
+            self.context.load_cert_chain(certificate, key, password="")
+        except (ValueError, OSError, x509.ExtensionNotFound) as exc:  # ssl.SSLError too
+            if getattr(exc, "reason", None) == "KEY_VALUES_MISMATCH":
+                text = f"the key in {key} is not the one of {certificate}"
+                raise ConfigError(text, next_step="give the pair") from exc
+            text = f"{certificate} and {key} cannot be read as a certificate with its key: {exc}"
+            step = "PEM, P-256 or RSA of 2048 bits, the key without a password, names as subjectAltName"
+            raise ConfigError(text, next_step=step) from exc
+        if (end - now).days < WARN_DAYS:
+            _log.warning("%s ends on %s: renew it", certificate, f"{end:%Y-%m-%d}")
+        return names
 
     def _stamp(self) -> tuple[tuple[int, int, int] | None, ...]:
         return tuple(_stamp(path) for path in self._files)
 
 
-def read_given(certificate: Path, key: Path, now_ms: int) -> x509.Certificate:
-    """The certificate of two PEM files. ConfigError unless they are a pair and of today, and the key is closed."""
-    pem, secret = _read(certificate), _read(key, private=True)
-    try:
-        leaf = x509.load_pem_x509_certificates(pem)[0]
-        private = load_pem_private_key(secret, password=None)
-        is_match = _public(private.public_key()) == _public(leaf.public_key())
-        names_in(leaf)
-    except (ValueError, TypeError, x509.ExtensionNotFound) as exc:
-        text = f"{certificate} and {key} cannot be read as a certificate with its key: {exc}"
-        raise ConfigError(text, next_step="PEM, the key without a password, names as subjectAltName") from exc
-    if not is_match:
-        raise ConfigError(f"the key in {key} is not the one of {certificate}", next_step="give the pair")
-    now = from_ms(now_ms)
-    if not leaf.not_valid_before_utc <= now < leaf.not_valid_after_utc:
-        span = f"{leaf.not_valid_before_utc:%Y-%m-%d} to {leaf.not_valid_after_utc:%Y-%m-%d}"
-        raise ConfigError(f"{certificate} is valid from {span}, and today is {now:%Y-%m-%d}", next_step="renew it")
-    return leaf
-
-
-def ends_soon(certificate: x509.Certificate, now_ms: int) -> bool:
-    """Whether a given certificate ends within WARN_DAYS: its person has to renew it."""
-    return (certificate.not_valid_after_utc - from_ms(now_ms)).days < WARN_DAYS
-
-
-def names_in(certificate: x509.Certificate) -> HostNames:
-    """The names and addresses that it is for. x509.ExtensionNotFound where it has none."""
-    found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    addresses = tuple(str(address) for address in found.get_values_for_type(x509.IPAddress))
-    names = tuple(name.lower() for name in found.get_values_for_type(x509.DNSName))
-    return HostNames(names, host_names("localhost", addresses).addresses)
+PeopleTls: TypeAlias = OwnCertificate | GivenCertificate
 
 
 def _context() -> ssl.SSLContext:
     context = bare_server_context()
     context.set_alpn_protocols(["http/1.1"])
     return context
-
-
-def _public(key: object) -> bytes:
-    encoded: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)  # type: ignore[attr-defined]  # each kind of key has it
-    return encoded
 
 
 def _read(path: Path, *, private: bool = False) -> bytes:

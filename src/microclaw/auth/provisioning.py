@@ -8,16 +8,12 @@ QR code can use its dense alphabet; a reader lowers the host's name and the fing
 from __future__ import annotations
 
 import io
-import itertools
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from microclaw.addresses import bracketed
-from microclaw.audit import AuditEvent, AuditKind, Record, no_record
-from microclaw.auth.codes import PROVISION, Codes
-from microclaw.auth.people import OWNER
-from microclaw.boards import load_board
+from microclaw.auth.codes import PROVISION
 
 SECRET_LIFE_MS: Final = int(PROVISION.life_s * 1000)
 
@@ -66,45 +62,3 @@ class Provision:
         drawn = io.StringIO()
         segno.make(self.uri, error="m", micro=False).terminal(out=drawn, compact=True)
         return drawn.getvalue()
-
-
-class Provisioner:
-    """Makes provisions for one host. Only the hash of a secret is kept."""
-
-    def __init__(self, codes: Codes, known: Provision, record: Record = no_record) -> None:
-        self._codes = codes
-        self._known = known
-        self._record = record
-
-    async def provision(
-        self,
-        *,
-        device_id: str | None = None,
-        name: str | None = None,
-        board_id: str | None = None,
-        with_secret: bool = True,
-        host: str | None = None,
-        life_ms: int = SECRET_LIFE_MS,
-    ) -> Provision:
-        """For a new device to be called `name`, or the known `device_id`; `board_id` lets no board of another profile
-        use it, and is the profile of a board whose own name is no profile's.
-
-        The secret is good for `life_ms`, until the device that paired with it has connected once.
-        Raises UnknownName for a `board_id` that no profile has.
-        """
-        if board_id is not None:
-            load_board(board_id)
-        known = replace(self._known, host=host or self._known.host)
-        if not with_secret:
-            return known
-        whose = (device_id or "", board_id or "", name or "")
-        secret, row = await self._codes.give(PROVISION, *whose, life_ms=life_ms)
-        about = device_id or name
-        self._record(AuditEvent(AuditKind.SECRET_MADE, "lets one device in", about=about, by=OWNER.name))
-        return replace(known, secret=secret, expires_ms=row.until_ms)
-
-    async def free_names(self, prefix: str, count: int, taken: frozenset[str]) -> list[str]:
-        """PREFIX001, PREFIX002, ...: none that a device has, or that a secret is out for."""
-        taken |= {row.about for row in await self._codes.list(PROVISION)}
-        names = (f"{prefix}{number:03}" for number in itertools.count(1))
-        return list(itertools.islice((name for name in names if name not in taken), count))

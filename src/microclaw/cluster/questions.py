@@ -107,7 +107,7 @@ class RemoteQuestions:
     async def _tell_one(self, body: bytes) -> AsyncGenerator[bytes, None]:
         approval_id = body.decode(errors="replace")
         waiting = next((one for one in self._approvals.pending() if one.approval_id == approval_id), None)
-        if (pending := waiting or self._approvals.ends.find(approval_id)) is not None:
+        if (pending := waiting or self._approvals.approved(approval_id)) is not None:
             yield self._encoded(pending)
 
     async def _decide_here(self, body: bytes) -> AsyncGenerator[bytes, None]:
@@ -117,7 +117,7 @@ class RemoteQuestions:
 
     async def _tell_end(self, body: bytes) -> AsyncGenerator[bytes, None]:
         asked = msgspec.msgpack.decode(body, type=_Wait)
-        end = await self._approvals.ends.wait(asked.approval_id, min(asked.wait_s, MAX_WAIT_S))
+        end = await self._approvals.end(asked.approval_id, min(asked.wait_s, MAX_WAIT_S))
         yield msgspec.msgpack.encode(end)
 
     def _encoded(self, pending: PendingApproval) -> bytes:

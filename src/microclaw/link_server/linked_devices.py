@@ -11,9 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from microclaw.audit import ALARMS, AuditEvent, Record
-from microclaw.auth.credentials import Revocation
-from microclaw.auth.pairing import PairingService
-from microclaw.auth.typed_codes import WaitingDevice
+from microclaw.auth.pairing import HostIdentity, WaitingDevice, Wish
 from microclaw.devices.device import Device, revoked_text
 from microclaw.devices.examine import CheckLine
 from microclaw.devices.registry import Registry
@@ -22,7 +20,6 @@ from microclaw.events import Alarm, LiveEvent
 from microclaw.link_server.device_link import DeviceLink
 from microclaw.link_server.links import LinkRegistry
 from microclaw.link_server.transport import SCHEME, LinkTransport
-from microclaw.store.identity import IdentityTable
 from microclaw.store.link_events import UpdateFacts
 from microclaw.wire import xiaozhi
 from microclaw.wire.link.messages import Notify
@@ -58,20 +55,16 @@ class LinkedDevices:
         self,
         links: LinkRegistry,
         devices: Registry,
-        table: IdentityTable,
-        revocation: Revocation,
-        pairing: PairingService,
+        identity: HostIdentity,
     ) -> None:
         self.links = links
         self._devices = devices
-        self._table = table
-        self._revocation = revocation
-        self._pairing = pairing
+        self.identity = identity
         devices.removed_elsewhere = self._drop
 
-    def waiting(self) -> tuple[WaitingDevice, ...]:
-        """Devices that wait to be paired, here or at other hosts, the oldest of a host first."""
-        return self._pairing.waiting()
+    async def waiting(self) -> tuple[WaitingDevice, ...]:
+        """Devices that wait to be paired, here or at other hosts, the oldest first."""
+        return await self.identity.waiting()
 
     async def pair(
         self,
@@ -88,8 +81,7 @@ class LinkedDevices:
         """
         known = self._devices.get(device) if device is not None else None
         link_id = link_id_of(known) or known.device_id if known is not None else None
-        granted = await self._pairing.confirm(code, name=name, device_id=link_id, board_id=board, by=by)
-        paired = granted.device_id
+        paired = await self.identity.confirm(code, Wish(name, link_id, board, by))
         owner = await self._devices.find_owner(endpoint_of(paired))
         assert owner is not None
         self.links.link(paired).is_revoked = False
@@ -97,7 +89,7 @@ class LinkedDevices:
 
     async def mark_revoked(self) -> None:
         """At the start: a link of a device that was revoked says so."""
-        for link_id in await self._table.revoked():
+        for link_id in await self.identity.table.revoked():
             if self._devices.owner_of(endpoint_of(link_id)) is not None:
                 self.links.link(link_id).is_revoked = True
 
@@ -107,11 +99,11 @@ class LinkedDevices:
         known = _credentials(device)
         if not known:
             self._link_of(device)  # it says what is missing
-        return sum([await self._revocation.revoke(credential, by=by) for credential in known])
+        return sum([await self.identity.credentials.revoke(credential, by=by) for credential in known])
 
     async def revoked(self) -> frozenset[str]:
         """The registry's ids of devices that were revoked and not paired again."""
-        gone = await self._table.revoked()
+        gone = await self.identity.table.revoked()
         return frozenset(
             device.device_id for device in self._devices.list() if gone.issuperset(_credentials(device) or ("",))
         )
@@ -143,7 +135,7 @@ class LinkedDevices:
     async def forget(self, device: Device, *, by: str | None = None) -> None:
         """The device was removed."""
         for credential in _credentials(device):
-            await self._revocation.revoke(credential, by=by)
+            await self.identity.credentials.revoke(credential, by=by)
         for link_id in _link_ids(device):
             await self.links.forget(link_id)
 
@@ -172,7 +164,7 @@ class LinkedDevices:
         link_id = link_id_of(device)
         if link_id is None:
             return None
-        table, now_ms = self._table, self.links.parts.clock.unix_us() / 1000
+        table, now_ms = self.identity.table, self.links.parts.clock.unix_us() / 1000
         good = any(row.state in ("current", "pending") for row in await table.tokens_of(link_id))
         good = good or any(
             row.revoked_ms is None and row.expires_ms > now_ms for row in await table.certificates_of(link_id)

@@ -21,7 +21,7 @@ from aiohttp import WSCloseCode, web
 from microclaw import __version__
 from microclaw.audit import AuditEvent, AuditKind
 from microclaw.auth.credentials import Identity, Refusal
-from microclaw.auth.device_identity import HostIdentity
+from microclaw.auth.pairing import HostIdentity
 from microclaw.errors import MicroclawError
 from microclaw.link_server.connection import REFUSALS, Connection, DurableOwner, Owner
 from microclaw.link_server.device_link import DeviceLink
@@ -76,7 +76,7 @@ class Listener:
     @asynccontextmanager
     async def serving(self, listening: socket.socket, tls: ssl.SSLContext | None) -> AsyncIterator[None]:
         """`tls` None is plain ws, for tests on loopback alone. Raises nothing for what a device does."""
-        stop_listening = self._identity.revocation.listen(self._links.revoked)
+        stop_listening = self._identity.credentials.listen(self._links.revoked)
         async with asyncio.TaskGroup() as tasks:
             server = web.Server(self._handle)
             accepting = tasks.create_task(self._accept(listening, tls, server, tasks), name="link: accept")
@@ -195,7 +195,7 @@ class Listener:
             raise ConnectionResetError("the connection went away")
         tls = transport.get_extra_info("ssl_object")
         certificate = tls.getpeercert(binary_form=True) if tls is not None else None
-        return await self._identity.authenticator.authenticate(certificate, request.headers.get("Authorization"))
+        return await self._identity.credentials.authenticate(certificate, request.headers.get("Authorization"))
 
     async def _tell_version(self, request: web.BaseRequest) -> web.StreamResponse:
         """A device of another version of the link hears in this one's words what is spoken here."""
@@ -263,7 +263,7 @@ class Listener:
             connection = await link.attach(partial(self._connection, link_socket, link, link))
         self._live.add(connection)
         try:
-            with self._identity.live.entered(identity):
+            with self._identity.credentials.entered(identity):
                 await self._serve_identity(link_socket, link, connection, identity)
         finally:
             connection.gone.set()
@@ -273,24 +273,24 @@ class Listener:
     async def _serve_identity(
         self, link_socket: LinkSocket, link: DeviceLink, connection: Connection, identity: Identity
     ) -> None:
-        if not await self._identity.authenticator.is_still_valid(identity):
+        if not await self._identity.credentials.is_still_valid(identity):
             await self._turn_away(link_socket, CloseCode.REVOKED, "revoked")
             return
         connection.on_ready = lambda: self._after_hello(link, connection, identity)
         async with asyncio.TaskGroup() as tasks:
-            connection.on_renewal = Renewal(link.link_id, self._identity.pairing, tasks).ask
+            connection.on_renewal = Renewal(link.link_id, self._identity.credentials, tasks).ask
             await connection.serve()
 
     async def _after_hello(self, link: DeviceLink, connection: Connection, identity: Identity) -> None:
         link.is_revoked = False
         await link.note_presence()
-        issued = await self._identity.tokens.rotate(identity)
+        issued = await self._identity.credentials.rotate(identity)
         if issued is not None:
             connection.session.send(Token(issued.token, issued.expires_ms))
 
     async def _serve_unauthenticated(self, link_socket: LinkSocket) -> None:
         async with asyncio.TaskGroup() as tasks:
-            owner = UnauthenticatedConnection(self._identity.pairing, tasks)
+            owner = UnauthenticatedConnection(self._identity, tasks)
             connection = self._connection(link_socket, owner, None, OutboxCursor(bytes(8)), InboxCursor())
             self._live.add(connection)
             try:

@@ -9,8 +9,8 @@ import asyncio
 import logging
 
 from microclaw.auth.codes import DEVICE
-from microclaw.auth.credentials import Refusal
-from microclaw.auth.pairing import IssuedCredential, PairingService, PendingPairing
+from microclaw.auth.credentials import DeviceCredentials, IssuedCredential, Refusal
+from microclaw.auth.pairing import HostIdentity, PendingPairing
 from microclaw.errors import DeviceUnreachable, LinkViolation, MicroclawError, StoreUnreachable
 from microclaw.link_server.connection import Connection
 from microclaw.wire.link.frame import CloseCode
@@ -25,7 +25,7 @@ class UnauthenticatedConnection:
     One request at a time: a newer one withdraws the older.
     """
 
-    def __init__(self, service: PairingService, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, service: HostIdentity, tasks: asyncio.TaskGroup) -> None:
         self._service = service
         self._tasks = tasks
         self._asking: asyncio.Task[None] | None = None
@@ -62,8 +62,7 @@ class UnauthenticatedConnection:
             if isinstance(answer, Refusal):
                 _refuse(connection, answer.close_code, str(answer.reason))
             elif isinstance(answer, IssuedCredential):
-                token = answer.token.token if answer.token is not None else None
-                _answer(connection, request_id, PairDone(answer.certificate, token))
+                _answer(connection, request_id, PairDone(answer.certificate, answer.token or None))
         except DeviceUnreachable:
             _log.info("the device at %s went away while it was being paired", connection.address)
         except StoreUnreachable as exc:  # a code that only this host knows is none
@@ -77,9 +76,9 @@ class UnauthenticatedConnection:
 class Renewal:
     """A device's new certificate while its old one is good. A second request before the answer is ignored."""
 
-    def __init__(self, device_id: str, service: PairingService, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, device_id: str, credentials: DeviceCredentials, tasks: asyncio.TaskGroup) -> None:
         self._device_id = device_id
-        self._service = service
+        self._credentials = credentials
         self._tasks = tasks
         self._task: asyncio.Task[None] | None = None
 
@@ -90,7 +89,7 @@ class Renewal:
 
     async def _renew(self, connection: Connection, request_id: bytes, request: PairRequest) -> None:
         try:
-            answer = await self._service.renew(self._device_id, csr=request.csr)
+            answer = await self._credentials.renew(self._device_id, request.csr)
             if isinstance(answer, Refusal):
                 _refuse(connection, answer.close_code, str(answer.reason))
             else:

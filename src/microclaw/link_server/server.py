@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Final
 from microclaw.addresses import bracketed, is_loopback
 from microclaw.audit import Record, no_record
 from microclaw.auth.certificates import lan_names
-from microclaw.auth.device_identity import HostIdentity
-from microclaw.auth.pairing import PendingPairing
+from microclaw.auth.pairing import HostIdentity, PendingPairing
 from microclaw.auth.provisioning import SECRET_LIFE_MS, Provision
 from microclaw.devices.entry import check_name
 from microclaw.devices.registry import Registry
@@ -55,8 +54,7 @@ class LinkServer(LinkedDevices):
         limits: LinkLimits,
         meter: LinkMeter,
     ) -> None:
-        super().__init__(links, devices, identity.table, identity.revocation, identity.pairing)
-        self.identity = identity
+        super().__init__(links, devices, identity)
         self._host, self.port = listening.getsockname()[:2]
         self._listening = listening
         self._tasks = tasks
@@ -99,15 +97,9 @@ class LinkServer(LinkedDevices):
             record=DeviceRecorder(devices, record, publish, now_ms).record,
         )
         context = None if plain else identity.authority.server_context()
-        is_rotated = True
 
         async def renew() -> None:
-            nonlocal is_rotated
-            if await identity.authority.renew_if_due(await asyncio.to_thread(lan_names)):
-                is_rotated = False
-            if context is not None and not is_rotated:
-                identity.authority.rotate(context)
-                is_rotated = True
+            await identity.authority.renew_if_due(await asyncio.to_thread(lan_names))
 
         async with asyncio.TaskGroup() as tasks:
             server = cls(links, devices, identity, listening, tasks, tls=context, limits=limits, meter=meter)
@@ -158,7 +150,7 @@ class LinkServer(LinkedDevices):
 
     @property
     def pending(self) -> tuple[PendingPairing, ...]:
-        return self.identity.pairing.pending
+        return self.identity.pending
 
     async def provision(
         self,
@@ -172,7 +164,7 @@ class LinkServer(LinkedDevices):
         """For a device to come called `name`, or for the known one of that name."""
         known = next((device for device in self._devices.list() if device.name == name), None)
         link_id = None if known is None else link_id_of(known) or known.device_id
-        made = await self.identity.provisioner.provision(
+        made = await self.identity.provision(
             device_id=link_id,
             name=None if known is not None else name,
             board_id=board,
@@ -196,7 +188,7 @@ class LinkServer(LinkedDevices):
                 next_step=f"microclaw up --link 0.0.0.0:{self.port}, or give --address HOST",
             )
         taken = frozenset(device.name for device in self._devices.list())
-        names = await self.identity.provisioner.free_names(check_name(prefix), count, taken)
+        names = await self.identity.free_names(check_name(prefix), count, taken)
         check_name(names[-1])
         return [await self.provision(name, board=board, host=host, life_ms=life_ms) for name in names]
 

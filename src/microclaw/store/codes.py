@@ -23,8 +23,7 @@ class CodeRow:
     """`holder` has it: an account, an address, a person's or a device's id, "" where nobody has it yet. It takes one of
     the places of `place`: a channel, a range of addresses; of a secret it is the board's profile. `about` is a name.
 
-    `host` gave it, and `until_ms` is by its clock. `used_ms`: it bought a credential that was not used yet. Of a
-    device's code: `wish` is what a person wants who typed it at another host, `answer` what became of that.
+    `host` gave it, and `until_ms` is by its clock. `used_ms`: it bought a credential that was not used yet.
     """
 
     kind: str
@@ -36,8 +35,6 @@ class CodeRow:
     made_ms: int
     until_ms: int
     used_ms: int | None = None
-    wish: str | None = None
-    answer: str | None = None
 
 
 class CodeTable(Table):
@@ -65,7 +62,7 @@ class CodeTable(Table):
 
     @reads
     def find(self, sql: Sql, kind: str, digest: bytes, now_ms: int) -> CodeRow | None:
-        """A good code."""
+        """A code that is good at that time; at 0 any."""
         return first(sql, CodeRow, f"{_ONE} AND until_ms > ?", (kind, digest, now_ms))
 
     @writes
@@ -83,46 +80,9 @@ class CodeTable(Table):
         return held
 
     def forget_later(self, kind: str, digest: bytes) -> None:
-        """Soon, unless somebody wants something with it."""
-        query = "DELETE FROM codes WHERE kind = ? AND hash = ? AND wish IS NULL"
+        """Soon."""
+        query = "DELETE FROM codes WHERE kind = ? AND hash = ?"
         self._database.write_later(lambda sql: sql.execute(query, (kind, digest)))
-
-    # What somebody wants with a code that another host gave
-
-    @writes
-    def want(self, sql: Sql, kind: str, digest: bytes, wish: str) -> CodeRow | None:
-        """Take another host's code for this; None where there is none, or somebody has it.
-
-        The host that gave it says when it is over.
-        """
-        where = "kind = ? AND hash = ? AND host <> ? AND wish IS NULL"
-        taken = sql.execute(
-            f"UPDATE codes SET wish = ?, answer = NULL WHERE {where}",  # noqa: S608 - a constant
-            (wish, kind, digest, self.host or ""),
-        )
-        return first(sql, CodeRow, _ONE, (kind, digest)) if taken.rowcount else None
-
-    @reads
-    def get(self, sql: Sql, row: CodeRow) -> CodeRow | None:
-        """The row as it is now."""
-        return first(sql, CodeRow, _ONE, (row.kind, row.hash))
-
-    @reads
-    def wanted(self, sql: Sql, kind: str) -> tuple[CodeRow, ...]:
-        """This host's codes with which somebody wants something, and has no answer."""
-        rest = "codes WHERE kind = ? AND host = ? AND wish IS NOT NULL AND answer IS NULL ORDER BY made_ms"
-        return select(sql, CodeRow, rest, (kind, self.host or ""))
-
-    @writes
-    def answer(self, sql: Sql, row: CodeRow, answer: str) -> None:
-        query = "UPDATE codes SET answer = ? WHERE kind = ? AND hash = ? AND wish = ?"
-        sql.execute(query, (answer, row.kind, row.hash, row.wish))
-
-    @writes
-    def settle(self, sql: Sql, row: CodeRow, *, is_good: bool) -> None:
-        """The answer was read; `is_good` has the code wait for somebody again, else it goes."""
-        verb = "UPDATE codes SET wish = NULL, answer = NULL" if is_good else "DELETE FROM codes"
-        sql.execute(f"{verb} WHERE kind = ? AND hash = ? AND wish = ?", (row.kind, row.hash, row.wish))
 
 
 def end_codes(sql: Sql) -> None:

@@ -99,6 +99,9 @@ class Token:
     def number(self) -> str:
         return self.token_id
 
+    def is_over(self, now_ms: int) -> bool:
+        return self.expires_ms is not None and self.expires_ms <= now_ms
+
 
 class CredentialTable(Table, Generic[C]):
     """What opens the host for a person, of one database, without the people."""

@@ -11,6 +11,7 @@ from microclaw.store.sql import Sql
 
 IDLE_MS: Final = 7 * 86_400_000  # without a request
 LONGEST_MS: Final = 30 * 86_400_000
+CLOCK_BACK_MS: Final = 300_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,10 @@ class SignIn:
     def ends_ms(self) -> int:
         """When it is over, should nobody use it again."""
         return min(self.used_ms + IDLE_MS, self.made_ms + LONGEST_MS)
+
+    def is_over(self, now_ms: int) -> bool:
+        """Also where the clock is so far behind its begin that it is wrong."""
+        return not self.made_ms - CLOCK_BACK_MS <= now_ms < self.ends_ms
 
 
 def end_sessions(sql: Sql) -> None:

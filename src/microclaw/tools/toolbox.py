@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from microclaw.apps.deployment import Approve
 from microclaw.audit import AuditKind
 from microclaw.auth.approvals import HIDDEN_MARK, MAX_ACTION_CHARS
-from microclaw.auth.approved_acts import FAULT, approved_act, failed_end
+from microclaw.auth.approved_acts import FAULT, approved_act
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.devices.device_text import listening
 from microclaw.errors import MicroclawError, PermissionRefused, ToolRetry
@@ -126,7 +126,7 @@ class Toolbox:
                 foreign = tool.foreign
                 result = result_of(await tool.run(parameters, context), device_texts)
             except MicroclawError as exc:
-                act.end = failed_end(exc)
+                act.failed(exc.message, exc.code, exc.next_step)
                 result = result_of_error(exc, device_texts)
             except Exception:  # a fault of ours: what the turn did before must still be told
                 _log.exception("the tool %s failed inside the host", name[:80])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ssl
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,32 +11,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from tests.auth.conftest import Clock
 
 from microclaw.auth.certificates import host_names
-from microclaw.auth.credentials import Reason, Refusal, RevocationNotice
-from microclaw.auth.device_identity import HostIdentity
-from microclaw.auth.pairing import IssuedCredential, PendingPairing
+from microclaw.auth.credentials import Identity, IssuedCredential, Reason, Refusal, RevocationNotice
+from microclaw.auth.pairing import HostIdentity, PendingPairing, Wish
 from microclaw.errors import UnknownName
 from microclaw.store.database import Database
-from microclaw.store.identity import IdentityTable
 from microclaw.wire.link.frame import CloseCode
 
 NAMES = host_names("lab.example", ("192.0.2.7",))
-START_MS = 1_800_000_000_000
-
-
-@dataclass
-class Clock:
-    now: int = START_MS
-
-    def ms(self) -> int:
-        return self.now
-
-    def s(self) -> float:
-        return self.now / 1000
-
-    def forward(self, *, ms: int = 0, s: int = 0, hours: float = 0, days: float = 0) -> None:
-        self.now += ms + s * 1000 + int(hours * 3_600_000) + int(days * 86_400_000)
 
 
 class Devices:
@@ -69,18 +52,31 @@ class Host:
     """A host's identity as it really is, with what a test turns and looks at."""
 
     def __init__(self, folder: Path, clock: Clock, identity: HostIdentity, devices: Devices) -> None:
-        self.folder, self.clock, self.devices = folder, clock, devices
-        self.table, self.authority, self.tokens = identity.table, identity.authority, identity.tokens
-        self.revocation, self.authenticator = identity.revocation, identity.authenticator
-        self.pairing, self.provisioner = identity.pairing, identity.provisioner
+        self.folder, self.clock, self.devices, self.table = folder, clock, devices, identity.table
+        self.authority, self.credentials, self.identity = identity.authority, identity.credentials, identity
         self.revoked: list[RevocationNotice] = []
-        identity.revocation.listen(self.revoked.append)
+        identity.credentials.listen(self.revoked.append)
+
+    async def comes_with(self, token: str) -> Identity | Refusal:
+        return await self.credentials.authenticate(None, f"Bearer {token}")
+
+    async def let_in(self, token: str) -> Identity:
+        identity = await self.comes_with(token)
+        assert isinstance(identity, Identity), identity
+        return identity
+
+    async def rotated(self, token: str) -> str:
+        """The token that follows after a day."""
+        self.clock.forward(days=1)
+        issued = await self.credentials.rotate(await self.let_in(token))
+        assert issued is not None
+        self.clock.forward(s=1)
+        return issued.token
 
     async def pair_token(self, device_id: str | None = None) -> tuple[str, str]:
         """A device paired by code: its id and token."""
         paired = await self._pair(None, device_id)
-        assert paired.token is not None
-        return paired.device_id, paired.token.token
+        return paired.device_id, paired.token
 
     async def pair_certificate(self, device_id: str | None = None) -> tuple[str, bytes, ec.EllipticCurvePrivateKey]:
         """A device paired by code: its id, certificate (DER) and key."""
@@ -90,10 +86,10 @@ class Host:
         return paired.device_id, paired.certificate, key
 
     async def _pair(self, csr: bytes | None, device_id: str | None) -> IssuedCredential:
-        pending = await self.pairing.request("192.0.2.9", "virtual", csr=csr, token_wanted=csr is None, secret=None)
+        pending = await self.identity.request("192.0.2.9", "virtual", csr=csr, token_wanted=csr is None, secret=None)
         assert isinstance(pending, PendingPairing)
-        await self.pairing.confirm(pending.code, device_id=device_id)
-        paired = await self.pairing.outcome(pending)
+        await self.identity.confirm(pending.code, Wish(device_id=device_id))
+        paired = await self.identity.outcome(pending)
         assert isinstance(paired, IssuedCredential)
         return paired
 
@@ -130,16 +126,6 @@ def handshake(
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def table(database: Database) -> IdentityTable:
-    return IdentityTable(database)
-
-
-@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "home" / "identity"
 
@@ -155,6 +141,6 @@ async def host(folder: Path, database: Database, clock: Clock) -> Host:
         enrol=devices,
         mint_id=devices.mint_id,
         now_ms=clock.ms,
-        clock_s=clock.s,
+        clock_s=clock,
     )
     return Host(folder, clock, identity, devices)

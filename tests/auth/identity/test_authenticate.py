@@ -1,4 +1,5 @@
-"""What the auth matrix of tests/link_server does not reach: certificates, headers, tokens at once and their ends."""
+"""What the auth matrix of tests/link_server does not reach: certificates, headers, tokens at once, their turns and
+ends."""
 
 from __future__ import annotations
 
@@ -9,30 +10,20 @@ from datetime import timedelta
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.auth.identity.conftest import Host, closed
 
 from microclaw.auth.certificates import DEVICE_LIFE, KeyPair, device_certificate, from_ms
-from microclaw.auth.credentials import Identity, Reason, Refusal, RevocationNotice
-from microclaw.auth.device_tokens import IssuedToken
-
-
-async def by_token(host: Host, token: str) -> Identity | Refusal:
-    return await host.authenticator.authenticate(None, f"Bearer {token}")
-
-
-async def let_in(host: Host, token: str) -> Identity:
-    identity = await by_token(host, token)
-    assert isinstance(identity, Identity), identity
-    return identity
-
-
-async def rotated(host: Host, token: str) -> str:
-    """The token that follows after a day."""
-    host.clock.forward(days=1)
-    issued = await host.tokens.rotate(await let_in(host, token))
-    assert isinstance(issued, IssuedToken)
-    host.clock.forward(s=1)
-    return issued.token
+from microclaw.auth.credentials import (
+    UNUSED_LIFE_MS,
+    Identity,
+    Reason,
+    RevocationNotice,
+    mint_token,
+    token_device,
+)
+from microclaw.store.identity import KEPT_RETIRED
 
 
 @pytest.mark.parametrize("what", ["nothing", "half", "too long", "the server's", "the authority's", "an impostor's"])
@@ -40,7 +31,7 @@ async def test_what_is_no_devices_certificate_of_this_authority_is_refused(host:
     if what == "an impostor's":  # an authority of the same name
         key = ec.generate_private_key(ec.SECP256R1())
         forged = device_certificate(
-            KeyPair(key, host.authority.certificate), key.public_key(), "d-1", from_ms(host.clock.now), 1 << 71
+            KeyPair(key, host.authority.certificate), key.public_key(), "d-1", from_ms(host.clock.ms()), 1 << 71
         )
         der = forged.public_bytes(Encoding.DER)
     elif what.startswith("the "):
@@ -48,26 +39,26 @@ async def test_what_is_no_devices_certificate_of_this_authority_is_refused(host:
         der = own.public_bytes(Encoding.DER)
     else:
         der = {"nothing": b"", "half": b"\x30\x82", "too long": b"x" * 5000}[what]
-    assert await host.authenticator.authenticate(der, None) == closed(4401, Reason.WRONG_CERTIFICATE)
+    assert await host.credentials.authenticate(der, None) == closed(4401, Reason.WRONG_CERTIFICATE)
 
 
 async def test_expired_certificate_is_refused(host: Host) -> None:
     device_id, certificate, _ = await host.pair_certificate()
-    host.clock.forward(ms=int((DEVICE_LIFE - timedelta(minutes=1)) / timedelta(milliseconds=1)))
-    assert isinstance(await host.authenticator.authenticate(certificate, None), Identity)
+    host.clock.forward(s=(DEVICE_LIFE - timedelta(minutes=1)).total_seconds())
+    assert isinstance(await host.credentials.authenticate(certificate, None), Identity)
     host.clock.forward(s=61)
-    refusal = await host.authenticator.authenticate(certificate, None)
+    refusal = await host.credentials.authenticate(certificate, None)
     assert refusal == closed(4401, Reason.CERTIFICATE_EXPIRED, device_id)
 
 
 async def test_revoked_certificate_is_refused_and_the_live_connection_told(host: Host) -> None:
     device_id, certificate, _ = await host.pair_certificate()
-    identity = await host.authenticator.authenticate(certificate, None)
+    identity = await host.credentials.authenticate(certificate, None)
     assert isinstance(identity, Identity)
-    assert await host.revocation.revoke(device_id) == 1
-    assert host.revoked[-1] == RevocationNotice(device_id, "person", host.clock.now)
-    assert not await host.authenticator.is_still_valid(identity)
-    assert await host.authenticator.authenticate(certificate, None) == closed(4403, Reason.REVOKED, device_id)
+    assert await host.credentials.revoke(device_id) == 1
+    assert host.revoked[-1] == RevocationNotice(device_id, "person")
+    assert not await host.credentials.is_still_valid(identity)
+    assert await host.credentials.authenticate(certificate, None) == closed(4403, Reason.REVOKED, device_id)
 
 
 @pytest.mark.parametrize(
@@ -79,51 +70,89 @@ async def test_revoked_certificate_is_refused_and_the_live_connection_told(host:
     ],
 )  # fmt: skip
 async def test_malformed_authorization_is_refused(host: Host, header: str) -> None:
-    refusal = await host.authenticator.authenticate(None, header)
-    assert refusal == closed(4401, Reason.MALFORMED_AUTHORIZATION)
+    assert await host.credentials.authenticate(None, header) == closed(4401, Reason.MALFORMED_AUTHORIZATION)
 
 
 async def test_token_unused_for_90_days_is_expired_and_one_used_is_not(host: Host) -> None:
     device_id, token = await host.pair_token()
-    host.clock.forward(days=89)
-    await let_in(host, token)
-    host.clock.forward(days=89)
-    await let_in(host, token)
+    for _ in range(2):
+        host.clock.forward(days=89)
+        await host.let_in(token)
     host.clock.forward(days=90, hours=1)
-    assert await by_token(host, token) == closed(4401, Reason.TOKEN_EXPIRED, device_id)
-
-
-async def test_two_uses_of_the_pending_token_at_once_are_no_copy(host: Host) -> None:
-    _, old = await host.pair_token()
-    new = await rotated(host, old)
-    both = await asyncio.gather(let_in(host, new), let_in(host, new))
-    assert both[0].credential == both[1].credential
+    assert await host.comes_with(token) == closed(4401, Reason.TOKEN_EXPIRED, device_id)
 
 
 async def test_no_token_and_no_secret_is_ever_on_the_disk(host: Host) -> None:
     _, token = await host.pair_token()
-    new = await rotated(host, token)
-    provision = await host.provisioner.provision()
-    assert provision.secret is not None
+    new, secret = await host.rotated(token), (await host.identity.provision()).secret
+    assert secret is not None
     random_part = base64.urlsafe_b64decode(token[-43:] + "=")
     for file in host.folder.parent.rglob("*"):
-        if file.is_file():
-            content = file.read_bytes()
-            for secret in (token.encode(), new.encode(), random_part, provision.secret.encode()):
-                assert secret not in content, file
+        content = file.read_bytes() if file.is_file() else b""
+        assert not any(one in content for one in (token.encode(), new.encode(), random_part, secret.encode())), file
 
 
 async def test_a_live_connection_ends_with_its_credential_but_not_with_one_that_the_device_itself_replaced(
     host: Host,
 ) -> None:
     device_id, token = await host.pair_token()
-    first = await let_in(host, token)
-    assert await host.authenticator.why_ended(first) is None
-    second = await let_in(host, await rotated(host, token))  # its newer connection takes the first one's place
-    assert not await host.authenticator.is_still_valid(first)
-    assert await host.authenticator.why_ended(first) is None
+    first = await host.let_in(token)
+    assert await host.credentials.why_ended(first) is None
+    new = await host.rotated(token)  # its newer connection takes the first one's place
+    second, at_once = await asyncio.gather(host.let_in(new), host.let_in(new))  # which are no copy
+    assert second.credential == at_once.credential
+    assert not await host.credentials.is_still_valid(first)
+    assert await host.credentials.why_ended(first) is None
     host.clock.forward(s=1)
     await host.pair_certificate(device_id)
-    assert await host.authenticator.why_ended(second) == "paired_again"
-    await host.revocation.revoke(device_id)
-    assert await host.authenticator.why_ended(second) == "person"
+    assert await host.credentials.why_ended(second) == "paired_again"
+    await host.credentials.revoke(device_id)
+    assert await host.credentials.why_ended(second) == "person"
+
+
+async def states(host: Host, device_id: str) -> list[str]:
+    return [row.state for row in await host.table.tokens_of(device_id)]
+
+
+@given(st.from_regex(r"[A-Za-z0-9._-]{1,64}", fullmatch=True), st.binary(min_size=32, max_size=32))
+def test_device_is_read_from_any_token(device_id: str, secret: bytes) -> None:
+    assert token_device(mint_token(device_id, secret)) == device_id
+    assert mint_token("d-1", bytes(range(32))) == "mc1_d-1_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
+
+
+async def test_a_token_is_rotated_after_a_day_and_once_in_a_session(host: Host) -> None:
+    device_id, token = await host.pair_token()
+    host.clock.forward(hours=23.9)
+    assert await host.credentials.rotate(await host.let_in(token)) is None
+    host.clock.forward(hours=0.1)
+    session = await host.let_in(token)
+    sent = await host.credentials.rotate(session)
+    assert sent is not None
+    assert sent.expires_ms == host.clock.ms() + UNUSED_LIFE_MS
+    assert sent.token not in repr(sent)
+    assert await states(host, device_id) == ["current", "pending"]
+    host.clock.forward(days=3)
+    assert await host.credentials.rotate(session) is None
+    await host.let_in(sent.token)  # it may have been in the device's flash all the time
+    host.clock.forward(days=2)
+    assert await host.credentials.rotate(session) is None
+
+
+async def test_token_that_never_arrived_is_replaced_in_a_later_session(host: Host) -> None:
+    device_id, token = await host.pair_token()
+    lost = await host.rotated(token)
+    second = await host.credentials.rotate(await host.let_in(token))
+    assert second is not None
+    await host.let_in(second.token)
+    assert await states(host, device_id) == ["retired", "retired", "current"]
+    assert await host.comes_with(lost) == closed(4401, Reason.TOKEN_SUPERSEDED, device_id)
+
+
+async def test_retired_hashes_are_bounded(host: Host) -> None:
+    device_id, token = await host.pair_token()
+    host.clock.forward(days=1)
+    for _ in range(KEPT_RETIRED + 5):  # a device whose flash never keeps the new token
+        host.clock.forward(s=1)
+        assert await host.credentials.rotate(await host.let_in(token)) is not None
+    kept = await states(host, device_id)
+    assert (kept.count("retired"), kept.count("current"), kept.count("pending")) == (KEPT_RETIRED, 1, 1)

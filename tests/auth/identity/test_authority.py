@@ -1,20 +1,33 @@
 # ruff: noqa: ASYNC240 - these tests look at files between awaits, nothing else runs
+"""The authority is made once and kept whole; whom a device takes for the host, who resumes."""
 
 from __future__ import annotations
 
+import os
+import ssl
+import time
+from collections.abc import Callable
+from functools import partial
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
-from cryptography import x509
-from tests.auth.identity.conftest import NAMES, Clock, Host, closed
+from tests.auth.conftest import Clock
+from tests.auth.identity.conftest import NAMES, Host, closed, handshake, key_pem
 from tests.stores import new_store
 
 from microclaw.auth.authority import AUTHORITY_FILE, BEGIN_ANEW_FILE, SERVER_FILE, Authority
-from microclaw.auth.certificates import SERVER_LIFE, host_names
+from microclaw.auth.certificates import CONSTANT_NAME, SERVER_LIFE, HostNames, host_names
 from microclaw.auth.credentials import Identity, Reason
 from microclaw.errors import StoreError
 from microclaw.store.database import Database
 from microclaw.store.identity import IdentityTable
+
+
+@pytest.fixture
+def table(database: Database) -> IdentityTable:
+    return IdentityTable(database)
 
 
 async def open_authority(folder: Path, table: IdentityTable, clock: Clock) -> Authority:
@@ -24,10 +37,8 @@ async def open_authority(folder: Path, table: IdentityTable, clock: Clock) -> Au
 async def test_identity_files_are_the_owners_alone(folder: Path, table: IdentityTable, clock: Clock) -> None:
     assert b"PRIVATE" not in (await open_authority(folder, table, clock)).ca_pem
     assert folder.stat().st_mode & 0o777 == 0o700
-    assert {file.name: file.stat().st_mode & 0o777 for file in folder.iterdir()} == {
-        AUTHORITY_FILE: 0o600,
-        SERVER_FILE: 0o600,
-    }
+    modes = {file.name: file.stat().st_mode & 0o777 for file in folder.iterdir()}
+    assert modes == {AUTHORITY_FILE: 0o600, SERVER_FILE: 0o600}
 
 
 @pytest.mark.parametrize(
@@ -43,20 +54,16 @@ async def test_an_authority_that_devices_trust_is_never_replaced_by_itself(
     match fault:
         case "missing":
             file.unlink()
-        case "empty":
-            file.write_bytes(b"")
-        case "half":
-            file.write_bytes(whole[: len(whole) // 2])
-        case "the server's":
-            file.write_bytes(server)
-        case "another key":
-            file.write_bytes(server.partition(begin)[0] + begin + whole.partition(begin)[2])
         case "another authority":
             async with Database.open(new_store(tmp_path / "other" / "store.db")) as database:
                 await open_authority(tmp_path / "other" / "identity", IdentityTable(database), clock)
             file.write_bytes((tmp_path / "other" / "identity" / AUTHORITY_FILE).read_bytes())
-        case _:
+        case "readable" | "writable":
             file.chmod(0o640 if fault == "readable" else 0o602)
+        case _:
+            mixed = server.partition(begin)[0] + begin + whole.partition(begin)[2]
+            half = whole[: len(whole) // 2]
+            file.write_bytes({"empty": b"", "half": half, "the server's": server, "another key": mixed}[fault])
     before = {one: one.read_bytes() for one in folder.iterdir()}
     with pytest.raises(StoreError) as error:
         await open_authority(folder, table, clock)
@@ -67,18 +74,60 @@ async def test_an_authority_that_devices_trust_is_never_replaced_by_itself(
 async def test_a_person_may_begin_anew_and_every_credential_ends(host: Host) -> None:
     _, token = await host.pair_token()
     _, certificate, _ = await host.pair_certificate()
-    connected = await host.authenticator.authenticate(certificate, None)
+    connected = await host.credentials.authenticate(certificate, None)
     assert isinstance(connected, Identity)
     (host.folder / BEGIN_ANEW_FILE).touch()
     anew = await open_authority(host.folder, host.table, host.clock)
     assert anew.fingerprint != host.authority.fingerprint
     assert not (host.folder / BEGIN_ANEW_FILE).exists()
-    assert (host.folder / f"{AUTHORITY_FILE}.given-up-{host.clock.now}").exists()
-    assert await host.authenticator.authenticate(None, f"Bearer {token}") == closed(
-        4403, Reason.REVOKED, device_id="d-1"
-    )
-    assert not isinstance(await host.authenticator.authenticate(certificate, None), Identity)
-    assert await host.authenticator.why_ended(connected) == "new_authority"
+    assert (host.folder / f"{AUTHORITY_FILE}.given-up-{host.clock.ms()}").exists()
+    assert await host.comes_with(token) == closed(4403, Reason.REVOKED, device_id="d-1")
+    assert not isinstance(await host.credentials.authenticate(certificate, None), Identity)
+    assert await host.credentials.why_ended(connected) == "new_authority"
+
+
+class Died(BaseException):
+    """The process ends here."""
+
+
+def die_at(call: int, patch: pytest.MonkeyPatch) -> None:
+    """Let the call-th change of a file (opened, synced, renamed, removed) not be done, nor anything after it."""
+    calls = count()
+
+    def do(real: Callable[..., Any], *words: Any, **named: Any) -> Any:
+        if next(calls) >= call:
+            raise Died
+        return real(*words, **named)
+
+    for name in ("open", "fsync"):
+        patch.setattr(os, name, partial(do, getattr(os, name)))
+    for name in ("mkdir", "rename", "replace", "unlink", "chmod"):
+        real = getattr(Path, name)
+        patch.setattr(Path, name, lambda *words, real=real, **named: do(real, *words, **named))
+
+
+@pytest.mark.parametrize("anew", [False, True])
+async def test_host_that_dies_at_any_change_of_a_file_has_one_whole_identity_after(
+    tmp_path: Path, clock: Clock, anew: bool
+) -> None:
+    for step in range(100):
+        home = tmp_path / f"home-{step}"
+        async with Database.open(new_store(home / "store.db")) as database:
+            opened = partial(open_authority, home / "identity", IdentityTable(database), clock)
+            before = (await opened()).fingerprint if anew else None
+            if anew:
+                (home / "identity" / BEGIN_ANEW_FILE).touch()
+            try:
+                with pytest.MonkeyPatch.context() as patch:
+                    die_at(step, patch)
+                    await opened()
+                break
+            except Died:
+                after = await opened()
+                after.server_context()
+                assert before != after.fingerprint == (await opened()).fingerprint, step
+                assert not (home / "identity" / BEGIN_ANEW_FILE).exists()
+    assert 5 < step < 99
 
 
 async def test_server_certificate_is_renewed_late_in_its_life_for_a_new_address_and_a_clock_that_was_set_back(
@@ -92,8 +141,7 @@ async def test_server_certificate_is_renewed_late_in_its_life_for_a_new_address_
     assert await host.authority.renew_if_due(NAMES)
     assert host.authority.server.serial_number != first.serial_number
     assert await host.authority.renew_if_due(host_names("lab.example", ("192.0.2.8",)))
-    names = host.authority.server.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert "192.0.2.8" in [str(a) for a in names.get_values_for_type(x509.IPAddress)]
+    assert "192.0.2.8" in map(str, HostNames.of(host.authority.server).addresses)
     host.clock.forward(days=-90)
     assert await host.authority.renew_if_due(NAMES)
 
@@ -105,3 +153,45 @@ async def test_damaged_server_certificate_is_made_anew(host: Host, content: byte
     assert again.fingerprint == host.authority.fingerprint
     assert again.server != host.authority.server
     again.server_context()
+
+
+@pytest.fixture
+def device(clock: Clock, host: Host) -> ssl.SSLContext:
+    """The pinned authority, as strict as OpenSSL can be."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cadata=host.authority.ca_pem.decode())
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    return context
+
+
+class TestTls:
+    """TLS libraries look at the system's clock."""
+
+    @pytest.fixture
+    def clock(self) -> Clock:
+        return Clock(time.time())
+
+    async def test_a_device_that_pins_the_authority_verifies_each_of_the_hosts_names_and_no_other(
+        self, host: Host, device: ssl.SSLContext
+    ) -> None:
+        for name in ("localhost", "127.0.0.1", "lab.local", "192.0.2.7", CONSTANT_NAME):
+            _, there = handshake(host.authority.server_context(), device, name)
+            assert there.getpeercert(binary_form=True) is None
+        with pytest.raises(ssl.SSLCertVerificationError):
+            handshake(host.authority.server_context(), device, "elsewhere.local")
+
+    @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+    async def test_resumed_session_is_known_by_its_first_certificate_and_refused_once_revoked(
+        self, host: Host, device: ssl.SSLContext, tmp_path: Path, version: ssl.TLSVersion
+    ) -> None:
+        device_id, certificate, key = await host.pair_certificate()
+        (tmp_path / "device.pem").write_bytes(key_pem(key) + ssl.DER_cert_to_PEM_cert(certificate).encode())
+        device.load_cert_chain(tmp_path / "device.pem")
+        device.maximum_version = device.minimum_version = version
+        context = host.authority.server_context()
+        first, _ = handshake(context, device)
+        again, there = handshake(context, device, session=first.session)
+        assert (first.session_reused, again.session_reused) == (False, True)
+        assert there.getpeercert(binary_form=True) == certificate
+        await host.credentials.revoke(device_id)
+        assert await host.credentials.authenticate(certificate, None) == closed(4403, Reason.REVOKED, device_id)

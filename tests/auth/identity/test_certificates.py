@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -12,8 +13,13 @@ from hypothesis import strategies as st
 from tests.auth.identity.conftest import make_csr
 
 from microclaw.auth.certificates import (
+    CONSTANT_NAME,
+    MAX_ADDRESSES,
     MAX_CSR_BYTES,
+    HostNames,
     device_certificate,
+    host_names,
+    lan_names,
     new_authority,
     read_csr,
     read_device_certificate,
@@ -49,28 +55,40 @@ def test_cut_request_is_refused_at_every_byte() -> None:
 
 @given(st.binary(max_size=300))
 def test_garbage_is_refused_with_a_protocol_error(data: bytes) -> None:
-    authority = AUTHORITY.certificate
     with pytest.raises(ProtocolError):
         read_csr(data)
     with pytest.raises(ProtocolError):
-        read_device_certificate(data, authority)
+        read_device_certificate(data, AUTHORITY.certificate)
 
 
 @given(st.integers(min_value=0), st.integers(min_value=0, max_value=255))
 def test_altered_request_never_yields_another_key(position: int, value: int) -> None:
     altered = bytearray(REQUEST)
     altered[position % len(altered)] = value
-    try:
-        key = read_csr(bytes(altered))
-    except ProtocolError:
-        return
-    assert key == KEY.public_key()
+    with suppress(ProtocolError):
+        assert read_csr(bytes(altered)) == KEY.public_key()
 
 
 @pytest.mark.parametrize("device_id", ["", "a b", "d\n", "d" * 65, "d/1"])
 def test_certificate_for_what_is_no_device_id_is_not_made(device_id: str) -> None:
     with pytest.raises(ValueError, match="device id"):
         device_certificate(AUTHORITY, KEY.public_key(), device_id, NOW, 77)
+
+
+def test_names_of_this_machine_are_those_that_a_certificate_may_have() -> None:
+    found = host_names("Lab.Example.org", (), "Brain.Example.org", "198.51.100.1")
+    own = ("lab.local", "lab", "lab.example.org", "localhost", CONSTANT_NAME)  # the first is what the LAN resolves
+    assert found.names == (*own, "brain.example.org")
+    assert "198.51.100.1" in map(str, found.addresses)
+    assert "127.0.0.1" in map(str, lan_names().addresses)
+    for address in ("0.0.0.0", "224.0.0.251", "fe80::1", "fe80::1%eth0"):
+        assert host_names("lab", (address,)) == host_names("lab", ())
+    for hostname in ("", "-", "caf\u00e9", "a b", "x" * 64):
+        assert host_names(hostname, ()).names == ("localhost", CONSTANT_NAME)
+    many = tuple(f"10.0.{n >> 8}.{n & 255}" for n in range(500))
+    assert len(host_names("lab", many + many).addresses) == MAX_ADDRESSES
+    here, fewer = host_names("lab", ("192.0.2.7",)), host_names("lab", ())
+    assert (here.covers(fewer), fewer.covers(here), here.covers(HostNames(("other",), ()))) == (True, False, False)
 
 
 AUTHORITY = new_authority(NOW, 1 << 70)

@@ -23,16 +23,12 @@ from microclaw.store.identity import IdentityTable
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 
-def serial() -> int:
-    return x509.random_serial_number()
-
-
-AUTHORITY = new_authority(NOW, serial())
+AUTHORITY = new_authority(NOW, 1)
 
 
 def made_at(now: datetime, *names: str) -> KeyPair:
     found = host_names("box", (), *names)
-    return server_certificate(AUTHORITY, found.names, found.addresses, now, serial())
+    return server_certificate(AUTHORITY, found.names, found.addresses, now, x509.random_serial_number())
 
 
 def write_pair(folder: Path, pair: KeyPair) -> tuple[Path, Path]:
@@ -51,14 +47,8 @@ def served(context: ssl.SSLContext, trusted: x509.Certificate, name: str = "loca
     return x509.load_der_x509_certificate(here.getpeercert(binary_form=True) or b"").serial_number
 
 
-@pytest.fixture
-def real_now() -> datetime:
-    return datetime.now(UTC)
-
-
-async def test_the_own_certificate_is_renewed_and_goes_into_the_live_context(
-    tmp_path: Path, real_now: datetime
-) -> None:
+async def test_the_own_certificate_is_renewed_and_goes_into_the_live_context(tmp_path: Path) -> None:
+    real_now = datetime.now(UTC)
     now_ms, names = [to_ms(real_now)], [host_names("box", ("192.0.2.7",))]
     async with Database.open(new_store(tmp_path / "home" / "store.db")) as database:
         table = IdentityTable(database)
@@ -87,7 +77,8 @@ async def test_the_own_certificate_is_renewed_and_goes_into_the_live_context(
     assert (tmp_path / "identity" / OWN_FILE).stat().st_mode & 0o777 == 0o600
 
 
-async def test_a_given_certificate_is_served_and_read_again_when_it_changes(tmp_path: Path, real_now: datetime) -> None:
+async def test_a_given_certificate_is_served_and_read_again_when_it_changes(tmp_path: Path) -> None:
+    real_now = datetime.now(UTC)
     first = made_at(real_now, "claw.example")
     given = GivenCertificate(*write_pair(tmp_path, first), lambda: to_ms(real_now))
     assert "claw.example" in given.names.names

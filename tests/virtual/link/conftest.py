@@ -31,7 +31,7 @@ from microclaw.auth.certificates import (
     read_csr,
     server_certificate,
 )
-from microclaw.auth.device_tokens import mint_token
+from microclaw.auth.credentials import mint_token
 from microclaw.errors import DeviceUnreachable, LinkViolation
 from microclaw.wire.link import actions
 from microclaw.wire.link.config import LinkConfig

@@ -145,7 +145,7 @@ async def test_its_token_opens_nothing_on_the_link(talking: Open) -> None:
     async with talking() as talk:
         device = await talk.paired()
         token = next(e["token"] for e in device.events if e["event"] == "booted")
-        found = await talk.plane.plane.identity.authenticator.authenticate(None, f"Bearer {token}")
+        found = await talk.plane.plane.identity.credentials.authenticate(None, f"Bearer {token}")
         assert found.device_id == credential_of(MAC)
         assert talk.plane.registry.owner_of(f"link:{found.device_id}") is None
 

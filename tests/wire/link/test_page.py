@@ -15,8 +15,7 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from microclaw.auth.certificates import read_csr
-from microclaw.auth.credentials import Reason
-from microclaw.auth.device_tokens import token_device
+from microclaw.auth.credentials import Reason, token_device
 from microclaw.auth.provisioning import Provision
 from microclaw.errors import LinkViolation
 from microclaw.wire.link.codec import decode, encode

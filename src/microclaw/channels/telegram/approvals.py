@@ -188,7 +188,7 @@ class ApprovalService:
             settled = await asyncio.shield(asked.settled)
             text = outcome_markdown(settled.pending, settled.outcome, settled.by)
             await self._sender.insist(lambda: self._sender.edit(chat_id, message_id, text))
-            end = await self._approvals.ends.wait(approval_id, MAX_ACT_S) if settled.outcome == "approved" else None
+            end = await self._approvals.end(approval_id, MAX_ACT_S) if settled.outcome == "approved" else None
             if end not in (None, UNTOLD):
                 text = outcome_markdown(settled.pending, settled.outcome, settled.by, end)
                 await self._sender.insist(lambda: self._sender.edit(chat_id, message_id, text))

@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
-from microclaw.auth.wrong_tokens import WrongTokens
+from microclaw.auth.codes import WrongTokens
 from microclaw.client.async_client import AsyncHostClient
 from microclaw.client.request import HostError
 from microclaw.errors import ConfigError, MicroclawError

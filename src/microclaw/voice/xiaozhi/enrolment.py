@@ -16,10 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from microclaw.auth.credentials import Identity, Reason, Refusal
-from microclaw.auth.device_identity import HostIdentity
-from microclaw.auth.device_tokens import UNUSED_LIFE_MS, IssuedToken
-from microclaw.auth.pairing import PendingPairing
+from microclaw.auth.credentials import UNUSED_LIFE_MS, Identity, Reason, Refusal
+from microclaw.auth.pairing import HostIdentity, PendingPairing
 from microclaw.boards import board_ids
 from microclaw.boards.voice import VOICE_BOARD
 from microclaw.devices.device import Device
@@ -77,7 +75,7 @@ class _Showing:
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    token: IssuedToken
+    token: str
     until_s: float
 
 
@@ -110,7 +108,7 @@ class Enrolment:
     async def start(self, asker: Asker, board: str) -> Paired | ShowCode | Refusal:
         """A device starts and asks what to do."""
         if (waiting := self._tokens.pop(asker.key, None)) is not None and waiting.until_s > self._clock_s():
-            return Paired(waiting.token.token)
+            return Paired(waiting.token)
         if asker.key not in self._showing and await self.is_paired(asker):
             return Paired()
         async with self._asking:  # two requests of one device get one code
@@ -119,7 +117,7 @@ class Enrolment:
 
     async def _show(self, asker: Asker, board: str) -> _Showing | Refusal:
         board = _NOT_IN_A_BOARD.sub("-", board)[:64] or VOICE_BOARD.board_id
-        pending = await self._identity.pairing.request_code(asker.address, board, _Entry(self, asker))
+        pending = await self._identity.request_code(asker.address, board, _Entry(self, asker))
         if isinstance(pending, Refusal):
             return pending
         work = self._see_out(asker, pending)
@@ -147,7 +145,7 @@ class Enrolment:
 
     async def authenticate(self, asker: Asker, authorization: str | None) -> tuple[Device, Identity] | Refusal:
         """The device behind a WebSocket. Raises nothing."""
-        answer = await self._identity.authenticator.authenticate(None, authorization)
+        answer = await self._identity.credentials.authenticate(None, authorization)
         if isinstance(answer, Refusal):
             self._identity.record(answer.event(asker.address))
             await self._forget_lost(asker)
@@ -164,15 +162,15 @@ class Enrolment:
         credential = credential_of(asker.mac)
         tokens = await self._identity.table.tokens_of(credential)
         if asker.key not in self._tokens and await self.is_paired(asker) and all(t.used_ms is None for t in tokens):
-            await self._identity.revocation.revoke(credential)
+            await self._identity.credentials.revoke(credential)
 
     async def _see_out(self, asker: Asker, pending: PendingPairing) -> None:
         """Until a person typed the code, or it expired."""
         try:
-            outcome = await self._identity.pairing.outcome(pending)
+            outcome = await self._identity.outcome(pending)
             if isinstance(outcome, Refusal):
                 self._identity.record(outcome.event(asker.address))
-            elif outcome.token is not None:
+            else:
                 row = XiaozhiClientRow(outcome.device_id, asker.client, self._now_ms())
                 await self._identity.table.put_xiaozhi_client(row)
                 self._tokens[asker.key] = _Waiting(outcome.token, self._clock_s() + TOKEN_WAITS_S)

@@ -20,9 +20,9 @@ from typing import Final
 from aiohttp import WSCloseCode, web
 
 from microclaw.auth.certificates import lan_names
+from microclaw.auth.codes import WrongTokens
 from microclaw.auth.credentials import Refusal, RevocationNotice
-from microclaw.auth.device_identity import HostIdentity
-from microclaw.auth.wrong_tokens import WrongTokens
+from microclaw.auth.pairing import HostIdentity
 from microclaw.devices.registry import Registry
 from microclaw.errors import MicroclawError, ProtocolError
 from microclaw.link_server.http_connection import HttpConnection
@@ -123,7 +123,7 @@ class XiaozhiServer:
         self._port = listening.getsockname()[1]
         names = await asyncio.to_thread(lan_names)
         self._names = frozenset(name.lower() for name in names.names)
-        stop_listening = self._identity.revocation.listen(self._revoked)
+        stop_listening = self._identity.credentials.listen(self._revoked)
         async with asyncio.TaskGroup() as tasks:
             self._enrolment = Enrolment(
                 self._identity, self._devices, tasks, now_ms=self._now_ms, clock_s=self._clock_s
@@ -311,8 +311,8 @@ class XiaozhiServer:
             older.end(WSCloseCode.POLICY_VIOLATION, "a newer connection of this device")
         self._live[credential] = live
         try:
-            with self._identity.live.entered(identity):
-                if not await self._identity.authenticator.is_still_valid(identity):
+            with self._identity.credentials.entered(identity):
+                if not await self._identity.credentials.is_still_valid(identity):
                     live.end(WSCloseCode.POLICY_VIOLATION, "revoked")
                 await live.run(answer)
         finally:
