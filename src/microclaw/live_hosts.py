@@ -29,8 +29,8 @@ class Fleet(Protocol):
     def is_live(self, host_id: str) -> bool:
         """False only for a host that is surely gone: true while this host does not know, and for this host itself."""
 
-    def listen(self, left: Callable[[str], None]) -> object:
-        """Call `left` with the id of each host whose lease ends, in the loop's thread."""
+    def listen(self, changed: Callable[[], object]) -> object:
+        """Call `changed` when a host comes, or its lease ends, in the loop's thread."""
 
 
 class Alone:
@@ -42,8 +42,8 @@ class Alone:
         """Other ids are of a time when the store was a cluster's."""
         return False
 
-    def listen(self, left: Callable[[str], None]) -> None:
-        """Nobody leaves."""
+    def listen(self, changed: Callable[[], object]) -> None:
+        """Nobody comes or leaves."""
 
 
 ALONE: Final = Alone()
@@ -70,7 +70,7 @@ class LeftWork:
         self._parts = parts
         self._every_s = every_s
         self._news = asyncio.Event()
-        fleet.listen(lambda _: self._news.set())
+        fleet.listen(self._news.set)
 
     async def run(self) -> None:
         """Look when a host leaves, and now and then: a host that died before this one came leaves without a word.

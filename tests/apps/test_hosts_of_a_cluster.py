@@ -31,8 +31,8 @@ class Seat:
     def is_live(self, host_id: str) -> bool:
         return host_id != ""
 
-    def listen(self, left: Callable[[str], None]) -> None:
-        """Nobody leaves."""
+    def listen(self, changed: Callable[[], object]) -> None:
+        """Nobody comes or leaves."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Hosts that share one PostgreSQL database, each behind a wire of its own that can be cut."""
+"""Two whole hosts that share one PostgreSQL database, and a device that both know."""
 
 from __future__ import annotations
 
@@ -6,32 +6,28 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.cluster.two_hosts import ClusterHost, Fleet
+from tests.cluster.hosts import WholeHost, paired, whole_host
 from tests.link_server.scripted import ScriptedDevice
+from tests.store.two_hosts import until
 
 
 @pytest.fixture
-def fleet(database_url: str, tmp_path: Path) -> Fleet:
-    return Fleet(database_url, tmp_path)
-
-
-@pytest.fixture
-async def east(fleet: Fleet) -> AsyncIterator[ClusterHost]:
-    async with fleet.host("east") as host:
+async def east(database_url: str, tmp_path: Path) -> AsyncIterator[WholeHost]:
+    async with whole_host(database_url, tmp_path / "east") as host:
         yield host
 
 
 @pytest.fixture
-async def lamp(east: ClusterHost, tmp_path: Path) -> ScriptedDevice:
-    """Paired with the fleet by way of the east, not connected."""
-    device = ScriptedDevice(east.plane.plane.address, east.plane.ca, folder=tmp_path)
-    await device.pair(lambda code: east.plane.plane.pair(code, name="lamp"))
+async def west(east: WholeHost, database_url: str, tmp_path: Path) -> AsyncIterator[WholeHost]:
+    async with whole_host(database_url, tmp_path / "west", like=tmp_path / "east") as host:
+        await host.sees("east")
+        await east.sees("west")
+        yield host
+
+
+@pytest.fixture
+async def lamp(east: WholeHost, west: WholeHost) -> ScriptedDevice:
+    """Paired by way of the east, which it dials; not connected."""
+    device = await paired(east)
+    await until(lambda: [one.name for one in west.host.devices.list()] == ["lamp"])
     return device
-
-
-@pytest.fixture
-async def west(lamp: ScriptedDevice, east: ClusterHost, fleet: Fleet) -> AsyncIterator[ClusterHost]:
-    """A second host, which knows the lamp."""
-    async with fleet.host("west") as host:
-        await host.sees(east)
-        yield host

@@ -19,13 +19,15 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Final
 
+import psycopg
 import pytest
-from tests.cluster.chaos import FleetDevice, Host, copy_identity
-from tests.cluster.promises import (
+from tests.cluster.hosts import copy_identity
+from tests.cluster.processes import (
     SETTLED_S,
+    FleetDevice,
+    Host,
     Promises,
-    check_devices,
-    check_events,
+    check,
     paired_devices,
     settled,
     write_notes,
@@ -90,8 +92,7 @@ async def under_load(fleet: Fleet, harm: Callable[[Fleet], Awaitable[None]]) -> 
         await settled(hosts, devices, promises)
         over.set()
     _report(devices, promises)
-    check_events(hosts[0], devices)
-    check_devices(devices, promises)
+    check(hosts[0].url, devices, promises)
     assert any(promises.notes.values())
     assert sum(device.sent for device in devices) > DEVICES
 
@@ -185,7 +186,8 @@ async def test_nothing_is_lost_when_hosts_are_upgraded_one_after_another(fleet: 
             assert (str(VERSION + 1) in told) == (host is not fleet.hosts[-1]), number
 
     await under_load(fleet, harm)
-    assert fleet.hosts[0].rows("SELECT version FROM store_version") == [(VERSION + 1,)]
+    with psycopg.connect(fleet.hosts[0].url) as connection:
+        assert connection.execute("SELECT version FROM store_version").fetchall() == [(VERSION + 1,)]
     assert "Traceback" not in "".join((host.home / "microclaw.log").read_text() for host in fleet.hosts)
 
 

@@ -1,4 +1,4 @@
-"""The hosts of a database by lease, on a real PostgreSQL."""
+"""The hosts of a database by lease, and what one host does for all, on a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -8,25 +8,28 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from tests.cluster.hosts_of_tests import host_in, wire_to
+from tests.cluster.hosts import host_in, wire_to
 from tests.postgres import running_server
 from tests.store.two_hosts import until
 
 from microclaw.cluster import hosts as module
+from microclaw.cluster.duties import Duties
+from microclaw.cluster.hosts import RENEW_S, TTL_S
 from microclaw.errors import ConfigError
 
-CHANGES = list[tuple[frozenset[str], frozenset[str]]]
 HOST = """
 import asyncio, sys
-from tests.cluster.hosts_of_tests import host_in
+from tests.cluster.hosts import host_in
 
 async def main():
     async with host_in(sys.argv[1], sys.argv[2]) as (_, hosts):
-        hosts.listeners.append(lambda joined, left: print(sys.argv[2] in left, flush=True))
+        hosts.listen(lambda: print(hosts.lost, flush=True))
         print("ready", flush=True)
         await asyncio.Event().wait()
 
@@ -34,62 +37,71 @@ asyncio.run(main())
 """
 
 
-def other_process(url: str, host_id: str) -> subprocess.Popen[str]:
-    """A host that tells when it joined, and then of each change whether it found that it was lost."""
-    command = [sys.executable, "-c", HOST, url, host_id]
+@contextmanager
+def other_process(url: str, host_id: str) -> Iterator[subprocess.Popen[str]]:
+    """A host that tells at each change whether it found that it was lost; at the end it is killed."""
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOST, url, host_id], stdout=subprocess.PIPE, text=True, env=environ
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 async def test_hosts_see_each_other_and_a_leave_at_once(database_url: str) -> None:
-    changes: CHANGES = []
     async with host_in(database_url, "a-0001") as (_, first):
-        first.listeners.append(lambda joined, left: changes.append((joined, left)))
         async with host_in(database_url, "b-0001", devices=7) as (_, second):
             assert set(second.live) == {"a-0001", "b-0001"}
             await until(lambda: first.is_live("b-0001"))
             assert first.live["b-0001"].devices == 7
         left_at = time.monotonic()
         await until(lambda: not first.is_live("b-0001"))
-        assert time.monotonic() - left_at < first.times.ttl_s - first.times.renew_s, "no lease had to end"
-        assert changes == [(frozenset({"b-0001"}), frozenset()), (frozenset(), frozenset({"b-0001"}))]
+        assert time.monotonic() - left_at < TTL_S - RENEW_S, "no lease had to end"
         assert [one.ended for one in first.ended()] == ["in order"]
-        assert not first.lost
 
 
-async def test_a_host_that_is_cut_off_is_gone_for_the_others_and_knows_it(database_url: str) -> None:
+async def test_a_host_that_is_cut_off_is_gone_for_the_others_and_stops_its_duties_before(database_url: str) -> None:
+    first, second = Worker(), Worker()
     async with (
         wire_to(database_url) as wire,
-        host_in(database_url, "a-0001") as (_, first),
-        host_in(wire.url, "b-0001") as (_, second),
+        host_in(wire.url, "a-0001") as (one, ha),
+        host_in(database_url, "b-0001") as (other, hb),
+        holding(Duties(one, ha), first),
     ):
-        await until(lambda: first.is_live("b-0001"))
-        own: CHANGES = []
-        second.listeners.append(lambda joined, left: own.append((joined, left)))
-        term, worked_until = second.term, 0.0
-        wire.cut()
-        while first.is_live("b-0001"):
-            worked_until = time.monotonic() if second.work_left_s > 0 else worked_until
-            await asyncio.sleep(0.005)
-        assert time.monotonic() - worked_until > 0.1, "it stopped before the others hold it for gone"
-        await until(lambda: second.lost)
-        assert not second.is_live("b-0001")
-        assert second.is_live("a-0001"), "what a host does not know is as it was"
-        assert second.stale
-        assert own == [(frozenset(), frozenset({"b-0001"}))]
-        await wire.mend()
-        await until(lambda: first.is_live("b-0001") and not second.lost)
-        assert second.term > term
-        assert not first.lost
+        await until(lambda: first.working and hb.is_live("a-0001"))
+        term = ha.term
+        async with holding(Duties(other, hb), second):
+            await asyncio.sleep(RENEW_S * 2)
+            assert not second.working
+            wire.cut()
+            async with asyncio.timeout(60):
+                while not second.working:
+                    await asyncio.sleep(0.002)
+                    assert not (first.working and second.working)
+            assert not hb.is_live("a-0001")
+            await until(lambda: ha.lost)
+            assert not ha.is_live("a-0001")
+            assert ha.is_live("b-0001"), "what a host does not know is as it was"
+            assert ha.stale
+            assert (first.fences, second.fences) == ([1], [2])
+            await wire.mend()
+            await until(lambda: hb.is_live("a-0001") and not ha.lost)
+            assert ha.term > term
+            assert not hb.lost
+            await asyncio.sleep(RENEW_S * 2)
+            assert not first.working
+        await until(lambda: first.working)
+        assert first.fences == [1, 3], "in order it goes over at once"
 
 
 async def test_a_frozen_host_loses_its_lease_and_comes_back(database_url: str) -> None:
     async with host_in(database_url, "a-0001") as (_, first):
-        process = other_process(database_url, "b-0001")
-        try:
+        with other_process(database_url, "b-0001") as process:
             await until(lambda: first.is_live("b-0001"))
             process.send_signal(signal.SIGSTOP)
             await until(lambda: not first.is_live("b-0001"))
@@ -97,32 +109,30 @@ async def test_a_frozen_host_loses_its_lease_and_comes_back(database_url: str) -
             assert process.stdout is not None
             assert await asyncio.to_thread(process.stdout.readline) == "True\n", "it is told before it is there again"
             await until(lambda: first.is_live("b-0001"))
-        finally:
-            process.kill()
-            process.communicate()
         await until(lambda: not first.is_live("b-0001"))
         assert [(one.host_id, one.ended) for one in first.ended()] == [("b-0001", "gone")]
 
 
-@pytest.mark.parametrize("away_s", [0.5, 6.0])
-async def test_a_restart_of_the_database_costs_no_lease(away_s: float) -> None:
+async def test_a_restart_of_the_database_costs_no_lease() -> None:
     with TemporaryDirectory() as folder, running_server(Path(folder)) as server:
         url = server.new_database()
         async with host_in(url, "a-0001") as (_, first), host_in(url, "b-0001") as (_, second):
             await until(lambda: first.is_live("b-0001"))
-            others: CHANGES = []
-            first.listeners.append(lambda joined, left: others.append((joined, left)))
+            seen: list[bool] = []
+            first.listen(lambda: seen.append(first.is_live("b-0001")))
             await asyncio.to_thread(server.kill)
-            await asyncio.sleep(away_s)
+            await asyncio.sleep(TTL_S * 2)
             assert first.is_live("b-0001"), "nobody is held for gone by a host that does not see the database"
             await asyncio.to_thread(server.start)
             await until(lambda: not (first.stale or second.stale or first.lost or second.lost))
-            await asyncio.sleep(first.times.ttl_s)
-            assert not any("b-0001" in left for _, left in others)
+            await asyncio.sleep(TTL_S)
+            assert all(seen)
             assert set(first.live) == set(second.live) == {"a-0001", "b-0001"}
 
 
-async def test_a_second_live_host_of_a_name_is_refused_and_the_first_is_not(database_url: str) -> None:
+async def test_a_second_live_host_of_a_name_is_refused_and_one_whose_namesake_was_killed_is_not(
+    database_url: str,
+) -> None:
     async with host_in(database_url, "c-0001", home="one") as (_, first):
         with pytest.raises(ConfigError) as refused:
             async with host_in(database_url, "c-0002", home="two"):
@@ -130,21 +140,13 @@ async def test_a_second_live_host_of_a_name_is_refused_and_the_first_is_not(data
         assert "cluster.host" in (refused.value.next_step or "")
         assert set(first.live) == {"c-0001"}
         assert not first.lost
-
-
-async def test_a_host_that_was_killed_may_start_again_while_its_lease_is_there(database_url: str) -> None:
-    process = other_process(database_url, "c-0001")
-    process.kill()
-    process.communicate()
-    began = time.monotonic()
-    async with host_in(database_url, "c-0002", home="c-0001") as (_, again):  # its home
-        assert time.monotonic() - began < again.times.ttl_s
-        assert set(again.live) == {"c-0002"}
-    process = other_process(database_url, "c-0003")
-    process.kill()
-    process.communicate()
-    async with host_in(database_url, "c-0004", home="elsewhere") as (_, moved):
-        assert set(moved.live) == {"c-0004"}
+    for killed, again, home in (("d-0001", "d-0002", "d-0001"), ("d-0003", "d-0004", "elsewhere")):
+        with other_process(database_url, killed):
+            pass
+        began = time.monotonic()
+        async with host_in(database_url, again, home=home) as (_, second):
+            assert home == "elsewhere" or time.monotonic() - began < TTL_S, "in its home it waits for no lease"
+            assert set(second.live) == {again}
 
 
 async def test_the_time_of_all_hosts_is_the_databases_when_a_clock_is_wrong(
@@ -156,3 +158,43 @@ async def test_the_time_of_all_hosts_is_the_databases_when_a_clock_is_wrong(
             await until(lambda step_s=step_s: abs(first.standing()[0].clock_ahead_s - step_s) < 30)  # type: ignore[misc]
             assert abs(first.now_ms() / 1000 - time.time()) < 30
         assert not first.lost
+
+
+class Worker:
+    """A duty's work that never ends by itself; `fences` has its beginnings."""
+
+    def __init__(self) -> None:
+        self.fences: list[int] = []
+        self.working = False
+
+    async def work(self, fence: int) -> None:
+        self.fences.append(fence)
+        self.working = True
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.working = False
+
+
+@asynccontextmanager
+async def holding(duties: Duties, worker: Worker) -> AsyncIterator[None]:
+    task = asyncio.create_task(duties.hold("telegram", worker.work))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))
+
+
+async def test_work_that_ends_frees_the_duty_and_an_error_is_raised(database_url: str) -> None:
+    async def ends(fence: int) -> None:
+        if fence == 2:
+            raise LookupError(fence)
+
+    async with host_in(database_url, "a-0001") as (database, hosts):
+        duties = Duties(database, hosts)
+        await duties.hold("telegram", ends)
+        assert await duties.held() == [("telegram", None, 1)]
+        with pytest.raises(LookupError, match="2"):
+            await duties.hold("telegram", ends)
+        assert await duties.held() == [("telegram", None, 2)]

@@ -11,12 +11,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests.cluster.hosts_of_tests import wire_to
-from tests.cluster.two_hosts import ClusterHost, link_id_of, told
+from tests.cluster.hosts import WholeHost, wire_to
 from tests.link_server.scripted import ScriptedDevice
 from tests.postgres import USER, PostgresServer, running_server
 from tests.store.two_hosts import until
 
+from microclaw.client.request import HostError
 from microclaw.devices.calls import GpioSet
 from microclaw.errors import ConfigError, StoreUnreachable
 from microclaw.store import postgres as module
@@ -53,22 +53,6 @@ async def add(database: SharedDatabase, number: int) -> None:
 
 async def numbers(database: SharedDatabase) -> list[int]:
     return await database.read(lambda sql: [n for (n,) in sql.execute("SELECT n FROM done ORDER BY n").fetchall()])
-
-
-async def test_without_the_database_writes_are_refused_and_all_goes_on_afterwards(
-    server: PostgresServer, database: SharedDatabase
-) -> None:
-    await add(database, 1)
-    server.kill()
-    for number in (2, 3):
-        with pytest.raises(StoreUnreachable) as refused:
-            await add(database, number)
-        assert refused.value.next_step
-    with pytest.raises(StoreUnreachable):
-        await numbers(database)
-    server.start()
-    await add(database, 4)
-    assert await numbers(database) == [1, 4], "what was refused is not in it"
 
 
 async def test_a_frozen_database_holds_nobody_up_for_ever(server: PostgresServer, database: SharedDatabase) -> None:
@@ -196,19 +180,21 @@ def test_a_start_with_a_wrong_password_or_database_is_refused_at_once(server: Po
     assert time.monotonic() - began < module.START_S / 4
 
 
-async def test_a_device_stays_connected_while_its_host_has_no_database(east: ClusterHost, lamp: ScriptedDevice) -> None:
+async def test_a_device_stays_connected_while_its_host_has_no_database(
+    east: WholeHost, west: WholeHost, lamp: ScriptedDevice
+) -> None:
     async with lamp.connected():
-        await told(lamp, 0)
+        await until(west.online)
         east.wire.cut()
-        await until(lambda: east.hosts.lost)
-        assert await east.device("lamp").call(GpioSet(4, 1), timeout_s=60)
-        with pytest.raises(StoreUnreachable):
-            await east.link(link_id_of(east)).send(Notify("tea is ready", speak=False))
+        await east.until("/v1/cluster", lambda facts: not facts["cluster"]["member"])
+        assert await east.device().call(GpioSet(4, 1), timeout_s=60)
+        with pytest.raises(HostError):
+            await east.ask("/v1/devices/lamp/notify", {"text": "tea is ready"})
         await lamp.send(Event("tick", {"n": 1}))
         await asyncio.sleep(0.5)
         assert lamp.outbox.rows, "nothing is acked that is not written"
         await east.wire.mend()
-        await until(lambda: not lamp.outbox.rows and not east.hosts.lost)
-        await east.link(link_id_of(east)).send(Notify("tea is cold", speak=False))
+        await until(lambda: not lamp.outbox.rows)
+        await east.ask("/v1/devices/lamp/notify", {"text": "tea is cold"})
         assert (await lamp.next(Notify)).text == "tea is cold"
         assert lamp.closed is None

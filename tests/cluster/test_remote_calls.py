@@ -1,80 +1,79 @@
-"""A device that is connected to one host is called from another, over HTTPS between them."""
+"""A device that is connected to one host, or is on a port of its machine, is called from another over HTTPS."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
 from contextlib import AsyncExitStack
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.cluster.two_hosts import ClusterHost, Fleet, link_id_of, moved_to, sees_lamp_elsewhere, told
+from tests.cluster.hosts import WholeHost, paired, whole_host
 from tests.link_server.scripted import ScriptedDevice
 from tests.store.two_hosts import until
 
-from microclaw.cluster import remote_calls
+from microclaw.app.cluster import HostCluster
 from microclaw.devices.calls import (
     AppInstall,
     AppUninstall,
+    DeviceInfo,
     DeviceRestart,
     GpioGet,
     GpioSet,
     PinLevel,
 )
-from microclaw.errors import (
-    AppNotFound,
-    DeviceTimeout,
-    DeviceUnreachable,
-    InvalidModule,
-    OutcomeUnknown,
-    Overloaded,
-)
+from microclaw.errors import AppNotFound, ConfigError, DeviceUnreachable, OutcomeUnknown
+from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.wire.link.messages import Call, ErrorInfo, Result
 
-
-async def test_a_device_of_another_host_is_called(east: ClusterHost, west: ClusterHost, lamp: ScriptedDevice) -> None:
-    async with lamp.connected():
-        await lamp.until_ready()
-        await sees_lamp_elsewhere(west)
-        device = west.device("lamp")
-        assert device.transports[0].online  # type: ignore[attr-defined]
-        assert await device.call(GpioSet(4, 1), timeout_s=60) == PinLevel(4, 1)
-        assert await device.call(GpioSet(4, 0), wait=False) == PinLevel(4, 0)
-    await until(lambda: not device.transports[0].online)  # type: ignore[attr-defined]
-    with pytest.raises(DeviceUnreachable):
-        await device.call(GpioGet(4), wait=False)
+PORT, CONSOLE, ADDRESS = "serial:/dev/nothing-is-here", "console:/dev/nothing-is-here", "wasmachine://192.0.2.7:8080"
 
 
-async def test_a_program_is_installed_from_another_host(west: ClusterHost, lamp: ScriptedDevice) -> None:
+async def test_a_device_of_another_host_is_called(west: WholeHost, lamp: ScriptedDevice) -> None:
     wasm, flash = secrets.token_bytes(1_500_000), bytearray()
 
     def answer(call: Call) -> Result:
+        if call.method == "apps.remove":
+            return Result(ok=False, error=ErrorInfo("app_not_found", "no app x"))
         if call.method == "apps.write":
             data = call.params["data"]
             assert isinstance(data, bytes)
             flash.extend(data)
-        return Result(ok=True, value={"offset": len(flash)})
+        return Result(ok=True, value={"offset": len(flash), "pin": 4, "level": call.params.get("level", 0)})
 
     lamp.answer = answer
+    device = west.device()
     async with lamp.connected():
-        await lamp.until_ready()
-        await sees_lamp_elsewhere(west)
-        await west.device("lamp").call(AppInstall("blink", wasm), timeout_s=60)
-    assert bytes(flash) == wasm
+        await until(west.online)
+        assert await device.call(GpioSet(4, 1), timeout_s=60) == PinLevel(4, 1)
+        assert await device.call(GpioSet(4, 0), wait=False) == PinLevel(4, 0)
+        await device.call(AppInstall("blink", wasm), timeout_s=60)
+        assert bytes(flash) == wasm
+        with pytest.raises(AppNotFound, match=r"apps\.remove: no app x") as caught:
+            await device.call(AppUninstall("x"), timeout_s=60)
+        assert caught.value.foreign
+    await until(lambda: not west.online())
+    with pytest.raises(DeviceUnreachable):
+        await device.call(GpioGet(4), wait=False)
+    waiting = asyncio.create_task(device.call(GpioSet(4, 1), timeout_s=60))
+    async with lamp.connected():
+        assert await waiting == PinLevel(4, 1), "it came back, to the other host"
 
 
 @pytest.mark.parametrize("restarted", [True, False])
 async def test_a_board_that_comes_back_to_another_host_tells_by_its_uptime_whether_it_restarted(
-    east: ClusterHost, west: ClusterHost, lamp: ScriptedDevice, restarted: bool
+    west: WholeHost, lamp: ScriptedDevice, restarted: bool
 ) -> None:
     lamp.capabilities = (*lamp.capabilities, "device.status")
     lamp.answer = lambda call: Result(ok=True, value={"uptime_ms": 1 if restarted else 86_400_000})
     async with lamp.connected():
-        await lamp.until_ready()
-        await until(lambda: west.device("lamp").supports("device.status"))
-        waiting = asyncio.create_task(west.device("lamp").call(DeviceRestart()))
-        await lamp.next(Call)
-    lamp.address, lamp.boot_id = west.plane.plane.address, secrets.token_bytes(16)
+        await until(lambda: west.online() and west.device().supports("device.status"))
+        waiting = asyncio.create_task(west.device().call(DeviceRestart()))
+        while (await lamp.next(Call)).method != "device.restart":
+            pass
+    lamp.address, lamp.boot_id = str(west.host.link), secrets.token_bytes(16)
     async with lamp.connected():
         if restarted:
             assert 0 <= (await waiting).seconds < 45
@@ -83,43 +82,16 @@ async def test_a_board_that_comes_back_to_another_host_tells_by_its_uptime_wheth
                 await waiting
 
 
-@pytest.mark.parametrize(
-    ("code", "error"), [("app_not_found", AppNotFound), ("invalid_module", InvalidModule), ("expired", DeviceTimeout)]
-)
-async def test_a_devices_error_is_the_same_class_at_another_host(
-    west: ClusterHost, lamp: ScriptedDevice, code: str, error: type[Exception]
-) -> None:
-    lamp.answer = lambda call: Result(ok=False, error=ErrorInfo(code, "no app x"))
-    async with lamp.connected():
-        await lamp.until_ready()
-        await sees_lamp_elsewhere(west)
-        with pytest.raises(error, match=r"apps\.remove: no app x") as caught:
-            await west.device("lamp").call(AppUninstall("x"), timeout_s=60)
-        assert type(caught.value) is error
-        assert caught.value.foreign  # type: ignore[attr-defined]
-
-
-async def test_a_call_waits_for_a_device_that_comes_to_another_host(west: ClusterHost, lamp: ScriptedDevice) -> None:
-    async with lamp.connected():
-        await lamp.until_ready()
-        await sees_lamp_elsewhere(west)
-    await until(lambda: not west.link(link_id_of(west)).anywhere)
-    waiting = asyncio.create_task(west.device("lamp").call(GpioSet(4, 1), timeout_s=60))
-    async with lamp.connected():
-        assert await waiting == PinLevel(4, 1)
-
-
 async def test_calls_of_two_hosts_to_one_board_are_one_after_another(
-    east: ClusterHost, west: ClusterHost, lamp: ScriptedDevice
+    east: WholeHost, west: WholeHost, lamp: ScriptedDevice
 ) -> None:
     got: list[Call] = []
     lamp.answer = lambda call: got.append(call)
     async with lamp.connected(), asyncio.TaskGroup() as tasks:
-        await lamp.until_ready()
-        await sees_lamp_elsewhere(west)
-        first = tasks.create_task(west.device("lamp").call(GpioSet(4, 1), timeout_s=60))
+        await until(west.online)
+        first = tasks.create_task(west.device().call(GpioSet(4, 1), timeout_s=60))
         envelope = await lamp.next_envelope(Call)
-        second = tasks.create_task(east.device("lamp").call(GpioSet(4, 0), timeout_s=60))
+        second = tasks.create_task(east.device().call(GpioSet(4, 0), timeout_s=60))
         lamp.answer = lambda call: Result(ok=True, value=dict(call.params))
         await asyncio.wait([second], timeout=0.2)
         assert (len(got), second.done()) == (1, False)
@@ -128,81 +100,76 @@ async def test_calls_of_two_hosts_to_one_board_are_one_after_another(
 
 
 @pytest.mark.parametrize("call", [GpioSet(4, 1), AppUninstall("x")])
-async def test_a_device_that_changes_hosts_in_mid_call(
-    east: ClusterHost, west: ClusterHost, lamp: ScriptedDevice, fleet: Fleet, call: Any
+@pytest.mark.parametrize("how", ["it goes elsewhere", "its host is cut off", "its host stops"])
+async def test_a_device_that_its_host_loses_in_mid_call(
+    east: WholeHost, database_url: str, tmp_path: Path, call: Any, how: str
 ) -> None:
-    """From a third host: what may be done twice is done at the new one, of the other the outcome is unknown."""
-    lamp.answer = lambda call: None
-    async with fleet.host("north") as north, lamp.connected():
-        await north.sees(east, west)
-        await lamp.until_ready()
-        await sees_lamp_elsewhere(north)
-        waiting = asyncio.create_task(north.device("lamp").call(call, timeout_s=60))
-        await lamp.next(Call)
-        await done_once(moved_to(west, lamp), call, waiting)
-        assert await lamp.until_closed() == 4409
-
-
-async def done_once(moved: ScriptedDevice, call: Any, waiting: asyncio.Task[Any]) -> None:
-    async with moved.connected():
-        if isinstance(call, GpioSet):
-            assert await waiting == PinLevel(4, 1)
-        else:
-            with pytest.raises(OutcomeUnknown):
-                await waiting
-            assert moved.got.empty()
-
-
-@pytest.mark.parametrize("call", [GpioSet(4, 1), AppUninstall("x")])
-async def test_a_host_that_dies_in_mid_call(
-    east: ClusterHost, west: ClusterHost, lamp: ScriptedDevice, call: Any
-) -> None:
-    """It is cut off in the middle, and its lease ends; the device comes to another host."""
-    lamp.answer = lambda call: None
-    lamp.address = west.plane.plane.address
-    async with lamp.connected():
-        await told(lamp, 0)
-        await sees_lamp_elsewhere(east)
-        waiting = asyncio.create_task(east.device("lamp").call(call, timeout_s=60))
-        await lamp.next(Call)
-        west.wire.cut()
-        await until(lambda: not east.hosts.is_live(west.host_id))
-        await done_once(moved_to(east, lamp), call, waiting)
-        await west.wire.mend()
-        assert await lamp.until_closed() == 4409, "it hears of the newer connection when it is back"
-
-
-async def test_a_host_with_as_many_requests_as_it_serves_refuses_more(
-    lamp: ScriptedDevice, east: ClusterHost, west: ClusterHost, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(remote_calls, "MAX_RUNNING", 1)
-    lamp.answer = lambda call: None
-    async with fleet.host("north") as north:
-        await north.sees(west, east)
-        lamp.address = west.plane.plane.address
-        async with lamp.connected():
-            await lamp.until_ready()
-            await sees_lamp_elsewhere(east)
-            await sees_lamp_elsewhere(north)
-            first = asyncio.create_task(east.device("lamp").call(GpioSet(4, 1), timeout_s=60))
-            envelope = await lamp.next_envelope(Call)
-            with pytest.raises(Overloaded):
-                await north.device("lamp").call(GpioGet(4), timeout_s=60)
-            await lamp.send(Result(ok=True, value={"pin": 4, "level": 1}), re=envelope.id)
-            assert await first == PinLevel(4, 1)
-
-
-async def test_a_host_that_ends_tells_who_asked(lamp: ScriptedDevice, east: ClusterHost, fleet: Fleet) -> None:
-    lamp.answer = lambda call: None
+    """What may be done twice is done where the device is then, of the other the outcome is unknown."""
     async with AsyncExitStack() as stack:
-        west = await stack.enter_async_context(fleet.host("west"))
-        await west.sees(east)
-        lamp.address = west.plane.plane.address
+        west = await stack.enter_async_context(whole_host(database_url, tmp_path / "west", like=tmp_path / "east"))
+        await west.sees("east")
+        lamp = await paired(west)
+        lamp.answer = lambda call: None
         async with lamp.connected():
-            await lamp.until_ready()
-            await sees_lamp_elsewhere(east)
-            waiting = asyncio.create_task(east.device("lamp").call(AppUninstall("x"), timeout_s=60))
-            await lamp.next(Call)
-            await stack.aclose()
-            with pytest.raises(OutcomeUnknown):
-                await waiting
+            await until(lambda: east.host.devices.list() and east.online())
+            waiting = asyncio.create_task(east.device().call(call, timeout_s=60))
+            while (await lamp.next(Call)).method != call.method:
+                pass
+            if how == "its host is cut off":
+                west.wire.cut()
+                await east.sees()
+            if how == "its host stops":
+                await stack.aclose()
+            moved, asked = ScriptedDevice(str(east.host.link), "", token=lamp.token, boot_id=lamp.boot_id), list[str]()
+
+            def answer(one: Call) -> Result:
+                asked.append(one.method)
+                return Result(ok=True, value=dict(one.params))
+
+            moved.answer = answer
+            async with moved.connected():
+                if isinstance(call, GpioSet):
+                    assert await waiting == PinLevel(4, 1)
+                else:
+                    with pytest.raises(OutcomeUnknown):
+                        await waiting
+                    assert call.method not in asked
+                if how == "its host is cut off":
+                    await west.wire.mend()
+                    await west.sees("east")
+                if how != "its host stops":
+                    assert await lamp.until_closed() == 4409, "it hears of the newer connection"
+
+
+async def test_a_board_on_a_port_is_called_by_its_host_alone(east: WholeHost, west: WholeHost) -> None:
+    async with VirtualBoardProcess() as board:
+        await west.host.devices.add("desk", "virtual", board.ready.transports)
+        await east.until("/v1/devices", lambda found: found["devices"])
+        device = east.device("desk")
+        assert (device.host, device.kinds) == ("west", ("wasm",))
+        assert await device.call(GpioGet(4)) == PinLevel(4, 0)
+        assert (await device.call(DeviceInfo())).values
+        with pytest.raises(ConfigError):  # one board has one cable
+            await east.host.devices.set_transports("desk", [*device.endpoints, CONSOLE])
+        await east.host.devices.set_transports("desk", [*device.endpoints, ADDRESS])
+        await until(lambda: ADDRESS in west.device("desk").endpoints)
+        assert east.device("desk").host == west.device("desk").host == "west"
+        await west.host.devices.set_transports("desk", [*board.ready.transports, CONSOLE])
+        await until(lambda: CONSOLE in device.endpoints)
+        west.wire.cut()
+        await east.sees()
+        with pytest.raises(DeviceUnreachable, match="host west"):
+            await device.call(GpioGet(4))
+
+
+async def test_a_host_looks_after_the_boards_of_its_machine_and_one_after_those_that_are_nowhere() -> None:
+    no: Any = None
+    places = {"desk": ("west", PORT), "roof": (None, ADDRESS), "lamp": (None, "link:here"), "far": (None, "link:far")}
+    devices = {name: SimpleNamespace(host=host, endpoints=(place,)) for name, (host, place) in places.items()}
+    registry: Any = SimpleNamespace(get=devices.__getitem__)
+    for name, flag, ours in (("west", False, {"desk", "lamp"}), ("east", True, {"roof", "lamp"})):
+        hosts: Any = SimpleNamespace(host_id=f"{name}-0001")
+        holding: Any = SimpleNamespace(place_of={"here": f"{name}-0001", "far": "north-0001"}.get)
+        cluster = HostCluster(no, no, hosts, no, holding, no, no, no)
+        cluster.unconnected.is_held = flag
+        assert set(filter(cluster.looks_after(registry), devices)) == ours

@@ -1,11 +1,16 @@
-"""What a host tells of the others: in the form of the API, true, and also while the database is away."""
+"""What a host tells of the others: in the API's form, true, also without the database and beside a newer version."""
 
 from __future__ import annotations
 
+import asyncio
+
+import msgspec
+import psycopg
+import pytest
 from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 from tests.api.answer_forms import AnswerForms
-from tests.cluster.hosts_of_tests import host_in, wire_to
+from tests.cluster.hosts import host_in, wire_to
 from tests.store.two_hosts import until
 
 from microclaw.api.cluster_routes import cluster_router
@@ -13,6 +18,11 @@ from microclaw.api.metrics_page import cluster_metrics, metrics_page
 from microclaw.api.openapi_document import openapi_of
 from microclaw.cluster.duties import Duties
 from microclaw.cluster.status import ClusterView
+from microclaw.errors import StoreError
+from microclaw.store.devices import DeviceRow, DeviceTable
+from microclaw.store.schema import VERSION
+
+LAMP = DeviceRow("lamp", "lamp", "virtual", (), (), 0)
 
 
 def check_form(answer: object) -> None:
@@ -24,7 +34,7 @@ def check_form(answer: object) -> None:
     AnswerForms(openapi_of(app)).check("GET", "/v1/cluster", 200, {"cluster": answer})
 
 
-async def test_hosts_duties_and_who_is_gone_are_told_until_it_is_back(database_url: str) -> None:
+async def test_hosts_and_who_is_gone_are_told_until_it_is_back_and_what_is_old_as_old(database_url: str) -> None:
     async with wire_to(database_url) as wire, host_in(database_url, "a-0001") as (database, hosts):
         view = ClusterView(database, hosts, Duties(database, hosts), lambda: {"calls_served": 5})
 
@@ -32,15 +42,25 @@ async def test_hosts_duties_and_who_is_gone_are_told_until_it_is_back(database_u
             assert (await view.status())["duties"] == [{"name": "telegram", "holder": "a-0001", "fence": 1}]
 
         await view.duties.hold("telegram", work)
-        async with host_in(wire.url, "b-0001", devices=93), host_in(database_url, "c-0001", devices=2):
-            await until(lambda: len(hosts.live) == 3)
+        async with (
+            host_in(wire.url, "b-0001", devices=93) as (cut_off, there),
+            host_in(database_url, "c-0001", devices=2),
+        ):
+            await until(lambda: len(hosts.live) == len(there.live) == 3)
             found = await view.status()
             check_form(found)
             assert [one["host"] for one in found["hosts"]] == ["a-0001", "b-0001", "c-0001"]
             assert (found["connected"], found["member"], found["problems"]) == (True, True, [])
             assert found["database"].startswith("127.0.0.1:")
             wire.cut()
-            await until(lambda: len(hosts.live) == 2)
+            await until(lambda: len(hosts.live) == 2 and there.lost)
+            old = ClusterView(cut_off, there, Duties(cut_off, there))
+            found = await old.status()
+            check_form(found)
+            assert (found["connected"], found["member"], found["duties"]) == (False, False, [])
+            assert [one["known"] for one in found["hosts"]] == [False, True, False]
+            assert "database" in found["problems"][0]["text"]
+            assert old.gauges()["member"] == 0
         await until(lambda: len(hosts.live) == 1)
         found = await view.status()
         check_form(found)
@@ -57,19 +77,39 @@ async def test_hosts_duties_and_who_is_gone_are_told_until_it_is_back(database_u
             assert [one.host_id for one in hosts.ended()] == ["c-0001"]
 
 
-async def test_while_the_database_is_away_what_is_known_is_told_and_that_it_is_old(database_url: str) -> None:
-    async with (
-        wire_to(database_url) as wire,
-        host_in(wire.url, "a-0001") as (database, hosts),
-        host_in(database_url, "b-0001"),
-    ):
-        view = ClusterView(database, hosts, Duties(database, hosts))
-        await until(lambda: len(hosts.live) == 2)
-        wire.cut()
-        await until(lambda: hosts.lost)
-        found = await view.status()
-        check_form(found)
-        assert (found["connected"], found["member"], found["duties"]) == (False, False, [])
-        assert {one["host"]: one["known"] for one in found["hosts"]} == {"a-0001": True, "b-0001": False}
-        assert "database" in found["problems"][0]["text"]
-        assert view.gauges()["member"] == 0
+async def test_an_older_host_reads_and_writes_nothing_once_a_newer_one_upgraded_the_store(database_url: str) -> None:
+    async with host_in(database_url, "old-0001") as (old, hosts):
+        table, duties = DeviceTable(old), Duties(old, hosts, is_able=lambda: not old.is_too_old)
+        await table.put(LAMP)
+        begun = asyncio.Event()
+
+        async def work(_fence: int) -> None:
+            begun.set()
+            await asyncio.Event().wait()
+
+        holding = asyncio.create_task(duties.hold("telegram", work))
+        await asyncio.wait_for(begun.wait(), 60)
+        facts = msgspec.structs.replace(hosts.live["old-0001"], schema=VERSION + 1)
+        newer = msgspec.json.encode({**msgspec.structs.asdict(facts), "more": True}).decode()
+        with psycopg.connect(database_url) as connection:
+            connection.execute("ALTER TABLE devices ADD COLUMN colour TEXT")
+            connection.execute("UPDATE store_version SET version = %s", (VERSION + 1,))
+            connection.execute(
+                "INSERT INTO hosts (host_id, name, home, facts, renewed_ms, until_ms) "
+                "SELECT 'new-0001', 'new', 'new', %s, renewed_ms, until_ms + 60000 FROM hosts", (newer,),
+            )  # fmt: skip
+        with pytest.raises(StoreError, match=str(VERSION + 1)):
+            await table.put(LAMP)
+        assert [row.name for row in await table.list()] == ["lamp"]
+        async with asyncio.timeout(60):
+            while (await duties.held())[0][1] == "old-0001" and not holding.done():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        await until(lambda: hosts.is_live("new-0001"))
+        problems = (await ClusterView(old, hosts, duties).status())["problems"]
+        assert str(VERSION + 1) in " ".join(one["text"] for one in problems)
+        holding.cancel()
+        await asyncio.wait((holding,))
+    async with host_in(database_url, "old-0002") as (again, _):
+        assert [row.name for row in await DeviceTable(again).list()] == ["lamp"]
+        with pytest.raises(StoreError):
+            await DeviceTable(again).delete("lamp")

@@ -1,17 +1,17 @@
-"""Turns of one chat over two hosts: in order, each answered once, and a dead host's are taken up by the other."""
+"""Turns over two hosts: in their chat's order, each answered once; a dead host's, and its answers, go to the other."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 from random import Random
 from typing import TypeAlias
 
 import pytest
 from tests.agent.conftest import NoContext
-from tests.cluster.hosts_of_tests import PATIENCE_S, Leases, Seat
+from tests.cluster.hosts import PATIENCE_S, Leases, Seat
 from tests.store.two_hosts import until
 
 from microclaw.agent.accepted_message import AcceptedMessage
@@ -29,9 +29,10 @@ from microclaw.store.journal import Journal
 from microclaw.store.outbox import OutboxTable
 from microclaw.store.postgres import SharedDatabase
 from microclaw.store.sessions import Sessions
-from microclaw.store.sql import Sql
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.tools.toolbox import Toolbox
+
+NOW_MS = 1_700_000_000_000
 
 
 class Nothing(Parameters):
@@ -40,110 +41,95 @@ class Nothing(Parameters):
 
 @dataclass
 class World:
-    """What happened on all hosts, in order. A host's tool that is in `held` waits before it acts."""
+    """What happened on all hosts, in order. The host a's tool waits before it acts, until `release`."""
 
     events: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
-    held: dict[str, asyncio.Event] = field(default_factory=dict)
     holding: asyncio.Event = field(default_factory=asyncio.Event)
+    release: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+@dataclass
 class Thinking:
     """Calls the tool `act` for "act", and says what it was told otherwise; knows nothing but the request."""
 
-    name = "thinking"
+    host: str
+    world: World
+    name: str = "thinking"
 
-    def __init__(self, host: str, world: World) -> None:
-        self._host = host
-        self._world = world
+    async def warm_up(self) -> None: ...
 
-    async def warm_up(self) -> None:
-        pass
-
-    async def aclose(self) -> None:
-        pass
+    async def aclose(self) -> None: ...
 
     async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
-        words = str(request.messages[-1])
-        self._world.asked.append(" | ".join(str(one) for one in request.messages))
-        returned = [one for one in request.messages if isinstance(one, ToolReturn)]
-        if returned:
-            return say(f"{self._host}: it is done")
-        if "act" in words:
-            return call("act")
-        self._world.events.append(f"{self._host} answers {words.split('text=')[-1][:8]}")
-        return say(f"{self._host} heard you")
+        self.world.asked.append(" | ".join(str(one) for one in request.messages))
+        if any(isinstance(one, ToolReturn) for one in request.messages):
+            return say(f"{self.host}: it is done")
+        return call("act") if "act" in str(request.messages[-1]) else say(f"{self.host} heard you")
 
 
 @dataclass
 class OneHost:
     name: str
     database: SharedDatabase
-    conversations: Conversations
     inbox: Inbox
-    left: LeftWork
-    task: asyncio.Task[None] | None = None
 
     async def say(self, text: str, chat_id: str = "c1", key: str | None = None) -> AcceptedMessage:
         return await self.inbox.accept(Inbound("test", chat_id, text, key=key))
 
+    async def undelivered(self) -> list[str]:
+        """Without what the host adds about the acts."""
+        return [one.text.splitlines()[0] for one in await self.inbox.outbox.undelivered("test", "c1")]
 
-MakeHost: TypeAlias = Callable[..., AbstractAsyncContextManager[OneHost]]
+
+MakeHost: TypeAlias = Callable[[str, Effect], Awaitable[OneHost]]
 
 
 @dataclass
 class Stage:
     world: World
     leases: Leases
-    make: MakeHost
-    stack: AsyncExitStack
-
-    async def host(self, name: str, effect: Effect = Effect.ONCE) -> OneHost:
-        return await self.stack.enter_async_context(self.make(name, effect))
+    host: MakeHost
 
 
 @pytest.fixture
 async def stage(database_url: str) -> AsyncIterator[Stage]:
     world, leases = World(), Leases()
+    async with AsyncExitStack() as stack:
 
-    @asynccontextmanager
-    async def make(name: str, effect: Effect) -> AsyncIterator[OneHost]:
-        async def act(_: Nothing, __: ToolContext) -> ToolOutput:
-            world.events.append(f"{name} begins")
-            if name in world.held:
-                world.holding.set()
-                await world.held[name].wait()
-            world.events.append(f"{name} acts")
-            return ToolOutput({"success": True})
+        async def host(name: str, effect: Effect) -> OneHost:
+            async def act(_: Nothing, __: ToolContext) -> ToolOutput:
+                world.events.append(f"{name} begins")
+                if name == "a":
+                    world.holding.set()
+                    await world.release.wait()
+                world.events.append(f"{name} acts")
+                return ToolOutput({"success": True})
 
-        async with SharedDatabase.opened(database_url, name) as database:
-            fleet = Seat(name, leases)
-            inbox = Inbox(
-                InboxTable(database, lambda: 1_700_000_000_000),
-                Outbox(OutboxTable(database, lambda: 1_700_000_000_000), fleet=fleet),
-                settings=AgentSettings(queue=64),
-                fleet=fleet,
+            database, fleet = (
+                await stack.enter_async_context(SharedDatabase.opened(database_url, name)),
+                Seat(name, leases),
             )
+            outbox = Outbox(OutboxTable(database, lambda: NOW_MS), fleet=fleet)
+            inbox = Inbox(InboxTable(database, lambda: NOW_MS), outbox, settings=AgentSettings(queue=64), fleet=fleet)
             conversations = Conversations(
                 inbox=inbox,
                 model=Thinking(name, world),
                 tools=Toolbox((Tool("act", "Act.", Nothing, Permission.ACT, effect, act),), Gate()),
                 context=NoContext(),
-                sessions=Sessions(database, lambda: 1_700_000_000_000),
-                journal=Journal(database, lambda: 1_700_000_000_000),
+                sessions=Sessions(database, lambda: NOW_MS),
+                journal=Journal(database, lambda: NOW_MS),
             )
-            async with conversations:
-                await conversations.recover()
-                left = LeftWork(fleet, {"turns": conversations.take_up})
-                running = asyncio.create_task(left.run(), name=f"{name}: what dead hosts left")
-                yield OneHost(name, database, conversations, inbox, left)
-                running.cancel()
-                await asyncio.wait((running,))
+            await stack.enter_async_context(conversations)
+            await conversations.recover()
+            running = asyncio.create_task(LeftWork(fleet, {"turns": conversations.take_up}).run())
+            stack.push_async_callback(asyncio.wait, (running,))
+            stack.callback(running.cancel)
+            return OneHost(name, database, inbox)
 
-    async with AsyncExitStack() as stack:
-        yield Stage(world, leases, make, stack)
-        for held in world.held.values():
-            held.set()
+        stack.callback(world.release.set)
+        yield Stage(world, leases, host)
+        world.release.set()
 
 
 async def answer_of(accepted: AcceptedMessage) -> Answer:
@@ -153,47 +139,6 @@ async def answer_of(accepted: AcceptedMessage) -> Answer:
     return answer
 
 
-def words(text: str) -> str:
-    """Without what the host adds about the acts."""
-    return text.splitlines()[0]
-
-
-async def test_turns_of_one_chat_run_in_order_over_two_hosts(stage: Stage) -> None:
-    stage.world.held["a"] = asyncio.Event()
-    a, b = await stage.host("a"), await stage.host("b")
-    first = asyncio.create_task(answer_of(await a.say("act")))
-    await asyncio.wait_for(stage.world.holding.wait(), PATIENCE_S)
-    second = asyncio.create_task(answer_of(await b.say("second")))
-    third = asyncio.create_task(answer_of(await b.say("third", "c2")))  # another chat does not wait
-    assert words((await third).text) == "b heard you"
-    assert not second.done()
-    stage.world.events.append("released")
-    stage.world.held["a"].set()
-    assert "a: it is done" in (await first).text
-    assert words((await second).text) == "b heard you"
-    assert stage.world.events[-3:] == ["released", "a acts", stage.world.events[-1]]
-    assert stage.world.events[-1].startswith("b answers")
-
-
-async def test_a_chat_goes_on_at_another_host_with_all_that_was_said(stage: Stage) -> None:
-    """Also when the next message is there already while the one before is answered."""
-    stage.world.held["a"] = asyncio.Event()
-    a, b = await stage.host("a"), await stage.host("b")
-    first = asyncio.create_task(answer_of(await a.say("act on the blue lamp")))
-    await asyncio.wait_for(stage.world.holding.wait(), PATIENCE_S)
-    second = asyncio.create_task(answer_of(await b.say("second")))
-    stage.world.held["a"].set()
-    await asyncio.gather(first, second)
-    await answer_of(await a.say("third"))
-    assert "act on the blue lamp" in stage.world.asked[-2]
-    assert "a: it is done" in stage.world.asked[-2]
-    said = [
-        stage.world.asked[-1].find(words) for words in ("blue lamp", "it is done", "second", "b heard you", "third")
-    ]
-    assert said == sorted(said)
-    assert said[0] >= 0
-
-
 @pytest.mark.parametrize(
     ("effect", "acted", "told"),
     [
@@ -201,44 +146,32 @@ async def test_a_chat_goes_on_at_another_host_with_all_that_was_said(stage: Stag
         (Effect.IDEMPOTENT, ["a begins", "b begins", "b acts"], "done"),
     ],
 )
-async def test_a_dead_hosts_turn_goes_on_at_one_other_host(
+async def test_a_dead_hosts_turns_go_on_once_in_order_and_it_does_nothing_for_them_when_it_was_only_cut_off(
     stage: Stage, effect: Effect, acted: list[str], told: str
 ) -> None:
-    stage.world.held["a"] = asyncio.Event()
-    a, b, c = await stage.host("a", effect), await stage.host("b", effect), await stage.host("c", effect)
-    await a.say("act", key="k1")
-    await asyncio.wait_for(stage.world.holding.wait(), PATIENCE_S)
-    await a.say("waits at a", key="k2")
-    later = await b.say("later")
-    stage.leases.end("a")
-    await answer_of(later)  # it came behind the two of the dead host
-    async with asyncio.timeout(PATIENCE_S):  # while b hands the answer to "later", the chat's others are held back
-        while len(waiting := await b.inbox.outbox.undelivered("test", "c1")) != 2:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-    assert told in waiting[0].text
-    assert waiting[0].key == "k1"
-    took = "c" if any(event.startswith("c") for event in stage.world.events) else "b"
-    assert [event for event in stage.world.events if "answers" not in event] == [
-        event.replace("b ", f"{took} ") for event in acted
-    ]
-    assert (await c.say("act", key="k1")).duplicate
-    stage.world.held["a"].set()
-
-
-async def test_a_host_that_was_only_cut_off_does_nothing_for_a_turn_that_another_has(stage: Stage) -> None:
-    stage.world.held["a"] = asyncio.Event()
-    a, b = await stage.host("a"), await stage.host("b")
-    cut_off = asyncio.create_task(answer_of(await a.say("act")))
+    a, b, c = [await stage.host(name, effect) for name in "abc"]
+    cut_off = asyncio.create_task(answer_of(await a.say("act", key="k1")))
     await asyncio.wait_for(stage.world.holding.wait(), PATIENCE_S)
     waiting = asyncio.create_task(answer_of(await a.say("waits at a")))
+    later = asyncio.create_task(answer_of(await b.say("later")))
+    assert "heard you" in (await answer_of(await b.say("hello", "c2"))).text, "another chat does not wait"
+    assert not later.done()
     stage.leases.end("a")
-    await until(lambda: any(event.startswith("b answers") for event in stage.world.events))
-    stage.world.held["a"].set()
-    assert (await cut_off).error_code == TAKEN.error_code
-    assert (await waiting).error_code == TAKEN.error_code
-    texts = [words(one.text) for one in await b.inbox.outbox.undelivered("test", "c1")]
-    assert len(texts) == 2
-    assert texts[1] == "b heard you"
+    assert "heard you" in (await later).text
+    async with asyncio.timeout(PATIENCE_S):  # while b hands the answer to "later", the chat's others are held back
+        while len(texts := await b.undelivered()) != 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert told in texts[0] + (await b.inbox.outbox.undelivered("test", "c1"))[0].text
+    assert "heard you" in texts[1]
+    took = "c" if "c begins" in stage.world.events else "b"
+    assert stage.world.events == [event.replace("b ", f"{took} ") for event in acted]
+    assert (await c.say("act", key="k1")).duplicate
+    stage.world.release.set()
+    assert (await cut_off).error_code == (await waiting).error_code == TAKEN.error_code
+    await answer_of(await c.say("and now"))
+    said = [stage.world.asked[-1].find(words) for words in ("act", "waits at a", "later", "and now")]
+    assert -1 not in said, "the chat goes on at any host with all that was said"
+    assert said == sorted(said)
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -246,6 +179,7 @@ async def test_every_message_gets_one_answer_in_its_chats_order_while_hosts_are_
     stage: Stage, seed: int
 ) -> None:
     random = Random(seed)
+    stage.world.release.set()
     hosts = [await stage.host(name, Effect.IDEMPOTENT) for name in "abc"]
     accepted: list[tuple[str, int]] = []
     for number in range(30):
@@ -255,19 +189,35 @@ async def test_every_message_gets_one_answer_in_its_chats_order_while_hosts_are_
         chat_id = f"c{random.randrange(3)}"
         taken = await host.say(random.choice(("act", "hello")), chat_id, key=f"k{number}")
         accepted.append((chat_id, taken.message_id))
-    last = hosts[-1]
-
-    def answers(connection: Sql) -> list[tuple[str, int]]:
-        rows = connection.execute("SELECT chat_id, message_id FROM outbox ORDER BY outbound_id")
-        return [(str(chat_id), int(message_id)) for chat_id, message_id in rows]
-
+    query, found = "SELECT chat_id, message_id FROM outbox ORDER BY outbound_id", list[tuple[str, int]]()
     async with asyncio.timeout(PATIENCE_S):
-        while len(await last.database.read(answers)) < len(accepted):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-    found = await last.database.read(answers)
-    assert sorted(found) == sorted(accepted)
+        while len(found) < len(accepted):
+            found = await hosts[-1].database.read(lambda sql: list(map(tuple, sql.execute(query).fetchall())))
     for chat_id in ("c0", "c1", "c2"):
         assert [one for one in found if one[0] == chat_id] == [one for one in accepted if one[0] == chat_id]
-    assert await last.database.read(
-        lambda connection: connection.execute("SELECT count(*) FROM inbox WHERE state = 'waiting'").fetchone()
-    ) == (0,)
+    left = "SELECT count(*) FROM inbox WHERE state = 'waiting'"
+    assert await hosts[-1].database.read(lambda sql: sql.execute(left).fetchone()) == (0,)
+
+
+async def test_each_text_is_sent_by_one_host_that_has_the_channel_a_dead_ones_by_another(stage: Stage) -> None:
+    a, b = [await stage.host(name, Effect.ONCE) for name in "ab"]
+    sent: dict[str, list[str]] = {"a": [], "b": []}
+
+    async def send(host: OneHost) -> None:
+        async with aclosing(host.inbox.outbox.outgoing("test")) as going_out:
+            async for outbound in going_out:  # none is delivered
+                sent[host.name].append(outbound.text)
+
+    sending = [asyncio.create_task(send(host)) for host in (a, b)]
+    texts = [f"note {number}" for number in range(20)]
+    for number, text in enumerate(texts):
+        await (a, b)[number % 2].inbox.outbox.push("test", "c1", text)
+    await until(lambda: len(sent["a"] + sent["b"]) == len(texts))
+    assert sorted(sent["a"] + sent["b"]) == sorted(texts)
+    by_a = list(sent["a"])
+    sending[0].cancel()
+    stage.leases.end("a")
+    await until(lambda: len(sent["b"]) == len(texts))
+    assert sorted(sent["b"]) == sorted(texts), by_a
+    sending[1].cancel()
+    await asyncio.wait(sending)

@@ -24,13 +24,10 @@ from microclaw.api.server import tcp_listener
 from microclaw.audit import AuditEvent
 from microclaw.boards import load_board
 from microclaw.bus import Bus
-from microclaw.devices.device import Device
-from microclaw.devices.machine import ONLY_MACHINE, Machine
 from microclaw.devices.registry import Registry
 from microclaw.events import LiveEvent
 from microclaw.link_server.audio import DeviceAudio
-from microclaw.link_server.device_link import LinkParts, RemoteDevices
-from microclaw.link_server.holding import LinkHolding
+from microclaw.link_server.device_link import LinkParts
 from microclaw.link_server.limits import LinkLimits
 from microclaw.link_server.links import LinkRegistry, SystemClock
 from microclaw.link_server.meter import LinkMeter, RefusalReason
@@ -130,17 +127,6 @@ async def plane(tmp_path: Path, limits: LinkLimits) -> AsyncIterator[Plane]:
         yield running
 
 
-@dataclass(frozen=True)
-class PlaneInCluster:
-    """What a plane has of its cluster. `identity` is the folder that all of its hosts have the same of."""
-
-    database: Database
-    holding: LinkHolding
-    remote: Callable[[Callable[[str], Device | None]], RemoteDevices]
-    identity: Path
-    machine: Machine = ONLY_MACHINE
-
-
 @asynccontextmanager
 async def running_plane(
     folder: Path,
@@ -152,13 +138,11 @@ async def running_plane(
     now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     renewal_check_s: float = RENEWAL_CHECK_S,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    cluster: PlaneInCluster | None = None,
     store: Database | None = None,
 ) -> AsyncIterator[Plane]:
     """`now_ms` is the clock of credentials; the link's own stays the machine's. `store` is one that is open."""
     published, audited, audio = Published(), list[AuditEvent](), DeviceAudio()
     async with AsyncExitStack() as stack:
-        store = store if cluster is None else cluster.database
         opening = nullcontext(store) if store is not None else Database.open(folder / "microclaw.db")
         database = await stack.enter_async_context(opening)
         bus = await stack.enter_async_context(Bus())
@@ -172,7 +156,6 @@ async def running_plane(
             load_board=load_board,
             mint_id=lambda: f"d-{secrets.token_hex(4)}",
             now_ms=now_ms,
-            machine=ONLY_MACHINE if cluster is None else cluster.machine,
         )
         parts = LinkParts(
             links=LinkTable(database, now_ms=now_ms, random_bytes=os.urandom),
@@ -183,8 +166,6 @@ async def running_plane(
             owner_of=registry.owner_of,
             tasks=DeviceTasks(LinkTaskTable(database)),
             audio=audio,
-            holding=None if cluster is None else cluster.holding,
-            remote=None if cluster is None else cluster.remote(registry.owner_of),
         )
         links = await LinkRegistry.open(parts)
         await stack.enter_async_context(registry)
@@ -199,7 +180,7 @@ async def running_plane(
                 links,
                 registry,
                 database,
-                folder=folder / "identity" if cluster is None else cluster.identity,
+                folder=folder / "identity",
                 listening=listener,
                 plain=False,
                 limits=limits,

@@ -62,7 +62,7 @@ class Outbox:
         self._table = table
         self._fleet = fleet
         table.listen(self._wake_all)
-        fleet.listen(lambda _: self._wake_all())
+        fleet.listen(self._wake_all)
         self._text_bytes = text_bytes
         self._leases: dict[int, _Lease] = {}
         self._news: dict[str, asyncio.Event] = {}

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from microclaw import __version__
 from microclaw.app.joining import check_begin_anew, home_key
 from microclaw.auth.authority import AUTHORITY_FILE
@@ -159,29 +157,26 @@ class HostCluster:
         """What waits for a yes at the other hosts; to be asked while `requests` are served."""
         from microclaw.cluster.questions import RemoteQuestions
 
-        return RemoteQuestions(self.requests, approvals, self.hosts.others)
+        return RemoteQuestions(self.requests, approvals)
 
     def requests_elsewhere(self, waiting: WaitingRequests, jobs: Jobs) -> RequestsElsewhere:
         """Requests of the API that came in at the other hosts; to be asked while `requests` are served."""
         from microclaw.api.requests_elsewhere import RequestsElsewhere
 
         ended = lambda: [one.facts.name for one in self.hosts.ended()]  # noqa: E731
-        return RequestsElsewhere(self.requests, waiting, jobs, self.hosts.others, ended)
+        return RequestsElsewhere(self.requests, waiting, jobs, ended)
 
     def stopping(self, inbox: Inbox) -> Callable[[str, str], Awaitable[bool]]:
         """Stops a chat's turn at the other hosts; to be used while `requests` are served."""
-        from microclaw.cluster.requests import ask_all
 
-        async def stop_here(body: bytes) -> AsyncGenerator[bytes, None]:
-            channel, chat_id = msgspec.msgpack.decode(body, type=tuple[str, str])
-            yield b"1" if inbox.cancel(channel, chat_id) else b"0"
+        async def stop_here(chat: tuple[str, str]) -> AsyncGenerator[object, None]:
+            yield inbox.cancel(*chat)
 
         async def stop(channel: str, chat_id: str) -> bool:
-            body = msgspec.msgpack.encode((channel, chat_id))
-            answers, _silent = await ask_all(self.requests, self.hosts.others(), "stop", body)
-            return any(answer == b"1" for _host, answer in answers)
+            answers, _silent = await self.requests.ask_all("stop", (channel, chat_id), bool)
+            return any(stopped for _host, stopped in answers)
 
-        self.requests.handlers["stop"] = stop_here
+        self.requests.answer("stop", tuple[str, str], stop_here)
         return stop
 
     def machine(self, remote: Callable[[], RemoteCalls | None]) -> Machine:
@@ -200,7 +195,7 @@ class HostCluster:
         """Calls to devices at other hosts."""
         from microclaw.cluster.remote_calls import RemoteCalls
 
-        return RemoteCalls(self.requests, self.holding.host_of, registry.owner_of)
+        return RemoteCalls(self.requests, registry.owner_of)
 
     @asynccontextmanager
     async def sharing(
@@ -234,8 +229,8 @@ class HostCluster:
         others = OtherHosts(links, self.holding, dead)
         self.holding.replaced = links.replaced
         self.database.listen(others.changed)
-        self.hosts.listeners.append(lambda _came, _went: others.hosts_changed())
-        calls = DeviceCalls(self.requests, registry.owner_of, lambda link_id: links.link(link_id).fence)
+        self.hosts.listen(others.hosts_changed)
+        calls = DeviceCalls(self.requests, registry.owner_of)
         self.counting["calls_served"] = lambda: calls.served
         self.counting["calls_refused"] = lambda: calls.refused
         return tasks.start("follow the other hosts of the cluster", others.run)

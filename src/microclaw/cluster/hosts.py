@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, TypeAlias
+from typing import Final
 
 import msgspec
 
@@ -24,8 +24,10 @@ from microclaw.errors import ConfigError, StoreError
 from microclaw.store.postgres import SharedDatabase
 
 KEPT_MS: Final = 24 * 3_600_000
-Changed: TypeAlias = Callable[[frozenset[str], frozenset[str]], None]
-"""Called with the ids of the hosts that joined and of those that left, this one's too."""
+RENEW_S: Final = 0.75
+TTL_S: Final = 3.0  # without a renewal, and others hold a host for gone
+WORK_S: Final = 2.6  # without one, and it stops what is its own alone
+_TTL_MS: Final = round(TTL_S * 1000)
 
 _log = logging.getLogger(__name__)
 
@@ -43,18 +45,6 @@ class HostFacts(msgspec.Struct, frozen=True):
     calls: str | None
     started_ms: int
     wall_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseTimes:
-    """Others hold a host for gone after `ttl_s` without a renewal; it stops what is its own alone after `work_s`."""
-
-    renew_s: float = 0.75
-    ttl_s: float = 3.0
-    work_s: float = 2.6
-
-
-TIMES: Final = LeaseTimes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +67,15 @@ def monotonic() -> float:
 class Hosts:
     """Made by `Hosts.joined`. A `microclaw.live_hosts.Fleet`.
 
-    `lost`: this host's lease ended, and others may have what was its own. `term` grows with each time.
+    `lost`: this host's lease ended, and others may have what was its own. `term` grows with each time. `listeners` are
+    called when a host comes or is gone, this one too.
     """
 
     def __init__(self, database: SharedDatabase, facts: Callable[[], HostFacts], host_id: str, home: str) -> None:
         self.host_id = host_id
-        self.times = TIMES
         self.lost = False
         self.term = 0
-        self.listeners: list[Changed] = []
+        self.listeners: list[Callable[[], object]] = []
         self._database = database
         self._facts = facts
         self._home = home
@@ -124,12 +114,12 @@ class Hosts:
 
     @property
     def stale(self) -> bool:
-        return self.seen_s > self.times.work_s
+        return self.seen_s > WORK_S
 
     @property
     def work_left_s(self) -> float:
         """How long this host may still do what is its own alone."""
-        return 0.0 if self.lost else self._renewed_at + self.times.work_s - monotonic()
+        return 0.0 if self.lost else self._renewed_at + WORK_S - monotonic()
 
     def now_ms(self) -> int:
         """The database's time of day, the same for all hosts."""
@@ -142,13 +132,8 @@ class Hosts:
         row = self._rows.get(host_id)
         return row is not None and row.ended is None
 
-    def listen(self, left: Callable[[str], None]) -> None:
+    def listen(self, changed: Callable[[], object]) -> None:
         """As live_hosts.Fleet.listen."""
-
-        def changed(_joined: frozenset[str], gone: frozenset[str]) -> None:
-            for host_id in gone:
-                left(host_id)
-
         self.listeners.append(changed)
 
     def of_name(self, name: str) -> str | None:
@@ -170,7 +155,7 @@ class Hosts:
         return [host_id for host_id in self.live if host_id != self.host_id]
 
     async def _enter(self) -> None:
-        give_up = monotonic() + 3 * self.times.ttl_s
+        give_up = monotonic() + 3 * TTL_S
         facts = self._facts()
         ends = "UPDATE hosts SET ended = 'gone' WHERE ended IS NULL AND "
         while True:
@@ -179,7 +164,7 @@ class Hosts:
             entered = await self._database.aside(
                 "INSERT INTO hosts (host_id, name, home, facts, renewed_ms, until_ms) "
                 "VALUES (?, ?, ?, ?, {now_ms}, {now_ms} + ?) ON CONFLICT DO NOTHING RETURNING host_id",
-                self.host_id, facts.name, self._home, self._encoded(facts), self._ttl_ms,
+                self.host_id, facts.name, self._home, self._encoded(facts), _TTL_MS,
             )  # fmt: skip
             if entered:
                 break
@@ -189,8 +174,8 @@ class Hosts:
                     next_step="give this one a name of its own: microclaw config set cluster.host NAME, "
                     "or MICROCLAW_CLUSTER__HOST=NAME",
                 )
-            await asyncio.sleep(self.times.renew_s)
-            if monotonic() > give_up - 2 * self.times.ttl_s:
+            await asyncio.sleep(RENEW_S)
+            if monotonic() > give_up - 2 * TTL_S:
                 await self._database.aside(ends + "name = ? AND until_ms < {now_ms}", facts.name)
         await self._renew()
 
@@ -213,11 +198,11 @@ class Hosts:
                 if not is_told:
                     _log.warning("this host's lease is not renewed: %s", exc.message)
                 is_told = True
-                if monotonic() - self._renewed_at > self.times.ttl_s:
+                if monotonic() - self._renewed_at > TTL_S:
                     self._lose()
             except Exception:  # the lease must outlive it
                 _log.exception("this host's lease could not be renewed")
-            await asyncio.sleep(max(0.05, began + self.times.renew_s - monotonic()))
+            await asyncio.sleep(max(0.05, began + RENEW_S - monotonic()))
 
     async def _renew(self) -> None:
         began = monotonic()
@@ -225,24 +210,24 @@ class Hosts:
         renewed = await self._database.aside(
             "UPDATE hosts SET facts = ?, renewed_ms = {now_ms}, until_ms = {now_ms} + ? "
             "WHERE host_id = ? AND ended IS NULL RETURNING {now_ms}",
-            facts, self._ttl_ms, self.host_id,
+            facts, _TTL_MS, self.host_id,
         )  # fmt: skip
         late_s = monotonic() - self._renewed_at
-        if not renewed or late_s > self.times.ttl_s:
+        if not renewed or late_s > TTL_S:
             self._lose()
         if not renewed:  # another host found the lease over: this one is told of it before it is there again
             await self._database.aside(
                 "UPDATE hosts SET ended = NULL, until_ms = {now_ms} + ? WHERE host_id = ? AND NOT EXISTS "
                 "(SELECT 1 FROM hosts AS one WHERE one.name = hosts.name AND one.ended IS NULL)",
-                self._ttl_ms, self.host_id,
+                _TTL_MS, self.host_id,
             )  # fmt: skip
             return
-        if late_s > self.times.work_s:
+        if late_s > WORK_S:
             self.term += 1
             self._steady_since = began
         self._renewed_at = began
         self._ahead_s = renewed[0][0] / 1000 - monotonic()
-        if monotonic() - self._steady_since > self.times.ttl_s:
+        if monotonic() - self._steady_since > TTL_S:
             await self._bury()
         await self._look()
 
@@ -258,7 +243,7 @@ class Hosts:
         )
 
     async def _look(self) -> None:
-        before = frozenset(self.live)
+        before = set(self.live)
         rows = await self._database.aside("SELECT host_id, facts, {now_ms} - renewed_ms, renewed_ms, ended FROM hosts")
         found = {}
         for host_id, text, seen_ms, renewed_ms, ended in rows:
@@ -276,25 +261,18 @@ class Hosts:
 
     def _lose(self) -> None:
         if not self.lost:
-            before = frozenset(self.live)
+            before = set(self.live)
             self.lost = True
             self.term += 1
             _log.warning("this host could not renew its lease: the others hold it for gone")
             self._tell(before)
 
-    def _tell(self, before: frozenset[str]) -> None:
-        now = frozenset(self.live)
-        if now == before:
-            return
-        for changed in self.listeners:
+    def _tell(self, before: set[str]) -> None:
+        for changed in self.listeners if set(self.live) != before else ():
             try:
-                changed(now - before, before - now)
+                changed()
             except Exception:  # the lease must outlive it
                 _log.exception("a change of the cluster's hosts was not followed")
-
-    @property
-    def _ttl_ms(self) -> int:
-        return round(self.times.ttl_s * 1000)
 
     def _encoded(self, facts: HostFacts) -> str:
         return msgspec.json.encode(msgspec.structs.replace(facts, wall_ms=now_ms())).decode()

@@ -43,8 +43,7 @@ class LiveEvents:
         self._readers: set[asyncio.Queue[LiveEvent]] = set()
         self._following: dict[str, asyncio.Task[None]] = {}
         self.sent = self.taken = self.dropped = self.refused = 0
-        requests.handlers["live"] = self._tell
-        requests.streams.add("live")
+        requests.answer("live", type(None), self._tell, is_stream=True)
 
     def share(self, event: LiveEvent) -> None:
         """Tell the other hosts, soon; the oldest that wait give way."""
@@ -59,7 +58,7 @@ class LiveEvents:
     async def serving(self) -> AsyncIterator[None]:
         """Inside, the other hosts' events come in."""
         self._hosts.listeners.append(self._hosts_changed)
-        self._hosts_changed(frozenset(self._hosts.others()), frozenset())
+        self._hosts_changed()
         try:
             yield
         finally:
@@ -68,37 +67,36 @@ class LiveEvents:
                 task.cancel()
             await asyncio.gather(*self._following.values(), return_exceptions=True)
 
-    def _hosts_changed(self, joined: frozenset[str], left: frozenset[str]) -> None:
-        for host_id in left:
-            if (task := self._following.pop(host_id, None)) is not None:
-                task.cancel()
-        for host_id in joined - {self._hosts.host_id} - self._following.keys():
+    def _hosts_changed(self) -> None:
+        others = set(self._hosts.others())
+        for host_id in self._following.keys() - others:
+            self._following.pop(host_id).cancel()
+        for host_id in others - self._following.keys():
             self._following[host_id] = asyncio.create_task(self._follow(host_id), name=f"cluster: news of {host_id}")
 
     async def _follow(self, host_id: str) -> None:
         while True:
             try:
-                async with aclosing(self._requests.ask(host_id, "live")) as answers:
-                    async for data in answers:
-                        self._take(data)
+                async with aclosing(self._requests.ask(host_id, "live", None, tuple[str, msgspec.Raw])) as answers:
+                    async for kind, told in answers:
+                        self._take(kind, told)
             except (HostGone, MicroclawError) as exc:
                 _log.debug("no live events of %s: %s", host_id, exc)
             await asyncio.sleep(RETRY_S)
 
-    async def _tell(self, _body: bytes) -> AsyncGenerator[bytes, None]:
+    async def _tell(self, _: None) -> AsyncGenerator[object, None]:
         reader: asyncio.Queue[LiveEvent] = asyncio.Queue(MAX_WAITING)
         self._readers.add(reader)
         try:
             while True:
                 event = await reader.get()
-                yield msgspec.msgpack.encode((event.kind, msgspec.Raw(msgspec.msgpack.encode(event))))
+                yield event.kind, event
         finally:
             self._readers.discard(reader)
 
-    def _take(self, data: bytes) -> None:
+    def _take(self, kind: str, told: msgspec.Raw) -> None:
+        event_kind = _KINDS.get(kind)
         try:
-            kind, told = msgspec.msgpack.decode(data, type=tuple[str, msgspec.Raw])
-            event_kind = _KINDS.get(kind)
             event = None if event_kind is None else _checked(msgspec.msgpack.decode(told, type=event_kind))
         except (msgspec.DecodeError, RecursionError) as exc:
             _log.debug("a live event of another host that cannot be read: %s", exc)

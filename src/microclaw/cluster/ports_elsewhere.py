@@ -57,8 +57,7 @@ class PortElsewhere:
                 f"{self.endpoint} is on the machine of host {self._host}, which is away: {call.method} was not sent",
                 next_step=f"start microclaw on {self._host}; which hosts are there: microclaw cluster status",
             )
-        is_there = lambda: self._host_of_name(self._host) == host_id  # noqa: E731
-        return await self._remote.call(host_id, self.endpoint, call, timeout_s, is_there=is_there)
+        return await self._remote.call(host_id, self.endpoint, call, timeout_s)
 
     async def close(self) -> None:
         """Nothing is open."""

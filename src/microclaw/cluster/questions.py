@@ -4,18 +4,17 @@ checks of rights. Nothing is kept here: each host is asked what waits there.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Final
 
-import msgspec
-
 from microclaw.auth.approvals import Approvals, PendingApproval
 from microclaw.auth.approved_acts import ActEnd
-from microclaw.cluster.requests import ANSWER_S, HostRequests, ask_all, first_answer
+from microclaw.cluster.requests import ANSWER_S, HostRequests
 from microclaw.errors import Overloaded, UnknownName
 
 MAX_WAIT_S: Final = 60.0
+_ALL: Final = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,46 +26,28 @@ class RemoteQuestion:
     left_s: float
 
 
-class _Decision(msgspec.Struct, frozen=True, array_like=True):
-    approval_id: str
-    approved: bool
-    by: str
-
-
-class _Wait(msgspec.Struct, frozen=True, array_like=True):
-    approval_id: str
-    wait_s: float
-
-
-class _Question(msgspec.Struct, frozen=True, array_like=True):
-    pending: PendingApproval
-    left_s: float
-
-
 class RemoteQuestions:
-    """Those of the hosts that `others` names. This host's `approvals` are shown to them."""
+    """Those of the other hosts. This host's `approvals` are shown to them."""
 
-    def __init__(self, requests: HostRequests, approvals: Approvals, others: Callable[[], Sequence[str]]) -> None:
+    def __init__(self, requests: HostRequests, approvals: Approvals) -> None:
         self._requests = requests
         self._approvals = approvals
-        self._others = others
-        requests.handlers["questions"] = self._tell_all
-        requests.handlers["question"] = self._tell_one
-        requests.handlers["decide"] = self._decide_here
-        requests.handlers["act's end"] = self._tell_end
+        requests.answer("questions", str, self._tell)
+        requests.answer("decide", tuple[str, bool, str], self._decide_here)
+        requests.answer("act's end", tuple[str, float], self._tell_end)
 
     async def pending(self) -> tuple[RemoteQuestion, ...]:
         """All that wait. A host that does not answer in time is left out."""
-        return tuple(one for one in (await self._asked("questions", b""))[0] if one.left_s > 0)
+        return tuple(one for one in (await self._asked(_ALL))[0] if one.left_s > 0)
 
     async def find(self, approval_id: str) -> RemoteQuestion | None:
         """The question, or the act that was said yes to."""
-        found, _ = await self._asked("question", approval_id.encode(errors="replace"))
+        found, _ = await self._asked(approval_id)
         return next((one for one in found if one.pending.approval_id == approval_id), None)
 
     async def decide(self, approval_id: str, *, approved: bool, by: str) -> RemoteQuestion:
         """As Approvals.decide, at the host where it waits. Overloaded when one that may have it does not answer."""
-        found, silent = await self._asked("question", approval_id.encode(errors="replace"))
+        found, silent = await self._asked(approval_id)
         waiting = next((one for one in found if one.pending.approval_id == approval_id and one.left_s > 0), None)
         if waiting is None:
             if silent:
@@ -77,8 +58,8 @@ class RemoteQuestions:
                 f"nothing waits under {approval_id[:40]!r}: it was decided already, or its time is over",
                 next_step="microclaw approval list",
             )
-        body = msgspec.msgpack.encode(_Decision(approval_id, approved, by))
-        if await first_answer(self._requests, waiting.host, "decide", body, ANSWER_S) is None:
+        decision = (approval_id, approved, by)
+        if not await self._requests.ask_first(waiting.host, "decide", decision, bool, ANSWER_S):
             raise Overloaded(
                 f"the host {waiting.host} did not say whether it took the decision",
                 next_step="look whether it still waits: microclaw approval list",
@@ -87,38 +68,27 @@ class RemoteQuestions:
 
     async def end(self, question: RemoteQuestion, wait_s: float) -> ActEnd | None:
         """How the act ended; None while it is under way, or its host is gone."""
-        body = msgspec.msgpack.encode(_Wait(question.pending.approval_id, wait_s))
-        data = await first_answer(self._requests, question.host, "act's end", body, wait_s + ANSWER_S)
-        return None if data is None else msgspec.msgpack.decode(data, type=ActEnd | None)
+        asked = (question.pending.approval_id, wait_s)
+        return await self._requests.ask_first(question.host, "act's end", asked, ActEnd, wait_s + ANSWER_S)
 
-    async def _asked(self, what: str, body: bytes) -> tuple[list[RemoteQuestion], list[str]]:
+    async def _asked(self, approval_id: str) -> tuple[list[RemoteQuestion], list[str]]:
         """What the others answered, and who of them did not."""
-        answers, silent = await ask_all(self._requests, self._others(), what, body)
-        found = []
-        for host, data in answers:
-            one = msgspec.msgpack.decode(data, type=_Question)
-            found.append(RemoteQuestion(host, one.pending, one.left_s))
-        return found, silent
+        found, silent = await self._requests.ask_all("questions", approval_id, tuple[PendingApproval, float])
+        return [RemoteQuestion(host, *one) for host, one in found], silent
 
-    async def _tell_all(self, _body: bytes) -> AsyncGenerator[bytes, None]:
-        for pending in self._approvals.pending():
-            yield self._encoded(pending)
+    async def _tell(self, approval_id: str) -> AsyncGenerator[object, None]:
+        pending = [one for one in self._approvals.pending() if approval_id in (_ALL, one.approval_id)]
+        if not pending and (ended := self._approvals.ends.find(approval_id)) is not None:
+            pending = [ended]
+        for one in pending:
+            yield one, self._approvals.seconds_left(one)
 
-    async def _tell_one(self, body: bytes) -> AsyncGenerator[bytes, None]:
-        approval_id = body.decode(errors="replace")
-        waiting = next((one for one in self._approvals.pending() if one.approval_id == approval_id), None)
-        if (pending := waiting or self._approvals.approved(approval_id)) is not None:
-            yield self._encoded(pending)
+    async def _decide_here(self, decision: tuple[str, bool, str]) -> AsyncGenerator[object, None]:
+        approval_id, approved, by = decision
+        self._approvals.decide(approval_id, approved=approved, by=by)
+        yield True
 
-    async def _decide_here(self, body: bytes) -> AsyncGenerator[bytes, None]:
-        asked = msgspec.msgpack.decode(body, type=_Decision)
-        self._approvals.decide(asked.approval_id, approved=asked.approved, by=asked.by)
-        yield b"decided"
-
-    async def _tell_end(self, body: bytes) -> AsyncGenerator[bytes, None]:
-        asked = msgspec.msgpack.decode(body, type=_Wait)
-        end = await self._approvals.end(asked.approval_id, min(asked.wait_s, MAX_WAIT_S))
-        yield msgspec.msgpack.encode(end)
-
-    def _encoded(self, pending: PendingApproval) -> bytes:
-        return msgspec.msgpack.encode(_Question(pending, self._approvals.seconds_left(pending)))
+    async def _tell_end(self, asked: tuple[str, float]) -> AsyncGenerator[object, None]:
+        approval_id, wait_s = asked
+        if (end := await self._approvals.ends.wait(approval_id, min(wait_s, MAX_WAIT_S))) is not None:
+            yield end

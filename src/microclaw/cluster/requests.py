@@ -1,8 +1,8 @@
 """Requests between hosts, each with as many answers as there are: HTTPS at each host's internal address.
 
 Both ends show a certificate of the fleet's authority that names a host; a device's opens nothing. `POST /NAME` with
-the body as it is; answers are frames: the length of what follows (4 bytes, big-endian), a kind (`v` a value, `e` an
-error, `z` the end), the value. Nothing is kept for a host that is away, and nothing is asked twice.
+the message as msgpack; answers are frames: the length of what follows (4 bytes, big-endian), a kind (`v` a value, `e`
+an error, `z` the end), the value. Nothing is kept for a host that is away, and nothing is asked twice.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import asyncio
 import io
 import logging
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeVar
 
 import msgspec
 from aiohttp import ClientConnectorError, ClientError, ClientSession, ClientTimeout, TCPConnector, web
@@ -24,9 +25,10 @@ from microclaw import errors
 from microclaw.auth.certificates import HOSTS_NAME, KeyPair, host_certificate
 from microclaw.cluster.hosts import Hosts
 from microclaw.durable import write_private
-from microclaw.errors import MicroclawError, Overloaded, ProtocolError
+from microclaw.errors import MicroclawError, OutcomeUnknown, Overloaded, ProtocolError
 
-Handler: TypeAlias = Callable[[bytes], AsyncGenerator[bytes, None]]
+A = TypeVar("A")
+Q = TypeVar("Q")
 
 MAX_SERVED: Final = 1_024  # requests of other hosts at a time
 MAX_MESSAGE: Final = 6 << 20
@@ -34,6 +36,7 @@ MAX_AT_ONCE: Final = 1 << 20  # a larger body goes as a stream, through a thread
 LOOK_S: Final = 0.5
 ANSWER_S: Final = 5.0  # a host that has not answered a short request by then counts as away
 CONNECT_S: Final = 2.0
+VERSION_STEP: Final = "give all hosts of the cluster the same version: microclaw cluster status"
 _VALUE, _ERROR, _END = b"v", b"e", b"z"
 
 _log = logging.getLogger(__name__)
@@ -48,17 +51,29 @@ class HostGone(Exception):
 
 
 class _Error(msgspec.Struct, frozen=True, array_like=True):
+    """`kind` is the class in errors.py, `more` of its values those that not every error has."""
+
     kind: str
     message: str
     next_step: str | None
+    more: dict[str, Any] = {}
+
+
+_MORE: Final = ("foreign", "outcome", "silent")
+
+
+@dataclass(frozen=True, slots=True)
+class _Handler:
+    kind: Any
+    work: Callable[[Any], AsyncGenerator[object, None]]
+    is_stream: bool
 
 
 class HostRequests:
-    """Asks other hosts, and answers theirs by its `handlers`."""
+    """Asks other hosts, and answers theirs. Messages and answers are what msgspec encodes, checked where they come."""
 
     def __init__(self, hosts: Hosts) -> None:
-        self.handlers: dict[str, Handler] = {}
-        self.streams: set[str] = set()  # those of the handlers whose answers are told one by one
+        self._handlers: dict[str, _Handler] = {}
         self._hosts = hosts
         self._serving = 0
         self._session: ClientSession | None = None
@@ -66,6 +81,12 @@ class HostRequests:
     @property
     def host_id(self) -> str:
         return self._hosts.host_id
+
+    def answer(
+        self, what: str, kind: type[Q], work: Callable[[Q], AsyncGenerator[object, None]], *, is_stream: bool = False
+    ) -> None:
+        """`work` makes the answers to messages of this kind. Of a stream each is sent when it is made."""
+        self._handlers[what] = _Handler(kind, work, is_stream)
 
     @asynccontextmanager
     async def serving(self, authority: KeyPair, address: str, port: int, folder: Path) -> AsyncIterator[str]:
@@ -87,41 +108,69 @@ class HostRequests:
                 await runner.cleanup()
                 self._session = None
 
-    async def ask(self, host: str, what: str, body: bytes = b"") -> AsyncGenerator[bytes, None]:
-        """The answers of `host`. Raises its error; HostGone. Closing it early ends the work there."""
+    async def ask(self, host: str, what: str, message: object, kind: type[A]) -> AsyncGenerator[A, None]:
+        """The answers of `host`, of this kind. Raises its error; HostGone. Closing it early ends the work there."""
         facts = self._hosts.live.get(host)
         if self._session is None or facts is None or facts.calls is None:
             raise HostGone(f"the host {host} does not run any more", unsent=True)
+        body = msgspec.msgpack.encode(message)
         if len(body) > MAX_MESSAGE:
             raise ProtocolError(f"a message of {len(body)} bytes to another host, {MAX_MESSAGE} is the limit")
         data = body if len(body) < MAX_AT_ONCE else io.BytesIO(body)
         try:
-            async with self._session.post(
-                f"https://{facts.calls}/{what}", data=data, server_hostname=HOSTS_NAME
-            ) as answer:
+            asking = self._session.post(f"https://{facts.calls}/{what}", data=data, server_hostname=HOSTS_NAME)
+            async with await self._while_live(host, asking) as answer:
                 while True:
-                    size = int.from_bytes(await self._read(host, answer.content.readexactly(4)))
+                    size = int.from_bytes(await self._while_live(host, answer.content.readexactly(4)))
                     if not 0 < size <= MAX_MESSAGE:
                         raise ProtocolError(f"the host {host} answers {size} bytes, {MAX_MESSAGE} is the limit")
-                    told = await self._read(host, answer.content.readexactly(size))
+                    told = await self._while_live(host, answer.content.readexactly(size))
                     if told[:1] == _END:
                         return
                     if told[:1] == _ERROR:
-                        raise _error_of(told[1:])
-                    yield told[1:]
+                        raise _error_of(_decoded(told[1:], _Error, f"the host {host} refused {what} with"))
+                    yield _decoded(told[1:], kind, f"the host {host} answered {what} with")
         except ClientConnectorError as exc:
             raise HostGone(f"the host {host} cannot be reached ({exc.os_error})", unsent=True) from exc
         except (ClientError, asyncio.IncompleteReadError) as exc:
             raise HostGone(f"the host {host} is gone, or was for a time ({exc})") from exc
 
-    async def _read(self, host: str, reading: Any) -> bytes:
+    async def ask_first(self, host: str, what: str, message: object, kind: type[A], timeout_s: float) -> A | None:
+        """The first answer; None without one in time. Raises the host's error."""
+        try:
+            async with asyncio.timeout(timeout_s), aclosing(self.ask(host, what, message, kind)) as answers:
+                return await anext(answers, None)
+        except (TimeoutError, HostGone):
+            return None
+
+    async def ask_all(self, what: str, message: object, kind: type[A]) -> tuple[list[tuple[str, A]], list[str]]:
+        """What the other hosts answered, each with its host, and which did not in time, or not as they should."""
+        found: list[tuple[str, A]] = []
+        silent: list[str] = []
+
+        async def ask(host: str) -> None:
+            try:
+                async with asyncio.timeout(ANSWER_S), aclosing(self.ask(host, what, message, kind)) as answers:
+                    found.extend([(host, one) async for one in answers])
+            except (TimeoutError, HostGone):
+                silent.append(host)
+            except MicroclawError as exc:  # as of an older host that does not know the request
+                _log.warning("the host %s does not answer %r: %s", host, what, exc.message)
+                silent.append(host)
+
+        async with asyncio.TaskGroup() as group:
+            for host in self._hosts.others():
+                group.create_task(ask(host), name=f"cluster: {what} at {host}")
+        return found, sorted(silent)
+
+    async def _while_live(self, host: str, reading: Coroutine[Any, Any, A]) -> A:
         """Its end, unless the host's lease ends first."""
         task = asyncio.ensure_future(reading)
         try:
             while not (await asyncio.wait([task], timeout=LOOK_S))[0]:
                 if not self._hosts.is_live(host):
                     raise HostGone(f"the host {host} is gone")
-            return bytes(task.result())
+            return task.result()
         finally:
             task.cancel()
 
@@ -129,73 +178,39 @@ class HostRequests:
         peer = request.get_extra_info("peercert") or {}
         if ("DNS", HOSTS_NAME) not in peer.get("subjectAltName", ()):
             raise web.HTTPForbidden
-        body, what = await request.read(), request.match_info["what"]
-        stream = web.StreamResponse() if what in self.streams else None
-        if stream is not None:
-            await stream.prepare(request)
-        frames = bytearray()
-
-        async def tell(kind: bytes, value: bytes = b"") -> None:
-            frame = (len(value) + 1).to_bytes(4) + kind + value
-            if stream is not None:
-                await stream.write(frame)
-            else:
-                frames.extend(frame)
-
+        handler = self._handlers.get(request.match_info["what"])
         self._serving += 1
         try:
-            handler = self.handlers.get(what)
+            async with aclosing(self._frames(handler, await request.read())) as frames:
+                if handler is None or not handler.is_stream:  # all that it has to say in one piece
+                    return web.Response(body=b"".join([frame async for frame in frames]))
+                stream = web.StreamResponse()
+                await stream.prepare(request)
+                with suppress(ConnectionError):  # who asked is gone
+                    async for frame in frames:
+                        await stream.write(frame)
+                return stream
+        finally:
+            self._serving -= 1
+
+    async def _frames(self, handler: _Handler | None, body: bytes) -> AsyncGenerator[bytes, None]:
+        """The answers, and the end or the error."""
+        try:
             if handler is None:
                 raise ProtocolError(f"the host {self.host_id} does not know that request")
             if self._serving > MAX_SERVED:
                 raise Overloaded(f"{MAX_SERVED} requests of other hosts run", next_step="try again soon")
-            async with aclosing(handler(body)) as values:
+            message = _decoded(body, handler.kind, "a request of another host has")
+            async with aclosing(handler.work(message)) as values:
                 async for value in values:
-                    await tell(_VALUE, value)
-            await tell(_END)
+                    yield _frame(_VALUE, msgspec.msgpack.encode(value))
+            yield _frame(_END)
         except MicroclawError as exc:
-            await tell(_ERROR, msgspec.msgpack.encode(_Error(type(exc).__name__, exc.message, exc.next_step)))
-        except ConnectionError as exc:
-            _log.info("an answer for another host is lost: %s", exc)
+            yield _error_frame(exc)
         except Exception:  # a fault of this program: who asks must know, and others are served on
             _log.exception("a request of another host failed")
-            told = _Error("MicroclawError", f"the host {self.host_id} failed: its log says why", None)
-            await tell(_ERROR, msgspec.msgpack.encode(told))
-        finally:
-            self._serving -= 1
-        return web.Response(body=frames) if stream is None else stream  # all that it has to say in one piece
-
-
-async def ask_all(
-    requests: HostRequests, hosts: Sequence[str], what: str, body: bytes
-) -> tuple[list[tuple[str, bytes]], list[str]]:
-    """What these hosts answered, each with its host, and which of them did not in time, or not as they should."""
-    found: list[tuple[str, bytes]] = []
-    silent: list[str] = []
-
-    async def ask(host: str) -> None:
-        try:
-            async with asyncio.timeout(ANSWER_S), aclosing(requests.ask(host, what, body)) as answers:
-                found.extend([(host, data) async for data in answers])
-        except (TimeoutError, HostGone):
-            silent.append(host)
-        except MicroclawError as exc:  # as of an older host that does not know the request
-            _log.warning("the host %s does not answer %r: %s", host, what, exc.message)
-            silent.append(host)
-
-    async with asyncio.TaskGroup() as group:
-        for host in hosts:
-            group.create_task(ask(host), name=f"cluster: {what} at {host}")
-    return found, sorted(silent)
-
-
-async def first_answer(requests: HostRequests, host: str, what: str, body: bytes, timeout_s: float) -> bytes | None:
-    """None without one in time. Raises the host's error."""
-    try:
-        async with asyncio.timeout(timeout_s), aclosing(requests.ask(host, what, body)) as answers:
-            return await anext(answers, None)
-    except (TimeoutError, HostGone):
-        return None
+            text = f"the host {self.host_id} failed, its log says why: outcome unknown"
+            yield _error_frame(OutcomeUnknown(text, next_step="look what was done, then repeat it if need be"))
 
 
 def _contexts(authority: KeyPair, host_id: str, folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
@@ -215,13 +230,30 @@ def _contexts(authority: KeyPair, host_id: str, folder: Path) -> tuple[ssl.SSLCo
     return server, client
 
 
-def _error_of(data: bytes) -> MicroclawError:
+def _frame(kind: bytes, value: bytes = b"") -> bytes:
+    return (len(value) + 1).to_bytes(4) + kind + value
+
+
+def _decoded(data: bytes, kind: type[A], what: str) -> A:
+    try:
+        return msgspec.msgpack.decode(data, type=kind)
+    except (msgspec.DecodeError, RecursionError) as exc:
+        raise ProtocolError(f"{what} what this one cannot read: {exc}", next_step=VERSION_STEP) from exc
+
+
+def _error_frame(error: MicroclawError) -> bytes:
+    """With the nearest class that is in errors.py."""
+    kind = next(kind.__name__ for kind in type(error).__mro__ if hasattr(errors, kind.__name__))
+    more = {name: value for name, value in vars(error).items() if name in _MORE}
+    return _frame(_ERROR, msgspec.msgpack.encode(_Error(kind, error.message, error.next_step, more)))
+
+
+def _error_of(told: _Error) -> MicroclawError:
     """MicroclawError itself for a class that takes other values, or that this version has not."""
-    told = msgspec.msgpack.decode(data, type=_Error)
     kind = getattr(errors, told.kind, MicroclawError)
     if not (isinstance(kind, type) and issubclass(kind, MicroclawError)):
         kind = MicroclawError
     try:
-        return kind(told.message, next_step=told.next_step)
+        return kind(told.message, next_step=told.next_step, **told.more)
     except TypeError:
         return MicroclawError(told.message, next_step=told.next_step)

@@ -1,15 +1,17 @@
-"""A fleet for tests that kill what they can: host processes, and scripted devices that know all hosts."""
+"""Host processes of one database that a test kills, scripted devices that know all of them, and what was promised:
+no event or note is lost, none is done twice, and a device that was cut off is soon at another host."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import random
-import shutil
 import signal
-from collections import Counter
-from collections.abc import AsyncIterator
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,16 +23,23 @@ from tests.link_server.scripted import MemoryOutbox, ScriptedDevice
 from microclaw.backoff import Backoff
 from microclaw.cli.child import Child
 from microclaw.client import Client
+from microclaw.client.request import HostError
+from microclaw.errors import NoHost, ProtocolError
 from microclaw.wire.link.codec import decode
 from microclaw.wire.link.messages import Event, Hello, Notify, PairDone, PairRequest
 
 PATIENCE_S: Final = 60.0
 START_S: Final = 60.0
 WELCOME_S: Final = 15.0
+SETTLED_S: Final = 120.0
 OUTBOX_MESSAGES: Final = 200
 MAX_WAIT_S: Final = 8.0
 TICK_S: Final = (0.2, 1.2)
 TICKS_OF: Final = 120  # more devices than these tell so much less each, and as much together
+AT_ONCE: Final = 8  # devices that are paired
+BREACHES: Final = {4400, 4401, 4403, 4409}
+# What a person sees of a host that was killed or has no database: no socket, half an answer, or a refusal.
+Refused: Final = (NoHost, ProtocolError, HostError)
 
 
 class Host:
@@ -44,12 +53,12 @@ class Host:
         self.source: Path | None = None
         self.client = Client(home / "control.sock", timeout_s=PATIENCE_S)
         self.address: str | None = None
-        self._url = url
+        self.url = url
         self._child: Child | None = None
 
     def start(self) -> None:
         """Ready when it returns; ConfigError where it could not start."""
-        words = ["microclaw", "--json", "up", "--database", self._url, "--link", "127.0.0.1:0", "--link-plain"]
+        words = ["microclaw", "--json", "up", "--database", self.url, "--link", "127.0.0.1:0", "--link-plain"]
         words += ["--port", "0", "--virtual", "0", "--die-with-parent"]
         environ = {**clean_environ(self.home), "MICROCLAW_CLUSTER__HOST": self.home.name}
         if self.source is not None:
@@ -76,17 +85,6 @@ class Host:
         assert self._child is not None
         self.address = None
         self._child.stop()
-
-    def rows(self, query: str) -> list[tuple[Any, ...]]:
-        """Of the database."""
-        with psycopg.connect(self._url) as connection:
-            return connection.execute(query).fetchall()
-
-
-def copy_identity(first: Path, home: Path) -> None:
-    """One authority for all."""
-    home.mkdir(mode=0o700)
-    shutil.copytree(first / "identity", home / "identity")
 
 
 class RememberingOutbox(MemoryOutbox):
@@ -178,6 +176,122 @@ class FleetDevice(ScriptedDevice):
                 await self.send(Event("tick", {"n": self.sent, "from": self.name}))
             await _within(over if quiet.is_set() else quiet, self.rng.uniform(*TICK_S) * self._less)
             self.take_notes()
+
+
+@dataclass
+class Promises:
+    """What a host answered to people."""
+
+    notes: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    refusals: Counter[str] = field(default_factory=Counter)
+    kills: Counter[str] = field(default_factory=Counter)
+    moved_s: list[float] = field(default_factory=list)  # from a host's death to each of its devices' greeting elsewhere
+
+
+async def paired_devices(host: Host, rng: random.Random, count: int) -> list[FleetDevice]:
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def paired(name: str, seed: float) -> FleetDevice:
+        async with gate:
+            made = await asyncio.to_thread(host.client.post, "/v1/devices/provision", {"name": name})
+            assert host.address is not None
+            device = FleetDevice(host.address, "")
+            device.prepare(name, random.Random(seed))
+            await device.pair_with(str(made["secret"]))
+            return device
+
+    return list(await asyncio.gather(*(paired(f"lamp-{number}", rng.random()) for number in range(count))))
+
+
+async def write_notes(
+    hosts: list[Host],
+    devices: list[FleetDevice],
+    rng: random.Random,
+    promises: Promises,
+    quiet: asyncio.Event,
+    who: str,
+) -> None:
+    number = 0
+    while not quiet.is_set():
+        host, device, number = rng.choice(hosts), rng.choice(devices), number + 1
+        if host.address is None:
+            await asyncio.sleep(0.1)
+            continue
+        text = f"{who} {number}"
+        try:
+            answer = await asyncio.to_thread(host.client.devices.notify, device.name, text)
+        except Refused as exc:
+            promises.refusals[getattr(exc, "message", str(exc))[:90]] += 1
+            await asyncio.sleep(0.1)
+        else:
+            assert answer["state"] in ("delivered", "waiting")
+            promises.notes[device.name].append(text)
+
+
+async def settled(hosts: list[Host], devices: list[FleetDevice], promises: Promises) -> None:
+    """All events acked, all notes there, and every device seen online by every host."""
+
+    def owed() -> dict[str, list[str]]:
+        lacking = {}
+        for device in devices:
+            device.take_notes()
+            there = {text for _, text in device.notes}
+            if missing := [text for text in promises.notes[device.name] if text not in there]:
+                lacking[device.name] = missing
+        return lacking
+
+    def unacked() -> list[str]:
+        return [f"{one.name}: {len(one.outbox.rows)}" for one in devices if one.outbox.rows]
+
+    await until_nothing(unacked, "events that are not acked")
+    await until_nothing(owed, "notes that did not come")
+    await until_nothing(partial(unseen, hosts, devices), "devices that a host sees nowhere")
+
+
+def unseen(hosts: list[Host], devices: list[FleetDevice]) -> set[str]:
+    """Those that one of the hosts holds for connected nowhere."""
+    online = [
+        {row["name"] for row in host.client.devices.list() if row["link"] and row["link"]["online"]} for host in hosts
+    ]
+    return {device.name for device in devices if not all(device.name in seen for seen in online)}
+
+
+async def until_nothing(look: Callable[[], object], what: str) -> None:
+    """Until there is none of it."""
+    deadline = asyncio.get_running_loop().time() + SETTLED_S
+    while found := await asyncio.to_thread(look):
+        assert asyncio.get_running_loop().time() < deadline, f"{what}: {found}"
+        await asyncio.sleep(0.5)
+
+
+def numbers_told(url: str) -> dict[str, list[int]]:
+    """The numbers of the events that the database has, by their device, in their order."""
+    kept: dict[str, list[int]] = defaultdict(list)
+    with psycopg.connect(url) as connection:
+        for (payload,) in connection.execute("SELECT payload FROM link_events ORDER BY number"):
+            body = decode(bytes(payload)).body
+            assert isinstance(body, Event)
+            kept[str(body.data["from"])].append(int(str(body.data["n"])))
+    return kept
+
+
+def check(url: str, devices: list[FleetDevice], promises: Promises) -> None:
+    """Each event is kept once, in its order, and each note came once."""
+    kept = numbers_told(url)
+    for device in devices:
+        name, events = device.name, kept[device.name]
+        assert events == list(range(1, device.sent + 1)), f"{name}: {_differ(events, range(1, device.sent + 1))}"
+        assert device.remembered.acked_numbers == events, f"{name}: {_differ(device.remembered.acked_numbers, events)}"
+        ids = Counter(message_id for message_id, _ in device.notes)
+        assert not [text for message_id, text in device.notes if ids[message_id] > 1], f"{name}: twice"
+        texts = [text for _, text in device.notes if text in promises.notes[name]]
+        assert sorted(texts) == sorted(promises.notes[name]), f"{name}: {_differ(texts, promises.notes[name])}"
+        assert not BREACHES & set(device.closes), f"{name}: {device.closes}"
+
+
+def _differ(found: Iterable[Any], wanted: Iterable[Any]) -> str:
+    has, should = Counter(found), Counter(wanted)
+    return f"missing {sorted(should - has)}, too often {sorted(has - should)}, else in another order"
 
 
 async def _within(event: asyncio.Event, for_s: float) -> None:
