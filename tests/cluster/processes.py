@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 import aiohttp
 import psycopg
@@ -183,6 +183,7 @@ class Promises:
     """What a host answered to people."""
 
     notes: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    chats: int = 0
     refusals: Counter[str] = field(default_factory=Counter)
     kills: Counter[str] = field(default_factory=Counter)
     moved_s: list[float] = field(default_factory=list)  # from a host's death to each of its devices' greeting elsewhere
@@ -203,7 +204,7 @@ async def paired_devices(host: Host, rng: random.Random, count: int) -> list[Fle
     return list(await asyncio.gather(*(paired(f"lamp-{number}", rng.random()) for number in range(count))))
 
 
-async def write_notes(
+async def ask(
     hosts: list[Host],
     devices: list[FleetDevice],
     rng: random.Random,
@@ -211,25 +212,28 @@ async def write_notes(
     quiet: asyncio.Event,
     who: str,
 ) -> None:
+    """Notes to devices, and messages to the agent, at whichever host."""
     number = 0
     while not quiet.is_set():
         host, device, number = rng.choice(hosts), rng.choice(devices), number + 1
-        if host.address is None:
-            await asyncio.sleep(0.1)
-            continue
         text = f"{who} {number}"
         try:
-            answer = await asyncio.to_thread(host.client.devices.notify, device.name, text)
+            if host.address is None:
+                await asyncio.sleep(0.1)
+            elif number % 4 == 0:
+                await asyncio.to_thread(host.client.chat.ask, "what time is it?", chat_id=f"c{rng.randrange(3)}")
+                promises.chats += 1
+            else:
+                answer = await asyncio.to_thread(host.client.devices.notify, device.name, text)
+                assert answer["state"] in ("delivered", "waiting")
+                promises.notes[device.name].append(text)
         except Refused as exc:
             promises.refusals[getattr(exc, "message", str(exc))[:90]] += 1
             await asyncio.sleep(0.1)
-        else:
-            assert answer["state"] in ("delivered", "waiting")
-            promises.notes[device.name].append(text)
 
 
 async def settled(hosts: list[Host], devices: list[FleetDevice], promises: Promises) -> None:
-    """All events acked, all notes there, and every device seen online by every host."""
+    """All events acked, all notes there, all messages answered, and every device seen online by every host."""
 
     def owed() -> dict[str, list[str]]:
         lacking = {}
@@ -245,6 +249,8 @@ async def settled(hosts: list[Host], devices: list[FleetDevice], promises: Promi
 
     await until_nothing(unacked, "events that are not acked")
     await until_nothing(owed, "notes that did not come")
+    waiting = partial(rows, hosts[0].url, "SELECT * FROM inbox WHERE state = 'waiting'")
+    await until_nothing(waiting, "messages that nobody answered")
     await until_nothing(partial(unseen, hosts, devices), "devices that a host sees nowhere")
 
 
@@ -264,20 +270,29 @@ async def until_nothing(look: Callable[[], object], what: str) -> None:
         await asyncio.sleep(0.5)
 
 
+def rows(url: str, query: LiteralString) -> list[tuple[Any, ...]]:
+    """Of the database."""
+    with psycopg.connect(url) as connection:
+        return connection.execute(query).fetchall()
+
+
 def numbers_told(url: str) -> dict[str, list[int]]:
     """The numbers of the events that the database has, by their device, in their order."""
     kept: dict[str, list[int]] = defaultdict(list)
-    with psycopg.connect(url) as connection:
-        for (payload,) in connection.execute("SELECT payload FROM link_events ORDER BY number"):
-            body = decode(bytes(payload)).body
-            assert isinstance(body, Event)
-            kept[str(body.data["from"])].append(int(str(body.data["n"])))
+    for (payload,) in rows(url, "SELECT payload FROM link_events ORDER BY number"):
+        body = decode(bytes(payload)).body
+        assert isinstance(body, Event)
+        kept[str(body.data["from"])].append(int(str(body.data["n"])))
     return kept
 
 
 def check(url: str, devices: list[FleetDevice], promises: Promises) -> None:
-    """Each event is kept once, in its order, and each note came once."""
+    """Each event is kept once, in its order, each note came once, and each message has one answer."""
     kept = numbers_told(url)
+    answered = "SELECT i.message_id, count(o.message_id) FROM inbox i LEFT JOIN outbox o USING (message_id) "
+    found = rows(url, f"{answered} WHERE i.joined IS NULL GROUP BY 1")
+    assert len(found) >= promises.chats
+    assert not [number for number, count in found if count != 1], "messages without one answer"
     for device in devices:
         name, events = device.name, kept[device.name]
         assert events == list(range(1, device.sent + 1)), f"{name}: {_differ(events, range(1, device.sent + 1))}"

@@ -19,7 +19,6 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Final
 
-import psycopg
 import pytest
 from tests.cluster.hosts import copy_identity
 from tests.cluster.processes import (
@@ -27,10 +26,11 @@ from tests.cluster.processes import (
     FleetDevice,
     Host,
     Promises,
+    ask,
     check,
     paired_devices,
+    rows,
     settled,
-    write_notes,
 )
 from tests.postgres import PostgresServer, running_server
 
@@ -78,14 +78,14 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
 
 
 async def under_load(fleet: Fleet, harm: Callable[[Fleet], Awaitable[None]]) -> None:
-    """Devices tell events, two people send notes, while `harm` is done; then all is checked."""
+    """Devices tell events, two people send notes and chat, while `harm` is done; then all is checked."""
     hosts, promises, rng = fleet.hosts, fleet.promises, fleet.rng
     fleet.devices = devices = await paired_devices(hosts[0], rng, DEVICES)
     quiet, over = asyncio.Event(), asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         for device in devices:
             tasks.create_task(device.live(hosts, quiet, over, devices=DEVICES), name=device.name)
-        people = [tasks.create_task(write_notes(hosts, devices, rng, promises, quiet, who)) for who in ("ann", "bob")]
+        people = [tasks.create_task(ask(hosts, devices, rng, promises, quiet, who)) for who in ("ann", "bob")]
         await harm(fleet)
         quiet.set()
         await asyncio.wait(people)
@@ -186,8 +186,7 @@ async def test_nothing_is_lost_when_hosts_are_upgraded_one_after_another(fleet: 
             assert (str(VERSION + 1) in told) == (host is not fleet.hosts[-1]), number
 
     await under_load(fleet, harm)
-    with psycopg.connect(fleet.hosts[0].url) as connection:
-        assert connection.execute("SELECT version FROM store_version").fetchall() == [(VERSION + 1,)]
+    assert rows(fleet.hosts[0].url, "SELECT version FROM store_version") == [(VERSION + 1,)]
     assert "Traceback" not in "".join((host.home / "microclaw.log").read_text() for host in fleet.hosts)
 
 
@@ -210,7 +209,7 @@ def _let_open(files: int) -> None:
 def _report(devices: list[FleetDevice], promises: Promises) -> None:
     """For who runs it by hand: `pytest -s`."""
     notes, events = sum(map(len, promises.notes.values())), sum(device.sent for device in devices)
-    print(f"{len(devices)} devices, {events} events, {notes} notes")
+    print(f"{len(devices)} devices, {events} events, {notes} notes, {promises.chats} answers")
     print(f"kills: {dict(promises.kills)}; refused: {dict(promises.refusals)}")
     print(f"at another host after at most {max(promises.moved_s, default=0):.2f} s, {len(promises.moved_s)} times")
     closes = sum((device.closes for device in devices), Counter[int | None]())
