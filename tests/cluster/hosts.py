@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from aiohttp import ClientSession
 from tests.link_server.scripted import ScriptedDevice
 
 from microclaw.app import Host, running_host
@@ -81,19 +80,12 @@ class WholeHost:
 
     async def asked(self, token: str, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:
         """Status and answer of one request over HTTP with the token."""
-
-        def ask() -> tuple[int, bytes]:
-            address = urlsplit(self.host.http or "")
-            headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
-            with contextlib.closing(
-                HTTPConnection(str(address.hostname), address.port, timeout=PATIENCE_S)
-            ) as connection:
-                connection.request(method, path, None if body is None else json.dumps(body), headers)
-                response = connection.getresponse()
-                return response.status, response.read()
-
-        status, content = await asyncio.to_thread(ask)
-        return status, json.loads(content)
+        headers = {"Authorization": f"Bearer {token}"}
+        async with (
+            ClientSession(base_url=self.host.http, headers=headers) as session,
+            session.request(method, path, json=body) as answer,
+        ):
+            return answer.status, await answer.json(content_type=None)
 
 
 def copy_identity(first: Path, home: Path) -> None:
