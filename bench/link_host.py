@@ -150,7 +150,7 @@ def _follow(cluster: HostCluster, links: LinkRegistry, stack: AsyncExitStack) ->
     others = OtherHosts(links, cluster.holding)
     cluster.holding.replaced = links.replaced
     cluster.database.listen(others.changed)
-    cluster.hosts.listeners.append(lambda _came, _went: others.hosts_changed())
+    cluster.hosts.listen(others.hosts_changed)
     following = asyncio.create_task(others.run(), name="follow the other hosts")
     stack.callback(following.cancel)
 
