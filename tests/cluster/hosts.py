@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 from aiohttp import ClientSession
 from tests.link_server.scripted import ScriptedDevice
 
-from microclaw.app import Host, running_host
+from microclaw.api.parts import HostParts
+from microclaw.app import running_host
 from microclaw.client import Client
 from microclaw.cluster.hosts import HostFacts, Hosts
 from microclaw.config.load import load_settings
@@ -49,9 +50,15 @@ class WholeHost:
     """`microclaw up --database` but for the process."""
 
     name: str
-    host: Host
+    host: HostParts
     client: Client
     wire: Wire
+
+    @property
+    def link(self) -> str:
+        """Where devices connect."""
+        assert self.host.link is not None
+        return self.host.link.address
 
     async def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
         """POST with a body, else GET, on its control socket."""
@@ -109,7 +116,7 @@ async def whole_host(url: str, home: Path, *, like: Path | None = None) -> Async
 async def paired(host: WholeHost, name: str = "lamp") -> ScriptedDevice:
     """A device that dials this host, not connected."""
     made = await host.ask("/v1/devices/provision", {"name": name})
-    device = ScriptedDevice(str(host.host.link), "")
+    device = ScriptedDevice(host.link, "")
     async with device.connected(PairRequest(device.board, token_wanted=True, secret=made["secret"])):
         device.token = (await device.next(PairDone)).token
     return device

@@ -133,7 +133,7 @@ async def test_a_commit_whose_answer_was_lost_is_looked_up(
     database: SharedDatabase, monkeypatch: pytest.MonkeyPatch, committed: bool
 ) -> None:
     """The wire is cut once the commit took place, or before it was sent."""
-    execute, loop, lost = psycopg.Connection.execute, asyncio.get_running_loop(), list[Any]()
+    execute, loop, lost = psycopg.ClientCursor.execute, asyncio.get_running_loop(), list[Any]()
     async with wire_to(database.url) as wire, SharedDatabase.opened(wire.url, "b") as cut_off:
 
         async def cut() -> None:
@@ -149,7 +149,7 @@ async def test_a_commit_whose_answer_was_lost_is_looked_up(
             return execute(self, query, *values)
 
         await add(cut_off, 1)
-        monkeypatch.setattr(psycopg.Connection, "execute", lossy)
+        monkeypatch.setattr(psycopg.ClientCursor, "execute", lossy)
         await add(cut_off, 2)
         assert lost
     assert await numbers(database) == [1, 2], "once"

@@ -22,7 +22,7 @@ from microclaw.wire.link.messages import PairRequest
 async def test_a_device_that_reached_one_host_is_paired_by_its_code_at_another_once(
     east: WholeHost, west: WholeHost, lamp: ScriptedDevice
 ) -> None:
-    spot = ScriptedDevice(str(west.host.link), "")
+    spot = ScriptedDevice(west.link, "")
 
     async def typed(code: str) -> None:
         await east.until("/v1/pairings", lambda found: [one["board"] for one in found["pairings"]] == ["virtual"])
@@ -38,7 +38,7 @@ async def test_a_device_that_reached_one_host_is_paired_by_its_code_at_another_o
             await until(lambda host=host: {one.name for one in host.host.devices.list()} == {"lamp", name})  # type: ignore[misc]
 
     await spot.pair(typed)
-    spot.address = str(east.host.link)
+    spot.address = east.link
     async with spot.connected():
         await spot.until_ready()
     await east.until("/v1/pairings", lambda found: not found["pairings"])
@@ -47,7 +47,7 @@ async def test_a_device_that_reached_one_host_is_paired_by_its_code_at_another_o
 async def test_while_the_database_is_away_a_device_gets_no_code_and_is_to_come_again(
     east: WholeHost, west: WholeHost
 ) -> None:
-    spot = ScriptedDevice(str(west.host.link), "")
+    spot = ScriptedDevice(west.link, "")
     west.wire.cut()
     async with spot.connected(PairRequest("virtual", token_wanted=True)):
         assert await spot.until_closed() == CloseCode.OVERLOADED

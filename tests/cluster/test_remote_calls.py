@@ -73,7 +73,7 @@ async def test_a_board_that_comes_back_to_another_host_tells_by_its_uptime_wheth
         waiting = asyncio.create_task(west.device().call(DeviceRestart()))
         while (await lamp.next(Call)).method != "device.restart":
             pass
-    lamp.address, lamp.boot_id = str(west.host.link), secrets.token_bytes(16)
+    lamp.address, lamp.boot_id = west.link, secrets.token_bytes(16)
     async with lamp.connected():
         if restarted:
             assert 0 <= (await waiting).seconds < 45
@@ -120,7 +120,7 @@ async def test_a_device_that_its_host_loses_in_mid_call(
                 await east.sees()
             if how == "its host stops":
                 await stack.aclose()
-            moved, asked = ScriptedDevice(str(east.host.link), "", token=lamp.token, boot_id=lamp.boot_id), list[str]()
+            moved, asked = ScriptedDevice(east.link, "", token=lamp.token, boot_id=lamp.boot_id), list[str]()
 
             def answer(one: Call) -> Result:
                 asked.append(one.method)

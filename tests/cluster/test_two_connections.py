@@ -40,7 +40,7 @@ async def test_the_newer_connection_wins_each_time_and_no_message_has_two_effect
 ) -> None:
     flash, both = Flash(), list[Half]()
     for host in (east, west):
-        both.append(Half(str(host.host.link), "", token=lamp.token, boot_id=lamp.boot_id, outbox=lamp.outbox))
+        both.append(Half(host.link, "", token=lamp.token, boot_id=lamp.boot_id, outbox=lamp.outbox))
         both[-1].flash = flash
     older: asyncio.Task[int | None] | None = None
     over = [asyncio.Event() for _ in range(TURNS)]
