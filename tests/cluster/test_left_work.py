@@ -16,8 +16,7 @@ from microclaw.agent.outbox import Outbox
 from microclaw.apps.changes import AppVersion, ChangeLog, PutApp
 from microclaw.errors import DeployRejected, TakenOver
 from microclaw.link_server.tasks import DeviceTasks
-from microclaw.store.apps import AppTable
-from microclaw.store.link_tasks import LinkTaskTable, OpenTask, add_to, end_in
+from microclaw.store.link_events import LinkTaskTable, OpenTask, add_task, end_in
 from microclaw.store.outbox import OutboxTable
 from microclaw.store.postgres import SharedDatabase
 from microclaw.wire.link.messages import TaskStatus
@@ -49,7 +48,7 @@ async def test_a_change_that_a_live_host_makes_is_no_other_hosts_to_close(host: 
     logs = []
     for name in ("a", "b"):
         database, fleet = await host(name)
-        logs.append(ChangeLog(AppTable(database), fleet=fleet))
+        logs.append(ChangeLog(database, fleet=fleet))
     a, b = logs
     number = await a.plan("d-1", "app.deploy", "put blink", BLINK, None)
     assert [change.change_id for change in await a.unfinished("d-1")] == [number]
@@ -68,7 +67,7 @@ async def test_a_devices_task_ends_once_at_one_host_when_its_own_is_dead(
 ) -> None:
     a, _ = await host("a")
     taken, ended = OpenTask("d-1", "t1", b"1", "a"), list[str]()
-    assert await a.write(lambda sql: add_to(sql, taken, 1)) is None
+    assert await a.write(lambda sql: add_task(sql, taken, 1)) is None
     tasks = []
     for name in ("b", "c"):
         database, fleet = await host(name)

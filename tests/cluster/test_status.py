@@ -22,7 +22,7 @@ from microclaw.errors import StoreError
 from microclaw.store.devices import DeviceRow, DeviceTable
 from microclaw.store.schema import VERSION
 
-LAMP = DeviceRow("lamp", "lamp", "virtual", (), (), 0)
+LAMP = DeviceRow("lamp", "lamp", "virtual")
 
 
 def check_form(answer: object) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import Final
 
-import msgspec
-
 from microclaw.auth.pairing import HostIdentity, Wish
-from microclaw.cluster.requests import HostRequests, first_answer
+from microclaw.cluster.requests import HostRequests
 
 PAIR_S: Final = 20.0
 
@@ -16,13 +14,11 @@ PAIR_S: Final = 20.0
 def share_codes(requests: HostRequests, identity: HostIdentity) -> None:
     """Codes that devices show at this host are good at the others, and theirs here, while `requests` are served."""
 
-    async def pair_here(body: bytes) -> AsyncGenerator[bytes, None]:
-        digest, wish = msgspec.msgpack.decode(body, type=tuple[bytes, Wish])
-        yield (await identity.pair_shown(digest, wish)).encode()
+    async def pair_here(asked: tuple[bytes, Wish]) -> AsyncGenerator[object, None]:
+        yield await identity.pair_shown(*asked)
 
     async def pair_there(host: str, digest: bytes, wish: Wish) -> str | None:
-        answer = await first_answer(requests, host, "pair", msgspec.msgpack.encode((digest, wish)), PAIR_S)
-        return None if answer is None else answer.decode()
+        return await requests.ask_first(host, "pair", (digest, wish), str, PAIR_S)
 
-    requests.handlers["pair"] = pair_here
+    requests.answer("pair", tuple[bytes, Wish], pair_here)
     identity.ask_host = pair_there

@@ -78,7 +78,7 @@ class RemoteQuestions:
 
     async def _tell(self, approval_id: str) -> AsyncGenerator[object, None]:
         pending = [one for one in self._approvals.pending() if approval_id in (_ALL, one.approval_id)]
-        if not pending and (ended := self._approvals.ends.find(approval_id)) is not None:
+        if not pending and (ended := self._approvals.approved(approval_id)) is not None:
             pending = [ended]
         for one in pending:
             yield one, self._approvals.seconds_left(one)
@@ -90,5 +90,5 @@ class RemoteQuestions:
 
     async def _tell_end(self, asked: tuple[str, float]) -> AsyncGenerator[object, None]:
         approval_id, wait_s = asked
-        if (end := await self._approvals.ends.wait(approval_id, min(wait_s, MAX_WAIT_S))) is not None:
+        if (end := await self._approvals.end(approval_id, min(wait_s, MAX_WAIT_S))) is not None:
             yield end
