@@ -1,6 +1,6 @@
 """Every route x every caller, over real HTTP: who may is not turned away, who may not is, and nothing happened.
 
-The table of routes is `microclaw.api.access.ROUTES`: a route that has no row there, or a row without a route, fails.
+The routes are those of `microclaw.api.access.every_route`: a route that is not there, or one of it that is none, fails.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 import pytest_asyncio
 
-from microclaw.api.access import OF_ROLE, ROUTES, Access, access_of
+from microclaw.api.access import OF_ROLE, access_of, every_route
 from microclaw.api.parts import HostParts
 from microclaw.app import running_host
 from microclaw.auth.people import MQTT, Role
@@ -28,9 +28,10 @@ from microclaw.client.endpoint import SocketEndpoint
 from microclaw.config.load import load_settings
 from microclaw.config.settings import VoiceSettings
 from microclaw.errors import UnknownName
+from microclaw.operations.operation import Access
 
 ALL: list[tuple[Access, str, str]] = [
-    (access, route.split(" ")[0], route.split(" ")[1]) for access, routes in ROUTES.items() for route in routes
+    (access, route.split(" ")[0], route.split(" ")[1]) for access, route in every_route()
 ]
 HEADS = [(access, "HEAD", path) for access, method, path in ALL if method == "GET"]
 HIDDEN = {"GET /api/openapi.json"}  # the document leaves itself out

@@ -12,11 +12,11 @@ from starlette.responses import JSONResponse
 from starlette.types import Message, Receive, Scope, Send
 from tests.stores import new_store
 
-from microclaw.api.access import Access
 from microclaw.api.caller import WRONG_TOKENS, BearerAuth, Caller, caller_of
 from microclaw.auth.codes import MAX_ADDRESSES, WRONG_TOKENS_S
 from microclaw.auth.people import People
 from microclaw.auth.tokens import PersonTokens
+from microclaw.operations.operation import Access
 from microclaw.store.database import Database
 from microclaw.store.people import PeopleTable, Person, PersonTokenTable
 

@@ -130,7 +130,7 @@ async def test_answers_have_the_fields_of_the_document_and_no_others(host: Peopl
         ),
         ("owner", "POST", "/v1/jobs/1/cancel", {}),
         ("owner", "GET", "/v1/skills/plant-watering", None),
-        ("owner", "GET", "/v1/skills/plant-watering/check", None),
+        ("owner", "GET", "/v1/skill-check?name=plant-watering", None),
         ("owner", "DELETE", "/v1/schedules/1", None),
     ]
     for who, method, path, body in asked:

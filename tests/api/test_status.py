@@ -10,11 +10,11 @@ from microclaw.api.status import (
     for_everybody,
 )
 from microclaw.auth.approvals import PendingApproval
-from microclaw.auth.people import Permission
 from microclaw.config.load import load_settings
 from microclaw.config.settings import Settings
+from microclaw.operations.operation import Permission
 from microclaw.schedules.entry import Once, Prompt, Schedule
-from microclaw.store.schedules import ScheduleState
+from microclaw.store.states import ScheduleState
 
 
 def entry(number: int, next_ms: int | None, state: ScheduleState = "active") -> Schedule:

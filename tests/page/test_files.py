@@ -10,8 +10,9 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from microclaw.api.access import Access, access_of
+from microclaw.api.access import access_of
 from microclaw.api.failures import add_failure_handlers
+from microclaw.operations.operation import Access
 from microclaw.page.files import POLICY, STATIC, VIEWS, page_files, page_router
 
 OWN = sorted(STATIC.glob("*.js"))

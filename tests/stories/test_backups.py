@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from tests.stories.conftest import blink, microclaw, running_board, running_host, until
 
+from microclaw.schedules import operations as schedules
+
 
 @pytest.fixture(scope="module")
 def backup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
@@ -48,7 +50,7 @@ def test_a_restored_host_knows_board_program_memory_and_schedule(backup: Path) -
         assert (backup / "new" / file).read_bytes() == (backup / "home" / file).read_bytes()
     with running_host(backup / "new") as host:
         until(lambda: host.conditions("desk") == {"blink": "listed"})
-        assert [one["tool"] for one in host.client.schedules.list()] == ["gpio-set"]
+        assert [one.tool for one in host.client.call(schedules.list_schedules).schedules] == ["gpio-set"]
         assert host.run("app", "undo").code == 0
         assert host.conditions("desk") == {}
 

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from tests.stories.conftest import running_board, running_host, until
 
+from microclaw.knowledge import operations as knowledge
+from microclaw.schedules import operations as schedules
+
 STORE = Path(__file__).with_name("home-39.sql")
 
 
@@ -25,9 +28,11 @@ def test_boards_programs_people_schedules_and_words_are_there(tmp_path: Path) ->
             until(lambda: host.conditions("desk") == {"blink": "listed"})
             assert host.client.devices.get("desk")["labels"] == ["room=here"]
             assert host.client.programs.get("desk", "blink")["pins"] == [10]
-            assert [one["state"] for one in host.client.schedules.list()] == ["active"]
+            assert [one.state for one in host.client.call(schedules.list_schedules).schedules] == ["active"]
             assert {one["name"] for one in host.client.get("/v1/people")["people"]} == {"owner", "ada"}
-            assert [line["content"] for line in host.client.sessions.get("tg_1")["messages"]] == ["my bench"]
+            assert [line.content for line in host.client.call(knowledge.show_session, name="tg_1").messages] == [
+                "my bench"
+            ]
             assert host.run("app", "undo").code == 0  # of an upgrade
             assert host.conditions("desk") == {"blink": "listed"}
             assert host.run("app", "undo").code == 0  # of its installation

@@ -25,9 +25,12 @@ from microclaw.events import Evidence, Inbound
 from microclaw.models.protocol import DeviceContext, KnownDevice
 from microclaw.schedules.book import ScheduleBook
 from microclaw.schedules.entry import Prompt, ToolAct
+from microclaw.schedules.operations import Schedules
+from microclaw.schedules.runner import Runner
+from microclaw.schedules.scheduling import Scheduling
 from microclaw.store.database import Database
 from microclaw.store.schedules import ScheduleTable
-from microclaw.tools.scheduling import Scheduling, scheduling_tools
+from microclaw.tools.declared import context_of, declared_tools
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput, ToolResult
 from microclaw.tools.toolbox import Toolbox
 
@@ -131,8 +134,17 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
         book = ScheduleBook(
             ScheduleTable(database), people, lambda: NOW_MS, devices=cast("Registry", boards), zone="Europe/Berlin"
         )
-        scheduling = Scheduling(book=book, tools=base, scene=scene, wakes_an_hour=12, offline=True)
-        desk = Desk(base.with_more(scheduling_tools(scheduling)), base, book, gate, people, boards, done)
+        scheduling = Scheduling(
+            book=book,
+            prepare=lambda name, arguments, call: base.prepare(name, arguments, context_of(call)),
+            takes_device=base.takes_device,
+            name_of=gate.name_of,
+            scene=scene,
+            wakes_an_hour=12,
+            offline=True,
+        )
+        tools = declared_tools({"schedule": Schedules(scheduling, cast("Runner", None))})
+        desk = Desk(base.with_more(tools), base, book, gate, people, boards, done)
 
         def decide(news: PendingApproval | ApprovalOutcome) -> None:
             if isinstance(news, PendingApproval):

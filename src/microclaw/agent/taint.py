@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from microclaw.auth.people import MAY, Permission, Roles
+from microclaw.auth.people import MAY, Roles
 from microclaw.events import Inbound
 from microclaw.models.protocol import AssistantReply, Message, UserText
+from microclaw.operations.operation import Permission
 from microclaw.store.sessions import SessionMessage
 
 QUESTION_S: Final = 900  # so long a yes answers a question

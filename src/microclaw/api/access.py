@@ -8,21 +8,10 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
-from enum import IntEnum
+from collections.abc import Iterator, Mapping
 from typing import Final
 
-
-class Access(IntEnum):
-    """The least that a route asks for; each has all that is before it."""
-
-    OPEN = 0  # no token and no session
-    LOOK = 1  # read-only: status, devices, logs, telemetry
-    ASK = 2  # guest: chats, and calls tools that read
-    ACT = 3  # member
-    OWN = 4  # owner
-    SOCKET = 5  # the command line of the host's own account: no token and no session
-
+from microclaw.operations.operation import Access, load
 
 OF_ROLE: Final[Mapping[str, Access]] = {
     "read-only": Access.LOOK,
@@ -100,14 +89,6 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "GET /v1/requests/{number}",
         "GET /v1/approvals",
         "GET /v1/approvals/{approval_id}",  # of the own questions, and of those that one may decide
-        "GET /v1/memory",
-        "GET /v1/memory/search",
-        "GET /v1/skills",
-        "GET /v1/skills/{name}",
-        "GET /v1/skills/{name}/check",
-        "GET /v1/schedules",
-        "GET /v1/schedules/{number}",
-        "GET /v1/subagents",
         "GET /v1/tasks",
         "GET /v1/tasks/{number}",
         "GET /v1/tasks/{number}/files/{name:path}",
@@ -135,13 +116,6 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "POST /v1/undo",
         "POST /v1/fleet/apply",
         "POST /v1/approvals/{approval_id}",  # the risky ones: an owner's
-        "PUT /v1/memory",
-        "POST /v1/schedules",
-        "DELETE /v1/schedules/{number}",
-        "POST /v1/schedules/{number}/run",
-        "POST /v1/schedules/{number}/pause",
-        "POST /v1/schedules/{number}/resume",
-        "DELETE /v1/subagents/{subagent_id}",
         "POST /v1/tasks",
         "DELETE /v1/tasks/{number}",
     ),
@@ -178,9 +152,6 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "POST /v1/rollouts/{number}/{act}",
         "GET /v1/people",
         "GET /v1/tokens",
-        "GET /v1/sessions",
-        "GET /v1/sessions/{name}",
-        "DELETE /v1/sessions/{name}",
         "GET /v1/voice",
         "POST /v1/voice/test",
     ),
@@ -205,6 +176,12 @@ METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 # Open to this machine alone: on a network they tell strangers what devices there are, or work for them.
 OPEN_HERE: Final = frozenset({"/metrics", "/api/openapi.json", "/api/compile-wasm"})
+
+
+def every_route() -> Iterator[tuple[Access, str]]:
+    """Each route, "GET /v1/devices", with what it asks for: those above, and the declared acts'."""
+    yield from ((access, route) for access, routes in ROUTES.items() for route in routes)
+    yield from ((act.access, act.http) for act in load() if act.http is not None)
 
 
 def access_from_network(method: str, path: str) -> Access | None:
@@ -242,10 +219,9 @@ def _pattern(path: str) -> re.Pattern[str]:
 
 def _by_key() -> dict[tuple[str, str], list[tuple[re.Pattern[str], Access]]]:
     found: dict[tuple[str, str], list[tuple[re.Pattern[str], Access]]] = defaultdict(list)
-    for access, routes in ROUTES.items():
-        for route in routes:
-            method, path = route.split(" ")
-            found[_key(method, path)].append((_pattern(path), access))
+    for access, route in every_route():
+        method, path = route.split(" ")
+        found[_key(method, path)].append((_pattern(path), access))
     return dict(found)
 
 

@@ -27,18 +27,17 @@ from microclaw.api.failures import add_failure_handlers
 from microclaw.api.firmware_routes import firmware_router
 from microclaw.api.fleet_routes import fleet_router
 from microclaw.api.install_routes import install_router
-from microclaw.api.knowledge_routes import KnowledgeParts, knowledge_router
 from microclaw.api.lifecycle_routes import lifecycle_router
 from microclaw.api.many_routes import many_router
 from microclaw.api.metrics import metrics_router
 from microclaw.api.openai import openai_router
 from microclaw.api.openapi_document import openapi_of
+from microclaw.api.operation_routes import operation_routes
 from microclaw.api.parts import HostParts
 from microclaw.api.people_routes import approval_router, people_router, token_router, usage_router
 from microclaw.api.program_routes import program_router
 from microclaw.api.request_check import LOOPBACK_NAMES, RequestCheck
 from microclaw.api.rollout_routes import rollout_router
-from microclaw.api.schedule_routes import schedule_router, subagent_router
 from microclaw.api.shares import Shares, WithinShare
 from microclaw.api.sign_in_routes import coming_in_router, session_router
 from microclaw.api.status import for_everybody, read_status
@@ -79,12 +78,7 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(coming_in_router(admission.sign_ins))
     app.include_router(session_router(admission.sign_ins, admission.people, admission.gate))
     app.include_router(usage_router(parts))
-    names = frozenset(tool.name for tool in parts.conversations.tools.tools)
-    app.include_router(
-        knowledge_router(KnowledgeParts(parts.settings, admission.gate, parts.knowledge, parts.erase, names))
-    )
-    app.include_router(schedule_router(parts.schedules))
-    app.include_router(subagent_router(parts.schedules.subagents, admission.gate))
+    app.router.routes.extend(operation_routes(parts.services, admission.gate))
     app.include_router(task_router(parts.code, admission.gate, admission.people))
     app.include_router(backup_router(admission.gate, parts.backups.reading))
     compiling = CompileQueue(parts.apps.compile)

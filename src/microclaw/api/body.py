@@ -26,17 +26,17 @@ class RequestBody(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _one_kind_of_number(cls, value: Any) -> Any:
-        return _with_whole(value, 2)
+        return with_whole(value, 2)
 
 
-def _with_whole(value: Any, depth: int) -> Any:
+def with_whole(value: Any, depth: int) -> Any:
     """5.0 is 5 in JSON (RFC 8259, 6): in a body's fields, and in the lists and objects that they are."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)
     if isinstance(value, list) and depth > 0:
-        return [_with_whole(one, depth - 1) for one in value]
+        return [with_whole(one, depth - 1) for one in value]
     if isinstance(value, dict) and depth > 0:
-        return {key: _with_whole(one, depth - 1) for key, one in value.items()}
+        return {key: with_whole(one, depth - 1) for key, one in value.items()}
     return value
 
 

@@ -17,7 +17,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from microclaw.api.access import OF_ROLE, Access, access_of
+from microclaw.api.access import OF_ROLE, access_of
 from microclaw.api.cookies import cookies_of, session_cookie
 from microclaw.api.failures import failure_response
 from microclaw.api.jobs import Feed
@@ -32,6 +32,7 @@ from microclaw.auth.sign_ins import SignIns, csrf_token
 from microclaw.auth.tokens import SESSION_PREFIX, PersonTokens
 from microclaw.errors import PermissionRefused
 from microclaw.events import ApprovalSettled, AskedProgram
+from microclaw.operations.operation import Access
 from microclaw.text import role_words
 from microclaw.wire.host_api import REQUEST_HEADER, TOO_MANY, Failure
 

@@ -16,15 +16,21 @@ from pydantic import Field
 
 from microclaw.agent.accepted_message import AcceptedMessage
 from microclaw.agent.outbox import Outbox
-from microclaw.api.answers import answers
+from microclaw.api.answers import answers, filled
 from microclaw.api.body import RequestBody
 from microclaw.api.caller import CHANNEL as API
 from microclaw.api.caller import Caller, RequestCaller
 from microclaw.api.credential_end import has_ended
 from microclaw.api.jobs import MEDIA_TYPE, paced
-from microclaw.api.knowledge_routes import message_object
 from microclaw.api.parts import HostParts
-from microclaw.api.people_answers import CancelledTurns, ChatMessages, Chats, DeliveredMessages, UndeliveredMessages
+from microclaw.api.people_answers import (
+    CancelledTurns,
+    ChatMessages,
+    Chats,
+    DeliveredMessages,
+    SessionLine,
+    UndeliveredMessages,
+)
 from microclaw.events import Answer, Inbound
 from microclaw.store.sessions import session_name
 from microclaw.wire.host_api import Keepalive, answer_object, encode_event
@@ -85,7 +91,7 @@ def chat_router(parts: HostParts) -> APIRouter:
         channel, own_id = _chat_address(by, chat_id)
         waiting = inbox.waiting(channel, own_id)
         messages = await sessions.load(channel, own_id, MAX_MESSAGES)
-        return {"messages": [message_object(one) for one in messages], "waiting": list(waiting)}
+        return {"messages": [filled(SessionLine, one) for one in messages], "waiting": list(waiting)}
 
     @router.post(
         "/v1/chat/{chat_id}/cancel",

@@ -143,7 +143,8 @@ async def _http(request: Request, error: Exception) -> Response:
     if error.status_code in (404, 405):
         message = f"{message}: {request.method} {path[:100]}"
     step = _NEXT_BY_STATUS.get(error.status_code, "see /api/openapi.json")
-    response = failure_response(Failure(code, message, step), error.status_code, path=path)
+    failure = Failure(code, message, step, exit_code=2 if error.status_code == 422 else 1)
+    response = failure_response(failure, error.status_code, path=path)
     response.headers.update(error.headers or {})
     if error.status_code == 405 and (methods := methods_at(path)):  # the framework knows those of one route alone
         response.headers["Allow"] = ", ".join(methods)

@@ -20,7 +20,6 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from microclaw.addresses import bracketed, is_loopback
 from microclaw.agent.inbox import Inbox
-from microclaw.api.access import Access
 from microclaw.api.caller import BearerAuth, Caller, CallerMiddleware, caller_of
 from microclaw.api.failures import failure_response
 from microclaw.api.gateway_chats import CHANNEL, CLOSE_S, Client, GatewayChats
@@ -32,6 +31,7 @@ from microclaw.auth.people import OWNER
 from microclaw.auth.tokens import PersonTokens, TokenWatch
 from microclaw.config.settings import GatewaySettings
 from microclaw.errors import MicroclawError
+from microclaw.operations.operation import Access
 from microclaw.wire.host_api import Failure
 
 _log = logging.getLogger(__name__)

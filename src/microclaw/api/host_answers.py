@@ -1,4 +1,4 @@
-"""The forms of answers about compilers, voice, tools, schedules, subagents, and OpenAI's. As in answers.py."""
+"""The forms of answers about compilers, voice, tools, and OpenAI's. As in answers.py."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from microclaw.agent.background.subagents import SubagentState
 from microclaw.api.device_answers import DiagnosticFacts
 from microclaw.builds.confinement import Confinement
-from microclaw.store.schedules import Missed, RunState, ScheduleState
 
 
 class CompilerFacts(TypedDict):
@@ -115,74 +113,6 @@ class ToolFacts(TypedDict):
 
 class Tools(TypedDict):
     tools: list[ToolFacts]
-
-
-class ScheduleFacts(TypedDict):
-    """`when` as it was said, `next` as a person reads it, `by` who made it; `asks_model`: a model is asked then."""
-
-    schedule: int
-    when: str
-    what: str
-    kind: Literal["once", "every", "cron"]
-    asks_model: bool
-    tool: str | None
-    device: str | None
-    problem: str | None
-    state: ScheduleState
-    why: str | None
-    next: str | None
-    next_ms: int | None
-    zone: str
-    missed: Missed
-    person: str
-    by: str
-    channel: str
-    chat_id: str
-
-
-class ScheduleList(TypedDict):
-    zone: str
-    schedules: list[ScheduleFacts]
-
-
-class NewSchedule(ScheduleFacts):
-    warning: str | None
-
-
-class ScheduleRun(TypedDict):
-    due: str
-    state: RunState
-    asked_model: bool
-    result: str | None
-
-
-class OneSchedule(ScheduleFacts):
-    runs: list[ScheduleRun]
-
-
-class RemovedSchedule(TypedDict):
-    removed: int
-    when: str
-    what: str
-
-
-class SubagentFacts(TypedDict):
-    subagent: str
-    task: str
-    tools: list[str]
-    person: str
-    state: SubagentState
-    result: str | None
-    tokens: int
-    began_ms: int
-
-
-class Subagents(TypedDict):
-    subagents: list[SubagentFacts]
-
-
-class CancelledSubagent(TypedDict):
-    cancelled: str
 
 
 class ModelFacts(TypedDict):

@@ -13,12 +13,14 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import StreamingResponse
 from fastapi.routing import APIRoute, APIRouter
 from pydantic import TypeAdapter
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Route
 
-from microclaw.api.access import OPEN_HERE, Access, access_of
+from microclaw.api.access import OPEN_HERE, access_of
 from microclaw.api.answers import FORM, FORMS
 from microclaw.api.caller import CSRF_HEADER
 from microclaw.api.failures import STATUS_BY_CODE, is_openai
+from microclaw.operations.openapi import paths_and_schemas
+from microclaw.operations.operation import Access
 from microclaw.wire.host_api import stream_schemas
 
 Document: TypeAlias = dict[str, Any]
@@ -63,6 +65,9 @@ _REASONS: Final = {
 def openapi_of(app: FastAPI) -> Document:
     """The document of all routes of `app`."""
     document = get_openapi(title=app.title, version=app.version, routes=app.routes, description=_ABOUT)
+    paths, declared = paths_and_schemas({route.name for route in app.routes if isinstance(route, Route)})
+    for path, methods in paths.items():
+        document["paths"].setdefault(path, {}).update(methods)
     streams = dict(_stream_types(app.routes))
     components: Document = document.setdefault("components", {})
     schemas: Document = components.setdefault("schemas", {})
@@ -73,7 +78,7 @@ def openapi_of(app: FastAPI) -> Document:
     names = {answer[FORM] for answer in responses if FORM in answer}
     adapters: list[_Adapter] = [(name, "serialization", TypeAdapter(FORMS[name])) for name in sorted(names)]
     schemas |= TypeAdapter.json_schemas(adapters, ref_template=f"{_SCHEMAS}{{model}}")[1]["$defs"]
-    schemas |= lines | {LINE: line, "Error": _ERROR, "OpenAIError": _OPENAI_ERROR, "Waiting": _WAITING}
+    schemas |= declared | lines | {LINE: line, "Error": _ERROR, "OpenAIError": _OPENAI_ERROR, "Waiting": _WAITING}
     components["securitySchemes"] = _WAYS_IN
     components["responses"] = {
         **{f"Failed{status}": _failed(status, "Error") for status in (*_STATUSES, 416)},

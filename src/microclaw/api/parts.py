@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,6 @@ from microclaw.api.caller import Caller
 from microclaw.api.event_routes import LiveFeed
 from microclaw.api.jobs import Jobs, Work, stream_response
 from microclaw.api.live_pins import LivePins
-from microclaw.api.schedule_routes import ScheduleParts
 from microclaw.api.server import PeoplePlane
 from microclaw.api.waiting import WaitingRequests
 from microclaw.apps.parts import Apps
@@ -28,6 +27,7 @@ from microclaw.knowledge.knowledge_base import Knowledge
 from microclaw.link_server.server import LinkServer
 from microclaw.models.usage import UsageLog
 from microclaw.ota.rollout_service import RolloutService
+from microclaw.schedules.operations import Schedules
 from microclaw.store.database import Database
 from microclaw.supervision import SupervisedTasks
 from microclaw.tasks.service import TaskService
@@ -61,7 +61,8 @@ class HostParts:
     usage: UsageLog
     conversations: Conversations
     knowledge: Knowledge
-    schedules: ScheduleParts
+    schedules: Schedules
+    services: Mapping[str, Any]  # of the rooms with declared acts, by their nouns (operations)
     tasks: SupervisedTasks
     jobs: Jobs
     live: LiveFeed
@@ -70,7 +71,6 @@ class HostParts:
     channels: ChannelStates
     mqtt: Callable[[], Mapping[str, Any]]
     mcp_servers: Callable[[], Mapping[str, str]]
-    erase: Callable[[str], Awaitable[str]]
     history: TelemetryHistory
     backups: ScheduledBackups
     code: TaskService

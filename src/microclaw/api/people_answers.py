@@ -7,10 +7,8 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from microclaw.api.device_answers import DiagnosticFacts
 from microclaw.auth.people import Role
 from microclaw.auth.tokens import Scope
-from microclaw.store.notes import NoteKind
 from microclaw.store.usage import UsageGroup
 
 
@@ -188,54 +186,6 @@ class Chats(TypedDict):
     chats: list[ChatFacts]
 
 
-class ChatMessages(TypedDict):
-    """`waiting`: messages that have no answer yet, in order."""
-
-    messages: list[SessionLine]
-    waiting: list[str]
-
-
-class MemoryNote(TypedDict):
-    day: str
-    text: str
-
-
-class MemoryText(TypedDict):
-    """`digest` goes with an edit."""
-
-    text: str
-    digest: str
-    file: str
-    notes: list[MemoryNote]
-
-
-class EditedMemory(TypedDict):
-    file: str
-    digest: str
-
-
-class MemoryMatch(TypedDict):
-    source: str
-    kind: NoteKind
-    day: str
-    text: str
-    score: float
-
-
-class MemoryMatches(TypedDict):
-    found: list[MemoryMatch]
-
-
-class SessionFacts(TypedDict):
-    name: str
-    size_bytes: int
-    changed_s: int
-
-
-class Sessions(TypedDict):
-    sessions: list[SessionFacts]
-
-
 class SessionLine(TypedDict):
     role: str
     content: str
@@ -243,42 +193,8 @@ class SessionLine(TypedDict):
     person: str
 
 
-class SessionMessages(TypedDict):
-    name: str
+class ChatMessages(TypedDict):
+    """`waiting`: messages that have no answer yet, in order."""
+
     messages: list[SessionLine]
-
-
-class RemovedSession(TypedDict):
-    removed: str
-    kept: list[str]
-
-
-class SkillFacts(TypedDict):
-    name: str
-    description: str
-    shipped: bool
-    folder: str
-    tools: list[str]
-    capabilities: list[str]
-
-
-class BrokenSkill(TypedDict):
-    name: str
-    mistakes: list[DiagnosticFacts]
-
-
-class Skills(TypedDict):
-    folder: str
-    skills: list[SkillFacts]
-    broken: list[BrokenSkill]
-
-
-class OneSkill(SkillFacts):
-    text: str
-    files: list[str]
-
-
-class CheckedSkill(TypedDict):
-    name: str
-    ok: bool
-    mistakes: list[DiagnosticFacts]
+    waiting: list[str]

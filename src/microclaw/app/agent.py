@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from microclaw.agent.background.start_tool import start_tool
 from microclaw.agent.background.subagents import SubagentLimits, Subagents
 from microclaw.agent.background.unattended import Heartbeat, ScheduledWork
 from microclaw.agent.compaction import Compactor
@@ -17,7 +18,6 @@ from microclaw.agent.inbox import Inbox
 from microclaw.agent.inbox_limits import InboxLimits
 from microclaw.agent.outbox import Outbox
 from microclaw.agent.turn import TurnLimits
-from microclaw.api.schedule_routes import ScheduleParts
 from microclaw.app.devices import Base
 from microclaw.apps.parts import Apps
 from microclaw.auth.gate import Gate
@@ -35,7 +35,9 @@ from microclaw.models.usage import MeteredModel, UsageLog
 from microclaw.offline.model import OfflineModel
 from microclaw.sandbox.run import run_sandboxed, sandbox_backend
 from microclaw.schedules.book import ScheduleBook
+from microclaw.schedules.operations import Schedules
 from microclaw.schedules.runner import Nightly, Runner, WallClock
+from microclaw.schedules.scheduling import Scheduling
 from microclaw.store.database import Database
 from microclaw.store.inbox import InboxTable
 from microclaw.store.outbox import OutboxTable
@@ -50,6 +52,7 @@ from microclaw.telemetry.history import TelemetryHistory
 from microclaw.tools.catalog import catalog_tool
 from microclaw.tools.code import code_tool
 from microclaw.tools.correcting import correcting_tools
+from microclaw.tools.declared import context_of, declared_tools
 from microclaw.tools.devices import direct_io_tools, edge_tools, inventory_tools, notifying_tools, restart_tool
 from microclaw.tools.fetching import Fetcher
 from microclaw.tools.knowledge import remembering_tools, skill_tools
@@ -57,9 +60,7 @@ from microclaw.tools.many import many_tool
 from microclaw.tools.offer import more_tools
 from microclaw.tools.pins import pin_tools
 from microclaw.tools.programs import program_tools, trying_tools
-from microclaw.tools.scheduling import Scheduling, scheduling_tools
 from microclaw.tools.search_engines import search_engine
-from microclaw.tools.subagents import subagent_tools
 from microclaw.tools.switching import switch_tool, times_tool
 from microclaw.tools.telling import clock_tool, say_tool
 from microclaw.tools.tool import Tool
@@ -112,7 +113,8 @@ def build_model(settings: Settings, database: Database) -> tuple[Model, UsageLog
 
 
 class Agent:
-    """`tools` has every tool; `background` is what runs beside the conversations, by name.
+    """`tools` has every tool; `services` are what the declared acts work with, by noun; `background` is what runs
+    beside the conversations, by name.
 
     `own_tools` are more of this host's; `server_tools` gives those of MCP servers and devices, which come and go.
     """
@@ -150,7 +152,9 @@ class Agent:
         wakes_an_hour = settings.schedules.wakes_an_hour
         scheduling = Scheduling(
             book=book,
-            tools=tools,
+            prepare=lambda name, arguments, call: tools.prepare(name, arguments, context_of(call)),
+            takes_device=tools.takes_device,
+            name_of=admission.gate.name_of,
             scene=context.devices,
             wakes_an_hour=wakes_an_hour,
             offline=language_model is None,
@@ -173,7 +177,8 @@ class Agent:
             report=partial(tasks.note, SCHEDULES),
             fleet=base.fleet,
         )
-        self.schedules = ScheduleParts(admission.gate, scheduling, runner, self.subagents)
+        self.schedules = Schedules(scheduling, runner)
+        self.services = {"schedule": self.schedules, "subagent": self.subagents}
         consolidate = Consolidator(knowledge.memory, model=language_model).run
         nightly = Nightly(settings.schedules.consolidate_at, book.zone, consolidate, name="consolidate_at", clock=clock)
         self.background: dict[str, Callable[[], Awaitable[None]]] = {
@@ -191,7 +196,7 @@ class Agent:
             )
             self.background["heartbeat"] = base.duty("heartbeat", heartbeat.run)
         self.tools = tools.with_more(
-            (*scheduling_tools(scheduling), *subagent_tools(self.subagents), more_tools(lambda: self.tools.tools))
+            (*declared_tools(self.services), start_tool(self.subagents), more_tools(lambda: self.tools.tools))
         )
         self.conversations = Conversations(
             inbox=inbox,

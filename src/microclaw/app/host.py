@@ -50,11 +50,13 @@ from microclaw.bus import Bus
 from microclaw.clock import now_ms
 from microclaw.config.settings import Settings
 from microclaw.config.show import secret_texts
+from microclaw.devices.call_text import CALLS
 from microclaw.egress.destinations import Egress
 from microclaw.egress.policy import AllowlistSource
 from microclaw.egress.proxy import EgressProxy
 from microclaw.egress.secret_values import SecretValues
 from microclaw.events import LiveEvent
+from microclaw.knowledge.operations import KnowledgeService
 from microclaw.masking import SecretMask
 from microclaw.mcp.client.servers import McpServers
 from microclaw.store.database import Database
@@ -172,6 +174,19 @@ async def running_host(
         prefix = "" if cluster is None else f"{cluster.name[:20].rstrip('-')}-"
         boards = VirtualBoards(devices.registry, apps.reconciler.check, prefix=prefix)
         backups = ScheduledBackups(settings.home, settings.backup, record=audit.record, now_ms=now_ms)
+        knowledge = KnowledgeService(
+            gate=admission.gate,
+            knowledge=agent.knowledge,
+            erase=ConversationEraser(
+                inbox=inbox,
+                sessions=agent.knowledge.sessions,
+                search=agent.knowledge.search,
+                rows=ConversationRows(database, index=index),
+                history=settings.chat_history,
+            ).erase,
+            tools=frozenset(tool.name for tool in agent.tools.tools),
+            capabilities=frozenset(CALLS),
+        )
         parts = HostParts(
             settings=settings,
             database=database,
@@ -188,6 +203,7 @@ async def running_host(
             conversations=agent.conversations,
             knowledge=agent.knowledge,
             schedules=agent.schedules,
+            services={**agent.services, **dict.fromkeys(("memory", "session", "skill"), knowledge)},
             tasks=tasks,
             jobs=jobs,
             live=live,
@@ -196,13 +212,6 @@ async def running_host(
             channels=channels,
             mqtt=mqtt,
             mcp_servers=servers.states,
-            erase=ConversationEraser(
-                inbox=inbox,
-                sessions=agent.knowledge.sessions,
-                search=agent.knowledge.search,
-                rows=ConversationRows(database, index=index),
-                history=settings.chat_history,
-            ).erase,
             history=history,
             backups=backups,
             code=code,

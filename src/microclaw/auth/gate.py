@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from enum import StrEnum
 from typing import Final
 
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.approved_acts import approval_now
-from microclaw.auth.people import MAY, OwnerAlone, Permission, Roles, name_of
+from microclaw.auth.people import MAY, OwnerAlone, Roles, name_of
 from microclaw.errors import PermissionRefused
 from microclaw.events import AskedProgram
+from microclaw.operations.operation import Effect, Permission
 
 __all__ = ["Effect", "Gate", "Permission"]
 
@@ -20,14 +20,6 @@ _NEEDS: Final = {Permission.READ: "look", Permission.ACT: "act", Permission.RISK
 _BY_A_PERSON: Final = (
     "let a person give this order, or first stop the program that is in its way: microclaw app stop NAME"
 )
-
-
-class Effect(StrEnum):
-    """What a second run does: it changes nothing, it gives the same state again, or it has its effect twice."""
-
-    READ = "read"
-    IDEMPOTENT = "idempotent"
-    ONCE = "once"
 
 
 class Gate:

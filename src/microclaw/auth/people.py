@@ -9,27 +9,18 @@ import time
 import unicodedata
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from enum import StrEnum
 from typing import Final, Literal, Protocol, cast
 
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.codes import PERSON, Codes
 from microclaw.errors import ConfigError, Overloaded, PermissionRefused, StoreError, UnknownName, over_limit
+from microclaw.operations.operation import Permission
 from microclaw.store.codes import CodeRow
 from microclaw.store.database import Database
 from microclaw.store.people import PeopleTable
 from microclaw.store.people import Person as Person
 from microclaw.store.people import Role as Role
 from microclaw.text import MAX_PERSON_NAME, look_alike, person_name, role_words
-
-
-class Permission(StrEnum):
-    """What a tool or command needs: look, act on a board, or something that cannot be taken back."""
-
-    READ = "read"
-    ACT = "act"
-    RISKY = "risky"
-
 
 MAY: Final[Mapping[Role | Literal["automation"], frozenset[Permission]]] = {
     "owner": frozenset(Permission),

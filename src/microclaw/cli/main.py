@@ -15,8 +15,10 @@ from typer.core import TyperCommand, TyperGroup
 
 from microclaw import __version__
 from microclaw.cli.examples import add_examples
+from microclaw.operations.nouns import MODULES
 
-# Each command's help, and what it is: a function, or a typer.Typer with commands of its own.
+# Each command's help, and what it is: a function, a typer.Typer with commands of its own, or declared acts.
+DECLARED: Final = ""
 COMMANDS: Final = {
     "setup": ("setup_commands:setup", "Set up models, Telegram and search."),
     "up": ("host_commands:up", "Run the host in the foreground; Ctrl-C stops it."),
@@ -58,12 +60,12 @@ COMMANDS: Final = {
     "app": ("app_commands:app_group", "Programs: build, install, list, undo."),
     "catalog": ("catalog_commands:catalog_group", "Ready programs: find, show, install, publish."),
     "firmware": ("firmware_commands:firmware_group", "Signed updates of boards: keys, releases, offers."),
-    "memory": ("knowledge_commands:memory_group", "What the agent remembers of you."),
-    "session": ("knowledge_commands:session_group", "Conversations that are kept."),
-    "skill": ("knowledge_commands:skill_group", "Skills: how the agent does something well."),
+    "memory": ("memory_commands:memory_group", "What the agent remembers of you."),
+    "session": (DECLARED, "Conversations that are kept."),
+    "skill": (DECLARED, "Skills: how the agent does something well."),
     "task": ("task_commands:task_group", "Code in the sandbox: run, list, show, cancel."),
-    "schedule": ("schedule_commands:schedule_group", "What is done later, at times of day."),
-    "subagent": ("schedule_commands:subagent_group", "Work in the background."),
+    "schedule": (DECLARED, "What is done later, at times of day."),
+    "subagent": (DECLARED, "Work in the background."),
     "person": ("people_commands:person_group", "Who may write to this host."),
     "signin": ("sign_in_commands:sign_in_group", "Browsers that are signed in: list, end."),
     "ca": ("sign_in_commands:ca_group", "The host's own certificate authority."),
@@ -169,7 +171,9 @@ def load_command(name: str) -> Any:
     """A command of the table, imported."""
     place, about = COMMANDS[name]
     module, _, attribute = place.partition(":")
-    found = getattr(import_module(f"microclaw.cli.{module}"), attribute)
+    found: Any = getattr(import_module(f"microclaw.cli.{module}"), attribute) if module else None
+    if name in MODULES:
+        found = import_module("microclaw.cli.operation_commands").group(name, found)
     if isinstance(found, typer.Typer):
         command = typer.main.get_command(found)
     else:

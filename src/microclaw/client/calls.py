@@ -11,7 +11,9 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, ParamSpec, TypeAlias, TypeVar
+
+import msgspec
 
 from microclaw.client.endpoint import SAME_VERSION, RemoteEndpoint, SocketEndpoint
 from microclaw.client.request import (
@@ -28,6 +30,7 @@ from microclaw.client.request import (
 )
 from microclaw.errors import ProtocolError
 from microclaw.events import Answer, ApprovalAsked
+from microclaw.operations.operation import Operation
 from microclaw.wire.host_api import (
     MAX_LINE_BYTES,
     REQUEST_HEADER,
@@ -46,6 +49,8 @@ MAX_WAIT_S: Final = 86_400.0 + 60  # the longest time an approval may be given (
 _NOT_IN_TIME: Final = "what has begun goes on at the host: ask it for the device's programs and changes"
 
 _T = TypeVar("_T")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 Watch: TypeAlias = Callable[[StreamEvent], object]
@@ -69,6 +74,13 @@ class HostCalls:
         self._endpoint = SocketEndpoint(endpoint) if isinstance(endpoint, Path) else endpoint
         self._timeout_s = timeout_s
         self._ask = ask
+
+    def call(self, act: Operation[P, R], *_: P.args, **values: P.kwargs) -> R:
+        """Do a declared act: `client.call(schedules.pause, number=3)`."""
+        path, query, body = act.request(values)
+        found = self._call(HostRequest(act.method, path, body, query))
+        result: R = msgspec.convert(found, act.result)
+        return result
 
     def get(self, path: str, query: Query | None = None) -> JsonObject:
         return self._call(HostRequest("GET", path, query=query))

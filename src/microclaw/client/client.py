@@ -14,11 +14,10 @@ from microclaw.client.chat import Chat
 from microclaw.client.devices import Devices
 from microclaw.client.endpoint import RemoteEndpoint, SocketEndpoint
 from microclaw.client.fleet import Firmware, Fleet, Rollouts
-from microclaw.client.knowledge import Memory, Sessions, Skills
 from microclaw.client.live import Live
 from microclaw.client.programs import Programs
 from microclaw.client.request import REQUEST_TIMEOUT_S
-from microclaw.client.work import Approvals, Schedules, Tasks, Tools
+from microclaw.client.work import Approvals, Tasks, Tools
 from microclaw.config.places import control_socket, home_folder
 from microclaw.errors import ConfigError
 from microclaw.events import ApprovalAsked
@@ -89,22 +88,6 @@ class Client(HostCalls):
     @cached_property
     def tasks(self) -> Tasks:
         return Tasks(self)
-
-    @cached_property
-    def schedules(self) -> Schedules:
-        return Schedules(self)
-
-    @cached_property
-    def memory(self) -> Memory:
-        return Memory(self)
-
-    @cached_property
-    def sessions(self) -> Sessions:
-        return Sessions(self)
-
-    @cached_property
-    def skills(self) -> Skills:
-        return Skills(self)
 
     @cached_property
     def fleet(self) -> Fleet:

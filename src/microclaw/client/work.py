@@ -1,4 +1,4 @@
-"""What a host does for people: the agent's tools, questions that wait for a yes, code in the sandbox, schedules."""
+"""What a host does for people: the agent's tools, questions that wait for a yes, code in the sandbox."""
 
 from __future__ import annotations
 
@@ -116,53 +116,3 @@ class Tasks(Group):
         """A file that it left, in memory. HostError `too_large` when it has more than `most_bytes`."""
         path = f"/v1/tasks/{task}/files/{quote(name)}"
         return b"".join(self._host.download(path, method="GET", most_bytes=most_bytes))
-
-
-class Schedules(Group):
-    """`client.schedules`: what is done later, and the agent's work in the background."""
-
-    def list(self) -> Rows[JsonObject]:
-        """Oldest first."""
-        return rows(self._host.get("/v1/schedules"), "schedules")
-
-    def get(self, number: int) -> JsonObject:
-        """A schedule and its latest runs."""
-        return self._host.get(f"/v1/schedules/{number}")
-
-    def add(
-        self,
-        when: str,
-        do: str | None = None,
-        *,
-        tool: str | None = None,
-        arguments: Mapping[str, Any] | None = None,
-        timezone: str | None = None,
-        missed: str | None = None,
-        device: str | None = None,
-    ) -> JsonObject:
-        """`when` in words or as cron; what is done: `do` in words, or a `tool` with its `arguments`."""
-        body = given(when=when, do=do, tool=tool, timezone=timezone, missed=missed, device=device)
-        return self._host.post("/v1/schedules", {**body, **given(arguments=arguments and dict(arguments))})
-
-    def run(self, number: int) -> JsonObject:
-        """Run it now; its own times stay."""
-        return self._host.post(f"/v1/schedules/{number}/run")
-
-    def pause(self, number: int) -> JsonObject:
-        """Keep it, and run nothing of it until it is resumed."""
-        return self._host.post(f"/v1/schedules/{number}/pause")
-
-    def resume(self, number: int) -> JsonObject:
-        """Make a paused one due again."""
-        return self._host.post(f"/v1/schedules/{number}/resume")
-
-    def remove(self, number: int) -> JsonObject:
-        return self._host.delete(f"/v1/schedules/{number}")
-
-    def subagents(self) -> Rows[JsonObject]:
-        """Those that work in the background, and the latest that ended."""
-        return rows(self._host.get("/v1/subagents"), "subagents")
-
-    def end_subagent(self, subagent_id: str) -> JsonObject:
-        """End it; what it has begun is finished."""
-        return self._host.delete(f"/v1/subagents/{segment(subagent_id)}")

@@ -7,15 +7,12 @@ end. What a crash leaves claimed or started is found again by `open_runs`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 from microclaw.errors import TakenOver
 from microclaw.store.rows import BOOL, Table, first, insert, writes
 from microclaw.store.sql import Sql
-
-ScheduleState: TypeAlias = Literal["active", "paused", "over"]
-RunState: TypeAlias = Literal["claimed", "started", "done", "failed", "unknown", "skipped"]
-Missed: TypeAlias = Literal["run", "skip"]
+from microclaw.store.states import Missed, RunState, ScheduleState
 
 KEPT_RUNS: Final = 500  # of one schedule, the newest
 _MAX_WHY_CHARS: Final = 200

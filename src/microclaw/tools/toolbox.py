@@ -83,6 +83,11 @@ class Toolbox:
         tool = self._named(name)
         return tool.effect if tool else Effect.READ
 
+    def takes_device(self, name: str) -> bool:
+        """Whether a tool of this name is for a device."""
+        tool = self._named(name)
+        return tool is not None and "device" in tool.parameters.model_fields
+
     def with_more(self, tools: Iterable[Tool[Any]]) -> Toolbox:
         """A toolbox with these tools added."""
         return Toolbox((*self._tools.values(), *tools), self._gate, coming=self._coming)

@@ -11,6 +11,7 @@ from typing import TypeAlias
 import pytest
 from tests.agent.conftest import Agent, MakeAgent, NoContext, Workshop
 
+from microclaw.agent.background.start_tool import start_tool
 from microclaw.agent.background.subagents import Subagent, SubagentLimits, Subagents
 from microclaw.apps.changes import made_by
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
@@ -19,7 +20,6 @@ from microclaw.errors import Overloaded, PermissionRefused, ToolRetry, UnknownNa
 from microclaw.events import Usage
 from microclaw.models.protocol import ModelReply, ModelRequest, OnText
 from microclaw.models.scripted import Scripted, ScriptedModel, call, say
-from microclaw.tools.subagents import subagent_tools
 from microclaw.tools.tool import ToolContext
 
 
@@ -193,7 +193,7 @@ async def test_words_of_strangers_that_its_parent_read_make_it_ask(crew_of: Make
 
 async def test_a_waiting_turn_has_the_result_with_its_taint_and_it_is_not_pushed(crew_of: MakeCrew) -> None:
     async with crew_of([call("page"), say("The page says so.")]) as crew:
-        tools = crew.workshop.toolbox().with_more(subagent_tools(crew.subagents))
+        tools = crew.workshop.toolbox().with_more((start_tool(crew.subagents),))
         context = ToolContext("owner", lambda _: None, None, "test", "c1")
         result = await tools.call("subagent-start", '{"task": "read it", "wait": true}', context)
         assert result.ok

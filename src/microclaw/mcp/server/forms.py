@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import mcp_types as types
+import msgspec
+
+from microclaw.operations.operation import acts
 
 _TEXT: Final = {"type": "string"}
 _NUMBER: Final = {"type": "number"}
@@ -64,6 +67,15 @@ class Form:
     output: Mapping[str, Any] = field(default_factory=dict)
     destroys: bool = False
     open_world: bool = False
+    parts: Mapping[str, Any] = field(default_factory=dict)  # what `output` refers to
+
+
+def _declared(name: str) -> Form:
+    """The form of a declared act."""
+    act = acts()[name]
+    parts = dict(msgspec.json.schema(act.result)["$defs"])
+    output = parts.pop(act.result.__name__)["properties"]
+    return Form(f"{act.noun}: {act.verb}".capitalize(), output, destroys=act.destroys, parts=parts)
 
 
 _DEVICE: Final = {"device": _TEXT}
@@ -169,13 +181,9 @@ FORMS: Final[dict[str, Form]] = {
         {"undone": _TEXT, "change": _WHOLE, "changes": _LIST, "message": _TEXT},
         destroys=True,
     ),
-    "schedule-add": Form("Schedule something", {"schedule": _WHOLE, "when": _TEXT, "what": _TEXT, "next": _MAYBE_TEXT}),
-    "schedule-list": Form("List schedules", {"schedules": _LIST}),
-    "schedule-remove": Form(
-        "Remove, pause or resume a schedule",
-        {"schedule": _WHOLE, "state": _MAYBE_TEXT, "next": _MAYBE_TEXT},
-        destroys=True,
-    ),
+    "schedule-add": _declared("schedule.add"),
+    "schedule-list": _declared("schedule.list"),
+    "schedule-remove": _declared("schedule.end"),
     "notify": Form("Notify on a device", {**_DEVICE, "state": _TEXT}),
 }
 
@@ -225,6 +233,7 @@ def _tool(tool: Mapping[str, Any], form: Form) -> types.Tool:
         description=tool["description"] + ABOUT.get(tool["name"], ""),
         input_schema=tool["schema"],
         output_schema={
+            "$defs": dict(form.parts),
             "type": "object",
             "properties": {"success": _TRUTH, **form.output, "evidence": EVIDENCE, "act": ACT},
             "additionalProperties": True,

@@ -1,0 +1,88 @@
+"""The acts of subagents: what works in the background, and its end. One is started by the agent alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from msgspec import Meta, Struct
+
+from microclaw.operations.operation import Call, Effect, Permission, operation
+from microclaw.operations.result import Listing, Result
+
+if TYPE_CHECKING:
+    from microclaw.agent.background.subagents import Subagent, Subagents
+
+
+class SubagentFacts(Struct, frozen=True, kw_only=True):
+    """`foreign`: its result may hold untrusted text."""
+
+    subagent: str
+    task: str
+    tools: list[str]
+    person: str
+    state: Literal["running", "done", "failed", "cancelled"]
+    result: str | None
+    tokens: int
+    began_ms: int
+    foreign: bool
+
+
+class SubagentList(Listing, frozen=True, kw_only=True):
+    document: ClassVar = "subagents"
+    columns: ClassVar = {"ID": "subagent", "STATE": "state", "TOKENS": "tokens", "TASK": "task"}
+    empty: ClassVar = "no subagent works"
+
+    subagents: list[SubagentFacts]
+
+    @property
+    def is_foreign(self) -> bool:
+        return any(one.foreign for one in self.subagents)
+
+
+class CancelledSubagent(Result, frozen=True, kw_only=True):
+    document: ClassVar = "cancelled"
+
+    cancelled: str
+
+
+def facts(one: Subagent) -> SubagentFacts:
+    return SubagentFacts(
+        subagent=one.subagent_id,
+        task=one.task,
+        tools=list(one.tools),
+        person=one.person_id,
+        state=one.state,
+        result=one.result,
+        tokens=one.tokens,
+        began_ms=one.began_ms,
+        foreign=one.foreign,
+    )
+
+
+@operation("subagent.list", http="GET /v1/subagents", tool="subagent-list")
+async def list_subagents(subagents: Subagents, call: Call) -> SubagentList:
+    """Subagents that work, and the latest that ended, with their results."""
+    return SubagentList(subagents=[facts(one) for one in subagents.list(call.person_id)])
+
+
+async def _known(subagents: Subagents, call: Call, subagent: str) -> None:
+    subagents.named(subagent, call.person_id)
+
+
+@operation(
+    "subagent.cancel",
+    http="DELETE /v1/subagents/{subagent}",
+    permission=Permission.ACT,
+    effect=Effect.IDEMPOTENT,
+    tool="subagent-cancel",
+    said="subagent {cancelled} ends",
+    words="end the subagent {subagent}",
+    before=_known,
+)
+async def cancel(
+    subagents: Subagents,
+    call: Call,
+    subagent: Annotated[str, Meta(min_length=1, max_length=40, description="Its id, as the list shows it.")],
+) -> CancelledSubagent:
+    """End a subagent; what it has begun is finished."""
+    return CancelledSubagent(cancelled=subagents.cancel(subagent, call.person_id).subagent_id)

@@ -1,0 +1,88 @@
+"""The routes of the declared acts (operations/): a request's values, its admission, its result as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from microclaw.api.body import check_form, with_whole
+from microclaw.api.caller import CHANNEL, Caller, admit, caller_of
+from microclaw.auth.gate import Gate
+from microclaw.events import AskedProgram, Step
+from microclaw.operations.operation import Access, Call, Operation, fault, load
+from microclaw.validation import read_object
+
+_JSON: Final = "application/json"
+
+
+def operation_routes(services: Mapping[str, Any], gate: Gate) -> list[Route]:
+    """A route for each act that has one. `services` are the rooms' by their nouns."""
+    return [
+        Route(one.path, _endpoint(one, services[one.noun], gate), methods=[one.method], name=one.name)
+        for one in load()
+        if one.http is not None
+    ]
+
+
+def _endpoint(act: Operation[..., Any], service: Any, gate: Gate) -> Any:
+    async def endpoint(request: Request) -> Response:
+        by = await caller_of(request)
+        await check_form(request)
+        values = await _values(act, request)
+        action = act.asked(values)
+        gate.check(by.person_id, act.permission, action)
+        if act.access >= Access.OWN:
+            gate.check_owner(by.person_id, action)
+        permission = act.permission
+
+        async def approve(text: str, detail: Sequence[str], program: AskedProgram | None = None) -> None:
+            await admit(gate, by, permission, text, detail=detail, chat_id=call.chat_id, program=program)
+
+        call = _call(by, approve, values.get("device"))
+        if act.before is not None:
+            permission = await act.before(service, call, **values) or permission
+        if not act.previews:
+            await approve(action, ())
+        result = await act.run(service, call, **values)
+        return Response(msgspec.json.encode(result), act.status, media_type=_JSON)
+
+    return endpoint
+
+
+def _call(by: Caller, approve: Any, device: str | None) -> Call:
+    """What the command line starts reports to the terminal's chat."""
+    if by.direct:
+        return Call(by.person_id, approve, _no_report, device, direct=True)
+    return Call(by.person_id, approve, _no_report, device, CHANNEL, by.source)
+
+
+def _no_report(_: Step) -> None:
+    """The steps of an act that answers at once are not shown."""
+
+
+async def _values(act: Operation[..., Any], request: Request) -> dict[str, Any]:
+    """The act's values, from path, query and body. HTTPException 422 names the first that is wrong."""
+    texts: dict[str, Any] = dict(request.path_params)
+    lists = {one.name for one in act.parameters if one.is_list}
+    for name in request.query_params:
+        if name in texts:
+            raise HTTPException(422, f"{name}: it is in the path already")
+        values = request.query_params.getlist(name)
+        texts[name] = values if name in lists else values[-1]
+    body: Any = {}
+    if act.has_body and (content := await request.body()):
+        try:
+            body = with_whole(read_object(content.decode()), 2)
+        except (ValueError, RecursionError) as exc:
+            raise HTTPException(422, f"the body is no JSON: {exc}") from exc
+    try:
+        found = msgspec.convert(texts, act.texts, strict=False), msgspec.convert(body, act.body)
+    except msgspec.ValidationError as exc:
+        raise HTTPException(422, fault(exc)) from exc
+    return {name: getattr(part, name) for part in found for name in part.__struct_fields__}

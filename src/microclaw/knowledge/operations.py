@@ -1,0 +1,385 @@
+"""The acts of memory, conversations and skills. Memory is the caller's own, conversations are the owner's."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeAlias
+
+from msgspec import Meta, Struct
+
+from microclaw.errors import UnknownName
+from microclaw.operations.operation import NAME, Access, Call, Effect, Option, Permission, operation
+from microclaw.operations.result import Finding, Listing, Result, findings, time_text
+from microclaw.store.notes import NoteHit
+from microclaw.store.sessions import SessionEntry, SessionMessage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from microclaw.auth.gate import Gate
+    from microclaw.knowledge.knowledge_base import Knowledge
+    from microclaw.knowledge.skill_file import Skill
+    from microclaw.knowledge.skills import Skills
+
+KEPT: Final = ("memory and daily notes", "schedules", "programs with their source")
+"""What a removed conversation leaves: a person had it remembered, planned or built."""
+MEMORY: Final = "MEMORY.md"
+USER: Final = "USER.md"
+_OWNERS: Final = ("SOUL.md", "HEARTBEAT.md")
+_MAX_TEXT_BYTES: Final = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class KnowledgeService:
+    """What the acts work with. `erase` removes a conversation; a skill may name `tools` and `capabilities`."""
+
+    gate: Gate
+    knowledge: Knowledge
+    erase: Callable[[str], Awaitable[str]]
+    tools: frozenset[str]
+    capabilities: frozenset[str]
+
+
+# Memory
+
+
+class MemoryNote(Struct, frozen=True, kw_only=True):
+    day: str
+    text: str
+
+
+class MemoryText(Result, frozen=True, kw_only=True):
+    """`digest` goes with an edit."""
+
+    document: ClassVar = "memory"
+
+    text: str
+    digest: str
+    file: str
+    notes: list[MemoryNote]
+
+    def lines(self) -> Iterable[str]:
+        yield self.text.rstrip("\n") or "nothing is written there yet"
+        for note in self.notes:
+            yield ""
+            yield note.text.rstrip("\n")
+        yield ""
+        yield self.file
+
+
+class EditedMemory(Result, frozen=True, kw_only=True):
+    file: str
+    digest: str
+
+
+class MemoryMatches(Result, frozen=True, kw_only=True):
+    document: ClassVar = "memory_search"
+
+    found: list[NoteHit]
+
+    def lines(self) -> Iterable[str]:
+        for one in self.found:
+            yield f"{one.day}  {one.source}"
+            yield f"    {' '.join(one.text.split())}"
+        if not self.found:
+            yield "nothing was found"
+
+
+TextName: TypeAlias = Annotated[
+    str,
+    Meta(
+        max_length=64,
+        pattern=r"^.+\.md$",
+        description="MEMORY.md, USER.md, SOUL.md, HEARTBEAT.md or a day's note as 2026-11-20.md.",
+    ),
+    Option(argument=True),
+]
+
+
+@operation("memory.show", http="GET /v1/memory")
+async def show_memory(service: KnowledgeService, call: Call, name: TextName = MEMORY) -> MemoryText:
+    """MEMORY.md and the notes of today and yesterday, or the text of that name."""
+    memory, chosen = service.knowledge.memory, _chosen(service.gate, call, name)
+    text = await asyncio.to_thread(memory.texts.read, chosen)
+    notes = await asyncio.to_thread(memory.recent_notes, call.person_id) if name == MEMORY else ()
+    return MemoryText(
+        text=text,
+        digest=_digest(text),
+        file=_text_place(service, chosen, call),
+        notes=[MemoryNote(day=day.isoformat(), text=note) for day, note in notes],
+    )
+
+
+@operation("memory.edit", http="PUT /v1/memory", permission=Permission.ACT, effect=Effect.IDEMPOTENT, is_command=False)
+async def edit_memory(
+    service: KnowledgeService,
+    call: Call,
+    text: Annotated[str, Meta(max_length=_MAX_TEXT_BYTES)],
+    was: Annotated[str, Meta(max_length=64, description="The `digest` of the text that was edited.")],
+    name: TextName = MEMORY,
+) -> EditedMemory:
+    """Put an edited text in place; the old version is kept."""
+    memory, chosen = service.knowledge.memory, _chosen(service.gate, call, name)
+    await memory.write(chosen, text, was=was)
+    kept = await asyncio.to_thread(memory.texts.read, chosen)
+    return EditedMemory(file=_text_place(service, chosen, call), digest=_digest(kept))
+
+
+@operation("memory.search", http="GET /v1/memory/search")
+async def search_memory(
+    service: KnowledgeService,
+    call: Call,
+    q: Annotated[
+        str,
+        Meta(min_length=1, max_length=1000, description="What to look for."),
+        Option(rest=True, metavar="WORDS"),
+    ],
+    limit: Annotated[int, Meta(ge=1, le=50, description="At most N.")] = 10,
+) -> MemoryMatches:
+    """Find notes, memories and what was said, best first."""
+    return MemoryMatches(found=list(await service.knowledge.search.find(call.person_id, q, limit=limit)))
+
+
+def _chosen(gate: Gate, call: Call, name: str) -> str:
+    """A text by the name that a person knows it by; SOUL.md and HEARTBEAT.md are the owner's."""
+    from microclaw.knowledge.knowledge_base import CONFIG, user_name
+    from microclaw.knowledge.memory import is_day, memory_name, note_name
+
+    if name in _OWNERS:
+        gate.check_owner(call.person_id, f"look at or change {name}")
+        return f"{CONFIG}/{name}"
+    if name == MEMORY:
+        return memory_name(call.person_id)
+    if name == USER:
+        return user_name(call.person_id)
+    if is_day(stem := name.removesuffix(".md")):
+        with contextlib.suppress(ValueError):
+            return note_name(call.person_id, date.fromisoformat(stem))
+    raise UnknownName(
+        f"there is no text {name[:80]!r}",
+        next_step=f"name one of {', '.join((MEMORY, USER, *_OWNERS))}, or a day's note as 2026-11-20.md; or search: "
+        "microclaw memory search WORDS",
+    )
+
+
+def _text_place(service: KnowledgeService, name: str, call: Call) -> str:
+    """Where it is, for who sits at this machine; to others its name says enough."""
+    texts = service.knowledge.memory.texts
+    return texts.place(name) if call.direct or texts.is_shared else name.rpartition("/")[2]
+
+
+def _digest(text: str) -> str:
+    from microclaw.knowledge.memory import digest
+
+    return digest(text)
+
+
+# Conversations
+
+
+class SessionList(Listing, frozen=True, kw_only=True):
+    document: ClassVar = "sessions"
+    columns: ClassVar = {"NAME": "name", "LAST": "changed_s", "SIZE": "size_bytes"}
+
+    sessions: list[SessionEntry]
+
+
+class SessionMessages(Result, frozen=True, kw_only=True):
+    document: ClassVar = "session"
+
+    name: str
+    messages: list[SessionMessage]
+
+    def lines(self) -> Iterable[str]:
+        for one in self.messages:
+            yield f"{time_text(one.ts)}  {one.person if one.role == 'user' else 'microclaw'}: {one.content}"
+
+
+class RemovedSession(Result, frozen=True, kw_only=True):
+    document: ClassVar = "session_rm"
+
+    removed: str
+    kept: list[str]
+
+    @property
+    def left(self) -> str:
+        return ", ".join(self.kept)
+
+
+SessionName: TypeAlias = Annotated[str, Meta(pattern=NAME, description="As session list names it, or its chat alone.")]
+
+
+@operation("session.list", http="GET /v1/sessions", access=Access.OWN)
+async def list_sessions(service: KnowledgeService, _: Call) -> SessionList:
+    """Saved conversations, the latest first."""
+    return SessionList(sessions=list(await service.knowledge.sessions.list()))
+
+
+@operation("session.show", http="GET /v1/sessions/{name}", access=Access.OWN)
+async def show_session(
+    service: KnowledgeService,
+    _: Call,
+    name: SessionName,
+    newest: Annotated[int, Meta(ge=1, le=1000, description="So many messages."), Option("-n/--newest")] = 40,
+) -> SessionMessages:
+    """The newest messages of a conversation."""
+    sessions = service.knowledge.sessions
+    full = await sessions.full_name(name)
+    return SessionMessages(name=full, messages=list(await sessions.show(full, newest)))
+
+
+@operation(
+    "session.rm",
+    http="DELETE /v1/sessions/{name}",
+    permission=Permission.ACT,
+    access=Access.OWN,
+    effect=Effect.IDEMPOTENT,
+    said="removed {removed}, its words everywhere; kept: {left}",
+    confirm="Remove the conversation {name} for good?",
+)
+async def remove_session(service: KnowledgeService, _: Call, name: SessionName) -> RemovedSession:
+    """Remove a conversation and its words for good; memory, schedules and programs stay."""
+    return RemovedSession(removed=await service.erase(name), kept=list(KEPT))
+
+
+# Skills
+
+
+class SkillFacts(Result, frozen=True, kw_only=True):
+    name: str
+    description: str
+    shipped: bool
+    folder: str
+    tools: list[str]
+    capabilities: list[str]
+
+    @property
+    def source(self) -> str:
+        return "shipped" if self.shipped else "yours"
+
+
+class BrokenSkill(Struct, frozen=True, kw_only=True):
+    name: str
+    mistakes: list[Finding]
+
+    @property
+    def source(self) -> str:
+        return "broken"
+
+    @property
+    def description(self) -> str:
+        return f"microclaw skill check {self.name}"
+
+
+class SkillList(Listing, frozen=True, kw_only=True):
+    document: ClassVar = "skills"
+    columns: ClassVar = {"NAME": "name", "FROM": "source", "WHAT IT IS FOR": "description"}
+
+    folder: str
+    skills: list[SkillFacts]
+    broken: list[BrokenSkill]
+
+    @property
+    def rows(self) -> Sequence[Any]:
+        return (*self.skills, *self.broken)
+
+    @property
+    def note(self) -> str:
+        return f"yours are folders in {self.folder}"
+
+
+class OneSkill(SkillFacts, frozen=True, kw_only=True):
+    document: ClassVar = "skill"
+
+    text: str
+    files: list[str]
+
+    def lines(self) -> Iterable[str]:
+        return self.text, *(f"file: {file}" for file in self.files)
+
+
+class CheckedSkill(Struct, frozen=True, kw_only=True):
+    name: str
+    ok: bool
+    mistakes: list[Finding]
+
+
+class SkillCheck(Result, frozen=True, kw_only=True):
+    document: ClassVar = "skill_check"
+
+    skills: list[CheckedSkill]
+
+    @property
+    def exit_code(self) -> int:
+        return 0 if all(one.ok for one in self.skills) else 1
+
+    def lines(self) -> Iterable[str]:
+        for one in self.skills:
+            yield from (mistake.text for mistake in one.mistakes)
+            if not one.mistakes:
+                yield f"{one.name}: ok"
+
+
+SkillName: TypeAlias = Annotated[str, Meta(pattern=NAME, description="The skill's name.")]
+
+
+@operation("skill.list", http="GET /v1/skills")
+async def list_skills(service: KnowledgeService, call: Call) -> SkillList:
+    """Skills that can be used, and folders that cannot."""
+    skills = service.knowledge.skills
+    usable, broken = await asyncio.to_thread(skills.all), await asyncio.to_thread(skills.broken)
+    return SkillList(
+        folder=_place(skills.folder, call),
+        skills=[SkillFacts(**_facts(skill, call)) for skill in usable],
+        broken=[BrokenSkill(name=name, mistakes=findings(checked.mistakes)) for name, checked in broken],
+    )
+
+
+@operation("skill.show", http="GET /v1/skills/{name}")
+async def show_skill(service: KnowledgeService, call: Call, name: SkillName) -> OneSkill:
+    """A skill's text, and the files beside it."""
+    skills = service.knowledge.skills
+    skill = await asyncio.to_thread(skills.get, name)
+    files = await asyncio.to_thread(skills.files, name)
+    return OneSkill(**_facts(skill, call), text=skill.body, files=list(files))
+
+
+@operation("skill.check", http="GET /v1/skill-check")
+async def check_skills(
+    service: KnowledgeService,
+    _: Call,
+    name: Annotated[
+        str | None, Meta(pattern=NAME, description="The skill's name; all without it."), Option(argument=True)
+    ] = None,
+) -> SkillCheck:
+    """Check skills: each mistake with its line. Exit code 1 when one cannot be used."""
+    skills = service.knowledge.skills
+    return await asyncio.to_thread(_checked, skills, name, service)
+
+
+def _checked(skills: Skills, name: str | None, service: KnowledgeService) -> SkillCheck:
+    names = [name] if name is not None else [*(one.name for one in skills.all()), *(one for one, _ in skills.broken())]
+    found = [(one, skills.check(one, tools=service.tools, capabilities=service.capabilities)) for one in names]
+    return SkillCheck(
+        skills=[CheckedSkill(name=one, ok=check.ok, mistakes=findings(check.mistakes)) for one, check in found]
+    )
+
+
+def _facts(skill: Skill, call: Call) -> dict[str, Any]:
+    return {
+        "name": skill.name,
+        "description": skill.description,
+        "shipped": skill.shipped,
+        "folder": _place(skill.folder, call),
+        "tools": list(skill.tools),
+        "capabilities": list(skill.capabilities),
+    }
+
+
+def _place(path: Path, call: Call) -> str:
+    """Where it is on this machine, for who sits there; to others its name says enough."""
+    return str(path) if call.direct else path.name

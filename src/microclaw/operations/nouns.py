@@ -1,0 +1,13 @@
+"""The nouns with declared acts, and the module of each: known without an import of these."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MODULES: Final = {
+    "schedule": "microclaw.schedules.operations",
+    "memory": "microclaw.knowledge.operations",
+    "session": "microclaw.knowledge.operations",
+    "skill": "microclaw.knowledge.operations",
+    "subagent": "microclaw.agent.background.operations",
+}

@@ -1,0 +1,357 @@
+"""The declaration of an act, from which its route, command, tool and call by a client are derived. It runs nothing.
+
+    @operation("schedule.rm", http="DELETE /v1/schedules/{number}", permission=Permission.ACT)
+    async def remove(schedules: Schedules, call: Call, number: Annotated[int, Meta(description="...")]) -> Removed:
+
+The first parameter is the room's own service, the second who asks; the others are what a caller gives. Their types are
+msgspec's, their `Meta` is the help of the command and the schema of route and tool alike.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from functools import cached_property, reduce
+from importlib import import_module
+from operator import or_
+from string import Formatter
+from types import NoneType, SimpleNamespace
+from typing import (
+    Annotated,
+    Any,
+    Concatenate,
+    Final,
+    Generic,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Meta
+
+from microclaw.errors import UnknownName
+from microclaw.events import AskedProgram, Evidence, Report
+from microclaw.operations.nouns import MODULES
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Permission(StrEnum):
+    """What an act needs: to look, to act on a board, or a person's yes, as it cannot be undone."""
+
+    READ = "read"
+    ACT = "act"
+    RISKY = "risky"
+
+
+class Effect(StrEnum):
+    """What a second run does: it changes nothing, it gives the same state again, or it has its effect twice."""
+
+    READ = "read"
+    IDEMPOTENT = "idempotent"
+    ONCE = "once"
+
+
+class Access(IntEnum):
+    """The least that a caller must be; each has all that is before it."""
+
+    OPEN = 0  # no token and no session
+    LOOK = 1  # read-only: status, devices, logs, telemetry
+    ASK = 2  # guest: chats, and calls tools that read
+    ACT = 3  # member
+    OWN = 4  # owner
+    SOCKET = 5  # the command line of the host's own account: no token and no session
+
+
+NAME: Final = r"^(?=.*\S)[^/]+$"
+"""The pattern of a name that stands in a path."""
+_ACCESS: Final = {Permission.READ: Access.ASK, Permission.ACT: Access.ACT, Permission.RISKY: Access.OWN}
+
+
+class Approve(Protocol):
+    """Returns when it may be done; raises PermissionRefused for a no. `text` and `detail` say what would happen."""
+
+    def __call__(self, text: str, detail: Sequence[str], program: AskedProgram | None = None, /) -> Awaitable[None]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Who asks for an act. `device` is the one that is meant where the parameters name none.
+
+    `direct`: at the command line of this machine. What is added to `evidence` goes to who asked.
+    """
+
+    person_id: str
+    approve: Approve
+    report: Report
+    device: str | None = None
+    channel: str = "terminal"
+    chat_id: str = "terminal"
+    direct: bool = False
+    evidence: list[Evidence] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """How a parameter stands on the command line: as the option `flag` ("-n/--newest"), as an `argument` that may be
+    left out, as all words that follow (`rest`), or not at all (`hidden`).
+
+    `told` is the type that callers are told, where those inside the host may give more.
+    """
+
+    flag: str = ""
+    metavar: str | None = None
+    rest: bool = False
+    argument: bool = False
+    hidden: bool = False
+    told: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """`default` is msgspec.NODEFAULT where it must be given."""
+
+    name: str
+    annotation: Any
+    default: Any
+
+    @property
+    def kind(self) -> Any:
+        """Its type, without what is said of it."""
+        return get_args(self.annotation)[0] if hasattr(self.annotation, "__metadata__") else self.annotation
+
+    @property
+    def meta(self) -> Meta:
+        return next((one for one in self._more if isinstance(one, Meta)), Meta())
+
+    @property
+    def option(self) -> Option:
+        return next((one for one in self._more if isinstance(one, Option)), Option())
+
+    @property
+    def is_list(self) -> bool:
+        return any(get_origin(kind) in (list, tuple) for kind in (self.kind, *get_args(self.kind)))
+
+    @property
+    def told(self) -> Any:
+        """The type that callers are told, with its Meta."""
+        kind: Any = self.option.told or self.kind
+        if NoneType not in get_args(kind):
+            return Annotated[kind, self.meta]
+        given = [one for one in get_args(kind) if one is not NoneType]  # bounds are of these: None has none
+        return Annotated[Annotated[reduce(or_, given), self.meta] | None, Meta(description=self.meta.description)]
+
+    @property
+    def _more(self) -> tuple[Any, ...]:
+        return getattr(self.annotation, "__metadata__", ())
+
+
+@dataclass(frozen=True, eq=False)
+class Operation(Generic[P, R]):
+    """`name` is "noun.verb". `http` is the method and path of its route, `tool` the name of its tool.
+
+    `said` is its result in a sentence, with the result's fields in braces: the command prints it, a tool gives it as
+    evidence. `words` is what a person is asked, and `confirm` what the command asks first, with the parameters in
+    braces. `before` is awaited before anybody is asked: it raises what `run` would refuse, or returns the permission
+    that these values need. An act that `previews` awaits `call.approve` itself, when it can show what would happen.
+    `destroys`: it takes away what is there.
+    """
+
+    name: str
+    run: Callable[Concatenate[Any, Call, P], Awaitable[R]]
+    permission: Permission
+    effect: Effect
+    access: Access
+    http: str | None
+    status: int
+    tool: str | None
+    is_command: bool
+    said: str | None
+    words: str | None
+    before: Callable[..., Awaitable[Permission | None]] | None
+    previews: bool
+    destroys: bool
+    confirm: str | None
+
+    @property
+    def noun(self) -> str:
+        return self.name.partition(".")[0]
+
+    @property
+    def verb(self) -> str:
+        return self.name.partition(".")[2]
+
+    @cached_property
+    def help(self) -> str:
+        return inspect.getdoc(self.run) or ""
+
+    @property
+    def summary(self) -> str:
+        return self.help.partition("\n")[0]
+
+    @property
+    def method(self) -> str:
+        return (self.http or "").partition(" ")[0]
+
+    @property
+    def path(self) -> str:
+        return (self.http or "").partition(" ")[2]
+
+    @cached_property
+    def parameters(self) -> tuple[Parameter, ...]:
+        given = list(inspect.signature(self.run).parameters.values())[2:]
+        return tuple(
+            Parameter(one.name, self._hints[one.name], msgspec.NODEFAULT if one.default is one.empty else one.default)
+            for one in given
+        )
+
+    @cached_property
+    def result(self) -> Any:
+        return self._hints["return"]
+
+    @cached_property
+    def _hints(self) -> dict[str, Any]:
+        first = list(inspect.signature(self.run).parameters)[:2]
+        known = {name: hint for name, hint in self.run.__annotations__.items() if name not in first}
+        return get_type_hints(SimpleNamespace(__annotations__=known), self.run.__globals__, include_extras=True)
+
+    @cached_property
+    def in_path(self) -> frozenset[str]:
+        return frozenset(name for _, name, _, _ in Formatter().parse(self.path) if name)
+
+    @property
+    def has_body(self) -> bool:
+        return self.method in ("POST", "PUT", "PATCH")
+
+    @cached_property
+    def texts(self) -> type[msgspec.Struct]:
+        """Its parameters that a request has as texts: in the path, and without a body in the query."""
+        return self.form_of([one for one in self.parameters if one.name in self.in_path or not self.has_body])
+
+    @cached_property
+    def body(self) -> type[msgspec.Struct]:
+        """Its parameters that a request has in the body."""
+        return self.form_of([one for one in self.parameters if one.name not in self.in_path and self.has_body])
+
+    def form_of(self, parameters: Sequence[Parameter]) -> type[msgspec.Struct]:
+        fields = [(one.name, one.told, one.default) for one in parameters]
+        name = "".join(word.capitalize() for word in self.name.replace("-", ".").split("."))
+        return msgspec.defstruct(name, fields, forbid_unknown_fields=True, kw_only=True)
+
+    def check(self, values: Mapping[str, Any]) -> str | None:
+        """What is wrong with these values, in a line; None when nothing is."""
+        try:
+            msgspec.convert(values, self.form_of(self.parameters))
+        except msgspec.ValidationError as exc:
+            return fault(exc)
+        return None
+
+    def request(self, values: Mapping[str, Any]) -> tuple[str, dict[str, Any], dict[str, Any] | None]:
+        """The path, the query and the body of a request with these values; None is left out. UnknownName."""
+        given = {name: msgspec.to_builtins(value) for name, value in values.items() if value is not None}
+        place = {name: _segment(str(given.pop(name))) for name in self.in_path}
+        return self.path.format(**place), {} if self.has_body else given, given if self.has_body else None
+
+    def sentence(self, result: R) -> str | None:
+        """What `said` says of it."""
+        return None if self.said is None else self.said.format_map(_Fields(result))
+
+    def asked(self, values: Mapping[str, Any]) -> str:
+        """What a person is asked, or refused: "pause schedule 3"."""
+        if self.words is not None:
+            return self.words.format_map(values)
+        named = [str(values[one.name]) for one in self.parameters if one.default is msgspec.NODEFAULT]
+        return " ".join((self.verb, self.noun, *named))
+
+
+OPERATIONS: Final[dict[str, Operation[..., Any]]] = {}
+
+
+def operation(
+    name: str,
+    *,
+    http: str | None = None,
+    permission: Permission = Permission.READ,
+    effect: Effect | None = None,
+    access: Access | None = None,
+    status: int = 200,
+    tool: str | None = None,
+    is_command: bool = True,
+    said: str | None = None,
+    words: str | None = None,
+    before: Callable[..., Awaitable[Permission | None]] | None = None,
+    previews: bool = False,
+    destroys: bool = False,
+    confirm: str | None = None,
+) -> Callable[[Callable[Concatenate[Any, Call, P], Awaitable[R]]], Operation[P, R]]:
+    """Declare an act; the function becomes its Operation. See the module and the class."""
+    does = effect or (Effect.READ if permission is Permission.READ else Effect.ONCE)
+    least = _ACCESS[permission] if access is None else access
+
+    def declare(run: Callable[Concatenate[Any, Call, P], Awaitable[R]]) -> Operation[P, R]:
+        made = Operation(
+            name=name,
+            run=run,
+            permission=permission,
+            effect=does,
+            access=least,
+            http=http,
+            status=status,
+            tool=tool,
+            is_command=is_command,
+            said=said,
+            words=words,
+            confirm=confirm,
+            before=before,
+            previews=previews,
+            destroys=destroys,
+        )
+        OPERATIONS[name] = made
+        return made
+
+    return declare
+
+
+def fault(error: msgspec.ValidationError) -> str:
+    """ "Expected `int`, got `str` - at `$.number`" as "number: expected int, got str"."""
+    text, _, place = str(error).partition(" - at `$")
+    text = f"{text[:1].lower()}{text[1:]}".replace("`", "")
+    return f"{place.strip('`').lstrip('.') or 'the request'}: {text}"[:300]
+
+
+def acts() -> Mapping[str, Operation[..., Any]]:
+    """All declared acts, by name."""
+    load()
+    return OPERATIONS
+
+
+def load(noun: str | None = None) -> tuple[Operation[..., Any], ...]:
+    """The declared acts, of one noun or all; their modules are imported."""
+    for module in dict.fromkeys(MODULES.values()) if noun is None else (MODULES[noun],):
+        import_module(module)
+    return tuple(one for one in OPERATIONS.values() if noun in (None, one.noun))
+
+
+def _segment(name: str) -> str:
+    if not name.strip() or "/" in name:
+        raise UnknownName(f"there is nothing named {name[:80]!r} here", next_step="the list command shows the names")
+    return quote(name, safe="")
+
+
+class _Fields(dict[str, Any]):
+    """The fields of a result, for str.format_map."""
+
+    def __init__(self, result: object) -> None:
+        super().__init__()
+        self._result = result
+
+    def __missing__(self, name: str) -> Any:
+        return getattr(self._result, name)

@@ -1,0 +1,96 @@
+"""The results of acts: what HTTP encodes, a client gets and a command prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, ClassVar
+
+import msgspec
+
+from microclaw.errors import Diagnostic
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """`document` is the name of its JSON document on the command line."""
+
+    document: ClassVar[str] = ""
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it holds untrusted text: a model that reads it asks before it acts."""
+        return False
+
+    @property
+    def exit_code(self) -> int:
+        """Of a command: 1 where what was asked about is not right."""
+        return 0
+
+    def lines(self) -> Iterable[str]:
+        """It as text, for a command whose act has no sentence."""
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if value not in (None, [], ()):
+                yield f"{name:<12} {', '.join(map(str, value)) if isinstance(value, list | tuple) else value}"
+
+
+class Listing(Result, frozen=True, kw_only=True):
+    """A result with a list. `columns` are the heads of its table with an attribute of the rows each.
+
+    A number is shown by the unit in its attribute's name: `_bytes`, or `_s` and `_ms` for a moment.
+    """
+
+    columns: ClassVar[Mapping[str, str]] = {}
+    empty: ClassVar[str] = ""
+
+    @property
+    def rows(self) -> Sequence[Any]:
+        """The list."""
+        return next(value for name in self.__struct_fields__ if isinstance(value := getattr(self, name), list | tuple))
+
+    @property
+    def note(self) -> str:
+        """A line below the table."""
+        return ""
+
+    def table(self) -> list[tuple[str, ...]]:
+        """Its rows as texts; "-" for what is not known."""
+        return [tuple(_cell(name, getattr(row, name)) for name in self.columns.values()) for row in self.rows]
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True, rename={"next_step": "next"}):
+    """A finding in a source or a file; `line` and `column` count from 1, `text` is all of it for people."""
+
+    severity: str
+    message: str
+    file: str | None
+    line: int | None
+    column: int | None
+    source_line: str | None
+    explanation: str | None
+    next_step: str | None
+    text: str
+
+
+def findings(found: Iterable[Diagnostic]) -> list[Finding]:
+    return [msgspec.convert(one.to_json(), Finding) for one in found]
+
+
+def time_text(seconds: float) -> str:
+    """Local time; the number itself where no calendar reaches (files of others may count milliseconds)."""
+    try:
+        return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
+    except (ValueError, OverflowError, OSError):
+        return f"@{seconds}"
+
+
+def _cell(name: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if name.endswith("_bytes"):
+        return f"{value:,} B"
+    if name.endswith("_ms"):
+        return time_text(value / 1000)
+    return time_text(value) if name.endswith("_s") else f"{value:,}"

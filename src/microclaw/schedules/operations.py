@@ -1,0 +1,303 @@
+"""The acts of schedules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
+
+from msgspec import Meta, Struct
+
+from microclaw.language.times import When, when_text
+from microclaw.operations.operation import Call, Effect, Option, Permission, operation
+from microclaw.operations.result import Listing, Result
+from microclaw.store.states import Missed, RunState, ScheduleState
+
+if TYPE_CHECKING:
+    from microclaw.schedules.runner import Runner
+    from microclaw.schedules.scheduling import Scheduling
+
+
+@dataclass(frozen=True, slots=True)
+class Schedules:
+    """What the acts work with."""
+
+    scheduling: Scheduling
+    runner: Runner
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is asked for: `when` in words or read from words, and `do` in words or a `tool` with its `arguments`."""
+
+    when: str | When
+    do: str | None = None
+    tool: str | None = None
+    arguments: dict[str, Any] | None = None
+    device: str | None = None
+    timezone: str | None = None
+    missed: Missed | None = None
+
+    @property
+    def when_text(self) -> str:
+        return self.when if isinstance(self.when, str) else when_text(self.when)
+
+
+class ScheduleFacts(Result, frozen=True, kw_only=True):
+    """`when` as it was said, `next` as a person reads it, `by` who made it; `asks_model`: a model is asked then."""
+
+    document: ClassVar[str] = "schedule"
+
+    schedule: int
+    when: str
+    what: str
+    kind: Literal["once", "every", "cron"]
+    asks_model: bool
+    tool: str | None
+    device: str | None
+    problem: str | None
+    state: ScheduleState
+    why: str | None
+    next: str | None
+    next_ms: int | None
+    zone: str
+    missed: Missed
+    person: str
+    by: str
+    channel: str
+    chat_id: str
+
+    @property
+    def condition(self) -> str:
+        """Its state, with the reasons."""
+        return ": ".join(filter(None, (self.state, "; ".join(filter(None, (self.why, self.problem))))))
+
+
+class ScheduleList(Listing, frozen=True, kw_only=True):
+    document: ClassVar = "schedules"
+    columns: ClassVar = {
+        "NUMBER": "schedule",
+        "WHEN": "when",
+        "WHAT": "what",
+        "DEVICE": "device",
+        "NEXT": "next",
+        "STATE": "condition",
+    }
+    empty: ClassVar = 'nothing is scheduled; microclaw schedule add "every weekday at 7" "turn on pin 4"'
+
+    zone: str
+    schedules: list[ScheduleFacts]
+
+
+class NewSchedule(ScheduleFacts, frozen=True, kw_only=True):
+    warning: str | None
+
+
+class ScheduleRun(Struct, frozen=True, kw_only=True):
+    due: str
+    state: RunState
+    asked_model: bool
+    result: str | None
+
+
+class OneSchedule(ScheduleFacts, frozen=True, kw_only=True):
+    """With its latest runs, the newest first."""
+
+    runs: list[ScheduleRun]
+
+    def lines(self) -> list[str]:
+        head = [f"{self.when}: {self.what}", f"next {self.next or '-'}, {self.condition}, missed runs: {self.missed}"]
+        return [*head, *(f"{one.due}  {one.state}  {one.result}" for one in self.runs)]
+
+
+class RemovedSchedule(Result, frozen=True, kw_only=True):
+    document: ClassVar = "removed"
+
+    removed: int
+    when: str
+    what: str
+
+
+class ScheduleEnd(Result, frozen=True, kw_only=True):
+    schedule: int
+    state: ScheduleState | Literal["removed"]
+    next: str | None
+    when: str
+    what: str
+
+
+Number: TypeAlias = Annotated[int, Meta(ge=1, le=2**63 - 1, description="Its number, as `schedule list` shows it.")]
+
+
+@operation("schedule.list", http="GET /v1/schedules", tool="schedule-list")
+async def list_schedules(schedules: Schedules, call: Call) -> ScheduleList:
+    """What is scheduled, oldest first: everything for an owner, else the own ones."""
+    scheduling = schedules.scheduling
+    found = await scheduling.book.visible(call.person_id)
+    return ScheduleList(zone=scheduling.book.zone, schedules=[scheduling.facts(one, ScheduleFacts) for one in found])
+
+
+async def _needed(schedules: Schedules, call: Call, **values: Any) -> Permission:
+    return (await schedules.scheduling.plan(Wish(**values), call)).permission
+
+
+@operation(
+    "schedule.add",
+    http="POST /v1/schedules",
+    permission=Permission.ACT,
+    status=201,
+    tool="schedule-add",
+    said="schedule {schedule} is kept, next {next}: {what}",
+    before=_needed,
+    previews=True,
+)
+async def add(
+    schedules: Schedules,
+    call: Call,
+    when: Annotated[
+        str | When,
+        Meta(
+            min_length=1,
+            max_length=200,
+            description='"in 20 minutes", "tomorrow at 8:00", "every weekday at 7:00", "every 2 hours", cron '
+            '"0 7 * * 1".',
+        ),
+        Option(told=str),
+    ],
+    do: Annotated[
+        str | None,
+        Meta(min_length=1, max_length=4000, description="What to do then, in the person's words."),
+        Option(rest=True, metavar="WHAT"),
+    ] = None,
+    tool: Annotated[
+        str | None, Meta(max_length=80, description="Instead of `do`: the tool to call then."), Option(hidden=True)
+    ] = None,
+    arguments: Annotated[
+        dict[str, Any] | None, Meta(description="The arguments of `tool`."), Option(hidden=True)
+    ] = None,
+    device: Annotated[
+        str | None, Meta(max_length=80, description="The device it is for, where there are several.")
+    ] = None,
+    timezone: Annotated[
+        str | None,
+        Meta(max_length=64, description="As Europe/Berlin; left out: where the person lives."),
+        Option("--zone"),
+    ] = None,
+    missed: Annotated[
+        Missed | None, Meta(description="When the host was off at the time: run it once later, or skip it.")
+    ] = None,
+) -> NewSchedule:
+    """Do something later or again and again, at times of day.
+
+    What only repeats or reacts on the board itself is a program instead (deploy-wasm-app).
+    """
+    scheduling = schedules.scheduling
+    wish = Wish(when, do, tool, arguments, device, timezone, missed)
+    plan = await scheduling.plan(wish, call)
+    await call.approve(plan.action, plan.detail)
+    made = await scheduling.keep(plan, wish, call)
+    return scheduling.facts(made, NewSchedule, warning=scheduling.warning(made, plan))
+
+
+@operation("schedule.show", http="GET /v1/schedules/{number}")
+async def show(schedules: Schedules, call: Call, number: Number) -> OneSchedule:
+    """A schedule and how its latest runs ended."""
+    book = schedules.scheduling.book
+    found = await book.of(number, call.person_id)
+    runs = [
+        ScheduleRun(
+            due=datetime.fromtimestamp(row.due_ms / 1000, UTC).isoformat(timespec="seconds"),
+            state=row.state,
+            asked_model=row.woke,
+            result=row.result,
+        )
+        for row in await book.runs(number)
+    ]
+    return schedules.scheduling.facts(found, OneSchedule, runs=runs)
+
+
+@operation(
+    "schedule.run",
+    http="POST /v1/schedules/{number}/run",
+    permission=Permission.ACT,
+    status=202,
+    said="schedule {schedule} runs now; how it ended: microclaw schedule show {schedule}",
+)
+async def run(schedules: Schedules, call: Call, number: Number) -> ScheduleFacts:
+    """Run it now; its own times stay."""
+    found = await schedules.runner.run_now(number, call.person_id)
+    return schedules.scheduling.facts(found, ScheduleFacts)
+
+
+@operation(
+    "schedule.pause",
+    http="POST /v1/schedules/{number}/pause",
+    permission=Permission.ACT,
+    effect=Effect.IDEMPOTENT,
+    said="schedule {schedule} is {condition}; again: microclaw schedule resume {schedule}",
+)
+async def pause(schedules: Schedules, call: Call, number: Number) -> ScheduleFacts:
+    """Keep it, and run it no more until it is resumed; what is missed is not made up for."""
+    return schedules.scheduling.facts(await schedules.scheduling.book.pause(number, call.person_id), ScheduleFacts)
+
+
+@operation(
+    "schedule.resume",
+    http="POST /v1/schedules/{number}/resume",
+    permission=Permission.ACT,
+    effect=Effect.IDEMPOTENT,
+    said="schedule {schedule} is due again, next {next}",
+)
+async def resume(schedules: Schedules, call: Call, number: Number) -> ScheduleFacts:
+    """Make a paused one due again; what it missed is not made up for."""
+    return schedules.scheduling.facts(await schedules.scheduling.book.resume(number, call.person_id), ScheduleFacts)
+
+
+@operation(
+    "schedule.rm",
+    http="DELETE /v1/schedules/{number}",
+    permission=Permission.ACT,
+    effect=Effect.IDEMPOTENT,
+    said="removed: {when}: {what}",
+)
+async def remove(schedules: Schedules, call: Call, number: Number) -> RemovedSchedule:
+    """Remove a schedule."""
+    gone = await schedules.scheduling.book.remove(number, call.person_id)
+    return RemovedSchedule(removed=number, when=gone.said, what=gone.what)
+
+
+async def _known(schedules: Schedules, call: Call, *, schedule: int, **_: str) -> None:
+    await schedules.scheduling.book.of(schedule, call.person_id)
+
+
+@operation(
+    "schedule.end",
+    permission=Permission.ACT,
+    effect=Effect.IDEMPOTENT,
+    tool="schedule-remove",
+    is_command=False,
+    said="schedule {schedule} is {state} ({when}: {what})",
+    before=_known,
+    destroys=True,
+    words="{how} schedule {schedule}",
+)
+async def end(
+    schedules: Schedules,
+    call: Call,
+    schedule: Annotated[int, Meta(ge=1, description="Its number, as schedule-list tells it.")],
+    how: Annotated[
+        Literal["remove", "pause", "resume"], Meta(description="A paused one is kept and not due.")
+    ] = "remove",
+) -> ScheduleEnd:
+    """Remove, pause or resume a schedule."""
+    book = schedules.scheduling.book
+    change = {"remove": book.remove, "pause": book.pause, "resume": book.resume}[how]
+    facts = schedules.scheduling.facts(await change(schedule, call.person_id), ScheduleFacts)
+    is_gone = how == "remove"
+    return ScheduleEnd(
+        schedule=schedule,
+        state="removed" if is_gone else facts.state,
+        next=None if is_gone else facts.next,
+        when=facts.when,
+        what=facts.what,
+    )

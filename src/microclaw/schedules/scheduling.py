@@ -1,0 +1,202 @@
+"""How a schedule is made: its time is read, its action planned and approved. It runs none.
+
+Words that mean one call are planned as that call, which needs no model when it is due; other words become a message to
+the agent. A risky action is approved when the schedule is made, as nobody may be there when it is due.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Protocol, TypeVar
+
+from microclaw.auth.gate import Permission
+from microclaw.errors import ScheduleRefused, ToolRetry
+from microclaw.models.protocol import DeviceContext
+from microclaw.offline.decision import Act, Say, asks_when_due
+from microclaw.operations.operation import Call
+from microclaw.schedules.book import ScheduleBook, ScheduleRequest
+from microclaw.schedules.devices import MAX_WHAT_CHARS, call_text, device_of, lost_device
+from microclaw.schedules.entry import Deed, Prompt, Schedule, Timing, ToolAct, kind_of, next_due
+from microclaw.schedules.operations import ScheduleFacts, Wish
+
+F = TypeVar("F", bound="ScheduleFacts")
+
+_SECONDS_BELOW_MS: Final = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A schedule that may be made: `permission` is what its action needs, `detail` shows exactly what would happen.
+
+    `objections` are what would make it ask for a yes if it were due now.
+    """
+
+    timing: Timing
+    deed: Deed
+    what: str
+    device: str | None
+    permission: Permission
+    action: str
+    detail: tuple[str, ...]
+    objections: tuple[str, ...]
+
+
+class PreparedCall(Protocol):
+    """tools.toolbox.PlannedCall."""
+
+    @property
+    def permission(self) -> Permission: ...
+    @property
+    def action(self) -> str: ...
+    @property
+    def lines(self) -> Sequence[str]: ...
+    @property
+    def objections(self) -> Sequence[str]: ...
+
+
+class Scheduling:
+    """Makes schedules. `prepare` says what a tool's call would need, `takes_device` whether it is for a device.
+
+    Without a model (`offline`), words that no template understands are refused at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        book: ScheduleBook,
+        prepare: Callable[[str, str, Call], Awaitable[PreparedCall]],
+        takes_device: Callable[[str], bool],
+        name_of: Callable[[str], str],
+        scene: Callable[[str | None], Awaitable[DeviceContext]],
+        wakes_an_hour: int,
+        offline: bool,
+    ) -> None:
+        self.book = book
+        self._prepare = prepare
+        self._takes_device = takes_device
+        self._name_of = name_of
+        self._scene = scene
+        self._wakes_an_hour = wakes_an_hour
+        self._offline = offline
+
+    async def plan(self, asked: Wish, call: Call) -> Plan:
+        """Raises ScheduleRefused, ToolRetry for wrong arguments, PermissionRefused."""
+        timing = self.book.timing(asked.when, asked.timezone)
+        await self.book.check_room()
+        deed, what, device = await self._deed(asked, call)
+        permission = Permission.ACT
+        lines: tuple[str, ...] = (what,)
+        objections: tuple[str, ...] = ()
+        words = what
+        if isinstance(deed, ToolAct):
+            there = call if device is None else replace(call, device=device)  # as it will be when it is due
+            prepared = await self._prepare(deed.tool, deed.arguments, there)
+            lines, objections = (prepared.action, *prepared.lines), tuple(prepared.objections)
+            words = what if asked.tool is None else prepared.action
+            if prepared.permission is Permission.RISKY:
+                permission = Permission.RISKY
+        due_ms = next_due(timing, self.book.now_ms())
+        first = () if due_ms is None else (f"first time: {self.shown(due_ms, asked.timezone)}",)
+        action = f"schedule {asked.when_text}: {words}"
+        return Plan(timing, deed, what, device, permission, action, (*first, *lines), objections)
+
+    async def keep(self, plan: Plan, asked: Wish, call: Call) -> Schedule:
+        """Make the planned schedule, after its approval."""
+        wanted = ScheduleRequest(
+            when=asked.when_text,
+            what=plan.what,
+            deed=plan.deed,
+            person_id=call.person_id,
+            channel=call.channel,
+            chat_id=call.chat_id,
+            device=plan.device,
+            zone=asked.timezone,
+            missed=asked.missed,
+            approved=plan.permission,
+        )
+        return await self.book.add(wanted, timing=plan.timing)
+
+    def shown(self, at_ms: int, zone: str | None = None) -> str:
+        """A time with its day, which is "today" or "tomorrow" where it is; with seconds in the next minute."""
+        now_ms = self.book.now_ms()
+        moment, today = self.book.moment(at_ms, zone), self.book.moment(now_ms, zone).date()
+        day = {0: "today", 1: "tomorrow"}.get((moment.date() - today).days, f"{moment:%A}")
+        clock = "%H:%M:%S" if 0 <= at_ms - now_ms < _SECONDS_BELOW_MS else "%H:%M"
+        return f"{day}, {moment:%Y-%m-%d} {moment.strftime(clock)} {moment:%Z}"
+
+    def warning(self, schedule: Schedule, plan: Plan) -> str | None:
+        """That it will ask for a yes when it is due, or would ask a model too often; None for the others."""
+        if plan.objections:
+            return asks_when_due(plan.objections)
+        if not isinstance(schedule.deed, Prompt):
+            return None
+        count = self.book.wakes_an_hour(schedule.timing, self._wakes_an_hour)
+        if count <= self._wakes_an_hour:
+            return None
+        return (
+            f"it may ask a model more than {self._wakes_an_hour} times an hour, which is what schedules may all "
+            "together (schedules.wakes_an_hour): it is paused then"
+        )
+
+    def facts(self, schedule: Schedule, kind: type[F], **more: Any) -> F:
+        """A schedule as it is shown; `more` are the fields that `kind` has besides."""
+        deed = schedule.deed
+        return kind(
+            schedule=schedule.schedule_id,
+            when=schedule.said,
+            what=schedule.what,
+            kind=kind_of(schedule.timing),
+            asks_model=isinstance(deed, Prompt),
+            tool=deed.tool if isinstance(deed, ToolAct) else None,
+            device=device_of(schedule),
+            problem=None if schedule.lost is None else lost_device(schedule).message,
+            state=schedule.state,
+            why=schedule.why,
+            next=None if schedule.next_ms is None else self.shown(schedule.next_ms, schedule.zone),
+            next_ms=schedule.next_ms,
+            zone=schedule.zone or self.book.zone,
+            missed=schedule.missed,
+            person=schedule.person_id,
+            by=self._name_of(schedule.person_id),
+            channel=schedule.channel,
+            chat_id=schedule.chat_id,
+            **more,
+        )
+
+    async def _deed(self, asked: Wish, call: Call) -> tuple[Deed, str, str | None]:
+        """The action, the action in words, and the device that it is for as things are now."""
+        device = asked.device or call.device
+        if device is not None:
+            self.book.check_device(device)
+        scene = await self._scene(device)
+        if asked.device is None and device is not None:  # where it was said; one without pins is not what it acts on
+            device = scene.meant.name if scene.meant and scene.meant.board.pins else None
+        if (asked.do is None) == (asked.tool is None):
+            raise ToolRetry("give either `do` or `tool`", next_step="`do` is what to do then, in words")
+        if asked.tool is not None:
+            arguments: Mapping[str, Any] = asked.arguments or {}
+            self._check_device(asked.tool, arguments.get("device"))
+            act = ToolAct(asked.tool, json.dumps(arguments, ensure_ascii=False))
+            return act, call_text(act), device
+        words = (asked.do or "").strip()
+        if not words:
+            raise ScheduleRefused("a schedule does something", next_step="say what, as in: turn on pin 4")
+        from microclaw.offline.dialogue import one_call  # loaded after the host's start
+
+        decided = one_call(words, scene)
+        if isinstance(decided, Say) and self._offline:
+            if decided.code is None:  # it would be answered, and nothing done
+                text = f"no model is set, and without one {words[:60]!r} does nothing"
+                raise ScheduleRefused(text, next_step="say what to do, as in: turn on pin 4")
+            raise ScheduleRefused(decided.text, next_step=decided.next_step or "say it in other words")
+        if isinstance(decided, Act):
+            act = ToolAct(decided.tool, json.dumps(decided.arguments, ensure_ascii=False))
+            return act, words[:MAX_WHAT_CHARS], device or (scene.meant.name if scene.meant else None)
+        return Prompt(words), words[:MAX_WHAT_CHARS], device
+
+    def _check_device(self, tool: str, device: object) -> None:
+        """Raise UnknownName now, not when it is due. The tool's parameters refuse what is not a text."""
+        if isinstance(device, str) and self._takes_device(tool):
+            self.book.check_device(device)

@@ -1,0 +1,70 @@
+"""The tools of the declared acts (operations/)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+from pydantic import Field, WithJsonSchema, create_model
+
+from microclaw.auth.gate import Permission
+from microclaw.events import Evidence
+from microclaw.operations.operation import Call, Operation, Parameter, load
+from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
+
+
+def declared_tools(services: Mapping[str, Any]) -> tuple[Tool[Any], ...]:
+    """A tool for each act of these nouns that has one. `services` are the rooms' by their nouns."""
+    return tuple(_tool(one, service) for noun, service in services.items() for one in load(noun) if one.tool)
+
+
+def _tool(act: Operation[..., Any], service: Any) -> Tool[Any]:
+    async def run(asked: Parameters, context: ToolContext) -> ToolOutput:
+        call = _call(context)
+        result = await act.run(service, call, **dict(asked))
+        if (sentence := act.sentence(result)) is not None:
+            call.evidence.append(Evidence("written", sentence))
+        fields = {name: value for name, value in msgspec.to_builtins(result).items() if name != "warning" or value}
+        return ToolOutput({"success": True, **fields}, tuple(call.evidence), foreign=result.is_foreign)
+
+    async def needed(asked: Parameters, context: ToolContext) -> Permission:
+        assert act.before is not None
+        return await act.before(service, _call(context), **dict(asked)) or act.permission
+
+    async def check(asked: Parameters, context: ToolContext) -> None:
+        await needed(asked, context)
+
+    return Tool(
+        act.tool or "",
+        " ".join(act.help.split()),
+        create_model(act.tool or "", __base__=Parameters, **{one.name: _field(one) for one in act.parameters}),
+        act.permission,
+        act.effect,
+        run,
+        has_preview=act.previews,
+        required_permission=needed if act.previews else None,
+        check=check if act.before is not None and not act.previews else None,
+        words=None if act.words is None else lambda asked, *_: act.asked(dict(asked)),
+    )
+
+
+def _call(context: ToolContext) -> Call:
+    return Call(context.person_id, context.approve, context.report, context.device, context.channel, context.chat_id)
+
+
+def context_of(call: Call) -> ToolContext:
+    """The same caller, for a tool that is planned."""
+    return ToolContext(call.person_id, call.report, call.device, call.channel, call.chat_id)
+
+
+def _field(one: Parameter) -> Any:
+    meta, told = one.meta, one.option.told
+    bounds = {"ge": meta.ge, "le": meta.le, "gt": meta.gt, "lt": meta.lt}
+    sizes = {"min_length": meta.min_length, "max_length": meta.max_length, "pattern": meta.pattern}
+    given: dict[str, Any] = {name: value for name, value in (bounds | sizes).items() if value is not None}
+    default = ... if one.default is msgspec.NODEFAULT else one.default
+    if told is None:
+        return one.kind, Field(default, description=meta.description, **given)
+    kind: Any = one.kind
+    return Annotated[kind, WithJsonSchema(msgspec.json.schema(one.told))], Field(default)

@@ -1,0 +1,54 @@
+"""The declarations of all acts hold together, and a request of one says what its route reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from microclaw.errors import UnknownName
+from microclaw.operations.nouns import MODULES
+from microclaw.operations.operation import Operation, acts
+from microclaw.operations.result import Result
+from microclaw.schedules import operations as schedules
+
+ACTS = list(acts().values())
+
+
+@pytest.mark.parametrize("act", ACTS, ids=lambda act: act.name)
+def test_an_act_can_be_called_and_says_what_it_does_and_takes(act: Operation[..., Any]) -> None:
+    assert act.noun in MODULES
+    assert act.http or act.tool
+    assert act.help.endswith(".")
+    assert all(one.meta.description for one in act.parameters if not one.option.hidden and act.is_command)
+    assert act.in_path <= {one.name for one in act.parameters}
+    assert issubclass(act.result, Result)
+    assert msgspec.json.schema(act.result)
+
+
+def test_no_two_acts_have_one_route_or_tool() -> None:
+    for names in ([act.http for act in ACTS if act.http], [act.tool for act in ACTS if act.tool]):
+        assert len(set(names)) == len(names)
+
+
+def test_values_go_into_path_query_and_body() -> None:
+    assert schedules.pause.request({"number": 3}) == ("/v1/schedules/3/pause", {}, {})
+    assert schedules.add.request({"when": "at 7", "do": "x", "tool": None}) == (
+        "/v1/schedules",
+        {},
+        {"when": "at 7", "do": "x"},
+    )
+
+
+@pytest.mark.parametrize("name", ["", " ", "a/b"])
+def test_what_is_no_name_stands_in_no_path(name: str) -> None:
+    with pytest.raises(UnknownName):
+        schedules.pause.request({"number": name})
+
+
+@pytest.mark.parametrize("values", [{}, {"number": 0}, {"number": True}, {"number": 1, "more": 2}, {"number": 2**70}])
+def test_what_does_not_fit_is_said_in_a_line(values: dict[str, Any]) -> None:
+    said = schedules.pause.check(values)
+    assert said is not None
+    assert "\n" not in said
