@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeAlias
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, convert
 
 from microclaw.errors import UnknownName
 from microclaw.operations.operation import NAME, Access, Call, Effect, Option, Permission, operation
 from microclaw.operations.result import Finding, Listing, Result, findings, time_text
-from microclaw.store.notes import NoteHit
 from microclaw.store.sessions import SessionEntry, SessionMessage
 
 if TYPE_CHECKING:
@@ -76,10 +75,18 @@ class EditedMemory(Result, frozen=True, kw_only=True):
     digest: str
 
 
+class MemoryMatch(Struct, frozen=True, kw_only=True):
+    source: str
+    kind: str
+    day: str
+    text: str
+    score: float
+
+
 class MemoryMatches(Result, frozen=True, kw_only=True):
     document: ClassVar = "memory_search"
 
-    found: list[NoteHit]
+    found: list[MemoryMatch]
 
     def lines(self) -> Iterable[str]:
         for one in self.found:
@@ -141,7 +148,8 @@ async def search_memory(
     limit: Annotated[int, Meta(ge=1, le=50, description="At most N.")] = 10,
 ) -> MemoryMatches:
     """Find notes, memories and what was said, best first."""
-    return MemoryMatches(found=list(await service.knowledge.search.find(call.person_id, q, limit=limit)))
+    found = await service.knowledge.search.find(call.person_id, q, limit=limit)
+    return MemoryMatches(found=convert(found, list[MemoryMatch], from_attributes=True))
 
 
 def _chosen(gate: Gate, call: Call, name: str) -> str:
