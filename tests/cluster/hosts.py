@@ -73,9 +73,13 @@ class WholeHost:
         return found
 
     async def sees(self, *names: str) -> None:
-        """These hosts, and no others beside itself."""
-        wanted = {self.name, *names}
-        await self.until("/v1/cluster", lambda facts: {one["name"] for one in facts["cluster"]["hosts"]} == wanted)
+        """These hosts, and no others beside itself, and where they can be asked."""
+        wanted = dict.fromkeys((self.name, *names), True)
+
+        def sees(facts: Any) -> bool:
+            return {one["name"]: one["calls"] is not None for one in facts["cluster"]["hosts"]} == wanted
+
+        await self.until("/v1/cluster", sees)
 
     def device(self, name: str = "lamp") -> Device:
         return self.host.devices.get(name)

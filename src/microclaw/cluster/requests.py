@@ -112,7 +112,7 @@ class HostRequests:
         """The answers of `host`, of this kind. Raises its error; HostGone. Closing it early ends the work there."""
         facts = self._hosts.live.get(host)
         if self._session is None or facts is None or facts.calls is None:
-            raise HostGone(f"the host {host} does not run any more", unsent=True)
+            raise HostGone(f"the host {host} is not there, or is just starting", unsent=True)
         body = msgspec.msgpack.encode(message)
         if len(body) > MAX_MESSAGE:
             raise ProtocolError(f"a message of {len(body)} bytes to another host, {MAX_MESSAGE} is the limit")

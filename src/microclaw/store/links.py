@@ -147,11 +147,14 @@ class LinkTable(TimedTable):
 
 def append_to(sql: Sql, device_id: str, message_id: bytes, payload: bytes, now_ms: int) -> int:
     """Append within a transaction of the caller (so that what it reports is stored together with it)."""
-    count, size_bytes, there = sql.execute(
-        """SELECT count(*), coalesce(sum(length(payload)), 0), max(CASE WHEN message_id = ? THEN seq END)
-        FROM link_outbox WHERE device_id = ?""",
+    row = sql.execute(
+        """SELECT last_seq, count(seq), coalesce(sum(length(payload)), 0), max(CASE WHEN message_id = ?1 THEN seq END)
+        FROM links LEFT JOIN link_outbox USING (device_id) WHERE device_id = ?2 GROUP BY last_seq""",
         (message_id, device_id),
     ).fetchone()
+    if row is None:
+        raise _no_link(device_id)
+    last, count, size_bytes, there = row
     if there is not None:
         return int(there)
     if count >= MAX_MESSAGES or size_bytes + len(payload) > MAX_BYTES:
@@ -159,13 +162,10 @@ def append_to(sql: Sql, device_id: str, message_id: bytes, payload: bytes, now_m
             f"{count} messages ({size_bytes} bytes) wait for device {device_id} already",
             next_step="bring the device back, or remove it",
         )
-    query = "UPDATE links SET last_seq = last_seq + 1 WHERE device_id = ? RETURNING last_seq"
-    seq: int | None = scalar(sql, query, (device_id,))
-    if seq is None:
-        raise _no_link(device_id)
+    sql.execute("UPDATE links SET last_seq = ? WHERE device_id = ?", (last + 1, device_id))
     query = "INSERT INTO link_outbox (device_id, seq, message_id, payload, stored_ms) VALUES (?, ?, ?, ?, ?)"
-    sql.execute(query, (device_id, seq, message_id, payload, now_ms))
-    return seq
+    sql.execute(query, (device_id, last + 1, message_id, payload, now_ms))
+    return int(last) + 1
 
 
 def renew_all(sql: Sql, random_bytes: Callable[[int], bytes]) -> int:

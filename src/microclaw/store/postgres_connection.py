@@ -39,6 +39,7 @@ _SESSION: Final = {
     "timezone": "UTC",
 }
 _LOCKED: Final = ("BEGIN", f"SELECT pg_advisory_xact_lock({LOCK}, 0)")
+_VERSION: Final = "SELECT version FROM store_version"
 _SAVEPOINTS: Final = ("SAVEPOINT job", "RELEASE job", "ROLLBACK TO job")
 IS_IT_WELL: Final = "see whether PostgreSQL runs and this machine reaches it; the host connects again by itself"
 
@@ -66,35 +67,29 @@ class PostgresConnection:
     @property
     def is_in_transaction(self) -> bool:
         one = self._connection
-        return one is not None and not one.closed and one.info.transaction_status != TransactionStatus.IDLE
+        if one is None or one.closed:
+            return False
+        return bool(self._waiting) or one.info.transaction_status != TransactionStatus.IDLE
 
     @property
     def is_lost(self) -> bool:
         return self._connection is None or self._connection.closed
 
     def begin(self) -> None:
-        is_fresh = self.is_lost
-        if self._connection is None or is_fresh:
+        """With the first statement: a lost connection is found out there."""
+        if self._connection is None or self.is_lost:
             self._connection = connect(self._url, f"microclaw {self._host}")
         self._changed, self._mark, self._waiting = set(), secrets.token_hex(8), []
-        try:
-            if not self._writes:
-                self._ask("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                return
-            self._wait(*_LOCKED)
-            (version,) = self._ask("SELECT version FROM store_version").fetchone() or (VERSION,)
-        except psycopg.OperationalError:
-            if is_fresh or not self.is_lost:
-                raise
-            self.begin()
-            return
-        self.is_too_old = version > VERSION
-        if self.is_too_old:
-            raise newer(version)
+        self._wait(*(*_LOCKED, _VERSION) if self._writes else ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",))
 
     def commit(self) -> None:
-        if not self._changed:
+        if not self._changed and any(changed_table(one.text) for one in self._waiting):
             self.flush()
+        if self._connection is not None and self._connection.info.transaction_status == TransactionStatus.IDLE:
+            self._waiting = []
+            return
+        if self.is_too_old:
+            raise newer()
         self._changed |= {table for one in self._waiting if (table := changed_table(one.text)) is not None}
         if not self._changed:
             self._ask("COMMIT")
@@ -132,8 +127,9 @@ class PostgresConnection:
     def rollback(self) -> None:
         self._waiting = []
         if self.is_in_transaction:
-            with contextlib.suppress(psycopg.OperationalError):  # lost: it is undone
-                self._ask("ROLLBACK")
+            with contextlib.suppress(psycopg.OperationalError, StoreError):  # lost: it is undone
+                self._wait("ROLLBACK")
+                self._ask(_VERSION)  # a statement may have failed for it
 
     def rewrite(self) -> None:
         if self._connection is None or self.is_lost:
@@ -213,10 +209,20 @@ class PostgresConnection:
         for one in waiting:
             one.count = cursor.rowcount
             self._note(one.text, one.count)
+            self._look_at(one.text, cursor)
             cursor.nextset()
         while cursor.nextset():
             pass
+        self._look_at(text, cursor)
         return cursor
+
+    def _look_at(self, text: str, cursor: psycopg.Cursor) -> None:
+        """Write nothing into a database that a newer microclaw upgraded."""
+        if text == _VERSION:
+            (version,) = cursor.fetchone() or (VERSION,)
+            self.is_too_old = version > VERSION
+            if self.is_too_old:
+                raise newer()
 
     def executemany(self, sql: str, values: Iterable[Values], /) -> Rows:
         assert self._connection is not None
@@ -268,9 +274,9 @@ def cut(connection: psycopg.Connection | psycopg.AsyncConnection) -> None:
         end.shutdown(socket.SHUT_RDWR)
 
 
-def newer(version: int) -> StoreError:
+def newer() -> StoreError:
     return StoreError(
-        f"the database has version {version}, this microclaw knows {VERSION}: it writes nothing",
+        f"the database is of a newer microclaw (this one knows version {VERSION}): it writes nothing",
         next_step="upgrade this host: use the newer microclaw here too",
     )
 
