@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeAlias
 from msgspec import Meta, Struct, convert
 
 from microclaw.errors import UnknownName
+from microclaw.knowledge.memory import digest, is_day, memory_name, note_name
 from microclaw.operations.operation import NAME, Access, Call, Effect, Option, Permission, operation
 from microclaw.operations.result import Finding, Listing, Result, findings, time_text
 from microclaw.store.sessions import SessionEntry, SessionMessage
@@ -115,7 +116,7 @@ async def show_memory(service: KnowledgeService, call: Call, name: TextName = ME
     notes = await asyncio.to_thread(memory.recent_notes, call.person_id) if name == MEMORY else ()
     return MemoryText(
         text=text,
-        digest=_digest(text),
+        digest=digest(text),
         file=_text_place(service, chosen, call),
         notes=[MemoryNote(day=day.isoformat(), text=note) for day, note in notes],
     )
@@ -133,7 +134,7 @@ async def edit_memory(
     memory, chosen = service.knowledge.memory, _chosen(service.gate, call, name)
     await memory.write(chosen, text, was=was)
     kept = await asyncio.to_thread(memory.texts.read, chosen)
-    return EditedMemory(file=_text_place(service, chosen, call), digest=_digest(kept))
+    return EditedMemory(file=_text_place(service, chosen, call), digest=digest(kept))
 
 
 @operation("memory.search", http="GET /v1/memory/search")
@@ -154,8 +155,7 @@ async def search_memory(
 
 def _chosen(gate: Gate, call: Call, name: str) -> str:
     """A text by the name that a person knows it by; SOUL.md and HEARTBEAT.md are the owner's."""
-    from microclaw.knowledge.knowledge_base import CONFIG, user_name
-    from microclaw.knowledge.memory import is_day, memory_name, note_name
+    from microclaw.knowledge.knowledge_base import CONFIG, user_name  # the settings, which a command needs not
 
     if name in _OWNERS:
         gate.check_owner(call.person_id, f"look at or change {name}")
@@ -178,12 +178,6 @@ def _text_place(service: KnowledgeService, name: str, call: Call) -> str:
     """Where it is, for who sits at this machine; to others its name says enough."""
     texts = service.knowledge.memory.texts
     return texts.place(name) if call.direct or texts.is_shared else name.rpartition("/")[2]
-
-
-def _digest(text: str) -> str:
-    from microclaw.knowledge.memory import digest
-
-    return digest(text)
 
 
 # Conversations
