@@ -25,7 +25,7 @@ from microclaw.client import Client, DeviceChoice
 from microclaw.client.calls import Group
 from microclaw.client.endpoint import SocketEndpoint
 from microclaw.errors import MicroclawError
-from microclaw.operations.operation import acts
+from microclaw.operations.operation import load
 
 MISSING: Final[Mapping[str, tuple[str, ...]]] = {
     "of browsers: a program has a token, and the owner ends sessions on the command line": (
@@ -207,7 +207,7 @@ async def test_every_route_has_a_method_or_a_reason(tmp_path: Path) -> None:
         if path.startswith(("/v1/", "/api/")) and operation["x-access"] != "socket"
     }
     left_out = {route for routes in MISSING.values() for route in routes}
-    declared = {act.http for act in acts().values()}  # `client.call` does them
+    declared = {act.http for act in load()}  # `client.call` does them
     lost = sorted(public - called.keys() - left_out - declared)
     assert not lost, f"routes without a method of microclaw.client: {', '.join(lost)}. {WHAT_TO_DO}"
     gone = sorted(left_out & called.keys() | left_out - public)

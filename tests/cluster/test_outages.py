@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,7 +19,7 @@ from tests.store.two_hosts import until
 
 from microclaw.client.request import HostError
 from microclaw.devices.calls import GpioSet
-from microclaw.errors import ConfigError, StoreUnreachable
+from microclaw.errors import ConfigError, StoreError, StoreUnreachable
 from microclaw.store import postgres as module
 from microclaw.store.postgres import SharedDatabase, make_tables
 from microclaw.store.postgres_connection import PostgresConnection
@@ -77,23 +78,39 @@ def test_a_commit_that_the_server_did_not_survive_is_not_taken_for_anothers(serv
     url = server.new_database()
     with psycopg.connect(url) as connection:
         connection.execute("CREATE TABLE done (n INTEGER PRIMARY KEY)")
-    killed, other = (PostgresConnection(url, host, writes=True) for host in "ab")
     for number in range(4):
-        killed.begin()
-        killed.execute("INSERT INTO done VALUES (?)", (number,))
-        server.kill()
-        server.start()
-        other.begin()
-        other.execute("INSERT INTO done VALUES (?)", (10 + number,))
-        other.commit()
-        with pytest.raises(psycopg.OperationalError):
-            killed.commit()
-        killed.rollback()
-    assert other.is_in_transaction is False
+        with (
+            closing(PostgresConnection(url, "a", writes=True)) as killed,
+            closing(PostgresConnection(url, "b", writes=True)) as other,
+        ):
+            killed.begin()
+            assert killed.execute("INSERT INTO done VALUES (?)", (number,)).rowcount == 1
+            server.kill()
+            server.start()
+            other.begin()
+            other.execute("INSERT INTO done VALUES (?)", (10 + number,))
+            other.commit()
+            with pytest.raises(psycopg.OperationalError):
+                killed.commit()
     with psycopg.connect(url) as connection:
         assert connection.execute("SELECT n FROM done ORDER BY n").fetchall() == [(n,) for n in range(10, 14)]
-    killed.close()
-    other.close()
+
+
+async def test_a_statement_that_fails_ends_neither_the_reads_nor_the_writes(database: SharedDatabase) -> None:
+    for harm, mend in (
+        ("UPDATE store_version SET version = version + 1", "UPDATE store_version SET version = version - 1"),
+        ("ALTER TABLE store_version RENAME TO away", "ALTER TABLE away RENAME TO store_version"),
+    ):
+        with psycopg.connect(database.url, autocommit=True) as connection:
+            connection.execute(harm)
+            with pytest.raises(StoreError):
+                await database.read(lambda sql: sql.execute("SELECT nothing"))
+            assert await numbers(database) == []
+            with pytest.raises(StoreError):
+                await asyncio.gather(*(add(database, number) for number in range(3)))
+            connection.execute(mend)
+    await add(database, 1)
+    assert await numbers(database) == [1]
 
 
 async def test_nothing_acknowledged_is_lost_or_refused_and_there_over_restarts_in_the_middle_of_commits(

@@ -181,7 +181,7 @@ OPEN_HERE: Final = frozenset({"/metrics", "/api/openapi.json", "/api/compile-was
 def every_route() -> Iterator[tuple[Access, str]]:
     """Each route, "GET /v1/devices", with what it asks for: those above, and the declared acts'."""
     yield from ((access, route) for access, routes in ROUTES.items() for route in routes)
-    yield from ((act.access, act.http) for act in load() if act.http is not None)
+    yield from ((act.least, act.http) for act in load() if act.http is not None)
 
 
 def access_from_network(method: str, path: str) -> Access | None:

@@ -14,8 +14,8 @@ from starlette.routing import Route
 from microclaw.api.body import check_form, with_whole
 from microclaw.api.caller import CHANNEL, Caller, admit, caller_of
 from microclaw.auth.gate import Gate
-from microclaw.events import AskedProgram, Step
-from microclaw.operations.operation import Access, Call, Operation, fault, load
+from microclaw.events import AskedProgram
+from microclaw.operations.operation import Access, Call, Fields, Operation, Permission, fault, load
 from microclaw.validation import read_object
 
 _JSON: Final = "application/json"
@@ -37,20 +37,21 @@ def _endpoint(act: Operation[..., Any], service: Any, gate: Gate) -> Any:
         values = await _values(act, request)
         action = act.asked(values)
         gate.check(by.person_id, act.permission, action)
-        if act.access >= Access.OWN:
+        if act.least >= Access.OWN:
             gate.check_owner(by.person_id, action)
-        permission = act.permission
 
-        async def approve(text: str, detail: Sequence[str], program: AskedProgram | None = None) -> None:
-            await admit(gate, by, permission, text, detail=detail, chat_id=call.chat_id, program=program)
+        async def approve(
+            text: str, detail: Sequence[str], program: AskedProgram | None = None, needs: Permission | None = None
+        ) -> None:
+            needs = needs or act.permission
+            await admit(gate, by, needs, text, detail=detail, chat_id=call.chat_id, program=program)
 
         call = _call(by, approve, values.get("device"))
-        if act.before is not None:
-            permission = await act.before(service, call, **values) or permission
-        if not act.previews:
+        if act.permission is Permission.RISKY and not act.previews:
             await approve(action, ())
         result = await act.run(service, call, **values)
-        return Response(msgspec.json.encode(result), act.status, media_type=_JSON)
+        headers = {} if act.place is None else {"Location": act.place.format_map(Fields(result))}
+        return Response(msgspec.json.encode(result), act.status, headers, media_type=_JSON)
 
     return endpoint
 
@@ -58,12 +59,8 @@ def _endpoint(act: Operation[..., Any], service: Any, gate: Gate) -> Any:
 def _call(by: Caller, approve: Any, device: str | None) -> Call:
     """What the command line starts reports to the terminal's chat."""
     if by.direct:
-        return Call(by.person_id, approve, _no_report, device, direct=True)
-    return Call(by.person_id, approve, _no_report, device, CHANNEL, by.source)
-
-
-def _no_report(_: Step) -> None:
-    """The steps of an act that answers at once are not shown."""
+        return Call(by.person_id, approve, lambda _step: None, device, direct=True)
+    return Call(by.person_id, approve, lambda _step: None, device, CHANNEL, by.source)
 
 
 async def _values(act: Operation[..., Any], request: Request) -> dict[str, Any]:

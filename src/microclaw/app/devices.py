@@ -63,7 +63,6 @@ from microclaw.transports.discovery import announced, announcement_of
 from microclaw.transports.open import open_transport
 from microclaw.wasm import build_glue, find_toolchain
 
-TRIAL_BOARD = "virtual"
 _log = logging.getLogger(__name__)
 
 

@@ -376,7 +376,7 @@ class ChangeLog(AppTable[Change, DesiredApp]):
 
     async def last_put(self, device_id: str, name: str, *, but: str) -> tuple[Change, AppVersion] | None:
         """The newest change that put another image than `but` on the device under this name; None where none did."""
-        for change in await self.changes(device_id, MAX_NUMBER, state="done"):
+        for change in await self.changes(device_id, MAX_NUMBER, state="done", kind="app.%"):
             match change.forward:
                 case PutApp(name=there, version=version) if there == name and version.sha256 != but:
                     return change, version

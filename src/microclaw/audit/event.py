@@ -53,7 +53,6 @@ class AuditKind(StrEnum):
     TOOL_ACTED = "tool.acted"
     TASK_STARTED, TASK_ENDED, TASK_REFUSED = "task.started", "task.ended", "task.refused"
     EGRESS_ALLOWED, EGRESS_REFUSED = "egress.allowed", "egress.refused"
-    CLUSTER_STRAY = "cluster.stray"
 
 
 # Kinds that end so are acts of this host's people; any other may come from outside.

@@ -154,7 +154,7 @@ class HostIdentity:
         return tuple(
             WaitingDevice(address, board, -(-min(row.until_ms - now_ms, row.until_ms - row.made_ms) // 1000))
             for row in await self._codes.list(DEVICE)
-            if row.host != self._codes.table.host or row.hash in self._pending
+            if row.host != (self._codes.table.host or "") or row.hash in self._pending
             for board, _, address in [row.about.partition(" ")]
         )
 
@@ -217,7 +217,7 @@ class HostIdentity:
         if digest in self._pending:
             return await self.pair_shown(digest, wish)
         row = await self._codes.table.find(DEVICE.name, digest, 0)  # its host says when it is over
-        if row is not None and row.host != self._codes.table.host and self.ask_host is not None:
+        if row is not None and row.host != (self._codes.table.host or "") and self.ask_host is not None:
             if (paired := await self.ask_host(row.host, digest, wish)) is not None:
                 return paired
             raise DeviceUnreachable(

@@ -12,8 +12,6 @@ from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.operations.operation import Operation, Parameter, load
 from microclaw.operations.result import Listing
 
-_OF_ALL = ("device",)  # what an option of every command gives
-
 
 def group(noun: str, by_hand: typer.Typer | None = None) -> typer.Typer:
     """`microclaw NOUN`: a command for each of its acts, and those that are there `by_hand`."""
@@ -25,8 +23,8 @@ def group(noun: str, by_hand: typer.Typer | None = None) -> typer.Typer:
 
 
 def _command(act: Operation[..., Any]) -> Any:
-    shown = [one for one in act.parameters if not one.option.hidden and one.name not in _OF_ALL]
-    takes_device = any(one.name in _OF_ALL for one in act.parameters)
+    shown = [one for one in act.parameters if not one.option.hidden and one.name != "device"]  # -d is of every command
+    takes_device = any(one.name == "device" for one in act.parameters)
 
     def run(ctx: typer.Context, **values: Any) -> None:
         options = global_options(ctx)

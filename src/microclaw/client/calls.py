@@ -79,7 +79,10 @@ class HostCalls:
         """Do a declared act: `client.call(schedules.pause, number=3)`."""
         path, query, body = act.request(values)
         found = self._call(HostRequest(act.method, path, body, query))
-        result: R = msgspec.convert(found, act.result)
+        try:
+            result: R = msgspec.convert(found, act.result)
+        except msgspec.ValidationError as exc:
+            raise ProtocolError(f"the host's answer is of another form: {exc}", next_step=SAME_VERSION) from exc
         return result
 
     def get(self, path: str, query: Query | None = None) -> JsonObject:

@@ -238,7 +238,8 @@ class Hosts:
             "AND host_id != ?", self.host_id,
         )  # fmt: skip
         await self._database.aside(
-            "DELETE FROM hosts WHERE ended IS NOT NULL AND renewed_ms < {now_ms} - ?",
+            "WITH gone AS (DELETE FROM hosts WHERE ended IS NOT NULL AND renewed_ms < {now_ms} - ? RETURNING host_id) "
+            "DELETE FROM last_commits WHERE host IN (SELECT host_id FROM gone)",
             KEPT_MS,
         )
 

@@ -15,7 +15,7 @@ from microclaw.errors import UnknownName
 from microclaw.knowledge.memory import digest, is_day, memory_name, note_name
 from microclaw.operations.operation import NAME, Access, Call, Effect, Option, Permission, operation
 from microclaw.operations.result import Finding, Listing, Result, findings, time_text
-from microclaw.store.sessions import SessionEntry, SessionMessage
+from microclaw.store.sessions import SessionEntry
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +30,7 @@ KEPT: Final = ("memory and daily notes", "schedules", "programs with their sourc
 MEMORY: Final = "MEMORY.md"
 USER: Final = "USER.md"
 _OWNERS: Final = ("SOUL.md", "HEARTBEAT.md")
-_MAX_TEXT_BYTES: Final = 256 * 1024
+_MAX_TEXT_BYTES: Final = 64 * 1024  # of knowledge/text_files.py
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,6 @@ class KnowledgeService:
     erase: Callable[[str], Awaitable[str]]
     tools: frozenset[str]
     capabilities: frozenset[str]
-
-
-# Memory
 
 
 class MemoryNote(Struct, frozen=True, kw_only=True):
@@ -122,7 +119,14 @@ async def show_memory(service: KnowledgeService, call: Call, name: TextName = ME
     )
 
 
-@operation("memory.edit", http="PUT /v1/memory", permission=Permission.ACT, effect=Effect.IDEMPOTENT, is_command=False)
+@operation(
+    "memory.edit",
+    http="PUT /v1/memory",
+    permission=Permission.ACT,
+    effect=Effect.IDEMPOTENT,
+    is_command=False,
+    words="edit {name}",
+)
 async def edit_memory(
     service: KnowledgeService,
     call: Call,
@@ -180,9 +184,6 @@ def _text_place(service: KnowledgeService, name: str, call: Call) -> str:
     return texts.place(name) if call.direct or texts.is_shared else name.rpartition("/")[2]
 
 
-# Conversations
-
-
 class SessionList(Listing, frozen=True, kw_only=True):
     document: ClassVar = "sessions"
     columns: ClassVar = {"NAME": "name", "LAST": "changed_s", "SIZE": "size_bytes"}
@@ -190,11 +191,20 @@ class SessionList(Listing, frozen=True, kw_only=True):
     sessions: list[SessionEntry]
 
 
+class SessionLine(Struct, frozen=True, kw_only=True):
+    """`ts` in seconds since 1970."""
+
+    role: str
+    content: str
+    ts: int
+    person: str
+
+
 class SessionMessages(Result, frozen=True, kw_only=True):
     document: ClassVar = "session"
 
     name: str
-    messages: list[SessionMessage]
+    messages: list[SessionLine]
 
     def lines(self) -> Iterable[str]:
         for one in self.messages:
@@ -231,7 +241,8 @@ async def show_session(
     """The newest messages of a conversation."""
     sessions = service.knowledge.sessions
     full = await sessions.full_name(name)
-    return SessionMessages(name=full, messages=list(await sessions.show(full, newest)))
+    lines = convert(await sessions.show(full, newest), list[SessionLine], from_attributes=True)
+    return SessionMessages(name=full, messages=lines)
 
 
 @operation(
@@ -248,9 +259,6 @@ async def remove_session(service: KnowledgeService, _: Call, name: SessionName) 
     return RemovedSession(removed=await service.erase(name), kept=list(KEPT))
 
 
-# Skills
-
-
 class SkillFacts(Result, frozen=True, kw_only=True):
     name: str
     description: str
@@ -264,13 +272,11 @@ class SkillFacts(Result, frozen=True, kw_only=True):
         return "shipped" if self.shipped else "yours"
 
 
-class BrokenSkill(Struct, frozen=True, kw_only=True):
+class CheckedSkill(Struct, frozen=True, kw_only=True):
     name: str
+    ok: bool
     mistakes: list[Finding]
-
-    @property
-    def source(self) -> str:
-        return "broken"
+    source: ClassVar = "broken"
 
     @property
     def description(self) -> str:
@@ -283,7 +289,7 @@ class SkillList(Listing, frozen=True, kw_only=True):
 
     folder: str
     skills: list[SkillFacts]
-    broken: list[BrokenSkill]
+    broken: list[CheckedSkill]
 
     @property
     def rows(self) -> Sequence[Any]:
@@ -302,12 +308,6 @@ class OneSkill(SkillFacts, frozen=True, kw_only=True):
 
     def lines(self) -> Iterable[str]:
         return self.text, *(f"file: {file}" for file in self.files)
-
-
-class CheckedSkill(Struct, frozen=True, kw_only=True):
-    name: str
-    ok: bool
-    mistakes: list[Finding]
 
 
 class SkillCheck(Result, frozen=True, kw_only=True):
@@ -337,7 +337,7 @@ async def list_skills(service: KnowledgeService, call: Call) -> SkillList:
     return SkillList(
         folder=_place(skills.folder, call),
         skills=[SkillFacts(**_facts(skill, call)) for skill in usable],
-        broken=[BrokenSkill(name=name, mistakes=findings(checked.mistakes)) for name, checked in broken],
+        broken=[CheckedSkill(name=name, ok=False, mistakes=findings(one.mistakes)) for name, one in broken],
     )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass
 from enum import IntEnum, StrEnum
 from functools import cached_property, reduce
 from importlib import import_module
@@ -37,7 +37,7 @@ import msgspec
 from msgspec import Meta
 
 from microclaw.errors import UnknownName
-from microclaw.events import AskedProgram, Evidence, Report
+from microclaw.events import AskedProgram, Report
 from microclaw.operations.nouns import MODULES
 
 P = ParamSpec("P")
@@ -77,16 +77,21 @@ _ACCESS: Final = {Permission.READ: Access.ASK, Permission.ACT: Access.ACT, Permi
 
 
 class Approve(Protocol):
-    """Returns when it may be done; raises PermissionRefused for a no. `text` and `detail` say what would happen."""
+    """Returns when it may be done; raises PermissionRefused for a no.
 
-    def __call__(self, text: str, detail: Sequence[str], program: AskedProgram | None = None, /) -> Awaitable[None]: ...
+    `text` and `detail` say what would happen, `needs` what that needs where it is not the act's own permission.
+    """
+
+    def __call__(
+        self, text: str, detail: Sequence[str], program: AskedProgram | None = None, needs: Permission | None = None, /
+    ) -> Awaitable[None]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """Who asks for an act. `device` is the one that is meant where the parameters name none.
 
-    `direct`: at the command line of this machine. What is added to `evidence` goes to who asked.
+    `direct`: at the command line of this machine.
     """
 
     person_id: str
@@ -96,7 +101,6 @@ class Call:
     channel: str = "terminal"
     chat_id: str = "terminal"
     direct: bool = False
-    evidence: list[Evidence] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,31 +159,55 @@ class Parameter:
 
 
 @dataclass(frozen=True, eq=False)
-class Operation(Generic[P, R]):
-    """`name` is "noun.verb". `http` is the method and path of its route, `tool` the name of its tool.
+class operation:
+    """Declares an act; the function becomes its Operation. `name` is "noun.verb", `http` the method and path of its
+    route, `tool` the name of its tool.
 
     `said` is its result in a sentence, with the result's fields in braces: the command prints it, a tool gives it as
     evidence. `words` is what a person is asked, and `confirm` what the command asks first, with the parameters in
-    braces. `before` is awaited before anybody is asked: it raises what `run` would refuse, or returns the permission
-    that these values need. An act that `previews` awaits `call.approve` itself, when it can show what would happen.
-    `destroys`: it takes away what is there.
+    braces. `before` is awaited before a model's call is asked about: it raises what `run` would refuse, or returns the
+    permission that these values need. An act that `previews` awaits `call.approve` itself, when it can show what would
+    happen.
+    `destroys`: it takes away what is there. `place` is the path of what it made, with the result's fields in braces.
     """
 
     name: str
+    _: KW_ONLY
+    http: str | None = None
+    permission: Permission = Permission.READ
+    effect: Effect | None = None  # READ or ONCE, by the permission
+    access: Access | None = None  # by the permission
+    status: int = 200
+    place: str | None = None
+    tool: str | None = None
+    is_command: bool = True
+    said: str | None = None
+    words: str | None = None
+    confirm: str | None = None
+    before: Callable[..., Awaitable[Permission | None]] | None = None
+    previews: bool = False
+    destroys: bool = False
+
+    def __call__(self, run: Callable[Concatenate[Any, Call, P], Awaitable[R]]) -> Operation[P, R]:
+        made = Operation(**vars(self), run=run)
+        OPERATIONS[self.name] = made
+        return made
+
+
+@dataclass(frozen=True, eq=False)
+class Operation(operation, Generic[P, R]):
+    """A declared act."""
+
     run: Callable[Concatenate[Any, Call, P], Awaitable[R]]
-    permission: Permission
-    effect: Effect
-    access: Access
-    http: str | None
-    status: int
-    tool: str | None
-    is_command: bool
-    said: str | None
-    words: str | None
-    before: Callable[..., Awaitable[Permission | None]] | None
-    previews: bool
-    destroys: bool
-    confirm: str | None
+
+    @property
+    def does(self) -> Effect:
+        return self.effect or (Effect.READ if self.permission is Permission.READ else Effect.ONCE)
+
+    @property
+    def least(self) -> Access:
+        """The least that a caller must be."""
+        return _ACCESS[self.permission] if self.access is None else self.access
 
     @property
     def noun(self) -> str:
@@ -262,7 +290,7 @@ class Operation(Generic[P, R]):
 
     def sentence(self, result: R) -> str | None:
         """What `said` says of it."""
-        return None if self.said is None else self.said.format_map(_Fields(result))
+        return None if self.said is None else self.said.format_map(Fields(result))
 
     def asked(self, values: Mapping[str, Any]) -> str:
         """What a person is asked, or refused: "pause schedule 3"."""
@@ -275,62 +303,11 @@ class Operation(Generic[P, R]):
 OPERATIONS: Final[dict[str, Operation[..., Any]]] = {}
 
 
-def operation(
-    name: str,
-    *,
-    http: str | None = None,
-    permission: Permission = Permission.READ,
-    effect: Effect | None = None,
-    access: Access | None = None,
-    status: int = 200,
-    tool: str | None = None,
-    is_command: bool = True,
-    said: str | None = None,
-    words: str | None = None,
-    before: Callable[..., Awaitable[Permission | None]] | None = None,
-    previews: bool = False,
-    destroys: bool = False,
-    confirm: str | None = None,
-) -> Callable[[Callable[Concatenate[Any, Call, P], Awaitable[R]]], Operation[P, R]]:
-    """Declare an act; the function becomes its Operation. See the module and the class."""
-    does = effect or (Effect.READ if permission is Permission.READ else Effect.ONCE)
-    least = _ACCESS[permission] if access is None else access
-
-    def declare(run: Callable[Concatenate[Any, Call, P], Awaitable[R]]) -> Operation[P, R]:
-        made = Operation(
-            name=name,
-            run=run,
-            permission=permission,
-            effect=does,
-            access=least,
-            http=http,
-            status=status,
-            tool=tool,
-            is_command=is_command,
-            said=said,
-            words=words,
-            confirm=confirm,
-            before=before,
-            previews=previews,
-            destroys=destroys,
-        )
-        OPERATIONS[name] = made
-        return made
-
-    return declare
-
-
 def fault(error: msgspec.ValidationError) -> str:
     """ "Expected `int`, got `str` - at `$.number`" as "number: expected int, got str"."""
     text, _, place = str(error).partition(" - at `$")
     text = f"{text[:1].lower()}{text[1:]}".replace("`", "")
     return f"{place.strip('`').lstrip('.') or 'the request'}: {text}"[:300]
-
-
-def acts() -> Mapping[str, Operation[..., Any]]:
-    """All declared acts, by name."""
-    load()
-    return OPERATIONS
 
 
 def load(noun: str | None = None) -> tuple[Operation[..., Any], ...]:
@@ -346,7 +323,7 @@ def _segment(name: str) -> str:
     return quote(name, safe="")
 
 
-class _Fields(dict[str, Any]):
+class Fields(dict[str, Any]):
     """The fields of a result, for str.format_map."""
 
     def __init__(self, result: object) -> None:

@@ -146,6 +146,7 @@ async def _needed(schedules: Schedules, call: Call, **values: Any) -> Permission
     http="POST /v1/schedules",
     permission=Permission.ACT,
     status=201,
+    place="/v1/schedules/{schedule}",
     tool="schedule-add",
     said="schedule {schedule} is kept, next {next}: {what}",
     before=_needed,
@@ -194,7 +195,7 @@ async def add(
     scheduling = schedules.scheduling
     wish = Wish(when, do, tool, arguments, device, timezone, missed)
     plan = await scheduling.plan(wish, call)
-    await call.approve(plan.action, plan.detail)
+    await call.approve(plan.action, plan.detail, None, plan.permission)
     made = await scheduling.keep(plan, wish, call)
     return scheduling.facts(made, NewSchedule, warning=scheduling.warning(made, plan))
 

@@ -200,12 +200,18 @@ class AppTable(TimedTable, Generic[C, D]):
 
     @reads
     def changes(
-        self, sql: Sql, device_id: str | None = None, limit: int = 50, *, state: ChangeState | None = None
+        self,
+        sql: Sql,
+        device_id: str | None = None,
+        limit: int = 50,
+        *,
+        state: ChangeState | None = None,
+        kind: str | None = None,
     ) -> tuple[C, ...]:
         """Newest first."""
         where = """changes WHERE (?1 IS NULL OR device_id = ?1) AND (?2 IS NULL OR state = ?2)
-            ORDER BY change_id DESC LIMIT ?3"""
-        return select(sql, self._change, where, (device_id, state, limit))
+            AND (?3 IS NULL OR kind LIKE ?3) ORDER BY change_id DESC LIMIT ?4"""
+        return select(sql, self._change, where, (device_id, state, kind, limit))
 
     @reads
     def changes_of_turn(self, sql: Sql, turn: str, *, limit: int = 1_000) -> tuple[C, ...]:

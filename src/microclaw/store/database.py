@@ -276,7 +276,10 @@ def _do(connection: Connection, job: Job[Any], *, in_savepoint: bool) -> None:
             connection.rollback()
             return
         if connection.is_in_transaction:
-            connection.sql.execute("ROLLBACK TO job")
+            try:
+                connection.sql.execute("ROLLBACK TO job")
+            except connection.errors:  # it did not begin: the lock was not given
+                raise exc from None
             connection.sql.execute("RELEASE job")
     if not connection.is_in_transaction:
         raise StoreError("the transaction ended inside a job")

@@ -19,7 +19,8 @@ LATE_MS: Final = MINUTE_MS  # values are written a few seconds after they came
 BATCH_MS: Final = 10 * MINUTE_MS  # buckets of one series lie together: ten minutes at once touch a tenth of the pages
 STEP_ROWS: Final = 20_000
 DELETED_ROWS: Final = 5_000
-DELETED_BUCKETS: Final = 240  # of a series, with each hour that is made: four hours of minutes
+SLICES: Final = 8  # of the series; one gives old buckets away with each hour that is made
+DELETED_BUCKETS: Final = 1_920  # of a series: 32 hours of minutes
 STEP_SERIES: Final = 50
 _LIVE: Final = "SELECT series_id FROM telemetry_series WHERE device_id IS NOT NULL"
 
@@ -89,7 +90,8 @@ def _make_hour(sql: Sql, now_ms: int) -> None:
         GROUP BY series_id, hour {_over(hours_ms, gone_ms)}""",  # noqa: S608 - words of ours
         (hours_ms, hours_ms + HOUR_MS),
     )
-    live = tuple(number for (number,) in sql.execute(_LIVE))
+    chosen = hours_ms // HOUR_MS % SLICES
+    live = tuple(number for (number,) in sql.execute(_LIVE) if number % SLICES == chosen)
     _delete_buckets(sql, "telemetry_hours", live, now_ms - HOURS_MS, DELETED_BUCKETS)
     cut_ms = min(floor_ms(now_ms - MINUTES_MS, HOUR_MS), hours_ms)
     _delete_buckets(sql, "telemetry_minutes", live, cut_ms, DELETED_BUCKETS)

@@ -83,14 +83,14 @@ class PostgresConnection:
         self._wait(*(*_LOCKED, _VERSION) if self._writes else ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",))
 
     def commit(self) -> None:
-        if not self._changed and any(changed_table(one.text) for one in self._waiting):
+        if not self._changed and any(one.table for one in self._waiting):
             self.flush()
         if self._connection is not None and self._connection.info.transaction_status == TransactionStatus.IDLE:
             self._waiting = []
             return
-        if self.is_too_old:
+        if self._writes and self.is_too_old:
             raise newer()
-        self._changed |= {table for one in self._waiting if (table := changed_table(one.text)) is not None}
+        self._changed |= {one.table for one in self._waiting if one.table is not None}
         if not self._changed:
             self._ask("COMMIT")
             return
@@ -127,9 +127,10 @@ class PostgresConnection:
     def rollback(self) -> None:
         self._waiting = []
         if self.is_in_transaction:
-            with contextlib.suppress(psycopg.OperationalError, StoreError):  # lost: it is undone
-                self._wait("ROLLBACK")
-                self._ask(_VERSION)  # a statement may have failed for it
+            with contextlib.suppress(psycopg.Error, StoreError):  # lost: it is undone
+                self._ask("ROLLBACK")
+                if self._writes:
+                    self._ask(_VERSION)  # a statement may have failed for it
 
     def rewrite(self) -> None:
         if self._connection is None or self.is_lost:
@@ -164,11 +165,12 @@ class PostgresConnection:
             return self._savepoint(sql)
         text, is_numbered = in_its_words(sql)
         given = {f"p{at}": value for at, value in enumerate(values, 1)} if is_numbered else values
-        if changed_table(sql) is None or "RETURNING" in sql:
+        table = changed_table(sql)
+        if table is None or "RETURNING" in sql:
             cursor = self._ask(text, given)
-            self._note(sql, cursor.rowcount)
+            self._note(table, cursor.rowcount)
             return cursor
-        self._wait(psycopg.ClientCursor(self._connection).mogrify(text, given))
+        self._waiting.append(Waiting(self, psycopg.ClientCursor(self._connection).mogrify(text, given), table))
         return self._waiting[-1]
 
     def _savepoint(self, sql: str) -> Rows:
@@ -180,7 +182,7 @@ class PostgresConnection:
             return self._waiting[-1] if self._waiting else self._ask(sql)
         if self._connection.info.transaction_status == TransactionStatus.INERROR:
             raise StoreError("a statement failed, and the job went on")
-        if sql == "RELEASE job" and self._waiting and changed_table(self._waiting[-1].text):
+        if sql == "RELEASE job" and self._waiting and self._waiting[-1].table:
             return self._ask(sql)
         self._wait(sql)
         return self._waiting[-1]
@@ -193,7 +195,7 @@ class PostgresConnection:
         if self._waiting:
             last = self._waiting.pop()
             last.count = self._ask(last.text).rowcount
-            self._note(last.text, last.count)
+            self._note(last.table, last.count)
 
     def _ask(self, text: str, values: Any = None) -> psycopg.Cursor:
         """Send what waits, and this; the cursor is at the last of its answers."""
@@ -208,7 +210,7 @@ class PostgresConnection:
             self._asked_at = None
         for one in waiting:
             one.count = cursor.rowcount
-            self._note(one.text, one.count)
+            self._note(one.table, one.count)
             self._look_at(one.text, cursor)
             cursor.nextset()
         while cursor.nextset():
@@ -235,11 +237,11 @@ class PostgresConnection:
             cursor.executemany(text, rows)
         finally:
             self._asked_at = None
-        self._note(sql, cursor.rowcount)
+        self._note(changed_table(sql), cursor.rowcount)
         return cursor
 
-    def _note(self, sql: str, count: int) -> None:
-        if self._writes and count and (table := changed_table(sql)) is not None:
+    def _note(self, table: str | None, count: int) -> None:
+        if self._writes and count and table is not None:
             self._changed.add(table)
 
 
@@ -249,6 +251,7 @@ class Waiting:
 
     connection: PostgresConnection
     text: str
+    table: str | None = None  # which it changes
     count: int | None = None
 
     @property

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
 from pydantic import Field, WithJsonSchema, create_model
 
 from microclaw.auth.gate import Permission
-from microclaw.events import Evidence
+from microclaw.events import AskedProgram, Evidence
 from microclaw.operations.operation import Call, Operation, Parameter, load
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 
@@ -21,12 +21,11 @@ def declared_tools(services: Mapping[str, Any]) -> tuple[Tool[Any], ...]:
 
 def _tool(act: Operation[..., Any], service: Any) -> Tool[Any]:
     async def run(asked: Parameters, context: ToolContext) -> ToolOutput:
-        call = _call(context)
-        result = await act.run(service, call, **dict(asked))
-        if (sentence := act.sentence(result)) is not None:
-            call.evidence.append(Evidence("written", sentence))
+        result = await act.run(service, _call(context), **dict(asked))
+        sentence = act.sentence(result)
+        evidence = () if sentence is None else (Evidence("written", sentence),)
         fields = {name: value for name, value in msgspec.to_builtins(result).items() if name != "warning" or value}
-        return ToolOutput({"success": True, **fields}, tuple(call.evidence), foreign=result.is_foreign)
+        return ToolOutput({"success": True, **fields}, evidence, foreign=result.is_foreign)
 
     async def needed(asked: Parameters, context: ToolContext) -> Permission:
         assert act.before is not None
@@ -40,7 +39,7 @@ def _tool(act: Operation[..., Any], service: Any) -> Tool[Any]:
         " ".join(act.help.split()),
         create_model(act.tool or "", __base__=Parameters, **{one.name: _field(one) for one in act.parameters}),
         act.permission,
-        act.effect,
+        act.does,
         run,
         has_preview=act.previews,
         required_permission=needed if act.previews else None,
@@ -50,7 +49,10 @@ def _tool(act: Operation[..., Any], service: Any) -> Tool[Any]:
 
 
 def _call(context: ToolContext) -> Call:
-    return Call(context.person_id, context.approve, context.report, context.device, context.channel, context.chat_id)
+    async def approve(text: str, detail: Sequence[str], program: AskedProgram | None = None, *_: object) -> None:
+        await context.approve(text, detail, program)  # with the permission that `needed` has found
+
+    return Call(context.person_id, approve, context.report, context.device, context.channel, context.chat_id)
 
 
 def context_of(call: Call) -> ToolContext:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import mcp_types as types
 import msgspec
 
-from microclaw.operations.operation import acts
+from microclaw.operations.operation import OPERATIONS, load
 
 _TEXT: Final = {"type": "string"}
 _NUMBER: Final = {"type": "number"}
@@ -67,15 +67,15 @@ class Form:
     output: Mapping[str, Any] = field(default_factory=dict)
     destroys: bool = False
     open_world: bool = False
-    parts: Mapping[str, Any] = field(default_factory=dict)  # what `output` refers to
 
 
 def _declared(name: str) -> Form:
     """The form of a declared act."""
-    act = acts()[name]
-    parts = dict(msgspec.json.schema(act.result)["$defs"])
-    output = parts.pop(act.result.__name__)["properties"]
-    return Form(f"{act.noun}: {act.verb}".capitalize(), output, destroys=act.destroys, parts=parts)
+    load()
+    act = OPERATIONS[name]
+    fields = msgspec.json.schema(act.result)["$defs"][act.result.__name__]["properties"]
+    output = {name: _LIST if field.get("type") == "array" else field for name, field in fields.items()}
+    return Form(f"{act.noun}: {act.verb}".capitalize(), output, destroys=act.destroys)
 
 
 _DEVICE: Final = {"device": _TEXT}
@@ -233,7 +233,6 @@ def _tool(tool: Mapping[str, Any], form: Form) -> types.Tool:
         description=tool["description"] + ABOUT.get(tool["name"], ""),
         input_schema=tool["schema"],
         output_schema={
-            "$defs": dict(form.parts),
             "type": "object",
             "properties": {"success": _TRUTH, **form.output, "evidence": EVIDENCE, "act": ACT},
             "additionalProperties": True,
