@@ -206,7 +206,6 @@ class Operation(operation, Generic[P, R]):
 
     @property
     def least(self) -> Access:
-        """The least that a caller must be."""
         return _ACCESS[self.permission] if self.access is None else self.access
 
     @property

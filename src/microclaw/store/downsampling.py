@@ -19,8 +19,8 @@ LATE_MS: Final = MINUTE_MS  # values are written a few seconds after they came
 BATCH_MS: Final = 10 * MINUTE_MS  # buckets of one series lie together: ten minutes at once touch a tenth of the pages
 STEP_ROWS: Final = 20_000
 DELETED_ROWS: Final = 5_000
-SLICES: Final = 8  # of the series; one gives old buckets away with each hour that is made
-DELETED_BUCKETS: Final = 1_920  # of a series: 32 hours of minutes
+DELETED_BUCKETS: Final = 1_920  # of a series at a time: 32 hours of minutes
+DELETED_SERIES: Final = 1_024  # with each hour that is made, so that it holds the writer for less than a second
 STEP_SERIES: Final = 50
 _LIVE: Final = "SELECT series_id FROM telemetry_series WHERE device_id IS NOT NULL"
 
@@ -90,11 +90,12 @@ def _make_hour(sql: Sql, now_ms: int) -> None:
         GROUP BY series_id, hour {_over(hours_ms, gone_ms)}""",  # noqa: S608 - words of ours
         (hours_ms, hours_ms + HOUR_MS),
     )
-    chosen = hours_ms // HOUR_MS % SLICES
-    live = tuple(number for (number,) in sql.execute(_LIVE) if number % SLICES == chosen)
-    _delete_buckets(sql, "telemetry_hours", live, now_ms - HOURS_MS, DELETED_BUCKETS)
     cut_ms = min(floor_ms(now_ms - MINUTES_MS, HOUR_MS), hours_ms)
-    _delete_buckets(sql, "telemetry_minutes", live, cut_ms, DELETED_BUCKETS)
+    for table, before_ms in (("telemetry_hours", now_ms - HOURS_MS), ("telemetry_minutes", cut_ms)):
+        query = f"""{_LIVE} AND EXISTS (SELECT 1 FROM {table} WHERE {table}.series_id = telemetry_series.series_id
+            AND at_ms < ?) ORDER BY random() LIMIT ?"""  # noqa: S608 - names of ours; in turn, where there are many
+        chosen = [number for (number,) in sql.execute(query, (before_ms, DELETED_SERIES))]
+        _delete_buckets(sql, table, chosen, before_ms, DELETED_BUCKETS)
     sql.execute("UPDATE telemetry_state SET minutes_gone_ms = ?1 WHERE minutes_gone_ms < ?1", (cut_ms,))
     if minutes_ms <= hours_ms + HOUR_MS:
         sql.execute("UPDATE telemetry_state SET minutes_ms = ?, hours_ms = ?", (begin_ms, floor_ms(begin_ms, HOUR_MS)))
