@@ -17,8 +17,6 @@ schedule rm 0
 schedule run 999999999999999999999999
 schedule add '' x
 schedule add 7:00 ' '
-memory show nope
-memory show ''
 memory search ''
 schedule rm 1 2
 skill list a b

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from microclaw.errors import UnknownName
+from microclaw.errors import ConfigError
+from microclaw.knowledge import operations as knowledge
 from microclaw.operations.nouns import MODULES
 from microclaw.operations.operation import Operation, load
 from microclaw.operations.result import Result
@@ -38,10 +39,11 @@ def test_values_go_into_path_query_and_body() -> None:
     assert made == ("/v1/schedules", {}, {"when": "at 7", "do": "x"})
 
 
-@pytest.mark.parametrize("name", ["", " ", "a/b"])
-def test_what_is_no_name_stands_in_no_path(name: str) -> None:
-    with pytest.raises(UnknownName):
-        schedules.pause.request({"number": name})
+@pytest.mark.parametrize("name", ["", " ", "a/b", None])
+def test_what_is_no_name_stands_in_no_path(name: str | None) -> None:
+    for values in ({"name": name}, {"nmae": "x"}, {}):
+        with pytest.raises(ConfigError):
+            knowledge.show_session.request(values)
 
 
 @pytest.mark.parametrize("values", [{}, {"number": 0}, {"number": True}, {"number": 1, "more": 2}, {"number": 2**70}])

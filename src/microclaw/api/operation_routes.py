@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from microclaw.api.body import check_form, with_whole
-from microclaw.api.caller import CHANNEL, Caller, admit, caller_of
+from microclaw.api.caller import CHANNEL, admit, caller_of
 from microclaw.auth.gate import Gate
 from microclaw.events import AskedProgram
 from microclaw.operations.operation import Access, Call, Fields, Operation, Permission, fault, load
@@ -46,7 +46,9 @@ def _endpoint(act: Operation[..., Any], service: Any, gate: Gate) -> Any:
             needs = needs or act.permission
             await admit(gate, by, needs, text, detail=detail, chat_id=call.chat_id, program=program)
 
-        call = _call(by, approve, values.get("device"))
+        # what the command line starts reports to the terminal's chat
+        chat = ("terminal", "terminal") if by.direct else (CHANNEL, by.source)
+        call = Call(by.person_id, approve, lambda _step: None, values.get("device"), *chat, by.direct)
         if act.permission is Permission.RISKY and not act.previews:
             await approve(action, ())
         result = await act.run(service, call, **values)
@@ -54,13 +56,6 @@ def _endpoint(act: Operation[..., Any], service: Any, gate: Gate) -> Any:
         return Response(msgspec.json.encode(result), act.status, headers, media_type=_JSON)
 
     return endpoint
-
-
-def _call(by: Caller, approve: Any, device: str | None) -> Call:
-    """What the command line starts reports to the terminal's chat."""
-    if by.direct:
-        return Call(by.person_id, approve, lambda _step: None, device, direct=True)
-    return Call(by.person_id, approve, lambda _step: None, device, CHANNEL, by.source)
 
 
 async def _values(act: Operation[..., Any], request: Request) -> dict[str, Any]:

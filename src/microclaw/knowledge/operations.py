@@ -98,7 +98,6 @@ TextName: TypeAlias = Annotated[
     str,
     Meta(
         max_length=64,
-        pattern=r"^.+\.md$",
         description="MEMORY.md, USER.md, SOUL.md, HEARTBEAT.md or a day's note as 2026-11-20.md.",
     ),
     Option(argument=True),

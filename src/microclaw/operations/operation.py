@@ -36,7 +36,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Meta
 
-from microclaw.errors import UnknownName
+from microclaw.errors import ConfigError
 from microclaw.events import AskedProgram, Report
 from microclaw.operations.nouns import MODULES
 
@@ -282,9 +282,11 @@ class Operation(operation, Generic[P, R]):
         return None
 
     def request(self, values: Mapping[str, Any]) -> tuple[str, dict[str, Any], dict[str, Any] | None]:
-        """The path, the query and the body of a request with these values; None is left out. UnknownName."""
+        """The path, the query and the body of a request with these values; None is left out. ConfigError."""
+        if (wrong := self.check(values)) is not None:
+            raise ConfigError(f"{self.name}: {wrong}", next_step="its parameters are in docs/reference/cli.md")
         given = {name: msgspec.to_builtins(value) for name, value in values.items() if value is not None}
-        place = {name: _segment(str(given.pop(name))) for name in self.in_path}
+        place = {name: quote(str(given.pop(name)), safe="") for name in self.in_path}
         return self.path.format(**place), {} if self.has_body else given, given if self.has_body else None
 
     def sentence(self, result: R) -> str | None:
@@ -314,12 +316,6 @@ def load(noun: str | None = None) -> tuple[Operation[..., Any], ...]:
     for module in dict.fromkeys(MODULES.values()) if noun is None else (MODULES[noun],):
         import_module(module)
     return tuple(one for one in OPERATIONS.values() if noun in (None, one.noun))
-
-
-def _segment(name: str) -> str:
-    if not name.strip() or "/" in name:
-        raise UnknownName(f"there is nothing named {name[:80]!r} here", next_step="the list command shows the names")
-    return quote(name, safe="")
 
 
 class Fields(dict[str, Any]):

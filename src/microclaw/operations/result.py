@@ -28,10 +28,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     def lines(self) -> Iterable[str]:
         """It as text, for a command whose act has no sentence."""
-        for name in self.__struct_fields__:
-            value = getattr(self, name)
-            if value not in (None, [], ()):
-                yield f"{name:<12} {', '.join(map(str, value)) if isinstance(value, list | tuple) else value}"
+        return ()
 
 
 class Listing(Result, frozen=True, kw_only=True):

@@ -164,7 +164,12 @@ class SharedDatabase(Database):
         """
         async with self._asking:
             asking = asyncio.create_task(self._ask_aside(sql.replace("{now_ms}", _NOW_MS), values))
-            await asyncio.wait([asking], timeout=ASK_S)
+            try:
+                await asyncio.wait([asking], timeout=ASK_S)
+            except asyncio.CancelledError:
+                if self._aside is None:
+                    asking.cancel()  # else it would be connected after this was closed
+                raise
             if not asking.done() and self._aside is not None:
                 cut(self._aside)  # a cancelled one would wait for the server
             try:

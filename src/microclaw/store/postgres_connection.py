@@ -58,11 +58,15 @@ class PostgresConnection:
         self._mark = ""
         self._waiting: list[Waiting] = []
         self._asked_at: float | None = None
-        self.is_too_old = False
+        self._version = VERSION
 
     @property
     def sql(self) -> PostgresConnection:
         return self
+
+    @property
+    def is_too_old(self) -> bool:
+        return self._version > VERSION
 
     @property
     def is_in_transaction(self) -> bool:
@@ -89,7 +93,7 @@ class PostgresConnection:
             self._waiting = []
             return
         if self._writes and self.is_too_old:
-            raise newer()
+            raise newer(self._version)
         self._changed |= {one.table for one in self._waiting if one.table is not None}
         if not self._changed:
             self._ask("COMMIT")
@@ -221,10 +225,9 @@ class PostgresConnection:
     def _look_at(self, text: str, cursor: psycopg.Cursor) -> None:
         """Write nothing into a database that a newer microclaw upgraded."""
         if text == _VERSION:
-            (version,) = cursor.fetchone() or (VERSION,)
-            self.is_too_old = version > VERSION
+            (self._version,) = cursor.fetchone() or (VERSION,)
             if self.is_too_old:
-                raise newer()
+                raise newer(self._version)
 
     def executemany(self, sql: str, values: Iterable[Values], /) -> Rows:
         assert self._connection is not None
@@ -277,9 +280,9 @@ def cut(connection: psycopg.Connection | psycopg.AsyncConnection) -> None:
         end.shutdown(socket.SHUT_RDWR)
 
 
-def newer() -> StoreError:
+def newer(version: int) -> StoreError:
     return StoreError(
-        f"the database is of a newer microclaw (this one knows version {VERSION}): it writes nothing",
+        f"the database has version {version}, this microclaw knows {VERSION}: it writes nothing",
         next_step="upgrade this host: use the newer microclaw here too",
     )
 
