@@ -61,12 +61,10 @@ def _endpoint(act: Operation[..., Any], service: Any, gate: Gate) -> Any:
 async def _values(act: Operation[..., Any], request: Request) -> dict[str, Any]:
     """The act's values, from path, query and body. HTTPException 422 names the first that is wrong."""
     texts: dict[str, Any] = dict(request.path_params)
-    lists = {one.name for one in act.parameters if one.is_list}
-    for name in request.query_params:
+    for name, value in request.query_params.items():
         if name in texts:
             raise HTTPException(422, f"{name}: it is in the path already")
-        values = request.query_params.getlist(name)
-        texts[name] = values if name in lists else values[-1]
+        texts[name] = value
     body: Any = {}
     if act.has_body and (content := await request.body()):
         try:

@@ -28,7 +28,7 @@ def paths_and_schemas(names: Collection[str]) -> tuple[dict[str, Any], dict[str,
             "parameters": [
                 _parameter(one, given) for given in one.parameters if given.name in one.texts.__struct_fields__
             ],
-            **({"requestBody": {"required": True, **_content(of[one.body])}} if one.body.__struct_fields__ else {}),
+            **({"requestBody": _content(of[one.body]) | {"required": True}} if one.body.__struct_fields__ else {}),
             "responses": {str(one.status): {"description": _REASONS[one.status], **_content(of[one.result])}},
         }
     return paths, schemas

@@ -28,7 +28,6 @@ from typing import (
     Protocol,
     TypeVar,
     get_args,
-    get_origin,
     get_type_hints,
 )
 from urllib.parse import quote
@@ -139,10 +138,6 @@ class Parameter:
     @property
     def option(self) -> Option:
         return next((one for one in self._more if isinstance(one, Option)), Option())
-
-    @property
-    def is_list(self) -> bool:
-        return any(get_origin(kind) in (list, tuple) for kind in (self.kind, *get_args(self.kind)))
 
     @property
     def told(self) -> Any:
@@ -259,6 +254,10 @@ class Operation(operation, Generic[P, R]):
         return self.method in ("POST", "PUT", "PATCH")
 
     @cached_property
+    def form(self) -> type[msgspec.Struct]:
+        return self.form_of(self.parameters)
+
+    @cached_property
     def texts(self) -> type[msgspec.Struct]:
         """Its parameters that a request has as texts: in the path, and without a body in the query."""
         return self.form_of([one for one in self.parameters if one.name in self.in_path or not self.has_body])
@@ -276,7 +275,7 @@ class Operation(operation, Generic[P, R]):
     def check(self, values: Mapping[str, Any]) -> str | None:
         """What is wrong with these values, in a line; None when nothing is."""
         try:
-            msgspec.convert(values, self.form_of(self.parameters))
+            msgspec.convert(values, self.form)
         except msgspec.ValidationError as exc:
             return fault(exc)
         return None

@@ -79,10 +79,15 @@ class PostgresConnection:
     def is_lost(self) -> bool:
         return self._connection is None or self._connection.closed
 
+    def _open(self) -> psycopg.Connection:
+        """The connection, made anew where it was lost."""
+        if self._connection is None or self._connection.closed:
+            self._connection = connect(self._url, f"microclaw {self._host}")
+        return self._connection
+
     def begin(self) -> None:
         """With the first statement: a lost connection is found out there."""
-        if self._connection is None or self.is_lost:
-            self._connection = connect(self._url, f"microclaw {self._host}")
+        self._open()
         self._changed, self._mark, self._waiting = set(), secrets.token_hex(8), []
         self._wait(*(*_LOCKED, _VERSION) if self._writes else ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",))
 
@@ -113,15 +118,13 @@ class PostgresConnection:
         give_up = time.monotonic() + DECIDE_S
         while time.monotonic() < give_up:
             with contextlib.suppress(StoreError, psycopg.Error):
-                if self._connection is None or self.is_lost:
-                    self._connection = connect(self._url, f"microclaw {self._host}")
-                self._waiting = []
+                connection, self._waiting = self._open(), []
                 self._wait(*_LOCKED)
                 found = self._ask("SELECT mark FROM last_commits WHERE host = %s", (self._host,)).fetchone()
                 self._ask("COMMIT")
                 if found == (self._mark,):
                     return True
-                self._connection.close()  # lost: it is done again
+                connection.close()  # lost: it is done again
                 return False
             time.sleep(0.1)
         raise StoreUnreachable(
@@ -137,11 +140,10 @@ class PostgresConnection:
                     self._ask(_VERSION)  # a statement may have failed for it
 
     def rewrite(self) -> None:
-        if self._connection is None or self.is_lost:
-            self._connection = connect(self._url, f"microclaw {self._host}")
-        self._connection.execute("SET statement_timeout = 0")
-        self._connection.execute("VACUUM")
-        self._connection.close()  # the next one has the limit again
+        connection = self._open()
+        connection.execute("SET statement_timeout = 0")
+        connection.execute("VACUUM")
+        connection.close()  # the next one has the limit again
 
     def close(self) -> None:
         if self._connection is not None:
