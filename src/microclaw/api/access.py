@@ -57,9 +57,7 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "GET /v1/apps",
         "GET /v1/devices",
         "GET /v1/devices/{name}",
-        "GET /v1/devices/{name}/logs",
         "GET /v1/devices/{name}/edges",
-        "GET /v1/devices/{name}/telemetry",
     ),
     Access.ASK: (
         "GET /v1/chat",  # the own ones
@@ -126,9 +124,6 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "GET /v1/devices/{name}/wifi",
         "POST /v1/devices/{name}/wifi",
         "POST /v1/devices/{name}/wifi/forget",
-        "GET /v1/crashes",
-        "GET /v1/crashes/{crash_id}",
-        "POST /v1/crashes/clear",
         "GET /v1/firmware/install",
         "POST /v1/firmware/install/link",
         "GET /v1/firmware/manifest",

@@ -43,7 +43,6 @@ from microclaw.api.sign_in_routes import coming_in_router, session_router
 from microclaw.api.status import for_everybody, read_status
 from microclaw.api.status_answers import Health, HostFacts
 from microclaw.api.task_routes import task_router
-from microclaw.api.telemetry_routes import crash_router, telemetry_router
 from microclaw.api.tool_routes import tools_router
 from microclaw.api.voice_routes import voice_router
 from microclaw.api.waiting import TellsWaiting, waiting_router
@@ -58,8 +57,6 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(openai_router(parts))
     app.include_router(link_router(parts))
     app.include_router(device_router(parts))
-    app.include_router(telemetry_router(parts))
-    app.include_router(crash_router(parts))
     app.include_router(check_router(parts))
     app.include_router(wifi_router(parts))
     app.include_router(app_router(parts))

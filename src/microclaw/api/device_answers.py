@@ -5,20 +5,17 @@ As in answers.py: a field may be added to any of them.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NotRequired, TypeAlias
+from typing import Annotated, Any, NotRequired, TypeAlias
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from microclaw.agent.attempts import Attempt
-from microclaw.api.answers import DeferredFacts, LastValue, PendingPairing
+from microclaw.api.answers import DeferredFacts, PendingPairing
 from microclaw.api.jobs import CancelState
-from microclaw.devices.calls import ConsoleLine, LogLine
 from microclaw.devices.examine import CheckLine, TransportReach
 from microclaw.events import EvidenceKind, ProgramKind
 from microclaw.link_server.linked_devices import Noted
-from microclaw.store.crashes import CrashKind
-from microclaw.store.telemetry import Source
 
 EdgeNumbers: TypeAlias = Annotated[
     list[float], Field(min_length=3, max_length=3)
@@ -127,94 +124,11 @@ class CallsOnMany(TypedDict):
     left_out: Annotated[list[str], Field(description="Devices that are meant and cannot do it")]
 
 
-class Logs(TypedDict):
-    """Lines of programs; with `console` true those of its serial console, with `open_ms` and `problem` of the port."""
-
-    lines: list[LogLine | ConsoleLine]
-    cursor: Annotated[int, Field(description="Where the next request goes on")]
-    dropped: int
-    console: NotRequired[bool]
-    evidence: NotRequired[Literal["reported"] | None]
-    open_ms: NotRequired[int | None]
-    problem: NotRequired[str | None]
-
-
 class Edges(TypedDict):
     edges: Annotated[list[EdgeNumbers], Field(description="Each: t_ms, pin, level")]
     cursor: int
     dropped: int
     now_ms: Annotated[float, Field(description="The board's time")]
-
-
-class TelemetryPoint(TypedDict):
-    at_ms: int
-    min: float
-    max: float
-    mean: float
-    count: int
-
-
-class TelemetrySeries(TypedDict):
-    key: str
-    unit: str | None
-    points: list[TelemetryPoint]
-
-
-class RefusedTelemetry(TypedDict):
-    reason: str
-    count: int
-    text: str
-
-
-class Telemetry(TypedDict):
-    """`source`: what the points are made of; `last` are the newest values."""
-
-    device: str
-    since_ms: int
-    until_ms: int
-    bucket_ms: int
-    source: Source
-    series: list[TelemetrySeries]
-    last: list[LastValue]
-    refused: list[RefusedTelemetry]
-
-
-class CrashFacts(TypedDict):
-    id: int
-    kind: CrashKind
-    program: str | None
-    version: str | None
-    title: str
-    fingerprint: str
-    count: int
-    found_ms: int
-    first_ms: int
-    last_ms: int
-    devices: list[str]
-
-
-class Crashes(TypedDict):
-    crashes: list[CrashFacts]
-
-
-class CrashReportFacts(TypedDict):
-    device: str
-    at_ms: int
-    firmware: str | None
-    trace: str
-    log: list[str]
-
-
-class OneCrash(CrashFacts):
-    """`text` and `next`: what it means, where that is known."""
-
-    text: str | None
-    next: str | None
-    reports: list[CrashReportFacts]
-
-
-class ClearedCrashes(TypedDict):
-    cleared: int
 
 
 class DeviceExamination(TypedDict):

@@ -1,4 +1,4 @@
-"""/v1/devices: list, add, rename, show, call, logs, edges."""
+"""/v1/devices: list, add, rename, show, call, edges."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Response
+from msgspec import to_builtins
 from pydantic import Field
 
 from microclaw.api.answers import DeviceFacts, Devices, OneDevice, answers
@@ -17,7 +18,6 @@ from microclaw.api.check_routes import refuse_own
 from microclaw.api.device_answers import (
     CallAnswer,
     Edges,
-    Logs,
     NotedDevice,
     Pairings,
     ProvisionedBoards,
@@ -26,7 +26,6 @@ from microclaw.api.device_answers import (
     RevokedDevice,
 )
 from microclaw.api.parts import HostParts
-from microclaw.api.telemetry_routes import last_objects
 from microclaw.api.views import device_object, is_voice_only, layout_object, pairing_objects, pin_objects
 from microclaw.apps.changes import made_by
 from microclaw.apps.direct_io import PinChange
@@ -36,11 +35,12 @@ from microclaw.auth.provisioning import Provision
 from microclaw.boards.firmware import described_text, parse_firmware
 from microclaw.boards.today import family_of, today_object
 from microclaw.devices.call_text import call_from, call_words, result_value
-from microclaw.devices.calls import Call, ConsoleRead, DeviceRestart, EdgesRead, GpioSet, LogsRead, PwmSet
+from microclaw.devices.calls import Call, DeviceRestart, EdgesRead, GpioSet, PwmSet
 from microclaw.devices.device import Device
 from microclaw.errors import ConfigError
 from microclaw.events import Evidence
 from microclaw.link_server.server import LinkServer
+from microclaw.telemetry.operations import last_values
 from microclaw.wire.host_api import evidence_object
 
 ACTING = frozenset({"gpio.set", "pwm.set", "apps.request", "apps.start", "apps.stop", "apps.undo"})
@@ -136,7 +136,7 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
         today = None if family is None else today_object(family, device.capabilities)
         checks = parts.apps.reconciler.status()
         problem = next((check.problem for check in checks if check.device_id == device.device_id), None)
-        last = last_objects(parts.history, device.device_id)
+        last = to_builtins(last_values(parts.history, device.device_id))
         shown["revoked"] = parts.link is not None and device.device_id in await parts.link.revoked()
         shown |= {"pins": pin_objects(board, device.labels), "layout": layout_object(board)}
         return {**shown, "today": today, "problem": problem, "telemetry": last}
@@ -196,15 +196,6 @@ def _route_calls(router: APIRouter, parts: HostParts) -> None:
         call = call_from(body.method, body.arguments)
         with made_by(place_of(by), by.person_id, by.conversation):
             return await call_one(parts, by, devices.get(name), call, body)
-
-    @router.get("/{name}/logs", summary="What the device's programs printed, since a cursor", responses=answers(Logs))
-    async def read_logs(name: str, cursor: Cursor = 0, console: bool = False) -> dict[str, Any]:
-        """With `console`, or where nothing else tells: what its serial console printed. Never both, mixed."""
-        device = devices.get(name)
-        if console or (device.supports(ConsoleRead.method) and not device.supports(LogsRead.method)):
-            page = await device.call(ConsoleRead(cursor=cursor))
-            return {"console": True, "evidence": "reported", **result_value(page)}
-        return dict(result_value(await parts.apps.source_log.read(device, cursor)))
 
     @router.get("/{name}/edges", summary="Level changes the board counted, since a cursor", responses=answers(Edges))
     async def read_edges(name: str, cursor: Cursor = 0) -> dict[str, Any]:

@@ -61,9 +61,9 @@ def _endpoint(act: Operation[..., Any], service: Any, gate: Gate) -> Any:
 async def _values(act: Operation[..., Any], request: Request) -> dict[str, Any]:
     """The act's values, from path, query and body. HTTPException 422 names the first that is wrong."""
     texts: dict[str, Any] = dict(request.path_params)
-    for name, value in request.query_params.items():
+    for name, value in request.query_params.multi_items():
         if name in texts:
-            raise HTTPException(422, f"{name}: it is in the path already")
+            raise HTTPException(422, f"{name}: it is given twice")
         texts[name] = value
     body: Any = {}
     if act.has_body and (content := await request.body()):

@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec import to_builtins
+
 from microclaw import __version__
 from microclaw.agent.window import Window
-from microclaw.api.telemetry_routes import crashes_of_a_day, telemetry_refusals
 from microclaw.api.views import pairing_objects
 from microclaw.apps.deferred import DeferredAct, DeferredLog
 from microclaw.apps.reconciler import DeviceCheck
@@ -30,6 +31,7 @@ from microclaw.models.router import outages_of
 from microclaw.schedules.entry import Schedule
 from microclaw.store.crashes import CrashTable
 from microclaw.store.usage import UsageCount
+from microclaw.telemetry.operations import refused_values
 from microclaw.text import format_duration
 from microclaw.virtual_boards.host_boards import BoardStanding
 
@@ -206,6 +208,7 @@ async def read_status(parts: HostParts) -> dict[str, Any]:
     if (refusal := await parts.database.refusal()) is not None:
         fields = {"kind": refusal.code, "text": refusal.message, "next": refusal.next_step}
         alarms.append({"device": "this host", "at_ms": change_log.now_ms(), **fields})
+    crashes = await CrashTable(parts.database).groups(since_ms=change_log.now_ms() - _DAY_MS)
     shown: list[dict[str, Any]] = []
     for count, device in enumerate(devices.list(), 1):
         check, process = kept.get(device.device_id), processes.get(device.device_id)
@@ -250,8 +253,8 @@ async def read_status(parts: HostParts) -> dict[str, Any]:
         "deferred": deferred_acts_object(
             await deferred.waiting(), await deferred.ended(limit=SHOWN), devices, change_log.now_ms()
         ),
-        "crashes": crashes_of_a_day(await CrashTable(parts.database).groups(since_ms=change_log.now_ms() - _DAY_MS)),
-        "telemetry": telemetry_refusals(parts.history, devices),
+        "crashes": {"kinds": len(crashes), "boards": len({device for one in crashes for device in one.devices})},
+        "telemetry": to_builtins(list(refused_values(parts.history))),
         "devices": shown,
     }
 

@@ -8,7 +8,6 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from microclaw.api.answers import PendingPairing
-from microclaw.api.device_answers import RefusedTelemetry
 from microclaw.store.rollouts import RolloutState
 from microclaw.supervision import TaskState
 
@@ -133,8 +132,11 @@ class CrashCounts(TypedDict):
     boards: int
 
 
-class RefusedOfDevice(RefusedTelemetry):
+class RefusedOfDevice(TypedDict):
     device: str
+    reason: str
+    count: int
+    text: str
 
 
 class BoardProcess(TypedDict):

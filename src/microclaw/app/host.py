@@ -41,6 +41,7 @@ from microclaw.app.mqtt import mqtt_serving
 from microclaw.app.people_plane import ingress_socket, open_people_plane, people_socket
 from microclaw.app.voice import HostVoice, VoiceMaker
 from microclaw.apps.changes import ChangeLog
+from microclaw.apps.log_operations import DeviceLogs
 from microclaw.apps.parts import Apps
 from microclaw.audit import AuditLog
 from microclaw.auth.admission import open_admission
@@ -59,6 +60,7 @@ from microclaw.events import LiveEvent
 from microclaw.knowledge.operations import KnowledgeService
 from microclaw.masking import SecretMask
 from microclaw.mcp.client.servers import McpServers
+from microclaw.store.crashes import CrashTable
 from microclaw.store.database import Database
 from microclaw.store.erase import ConversationRows
 from microclaw.store.journal import Journal
@@ -203,7 +205,12 @@ async def running_host(
             conversations=agent.conversations,
             knowledge=agent.knowledge,
             schedules=agent.schedules,
-            services={**agent.services, **dict.fromkeys(("memory", "session", "skill"), knowledge)},
+            services={
+                **agent.services,
+                **dict.fromkeys(("memory", "session", "skill"), knowledge),
+                **dict.fromkeys(("log", "crash"), DeviceLogs(devices.registry, apps.source_log, CrashTable(database))),
+                "telemetry": history,
+            },
             tasks=tasks,
             jobs=jobs,
             live=live,

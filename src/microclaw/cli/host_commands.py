@@ -285,11 +285,11 @@ def _deferred_lines(deferred: dict[str, Any] | None) -> list[str]:
 
 
 def _crash_lines(crashes: dict[str, Any] | None) -> list[str]:
-    """ "2 kinds of crash in the last day on 3 boards; next: microclaw crash list"."""
+    """ "2 kinds of crash in the last day on 3 boards; next: microclaw logs --crashes"."""
     if crashes is None or not crashes["kinds"]:
         return []
     kinds, boards = count_text(crashes["kinds"], "kind"), count_text(crashes["boards"], "board")
-    return [f"{kinds} of crash in the last day on {boards}; next: microclaw crash list"]
+    return [f"{kinds} of crash in the last day on {boards}; next: microclaw logs --crashes"]
 
 
 def _approval_lines(approvals: dict[str, Any] | None) -> list[str]:

@@ -1,15 +1,18 @@
-"""`microclaw logs`: what a device's programs print, or its serial console. The host keeps the lines."""
+"""`microclaw logs`: what a device's programs print, or its serial console, and how boards failed. The host keeps it."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
+import msgspec
 import typer
 
+from microclaw.apps.log_operations import LoggedLine, Logs, clear_crashes, list_crashes, show_crash, show_log
 from microclaw.cli.audit_command import MAX_TAIL, since_ms
+from microclaw.cli.operation_commands import show
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.errors import ConfigError, DeviceUnreachable
 from microclaw.text import one_line
@@ -21,55 +24,85 @@ LISTEN_MS: Final = 1_500
 
 def logs(
     ctx: typer.Context,
-    target: Annotated[str, typer.Argument(metavar="DEVICE[/APP]")],
+    target: Annotated[str | None, typer.Argument(metavar="DEVICE[/APP]")] = None,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as lines come, until Ctrl-C.")] = False,
     tail: Annotated[
         int | None, typer.Option("--tail", metavar="N", min=0, max=MAX_TAIL, help="Only the newest N lines.")
     ] = None,
     since: Annotated[
         str | None,
-        typer.Option("--since", metavar="WHEN", help="Only lines that came since then: 30s, 10m, 12h, 7d, or a day."),
+        typer.Option("--since", metavar="WHEN", help="Only what came since then: 30s, 10m, 12h, 7d, or a day."),
     ] = None,
     console: Annotated[
         bool, typer.Option("--console", help="Its serial console instead, with the firmware's own lines.")
     ] = False,
+    crashes: Annotated[
+        bool, typer.Option("--crashes", help="How boards and their programs failed, by kind: of DEVICE, else of all.")
+    ] = False,
+    crash: Annotated[
+        int | None, typer.Option("--crash", metavar="ID", min=1, help="One of these kinds, with its newest traces.")
+    ] = None,
+    forget: Annotated[bool, typer.Option("--forget", help="Forget that crash, or these.")] = False,
 ) -> None:
     """Show what a device's programs print."""
     options = global_options(ctx)
+    target = target or options.device
     from_ms = None if since is None else since_ms(since)
+    if crashes or crash is not None:
+        if follow or console or tail is not None or (since is not None and (forget or crash is not None)):
+            raise typer.BadParameter("--crashes goes with --since or --forget, --crash with --forget")
+        _crashes(options, target, crash, from_ms, forget=forget)
+        return
+    if target is None or forget:
+        raise typer.BadParameter("name the DEVICE, or give --crashes")
     host = options.host()
     device, _, app = target.partition("/")
-    kept: deque[dict[str, Any]] = deque(maxlen=tail)
+    kept: deque[LoggedLine] = deque(maxlen=tail)
     cursor, is_new = 0, False  # of what is there already the choice is made first
     problem = None
     while True:
-        page = host.devices.logs(device, cursor=cursor, console=console)
-        is_console = page.get("console", False)
-        if is_console and app:
+        page = host.call(show_log, name=device, cursor=cursor, console=console)
+        if page.console and app:
             raise _nameless(device)
-        if page["dropped"] and (is_new or (tail is None and from_ms is None)):
-            options.say(f"({page['dropped']:,} {'' if cursor else 'older '}lines were lost)")
-        kept.extend(line for line in page["lines"] if not app or line["app"] == app)
-        is_end, cursor = page["cursor"] == cursor, page["cursor"]
-        if is_console and is_end and not follow and _has_just_opened(page):
+        if page.dropped and (is_new or (tail is None and from_ms is None)):
+            options.say(f"({page.dropped:,} {'' if cursor else 'older '}lines were lost)")
+        kept.extend(line for line in page.entries if not app or line.app == app)
+        is_end, cursor = page.cursor == cursor, page.cursor
+        if page.console and is_end and not follow and not page.problem and (page.open_ms or 0) < LISTEN_MS:
             time.sleep(FOLLOW_S)
             continue
         if is_new or tail is None or is_end:
             for line in kept:
                 if is_new or from_ms is None or _came_ms(line, device) >= from_ms:
-                    _log_line(options, line, is_console=is_console)
+                    _log_line(options, line, is_console=page.console)
             kept.clear()
-        if is_console and follow and page["problem"] != problem:
-            problem = page["problem"]
+        if page.console and follow and page.problem != problem:
+            problem = page.problem
             options.say(f"{problem}; waiting for it" if problem else "the console is back")
         if is_end and not follow:
-            if is_console:
+            if page.console:
                 _end_of_console(options, device, page)
             return
         if is_end and not is_new:
             kept, is_new = deque(), True
         if is_end:
             time.sleep(FOLLOW_S)
+
+
+def _crashes(
+    options: GlobalOptions, device: str | None, crash: int | None, from_ms: int | None, *, forget: bool
+) -> None:
+    host = options.host()
+    if forget:
+        which = "all crashes" if crash is None else f"crash {crash}"
+        if not options.json:
+            options.agree(f"Forget {which}{f' of {device}' if device else ''}?")
+        numbers = None if crash is None else [crash]
+        show(options, clear_crashes, host.call(clear_crashes, crashes=numbers, device=device))
+    elif crash is not None:
+        show(options, show_crash, host.call(show_crash, crash_id=crash))
+    else:
+        show(options, list_crashes, host.call(list_crashes, device=device, since=from_ms or 0))
 
 
 def _nameless(device: str) -> ConfigError:
@@ -79,35 +112,30 @@ def _nameless(device: str) -> ConfigError:
     )
 
 
-def _end_of_console(options: GlobalOptions, device: str, page: dict[str, Any]) -> None:
+def _end_of_console(options: GlobalOptions, device: str, page: Logs) -> None:
     """Say that it was silent; DeviceUnreachable when its port was open and is not any more."""
-    if page["problem"]:
-        raise DeviceUnreachable(page["problem"], next_step="is the cable in and the board powered? -f waits for it")
-    if not page["cursor"]:
+    if page.problem:
+        raise DeviceUnreachable(page.problem, next_step="is the cable in and the board powered? -f waits for it")
+    if not page.cursor:
         options.say(f"{device}'s console was silent for {LISTEN_MS / 1000:g} s; go on listening with -f")
 
 
-def _has_just_opened(page: dict[str, Any]) -> bool:
-    return not page["problem"] and bool(page["open_ms"] < LISTEN_MS)
-
-
-def _came_ms(line: dict[str, Any], device: str) -> int:
+def _came_ms(line: LoggedLine, device: str) -> int:
     """When a line reached the host. ConfigError where that is not known: its board's time has no date."""
-    at_ms = line["at_ms"]
-    if not isinstance(at_ms, int):
+    if line.at_ms is None:
         raise ConfigError(
             f"when the lines of {device} came is not known: its way in tells the board's own time, which has no date",
             next_step=f"leave --since out; the newest lines: microclaw logs {device} --tail 20",
         )
-    return at_ms
+    return line.at_ms
 
 
-def _log_line(options: GlobalOptions, line: dict[str, Any], *, is_console: bool) -> None:
-    if options.wrote_json("log", {"source": "console", "evidence": "reported", **line} if is_console else line):
+def _log_line(options: GlobalOptions, line: LoggedLine, *, is_console: bool) -> None:
+    if options.wrote_json("log", {"console": is_console, **msgspec.to_builtins(line)}):
         return
     if is_console:
-        at = datetime.fromtimestamp(line["at_ms"] / 1000).astimezone()
-        options.line(one_line(f"{at:%H:%M:%S}.{line['at_ms'] % 1000:03d}  {'console':<10} {line['text']}"))
+        at_ms = line.at_ms or 0
+        at = datetime.fromtimestamp(at_ms / 1000).astimezone()
+        options.line(one_line(f"{at:%H:%M:%S}.{at_ms % 1000:03d}  {'console':<10} {line.text}"))
         return
-    app = line["app"] or "board"
-    options.line(one_line(f"{line['t_ms'] / 1000:10.3f}  {app:<12} {line['text'].rstrip()}"))
+    options.line(one_line(f"{(line.t_ms or 0) / 1000:10.3f}  {line.app or 'board':<12} {line.text.rstrip()}"))

@@ -51,7 +51,6 @@ COMMANDS: Final = {
         "dev_commands:completion",
         "Print a shell's completion script.",
     ),
-    "crash": ("crash_commands:crash_group", "Crashes of boards and their programs, by kind."),
     "service": ("service_commands:service_group", "The host, started at login."),
     "approval": ("people_commands:approval_group", "Acts that wait for a yes or a no."),
     "device": ("device_commands:device_group", "The devices this host knows."),
@@ -92,7 +91,7 @@ ALIASES: Final = {
 # The sections of `microclaw --help`.
 GROUPS: Final = {
     "Start": "demo setup up status open doctor service",
-    "Boards": "flash discover device exec repl logs notify virtual crash",
+    "Boards": "flash discover device exec repl logs notify virtual",
     "Programs": "run try watch app catalog",
     "Talk": "chat approval session memory skill voice mcp usage",
     "Tasks and sandbox": "task schedule subagent egress secret",

@@ -1,4 +1,4 @@
-"""Devices: what they are, calls of them, what they printed, counted and measured, and how they failed."""
+"""Devices: what they are, calls of them."""
 
 from __future__ import annotations
 
@@ -128,41 +128,9 @@ class Devices(Group):
         """Tell the device something: now, or when it comes back."""
         return self._host.post(f"{_path(name)}/notify", given(text=text, speak=speak, expires_s=expires_s))
 
-    def logs(self, name: str, *, cursor: int = 0, console: bool = False) -> JsonObject:
-        """What its programs printed since a cursor; `cursor` of the answer is where to go on.
-
-        `console`: what its serial console printed.
-        """
-        return self._host.get(f"{_path(name)}/logs", {"cursor": cursor, "console": console or None})
-
     def edges(self, name: str, *, cursor: int = 0) -> JsonObject:
         """Level changes that the board counted since a cursor: `edges` of [time in ms, pin, level]."""
         return self._host.get(f"{_path(name)}/edges", {"cursor": cursor})
-
-    def telemetry(
-        self,
-        name: str,
-        *,
-        keys: Sequence[str] = (),
-        since_ms: int | None = None,
-        until_ms: int | None = None,
-        points: int | None = None,
-    ) -> JsonObject:
-        """What it measured between two Unix times, the last two hours without them; at most `points` of a series."""
-        query = {"key": list(keys), "since": since_ms, "until": until_ms, "points": points}
-        return self._host.get(f"{_path(name)}/telemetry", query)
-
-    def crashes(self, devices: Sequence[str] = (), *, since_ms: int | None = None) -> Rows[JsonObject]:
-        """The kinds of crash that boards reported, the newest first."""
-        return rows(self._host.get("/v1/crashes", {"device": list(devices), "since": since_ms}), "crashes")
-
-    def crash(self, crash_id: int) -> JsonObject:
-        """One kind of crash, with its newest reports."""
-        return self._host.get(f"/v1/crashes/{crash_id}")
-
-    def clear_crashes(self, crashes: Sequence[int] | None = None, *, device: str | None = None) -> JsonObject:
-        """Forget crashes: of these numbers, of a device, or all of them."""
-        return self._host.post("/v1/crashes/clear", {"crashes": crashes and list(crashes), "device": device})
 
     def explore(self, name: str, *, watch: Watch | None = None, within_s: float | None = None) -> JsonObject:
         """What its firmware has, found out by a program that is there for a moment."""

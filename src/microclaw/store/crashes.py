@@ -95,7 +95,7 @@ class CrashTable(Table):
         """One kind, with its newest reports, the newest first. UnknownName when there is none."""
         found = await self.groups(crash_id=crash_id)
         if not found:
-            raise UnknownName(f"there is no crash {crash_id}", next_step="see them: microclaw crash list")
+            raise UnknownName(f"there is no crash {crash_id}", next_step="see them: microclaw logs --crashes")
         where = "crash_reports JOIN crash_groups USING (crash_id) WHERE crash_id = ? ORDER BY report_id DESC"
         return found[0], await self._select(CrashReport, where, (crash_id,))
 

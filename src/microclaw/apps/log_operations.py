@@ -1,0 +1,223 @@
+"""The acts of what devices printed and how they failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from msgspec import Meta, Struct, convert
+
+from microclaw.apps.traps import EXCEPTION, trap_words
+from microclaw.devices.calls import ConsolePage, ConsoleRead, LogsRead
+from microclaw.operations.operation import NAME, Access, Call, Permission, operation
+from microclaw.operations.result import Listing, Result, time_text
+from microclaw.store.crashes import CrashGroup, CrashKind, CrashReport, CrashTable
+
+if TYPE_CHECKING:
+    from microclaw.apps.source_log import SourceLog
+    from microclaw.devices.registry import Registry
+
+_MAX_WHOLE = 2**53
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceLogs:
+    """What the acts work with."""
+
+    devices: Registry
+    source_log: SourceLog
+    crashes: CrashTable
+
+
+class LoggedLine(Struct, frozen=True, kw_only=True):
+    """`at_ms` when it reached this host, `t_ms` the board's time. A console's has no `app` and `t_ms`, and a count."""
+
+    text: str
+    at_ms: int | None = None
+    t_ms: float | None = None
+    app: str | None = None
+    n: int | None = None
+
+
+class Logs(Result, frozen=True, kw_only=True, rename={"entries": "lines"}):
+    """`cursor` is where the next request goes on. Of a console: for how long its port is open, and why it is not."""
+
+    entries: list[LoggedLine]
+    cursor: int
+    dropped: int
+    console: bool = False
+    open_ms: int | None = None
+    problem: str | None = None
+
+
+class CrashFacts(Result, frozen=True, kw_only=True, rename={"crash_id": "id"}):
+    crash_id: int
+    kind: CrashKind
+    program: str | None
+    version: str | None
+    title: str
+    fingerprint: str
+    count: int
+    found_ms: int
+    first_ms: int
+    last_ms: int
+    devices: list[str]
+
+    @property
+    def what(self) -> str:
+        return f"program {self.program}" if self.kind == "program" else self.kind
+
+    @property
+    def boards(self) -> str:
+        return ", ".join(self.devices) if len(self.devices) <= 3 else f"{len(self.devices)} boards"
+
+
+class Crashes(Listing, frozen=True, kw_only=True):
+    document: ClassVar = "crashes"
+    columns: ClassVar = {
+        "ID": "crash_id",
+        "LAST": "last_ms",
+        "COUNT": "count",
+        "BOARDS": "boards",
+        "WHAT": "what",
+        "TITLE": "title",
+    }
+    empty: ClassVar = "no crashes"
+
+    crashes: list[CrashFacts]
+
+    @property
+    def note(self) -> str:
+        return "one of them with its traces: microclaw logs --crash ID" if self.crashes else ""
+
+
+class CrashTrace(Struct, frozen=True, kw_only=True):
+    """One time that it happened, with the last lines before it."""
+
+    device: str
+    at_ms: int
+    firmware: str | None
+    trace: str
+    log: list[str]
+
+
+class OneCrash(CrashFacts, frozen=True, kw_only=True, rename={"crash_id": "id", "next_step": "next"}):
+    """`text` and `next_step`: what it means, where that is known."""
+
+    document: ClassVar = "crash"
+
+    text: str | None
+    next_step: str | None
+    reports: list[CrashTrace]
+
+    def lines(self) -> Iterable[str]:
+        yield f"crash {self.crash_id}: {self.title}"
+        yield f"{self.what}, version {self.version or 'not known'}, on {', '.join(self.devices)}"
+        yield f"{self.count:,} times, from {time_text(self.found_ms / 1000)} to {time_text(self.last_ms / 1000)}"
+        if self.text:
+            yield f"{self.text}; next: {self.next_step}"
+        for one in self.reports:
+            yield ""
+            yield f"{time_text(one.at_ms / 1000)}  {one.device}{f', {one.firmware}' if one.firmware else ''}"
+            yield from (f"  {line}" for line in one.trace.splitlines())
+            yield from ("  last lines:", *(f"    {line}" for line in one.log)) if one.log else ()
+
+
+class ClearedCrashes(Result, frozen=True, kw_only=True):
+    document: ClassVar = "crashes_cleared"
+
+    cleared: int
+
+
+Device = Annotated[str | None, Meta(max_length=64, description="Only of this device.")]
+CrashId = Annotated[int, Meta(ge=1, lt=_MAX_WHOLE)]
+
+
+@operation("log.show", http="GET /v1/devices/{name}/logs", access=Access.LOOK, is_command=False)
+async def show_log(
+    logs: DeviceLogs,
+    _call: Call,
+    name: Annotated[str, Meta(pattern=NAME)],
+    cursor: Annotated[int, Meta(ge=0, lt=_MAX_WHOLE)] = 0,
+    console: bool = False,
+) -> Logs:
+    """What the device's programs printed, since a cursor.
+
+    With `console`, or where nothing else tells: what its serial console printed. Never both, mixed.
+    """
+    device = logs.devices.get(name)
+    if console or (device.supports(ConsoleRead.method) and not device.supports(LogsRead.method)):
+        page: ConsolePage = await device.call(ConsoleRead(cursor=cursor))
+        return convert({"console": True, **asdict(page)}, Logs)
+    return convert(asdict(await logs.source_log.read(device, cursor)), Logs)
+
+
+@operation("crash.list", http="GET /v1/crashes", access=Access.OWN, is_command=False)
+async def list_crashes(
+    logs: DeviceLogs,
+    _call: Call,
+    device: Device = None,
+    since: Annotated[int, Meta(ge=0, lt=_MAX_WHOLE, description="Unix time in ms.")] = 0,
+) -> Crashes:
+    """The kinds of crash that boards reported, the newest first."""
+    chosen = None if device is None else [logs.devices.get(device).device_id]
+    groups = await logs.crashes.groups(since_ms=since, devices=chosen)
+    return Crashes(crashes=[CrashFacts(**_facts(logs, group)) for group in groups])
+
+
+@operation("crash.show", http="GET /v1/crashes/{crash_id}", access=Access.OWN, is_command=False)
+async def show_crash(logs: DeviceLogs, _call: Call, crash_id: CrashId) -> OneCrash:
+    """One kind of crash, with its newest reports."""
+    group, reports = await logs.crashes.reports(crash_id)
+    text, step = _meaning(group, reports)
+    traces = [
+        CrashTrace(
+            device=_name(logs, one.device_id),
+            at_ms=one.at_ms,
+            firmware=one.firmware,
+            trace=one.trace,
+            log=list(one.log),
+        )
+        for one in reports
+    ]
+    return OneCrash(**_facts(logs, group), text=text, next_step=step, reports=traces)
+
+
+@operation(
+    "crash.clear",
+    http="POST /v1/crashes/clear",
+    permission=Permission.ACT,
+    access=Access.OWN,
+    is_command=False,
+    said="{cleared} reports forgotten",
+)
+async def clear_crashes(
+    logs: DeviceLogs,
+    call: Call,
+    crashes: Annotated[list[CrashId], Meta(max_length=500)] | None = None,
+    device: Device = None,
+) -> ClearedCrashes:
+    """Forget crashes: of these numbers, of a device, or all of them."""
+    chosen = None if device is None else logs.devices.get(device)
+    which = "all crashes" if crashes is None else f"crashes {', '.join(map(str, crashes[:20]))}"
+    await call.approve(f"forget {which}{'' if chosen is None else f' of {chosen.name}'}", ())
+    return ClearedCrashes(cleared=await logs.crashes.clear(crashes, None if chosen is None else [chosen.device_id]))
+
+
+def _facts(logs: DeviceLogs, group: CrashGroup) -> dict[str, Any]:
+    return {**asdict(group), "devices": [_name(logs, device_id) for device_id in group.devices]}
+
+
+def _name(logs: DeviceLogs, device_id: str) -> str:
+    return next((device.name for device in logs.devices.list() if device.device_id == device_id), device_id)
+
+
+def _meaning(group: CrashGroup, reports: tuple[CrashReport, ...]) -> tuple[str | None, str | None]:
+    """The crash of a program in plain words, and what to do."""
+    if group.kind != "program" or not reports:
+        return None, None
+    trap, _, said = reports[0].trace.partition("\n")
+    if said and trap.startswith(EXCEPTION):
+        return f"it trapped at {said}", "correct that line"
+    return trap_words(reports[0].trace)
