@@ -51,7 +51,6 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "POST /v1/signout",
         "GET /v1/signins",  # the own ones; an owner sees everybody's
         "DELETE /v1/signins/{sign_in_id}",
-        "GET /v1/status",
         "GET /v1/events",
         "GET /v1/usage",
         "GET /v1/apps",
@@ -92,7 +91,6 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "GET /v1/tasks/{number}/files/{name:path}",
     ),
     Access.ACT: (
-        "GET /v1/cluster",
         "PATCH /v1/devices/{name}",
         "DELETE /v1/devices/{name}",
         "PUT /v1/devices/{name}/labels",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Container
+from functools import partial
 from typing import Any
 
 from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from typing_extensions import TypedDict
 
 from microclaw import __version__
 from microclaw.api.access import access_from_network, access_of
@@ -14,10 +16,9 @@ from microclaw.api.answers import answers
 from microclaw.api.app_routes import app_router
 from microclaw.api.backup_routes import backup_router
 from microclaw.api.body import check_form
-from microclaw.api.caller import LOCAL_OWNER, BearerAuth, CallerMiddleware, RequestCaller
+from microclaw.api.caller import LOCAL_OWNER, BearerAuth, CallerMiddleware
 from microclaw.api.chat_routes import chat_router
 from microclaw.api.check_routes import check_router
-from microclaw.api.cluster_routes import cluster_router
 from microclaw.api.compile_routes import CompileQueue, compile_router
 from microclaw.api.credential_end import EndsWithCredential
 from microclaw.api.deferred_routes import deferred_router
@@ -33,6 +34,7 @@ from microclaw.api.metrics import metrics_router
 from microclaw.api.openai import openai_router
 from microclaw.api.openapi_document import openapi_of
 from microclaw.api.operation_routes import operation_routes
+from microclaw.api.operations import HostService
 from microclaw.api.parts import HostParts
 from microclaw.api.people_routes import approval_router, people_router, token_router, usage_router
 from microclaw.api.program_routes import program_router
@@ -40,14 +42,21 @@ from microclaw.api.request_check import LOOPBACK_NAMES, RequestCheck
 from microclaw.api.rollout_routes import rollout_router
 from microclaw.api.shares import Shares, WithinShare
 from microclaw.api.sign_in_routes import coming_in_router, session_router
-from microclaw.api.status import for_everybody, read_status
-from microclaw.api.status_answers import Health, HostFacts
+from microclaw.api.status import read_status
 from microclaw.api.task_routes import task_router
 from microclaw.api.tool_routes import tools_router
 from microclaw.api.voice_routes import voice_router
 from microclaw.api.waiting import TellsWaiting, waiting_router
 from microclaw.api.wifi_routes import wifi_router
 from microclaw.page.files import page_router
+
+
+class Health(TypedDict):
+    """`failing`: background tasks that are tried again and again."""
+
+    ok: bool
+    version: str
+    failing: list[str]
 
 
 def host_api(parts: HostParts) -> FastAPI:
@@ -75,7 +84,8 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(coming_in_router(admission.sign_ins))
     app.include_router(session_router(admission.sign_ins, admission.people, admission.gate))
     app.include_router(usage_router(parts))
-    app.router.routes.extend(operation_routes(parts.services, admission.gate))
+    own = {"host": HostService(partial(read_status, parts), admission.people), "cluster": parts.cluster}
+    app.router.routes.extend(operation_routes({**parts.services, **own}, admission.gate))
     app.include_router(task_router(parts.code, admission.gate, admission.people))
     app.include_router(backup_router(admission.gate, parts.backups.reading))
     compiling = CompileQueue(parts.apps.compile)
@@ -83,16 +93,9 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(program_router(parts, compiling))
     app.include_router(voice_router(parts))
     app.include_router(metrics_router(parts))
-    app.include_router(cluster_router(None if parts.cluster is None else parts.cluster.status))
     app.include_router(
         events_router(parts.live, admission.watching, admission.people, parts.settings.limits.keepalive_s, parts.pins)
     )
-
-    @app.get("/v1/status", tags=["host"], summary="Model, devices, programs", responses=answers(HostFacts))
-    async def status(by: RequestCaller) -> dict[str, Any]:
-        found = await read_status(parts)
-        person = admission.people.get(by.person_id)
-        return found if person is not None and person.role == "owner" else for_everybody(found)
 
     return app
 

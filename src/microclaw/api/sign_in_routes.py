@@ -53,7 +53,7 @@ def coming_in_router(sign_ins: SignIns) -> APIRouter:
         except TooManyTries as exc:
             return _locked(exc)
         text = "this link is wrong, was used already, or its ten minutes are over"
-        return _welcome(request, opened) if opened else _wrong(text, "microclaw open, on the host's machine")
+        return _welcome(request, opened) if opened else _wrong(text, "microclaw status --open, on the host's machine")
 
     @router.post("/password", summary="Sign in by a person's name and password", responses=answers(OpenedSignIn))
     async def by_password(body: PasswordBody, request: Request) -> JSONResponse:
@@ -62,7 +62,7 @@ def coming_in_router(sign_ins: SignIns) -> APIRouter:
         except TooManyTries as exc:
             return _locked(exc)
         text = "the name or the password is wrong"
-        step = "try again, or sign in by a link: microclaw open, on the host's machine"
+        step = "try again, or sign in by a link: microclaw status --open, on the host's machine"
         return _welcome(request, opened) if opened else _wrong(text, step)
 
     return router
@@ -144,7 +144,7 @@ def _wrong(text: str, next_step: str) -> JSONResponse:
 
 def _locked(error: TooManyTries) -> JSONResponse:
     wait_s = math.ceil(error.wait_s)
-    failure = Failure(TOO_MANY, "too many wrong tries within a minute", f"wait {wait_s} s, or: microclaw open")
+    failure = Failure(TOO_MANY, "too many wrong tries within a minute", f"wait {wait_s} s, or: microclaw status --open")
     answer = failure_response(failure, 429)
     answer.headers["Retry-After"] = str(wait_s)
     return answer

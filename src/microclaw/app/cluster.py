@@ -109,7 +109,7 @@ class HostCluster:
 
     @property
     def view(self) -> ClusterView:
-        """What `cluster status` and /metrics show."""
+        """What `status --cluster` and /metrics show."""
         from microclaw.cluster.status import ClusterView
 
         counts = lambda: {name: count() for name, count in self.counting.items()}  # noqa: E731

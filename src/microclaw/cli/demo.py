@@ -18,6 +18,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 
 import typer
 
+from microclaw.api.operations import read_status
 from microclaw.boards import load_board
 from microclaw.cli.board_control import BoardControl
 from microclaw.cli.chat_commands import Conversation
@@ -180,10 +181,10 @@ def blink(stage: Stage, *, once: bool) -> Rows:
     yield "board", f"{text} ready in {took_s:.1f} s"
     client, board = stage.client(), stage.board(DEVICE)
     client.devices.add(DEVICE, BOARD, stage.transports(DEVICE))
-    status = client.status()
-    yield "model", status["model"]
-    if status["model_hint"]:
-        yield "", status["model_hint"]
+    status = client.call(read_status)
+    yield "model", status.model
+    if status.model_hint:
+        yield "", status.model_hint
     yield "", ""
 
     before = board.edges(0)

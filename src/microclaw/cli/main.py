@@ -23,7 +23,6 @@ COMMANDS: Final = {
     "setup": ("setup_commands:setup", "Set up models, Telegram and search."),
     "up": ("host_commands:up", "Run the host in the foreground; Ctrl-C stops it."),
     "status": ("host_commands:status", "What the host is doing: model, devices, programs."),
-    "open": ("sign_in_commands:open_page", "Print a link that signs a browser in, once."),
     "chat": ("chat_commands:chat", "Talk to the agent."),
     "notify": (
         "device_commands:notify",
@@ -55,7 +54,6 @@ COMMANDS: Final = {
     "approval": ("people_commands:approval_group", "Acts that wait for a yes or a no."),
     "device": ("device_commands:device_group", "The devices this host knows."),
     "rollout": ("rollout_commands:rollout_group", "Update many boards in stages; it stops by itself."),
-    "cluster": ("cluster_commands:cluster_group", "The hosts that share a database with this one."),
     "app": ("app_commands:app_group", "Programs: build, install, list, undo."),
     "catalog": ("catalog_commands:catalog_group", "Ready programs: find, show, install, publish."),
     "firmware": ("firmware_commands:firmware_group", "Signed updates of boards: keys, releases, offers."),
@@ -70,9 +68,7 @@ COMMANDS: Final = {
     "ca": ("sign_in_commands:ca_group", "The host's own certificate authority."),
     "token": ("people_commands:token_group", "Tokens for the API."),
     "mcp": ("mcp_commands:mcp_group", "Drive the boards from an assistant over MCP."),
-    "backup": ("backup_commands:backup", "Put all of this host into one encrypted file."),
-    "restore": ("backup_commands:restore", "Make a home of a backup, on this machine or a new one."),
-    "migrate": ("migrate_command:migrate", "Copy this home's store into a database that several hosts share, or back."),
+    "backup": ("backup_commands:backup_group", "All of this host as one encrypted file, and back."),
     "audit": ("audit_command:audit_group", "The security log: who came in, what was decided."),
     "egress": ("egress_commands:egress_group", "What tasks in the sandbox may ask of the Internet."),
     "secret": ("egress_commands:secret_group", "Secrets that tasks use and never see."),
@@ -90,13 +86,13 @@ ALIASES: Final = {
 
 # The sections of `microclaw --help`.
 GROUPS: Final = {
-    "Start": "demo setup up status open doctor service",
+    "Start": "demo setup up status doctor service",
     "Boards": "flash discover device exec repl logs notify virtual",
     "Programs": "run try watch app catalog",
     "Talk": "chat approval session memory skill voice mcp usage",
     "Tasks and sandbox": "task schedule subagent egress secret",
     "Fleet": "apply diff export firmware rollout",
-    "Host": "config cluster migrate backup restore",
+    "Host": "config backup",
     "Security": "person token signin ca audit",
     "Developers": "completion",
 }
@@ -118,9 +114,6 @@ _ONLY_HERE: Final = frozenset(
         "demo",
         "egress",
         "mcp",
-        "migrate",
-        "open",
-        "restore",
         "secret",
         "service",
         "setup",

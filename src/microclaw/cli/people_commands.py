@@ -137,7 +137,7 @@ def add_person(
     """Somebody without a channel: they sign in by a link or a password."""
     options = global_options(ctx)
     person = options.host().post("/v1/people", {"name": name, "role": role})
-    step = f"microclaw open --person {person['name']!r}"
+    step = f"microclaw status --open --person {person['name']!r}"
     text = f"{person['name']} is {role_words(person['role'])}; a link for their browser: {step}"
     options.report("person", person, text)
 

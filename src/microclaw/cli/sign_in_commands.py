@@ -1,4 +1,4 @@
-"""`microclaw open`, `signin` and `ca`: a browser's way in, its sessions, and the authority that it has to trust."""
+"""`microclaw status --open`, `signin` and `ca`: a browser's way in, its sessions, and the authority that it has to trust."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from microclaw.cli.options import command_group, global_options
+from microclaw.api.operations import read_status
+from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.client.request import segment
 from microclaw.errors import ConfigError, NoHost
 from microclaw.text import moment_text
@@ -19,33 +20,22 @@ ca_group = command_group()
 _CERTIFICATE: Final = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
 
 
-def open_page(
-    ctx: typer.Context,
-    person: Annotated[str, typer.Option("--person", help="Who signs in with it.")] = "owner",
-    browser: Annotated[bool, typer.Option("--browser", help="Open it in this machine's browser.")] = False,
-) -> None:
+def open_page(options: GlobalOptions, person: str) -> None:
     """Print a link that signs a browser in, once."""
-    options = global_options(ctx)
+    options.only_here("microclaw status --open")
     host = options.host()
-    found = host.status()
-    if found["http"] is None:
+    found = host.call(read_status)
+    if found.http is None:
         raise NoHost("this host has no address for browsers", next_step="microclaw up --port 8080")
-    made = host.post("/v1/signin/links", {"person": person})
-    links = [url + made["path"] for url in found["https"]["urls"]]
-    if not options.wrote_json(
-        "open", {**made, "url": links[0], "urls": links, "ca_sha256": found["https"]["ca_sha256"]}
-    ):
+    made, ca_sha256 = host.post("/v1/signin/links", {"person": person}), found.https.ca_sha256
+    links = [url + made["path"] for url in found.https.urls]
+    if not options.wrote_json("open", {**made, "url": links[0], "urls": links, "ca_sha256": ca_sha256}):
         options.line(links[0])
         for other in links[1:]:
             options.say(f"or  {other}")
         options.say(f"signs {made['person']} ({made['role']}) in once, within {made['expires_s'] / 60:.0f} minutes")
-        if found["https"]["ca_sha256"] is not None:
-            options.say(f"the host's own authority, SHA-256 {found['https']['ca_sha256']}: microclaw ca export")
-    if browser:
-        import webbrowser
-
-        if not webbrowser.open(links[0]):
-            raise ConfigError("no browser could be opened here", next_step="open the printed link yourself")
+        if ca_sha256 is not None:
+            options.say(f"the host's own authority, SHA-256 {ca_sha256}: microclaw ca export")
 
 
 @sign_in_group.command("list")
@@ -62,7 +52,7 @@ def list_sign_ins(ctx: typer.Context) -> None:
         for one in found["signins"]
     ]
     head = ("ID", "PERSON", "ROLE", "BY", "FROM", "USED", "UNTIL")
-    options.table(rows, head=head, empty="nobody is signed in: microclaw open")
+    options.table(rows, head=head, empty="nobody is signed in: microclaw status --open")
 
 
 @sign_in_group.command("end")

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self, cast
+from typing import Final, Self
 
 from microclaw.client.address import CA_VARIABLE, checked_token, named_host, token_for, trusted_authorities
 from microclaw.client.calls import HostCalls
@@ -22,9 +22,6 @@ from microclaw.config.places import control_socket, home_folder
 from microclaw.errors import ConfigError
 from microclaw.events import ApprovalAsked
 from microclaw.wire.host_api import JsonObject
-
-if TYPE_CHECKING:
-    from microclaw.api import cluster_routes
 
 _SAID_BY: Final = "Client()"
 
@@ -100,14 +97,6 @@ class Client(HostCalls):
     @cached_property
     def rollouts(self) -> Rollouts:
         return Rollouts(self)
-
-    def status(self) -> JsonObject:
-        """The host's version, addresses, model and what its devices do now."""
-        return self.get("/v1/status")
-
-    def cluster(self) -> cluster_routes.ClusterAnswer:
-        """The cluster as this host sees it: hosts, streams, duties, problems. `cluster` is None for one alone."""
-        return cast("cluster_routes.ClusterAnswer", self.get("/v1/cluster"))
 
     def usage(self, *, by: str = "day", days: int = 30) -> JsonObject:
         """Requests, tokens and money of the last days: by "day", "person", "model" or another group of the host's."""

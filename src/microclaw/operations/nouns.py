@@ -9,6 +9,8 @@ MODULES: Final = {
     "memory": "microclaw.knowledge.operations",
     "session": "microclaw.knowledge.operations",
     "skill": "microclaw.knowledge.operations",
+    "host": "microclaw.api.operations",
+    "cluster": "microclaw.cluster.operations",
     "telemetry": "microclaw.telemetry.operations",
     "log": "microclaw.apps.log_operations",
     "crash": "microclaw.apps.log_operations",
