@@ -259,8 +259,8 @@ def check_store(settings: Settings, *, new_store: bool) -> None:
     if not new_store and authority.exists() and not store.exists():
         raise StoreMissing(
             f"the store {store} is missing, and paired devices trust the authority in {authority}",
-            next_step="microclaw restore FILE --replace; or begin with an empty one, and pair every device again: "
-            "microclaw up --new-store",
+            next_step="microclaw backup restore FILE --replace; or begin with an empty one, and pair every device "
+            "again: microclaw up --new-store",
         )
 
 

@@ -1,4 +1,4 @@
-"""`microclaw status --open`, `signin` and `ca`: a browser's way in, its sessions, and the authority that it has to trust."""
+"""`status --open`, `signin` and `ca`: a browser's way in, its sessions, and the authority that it has to trust."""
 
 from __future__ import annotations
 
