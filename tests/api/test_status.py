@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.api.people_host import people_host
 
-OF_OWNERS = {"pid", "home", "problems", "alarms", "gateway_open", "tasks", "mqtt", "model_outages"}
+OF_OWNERS = {"pid", "home", "problems", "alarms", "gateway_open", "failing", "mqtt", "model_outages"}
 
 
 async def test_others_than_owners_do_not_see_what_concerns_other_people(tmp_path: Path) -> None:

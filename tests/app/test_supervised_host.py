@@ -6,9 +6,6 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
-from msgspec import convert
-
-from microclaw.api.operations import Status
 from microclaw.app import running_host
 from microclaw.client.async_client import AsyncHostClient
 from microclaw.config.load import load_settings
@@ -26,4 +23,4 @@ async def test_a_task_that_dies_is_told_and_the_host_goes_on(tmp_path: Path) -> 
         while not (health := await client.get("/healthz"))["failing"]:
             pass
         assert (health["ok"], health["failing"]) == (True, ["build the C library"])
-        (_line,) = convert(await client.get("/v1/status"), Status).failing
+        (_line,) = (await client.get("/v1/status"))["failing"]

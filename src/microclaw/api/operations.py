@@ -10,8 +10,7 @@ from msgspec import Struct
 
 from microclaw.operations.operation import Access, Call, operation
 from microclaw.operations.result import Result
-from microclaw.supervision import TaskState
-from microclaw.text import count_text, moment_text
+from microclaw.text import moment_text
 
 if TYPE_CHECKING:
     from microclaw.auth.people import Roles
@@ -117,7 +116,8 @@ class DeviceStatus(Struct, frozen=True, kw_only=True):
 class Status(Result, frozen=True, kw_only=True):
     """The fields from `pid` on are null for who is no owner: they are about this machine and other people's chats.
 
-    `host`: its name in its cluster. `screen` has it as a person reads it, and more, but for the devices.
+    `host`: its name in its cluster; `failing`: its background tasks that fail now, and why. `screen` has it as a person
+    reads it, and more, but for the devices.
     """
 
     document: ClassVar = "status"
@@ -141,18 +141,9 @@ class Status(Result, frozen=True, kw_only=True):
     problems: list[str] | None = None
     alarms: list[AlarmFacts] | None = None
     gateway_open: bool | None = None
-    tasks: tuple[TaskState, ...] | None = None
+    failing: list[str] | None = None
     mqtt: dict[str, Any] | None = None
     model_outages: list[ModelOutage] | None = None
-
-    @property
-    def failing(self) -> list[str]:
-        """The background tasks that fail now: how often, since when, why."""
-        return [
-            f"{one.name}: failed {count_text(one.in_a_row, 'time')}, last {moment_text(one.failed_ms)}: {one.reason}"
-            for one in self.tasks or ()
-            if one.phase == "failing" and one.failed_ms is not None
-        ]
 
     def rows(self) -> list[StatusRow]:
         """The whole screen."""

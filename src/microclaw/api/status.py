@@ -95,7 +95,7 @@ async def read_status(parts: HostParts, is_owner: bool) -> Status:
             "problems": problems_of(parts),
             "alarms": await _alarms(parts),
             "gateway_open": parts.channels.gateway is not None and parts.channels.gateway_open,
-            "tasks": parts.tasks.states(),
+            "failing": [one.text for one in parts.tasks.states() if one.phase == "failing"],
             "mqtt": dict(parts.mqtt()),
             "model_outages": [convert(one, ModelOutage, from_attributes=True) for one in outages],
         }
@@ -138,7 +138,7 @@ async def _screen_of_owners(parts: HostParts, made: Status) -> list[tuple[str, s
     if made.mqtt and made.mqtt["state"] != "off":
         rows.append(("mqtt", mqtt_line(made.mqtt)))
     rows += [("mcp", f"{name}: {state}") for name, state in parts.mcp_servers().items()]
-    rows += [("failing", text) for text in made.failing]
+    rows += [("failing", text) for text in made.failing or ()]
     rows += [("off", text) for text in made.problems or () if text.partition(" is off: ")[0] not in _SWITCH]
     rows += [("alarm", f"{one.text}   {one.next_step}") for one in made.alarms or ()]
     if (backup := parts.backups.text()) is not None:

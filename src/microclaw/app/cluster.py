@@ -270,7 +270,8 @@ async def open_store(settings: Settings, stack: AsyncExitStack) -> tuple[Databas
         return await stack.enter_async_context(Database.open(settings.database)), None
     from microclaw.cluster.duties import Duties  # with other hosts alone
     from microclaw.cluster.files import SharedFiles
-    from microclaw.cluster.hosts import HostFacts, Hosts
+    from microclaw.cluster.hosts import Hosts
+    from microclaw.cluster.operations import HostFacts
     from microclaw.cluster.requests import HostRequests
     from microclaw.store.postgres import SharedDatabase
 

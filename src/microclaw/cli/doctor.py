@@ -264,7 +264,7 @@ def _host(options: GlobalOptions) -> Iterator[Finding]:
     yield Finding("host", True, f"running ({where}), {status.rss_mb:.0f} MB")
     if status.gateway_open:
         yield _open_gateway("this run")
-    for line in status.failing:
+    for line in status.failing or ():
         yield Finding("task", False, line, "mend its cause; it is tried again by itself")
     yield from (Finding("backup", True, row.text) for row in status.screen if row.about == "backup")
     for alarm in status.alarms or ():

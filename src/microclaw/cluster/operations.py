@@ -15,35 +15,30 @@ if TYPE_CHECKING:
     from microclaw.cluster.status import ClusterView
 
 
-class ClusterHost(Struct, frozen=True, kw_only=True):
-    """`devices` are connected to it; it told so `seen_s` ago. `calls` is where other hosts call it.
+class HostFacts(Struct, frozen=True):
+    """What a host tells the others. `devices` are connected to it; `api`, `link` and `calls` are its addresses: for
+    people, for devices and for other hosts. `wall_ms` is its clock when it told this."""
 
-    `known` false: it was live then; whether it is now this host cannot see. `clock_ahead_s`: of the database's.
-    """
-
-    host: str
     name: str
     version: str
-    schema_version: int
+    schema: int
     devices: int
-    known: bool
-    seen_s: float
-    clock_ahead_s: float
     api: str | None
     link: str | None
     calls: str | None
     started_ms: int
+    wall_ms: int
 
 
-class EndedHost(Struct, frozen=True, kw_only=True):
-    """A host that stopped `in_order`, or whose lease ended, within a day, and is not back. It had `devices` then; its
-    last renewal was `ended_s` ago."""
+class HostRow(Struct, frozen=True):
+    """A host, how long ago it renewed its lease, and how far its clock was ahead of the database's. `ended`: None
+    while it is there, else "in order" or "gone"."""
 
-    host: str
-    name: str
-    devices: int
-    in_order: bool
-    ended_s: float
+    host_id: str
+    facts: HostFacts
+    seen_s: float
+    clock_ahead_s: float
+    ended: str | None
 
 
 class ClusterDuty(Struct, frozen=True, kw_only=True):
@@ -62,7 +57,8 @@ class ClusterProblem(Struct, frozen=True, kw_only=True, rename={"next_step": "ne
 class ClusterFacts(Struct, frozen=True, kw_only=True):
     """`host` is this one's id; `member` says whether its lease is good. `database` is without its password.
 
-    `seen_s`: how old its news of the hosts are.
+    `seen_s`: how old its news of the hosts are; without `connected` nobody knows which of them are there now.
+    `ended`: those that ended within a day, and are not back.
     """
 
     host: str
@@ -70,15 +66,18 @@ class ClusterFacts(Struct, frozen=True, kw_only=True):
     connected: bool
     member: bool
     seen_s: float
-    hosts: list[ClusterHost]
-    ended: list[EndedHost]
+    hosts: list[HostRow]
+    ended: list[HostRow]
     duties: list[ClusterDuty]
     problems: list[ClusterProblem]
 
-    def seen(self, one: ClusterHost) -> str:
-        if one.host == self.host:
+    def seen(self, one: HostRow) -> str:
+        if one.ended is not None:
+            how = "stopped" if one.ended == "in order" else "gone"
+            return f"{how}, {format_duration(one.seen_s * 1000)} ago"
+        if one.host_id == self.host:
             return "this host" if self.member else "this host, no lease"
-        return f"{one.seen_s:.0f} s ago" if one.known else f"not known for {one.seen_s:.0f} s"
+        return f"{one.seen_s:.0f} s ago" if self.connected else f"not known for {one.seen_s:.0f} s"
 
 
 class ClusterAnswer(Listing, frozen=True, kw_only=True):
@@ -93,19 +92,18 @@ class ClusterAnswer(Listing, frozen=True, kw_only=True):
     def table(self) -> list[tuple[str, ...]]:
         if (facts := self.cluster) is None:
             return []
-        names = Counter([one.name for one in facts.hosts] + [one.name for one in facts.ended])
-
-        def called(one: ClusterHost | EndedHost) -> str:
-            return one.name if names[one.name] == 1 else one.host
-
-        rows: list[tuple[str, ...]] = [
-            (called(one), one.version, str(one.devices), facts.seen(one), f"{round(one.clock_ahead_s):+d} s")
-            for one in facts.hosts
+        hosts = facts.hosts + facts.ended
+        names = Counter(one.facts.name for one in hosts)
+        return [
+            (
+                one.facts.name if names[one.facts.name] == 1 else one.host_id,
+                one.facts.version,
+                str(one.facts.devices),
+                facts.seen(one),
+                f"{round(one.clock_ahead_s):+d} s",
+            )
+            for one in hosts
         ]
-        for gone in facts.ended:
-            how, ago = "stopped" if gone.in_order else "gone", format_duration(gone.ended_s * 1000)
-            rows.append((called(gone), "-", str(gone.devices), f"{how}, {ago} ago", "-"))
-        return rows
 
     @property
     def note(self) -> str:

@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from msgspec.structs import asdict
-
 from microclaw.cluster.duties import Duties
-from microclaw.cluster.hosts import HostRow, Hosts
-from microclaw.cluster.operations import ClusterDuty, ClusterFacts, ClusterHost, ClusterProblem, EndedHost
+from microclaw.cluster.hosts import Hosts
+from microclaw.cluster.operations import ClusterDuty, ClusterFacts, ClusterProblem
 from microclaw.errors import StoreError
 from microclaw.store.postgres import SharedDatabase
 from microclaw.store.schema import VERSION
@@ -46,8 +44,8 @@ class ClusterView:
             connected=not self.hosts.stale,
             member=not self.hosts.lost,
             seen_s=round(self.hosts.seen_s, 1),
-            hosts=[self._host(one) for one in self.hosts.standing()],
-            ended=[_ended(one) for one in self.hosts.ended()],
+            hosts=self.hosts.standing(),
+            ended=self.hosts.ended(),
             duties=[ClusterDuty(name=name, holder=holder, fence=fence) for name, holder, fence in duties],
             problems=[ClusterProblem(text=text, next_step=step) for text, step in self._problems()],
         )
@@ -62,18 +60,6 @@ class ClusterView:
             **dict.fromkeys(COUNTS, 0),
             **self.counts(),
         }
-
-    def _host(self, one: HostRow) -> ClusterHost:
-        told = asdict(one.facts)
-        del told["wall_ms"]
-        return ClusterHost(
-            host=one.host_id,
-            schema_version=told.pop("schema"),
-            known=not self.hosts.stale or one.host_id == self.hosts.host_id,
-            seen_s=round(one.seen_s, 1),
-            clock_ahead_s=round(one.clock_ahead_s, 1),
-            **told,
-        )
 
     def _problems(self) -> Iterator[_Problem]:
         hosts = self.hosts.standing()
@@ -112,13 +98,3 @@ class ClusterView:
                     f"the host {one.host_id} is gone: its lease was last renewed {ago} ago, with {devices} connected",
                     f"see that machine, and start {one.facts.name} again; this is shown for a day",
                 )
-
-
-def _ended(one: HostRow) -> EndedHost:
-    return EndedHost(
-        host=one.host_id,
-        name=one.facts.name,
-        devices=one.facts.devices,
-        in_order=one.ended == "in order",
-        ended_s=round(one.seen_s, 1),
-    )
