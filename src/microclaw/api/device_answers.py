@@ -10,8 +10,7 @@ from typing import Annotated, Any, NotRequired, TypeAlias
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from microclaw.agent.attempts import Attempt
-from microclaw.api.answers import DeferredFacts, PendingPairing
+from microclaw.api.answers import PendingPairing
 from microclaw.api.jobs import CancelState
 from microclaw.devices.examine import CheckLine, TransportReach
 from microclaw.events import EvidenceKind, ProgramKind
@@ -169,18 +168,8 @@ class WifiForgotten(TypedDict):
     forgotten: str
 
 
-class Tries(TypedDict):
-    tries: list[Attempt]
-
-
 class JobCancelled(TypedDict):
     state: CancelState
-
-
-class DeferralCancelled(TypedDict):
-    device: str
-    name: str
-    deferred: DeferredFacts
 
 
 class WantedApp(TypedDict):

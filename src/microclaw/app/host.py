@@ -10,9 +10,10 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
+from microclaw.agent.attempts import latest_attempts
 from microclaw.agent.background.unattended import AgentTasks
 from microclaw.agent.conversation import Conversations
 from microclaw.agent.erase import ConversationEraser
@@ -21,8 +22,10 @@ from microclaw.api.event_routes import LiveFeed
 from microclaw.api.ingress import SUPERVISOR, AnyHost, Ingress
 from microclaw.api.jobs import Jobs
 from microclaw.api.live_pins import LivePins
+from microclaw.api.operations import HostService
 from microclaw.api.parts import HostParts
 from microclaw.api.server import Listener, serving, unix_listener
+from microclaw.api.status import read_status
 from microclaw.api.waiting import WaitingRequests
 from microclaw.app.agent import RETRY_S, Agent, build_inbox, build_model, build_tasks, outward_tools
 from microclaw.app.channels import open_channels
@@ -42,6 +45,7 @@ from microclaw.app.people_plane import ingress_socket, open_people_plane, people
 from microclaw.app.voice import HostVoice, VoiceMaker
 from microclaw.apps.changes import ChangeLog
 from microclaw.apps.log_operations import DeviceLogs
+from microclaw.apps.operations import Programs
 from microclaw.apps.parts import Apps
 from microclaw.audit import AuditLog
 from microclaw.auth.admission import open_admission
@@ -189,6 +193,14 @@ async def running_host(
             tools=frozenset(tool.name for tool in agent.tools.tools),
             capabilities=frozenset(CALLS),
         )
+        services: dict[str, Any] = {
+            **agent.services,
+            **dict.fromkeys(("memory", "session", "skill"), knowledge),
+            **dict.fromkeys(("log", "crash"), DeviceLogs(devices.registry, apps.source_log, CrashTable(database))),
+            "telemetry": history,
+            "cluster": None if cluster is None else cluster.view,
+            "app": Programs(apps, admission.gate, partial(latest_attempts, agent.conversations.journal)),
+        }
         parts = HostParts(
             settings=settings,
             database=database,
@@ -205,12 +217,7 @@ async def running_host(
             conversations=agent.conversations,
             knowledge=agent.knowledge,
             schedules=agent.schedules,
-            services={
-                **agent.services,
-                **dict.fromkeys(("memory", "session", "skill"), knowledge),
-                **dict.fromkeys(("log", "crash"), DeviceLogs(devices.registry, apps.source_log, CrashTable(database))),
-                "telemetry": history,
-            },
+            services=services,
             tasks=tasks,
             jobs=jobs,
             live=live,
@@ -228,6 +235,7 @@ async def running_host(
             requests=waiting,
             requests_elsewhere=requests_elsewhere,
         )
+        services["host"] = HostService(partial(read_status, parts), admission.people)
         api = host_api(parts)
         listeners = [Listener("control", control_socket_app(parts, api), control)]
         if plane is not None:
