@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from typing import Any
+from typing import Any, Final
 
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import TypedDict
 
@@ -28,7 +28,6 @@ from microclaw.api.fleet_routes import fleet_router
 from microclaw.api.install_routes import install_router
 from microclaw.api.job_routes import job_router
 from microclaw.api.many_routes import many_router
-from microclaw.api.metrics import metrics_router
 from microclaw.api.openai import openai_router
 from microclaw.api.openapi_document import openapi_of
 from microclaw.api.operation_routes import operation_routes
@@ -45,6 +44,8 @@ from microclaw.api.voice_routes import voice_router
 from microclaw.api.waiting import TellsWaiting, waiting_router
 from microclaw.api.wifi_routes import wifi_router
 from microclaw.page.files import page_router
+
+_PROMETHEUS_TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Health(TypedDict):
@@ -154,6 +155,18 @@ class AnswersHead:
                 await send({"type": "http.response.body", "body": b""})
 
         await self._app({**scope, "method": "GET"}, receive, send_head)
+
+
+def metrics_router(parts: HostParts) -> APIRouter:
+    router = APIRouter(tags=["host"])
+
+    @router.get("/metrics", summary="Counters, gauges and histograms as Prometheus text", response_class=Response)
+    async def read_metrics() -> Response:
+        from microclaw.api.metrics_page import host_metrics, metrics_page  # the client takes 2 MB: for those who ask
+
+        return Response(metrics_page(host_metrics(parts)), media_type=_PROMETHEUS_TEXT)
+
+    return router
 
 
 def _base(title: str, parts: HostParts) -> FastAPI:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from msgspec import Meta, Struct, convert
+from msgspec import Meta, Struct, convert, structs
+from msgspec.structs import replace
 
 from microclaw.apps.traps import EXCEPTION, trap_words
 from microclaw.devices.calls import ConsolePage, ConsoleRead, LogsRead
 from microclaw.operations.operation import NAME, Access, Call, Permission, operation
-from microclaw.operations.result import Listing, Result, time_text
-from microclaw.store.crashes import CrashGroup, CrashKind, CrashReport, CrashTable
+from microclaw.operations.result import Listing, Result
+from microclaw.store.crashes import CrashGroup, CrashReport, CrashTable
+from microclaw.text import moment_text
 
 if TYPE_CHECKING:
     from microclaw.apps.source_log import SourceLog
@@ -51,28 +53,6 @@ class Logs(Result, frozen=True, kw_only=True, rename={"entries": "lines"}):
     problem: str | None = None
 
 
-class CrashFacts(Result, frozen=True, kw_only=True, rename={"crash_id": "id"}):
-    crash_id: int
-    kind: CrashKind
-    program: str | None
-    version: str | None
-    title: str
-    fingerprint: str
-    count: int
-    found_ms: int
-    first_ms: int
-    last_ms: int
-    devices: list[str]
-
-    @property
-    def what(self) -> str:
-        return f"program {self.program}" if self.kind == "program" else self.kind
-
-    @property
-    def boards(self) -> str:
-        return ", ".join(self.devices) if len(self.devices) <= 3 else f"{len(self.devices)} boards"
-
-
 class Crashes(Listing, frozen=True, kw_only=True):
     document: ClassVar = "crashes"
     columns: ClassVar = {
@@ -85,7 +65,7 @@ class Crashes(Listing, frozen=True, kw_only=True):
     }
     empty: ClassVar = "no crashes"
 
-    crashes: list[CrashFacts]
+    crashes: list[CrashGroup]
 
     @property
     def note(self) -> str:
@@ -102,7 +82,7 @@ class CrashTrace(Struct, frozen=True, kw_only=True):
     log: list[str]
 
 
-class OneCrash(CrashFacts, frozen=True, kw_only=True, rename={"crash_id": "id", "next_step": "next"}):
+class OneCrash(CrashGroup, frozen=True, kw_only=True, rename={"crash_id": "id", "next_step": "next"}):
     """`text` and `next_step`: what it means, where that is known."""
 
     document: ClassVar = "crash"
@@ -114,12 +94,12 @@ class OneCrash(CrashFacts, frozen=True, kw_only=True, rename={"crash_id": "id", 
     def lines(self) -> Iterable[str]:
         yield f"crash {self.crash_id}: {self.title}"
         yield f"{self.what}, version {self.version or 'not known'}, on {', '.join(self.devices)}"
-        yield f"{self.count:,} times, from {time_text(self.found_ms / 1000)} to {time_text(self.last_ms / 1000)}"
+        yield f"{self.count:,} times, from {moment_text(self.found_ms)} to {moment_text(self.last_ms)}"
         if self.text:
             yield f"{self.text}; next: {self.next_step}"
         for one in self.reports:
             yield ""
-            yield f"{time_text(one.at_ms / 1000)}  {one.device}{f', {one.firmware}' if one.firmware else ''}"
+            yield f"{moment_text(one.at_ms)}  {one.device}{f', {one.firmware}' if one.firmware else ''}"
             yield from (f"  {line}" for line in one.trace.splitlines())
             yield from ("  last lines:", *(f"    {line}" for line in one.log)) if one.log else ()
 
@@ -163,7 +143,7 @@ async def list_crashes(
     """The kinds of crash that boards reported, the newest first."""
     chosen = None if device is None else [logs.devices.get(device).device_id]
     groups = await logs.crashes.groups(since_ms=since, devices=chosen)
-    return Crashes(crashes=[CrashFacts(**_facts(logs, group)) for group in groups])
+    return Crashes(crashes=[replace(one, devices=_names(logs, one.devices)) for one in groups])
 
 
 @operation("crash.show", http="GET /v1/crashes/{crash_id}", access=Access.OWN, is_command=False)
@@ -172,16 +152,12 @@ async def show_crash(logs: DeviceLogs, _call: Call, crash_id: CrashId) -> OneCra
     group, reports = await logs.crashes.reports(crash_id)
     text, step = _meaning(group, reports)
     traces = [
-        CrashTrace(
-            device=_name(logs, one.device_id),
-            at_ms=one.at_ms,
-            firmware=one.firmware,
-            trace=one.trace,
-            log=list(one.log),
-        )
+        CrashTrace(device=device, at_ms=one.at_ms, firmware=one.firmware, trace=one.trace, log=list(one.log))
         for one in reports
+        for device in _names(logs, [one.device_id])
     ]
-    return OneCrash(**_facts(logs, group), text=text, next_step=step, reports=traces)
+    known = structs.asdict(group) | {"devices": _names(logs, group.devices)}
+    return OneCrash(**known, text=text, next_step=step, reports=traces)
 
 
 @operation(
@@ -205,12 +181,9 @@ async def clear_crashes(
     return ClearedCrashes(cleared=await logs.crashes.clear(crashes, None if chosen is None else [chosen.device_id]))
 
 
-def _facts(logs: DeviceLogs, group: CrashGroup) -> dict[str, Any]:
-    return {**asdict(group), "devices": [_name(logs, device_id) for device_id in group.devices]}
-
-
-def _name(logs: DeviceLogs, device_id: str) -> str:
-    return next((device.name for device in logs.devices.list() if device.device_id == device_id), device_id)
+def _names(logs: DeviceLogs, device_ids: Iterable[str]) -> tuple[str, ...]:
+    names = {device.device_id: device.name for device in logs.devices.list()}
+    return tuple(names.get(one, one) for one in device_ids)
 
 
 def _meaning(group: CrashGroup, reports: tuple[CrashReport, ...]) -> tuple[str | None, str | None]:
