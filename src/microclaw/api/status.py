@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import convert
 from msgspec.structs import replace
@@ -39,6 +39,7 @@ from microclaw.text import count_text, format_duration, moment_text
 
 if TYPE_CHECKING:
     from microclaw.api.parts import HostParts
+    from microclaw.api.server import PeoplePlane
     from microclaw.channels.telegram.poller import TelegramState
     from microclaw.link_server.server import LinkServer
 
@@ -68,38 +69,35 @@ class ChannelStates:
 
 async def read_status(parts: HostParts, is_owner: bool) -> Status:
     """The document of GET /v1/status."""
-    plane, voice = parts.plane, parts.voice
     model, hint = await describe_model(parts.conversations.model)
-    fields: dict[str, Any] = {
-        "version": __version__,
-        "host": None if parts.settings.cluster.database is None else parts.settings.cluster.host_name,
-        "http": parts.http,
-        "https": HttpsFacts(),
-        "link": await _link(parts.link),
-        "xiaozhi": voice.xiaozhi_object(),
-        "wyoming": voice.wyoming_object(),
-        "up_s": round(time.monotonic() - parts.began_s, 1),
-        "rss_mb": round(resident_mb(), 1),
-        "model": model,
-        "model_hint": hint,
-        "deferred": await _deferred(parts),
-        "devices": await _devices(parts),
-    }
-    if plane is not None:
-        fields["https"] = HttpsFacts(urls=plane.urls, local=plane.local_url, ca_sha256=plane.fingerprint)
+    made = Status(
+        version=__version__,
+        host=None if parts.settings.cluster.database is None else parts.settings.cluster.host_name,
+        http=parts.http,
+        https=_https(parts.plane),
+        link=await _link(parts.link),
+        xiaozhi=parts.voice.xiaozhi_object(),
+        wyoming=parts.voice.wyoming_object(),
+        up_s=round(time.monotonic() - parts.began_s, 1),
+        rss_mb=round(resident_mb(), 1),
+        model=model,
+        model_hint=hint,
+        deferred=await _deferred(parts),
+        devices=await _devices(parts),
+    )
     if is_owner:
         outages = outages_of(parts.conversations.model)
-        fields |= {
-            "pid": os.getpid(),
-            "home": str(parts.settings.home),
-            "problems": problems_of(parts),
-            "alarms": await _alarms(parts),
-            "gateway_open": parts.channels.gateway is not None and parts.channels.gateway_open,
-            "failing": [one.text for one in parts.tasks.states() if one.phase == "failing"],
-            "mqtt": dict(parts.mqtt()),
-            "model_outages": [convert(one, ModelOutage, from_attributes=True) for one in outages],
-        }
-    made = Status(**fields)
+        made = replace(
+            made,
+            pid=os.getpid(),
+            home=str(parts.settings.home),
+            problems=problems_of(parts),
+            alarms=await _alarms(parts),
+            gateway_open=parts.channels.gateway is not None and parts.channels.gateway_open,
+            failing=[one.text for one in parts.tasks.states() if one.phase == "failing"],
+            mqtt=dict(parts.mqtt()),
+            model_outages=[convert(one, ModelOutage, from_attributes=True) for one in outages],
+        )
     of_owners = await _screen_of_owners(parts, made) if is_owner else []
     screen = [*_screen(parts, made), *of_owners, *await _events(parts, made)]
     return replace(made, screen=[StatusRow(about, text) for about, text in screen])
@@ -226,6 +224,12 @@ async def _alarms(parts: HostParts) -> list[AlarmFacts]:
         made = AlarmFacts(kind=kind, device="this host", at_ms=now_ms(), text=text, next_step=refusal.next_step)
         alarms.append(made)
     return alarms
+
+
+def _https(plane: PeoplePlane | None) -> HttpsFacts:
+    if plane is None:
+        return HttpsFacts()
+    return HttpsFacts(urls=plane.urls, local=plane.local_url, ca_sha256=plane.fingerprint)
 
 
 async def _link(server: LinkServer | None) -> LinkStatus | None:
