@@ -20,7 +20,7 @@ from microclaw.api.answers import FORM, FORMS
 from microclaw.api.by_hand import load_by_hand
 from microclaw.api.caller import CSRF_HEADER
 from microclaw.api.failures import STATUS_BY_CODE, is_openai
-from microclaw.operations.openapi import documented_path, paths_and_schemas
+from microclaw.operations.openapi import paths_and_schemas
 from microclaw.operations.operation import Access, load
 from microclaw.wire.host_api import stream_schemas
 
@@ -39,7 +39,6 @@ _PLAIN: Final = {
     "/metrics": ("text/plain",),
     _TASK_FILE: ("application/octet-stream", "*/*"),
     "/v1/firmware/parts/{name}": ("application/octet-stream",),
-    "/page/{name}": ("*/*",),
 }
 _METHODS: Final = frozenset({"get", "post", "put", "patch", "delete"})
 _STATUSES: Final = sorted({*STATUS_BY_CODE.values(), 401, 408, 415, 429})
