@@ -11,7 +11,6 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from microclaw.api.answers import PendingPairing
-from microclaw.api.jobs import CancelState
 from microclaw.devices.examine import CheckLine, TransportReach
 from microclaw.events import EvidenceKind, ProgramKind
 from microclaw.link_server.linked_devices import Noted
@@ -166,10 +165,6 @@ class WifiBegun(WifiTrialFacts):
 class WifiForgotten(TypedDict):
     device: str
     forgotten: str
-
-
-class JobCancelled(TypedDict):
-    state: CancelState
 
 
 class WantedApp(TypedDict):

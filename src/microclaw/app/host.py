@@ -47,6 +47,8 @@ from microclaw.apps.changes import ChangeLog
 from microclaw.apps.log_operations import DeviceLogs
 from microclaw.apps.operations import Programs
 from microclaw.apps.parts import Apps
+from microclaw.apps.program_operations import Workshop
+from microclaw.apps.queues import CompileQueue, trial_turns
 from microclaw.audit import AuditLog
 from microclaw.auth.admission import open_admission
 from microclaw.auth.approvals import approval_event
@@ -199,6 +201,7 @@ async def running_host(
             **dict.fromkeys(("log", "crash"), DeviceLogs(devices.registry, apps.source_log, CrashTable(database))),
             "telemetry": history,
             "cluster": None if cluster is None else cluster.view,
+            "program": Workshop(apps, CompileQueue(apps.compile), trial_turns()),
             "app": Programs(apps, admission.gate, partial(latest_attempts, agent.conversations.journal)),
         }
         parts = HostParts(
