@@ -66,7 +66,7 @@ def test_beside_a_host_the_log_is_followed(ask: Run, host: dict[str, Any]) -> No
     words = [sys.executable, "-m", "microclaw.cli", "audit", "-f", "--json", "--kind", "token"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, env=clean_environ(home), text=True) as following:
         try:
-            assert ask("token", "create", "first").code == 0
+            assert ask("person", "add-token", "first").code == 0
             assert following.stdout is not None
             told = json.loads(following.stdout.readline())
         finally:

@@ -49,11 +49,8 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
     Access.LOOK: (
         "GET /v1/me",
         "POST /v1/signout",
-        "GET /v1/signins",  # the own ones; an owner sees everybody's
-        "DELETE /v1/signins/{sign_in_id}",
         "GET /v1/status",
         "GET /v1/events",
-        "GET /v1/usage",
         "GET /v1/apps",
         "GET /v1/devices",
         "GET /v1/devices/{name}",
@@ -87,8 +84,6 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "GET /v1/fleet/{device}/{name}",
         "POST /v1/jobs/{number}/cancel",  # of the own token or session
         "GET /v1/requests/{number}",
-        "GET /v1/approvals",
-        "GET /v1/approvals/{approval_id}",  # of the own questions, and of those that one may decide
         "GET /v1/tasks",
         "GET /v1/tasks/{number}",
         "GET /v1/tasks/{number}/files/{name:path}",
@@ -115,7 +110,6 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "POST /v1/devices/{device}/explore",
         "POST /v1/undo",
         "POST /v1/fleet/apply",
-        "POST /v1/approvals/{approval_id}",  # the risky ones: an owner's
         "POST /v1/tasks",
         "DELETE /v1/tasks/{number}",
     ),
@@ -150,21 +144,10 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "GET /v1/rollouts/{number}",
         "POST /v1/rollouts/{number}/undo",
         "POST /v1/rollouts/{number}/{act}",
-        "GET /v1/people",
-        "GET /v1/tokens",
         "GET /v1/voice",
         "POST /v1/voice/test",
     ),
     Access.SOCKET: (
-        "POST /v1/people",
-        "PATCH /v1/people/{name}",
-        "DELETE /v1/people/{name}",
-        "POST /v1/people/pair",
-        "PUT /v1/people/{name}/password",
-        "DELETE /v1/people/{name}/password",
-        "POST /v1/signin/links",
-        "POST /v1/tokens",
-        "DELETE /v1/tokens/{name}",
         "POST /v1/devices/pair",
         "POST /v1/devices/provision",
         "POST /v1/devices/provision-batch",

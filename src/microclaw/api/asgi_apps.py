@@ -34,7 +34,6 @@ from microclaw.api.openai import openai_router
 from microclaw.api.openapi_document import openapi_of
 from microclaw.api.operation_routes import operation_routes
 from microclaw.api.parts import HostParts
-from microclaw.api.people_routes import approval_router, people_router, token_router, usage_router
 from microclaw.api.program_routes import program_router
 from microclaw.api.request_check import LOOPBACK_NAMES, RequestCheck
 from microclaw.api.rollout_routes import rollout_router
@@ -71,13 +70,9 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(deferred_router(parts))
     app.include_router(lifecycle_router(parts))  # after it: it takes any word after a program's name
     app.include_router(tools_router(parts))
-    app.include_router(approval_router(parts))
     app.include_router(waiting_router(parts.requests, parts.requests_elsewhere))
-    app.include_router(people_router(parts))
-    app.include_router(token_router(parts))
     app.include_router(coming_in_router(admission.sign_ins))
-    app.include_router(session_router(admission.sign_ins, admission.people, admission.gate))
-    app.include_router(usage_router(parts))
+    app.include_router(session_router(admission.sign_ins, admission.people))
     app.router.routes.extend(operation_routes(parts.services, admission.gate))
     app.include_router(task_router(parts.code, admission.gate, admission.people))
     app.include_router(backup_router(admission.gate, parts.backups.reading))

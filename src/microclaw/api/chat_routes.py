@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 from pydantic import Field
+from typing_extensions import TypedDict
 
 from microclaw.agent.accepted_message import AcceptedMessage
 from microclaw.agent.outbox import Outbox
@@ -23,14 +24,6 @@ from microclaw.api.caller import Caller, RequestCaller
 from microclaw.api.credential_end import has_ended
 from microclaw.api.jobs import MEDIA_TYPE, paced
 from microclaw.api.parts import HostParts
-from microclaw.api.people_answers import (
-    CancelledTurns,
-    ChatMessages,
-    Chats,
-    DeliveredMessages,
-    SessionLine,
-    UndeliveredMessages,
-)
 from microclaw.events import Answer, Inbound
 from microclaw.store.sessions import session_name
 from microclaw.wire.host_api import Keepalive, answer_object, encode_event
@@ -51,6 +44,51 @@ class ChatBody(RequestBody):
 
 class DeliveredBody(RequestBody):
     outbound_ids: Annotated[list[int], Field(max_length=256)]
+
+
+class CancelledTurns(TypedDict):
+    cancelled: int
+
+
+class UndeliveredMessage(TypedDict):
+    """`answer` is as a chat's last line has it."""
+
+    kind: str
+    answer: dict[str, Any]
+
+
+class UndeliveredMessages(TypedDict):
+    messages: list[UndeliveredMessage]
+
+
+class DeliveredMessages(TypedDict):
+    delivered: list[int]
+
+
+class ChatFacts(TypedDict):
+    """`text`: the newest message of the person."""
+
+    chat_id: str
+    changed_s: Annotated[int, Field(description="Unix time in s")]
+    text: str
+
+
+class Chats(TypedDict):
+    chats: list[ChatFacts]
+
+
+class SessionLine(TypedDict):
+    role: str
+    content: str
+    ts: Annotated[int, Field(description="Unix time in s")]
+    person: str
+
+
+class ChatMessages(TypedDict):
+    """`waiting`: messages that have no answer yet, in order."""
+
+    messages: list[SessionLine]
+    waiting: list[str]
 
 
 def chat_router(parts: HostParts) -> APIRouter:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from microclaw.api.body import check_form, with_whole
-from microclaw.api.caller import CHANNEL, admit, caller_of
+from microclaw.api.caller import CHANNEL, admit, caller_of, check_local_owner
 from microclaw.auth.gate import Gate
 from microclaw.events import AskedProgram
 from microclaw.operations.operation import Access, Call, Fields, Operation, Permission, fault, load
@@ -37,7 +37,9 @@ def _endpoint(act: Operation[..., Any], service: Any, gate: Gate) -> Any:
         values = await _values(act, request)
         action = act.asked(values)
         gate.check(by.person_id, act.permission, action)
-        if act.least >= Access.OWN:
+        if act.least is Access.SOCKET:
+            check_local_owner(gate, by, action)
+        elif act.least is Access.OWN:
             gate.check_owner(by.person_id, action)
 
         async def approve(

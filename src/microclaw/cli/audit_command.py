@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
@@ -19,12 +19,11 @@ from microclaw.audit import (
     ChainReport,
     RecordedEvent,
     followed_events,
-    kept_heads,
     read_events,
     verify_chains,
 )
 from microclaw.audit.files import FOLDER
-from microclaw.cli.options import FAILED, GlobalOptions, command_group, global_options
+from microclaw.cli.options import FAILED, GlobalOptions, global_options
 from microclaw.errors import StoreError
 from microclaw.text import count_text
 
@@ -40,62 +39,44 @@ _AGO: Final = re.compile(r"([1-9][0-9]{0,5})([smhd])")
 _UNIT_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
-audit_group = command_group(runs_alone=True)
-Since = Annotated[str | None, typer.Option("--since", metavar="WHEN", help="As 30m, 12h, 7d, or a day: 2026-11-20.")]
-Kinds = Annotated[
-    list[str] | None, typer.Option("--kind", metavar="KIND", help="As token.wrong, or all of token; repeatable.")
-]
-Follow = Annotated[bool, typer.Option("-f", "--follow", help="Go on as events come, until Ctrl-C.")]
-
-Tail = Annotated[
-    int | None, typer.Option("--tail", metavar="N", min=0, max=MAX_TAIL, help="Only the newest N of the events.")
-]
-
-
-@audit_group.callback()
 def audit(
-    ctx: typer.Context, since: Since = None, kind: Kinds = None, tail: Tail = None, follow: Follow = False
-) -> None:
-    """The security log: who tried to come in, who was let in, what was decided. Without a command: show."""
-    if ctx.invoked_subcommand is None:
-        show(ctx, since, kind, tail, follow)
-    elif since is not None or kind or follow or tail is not None:
-        text = "--since, --kind, --tail and -f go behind the command: microclaw audit show --since 7d"
-        raise typer.BadParameter(text)
-
-
-@audit_group.command("show")
-def show(
-    ctx: typer.Context, since: Since = None, kind: Kinds = None, tail: Tail = None, follow: Follow = False
-) -> None:
-    """The events, oldest first."""
-    options = global_options(ctx)
-    kinds = _kinds(kind or ())
-    from_ms = 0 if since is None else since_ms(since)
-    with _readable(options) as home:
-        _read(options, home, from_ms, kinds, tail=tail, follow=follow)
-
-
-@audit_group.command("verify")
-def verify(
     ctx: typer.Context,
+    what: Annotated[
+        Literal["show", "verify"], typer.Argument(help="verify: whether a line was changed, removed or inserted.")
+    ] = "show",
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="WHEN", help="As 30m, 12h, 7d, or a day: 2026-11-20.")
+    ] = None,
+    kind: Annotated[
+        list[str] | None, typer.Option("--kind", metavar="KIND", help="As token.wrong, or all of token; repeatable.")
+    ] = None,
+    tail: Annotated[
+        int | None, typer.Option("--tail", metavar="N", min=0, max=MAX_TAIL, help="Only the newest N of the events.")
+    ] = None,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as events come, until Ctrl-C.")] = False,
     head: Annotated[
         list[str] | None,
-        typer.Option("--head", metavar="HEAD", help="A head that was noted elsewhere (audit head); repeatable."),
+        typer.Option("--head", metavar="HEAD", help="verify: a head of then that was noted elsewhere; repeatable."),
     ] = None,
 ) -> None:
-    """Whether a line was changed, removed or inserted, or the end cut off. Exit code 1 when it is not whole."""
+    """The security log, oldest first: who tried to come in, who was let in, what was decided.
+
+    verify ends with exit code 1 when the log is not whole, and tells each chain's head, to be noted elsewhere.
+    """
     options = global_options(ctx)
-    noted = [_noted(text) for text in head or ()]
+    kinds, from_ms = _kinds(kind or ()), 0 if since is None else since_ms(since)
     with _readable(options) as home:
-        reports = verify_chains(home, frozenset(one.hash for one in noted))
+        if what == "verify":
+            _verify(options, home, [_noted(text) for text in head or ()])
+        else:
+            _read(options, home, from_ms, kinds, tail=tail, follow=follow)
+
+
+def _verify(options: GlobalOptions, home: Path, noted: list[_Noted]) -> None:
+    reports = verify_chains(home, frozenset(one.hash for one in noted))
     unknown = [text for one in noted if (text := _unknown_head(one, reports)) is not None]
     whole = not unknown and all(report.whole for report in reports)
-    document = {
-        "whole": whole,
-        "sets": [_report(report) for report in reports],
-        "heads": unknown,
-    }
+    document = {"whole": whole, "sets": [_report(report) for report in reports], "heads": unknown}
     if not options.wrote_json("audit_verify", document):
         for report in reports:
             options.line(chain_text(report))
@@ -103,27 +84,14 @@ def verify(
                 options.line(f"  {one.what}: {one.file} line {one.line}: {one.text}")
             if (more := len(report.breaks) - MAX_NAMED) > 0:
                 options.line(f"  and {more:,} more places")
+            if report.whole and report.last.n:
+                options.line(f"  head {report.stem}:{report.last.n}:{report.last.hash}")
         for text in unknown:
             options.line(f"NOT FOUND {text}")
         if not whole:
             options.line(f"next: {BROKEN_STEP}")
     if not whole:
         raise typer.Exit(FAILED)
-
-
-@audit_group.command("head")
-def show_head(ctx: typer.Context) -> None:
-    """The last line of each chain, to be noted elsewhere: `audit verify --head` compares with it later."""
-    options = global_options(ctx)
-    with _readable(options) as home:
-        heads = kept_heads(home)
-    found = {stem: {"n": link.n, "hash": link.hash} for stem, link in heads.items()}
-    if options.wrote_json("audit_head", {"heads": found}):
-        return
-    for stem, link in heads.items():
-        options.line(f"{stem}:{link.n}:{link.hash}")
-    if not heads:
-        options.say("nothing yet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +107,7 @@ class _Noted:
 def _noted(text: str) -> _Noted:
     found = _HEAD.fullmatch(text.strip().lower())
     if found is None:
-        raise typer.BadParameter(f"--head {text[:80]!r}: give a line of `microclaw audit head`, or its 64 hex digits")
+        raise typer.BadParameter(f"--head {text[:80]!r}: give a head of `microclaw audit verify`, or its 64 hex digits")
     return _Noted(text.strip(), found["hash"], found["stem"], int(found["n"]) if found["n"] else None)
 
 

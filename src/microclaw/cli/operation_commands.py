@@ -18,7 +18,7 @@ def group(noun: str, by_hand: typer.Typer | None = None) -> typer.Typer:
     made = by_hand or command_group()
     for act in load(noun):
         if act.is_command:
-            made.command(act.verb)(_command(act))
+            made.command(act.verb or noun)(_command(act))
     return made
 
 

@@ -16,15 +16,15 @@ from microclaw.client.endpoint import RemoteEndpoint, SocketEndpoint
 from microclaw.client.fleet import Firmware, Fleet, Rollouts
 from microclaw.client.live import Live
 from microclaw.client.programs import Programs
-from microclaw.client.request import REQUEST_TIMEOUT_S
-from microclaw.client.work import Approvals, Tasks, Tools
+from microclaw.client.request import REQUEST_TIMEOUT_S, segment
+from microclaw.client.work import Tasks, Tools
 from microclaw.config.places import control_socket, home_folder
 from microclaw.errors import ConfigError
 from microclaw.events import ApprovalAsked
 from microclaw.wire.host_api import JsonObject
 
 if TYPE_CHECKING:
-    from microclaw.api import cluster_routes
+    from microclaw.api import answers, cluster_routes
 
 _SAID_BY: Final = "Client()"
 
@@ -82,10 +82,6 @@ class Client(HostCalls):
         return Tools(self)
 
     @cached_property
-    def approvals(self) -> Approvals:
-        return Approvals(self)
-
-    @cached_property
     def tasks(self) -> Tasks:
         return Tasks(self)
 
@@ -109,9 +105,9 @@ class Client(HostCalls):
         """The cluster as this host sees it: hosts, streams, duties, problems. `cluster` is None for one alone."""
         return cast("cluster_routes.ClusterAnswer", self.get("/v1/cluster"))
 
-    def usage(self, *, by: str = "day", days: int = 30) -> JsonObject:
-        """Requests, tokens and money of the last days: by "day", "person", "model" or another group of the host's."""
-        return self.get("/v1/usage", {"by": by, "days": days})
+    def request(self, number: str) -> answers.WaitedRequest:
+        """What became of a request that was told to wait (202)."""
+        return cast("answers.WaitedRequest", self.get(f"/v1/requests/{segment(number)}"))
 
     def me(self) -> JsonObject:
         """Who this client is at the host: `name`, `role`, and what that may."""

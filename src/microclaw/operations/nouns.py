@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 MODULES: Final = {
+    "approval": "microclaw.auth.questions",
+    "person": "microclaw.auth.operations",
+    "usage": "microclaw.models.operations",
     "schedule": "microclaw.schedules.operations",
     "memory": "microclaw.knowledge.operations",
     "session": "microclaw.knowledge.operations",
