@@ -68,23 +68,16 @@ class PeopleFacts(Listing, frozen=True, kw_only=True):
 
     @property
     def note(self) -> str:
-        step = "microclaw person pair CODE"
-        asking = [(f"{one.name or 'somebody'} in {one.channel}", one.seconds_left) for one in self.asking]
-        return "\n".join(f"{who} asks to be let in ({left} s left): {step}" for who, left in asking)
+        asking = (f"{one.name or 'somebody'} in {one.channel}" for one in self.asking)
+        return "\n".join(f"{who} asks to be let in: microclaw person pair CODE" for who in asking)
 
 
 class RemovedAccess(Result, frozen=True, kw_only=True):
-    """The name of a person or token that opens nothing any more, or has no password."""
+    """The name of a person or token that opens nothing any more."""
 
     document: ClassVar = "removed"
 
     removed: str
-
-
-class PasswordSet(Result, frozen=True, kw_only=True):
-    document: ClassVar = "password"
-
-    person: str
 
 
 class TokenFacts(Result, frozen=True, kw_only=True):
@@ -157,6 +150,7 @@ class SignInLink(Result, frozen=True, kw_only=True):
 Name: TypeAlias = Annotated[str, Meta(pattern=NAME, description="The name, or the id.")]
 NewName: TypeAlias = Annotated[str, Meta(min_length=1, max_length=400, description="What it is called.")]
 RoleOf: TypeAlias = Annotated[Role, Meta(description="Read-only people look, guests ask, members act, owners decide.")]
+Password: TypeAlias = Annotated[str | None, Meta(min_length=1, max_length=512)]
 Of: TypeAlias = Annotated[str, Meta(max_length=80, description="In whose name.")]
 
 
@@ -229,25 +223,13 @@ async def remove(service: PeopleService, call: Call, name: Name) -> RemovedAcces
     "person.set-password",
     "PUT /v1/people/{name}/password",
     is_command=False,
-    said="{person} signs in with it from now on; older sessions are ended",
+    said="{name} signs in by what you gave; older sessions are ended",
     words="set passwords",  # without the password
 )
-async def set_password(
-    service: PeopleService, call: Call, name: Name, password: Annotated[str, Meta(min_length=1, max_length=512)]
-) -> PasswordSet:
-    """A new password; every session of the person ends."""
-    return PasswordSet(person=(await service.admission.sign_ins.set_password(name, password)).name)
-
-
-@_socket(
-    "person.rm-password",
-    "DELETE /v1/people/{name}/password",
-    is_command=False,
-    said="{removed} has no password any more",
-)
-async def remove_password(service: PeopleService, call: Call, name: Name) -> RemovedAccess:
-    """No password any more; every session of the person ends."""
-    return RemovedAccess(removed=(await service.admission.sign_ins.remove_password(name)).name)
+async def set_password(service: PeopleService, call: Call, name: Name, password: Password) -> PersonFacts:
+    """A new password, or null for none any more; every session of the person ends."""
+    sign_ins = service.admission.sign_ins
+    return _facts(await (sign_ins.remove_password(name) if password is None else sign_ins.set_password(name, password)))
 
 
 @operation("person.tokens", http="GET /v1/tokens", access=Access.OWN)

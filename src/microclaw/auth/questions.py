@@ -6,17 +6,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, TypeVar
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
+from microclaw.auth.approved_acts import ActEnd
 from microclaw.auth.people import name_of
 from microclaw.errors import UnknownName
+from microclaw.events import AskedProgram
 from microclaw.operations.operation import NAME, Call, Option, Permission, operation
 from microclaw.operations.result import Result, filled
 from microclaw.text import door_words
 
 if TYPE_CHECKING:
     from microclaw.auth.approvals import Approvals, PendingApproval
-    from microclaw.auth.approved_acts import ActEnd
     from microclaw.auth.people import Roles
 
 W = TypeVar("W", bound="WaitingApproval")
@@ -89,42 +90,14 @@ class WaitingApprovals(Result, frozen=True, kw_only=True):
             yield "nothing waits"
 
 
-class AskedProgramFacts(Struct, frozen=True, kw_only=True):
-    """The program that would be installed: exactly the image `sha256`."""
-
-    device: str
-    name: str
-    sha256: str
-    pins: list[int]
-    edges: Annotated[list[tuple[float, int, int]], Meta(description="Of its trial, the first 400: ms, pin, level")]
-    trial_ms: float
-    replaces: Annotated[str | None, Meta(description="The image of this host that is there, by its sha256")]
-    diff: Annotated[
-        list[str], Meta(description="Unified diff from the source that is there; empty: nothing to compare")
-    ]
-
-    def lines(self) -> Iterable[str]:
-        """What changes in the source of a program that is replaced."""
-        if self.replaces is not None:
-            yield f"    in place of {self.replaces[:12]}"
-            yield from (f"    {line}" for line in self.diff or ["the source is the same, or not kept"])
-
-
-class ActEndFacts(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    state: Literal["done", "failed", "unknown", "under_way"]
-    why: str = ""
-    code: str | None = None
-    next: str | None = None
-
-
 class Approval(WaitingApproval, frozen=True, kw_only=True, omit_defaults=True):
     """`outcome` null: it waits. `end`: how the act ended that was said yes to."""
 
     document: ClassVar = "approval"
 
     outcome: Literal["approved", "declined"] | None
-    end: ActEndFacts | None = None
-    program: AskedProgramFacts | None = None
+    end: ActEnd | None = None
+    program: AskedProgram | None = None
 
     @property
     def exit_code(self) -> int:
@@ -134,13 +107,14 @@ class Approval(WaitingApproval, frozen=True, kw_only=True, omit_defaults=True):
     def ended(self) -> str:
         if self.end is None:
             return ""
-        why = f": {self.end.why}" if self.end.why else ""
-        return f"\n{self.end.state.replace('_', ' ')}{why}" + (f"\nnext: {self.end.next}" if self.end.next else "")
+        why, step = self.end.why and f": {self.end.why}", self.end.next_step and f"\nnext: {self.end.next_step}"
+        return f"\n{self.end.state.replace('_', ' ')}{why}{step or ''}"
 
     def lines(self) -> Iterable[str]:
         yield from super().lines()
-        if self.program is not None:
-            yield from self.program.lines()
+        if self.program is not None and self.program.replaces is not None:
+            yield f"    in place of {self.program.replaces[:12]}"
+            yield from (f"    {line}" for line in self.program.diff or ["the source is the same, or not kept"])
         if self.outcome is not None:
             yield f"{self.outcome}{self.ended}"
 
@@ -197,18 +171,14 @@ def _may_see(questions: Questions, call: Call, one: Question) -> bool:
     return one.pending.person_id == call.person_id or (by is not None and by.role == "owner")
 
 
-async def _end(questions: Questions, question: Question, wait_s: float) -> ActEndFacts:
-    end = await questions.end(question, wait_s)
-    if end is None:
-        return ActEndFacts(state="under_way", next=f"microclaw approval show {question.pending.approval_id} --wait 60")
-    return ActEndFacts(state=end.state, why=end.why, code=end.code, next=end.next_step)
+async def _end(questions: Questions, question: Question, wait_s: float) -> ActEnd:
+    step = f"microclaw approval show {question.pending.approval_id} --wait 60"
+    return await questions.end(question, wait_s) or ActEnd("under_way", next_step=step)
 
 
 def _filled(kind: type[W], questions: Questions, call: Call, question: Question, **more: Any) -> W:
-    pending, program = question.pending, question.pending.program
-    own = f"{call.chat_id}."  # of this token's requests
+    pending, own = question.pending, f"{call.chat_id}."  # of this token's requests
     is_own = pending.channel == call.channel and not call.direct and pending.chat_id.startswith(own)
-    edges = [] if program is None else [(round(edge.t_ms, 3), edge.pin, edge.level) for edge in program.edges]
     return filled(
         kind,
         pending,
@@ -216,6 +186,5 @@ def _filled(kind: type[W], questions: Questions, call: Call, question: Question,
         channel=pending.door,
         request=pending.chat_id.removeprefix(own) if is_own else None,
         expires_s=round(question.left_s, 1),
-        program=None if program is None else filled(AskedProgramFacts, program, edges=edges),
         **more,
     )

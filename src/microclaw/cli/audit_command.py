@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -64,16 +63,19 @@ def audit(
     verify ends with exit code 1 when the log is not whole, and tells each chain's head, to be noted elsewhere.
     """
     options = global_options(ctx)
-    kinds, from_ms = _kinds(kind or ()), 0 if since is None else since_ms(since)
-    with _readable(options) as home:
+    home, kinds, from_ms = options.settings().home, _kinds(kind or ()), 0 if since is None else since_ms(since)
+    try:
         if what == "verify":
             _verify(options, home, [_noted(text) for text in head or ()])
         else:
             _read(options, home, from_ms, kinds, tail=tail, follow=follow)
+    except OSError as exc:
+        text = f"the security log {home / FOLDER} cannot be read: {exc.strerror or exc}"
+        raise StoreError(text, next_step="check what is there, its owner and permissions") from exc
 
 
-def _verify(options: GlobalOptions, home: Path, noted: list[_Noted]) -> None:
-    reports = verify_chains(home, frozenset(one.hash for one in noted))
+def _verify(options: GlobalOptions, home: Path, noted: list[re.Match[str]]) -> None:
+    reports = verify_chains(home, frozenset(one["hash"] for one in noted))
     unknown = [text for one in noted if (text := _unknown_head(one, reports)) is not None]
     whole = not unknown and all(report.whole for report in reports)
     document = {"whole": whole, "sets": [_report(report) for report in reports], "heads": unknown}
@@ -94,31 +96,21 @@ def _verify(options: GlobalOptions, home: Path, noted: list[_Noted]) -> None:
         raise typer.Exit(FAILED)
 
 
-@dataclass(frozen=True, slots=True)
-class _Noted:
-    """A head as somebody noted it: `stem` and `n` where only the hash was kept are None."""
-
-    text: str
-    hash: str
-    stem: str | None = None
-    n: int | None = None
-
-
-def _noted(text: str) -> _Noted:
-    found = _HEAD.fullmatch(text.strip().lower())
-    if found is None:
+def _noted(text: str) -> re.Match[str]:
+    """A head as somebody noted it: whole, or its hash alone."""
+    if (found := _HEAD.fullmatch(text.strip().lower())) is None:
         raise typer.BadParameter(f"--head {text[:80]!r}: give a head of `microclaw audit verify`, or its 64 hex digits")
-    return _Noted(text.strip(), found["hash"], found["stem"], int(found["n"]) if found["n"] else None)
+    return found
 
 
-def _unknown_head(noted: _Noted, reports: Iterable[ChainReport]) -> str | None:
+def _unknown_head(noted: re.Match[str], reports: Iterable[ChainReport]) -> str | None:
     """Why a noted head is not in the log; None when it is."""
-    named = [report for report in reports if noted.stem in (None, report.stem)]
-    if any(noted.hash in report.found or report.anchor.hash == noted.hash for report in named):
+    named = [report for report in reports if noted["stem"] in (None, report.stem)]
+    if any(noted["hash"] in report.found or report.anchor.hash == noted["hash"] for report in named):
         return None
-    if noted.n is not None and any(noted.n < report.anchor.n for report in named):
-        return f"{noted.text}: that line was rotated away; note the head more often"
-    return f"{noted.text}: no line of the log has this hash: what was there when it was noted was changed or cut off"
+    if noted["n"] and any(int(noted["n"]) < report.anchor.n for report in named):
+        return f"{noted[0]}: that line was rotated away; note the head more often"
+    return f"{noted[0]}: no line of the log has this hash: what was there when it was noted was changed or cut off"
 
 
 def chain_text(report: ChainReport) -> str:
@@ -142,27 +134,13 @@ def _report(report: ChainReport) -> dict[str, Any]:
         "set": report.stem,
         "whole": report.whole,
         "lines": report.lines,
-        "head": {"n": report.last.n, "hash": report.last.hash},
+        "head": asdict(report.last),
         "rotated_away": report.anchor.n,
         "torn": len(report.torn),
         "torn_at": [{"file": file, "line": line} for file, line in report.torn[:MAX_NAMED]],
-        "breaks": [
-            {"what": one.what, "file": one.file, "line": one.line, "text": one.text}
-            for one in report.breaks[:MAX_NAMED]
-        ],
+        "breaks": [asdict(one) for one in report.breaks[:MAX_NAMED]],
         "break_count": len(report.breaks),
     }
-
-
-@contextmanager
-def _readable(options: GlobalOptions) -> Iterator[Path]:
-    """The home; what cannot be read there is told with the next step."""
-    home = options.settings().home
-    try:
-        yield home
-    except OSError as exc:
-        text = f"the security log {home / FOLDER} cannot be read: {exc.strerror or exc}"
-        raise StoreError(text, next_step="check what is there, its owner and permissions") from exc
 
 
 def _read(
@@ -187,26 +165,14 @@ def _show(options: GlobalOptions, events: list[RecordedEvent]) -> None:
             continue
         at = datetime.fromtimestamp(one.at_ms / 1000).astimezone()
         event = one.event
-        facts = [event.text]
-        facts += [f"about {event.about}"] if event.about else []
-        facts += [f"from {event.address}"] if event.address else []
-        facts += [f"by {event.by}"] if event.by else []
-        facts += [f"approval {event.approval}"] if event.approval else []
+        more = {"about": event.about, "from": event.address, "by": event.by, "approval": event.approval}
+        facts = (event.text, *(f"{word} {value}" for word, value in more.items() if value))
         options.line(f"{at:%Y-%m-%d %H:%M:%S}  {event.kind.value:<21}  {', '.join(facts)}")
 
 
 def _object(one: RecordedEvent) -> dict[str, Any]:
-    event = one.event
-    return {
-        "at_ms": one.at_ms,
-        "kind": event.kind.value,
-        "text": event.text,
-        "about": event.about,
-        "address": event.address,
-        "by": event.by,
-        "approval": event.approval,
-        "count": event.count,
-    }
+    event = asdict(one.event)
+    return {"at_ms": one.at_ms, **{name: event[name] for name in event if name not in ("known", "network")}}
 
 
 def _kinds(given: tuple[str, ...] | list[str]) -> frozenset[str]:

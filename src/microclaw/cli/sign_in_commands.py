@@ -55,13 +55,10 @@ def password(
     remove: Annotated[bool, typer.Option("--remove", help="No password any more.")] = False,
 ) -> None:
     """Set a password, typed twice or on stdin; every session of the person ends."""
-    options = global_options(ctx)
-    if remove:
-        show(options, people.remove_password, options.host().call(people.remove_password, name=name))
-        return
-    if sys.stdin.isatty():
+    options, text = global_options(ctx), None
+    if not remove and sys.stdin.isatty():
         text = typer.prompt(f"A password for {name}, at least 12 characters", hide_input=True, confirmation_prompt=True)
-    else:
+    elif not remove:
         text = sys.stdin.readline(MAX_PASSWORD_LINE).rstrip("\r\n")
     show(options, people.set_password, options.host().call(people.set_password, name=name, password=text))
 

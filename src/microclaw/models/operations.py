@@ -41,22 +41,12 @@ class UsageRow(Struct, frozen=True, kw_only=True):
     cached_tokens: int
     cost_usd: float
 
-    @property
-    def asked(self) -> str:
-        return f"{self.requests:,}" + (f" ({self.failed} failed)" if self.failed else "")
-
-    @property
-    def cost(self) -> str:
-        return f"${self.cost_usd:.4f}" + (" + ?" if self.unpriced else "")
-
 
 class BudgetFacts(Struct, frozen=True, kw_only=True):
-    """null: no limit."""
+    """Of the caller's day; null: no limit."""
 
     day_usd: float | None
     day_tokens: int | None
-    person_day_usd: float | None
-    person_day_tokens: int | None
     resets_at: str
 
 
@@ -64,11 +54,11 @@ class Usage(Listing, frozen=True, kw_only=True):
     document: ClassVar = "usage"
     columns: ClassVar = {
         "NAME": "name",
-        "REQUESTS": "asked",
+        "REQUESTS": "requests",
         "INPUT": "input_tokens",
         "CACHED": "cached_tokens",
         "OUTPUT": "output_tokens",
-        "COST": "cost",
+        "USD": "cost_usd",
     }
     empty: ClassVar = "no model was asked; sentences that need none cost nothing"
 
@@ -90,7 +80,8 @@ class Usage(Listing, frozen=True, kw_only=True):
         total, today, budget = self.total, self.today, self.budget
         tokens = today.input_tokens + today.output_tokens
         lines = {
-            f"?: {total.unpriced:,} requests to models whose price is not known": total.unpriced,
+            f"{total.failed:,} requests failed": total.failed,
+            f"{total.unpriced:,} requests to models whose price is not known": total.unpriced,
             f"{total.estimated:,} requests told no tokens; theirs are estimated": total.estimated,
             f"today: ${today.cost_usd:.2f} of ${budget.day_usd or 0:.2f}, again at {budget.resets_at}": budget.day_usd,
             f"today: {tokens:,} of {budget.day_tokens or 0:,} tokens, again at {budget.resets_at}": budget.day_tokens,
@@ -115,7 +106,7 @@ async def usage(
         return name if person is None else person.name
 
     limits = service.budget
-    own = {} if everybody else {"day_usd": limits.person_day_usd, "day_tokens": limits.person_day_tokens}
+    day = (limits.day_usd, limits.day_tokens) if everybody else (limits.person_day_usd, limits.person_day_tokens)
     return Usage(
         by=by,
         days=days,
@@ -123,7 +114,7 @@ async def usage(
         groups=[_row(named(name), count) for name, count in report.groups],
         total=_row("all", sum((count for _, count in report.groups), start=UsageCount())),
         today=_row("today", report.today),
-        budget=filled(BudgetFacts, limits, resets_at=report.resets_at.isoformat(), **own),
+        budget=BudgetFacts(day_usd=day[0], day_tokens=day[1], resets_at=report.resets_at.isoformat()),
     )
 
 

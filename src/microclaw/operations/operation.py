@@ -281,10 +281,12 @@ class Operation(operation, Generic[P, R]):
         return None
 
     def request(self, values: Mapping[str, Any]) -> tuple[str, dict[str, Any], dict[str, Any] | None]:
-        """The path, the query and the body of a request with these values; None is left out. ConfigError."""
+        """The path, the query and the body of a request with these values, None left out where it may. ConfigError."""
         if (wrong := self.check(values)) is not None:
             raise ConfigError(f"{self.name}: {wrong}", next_step="its parameters are in docs/reference/cli.md")
-        given = {name: msgspec.to_builtins(value) for name, value in values.items() if value is not None}
+        needed = {one.name for one in self.parameters if one.default is msgspec.NODEFAULT}
+        told = {name: value for name, value in values.items() if value is not None or name in needed}
+        given = {name: msgspec.to_builtins(value) for name, value in told.items()}
         place = {name: quote(str(given.pop(name)), safe="") for name in self.in_path}
         return self.path.format(**place), {} if self.has_body else given, given if self.has_body else None
 
