@@ -62,7 +62,7 @@ async def test_who_says_yes_is_told_that_the_act_was_refused_then(tmp_path: Path
         assert (await host.ask("ada", "GET", place))[1]["outcome"] is None
         first = await host.ask("owner", "POST", f"/v1/approvals/{ids[0]}", {"approved": True})
         assert first[1]["end"] == {"state": "done"}
-        status, told = await host.ask("owner", "POST", f"{place}?wait_s=60", {"approved": True})
+        status, told = await host.ask("owner", "POST", place, {"approved": True, "wait_s": 60})
         assert (status, told["outcome"]) == (200, "approved")
         assert (told["end"]["state"], told["end"]["code"]) == ("failed", "unknown_name")
         for somebody in ("owner", "ada"):

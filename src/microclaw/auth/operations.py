@@ -220,10 +220,9 @@ async def remove(service: PeopleService, call: Call, name: Name) -> RemovedAcces
 
 
 @_socket(
-    "person.set-password",
+    "person.password",
     "PUT /v1/people/{name}/password",
-    is_command=False,
-    said="{name} signs in by what you gave; older sessions are ended",
+    said="the password of {name} is changed; older sessions are ended",
     words="set passwords",  # without the password
 )
 async def set_password(service: PeopleService, call: Call, name: Name, password: Password) -> PersonFacts:

@@ -11,7 +11,7 @@ import typer
 from msgspec import to_builtins
 
 from microclaw.auth import operations as people
-from microclaw.cli.operation_commands import show
+from microclaw.cli.operation_commands import perform
 from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.errors import ConfigError, NoHost
 
@@ -60,7 +60,7 @@ def password(
         text = typer.prompt(f"A password for {name}, at least 12 characters", hide_input=True, confirmation_prompt=True)
     elif not remove:
         text = sys.stdin.readline(MAX_PASSWORD_LINE).rstrip("\r\n")
-    show(options, people.set_password, options.host().call(people.set_password, name=name, password=text))
+    perform(options, people.set_password, {"name": name, "password": text})
 
 
 @person_group.command("ca")

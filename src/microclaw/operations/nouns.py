@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 MODULES: Final = {
+    "app": "microclaw.apps.operations",
     "approval": "microclaw.auth.questions",
     "person": "microclaw.auth.operations",
     "usage": "microclaw.models.operations",
