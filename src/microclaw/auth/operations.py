@@ -113,7 +113,6 @@ class SignInFacts(Struct, frozen=True, kw_only=True):
 
     id: str
     person: str
-    role: Role
     how: str
     address: str
     browser: str
@@ -150,7 +149,7 @@ class SignInLink(Result, frozen=True, kw_only=True):
 Name: TypeAlias = Annotated[str, Meta(pattern=NAME, description="The name, or the id.")]
 NewName: TypeAlias = Annotated[str, Meta(min_length=1, max_length=400, description="What it is called.")]
 RoleOf: TypeAlias = Annotated[Role, Meta(description="Read-only people look, guests ask, members act, owners decide.")]
-Password: TypeAlias = Annotated[str | None, Meta(min_length=1, max_length=512)]
+Password: TypeAlias = Annotated[str | None, Meta(min_length=1, max_length=512), Option(hidden=True)]
 Of: TypeAlias = Annotated[str, Meta(max_length=80, description="In whose name.")]
 
 
@@ -265,17 +264,10 @@ async def remove_token(service: PeopleService, call: Call, name: Name) -> Remove
 @operation("person.signins", http="GET /v1/signins", access=Access.LOOK)
 async def list_sign_ins(service: PeopleService, call: Call) -> SignInList:
     """Browsers that are signed in: the own ones, for an owner everybody's."""
+    found = [(one, one.sign_in_id == call.chat_id) for one in await _sign_ins(service, call)]
     signins = [
-        filled(
-            SignInFacts,
-            one,
-            id=one.sign_in_id,
-            person=one.person.name,
-            role=one.person.role,
-            browser=one.agent,
-            this=one.sign_in_id == call.chat_id,
-        )
-        for one in await _sign_ins(service, call)
+        filled(SignInFacts, one, id=one.sign_in_id, person=one.person.name, browser=one.agent, this=this)
+        for one, this in found
     ]
     return SignInList(signins=signins)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, TypeVar
 
 from msgspec import Meta
@@ -160,7 +160,7 @@ async def decide(
     wait_s: WaitS = 5.0,
 ) -> Approval:
     """Say yes or no; the first decision counts. A yes also tells how the act ended."""
-    settled = await questions.decide(approval_id, approved=approved, by=call.person_id)
+    settled = replace(await questions.decide(approval_id, approved=approved, by=call.person_id), left_s=0.0)
     end = await _end(questions, settled, wait_s) if approved else None
     outcome = "approved" if approved else "declined"
     return _filled(Approval, questions, call, settled, outcome=outcome, end=end)
