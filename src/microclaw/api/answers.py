@@ -5,7 +5,7 @@ A field may be added to any of them: a client leaves alone what it does not know
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, NotRequired, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -187,42 +187,3 @@ class Devices(TypedDict):
     devices: list[ListedDevice]
     next: str | None  # where there are more: `after` of the next request
     pairings: list[PendingPairing]
-
-
-class WaitedRequest(TypedDict):
-    """`waiting` with its `approval_id`, or `ended` with the `status` and the `result` that it would have had."""
-
-    request: str
-    state: Literal["waiting", "ended"]
-    approval_id: NotRequired[str | None]
-    status: NotRequired[int | None]
-    result: NotRequired[Any]
-
-
-class FindingFacts(TypedDict):
-    """A finding in a program's source; `line` and `column` count from 1. `text`: as a compiler prints it."""
-
-    severity: Literal["error", "warning", "note"]
-    message: str
-    file: str
-    line: int | None
-    column: int | None
-    source_line: str | None
-    explanation: Annotated[str | None, Field(description="Why it is so, where the message does not say it")]
-    next: Annotated[str | None, Field(description="What to do about it")]
-    text: str
-
-
-class CheckedProgram(TypedDict):
-    """`ok` false: it is no program for this board; `message` and `next` say why, `findings` where."""
-
-    ok: bool
-    board: str
-    findings: list[FindingFacts]
-    message: NotRequired[str | None]
-    next: NotRequired[str | None]
-    kind: NotRequired[ProgramKind | None]
-    compiler: NotRequired[str | None]
-    size_bytes: NotRequired[int | None]
-    pins: NotRequired[Annotated[list[int], Field(description="Those that the source names")]]
-    text: NotRequired[Annotated[str | None, Field(description="What the checks found, in one line")]]

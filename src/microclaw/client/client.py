@@ -15,7 +15,6 @@ from microclaw.client.devices import Devices
 from microclaw.client.endpoint import RemoteEndpoint, SocketEndpoint
 from microclaw.client.fleet import Firmware, Fleet, Rollouts
 from microclaw.client.live import Live
-from microclaw.client.programs import Programs
 from microclaw.client.request import REQUEST_TIMEOUT_S, segment
 from microclaw.client.work import Tasks, Tools
 from microclaw.config.places import control_socket, home_folder
@@ -24,7 +23,7 @@ from microclaw.events import ApprovalAsked
 from microclaw.wire.host_api import JsonObject
 
 if TYPE_CHECKING:
-    from microclaw.api import answers, cluster_routes
+    from microclaw.api import cluster_routes
 
 _SAID_BY: Final = "Client()"
 
@@ -66,10 +65,6 @@ class Client(HostCalls):
         return Devices(self)
 
     @cached_property
-    def programs(self) -> Programs:
-        return Programs(self)
-
-    @cached_property
     def chat(self) -> Chat:
         return Chat(self)
 
@@ -105,9 +100,9 @@ class Client(HostCalls):
         """The cluster as this host sees it: hosts, streams, duties, problems. `cluster` is None for one alone."""
         return cast("cluster_routes.ClusterAnswer", self.get("/v1/cluster"))
 
-    def request(self, number: str) -> answers.WaitedRequest:
+    def request(self, number: str) -> JsonObject:
         """What became of a request that was told to wait (202)."""
-        return cast("answers.WaitedRequest", self.get(f"/v1/requests/{segment(number)}"))
+        return self.get(f"/v1/requests/{segment(number)}")
 
     def me(self) -> JsonObject:
         """Who this client is at the host: `name`, `role`, and what that may."""

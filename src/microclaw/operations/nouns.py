@@ -6,6 +6,7 @@ from typing import Final
 
 MODULES: Final = {
     "app": "microclaw.apps.operations",
+    "program": "microclaw.apps.program_operations",
     "approval": "microclaw.auth.questions",
     "person": "microclaw.auth.operations",
     "usage": "microclaw.models.operations",
