@@ -30,7 +30,6 @@ from microclaw.api.openai import OpenAiService
 from microclaw.api.openapi_document import openapi_of
 from microclaw.api.operation_routes import by_hand_routes, operation_routes
 from microclaw.api.parts import HostParts
-from microclaw.api.people_routes import approval_router, people_router, token_router, usage_router
 from microclaw.api.request_check import LOOPBACK_NAMES, RequestCheck
 from microclaw.api.rollout_routes import rollout_router
 from microclaw.api.shares import Shares, WithinShare
@@ -66,12 +65,8 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(install_router(parts))
     app.include_router(rollout_router(parts))
     app.include_router(tools_router(parts))
-    app.include_router(approval_router(parts))
-    app.include_router(people_router(parts))
-    app.include_router(token_router(parts))
     app.include_router(coming_in_router(admission.sign_ins))
-    app.include_router(session_router(admission.sign_ins, admission.people, admission.gate))
-    app.include_router(usage_router(parts))
+    app.include_router(session_router(admission.sign_ins, admission.people))
     app.router.routes.extend(operation_routes(parts))
     by_hand = {
         "chat": ChatService(parts),

@@ -100,7 +100,7 @@ def openapi_of(app: FastAPI) -> Document:
 
 
 _WAYS_IN: Final[Document] = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "microclaw token create NAME"},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "microclaw person add-token NAME"},
     "session": {
         "type": "apiKey",
         "in": "cookie",
