@@ -60,6 +60,7 @@ MISSING: Final[Mapping[str, tuple[str, ...]]] = {
         "GET /v1/firmware/manifest",
         "GET /v1/firmware/parts/{name}",
     ),
+    "client.download fetches it": ("GET /v1/tasks/{number}/files/{name}",),
     "looking for faults of voice is done on the command line": (
         "GET /v1/voice",
         "POST /v1/voice/test",

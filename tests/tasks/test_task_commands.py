@@ -49,7 +49,7 @@ async def test_what_goes_into_a_pipe_is_unchanged_and_on_a_terminal_cleaned(home
     try:
         tty.setraw(theirs)
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "microclaw", "--home", str(home), "task", "show", "1", "--output", stdout=theirs
+            sys.executable, "-m", "microclaw", "--home", str(home), "task", "get", "1", stdout=theirs
         )
         async with asyncio.timeout(60):
             assert await process.wait() == 0

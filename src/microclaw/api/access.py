@@ -89,8 +89,6 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "GET /v1/requests/{number}",
         "GET /v1/approvals",
         "GET /v1/approvals/{approval_id}",  # of the own questions, and of those that one may decide
-        "GET /v1/tasks",
-        "GET /v1/tasks/{number}",
         "GET /v1/tasks/{number}/files/{name:path}",
     ),
     Access.ACT: (
@@ -116,8 +114,6 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "POST /v1/undo",
         "POST /v1/fleet/apply",
         "POST /v1/approvals/{approval_id}",  # the risky ones: an owner's
-        "POST /v1/tasks",
-        "DELETE /v1/tasks/{number}",
     ),
     Access.OWN: (
         "POST /v1/devices",

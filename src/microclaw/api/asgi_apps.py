@@ -79,7 +79,7 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(session_router(admission.sign_ins, admission.people, admission.gate))
     app.include_router(usage_router(parts))
     app.router.routes.extend(operation_routes(parts.services, admission.gate))
-    app.include_router(task_router(parts.code, admission.gate, admission.people))
+    app.include_router(task_router(parts.services["task"], admission.gate))
     app.include_router(backup_router(admission.gate, parts.backups.reading))
     compiling = CompileQueue(parts.apps.compile)
     app.include_router(compile_router(compiling))

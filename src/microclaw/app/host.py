@@ -65,6 +65,7 @@ from microclaw.store.journal import Journal
 from microclaw.store.session_files import move_files
 from microclaw.supervision import FIRST_RETRY_S, SupervisedTasks, ended
 from microclaw.tasks.device_code import DeviceCode
+from microclaw.tasks.operations import Tasks
 from microclaw.tasks.service import PRUNE_S
 from microclaw.telemetry.history import FLUSH_S, STEP_S
 from microclaw.virtual_boards.host_boards import VirtualBoards
@@ -203,7 +204,11 @@ async def running_host(
             conversations=agent.conversations,
             knowledge=agent.knowledge,
             schedules=agent.schedules,
-            services={**agent.services, **dict.fromkeys(("memory", "session", "skill"), knowledge)},
+            services={
+                **agent.services,
+                **dict.fromkeys(("memory", "session", "skill"), knowledge),
+                "task": Tasks(code, admission.people),
+            },
             tasks=tasks,
             jobs=jobs,
             live=live,

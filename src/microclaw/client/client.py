@@ -17,7 +17,7 @@ from microclaw.client.fleet import Firmware, Fleet, Rollouts
 from microclaw.client.live import Live
 from microclaw.client.programs import Programs
 from microclaw.client.request import REQUEST_TIMEOUT_S
-from microclaw.client.work import Approvals, Tasks, Tools
+from microclaw.client.work import Approvals, Tools
 from microclaw.config.places import control_socket, home_folder
 from microclaw.errors import ConfigError
 from microclaw.events import ApprovalAsked
@@ -84,10 +84,6 @@ class Client(HostCalls):
     @cached_property
     def approvals(self) -> Approvals:
         return Approvals(self)
-
-    @cached_property
-    def tasks(self) -> Tasks:
-        return Tasks(self)
 
     @cached_property
     def fleet(self) -> Fleet:

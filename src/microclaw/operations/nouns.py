@@ -9,5 +9,6 @@ MODULES: Final = {
     "memory": "microclaw.knowledge.operations",
     "session": "microclaw.knowledge.operations",
     "skill": "microclaw.knowledge.operations",
+    "task": "microclaw.tasks.operations",
     "subagent": "microclaw.agent.background.operations",
 }
