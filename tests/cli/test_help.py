@@ -61,7 +61,7 @@ def test_each_example_names_what_every_new_home_has() -> None:
         "voice": set(WHISPER_MODELS),
     }
     known = {"skill show", "skill check", "catalog show", "catalog install", "catalog upgrade"}
-    known |= {"mcp install", "mcp uninstall", "voice fetch-model"}
+    known |= {"mcp install", "voice fetch-model"}
     lines = [line.split() for name in sorted(known) for line in EXAMPLES[name]]
     assert {" ".join(words[:2]) for words in lines} == known
     assert [words for words in lines if words[2] not in shipped[words[0]]] == []

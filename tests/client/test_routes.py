@@ -61,10 +61,6 @@ MISSING: Final[Mapping[str, tuple[str, ...]]] = {
         "GET /v1/firmware/parts/{name}",
     ),
     "client.download fetches it": ("GET /v1/tasks/{number}/files/{name}",),
-    "looking for faults of voice is done on the command line": (
-        "GET /v1/voice",
-        "POST /v1/voice/test",
-    ),
 }
 WHAT_TO_DO: Final = (
     "give each a method in src/microclaw/client/ (devices.py, programs.py, work.py, ...) and a line in docs/client.md; "

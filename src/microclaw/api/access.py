@@ -148,8 +148,6 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "POST /v1/rollouts/{number}/{act}",
         "GET /v1/people",
         "GET /v1/tokens",
-        "GET /v1/voice",
-        "POST /v1/voice/test",
     ),
     Access.SOCKET: (
         "POST /v1/people",

@@ -45,7 +45,6 @@ from microclaw.api.status_answers import Health, HostFacts
 from microclaw.api.task_routes import task_router
 from microclaw.api.telemetry_routes import crash_router, telemetry_router
 from microclaw.api.tool_routes import tools_router
-from microclaw.api.voice_routes import voice_router
 from microclaw.api.waiting import TellsWaiting, waiting_router
 from microclaw.api.wifi_routes import wifi_router
 from microclaw.page.files import page_router
@@ -84,7 +83,6 @@ def host_api(parts: HostParts) -> FastAPI:
     compiling = CompileQueue(parts.apps.compile)
     app.include_router(compile_router(compiling))
     app.include_router(program_router(parts, compiling))
-    app.include_router(voice_router(parts))
     app.include_router(metrics_router(parts))
     app.include_router(cluster_router(None if parts.cluster is None else parts.cluster.status))
     app.include_router(

@@ -208,6 +208,7 @@ async def running_host(
                 **agent.services,
                 **dict.fromkeys(("memory", "session", "skill"), knowledge),
                 "task": Tasks(code, admission.people),
+                "voice": voice.state,
             },
             tasks=tasks,
             jobs=jobs,

@@ -136,10 +136,8 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "token create": ("token create laptop --days 90",),
     "token list": ("token list",),
     "token rm": ("token rm laptop",),
-    "mcp": ("mcp install claude-code", "mcp serve --http 127.0.0.1:8765"),
-    "mcp serve": ("mcp serve --http 127.0.0.1:8765",),
-    "mcp install": ("mcp install claude-code",),
-    "mcp uninstall": ("mcp uninstall claude-code",),
+    "mcp": ("mcp install claude-code", "mcp --http 127.0.0.1:8765"),
+    "mcp install": ("mcp install claude-code", "mcp install claude-code --remove"),
     "backup": ("backup host.age", "backup host.age --new-key host.key"),
     "migrate": (
         "migrate --to postgresql://microclaw@db/microclaw --dry-run",
@@ -150,9 +148,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "audit show": ("audit show --since 7d", "audit show --kind token -f"),
     "audit verify": ("audit verify",),
     "audit head": ("audit head",),
-    "egress show": ("egress show",),
-    "egress check": ("egress check egress.yaml",),
-    "egress test": ("egress test GET https://api.example.com/v1",),
+    "secret egress": ("secret egress", "secret egress GET https://api.example.com/v1"),
     "secret set": ("secret set weather @key.txt",),
     "secret list": ("secret list",),
     "secret rm": ("secret rm weather",),
@@ -161,10 +157,8 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "voice fetch-model": ("voice fetch-model base.en",),
     "voice setup": ("voice setup",),
     "config get": ("config get", "config get mqtt.url"),
-    "config set": ("config set mqtt.url mqtt://192.168.1.5",),
-    "config unset": ("config unset mqtt.url",),
+    "config set": ("config set mqtt.url mqtt://192.168.1.5", "config set mqtt.url --default"),
     "config check": ("config check",),
-    "config path": ("config path",),
 }
 
 

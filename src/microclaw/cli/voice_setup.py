@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Annotated, Any, Final, cast, get_args
 
+import msgspec
 import typer
 
 from microclaw.cli.options import FAILED, GlobalOptions, NobodyToAsk, global_options
@@ -19,8 +20,9 @@ from microclaw.config.settings import RecognizerName, Settings, SynthesizerName
 from microclaw.config.show import DEFAULT, read_views, value_text
 from microclaw.errors import ConfigError, VoiceError
 from microclaw.voice.engine_choice import HOW_TO_INSTALL, PACKAGES, chosen_recognizer, chosen_synthesizer
-from microclaw.voice.engine_trial import TEST_SENTENCE, EngineTrial, try_engines
+from microclaw.voice.engine_trial import try_engines
 from microclaw.voice.engines.engine import Recognizer, Synthesizer
+from microclaw.voice.operations import TEST_SENTENCE, EngineState, EngineTrial
 
 PREFERRED: Final = {"asr": ("wyoming",), "tts": ("piper", "wyoming")}
 """These are first where they work: a person has set them up, and they are better than what is there by itself."""
@@ -35,15 +37,6 @@ NEXT: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class EngineState:
-    """`problem` says what it lacks, with what to do; None: it works."""
-
-    role: str
-    name: str
-    problem: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class PairTrial:
     """`trial` is None where an engine failed; `problem` says why then."""
 
@@ -54,7 +47,7 @@ class PairTrial:
 
     @property
     def is_ok(self) -> bool:
-        return self.trial is not None and self.trial.is_understood
+        return self.trial is not None and self.trial.ok
 
 
 def setup_voice(
@@ -228,12 +221,12 @@ def _report(
 ) -> None:
     is_ok = any(one.is_ok for one in trials)
     document: dict[str, Any] = {
-        "engines": [{"role": one.role, "name": one.name, "problem": one.problem} for one in states],
+        "engines": msgspec.to_builtins(states),
         "asr": list(chosen["asr"]),
         "tts": list(chosen["tts"]),
         "trials": [
             {"tts": one.tts, "asr": one.asr, "ok": one.is_ok, "problem": one.problem}
-            | ({} if one.trial is None else one.trial.to_json())
+            | ({} if one.trial is None else msgspec.to_builtins(one.trial))
             for one in trials
         ],
         "changes": changes,

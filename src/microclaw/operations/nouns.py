@@ -10,5 +10,6 @@ MODULES: Final = {
     "session": "microclaw.knowledge.operations",
     "skill": "microclaw.knowledge.operations",
     "task": "microclaw.tasks.operations",
+    "voice": "microclaw.voice.operations",
     "subagent": "microclaw.agent.background.operations",
 }
