@@ -63,3 +63,9 @@ def test_an_engine_that_failed_is_left_out_and_one_that_was_understood_is_first(
 def test_where_every_engine_failed_the_choice_stays() -> None:
     chosen = {"asr": ("whisper",), "tts": ("flite",)}
     assert tried_order(chosen, [heard("flite", "whisper", None, "gone")]) == chosen
+
+
+def test_a_hub_that_a_proxy_does_not_reach_is_an_error(run: Run) -> None:
+    run("config", "set", "proxy.url", "http://127.0.0.1:9")  # the port of "discard": nobody listens
+    ran = run("voice", "setup", "--yes", "--fetch", "tiny.en")
+    assert (ran.code, "tiny.en" in ran.err) == (1, True)

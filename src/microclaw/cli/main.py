@@ -76,7 +76,7 @@ COMMANDS: Final = {
     "migrate": ("migrate_command:migrate", "Copy this home's store into a database that several hosts share, or back."),
     "audit": ("audit_command:audit_group", "The security log: who came in, what was decided."),
     "secret": ("secret_commands:secret_group", "Secrets of tasks, and what tasks may ask of the Internet."),
-    "voice": ("voice_commands:voice_group", "Speech with devices: set up, test, trace."),
+    "voice": ("voice_setup:voice_group", "Speech with devices: set up, test, trace."),
     "config": ("config_commands:config_group", "The host's settings."),
 }
 ALIASES: Final = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import sys
 import unicodedata
@@ -27,8 +26,6 @@ MAX_FILE_BYTES: Final = 4 << 20  # of one file that goes in: as base64 the reque
 _BY_SUFFIX: Final = {
     ".py": "python", ".sh": "shell", ".js": "javascript", ".mjs": "javascript", ".cjs": "javascript"
 }  # fmt: skip
-_BY_PROGRAM: Final = {"python": "python", "sh": "shell", "dash": "shell", "node": "javascript", "nodejs": "javascript"}
-_FIRST_LINE: Final = re.compile(r"#![ \t]*(?:\S*/env(?:[ \t]+-\S+)*[ \t]+)?(\S+)")
 task_group = command_group()
 
 
@@ -49,16 +46,14 @@ def run(
     ] = None,
     language: Annotated[
         str | None,
-        typer.Option(
-            "--language", metavar="NAME", help="python, shell or javascript. [default: by its suffix or first line]"
-        ),
+        typer.Option("--language", metavar="NAME", help="python, shell or javascript. [default: by its suffix]"),
     ] = None,
     seconds: Annotated[float | None, typer.Option("--seconds", metavar="S", help="How long it may take.")] = None,
 ) -> None:
     """Run code in the sandbox and show what it prints; Ctrl-C ends it."""
     options = global_options(ctx)
     code = _code(file)
-    language, files = language or code_language(file, code), _files(given or ())
+    language, files = language or code_language(file), _files(given or ())
     host = options.host()
     began = host.call(
         tasks.run, code=code, language=language, files=files, keep=keep or [], allow=allow, seconds=seconds
@@ -108,19 +103,13 @@ def get(
     options.report("task_file", document, f"{size:,} bytes in {place}")
 
 
-def code_language(file: Path, code: str) -> str:
-    """By the suffix, else by the line `#!`; the input without that line is Python. Raises ConfigError."""
-    if (known := _BY_SUFFIX.get(file.suffix.lower())) is not None:
-        return known
-    step = "--language python, shell (it is run by sh) or javascript"
-    if (found := _FIRST_LINE.match(code)) is not None:
-        program = Path(found[1]).name
-        if (known := _BY_PROGRAM.get(program.rstrip("0123456789."))) is not None:
-            return known
-        raise ConfigError(f"{file} asks for {program[:40]!r}, which tasks do not have", next_step=step)
-    if str(file) == "-":
-        return "python"
-    raise ConfigError(f"{file} does not say which language it is in", next_step=step)
+def code_language(file: Path) -> str:
+    """By the suffix; the input is Python. Raises ConfigError."""
+    language = "python" if str(file) == "-" else _BY_SUFFIX.get(file.suffix.lower())
+    if language is None:
+        step = "--language python, shell (it is run by sh) or javascript"
+        raise ConfigError(f"{file} does not say which language it is in", next_step=step)
+    return language
 
 
 def _pages(options: GlobalOptions, host: Client, number: int, *, wait_s: int) -> Iterator[tasks.TaskWithOutput]:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, cast, get_args
 import msgspec
 import typer
 
-from microclaw.cli.options import FAILED, GlobalOptions, NobodyToAsk, global_options
+from microclaw.cli.options import FAILED, GlobalOptions, NobodyToAsk, command_group, global_options
 from microclaw.config.edit import write_changes
 from microclaw.config.load import private_home
 from microclaw.config.settings import RecognizerName, Settings, SynthesizerName
@@ -50,6 +50,10 @@ class PairTrial:
         return self.trial is not None and self.trial.ok
 
 
+voice_group = command_group()
+
+
+@voice_group.command("setup")
 def setup_voice(
     ctx: typer.Context,
     asr: Annotated[
@@ -57,6 +61,10 @@ def setup_voice(
     ] = None,
     tts: Annotated[
         list[str] | None, typer.Option("--tts", metavar="ENGINE", help="Text to speech; may be repeated, in order.")
+    ] = None,
+    fetch: Annotated[
+        str | None,
+        typer.Option("--fetch", metavar="NAME", help="Whisper's model from its hub: tiny.en, base.en or small.en."),
     ] = None,
 ) -> None:
     """Look which speech engines work here, try them with a sentence, set their order. With --yes it asks nothing."""
@@ -68,6 +76,12 @@ def setup_voice(
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         raise ConfigError(f"voice needs packages that are not here: {', '.join(missing)}", next_step=HOW_TO_INSTALL)
+    if fetch is not None:
+        from microclaw.voice.engines.whisper_models import fetch_model
+
+        options.say(f"fetching {fetch}")
+        fetch_model(fetch, settings.home, lambda *_: None, proxy=settings.proxy)
+        settings = replace(settings, voice=replace(settings.voice, whisper_model=fetch))
     states = asyncio.run(_states(settings))
     for state in states:
         options.say(f"{state.name:<13} {DOES[state.role]:<7} {state.problem or 'works'}")
@@ -84,6 +98,8 @@ def setup_voice(
     is_ok = any(one.is_ok for one in trials)
     wanted = {"voice.asr": (chosen["asr"], settings.voice.asr), "voice.tts": (chosen["tts"], settings.voice.tts)}
     changes = {key: value_text(new) for key, (new, old) in wanted.items() if new != tuple(old)}
+    if fetch is not None:
+        changes["voice.whisper_model"] = fetch
     if not settings.voice.enabled:
         changes["voice.enabled"] = "true"
     files: Sequence[str] = ()
