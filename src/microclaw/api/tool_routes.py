@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter
@@ -18,20 +15,19 @@ from microclaw.agent.stoppable_call import StoppableCalls
 from microclaw.agent.turn_journal import TurnJournal
 from microclaw.api.answers import answers
 from microclaw.api.body import RequestBody
-from microclaw.api.caller import RequestCaller
+from microclaw.api.caller import RequestCaller, questions_in
 from microclaw.api.host_answers import Tools
-from microclaw.api.jobs import MEDIA_TYPE, Feed
+from microclaw.api.jobs import Feed
 from microclaw.api.parts import HostParts
-from microclaw.apps.changes import conversation_of, made_by, turn_now
-from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
+from microclaw.apps.changes import conversation_of, made_by
 from microclaw.errors import UnknownName
-from microclaw.events import Action, ApprovalSettled
+from microclaw.events import Action
 from microclaw.models.protocol import ToolCall
 from microclaw.store.journal import EffectKey
 from microclaw.tools.offer import MORE_TOOLS
 from microclaw.tools.tool import Begin, Tool, ToolContext, ToolResult
 from microclaw.tools.toolbox import MAX_ARGUMENT_BYTES, schema_of
-from microclaw.wire.host_api import Result, StreamEvent, action_object, encode_event, evidence_object
+from microclaw.wire.host_api import Result, StreamEvent, action_object, evidence_object
 
 CHANNEL = "mcp"
 
@@ -67,12 +63,13 @@ def tools_router(parts: HostParts) -> APIRouter:
         session = f"{by.source}.{body.session or secrets.token_hex(4)}"
         arguments = json.dumps(body.arguments)
         request = f"{session}.{secrets.token_hex(4)}"
-        questions = CallQuestions(parts.admission.approvals, request)
         effect = parts.conversations.tools.effect_of(name)
         journal = TurnJournal(parts.conversations.journal, request)
         calls = StoppableCalls()
 
         async def run(feed: Feed) -> StreamEvent:
+            feed.when_left("call", calls.stop)  # what has changed nothing ends with its client
+
             async def tool(begin: Begin) -> ToolResult:
                 context = ToolContext(
                     by.person_id,
@@ -84,7 +81,8 @@ def tools_router(parts: HostParts) -> APIRouter:
                     begin=begin,
                 )
                 conversation = conversation_of(CHANNEL, session) if body.session is not None else None
-                with made_by(request, by.person_id, conversation), questions.told_to(feed):
+                asked = questions_in(feed, parts.admission.approvals, channel=CHANNEL, chat_id=session, request=request)
+                with made_by(request, by.person_id, conversation), asked:
                     return await parts.conversations.tools.call(name, arguments, context)
 
             result = await journal.call(
@@ -99,63 +97,9 @@ def tools_router(parts: HostParts) -> APIRouter:
             act = Action(name, arguments, effect.value, outcome, result.evidence, reason_of(result))
             return Result(_result(result, act))
 
-        feed = parts.jobs.start(f"tool {name}", run, token=by.token, person_id=by.person_id)
-
-        def leave() -> None:
-            questions.leave()
-            calls.stop()
-
-        lines = _lines(feed, leave, parts.settings.limits.keepalive_s)
-        return StreamingResponse(lines, media_type=MEDIA_TYPE)
+        return parts.stream(by, f"tool {name}", run)
 
     return router
-
-
-class CallQuestions:
-    """The questions that one call asks. When its client leaves, they are withdrawn and it asks no more."""
-
-    def __init__(self, approvals: Approvals, request: str) -> None:
-        self._approvals = approvals
-        self._request = request
-        self._waiting: set[str] = set()
-        self._left = False
-
-    @contextmanager
-    def told_to(self, feed: Feed) -> Iterator[None]:
-        """Inside, the feed also gets this call's questions, and how they end."""
-
-        def tell(news: PendingApproval | ApprovalOutcome) -> None:
-            if turn_now() != self._request:  # another call asks: listeners are called in the asker's own task
-                return
-            if isinstance(news, PendingApproval):
-                self._waiting.add(news.approval_id)
-                feed.put(self._approvals.question(news))
-                if self._left:
-                    asyncio.get_running_loop().call_soon(self._approvals.withdraw, news.approval_id)
-            else:
-                self._waiting.discard(news.pending.approval_id)
-                feed.put(ApprovalSettled(news.pending.approval_id, news.outcome, news.by))
-
-        stop = self._approvals.listen(tell)
-        try:
-            yield
-        finally:
-            stop()
-
-    def leave(self) -> None:
-        """The client has gone: nobody reads the end of what waits."""
-        self._left = True
-        for approval_id in tuple(self._waiting):
-            self._approvals.withdraw(approval_id)
-
-
-async def _lines(feed: Feed, leave: Callable[[], None], keepalive_s: float) -> AsyncIterator[bytes]:
-    """The call's events as JSON lines. A client that leaves ends its questions and a call that has changed nothing."""
-    try:
-        async for event in feed.read(keepalive_s):
-            yield encode_event(event)
-    finally:
-        leave()
 
 
 class TaintedSessions:
