@@ -27,8 +27,8 @@ secret_group = command_group()
 @secret_group.command("egress")
 def egress(
     ctx: typer.Context,
-    method: Annotated[str | None, typer.Argument(metavar="[METHOD URL]", help="GET, POST, ..., or CONNECT.")] = None,
-    url: Annotated[str | None, typer.Argument(metavar="", help="http://HOST/, https://HOST/, or HOST:PORT.")] = None,
+    method: Annotated[str | None, typer.Argument(metavar="METHOD", help="GET, POST, ..., or CONNECT.")] = None,
+    url: Annotated[str | None, typer.Argument(metavar="URL", help="http://HOST/, https://HOST/, or HOST:PORT.")] = None,
     task: Annotated[str, typer.Option("--task", metavar="NAME", help="It is of a task of this name.")] = "task",
     file: Annotated[
         Path | None, typer.Option("--file", metavar="FILE", help="Instead of the home's egress.yaml.")
@@ -98,8 +98,8 @@ def _try(
     step = f"microclaw secret set {lacks} @FILE" if lacks else verdict.next_step or None
     value = {"allowed": verdict.allowed, "why": verdict.why, "port": verdict.port, "line": line, "way": way}
     if not options.wrote_json("egress_test", {**value, "secret_missing": lacks, "next": step}):
-        but = f", but secret {lacks} is missing" if lacks else ""
-        options.line(f"{f'allowed{but}' if verdict.allowed else 'refused'}: {verdict.why}, by {way}")
+        but = f", but secret {lacks} is missing" if lacks else f" by {way}"
+        options.line(f"{f'allowed{but}' if verdict.allowed else 'refused'}: {verdict.why}")
         if step:
             options.line(f"  next: {step}")
     return verdict.allowed and not lacks

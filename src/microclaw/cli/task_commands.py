@@ -79,7 +79,7 @@ def run(
 def get(
     ctx: typer.Context,
     number: Annotated[int, typer.Argument(metavar="NUMBER", help="As `task list` shows it.")],
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A file that it left.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A file that it left.")] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", metavar="FILE", help="Where it goes. [default: its own name, here]")
     ] = None,
