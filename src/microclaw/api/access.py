@@ -61,8 +61,6 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "GET /v1/devices/{name}/telemetry",
     ),
     Access.ASK: (
-        "GET /v1/tools",
-        "POST /v1/tools/{name}",  # the gate knows each tool's permission
         "POST /v1/call",
         "POST /v1/devices/{name}/call",
         "POST /v1/devices/{name}/check",
@@ -72,7 +70,6 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "GET /v1/fleet/{device}/{name}",
         "GET /v1/approvals",
         "GET /v1/approvals/{approval_id}",  # of the own questions, and of those that one may decide
-        "GET /v1/tasks/{number}/files/{name:path}",
     ),
     Access.ACT: (
         "GET /v1/cluster",

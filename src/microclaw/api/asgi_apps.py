@@ -38,9 +38,8 @@ from microclaw.api.shares import Shares, WithinShare
 from microclaw.api.sign_in_routes import coming_in_router, session_router
 from microclaw.api.status import for_everybody, read_status
 from microclaw.api.status_answers import Health, HostFacts
-from microclaw.api.task_routes import task_router
 from microclaw.api.telemetry_routes import crash_router, telemetry_router
-from microclaw.api.tool_routes import tools_router
+from microclaw.api.tool_routes import ToolService
 from microclaw.api.waiting import TellsWaiting
 from microclaw.api.wifi_routes import wifi_router
 from microclaw.apps.queues import CompileQueue
@@ -61,7 +60,6 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(firmware_router(parts))
     app.include_router(install_router(parts))
     app.include_router(rollout_router(parts))
-    app.include_router(tools_router(parts))
     app.include_router(approval_router(parts))
     app.include_router(people_router(parts))
     app.include_router(token_router(parts))
@@ -74,9 +72,10 @@ def host_api(parts: HostParts) -> FastAPI:
         "compile": CompileService(parts.services["program"].compiling),
         "job": parts,
         "openai": OpenAiService(parts),
+        "task": parts.services["task"],
+        "tool": ToolService(parts),
     }
     app.router.routes.extend(by_hand_routes(by_hand))
-    app.include_router(task_router(parts.services["task"], admission.gate))
     app.include_router(backup_router(admission.gate, parts.backups.reading))
     app.include_router(metrics_router(parts))
     app.include_router(cluster_router(None if parts.cluster is None else parts.cluster.status))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Any, Literal, NotRequired
 
-from pydantic import Field
 from typing_extensions import TypedDict
 
 from microclaw.api.device_answers import DiagnosticFacts
@@ -58,23 +57,6 @@ class CompiledModule(TypedDict):
     memory: ModuleMemory
     pins: list[int]
     warnings: list[DiagnosticFacts]
-
-
-class ToolFacts(TypedDict):
-    """`foreign`: its answer may hold words of others. `skill`: the skill that offers it."""
-
-    name: str
-    description: str
-    schema: Annotated[dict[str, Any], Field(description="Of its arguments, as JSON Schema")]
-    permission: str
-    effect: str
-    foreign: bool
-    skill: str | None
-    max_argument_bytes: int
-
-
-class Tools(TypedDict):
-    tools: list[ToolFacts]
 
 
 class ModelFacts(TypedDict):

@@ -5,40 +5,33 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Request
-from fastapi import Path as InPath
-from fastapi.responses import FileResponse, Response
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
 from starlette.staticfiles import NotModifiedResponse, StaticFiles
 from starlette.types import Message, Receive, Scope, Send
 
-from microclaw.api.caller import RequestCaller
-from microclaw.auth.gate import Gate, Permission
+from microclaw.api.by_hand import Asked, by_hand
+from microclaw.operations.operation import Access
 from microclaw.tasks.access import check_sees
-from microclaw.tasks.operations import Tasks
+from microclaw.tasks.operations import Number, Tasks
 
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox; default-src 'none'"}
 
 
-def task_router(tasks: Tasks, gate: Gate) -> APIRouter:
-    router = APIRouter(tags=["task"])
-
-    @router.get("/v1/tasks/{number}/files/{name:path}", summary="A file that it left", response_class=FileResponse)
-    async def file(
-        request: Request, number: Annotated[int, InPath(ge=1, le=2**63 - 1)], name: str, by: RequestCaller
-    ) -> Response:
-        gate.check(by.person_id, Permission.READ, "look at tasks")
-        row = await check_sees(tasks.service, tasks.roles, by.person_id, number)
-        found = await tasks.service.file(number, name)
-        kind = next((one.media_type for one in row.files if one.name == name), "application/octet-stream")
-        shown = f"attachment; filename*=UTF-8''{quote(name.rpartition('/')[2])}"
-        return await file_answer(request, found, kind, {**_HEADERS, "Content-Disposition": shown})
-
-    return router
+@by_hand(
+    "task.file", http="GET /v1/tasks/{number}/files/{name:path}", access=Access.ASK, media="application/octet-stream"
+)
+async def file(tasks: Tasks, asked: Asked, number: Number, name: str) -> Response:
+    """A file that it left."""
+    row = await check_sees(tasks.service, tasks.roles, asked.by.person_id, number)
+    found = await tasks.service.file(number, name)
+    kind = next((one.media_type for one in row.files if one.name == name), "application/octet-stream")
+    shown = f"attachment; filename*=UTF-8''{quote(name.rpartition('/')[2])}"
+    return await file_answer(asked.request, found, kind, {**_HEADERS, "Content-Disposition": shown})
 
 
 async def file_answer(request: Request, path: Path, kind: str, headers: Mapping[str, str]) -> Response:
