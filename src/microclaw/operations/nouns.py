@@ -14,5 +14,7 @@ MODULES: Final = {
     "memory": "microclaw.knowledge.operations",
     "session": "microclaw.knowledge.operations",
     "skill": "microclaw.knowledge.operations",
+    "task": "microclaw.tasks.operations",
+    "voice": "microclaw.voice.operations",
     "subagent": "microclaw.agent.background.operations",
 }
