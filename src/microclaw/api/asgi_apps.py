@@ -6,6 +6,7 @@ from collections.abc import Container
 from typing import Any
 
 from fastapi import Depends, FastAPI
+from fastapi.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from microclaw import __version__
@@ -24,9 +25,7 @@ from microclaw.api.deferred_routes import deferred_router
 from microclaw.api.device_routes import device_router, link_router
 from microclaw.api.event_routes import events_router
 from microclaw.api.failures import add_failure_handlers
-from microclaw.api.firmware_routes import firmware_router
 from microclaw.api.fleet_routes import fleet_router
-from microclaw.api.install_routes import install_router
 from microclaw.api.lifecycle_routes import lifecycle_router
 from microclaw.api.many_routes import many_router
 from microclaw.api.metrics import metrics_router
@@ -37,7 +36,6 @@ from microclaw.api.parts import HostParts
 from microclaw.api.people_routes import approval_router, people_router, token_router, usage_router
 from microclaw.api.program_routes import program_router
 from microclaw.api.request_check import LOOPBACK_NAMES, RequestCheck
-from microclaw.api.rollout_routes import rollout_router
 from microclaw.api.shares import Shares, WithinShare
 from microclaw.api.sign_in_routes import coming_in_router, session_router
 from microclaw.api.status import for_everybody, read_status
@@ -65,9 +63,6 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(app_router(parts))
     app.include_router(many_router(parts))
     app.include_router(fleet_router(parts))
-    app.include_router(firmware_router(parts))
-    app.include_router(install_router(parts))
-    app.include_router(rollout_router(parts))
     app.include_router(deferred_router(parts))
     app.include_router(lifecycle_router(parts))  # after it: it takes any word after a program's name
     app.include_router(tools_router(parts))
@@ -96,6 +91,17 @@ def host_api(parts: HostParts) -> FastAPI:
         found = await read_status(parts)
         person = admission.people.get(by.person_id)
         return found if person is not None and person.role == "owner" else for_everybody(found)
+
+    @app.get(
+        "/v1/firmware/parts/{name}",
+        tags=["install"],
+        summary="A part that a manifest named, its bytes",
+        response_class=Response,
+    )
+    async def board_part(name: str, by: RequestCaller) -> Response:
+        admission.gate.check_owner(by.person_id, "set up boards")
+        data = parts.services["install"].kept(name.removesuffix(".bin"))
+        return Response(data, media_type="application/octet-stream")
 
     return app
 

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, TypeAlias
 
@@ -17,6 +16,7 @@ import typer
 from microclaw.cli.options import GlobalOptions
 from microclaw.cli.secret_value import SECRET_METAVAR, secret_value
 from microclaw.errors import ConfigError
+from microclaw.ota import operations as firmware
 from microclaw.ota.keys import (
     SIGNATURE_BYTES,
     PublicKey,
@@ -56,28 +56,20 @@ PublicOption: TypeAlias = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class SignWith:
-    """What the command line said."""
-
-    key: Path | None
-    password: str | None
-    command: str | None
-    public: Path | None
-
-
 class Signer:
     """Signs with one key, whose public part is `public`; each signature is verified here."""
 
-    def __init__(self, options: GlobalOptions, wanted: SignWith) -> None:
-        self._command = wanted.command
-        if (wanted.key is None) == (wanted.command is None):
+    def __init__(
+        self, options: GlobalOptions, key: Path | None, password: str | None, command: str | None, public: Path | None
+    ) -> None:
+        self._command = command
+        if (key is None) == (command is None):
             raise typer.BadParameter("say who signs: --key FILE, or --sign-command CMD")
-        if wanted.key is not None:
-            self._key = read_signing_key(wanted.key, key_password(wanted.key, wanted.password))
+        if key is not None:
+            self._key = read_signing_key(key, key_password(key, password))
             self.public = self._key.public
         else:
-            self.public = signing_public_key(options, wanted.public)
+            self.public = signing_public_key(options, public)
 
     def sign(self, manifest: bytes) -> bytes:
         """Raises ConfigError, and BadSignature where the command signed with another key."""
@@ -101,11 +93,11 @@ def signing_public_key(options: GlobalOptions, path: Path | None) -> PublicKey:
     """The public key of who signs elsewhere: of a file, or the only one that the host knows."""
     if path is not None:
         return read_public_key(path)
-    known = options.host().firmware.keys()
+    known = options.host().call(firmware.list_keys).keys
     if len(known) != 1:
         text = f"the host knows {len(known)} keys, and nobody said which one signs"
         raise ConfigError(text, next_step="give --public-key FILE.pub.pem")
-    return public_key(str(known[0]["public"]).encode())
+    return public_key(known[0].public.encode())
 
 
 def run_sign_command(command: str, manifest: bytes, limit_s: float = SIGN_S) -> bytes:

@@ -25,6 +25,7 @@ def group(noun: str, by_hand: typer.Typer | None = None) -> typer.Typer:
 def _command(act: Operation[..., Any]) -> Any:
     shown = [one for one in act.parameters if not one.option.hidden and one.name != "device"]  # -d is of every command
     takes_device = any(one.name == "device" for one in act.parameters)
+    takes_many = any(one.name == "labels" for one in act.parameters)
 
     def run(ctx: typer.Context, **values: Any) -> None:
         options = global_options(ctx)
@@ -33,10 +34,16 @@ def _command(act: Operation[..., Any]) -> Any:
                 values[one.name] = " ".join(values[one.name]).strip()
         if takes_device:
             values["device"] = options.device
+        if takes_many:
+            from microclaw.cli.many_devices import ask_once, choice_body
+
+            values |= choice_body(options)
         if (wrong := act.check(values)) is not None:
             raise typer.BadParameter(wrong)
         if act.confirm is not None and not options.json:
             options.agree(act.confirm.format_map(values))
+        if takes_many:
+            ask_once(options, options.host(), f"{act.asked(values)} on")
         show(options, act, options.host().call(act, **values))
 
     first = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)

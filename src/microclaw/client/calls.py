@@ -75,7 +75,7 @@ class HostCalls:
         self._timeout_s = timeout_s
         self._ask = ask
 
-    def call(self, act: Operation[P, R], *_: P.args, **values: P.kwargs) -> R:
+    def call(self, act: Operation[P, R], /, *_: P.args, **values: P.kwargs) -> R:
         """Do a declared act: `client.call(schedules.pause, number=3)`."""
         path, query, body = act.request(values)
         found = self._call(HostRequest(act.method, path, body, query))

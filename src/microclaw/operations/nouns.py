@@ -9,5 +9,7 @@ MODULES: Final = {
     "memory": "microclaw.knowledge.operations",
     "session": "microclaw.knowledge.operations",
     "skill": "microclaw.knowledge.operations",
+    "firmware": "microclaw.ota.operations",
+    "install": "microclaw.flash.operations",
     "subagent": "microclaw.agent.background.operations",
 }
