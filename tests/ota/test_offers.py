@@ -279,8 +279,8 @@ async def test_a_change_of_keys_needs_no_board_and_leaves_an_update_alone(
     manifest = write_manifest(change)
     row = await updates.table.publish(
         ReleaseRow(
-            "keys", change.name, "", (), "", "", change.version, 0, False, "", 0, change.key_id, change.created,
-            change.expires, 1, "owner", manifest=manifest, signature=key.sign(manifest),
+            "keys", change.name, "", "", "", change.version, 0, False, "", 0, change.key_id, change.created,
+            change.expires, manifest, key.sign(manifest), 1, "owner", (),
         )
     )  # fmt: skip
     heard = Heard(updates.offers)

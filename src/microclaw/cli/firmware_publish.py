@@ -7,10 +7,10 @@ import hashlib
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+import msgspec
 import typer
 
 from microclaw.boards.today import OUR_FIRMWARE
@@ -45,7 +45,7 @@ from microclaw.ota.manifest import (
     version_numbers,
     write_manifest,
 )
-from microclaw.store.firmware import ReleaseFacts
+from microclaw.store.firmware import ReleaseRow
 
 PIECE_BYTES: Final = 512 << 10
 DAY_S: Final = 86_400
@@ -189,7 +189,7 @@ def new_manifest(payload: bytes, *, valid_days: int = 90, **facts: Any) -> bytes
 
 def send_release(
     host: Client, manifest: bytes, signature: bytes, payload: bytes, say: Callable[[str], None]
-) -> ReleaseFacts:
+) -> ReleaseRow:
     """The release as the host keeps it; the payload goes in pieces, and only where the host has it not."""
     made = host.call(firmware.publish, manifest=manifest, signature=signature)
     if (wanted := made.wanted) is not None:
@@ -264,7 +264,7 @@ def _new_password(given: str | None, *, lock: bool) -> str | None:
     return str(typer.prompt("Password of the new key", hide_input=True, confirmation_prompt=True, err=True))
 
 
-def _end(options: GlobalOptions, release: ReleaseFacts) -> None:
+def _end(options: GlobalOptions, release: ReleaseRow) -> None:
     text = f"release {release.release_id}: {release.name} {release.version} for {release.board}"
-    options.report("firmware-release", {"release": asdict(release)}, f"{text}, {release.size_bytes} bytes")
+    options.report("firmware-release", {"release": msgspec.to_builtins(release)}, f"{text}, {release.size_bytes} bytes")
     options.say(f"offer it: microclaw firmware update {release.version} -d DEVICE")

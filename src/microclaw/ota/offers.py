@@ -288,7 +288,7 @@ def obstacle(release: ReleaseRow, device: Device, link: DeviceLink, now_ms: int)
         )
     mismatch = _mismatch(release, facts, {device.device_id, link.link_id})
     if mismatch is not None:
-        return ConfigError(f"{device.name} {mismatch}", next_step=f"microclaw firmware show {release.release_id}")
+        return ConfigError(f"{device.name} {mismatch}", next_step=f"microclaw firmware list {release.release_id}")
     return None
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
-from msgspec import Meta, convert
+from msgspec import Meta
 
 from microclaw.devices.selection import Selection, names_text
 from microclaw.errors import ConfigError, UnknownName
@@ -23,7 +23,6 @@ from microclaw.ota.results import (
     RolloutBoard,
     RolloutFacts,
     RolloutList,
-    ShownReleases,
     UpdateKey,
     UpdateKeys,
     UpdateStatuses,
@@ -31,7 +30,7 @@ from microclaw.ota.results import (
 )
 from microclaw.ota.rollout import BAD, DEVICE_STATES
 from microclaw.ota.rollout_plan import DEFAULT_STAGES, RolloutPlan, read_window
-from microclaw.store.firmware import ReleaseFacts, ReleaseRow
+from microclaw.store.firmware import ReleaseRow
 from microclaw.text import read_duration_ms
 
 if TYPE_CHECKING:
@@ -114,26 +113,25 @@ async def distrust(
 
 
 @_owner("firmware.list", http="GET /v1/firmware/releases")
-async def list_releases(service: FirmwareService, _: Call) -> Releases:
-    """Every release, the newest first."""
-    return Releases(releases=_facts(await service.publisher.table.releases()))
-
-
-@_owner("firmware.show", http="GET /v1/firmware/releases/{release}")
-async def show(
+async def list_releases(
     service: FirmwareService,
     _: Call,
-    release: Release,
-    verify: Annotated[bool, Meta(description="Check its payload and its signature again.")] = False,
-) -> ShownReleases:
-    """A release with its manifest, as it was signed."""
-    rows = await service.publisher.table.releases()
-    found = [row for row in rows if release in (str(row.release_id), row.version)]
-    if not found:
-        raise UnknownName(f"there is no release {release!r}", next_step="microclaw firmware list")
+    release: Annotated[
+        str | None,
+        Meta(max_length=40, description="Its number or version: it alone, with --json as it was signed."),
+        Option(argument=True, metavar="VERSION"),
+    ] = None,
+    verify: Annotated[bool, Meta(description="Check payloads and signatures again.")] = False,
+) -> Releases:
+    """Every release, the newest first."""
+    found = await service.publisher.table.releases()
+    if release is not None:
+        found = tuple(row for row in found if release in (str(row.release_id), row.version))
+        if not found:
+            raise UnknownName(f"there is no release {release!r}", next_step="microclaw firmware list")
     for row in found if verify else ():
         await service.publisher.verify_again(row)
-    return ShownReleases(releases=found)
+    return Releases(releases=list(found) if release else _unsigned(found))
 
 
 @_risky("firmware.publish", http="POST /v1/firmware/releases", is_command=False)
@@ -152,7 +150,7 @@ async def publish(
         made = await publisher.publish(manifest, signature, by=service.by(call))
     if isinstance(made, PayloadWanted):
         return Publication(wanted=made)
-    return Publication(release=_facts([made])[0])
+    return Publication(release=made)
 
 
 @_owner("firmware.receive", http="PUT /v1/firmware/payloads/{sha256}", permission=Permission.ACT, is_command=False)
@@ -177,7 +175,7 @@ async def withdraw(service: FirmwareService, call: Call, release: Release) -> Wi
     for version in {row.version for row in gone}:
         await rollouts.withdrawn(version)
     told = {device.name for row in gone for device in await rollouts.offers.call_off(row, by=name)}
-    return WithdrawnReleases(releases=_facts(gone), called_off=sorted(told))
+    return WithdrawnReleases(releases=_unsigned(gone), called_off=sorted(told))
 
 
 @_risky("firmware.update", http="POST /v1/firmware/offers", is_command=False)
@@ -213,6 +211,8 @@ async def status(
     "firmware.cancel",
     http="POST /v1/firmware/offers/{device}/cancel",
     permission=Permission.ACT,
+    asks=True,
+    words="cancel the update of {device}",
     said="{device} was asked to give up {offer.version}",
 )
 async def cancel(
@@ -223,7 +223,6 @@ async def cancel(
     """Ask a device (-d) to give up an update that it has not written yet."""
     rollouts = service.rollouts
     found = rollouts.devices.get(device)
-    await call.approve(f"cancel the update of {found.name}", ())
     row = await rollouts.offers.cancel(found.device_id, by=service.by(call))
     if row is None:
         text = f"{found.name} has no update that could be cancelled"
@@ -350,9 +349,8 @@ def _seconds(text: str) -> float:
     return ms / 1000
 
 
-def _facts(rows: Sequence[ReleaseRow]) -> list[ReleaseFacts]:
-    """Without what was signed."""
-    return convert(rows, list[ReleaseFacts], from_attributes=True)
+def _unsigned(rows: Sequence[ReleaseRow]) -> list[ReleaseRow]:
+    return [replace(row, manifest=b"", signature=b"") for row in rows]
 
 
 def _key(row: KeyRow) -> UpdateKey:

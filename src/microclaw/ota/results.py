@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from microclaw.devices.selection import names_text
 from microclaw.operations.result import Listing, Result
 from microclaw.ota.payloads import PayloadWanted
-from microclaw.store.firmware import ForeignRow, OfferRow, ReleaseFacts, ReleaseRow
+from microclaw.store.firmware import ForeignRow, OfferRow, ReleaseRow
 from microclaw.store.link_events import UpdateFacts
 from microclaw.store.rollouts import DeviceState, RolloutState
 from microclaw.wire.host_api import Failure
@@ -38,6 +38,8 @@ class UpdateKeys(Listing, frozen=True, kw_only=True):
 
 
 class Releases(Listing, frozen=True, kw_only=True):
+    """Manifest and signature are in base64; "" in the list of all."""
+
     document: ClassVar = "firmware-releases"
     columns: ClassVar = {
         "NO": "release_id",
@@ -50,20 +52,7 @@ class Releases(Listing, frozen=True, kw_only=True):
     }
     empty: ClassVar = "nothing is published: microclaw firmware publish --help"
 
-    releases: list[ReleaseFacts]
-
-
-class ShownReleases(Result, frozen=True, kw_only=True):
-    """Manifest and signature in base64."""
-
-    document: ClassVar = "firmware-release"
-
     releases: list[ReleaseRow]
-
-    def lines(self) -> Iterable[str]:
-        for one in self.releases:
-            yield f"release {one.release_id}: {one.version}, {one.standing}, published by {one.published_by}"
-            yield one.manifest.decode()
 
 
 class WithdrawnReleases(Result, frozen=True, kw_only=True):
@@ -71,7 +60,7 @@ class WithdrawnReleases(Result, frozen=True, kw_only=True):
 
     document: ClassVar = "firmware-withdrawn"
 
-    releases: list[ReleaseFacts]
+    releases: list[ReleaseRow]
     called_off: list[str]
 
     def lines(self) -> Iterable[str]:
@@ -83,7 +72,7 @@ class Publication(Result, frozen=True, kw_only=True):
     """`wanted`: what of the payload is missing; then the same request again."""
 
     wanted: PayloadWanted | None = None
-    release: ReleaseFacts | None = None
+    release: ReleaseRow | None = None
 
 
 class PayloadOffset(Result, frozen=True, kw_only=True):

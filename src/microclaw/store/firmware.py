@@ -42,16 +42,15 @@ class KeyRow:
 
 
 @dataclass(frozen=True, slots=True)
-class ReleaseFacts:
+class ReleaseRow:
     """Of kind `keys`, `board`, `channel` and `sha256` are "" and `size_bytes` 0; `device` is "" for every device.
 
-    `revisions` are sorted; none: for boards of each. `release_id` 0 is not stored yet.
+    `revisions` are sorted; none: for boards of each. `release_id` 0 is not stored yet. `manifest` as it was signed.
     """
 
     kind: Literal["files", "image", "keys"]
     name: str
     board: str
-    revisions: tuple[str, ...] = field(metadata=JSON_TUPLE)
     channel: str
     device: str
     version: str
@@ -62,8 +61,11 @@ class ReleaseFacts:
     key_id: str
     created: str
     expires: str
+    manifest: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
     published_ms: int
     published_by: str
+    revisions: tuple[str, ...] = field(metadata=JSON_TUPLE)
     release_id: int = 0
     withdrawn_ms: int | None = None
 
@@ -76,14 +78,6 @@ class ReleaseFacts:
         if self.withdrawn_ms is not None:
             return "withdrawn"
         return f"until {self.expires[:10]}{', boards may go back to it' if self.allow_downgrade else ''}"
-
-
-@dataclass(frozen=True, slots=True)
-class ReleaseRow(ReleaseFacts):
-    """With what was signed."""
-
-    manifest: bytes = field(default=b"", repr=False)
-    signature: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
