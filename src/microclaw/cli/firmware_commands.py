@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
 import msgspec
 import typer
 
-from microclaw.cli.firmware_publish import DAY_S, keygen, publish
+from microclaw.cli.firmware_publish import keygen, publish, unsigned
 from microclaw.cli.firmware_signing import (
     CommandOption,
     KeyOption,
@@ -26,7 +25,7 @@ from microclaw.client import Client
 from microclaw.errors import ConfigError
 from microclaw.ota import operations as firmware
 from microclaw.ota.keys import PublicKey, read_public_key
-from microclaw.ota.manifest import ALG, SCHEMA, KeyChange, moment, write_manifest
+from microclaw.ota.manifest import KeyChange
 from microclaw.ota.results import Offers, UpdateKey
 from microclaw.text import count_text
 
@@ -36,7 +35,6 @@ firmware_group.command("publish")(publish)
 FOLLOW_S: Final = 3_600.0
 """A trial that fails three times takes half an hour."""
 _POLL_S: Final = 0.5
-_VALID_S: Final = 90 * DAY_S
 Follow = Annotated[bool, typer.Option("--follow/--no-follow", help="Wait for the end.")]
 
 
@@ -85,7 +83,10 @@ def change_keys(
         raise ConfigError("none of these devices takes updates", next_step="microclaw firmware status")
     serial, made = _next_serial(host), Offers(version="", results=[])
     for kind in kinds:  # a signed change for each firmware's name
-        manifest = _change(signer, kind, serial, [one for one, _ in new], gone)
+        keys = tuple(one.trusted for one, _ in new)
+        manifest = unsigned(
+            KeyChange, kind="keys", name=kind, serial=serial, add=keys, remove=gone, key_id=signer.public.key_id
+        )
         published = host.call(firmware.publish, manifest=manifest, signature=signer.sign(manifest)).release
         assert published is not None
         devices = tuple(one.device for one in statuses if one.runs is not None and one.runs.name == kind)
@@ -159,21 +160,3 @@ def _next_serial(host: Client) -> int:
     """Above every one that this host gave."""
     found = host.call(firmware.list_releases).releases
     return max((int(one.version.removeprefix("keys-")) for one in found if one.kind == "keys"), default=0) + 1
-
-
-def _change(signer: Signer, name: str, serial: int, add: Sequence[PublicKey], remove: tuple[str, ...]) -> bytes:
-    now_s = time.time()
-    return write_manifest(
-        KeyChange(
-            schema=SCHEMA,
-            kind="keys",
-            name=name,
-            serial=serial,
-            add=tuple(key.trusted for key in add),
-            remove=remove,
-            created=moment(now_s),
-            expires=moment(now_s + _VALID_S),
-            key_id=signer.public.key_id,
-            alg=ALG,
-        )
-    )

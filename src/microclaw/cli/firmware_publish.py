@@ -39,6 +39,7 @@ from microclaw.ota.manifest import (
     MAX_PAYLOAD_BYTES,
     SCHEMA,
     SMALL,
+    KeyChange,
     Release,
     check_version,
     moment,
@@ -48,7 +49,6 @@ from microclaw.ota.manifest import (
 from microclaw.store.firmware import ReleaseRow
 
 PIECE_BYTES: Final = 512 << 10
-DAY_S: Final = 86_400
 _PAYLOAD: Final = ".payload"
 _LOST = (
     "keep it where only you can reach it, and a copy somewhere else: who has it can update every board that trusts it; "
@@ -172,19 +172,15 @@ def publish(
 
 
 def new_manifest(payload: bytes, *, valid_days: int = 90, **facts: Any) -> bytes:
-    """What is to be signed, valid from now on; `facts` are the further fields of Release."""
+    """A release that is to be signed; `facts` are the further fields of Release."""
+    return unsigned(Release, valid_days, sha256=hashlib.sha256(payload).hexdigest(), size=len(payload), **facts)
+
+
+def unsigned(form: type[Release | KeyChange], valid_days: int = 90, **facts: Any) -> bytes:
+    """What is to be signed, valid from now on."""
     now_s = time.time()
-    return write_manifest(
-        Release(
-            schema=SCHEMA,
-            sha256=hashlib.sha256(payload).hexdigest(),
-            size=len(payload),
-            created=moment(now_s),
-            expires=moment(now_s + valid_days * DAY_S),
-            alg=ALG,
-            **facts,
-        )
-    )
+    expires = moment(now_s + valid_days * 86_400)
+    return write_manifest(form(schema=SCHEMA, created=moment(now_s), expires=expires, alg=ALG, **facts))
 
 
 def send_release(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import subprocess
 import sys
-import time
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Final, TypeAlias
@@ -25,11 +24,9 @@ from microclaw.ota.keys import (
     read_public_key,
     read_signing_key,
 )
-from microclaw.readiness import is_readable
 
 SIGN_S: Final = 120.0
 """A person may have to touch a token, or type its PIN."""
-_BY_HAND: Final = "try it by hand: the manifest on stdin, the signature on stdout"
 
 KeyOption: TypeAlias = Annotated[
     Path | None, typer.Option("--key", metavar="FILE", help="The private key, on this machine alone.")
@@ -103,40 +100,25 @@ def signing_public_key(options: GlobalOptions, path: Path | None) -> PublicKey:
 def run_sign_command(command: str, manifest: bytes, limit_s: float = SIGN_S) -> bytes:
     """What the command answers, within its time; it may ask a person on the terminal. ConfigError otherwise."""
     try:
-        words = shlex.split(command)
-        process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        process = subprocess.Popen(shlex.split(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     except (OSError, ValueError, IndexError) as exc:
         raise ConfigError(f"cannot start {command[:80]!r}: {exc}", next_step="check --sign-command") from exc
     assert process.stdin is not None
     assert process.stdout is not None
+    end = threading.Timer(limit_s, process.kill)
+    end.start()
     try:
         with suppress(BrokenPipeError), process.stdin as stdin:  # one that reads nothing signs nothing
             stdin.write(manifest)  # smaller than any pipe
-        signature = _read(process.stdout.fileno(), time.monotonic() + limit_s, limit_s)
-        process.stdout.close()
-        code = process.wait(timeout=limit_s)
-    except subprocess.TimeoutExpired as exc:
-        raise ConfigError(f"the command that signs does not end within {limit_s:g} s", next_step=_BY_HAND) from exc
+        with process.stdout as stdout:
+            signature = stdout.read(SIGNATURE_BYTES + 1)
+        code = process.wait()
     finally:
-        process.stdout.close()
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+        end.cancel()
+        process.kill()
+        process.wait()
     if code != 0 or len(signature) != SIGNATURE_BYTES:
         text = f"the command that signs ended with {code} and gave {len(signature)} bytes, expected {SIGNATURE_BYTES}"
-        raise ConfigError(text, next_step="it has to write the raw signature to stdout and nothing else")
+        step = f"it has {limit_s:g} s to write the raw signature to stdout and nothing else"
+        raise ConfigError(text, next_step=step)
     return signature
-
-
-def _read(descriptor: int, until_s: float, limit_s: float) -> bytes:
-    """To the end, or one byte more than a signature has."""
-    found = b""
-    while len(found) <= SIGNATURE_BYTES:
-        ready = is_readable(descriptor, until_s - time.monotonic())
-        if not ready:
-            raise ConfigError(f"the command that signs gave no signature within {limit_s:g} s", next_step=_BY_HAND)
-        piece = os.read(descriptor, SIGNATURE_BYTES + 1)
-        if not piece:
-            break
-        found += piece
-    return found

@@ -49,6 +49,7 @@ Release: TypeAlias = Annotated[
 Devices: TypeAlias = Annotated[tuple[str, ...], Meta(max_length=1000), Option(hidden=True)]
 Labels: TypeAlias = Annotated[tuple[str, ...], Meta(max_length=16), Option(hidden=True)]
 All: TypeAlias = Annotated[bool, Option(hidden=True)]
+Time: TypeAlias = Annotated[str, Option(metavar="TIME")]
 Number: TypeAlias = Annotated[int, Meta(ge=1, lt=2**53, description="Of the rollout: firmware rollouts.")]
 _owner = partial(operation, access=Access.OWN)
 _risky = partial(operation, permission=Permission.RISKY, previews=True)
@@ -254,33 +255,21 @@ async def roll_out(
     service: FirmwareService,
     call: Call,
     version: Release,
-    stages: Annotated[
-        str,
-        Meta(min_length=1, max_length=100, description="Boards, or shares of them, one after the other."),
-        Option(metavar="LIST"),
-    ] = DEFAULT_STAGES,
+    stages: Annotated[str, Meta(max_length=100, description="Boards, or shares of them.")] = DEFAULT_STAGES,
     outdated: Annotated[bool, Meta(description="Leave out who runs it, or a newer one.")] = False,
     revisions: Annotated[
         list[str],
-        Meta(max_length=16, description="Only boards of this revision; may be given again."),
+        Meta(max_length=16, description="Only boards of these; again for more."),
         Option("--revision", metavar="R"),
     ] = [],  # noqa: B006 - nobody changes it
     healthy: Annotated[int, Meta(description="Of a stage, in percent: else it stops."), Option(metavar="PERCENT")] = 95,
     crashes: Annotated[int, Meta(description="New crash reports that are borne.")] = 0,
-    soak: Annotated[str, Meta(description="Between a stage and the next."), Option(metavar="TIME")] = "10m",
-    device_time: Annotated[
-        str, Meta(description="An update without an end has failed then."), Option(metavar="TIME")
-    ] = "30m",
-    absent: Annotated[
-        str, Meta(description="How long a stage waits for boards that are off."), Option(metavar="TIME")
-    ] = "24h",
+    soak: Annotated[Time, Meta(description="Between a stage and the next.")] = "10m",
+    device_time: Annotated[Time, Meta(description="An update without an end has failed then.")] = "30m",
+    absent: Annotated[Time, Meta(description="How long a stage waits for boards that are off.")] = "24h",
     at_once: Annotated[int, Meta(description="Boards that update at the same time.")] = 50,
     per_minute: Annotated[int, Meta(description="Offers in a minute.")] = 600,
-    window: Annotated[
-        str | None,
-        Meta(max_length=11, description="Offers go out then alone; the host's local time."),
-        Option(metavar="02:00-05:00"),
-    ] = None,
+    window: Annotated[str | None, Meta(description="Offers go out then alone, as 02:00-05:00; local time.")] = None,
     devices: Devices = (),
     labels: Labels = (),
     all: All = False,
