@@ -39,6 +39,10 @@ MISSING: Final[Mapping[str, tuple[str, ...]]] = {
         "GET /v1/chat",
         "GET /v1/chat/{chat_id}/messages",
     ),
+    "the seed's route: client.post": (
+        "GET /api/compile-wasm",
+        "POST /api/compile-wasm",
+    ),
     "OpenAI's own clients call them": (
         "POST /v1/chat/completions",
         "GET /v1/models",

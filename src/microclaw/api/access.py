@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Final
 
+from microclaw.api.by_hand import load_by_hand
 from microclaw.operations.operation import Access, load
 
 OF_ROLE: Final[Mapping[str, Access]] = {
@@ -41,8 +43,6 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "GET /healthz",
         "GET /metrics",
         "GET /api/openapi.json",
-        "GET /api/compile-wasm",
-        "POST /api/compile-wasm",
         "POST /v1/signin/code",
         "POST /v1/signin/password",
     ),
@@ -61,19 +61,8 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "GET /v1/devices/{name}/telemetry",
     ),
     Access.ASK: (
-        "GET /v1/chat",  # the own ones
-        "POST /v1/chat",
-        "GET /v1/chat/{chat_id}/messages",
-        "POST /v1/chat/{chat_id}/cancel",
-        "GET /v1/chat/{chat_id}/undelivered",
-        "POST /v1/chat/{chat_id}/delivered",
-        "POST /v1/chat/completions",
-        "GET /v1/models",
-        "GET /v1/models/{name:path}",
         "GET /v1/tools",
         "POST /v1/tools/{name}",  # the gate knows each tool's permission
-        "POST /v1/programs/check",
-        "POST /v1/programs/try",
         "POST /v1/call",
         "POST /v1/devices/{name}/call",
         "POST /v1/devices/{name}/check",
@@ -81,8 +70,6 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "POST /v1/fleet/diff",
         "GET /v1/fleet",
         "GET /v1/fleet/{device}/{name}",
-        "POST /v1/jobs/{number}/cancel",  # of the own token or session
-        "GET /v1/requests/{number}",
         "GET /v1/approvals",
         "GET /v1/approvals/{approval_id}",  # of the own questions, and of those that one may decide
         "GET /v1/tasks",
@@ -97,7 +84,6 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "PUT /v1/devices/{name}/firmware",
         "POST /v1/devices/{name}/merge",
         "POST /v1/devices/{name}/notify",
-        "POST /v1/devices/{device}/explore",
         "POST /v1/fleet/apply",
         "POST /v1/approvals/{approval_id}",  # the risky ones: an owner's
         "POST /v1/tasks",
@@ -145,7 +131,8 @@ OPEN_HERE: Final = frozenset({"/metrics", "/api/openapi.json", "/api/compile-was
 def every_route() -> Iterator[tuple[Access, str]]:
     """Each route, "GET /v1/devices", with what it asks for: those above, and the declared acts'."""
     yield from ((access, route) for access, routes in ROUTES.items() for route in routes)
-    yield from ((act.least, route) for act in load() for route in (act.http, act.many) if route is not None)
+    acts = (*load(), *load_by_hand())
+    yield from ((act.least, route) for act in acts for route in (act.http, act.many) if route is not None)
 
 
 def access_from_network(method: str, path: str) -> Access | None:
@@ -156,7 +143,7 @@ def access_from_network(method: str, path: str) -> Access | None:
 
 def access_of(method: str, path: str) -> Access | None:
     """What this request asks for; None when there is no such route. Where several routes fit: the strictest."""
-    rows = _ROWS.get(_key("GET" if method == "HEAD" else method, path), ())
+    rows = _by_key().get(_key("GET" if method == "HEAD" else method, path), ())
     return max((access for pattern, access in rows if pattern.fullmatch(path)), default=None)
 
 
@@ -181,12 +168,10 @@ def _pattern(path: str) -> re.Pattern[str]:
     return re.compile("".join(words), re.DOTALL)
 
 
+@cache
 def _by_key() -> dict[tuple[str, str], list[tuple[re.Pattern[str], Access]]]:
     found: dict[tuple[str, str], list[tuple[re.Pattern[str], Access]]] = defaultdict(list)
     for access, route in every_route():
         method, path = route.split(" ")
         found[_key(method, path)].append((_pattern(path), access))
     return dict(found)
-
-
-_ROWS: Final = _by_key()

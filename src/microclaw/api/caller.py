@@ -87,6 +87,8 @@ class Caller:
         return f"{self.source}.{self.request}" if self.request else self.source
 
 
+NOBODY: Final = Caller("", direct=False, source="")
+"""Who sends a request without a token, where none is needed."""
 LOCAL_OWNER: Final = Caller(OWNER.person_id, direct=True, source="socket")
 
 

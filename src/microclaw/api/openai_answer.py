@@ -10,7 +10,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from fastapi.responses import JSONResponse
+from starlette.responses import JSONResponse
 
 from microclaw.agent.acts import acts_of, reads_of, with_record
 from microclaw.api.failures import error_object, openai_error

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fastapi.responses import StreamingResponse
+from starlette.responses import StreamingResponse
 
 from microclaw.agent.conversation import Conversations
 from microclaw.api.caller import Caller

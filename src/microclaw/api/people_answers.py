@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Annotated, Literal, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -153,48 +153,3 @@ class Usage(TypedDict):
     total: UsageCounts
     today: UsageCounts
     budget: BudgetFacts
-
-
-class CancelledTurns(TypedDict):
-    cancelled: int
-
-
-class UndeliveredMessage(TypedDict):
-    """`answer` is as a chat's last line has it."""
-
-    kind: str
-    answer: dict[str, Any]
-
-
-class UndeliveredMessages(TypedDict):
-    messages: list[UndeliveredMessage]
-
-
-class DeliveredMessages(TypedDict):
-    delivered: list[int]
-
-
-class ChatFacts(TypedDict):
-    """`text`: the newest message of the person."""
-
-    chat_id: str
-    changed_s: Annotated[int, Field(description="Unix time in s")]
-    text: str
-
-
-class Chats(TypedDict):
-    chats: list[ChatFacts]
-
-
-class SessionLine(TypedDict):
-    role: str
-    content: str
-    ts: Annotated[int, Field(description="Unix time in s")]
-    person: str
-
-
-class ChatMessages(TypedDict):
-    """`waiting`: messages that have no answer yet, in order."""
-
-    messages: list[SessionLine]
-    waiting: list[str]

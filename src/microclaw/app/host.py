@@ -44,6 +44,8 @@ from microclaw.app.voice import HostVoice, VoiceMaker
 from microclaw.apps.changes import ChangeLog
 from microclaw.apps.operations import Programs
 from microclaw.apps.parts import Apps
+from microclaw.apps.program_operations import Workshop
+from microclaw.apps.queues import CompileQueue, trial_turns
 from microclaw.audit import AuditLog
 from microclaw.auth.admission import open_admission
 from microclaw.auth.approvals import approval_event
@@ -212,6 +214,7 @@ async def running_host(
                 "firmware": FirmwareService(rollouts, admission.gate.name_of),
                 "install": InstallParts(settings, link, rollouts.publisher.moduli),
                 **dict.fromkeys(("memory", "session", "skill"), knowledge),
+                "program": Workshop(apps, CompileQueue(apps.compile), trial_turns()),
                 "app": Programs(apps, admission.gate, partial(latest_attempts, agent.conversations.journal)),
             },
             tasks=tasks,

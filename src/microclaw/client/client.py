@@ -15,7 +15,6 @@ from microclaw.client.devices import Devices
 from microclaw.client.endpoint import RemoteEndpoint, SocketEndpoint
 from microclaw.client.fleet import Fleet
 from microclaw.client.live import Live
-from microclaw.client.programs import Programs
 from microclaw.client.request import REQUEST_TIMEOUT_S
 from microclaw.client.work import Approvals, Tasks, Tools
 from microclaw.config.places import control_socket, home_folder
@@ -64,10 +63,6 @@ class Client(HostCalls):
     @cached_property
     def devices(self) -> Devices:
         return Devices(self)
-
-    @cached_property
-    def programs(self) -> Programs:
-        return Programs(self)
 
     @cached_property
     def chat(self) -> Chat:

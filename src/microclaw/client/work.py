@@ -60,9 +60,9 @@ class Approvals(Group):
         path = f"/v1/approvals/{segment(approval_id)}?wait_s={wait_s:g}"
         return cast("answers.Approval", self._host.post(path, {"approved": approved}))
 
-    def request(self, number: str) -> answers.WaitedRequest:
+    def request(self, number: str) -> JsonObject:
         """What became of a request that was told to wait (202)."""
-        return cast("answers.WaitedRequest", self._host.get(f"/v1/requests/{segment(number)}"))
+        return self._host.get(f"/v1/requests/{segment(number)}")
 
 
 class Tasks(Group):

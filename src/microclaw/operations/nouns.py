@@ -6,6 +6,7 @@ from typing import Final
 
 MODULES: Final = {
     "app": "microclaw.apps.operations",
+    "program": "microclaw.apps.program_operations",
     "schedule": "microclaw.schedules.operations",
     "memory": "microclaw.knowledge.operations",
     "session": "microclaw.knowledge.operations",
