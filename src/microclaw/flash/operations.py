@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 from msgspec import Meta, Struct
@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 from microclaw import __version__
 from microclaw.boards.reader import load_board
 from microclaw.config.edit import LAN, open_link
-from microclaw.errors import ConfigError, MicroclawError, UnknownName
+from microclaw.errors import UnknownName
 from microclaw.firmware_folder import firmware_folder
 from microclaw.flash.board_files import BoardFile, our_files
 from microclaw.flash.chips import CHIPS, MB, Chip, chip_named
@@ -107,25 +107,16 @@ class InstallParts:
         self._kept: OrderedDict[str, bytes] = OrderedDict()
         self._making = asyncio.Lock()
 
-    async def builds(self, chips: Sequence[tuple[Chip, str]], flash_bytes: int, psram_bytes: int) -> list[InstallBuild]:
-        """One for each chip and board whose image is here and fits; the first problem is raised where none is."""
-        found: list[InstallBuild] = []
-        problem: MicroclawError | None = None
-        async with self._making:
-            for chip, board in chips:
-                try:
-                    found.append(await self._build(chip, board, flash_bytes, psram_bytes))
-                except ConfigError as exc:
-                    problem = problem or exc
-        if problem is not None and not found:
-            raise problem
-        return found
-
     def kept(self, sha256: str) -> bytes:
         data = self._kept.get(sha256)
         if data is None:
             raise UnknownName("the host keeps no such part", next_step="ask for the manifest again; it names the parts")
         return data
+
+    async def build(self, chip: Chip, board: str, flash_bytes: int, psram_bytes: int) -> InstallBuild:
+        """Raises ConfigError where the image is not to be had, or does not fit."""
+        async with self._making:
+            return await self._build(chip, board, flash_bytes, psram_bytes)
 
     async def _build(self, chip: Chip, board: str, flash_bytes: int, psram_bytes: int) -> InstallBuild:
         image = await asyncio.to_thread(find_image, None, chip, psram_bytes, self.settings.cache, download)
@@ -186,23 +177,16 @@ async def open_to_network(made: InstallParts, _: Call) -> InstallLink:
 async def manifest(
     made: InstallParts,
     _: Call,
-    board: Annotated[
-        str | None, Meta(max_length=64, description="Its profile; none: one of each chip whose image is here")
-    ] = None,
+    board: Annotated[str, Meta(max_length=64, description="Its profile")],
     flash_bytes: FlashBytes = MIN_FLASH_BYTES,
     psram_bytes: PsramBytes = 0,
 ) -> InstallManifest:
     """What goes where on a board with so much flash, as ESP Web Tools reads it."""
-    if board is None:
-        here = [chip for chip in CHIPS.values() if cached_image(chip, psram_bytes, made.settings.cache)]
-        chosen = [(chip, profiles[0]) for chip in here if (profiles := chip.profiles())]
-    else:
-        chip = chip_named(load_board(board).chip)
-        if board not in chip.profiles():
-            raise UnknownName(f"{board} is no board to flash", next_step=f"name one of {', '.join(chip.profiles())}")
-        chosen = [(chip, board)]
-    builds = await made.builds(chosen, flash_bytes, psram_bytes)
-    return InstallManifest(name="microclaw", version=__version__, new_install_prompt_erase=True, builds=builds)
+    chip = chip_named(load_board(board).chip)
+    if board not in chip.profiles():
+        raise UnknownName(f"{board} is no board to flash", next_step=f"name one of {', '.join(chip.profiles())}")
+    build = await made.build(chip, board, flash_bytes, psram_bytes)
+    return InstallManifest(name="microclaw", version=__version__, new_install_prompt_erase=True, builds=[build])
 
 
 def _chip(chip: Chip, cache: Path) -> InstallChip:

@@ -7,7 +7,7 @@ is offered twice, also when the host is killed in between.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
 from microclaw.audit import AuditEvent, AuditKind, Record
@@ -19,7 +19,7 @@ from microclaw.link_server.device_link import DeviceLink
 from microclaw.link_server.transport import LinkTransport
 from microclaw.ota.manifest import SMALL, moment_ms, version_numbers
 from microclaw.ota.results import OfferOutcome, UpdateStatus
-from microclaw.store.firmware import GIVEN_UP, FirmwareTable, ForeignRow, OfferedBefore, OfferRow, ReleaseRow, offer_in
+from microclaw.store.firmware import GIVEN_UP, FirmwareTable, OfferedBefore, OfferRow, ReleaseRow, offer_in
 from microclaw.store.link_events import UpdateFacts
 from microclaw.store.sql import Sql
 from microclaw.wire.host_api import failure_of
@@ -122,26 +122,22 @@ class Offers:
         devices = self._devices.list() if device is None else [self._devices.get(device)]
         foreign = {row.device_id: row for row in await self._table.foreign()}
         latest = {(row.device_id, row.is_of_keys): row for row in await self._table.latest()}
-        return [self._status(one, link_of(one), latest, foreign) for one in devices if _has_link(one)]
-
-    def _status(
-        self,
-        device: Device,
-        link: DeviceLink,
-        latest: Mapping[tuple[str, bool], OfferRow],
-        foreign: Mapping[str, ForeignRow],
-    ) -> UpdateStatus:
-        seen_ms = 0 if link.presence is None else link.presence.seen_ms
-        return UpdateStatus(
-            device=device.name,
-            device_id=device.device_id,
-            online=link.anywhere,
-            absent=not link.anywhere and self._now_ms() - seen_ms > RESTART_MS,
-            runs=None if link.presence is None else link.presence.ota,
-            offer=latest.get((link.link_id, False)),
-            keys_offer=latest.get((link.link_id, True)),
-            not_ours=foreign.get(link.link_id),
-        )
+        found = []
+        for one in filter(_has_link, devices):
+            link = link_of(one)
+            seen_ms = 0 if link.presence is None else link.presence.seen_ms
+            status = UpdateStatus(
+                device=one.name,
+                device_id=one.device_id,
+                online=link.anywhere,
+                absent=not link.anywhere and self._now_ms() - seen_ms > RESTART_MS,
+                runs=None if link.presence is None else link.presence.ota,
+                offer=latest.get((link.link_id, False)),
+                keys_offer=latest.get((link.link_id, True)),
+                not_ours=foreign.get(link.link_id),
+            )
+            found.append(status)
+        return found
 
     async def cancel(self, device_id: str, *, by: str) -> OfferRow | None:
         """Ask the device to give up what it has not written yet; the offer, or None where there is none of that kind.
