@@ -159,6 +159,19 @@ def test_what_the_board_does_not_trust_or_is_not_for_it_is_not_offered(fleet: Fl
     assert [fleet.lamp()[key] for key in ("offer", "runs")] == [before["offer"], before["runs"]]
 
 
+def test_a_board_trusts_another_key_and_no_key_takes_itself_away(fleet: Fleet) -> None:
+    def change(*words: str) -> int:
+        return fleet.host.run("firmware", "change-keys", *words, "--key", str(fleet.key), "-d", "lamp", "-y").code
+
+    [first] = fleet.lamp()["runs"]["keys"]
+    assert change("--add", str(fleet.folder / "other.pub.pem")) == 0
+    assert len(fleet.lamp()["runs"]["keys"]) == 2
+    assert change("--remove", first) == 1
+    [other] = {*fleet.lamp()["runs"]["keys"]} - {first}
+    assert change("--remove", other) == 0
+    assert fleet.lamp()["runs"]["keys"] == [first]
+
+
 def rollout(host: Host, number: int) -> str:
     """The state of a rollout."""
     return host.client.call(firmware.show_rollout, number=number).state

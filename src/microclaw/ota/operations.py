@@ -262,7 +262,7 @@ async def roll_out(
         Meta(max_length=16, description="Only boards of these; again for more."),
         Option("--revision", metavar="R"),
     ] = [],  # noqa: B006 - nobody changes it
-    healthy: Annotated[int, Meta(description="Of a stage, in percent: else it stops."), Option(metavar="PERCENT")] = 95,
+    healthy: Annotated[int, Meta(ge=50, le=100, description="Percent of a stage: else it stops.")] = 95,
     crashes: Annotated[int, Meta(description="New crash reports that are borne.")] = 0,
     soak: Annotated[Time, Meta(description="Between a stage and the next.")] = "10m",
     device_time: Annotated[Time, Meta(description="An update without an end has failed then.")] = "30m",
