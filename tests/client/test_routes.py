@@ -46,12 +46,6 @@ MISSING: Final[Mapping[str, tuple[str, ...]]] = {
         "GET /v1/models",
         "GET /v1/models/{name}",
     ),
-    "it needs files and keys of the owner's machine: microclaw firmware publish": (
-        "POST /v1/firmware/keys",
-        "DELETE /v1/firmware/keys/{key_id}",
-        "POST /v1/firmware/releases",
-        "PUT /v1/firmware/payloads/{sha256}",
-    ),
     "the page flashes a board with them; on a cable it is microclaw flash": (
         "GET /v1/firmware/install",
         "POST /v1/firmware/install/link",

@@ -62,10 +62,12 @@ from microclaw.egress.policy import AllowlistSource
 from microclaw.egress.proxy import EgressProxy
 from microclaw.egress.secret_values import SecretValues
 from microclaw.events import LiveEvent
+from microclaw.flash.operations import InstallParts
 from microclaw.knowledge.operations import KnowledgeService
 from microclaw.masking import SecretMask
 from microclaw.mcp.client.servers import McpServers
 from microclaw.models.operations import UsageService
+from microclaw.ota.operations import FirmwareService
 from microclaw.store.database import Database
 from microclaw.store.erase import ConversationRows
 from microclaw.store.journal import Journal
@@ -213,6 +215,8 @@ async def running_host(
             schedules=agent.schedules,
             services={
                 **agent.services,
+                "firmware": FirmwareService(rollouts, admission.gate.name_of),
+                "install": InstallParts(settings, link, rollouts.publisher.moduli),
                 **dict.fromkeys(("memory", "session", "skill"), knowledge),
                 "person": PeopleService(admission, inbox.outbox.push),
                 "approval": questions,

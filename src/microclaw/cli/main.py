@@ -55,11 +55,10 @@ COMMANDS: Final = {
     "service": ("service_commands:service_group", "The host, started at login."),
     "approval": (DECLARED, "Acts that wait for a yes or a no."),
     "device": ("device_commands:device_group", "The devices this host knows."),
-    "rollout": ("rollout_commands:rollout_group", "Update many boards in stages; it stops by itself."),
     "cluster": ("cluster_commands:cluster_group", "The hosts that share a database with this one."),
     "app": ("app_commands:app_group", "Programs: build, install, list, undo."),
     "catalog": ("catalog_commands:catalog_group", "Ready programs: find, show, install, publish."),
-    "firmware": ("firmware_commands:firmware_group", "Signed updates of boards: keys, releases, offers."),
+    "firmware": ("firmware_commands:firmware_group", "Signed updates of boards: keys, releases, offers, rollouts."),
     "memory": ("memory_commands:memory_group", "What the agent remembers of you."),
     "session": (DECLARED, "Conversations that are kept."),
     "skill": (DECLARED, "Skills: how the agent does something well."),
@@ -89,6 +88,7 @@ FORMER: Final[dict[str, str]] = {
     "signin": "person signins",
     "ca": "person ca",
     "egress": "secret egress",
+    "rollout": "firmware rollout",
 }
 
 # The sections of `microclaw --help`.
@@ -98,7 +98,7 @@ GROUPS: Final = {
     "Programs": "run try watch app catalog",
     "Talk": "chat approval session memory skill voice mcp usage",
     "Tasks and sandbox": "task schedule subagent secret",
-    "Fleet": "apply diff export firmware rollout",
+    "Fleet": "apply diff export firmware",
     "Host": "config cluster migrate backup restore",
     "Security": "person audit",
     "Developers": "completion",

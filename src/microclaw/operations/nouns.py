@@ -16,5 +16,7 @@ MODULES: Final = {
     "skill": "microclaw.knowledge.operations",
     "task": "microclaw.tasks.operations",
     "voice": "microclaw.voice.operations",
+    "firmware": "microclaw.ota.operations",
+    "install": "microclaw.flash.operations",
     "subagent": "microclaw.agent.background.operations",
 }
