@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import Any, Final
 
-from fastapi import APIRouter, Depends, FastAPI, Response
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import TypedDict
 
@@ -14,7 +15,7 @@ from microclaw.api.access import access_from_network, access_of
 from microclaw.api.answers import answers
 from microclaw.api.backup_routes import backup_router
 from microclaw.api.body import check_form
-from microclaw.api.caller import LOCAL_OWNER, BearerAuth, CallerMiddleware
+from microclaw.api.caller import LOCAL_OWNER, BearerAuth, CallerMiddleware, RequestCaller
 from microclaw.api.chat_routes import ChatService
 from microclaw.api.check_routes import check_router
 from microclaw.api.compile_routes import CompileService
@@ -22,21 +23,16 @@ from microclaw.api.credential_end import EndsWithCredential
 from microclaw.api.device_routes import device_router, link_router
 from microclaw.api.event_routes import events_router
 from microclaw.api.failures import add_failure_handlers
-from microclaw.api.firmware_routes import firmware_router
 from microclaw.api.fleet_routes import fleet_router
-from microclaw.api.install_routes import install_router
 from microclaw.api.many_routes import many_router
 from microclaw.api.openai import OpenAiService
 from microclaw.api.openapi_document import openapi_of
 from microclaw.api.operation_routes import by_hand_routes, operation_routes
 from microclaw.api.parts import HostParts
 from microclaw.api.request_check import LOOPBACK_NAMES, RequestCheck
-from microclaw.api.rollout_routes import rollout_router
 from microclaw.api.shares import Shares, WithinShare
 from microclaw.api.sign_in_routes import coming_in_router, session_router
-from microclaw.api.task_routes import task_router
-from microclaw.api.tool_routes import tools_router
-from microclaw.api.voice_routes import voice_router
+from microclaw.api.tool_routes import ToolService
 from microclaw.api.waiting import TellsWaiting
 from microclaw.api.wifi_routes import wifi_router
 from microclaw.apps.queues import CompileQueue
@@ -61,10 +57,6 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(wifi_router(parts))
     app.include_router(many_router(parts))
     app.include_router(fleet_router(parts))
-    app.include_router(firmware_router(parts))
-    app.include_router(install_router(parts))
-    app.include_router(rollout_router(parts))
-    app.include_router(tools_router(parts))
     app.include_router(coming_in_router(admission.sign_ins))
     app.include_router(session_router(admission.sign_ins, admission.people))
     app.router.routes.extend(operation_routes(parts))
@@ -73,15 +65,26 @@ def host_api(parts: HostParts) -> FastAPI:
         "compile": CompileService(parts.services["program"].compiling),
         "job": parts,
         "openai": OpenAiService(parts),
+        "task": parts.services["task"],
+        "tool": ToolService(parts),
     }
     app.router.routes.extend(by_hand_routes(by_hand))
-    app.include_router(task_router(parts.code, admission.gate, admission.people))
     app.include_router(backup_router(admission.gate, parts.backups.reading))
-    app.include_router(voice_router(parts))
     app.include_router(metrics_router(parts))
     app.include_router(
         events_router(parts.live, admission.watching, admission.people, parts.settings.limits.keepalive_s, parts.pins)
     )
+
+    @app.get(
+        "/v1/firmware/parts/{name}",
+        tags=["install"],
+        summary="A part that a manifest named, its bytes",
+        response_class=Response,
+    )
+    async def board_part(name: str, by: RequestCaller) -> Response:
+        admission.gate.check_owner(by.person_id, "set up boards")
+        data = parts.services["install"].kept(name.removesuffix(".bin"))
+        return Response(data, media_type="application/octet-stream")
 
     return app
 

@@ -146,7 +146,7 @@ async def _screen_of_owners(parts: HostParts, made: Status) -> list[tuple[str, s
         text = f"{code['running']} running, {code['waiting']} waiting, {sum(code['endings'].values())} ended"
         rows.append(("code", f"{text}: microclaw task list"))
     for one in await parts.rollouts.rollouts.standing():
-        step = f"next: microclaw rollout status {one.rollout_id}"
+        step = f"next: microclaw firmware rollouts {one.rollout_id}"
         rows.append(("rollout", f"{one.rollout_id} of {one.version}: {one.state}, {one.text}; {step}"))
     schedules = await parts.schedules.scheduling.book.all()
     due = {one.schedule_id: one.next_ms for one in schedules if one.state == "active" and one.next_ms is not None}

@@ -19,5 +19,9 @@ MODULES: Final = {
     "telemetry": "microclaw.telemetry.operations",
     "log": "microclaw.apps.log_operations",
     "crash": "microclaw.apps.log_operations",
+    "task": "microclaw.tasks.operations",
+    "voice": "microclaw.voice.operations",
+    "firmware": "microclaw.ota.operations",
+    "install": "microclaw.flash.operations",
     "subagent": "microclaw.agent.background.operations",
 }
