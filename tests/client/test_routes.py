@@ -28,12 +28,10 @@ from microclaw.errors import MicroclawError
 from microclaw.operations.operation import load
 
 MISSING: Final[Mapping[str, tuple[str, ...]]] = {
-    "of browsers: a program has a token, and the owner ends sessions on the command line": (
+    "of browsers: a program has a token": (
         "POST /v1/signin/code",
         "POST /v1/signin/password",
         "POST /v1/signout",
-        "GET /v1/signins",
-        "DELETE /v1/signins/{sign_in_id}",
     ),
     "the page shows them; on the command line it is microclaw session": (
         "GET /v1/chat",
@@ -48,14 +46,7 @@ MISSING: Final[Mapping[str, tuple[str, ...]]] = {
         "GET /v1/models",
         "GET /v1/models/{name}",
     ),
-    "people and tokens are an owner's to see, and changed on the command line alone": (
-        "GET /v1/people",
-        "GET /v1/tokens",
-    ),
-    "the page flashes a board with them; on a cable it is microclaw flash": (
-        "GET /v1/firmware/install",
-        "POST /v1/firmware/install/link",
-        "GET /v1/firmware/manifest",
+    "the page flashes a board with it; on a cable it is microclaw flash": (
         "GET /v1/firmware/parts/{name}",
     ),
     "looking for faults of voice is done on the command line": (

@@ -30,7 +30,6 @@ from microclaw.api.openai import OpenAiService
 from microclaw.api.openapi_document import openapi_of
 from microclaw.api.operation_routes import by_hand_routes, operation_routes
 from microclaw.api.parts import HostParts
-from microclaw.api.people_routes import approval_router, people_router, token_router, usage_router
 from microclaw.api.request_check import LOOPBACK_NAMES, RequestCheck
 from microclaw.api.shares import Shares, WithinShare
 from microclaw.api.sign_in_routes import coming_in_router, session_router
@@ -43,7 +42,6 @@ from microclaw.api.voice_routes import voice_router
 from microclaw.api.waiting import TellsWaiting
 from microclaw.api.wifi_routes import wifi_router
 from microclaw.apps.queues import CompileQueue
-from microclaw.page.files import page_router
 
 
 def host_api(parts: HostParts) -> FastAPI:
@@ -58,12 +56,8 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(many_router(parts))
     app.include_router(fleet_router(parts))
     app.include_router(tools_router(parts))
-    app.include_router(approval_router(parts))
-    app.include_router(people_router(parts))
-    app.include_router(token_router(parts))
     app.include_router(coming_in_router(admission.sign_ins))
-    app.include_router(session_router(admission.sign_ins, admission.people, admission.gate))
-    app.include_router(usage_router(parts))
+    app.include_router(session_router(admission.sign_ins, admission.people))
     app.router.routes.extend(operation_routes(parts))
     by_hand = {
         "chat": ChatService(parts),
@@ -174,7 +168,7 @@ def _base(title: str, parts: HostParts) -> FastAPI:
         dependencies=[Depends(check_form)],
     )
     add_failure_handlers(app)
-    app.include_router(page_router())
+    app.router.routes.extend(by_hand_routes({"page": None}))
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:

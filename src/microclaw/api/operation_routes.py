@@ -19,7 +19,17 @@ from starlette.routing import Route
 
 from microclaw.api.body import check_form, with_whole
 from microclaw.api.by_hand import Asked, load_by_hand, unless_left
-from microclaw.api.caller import CALLER_KEY, CHANNEL, NOBODY, Caller, admit, caller_of, place_of, questions_in
+from microclaw.api.caller import (
+    CALLER_KEY,
+    CHANNEL,
+    NOBODY,
+    Caller,
+    admit,
+    caller_of,
+    check_local_owner,
+    place_of,
+    questions_in,
+)
 from microclaw.api.failures import is_openai
 from microclaw.api.jobs import Feed
 from microclaw.api.parts import HostParts
@@ -80,7 +90,9 @@ async def _answer(parts: HostParts, act: Operation[..., Any], request: Request) 
         shown, values["device"] = values | {"device": device.name}, device.device_id
     action = act.asked(shown)
     parts.admission.gate.check(by.person_id, act.permission, action)
-    if act.least >= Access.OWN:
+    if act.least is Access.SOCKET:
+        check_local_owner(parts.admission.gate, by, action)
+    elif act.least is Access.OWN:
         parts.admission.gate.check_owner(by.person_id, action)
 
     async def work(feed: Feed | None) -> Any:
