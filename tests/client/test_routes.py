@@ -49,10 +49,7 @@ MISSING: Final[Mapping[str, tuple[str, ...]]] = {
     "the page flashes a board with it; on a cable it is microclaw flash": (
         "GET /v1/firmware/parts/{name}",
     ),
-    "looking for faults of voice is done on the command line": (
-        "GET /v1/voice",
-        "POST /v1/voice/test",
-    ),
+    "client.download fetches it": ("GET /v1/tasks/{number}/files/{name}",),
 }
 WHAT_TO_DO: Final = (
     "give each a method in src/microclaw/client/ (devices.py, programs.py, work.py, ...) and a line in docs/client.md; "

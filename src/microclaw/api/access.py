@@ -42,8 +42,6 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "GET /v1/devices/{name}/telemetry",
     ),
     Access.ASK: (
-        "GET /v1/tools",
-        "POST /v1/tools/{name}",  # the gate knows each tool's permission
         "POST /v1/call",
         "POST /v1/devices/{name}/call",
         "POST /v1/devices/{name}/check",
@@ -51,9 +49,6 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "POST /v1/fleet/diff",
         "GET /v1/fleet",
         "GET /v1/fleet/{device}/{name}",
-        "GET /v1/tasks",
-        "GET /v1/tasks/{number}",
-        "GET /v1/tasks/{number}/files/{name:path}",
     ),
     Access.ACT: (
         "GET /v1/cluster",
@@ -64,8 +59,6 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "POST /v1/devices/{name}/merge",
         "POST /v1/devices/{name}/notify",
         "POST /v1/fleet/apply",
-        "POST /v1/tasks",
-        "DELETE /v1/tasks/{number}",
     ),
     Access.OWN: (
         "POST /v1/devices",
@@ -78,8 +71,6 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "GET /v1/crashes/{crash_id}",
         "POST /v1/crashes/clear",
         "GET /v1/firmware/parts/{name}",
-        "GET /v1/voice",
-        "POST /v1/voice/test",
     ),
     Access.SOCKET: (
         "POST /v1/devices/pair",

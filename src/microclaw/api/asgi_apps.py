@@ -35,10 +35,8 @@ from microclaw.api.shares import Shares, WithinShare
 from microclaw.api.sign_in_routes import coming_in_router, session_router
 from microclaw.api.status import for_everybody, read_status
 from microclaw.api.status_answers import Health, HostFacts
-from microclaw.api.task_routes import task_router
 from microclaw.api.telemetry_routes import crash_router, telemetry_router
-from microclaw.api.tool_routes import tools_router
-from microclaw.api.voice_routes import voice_router
+from microclaw.api.tool_routes import ToolService
 from microclaw.api.waiting import TellsWaiting
 from microclaw.api.wifi_routes import wifi_router
 from microclaw.apps.queues import CompileQueue
@@ -55,7 +53,6 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(wifi_router(parts))
     app.include_router(many_router(parts))
     app.include_router(fleet_router(parts))
-    app.include_router(tools_router(parts))
     app.include_router(coming_in_router(admission.sign_ins))
     app.include_router(session_router(admission.sign_ins, admission.people))
     app.router.routes.extend(operation_routes(parts))
@@ -64,11 +61,11 @@ def host_api(parts: HostParts) -> FastAPI:
         "compile": CompileService(parts.services["program"].compiling),
         "job": parts,
         "openai": OpenAiService(parts),
+        "task": parts.services["task"],
+        "tool": ToolService(parts),
     }
     app.router.routes.extend(by_hand_routes(by_hand))
-    app.include_router(task_router(parts.code, admission.gate, admission.people))
     app.include_router(backup_router(admission.gate, parts.backups.reading))
-    app.include_router(voice_router(parts))
     app.include_router(metrics_router(parts))
     app.include_router(cluster_router(None if parts.cluster is None else parts.cluster.status))
     app.include_router(

@@ -74,6 +74,7 @@ from microclaw.store.journal import Journal
 from microclaw.store.session_files import move_files
 from microclaw.supervision import FIRST_RETRY_S, SupervisedTasks, ended
 from microclaw.tasks.device_code import DeviceCode
+from microclaw.tasks.operations import Tasks
 from microclaw.tasks.service import PRUNE_S
 from microclaw.telemetry.history import FLUSH_S, STEP_S
 from microclaw.virtual_boards.host_boards import VirtualBoards
@@ -222,6 +223,8 @@ async def running_host(
                 "usage": UsageService(usage, settings.budget, admission.people.get),
                 "program": Workshop(apps, CompileQueue(apps.compile), trial_turns()),
                 "app": Programs(apps, admission.gate, partial(latest_attempts, agent.conversations.journal)),
+                "task": Tasks(code, admission.people),
+                "voice": voice.state,
             },
             tasks=tasks,
             jobs=jobs,

@@ -71,9 +71,8 @@ COMMANDS: Final = {
     "restore": ("backup_commands:restore", "Make a home of a backup, on this machine or a new one."),
     "migrate": ("migrate_command:migrate", "Copy this home's store into a database that several hosts share, or back."),
     "audit": ("audit_command:audit", "The security log: who came in, what was decided."),
-    "egress": ("egress_commands:egress_group", "What tasks in the sandbox may ask of the Internet."),
-    "secret": ("egress_commands:secret_group", "Secrets that tasks use and never see."),
-    "voice": ("voice_commands:voice_group", "Speech with devices: set up, test, trace."),
+    "secret": ("secret_commands:secret_group", "Secrets of tasks, and what tasks may ask of the Internet."),
+    "voice": ("voice_setup:voice_group", "Speech with devices: set up, test, trace."),
     "config": ("config_commands:config_group", "The host's settings."),
 }
 ALIASES: Final = {
@@ -88,6 +87,7 @@ FORMER: Final[dict[str, str]] = {
     "token": "person add-token",
     "signin": "person signins",
     "ca": "person ca",
+    "egress": "secret egress",
     "rollout": "firmware rollout",
 }
 
@@ -97,7 +97,7 @@ GROUPS: Final = {
     "Boards": "flash discover device exec repl logs notify virtual crash",
     "Programs": "run try watch app catalog",
     "Talk": "chat approval session memory skill voice mcp usage",
-    "Tasks and sandbox": "task schedule subagent egress secret",
+    "Tasks and sandbox": "task schedule subagent secret",
     "Fleet": "apply diff export firmware",
     "Host": "config cluster migrate backup restore",
     "Security": "person audit",
@@ -118,7 +118,6 @@ _ONLY_HERE: Final = frozenset(
         "backup",
         "config",
         "demo",
-        "egress",
         "mcp",
         "migrate",
         "open",

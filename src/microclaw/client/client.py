@@ -16,7 +16,7 @@ from microclaw.client.endpoint import RemoteEndpoint, SocketEndpoint
 from microclaw.client.fleet import Fleet
 from microclaw.client.live import Live
 from microclaw.client.request import REQUEST_TIMEOUT_S, segment
-from microclaw.client.work import Tasks, Tools
+from microclaw.client.work import Tools
 from microclaw.config.places import control_socket, home_folder
 from microclaw.errors import ConfigError
 from microclaw.events import ApprovalAsked
@@ -75,10 +75,6 @@ class Client(HostCalls):
     @cached_property
     def tools(self) -> Tools:
         return Tools(self)
-
-    @cached_property
-    def tasks(self) -> Tasks:
-        return Tasks(self)
 
     @cached_property
     def fleet(self) -> Fleet:
