@@ -24,22 +24,6 @@ OF_ROLE: Final[Mapping[str, Access]] = {
 
 ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
     Access.OPEN: (
-        "GET /",
-        "GET /signin",
-        "GET /boards",
-        "GET /boards/{rest:path}",
-        "GET /chat",
-        "GET /chat/{rest:path}",
-        "GET /editor",
-        "GET /editor/{rest:path}",
-        "GET /approvals",
-        "GET /schedules",
-        "GET /memory",
-        "GET /rollouts",
-        "GET /flash",
-        "GET /people",
-        "GET /usage",
-        "GET /page/{name:path}",
         "GET /healthz",
         "GET /metrics",
         "GET /api/openapi.json",

@@ -43,7 +43,6 @@ from microclaw.api.voice_routes import voice_router
 from microclaw.api.waiting import TellsWaiting
 from microclaw.api.wifi_routes import wifi_router
 from microclaw.apps.queues import CompileQueue
-from microclaw.page.files import page_router
 
 
 def host_api(parts: HostParts) -> FastAPI:
@@ -162,7 +161,7 @@ def _base(title: str, parts: HostParts) -> FastAPI:
         dependencies=[Depends(check_form)],
     )
     add_failure_handlers(app)
-    app.include_router(page_router())
+    app.router.routes.extend(by_hand_routes({"page": None}))
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:

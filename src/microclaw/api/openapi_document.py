@@ -39,7 +39,6 @@ _PLAIN: Final = {
     "/metrics": ("text/plain",),
     _TASK_FILE: ("application/octet-stream", "*/*"),
     "/v1/firmware/parts/{name}": ("application/octet-stream",),
-    "/page/{name}": ("*/*",),
 }
 _METHODS: Final = frozenset({"get", "post", "put", "patch", "delete"})
 _STATUSES: Final = sorted({*STATUS_BY_CODE.values(), 401, 408, 415, 429})
