@@ -46,22 +46,13 @@ MISSING: Final[Mapping[str, tuple[str, ...]]] = {
         "GET /v1/models",
         "GET /v1/models/{name}",
     ),
-    "it needs files and keys of the owner's machine: microclaw firmware publish": (
-        "POST /v1/firmware/keys",
-        "DELETE /v1/firmware/keys/{key_id}",
-        "POST /v1/firmware/releases",
-        "PUT /v1/firmware/payloads/{sha256}",
-    ),
     "the page flashes a board with them; on a cable it is microclaw flash": (
         "GET /v1/firmware/install",
         "POST /v1/firmware/install/link",
         "GET /v1/firmware/manifest",
         "GET /v1/firmware/parts/{name}",
     ),
-    "looking for faults of voice is done on the command line": (
-        "GET /v1/voice",
-        "POST /v1/voice/test",
-    ),
+    "client.download fetches it": ("GET /v1/tasks/{number}/files/{name}",),
 }
 WHAT_TO_DO: Final = (
     "give each a method in src/microclaw/client/ (devices.py, programs.py, work.py, ...) and a line in docs/client.md; "
