@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from tests.stories.conftest import BLINK, TIMEOUT_S, Host
 
+from microclaw.apps.device_operations import call_device
+
 
 def blink(pin: int) -> str:
     """A C program that toggles the pin ten times a second."""
@@ -94,7 +96,8 @@ def member_of(host: Host, name: str, role: str = "member", scope: str = "all") -
 
 def level(host: Host, pin: int, board: str = "virtual-1") -> int:
     """The pin's level as the board says it."""
-    found: int = host.client.devices.call(board, "gpio.get", {"pin": pin})["result"]["level"]
+    made = host.client.call(call_device, device=board, method="gpio.get", arguments={"pin": pin})
+    found: int = made.result["level"]
     return found
 
 

@@ -14,6 +14,8 @@ import pytest
 from tests.stories.conftest import TIMEOUT_S, blink, microclaw, running_board, running_host, started, until
 from tests.stories.wire import Kind, Wire
 
+from microclaw.apps import device_operations as devices
+
 DESK = "desk"
 
 
@@ -73,7 +75,7 @@ class House:
 
     def edges(self) -> list[float]:
         """When a pin changed, in milliseconds of the board's own time."""
-        return [edge[0] for edge in self.host.client.devices.edges(DESK)["edges"]]
+        return [edge[0] for edge in self.host.client.call(devices.read_edges, device=DESK).edges]
 
 
 @pytest.fixture(scope="module")

@@ -16,12 +16,10 @@ from microclaw.api.backup_routes import backup_router
 from microclaw.api.body import check_form
 from microclaw.api.caller import LOCAL_OWNER, BearerAuth, CallerMiddleware, RequestCaller
 from microclaw.api.chat_routes import chat_router
-from microclaw.api.check_routes import check_router
 from microclaw.api.cluster_routes import cluster_router
 from microclaw.api.compile_routes import CompileQueue, compile_router
 from microclaw.api.credential_end import EndsWithCredential
 from microclaw.api.deferred_routes import deferred_router
-from microclaw.api.device_routes import device_router, link_router
 from microclaw.api.event_routes import events_router
 from microclaw.api.failures import add_failure_handlers
 from microclaw.api.firmware_routes import firmware_router
@@ -47,7 +45,6 @@ from microclaw.api.telemetry_routes import crash_router, telemetry_router
 from microclaw.api.tool_routes import tools_router
 from microclaw.api.voice_routes import voice_router
 from microclaw.api.waiting import TellsWaiting, waiting_router
-from microclaw.api.wifi_routes import wifi_router
 from microclaw.page.files import page_router
 
 
@@ -56,12 +53,8 @@ def host_api(parts: HostParts) -> FastAPI:
     app, admission = _base("microclaw", parts), parts.admission
     app.include_router(chat_router(parts))
     app.include_router(openai_router(parts))
-    app.include_router(link_router(parts))
-    app.include_router(device_router(parts))
     app.include_router(telemetry_router(parts))
     app.include_router(crash_router(parts))
-    app.include_router(check_router(parts))
-    app.include_router(wifi_router(parts))
     app.include_router(app_router(parts))
     app.include_router(many_router(parts))
     app.include_router(fleet_router(parts))

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
+from pydantic import Field
 
 from microclaw.api.answers import answers
 from microclaw.api.app_routes import InstallBody, deploy_request, install_permission, removal_permission
 from microclaw.api.caller import RequestCaller, admit, place_of
 from microclaw.api.deferred_routes import WhenBack, late_place, now_or_later
 from microclaw.api.device_answers import CallsOnMany
-from microclaw.api.device_routes import CallBody, call_detail, call_one, call_permission
 from microclaw.api.jobs import Feed
 from microclaw.api.many_acts import (
     DEFERRED,
@@ -34,6 +35,7 @@ from microclaw.api.parts import HostParts
 from microclaw.api.views import deployment_object, removal_object
 from microclaw.apps.changes import made_by
 from microclaw.apps.deferring import Deferral
+from microclaw.apps.device_operations import call_detail, call_one, call_permission
 from microclaw.apps.many import SharedStages, on_each
 from microclaw.audit import AuditKind
 from microclaw.auth.gate import Permission
@@ -41,14 +43,21 @@ from microclaw.devices.call_text import call_from, call_words
 from microclaw.devices.calls import AppInstall, AppUninstall
 from microclaw.devices.device import Device
 from microclaw.events import Step
+from microclaw.operations.operation import Call
 
 
 class ManyInstallBody(InstallBody, Choice):
     """A program, and the devices that get it."""
 
 
-class ManyCallBody(CallBody, Choice):
+class ManyCallBody(Choice):
     """A call, and the devices that are called."""
+
+    method: Annotated[str, Field(max_length=64)]
+    arguments: dict[str, Any] = Field({})
+    wait: bool = True
+    force: bool = False
+    timeout_s: Annotated[float, Field(gt=0, le=50)] | None = None
 
 
 def many_router(parts: HostParts) -> APIRouter:
@@ -128,11 +137,18 @@ def many_router(parts: HostParts) -> APIRouter:
         call = call_from(body.method, body.arguments)
         chosen = body.selected(parts, call.method)
         text, permission = call_words(call, devices_text(chosen.devices)), call_permission(call.method)
-        detail = (*device_names(chosen.devices), *call_detail(body))
-        await admit(parts.admission.gate, by, permission, text, detail=detail, tool=call.method)
+        gate = parts.admission.gate
+        await admit(gate, by, permission, text, detail=(*device_names(chosen.devices), *call_detail(call)))
+
+        async def approve(text: str, detail: Sequence[str], _: object = None, needs: Permission | None = None) -> None:
+            await admit(gate, by, needs or permission, text, detail=detail)
+
+        who = Call(by.person_id, approve, _silent)
 
         async def one(device: Device) -> dict[str, Any]:
-            return await call_one(parts, by, device, call, body, is_admitted=True)
+            service, more = parts.services["device"], {"wait": body.wait, "force": body.force}
+            made = await call_one(service, who, device, call, **more, timeout_s=body.timeout_s, is_admitted=True)
+            return dict(msgspec.to_builtins(made))
 
         with made_by(place_of(by), by.person_id, by.conversation):
             return results_object(chosen, await on_each(chosen.devices, one))

@@ -12,7 +12,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from microclaw.api.body import check_form, with_whole
-from microclaw.api.caller import CHANNEL, admit, caller_of
+from microclaw.api.caller import CHANNEL, admit, caller_of, place_of
+from microclaw.apps.changes import made_by
 from microclaw.auth.gate import Gate
 from microclaw.events import AskedProgram
 from microclaw.operations.operation import Access, Call, Fields, Operation, Permission, fault, load
@@ -51,7 +52,8 @@ def _endpoint(act: Operation[..., Any], service: Any, gate: Gate) -> Any:
         call = Call(by.person_id, approve, lambda _step: None, values.get("device"), *chat, by.direct)
         if act.permission is Permission.RISKY and not act.previews:
             await approve(action, ())
-        result = await act.run(service, call, **values)
+        with made_by(place_of(by), by.person_id, by.conversation):
+            result = await act.run(service, call, **values)
         headers = {} if act.place is None else {"Location": act.place.format_map(Fields(result))}
         return Response(msgspec.json.encode(result), act.status, headers, media_type=_JSON)
 

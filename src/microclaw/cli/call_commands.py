@@ -6,10 +6,12 @@ import asyncio
 import re
 import shlex
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
+from msgspec import to_builtins
 
+from microclaw.apps.device_operations import call_device, show_device
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.devices.call_text import (
     CALLS,
@@ -102,7 +104,9 @@ def call_target(
     if is_address(target):
         options.only_here(f"a call of {target}")
         return {"result": call_directly(target, board, method, values)}
-    return options.host().devices.call(target, method, values, wait=wait, force=force)
+    host, more = options.host(), {"wait": wait, "force": force}
+    made = host.call(call_device, device=target, method=method, arguments=values, **more)
+    return cast("dict[str, Any]", to_builtins(made))
 
 
 def _flat(value: Any) -> list[tuple[str, str]]:
@@ -205,8 +209,8 @@ def _known(options: GlobalOptions, target: str) -> tuple[list[str], list[int]]:
     if is_address(target):
         options.only_here(f"a call of {target}")
         return list(CALLS), []
-    device = options.host().devices.get(target)
-    return [method for method in device["capabilities"] if method in CALLS], list(device.get("free_pins", ()))
+    device = options.host().call(show_device, device=target)
+    return [method for method in device.capabilities if method in CALLS], device.free_pins
 
 
 def is_address(target: str) -> bool:

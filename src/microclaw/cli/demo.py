@@ -18,6 +18,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 
 import typer
 
+from microclaw.apps.device_operations import add_device
 from microclaw.boards import load_board
 from microclaw.cli.board_control import BoardControl
 from microclaw.cli.chat_commands import Conversation
@@ -179,7 +180,7 @@ def blink(stage: Stage, *, once: bool) -> Rows:
     text = f"{facts['name']} ({profile.chip}, {profile.flash_mb} MB flash, own process {process.pid})"
     yield "board", f"{text} ready in {took_s:.1f} s"
     client, board = stage.client(), stage.board(DEVICE)
-    client.devices.add(DEVICE, BOARD, stage.transports(DEVICE))
+    client.call(add_device, name=DEVICE, board=BOARD, transports=stage.transports(DEVICE))
     status = client.status()
     yield "model", status["model"]
     if status["model_hint"]:

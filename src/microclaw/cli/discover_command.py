@@ -1,4 +1,4 @@
-"""`microclaw discover`: who is on the network and on serial ports. It needs no host and adds nothing by itself."""
+"""`microclaw device discover`: who is on the network and on serial ports. It needs no host and adds nothing."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from microclaw.cli.known_devices import known_devices
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.config.places import cache_folder
 from microclaw.errors import NoHost
@@ -118,10 +119,10 @@ def _is_in(host: str, network: IPv4Network) -> bool:
 def _known_names(options: GlobalOptions) -> dict[str, str]:
     """The running host's devices by address; empty without a host."""
     try:
-        devices = options.host().devices.list()
+        devices = known_devices(options.host())
     except NoHost:
         return {}
-    return {transport: device["name"] for device in devices for transport in device["transports"]}
+    return {transport: device.name for device in devices for transport in device.transports}
 
 
 def _endpoint(found: DiscoveredService) -> str:

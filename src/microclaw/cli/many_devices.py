@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 
+from microclaw.cli.known_devices import known_devices
 from microclaw.cli.options import FAILED, SOME_FAILED, GlobalOptions
 from microclaw.cli.programs import follow
 from microclaw.client import Client
@@ -29,13 +30,13 @@ def choice_body(options: GlobalOptions) -> dict[str, Any]:
 def chosen_names(options: GlobalOptions, host: Client) -> list[str]:
     """The names of the devices that are meant, sorted. Raises ConfigError for a name or label that there is not."""
     selection = _selection(options)
-    known = host.devices.list()
+    known = known_devices(host)
     if options.devices:
-        unknown = sorted(set(options.devices) - {str(one[key]) for one in known for key in ("name", "device_id")})
+        unknown = sorted(set(options.devices) - {key for one in known for key in (one.name, one.device_id)})
         if unknown:
             raise ConfigError(f"no device named {', '.join(unknown)}", next_step="microclaw device list")
-        return sorted({str(one["name"]) for one in known if {one["name"], one["device_id"]} & set(options.devices)})
-    names = sorted(str(one["name"]) for one in known if selection.means(one["labels"]))
+        return sorted({one.name for one in known if {one.name, one.device_id} & set(options.devices)})
+    names = sorted(one.name for one in known if selection.means(one.labels))
     if not names:
         what = f"no device has the label {' and '.join(options.labels)}" if options.labels else "no device is known"
         raise ConfigError(what, next_step="microclaw device list")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Annotated, Any
+from typing import Annotated, Any, get_origin
 
 import msgspec
 import typer
@@ -23,15 +23,16 @@ def group(noun: str, by_hand: typer.Typer | None = None) -> typer.Typer:
 
 
 def _command(act: Operation[..., Any]) -> Any:
-    shown = [one for one in act.parameters if not one.option.hidden and one.name != "device"]  # -d is of every command
-    takes_device = any(one.name == "device" for one in act.parameters)
+    by_flag = [one for one in act.parameters if one.name == "device" and not one.option.argument]  # -d of every command
+    shown = [one for one in act.parameters if not one.option.hidden and one not in by_flag]
 
     def run(ctx: typer.Context, **values: Any) -> None:
         options = global_options(ctx)
         for one in shown:
             if one.option.rest:
-                values[one.name] = " ".join(values[one.name]).strip()
-        if takes_device:
+                words = values[one.name] or []
+                values[one.name] = words if _is_list(one) else " ".join(words).strip()
+        if by_flag:
             values["device"] = options.device
         if (wrong := act.check(values)) is not None:
             raise typer.BadParameter(wrong)
@@ -46,6 +47,10 @@ def _command(act: Operation[..., Any]) -> Any:
     return run
 
 
+def _is_list(one: Parameter) -> bool:
+    return get_origin(one.kind) is list
+
+
 def _of_typer(one: Parameter) -> inspect.Parameter:
     """A parameter that must be given is an argument, another one an option."""
     option, about = one.option, one.meta.description
@@ -58,6 +63,8 @@ def _of_typer(one: Parameter) -> inspect.Parameter:
     else:
         how = typer.Option(*(option.flag or f"--{one.name.replace('_', '-')}").split("/"), metavar=metavar, help=about)
     default = inspect.Parameter.empty if one.default is msgspec.NODEFAULT or option.rest else one.default
+    if option.rest and _is_list(one):
+        kind, default = kind | None, None
     return inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, how])
 
 

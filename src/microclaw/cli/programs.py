@@ -18,6 +18,7 @@ from microclaw.cli.approval_prompt import ask_person
 from microclaw.cli.call_commands import is_address
 from microclaw.cli.firmware_option import FirmwareOption, described_board
 from microclaw.cli.interrupts import on_interrupt
+from microclaw.cli.known_devices import known_devices
 from microclaw.cli.options import FAILED, INTERRUPTED, GlobalOptions, global_options
 from microclaw.cli.program_files import (
     WASM_MAGIC,
@@ -203,7 +204,7 @@ def chosen_device(options: GlobalOptions, host: Client) -> str:
     """The device of -d, else the only one there is."""
     if options.device:
         return options.device
-    names = [str(d["name"]) for d in host.devices.list()]
+    names = [one.name for one in known_devices(host)]
     if len(names) == 1:
         return names[0]
     if not names:
@@ -221,9 +222,9 @@ def device_with_program(options: GlobalOptions, host: Client, name: str) -> str:
         raise ConfigError(f"which device? {name} is on {len(found)}: {', '.join(found[:5])}", next_step=step)
     if found:
         return found[0]
-    devices = host.devices.list()
+    devices = known_devices(host)
     if len(devices) == 1:
-        return str(devices[0]["name"])
+        return devices[0].name
     step = "microclaw app list; for a device that does not answer: -d NAME"
     raise ConfigError(f"no device lists a program {name}", next_step=step)
 

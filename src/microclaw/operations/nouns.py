@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 MODULES: Final = {
+    "device": "microclaw.apps.device_operations",
     "schedule": "microclaw.schedules.operations",
     "memory": "microclaw.knowledge.operations",
     "session": "microclaw.knowledge.operations",

@@ -121,7 +121,7 @@ class _EdgeRow(Struct, array_like=True):
     level: int
 
 
-class _EvidenceObject(Struct):
+class EvidenceObject(Struct):
     kind: EvidenceKind
     text: str
     edges: tuple[_EdgeRow, ...]
@@ -146,7 +146,7 @@ class _FileObject(Struct):
 class _AnswerLine(Struct, tag="answer", rename={"error_code": "error", "next_step": "next"}):
     text: str
     actions: tuple[_ActionObject, ...]
-    evidence: tuple[_EvidenceObject, ...]
+    evidence: tuple[EvidenceObject, ...]
     usage: _UsageObject
     error_code: str | None
     next_step: str | None
@@ -218,7 +218,11 @@ def _shown(action: JsonObject) -> JsonObject:
 
 
 def evidence_object(evidence: Evidence) -> JsonObject:
-    return _builtins(msgspec.convert(evidence, _EvidenceObject, from_attributes=True))
+    return _builtins(evidence_struct(evidence))
+
+
+def evidence_struct(evidence: Evidence) -> EvidenceObject:
+    return msgspec.convert(evidence, EvidenceObject, from_attributes=True)
 
 
 def failure_object(failure: Failure) -> JsonObject:

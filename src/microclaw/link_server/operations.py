@@ -1,0 +1,357 @@
+"""The acts of devices that come by themselves: pairing, what a new one needs, notes, credentials, Wi-Fi."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
+
+from msgspec import Meta, Struct
+
+from microclaw.audit import AuditKind
+from microclaw.devices.calls import WifiForget, WifiList, WifiSet, WifiTrial
+from microclaw.errors import ConfigError, DeviceTimeout, DeviceUnreachable
+from microclaw.link_server.device_facts import DeviceFacts, PendingPairing, device_facts, pending_pairings
+from microclaw.operations.operation import NAME, Access, Call, Effect, Option, Permission, operation
+from microclaw.operations.result import Result
+from microclaw.text import clean_text
+
+if TYPE_CHECKING:
+    from microclaw.auth.gate import Gate
+    from microclaw.auth.provisioning import Provision
+    from microclaw.devices.device import Device
+    from microclaw.devices.registry import Registry
+    from microclaw.link_server.server import LinkServer
+
+_LIST_S = 5.0
+_DAY_MS = 24 * 3_600_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkService:
+    """What the acts work with. `link` is where devices connect, None without one."""
+
+    registry: Registry
+    gate: Gate
+    link: LinkServer | None
+
+    @property
+    def server(self) -> LinkServer:
+        """Raises ConfigError without one."""
+        if self.link is None:
+            raise ConfigError("this host has no link for devices", next_step="microclaw up --link 127.0.0.1:8443")
+        return self.link
+
+    def by(self, call: Call) -> str:
+        """The name of who asks, for the security log."""
+        return self.gate.name_of(call.person_id)
+
+
+DeviceName: TypeAlias = Annotated[
+    str, Meta(pattern=NAME, description="The device."), Option(argument=True, metavar="NAME")
+]
+Board: TypeAlias = Annotated[str | None, Meta(max_length=64, description="The board's profile.")]
+Address: TypeAlias = Annotated[
+    str | None, Meta(min_length=1, max_length=253, description="How the device reaches this host.")
+]
+
+
+class PairingList(Result, frozen=True, kw_only=True):
+    pairings: list[PendingPairing]
+
+
+@operation("device.pairings", http="GET /v1/pairings", is_command=False)
+async def list_pairings(service: LinkService, _: Call) -> PairingList:
+    """Devices that show a code and wait for a person; never the codes."""
+    return PairingList(pairings=await pending_pairings(service.server))
+
+
+@operation(
+    "device.pair",
+    http="POST /v1/devices/pair",
+    permission=Permission.ACT,
+    access=Access.SOCKET,
+    status=201,
+    place="/v1/devices/{name}",
+    said="{name} is paired ({title}). Try: microclaw device show {name}",
+    words="pair a device",
+)
+async def pair(
+    service: LinkService,
+    call: Call,
+    code: Annotated[str, Meta(min_length=1, max_length=32, description="The 6 digits that the device shows.")],
+    name: Annotated[str | None, Meta(max_length=64, description="What to call it.")] = None,
+    device: Annotated[str | None, Meta(max_length=64, description="The known device that it is.")] = None,
+    board: Annotated[
+        str | None, Meta(max_length=64, description="The board's profile, where the device has its own name for it.")
+    ] = None,
+) -> DeviceFacts:
+    """Let the device that shows CODE in; with -d NAME it is that known device. Who waits: microclaw device list."""
+    paired = await service.server.pair(code, name=name, device=device, board=board, by=service.by(call))
+    return device_facts(paired, service.link, DeviceFacts)
+
+
+class ProvisionedDevice(Result, frozen=True, kw_only=True):
+    """`text` is for people, `file` for the device; `only_local`: the link is not open to the network."""
+
+    name: str
+    host: str
+    only_local: bool
+    port: int
+    ca_sha256: str
+    secret: str | None
+    expires_ms: int | None
+    text: str
+    file: str
+    qr: str | None
+
+
+class ProvisionedBoard(Struct, frozen=True, kw_only=True):
+    """`line` is in its QR code, `expires` a day (UTC)."""
+
+    name: str
+    host: str
+    port: int
+    ca_sha256: str
+    secret: str | None
+    line: str
+    expires: str
+
+
+class ProvisionedBoards(Result, frozen=True, kw_only=True):
+    boards: list[ProvisionedBoard]
+    expires_ms: int | None
+    only_local: bool
+
+
+@operation(
+    "device.provision",
+    http="POST /v1/devices/provision",
+    permission=Permission.ACT,
+    access=Access.SOCKET,
+    is_command=False,
+)
+async def provision(
+    service: LinkService,
+    _: Call,
+    name: str,
+    board: Board = None,
+    secret: bool = True,
+    host: Address = None,
+    qr: bool = False,
+) -> ProvisionedDevice:
+    """Give out what a new device needs to find this host and be paired."""
+    server = service.server
+    made = await server.provision(name, board=board, with_secret=secret, host=host)
+    return ProvisionedDevice(
+        name=name,
+        host=made.host,
+        only_local=server.is_local,
+        port=made.port,
+        ca_sha256=made.ca_sha256,
+        secret=made.secret,
+        expires_ms=made.expires_ms,
+        text=made.to_text(),
+        file=made.to_json(),
+        qr=await asyncio.to_thread(made.qr) if qr else None,
+    )
+
+
+@operation(
+    "device.provision-batch",
+    http="POST /v1/devices/provision-batch",
+    permission=Permission.ACT,
+    access=Access.SOCKET,
+    is_command=False,
+)
+async def provision_batch(
+    service: LinkService,
+    _: Call,
+    count: Annotated[int, Meta(ge=1, le=500)],
+    prefix: Annotated[str, Meta(min_length=1, max_length=24)] = "board-",
+    board: Board = None,
+    host: Address = None,
+    days: Annotated[int, Meta(ge=1, le=366)] = 90,
+) -> ProvisionedBoards:
+    """The same for many boards to come, called PREFIX001 and so on: numbers whose names are free."""
+    server = service.server
+    made = await server.provision_many(prefix, count, board=board, host=host, life_ms=days * _DAY_MS)
+    boards = [_batch_board(one) for one in made]
+    return ProvisionedBoards(boards=boards, expires_ms=made[0].expires_ms, only_local=server.is_local)
+
+
+def _batch_board(made: Provision) -> ProvisionedBoard:
+    return ProvisionedBoard(
+        name=made.name or "",
+        host=made.host,
+        port=made.port,
+        ca_sha256=made.ca_sha256,
+        secret=made.secret,
+        line=made.uri,
+        expires=datetime.fromtimestamp((made.expires_ms or 0) / 1000, UTC).date().isoformat(),
+    )
+
+
+class RevokedDevice(Result, frozen=True, kw_only=True):
+    """`revoked`: so many credentials were still good."""
+
+    document: ClassVar = "revoked"
+
+    device: str
+    revoked: int
+
+
+@operation(
+    "device.revoke",
+    http="POST /v1/devices/{device}/revoke",
+    permission=Permission.ACT,
+    access=Access.OWN,
+    effect=Effect.IDEMPOTENT,
+    said="{device}: {revoked} credentials revoked",
+    confirm="{device} will be cut off until it is paired again. Go on?",
+)
+async def revoke(service: LinkService, call: Call, device: DeviceName) -> RevokedDevice:
+    """End what a device's credentials open, at once; it can be paired again."""
+    ended = await service.server.revoke(device, by=service.by(call))
+    return RevokedDevice(device=service.registry.get(device).name, revoked=ended)
+
+
+class NotedDevice(Result, frozen=True, kw_only=True):
+    document: ClassVar = "notify"
+
+    device: str
+    state: Literal["delivered", "waiting"]
+
+    @property
+    def news(self) -> str:
+        return "has it" if self.state == "delivered" else "is not connected: it gets it when it comes back"
+
+
+@operation(
+    "device.notify",
+    http="POST /v1/devices/{device}/notify",
+    permission=Permission.ACT,
+    previews=True,
+    said="{device} {news}",
+    words="tell {device}",
+)
+async def notify(
+    service: LinkService,
+    call: Call,
+    device: DeviceName,
+    text: Annotated[str, Meta(min_length=1, max_length=2000, description="What to tell it."), Option(rest=True)],
+    speak: Annotated[bool, Meta(description="Say it aloud, where the device can.")] = False,
+    expires_s: Annotated[
+        int | None,
+        Meta(ge=1, le=30 * 24 * 3600, description="Worth nothing after that."),
+        Option("--expires", metavar="SECONDS"),
+    ] = None,
+) -> NotedDevice:
+    """Tell a device something, now or when it is back."""
+    await call.approve(f"tell {device}", (text,))
+    state = await service.server.notify(device, text, speak=speak, expires_s=expires_s)
+    return NotedDevice(device=service.registry.get(device).name, state=state)
+
+
+class WifiTrialFacts(Result, frozen=True, kw_only=True):
+    """`state` is trying, kept or failed."""
+
+    document: ClassVar = "wifi"
+
+    device: str
+    ssid: str
+    state: str
+    why: str | None
+    seconds: int | None
+
+
+class WifiNetworks(Result, frozen=True, kw_only=True):
+    """`ssid` is the one that it is in, `trial` how the trial of another one ended."""
+
+    device: str
+    online: bool
+    networks: list[str]
+    ssid: str | None
+    trial: WifiTrialFacts | None
+
+
+class ForgottenWifi(Result, frozen=True, kw_only=True):
+    device: str
+    forgotten: str
+
+
+Ssid: TypeAlias = Annotated[str, Meta(min_length=1, max_length=32, description="The network.")]
+
+
+@operation("device.wifi-list", http="GET /v1/devices/{device}/wifi", access=Access.OWN, is_command=False)
+async def list_wifi(service: LinkService, _: Call, device: DeviceName) -> WifiNetworks:
+    """The networks that the board knows, and how the trial of a new one ended."""
+    board = service.registry.get(device)
+    board.transport_for(WifiList.method)
+    try:
+        found = await board.call(WifiList(), _LIST_S, wait=False)
+    except (DeviceUnreachable, DeviceTimeout):
+        return WifiNetworks(device=board.name, online=False, networks=[], ssid=None, trial=None)
+    return WifiNetworks(
+        device=board.name,
+        online=True,
+        networks=[_shown(ssid) for ssid in found.networks],
+        ssid=None if found.ssid is None else _shown(found.ssid),
+        trial=None if found.trial is None else _trial(board, found.trial),
+    )
+
+
+@operation(
+    "device.wifi-set",
+    http="POST /v1/devices/{device}/wifi",
+    permission=Permission.RISKY,
+    access=Access.OWN,
+    previews=True,
+    is_command=False,
+)
+async def set_wifi(
+    service: LinkService,
+    call: Call,
+    device: DeviceName,
+    ssid: Ssid,
+    password: Annotated[str | None, Meta(min_length=8, max_length=63)] = None,
+    later: bool = False,
+) -> WifiTrialFacts:
+    """Another network: tried first, and given up when the host is not reached over it. `later`: only noted."""
+    board = service.registry.get(device)
+    board.transport_for(WifiSet.method)  # first: nobody is asked for what cannot be
+    await call.approve(f"give {board.name} the Wi-Fi {_shown(ssid)}", ())
+    trial = await board.call(WifiSet(ssid, password, later), wait=False)
+    service.gate.note(AuditKind.DEVICE_CHANGED, f"Wi-Fi {_shown(ssid)}", call.person_id, about=board.name)
+    return _trial(board, trial)
+
+
+@operation(
+    "device.wifi-forget",
+    http="POST /v1/devices/{device}/wifi/forget",
+    permission=Permission.RISKY,
+    access=Access.OWN,
+    previews=True,
+    is_command=False,
+)
+async def forget_wifi(service: LinkService, call: Call, device: DeviceName, ssid: Ssid) -> ForgottenWifi:
+    """A network less; never the one that the board is in."""
+    board = service.registry.get(device)
+    board.transport_for(WifiForget.method)
+    await call.approve(f"have {board.name} forget the Wi-Fi {_shown(ssid)}", ())
+    await board.call(WifiForget(ssid), wait=False)
+    service.gate.note(AuditKind.DEVICE_CHANGED, f"Wi-Fi {_shown(ssid)} forgotten", call.person_id, about=board.name)
+    return ForgottenWifi(device=board.name, forgotten=_shown(ssid))
+
+
+def _trial(device: Device, trial: WifiTrial) -> WifiTrialFacts:
+    why = None if trial.why is None else clean_text(trial.why, one_line=True, limit=200)
+    return WifiTrialFacts(
+        device=device.name, ssid=_shown(trial.ssid), state=trial.state, why=why, seconds=trial.seconds
+    )
+
+
+def _shown(ssid: str) -> str:
+    """A name that the board, or whoever is near it, chose."""
+    return clean_text(ssid, one_line=True, limit=32)
