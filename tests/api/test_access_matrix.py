@@ -68,7 +68,6 @@ BODIES: dict[str, Any] = {
     "POST /v1/apps/{name}/upgrade": {"source": "void on_init(void) {}", "devices": [DEVICE]},
     "POST /v1/devices/{device}/apps/{name}/upgrade": {"source": "void on_init(void) {}"},
     "POST /v1/devices/{device}/wifi": {"ssid": "taken"},
-    "POST /v1/devices/{device}/wifi/forget": {"ssid": "taken"},
     "PUT /v1/firmware/payloads/{sha256}": {"offset": 0, "data": ""},
     "POST /v1/firmware/offers": {"release": "1", "devices": [DEVICE]},
     "POST /v1/voice/test": {"text": "hello"},

@@ -336,25 +336,16 @@ async def call_one(
         device.check_present(asked)
     if permission is not Permission.READ and not isinstance(asked, GpioSet | PwmSet):  # those are changes, with a line
         gate.note(AuditKind.CALL_ACTED, asked.method, call.person_id, about=device.name)
-    io, device_id = service.apps.direct_io, device.device_id
-    match asked:  # a pin is set through direct I/O, so that it can be undone
-        case GpioSet(pin=pin, level=level):
-            done = await io.set_pin(device_id, pin, level, insist=insisted)
-        case PwmSet(pin=pin, duty=duty, frequency_hz=frequency_hz):
-            done = await io.set_pwm(device_id, pin, duty, frequency_hz, insist=insisted)
-        case _:
-            result = await service.registry.get(device_id).call(asked, timeout_s)
-            shown = CallAnswer(result=result_value(result))
-            if not isinstance(asked, DeviceRestart):
-                return shown
-            text = f"it came back in another boot {result.seconds:g} s after it was asked"
-            return CallAnswer(result=shown.result, evidence=evidence_struct(Evidence("reported", text)))
-    return CallAnswer(
-        result=result_value(done.state),
-        evidence=evidence_struct(done.evidence),
-        change_id=done.change_id,
-        warning=done.warning,
-    )
+    if isinstance(asked, GpioSet | PwmSet):  # so that it can be undone
+        done = await service.apps.direct_io.act(device.device_id, asked, insist=insisted)
+        evidence = evidence_struct(done.evidence)
+        result = result_value(done.state)
+        return CallAnswer(result=result, evidence=evidence, change_id=done.change_id, warning=done.warning)
+    found = await service.registry.get(device.device_id).call(asked, timeout_s)
+    if not isinstance(asked, DeviceRestart):
+        return CallAnswer(result=result_value(found))
+    text = f"it came back in another boot {found.seconds:g} s after it was asked"
+    return CallAnswer(result=result_value(found), evidence=evidence_struct(Evidence("reported", text)))
 
 
 def call_permission(method: str) -> Permission:

@@ -1,11 +1,10 @@
-"""`microclaw exec` and `repl`: one device's methods, called through the host, or by an address without one."""
+"""`microclaw exec`: one device's methods, called through the host, or by an address without one."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 import shlex
-from collections.abc import Sequence
 from typing import Annotated, Any, cast
 
 import typer
@@ -16,8 +15,6 @@ from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.devices.call_text import (
     CALLS,
     METHOD_HELP,
-    NOT_DIRECT,
-    argument_names,
     arguments_from_words,
     call_from,
     method_form,
@@ -37,9 +34,9 @@ def execute(
     words: Annotated[
         list[str],
         typer.Argument(
-            metavar="DEVICE METHOD [ARG]...",
+            metavar="DEVICE [METHOD [ARG]...]",
             help="A device's name, or HOST:PORT without a host (with -d, -l or --all: none), gpio.set, gpio.get, "
-            "adc.read, apps.list, ..., and pin=2 level=1, or 2 1",
+            "adc.read, apps.list, ..., and pin=2 level=1, or 2 1; no method: they are typed line by line.",
         ),
     ],
     board: Annotated[str, typer.Option("--board", help="With an address: the board's profile.")] = "virtual",
@@ -53,8 +50,9 @@ def execute(
         return
     if options.device is not None:
         words = [options.device, *words]
-    if len(words) < 2:
-        raise typer.BadParameter("give a device and a method: microclaw exec DEVICE gpio.get pin=2")
+    if len(words) == 1:
+        _line_by_line(options, words[0], board)
+        return
     target, method, *arguments = words
     values = arguments_from_words(method, arguments)
     outcome = call_target(options, target, board, method, values, wait=wait, force=force)
@@ -134,83 +132,31 @@ def _entry(value: Any) -> str:
     return str(value)
 
 
-def repl(
-    ctx: typer.Context,
-    target: Annotated[
-        str,
-        typer.Argument(metavar="DEVICE", help="A device's name, or HOST:PORT without a host."),
-    ],
-    board: Annotated[str, typer.Option("--board", help="With an address: the board's profile.")] = "virtual",
-) -> None:
-    """Call a device's methods line by line. Tab completes, Ctrl-D leaves."""
-    options = global_options(ctx)
-    words = CallCompletions(*_known(options, target))
+def _line_by_line(options: GlobalOptions, target: str, board: str) -> None:
+    """Call what is typed, a method a line; `help` lists those that the device has."""
+    if is_address(target):
+        options.only_here(f"a call of {target}")
+        methods = list(CALLS)
+    else:
+        methods = [one for one in options.host().call(show_device, device=target).capabilities if one in CALLS]
     home = options.settings().home
-    history = home / "repl_history" if home.is_dir() else None
-    read_line = line_reader(history, prompt=f"{target}> ", complete=words.complete)
+    read_line = line_reader(home / "repl_history" if home.is_dir() else None, prompt=f"{target}> ")
     while (line := read_line()) is not None:
-        if not line:
-            continue
-        if line.split()[0] == HELP:
-            for told in words.help(line.split()[1:]):
-                options.line(told)
-            continue
         try:
-            method, *given = shlex.split(line)
-            values = arguments_from_words(method, given)
-            print_outcome(options, method, call_target(options, target, board, method, values))
+            method, *given = shlex.split(line) or [""]
+            if method == HELP:
+                options.table(
+                    [(method_form(one), METHOD_HELP[one]) for one in methods], head=("METHOD", "WHAT IT DOES")
+                )
+            elif method:
+                values = arguments_from_words(method, given)
+                print_outcome(options, method, call_target(options, target, board, method, values))
         except NoHost:
             raise
         except MicroclawError as exc:
             options.terminal().error(exc)
         except ValueError as exc:  # an open quotation mark
             options.line(f"{exc}: {line}")
-
-
-class CallCompletions:
-    """Completions for calls of a device: its methods, their arguments, its pins."""
-
-    def __init__(self, methods: Sequence[str], pins: Sequence[int]) -> None:
-        self.methods = tuple(sorted(methods))
-        self._pins = tuple(str(pin) for pin in sorted(pins))
-
-    def help(self, about: Sequence[str] = ()) -> list[str]:
-        """Each method of the device with its form, or those that begin with a word; and what else there is to type."""
-        wanted = tuple(about[:1]) or ("",)
-        methods = [method for method in self.methods if method.startswith(wanted)]
-        if not methods:
-            return [f"this device has no method {wanted[0][:40]}; {HELP} lists those it has"]
-        forms = {method: method_form(method) for method in methods}
-        width = max(map(len, forms.values()))
-        lines = [f"{form:<{width}}  {METHOD_HELP[method]}" for method, form in forms.items()]
-        if about:
-            return lines
-        pins = f"  Pins: {' '.join(self._pins)}." if self._pins else ""
-        lines.append(f"Arguments also go without their names, in this order: gpio.set 2 1.{pins}")
-        lines += [f"{method}: not here, but {command}" for method, command in NOT_DIRECT.items()]
-        return [*lines, f"{HELP} METHOD tells of one; Tab completes; exit, quit or Ctrl-D leaves"]
-
-    def complete(self, before: str) -> tuple[str, Sequence[str]]:
-        """The word at the cursor and its completions."""
-        *earlier, started = before.split(" ")
-        if not any(earlier):
-            return started, [word for word in (*self.methods, HELP) if word.startswith(started)]
-        name, separator, value = started.partition("=")
-        if separator:
-            found = [f"{name}={pin}" for pin in self._pins if pin.startswith(value)] if name == "pin" else []
-            return started, found
-        given = {word.partition("=")[0] for word in earlier}
-        names = [argument for argument in argument_names(earlier[0]) if argument not in given]
-        return started, [f"{argument}=" for argument in names if argument.startswith(started)]
-
-
-def _known(options: GlobalOptions, target: str) -> tuple[list[str], list[int]]:
-    """Methods and pins that the device offers; of an address, every method there is."""
-    if is_address(target):
-        options.only_here(f"a call of {target}")
-        return list(CALLS), []
-    device = options.host().call(show_device, device=target)
-    return [method for method in device.capabilities if method in CALLS], device.free_pins
 
 
 def is_address(target: str) -> bool:

@@ -97,7 +97,7 @@ class Stage:
         """Start `count` boards that are paired by a secret, with a flash; the options of each for its next start."""
         boards: dict[str, list[str]] = {}
         for name in (f"board-{number}" for number in range(1, self.count + 1)):
-            made = client.post("/v1/devices/provision", {"name": name, "board": BOARD, "secret": True, "host": None})
+            made = client.post("/v1/devices/provision", {"name": name, "board": BOARD})
             write_private(self.home / f"{name}.secret", made["secret"].encode("ascii"))
             url = f"wss://{made['host']}:{port or made['port']}/link"
             boards[name] = ["--link", url, "--link-ca-sha256", made["ca_sha256"], *options]

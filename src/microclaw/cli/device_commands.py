@@ -268,14 +268,13 @@ def provision(
         return
     if name is None or out is not None or sheet is not None:
         raise typer.BadParameter("give a NAME; or for many devices --batch N --out CSV")
-    made = options.host().call(provision_act, name=name, board=board, secret=not no_secret, host=host, qr=qr)
+    made = options.host().call(provision_act, name=name, board=board, secret=not no_secret, host=host)
     if file is not None:
-        write_private(file, made.file.encode())
-    document = to_builtins(made)
-    options.end_with_json("provision", {key: document[key] for key in document if key not in ("text", "file", "qr")})
-    options.line(made.text)
-    if made.qr:
-        options.line(made.qr)
+        write_private(file, made.given.to_json().encode())
+    options.end_with_json("provision", to_builtins(made))
+    options.line(made.given.to_text())
+    if qr:
+        options.line(made.given.qr())
     if file is not None:
         options.say(f"written to {file}: whoever reads it can become this device")
     if made.only_local:

@@ -28,7 +28,6 @@ COMMANDS: Final = {
     "exec": ("call_commands:execute", "Call one method of a device, or of several."),
     "logs": ("log_command:logs", "Show what a device's programs print."),
     "flash": ("flash_command:flash", "Put our firmware on a board, pair it, give it Wi-Fi."),
-    "repl": ("call_commands:repl", "Call a device's methods line by line."),
     "run": ("programs:run", "Build, check, try, install and verify a program."),
     "apply": ("fleet_commands:apply", "Make the devices run what a file says."),
     "diff": ("fleet_commands:diff", "What `apply` would change."),
@@ -87,7 +86,7 @@ ALIASES: Final = {
 # The sections of `microclaw --help`.
 GROUPS: Final = {
     "Start": "demo setup up status open doctor service",
-    "Boards": "flash device exec repl logs virtual crash",
+    "Boards": "flash device exec logs virtual crash",
     "Programs": "run try watch app catalog",
     "Talk": "chat approval session memory skill voice mcp usage",
     "Tasks and sandbox": "task schedule subagent egress secret",

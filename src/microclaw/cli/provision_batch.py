@@ -9,11 +9,10 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 from xml.sax.saxutils import escape
-
-from msgspec import to_builtins
 
 from microclaw.cli.options import GlobalOptions
 from microclaw.client import Client
@@ -48,13 +47,13 @@ def provision_many(
     """`asked` is for the act; writes the table, and the sheets where they are wanted."""
     check_files(out, sheet, force=force)
     made = host.call(provision_batch, **asked)
-    boards = to_builtins(made.boards)
+    boards = [{**asdict(one), "line": one.uri, "expires": one.expires} for one in made.boards]
     write_private(out, to_csv(boards).encode())
     sheets = [] if sheet is None else sheet_paths(sheet, len(boards))
     for path, page in zip(sheets, pages(boards), strict=False):
         write_private(path, page.encode())
     files = [str(out), *map(str, sheets)]
-    document = {"names": [one["name"] for one in boards], "expires_ms": made.expires_ms, "files": files}
+    document = {"names": [one["name"] for one in boards], "expires_ms": made.boards[0].expires_ms, "files": files}
     options.end_with_json("provision_batch", document)
     options.line(f"{count_text(len(boards), 'board')}: {boards[0]['name']} to {boards[-1]['name']}")
     options.say(f"written, for your eyes only: {', '.join(files)}")

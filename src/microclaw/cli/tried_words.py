@@ -39,7 +39,7 @@ _MEANT: Final = {
     "ping": "microclaw device check DEVICE",
     "pair": "microclaw device pair CODE for a board, microclaw person pair CODE for a person",
     "ask": 'microclaw chat "MESSAGE"',
-    "shell": "microclaw repl DEVICE",
+    "shell": "microclaw exec DEVICE",
     "test": "microclaw try FILE",
 }
 

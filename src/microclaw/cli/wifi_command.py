@@ -41,8 +41,8 @@ def wifi(
     if forget:
         if is_open or later or password is not None:
             raise typer.BadParameter("--forget goes with the network's name alone")
-        done = host.call(links.forget_wifi, device=name, ssid=ssid)
-        options.report("wifi", to_builtins(done), f"{done.device} has forgotten {done.forgotten}")
+        done = host.call(links.set_wifi, device=name, ssid=ssid, forget=True)
+        options.report("wifi", to_builtins(done), f"{done.device} has forgotten {done.ssid}")
         return
     if is_open and password is not None:
         raise typer.BadParameter("--open and --password exclude each other")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from microclaw.audit import AuditKind
+from microclaw.auth.provisioning import Provision
 from microclaw.devices.calls import WifiForget, WifiList, WifiSet, WifiTrial
 from microclaw.errors import ConfigError, DeviceTimeout, DeviceUnreachable
 from microclaw.link_server.device_facts import DeviceFacts, PendingPairing, device_facts, pending_pairings
@@ -19,13 +18,11 @@ from microclaw.text import clean_text
 
 if TYPE_CHECKING:
     from microclaw.auth.gate import Gate
-    from microclaw.auth.provisioning import Provision
     from microclaw.devices.device import Device
     from microclaw.devices.registry import Registry
     from microclaw.link_server.server import LinkServer
 
 _LIST_S = 5.0
-_DAY_MS = 24 * 3_600_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,36 +89,27 @@ async def pair(
     return device_facts(paired, service.link, DeviceFacts)
 
 
-class ProvisionedDevice(Result, frozen=True, kw_only=True):
-    """`text` is for people, `file` for the device; `only_local`: the link is not open to the network."""
+class Provisioned(Result, frozen=True, kw_only=True):
+    """`only_local`: the link is not open to the network."""
+
+    document: ClassVar = "provision"
 
     name: str
     host: str
-    only_local: bool
     port: int
     ca_sha256: str
     secret: str | None
     expires_ms: int | None
-    text: str
-    file: str
-    qr: str | None
+    only_local: bool
 
-
-class ProvisionedBoard(Struct, frozen=True, kw_only=True):
-    """`line` is in its QR code, `expires` a day (UTC)."""
-
-    name: str
-    host: str
-    port: int
-    ca_sha256: str
-    secret: str | None
-    line: str
-    expires: str
+    @property
+    def given(self) -> Provision:
+        """It as text, file and QR code."""
+        return Provision(self.host, self.port, self.ca_sha256, self.secret, self.expires_ms, self.name)
 
 
 class ProvisionedBoards(Result, frozen=True, kw_only=True):
-    boards: list[ProvisionedBoard]
-    expires_ms: int | None
+    boards: list[Provision]
     only_local: bool
 
 
@@ -133,29 +121,11 @@ class ProvisionedBoards(Result, frozen=True, kw_only=True):
     is_command=False,
 )
 async def provision(
-    service: LinkService,
-    _: Call,
-    name: str,
-    board: Board = None,
-    secret: bool = True,
-    host: Address = None,
-    qr: bool = False,
-) -> ProvisionedDevice:
+    service: LinkService, _: Call, name: str, board: Board = None, secret: bool = True, host: Address = None
+) -> Provisioned:
     """Give out what a new device needs to find this host and be paired."""
-    server = service.server
-    made = await server.provision(name, board=board, with_secret=secret, host=host)
-    return ProvisionedDevice(
-        name=name,
-        host=made.host,
-        only_local=server.is_local,
-        port=made.port,
-        ca_sha256=made.ca_sha256,
-        secret=made.secret,
-        expires_ms=made.expires_ms,
-        text=made.to_text(),
-        file=made.to_json(),
-        qr=await asyncio.to_thread(made.qr) if qr else None,
-    )
+    made = await service.server.provision(name, board=board, with_secret=secret, host=host)
+    return Provisioned(**asdict(made), only_local=service.server.is_local)
 
 
 @operation(
@@ -176,21 +146,8 @@ async def provision_batch(
 ) -> ProvisionedBoards:
     """The same for many boards to come, called PREFIX001 and so on: numbers whose names are free."""
     server = service.server
-    made = await server.provision_many(prefix, count, board=board, host=host, life_ms=days * _DAY_MS)
-    boards = [_batch_board(one) for one in made]
-    return ProvisionedBoards(boards=boards, expires_ms=made[0].expires_ms, only_local=server.is_local)
-
-
-def _batch_board(made: Provision) -> ProvisionedBoard:
-    return ProvisionedBoard(
-        name=made.name or "",
-        host=made.host,
-        port=made.port,
-        ca_sha256=made.ca_sha256,
-        secret=made.secret,
-        line=made.uri,
-        expires=datetime.fromtimestamp((made.expires_ms or 0) / 1000, UTC).date().isoformat(),
-    )
+    made = await server.provision_many(prefix, count, board=board, host=host, life_ms=days * 24 * 3_600_000)
+    return ProvisionedBoards(boards=made, only_local=server.is_local)
 
 
 class RevokedDevice(Result, frozen=True, kw_only=True):
@@ -255,7 +212,7 @@ async def notify(
 
 
 class WifiTrialFacts(Result, frozen=True, kw_only=True):
-    """`state` is trying, kept or failed."""
+    """`state` is trying, kept, failed or forgotten."""
 
     document: ClassVar = "wifi"
 
@@ -274,14 +231,6 @@ class WifiNetworks(Result, frozen=True, kw_only=True):
     networks: list[str]
     ssid: str | None
     trial: WifiTrialFacts | None
-
-
-class ForgottenWifi(Result, frozen=True, kw_only=True):
-    device: str
-    forgotten: str
-
-
-Ssid: TypeAlias = Annotated[str, Meta(min_length=1, max_length=32, description="The network.")]
 
 
 @operation("device.wifi-list", http="GET /v1/devices/{device}/wifi", access=Access.OWN, is_command=False)
@@ -314,35 +263,28 @@ async def set_wifi(
     service: LinkService,
     call: Call,
     device: DeviceName,
-    ssid: Ssid,
+    ssid: Annotated[str, Meta(min_length=1, max_length=32)],
     password: Annotated[str | None, Meta(min_length=8, max_length=63)] = None,
     later: bool = False,
+    forget: bool = False,
 ) -> WifiTrialFacts:
-    """Another network: tried first, and given up when the host is not reached over it. `later`: only noted."""
-    board = service.registry.get(device)
-    board.transport_for(WifiSet.method)  # first: nobody is asked for what cannot be
-    await call.approve(f"give {board.name} the Wi-Fi {_shown(ssid)}", ())
-    trial = await board.call(WifiSet(ssid, password, later), wait=False)
-    service.gate.note(AuditKind.DEVICE_CHANGED, f"Wi-Fi {_shown(ssid)}", call.person_id, about=board.name)
+    """Another network: tried first, and given up when the host is not reached over it. `later`: only noted.
+
+    `forget`: a network less; never the one that the board is in.
+    """
+    board, shown = service.registry.get(device), _shown(ssid)
+    board.transport_for(WifiForget.method if forget else WifiSet.method)  # first: nobody is asked for what cannot be
+    await call.approve(
+        f"have {board.name} forget the Wi-Fi {shown}" if forget else f"give {board.name} the Wi-Fi {shown}", ()
+    )
+    if forget:
+        await board.call(WifiForget(ssid), wait=False)
+        trial = WifiTrial(ssid, "forgotten")
+    else:
+        trial = await board.call(WifiSet(ssid, password, later), wait=False)
+    note = f"Wi-Fi {shown} forgotten" if forget else f"Wi-Fi {shown}"
+    service.gate.note(AuditKind.DEVICE_CHANGED, note, call.person_id, about=board.name)
     return _trial(board, trial)
-
-
-@operation(
-    "device.wifi-forget",
-    http="POST /v1/devices/{device}/wifi/forget",
-    permission=Permission.RISKY,
-    access=Access.OWN,
-    previews=True,
-    is_command=False,
-)
-async def forget_wifi(service: LinkService, call: Call, device: DeviceName, ssid: Ssid) -> ForgottenWifi:
-    """A network less; never the one that the board is in."""
-    board = service.registry.get(device)
-    board.transport_for(WifiForget.method)
-    await call.approve(f"have {board.name} forget the Wi-Fi {_shown(ssid)}", ())
-    await board.call(WifiForget(ssid), wait=False)
-    service.gate.note(AuditKind.DEVICE_CHANGED, f"Wi-Fi {_shown(ssid)} forgotten", call.person_id, about=board.name)
-    return ForgottenWifi(device=board.name, forgotten=_shown(ssid))
 
 
 def _trial(device: Device, trial: WifiTrial) -> WifiTrialFacts:
