@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.cli.conftest import Ran, Run, clean_environ, run_in
 
-from microclaw.api.app_routes import InstallBody
+from microclaw.api.fleet_routes import InstallBody
 from microclaw.cli.child import Child
 from microclaw.cli.fleet_file import NUMBERS, FleetFile
 from microclaw.client import Client

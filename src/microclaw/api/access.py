@@ -54,7 +54,6 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "GET /v1/status",
         "GET /v1/events",
         "GET /v1/usage",
-        "GET /v1/apps",
         "GET /v1/devices/{name}/telemetry",
     ),
     Access.ASK: (
@@ -71,10 +70,6 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "POST /v1/tools/{name}",  # the gate knows each tool's permission
         "POST /v1/programs/check",
         "POST /v1/programs/try",
-        "POST /v1/call",
-        "GET /v1/devices/{device}/apps/{name}",
-        "GET /v1/changes",
-        "GET /v1/tries",
         "POST /v1/fleet/diff",
         "GET /v1/fleet",
         "GET /v1/fleet/{device}/{name}",
@@ -88,19 +83,6 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
     ),
     Access.ACT: (
         "GET /v1/cluster",
-        "POST /v1/apps",
-        "POST /v1/apps/{name}/remove",
-        "POST /v1/apps/{name}/upgrade",
-        "POST /v1/apps/{name}/times",
-        "POST /v1/apps/{name}/{switch}",
-        "POST /v1/devices/{device}/apps",
-        "DELETE /v1/devices/{device}/apps/{name}",
-        "POST /v1/devices/{device}/apps/{name}/cancel",
-        "POST /v1/devices/{device}/apps/{name}/upgrade",
-        "POST /v1/devices/{device}/apps/{name}/times",
-        "POST /v1/devices/{device}/apps/{name}/{switch}",
-        "POST /v1/devices/{device}/explore",
-        "POST /v1/undo",
         "POST /v1/fleet/apply",
         "POST /v1/approvals/{approval_id}",  # the risky ones: an owner's
         "POST /v1/tasks",
@@ -159,7 +141,7 @@ OPEN_HERE: Final = frozenset({"/metrics", "/api/openapi.json", "/api/compile-was
 def every_route() -> Iterator[tuple[Access, str]]:
     """Each route, "GET /v1/devices", with what it asks for: those above, and the declared acts'."""
     yield from ((access, route) for access, routes in ROUTES.items() for route in routes)
-    yield from ((act.least, act.http) for act in load() if act.http is not None)
+    yield from ((act.least, route) for act in load() for route in (act.http, act.many) if route is not None)
 
 
 def access_from_network(method: str, path: str) -> Access | None:

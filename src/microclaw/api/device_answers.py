@@ -5,13 +5,12 @@ As in answers.py: a field may be added to any of them.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NotRequired, TypeAlias
+from typing import Annotated, NotRequired, TypeAlias
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from microclaw.agent.attempts import Attempt
-from microclaw.api.answers import DeferredFacts, LastValue
+from microclaw.api.answers import LastValue
 from microclaw.api.jobs import CancelState
 from microclaw.events import EvidenceKind, ProgramKind
 from microclaw.store.crashes import CrashKind
@@ -54,29 +53,6 @@ class EvidenceFacts(TypedDict):
 
 class Removed(TypedDict):
     removed: Annotated[str, Field(description="The name of what is gone")]
-
-
-class CallAnswer(TypedDict):
-    """`result` is as docs/protocols/link-methods.md has it of the method; the others with what changes something."""
-
-    result: Any
-    evidence: NotRequired[EvidenceFacts | None]
-    change_id: NotRequired[int | None]
-    warning: NotRequired[str | None]
-
-
-class OneOfMany(TypedDict):
-    """`made` is what one device answered, or `error`."""
-
-    device: str
-    made: NotRequired[CallAnswer | None]
-    error: NotRequired[FailureFacts | None]
-
-
-class CallsOnMany(TypedDict):
-    results: list[OneOfMany]
-    failed: int
-    left_out: Annotated[list[str], Field(description="Devices that are meant and cannot do it")]
 
 
 class TelemetryPoint(TypedDict):
@@ -150,18 +126,8 @@ class ClearedCrashes(TypedDict):
     cleared: int
 
 
-class Tries(TypedDict):
-    tries: list[Attempt]
-
-
 class JobCancelled(TypedDict):
     state: CancelState
-
-
-class DeferralCancelled(TypedDict):
-    device: str
-    name: str
-    deferred: DeferredFacts
 
 
 class WantedApp(TypedDict):

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import base64
+import binascii
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Self, TypeAlias
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
+from msgspec import to_builtins
 from pydantic import ConfigDict, Field, model_validator
 
 from microclaw.api.answers import answers
-from microclaw.api.app_routes import InstallBody, deploy_request
-from microclaw.api.body import ONE_PROGRAM, RequestBody
+from microclaw.api.body import ONE_PROGRAM, RequestBody, Whole
 from microclaw.api.caller import CHANNEL, RequestCaller, admit, place_of, questions_in
-from microclaw.api.deferred_routes import late_place
 from microclaw.api.device_answers import WantedApps, WantedProgram
 from microclaw.api.jobs import Feed
 from microclaw.api.parts import HostParts
-from microclaw.api.views import deferral_object, deployment_object, removal_object
-from microclaw.apps.building import stored_program
+from microclaw.apps.app_terms import Origin
+from microclaw.apps.building import ProgramLanguage, stored_program
 from microclaw.apps.changes import AppVersion, made_by, version_of
+from microclaw.apps.deployment import DeployRequest
+from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.apps.firmware_fit import DEFAULT_HEAP_BYTES, fit_claim
 from microclaw.apps.fleet import MAX_ACTS, DeviceActs, Fleet, FleetProgram, FleetRow, digest
+from microclaw.apps.late_proof import Place
+from microclaw.apps.results import Deployed, Removed
+from microclaw.apps.run_times import run_times
 from microclaw.auth.gate import Permission
 from microclaw.boards.profile import BoardProfile
+from microclaw.config.settings import Limits
 from microclaw.devices.device import Device
 from microclaw.devices.selection import names_text
 from microclaw.errors import AppNotFound, BuildError, ConfigError, DeployRejected, PermissionRefused, UnknownName
@@ -39,6 +45,54 @@ _NOTHING_RISKY: Final[dict[str, Any]] = {
     "allOf": [{"properties": {name: {"const": False} for name in ("force", "replace")}}]
 }
 _Devices = Annotated[list[str], Field(max_length=MAX_DEVICES)]
+
+
+_Word: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,63}$")]
+
+
+class OriginBody(RequestBody):
+    """The entry of a catalogue that a program is, with the values that were put in; `catalog` is its folder."""
+
+    entry: _Word
+    version: Annotated[str, Field(pattern=r"^\d{1,5}\.\d{1,5}\.\d{1,5}$")]
+    catalog: Annotated[str, Field(min_length=1, max_length=1024)]
+    params: Annotated[dict[_Word, Whole | _Word], Field(max_length=64)] = Field({})
+
+    def origin(self) -> Origin:
+        return Origin(self.entry, self.version, self.catalog, tuple(sorted(self.params.items())))
+
+
+class InstallBody(RequestBody):
+    """C or C++ `source` or `wasm` in base64, exactly one of the two. Without `language` the source says it."""
+
+    model_config = ConfigDict(json_schema_extra=ONE_PROGRAM)
+
+    name: Annotated[str, Field(min_length=1, max_length=126)]
+    source: Annotated[str, Field(min_length=1, max_length=Limits().source_chars)] | None = None
+    language: ProgramLanguage | None = None
+    wasm: str | None = None
+    heap_bytes: Annotated[int, Field(ge=256, le=16 << 20)] = 8192
+    timers: Annotated[int, Field(ge=1, le=255)] = 20
+    watchdog_ms: Annotated[int, Field(ge=1000, le=86_400_000)] = 180_000
+    optimization: Annotated[str, Field(pattern=r"^O[0-3sz]$")] = "O3"
+    replace: Annotated[
+        bool,
+        Field(
+            description="Also replace a program of this name that this host did not install. Its own is replaced "
+            "in any case."
+        ),
+    ] = False
+    force: bool = False  # also when its trial fails
+    expect: Annotated[str, Field(max_length=MAX_TEXT_CHARS)] | None = None
+    origin: OriginBody | None = None
+    every_ms: Whole | None = None  # begun anew so often; null: it runs on
+    stop_after_ms: Whole | None = None  # each run
+
+    @model_validator(mode="after")
+    def _one_program(self) -> Self:
+        if (self.source is None) == (self.wasm is None):
+            raise ValueError("give source or wasm, exactly one of the two")
+        return self
 
 
 class FleetProgramBody(InstallBody):
@@ -101,7 +155,8 @@ def fleet_router(parts: HostParts) -> APIRouter:
             if not by.direct and digest(await fleet.compare(programs, devices)) != digest(rows):
                 raise PermissionRefused("something was changed while somebody was asked", next_step="ask again")
             with made_by(place, by.person_id, by.conversation):
-                when_back = body.when_back and (late_place(by) or True)
+                place_later = Place(by.person_id, "terminal", "terminal") if by.direct else True
+                when_back = body.when_back and place_later
                 acts = await fleet.apply(rows, feed.put, prune=body.prune, when_back=when_back, begin=feed.begin)
             return Result(_results(devices, acts))
 
@@ -132,6 +187,33 @@ def fleet_router(parts: HostParts) -> APIRouter:
         return {**await _rebuilt(parts, stored, found.board, name), "heap_bytes": DEFAULT_HEAP_BYTES}
 
     return router
+
+
+def deploy_request(body: InstallBody, device: str) -> DeployRequest:
+    """What the body asks for, on this device."""
+    return DeployRequest(
+        device=device,
+        name=body.name,
+        source=body.source,
+        language=body.language,
+        wasm=None if body.wasm is None else _wasm(body.wasm),
+        heap_bytes=body.heap_bytes,
+        timers=body.timers,
+        watchdog_ms=body.watchdog_ms,
+        optimization=body.optimization,
+        replace=body.replace,
+        force=body.force,
+        expectations=None if body.expect is None else parse_expectations(body.expect),
+        origin=None if body.origin is None else body.origin.origin(),
+        times=run_times(body.every_ms, body.stop_after_ms),
+    )
+
+
+def _wasm(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as exc:
+        raise ConfigError(f"wasm is not base64: {exc}", next_step="encode the module's bytes as base64") from exc
 
 
 def _programs(parts: HostParts, body: FleetBody) -> list[FleetProgram]:
@@ -194,9 +276,9 @@ def _results(devices: Sequence[Device], acts: dict[str, DeviceActs]) -> dict[str
         if (done := acts.get(device.device_id)) is None:
             continue
         made = {
-            "deployed": [deployment_object(one) for one in done.deployed],
-            "removed": [removal_object(one) for one in done.removed],
-            "deferred": [deferral_object(one) for one in done.deferred],
+            "deployed": [to_builtins(Deployed.deployment(one)) for one in done.deployed],
+            "removed": [to_builtins(Removed.of(one)) for one in done.removed],
+            "deferred": [to_builtins(Deployed.later(one)) for one in done.deferred],
             "cancelled": list(done.cancelled),
             "left": list(done.left),
             "verified": all(one.verified for one in done.deployed),

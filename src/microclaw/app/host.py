@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
+from microclaw.agent.attempts import latest_attempts
 from microclaw.agent.background.unattended import AgentTasks
 from microclaw.agent.conversation import Conversations
 from microclaw.agent.erase import ConversationEraser
@@ -44,6 +45,7 @@ from microclaw.app.people_plane import ingress_socket, open_people_plane, people
 from microclaw.app.voice import HostVoice, VoiceMaker
 from microclaw.apps.changes import ChangeLog
 from microclaw.apps.device_operations import DeviceService
+from microclaw.apps.operations import Programs
 from microclaw.apps.parts import Apps
 from microclaw.audit import AuditLog
 from microclaw.auth.admission import open_admission
@@ -218,6 +220,7 @@ async def running_host(
                 **agent.services,
                 **dict.fromkeys(("memory", "session", "skill"), knowledge),
                 "device": device_service,
+                "app": Programs(apps, admission.gate, partial(latest_attempts, agent.conversations.journal)),
             },
             tasks=tasks,
             jobs=jobs,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
@@ -10,10 +10,8 @@ from msgspec import Meta, Struct, convert
 
 from microclaw.audit import AuditKind
 from microclaw.devices.call_text import call_from, call_words, result_value
-from microclaw.devices.calls import Call as DeviceCall
 from microclaw.devices.calls import ConsoleRead, DeviceRestart, EdgesRead, GpioSet, LogsRead, PwmSet
 from microclaw.devices.examine import Examination
-from microclaw.events import Evidence
 from microclaw.link_server.device_facts import (
     DeviceFacts,
     DeviceList,
@@ -27,7 +25,7 @@ from microclaw.link_server.device_facts import (
 from microclaw.link_server.operations import DeviceName, LinkService
 from microclaw.operations.operation import Access, Call, Effect, Option, Permission, operation
 from microclaw.operations.result import Result
-from microclaw.wire.host_api import EvidenceObject, evidence_struct
+from microclaw.wire.host_api import EvidenceObject
 
 if TYPE_CHECKING:
     from microclaw.apps.parts import Apps
@@ -142,8 +140,9 @@ async def add_device(
     "device.rename",
     http="PATCH /v1/devices/{device}",
     permission=Permission.ACT,
-    previews=True,
+    asks=True,
     said="it is {name} now",
+    words="rename {device} to {name}",
 )
 async def rename(
     service: DeviceService,
@@ -152,7 +151,6 @@ async def rename(
     name: Annotated[str, Meta(description="Its new name."), Option(metavar="NEW_NAME")],
 ) -> DeviceFacts:
     """Give a device another name."""
-    await call.approve(f"rename {device} to {name}", ())
     return service.facts(await service.registry.rename(device, name, by=service.by(call)))
 
 
@@ -166,7 +164,6 @@ class RemovedDevice(Result, frozen=True, kw_only=True):
     permission=Permission.RISKY,
     access=Access.ACT,
     effect=Effect.IDEMPOTENT,
-    previews=True,
     said="{removed} is forgotten",
     words="forget the device {device}",
     destroys=True,
@@ -174,8 +171,6 @@ class RemovedDevice(Result, frozen=True, kw_only=True):
 async def remove(service: DeviceService, call: Call, device: DeviceName) -> RemovedDevice:
     """Forget a device; what runs on it goes on."""
     found, by = service.registry.get(device), service.by(call)
-    await call.approve(f"forget the device {found.name}", ())
-    # by its id: what was shown, though names changed while somebody thought
     await service.registry.remove(found.device_id, by=by)
     if service.link is not None:
         await service.link.forget(found, by=by)
@@ -192,8 +187,9 @@ async def remove(service: DeviceService, call: Call, device: DeviceName) -> Remo
 )
 async def add_transports(service: DeviceService, call: Call, device: DeviceName, transports: Transports) -> DeviceFacts:
     """More ways into a device."""
+    found = service.registry.get(device)
     await service.check_new(transports)
-    await call.approve(f"give {device} more transports", transports)
+    await call.approve(f"give {found.name} more transports", transports)
     endpoints = (*service.registry.get(device).endpoints, *transports)
     return service.facts(await service.registry.set_transports(device, endpoints, by=service.by(call)))
 
@@ -258,9 +254,10 @@ class LabelledDevice(DeviceFacts, frozen=True, kw_only=True):
 )
 async def label(service: DeviceService, call: Call, device: DeviceName, labels: Labels) -> LabelledDevice:
     """Replace a device's labels; what was taken away is told."""
-    before = service.registry.get(device).labels
-    await call.approve(f"label {device}", labels)
-    found = await service.registry.label(device, labels, by=service.by(call))
+    found = service.registry.get(device)
+    before = found.labels
+    await call.approve(f"label {found.name}", labels)
+    await service.registry.label(device, labels, by=service.by(call))
     gone = [one for one in before if one not in found.labels]
     return device_facts(found, service.link, LabelledDevice, taken_away=gone)
 
@@ -278,16 +275,57 @@ class CallAnswer(Result, frozen=True, kw_only=True, omit_defaults=True):
 
     document: ClassVar = "exec"
 
+    method: str
     result: Any
     evidence: EvidenceObject | None = None
     change_id: int | None = None
     warning: str | None = None
 
+    def lines(self) -> Iterable[str]:
+        for key, value in _rows(self.result):
+            yield f"{key:<16} {value}" if key else value
+        if self.evidence is not None:
+            yield f"({self.evidence.kind}: {self.evidence.text})"
+
+    @property
+    def told(self) -> str:
+        return ", ".join(" ".join(line.split()) for line in self.lines())
+
+
+def _rows(value: Any) -> Iterator[tuple[str, str]]:
+    """A list one entry a line, an object one member a line."""
+    members = value.items() if isinstance(value, dict) else [("", one) for one in value or ["none"]]
+    for key, member in members if isinstance(value, dict | list) else [("", "done" if value is None else value)]:
+        if isinstance(member, dict) and key:
+            yield from ((inner, str(content)) for inner, content in member.items())
+        elif isinstance(member, list) and any(isinstance(one, dict) for one in member):
+            yield from ((key, _words(one)) for one in member)
+        else:
+            yield key, _words(member)
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return "  ".join(map(str, value.values()))
+    return (" ".join(map(str, value)) or "-") if isinstance(value, list) else str(value)
+
+
+async def _needed(
+    service: DeviceService, _: Call, *, device: str, method: str, force: bool, **values: Any
+) -> Permission:
+    asked = call_from(method, values["arguments"])
+    if force and await service.apps.direct_io.conflict(device, asked) is not None:
+        return Permission.RISKY
+    return call_permission(method)
+
 
 @operation(
     "device.call",
     http="POST /v1/devices/{device}/call",
+    many="POST /v1/call",
+    offers="{method}",
     effect=Effect.ONCE,
+    before=_needed,
     previews=True,
     is_command=False,
     words="{method} on {device}",
@@ -303,49 +341,34 @@ async def call_device(
     timeout_s: Annotated[float | None, Meta(gt=0, le=50)] = None,
 ) -> CallAnswer:
     """Call one method at once. `wait`: for a device that is away; `force`: also on a pin that a program has."""
-    found, asked = service.registry.get(device), call_from(method, arguments)
-    return await call_one(service, call, found, asked, wait=wait, force=force, timeout_s=timeout_s)
-
-
-async def call_one(
-    service: DeviceService,
-    call: Call,
-    device: Device,
-    asked: DeviceCall[Any],
-    *,
-    wait: bool,
-    force: bool,
-    timeout_s: float | None,
-    is_admitted: bool = False,
-) -> CallAnswer:
-    """Do it if the caller may; `is_admitted`: whoever has to be asked said yes to it on many devices."""
-    permission = call_permission(asked.method)
+    found, asked, gate = service.registry.get(device), call_from(method, arguments), service.gate
+    permission = call_permission(method)
     insisted: tuple[str, ...] = ()
-    action, gate = call_words(asked, device.name), service.gate
+    action = call_words(asked, found.name)
     gate.check(call.person_id, permission, action)
-    conflict = await service.apps.direct_io.conflict(device.device_id, asked)  # nobody is asked for what is refused
+    conflict = await service.apps.direct_io.conflict(device, asked)  # first: nobody is asked for what is refused
     if conflict is not None:
         if not force or conflict.is_final:
-            conflict.raise_refused(f"or insist: microclaw exec --force {device.name} {asked.method} ...")
+            conflict.raise_refused(f"or insist: microclaw exec --force {found.name} {method} ...")
         permission, insisted = Permission.RISKY, (conflict.text,)
-    if not is_admitted or conflict is not None:
-        await call.approve(action, (*insisted, *call_detail(asked)), None, permission)
+    detail = [f"{key}: {value!r:.200}" for key, value in arguments.items()]
+    await call.approve(action, (*insisted, *detail), None, permission)
     if conflict is not None:
-        gate.note(AuditKind.FORCED, f"{asked.method}: {conflict.text}", call.person_id, about=device.name)
+        gate.note(AuditKind.FORCED, f"{method}: {conflict.text}", call.person_id, about=found.name)
     if not wait:
-        device.check_present(asked)
-    if permission is not Permission.READ and not isinstance(asked, GpioSet | PwmSet):  # those are changes, with a line
-        gate.note(AuditKind.CALL_ACTED, asked.method, call.person_id, about=device.name)
-    if isinstance(asked, GpioSet | PwmSet):  # so that it can be undone
-        done = await service.apps.direct_io.act(device.device_id, asked, insist=insisted)
-        evidence = evidence_struct(done.evidence)
-        result = result_value(done.state)
-        return CallAnswer(result=result, evidence=evidence, change_id=done.change_id, warning=done.warning)
-    found = await service.registry.get(device.device_id).call(asked, timeout_s)
+        found.check_present(asked)
+    if isinstance(asked, GpioSet | PwmSet):  # a change, with a line of its own, that can be undone
+        done = await service.apps.direct_io.act(device, asked, insist=insisted)
+        evidence = convert(done.evidence, EvidenceObject, from_attributes=True)
+        value, number = result_value(done.state), done.change_id
+        return CallAnswer(method=method, result=value, evidence=evidence, change_id=number, warning=done.warning)
+    if permission is not Permission.READ:
+        gate.note(AuditKind.CALL_ACTED, method, call.person_id, about=found.name)
+    answer = await found.call(asked, timeout_s)
     if not isinstance(asked, DeviceRestart):
-        return CallAnswer(result=result_value(found))
-    text = f"it came back in another boot {found.seconds:g} s after it was asked"
-    return CallAnswer(result=result_value(found), evidence=evidence_struct(Evidence("reported", text)))
+        return CallAnswer(method=method, result=result_value(answer))
+    text = f"it came back in another boot {answer.seconds:g} s after it was asked"
+    return CallAnswer(method=method, result=result_value(answer), evidence=EvidenceObject("reported", text, ()))
 
 
 def call_permission(method: str) -> Permission:
@@ -354,8 +377,42 @@ def call_permission(method: str) -> Permission:
     return Permission.ACT if method in ACTING else Permission.READ
 
 
-def call_detail(asked: DeviceCall[Any]) -> list[str]:
-    return [f"{key}: {value!r:.200}" for key, value in result_value(asked).items()]
+class Exploration(Result, frozen=True, kw_only=True):
+    """`firmware` are the words of the description that follows; `unknown` what could not be found out."""
+
+    document: ClassVar = "exploration"
+
+    device: str
+    natives: list[str]
+    lacking_natives: list[str]
+    nodes: list[str]
+    lacking_nodes: list[str]
+    unknown: list[str]
+    firmware: list[str]
+
+
+@operation(
+    "device.explore",
+    http="POST /v1/devices/{device}/explore",
+    permission=Permission.ACT,
+    asks=True,
+    steps=True,
+    is_command=False,
+    words="explore {device} with a program of the host's",
+)
+async def explore(service: DeviceService, call: Call, device: DeviceName) -> Exploration:
+    """Find out which functions and device files a board's firmware has, by a program that is there for a moment."""
+    made = await service.apps.explorer.explore(device, call.report)
+    found = made.findings
+    return Exploration(
+        device=made.device_name,
+        natives=sorted(found.natives),
+        lacking_natives=sorted(found.lacking_natives),
+        nodes=sorted(found.nodes),
+        lacking_nodes=sorted(found.lacking_nodes),
+        unknown=list(made.unknown),
+        firmware=list(made.words),
+    )
 
 
 class Logs(Struct, frozen=True, kw_only=True, omit_defaults=True):

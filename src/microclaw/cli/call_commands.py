@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 import shlex
-from typing import Annotated, Any, cast
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import typer
-from msgspec import to_builtins
 
-from microclaw.apps.device_operations import call_device, show_device
+from microclaw.apps.device_operations import CallAnswer, call_device, call_permission, show_device
+from microclaw.cli.many_devices import ask_once
+from microclaw.cli.operation_commands import perform, show
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.devices.call_text import (
     CALLS,
@@ -21,6 +23,7 @@ from microclaw.devices.call_text import (
     result_value,
 )
 from microclaw.errors import MicroclawError, NoHost
+from microclaw.operations.operation import Permission
 from microclaw.terminal.prompt import line_reader
 
 HELP = "help"
@@ -45,91 +48,34 @@ def execute(
 ) -> None:
     """Call one method of a device, or of several."""
     options = global_options(ctx)
-    if options.chooses_many:
-        _execute_on_many(options, words[0], words[1:], wait=wait, force=force)
+    is_one = not options.chooses_many
+    target = options.device or words.pop(0) if is_one else ""
+    if not words:
+        _line_by_line(options, target, board)
         return
-    if options.device is not None:
-        words = [options.device, *words]
-    if len(words) == 1:
-        _line_by_line(options, words[0], board)
+    values = _values(words) | {"wait": wait, "force": force}
+    if is_one:
+        _call(options, target, board, values)
         return
-    target, method, *arguments = words
-    values = arguments_from_words(method, arguments)
-    outcome = call_target(options, target, board, method, values, wait=wait, force=force)
-    print_outcome(options, method, outcome)
+    if call_permission(words[0]) is not Permission.READ:
+        ask_once(options, options.host(), f"Call {words[0]} on")
+    perform(options, call_device, values)
 
 
-def _execute_on_many(options: GlobalOptions, method: str, words: list[str], *, wait: bool, force: bool) -> None:
-    from microclaw.cli.many_devices import ask_once, choice_body, end_many
-    from microclaw.client.request import HostError
-    from microclaw.wire.host_api import failure_from
-
-    values, host = arguments_from_words(method, words), options.host()
-    if not method.endswith((".get", ".read", ".list")):
-        ask_once(options, host, f"Call {method} on")
-    body = {"method": method, "arguments": values, "wait": wait, "force": force, **choice_body(options)}
-    done = host.post("/v1/call", body)
-    for row in done["results"] if not options.json else ():
-        options.line(f"{row['device']}:")
-        if "error" in row:
-            options.terminal().error(HostError(failure_from(row["error"])))
-        else:
-            print_outcome(options, method, row["made"])
-    end_many(options, "execs", {"method": method, **done})
+def _values(words: Sequence[str]) -> dict[str, Any]:
+    method, *given = words
+    return {"method": method, "arguments": arguments_from_words(method, given)}
 
 
-def print_outcome(options: GlobalOptions, method: str, outcome: dict[str, Any]) -> None:
-    """A call's answer as lines, or as one JSON document."""
-    if options.wrote_json("exec", {"method": method, **outcome}):
-        return
-    for key, value in _flat(outcome["result"]):
-        options.line(f"{key:<16} {value}" if key else str(value))
-    if outcome.get("evidence"):
-        options.say(f"({outcome['evidence']['kind']}: {outcome['evidence']['text']})")
-
-
-def call_target(
-    options: GlobalOptions,
-    target: str,
-    board: str,
-    method: str,
-    values: dict[str, Any],
-    *,
-    wait: bool = True,
-    force: bool = False,
-) -> dict[str, Any]:
-    """Through the host for a device's name, directly for an address."""
-    if is_address(target):
+def _call(options: GlobalOptions, target: str, board: str, values: dict[str, Any]) -> None:
+    """Through the host for a device's name, directly for an address; its answer is shown."""
+    if not is_address(target):
+        made = options.host().call(call_device, device=target, **values)
+    else:
         options.only_here(f"a call of {target}")
-        return {"result": call_directly(target, board, method, values)}
-    host, more = options.host(), {"wait": wait, "force": force}
-    made = host.call(call_device, device=target, method=method, arguments=values, **more)
-    return cast("dict[str, Any]", to_builtins(made))
-
-
-def _flat(value: Any) -> list[tuple[str, str]]:
-    """A result as lines: a list one entry a line, an object one member a line."""
-    if isinstance(value, dict):
-        lines: list[tuple[str, str]] = []
-        for key, member in value.items():
-            if isinstance(member, dict):
-                lines += [(inner, str(content)) for inner, content in member.items()]
-            elif isinstance(member, list) and any(isinstance(entry, dict) for entry in member):
-                lines += [(key, _entry(entry)) for entry in member]
-            else:
-                lines.append((key, _entry(member)))
-        return lines
-    if isinstance(value, list):
-        return [("", _entry(entry)) for entry in value] or [("", "none")]
-    return [("", "done" if value is None else str(value))]
-
-
-def _entry(value: Any) -> str:
-    if isinstance(value, dict):
-        return "  ".join(str(member) for member in value.values())
-    if isinstance(value, list):
-        return " ".join(str(member) for member in value) or "-"
-    return str(value)
+        call = call_from(values["method"], values["arguments"])
+        made = CallAnswer(method=call.method, result=result_value(call_endpoint(target, board, call)))
+    show(options, call_device, made)
 
 
 def _line_by_line(options: GlobalOptions, target: str, board: str) -> None:
@@ -149,8 +95,7 @@ def _line_by_line(options: GlobalOptions, target: str, board: str) -> None:
                     [(method_form(one), METHOD_HELP[one]) for one in methods], head=("METHOD", "WHAT IT DOES")
                 )
             elif method:
-                values = arguments_from_words(method, given)
-                print_outcome(options, method, call_target(options, target, board, method, values))
+                _call(options, target, board, _values([method, *given]))
         except NoHost:
             raise
         except MicroclawError as exc:
@@ -167,11 +112,6 @@ def is_address(target: str) -> bool:
 def endpoint_of(target: str) -> str:
     """The transport's full address of such a target."""
     return target if target.startswith(_PREFIXES) else f"wasmachine://{target}"
-
-
-def call_directly(target: str, board_id: str, method: str, values: dict[str, Any]) -> Any:
-    """Do it and return the answer as JSON values. Raises DeviceError and its kinds."""
-    return result_value(call_endpoint(target, board_id, call_from(method, values)))
 
 
 def call_endpoint(target: str, board_id: str, call: Any) -> Any:

@@ -13,18 +13,9 @@ from microclaw.cli.call_commands import is_address
 from microclaw.cli.catalog_programs import catalog_of, chosen_values, entry_body, kind_for, languages, show_mistakes
 from microclaw.cli.catalog_publish import publish
 from microclaw.cli.catalog_upgrades import outdated_apps, upgrade_from_catalogs
+from microclaw.cli.many_devices import chosen_device, chosen_names
 from microclaw.cli.options import GlobalOptions, command_group, global_options
-from microclaw.cli.programs import (
-    WhenBackOption,
-    chosen_device,
-    end_deferred,
-    end_install,
-    follow,
-    install_on_many,
-    later_path,
-    refuse_when_back,
-)
-from microclaw.client.request import segment
+from microclaw.cli.programs import WhenBackOption, install_program, refuse_when_back
 from microclaw.events import ProgramKind
 from microclaw.patterns.catalog import SHIPPED, Entry
 from microclaw.patterns.expected import Value
@@ -121,28 +112,18 @@ def install(
         _install_directly(options, program, (options.device, app or entry.app_name, board, heap, replace, force))
         return
     host = options.host()
-    if options.chooses_many:
-        from microclaw.cli.many_devices import chosen_names
-
-        names = chosen_names(options, host)
-    else:
-        names = [chosen_device(options, host)]
+    names = chosen_names(options, host) if options.chooses_many else [chosen_device(options, host)]
     kind = kind_for(entry, host, names, None if language is None else _KINDS[language])
-    body = {
+    values = {
         "name": app or entry.app_name,
         "heap_bytes": heap,
         "replace": replace,
         "force": force,
+        "when_back": when_back,
         **entry_body(options, entry, params, kind),
     }
     options.say(entry.diagram(params))
-    if options.chooses_many:
-        install_on_many(options, host, body, when_back=when_back)
-        return
-    path = later_path(f"/v1/devices/{segment(names[0])}/apps", when_back=when_back)
-    made = follow(options, host, path, body)
-    if not end_deferred(options, made):
-        end_install(options, made)
+    install_program(options, values)
 
 
 @catalog_group.command()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import typer
+from msgspec import to_builtins
 
+from microclaw.apps import operations as programs
+from microclaw.apps.results import AppFacts
 from microclaw.cli.catalog_programs import catalog_of, chosen_values, entry_body
+from microclaw.cli.operation_commands import done
 from microclaw.cli.options import FAILED, SOME_FAILED, GlobalOptions
-from microclaw.cli.programs import follow
 from microclaw.client import Client
-from microclaw.client.request import HostError, segment
+from microclaw.client.request import HostError
 from microclaw.devices.selection import names_text
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.events import ProgramKind
@@ -58,8 +61,8 @@ def catalog_apps(options: GlobalOptions, host: Client, catalog: Catalog) -> list
         from microclaw.cli.many_devices import chosen_names
 
         names = set(chosen_names(options, host))
-    apps = [one for one in host.programs.list() if one.get("origin")]
-    return [_catalog_app(one, catalog) for one in apps if names is None or one["device"] in names]
+    apps = [one for one in host.call(programs.list_apps).apps if one.origin]
+    return [_catalog_app(one, catalog) for one in apps if names is None or one.device in names]
 
 
 def outdated_apps(options: GlobalOptions, host: Client, catalog: Catalog) -> list[CatalogApp]:
@@ -89,10 +92,9 @@ def upgrade_from_catalogs(options: GlobalOptions, name: str | None, sets: Sequen
     results: list[dict[str, Any]] = []
     for (one, _), body in zip(newer, bodies, strict=True):
         try:
-            path = f"/v1/devices/{segment(one.device)}/apps/{segment(one.name)}/upgrade"
-            made = follow(options, host, path, body)
-            results.append({"device": one.device, "name": one.name, "made": made})
-            options.say(str(made["text"]))
+            made = done(options, host, programs.upgrade, {"device": one.device, "name": one.name, **body})
+            results.append({"device": one.device, "name": one.name, "made": to_builtins(made)})
+            options.say(made.text)
         except HostError as exc:
             if len(newer) == 1:
                 raise
@@ -135,18 +137,19 @@ def _body(options: GlobalOptions, app: CatalogApp, entry: Entry, sets: Sequence[
         ) from exc
 
 
-def _catalog_app(app: Mapping[str, Any], catalog: Catalog) -> CatalogApp:
-    origin = app["origin"]
-    found = catalog.newest(origin["entry"], origin["catalog"])
-    is_newer = found is not None and found.version > parse_version(origin["version"])
+def _catalog_app(app: AppFacts, catalog: Catalog) -> CatalogApp:
+    origin = app.origin
+    assert origin is not None
+    found = catalog.newest(origin.entry, origin.catalog)
+    is_newer = found is not None and found.version > parse_version(origin.version)
     return CatalogApp(
-        app["name"],
-        app["device"],
-        origin["entry"],
-        origin["version"],
-        origin["catalog"],
-        app["kind"],
-        origin["params"],
+        app.name,
+        app.device,
+        origin.entry,
+        origin.version,
+        origin.catalog,
+        app.kind or "wasm",
+        origin.params,
         found if is_newer else None,
         is_lost=found is None,
     )

@@ -17,12 +17,11 @@ from microclaw.cli.device_check import check, only_board, report_added
 from microclaw.cli.discover_command import discover
 from microclaw.cli.firmware_option import FirmwareOption, firmware_words
 from microclaw.cli.known_devices import known_devices
+from microclaw.cli.operation_commands import done
 from microclaw.cli.options import command_group, global_options
-from microclaw.cli.programs import follow
 from microclaw.cli.telemetry_command import last_text, show_telemetry
 from microclaw.cli.wifi_command import wifi
 from microclaw.cli.xiaozhi_steps import add_xiaozhi
-from microclaw.client.request import segment
 from microclaw.durable import write_private
 from microclaw.link_server.device_facts import NEVER_REACHED, REVOKED, OneDevice
 from microclaw.link_server.operations import provision as provision_act
@@ -209,12 +208,12 @@ def explore(
     """Find out which functions and device files a board's firmware has, by a program that is there for a moment."""
     options = global_options(ctx)
     host = options.host()
-    found = follow(options, host, f"/v1/devices/{segment(name)}/explore", {})
-    words = found["firmware"]
+    found = done(options, host, devices.explore, {"device": name})
+    words = found.firmware
     if not options.json:
         for key, title in (("nodes", "device files"), ("lacking_nodes", "none of"), ("lacking_natives", "lacks")):
-            options.line(f"{title:<12} {', '.join(found[key]) or '-'}")
-        for line in found["unknown"]:
+            options.line(f"{title:<12} {', '.join(getattr(found, key)) or '-'}")
+        for line in found.unknown:
             options.line(f"{'not known':<12} {line}")
         options.line(f"{'description':<12} {described_text(words)}")
         if not keep and (options.yes or sys.stdin.isatty()):
@@ -224,7 +223,7 @@ def explore(
         options.say(f"kept: the firmware of {name} is {described_text(words)}")
     elif not options.json:
         options.say(f"not kept: microclaw device explore {name} --keep")
-    options.wrote_json("exploration", {**found, "kept": keep})
+    options.wrote_json("exploration", to_builtins(found) | {"kept": keep})
 
 
 @device_group.command("provision")

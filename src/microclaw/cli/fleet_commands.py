@@ -13,7 +13,8 @@ from microclaw.cli.fleet_file import FleetFile
 from microclaw.cli.known_devices import known_devices
 from microclaw.cli.many_devices import chosen_names, end_many
 from microclaw.cli.options import FAILED, GlobalOptions, global_options
-from microclaw.cli.programs import WhenBackOption, follow
+from microclaw.cli.programs import WhenBackOption
+from microclaw.cli.steps import follow
 from microclaw.client import Client
 from microclaw.client.request import HostError
 from microclaw.devices.calls import AppInstall

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from microclaw.client.calls import Group, Rows, Watch, given, rows
+from microclaw.client.calls import Group, Rows, rows
 from microclaw.client.request import segment
 from microclaw.wire.host_api import JsonObject
 
@@ -26,19 +25,6 @@ class DeviceChoice:
 
 class Devices(Group):
     """`client.devices`"""
-
-    def call_many(
-        self,
-        chosen: DeviceChoice,
-        method: str,
-        arguments: Mapping[str, Any] | None = None,
-        *,
-        wait: bool = True,
-        force: bool = False,
-        timeout_s: float | None = None,
-    ) -> JsonObject:
-        """The same of many devices at once: `results` has one object a device, with `made` or `error`."""
-        return self._host.post("/v1/call", {**_call(method, arguments, wait, force, timeout_s), **chosen.body()})
 
     def telemetry(
         self,
@@ -65,16 +51,6 @@ class Devices(Group):
         """Forget crashes: of these numbers, of a device, or all of them."""
         return self._host.post("/v1/crashes/clear", {"crashes": crashes and list(crashes), "device": device})
 
-    def explore(self, name: str, *, watch: Watch | None = None, within_s: float | None = None) -> JsonObject:
-        """What its firmware has, found out by a program that is there for a moment."""
-        return self._act(f"{_path(name)}/explore", {}, watch=watch, within_s=within_s)
-
 
 def _path(name: str) -> str:
     return f"/v1/devices/{segment(name)}"
-
-
-def _call(
-    method: str, arguments: Mapping[str, Any] | None, wait: bool, force: bool, timeout_s: float | None
-) -> JsonObject:
-    return given(method=method, arguments=dict(arguments or {}), wait=wait, force=force, timeout_s=timeout_s)

@@ -6,6 +6,7 @@ from typing import Final
 
 MODULES: Final = {
     "device": "microclaw.apps.device_operations",
+    "app": "microclaw.apps.operations",
     "schedule": "microclaw.schedules.operations",
     "memory": "microclaw.knowledge.operations",
     "session": "microclaw.knowledge.operations",

@@ -115,13 +115,13 @@ class _SettledLine(Struct, tag="approval_settled"):
     by: str | None = None
 
 
-class _EdgeRow(Struct, array_like=True):
+class _EdgeRow(Struct, array_like=True, frozen=True):
     t_ms: float
     pin: int
     level: int
 
 
-class EvidenceObject(Struct):
+class EvidenceObject(Struct, frozen=True):
     kind: EvidenceKind
     text: str
     edges: tuple[_EdgeRow, ...]
@@ -218,11 +218,7 @@ def _shown(action: JsonObject) -> JsonObject:
 
 
 def evidence_object(evidence: Evidence) -> JsonObject:
-    return _builtins(evidence_struct(evidence))
-
-
-def evidence_struct(evidence: Evidence) -> EvidenceObject:
-    return msgspec.convert(evidence, EvidenceObject, from_attributes=True)
+    return _builtins(msgspec.convert(evidence, EvidenceObject, from_attributes=True))
 
 
 def failure_object(failure: Failure) -> JsonObject:
