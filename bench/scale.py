@@ -28,7 +28,7 @@ from tests.postgres import running_server
 from bench import scale_devices
 from bench.processes import Running, private_home, running
 from bench.report import Metric, median
-from microclaw.apps.device_operations import call_device
+from microclaw.apps.device_calls import call_device
 from microclaw.cli.child import Child
 from microclaw.cli.known_devices import known_devices
 from microclaw.client import Client

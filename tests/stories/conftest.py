@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import pytest
 
 from microclaw.apps import operations as programs
-from microclaw.apps.device_operations import call_device
+from microclaw.apps.device_calls import call_device
 from microclaw.client import Client
 
 TIMEOUT_S = 120.0

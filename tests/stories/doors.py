@@ -10,8 +10,6 @@ from urllib.parse import urlsplit
 
 from tests.stories.conftest import BLINK, TIMEOUT_S, Host
 
-from microclaw.apps.device_operations import call_device
-
 
 def blink(pin: int) -> str:
     """A C program that toggles the pin ten times a second."""
@@ -96,9 +94,7 @@ def member_of(host: Host, name: str, role: str = "member", scope: str = "all") -
 
 def level(host: Host, pin: int, board: str = "virtual-1") -> int:
     """The pin's level as the board says it."""
-    made = host.client.call(call_device, device=board, method="gpio.get", arguments={"pin": pin})
-    found: int = made.result["level"]
-    return found
+    return host.level(board, pin)
 
 
 def running(host: Host) -> list[str]:

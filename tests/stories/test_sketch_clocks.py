@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.stories.conftest import Host, until
 
-from microclaw.apps.device_operations import call_device
+from microclaw.apps.device_calls import call_device
 
 PUMP = """unsigned long last = 0;
 void setup() { pinMode(21, OUTPUT); pinMode(18, OUTPUT); digitalWrite(18, HIGH); }

@@ -10,7 +10,7 @@ from tests.stories.conftest import Host, until
 from tests.stories.doors import blink, door
 from tests.stories.wasmachine_port import CONTENT, CREATED, DELETED, ERROR, INSTALL, PUT, RAW, Port, dialled
 
-from microclaw.apps.device_operations import read_edges
+from microclaw.apps.device_calls import read_edges
 
 
 @pytest.fixture(scope="module")

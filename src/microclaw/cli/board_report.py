@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import microclaw
-from microclaw.apps.device_operations import call_device, show_device
+from microclaw.apps.device_calls import call_device
+from microclaw.apps.device_operations import show_device
 from microclaw.apps.operations import list_apps
 from microclaw.boards.reader import board_ids
 from microclaw.cli.options import GlobalOptions

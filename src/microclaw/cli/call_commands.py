@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from microclaw.apps.device_operations import CallAnswer, call_device, call_permission, show_device
+from microclaw.apps.device_calls import CallAnswer, call_device, call_permission
+from microclaw.apps.device_operations import show_device
 from microclaw.cli.many_devices import ask_once
 from microclaw.cli.operation_commands import perform, show
 from microclaw.cli.options import GlobalOptions, global_options

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from msgspec import to_builtins
 
-from microclaw.apps.device_operations import check as check_device
+from microclaw.apps.device_calls import check as check_device
 from microclaw.cli.call_commands import endpoint_of, is_address
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.devices.examine import CheckLine, Examination, examine

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from msgspec import to_builtins
 
+from microclaw.apps import device_calls
 from microclaw.apps import device_operations as devices
 from microclaw.boards.firmware import described_text
 from microclaw.boards.today import OUR_FIRMWARE, STATES, VIRTUALS, families
@@ -208,7 +209,7 @@ def explore(
     """Find out which functions and device files a board's firmware has, by a program that is there for a moment."""
     options = global_options(ctx)
     host = options.host()
-    found = done(options, host, devices.explore, {"device": name})
+    found = done(options, host, device_calls.explore, {"device": name})
     words = found.firmware
     if not options.json:
         for key, title in (("nodes", "device files"), ("lacking_nodes", "none of"), ("lacking_natives", "lacks")):

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from microclaw.apps.device_operations import Logs, read_logs
+from microclaw.apps.device_calls import Logs, read_logs
 from microclaw.cli.audit_command import MAX_TAIL, since_ms
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.errors import ConfigError, DeviceUnreachable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 MODULES: Final = {
-    "device": "microclaw.apps.device_operations",
+    "device": "microclaw.apps.device_calls",
     "app": "microclaw.apps.operations",
     "schedule": "microclaw.schedules.operations",
     "memory": "microclaw.knowledge.operations",
