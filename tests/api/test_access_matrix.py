@@ -84,7 +84,6 @@ BODIES: dict[str, Any] = {
     "POST /v1/tokens": {"name": "heir"},
     "POST /v1/devices/pair": {"code": "123456"},
     "POST /v1/devices/provision": {"name": "heir"},
-    "POST /v1/devices/provision-batch": {"count": 1},
 }
 REAL = {"name": DEVICE, "device": DEVICE, "switch": "stop", "act": "stop"}  # what a denied request would hit
 

@@ -263,7 +263,7 @@ def provision(
             raise typer.BadParameter("--batch N takes --out CSV, and no NAME, --file, --qr, --no-secret")
         from microclaw.cli.provision_batch import provision_many
 
-        asked = {"count": batch, "prefix": prefix, "board": board, "host": host, "days": days}
+        asked = {"count": batch, "name": prefix, "board": board, "host": host, "days": days}
         provision_many(options, options.host(), asked, out=out, sheet=sheet, force=force)
         return
     if name is None or out is not None or sheet is not None:

@@ -18,7 +18,7 @@ from microclaw.cli.options import GlobalOptions
 from microclaw.client import Client
 from microclaw.durable import write_private
 from microclaw.errors import ConfigError
-from microclaw.link_server.operations import provision_batch
+from microclaw.link_server.operations import provision
 from microclaw.text import count_text
 
 COLUMNS: Final = ("name", "host", "port", "ca_sha256", "secret", "line", "expires", "claimed")
@@ -46,7 +46,7 @@ def provision_many(
 ) -> None:
     """`asked` is for the act; writes the table, and the sheets where they are wanted."""
     check_files(out, sheet, force=force)
-    made = host.call(provision_batch, **asked)
+    made = host.call(provision, **asked)
     boards = [{**asdict(one), "line": one.uri, "expires": one.expires} for one in made.boards]
     write_private(out, to_csv(boards).encode())
     sheets = [] if sheet is None else sheet_paths(sheet, len(boards))

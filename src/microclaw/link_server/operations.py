@@ -11,7 +11,7 @@ from microclaw.audit import AuditKind
 from microclaw.auth.provisioning import Provision
 from microclaw.devices.calls import WifiForget, WifiList, WifiSet, WifiTrial
 from microclaw.errors import ConfigError, DeviceTimeout, DeviceUnreachable
-from microclaw.link_server.device_facts import DeviceFacts, PendingPairing, device_facts, pending_pairings
+from microclaw.link_server.device_facts import DeviceFacts, device_facts
 from microclaw.operations.operation import NAME, Access, Call, Effect, Option, Permission, operation
 from microclaw.operations.result import Result
 from microclaw.text import clean_text
@@ -54,16 +54,6 @@ Address: TypeAlias = Annotated[
 ]
 
 
-class PairingList(Result, frozen=True, kw_only=True):
-    pairings: list[PendingPairing]
-
-
-@operation("device.pairings", http="GET /v1/pairings", is_command=False)
-async def list_pairings(service: LinkService, _: Call) -> PairingList:
-    """Devices that show a code and wait for a person; never the codes."""
-    return PairingList(pairings=await pending_pairings(service.server))
-
-
 @operation(
     "device.pair",
     http="POST /v1/devices/pair",
@@ -90,7 +80,7 @@ async def pair(
 
 
 class Provisioned(Result, frozen=True, kw_only=True):
-    """`only_local`: the link is not open to the network."""
+    """`only_local`: the link is not open to the network. `boards` has all of many."""
 
     document: ClassVar = "provision"
 
@@ -101,16 +91,12 @@ class Provisioned(Result, frozen=True, kw_only=True):
     secret: str | None
     expires_ms: int | None
     only_local: bool
+    boards: list[Provision]
 
     @property
     def given(self) -> Provision:
         """It as text, file and QR code."""
         return Provision(self.host, self.port, self.ca_sha256, self.secret, self.expires_ms, self.name)
-
-
-class ProvisionedBoards(Result, frozen=True, kw_only=True):
-    boards: list[Provision]
-    only_local: bool
 
 
 @operation(
@@ -121,33 +107,26 @@ class ProvisionedBoards(Result, frozen=True, kw_only=True):
     is_command=False,
 )
 async def provision(
-    service: LinkService, _: Call, name: str, board: Board = None, secret: bool = True, host: Address = None
-) -> Provisioned:
-    """Give out what a new device needs to find this host and be paired."""
-    made = await service.server.provision(name, board=board, with_secret=secret, host=host)
-    return Provisioned(**asdict(made), only_local=service.server.is_local)
-
-
-@operation(
-    "device.provision-batch",
-    http="POST /v1/devices/provision-batch",
-    permission=Permission.ACT,
-    access=Access.SOCKET,
-    is_command=False,
-)
-async def provision_batch(
     service: LinkService,
     _: Call,
-    count: Annotated[int, Meta(ge=1, le=500)],
-    prefix: Annotated[str, Meta(min_length=1, max_length=24)] = "board-",
+    name: str,
     board: Board = None,
+    secret: bool = True,
     host: Address = None,
+    count: Annotated[int | None, Meta(ge=1, le=500)] = None,
     days: Annotated[int, Meta(ge=1, le=366)] = 90,
-) -> ProvisionedBoards:
-    """The same for many boards to come, called PREFIX001 and so on: numbers whose names are free."""
-    server = service.server
-    made = await server.provision_many(prefix, count, board=board, host=host, life_ms=days * 24 * 3_600_000)
-    return ProvisionedBoards(boards=made, only_local=server.is_local)
+) -> Provisioned:
+    """Give out what a new device needs to find this host and be paired.
+
+    With `count` it is for many, called NAME001 and so on: numbers whose names are free, for so many `days`.
+    """
+    server, many = service.server, list[Provision]()
+    if count is None:
+        made = await server.provision(name, board=board, with_secret=secret, host=host)
+    else:
+        many = await server.provision_many(name, count, board=board, host=host, life_ms=days * 24 * 3_600_000)
+        made = many[0]
+    return Provisioned(**asdict(made), only_local=server.is_local, boards=many)
 
 
 class RevokedDevice(Result, frozen=True, kw_only=True):
