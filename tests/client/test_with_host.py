@@ -15,6 +15,7 @@ from tests.cli.https_front import tls_front, write_certificate
 
 from microclaw.apps import operations as programs
 from microclaw.apps.device_operations import add_device, remove
+from microclaw.auth import questions
 from microclaw.client import ApprovalAsked, Client, HostError
 from microclaw.errors import ConfigError
 
@@ -48,9 +49,9 @@ async def test_what_a_member_may_not_do_alone_is_asked_and_decided(host: PeopleH
     def ask(client: Client, question: ApprovalAsked) -> None:
         asked.append(question.text)
         owner = host.client
-        (waiting,) = owner.approvals.list()
-        assert waiting["approval_id"] == question.approval_id
-        owner.approvals.decide(question.approval_id, approved=len(asked) > 1, wait_s=0)
+        (waiting,) = owner.call(questions.list_approvals).approvals
+        assert waiting.approval_id == question.approval_id
+        owner.call(questions.decide, approval_id=question.approval_id, approved=len(asked) > 1, wait_s=0)
 
     def work() -> None:
         host.client.call(add_device, name="shed", board="virtual", transports=["wasmachine://127.0.0.1:9"])

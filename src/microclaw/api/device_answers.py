@@ -11,7 +11,6 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from microclaw.api.answers import LastValue
-from microclaw.api.jobs import CancelState
 from microclaw.events import EvidenceKind, ProgramKind
 from microclaw.store.crashes import CrashKind
 from microclaw.store.telemetry import Source
@@ -124,10 +123,6 @@ class OneCrash(CrashFacts):
 
 class ClearedCrashes(TypedDict):
     cleared: int
-
-
-class JobCancelled(TypedDict):
-    state: CancelState
 
 
 class WantedApp(TypedDict):

@@ -34,7 +34,7 @@ COMMANDS: Final = {
     "export": ("fleet_export:export", "What is wanted on the devices now, as a file for `apply`."),
     "watch": ("watch_command:watch", "Run a program at each save of its file."),
     "try": ("trials:try_program", "Try a program on a virtual board, without a host."),
-    "usage": ("host_commands:usage", "What models cost: requests, tokens and money."),
+    "usage": (DECLARED, "What models cost: requests, tokens and money."),
     "virtual": (
         "dev_commands:virtual",
         "Run a virtual ESP32-S3; Ctrl-C ends it.",
@@ -47,7 +47,7 @@ COMMANDS: Final = {
     ),
     "crash": ("crash_commands:crash_group", "Crashes of boards and their programs, by kind."),
     "service": ("service_commands:service_group", "The host, started at login."),
-    "approval": ("people_commands:approval_group", "Acts that wait for a yes or a no."),
+    "approval": (DECLARED, "Acts that wait for a yes or a no."),
     "device": ("device_commands:device_group", "The devices this host knows."),
     "rollout": ("rollout_commands:rollout_group", "Update many boards in stages; it stops by itself."),
     "cluster": ("cluster_commands:cluster_group", "The hosts that share a database with this one."),
@@ -60,15 +60,12 @@ COMMANDS: Final = {
     "task": ("task_commands:task_group", "Code in the sandbox: run, list, show, cancel."),
     "schedule": (DECLARED, "What is done later, at times of day."),
     "subagent": (DECLARED, "Work in the background."),
-    "person": ("people_commands:person_group", "Who may write to this host."),
-    "signin": ("sign_in_commands:sign_in_group", "Browsers that are signed in: list, end."),
-    "ca": ("sign_in_commands:ca_group", "The host's own certificate authority."),
-    "token": ("people_commands:token_group", "Tokens for the API."),
+    "person": ("sign_in_commands:person_group", "Who may come in: people, tokens, browsers."),
     "mcp": ("mcp_commands:mcp_group", "Drive the boards from an assistant over MCP."),
     "backup": ("backup_commands:backup", "Put all of this host into one encrypted file."),
     "restore": ("backup_commands:restore", "Make a home of a backup, on this machine or a new one."),
     "migrate": ("migrate_command:migrate", "Copy this home's store into a database that several hosts share, or back."),
-    "audit": ("audit_command:audit_group", "The security log: who came in, what was decided."),
+    "audit": ("audit_command:audit", "The security log: who came in, what was decided."),
     "egress": ("egress_commands:egress_group", "What tasks in the sandbox may ask of the Internet."),
     "secret": ("egress_commands:secret_group", "Secrets that tasks use and never see."),
     "voice": ("voice_commands:voice_group", "Speech with devices: set up, test, trace."),
@@ -79,12 +76,17 @@ ALIASES: Final = {
     "devices": "device",
     "apps": "app",
     "people": "person",
-    "tokens": "token",
-    "signins": "signin",
 }
 
 # Words that went, and what does it now: the old one answers with that.
-FORMER: Final[dict[str, str]] = {"discover": "device discover", "notify": "device notify", "repl": "exec DEVICE"}
+FORMER: Final[dict[str, str]] = {
+    "token": "person add-token",
+    "signin": "person signins",
+    "ca": "person ca",
+    "discover": "device discover",
+    "notify": "device notify",
+    "repl": "exec DEVICE",
+}
 
 # The sections of `microclaw --help`.
 GROUPS: Final = {
@@ -95,7 +97,7 @@ GROUPS: Final = {
     "Tasks and sandbox": "task schedule subagent egress secret",
     "Fleet": "apply diff export firmware rollout",
     "Host": "config cluster migrate backup restore",
-    "Security": "person token signin ca audit",
+    "Security": "person audit",
     "Developers": "completion",
 }
 _EXAMPLES: Final = (
@@ -111,7 +113,6 @@ _ONLY_HERE: Final = frozenset(
     {
         "audit",
         "backup",
-        "ca",
         "config",
         "demo",
         "egress",

@@ -58,7 +58,7 @@ def serve(
     ] = None,
     key: Annotated[Path | None, typer.Option("--key", metavar="FILE", help="Its private key, PEM.")] = None,
 ) -> None:
-    """Serve MCP over HTTP to clients that show a token (microclaw token create NAME); Ctrl-C stops it."""
+    """Serve MCP over HTTP to clients that show a token (microclaw person add-token NAME); Ctrl-C stops it."""
     options = global_options(ctx)
     host, port = _place(http)
     settings = options.settings()
@@ -78,7 +78,7 @@ def serve(
             shown = bracketed(host)
             url = f"{'http' if certificate is None else 'https'}://{shown}:{listener.getsockname()[1]}{PATH}"
             if not options.wrote_json("mcp", {"ready": True, "url": url}):
-                options.line(f"MCP at {url} with a token; make one: microclaw token create NAME")
+                options.line(f"MCP at {url} with a token; make one: microclaw person add-token NAME")
             names = ("127.0.0.1", "localhost", "[::1]") if certificate is None else (shown,)
             patient = partial(TimeoutConfig, http=HeadTimeout)
 

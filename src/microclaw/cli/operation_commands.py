@@ -25,7 +25,7 @@ def group(noun: str, by_hand: typer.Typer | None = None) -> typer.Typer:
     there = {one.name or one.callback.__name__ for one in made.registered_commands if one.callback}
     for act in load(noun):
         if act.is_command and act.verb not in there:
-            made.command(act.verb)(_command(act))
+            made.command(act.verb or noun)(_command(act))
     return made
 
 

@@ -1,4 +1,4 @@
-"""What a host does for people: the agent's tools, questions that wait for a yes, code in the sandbox."""
+"""What a host does for people: the agent's tools, code in the sandbox."""
 
 from __future__ import annotations
 
@@ -43,26 +43,6 @@ class Tools(Group):
         """
         body = given(arguments=dict(arguments or {}), device=device, session=session, foreign=foreign or None)
         return self._act(f"/v1/tools/{segment(name)}", body, watch=watch, within_s=within_s)
-
-
-class Approvals(Group):
-    """`client.approvals`: acts that wait for a person's yes."""
-
-    def list(self) -> Rows[answers.WaitingApproval]:
-        return rows(self._host.get("/v1/approvals"), "approvals")
-
-    def get(self, approval_id: str, *, wait_s: float = 0.0) -> answers.Approval:
-        """Whether it still waits, or how the act ended; `wait_s`: wait so long for that end."""
-        return cast("answers.Approval", self._host.get(f"/v1/approvals/{segment(approval_id)}", {"wait_s": wait_s}))
-
-    def decide(self, approval_id: str, *, approved: bool, wait_s: float = 5.0) -> answers.Approval:
-        """Yes or no; the first decision counts. A yes also tells how the act ended within `wait_s`."""
-        path = f"/v1/approvals/{segment(approval_id)}?wait_s={wait_s:g}"
-        return cast("answers.Approval", self._host.post(path, {"approved": approved}))
-
-    def request(self, number: str) -> answers.WaitedRequest:
-        """What became of a request that was told to wait (202)."""
-        return cast("answers.WaitedRequest", self._host.get(f"/v1/requests/{segment(number)}"))
 
 
 class Tasks(Group):

@@ -15,7 +15,7 @@ from microclaw.boards.profile import BoardProfile, Layout
 from microclaw.boards.voice import VOICE_BOARD
 from microclaw.devices.calls import AppInstall
 from microclaw.events import ProgramKind
-from microclaw.operations.result import Listing, Result
+from microclaw.operations.result import Listing, Result, filled
 from microclaw.store.link_events import UpdateFacts
 from microclaw.text import host_called
 from microclaw.wire import xiaozhi
@@ -173,9 +173,9 @@ class OneDevice(ListedDevice, frozen=True, kw_only=True):
 
 def device_facts(device: Device, server: LinkServer | None, form: type[F], **more: Any) -> F:
     board = device.board
-    return form(
-        device_id=device.device_id,
-        name=device.name,
+    return filled(
+        form,
+        device,
         board=board.board_id,
         title=board.title,
         chip=board.chip,
@@ -187,7 +187,6 @@ def device_facts(device: Device, server: LinkServer | None, form: type[F], **mor
         free_pins=list(board.free_pins("output")),
         power_cut=_IN_FLASH if _keeps_programs(device) else board.power_cut,
         voice_only=is_voice_only(device),
-        never_reached=device.never_reached,
         link=None if server is None else server.state(device),
         **more,
     )

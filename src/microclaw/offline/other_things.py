@@ -40,9 +40,9 @@ _COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
     "user": {"end": "person rm NAME", "": "person list"},
     "member": {"end": "person rm NAME", "": "person list"},
     "guest": {"end": "person rm NAME", "": "person list"},
-    "token": {"end": "token rm NAME", "": "token list"},
+    "token": {"end": "person rm-token NAME", "": "person tokens"},
     "secret": {"end": "secret rm NAME", "": "secret list"},
-    "approval": {"end": "approval decline {n}", "allow": "approval approve {n}", "": "approval list"},
+    "approval": {"end": "approval decide {n} no", "allow": "approval decide {n} yes", "": "approval list"},
     "rollout": {
         "end": "rollout stop {n}",
         "begin": "rollout resume {n}",

@@ -7,6 +7,10 @@ from typing import Final
 MODULES: Final = {
     "device": "microclaw.apps.device_calls",
     "app": "microclaw.apps.operations",
+    "program": "microclaw.apps.program_operations",
+    "approval": "microclaw.auth.questions",
+    "person": "microclaw.auth.operations",
+    "usage": "microclaw.models.operations",
     "schedule": "microclaw.schedules.operations",
     "memory": "microclaw.knowledge.operations",
     "session": "microclaw.knowledge.operations",
