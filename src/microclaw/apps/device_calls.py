@@ -1,4 +1,4 @@
-"""The acts that call a device: check it, a method, what its programs printed, what it counted, its firmware."""
+"""The acts that call a device: check it, a method, what its programs printed, what it counted."""
 
 from __future__ import annotations
 
@@ -136,44 +136,6 @@ def call_permission(method: str) -> Permission:
     if method in RISKY:
         return Permission.RISKY
     return Permission.ACT if method in ACTING else Permission.READ
-
-
-class Exploration(Result, frozen=True, kw_only=True):
-    """`firmware` are the words of the description that follows; `unknown` what could not be found out."""
-
-    document: ClassVar = "exploration"
-
-    device: str
-    natives: list[str]
-    lacking_natives: list[str]
-    nodes: list[str]
-    lacking_nodes: list[str]
-    unknown: list[str]
-    firmware: list[str]
-
-
-@operation(
-    "device.explore",
-    http="POST /v1/devices/{device}/explore",
-    permission=Permission.ACT,
-    asks=True,
-    steps=True,
-    is_command=False,
-    words="explore {device} with a program of the host's",
-)
-async def explore(service: DeviceService, call: Call, device: DeviceName) -> Exploration:
-    """Find out which functions and device files a board's firmware has, by a program that is there for a moment."""
-    made = await service.apps.explorer.explore(device, call.report)
-    found = made.findings
-    return Exploration(
-        device=made.device_name,
-        natives=sorted(found.natives),
-        lacking_natives=sorted(found.lacking_natives),
-        nodes=sorted(found.nodes),
-        lacking_nodes=sorted(found.lacking_nodes),
-        unknown=list(made.unknown),
-        firmware=list(made.words),
-    )
 
 
 class Logs(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 from msgspec import to_builtins
 
-from microclaw.apps import device_calls
 from microclaw.apps import device_operations as devices
+from microclaw.apps.operations import explore as explore_act
 from microclaw.boards.firmware import described_text
 from microclaw.boards.today import OUR_FIRMWARE, STATES, VIRTUALS, families
 from microclaw.cli.device_check import check, only_board, report_added
@@ -209,7 +209,7 @@ def explore(
     """Find out which functions and device files a board's firmware has, by a program that is there for a moment."""
     options = global_options(ctx)
     host = options.host()
-    found = done(options, host, device_calls.explore, {"device": name})
+    found = done(options, host, explore_act, {"device": name})
     words = found.firmware
     if not options.json:
         for key, title in (("nodes", "device files"), ("lacking_nodes", "none of"), ("lacking_natives", "lacks")):
