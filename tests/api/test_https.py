@@ -148,7 +148,7 @@ async def test_the_command_line_trusts_the_exported_authority_and_no_other(host:
 
 async def test_mcp_over_http_in_front_of_it_asks_it_by_its_own_authority(host: HostParts) -> None:
     secret = await host.admission.tokens.create("assistant", "owner")
-    words = ["microclaw.cli", "--json", "mcp", "serve", "--http", "127.0.0.1:0"]
+    words = ["microclaw.cli", "--json", "mcp", "--http", "127.0.0.1:0"]
     home = host.settings.home
     child = Child("MCP server", words, log=home / "mcp-stderr", environ=clean_environ(home))
 

@@ -6,6 +6,7 @@ from collections.abc import Container
 from typing import Any
 
 from fastapi import Depends, FastAPI
+from fastapi.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from microclaw import __version__
@@ -20,24 +21,19 @@ from microclaw.api.compile_routes import CompileService
 from microclaw.api.credential_end import EndsWithCredential
 from microclaw.api.event_routes import events_router
 from microclaw.api.failures import add_failure_handlers
-from microclaw.api.firmware_routes import firmware_router
 from microclaw.api.fleet_routes import fleet_router
-from microclaw.api.install_routes import install_router
 from microclaw.api.metrics import metrics_router
 from microclaw.api.openai import OpenAiService
 from microclaw.api.openapi_document import openapi_of
 from microclaw.api.operation_routes import by_hand_routes, operation_routes
 from microclaw.api.parts import HostParts
 from microclaw.api.request_check import LOOPBACK_NAMES, RequestCheck
-from microclaw.api.rollout_routes import rollout_router
 from microclaw.api.shares import Shares, WithinShare
 from microclaw.api.sign_in_routes import coming_in_router, session_router
 from microclaw.api.status import for_everybody, read_status
 from microclaw.api.status_answers import Health, HostFacts
-from microclaw.api.task_routes import task_router
 from microclaw.api.telemetry_routes import crash_router, telemetry_router
-from microclaw.api.tool_routes import tools_router
-from microclaw.api.voice_routes import voice_router
+from microclaw.api.tool_routes import ToolService
 from microclaw.api.waiting import TellsWaiting
 from microclaw.apps.queues import CompileQueue
 
@@ -48,10 +44,6 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(telemetry_router(parts))
     app.include_router(crash_router(parts))
     app.include_router(fleet_router(parts))
-    app.include_router(firmware_router(parts))
-    app.include_router(install_router(parts))
-    app.include_router(rollout_router(parts))
-    app.include_router(tools_router(parts))
     app.include_router(coming_in_router(admission.sign_ins))
     app.include_router(session_router(admission.sign_ins, admission.people))
     app.router.routes.extend(operation_routes(parts))
@@ -60,11 +52,11 @@ def host_api(parts: HostParts) -> FastAPI:
         "compile": CompileService(parts.services["program"].compiling),
         "job": parts,
         "openai": OpenAiService(parts),
+        "task": parts.services["task"],
+        "tool": ToolService(parts),
     }
     app.router.routes.extend(by_hand_routes(by_hand))
-    app.include_router(task_router(parts.code, admission.gate, admission.people))
     app.include_router(backup_router(admission.gate, parts.backups.reading))
-    app.include_router(voice_router(parts))
     app.include_router(metrics_router(parts))
     app.include_router(cluster_router(None if parts.cluster is None else parts.cluster.status))
     app.include_router(
@@ -76,6 +68,17 @@ def host_api(parts: HostParts) -> FastAPI:
         found = await read_status(parts)
         person = admission.people.get(by.person_id)
         return found if person is not None and person.role == "owner" else for_everybody(found)
+
+    @app.get(
+        "/v1/firmware/parts/{name}",
+        tags=["install"],
+        summary="A part that a manifest named, its bytes",
+        response_class=Response,
+    )
+    async def board_part(name: str, by: RequestCaller) -> Response:
+        admission.gate.check_owner(by.person_id, "set up boards")
+        data = parts.services["install"].kept(name.removesuffix(".bin"))
+        return Response(data, media_type="application/octet-stream")
 
     return app
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
-MODULES: Final = ("chat_routes", "compile_routes", "job_routes", "openai", "page_routes")
+MODULES: Final = ("chat_routes", "compile_routes", "job_routes", "openai", "page_routes", "task_routes", "tool_routes")
 BY_HAND: Final[dict[str, Operation[..., Any]]] = {}
 
 

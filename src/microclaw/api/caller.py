@@ -22,7 +22,7 @@ from microclaw.api.cookies import cookies_of, session_cookie
 from microclaw.api.failures import failure_response
 from microclaw.api.jobs import Feed
 from microclaw.api.request_check import refuse
-from microclaw.apps.changes import conversation_of
+from microclaw.apps.changes import conversation_of, turn_now
 from microclaw.audit import AuditEvent, AuditKind
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.codes import WrongTokens
@@ -157,16 +157,18 @@ def place_of(by: Caller) -> str:
 
 
 @contextmanager
-def questions_in(feed: Feed, approvals: Approvals, *, channel: str, chat_id: str) -> Iterator[None]:
-    """Inside, the feed also gets the approvals that wait in this chat, and how they end.
+def questions_in(
+    feed: Feed, approvals: Approvals, *, channel: str, chat_id: str, request: str | None = None
+) -> Iterator[None]:
+    """Inside, the feed also gets the approvals that wait in this chat, or those of a `request` in it, and how they end.
 
     They are withdrawn when the feed's reader goes: nobody would learn what became of the act.
     """
 
     def tell(news: PendingApproval | ApprovalOutcome) -> None:
         pending = news if isinstance(news, PendingApproval) else news.pending
-        if (pending.channel, pending.chat_id) != (channel, chat_id):
-            return
+        if (pending.channel, pending.chat_id) != (channel, chat_id) or request not in (None, turn_now()):
+            return  # listeners are called in the asker's own task
         if isinstance(news, PendingApproval):
             feed.put(approvals.question(news))
             feed.when_left(news.approval_id, partial(approvals.withdraw, news.approval_id))

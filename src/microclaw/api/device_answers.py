@@ -5,19 +5,14 @@ As in answers.py: a field may be added to any of them.
 
 from __future__ import annotations
 
-from typing import Annotated, NotRequired, TypeAlias
+from typing import NotRequired
 
-from pydantic import Field
 from typing_extensions import TypedDict
 
 from microclaw.api.answers import LastValue
-from microclaw.events import EvidenceKind, ProgramKind
+from microclaw.events import ProgramKind
 from microclaw.store.crashes import CrashKind
 from microclaw.store.telemetry import Source
-
-EdgeNumbers: TypeAlias = Annotated[
-    list[float], Field(min_length=3, max_length=3)
-]  # a tuple is too much for many readers
 
 
 class DiagnosticFacts(TypedDict):
@@ -32,26 +27,6 @@ class DiagnosticFacts(TypedDict):
     explanation: str | None
     next: str | None
     text: str
-
-
-class FailureFacts(TypedDict):
-    """As `Failure` of the lines of streams: what went wrong on one of many."""
-
-    code: str
-    message: str
-    next: str | None
-    diagnostics: NotRequired[list[DiagnosticFacts] | None]
-    exit_code: int
-
-
-class EvidenceFacts(TypedDict):
-    kind: EvidenceKind
-    text: str
-    edges: Annotated[list[EdgeNumbers], Field(description="Each: t_ms, pin, level")]
-
-
-class Removed(TypedDict):
-    removed: Annotated[str, Field(description="The name of what is gone")]
 
 
 class TelemetryPoint(TypedDict):

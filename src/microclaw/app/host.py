@@ -65,16 +65,19 @@ from microclaw.egress.policy import AllowlistSource
 from microclaw.egress.proxy import EgressProxy
 from microclaw.egress.secret_values import SecretValues
 from microclaw.events import LiveEvent
+from microclaw.flash.operations import InstallParts
 from microclaw.knowledge.operations import KnowledgeService
 from microclaw.masking import SecretMask
 from microclaw.mcp.client.servers import McpServers
 from microclaw.models.operations import UsageService
+from microclaw.ota.operations import FirmwareService
 from microclaw.store.database import Database
 from microclaw.store.erase import ConversationRows
 from microclaw.store.journal import Journal
 from microclaw.store.session_files import move_files
 from microclaw.supervision import FIRST_RETRY_S, SupervisedTasks, ended
 from microclaw.tasks.device_code import DeviceCode
+from microclaw.tasks.operations import Tasks
 from microclaw.tasks.service import PRUNE_S
 from microclaw.telemetry.history import FLUSH_S, STEP_S
 from microclaw.virtual_boards.host_boards import VirtualBoards
@@ -223,6 +226,8 @@ async def running_host(
             schedules=agent.schedules,
             services={
                 **agent.services,
+                "firmware": FirmwareService(rollouts, admission.gate.name_of),
+                "install": InstallParts(settings, link, rollouts.publisher.moduli),
                 **dict.fromkeys(("memory", "session", "skill"), knowledge),
                 "device": device_service,
                 "person": PeopleService(admission, inbox.outbox.push),
@@ -230,6 +235,8 @@ async def running_host(
                 "usage": UsageService(usage, settings.budget, admission.people.get),
                 "program": Workshop(apps, CompileQueue(apps.compile), trial_turns()),
                 "app": Programs(apps, admission.gate, partial(latest_attempts, agent.conversations.journal)),
+                "task": Tasks(code, admission.people),
+                "voice": voice.state,
             },
             tasks=tasks,
             jobs=jobs,

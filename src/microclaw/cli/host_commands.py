@@ -255,7 +255,7 @@ def backup_line(state: dict[str, Any]) -> str:
 
 
 def _rollout_line(one: dict[str, Any]) -> str:
-    step = f"next: microclaw rollout status {one['rollout']}"
+    step = f"next: microclaw firmware rollouts {one['rollout']}"
     return f"{one['rollout']} of {one['version']}: {one['state']}, {one['text']}; {step}"
 
 

@@ -49,11 +49,10 @@ COMMANDS: Final = {
     "service": ("service_commands:service_group", "The host, started at login."),
     "approval": (DECLARED, "Acts that wait for a yes or a no."),
     "device": ("device_commands:device_group", "The devices this host knows."),
-    "rollout": ("rollout_commands:rollout_group", "Update many boards in stages; it stops by itself."),
     "cluster": ("cluster_commands:cluster_group", "The hosts that share a database with this one."),
     "app": ("app_commands:app_group", "Programs: build, install, list, undo."),
     "catalog": ("catalog_commands:catalog_group", "Ready programs: find, show, install, publish."),
-    "firmware": ("firmware_commands:firmware_group", "Signed updates of boards: keys, releases, offers."),
+    "firmware": ("firmware_commands:firmware_group", "Signed updates of boards: keys, releases, offers, rollouts."),
     "memory": ("memory_commands:memory_group", "What the agent remembers of you."),
     "session": (DECLARED, "Conversations that are kept."),
     "skill": (DECLARED, "Skills: how the agent does something well."),
@@ -66,9 +65,8 @@ COMMANDS: Final = {
     "restore": ("backup_commands:restore", "Make a home of a backup, on this machine or a new one."),
     "migrate": ("migrate_command:migrate", "Copy this home's store into a database that several hosts share, or back."),
     "audit": ("audit_command:audit", "The security log: who came in, what was decided."),
-    "egress": ("egress_commands:egress_group", "What tasks in the sandbox may ask of the Internet."),
-    "secret": ("egress_commands:secret_group", "Secrets that tasks use and never see."),
-    "voice": ("voice_commands:voice_group", "Speech with devices: set up, test, trace."),
+    "secret": ("secret_commands:secret_group", "Secrets of tasks, and what tasks may ask of the Internet."),
+    "voice": ("voice_setup:voice_group", "Speech with devices: set up, test, trace."),
     "config": ("config_commands:config_group", "The host's settings."),
 }
 ALIASES: Final = {
@@ -86,6 +84,8 @@ FORMER: Final[dict[str, str]] = {
     "discover": "device discover",
     "notify": "device notify",
     "repl": "exec DEVICE",
+    "egress": "secret egress",
+    "rollout": "firmware rollout",
 }
 
 # The sections of `microclaw --help`.
@@ -94,8 +94,8 @@ GROUPS: Final = {
     "Boards": "flash device exec logs virtual crash",
     "Programs": "run try watch app catalog",
     "Talk": "chat approval session memory skill voice mcp usage",
-    "Tasks and sandbox": "task schedule subagent egress secret",
-    "Fleet": "apply diff export firmware rollout",
+    "Tasks and sandbox": "task schedule subagent secret",
+    "Fleet": "apply diff export firmware",
     "Host": "config cluster migrate backup restore",
     "Security": "person audit",
     "Developers": "completion",
@@ -115,7 +115,6 @@ _ONLY_HERE: Final = frozenset(
         "backup",
         "config",
         "demo",
-        "egress",
         "mcp",
         "migrate",
         "open",

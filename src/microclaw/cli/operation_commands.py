@@ -10,7 +10,7 @@ import msgspec
 import typer
 from msgspec import UNSET
 
-from microclaw.cli.many_devices import ask_once, chosen_device, device_with_program, end_many
+from microclaw.cli.many_devices import ask_once, choice_body, chosen_device, device_with_program, end_many
 from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.cli.steps import follow
 from microclaw.client import Client
@@ -76,10 +76,15 @@ def perform(
         return
     if any(map(_is_flag, act.parameters)):
         values = values | {"device": _device(options, host, act, values)}
+    chooses = any(one.name == "labels" for one in act.parameters)
+    if chooses:
+        values = values | choice_body(options)
     if (wrong := act.check(values)) is not None:
         raise typer.BadParameter(wrong)
     if act.confirm is not None and not options.json:
         options.agree(act.confirm.format_map(values))
+    if chooses:
+        ask_once(options, host, f"{act.asked(values)} on")
     result = done(options, host, act, values)
     if end is None:
         show(options, act, result)

@@ -13,10 +13,10 @@ from microclaw.client.calls import HostCalls
 from microclaw.client.chat import Chat
 from microclaw.client.devices import Devices
 from microclaw.client.endpoint import RemoteEndpoint, SocketEndpoint
-from microclaw.client.fleet import Firmware, Fleet, Rollouts
+from microclaw.client.fleet import Fleet
 from microclaw.client.live import Live
 from microclaw.client.request import REQUEST_TIMEOUT_S, segment
-from microclaw.client.work import Tasks, Tools
+from microclaw.client.work import Tools
 from microclaw.config.places import control_socket, home_folder
 from microclaw.errors import ConfigError
 from microclaw.events import ApprovalAsked
@@ -77,20 +77,8 @@ class Client(HostCalls):
         return Tools(self)
 
     @cached_property
-    def tasks(self) -> Tasks:
-        return Tasks(self)
-
-    @cached_property
     def fleet(self) -> Fleet:
         return Fleet(self)
-
-    @cached_property
-    def firmware(self) -> Firmware:
-        return Firmware(self)
-
-    @cached_property
-    def rollouts(self) -> Rollouts:
-        return Rollouts(self)
 
     def status(self) -> JsonObject:
         """The host's version, addresses, model and what its devices do now."""

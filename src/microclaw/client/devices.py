@@ -1,26 +1,12 @@
-"""Devices: calls of many, what they measured, and how they failed. The other acts are declared: `client.call`."""
+"""What devices measured, and how they failed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from microclaw.client.calls import Group, Rows, rows
 from microclaw.client.request import segment
 from microclaw.wire.host_api import JsonObject
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceChoice:
-    """Several devices for one act, by exactly one of the three."""
-
-    devices: Sequence[str] = ()
-    labels: Sequence[str] = ()
-    all: bool = False
-
-    def body(self) -> JsonObject:
-        chosen = {"devices": list(self.devices), "labels": list(self.labels), "all": self.all}
-        return {name: value for name, value in chosen.items() if value}
 
 
 class Devices(Group):

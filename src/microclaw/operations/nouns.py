@@ -15,5 +15,9 @@ MODULES: Final = {
     "memory": "microclaw.knowledge.operations",
     "session": "microclaw.knowledge.operations",
     "skill": "microclaw.knowledge.operations",
+    "task": "microclaw.tasks.operations",
+    "voice": "microclaw.voice.operations",
+    "firmware": "microclaw.ota.operations",
+    "install": "microclaw.flash.operations",
     "subagent": "microclaw.agent.background.operations",
 }

@@ -1,4 +1,4 @@
-"""`microclaw mcp serve --http`: Streamable HTTP for clients that show a token. The host checks the token and the role.
+"""`microclaw mcp --http`: Streamable HTTP for clients that show a token. The host checks the token and the role.
 
 Every request is passed on in the name of its token's person: what that person may not do is refused by the host's gate.
 """
