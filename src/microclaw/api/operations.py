@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec import Struct
 
+from microclaw.link_server.device_facts import PendingPairing
 from microclaw.operations.operation import Access, Call, operation
 from microclaw.operations.result import Result
 from microclaw.text import moment_text
@@ -35,14 +36,6 @@ class HttpsFacts(Struct, frozen=True, kw_only=True):
     urls: tuple[str, ...] = ()
     local: str | None = None
     ca_sha256: str | None = None
-
-
-class PendingPairing(Struct, frozen=True):
-    """A device that shows a code; the code is the device's to show."""
-
-    address: str
-    board: str
-    seconds_left: int
 
 
 class LinkStatus(Struct, frozen=True, kw_only=True):

@@ -22,13 +22,13 @@ from microclaw.api.operations import (
     HttpsFacts,
     LinkStatus,
     ModelOutage,
-    PendingPairing,
     Status,
     StatusRow,
 )
 from microclaw.apps.deferred import DeferredLog
 from microclaw.audit import alarm_text
 from microclaw.clock import now_ms
+from microclaw.link_server.device_facts import pending_pairings
 from microclaw.models.fallback import Outage
 from microclaw.models.protocol import Model
 from microclaw.models.router import outages_of
@@ -235,7 +235,7 @@ def _https(plane: PeoplePlane | None) -> HttpsFacts:
 async def _link(server: LinkServer | None) -> LinkStatus | None:
     if server is None:
         return None
-    waiting = [convert(one, PendingPairing, from_attributes=True) for one in await server.waiting()]
+    waiting = await pending_pairings(server)
     connected = sorted(link.name for link in server.links.online)
     return LinkStatus(address=server.address, connected=connected, waiting=waiting)
 

@@ -23,6 +23,7 @@ from microclaw.api.ingress import SUPERVISOR, AnyHost, Ingress
 from microclaw.api.jobs import Jobs
 from microclaw.api.live_pins import LivePins
 from microclaw.api.operations import HostService
+from microclaw.api.own_addresses import refuse_own
 from microclaw.api.parts import HostParts
 from microclaw.api.server import Listener, serving, unix_listener
 from microclaw.api.status import read_status
@@ -44,7 +45,8 @@ from microclaw.app.mqtt import mqtt_serving
 from microclaw.app.people_plane import ingress_socket, open_people_plane, people_socket
 from microclaw.app.voice import HostVoice, VoiceMaker
 from microclaw.apps.changes import ChangeLog
-from microclaw.apps.log_operations import DeviceLogs
+from microclaw.apps.crash_operations import CrashService
+from microclaw.apps.device_operations import DeviceService
 from microclaw.apps.operations import Programs
 from microclaw.apps.parts import Apps
 from microclaw.apps.program_operations import Workshop
@@ -81,6 +83,7 @@ from microclaw.tasks.device_code import DeviceCode
 from microclaw.tasks.operations import Tasks
 from microclaw.tasks.service import PRUNE_S
 from microclaw.telemetry.history import FLUSH_S, STEP_S
+from microclaw.telemetry.operations import last_values
 from microclaw.virtual_boards.host_boards import VirtualBoards
 
 MQTT_OFF: Final = {"state": "off", "text": None}
@@ -201,10 +204,19 @@ async def running_host(
             tools=frozenset(tool.name for tool in agent.tools.tools),
             capabilities=frozenset(CALLS),
         )
+        device_service = DeviceService(
+            registry=devices.registry,
+            gate=admission.gate,
+            link=link,
+            apps=apps,
+            check_new=lambda transports: refuse_own(parts, transports),
+            last=partial(last_values, history),
+        )
         services: dict[str, Any] = {
             **agent.services,
             **dict.fromkeys(("memory", "session", "skill"), knowledge),
-            **dict.fromkeys(("log", "crash"), DeviceLogs(devices.registry, apps.source_log, CrashTable(database))),
+            "crash": CrashService(devices.registry, CrashTable(database)),
+            "device": device_service,
             "telemetry": history,
             "cluster": None if cluster is None else cluster.view,
             "firmware": FirmwareService(rollouts, admission.gate.name_of),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
@@ -127,15 +126,6 @@ def status(
             terminal.row("at", str(address))
         for row in found.rows():
             terminal.row(row.about, row.text)
-
-
-def waiting_lines(pairings: Iterable[dict[str, Any]]) -> list[str]:
-    """Devices that wait to be paired, one a line. Their codes are theirs to show."""
-    return [
-        f"{found['board']} at {found['address']} shows a code, good for {found['seconds_left']} s: "
-        "microclaw device pair CODE"
-        for found in pairings
-    ]
 
 
 def link_text(address: str | None) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections import deque
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-import msgspec
 import typer
 
-from microclaw.apps.log_operations import LoggedLine, Logs, clear_crashes, list_crashes, show_crash, show_log
+from microclaw.apps.crash_operations import clear_crashes, list_crashes, show_crash
+from microclaw.apps.device_calls import Logs, read_logs
 from microclaw.cli.audit_command import MAX_TAIL, since_ms
 from microclaw.cli.operation_commands import show
 from microclaw.cli.options import GlobalOptions, global_options
@@ -57,30 +57,31 @@ def logs(
         raise typer.BadParameter("name the DEVICE, or give --crashes")
     host = options.host()
     device, _, app = target.partition("/")
-    kept: deque[LoggedLine] = deque(maxlen=tail)
+    kept: deque[dict[str, Any]] = deque(maxlen=tail)
     cursor, is_new = 0, False  # of what is there already the choice is made first
     problem = None
     while True:
-        page = host.call(show_log, name=device, cursor=cursor, console=console)
-        if page.console and app:
+        page = host.call(read_logs, device=device, cursor=cursor, console=console)
+        is_console = page.console
+        if is_console and app:
             raise _nameless(device)
         if page.dropped and (is_new or (tail is None and from_ms is None)):
             options.say(f"({page.dropped:,} {'' if cursor else 'older '}lines were lost)")
-        kept.extend(line for line in page.entries if not app or line.app == app)
+        kept.extend(line for line in page.lines if not app or line["app"] == app)
         is_end, cursor = page.cursor == cursor, page.cursor
-        if page.console and is_end and not follow and not page.problem and (page.open_ms or 0) < LISTEN_MS:
+        if is_console and is_end and not follow and _has_just_opened(page):
             time.sleep(FOLLOW_S)
             continue
         if is_new or tail is None or is_end:
             for line in kept:
                 if is_new or from_ms is None or _came_ms(line, device) >= from_ms:
-                    _log_line(options, line, is_console=page.console)
+                    _log_line(options, line, is_console=is_console)
             kept.clear()
-        if page.console and follow and page.problem != problem:
+        if is_console and follow and page.problem != problem:
             problem = page.problem
             options.say(f"{problem}; waiting for it" if problem else "the console is back")
         if is_end and not follow:
-            if page.console:
+            if is_console:
                 _end_of_console(options, device, page)
             return
         if is_end and not is_new:
@@ -120,22 +121,27 @@ def _end_of_console(options: GlobalOptions, device: str, page: Logs) -> None:
         options.say(f"{device}'s console was silent for {LISTEN_MS / 1000:g} s; go on listening with -f")
 
 
-def _came_ms(line: LoggedLine, device: str) -> int:
+def _has_just_opened(page: Logs) -> bool:
+    return not page.problem and bool((page.open_ms or 0) < LISTEN_MS)
+
+
+def _came_ms(line: dict[str, Any], device: str) -> int:
     """When a line reached the host. ConfigError where that is not known: its board's time has no date."""
-    if line.at_ms is None:
+    at_ms = line["at_ms"]
+    if not isinstance(at_ms, int):
         raise ConfigError(
             f"when the lines of {device} came is not known: its way in tells the board's own time, which has no date",
             next_step=f"leave --since out; the newest lines: microclaw logs {device} --tail 20",
         )
-    return line.at_ms
+    return at_ms
 
 
-def _log_line(options: GlobalOptions, line: LoggedLine, *, is_console: bool) -> None:
-    if options.wrote_json("log", {"console": is_console, **msgspec.to_builtins(line)}):
+def _log_line(options: GlobalOptions, line: dict[str, Any], *, is_console: bool) -> None:
+    if options.wrote_json("log", {"source": "console", "evidence": "reported", **line} if is_console else line):
         return
     if is_console:
-        at_ms = line.at_ms or 0
-        at = datetime.fromtimestamp(at_ms / 1000).astimezone()
-        options.line(one_line(f"{at:%H:%M:%S}.{at_ms % 1000:03d}  {'console':<10} {line.text}"))
+        at = datetime.fromtimestamp(line["at_ms"] / 1000).astimezone()
+        options.line(one_line(f"{at:%H:%M:%S}.{line['at_ms'] % 1000:03d}  {'console':<10} {line['text']}"))
         return
-    options.line(one_line(f"{(line.t_ms or 0) / 1000:10.3f}  {line.app or 'board':<12} {line.text.rstrip()}"))
+    app = line["app"] or "board"
+    options.line(one_line(f"{line['t_ms'] / 1000:10.3f}  {app:<12} {line['text'].rstrip()}"))

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import typer
@@ -17,6 +17,7 @@ import typer
 from microclaw.cli.audit_command import since_ms
 from microclaw.cli.options import GlobalOptions
 from microclaw.durable import write_given
+from microclaw.link_server.device_facts import LastValue
 from microclaw.telemetry.csv_text import HEAD, csv_row
 from microclaw.telemetry.operations import Telemetry, show
 from microclaw.terminal.plot import PlotPoint, draw_plot, number_text
@@ -54,10 +55,10 @@ def csv_rows(documents: Iterable[Telemetry]) -> Iterator[tuple[object, ...]]:
                 yield csv_row(point.at_ms, found.device, series.key, series.unit, values)
 
 
-def last_text(last: list[dict[str, Any]]) -> str:
+def last_text(last: list[LastValue]) -> str:
     """The last value of each series in a line, and how old the newest is."""
-    values = [f"{one['key']} {number_text(one['value'], abs(one['value']) / 1_000)} {one['unit']}" for one in last]
-    age_ms = max(0.0, time.time() * 1000 - max(one["at_ms"] for one in last))
+    values = [f"{one.key} {number_text(one.value, abs(one.value) / 1_000)} {one.unit}" for one in last]
+    age_ms = max(0.0, time.time() * 1000 - max(one.at_ms for one in last))
     return f"{', '.join(map(str.strip, values))} ({format_duration(age_ms)} ago)"
 
 

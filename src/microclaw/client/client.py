@@ -11,7 +11,6 @@ from typing import Final, Self
 from microclaw.client.address import CA_VARIABLE, checked_token, named_host, token_for, trusted_authorities
 from microclaw.client.calls import HostCalls
 from microclaw.client.chat import Chat
-from microclaw.client.devices import Devices
 from microclaw.client.endpoint import RemoteEndpoint, SocketEndpoint
 from microclaw.client.fleet import Fleet
 from microclaw.client.live import Live
@@ -56,10 +55,6 @@ class Client(HostCalls):
     def __exit__(self, *_: object) -> None:
         """Ends the streams of live events that are open; each other call ends by itself."""
         self.live.close()
-
-    @cached_property
-    def devices(self) -> Devices:
-        return Devices(self)
 
     @cached_property
     def chat(self) -> Chat:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 MODULES: Final = {
+    "device": "microclaw.apps.device_calls",
     "app": "microclaw.apps.operations",
     "program": "microclaw.apps.program_operations",
     "approval": "microclaw.auth.questions",
@@ -17,8 +18,7 @@ MODULES: Final = {
     "host": "microclaw.api.operations",
     "cluster": "microclaw.cluster.operations",
     "telemetry": "microclaw.telemetry.operations",
-    "log": "microclaw.apps.log_operations",
-    "crash": "microclaw.apps.log_operations",
+    "crash": "microclaw.apps.crash_operations",
     "task": "microclaw.tasks.operations",
     "voice": "microclaw.voice.operations",
     "firmware": "microclaw.ota.operations",

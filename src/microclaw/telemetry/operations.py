@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 from microclaw.clock import now_ms
 from microclaw.errors import ConfigError, UnknownName
+from microclaw.link_server.device_facts import LastValue
 from microclaw.operations.operation import NAME, Access, Call, operation
 from microclaw.operations.result import Result
 from microclaw.store.telemetry import Bucket, Source
@@ -25,13 +26,6 @@ class Series(Struct, frozen=True, kw_only=True):
     key: str
     unit: str
     points: tuple[Bucket, ...]
-
-
-class LastValue(Struct, frozen=True, kw_only=True):
-    key: str
-    unit: str
-    value: float
-    at_ms: int
 
 
 class RefusedTelemetry(Struct, frozen=True, kw_only=True):

@@ -1,56 +1,32 @@
-"""The acts of what devices printed and how they failed."""
+"""The acts of how devices and their programs failed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from msgspec import Meta, Struct, convert, structs
+from msgspec import Meta, Struct, structs
 from msgspec.structs import replace
 
 from microclaw.apps.traps import EXCEPTION, trap_words
-from microclaw.devices.calls import ConsolePage, ConsoleRead, LogsRead
-from microclaw.operations.operation import NAME, Access, Call, Permission, operation
+from microclaw.operations.operation import Access, Call, Permission, operation
 from microclaw.operations.result import Listing, Result
 from microclaw.store.crashes import CrashGroup, CrashReport, CrashTable
 from microclaw.text import moment_text
 
 if TYPE_CHECKING:
-    from microclaw.apps.source_log import SourceLog
     from microclaw.devices.registry import Registry
 
 _MAX_WHOLE = 2**53
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceLogs:
+class CrashService:
     """What the acts work with."""
 
     devices: Registry
-    source_log: SourceLog
     crashes: CrashTable
-
-
-class LoggedLine(Struct, frozen=True, kw_only=True):
-    """`at_ms` when it reached this host, `t_ms` the board's time. A console's has no `app` and `t_ms`, and a count."""
-
-    text: str
-    at_ms: int | None = None
-    t_ms: float | None = None
-    app: str | None = None
-    n: int | None = None
-
-
-class Logs(Result, frozen=True, kw_only=True, rename={"entries": "lines"}):
-    """`cursor` is where the next request goes on. Of a console: for how long its port is open, and why it is not."""
-
-    entries: list[LoggedLine]
-    cursor: int
-    dropped: int
-    console: bool = False
-    open_ms: int | None = None
-    problem: str | None = None
 
 
 class Crashes(Listing, frozen=True, kw_only=True):
@@ -114,49 +90,30 @@ Device = Annotated[str | None, Meta(max_length=64, description="Only of this dev
 CrashId = Annotated[int, Meta(ge=1, lt=_MAX_WHOLE)]
 
 
-@operation("log.show", http="GET /v1/devices/{name}/logs", access=Access.LOOK, is_command=False)
-async def show_log(
-    logs: DeviceLogs,
-    _call: Call,
-    name: Annotated[str, Meta(pattern=NAME)],
-    cursor: Annotated[int, Meta(ge=0, lt=_MAX_WHOLE)] = 0,
-    console: bool = False,
-) -> Logs:
-    """What the device's programs printed, since a cursor.
-
-    With `console`, or where nothing else tells: what its serial console printed. Never both, mixed.
-    """
-    device = logs.devices.get(name)
-    if console or (device.supports(ConsoleRead.method) and not device.supports(LogsRead.method)):
-        page: ConsolePage = await device.call(ConsoleRead(cursor=cursor))
-        return convert({"console": True, **asdict(page)}, Logs)
-    return convert(asdict(await logs.source_log.read(device, cursor)), Logs)
-
-
 @operation("crash.list", http="GET /v1/crashes", access=Access.OWN, is_command=False)
 async def list_crashes(
-    logs: DeviceLogs,
+    service: CrashService,
     _call: Call,
     device: Device = None,
     since: Annotated[int, Meta(ge=0, lt=_MAX_WHOLE, description="Unix time in ms.")] = 0,
 ) -> Crashes:
     """The kinds of crash that boards reported, the newest first."""
-    chosen = None if device is None else [logs.devices.get(device).device_id]
-    groups = await logs.crashes.groups(since_ms=since, devices=chosen)
-    return Crashes(crashes=[replace(one, devices=_names(logs, one.devices)) for one in groups])
+    chosen = None if device is None else [service.devices.get(device).device_id]
+    groups = await service.crashes.groups(since_ms=since, devices=chosen)
+    return Crashes(crashes=[replace(one, devices=_names(service, one.devices)) for one in groups])
 
 
 @operation("crash.show", http="GET /v1/crashes/{crash_id}", access=Access.OWN, is_command=False)
-async def show_crash(logs: DeviceLogs, _call: Call, crash_id: CrashId) -> OneCrash:
+async def show_crash(service: CrashService, _call: Call, crash_id: CrashId) -> OneCrash:
     """One kind of crash, with its newest reports."""
-    group, reports = await logs.crashes.reports(crash_id)
+    group, reports = await service.crashes.reports(crash_id)
     text, step = _meaning(group, reports)
     traces = [
         CrashTrace(device=device, at_ms=one.at_ms, firmware=one.firmware, trace=one.trace, log=list(one.log))
         for one in reports
-        for device in _names(logs, [one.device_id])
+        for device in _names(service, [one.device_id])
     ]
-    known = structs.asdict(group) | {"devices": _names(logs, group.devices)}
+    known = structs.asdict(group) | {"devices": _names(service, group.devices)}
     return OneCrash(**known, text=text, next_step=step, reports=traces)
 
 
@@ -169,20 +126,20 @@ async def show_crash(logs: DeviceLogs, _call: Call, crash_id: CrashId) -> OneCra
     said="{cleared} reports forgotten",
 )
 async def clear_crashes(
-    logs: DeviceLogs,
+    service: CrashService,
     call: Call,
     crashes: Annotated[list[CrashId], Meta(max_length=500)] | None = None,
     device: Device = None,
 ) -> ClearedCrashes:
     """Forget crashes: of these numbers, of a device, or all of them."""
-    chosen = None if device is None else logs.devices.get(device)
+    chosen = None if device is None else service.devices.get(device)
     which = "all crashes" if crashes is None else f"crashes {', '.join(map(str, crashes[:20]))}"
     await call.approve(f"forget {which}{'' if chosen is None else f' of {chosen.name}'}", ())
-    return ClearedCrashes(cleared=await logs.crashes.clear(crashes, None if chosen is None else [chosen.device_id]))
+    return ClearedCrashes(cleared=await service.crashes.clear(crashes, None if chosen is None else [chosen.device_id]))
 
 
-def _names(logs: DeviceLogs, device_ids: Iterable[str]) -> tuple[str, ...]:
-    names = {device.device_id: device.name for device in logs.devices.list()}
+def _names(service: CrashService, device_ids: Iterable[str]) -> tuple[str, ...]:
+    names = {device.device_id: device.name for device in service.devices.list()}
     return tuple(names.get(one, one) for one in device_ids)
 
 
