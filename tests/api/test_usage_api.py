@@ -19,16 +19,14 @@ from microclaw.models.protocol import AskedBy
 from microclaw.operations.operation import Call
 from microclaw.store.database import Database
 from microclaw.store.usage import UsageCount, UsageGroup
+from microclaw.tools.tool import approve_all
 
 ONE = UsageCount(2, 1, 1, 1, 12_000, 300, 9_000, 1_234_500_000)
 PEOPLE = {"owner": Person("owner", "owner", "owner"), "p-2": Person("p-2", "Ana", "member")}
 
 
-async def nobody(*_: object) -> None: ...
-
-
 def by(person_id: str) -> Call:
-    return Call(person_id, nobody, lambda _: None)
+    return Call(person_id, approve_all, lambda _: None)
 
 
 @pytest_asyncio.fixture
@@ -63,8 +61,3 @@ async def test_a_member_sees_the_own_requests_alone(service: UsageService, perso
     found = await operations.usage.run(service, by(person_id), by="chat")
     assert [row.name for row in found.groups] == ["telegram:7"]
     assert (found.total.requests, found.today.requests, found.budget.day_usd) == (1, 1, 1)
-
-
-@pytest.mark.parametrize("values", [{"by": "colour"}, {"days": 0}, {"days": 401}, {"days": "x"}])
-def test_a_wrong_question_is_refused(values: dict[str, object]) -> None:
-    assert operations.usage.check(values) is not None
