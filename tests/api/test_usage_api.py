@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -19,14 +20,14 @@ from microclaw.models.protocol import AskedBy
 from microclaw.operations.operation import Call
 from microclaw.store.database import Database
 from microclaw.store.usage import UsageCount, UsageGroup
-from microclaw.tools.tool import approve_all
 
 ONE = UsageCount(2, 1, 1, 1, 12_000, 300, 9_000, 1_234_500_000)
 PEOPLE = {"owner": Person("owner", "owner", "owner"), "p-2": Person("p-2", "Ana", "member")}
 
 
 def by(person_id: str) -> Call:
-    return Call(person_id, approve_all, lambda _: None)
+    unused: Any = None  # it asks nobody and reports nothing
+    return Call(person_id, unused, unused)
 
 
 @pytest_asyncio.fixture
