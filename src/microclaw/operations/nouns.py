@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 MODULES: Final = {
+    "device": "microclaw.apps.device_calls",
     "app": "microclaw.apps.operations",
     "program": "microclaw.apps.program_operations",
     "approval": "microclaw.auth.questions",
