@@ -27,12 +27,8 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "GET /healthz",
         "GET /metrics",
         "GET /api/openapi.json",
-        "POST /v1/signin/code",
-        "POST /v1/signin/password",
     ),
     Access.LOOK: (
-        "GET /v1/me",
-        "POST /v1/signout",
         "GET /v1/status",
         "GET /v1/events",
         "GET /v1/devices/{name}/telemetry",

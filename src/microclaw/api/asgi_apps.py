@@ -29,7 +29,6 @@ from microclaw.api.operation_routes import by_hand_routes, operation_routes
 from microclaw.api.parts import HostParts
 from microclaw.api.request_check import LOOPBACK_NAMES, RequestCheck
 from microclaw.api.shares import Shares, WithinShare
-from microclaw.api.sign_in_routes import coming_in_router, session_router
 from microclaw.api.status import for_everybody, read_status
 from microclaw.api.status_answers import Health, HostFacts
 from microclaw.api.telemetry_routes import crash_router, telemetry_router
@@ -44,13 +43,13 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(telemetry_router(parts))
     app.include_router(crash_router(parts))
     app.include_router(fleet_router(parts))
-    app.include_router(coming_in_router(admission.sign_ins))
-    app.include_router(session_router(admission.sign_ins, admission.people))
     app.router.routes.extend(operation_routes(parts))
     by_hand = {
         "chat": ChatService(parts),
         "compile": CompileService(parts.services["program"].compiling),
         "job": parts,
+        "signin": admission.sign_ins,
+        "caller": admission,
         "openai": OpenAiService(parts),
         "task": parts.services["task"],
         "tool": ToolService(parts),
@@ -97,7 +96,7 @@ def api_app(
     a device, and `on_network` only the pages and the sign-in. `allowed_hosts`: the names by which it may be called."""
     limits, admission = parts.settings.limits, parts.admission
     outside = _base("microclaw", parts)
-    outside.include_router(coming_in_router(admission.sign_ins))
+    outside.router.routes.extend(by_hand_routes({"signin": admission.sign_ins}))
     if not on_network:
         compiling = CompileService(CompileQueue(parts.apps.compile))
         outside.router.routes.extend(by_hand_routes({"compile": compiling}))
