@@ -51,7 +51,7 @@ def port_of(host: HostParts) -> int:
 
 
 def trusting(host: HostParts) -> ssl.SSLContext:
-    made = run_in(host.settings.home, "ca", "export")
+    made = run_in(host.settings.home, "person", "ca", "-")
     assert made.code == 0, made.err
     assert "PRIVATE" not in made.out
     return ssl.create_default_context(cadata=made.out)
@@ -137,7 +137,7 @@ async def test_the_command_line_trusts_the_exported_authority_and_no_other(host:
 
     refused = await asyncio.to_thread(tell, "device", "list")
     assert refused.code == 1
-    assert (await asyncio.to_thread(run_in, host.settings.home, "ca", "export", str(exported))).code == 0
+    assert (await asyncio.to_thread(run_in, host.settings.home, "person", "ca", str(exported))).code == 0
     trusted = await asyncio.to_thread(lambda: tell("device", "list", MICROCLAW_CA=str(exported)))
     assert trusted.code == 0, trusted.err
     (other / "host-ca.pem").write_bytes(exported.read_bytes())

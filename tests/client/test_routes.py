@@ -21,19 +21,17 @@ from typing_extensions import is_typeddict
 
 import microclaw.client
 from microclaw.api import answers, cluster_routes, host_answers
-from microclaw.client import Client, DeviceChoice
+from microclaw.client import Client
 from microclaw.client.calls import Group
 from microclaw.client.endpoint import SocketEndpoint
 from microclaw.errors import MicroclawError
 from microclaw.operations.operation import load
 
 MISSING: Final[Mapping[str, tuple[str, ...]]] = {
-    "of browsers: a program has a token, and the owner ends sessions on the command line": (
+    "of browsers: a program has a token": (
         "POST /v1/signin/code",
         "POST /v1/signin/password",
         "POST /v1/signout",
-        "GET /v1/signins",
-        "DELETE /v1/signins/{sign_in_id}",
     ),
     "the page shows them; on the command line it is microclaw session": (
         "GET /v1/chat",
@@ -48,20 +46,7 @@ MISSING: Final[Mapping[str, tuple[str, ...]]] = {
         "GET /v1/models",
         "GET /v1/models/{name}",
     ),
-    "people and tokens are an owner's to see, and changed on the command line alone": (
-        "GET /v1/people",
-        "GET /v1/tokens",
-    ),
-    "it needs files and keys of the owner's machine: microclaw firmware publish": (
-        "POST /v1/firmware/keys",
-        "DELETE /v1/firmware/keys/{key_id}",
-        "POST /v1/firmware/releases",
-        "PUT /v1/firmware/payloads/{sha256}",
-    ),
-    "the page flashes a board with them; on a cable it is microclaw flash": (
-        "GET /v1/firmware/install",
-        "POST /v1/firmware/install/link",
-        "GET /v1/firmware/manifest",
+    "the page flashes a board with it; on a cable it is microclaw flash": (
         "GET /v1/firmware/parts/{name}",
     ),
     "client.download fetches it": ("GET /v1/tasks/{number}/files/{name}",),
@@ -143,7 +128,7 @@ def sample(hint: Any) -> Any:
     if origin is not None and issubclass(origin, Sequence):
         return [sample(get_args(hint)[0])]
     known: dict[Any, Any] = {str: "x1", int: 1, float: 1.0, bool: True, bytes: b"x1", Any: 1}
-    return DeviceChoice(labels=["x1"]) if hint is DeviceChoice else known[hint]
+    return known[hint]
 
 
 def hints_of(method: Any) -> dict[str, Any]:

@@ -109,7 +109,7 @@ async def caller_of(
     """The request's caller. A request without one is refused: it must not count as the owner's."""
     caller = request.scope.get(CALLER_KEY)
     if not isinstance(caller, Caller):
-        raise PermissionRefused("this request has no caller", next_step="send a token: microclaw token create NAME")
+        raise PermissionRefused("this request has no caller", next_step="send a token: microclaw person add-token NAME")
     return caller if caller.request else replace(caller, request=request_number(request.scope))
 
 
@@ -223,7 +223,7 @@ class BearerAuth:
         sign_ins: SignIns | None = None,
         access: Callable[[str, str], Access | None] = access_of,
         local: tuple[str, Caller] | None = None,
-        next_step: str = "microclaw token create NAME",
+        next_step: str = "microclaw person add-token NAME",
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._inside = inside

@@ -39,7 +39,6 @@ _PLAIN: Final = {
     "/metrics": ("text/plain",),
     _TASK_FILE: ("application/octet-stream", "*/*"),
     "/v1/firmware/parts/{name}": ("application/octet-stream",),
-    "/page/{name}": ("*/*",),
 }
 _METHODS: Final = frozenset({"get", "post", "put", "patch", "delete"})
 _STATUSES: Final = sorted({*STATUS_BY_CODE.values(), 401, 408, 415, 429})
@@ -101,7 +100,7 @@ def openapi_of(app: FastAPI) -> Document:
 
 
 _WAYS_IN: Final[Document] = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "microclaw token create NAME"},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "microclaw person add-token NAME"},
     "session": {
         "type": "apiKey",
         "in": "cookie",

@@ -19,7 +19,17 @@ from starlette.routing import Route
 
 from microclaw.api.body import check_form, with_whole
 from microclaw.api.by_hand import Asked, load_by_hand, unless_left
-from microclaw.api.caller import CALLER_KEY, CHANNEL, NOBODY, Caller, admit, caller_of, place_of, questions_in
+from microclaw.api.caller import (
+    CALLER_KEY,
+    CHANNEL,
+    NOBODY,
+    Caller,
+    admit,
+    caller_of,
+    check_local_owner,
+    place_of,
+    questions_in,
+)
 from microclaw.api.failures import is_openai
 from microclaw.api.jobs import Feed
 from microclaw.api.parts import HostParts
@@ -69,7 +79,7 @@ async def _answer(parts: HostParts, act: Operation[..., Any], request: Request) 
     shown = values
     if act.on_many:
         names, labels, every = (values.pop(name) for name in ("devices", "labels", "all"))
-        found = select(parts.devices, Selection(tuple(names), tuple(labels), every), act.offers)
+        found = select(parts.devices, Selection(tuple(names), tuple(labels), every), act.offers.format_map(values))
         chosen, left_out = found.devices, list(found.left_out)
         if act.among is not None and not names:
             chosen = await act.among(parts.services[act.noun], chosen, **values)
@@ -80,7 +90,9 @@ async def _answer(parts: HostParts, act: Operation[..., Any], request: Request) 
         shown, values["device"] = values | {"device": device.name}, device.device_id
     action = act.asked(shown)
     parts.admission.gate.check(by.person_id, act.permission, action)
-    if act.least >= Access.OWN:
+    if act.least is Access.SOCKET:
+        check_local_owner(parts.admission.gate, by, action)
+    elif act.least is Access.OWN:
         parts.admission.gate.check_owner(by.person_id, action)
 
     async def work(feed: Feed | None) -> Any:
@@ -137,8 +149,9 @@ async def _needs(
     if not act.on_many:
         return await weigh() or act.permission
     found = await on_each(devices, lambda one: weigh(device=one.device_id))
-    is_risky = any(one.value is Permission.RISKY or one.error is not None for one in found)
-    return Permission.RISKY if is_risky else act.permission
+    if any(one.error is not None for one in found):
+        return Permission.RISKY
+    return max((one.value or act.permission for one in found), key=list(Permission).index, default=act.permission)
 
 
 async def _granted(*_: object) -> None:

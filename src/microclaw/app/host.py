@@ -22,8 +22,10 @@ from microclaw.api.event_routes import LiveFeed
 from microclaw.api.ingress import SUPERVISOR, AnyHost, Ingress
 from microclaw.api.jobs import Jobs
 from microclaw.api.live_pins import LivePins
+from microclaw.api.own_addresses import refuse_own
 from microclaw.api.parts import HostParts
 from microclaw.api.server import Listener, serving, unix_listener
+from microclaw.api.telemetry_routes import last_objects
 from microclaw.api.waiting import WaitingRequests
 from microclaw.app.agent import RETRY_S, Agent, build_inbox, build_model, build_tasks, outward_tools
 from microclaw.app.channels import open_channels
@@ -42,6 +44,7 @@ from microclaw.app.mqtt import mqtt_serving
 from microclaw.app.people_plane import ingress_socket, open_people_plane, people_socket
 from microclaw.app.voice import HostVoice, VoiceMaker
 from microclaw.apps.changes import ChangeLog
+from microclaw.apps.device_operations import DeviceService
 from microclaw.apps.operations import Programs
 from microclaw.apps.parts import Apps
 from microclaw.apps.program_operations import Workshop
@@ -49,6 +52,8 @@ from microclaw.apps.queues import CompileQueue, trial_turns
 from microclaw.audit import AuditLog
 from microclaw.auth.admission import open_admission
 from microclaw.auth.approvals import approval_event
+from microclaw.auth.operations import PeopleService
+from microclaw.auth.questions import Questions
 from microclaw.backup.scheduled import CHECK_S, ScheduledBackups
 from microclaw.bus import Bus
 from microclaw.clock import now_ms
@@ -60,9 +65,12 @@ from microclaw.egress.policy import AllowlistSource
 from microclaw.egress.proxy import EgressProxy
 from microclaw.egress.secret_values import SecretValues
 from microclaw.events import LiveEvent
+from microclaw.flash.operations import InstallParts
 from microclaw.knowledge.operations import KnowledgeService
 from microclaw.masking import SecretMask
 from microclaw.mcp.client.servers import McpServers
+from microclaw.models.operations import UsageService
+from microclaw.ota.operations import FirmwareService
 from microclaw.store.database import Database
 from microclaw.store.erase import ConversationRows
 from microclaw.store.journal import Journal
@@ -170,9 +178,9 @@ async def running_host(
         publisher = await stack.enter_async_context(opening_mqtt)
         mqtt = (lambda: MQTT_OFF) if publisher is None else publisher.status_object
         jobs, waiting = Jobs(group, settings.limits), WaitingRequests()
-        elsewhere, requests_elsewhere = None, None
+        questions, requests_elsewhere = Questions(admission.approvals, admission.people), None
         if cluster is not None:
-            elsewhere = cluster.questions(admission.approvals)
+            questions = cluster.questions(admission.approvals, admission.people)
             requests_elsewhere = cluster.requests_elsewhere(waiting, jobs)
             inbox.stop_elsewhere = cluster.stopping(inbox)
             await stack.enter_async_context(cluster.serving())
@@ -192,6 +200,14 @@ async def running_host(
             tools=frozenset(tool.name for tool in agent.tools.tools),
             capabilities=frozenset(CALLS),
         )
+        device_service = DeviceService(
+            registry=devices.registry,
+            gate=admission.gate,
+            link=link,
+            apps=apps,
+            check_new=lambda transports: refuse_own(parts, transports),
+            last=partial(last_objects, history),
+        )
         parts = HostParts(
             settings=settings,
             database=database,
@@ -210,7 +226,13 @@ async def running_host(
             schedules=agent.schedules,
             services={
                 **agent.services,
+                "firmware": FirmwareService(rollouts, admission.gate.name_of),
+                "install": InstallParts(settings, link, rollouts.publisher.moduli),
                 **dict.fromkeys(("memory", "session", "skill"), knowledge),
+                "device": device_service,
+                "person": PeopleService(admission, inbox.outbox.push),
+                "approval": questions,
+                "usage": UsageService(usage, settings.budget, admission.people.get),
                 "program": Workshop(apps, CompileQueue(apps.compile), trial_turns()),
                 "app": Programs(apps, admission.gate, partial(latest_attempts, agent.conversations.journal)),
                 "task": Tasks(code, admission.people),
@@ -229,7 +251,6 @@ async def running_host(
             code=code,
             egress=proxy,
             cluster=None if cluster is None else cluster.view,
-            elsewhere=elsewhere,
             requests=waiting,
             requests_elsewhere=requests_elsewhere,
         )

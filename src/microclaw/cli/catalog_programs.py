@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from microclaw.apps.building import program_language
+from microclaw.cli.known_devices import known_devices
 from microclaw.cli.options import GlobalOptions
 from microclaw.client import Client
 from microclaw.devices.calls import AppInstall
@@ -48,19 +49,19 @@ def chosen_values(entry: Entry, words: Sequence[str]) -> dict[str, Value]:
 
 def kind_for(entry: Entry, host: Client, names: Sequence[str], wanted: ProgramKind | None) -> ProgramKind:
     """The language that all of these devices take, the entry's preferred one first. Raises ConfigError."""
-    rows = [one for one in host.devices.list() if {one["name"], one["device_id"]} & set(names)]
-    taking = [one for one in rows if AppInstall.method in one["capabilities"]]
+    rows = [one for one in known_devices(host) if {one.name, one.device_id} & set(names)]
+    taking = [one for one in rows if AppInstall.method in one.capabilities]
     for kind in entry.kinds if wanted is None else (wanted,):
-        if all(kind in one["kinds"] for one in taking):
+        if all(kind in one.kinds for one in taking):
             return kind
     if wanted is not None:
-        not_one = names_text([str(one["name"]) for one in taking if wanted not in one["kinds"]])
+        not_one = names_text([one.name for one in taking if wanted not in one.kinds])
         raise ConfigError(f"{not_one} takes no programs in {LANGUAGES[wanted]}", next_step="leave --in out")
     if len(entry.kinds) == 1:
-        not_one = names_text([str(one["name"]) for one in taking if entry.kinds[0] not in one["kinds"]])
+        not_one = names_text([one.name for one in taking if entry.kinds[0] not in one.kinds])
         text = f"{entry.name} is in {languages(entry)} alone, which {not_one} does not take: {entry.missing}"
         raise ConfigError(text, next_step="microclaw catalog search")
-    in_c = names_text([str(one["name"]) for one in taking if "wasm" in one["kinds"]])
+    in_c = names_text([one.name for one in taking if "wasm" in one.kinds])
     raise ConfigError(
         f"these boards have no language in common: {in_c} take C, the others Python",
         next_step="install it in two steps, with -d for each board",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 import typer
 
 from microclaw.cli.fleet_file import FleetFile
+from microclaw.cli.known_devices import known_devices
 from microclaw.cli.many_devices import chosen_names, end_many
 from microclaw.cli.options import FAILED, GlobalOptions, global_options
 from microclaw.cli.programs import WhenBackOption
@@ -19,11 +20,12 @@ from microclaw.client.request import HostError
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.selection import names_text
 from microclaw.errors import ConfigError, MicroclawError
+from microclaw.link_server.device_facts import ListedDevice
 from microclaw.text import count_text, program_name
 from microclaw.wire.host_api import Failure
 
 if TYPE_CHECKING:
-    from microclaw.api import answers
+    pass
 
 FileOption: TypeAlias = Annotated[Path, typer.Option("-f", "--file", metavar="FILE", help="What shall run where.")]
 PruneOption: TypeAlias = Annotated[
@@ -71,7 +73,7 @@ def read_fleet(options: GlobalOptions, host: Client, file: Path) -> dict[str, An
     """The file as the host takes it, for the devices that are meant. Raises FileMistakes with all that is wrong."""
     fleet = FleetFile(file)
     try:
-        known = host.devices.list()
+        known = known_devices(host)
     except MicroclawError:
         fleet.check()  # what is wrong without a host is told without one
         raise
@@ -81,18 +83,18 @@ def read_fleet(options: GlobalOptions, host: Client, file: Path) -> dict[str, An
     if options.devices or options.labels or options.every:
         ids = _ids_meant(options, host, known)
     programs = [{**entry.body, "devices": [one for one in entry.ids if one in ids]} for entry in fleet.entries]
-    in_order = sorted(known, key=lambda one: str(one["name"]))
-    devices = [str(one["device_id"]) for one in in_order if one["device_id"] in ids]
+    in_order = sorted(known, key=lambda one: one.name)
+    devices = [one.device_id for one in in_order if one.device_id in ids]
     return {"programs": [one for one in programs if one["devices"]], "devices": devices}
 
 
-def _ids_meant(options: GlobalOptions, host: Client, known: Sequence[answers.ListedDevice]) -> set[str]:
+def _ids_meant(options: GlobalOptions, host: Client, known: Sequence[ListedDevice]) -> set[str]:
     """Of -d, -l or --all. Raises ConfigError for what is named and takes no programs."""
     names = chosen_names(options, host)
-    meant = [one for one in known if one["name"] in names]
-    taking = {str(one["device_id"]) for one in meant if AppInstall.method in one["capabilities"]}
+    meant = [one for one in known if one.name in names]
+    taking = {one.device_id for one in meant if AppInstall.method in one.capabilities}
     if len(taking) < len(meant) and (options.devices or not taking):
-        others = [str(one["name"]) for one in meant if one["device_id"] not in taking]
+        others = [one.name for one in meant if one.device_id not in taking]
         raise ConfigError(f"takes no programs: {names_text(others)}", next_step="microclaw device show NAME")
     return taking
 

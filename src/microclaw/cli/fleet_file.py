@@ -20,6 +20,7 @@ from microclaw.devices.calls import AppInstall
 from microclaw.devices.selection import names_text
 from microclaw.durable import read_given
 from microclaw.errors import MicroclawError
+from microclaw.link_server.device_facts import ListedDevice
 
 MAX_BYTES: Final = 1 << 20
 KEYS: Final = (
@@ -65,46 +66,46 @@ class FleetFile(YamlFile):
         self.entries: list[FleetEntry] = []
         self._read()
 
-    def choose_devices(self, known: Sequence[Mapping[str, Any]]) -> None:
+    def choose_devices(self, known: Sequence[ListedDevice]) -> None:
         """Give each entry the ids of its devices, of those that the host knows."""
         taken: dict[tuple[str, str], int] = {}
         for entry in self.entries:
             chosen = self._chosen(entry, known)
             twice: dict[int, list[str]] = {}
             for one in chosen:
-                first = taken.setdefault((entry.name, one["device_id"]), entry.line)
+                first = taken.setdefault((entry.name, one.device_id), entry.line)
                 if first != entry.line:
-                    twice.setdefault(first, []).append(one["name"])
+                    twice.setdefault(first, []).append(one.name)
             for first, names in twice.items():
                 text = f"{entry.name} is on {names_text(names)} already, by the entry in line {first}"
                 self.wrong(entry.line, text, "give one of the two another name, or other devices")
-            entry.ids = [str(one["device_id"]) for one in chosen]
+            entry.ids = [one.device_id for one in chosen]
 
-    def _chosen(self, entry: FleetEntry, known: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    def _chosen(self, entry: FleetEntry, known: Sequence[ListedDevice]) -> list[ListedDevice]:
         if entry.devices is not None:
             return self._named(entry.devices, known)
-        found = [one for one in known if set(entry.labels).issubset(one["labels"])]
-        taking = [one for one in found if AppInstall.method in one["capabilities"]]
+        found = [one for one in known if set(entry.labels).issubset(one.labels)]
+        taking = [one for one in found if AppInstall.method in one.capabilities]
         if not taking:
             what = f"no device has the label {' and '.join(entry.labels)}" if entry.labels else "the host has no device"
-            labels = sorted({label for one in known for label in one["labels"]})
+            labels = sorted({label for one in known for label in one.labels})
             step = f"labels: {names_text(labels)}" if labels else "microclaw device label NAME LABEL"
             if found:
-                what = f"none of these takes programs: {names_text([one['name'] for one in found])}"
+                what = f"none of these takes programs: {names_text([one.name for one in found])}"
             self.wrong(entry.choice_line, what, step)
         return taking
 
-    def _named(self, wanted: list[tuple[str, int]], known: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        found: list[Mapping[str, Any]] = []
+    def _named(self, wanted: list[tuple[str, int]], known: Sequence[ListedDevice]) -> list[ListedDevice]:
+        found: list[ListedDevice] = []
         for word, line in wanted:
-            one = next((one for one in known if word in (one["name"], one["device_id"])), None)
+            one = next((one for one in known if word in (one.name, one.device_id)), None)
             if one is None:
-                near = did_you_mean(word, [str(one["name"]) for one in known])
+                near = did_you_mean(word, [one.name for one in known])
                 self.wrong(line, f"no device is named {word!r}{near}", "microclaw device list")
             elif one in found:
-                self.wrong(line, f"{one['name']} is there twice", "leave one of them out")
-            elif AppInstall.method not in one["capabilities"]:
-                self.wrong(line, f"{one['name']} takes no programs", f"microclaw device show {one['name']}")
+                self.wrong(line, f"{one.name} is there twice", "leave one of them out")
+            elif AppInstall.method not in one.capabilities:
+                self.wrong(line, f"{one.name} takes no programs", f"microclaw device show {one.name}")
             else:
                 found.append(one)
         return found

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias, get_origin
 
 import msgspec
 import typer
 from msgspec import UNSET
 
-from microclaw.cli.many_devices import ask_once, chosen_device, device_with_program, end_many
+from microclaw.cli.many_devices import ask_once, choice_body, chosen_device, device_with_program, end_many
 from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.cli.steps import follow
 from microclaw.client import Client
@@ -25,17 +25,18 @@ def group(noun: str, by_hand: typer.Typer | None = None) -> typer.Typer:
     there = {one.name or one.callback.__name__ for one in made.registered_commands if one.callback}
     for act in load(noun):
         if act.is_command and act.verb not in there:
-            made.command(act.verb)(_command(act))
+            made.command(act.verb or noun)(_command(act))
     return made
 
 
 def _command(act: Operation[..., Any]) -> Any:
-    shown = [one for one in act.parameters if not one.option.hidden and one.name != "device"]  # -d is of every command
+    shown = [one for one in act.parameters if not one.option.hidden and not _is_flag(one)]
 
     def run(ctx: typer.Context, **values: Any) -> None:
         for one in shown:
             if one.option.rest:
-                values[one.name] = " ".join(values[one.name]).strip()
+                words = values[one.name] or []
+                values[one.name] = words if _is_list(one) else " ".join(words).strip()
         perform(global_options(ctx), act, values)
 
     first = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
@@ -43,6 +44,15 @@ def _command(act: Operation[..., Any]) -> Any:
     run.__signature__ = inspect.Signature([first, *ordered])  # type: ignore[attr-defined]  # typer reads it
     run.__doc__ = act.help
     return run
+
+
+def _is_flag(one: Parameter) -> bool:
+    """-d is of every command."""
+    return one.name == "device" and not one.option.argument
+
+
+def _is_list(one: Parameter) -> bool:
+    return get_origin(one.kind) is list
 
 
 Loses: TypeAlias = Callable[[Client, Sequence[str]], Sequence[str]]
@@ -64,12 +74,17 @@ def perform(
     if act.many is not None and options.chooses_many:
         _on_many(options, host, act, values, loses)
         return
-    if any(one.name == "device" for one in act.parameters):
+    if any(map(_is_flag, act.parameters)):
         values = values | {"device": _device(options, host, act, values)}
+    chooses = any(one.name == "labels" for one in act.parameters)
+    if chooses:
+        values = values | choice_body(options)
     if (wrong := act.check(values)) is not None:
         raise typer.BadParameter(wrong)
     if act.confirm is not None and not options.json:
         options.agree(act.confirm.format_map(values))
+    if chooses:
+        ask_once(options, host, f"{act.asked(values)} on")
     result = done(options, host, act, values)
     if end is None:
         show(options, act, result)
@@ -123,6 +138,10 @@ def _of_typer(one: Parameter) -> inspect.Parameter:
     else:
         how = typer.Option(*(option.flag or f"--{one.name.replace('_', '-')}").split("/"), metavar=metavar, help=about)
     default = inspect.Parameter.empty if one.default is msgspec.NODEFAULT or option.rest else one.default
+    if option.rest and _is_list(one):
+        kind, default = kind | None, None
+    if option.rest and _is_list(one):
+        kind, default = kind | None, None
     return inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, how])
 
 

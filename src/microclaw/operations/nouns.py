@@ -5,13 +5,19 @@ from __future__ import annotations
 from typing import Final
 
 MODULES: Final = {
+    "device": "microclaw.apps.device_calls",
     "app": "microclaw.apps.operations",
     "program": "microclaw.apps.program_operations",
+    "approval": "microclaw.auth.questions",
+    "person": "microclaw.auth.operations",
+    "usage": "microclaw.models.operations",
     "schedule": "microclaw.schedules.operations",
     "memory": "microclaw.knowledge.operations",
     "session": "microclaw.knowledge.operations",
     "skill": "microclaw.knowledge.operations",
     "task": "microclaw.tasks.operations",
     "voice": "microclaw.voice.operations",
+    "firmware": "microclaw.ota.operations",
+    "install": "microclaw.flash.operations",
     "subagent": "microclaw.agent.background.operations",
 }

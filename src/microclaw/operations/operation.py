@@ -308,7 +308,7 @@ class Operation(operation, Generic[P, R]):
         return None
 
     def request(self, values: Mapping[str, Any]) -> tuple[str, dict[str, Any], dict[str, Any] | None]:
-        """The path, the query and the body of a request with these values; None is left out. ConfigError."""
+        """The path, the query and the body of a request with these values; defaults are left out. ConfigError."""
         if (wrong := self.check(values)) is not None:
             raise ConfigError(f"{self.name}: {wrong}", next_step="its parameters are in docs/reference/cli.md")
         left_out = {one.name: one.default for one in self.parameters}
