@@ -82,7 +82,6 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "catalog search": ("catalog search light",),
     "catalog show": ("catalog show fade", "catalog show fade --source"),
     "catalog install": ("catalog install fade -d kitchen --set pin=7",),
-    "catalog outdated": ("catalog outdated",),
     "catalog upgrade": ("catalog upgrade fade -d kitchen",),
     "catalog publish": ("catalog publish lamp --to my-catalog",),
     "firmware": ("firmware list", "firmware update 1.4.0 -d kitchen", "firmware status"),

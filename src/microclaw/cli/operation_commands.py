@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ import msgspec
 import typer
 
 from microclaw.cli.options import GlobalOptions, command_group, global_options
-from microclaw.operations.operation import Operation, Parameter, load
+from microclaw.operations.operation import Call, Operation, Parameter, load
 from microclaw.operations.result import Listing
 
 
@@ -30,20 +31,33 @@ def _command(act: Operation[..., Any]) -> Any:
         options = global_options(ctx)
         for one in shown:
             if one.option.rest:
-                values[one.name] = " ".join(values[one.name]).strip()
+                values[one.name] = " ".join(values[one.name] or ()).strip()
         if takes_device:
             values["device"] = options.device
         if (wrong := act.check(values)) is not None:
             raise typer.BadParameter(wrong)
         if act.confirm is not None and not options.json:
             options.agree(act.confirm.format_map(values))
-        show(options, act, options.host().call(act, **values))
+        show(options, act, _result(options, act, values))
 
     first = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
     ordered = sorted((_of_typer(one) for one in shown), key=lambda one: one.default is not inspect.Parameter.empty)
     run.__signature__ = inspect.Signature([first, *ordered])  # type: ignore[attr-defined]  # typer reads it
     run.__doc__ = act.help
     return run
+
+
+def _result(options: GlobalOptions, act: Operation[..., Any], values: dict[str, Any]) -> Any:
+    if act.here is None:
+        return options.host().call(act, **values)
+
+    async def approve(*_: object) -> None:
+        """Who sits at this machine is the owner."""
+
+    async def done(service: Any) -> Any:
+        return await act.run(service, Call("owner", approve, options.terminal().step, direct=True), **values)
+
+    return asyncio.run(done(act.here(options.settings())))
 
 
 def _of_typer(one: Parameter) -> inspect.Parameter:
@@ -57,7 +71,8 @@ def _of_typer(one: Parameter) -> inspect.Parameter:
         how = typer.Argument(metavar=metavar, help=about)
     else:
         how = typer.Option(*(option.flag or f"--{one.name.replace('_', '-')}").split("/"), metavar=metavar, help=about)
-    default = inspect.Parameter.empty if one.default is msgspec.NODEFAULT or option.rest else one.default
+    is_needed = one.default is msgspec.NODEFAULT or (option.rest and one.default is None)
+    default = inspect.Parameter.empty if is_needed else None if option.rest else one.default
     return inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, how])
 
 

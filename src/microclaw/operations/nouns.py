@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 MODULES: Final = {
+    "catalog": "microclaw.patterns.operations",
     "schedule": "microclaw.schedules.operations",
     "memory": "microclaw.knowledge.operations",
     "session": "microclaw.knowledge.operations",

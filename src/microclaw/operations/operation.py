@@ -163,6 +163,7 @@ class operation:
     braces. `before` is awaited before a model's call is asked about: it raises what `run` would refuse, or returns the
     permission that these values need. An act that `previews` awaits `call.approve` itself, when it can show what would
     happen.
+    `here` gives the room's service of this machine's settings, for a command that needs no host.
     `destroys`: it takes away what is there. `place` is the path of what it made, with the result's fields in braces.
     """
 
@@ -182,6 +183,7 @@ class operation:
     before: Callable[..., Awaitable[Permission | None]] | None = None
     previews: bool = False
     destroys: bool = False
+    here: Callable[[Any], Any] | None = None
 
     def __call__(self, run: Callable[Concatenate[Any, Call, P], Awaitable[R]]) -> Operation[P, R]:
         made = Operation(**vars(self), run=run)
