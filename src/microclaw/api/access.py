@@ -82,9 +82,6 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "GET /v1/pairings",
         "GET /v1/changes",
         "GET /v1/tries",
-        "POST /v1/fleet/diff",
-        "GET /v1/fleet",
-        "GET /v1/fleet/{device}/{name}",
         "POST /v1/jobs/{number}/cancel",  # of the own token or session
         "GET /v1/requests/{number}",
         "GET /v1/approvals",
@@ -114,7 +111,6 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "POST /v1/devices/{device}/apps/{name}/{switch}",
         "POST /v1/devices/{device}/explore",
         "POST /v1/undo",
-        "POST /v1/fleet/apply",
         "POST /v1/approvals/{approval_id}",  # the risky ones: an owner's
         "POST /v1/tasks",
         "DELETE /v1/tasks/{number}",

@@ -25,7 +25,6 @@ from microclaw.api.device_routes import device_router, link_router
 from microclaw.api.event_routes import events_router
 from microclaw.api.failures import add_failure_handlers
 from microclaw.api.firmware_routes import firmware_router
-from microclaw.api.fleet_routes import fleet_router
 from microclaw.api.install_routes import install_router
 from microclaw.api.lifecycle_routes import lifecycle_router
 from microclaw.api.many_routes import many_router
@@ -64,7 +63,6 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(wifi_router(parts))
     app.include_router(app_router(parts))
     app.include_router(many_router(parts))
-    app.include_router(fleet_router(parts))
     app.include_router(firmware_router(parts))
     app.include_router(install_router(parts))
     app.include_router(rollout_router(parts))

@@ -15,7 +15,7 @@ from microclaw.api.answers import DeferredFacts, LastValue, PendingPairing
 from microclaw.api.jobs import CancelState
 from microclaw.devices.calls import ConsoleLine, LogLine
 from microclaw.devices.examine import CheckLine, TransportReach
-from microclaw.events import EvidenceKind, ProgramKind
+from microclaw.events import EvidenceKind
 from microclaw.link_server.linked_devices import Noted
 from microclaw.store.crashes import CrashKind
 from microclaw.store.telemetry import Source
@@ -267,30 +267,3 @@ class DeferralCancelled(TypedDict):
     device: str
     name: str
     deferred: DeferredFacts
-
-
-class WantedApp(TypedDict):
-    name: str
-    device: str
-    board: str
-    sha256: str
-    kind: ProgramKind
-    heap_bytes: int
-    timers: int | None
-    watchdog_ms: int | None
-    every_ms: int | None
-    stop_after_ms: int | None
-
-
-class WantedApps(TypedDict):
-    apps: list[WantedApp]
-
-
-class WantedProgram(TypedDict):
-    """`source` with the `optimization` that makes the same bytes of it, or the bytes as `wasm` in base64."""
-
-    suffix: str
-    source: NotRequired[str | None]
-    optimization: NotRequired[str | None]
-    wasm: NotRequired[str | None]
-    heap_bytes: int

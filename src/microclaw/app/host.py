@@ -203,7 +203,7 @@ async def running_host(
             conversations=agent.conversations,
             knowledge=agent.knowledge,
             schedules=agent.schedules,
-            services={**agent.services, **dict.fromkeys(("memory", "session", "skill"), knowledge)},
+            services={**agent.services, **dict.fromkeys(("memory", "session", "skill"), knowledge), "fleet": apps},
             tasks=tasks,
             jobs=jobs,
             live=live,

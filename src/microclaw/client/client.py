@@ -13,7 +13,7 @@ from microclaw.client.calls import HostCalls
 from microclaw.client.chat import Chat
 from microclaw.client.devices import Devices
 from microclaw.client.endpoint import RemoteEndpoint, SocketEndpoint
-from microclaw.client.fleet import Firmware, Fleet, Rollouts
+from microclaw.client.fleet import Firmware, Rollouts
 from microclaw.client.live import Live
 from microclaw.client.programs import Programs
 from microclaw.client.request import REQUEST_TIMEOUT_S
@@ -88,10 +88,6 @@ class Client(HostCalls):
     @cached_property
     def tasks(self) -> Tasks:
         return Tasks(self)
-
-    @cached_property
-    def fleet(self) -> Fleet:
-        return Fleet(self)
 
     @cached_property
     def firmware(self) -> Firmware:
