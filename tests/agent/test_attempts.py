@@ -39,7 +39,7 @@ async def test_each_try_has_its_hash_and_its_diagnostics_newest_first(tmp_path: 
         ("blink", 1, "failed", "build_error", "no BAD"),
     ]
     assert found[-1].source_sha256 == sha256(b"BAD").hexdigest()
-    assert found[-1].diagnostics == ("main.c:1: no BAD",)
+    assert found[-1].diagnostics == ["main.c:1: no BAD"]
     assert found[-1].device == "virtual-1"
     assert [t.app for t in two] == ["fade", "blink"]
 
@@ -49,7 +49,7 @@ async def test_call_that_is_no_json_or_names_no_source_is_no_try(tmp_path: Path)
         journal = Journal(database, lambda: 7)
         for index, arguments in enumerate(("{", "[]", '{"appName":"x"}', '{"appName":3,"sourceCode":"x"}')):
             await journal.write([journal.starting(EffectKey("t", 0, index), DEPLOY_TOOL, arguments, "idempotent")])
-        assert attempts_of(await journal.of_turn("t")) == ()
+        assert attempts_of(await journal.of_turn("t")) == []
 
 
 async def tried(journal: Journal, key: EffectKey, arguments: str, result: str, *, ok: bool) -> None:

@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 from tests.apps.conftest import Clock, make_trial
 
-from microclaw.api.many_acts import outcome_text
-from microclaw.api.views import times_set_object
 from microclaw.apps.claims import live_conflict
 from microclaw.apps.deploy import DeployRequest
+from microclaw.apps.results import Deployed
 from microclaw.apps.run_times import RunTimes
 from microclaw.apps.undo import UndoChoice
 from microclaw.devices.calls import AppInstall, AppRuns, AppState
@@ -196,8 +195,8 @@ async def test_times_that_are_there_already_are_nothing_to_do_and_others_that_ca
     lab.transport.calls.clear()
     same = await lab.upgrader.set_times("paper", "fan", {"every_ms": 600_000}, lab.steps.append)
     text = "fan on paper has these times already (every 10 min, stopped after 30 s): nothing to do"
-    assert (same.text, times_set_object(same)["unchanged"]) == (text, True)
-    assert outcome_text(times_set_object(same)) == text
+    shown = Deployed.same_times(same)
+    assert (shown.instead, shown.told, shown.unchanged) == (text, text, True)
     with pytest.raises(ConfigError):
         await lab.upgrader.set_times("paper", "fan", {"stop_after_ms": 660_000}, lab.steps.append)
     assert not lab.transport.changed

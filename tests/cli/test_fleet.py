@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.cli.conftest import Ran, Run, clean_environ, run_in
 
+from microclaw.apps import operations as programs
 from microclaw.cli.child import Child
 from microclaw.cli.fleet_file import FleetFile
 from microclaw.client import Client
@@ -72,8 +73,8 @@ def ask(home: Path) -> Iterator[Run]:
     """Run `microclaw WORDS`; afterwards nothing is left on the boards."""
     yield lambda *words, stdin="": run_in(home, *words, stdin=stdin)
     client = Client(home / "test-control")
-    for app in client.programs.list():
-        client.programs.remove(app["device"], app["name"])
+    for app in client.call(programs.list_apps).apps:
+        client.call(programs.uninstall, device=app.device, name=app.name)
 
 
 def rows_of(ran: Ran) -> list[tuple[str, str, str]]:

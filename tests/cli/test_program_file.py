@@ -10,12 +10,14 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from microclaw.apps.results import Deployed
 from microclaw.cli.main import app
 from microclaw.cli.options import GlobalOptions
 from microclaw.cli.program_files import MAX_FILE_BYTES, MAX_SOURCE_CHARS, optimization_level, read_program, source_text
 from microclaw.cli.programs import end_install
 from microclaw.client.request import HostError
 from microclaw.errors import ConfigError
+from microclaw.wire.host_api import EvidenceObject
 
 
 @pytest.mark.parametrize(
@@ -44,16 +46,11 @@ def test_a_source_over_the_hosts_limit_is_refused_here() -> None:
         source_text(b" " * (MAX_SOURCE_CHARS + 1), Path("x.c"))
 
 
-def _made(kind: str, *, verified: bool) -> dict[str, Any]:
-    evidence = {"kind": kind, "text": "no edge on pin 2 in 3 s"}
-    return {
-        "name": "blink",
-        "device": "desk",
-        "evidence": evidence,
-        "verified": verified,
-        "proof": "accepted only",
-        "expected": [],
-    }
+def _made(kind: Any, *, verified: bool) -> Deployed:
+    evidence = EvidenceObject(kind, "no edge on pin 2 in 3 s", ())
+    return Deployed(
+        name="blink", device="desk", evidence=evidence, verified=verified, proof="accepted only", expected=[]
+    )
 
 
 def test_a_board_that_contradicts_the_trial_ends_with_1(capsys: pytest.CaptureFixture[str]) -> None:

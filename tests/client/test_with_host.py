@@ -13,6 +13,7 @@ import pytest_asyncio
 from tests.api.people_host import BLINK, PeopleHost, people_host
 from tests.cli.https_front import tls_front, write_certificate
 
+from microclaw.apps import operations as programs
 from microclaw.client import ApprovalAsked, Client, HostError
 from microclaw.errors import ConfigError
 
@@ -85,8 +86,9 @@ async def test_an_act_that_takes_too_long_is_left(host: PeopleHost) -> None:
     """Nobody says yes: the deadline ends the wait, and the question is withdrawn."""
 
     def work() -> None:
+        hasty = of(host, "ada").watching(within_s=0.1)
         with pytest.raises(HostError) as caught:
-            of(host, "ada").programs.install(BOARD, "forced", BLINK, force=True, within_s=0.1)
+            hasty.call(programs.install, device=BOARD, name="forced", source=BLINK, force=True)
         assert caught.value.code == "not_in_time"
 
     await script(work)

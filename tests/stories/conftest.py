@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from microclaw.apps import operations as programs
 from microclaw.client import Client
 
 TIMEOUT_S = 120.0
@@ -106,7 +107,16 @@ class Host:
 
     def conditions(self, device: str) -> dict[str, str]:
         """The programs of a device, and how each is."""
-        return {app["name"]: app["condition"] for app in self.client.programs.list(device)}
+        return {app.name: app.condition for app in self.client.call(programs.list_apps, device=device).apps}
+
+    def changes(self, limit: int = 50) -> list[Any]:
+        return self.client.call(programs.changes, limit=limit).changes
+
+    def program(self, device: str, name: str) -> Any:
+        return self.client.call(programs.show, device=device, name=name)
+
+    def remove(self, device: str, name: str) -> None:
+        self.client.call(programs.uninstall, device=device, name=name)
 
     def level(self, device: str, pin: int) -> int:
         """The pin's level, as the board says it."""

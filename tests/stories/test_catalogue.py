@@ -77,12 +77,12 @@ def test_an_entry_of_ones_own_is_published_installed_and_upgraded(host: Host, tm
     newer = entry(tmp_path / "work", "1.1.0", 2000)
     assert host.run("catalog", "publish", newer, "--to", str(shelf)).code == 0
     assert len(host.run("--json", "catalog", "upgrade", "--dry-run").json["apps"]) == 1
-    before = host.client.programs.get(BOARD, "lamp")["sha256"]
+    before = host.program(BOARD, "lamp").sha256
     assert host.run("catalog", "upgrade", "lamp", "-d", BOARD).code == 0
-    now = host.client.programs.get(BOARD, "lamp")
-    assert (now["sha256"] != before, now["pins"]) == (True, [12])
+    now = host.program(BOARD, "lamp")
+    assert (now.sha256 != before, now.pins) == (True, (12,))
     assert host.run("app", "undo").code == 0
-    assert host.client.programs.get(BOARD, "lamp")["sha256"] == before
+    assert host.program(BOARD, "lamp").sha256 == before
 
 
 @pytest.mark.parametrize(("version", "expect"), [("1.0.0", "low"), ("none", "high")])

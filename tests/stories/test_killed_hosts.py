@@ -14,6 +14,8 @@ import pytest
 from tests.stories.conftest import TIMEOUT_S, blink, microclaw, running_board, running_host, started, until
 from tests.stories.wire import Kind, Wire
 
+from microclaw.apps import operations as programs
+
 DESK = "desk"
 
 
@@ -63,7 +65,7 @@ class House:
 
     def decided(self) -> Any:
         """The newest change, when it is known how it ended."""
-        return until(lambda: [c for c in self.host.client.programs.changes(limit=1) if c["state"] != "planned"])[0]
+        return until(lambda: [c for c in self.host.changes(1) if c.state != "planned"])[0]
 
     def listed(self) -> list[str]:
         """The programs that the board itself lists, asked without a host."""
@@ -94,17 +96,17 @@ def blinking(house: House, tmp_path: Path) -> House:
 def test_in_an_install_the_boards_list_decides(house: House, tmp_path: Path, delivered: bool, state: str) -> None:
     assert house.host.conditions(DESK) == {}
     house.kill_at("install", "run", blink(tmp_path, 10), "-d", DESK, delivered=delivered)
-    assert (house.decided()["kind"], house.decided()["state"]) == ("app.deploy", state)
+    assert (house.decided().kind, house.decided().state) == ("app.deploy", state)
     assert house.host.conditions(DESK) == ({"blink": "running"} if delivered else {})
     assert house.listed() == list(house.host.conditions(DESK))
 
 
 @pytest.mark.parametrize(("delivered", "state"), [(False, "failed"), (True, "done")])
 def test_in_an_undo_the_boards_list_decides(blinking: House, delivered: bool, state: str) -> None:
-    done = [c for c in blinking.host.client.programs.changes() if c["state"] == "done"]
-    undone = done[0]["change_id"]
+    done = [c for c in blinking.host.changes() if c.state == "done"]
+    undone = done[0].change_id
     blinking.kill_at("remove", "app", "undo", delivered=delivered)
-    assert (blinking.decided()["undoes"], blinking.decided()["state"]) == (undone, state)
+    assert (blinking.decided().undoes, blinking.decided().state) == (undone, state)
     assert blinking.host.conditions(DESK) == ({} if delivered else {"blink": "running"})
     assert blinking.listed() == list(blinking.host.conditions(DESK))
 
@@ -116,7 +118,7 @@ def test_in_a_chat_turn_it_is_answered_by_the_next_host(house: House) -> None:
     answers = until(lambda: house.host.client.chat.undelivered("killed"))
     assert [answer["answer"]["error"] for answer in answers] == [None]
     assert house.host.conditions(DESK) == {"blink": "running"}
-    assert [c["state"] for c in house.host.client.programs.changes(limit=2)] == ["done", "failed"]
+    assert [c.state for c in house.host.changes(2)] == ["done", "failed"]
 
 
 def test_a_program_goes_on_while_the_host_is_off(blinking: House) -> None:
@@ -144,17 +146,17 @@ def test_what_is_deferred_outlives_the_host_and_is_done_once(blinking: House, tm
     assert (deferred.code, deferred.json["deferred"]["act"]) == (0, "upgrade")
     blinking.kill_host()
     blinking.start_host()
-    assert [one["deferred"] and one["deferred"]["act"] for one in blinking.host.client.programs.list(DESK)] == [
-        "upgrade"
-    ]
+    assert [
+        one.deferred and one.deferred.act for one in blinking.host.client.call(programs.list_apps, device=DESK).apps
+    ] == ["upgrade"]
     blinking.wire.hold("install", delivered=True)
     blinking.wire.mend()
     assert blinking.wire.caught.wait(TIMEOUT_S)
     blinking.kill_host()
     blinking.start_host()
-    assert until(lambda: blinking.host.client.programs.get(DESK, "blink")["sha256"] == deferred.json["sha256"])
-    until(lambda: [one["deferred"] for one in blinking.host.client.programs.list(DESK)] == [None])
-    assert blinking.decided()["state"] == "done"
+    assert until(lambda: blinking.host.program(DESK, "blink").sha256 == deferred.json["sha256"])
+    until(lambda: [one.deferred for one in blinking.host.client.call(programs.list_apps, device=DESK).apps] == [None])
+    assert blinking.decided().state == "done"
     assert blinking.listed() == ["blink"]
 
 
@@ -179,5 +181,5 @@ def test_in_a_schedules_act_nothing_is_done_twice(blinking: House) -> None:
     assert "blink" not in blinking.listed()
     until(lambda: blinking.host.conditions(DESK)["blink"] == "stopped")
     until(lambda: [run["state"] for run in blinking.host.client.get(f"/v1/schedules/{number}")["runs"]] == ["done"])
-    stops = [c for c in blinking.host.client.programs.changes() if c["kind"] == "app.stop"]
+    stops = [c for c in blinking.host.changes() if c.kind == "app.stop"]
     assert len(stops) == 1

@@ -41,7 +41,7 @@ def fleet(boards: Host) -> Iterator[Host]:
     yield boards
     for name in (HALL, YARD, SHED):
         for program in boards.conditions(name):
-            boards.client.programs.remove(name, program)
+            boards.remove(name, program)
 
 
 @pytest.fixture

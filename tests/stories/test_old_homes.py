@@ -27,7 +27,7 @@ def test_boards_programs_people_schedules_and_words_are_there(tmp_path: Path) ->
         with running_host(home) as host:
             until(lambda: host.conditions("desk") == {"blink": "listed"})
             assert host.client.devices.get("desk")["labels"] == ["room=here"]
-            assert host.client.programs.get("desk", "blink")["pins"] == [10]
+            assert host.program("desk", "blink").pins == (10,)
             assert [one.state for one in host.client.call(schedules.list_schedules).schedules] == ["active"]
             assert {one["name"] for one in host.client.get("/v1/people")["people"]} == {"owner", "ada"}
             assert [line.content for line in host.client.call(knowledge.show_session, name="tg_1").messages] == [

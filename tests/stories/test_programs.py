@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from tests.stories.conftest import TIMEOUT_S, Host, blink, joined_board, microclaw, started, until
 
+from microclaw.apps import operations as programs
+
 BOARD = "virtual-1"
 SOURCES = {
     "c.c": """#include "microclaw.h"
@@ -48,7 +50,7 @@ def clean(host: Host) -> Iterator[Host]:
     """No program runs, before and after."""
     yield host
     for name in host.conditions(BOARD):
-        host.client.programs.remove(BOARD, name)
+        host.remove(BOARD, name)
 
 
 @pytest.fixture(scope="module")
@@ -111,13 +113,13 @@ def test_an_upgrade_is_undone_and_one_that_is_not_verified_changes_nothing(clean
     first = clean.run("--json", "run", blink(tmp_path, 10), "-d", BOARD).json["sha256"]
     faster = clean.run("--json", "app", "upgrade", "blink", blink(tmp_path, 10, 50))
     assert (faster.code, faster.json["verified"]) == (0, True)
-    assert clean.client.programs.get(BOARD, "blink")["sha256"] == faster.json["sha256"] != first
+    assert clean.program(BOARD, "blink").sha256 == faster.json["sha256"] != first
     assert clean.run("app", "undo").code == 0
-    assert clean.client.programs.get(BOARD, "blink")["sha256"] == first
+    assert clean.program(BOARD, "blink").sha256 == first
     (tmp_path / "never.expect").write_text("pin 10: period 3 s\nsoak 0 s\n")
     words = ("app", "upgrade", "blink", blink(tmp_path, 10, 70), "--expect", str(tmp_path / "never.expect"))
     assert clean.run("--json", *words).json["error"]["code"] == "trial_failed"
-    assert clean.client.programs.get(BOARD, "blink")["sha256"] == first
+    assert clean.program(BOARD, "blink").sha256 == first
 
 
 def test_who_insists_installs_what_failed_its_trial(clean: Host, tmp_path: Path) -> None:
@@ -132,7 +134,7 @@ def test_who_insists_installs_what_failed_its_trial(clean: Host, tmp_path: Path)
 
 def times(host: Host) -> Any:
     """When the board's only program runs."""
-    found = host.client.programs.list(BOARD)[0]["runs"]
+    found = host.client.call(programs.list_apps, device=BOARD).apps[0].runs
     assert found
     return found
 
@@ -142,12 +144,12 @@ def test_a_program_runs_at_intervals_and_each_run_is_stopped(clean: Host, tmp_pa
     assert ran.code == 0
     until(lambda: clean.conditions(BOARD) == {"blink": "waiting"})
     runs = times(clean)
-    assert (runs["every_ms"], runs["stop_after_ms"], runs["last_how"]) == (10_000, 1_000, "stopped")
+    assert (runs.every_ms, runs.stop_after_ms, runs.last_how) == (10_000, 1_000, "stopped")
     assert clean.run("--json", "exec", BOARD, "gpio.set", "10", "1").json["error"]["code"] == "pin_claimed"
     assert clean.run("app", "set", "blink", "--every", "1h").code == 0
-    assert times(clean)["every_ms"] == 3_600_000
+    assert times(clean).every_ms == 3_600_000
     assert clean.run("app", "undo").code == 0
-    assert times(clean)["every_ms"] == 10_000
+    assert times(clean).every_ms == 10_000
 
 
 def test_lines_that_a_program_prints_are_in_the_log(clean: Host, tmp_path: Path) -> None:
@@ -162,9 +164,9 @@ def test_each_save_of_a_watched_file_is_run(clean: Host, tmp_path: Path) -> None
     file = blink(tmp_path, 10)
     watching = started(clean.home, "--json", "watch", file, "-d", BOARD)
     until(lambda: clean.conditions(BOARD) == {"blink": "running"})
-    first = clean.client.programs.get(BOARD, "blink")["sha256"]
+    first = clean.program(BOARD, "blink").sha256
     blink(tmp_path, 10, 50)
-    until(lambda: clean.client.programs.get(BOARD, "blink")["sha256"] != first)
+    until(lambda: clean.program(BOARD, "blink").sha256 != first)
     watching.send_signal(signal.SIGINT)
     watching.communicate(timeout=TIMEOUT_S)
     assert watching.returncode in (0, 130)

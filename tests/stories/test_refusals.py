@@ -29,10 +29,10 @@ def busy(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]
     folder = tmp_path_factory.mktemp("busy")
     assert host.run("run", blink(folder, 10), "-d", "virtual-1").code == 0
     assert host.run("device", "add", "shed", "--board", "virtual", "--wasmachine", NO_HOST).code == 0
-    before = len(host.client.programs.changes())
+    before = len(host.changes())
     yield host
     assert host.conditions("virtual-1") == {"blink": "running"}
-    assert [c["state"] for c in host.client.programs.changes()[:-before]] in ([], ["failed"])
+    assert [c.state for c in host.changes()[:-before]] in ([], ["failed"])
 
 
 def refused(host: Host, *words: str) -> tuple[int, str]:

@@ -17,7 +17,7 @@ def clean(host: Host) -> Iterator[Host]:
     """No program runs, before and after."""
     yield host
     for name in host.conditions(BOARD):
-        host.client.programs.remove(BOARD, name)
+        host.remove(BOARD, name)
     assert host.conditions(BOARD) == {}
 
 
@@ -46,11 +46,11 @@ def kinds(answer: dict[str, Any]) -> list[str]:
     ],
 )
 def test_a_question_reads_and_changes_nothing(host: Host, sentence: str, tool: str, kind: str) -> None:
-    before = host.client.programs.changes()
+    before = host.changes()
     answer = said(host, sentence)
     assert [(action["tool"], action["effect"]) for action in answer["actions"]] == [(tool, "read")]
     assert kinds(answer) == [kind]
-    assert host.client.programs.changes() == before
+    assert host.changes() == before
 
 
 def test_a_pin_is_set_read_back_and_undone(host: Host) -> None:
@@ -71,13 +71,13 @@ def test_it_and_a_correction_mean_the_pin_of_before(host: Host) -> None:
 
 def test_a_blink_is_counted_made_faster_and_undone(clean: Host) -> None:
     assert kinds(said(clean, "blink pin 2 twice a second", "b")) == ["counted"]
-    slow = clean.client.programs.get(BOARD, "blink")["sha256"]
+    slow = clean.program(BOARD, "blink").sha256
     answer = said(clean, "faster", "b")
     times = [time for time, pin, _ in answer["evidence"][0]["edges"] if pin == 2]
     gaps = sorted(later - earlier for earlier, later in pairwise(times))
     assert 100 < gaps[len(gaps) // 2] < 200  # the middle one: a busy machine is late with some
     said(clean, "undo", "b")
-    assert clean.client.programs.get(BOARD, "blink")["sha256"] == slow
+    assert clean.program(BOARD, "blink").sha256 == slow
     said(clean, "stop blink", "b")
     assert clean.conditions(BOARD).get("blink") != "running"
 

@@ -40,14 +40,14 @@ def test_a_pump_waits_its_time_on_a_board_that_is_up(host: Host, tmp_path: Path)
     assert (on, off, pump) == ([18, 1], [18, 0], [21, 1])
     assert 2_900 < off_ms - on_ms < 4_500
     assert 4_900 < pump_ms - on_ms < 6_500
-    host.client.programs.remove("virtual-1", "pump")
+    host.remove("virtual-1", "pump")
 
 
 def test_two_leds_by_millis_are_verified(host: Host, tmp_path: Path) -> None:
     (tmp_path / "two.ino").write_text(TWO)
     ran = host.run("run", str(tmp_path / "two.ino"), "-d", "virtual-1", "-y", "--json")
     assert (ran.code, ran.json["verified"], ran.json["evidence"]["kind"]) == (0, True, "counted")
-    host.client.programs.remove("virtual-1", "two")
+    host.remove("virtual-1", "two")
 
 
 SINCE_BOOT = """#include "microclaw.h"

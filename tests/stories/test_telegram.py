@@ -103,7 +103,7 @@ def test_a_strangers_sentence_does_nothing(host: Host, bot: Bot, ada: int) -> No
 
 
 def test_a_message_that_comes_twice_acts_once(host: Host, bot: Bot, ada: int) -> None:
-    before = len(host.client.programs.changes(limit=100))
+    before = len(host.changes(100))
     update = bot.say("blink pin 9 twice a second")
     until(lambda: len(running(host)) == 1)
     again = {
@@ -119,7 +119,7 @@ def test_a_message_that_comes_twice_acts_once(host: Host, bot: Bot, ada: int) ->
     bot.say("read pin 9")
     answered = len(bot.answers())
     until(lambda: len(bot.answers()) > answered or bot.confirmed_beyond(update + 1))
-    assert len(host.client.programs.changes(limit=100)) == before + 1
+    assert len(host.changes(100)) == before + 1
     bot.say("undo")
     until(lambda: running(host) == [])
 

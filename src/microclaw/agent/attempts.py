@@ -4,39 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from microclaw.agent.turn_journal import INTERRUPTED, result_from
-from microclaw.store.journal import EffectRow, EffectState, Journal
+from microclaw.apps.results import Attempt
+from microclaw.store.journal import EffectRow, Journal
 from microclaw.text import without_fences
 from microclaw.validation import read_object
 
 DEPLOY_TOOL = "deploy-wasm-app"
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One program of a turn; `number` counts the turn's programs for that app from 1."""
-
-    at_ms: int
-    turn: str
-    number: int
-    app: str
-    device: str | None
-    source_sha256: str
-    state: EffectState
-    error: str | None
-    message: str | None
-    diagnostics: tuple[str, ...]
-
-
-async def latest_attempts(journal: Journal, limit: int) -> tuple[Attempt, ...]:
+async def latest_attempts(journal: Journal, limit: int) -> list[Attempt]:
     """Newest first."""
-    return tuple(reversed(attempts_of(await journal.of_tool(DEPLOY_TOOL, limit))))
+    return attempts_of(await journal.of_tool(DEPLOY_TOOL, limit))[::-1]
 
 
-def attempts_of(rows: Iterable[EffectRow]) -> tuple[Attempt, ...]:
+def attempts_of(rows: Iterable[EffectRow]) -> list[Attempt]:
     """The attempts among effects, in their order; a call without source code is not counted."""
     attempts = []
     counted: dict[tuple[str, str], int] = {}
@@ -52,19 +36,19 @@ def attempts_of(rows: Iterable[EffectRow]) -> tuple[Attempt, ...]:
         refused = row.state == "dropped" and failure.get("error") != INTERRUPTED  # before anything was done
         attempts.append(
             Attempt(
-                row.planned_ms,
-                row.turn,
-                counted[turn],
-                app,
-                _text(asked.get("device")),
-                hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest(),
-                "failed" if refused else row.state,
-                _text(failure.get("error")),
-                None if (message := _text(failure.get("message"))) is None else without_fences(message),
-                tuple(str(text) for text in failure.get("diagnostics", ())),
+                at_ms=row.planned_ms,
+                turn=row.turn,
+                number=counted[turn],
+                app=app,
+                device=_text(asked.get("device")),
+                source_sha256=hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest(),
+                state="failed" if refused else row.state,
+                error=_text(failure.get("error")),
+                message=None if (message := _text(failure.get("message"))) is None else without_fences(message),
+                diagnostics=[str(text) for text in failure.get("diagnostics", ())],
             )
         )
-    return tuple(attempts)
+    return attempts
 
 
 def _fields(text: str | None) -> dict[str, Any]:

@@ -54,7 +54,6 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "GET /v1/status",
         "GET /v1/events",
         "GET /v1/usage",
-        "GET /v1/apps",
         "GET /v1/devices",
         "GET /v1/devices/{name}",
         "GET /v1/devices/{name}/logs",
@@ -78,10 +77,7 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "POST /v1/call",
         "POST /v1/devices/{name}/call",
         "POST /v1/devices/{name}/check",
-        "GET /v1/devices/{device}/apps/{name}",
         "GET /v1/pairings",
-        "GET /v1/changes",
-        "GET /v1/tries",
         "POST /v1/jobs/{number}/cancel",  # of the own token or session
         "GET /v1/requests/{number}",
         "GET /v1/approvals",
@@ -98,19 +94,7 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "PUT /v1/devices/{name}/firmware",
         "POST /v1/devices/{name}/merge",
         "POST /v1/devices/{name}/notify",
-        "POST /v1/apps",
-        "POST /v1/apps/{name}/remove",
-        "POST /v1/apps/{name}/upgrade",
-        "POST /v1/apps/{name}/times",
-        "POST /v1/apps/{name}/{switch}",
-        "POST /v1/devices/{device}/apps",
-        "DELETE /v1/devices/{device}/apps/{name}",
-        "POST /v1/devices/{device}/apps/{name}/cancel",
-        "POST /v1/devices/{device}/apps/{name}/upgrade",
-        "POST /v1/devices/{device}/apps/{name}/times",
-        "POST /v1/devices/{device}/apps/{name}/{switch}",
         "POST /v1/devices/{device}/explore",
-        "POST /v1/undo",
         "POST /v1/approvals/{approval_id}",  # the risky ones: an owner's
         "POST /v1/tasks",
         "DELETE /v1/tasks/{number}",
@@ -177,7 +161,7 @@ OPEN_HERE: Final = frozenset({"/metrics", "/api/openapi.json", "/api/compile-was
 def every_route() -> Iterator[tuple[Access, str]]:
     """Each route, "GET /v1/devices", with what it asks for: those above, and the declared acts'."""
     yield from ((access, route) for access, routes in ROUTES.items() for route in routes)
-    yield from ((act.least, act.http) for act in load() if act.http is not None)
+    yield from ((act.least, route) for act in load() for route in (act.http, act.many) if route is not None)
 
 
 def access_from_network(method: str, path: str) -> Access | None:

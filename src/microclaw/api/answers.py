@@ -10,12 +10,8 @@ from typing import Annotated, Any, Final, Literal, NotRequired, TypeAlias
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from microclaw.apps.catalogue import AppCondition
-from microclaw.apps.changes import ChangeKind
-from microclaw.apps.deferred import DeferredKind
 from microclaw.auth.approved_acts import EndState
 from microclaw.events import ProgramKind
-from microclaw.store.apps import ChangeState
 from microclaw.store.tasks import TaskEnding, TaskState
 
 Responses: TypeAlias = dict[int | str, dict[str, Any]]
@@ -258,95 +254,6 @@ class WaitedRequest(TypedDict):
     approval_id: NotRequired[str | None]
     status: NotRequired[int | None]
     result: NotRequired[Any]
-
-
-class AppOrigin(TypedDict):
-    """The entry of a catalogue that it is."""
-
-    entry: str
-    version: str
-    catalog: str
-    params: dict[str, int | str]
-
-
-class DeferredFacts(TypedDict):
-    act: DeferredKind
-    since_ms: int
-    person: str
-
-
-class AppRuns(TypedDict):
-    """When it runs, and how that went; Unix times in ms."""
-
-    every_ms: int | None
-    stop_after_ms: int | None
-    kept_by: Literal["board", "host"]
-    text: str
-    next_ms: int | None
-    running_since_ms: int | None
-    last_ms: int | None
-    last_took_ms: int | None
-    last_how: str | None
-    runs: int
-    missed: int
-    problem: str | None
-
-
-class AppFacts(TypedDict):
-    """A program on a device. `foreign`: this host did not install it."""
-
-    name: str
-    device: str
-    condition: AppCondition
-    foreign: bool
-    heap_bytes: int
-    pins: list[int]
-    size_bytes: int | None
-    sha256: str | None
-    error: str | None
-    installed_ms: int | None
-    kind: ProgramKind | None
-    origin: AppOrigin | None
-    deferred: DeferredFacts | None
-    runs: Annotated[AppRuns | None, Field(description="null: it simply runs on")]
-
-
-class Apps(TypedDict):
-    apps: list[AppFacts]
-
-
-class FormerVersion(TypedDict):
-    """The change that put it there, and the unified diff of the sources from it to now."""
-
-    change_id: int
-    at_ms: int
-    sha256: str
-    diff: Annotated[list[str], Field(description="Empty where the sources are the same, or one is not kept")]
-
-
-class AppWithSource(AppFacts):
-    """`proof`: what was expected of it, and the edges of the trial and of the board."""
-
-    source: str | None
-    proof: dict[str, Any] | None
-    before: Annotated[FormerVersion | None, Field(description="null: this host put no other version there")]
-
-
-class ChangeFacts(TypedDict):
-    change_id: int
-    at_ms: int
-    device: str
-    kind: ChangeKind
-    summary: str
-    state: ChangeState
-    undoes: int | None
-    undone_by: int | None
-    turn: str | None
-    person: str | None
-
-
-class Changes(TypedDict):
-    changes: list[ChangeFacts]
 
 
 class FindingFacts(TypedDict):

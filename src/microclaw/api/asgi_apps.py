@@ -11,7 +11,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from microclaw import __version__
 from microclaw.api.access import access_from_network, access_of
 from microclaw.api.answers import answers
-from microclaw.api.app_routes import app_router
 from microclaw.api.backup_routes import backup_router
 from microclaw.api.body import check_form
 from microclaw.api.caller import LOCAL_OWNER, BearerAuth, CallerMiddleware, RequestCaller
@@ -20,13 +19,13 @@ from microclaw.api.check_routes import check_router
 from microclaw.api.cluster_routes import cluster_router
 from microclaw.api.compile_routes import CompileQueue, compile_router
 from microclaw.api.credential_end import EndsWithCredential
-from microclaw.api.deferred_routes import deferred_router
 from microclaw.api.device_routes import device_router, link_router
 from microclaw.api.event_routes import events_router
+from microclaw.api.explore_routes import explore_router
 from microclaw.api.failures import add_failure_handlers
 from microclaw.api.firmware_routes import firmware_router
 from microclaw.api.install_routes import install_router
-from microclaw.api.lifecycle_routes import lifecycle_router
+from microclaw.api.job_routes import job_router
 from microclaw.api.many_routes import many_router
 from microclaw.api.metrics import metrics_router
 from microclaw.api.openai import openai_router
@@ -61,13 +60,12 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(crash_router(parts))
     app.include_router(check_router(parts))
     app.include_router(wifi_router(parts))
-    app.include_router(app_router(parts))
+    app.include_router(job_router(parts))
+    app.include_router(explore_router(parts))
     app.include_router(many_router(parts))
     app.include_router(firmware_router(parts))
     app.include_router(install_router(parts))
     app.include_router(rollout_router(parts))
-    app.include_router(deferred_router(parts))
-    app.include_router(lifecycle_router(parts))  # after it: it takes any word after a program's name
     app.include_router(tools_router(parts))
     app.include_router(approval_router(parts))
     app.include_router(waiting_router(parts.requests, parts.requests_elsewhere))
@@ -76,7 +74,7 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(coming_in_router(admission.sign_ins))
     app.include_router(session_router(admission.sign_ins, admission.people, admission.gate))
     app.include_router(usage_router(parts))
-    app.router.routes.extend(operation_routes(parts.services, admission.gate))
+    app.router.routes.extend(operation_routes(parts))
     app.include_router(task_router(parts.code, admission.gate, admission.people))
     app.include_router(backup_router(admission.gate, parts.backups.reading))
     compiling = CompileQueue(parts.apps.compile)

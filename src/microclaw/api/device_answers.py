@@ -10,8 +10,7 @@ from typing import Annotated, Any, Literal, NotRequired, TypeAlias
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from microclaw.agent.attempts import Attempt
-from microclaw.api.answers import DeferredFacts, LastValue, PendingPairing
+from microclaw.api.answers import LastValue, PendingPairing
 from microclaw.api.jobs import CancelState
 from microclaw.devices.calls import ConsoleLine, LogLine
 from microclaw.devices.examine import CheckLine, TransportReach
@@ -255,15 +254,5 @@ class WifiForgotten(TypedDict):
     forgotten: str
 
 
-class Tries(TypedDict):
-    tries: list[Attempt]
-
-
 class JobCancelled(TypedDict):
     state: CancelState
-
-
-class DeferralCancelled(TypedDict):
-    device: str
-    name: str
-    deferred: DeferredFacts

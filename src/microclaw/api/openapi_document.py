@@ -68,7 +68,12 @@ def openapi_of(app: FastAPI) -> Document:
     paths, declared = paths_and_schemas({route.name for route in app.routes if isinstance(route, Route)})
     for path, methods in paths.items():
         document["paths"].setdefault(path, {}).update(methods)
-    streams = dict(_stream_types(app.routes))
+    streams = dict(_stream_types(app.routes)) | {
+        (path, method): NDJSON
+        for path, methods in paths.items()
+        for method, act in methods.items()
+        if act.pop("steps", 0)
+    }
     components: Document = document.setdefault("components", {})
     schemas: Document = components.setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own: this API has another form

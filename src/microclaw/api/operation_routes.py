@@ -1,9 +1,15 @@
-"""The routes of the declared acts (operations/): a request's values, its admission, its result as JSON."""
+"""The routes of the declared acts (operations/): a request's values, its admission, its result as JSON or its steps.
+
+On many devices an act has one question for all, and an outcome for each: what fails on one leaves the others alone.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final, cast
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -12,50 +18,150 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from microclaw.api.body import check_form, with_whole
-from microclaw.api.caller import CHANNEL, admit, caller_of
-from microclaw.auth.gate import Gate
-from microclaw.events import AskedProgram
+from microclaw.api.caller import CHANNEL, Caller, admit, caller_of, place_of, questions_in
+from microclaw.api.jobs import Feed
+from microclaw.api.parts import HostParts
+from microclaw.apps.changes import made_by
+from microclaw.apps.many import BoardOutcome, SharedStages, on_each
+from microclaw.devices.device import Device
+from microclaw.devices.selection import Selection, names_text, select
+from microclaw.events import AskedProgram, Step
 from microclaw.operations.operation import Access, Call, Fields, Operation, Permission, fault, load
+from microclaw.operations.result import OnDevice, OnMany
+from microclaw.operations.result import Result as Made
 from microclaw.validation import read_object
+from microclaw.wire.host_api import Result, failure_object, failure_of
 
 _JSON: Final = "application/json"
 
 
-def operation_routes(services: Mapping[str, Any], gate: Gate) -> list[Route]:
-    """A route for each act that has one. `services` are the rooms' by their nouns."""
-    return [
-        Route(one.path, _endpoint(one, services[one.noun], gate), methods=[one.method], name=one.name)
-        for one in load()
-        if one.http is not None
+def operation_routes(parts: HostParts) -> list[Route]:
+    """A route for each act that has one, and one for many devices where it takes these."""
+    declared = [one for act in load() for one in (act, act.of_many) if one.http is not None]
+    return [Route(one.path, partial(_answer, parts, one), methods=[one.method], name=one.name) for one in declared]
+
+
+async def _answer(parts: HostParts, act: Operation[..., Any], request: Request) -> Response:
+    by = await caller_of(request)
+    await check_form(request)
+    values = await _values(act, request)
+    chosen: Sequence[Device] = ()
+    left_out: list[str] = []
+    shown = values
+    if act.on_many:
+        names, labels, every = (values.pop(name) for name in ("devices", "labels", "all"))
+        found = select(parts.devices, Selection(tuple(names), tuple(labels), every), act.offers)
+        chosen, left_out = found.devices, list(found.left_out)
+        if act.among is not None and not names:
+            chosen = await act.among(parts.services[act.noun], chosen, **values)
+            left_out += [one.name for one in found.devices if one not in chosen]
+        shown = values | {"device": _devices_text(chosen)}
+    elif values.get("device") is not None and ("device" in act.in_path or act.steps):
+        device = parts.devices.get(values["device"])
+        shown, values["device"] = values | {"device": device.name}, device.device_id
+    action = act.asked(shown)
+    parts.admission.gate.check(by.person_id, act.permission, action)
+    if act.least >= Access.OWN:
+        parts.admission.gate.check_owner(by.person_id, action)
+
+    async def work(feed: Feed | None) -> Any:
+        with ExitStack() as stack:
+            call = _call(parts, act, by, values.get("device"), feed, stack)
+            if act.on_many or ((act.asks or act.permission is Permission.RISKY) and not act.previews):
+                needs = await _needs(parts, act, call, chosen, values)
+                await call.approve(action, [one.name for one in chosen], None, needs)
+            if act.on_many:
+                return await _on_each(parts, act, replace(call, asks=False, approve=_granted), chosen, left_out, values)
+            return await act.run(parts.services[act.noun], call, **values)
+
+    if act.steps:
+
+        async def job(feed: Feed) -> Result:
+            return Result(msgspec.to_builtins(await work(feed)))
+
+        return parts.stream(by, action, job, cancellable=act.cancellable)
+    result = await work(None)
+    headers = {} if act.place is None else {"Location": act.place.format_map(Fields(result))}
+    return Response(msgspec.json.encode(result), act.status, headers, media_type=_JSON)
+
+
+def _call(
+    parts: HostParts, act: Operation[..., Any], by: Caller, device: str | None, feed: Feed | None, stack: ExitStack
+) -> Call:
+    """Who asks. Inside the `stack` the feed gets the questions, and changes are the request's."""
+    # what the command line starts reports to the terminal's chat
+    channel, chat_id = ("terminal", "terminal") if by.direct else (CHANNEL, by.source)
+    place = place_of(by)
+    asks_in = chat_id if feed is None else place
+
+    async def approve(
+        text: str, detail: Sequence[str], program: AskedProgram | None = None, needs: Permission | None = None
+    ) -> None:
+        gate, needs = parts.admission.gate, needs or act.permission
+        await admit(gate, by, needs, text, detail=detail, chat_id=asks_in, program=program)
+
+    stack.enter_context(made_by(place, by.person_id, by.conversation))
+    if feed is None:
+        return Call(by.person_id, approve, lambda _step: None, device, channel, chat_id, by.direct, not by.direct)
+    stack.enter_context(questions_in(feed, parts.admission.approvals, channel=CHANNEL, chat_id=place))
+    return Call(by.person_id, approve, feed.put, device, channel, chat_id, by.direct, not by.direct, feed.begin)
+
+
+async def _needs(
+    parts: HostParts, act: Operation[..., Any], call: Call, devices: Sequence[Device], values: Mapping[str, Any]
+) -> Permission:
+    """What it needs with these values; on many devices the heaviest, as what is on one that cannot say is not known."""
+    if act.before is None or not call.asks:
+        return act.permission
+    weigh = partial(act.before, parts.services[act.noun], call, **values)
+    if not act.on_many:
+        return await weigh() or act.permission
+    found = await on_each(devices, lambda one: weigh(device=one.device_id))
+    is_risky = any(one.value is Permission.RISKY or one.error is not None for one in found)
+    return Permission.RISKY if is_risky else act.permission
+
+
+async def _granted(*_: object) -> None:
+    """What was asked once for all of the devices."""
+
+
+async def _on_each(
+    parts: HostParts,
+    act: Operation[..., Any],
+    call: Call,
+    devices: Sequence[Device],
+    left_out: list[str],
+    values: Mapping[str, Any],
+) -> OnMany[Any]:
+    stages = SharedStages(call.report)
+
+    async def one(device: Device) -> Any:
+        of_it = replace(call, device=device.device_id, report=partial(stages.show, device.name))
+        return await act.run(parts.services[act.noun], of_it, **values, device=device.device_id)
+
+    outcomes = await on_each(devices, one, lambda outcome: call.report(_step(outcome)))
+    rows = [
+        OnDevice(device=one.device_name, made=one.value)
+        if one.error is None
+        else OnDevice(device=one.device_name, error=failure_object(failure_of(one.error)))
+        for one in outcomes
     ]
+    failed = sum(one.error is not None for one in outcomes)
+    return OnMany(results=rows, failed=failed, left_out=left_out)
 
 
-def _endpoint(act: Operation[..., Any], service: Any, gate: Gate) -> Any:
-    async def endpoint(request: Request) -> Response:
-        by = await caller_of(request)
-        await check_form(request)
-        values = await _values(act, request)
-        action = act.asked(values)
-        gate.check(by.person_id, act.permission, action)
-        if act.least >= Access.OWN:
-            gate.check_owner(by.person_id, action)
+def _step(outcome: BoardOutcome[Any]) -> Step:
+    if outcome.error is not None:
+        step = outcome.error.next_step
+        return Step("deploy", f"{outcome.device_name}: {outcome.error.message}", "failed", next_step=step)
+    made = cast("Made", outcome.value)
+    told = f"{outcome.device_name}: {made.told}"
+    return Step("verify", told, "failed") if made.exit_code else Step("deploy", told)
 
-        async def approve(
-            text: str, detail: Sequence[str], program: AskedProgram | None = None, needs: Permission | None = None
-        ) -> None:
-            needs = needs or act.permission
-            await admit(gate, by, needs, text, detail=detail, chat_id=call.chat_id, program=program)
 
-        # what the command line starts reports to the terminal's chat
-        chat = ("terminal", "terminal") if by.direct else (CHANNEL, by.source)
-        call = Call(by.person_id, approve, lambda _step: None, values.get("device"), *chat, by.direct)
-        if act.permission is Permission.RISKY and not act.previews:
-            await approve(action, ())
-        result = await act.run(service, call, **values)
-        headers = {} if act.place is None else {"Location": act.place.format_map(Fields(result))}
-        return Response(msgspec.json.encode(result), act.status, headers, media_type=_JSON)
-
-    return endpoint
+def _devices_text(devices: Sequence[Device]) -> str:
+    shown = names_text([one.name for one in devices])
+    return f"{len(devices)} devices ({shown})" if len(devices) > 1 else shown
 
 
 async def _values(act: Operation[..., Any], request: Request) -> dict[str, Any]:

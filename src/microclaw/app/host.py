@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
+from microclaw.agent.attempts import latest_attempts
 from microclaw.agent.background.unattended import AgentTasks
 from microclaw.agent.conversation import Conversations
 from microclaw.agent.erase import ConversationEraser
@@ -41,6 +42,7 @@ from microclaw.app.mqtt import mqtt_serving
 from microclaw.app.people_plane import ingress_socket, open_people_plane, people_socket
 from microclaw.app.voice import HostVoice, VoiceMaker
 from microclaw.apps.changes import ChangeLog
+from microclaw.apps.operations import Programs
 from microclaw.apps.parts import Apps
 from microclaw.audit import AuditLog
 from microclaw.auth.admission import open_admission
@@ -203,7 +205,12 @@ async def running_host(
             conversations=agent.conversations,
             knowledge=agent.knowledge,
             schedules=agent.schedules,
-            services={**agent.services, **dict.fromkeys(("memory", "session", "skill"), knowledge), "fleet": apps},
+            services={
+                **agent.services,
+                **dict.fromkeys(("memory", "session", "skill"), knowledge),
+                "fleet": apps,
+                "app": Programs(apps, admission.gate, partial(latest_attempts, agent.conversations.journal)),
+            },
             tasks=tasks,
             jobs=jobs,
             live=live,

@@ -5,16 +5,15 @@ It compiles, to compare what would be installed with what is wanted; it tries no
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct, json, structs
 
-from microclaw.apps.building import Compile, ProgramImage, check_app_name, check_kind, read_image
+from microclaw.apps.building import ProgramImage, check_app_name, check_kind, read_image
 from microclaw.apps.catalogue import AppCondition, AppListing
 from microclaw.apps.changes import AppVersion
 from microclaw.apps.claims import pin_roles
@@ -130,7 +129,14 @@ class Fleet:
         name on one device, and for a program on a device that is not among `devices`.
         """
         _check_devices(programs, devices)
-        image = _builder(self._apps.compile)
+        made: dict[tuple[int, str], ProgramImage | MicroclawError] = {}  # of each program on each kind of board
+        images: dict[tuple[int, str], ProgramImage | MicroclawError] = {}
+        for request, ids in programs:
+            for device in (one for one in devices if one.device_id in ids):
+                which = id(request), f"{device.board} {device.kinds}"
+                if which not in made:
+                    made[which] = await self._build(request, device)
+                images[id(request), device.device_id] = made[which]
 
         async def on_device(device: Device) -> list[FleetRow]:
             try:
@@ -139,7 +145,7 @@ class Fleet:
                 listings, is_away = (), True
             there = {one.name: one for one in listings if not _goes(one)}
             meant = [request for request, ids in programs if device.device_id in ids]
-            rows = [await _row(device, request, there.get(request.name), image) for request in meant]
+            rows = [_row(device, one, there.get(one.name), images[id(one), device.device_id]) for one in meant]
             if is_away:
                 rows = [row.changed(condition="unreachable") for row in rows]
             if not prune:
@@ -152,6 +158,17 @@ class Fleet:
             if outcome.error is not None:
                 raise outcome.error
         return [row for outcome in outcomes for row in outcome.value or ()]
+
+    async def _build(self, request: DeployRequest, device: Device) -> ProgramImage | MicroclawError:
+        try:
+            check_app_name(request.name)
+            if request.wasm is not None:
+                check_kind("wasm", device.kinds)
+                return read_image(request.wasm, device.board, request.name, None)
+            source, level, language = request.source or "", request.optimization, request.language
+            return await self._apps.compile(source, device.board, request.name, level, language, device.kinds)
+        except MicroclawError as exc:
+            return exc
 
     async def apply(
         self,
@@ -192,7 +209,7 @@ class Fleet:
             return done
 
         return [
-            one.value or FleetResult(device=one.device_name, error=one.error and failure_of(one.error))
+            one.value or FleetResult(device=one.device_name, error=None if one.error is None else failure_of(one.error))
             for one in await on_each(devices, on_device)
         ]
 
@@ -230,38 +247,9 @@ def digest_of(rows: Sequence[FleetRow]) -> str:
     return hashlib.sha256(json.encode(said)).hexdigest()
 
 
-_Image: TypeAlias = Callable[[DeployRequest, Device], Awaitable[ProgramImage]]
-
-
-def _builder(compile: Compile) -> _Image:
-    """Gives what each program becomes on each kind of board, built once; it raises what the build raised."""
-    one_at_a_time: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)  # of each program
-    made: dict[tuple[int, str], ProgramImage | MicroclawError] = {}
-
-    async def build(request: DeployRequest, device: Device) -> ProgramImage:
-        if request.wasm is not None:
-            check_kind("wasm", device.kinds)
-            return read_image(request.wasm, device.board, request.name, None)
-        assert request.source is not None
-        level, language = request.optimization, request.language
-        return await compile(request.source, device.board, request.name, level, language, device.kinds)
-
-    async def image(request: DeployRequest, device: Device) -> ProgramImage:
-        which = id(request), f"{device.board} {device.kinds}"
-        async with one_at_a_time[id(request)]:
-            if which not in made:
-                try:
-                    made[which] = await build(request, device)
-                except MicroclawError as exc:
-                    made[which] = exc
-        if isinstance(found := made[which], MicroclawError):
-            raise found
-        return found
-
-    return image
-
-
-async def _row(device: Device, request: DeployRequest, there: AppListing | None, image_of: _Image) -> FleetRow:
+def _row(
+    device: Device, request: DeployRequest, there: AppListing | None, image: ProgramImage | MicroclawError
+) -> FleetRow:
     found = FleetDifference(
         device=device.name,
         name=request.name,
@@ -269,7 +257,6 @@ async def _row(device: Device, request: DeployRequest, there: AppListing | None,
         condition=None if there is None else there.condition,
     )
     try:
-        check_app_name(request.name)
         device.transport_for(AppInstall.method)
         if there is not None and there.foreign:
             raise AppExists(
@@ -277,7 +264,8 @@ async def _row(device: Device, request: DeployRequest, there: AppListing | None,
                 next_step=f"give it another name, or take that place first: "
                 f"microclaw run FILE --name {request.name} -d {device.name} --replace",
             )
-        image = await image_of(request, device)
+        if isinstance(image, MicroclawError):
+            raise image
         check_keeper(request.times, image.kind)
         limits = fit_limits(device.board, fit_claim(image, request.heap_bytes), request.timers)
     except MicroclawError as exc:

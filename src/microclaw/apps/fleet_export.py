@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import yaml
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 FLEET: Final = "fleet.yaml"
 LEVELS: Final = ("O3", "Os", "O2", "O1", "Oz", "O0")
-_USUAL: Final = {"timers": DEFAULT_TIMERS, "watchdog_ms": 180_000, "optimization": "O3"}
+_LANGUAGES: Final[tuple[Language, ...]] = ("c", "c++", "sketch")
 _HEAD: Final = "# What this host wanted on its devices; docs/fleet.md has the form.\n"
 
 
@@ -37,7 +38,7 @@ class FleetExport(Result, frozen=True, kw_only=True):
 async def exported(apps: Apps, chosen: Sequence[Device] | None) -> FleetExport:
     """Of these devices, or of all."""
     known = {one.device_id: one for one in (apps.registry.list() if chosen is None else chosen)}
-    built: dict[tuple[str, ...], tuple[str, bytes, dict[str, Any]]] = {}
+    built: dict[tuple[str, ...], tuple[str, bytes, int, str]] = {}
     alike: dict[tuple[str, str, bytes, str], tuple[dict[str, Any], list[str]]] = {}
     for app in await apps.catalogue.wanted():
         if (device := known.get(app.device_id)) is None:
@@ -45,8 +46,8 @@ async def exported(apps: Apps, chosen: Sequence[Device] | None) -> FleetExport:
         which = (app.name, app.version.sha256, device.board.board_id)
         if which not in built:
             built[which] = await _rebuilt(apps, app, device)
-        suffix, content, about = built[which]
-        terms = _terms(app, about)
+        suffix, content, usual_heap_bytes, level = built[which]
+        terms = _terms(app, usual_heap_bytes, level)
         alike.setdefault((app.name, suffix, content, str(terms)), (terms, []))[1].append(device.name)
     files: dict[str, bytes] = {}
     programs: list[dict[str, Any]] = []
@@ -60,32 +61,31 @@ async def exported(apps: Apps, chosen: Sequence[Device] | None) -> FleetExport:
     return FleetExport(programs=programs, files={**files, FLEET: (_HEAD + str(text)).encode()})
 
 
-def _terms(app: DesiredApp, about: dict[str, Any]) -> dict[str, Any]:
+def _terms(app: DesiredApp, usual_heap_bytes: int, level: str) -> dict[str, Any]:
     """What the entry says of it beyond what is usual."""
     version, times = app.version, app.version.times or RunTimes()
-    values = {"heap_bytes": version.heap_bytes, "timers": version.timers, "watchdog_ms": version.watchdog_ms}
-    usual = {**_USUAL, "heap_bytes": about["heap_bytes"]}
-    given = {**values, "optimization": about["optimization"]}
-    told = {key: value for key, value in given.items() if value != usual[key]}
-    times_told = (("every", times.every_ms), ("stop_after", times.stop_after_ms))
-    return told | {key: time_word(ms) for key, ms in times_told if ms is not None}
+    values = (
+        ("heap_bytes", version.heap_bytes, usual_heap_bytes),
+        ("timers", version.timers, DEFAULT_TIMERS),
+        ("watchdog_ms", version.watchdog_ms, 180_000),
+        ("optimization", level, LEVELS[0]),
+        ("every", times.every_ms and time_word(times.every_ms), None),
+        ("stop_after", times.stop_after_ms and time_word(times.stop_after_ms), None),
+    )
+    return {key: value for key, value, usual in values if value != usual}
 
 
-async def _rebuilt(apps: Apps, app: DesiredApp, device: Device) -> tuple[str, bytes, dict[str, Any]]:
+async def _rebuilt(apps: Apps, app: DesiredApp, device: Device) -> tuple[str, bytes, int, str]:
     """The file's suffix and content, its usual heap and the level that make these very bytes of it; else the bytes."""
     stored = await apps.catalogue.image(app.version.sha256)
-    about = {"heap_bytes": DEFAULT_HEAP_BYTES, "optimization": "O3"}
     if app.version.kind == "py":
         image = stored_program(stored.code, stored.source, stored.meta)
-        return ".py", image.source.encode(), {**about, "heap_bytes": fit_claim(image, DEFAULT_HEAP_BYTES)}
-    languages: tuple[Language, ...] = ("c", "c++", "sketch")
-    for level in LEVELS if stored.source is not None else ():
-        for language in languages:
-            assert stored.source is not None
-            try:
-                made = await apps.compile(stored.source, device.board, app.name, level, language, ("wasm",))
-            except (BuildError, UnknownName):
-                continue
-            if made.sha256 == stored.sha256:
-                return SUFFIX[language], stored.source.encode(), {**about, "optimization": level}
-    return ".wasm", stored.code, about
+        return ".py", image.source.encode(), fit_claim(image, DEFAULT_HEAP_BYTES), LEVELS[0]
+    for level, language in product(LEVELS, _LANGUAGES) if stored.source is not None else ():
+        try:
+            made = await apps.compile(stored.source or "", device.board, app.name, level, language, ("wasm",))
+        except (BuildError, UnknownName):
+            continue
+        if made.sha256 == stored.sha256:
+            return SUFFIX[language], (stored.source or "").encode(), DEFAULT_HEAP_BYTES, level
+    return ".wasm", stored.code, DEFAULT_HEAP_BYTES, LEVELS[0]

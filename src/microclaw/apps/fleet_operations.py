@@ -111,7 +111,9 @@ Devices: TypeAlias = Annotated[
 ]
 
 
-@operation("fleet.diff", http="POST /v1/fleet/diff", words="compare a fleet", is_command=False, steps=True)
+@operation(
+    "fleet.diff", http="POST /v1/fleet/diff", words="compare a fleet", is_command=False, steps=True, cancellable=True
+)
 async def diff(apps: Apps, _: Call, programs: Programs, devices: Devices, prune: bool = False) -> FleetDiff:
     """What differs between what shall run and what is wanted. It changes nothing."""
     rows = await Fleet(apps).compare(*_read(apps, programs, devices), prune=prune)
@@ -130,6 +132,7 @@ async def diff(apps: Apps, _: Call, programs: Programs, devices: Devices, prune:
     is_command=False,
     previews=True,
     steps=True,
+    cancellable=True,
 )
 async def apply(
     apps: Apps,
@@ -146,13 +149,15 @@ async def apply(
     _check(rows, digest)
     if detail := _act_texts(rows):
         await call.approve(f"apply a fleet of {count_text(len(meant), 'device')}", detail)
-        if not call.direct and digest_of(await fleet.compare(asked, meant, prune=prune)) != digest_of(rows):
+        if call.asks and digest_of(await fleet.compare(asked, meant, prune=prune)) != digest_of(rows):
             raise PermissionRefused("something was changed while somebody was asked", next_step="ask again")
     place = Place(call.person_id, call.channel, call.chat_id) if call.direct else True
     return FleetApplied(results=await fleet.apply(rows, call.report, when_back=when_back and place, begin=call.begin))
 
 
-@operation("fleet.export", http="POST /v1/fleet/export", words="export a fleet", is_command=False, steps=True)
+@operation(
+    "fleet.export", http="POST /v1/fleet/export", words="export a fleet", is_command=False, steps=True, cancellable=True
+)
 async def export(
     apps: Apps, _: Call, devices: Annotated[list[str] | None, Meta(description="Of these alone.")] = None
 ) -> FleetExport:

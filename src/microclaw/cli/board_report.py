@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import microclaw
+from microclaw.apps.operations import list_apps
 from microclaw.boards.reader import board_ids
 from microclaw.cli.options import GlobalOptions
 from microclaw.client import Client
@@ -237,16 +238,16 @@ def _facts(report: Report, calls: _Calls) -> None:
 
 def _programs(report: Report, host: Client, name: str) -> None:
     try:
-        apps = host.programs.list(name)
+        apps = host.call(list_apps, device=name).apps
     except MicroclawError as exc:
         report.checks.append(Check("programs", f"problem ({_code(exc)})"))
         return
     for app in apps:
-        title, sha256 = program_name(app["name"]), str(app["sha256"] or "")
+        title, sha256 = program_name(app.name), str(app.sha256 or "")
         known = sha256 if _SHA256.fullmatch(sha256) else "not known to this host"
-        report.programs.append({"name": title, "sha256": known, "state": plain_words(app["condition"])})
-        if app["error"] and len(report.errors) < _MAX_ERRORS:
-            report.errors.append(f"{title}: {error_kind(app['error'])}")
+        report.programs.append({"name": title, "sha256": known, "state": plain_words(app.condition)})
+        if app.error and len(report.errors) < _MAX_ERRORS:
+            report.errors.append(f"{title}: {error_kind(app.error)}")
 
 
 def _connections(host: Client, name: str) -> int | None:

@@ -8,20 +8,11 @@ from typing import Annotated, Any, Literal, TypeAlias
 import typer
 
 from microclaw.cli.catalog_publish import publish
-from microclaw.cli.catalog_upgrades import entry_body, upgrade_from_catalogs
-from microclaw.cli.many_devices import chosen_names
+from microclaw.cli.catalog_upgrades import entry_values, upgrade_from_catalogs
+from microclaw.cli.many_devices import chosen_device, chosen_names
 from microclaw.cli.options import command_group, global_options
-from microclaw.cli.programs import (
-    WhenBackOption,
-    chosen_device,
-    end_deferred,
-    end_install,
-    follow,
-    install_on_many,
-    later_path,
-)
+from microclaw.cli.programs import WhenBackOption, install_program
 from microclaw.client import Client
-from microclaw.client.request import segment
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.selection import names_text
 from microclaw.errors import ConfigError
@@ -56,24 +47,19 @@ def install(
     """Build, check, try, install and verify an entry, as `run` does with a file."""
     options = global_options(ctx)
     entry = Catalog(folders_of(options.settings()), only=only).find(name)
-    values = entry.values(sets or ())
+    params = entry.values(sets or ())
     host = options.host()
     names = chosen_names(options, host) if options.chooses_many else [chosen_device(options, host)]
-    program = entry_body(options, entry, values, _kind(entry, host, names, language))
-    body: dict[str, Any] = {
+    values: dict[str, Any] = {
         "name": app or entry.app_name,
         "heap_bytes": heap,
         "replace": replace,
         "force": force,
-        **program,
+        "when_back": when_back,
+        **entry_values(options, entry, params, _kind(entry, host, names, language)),
     }
-    options.say(entry.diagram(values))
-    if options.chooses_many:
-        install_on_many(options, host, body, when_back=when_back)
-        return
-    made = follow(options, host, later_path(f"/v1/devices/{segment(names[0])}/apps", when_back=when_back), body)
-    if not end_deferred(options, made):
-        end_install(options, made)
+    options.say(entry.diagram(params))
+    install_program(options, values)
 
 
 @catalog_group.command()

@@ -18,6 +18,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 
 import typer
 
+from microclaw.apps.operations import list_apps
 from microclaw.boards import load_board
 from microclaw.cli.board_control import BoardControl
 from microclaw.cli.chat_commands import Conversation
@@ -209,7 +210,7 @@ def blink(stage: Stage, *, once: bool) -> Rows:
     yield "", "yes: counted by the board, with no host running"
     _, took_s = stage.start_host()
     gone = ("missing", "unreachable", "dead", "trapped")
-    names = ", ".join(app["name"] for app in client.programs.list(DEVICE) if app["condition"] not in gone)
+    names = ", ".join(app.name for app in client.call(list_apps, device=DEVICE).apps if app.condition not in gone)
     if not names:
         raise DemoFailed(f"{DEVICE} lists no program after the host came back", next_step="microclaw doctor")
     rise = len(alone) + sum(row.pin == PIN for row in board.edges(cursor).edges)

@@ -20,7 +20,10 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from msgspec import UNSET
+
 from microclaw import __version__
+from microclaw.apps import operations as programs
 from microclaw.boards import load_board
 from microclaw.cli.demo import BOARD, EDGES, PIN, DemoFailed, Rows, Stage
 from microclaw.cli.firmware_publish import new_manifest, send_release
@@ -217,21 +220,24 @@ def cluster(stage: Stage) -> Rows:
     at = ", ".join(f"{count} at {name}" for name, count in sorted(places().items()))
     yield "boards", f"{stage.count} joined: {at}"
 
-    patience_s, programs = 120.0 + 2 * stage.count, stage.client(HOSTS[0]).programs
-    labelled = DeviceChoice(labels=["fleet"])
-    installing = ThreadPoolExecutor(1).submit(programs.install, labelled, "blink", SOURCE, within_s=patience_s)
-    few, changes = max(1, stage.count // 6), client.programs.changes
-    stage.until(
-        lambda: sum(row["state"] == "done" for row in changes(limit=stage.count)) >= few, "nothing was installed"
+    patient = stage.client(HOSTS[0]).watching(within_s=120.0 + 2 * stage.count)
+    installing = ThreadPoolExecutor(1).submit(
+        patient.call_many, programs.install, labels=["fleet"], name="blink", source=SOURCE
     )
+    few = max(1, stage.count // 6)
+
+    def installed() -> int:
+        return sum(row.state == "done" for row in client.call(programs.changes, limit=stage.count).changes)
+
+    stage.until(lambda: installed() >= few, "nothing was installed")
     there, killed_s = places()[HOSTS[1]], time.monotonic()
     stage.children[HOSTS[1]].kill()
     targets[1] = 0
     yield HOSTS[1], f"killed (kill -9) with {count_text(there, 'board')}, while the program goes to {stage.count}"
     stage.until(lambda: places().total() - places()[HOSTS[1]] == stage.count, "not all boards are elsewhere")
     yield "boards", f"all {stage.count} connected elsewhere {time.monotonic() - killed_s:.1f} s after", "ok"
-    results = installing.result()["results"]
-    codes = {row["device"]: "installed" if "made" in row else row["error"]["code"] for row in results}
+    results = installing.result().results
+    codes = {row.device: "installed" if row.error is UNSET else row.error["code"] for row in results}
     if len(codes) != stage.count:
         raise DemoFailed(f"the install's table has {len(codes)} of {stage.count} boards")
     yield "table", "; ".join(f"{count} {end}" for end, count in sorted(Counter(codes.values()).items()))

@@ -14,7 +14,7 @@ from microclaw.cli.device_check import check, connection_text, only_board, repor
 from microclaw.cli.firmware_option import FirmwareOption, firmware_words
 from microclaw.cli.host_commands import waiting_lines
 from microclaw.cli.options import GlobalOptions, command_group, global_options
-from microclaw.cli.programs import follow
+from microclaw.cli.steps import follow
 from microclaw.cli.telemetry_command import last_text, show_telemetry
 from microclaw.cli.wifi_command import wifi
 from microclaw.cli.xiaozhi_steps import add_xiaozhi

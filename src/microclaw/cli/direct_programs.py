@@ -11,12 +11,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from microclaw.api.views import deployment_object
+from msgspec import UNSET
+
 from microclaw.apps.building import cached_compiler, program_language
 from microclaw.apps.changes import ChangeLog
 from microclaw.apps.deploy import Deployer, Deployment, DeployRequest
 from microclaw.apps.installer import Installer
 from microclaw.apps.listing import ListingDevice, removal_text
+from microclaw.apps.results import Deployed
 from microclaw.apps.silence import SilenceExplainer
 from microclaw.apps.trial import try_image
 from microclaw.boards.profile import BoardProfile
@@ -24,7 +26,8 @@ from microclaw.bus import Bus
 from microclaw.cli.call_commands import call_at, call_endpoint
 from microclaw.cli.options import GlobalOptions
 from microclaw.cli.program_files import WASM_MAGIC, read_expectations, read_program, source_text
-from microclaw.cli.programs import Stages, end_install
+from microclaw.cli.programs import end_install
+from microclaw.cli.steps import Stages
 from microclaw.clock import now_ms
 from microclaw.devices.calls import AppEntry, AppList, AppUninstall, Call
 from microclaw.devices.registry import Registry
@@ -76,8 +79,7 @@ def run_directly(options: GlobalOptions, asked: DirectRun) -> None:
     outcome = asyncio.run(_deploy(options, asked, request))
     if isinstance(outcome, MicroclawError):
         raise outcome
-    made = deployment_object(outcome)
-    del made["change_id"]  # nobody keeps the change
+    made = Deployed.deployment(outcome, change_id=UNSET)  # nobody keeps the change
     end_install(options, made)
 
 

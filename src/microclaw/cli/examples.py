@@ -79,6 +79,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "app upgrade": ("app upgrade blink blink.c -d kitchen",),
     "app set": ("app set blink --every 1h -d kitchen",),
     "app changes": ("app changes --limit 5",),
+    "app tries": ("app tries",),
     "catalog search": ("catalog search light",),
     "catalog show": ("catalog show fade", "catalog show fade --source"),
     "catalog install": ("catalog install fade -d kitchen --set pin=7",),

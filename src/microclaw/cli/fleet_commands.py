@@ -15,9 +15,7 @@ from microclaw.cli.many_devices import chosen_names
 from microclaw.cli.operation_commands import done, show
 from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.cli.programs import WhenBackOption
-from microclaw.client import Client
 from microclaw.devices.calls import AppInstall
-from microclaw.devices.selection import names_text
 from microclaw.errors import ConfigError, MicroclawError, ProtocolError
 from microclaw.text import count_text
 
@@ -35,20 +33,21 @@ def apply(
 ) -> None:
     """Make the devices run what a file says. A second time it does nothing."""
     options = global_options(ctx)
-    asked = {**_read(options, file), "prune": prune}
-    found = done(options, fleet.diff, **asked)
+    host, asked = options.host(), {**_read(options, file), "prune": prune}
+    found = done(options, host, fleet.diff, asked)
     if found.differences and not options.quiet and not options.json:
         options.table(found.table(), head=tuple(found.columns))
     if found.differences and "refused" not in found.counts:
         options.agree(found.question)
-    show(options, fleet.apply, done(options, fleet.apply, **asked, when_back=when_back, digest=found.digest))
+    asked |= {"when_back": when_back, "digest": found.digest}
+    show(options, fleet.apply, done(options, host, fleet.apply, asked))
 
 
 @fleet_group.command()
 def diff(ctx: typer.Context, file: _File = Path(FLEET), prune: _Prune = False) -> None:
     """What `apply` would change. Exit code 0 when nothing, 1 when something."""
     options = global_options(ctx)
-    show(options, fleet.diff, done(options, fleet.diff, **_read(options, file), prune=prune))
+    show(options, fleet.diff, done(options, options.host(), fleet.diff, {**_read(options, file), "prune": prune}))
 
 
 @fleet_group.command()
@@ -61,8 +60,8 @@ def export(
 ) -> None:
     """What is wanted on the devices now, as a file for `apply`."""
     options = global_options(ctx)
-    many = options.devices or options.labels or options.every
-    found = done(options, fleet.export, devices=chosen_names(options, options.host()) if many else None)
+    host, many = options.host(), options.devices or options.labels or options.every
+    found = done(options, host, fleet.export, {"devices": chosen_names(options, host) if many else None})
     if out is not None:
         _write(out, found.files)
         told = f"{count_text(len(found.programs), 'program')}, {count_text(len(found.files) - 1, 'file')} beside it"
@@ -85,21 +84,12 @@ def _read(options: GlobalOptions, file: Path) -> dict[str, Any]:
     found.check()
     ids = {one for entry in found.entries for one in entry.ids}
     if options.devices or options.labels or options.every:
-        ids = _ids_meant(options, host, known)
+        names = chosen_names(options, host)
+        meant = [one for one in known if one["name"] in names]
+        ids = {str(one["device_id"]) for one in meant if options.devices or AppInstall.method in one["capabilities"]}
     programs = [{**entry.body, "devices": [one for one in entry.ids if one in ids]} for entry in found.entries]
     devices = [str(one["device_id"]) for one in known if one["device_id"] in ids]
     return {"programs": [one for one in programs if one["devices"]], "devices": devices}
-
-
-def _ids_meant(options: GlobalOptions, host: Client, known: list[Any]) -> set[str]:
-    """Of -d, -l or --all. Raises ConfigError for what is named and takes no programs."""
-    names = chosen_names(options, host)
-    meant = [one for one in known if one["name"] in names]
-    taking = {str(one["device_id"]) for one in meant if AppInstall.method in one["capabilities"]}
-    if len(taking) < len(meant) and (options.devices or not taking):
-        others = [str(one["name"]) for one in meant if one["device_id"] not in taking]
-        raise ConfigError(f"takes no programs: {names_text(others)}", next_step="microclaw device show NAME")
-    return taking
 
 
 def _write(folder: Path, files: dict[str, bytes]) -> None:

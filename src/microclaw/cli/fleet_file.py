@@ -5,9 +5,8 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Any, Final, get_type_hints
+from typing import Annotated, Any, Final, Literal, get_type_hints
 
 import msgspec
 import yaml
@@ -17,30 +16,39 @@ from microclaw.apps.fleet_operations import FleetProgram
 from microclaw.apps.run_times import times_body
 from microclaw.cli.program_files import WASM_MAGIC, name_of_file, read_expectations, read_program, source_text
 from microclaw.config.schema import did_you_mean
-from microclaw.config.yaml_file import YamlFile, is_word
+from microclaw.config.yaml_file import YamlFile
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.selection import names_text
 from microclaw.durable import read_given
-from microclaw.errors import ConfigError, MicroclawError
+from microclaw.errors import MicroclawError
 
 MAX_BYTES: Final = 1 << 20
 TERMS: Final = ("heap_bytes", "timers", "watchdog_ms", "optimization")
-TIMES: Final = ("every", "stop_after")
-KEYS: Final = ("file", "name", "devices", "labels", *TERMS, "expect", *TIMES)
-_TYPES: Final = get_type_hints(FleetProgram, include_extras=True)
+_Text = Annotated[str, msgspec.Meta(pattern=r"\S")]
+_Names = Annotated[list[_Text], msgspec.Meta(min_length=1)]
+_FORM: Final[dict[str, Any]] = {
+    "file": _Text,
+    "name": _Text,
+    "devices": _Names | Literal["all"],
+    "labels": _Names,
+    **{key: kind for key, kind in get_type_hints(FleetProgram, include_extras=True).items() if key in TERMS},
+    "expect": _Text,
+    "every": str | int,
+    "stop_after": str | int,
+}
 _EMPTY: Final = "write programs:, and below it - file: blink.c"
 
 
 @dataclass(slots=True)
 class FleetEntry:
-    """A program of the file. `body` is what the host takes, without its devices; these are chosen by `words`."""
+    """A program of the file. `body` is what the host takes, without its devices; these are chosen by `nodes`."""
 
     line: int
     name: str
     body: dict[str, Any]
-    devices: list[tuple[str, int]] | None = None  # names or ids with their lines; None: by labels, or all
-    labels: list[str] = field(default_factory=list)
-    choice_line: int = 0  # 0: the choice itself is wrong
+    labels: list[str]
+    nodes: list[yaml.Node] | None  # of names or ids; None: by labels, or all
+    choice: yaml.Node
     ids: list[str] = field(default_factory=list)  # `choose_devices` finds them
 
 
@@ -67,88 +75,73 @@ class FleetFile(YamlFile):
         """Give each entry the ids of its devices, of those that the host knows."""
         taken: dict[tuple[str, str], int] = {}
         for entry in self.entries:
-            chosen = self._by_labels(entry, known) if entry.devices is None else self._named(entry.devices, known)
-            for one in chosen:
-                first = taken.setdefault((entry.name, one["device_id"]), entry.line)
+            chosen = self._by_labels(entry, known) if entry.nodes is None else self._named(entry.nodes, known)
+            firsts = {taken.setdefault((entry.name, one["device_id"]), entry.line): one["name"] for one in chosen}
+            for first, name in firsts.items():
                 if first != entry.line:
-                    text = f"{entry.name} is on {one['name']} already, by the entry in line {first}"
+                    text = f"{entry.name} is on {name} already, by the entry in line {first}"
                     self.wrong(entry.line, text, "give one of the two another name, or other devices")
-                    break
             entry.ids = [str(one["device_id"]) for one in chosen]
 
     def _by_labels(self, entry: FleetEntry, known: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         found = [one for one in known if set(entry.labels).issubset(one["labels"])]
         taking = [one for one in found if AppInstall.method in one["capabilities"]]
-        if found and not taking:
-            names = names_text([one["name"] for one in found])
-            self.wrong(entry.choice_line, f"none of these takes programs: {names}", "microclaw device list")
-        elif not taking:
+        if not taking:
             what = f"no device has the label {' and '.join(entry.labels)}" if entry.labels else "the host has no device"
-            self.wrong(entry.choice_line, what, "microclaw device list")
+            none = f"none of these takes programs: {names_text([one['name'] for one in found])}"
+            self.at(entry.choice, none if found else what, "microclaw device list")
         return taking
 
-    def _named(self, wanted: list[tuple[str, int]], known: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    def _named(self, wanted: list[yaml.Node], known: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         found: list[Mapping[str, Any]] = []
-        for word, line in wanted:
-            one = next((one for one in known if word in (one["name"], one["device_id"])), None)
+        for node in wanted:
+            one = next((one for one in known if node.value in (one["name"], one["device_id"])), None)
             if one is None:
-                near = did_you_mean(word, [str(one["name"]) for one in known])
-                self.wrong(line, f"no device is named {word!r}{near}", "microclaw device list")
+                near = did_you_mean(node.value, [str(one["name"]) for one in known])
+                self.at(node, f"no device is named {node.value!r}{near}", "microclaw device list")
             elif one in found:
-                self.wrong(line, f"{one['name']} is there twice", "leave one of them out")
+                self.at(node, f"{one['name']} is there twice", "leave one of them out")
             elif AppInstall.method not in one["capabilities"]:
-                self.wrong(line, f"{one['name']} takes no programs", f"microclaw device show {one['name']}")
+                self.at(node, f"{one['name']} takes no programs", f"microclaw device show {one['name']}")
             else:
                 found.append(one)
         return found
 
     def _entry(self, node: yaml.Node) -> None:
-        fields = self.fields(node, KEYS, "a program")
+        fields = self.fields(node, tuple(_FORM), "a program")
         if not fields:
             return
-        body: dict[str, Any] = {}
-        texts = {key: self.text(fields[key], key) for key in ("file", "name", "expect") if key in fields}
-        file, name, expect = texts.get("file"), texts.get("name"), texts.get("expect")
+        found = {key: value for key in fields if (value := self._value(fields[key], key)) is not None}
         if "file" not in fields:
             self.at(node, "file is missing", "write file: blink.c, a path beside this file")
-        if "name" not in fields:
-            name = name_of_file(Path(file or ""))
+        name = found.get("name", "" if "name" in fields else name_of_file(Path(found.get("file", ""))))
+        body: dict[str, Any] = {"name": name, **{key: found[key] for key in TERMS if key in found}}
         if name:
             self._try(fields.get("name", fields.get("file", node)), lambda: check_app_name(name))
-        if file:
-            self._try(fields["file"], lambda: body.update(_program(self.path.parent / file)))
-        if expect:
-            at = self.path.parent / expect
+        if "file" in found:
+            self._try(fields["file"], lambda: body.update(_program(self.path.parent / found["file"])))
+        if "expect" in found:
+            at = self.path.parent / found["expect"]
             self._try(fields["expect"], lambda: body.update(expect=read_expectations(at).text))
-        for key in TERMS:
-            if key in fields:
-                self._try(fields[key], partial(_put, body, key, fields[key]))
-        if any(key in fields for key in TIMES):
-            self._try(next(fields[key] for key in TIMES if key in fields), lambda: body.update(_times(fields)))
-        entry = FleetEntry(node.start_mark.line + 1, name or "", {"name": name, **body})
-        self._choice(node, fields, entry)
-        if name and entry.choice_line:  # its devices are looked at, too, when something else in it is wrong
-            self.entries.append(entry)
-
-    def _choice(self, node: yaml.Node, fields: Mapping[str, yaml.Node], entry: FleetEntry) -> None:
-        """Exactly one of devices and labels."""
-        if ("devices" in fields) == ("labels" in fields):
-            both = "devices" in fields
+        times = [str(found[key]) if key in found else None for key in ("every", "stop_after")]
+        self._try(fields.get("every", fields.get("stop_after", node)), lambda: body.update(times_body(*times)))
+        both = [key for key in ("devices", "labels") if key in fields]
+        if len(both) != 1:
             text = "devices and labels together have two meanings" if both else "it says no devices"
             self.at(fields.get("labels", node), text, "give devices: [NAME], labels: [LABEL] or devices: all")
-            return
-        key = "devices" if "devices" in fields else "labels"
-        chosen = fields[key]
-        if key == "devices" and is_word(chosen, "all"):
-            entry.choice_line = chosen.start_mark.line + 1
-        elif not isinstance(chosen, yaml.SequenceNode) or not chosen.value:
-            self.at(chosen, f"{key} has to be a list of names", f"write {key}: [NAME]")
-        else:
-            words = [(self.text(one, f"a name in {key}"), one.start_mark.line + 1) for one in chosen.value]
-            if None not in (word for word, _ in words):
-                entry.choice_line = chosen.start_mark.line + 1
-            entry.devices = [(word, line) for word, line in words if word] if key == "devices" else None
-            entry.labels = [word for word, _ in words if word] if key == "labels" else []
+        elif name and both[0] in found:  # its devices are looked at, too, when something else in it is wrong
+            choice = fields[both[0]]
+            nodes = choice.value if isinstance(found.get("devices"), list) else None
+            entry = FleetEntry(node.start_mark.line + 1, name, body, found.get("labels", []), nodes, choice)
+            self.entries.append(entry)
+
+    def _value(self, node: yaml.Node, key: str) -> Any:
+        """A field's value; None when that is a mistake."""
+        try:
+            return msgspec.convert(yaml.safe_load(yaml.serialize(node)), _FORM[key])
+        except (msgspec.ValidationError, yaml.YAMLError, ValueError, RecursionError) as exc:
+            self.at(node, f"{key}: {exc}".replace("`", ""), "docs/fleet.md has what it may be")
+            return None
 
     def _try(self, node: yaml.Node, act: Callable[[], object]) -> None:
         """Do it; what it raises is a mistake at this place."""
@@ -157,23 +150,6 @@ class FleetFile(YamlFile):
         except MicroclawError as exc:
             details = [one.render() for one in getattr(exc, "diagnostics", ())]
             self.at(node, "; ".join(details) or exc.message, exc.next_step or "correct it")
-
-
-def _put(body: dict[str, Any], key: str, node: yaml.Node) -> None:
-    body[key] = _value(node, _TYPES[key])
-
-
-def _times(fields: Mapping[str, yaml.Node]) -> dict[str, int | None]:
-    """When the program runs: `every: 10m`, `stop_after: 30s`, as `run` has them."""
-    return times_body(*(str(_value(fields[key], str | int)) if key in fields else None for key in TIMES))
-
-
-def _value(node: yaml.Node, kind: Any) -> Any:
-    """A value of this type. Raises ConfigError."""
-    try:
-        return msgspec.convert(yaml.safe_load(yaml.serialize(node)), kind)
-    except (msgspec.ValidationError, yaml.YAMLError, ValueError) as exc:
-        raise ConfigError(f"{exc}".replace("`", ""), next_step="docs/fleet.md has what it may be") from exc
 
 
 def _program(file: Path) -> dict[str, Any]:

@@ -87,6 +87,13 @@ ALIASES: Final = {
     "signins": "signin",
 }
 
+# Words that went, and what does it now: the old one answers with that.
+FORMER: Final[dict[str, str]] = {
+    "apply": "fleet apply",
+    "diff": "fleet diff",
+    "export": "fleet export",
+}
+
 # The sections of `microclaw --help`.
 GROUPS: Final = {
     "Start": "demo setup up status open doctor service",
@@ -160,6 +167,8 @@ class LazyGroup(TyperGroup):
         formatter.write_text("More of a command, with examples: microclaw COMMAND --help")
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        if args and (now := FORMER.get(args[0])) is not None:
+            ctx.fail(f"there is no microclaw {args[0]} any more: microclaw {now} does it")
         name, command, rest = super().resolve_command(ctx, args)
         listed = ALIASES.get(name or "", name or "")
         return name, load_command(listed) if listed in COMMANDS else command, rest

@@ -8,7 +8,6 @@ from typing import Any
 import typer
 
 from microclaw.cli.options import FAILED, SOME_FAILED, GlobalOptions
-from microclaw.cli.programs import follow
 from microclaw.client import Client
 from microclaw.devices.selection import Selection, names_text
 from microclaw.errors import ConfigError
@@ -42,25 +41,6 @@ def chosen_names(options: GlobalOptions, host: Client) -> list[str]:
     return names
 
 
-def act_on_many(
-    options: GlobalOptions,
-    host: Client,
-    act: str,
-    path: str,
-    body: Mapping[str, Any],
-    schema: str,
-    *,
-    loses: Callable[[Sequence[str]], Sequence[str]] = lambda _names: (),
-) -> None:
-    """Ask, let the host do it on each device with its steps shown, tell the end. `act` is "install blink on".
-
-    `loses` says on which of the devices something else of that name is replaced: that is asked even of one.
-    """
-    ask_once(options, host, act, loses)
-    made = follow(options, host, path, {**body, **choice_body(options)})
-    end_many(options, schema, made)
-
-
 def ask_once(
     options: GlobalOptions,
     host: Client,
@@ -92,3 +72,34 @@ def end_many(options: GlobalOptions, schema: str, made: Mapping[str, Any]) -> No
         options.say(f"{len(results) - len(failed)} of {len(results)} devices{later}{left_out}")
     if failed:
         raise typer.Exit(FAILED if len(failed) == len(results) else SOME_FAILED)
+
+
+def chosen_device(options: GlobalOptions, host: Client) -> str:
+    """The device of -d, else the only one there is."""
+    if options.device:
+        return options.device
+    names = [str(d["name"]) for d in host.devices.list()]
+    if len(names) == 1:
+        return names[0]
+    if not names:
+        raise ConfigError("this host knows no device", next_step="microclaw device add NAME --wasmachine HOST:PORT")
+    raise ConfigError(f"which device? there are {len(names)}", next_step=f"give -d {' or -d '.join(sorted(names)[:5])}")
+
+
+def device_with_program(options: GlobalOptions, host: Client, name: str) -> str:
+    """The device of -d, else the only one that has a program of that name, else the only one there is."""
+    from microclaw.apps.operations import list_apps
+
+    if options.device:
+        return options.device
+    found = sorted({app.device for app in host.call(list_apps).apps if app.name == name})
+    if len(found) > 1:
+        step = f"give -d {' or -d '.join(found[:5])}"
+        raise ConfigError(f"which device? {name} is on {len(found)}: {', '.join(found[:5])}", next_step=step)
+    if found:
+        return found[0]
+    devices = host.devices.list()
+    if len(devices) == 1:
+        return str(devices[0]["name"])
+    step = "microclaw app list; for a device that does not answer: -d NAME"
+    raise ConfigError(f"no device lists a program {name}", next_step=step)

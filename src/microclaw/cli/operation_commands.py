@@ -4,41 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 import typer
+from msgspec import UNSET
 
+from microclaw.cli.many_devices import ask_once, chosen_device, device_with_program, end_many
 from microclaw.cli.options import GlobalOptions, command_group, global_options
-from microclaw.operations.operation import Call, Operation, Parameter, load
+from microclaw.cli.steps import follow
+from microclaw.client import Client
+from microclaw.client.calls import as_result
+from microclaw.operations.operation import Call, Operation, Parameter, Permission, load
 from microclaw.operations.result import Listing
 
 
 def group(noun: str, by_hand: typer.Typer | None = None) -> typer.Typer:
-    """`microclaw NOUN`: a command for each of its acts, and those that are there `by_hand`."""
+    """`microclaw NOUN`: a command for each of its acts, and those that are there `by_hand`, which go before."""
     made = by_hand or command_group()
+    there = {one.name or one.callback.__name__ for one in made.registered_commands if one.callback}
     for act in load(noun):
-        if act.is_command:
+        if act.is_command and act.verb not in there:
             made.command(act.verb)(_command(act))
     return made
 
 
 def _command(act: Operation[..., Any]) -> Any:
     shown = [one for one in act.parameters if not one.option.hidden and one.name != "device"]  # -d is of every command
-    takes_device = any(one.name == "device" for one in act.parameters)
 
     def run(ctx: typer.Context, **values: Any) -> None:
-        options = global_options(ctx)
         for one in shown:
             if one.option.rest:
                 values[one.name] = " ".join(values[one.name] or ()).strip()
-        if takes_device:
-            values["device"] = options.device
-        if (wrong := act.check(values)) is not None:
-            raise typer.BadParameter(wrong)
-        if act.confirm is not None and not options.json:
-            options.agree(act.confirm.format_map(values))
-        show(options, act, _result(options, act, values))
+        (perform if act.here is None else _here)(global_options(ctx), act, values)
 
     first = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
     ordered = sorted((_of_typer(one) for one in shown), key=lambda one: one.default is not inspect.Parameter.empty)
@@ -47,17 +46,84 @@ def _command(act: Operation[..., Any]) -> Any:
     return run
 
 
-def _result(options: GlobalOptions, act: Operation[..., Any], values: dict[str, Any]) -> Any:
-    if act.here is None:
-        return options.host().call(act, **values)
+def _here(options: GlobalOptions, act: Operation[..., Any], values: dict[str, Any]) -> None:
+    """Do an act that needs no host: who sits at this machine is the owner."""
+    if (wrong := act.check(values)) is not None:
+        raise typer.BadParameter(wrong)
 
-    async def approve(*_: object) -> None:
-        """Who sits at this machine is the owner."""
+    async def approve(*_: object) -> None: ...
 
-    async def done(service: Any) -> Any:
+    async def made() -> Any:
+        service = act.here and act.here(options.settings())
         return await act.run(service, Call("owner", approve, options.terminal().step, direct=True), **values)
 
-    return asyncio.run(done(act.here(options.settings())))
+    show(options, act, asyncio.run(made()))
+
+
+Loses: TypeAlias = Callable[[Client, Sequence[str]], Sequence[str]]
+
+
+def perform(
+    options: GlobalOptions,
+    act: Operation[..., Any],
+    values: dict[str, Any],
+    *,
+    loses: Loses = lambda _host, _names: (),
+    end: Callable[[GlobalOptions, Any], None] | None = None,
+) -> None:
+    """Do an act as a command does: on the devices of -d, -l or --all, with its steps and its question shown.
+
+    `loses` says on which of several devices something is replaced. `end` shows the result of one device.
+    """
+    host = options.host()
+    if act.many is not None and options.chooses_many:
+        _on_many(options, host, act, values, loses)
+        return
+    if any(one.name == "device" for one in act.parameters):
+        values = values | {"device": _device(options, host, act, values)}
+    if (wrong := act.check(values)) is not None:
+        raise typer.BadParameter(wrong)
+    if act.confirm is not None and not options.json:
+        options.agree(act.confirm.format_map(values))
+    result = done(options, host, act, values)
+    if end is None:
+        show(options, act, result)
+    else:
+        end(options, result)
+
+
+def _device(options: GlobalOptions, host: Client, act: Operation[..., Any], values: Mapping[str, Any]) -> str | None:
+    """The device that is meant, where one has to be."""
+    if "device" not in act.in_path or options.device:
+        return options.device
+    return device_with_program(options, host, values["name"]) if "name" in act.in_path else chosen_device(options, host)
+
+
+def _on_many(
+    options: GlobalOptions, host: Client, act: Operation[..., Any], values: Mapping[str, Any], loses: Loses
+) -> None:
+    many = act.of_many
+    values = {**values, "devices": list(options.devices), "labels": list(options.labels), "all": options.every}
+    if (wrong := many.check(values)) is not None:
+        raise typer.BadParameter(wrong)
+    if act.permission is not Permission.READ:
+        asked = act.asked({**values, "device": ""}).strip()
+        ask_once(options, host, f"{asked[:1].upper()}{asked[1:]}", lambda names: loses(host, names))
+    made = done(options, host, many, values)
+    if not act.steps and not options.json:
+        for row in made.results:
+            told = row.made.told if row.error is UNSET else row.error["message"]
+            options.line(f"{row.device}: {told}")
+    document = act.result.document or act.noun
+    end_many(options, "switched" if document == "switched" else f"{document}s", msgspec.to_builtins(made))
+
+
+def done(options: GlobalOptions, host: Client, act: Operation[..., Any], values: Mapping[str, Any]) -> Any:
+    """The result of an act; its steps are shown."""
+    if not act.steps:
+        return host.call(act, **values)
+    path, query, body = act.request(values)
+    return as_result(act, follow(options, host, path, body, method=act.method, query=query))
 
 
 def _of_typer(one: Parameter) -> inspect.Parameter:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 import typer
+from msgspec import to_builtins
 
+from microclaw.apps import operations as programs
 from microclaw.apps.building import program_language
+from microclaw.apps.results import Deployed
 from microclaw.apps.run_times import RunTimes, parse_run_times, times_body
-from microclaw.cli.approval_prompt import ask_person
 from microclaw.cli.call_commands import is_address
 from microclaw.cli.firmware_option import FirmwareOption, described_board
-from microclaw.cli.interrupts import on_interrupt
-from microclaw.cli.options import FAILED, INTERRUPTED, GlobalOptions, global_options
+from microclaw.cli.operation_commands import perform, show
+from microclaw.cli.options import FAILED, GlobalOptions, global_options
 from microclaw.cli.program_files import (
     WASM_MAGIC,
     app_name,
@@ -27,12 +28,10 @@ from microclaw.cli.program_files import (
     read_program,
     source_text,
 )
-from microclaw.client import Client, request_number
-from microclaw.client.request import HostError, segment
-from microclaw.errors import ConfigError, MicroclawError, NoHost, ProtocolError
-from microclaw.events import ApprovalAsked, ApprovalSettled, Step
-from microclaw.terminal.page import Terminal
-from microclaw.wire.host_api import Failure, Result, StreamEvent
+from microclaw.client import Client
+from microclaw.client.request import HostError
+from microclaw.errors import ConfigError
+from microclaw.wire.host_api import Failure
 
 CompilerOption: TypeAlias = Annotated[
     str | None,
@@ -52,19 +51,14 @@ NameOption: TypeAlias = Annotated[
     str | None, typer.Option("--name", help="The app's name; the file's without its ending otherwise.")
 ]
 HeapOption: TypeAlias = Annotated[
-    int, typer.Option("--heap", min=256, max=16 << 20, help="The app's heap in bytes.")  # as api/app_routes.py takes it
+    int,
+    typer.Option("--heap", min=256, max=16 << 20, help="The app's heap in bytes."),
 ]
 OptimizationOption: TypeAlias = Annotated[
     str,
     typer.Option("-O", "--optimization", callback=optimization_level, help="O0, O1, O2, O3, Os or Oz."),
 ]
 EXPECT_HELP = "What it must do, one expectation a line (docs/proof.md)."
-_STOPPED_LISTENING = Failure(
-    "interrupted",
-    "interrupted: a change that has begun is finished by the host, any other is not made",
-    "microclaw app changes shows it, microclaw app undo takes it back",
-    exit_code=INTERRUPTED,
-)
 
 
 def run(
@@ -100,28 +94,21 @@ def run(
             "--firmware is of one run with -d HOST:PORT; a device keeps its description",
             next_step="microclaw device add NAME --firmware KEY=VALUE",
         )
-    body: dict[str, Any] = {
+    values: dict[str, Any] = {
         "name": name,
         "heap_bytes": heap,
         "optimization": optimization,
         "replace": replace,
         "force": force,
+        "when_back": when_back,
         **times_body(every, stop_after),
-        **program_body(file, expect),
+        **program_values(file, expect),
     }
-    host = options.host()
-    if options.chooses_many:
-        install_on_many(options, host, body, when_back=when_back)
-        return
-    device = chosen_device(options, host)
-    made = follow(options, host, later_path(f"/v1/devices/{segment(device)}/apps", when_back=when_back), body)
-    if not end_deferred(options, made):
-        end_install(options, made)
+    install_program(options, values)
 
 
-def later_path(path: str, *, when_back: bool) -> str:
-    """The path of an act that may be deferred."""
-    return f"{path}?when_back=true" if when_back else path
+def install_program(options: GlobalOptions, values: dict[str, Any]) -> None:
+    perform(options, programs.install, values, loses=partial(_replaced_on, values), end=end_install)
 
 
 def refuse_when_back(*, when_back: bool) -> None:
@@ -142,20 +129,8 @@ def refuse_times(times: RunTimes | None) -> None:
         )
 
 
-def end_deferred(options: GlobalOptions, made: Mapping[str, Any]) -> bool:
-    """Say what is deferred; False when the act was done."""
-    if "deferred" not in made:
-        return False
-    if not options.wrote_json("deferred", made):
-        options.say(str(made["text"]))
-        if made["replaces"]:
-            options.say("it replaces what was deferred for that program before")
-        options.say(f"drop it: microclaw app cancel {made['name']} -d {made['device']}")
-    return True
-
-
-def program_body(file: Path, expect: Path | None) -> dict[str, Any]:
-    """The program of a file, and what it must do, as the host takes them."""
+def program_values(file: Path, expect: Path | None) -> dict[str, Any]:
+    """The program of a file, and what it must do."""
     content = read_program(file)
     body: dict[str, Any] = {}
     if content.startswith(WASM_MAGIC):
@@ -168,163 +143,27 @@ def program_body(file: Path, expect: Path | None) -> dict[str, Any]:
     return body
 
 
-def install_on_many(options: GlobalOptions, host: Client, body: Mapping[str, Any], *, when_back: bool) -> None:
-    from microclaw.cli.many_devices import act_on_many  # what several devices need
-
-    path, what = later_path("/v1/apps", when_back=when_back), f"Install {body['name']} on"
-    act_on_many(options, host, what, path, body, "deployments", loses=lambda names: _replaced_on(host, names, body))
-
-
-def _replaced_on(host: Client, devices: Sequence[str], body: Mapping[str, Any]) -> list[str]:
+def _replaced_on(values: Mapping[str, Any], host: Client, devices: Sequence[str]) -> list[str]:
     """Of these devices, those that have another program of this name, one from other source or bytes."""
-    name = body["name"]
-    there = [app for app in host.programs.list() if app["name"] == name and app["device"] in devices]
-    if "wasm" in body:
-        mine = hashlib.sha256(base64.b64decode(body["wasm"])).hexdigest()
-        return [str(app["device"]) for app in there if app["sha256"] != mine]
-    shown = [host.programs.get(str(app["device"]), str(name)) for app in there]
-    return [str(app["device"]) for app in shown if app["source"] != body["source"]]
+    name = values["name"]
+    there = [app for app in host.call(programs.list_apps).apps if app.name == name and app.device in devices]
+    if "wasm" in values:
+        mine = hashlib.sha256(base64.b64decode(values["wasm"])).hexdigest()
+        return [app.device for app in there if app.sha256 != mine]
+    shown = [host.call(programs.show, device=app.device, name=name) for app in there]
+    return [app.device for app in shown if app.source != values["source"]]
 
 
-def end_install(options: GlobalOptions, made: dict[str, Any]) -> None:
+def end_install(options: GlobalOptions, made: Deployed) -> None:
     """Write the document with --json, else what is proved. Exit code 1 when the evidence contradicts the trial."""
-    if not options.wrote_json("deployment", made) and not options.quiet:
-        hint = "" if made["expected"] else " (--expect FILE)"
-        options.terminal().row("proof", f"{made['proof']}{hint}")
-    if made["verified"]:
+    if made.instead is not None:
+        show(options, programs.install, made)
+    elif not options.wrote_json("deployment", to_builtins(made)) and not options.quiet:
+        hint = "" if made.expected else " (--expect FILE)"
+        options.terminal().row("proof", f"{made.proof}{hint}")
+    if not made.exit_code:
         return
     if options.quiet and not options.json:  # the step that says so was not shown
-        text = f"{made['name']} is on {made['device']}, but not verified: {made['evidence']['text']}"
-        raise HostError(Failure("not_verified", text, f"microclaw logs {made['device']}"))
+        text = f"{made.name} is on {made.device}, but not verified: {made.told}"
+        raise HostError(Failure("not_verified", text, f"microclaw logs {made.device}"))
     raise typer.Exit(FAILED)
-
-
-def chosen_device(options: GlobalOptions, host: Client) -> str:
-    """The device of -d, else the only one there is."""
-    if options.device:
-        return options.device
-    names = [str(d["name"]) for d in host.devices.list()]
-    if len(names) == 1:
-        return names[0]
-    if not names:
-        raise ConfigError("this host knows no device", next_step="microclaw device add NAME --wasmachine HOST:PORT")
-    raise ConfigError(f"which device? there are {len(names)}", next_step=f"give -d {' or -d '.join(sorted(names)[:5])}")
-
-
-def device_with_program(options: GlobalOptions, host: Client, name: str) -> str:
-    """The device of -d, else the only one that has a program of that name, else the only one there is."""
-    if options.device:
-        return options.device
-    found = sorted({str(app["device"]) for app in host.programs.list() if app["name"] == name})
-    if len(found) > 1:
-        step = f"give -d {' or -d '.join(found[:5])}"
-        raise ConfigError(f"which device? {name} is on {len(found)}: {', '.join(found[:5])}", next_step=step)
-    if found:
-        return found[0]
-    devices = host.devices.list()
-    if len(devices) == 1:
-        return str(devices[0]["name"])
-    step = "microclaw app list; for a device that does not answer: -d NAME"
-    raise ConfigError(f"no device lists a program {name}", next_step=step)
-
-
-def follow(
-    options: GlobalOptions, host: Client, path: str, body: Mapping[str, Any] | None = None, *, method: str = "POST"
-) -> dict[str, Any]:
-    """Start work of the host, show its steps, ask for its approvals, return its result. Raises HostError if it failed.
-
-    The first Ctrl-C cancels what has changed nothing yet; the next one stops listening.
-    """
-    terminal, number = options.terminal(), request_number()
-    try:
-        with _cancelling(terminal, host, number):
-            return _result(options, terminal, host, host.stream(path, body, method=method, number=number))
-    except KeyboardInterrupt as exc:
-        raise HostError(_STOPPED_LISTENING) from exc
-
-
-def _cancelling(terminal: Terminal, host: Client, number: str) -> AbstractContextManager[None]:
-    """While inside, the first SIGINT cancels the work or says that it has begun, and the next ones interrupt.
-
-    A handler that the caller set hears of the first one too.
-    """
-
-    def stop() -> None:
-        try:
-            state = host.cancel(number)
-        except MicroclawError as exc:  # a host that cannot cancel, or none
-            raise KeyboardInterrupt from exc
-        if state == "unknown":
-            raise KeyboardInterrupt
-        if state == "begun":
-            terminal.row("", "the change has begun: the host finishes it. Ctrl-C again stops listening only")
-            terminal.row("next", "see it: microclaw app changes; take it back: microclaw app undo")
-
-    return on_interrupt(stop, once=True, passed_on=True)
-
-
-def _result(options: GlobalOptions, terminal: Terminal, host: Client, events: Iterator[StreamEvent]) -> dict[str, Any]:
-    stages = Stages(terminal)
-    for event in events:
-        if not isinstance(event, Step | Failure):
-            stages.flush()
-        match event:
-            case Step():
-                if not options.quiet and not options.json:
-                    stages.show(event)
-            case ApprovalAsked():
-                ask_person(terminal, host, event, yes=options.yes)
-            case ApprovalSettled():
-                terminal.event(event)
-            case Result(value):
-                return value
-            case Failure():
-                stages.failed(event)
-                raise HostError(event)
-            case _:
-                raise ProtocolError("the host answered where a result was expected")
-    raise NoHost("the host ended the stream without a result", next_step="microclaw status")
-
-
-MAX_REASON_CHARS = 60
-
-
-class Stages:
-    """Shows the stages of work. One that failed waits: the error that ends the command may say the same."""
-
-    def __init__(self, terminal: Terminal) -> None:
-        self._terminal = terminal
-        self._failed: Step | None = None
-
-    def show(self, step: Step) -> None:
-        self.flush()
-        if step.state == "failed":
-            self._failed = step
-        else:
-            self._terminal.step(step)
-
-    def failed(self, failure: Failure) -> None:
-        """The command ends with this error: of a stage that says the same only the reason is shown."""
-        step, self._failed = self._failed, None
-        if step is None:
-            return
-        told = {line.strip() for text in (failure.message, *_texts(failure)) for line in text.splitlines()}
-        wanted = {line.strip() for text in (step.text, *step.detail) for line in text.splitlines()}
-        if wanted <= told and (failure.next_step or "").startswith(step.next_step or ""):
-            step = dataclasses.replace(step, text=_short(step.text), detail=(), next_step=None)
-        self._terminal.step(step)
-
-    def flush(self) -> None:
-        if self._failed is not None:
-            self._terminal.step(self._failed)
-            self._failed = None
-
-
-def _short(text: str) -> str:
-    """The first line of a reason, on one line of the terminal: who sees stdout alone must not guess."""
-    line = text.strip().partition("\n")[0]
-    return line if len(line) <= MAX_REASON_CHARS else f"{line[: MAX_REASON_CHARS - 1]}…"
-
-
-def _texts(failure: Failure) -> list[str]:
-    return [str(diagnostic["text"]) for diagnostic in failure.diagnostics]

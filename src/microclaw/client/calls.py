@@ -8,10 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from copy import copy
 from dataclasses import replace
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
-from typing import Any, Final, Generic, ParamSpec, TypeAlias, TypeVar
+from typing import Any, Final, Generic, ParamSpec, Self, TypeAlias, TypeVar
 
 import msgspec
 
@@ -31,6 +32,7 @@ from microclaw.client.request import (
 from microclaw.errors import ProtocolError
 from microclaw.events import Answer, ApprovalAsked
 from microclaw.operations.operation import Operation
+from microclaw.operations.result import OnMany
 from microclaw.wire.host_api import (
     MAX_LINE_BYTES,
     REQUEST_HEADER,
@@ -74,16 +76,33 @@ class HostCalls:
         self._endpoint = SocketEndpoint(endpoint) if isinstance(endpoint, Path) else endpoint
         self._timeout_s = timeout_s
         self._ask = ask
+        self._watch: Watch | None = None
+        self._within_s: float | None = None
 
     def call(self, act: Operation[P, R], *_: P.args, **values: P.kwargs) -> R:
         """Do a declared act: `client.call(schedules.pause, number=3)`."""
-        path, query, body = act.request(values)
-        found = self._call(HostRequest(act.method, path, body, query))
-        try:
-            result: R = msgspec.convert(found, act.result)
-        except msgspec.ValidationError as exc:
-            raise ProtocolError(f"the host's answer is of another form: {exc}", next_step=SAME_VERSION) from exc
+        result: R = self._done(act, values)
         return result
+
+    def call_many(self, act: Operation[P, R], **values: Any) -> OnMany[R]:
+        """The same on the devices that `devices`, `labels` or `all` choose, with the act's other parameters."""
+        result: OnMany[R] = self._done(act.of_many, values)
+        return result
+
+    def watching(self, watch: Watch | None = None, *, within_s: float | None = None) -> Self:
+        """This client, whose calls of acts with steps give `watch` each event, and end `within_s`."""
+        other = copy(self)
+        other._watch, other._within_s = watch, within_s
+        return other
+
+    def _done(self, act: Operation[..., Any], values: Mapping[str, Any]) -> Any:
+        path, query, body = act.request(values)
+        if act.steps:
+            end = self.run(path, body, method=act.method, query=query, watch=self._watch, within_s=self._within_s)
+            found = end.value if isinstance(end, Result) else {}
+        else:
+            found = self._call(HostRequest(act.method, path, body, query))
+        return as_result(act, found)
 
     def get(self, path: str, query: Query | None = None) -> JsonObject:
         return self._call(HostRequest("GET", path, query=query))
@@ -299,6 +318,14 @@ class Group:
         if not isinstance(end, Result):
             raise ProtocolError("the host answered where a result was expected")
         return end.value
+
+
+def as_result(act: Operation[..., Any], found: JsonObject) -> Any:
+    """The result of an act, as its class. ProtocolError."""
+    try:
+        return msgspec.convert(found, act.result)
+    except msgspec.ValidationError as exc:
+        raise ProtocolError(f"the host's answer is of another form: {exc}", next_step=SAME_VERSION) from exc
 
 
 def rows(found: JsonObject, name: str) -> list[Any]:

@@ -7,6 +7,7 @@ from typing import Final
 MODULES: Final = {
     "fleet": "microclaw.apps.fleet_operations",
     "catalog": "microclaw.patterns.operations",
+    "app": "microclaw.apps.operations",
     "schedule": "microclaw.schedules.operations",
     "memory": "microclaw.knowledge.operations",
     "session": "microclaw.knowledge.operations",

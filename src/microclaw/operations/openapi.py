@@ -15,7 +15,7 @@ _REASONS: Final = {200: "Done", 201: "Made", 202: "Begun"}
 
 def paths_and_schemas(names: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The path items of these acts, and the schemas that they refer to."""
-    acts = [one for one in load() if one.name in names]
+    acts = [one for act in load() for one in (act, act.of_many) if one.name in names]
     types = [kind for one in acts for kind in (one.result, *((one.body,) if one.has_body else ()))]
     found, schemas = msgspec.json.schema_components(types, ref_template=_SCHEMAS)
     of = dict(zip(types, found, strict=True))
@@ -30,6 +30,7 @@ def paths_and_schemas(names: Collection[str]) -> tuple[dict[str, Any], dict[str,
             ],
             **({"requestBody": _content(of[one.body]) | {"required": True}} if one.body.__struct_fields__ else {}),
             "responses": {str(one.status): {"description": _REASONS[one.status], **_content(of[one.result])}},
+            **({"steps": True} if one.steps else {}),
         }
     return paths, schemas
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from enum import IntEnum, StrEnum
 from functools import cached_property, reduce
 from importlib import import_module
@@ -38,6 +38,7 @@ from msgspec import Meta
 from microclaw.errors import ConfigError
 from microclaw.events import AskedProgram, Report
 from microclaw.operations.nouns import MODULES
+from microclaw.operations.result import OnMany
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -75,6 +76,9 @@ NAME: Final = r"^(?=.*\S)[^/]+$"
 _ACCESS: Final = {Permission.READ: Access.ASK, Permission.ACT: Access.ACT, Permission.RISKY: Access.OWN}
 
 
+def _nothing() -> None: ...
+
+
 class Approve(Protocol):
     """Returns when it may be done; raises PermissionRefused for a no.
 
@@ -90,7 +94,8 @@ class Approve(Protocol):
 class Call:
     """Who asks for an act. `device` is the one that is meant where the parameters name none.
 
-    `direct`: at the command line of this machine.
+    `direct`: at the command line of this machine. `asks`: a person may have to say yes yet; else it is said already.
+    `begin` is called before the first change: from then on the act is not cancelled.
     """
 
     person_id: str
@@ -100,6 +105,8 @@ class Call:
     channel: str = "terminal"
     chat_id: str = "terminal"
     direct: bool = False
+    asks: bool = True
+    begin: Callable[[], None] = _nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +172,10 @@ class operation:
     happen.
     `here` gives the room's service of this machine's settings, for a command that needs no host.
     `destroys`: it takes away what is there. `place` is the path of what it made, with the result's fields in braces.
+    `asks`: a person is asked where the settings say so of an ACT; of a RISKY act somebody always is.
+    `steps`: its route answers with its steps as JSON lines; a `cancellable` one calls `call.begin`.
+    `many` is the route that does it on many devices; `offers` is the method that a device needs for it. `among` gives,
+    of devices that nobody named, those that are meant.
     """
 
     name: str
@@ -184,6 +195,12 @@ class operation:
     previews: bool = False
     destroys: bool = False
     here: Callable[[Any], Any] | None = None
+    asks: bool = False
+    steps: bool = False
+    cancellable: bool = False
+    many: str | None = None
+    offers: str = ""
+    among: Callable[..., Awaitable[Sequence[Any]]] | None = None
 
     def __call__(self, run: Callable[Concatenate[Any, Call, P], Awaitable[R]]) -> Operation[P, R]:
         made = Operation(**vars(self), run=run)
@@ -193,9 +210,10 @@ class operation:
 
 @dataclass(frozen=True, eq=False)
 class Operation(operation, Generic[P, R]):
-    """A declared act."""
+    """A declared act. `on_many`: as it is done on many devices by one request."""
 
     run: Callable[Concatenate[Any, Call, P], Awaitable[R]]
+    on_many: bool = False
 
     @property
     def does(self) -> Effect:
@@ -232,14 +250,20 @@ class Operation(operation, Generic[P, R]):
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
         given = list(inspect.signature(self.run).parameters.values())[2:]
-        return tuple(
+        found = (
             Parameter(one.name, self._hints[one.name], msgspec.NODEFAULT if one.default is one.empty else one.default)
             for one in given
         )
+        return (*(one for one in found if one.name != "device"), *_CHOICE) if self.on_many else tuple(found)
 
     @cached_property
     def result(self) -> Any:
-        return self._hints["return"]
+        made = self._hints["return"]
+        return _of_many(made) if self.on_many else made
+
+    @cached_property
+    def of_many(self) -> Operation[..., Any]:
+        return replace(self, name=f"{self.name}.many", http=self.many, many=None, on_many=True)
 
     @cached_property
     def _hints(self) -> dict[str, Any]:
@@ -286,13 +310,15 @@ class Operation(operation, Generic[P, R]):
         """The path, the query and the body of a request with these values; None is left out. ConfigError."""
         if (wrong := self.check(values)) is not None:
             raise ConfigError(f"{self.name}: {wrong}", next_step="its parameters are in docs/reference/cli.md")
-        given = {name: msgspec.to_builtins(value) for name, value in values.items() if value is not None}
+        left_out = {one.name: one.default for one in self.parameters}
+        given = {name: msgspec.to_builtins(value) for name, value in values.items() if value is not left_out[name]}
         place = {name: quote(str(given.pop(name)), safe="") for name in self.in_path}
         return self.path.format(**place), {} if self.has_body else given, given if self.has_body else None
 
     def sentence(self, result: R) -> str | None:
-        """What `said` says of it."""
-        return None if self.said is None else self.said.format_map(Fields(result))
+        """What `said` says of it, or what it says itself instead."""
+        instead: str | None = getattr(result, "instead", None)
+        return instead or (None if self.said is None else self.said.format_map(Fields(result)))
 
     def asked(self, values: Mapping[str, Any]) -> str:
         """What a person is asked, or refused: "pause schedule 3"."""
@@ -302,6 +328,17 @@ class Operation(operation, Generic[P, R]):
         return " ".join((self.verb, self.noun, *named))
 
 
+def _of_many(made: Any) -> Any:
+    return OnMany[made]
+
+
+MAX_CHOSEN: Final = 1000
+_CHOICE: Final = (
+    Parameter("devices", Annotated[list[str], Meta(max_length=MAX_CHOSEN, description="Their names.")], []),
+    Parameter("labels", Annotated[list[str], Meta(max_length=16, description="Those that have all of these.")], []),
+    Parameter("all", bool, False),
+)
+"""Which devices: exactly one of the three."""
 OPERATIONS: Final[dict[str, Operation[..., Any]]] = {}
 
 

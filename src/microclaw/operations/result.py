@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
@@ -26,9 +26,33 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         """Of a command: 1 where what was asked about is not right."""
         return 0
 
+    @property
+    def told(self) -> str:
+        """It in a line, among those of many devices."""
+        return ""
+
     def lines(self) -> Iterable[str]:
         """It as text, for a command whose act has no sentence."""
         return ()
+
+
+R = TypeVar("R")
+
+
+class OnDevice(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
+    """What was `made` on one of many devices, or the `error`, in the API's form."""
+
+    device: str
+    made: R | msgspec.UnsetType = msgspec.UNSET
+    error: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+
+
+class OnMany(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
+    """`left_out`: devices that a label means too, and that do not offer the act."""
+
+    results: list[OnDevice[R]]
+    failed: int
+    left_out: list[str]
 
 
 class Listing(Result, frozen=True, kw_only=True):

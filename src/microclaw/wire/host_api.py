@@ -115,13 +115,13 @@ class _SettledLine(Struct, tag="approval_settled"):
     by: str | None = None
 
 
-class _EdgeRow(Struct, array_like=True):
+class _EdgeRow(Struct, array_like=True, frozen=True):
     t_ms: float
     pin: int
     level: int
 
 
-class _EvidenceObject(Struct):
+class EvidenceObject(Struct, frozen=True):
     kind: EvidenceKind
     text: str
     edges: tuple[_EdgeRow, ...]
@@ -146,7 +146,7 @@ class _FileObject(Struct):
 class _AnswerLine(Struct, tag="answer", rename={"error_code": "error", "next_step": "next"}):
     text: str
     actions: tuple[_ActionObject, ...]
-    evidence: tuple[_EvidenceObject, ...]
+    evidence: tuple[EvidenceObject, ...]
     usage: _UsageObject
     error_code: str | None
     next_step: str | None
@@ -218,7 +218,7 @@ def _shown(action: JsonObject) -> JsonObject:
 
 
 def evidence_object(evidence: Evidence) -> JsonObject:
-    return _builtins(msgspec.convert(evidence, _EvidenceObject, from_attributes=True))
+    return _builtins(msgspec.convert(evidence, EvidenceObject, from_attributes=True))
 
 
 def failure_object(failure: Failure) -> JsonObject:

@@ -1,0 +1,526 @@
+"""The acts on programs: what is there, install, upgrade, stop, start, remove, and take changes back."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, TypeVar, get_args
+
+from msgspec import UNSET, Meta, UnsetType
+
+from microclaw.apps.results import (
+    AppAct,
+    AppCondition,
+    AppFacts,
+    AppList,
+    AppOrigin,
+    AppWithSource,
+    Attempt,
+    ChangeFacts,
+    Changes,
+    DeferralCancelled,
+    DeferredFacts,
+    Deployed,
+    Removed,
+    Switched,
+    Tries,
+    Undone,
+    UpgradeMade,
+)
+from microclaw.errors import (
+    AppNotFound,
+    ConfigError,
+    DeviceTimeout,
+    DeviceUnreachable,
+    MicroclawError,
+    PermissionRefused,
+)
+from microclaw.events import AskedProgram
+from microclaw.operations.operation import Access, Call, Option, Permission, operation
+
+if TYPE_CHECKING:
+    from microclaw.apps.deferring import Deferral
+    from microclaw.apps.deploy import Approve, DeployRequest
+    from microclaw.apps.late_proof import Place
+    from microclaw.apps.parts import Apps
+    from microclaw.auth.gate import Gate
+    from microclaw.devices.device import Device
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """What the acts work with. `tries` gives the programs that models wrote, the newest so many."""
+
+    apps: Apps
+    gate: Gate
+    tries: Callable[[int], Awaitable[list[Attempt]]]
+
+
+M = TypeVar("M", bound=AppAct)
+MAX_SOURCE_CHARS: Final = 256 * 1024
+_MAX_EXPECT_CHARS: Final = 16 * 1024
+_INSTALL: Final = "apps.install"
+_REMOVE: Final = "apps.remove"
+_TO_START: Final = frozenset({"stopped", "deferred", "ended", "trapped", "dead"})
+_TO_STOP: Final = frozenset(get_args(AppCondition)) - {"stopped"}
+
+DeviceName: TypeAlias = Annotated[str, Meta(description="The device's name.")]
+AppName: TypeAlias = Annotated[str, Meta(min_length=1, max_length=126, description="The program's name.")]
+Source: TypeAlias = Annotated[
+    str | None, Meta(min_length=1, max_length=MAX_SOURCE_CHARS, description="The program; or `wasm`.")
+]
+Language: TypeAlias = Annotated[
+    Literal["c", "c++", "sketch", "python"] | None, Meta(description="Without it the source says it.")
+]
+Wasm: TypeAlias = Annotated[str | None, Meta(description="A module's bytes as base64; or `source`.")]
+Optimization: TypeAlias = Annotated[str, Meta(pattern=r"^O[0-3sz]$", description="O0, O1, O2, O3, Os or Oz.")]
+Expect: TypeAlias = Annotated[
+    str | None, Meta(max_length=_MAX_EXPECT_CHARS, description="What it must do, one expectation a line.")
+]
+Origin: TypeAlias = Annotated[AppOrigin | None, Meta(description="The entry of a catalogue that it is.")]
+OfDevice: TypeAlias = Annotated[str | None, Meta(description="Of this device alone.")]
+WhenBack: TypeAlias = Annotated[
+    bool, Meta(description="Where the device does not answer: done when it is back, and told then.")
+]
+
+
+@operation("app.list", http="GET /v1/apps", access=Access.LOOK)
+async def list_apps(programs: Programs, _call: Call, device: OfDevice = None) -> AppList:
+    """What runs where."""
+    found = await programs.apps.catalogue.list_apps(device)
+    return AppList(apps=[AppFacts.of(listing) for listing in found])
+
+
+@operation("app.show", http="GET /v1/devices/{device}/apps/{name}")
+async def show(programs: Programs, _call: Call, device: DeviceName, name: AppName) -> AppWithSource:
+    """Show one program, with its source and proof where they are known."""
+    catalogue = programs.apps.catalogue
+    listing = await catalogue.show(device, name)
+    return AppWithSource.with_source(listing, await catalogue.proof(listing), await catalogue.before(listing))
+
+
+async def removal_needs(
+    programs: Programs, _call: Call, device: str, name: str, when_back: bool = False, **_: Any
+) -> Permission:
+    """There is no copy of a program that this host did not install, so to remove it is risky."""
+    try:
+        listed = await programs.apps.catalogue.list_apps(device)
+    except (DeviceUnreachable, DeviceTimeout) as exc:
+        from microclaw.apps.deferring import offer_when_back
+
+        if when_back:
+            return Permission.RISKY  # what is on it is not known
+        offer_when_back(exc)
+        raise
+    is_foreign = any(app.name == name and app.foreign for app in listed)
+    return Permission.RISKY if is_foreign else Permission.ACT
+
+
+async def _install_needs(
+    programs: Programs, call: Call, device: str, name: str, replace: bool = False, force: bool = False, **more: Any
+) -> Permission:
+    if force:
+        return Permission.RISKY
+    return await removal_needs(programs, call, device, name, **more) if replace else Permission.ACT
+
+
+@operation(
+    "app.install",
+    http="POST /v1/devices/{device}/apps",
+    many="POST /v1/apps",
+    offers=_INSTALL,
+    permission=Permission.ACT,
+    steps=True,
+    cancellable=True,
+    previews=True,
+    before=_install_needs,
+    words="deploy {name} to {device}",
+)
+async def install(
+    programs: Programs,
+    call: Call,
+    device: DeviceName,
+    name: AppName,
+    source: Source = None,
+    wasm: Wasm = None,
+    language: Language = None,
+    heap_bytes: Annotated[int, Meta(ge=256, le=16 << 20, description="Of its own.")] = 8192,
+    timers: Annotated[int, Meta(ge=1, le=255, description="At most so many.")] = 20,
+    watchdog_ms: Annotated[
+        int, Meta(ge=1000, le=86_400_000, description="How long one of its callbacks may take.")
+    ] = 180_000,
+    optimization: Optimization = "O3",
+    replace: Annotated[bool, Meta(description="Also one of that name that this host did not install.")] = False,
+    force: Annotated[bool, Meta(description="Also when its trial fails.")] = False,
+    expect: Expect = None,
+    origin: Origin = None,
+    every_ms: Annotated[int | None, Meta(description="Begun anew so often; null: it runs on.")] = None,
+    stop_after_ms: Annotated[int | None, Meta(description="Of each run.")] = None,
+    when_back: WhenBack = False,
+) -> Deployed:
+    """Build, check, try, install and verify a program."""
+    from microclaw.apps.run_times import run_times
+    from microclaw.audit import AuditKind
+
+    target = programs.apps.registry.get(device)
+    needs = await _install_needs(programs, call, device, name, replace, force, when_back=when_back)
+    if force:
+        programs.gate.check(call.person_id, needs, f"deploy {name} to {target.name}")
+        text = f"deploy {name}, also if its trial fails"
+        programs.gate.note(AuditKind.FORCED, text, call.person_id, about=target.name)
+    request = dataclasses.replace(
+        _request(call, target, name, source, wasm, language, optimization, expect, origin, needs),
+        heap_bytes=heap_bytes,
+        timers=timers,
+        watchdog_ms=watchdog_ms,
+        replace=replace,
+        force=force,
+        times=run_times(every_ms, stop_after_ms),
+        place=_late_place(call),
+    )
+
+    async def now() -> Deployed:
+        return Deployed.deployment(await programs.apps.deployer.deploy(request, call.report, begin=call.begin))
+
+    return await _now_or_later(
+        target, Deployed, now, lambda why: programs.apps.deferrals.install(request, why, call.report), when_back
+    )
+
+
+def _having(stopped: bool | None = None) -> Callable[..., Awaitable[Sequence[Device]]]:
+    async def having(programs: Programs, devices: Sequence[Device], name: str, **_: Any) -> Sequence[Device]:
+        """Of devices that nobody named, those that have the program; what is wanted on one that is away counts, too.
+
+        `stopped` chooses those where it can be started (stopped, or ended), or those where it is not stopped.
+        """
+        listed = [found for found in await programs.apps.catalogue.list_apps() if found.name == name]
+        if stopped is not None:
+            listed = [found for found in listed if found.condition in (_TO_START if stopped else _TO_STOP)]
+        there = {found.device_id for found in listed}
+        meant = [device for device in devices if device.device_id in there]
+        if not meant:
+            what = {None: "on", True: "stopped on", False: "running on"}[stopped]
+            raise AppNotFound(f"{name!r} is {what} none of {len(devices)} devices", next_step="microclaw app list")
+        return meant
+
+    return having
+
+
+@operation(
+    "app.upgrade",
+    http="POST /v1/devices/{device}/apps/{name}/upgrade",
+    many="POST /v1/apps/{name}/upgrade",
+    offers=_INSTALL,
+    among=_having(stopped=False),
+    permission=Permission.ACT,
+    steps=True,
+    cancellable=True,
+    previews=True,
+    words="upgrade {name} on {device}",
+    said="{text}",
+)
+async def upgrade(
+    programs: Programs,
+    call: Call,
+    device: DeviceName,
+    name: AppName,
+    source: Source = None,
+    wasm: Wasm = None,
+    language: Language = None,
+    optimization: Optimization = "O3",
+    expect: Expect = None,
+    origin: Origin = None,
+    when_back: WhenBack = False,
+) -> UpgradeMade:
+    """Put a new version where it is, with its heap, timers, watchdog and times; the old one comes back where the new
+    one is not verified."""
+    target = programs.apps.registry.get(device)
+    request = _request(call, target, name, source, wasm, language, optimization, expect, origin, Permission.ACT)
+
+    async def now() -> UpgradeMade:
+        return UpgradeMade.upgrade(await programs.apps.upgrader.upgrade(request, call.report, begin=call.begin))
+
+    def later(why: str) -> Awaitable[Deferral]:
+        return programs.apps.deferrals.upgrade(dataclasses.replace(request, place=_late_place(call)), why, call.report)
+
+    return await _now_or_later(target, UpgradeMade, now, later, when_back)
+
+
+@operation(
+    "app.uninstall",
+    http="DELETE /v1/devices/{device}/apps/{name}",
+    many="POST /v1/apps/{name}/remove",
+    offers=_REMOVE,
+    among=_having(),
+    permission=Permission.ACT,
+    asks=True,
+    steps=True,
+    before=removal_needs,
+    words="remove {name} from {device}",
+    said="{name} is off {device} ({evidence.text})",
+    destroys=True,
+)
+async def uninstall(
+    programs: Programs, call: Call, device: DeviceName, name: AppName, when_back: WhenBack = False
+) -> Removed:
+    """Take a program off a device."""
+    apps = programs.apps
+    return await _act(programs, call, device, name, Removed, apps.deployer.remove, apps.deferrals.uninstall, when_back)
+
+
+@operation(
+    "app.stop",
+    http="POST /v1/devices/{device}/apps/{name}/stop",
+    many="POST /v1/apps/{name}/stop",
+    offers=_INSTALL,
+    among=_having(stopped=False),
+    permission=Permission.ACT,
+    asks=True,
+    steps=True,
+    words="stop {name} on {device}",
+    said="{name} is stopped on {device} ({evidence.text})",
+)
+async def stop(
+    programs: Programs, call: Call, device: DeviceName, name: AppName, when_back: WhenBack = False
+) -> Switched:
+    """Stop a program: it is off the device, stays off after a reset, and its image is kept for a start."""
+    apps = programs.apps
+    return await _act(programs, call, device, name, Switched, apps.lifecycle.stop, apps.deferrals.stop, when_back)
+
+
+@operation(
+    "app.start",
+    http="POST /v1/devices/{device}/apps/{name}/start",
+    many="POST /v1/apps/{name}/start",
+    offers=_INSTALL,
+    among=_having(stopped=True),
+    permission=Permission.ACT,
+    asks=True,
+    steps=True,
+    words="start {name} on {device}",
+    said="{name} is started on {device} ({evidence.text})",
+)
+async def start(
+    programs: Programs, call: Call, device: DeviceName, name: AppName, when_back: WhenBack = False
+) -> Switched:
+    """Start a program that was stopped, or that has ended, from its kept image."""
+    apps = programs.apps
+    return await _act(programs, call, device, name, Switched, apps.lifecycle.start, apps.deferrals.start, when_back)
+
+
+@operation(
+    "app.restart",
+    http="POST /v1/devices/{device}/apps/{name}/restart",
+    many="POST /v1/apps/{name}/restart",
+    offers=_INSTALL,
+    among=_having(stopped=False),
+    permission=Permission.ACT,
+    asks=True,
+    steps=True,
+    words="restart {name} on {device}",
+    said="{name} is restarted on {device} ({evidence.text})",
+)
+async def restart(programs: Programs, call: Call, device: DeviceName, name: AppName) -> Switched:
+    """Take a program off and put the same image there again."""
+    return Switched.of(await programs.apps.lifecycle.restart(device, name, call.report))
+
+
+@operation(
+    "app.set",
+    http="POST /v1/devices/{device}/apps/{name}/times",
+    many="POST /v1/apps/{name}/times",
+    offers=_INSTALL,
+    among=_having(stopped=False),
+    permission=Permission.ACT,
+    steps=True,
+    previews=True,
+    words="set when {name} runs on {device}",
+)
+async def set_times(
+    programs: Programs,
+    call: Call,
+    device: DeviceName,
+    name: AppName,
+    every_ms: Annotated[int | UnsetType | None, Meta(description="Begun anew so often.")] = UNSET,
+    stop_after_ms: Annotated[int | UnsetType | None, Meta(description="Of each run.")] = UNSET,
+) -> Deployed:
+    """Change when a program runs; a time that is not given stays, null drops it. It is tried with them."""
+    from microclaw.apps.upgrade import NewTimes, UnchangedTimes
+
+    new = NewTimes()
+    if every_ms is not UNSET:
+        new["every_ms"] = every_ms
+    if stop_after_ms is not UNSET:
+        new["stop_after_ms"] = stop_after_ms
+    if not new:
+        raise ConfigError("nothing to set", next_step="give --every TIME or --stop-after TIME, or off for one")
+    approve = _approve(call, Permission.ACT)
+    made = await programs.apps.upgrader.set_times(device, name, new, call.report, approve=approve)
+    return Deployed.same_times(made) if isinstance(made, UnchangedTimes) else Deployed.deployment(made)
+
+
+@operation(
+    "app.cancel",
+    http="POST /v1/devices/{device}/apps/{name}/cancel",
+    permission=Permission.ACT,
+    asks=True,
+    words="cancel what is deferred for {name} on {device}",
+    said="the {deferred.act} of {name} on {device} is dropped; nothing was changed there",
+)
+async def cancel(programs: Programs, _call: Call, device: DeviceName, name: AppName) -> DeferralCancelled:
+    """Drop what is deferred for a program until its device is back (--when-back)."""
+    target = programs.apps.registry.get(device)
+    act = await programs.apps.deferrals.cancel(target.device_id, name)
+    return DeferralCancelled(device=target.name, name=act.name, deferred=DeferredFacts.of(act))
+
+
+Limit: TypeAlias = Annotated[int, Meta(ge=1, le=1000, description="At most so many.")]
+
+
+@operation("app.changes", http="GET /v1/changes")
+async def changes(programs: Programs, _call: Call, device: OfDevice = None, limit: Limit = 50) -> Changes:
+    """The changes made to the devices, newest first."""
+    registry = programs.apps.registry
+    device_id = None if device is None else registry.get(device).device_id
+    names = {one.device_id: one.name for one in registry.list()}
+    found = await programs.apps.undo.changes(device_id, limit)
+    return Changes(changes=[_change(one, names.get(one.device_id, one.device_id)) for one in found])
+
+
+def _change(change: Any, device: str) -> ChangeFacts:
+    same = {name: getattr(change, name) for name in ChangeFacts.__struct_fields__ if name != "device"}
+    return ChangeFacts(device=device, **same)
+
+
+@operation("app.tries", http="GET /v1/tries")
+async def tries(programs: Programs, _call: Call, limit: Limit = 50) -> Tries:
+    """The programs that models wrote, and what was wrong with them, newest first."""
+    return Tries(tries=await programs.tries(limit))
+
+
+@operation("app.undo", http="POST /v1/undo", permission=Permission.ACT, steps=True, previews=True, words="undo")
+async def undo(
+    programs: Programs,
+    call: Call,
+    change_id: Annotated[
+        Annotated[int, Meta(ge=1, lt=2**53)] | None,
+        Option(argument=True, metavar="CHANGE"),
+        Meta(description="A change's number; else all of the newest request."),
+    ] = None,
+    device: OfDevice = None,
+    anyone: Annotated[bool, Meta(description="Also what other people did.")] = False,
+) -> Undone:
+    """Take back all that your last request changed, or one change."""
+    from microclaw.apps.undo import UndoChoice
+    from microclaw.apps.undoable import change_text
+
+    device_id = None if device is None else programs.apps.registry.get(device).device_id
+    choice = UndoChoice(call.person_id, change_id, device_id, anyone=anyone)
+    if call.asks:
+        text = "undo what was done last" if change_id is None else f"undo change {change_id}"
+        shown = await programs.apps.undo.chosen(choice)
+        await call.approve(text, [f"takes back: {change_text(change)}" for change in shown])
+        if await programs.apps.undo.chosen(choice) != shown:
+            raise PermissionRefused("something was changed while somebody was asked", next_step="ask again")
+    return Undone.of(await programs.apps.undo.undo(choice, call.report))
+
+
+def _request(
+    call: Call,
+    device: Device,
+    name: str,
+    source: str | None,
+    wasm: str | None,
+    language: Any,
+    optimization: str,
+    expect: str | None,
+    origin: AppOrigin | None,
+    needs: Permission,
+) -> DeployRequest:
+    from microclaw.apps import app_terms
+    from microclaw.apps.deployment import DeployRequest
+    from microclaw.apps.expectation_text import parse_expectations
+
+    if (source is None) == (wasm is None):
+        raise ConfigError("give source or wasm, exactly one of the two")
+    entry = None
+    if origin is not None:
+        entry = app_terms.Origin(origin.entry, origin.version, origin.catalog, tuple(sorted(origin.params.items())))
+    return DeployRequest(
+        device=device.device_id,
+        name=name,
+        source=source,
+        language=language,
+        wasm=None if wasm is None else _bytes(wasm),
+        optimization=optimization,
+        expectations=None if expect is None else parse_expectations(expect),
+        origin=entry,
+        approve=_approve(call, needs),
+    )
+
+
+def _approve(call: Call, needs: Permission) -> Approve | None:
+    if not call.asks:
+        return None
+
+    async def approve(text: str, detail: Sequence[str], program: AskedProgram | None = None) -> None:
+        await call.approve(text, detail, program, needs)
+
+    return approve
+
+
+def _bytes(wasm: str) -> bytes:
+    try:
+        return base64.b64decode(wasm, validate=True)
+    except (binascii.Error, ValueError) as exc:
+        raise ConfigError(f"wasm is not base64: {exc}", next_step="encode the module's bytes as base64") from exc
+
+
+def _late_place(call: Call) -> Place | None:
+    """Where the outcome is told: the chat. A program with a token reads the status and the events."""
+    from microclaw.apps.late_proof import Place
+
+    return Place(call.person_id, call.channel, call.chat_id) if call.channel != "api" else None
+
+
+async def _act(
+    programs: Programs,
+    call: Call,
+    device: str,
+    name: str,
+    made: type[M],
+    act: Callable[..., Awaitable[Any]],
+    later: Callable[..., Awaitable[Deferral]],
+    when_back: bool,
+) -> M:
+    target = programs.apps.registry.get(device)
+
+    async def now() -> M:
+        return made.of(await act(target.device_id, name, call.report))
+
+    def deferred(why: str) -> Awaitable[Deferral]:
+        return later(target.device_id, name, _late_place(call), why, call.report)
+
+    return await _now_or_later(target, made, now, deferred, when_back)
+
+
+async def _now_or_later(
+    device: Device,
+    made: type[M],
+    now: Callable[[], Awaitable[M]],
+    later: Callable[[str], Awaitable[Deferral]],
+    when_back: bool,
+) -> M:
+    """Do it; where `when_back` is wanted and the device does not answer, defer it. `later` gets the reason."""
+    from microclaw.apps.deferring import away, offer_when_back
+
+    if when_back and (why := await away(device)) is not None:
+        return made.later(await later(why))
+    try:
+        return await now()
+    except MicroclawError as exc:
+        offer_when_back(exc)
+        raise

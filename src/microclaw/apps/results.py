@@ -1,0 +1,470 @@
+"""What the acts on programs give: programs as they are listed, changes, and what an act made. It fetches nothing."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias
+
+from msgspec import UNSET, Meta, Struct, UnsetType, convert, structs
+
+from microclaw.apps.run_times import RunReport, RunTimes, how_text, keeper_text, kept_by
+from microclaw.events import ProgramKind
+from microclaw.operations.result import Listing, Result
+from microclaw.text import program_name
+from microclaw.transports.pin_program import PIN_PROGRAM
+from microclaw.wire.host_api import EvidenceObject
+
+if TYPE_CHECKING:
+    from microclaw.apps.catalogue import AppListing, VersionBefore
+    from microclaw.apps.deferred import DeferredAct
+    from microclaw.apps.deferring import Deferral
+    from microclaw.apps.deployment import Deployment
+    from microclaw.apps.undo import UndoReport
+    from microclaw.apps.upgrade import UnchangedTimes, Upgraded
+
+AppCondition: TypeAlias = Literal[
+    "running",
+    "listed",
+    "ended",
+    "trapped",
+    "dead",
+    "missing",
+    "unreachable",
+    "stopped",
+    "deferred",
+    "waiting",
+]
+_Word: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,63}$")]
+_Whole: TypeAlias = Annotated[int, Meta(gt=-(2**53), lt=2**53)]
+
+
+class AppOrigin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The entry of a catalogue that a program is, with the values that were put in; `catalog` is its folder."""
+
+    entry: _Word
+    version: Annotated[str, Meta(pattern=r"^\d{1,5}\.\d{1,5}\.\d{1,5}$")]
+    catalog: Annotated[str, Meta(min_length=1, max_length=1024)]
+    params: Annotated[dict[_Word, _Whole | _Word], Meta(max_length=64)] = {}
+
+
+class DeferredFacts(Struct, frozen=True, kw_only=True):
+    act: Literal["install", "upgrade", "uninstall", "stop", "start"]
+    since_ms: int
+    person: str
+
+    @classmethod
+    def of(cls, act: DeferredAct) -> Self:
+        return cls(act=act.order.act, since_ms=act.at_ms, person=act.person_id)
+
+
+class Times(Struct, frozen=True, kw_only=True):
+    """When a program runs, and who begins it."""
+
+    every_ms: int | None
+    stop_after_ms: int | None
+    kept_by: Literal["board", "host"]
+    text: str
+
+    @classmethod
+    def of(cls, times: RunTimes | None, kind: ProgramKind, **more: Any) -> Self | None:
+        """None of a program that simply runs on."""
+        if times is None:
+            return None
+        text = keeper_text(times, kind)
+        every_ms, after_ms = times.every_ms, times.stop_after_ms
+        return cls(every_ms=every_ms, stop_after_ms=after_ms, kept_by=kept_by(kind), text=text, **more)
+
+
+class AppRuns(Times, frozen=True, kw_only=True):
+    """With how that went; Unix times in ms."""
+
+    next_ms: int | None
+    running_since_ms: int | None
+    last_ms: int | None
+    last_took_ms: int | None
+    last_how: str | None
+    runs: int
+    missed: int
+    problem: str | None
+
+    def __str__(self) -> str:
+        """ "every 10 min, stopped after 30 s; next at 14:20; last run 14:10, ended by itself in 2 s"."""
+        host = " (needs the host)" if self.kept_by == "host" else ""
+        parts = [f"{RunTimes(self.every_ms, self.stop_after_ms).text()}{host}"]
+        if self.running_since_ms is not None:
+            parts.append(f"runs since {_clock(self.running_since_ms)}")
+        if self.next_ms is not None:
+            parts.append(f"next at {_clock(self.next_ms)}")
+        if self.last_ms is not None:
+            parts.append(f"last run {_clock(self.last_ms)}, {how_text(self.last_how or '', self.last_took_ms)}")
+        if self.missed:
+            parts.append(f"{self.missed} times the run before still went on, and none was begun")
+        return "; ".join([*parts, *filter(None, [self.problem])])
+
+
+class AppFacts(Result, frozen=True, kw_only=True):
+    """A program on a device. `foreign`: this host did not install it; `runs` null: it simply runs on."""
+
+    document: ClassVar = "app"
+
+    name: str
+    device: str
+    condition: AppCondition
+    foreign: bool
+    heap_bytes: int
+    pins: tuple[int, ...]
+    size_bytes: int | None
+    sha256: str | None
+    error: str | None
+    installed_ms: int | None
+    kind: ProgramKind | None
+    origin: AppOrigin | None
+    deferred: DeferredFacts | None
+    runs: AppRuns | None
+
+    @classmethod
+    def of(cls, listing: AppListing, **more: Any) -> Self:
+        version = listing.version
+        origin = None if version is None or version.origin is None else version.origin
+        facts = {name: getattr(listing, name) for name in _SAME}
+        return cls(
+            **facts,
+            device=listing.device_name,
+            kind=None if version is None else version.kind,
+            origin=None
+            if origin is None
+            else convert(structs.asdict(origin) | {"params": dict(origin.params)}, AppOrigin),
+            deferred=None if listing.deferred is None else DeferredFacts.of(listing.deferred),
+            runs=None
+            if version is None
+            else AppRuns.of(version.times, version.kind, **asdict(listing.runs or RunReport())),
+            **more,
+        )
+
+    @property
+    def shown_name(self) -> str:
+        return program_name(self.name)
+
+    @property
+    def pins_text(self) -> str:
+        return ", ".join(map(str, self.pins)) or "-"
+
+    @property
+    def heap(self) -> str:
+        return str(self.heap_bytes)
+
+    @property
+    def remark(self) -> str:
+        if self.error:
+            return self.error
+        if self.deferred is not None:
+            since = time.strftime("%a %d %b %H:%M", time.localtime(self.deferred.since_ms / 1000))
+            return f"{self.deferred.act} since {since}, done when {self.device} is back"
+        if self.runs is not None:
+            return str(self.runs)
+        if self.name == PIN_PROGRAM:
+            return "microclaw's: holds what exec set"
+        return "of another host" if self.foreign else ""
+
+
+_SAME = ("name", "condition", "foreign", "heap_bytes", "pins", "size_bytes", "sha256", "error", "installed_ms")
+
+
+class AppList(Listing, frozen=True, kw_only=True):
+    document: ClassVar = "apps"
+    columns: ClassVar = {
+        "NAME": "shown_name",
+        "DEVICE": "device",
+        "STATE": "condition",
+        "PINS": "pins_text",
+        "HEAP": "heap",
+        "NOTE": "remark",
+    }
+    empty: ClassVar = "no programs on any device"
+
+    apps: list[AppFacts]
+
+
+class FormerVersion(Struct, frozen=True, kw_only=True):
+    """The change that put it there, and the unified diff of the sources from it to now; empty where they are the same,
+    or one is not kept."""
+
+    change_id: int
+    at_ms: int
+    sha256: str
+    diff: list[str]
+
+
+class AppWithSource(AppFacts, frozen=True, kw_only=True):
+    """`proof`: what was expected of it, and the edges of the trial and of the board, in ms since the installation.
+
+    `before`: the version that was there before it, null where this host put no other one there.
+    """
+
+    source: str | None
+    proof: dict[str, Any] | None
+    before: FormerVersion | None
+
+    @classmethod
+    def with_source(cls, listing: AppListing, proof: dict[str, Any] | None, before: VersionBefore | None) -> Self:
+        former = None if before is None else convert(before, FormerVersion, from_attributes=True)
+        return cls.of(listing, source=listing.source, proof=proof, before=former)
+
+    def lines(self) -> list[str]:
+        shown = {name: getattr(self, name) for name in _SHOWN} | {"pins": self.pins_text}
+        if self.origin is not None:
+            shown["entry"] = f"{self.origin.entry} {self.origin.version}, from {self.origin.catalog}"
+        if self.runs is not None:
+            shown |= {"runs": self.runs, "": self.runs.text}
+        found = [f"{name:<12} {value}" for name, value in shown.items() if value is not None]
+        return [*found, "", self.source] if self.source else found
+
+
+_SHOWN = ("name", "device", "condition", "error", "heap_bytes", "size_bytes", "sha256")
+
+
+class AppAct(Result, frozen=True, kw_only=True):
+    """What an act did to a program: its `evidence`, and the change; or that it is `deferred` until the device is back,
+    and `why`; or that it is `unchanged`. `text` says that, and of an upgrade from what to what.
+    """
+
+    device: str
+    name: str
+    evidence: EvidenceObject | UnsetType = UNSET
+    verified: bool | UnsetType = UNSET
+    sha256: str | UnsetType | None = UNSET
+    change_id: int | UnsetType = UNSET
+    undoable: bool | UnsetType = UNSET
+    deferred: DeferredFacts | UnsetType = UNSET
+    why: str | UnsetType = UNSET
+    replaces: bool | UnsetType = UNSET
+    unchanged: bool | UnsetType = UNSET
+    text: str | UnsetType = UNSET
+
+    @property
+    def exit_code(self) -> int:
+        return int(self.verified is False)
+
+    @property
+    def instead(self) -> str | None:
+        if self.deferred is UNSET:
+            return str(self.text) if self.unchanged is True else None
+        before = "it replaces what was deferred for that program before\n" if self.replaces else ""
+        return f"{self.text}\n{before}drop it: microclaw app cancel {self.name} -d {self.device}"
+
+    @property
+    def told(self) -> str:
+        if self.evidence is UNSET:
+            return "deferred until it is back" if self.deferred is not UNSET else str(self.text)
+        assert isinstance(self.evidence, EvidenceObject)
+        return self.evidence.text
+
+    @classmethod
+    def of(cls, made: Any, **more: Any) -> Self:
+        """Of a Removal or a Switched."""
+        names = ("verified", "sha256", "change_id", "undoable")
+        facts: dict[str, Any] = {name: getattr(made, name, UNSET) for name in names}
+        evidence = convert(made.evidence, EvidenceObject, from_attributes=True)
+        return cls(device=made.device_name, name=made.name, evidence=evidence, **facts | more)
+
+    @classmethod
+    def later(cls, made: Deferral) -> Self:
+        act, version = made.act, made.act.order.version
+        trial: dict[str, Any] = {} if made.trial is None else {"trial": made.trial.to_json()}
+        times = "" if version is None or version.times is None else f". {keeper_text(version.times, version.kind)}"
+        return cls(
+            device=made.device_name,
+            name=act.name,
+            deferred=DeferredFacts.of(act),
+            why=made.why,
+            replaces=made.replaces,
+            sha256=None if version is None else version.sha256,
+            text=f"deferred: {act.text(made.device_name)}. It is done when {made.device_name} answers again, "
+            f"and told then{times}",
+            **trial,
+        )
+
+
+class Switched(AppAct, frozen=True, kw_only=True):
+    document: ClassVar = "switched"
+
+
+class Removed(AppAct, frozen=True, kw_only=True):
+    document: ClassVar = "removal"
+
+
+class Former(Struct, frozen=True, kw_only=True):
+    sha256: str
+    size_bytes: int
+    since_ms: int
+
+
+class Deployed(AppAct, frozen=True, kw_only=True):
+    """A program that was installed. `trial` is what the trial showed, `expected` what became of each expectation, and
+    `proof` what all of that proves; `former` is what an upgrade replaced."""
+
+    document: ClassVar = "deployment"
+
+    size_bytes: int | UnsetType = UNSET
+    compile_ms: float | UnsetType = UNSET
+    cached: bool | UnsetType = UNSET
+    trial: dict[str, Any] | UnsetType | None = UNSET
+    replaced: bool | UnsetType = UNSET
+    times: Times | UnsetType | None = UNSET
+    proof: str | UnsetType = UNSET
+    expected: list[dict[str, Any]] | UnsetType = UNSET
+    former: Former | UnsetType = UNSET
+
+    @property
+    def told(self) -> str:
+        if self.former is not UNSET:
+            return f"{self.text}: {super().told}"
+        times = f"; {self.times.text}" if isinstance(self.times, Times) and self.unchanged is UNSET else ""
+        verified = "it runs, but was not verified: " if self.verified is False else ""
+        return f"{verified}{super().told}{times}"
+
+    @classmethod
+    def deployment(cls, made: Deployment, **more: Any) -> Self:
+        from microclaw.apps.expectation_result import proof_of  # only where programs are installed
+
+        return cls.of(
+            made,
+            sha256=made.image.sha256,
+            size_bytes=made.image.size_bytes,
+            compile_ms=round(made.image.compile_ms, 1),
+            cached=made.image.cached,
+            trial=made.trial.to_json(),
+            replaced=made.replaced,
+            times=Times.of(made.trial.times, made.image.kind),
+            proof=proof_of(made.expected) if made.trial.ok else made.trial.proof,
+            expected=[one.to_json() for one in made.expected],
+            **more,
+        )
+
+    @classmethod
+    def same_times(cls, made: UnchangedTimes) -> Self:
+        times = Times.of(made.times, made.kind)
+        return cls(device=made.device_name, name=made.name, unchanged=True, times=times, text=made.text)
+
+
+class UpgradeMade(Deployed, frozen=True, kw_only=True):
+    document: ClassVar = "upgrade"
+
+    @classmethod
+    def upgrade(cls, made: Upgraded) -> Self:
+        former = Former(sha256=made.former.sha256, size_bytes=made.former_bytes, since_ms=made.since_ms)
+        return cls.deployment(made.deployment, former=former, text=made.text)
+
+
+class ChangeFacts(Struct, frozen=True, kw_only=True):
+    """A change of a device; `undoes` and `undone_by` are numbers of others."""
+
+    change_id: int
+    at_ms: int
+    device: str
+    kind: str
+    summary: str
+    state: Literal["planned", "done", "failed", "unknown"]
+    undoes: int | None
+    undone_by: int | None
+    turn: str | None
+    person: str | None
+
+    @property
+    def number(self) -> str:
+        return str(self.change_id)
+
+    @property
+    def undo(self) -> str:
+        if self.undone_by:
+            return f"undone by {self.undone_by}"
+        return f"undoes {self.undoes}" if self.undoes else ""
+
+
+class Changes(Listing, frozen=True, kw_only=True):
+    document: ClassVar = "changes"
+    columns: ClassVar = {"NUMBER": "number", "DEVICE": "device", "STATE": "state", "WHAT": "summary", "UNDO": "undo"}
+    empty: ClassVar = "nothing was changed yet"
+
+    changes: list[ChangeFacts]
+
+
+class Attempt(Struct, frozen=True, kw_only=True):
+    """One program of a turn; `number` counts the turn's programs for that app from 1."""
+
+    at_ms: int
+    turn: str
+    number: int
+    app: str
+    device: str | None
+    source_sha256: str
+    state: str
+    error: str | None
+    message: str | None
+    diagnostics: list[str]
+
+    @property
+    def source(self) -> str:
+        return self.source_sha256[:12]
+
+
+class Tries(Listing, frozen=True, kw_only=True):
+    document: ClassVar = "tries"
+    columns: ClassVar = {
+        "APP": "app",
+        "TRY": "number",
+        "STATE": "state",
+        "SOURCE": "source",
+        "WHAT": "message",
+        "ERROR": "error",
+    }
+    empty: ClassVar = "no model wrote a program yet"
+
+    tries: list[Attempt]
+
+
+class TakenBack(Struct, frozen=True, kw_only=True):
+    """The number of the change that was taken back, and of the one that did it."""
+
+    undone: int
+    by: int
+    evidence: EvidenceObject
+
+
+class Undone(Result, frozen=True, kw_only=True):
+    """`undone`, `by` and `evidence` are of the newest change; `taken` has all of them, newest first."""
+
+    document: ClassVar = "undo"
+
+    text: str
+    undone: int
+    by: int
+    evidence: EvidenceObject
+    taken: list[TakenBack]
+
+    @classmethod
+    def of(cls, made: UndoReport) -> Self:
+        taken = [
+            TakenBack(
+                undone=one.undone.change_id,
+                by=one.by.change_id,
+                evidence=convert(one.evidence, EvidenceObject, from_attributes=True),
+            )
+            for one in made.taken
+        ]
+        return cls(text=made.text, taken=taken, **structs.asdict(taken[0]))
+
+
+class DeferralCancelled(Result, frozen=True, kw_only=True):
+    document: ClassVar = "cancelled"
+
+    device: str
+    name: str
+    deferred: DeferredFacts
+
+
+def _clock(ms: int) -> str:
+    """The time of day; with the day where it is another one."""
+    moment, today = time.localtime(ms / 1000), time.localtime()
+    return time.strftime("%H:%M:%S" if moment[:3] == today[:3] else "%a %d %b %H:%M", moment)

@@ -1,0 +1,133 @@
+"""Work of the host that tells its steps: shown as they come, its questions asked, ended by Ctrl-C before it changes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+from microclaw.cli.approval_prompt import ask_person
+from microclaw.cli.interrupts import on_interrupt
+from microclaw.cli.options import INTERRUPTED, GlobalOptions
+from microclaw.client import Client, request_number
+from microclaw.client.request import HostError, Query
+from microclaw.errors import MicroclawError, NoHost, ProtocolError
+from microclaw.events import ApprovalAsked, ApprovalSettled, Step
+from microclaw.terminal.page import Terminal
+from microclaw.wire.host_api import Failure, Result, StreamEvent
+
+_STOPPED_LISTENING = Failure(
+    "interrupted",
+    "interrupted: a change that has begun is finished by the host, any other is not made",
+    "microclaw app changes shows it, microclaw app undo takes it back",
+    exit_code=INTERRUPTED,
+)
+
+
+def follow(
+    options: GlobalOptions,
+    host: Client,
+    path: str,
+    body: Mapping[str, Any] | None = None,
+    *,
+    method: str = "POST",
+    query: Query | None = None,
+) -> dict[str, Any]:
+    """Start work of the host, show its steps, ask for its approvals, return its result. Raises HostError if it failed.
+
+    The first Ctrl-C cancels what has changed nothing yet; the next one stops listening.
+    """
+    terminal, number = options.terminal(), request_number()
+    try:
+        with _cancelling(terminal, host, number):
+            return _result(options, terminal, host, host.stream(path, body, method=method, query=query, number=number))
+    except KeyboardInterrupt as exc:
+        raise HostError(_STOPPED_LISTENING) from exc
+
+
+def _cancelling(terminal: Terminal, host: Client, number: str) -> AbstractContextManager[None]:
+    """While inside, the first SIGINT cancels the work or says that it has begun, and the next ones interrupt.
+
+    A handler that the caller set hears of the first one too.
+    """
+
+    def stop() -> None:
+        try:
+            state = host.cancel(number)
+        except MicroclawError as exc:  # a host that cannot cancel, or none
+            raise KeyboardInterrupt from exc
+        if state == "unknown":
+            raise KeyboardInterrupt
+        if state == "begun":
+            terminal.row("", "the change has begun: the host finishes it. Ctrl-C again stops listening only")
+            terminal.row("next", "see it: microclaw app changes; take it back: microclaw app undo")
+
+    return on_interrupt(stop, once=True, passed_on=True)
+
+
+def _result(options: GlobalOptions, terminal: Terminal, host: Client, events: Iterator[StreamEvent]) -> dict[str, Any]:
+    stages = Stages(terminal)
+    for event in events:
+        if not isinstance(event, Step | Failure):
+            stages.flush()
+        match event:
+            case Step():
+                if not options.quiet and not options.json:
+                    stages.show(event)
+            case ApprovalAsked():
+                ask_person(terminal, host, event, yes=options.yes)
+            case ApprovalSettled():
+                terminal.event(event)
+            case Result(value):
+                return value
+            case Failure():
+                stages.failed(event)
+                raise HostError(event)
+            case _:
+                raise ProtocolError("the host answered where a result was expected")
+    raise NoHost("the host ended the stream without a result", next_step="microclaw status")
+
+
+MAX_REASON_CHARS = 60
+
+
+class Stages:
+    """Shows the stages of work. One that failed waits: the error that ends the command may say the same."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+        self._failed: Step | None = None
+
+    def show(self, step: Step) -> None:
+        self.flush()
+        if step.state == "failed":
+            self._failed = step
+        else:
+            self._terminal.step(step)
+
+    def failed(self, failure: Failure) -> None:
+        """The command ends with this error: of a stage that says the same only the reason is shown."""
+        step, self._failed = self._failed, None
+        if step is None:
+            return
+        told = {line.strip() for text in (failure.message, *_texts(failure)) for line in text.splitlines()}
+        wanted = {line.strip() for text in (step.text, *step.detail) for line in text.splitlines()}
+        if wanted <= told and (failure.next_step or "").startswith(step.next_step or ""):
+            step = dataclasses.replace(step, text=_short(step.text), detail=(), next_step=None)
+        self._terminal.step(step)
+
+    def flush(self) -> None:
+        if self._failed is not None:
+            self._terminal.step(self._failed)
+            self._failed = None
+
+
+def _short(text: str) -> str:
+    """The first line of a reason, on one line of the terminal: who sees stdout alone must not guess."""
+    line = text.strip().partition("\n")[0]
+    return line if len(line) <= MAX_REASON_CHARS else f"{line[: MAX_REASON_CHARS - 1]}…"
+
+
+def _texts(failure: Failure) -> list[str]:
+    return [str(diagnostic["text"]) for diagnostic in failure.diagnostics]
