@@ -234,7 +234,7 @@ class Stage:
     def traces(self, count: int) -> list[dict[str, float]]:
         """The steps of the newest turns in ms, the oldest of them first, once so many have ended."""
         give_up_s = time.monotonic() + PATIENCE_S
-        while len(turns := self._client.get("/v1/voice")["turns"]) < self._asked:
+        while len(turns := self._client.get("/v1/voice", {"newest": 100})["turns"]) < self._asked:
             if time.monotonic() > give_up_s:
                 raise TimeoutError(f"{len(turns)} of {self._asked} turns have ended")
             time.sleep(LOOK_EVERY_S)

@@ -337,7 +337,7 @@ def steps(chip: Chip, host: Host, image: Path) -> Iterator[tuple[str, Callable[[
         yield f"kill -9 of the host, and a new one ({number} of {HOST_KILLS})", killed
 
     def update() -> str:
-        board = host.ask("firmware", "status", "-d", "chip")["devices"][0]["board"]
+        board = host.ask("firmware", "status", "-d", "chip")["devices"][0]["runs"]["board"]
         host.ask("firmware", "publish", "--version", UPDATE, "--board", board, "--key", str(key))
         ended = host.ask("-d", "chip", "firmware", "update", UPDATE)
         if ended["results"][0]["offer"]["state"] != "healthy":

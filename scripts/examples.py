@@ -42,7 +42,7 @@ def _index(entries: tuple[Entry, ...]) -> str:
 
 def _page(entry: Entry) -> str:
     program = entry.fill({}, entry.kinds[0], blocking=True)
-    rows = parameter_rows(entry.parameters.values(), {})
+    rows = list(parameter_rows(entry.parameters, {}))
     first = next(iter(entry.parameters.values()))
     lines = [f"# {entry.name}: {entry.title}", "", _MADE, "", entry.about]
     lines += ["", f"In {entry.languages} alone: {entry.missing}."] if entry.missing else []

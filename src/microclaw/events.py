@@ -49,16 +49,16 @@ class Edge:
 class AskedProgram:
     """The program that a question is about: what its detail says in words, for who draws it.
 
-    After a yes exactly the image `sha256` is installed. `pins` are those it drives or reads, `edges` the first of its
-    trial, which took `trial_ms` of board time. `diff` is the unified diff from the source that is there; empty where
-    nothing is replaced, or no source is kept.
+    After a yes exactly the image `sha256` is installed, in place of the image `replaces`. `pins` are those it drives or
+    reads, `edges` the first of its trial as (ms, pin, level), which took `trial_ms` of board time. `diff` is the
+    unified diff from the source that is there; empty where nothing is replaced, or no source is kept.
     """
 
     device: str
     name: str
     sha256: str
     pins: tuple[int, ...]
-    edges: tuple[Edge, ...]
+    edges: tuple[tuple[float, int, int], ...]
     trial_ms: float
     replaces: str | None = None
     diff: tuple[str, ...] = ()

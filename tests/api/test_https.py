@@ -51,7 +51,7 @@ def port_of(host: HostParts) -> int:
 
 
 def trusting(host: HostParts) -> ssl.SSLContext:
-    made = run_in(host.settings.home, "ca", "export")
+    made = run_in(host.settings.home, "person", "ca", "-")
     assert made.code == 0, made.err
     assert "PRIVATE" not in made.out
     return ssl.create_default_context(cadata=made.out)
@@ -137,7 +137,7 @@ async def test_the_command_line_trusts_the_exported_authority_and_no_other(host:
 
     refused = await asyncio.to_thread(tell, "device", "list")
     assert refused.code == 1
-    assert (await asyncio.to_thread(run_in, host.settings.home, "ca", "export", str(exported))).code == 0
+    assert (await asyncio.to_thread(run_in, host.settings.home, "person", "ca", str(exported))).code == 0
     trusted = await asyncio.to_thread(lambda: tell("device", "list", MICROCLAW_CA=str(exported)))
     assert trusted.code == 0, trusted.err
     (other / "host-ca.pem").write_bytes(exported.read_bytes())
@@ -148,7 +148,7 @@ async def test_the_command_line_trusts_the_exported_authority_and_no_other(host:
 
 async def test_mcp_over_http_in_front_of_it_asks_it_by_its_own_authority(host: HostParts) -> None:
     secret = await host.admission.tokens.create("assistant", "owner")
-    words = ["microclaw.cli", "--json", "mcp", "serve", "--http", "127.0.0.1:0"]
+    words = ["microclaw.cli", "--json", "mcp", "--http", "127.0.0.1:0"]
     home = host.settings.home
     child = Child("MCP server", words, log=home / "mcp-stderr", environ=clean_environ(home))
 

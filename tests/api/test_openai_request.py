@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from microclaw.api.openai_request import BadRequest, CompletionBody
+from microclaw.api.openai_request import BadRequest, completion_body
 from microclaw.models.protocol import AssistantReply, UserText
 
 SAY: list[dict[str, Any]] = [{"role": "user", "content": "hi"}]
 
 
 def refused_at(messages: list[dict[str, Any]], **more: Any) -> str:
-    body = CompletionBody.model_validate({"messages": messages, **more})
     with pytest.raises(BadRequest) as refused:
-        body.conversation_messages()
+        completion_body(json.dumps({"messages": messages, **more}).encode()).conversation_messages()
     return refused.value.param
 
 
@@ -49,17 +49,19 @@ def test_a_stored_conversation_takes_one_message() -> None:
 
 
 def test_the_messages_become_system_text_history_and_message() -> None:
-    body = CompletionBody.model_validate(
-        {
-            "messages": [
-                {"role": "system", "content": "Be short."},
-                {"role": "user", "content": "hi", "name": "ann"},
-                {"role": "assistant", "content": "hello", "refusal": None},
-                {"role": "developer", "content": [{"type": "text", "text": "Rhyme."}]},
-                {"role": "user", "content": "the weather?"},
-            ],
-            **{"n": 1, "tools": [], "logprobs": False, "temperature": 0.5, "max_tokens": 9, "user": "x"},
-        }
+    body = completion_body(
+        json.dumps(
+            {
+                "messages": [
+                    {"role": "system", "content": "Be short."},
+                    {"role": "user", "content": "hi", "name": "ann"},
+                    {"role": "assistant", "content": "hello", "refusal": None},
+                    {"role": "developer", "content": [{"type": "text", "text": "Rhyme."}]},
+                    {"role": "user", "content": "the weather?"},
+                ],
+                **{"n": 1, "tools": [], "logprobs": False, "temperature": 0.5, "max_tokens": 9, "user": "x"},
+            }
+        ).encode()
     )
     history = (UserText("[ann] hi"), AssistantReply("hello"))
     assert body.conversation_messages() == ("Be short.\n\nRhyme.", history, "the weather?")

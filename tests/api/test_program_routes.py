@@ -13,8 +13,7 @@ from starlette.requests import Request
 from starlette.types import Message
 from tests.api.people_host import BLINK, PeopleHost, people_host
 
-from microclaw.api.program_routes import MAX_TRIALS, MAX_TRIALS_OF_PERSON, TrialQueue, unless_left
-from microclaw.errors import Overloaded
+from microclaw.api.by_hand import unless_left
 from microclaw.events import Step
 from microclaw.wire.host_api import Result
 
@@ -99,52 +98,3 @@ async def test_a_client_that_leaves_ends_its_check() -> None:
         return "there"
 
     assert await unless_left(request_of(asyncio.Event()), quick()) == "there"
-
-
-async def test_one_persons_trials_make_neither_the_owner_nor_another_person_wait_long() -> None:
-    queue, free, owners_began = TrialQueue(), asyncio.Event(), asyncio.Event()
-    began: list[str] = []
-
-    async def one(person_id: str) -> None:
-        async def slow() -> Any:
-            began.append(person_id)
-            if person_id == "owner":
-                owners_began.set()
-            await free.wait()
-
-        with queue.place(person_id):
-            await queue.run(slow, person_id)
-
-    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
-        for _ in range(MAX_TRIALS_OF_PERSON):
-            group.create_task(one("gus"))
-            await asyncio.sleep(0)
-        for person_id in ("gus", "gus~read-only"):
-            with pytest.raises(Overloaded):
-                queue.check_room(person_id)
-        group.create_task(one("mem"))
-        await asyncio.sleep(0)
-        group.create_task(one("owner"))
-        await owners_began.wait()
-        assert began == ["gus", "owner"]
-        free.set()
-    assert began[2] == "mem"  # before the others of gus
-    queue.check_room("gus")
-
-
-async def test_places_for_trials_are_bounded_and_a_cancelled_one_gives_its_own_back() -> None:
-    queue = TrialQueue()
-
-    async def compiling(person_id: str) -> None:
-        with queue.place(person_id):
-            await asyncio.Event().wait()  # a place is held before the trial itself begins
-
-    tasks = [asyncio.create_task(compiling(f"g-{number}")) for number in range(MAX_TRIALS)]
-    await asyncio.sleep(0)
-    with pytest.raises(Overloaded):
-        queue.check_room("mem")
-    queue.check_room("owner")
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    queue.check_room("mem")

@@ -545,7 +545,7 @@ async def test_the_question_has_the_program_and_what_changes_in_its_source(lab: 
         await lab.deployer.deploy(replace(blink(source=source), approve=approve), lab.steps.append)
     first, second, same = asked
     assert (first.device, first.name, first.pins, first.replaces, first.diff) == ("paper", "blink", (2,), None, ())
-    assert [edge.pin for edge in first.edges] == [2] * len(first.edges)
+    assert [pin for _, pin, _ in first.edges] == [2] * len(first.edges)
     assert first.edges
     assert (second.replaces, second.diff) == (first.sha256, ("@@ -1 +1 @@", "-v1", "+v2"))
     assert (same.replaces, same.diff) == (second.sha256, ())

@@ -69,10 +69,3 @@ def test_doctor_fails_by_mistakes_of_the_configuration_too(home: Path) -> None:
     home.mkdir(mode=0o700)
     (home / "config.toml").write_text("[agent]\nqueues = 3\n")
     assert main(["doctor"]) == 1
-
-
-def test_path_is_told_for_a_broken_file_too(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    home.mkdir(mode=0o700)
-    (home / "config.toml").write_text("[")
-    assert main(["config", "path"]) == 0
-    assert capsys.readouterr().out == f"{home / 'config.toml'}\n"

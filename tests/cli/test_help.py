@@ -15,7 +15,6 @@ from typer.core import TyperGroup, TyperOption
 
 from microclaw.cli.examples import EXAMPLES, examples_of
 from microclaw.cli.main import COMMANDS, GROUPS, app, hoist_globals, load_command
-from microclaw.config.forms import WHISPER_MODELS
 from microclaw.mcp.server.install import CLIENTS
 
 ROOT: Final = Path(__file__).parents[2]
@@ -58,10 +57,9 @@ def test_each_example_names_what_every_new_home_has() -> None:
         "skill": {folder.name for folder in (package / "knowledge" / "shipped").iterdir()},
         "catalog": {file.stem for file in (package / "patterns").glob("*.toml")},
         "mcp": set(CLIENTS),
-        "voice": set(WHISPER_MODELS),
     }
     known = {"skill show", "skill check", "catalog show", "catalog install", "catalog upgrade"}
-    known |= {"mcp install", "mcp uninstall", "voice fetch-model"}
+    known |= {"mcp install"}
     lines = [line.split() for name in sorted(known) for line in EXAMPLES[name]]
     assert {" ".join(words[:2]) for words in lines} == known
     assert [words for words in lines if words[2] not in shipped[words[0]]] == []

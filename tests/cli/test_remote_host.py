@@ -139,7 +139,7 @@ def test_ctrl_c_takes_the_question_back(host: dict[str, Any], token: str, ask: A
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, env=environ) as waiting:
         assert waiting.stdout is not None
         assert "forget the device virtual-1" in waiting.stdout.readline()
-        assert "microclaw approval approve" in waiting.stdout.readline()
+        assert "microclaw approval decide" in waiting.stdout.readline()
         waiting.send_signal(signal.SIGINT)
         assert waiting.wait(TIMEOUT_S) == 130
     assert "nothing waits" in ask("approval", "list").out

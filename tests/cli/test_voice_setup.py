@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.cli.conftest import Run, run_in
 
 from microclaw.cli.voice_setup import PairTrial, proposed_order, tried_order
-from microclaw.voice.engine_trial import EngineTrial
+from microclaw.voice.operations import EngineTrial
 
 
 def test_the_engines_are_told_tried_and_their_order_written(run: Run, tmp_path: Path) -> None:
@@ -44,7 +44,8 @@ def test_what_a_person_has_set_comes_first_and_no_cloud_is_proposed() -> None:
 
 
 def heard(tts: str, asr: str, text: str | None, problem: str | None = None) -> PairTrial:
-    trial = None if text is None else EngineTrial("blink", text, 1.0, 1.0, 1, None, 1)
+    times = dict.fromkeys(("confidence", "speech_s", "first_audio_ms", "first_partial_ms", "recognition_ms"), 1)
+    trial = None if text is None else EngineTrial(said="blink", heard=text, ok=text == "blink", **times)
     return PairTrial(tts, asr, trial, problem)
 
 
@@ -64,12 +65,7 @@ def test_where_every_engine_failed_the_choice_stays() -> None:
     assert tried_order(chosen, [heard("flite", "whisper", None, "gone")]) == chosen
 
 
-def test_without_a_host_the_engines_are_tried_in_the_command_itself(run: Run, tmp_path: Path) -> None:
-    ran = run_in(tmp_path / "home", "--json", "voice", "test", timeout_s=300)
-    assert ran.code == 0, ran.err
-    told = json.loads(ran.out)
-    assert (told["schema"], told["ok"]) == ("microclaw.voice-test/1", True)
-    assert told["heard"] == told["said"]
-    assert run("voice", "test", "").code == 2
-    run("config", "set", "voice.enabled", "false")
-    assert run("voice", "test").code != 0
+def test_a_hub_that_a_proxy_does_not_reach_is_an_error(run: Run) -> None:
+    run("config", "set", "proxy.url", "http://127.0.0.1:9")  # the port of "discard": nobody listens
+    ran = run("voice", "setup", "--yes", "--fetch", "tiny.en")
+    assert (ran.code, "tiny.en" in ran.err) == (1, True)

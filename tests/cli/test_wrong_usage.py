@@ -39,7 +39,7 @@ def test_a_line_that_cannot_be_read_is_an_error_and_a_next_step(line: str, capsy
     assert told.out == ""
 
 
-@pytest.mark.parametrize("words", ["skill show", "skill check", "session show", "session rm", "approval approve"])
+@pytest.mark.parametrize("words", ["skill show", "skill check", "session show", "session rm", "approval show"])
 def test_a_name_that_nothing_has_is_asked_of_no_host(words: str) -> None:
     """With a host to ask it would be exit code 3: none runs."""
     for name in ("", " ", "a/b", "../x"):

@@ -12,7 +12,7 @@ import pytest
 
 from microclaw.apps import fleet_operations
 from microclaw.client import Client
-from microclaw.client.request import HostError
+from microclaw.client.request import MAX_FILE_BYTES, HostError
 from microclaw.errors import NoHost, ProtocolError
 
 Serve = Callable[[bytes], Client]
@@ -125,34 +125,31 @@ def test_diagnostics_that_are_nested_deep_are_cut(serve: Serve) -> None:
 FILE_OF_2000 = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + b"a" * 2000
 
 
+def file_of(client: Client, most_bytes: int = MAX_FILE_BYTES) -> bytes:
+    return b"".join(client.download("/v1/tasks/1/files/x", method="GET", most_bytes=most_bytes))
+
+
 def test_a_file_is_taken_up_to_its_limit(serve: Serve) -> None:
-    assert serve(FILE_OF_2000).tasks.file(1, "x", most_bytes=2000) == b"a" * 2000
+    assert file_of(serve(FILE_OF_2000), 2000) == b"a" * 2000
 
 
 def test_a_file_over_its_limit_is_refused(serve: Serve) -> None:
     with pytest.raises(HostError) as caught:
-        serve(FILE_OF_2000).tasks.file(1, "x", most_bytes=1999)
+        file_of(serve(FILE_OF_2000), 1999)
     assert caught.value.code == "too_large"
     assert caught.value.next
 
 
-def test_a_length_over_the_limit_of_memory_is_refused_before_anything_is_read(serve: Serve) -> None:
-    client = serve(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nabc" % (1 << 30))
-    with pytest.raises(HostError) as caught:
-        client.tasks.file(1, "x")
-    assert caught.value.code == "too_large"
-
-
-def test_a_length_over_the_limit_of_a_disk_is_refused_before_anything_is_read(serve: Serve) -> None:
+def test_a_length_over_the_limit_is_refused_before_anything_is_read(serve: Serve) -> None:
     client = serve(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nabc" % (17 << 30))
     with pytest.raises(HostError) as caught:
-        list(client.download("/v1/tasks/1/files/x", method="GET"))
+        file_of(client)
     assert caught.value.code == "too_large"
 
 
 def test_a_file_that_ends_before_its_length_is_no_file(serve: Serve) -> None:
     with pytest.raises(NoHost):
-        serve(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc").tasks.file(1, "x")
+        file_of(serve(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc"))
 
 
 def test_stream_that_is_torn_is_said(serve: Serve) -> None:

@@ -28,31 +28,23 @@ from microclaw.errors import MicroclawError
 from microclaw.operations.operation import load
 
 MISSING: Final[Mapping[str, tuple[str, ...]]] = {
-    "of browsers: a program has a token, and the owner ends sessions on the command line": (
+    "of browsers: a program has a token": (
         "POST /v1/signin/code",
         "POST /v1/signin/password",
         "POST /v1/signout",
-        "GET /v1/signins",
-        "DELETE /v1/signins/{sign_in_id}",
     ),
     "the page shows them; on the command line it is microclaw session": (
         "GET /v1/chat",
         "GET /v1/chat/{chat_id}/messages",
     ),
+    "the seed's route: client.post": (
+        "GET /api/compile-wasm",
+        "POST /api/compile-wasm",
+    ),
     "OpenAI's own clients call them": (
         "POST /v1/chat/completions",
         "GET /v1/models",
         "GET /v1/models/{name}",
-    ),
-    "people and tokens are an owner's to see, and changed on the command line alone": (
-        "GET /v1/people",
-        "GET /v1/tokens",
-    ),
-    "it needs files and keys of the owner's machine: microclaw firmware publish": (
-        "POST /v1/firmware/keys",
-        "DELETE /v1/firmware/keys/{key_id}",
-        "POST /v1/firmware/releases",
-        "PUT /v1/firmware/payloads/{sha256}",
     ),
     "the page flashes a board with them; on a cable it is microclaw flash": (
         "GET /v1/firmware/install",
@@ -60,10 +52,7 @@ MISSING: Final[Mapping[str, tuple[str, ...]]] = {
         "GET /v1/firmware/manifest",
         "GET /v1/firmware/parts/{name}",
     ),
-    "looking for faults of voice is done on the command line": (
-        "GET /v1/voice",
-        "POST /v1/voice/test",
-    ),
+    "client.download fetches it": ("GET /v1/tasks/{number}/files/{name}",),
 }
 WHAT_TO_DO: Final = (
     "give each a method in src/microclaw/client/ (devices.py, programs.py, work.py, ...) and a line in docs/client.md; "

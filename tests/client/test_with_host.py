@@ -14,6 +14,7 @@ from tests.api.people_host import BLINK, PeopleHost, people_host
 from tests.cli.https_front import tls_front, write_certificate
 
 from microclaw.apps import operations as programs
+from microclaw.auth import questions
 from microclaw.client import ApprovalAsked, Client, HostError
 from microclaw.errors import ConfigError
 
@@ -47,9 +48,9 @@ async def test_what_a_member_may_not_do_alone_is_asked_and_decided(host: PeopleH
     def ask(client: Client, question: ApprovalAsked) -> None:
         asked.append(question.text)
         owner = host.client
-        (waiting,) = owner.approvals.list()
-        assert waiting["approval_id"] == question.approval_id
-        owner.approvals.decide(question.approval_id, approved=len(asked) > 1, wait_s=0)
+        (waiting,) = owner.call(questions.list_approvals).approvals
+        assert waiting.approval_id == question.approval_id
+        owner.call(questions.decide, approval_id=question.approval_id, approved=len(asked) > 1, wait_s=0)
 
     def work() -> None:
         host.client.devices.add("shed", "virtual", ["wasmachine://127.0.0.1:9"])

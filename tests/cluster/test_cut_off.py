@@ -45,7 +45,7 @@ async def test_turns_and_tasks_go_on_once_at_another_host_and_the_one_that_was_c
         await until(lambda: len(west.host.devices.list()) == 2 and west.online("lamp") and west.online("fan"))
         begun = [say(west, "turn on pin 4 of lamp", "c1"), say(west, "restart fan", "c2")]
         (asking,) = (await east.until("/v1/approvals", lambda found: found["approvals"]))["approvals"]
-        await east.ask(f"/v1/approvals/{asking['approval_id']}?wait_s=0", {"approved": True})
+        await east.ask(f"/v1/approvals/{asking['approval_id']}", {"approved": True, "wait_s": 0})
         place = f"/v1/tasks/{(await west.ask('/v1/tasks', {'code': 'import time; time.sleep(600)'}))['task']}"
         await west.until(place, lambda found: found["state"] == "running")
         with pytest.raises(HostError) as there:

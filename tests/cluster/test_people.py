@@ -50,7 +50,7 @@ async def test_what_waits_at_one_host_is_shown_and_decided_once_at_another_with_
     assert {**here, "expires_s": 0} == {**there, "expires_s": 0}
     for token in (guest, member):  # to remove a device is risky: an owner's
         assert (await west.asked(token, "POST", question, {"approved": True}))[0] == 403
-    deciding = (west.ask(f"{question}?wait_s=60", {"approved": True}) for _ in range(3))
+    deciding = (west.ask(question, {"approved": True, "wait_s": 60}) for _ in range(3))
     outcomes = await asyncio.gather(*deciding, return_exceptions=True)
     (decided,) = [one for one in outcomes if not isinstance(one, BaseException)]
     assert decided["end"]["state"] == "done"

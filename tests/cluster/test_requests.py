@@ -26,12 +26,13 @@ from microclaw.api.requests_elsewhere import RequestsElsewhere
 from microclaw.api.waiting import KeptRequest, WaitingRequests
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.certificates import HOSTS_NAME, KeyPair, device_certificate, host_certificate, new_authority
+from microclaw.auth.people import OwnerAlone
 from microclaw.boards import load_board
 from microclaw.cluster import remote_calls
 from microclaw.cluster.files import PIECE, SharedFiles
 from microclaw.cluster.hosts import Hosts
 from microclaw.cluster.live_events import MAX_WAITING, LiveEvents
-from microclaw.cluster.questions import RemoteQuestions
+from microclaw.cluster.questions import ClusterQuestions
 from microclaw.cluster.remote_calls import CallRequest, DeviceCalls, RemoteCalls
 from microclaw.cluster.requests import MAX_MESSAGE, HostGone, HostRequests
 from microclaw.config.settings import Limits
@@ -294,7 +295,7 @@ async def test_what_waits_or_runs_for_a_request_is_found_at_any_host_unless_one_
     async with asyncio.TaskGroup() as group:
         waiting, jobs = WaitingRequests(), Jobs(group, Limits())
         elsewhere = RequestsElsewhere(a.requests, WaitingRequests(), Jobs(group, Limits()), lambda: ended)
-        questions = RemoteQuestions(a.requests, Approvals(timeout_s=60))
+        questions = ClusterQuestions(a.requests, Approvals(timeout_s=60), OwnerAlone())
         for act in (
             elsewhere.find("token-2.77"),
             elsewhere.cancel("token-2.5"),
@@ -303,7 +304,7 @@ async def test_what_waits_or_runs_for_a_request_is_found_at_any_host_unless_one_
             with pytest.raises(Overloaded):  # b does not know such requests
                 await act
         RequestsElsewhere(b.requests, waiting, jobs, list)
-        RemoteQuestions(b.requests, Approvals(timeout_s=60))
+        ClusterQuestions(b.requests, Approvals(timeout_s=60), OwnerAlone())
         with pytest.raises(UnknownName):
             await questions.decide("12345678", approved=True, by="owner")
         kept = KeptRequest("12345678", 200, bytearray(b'{"removed":"lamp"}'), is_over=True)

@@ -118,13 +118,13 @@ def test_check_tells_all_mistakes_and_fails(
     write: Callable[[str | bytes], Path], tmp_path: Path, run: Callable[..., tuple[int, str]]
 ) -> None:
     write(WRONG)
-    code, document = run("egress", "check", "--json")
+    code, document = run("secret", "egress", "--json")
     assert code == 1
     assert len(json.loads(document)["mistakes"]) == 18
     write(RIGHT)
-    assert run("egress", "check")[0] == 1
+    assert run("secret", "egress")[0] == 1
     run("secret", "set", "weather", "-", stdin="a-long-value\n")
-    assert run("egress", "check")[0] == 0
+    assert run("secret", "egress")[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_a_request_is_tried_without_connecting(
 ) -> None:
     write(RIGHT)
     run("secret", "set", "weather", "-", stdin="a-long-value\n")
-    code, text = run("egress", "test", *words, "--json")
+    code, text = run("secret", "egress", *words, "--json")
     found = json.loads(text)
     assert (found["allowed"], code) == ((False, 1) if line is None else (True, 0))
     assert line is None or f"line {line}" in found["why"]
@@ -217,18 +217,18 @@ def test_the_most_specific_entry_decides_wherever_it_stands(
         (("GET", "https://a.eu.example.com:8443/"), 0),
         (("POST", "https://www.example.com/x"), 0),
     ):
-        assert (words, run("egress", "test", *words)[0]) == (words, code)
+        assert (words, run("secret", "egress", *words)[0]) == (words, code)
 
 
 def test_a_missing_secret_is_told_by_test_and_doctor(
     write: Callable[[str | bytes], Path], run: Callable[..., tuple[int, str]], tmp_path: Path
 ) -> None:
     write(RIGHT)
-    words = ("egress", "test", "GET", "https://a.weather.example/", "--task", "report")
+    words = ("secret", "egress", "GET", "https://a.weather.example/", "--task", "report")
     code, document = run(*words, "--json")
     assert (code, json.loads(document)["secret_missing"]) == (1, "weather")
     assert [one.ok for one in egress_findings(tmp_path)] == [True, False]
-    assert json.loads(run("egress", "show", "--json")[1])["secrets_missing"] == ["weather"]
+    assert json.loads(run("secret", "egress", "--json")[1])["secrets_missing"] == ["weather"]
     run("secret", "set", "weather", "-", stdin="a-long-value\n")
     assert run(*words)[0] == 0
     assert [one.ok for one in egress_findings(tmp_path)] == [True]
@@ -242,8 +242,8 @@ def test_a_secret_is_set_listed_and_removed_and_never_shown(
     code, said = run("secret", "set", "weather", f"@{tmp_path / 'value'}")
     assert code == 0
     code, listed = run("secret", "list", "--json")
-    assert json.loads(listed)["secrets"] == [{"name": "weather", "hosts": ["*.weather.example"]}]
-    _, shown = run("egress", "show", "--json")
+    assert json.loads(listed)["secrets"] == [{"name": "weather"}]
+    _, shown = run("secret", "egress", "--json")
     _, settings = run("config", "get", "--json")
     assert "the-value-itself" not in said + listed + shown + settings
     assert run("secret", "set", "weather", "the-value-itself")[0] == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import logging
@@ -11,7 +10,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from tests.egress.proxying import HOST, allow, client_tls, proxy, server, server_tls
 
 from microclaw.audit import AuditEvent, AuditKind, AuditLog
 from microclaw.cli.hosting import log_to
@@ -172,20 +170,3 @@ async def test_the_security_log_holds_no_known_secret(settings: Settings) -> Non
     assert MASK in text
     for name, value in SECRETS.items():
         assert value not in text or name == "secrets.values"
-
-
-async def test_a_secret_that_was_used_by_a_task_is_in_no_file_but_its_own(tmp_path: Path) -> None:
-    value = "the-value/of+the secret"
-    echo = f"HTTP/1.1 500 {value}\r\nX-Echo: {value}\r\nContent-Length: 0\r\n\r\n".encode()
-
-    def holding() -> list[str]:
-        return [path.name for path in tmp_path.rglob("*") if path.is_file() and value in path.read_text()]
-
-    async with server(echo, tls=server_tls(tmp_path)) as web:
-        entry = f"host: {HOST}, ports: [{web.port}], secret: key, header: X-Key"
-        async with proxy(tmp_path, allow(entry), secrets={"key": value}, tls=client_tls) as task:
-            answer = await task.get(f"http://{HOST}:{web.port}/{value.replace(' ', '%20')}")
-            assert f"X-Key: {value}".encode() in web.seen[0]
-            assert value.encode() not in answer
-            assert value not in "".join(event.text for event in task.events)
-    assert await asyncio.to_thread(holding) == ["secrets.toml"]

@@ -1,4 +1,4 @@
-"""`microclaw mcp serve --http` with the official client over real HTTP: tokens, roles, foreign pages."""
+"""`microclaw mcp --http` with the official client over real HTTP: tokens, roles, foreign pages."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def people(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Peop
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def url(people: PeopleHost) -> AsyncIterator[str]:
     home = people.settings.home
-    words = ["microclaw.cli", "--json", "mcp", "serve", "--http", "127.0.0.1:0"]
+    words = ["microclaw.cli", "--json", "mcp", "--http", "127.0.0.1:0"]
     child = Child("MCP server", words, log=home / "mcp-stderr", environ=clean_environ(home))
     try:
         facts, _ = await asyncio.to_thread(child.wait_ready)

@@ -194,6 +194,6 @@ def test_install_and_uninstall_leave_the_file_as_it_was(tmp_path: Path) -> None:
     written = json.loads(path.read_text())["mcpServers"]["microclaw"]
     assert Path(written["command"]).is_absolute()
     assert written["args"][-1] == "mcp"
-    assert run(tmp_path, "uninstall", client, "--yes").returncode == 0
+    assert run(tmp_path, "install", client, "--remove", "--yes").returncode == 0
     assert path.read_text() == before
     assert len(list(path.parent.glob("*.bak"))) >= 1

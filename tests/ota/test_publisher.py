@@ -17,8 +17,8 @@ from microclaw.ota.bundle import BundleError, pack
 from microclaw.ota.image import ImageError
 from microclaw.ota.keys import BadSignature, SigningKey
 from microclaw.ota.manifest import ALG, KeyChange, ManifestError, Release, TrustedKey, moment, write_manifest
-from microclaw.ota.payloads import Payloads
-from microclaw.ota.publisher import PayloadWanted, Publisher
+from microclaw.ota.payloads import Payloads, PayloadWanted
+from microclaw.ota.publisher import Publisher
 from microclaw.store.database import Database
 from microclaw.store.firmware import FirmwareTable, ReleaseRow
 

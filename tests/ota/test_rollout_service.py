@@ -20,7 +20,8 @@ from microclaw.errors import ConfigError, UnknownName
 from microclaw.ota.keys import SigningKey
 from microclaw.ota.manifest import Release
 from microclaw.ota.publisher import Publisher
-from microclaw.ota.rollout_service import RolloutOrder, RolloutService
+from microclaw.ota.rollout_plan import RolloutPlan
+from microclaw.ota.rollout_service import RolloutService
 from microclaw.ota.rollouts import OpenRollout
 from microclaw.store.rollouts import RolloutTable
 from microclaw.wire.link.messages import Hello, OtaCancel, OtaOffer, OtaStatus, Software
@@ -28,6 +29,7 @@ from microclaw.wire.link.values import OtaState
 
 __all__ = ["device", "limits", "paired", "plane", "scripted", "updates"]
 NAMES = ("lamp", "fan", "door")
+AT_ONCE = RolloutPlan((), soak_s=0)
 
 
 @dataclass
@@ -120,19 +122,10 @@ async def _running(*works: Callable[[], Awaitable[None]]) -> AsyncIterator[None]
 
 
 async def begin(fleet: Fleet, plane: Plane, **more: Any) -> int:
-    order = RolloutOrder("1.4.0", "1,100%", limits={"soak_s": 0}, **more)
-    begun = await fleet.service.begin(order, plane.registry.list(), "owner")
-    assert begun.left_out == ()
-    return begun.one.rollout_id
-
-
-async def test_a_good_one_reaches_every_board_after_its_canary(fleet: Fleet, plane: Plane) -> None:
-    one = await fleet.over(await begin(fleet, plane))
-    assert (one.rollout.progress.state, one.rollout.progress.reason) == ("done", "3 healthy")
-    first = next(iter(one.rollout.devices))
-    assert fleet.took[0][0] == plane.registry.get(first).name
-    assert sorted(name for name, _ in fleet.took) == ["door", "fan", "lamp"]
-    assert {device.from_version for device in one.rollout.devices.values()} == {"1.3.0"}
+    begun = fleet.service.begin("1.4.0", plane.registry.list(), "owner", stages="1,100%", plan=AT_ONCE, **more)
+    one, left_out = await begun
+    assert left_out == {}
+    return one.rollout_id
 
 
 async def test_it_is_taken_back_by_releases_that_may_go_back_alone(
@@ -191,21 +184,20 @@ async def test_its_channel_is_that_of_the_release_that_its_boards_get(
     await updates.table.publish(new_release(replace_release(release_of(), channel="gamma"), key))
     await fleet.connect("fan", hello_of(fleet.boards["fan"], key, channel="gamma"))
     with pytest.raises(ConfigError):
-        await fleet.service.begin(RolloutOrder("1.4.0"), plane.registry.list(), "owner")
-    begun = await fleet.service.begin(RolloutOrder("1.4.0"), [plane.registry.get("fan")], "owner")
-    assert begun.one.channel == "gamma"
-    begun = await fleet.service.begin(RolloutOrder("1.4.0"), [plane.registry.get("lamp")], "owner")
-    assert begun.one.channel == "stable"
+        await fleet.service.begin("1.4.0", plane.registry.list(), "owner")
+    for name, channel in (("fan", "gamma"), ("lamp", "stable")):
+        one, _ = await fleet.service.begin("1.4.0", [plane.registry.get(name)], "owner")
+        assert one.channel == channel
 
 
 async def test_boards_that_cannot_take_it_are_left_out_with_the_reason(
     fleet: Fleet, plane: Plane, key: SigningKey
 ) -> None:
     await fleet.connect("fan", hello_of(fleet.boards["fan"], key, channel="beta"))
-    begun = await fleet.service.begin(RolloutOrder("1.4.0"), plane.registry.list(), "owner")
-    assert [name for name, _ in begun.left_out] == ["fan"]
+    _, left_out = await fleet.service.begin("1.4.0", plane.registry.list(), "owner")
+    assert list(left_out) == ["fan"]
     with pytest.raises(UnknownName):
-        await fleet.service.begin(RolloutOrder("9.9.9"), plane.registry.list(), "owner")
+        await fleet.service.begin("9.9.9", plane.registry.list(), "owner")
 
 
 def replace_release(release: Release, **changes: Any) -> Release:
@@ -218,10 +210,11 @@ async def test_only_boards_of_the_revision_are_chosen(
 ) -> None:
     await fleet.connect("fan", hello_of(fleet.boards["fan"], key, revision="b1"))
     await fleet.connect("door", hello_of(fleet.boards["door"], key, revision="b2"))
-    order = RolloutOrder("1.4.0", "100%", limits={"soak_s": 0}, revisions=("b2", "b3"))
-    begun = await fleet.service.begin(order, plane.registry.list(), "owner")
-    assert dict(begun.left_out).keys() == {"lamp", "fan"}
-    one = await fleet.over(begun.one.rollout_id)
+    begun, left_out = await fleet.service.begin(
+        "1.4.0", plane.registry.list(), "owner", stages="100%", plan=AT_ONCE, revisions=("b2", "b3")
+    )
+    assert left_out.keys() == {"lamp", "fan"}
+    one = await fleet.over(begun.rollout_id)
     assert [plane.registry.get(each).name for each in one.rollout.devices] == ["door"]
     assert one.rollout.progress.state == "done"
 
@@ -235,9 +228,8 @@ async def test_each_board_gets_the_release_of_its_revision(
         await updates.table.publish(new_release(release, key))
     await fleet.connect("fan", hello_of(fleet.boards["fan"], key, revision="b1"))
     await fleet.connect("door", hello_of(fleet.boards["door"], key, revision="b3"))
-    order = RolloutOrder("1.5.0", "100%", limits={"soak_s": 0})
-    begun = await fleet.service.begin(order, plane.registry.list(), "owner")
-    assert dict(begun.left_out).keys() == {"lamp", "door"}
+    _, left_out = await fleet.service.begin("1.5.0", plane.registry.list(), "owner", stages="100%", plan=AT_ONCE)
+    assert left_out.keys() == {"lamp", "door"}
     async with asyncio.timeout(PATIENCE_S):
         await fleet.offered.wait()
     assert [(name, b'"revisions":["b1"]' in manifest) for name, manifest in fleet.took] == [("fan", True)]

@@ -7,13 +7,14 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from fastapi import FastAPI
-from fastapi.testclient import TestClient
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
 from microclaw.api.access import access_of
 from microclaw.api.failures import add_failure_handlers
+from microclaw.api.operation_routes import by_hand_routes
 from microclaw.operations.operation import Access
-from microclaw.page.files import POLICY, STATIC, VIEWS, page_files, page_router
+from microclaw.page.files import POLICY, STATIC, VIEWS, page_files
 
 OWN = sorted(STATIC.glob("*.js"))
 VENDORED = (STATIC / "vendor", Path(__file__).parent / "vendor")
@@ -25,8 +26,7 @@ LATER_BYTES = 200_000
 
 @pytest.fixture(scope="module")
 def client() -> TestClient:
-    app = FastAPI()
-    app.include_router(page_router())
+    app = Starlette(routes=by_hand_routes({"page": None}))
     add_failure_handlers(app)
     return TestClient(app)
 

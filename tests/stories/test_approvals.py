@@ -78,7 +78,7 @@ def test_the_owners_command_line_decides_for_a_program(host: Host, ada: Door, dr
     asked = ask_to_set(ada, driven)
     [listed] = host.run("approval", "list", "--json").json["approvals"]
     assert listed["approval_id"] == asked.json["approval"]["approval_id"]
-    assert host.run("approval", "approve", str(listed["approval_id"])).code == 0
+    assert host.run("approval", "decide", str(listed["approval_id"]), "yes").code == 0
     assert ended(ada, asked.json)["status"] == 200
     assert level(host, driven) == 1
 
@@ -91,7 +91,7 @@ def test_a_request_of_a_strangers_words_shows_the_whole_program_first(host: Host
     def decide() -> bool:
         for one in owner.get("/v1/approvals").json["approvals"]:
             seen.append(owner.get(f"/v1/approvals/{one['approval_id']}").json)
-            owner.post(f"/v1/approvals/{one['approval_id']}?wait_s=0", {"approved": True})
+            owner.post(f"/v1/approvals/{one['approval_id']}", {"approved": True, "wait_s": 0})
         return bool(seen)
 
     with ThreadPoolExecutor() as pool:

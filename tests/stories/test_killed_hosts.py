@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -183,3 +184,25 @@ def test_in_a_schedules_act_nothing_is_done_twice(blinking: House) -> None:
     until(lambda: [run["state"] for run in blinking.host.client.get(f"/v1/schedules/{number}")["runs"]] == ["done"])
     stops = [c for c in blinking.host.changes() if c.kind == "app.stop"]
     assert len(stops) == 1
+
+
+def is_living(mark: str) -> bool:
+    """Whether a process of this machine has the mark in its command."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended
+            if mark.encode() in path.read_bytes():
+                return True
+    return False
+
+
+def test_code_in_the_sandbox_dies_with_its_host_and_is_told_as_interrupted(house: House) -> None:
+    mark = f"1{secrets.randbelow(10**8):08}"
+    code = f"echo begun\n(sleep {mark} & sleep {mark}; sleep {mark})\nsleep {mark}"
+    path = f"/v1/tasks/{house.host.client.post('/v1/tasks', {'code': code, 'language': 'shell'})['task']}"
+    until(lambda: house.host.client.get(path, {"wait_s": 20})["output"] and is_living(mark))
+    house.kill_host()
+    until(lambda: not is_living(mark))
+    house.start_host()
+    found = house.host.client.get(path)
+    assert (found["state"], found["ending"]) == ("failed", "interrupted")
+    assert list((house.home / "tasks").iterdir()) == []

@@ -28,8 +28,8 @@ TOOLS = {
 
 @pytest.fixture(scope="module")
 def url(host: Host) -> Iterator[str]:
-    """`microclaw mcp serve --http` on a free port."""
-    words = ["-m", "microclaw.cli", "--json", "mcp", "serve", "--http", "127.0.0.1:0"]
+    """`microclaw mcp --http` on a free port."""
+    words = ["-m", "microclaw.cli", "--json", "mcp", "--http", "127.0.0.1:0"]
     process = subprocess.Popen(
         [sys.executable, *words],
         stdout=subprocess.PIPE,

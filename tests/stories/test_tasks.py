@@ -77,8 +77,8 @@ def test_code_that_does_not_end_well_is_told_by_its_ending(owner: Door, code: st
 
 
 LOOK = """
-import json, os, socket, subprocess
-seen = {}
+import json, os, socket, sys
+seen = {"input": sys.stdin.read()}
 def reach(host, port):
     try:
         socket.create_connection((host, port), 1).close()
@@ -104,7 +104,7 @@ def test_code_sees_no_network_no_home_no_secret_and_no_other_process(host: Host,
         code = LOOK.replace("PORT", str(listening.getsockname()[1])).replace("HOME_DIR", str(host.home))
         task = ended(owner, code)
     seen = json.loads(task["output"])
-    assert (seen["host"], seen["outside"], seen["home"], seen["words"]) == (False, False, [], [])
+    assert [seen[name] for name in ("host", "outside", "home", "words", "input")] == [False, False, [], [], ""]
     assert seen["processes"] < 8
     assert not Path("/etc/written").exists()
 
@@ -159,12 +159,12 @@ def allowed(host: Host, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("allowed")
 def test_the_allowlist_lets_a_task_reach_only_what_it_names(host: Host, owner: Door, tmp_path: Path) -> None:
     assert owner.post("/v1/tasks", {"code": "print(1)", "allow": "other"}).status == 422
-    assert host.run("egress", "test", "GET", "https://api.example.com/x", "--task", "report").code == 0
+    assert host.run("secret", "egress", "GET", "https://api.example.com/x", "--task", "report").code == 0
     for words in (
         ("POST", "https://api.example.com/x", "--task", "report"),
         ("GET", "https://api.example.com/x", "--task", "other"),
     ):
-        assert host.run("egress", "test", *words).code == 1
+        assert host.run("secret", "egress", *words).code == 1
     listed = host.run("secret", "list", "--json")
     assert (listed.code, SECRET in listed.out) == (0, False)
     (tmp_path / "ask.py").write_text(ASK.replace("SECRET", SECRET[:12]))

@@ -18,7 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from tests.stories.conftest import TIMEOUT_S, Host, Ran, running_host, started, until
 from tests.stories.link_board import Provision, opened, paired, provision
 
-from microclaw.client import DeviceChoice, HostError
+from microclaw.client import HostError
+from microclaw.ota import operations as firmware
+from microclaw.store.firmware import ENDED
 
 FIRMWARE = ("--board", "esp32s3", "--name", "microclaw-virtual")
 
@@ -59,7 +61,8 @@ class Fleet:
         self.board.stdout.close()
 
     def lamp(self) -> dict[str, Any]:
-        rows = {row["device"]: row for row in self.host.client.firmware.status()}
+        found: list[dict[str, Any]] = self.host.client.get("/v1/firmware/status")["devices"]
+        rows = {row["device"]: row for row in found}
         return rows.get("lamp", {"online": False})
 
     def runs(self, version: str) -> None:
@@ -70,7 +73,7 @@ class Fleet:
 
     @property
     def version(self) -> str:
-        return str(self.lamp()["firmware"]["version"])
+        return str(self.lamp()["runs"]["version"])
 
 
 @pytest.fixture(scope="module")
@@ -105,10 +108,10 @@ def test_who_signs_elsewhere_is_believed_by_the_signature_alone(fleet: Fleet) ->
     given = ("firmware", "publish", "--manifest", str(manifest), "--signature", str(signature))
     pss = padding.PSS(padding.MGF1(hashes.SHA256()), 32)
     strangers = rsa.generate_private_key(65537, 3072)
-    releases = len(fleet.host.client.firmware.releases())
+    releases = len(fleet.host.client.call(firmware.list_releases).releases)
     signature.write_bytes(strangers.sign(manifest.read_bytes(), pss, hashes.SHA256()))
     assert fleet.host.run(*given).code == 1
-    assert len(fleet.host.client.firmware.releases()) == releases
+    assert len(fleet.host.client.call(firmware.list_releases).releases) == releases
     signature.write_bytes(mine.sign(manifest.read_bytes(), pss, hashes.SHA256()))
     payload = Path(f"{manifest}.payload")
     whole = payload.read_bytes()
@@ -116,7 +119,7 @@ def test_who_signs_elsewhere_is_believed_by_the_signature_alone(fleet: Fleet) ->
     assert fleet.host.run(*given).code == 1
     payload.write_bytes(whole)
     assert fleet.host.run(*given).code == 0
-    assert len(fleet.host.client.firmware.releases()) == releases + 1
+    assert len(fleet.host.client.call(firmware.list_releases).releases) == releases + 1
 
 
 def test_a_board_whose_power_is_cut_in_the_middle_is_whole_and_ends_healthy(fleet: Fleet) -> None:
@@ -127,7 +130,7 @@ def test_a_board_whose_power_is_cut_in_the_middle_is_whole_and_ends_healthy(flee
     fleet.stop_board(cut=True)
     fleet.start_board()
     assert fleet.version in (before, "1.2.1")
-    until(lambda: fleet.lamp()["offer"]["over"])
+    until(lambda: fleet.lamp()["offer"]["state"] in ENDED)
     assert (fleet.lamp()["offer"]["state"], fleet.version) == ("healthy", "1.2.1")
 
 
@@ -143,36 +146,46 @@ def test_what_the_board_does_not_trust_or_is_not_for_it_is_not_offered(fleet: Fl
     other = fleet.folder / "other.pem"
     assert fleet.host.run("firmware", "keygen", "--out", str(other)).code == 0
     assert fleet.host.run("firmware", "keygen", "--out", str(fleet.folder / "same.pem"), "--name", "other").code == 0
-    keys = fleet.host.client.firmware.keys()
-    assert [key["name"] for key in keys] == ["fleet", "other"]
+    assert [key.name for key in fleet.host.client.call(firmware.list_keys).keys] == ["fleet", "other"]
     assert fleet.publish("1.3.0", key=other).code == 0
     assert fleet.publish("1.3.1", "--channel", "beta").code == 0
     before = fleet.lamp()
-    only_lamp = DeviceChoice(devices=["lamp"])
     for version in ("1.3.0", "1.3.1"):
-        [row] = fleet.host.client.firmware.offer(version, only_lamp)["results"]
-        assert row["error"]["code"]
+        [row] = fleet.host.client.call(firmware.update, release=version, devices=("lamp",)).results
+        assert row.error is not None
     with pytest.raises(HostError) as unknown:
-        fleet.host.client.firmware.offer("9.9.9", only_lamp)
+        fleet.host.client.call(firmware.update, release="9.9.9", devices=("lamp",))
     assert unknown.value.code == "unknown_name"
-    assert [fleet.lamp()[key] for key in ("offer", "firmware")] == [before["offer"], before["firmware"]]
+    assert [fleet.lamp()[key] for key in ("offer", "runs")] == [before["offer"], before["runs"]]
+
+
+def test_a_board_trusts_another_key_and_no_key_takes_itself_away(fleet: Fleet) -> None:
+    def change(*words: str) -> int:
+        return fleet.host.run("firmware", "change-keys", *words, "--key", str(fleet.key), "-d", "lamp", "-y").code
+
+    [first] = fleet.lamp()["runs"]["keys"]
+    assert change("--add", str(fleet.folder / "other.pub.pem")) == 0
+    assert len(fleet.lamp()["runs"]["keys"]) == 2
+    assert change("--remove", first) == 1
+    [other] = {*fleet.lamp()["runs"]["keys"]} - {first}
+    assert change("--remove", other) == 0
+    assert fleet.lamp()["runs"]["keys"] == [first]
 
 
 def rollout(host: Host, number: int) -> str:
     """The state of a rollout."""
-    return str(host.client.rollouts.get(number)["state"])
+    return host.client.call(firmware.show_rollout, number=number).state
 
 
 def test_a_rollout_is_taken_back_to_what_its_boards_ran(fleet: Fleet) -> None:
     fleet.runs("0.0.3")
     assert fleet.publish("1.4.0").code == 0
-    client = fleet.host.client
-    started = fleet.host.run("rollout", "start", "1.4.0", "-d", "lamp", "--soak", "1s", "-y", "--json")
+    started = fleet.host.run("firmware", "rollout", "1.4.0", "-d", "lamp", "--soak", "1s", "-y", "--json")
     assert started.code == 0, started.err
-    number = client.rollouts.list()[0]["rollout"]
+    number = started.json["rollout"]
     until(lambda: rollout(fleet.host, number) == "done")
     assert fleet.version == "1.4.0"
-    assert fleet.host.run("rollout", "undo", str(number), "-y").code == 0
+    assert fleet.host.run("firmware", "rollout-change", str(number), "undo", "-y").code == 0
     until(lambda: fleet.version == "0.0.3" and fleet.lamp()["offer"]["state"] == "healthy")
 
 
@@ -195,7 +208,7 @@ async def test_a_rollout_stops_itself_at_the_first_board_that_fails(fleet: Fleet
     host = fleet.host
     offers: list[str] = []
     assert (await asyncio.to_thread(fleet.publish, "1.5.0")).code == 0
-    key_id = fleet.lamp()["keys"][0]
+    key_id = fleet.lamp()["runs"]["keys"][0]
     boards = []
     for name in ("paper", "stone"):
         at = await asyncio.to_thread(provision, host, tmp_path, name)
@@ -203,10 +216,10 @@ async def test_a_rollout_stops_itself_at_the_first_board_that_fails(fleet: Fleet
         boards.append(asyncio.create_task(fails(at, await paired(at, tmp_path), key_id, offers, ready)))
         async with asyncio.timeout(TIMEOUT_S):
             await ready.wait()
-    words = ("rollout", "start", "1.5.0", "-d", "paper", "-d", "stone", "--stages", "1,100%", "--soak", "1s", "-y")
+    words = ("firmware", "rollout", "1.5.0", "-d", "paper", "-d", "stone", "--stages", "1,100%", "--soak", "1s", "-y")
     started = await asyncio.to_thread(host.run, *words, "--json")
     assert started.code == 0, started.err
-    number = (await asyncio.to_thread(host.client.rollouts.list))[0]["rollout"]
+    number = started.json["rollout"]
     await asyncio.to_thread(until, lambda: rollout(host, number) != "running")
     assert await asyncio.to_thread(rollout, host, number) == "halted"
     assert offers == ["1.5.0"]

@@ -91,3 +91,11 @@ async def test_what_is_taken_back_or_no_speech_begins_no_turn(at: Provision, ear
         messages, _ = await heard(link, until="error")
         assert messages[-1]["body"]["code"] == "bad_audio"
         assert not [message for message in messages if message["type"] in ("call", "tts_start")]
+
+
+def test_the_hosts_engines_understand_each_other(host: Host) -> None:
+    tried = host.run("voice", "test", "--json")
+    assert (tried.code, tried.json["ok"], tried.json["heard"]) == (0, True, tried.json["said"])
+    assert host.run("voice", "test", "").code == 2
+    traced = host.run("voice", "trace", "--json").json
+    assert (traced["state"], {one["problem"] for one in traced["engines"]} >= {None}) == ("on", True)

@@ -63,45 +63,6 @@ async def test_each_language_runs(place: Place, language: str, code: str, printe
     assert (row.state, row.output) == ("done", printed)
 
 
-@pytest.mark.parametrize(
-    ("code", "ending", "limits", "settings"),
-    [
-        ("raise SystemExit(3)", "ended", {}, {}),
-        ("while True: pass", "timed_out", {"wall_s": 0.5}, {}),
-        ("while True: print('x' * 4096)", "too_much_output", {}, {"output_kb": 8}),
-        ("open('big', 'wb').write(bytes(8 << 20))", "disk_full", {}, {"disk_mb": 2}),
-        ("import time\nb = b'x' * (100 << 20)\ntime.sleep(600)", "out_of_memory", {"memory_mb": 32}, {}),
-    ],
-)
-async def test_a_task_that_goes_wrong_fails_and_says_how(
-    serve: Serve, code: str, ending: str, limits: dict[str, float], settings: dict[str, int]
-) -> None:
-    async with serve(**settings) as place:
-        row = await ran(place, code, limits=TaskLimits(**limits))  # type: ignore[arg-type]  # seconds and megabytes
-        assert (row.state, row.ending) == ("failed", ending)
-        assert len(row.output) <= 8 << 10
-
-
-async def test_a_task_has_no_network_no_input_and_nothing_of_this_host(place: Place, tmp_path: Path) -> None:
-    (tmp_path / "secret").write_text("secret")
-    code = f"""
-import os, socket, sys
-print("input:", repr(sys.stdin.read()))
-print("home:", os.path.exists({str(tmp_path)!r}))
-print("variables:", sorted(os.environ))
-try:
-    socket.create_connection(("127.0.0.1", 9), timeout=5)
-except OSError as exc:
-    print("network:", type(exc).__name__)
-"""
-    row = await ran(place, code)
-    told = row.output.decode()
-    assert "input: ''" in told
-    assert "home: False" in told
-    assert "network: " in told
-    assert "MICROCLAW_HOME" not in told
-
-
 async def test_binary_output_is_kept_as_it_came(place: Place) -> None:
     row = await ran(place, "import sys; sys.stdout.buffer.write(bytes(range(256)) * 4)")
     assert row.output == bytes(range(256)) * 4
@@ -330,8 +291,7 @@ async def test_a_limit_that_ended_a_task_is_named_with_its_setting(
 ) -> None:
     async with serve(output_kb=8, disk_mb=2, memory_mb=32) as place:
         row = await ran(place, code)
-        assert row.ending == ending
-        assert said in row.reason
+        assert (row.state, row.ending, said in row.reason) == ("failed", ending, True)
         view = await place.service.view(row.number)
         assert (view.begins, len(view.output)) == (0, len(row.output))
 

@@ -123,7 +123,7 @@ def test_a_question_shows_what_would_happen_and_where_to_decide() -> None:
         "approve  undo on virtual-1",
         "         stops blink",
         "         pin 2 goes low",
-        "next     microclaw approval approve a1, or decline",
+        "next     microclaw approval decide a1 yes, or no",
         "approve  nobody decided in time: it is not done",
     ]
 

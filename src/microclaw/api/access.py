@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Final
 
+from microclaw.api.by_hand import load_by_hand
 from microclaw.operations.operation import Access, load
 
 OF_ROLE: Final[Mapping[str, Access]] = {
@@ -22,38 +24,17 @@ OF_ROLE: Final[Mapping[str, Access]] = {
 
 ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
     Access.OPEN: (
-        "GET /",
-        "GET /signin",
-        "GET /boards",
-        "GET /boards/{rest:path}",
-        "GET /chat",
-        "GET /chat/{rest:path}",
-        "GET /editor",
-        "GET /editor/{rest:path}",
-        "GET /approvals",
-        "GET /schedules",
-        "GET /memory",
-        "GET /rollouts",
-        "GET /flash",
-        "GET /people",
-        "GET /usage",
-        "GET /page/{name:path}",
         "GET /healthz",
         "GET /metrics",
         "GET /api/openapi.json",
-        "GET /api/compile-wasm",
-        "POST /api/compile-wasm",
         "POST /v1/signin/code",
         "POST /v1/signin/password",
     ),
     Access.LOOK: (
         "GET /v1/me",
         "POST /v1/signout",
-        "GET /v1/signins",  # the own ones; an owner sees everybody's
-        "DELETE /v1/signins/{sign_in_id}",
         "GET /v1/status",
         "GET /v1/events",
-        "GET /v1/usage",
         "GET /v1/devices",
         "GET /v1/devices/{name}",
         "GET /v1/devices/{name}/logs",
@@ -61,30 +42,10 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "GET /v1/devices/{name}/telemetry",
     ),
     Access.ASK: (
-        "GET /v1/chat",  # the own ones
-        "POST /v1/chat",
-        "GET /v1/chat/{chat_id}/messages",
-        "POST /v1/chat/{chat_id}/cancel",
-        "GET /v1/chat/{chat_id}/undelivered",
-        "POST /v1/chat/{chat_id}/delivered",
-        "POST /v1/chat/completions",
-        "GET /v1/models",
-        "GET /v1/models/{name:path}",
-        "GET /v1/tools",
-        "POST /v1/tools/{name}",  # the gate knows each tool's permission
-        "POST /v1/programs/check",
-        "POST /v1/programs/try",
         "POST /v1/call",
         "POST /v1/devices/{name}/call",
         "POST /v1/devices/{name}/check",
         "GET /v1/pairings",
-        "POST /v1/jobs/{number}/cancel",  # of the own token or session
-        "GET /v1/requests/{number}",
-        "GET /v1/approvals",
-        "GET /v1/approvals/{approval_id}",  # of the own questions, and of those that one may decide
-        "GET /v1/tasks",
-        "GET /v1/tasks/{number}",
-        "GET /v1/tasks/{number}/files/{name:path}",
     ),
     Access.ACT: (
         "GET /v1/cluster",
@@ -94,10 +55,6 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "PUT /v1/devices/{name}/firmware",
         "POST /v1/devices/{name}/merge",
         "POST /v1/devices/{name}/notify",
-        "POST /v1/devices/{device}/explore",
-        "POST /v1/approvals/{approval_id}",  # the risky ones: an owner's
-        "POST /v1/tasks",
-        "DELETE /v1/tasks/{number}",
     ),
     Access.OWN: (
         "POST /v1/devices",
@@ -109,42 +66,9 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "GET /v1/crashes",
         "GET /v1/crashes/{crash_id}",
         "POST /v1/crashes/clear",
-        "GET /v1/firmware/install",
-        "POST /v1/firmware/install/link",
-        "GET /v1/firmware/manifest",
         "GET /v1/firmware/parts/{name}",
-        "GET /v1/firmware/keys",
-        "POST /v1/firmware/keys",
-        "DELETE /v1/firmware/keys/{key_id}",
-        "GET /v1/firmware/releases",
-        "POST /v1/firmware/releases",
-        "GET /v1/firmware/releases/{release}",
-        "POST /v1/firmware/releases/{release}/verify",
-        "POST /v1/firmware/releases/{release}/withdraw",
-        "PUT /v1/firmware/payloads/{sha256}",
-        "GET /v1/firmware/status",
-        "POST /v1/firmware/offers",
-        "POST /v1/firmware/offers/{device}/cancel",
-        "GET /v1/rollouts",
-        "POST /v1/rollouts",
-        "GET /v1/rollouts/{number}",
-        "POST /v1/rollouts/{number}/undo",
-        "POST /v1/rollouts/{number}/{act}",
-        "GET /v1/people",
-        "GET /v1/tokens",
-        "GET /v1/voice",
-        "POST /v1/voice/test",
     ),
     Access.SOCKET: (
-        "POST /v1/people",
-        "PATCH /v1/people/{name}",
-        "DELETE /v1/people/{name}",
-        "POST /v1/people/pair",
-        "PUT /v1/people/{name}/password",
-        "DELETE /v1/people/{name}/password",
-        "POST /v1/signin/links",
-        "POST /v1/tokens",
-        "DELETE /v1/tokens/{name}",
         "POST /v1/devices/pair",
         "POST /v1/devices/provision",
         "POST /v1/devices/provision-batch",
@@ -161,7 +85,8 @@ OPEN_HERE: Final = frozenset({"/metrics", "/api/openapi.json", "/api/compile-was
 def every_route() -> Iterator[tuple[Access, str]]:
     """Each route, "GET /v1/devices", with what it asks for: those above, and the declared acts'."""
     yield from ((access, route) for access, routes in ROUTES.items() for route in routes)
-    yield from ((act.least, route) for act in load() for route in (act.http, act.many) if route is not None)
+    acts = (*load(), *load_by_hand())
+    yield from ((act.least, route) for act in acts for route in (act.http, act.many) if route is not None)
 
 
 def access_from_network(method: str, path: str) -> Access | None:
@@ -172,7 +97,7 @@ def access_from_network(method: str, path: str) -> Access | None:
 
 def access_of(method: str, path: str) -> Access | None:
     """What this request asks for; None when there is no such route. Where several routes fit: the strictest."""
-    rows = _ROWS.get(_key("GET" if method == "HEAD" else method, path), ())
+    rows = _by_key().get(_key("GET" if method == "HEAD" else method, path), ())
     return max((access for pattern, access in rows if pattern.fullmatch(path)), default=None)
 
 
@@ -197,12 +122,10 @@ def _pattern(path: str) -> re.Pattern[str]:
     return re.compile("".join(words), re.DOTALL)
 
 
+@cache
 def _by_key() -> dict[tuple[str, str], list[tuple[re.Pattern[str], Access]]]:
     found: dict[tuple[str, str], list[tuple[re.Pattern[str], Access]]] = defaultdict(list)
     for access, route in every_route():
         method, path = route.split(" ")
         found[_key(method, path)].append((_pattern(path), access))
     return dict(found)
-
-
-_ROWS: Final = _by_key()

@@ -6,6 +6,7 @@ from collections.abc import Container
 from typing import Any
 
 from fastapi import Depends, FastAPI
+from fastapi.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from microclaw import __version__
@@ -14,73 +15,55 @@ from microclaw.api.answers import answers
 from microclaw.api.backup_routes import backup_router
 from microclaw.api.body import check_form
 from microclaw.api.caller import LOCAL_OWNER, BearerAuth, CallerMiddleware, RequestCaller
-from microclaw.api.chat_routes import chat_router
+from microclaw.api.chat_routes import ChatService
 from microclaw.api.check_routes import check_router
 from microclaw.api.cluster_routes import cluster_router
-from microclaw.api.compile_routes import CompileQueue, compile_router
+from microclaw.api.compile_routes import CompileService
 from microclaw.api.credential_end import EndsWithCredential
 from microclaw.api.device_routes import device_router, link_router
 from microclaw.api.event_routes import events_router
-from microclaw.api.explore_routes import explore_router
 from microclaw.api.failures import add_failure_handlers
-from microclaw.api.firmware_routes import firmware_router
-from microclaw.api.install_routes import install_router
-from microclaw.api.job_routes import job_router
 from microclaw.api.many_routes import many_router
 from microclaw.api.metrics import metrics_router
-from microclaw.api.openai import openai_router
+from microclaw.api.openai import OpenAiService
 from microclaw.api.openapi_document import openapi_of
-from microclaw.api.operation_routes import operation_routes
+from microclaw.api.operation_routes import by_hand_routes, operation_routes
 from microclaw.api.parts import HostParts
-from microclaw.api.people_routes import approval_router, people_router, token_router, usage_router
-from microclaw.api.program_routes import program_router
 from microclaw.api.request_check import LOOPBACK_NAMES, RequestCheck
-from microclaw.api.rollout_routes import rollout_router
 from microclaw.api.shares import Shares, WithinShare
 from microclaw.api.sign_in_routes import coming_in_router, session_router
 from microclaw.api.status import for_everybody, read_status
 from microclaw.api.status_answers import Health, HostFacts
-from microclaw.api.task_routes import task_router
 from microclaw.api.telemetry_routes import crash_router, telemetry_router
-from microclaw.api.tool_routes import tools_router
-from microclaw.api.voice_routes import voice_router
-from microclaw.api.waiting import TellsWaiting, waiting_router
+from microclaw.api.tool_routes import ToolService
+from microclaw.api.waiting import TellsWaiting
 from microclaw.api.wifi_routes import wifi_router
-from microclaw.page.files import page_router
+from microclaw.apps.queues import CompileQueue
 
 
 def host_api(parts: HostParts) -> FastAPI:
     """Every route, for both apps: the caller is in the request (api.caller)."""
     app, admission = _base("microclaw", parts), parts.admission
-    app.include_router(chat_router(parts))
-    app.include_router(openai_router(parts))
     app.include_router(link_router(parts))
     app.include_router(device_router(parts))
     app.include_router(telemetry_router(parts))
     app.include_router(crash_router(parts))
     app.include_router(check_router(parts))
     app.include_router(wifi_router(parts))
-    app.include_router(job_router(parts))
-    app.include_router(explore_router(parts))
     app.include_router(many_router(parts))
-    app.include_router(firmware_router(parts))
-    app.include_router(install_router(parts))
-    app.include_router(rollout_router(parts))
-    app.include_router(tools_router(parts))
-    app.include_router(approval_router(parts))
-    app.include_router(waiting_router(parts.requests, parts.requests_elsewhere))
-    app.include_router(people_router(parts))
-    app.include_router(token_router(parts))
     app.include_router(coming_in_router(admission.sign_ins))
-    app.include_router(session_router(admission.sign_ins, admission.people, admission.gate))
-    app.include_router(usage_router(parts))
+    app.include_router(session_router(admission.sign_ins, admission.people))
     app.router.routes.extend(operation_routes(parts))
-    app.include_router(task_router(parts.code, admission.gate, admission.people))
+    by_hand = {
+        "chat": ChatService(parts),
+        "compile": CompileService(parts.services["program"].compiling),
+        "job": parts,
+        "openai": OpenAiService(parts),
+        "task": parts.services["task"],
+        "tool": ToolService(parts),
+    }
+    app.router.routes.extend(by_hand_routes(by_hand))
     app.include_router(backup_router(admission.gate, parts.backups.reading))
-    compiling = CompileQueue(parts.apps.compile)
-    app.include_router(compile_router(compiling))
-    app.include_router(program_router(parts, compiling))
-    app.include_router(voice_router(parts))
     app.include_router(metrics_router(parts))
     app.include_router(cluster_router(None if parts.cluster is None else parts.cluster.status))
     app.include_router(
@@ -92,6 +75,17 @@ def host_api(parts: HostParts) -> FastAPI:
         found = await read_status(parts)
         person = admission.people.get(by.person_id)
         return found if person is not None and person.role == "owner" else for_everybody(found)
+
+    @app.get(
+        "/v1/firmware/parts/{name}",
+        tags=["install"],
+        summary="A part that a manifest named, its bytes",
+        response_class=Response,
+    )
+    async def board_part(name: str, by: RequestCaller) -> Response:
+        admission.gate.check_owner(by.person_id, "set up boards")
+        data = parts.services["install"].kept(name.removesuffix(".bin"))
+        return Response(data, media_type="application/octet-stream")
 
     return app
 
@@ -112,7 +106,8 @@ def api_app(
     outside = _base("microclaw", parts)
     outside.include_router(coming_in_router(admission.sign_ins))
     if not on_network:
-        outside.include_router(compile_router(CompileQueue(parts.apps.compile)))
+        compiling = CompileService(CompileQueue(parts.apps.compile))
+        outside.router.routes.extend(by_hand_routes({"compile": compiling}))
         outside.include_router(metrics_router(parts))
     shares = Shares(admission.people)
 
@@ -168,7 +163,7 @@ def _base(title: str, parts: HostParts) -> FastAPI:
         dependencies=[Depends(check_form)],
     )
     add_failure_handlers(app)
-    app.include_router(page_router())
+    app.router.routes.extend(by_hand_routes({"page": None}))
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:

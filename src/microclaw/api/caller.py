@@ -22,7 +22,7 @@ from microclaw.api.cookies import cookies_of, session_cookie
 from microclaw.api.failures import failure_response
 from microclaw.api.jobs import Feed
 from microclaw.api.request_check import refuse
-from microclaw.apps.changes import conversation_of
+from microclaw.apps.changes import conversation_of, turn_now
 from microclaw.audit import AuditEvent, AuditKind
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.codes import WrongTokens
@@ -87,6 +87,8 @@ class Caller:
         return f"{self.source}.{self.request}" if self.request else self.source
 
 
+NOBODY: Final = Caller("", direct=False, source="")
+"""Who sends a request without a token, where none is needed."""
 LOCAL_OWNER: Final = Caller(OWNER.person_id, direct=True, source="socket")
 
 
@@ -107,7 +109,7 @@ async def caller_of(
     """The request's caller. A request without one is refused: it must not count as the owner's."""
     caller = request.scope.get(CALLER_KEY)
     if not isinstance(caller, Caller):
-        raise PermissionRefused("this request has no caller", next_step="send a token: microclaw token create NAME")
+        raise PermissionRefused("this request has no caller", next_step="send a token: microclaw person add-token NAME")
     return caller if caller.request else replace(caller, request=request_number(request.scope))
 
 
@@ -155,16 +157,18 @@ def place_of(by: Caller) -> str:
 
 
 @contextmanager
-def questions_in(feed: Feed, approvals: Approvals, *, channel: str, chat_id: str) -> Iterator[None]:
-    """Inside, the feed also gets the approvals that wait in this chat, and how they end.
+def questions_in(
+    feed: Feed, approvals: Approvals, *, channel: str, chat_id: str, request: str | None = None
+) -> Iterator[None]:
+    """Inside, the feed also gets the approvals that wait in this chat, or those of a `request` in it, and how they end.
 
     They are withdrawn when the feed's reader goes: nobody would learn what became of the act.
     """
 
     def tell(news: PendingApproval | ApprovalOutcome) -> None:
         pending = news if isinstance(news, PendingApproval) else news.pending
-        if (pending.channel, pending.chat_id) != (channel, chat_id):
-            return
+        if (pending.channel, pending.chat_id) != (channel, chat_id) or request not in (None, turn_now()):
+            return  # listeners are called in the asker's own task
         if isinstance(news, PendingApproval):
             feed.put(approvals.question(news))
             feed.when_left(news.approval_id, partial(approvals.withdraw, news.approval_id))
@@ -219,7 +223,7 @@ class BearerAuth:
         sign_ins: SignIns | None = None,
         access: Callable[[str, str], Access | None] = access_of,
         local: tuple[str, Caller] | None = None,
-        next_step: str = "microclaw token create NAME",
+        next_step: str = "microclaw person add-token NAME",
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._inside = inside

@@ -8,30 +8,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
-from fastapi import APIRouter, Request
-from fastapi.responses import StreamingResponse
-from pydantic import Field
+from msgspec import Meta, Struct, convert
+from starlette.responses import Response, StreamingResponse
 
 from microclaw.agent.accepted_message import AcceptedMessage
 from microclaw.agent.outbox import Outbox
-from microclaw.api.answers import answers, filled
-from microclaw.api.body import RequestBody
+from microclaw.api.by_hand import Asked, by_hand
 from microclaw.api.caller import CHANNEL as API
-from microclaw.api.caller import Caller, RequestCaller
+from microclaw.api.caller import Caller
 from microclaw.api.credential_end import has_ended
 from microclaw.api.jobs import MEDIA_TYPE, paced
 from microclaw.api.parts import HostParts
-from microclaw.api.people_answers import (
-    CancelledTurns,
-    ChatMessages,
-    Chats,
-    DeliveredMessages,
-    SessionLine,
-    UndeliveredMessages,
-)
 from microclaw.events import Answer, Inbound
+from microclaw.knowledge.operations import SessionLine
+from microclaw.operations.operation import Access
 from microclaw.store.sessions import session_name
 from microclaw.wire.host_api import Keepalive, answer_object, encode_event
 
@@ -40,89 +32,122 @@ MAX_CHATS = 20
 MAX_MESSAGES = 100
 _MAX_TEXT_CHARS = 80
 
-ChatId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
+ChatId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
 
 
-class ChatBody(RequestBody):
-    text: Annotated[str, Field(min_length=1)]
-    chat_id: ChatId = "terminal"
-    device: str | None = None
+class ChatService:
+    """What the routes work with."""
+
+    def __init__(self, parts: HostParts) -> None:
+        self.parts = parts
+        self.inbox = parts.conversations.inbox
+        self.outbox, self.sessions = self.inbox.outbox, parts.knowledge.sessions
+        self.deliveries = _DeliveryLog(self.outbox)
 
 
-class DeliveredBody(RequestBody):
-    outbound_ids: Annotated[list[int], Field(max_length=256)]
+class ChatFacts(Struct, frozen=True, kw_only=True):
+    chat_id: str
+    changed_s: int
+    text: str
 
 
-def chat_router(parts: HostParts) -> APIRouter:
-    router = APIRouter(tags=["chat"])
-    inbox = parts.conversations.inbox
-    outbox, sessions = inbox.outbox, parts.knowledge.sessions
-    deliveries = _DeliveryLog(outbox)
+class Chats(Struct, frozen=True, kw_only=True):
+    chats: list[ChatFacts]
 
-    @router.post("/v1/chat", summary="One message; the turn's events as JSON lines")
-    async def chat(body: ChatBody, by: RequestCaller, request: Request) -> StreamingResponse:
-        if body.device is not None:
-            parts.devices.get(body.device)
-        channel, chat_id = _chat_address(by, body.chat_id)
-        accepted = await inbox.accept(Inbound(channel, chat_id, body.text, by.person_id, body.device))
 
-        def leave() -> None:
-            if has_ended(request.scope):  # nobody may read the answer any more
-                inbox.cancel(channel, chat_id, message_id=accepted.message_id)
+class ChatMessages(Struct, frozen=True, kw_only=True):
+    """The newest, and the texts that wait for their turn."""
 
-        lines = _lines(accepted, deliveries, parts.settings.limits.keepalive_s, leave)
-        return StreamingResponse(lines, media_type=MEDIA_TYPE)
+    messages: list[SessionLine]
+    waiting: list[str]
 
-    @router.get("/v1/chat", summary="The caller's newest conversations", responses=answers(Chats))
-    async def list_chats(by: RequestCaller) -> dict[str, Any]:
-        start = session_name(*_chat_address(by, ""))
-        found = [one for one in await sessions.list() if one.name.startswith(start)][:MAX_CHATS]
-        chats = []
-        for one in found:
-            said = [line.content for line in await sessions.show(one.name, 4) if line.role == "user"]
-            text = " ".join(said[-1].split())[:_MAX_TEXT_CHARS] if said else ""
-            chats.append({"chat_id": one.name.removeprefix(start), "changed_s": int(one.changed_s), "text": text})
-        return {"chats": chats}
 
-    @router.get(
-        "/v1/chat/{chat_id}/messages", summary="A conversation's newest messages", responses=answers(ChatMessages)
+class CancelledTurns(Struct, frozen=True, kw_only=True):
+    cancelled: int
+
+
+class UndeliveredMessage(Struct, frozen=True, kw_only=True):
+    kind: str
+    answer: dict[str, Any]
+
+
+class UndeliveredMessages(Struct, frozen=True, kw_only=True):
+    messages: list[UndeliveredMessage]
+
+
+class DeliveredMessages(Struct, frozen=True, kw_only=True):
+    delivered: list[int]
+
+
+@by_hand("chat.say", http="POST /v1/chat", access=Access.ASK, media=MEDIA_TYPE)
+async def say(
+    chats: ChatService,
+    asked: Asked,
+    text: Annotated[str, Meta(min_length=1)],
+    chat_id: ChatId = "terminal",
+    device: str | None = None,
+) -> Response:
+    """One message; the turn's events as JSON lines."""
+    if device is not None:
+        chats.parts.devices.get(device)
+    channel, own_id = _chat_address(asked.by, chat_id)
+    accepted = await chats.inbox.accept(Inbound(channel, own_id, text, asked.by.person_id, device))
+
+    def leave() -> None:
+        if has_ended(asked.request.scope):  # nobody may read the answer any more
+            chats.inbox.cancel(channel, own_id, message_id=accepted.message_id)
+
+    lines = _lines(accepted, chats.deliveries, chats.parts.settings.limits.keepalive_s, leave)
+    return StreamingResponse(lines, media_type=MEDIA_TYPE)
+
+
+@by_hand("chat.list", http="GET /v1/chat", access=Access.ASK)
+async def list_chats(chats: ChatService, asked: Asked) -> Chats:
+    """The caller's newest conversations."""
+    start = session_name(*_chat_address(asked.by, ""))
+    found = [one for one in await chats.sessions.list() if one.name.startswith(start)][:MAX_CHATS]
+    shown = []
+    for one in found:
+        said = [line.content for line in await chats.sessions.show(one.name, 4) if line.role == "user"]
+        text = " ".join(said[-1].split())[:_MAX_TEXT_CHARS] if said else ""
+        shown.append(ChatFacts(chat_id=one.name.removeprefix(start), changed_s=int(one.changed_s), text=text))
+    return Chats(chats=shown)
+
+
+@by_hand("chat.show", http="GET /v1/chat/{chat_id}/messages", access=Access.ASK)
+async def show_chat(chats: ChatService, asked: Asked, chat_id: ChatId) -> ChatMessages:
+    """A conversation's newest messages."""
+    address = _chat_address(asked.by, chat_id)
+    waiting = chats.inbox.waiting(*address)
+    messages = await chats.sessions.load(*address, MAX_MESSAGES)
+    return ChatMessages(messages=convert(messages, list[SessionLine], from_attributes=True), waiting=list(waiting))
+
+
+@by_hand("chat.cancel", http="POST /v1/chat/{chat_id}/cancel", access=Access.ASK)
+async def cancel(chats: ChatService, asked: Asked, chat_id: str) -> CancelledTurns:
+    """End a chat's running turn at the next safe point."""
+    return CancelledTurns(cancelled=int(await chats.inbox.cancel_anywhere(*_chat_address(asked.by, chat_id))))
+
+
+@by_hand("chat.undelivered", http="GET /v1/chat/{chat_id}/undelivered", access=Access.ASK)
+async def undelivered(chats: ChatService, asked: Asked, chat_id: str) -> UndeliveredMessages:
+    """Answers and notes that nobody has read yet."""
+    waiting = await chats.outbox.undelivered(*_chat_address(asked.by, chat_id))
+    return UndeliveredMessages(
+        messages=[UndeliveredMessage(kind=one.kind, answer=answer_object(one.answer)) for one in waiting]
     )
-    async def show_chat(chat_id: ChatId, by: RequestCaller) -> dict[str, Any]:
-        channel, own_id = _chat_address(by, chat_id)
-        waiting = inbox.waiting(channel, own_id)
-        messages = await sessions.load(channel, own_id, MAX_MESSAGES)
-        return {"messages": [filled(SessionLine, one) for one in messages], "waiting": list(waiting)}
 
-    @router.post(
-        "/v1/chat/{chat_id}/cancel",
-        summary="End a chat's running turn at the next safe point",
-        responses=answers(CancelledTurns),
-    )
-    async def cancel(chat_id: str, by: RequestCaller) -> dict[str, Any]:
-        return {"cancelled": int(await inbox.cancel_anywhere(*_chat_address(by, chat_id)))}
 
-    @router.get(
-        "/v1/chat/{chat_id}/undelivered",
-        summary="Answers and notes that nobody has read yet",
-        responses=answers(UndeliveredMessages),
-    )
-    async def undelivered(chat_id: str, by: RequestCaller) -> dict[str, Any]:
-        waiting = await outbox.undelivered(*_chat_address(by, chat_id))
-        return {"messages": [{"kind": o.kind, "answer": answer_object(o.answer)} for o in waiting]}
-
-    @router.post(
-        "/v1/chat/{chat_id}/delivered",
-        summary="These answers and notes of the chat were read",
-        responses=answers(DeliveredMessages),
-    )
-    async def delivered(chat_id: str, body: DeliveredBody, by: RequestCaller) -> dict[str, Any]:
-        waiting = {outbound.outbound_id for outbound in await outbox.undelivered(*_chat_address(by, chat_id))}
-        read = [outbound_id for outbound_id in body.outbound_ids if outbound_id in waiting]
-        for outbound_id in read:
-            await outbox.delivered(outbound_id)
-        return {"delivered": read}
-
-    return router
+@by_hand("chat.delivered", http="POST /v1/chat/{chat_id}/delivered", access=Access.ASK)
+async def delivered(
+    chats: ChatService, asked: Asked, chat_id: str, outbound_ids: Annotated[list[int], Meta(max_length=256)]
+) -> DeliveredMessages:
+    """These answers and notes of the chat were read."""
+    waiting = {one.outbound_id for one in await chats.outbox.undelivered(*_chat_address(asked.by, chat_id))}
+    read = [outbound_id for outbound_id in outbound_ids if outbound_id in waiting]
+    for outbound_id in read:
+        await chats.outbox.delivered(outbound_id)
+    return DeliveredMessages(delivered=read)
 
 
 def _chat_address(by: Caller, chat_id: str) -> tuple[str, str]:

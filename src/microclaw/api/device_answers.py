@@ -11,7 +11,6 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from microclaw.api.answers import LastValue, PendingPairing
-from microclaw.api.jobs import CancelState
 from microclaw.devices.calls import ConsoleLine, LogLine
 from microclaw.devices.examine import CheckLine, TransportReach
 from microclaw.events import EvidenceKind
@@ -252,7 +251,3 @@ class WifiBegun(WifiTrialFacts):
 class WifiForgotten(TypedDict):
     device: str
     forgotten: str
-
-
-class JobCancelled(TypedDict):
-    state: CancelState

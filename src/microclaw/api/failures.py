@@ -6,10 +6,11 @@ import html
 import logging
 from typing import Any, Final
 
-from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from microclaw.api.access import methods_at
 from microclaw.errors import MicroclawError
@@ -113,7 +114,7 @@ def retry_headers(status: int) -> dict[str, str]:
     return {"Retry-After": str(RETRY_AFTER_S[status])} if status in RETRY_AFTER_S else {}
 
 
-def add_failure_handlers(app: FastAPI) -> None:
+def add_failure_handlers(app: Starlette) -> None:
     """Give every error of `app` the same JSON form."""
     app.add_exception_handler(MicroclawError, _known)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Any, Literal, NotRequired
 
-from pydantic import Field
 from typing_extensions import TypedDict
 
 from microclaw.api.device_answers import DiagnosticFacts
@@ -58,61 +57,6 @@ class CompiledModule(TypedDict):
     memory: ModuleMemory
     pins: list[int]
     warnings: list[DiagnosticFacts]
-
-
-class VoiceEngine(TypedDict):
-    role: Literal["asr", "tts"]
-    name: str
-    problem: str | None
-
-
-class VoiceTurn(TypedDict):
-    """`steps`: each its name and its time in ms since the first."""
-
-    device: str
-    trigger: str
-    outcome: str
-    late_frames: int
-    steps: list[list[str | float]]
-
-
-class VoiceFacts(TypedDict):
-    """`asr` hears, `tts` speaks; `turns` are the newest."""
-
-    state: Literal["on", "off"]
-    problem: str | None
-    engines: list[VoiceEngine]
-    sessions: int
-    turns: list[VoiceTurn]
-    asr: NotRequired[str | None]
-    tts: NotRequired[str | None]
-
-
-class VoiceTest(TypedDict):
-    said: str
-    heard: str
-    confidence: float
-    speech_s: float
-    first_audio_ms: int
-    first_partial_ms: int | None
-    recognition_ms: int
-
-
-class ToolFacts(TypedDict):
-    """`foreign`: its answer may hold words of others. `skill`: the skill that offers it."""
-
-    name: str
-    description: str
-    schema: Annotated[dict[str, Any], Field(description="Of its arguments, as JSON Schema")]
-    permission: str
-    effect: str
-    foreign: bool
-    skill: str | None
-    max_argument_bytes: int
-
-
-class Tools(TypedDict):
-    tools: list[ToolFacts]
 
 
 class ModelFacts(TypedDict):

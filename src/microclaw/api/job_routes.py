@@ -1,29 +1,50 @@
-"""/v1/jobs: ends what a request does, before it changes something."""
+"""/v1/jobs: ends what a request does, before it changes something. /v1/requests: what became of one that waited."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from msgspec import UNSET, Struct, UnsetType
 
-from microclaw.api.answers import answers
-from microclaw.api.caller import RequestCaller
-from microclaw.api.device_answers import JobCancelled
+from microclaw.api.by_hand import Asked, by_hand
+from microclaw.api.jobs import CancelState
 from microclaw.api.parts import HostParts
+from microclaw.api.waiting import read_answer
+from microclaw.errors import UnknownName
+from microclaw.operations.operation import Access
 
 
-def job_router(parts: HostParts) -> APIRouter:
-    router = APIRouter(tags=["host"])
+class JobCancelled(Struct, frozen=True, kw_only=True):
+    state: CancelState
 
-    @router.post(
-        "/v1/jobs/{number}/cancel",
-        summary="End what your request with this number does, before it changes",
-        responses=answers(JobCancelled),
-    )
-    async def cancel_job(number: str, by: RequestCaller) -> dict[str, Any]:
-        state = parts.jobs.cancel(by.job_key(number))
-        if state == "unknown" and parts.requests_elsewhere is not None and not by.direct:
-            state = await parts.requests_elsewhere.cancel(by.job_key(number))
-        return {"state": state}
 
-    return router
+@by_hand("job.cancel", http="POST /v1/jobs/{number}/cancel", access=Access.ASK)
+async def cancel_job(parts: HostParts, asked: Asked, number: str) -> JobCancelled:
+    """End what your request with this number does, before it changes."""
+    state = parts.jobs.cancel(asked.by.job_key(number))
+    if state == "unknown" and parts.requests_elsewhere is not None and not asked.by.direct:
+        state = await parts.requests_elsewhere.cancel(asked.by.job_key(number))
+    return JobCancelled(state=state)
+
+
+class WaitedRequest(Struct, frozen=True, kw_only=True):
+    """`waiting` with its `approval_id`, or `ended` with the `status` and the `result` that it would have had."""
+
+    request: str
+    state: str
+    approval_id: str | UnsetType = UNSET
+    status: int | UnsetType = UNSET
+    result: Any = UNSET
+
+
+@by_hand("job.end", http="GET /v1/requests/{number}", access=Access.ASK)
+async def waited(parts: HostParts, asked: Asked, number: str) -> WaitedRequest:
+    """What became of a request that was told to wait for a yes (202)."""
+    kept = parts.requests.find(asked.by.job_key(number))
+    if kept is None and parts.requests_elsewhere is not None and not asked.by.direct:
+        kept = await parts.requests_elsewhere.find(asked.by.job_key(number))
+    if kept is None:
+        raise UnknownName("no request of this token has that number", next_step="GET /v1/approvals has what waits")
+    if not kept.is_over:
+        return WaitedRequest(request=number, state="waiting", approval_id=kept.approval_id)
+    return WaitedRequest(request=number, state="ended", status=kept.status or 500, result=read_answer(kept.body))

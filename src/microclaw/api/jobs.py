@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, Final, Literal, TypeAlias
 
-from fastapi.responses import StreamingResponse
+from starlette.responses import StreamingResponse
 
 from microclaw.api.failures import unexpected
 from microclaw.auth.approved_acts import approved_act

@@ -15,76 +15,76 @@ from contextlib import aclosing
 from functools import partial
 from typing import Any, Final
 
-from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
-from pydantic import ValidationError
+from starlette.responses import Response, StreamingResponse
 
 from microclaw.agent.accepted_message import AcceptedMessage, events_of
 from microclaw.agent.client_turn import ClientTurns
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.waiting_questions import asks_something
-from microclaw.api.answers import answers
-from microclaw.api.caller import Caller, RequestCaller
+from microclaw.api.by_hand import Asked, by_hand, unless_left
+from microclaw.api.caller import Caller
 from microclaw.api.failures import STATUS_BY_CODE, openai_error
 from microclaw.api.host_answers import Completion, ModelFacts, ModelList
 from microclaw.api.jobs import Feed, paced
 from microclaw.api.openai_answer import REFUSED, CompletionTurn, Head, stream, whole
-from microclaw.api.openai_request import MODEL, BadRequest, CompletionBody
+from microclaw.api.openai_request import MODEL, BadRequest, CompletionBody, completion_body
 from microclaw.api.parts import HostParts
-from microclaw.api.program_routes import unless_left
 from microclaw.errors import MicroclawError
 from microclaw.events import Answer, Inbound, TurnEvent
 from microclaw.models.protocol import AssistantReply
-from microclaw.validation import validation_message
+from microclaw.operations.operation import Access
 from microclaw.wire.host_api import Failure, Keepalive, Result
 
 CHANNEL: Final = "openai"
-_BODY: Final = CompletionBody.model_json_schema(ref_template="#/components/schemas/{model}")
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.-]{1,32}")
 
 
-def openai_router(parts: HostParts) -> APIRouter:
-    router = APIRouter(tags=["openai"])
-    turns = ClientTurns(parts.conversations)
-    model = {"id": MODEL, "object": "model", "created": int(time.time()), "owned_by": MODEL}
+class OpenAiService:
+    """What the routes work with."""
 
-    @router.get("/v1/models", summary="The one model: this agent", responses=answers(ModelList))
-    async def models() -> dict[str, Any]:
-        return {"object": "list", "data": [model]}
+    def __init__(self, parts: HostParts) -> None:
+        self.parts = parts
+        self.turns = ClientTurns(parts.conversations)
+        self.model: Any = {"id": MODEL, "object": "model", "created": int(time.time()), "owned_by": MODEL}
 
-    @router.get("/v1/models/{name:path}", summary="The one model by its name", responses=answers(ModelFacts))
-    async def retrieve(name: str) -> JSONResponse:
-        if name != MODEL:
-            text = f"there is no model {name[:80]!r} (next: use {MODEL})"
-            return openai_error(404, text, code="model_not_found", param="model")
-        return JSONResponse(model)
 
-    @router.post(
-        "/v1/chat/completions",
-        summary="OpenAI's chat completions; docs/openai.md says what is done",
-        responses={200: {**answers(Completion)[200], "content": {"text/event-stream": {}}}},
-        openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _BODY}}}},
-    )
-    async def completions(request: Request, by: RequestCaller) -> Response:
-        try:
-            body = CompletionBody.model_validate_json(await request.body())
-            turn = await _begun(parts, turns, by, body)
-        except ValidationError as exc:
-            fault = exc.errors(include_url=False)[0]
-            place = _place(fault["loc"])
-            return openai_error(400, validation_message(place or "the body", dict(fault))[:300], param=place or None)
-        except BadRequest as exc:
-            return openai_error(400, _with_next_step(exc), code="unsupported_or_invalid", param=exc.param)
-        except MicroclawError as exc:
-            status = REFUSED.get(exc.code) or STATUS_BY_CODE.get(exc.code, 500)
-            return openai_error(status, _with_next_step(exc), code=exc.code)
-        head = Head(body.with_usage)
-        if body.stream:
-            lines = stream(turn, head)
-            return StreamingResponse(lines, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
-        return await unless_left(request, whole(turn, head))  # who leaves ends the turn before its next effect
+@by_hand("openai.models", http="GET /v1/models", access=Access.ASK)
+async def models(service: OpenAiService, _asked: Asked) -> ModelList:
+    """The one model: this agent."""
+    return {"object": "list", "data": [service.model]}
 
-    return router
+
+@by_hand("openai.model", http="GET /v1/models/{name:path}", access=Access.ASK)
+async def model(service: OpenAiService, _asked: Asked, name: str) -> ModelFacts:
+    """The one model by its name."""
+    if name != MODEL:
+        text = f"there is no model {name[:80]!r} (next: use {MODEL})"
+        return openai_error(404, text, code="model_not_found", param="model")  # type: ignore[return-value]
+    found: ModelFacts = service.model
+    return found
+
+
+@by_hand("openai.complete", http="POST /v1/chat/completions", access=Access.ASK, reads=CompletionBody)
+async def complete(service: OpenAiService, asked: Asked) -> Completion:
+    """OpenAI's chat completions; docs/openai.md says what is done."""
+    answer: Completion = await _complete(service, asked)  # type: ignore[assignment]  # a Response, with that
+    return answer
+
+
+async def _complete(service: OpenAiService, asked: Asked) -> Response:
+    try:
+        body = completion_body(await asked.request.body())
+        turn = await _begun(service.parts, service.turns, asked.by, body)
+    except BadRequest as exc:
+        return openai_error(400, _with_next_step(exc), code="unsupported_or_invalid", param=exc.param)
+    except MicroclawError as exc:
+        status = REFUSED.get(exc.code) or STATUS_BY_CODE.get(exc.code, 500)
+        return openai_error(status, _with_next_step(exc), code=exc.code)
+    head = Head(body.with_usage)
+    if body.stream:
+        lines = stream(turn, head)
+        return StreamingResponse(lines, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+    return await unless_left(asked.request, whole(turn, head))  # who leaves ends the turn before its next effect
 
 
 async def _begun(parts: HostParts, turns: ClientTurns, by: Caller, body: CompletionBody) -> CompletionTurn:
@@ -141,11 +141,6 @@ def conversation_of(name: str) -> str:
     No two names share one: the hash has 64 characters, a plain one at most 32.
     """
     return name if _PLAIN.fullmatch(name) else hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
-
-
-def _place(loc: tuple[int | str, ...]) -> str:
-    """("messages", 0, "role") as OpenAI writes it: messages[0].role."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
 
 
 def _with_next_step(error: MicroclawError) -> str:

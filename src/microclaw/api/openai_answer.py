@@ -10,7 +10,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from fastapi.responses import JSONResponse
+from starlette.responses import JSONResponse
 
 from microclaw.agent.acts import acts_of, reads_of, with_record
 from microclaw.api.failures import error_object, openai_error
@@ -188,7 +188,7 @@ def _waiting_text(asked: ApprovalAsked) -> str:
     """What waits and who decides it, and what was done before."""
     within = format_duration(asked.expires_s * 1000)
     how = (
-        f"Decide within {within}: microclaw approval approve {asked.approval_id} (or decline), or POST "
+        f"Decide within {within}: microclaw approval decide {asked.approval_id} yes (or no), or POST "
         f"/v1/approvals/{asked.approval_id}."
         if asked.may_decide
         else f"It is risky, so an owner decides it, within {within}, as number {asked.approval_id} of their list."

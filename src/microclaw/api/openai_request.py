@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from msgspec import Meta, Struct, ValidationError, convert
 
 from microclaw.errors import MicroclawError
 from microclaw.models.protocol import AssistantReply, Message, UserText
+from microclaw.operations.operation import fault
 from microclaw.text import clean_text
+from microclaw.validation import read_object
 
 MODEL: Final = "microclaw"
 CONVERSATION: Final = "conversation"
@@ -32,30 +34,26 @@ class BadRequest(MicroclawError):
         self.param = param
 
 
-class _Form(BaseModel):
-    model_config = ConfigDict(extra="ignore")  # inside of messages clients send much that means nothing here
-
-
-class _Part(_Form):
+class _Part(Struct, frozen=True):
     type: str
     text: str = ""
 
 
-class _Message(_Form):
+class _Message(Struct, frozen=True):
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | Annotated[list[_Part], Field(max_length=256)] | None = None
-    name: Annotated[str, Field(max_length=64)] | None = None
+    content: str | Annotated[list[_Part], Meta(max_length=256)] | None = None
+    name: Annotated[str, Meta(max_length=64)] | None = None
 
 
-class _StreamOptions(_Form):
+class _StreamOptions(Struct, frozen=True):
     include_usage: bool = False
 
 
-class CompletionBody(BaseModel):
-    model_config = ConfigDict(extra="allow")  # the rest is checked by name
+class CompletionBody(Struct, frozen=True):
+    """Inside of messages clients send much that means nothing here."""
 
+    messages: Annotated[list[_Message], Meta(min_length=1, max_length=4096)]
     model: str = MODEL
-    messages: Annotated[list[_Message], Field(min_length=1, max_length=4096)]
     stream: bool = False
     stream_options: _StreamOptions | None = None
     metadata: dict[str, str] | None = None
@@ -71,9 +69,6 @@ class CompletionBody(BaseModel):
 
     def conversation_messages(self) -> tuple[str, tuple[Message, ...], str]:
         """The system text, the history and the latest message. Raises BadRequest for what is not done here."""
-        for name, value in (self.model_extra or {}).items():
-            if value and name not in _NO_EFFECT and value != _DEFAULTS.get(name):
-                raise BadRequest(f"{name[:80]} is not done by this server", name[:80], "leave it out")
         system: list[str] = []
         said: list[Message] = []
         for index, message in enumerate(self.messages):
@@ -90,6 +85,23 @@ class CompletionBody(BaseModel):
             step = f"leave out metadata.{CONVERSATION}: then the messages are the conversation"
             raise BadRequest("a stored conversation takes one new message: the host has the others", "messages", step)
         return "\n\n".join(filter(None, system)), tuple(said), latest.text
+
+
+def completion_body(content: bytes) -> CompletionBody:
+    """Read it. Raises BadRequest for what it must not be, and for what is not done here."""
+    try:
+        found = read_object(content.decode())
+        body = convert(found, CompletionBody)
+    except ValidationError as exc:
+        place, _, text = fault(exc).partition(": ")
+        raise BadRequest(f"{place}: {text}", place, "see docs/openai.md") from exc
+    except (ValueError, RecursionError) as exc:
+        raise BadRequest(f"the body is no JSON: {exc}"[:300], "", "send a JSON object") from exc
+    for name, value in found.items():
+        known = name in CompletionBody.__struct_fields__ or name in _NO_EFFECT
+        if value and not known and value != _DEFAULTS.get(name):
+            raise BadRequest(f"{name[:80]} is not done by this server", name[:80], "leave it out")
+    return body
 
 
 def _text(message: _Message, place: str) -> str:

@@ -17,10 +17,11 @@ from starlette.routing import BaseRoute, Route
 
 from microclaw.api.access import OPEN_HERE, access_of
 from microclaw.api.answers import FORM, FORMS
+from microclaw.api.by_hand import load_by_hand
 from microclaw.api.caller import CSRF_HEADER
 from microclaw.api.failures import STATUS_BY_CODE, is_openai
 from microclaw.operations.openapi import paths_and_schemas
-from microclaw.operations.operation import Access
+from microclaw.operations.operation import Access, load
 from microclaw.wire.host_api import stream_schemas
 
 Document: TypeAlias = dict[str, Any]
@@ -38,7 +39,6 @@ _PLAIN: Final = {
     "/metrics": ("text/plain",),
     _TASK_FILE: ("application/octet-stream", "*/*"),
     "/v1/firmware/parts/{name}": ("application/octet-stream",),
-    "/page/{name}": ("*/*",),
 }
 _METHODS: Final = frozenset({"get", "post", "put", "patch", "delete"})
 _STATUSES: Final = sorted({*STATUS_BY_CODE.values(), 401, 408, 415, 429})
@@ -65,14 +65,15 @@ _REASONS: Final = {
 def openapi_of(app: FastAPI) -> Document:
     """The document of all routes of `app`."""
     document = get_openapi(title=app.title, version=app.version, routes=app.routes, description=_ABOUT)
-    paths, declared = paths_and_schemas({route.name for route in app.routes if isinstance(route, Route)})
+    names = {route.name for route in app.routes if isinstance(route, Route)}
+    declared_acts = [one for act in (*load(), *load_by_hand()) for one in (act, act.of_many) if one.name in names]
+    paths, declared = paths_and_schemas(declared_acts)
     for path, methods in paths.items():
         document["paths"].setdefault(path, {}).update(methods)
     streams = dict(_stream_types(app.routes)) | {
-        (path, method): NDJSON
-        for path, methods in paths.items()
-        for method, act in methods.items()
-        if act.pop("steps", 0)
+        (one.path.replace(":path}", "}"), one.method.lower()): one.media or NDJSON
+        for one in declared_acts
+        if one.media or one.steps
     }
     components: Document = document.setdefault("components", {})
     schemas: Document = components.setdefault("schemas", {})
@@ -99,7 +100,7 @@ def openapi_of(app: FastAPI) -> Document:
 
 
 _WAYS_IN: Final[Document] = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "microclaw token create NAME"},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "microclaw person add-token NAME"},
     "session": {
         "type": "apiKey",
         "in": "cookie",

@@ -5,7 +5,7 @@ On many devices an act has one question for all, and an outcome for each: what f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -18,7 +18,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from microclaw.api.body import check_form, with_whole
-from microclaw.api.caller import CHANNEL, Caller, admit, caller_of, place_of, questions_in
+from microclaw.api.by_hand import Asked, load_by_hand, unless_left
+from microclaw.api.caller import (
+    CALLER_KEY,
+    CHANNEL,
+    NOBODY,
+    Caller,
+    admit,
+    caller_of,
+    check_local_owner,
+    place_of,
+    questions_in,
+)
+from microclaw.api.failures import is_openai
 from microclaw.api.jobs import Feed
 from microclaw.api.parts import HostParts
 from microclaw.apps.changes import made_by
@@ -26,7 +38,7 @@ from microclaw.apps.many import BoardOutcome, SharedStages, on_each
 from microclaw.devices.device import Device
 from microclaw.devices.selection import Selection, names_text, select
 from microclaw.events import AskedProgram, Step
-from microclaw.operations.operation import Access, Call, Fields, Operation, Permission, fault, load
+from microclaw.operations.operation import Access, Call, Effect, Fields, Operation, Permission, fault, load
 from microclaw.operations.result import OnDevice, OnMany
 from microclaw.operations.result import Result as Made
 from microclaw.validation import read_object
@@ -39,6 +51,23 @@ def operation_routes(parts: HostParts) -> list[Route]:
     """A route for each act that has one, and one for many devices where it takes these."""
     declared = [one for act in load() for one in (act, act.of_many) if one.http is not None]
     return [Route(one.path, partial(_answer, parts, one), methods=[one.method], name=one.name) for one in declared]
+
+
+def by_hand_routes(services: Mapping[str, Any]) -> list[Route]:
+    """The routes of api.by_hand of these nouns."""
+    declared = [one for one in load_by_hand() if one.noun in services]
+    return [
+        Route(one.path, partial(_answer_by_hand, services[one.noun], one), methods=[one.method], name=one.name)
+        for one in declared
+    ]
+
+
+async def _answer_by_hand(service: Any, act: Operation[..., Any], request: Request) -> Response:
+    by = NOBODY if act.least is Access.OPEN and CALLER_KEY not in request.scope else await caller_of(request)
+    await check_form(request)
+    run: Callable[..., Awaitable[Any]] = act.run
+    made = await run(service, Asked(request, by), **await _values(act, request))
+    return made if isinstance(made, Response) else Response(msgspec.json.encode(made), act.status, media_type=_JSON)
 
 
 async def _answer(parts: HostParts, act: Operation[..., Any], request: Request) -> Response:
@@ -61,7 +90,9 @@ async def _answer(parts: HostParts, act: Operation[..., Any], request: Request) 
         shown, values["device"] = values | {"device": device.name}, device.device_id
     action = act.asked(shown)
     parts.admission.gate.check(by.person_id, act.permission, action)
-    if act.least >= Access.OWN:
+    if act.least is Access.SOCKET:
+        check_local_owner(parts.admission.gate, by, action)
+    elif act.least is Access.OWN:
         parts.admission.gate.check_owner(by.person_id, action)
 
     async def work(feed: Feed | None) -> Any:
@@ -80,7 +111,8 @@ async def _answer(parts: HostParts, act: Operation[..., Any], request: Request) 
             return Result(msgspec.to_builtins(await work(feed)))
 
         return parts.stream(by, action, job, cancellable=act.cancellable)
-    result = await work(None)
+    reads_alone = act.does is Effect.READ and act.has_body
+    result = await (unless_left(request, work(None)) if reads_alone else work(None))
     headers = {} if act.place is None else {"Location": act.place.format_map(Fields(result))}
     return Response(msgspec.json.encode(result), act.status, headers, media_type=_JSON)
 
@@ -167,12 +199,13 @@ def _devices_text(devices: Sequence[Device]) -> str:
 async def _values(act: Operation[..., Any], request: Request) -> dict[str, Any]:
     """The act's values, from path, query and body. HTTPException 422 names the first that is wrong."""
     texts: dict[str, Any] = dict(request.path_params)
-    for name, value in request.query_params.items():
+    query = {} if is_openai(request.url.path) else request.query_params  # its clients send some of other services
+    for name, value in query.items():
         if name in texts:
             raise HTTPException(422, f"{name}: it is in the path already")
         texts[name] = value
     body: Any = {}
-    if act.has_body and (content := await request.body()):
+    if act.has_body and act.reads is None and (content := await request.body()):
         try:
             body = with_whole(read_object(content.decode()), 2)
         except (ValueError, RecursionError) as exc:

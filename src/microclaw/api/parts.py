@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fastapi.responses import StreamingResponse
+from starlette.responses import StreamingResponse
 
 from microclaw.agent.conversation import Conversations
 from microclaw.api.caller import Caller
@@ -37,7 +37,6 @@ from microclaw.virtual_boards.host_boards import VirtualBoards
 if TYPE_CHECKING:
     from microclaw.api.requests_elsewhere import RequestsElsewhere
     from microclaw.api.status import ChannelStates
-    from microclaw.cluster.questions import RemoteQuestions
     from microclaw.cluster.status import ClusterView
     from microclaw.voice.state import VoiceState
 
@@ -76,7 +75,6 @@ class HostParts:
     code: TaskService
     egress: EgressProxy
     cluster: ClusterView | None = None  # None in a host that is alone
-    elsewhere: RemoteQuestions | None = None  # what waits for a yes at the other hosts of a cluster
     requests: WaitingRequests = field(default_factory=WaitingRequests)
     requests_elsewhere: RequestsElsewhere | None = None  # what came in at the other hosts
     began_s: float = field(default_factory=time.monotonic)

@@ -6,9 +6,8 @@ A request counts until it is answered. The numbers add up to less than the conne
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,6 +16,7 @@ from microclaw.addresses import single_address
 from microclaw.api.caller import CALLER_KEY, Caller, client_address
 from microclaw.api.failures import failure_response
 from microclaw.api.request_check import refuse
+from microclaw.apps.queues import Places
 from microclaw.auth.people import Roles, person_behind
 from microclaw.errors import Overloaded
 from microclaw.wire.host_api import failure_of
@@ -26,29 +26,6 @@ OTHERS_REQUESTS: Final = 48
 REQUESTS_OF_PERSON: Final = 24
 NAMELESS_REQUESTS: Final = 24  # with a body, from all addresses
 REQUESTS_OF_ADDRESS: Final = 16
-
-
-class Places:
-    """`each` for one name, and `everybody` for all of them."""
-
-    def __init__(self, each: int, everybody: int) -> None:
-        self._each = each
-        self._everybody = everybody
-        self._held: Counter[str] = Counter()
-
-    @contextmanager
-    def one(self, name: str, what: str = "requests are under way") -> Iterator[None]:
-        """Hold a place; Overloaded when there is none."""
-        theirs, others = self._held[name], self._held.total()
-        if theirs >= self._each or others >= self._everybody:
-            text = f"{others} {what} already, {theirs} of them from you"
-            raise Overloaded(text, next_step="wait until one of them is done, then send it again")
-        self._held[name] += 1
-        try:
-            yield
-        finally:
-            self._held[name] -= 1
-            self._held += Counter()  # forgets who holds none
 
 
 class Shares:

@@ -1,27 +1,25 @@
-"""/v1/signin, /v1/signout, /v1/me, /v1/signins: how a browser comes in, who a caller is, which sessions there are."""
+"""/v1/signin, /v1/signout, /v1/me: how a browser comes in and goes, and who a caller is."""
 
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import Field
+from typing_extensions import TypedDict
 
 from microclaw.api.access import OF_ROLE
-from microclaw.api.answers import answers, filled
+from microclaw.api.answers import answers
 from microclaw.api.body import RequestBody
-from microclaw.api.caller import Caller, RequestCaller, check_local_owner, client_address
+from microclaw.api.caller import RequestCaller, client_address
 from microclaw.api.cookies import session_cookie
 from microclaw.api.failures import failure_response
-from microclaw.api.people_answers import EndedSignIn, Myself, OpenedSignIn, SignInFacts, SignInLink, SignInList
-from microclaw.auth.codes import SIGN_IN
-from microclaw.auth.gate import Gate
-from microclaw.auth.people import OWNER, People
+from microclaw.auth.people import People, Role
 from microclaw.auth.sign_ins import MAX_CHARS, OpenedSession, SignIns, TooManyTries, csrf_token
-from microclaw.errors import PermissionRefused, UnknownName
-from microclaw.store.sign_ins import LONGEST_MS, SignIn
+from microclaw.errors import PermissionRefused
+from microclaw.store.sign_ins import LONGEST_MS
 from microclaw.wire.host_api import TOO_MANY, Failure
 
 
@@ -34,8 +32,30 @@ class PasswordBody(RequestBody):
     password: Annotated[str, Field(min_length=1, max_length=4 * MAX_CHARS)]
 
 
-class LinkBody(RequestBody):
-    person: Annotated[str, Field(max_length=80)] = OWNER.person_id
+class OpenedSignIn(TypedDict):
+    """`csrf` goes with each change; the cookie is in `Set-Cookie`."""
+
+    name: str
+    role: Role
+    id: str
+    ends_ms: int
+    csrf: str
+
+
+class Myself(TypedDict):
+    """`may`: the least access that this role has (x-access of the routes); `by`: how the caller came in."""
+
+    person_id: str
+    name: str
+    role: Role
+    may: str
+    by: Literal["socket", "session", "token"]
+    id: str
+    csrf: str | None
+
+
+class EndedSignIn(TypedDict):
+    ended: str
 
 
 def coming_in_router(sign_ins: SignIns) -> APIRouter:
@@ -68,8 +88,8 @@ def coming_in_router(sign_ins: SignIns) -> APIRouter:
     return router
 
 
-def session_router(sign_ins: SignIns, people: People, gate: Gate) -> APIRouter:
-    """What a session is asked about, and how it ends."""
+def session_router(sign_ins: SignIns, people: People) -> APIRouter:
+    """Who a caller is, and the end of a session by itself."""
     router = APIRouter(prefix="/v1", tags=["people"])
 
     @router.get(
@@ -89,40 +109,9 @@ def session_router(sign_ins: SignIns, people: People, gate: Gate) -> APIRouter:
     @router.post("/signout", summary="End this session", responses=answers(EndedSignIn))
     async def sign_out(by: RequestCaller, request: Request) -> JSONResponse:
         if not by.csrf:
-            raise PermissionRefused("this is no session", next_step="end a token with microclaw token rm NAME")
+            raise PermissionRefused("this is no session", next_step="end a token with microclaw person rm-token NAME")
         await sign_ins.end(by.source)
         return JSONResponse({"ended": by.source}, headers={"Set-Cookie": session_cookie(request.scope, "", 0)})
-
-    @router.get(
-        "/signins",
-        summary="Browsers that are signed in: the own ones, for an owner everybody's",
-        responses=answers(SignInList),
-    )
-    async def list_sign_ins(by: RequestCaller) -> dict[str, Any]:
-        return {"signins": [_object(one, by) for one in await sign_ins.list() if _may_see(one, by)]}
-
-    @router.delete("/signins/{sign_in_id}", summary="End a session at once", responses=answers(EndedSignIn))
-    async def end(sign_in_id: str, by: RequestCaller) -> dict[str, Any]:
-        if not any(one.sign_in_id == sign_in_id and _may_see(one, by) for one in await sign_ins.list()):
-            raise UnknownName(f"there is no session {sign_in_id[:40]!r}", next_step="microclaw signin list")
-        await sign_ins.end(sign_in_id, by=gate.name_of(by.person_id))
-        return {"ended": sign_in_id}
-
-    @router.post(
-        "/signin/links",
-        status_code=201,
-        summary="A code that signs a browser in once",
-        responses=answers(SignInLink, 201),
-    )
-    async def link(body: LinkBody, by: RequestCaller) -> dict[str, Any]:
-        check_local_owner(gate, by, "make links to sign in")
-        person = people.named(body.person)
-        code = await sign_ins.new_code(person.person_id)
-        return {"person": person.name, "role": person.role, "path": f"/signin#{code}", "expires_s": SIGN_IN.life_s}
-
-    def _may_see(one: SignIn, by: Caller) -> bool:
-        person = people.get(by.person_id)
-        return person is not None and (person.role == "owner" or one.person.person_id == by.person_id)
 
     return router
 
@@ -148,15 +137,3 @@ def _locked(error: TooManyTries) -> JSONResponse:
     answer = failure_response(failure, 429)
     answer.headers["Retry-After"] = str(wait_s)
     return answer
-
-
-def _object(one: SignIn, by: Caller) -> dict[str, Any]:
-    return filled(
-        SignInFacts,
-        one,
-        id=one.sign_in_id,
-        person=one.person.name,
-        role=one.person.role,
-        browser=one.agent,
-        this=one.sign_in_id == by.source,
-    )

@@ -2,160 +2,115 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from fastapi import APIRouter
-from fastapi.responses import StreamingResponse
-from pydantic import Field
+from msgspec import Meta, Struct
+from starlette.responses import Response
 
 from microclaw.agent.acts import outcome_of, reason_of
 from microclaw.agent.stoppable_call import StoppableCalls
 from microclaw.agent.turn_journal import TurnJournal
-from microclaw.api.answers import answers
-from microclaw.api.body import RequestBody
-from microclaw.api.caller import RequestCaller
-from microclaw.api.host_answers import Tools
+from microclaw.api.by_hand import Asked, by_hand
+from microclaw.api.caller import questions_in
 from microclaw.api.jobs import MEDIA_TYPE, Feed
 from microclaw.api.parts import HostParts
-from microclaw.apps.changes import conversation_of, made_by, turn_now
-from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
+from microclaw.apps.changes import conversation_of, made_by
 from microclaw.errors import UnknownName
-from microclaw.events import Action, ApprovalSettled
+from microclaw.events import Action
 from microclaw.models.protocol import ToolCall
+from microclaw.operations.operation import Access
 from microclaw.store.journal import EffectKey
 from microclaw.tools.offer import MORE_TOOLS
 from microclaw.tools.tool import Begin, Tool, ToolContext, ToolResult
 from microclaw.tools.toolbox import MAX_ARGUMENT_BYTES, schema_of
-from microclaw.wire.host_api import Result, StreamEvent, action_object, encode_event, evidence_object
+from microclaw.wire.host_api import Result, StreamEvent, action_object, evidence_object
 
 CHANNEL = "mcp"
 
-Session = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
+
+@dataclass(frozen=True, slots=True)
+class ToolService:
+    parts: HostParts
+    tainted: TaintedSessions = field(default_factory=lambda: TaintedSessions())
 
 
-class ToolBody(RequestBody):
-    """`session` groups calls of one conversation: once one of them has read untrusted text, its actions ask.
+class ToolFacts(Struct, frozen=True, kw_only=True):
+    """`foreign`: its answer may hold words of others. `skill`: the skill that offers it."""
 
-    `foreign`: the request itself comes from untrusted text, whatever was called before.
+    name: str
+    description: str
+    schema: Annotated[dict[str, Any], Meta(description="Of its arguments, as JSON Schema.")]
+    permission: str
+    effect: str
+    foreign: bool
+    skill: str | None
+    max_argument_bytes: int
+
+
+class Tools(Struct, frozen=True, kw_only=True):
+    tools: list[ToolFacts]
+
+
+@by_hand("tool.list", http="GET /v1/tools", access=Access.ASK)
+async def list_tools(service: ToolService, _: Asked) -> Tools:
+    """Every tool: name, description, schema, permission, effect."""
+    tools = service.parts.conversations.tools.tools
+    return Tools(tools=[_facts(tool) for tool in tools if tool.name != MORE_TOOLS])
+
+
+@by_hand("tool.call", http="POST /v1/tools/{name}", access=Access.ASK, media=MEDIA_TYPE)
+async def call(  # the gate knows each tool's permission
+    service: ToolService,
+    asked: Asked,
+    name: str,
+    arguments: dict[str, Any] = {},  # noqa: B006
+    device: Annotated[str | None, Meta(max_length=80)] = None,
+    session: Annotated[str | None, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")] = None,
+    foreign: bool = False,
+) -> Response:
+    """Call a tool: steps and questions as JSON lines, then the result.
+
+    `session` groups calls of one conversation: once one of them has read untrusted text, its actions ask. `foreign`:
+    the request itself comes from untrusted text, whatever was called before.
     """
+    parts, by = service.parts, asked.by
+    tools = parts.conversations.tools
+    if all(tool.name != name for tool in tools.tools):
+        raise UnknownName(f"there is no tool {name[:80]!r}", next_step="GET /v1/tools has them")
+    if device is not None:
+        parts.devices.get(device)
+    chat = f"{by.source}.{session or secrets.token_hex(4)}"
+    given, request = json.dumps(arguments), f"{chat}.{secrets.token_hex(4)}"
+    effect, journal, calls = tools.effect_of(name), TurnJournal(parts.conversations.journal, request), StoppableCalls()
 
-    arguments: dict[str, Any] = Field({})
-    device: Annotated[str, Field(max_length=80)] | None = None
-    session: Session | None = None
-    foreign: bool = False
+    async def run(feed: Feed) -> StreamEvent:
+        feed.when_left("call", calls.stop)  # what has changed nothing ends with its client
 
-
-def tools_router(parts: HostParts) -> APIRouter:
-    router = APIRouter(prefix="/v1/tools", tags=["tools"])
-    sessions = TaintedSessions()
-
-    @router.get("", summary="Every tool: name, description, schema, permission, effect", responses=answers(Tools))
-    async def list_tools() -> dict[str, Any]:
-        return {"tools": [_tool(tool) for tool in parts.conversations.tools.tools if tool.name != MORE_TOOLS]}
-
-    @router.post("/{name}", summary="Call a tool: steps and questions as JSON lines, then the result")
-    async def call(name: str, body: ToolBody, by: RequestCaller) -> StreamingResponse:
-        if all(tool.name != name for tool in parts.conversations.tools.tools):
-            raise UnknownName(f"there is no tool {name[:80]!r}", next_step="GET /v1/tools has them")
-        if body.device is not None:
-            parts.devices.get(body.device)
-        session = f"{by.source}.{body.session or secrets.token_hex(4)}"
-        arguments = json.dumps(body.arguments)
-        request = f"{session}.{secrets.token_hex(4)}"
-        questions = CallQuestions(parts.admission.approvals, request)
-        effect = parts.conversations.tools.effect_of(name)
-        journal = TurnJournal(parts.conversations.journal, request)
-        calls = StoppableCalls()
-
-        async def run(feed: Feed) -> StreamEvent:
-            async def tool(begin: Begin) -> ToolResult:
-                context = ToolContext(
-                    by.person_id,
-                    feed.put,
-                    body.device,
-                    channel=CHANNEL,
-                    chat_id=session,
-                    foreign=body.foreign or session in sessions,
-                    begin=begin,
-                )
-                conversation = conversation_of(CHANNEL, session) if body.session is not None else None
-                with made_by(request, by.person_id, conversation), questions.told_to(feed):
-                    return await parts.conversations.tools.call(name, arguments, context)
-
-            result = await journal.call(
-                EffectKey(request, 0, 0),
-                ToolCall(request, name, arguments),
-                effect,
-                lambda begin: calls.run(effect, begin, tool),
+        async def tool(begin: Begin) -> ToolResult:
+            is_foreign = foreign or chat in service.tainted
+            context = ToolContext(
+                by.person_id, feed.put, device, channel=CHANNEL, chat_id=chat, foreign=is_foreign, begin=begin
             )
-            if result.foreign:
-                sessions.add(session)
-            outcome = outcome_of(effect, result)
-            act = Action(name, arguments, effect.value, outcome, result.evidence, reason_of(result))
-            return Result(_result(result, act))
+            conversation = None if session is None else conversation_of(CHANNEL, chat)
+            questions = questions_in(feed, parts.admission.approvals, channel=CHANNEL, chat_id=chat, request=request)
+            with made_by(request, by.person_id, conversation), questions:
+                return await tools.call(name, given, context)
 
-        feed = parts.jobs.start(f"tool {name}", run, token=by.token, person_id=by.person_id)
+        result = await journal.call(
+            EffectKey(request, 0, 0),
+            ToolCall(request, name, given),
+            effect,
+            lambda begin: calls.run(effect, begin, tool),
+        )
+        if result.foreign:
+            service.tainted.add(chat)
+        act = Action(name, given, effect.value, outcome_of(effect, result), result.evidence, reason_of(result))
+        return Result(_result(result, act))
 
-        def leave() -> None:
-            questions.leave()
-            calls.stop()
-
-        lines = _lines(feed, leave, parts.settings.limits.keepalive_s)
-        return StreamingResponse(lines, media_type=MEDIA_TYPE)
-
-    return router
-
-
-class CallQuestions:
-    """The questions that one call asks. When its client leaves, they are withdrawn and it asks no more."""
-
-    def __init__(self, approvals: Approvals, request: str) -> None:
-        self._approvals = approvals
-        self._request = request
-        self._waiting: set[str] = set()
-        self._left = False
-
-    @contextmanager
-    def told_to(self, feed: Feed) -> Iterator[None]:
-        """Inside, the feed also gets this call's questions, and how they end."""
-
-        def tell(news: PendingApproval | ApprovalOutcome) -> None:
-            if turn_now() != self._request:  # another call asks: listeners are called in the asker's own task
-                return
-            if isinstance(news, PendingApproval):
-                self._waiting.add(news.approval_id)
-                feed.put(self._approvals.question(news))
-                if self._left:
-                    asyncio.get_running_loop().call_soon(self._approvals.withdraw, news.approval_id)
-            else:
-                self._waiting.discard(news.pending.approval_id)
-                feed.put(ApprovalSettled(news.pending.approval_id, news.outcome, news.by))
-
-        stop = self._approvals.listen(tell)
-        try:
-            yield
-        finally:
-            stop()
-
-    def leave(self) -> None:
-        """The client has gone: nobody reads the end of what waits."""
-        self._left = True
-        for approval_id in tuple(self._waiting):
-            self._approvals.withdraw(approval_id)
-
-
-async def _lines(feed: Feed, leave: Callable[[], None], keepalive_s: float) -> AsyncIterator[bytes]:
-    """The call's events as JSON lines. A client that leaves ends its questions and a call that has changed nothing."""
-    try:
-        async for event in feed.read(keepalive_s):
-            yield encode_event(event)
-    finally:
-        leave()
+    return parts.stream(by, f"tool {name}", run)
 
 
 class TaintedSessions:
@@ -179,17 +134,17 @@ class TaintedSessions:
             self._sessions.pop(next(iter(self._sessions)))
 
 
-def _tool(tool: Tool[Any]) -> dict[str, Any]:
-    return {
-        "name": tool.name,
-        "description": tool.description,
-        "schema": json.loads(schema_of(tool.parameters)),
-        "permission": tool.permission.value,
-        "effect": tool.effect.value,
-        "foreign": tool.foreign,
-        "skill": tool.skill,
-        "max_argument_bytes": MAX_ARGUMENT_BYTES,
-    }
+def _facts(tool: Tool[Any]) -> ToolFacts:
+    return ToolFacts(
+        name=tool.name,
+        description=tool.description,
+        schema=json.loads(schema_of(tool.parameters)),
+        permission=tool.permission.value,
+        effect=tool.effect.value,
+        foreign=tool.foreign,
+        skill=tool.skill,
+        max_argument_bytes=MAX_ARGUMENT_BYTES,
+    )
 
 
 def _result(result: ToolResult, act: Action) -> dict[str, Any]:

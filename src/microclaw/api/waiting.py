@@ -13,18 +13,15 @@ import secrets
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from fastapi import APIRouter
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from microclaw.api.answers import WaitedRequest, answers
-from microclaw.api.caller import CALLER_KEY, CHANNEL, Caller, RequestCaller, request_number
+from microclaw.api.caller import CALLER_KEY, CHANNEL, Caller, request_number
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.approved_acts import ApprovedAct, approved_act
-from microclaw.errors import UnknownName
 
 if TYPE_CHECKING:
-    from microclaw.api.requests_elsewhere import RequestsElsewhere
+    pass
 
 MAX_KEPT: Final = 256
 MAX_BODY_BYTES: Final = 1 << 20
@@ -62,14 +59,7 @@ class WaitingRequests:
         return self._kept.get(key)
 
 
-def _end_object(kept: KeptRequest) -> dict[str, Any]:
-    """`result` is what the request would have been answered with."""
-    if not kept.is_over:
-        return {"state": "waiting", "approval_id": kept.approval_id}
-    return {"state": "ended", "status": kept.status or 500, "result": _read(kept.body)}
-
-
-def _read(body: bytearray) -> Any:
+def read_answer(body: bytearray) -> Any:
     """JSON, or the text of another answer; None for one that is too long to be kept."""
     if len(body) > MAX_BODY_BYTES:
         return None
@@ -193,7 +183,7 @@ class _Answer:
         if status < 400:
             self._failed.body.clear()
         elif message["type"] == "http.response.body" and not message.get("more_body", False):
-            self._act.failed(*_reason(_read(self._failed.body), status))
+            self._act.failed(*_reason(read_answer(self._failed.body), status))
         if self.kept is not None:
             self.kept.take(message)
         else:
@@ -213,22 +203,3 @@ def _is_followed(scope: Scope) -> bool:
     prefers = b",".join(value for key, value in scope.get("headers", ()) if key == b"prefer").lower()
     waits = any(part.strip().partition(b"=")[0].strip() == b"wait" for part in prefers.split(b","))
     return scope["method"] in _READS or waits or bool(request_number(scope))
-
-
-def waiting_router(requests: WaitingRequests, elsewhere: RequestsElsewhere | None) -> APIRouter:
-    router = APIRouter(prefix="/v1/requests", tags=["approvals"])
-
-    @router.get(
-        "/{number}",
-        summary="What became of a request that was told to wait for a yes (202)",
-        responses=answers(WaitedRequest),
-    )
-    async def end_of(number: str, by: RequestCaller) -> dict[str, Any]:
-        kept = requests.find(by.job_key(number))
-        if kept is None and elsewhere is not None and not by.direct:
-            kept = await elsewhere.find(by.job_key(number))
-        if kept is None:
-            raise UnknownName("no request of this token has that number", next_step="GET /v1/approvals has what waits")
-        return {"request": number, **_end_object(kept)}
-
-    return router

@@ -38,10 +38,11 @@ if TYPE_CHECKING:
     from microclaw.api.requests_elsewhere import RequestsElsewhere
     from microclaw.api.waiting import WaitingRequests
     from microclaw.auth.approvals import Approvals
+    from microclaw.auth.people import Roles
     from microclaw.cluster.duties import Duties
     from microclaw.cluster.files import SharedFiles
     from microclaw.cluster.hosts import Hosts
-    from microclaw.cluster.questions import RemoteQuestions
+    from microclaw.cluster.questions import ClusterQuestions
     from microclaw.cluster.remote_calls import RemoteCalls
     from microclaw.cluster.requests import HostRequests
     from microclaw.cluster.status import ClusterView
@@ -153,11 +154,11 @@ class HostCluster:
 
         return is_ours
 
-    def questions(self, approvals: Approvals) -> RemoteQuestions:
-        """What waits for a yes at the other hosts; to be asked while `requests` are served."""
-        from microclaw.cluster.questions import RemoteQuestions
+    def questions(self, approvals: Approvals, people: Roles) -> ClusterQuestions:
+        """What waits for a yes at all hosts; to be asked while `requests` are served."""
+        from microclaw.cluster.questions import ClusterQuestions
 
-        return RemoteQuestions(self.requests, approvals)
+        return ClusterQuestions(self.requests, approvals, people)
 
     def requests_elsewhere(self, waiting: WaitingRequests, jobs: Jobs) -> RequestsElsewhere:
         """Requests of the API that came in at the other hosts; to be asked while `requests` are served."""

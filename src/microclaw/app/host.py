@@ -44,9 +44,13 @@ from microclaw.app.voice import HostVoice, VoiceMaker
 from microclaw.apps.changes import ChangeLog
 from microclaw.apps.operations import Programs
 from microclaw.apps.parts import Apps
+from microclaw.apps.program_operations import Workshop
+from microclaw.apps.queues import CompileQueue, trial_turns
 from microclaw.audit import AuditLog
 from microclaw.auth.admission import open_admission
 from microclaw.auth.approvals import approval_event
+from microclaw.auth.operations import PeopleService
+from microclaw.auth.questions import Questions
 from microclaw.backup.scheduled import CHECK_S, ScheduledBackups
 from microclaw.bus import Bus
 from microclaw.clock import now_ms
@@ -58,15 +62,19 @@ from microclaw.egress.policy import AllowlistSource
 from microclaw.egress.proxy import EgressProxy
 from microclaw.egress.secret_values import SecretValues
 from microclaw.events import LiveEvent
+from microclaw.flash.operations import InstallParts
 from microclaw.knowledge.operations import KnowledgeService
 from microclaw.masking import SecretMask
 from microclaw.mcp.client.servers import McpServers
+from microclaw.models.operations import UsageService
+from microclaw.ota.operations import FirmwareService
 from microclaw.store.database import Database
 from microclaw.store.erase import ConversationRows
 from microclaw.store.journal import Journal
 from microclaw.store.session_files import move_files
 from microclaw.supervision import FIRST_RETRY_S, SupervisedTasks, ended
 from microclaw.tasks.device_code import DeviceCode
+from microclaw.tasks.operations import Tasks
 from microclaw.tasks.service import PRUNE_S
 from microclaw.telemetry.history import FLUSH_S, STEP_S
 from microclaw.virtual_boards.host_boards import VirtualBoards
@@ -167,9 +175,9 @@ async def running_host(
         publisher = await stack.enter_async_context(opening_mqtt)
         mqtt = (lambda: MQTT_OFF) if publisher is None else publisher.status_object
         jobs, waiting = Jobs(group, settings.limits), WaitingRequests()
-        elsewhere, requests_elsewhere = None, None
+        questions, requests_elsewhere = Questions(admission.approvals, admission.people), None
         if cluster is not None:
-            elsewhere = cluster.questions(admission.approvals)
+            questions = cluster.questions(admission.approvals, admission.people)
             requests_elsewhere = cluster.requests_elsewhere(waiting, jobs)
             inbox.stop_elsewhere = cluster.stopping(inbox)
             await stack.enter_async_context(cluster.serving())
@@ -207,9 +215,17 @@ async def running_host(
             schedules=agent.schedules,
             services={
                 **agent.services,
+                "firmware": FirmwareService(rollouts, admission.gate.name_of),
+                "install": InstallParts(settings, link, rollouts.publisher.moduli),
                 **dict.fromkeys(("memory", "session", "skill"), knowledge),
                 "fleet": apps,
+                "person": PeopleService(admission, inbox.outbox.push),
+                "approval": questions,
+                "usage": UsageService(usage, settings.budget, admission.people.get),
+                "program": Workshop(apps, CompileQueue(apps.compile), trial_turns()),
                 "app": Programs(apps, admission.gate, partial(latest_attempts, agent.conversations.journal)),
+                "task": Tasks(code, admission.people),
+                "voice": voice.state,
             },
             tasks=tasks,
             jobs=jobs,
@@ -224,7 +240,6 @@ async def running_host(
             code=code,
             egress=proxy,
             cluster=None if cluster is None else cluster.view,
-            elsewhere=elsewhere,
             requests=waiting,
             requests_elsewhere=requests_elsewhere,
         )

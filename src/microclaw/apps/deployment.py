@@ -134,7 +134,7 @@ async def asked_program(
         name=name,
         sha256=image.sha256,
         pins=tuple(sorted({*image.pins, *trial.pins})),
-        edges=trial.edges[:MAX_ASKED_EDGES],
+        edges=tuple(_edge_rows(trial.edges[:MAX_ASKED_EDGES])),
         trial_ms=trial.board_ms,
         replaces=None if there is None else there.sha256,
         diff=() if there is None else await source_diff(there.source, image.source),
@@ -167,8 +167,8 @@ async def kept_proof(log: ChangeLog, device_id: str, sha256: str) -> dict[str, A
     return None if row is None else {"at_ms": row.at_ms, **json.loads(row.document)}
 
 
-def _edge_rows(edges: Sequence[Edge]) -> list[list[float]]:
-    return [[round(edge.t_ms, 3), edge.pin, edge.level] for edge in edges[:MAX_PROOF_EDGES]]
+def _edge_rows(edges: Sequence[Edge]) -> list[tuple[float, int, int]]:
+    return [(round(edge.t_ms, 3), edge.pin, edge.level) for edge in edges[:MAX_PROOF_EDGES]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Annotated, ClassVar, Final, Literal, TypeAlias
+from typing import Annotated, ClassVar, Final, TypeAlias
 
 from msgspec import Meta, Struct
 
-from microclaw.apps.building import ProgramLanguage
 from microclaw.apps.deployment import DeployRequest
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.apps.fleet import ACTS, Fleet, FleetDifference, FleetResult, FleetRow, digest_of
 from microclaw.apps.fleet_export import FleetExport, exported
 from microclaw.apps.late_proof import Place
+from microclaw.apps.operations import MAX_SOURCE_CHARS, AppName, Language, Optimization
 from microclaw.apps.parts import Apps
 from microclaw.apps.run_times import run_times
-from microclaw.config.settings import Limits
 from microclaw.devices.device import Device
 from microclaw.devices.selection import names_text
 from microclaw.errors import ConfigError, DeployRejected, PermissionRefused
@@ -32,14 +31,14 @@ MAX_ACTS: Final = 1_000
 class FleetProgram(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A program, and the devices (ids or names) that shall run it: `source` or `wasm`, exactly one of the two."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=126)]
-    source: Annotated[str, Meta(min_length=1, max_length=Limits().source_chars)] | None = None
-    language: ProgramLanguage | None = None
+    name: AppName
+    source: Annotated[str, Meta(min_length=1, max_length=MAX_SOURCE_CHARS)] | None = None
     wasm: bytes | None = None
+    language: Language = None
     heap_bytes: Annotated[int, Meta(ge=256, le=16 << 20)] = 8192
     timers: Annotated[int, Meta(ge=1, le=255)] = 20
     watchdog_ms: Annotated[int, Meta(ge=1000, le=86_400_000)] = 180_000
-    optimization: Literal["O0", "O1", "O2", "O3", "Os", "Oz"] = "O3"
+    optimization: Optimization = "O3"
     expect: Annotated[str, Meta(max_length=MAX_TEXT_CHARS)] | None = None
     every_ms: int | None = None
     stop_after_ms: int | None = None

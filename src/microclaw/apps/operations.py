@@ -24,6 +24,7 @@ from microclaw.apps.results import (
     DeferralCancelled,
     DeferredFacts,
     Deployed,
+    Explored,
     Removed,
     Switched,
     Tries,
@@ -61,7 +62,7 @@ class Programs:
 
 M = TypeVar("M", bound=AppAct)
 MAX_SOURCE_CHARS: Final = 256 * 1024
-_MAX_EXPECT_CHARS: Final = 16 * 1024
+MAX_EXPECT_CHARS: Final = 16 * 1024
 _INSTALL: Final = "apps.install"
 _REMOVE: Final = "apps.remove"
 _TO_START: Final = frozenset({"stopped", "deferred", "ended", "trapped", "dead"})
@@ -78,7 +79,7 @@ Language: TypeAlias = Annotated[
 Wasm: TypeAlias = Annotated[str | None, Meta(description="A module's bytes as base64; or `source`.")]
 Optimization: TypeAlias = Annotated[str, Meta(pattern=r"^O[0-3sz]$", description="O0, O1, O2, O3, Os or Oz.")]
 Expect: TypeAlias = Annotated[
-    str | None, Meta(max_length=_MAX_EXPECT_CHARS, description="What it must do, one expectation a line.")
+    str | None, Meta(max_length=MAX_EXPECT_CHARS, description="What it must do, one expectation a line.")
 ]
 Origin: TypeAlias = Annotated[AppOrigin | None, Meta(description="The entry of a catalogue that it is.")]
 OfDevice: TypeAlias = Annotated[str | None, Meta(description="Of this device alone.")]
@@ -375,6 +376,20 @@ async def cancel(programs: Programs, _call: Call, device: DeviceName, name: AppN
     target = programs.apps.registry.get(device)
     act = await programs.apps.deferrals.cancel(target.device_id, name)
     return DeferralCancelled(device=target.name, name=act.name, deferred=DeferredFacts.of(act))
+
+
+@operation(
+    "app.explore",
+    http="POST /v1/devices/{device}/explore",
+    permission=Permission.ACT,
+    asks=True,
+    steps=True,
+    is_command=False,
+    words="explore {device} with a program of the host's",
+)
+async def explore(programs: Programs, call: Call, device: DeviceName) -> Explored:
+    """What the firmware has, found out by a program that is there for a moment."""
+    return Explored.of(await programs.apps.explorer.explore(device, call.report))
 
 
 Limit: TypeAlias = Annotated[int, Meta(ge=1, le=1000, description="At most so many.")]

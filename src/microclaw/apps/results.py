@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from microclaw.apps.deferred import DeferredAct
     from microclaw.apps.deferring import Deferral
     from microclaw.apps.deployment import Deployment
+    from microclaw.apps.explorer import Exploration
     from microclaw.apps.undo import UndoReport
     from microclaw.apps.upgrade import UnchangedTimes, Upgraded
 
@@ -462,6 +463,29 @@ class DeferralCancelled(Result, frozen=True, kw_only=True):
     device: str
     name: str
     deferred: DeferredFacts
+
+
+class Explored(Result, frozen=True, kw_only=True):
+    """What is there, what is not (`lacking_...`), and what could not be found out (`unknown`, in sentences).
+
+    `firmware` is the description that follows from it.
+    """
+
+    document: ClassVar = "exploration"
+
+    device: str
+    natives: list[str]
+    lacking_natives: list[str]
+    nodes: list[str]
+    lacking_nodes: list[str]
+    unknown: list[str]
+    firmware: list[str]
+
+    @classmethod
+    def of(cls, found: Exploration) -> Self:
+        names = ("natives", "lacking_natives", "nodes", "lacking_nodes")
+        sets = {name: sorted(getattr(found.findings, name)) for name in names}
+        return cls(device=found.device_name, unknown=list(found.unknown), firmware=list(found.words), **sets)
 
 
 def _clock(ms: int) -> str:

@@ -188,12 +188,6 @@ def verify_chains(home: Path, noted: Collection[str] = ()) -> list[ChainReport]:
         return [follow(stem, lines, head, noted, begun.get(stem)) for stem, lines, head in sets]
 
 
-def kept_heads(home: Path) -> dict[str, Link]:
-    """The last line of each set that has one. OSError or StoreError."""
-    heads = {stem: read_head(home / FOLDER, stem) for stem in STEMS}
-    return {stem: head.last for stem, head in heads.items() if head is not None}
-
-
 def follow(
     stem: str,
     lines: Iterable[tuple[str, int, bytes]],

@@ -127,7 +127,7 @@ class Approvals:
     def seconds_left(self, pending: PendingApproval) -> float:
         """Until its time is over; 0 when it waits no more."""
         waiting = self._waiting.get(pending.approval_id)
-        return 0.0 if waiting is None else max(0.0, waiting.until_s - asyncio.get_running_loop().time())
+        return 0.0 if waiting is None else max(0.1, waiting.until_s - asyncio.get_running_loop().time())
 
     def question(
         self, pending: PendingApproval, *, of: str | None = None, actions: tuple[Action, ...] = ()

@@ -13,10 +13,12 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
+from msgspec import Struct
+
 from microclaw.errors import MicroclawError
 from microclaw.text import clean_text
 
-EndState: TypeAlias = Literal["done", "failed", "unknown"]
+EndState: TypeAlias = Literal["done", "failed", "unknown", "under_way"]
 MAX_WHY_CHARS: Final = 400
 
 
@@ -28,8 +30,7 @@ class Yes:
     by: str
 
 
-@dataclass(frozen=True, slots=True)
-class ActEnd:
+class ActEnd(Struct, frozen=True, omit_defaults=True, rename={"next_step": "next"}):
     """`failed`: it was refused or went wrong, `why` says how; `unknown`: nobody can tell what came of it."""
 
     state: EndState

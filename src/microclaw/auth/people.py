@@ -17,9 +17,10 @@ from microclaw.errors import ConfigError, Overloaded, PermissionRefused, StoreEr
 from microclaw.operations.operation import Permission
 from microclaw.store.codes import CodeRow
 from microclaw.store.database import Database
-from microclaw.store.people import PeopleTable
+from microclaw.store.people import LIMIT_MARK, PeopleTable
 from microclaw.store.people import Person as Person
 from microclaw.store.people import Role as Role
+from microclaw.store.people import person_behind as person_behind
 from microclaw.text import MAX_PERSON_NAME, look_alike, person_name, role_words
 
 MAY: Final[Mapping[Role | Literal["automation"], frozenset[Permission]]] = {
@@ -32,7 +33,6 @@ MAY: Final[Mapping[Role | Literal["automation"], frozenset[Permission]]] = {
 
 
 RANK: Final[Mapping[str, int]] = {"read-only": 0, "guest": 1, "member": 2, "owner": 3}
-_LIMIT_MARK: Final = "~"  # in no id: those are "owner" and p-XXXXXXXX
 
 
 def limited_id(person_id: str, most: Role) -> str:
@@ -40,12 +40,7 @@ def limited_id(person_id: str, most: Role) -> str:
 
     It has conversations and a memory of its own, so that what may do less also knows less.
     """
-    return f"{person_id}{_LIMIT_MARK}{most}"
-
-
-def person_behind(person_id: str) -> str:
-    """Whose budget and name it is: the person's own id, also of a limited one."""
-    return person_id.partition(_LIMIT_MARK)[0]
+    return f"{person_id}{LIMIT_MARK}{most}"
 
 
 OWNER: Final = Person("owner", "owner", "owner")  # who may open the control socket; there from the first start on
@@ -123,7 +118,7 @@ class People:
 
     def get(self, person_id: str) -> Person | None:
         """Also of a `limited_id`: the person with the lower one of both roles."""
-        base, _, most = person_id.partition(_LIMIT_MARK)
+        base, _, most = person_id.partition(LIMIT_MARK)
         person = self._known.get(base)
         if person is None or (most and most not in RANK):
             return None

@@ -187,7 +187,7 @@ class SignIns(Credentials[SignIn]):
         for one in await self.list():
             if one.sign_in_id == sign_in_id and await self._end((one,), why, by):
                 return one
-        raise UnknownName(f"there is no session {sign_in_id[:40]!r}", next_step="microclaw signin list")
+        raise UnknownName(f"there is no session {sign_in_id[:40]!r}", next_step="microclaw person signins")
 
     async def end_all(self, person_id: str, why: str, *, by: str | None = None) -> int:
         """Every session of this person; returns how many."""

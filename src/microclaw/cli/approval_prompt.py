@@ -44,7 +44,7 @@ class ApprovalPrompt:
             else:
                 self.decide(asked, approved=answer.strip().lower() in _YES)
         else:
-            decide = f"microclaw approval approve {asked.approval_id} (or decline), in another terminal"
+            decide = f"microclaw approval decide {asked.approval_id} yes (or no), in another terminal"
             self.terminal.row("next", f"{decide}; no answer in {format_duration(asked.expires_s * 1000)} is a no")
 
     def _typed(self) -> str | None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
@@ -19,12 +18,11 @@ from microclaw.audit import (
     ChainReport,
     RecordedEvent,
     followed_events,
-    kept_heads,
     read_events,
     verify_chains,
 )
 from microclaw.audit.files import FOLDER
-from microclaw.cli.options import FAILED, GlobalOptions, command_group, global_options
+from microclaw.cli.options import FAILED, GlobalOptions, global_options
 from microclaw.errors import StoreError
 from microclaw.text import count_text
 
@@ -40,62 +38,47 @@ _AGO: Final = re.compile(r"([1-9][0-9]{0,5})([smhd])")
 _UNIT_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
-audit_group = command_group(runs_alone=True)
-Since = Annotated[str | None, typer.Option("--since", metavar="WHEN", help="As 30m, 12h, 7d, or a day: 2026-11-20.")]
-Kinds = Annotated[
-    list[str] | None, typer.Option("--kind", metavar="KIND", help="As token.wrong, or all of token; repeatable.")
-]
-Follow = Annotated[bool, typer.Option("-f", "--follow", help="Go on as events come, until Ctrl-C.")]
-
-Tail = Annotated[
-    int | None, typer.Option("--tail", metavar="N", min=0, max=MAX_TAIL, help="Only the newest N of the events.")
-]
-
-
-@audit_group.callback()
 def audit(
-    ctx: typer.Context, since: Since = None, kind: Kinds = None, tail: Tail = None, follow: Follow = False
-) -> None:
-    """The security log: who tried to come in, who was let in, what was decided. Without a command: show."""
-    if ctx.invoked_subcommand is None:
-        show(ctx, since, kind, tail, follow)
-    elif since is not None or kind or follow or tail is not None:
-        text = "--since, --kind, --tail and -f go behind the command: microclaw audit show --since 7d"
-        raise typer.BadParameter(text)
-
-
-@audit_group.command("show")
-def show(
-    ctx: typer.Context, since: Since = None, kind: Kinds = None, tail: Tail = None, follow: Follow = False
-) -> None:
-    """The events, oldest first."""
-    options = global_options(ctx)
-    kinds = _kinds(kind or ())
-    from_ms = 0 if since is None else since_ms(since)
-    with _readable(options) as home:
-        _read(options, home, from_ms, kinds, tail=tail, follow=follow)
-
-
-@audit_group.command("verify")
-def verify(
     ctx: typer.Context,
+    what: Annotated[
+        Literal["show", "verify"], typer.Argument(help="verify: whether a line was changed, removed or inserted.")
+    ] = "show",
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="WHEN", help="As 30m, 12h, 7d, or a day: 2026-11-20.")
+    ] = None,
+    kind: Annotated[
+        list[str] | None, typer.Option("--kind", metavar="KIND", help="As token.wrong, or all of token; repeatable.")
+    ] = None,
+    tail: Annotated[
+        int | None, typer.Option("--tail", metavar="N", min=0, max=MAX_TAIL, help="Only the newest N of the events.")
+    ] = None,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as events come, until Ctrl-C.")] = False,
     head: Annotated[
         list[str] | None,
-        typer.Option("--head", metavar="HEAD", help="A head that was noted elsewhere (audit head); repeatable."),
+        typer.Option("--head", metavar="HEAD", help="verify: a head of then that was noted elsewhere; repeatable."),
     ] = None,
 ) -> None:
-    """Whether a line was changed, removed or inserted, or the end cut off. Exit code 1 when it is not whole."""
+    """The security log, oldest first: who tried to come in, who was let in, what was decided.
+
+    verify ends with exit code 1 when the log is not whole, and tells each chain's head, to be noted elsewhere.
+    """
     options = global_options(ctx)
-    noted = [_noted(text) for text in head or ()]
-    with _readable(options) as home:
-        reports = verify_chains(home, frozenset(one.hash for one in noted))
+    home, kinds, from_ms = options.settings().home, _kinds(kind or ()), 0 if since is None else since_ms(since)
+    try:
+        if what == "verify":
+            _verify(options, home, [_noted(text) for text in head or ()])
+        else:
+            _read(options, home, from_ms, kinds, tail=tail, follow=follow)
+    except OSError as exc:
+        text = f"the security log {home / FOLDER} cannot be read: {exc.strerror or exc}"
+        raise StoreError(text, next_step="check what is there, its owner and permissions") from exc
+
+
+def _verify(options: GlobalOptions, home: Path, noted: list[re.Match[str]]) -> None:
+    reports = verify_chains(home, frozenset(one["hash"] for one in noted))
     unknown = [text for one in noted if (text := _unknown_head(one, reports)) is not None]
     whole = not unknown and all(report.whole for report in reports)
-    document = {
-        "whole": whole,
-        "sets": [_report(report) for report in reports],
-        "heads": unknown,
-    }
+    document = {"whole": whole, "sets": [_report(report) for report in reports], "heads": unknown}
     if not options.wrote_json("audit_verify", document):
         for report in reports:
             options.line(chain_text(report))
@@ -103,6 +86,8 @@ def verify(
                 options.line(f"  {one.what}: {one.file} line {one.line}: {one.text}")
             if (more := len(report.breaks) - MAX_NAMED) > 0:
                 options.line(f"  and {more:,} more places")
+            if report.whole and report.last.n:
+                options.line(f"  head {report.stem}:{report.last.n}:{report.last.hash}")
         for text in unknown:
             options.line(f"NOT FOUND {text}")
         if not whole:
@@ -111,46 +96,21 @@ def verify(
         raise typer.Exit(FAILED)
 
 
-@audit_group.command("head")
-def show_head(ctx: typer.Context) -> None:
-    """The last line of each chain, to be noted elsewhere: `audit verify --head` compares with it later."""
-    options = global_options(ctx)
-    with _readable(options) as home:
-        heads = kept_heads(home)
-    found = {stem: {"n": link.n, "hash": link.hash} for stem, link in heads.items()}
-    if options.wrote_json("audit_head", {"heads": found}):
-        return
-    for stem, link in heads.items():
-        options.line(f"{stem}:{link.n}:{link.hash}")
-    if not heads:
-        options.say("nothing yet")
+def _noted(text: str) -> re.Match[str]:
+    """A head as somebody noted it: whole, or its hash alone."""
+    if (found := _HEAD.fullmatch(text.strip().lower())) is None:
+        raise typer.BadParameter(f"--head {text[:80]!r}: give a head of `microclaw audit verify`, or its 64 hex digits")
+    return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Noted:
-    """A head as somebody noted it: `stem` and `n` where only the hash was kept are None."""
-
-    text: str
-    hash: str
-    stem: str | None = None
-    n: int | None = None
-
-
-def _noted(text: str) -> _Noted:
-    found = _HEAD.fullmatch(text.strip().lower())
-    if found is None:
-        raise typer.BadParameter(f"--head {text[:80]!r}: give a line of `microclaw audit head`, or its 64 hex digits")
-    return _Noted(text.strip(), found["hash"], found["stem"], int(found["n"]) if found["n"] else None)
-
-
-def _unknown_head(noted: _Noted, reports: Iterable[ChainReport]) -> str | None:
+def _unknown_head(noted: re.Match[str], reports: Iterable[ChainReport]) -> str | None:
     """Why a noted head is not in the log; None when it is."""
-    named = [report for report in reports if noted.stem in (None, report.stem)]
-    if any(noted.hash in report.found or report.anchor.hash == noted.hash for report in named):
+    named = [report for report in reports if noted["stem"] in (None, report.stem)]
+    if any(noted["hash"] in report.found or report.anchor.hash == noted["hash"] for report in named):
         return None
-    if noted.n is not None and any(noted.n < report.anchor.n for report in named):
-        return f"{noted.text}: that line was rotated away; note the head more often"
-    return f"{noted.text}: no line of the log has this hash: what was there when it was noted was changed or cut off"
+    if noted["n"] and any(int(noted["n"]) < report.anchor.n for report in named):
+        return f"{noted[0]}: that line was rotated away; note the head more often"
+    return f"{noted[0]}: no line of the log has this hash: what was there when it was noted was changed or cut off"
 
 
 def chain_text(report: ChainReport) -> str:
@@ -174,27 +134,13 @@ def _report(report: ChainReport) -> dict[str, Any]:
         "set": report.stem,
         "whole": report.whole,
         "lines": report.lines,
-        "head": {"n": report.last.n, "hash": report.last.hash},
+        "head": asdict(report.last),
         "rotated_away": report.anchor.n,
         "torn": len(report.torn),
         "torn_at": [{"file": file, "line": line} for file, line in report.torn[:MAX_NAMED]],
-        "breaks": [
-            {"what": one.what, "file": one.file, "line": one.line, "text": one.text}
-            for one in report.breaks[:MAX_NAMED]
-        ],
+        "breaks": [asdict(one) for one in report.breaks[:MAX_NAMED]],
         "break_count": len(report.breaks),
     }
-
-
-@contextmanager
-def _readable(options: GlobalOptions) -> Iterator[Path]:
-    """The home; what cannot be read there is told with the next step."""
-    home = options.settings().home
-    try:
-        yield home
-    except OSError as exc:
-        text = f"the security log {home / FOLDER} cannot be read: {exc.strerror or exc}"
-        raise StoreError(text, next_step="check what is there, its owner and permissions") from exc
 
 
 def _read(
@@ -219,26 +165,14 @@ def _show(options: GlobalOptions, events: list[RecordedEvent]) -> None:
             continue
         at = datetime.fromtimestamp(one.at_ms / 1000).astimezone()
         event = one.event
-        facts = [event.text]
-        facts += [f"about {event.about}"] if event.about else []
-        facts += [f"from {event.address}"] if event.address else []
-        facts += [f"by {event.by}"] if event.by else []
-        facts += [f"approval {event.approval}"] if event.approval else []
+        more = {"about": event.about, "from": event.address, "by": event.by, "approval": event.approval}
+        facts = (event.text, *(f"{word} {value}" for word, value in more.items() if value))
         options.line(f"{at:%Y-%m-%d %H:%M:%S}  {event.kind.value:<21}  {', '.join(facts)}")
 
 
 def _object(one: RecordedEvent) -> dict[str, Any]:
-    event = one.event
-    return {
-        "at_ms": one.at_ms,
-        "kind": event.kind.value,
-        "text": event.text,
-        "about": event.about,
-        "address": event.address,
-        "by": event.by,
-        "approval": event.approval,
-        "count": event.count,
-    }
+    event = asdict(one.event)
+    return {"at_ms": one.at_ms, **{name: event[name] for name in event if name not in ("known", "network")}}
 
 
 def _kinds(given: tuple[str, ...] | list[str]) -> frozenset[str]:

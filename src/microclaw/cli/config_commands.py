@@ -8,19 +8,15 @@ from typing import Annotated
 
 import typer
 
-from microclaw.cli.options import FAILED, GlobalOptions, command_group, global_options
+from microclaw.cli.options import FAILED, command_group, global_options
 from microclaw.cli.secret_value import secret_value
 from microclaw.config.edit import read_key, write_changes
 from microclaw.config.load import Assembly, private_home
-from microclaw.config.places import home_folder
 from microclaw.config.show import DEFAULT, read_views, value_text
 from microclaw.config.sources import Mistake
 from microclaw.errors import ConfigError
 
 config_group = command_group()
-
-
-RESTART = "the host reads it when it starts"
 
 
 @config_group.command("get")
@@ -62,11 +58,14 @@ def set_value(
             metavar="[VALUE]", help="- reads stdin. A secret is in @FILE, or asked for, unseen, without it."
         ),
     ] = None,
+    default: Annotated[bool, typer.Option("--default", help="Remove it: its default holds again.")] = False,
 ) -> None:
     """Change one setting; comments stay. Secrets go to secrets.toml, or write '${ENV}' for a variable's value."""
     options = global_options(ctx)
     _, known = read_key(key)
-    if value is not None and known.secret:
+    if default:
+        value = None
+    elif value is not None and known.secret:
         value = secret_value(key, value)
     elif value == "-":
         value = sys.stdin.readline().strip()
@@ -74,13 +73,14 @@ def set_value(
         if not known.secret or not sys.stdin.isatty():
             raise typer.BadParameter(f"{key} needs a value")
         value = str(typer.prompt(key, hide_input=True)).strip()
-    _write(options, {key: value}, f"{key} is set")
-
-
-@config_group.command("unset")
-def unset(ctx: typer.Context, key: str) -> None:
-    """Remove one setting: its default holds again."""
-    _write(global_options(ctx), {key: None}, f"{key} is not set any more")
+    written = write_changes(private_home(os.environ, options.home), os.environ, {key: value})
+    warnings = [mistake_object(mistake) for mistake in written.warnings]
+    options.end_with_json("config_written", {"files": list(written.files), "warnings": warnings})
+    done = f"{key} is {'set' if value is not None else 'not set any more'} ({', '.join(written.files)})"
+    options.say(f"{done}; the host reads it when it starts" if written.files else "nothing changed")
+    for mistake in written.warnings:
+        step = "" if "(next: " in mistake.message else f" (next: {mistake.next_step})"
+        sys.stderr.write(f"note: {mistake.message}{step}\n")
 
 
 @config_group.command("check")
@@ -88,31 +88,19 @@ def check(ctx: typer.Context) -> None:
     """Name every mistake in the files and the environment with its line; exit 1 when there is one."""
     options = global_options(ctx)
     home = private_home(os.environ, options.home)
-    assembly = Assembly(home, os.environ)
+    assembly, path = Assembly(home, os.environ), home / "config.toml"
     mistakes, problems = assembly.mistakes, assembly.problems
-    if options.json:
-        found = [mistake_object(mistake) for mistake in mistakes]
-        options.document("config_check", {"ok": not mistakes, "mistakes": found, "off": problems})
-    elif mistakes:
+    found = [mistake_object(mistake) for mistake in mistakes]
+    value = {"ok": not mistakes, "file": str(path), "mistakes": found, "off": problems}
+    if not options.wrote_json("config_check", value):
         for mistake in mistakes:
             options.line(f"{mistake}\n  next: {mistake.next_step}")
-    else:
-        exists = (home / "config.toml").exists()
-        options.say(f"{home / 'config.toml'}: nothing wrong" if exists else "no config.toml: all settings are defaults")
-    if not options.json:
+        is_right = "nothing wrong" if path.exists() else "not there, all settings are defaults"
+        options.say(f"{path}: {'has mistakes' if mistakes else is_right}")
         for problem in problems:
             options.say(f"note: {problem}")
     if mistakes:
         raise typer.Exit(FAILED)
-
-
-@config_group.command("path")
-def path(ctx: typer.Context) -> None:
-    """Where the settings are."""
-    options = global_options(ctx)
-    home = (options.home or home_folder(os.environ)).expanduser().absolute()
-    options.end_with_json("config_path", {"config": str(home / "config.toml"), "secrets": str(home / "secrets.toml")})
-    options.line(str(home / "config.toml"))
 
 
 def mistake_object(mistake: Mistake) -> dict[str, object]:
@@ -124,13 +112,3 @@ def mistake_object(mistake: Mistake) -> dict[str, object]:
         "next": mistake.next_step,
         "stops_host": mistake.fatal,
     }
-
-
-def _write(options: GlobalOptions, changes: dict[str, str | None], text: str) -> None:
-    written = write_changes(private_home(os.environ, options.home), os.environ, changes)
-    warnings = [mistake_object(mistake) for mistake in written.warnings]
-    options.end_with_json("config_written", {"files": list(written.files), "warnings": warnings})
-    options.say(f"{text} ({', '.join(written.files)}); {RESTART}" if written.files else "nothing changed")
-    for mistake in written.warnings:
-        step = "" if "(next: " in mistake.message else f" (next: {mistake.next_step})"
-        sys.stderr.write(f"note: {mistake.message}{step}\n")

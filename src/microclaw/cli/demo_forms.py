@@ -28,9 +28,9 @@ from microclaw.boards import load_board
 from microclaw.cli.demo import BOARD, EDGES, PIN, DemoFailed, Rows, Stage
 from microclaw.cli.firmware_publish import new_manifest, send_release
 from microclaw.cli.host_commands import screen_rows
-from microclaw.client import DeviceChoice
 from microclaw.durable import replace_file
 from microclaw.link_client.speech import RATE_HZ
+from microclaw.ota import operations as firmware
 from microclaw.ota.bundle import ABOUT, own_files, pack
 from microclaw.ota.keys import SigningKey
 from microclaw.text import count_text
@@ -97,7 +97,7 @@ def fleet(stage: Stage) -> Rows:
     ready, took_s = stage.start_host("--link", "127.0.0.1:0")
     host = stage.children["host"]
     yield "host", f"ready in {took_s:.1f} s (pid {host.pid})   link {ready['link']}"
-    client.post("/v1/firmware/keys", {"public": key.public.pem.decode(), "name": "demo"})
+    client.call(firmware.trust, public=key.public.pem.decode(), name="demo")
     replace_file(stage.home / "fleet.pem", key.public.pem, mode=0o644)
     yield "key", f"{key.public.key_id} (RSA 3072); the private half never goes to the host"
     boards = stage.join(client, "--update-keys", str(stage.home / "fleet.pem"))
@@ -107,9 +107,9 @@ def fleet(stage: Stage) -> Rows:
     number = _roll_out(stage, GOOD)
     yield _stage_row(stage, number, 1)
     (cut,) = stage.until(lambda: _downloading(stage)[:1], "no board was seen in its download")
-    stage.children[cut["device"]].kill()
-    yield "power", f"cut (kill -9) in the middle of the download: {cut['device']} at {cut['offer']['progress']:.0%}"
-    stage.start_board(cut["device"], *boards[cut["device"]]).wait_ready()
+    stage.children[cut.device].kill()
+    yield "power", f"cut (kill -9) in the middle of the download: {cut.device} at {cut.offer.progress:.0%}"
+    stage.start_board(cut.device, *boards[cut.device]).wait_ready()
     yield _stage_row(stage, number, 2)
     under_way = stage.until(lambda: _downloading(stage), "no board was seen in its download")
     host.kill()
@@ -122,7 +122,7 @@ def fleet(stage: Stage) -> Rows:
     yield _publish(stage, key, BAD, fault="crash")
     halted = _roll_out(stage, BAD)
     yield _stage_row(stage, halted, 1, "halted")
-    counts = client.rollouts.get(halted)["counts"]
+    counts = client.call(firmware.show_rollout, number=halted).counts
     if counts["rolled_back"] != 1 or counts["waiting"] != stage.count - 1:
         raise DemoFailed(f"the bad update went on to more boards: {counts}")
     yield "", f"that board goes back by itself; {count_text(counts['waiting'], 'board')} were never offered {BAD}"
@@ -130,9 +130,9 @@ def fleet(stage: Stage) -> Rows:
     yield _all_run(stage, GOOD)
 
     yield _publish(stage, key, __version__)
-    (back,) = client.rollouts.undo(number)
-    yield "undo", f"rollout {back['rollout']} takes {number} back"
-    yield _stage_row(stage, back["rollout"], 3, "done")
+    (back,) = client.call(firmware.change_rollout, number=number, act="undo").rollouts
+    yield "undo", f"rollout {back.rollout} takes {number} back"
+    yield _stage_row(stage, back.rollout, 3, "done")
     yield _all_run(stage, __version__)
     yield "passed", f"{stage.count} boards, 1 power cut, 1 host killed, nobody lost, {time.monotonic() - began_s:.0f} s"
 
@@ -150,40 +150,40 @@ def _publish(stage: Stage, key: SigningKey, version: str, fault: str = "") -> tu
     )  # fmt: skip
     release = send_release(stage.client(), manifest, key.sign(manifest), payload, lambda _: None)
     note = ", made to crash when it starts" if fault else ""
-    return "publish", f"{version}{note}: {release['size_bytes'] / 1000:,.0f} KB, signed"
+    return "publish", f"{version}{note}: {release.size_bytes / 1000:,.0f} KB, signed"
 
 
 def _roll_out(stage: Stage, version: str) -> int:
-    everyone = DeviceChoice(all=True)
-    return int(stage.client().rollouts.start(version, everyone, stages="1,50%,100%", soak_s=1.0)["rollout"])
+    started = stage.client().call(firmware.roll_out, version=version, stages="1,50%,100%", soak="1s", all=True)
+    return started.rollout
 
 
 def _stage_row(stage: Stage, number: int, part: int, state: str = "running") -> tuple[str, str, str]:
     """When the rollout is behind that stage, or over. DemoFailed where its state is another one."""
 
     def look() -> Any:
-        one = stage.client().rollouts.get(number)
-        return one if one["stage"] > part or one["state"] != "running" else None
+        one = stage.client().call(firmware.show_rollout, number=number)
+        return one if one.stage > part or one.state != "running" else None
 
     one = stage.until(look, f"rollout {number} goes on")
-    end = "" if state == "running" else f"; rollout {number} is {one['state']}: {one['reason']}"
-    if one["state"] != state:
-        raise DemoFailed(f"rollout {number} is {one['state']} in stage {part}: {one['reason']}")
-    return f"stage {part}", f"{one['counts']['healthy']} of {one['count']} boards have it{end}", "ok"
+    end = "" if state == "running" else f"; rollout {number} is {one.state}: {one.reason}"
+    if one.state != state:
+        raise DemoFailed(f"rollout {number} is {one.state} in stage {part}: {one.reason}")
+    return f"stage {part}", f"{one.counts['healthy']} of {one.count} boards have it{end}", "ok"
 
 
 def _downloading(stage: Stage) -> list[Any]:
     """The boards that have something of the update in flash, and not all of it."""
-    offers = [(row, row["offer"]) for row in stage.client().firmware.status()]
-    return [row for row, offer in offers if offer and offer["state"] == "downloading" and 0 < offer["progress"] < 1]
+    offers = [(row, row.offer) for row in stage.client().call(firmware.status).devices]
+    return [row for row, offer in offers if offer and offer.state == "downloading" and 0 < offer.progress < 1]
 
 
 def _all_run(stage: Stage, version: str) -> tuple[str, str, str]:
     """When every board is online, takes updates and runs the version."""
 
     def look() -> bool:
-        rows = [row for row in stage.client().firmware.status() if row["online"] and row["takes_updates"]]
-        return [row["firmware"]["version"] for row in rows] == [version] * stage.count
+        rows = [row.runs.version for row in stage.client().call(firmware.status).devices if row.online and row.runs]
+        return rows == [version] * stage.count
 
     stage.until(look, f"not all boards are online with {version}")
     return "boards", f"{stage.count} virtual ESP32-S3 online, each runs {version}", "ok"

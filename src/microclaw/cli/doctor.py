@@ -198,11 +198,11 @@ def egress_findings(home: Path) -> Iterator[Finding]:
         allowlist = read_allowlist(home / FILE_NAME)
         missing = missing_secrets(home, os.environ, allowlist)
     except ConfigError as exc:
-        yield Finding("egress", False, f"tasks have no network: {exc.message}", "microclaw egress check")
+        yield Finding("egress", False, f"tasks have no network: {exc.message}", "microclaw secret egress")
         return
     if allowlist.entries:
         allowed = count_text(len(allowlist.entries), "host")
-        yield Finding("egress", True, f"tasks may ask {allowed}: microclaw egress show")
+        yield Finding("egress", True, f"tasks may ask {allowed}: microclaw secret egress")
     for name, where in missing.items():
         yield problem("egress", *missing_text(name, where))
 
@@ -328,10 +328,10 @@ def _unlocked(settings: Settings) -> Iterator[Finding]:
     gateway, voice = settings.gateway, settings.voice
     if gateway is not None and gateway.enabled and not is_loopback(gateway.host):
         text = f"the chat gateway listens at {gateway.host} without TLS: tokens and words can be read in that network"
-        yield warning("gateway", text, "microclaw config unset gateway.host")
+        yield warning("gateway", text, "microclaw config set gateway.host --default")
     if voice.enabled and voice.wyoming_port is not None and not is_loopback(voice.wyoming_host):
         text = f"Wyoming listens at {voice.wyoming_host} without authentication: who reaches it is {voice.person}"
-        yield warning("wyoming", text, "microclaw config unset voice.wyoming_host")
+        yield warning("wyoming", text, "microclaw config set voice.wyoming_host --default")
 
 
 def _alarms(home: Path) -> Iterator[Finding]:

@@ -1,148 +1,162 @@
-"""`microclaw firmware`: signed updates of boards: list, show, verify, withdraw, offer, follow (docs/updates.md)."""
+"""`microclaw firmware`: what needs files, keys or patience of this machine; the other acts are in ota/operations.py."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Final
 
+import msgspec
 import typer
 
-from microclaw.cli.firmware_keys import keys_group
-from microclaw.cli.firmware_offers import follow_offers, offer, offer_text
-from microclaw.cli.firmware_publish import keygen, publish
-from microclaw.cli.many_devices import chosen_names
-from microclaw.cli.options import command_group, global_options
-from microclaw.client.request import segment
-from microclaw.devices.selection import names_text
-from microclaw.durable import read_given
-from microclaw.ota.keys import SIGNATURE_BYTES, read_public_key
-from microclaw.ota.manifest import MAX_MANIFEST_BYTES, read_manifest
+from microclaw.cli.firmware_publish import keygen, publish, unsigned
+from microclaw.cli.firmware_signing import (
+    CommandOption,
+    KeyOption,
+    NameOption,
+    PasswordOption,
+    PublicOption,
+    Signer,
+)
+from microclaw.cli.many_devices import ask_once, choice_body, chosen_names
+from microclaw.cli.operation_commands import show
+from microclaw.cli.options import FAILED, GlobalOptions, command_group, global_options
+from microclaw.client import Client
+from microclaw.errors import ConfigError
+from microclaw.ota import operations as firmware
+from microclaw.ota.keys import PublicKey, read_public_key
+from microclaw.ota.manifest import KeyChange
+from microclaw.ota.results import Offers, UpdateKey
+from microclaw.text import count_text
 
 firmware_group = command_group()
 firmware_group.command("keygen")(keygen)
 firmware_group.command("publish")(publish)
-firmware_group.add_typer(keys_group, name="keys", help="The keys that sign updates, here and on devices.")
-ReleaseArgument = Annotated[str, typer.Argument(metavar="VERSION|NUMBER", help="microclaw firmware list shows them.")]
+FOLLOW_S: Final = 3_600.0
+"""A trial that fails three times takes half an hour."""
+_POLL_S: Final = 0.5
+Follow = Annotated[bool, typer.Option("--follow/--no-follow", help="Wait for the end.")]
 
 
-@firmware_group.command("list")
-def list_releases(ctx: typer.Context) -> None:
-    """Every release, the newest first."""
-    options = global_options(ctx)
-    found = options.fetch("firmware-releases", "/v1/firmware/releases")["releases"]
-    options.table(
-        [
-            (
-                row["release"],
-                row["version"],
-                row["kind"],
-                row["name"],
-                " ".join([row["board"] or "every board", *row["revisions"]]),
-                row["channel"] or "",
-                _release_state(row),
-            )
-            for row in found
-        ],
-        head=("NO", "VERSION", "KIND", "NAME", "BOARD", "CHANNEL", "STATE"),
-        empty="nothing is published: microclaw firmware publish --help",
-    )
-
-
-def _release_state(row: dict[str, Any]) -> str:
-    if row["withdrawn_ms"] is not None:
-        return "withdrawn"
-    return f"until {row['expires'][:10]}{', boards may go back to it' if row['allow_downgrade'] else ''}"
-
-
-@firmware_group.command("show")
-def show(ctx: typer.Context, release: ReleaseArgument) -> None:
-    """A release with its manifest, as it was signed."""
-    options = global_options(ctx)
-    found = options.fetch("firmware-release", f"/v1/firmware/releases/{segment(release)}")["releases"]
-    for row in found:
-        state = "withdrawn" if row["withdrawn_ms"] is not None else "published"
-        options.line(f"release {row['release']}: {row['version']}, {state} by {row['published_by']}")
-        options.line(row["manifest"])
-
-
-@firmware_group.command("verify")
-def verify(
-    ctx: typer.Context,
-    release: Annotated[str | None, typer.Argument(metavar="VERSION|NUMBER")] = None,
-    manifest: Annotated[Path | None, typer.Option("--manifest", metavar="FILE", help="A file; needs no host.")] = None,
-    signature: Annotated[Path | None, typer.Option("--signature", metavar="FILE", help="Of --manifest.")] = None,
-    public: Annotated[
-        Path | None, typer.Option("--public-key", metavar="FILE", help="Whose signature it is to be.")
-    ] = None,
+@firmware_group.command("trust")
+def trust(
+    ctx: typer.Context, public: Annotated[Path, typer.Argument(metavar="FILE.pub.pem")], name: NameOption = None
 ) -> None:
-    """Check signature and payload again: of a release on the host, or of files here."""
+    """This host passes on what the key signs; no device is told."""
     options = global_options(ctx)
-    if release is not None:
-        found = options.host().firmware.verify(release)["releases"]
-        text = f"{found[0]['version']}: signature and payload are right"
-        options.report("firmware-verified", {"releases": found}, text)
-        return
-    if manifest is None or signature is None or public is None:
-        raise typer.BadParameter("give a release, or --manifest, --signature and --public-key")
-    data = read_given(manifest, MAX_MANIFEST_BYTES)
-    read, key = read_manifest(data), read_public_key(public)
-    key.verify(data, read_given(signature, SIGNATURE_BYTES))
-    options.report(
-        "firmware-verified", {"version": read.version, "key_id": key.key_id}, f"{read.version}: signed by {key.key_id}"
-    )
+    show(options, firmware.trust, _known(options.host(), read_public_key(public), name, public))
 
 
-@firmware_group.command("withdraw")
-def withdraw(ctx: typer.Context, release: ReleaseArgument) -> None:
-    """Nobody gets it any more; a device that has the offer and not the update gives it up, one that runs it goes on."""
-    options = global_options(ctx)
-    options.agree(f"withdraw {release}?")
-    found = options.host().firmware.withdraw(release)
-    off = f", and called off on {names_text(found['called_off'])}" if found["called_off"] else ""
-    options.report("firmware-withdrawn", found, f"{release} is withdrawn{off}")
+@firmware_group.command("change-keys")
+def change_keys(
+    ctx: typer.Context,
+    add: Annotated[
+        list[Path] | None, typer.Option("--add", metavar="FILE.pub.pem", help="The host knows it from then on, too.")
+    ] = None,
+    remove: Annotated[
+        list[str] | None, typer.Option("--remove", metavar="KEY", help="What it signed is refused there for ever.")
+    ] = None,
+    key: KeyOption = None,
+    password: PasswordOption = None,
+    sign_command: CommandOption = None,
+    public_key: PublicOption = None,
+    follow: Follow = True,
+) -> None:
+    """Devices (-d, -l, --all) trust other keys from then on, by a change that a key of theirs signed."""
+    options, host = global_options(ctx), global_options(ctx).host()
+    new, gone = [(read_public_key(file), file) for file in add or ()], tuple(remove or ())
+    if not new and not gone:
+        raise typer.BadParameter("say which key: --add FILE.pub.pem, or --remove KEY")
+    signer = Signer(options, key, password, sign_command, public_key)
+    if signer.public.key_id in gone:
+        text = f"{signer.public.key_id} cannot sign its own removal"
+        raise ConfigError(text, next_step="sign with the key that stays")
+    for one, file in new:
+        _known(host, one, None, file)
+    what = [*(f"trust {one.key_id}" for one, _ in new), *(f"trust {one} no more" for one in gone)]
+    names = chosen_names(options, host)
+    options.agree(f"{count_text(len(names), 'device')}: {' and '.join(what)}?")
+    statuses = [one for one in host.call(firmware.status).devices if one.device in names]
+    if left_out := sorted({*names} - {one.device for one in statuses if one.runs is not None}):
+        options.say(f"left out, as they take no updates: {', '.join(left_out)}")
+    if not (kinds := sorted({one.runs.name for one in statuses if one.runs is not None})):
+        raise ConfigError("none of these devices takes updates", next_step="microclaw firmware status")
+    serial, made = _next_serial(host), Offers(version="", results=[])
+    for kind in kinds:  # a signed change for each firmware's name
+        keys = tuple(one.trusted for one, _ in new)
+        manifest = unsigned(
+            KeyChange, kind="keys", name=kind, serial=serial, add=keys, remove=gone, key_id=signer.public.key_id
+        )
+        published = host.call(firmware.publish, manifest=manifest, signature=signer.sign(manifest)).release
+        assert published is not None
+        devices = tuple(one.device for one in statuses if one.runs is not None and one.runs.name == kind)
+        offered = host.call(firmware.update, release=str(published.release_id), devices=devices)
+        made = Offers(version=offered.version, results=made.results + offered.results)
+    _end(options, host, made, follow=follow)
 
 
 @firmware_group.command("update")
 def update(
     ctx: typer.Context,
-    release: ReleaseArgument,
-    follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Wait for the end.")] = True,
+    release: Annotated[str, typer.Argument(metavar="VERSION", help="Or its number: firmware list.")],
+    follow: Follow = True,
 ) -> None:
     """Offer a release to devices (-d, -l, --all), and follow it; one that is away gets it when it is back."""
     options, host = global_options(ctx), global_options(ctx).host()
-    names = chosen_names(options, host)
-    if len(names) > 1:
-        options.agree(f"update {len(names)} devices to {release}: {names_text(names)}?")
-    choice = {"devices": list(options.devices), "labels": list(options.labels), "all": options.every}
-    follow_offers(options, host, release, offer(options, host, release, choice), follow=follow)
+    ask_once(options, host, f"offer {release} to")
+    _end(options, host, host.call(firmware.update, release=release, **choice_body(options)), follow=follow)
 
 
-@firmware_group.command("status")
-def status(ctx: typer.Context) -> None:
-    """What each device runs and trusts, and how its update stands; of one with -d."""
-    options = global_options(ctx)
-    query = {"device": options.device} if options.device else None
-    found = options.fetch("firmware-status", "/v1/firmware/status", query)["devices"]
-    rows = [(one["device"], *_status_cells(one)) for one in found]
-    options.table(rows, head=("DEVICE", "FIRMWARE", "BOARD", "CHANNEL", "UPDATE"), empty="no device has a link")
+@firmware_group.command("rollouts")
+def rollouts(
+    ctx: typer.Context,
+    number: Annotated[int | None, typer.Argument(metavar="NUMBER", min=1, help="How this one stands.")] = None,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Show how it goes on, until its end.")] = False,
+) -> None:
+    """Rollouts, the newest first, or how one of them stands. Exit code 1 with -f when it stopped by itself."""
+    options, host = global_options(ctx), global_options(ctx).host()
+    if number is None:
+        show(options, firmware.list_rollouts, host.call(firmware.list_rollouts))
+        return
+    one, told = host.call(firmware.show_rollout, number=number), ""
+    while follow and not one.is_over:
+        head = next(iter(one.lines()))
+        if head != told:
+            options.say(head)
+        told = head
+        time.sleep(_POLL_S)
+        one = host.call(firmware.show_rollout, number=number)
+    show(options, firmware.show_rollout, one)
+    if follow and one.state == "halted":
+        raise typer.Exit(FAILED)
 
 
-@firmware_group.command("cancel")
-def cancel(ctx: typer.Context) -> None:
-    """Ask a device (-d) to give up an update that it has not written yet."""
-    options = global_options(ctx)
-    if options.device is None:
-        raise typer.BadParameter("say which device: -d NAME")
-    made = options.host().firmware.cancel_offer(options.device)
-    options.report("firmware-cancelled", made, f"{made['device']} was asked to give up {made['offer']['version']}")
+def _known(host: Client, key: PublicKey, name: str | None, file: Path) -> UpdateKey:
+    return host.call(firmware.trust, public=key.pem.decode(), name=name or file.name.removesuffix(".pub.pem"))
 
 
-def _status_cells(one: dict[str, Any]) -> tuple[str, str, str, str]:
-    if not one["takes_updates"]:
-        return "", "", "", "takes no updates"
-    said = "" if one["offer"] is None else offer_text(one["offer"], is_away=not one["online"])
-    if one["not_ours"] is not None and one["offer"] is None:
-        said = f"{one['not_ours']['version']} {one['not_ours']['state']}, which is not ours"
-    firmware = one["firmware"]
-    board = " ".join([one["board"], *([one["revision"]] if one["revision"] else [])])
-    return f"{firmware['name']} {firmware['version']}", board, str(one["channel"]), said
+def _end(options: GlobalOptions, host: Client, made: Offers, *, follow: bool) -> None:
+    """Tell each change until every offer is over, or waits for a device that is absent; the exit code of all."""
+    until_s, told, waits = time.monotonic() + FOLLOW_S, set[str](), follow
+    while True:
+        for text in [one.text for one in made.results if one.text not in told]:
+            options.say(text)
+            told.add(text)
+        if not waits or time.monotonic() > until_s:
+            break
+        time.sleep(_POLL_S)
+        known, waits = {one.device: one for one in host.call(firmware.status).devices}, False
+        results = []
+        for one in made.results:
+            if one.offer is not None and (status := known.get(one.device)) is not None:
+                one = msgspec.structs.replace(one, offer=(now := status.now(one.offer)))
+                waits = waits or not (now.is_over or (now.state == "waiting" and status.absent))
+            results.append(one)
+        made = msgspec.structs.replace(made, results=results)
+    show(options, firmware.update, made)
+
+
+def _next_serial(host: Client) -> int:
+    """Above every one that this host gave."""
+    found = host.call(firmware.list_releases).releases
+    return max((int(one.version.removeprefix("keys-")) for one in found if one.kind == "keys"), default=0) + 1

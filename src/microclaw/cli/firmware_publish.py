@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import sys
 import time
@@ -11,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+import msgspec
 import typer
 
 from microclaw.boards.today import OUR_FIRMWARE
@@ -21,7 +21,6 @@ from microclaw.cli.firmware_signing import (
     PasswordOption,
     PublicOption,
     Signer,
-    SignWith,
     signing_public_key,
 )
 from microclaw.cli.options import GlobalOptions, global_options
@@ -29,9 +28,10 @@ from microclaw.cli.secret_value import SECRET_METAVAR, secret_value
 from microclaw.client import Client
 from microclaw.durable import read_given, replace_file
 from microclaw.errors import ConfigError, MicroclawError, NoHost
+from microclaw.ota import operations as firmware
 from microclaw.ota.bundle import own_files, pack
 from microclaw.ota.image import read_application
-from microclaw.ota.keys import SIGNATURE_BYTES, BadSignature, SigningKey
+from microclaw.ota.keys import SIGNATURE_BYTES, SigningKey
 from microclaw.ota.manifest import (
     ALG,
     CHIPS,
@@ -39,17 +39,16 @@ from microclaw.ota.manifest import (
     MAX_PAYLOAD_BYTES,
     SCHEMA,
     SMALL,
+    KeyChange,
     Release,
     check_version,
     moment,
-    read_manifest,
     version_numbers,
     write_manifest,
 )
-from microclaw.ota.publisher import check_payload
+from microclaw.store.firmware import ReleaseRow
 
 PIECE_BYTES: Final = 512 << 10
-_DAY_S: Final = 86_400
 _PAYLOAD: Final = ".payload"
 _LOST = (
     "keep it where only you can reach it, and a copy somewhere else: who has it can update every board that trusts it; "
@@ -83,7 +82,7 @@ def keygen(
         raise ConfigError(f"cannot write {public}: {exc.strerror}", next_step="give another --out") from exc
     unknown: str | None = None
     try:
-        options.host().post("/v1/firmware/keys", {"public": key.public.pem.decode(), "name": name or out.stem})
+        options.host().call(firmware.trust, public=key.public.pem.decode(), name=name or out.stem)
     except MicroclawError as exc:  # the key is made, and stays
         unknown = exc.message
     made = {"key_id": key.public.key_id, "private": str(out), "public": str(public), "known_to_host": unknown is None}
@@ -92,9 +91,9 @@ def keygen(
     options.line(f"key {key.public.key_id}: {out} (secret), {public}")
     options.say(_LOST)
     if unknown is not None:
-        options.say(f"no host knows it yet ({unknown}); next: microclaw firmware keys trust {public}")
+        options.say(f"no host knows it yet ({unknown}); next: microclaw firmware trust {public}")
     options.say(
-        "boards trust it once it is on them: microclaw flash, or for boards with a key already: firmware keys add"
+        "boards trust it once it is on them: microclaw flash, or for boards with a key already: firmware change-keys"
     )
 
 
@@ -142,14 +141,12 @@ def publish(
             raise typer.BadParameter("a signed manifest says all itself: give --manifest and --signature alone")
         payload = read_given(manifest.with_name(manifest.name + _PAYLOAD), MAX_PAYLOAD_BYTES)
         signed = read_given(manifest, MAX_MANIFEST_BYTES), read_given(signature, SIGNATURE_BYTES)
-        _check_signed(*signed, payload)
         _end(options, send_release(options.host(), *signed, payload, options.say))
         return
     if board is None:
         raise typer.BadParameter("say for which chip: --board esp32s3")
     _check_board(board, image)
-    signing = SignWith(key, password, sign_command, public_key)
-    signer = None if manifest_only is not None else Signer(options, signing)
+    signer = None if manifest_only is not None else Signer(options, key, password, sign_command, public_key)
     public = signing_public_key(options, public_key) if signer is None else signer.public
     level = security_version if security_version is not None else _last_security_version(options, board)
     payload, kind, name, version = _payload(board, image, name, version, level)
@@ -175,37 +172,34 @@ def publish(
 
 
 def new_manifest(payload: bytes, *, valid_days: int = 90, **facts: Any) -> bytes:
-    """What is to be signed, valid from now on; `facts` are the further fields of Release."""
+    """A release that is to be signed; `facts` are the further fields of Release."""
+    return unsigned(Release, valid_days, sha256=hashlib.sha256(payload).hexdigest(), size=len(payload), **facts)
+
+
+def unsigned(form: type[Release | KeyChange], valid_days: int = 90, **facts: Any) -> bytes:
+    """What is to be signed, valid from now on."""
     now_s = time.time()
-    return write_manifest(
-        Release(
-            schema=SCHEMA,
-            sha256=hashlib.sha256(payload).hexdigest(),
-            size=len(payload),
-            created=moment(now_s),
-            expires=moment(now_s + valid_days * _DAY_S),
-            alg=ALG,
-            **facts,
-        )
-    )
+    expires = moment(now_s + valid_days * 86_400)
+    return write_manifest(form(schema=SCHEMA, created=moment(now_s), expires=expires, alg=ALG, **facts))
 
 
 def send_release(
     host: Client, manifest: bytes, signature: bytes, payload: bytes, say: Callable[[str], None]
-) -> dict[str, Any]:
+) -> ReleaseRow:
     """The release as the host keeps it; the payload goes in pieces, and only where the host has it not."""
-    body = {"manifest": base64.b64encode(manifest).decode(), "signature": base64.b64encode(signature).decode()}
-    answer = host.post("/v1/firmware/releases", body)
-    if answer["state"] == "wanted":
-        wanted = answer["wanted"]
-        offset = int(wanted["offset"])
+    made = host.call(firmware.publish, manifest=manifest, signature=signature)
+    if (wanted := made.wanted) is not None:
+        if hashlib.sha256(payload).hexdigest() != wanted.sha256:
+            step = "it stands beside the manifest as --manifest-only wrote it: keep both together"
+            raise ConfigError("the payload is not the one of the manifest", next_step=step)
+        offset = wanted.offset
         while offset < len(payload):
-            piece = base64.b64encode(payload[offset : offset + PIECE_BYTES]).decode()
-            path = f"/v1/firmware/payloads/{wanted['sha256']}"
-            offset = int(host.put(path, {"offset": offset, "data": piece})["offset"])
+            piece = payload[offset : offset + PIECE_BYTES]
+            offset = host.call(firmware.receive, sha256=wanted.sha256, offset=offset, data=piece).offset
             say(f"sent {offset * 100 // len(payload)} %")
-        answer = host.post("/v1/firmware/releases", body)
-    return dict(answer["release"])
+        made = host.call(firmware.publish, manifest=manifest, signature=signature)
+    assert made.release is not None
+    return made.release
 
 
 def _check_board(board: str, image: Path | None) -> None:
@@ -237,10 +231,10 @@ def _payload(
 def _last_security_version(options: GlobalOptions, board: str) -> int:
     """Of what is published for the board; 0 where nothing is, or no host can be asked."""
     try:
-        rows = options.host().firmware.releases()
+        rows = options.host().call(firmware.list_releases).releases
     except NoHost:
         return 0
-    return max((int(row["security_version"]) for row in rows if row["board"] == board), default=0)
+    return max((row.security_version for row in rows if row.board == board), default=0)
 
 
 def _write_unsigned(options: GlobalOptions, out: Path, manifest: bytes, payload: bytes) -> None:
@@ -256,18 +250,6 @@ def _write_unsigned(options: GlobalOptions, out: Path, manifest: bytes, payload:
     options.say(f"then: microclaw firmware publish --manifest {out} --signature FILE")
 
 
-def _check_signed(manifest: bytes, signature: bytes, payload: bytes) -> None:
-    """What can be checked without the host."""
-    read = read_manifest(manifest)
-    if len(signature) != SIGNATURE_BYTES:
-        text = f"the signature has {len(signature)} bytes, expected {SIGNATURE_BYTES}"
-        raise BadSignature(text, next_step="give the raw signature, not base64 or PEM")
-    if not isinstance(read, Release) or hashlib.sha256(payload).hexdigest() != read.sha256:
-        step = "it stands beside the manifest as --manifest-only wrote it: keep both together"
-        raise ConfigError("the payload is not the one of the manifest", next_step=step)
-    check_payload(payload, read)
-
-
 def _new_password(given: str | None, *, lock: bool) -> str | None:
     if given is not None:
         return secret_value("--password", given)
@@ -278,7 +260,7 @@ def _new_password(given: str | None, *, lock: bool) -> str | None:
     return str(typer.prompt("Password of the new key", hide_input=True, confirmation_prompt=True, err=True))
 
 
-def _end(options: GlobalOptions, release: dict[str, Any]) -> None:
-    text = f"release {release['release']}: {release['name']} {release['version']} for {release['board']}"
-    options.report("firmware-release", {"release": release}, f"{text}, {release['size_bytes']} bytes")
-    options.say(f"offer it: microclaw firmware update {release['version']} -d DEVICE")
+def _end(options: GlobalOptions, release: ReleaseRow) -> None:
+    text = f"release {release.release_id}: {release.name} {release.version} for {release.board}"
+    options.report("firmware-release", {"release": msgspec.to_builtins(release)}, f"{text}, {release.size_bytes} bytes")
+    options.say(f"offer it: microclaw firmware update {release.version} -d DEVICE")

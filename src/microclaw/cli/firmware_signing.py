@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import subprocess
 import sys
-import time
+import threading
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, TypeAlias
 
@@ -17,6 +15,7 @@ import typer
 from microclaw.cli.options import GlobalOptions
 from microclaw.cli.secret_value import SECRET_METAVAR, secret_value
 from microclaw.errors import ConfigError
+from microclaw.ota import operations as firmware
 from microclaw.ota.keys import (
     SIGNATURE_BYTES,
     PublicKey,
@@ -25,11 +24,9 @@ from microclaw.ota.keys import (
     read_public_key,
     read_signing_key,
 )
-from microclaw.readiness import is_readable
 
 SIGN_S: Final = 120.0
 """A person may have to touch a token, or type its PIN."""
-_BY_HAND: Final = "try it by hand: the manifest on stdin, the signature on stdout"
 
 KeyOption: TypeAlias = Annotated[
     Path | None, typer.Option("--key", metavar="FILE", help="The private key, on this machine alone.")
@@ -56,28 +53,20 @@ PublicOption: TypeAlias = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class SignWith:
-    """What the command line said."""
-
-    key: Path | None
-    password: str | None
-    command: str | None
-    public: Path | None
-
-
 class Signer:
     """Signs with one key, whose public part is `public`; each signature is verified here."""
 
-    def __init__(self, options: GlobalOptions, wanted: SignWith) -> None:
-        self._command = wanted.command
-        if (wanted.key is None) == (wanted.command is None):
+    def __init__(
+        self, options: GlobalOptions, key: Path | None, password: str | None, command: str | None, public: Path | None
+    ) -> None:
+        self._command = command
+        if (key is None) == (command is None):
             raise typer.BadParameter("say who signs: --key FILE, or --sign-command CMD")
-        if wanted.key is not None:
-            self._key = read_signing_key(wanted.key, key_password(wanted.key, wanted.password))
+        if key is not None:
+            self._key = read_signing_key(key, key_password(key, password))
             self.public = self._key.public
         else:
-            self.public = signing_public_key(options, wanted.public)
+            self.public = signing_public_key(options, public)
 
     def sign(self, manifest: bytes) -> bytes:
         """Raises ConfigError, and BadSignature where the command signed with another key."""
@@ -101,50 +90,35 @@ def signing_public_key(options: GlobalOptions, path: Path | None) -> PublicKey:
     """The public key of who signs elsewhere: of a file, or the only one that the host knows."""
     if path is not None:
         return read_public_key(path)
-    known = options.host().firmware.keys()
+    known = options.host().call(firmware.list_keys).keys
     if len(known) != 1:
         text = f"the host knows {len(known)} keys, and nobody said which one signs"
         raise ConfigError(text, next_step="give --public-key FILE.pub.pem")
-    return public_key(str(known[0]["public"]).encode())
+    return public_key(known[0].public.encode())
 
 
 def run_sign_command(command: str, manifest: bytes, limit_s: float = SIGN_S) -> bytes:
     """What the command answers, within its time; it may ask a person on the terminal. ConfigError otherwise."""
     try:
-        words = shlex.split(command)
-        process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        process = subprocess.Popen(shlex.split(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     except (OSError, ValueError, IndexError) as exc:
         raise ConfigError(f"cannot start {command[:80]!r}: {exc}", next_step="check --sign-command") from exc
     assert process.stdin is not None
     assert process.stdout is not None
+    end = threading.Timer(limit_s, process.kill)
+    end.start()
     try:
         with suppress(BrokenPipeError), process.stdin as stdin:  # one that reads nothing signs nothing
             stdin.write(manifest)  # smaller than any pipe
-        signature = _read(process.stdout.fileno(), time.monotonic() + limit_s, limit_s)
-        process.stdout.close()
-        code = process.wait(timeout=limit_s)
-    except subprocess.TimeoutExpired as exc:
-        raise ConfigError(f"the command that signs does not end within {limit_s:g} s", next_step=_BY_HAND) from exc
+        with process.stdout as stdout:
+            signature = stdout.read(SIGNATURE_BYTES + 1)
+        code = process.wait()
     finally:
-        process.stdout.close()
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+        end.cancel()
+        process.kill()
+        process.wait()
     if code != 0 or len(signature) != SIGNATURE_BYTES:
         text = f"the command that signs ended with {code} and gave {len(signature)} bytes, expected {SIGNATURE_BYTES}"
-        raise ConfigError(text, next_step="it has to write the raw signature to stdout and nothing else")
+        step = f"it has {limit_s:g} s to write the raw signature to stdout and nothing else"
+        raise ConfigError(text, next_step=step)
     return signature
-
-
-def _read(descriptor: int, until_s: float, limit_s: float) -> bytes:
-    """To the end, or one byte more than a signature has."""
-    found = b""
-    while len(found) <= SIGNATURE_BYTES:
-        ready = is_readable(descriptor, until_s - time.monotonic())
-        if not ready:
-            raise ConfigError(f"the command that signs gave no signature within {limit_s:g} s", next_step=_BY_HAND)
-        piece = os.read(descriptor, SIGNATURE_BYTES + 1)
-        if not piece:
-            break
-        found += piece
-    return found

@@ -1,4 +1,4 @@
-"""`microclaw up`, `status` and `usage`: run the host in the foreground, ask it how it is and what models cost."""
+"""`microclaw up` and `status`: run the host in the foreground, and ask it how it is."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import gc
 import time
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
 import typer
 
 from microclaw.cli.mqtt_lines import mqtt_line
-from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.cli.options import global_options
 from microclaw.config.load import read_database, read_link
 from microclaw.config.settings import GatewaySettings
 from microclaw.text import count_text
@@ -88,7 +88,7 @@ def up(
         for problem in facts["problems"]:
             terminal.row("off", problem)
         if facts["ca_sha256"]:
-            terminal.row("https", f"own authority, SHA-256 {facts['ca_sha256']}; for browsers: microclaw ca export")
+            terminal.row("https", f"own authority, SHA-256 {facts['ca_sha256']}; browsers: microclaw person ca FILE")
         if sign_in:
             terminal.row("sign in", "in a browser: once, within 10 minutes; for another link: microclaw open")
             terminal.line(sign_in)  # whole, so that it can be copied
@@ -255,7 +255,7 @@ def backup_line(state: dict[str, Any]) -> str:
 
 
 def _rollout_line(one: dict[str, Any]) -> str:
-    step = f"next: microclaw rollout status {one['rollout']}"
+    step = f"next: microclaw firmware rollouts {one['rollout']}"
     return f"{one['rollout']} of {one['version']}: {one['state']}, {one['text']}; {step}"
 
 
@@ -310,50 +310,3 @@ def _link_line(link: dict[str, Any] | None) -> str:
     connected = ", ".join(link["connected"]) or "no device connected"
     waiting = f", {link['pairing']} waiting to be paired" if link["pairing"] else ""
     return f"{link['address']}   {connected}{waiting}"
-
-
-def usage(
-    ctx: typer.Context,
-    by: Annotated[
-        Literal["day", "person", "chat", "model", "task"], typer.Option("--by", help="What a line stands for.")
-    ] = "day",
-    days: Annotated[int, typer.Option("--days", metavar="N", min=1, max=400, help="Today and the days before.")] = 30,
-) -> None:
-    """What models cost: requests, tokens and money."""
-    options = global_options(ctx)
-    found = options.fetch("usage", "/v1/usage", {"by": by, "days": days})
-    if not found["groups"]:
-        options.say(f"no model was asked since {found['since']}; sentences that need none cost nothing")
-    else:
-        rows = [_usage_row(group[by], group) for group in found["groups"]]
-        if len(rows) > 1:
-            rows.append(_usage_row("all", found["total"]))
-        options.table(rows, head=(by.upper(), "REQUESTS", "INPUT", "CACHED", "OUTPUT", "COST"))
-    _usage_notes(options, found)
-
-
-def _usage_row(name: str, count: dict[str, Any]) -> tuple[str, ...]:
-    failed = f" ({count['failed']} failed)" if count["failed"] else ""
-    unknown = " + ?" if count["unpriced"] else ""
-    return (
-        name,
-        f"{count['requests']:,}{failed}",
-        f"{count['input_tokens']:,}",
-        f"{count['cached_tokens']:,}",
-        f"{count['output_tokens']:,}",
-        f"${count['cost_usd']:.4f}{unknown}",
-    )
-
-
-def _usage_notes(options: GlobalOptions, found: dict[str, Any]) -> None:
-    """What the numbers leave out, and how much of today's budget is left."""
-    total, today, budget = found["total"], found["today"], found["budget"]
-    if total["unpriced"]:
-        options.say(f"?: {total['unpriced']:,} requests to models whose price is not known (local ones, for example)")
-    if total["estimated"]:
-        options.say(f"{total['estimated']:,} requests told no tokens; theirs are estimated")
-    if budget["day_usd"] is not None:
-        options.say(f"today: ${today['cost_usd']:.2f} of ${budget['day_usd']:.2f}, anew at {budget['resets_at']}")
-    if budget["day_tokens"] is not None:
-        tokens = today["input_tokens"] + today["output_tokens"]
-        options.say(f"today: {tokens:,} of {budget['day_tokens']:,} tokens, anew at {budget['resets_at']}")

@@ -9,7 +9,7 @@ from types import FrameType
 
 
 @contextmanager
-def on_interrupt(act: Callable[[], None], *, once: bool = False, passed_on: bool = False) -> Iterator[None]:
+def on_interrupt(act: Callable[[], object], *, once: bool = False, passed_on: bool = False) -> Iterator[None]:
     """While inside, SIGINT calls `act`; with `once` the first one does, and the handler from before gets the next ones.
 
     `passed_on`: a handler that the caller had set hears of it too, before `act`. Only in the main thread.

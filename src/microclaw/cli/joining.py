@@ -12,6 +12,7 @@ from microclaw.client import Client
 from microclaw.client.request import HostError
 from microclaw.durable import replace_file
 from microclaw.errors import ConfigError
+from microclaw.ota import operations as firmware
 
 LINK_FOLDER: Final = "link"
 """In a device's own folder: what it keeps of its host."""
@@ -52,7 +53,7 @@ def published_keys(client: Client, folder: Path) -> Path | None:
     None where there are none, or where they are not for this person to see: the board takes no updates then.
     """
     try:
-        keys = client.firmware.keys()
+        keys = client.call(firmware.list_keys).keys
     except HostError as exc:
         if exc.status not in (403, 404):
             raise
@@ -60,5 +61,5 @@ def published_keys(client: Client, folder: Path) -> Path | None:
     if not keys:
         return None
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    replace_file(folder / _KEYS_FILE, "".join(key["public"] for key in keys[:_MAX_KEYS]).encode())
+    replace_file(folder / _KEYS_FILE, "".join(key.public for key in keys[:_MAX_KEYS]).encode())
     return folder / _KEYS_FILE

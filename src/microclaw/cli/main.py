@@ -37,7 +37,7 @@ COMMANDS: Final = {
     "run": ("programs:run", "Build, check, try, install and verify a program."),
     "watch": ("watch_command:watch", "Run a program at each save of its file."),
     "try": ("trials:try_program", "Try a program on a virtual board, without a host."),
-    "usage": ("host_commands:usage", "What models cost: requests, tokens and money."),
+    "usage": (DECLARED, "What models cost: requests, tokens and money."),
     "virtual": (
         "dev_commands:virtual",
         "Run a virtual ESP32-S3; Ctrl-C ends it.",
@@ -50,32 +50,27 @@ COMMANDS: Final = {
     ),
     "crash": ("crash_commands:crash_group", "Crashes of boards and their programs, by kind."),
     "service": ("service_commands:service_group", "The host, started at login."),
-    "approval": ("people_commands:approval_group", "Acts that wait for a yes or a no."),
+    "approval": (DECLARED, "Acts that wait for a yes or a no."),
     "device": ("device_commands:device_group", "The devices this host knows."),
-    "rollout": ("rollout_commands:rollout_group", "Update many boards in stages; it stops by itself."),
     "cluster": ("cluster_commands:cluster_group", "The hosts that share a database with this one."),
     "app": ("app_commands:app_group", "Programs: build, install, list, undo."),
     "fleet": ("fleet_commands:fleet_group", "What runs on many devices, as a file: diff, apply, export."),
     "catalog": ("catalog_commands:catalog_group", "Ready programs: find, show, install, publish."),
-    "firmware": ("firmware_commands:firmware_group", "Signed updates of boards: keys, releases, offers."),
+    "firmware": ("firmware_commands:firmware_group", "Signed updates of boards: keys, releases, offers, rollouts."),
     "memory": ("memory_commands:memory_group", "What the agent remembers of you."),
     "session": (DECLARED, "Conversations that are kept."),
     "skill": (DECLARED, "Skills: how the agent does something well."),
     "task": ("task_commands:task_group", "Code in the sandbox: run, list, show, cancel."),
     "schedule": (DECLARED, "What is done later, at times of day."),
     "subagent": (DECLARED, "Work in the background."),
-    "person": ("people_commands:person_group", "Who may write to this host."),
-    "signin": ("sign_in_commands:sign_in_group", "Browsers that are signed in: list, end."),
-    "ca": ("sign_in_commands:ca_group", "The host's own certificate authority."),
-    "token": ("people_commands:token_group", "Tokens for the API."),
+    "person": ("sign_in_commands:person_group", "Who may come in: people, tokens, browsers."),
     "mcp": ("mcp_commands:mcp_group", "Drive the boards from an assistant over MCP."),
     "backup": ("backup_commands:backup", "Put all of this host into one encrypted file."),
     "restore": ("backup_commands:restore", "Make a home of a backup, on this machine or a new one."),
     "migrate": ("migrate_command:migrate", "Copy this home's store into a database that several hosts share, or back."),
-    "audit": ("audit_command:audit_group", "The security log: who came in, what was decided."),
-    "egress": ("egress_commands:egress_group", "What tasks in the sandbox may ask of the Internet."),
-    "secret": ("egress_commands:secret_group", "Secrets that tasks use and never see."),
-    "voice": ("voice_commands:voice_group", "Speech with devices: set up, test, trace."),
+    "audit": ("audit_command:audit", "The security log: who came in, what was decided."),
+    "secret": ("secret_commands:secret_group", "Secrets of tasks, and what tasks may ask of the Internet."),
+    "voice": ("voice_setup:voice_group", "Speech with devices: set up, test, trace."),
     "config": ("config_commands:config_group", "The host's settings."),
 }
 ALIASES: Final = {
@@ -83,8 +78,6 @@ ALIASES: Final = {
     "devices": "device",
     "apps": "app",
     "people": "person",
-    "tokens": "token",
-    "signins": "signin",
 }
 
 # Words that went, and what does it now: the old one answers with that.
@@ -92,6 +85,11 @@ FORMER: Final[dict[str, str]] = {
     "apply": "fleet apply",
     "diff": "fleet diff",
     "export": "fleet export",
+    "token": "person add-token",
+    "signin": "person signins",
+    "ca": "person ca",
+    "egress": "secret egress",
+    "rollout": "firmware rollout",
 }
 
 # The sections of `microclaw --help`.
@@ -100,10 +98,10 @@ GROUPS: Final = {
     "Boards": "flash discover device exec repl logs notify virtual crash",
     "Programs": "run try watch app catalog",
     "Talk": "chat approval session memory skill voice mcp usage",
-    "Tasks and sandbox": "task schedule subagent egress secret",
-    "Fleet": "fleet firmware rollout",
+    "Tasks and sandbox": "task schedule subagent secret",
+    "Fleet": "fleet firmware",
     "Host": "config cluster migrate backup restore",
-    "Security": "person token signin ca audit",
+    "Security": "person audit",
     "Developers": "completion",
 }
 _EXAMPLES: Final = (
@@ -119,10 +117,8 @@ _ONLY_HERE: Final = frozenset(
     {
         "audit",
         "backup",
-        "ca",
         "config",
         "demo",
-        "egress",
         "mcp",
         "migrate",
         "open",

@@ -16,7 +16,6 @@ from microclaw.addresses import bracketed
 from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.mcp.server.install import (
     CLIENTS,
-    ClientName,
     Edit,
     entry,
     installed_from,
@@ -28,7 +27,6 @@ from microclaw.mcp.server.install import (
 )
 
 mcp_group = command_group(runs_alone=True)
-DEFAULT_PLACE = "127.0.0.1:8765"
 
 
 @mcp_group.callback()
@@ -37,29 +35,31 @@ def mcp(
     all_tools: Annotated[
         bool, typer.Option("--all-tools", help="Offer the agent's own tools too: web, files, memory.")
     ] = False,
-) -> None:
-    """Serve an MCP client on stdin and stdout; starts the host with a virtual board where none runs."""
-    if ctx.invoked_subcommand is not None:
-        return
-    settings = global_options(ctx).settings()
-    from microclaw.mcp.server.stdio import serve_stdio
-
-    serve_stdio(settings.home, settings.control_socket, every_tool=all_tools)
-
-
-@mcp_group.command("serve")
-def serve(
-    ctx: typer.Context,
     http: Annotated[
-        str, typer.Option("--http", metavar="HOST:PORT", help="Where to listen; off loopback only with TLS.")
-    ] = DEFAULT_PLACE,
+        str | None, typer.Option("--http", metavar="HOST:PORT", help="Serve HTTP there; off loopback only with TLS.")
+    ] = None,
     certificate: Annotated[
         Path | None, typer.Option("--certificate", metavar="FILE", help="TLS certificate chain, PEM.")
     ] = None,
     key: Annotated[Path | None, typer.Option("--key", metavar="FILE", help="Its private key, PEM.")] = None,
 ) -> None:
-    """Serve MCP over HTTP to clients that show a token (microclaw token create NAME); Ctrl-C stops it."""
+    """Serve an MCP client on stdin and stdout; starts the host with a virtual board where none runs.
+
+    With --http it serves clients that show a token (microclaw person add-token NAME), until Ctrl-C.
+    """
     options = global_options(ctx)
+    if ctx.invoked_subcommand is not None:
+        return
+    if http is not None:
+        _serve(options, http, certificate, key)
+        return
+    settings = options.settings()
+    from microclaw.mcp.server.stdio import serve_stdio
+
+    serve_stdio(settings.home, settings.control_socket, every_tool=all_tools)
+
+
+def _serve(options: GlobalOptions, http: str, certificate: Path | None, key: Path | None) -> None:
     host, port = _place(http)
     settings = options.settings()
     import asyncio
@@ -70,7 +70,7 @@ def serve(
     from microclaw.mcp.server.http import PATH, check_address, host_address, serve_http
 
     check_address(host, certificate, key)
-    with tcp_listener(host, port, next_step="microclaw mcp serve --http 127.0.0.1:0") as listener:
+    with tcp_listener(host, port, next_step="microclaw mcp --http 127.0.0.1:0") as listener:
         from microclaw.mcp.server.shared_host import SharedHost
 
         with SharedHost(settings.home, settings.control_socket) as attachment:
@@ -78,7 +78,7 @@ def serve(
             shown = bracketed(host)
             url = f"{'http' if certificate is None else 'https'}://{shown}:{listener.getsockname()[1]}{PATH}"
             if not options.wrote_json("mcp", {"ready": True, "url": url}):
-                options.line(f"MCP at {url} with a token; make one: microclaw token create NAME")
+                options.line(f"MCP at {url} with a token; make one: microclaw person add-token NAME")
             names = ("127.0.0.1", "localhost", "[::1]") if certificate is None else (shown,)
             patient = partial(TimeoutConfig, http=HeadTimeout)
 
@@ -102,31 +102,21 @@ def serve(
 def install(
     ctx: typer.Context,
     client: Annotated[str, typer.Argument(metavar="claude-desktop|claude-code|cursor")],
+    remove: Annotated[bool, typer.Option("--remove", help="Take it out of there again.")] = False,
 ) -> None:
     """Write this server into an assistant's settings: shown first, the old file is kept."""
     options = global_options(ctx)
-    name, path = _client(client)
+    name = next((one for one in CLIENTS if one == client), None)
+    if name is None:
+        raise typer.BadParameter(f"{client!r} is none of {', '.join(CLIENTS)}")
+    path = settings_file(name, Path.home(), os.environ)
+    if remove:
+        _apply(options, name, uninstalling(path), done=f"taken out of {name}: restart it")
+        return
     home = options.home or (Path(os.environ["MICROCLAW_HOME"]) if os.environ.get("MICROCLAW_HOME") else None)
     command = own_command(sys.argv[0], uvx=shutil.which("uvx"), source=installed_from())
     value = entry(name, command, None if home is None else home.expanduser().absolute())
     _apply(options, name, installing(path, value), done=f"installed in {name}: restart it")
-
-
-@mcp_group.command("uninstall")
-def uninstall(
-    ctx: typer.Context,
-    client: Annotated[str, typer.Argument(metavar="claude-desktop|claude-code|cursor")],
-) -> None:
-    """Take this server out of an assistant's settings."""
-    name, path = _client(client)
-    _apply(global_options(ctx), name, uninstalling(path), done=f"taken out of {name}: restart it")
-
-
-def _client(word: str) -> tuple[ClientName, Path]:
-    name = next((client for client in CLIENTS if client == word), None)
-    if name is None:
-        raise typer.BadParameter(f"{word!r} is none of {', '.join(CLIENTS)}")
-    return name, settings_file(name, Path.home(), os.environ)
 
 
 def _apply(options: GlobalOptions, client: str, edit: Edit, *, done: str) -> None:

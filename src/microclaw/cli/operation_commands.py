@@ -11,7 +11,7 @@ import msgspec
 import typer
 from msgspec import UNSET
 
-from microclaw.cli.many_devices import ask_once, chosen_device, device_with_program, end_many
+from microclaw.cli.many_devices import ask_once, choice_body, chosen_device, device_with_program, end_many
 from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.cli.steps import follow
 from microclaw.client import Client
@@ -26,7 +26,7 @@ def group(noun: str, by_hand: typer.Typer | None = None) -> typer.Typer:
     there = {one.name or one.callback.__name__ for one in made.registered_commands if one.callback}
     for act in load(noun):
         if act.is_command and act.verb not in there:
-            made.command(act.verb)(_command(act))
+            made.command(act.verb or noun)(_command(act))
     return made
 
 
@@ -81,10 +81,15 @@ def perform(
         return
     if any(one.name == "device" for one in act.parameters):
         values = values | {"device": _device(options, host, act, values)}
+    chooses = any(one.name == "labels" for one in act.parameters)
+    if chooses:
+        values = values | choice_body(options)
     if (wrong := act.check(values)) is not None:
         raise typer.BadParameter(wrong)
     if act.confirm is not None and not options.json:
         options.agree(act.confirm.format_map(values))
+    if chooses:
+        ask_once(options, host, f"{act.asked(values)} on")
     result = done(options, host, act, values)
     if end is None:
         show(options, act, result)

@@ -1,21 +1,22 @@
-"""`microclaw open`, `signin` and `ca`: a browser's way in, its sessions, and the authority that it has to trust."""
+"""`microclaw open`, `person password` and `person ca`: a browser's way in, and the authority that it has to trust."""
 
 from __future__ import annotations
 
 import re
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
+from msgspec import to_builtins
 
-from microclaw.cli.options import command_group, global_options
-from microclaw.client.request import segment
+from microclaw.auth import operations as people
+from microclaw.cli.operation_commands import perform
+from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.errors import ConfigError, NoHost
-from microclaw.text import moment_text
 
-sign_in_group = command_group()
-ca_group = command_group()
+MAX_PASSWORD_LINE: Final = 1024
+person_group = command_group()
 _CERTIFICATE: Final = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
 
 
@@ -30,17 +31,16 @@ def open_page(
     found = host.status()
     if found["http"] is None:
         raise NoHost("this host has no address for browsers", next_step="microclaw up --port 8080")
-    made = host.post("/v1/signin/links", {"person": person})
-    links = [url + made["path"] for url in found["https"]["urls"]]
-    if not options.wrote_json(
-        "open", {**made, "url": links[0], "urls": links, "ca_sha256": found["https"]["ca_sha256"]}
-    ):
+    made = host.call(people.link, person=person)
+    links, ca_sha256 = [url + made.path for url in found["https"]["urls"]], found["https"]["ca_sha256"]
+    document = {**to_builtins(made), "url": links[0], "urls": links, "ca_sha256": ca_sha256}
+    if not options.wrote_json("open", document):
         options.line(links[0])
         for other in links[1:]:
             options.say(f"or  {other}")
-        options.say(f"signs {made['person']} ({made['role']}) in once, within {made['expires_s'] / 60:.0f} minutes")
-        if found["https"]["ca_sha256"] is not None:
-            options.say(f"the host's own authority, SHA-256 {found['https']['ca_sha256']}: microclaw ca export")
+        options.say(f"signs {made.person} ({made.role}) in once, within {made.expires_s / 60:.0f} minutes")
+        if ca_sha256 is not None:
+            options.say(f"the host's own authority, SHA-256 {ca_sha256}: microclaw person ca FILE")
     if browser:
         import webbrowser
 
@@ -48,75 +48,51 @@ def open_page(
             raise ConfigError("no browser could be opened here", next_step="open the printed link yourself")
 
 
-@sign_in_group.command("list")
-def list_sign_ins(ctx: typer.Context) -> None:
-    """Browsers that are signed in."""
-    options = global_options(ctx)
-    found = options.fetch("signins", "/v1/signins")
-    rows = [
-        (
-            *(one[key] for key in ("id", "person", "role", "how", "address")),
-            moment_text(one["used_ms"]),
-            moment_text(one["ends_ms"]),
-        )
-        for one in found["signins"]
-    ]
-    head = ("ID", "PERSON", "ROLE", "BY", "FROM", "USED", "UNTIL")
-    options.table(rows, head=head, empty="nobody is signed in: microclaw open")
-
-
-@sign_in_group.command("end")
-def end_sign_in(ctx: typer.Context, sign_in_id: Annotated[str, typer.Argument(metavar="ID|all")]) -> None:
-    """End a session, or `all` of them, at once."""
-    options = global_options(ctx)
-    host = options.host()
-    wanted = [sign_in_id]
-    if sign_in_id == "all":
-        wanted = [one["id"] for one in host.get("/v1/signins")["signins"]]
-    for one in wanted:
-        host.delete(f"/v1/signins/{segment(one)}")
-    options.report("signins", {"ended": wanted}, f"{len(wanted)} ended")
-
-
-@ca_group.command("show")
-def show_authority(ctx: typer.Context) -> None:
-    """The fingerprint of the host's own authority; needs no host."""
-    options = global_options(ctx)
-    pem, path = _authority(ctx)
-    from microclaw.authority_pem import pem_fingerprint
-
-    value: dict[str, Any] = {"sha256": pem_fingerprint(pem), "file": str(path)}
-    if not options.wrote_json("ca", value):
-        options.line(f"SHA-256 {value['sha256']}")
-        options.say(
-            "a browser or phone trusts this host's HTTPS once it has this certificate: microclaw ca export FILE"
-        )
-
-
-@ca_group.command("export")
-def export_authority(
+@person_group.command("password")
+def password(
     ctx: typer.Context,
-    file: Annotated[Path | None, typer.Argument(help="Where to write it; else it is printed.")] = None,
+    name: str,
+    remove: Annotated[bool, typer.Option("--remove", help="No password any more.")] = False,
 ) -> None:
-    """The authority's certificate (PEM), for browsers and `--host`; never its key."""
+    """Set a password, typed twice or on stdin; every session of the person ends."""
+    options, text = global_options(ctx), None
+    if not remove and sys.stdin.isatty():
+        text = typer.prompt(f"A password for {name}, at least 12 characters", hide_input=True, confirmation_prompt=True)
+    elif not remove:
+        text = sys.stdin.readline(MAX_PASSWORD_LINE).rstrip("\r\n")
+    perform(options, people.set_password, {"name": name, "password": text})
+
+
+@person_group.command("ca")
+def authority(
+    ctx: typer.Context,
+    file: Annotated[str | None, typer.Argument(help="Write the certificate (PEM) there; - prints it.")] = None,
+) -> None:
+    """The host's own certificate authority, for browsers and `--host`: its fingerprint, never its key."""
     options = global_options(ctx)
-    pem, _ = _authority(ctx)
-    if file is None:
+    options.only_here("its authority")
+    pem, path = _authority(options)
+    if file == "-":
         sys.stdout.write(pem.decode("ascii"))
-        return
-    try:
-        file.write_bytes(pem)
-    except OSError as exc:
-        raise ConfigError(f"cannot write {file}: {exc.strerror or exc}", next_step="give another place") from exc
-    options.report("ca", {"file": str(file)}, f"{file}: import it where the host's pages are opened")
+    elif file is not None:
+        try:
+            Path(file).write_bytes(pem)
+        except OSError as exc:
+            raise ConfigError(f"cannot write {file}: {exc.strerror or exc}", next_step="give another place") from exc
+        options.report("ca", {"file": file}, f"{file}: import it where the host's pages are opened")
+    else:
+        from microclaw.authority_pem import pem_fingerprint
+
+        found = {"sha256": pem_fingerprint(pem), "file": str(path)}
+        options.report("ca", found, f"SHA-256 {found['sha256']}\nits certificate in a file: microclaw person ca FILE")
 
 
-def _authority(ctx: typer.Context) -> tuple[bytes, Path]:
+def _authority(options: GlobalOptions) -> tuple[bytes, Path]:
     """The certificate of this home's authority, without the key that lies in the same file."""
     from microclaw.auth.authority import AUTHORITY_FILE
     from microclaw.durable import read_private
 
-    path = global_options(ctx).settings().identity / AUTHORITY_FILE
+    path = options.settings().identity / AUTHORITY_FILE
     found = _CERTIFICATE.search(read_private(path) or b"")
     if found is None:
         step = "microclaw config set host.http_tls own, then microclaw up"

@@ -10,17 +10,19 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Annotated, Any, Final, cast, get_args
 
+import msgspec
 import typer
 
-from microclaw.cli.options import FAILED, GlobalOptions, NobodyToAsk, global_options
+from microclaw.cli.options import FAILED, GlobalOptions, NobodyToAsk, command_group, global_options
 from microclaw.config.edit import write_changes
 from microclaw.config.load import private_home
 from microclaw.config.settings import RecognizerName, Settings, SynthesizerName
 from microclaw.config.show import DEFAULT, read_views, value_text
 from microclaw.errors import ConfigError, VoiceError
 from microclaw.voice.engine_choice import HOW_TO_INSTALL, PACKAGES, chosen_recognizer, chosen_synthesizer
-from microclaw.voice.engine_trial import TEST_SENTENCE, EngineTrial, try_engines
+from microclaw.voice.engine_trial import try_engines
 from microclaw.voice.engines.engine import Recognizer, Synthesizer
+from microclaw.voice.operations import TEST_SENTENCE, EngineState, EngineTrial
 
 PREFERRED: Final = {"asr": ("wyoming",), "tts": ("piper", "wyoming")}
 """These are first where they work: a person has set them up, and they are better than what is there by itself."""
@@ -35,15 +37,6 @@ NEXT: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class EngineState:
-    """`problem` says what it lacks, with what to do; None: it works."""
-
-    role: str
-    name: str
-    problem: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class PairTrial:
     """`trial` is None where an engine failed; `problem` says why then."""
 
@@ -54,9 +47,13 @@ class PairTrial:
 
     @property
     def is_ok(self) -> bool:
-        return self.trial is not None and self.trial.is_understood
+        return self.trial is not None and self.trial.ok
 
 
+voice_group = command_group()
+
+
+@voice_group.command("setup")
 def setup_voice(
     ctx: typer.Context,
     asr: Annotated[
@@ -64,6 +61,10 @@ def setup_voice(
     ] = None,
     tts: Annotated[
         list[str] | None, typer.Option("--tts", metavar="ENGINE", help="Text to speech; may be repeated, in order.")
+    ] = None,
+    fetch: Annotated[
+        str | None,
+        typer.Option("--fetch", metavar="NAME", help="Whisper's model from its hub: tiny.en, base.en or small.en."),
     ] = None,
 ) -> None:
     """Look which speech engines work here, try them with a sentence, set their order. With --yes it asks nothing."""
@@ -75,6 +76,12 @@ def setup_voice(
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         raise ConfigError(f"voice needs packages that are not here: {', '.join(missing)}", next_step=HOW_TO_INSTALL)
+    if fetch is not None:
+        from microclaw.voice.engines.whisper_models import fetch_model
+
+        options.say(f"fetching {fetch}")
+        fetch_model(fetch, settings.home, lambda *_: None, proxy=settings.proxy)
+        settings = replace(settings, voice=replace(settings.voice, whisper_model=fetch))
     states = asyncio.run(_states(settings))
     for state in states:
         options.say(f"{state.name:<13} {DOES[state.role]:<7} {state.problem or 'works'}")
@@ -91,6 +98,8 @@ def setup_voice(
     is_ok = any(one.is_ok for one in trials)
     wanted = {"voice.asr": (chosen["asr"], settings.voice.asr), "voice.tts": (chosen["tts"], settings.voice.tts)}
     changes = {key: value_text(new) for key, (new, old) in wanted.items() if new != tuple(old)}
+    if fetch is not None:
+        changes["voice.whisper_model"] = fetch
     if not settings.voice.enabled:
         changes["voice.enabled"] = "true"
     files: Sequence[str] = ()
@@ -228,12 +237,12 @@ def _report(
 ) -> None:
     is_ok = any(one.is_ok for one in trials)
     document: dict[str, Any] = {
-        "engines": [{"role": one.role, "name": one.name, "problem": one.problem} for one in states],
+        "engines": msgspec.to_builtins(states),
         "asr": list(chosen["asr"]),
         "tts": list(chosen["tts"]),
         "trials": [
             {"tts": one.tts, "asr": one.asr, "ok": one.is_ok, "problem": one.problem}
-            | ({} if one.trial is None else one.trial.to_json())
+            | ({} if one.trial is None else msgspec.to_builtins(one.trial))
             for one in trials
         ],
         "changes": changes,

@@ -82,7 +82,7 @@ def checked_token(secret: str, found_in: str, path: Path | str = TOKEN_FILE) -> 
 
 
 def trusted_authorities(home: Path | None, environ: Mapping[str, str]) -> str:
-    """Certificates (PEM) that a host may prove itself with besides the system's: of `microclaw ca export`.
+    """Certificates (PEM) that a host may prove itself with besides the system's: of `microclaw person ca FILE`.
 
     The file that MICROCLAW_CA names, else host-ca.pem in the home; and the authority of this home's own host. Only
     certificates are taken out of a file: the authority's own file has its key, too.
@@ -91,7 +91,7 @@ def trusted_authorities(home: Path | None, environ: Mapping[str, str]) -> str:
     named = text_of(environ, CA_VARIABLE)
     found = _certificates(Path(named).expanduser() if named else folder / CA_FILE)
     if named and not found:
-        raise ConfigError(f"{CA_VARIABLE}: {named} has no certificate", next_step="microclaw ca export on the host")
+        raise ConfigError(f"{CA_VARIABLE}: no certificate in {named}", next_step="microclaw person ca FILE on the host")
     return "\n".join((*found, *_certificates(folder / OWN_AUTHORITY)))
 
 
@@ -104,7 +104,7 @@ def _certificates(path: Path) -> list[str]:
 
 
 def how_to_get_one(path: Path | str = TOKEN_FILE) -> str:
-    return f"microclaw token create NAME on the host's machine, then set {TOKEN_VARIABLE} or put it into {path}"
+    return f"microclaw person add-token NAME on the host's machine, then set {TOKEN_VARIABLE} or put it into {path}"
 
 
 def _read_address(text: str, said_by: str) -> HostAddress:

@@ -79,12 +79,12 @@ class HostCalls:
         self._watch: Watch | None = None
         self._within_s: float | None = None
 
-    def call(self, act: Operation[P, R], *_: P.args, **values: P.kwargs) -> R:
+    def call(self, act: Operation[P, R], /, *_: P.args, **values: P.kwargs) -> R:
         """Do a declared act: `client.call(schedules.pause, number=3)`."""
         result: R = self._done(act, values)
         return result
 
-    def call_many(self, act: Operation[P, R], **values: Any) -> OnMany[R]:
+    def call_many(self, act: Operation[P, R], /, **values: Any) -> OnMany[R]:
         """The same on the devices that `devices`, `labels` or `all` choose, with the act's other parameters."""
         result: OnMany[R] = self._done(act.of_many, values)
         return result

@@ -13,11 +13,9 @@ from microclaw.client.calls import HostCalls
 from microclaw.client.chat import Chat
 from microclaw.client.devices import Devices
 from microclaw.client.endpoint import RemoteEndpoint, SocketEndpoint
-from microclaw.client.fleet import Firmware, Rollouts
 from microclaw.client.live import Live
-from microclaw.client.programs import Programs
-from microclaw.client.request import REQUEST_TIMEOUT_S
-from microclaw.client.work import Approvals, Tasks, Tools
+from microclaw.client.request import REQUEST_TIMEOUT_S, segment
+from microclaw.client.work import Tools
 from microclaw.config.places import control_socket, home_folder
 from microclaw.errors import ConfigError
 from microclaw.events import ApprovalAsked
@@ -66,10 +64,6 @@ class Client(HostCalls):
         return Devices(self)
 
     @cached_property
-    def programs(self) -> Programs:
-        return Programs(self)
-
-    @cached_property
     def chat(self) -> Chat:
         return Chat(self)
 
@@ -81,22 +75,6 @@ class Client(HostCalls):
     def tools(self) -> Tools:
         return Tools(self)
 
-    @cached_property
-    def approvals(self) -> Approvals:
-        return Approvals(self)
-
-    @cached_property
-    def tasks(self) -> Tasks:
-        return Tasks(self)
-
-    @cached_property
-    def firmware(self) -> Firmware:
-        return Firmware(self)
-
-    @cached_property
-    def rollouts(self) -> Rollouts:
-        return Rollouts(self)
-
     def status(self) -> JsonObject:
         """The host's version, addresses, model and what its devices do now."""
         return self.get("/v1/status")
@@ -105,9 +83,9 @@ class Client(HostCalls):
         """The cluster as this host sees it: hosts, streams, duties, problems. `cluster` is None for one alone."""
         return cast("cluster_routes.ClusterAnswer", self.get("/v1/cluster"))
 
-    def usage(self, *, by: str = "day", days: int = 30) -> JsonObject:
-        """Requests, tokens and money of the last days: by "day", "person", "model" or another group of the host's."""
-        return self.get("/v1/usage", {"by": by, "days": days})
+    def request(self, number: str) -> JsonObject:
+        """What became of a request that was told to wait (202)."""
+        return self.get(f"/v1/requests/{segment(number)}")
 
     def me(self) -> JsonObject:
         """Who this client is at the host: `name`, `role`, and what that may."""

@@ -214,7 +214,7 @@ class RemoteEndpoint(HostEndpoint):
         if isinstance(error, ssl.SSLCertVerificationError):
             return ConfigError(
                 f"{self.address} cannot prove that it is that host: {error.verify_message}",
-                next_step="microclaw ca export FILE on that machine, then MICROCLAW_CA=FILE here; or give it a "
+                next_step="microclaw person ca FILE on that machine, then MICROCLAW_CA=FILE here; or give it a "
                 "certificate of that name",
             )
         reason = (error.reason or str(error)).replace("_", " ").lower()

@@ -63,7 +63,7 @@ class HostRequest:
 
 def decision(approval_id: str, *, approved: bool) -> HostRequest:
     """Yes or no to what waits under this id."""
-    return HostRequest("POST", f"/v1/approvals/{segment(approval_id)}?wait_s=0", {"approved": approved})
+    return HostRequest("POST", f"/v1/approvals/{segment(approval_id)}", {"approved": approved, "wait_s": 0})
 
 
 def too_long() -> ProtocolError:

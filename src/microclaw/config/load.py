@@ -110,7 +110,7 @@ class Assembly:
         has_backup = backup.folder is not None and (locks or self._has("backup", "backup", "recipient"))
         if len(locks) == 2 and has_backup:
             text = "backup.recipient and backup.password_file are both set: a backup has one of them"
-            self._wrong(("backup", "password_file"), text, "microclaw config unset backup.password_file")
+            self._wrong(("backup", "password_file"), text, "microclaw config set backup.password_file --default")
         self._bind(file.host)
         servers = file.mcp.servers.items()
         gateway_off = gateway is not None and not gateway.enabled

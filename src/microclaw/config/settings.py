@@ -142,7 +142,7 @@ class VoiceSettings:
     espeak_voice: Line = setting("en", "espeak-ng's voice or language")
     piper_command: tuple[Line, ...] = setting(("piper",), "the program piper and its own arguments")
     piper_voice: Line | None = setting(None, "piper's voice, an .onnx file with its .onnx.json beside it")
-    whisper_model: forms.WhisperModel = setting("tiny.en", "tiny.en, base.en, small.en (voice fetch-model) or a folder")
+    whisper_model: forms.WhisperModel = setting("tiny.en", "tiny.en, base.en, small.en (setup --fetch) or a folder")
     whisper_threads: int | None = setting(None, "its threads; the cores, at most four, when left out", 1, 64)
     wyoming_asr: forms.Place | None = setting(None, "HOST:PORT of a Wyoming server for speech to text")
     wyoming_tts: forms.Place | None = setting(None, "HOST:PORT of a Wyoming server for text to speech")

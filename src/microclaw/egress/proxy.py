@@ -212,7 +212,7 @@ class _TaskProxy:
         try:
             allowlist = await asyncio.to_thread(self._proxy.allowlist.current)
         except ConfigError as exc:
-            raise RequestRefused(403, "the allowlist has mistakes: microclaw egress check") from exc
+            raise RequestRefused(403, "the allowlist has mistakes: microclaw secret egress") from exc
         verdict = judge(
             allowlist,
             task=self._name,

@@ -2,37 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
 
-from microclaw.operations.operation import Operation, Parameter, load
+from microclaw.operations.operation import Operation, Parameter
 
 _SCHEMAS: Final = "#/components/schemas/{name}"
+STEPS: Final = "application/x-ndjson"
 _REASONS: Final = {200: "Done", 201: "Made", 202: "Begun"}
 
 
-def paths_and_schemas(names: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+def paths_and_schemas(acts: Collection[Operation[..., Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The path items of these acts, and the schemas that they refer to."""
-    acts = [one for act in load() for one in (act, act.of_many) if one.name in names]
-    types = [kind for one in acts for kind in (one.result, *((one.body,) if one.has_body else ()))]
+    types = [kind for one in acts for kind in _types(one)]
     found, schemas = msgspec.json.schema_components(types, ref_template=_SCHEMAS)
     of = dict(zip(types, found, strict=True))
     paths: dict[str, Any] = {}
     for one in acts:
-        paths.setdefault(one.path, {})[one.method.lower()] = {
+        paths.setdefault(documented_path(one), {})[one.method.lower()] = {
             "tags": [one.noun],
             "summary": one.summary,
             "operationId": one.name,
             "parameters": [
                 _parameter(one, given) for given in one.parameters if given.name in one.texts.__struct_fields__
             ],
-            **({"requestBody": _content(of[one.body]) | {"required": True}} if one.body.__struct_fields__ else {}),
-            "responses": {str(one.status): {"description": _REASONS[one.status], **_content(of[one.result])}},
-            **({"steps": True} if one.steps else {}),
+            **({"requestBody": _content(of[_body(one)]) | {"required": True}} if _body(one).__struct_fields__ else {}),
+            "responses": {str(one.status): {"description": _REASONS[one.status], **_answer(one, of)}},
         }
     return paths, schemas
+
+
+def documented_path(act: Operation[..., Any]) -> str:
+    """As a reader of OpenAPI knows it: `{name}` for `{name:path}`."""
+    return act.path.replace(":path}", "}")
+
+
+def _body(act: Operation[..., Any]) -> Any:
+    return act.reads or act.body
+
+
+def _types(act: Operation[..., Any]) -> Iterator[Any]:
+    if act.has_body:
+        yield _body(act)
+    if not act.steps and not act.media:
+        yield act.result
+
+
+def _answer(act: Operation[..., Any], of: Mapping[Any, dict[str, Any]]) -> dict[str, Any]:
+    """A stream of steps has the lines of every stream (`steps`)."""
+    if act.steps or act.media:
+        return {"content": {act.media or STEPS: {}}}
+    return _content(of[act.result])
 
 
 def _parameter(act: Operation[..., Any], given: Parameter) -> dict[str, Any]:

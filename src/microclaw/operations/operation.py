@@ -175,7 +175,8 @@ class operation:
     `asks`: a person is asked where the settings say so of an ACT; of a RISKY act somebody always is.
     `steps`: its route answers with its steps as JSON lines; a `cancellable` one calls `call.begin`.
     `many` is the route that does it on many devices; `offers` is the method that a device needs for it. `among` gives,
-    of devices that nobody named, those that are meant.
+    of devices that nobody named, those that are meant. `media`: its answer is of this type, and no JSON. `reads` is the
+    form of a body that `run` reads itself.
     """
 
     name: str
@@ -201,6 +202,8 @@ class operation:
     many: str | None = None
     offers: str = ""
     among: Callable[..., Awaitable[Sequence[Any]]] | None = None
+    media: str = ""
+    reads: type | None = None
 
     def __call__(self, run: Callable[Concatenate[Any, Call, P], Awaitable[R]]) -> Operation[P, R]:
         made = Operation(**vars(self), run=run)
@@ -307,7 +310,7 @@ class Operation(operation, Generic[P, R]):
         return None
 
     def request(self, values: Mapping[str, Any]) -> tuple[str, dict[str, Any], dict[str, Any] | None]:
-        """The path, the query and the body of a request with these values; None is left out. ConfigError."""
+        """The path, the query and the body of a request with these values; defaults are left out. ConfigError."""
         if (wrong := self.check(values)) is not None:
             raise ConfigError(f"{self.name}: {wrong}", next_step="its parameters are in docs/reference/cli.md")
         left_out = {one.name: one.default for one in self.parameters}

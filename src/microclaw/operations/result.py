@@ -10,6 +10,8 @@ import msgspec
 
 from microclaw.errors import Diagnostic
 
+S = TypeVar("S", bound=msgspec.Struct)
+
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """`document` is the name of its JSON document on the command line."""
@@ -77,6 +79,11 @@ class Listing(Result, frozen=True, kw_only=True):
     def table(self) -> list[tuple[str, ...]]:
         """Its rows as texts; "-" for what is not known."""
         return [tuple(_cell(name, getattr(row, name)) for name in self.columns.values()) for row in self.rows]
+
+
+def filled(kind: type[S], row: object, **more: Any) -> S:
+    """One of this kind, with the values of `more`, else the row's own of the same names."""
+    return kind(**{name: more[name] if name in more else getattr(row, name) for name in kind.__struct_fields__})
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True, rename={"next_step": "next"}):

@@ -8,20 +8,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from microclaw.audit import AuditEvent, AuditKind, Record
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
+from microclaw.devices.selection import Selection
 from microclaw.errors import ConfigError, MicroclawError, NotSupported
 from microclaw.link_server.device_link import DeviceLink
 from microclaw.link_server.transport import LinkTransport
 from microclaw.ota.manifest import SMALL, moment_ms, version_numbers
+from microclaw.ota.results import OfferOutcome, UpdateStatus
 from microclaw.store.firmware import GIVEN_UP, FirmwareTable, OfferedBefore, OfferRow, ReleaseRow, offer_in
 from microclaw.store.link_events import UpdateFacts
 from microclaw.store.sql import Sql
+from microclaw.wire.host_api import failure_of
 from microclaw.wire.link.messages import OtaCancel, OtaOffer
 
+RESTART_MS: Final = 120_000
+"""A board that is short of memory restarts for an offer: it is absent only after that."""
 _log = logging.getLogger(__name__)
 
 
@@ -88,6 +93,52 @@ class Offers:
             self.changed(older)
         return row
 
+    def chosen(self, selection: Selection) -> list[Device]:
+        """Those that are named, or of those that are meant the ones with a link. Raises ConfigError, UnknownName."""
+        selection.check()
+        if selection.names:
+            return list(dict.fromkeys(self._devices.get(name) for name in selection.names))
+        found = [one for one in self._devices.list() if selection.means(one.labels) and _has_link(one)]
+        if not found:
+            text = "no device that is meant has a link, by which updates come"
+            raise ConfigError(text, next_step="microclaw device list")
+        return found
+
+    async def to_each(self, devices: Sequence[Device], rows: Sequence[ReleaseRow], *, by: str) -> list[OfferOutcome]:
+        """Offer each device the one of a version's releases that is for it."""
+        found = []
+        for device in devices:
+            try:
+                row = await self.offer(device.device_id, release_for(rows, device), by=by, again=True)
+                found.append(OfferOutcome(device=device.name, offer=row))
+            except AlreadyRuns as exc:
+                found.append(OfferOutcome(device=device.name, already=exc.version))
+            except MicroclawError as exc:
+                found.append(OfferOutcome(device=device.name, error=failure_of(exc)))
+        return found
+
+    async def status(self, device: str | None = None) -> list[UpdateStatus]:
+        """How each device with a link stands, or one. Raises UnknownName."""
+        devices = self._devices.list() if device is None else [self._devices.get(device)]
+        foreign = {row.device_id: row for row in await self._table.foreign()}
+        latest = {(row.device_id, row.is_of_keys): row for row in await self._table.latest()}
+        found = []
+        for one in filter(_has_link, devices):
+            link = link_of(one)
+            seen_ms = 0 if link.presence is None else link.presence.seen_ms
+            status = UpdateStatus(
+                device=one.name,
+                device_id=one.device_id,
+                online=link.anywhere,
+                absent=not link.anywhere and self._now_ms() - seen_ms > RESTART_MS,
+                runs=None if link.presence is None else link.presence.ota,
+                offer=latest.get((link.link_id, False)),
+                keys_offer=latest.get((link.link_id, True)),
+                not_ours=foreign.get(link.link_id),
+            )
+            found.append(status)
+        return found
+
     async def cancel(self, device_id: str, *, by: str) -> OfferRow | None:
         """Ask the device to give up what it has not written yet; the offer, or None where there is none of that kind.
 
@@ -153,6 +204,10 @@ def link_of(device: Device) -> DeviceLink:
     raise NotSupported(
         f"{device.name} has no link, by which updates come", next_step="microclaw flash writes its firmware by cable"
     )
+
+
+def _has_link(device: Device) -> bool:
+    return any(isinstance(transport, LinkTransport) for transport in device.transports)
 
 
 def release_for(rows: Sequence[ReleaseRow], device: Device, *, back: bool = False) -> ReleaseRow:
@@ -229,7 +284,7 @@ def obstacle(release: ReleaseRow, device: Device, link: DeviceLink, now_ms: int)
         )
     mismatch = _mismatch(release, facts, {device.device_id, link.link_id})
     if mismatch is not None:
-        return ConfigError(f"{device.name} {mismatch}", next_step=f"microclaw firmware show {release.release_id}")
+        return ConfigError(f"{device.name} {mismatch}", next_step=f"microclaw firmware list {release.release_id}")
     return None
 
 

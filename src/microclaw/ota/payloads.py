@@ -18,6 +18,7 @@ from typing import Final, Protocol
 from microclaw.durable import make_private_folder, open_regular, sync_folder
 from microclaw.errors import ConfigError, StoreError
 
+MAX_PIECE_BYTES: Final = 1 << 20
 _PART: Final = ".part"
 _OURS: Final = re.compile(r"[0-9a-f]{64}(\.part)?")
 _log = logging.getLogger(__name__)
@@ -30,6 +31,15 @@ class SharedPayloads(Protocol):
     async def put(self, sha256: str, path: Path) -> None: ...
 
     async def fetch(self, sha256: str, path: Path) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadWanted:
+    """The signature is right, and the payload is missing from `offset` on."""
+
+    sha256: str
+    size_bytes: int
+    offset: int
 
 
 @dataclass(frozen=True, slots=True)

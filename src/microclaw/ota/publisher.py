@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from microclaw.audit import AuditEvent, AuditKind, Record
@@ -17,22 +16,12 @@ from microclaw.ota.bundle import check_bundle
 from microclaw.ota.image import read_application
 from microclaw.ota.keys import SIGNATURE_BYTES, BadSignature, PublicKey, check_change
 from microclaw.ota.manifest import KeyChange, Manifest, ManifestError, Release, moment_ms, read_manifest
-from microclaw.ota.payloads import Payloads
+from microclaw.ota.payloads import MAX_PIECE_BYTES, Payloads, PayloadWanted
 from microclaw.store.firmware import FirmwareTable, KeyRow, ReleaseRow
 
-MAX_PIECE_BYTES: Final = 1 << 20
 MAX_EXPECTED: Final = 4
 MAX_KEYS: Final = 64
 CLOCKS_DIFFER_MS: Final = 86_400_000  # as boards have it (docs/protocols/ota.md, no_clock)
-
-
-@dataclass(frozen=True, slots=True)
-class PayloadWanted:
-    """The signature is right, and the payload is missing from `offset` on."""
-
-    sha256: str
-    size_bytes: int
-    offset: int
 
 
 class Publisher:
@@ -57,18 +46,22 @@ class Publisher:
         async with self._changing:
             others = [row.name for row in await self.table.keys() if row.key_id != key.key_id]
             if len(others) >= MAX_KEYS:
-                raise ConfigError(f"{MAX_KEYS} keys is the limit", next_step="microclaw firmware keys list")
+                raise ConfigError(f"{MAX_KEYS} keys is the limit", next_step="microclaw firmware keys")
             if name in others:
                 raise ConfigError(f"another key is called {name}", next_step="give another --name")
             await self.table.put_key(KeyRow(key.key_id, name, key.der, self._now_ms()))
         self._note(AuditKind.FIRMWARE_KEY, f"updates signed by {key.key_id} are passed on from now on", name, by)
         return await self.key(key.key_id)
 
+    async def moduli(self) -> dict[str, str]:
+        """Each key as devices keep it, by its id."""
+        return {row.key_id: PublicKey(row.public_der, row.key_id).trusted.n for row in await self.table.keys()}
+
     async def key(self, key_id: str) -> KeyRow:
         """A key that this host knows. Raises UnknownName."""
         row = await self.table.key(key_id)
         if row is None:
-            raise UnknownName(f"no such key here: {key_id}", next_step="microclaw firmware keys trust FILE.pub.pem")
+            raise UnknownName(f"no such key here: {key_id}", next_step="microclaw firmware trust FILE.pub.pem")
         return row
 
     async def distrust(self, key_id: str, *, by: str) -> KeyRow:

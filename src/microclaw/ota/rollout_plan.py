@@ -68,7 +68,9 @@ class RolloutPlan:
     @staticmethod
     def _check(what: str, value: float, least: float, most: float) -> None:
         if not least <= value <= most:
-            raise ConfigError(f"{what}: {value:g} is not from {least:g} to {most:g}", next_step="rollout start --help")
+            raise ConfigError(
+                f"{what}: {value:g} is not from {least:g} to {most:g}", next_step="microclaw firmware rollout --help"
+            )
 
 
 def read_stages(text: str, count: int) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Final
 
 from microclaw.devices.device import Device
@@ -33,27 +33,6 @@ _ENDS: Final[dict[OfferState, DeviceState]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class RolloutOrder:
-    """`outdated`: leave out who runs the version, or a newer one. `revisions`: only boards of these; () for all.
-    `limits`: fields of RolloutPlan, without `stages`.
-    """
-
-    version: str
-    stages: str = DEFAULT_STAGES
-    outdated: bool = False
-    limits: dict[str, object] | None = None
-    revisions: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """`left_out`: devices that are not in it, each with the reason."""
-
-    one: OpenRollout
-    left_out: tuple[tuple[str, str], ...]
-
-
 class RolloutService:
     """`now_ms` is the wall clock."""
 
@@ -70,7 +49,7 @@ class RolloutService:
     ) -> None:
         self.publisher = publisher
         self.offers = offers
-        self._devices = devices
+        self.devices = devices
         self._now_ms = now_ms
         self._ends: dict[tuple[str, int], OfferRow] = {}  # by device and release: the newest counts
         self._news = asyncio.Event()
@@ -97,29 +76,41 @@ class RolloutService:
             self._is_running = False
             stop_listening()
 
-    async def begin(self, order: RolloutOrder, chosen: Sequence[Device], person: str) -> Begun:
-        """Raises UnknownName for a version that is not published, ConfigError where no device can take it or those that
+    async def begin(
+        self,
+        version: str,
+        chosen: Sequence[Device],
+        person: str,
+        *,
+        stages: str = DEFAULT_STAGES,
+        plan: RolloutPlan = RolloutPlan(()),  # noqa: B008 - frozen
+        outdated: bool = False,
+        revisions: Sequence[str] = (),
+    ) -> tuple[OpenRollout, dict[str, str]]:
+        """Begin it by the plan, with these stages; the devices that are not in it, each with the reason.
+
+        `outdated`: leave out who runs the version, or a newer one. `revisions`: only boards of these; () for all.
+        Raises UnknownName for a version that is not published, ConfigError where no device can take it or those that
         can are on several channels.
         """
-        rows = await self.publisher.find(order.version)
+        rows = await self.publisher.find(version)
         version = rows[0].version
-        members: list[tuple[str, str]] = []
-        left_out: list[tuple[str, str]] = []
+        running: dict[str, str] = {}
+        left_out: dict[str, str] = {}
         for device in chosen:
-            why = self._why_not(rows, device, order)
+            why = self._why_not(rows, device, outdated, revisions)
             if why is None:
-                members.append((device.device_id, _running(device)))
+                running[device.device_id] = _running(device)
             else:
-                left_out.append((device.name, why))
-        if not members:
-            reasons = "; ".join(f"{name}: {why}" for name, why in left_out[:3])
+                left_out[device.name] = why
+        if not running:
+            reasons = "; ".join(f"{name}: {why}" for name, why in list(left_out.items())[:3])
             raise ConfigError(f"no board takes {version}: {reasons}", next_step="microclaw firmware status")
-        channel = self._channel_of(rows, [device_id for device_id, _ in members])
-        running = dict(members)
+        channel = self._channel_of(rows, list(running))
         ordered = in_order(f"{version} {self._now_ms()}", list(running))
-        plan = RolloutPlan(read_stages(order.stages, len(ordered)), **(order.limits or {}))  # type: ignore[arg-type]
-        one = await self.rollouts.begin(version, channel, plan, [(each, running[each]) for each in ordered], person)
-        return Begun(one, tuple(left_out))
+        plan = replace(plan, stages=read_stages(stages, len(ordered)))
+        members = [(each, running[each]) for each in ordered]
+        return await self.rollouts.begin(version, channel, plan, members, person), left_out
 
     async def undo(self, rollout_id: int, person: str) -> list[OpenRollout]:
         """Take the boards that have the update back to what they ran: a rollout for each former version.
@@ -129,7 +120,7 @@ class RolloutService:
         one = await self.rollouts.get(rollout_id)
         if one.undoes is not None or one.rollout.progress.state == "undone":
             raise ConfigError(
-                f"rollout {rollout_id} is taken back, or takes one back", next_step="microclaw rollout list"
+                f"rollout {rollout_id} is taken back, or takes one back", next_step="microclaw firmware rollouts"
             )
         former: dict[str, list[tuple[str, str]]] = {}
         for device in one.rollout.devices.values():
@@ -166,7 +157,7 @@ class RolloutService:
             return _end_of(given)
         back = one.undoes is not None
         rows = await self._releases_back(one.version) if back else await self.publisher.find(one.version)
-        known = self._devices.get(device.device_id)
+        known = self.devices.get(device.device_id)
         release = release_for(rows, known, back=back)
         before = await self.offers.standing(device.device_id, release.release_id)
         if _running(known) == one.version and all(row.is_over for row in before):
@@ -199,11 +190,11 @@ class RolloutService:
         return rows
 
     def _is_online(self, device_id: str) -> bool:
-        return self._is_known(device_id) and link_of(self._devices.get(device_id)).anywhere
+        return self._is_known(device_id) and link_of(self.devices.get(device_id)).anywhere
 
     def _is_known(self, device_id: str) -> bool:
         try:
-            link_of(self._devices.get(device_id))
+            link_of(self.devices.get(device_id))
         except (UnknownName, NotSupported):
             return False
         return True
@@ -254,7 +245,7 @@ class RolloutService:
         """
         names: dict[str, list[str]] = {}
         for device_id in members:
-            device = self._devices.get(device_id)
+            device = self.devices.get(device_id)
             names.setdefault(release_for(rows, device).channel, []).append(device.name)
         if len(names) > 1:
             each = "; ".join(f"{len(found)} on {channel} ({found[0]}, ...)" for channel, found in sorted(names.items()))
@@ -264,9 +255,11 @@ class RolloutService:
             )
         return next(iter(names))
 
-    def _why_not(self, rows: Sequence[ReleaseRow], device: Device, order: RolloutOrder) -> str | None:
+    def _why_not(
+        self, rows: Sequence[ReleaseRow], device: Device, outdated: bool, revisions: Sequence[str]
+    ) -> str | None:
         revision = revision_of(device)
-        if order.revisions and revision not in order.revisions:
+        if revisions and revision not in revisions:
             return f"is of the revision {revision}" if revision else "does not know its revision"
         try:
             release = release_for(rows, device)
@@ -274,7 +267,7 @@ class RolloutService:
         except NotSupported as exc:
             return exc.message
         running, wanted = version_numbers(_running(device)), version_numbers(release.version)
-        if order.outdated and running is not None and wanted is not None and running >= wanted:
+        if outdated and running is not None and wanted is not None and running >= wanted:
             return f"runs {_running(device)}"
         return None if error is None else error.message
 

@@ -20,7 +20,7 @@ import msgspec
 
 from microclaw.errors import ConfigError, MicroclawError, Overloaded, UnknownName
 from microclaw.events import LiveEvent, RolloutChanged
-from microclaw.ota.rollout import BAD, Rollout
+from microclaw.ota.rollout import Rollout
 from microclaw.ota.rollout_plan import RolloutPlan
 from microclaw.store.rollouts import DeviceState, Progress, RolloutDevice, RolloutRow, RolloutState, RolloutTable
 
@@ -131,7 +131,7 @@ class Rollouts:
         """`devices`: (id, version that it runs). Raises ConfigError where one of them is in an open rollout already."""
         async with self._lock:
             if sum(one.rollout.is_open for one in self._open.values()) >= MAX_OPEN:
-                raise ConfigError(f"{MAX_OPEN} rollouts are open", next_step="end one: microclaw rollout list")
+                raise ConfigError(f"{MAX_OPEN} rollouts are open", next_step="end one: microclaw firmware rollouts")
             for one in self._open.values():
                 if one.rollout_id == undoes:  # who is under way there has the end of it first (`_is_free`)
                     continue
@@ -139,7 +139,7 @@ class Rollouts:
                 if busy:
                     raise ConfigError(
                         f"{len(busy)} of these boards are in rollout {one.rollout_id}, which is not over",
-                        next_step=f"microclaw rollout status {one.rollout_id}; to end it: rollout stop",
+                        next_step=f"microclaw firmware rollouts {one.rollout_id}",
                     )
             new = RolloutRow(0, version, channel, msgspec.json.encode(plan).decode(), person_id, undoes, self._now_ms())
             rollout_id = await self._table.add(new, devices)
@@ -154,7 +154,7 @@ class Rollouts:
             return one
         found = await self._table.get(rollout_id)
         if found is None:
-            raise UnknownName(f"there is no rollout {rollout_id}", next_step="microclaw rollout list")
+            raise UnknownName(f"there is no rollout {rollout_id}", next_step="microclaw firmware rollouts")
         return await self._read(*found)
 
     async def all(self) -> list[OpenRollout]:
@@ -267,7 +267,7 @@ class Rollouts:
         async with self._lock:
             for _ in range(TRIES):
                 one = await self.get(rollout_id)
-                now, step = one.rollout.progress.state, f"microclaw rollout status {rollout_id}"
+                now, step = one.rollout.progress.state, f"microclaw firmware rollouts {rollout_id}"
                 if now not in allowed:
                     raise ConfigError(f"rollout {rollout_id} is {now}", next_step=step)
                 one.rollout.set_state(state, reason)
@@ -336,11 +336,6 @@ class Rollouts:
 def in_order(rollout_key: str, device_ids: Sequence[str]) -> list[str]:
     """The devices in an order that says nothing of them and is the same for the same key: who is canary is chance."""
     return sorted(device_ids, key=lambda one: hashlib.sha256(f"{rollout_key}/{one}".encode()).digest())
-
-
-def failures(rollout: Rollout) -> list[RolloutDevice]:
-    """The boards that did not become healthy."""
-    return [device for device in rollout.devices.values() if device.state in BAD]
 
 
 def _minute_of(at: datetime) -> int:

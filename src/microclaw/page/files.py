@@ -14,9 +14,9 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Final
 
-from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 
 STATIC: Final = Path(__file__).parent / "static"
 POLICY: Final = (
@@ -129,31 +129,14 @@ def _made(content: bytes, media_type: str) -> PageFile:
 
 
 @cache
-def page_router() -> APIRouter:
-    router = APIRouter(tags=["pages"])
-    files = page_files()
-    documents = tuple(_document(files, depth) for depth in range(_DEEPEST + 1))
+def _documents() -> tuple[PageFile, ...]:
+    return tuple(_document(page_files(), depth) for depth in range(_DEEPEST + 1))
 
-    async def document(request: Request) -> Response:
-        raw_path: bytes = request.scope["raw_path"]  # a %2F in a board's name is no folder
-        depth = raw_path.partition(b"?")[0].count(b"/") - 1
-        if depth > _DEEPEST:
-            raise HTTPException(404, "the page has no such view")
-        return documents[depth].response(request)
 
-    async def document_of_one(rest: str, request: Request) -> Response:  # noqa: ARG001  # the API's document names it
-        return await document(request)
-
-    for path in VIEWS:
-        name = f"page_{path.split('/')[1] or 'front'}{'_one' if '{' in path else ''}"
-        answer = document_of_one if "{" in path else document
-        router.add_api_route(path, answer, name=name, response_class=HTMLResponse, summary="The page for browsers")
-
-    @router.get(FILES, summary="A script, style or picture of the page", response_class=Response)
-    async def file(name: str, request: Request) -> Response:
-        found = files.get(name)
-        if found is None:
-            raise HTTPException(404, "the page has no such file")
-        return found.response(request)
-
-    return router
+def document_at(request: Request) -> Response:
+    """The page's document for one of VIEWS. HTTPException 404."""
+    raw_path: bytes = request.scope["raw_path"]  # a %2F in a board's name is no folder
+    depth = raw_path.partition(b"?")[0].count(b"/") - 1
+    if depth > _DEEPEST:
+        raise HTTPException(404, "the page has no such view")
+    return _documents()[depth].response(request)

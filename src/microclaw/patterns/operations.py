@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, TypeAlias
 
-from msgspec import Meta
+from msgspec import Meta, convert, structs
 
+from microclaw.events import ProgramKind
 from microclaw.operations.operation import Call, Option, operation
 from microclaw.operations.result import Listing, Result
 from microclaw.patterns.catalog import KIND_OF, SHIPPED, Catalog, Entry
@@ -24,19 +25,22 @@ def folders_of(settings: Settings) -> list[Path]:
     return [Path(one).expanduser() for one in settings.catalog.folders]
 
 
-class EntryFacts(Result, frozen=True, kw_only=True):
+_NAMES: Final = {"version_text": "version", "app_name": "app", "folder": "catalog"}
+
+
+class EntryFacts(Result, frozen=True, kw_only=True, rename=_NAMES):
     """`app`: the program's name on a board; `missing`: why there is no C, or no Python; `catalog`: its folder."""
 
     name: str
-    version: str
+    version_text: str
     title: str
     about: str
-    app: str
+    app_name: str
     kinds: tuple[str, ...]
     languages: str
     missing: str
-    catalog: str
-    parameters: list[Parameter]
+    folder: str
+    parameters: dict[str, Parameter]
     wiring: tuple[Part, ...]
 
 
@@ -46,10 +50,10 @@ class EntryList(Listing, frozen=True, kw_only=True):
     document: ClassVar = "catalog"
     columns: ClassVar = {
         "NAME": "name",
-        "VERSION": "version",
+        "VERSION": "version_text",
         "IN": "languages",
         "WHAT": "title",
-        "FROM": "catalog",
+        "FROM": "folder",
     }
     empty: ClassVar = "no entry has all of these words"
 
@@ -61,7 +65,7 @@ class EntryList(Listing, frozen=True, kw_only=True):
         return "\ncareful: ".join(self.mistakes)
 
 
-class OneEntry(EntryFacts, frozen=True, kw_only=True):
+class OneEntry(EntryFacts, frozen=True, kw_only=True, rename=_NAMES):
     """With the given values and the defaults; `expect` is what its trial has to show, `sources` are by their files."""
 
     document: ClassVar = "catalog-entry"
@@ -72,7 +76,7 @@ class OneEntry(EntryFacts, frozen=True, kw_only=True):
     sources: dict[str, str]
 
     def lines(self) -> Iterable[str]:
-        yield f"{self.name} {self.version}: {self.title} ({self.languages}; {self.catalog})"
+        yield f"{self.name} {self.version_text}: {self.title} ({self.languages}; {self.folder})"
         yield self.about
         if self.missing:
             yield f"In {self.languages} alone: {self.missing}."
@@ -116,7 +120,7 @@ async def search(
 ) -> EntryList:
     """Find entries by words of their names, titles, descriptions and parts."""
     found = Catalog(folders, only=catalog)
-    entries = [EntryFacts(**_facts(one)) for one in found.search(words.split())]
+    entries = convert(found.search(words.split()), list[EntryFacts], from_attributes=True)
     return EntryList(entries=entries, mistakes=[one.message for one in found.mistakes])
 
 
@@ -164,11 +168,11 @@ async def look(
     )
 
 
-def _shown(entry: Entry, sets: Sequence[str], kinds: Sequence[Any], *, blocking: bool | None) -> OneEntry:
+def _shown(entry: Entry, sets: Sequence[str], kinds: Sequence[ProgramKind], *, blocking: bool | None) -> OneEntry:
     values = entry.values(sets)
     programs = [entry.fill(values, kind, blocking=blocking) for kind in kinds or entry.kinds[:1]]
     return OneEntry(
-        **_facts(entry),
+        **structs.asdict(convert(entry, EntryFacts, from_attributes=True)),
         values=values,
         diagram=entry.diagram(values),
         expect=programs[0].expect,
@@ -176,22 +180,11 @@ def _shown(entry: Entry, sets: Sequence[str], kinds: Sequence[Any], *, blocking:
     )
 
 
-def _facts(entry: Entry) -> dict[str, Any]:
-    same = ("name", "title", "about", "kinds", "languages", "missing", "wiring")
-    return {
-        **{name: getattr(entry, name) for name in same},
-        "version": entry.version_text,
-        "app": entry.app_name,
-        "catalog": entry.folder,
-        "parameters": list(entry.parameters.values()),
-    }
-
-
-def parameter_rows(parameters: Iterable[Parameter], values: Mapping[str, str | int]) -> list[tuple[str, str, str, str]]:
+def parameter_rows(
+    parameters: Mapping[str, Parameter], values: Mapping[str, str | int]
+) -> Iterable[tuple[str, str, str, str]]:
     """Name, value, range and meaning of each, with the unit."""
-    rows = []
-    for one in parameters:
+    for one in parameters.values():
         unit = f" {one.unit}" if one.unit else ""
         may_be = ", ".join(one.choices) if one.choices else "a pin" if one.pin_use else f"{one.min} to {one.max}{unit}"
-        rows.append((one.name.lower(), f"{values.get(one.name, one.default)}{unit}", may_be, one.title))
-    return rows
+        yield one.name.lower(), f"{values.get(one.name, one.default)}{unit}", may_be, one.title

@@ -43,7 +43,7 @@ def sandbox_backend(settings: SandboxSettings = AUTO) -> Backend:
     """What runs jobs here; found by trying it once. Blocks for some milliseconds. Raises NoSandbox."""
     if settings.backend == "off":
         raise NoSandbox(
-            "running code is switched off (sandbox.backend)", next_step="microclaw config unset sandbox.backend"
+            "running code is switched off (sandbox.backend)", next_step="microclaw config set sandbox.backend --default"
         )
     reasons = []
     if settings.backend != "container":

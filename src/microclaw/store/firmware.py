@@ -45,7 +45,7 @@ class KeyRow:
 class ReleaseRow:
     """Of kind `keys`, `board`, `channel` and `sha256` are "" and `size_bytes` 0; `device` is "" for every device.
 
-    `revisions` are sorted; none: for boards of each. `release_id` 0 is not stored yet.
+    `revisions` are sorted; none: for boards of each. `release_id` 0 is not stored yet. `manifest` as it was signed.
     """
 
     kind: Literal["files", "image", "keys"]
@@ -68,6 +68,16 @@ class ReleaseRow:
     revisions: tuple[str, ...] = field(metadata=JSON_TUPLE)
     release_id: int = 0
     withdrawn_ms: int | None = None
+
+    @property
+    def boards(self) -> str:
+        return " ".join((self.board or "every board", *self.revisions))
+
+    @property
+    def standing(self) -> str:
+        if self.withdrawn_ms is not None:
+            return "withdrawn"
+        return f"until {self.expires[:10]}{', boards may go back to it' if self.allow_downgrade else ''}"
 
 
 @dataclass(frozen=True, slots=True)

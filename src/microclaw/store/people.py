@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
-from typing import Generic, Literal, TypeAlias, TypeVar
+from typing import Final, Generic, Literal, TypeAlias, TypeVar
 
 from microclaw.store.rows import Table, first, insert, reads, select, writes
 from microclaw.store.sql import Sql
@@ -12,6 +12,12 @@ from microclaw.store.sql import Sql
 Role: TypeAlias = Literal["owner", "member", "guest", "read-only"]
 Scope: TypeAlias = Literal["read", "chat", "act", "all"]
 C = TypeVar("C")
+LIMIT_MARK: Final = "~"  # in no id: those are "owner" and p-XXXXXXXX
+
+
+def person_behind(person_id: str) -> str:
+    """Whose budget and name it is: the person's own id, also of a limited one (auth/people.py)."""
+    return person_id.partition(LIMIT_MARK)[0]
 
 
 @dataclass(frozen=True, slots=True)

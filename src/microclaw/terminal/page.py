@@ -81,7 +81,7 @@ class Terminal:
                 self._end_redraw()
             case ApprovalAsked():
                 self.approval(event)
-                self.row("next", f"microclaw approval approve {event.approval_id}, or decline")
+                self.row("next", f"microclaw approval decide {event.approval_id} yes, or no")
             case ApprovalSettled(_, "expired"):
                 self.row("approve", "nobody decided in time: it is not done", bad=True)
             case ApprovalSettled(_, outcome, str() as by):

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from microclaw.voice.engines.command_grammar import SpokenNames
 
 PACKAGES: Final = ("av", "pocketsphinx", "webrtcvad")
-MAX_TEST_CHARS: Final = 200
 """Of the sentence with which engines are tried."""
 HOW_TO_INSTALL: Final = "make voice, or install the extra voice (docs/install.md)"
 E = TypeVar("E")

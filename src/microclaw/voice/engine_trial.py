@@ -5,42 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import Any, Final
 
 from microclaw.voice.engines.engine import FRAME_BYTES, RATE_HZ, Recognizer, Synthesizer
+from microclaw.voice.operations import EngineTrial
 from microclaw.voice.resampling import Resampler
-
-TEST_SENTENCE: Final = "blink pin two every half second"
-
-
-@dataclass(frozen=True, slots=True)
-class EngineTrial:
-    """What was said and heard, and how long each took."""
-
-    said: str
-    heard: str
-    confidence: float
-    speech_s: float
-    first_audio_ms: int
-    first_partial_ms: int | None
-    recognition_ms: int
-
-    @property
-    def is_understood(self) -> bool:
-        """Whether the same words were heard."""
-        return _words(self.heard) == _words(self.said)
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "said": self.said,
-            "heard": self.heard,
-            "confidence": self.confidence,
-            "speech_s": self.speech_s,
-            "first_audio_ms": self.first_audio_ms,
-            "first_partial_ms": self.first_partial_ms,
-            "recognition_ms": self.recognition_ms,
-        }
 
 
 async def try_engines(synthesizer: Synthesizer, recognizer: Recognizer, text: str) -> EngineTrial:
@@ -72,6 +40,7 @@ async def try_engines(synthesizer: Synthesizer, recognizer: Recognizer, text: st
         first_audio_ms=round(first_s * 1000),
         first_partial_ms=round((partials[0] - begun_s) * 1000) if partials else None,
         recognition_ms=round((time.monotonic() - fed_s) * 1000),
+        ok=_words(heard.text) == _words(text),
     )
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
+from microclaw.voice.operations import VoiceTurn
+
 Step: TypeAlias = Literal[
     "wake", "first audio", "speech end", "end heard", "first partial", "final", "first token", "first sentence",
     "first audio out", "first audible", "end",
@@ -55,17 +57,12 @@ class VoiceTrace:
             return None
         return max(0.0, self.marks[then] - self.marks[first])
 
-    def to_json(self) -> dict[str, object]:
+    def turn(self) -> VoiceTurn:
         """Times in ms since the first mark."""
         start = min(self.marks.values(), default=0.0)
         steps = sorted(self.marks.items(), key=lambda row: row[1])
-        return {
-            "device": self.device,
-            "trigger": self.trigger,
-            "outcome": self.outcome,
-            "late_frames": self.late_frames,
-            "steps": [[step, round((at_s - start) * 1000, 1)] for step, at_s in steps],
-        }
+        marks = [(step, round((at_s - start) * 1000, 1)) for step, at_s in steps]
+        return VoiceTurn(self.device, self.trigger, self.outcome, self.late_frames, marks)
 
 
 @dataclass(slots=True)

@@ -187,7 +187,7 @@ async def test_without_its_model_it_says_how_to_get_one_and_begins_nothing(make:
     recognizer = make(find_model=missing)
     with pytest.raises(VoiceError) as refused:
         await recognizer.begin(lambda _text: None)
-    assert refused.value.next_step == "microclaw voice fetch-model base.en"
+    assert refused.value.next_step == "microclaw voice setup --fetch base.en"
     with pytest.raises(ConfigError):
         missing()
 

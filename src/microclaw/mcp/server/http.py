@@ -1,4 +1,4 @@
-"""`microclaw mcp serve --http`: Streamable HTTP for clients that show a token. The host checks the token and the role.
+"""`microclaw mcp --http`: Streamable HTTP for clients that show a token. The host checks the token and the role.
 
 Every request is passed on in the name of its token's person: what that person may not do is refused by the host's gate.
 """
@@ -188,7 +188,7 @@ class TokenCheck:
             return _refused(429, Failure(TOO_MANY, "too many wrong tokens", "wait a minute"))
         token = token_of(Headers(scope=scope))
         if token is None:
-            step = "send Authorization: Bearer, with one of: microclaw token create NAME"
+            step = "send Authorization: Bearer, with one of: microclaw person add-token NAME"
             return _refused(401, Failure("unauthorized", "no token", step))
         try:
             await self._service.check(token)

@@ -128,7 +128,7 @@ export function Question({ question, isCut = false }) {
     setError(null);
     isMine.current = true;
     try {
-      const told = await send("POST", `/v1/approvals/${part(id)}?wait_s=0`, { approved });
+      const told = await send("POST", `/v1/approvals/${part(id)}`, { approved, wait_s: 0 });
       settle(id, { outcome: told.outcome, by: store.me?.name ?? null, text: "" });
     } catch (problem) {
       if (problem instanceof ApiError && problem.status === 404) setRefused(true);

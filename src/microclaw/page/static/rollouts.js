@@ -12,7 +12,7 @@ export function Rollouts() {
   const [found, error, reload] = useReloaded("/v1/rollouts", 5_000);
   return html`<${Heading}>Rollouts<//><${Problem} error=${error} />
     ${found && found.rollouts.length === 0 && html`<p class="quiet">No update was rolled out yet. On the host's machine:${" "}
-      <code>microclaw rollout start</code></p>`}
+      <code>microclaw firmware rollout VERSION --all</code></p>`}
     <ul class="rows">${(found?.rollouts ?? []).map((/** @type {any} */ one) => html`<${Rollout} key=${one.rollout} rollout=${one} changed=${reload} />`)}</ul>`;
 }
 

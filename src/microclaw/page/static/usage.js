@@ -24,7 +24,7 @@ export function Usage() {
     ${found && (found.groups.length === 0
       ? html`<p class="quiet">No model was asked since ${found.since}.</p>`
       : html`<${Table} label="Usage" heads=${[found.by, "requests", "tokens in", "of these cached", "tokens out", "cost"]} rows=${[
-          ...found.groups.map((/** @type {any} */ one) => ({ key: `of ${one[found.by]}`, cells: [one[found.by], ...counts(one)] })),
+          ...found.groups.map((/** @type {any} */ one) => ({ key: `of ${one.name}`, cells: [one.name, ...counts(one)] })),
           { key: "total", cells: [html`<b>total</b>`, ...counts(found.total)] },
         ]} />`)}
     ${found?.total.estimated > 0 && html`<p class="quiet">${found.total.estimated} requests reported no tokens: theirs are estimated.</p>`}

@@ -53,10 +53,10 @@ def model_folder(model: str, home: Path) -> Path:
     """The folder of `voice.whisper_model`. Raises ConfigError where it is not there, or not whole."""
     check_model(model)
     if model in WHISPER_MODELS:
-        folder, step = models_folder(home) / model, f"microclaw voice fetch-model {model}"
+        folder, step = models_folder(home) / model, f"microclaw voice setup --fetch {model}"
     else:
         folder = Path(model).expanduser()
-        step = f"a folder with {', '.join(FILES)} in CTranslate2's form, or microclaw voice fetch-model {DEFAULT}"
+        step = f"a folder with {', '.join(FILES)} in CTranslate2's form, or microclaw voice setup --fetch {DEFAULT}"
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         what = "is not on this machine" if len(missing) == len(FILES) else f"lacks {', '.join(missing)}"
@@ -82,7 +82,7 @@ def fetch_model(name: str, home: Path, progress: Progress, *, proxy: str | None 
     if name not in WHISPER_MODELS:
         raise ConfigError(
             f"there is no Whisper model {name[:40]!r}; there are {', '.join(WHISPER_MODELS)}",
-            next_step=f"microclaw voice fetch-model {DEFAULT}",
+            next_step=f"microclaw voice setup --fetch {DEFAULT}",
         )
     target = models_folder(home) / name
     partial = target.with_name(f"{name}.part")

@@ -1,0 +1,220 @@
+"""The acts on a program that is being written: it is checked and tried. They change no device."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from microclaw.apps.operations import MAX_EXPECT_CHARS, MAX_SOURCE_CHARS, Language, Optimization
+from microclaw.errors import BuildError, ConfigError, MicroclawError
+from microclaw.events import PROGRAM_KINDS, Evidence, ProgramKind, Step
+from microclaw.operations.operation import Call, operation
+from microclaw.operations.result import Finding, Result, findings
+from microclaw.text import code_lines
+from microclaw.wire.host_api import evidence_object
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from microclaw.apps.building import ProgramImage
+    from microclaw.apps.parts import Apps
+    from microclaw.apps.queues import CompileQueue, Turns
+    from microclaw.apps.trial import Trial
+    from microclaw.boards import BoardProfile
+
+MAX_LOG_LINES = 200
+VIRTUAL = "virtual"
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What the acts work with."""
+
+    apps: Apps
+    compiling: CompileQueue
+    trials: Turns
+
+
+Text = Annotated[str, Meta(min_length=1, max_length=MAX_SOURCE_CHARS, description="The program.")]
+Name = Annotated[str, Meta(max_length=63, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", description="The program's name.")]
+Device = Annotated[str | None, Meta(max_length=80, description="For the board of this device.")]
+Board = Annotated[str | None, Meta(max_length=80, description="A board of no device: virtual, without either.")]
+Heap = Annotated[int, Meta(ge=256, le=16 << 20, description="Of its own.")]
+Whole = Annotated[int, Meta(gt=-(2**53), lt=2**53)]
+
+
+class CheckedProgram(Result, frozen=True, kw_only=True):
+    """`ok` false: it is no program for this board; `message` and `next` say why, `findings` where.
+
+    `pins` are those that the source names, `text` what the checks found, in one line.
+    """
+
+    ok: bool
+    board: str
+    findings: list[Finding]
+    message: str | UnsetType = UNSET
+    next: str | UnsetType | None = UNSET
+    kind: ProgramKind | UnsetType = UNSET
+    compiler: str | UnsetType = UNSET
+    size_bytes: int | UnsetType = UNSET
+    pins: list[int] | UnsetType = UNSET
+    text: str | UnsetType = UNSET
+
+
+@operation("program.check", http="POST /v1/programs/check")
+async def check(
+    workshop: Workshop,
+    call: Call,
+    source: Text,
+    name: Name = "program",
+    language: Language = None,
+    device: Device = None,
+    board: Board = None,
+    optimization: Optimization = "O3",
+    heap_bytes: Heap = 8192,
+) -> CheckedProgram:
+    """What is wrong with a program, before anything is done."""
+    from microclaw.apps.firmware_fit import fit_claim
+    from microclaw.apps.stage_text import check_text
+
+    profile, kinds = _board(workshop, device, board)
+    try:
+        image = await workshop.compiling.compile(
+            source,
+            profile,
+            name=name,
+            optimization=optimization,
+            language=language,
+            kinds=kinds,
+            person_id=call.person_id,
+        )
+    except BuildError as exc:
+        found = findings(exc.diagnostics)
+        return CheckedProgram(ok=False, board=profile.board_id, findings=found, message=exc.message, next=exc.next_step)
+    return CheckedProgram(
+        ok=True,
+        board=profile.board_id,
+        findings=findings(image.warnings),
+        kind=image.kind,
+        compiler=image.compiler,
+        size_bytes=image.size_bytes,
+        pins=list(image.pins),
+        text=check_text(image, fit_claim(image, heap_bytes)),
+    )
+
+
+class Level(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A level that comes in from outside."""
+
+    pin: Annotated[int, Meta(ge=0, le=255)]
+    level: Annotated[int, Meta(ge=0, le=1)]
+    at_ms: Annotated[int, Meta(ge=0, le=86_400_000)] = 0
+
+
+@operation("program.try", http="POST /v1/programs/try", steps=True, cancellable=True)
+async def try_out(
+    workshop: Workshop,
+    call: Call,
+    source: Text,
+    name: Name = "program",
+    language: Language = None,
+    device: Device = None,
+    board: Board = None,
+    optimization: Optimization = "O3",
+    heap_bytes: Heap = 8192,
+    for_ms: Annotated[int, Meta(ge=1, le=3_600_000, description="Board time, which passes quickly.")] = 10_000,
+    inputs: Annotated[list[Level], Meta(max_length=64, description="Levels that come in from outside.")] = [],  # noqa: B006  msgspec makes a list for each
+    expect: Annotated[
+        str | None,
+        Meta(max_length=MAX_EXPECT_CHARS, description="What it must do."),
+    ] = None,
+    every_ms: Annotated[Whole | None, Meta(description="Begun anew so often.")] = None,
+    stop_after_ms: Annotated[Whole | None, Meta(description="Of each run.")] = None,
+) -> dict[str, Any]:
+    """Build, check and try a program on a throw-away virtual board: `ok`, `edges`, `log`, `evidence`, and `error`."""
+    from microclaw.apps.expectation_text import parse_expectations
+    from microclaw.apps.firmware_fit import DEFAULT_TIMERS, fit_claim, fit_limits
+    from microclaw.apps.run_times import check_keeper, run_times
+    from microclaw.apps.stage_text import check_text, compile_text, fail
+    from microclaw.apps.trial import TrialInput, TrialOptions
+
+    profile, kinds = _board(workshop, device, board)
+    with workshop.trials.place(call.person_id):
+        started = time.perf_counter()
+        try:
+            image = await workshop.compiling.compile(
+                source,
+                profile,
+                name=name,
+                optimization=optimization,
+                language=language,
+                kinds=kinds,
+                person_id=call.person_id,
+            )
+        except MicroclawError as exc:
+            fail(call.report, "check" if isinstance(exc, BuildError) and exc.stage == "check" else "compile", exc)
+        took_ms = (time.perf_counter() - started) * 1000
+        detail = tuple(line for found in image.warnings for line in code_lines(found.render()))
+        call.report(Step("compile", compile_text(image, optimization), detail=detail, took_ms=took_ms))
+        try:
+            heap, timers = fit_limits(profile, fit_claim(image, heap_bytes), DEFAULT_TIMERS)
+            options = TrialOptions(
+                for_ms,
+                tuple(TrialInput(one.pin, one.level, one.at_ms) for one in inputs),
+                heap_bytes=heap,
+                timers=timers,
+                expectations=None if expect is None else parse_expectations(expect),
+                times=run_times(every_ms, stop_after_ms),
+            )
+            check_keeper(options.times, image.kind)
+            call.report(Step("check", check_text(image, heap)))
+        except MicroclawError as exc:
+            fail(call.report, "check", exc)
+        call.report(Step("try", "on a throw-away virtual board", "running"))
+        try:
+            async with workshop.trials.turn(call.person_id):
+                trial = await workshop.apps.try_image(image, profile, options)
+        except MicroclawError as exc:
+            fail(call.report, "try", exc)
+    call.report(_step(trial))
+    return _shown(trial, image)
+
+
+def _board(workshop: Workshop, device: str | None, board: str | None) -> tuple[BoardProfile, Sequence[ProgramKind]]:
+    from microclaw.boards import load_board
+
+    if device is None:
+        return load_board(board or VIRTUAL), PROGRAM_KINDS
+    if board is not None:
+        raise ConfigError("the request has a device and a board", next_step="give one of the two")
+    found = workshop.apps.registry.get(device)
+    return found.board, found.kinds
+
+
+def _step(trial: Trial) -> Step:
+    from microclaw.apps.stage_text import trial_detail
+
+    if trial.ok:
+        return Step("try", trial.summary(), detail=trial_detail(trial), took_ms=trial.took_ms)
+    why = trial.error or trial.summary()
+    return Step("try", why, "failed", trial_detail(trial), took_ms=trial.took_ms, next_step=trial.next_step)
+
+
+def _shown(trial: Trial, image: ProgramImage) -> dict[str, Any]:
+    """As `try --json` has it, in a bounded size: `edge_count` says how many edges there were."""
+    from microclaw.apps.deployment import MAX_PROOF_EDGES
+
+    document = trial.to_json()
+    most = {"edges": MAX_PROOF_EDGES, "pwm": MAX_PROOF_EDGES, "leds": MAX_LOG_LINES, "log": MAX_LOG_LINES}
+    return {
+        **document,
+        **{key: document[key][:count] for key, count in most.items()},
+        "edge_count": len(trial.edges),
+        "driven": list(trial.driven),
+        "size_bytes": image.size_bytes,
+        "findings": [one.to_json() for one in image.warnings],
+        "evidence": evidence_object(Evidence("counted", f"on a throw-away virtual board: {trial.summary()}")),
+    }

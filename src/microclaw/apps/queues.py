@@ -1,0 +1,121 @@
+"""Work that takes the machine for a while, few at once: one person's never makes the others wait long, or the owner."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import PurePath
+from typing import Final
+from weakref import WeakValueDictionary
+
+from microclaw.apps.building import Compile, ProgramImage, ProgramLanguage
+from microclaw.auth.people import OWNER, person_behind
+from microclaw.boards import BoardProfile
+from microclaw.errors import Overloaded
+from microclaw.events import ProgramKind
+from microclaw.wasm.source_language import language_of_file
+
+PARALLEL: Final = 2
+MAX_COMPILED: Final = 16  # that are compiled and that wait
+MAX_COMPILED_OF_PERSON: Final = 4
+MAX_TRIED: Final = 10
+MAX_TRIED_OF_PERSON: Final = 3
+
+
+class Places:
+    """`each` for one name, and `everybody` for all of them."""
+
+    def __init__(self, each: int, everybody: int) -> None:
+        self._each = each
+        self._everybody = everybody
+        self._held: Counter[str] = Counter()
+
+    def check(self, name: str, what: str = "requests are under way") -> None:
+        """Raise Overloaded when there is none."""
+        theirs, others = self._held[name], self._held.total()
+        if theirs >= self._each or others >= self._everybody:
+            text = f"{others} {what} already, {theirs} of them from you"
+            raise Overloaded(text, next_step="wait until one of them is done, then send it again")
+
+    @contextmanager
+    def one(self, name: str, what: str = "requests are under way") -> Iterator[None]:
+        """Hold a place; Overloaded when there is none."""
+        self.check(name, what)
+        self._held[name] += 1
+        try:
+            yield
+        finally:
+            self._held[name] -= 1
+            self._held += Counter()  # forgets who holds none
+
+
+class Turns:
+    """PARALLEL at once, and a few that wait. One place is the owner's alone; the others run one each, in turns.
+
+    Who has no name (person_id None) has no share, and waits in a line of those.
+    """
+
+    def __init__(self, each: int, everybody: int, what: str) -> None:
+        self._what = what
+        self._owners = Places(everybody, everybody)
+        self._persons = Places(each, everybody)
+        self._nameless = Places(everybody, everybody)
+        self._running = asyncio.Semaphore(PARALLEL)
+        self._others = asyncio.Semaphore(PARALLEL - 1)
+        self._of_person: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def check(self, person_id: str | None) -> None:
+        """Raise Overloaded when the person has no place."""
+        self._line(person_id).check(person_behind(person_id or ""), self._what)
+
+    @contextmanager
+    def place(self, person_id: str | None) -> Iterator[None]:
+        with self._line(person_id).one(person_behind(person_id or ""), self._what):
+            yield
+
+    @asynccontextmanager
+    async def turn(self, person_id: str | None) -> AsyncIterator[None]:
+        """Inside a place: wait for a turn."""
+        async with AsyncExitStack() as turn:
+            if person_id != OWNER.person_id:
+                if person_id is not None:
+                    mine = self._of_person.setdefault(person_behind(person_id), asyncio.Lock())
+                    await turn.enter_async_context(mine)
+                await turn.enter_async_context(self._others)
+            await turn.enter_async_context(self._running)
+            yield
+
+    def _line(self, person_id: str | None) -> Places:
+        if person_id is None:
+            return self._nameless
+        return self._owners if person_id == OWNER.person_id else self._persons
+
+
+def trial_turns() -> Turns:
+    return Turns(MAX_TRIED_OF_PERSON, MAX_TRIED, "trials run or wait")
+
+
+class CompileQueue:
+    def __init__(self, compile_source: Compile) -> None:
+        self._compile = compile_source
+        self._turns = Turns(MAX_COMPILED_OF_PERSON, MAX_COMPILED, "programs wait to be compiled")
+
+    async def compile(
+        self,
+        source: str,
+        board: BoardProfile,
+        *,
+        name: str,
+        optimization: str,
+        language: ProgramLanguage | None = None,
+        kinds: Sequence[ProgramKind] = ("wasm",),
+        person_id: str | None = None,
+    ) -> ProgramImage:
+        """`person_id` None: nobody knows who asks. A `name` such as blink.ino says the language."""
+        with self._turns.place(person_id):
+            async with self._turns.turn(person_id):
+                of_file = language_of_file(name)
+                stem = PurePath(name).stem if of_file is not None else name
+                return await self._compile(source, board, stem, optimization, language or of_file, kinds)

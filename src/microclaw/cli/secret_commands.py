@@ -1,0 +1,163 @@
+"""`microclaw secret`: secrets that tasks use and never see, and the allowlist of what tasks may ask. No host needed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from microclaw.cli.options import FAILED, GlobalOptions, command_group, global_options
+from microclaw.cli.secret_value import secret_value
+from microclaw.config.load import private_home
+from microclaw.config.yaml_file import FileMistakes
+from microclaw.egress.allowlist import FILE_NAME, Allowlist, read_allowlist
+from microclaw.egress.policy import Verdict, judge
+from microclaw.egress.request_head import RequestRefused, connect_target, url_parts
+from microclaw.egress.secret_values import SecretValues, missing_secrets, missing_text
+from microclaw.errors import ConfigError
+
+secret_group = command_group()
+
+
+@secret_group.command("egress")
+def egress(
+    ctx: typer.Context,
+    method: Annotated[str | None, typer.Argument(metavar="METHOD", help="GET, POST, ..., or CONNECT.")] = None,
+    url: Annotated[str | None, typer.Argument(metavar="URL", help="http://HOST/, https://HOST/, or HOST:PORT.")] = None,
+    task: Annotated[str, typer.Option("--task", metavar="NAME", help="It is of a task of this name.")] = "task",
+    file: Annotated[
+        Path | None, typer.Option("--file", metavar="FILE", help="Instead of the home's egress.yaml.")
+    ] = None,
+) -> None:
+    """The allowlist, its mistakes and its missing secrets; or the verdict on one request, and why.
+
+    Nothing is connected to and no name looked up. Exit 1 for a mistake, a missing secret and a refused request.
+    """
+    options = global_options(ctx)
+    home = private_home(os.environ, options.home)
+    path = file or home / FILE_NAME
+    if file is not None and not file.exists():
+        raise ConfigError(f"there is no {file}", next_step="name an allowlist: --file FILE")
+    try:
+        allowlist = read_allowlist(path)
+    except FileMistakes as exc:
+        mistakes = [one.to_json() for one in exc.diagnostics]
+        if not options.wrote_json("egress", {"ok": False, "file": str(path), "mistakes": mistakes}):
+            for one in exc.diagnostics:
+                options.line(one.render())
+            options.line(f"tasks have no network until this is right: {exc.next_step}")
+        raise typer.Exit(FAILED) from None
+    missing = missing_secrets(home, os.environ, allowlist)
+    if method is None:
+        _show(options, path, allowlist, missing)
+        is_right = not missing
+    elif url is None:
+        raise typer.BadParameter("METHOD needs a URL")
+    else:
+        is_right = _try(options, allowlist, missing, method.upper(), url, task)
+    if not is_right:
+        raise typer.Exit(FAILED)
+
+
+def _show(options: GlobalOptions, path: Path, allowlist: Allowlist, missing: dict[str, str]) -> None:
+    found: dict[str, Any] = msgspec.to_builtins(allowlist, order="deterministic")
+    value = {"ok": not missing, "file": str(path), "exists": path.exists(), "mistakes": [], **found}
+    if options.wrote_json("egress", {**value, "secrets_missing": list(missing)}):
+        return
+    options.table(
+        [
+            (
+                entry.host,
+                " ".join(map(str, sorted(entry.ports))),
+                "any" if entry.methods is None else " ".join(sorted(entry.methods)),
+                "all" if entry.tasks is None else " ".join(sorted(entry.tasks)),
+                "the proxy's" if entry.tls else "the task's own",
+                entry.secret or "",
+            )
+            for entry in allowlist.entries
+        ],
+        head=("HOST", "PORTS", "METHODS", "TASKS", "TLS", "SECRET"),
+        empty=f"nothing is allowed: tasks have no network ({path})",
+    )
+    for name, where in missing.items():
+        text, step = missing_text(name, where)
+        options.line(f"{text}\n  next: {step}")
+
+
+def _try(
+    options: GlobalOptions, allowlist: Allowlist, missing: dict[str, str], method: str, url: str, task: str
+) -> bool:
+    verdict, way = _verdict(allowlist, method, url, task)
+    line, secret = (None, None) if verdict.entry is None else (verdict.entry.line, verdict.entry.secret)
+    lacks = secret if verdict.allowed and secret in missing else None
+    step = f"microclaw secret set {lacks} @FILE" if lacks else verdict.next_step or None
+    value = {"allowed": verdict.allowed, "why": verdict.why, "port": verdict.port, "line": line, "way": way}
+    if not options.wrote_json("egress_test", {**value, "secret_missing": lacks, "next": step}):
+        but = f", but secret {lacks} is missing" if lacks else f" by {way}"
+        options.line(f"{f'allowed{but}' if verdict.allowed else 'refused'}: {verdict.why}")
+        if step:
+            options.line(f"  next: {step}")
+    return verdict.allowed and not lacks
+
+
+@secret_group.command("set")
+def set_secret(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Small letters, digits, - and _.")],
+    value: Annotated[str, typer.Argument(metavar="[@FILE|-]", help="Where the value is; - is stdin.")] = "-",
+) -> None:
+    """Keep a secret that tasks use through the proxy and never see. It is never shown again."""
+    options = global_options(ctx)
+    if value != "-" and not value.startswith("@"):
+        step = f"microclaw secret set {name[:40]} @FILE, or: microclaw secret set {name[:40]} - for stdin"
+        raise ConfigError("a value on the command line can be seen by others and stays in the history", next_step=step)
+    if value == "-" and sys.stdin.isatty():
+        secret = str(typer.prompt(name, hide_input=True)).strip()
+    else:
+        secret = secret_value(name, value)
+    _values(options).set(name, secret)
+    options.report("secret_set", {"name": name}, f"{name} is kept in secrets.toml")
+
+
+@secret_group.command("list")
+def list_secrets(ctx: typer.Context) -> None:
+    """The names of the secrets; `secret egress` shows which hosts each goes to."""
+    options = global_options(ctx)
+    names = _values(options).names()
+    if not options.wrote_json("secrets", {"secrets": [{"name": name} for name in names]}):
+        options.table([(name,) for name in names], head=("NAME",), empty="no secrets (microclaw secret set NAME @FILE)")
+
+
+@secret_group.command("rm")
+def remove_secret(ctx: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+    """Forget a secret; what needs it is refused from then on."""
+    options = global_options(ctx)
+    options.agree(f"Remove the secret {name}? Nobody can show it again.")
+    _values(options).remove(name)
+    options.report("secret_removed", {"name": name}, f"{name} is removed")
+
+
+def _values(options: GlobalOptions) -> SecretValues:
+    return SecretValues(private_home(os.environ, options.home), os.environ)
+
+
+def _verdict(allowlist: Allowlist, method: str, url: str, task: str) -> tuple[Verdict, str]:
+    """As clients of a proxy ask: https by CONNECT; where the content has to be seen, http://HOST/PATH."""
+    try:
+        plain_url = url.removeprefix("https://").rstrip("/")
+        scheme, host, port, _ = connect_target(plain_url) if method == "CONNECT" else url_parts(url)
+    except RequestRefused as exc:
+        return Verdict(allowed=False, why=exc.why, port=0), "no way"
+    asked = partial(judge, allowlist, task=task, method=method, host=host)
+    if scheme == "http":
+        return asked(port=port, scheme="http", tunnel=False), "HTTP"
+    tunnel = asked(port=port, scheme="https", tunnel=True)
+    plain = asked(port=None if port == 443 else port, scheme="http", tunnel=False)
+    if not tunnel.allowed and method != "CONNECT" and plain.entry is not None and plain.entry.tls:
+        return plain, f"http://{host}/PATH, as the proxy speaks TLS"
+    return tunnel, "CONNECT"

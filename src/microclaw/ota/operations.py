@@ -1,0 +1,376 @@
+"""The acts of firmware: keys, releases, offers and rollouts. All are the owner's; a private key never comes here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, astuple, dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
+
+from msgspec import Meta
+
+from microclaw.devices.selection import Selection, names_text
+from microclaw.errors import ConfigError, UnknownName
+from microclaw.operations.operation import NAME, Access, Call, Option, Permission, operation
+from microclaw.ota.manifest import MAX_MANIFEST_BYTES, read_manifest
+from microclaw.ota.payloads import MAX_PIECE_BYTES, PayloadWanted
+from microclaw.ota.results import (
+    OfferOutcome,
+    Offers,
+    PayloadOffset,
+    Publication,
+    Releases,
+    RolloutBoard,
+    RolloutFacts,
+    RolloutList,
+    UpdateKey,
+    UpdateKeys,
+    UpdateStatuses,
+    WithdrawnReleases,
+)
+from microclaw.ota.rollout import BAD, DEVICE_STATES
+from microclaw.ota.rollout_plan import DEFAULT_STAGES, RolloutPlan, read_window
+from microclaw.store.firmware import ReleaseRow
+from microclaw.text import read_duration_ms
+
+if TYPE_CHECKING:
+    from microclaw.devices.device import Device
+    from microclaw.ota.publisher import Publisher
+    from microclaw.ota.rollout_service import RolloutService
+    from microclaw.ota.rollouts import OpenRollout
+    from microclaw.store.firmware import KeyRow
+
+MAX_SHOWN: Final = 50  # names in a question, failures of a rollout
+Release: TypeAlias = Annotated[
+    str,
+    Meta(max_length=40, pattern=NAME, description="Its number or version: firmware list."),
+    Option(metavar="VERSION"),
+]
+Devices: TypeAlias = Annotated[tuple[str, ...], Meta(max_length=1000), Option(hidden=True)]
+Labels: TypeAlias = Annotated[tuple[str, ...], Meta(max_length=16), Option(hidden=True)]
+All: TypeAlias = Annotated[bool, Option(hidden=True)]
+Time: TypeAlias = Annotated[str, Option(metavar="TIME")]
+Number: TypeAlias = Annotated[int, Meta(ge=1, lt=2**53, description="Of the rollout: firmware rollouts.")]
+_owner = partial(operation, access=Access.OWN)
+_risky = partial(operation, permission=Permission.RISKY, previews=True)
+
+
+@dataclass(frozen=True, slots=True)
+class FirmwareService:
+    """What the acts work with. `name_of` is a person's name, as others read it."""
+
+    rollouts: RolloutService
+    name_of: Callable[[str], str]
+
+    @property
+    def publisher(self) -> Publisher:
+        return self.rollouts.publisher
+
+    def by(self, call: Call) -> str:
+        return self.name_of(call.person_id)
+
+
+@_owner("firmware.keys", http="GET /v1/firmware/keys")
+async def list_keys(service: FirmwareService, _: Call) -> UpdateKeys:
+    """The public keys whose updates this host passes on; what a device trusts: firmware status."""
+    return UpdateKeys(keys=[_key(row) for row in await service.publisher.table.keys()])
+
+
+@_risky(
+    "firmware.trust",
+    http="POST /v1/firmware/keys",
+    status=201,
+    is_command=False,
+    said="updates signed by {key_id} are passed on",
+)
+async def trust(
+    service: FirmwareService,
+    call: Call,
+    public: Annotated[str, Meta(max_length=16_384)],
+    name: Annotated[str, Meta(min_length=1, max_length=64)],
+) -> UpdateKey:
+    """Pass on what this key signs; no device is told."""
+    from microclaw.ota.keys import public_key  # cryptography, which a command needs not
+
+    key = public_key(public.encode())
+    await call.approve(f"pass on updates signed by the key {key.key_id} ({name})", ())
+    return _key(await service.publisher.trust(key, name, by=service.by(call)))
+
+
+@_risky(
+    "firmware.distrust",
+    http="DELETE /v1/firmware/keys/{key_id}",
+    said="updates signed by {key_id} are taken no more",
+)
+async def distrust(
+    service: FirmwareService,
+    call: Call,
+    key_id: Annotated[str, Meta(pattern=NAME, description="As firmware keys shows it."), Option(metavar="KEY")],
+) -> UpdateKey:
+    """Take no more releases of this key; devices keep what they trust."""
+    known = await service.publisher.key(key_id)  # first: nobody is asked for what is not there
+    await call.approve(f"take no more updates signed by the key {known.key_id}", ())
+    return _key(await service.publisher.distrust(key_id, by=service.by(call)))
+
+
+@_owner("firmware.list", http="GET /v1/firmware/releases")
+async def list_releases(
+    service: FirmwareService,
+    _: Call,
+    release: Annotated[
+        str | None,
+        Meta(max_length=40, description="Its number or version: it alone, with --json as it was signed."),
+        Option(argument=True, metavar="VERSION"),
+    ] = None,
+    verify: Annotated[bool, Meta(description="Check payloads and signatures again.")] = False,
+) -> Releases:
+    """Every release, the newest first."""
+    found = await service.publisher.table.releases()
+    if release is not None:
+        found = tuple(row for row in found if release in (str(row.release_id), row.version))
+        if not found:
+            raise UnknownName(f"there is no release {release!r}", next_step="microclaw firmware list")
+    for row in found if verify else ():
+        await service.publisher.verify_again(row)
+    return Releases(releases=list(found) if release else _unsigned(found))
+
+
+@_risky("firmware.publish", http="POST /v1/firmware/releases", is_command=False)
+async def publish(
+    service: FirmwareService,
+    call: Call,
+    manifest: Annotated[bytes, Meta(max_length=MAX_MANIFEST_BYTES + 1)],
+    signature: Annotated[bytes, Meta(max_length=1024)],
+) -> Publication:
+    """Publish a signed manifest; the answer says what of the payload is missing."""
+    publisher = service.publisher
+    made: ReleaseRow | PayloadWanted | None = await publisher.missing(manifest, signature)
+    if made is None:  # first: nobody is asked for what is refused, or twice
+        read = read_manifest(manifest)
+        await call.approve(f"publish {read.name} {read.version}", (f"signed by {read.key_id}",))
+        made = await publisher.publish(manifest, signature, by=service.by(call))
+    if isinstance(made, PayloadWanted):
+        return Publication(wanted=made)
+    return Publication(release=made)
+
+
+@_owner("firmware.receive", http="PUT /v1/firmware/payloads/{sha256}", permission=Permission.ACT, is_command=False)
+async def receive(
+    service: FirmwareService,
+    _: Call,
+    sha256: Annotated[str, Meta(pattern=NAME)],
+    offset: Annotated[int, Meta(ge=0, le=1 << 24)],
+    data: Annotated[bytes, Meta(max_length=MAX_PIECE_BYTES)],
+) -> PayloadOffset:
+    """Take a piece of a payload that a manifest asked for."""
+    return PayloadOffset(offset=await service.publisher.receive(sha256, offset, data))
+
+
+@_risky("firmware.withdraw", http="POST /v1/firmware/releases/{release}/withdraw", confirm="withdraw {release}?")
+async def withdraw(service: FirmwareService, call: Call, release: Release) -> WithdrawnReleases:
+    """Nobody gets it any more; a device that has the offer and not the update gives it up, one that runs it goes on."""
+    rollouts, name = service.rollouts, service.by(call)
+    rows = await service.publisher.find(release)
+    await call.approve(f"withdraw {rows[0].name} {rows[0].version}", ())
+    gone = [await service.publisher.withdraw(row.release_id, by=name) for row in rows]
+    for version in {row.version for row in gone}:
+        await rollouts.withdrawn(version)
+    told = {device.name for row in gone for device in await rollouts.offers.call_off(row, by=name)}
+    return WithdrawnReleases(releases=_unsigned(gone), called_off=sorted(told))
+
+
+@_risky("firmware.update", http="POST /v1/firmware/offers", is_command=False)
+async def update(
+    service: FirmwareService,
+    call: Call,
+    release: Release,
+    devices: Devices = (),
+    labels: Labels = (),
+    all: All = False,
+) -> Offers:
+    """Offer a release to devices; one that is away gets it when it is back.
+
+    Of several releases of a version each device gets the one that is for it.
+    """
+    rows = await service.publisher.find(release)
+    chosen = await _chosen(service, call, f"update {{}} to {rows[0].version}", devices, labels, all)
+    results = await service.rollouts.offers.to_each(chosen, rows, by=service.by(call))
+    return Offers(version=rows[0].version, results=results)
+
+
+@_owner("firmware.status", http="GET /v1/firmware/status")
+async def status(
+    service: FirmwareService,
+    _: Call,
+    device: Annotated[str | None, Meta(max_length=80, description="Of this one alone.")] = None,
+) -> UpdateStatuses:
+    """What each device runs and trusts, and how its update stands; of one with -d."""
+    return UpdateStatuses(devices=await service.rollouts.offers.status(device))
+
+
+@_owner(
+    "firmware.cancel",
+    http="POST /v1/firmware/offers/{device}/cancel",
+    permission=Permission.ACT,
+    asks=True,
+    words="cancel the update of {device}",
+    said="{device} was asked to give up {offer.version}",
+)
+async def cancel(
+    service: FirmwareService,
+    call: Call,
+    device: Annotated[str, Meta(pattern=NAME, max_length=80, description="Which one.")],
+) -> OfferOutcome:
+    """Ask a device (-d) to give up an update that it has not written yet."""
+    rollouts = service.rollouts
+    found = rollouts.devices.get(device)
+    row = await rollouts.offers.cancel(found.device_id, by=service.by(call))
+    if row is None:
+        text = f"{found.name} has no update that could be cancelled"
+        raise ConfigError(text, next_step="microclaw firmware status")
+    return OfferOutcome(device=found.name, offer=row)
+
+
+@_owner("firmware.rollouts", http="GET /v1/rollouts", is_command=False)
+async def list_rollouts(service: FirmwareService, _: Call) -> RolloutList:
+    """Rollouts, the newest first."""
+    return RolloutList(rollouts=[_rollout(service, one) for one in await service.rollouts.rollouts.all()])
+
+
+@_owner("firmware.rollout-status", http="GET /v1/rollouts/{number}", is_command=False)
+async def show_rollout(service: FirmwareService, _: Call, number: Number) -> RolloutFacts:
+    """How a rollout stands, with its boards."""
+    one = await service.rollouts.rollouts.get(number)
+    return _rollout(service, one, boards=_boards(service, one))
+
+
+@_risky(
+    "firmware.rollout",
+    http="POST /v1/rollouts",
+    status=201,
+    place="/v1/rollouts/{rollout}",
+    words="roll {version} out",
+)
+async def roll_out(
+    service: FirmwareService,
+    call: Call,
+    version: Release,
+    stages: Annotated[str, Meta(max_length=100, description="Boards, or shares of them.")] = DEFAULT_STAGES,
+    outdated: Annotated[bool, Meta(description="Leave out who runs it, or a newer one.")] = False,
+    revisions: Annotated[
+        list[str],
+        Meta(max_length=16, description="Only boards of these; again for more."),
+        Option("--revision", metavar="R"),
+    ] = [],  # noqa: B006 - nobody changes it
+    healthy: Annotated[int, Meta(ge=50, le=100, description="Percent of a stage: else it stops.")] = 95,
+    crashes: Annotated[int, Meta(description="New crash reports that are borne.")] = 0,
+    soak: Annotated[Time, Meta(description="Between a stage and the next.")] = "10m",
+    device_time: Annotated[Time, Meta(description="An update without an end has failed then.")] = "30m",
+    absent: Annotated[Time, Meta(description="How long a stage waits for boards that are off.")] = "24h",
+    at_once: Annotated[int, Meta(description="Boards that update at the same time.")] = 50,
+    per_minute: Annotated[int, Meta(description="Offers in a minute.")] = 600,
+    window: Annotated[str | None, Meta(description="Offers go out then alone, as 02:00-05:00; local time.")] = None,
+    devices: Devices = (),
+    labels: Labels = (),
+    all: All = False,
+) -> RolloutFacts:
+    """Update boards (-d, -l, --all) in stages: it goes on by itself, and stops when boards do not get well."""
+    plan = RolloutPlan(
+        (),
+        healthy_share=healthy / 100,
+        max_crashes=crashes,
+        soak_s=_seconds(soak),
+        device_s=_seconds(device_time),
+        absent_s=_seconds(absent),
+        under_way=at_once,
+        per_minute=per_minute,
+        window=None if window is None else read_window(window),
+    )
+    await service.publisher.find(version)  # first: what is wrong is told before anybody is asked
+    chosen = await _chosen(service, call, f"roll {version} out to {{}}", devices, labels, all)
+    one, left_out = await service.rollouts.begin(
+        version, chosen, call.person_id, stages=stages, plan=plan, outdated=outdated, revisions=revisions
+    )
+    return _rollout(service, one, left_out=left_out)
+
+
+@_owner(
+    "firmware.rollout-change",
+    http="POST /v1/rollouts/{number}/{act}",
+    permission=Permission.ACT,
+    confirm="{act} rollout {number}?",
+)
+async def change_rollout(
+    service: FirmwareService,
+    call: Call,
+    number: Number,
+    act: Annotated[
+        Literal["pause", "resume", "stop", "undo"],
+        Meta(description="No more offers; go on; end it for good; take its boards back to what they ran."),
+    ],
+) -> RolloutList:
+    """Pause or resume a rollout, stop it for good, or take its boards back: the rollouts that it changed or began."""
+    rollouts = service.rollouts.rollouts
+    one = await rollouts.get(number)
+    if act == "undo":
+        await call.approve(f"take back rollout {number} of {one.version}", (), None, Permission.RISKY)
+        changed = await service.rollouts.undo(number, call.person_id)
+    else:
+        await call.approve(f"{act} rollout {number}", ())
+        changed = [await {"pause": rollouts.pause, "resume": rollouts.resume, "stop": rollouts.stop}[act](number)]
+    return RolloutList(rollouts=[_rollout(service, each) for each in changed])
+
+
+async def _chosen(
+    service: FirmwareService, call: Call, action: str, devices: Sequence[str], labels: Sequence[str], every: bool
+) -> list[Device]:
+    """The devices that are meant, once a person said yes to the action on them."""
+    chosen = service.rollouts.offers.chosen(Selection(tuple(devices), tuple(labels), every))
+    names = [device.name for device in chosen]
+    await call.approve(action.format(names_text(names)), names[:MAX_SHOWN])
+    return chosen
+
+
+def _seconds(text: str) -> float:
+    ms = read_duration_ms(text)
+    if ms is None:
+        raise ConfigError(f"{text!r} is no time", next_step="such as 90s, 10m, 24h")
+    return ms / 1000
+
+
+def _unsigned(rows: Sequence[ReleaseRow]) -> list[ReleaseRow]:
+    return [replace(row, manifest=b"", signature=b"") for row in rows]
+
+
+def _key(row: KeyRow) -> UpdateKey:
+    from microclaw.ota.keys import public_key
+
+    key = public_key(row.public_der)
+    return UpdateKey(key_id=row.key_id, name=row.name, added_ms=row.added_ms, public=key.pem.decode(), n=key.trusted.n)
+
+
+def _rollout(service: FirmwareService, one: OpenRollout, **more: Any) -> RolloutFacts:
+    rollout, progress = one.rollout, asdict(one.rollout.progress)
+    del progress["stage_ms"]
+    return RolloutFacts(
+        rollout=one.rollout_id,
+        version=one.version,
+        channel=one.channel,
+        undoes=one.undoes,
+        began_ms=one.began_ms,
+        began_by=service.name_of(one.person_id),
+        stages=rollout.plan.stages,
+        count=len(rollout.devices),
+        counts={state: rollout.count(state) for state in DEVICE_STATES},
+        window=None if rollout.plan.window is None else str(rollout.plan.window),
+        failures=[board for board in _boards(service, one) if board.state in BAD][:MAX_SHOWN],
+        **{**progress, "stage": progress["stage"] + 1},
+        **more,
+    )
+
+
+def _boards(service: FirmwareService, one: OpenRollout) -> list[RolloutBoard]:
+    """With its name now; its id where it was removed."""
+    names = {device.device_id: device.name for device in service.rollouts.devices.list()}
+    rows = (astuple(row) for row in one.rollout.devices.values())
+    return [RolloutBoard(names.get(device_id, device_id), *rest) for device_id, *rest in rows]

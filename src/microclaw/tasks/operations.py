@@ -1,0 +1,231 @@
+"""The acts of tasks: code in the sandbox. Owners see every task, others their own."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, TypeVar
+
+from msgspec import Meta
+
+from microclaw.errors import PermissionRefused
+from microclaw.operations.operation import Call, Effect, Option, Permission, operation
+from microclaw.operations.result import Listing, Result
+from microclaw.store.tasks import OPEN, FileRow, TaskEnding, TaskState
+from microclaw.text import format_duration
+
+if TYPE_CHECKING:
+    from microclaw.auth.people import Roles
+    from microclaw.store.tasks import TaskRow
+    from microclaw.tasks.service import TaskService
+
+
+@dataclass(frozen=True, slots=True)
+class Tasks:
+    """What the acts work with."""
+
+    service: TaskService
+    roles: Roles
+
+
+class TaskFacts(
+    Result,
+    frozen=True,
+    kw_only=True,
+    rename={"number": "task", "asked_by": "by", "exited": "exit_code", "inputs": "files_in", "refused": "not_kept"},
+):
+    """A task without what it printed. `refused` has the reason for each file that was wanted and not taken out,
+    `allow` its name in the allowlist (null: no network).
+    """
+
+    document: ClassVar = "task"
+
+    number: int
+    state: TaskState
+    ending: TaskEnding | None
+    exited: int | None
+    reason: str | None
+    language: str
+    asked_by: str
+    code_bytes: int
+    code_sha256: str
+    inputs: tuple[str, ...]
+    files: tuple[FileRow, ...]
+    refused: dict[str, str]
+    allow: str | None
+    limits: dict[str, float]
+    output_bytes: int
+    created_ms: int
+    started_ms: int | None
+    ended_ms: int | None
+    cpu_s: float | None
+    memory_peak_bytes: int | None
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in OPEN
+
+    @property
+    def summary(self) -> str:
+        """How it stands, in one line."""
+        how = f"exit code {self.exited}" if self.ending == "ended" else (self.ending or "").replace("_", " ")
+        took = format_duration(self.ended_ms - self.started_ms) if self.ended_ms and self.started_ms else ""
+        facts = dict.fromkeys(filter(None, (self.state, how, took)))
+        return f"task {self.number}: {', '.join(facts)}{f': {self.reason}' if self.reason else ''}"
+
+
+class TaskWithOutput(TaskFacts, frozen=True, kw_only=True):
+    """`output` are its bytes from `output_begins` to `output_ends`, as text; `output_more`: the next page is there."""
+
+    output: str
+    output_begins: int
+    output_ends: int
+    output_more: bool
+
+    def lines(self) -> Iterable[str]:
+        yield self.summary
+        yield f"{self.language}, {self.code_bytes:,} bytes, sha256 {self.code_sha256}, by {self.asked_by}"
+        yield f"limits: {self.limits['wall_s']:g} s, {int(self.limits['memory_bytes']) >> 20} MB"
+        for one in self.files:
+            yield f"file: {one.name}, {one.size_bytes:,} bytes, {one.media_type}"
+        yield f"printed: {self.output_bytes:,} bytes (microclaw task get {self.number})"
+
+
+class TaskList(Listing, frozen=True, kw_only=True):
+    document: ClassVar = "tasks"
+    columns: ClassVar = {
+        "ID": "number",
+        "STATE": "state",
+        "ENDING": "ending",
+        "LANGUAGE": "language",
+        "BY": "asked_by",
+        "SINCE": "created_ms",
+    }
+    empty: ClassVar = "no task has run"
+
+    tasks: list[TaskFacts]
+
+
+class CancelledTask(TaskFacts, frozen=True, kw_only=True):
+    @property
+    def exit_code(self) -> int:
+        return 0 if self.state == "cancelled" else 1
+
+
+Number: TypeAlias = Annotated[int, Meta(ge=1, le=2**63 - 1, description="Its number, as `task list` shows it.")]
+_Facts = TypeVar("_Facts", bound=TaskFacts)
+
+
+@operation("task.list", http="GET /v1/tasks")
+async def list_tasks(
+    tasks: Tasks, call: Call, limit: Annotated[int, Meta(ge=1, le=1_000, description="At most N.")] = 50
+) -> TaskList:
+    """Tasks, the newest first."""
+    from microclaw.tasks.access import seen_by  # brings the sandbox, which a command needs not; likewise below
+
+    found = await tasks.service.list(limit, seen_by(tasks.roles, call.person_id))
+    return TaskList(tasks=[facts(TaskFacts, row) for row in found])
+
+
+@operation(
+    "task.run",
+    http="POST /v1/tasks",
+    permission=Permission.ACT,
+    status=201,
+    place="/v1/tasks/{number}",
+    is_command=False,
+    words="run {language} code in the sandbox",
+    previews=True,
+)
+async def run(
+    tasks: Tasks,
+    call: Call,
+    code: str,
+    language: Annotated[str, Meta(description="python, shell or javascript.")] = "python",
+    files: Annotated[dict[str, bytes], Meta(description="What it reads, by name.")] = {},  # noqa: B006
+    keep: Annotated[list[str], Meta(description="Names of files to take out.")] = [],  # noqa: B006
+    seconds: float | None = None,
+    memory_mb: int | None = None,
+    allow: Annotated[str | None, Meta(description="Its name in the allowlist: a network, for a yes.")] = None,
+) -> TaskFacts:
+    """Run code in the sandbox: it is taken, and `show` has its end."""
+    from microclaw.tasks.access import check_may_run
+    from microclaw.tasks.order import TaskLimits, TaskOrder, language_named
+
+    person = check_may_run(tasks.roles, call.person_id)
+    order = TaskOrder(
+        language=language_named(language).name,
+        code=code,
+        files=files,
+        keep=keep,
+        limits=TaskLimits(wall_s=seconds, memory_mb=memory_mb),
+        allow=allow,
+        person_id=call.person_id,
+        asked_by=person.name,
+        approval="own command" if call.direct else "none needed",
+        channel=call.channel,
+        chat_id=call.chat_id,
+    )
+    detail = () if call.direct else await tasks.service.question(order)
+    network = "" if allow is None else f" with the network of {allow}"
+    # with a network, what it reads may leave this host
+    needs = Permission.ACT if allow is None else Permission.RISKY
+    await call.approve(f"run {len(code):,} characters of {order.language} in the sandbox{network}", detail, None, needs)
+    if allow is not None and detail and await tasks.service.question(order) != detail:
+        text = "what the allowlist gives it changed while somebody was asked, so it was not run"
+        raise PermissionRefused(text, next_step="ask for it again")
+    return facts(TaskFacts, await tasks.service.submit(order))
+
+
+@operation("task.show", http="GET /v1/tasks/{number}")
+async def show(
+    tasks: Tasks,
+    call: Call,
+    number: Number,
+    after: Annotated[
+        int, Meta(ge=0, le=2**63 - 1, description="Only what it printed from this byte on."), Option(hidden=True)
+    ] = 0,
+    wait_s: Annotated[
+        float, Meta(ge=0, le=25, description="Wait for more at most so long."), Option(hidden=True)
+    ] = 0.0,
+) -> TaskWithOutput:
+    """A task: who asked, how it ended, its files."""
+    await _check_sees(tasks, call, number)
+    view = await tasks.service.view(number, after=after, wait_s=wait_s)
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")  # the next page never begins within a letter
+    text = decoder.decode(view.output, final=not (view.row.is_open or view.more))
+    return facts(
+        TaskWithOutput,
+        view.row,
+        output=text,
+        output_begins=view.begins,
+        output_ends=view.ends - len(decoder.getstate()[0]),
+        output_more=view.more,
+    )
+
+
+@operation(
+    "task.cancel",
+    http="DELETE /v1/tasks/{number}",
+    permission=Permission.ACT,
+    effect=Effect.IDEMPOTENT,
+    said="{summary}",
+)
+async def cancel(tasks: Tasks, call: Call, number: Number) -> CancelledTask:
+    """End a task; all of its processes are dead afterwards. Exit code 1 when it came to an end of its own."""
+    await _check_sees(tasks, call, number)
+    return facts(CancelledTask, await tasks.service.cancel(number))
+
+
+async def _check_sees(tasks: Tasks, call: Call, number: int) -> None:
+    from microclaw.tasks.access import check_sees
+
+    await check_sees(tasks.service, tasks.roles, call.person_id, number)
+
+
+def facts(kind: type[_Facts], row: TaskRow, **more: Any) -> _Facts:
+    known: dict[str, Any] = {name: getattr(row, name, None) for name in kind.__struct_fields__}
+    known |= {"exited": row.exit_code, "ending": row.ending or None, "reason": row.reason or None}
+    return kind(**{**known, "refused": dict(row.refused), "limits": json.loads(row.limits), **more})

@@ -1,0 +1,125 @@
+"""The acts of voice: how it stands and where the time of spoken turns went, and a test of its engines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
+
+from msgspec import Meta, Struct
+
+from microclaw.errors import ConfigError
+from microclaw.operations.operation import Access, Call, Option, operation
+from microclaw.operations.result import Result
+
+if TYPE_CHECKING:
+    from microclaw.voice.state import VoiceState
+
+TEST_SENTENCE: Final = "blink pin two every half second"
+
+
+class EngineState(Struct, frozen=True):
+    """`problem` says what it lacks, with what to do; None: it works."""
+
+    role: str
+    name: str
+    problem: str | None
+
+
+class VoiceTurn(Struct, frozen=True):
+    """`steps`: each its name and its time in ms since the first."""
+
+    device: str
+    trigger: str
+    outcome: str
+    late_frames: int
+    steps: Sequence[tuple[str, float]]
+
+
+class VoiceFacts(Result, frozen=True, kw_only=True):
+    """`asr` hears, `tts` speaks; `turns` are the newest."""
+
+    document: ClassVar = "voice-trace"
+
+    state: Literal["on", "off"]
+    problem: str | None
+    engines: tuple[EngineState, ...] = ()
+    sessions: int = 0
+    turns: tuple[VoiceTurn, ...] = ()
+    asr: str | None = None
+    tts: str | None = None
+
+    def lines(self) -> Iterable[str]:
+        if self.state == "off":
+            yield f"voice is off: {self.problem}"
+        elif not self.turns:
+            yield "nobody has spoken yet"
+        for turn in self.turns:
+            yield f"{turn.device}  {turn.trigger}  {turn.outcome}, {turn.late_frames} late frames"
+            yield from (f"  {step:<16} {at_ms:>9,.0f} ms" for step, at_ms in turn.steps)
+
+
+class EngineTrial(Result, frozen=True, kw_only=True):
+    """What was said and heard, and how long each took. `ok`: the same words were heard."""
+
+    document: ClassVar = "voice-test"
+
+    said: str
+    heard: str
+    confidence: float
+    speech_s: float
+    first_audio_ms: int
+    first_partial_ms: int | None
+    recognition_ms: int
+    ok: bool
+
+    @property
+    def exit_code(self) -> int:
+        return 0 if self.ok else 1
+
+    def lines(self) -> Iterable[str]:
+        yield f"said       {self.said}"
+        yield f"heard      {self.heard or 'nothing'}   (confidence {self.confidence})"
+        yield f"speech     {self.speech_s} s, its first audio after {self.first_audio_ms} ms"
+        yield f"heard in   {self.recognition_ms} ms after its end"
+
+
+@operation("voice.trace", http="GET /v1/voice", access=Access.OWN)
+async def trace(
+    voice: VoiceState,
+    _: Call,
+    newest: Annotated[int, Meta(ge=1, le=100, description="So many turns."), Option("-n/--newest")] = 5,
+) -> VoiceFacts:
+    """The engines, and where the time of the last spoken turns went; neither text nor audio is kept."""
+    if voice.service is None:
+        return VoiceFacts(state="off", problem=voice.problems.get("voice"))
+    from microclaw.voice.fallback import common_fault, engines_in  # brings the engines, which a command needs not
+
+    parts = voice.service.parts
+    hears = [EngineState("asr", one.name, await one.health()) for one in engines_in(parts.recognizer)]
+    speaks = [EngineState("tts", one.name, await one.health()) for one in engines_in(parts.synthesizer)]
+    problems = [common_fault([one.problem for one in of_role]) for of_role in (hears, speaks)]
+    return VoiceFacts(
+        state="on",
+        problem="; ".join(filter(None, problems)) or None,
+        engines=(*hears, *speaks),
+        sessions=voice.service.sessions,
+        turns=tuple(one.turn() for one in parts.traces.newest(newest)),
+        asr=parts.recognizer.name,
+        tts=parts.synthesizer.name,
+    )
+
+
+@operation("voice.test", http="POST /v1/voice/test", access=Access.OWN)
+async def try_both(
+    voice: VoiceState,
+    _: Call,
+    text: Annotated[
+        str, Meta(min_length=1, max_length=200, description="What is said and to be understood."), Option(argument=True)
+    ] = TEST_SENTENCE,
+) -> EngineTrial:
+    """Speak a sentence and recognise it by the host's engines, without a device; 1 when it was not understood."""
+    if voice.service is None:
+        raise ConfigError(f"voice is off: {voice.problems.get('voice')}", next_step="docs/voice.md")
+    from microclaw.voice.engine_trial import try_engines
+
+    return await try_engines(voice.service.parts.synthesizer, voice.service.parts.recognizer, text)

@@ -1,0 +1,61 @@
+"""What takes the machine for a while is done by few at a time, whoever asks."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from microclaw.apps.queues import Turns
+from microclaw.errors import Overloaded
+
+EACH, ALL = 3, 10
+
+
+async def test_one_persons_work_makes_neither_the_owner_nor_another_person_wait_long() -> None:
+    turns, free, owners_began = Turns(EACH, ALL, "wait"), asyncio.Event(), asyncio.Event()
+    began: list[str | None] = []
+
+    async def one(person_id: str | None) -> None:
+        with turns.place(person_id):
+            async with turns.turn(person_id):
+                began.append(person_id)
+                if person_id == "owner":
+                    owners_began.set()
+                await free.wait()
+
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        for _ in range(EACH):
+            group.create_task(one("gus"))
+            await asyncio.sleep(0)
+        for person_id in ("gus", "gus~read-only"):
+            with pytest.raises(Overloaded):
+                turns.check(person_id)
+        group.create_task(one("mem"))
+        await asyncio.sleep(0)
+        group.create_task(one("owner"))
+        await owners_began.wait()
+        assert began == ["gus", "owner"]
+        free.set()
+    assert began[2] == "mem"  # before the others of gus
+    turns.check("gus")
+
+
+@pytest.mark.parametrize("nameless", [True, False])
+async def test_places_are_bounded_and_a_cancelled_one_gives_its_own_back(nameless: bool) -> None:
+    turns = Turns(EACH, ALL, "wait")
+    names = [None if nameless else f"g-{number}" for number in range(ALL)]
+
+    async def waiting(person_id: str | None) -> None:
+        with turns.place(person_id):
+            await asyncio.Event().wait()  # a place is held before its turn
+
+    tasks = [asyncio.create_task(waiting(name)) for name in names]
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        turns.check(names[0] if nameless else "mem")
+    turns.check("owner")
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    turns.check("mem")
