@@ -85,29 +85,6 @@ def installed(ask: Run) -> list[tuple[str, str]]:
     return sorted((app["device"], app["name"]) for app in json.loads(ask("app", "list", "--json").out)["apps"])
 
 
-def test_extras_stay_unless_they_are_pruned_and_undo_brings_them_back(ask: Run, work: Path) -> None:
-    file = str(work / "fleet.yaml")
-    assert ask("run", str(work / "count.c"), "-d", "virtual-1", "--name", "old").code == 0
-    assert ask("fleet", "apply", "-f", file, "-y").code == 0
-    told = ask("fleet", "diff", "-f", file)
-    assert told.code == 0
-    assert rows_of(ask("fleet", "diff", "-f", file, "--json"))[1] == ("virtual-1", "old", "extra")
-    assert ask("fleet", "apply", "-f", file).code == 0
-    assert ("virtual-1", "old") in installed(ask)
-    pruned = ask("fleet", "diff", "-f", file, "--prune")
-    assert pruned.code == 1
-    assert ask("fleet", "apply", "-f", file, "--prune", "-y").code == 0
-    assert ("virtual-1", "old") not in installed(ask)
-    assert ask("app", "undo").code == 0
-    assert ("virtual-1", "old") in installed(ask)
-    # The last program of a board: the file names that board no more, so it is chosen by -d.
-    (work / "fleet.yaml").write_text("programs:\n  - {file: blink.c, devices: [virtual-2]}\n")
-    assert ("virtual-1", "old", "remove") not in rows_of(ask("fleet", "diff", "-f", file, "--prune", "--json"))
-    assert ask("fleet", "apply", "-f", file, "--prune", "-d", "virtual-1", "-y").code == 0
-    assert [name for device, name in installed(ask) if device == "virtual-1"] == []
-    assert ("virtual-2", "counter") in installed(ask)
-
-
 def test_what_an_extra_keeps_out_is_refused_before_anything_is_done(ask: Run, work: Path) -> None:
     file = str(work / "fleet.yaml")
     assert ask("run", str(work / "blink.c"), "-d", "virtual-2", "--name", "old").code == 0

@@ -118,10 +118,13 @@ def test_a_file_is_the_state_that_is_wanted(fleet: Host, tmp_path: Path) -> None
     changed = fleet.run("--json", "fleet", "diff", *named)
     assert (changed.code, changed.json["counts"]) == (1, {"replace": 2})
     file.write_text(f"programs:\n  - file: blink.c\n    devices: [{YARD}]\n")
+    assert fleet.run("fleet", "apply", *named, "--yes").code == 0
+    assert fleet.run("--json", "fleet", "diff", *named, "--all").json["counts"] == {"unchanged": 1, "extra": 1}
     assert fleet.run("fleet", "apply", *named, "--all", "--prune", "--yes").code == 0
     assert [fleet.conditions(name) for name in (HALL, YARD)] == [EMPTY, RUNNING]
     assert fleet.run("app", "undo").code == 0
     assert [fleet.conditions(name) for name in (HALL, YARD)] == [RUNNING, RUNNING]
+    assert fleet.run("app", "undo").code == 0
     assert fleet.run("fleet", "diff", "-f", str(out / "fleet.yaml")).code == 0
 
 
