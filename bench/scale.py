@@ -28,7 +28,9 @@ from tests.postgres import running_server
 from bench import scale_devices
 from bench.processes import Running, private_home, running
 from bench.report import Metric, median
+from microclaw.apps.device_calls import call_device
 from microclaw.cli.child import Child
+from microclaw.cli.known_devices import known_devices
 from microclaw.client import Client
 from microclaw.clock import now_ms
 from microclaw.durable import write_private
@@ -176,7 +178,7 @@ def _board(home: Path, client: Client) -> Iterator[None]:
 def _until_called(client: Client) -> None:
     """The host knows the board, and reaches it."""
     deadline = time.monotonic() + READY_S
-    while not any(row["name"] == BOARD and METHOD in row["capabilities"] for row in client.devices.list()):
+    while not any(one.name == BOARD and METHOD in one.capabilities for one in known_devices(client)):
         if time.monotonic() > deadline:
             raise TimeoutError(f"the board was not online within {READY_S:g} s")
         time.sleep(0.05)
@@ -184,7 +186,7 @@ def _until_called(client: Client) -> None:
 
 
 def _call(client: Client) -> None:
-    client.devices.call(BOARD, METHOD)
+    client.call(call_device, device=BOARD, method=METHOD)
 
 
 # A host alone

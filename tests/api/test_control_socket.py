@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from microclaw.apps import device_operations as devices
+from microclaw.cli.known_devices import known_devices
 from microclaw.client import Client
 from microclaw.client.request import HostError
 from microclaw.events import Step
@@ -78,7 +80,7 @@ def test_socket_and_home_are_the_owners_alone(host_facts: dict[str, Any]) -> Non
 
 def test_devices_are_told_in_pages(host: Client) -> None:
     for name in ("page-a", "page-b", "page-c"):
-        host.devices.add(name, "virtual", [f"virtual:/nowhere/{name}"])
+        host.call(devices.add_device, name=name, board="virtual", transports=[f"virtual:/nowhere/{name}"])
     whole = host.get("/v1/devices")
     names = [device["name"] for device in whole["devices"]]
     assert (names, whole["next"]) == (sorted(names), None)
@@ -89,9 +91,9 @@ def test_devices_are_told_in_pages(host: Client) -> None:
         told += [device["name"] for device in page["devices"]]
         assert page["next"] == (told[-1] if len(told) < len(names) else None)
         after = page["next"]
-    assert told == names == [device["name"] for device in host.devices.list()]
+    assert told == names == [device.name for device in known_devices(host)]
     for name in ("page-a", "page-b", "page-c"):
-        host.devices.remove(name)
+        host.call(devices.remove, device=name)
 
 
 def test_install_reports_every_stage_and_the_evidence(host: Client) -> None:

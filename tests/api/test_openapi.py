@@ -13,7 +13,7 @@ import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it has no types
 from tests.api.people_host import BLINK, PeopleHost, people_host
 
-SHUT: Final = {"/v1/pairings", "/v1/firmware/manifest", "/api/openapi.json"}  # here is no link, and no image of a board
+SHUT: Final = {"/v1/firmware/manifest", "/api/openapi.json"}  # here is no image of a board
 
 
 @pytest.fixture

@@ -23,33 +23,6 @@ async def host(tmp_path: Path) -> AsyncIterator[PeopleHost]:
         yield running
 
 
-async def ended(host: PeopleHost, who: str, place: str) -> dict[str, Any]:
-    async with asyncio.timeout(30):
-        while (found := (await host.ask(who, "GET", place))[1])["state"] == "waiting":
-            pass
-    return dict(found)
-
-
-@pytest.mark.parametrize(("yes", "status"), [(True, 200), (False, 403)])
-async def test_it_is_told_at_once_and_the_end_is_kept(host: PeopleHost, yes: bool, status: int) -> None:
-    name = host.device.name
-    code, told = await host.ask("ada", "DELETE", f"/v1/devices/{name}", waits=False)
-    assert (code, told["state"]) == (202, "waiting")
-    assert told["approval"]["may_decide"] is False
-    place = f"/v1/requests/{told['request']}"
-    assert place in told["next"]
-    assert (await host.ask("ada", "GET", place))[1]["state"] == "waiting"
-    for somebody in ("bob", "owner"):
-        assert (await host.ask(somebody, "GET", place))[0] == 404
-    assert host.device.name == name
-    decided = await host.ask("owner", "POST", f"/v1/approvals/{told['approval']['approval_id']}", {"approved": yes})
-    assert decided[0] == 200
-    assert decided[1].get("end") == ({"state": "done"} if yes else None)
-    found = await ended(host, "ada", place)
-    assert found["status"] == status
-    assert found["result"] == {"removed": name} if yes else found["result"]["error"]["code"] == "permission_refused"
-
-
 async def test_who_says_yes_is_told_that_the_act_was_refused_then(tmp_path: Path) -> None:
     home = tmp_path / "home"
     async with people_host(home) as host:

@@ -63,7 +63,7 @@ async def test_a_device_comes_by_the_three_steps_and_is_answered(tmp_path: Path)
         async with foreign_device(steps["ota"], MAC, CLIENT) as device:
             device.start("boot", poll_s=1.0)
             code = (await device.until("ota", status=200))["body"]["activation"]["code"]
-            await run(tmp_path, "device", "pair")
+            await run(tmp_path, "device", "list")
             paired = await run(tmp_path, "device", "pair", code, "--name", "kitchen")
             assert "kitchen is paired (voice device)" in paired.out + paired.err
             await device.until("booted")

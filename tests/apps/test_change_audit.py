@@ -12,6 +12,7 @@ from microclaw.apps.deploy import DeployRequest
 from microclaw.apps.undo import UndoChoice
 from microclaw.audit import AuditEvent, AuditKind
 from microclaw.audit.log import EventLimits
+from microclaw.devices.calls import GpioSet
 from microclaw.errors import DeviceTimeout, DeviceUnreachable
 from microclaw.store.apps import ChangeState
 
@@ -82,7 +83,7 @@ async def test_an_act_without_an_answer_has_a_line_too(
 ) -> None:
     lab.transport.fail["gpio.set"] = error
     with made_by("t", "ada"), pytest.raises(type(error)):
-        await lab.direct_io.set_pin("paper", 4, 1)
+        await lab.direct_io.act("paper", GpioSet(4, 1))
     assert told == [("call.acted", f"pin 4 to 1{end}", "ada")]
 
 

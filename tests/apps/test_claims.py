@@ -10,7 +10,7 @@ from microclaw.apps.app_terms import Claims
 from microclaw.apps.changes import ChangeLog
 from microclaw.apps.claims import claims_of, driven_pins
 from microclaw.apps.deploy import DeployRequest
-from microclaw.devices.calls import AppInstall, AppState, PwmChange
+from microclaw.devices.calls import AppInstall, AppState, GpioSet, PwmChange
 from microclaw.errors import AppExists, DeviceUnreachable, PinClaimed, TooManyApps
 from microclaw.events import AskedProgram
 from microclaw.store.database import Database
@@ -27,7 +27,7 @@ def ends(lab: Any, name: str, state: str = "returned") -> None:
 
 async def refused(lab: Any, pin: int) -> None:
     with pytest.raises(PinClaimed) as caught:
-        await lab.direct_io.set_pin("paper", pin, 1)
+        await lab.direct_io.act("paper", GpioSet(pin, 1))
     assert caught.value.next_step is not None
 
 
@@ -64,7 +64,7 @@ async def test_a_claim_survives_a_restart_of_the_host(lab: Any, database: Databa
 async def test_a_claim_goes_with_its_app(lab: Any) -> None:
     await deploy(lab, "button", pins=(4,), read=(4,))
     await lab.deployer.remove("paper", "button", lab.steps.append)
-    assert (await lab.direct_io.set_pin("paper", 4, 1)).warning is None
+    assert (await lab.direct_io.act("paper", GpioSet(4, 1))).warning is None
 
 
 @pytest.mark.parametrize("state", ["returned", "exited", "trapped"])
@@ -73,7 +73,7 @@ async def test_a_program_that_has_ended_drives_nothing(lab: Any, state: str) -> 
     ends(lab, "beep", "running")
     await refused(lab, 2)
     ends(lab, "beep", state)
-    assert (await lab.direct_io.set_pin("paper", 2, 0)).warning is None
+    assert (await lab.direct_io.act("paper", GpioSet(2, 0))).warning is None
 
 
 async def test_the_board_knows_better_than_the_trial_whether_a_program_has_ended(lab: Any) -> None:
@@ -81,14 +81,14 @@ async def test_the_board_knows_better_than_the_trial_whether_a_program_has_ended
     ends(lab, "beep", "running")  # a button was pressed, as it was not in the trial
     await refused(lab, 2)
     lab.transport.fail["apps.states"] = DeviceUnreachable("gone")
-    assert (await lab.direct_io.set_pin("paper", 2, 0)).warning is None
+    assert (await lab.direct_io.act("paper", GpioSet(2, 0))).warning is None
 
 
 async def test_on_stock_firmware_the_trial_tells_whether_a_program_has_ended(lab: Any) -> None:
     lab.transport.sees = False
     await deploy(lab, "beep", pins=(2,), driven=(2,), ended="returned")
     await deploy(lab, "blink", pins=(4,), driven=(4,))
-    assert (await lab.direct_io.set_pin("paper", 2, 0)).warning is None
+    assert (await lab.direct_io.act("paper", GpioSet(2, 0))).warning is None
     await refused(lab, 4)
 
 
@@ -167,4 +167,4 @@ async def test_the_pins_of_a_program_from_elsewhere_are_claims(lab: Any) -> None
             await deploy(lab, "mine", pins=(14,), driven=driven)
     await deploy(lab, "mine", pins=(4,), driven=(4,))
     ends(lab, "theirs")
-    await lab.direct_io.set_pin("paper", 14, 1)
+    await lab.direct_io.act("paper", GpioSet(14, 1))

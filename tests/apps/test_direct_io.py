@@ -11,7 +11,7 @@ from microclaw.apps.claims import check_free, timers_conflict
 from microclaw.apps.deploy import DeployRequest
 from microclaw.apps.installer import recover_changes
 from microclaw.apps.undo import UndoChoice
-from microclaw.devices.calls import GpioSet
+from microclaw.devices.calls import GpioSet, PwmSet
 from microclaw.errors import (
     CallRejected,
     DeviceLied,
@@ -27,18 +27,18 @@ async def inverse_of(lab: Any, change_id: int) -> Any:
 
 
 async def test_a_level_is_read_back_where_the_board_reports_its_pins(lab: Any) -> None:
-    done = await lab.direct_io.set_pin("paper", 4, 1)
+    done = await lab.direct_io.act("paper", GpioSet(4, 1))
     assert done.evidence.kind == "counted"
     assert await inverse_of(lab, done.change_id) == SetLevel(4, 0)
 
 
 async def test_a_driven_pin_is_not_read_on_plain_firmware(lab: Any) -> None:
     lab.transport.evidence = "reported"
-    done = await lab.direct_io.set_pin("paper", 4, 1)
+    done = await lab.direct_io.act("paper", GpioSet(4, 1))
     assert done.evidence.kind == "reported"
     assert "gpio.get" not in lab.transport.calls
     assert await inverse_of(lab, done.change_id) is None
-    done = await lab.direct_io.set_pin("paper", 4, 0)
+    done = await lab.direct_io.act("paper", GpioSet(4, 0))
     assert await inverse_of(lab, done.change_id) == SetLevel(4, 1)
 
 
@@ -46,18 +46,18 @@ async def test_a_level_that_does_not_hold_is_a_failure_and_can_be_undone(lab: An
     act = lab.transport._do
     lab.transport._do = lambda call: act(call) if call.method != "gpio.set" else None
     with pytest.raises(DeviceLied) as caught:
-        await lab.direct_io.set_pin("paper", 4, 1)
+        await lab.direct_io.act("paper", GpioSet(4, 1))
     assert caught.value.next_step
     (change,) = await lab.change_log.changes()
     assert (change.state, change.inverse) == ("done", SetLevel(4, 0))
 
 
 async def test_pwm_goes_back_to_what_it_was(lab: Any) -> None:
-    first = await lab.direct_io.set_pwm("paper", 5, 100, 1000)
+    first = await lab.direct_io.act("paper", PwmSet(5, 100, 1000))
     assert await inverse_of(lab, first.change_id) == SetPwm(5, 0, 1000)
-    second = await lab.direct_io.set_pwm("paper", 5, 200)
+    second = await lab.direct_io.act("paper", PwmSet(5, 200))
     assert await inverse_of(lab, second.change_id) == SetPwm(5, 100, 1000)
-    third = await lab.direct_io.set_pin("paper", 5, 1)
+    third = await lab.direct_io.act("paper", GpioSet(5, 1))
     assert await inverse_of(lab, third.change_id) == SetPwm(5, 200, 5000)
     await lab.undo.undo(UndoChoice("owner"), lab.steps.append)
     assert lab.transport.calls[-1] == "pwm.set"
@@ -66,36 +66,36 @@ async def test_pwm_goes_back_to_what_it_was(lab: Any) -> None:
 @pytest.mark.parametrize("pin", [27, 19, 23, 99])
 async def test_a_forbidden_pin_is_refused_before_anything_is_written(lab: Any, pin: int) -> None:
     with pytest.raises(PinRefused):
-        await lab.direct_io.set_pin("paper", pin, 1)
+        await lab.direct_io.act("paper", GpioSet(pin, 1))
     assert lab.transport.calls == []
     assert await lab.change_log.changes() == ()
 
 
 async def test_a_level_is_0_or_1(lab: Any) -> None:
     with pytest.raises(CallRejected):
-        await lab.direct_io.set_pin("paper", 4, 2)
+        await lab.direct_io.act("paper", GpioSet(4, 2))
     assert await lab.change_log.changes() == ()
 
 
 async def test_a_pin_that_an_app_drives_is_refused_with_its_name(lab: Any) -> None:
     lab.plays("blink", 2)
     await lab.deployer.deploy(DeployRequest("paper", "blink", source="v1"), lab.steps.append)
-    for order in (lab.direct_io.set_pin("paper", 2, 1), lab.direct_io.set_pwm("paper", 2, 9)):
+    for order in (lab.direct_io.act("paper", GpioSet(2, 1)), lab.direct_io.act("paper", PwmSet(2, 9))):
         with pytest.raises(PinClaimed):
             await order
     assert lab.transport.levels == {}
     assert [change.kind for change in await lab.change_log.changes()] == ["app.deploy"]
-    assert (await lab.direct_io.set_pin("paper", 4, 1)).warning is None
+    assert (await lab.direct_io.act("paper", GpioSet(4, 1))).warning is None
 
 
 async def test_who_insists_gets_a_claimed_pin_with_a_warning(lab: Any) -> None:
     lab.plays("blink", 2)
     await lab.deployer.deploy(DeployRequest("paper", "blink", source="v1"), lab.steps.append)
     conflict = await lab.direct_io.conflict("paper", GpioSet(2, 1))
-    done = await lab.direct_io.set_pin("paper", 2, 1, insist=(conflict.text,))
+    done = await lab.direct_io.act("paper", GpioSet(2, 1), insist=(conflict.text,))
     assert done.warning
     with pytest.raises(PinClaimed):  # insisting on something else does not count
-        await lab.direct_io.set_pin("paper", 2, 1, insist=("pin 2 is driven by fade on paper",))
+        await lab.direct_io.act("paper", GpioSet(2, 1), insist=("pin 2 is driven by fade on paper",))
 
 
 async def test_a_program_that_moves_the_pin_at_once_makes_no_liar_of_the_board(lab: Any) -> None:
@@ -104,15 +104,15 @@ async def test_a_program_that_moves_the_pin_at_once_makes_no_liar_of_the_board(l
     conflict = await lab.direct_io.conflict("paper", GpioSet(2, 1))
     act = lab.transport._do
     lab.transport._do = lambda call: act(call) if call.method != "gpio.set" else None
-    done = await lab.direct_io.set_pin("paper", 2, 1, insist=(conflict.text,))
+    done = await lab.direct_io.act("paper", GpioSet(2, 1), insist=(conflict.text,))
     assert done.evidence.kind == "reported"
 
 
 async def test_a_live_order_waits_for_a_change_of_its_device(lab: Any) -> None:
-    order = asyncio.create_task(lab.direct_io.set_pin("paper", 4, 1))
+    order = asyncio.create_task(lab.direct_io.act("paper", GpioSet(4, 1)))
     async with lab.installer.holding(lab.registry.get("paper")):
         order.cancel()
-        order = asyncio.create_task(lab.direct_io.set_pin("paper", 4, 1))
+        order = asyncio.create_task(lab.direct_io.act("paper", GpioSet(4, 1)))
         await asyncio.sleep(0)
         assert await recover_changes(lab.registry.get("paper"), lab.change_log) == ()
         assert lab.transport.levels == {}
@@ -124,14 +124,14 @@ async def test_a_live_order_waits_for_a_change_of_its_device(lab: Any) -> None:
 async def test_a_refused_order_is_a_failed_change(lab: Any) -> None:
     lab.transport.fail["gpio.set"] = CallRejected("Invalid pin number", next_step="another")
     with pytest.raises(CallRejected):
-        await lab.direct_io.set_pin("paper", 4, 1)
+        await lab.direct_io.act("paper", GpioSet(4, 1))
     assert [change.state for change in await lab.change_log.changes()] == ["failed"]
 
 
 async def test_a_lost_device_leaves_the_change_open(lab: Any) -> None:
     lab.transport.fail["gpio.set"] = DeviceUnreachable("gone", next_step="look")
     with pytest.raises(DeviceUnreachable):
-        await lab.direct_io.set_pin("paper", 4, 1)
+        await lab.direct_io.act("paper", GpioSet(4, 1))
     assert [change.state for change in await lab.change_log.changes()] == ["unknown"]
 
 
@@ -165,7 +165,7 @@ async def test_nobody_can_insist_where_the_firmware_refuses_it(lab: Any) -> None
     with pytest.raises(PinClaimed):
         conflict.objection()
     with pytest.raises(PinClaimed):
-        await lab.direct_io.set_pin("paper", 2, 1, insist=(conflict.text,))
+        await lab.direct_io.act("paper", GpioSet(2, 1), insist=(conflict.text,))
     assert "gpio.set" not in lab.transport.calls
 
 
@@ -187,7 +187,7 @@ async def test_an_act_takes_no_place_that_programs_have(lab: Any) -> None:
         await lab.deployer.deploy(DeployRequest("paper", f"blink{number}", source=f"v{number}"), lab.steps.append)
     lab.transport.apps.clear()  # the board restarted: the host is about to put them back
     with pytest.raises(TooManyApps):
-        await lab.direct_io.set_pin("paper", 4, 1)
+        await lab.direct_io.act("paper", GpioSet(4, 1))
     assert "gpio.set" not in lab.transport.calls
 
 

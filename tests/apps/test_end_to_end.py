@@ -24,7 +24,7 @@ from microclaw.apps.undo import Undo, UndoChoice
 from microclaw.auth.gate import Gate
 from microclaw.boards.reader import load_board
 from microclaw.bus import Bus
-from microclaw.devices.calls import AppList, GpioGet
+from microclaw.devices.calls import AppList, GpioGet, GpioSet
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import (
@@ -147,7 +147,7 @@ async def test_a_level_that_a_former_program_left_is_no_edge_of_the_next(bench: 
     #include "microclaw.h"
     int main(void) { int led = gpio_open(13, GPIO_OUT); for (;;) { gpio_toggle(led); delay(200); } }
     """
-    await bench.direct_io.set_pin("board-1", 13, 1)  # what opening the pin brings back
+    await bench.direct_io.act("board-1", GpioSet(13, 1))  # what opening the pin brings back
     done = await bench.deployer.deploy(DeployRequest("board-1", "toggles", source=source), bench.steps.append)
     assert (done.verified, done.evidence.kind) == (True, "counted")
     await bench.deployer.remove("board-1", "toggles", bench.steps.append)
@@ -230,9 +230,9 @@ async def test_a_host_that_crashed_after_the_install_finds_the_truth(bench: Benc
 
 
 async def test_a_board_that_restarted_gets_no_level_of_before_back(bench: Bench) -> None:
-    await bench.direct_io.set_pin("board-1", 4, 1)
+    await bench.direct_io.act("board-1", GpioSet(4, 1))
     with made_by("m1"):
-        await bench.direct_io.set_pin("board-1", 4, 0)
+        await bench.direct_io.act("board-1", GpioSet(4, 0))
         await bench.deploy()
     await bench.board.control.power("cut")
     await bench.board.control.power("on")

@@ -15,6 +15,7 @@ from microclaw.apps.changes import AppVersion, ChangeLog, PutApp, RemoveApp, Set
 from microclaw.apps.undo import UndoChoice, UndoReport
 from microclaw.boards.reader import load_board
 from microclaw.bus import Bus
+from microclaw.devices.calls import GpioSet
 from microclaw.devices.registry import Registry
 from microclaw.errors import DeployRejected, DeviceBusy
 from microclaw.store.devices import DeviceTable
@@ -65,7 +66,7 @@ async def test_of_undos_at_two_hosts_at_once_one_takes_the_change_back(
     labs: tuple[Lab, Lab], copies: tuple[SharedDatabase, SharedDatabase]
 ) -> None:
     here, _ = labs
-    change = await here.direct_io.set_pin("paper", 4, 1)
+    change = await here.direct_io.act("paper", GpioSet(4, 1))
     choice = UndoChoice("owner", change_id=change.change_id)
     for copy in copies:
         hold_news(copy)
@@ -83,7 +84,7 @@ async def test_a_pin_waits_for_another_hosts_change_of_the_device(
 ) -> None:
     here, there = labs
     busy = await here.change_log.plan("d1", "gpio.set", "set pin 4 high", SetLevel(4, 1), SetLevel(4, 0))
-    setting = asyncio.create_task(there.direct_io.set_pin("paper", 4, 0))
+    setting = asyncio.create_task(there.direct_io.act("paper", GpioSet(4, 0)))
     here.transport.levels[4] = 1
     await here.change_log.complete(busy)
     change = await there.change_log.change((await setting).change_id)

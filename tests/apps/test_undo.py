@@ -10,7 +10,7 @@ from microclaw.apps.deploy import DeployRequest
 from microclaw.apps.undo import Undo, UndoChoice
 from microclaw.auth.gate import Gate
 from microclaw.auth.people import OwnerAlone, Person
-from microclaw.devices.calls import AppState, GpioSet
+from microclaw.devices.calls import AppState, GpioSet, PwmSet
 from microclaw.errors import (
     DeployRejected,
     DeviceUnreachable,
@@ -60,7 +60,7 @@ async def test_undoing_a_removal_brings_the_app_back_through_the_trial(lab: Any)
 async def test_undo_twice_walks_back_two_changes(lab: Any) -> None:
     await deploy(lab)
     await deploy(lab, source="v2")
-    await lab.direct_io.set_pin("paper", 4, 1)
+    await lab.direct_io.act("paper", GpioSet(4, 1))
     await undo(lab)
     assert lab.transport.levels[4] == 0
     await undo(lab)
@@ -141,7 +141,7 @@ async def test_what_cannot_be_taken_back_is_told_before_anybody_is_asked(lab: An
     with pytest.raises(DeployRejected):
         await lab.undo.chosen(UndoChoice("owner"))
     lab.transport.sees = False
-    await lab.direct_io.set_pin("paper", 4, 1)
+    await lab.direct_io.act("paper", GpioSet(4, 1))
     with pytest.raises(DeployRejected):
         await lab.undo.chosen(UndoChoice("owner"))
 
@@ -165,7 +165,7 @@ async def test_two_undos_at_once_take_back_two_changes(lab: Any) -> None:
 
 async def pins_in_a_turn(lab: Any, turn: str | None, *pins: int, level: int = 1) -> list[int]:
     with made_by(turn):
-        return [(await lab.direct_io.set_pin("paper", pin, level)).change_id for pin in pins]
+        return [(await lab.direct_io.act("paper", GpioSet(pin, level))).change_id for pin in pins]
 
 
 async def test_one_undo_takes_back_all_that_a_turn_did_newest_first(lab: Any) -> None:
@@ -183,7 +183,7 @@ async def test_one_undo_takes_back_all_that_a_turn_did_newest_first(lab: Any) ->
 async def test_a_program_and_a_pin_of_one_turn_go_together(lab: Any) -> None:
     with made_by("m1"):
         await deploy(lab)
-        await lab.direct_io.set_pin("paper", 4, 1)
+        await lab.direct_io.act("paper", GpioSet(4, 1))
     await undo(lab)
     assert running(lab) == {}
     assert lab.transport.levels == {4: 0}
@@ -191,14 +191,14 @@ async def test_a_program_and_a_pin_of_one_turn_go_together(lab: Any) -> None:
 
 async def test_a_pin_that_a_turn_set_twice_is_as_before_the_turn(lab: Any) -> None:
     with made_by("m1"):
-        await lab.direct_io.set_pin("paper", 4, 1)
-        await lab.direct_io.set_pwm("paper", 4, 100)
-        await lab.direct_io.set_pin("paper", 4, 0)
+        await lab.direct_io.act("paper", GpioSet(4, 1))
+        await lab.direct_io.act("paper", PwmSet(4, 100))
+        await lab.direct_io.act("paper", GpioSet(4, 0))
     await undo(lab)
     assert [c.state for c in await lab.change_log.changes()] == ["done"] * 6
     assert lab.transport.levels == {4: 0}
     assert (await lab.change_log.changes())[0].forward == SetLevel(4, 0)
-    await lab.direct_io.set_pin("paper", 4, 0)
+    await lab.direct_io.act("paper", GpioSet(4, 0))
     assert "is low already" in (await undo(lab)).text
 
 
@@ -218,7 +218,7 @@ async def test_a_turn_that_undoes_and_then_acts_has_its_own_act_taken_back(lab: 
     await pins_in_a_turn(lab, "m1", 4)
     with made_by("m2"):
         await undo(lab)
-        await lab.direct_io.set_pin("paper", 5, 1)
+        await lab.direct_io.act("paper", GpioSet(5, 1))
     await undo(lab)
     assert lab.transport.levels == {4: 0, 5: 0}
 
@@ -244,7 +244,7 @@ async def test_what_cannot_be_taken_back_is_said_and_the_rest_is_taken_back(lab:
     lab.foreign("other")
     with made_by("m1"):
         await lab.deployer.remove("paper", "other", lab.steps.append)
-        await lab.direct_io.set_pin("paper", 4, 1)
+        await lab.direct_io.act("paper", GpioSet(4, 1))
     with pytest.raises(UndoIncomplete):
         await undo(lab)
     assert lab.transport.levels == {4: 0}
@@ -308,7 +308,7 @@ async def test_a_level_from_before_a_restart_is_not_brought_back(lab: Any, journ
     await pins_in_a_turn(lab, None, 6)
     with made_by("m1"):
         await deploy(lab)
-        await lab.direct_io.set_pin("paper", 4, 0)
+        await lab.direct_io.act("paper", GpioSet(4, 0))
     journal_clock.later(60_000)
     lab.transport.up_ms = 30_000.0
     lab.transport.levels[4] = 1
@@ -330,11 +330,11 @@ async def test_a_level_since_the_last_restart_is_brought_back(lab: Any, journal_
 async def test_after_pwm_that_a_restart_ended_the_undo_brings_back_the_level_that_was_read(
     lab: Any, journal_clock: Any
 ) -> None:
-    await lab.direct_io.set_pwm("paper", 4, 100)
+    await lab.direct_io.act("paper", PwmSet(4, 100))
     journal_clock.later(60_000)
     lab.transport.up_ms = 30_000.0
     lab.transport.levels[4] = 0
-    await lab.direct_io.set_pin("paper", 4, 1)
+    await lab.direct_io.act("paper", GpioSet(4, 1))
     await undo(lab)
     assert lab.transport.levels == {4: 0}
 
@@ -367,11 +367,11 @@ async def test_everybody_takes_back_their_own_and_only_an_owner_what_others_did(
         gate=Gate(_Family()),
     )
     with made_by("m1", "ann"):
-        await lab.direct_io.set_pin("paper", 4, 1)
+        await lab.direct_io.act("paper", GpioSet(4, 1))
     with made_by("m2"):
-        await lab.direct_io.set_pin("paper", 5, 1)
+        await lab.direct_io.act("paper", GpioSet(5, 1))
     with made_by("m3", "ben"):
-        await lab.direct_io.set_pin("paper", 6, 1)
+        await lab.direct_io.act("paper", GpioSet(6, 1))
 
     async def chosen(by: str, change: int | None = None, *, anyone: bool = False) -> list[int]:
         return [found.change_id for found in await undo.chosen(UndoChoice(by, change, anyone=anyone))]
@@ -391,7 +391,7 @@ async def test_everybody_takes_back_their_own_and_only_an_owner_what_others_did(
 async def test_undo_in_a_conversation_is_about_its_own_changes_and_names_those_of_others(lab: Any) -> None:
     for turn, conversation, pin in (("m1", "api:a.mine", 4), ("m2", "mcp:s1", 5), ("m2", "mcp:s1", 6)):
         with made_by(turn, "owner", conversation):
-            await lab.direct_io.set_pin("paper", pin, 1)
+            await lab.direct_io.act("paper", GpioSet(pin, 1))
 
     async def undo_in(conversation: str | None, **more: Any) -> Any:
         return await lab.undo.undo(UndoChoice("owner", conversation=conversation, **more), lab.steps.append)

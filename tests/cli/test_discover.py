@@ -1,4 +1,4 @@
-"""`microclaw discover`, on loopback."""
+"""`microclaw device discover`, on loopback."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 Run = Callable[..., Any]
-ON_LOOPBACK = ["discover", "--interface", "127.0.0.1", "--for", "0.2"]
+ON_LOOPBACK = ["device", "discover", "--interface", "127.0.0.1", "--for", "0.2"]
 
 
 def test_board_on_the_named_subnet_is_shown_with_the_name_the_host_knows(host: dict[str, Any], ask: Run) -> None:
@@ -39,5 +39,5 @@ def test_board_on_the_named_subnet_is_shown_with_the_name_the_host_knows(host: d
     ],
 )
 def test_what_cannot_be_looked_for_is_said(run: Run, words: list[str], code: int) -> None:
-    ran = run("discover", *words)
+    ran = run("device", "discover", *words)
     assert (ran.code, "next: " in ran.err) == (code, True)

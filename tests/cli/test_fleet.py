@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -244,5 +245,5 @@ def test_the_example_of_the_docs_is_a_fleet(tmp_path: Path) -> None:
     assert [(one.line, one.message) for one in fleet.mistakes] == [(6, "no device has the label room=kitchen")]
 
 
-def _device(name: str, device_id: str, capabilities: Sequence[str] = ("apps.install",)) -> dict[str, Any]:
-    return {"name": name, "device_id": device_id, "labels": [], "capabilities": list(capabilities)}
+def _device(name: str, device_id: str, capabilities: Sequence[str] = ("apps.install",)) -> Any:
+    return SimpleNamespace(name=name, device_id=device_id, labels=[], capabilities=list(capabilities))

@@ -144,7 +144,7 @@ def test_a_device_has_the_agent_do_something_and_hears_how_it_ended(lamp: None, 
 
 
 def test_a_follower_sees_a_line_that_comes_while_it_follows(lamp: None, ask: Run, host: dict[str, Any]) -> None:
-    assert ask("notify", "lamp", "before", "all").code == 0
+    assert ask("device", "notify", "lamp", "before", "all").code == 0
     _log_lines(ask, "lamp", lambda lines: "before all" in lines)
     words = [sys.executable, "-u", "-m", "microclaw.cli", "logs", "lamp", "-f", "--tail", "1"]
     follower = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=clean_environ(Path(host["home"])))
@@ -153,9 +153,9 @@ def test_a_follower_sees_a_line_that_comes_while_it_follows(lamp: None, ask: Run
     try:
         assert follower.stdout is not None
         assert "before all" in follower.stdout.readline()
-        assert ask("notify", "lamp", "the", "first").code == 0
+        assert ask("device", "notify", "lamp", "the", "first").code == 0
         first = next(line for line in follower.stdout if "the first" in line)
-        assert ask("notify", "lamp", "and", "another").code == 0
+        assert ask("device", "notify", "lamp", "and", "another").code == 0
         second = next(line for line in follower.stdout if "and another" in line)
     finally:
         guard.cancel()

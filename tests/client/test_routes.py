@@ -21,7 +21,7 @@ from typing_extensions import is_typeddict
 
 import microclaw.client
 from microclaw.api import answers, cluster_routes, host_answers
-from microclaw.client import Client, DeviceChoice
+from microclaw.client import Client
 from microclaw.client.calls import Group
 from microclaw.client.endpoint import SocketEndpoint
 from microclaw.errors import MicroclawError
@@ -46,12 +46,7 @@ MISSING: Final[Mapping[str, tuple[str, ...]]] = {
         "GET /v1/models",
         "GET /v1/models/{name}",
     ),
-    "the page flashes a board with them; on a cable it is microclaw flash": (
-        "GET /v1/firmware/install",
-        "POST /v1/firmware/install/link",
-        "GET /v1/firmware/manifest",
-        "GET /v1/firmware/parts/{name}",
-    ),
+    "the page flashes a board with it; on a cable it is microclaw flash": ("GET /v1/firmware/parts/{name}",),
     "client.download fetches it": ("GET /v1/tasks/{number}/files/{name}",),
 }
 WHAT_TO_DO: Final = (
@@ -131,7 +126,7 @@ def sample(hint: Any) -> Any:
     if origin is not None and issubclass(origin, Sequence):
         return [sample(get_args(hint)[0])]
     known: dict[Any, Any] = {str: "x1", int: 1, float: 1.0, bool: True, bytes: b"x1", Any: 1}
-    return DeviceChoice(labels=["x1"]) if hint is DeviceChoice else known[hint]
+    return known[hint]
 
 
 def hints_of(method: Any) -> dict[str, Any]:

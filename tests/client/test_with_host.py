@@ -14,6 +14,7 @@ from tests.api.people_host import BLINK, PeopleHost, people_host
 from tests.cli.https_front import tls_front, write_certificate
 
 from microclaw.apps import operations as programs
+from microclaw.apps.device_operations import add_device, remove
 from microclaw.auth import questions
 from microclaw.client import ApprovalAsked, Client, HostError
 from microclaw.errors import ConfigError
@@ -53,12 +54,12 @@ async def test_what_a_member_may_not_do_alone_is_asked_and_decided(host: PeopleH
         owner.call(questions.decide, approval_id=question.approval_id, approved=len(asked) > 1, wait_s=0)
 
     def work() -> None:
-        host.client.devices.add("shed", "virtual", ["wasmachine://127.0.0.1:9"])
+        host.client.call(add_device, name="shed", board="virtual", transports=["wasmachine://127.0.0.1:9"])
         client = of(host, "ada", ask=ask)
         with pytest.raises(HostError) as caught:
-            client.devices.remove("shed")
+            client.call(remove, device="shed")
         assert caught.value.code == "permission_refused"
-        assert client.devices.remove("shed") == {"removed": "shed"}
+        assert client.call(remove, device="shed").removed == "shed"
         assert len(asked) == 2
 
     await script(work)

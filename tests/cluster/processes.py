@@ -20,11 +20,13 @@ import psycopg
 from tests.cli.conftest import clean_environ
 from tests.link_server.scripted import MemoryOutbox, ScriptedDevice
 
+from microclaw.apps.device_operations import list_devices
 from microclaw.backoff import Backoff
 from microclaw.cli.child import Child
 from microclaw.client import Client
 from microclaw.client.request import HostError
 from microclaw.errors import NoHost, ProtocolError
+from microclaw.link_server.operations import notify
 from microclaw.wire.link.codec import decode
 from microclaw.wire.link.messages import Event, Hello, Notify, PairDone, PairRequest
 
@@ -224,8 +226,8 @@ async def ask(
                 await asyncio.to_thread(host.client.chat.ask, "what time is it?", chat_id=f"c{rng.randrange(3)}")
                 promises.chats += 1
             else:
-                answer = await asyncio.to_thread(host.client.devices.notify, device.name, text)
-                assert answer["state"] in ("delivered", "waiting")
+                answer = await asyncio.to_thread(host.client.call, notify, device=device.name, text=text)
+                assert answer.state in ("delivered", "waiting")
                 promises.notes[device.name].append(text)
         except Refused as exc:
             promises.refusals[getattr(exc, "message", str(exc))[:90]] += 1
@@ -257,7 +259,7 @@ async def settled(hosts: list[Host], devices: list[FleetDevice], promises: Promi
 def unseen(hosts: list[Host], devices: list[FleetDevice]) -> set[str]:
     """Those that one of the hosts holds for connected nowhere."""
     online = [
-        {row["name"] for row in host.client.devices.list() if row["link"] and row["link"]["online"]} for host in hosts
+        {row.name for row in host.client.call(list_devices).devices if row.link and row.link.online} for host in hosts
     ]
     return {device.name for device in devices if not all(device.name in seen for seen in online)}
 

@@ -25,7 +25,7 @@ async def test_a_device_that_reached_one_host_is_paired_by_its_code_at_another_o
     spot = ScriptedDevice(west.link, "")
 
     async def typed(code: str) -> None:
-        await east.until("/v1/pairings", lambda found: [one["board"] for one in found["pairings"]] == ["virtual"])
+        await east.until("/v1/devices", lambda found: [one["board"] for one in found["pairings"]] == ["virtual"])
         with pytest.raises(HostError):
             await east.ask("/v1/devices/pair", {"code": code, "name": "lamp"})  # its code stays good
         typing = [(east, f"{code[:3]} {code[3:]}", "at-east"), (west, code, "at-west"), (east, code, "again")]
@@ -41,7 +41,7 @@ async def test_a_device_that_reached_one_host_is_paired_by_its_code_at_another_o
     spot.address = east.link
     async with spot.connected():
         await spot.until_ready()
-    await east.until("/v1/pairings", lambda found: not found["pairings"])
+    await east.until("/v1/devices", lambda found: not found["pairings"])
 
 
 async def test_while_the_database_is_away_a_device_gets_no_code_and_is_to_come_again(

@@ -1,4 +1,4 @@
-"""Arguments of a call that are wrong are told as sentences."""
+"""Device methods as words and as JSON."""
 
 from __future__ import annotations
 
@@ -6,42 +6,96 @@ from typing import Any
 
 import pytest
 
-from microclaw.devices import calls
-from microclaw.devices.call_text import arguments_from_words, call_from, call_words
-from microclaw.devices.calls import Call
-from microclaw.errors import ConfigError
+from microclaw.devices.call_text import arguments_from_words, call_from, call_words, result_value
+from microclaw.devices.calls import (
+    AdcReading,
+    AppEntry,
+    AppReply,
+    AppRequest,
+    AppStart,
+    AppStop,
+    AppUndo,
+    Call,
+    DeviceRestart,
+    GpioSet,
+    I2cRead,
+    I2cScan,
+    PwmSet,
+    WifiSet,
+)
+from microclaw.errors import ConfigError, UnknownName
 
 
 @pytest.mark.parametrize(
-    ("words", "sentence"),
+    ("method", "words", "call"),
     [
-        (["x"], "pin of gpio.set is a whole number, not 'x'"),
-        (["2", "high"], "level of gpio.set is a whole number, not 'high'"),
-        (["pin=2", "level=1.5"], "level of gpio.set is a whole number, not '1.5'"),
+        ("gpio.set", ["pin=2", "level=1"], GpioSet(2, 1)),
+        ("gpio.set", ["2", "1"], GpioSet(2, 1)),
+        ("gpio.set", ["0x10", "level=0"], GpioSet(16, 0)),
+        ("pwm.set", ["5", "128"], PwmSet(5, 128)),
+        ("pwm.set", ["5", "128", "frequency_hz=100"], PwmSet(5, 128, 100)),
+        ("i2c.read", ["bme280"], I2cRead("bme280")),
+        ("apps.request", ["name=echo", "url=/x", 'values={"a": 1}'], AppRequest("echo", "/x", {"a": 1})),
     ],
 )
-def test_a_wrong_argument_says_what_it_should_be(words: list[str], sentence: str) -> None:
-    with pytest.raises(ConfigError) as refused:
-        arguments_from_words("gpio.set", words)
-    assert refused.value.message == sentence
+def test_words_become_the_typed_call(method: str, words: list[str], call: object) -> None:
+    assert call_from(method, arguments_from_words(method, words)) == call
 
 
-def test_a_wrong_value_of_a_request_says_what_it_should_be() -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["1", "2", "3"],
+        ["x"],
+        ["pin=x"],
+        ["2", "high"],
+        ["pin=2", "colour=red"],
+        [],
+        ["pin=2.5", "1"],
+        ["pin=2", "level=1.5"],
+    ],
+)
+def test_wrong_words_are_refused_with_the_right_form(words: list[str]) -> None:
+    with pytest.raises(ConfigError):
+        call_from("gpio.set", arguments_from_words("gpio.set", words))
+
+
+def test_true_is_no_level() -> None:
     with pytest.raises(ConfigError):
         call_from("gpio.set", {"pin": 2, "level": True})
+
+
+@pytest.mark.parametrize("method", ["wifi.list", "wifi.set", "wifi.forget"])
+def test_wifi_is_no_direct_call_and_its_password_is_not_shown(method: str) -> None:
+    with pytest.raises(UnknownName):
+        call_from(method, {"ssid": "attic", "password": "zyx98765"})
+    assert "zyx" not in repr(WifiSet("attic", "zyx98765"))
+
+
+@pytest.mark.parametrize(
+    ("result", "value"),
+    [
+        (None, None),
+        (AdcReading(1, 2048, 1.65), {"pin": 1, "raw": 2048, "volts": 1.65}),
+        ((AppEntry("blink", 8192),), [{"name": "blink", "heap_bytes": 8192}]),
+        (AppReply(69, {"b": b"\x00\x01"}), {"status": 69, "values": {"b": "AAE="}}),
+    ],
+)
+def test_answers_become_json_values(result: object, value: Any) -> None:
+    assert result_value(result) == value
 
 
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (calls.GpioSet(2, 1), "set pin 2 of lamp high"),
-        (calls.PwmSet(5, 51), "set PWM on pin 5 of lamp to 20 % (duty 51 of 255)"),
-        (calls.PwmSet(5, 1, 2_000), "set PWM on pin 5 of lamp to about 0 % at 2,000 Hz (duty 1 of 255)"),
-        (calls.DeviceRestart(), "restart lamp"),
-        (calls.AppStart("blink"), "start blink on lamp"),
-        (calls.AppStop("blink"), "stop blink on lamp"),
-        (calls.AppUndo("blink"), "go back to the earlier blink on lamp"),
-        (calls.I2cScan(), "i2c.scan on lamp"),
+        (GpioSet(2, 1), "set pin 2 of lamp high"),
+        (PwmSet(5, 51), "set PWM on pin 5 of lamp to 20 % (duty 51 of 255)"),
+        (PwmSet(5, 1, 2_000), "set PWM on pin 5 of lamp to about 0 % at 2,000 Hz (duty 1 of 255)"),
+        (DeviceRestart(), "restart lamp"),
+        (AppStart("blink"), "start blink on lamp"),
+        (AppStop("blink"), "stop blink on lamp"),
+        (AppUndo("blink"), "go back to the earlier blink on lamp"),
+        (I2cScan(), "i2c.scan on lamp"),
     ],
 )
 def test_a_call_is_asked_in_words(call: Call[Any], words: str) -> None:

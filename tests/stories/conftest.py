@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import pytest
 
 from microclaw.apps import operations as programs
+from microclaw.apps.device_calls import call_device
 from microclaw.client import Client
 
 TIMEOUT_S = 120.0
@@ -120,7 +121,8 @@ class Host:
 
     def level(self, device: str, pin: int) -> int:
         """The pin's level, as the board says it."""
-        found: int = self.client.devices.call(device, "gpio.get", {"pin": pin})["result"]["level"]
+        made = self.client.call(call_device, device=device, method="gpio.get", arguments={"pin": pin})
+        found: int = made.result["level"]
         return found
 
 

@@ -94,8 +94,7 @@ def member_of(host: Host, name: str, role: str = "member", scope: str = "all") -
 
 def level(host: Host, pin: int, board: str = "virtual-1") -> int:
     """The pin's level as the board says it."""
-    found: int = host.client.devices.call(board, "gpio.get", {"pin": pin})["result"]["level"]
-    return found
+    return host.level(board, pin)
 
 
 def running(host: Host) -> list[str]:

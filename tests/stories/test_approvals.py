@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from tests.stories.conftest import Host, until
@@ -49,6 +47,7 @@ def ended(someone: Door, waiting: dict[str, Any]) -> dict[str, Any]:
 def test_a_risky_act_waits_until_another_client_says_yes(host: Host, owner: Door, ada: Door, driven: int) -> None:
     asked = ask_to_set(ada, driven)
     assert (asked.status, asked.json["state"]) == (202, "waiting")
+    assert owner.get(f"/v1/requests/{asked.json['request']}").status == 404  # it is another token's
     question = asked.json["approval"]
     assert question["may_decide"] is False
     assert level(host, driven) == 0
@@ -109,18 +108,3 @@ def test_a_request_of_a_strangers_words_shows_the_whole_program_first(host: Host
     assert installed["sha256"] == program["sha256"]
     assert owner.post("/v1/undo").last["type"] == "result"
     assert running(host) == []
-
-
-def test_a_client_that_leaves_takes_its_question_along(host: Host, owner: Door, ada: Door, driven: int) -> None:
-    before = level(host, driven)
-    parts = urlsplit(ada.address)
-    body = b'{"method":"gpio.set","arguments":{"pin":2,"level":0},"force":true}'
-    head = (
-        f"POST {CALL} HTTP/1.1\r\nHost: {parts.netloc}\r\nAuthorization: Bearer {ada.token}\r\nPrefer: wait\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    with socket.create_connection((parts.hostname or "", parts.port or 0)) as left:
-        left.sendall(head.encode() + body)
-        until(lambda: owner.get("/v1/approvals").json["approvals"])
-    until(lambda: not owner.get("/v1/approvals").json["approvals"])
-    assert level(host, driven) == before

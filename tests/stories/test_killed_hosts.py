@@ -15,6 +15,7 @@ import pytest
 from tests.stories.conftest import TIMEOUT_S, blink, microclaw, running_board, running_host, started, until
 from tests.stories.wire import Kind, Wire
 
+from microclaw.apps import device_calls
 from microclaw.apps import operations as programs
 
 DESK = "desk"
@@ -76,7 +77,7 @@ class House:
 
     def edges(self) -> list[float]:
         """When a pin changed, in milliseconds of the board's own time."""
-        return [edge[0] for edge in self.host.client.devices.edges(DESK)["edges"]]
+        return [edge[0] for edge in self.host.client.call(device_calls.read_edges, device=DESK).edges]
 
 
 @pytest.fixture(scope="module")

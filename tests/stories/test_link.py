@@ -16,6 +16,7 @@ from tests.stories.conftest import TIMEOUT_S, Host, until, until_recorded
 from tests.stories.link_board import CONTROL, Identity, Link, Provision, opened, paired, provision
 from websockets.exceptions import WebSocketException
 
+from microclaw.apps import device_operations as devices
 from microclaw.client import HostError
 
 
@@ -40,8 +41,8 @@ async def greeted(at: Provision, identity: Path, *capabilities: str, **more: Any
 
 def connected(host: Host, name: str) -> bool:
     """The board has a connection, as `microclaw device show` says it."""
-    link = host.client.devices.get(name)["link"]
-    return link is not None and link["online"]
+    link = host.client.call(devices.show_device, device=name).link
+    return link is not None and link.online
 
 
 def names_of(identity: Path) -> list[str]:
@@ -80,7 +81,7 @@ async def test_a_call_is_answered_by_the_board_and_the_answer_reaches_the_client
     host: Host, at: Provision, hall: Path
 ) -> None:
     async with greeted(at, hall, "gpio.get", "gpio.set") as link:
-        asked = asyncio.create_task(asyncio.to_thread(host.client.devices.call, "hall", "gpio.get", {"pin": 4}))
+        asked = asyncio.create_task(asyncio.to_thread(host.level, "hall", 4))
         call = await link.receive("call")
         assert (call["body"]["method"], call["body"]["params"], call["body"]["idempotent"]) == (
             "gpio.get",
@@ -88,9 +89,9 @@ async def test_a_call_is_answered_by_the_board_and_the_answer_reaches_the_client
             True,
         )
         await link.send("result", {"ok": True, "value": {"pin": 4, "level": 1}}, re=call["id"])
-        assert (await asked)["result"] == {"pin": 4, "level": 1}
+        assert await asked == 1
 
-        asked = asyncio.create_task(asyncio.to_thread(host.client.devices.call, "hall", "gpio.get", {"pin": 5}))
+        asked = asyncio.create_task(asyncio.to_thread(host.level, "hall", 5))
         call = await link.receive("call")
         error = {"code": "failed", "message": "no such luck"}
         await link.send("result", {"ok": False, "error": error}, re=call["id"])
@@ -104,7 +105,7 @@ async def test_a_method_that_the_board_lacks_is_refused_without_asking_it(
 ) -> None:
     async with greeted(at, hall, "device.info"):
         with pytest.raises(HostError) as refused:
-            await asyncio.to_thread(host.client.devices.call, "hall", "gpio.get", {"pin": 4})
+            await asyncio.to_thread(host.level, "hall", 4)
         assert (refused.value.status, refused.value.code) == (409, "not_supported")
 
 

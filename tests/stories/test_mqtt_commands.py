@@ -10,6 +10,8 @@ from tests.stories.conftest import Host, running_host, until
 from tests.stories.doors import blink, level, member_of, running
 from tests.stories.mosquitto import Recorder, broker, recorder
 
+from microclaw.apps import device_operations as devices
+
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Host, Recorder]]:
@@ -21,7 +23,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Host, Reco
             f'[mqtt]\nurl = "mqtt://127.0.0.1:{port}"\ncommands = true\nhome_assistant = true\n'
         )
         with running_host(home, "--virtual", "1") as host:
-            host.client.devices.label("virtual-1", ["pin-5=lamp"])
+            host.client.call(devices.label, device="virtual-1", labels=["pin-5=lamp"])
             yield host, heard
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.stories.conftest import running_board, running_host, until
 
+from microclaw.apps import device_operations as devices
 from microclaw.knowledge import operations as knowledge
 from microclaw.schedules import operations as schedules
 
@@ -26,7 +27,7 @@ def test_boards_programs_people_schedules_and_words_are_there(tmp_path: Path) ->
             store.executescript(STORE.read_text().replace("BOARD", f"127.0.0.1:{board['wasmachine']}"))
         with running_host(home) as host:
             until(lambda: host.conditions("desk") == {"blink": "listed"})
-            assert host.client.devices.get("desk")["labels"] == ["room=here"]
+            assert host.client.call(devices.show_device, device="desk").labels == ["room=here"]
             assert host.program("desk", "blink").pins == (10,)
             assert [one.state for one in host.client.call(schedules.list_schedules).schedules] == ["active"]
             assert {one["name"] for one in host.client.get("/v1/people")["people"]} == {"owner", "ada"}

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from tests.stories.conftest import Host, until
+
+from microclaw.apps.device_calls import call_device
 
 PUMP = """unsigned long last = 0;
 void setup() { pinMode(21, OUTPUT); pinMode(18, OUTPUT); digitalWrite(18, HIGH); }
@@ -23,8 +26,10 @@ void loop() {
 
 
 def test_a_pump_waits_its_time_on_a_board_that_is_up(host: Host, tmp_path: Path) -> None:
-    call = host.client.devices.call
-    until(lambda: call("virtual-1", "device.info", {})["result"]["values"]["uptime_ms"] > 6_000)
+    def call(method: str) -> Any:
+        return host.client.call(call_device, device="virtual-1", method=method).result
+
+    until(lambda: call("device.info")["values"]["uptime_ms"] > 6_000)
     (tmp_path / "pump.ino").write_text(PUMP)
     ran = host.run("run", str(tmp_path / "pump.ino"), "-d", "virtual-1", "-y", "--json")
     assert ran.code == 0
@@ -32,7 +37,7 @@ def test_a_pump_waits_its_time_on_a_board_that_is_up(host: Host, tmp_path: Path)
     assert trial[:3] == [[18, 1], [18, 0], [21, 1]]
 
     def edges() -> list[list[float]]:
-        found = call("virtual-1", "edges.read", {})["result"]["edges"]
+        found = call("edges.read")["edges"]
         return [[edge["t_ms"], edge["pin"], edge["level"]] for edge in found if edge["pin"] in (18, 21)]
 
     until(lambda: len(edges()) >= 3)

@@ -10,6 +10,8 @@ from tests.stories.conftest import Host, until
 from tests.stories.doors import blink, door
 from tests.stories.wasmachine_port import CONTENT, CREATED, DELETED, ERROR, INSTALL, PUT, RAW, Port, dialled
 
+from microclaw.apps.device_calls import read_edges
+
 
 @pytest.fixture(scope="module")
 def address(host: Host) -> str:
@@ -29,7 +31,7 @@ def module(host: Host, pin: int) -> bytes:
 
 
 def edges(host: Host, pin: int) -> int:
-    return sum(row[1] == pin for row in host.client.devices.edges("virtual-1")["edges"])
+    return sum(row[1] == pin for row in host.client.call(read_edges, device="virtual-1").edges)
 
 
 def test_a_module_of_the_compile_service_runs_and_goes(host: Host, address: str) -> None:

@@ -34,10 +34,12 @@ from microclaw.devices.calls import (
     DeviceRestart,
     DeviceStatus,
     GpioGet,
+    GpioSet,
     I2cAddresses,
     I2cRead,
     I2cScan,
     PinLevel,
+    PwmSet,
     PwmState,
     Restart,
     SensorReading,
@@ -160,17 +162,16 @@ class PaperApps:
     async def conflict(self, device: str, call: Call[Any]) -> PinConflict | None:
         return self.conflicts.get(getattr(call, "pin", -1))
 
-    async def set_pin(self, device: str, pin: int, level: int, *, insist: tuple[str, ...] = ()) -> PinChange:
-        self.asked.append(("set", device, pin, level, *insist))
+    async def act(self, device: str, call: GpioSet | PwmSet, *, insist: tuple[str, ...] = ()) -> PinChange:
+        if isinstance(call, PwmSet):
+            self.asked.append(("pwm", device, call.pin, call.duty, call.frequency_hz))
+            state = PwmState(call.pin, call.duty, call.frequency_hz)
+            return PinChange("d-1", device, state, Evidence("accepted", "accepted only"), 10)
+        self.asked.append(("set", device, call.pin, call.level, *insist))
         if device in self.failing:
             raise self.failing[device]
-        return PinChange("d-1", device, PinLevel(pin, level), Evidence("counted", "read back"), 9, "strapping pin")
-
-    async def set_pwm(
-        self, device: str, pin: int, duty: int, frequency_hz: int = 5000, *, insist: tuple[str, ...] = ()
-    ) -> PinChange:
-        self.asked.append(("pwm", device, pin, duty, frequency_hz))
-        return PinChange("d-1", device, PwmState(pin, duty, frequency_hz), Evidence("accepted", "accepted only"), 10)
+        level, evidence = PinLevel(call.pin, call.level), Evidence("counted", "read back")
+        return PinChange("d-1", device, level, evidence, 9, "strapping pin")
 
     async def chosen(self, choice: UndoChoice) -> tuple[Change, ...]:
         return (

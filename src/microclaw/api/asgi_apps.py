@@ -16,14 +16,11 @@ from microclaw.api.backup_routes import backup_router
 from microclaw.api.body import check_form
 from microclaw.api.caller import LOCAL_OWNER, BearerAuth, CallerMiddleware, RequestCaller
 from microclaw.api.chat_routes import ChatService
-from microclaw.api.check_routes import check_router
 from microclaw.api.cluster_routes import cluster_router
 from microclaw.api.compile_routes import CompileService
 from microclaw.api.credential_end import EndsWithCredential
-from microclaw.api.device_routes import device_router, link_router
 from microclaw.api.event_routes import events_router
 from microclaw.api.failures import add_failure_handlers
-from microclaw.api.many_routes import many_router
 from microclaw.api.metrics import metrics_router
 from microclaw.api.openai import OpenAiService
 from microclaw.api.openapi_document import openapi_of
@@ -31,33 +28,26 @@ from microclaw.api.operation_routes import by_hand_routes, operation_routes
 from microclaw.api.parts import HostParts
 from microclaw.api.request_check import LOOPBACK_NAMES, RequestCheck
 from microclaw.api.shares import Shares, WithinShare
-from microclaw.api.sign_in_routes import coming_in_router, session_router
 from microclaw.api.status import for_everybody, read_status
 from microclaw.api.status_answers import Health, HostFacts
 from microclaw.api.telemetry_routes import crash_router, telemetry_router
 from microclaw.api.tool_routes import ToolService
 from microclaw.api.waiting import TellsWaiting
-from microclaw.api.wifi_routes import wifi_router
 from microclaw.apps.queues import CompileQueue
 
 
 def host_api(parts: HostParts) -> FastAPI:
     """Every route, for both apps: the caller is in the request (api.caller)."""
     app, admission = _base("microclaw", parts), parts.admission
-    app.include_router(link_router(parts))
-    app.include_router(device_router(parts))
     app.include_router(telemetry_router(parts))
     app.include_router(crash_router(parts))
-    app.include_router(check_router(parts))
-    app.include_router(wifi_router(parts))
-    app.include_router(many_router(parts))
-    app.include_router(coming_in_router(admission.sign_ins))
-    app.include_router(session_router(admission.sign_ins, admission.people))
     app.router.routes.extend(operation_routes(parts))
     by_hand = {
         "chat": ChatService(parts),
         "compile": CompileService(parts.services["program"].compiling),
         "job": parts,
+        "signin": admission.sign_ins,
+        "caller": admission,
         "openai": OpenAiService(parts),
         "task": parts.services["task"],
         "tool": ToolService(parts),
@@ -104,7 +94,7 @@ def api_app(
     a device, and `on_network` only the pages and the sign-in. `allowed_hosts`: the names by which it may be called."""
     limits, admission = parts.settings.limits, parts.admission
     outside = _base("microclaw", parts)
-    outside.include_router(coming_in_router(admission.sign_ins))
+    outside.router.routes.extend(by_hand_routes({"signin": admission.sign_ins}))
     if not on_network:
         compiling = CompileService(CompileQueue(parts.apps.compile))
         outside.router.routes.extend(by_hand_routes({"compile": compiling}))

@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
-MODULES: Final = ("chat_routes", "compile_routes", "job_routes", "openai", "page_routes", "task_routes", "tool_routes")
+MODULES: Final = (
+    "chat_routes",
+    "compile_routes",
+    "job_routes",
+    "openai",
+    "page_routes",
+    "sign_in_routes",
+    "task_routes",
+    "tool_routes",
+)
 BY_HAND: Final[dict[str, Operation[..., Any]]] = {}
 
 

@@ -48,14 +48,9 @@ class EdgeNews:
 
     def to_json(self) -> dict[str, Any]:
         edges = [[round(edge.t_ms, 3), edge.pin, edge.level] for edge in self.edges]
-        return {
-            "device": self.device,
-            "at_ms": self.at_ms,
+        return {name: getattr(self, name) for name in self.__slots__} | {
             "edges": edges,
             "now_ms": round(self.now_ms, 3),
-            "dropped": self.dropped,
-            "begins": self.begins,
-            "problem": self.problem,
         }
 
 

@@ -79,7 +79,7 @@ async def _answer(parts: HostParts, act: Operation[..., Any], request: Request) 
     shown = values
     if act.on_many:
         names, labels, every = (values.pop(name) for name in ("devices", "labels", "all"))
-        found = select(parts.devices, Selection(tuple(names), tuple(labels), every), act.offers)
+        found = select(parts.devices, Selection(tuple(names), tuple(labels), every), act.offers.format_map(values))
         chosen, left_out = found.devices, list(found.left_out)
         if act.among is not None and not names:
             chosen = await act.among(parts.services[act.noun], chosen, **values)
@@ -149,8 +149,9 @@ async def _needs(
     if not act.on_many:
         return await weigh() or act.permission
     found = await on_each(devices, lambda one: weigh(device=one.device_id))
-    is_risky = any(one.value is Permission.RISKY or one.error is not None for one in found)
-    return Permission.RISKY if is_risky else act.permission
+    if any(one.error is not None for one in found):
+        return Permission.RISKY
+    return max((one.value or act.permission for one in found), key=list(Permission).index, default=act.permission)
 
 
 async def _granted(*_: object) -> None:

@@ -3,46 +3,61 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Awaitable
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
-from pydantic import Field
-from typing_extensions import TypedDict
+import msgspec
+from msgspec import Meta, Struct
+from starlette.responses import Response
 
 from microclaw.api.access import OF_ROLE
-from microclaw.api.answers import answers
-from microclaw.api.body import RequestBody
-from microclaw.api.caller import RequestCaller, client_address
+from microclaw.api.by_hand import Asked, by_hand
+from microclaw.api.caller import client_address
 from microclaw.api.cookies import session_cookie
 from microclaw.api.failures import failure_response
-from microclaw.auth.people import People, Role
+from microclaw.auth.admission import Admission
 from microclaw.auth.sign_ins import MAX_CHARS, OpenedSession, SignIns, TooManyTries, csrf_token
 from microclaw.errors import PermissionRefused
+from microclaw.operations.operation import Access
+from microclaw.store.people import Role
 from microclaw.store.sign_ins import LONGEST_MS
 from microclaw.wire.host_api import TOO_MANY, Failure
 
 
-class CodeBody(RequestBody):
-    code: Annotated[str, Field(min_length=1, max_length=128)]
-
-
-class PasswordBody(RequestBody):
-    name: Annotated[str, Field(min_length=1, max_length=80)]
-    password: Annotated[str, Field(min_length=1, max_length=4 * MAX_CHARS)]
-
-
-class OpenedSignIn(TypedDict):
+class OpenedSignIn(Struct, frozen=True, kw_only=True):
     """`csrf` goes with each change; the cookie is in `Set-Cookie`."""
 
     name: str
-    role: Role
+    role: str
     id: str
     ends_ms: int
     csrf: str
 
 
-class Myself(TypedDict):
+@by_hand("signin.code", http="POST /v1/signin/code", access=Access.OPEN)
+async def by_code(
+    sign_ins: SignIns, asked: Asked, code: Annotated[str, Meta(min_length=1, max_length=128)]
+) -> OpenedSignIn:
+    """Sign in by the code of a link: once, within ten minutes of its making."""
+    wrong = "this link is wrong, was used already, or its ten minutes are over"
+    answer: OpenedSignIn = await _opened(asked, sign_ins.with_code(code, **_browser(asked)), wrong)
+    return answer
+
+
+@by_hand("signin.password", http="POST /v1/signin/password", access=Access.OPEN)
+async def by_password(
+    sign_ins: SignIns,
+    asked: Asked,
+    name: Annotated[str, Meta(min_length=1, max_length=80)],
+    password: Annotated[str, Meta(min_length=1, max_length=4 * MAX_CHARS)],
+) -> OpenedSignIn:
+    """Sign in by a person's name and password."""
+    opening = sign_ins.with_password(name, password, **_browser(asked))
+    answer: OpenedSignIn = await _opened(asked, opening, "the name or the password is wrong")
+    return answer
+
+
+class Myself(Struct, frozen=True, kw_only=True):
     """`may`: the least access that this role has (x-access of the routes); `by`: how the caller came in."""
 
     person_id: str
@@ -54,86 +69,58 @@ class Myself(TypedDict):
     csrf: str | None
 
 
-class EndedSignIn(TypedDict):
+@by_hand("caller.me", http="GET /v1/me", access=Access.LOOK)
+async def me(admission: Admission, asked: Asked) -> Myself:
+    """Who this token or session is; `csrf` goes with each change of a session."""
+    by, person = asked.by, admission.people.get(asked.by.person_id)
+    if person is None or person.role == "automation":
+        raise PermissionRefused("this person is not known here any more")
+    return Myself(
+        person_id=person.person_id,
+        name=person.name,
+        role=person.role,
+        may=OF_ROLE[person.role].name.lower(),
+        by="socket" if by.direct else "session" if by.csrf else "token",
+        id=by.source,
+        csrf=by.csrf or None,
+    )
+
+
+class EndedSignIn(Struct, frozen=True, kw_only=True):
     ended: str
 
 
-def coming_in_router(sign_ins: SignIns) -> APIRouter:
-    """What needs no token and no session."""
-    router = APIRouter(prefix="/v1/signin", tags=["people"])
-
-    @router.post(
-        "/code",
-        summary="Sign in by the code of a link: once, within ten minutes of its making",
-        responses=answers(OpenedSignIn),
-    )
-    async def by_code(body: CodeBody, request: Request) -> JSONResponse:
-        try:
-            opened = await sign_ins.with_code(body.code, **_browser(request))
-        except TooManyTries as exc:
-            return _locked(exc)
-        text = "this link is wrong, was used already, or its ten minutes are over"
-        return _welcome(request, opened) if opened else _wrong(text, "microclaw open, on the host's machine")
-
-    @router.post("/password", summary="Sign in by a person's name and password", responses=answers(OpenedSignIn))
-    async def by_password(body: PasswordBody, request: Request) -> JSONResponse:
-        try:
-            opened = await sign_ins.with_password(body.name, body.password, **_browser(request))
-        except TooManyTries as exc:
-            return _locked(exc)
-        text = "the name or the password is wrong"
-        step = "try again, or sign in by a link: microclaw open, on the host's machine"
-        return _welcome(request, opened) if opened else _wrong(text, step)
-
-    return router
-
-
-def session_router(sign_ins: SignIns, people: People) -> APIRouter:
-    """Who a caller is, and the end of a session by itself."""
-    router = APIRouter(prefix="/v1", tags=["people"])
-
-    @router.get(
-        "/me",
-        summary="Who this token or session is; `csrf` goes with each change of a session",
-        responses=answers(Myself),
-    )
-    async def me(by: RequestCaller) -> dict[str, Any]:
-        person = people.get(by.person_id)
-        if person is None:
-            raise PermissionRefused("this person is not known here any more")
-        way = "socket" if by.direct else "session" if by.csrf else "token"
-        may = OF_ROLE[person.role].name.lower()
-        return {"person_id": person.person_id, "name": person.name, "role": person.role, "may": may, "by": way,
-                "id": by.source, "csrf": by.csrf or None}  # fmt: skip
-
-    @router.post("/signout", summary="End this session", responses=answers(EndedSignIn))
-    async def sign_out(by: RequestCaller, request: Request) -> JSONResponse:
-        if not by.csrf:
-            raise PermissionRefused("this is no session", next_step="end a token with microclaw person rm-token NAME")
-        await sign_ins.end(by.source)
-        return JSONResponse({"ended": by.source}, headers={"Set-Cookie": session_cookie(request.scope, "", 0)})
-
-    return router
-
-
-def _browser(request: Request) -> dict[str, str]:
-    return {"address": client_address(request.scope), "agent": request.headers.get("user-agent", "")}
-
-
-def _welcome(request: Request, opened: OpenedSession) -> JSONResponse:
-    one = opened.sign_in
-    value = {"name": one.person.name, "role": one.person.role, "id": one.sign_in_id, "ends_ms": one.ends_ms}
-    cookie = session_cookie(request.scope, opened.secret, LONGEST_MS // 1000)
-    return JSONResponse({**value, "csrf": csrf_token(opened.secret)}, headers={"Set-Cookie": cookie})
-
-
-def _wrong(text: str, next_step: str) -> JSONResponse:
-    return failure_response(Failure("unauthorized", text, next_step), 401)
-
-
-def _locked(error: TooManyTries) -> JSONResponse:
-    wait_s = math.ceil(error.wait_s)
-    failure = Failure(TOO_MANY, "too many wrong tries within a minute", f"wait {wait_s} s, or: microclaw open")
-    answer = failure_response(failure, 429)
-    answer.headers["Retry-After"] = str(wait_s)
+@by_hand("caller.signout", http="POST /v1/signout", access=Access.LOOK)
+async def sign_out(admission: Admission, asked: Asked) -> EndedSignIn:
+    """End this session."""
+    if not asked.by.csrf:
+        raise PermissionRefused("this is no session", next_step="end a token with microclaw person rm-token NAME")
+    await admission.sign_ins.end(asked.by.source)
+    answer: EndedSignIn = _with_cookie(asked, EndedSignIn(ended=asked.by.source), "", 0)
     return answer
+
+
+def _browser(asked: Asked) -> dict[str, str]:
+    return {"address": client_address(asked.request.scope), "agent": asked.request.headers.get("user-agent", "")}
+
+
+async def _opened(asked: Asked, opening: Awaitable[OpenedSession | None], wrong: str) -> Any:
+    step = "microclaw open, on the host's machine"
+    try:
+        opened = await opening
+    except TooManyTries as exc:
+        wait_s = math.ceil(exc.wait_s)
+        failure = Failure(TOO_MANY, "too many wrong tries within a minute", f"wait {wait_s} s, or: {step}")
+        answer = failure_response(failure, 429)
+        answer.headers["Retry-After"] = str(wait_s)
+        return answer
+    if opened is None:
+        return failure_response(Failure("unauthorized", wrong, f"sign in by a link: {step}"), 401)
+    one, csrf = opened.sign_in, csrf_token(opened.secret)
+    made = OpenedSignIn(name=one.person.name, role=one.person.role, id=one.sign_in_id, ends_ms=one.ends_ms, csrf=csrf)
+    return _with_cookie(asked, made, opened.secret, LONGEST_MS // 1000)
+
+
+def _with_cookie(asked: Asked, value: Struct, secret: str, age_s: int) -> Any:
+    headers = {"Set-Cookie": session_cookie(asked.request.scope, secret, age_s)}
+    return Response(msgspec.json.encode(value), headers=headers, media_type="application/json")

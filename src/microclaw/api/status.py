@@ -11,10 +11,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec import to_builtins
+
 from microclaw import __version__
 from microclaw.agent.window import Window
 from microclaw.api.telemetry_routes import crashes_of_a_day, telemetry_refusals
-from microclaw.api.views import pairing_objects
 from microclaw.apps.deferred import DeferredAct, DeferredLog
 from microclaw.apps.reconciler import DeviceCheck
 from microclaw.audit import RecordedEvent, alarm_text
@@ -23,6 +24,7 @@ from microclaw.auth.people import Roles
 from microclaw.config.settings import BudgetSettings, Settings
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
+from microclaw.link_server.device_facts import pending_pairings
 from microclaw.link_server.server import LinkServer
 from microclaw.models.fallback import Outage
 from microclaw.models.protocol import Model
@@ -266,7 +268,7 @@ def problems_of(parts: HostParts) -> list[str]:
 async def _link_object(server: LinkServer | None) -> dict[str, Any] | None:
     if server is None:
         return None
-    waiting = await pairing_objects(server)
+    waiting = to_builtins(await pending_pairings(server))
     return {
         "address": server.address,
         "connected": sorted(link.name for link in server.links.online),

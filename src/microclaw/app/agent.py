@@ -52,7 +52,7 @@ from microclaw.telemetry.history import TelemetryHistory
 from microclaw.tools.code import code_tool
 from microclaw.tools.correcting import correcting_tools
 from microclaw.tools.declared import context_of, declared_tools
-from microclaw.tools.devices import direct_io_tools, edge_tools, inventory_tools, notifying_tools, restart_tool
+from microclaw.tools.devices import direct_io_tools, edge_tools, inventory_tools, notifying_tools
 from microclaw.tools.fetching import Fetcher
 from microclaw.tools.knowledge import remembering_tools, skill_tools
 from microclaw.tools.many import many_tool
@@ -91,7 +91,6 @@ def build_toolbox(
         *edge_tools(devices=devices),
         *inventory_tools(apps, link),
         *correcting_tools(apps),
-        restart_tool(devices=devices),
     ]
     tools.append(many_tool(tools, devices=devices))
     if link is not None:

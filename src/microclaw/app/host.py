@@ -22,8 +22,10 @@ from microclaw.api.event_routes import LiveFeed
 from microclaw.api.ingress import SUPERVISOR, AnyHost, Ingress
 from microclaw.api.jobs import Jobs
 from microclaw.api.live_pins import LivePins
+from microclaw.api.own_addresses import refuse_own
 from microclaw.api.parts import HostParts
 from microclaw.api.server import Listener, serving, unix_listener
+from microclaw.api.telemetry_routes import last_objects
 from microclaw.api.waiting import WaitingRequests
 from microclaw.app.agent import RETRY_S, Agent, build_inbox, build_model, build_tasks, outward_tools
 from microclaw.app.channels import open_channels
@@ -42,6 +44,7 @@ from microclaw.app.mqtt import mqtt_serving
 from microclaw.app.people_plane import ingress_socket, open_people_plane, people_socket
 from microclaw.app.voice import HostVoice, VoiceMaker
 from microclaw.apps.changes import ChangeLog
+from microclaw.apps.device_operations import DeviceService
 from microclaw.apps.operations import Programs
 from microclaw.apps.parts import Apps
 from microclaw.apps.program_operations import Workshop
@@ -197,6 +200,14 @@ async def running_host(
             tools=frozenset(tool.name for tool in agent.tools.tools),
             capabilities=frozenset(CALLS),
         )
+        device_service = DeviceService(
+            registry=devices.registry,
+            gate=admission.gate,
+            link=link,
+            apps=apps,
+            check_new=lambda transports: refuse_own(parts, transports),
+            last=partial(last_objects, history),
+        )
         parts = HostParts(
             settings=settings,
             database=database,
@@ -219,6 +230,7 @@ async def running_host(
                 "install": InstallParts(settings, link, rollouts.publisher.moduli),
                 **dict.fromkeys(("memory", "session", "skill"), knowledge),
                 "fleet": apps,
+                "device": device_service,
                 "person": PeopleService(admission, inbox.outbox.push),
                 "approval": questions,
                 "usage": UsageService(usage, settings.budget, admission.people.get),

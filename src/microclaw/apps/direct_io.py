@@ -9,14 +9,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from microclaw.apps.changes import DeviceAction, SetLevel, SetPwm, subject_of
+from microclaw.apps.changes import ChangeKind, DeviceAction, SetLevel, SetPwm, subject_of
 from microclaw.apps.claims import PinConflict, live_conflict, timers_conflict
 from microclaw.apps.installer import Installer
 from microclaw.devices.call_text import call_words
 from microclaw.devices.calls import (
-    DEFAULT_PWM_HZ,
     AdcRead,
     Call,
     DeviceInfo,
@@ -99,31 +98,17 @@ class DirectIo:
             case _:
                 return None
 
-    async def set_pin(
-        self, device: str, pin: int, level: int, *, undoes: int | None = None, insist: Collection[str] = ()
+    async def act(
+        self, device: str, call: GpioSet | PwmSet, *, undoes: int | None = None, insist: Collection[str] = ()
     ) -> PinChange:
         """Drive a pin. `insist`: the texts of the conflicts that the person wants it in spite of.
 
-        Raises PinRefused (by the board profile), PinClaimed, NotSupported, DeviceError.
+        Raises PinRefused (by the board profile), PinClaimed, NotSupported, DeviceError. Undo gives a pin without PWM
+        its level back.
         """
         target = self._devices.get(device)
         async with self._installer.holding(target):
-            return await _once_free(lambda: self._set_pin(target, pin, level, undoes, insist))
-
-    async def set_pwm(
-        self,
-        device: str,
-        pin: int,
-        duty: int,
-        frequency_hz: int = DEFAULT_PWM_HZ,
-        *,
-        undoes: int | None = None,
-        insist: Collection[str] = (),
-    ) -> PinChange:
-        """Drive a pin with PWM, `duty` 0-255. Raises as `set_pin`. Undo gives a pin without PWM its level back."""
-        target = self._devices.get(device)
-        async with self._installer.holding(target):
-            return await _once_free(lambda: self._set_pwm(target, pin, duty, frequency_hz, undoes, insist))
+            return await _once_free(lambda: self._act(target, call, undoes, insist))
 
     async def _rival(self, device: Device, call: Call[Any], insist: Collection[str]) -> PinConflict | None:
         """The conflict that somebody insisted on; raises PinClaimed for another."""
@@ -132,50 +117,35 @@ class DirectIo:
             conflict.raise_refused()
         return conflict
 
-    async def _set_pin(
-        self, target: Device, pin: int, level: int, undoes: int | None, insist: Collection[str]
+    async def _act(
+        self, target: Device, call: GpioSet | PwmSet, undoes: int | None, insist: Collection[str]
     ) -> PinChange:
-        call = GpioSet(pin, level)
         rival = await self._rival(target, call, insist)
-        last, seen = await self._last(target, pin)
-        if isinstance(last, SetPwm) and last.duty:
-            inverse: DeviceAction | None = last
+        last, seen = await self._last(target, call.pin)
+        forward: DeviceAction
+        kind: ChangeKind
+        inverse: DeviceAction | None = last
+        if isinstance(call, GpioSet):
+            kind, forward = "gpio.set", SetLevel(call.pin, call.level)
+            if not isinstance(last, SetPwm) or not last.duty:
+                before = await _level(target, call.pin, last)
+                inverse = None if before is None else SetLevel(call.pin, before)
         else:
-            before = await _level(target, pin, last)
-            inverse = None if before is None else SetLevel(pin, before)
+            kind, forward = "pwm.set", SetPwm(call.pin, call.duty, call.frequency_hz)
+            if not isinstance(last, SetPwm) and not (isinstance(last, SetLevel) and last.level):
+                inverse = SetPwm(call.pin, 0, call.frequency_hz)
         summary = call_words(call, target.name)
         change_id = await self._change_log.plan(
-            target.device_id, "gpio.set", summary, SetLevel(pin, level), inverse, undoes=undoes, seen=seen
+            target.device_id, kind, summary, forward, inverse, undoes=undoes, seen=seen
         )
         async with self._change_log.closing(change_id):
-            state = await target.call(call)
-        evidence = await _read_back(target, pin, level, rival)
-        return PinChange(target.device_id, target.name, state, evidence, change_id, _warning(rival))
-
-    async def _set_pwm(
-        self, target: Device, pin: int, duty: int, frequency_hz: int, undoes: int | None, insist: Collection[str]
-    ) -> PinChange:
-        call = PwmSet(pin, duty, frequency_hz)
-        rival = await self._rival(target, call, insist)
-        last, seen = await self._last(target, pin)
-        inverse: DeviceAction = SetPwm(pin, 0, frequency_hz)
-        if isinstance(last, SetPwm) or (isinstance(last, SetLevel) and last.level):
-            inverse = last
-        summary = call_words(call, target.name)
-        change_id = await self._change_log.plan(
-            target.device_id,
-            "pwm.set",
-            summary,
-            SetPwm(pin, duty, frequency_hz),
-            inverse,
-            undoes=undoes,
-            seen=seen,
-        )
-        async with self._change_log.closing(change_id):
-            state = await target.call(call)
-        text = f"{target.name} answers: pin {pin} at duty {state.duty} of 255, {state.frequency_hz:,} Hz"
-        held = _held_text(target, PwmSet.method, pin)
-        evidence = Evidence("reported", f"{text}{held}", spoken=_ANSWERED)
+            state = await target.call(cast("Call[PinLevel | PwmState]", call))
+        if isinstance(call, GpioSet):
+            evidence = await _read_back(target, call.pin, call.level, rival)
+        else:
+            assert isinstance(state, PwmState)
+            text = f"{target.name} answers: pin {state.pin} at duty {state.duty} of 255, {state.frequency_hz:,} Hz"
+            evidence = Evidence("reported", text + _held_text(target, call.method, call.pin), spoken=_ANSWERED)
         return PinChange(target.device_id, target.name, state, evidence, change_id, _warning(rival))
 
     async def _last(self, device: Device, pin: int) -> tuple[DeviceAction | None, int]:

@@ -33,6 +33,7 @@ from microclaw.apps.undoable import (
 )
 from microclaw.auth.gate import Gate
 from microclaw.devices.call_text import duty_words
+from microclaw.devices.calls import GpioSet, PwmSet
 from microclaw.devices.device import Device
 from microclaw.errors import (
     DeployRejected,
@@ -246,9 +247,9 @@ class Undo:
                 started = await self._lifecycle.start(device, name, report, undoes=undoes, kept=version)
                 return started.change_id, started.evidence
             case SetLevel(pin=pin, level=level):
-                made = await self._direct_io.set_pin(device, pin, level, undoes=undoes)
+                made = await self._direct_io.act(device, GpioSet(pin, level), undoes=undoes)
             case SetPwm(pin=pin, duty=duty, frequency_hz=frequency_hz):
-                made = await self._direct_io.set_pwm(device, pin, duty, frequency_hz, undoes=undoes)
+                made = await self._direct_io.act(device, PwmSet(pin, duty, frequency_hz), undoes=undoes)
             case _:
                 assert_never(inverse)
         return made.change_id, made.evidence

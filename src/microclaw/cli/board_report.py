@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import microclaw
+from microclaw.apps.device_calls import call_device
+from microclaw.apps.device_operations import show_device
 from microclaw.apps.operations import list_apps
 from microclaw.boards.reader import board_ids
 from microclaw.cli.options import GlobalOptions
@@ -24,6 +26,7 @@ from microclaw.client import Client
 from microclaw.client.request import HostError
 from microclaw.errors import MicroclawError
 from microclaw.flash.report import masked_mac, plain_words, report_by_cable, shown_number
+from microclaw.link_server.device_facts import LinkState
 from microclaw.text import program_name
 
 LINK_WAIT_S: Final = 120.0
@@ -180,18 +183,18 @@ def _by_cable(report: Report, host: Client, port: str, device: str | None) -> st
 def _by_host(report: Report, host: Client, name: str, *, must: bool, restart: bool, try_pin: int | None) -> None:
     """What the host knows, and what the board answers over its link or address."""
     try:
-        device = host.devices.get(name)
+        device = host.call(show_device, device=name)
     except MicroclawError as exc:
         if must:
             raise
         report.checks.append(Check("host", f"problem ({_code(exc)})"))
         return
-    report.board.setdefault("profile", device["board"] if device["board"] in board_ids() else "unknown")
-    report.board["ways in"] = ", ".join(sorted({plain_words(way.partition(":")[0]) for way in device["transports"]}))
-    link = device["link"]
+    report.board.setdefault("profile", device.board if device.board in board_ids() else "unknown")
+    report.board["ways in"] = ", ".join(sorted({plain_words(way.partition(":")[0]) for way in device.transports}))
+    link = device.link
     if link is not None:
         report.link = _link_facts(link)
-    calls = _Calls(host, name, frozenset(device["capabilities"]))
+    calls = _Calls(host, name, frozenset(device.capabilities))
     _facts(report, calls)
     report.checks.append(Check("call", _try(calls.timed)))
     if try_pin is not None:
@@ -203,14 +206,14 @@ def _by_host(report: Report, host: Client, name: str, *, must: bool, restart: bo
         report.checks.append(Check("time to link", "not tried: --restart restarts the board"))
 
 
-def _link_facts(link: Mapping[str, Any]) -> dict[str, str | int]:
+def _link_facts(link: LinkState) -> dict[str, str | int]:
     facts: dict[str, str | int] = {
-        "state": "connected" if link["online"] else "not connected",
-        "firmware": plain_words(link["firmware"] or "unknown"),
-        "reconnects": max(0, link["connections"] - 1),
+        "state": "connected" if link.online else "not connected",
+        "firmware": plain_words(link.firmware or "unknown"),
+        "reconnects": max(0, link.connections - 1),
     }
     for key, title in (("rtt_ms", "round trip, ms"), ("rssi", "rssi, dBm"), ("refused_events", "refused events")):
-        number = shown_number(link[key], -_MAX_DBM if key == "rssi" else 0)
+        number = shown_number(getattr(link, key), -_MAX_DBM if key == "rssi" else 0)
         if number is not None:
             facts[title] = number
     return facts
@@ -253,10 +256,10 @@ def _programs(report: Report, host: Client, name: str) -> None:
 def _connections(host: Client, name: str) -> int | None:
     """How often it has connected since the host started; None without a host that has such a device on a link."""
     try:
-        link = host.devices.get(name)["link"]
+        link = host.call(show_device, device=name).link
     except MicroclawError:
         return None
-    return None if link is None else int(link["connections"])
+    return None if link is None else link.connections
 
 
 def _time_to_link(host: Client, name: str, before: int, began: float) -> str:
@@ -284,7 +287,7 @@ class _Calls:
     offered: frozenset[str]
 
     def call(self, method: str, **arguments: Any) -> Any:
-        return self.host.devices.call(self.name, method, arguments, wait=False)["result"]
+        return self.host.call(call_device, device=self.name, method=method, arguments=arguments, wait=False).result
 
     def timed(self) -> str:
         method = next((known for known in ("device.status", "device.info") if known in self.offered), None)
@@ -307,8 +310,8 @@ class _Calls:
             levels.append(int(self.call("gpio.get", pin=pin)["level"]))
         return "ok, set to 1 and 0, read as 1 and 0" if levels == [1, 0] else f"problem: set to 1, 0, read as {levels}"
 
-    def restart(self, link: Mapping[str, Any] | None) -> str:
-        if link is None or not link["online"] or "device.restart" not in self.offered:
+    def restart(self, link: LinkState | None) -> str:
+        if link is None or not link.online or "device.restart" not in self.offered:
             return "not tried: the device is on no link, or cannot be restarted over it"
         began = time.monotonic()
         try:
@@ -316,4 +319,4 @@ class _Calls:
         except MicroclawError as exc:
             if _code(exc) not in _CUT_OFF:
                 raise
-        return _time_to_link(self.host, self.name, int(link["connections"]), began)
+        return _time_to_link(self.host, self.name, link.connections, began)

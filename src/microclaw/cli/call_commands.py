@@ -1,4 +1,4 @@
-"""`microclaw exec` and `repl`: one device's methods, called through the host, or by an address without one."""
+"""`microclaw exec`: one device's methods, called through the host, or by an address without one."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ from typing import Annotated, Any
 
 import typer
 
+from microclaw.apps.device_calls import CallAnswer, call_device, call_permission
+from microclaw.apps.device_operations import show_device
+from microclaw.cli.many_devices import ask_once
+from microclaw.cli.operation_commands import perform, show
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.devices.call_text import (
     CALLS,
     METHOD_HELP,
-    NOT_DIRECT,
-    argument_names,
     arguments_from_words,
     call_from,
     method_form,
     result_value,
 )
 from microclaw.errors import MicroclawError, NoHost
+from microclaw.operations.operation import Permission
 from microclaw.terminal.prompt import line_reader
 
 HELP = "help"
@@ -35,9 +38,9 @@ def execute(
     words: Annotated[
         list[str],
         typer.Argument(
-            metavar="DEVICE METHOD [ARG]...",
+            metavar="DEVICE [METHOD [ARG]...]",
             help="A device's name, or HOST:PORT without a host (with -d, -l or --all: none), gpio.set, gpio.get, "
-            "adc.read, apps.list, ..., and pin=2 level=1, or 2 1",
+            "adc.read, apps.list, ..., and pin=2 level=1, or 2 1; no method: they are typed line by line.",
         ),
     ],
     board: Annotated[str, typer.Option("--board", help="With an address: the board's profile.")] = "virtual",
@@ -46,167 +49,60 @@ def execute(
 ) -> None:
     """Call one method of a device, or of several."""
     options = global_options(ctx)
-    if options.chooses_many:
-        _execute_on_many(options, words[0], words[1:], wait=wait, force=force)
+    is_one = not options.chooses_many
+    target = options.device or words.pop(0) if is_one else ""
+    if not words:
+        _line_by_line(options, target, board)
         return
-    if options.device is not None:
-        words = [options.device, *words]
-    if len(words) < 2:
-        raise typer.BadParameter("give a device and a method: microclaw exec DEVICE gpio.get pin=2")
-    target, method, *arguments = words
-    values = arguments_from_words(method, arguments)
-    outcome = call_target(options, target, board, method, values, wait=wait, force=force)
-    print_outcome(options, method, outcome)
-
-
-def _execute_on_many(options: GlobalOptions, method: str, words: list[str], *, wait: bool, force: bool) -> None:
-    from microclaw.cli.many_devices import ask_once, choice_body, end_many
-    from microclaw.client.request import HostError
-    from microclaw.wire.host_api import failure_from
-
-    values, host = arguments_from_words(method, words), options.host()
-    if not method.endswith((".get", ".read", ".list")):
-        ask_once(options, host, f"Call {method} on")
-    body = {"method": method, "arguments": values, "wait": wait, "force": force, **choice_body(options)}
-    done = host.post("/v1/call", body)
-    for row in done["results"] if not options.json else ():
-        options.line(f"{row['device']}:")
-        if "error" in row:
-            options.terminal().error(HostError(failure_from(row["error"])))
-        else:
-            print_outcome(options, method, row["made"])
-    end_many(options, "execs", {"method": method, **done})
-
-
-def print_outcome(options: GlobalOptions, method: str, outcome: dict[str, Any]) -> None:
-    """A call's answer as lines, or as one JSON document."""
-    if options.wrote_json("exec", {"method": method, **outcome}):
+    values = _values(words) | {"wait": wait, "force": force}
+    if is_one:
+        _call(options, target, board, values)
         return
-    for key, value in _flat(outcome["result"]):
-        options.line(f"{key:<16} {value}" if key else str(value))
-    if outcome.get("evidence"):
-        options.say(f"({outcome['evidence']['kind']}: {outcome['evidence']['text']})")
+    if call_permission(words[0]) is not Permission.READ:
+        ask_once(options, options.host(), f"Call {words[0]} on")
+    perform(options, call_device, values)
 
 
-def call_target(
-    options: GlobalOptions,
-    target: str,
-    board: str,
-    method: str,
-    values: dict[str, Any],
-    *,
-    wait: bool = True,
-    force: bool = False,
-) -> dict[str, Any]:
-    """Through the host for a device's name, directly for an address."""
+def _values(words: Sequence[str]) -> dict[str, Any]:
+    method, *given = words
+    return {"method": method, "arguments": arguments_from_words(method, given)}
+
+
+def _call(options: GlobalOptions, target: str, board: str, values: dict[str, Any]) -> None:
+    """Through the host for a device's name, directly for an address; its answer is shown."""
+    if not is_address(target):
+        made = options.host().call(call_device, device=target, **values)
+    else:
+        options.only_here(f"a call of {target}")
+        call = call_from(values["method"], values["arguments"])
+        made = CallAnswer(method=call.method, result=result_value(call_endpoint(target, board, call)))
+    show(options, call_device, made)
+
+
+def _line_by_line(options: GlobalOptions, target: str, board: str) -> None:
+    """Call what is typed, a method a line; `help` lists those that the device has."""
     if is_address(target):
         options.only_here(f"a call of {target}")
-        return {"result": call_directly(target, board, method, values)}
-    return options.host().devices.call(target, method, values, wait=wait, force=force)
-
-
-def _flat(value: Any) -> list[tuple[str, str]]:
-    """A result as lines: a list one entry a line, an object one member a line."""
-    if isinstance(value, dict):
-        lines: list[tuple[str, str]] = []
-        for key, member in value.items():
-            if isinstance(member, dict):
-                lines += [(inner, str(content)) for inner, content in member.items()]
-            elif isinstance(member, list) and any(isinstance(entry, dict) for entry in member):
-                lines += [(key, _entry(entry)) for entry in member]
-            else:
-                lines.append((key, _entry(member)))
-        return lines
-    if isinstance(value, list):
-        return [("", _entry(entry)) for entry in value] or [("", "none")]
-    return [("", "done" if value is None else str(value))]
-
-
-def _entry(value: Any) -> str:
-    if isinstance(value, dict):
-        return "  ".join(str(member) for member in value.values())
-    if isinstance(value, list):
-        return " ".join(str(member) for member in value) or "-"
-    return str(value)
-
-
-def repl(
-    ctx: typer.Context,
-    target: Annotated[
-        str,
-        typer.Argument(metavar="DEVICE", help="A device's name, or HOST:PORT without a host."),
-    ],
-    board: Annotated[str, typer.Option("--board", help="With an address: the board's profile.")] = "virtual",
-) -> None:
-    """Call a device's methods line by line. Tab completes, Ctrl-D leaves."""
-    options = global_options(ctx)
-    words = CallCompletions(*_known(options, target))
+        methods = list(CALLS)
+    else:
+        methods = [one for one in options.host().call(show_device, device=target).capabilities if one in CALLS]
     home = options.settings().home
-    history = home / "repl_history" if home.is_dir() else None
-    read_line = line_reader(history, prompt=f"{target}> ", complete=words.complete)
+    read_line = line_reader(home / "repl_history" if home.is_dir() else None, prompt=f"{target}> ")
     while (line := read_line()) is not None:
-        if not line:
-            continue
-        if line.split()[0] == HELP:
-            for told in words.help(line.split()[1:]):
-                options.line(told)
-            continue
         try:
-            method, *given = shlex.split(line)
-            values = arguments_from_words(method, given)
-            print_outcome(options, method, call_target(options, target, board, method, values))
+            method, *given = shlex.split(line) or [""]
+            if method == HELP:
+                options.table(
+                    [(method_form(one), METHOD_HELP[one]) for one in methods], head=("METHOD", "WHAT IT DOES")
+                )
+            elif method:
+                _call(options, target, board, _values([method, *given]))
         except NoHost:
             raise
         except MicroclawError as exc:
             options.terminal().error(exc)
         except ValueError as exc:  # an open quotation mark
             options.line(f"{exc}: {line}")
-
-
-class CallCompletions:
-    """Completions for calls of a device: its methods, their arguments, its pins."""
-
-    def __init__(self, methods: Sequence[str], pins: Sequence[int]) -> None:
-        self.methods = tuple(sorted(methods))
-        self._pins = tuple(str(pin) for pin in sorted(pins))
-
-    def help(self, about: Sequence[str] = ()) -> list[str]:
-        """Each method of the device with its form, or those that begin with a word; and what else there is to type."""
-        wanted = tuple(about[:1]) or ("",)
-        methods = [method for method in self.methods if method.startswith(wanted)]
-        if not methods:
-            return [f"this device has no method {wanted[0][:40]}; {HELP} lists those it has"]
-        forms = {method: method_form(method) for method in methods}
-        width = max(map(len, forms.values()))
-        lines = [f"{form:<{width}}  {METHOD_HELP[method]}" for method, form in forms.items()]
-        if about:
-            return lines
-        pins = f"  Pins: {' '.join(self._pins)}." if self._pins else ""
-        lines.append(f"Arguments also go without their names, in this order: gpio.set 2 1.{pins}")
-        lines += [f"{method}: not here, but {command}" for method, command in NOT_DIRECT.items()]
-        return [*lines, f"{HELP} METHOD tells of one; Tab completes; exit, quit or Ctrl-D leaves"]
-
-    def complete(self, before: str) -> tuple[str, Sequence[str]]:
-        """The word at the cursor and its completions."""
-        *earlier, started = before.split(" ")
-        if not any(earlier):
-            return started, [word for word in (*self.methods, HELP) if word.startswith(started)]
-        name, separator, value = started.partition("=")
-        if separator:
-            found = [f"{name}={pin}" for pin in self._pins if pin.startswith(value)] if name == "pin" else []
-            return started, found
-        given = {word.partition("=")[0] for word in earlier}
-        names = [argument for argument in argument_names(earlier[0]) if argument not in given]
-        return started, [f"{argument}=" for argument in names if argument.startswith(started)]
-
-
-def _known(options: GlobalOptions, target: str) -> tuple[list[str], list[int]]:
-    """Methods and pins that the device offers; of an address, every method there is."""
-    if is_address(target):
-        options.only_here(f"a call of {target}")
-        return list(CALLS), []
-    device = options.host().devices.get(target)
-    return [method for method in device["capabilities"] if method in CALLS], list(device.get("free_pins", ()))
 
 
 def is_address(target: str) -> bool:
@@ -217,11 +113,6 @@ def is_address(target: str) -> bool:
 def endpoint_of(target: str) -> str:
     """The transport's full address of such a target."""
     return target if target.startswith(_PREFIXES) else f"wasmachine://{target}"
-
-
-def call_directly(target: str, board_id: str, method: str, values: dict[str, Any]) -> Any:
-    """Do it and return the answer as JSON values. Raises DeviceError and its kinds."""
-    return result_value(call_endpoint(target, board_id, call_from(method, values)))
 
 
 def call_endpoint(target: str, board_id: str, call: Any) -> Any:

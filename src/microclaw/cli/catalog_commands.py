@@ -9,6 +9,7 @@ import typer
 
 from microclaw.cli.catalog_publish import publish
 from microclaw.cli.catalog_upgrades import entry_values, upgrade_from_catalogs
+from microclaw.cli.known_devices import known_devices
 from microclaw.cli.many_devices import chosen_device, chosen_names
 from microclaw.cli.options import command_group, global_options
 from microclaw.cli.programs import WhenBackOption, install_program
@@ -75,12 +76,12 @@ def upgrade(
 
 def _kind(entry: Entry, host: Client, names: Sequence[str], language: str | None) -> ProgramKind:
     """The language that all of these devices take, the entry's preferred one first. Raises ConfigError."""
-    rows = [one for one in host.devices.list() if {one["name"], one["device_id"]} & set(names)]
-    taking = [one for one in rows if AppInstall.method in one["capabilities"]]
+    rows = [one for one in known_devices(host) if {one.name, one.device_id} & set(names)]
+    taking = [one for one in rows if AppInstall.method in one.capabilities]
     kinds = entry.kinds if language is None else (KIND_OF[language],)
     for kind in kinds:
-        if all(kind in one["kinds"] for one in taking):
+        if all(kind in one.kinds for one in taking):
             return kind
-    others = names_text([str(one["name"]) for one in taking if kinds[0] not in one["kinds"]])
+    others = names_text([one.name for one in taking if kinds[0] not in one.kinds])
     text = f"{entry.name} is not for all of these boards: {others} take no {LANGUAGES[kinds[0]]}"
     raise ConfigError(f"{text}; {entry.missing}".rstrip("; "), next_step="choose others with -d, or --in c or py")

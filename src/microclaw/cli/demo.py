@@ -18,6 +18,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 
 import typer
 
+from microclaw.apps.device_operations import add_device
 from microclaw.apps.operations import list_apps
 from microclaw.boards import load_board
 from microclaw.cli.board_control import BoardControl
@@ -97,7 +98,7 @@ class Stage:
         """Start `count` boards that are paired by a secret, with a flash; the options of each for its next start."""
         boards: dict[str, list[str]] = {}
         for name in (f"board-{number}" for number in range(1, self.count + 1)):
-            made = client.post("/v1/devices/provision", {"name": name, "board": BOARD, "secret": True, "host": None})
+            made = client.post("/v1/devices/provision", {"name": name, "board": BOARD})
             write_private(self.home / f"{name}.secret", made["secret"].encode("ascii"))
             url = f"wss://{made['host']}:{port or made['port']}/link"
             boards[name] = ["--link", url, "--link-ca-sha256", made["ca_sha256"], *options]
@@ -180,7 +181,7 @@ def blink(stage: Stage, *, once: bool) -> Rows:
     text = f"{facts['name']} ({profile.chip}, {profile.flash_mb} MB flash, own process {process.pid})"
     yield "board", f"{text} ready in {took_s:.1f} s"
     client, board = stage.client(), stage.board(DEVICE)
-    client.devices.add(DEVICE, BOARD, stage.transports(DEVICE))
+    client.call(add_device, name=DEVICE, board=BOARD, transports=stage.transports(DEVICE))
     status = client.status()
     yield "model", status["model"]
     if status["model_hint"]:

@@ -24,10 +24,12 @@ from msgspec import UNSET
 
 from microclaw import __version__
 from microclaw.apps import operations as programs
+from microclaw.apps.device_operations import add_transports, label
 from microclaw.boards import load_board
 from microclaw.cli.demo import BOARD, EDGES, PIN, DemoFailed, Rows, Stage
 from microclaw.cli.firmware_publish import new_manifest, send_release
 from microclaw.cli.host_commands import screen_rows
+from microclaw.cli.known_devices import known_devices
 from microclaw.durable import replace_file
 from microclaw.link_client.speech import RATE_HZ
 from microclaw.ota import operations as firmware
@@ -58,7 +60,7 @@ def voice(stage: Stage) -> Rows:
     (name,) = stage.join(client)
     board = stage.board(name)
     stage.until(lambda: board.ask(control.Link()).state == "connected", "the board is not linked")
-    client.devices.add_transports(name, stage.transports(name))
+    client.call(add_transports, device=name, transports=stage.transports(name))
     yield "board", f"{name} is linked, with a microphone and a speaker"
     said = stage.home / "said.wav"
     said.write_bytes(asyncio.run(_speech()))
@@ -210,13 +212,13 @@ def cluster(stage: Stage) -> Rows:
     client = stage.client(HOSTS[0])
 
     def places() -> Counter[str]:
-        links = [row["link"] for row in client.devices.list()]
-        return Counter((link["host"] or HOSTS[0])[:6] for link in links if link is not None and link["online"])
+        links = [one.link for one in known_devices(client)]
+        return Counter((link.host or HOSTS[0])[:6] for link in links if link is not None and link.online)
 
     boards = stage.join(client, port=listener.getsockname()[1])
     stage.until(lambda: places().total() == stage.count, "not all boards are online")
     for name in boards:
-        client.devices.label(name, ["fleet"])
+        client.call(label, device=name, labels=["fleet"])
     at = ", ".join(f"{count} at {name}" for name, count in sorted(places().items()))
     yield "boards", f"{stage.count} joined: {at}"
 

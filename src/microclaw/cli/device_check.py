@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Iterable
+from typing import Annotated
 
 import typer
+from msgspec import to_builtins
 
+from microclaw.apps.device_calls import check as check_device
 from microclaw.cli.call_commands import endpoint_of, is_address
 from microclaw.cli.options import GlobalOptions, global_options
-from microclaw.devices.examine import NEVER_REACHED, REVOKED
-from microclaw.text import host_called
+from microclaw.devices.examine import CheckLine, Examination, examine
+from microclaw.link_server.device_facts import NEVER_REACHED, DeviceFacts
 
 
 def check(
@@ -34,30 +35,31 @@ def check(
         options.only_here(f"a check of {target}")
         found = asyncio.run(_check_at(target, board))
     else:
-        found = options.host().devices.check(target)
-    if not options.wrote_json("check", found):
-        show_check(options, found["lines"])
-    if not found["ok"]:
+        found = options.host().call(check_device, device=target)
+    if not options.wrote_json("check", to_builtins(found)):
+        show_check(options, found.lines)
+    if not found.ok:
         raise typer.Exit(1)
 
 
-def show_check(options: GlobalOptions, lines: list[dict[str, Any]]) -> None:
+def show_check(options: GlobalOptions, lines: Iterable[CheckLine]) -> None:
     terminal = options.terminal()
     for line in lines:
-        terminal.row(line["part"], line["text"], right="" if line["ok"] else "problem", bad=not line["ok"])
-        if line["next_step"]:
-            terminal.row("", f"next: {line['next_step']}")
+        terminal.row(line.part, line.text, right="" if line.ok else "problem", bad=not line.ok)
+        if line.next_step:
+            terminal.row("", f"next: {line.next_step}")
 
 
-def report_added(options: GlobalOptions, device: Mapping[str, Any], text: str) -> None:
+def report_added(options: GlobalOptions, device: DeviceFacts, text: str) -> None:
     """Ask a device that was just added, and say whether it was reached, with each problem."""
-    found = options.host().devices.check(device["name"])
-    options.report("device", {**device, "never_reached": not found["reached"], "check": found}, text)
+    found = options.host().call(check_device, device=device.name)
+    more = {"never_reached": not found.reached, "check": to_builtins(found)}
+    options.report("device", to_builtins(device) | more, text)
     if options.json:
         return
-    if not found["reached"]:
-        options.say(f"{device['name']} is kept, and was {NEVER_REACHED}")
-    show_check(options, [line for line in found["lines"] if line["part"] in ("reach", "console") or not line["ok"]])
+    if not found.reached:
+        options.say(f"{device.name} is kept, and was {NEVER_REACHED}")
+    show_check(options, [line for line in found.lines if line.part in ("reach", "console") or not line.ok])
 
 
 def only_board(options: GlobalOptions) -> str:
@@ -69,30 +71,10 @@ def only_board(options: GlobalOptions) -> str:
     return only_board_port()
 
 
-def connection_text(device: dict[str, Any]) -> str:
-    """ "connected", the time of the last connection, that it was never reached, or is revoked."""
-    link = device["link"]
-    if device.get("revoked"):
-        return REVOKED
-    if device["never_reached"]:
-        return NEVER_REACHED
-    if link is None:
-        return "-"
-    if link["online"]:
-        return "connected" if link["host"] is None else f"connected to {host_called(link['host'])}"
-    if link["last_seen_ms"] is None:
-        return "never seen"
-    ago_s = max(0, int(time.time() - link["last_seen_ms"] / 1000))
-    days, hours, minutes = ago_s // 86_400, ago_s // 3_600, ago_s // 60
-    ago = f"{days} d" if days else f"{hours} h" if hours else f"{minutes} min" if minutes else f"{ago_s} s"
-    return f"seen {ago} ago"
-
-
-async def _check_at(target: str, board_id: str | None) -> dict[str, Any]:
+async def _check_at(target: str, board_id: str | None) -> Examination:
     from microclaw.boards import load_board
     from microclaw.bus import Bus
     from microclaw.devices.device import QUEUE_DEPTH, Device
-    from microclaw.devices.examine import examine
     from microclaw.transports.open import open_transport
 
     board = load_board(board_id or "virtual")
@@ -101,6 +83,6 @@ async def _check_at(target: str, board_id: str | None) -> dict[str, Any]:
         device = Device(device_id="d-direct", name=target, board=board, labels=(), transports=(transport,), bus=bus)
         async with bus.serve(device.subject, device.handle, depth=QUEUE_DEPTH):
             try:
-                return (await examine(device, knows_board=board_id is not None)).to_json()
+                return await examine(device, knows_board=board_id is not None)
             finally:
                 await device.close()

@@ -1,52 +1,37 @@
-"""`microclaw device` and `notify`: lists, names, pairs and removes devices, and notifies them."""
+"""The commands of `microclaw device` that are more than one act: show, add, explore, provision, wifi, check."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from msgspec import to_builtins
 
+from microclaw.apps import device_operations as devices
+from microclaw.apps.operations import explore as explore_act
 from microclaw.boards.firmware import described_text
 from microclaw.boards.today import OUR_FIRMWARE, STATES, VIRTUALS, families
-from microclaw.cli.device_check import check, connection_text, only_board, report_added
+from microclaw.cli.device_check import check, only_board, report_added
+from microclaw.cli.discover_command import discover
 from microclaw.cli.firmware_option import FirmwareOption, firmware_words
-from microclaw.cli.host_commands import waiting_lines
-from microclaw.cli.options import GlobalOptions, command_group, global_options
-from microclaw.cli.steps import follow
+from microclaw.cli.known_devices import known_devices
+from microclaw.cli.operation_commands import done
+from microclaw.cli.options import command_group, global_options
 from microclaw.cli.telemetry_command import last_text, show_telemetry
 from microclaw.cli.wifi_command import wifi
 from microclaw.cli.xiaozhi_steps import add_xiaozhi
-from microclaw.client.request import segment
-from microclaw.devices.examine import NEVER_REACHED, REVOKED
+from microclaw.durable import write_private
+from microclaw.link_server.device_facts import NEVER_REACHED, REVOKED, OneDevice
+from microclaw.link_server.operations import provision as provision_act
 from microclaw.text import count_text, one_line
 
 device_group = command_group()
 device_group.command("wifi")(wifi)
 device_group.command("check")(check)
-
-
-@device_group.command("list")
-def list_devices(ctx: typer.Context) -> None:
-    """List the devices."""
-    options = global_options(ctx)
-    found = options.fetch("devices", "/v1/devices")
-    for line in waiting_lines(found["pairings"]):
-        options.say(line)
-    rows = [
-        (
-            d["name"],
-            d["board"],
-            ", ".join(d["labels"]),
-            connection_text(d),
-            " ".join(d["transports"]),
-        )
-        for d in found["devices"]
-    ]
-    if rows or not found["pairings"]:
-        none = "no devices yet. microclaw device add NAME --wasmachine HOST:PORT, or microclaw up --virtual 1"
-        options.table(rows, head=("NAME", "BOARD", "LABELS", "LINK", "TRANSPORTS"), empty=none)
+device_group.command("discover")(discover)
 
 
 @device_group.command("show")
@@ -70,84 +55,71 @@ def show(
         return
     if key is not None or since is not None:
         raise typer.BadParameter("a series and --since are for --plot or --csv FILE")
-    device = options.fetch("device", f"/v1/devices/{segment(name)}")
-    for key in ("name", "device_id", "title", "chip"):
-        options.line(f"{key:<12} {device[key]}")
-    if device["revoked"]:
-        options.line(f"{'state':<12} {REVOKED}: microclaw device pair CODE -d {name}")
-    if device["never_reached"]:
-        options.line(f"{'state':<12} {NEVER_REACHED}: microclaw device check {name}")
-    if device.get("problem"):
-        options.line(f"{'problem':<12} {device['problem']}")
-    for key in ("transports", "labels", "capabilities"):
-        options.line(f"{key:<12} {', '.join(device[key]) or '-'}")
-    options.line(f"{'power cut':<12} {device['power_cut']}")
-    firmware, link = device["firmware"], device["link"]
-    told = link["firmware"] if link is not None else None
-    if device["voice_only"]:
+    device = options.host().call(devices.show_device, device=name)
+    options.end_with_json("device", to_builtins(device))
+    for title, text in _rows(device):
+        options.line(f"{title:<12} {text}")
+    if device.today is not None:
+        _today(device.today, name, options.line)
+
+
+def _rows(device: OneDevice) -> Iterator[tuple[str, str]]:
+    firmware, link = device.firmware, device.link
+    told = link.firmware if link is not None else None
+    yield from (("name", device.name), ("device_id", device.device_id), ("title", device.title), ("chip", device.chip))
+    if device.revoked:
+        yield "state", f"{REVOKED}: microclaw device pair CODE -d {device.name}"
+    if device.never_reached:
+        yield "state", f"{NEVER_REACHED}: microclaw device check {device.name}"
+    if device.problem:
+        yield "problem", device.problem
+    for title in ("transports", "labels", "capabilities"):
+        yield title, ", ".join(getattr(device, title)) or "-"
+    yield "power cut", device.power_cut
+    if device.voice_only:
         whose = "xiaozhi's" if link is None else one_line(told or "not seen yet")
-        options.line(f"{'firmware':<12} {whose}: it is spoken to, and runs no programs")
-    elif device["kinds"] == ["py"]:
+        yield "firmware", f"{whose}: it is spoken to, and runs no programs"
+    elif device.kinds == ["py"]:
         is_ours = told is not None and told.startswith(f"{OUR_FIRMWARE} ")
-        options.line(f"{'firmware':<12} {'microclaw on MicroPython' if is_ours else one_line(told or '-')}")
-        options.line(f"{'programs':<12} Python")
-        options.line(f"{'limits':<12} {_python_limits(firmware)}")
+        yield "firmware", "microclaw on MicroPython" if is_ours else one_line(told or "-")
+        count, size_kb = firmware["max_apps"], firmware["max_module_bytes"] // 1024
+        yield "limits", f"{count} Python programs at once, {size_kb} KB each; they share the memory"
     else:
-        options.line(f"{'firmware':<12} {described_text(firmware['described'])}")
-        options.line(f"{'device files':<12} {', '.join(firmware['nodes']) or '-'}")
-        options.line(f"{'natives':<12} {_natives(firmware)}")
-        options.line(f"{'limits':<12} {_limits(firmware)}")
+        yield "firmware", described_text(firmware["described"])
+        yield "device files", ", ".join(firmware["nodes"]) or "-"
+        lacking = ", ".join(firmware["natives_lacking"])
+        natives = ", ".join([*firmware["native_groups"], *firmware["natives_added"]]) or "-"
+        yield "natives", f"{natives}, without {lacking}" if lacking else natives
+        yield "limits", _limits(firmware)
     if link is not None:
-        options.line(f"{'link':<12} {connection_text(device)}")
-        options.line(f"{'address':<12} {link['address'] or '-'}")
-        options.line(f"{'version':<12} {link['firmware'] or '-'}")
-        if link["rtt_ms"] is not None:
-            options.line(f"{'round trip':<12} {link['rtt_ms']:.1f} ms")
-        if device["kinds"] == ["py"]:
-            options.line(f"{'updates':<12} {_updates(link['updates'])}")
-    if device.get("telemetry"):
-        options.line(f"{'telemetry':<12} {last_text(device['telemetry'])}; over time: --plot")
-    if device.get("today") is not None:
-        _show_today(options, device["today"], name)
-    elif told is not None:
-        options.line(f"{'today':<12} its firmware is not one that this project tried")
+        yield from (("link", device.connection), ("address", link.address or "-"), ("version", told or "-"))
+        if link.rtt_ms is not None:
+            yield "round trip", f"{link.rtt_ms:.1f} ms"
+        if link.updates is not None:
+            facts = link.updates
+            board = f"{facts.board} of revision {facts.revision}" if facts.revision else facts.board
+            how = f"over the link ({', '.join(facts.kinds)}), channel {facts.channel}, for {board}"
+            yield "updates", f"{how}, signed by {', '.join(facts.keys)}"
+        elif device.kinds == ["py"]:
+            yield "updates", "by cable alone: it has no key; microclaw flash --update-key FILE gives it one"
+    if device.telemetry:
+        yield "telemetry", f"{last_text(to_builtins(device.telemetry))}; over time: --plot"
+    if device.today is None and told is not None:
+        yield "today", "its firmware is not one that this project tried"
 
 
-def _updates(facts: dict[str, Any] | None) -> str:
-    """What the board said that it takes."""
-    if facts is None:
-        return "by cable alone: it has no key for updates; microclaw flash --update-key FILE gives it one"
-    kinds, keys = ", ".join(facts["kinds"]), ", ".join(facts["keys"])
-    board = f"{facts['board']} of revision {facts['revision']}" if facts.get("revision") else facts["board"]
-    return f"over the link ({kinds}), channel {facts['channel']}, for {board}, signed by {keys}"
-
-
-def _show_today(options: GlobalOptions, today: dict[str, Any], name: str) -> None:
+def _today(today: dict[str, Any], name: str, line: Any) -> None:
     """What works on this board, by state; docs/boards.md has the evidence of each."""
-    options.line(f"today        {today['family']} (docs/boards.md)")
+    line(f"today        {today['family']} (docs/boards.md)")
     by_state: dict[str, list[str]] = {}
     for finding in today["findings"]:
         by_state.setdefault(finding["text"], []).append(finding["feature"].replace("`", ""))
     for text in (text for text in STATES.values() if text in by_state):
-        options.line(f"  {text}: {'; '.join(by_state[text])}")
+        line(f"  {text}: {'; '.join(by_state[text])}")
     if today["hardware"]:
-        options.line(f"  on hardware: {'; '.join(today['hardware'])}")
+        line(f"  on hardware: {'; '.join(today['hardware'])}")
     elif today["family"] not in {families()[family_id].title for family_id in VIRTUALS}:
-        options.line(
-            f"  on hardware: nothing yet. Be the first: microclaw doctor --report -d {name} prints what to paste"
-        )
-
-
-def _natives(firmware: dict[str, Any]) -> str:
-    """ "libc_builtin, libm, without usleep"."""
-    parts = [*firmware["native_groups"], *firmware["natives_added"]]
-    lacking = ", ".join(firmware["natives_lacking"])
-    return (", ".join(parts) or "-") + (f", without {lacking}" if lacking else "")
-
-
-def _python_limits(firmware: dict[str, Any]) -> str:
-    count, size_kb = firmware["max_apps"], firmware["max_module_bytes"] // 1024
-    return f"{count} programs at once, {size_kb} KB each; they share the memory"
+        line(f"  on hardware: nothing yet. Be the first: microclaw doctor --report -d {name} prints what to paste")
 
 
 def _limits(firmware: dict[str, Any]) -> str:
@@ -200,32 +172,22 @@ def add(
         return
     if name is None:
         raise typer.BadParameter("what is it called? microclaw device add NAME")
-    words = firmware_words(firmware)
-    if console == "auto":
-        console = only_board(options)
-    transports = [
-        prefix + address
-        for prefix, address in (
-            ("wasmachine://", wasmachine),
-            ("serial:", serial),
-            ("console:", console),
-            ("virtual:", virtual),
-        )
-        if address
-    ]
+    words = list(firmware_words(firmware))
+    console = only_board(options) if console == "auto" else console
+    given = {"wasmachine://": wasmachine, "serial:": serial, "console:": console, "virtual:": virtual}
+    transports = [prefix + address for prefix, address in given.items() if address]
     if not transports and firmware is None:
         raise typer.BadParameter("give an address: --wasmachine, --serial, --console or --virtual")
     host = options.host()
-    known = any(device["name"] == name for device in host.devices.list())
-    if known and board is None:
+    if board is None and any(one.name == name for one in known_devices(host)):
         said = []
         if transports:
-            device = host.devices.add_transports(name, transports)
-            said.append(f"{name} has {len(device['transports'])} transports now")
+            device = host.call(devices.add_transports, device=name, transports=transports)
+            said.append(f"{name} has {len(device.transports)} transports now")
         if firmware is not None:
-            device = host.devices.describe_firmware(name, list(words))
+            device = host.call(devices.describe_firmware, device=name, firmware=words)
             said.append(f"the firmware of {name} is {described_text(words)}")
-        options.report("device", device, "; ".join(said))
+        options.report("device", to_builtins(device), "; ".join(said))
         return
     if not transports:
         raise typer.BadParameter("give an address: --wasmachine, --serial or --virtual")
@@ -233,9 +195,9 @@ def add(
         from microclaw.boards import board_ids
 
         raise typer.BadParameter(f"which board is it? --board with one of {', '.join(board_ids())}")
-    added = host.devices.add(name, board or "virtual", transports, firmware=words)
+    added = host.call(devices.add_device, name=name, board=board or "virtual", transports=transports, firmware=words)
     described = f"; its firmware is {described_text(words)}" if words else ""
-    report_added(options, added, f"{added['name']} added ({added['title']}){described}")
+    report_added(options, added, f"{added.name} added ({added.title}){described}")
 
 
 @device_group.command("explore")
@@ -247,102 +209,22 @@ def explore(
     """Find out which functions and device files a board's firmware has, by a program that is there for a moment."""
     options = global_options(ctx)
     host = options.host()
-    found = follow(options, host, f"/v1/devices/{segment(name)}/explore", {})
-    words = found["firmware"]
+    found = done(options, host, explore_act, {"device": name})
+    words = found.firmware
     if not options.json:
         for key, title in (("nodes", "device files"), ("lacking_nodes", "none of"), ("lacking_natives", "lacks")):
-            options.line(f"{title:<12} {', '.join(found[key]) or '-'}")
-        for line in found["unknown"]:
+            options.line(f"{title:<12} {', '.join(getattr(found, key)) or '-'}")
+        for line in found.unknown:
             options.line(f"{'not known':<12} {line}")
         options.line(f"{'description':<12} {described_text(words)}")
         if not keep and (options.yes or sys.stdin.isatty()):
             keep = options.yes or typer.confirm(f"Keep this as the description of {name}?")
     if keep:
-        host.devices.describe_firmware(name, words)
+        host.call(devices.describe_firmware, device=name, firmware=words)
         options.say(f"kept: the firmware of {name} is {described_text(words)}")
     elif not options.json:
         options.say(f"not kept: microclaw device explore {name} --keep")
-    options.wrote_json("exploration", {**found, "kept": keep})
-
-
-@device_group.command("rename")
-def rename(ctx: typer.Context, name: str, new_name: str) -> None:
-    """Give a device another name."""
-    options = global_options(ctx)
-    device = options.host().devices.rename(name, new_name)
-    options.report("device", device, f"{name} is now {device['name']}")
-
-
-@device_group.command("merge")
-def merge(ctx: typer.Context, name: str, other: str) -> None:
-    """Two entries are one board: OTHER's addresses go to NAME, and OTHER's entry ends."""
-    options = global_options(ctx)
-    device = options.host().devices.merge(name, other)
-    options.report("device", device, f"{other} is {name} now: {', '.join(device['transports'])}")
-
-
-@device_group.command("remove")
-def remove(ctx: typer.Context, name: str) -> None:
-    """Forget a device; what runs on it goes on."""
-    options = global_options(ctx)
-    options.report("device", options.host().devices.remove(name), f"{name} is forgotten")
-
-
-@device_group.command("pair")
-def pair_device(
-    ctx: typer.Context,
-    code: Annotated[str | None, typer.Argument(help="The 6 digits that the device shows; none: who waits.")] = None,
-    name: Annotated[str | None, typer.Option("--name", help="What to call it.")] = None,
-    board: Annotated[
-        str | None, typer.Option("--board", help="The board's profile, where the device has a name of its own for it.")
-    ] = None,
-) -> None:
-    """Let the device that shows CODE in; with -d NAME it is that known device. Without CODE: list who waits."""
-    options = global_options(ctx)
-    if code is None:
-        _list_waiting(options)
-        return
-    body = {"code": code, "name": name, "device": options.device, "board": board}
-    device = options.host().post("/v1/devices/pair", body)
-    options.report(
-        "device", device, f"{device['name']} is paired ({device['title']}). Try: microclaw device show {device['name']}"
-    )
-
-
-def _list_waiting(options: GlobalOptions) -> None:
-    found = options.fetch("pairings", "/v1/pairings")
-    for line in waiting_lines(found["pairings"]):
-        options.line(line)
-    if not found["pairings"]:
-        options.say("no device waits to be paired. What a new one needs: microclaw device provision NAME")
-
-
-@device_group.command("label")
-def label_device(
-    ctx: typer.Context,
-    name: str,
-    labels: Annotated[list[str] | None, typer.Argument(metavar="[LABEL]...", help="None: take all away.")] = None,
-) -> None:
-    """Replace a device's labels; what was taken away is told."""
-    options, host = global_options(ctx), global_options(ctx).host()
-    before = host.devices.get(name)["labels"]
-    device = host.devices.label(name, labels or [])
-    gone = [label for label in before if label not in device["labels"]]
-    keep = "; keep them by naming them too" if labels else ""
-    away = f" (taken away: {', '.join(gone)}{keep})" if gone else ""
-    told = f"{device['name']}: {', '.join(device['labels']) or 'no labels'}{away}"
-    options.report("device", {**device, "taken_away": gone}, told)
-
-
-@device_group.command("revoke")
-def revoke(ctx: typer.Context, name: str) -> None:
-    """End what a device's credentials open, at once; it can be paired again."""
-    options = global_options(ctx)
-    if not options.json:
-        options.agree(f"{name} will be cut off until it is paired again. Go on?")
-    done = options.host().devices.revoke(name)
-    revoked = f"{done['device']}: {done['revoked']} credentials revoked" if done["revoked"] else "it had none"
-    options.report("revoked", done, revoked)
+    options.wrote_json("exploration", to_builtins(found) | {"kept": keep})
 
 
 @device_group.command("provision")
@@ -379,46 +261,23 @@ def provision(
     if batch is not None:
         if out is None or name is not None or file is not None or qr or no_secret:
             raise typer.BadParameter("--batch N takes --out CSV, and no NAME, --file, --qr, --no-secret")
-        from microclaw.cli.provision_batch import provision_batch
+        from microclaw.cli.provision_batch import provision_many
 
-        asked = {"count": batch, "prefix": prefix, "board": board, "host": host, "days": days}
-        provision_batch(options, options.host(), asked, out=out, sheet=sheet, force=force)
+        asked = {"count": batch, "name": prefix, "board": board, "host": host, "days": days}
+        provision_many(options, options.host(), asked, out=out, sheet=sheet, force=force)
         return
     if name is None or out is not None or sheet is not None:
         raise typer.BadParameter("give a NAME; or for many devices --batch N --out CSV")
-    body = {"name": name, "board": board, "secret": not no_secret, "host": host, "qr": qr}
-    made = options.host().post("/v1/devices/provision", body)
+    made = options.host().call(provision_act, name=name, board=board, secret=not no_secret, host=host)
     if file is not None:
-        from microclaw.durable import write_private
-
-        write_private(file, made["file"].encode())
-    options.end_with_json("provision", {key: made[key] for key in made if key not in ("text", "file", "qr")})
-    options.line(made["text"])
+        write_private(file, made.given.to_json().encode())
+    options.end_with_json("provision", to_builtins(made))
+    options.line(made.given.to_text())
     if qr:
-        options.line(made["qr"])
+        options.line(made.given.qr())
     if file is not None:
         options.say(f"written to {file}: whoever reads it can become this device")
-    if made["only_local"]:
+    if made.only_local:
         options.say("this host lets in devices of this machine alone; others: microclaw up --link 0.0.0.0:8443")
-    if made["secret"]:
+    if made.secret:
         options.say("the secret is good for one device, for 30 days")
-
-
-def notify(
-    ctx: typer.Context,
-    device: str,
-    text: Annotated[list[str], typer.Argument(metavar="TEXT...")],
-    speak: Annotated[bool, typer.Option("--speak", help="Say it aloud, where the device can.")] = False,
-    expires: Annotated[
-        int | None, typer.Option("--expires", metavar="SECONDS", min=1, help="Worth nothing after that.")
-    ] = None,
-) -> None:
-    """Tell a device something, now or when it is back."""
-    options = global_options(ctx)
-    noted = options.host().devices.notify(device, " ".join(text), speak=speak, expires_s=expires)
-    options.end_with_json("notify", noted)
-    if noted["state"] == "delivered":
-        options.say(f"{noted['device']} has it")
-    else:
-        until = f", for {expires} s" if expires else ""
-        options.say(f"{noted['device']} is not connected: it gets it when it comes back{until}")

@@ -1,4 +1,4 @@
-"""`microclaw discover`: who is on the network and on serial ports. It needs no host and adds nothing by itself."""
+"""`microclaw device discover`: who is on the network and on serial ports. It needs no host and adds nothing."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from microclaw.cli.known_devices import known_devices
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.config.places import cache_folder
 from microclaw.errors import NoHost
@@ -60,7 +61,9 @@ def discover(
     found, probe = asyncio.run(_search(for_s, interface, network, ports, _within(network, known), ask=ask))
     rows = [(each, known.get(_endpoint(each))) for each in found]
     asked = None if network is None or probe is None else _asked(network, ports, probe)
-    options.end_with_json("discover", {"found": [_object(each, name) for each, name in rows], "asked": asked})
+    keys = ("kind", "name", "address", "port")
+    listed = [{key: getattr(e, key) for key in keys} | {"facts": dict(e.facts), "known_as": name} for e, name in rows]
+    options.end_with_json("discover", {"found": listed, "asked": asked})
     options.table(
         [(e.kind, e.name, _place(e), _facts(e), name or "") for e, name in rows],
         head=("KIND", "NAME", "ADDRESS", "SAYS", "KNOWN AS"),
@@ -88,18 +91,20 @@ async def _search(
     *,
     ask: bool,
 ) -> tuple[list[DiscoveredService], SubnetProbe | None]:
-    """Search both ways at once; an error of one ends the other."""
+    """Search each way at once; an error of one ends the others."""
     from microclaw.boards import load_board
 
     locks = cache_folder(os.environ) / "locks"
-    if network is None:
-        announced, serial = await asyncio.gather(browse(for_s, interfaces=interfaces), survey_ports(locks, ask=ask))
-        return [*announced, *serial], None
-    probing = probe_subnet(network, load_board("virtual"), lock_folder=locks, ports=ports, also=known)
+
+    async def probe() -> SubnetProbe | None:
+        if network is None:
+            return None
+        return await probe_subnet(network, load_board("virtual"), lock_folder=locks, ports=ports, also=known)
+
     announced, probed, serial = await asyncio.gather(
-        browse(for_s, interfaces=interfaces), probing, survey_ports(locks, ask=ask)
+        browse(for_s, interfaces=interfaces), probe(), survey_ports(locks, ask=ask)
     )
-    return [*announced, *probed.found, *serial], probed
+    return [*announced, *(probed.found if probed else ()), *serial], probed
 
 
 def _within(network: IPv4Network | None, endpoints: Iterable[str]) -> list[HostPort]:
@@ -118,10 +123,10 @@ def _is_in(host: str, network: IPv4Network) -> bool:
 def _known_names(options: GlobalOptions) -> dict[str, str]:
     """The running host's devices by address; empty without a host."""
     try:
-        devices = options.host().devices.list()
+        devices = known_devices(options.host())
     except NoHost:
         return {}
-    return {transport: device["name"] for device in devices for transport in device["transports"]}
+    return {transport: device.name for device in devices for transport in device.transports}
 
 
 def _endpoint(found: DiscoveredService) -> str:
@@ -143,14 +148,3 @@ def _facts(found: DiscoveredService) -> str:
 
 def _asked(network: IPv4Network, ports: Sequence[int], probe: SubnetProbe) -> dict[str, Any]:
     return {"subnet": str(network), "ports": list(ports), "silent": [str(place) for place in probe.silent]}
-
-
-def _object(found: DiscoveredService, known_as: str | None) -> dict[str, Any]:
-    return {
-        "kind": found.kind,
-        "name": found.name,
-        "address": found.address,
-        "port": found.port,
-        "facts": dict(found.facts),
-        "known_as": known_as,
-    }

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from microclaw.apps.device_operations import list_devices
 from microclaw.cli.options import GIVE_YES, GlobalOptions, NobodyToAsk, global_options
 from microclaw.config.edit import LAN, open_link
 from microclaw.config.load import private_home
 from microclaw.config.places import cache_folder
 from microclaw.durable import read_given_text
 from microclaw.errors import ConfigError, NoHost
+from microclaw.link_server.operations import provision
 from microclaw.text import clean_text
 
 if TYPE_CHECKING:  # they take 0.2 s to import, which `--help` must not
@@ -235,16 +237,15 @@ class RunningHost:
             raise ConfigError("the host was not started again", next_step="microclaw up; microclaw flash") from exc
 
     def _is_closed(self) -> bool:
-        body = {"name": "board", "board": None, "secret": False, "host": None}
         try:
-            return bool(self._client.post("/v1/devices/provision", body)["only_local"])
+            return self._client.call(provision, name="board", secret=False).only_local
         except NoHost:
             return True
 
 
 def _runs(client: Client, person: TerminalPerson) -> bool:
     try:
-        client.devices.list()
+        client.call(list_devices, limit=1)
     except NoHost:
         person.say("no host runs: the board gets its files and its Wi-Fi, and is not paired yet")
         return False

@@ -11,6 +11,7 @@ import typer
 from microclaw.apps import fleet_operations as fleet
 from microclaw.apps.fleet_export import FLEET
 from microclaw.cli.fleet_file import FleetFile
+from microclaw.cli.known_devices import known_devices
 from microclaw.cli.many_devices import chosen_names
 from microclaw.cli.operation_commands import done, show
 from microclaw.cli.options import GlobalOptions, command_group, global_options
@@ -76,7 +77,7 @@ def _read(options: GlobalOptions, file: Path) -> dict[str, Any]:
     """The file as the host takes it, for the devices that are meant. Raises FileMistakes with all that is wrong."""
     found, host = FleetFile(file), options.host()
     try:
-        known = sorted(host.devices.list(), key=lambda one: str(one["name"]))
+        known = known_devices(host)
     except MicroclawError:
         found.check()  # what is wrong without a host is told without one
         raise
@@ -85,10 +86,10 @@ def _read(options: GlobalOptions, file: Path) -> dict[str, Any]:
     ids = {one for entry in found.entries for one in entry.ids}
     if options.devices or options.labels or options.every:
         names = chosen_names(options, host)
-        meant = [one for one in known if one["name"] in names]
-        ids = {str(one["device_id"]) for one in meant if options.devices or AppInstall.method in one["capabilities"]}
+        meant = [one for one in known if one.name in names]
+        ids = {one.device_id for one in meant if options.devices or AppInstall.method in one.capabilities}
     programs = [{**entry.body, "devices": [one for one in entry.ids if one in ids]} for entry in found.entries]
-    devices = [str(one["device_id"]) for one in known if one["device_id"] in ids]
+    devices = [one.device_id for one in known if one.device_id in ids]
     return {"programs": [one for one in programs if one["devices"]], "devices": devices}
 
 

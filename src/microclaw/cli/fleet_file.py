@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_type_hints
@@ -21,6 +21,7 @@ from microclaw.devices.calls import AppInstall
 from microclaw.devices.selection import names_text
 from microclaw.durable import read_given
 from microclaw.errors import MicroclawError
+from microclaw.link_server.device_facts import ListedDevice
 
 MAX_BYTES: Final = 1 << 20
 TERMS: Final = ("heap_bytes", "timers", "watchdog_ms", "optimization")
@@ -71,38 +72,38 @@ class FleetFile(YamlFile):
         elif programs is not None:
             self.at(programs, "programs has to be a list", "write - file: blink.c, one for each program")
 
-    def choose_devices(self, known: Sequence[Mapping[str, Any]]) -> None:
+    def choose_devices(self, known: Sequence[ListedDevice]) -> None:
         """Give each entry the ids of its devices, of those that the host knows."""
         taken: dict[tuple[str, str], int] = {}
         for entry in self.entries:
             chosen = self._by_labels(entry, known) if entry.nodes is None else self._named(entry.nodes, known)
-            firsts = {taken.setdefault((entry.name, one["device_id"]), entry.line): one["name"] for one in chosen}
+            firsts = {taken.setdefault((entry.name, one.device_id), entry.line): one.name for one in chosen}
             for first, name in firsts.items():
                 if first != entry.line:
                     text = f"{entry.name} is on {name} already, by the entry in line {first}"
                     self.wrong(entry.line, text, "give one of the two another name, or other devices")
-            entry.ids = [str(one["device_id"]) for one in chosen]
+            entry.ids = [one.device_id for one in chosen]
 
-    def _by_labels(self, entry: FleetEntry, known: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        found = [one for one in known if set(entry.labels).issubset(one["labels"])]
-        taking = [one for one in found if AppInstall.method in one["capabilities"]]
+    def _by_labels(self, entry: FleetEntry, known: Sequence[ListedDevice]) -> list[ListedDevice]:
+        found = [one for one in known if set(entry.labels).issubset(one.labels)]
+        taking = [one for one in found if AppInstall.method in one.capabilities]
         if not taking:
             what = f"no device has the label {' and '.join(entry.labels)}" if entry.labels else "the host has no device"
-            none = f"none of these takes programs: {names_text([one['name'] for one in found])}"
+            none = f"none of these takes programs: {names_text([one.name for one in found])}"
             self.at(entry.choice, none if found else what, "microclaw device list")
         return taking
 
-    def _named(self, wanted: list[yaml.Node], known: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        found: list[Mapping[str, Any]] = []
+    def _named(self, wanted: list[yaml.Node], known: Sequence[ListedDevice]) -> list[ListedDevice]:
+        found: list[ListedDevice] = []
         for node in wanted:
-            one = next((one for one in known if node.value in (one["name"], one["device_id"])), None)
+            one = next((one for one in known if node.value in (one.name, one.device_id)), None)
             if one is None:
-                near = did_you_mean(node.value, [str(one["name"]) for one in known])
+                near = did_you_mean(node.value, [one.name for one in known])
                 self.at(node, f"no device is named {node.value!r}{near}", "microclaw device list")
             elif one in found:
-                self.at(node, f"{one['name']} is there twice", "leave one of them out")
-            elif AppInstall.method not in one["capabilities"]:
-                self.at(node, f"{one['name']} takes no programs", f"microclaw device show {one['name']}")
+                self.at(node, f"{one.name} is there twice", "leave one of them out")
+            elif AppInstall.method not in one.capabilities:
+                self.at(node, f"{one.name} takes no programs", f"microclaw device show {one.name}")
             else:
                 found.append(one)
         return found

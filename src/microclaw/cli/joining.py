@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from microclaw.cli.known_devices import known_devices
 from microclaw.cli.options import GlobalOptions
 from microclaw.client import Client
 from microclaw.client.request import HostError
 from microclaw.durable import replace_file
 from microclaw.errors import ConfigError
+from microclaw.link_server.operations import provision
 from microclaw.ota import operations as firmware
 
 LINK_FOLDER: Final = "link"
@@ -35,16 +37,16 @@ def join_host(options: GlobalOptions, name: str, board: str, folder: Path, *, is
     Raises ConfigError when that name is another kind of device; `again` is the command line with another name.
     """
     client = options.host()
-    known = next((row for row in client.devices.list() if row["name"] == name), None)
-    if known is not None and known.get("link") is None:
+    known = next((row for row in known_devices(client) if row.name == name), None)
+    if known is not None and known.link is None:
         raise ConfigError(f"{name} is a device without the link", next_step=again)
-    if known is not None and known["voice_only"]:
-        raise ConfigError(f"{name} is a device of another kind: {known['title']}", next_step=again)
+    if known is not None and known.voice_only:
+        raise ConfigError(f"{name} is a device of another kind: {known.title}", next_step=again)
     paired = known is not None and (folder / LINK_FOLDER).is_dir()
     if not paired and is_ours:
         shutil.rmtree(folder / LINK_FOLDER, ignore_errors=True)  # of a device that this host does not know any more
-    made = client.post("/v1/devices/provision", {"name": name, "board": board, "secret": not paired, "host": None})
-    return HostToJoin(f"wss://{made['host']}:{made['port']}/link", made["ca_sha256"], made["secret"])
+    made = client.call(provision, name=name, board=board, secret=not paired)
+    return HostToJoin(f"wss://{made.host}:{made.port}/link", made.ca_sha256, made.secret)
 
 
 def published_keys(client: Client, folder: Path) -> Path | None:

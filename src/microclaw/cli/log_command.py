@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from microclaw.apps.device_calls import Logs, read_logs
 from microclaw.cli.audit_command import MAX_TAIL, since_ms
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.errors import ConfigError, DeviceUnreachable
@@ -43,14 +44,14 @@ def logs(
     cursor, is_new = 0, False  # of what is there already the choice is made first
     problem = None
     while True:
-        page = host.devices.logs(device, cursor=cursor, console=console)
-        is_console = page.get("console", False)
+        page = host.call(read_logs, device=device, cursor=cursor, console=console)
+        is_console = page.console
         if is_console and app:
             raise _nameless(device)
-        if page["dropped"] and (is_new or (tail is None and from_ms is None)):
-            options.say(f"({page['dropped']:,} {'' if cursor else 'older '}lines were lost)")
-        kept.extend(line for line in page["lines"] if not app or line["app"] == app)
-        is_end, cursor = page["cursor"] == cursor, page["cursor"]
+        if page.dropped and (is_new or (tail is None and from_ms is None)):
+            options.say(f"({page.dropped:,} {'' if cursor else 'older '}lines were lost)")
+        kept.extend(line for line in page.lines if not app or line["app"] == app)
+        is_end, cursor = page.cursor == cursor, page.cursor
         if is_console and is_end and not follow and _has_just_opened(page):
             time.sleep(FOLLOW_S)
             continue
@@ -59,8 +60,8 @@ def logs(
                 if is_new or from_ms is None or _came_ms(line, device) >= from_ms:
                     _log_line(options, line, is_console=is_console)
             kept.clear()
-        if is_console and follow and page["problem"] != problem:
-            problem = page["problem"]
+        if is_console and follow and page.problem != problem:
+            problem = page.problem
             options.say(f"{problem}; waiting for it" if problem else "the console is back")
         if is_end and not follow:
             if is_console:
@@ -79,16 +80,16 @@ def _nameless(device: str) -> ConfigError:
     )
 
 
-def _end_of_console(options: GlobalOptions, device: str, page: dict[str, Any]) -> None:
+def _end_of_console(options: GlobalOptions, device: str, page: Logs) -> None:
     """Say that it was silent; DeviceUnreachable when its port was open and is not any more."""
-    if page["problem"]:
-        raise DeviceUnreachable(page["problem"], next_step="is the cable in and the board powered? -f waits for it")
-    if not page["cursor"]:
+    if page.problem:
+        raise DeviceUnreachable(page.problem, next_step="is the cable in and the board powered? -f waits for it")
+    if not page.cursor:
         options.say(f"{device}'s console was silent for {LISTEN_MS / 1000:g} s; go on listening with -f")
 
 
-def _has_just_opened(page: dict[str, Any]) -> bool:
-    return not page["problem"] and bool(page["open_ms"] < LISTEN_MS)
+def _has_just_opened(page: Logs) -> bool:
+    return not page.problem and bool((page.open_ms or 0) < LISTEN_MS)
 
 
 def _came_ms(line: dict[str, Any], device: str) -> int:

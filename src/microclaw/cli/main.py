@@ -25,15 +25,9 @@ COMMANDS: Final = {
     "status": ("host_commands:status", "What the host is doing: model, devices, programs."),
     "open": ("sign_in_commands:open_page", "Print a link that signs a browser in, once."),
     "chat": ("chat_commands:chat", "Talk to the agent."),
-    "notify": (
-        "device_commands:notify",
-        "Tell a device something, now or when it is back.",
-    ),
     "exec": ("call_commands:execute", "Call one method of a device, or of several."),
     "logs": ("log_command:logs", "Show what a device's programs print."),
     "flash": ("flash_command:flash", "Put our firmware on a board, pair it, give it Wi-Fi."),
-    "discover": ("discover_command:discover", "Find boards on the network and on serial ports."),
-    "repl": ("call_commands:repl", "Call a device's methods line by line."),
     "run": ("programs:run", "Build, check, try, install and verify a program."),
     "watch": ("watch_command:watch", "Run a program at each save of its file."),
     "try": ("trials:try_program", "Try a program on a virtual board, without a host."),
@@ -88,6 +82,9 @@ FORMER: Final[dict[str, str]] = {
     "token": "person add-token",
     "signin": "person signins",
     "ca": "person ca",
+    "discover": "device discover",
+    "notify": "device notify",
+    "repl": "exec DEVICE",
     "egress": "secret egress",
     "rollout": "firmware rollout",
 }
@@ -95,7 +92,7 @@ FORMER: Final[dict[str, str]] = {
 # The sections of `microclaw --help`.
 GROUPS: Final = {
     "Start": "demo setup up status open doctor service",
-    "Boards": "flash discover device exec repl logs notify virtual crash",
+    "Boards": "flash device exec logs virtual crash",
     "Programs": "run try watch app catalog",
     "Talk": "chat approval session memory skill voice mcp usage",
     "Tasks and sandbox": "task schedule subagent secret",

@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 
+from microclaw.cli.known_devices import known_devices
 from microclaw.cli.options import FAILED, SOME_FAILED, GlobalOptions
 from microclaw.client import Client
 from microclaw.devices.selection import Selection, names_text
@@ -28,13 +29,13 @@ def choice_body(options: GlobalOptions) -> dict[str, Any]:
 def chosen_names(options: GlobalOptions, host: Client) -> list[str]:
     """The names of the devices that are meant, sorted. Raises ConfigError for a name or label that there is not."""
     selection = _selection(options)
-    known = host.devices.list()
+    known = known_devices(host)
     if options.devices:
-        unknown = sorted(set(options.devices) - {str(one[key]) for one in known for key in ("name", "device_id")})
+        unknown = sorted(set(options.devices) - {key for one in known for key in (one.name, one.device_id)})
         if unknown:
             raise ConfigError(f"no device named {', '.join(unknown)}", next_step="microclaw device list")
-        return sorted({str(one["name"]) for one in known if {one["name"], one["device_id"]} & set(options.devices)})
-    names = sorted(str(one["name"]) for one in known if selection.means(one["labels"]))
+        return sorted({one.name for one in known if {one.name, one.device_id} & set(options.devices)})
+    names = sorted(one.name for one in known if selection.means(one.labels))
     if not names:
         what = f"no device has the label {' and '.join(options.labels)}" if options.labels else "no device is known"
         raise ConfigError(what, next_step="microclaw device list")
@@ -78,7 +79,7 @@ def chosen_device(options: GlobalOptions, host: Client) -> str:
     """The device of -d, else the only one there is."""
     if options.device:
         return options.device
-    names = [str(d["name"]) for d in host.devices.list()]
+    names = [one.name for one in known_devices(host)]
     if len(names) == 1:
         return names[0]
     if not names:
@@ -98,8 +99,8 @@ def device_with_program(options: GlobalOptions, host: Client, name: str) -> str:
         raise ConfigError(f"which device? {name} is on {len(found)}: {', '.join(found[:5])}", next_step=step)
     if found:
         return found[0]
-    devices = host.devices.list()
+    devices = known_devices(host)
     if len(devices) == 1:
-        return str(devices[0]["name"])
+        return devices[0].name
     step = "microclaw app list; for a device that does not answer: -d NAME"
     raise ConfigError(f"no device lists a program {name}", next_step=step)

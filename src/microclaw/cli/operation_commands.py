@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias, get_origin
 
 import msgspec
 import typer
@@ -31,12 +31,13 @@ def group(noun: str, by_hand: typer.Typer | None = None) -> typer.Typer:
 
 
 def _command(act: Operation[..., Any]) -> Any:
-    shown = [one for one in act.parameters if not one.option.hidden and one.name != "device"]  # -d is of every command
+    shown = [one for one in act.parameters if not one.option.hidden and not _is_flag(one)]
 
     def run(ctx: typer.Context, **values: Any) -> None:
         for one in shown:
             if one.option.rest:
-                values[one.name] = " ".join(values[one.name] or ()).strip()
+                words = values[one.name] or []
+                values[one.name] = words if _is_list(one) else " ".join(words).strip()
         (perform if act.here is None else _here)(global_options(ctx), act, values)
 
     first = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
@@ -60,6 +61,15 @@ def _here(options: GlobalOptions, act: Operation[..., Any], values: dict[str, An
     show(options, act, asyncio.run(made()))
 
 
+def _is_flag(one: Parameter) -> bool:
+    """-d is of every command."""
+    return one.name == "device" and not one.option.argument
+
+
+def _is_list(one: Parameter) -> bool:
+    return get_origin(one.kind) is list
+
+
 Loses: TypeAlias = Callable[[Client, Sequence[str]], Sequence[str]]
 
 
@@ -79,7 +89,7 @@ def perform(
     if act.many is not None and options.chooses_many:
         _on_many(options, host, act, values, loses)
         return
-    if any(one.name == "device" for one in act.parameters):
+    if any(map(_is_flag, act.parameters)):
         values = values | {"device": _device(options, host, act, values)}
     chooses = any(one.name == "labels" for one in act.parameters)
     if chooses:
@@ -144,6 +154,8 @@ def _of_typer(one: Parameter) -> inspect.Parameter:
         how = typer.Option(*(option.flag or f"--{one.name.replace('_', '-')}").split("/"), metavar=metavar, help=about)
     is_needed = one.default is msgspec.NODEFAULT or (option.rest and one.default is None)
     default = inspect.Parameter.empty if is_needed else None if option.rest else one.default
+    if option.rest and _is_list(one):
+        kind, default = kind | None, None
     return inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, how])
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 from xml.sax.saxutils import escape
@@ -17,6 +18,7 @@ from microclaw.cli.options import GlobalOptions
 from microclaw.client import Client
 from microclaw.durable import write_private
 from microclaw.errors import ConfigError
+from microclaw.link_server.operations import provision
 from microclaw.text import count_text
 
 COLUMNS: Final = ("name", "host", "port", "ca_sha256", "secret", "line", "expires", "claimed")
@@ -39,23 +41,23 @@ def check_files(out: Path, sheet: Path | None, *, force: bool) -> None:
             raise ConfigError(f"{path} is there already", next_step="name another file, or give --force")
 
 
-def provision_batch(
-    options: GlobalOptions, host: Client, body: dict[str, Any], *, out: Path, sheet: Path | None, force: bool
+def provision_many(
+    options: GlobalOptions, host: Client, asked: dict[str, Any], *, out: Path, sheet: Path | None, force: bool
 ) -> None:
-    """`body` is the request's; writes the table, and the sheets where they are wanted."""
+    """`asked` is for the act; writes the table, and the sheets where they are wanted."""
     check_files(out, sheet, force=force)
-    made = host.post("/v1/devices/provision-batch", body)
-    boards = made["boards"]
+    made = host.call(provision, **asked)
+    boards = [{**asdict(one), "line": one.uri, "expires": one.expires} for one in made.boards]
     write_private(out, to_csv(boards).encode())
     sheets = [] if sheet is None else sheet_paths(sheet, len(boards))
     for path, page in zip(sheets, pages(boards), strict=False):
         write_private(path, page.encode())
     files = [str(out), *map(str, sheets)]
-    document = {"names": [one["name"] for one in boards], "expires_ms": made["expires_ms"], "files": files}
+    document = {"names": [one["name"] for one in boards], "expires_ms": made.boards[0].expires_ms, "files": files}
     options.end_with_json("provision_batch", document)
     options.line(f"{count_text(len(boards), 'board')}: {boards[0]['name']} to {boards[-1]['name']}")
     options.say(f"written, for your eyes only: {', '.join(files)}")
-    if made["only_local"]:  # --address was given
+    if made.only_local:  # --address was given
         options.say("this host lets in devices of this machine alone; others: microclaw up --link 0.0.0.0:8443")
     options.say(f"each secret is good for one board, until {boards[0]['expires']}. next: microclaw flash --claim {out}")
 

@@ -34,12 +34,12 @@ _MEANT: Final = {
     "stop": "microclaw app stop NAME stops a program; the host ends with Ctrl-C where it runs",
     "restart": "microclaw app restart NAME for a program; the host: Ctrl-C where it runs, then microclaw up",
     "undo": "microclaw app undo",
-    "scan": "microclaw discover",
+    "scan": "microclaw device discover",
     "wifi": "microclaw device wifi DEVICE SSID",
     "ping": "microclaw device check DEVICE",
     "pair": "microclaw device pair CODE for a board, microclaw person pair CODE for a person",
     "ask": 'microclaw chat "MESSAGE"',
-    "shell": "microclaw repl DEVICE",
+    "shell": "microclaw exec DEVICE",
     "test": "microclaw try FILE",
 }
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
+from msgspec import to_builtins
 
 from microclaw.cli.flash_command import read_password
 from microclaw.cli.options import GlobalOptions, NobodyToAsk, global_options
-from microclaw.client.request import segment
+from microclaw.client import Client
 from microclaw.errors import DeviceTimeout, DeviceUnreachable
+from microclaw.link_server import operations as links
 
 _BACK_S: Final = 120.0  # after the trial: until the board is back in its former network, and has dialled again
 _POLL_S: Final = 0.5
@@ -30,37 +32,41 @@ def wifi(
 ) -> None:
     """Another Wi-Fi for a device: it is tried, and the former one counts again if this host is not reached over it."""
     options = global_options(ctx)
-    path = f"/v1/devices/{segment(name)}/wifi"
+    host = options.host()
     if ssid is None:
         if is_open or later or forget or password is not None:
             raise typer.BadParameter("name the network, too")
-        _list(options, path)
+        _list(options, host.call(links.list_wifi, device=name))
         return
     if forget:
         if is_open or later or password is not None:
             raise typer.BadParameter("--forget goes with the network's name alone")
-        done = options.host().post(f"{path}/forget", {"ssid": ssid})
-        options.report("wifi", done, f"{done['device']} has forgotten {done['forgotten']}")
+        done = host.call(links.set_wifi, device=name, ssid=ssid, forget=True)
+        options.report("wifi", to_builtins(done), f"{done.device} has forgotten {done.ssid}")
         return
     if is_open and password is not None:
         raise typer.BadParameter("--open and --password exclude each other")
     secret = None if is_open else _password(ssid, password)
-    began = options.host().post(path, {"ssid": ssid, "password": secret, "later": later})
-    if began["state"] == "trying":
-        options.say(f"{began['device']} tries {began['ssid']}, for {began['seconds'] or 0} s at most; this waits")
-        began = {"device": began["device"], **_wait(options, path, began)}
-    _report(options, began)
+    trial = host.call(links.set_wifi, device=name, ssid=ssid, password=secret, later=later)
+    if trial.state == "trying":
+        options.say(f"{trial.device} tries {trial.ssid}, for {trial.seconds or 0} s at most; this waits")
+        trial = _wait(host, trial)
+    is_kept = trial.state == "kept"
+    told = f"{trial.device} knows {trial.ssid}"
+    failed = f"{trial.device} stays in its former Wi-Fi: {trial.ssid}: {trial.why}"
+    options.report("wifi", to_builtins(trial), told if is_kept else failed)
+    if not is_kept:
+        raise typer.Exit(1)
 
 
-def _list(options: GlobalOptions, path: str) -> None:
-    found = options.host().get(path)
-    if not found["online"]:
-        raise DeviceUnreachable(f"{found['device']} is not connected", next_step="switch it on, and ask again")
-    options.end_with_json("wifi", found)
-    for known in found["networks"]:
-        options.line(f"{known}{'  (connected)' if known == found['ssid'] else ''}")
-    if (trial := found["trial"]) is not None and trial["state"] == "failed":
-        options.say(f"the last change failed: {trial['ssid']}: {trial['why'] or 'no reason given'}")
+def _list(options: GlobalOptions, found: links.WifiNetworks) -> None:
+    if not found.online:
+        raise DeviceUnreachable(f"{found.device} is not connected", next_step="switch it on, and ask again")
+    options.end_with_json("wifi", to_builtins(found))
+    for known in found.networks:
+        options.line(f"{known}{'  (connected)' if known == found.ssid else ''}")
+    if (trial := found.trial) is not None and trial.state == "failed":
+        options.say(f"the last change failed: {trial.ssid}: {trial.why or 'no reason given'}")
 
 
 def _password(ssid: str, source: str | None) -> str:
@@ -72,25 +78,16 @@ def _password(ssid: str, source: str | None) -> str:
     return str(typer.prompt(f"Password of {ssid}", hide_input=True, err=True))
 
 
-def _wait(options: GlobalOptions, path: str, began: dict[str, Any]) -> dict[str, Any]:
+def _wait(host: Client, began: links.WifiTrialFacts) -> links.WifiTrialFacts:
     """How the trial ended, once the board is back and says so."""
-    until_s = time.monotonic() + (began["seconds"] or 0) + _BACK_S
+    until_s = time.monotonic() + (began.seconds or 0) + _BACK_S
     while time.monotonic() < until_s:
         time.sleep(_POLL_S)
-        trial: dict[str, Any] | None = options.host().get(path)["trial"]
-        if trial is not None and trial["ssid"] == began["ssid"] and trial["state"] != "trying":
+        trial = host.call(links.list_wifi, device=began.device).trial
+        if trial is not None and trial.ssid == began.ssid and trial.state != "trying":
             return trial
     raise DeviceTimeout(
-        f"{began['device']} tries {began['ssid']} and has not come back yet",
+        f"{began.device} tries {began.ssid} and has not come back yet",
         next_step="it takes its former Wi-Fi again by itself; is that one still there? Else it opens its own access "
         "point after two minutes, or: microclaw flash --wifi SSID, with a cable",
     )
-
-
-def _report(options: GlobalOptions, ended: dict[str, Any]) -> None:
-    """A failed trial ends the command with 1."""
-    device, ssid, is_kept = ended["device"], ended["ssid"], ended["state"] == "kept"
-    text = f"{device} knows {ssid}" if is_kept else f"{device} stays in its former Wi-Fi: {ssid}: {ended['why']}"
-    options.report("wifi", ended, text)
-    if not is_kept:
-        raise typer.Exit(1)

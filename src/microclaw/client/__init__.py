@@ -2,7 +2,6 @@
 
 from microclaw.client.calls import request_number
 from microclaw.client.client import Client
-from microclaw.client.devices import DeviceChoice
 from microclaw.client.live import EventStream, LiveEvent
 from microclaw.client.request import HostError
 from microclaw.errors import MicroclawError, NoHost
@@ -14,7 +13,6 @@ __all__ = [
     "ApprovalSettled",
     "Client",
     "Delta",
-    "DeviceChoice",
     "Edge",
     "EventStream",
     "Evidence",

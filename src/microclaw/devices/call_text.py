@@ -42,7 +42,7 @@ CALLS: Mapping[str, type[Call[Any]]] = {
 }
 
 
-# What each method is for, in `repl`'s help.
+# What each method is for.
 METHOD_HELP: Mapping[str, str] = {
     "adc.read": "measure the voltage at a pin",
     "apps.list": "the programs on the device",

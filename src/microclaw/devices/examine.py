@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from microclaw.devices.calls import AppEntry, AppList, Call, ConsoleRead, DeviceFacts, DeviceInfo, DeviceStatus
 from microclaw.devices.device import Device, IntermittentTransport, Transport, revoked_text
@@ -15,8 +17,6 @@ from microclaw.text import clean_text, format_duration, program_name
 
 REACH_S: Final = 8.0
 FURTHER_S: Final = 4.0  # a device that has answered once
-NEVER_REACHED: Final = "never reached"
-REVOKED: Final = "revoked, until it is paired again"
 _ESPRESSIF: Final = re.compile(r"esp32(?:[schp]\d)?")
 _SHOWN_CHARS: Final = 80
 _SHOWN_PROGRAMS: Final = 16
@@ -53,10 +53,13 @@ class TransportReach:
     next_step: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Examination:
-    """`programs` is None where the device lists none, `free_bytes` and `uptime_ms` where it does not say."""
+class Examination(Struct, frozen=True, kw_only=True):
+    """`ok`: all lines are. `programs` is None where the device lists none, `free_bytes` and `uptime_ms` where it does
+    not say.
+    """
 
+    ok: bool
+    reached: bool
     device: str
     transports: tuple[TransportReach, ...]
     programs: tuple[str, ...] | None
@@ -64,17 +67,6 @@ class Examination:
     free_bytes: int | None
     uptime_ms: int | None
     lines: tuple[CheckLine, ...]
-
-    @property
-    def reached(self) -> bool:
-        return any(way.reached for way in self.transports)
-
-    @property
-    def ok(self) -> bool:
-        return all(line.ok for line in self.lines)
-
-    def to_json(self) -> dict[str, Any]:
-        return {"ok": self.ok, "reached": self.reached, **asdict(self)}
 
 
 async def examine(device: Device, *, also: Sequence[CheckLine] = (), knows_board: bool = True) -> Examination:
@@ -105,7 +97,18 @@ async def examine(device: Device, *, also: Sequence[CheckLine] = (), knows_board
     lines = [*(_way_lines(ways) if ways or not consoles else ()), *silent, *consoles]
     if reached:
         lines += _facts_lines(device, values, firmware, free_bytes, uptime_ms, programs, knows_board=knows_board)
-    return Examination(device.name, tuple(ways), programs, firmware, free_bytes, uptime_ms, (*lines, *also))
+    lines += also
+    return Examination(
+        ok=all(line.ok for line in lines),
+        reached=reached,
+        device=device.name,
+        transports=tuple(ways),
+        programs=programs,
+        firmware=firmware,
+        free_bytes=free_bytes,
+        uptime_ms=uptime_ms,
+        lines=tuple(lines),
+    )
 
 
 async def _ask(

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from dataclasses import replace
+from typing import Final, Literal, TypeAlias
 
 from microclaw.audit import ALARMS, AuditEvent, Record
 from microclaw.auth.pairing import HostIdentity, WaitingDevice, Wish
@@ -17,37 +17,17 @@ from microclaw.devices.examine import CheckLine
 from microclaw.devices.registry import Registry
 from microclaw.errors import ConfigError, NotSupported
 from microclaw.events import Alarm, LiveEvent
+from microclaw.link_server.device_facts import LinkState
 from microclaw.link_server.device_link import DeviceLink
 from microclaw.link_server.links import LinkRegistry
 from microclaw.link_server.transport import SCHEME, LinkTransport
-from microclaw.store.link_events import UpdateFacts
 from microclaw.wire import xiaozhi
 from microclaw.wire.link.messages import Notify
-
-if TYPE_CHECKING:
-    pass
 
 ALARM_PAUSE_MS: Final = 600_000  # between two live events about one device's alarm
 AT_ONCE_S: Final = 1.0
 MAX_NOTE_CHARS: Final = 2_000
 Noted: TypeAlias = Literal["delivered", "waiting"]
-
-
-@dataclass(frozen=True, slots=True)
-class LinkState:
-    """What is known of a device's link. Since the host started: `connections`; of the device's last telemetry: `rssi`
-    in dBm, `refused_events` that its full outbox did not take. `updates`: what it takes, None where it takes none."""
-
-    online: bool  # here, or at the host `host` of the cluster
-    last_seen_ms: int | None
-    address: str | None
-    firmware: str | None
-    rtt_ms: float | None
-    connections: int = 0
-    rssi: int | None = None
-    refused_events: int | None = None
-    updates: UpdateFacts | None = None
-    host: str | None = None
 
 
 class LinkedDevices:

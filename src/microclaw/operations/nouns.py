@@ -7,6 +7,7 @@ from typing import Final
 MODULES: Final = {
     "fleet": "microclaw.apps.fleet_operations",
     "catalog": "microclaw.patterns.operations",
+    "device": "microclaw.apps.device_calls",
     "app": "microclaw.apps.operations",
     "program": "microclaw.apps.program_operations",
     "approval": "microclaw.auth.questions",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
@@ -17,14 +17,12 @@ MAX_LINE_CHARS = 16 << 10
 
 ReadLine: TypeAlias = Callable[..., str | None]
 """`read_line(enter="")`: `enter` is what Enter alone says, where a person sits at a terminal."""
-Complete: TypeAlias = Callable[[str], tuple[str, Sequence[str]]]
-"""From the line up to the cursor: the word that is being typed, and the words that it may become."""
 
 
-def line_reader(history: Path | None, *, prompt: str = PROMPT, complete: Complete | None = None) -> ReadLine:
+def line_reader(history: Path | None, *, prompt: str = PROMPT) -> ReadLine:
     """A function that asks for one line: None when the person wants to leave, "" after Ctrl-C at the prompt."""
     if sys.stdin.isatty() and sys.stdout.isatty():
-        return _editor(history, prompt, complete)
+        return _editor(history, prompt)
     return partial(_plain, prompt)
 
 
@@ -44,10 +42,8 @@ def _plain(prompt: str, *, enter: str = "") -> str | None:
     return _meaning(line)
 
 
-def _editor(history: Path | None, prompt: str, complete: Complete | None) -> ReadLine:
+def _editor(history: Path | None, prompt: str) -> ReadLine:
     from prompt_toolkit import PromptSession
-    from prompt_toolkit.completion import Completer, Completion, DummyCompleter
-    from prompt_toolkit.document import Document
     from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
     store: History = InMemoryHistory()
@@ -56,14 +52,7 @@ def _editor(history: Path | None, prompt: str, complete: Complete | None) -> Rea
         history.chmod(0o600)
         store = FileHistory(str(history))
 
-    class Completing(Completer):
-        def get_completions(self, document: Document, _event: object) -> Iterator[Completion]:
-            assert complete is not None
-            started, found = complete(document.text_before_cursor)
-            yield from (Completion(word, start_position=-len(started)) for word in found)
-
-    completer = DummyCompleter() if complete is None else Completing()
-    session: PromptSession[str] = PromptSession(history=store, completer=completer)
+    session: PromptSession[str] = PromptSession(history=store)
 
     def ask(*, enter: str = "") -> str | None:
         try:

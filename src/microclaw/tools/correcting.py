@@ -150,9 +150,8 @@ def correcting_tools(apps: Apps) -> tuple[Tool[Any], ...]:
 
 
 async def _set(direct_io: DirectIo, device: str, one: PinInstead, context: ToolContext) -> PinChange:
-    if one.duty is not None:
-        return await direct_io.set_pwm(device, one.pin, one.duty, insist=context.insisted)
-    return await direct_io.set_pin(device, one.pin, one.level or 0, insist=context.insisted)
+    call = GpioSet(one.pin, one.level or 0) if one.duty is None else PwmSet(one.pin, one.duty)
+    return await direct_io.act(device, call, insist=context.insisted)
 
 
 def _back_text(change: Change, device: str | None) -> str:

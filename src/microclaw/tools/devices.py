@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -21,6 +21,7 @@ from microclaw.devices.calls import (
     DEFAULT_PWM_HZ,
     MAX_DUTY,
     AdcRead,
+    AdcReading,
     Call,
     DeviceFacts,
     DeviceInfo,
@@ -29,16 +30,20 @@ from microclaw.devices.calls import (
     EdgesRead,
     GpioGet,
     GpioSet,
+    I2cAddresses,
     I2cRead,
     I2cScan,
+    PinLevel,
     PwmSet,
     PwmState,
+    Restart,
+    SensorReading,
 )
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import NotSupported, ToolFailed
 from microclaw.events import Edge, Evidence, EvidenceKind
-from microclaw.tools.target import DEVICE_HELP, Describe, OnDevice, Words, describe_device, find_device
+from microclaw.tools.target import DEVICE_HELP, OnDevice, describe_device, find_device
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 
 if TYPE_CHECKING:
@@ -87,101 +92,141 @@ def edge_tools(*, devices: Registry) -> tuple[Tool[Any], ...]:
     return (Tool("read-edges", text, EdgesParameters, Permission.READ, Effect.READ, read_edges),)
 
 
-class _OnPin(OnDevice):
+class _Calling(OnDevice):
+    """Arguments of one call of a device."""
+
+    makes: ClassVar[type[Call[Any]]]
+
+    def call(self) -> Call[Any]:
+        return self.makes(**{name: value for name, value in self if name != "device"})
+
+
+class _OnPin(_Calling):
     pin: int = Field(ge=0, le=255, description="GPIO number.")
 
 
+class GetParameters(_OnPin):
+    makes = GpioGet
+
+
 class SetParameters(_OnPin):
+    makes = GpioSet
     level: Literal[0, 1] = Field(description="1 is high, 0 is low.")
 
 
 class PwmParameters(_OnPin):
+    makes = PwmSet
     duty: int = Field(ge=0, le=MAX_DUTY, description=f"0 is off, {MAX_DUTY} is full.")
     frequency_hz: int = Field(DEFAULT_PWM_HZ, ge=1, le=40_000_000)
 
 
 class AdcParameters(_OnPin):
-    pass
+    makes = AdcRead
 
 
-class _OnPins(TypedDict):
-    describe: Describe | None
-    objections: Describe
-    words: Words
+class ScanParameters(_Calling):
+    makes = I2cScan
 
 
-class SensorParameters(OnDevice):
+class SensorParameters(_Calling):
+    makes = I2cRead
     sensor: str = Field(
         pattern=r"^[a-z0-9_]{1,32}$",
         description="bme280 gives temperature, humidity, pressure; ina219 gives voltage, current, power.",
     )
 
 
+class InfoParameters(_Calling):
+    makes = DeviceInfo
+
+
+class StatusParameters(_Calling):
+    makes = DeviceStatus
+
+
+class RestartParameters(_Calling):
+    makes = DeviceRestart
+
+
 def direct_io_tools(apps: Apps) -> tuple[Tool[Any], ...]:
-    """gpio-set, gpio-get, adc-read, pwm-set, i2c-scan, i2c-read."""
+    """gpio-set, gpio-get, adc-read, pwm-set, i2c-scan, i2c-read, device-info, device-status, restart-device."""
     devices, direct_io = apps.registry, apps.direct_io
-
-    async def gpio_set(asked: SetParameters, context: ToolContext) -> ToolOutput:
-        device = find_device(devices, context, asked.device)
-        stopped = await stop_driver(apps, device.name, _pin_call(asked), context)
-        done = await direct_io.set_pin(device.name, asked.pin, asked.level, insist=context.insisted)
-        return _pin_output(done, stopped)
-
-    async def pwm_set(asked: PwmParameters, context: ToolContext) -> ToolOutput:
-        device = find_device(devices, context, asked.device)
-        stopped = await stop_driver(apps, device.name, _pin_call(asked), context)
-        done = await direct_io.set_pwm(device.name, asked.pin, asked.duty, asked.frequency_hz, insist=context.insisted)
-        return _pin_output(done, stopped)
 
     async def objections(asked: _OnPin, context: ToolContext) -> tuple[str, ...]:
         """The program that has the pin. Raises PinRefused for a pin that the board forbids."""
-        device, call = find_device(devices, context, asked.device), _pin_call(asked)
+        device, call = find_device(devices, context, asked.device), asked.call()
         conflict = await direct_io.conflict(device.name, call)
         if conflict is None:
             return ()
         return (conflict.offer() if isinstance(call, GpioSet | PwmSet) else conflict.objection(),)
 
-    async def gpio_get(asked: _OnPin, context: ToolContext) -> ToolOutput:
-        device = find_device(devices, context, asked.device)
-        got = await device.call(GpioGet(asked.pin))
-        return _read(device, GpioGet, f"pin {got.pin} reads {got.level}", pin=got.pin, level=got.level)
+    def words(asked: _Calling, context: ToolContext, _: Sequence[str]) -> str:
+        return call_words(asked.call(), find_device(devices, context, asked.device).name)
 
-    async def adc_read(asked: AdcParameters, context: ToolContext) -> ToolOutput:
-        device = find_device(devices, context, asked.device)
-        got = await device.call(AdcRead(asked.pin))
-        text = f"ADC pin {got.pin} reads {got.volts:.3f} V (raw {got.raw})"
-        return _read(device, AdcRead, text, pin=got.pin, volts=round(got.volts, 4), raw=got.raw)
+    async def set_pin(asked: _OnPin, context: ToolContext) -> ToolOutput:
+        device, call = find_device(devices, context, asked.device), asked.call()
+        stopped = await stop_driver(apps, device.name, call, context)
+        assert isinstance(call, GpioSet | PwmSet)
+        return _pin_output(await direct_io.act(device.name, call, insist=context.insisted), stopped)
 
-    async def i2c_scan(asked: OnDevice, context: ToolContext) -> ToolOutput:
-        device = find_device(devices, context, asked.device)
-        found = (await device.call(I2cScan())).addresses
-        names = {address: name for name, address in device.board.i2c.sensors.items()} if device.board.i2c else {}
-        shown = [{"address": f"0x{a:02x}"} | ({"sensor": names[a]} if a in names else {}) for a in found]
-        text = ", ".join(" ".join(s.values()) for s in shown) or "nobody answers"
-        return _read(device, I2cScan, f"I2C: {text}", addresses=shown)
+    async def read(asked: _Calling, context: ToolContext) -> ToolOutput:
+        device, call = find_device(devices, context, asked.device), asked.call()
+        text, fields = _told(device, await device.call(call))
+        kind: EvidenceKind = device.evidence_of(call.method) or "reported"
+        return ToolOutput({"success": True, "device": device.name, **fields}, (Evidence(kind, text),))
 
-    async def i2c_read(asked: SensorParameters, context: ToolContext) -> ToolOutput:
-        device = find_device(devices, context, asked.device)
-        got = await device.call(I2cRead(asked.sensor))
-        if not got.values:
-            raise ToolFailed(f"{device.name} answered without a value for {asked.sensor}", next_step="scan the I2C bus")
-        values = {name: round(value, 3) for name, value in got.values.items()}
-        return _read(device, I2cRead, f"read from {got.sensor} on {device.name}", sensor=got.sensor, values=values)
+    async def facts(asked: _Calling, context: ToolContext) -> ToolOutput:
+        return await _facts(find_device(devices, context, asked.device), asked.call())
 
-    def words(asked: _OnPin, context: ToolContext, _: Sequence[str]) -> str:
-        return call_words(_pin_call(asked), find_device(devices, context, asked.device).name)
+    async def check(asked: RestartParameters, context: ToolContext) -> None:
+        find_device(devices, context, asked.device).transport_for(DeviceRestart.method)
 
-    describe = describe_device(devices)
-    acts: _OnPins = {"describe": describe, "objections": objections, "words": words}
-    reads: _OnPins = {"describe": None, "objections": objections, "words": words}
+    acts: dict[str, Any] = {"describe": describe_device(devices), "words": words}
+    pins: dict[str, Any] = {"objections": objections, "words": words}
+    look, act = (Permission.READ, Effect.READ), (Permission.ACT, Effect.IDEMPOTENT)
+    restart = "Restart a whole device; what it holds only in memory is lost."
     return (
-        _tool("gpio-set", "Set a pin high or low now.", SetParameters, gpio_set, **acts),
-        _tool("gpio-get", "Read a pin's level now.", _OnPin, gpio_get, **reads),
-        _tool("adc-read", "Measure the voltage at an ADC pin now.", AdcParameters, adc_read, **reads),
-        _tool("pwm-set", "Drive a pin with PWM now (brightness, speed).", PwmParameters, pwm_set, **acts),
-        _tool("i2c-scan", "Find which addresses answer on the I2C bus.", OnDevice, i2c_scan),
-        _tool("i2c-read", "Read a sensor now.", SensorParameters, i2c_read),
+        Tool("gpio-set", "Set a pin high or low now.", SetParameters, *act, set_pin, **acts, objections=objections),
+        Tool("gpio-get", "Read a pin's level now.", GetParameters, *look, read, **pins),
+        Tool("adc-read", "Measure the voltage at an ADC pin now.", AdcParameters, *look, read, **pins),
+        Tool(
+            "pwm-set",
+            "Drive a pin with PWM now (brightness, speed).",
+            PwmParameters,
+            *act,
+            set_pin,
+            **acts,
+            objections=objections,
+        ),
+        Tool("i2c-scan", "Find which addresses answer on the I2C bus.", ScanParameters, *look, read),
+        Tool("i2c-read", "Read a sensor now.", SensorParameters, *look, read),
+        Tool("device-info", "What a device is: chip, firmware, board.", InfoParameters, *look, facts),
+        Tool("device-status", "How a device is: uptime, memory, network.", StatusParameters, *look, facts),
+        Tool("restart-device", restart, RestartParameters, Permission.RISKY, Effect.ONCE, read, check=check, **acts),
     )
+
+
+def _told(device: Device, got: Any) -> tuple[str, dict[str, Any]]:
+    """What a device answered, as a sentence and as fields."""
+    match got:
+        case PinLevel(pin=pin, level=level):
+            return f"pin {pin} reads {level}", {"pin": pin, "level": level}
+        case AdcReading(pin=pin, raw=raw, volts=volts):
+            return f"ADC pin {pin} reads {volts:.3f} V (raw {raw})", {"pin": pin, "volts": round(volts, 4), "raw": raw}
+        case I2cAddresses(addresses=addresses):
+            names = {address: name for name, address in device.board.i2c.sensors.items()} if device.board.i2c else {}
+            shown = [{"address": f"0x{a:02x}"} | ({"sensor": names[a]} if a in names else {}) for a in addresses]
+            return f"I2C: {', '.join(' '.join(s.values()) for s in shown) or 'nobody answers'}", {"addresses": shown}
+        case SensorReading(sensor=sensor, values=values):
+            if not values:
+                text = f"{device.name} answered without a value for {sensor}"
+                raise ToolFailed(text, next_step="scan the I2C bus")
+            rounded = {name: round(value, 3) for name, value in values.items()}
+            return f"read from {sensor} on {device.name}", {"sensor": sensor, "values": rounded}
+        case Restart(seconds=seconds):
+            text = f"it came back in another boot {seconds:g} s after it was asked"
+            return text, {"message": f"restarted {device.name}"}
+    raise AssertionError(got)
 
 
 async def stop_driver(apps: Apps, device: str, call: Call[Any], context: ToolContext) -> str | None:
@@ -191,34 +236,6 @@ async def stop_driver(apps: Apps, device: str, call: Call[Any], context: ToolCon
         return None
     await apps.lifecycle.stop(device, conflict.app, context.report)
     return conflict.app
-
-
-def _tool(
-    name: str,
-    description: str,
-    parameters: type[Any],
-    run: Callable[[Any, ToolContext], Awaitable[ToolOutput]],
-    describe: Describe | None = None,
-    objections: Describe | None = None,
-    words: Words | None = None,
-) -> Tool[Any]:
-    """With `describe` the tool acts, without it only reads."""
-    permission, effect = (Permission.READ, Effect.READ) if describe is None else (Permission.ACT, Effect.IDEMPOTENT)
-    return Tool(
-        name, description, parameters, permission, effect, run, describe=describe, objections=objections, words=words
-    )
-
-
-def _pin_call(asked: _OnPin) -> Call[Any]:
-    match asked:
-        case SetParameters():
-            return GpioSet(asked.pin, asked.level)
-        case PwmParameters():
-            return PwmSet(asked.pin, asked.duty, asked.frequency_hz)
-        case AdcParameters():
-            return AdcRead(asked.pin)
-        case _:
-            return GpioGet(asked.pin)
 
 
 def _pin_output(change: PinChange, stopped: str | None) -> ToolOutput:
@@ -238,11 +255,6 @@ def _pin_output(change: PinChange, stopped: str | None) -> ToolOutput:
     if stopped is not None:
         fields["stopped"] = stopped
     return ToolOutput(fields, (change.evidence,))
-
-
-def _read(device: Device, call: type[Call[Any]], text: str, **fields: Any) -> ToolOutput:
-    kind: EvidenceKind = device.evidence_of(call.method) or "reported"
-    return ToolOutput({"success": True, "device": device.name, **fields}, (Evidence(kind, text),))
 
 
 class NotifyParameters(Parameters):
@@ -297,20 +309,12 @@ class UndoParameters(OnDevice):
 
 
 def inventory_tools(apps: Apps, link: LinkServer | None) -> tuple[Tool[Any], ...]:
-    """list-devices, device-info, device-status, check-device, undo."""
+    """list-devices, check-device, undo."""
     devices, undo = apps.registry, apps.undo
 
     async def list_devices(_: _Nothing, __: ToolContext) -> ToolOutput:
         known = [_entry(device) for device in devices.list()]
         return ToolOutput({"success": True, "devices": known, "count": len(known)})
-
-    async def device_info(asked: OnDevice, context: ToolContext) -> ToolOutput:
-        device = find_device(devices, context, asked.device)
-        return await _facts(device, DeviceInfo())
-
-    async def device_status(asked: OnDevice, context: ToolContext) -> ToolOutput:
-        device = find_device(devices, context, asked.device)
-        return await _facts(device, DeviceStatus())
 
     async def check_device(asked: OnDevice, context: ToolContext) -> ToolOutput:
         device = find_device(devices, context, asked.device)
@@ -357,39 +361,8 @@ def inventory_tools(apps: Apps, link: LinkServer | None) -> tuple[Tool[Any], ...
     text = "Take back all that the last request changed on devices (programs, pins) at once, or a numbered change."
     return (
         Tool("list-devices", "List the devices this host knows.", _Nothing, *read, list_devices),
-        Tool("device-info", "What a device is: chip, firmware, board.", OnDevice, *read, device_info),
-        Tool("device-status", "How a device is: uptime, memory, network.", OnDevice, *read, device_status),
         Tool("check-device", "Reach a device now: how it answers, and what is wrong.", OnDevice, *read, check_device),
         Tool("undo", text, UndoParameters, *once, take_back, describe=describe, words=words),
-    )
-
-
-def restart_tool(*, devices: Registry) -> Tool[OnDevice]:
-    """restart-device."""
-
-    async def check(asked: OnDevice, context: ToolContext) -> None:
-        find_device(devices, context, asked.device).transport_for(DeviceRestart.method)
-
-    async def restart(asked: OnDevice, context: ToolContext) -> ToolOutput:
-        device = find_device(devices, context, asked.device)
-        seconds = (await device.call(DeviceRestart())).seconds
-        text = f"it came back in another boot {seconds:g} s after it was asked"
-        fields = {"success": True, "device": device.name, "message": f"restarted {device.name}"}
-        return ToolOutput(fields, (Evidence("reported", text),))
-
-    def words(asked: OnDevice, context: ToolContext, _: Sequence[str]) -> str:
-        return call_words(DeviceRestart(), find_device(devices, context, asked.device).name)
-
-    return Tool(
-        "restart-device",
-        "Restart a whole device; what it holds only in memory is lost.",
-        OnDevice,
-        Permission.RISKY,
-        Effect.ONCE,
-        restart,
-        describe=describe_device(devices),
-        check=check,
-        words=words,
     )
 
 
@@ -408,7 +381,7 @@ def _entry(device: Device) -> dict[str, Any]:
     }
 
 
-async def _facts(device: Device, call: DeviceInfo | DeviceStatus) -> ToolOutput:
+async def _facts(device: Device, call: Call[DeviceFacts]) -> ToolOutput:
     """The board profile and what the device reports of itself; the profile alone when no transport can ask it."""
     fields: dict[str, Any] = {"success": True, "device": device.name, "board": device.board.title}
     fields |= {"chip": device.board.chip, "flash_mb": device.board.flash_mb, "psram_mb": device.board.psram_mb}

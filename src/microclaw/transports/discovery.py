@@ -155,7 +155,7 @@ async def browse(
     except OSError as exc:
         raise ConfigError(
             f"cannot ask this network who is there: {exc.strerror or exc}",
-            next_step="check that a network is up, or probe one: microclaw discover --subnet 192.168.1.0/24",
+            next_step="check that a network is up, or probe one: microclaw device discover --subnet 192.168.1.0/24",
         ) from exc
     try:
         browser = AsyncServiceBrowser(zeroconf.zeroconf, list(_KINDS), handlers=[heard])

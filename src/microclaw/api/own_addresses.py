@@ -1,4 +1,4 @@
-"""POST /v1/devices/{device}/check, and the addresses that no device may have because this host has them itself."""
+"""The addresses that no device may have because this host has them itself."""
 
 from __future__ import annotations
 
@@ -8,32 +8,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter
-
-from microclaw.api.answers import answers
-from microclaw.api.device_answers import DeviceExamination
 from microclaw.api.parts import HostParts
 from microclaw.api.status import read_status
-from microclaw.apps.reconciler import check_device as examined
 from microclaw.auth.certificates import HostNames, lan_names
 from microclaw.errors import ConfigError
 from microclaw.transports.address import HostPort
 from microclaw.transports.open import tcp_address
-
-
-def check_router(parts: HostParts) -> APIRouter:
-    router = APIRouter(prefix="/v1/devices", tags=["devices"])
-
-    @router.post(
-        "/{name}/check",
-        summary="Reach a device now by each of its transports; nothing is changed there",
-        responses=answers(DeviceExamination),
-    )
-    async def check_device(name: str) -> dict[str, Any]:
-        device = parts.devices.get(name)
-        return (await examined(device, parts.link, parts.apps.reconciler.status())).to_json()
-
-    return router
 
 
 async def refuse_own(parts: HostParts, transports: Iterable[str]) -> None:
@@ -52,7 +32,7 @@ async def refuse_own(parts: HostParts, transports: Iterable[str]) -> None:
             raise ConfigError(f"{address} is this host's own port: no board is there", next_step=_STEP)
 
 
-_STEP = "which address has the board? microclaw discover --subnet 192.168.1.0/24"
+_STEP = "which address has the board? microclaw device discover --subnet 192.168.1.0/24"
 
 
 def _here() -> tuple[HostNames, tuple[frozenset[str], frozenset[str]]]:

@@ -1,0 +1,254 @@
+"""The acts of devices that a host knows: entries, calls, what they printed and counted. Pairing is in link_server."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
+
+from msgspec import Meta, convert
+
+from microclaw.link_server.device_facts import (
+    DeviceFacts,
+    DeviceList,
+    LastValue,
+    ListedDevice,
+    OneDevice,
+    device_facts,
+    pending_pairings,
+    pin_facts,
+)
+from microclaw.link_server.operations import DeviceName, LinkService
+from microclaw.operations.operation import Access, Call, Effect, Option, Permission, operation
+from microclaw.operations.result import Result
+
+if TYPE_CHECKING:
+    from microclaw.apps.parts import Apps
+    from microclaw.devices.device import Device
+
+MAX_LISTED: Final = 1_000  # devices in one answer: the event loop makes it in one piece
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceService(LinkService):
+    """What the acts work with. `check_new` raises ConfigError for an address of this host's own, `last` gives the last
+    value of each series of a device.
+    """
+
+    apps: Apps
+    check_new: Callable[[Sequence[str]], Awaitable[None]]
+    last: Callable[[str], Sequence[Any]]
+
+    async def revoked(self) -> frozenset[str]:
+        return frozenset() if self.link is None else await self.link.revoked()
+
+    def facts(self, device: Device) -> DeviceFacts:
+        return device_facts(device, self.link, DeviceFacts)
+
+
+Transports: TypeAlias = Annotated[
+    list[str],
+    Meta(min_length=1, max_length=8, description="Ways into it, such as wasmachine://192.168.1.20:80."),
+]
+FirmwareWords: TypeAlias = Annotated[list[str], Meta(max_length=64, description="As docs/firmware.md has them.")]
+Labels: TypeAlias = Annotated[
+    list[str], Meta(max_length=16, description="None: take all away."), Option(rest=True, metavar="[LABEL]...")
+]
+
+
+@operation("device.list", http="GET /v1/devices", access=Access.LOOK)
+async def list_devices(
+    service: DeviceService,
+    _: Call,
+    after: Annotated[str, Meta(max_length=64, description="Those after this name."), Option(hidden=True)] = "",
+    limit: Annotated[int, Meta(ge=1, le=MAX_LISTED, description="At most."), Option(hidden=True)] = MAX_LISTED,
+) -> DeviceList:
+    """List the devices by name, and those that wait to be paired."""
+    revoked = await service.revoked()
+    rest = [device for device in service.registry.list() if device.name > after]
+    return DeviceList(
+        devices=[
+            device_facts(one, service.link, ListedDevice, revoked=one.device_id in revoked) for one in rest[:limit]
+        ],
+        next=rest[limit - 1].name if len(rest) > limit else None,
+        pairings=await pending_pairings(service.link),
+    )
+
+
+@operation("device.show", http="GET /v1/devices/{device}", access=Access.LOOK, is_command=False)
+async def show_device(service: DeviceService, _: Call, device: DeviceName) -> OneDevice:
+    """One device, with its pins, its last values and what works on such boards."""
+    from microclaw.boards.today import family_of, today_object
+
+    found = service.registry.get(device)
+    board, device_id = found.board, found.device_id
+    facts = service.facts(found)
+    told = None if facts.link is None else facts.link.firmware or ""
+    family = None if facts.voice_only else family_of(board.board_id, board.chip, found.kinds, told)
+    checks = service.apps.reconciler.status()
+    return device_facts(
+        found,
+        service.link,
+        OneDevice,
+        revoked=device_id in await service.revoked(),
+        today=None if family is None else today_object(family, found.capabilities),
+        pins=pin_facts(board, found.labels),
+        layout=board.layout,
+        problem=next((check.problem for check in checks if check.device_id == device_id), None),
+        telemetry=convert(service.last(device_id), list[LastValue]),
+    )
+
+
+@operation(
+    "device.add",
+    http="POST /v1/devices",
+    permission=Permission.ACT,
+    access=Access.OWN,  # a transport is an address or a file that this host then opens
+    status=201,
+    place="/v1/devices/{name}",
+    previews=True,
+    is_command=False,
+)
+async def add_device(
+    service: DeviceService,
+    call: Call,
+    name: str,
+    board: str,
+    transports: Transports,
+    labels: Labels = [],  # noqa: B006  msgspec copies it
+    firmware: FirmwareWords = [],  # noqa: B006
+) -> DeviceFacts:
+    """Add a device by its transports."""
+    from microclaw.boards.firmware import parse_firmware
+
+    described = parse_firmware(firmware)
+    await service.check_new(transports)
+    await call.approve(f"add the device {name}", (*transports, *firmware))
+    added = await service.registry.add(name, board, transports, labels, described, reached=False, by=service.by(call))
+    return service.facts(added)
+
+
+@operation(
+    "device.rename",
+    http="PATCH /v1/devices/{device}",
+    permission=Permission.ACT,
+    asks=True,
+    said="it is {name} now",
+    words="rename {device} to {name}",
+)
+async def rename(
+    service: DeviceService,
+    call: Call,
+    device: DeviceName,
+    name: Annotated[str, Meta(description="Its new name."), Option(metavar="NEW_NAME")],
+) -> DeviceFacts:
+    """Give a device another name."""
+    return service.facts(await service.registry.rename(device, name, by=service.by(call)))
+
+
+class RemovedDevice(Result, frozen=True, kw_only=True):
+    removed: str
+
+
+@operation(
+    "device.remove",
+    http="DELETE /v1/devices/{device}",
+    permission=Permission.RISKY,
+    access=Access.ACT,
+    effect=Effect.IDEMPOTENT,
+    said="{removed} is forgotten",
+    words="forget the device {device}",
+    destroys=True,
+)
+async def remove(service: DeviceService, call: Call, device: DeviceName) -> RemovedDevice:
+    """Forget a device; what runs on it goes on."""
+    found, by = service.registry.get(device), service.by(call)
+    await service.registry.remove(found.device_id, by=by)
+    if service.link is not None:
+        await service.link.forget(found, by=by)
+    return RemovedDevice(removed=found.name)
+
+
+@operation(
+    "device.add-transports",
+    http="POST /v1/devices/{device}/transports",
+    permission=Permission.ACT,
+    access=Access.OWN,
+    previews=True,
+    is_command=False,
+)
+async def add_transports(service: DeviceService, call: Call, device: DeviceName, transports: Transports) -> DeviceFacts:
+    """More ways into a device."""
+    found = service.registry.get(device)
+    await service.check_new(transports)
+    await call.approve(f"give {found.name} more transports", transports)
+    endpoints = (*service.registry.get(device).endpoints, *transports)
+    return service.facts(await service.registry.set_transports(device, endpoints, by=service.by(call)))
+
+
+@operation(
+    "device.describe",
+    http="PUT /v1/devices/{device}/firmware",
+    permission=Permission.ACT,
+    effect=Effect.IDEMPOTENT,
+    previews=True,
+    is_command=False,
+)
+async def describe_firmware(
+    service: DeviceService, call: Call, device: DeviceName, firmware: FirmwareWords
+) -> DeviceFacts:
+    """Say what the firmware on the board has; what runs there is not touched."""
+    from microclaw.boards.firmware import described_text, parse_firmware
+
+    found, described = service.registry.get(device), parse_firmware(firmware)
+    await call.approve(f"describe the firmware of {found.name}", (described_text(described.words),))
+    return service.facts(await service.registry.describe_firmware(found.device_id, described, by=service.by(call)))
+
+
+@operation(
+    "device.merge",
+    http="POST /v1/devices/{device}/merge",
+    permission=Permission.RISKY,
+    access=Access.ACT,
+    previews=True,
+    said="one device now, {name}: {transports_text}",
+    destroys=True,
+)
+async def merge(
+    service: DeviceService,
+    call: Call,
+    device: DeviceName,
+    other: Annotated[str, Meta(max_length=64, description="The entry that ends.")],
+) -> DeviceFacts:
+    """Two entries are one board: OTHER's addresses go to NAME, and OTHER's entry ends."""
+    kept, gone = service.registry.check_merge(device, other)  # first: nobody is asked for what is refused
+    await call.approve(f"make {gone.name} one with {kept.name}", ())
+    return service.facts(await service.registry.merge(kept.device_id, gone.device_id, by=service.by(call)))
+
+
+class LabelledDevice(DeviceFacts, frozen=True, kw_only=True):
+    taken_away: list[str]
+
+    @property
+    def news(self) -> str:
+        keep = "; keep them by naming them too" if self.labels else ""
+        away = f" (taken away: {', '.join(self.taken_away)}{keep})" if self.taken_away else ""
+        return f"{self.labels_text or 'no labels'}{away}"
+
+
+@operation(
+    "device.label",
+    http="PUT /v1/devices/{device}/labels",
+    permission=Permission.ACT,
+    effect=Effect.IDEMPOTENT,
+    previews=True,
+    said="{name}: {news}",
+)
+async def label(service: DeviceService, call: Call, device: DeviceName, labels: Labels) -> LabelledDevice:
+    """Replace a device's labels; what was taken away is told."""
+    found = service.registry.get(device)
+    before = found.labels
+    await call.approve(f"label {found.name}", labels)
+    await service.registry.label(device, labels, by=service.by(call))
+    gone = [one for one in before if one not in found.labels]
+    return device_facts(found, service.link, LabelledDevice, taken_away=gone)

@@ -1,0 +1,278 @@
+"""The acts of devices that come by themselves: pairing, what a new one needs, notes, credentials, Wi-Fi."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
+
+from msgspec import Meta
+
+from microclaw.audit import AuditKind
+from microclaw.auth.provisioning import Provision
+from microclaw.devices.calls import WifiForget, WifiList, WifiSet, WifiTrial
+from microclaw.errors import ConfigError, DeviceTimeout, DeviceUnreachable
+from microclaw.link_server.device_facts import DeviceFacts, device_facts
+from microclaw.operations.operation import NAME, Access, Call, Effect, Option, Permission, operation
+from microclaw.operations.result import Result
+from microclaw.text import clean_text
+
+if TYPE_CHECKING:
+    from microclaw.auth.gate import Gate
+    from microclaw.devices.device import Device
+    from microclaw.devices.registry import Registry
+    from microclaw.link_server.server import LinkServer
+
+_LIST_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkService:
+    """What the acts work with. `link` is where devices connect, None without one."""
+
+    registry: Registry
+    gate: Gate
+    link: LinkServer | None
+
+    @property
+    def server(self) -> LinkServer:
+        """Raises ConfigError without one."""
+        if self.link is None:
+            raise ConfigError("this host has no link for devices", next_step="microclaw up --link 127.0.0.1:8443")
+        return self.link
+
+    def by(self, call: Call) -> str:
+        """The name of who asks, for the security log."""
+        return self.gate.name_of(call.person_id)
+
+
+DeviceName: TypeAlias = Annotated[
+    str, Meta(pattern=NAME, description="The device."), Option(argument=True, metavar="NAME")
+]
+Board: TypeAlias = Annotated[str | None, Meta(max_length=64, description="The board's profile.")]
+Address: TypeAlias = Annotated[
+    str | None, Meta(min_length=1, max_length=253, description="How the device reaches this host.")
+]
+
+
+@operation(
+    "device.pair",
+    http="POST /v1/devices/pair",
+    permission=Permission.ACT,
+    access=Access.SOCKET,
+    status=201,
+    place="/v1/devices/{name}",
+    said="{name} is paired ({title}). Try: microclaw device show {name}",
+    words="pair a device",
+)
+async def pair(
+    service: LinkService,
+    call: Call,
+    code: Annotated[str, Meta(min_length=1, max_length=32, description="The 6 digits that the device shows.")],
+    name: Annotated[str | None, Meta(max_length=64, description="What to call it.")] = None,
+    device: Annotated[str | None, Meta(max_length=64, description="The known device that it is.")] = None,
+    board: Annotated[
+        str | None, Meta(max_length=64, description="The board's profile, where the device has its own name for it.")
+    ] = None,
+) -> DeviceFacts:
+    """Let the device that shows CODE in; with -d NAME it is that known device. Who waits: microclaw device list."""
+    paired = await service.server.pair(code, name=name, device=device, board=board, by=service.by(call))
+    return device_facts(paired, service.link, DeviceFacts)
+
+
+class Provisioned(Result, frozen=True, kw_only=True):
+    """`only_local`: the link is not open to the network. `boards` has all of many."""
+
+    document: ClassVar = "provision"
+
+    name: str
+    host: str
+    port: int
+    ca_sha256: str
+    secret: str | None
+    expires_ms: int | None
+    only_local: bool
+    boards: list[Provision]
+
+    @property
+    def given(self) -> Provision:
+        """It as text, file and QR code."""
+        return Provision(self.host, self.port, self.ca_sha256, self.secret, self.expires_ms, self.name)
+
+
+@operation(
+    "device.provision",
+    http="POST /v1/devices/provision",
+    permission=Permission.ACT,
+    access=Access.SOCKET,
+    is_command=False,
+)
+async def provision(
+    service: LinkService,
+    _: Call,
+    name: str,
+    board: Board = None,
+    secret: bool = True,
+    host: Address = None,
+    count: Annotated[int | None, Meta(ge=1, le=500)] = None,
+    days: Annotated[int, Meta(ge=1, le=366)] = 90,
+) -> Provisioned:
+    """Give out what a new device needs to find this host and be paired.
+
+    With `count` it is for many, called NAME001 and so on: numbers whose names are free, for so many `days`.
+    """
+    server, many = service.server, list[Provision]()
+    if count is None:
+        made = await server.provision(name, board=board, with_secret=secret, host=host)
+    else:
+        many = await server.provision_many(name, count, board=board, host=host, life_ms=days * 24 * 3_600_000)
+        made = many[0]
+    return Provisioned(**asdict(made), only_local=server.is_local, boards=many)
+
+
+class RevokedDevice(Result, frozen=True, kw_only=True):
+    """`revoked`: so many credentials were still good."""
+
+    document: ClassVar = "revoked"
+
+    device: str
+    revoked: int
+
+
+@operation(
+    "device.revoke",
+    http="POST /v1/devices/{device}/revoke",
+    permission=Permission.ACT,
+    access=Access.OWN,
+    effect=Effect.IDEMPOTENT,
+    said="{device}: {revoked} credentials revoked",
+    confirm="{device} will be cut off until it is paired again. Go on?",
+)
+async def revoke(service: LinkService, call: Call, device: DeviceName) -> RevokedDevice:
+    """End what a device's credentials open, at once; it can be paired again."""
+    ended = await service.server.revoke(device, by=service.by(call))
+    return RevokedDevice(device=service.registry.get(device).name, revoked=ended)
+
+
+class NotedDevice(Result, frozen=True, kw_only=True):
+    document: ClassVar = "notify"
+
+    device: str
+    state: Literal["delivered", "waiting"]
+
+    @property
+    def news(self) -> str:
+        return "has it" if self.state == "delivered" else "is not connected: it gets it when it comes back"
+
+
+@operation(
+    "device.notify",
+    http="POST /v1/devices/{device}/notify",
+    permission=Permission.ACT,
+    previews=True,
+    said="{device} {news}",
+    words="tell {device}",
+)
+async def notify(
+    service: LinkService,
+    call: Call,
+    device: DeviceName,
+    text: Annotated[str, Meta(min_length=1, max_length=2000, description="What to tell it."), Option(rest=True)],
+    speak: Annotated[bool, Meta(description="Say it aloud, where the device can.")] = False,
+    expires_s: Annotated[
+        int | None,
+        Meta(ge=1, le=30 * 24 * 3600, description="Worth nothing after that."),
+        Option("--expires", metavar="SECONDS"),
+    ] = None,
+) -> NotedDevice:
+    """Tell a device something, now or when it is back."""
+    await call.approve(f"tell {device}", (text,))
+    state = await service.server.notify(device, text, speak=speak, expires_s=expires_s)
+    return NotedDevice(device=service.registry.get(device).name, state=state)
+
+
+class WifiTrialFacts(Result, frozen=True, kw_only=True):
+    """`state` is trying, kept, failed or forgotten."""
+
+    document: ClassVar = "wifi"
+
+    device: str
+    ssid: str
+    state: str
+    why: str | None
+    seconds: int | None
+
+
+class WifiNetworks(Result, frozen=True, kw_only=True):
+    """`ssid` is the one that it is in, `trial` how the trial of another one ended."""
+
+    device: str
+    online: bool
+    networks: list[str]
+    ssid: str | None
+    trial: WifiTrialFacts | None
+
+
+@operation("device.wifi-list", http="GET /v1/devices/{device}/wifi", access=Access.OWN, is_command=False)
+async def list_wifi(service: LinkService, _: Call, device: DeviceName) -> WifiNetworks:
+    """The networks that the board knows, and how the trial of a new one ended."""
+    board = service.registry.get(device)
+    board.transport_for(WifiList.method)
+    try:
+        found = await board.call(WifiList(), _LIST_S, wait=False)
+    except (DeviceUnreachable, DeviceTimeout):
+        return WifiNetworks(device=board.name, online=False, networks=[], ssid=None, trial=None)
+    return WifiNetworks(
+        device=board.name,
+        online=True,
+        networks=[_shown(ssid) for ssid in found.networks],
+        ssid=None if found.ssid is None else _shown(found.ssid),
+        trial=None if found.trial is None else _trial(board, found.trial),
+    )
+
+
+@operation(
+    "device.wifi-set",
+    http="POST /v1/devices/{device}/wifi",
+    permission=Permission.RISKY,
+    access=Access.OWN,
+    previews=True,
+    is_command=False,
+)
+async def set_wifi(
+    service: LinkService,
+    call: Call,
+    device: DeviceName,
+    ssid: Annotated[str, Meta(min_length=1, max_length=32)],
+    password: Annotated[str | None, Meta(min_length=8, max_length=63)] = None,
+    later: bool = False,
+    forget: bool = False,
+) -> WifiTrialFacts:
+    """Another network: tried first, and given up when the host is not reached over it. `later`: only noted.
+
+    `forget`: a network less; never the one that the board is in.
+    """
+    board, shown = service.registry.get(device), _shown(ssid)
+    board.transport_for(WifiForget.method if forget else WifiSet.method)  # first: nobody is asked for what cannot be
+    await call.approve(
+        f"have {board.name} forget the Wi-Fi {shown}" if forget else f"give {board.name} the Wi-Fi {shown}", ()
+    )
+    if forget:
+        await board.call(WifiForget(ssid), wait=False)
+        trial = WifiTrial(ssid, "forgotten")
+    else:
+        trial = await board.call(WifiSet(ssid, password, later), wait=False)
+    note = f"Wi-Fi {shown} forgotten" if forget else f"Wi-Fi {shown}"
+    service.gate.note(AuditKind.DEVICE_CHANGED, note, call.person_id, about=board.name)
+    return _trial(board, trial)
+
+
+def _trial(device: Device, trial: WifiTrial) -> WifiTrialFacts:
+    why = None if trial.why is None else clean_text(trial.why, one_line=True, limit=200)
+    return WifiTrialFacts(
+        device=device.name, ssid=_shown(trial.ssid), state=trial.state, why=why, seconds=trial.seconds
+    )
+
+
+def _shown(ssid: str) -> str:
+    """A name that the board, or whoever is near it, chose."""
+    return clean_text(ssid, one_line=True, limit=32)
