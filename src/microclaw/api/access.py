@@ -28,26 +28,14 @@ ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
         "GET /metrics",
         "GET /api/openapi.json",
     ),
-    Access.LOOK: (
-        "GET /v1/status",
-        "GET /v1/events",
-        "GET /v1/devices/{name}/telemetry",
-    ),
+    Access.LOOK: ("GET /v1/events",),
     Access.ASK: (
         "POST /v1/fleet/diff",
         "GET /v1/fleet",
         "GET /v1/fleet/{device}/{name}",
     ),
-    Access.ACT: (
-        "GET /v1/cluster",
-        "POST /v1/fleet/apply",
-    ),
-    Access.OWN: (
-        "GET /v1/crashes",
-        "GET /v1/crashes/{crash_id}",
-        "POST /v1/crashes/clear",
-        "GET /v1/firmware/parts/{name}",
-    ),
+    Access.ACT: ("POST /v1/fleet/apply",),
+    Access.OWN: ("GET /v1/firmware/parts/{name}",),
     Access.SOCKET: ("POST /v1/backup",),
 }
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from typing import Any
+from typing import Any, Final
 
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from typing_extensions import TypedDict
 
 from microclaw import __version__
 from microclaw.api.access import access_from_network, access_of
@@ -16,32 +17,35 @@ from microclaw.api.backup_routes import backup_router
 from microclaw.api.body import check_form
 from microclaw.api.caller import LOCAL_OWNER, BearerAuth, CallerMiddleware, RequestCaller
 from microclaw.api.chat_routes import ChatService
-from microclaw.api.cluster_routes import cluster_router
 from microclaw.api.compile_routes import CompileService
 from microclaw.api.credential_end import EndsWithCredential
 from microclaw.api.event_routes import events_router
 from microclaw.api.failures import add_failure_handlers
 from microclaw.api.fleet_routes import fleet_router
-from microclaw.api.metrics import metrics_router
 from microclaw.api.openai import OpenAiService
 from microclaw.api.openapi_document import openapi_of
 from microclaw.api.operation_routes import by_hand_routes, operation_routes
 from microclaw.api.parts import HostParts
 from microclaw.api.request_check import LOOPBACK_NAMES, RequestCheck
 from microclaw.api.shares import Shares, WithinShare
-from microclaw.api.status import for_everybody, read_status
-from microclaw.api.status_answers import Health, HostFacts
-from microclaw.api.telemetry_routes import crash_router, telemetry_router
 from microclaw.api.tool_routes import ToolService
 from microclaw.api.waiting import TellsWaiting
 from microclaw.apps.queues import CompileQueue
+
+_PROMETHEUS_TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Health(TypedDict):
+    """`failing`: background tasks that are tried again and again."""
+
+    ok: bool
+    version: str
+    failing: list[str]
 
 
 def host_api(parts: HostParts) -> FastAPI:
     """Every route, for both apps: the caller is in the request (api.caller)."""
     app, admission = _base("microclaw", parts), parts.admission
-    app.include_router(telemetry_router(parts))
-    app.include_router(crash_router(parts))
     app.include_router(fleet_router(parts))
     app.router.routes.extend(operation_routes(parts))
     by_hand = {
@@ -57,16 +61,9 @@ def host_api(parts: HostParts) -> FastAPI:
     app.router.routes.extend(by_hand_routes(by_hand))
     app.include_router(backup_router(admission.gate, parts.backups.reading))
     app.include_router(metrics_router(parts))
-    app.include_router(cluster_router(None if parts.cluster is None else parts.cluster.status))
     app.include_router(
         events_router(parts.live, admission.watching, admission.people, parts.settings.limits.keepalive_s, parts.pins)
     )
-
-    @app.get("/v1/status", tags=["host"], summary="Model, devices, programs", responses=answers(HostFacts))
-    async def status(by: RequestCaller) -> dict[str, Any]:
-        found = await read_status(parts)
-        person = admission.people.get(by.person_id)
-        return found if person is not None and person.role == "owner" else for_everybody(found)
 
     @app.get(
         "/v1/firmware/parts/{name}",
@@ -143,6 +140,18 @@ class AnswersHead:
                 await send({"type": "http.response.body", "body": b""})
 
         await self._app({**scope, "method": "GET"}, receive, send_head)
+
+
+def metrics_router(parts: HostParts) -> APIRouter:
+    router = APIRouter(tags=["host"])
+
+    @router.get("/metrics", summary="Counters, gauges and histograms as Prometheus text", response_class=Response)
+    async def read_metrics() -> Response:
+        from microclaw.api.metrics_page import host_metrics, metrics_page  # the client takes 2 MB: for those who ask
+
+        return Response(metrics_page(host_metrics(parts)), media_type=_PROMETHEUS_TEXT)
+
+    return router
 
 
 def _base(title: str, parts: HostParts) -> FastAPI:

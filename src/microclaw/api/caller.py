@@ -284,7 +284,7 @@ class BearerAuth:
                 return None
             self._note(AuditKind.SIGNIN_REFUSED, "a session that is over, or never was one", scope)
             text = "this session is over: it was ended, or nobody used it for a week"
-            failure = Failure("unauthorized", text, "sign in again: microclaw open")
+            failure = Failure("unauthorized", text, "sign in again: microclaw status --open")
             answer = failure_response(failure, 401, path=scope["path"])
             answer.headers["Set-Cookie"] = session_cookie(scope, "", 0)
             return answer

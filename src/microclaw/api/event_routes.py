@@ -18,7 +18,7 @@ from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 
 from microclaw.api.caller import RequestCaller
-from microclaw.api.live_pins import MAX_BOARDS, EdgeNews, EdgeReader, LivePins
+from microclaw.api.live_pins import MAX_BOARDS, EdgeNews, LivePins
 from microclaw.auth.people import Roles, person_behind
 from microclaw.auth.tokens import RECHECK_S, TokenWatch
 from microclaw.errors import ConfigError, Overloaded
@@ -125,56 +125,40 @@ class LiveFeed:
         `may_read` is asked before each event and every RECHECK_S; when it says no, there are no more. The edges of
         `boards` (ids) come between them.
         """
-        news = asyncio.Event()
+        news, person, quiet_s = asyncio.Event(), person_behind(person_id), 0.0
         with nullcontext() if pins is None or not boards else pins.watching(boards, news.set) as edges:
-            async with aclosing(
-                self._read(after, keepalive_s, may_read, news, edges, person_behind(person_id))
-            ) as events:
-                async for event in events:
-                    yield event
-
-    async def _read(
-        self,
-        after: int,
-        keepalive_s: float,
-        may_read: Callable[[], bool],
-        news: asyncio.Event,
-        edges: EdgeReader | None,
-        person: str,
-    ) -> AsyncGenerator[NumberedEvent | LostEvents | EdgeNews | None, None]:
-        self.listeners += 1
-        self._of[person] += 1
-        quiet_s = 0.0
-        self._news.add(news)
-        try:
-            while True:
-                news.clear()
-                oldest = self._count - len(self._ring)
-                if after < oldest:
-                    yield LostEvents(oldest - after, oldest)
-                    after = oldest
-                for event in tuple(islice(self._ring, after - oldest, None)):
-                    if not may_read():
+            self.listeners += 1
+            self._of[person] += 1
+            self._news.add(news)
+            try:
+                while True:
+                    news.clear()
+                    oldest = self._count - len(self._ring)
+                    if after < oldest:
+                        yield LostEvents(oldest - after, oldest)
+                        after = oldest
+                    for event in tuple(islice(self._ring, after - oldest, None)):
+                        if not may_read():
+                            return
+                        after += 1
+                        yield NumberedEvent(after, event)
+                    for counted in () if edges is None else edges.take():
+                        if not may_read():
+                            return
+                        yield counted
+                    if after < self._count:
+                        continue
+                    if self._ended or not may_read():
                         return
-                    after += 1
-                    yield NumberedEvent(after, event)
-                for counted in () if edges is None else edges.take():
-                    if not may_read():
-                        return
-                    yield counted
-                if after < self._count:
-                    continue
-                if self._ended or not may_read():
-                    return
-                pause_s = min(RECHECK_S, keepalive_s - quiet_s)
-                quiet_s = 0.0 if await _within(news, pause_s) else quiet_s + pause_s
-                if quiet_s >= keepalive_s:
-                    quiet_s = 0.0
-                    yield None
-        finally:
-            self.listeners -= 1
-            self._of[person] -= 1
-            self._news.discard(news)
+                    pause_s = min(RECHECK_S, keepalive_s - quiet_s)
+                    quiet_s = 0.0 if await _within(news, pause_s) else quiet_s + pause_s
+                    if quiet_s >= keepalive_s:
+                        quiet_s = 0.0
+                        yield None
+            finally:
+                self.listeners -= 1
+                self._of[person] -= 1
+                self._news.discard(news)
 
     def _wake(self) -> None:
         for news in self._news:

@@ -200,10 +200,10 @@ def _devices_text(devices: Sequence[Device]) -> str:
 async def _values(act: Operation[..., Any], request: Request) -> dict[str, Any]:
     """The act's values, from path, query and body. HTTPException 422 names the first that is wrong."""
     texts: dict[str, Any] = dict(request.path_params)
-    query = {} if is_openai(request.url.path) else request.query_params  # its clients send some of other services
-    for name, value in query.items():
+    is_ours = not is_openai(request.url.path)  # its clients send some of other services
+    for name, value in request.query_params.multi_items() if is_ours else ():
         if name in texts:
-            raise HTTPException(422, f"{name}: it is in the path already")
+            raise HTTPException(422, f"{name}: it is given twice")
         texts[name] = value
     body: Any = {}
     if act.has_body and act.reads is None and (content := await request.body()):

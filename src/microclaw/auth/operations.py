@@ -125,7 +125,7 @@ class SignInFacts(Struct, frozen=True, kw_only=True):
 class SignInList(Listing, frozen=True, kw_only=True):
     document: ClassVar = "signins"
     columns: ClassVar = {"ID": "id", "PERSON": "person", "BY": "how", "FROM": "address", "USED": "used_ms"}
-    empty: ClassVar = "nobody is signed in: microclaw open"
+    empty: ClassVar = "nobody is signed in: microclaw status --open"
 
     signins: list[SignInFacts]
 
@@ -194,7 +194,7 @@ async def pair(
     "person.add",
     "POST /v1/people",
     status=201,
-    said="{name} is {is_a}; a link for their browser: microclaw open --person {name!r}",
+    said="{name} is {is_a}; a link for their browser: microclaw status --open --person {name!r}",
 )
 async def add(service: PeopleService, call: Call, name: NewName, role: RoleOf = "member") -> PersonFacts:
     """Somebody without a channel: they sign in by a link or a password."""

@@ -1,4 +1,4 @@
-"""`microclaw open`, `person password` and `person ca`: a browser's way in, and the authority that it has to trust."""
+"""`status --open`, `person password` and `person ca`: a browser's way in, and the authority that it has to trust."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated, Final
 import typer
 from msgspec import to_builtins
 
+from microclaw.api.operations import read_status
 from microclaw.auth import operations as people
 from microclaw.cli.operation_commands import perform
 from microclaw.cli.options import command_group, global_options
@@ -20,32 +21,22 @@ person_group = command_group()
 _CERTIFICATE: Final = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
 
 
-def open_page(
-    ctx: typer.Context,
-    person: Annotated[str, typer.Option("--person", help="Who signs in with it.")] = "owner",
-    browser: Annotated[bool, typer.Option("--browser", help="Open it in this machine's browser.")] = False,
-) -> None:
+def open_page(options: GlobalOptions, person: str) -> None:
     """Print a link that signs a browser in, once."""
-    options = global_options(ctx)
+    options.only_here("microclaw status --open")
     host = options.host()
-    found = host.status()
-    if found["http"] is None:
+    found = host.call(read_status)
+    if found.http is None:
         raise NoHost("this host has no address for browsers", next_step="microclaw up --port 8080")
-    made = host.call(people.link, person=person)
-    links, ca_sha256 = [url + made.path for url in found["https"]["urls"]], found["https"]["ca_sha256"]
-    document = {**to_builtins(made), "url": links[0], "urls": links, "ca_sha256": ca_sha256}
-    if not options.wrote_json("open", document):
+    made, ca_sha256 = host.call(people.link, person=person), found.https.ca_sha256
+    links = [url + made.path for url in found.https.urls]
+    if not options.wrote_json("open", {**to_builtins(made), "url": links[0], "urls": links, "ca_sha256": ca_sha256}):
         options.line(links[0])
         for other in links[1:]:
             options.say(f"or  {other}")
         options.say(f"signs {made.person} ({made.role}) in once, within {made.expires_s / 60:.0f} minutes")
         if ca_sha256 is not None:
             options.say(f"the host's own authority, SHA-256 {ca_sha256}: microclaw person ca FILE")
-    if browser:
-        import webbrowser
-
-        if not webbrowser.open(links[0]):
-            raise ConfigError("no browser could be opened here", next_step="open the printed link yourself")
 
 
 @person_group.command("password")
