@@ -13,7 +13,7 @@ from msgspec import to_builtins
 from microclaw.api.operations import read_status
 from microclaw.auth import operations as people
 from microclaw.cli.operation_commands import perform
-from microclaw.cli.options import command_group, global_options
+from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.errors import ConfigError, NoHost
 
 MAX_PASSWORD_LINE: Final = 1024
