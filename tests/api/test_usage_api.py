@@ -25,8 +25,7 @@ ONE = UsageCount(2, 1, 1, 1, 12_000, 300, 9_000, 1_234_500_000)
 PEOPLE = {"owner": Person("owner", "owner", "owner"), "p-2": Person("p-2", "Ana", "member")}
 
 
-def by(person_id: str) -> Call:
-    unused: Any = None  # it asks nobody and reports nothing
+def by(person_id: str, unused: Any = None) -> Call:
     return Call(person_id, unused, unused)
 
 
