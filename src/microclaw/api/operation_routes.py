@@ -215,4 +215,6 @@ async def _values(act: Operation[..., Any], request: Request) -> dict[str, Any]:
         found = msgspec.convert(texts, act.texts, strict=False), msgspec.convert(body, act.body)
     except msgspec.ValidationError as exc:
         raise HTTPException(422, fault(exc)) from exc
+    except UnicodeEncodeError as exc:  # half of a surrogate pair, as the name of a field
+        raise HTTPException(422, "the body has a text that is no Unicode") from exc
     return {name: getattr(part, name) for part in found for name in part.__struct_fields__}
