@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.cli.conftest import Ran, Run, clean_environ, run_in
 
-from microclaw.api.fleet_routes import InstallBody
+from microclaw.apps.operations import install
 from microclaw.cli.child import Child
 from microclaw.cli.fleet_file import NUMBERS, FleetFile
 from microclaw.client import Client
@@ -273,11 +273,5 @@ def _device(name: str, device_id: str, capabilities: Sequence[str] = ("apps.inst
 
 
 def test_the_files_bounds_are_the_hosts() -> None:
-    for key, (least, most) in NUMBERS.items():
-        bounds: dict[str, Any] = {
-            word: getattr(one, word)
-            for one in InstallBody.model_fields[key].metadata
-            for word in ("ge", "le")
-            if hasattr(one, word)
-        }
-        assert (bounds["ge"], bounds["le"]) == (least, most), key
+    bounds = {one.name: one.meta for one in install.parameters}
+    assert {key: (bounds[key].ge, bounds[key].le) for key in NUMBERS} == dict(NUMBERS)
