@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import pytest
 from tests.api.people_host import people_host
-from tests.client.test_routes import METHODS
 
 PAGE: Final = (Path(__file__).parents[2] / "docs" / "client.md").read_text("utf-8")
 BLOCKS: Final = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
@@ -34,8 +33,3 @@ async def test_the_examples_run(
     shown = capsys.readouterr().out
     for words in ("virtual-1 virtual []", "ada member", "unknown_name", "counted", "['blink']", "42", "Answer"):
         assert words in shown
-
-
-def test_every_method_is_named_on_the_page() -> None:
-    missing = [name for name in METHODS if not re.search(rf"\b{name.rpartition('.')[2]}\b", PAGE)]
-    assert not missing, f"docs/client.md does not name {', '.join(missing)}: give each a word there"
