@@ -18,8 +18,3 @@ def answers(form: type, status: int = 200) -> Responses:
     """`responses` of a route whose answer has this form; its schema is made when somebody asks for the document."""
     FORMS[form.__name__] = form
     return {status: {FORM: form.__name__}}
-
-
-def filled(form: type, row: object, **more: Any) -> dict[str, Any]:
-    """The fields of `form`: those of `more`, and the row's own of the same names."""
-    return {name: more[name] if name in more else getattr(row, name) for name in form.__annotations__}

@@ -213,6 +213,9 @@ async def _values(act: Operation[..., Any], request: Request) -> dict[str, Any]:
             raise HTTPException(422, f"the body is no JSON: {exc}") from exc
     try:
         found = msgspec.convert(texts, act.texts, strict=False), msgspec.convert(body, act.body)
-    except msgspec.ValidationError as exc:
+    except (
+        msgspec.ValidationError,
+        UnicodeEncodeError,
+    ) as exc:  # half a surrogate pair for a number
         raise HTTPException(422, fault(exc)) from exc
     return {name: getattr(part, name) for part in found for name in part.__struct_fields__}
