@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Annotated, Final
+from typing import Final
 
-from fastapi import Depends
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -111,9 +110,6 @@ async def caller_of(
     if not isinstance(caller, Caller):
         raise PermissionRefused("this request has no caller", next_step="send a token: microclaw person add-token NAME")
     return caller if caller.request else replace(caller, request=request_number(request.scope))
-
-
-RequestCaller = Annotated[Caller, Depends(caller_of)]
 
 
 async def admit(

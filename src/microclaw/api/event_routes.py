@@ -14,15 +14,16 @@ from functools import partial
 from itertools import islice
 from typing import Annotated, TypeAlias, assert_never
 
-from fastapi import APIRouter, Header, Query
-from fastapi.responses import StreamingResponse
+from msgspec import Meta
+from starlette.responses import Response, StreamingResponse
 
-from microclaw.api.caller import RequestCaller
+from microclaw.api.by_hand import Asked, by_hand
 from microclaw.api.live_pins import MAX_BOARDS, EdgeNews, LivePins
 from microclaw.auth.people import Roles, person_behind
 from microclaw.auth.tokens import RECHECK_S, TokenWatch
 from microclaw.errors import ConfigError, Overloaded
 from microclaw.events import LIVE_EVENTS, Alarm, ApprovalChanged, DeviceLog, LiveEvent, Published, TaskChanged
+from microclaw.operations.operation import Access
 from microclaw.tasks.access import seen_by
 
 Watching: TypeAlias = Callable[[str | None], AbstractAsyncContextManager[TokenWatch]]
@@ -185,42 +186,57 @@ async def _within(news: asyncio.Event, timeout_s: float) -> bool:
 
 MEDIA_TYPE = "text/event-stream"
 RETRY_MS = 2_000
+MAX_ID_CHARS = 64
 LOST = "lost"
 KINDS = frozenset({LOST, *(kind.kind for kind in LIVE_EVENTS)})
 """What `kind` may name. `lost` comes whatever it names."""
 _ID = re.compile(r"([0-9a-f]{1,32})-([0-9]{1,18})")
 
 
-def events_router(feed: LiveFeed, watching: Watching, roles: Roles, keepalive_s: float, pins: LivePins) -> APIRouter:
-    router = APIRouter(tags=["host"])
+@dataclass(frozen=True, slots=True)
+class Events:
+    """What the route works with."""
 
-    @router.get("/v1/events", summary="Live events, as Server-Sent Events", response_class=StreamingResponse)
-    async def events(
-        by: RequestCaller,
-        device: Annotated[str | None, Query(max_length=64, description="Only this device's")] = None,
-        kind: Annotated[list[str] | None, Query(max_length=16, description="Only these kinds")] = None,
-        edges: Annotated[
-            list[str] | None, Query(max_length=MAX_BOARDS, description="Also the edges that these devices count")
-        ] = None,
-        last_event_id: Annotated[str | None, Header(max_length=64)] = None,
-    ) -> StreamingResponse:
-        """Begins with the next event, or after `Last-Event-ID` if that is still there; `lost` comes first if not."""
-        unknown = sorted(set(kind or ()) - KINDS)
-        if unknown:
-            raise ConfigError(
-                f"there is no kind of event {unknown[0]!r}", next_step=f"ask for any of {', '.join(sorted(KINDS))}"
-            )
-        person = roles.get(by.person_id)
-        feed.check_room(by.person_id, is_owner=person is not None and person.role == "owner")
-        (after, gap), kinds = feed.place(last_event_id), frozenset(kind or KINDS)
-        sees = partial(may_see, roles, by.person_id)
-        boards = pins.check(list(dict.fromkeys(edges or ())))
-        stream = event_stream(
-            feed, after, keepalive_s, device, kinds, watching, by.token, sees, pins, boards, by.person_id, gap
+    feed: LiveFeed
+    watching: Watching
+    roles: Roles
+    keepalive_s: float
+    pins: LivePins
+
+
+@by_hand("event.stream", http="GET /v1/events", access=Access.LOOK, media=MEDIA_TYPE)
+async def events(
+    service: Events,
+    asked: Asked,
+    device: Annotated[str | None, Meta(max_length=64, description="Only this device's.")] = None,
+    kind: Annotated[list[str], Meta(max_length=16, description="Only these kinds.")] = [],  # noqa: B006
+    edges: Annotated[list[str], Meta(max_length=MAX_BOARDS, description="Also the edges of these.")] = [],  # noqa: B006
+) -> Response:
+    """Live events, as Server-Sent Events; after `Last-Event-ID` if that is still there, `lost` comes first if not."""
+    unknown = sorted(set(kind) - KINDS)
+    if unknown:
+        raise ConfigError(
+            f"there is no kind of event {unknown[0]!r}", next_step=f"ask for any of {', '.join(sorted(KINDS))}"
         )
-        return StreamingResponse(stream, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
-
-    return router
+    feed, roles, by = service.feed, service.roles, asked.by
+    person = roles.get(by.person_id)
+    feed.check_room(by.person_id, is_owner=person is not None and person.role == "owner")
+    after, gap = feed.place(asked.request.headers.get("last-event-id", "")[:MAX_ID_CHARS])
+    stream = event_stream(
+        feed,
+        after,
+        service.keepalive_s,
+        device,
+        frozenset(kind or KINDS),
+        service.watching,
+        by.token,
+        partial(may_see, roles, by.person_id),
+        service.pins,
+        service.pins.check(list(dict.fromkeys(edges))),
+        by.person_id,
+        gap,
+    )
+    return StreamingResponse(stream, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 
 
 def may_see(roles: Roles, person_id: str, event: LiveEvent) -> bool:

@@ -264,10 +264,11 @@ async def remove_token(service: PeopleService, call: Call, name: Name) -> Remove
 @operation("person.signins", http="GET /v1/signins", access=Access.LOOK)
 async def list_sign_ins(service: PeopleService, call: Call) -> SignInList:
     """Browsers that are signed in: the own ones, for an owner everybody's."""
-    found = [(one, one.sign_in_id == call.chat_id) for one in await _sign_ins(service, call)]
     signins = [
-        filled(SignInFacts, one, id=one.sign_in_id, person=one.person.name, browser=one.agent, this=this)
-        for one, this in found
+        filled(
+            SignInFacts, one, id=one.number, person=one.person.name, browser=one.agent, this=one.number == call.chat_id
+        )
+        for one in await _sign_ins(service, call)
     ]
     return SignInList(signins=signins)
 

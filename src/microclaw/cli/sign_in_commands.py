@@ -60,32 +60,26 @@ def authority(
     file: Annotated[str | None, typer.Argument(help="Write the certificate (PEM) there; - prints it.")] = None,
 ) -> None:
     """The host's own certificate authority, for browsers and `--host`: its fingerprint, never its key."""
-    options = global_options(ctx)
-    options.only_here("its authority")
-    pem, path = _authority(options)
-    if file == "-":
-        sys.stdout.write(pem.decode("ascii"))
-    elif file is not None:
-        try:
-            Path(file).write_bytes(pem)
-        except OSError as exc:
-            raise ConfigError(f"cannot write {file}: {exc.strerror or exc}", next_step="give another place") from exc
-        options.report("ca", {"file": file}, f"{file}: import it where the host's pages are opened")
-    else:
-        from microclaw.authority_pem import pem_fingerprint
-
-        found = {"sha256": pem_fingerprint(pem), "file": str(path)}
-        options.report("ca", found, f"SHA-256 {found['sha256']}\nits certificate in a file: microclaw person ca FILE")
-
-
-def _authority(options: GlobalOptions) -> tuple[bytes, Path]:
-    """The certificate of this home's authority, without the key that lies in the same file."""
     from microclaw.auth.authority import AUTHORITY_FILE
+    from microclaw.authority_pem import pem_fingerprint
     from microclaw.durable import read_private
 
+    options = global_options(ctx)
+    options.only_here("its authority")
     path = options.settings().identity / AUTHORITY_FILE
-    found = _CERTIFICATE.search(read_private(path) or b"")
+    found = _CERTIFICATE.search(read_private(path) or b"")  # without the key, which lies in the same file
     if found is None:
         step = "microclaw config set host.http_tls own, then microclaw up"
         raise ConfigError("this host has no authority of its own yet", next_step=step)
-    return found[0], path
+    if file == "-":
+        sys.stdout.write(found[0].decode("ascii"))
+    elif file is None:
+        sha256 = pem_fingerprint(found[0])
+        text = f"SHA-256 {sha256}\nits certificate in a file: microclaw person ca FILE"
+        options.report("ca", {"sha256": sha256, "file": str(path)}, text)
+    else:
+        try:
+            Path(file).write_bytes(found[0])
+        except OSError as exc:
+            raise ConfigError(f"cannot write {file}: {exc.strerror or exc}", next_step="give another place") from exc
+        options.report("ca", {"file": file}, f"{file}: import it where the host's pages are opened")
