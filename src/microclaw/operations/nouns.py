@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 MODULES: Final = {
+    "fleet": "microclaw.apps.fleet_operations",
+    "catalog": "microclaw.patterns.operations",
     "device": "microclaw.apps.device_calls",
     "app": "microclaw.apps.operations",
     "program": "microclaw.apps.program_operations",
@@ -15,6 +17,10 @@ MODULES: Final = {
     "memory": "microclaw.knowledge.operations",
     "session": "microclaw.knowledge.operations",
     "skill": "microclaw.knowledge.operations",
+    "host": "microclaw.api.operations",
+    "cluster": "microclaw.cluster.operations",
+    "telemetry": "microclaw.telemetry.operations",
+    "crash": "microclaw.apps.crash_operations",
     "task": "microclaw.tasks.operations",
     "voice": "microclaw.voice.operations",
     "firmware": "microclaw.ota.operations",
