@@ -227,8 +227,7 @@ async def cancel(
     found = rollouts.devices.get(device)
     row = await rollouts.offers.cancel(found.device_id, by=service.by(call))
     if row is None:
-        text = f"{found.name} has no update that could be cancelled"
-        raise ConfigError(text, next_step="microclaw firmware status")
+        raise ConfigError(f"{found.name} has no update to cancel", next_step="microclaw firmware status")
     return OfferOutcome(device=found.name, offer=row)
 
 
