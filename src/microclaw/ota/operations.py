@@ -51,6 +51,7 @@ Labels: TypeAlias = Annotated[tuple[str, ...], Meta(max_length=16), Option(hidde
 All: TypeAlias = Annotated[bool, Option(hidden=True)]
 Time: TypeAlias = Annotated[str, Option(metavar="TIME")]
 Number: TypeAlias = Annotated[int, Meta(ge=1, lt=2**53, description="Of the rollout: firmware rollouts.")]
+_BASE64: Final = {"pattern": "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"}
 _owner = partial(operation, access=Access.OWN)
 _risky = partial(operation, permission=Permission.RISKY, previews=True)
 
@@ -139,8 +140,8 @@ async def list_releases(
 async def publish(
     service: FirmwareService,
     call: Call,
-    manifest: Annotated[bytes, Meta(max_length=MAX_MANIFEST_BYTES + 1)],
-    signature: Annotated[bytes, Meta(max_length=1024)],
+    manifest: Annotated[bytes, Meta(max_length=MAX_MANIFEST_BYTES + 1, extra_json_schema=_BASE64)],
+    signature: Annotated[bytes, Meta(max_length=1024, extra_json_schema=_BASE64)],
 ) -> Publication:
     """Publish a signed manifest; the answer says what of the payload is missing."""
     publisher = service.publisher
@@ -160,7 +161,7 @@ async def receive(
     _: Call,
     sha256: Annotated[str, Meta(pattern=NAME)],
     offset: Annotated[int, Meta(ge=0, le=1 << 24)],
-    data: Annotated[bytes, Meta(max_length=MAX_PIECE_BYTES)],
+    data: Annotated[bytes, Meta(max_length=MAX_PIECE_BYTES, extra_json_schema=_BASE64)],
 ) -> PayloadOffset:
     """Take a piece of a payload that a manifest asked for."""
     return PayloadOffset(offset=await service.publisher.receive(sha256, offset, data))
@@ -226,8 +227,7 @@ async def cancel(
     found = rollouts.devices.get(device)
     row = await rollouts.offers.cancel(found.device_id, by=service.by(call))
     if row is None:
-        text = f"{found.name} has no update that could be cancelled"
-        raise ConfigError(text, next_step="microclaw firmware status")
+        raise ConfigError(f"{found.name} has no update to cancel", next_step="microclaw firmware status")
     return OfferOutcome(device=found.name, offer=row)
 
 
