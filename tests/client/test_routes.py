@@ -46,9 +46,7 @@ MISSING: Final[Mapping[str, tuple[str, ...]]] = {
         "GET /v1/models",
         "GET /v1/models/{name}",
     ),
-    "the page flashes a board with it; on a cable it is microclaw flash": (
-        "GET /v1/firmware/parts/{name}",
-    ),
+    "the page flashes a board with it; on a cable it is microclaw flash": ("GET /v1/firmware/parts/{name}",),
     "client.download fetches it": ("GET /v1/tasks/{number}/files/{name}",),
 }
 WHAT_TO_DO: Final = (

@@ -208,11 +208,11 @@ async def _values(act: Operation[..., Any], request: Request) -> dict[str, Any]:
     body: Any = {}
     if act.has_body and act.reads is None and (content := await request.body()):
         try:
-            body = with_whole(read_object(content.decode()), 2)
+            body = with_whole(read_object(content.decode()), 3)
         except (ValueError, RecursionError) as exc:
             raise HTTPException(422, f"the body is no JSON: {exc}") from exc
     try:
         found = msgspec.convert(texts, act.texts, strict=False), msgspec.convert(body, act.body)
-    except msgspec.ValidationError as exc:
+    except (msgspec.ValidationError, UnicodeEncodeError) as exc:  # half of a pair is JSON, and no UTF-8
         raise HTTPException(422, fault(exc)) from exc
     return {name: getattr(part, name) for part in found for name in part.__struct_fields__}
