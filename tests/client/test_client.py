@@ -178,7 +178,7 @@ def test_an_act_that_ends_as_a_chat_is_refused(serve: Serve) -> None:
 
 def test_list_that_is_not_in_the_answer_is_said(serve: Serve) -> None:
     with pytest.raises(ProtocolError) as caught:
-        serve(reply(b'{"boards":[]}')).devices.crashes()
+        serve(reply(b'{"boards":[]}')).fleet.wanted()
     assert caught.value.next
 
 

@@ -14,6 +14,7 @@ from typing import Annotated, Final
 
 import typer
 
+from microclaw.api.operations import read_status
 from microclaw.cli.options import FAILED, GlobalOptions, command_group, global_options
 from microclaw.config.load import VARIABLES, find_mistakes
 from microclaw.config.sources import KNOWN_VARIABLES, PREFIX
@@ -197,7 +198,7 @@ def run(command: tuple[str, ...]) -> str | None:
 
 def _running_pid(options: GlobalOptions) -> int | None:
     try:
-        return int(options.host().status()["pid"])
+        return options.host().call(read_status).pid
     except MicroclawError:
         return None
 

@@ -343,7 +343,7 @@ _CHOICE: Final = (
 OPERATIONS: Final[dict[str, Operation[..., Any]]] = {}
 
 
-def fault(error: Exception) -> str:
+def fault(error: msgspec.ValidationError) -> str:
     """ "Expected `int`, got `str` - at `$.number`" as "number: expected int, got str"."""
     text, _, place = str(error).partition(" - at `$")
     text = f"{text[:1].lower()}{text[1:]}".replace("`", "")
