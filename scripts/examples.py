@@ -6,9 +6,8 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from microclaw.cli.catalog_commands import parameter_row
-from microclaw.cli.catalog_programs import languages
 from microclaw.patterns.catalog import Entry, shipped
+from microclaw.patterns.operations import parameter_rows
 
 FOLDER: Final = Path(__file__).parents[1] / "examples"
 BY_HAND: Final = {"mqtt_c": ("a lamp and a button at an MQTT broker", "C")}
@@ -28,7 +27,7 @@ def files() -> dict[str, str]:
 
 
 def _index(entries: tuple[Entry, ...]) -> str:
-    rows = [f"| [{one.name}]({one.name}/README.md) | {one.title} | {languages(one)} |" for one in entries]
+    rows = [f"| [{one.name}]({one.name}/README.md) | {one.title} | {one.languages} |" for one in entries]
     rows += [f"| [{name}]({name}/README.md) | {title} | {language} |" for name, (title, language) in BY_HAND.items()]
     head = [
         "# Examples",
@@ -43,10 +42,10 @@ def _index(entries: tuple[Entry, ...]) -> str:
 
 def _page(entry: Entry) -> str:
     program = entry.fill({}, entry.kinds[0], blocking=True)
-    rows = [parameter_row(one, {}) for one in entry.parameters.values()]
+    rows = list(parameter_rows(entry.parameters, {}))
     first = next(iter(entry.parameters.values()))
     lines = [f"# {entry.name}: {entry.title}", "", _MADE, "", entry.about]
-    lines += ["", f"In {languages(entry)} alone: {entry.missing}."] if entry.missing else []
+    lines += ["", f"In {entry.languages} alone: {entry.missing}."] if entry.missing else []
     lines += ["", "```text", entry.diagram({}), "```", "", "| parameter | default | may be |", "| --- | --- | --- |"]
     lines += [f"| `{name}` | {value} | {may_be} |" for name, value, may_be, _ in rows]
     lines += ["", "```", f"microclaw catalog install {entry.name} -d BOARD --set {first.name.lower()}={first.default}"]

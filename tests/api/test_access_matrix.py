@@ -64,6 +64,7 @@ BODIES: dict[str, Any] = {
     "POST /v1/schedules": {"when": "every day at 08:00", "do": "say good morning"},
     "POST /v1/fleet/diff": {"programs": [], "devices": [DEVICE]},
     "POST /v1/fleet/apply": {"programs": [], "devices": [DEVICE], "digest": ""},
+    "POST /v1/fleet/export": {},
     "PUT /v1/devices/{device}/firmware": {"firmware": []},
     "POST /v1/apps/{name}/upgrade": {"source": "void on_init(void) {}", "devices": [DEVICE]},
     "POST /v1/devices/{device}/apps/{name}/upgrade": {"source": "void on_init(void) {}"},

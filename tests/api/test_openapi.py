@@ -113,7 +113,6 @@ async def test_answers_have_the_fields_of_the_document_and_no_others(host: Peopl
         ("owner", "POST", f"/v1/devices/{name}/call", {"method": "gpio.set", "arguments": {"pin": 5, "level": 1}}),
         ("owner", "POST", f"/v1/devices/{name}/check", {}),
         ("owner", "POST", "/v1/call", {"method": "gpio.get", "arguments": {"pin": 5}, "all": True}),
-        ("owner", "GET", f"/v1/fleet/{name}/blink", None),
         ("owner", "POST", "/api/compile-wasm", {"source": BLINK}),
         ("owner", "POST", "/v1/schedules", {"when": "every day at 7:00", "do": f"turn on pin 4 on {name}"}),
         ("owner", "GET", "/v1/schedules/1", None),

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from tests.cli.conftest import Ran, Run, clean_environ, run_in
 
-from microclaw.api.fleet_routes import InstallBody
+from microclaw.apps import operations as programs
 from microclaw.cli.child import Child
-from microclaw.cli.fleet_file import NUMBERS, FleetFile
+from microclaw.cli.fleet_file import FleetFile
 from microclaw.client import Client
 
 BLINK = """#include "microclaw.h"
@@ -74,8 +74,8 @@ def ask(home: Path) -> Iterator[Run]:
     """Run `microclaw WORDS`; afterwards nothing is left on the boards."""
     yield lambda *words, stdin="": run_in(home, *words, stdin=stdin)
     client = Client(home / "test-control")
-    for app in client.get("/v1/fleet")["apps"]:
-        list(client.stream(f"/v1/devices/{app['device']}/apps/{app['name']}", method="DELETE"))
+    for app in client.call(programs.list_apps).apps:
+        client.call(programs.uninstall, device=app.device, name=app.name)
 
 
 def rows_of(ran: Ran) -> list[tuple[str, str, str]]:
@@ -86,40 +86,17 @@ def installed(ask: Run) -> list[tuple[str, str]]:
     return sorted((app["device"], app["name"]) for app in json.loads(ask("app", "list", "--json").out)["apps"])
 
 
-def test_extras_stay_unless_they_are_pruned_and_undo_brings_them_back(ask: Run, work: Path) -> None:
-    file = str(work / "fleet.yaml")
-    assert ask("run", str(work / "count.c"), "-d", "virtual-1", "--name", "old").code == 0
-    assert ask("apply", "-f", file, "-y").code == 0
-    told = ask("diff", "-f", file)
-    assert told.code == 0
-    assert rows_of(ask("diff", "-f", file, "--json"))[1] == ("virtual-1", "old", "extra")
-    assert ask("apply", "-f", file).code == 0
-    assert ("virtual-1", "old") in installed(ask)
-    pruned = ask("diff", "-f", file, "--prune")
-    assert pruned.code == 1
-    assert ask("apply", "-f", file, "--prune", "-y").code == 0
-    assert ("virtual-1", "old") not in installed(ask)
-    assert ask("app", "undo").code == 0
-    assert ("virtual-1", "old") in installed(ask)
-    # The last program of a board: the file names that board no more, so it is chosen by -d.
-    (work / "fleet.yaml").write_text("programs:\n  - {file: blink.c, devices: [virtual-2]}\n")
-    assert ("virtual-1", "old", "remove") not in rows_of(ask("diff", "-f", file, "--prune", "--json"))
-    assert ask("apply", "-f", file, "--prune", "-d", "virtual-1", "-y").code == 0
-    assert [name for device, name in installed(ask) if device == "virtual-1"] == []
-    assert ("virtual-2", "counter") in installed(ask)
-
-
 def test_what_an_extra_keeps_out_is_refused_before_anything_is_done(ask: Run, work: Path) -> None:
     file = str(work / "fleet.yaml")
     assert ask("run", str(work / "blink.c"), "-d", "virtual-2", "--name", "old").code == 0
     before = installed(ask)
-    told = ask("diff", "-f", file, "--json")
+    told = ask("fleet", "diff", "-f", file, "--json")
     assert ("virtual-2", "blink", "refused") in rows_of(told)
-    done = ask("apply", "-f", file, "-y")
+    done = ask("fleet", "apply", "-f", file, "-y")
     assert done.code != 0
     assert installed(ask) == before
-    assert ("virtual-2", "blink", "install") in rows_of(ask("diff", "-f", file, "--prune", "--json"))
-    assert ask("apply", "-f", file, "--prune", "-y").code == 0
+    assert ("virtual-2", "blink", "install") in rows_of(ask("fleet", "diff", "-f", file, "--prune", "--json"))
+    assert ask("fleet", "apply", "-f", file, "--prune", "-y").code == 0
     assert ("virtual-2", "blink") in installed(ask)
 
 
@@ -134,11 +111,11 @@ def test_another_hosts_program_is_neither_pruned_nor_replaced(home: Path, ask: R
     try:
         file = work / "fleet.yaml"
         file.write_text("programs:\n  - {file: blink.c, devices: [virtual-1]}\n")
-        ran = ask("apply", "-f", str(file), "--prune", "-y")
+        ran = ask("fleet", "apply", "-f", str(file), "--prune", "-y")
         assert ran.code == 0, ran.err
         assert ("virtual-1", "theirs") in installed(ask)
         file.write_text("programs:\n  - {file: blink.c, name: theirs, devices: [virtual-1]}\n")
-        ran = ask("apply", "-f", str(file), "-y")
+        ran = ask("fleet", "apply", "-f", str(file), "-y")
         assert ran.code == 1
     finally:
         assert ask("app", "uninstall", "theirs", "-d", address).code == 0
@@ -147,12 +124,12 @@ def test_another_hosts_program_is_neither_pruned_nor_replaced(home: Path, ask: R
 def test_an_export_applied_again_is_no_difference(ask: Run, work: Path) -> None:
     file = work / "fleet.yaml"
     file.write_text(FLEET + "  - {file: main.c, name: led, devices: [virtual-1], optimization: Os}\n")
-    assert ask("apply", "-f", str(file), "-y").code == 0
+    assert ask("fleet", "apply", "-f", str(file), "-y").code == 0
     (work / "count.c").write_text(COUNT.replace("gpio_open(4", "gpio_open(6"))
     assert ask("app", "build", str(work / "count.c"), "-o", str(work / "made.wasm")).code == 0
     assert ask("run", str(work / "made.wasm"), "-d", "virtual-1").code == 0
     out = work / "out"
-    ran = ask("export", "--out", str(out))
+    ran = ask("fleet", "export", "--out", str(out))
     assert ran.code == 0, ran.err
     assert sorted(path.name for path in out.iterdir()) == [
         "blink.c",
@@ -164,21 +141,21 @@ def test_an_export_applied_again_is_no_difference(ask: Run, work: Path) -> None:
     text = (out / "fleet.yaml").read_text()
     assert "devices: [virtual-1, virtual-2]" in text
     assert "optimization: Os" in text
-    same = ask("diff", "-f", str(out / "fleet.yaml"), "--json")
+    same = ask("fleet", "diff", "-f", str(out / "fleet.yaml"), "--json")
     assert same.code == 0, same.out
     assert {row["act"] for row in json.loads(same.out)["rows"]} == {"unchanged"}
-    assert ask("export", "--out", str(out)).code == 0  # the same again
+    assert ask("fleet", "export", "--out", str(out)).code == 0  # the same again
     (out / "blink.c").write_text("// mine\n")
-    refused = ask("export", "--out", str(out))
+    refused = ask("fleet", "export", "--out", str(out))
     assert refused.code == 1
-    printed = ask("export", "-d", "virtual-2")
+    printed = ask("fleet", "export", "-d", "virtual-2")
     assert "name: counter" in printed.out
     assert "name: led" not in printed.out
     # From nothing, the exported file brings all of it back.
     (out / "blink.c").write_text(BLINK)
     for device, name in installed(ask):
         assert ask("app", "uninstall", name, "-d", device).code == 0
-    assert ask("apply", "-f", str(out / "fleet.yaml"), "-y").code == 0
+    assert ask("fleet", "apply", "-f", str(out / "fleet.yaml"), "-y").code == 0
     assert len(installed(ask)) == 5
 
 
@@ -211,7 +188,7 @@ def test_all_mistakes_are_told_together_with_their_lines(ask: Run, work: Path) -
     file = work / "wrong.yaml"
     file.write_text(MISTAKES)
     (work / "wrong.expect").write_text("pin 4: perid 200 ms\n")
-    ran = ask("apply", "-f", str(file), "-y", "--json")
+    ran = ask("fleet", "apply", "-f", str(file), "-y", "--json")
     assert ran.code == 1
     found = json.loads(ran.out)["error"]["diagnostics"]
     assert {one["file"] for one in found} == {str(file)}
@@ -235,7 +212,7 @@ def test_all_mistakes_are_told_together_with_their_lines(ask: Run, work: Path) -
 def test_what_is_no_fleet_is_refused_without_a_host(run: Run, tmp_path: Path, text: str, line: int) -> None:
     file = tmp_path / "fleet.yaml"
     file.write_text(text)
-    ran = run("diff", "-f", str(file), "--json")
+    ran = run("fleet", "diff", "-f", str(file), "--json")
     assert ran.code == 1, ran.err
     assert [one["line"] for one in json.loads(ran.out)["error"]["diagnostics"]] == [line]
 
@@ -270,14 +247,3 @@ def test_the_example_of_the_docs_is_a_fleet(tmp_path: Path) -> None:
 
 def _device(name: str, device_id: str, capabilities: Sequence[str] = ("apps.install",)) -> Any:
     return SimpleNamespace(name=name, device_id=device_id, labels=[], capabilities=list(capabilities))
-
-
-def test_the_files_bounds_are_the_hosts() -> None:
-    for key, (least, most) in NUMBERS.items():
-        bounds: dict[str, Any] = {
-            word: getattr(one, word)
-            for one in InstallBody.model_fields[key].metadata
-            for word in ("ge", "le")
-            if hasattr(one, word)
-        }
-        assert (bounds["ge"], bounds["le"]) == (least, most), key

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from microclaw.apps import fleet_operations
 from microclaw.client import Client
 from microclaw.client.request import MAX_FILE_BYTES, HostError
 from microclaw.errors import NoHost, ProtocolError
@@ -110,7 +111,7 @@ def test_texts_of_an_error_steer_no_terminal(serve: Serve) -> None:
 def test_a_streams_error_steers_no_terminal(serve: Serve) -> None:
     line = json.dumps({"type": "error", "error": {"code": "x", "message": STEERING}}).encode() + b"\n"
     with pytest.raises(HostError) as caught:
-        serve(STREAM + line).fleet.diff([], [])
+        serve(STREAM + line).call(fleet_operations.diff, programs=[], devices=[])
     assert caught.value.message == "hi"
 
 
@@ -166,20 +167,16 @@ def test_an_act_whose_stream_is_cut_has_no_result(serve: Serve, rest: bytes) -> 
     """It is not known what came of it, so that is no success."""
     seen: list[object] = []
     with pytest.raises(NoHost):
-        serve(STREAM + STEP + rest).fleet.diff([], [], watch=seen.append)
+        serve(STREAM + STEP + rest).watching(seen.append).call(fleet_operations.diff, programs=[], devices=[])
     assert len(seen) == 1
 
 
 def test_an_act_that_ends_as_a_chat_is_refused(serve: Serve) -> None:
     answer = b'{"type":"answer","text":"","actions":[],"evidence":[],"usage":{"input_tokens":0,"output_tokens":0,'
     with pytest.raises(ProtocolError):
-        serve(STREAM + answer + b'"cost_usd":0},"error":null,"next":null}\n').fleet.diff([], [])
-
-
-def test_list_that_is_not_in_the_answer_is_said(serve: Serve) -> None:
-    with pytest.raises(ProtocolError) as caught:
-        serve(reply(b'{"boards":[]}')).fleet.wanted()
-    assert caught.value.next
+        serve(STREAM + answer + b'"cost_usd":0},"error":null,"next":null}\n').call(
+            fleet_operations.diff, programs=[], devices=[]
+        )
 
 
 @pytest.mark.parametrize("line", [b'{"type":"dance"}', b'{"type":"result","result":' + DEEP + b"}"])

@@ -21,7 +21,7 @@ ACTS = load()
 @pytest.mark.parametrize("act", ACTS, ids=lambda act: act.name)
 def test_an_act_can_be_called_and_says_what_it_does_and_takes(act: Operation[..., Any]) -> None:
     assert act.noun in MODULES
-    assert act.http or act.tool
+    assert act.http or act.tool or act.here
     assert act.help.endswith(".")
     assert all(one.meta.description for one in act.parameters if not one.option.hidden and act.is_command)
     assert act.in_path <= {one.name for one in act.parameters}

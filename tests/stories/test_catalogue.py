@@ -72,11 +72,11 @@ def test_an_entry_of_ones_own_is_published_installed_and_upgraded(host: Host, tm
     words = ("catalog", "install", "lamp", "-d", BOARD, "--from", str(shelf), "--set", "pin=12")
     assert host.run(*words).code == 0
     assert host.level(BOARD, 12) == 1
-    assert host.run("--json", "catalog", "outdated").json["apps"] == []
+    assert host.run("--json", "catalog", "upgrade", "--dry-run").json["apps"] == []
 
     newer = entry(tmp_path / "work", "1.1.0", 2000)
     assert host.run("catalog", "publish", newer, "--to", str(shelf)).code == 0
-    assert len(host.run("--json", "catalog", "outdated").json["apps"]) == 1
+    assert len(host.run("--json", "catalog", "upgrade", "--dry-run").json["apps"]) == 1
     before = host.program(BOARD, "lamp").sha256
     assert host.run("catalog", "upgrade", "lamp", "-d", BOARD).code == 0
     now = host.program(BOARD, "lamp")

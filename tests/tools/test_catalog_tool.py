@@ -8,13 +8,13 @@ from typing import Any
 
 from microclaw.auth.gate import Gate
 from microclaw.patterns.catalog import shipped
-from microclaw.tools.catalog import catalog_tool
+from microclaw.tools.declared import declared_tools
 from microclaw.tools.tool import ToolContext, ToolResult
 from microclaw.tools.toolbox import Toolbox
 
 
 async def ask(folder: Path | None = None, **arguments: Any) -> tuple[ToolResult, dict[str, Any]]:
-    box = Toolbox((catalog_tool(folders=[] if folder is None else [folder]),), Gate())
+    box = Toolbox(declared_tools({"catalog": [] if folder is None else [folder]}), Gate())
     result = await box.call("catalog", json.dumps(arguments), ToolContext("owner", lambda _: None))
     return result, json.loads(result.content)
 
@@ -22,9 +22,8 @@ async def ask(folder: Path | None = None, **arguments: Any) -> tuple[ToolResult,
 async def test_an_entry_comes_with_wiring_parameters_and_source() -> None:
     result, found = await ask(name="blink", language="py")
     assert result.ok
-    assert "machine" in found["source"]
-    assert found["language"] == "Python"
-    assert "pin" in [row["name"] for row in found["parameters"]]
+    assert "machine" in found["entry"]["sources"]["blink.py"]
+    assert "PIN" in found["entry"]["parameters"]
     assert not result.foreign
 
 
@@ -37,7 +36,7 @@ async def test_what_a_folder_says_is_a_strangers_text(tmp_path: Path) -> None:
         (place / name.replace("blink.", "blink2.")).write_text(text)
     (tmp_path / "broken").mkdir()
     result, found = await ask(tmp_path, words="blink2")
-    assert [row["name"] for row in found["entries"]] == ["blink2"]
+    assert [row[0] for row in found["entries"]] == ["blink2"]
     assert found["mistakes"] == 1
     assert result.foreign
     assert (await ask(tmp_path, name="blink2"))[0].foreign

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 from microclaw.agent.background.start_tool import start_tool
@@ -33,6 +32,7 @@ from microclaw.models.protocol import Model
 from microclaw.models.router import choose_model
 from microclaw.models.usage import MeteredModel, UsageLog
 from microclaw.offline.model import OfflineModel
+from microclaw.patterns.operations import folders_of
 from microclaw.sandbox.run import run_sandboxed, sandbox_backend
 from microclaw.schedules.book import ScheduleBook
 from microclaw.schedules.operations import Schedules
@@ -49,7 +49,6 @@ from microclaw.tasks.access import may_still_run
 from microclaw.tasks.folders import TaskFolders
 from microclaw.tasks.service import TaskService
 from microclaw.telemetry.history import TelemetryHistory
-from microclaw.tools.catalog import catalog_tool
 from microclaw.tools.code import code_tool
 from microclaw.tools.correcting import correcting_tools
 from microclaw.tools.declared import context_of, declared_tools
@@ -177,7 +176,7 @@ class Agent:
             fleet=base.fleet,
         )
         self.schedules = Schedules(scheduling, runner)
-        self.services = {"schedule": self.schedules, "subagent": self.subagents}
+        self.services = {"schedule": self.schedules, "subagent": self.subagents, "catalog": folders_of(settings)}
         consolidate = Consolidator(knowledge.memory, model=language_model).run
         nightly = Nightly(settings.schedules.consolidate_at, book.zone, consolidate, name="consolidate_at", clock=clock)
         self.background: dict[str, Callable[[], Awaitable[None]]] = {
@@ -256,7 +255,6 @@ def outward_tools(
         *workspace_tools(workspace),
         clock_tool(settings.agent.timezone),
         say_tool(outbox=outbox, people=people),
-        catalog_tool(folders=[Path(folder).expanduser() for folder in settings.catalog.folders]),
         *trying_tools(apps),
         *pin_tools(apps),
         code_tool(tasks=code, workspace=workspace, devices=apps.registry, history=history, roles=people),

@@ -217,6 +217,7 @@ async def running_host(
             **dict.fromkeys(("memory", "session", "skill"), knowledge),
             "crash": CrashService(devices.registry, CrashTable(database)),
             "device": device_service,
+            "fleet": apps,
             "telemetry": history,
             "cluster": None if cluster is None else cluster.view,
             "firmware": FirmwareService(rollouts, admission.gate.name_of),

@@ -20,6 +20,7 @@ from microclaw.errors import ConfigError, MicroclawError, StoreError, TrialFaile
 from microclaw.events import ProgramKind
 from microclaw.patterns.catalog import MAX_VERSIONS, Entry, read_entry, versions_in
 from microclaw.patterns.entry_form import NAME, EntryMistake, parse_version
+from microclaw.patterns.library import Program
 from microclaw.wasm import BuildCache
 
 BOARD = "virtual"
@@ -43,43 +44,29 @@ def publish(
         options.report("published", {**document, "new": False}, f"{entry.name} {entry.version_text} is there already")
         return
     proofs: list[dict[str, Any]] = []
-    cache = BuildCache(options.settings().cache)
     for kind in entry.kinds:
         for blocking in entry.sources(kind):
-            trial = asyncio.run(try_entry(entry, kind, blocking=blocking, cache=cache))
-            check_trial(file, trial)
-            told = f"{entry.fill({}, kind, blocking=blocking).file}: {trial.proof}"
-            options.say(told)
+            program = entry.fill({}, kind, blocking=blocking)
+            trial = asyncio.run(_tried(entry, kind, program, BuildCache(options.settings().cache)))
+            if not trial.ok:
+                text = f"nothing was published, as it does not do what it says: {trial.error}"
+                raise TrialFailed(text, next_step=f"correct the program or expect in {file}")
+            options.say(f"{program.file}: {trial.proof}")
             proofs.append({"kind": kind, "proof": trial.proof, "expected": [one.to_json() for one in trial.expected]})
     write_entry(shelf, entry)
     text = f"{entry.name} {entry.version_text} is in {place}"
     options.report("published", {**document, "new": True, "proofs": proofs}, text)
 
 
-async def try_entry(entry: Entry, kind: ProgramKind, *, blocking: bool, cache: BuildCache, more: str = "") -> Trial:
-    """Build a program of an entry with its defaults, and try it against what it says; `more` are further lines.
-
-    Raises BuildError and EntryMistake.
-    """
-    program = entry.fill({}, kind, blocking=blocking)
+async def _tried(entry: Entry, kind: ProgramKind, program: Program, cache: BuildCache) -> Trial:
+    """Raises BuildError and EntryMistake."""
     try:
-        asked = parse_expectations(f"{program.expect}{more}")
+        asked = parse_expectations(program.expect)
     except MicroclawError as exc:
         raise EntryMistake(f"{entry.name}.toml", f"expect: {exc.message}") from exc
-    board = load_board(BOARD)
-    language = program_language(program.file)
+    board, language = load_board(BOARD), program_language(program.file)
     image = await cached_compiler(cache)(program.source, board, entry.app_name, "O3", language, (kind,))
     return await try_image(image, board, TrialOptions(expectations=asked), cache=cache)
-
-
-def check_trial(file: Path, trial: Trial) -> None:
-    """Raise TrialFailed for an entry that does not what it says."""
-    if trial.ok:
-        return
-    raise TrialFailed(
-        f"nothing was published, as it does not do what it says: {trial.error}",
-        next_step=f"correct the program or expect in {file}",
-    )
 
 
 def write_entry(shelf: Path, entry: Entry) -> None:
@@ -136,18 +123,12 @@ def _is_there(shelf: Path, entry: Entry) -> bool:
     if place.is_symlink() or (place.exists() and not place.is_dir()):
         raise ConfigError(f"{place} is a link or a file, and not a folder", next_step="move it away")
     versions = versions_in(place) if place.exists() else []
-    if entry.version_text in versions:
-        same = read_entry(place / entry.version_text, entry.name, str(shelf), version=entry.version_text)
-        if same.files == entry.files:
-            return True
-        raise ConfigError(
-            f"{entry.name} {entry.version_text} is there with other bytes", next_step="give it a higher version"
-        )
-    if versions and entry.version < parse_version(versions[-1]):
-        raise ConfigError(
-            f"{entry.name} {versions[-1]} is there, which is newer than {entry.version_text}",
-            next_step="give it a higher version",
-        )
+    is_there = entry.version_text in versions
+    if is_there and read_entry(place / entry.version_text, entry.name, str(shelf)).files == entry.files:
+        return True
+    if is_there or (versions and entry.version < parse_version(versions[-1])):
+        text = f"{entry.name} {versions[-1]} is there, which {entry.version_text} does not follow"
+        raise ConfigError(text, next_step="give it a higher version")
     if len(versions) >= MAX_VERSIONS:
         raise ConfigError(f"{place} has {len(versions)} versions", next_step="remove the oldest")
     return False

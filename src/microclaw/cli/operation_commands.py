@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, TypeAlias, get_origin
@@ -15,7 +16,7 @@ from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.cli.steps import follow
 from microclaw.client import Client
 from microclaw.client.calls import as_result
-from microclaw.operations.operation import Operation, Parameter, Permission, load
+from microclaw.operations.operation import Call, Operation, Parameter, Permission, load
 from microclaw.operations.result import Listing
 
 
@@ -37,13 +38,27 @@ def _command(act: Operation[..., Any]) -> Any:
             if one.option.rest:
                 words = values[one.name] or []
                 values[one.name] = words if _is_list(one) else " ".join(words).strip()
-        perform(global_options(ctx), act, values)
+        (perform if act.here is None else _here)(global_options(ctx), act, values)
 
     first = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
     ordered = sorted((_of_typer(one) for one in shown), key=lambda one: one.default is not inspect.Parameter.empty)
     run.__signature__ = inspect.Signature([first, *ordered])  # type: ignore[attr-defined]  # typer reads it
     run.__doc__ = act.help
     return run
+
+
+def _here(options: GlobalOptions, act: Operation[..., Any], values: dict[str, Any]) -> None:
+    """Do an act that needs no host: who sits at this machine is the owner."""
+    if (wrong := act.check(values)) is not None:
+        raise typer.BadParameter(wrong)
+
+    async def approve(*_: object) -> None: ...
+
+    async def made() -> Any:
+        service = act.here and act.here(options.settings())
+        return await act.run(service, Call("owner", approve, options.terminal().step, direct=True), **values)
+
+    show(options, act, asyncio.run(made()))
 
 
 def _is_flag(one: Parameter) -> bool:
@@ -137,9 +152,8 @@ def _of_typer(one: Parameter) -> inspect.Parameter:
         how = typer.Argument(metavar=metavar, help=about)
     else:
         how = typer.Option(*(option.flag or f"--{one.name.replace('_', '-')}").split("/"), metavar=metavar, help=about)
-    default = inspect.Parameter.empty if one.default is msgspec.NODEFAULT or option.rest else one.default
-    if option.rest and _is_list(one):
-        kind, default = kind | None, None
+    is_needed = one.default is msgspec.NODEFAULT or (option.rest and one.default is None)
+    default = inspect.Parameter.empty if is_needed else None if option.rest else one.default
     if option.rest and _is_list(one):
         kind, default = kind | None, None
     return inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, how])

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
@@ -58,12 +59,8 @@ def uninstall(ctx: typer.Context) -> None:
         raise UnknownName(f"no service is installed ({system.path})", next_step="microclaw service install")
     ran = [run(command) for command in system.stop]
     system.path.unlink(missing_ok=True)
-    ran += [run(command) for command in system.reload]
-    failed = [line for line in ran if line is not None]
-    options.end_with_json("service", {"removed": str(system.path), "notes": failed})
-    options.say(f"removed {system.path}; the data in {options.settings().home} stays")
-    for line in failed:
-        options.say(f"note: {line}")
+    notes = [f"note: {line}" for line in (*ran, *map(run, system.reload)) if line is not None]
+    report(options, [f"removed {system.path}; the data in {options.settings().home} stays", *notes])
 
 
 @service_group.command("status")
@@ -159,7 +156,9 @@ def install_service(options: GlobalOptions, system: ServiceManager, text: str) -
     options.settings().cache.mkdir(mode=0o700, parents=True, exist_ok=True)
     lines = [f"wrote {system.path}"]
     problem = next((p for command in (*system.reload, system.enable) if (p := run(command)) is not None), None)
-    running = _running_pid(options)
+    running = None
+    with suppress(MicroclawError):
+        running = options.host().call(read_status).pid
     if problem is None and running is None:
         problem = run(system.start)
     if problem is not None:
@@ -176,10 +175,7 @@ def install_service(options: GlobalOptions, system: ServiceManager, text: str) -
 
 
 def report(options: GlobalOptions, lines: list[str]) -> None:
-    if options.wrote_json("service", {"notes": lines}):
-        return
-    for line in lines:
-        options.say(line)
+    options.report("service", {"notes": lines}, "\n".join(lines))
 
 
 def run(command: tuple[str, ...]) -> str | None:
@@ -194,13 +190,6 @@ def run(command: tuple[str, ...]) -> str | None:
         return None
     reason = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[0]
     return f"{' '.join(command[:3])}: {reason}"
-
-
-def _running_pid(options: GlobalOptions) -> int | None:
-    try:
-        return options.host().call(read_status).pid
-    except MicroclawError:
-        return None
 
 
 def _unseen_variables(options: GlobalOptions) -> list[str]:

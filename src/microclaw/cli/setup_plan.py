@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, Protocol
 
 from microclaw.config.forms import Url, form_of
 from microclaw.config.settings import SearchSettings, TelegramSettings
 from microclaw.errors import MicroclawError, ToolFailed
-from microclaw.text import clean_text
+from microclaw.text import clean_text, count_text
 
 TRIES: Final = 3
 LOCAL_MODEL: Final = "http://localhost:11434/v1"  # Ollama's address for OpenAI's clients
@@ -63,8 +65,12 @@ def ask_all(questions: Questions, current: CurrentSettings) -> Plan:
     plan = Plan()
     questions.say("Enter keeps what is set or skips the question; Ctrl-C leaves everything as it is.")
     _ask_model(questions, current, plan)
-    _ask_telegram(questions, current, plan)
-    _ask_search(questions, current, plan)
+    for key in KEYS:
+        now = current.line(key.setting)
+        questions.say(f"{key.name}: {now or key.hint}")
+        text = _ask_key(questions, key.prompt, partial(key.probe, current))
+        if text is not None:
+            plan.put(key.setting, text)
     link = current.values.get("host.link")
     opened = link is not None and not link.startswith(("127.", "[::1]", "localhost")) and link != "off"
     wanted = questions.confirm("Let boards on the local network connect (port 8443, TLS)?", default=opened)
@@ -84,10 +90,9 @@ def take_given(given: Mapping[str, str], current: CurrentSettings, say: Question
         _take(plan, given, ("model.provider", "model.name", "model.base_url", "model.api_key"), "model", probe, say)
     elif "model.name" in given:
         plan.put("model.name", given["model.name"])
-    if "telegram.token" in given:
-        _take(plan, given, ("telegram.token",), "Telegram", _probe_telegram(current, given["telegram.token"]), say)
-    if "search.api_key" in given:
-        _take(plan, given, ("search.api_key",), "web search", _probe_search(current, given["search.api_key"]), say)
+    for key in KEYS:
+        if key.setting in given:
+            _take(plan, given, (key.setting,), key.name, key.probe(current, given[key.setting]), say)
     if "host.link" in given:
         plan.put("host.link", given["host.link"])
     return plan
@@ -129,7 +134,7 @@ def _ask_model(questions: Questions, current: CurrentSettings, plan: Plan) -> No
     key = _ask_key(
         questions,
         "The key" if url is None else "The key, if it needs one",
-        lambda text: _probe_model(current, provider, text or None, url or _other_address(current, provider)),
+        lambda text: _probe_model(current, provider, text or None, url),
         optional=url is not None,
     )
     if key is None and url is None:
@@ -147,24 +152,6 @@ def _ask_url(questions: Questions, current: CurrentSettings) -> str:
         if form_of(Url).has(url):
             return url
         questions.say(f"{url} is not {form_of(Url).words}")
-
-
-def _ask_telegram(questions: Questions, current: CurrentSettings, plan: Plan) -> None:
-    if now := current.line("telegram.token"):
-        questions.say(f"Telegram: {now}")
-    else:
-        questions.say("Telegram: @BotFather gives a bot and its token.")
-    key = _ask_key(questions, "Telegram bot token", lambda text: _probe_telegram(current, text))
-    if key is not None:
-        plan.put("telegram.token", key)
-
-
-def _ask_search(questions: Questions, current: CurrentSettings, plan: Plan) -> None:
-    if now := current.line("search.api_key"):
-        questions.say(f"web search: {now}")
-    key = _ask_key(questions, "Brave Search key", lambda text: _probe_search(current, text))
-    if key is not None:
-        plan.put("search.api_key", key)
 
 
 def _ask_key(
@@ -186,34 +173,8 @@ def _ask_key(
 
 
 def _verdict(probe: ProbeResult) -> str:
-    match probe.works:
-        case True:
-            return f"it works: {probe.text}"
-        case False:
-            return f"it does not work: {probe.text}"
-        case None:
-            return f"not tested: {probe.text}"
-
-
-def _other_address(current: CurrentSettings, provider: str) -> str | None:
-    """The environment's address of a provider (ANTHROPIC_BASE_URL): there a key of the file will go."""
-    return current.values.get(f"address.{provider}")
-
-
-def _probe_model(current: CurrentSettings, provider: str, key: str | None, url: str | None) -> ProbeResult:
-    return asyncio.run(probe_model(provider, key, url or _other_address(current, provider), current.proxy))
-
-
-def _probe_telegram(current: CurrentSettings, token: str) -> ProbeResult:
-    address = current.values.get("telegram.base_url")
-    settings = TelegramSettings(token, address) if address else TelegramSettings(token)
-    return asyncio.run(probe_telegram(settings, current.proxy))
-
-
-def _probe_search(current: CurrentSettings, key: str) -> ProbeResult:
-    address = current.values.get("search.base_url")
-    settings = SearchSettings(api_key=key, base_url=address) if address else SearchSettings(api_key=key)
-    return asyncio.run(probe_search(settings, current.proxy))
+    how = {True: "it works", False: "it does not work", None: "not tested"}[probe.works]
+    return f"{how}: {probe.text}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,85 +185,93 @@ class ProbeResult:
     text: str
 
 
-async def probe_model(provider: str, key: str | None, base_url: str | None, proxy: str | None) -> ProbeResult:
+def _probe_model(current: CurrentSettings, provider: str, key: str | None, url: str | None) -> ProbeResult:
     """Ask a provider which models there are: it costs nothing, and needs the key."""
-    address = (base_url or ADDRESSES[provider]).rstrip("/")
+    address = (url or current.values.get(f"address.{provider}") or ADDRESSES[provider]).rstrip(
+        "/"
+    )  # ANTHROPIC_BASE_URL
     if provider == "anthropic":
         url, headers = f"{address}/v1/models", {"x-api-key": key or "", "anthropic-version": ANTHROPIC_VERSION}
     else:
         url, headers = f"{address}/models", {"Authorization": f"Bearer {key}"} if key else {}
-    found = await _models_at(url, headers, proxy)
+    found = asyncio.run(_models_at(url, headers, current.proxy))
     return ProbeResult(found.works, found.text.replace(key, "...") if key else found.text)  # a server may say it back
 
 
-async def probe_telegram(settings: TelegramSettings, proxy: str | None) -> ProbeResult:
+def _probe_telegram(current: CurrentSettings, token: str) -> ProbeResult:
     from microclaw.channels.telegram.api import BotApi, TelegramError, TelegramUnreachable
 
+    address = current.values.get("telegram.base_url")
+    settings = TelegramSettings(token, address) if address else TelegramSettings(token)
+
+    async def bot() -> object:
+        async with BotApi.opened(settings, proxy=current.proxy) as api:
+            return await api.call("getMe")
+
     try:
-        async with BotApi.opened(settings, proxy=proxy) as api:
-            me = await api.call("getMe")
+        me = asyncio.run(bot())
     except TelegramError as exc:
-        if exc.status in (401, 404):
-            return ProbeResult(False, f"Telegram does not know this token ({exc.status} {exc.description})")
-        return ProbeResult(None, f"Telegram answered {exc.status} {exc.description}")
+        return ProbeResult(False if exc.status in (401, 404) else None, f"Telegram: {exc.status} {exc.description}")
     except TelegramUnreachable as exc:
         return ProbeResult(None, f"Telegram cannot be reached: {exc.message}")
     name = me.get("username") if isinstance(me, dict) else None
     return ProbeResult(True, f"it is the bot @{name}") if name else ProbeResult(None, "the answer names no bot")
 
 
-async def probe_search(settings: SearchSettings, proxy: str | None) -> ProbeResult:
+def _probe_search(current: CurrentSettings, key: str) -> ProbeResult:
     from microclaw.tools.search_engines import search_engine
 
+    address = current.values.get("search.base_url")
+    settings = SearchSettings(api_key=key, base_url=address) if address else SearchSettings(api_key=key)
     try:
-        hits = await search_engine(settings, proxy=proxy).search("ESP32", 1)
-    except ToolFailed as exc:
-        refused = any(f"answered {status}" in exc.message for status in (401, 403, 422))
-        return ProbeResult(False if refused else None, exc.message)
+        hits = asyncio.run(search_engine(settings, proxy=current.proxy).search("ESP32", 1))
     except MicroclawError as exc:
-        return ProbeResult(None, exc.message)
+        refused = isinstance(exc, ToolFailed) and any(f"answered {n}" in exc.message for n in (401, 403, 422))
+        return ProbeResult(False if refused else None, exc.message)
     return ProbeResult(True, f"it found {len(hits)} page" if hits else "it answers, and found nothing")
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceKey:
+    """A service with one key."""
+
+    setting: str
+    name: str
+    hint: str
+    prompt: str
+    probe: Callable[[CurrentSettings, str], ProbeResult]
+
+
+KEYS: Final = (
+    ServiceKey(
+        "telegram.token", "Telegram", "@BotFather gives a bot and its token.", "Telegram bot token", _probe_telegram
+    ),
+    ServiceKey("search.api_key", "web search", "Brave Search gives a key.", "Brave Search key", _probe_search),
+)
 
 
 async def _models_at(url: str, headers: dict[str, str], proxy: str | None) -> ProbeResult:
     import httpx2
 
     from microclaw.models.bounded_http import bounded_client
+    from microclaw.models.provider_errors import shown_address
 
     try:
         async with bounded_client(proxy=proxy, base_url=url) as client:
             answer = await client.get(url, headers=headers, timeout=PROBE_S)
     except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
-        return ProbeResult(None, f"no answer from {_host(url)}: {exc or type(exc).__name__}")
-    if answer.status_code in (401, 403):
-        return ProbeResult(False, f"refused: {answer.status_code} {_reason_in(answer.content)}".rstrip())
+        return ProbeResult(None, f"no answer from {shown_address(url)}: {exc or type(exc).__name__}")
+    found: Any = None
+    with suppress(ValueError, RecursionError):
+        found = json.loads(answer.content)
+    found = found if isinstance(found, dict) else {}
     if answer.status_code != 200:
-        return ProbeResult(None, f"{_host(url)} answered {answer.status_code} {_reason_in(answer.content)}".rstrip())
-    names = [row["id"] for row in _rows(answer.content) if isinstance(row.get("id"), str)]
+        error = found.get("error")
+        reason = clean_text(str(error.get("message", "")), one_line=True, limit=120) if isinstance(error, dict) else ""
+        works = False if answer.status_code in (401, 403) else None
+        return ProbeResult(works, f"{shown_address(url)} answered {answer.status_code} {reason}".rstrip())
+    rows = found.get("data") if isinstance(found.get("data"), list) else []
+    names = [row["id"] for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]
     if not names:
-        return ProbeResult(None, f"{_host(url)} answered without a list of models: is this its address?")
-    count = "1 model" if len(names) == 1 else f"{len(names)} models"
-    return ProbeResult(True, f"{count}, such as {names[0][:60]}")
-
-
-def _host(url: str) -> str:
-    from microclaw.models.provider_errors import shown_address
-
-    return shown_address(url)
-
-
-def _rows(content: bytes) -> list[dict[str, Any]]:
-    try:
-        found = json.loads(content)["data"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return []
-    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
-
-
-def _reason_in(content: bytes) -> str:
-    """The error's own words, where it has some: both providers put them into error.message."""
-    try:
-        message = json.loads(content)["error"]["message"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return ""
-    return clean_text(str(message), one_line=True, limit=120)
+        return ProbeResult(None, f"{shown_address(url)} answered without a list of models: is this its address?")
+    return ProbeResult(True, f"{count_text(len(names), 'model')}, such as {names[0][:60]}")

@@ -12,7 +12,6 @@ from microclaw.client.address import CA_VARIABLE, checked_token, named_host, tok
 from microclaw.client.calls import HostCalls
 from microclaw.client.chat import Chat
 from microclaw.client.endpoint import RemoteEndpoint, SocketEndpoint
-from microclaw.client.fleet import Fleet
 from microclaw.client.live import Live
 from microclaw.client.request import REQUEST_TIMEOUT_S, segment
 from microclaw.client.work import Tools
@@ -67,10 +66,6 @@ class Client(HostCalls):
     @cached_property
     def tools(self) -> Tools:
         return Tools(self)
-
-    @cached_property
-    def fleet(self) -> Fleet:
-        return Fleet(self)
 
     def request(self, number: str) -> JsonObject:
         """What became of a request that was told to wait (202)."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 MODULES: Final = {
+    "fleet": "microclaw.apps.fleet_operations",
+    "catalog": "microclaw.patterns.operations",
     "device": "microclaw.apps.device_calls",
     "app": "microclaw.apps.operations",
     "program": "microclaw.apps.program_operations",

@@ -170,6 +170,7 @@ class operation:
     braces. `before` is awaited before a model's call is asked about: it raises what `run` would refuse, or returns the
     permission that these values need. An act that `previews` awaits `call.approve` itself, when it can show what would
     happen.
+    `here` gives the room's service of this machine's settings, for a command that needs no host.
     `destroys`: it takes away what is there. `place` is the path of what it made, with the result's fields in braces.
     `asks`: a person is asked where the settings say so of an ACT; of a RISKY act somebody always is.
     `steps`: its route answers with its steps as JSON lines; a `cancellable` one calls `call.begin`.
@@ -194,6 +195,7 @@ class operation:
     before: Callable[..., Awaitable[Permission | None]] | None = None
     previews: bool = False
     destroys: bool = False
+    here: Callable[[Any], Any] | None = None
     asks: bool = False
     steps: bool = False
     cancellable: bool = False

@@ -46,6 +46,7 @@ MAX_VERSIONS: Final = 100
 MAX_MISTAKES: Final = 50
 _NO_ENTRY: Final = "no entry is in it; an entry is NAME/VERSION/NAME.toml, and no link"
 LANGUAGES: Final[Mapping[ProgramKind, str]] = {"wasm": "C", "py": "Python"}
+KIND_OF: Final[Mapping[str, ProgramKind]] = {"c": "wasm", "py": "py"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,29 @@ class Entry:
     def version_text(self) -> str:
         """ "1.0.2"."""
         return ".".join(map(str, self.version))
+
+    @property
+    def languages(self) -> str:
+        """ "C, Python"."""
+        return ", ".join(LANGUAGES[kind] for kind in self.kinds)
+
+    def values(self, words: Sequence[str]) -> dict[str, Value]:
+        """Read "pin=4". Raises ConfigError; what a value may be is checked when it is put in."""
+        found: dict[str, Value] = {}
+        for word in words:
+            key, is_set, text = (part.strip() for part in word.partition("="))
+            parameter = self.parameters.get(key.upper())
+            if not is_set or parameter is None:
+                known = ", ".join(one.lower() for one in self.parameters) or "none"
+                raise ConfigError(
+                    f"{word[:60]!r} sets no parameter of {self.name}", next_step=f"its parameters: {known}"
+                )
+            try:
+                found[parameter.name] = text if parameter.choices else int(text[:20], 0)
+            except ValueError as exc:
+                example = f"{key.lower()}={parameter.default}"
+                raise ConfigError(f"{text[:40]!r} is no whole number", next_step=f"write --set {example}") from exc
+        return found
 
     def fill(self, params: Mapping[str, Value], kind: ProgramKind, *, blocking: bool | None = None) -> Program:
         """The program with these values and the defaults; `blocking` as of patterns.library.load_pattern.
@@ -109,7 +133,8 @@ class Catalog:
     """The shipped catalogue and those of `folders`; `only` one of them is looked at where it is given."""
 
     def __init__(self, folders: Sequence[Path] = (), *, only: str | None = None) -> None:
-        places = [SHIPPED, *(str(folder) for folder in folders)] if only is None else [only]
+        alone = only if only in (None, SHIPPED) else str(Path(only).expanduser().absolute())
+        places = [SHIPPED, *(str(folder) for folder in folders)] if alone is None else [alone]
         self.shelves = tuple(_shelf(place, must_be=only is not None) for place in places)
 
     @property

@@ -114,10 +114,7 @@ FORMS: Final[dict[str, Form]] = {
             "maxApps": _WHOLE,
         },
     ),
-    "catalog": Form(
-        "Ready programs",
-        {"entries": _LIST, "count": _WHOLE, "name": _TEXT, "parameters": _LIST, "wiring": _TEXT, "source": _TEXT},
-    ),
+    "catalog": _declared("catalog.look"),
     "query-wasm-apps": Form(
         "List programs", {**_DEVICE, "apps": _LIST, "count": _WHOLE, "missing": _LIST, "stopped": _LIST}
     ),

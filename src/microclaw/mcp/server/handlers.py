@@ -56,7 +56,7 @@ _TOOLS: Final = (  # a command's beginning, and what a client does instead
 )
 _PERSON: Final = "the person can, on the host's own command line"
 _COMMANDS: Final = (
-    "app|approval|apply|audit|backup|catalog|chat|config|device|discover|doctor|exec|firmware|flash|link|login|logs"
+    "app|approval|audit|backup|catalog|chat|config|device|discover|doctor|exec|firmware|flash|fleet|link|login|logs"
     "|mcp|memory|open|person|restore|rollout|run|schedule|service|session|setup|skill|status|subagent|task|token|try|up"
     "|virtual(?! board)|voice|watch"
 )

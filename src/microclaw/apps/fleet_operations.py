@@ -1,0 +1,200 @@
+"""The acts of a fleet: what differs between what shall run on many devices and what is wanted there; apply; export."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Annotated, ClassVar, Final, TypeAlias
+
+from msgspec import Meta, Struct
+
+from microclaw.apps.deployment import DeployRequest
+from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
+from microclaw.apps.fleet import ACTS, Fleet, FleetDifference, FleetResult, FleetRow, digest_of
+from microclaw.apps.fleet_export import FleetExport, exported
+from microclaw.apps.late_proof import Place
+from microclaw.apps.operations import MAX_SOURCE_CHARS, AppName, Language, Optimization
+from microclaw.apps.parts import Apps
+from microclaw.apps.run_times import run_times
+from microclaw.devices.device import Device
+from microclaw.devices.selection import names_text
+from microclaw.errors import ConfigError, DeployRejected, PermissionRefused
+from microclaw.operations.operation import Call, Effect, Permission, operation
+from microclaw.operations.result import Listing, Result
+from microclaw.text import count_text
+
+_MOST: Final = 1_000
+MAX_ACTS: Final = 1_000
+"""Of one apply: one undo looks at no more changes of one request (store/apps.py)."""
+
+
+class FleetProgram(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A program, and the devices (ids or names) that shall run it: `source` or `wasm`, exactly one of the two."""
+
+    name: AppName
+    source: Annotated[str, Meta(min_length=1, max_length=MAX_SOURCE_CHARS)] | None = None
+    wasm: bytes | None = None
+    language: Language = None
+    heap_bytes: Annotated[int, Meta(ge=256, le=16 << 20)] = 8192
+    timers: Annotated[int, Meta(ge=1, le=255)] = 20
+    watchdog_ms: Annotated[int, Meta(ge=1000, le=86_400_000)] = 180_000
+    optimization: Optimization = "O3"
+    expect: Annotated[str, Meta(max_length=MAX_TEXT_CHARS)] | None = None
+    every_ms: int | None = None
+    stop_after_ms: int | None = None
+    devices: Annotated[list[str], Meta(max_length=_MOST)]
+
+    def __post_init__(self) -> None:
+        if (self.source is None) == (self.wasm is None):
+            raise ValueError("give source or wasm, exactly one of the two")
+
+    def request(self) -> DeployRequest:
+        same = ("name", "source", "language", "wasm", "heap_bytes", "timers", "watchdog_ms", "optimization")
+        return DeployRequest(
+            device="",
+            **{name: getattr(self, name) for name in same},
+            expectations=None if self.expect is None else parse_expectations(self.expect),
+            times=run_times(self.every_ms, self.stop_after_ms),
+        )
+
+
+class FleetDiff(Listing, frozen=True, kw_only=True):
+    """`digest` goes with the apply of these differences."""
+
+    document: ClassVar = "fleet_diff"
+    columns: ClassVar = {"DEVICE": "device", "PROGRAM": "program", "WHAT": "act", "NOTE": "note"}
+    empty: ClassVar = "no programs"
+
+    rows: list[FleetDifference]
+    counts: dict[str, int]
+    differences: int
+    digest: str
+
+    @property
+    def exit_code(self) -> int:
+        return 1 if self.differences else 0
+
+    @property
+    def note(self) -> str:
+        return ", ".join(f"{count} {act}" for act, count in self.counts.items())
+
+    @property
+    def question(self) -> str:
+        """What is agreed to: "Install 3, remove 1 on hall, kitchen?"."""
+        said = ", ".join(f"{act} {self.counts[act]}" for act in ACTS if act in self.counts)
+        return f"{said.capitalize()} on {names_text(sorted({row.device for row in self.rows if row.act in ACTS}))}?"
+
+
+class FleetApplied(Result, frozen=True, kw_only=True):
+    """A result for each device with acts."""
+
+    document: ClassVar = "fleet_applied"
+
+    results: list[FleetResult]
+
+    @property
+    def exit_code(self) -> int:
+        failed = sum(not one.ok for one in self.results)
+        return 0 if not failed else 1 if failed == len(self.results) else 5
+
+    def lines(self) -> Iterable[str]:
+        waiting = sum(bool(one.deferred) for one in self.results)
+        later = f", {waiting} of them deferred until they are back" if waiting else ""
+        done = f"{sum(one.ok for one in self.results)} of {count_text(len(self.results), 'device')}{later}"
+        yield done if self.results else "nothing to do"
+
+
+Programs: TypeAlias = Annotated[list[FleetProgram], Meta(max_length=_MOST)]
+Devices: TypeAlias = Annotated[
+    list[str], Meta(max_length=_MOST, description="All that the fleet is about; what else runs on them is extra.")
+]
+
+
+@operation(
+    "fleet.diff", http="POST /v1/fleet/diff", words="compare a fleet", is_command=False, steps=True, cancellable=True
+)
+async def diff(apps: Apps, _: Call, programs: Programs, devices: Devices, prune: bool = False) -> FleetDiff:
+    """What differs between what shall run and what is wanted. It changes nothing."""
+    rows = await Fleet(apps).compare(*_read(apps, programs, devices), prune=prune)
+    found = [row.difference for row in rows]
+    counts = Counter[str](row.act for row in found)
+    differences = sum(counts[act] for act in (*ACTS, "refused"))
+    return FleetDiff(rows=found, counts=dict(counts), differences=differences, digest=digest_of(rows))
+
+
+@operation(
+    "fleet.apply",
+    http="POST /v1/fleet/apply",
+    permission=Permission.ACT,
+    effect=Effect.IDEMPOTENT,
+    words="apply a fleet",
+    is_command=False,
+    previews=True,
+    steps=True,
+    cancellable=True,
+)
+async def apply(
+    apps: Apps,
+    call: Call,
+    programs: Programs,
+    devices: Devices,
+    prune: bool = False,
+    when_back: bool = False,
+    digest: Annotated[str | None, Meta(description="Of the differences that were agreed to.")] = None,
+) -> FleetApplied:
+    """Install, replace, and with `prune` take off, until nothing differs; nothing at all where one is refused."""
+    fleet, (asked, meant) = Fleet(apps), _read(apps, programs, devices)
+    rows = await fleet.compare(asked, meant, prune=prune)
+    _check(rows, digest)
+    if detail := _act_texts(rows):
+        await call.approve(f"apply a fleet of {count_text(len(meant), 'device')}", detail)
+        if call.asks and digest_of(await fleet.compare(asked, meant, prune=prune)) != digest_of(rows):
+            raise PermissionRefused("something was changed while somebody was asked", next_step="ask again")
+    place = Place(call.person_id, call.channel, call.chat_id) if call.direct else True
+    return FleetApplied(results=await fleet.apply(rows, call.report, when_back=when_back and place, begin=call.begin))
+
+
+@operation(
+    "fleet.export", http="POST /v1/fleet/export", words="export a fleet", is_command=False, steps=True, cancellable=True
+)
+async def export(
+    apps: Apps, _: Call, devices: Annotated[list[str] | None, Meta(description="Of these alone.")] = None
+) -> FleetExport:
+    """What is wanted on the devices now, as a fleet file with the programs beside it."""
+    return await exported(apps, None if devices is None else [apps.registry.get(name) for name in devices])
+
+
+def _read(
+    apps: Apps, programs: Sequence[FleetProgram], devices: Sequence[str]
+) -> tuple[list[tuple[DeployRequest, set[str]]], list[Device]]:
+    get = apps.registry.get
+    asked = [(one.request(), {get(name).device_id for name in one.devices}) for one in programs]
+    return asked, list(dict.fromkeys(get(name) for name in devices))
+
+
+def _check(rows: Sequence[FleetRow], shown: str | None) -> None:
+    """Raise what keeps the whole apply from being begun."""
+    if shown not in (None, digest_of(rows)):
+        raise ConfigError(
+            "the differences are not those that were shown: something was changed meanwhile; nothing was done",
+            next_step="look again: microclaw fleet diff -f FILE",
+        )
+    for row in rows:
+        if (why := row.difference.error) is not None:
+            text = f"nothing was done, as {row.name} cannot be installed on {row.device.name}: {why.message}"
+            raise DeployRejected(text, next_step=why.next_step)
+    acts = sum(row.difference.act in ACTS for row in rows)
+    if acts > MAX_ACTS:
+        raise ConfigError(
+            f"{acts:,} changes in one request; at most {MAX_ACTS:,}, so that one undo takes all of them back",
+            next_step="choose fewer devices: -l LABEL or -d NAME",
+        )
+
+
+def _act_texts(rows: Sequence[FleetRow]) -> list[str]:
+    """A line for each program: what is done with it where."""
+    devices: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        if row.difference.act in ACTS:
+            devices.setdefault((row.difference.act, row.name), []).append(row.device.name)
+    return [f"{act} {name}: {names_text(names)}" for (act, name), names in devices.items()]
