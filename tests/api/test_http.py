@@ -6,12 +6,14 @@ import asyncio
 import json
 import socket
 from collections.abc import Mapping
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import FastAPI, Request, Response
+from starlette.applications import Starlette
+from starlette.routing import Route
 
 from microclaw.api.access import METHODS, access_of, every_route
 from microclaw.api.failures import add_failure_handlers
@@ -170,13 +172,11 @@ def test_what_a_request_does_not_know_is_refused(api: Address, tokens: dict[str,
 
 
 async def test_a_file_has_versions_and_parts(tmp_path: Path) -> None:
-    app, path = FastAPI(), tmp_path / "out.txt"
+    path = tmp_path / "out.txt"
     path.write_bytes(b"0123456789")
-    add_failure_handlers(app)
 
-    @app.get("/file")
-    async def file(request: Request) -> Response:
-        return await file_answer(request, path, "text/plain", {})
+    app = Starlette(routes=[Route("/file", partial(file_answer, path=path, kind="text/plain", headers={}))])
+    add_failure_handlers(app)
 
     def check(api: Address) -> None:
         def get(**headers: str) -> tuple[int, dict[str, str], bytes]:
