@@ -6,14 +6,13 @@ import asyncio
 import json
 import socket
 from collections.abc import Mapping
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
 
 from microclaw.api.access import METHODS, access_of, every_route
@@ -176,8 +175,8 @@ async def test_a_file_has_versions_and_parts(tmp_path: Path) -> None:
     path = tmp_path / "out.txt"
     path.write_bytes(b"0123456789")
 
-    async def file(request: Request) -> Response:
-        return await file_answer(request, path, "text/plain", {})
+    app = Starlette(routes=[Route("/file", partial(file_answer, path=path, kind="text/plain", headers={}))])
+    add_failure_handlers(app)
 
     app = Starlette(routes=[Route("/file", file)])
     add_failure_handlers(app)

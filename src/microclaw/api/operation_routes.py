@@ -210,7 +210,7 @@ async def _values(act: Operation[..., Any], request: Request) -> dict[str, Any]:
     body: Any = {}
     if act.has_body and act.reads is None and (content := await request.body()):
         try:
-            body = with_whole(read_object(content.decode()), 2)
+            body = with_whole(read_object(content.decode()), 3)
         except (ValueError, RecursionError) as exc:
             raise HTTPException(422, f"the body is no JSON: {exc}") from exc
     try:

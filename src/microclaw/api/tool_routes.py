@@ -29,12 +29,23 @@ from microclaw.tools.toolbox import MAX_ARGUMENT_BYTES, schema_of
 from microclaw.wire.host_api import Result, StreamEvent, action_object, evidence_object
 
 CHANNEL = "mcp"
+MAX_TAINTED = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class ToolService:
+    """`tainted` are conversations that have read untrusted text. Beyond MAX_TAINTED the longest unused one is no longer
+    tainted: its next acts are still the caller's own role's, and the risky asks in any case.
+    """
+
     parts: HostParts
-    tainted: TaintedSessions = field(default_factory=lambda: TaintedSessions())
+    tainted: dict[str, None] = field(default_factory=dict)
+
+    def taint(self, chat: str) -> None:
+        self.tainted.pop(chat, None)
+        self.tainted[chat] = None
+        if len(self.tainted) > MAX_TAINTED:
+            self.tainted.pop(next(iter(self.tainted)))
 
 
 class ToolFacts(Struct, frozen=True, kw_only=True):
@@ -106,32 +117,11 @@ async def call(  # the gate knows each tool's permission
             lambda begin: calls.run(effect, begin, tool),
         )
         if result.foreign:
-            service.tainted.add(chat)
+            service.taint(chat)
         act = Action(name, given, effect.value, outcome_of(effect, result), result.evidence, reason_of(result))
         return Result(_result(result, act))
 
     return parts.stream(by, f"tool {name}", run)
-
-
-class TaintedSessions:
-    """Conversations that have read untrusted text. When it is full, the longest unused one is no longer tainted.
-
-    That one's next acts are still the caller's own role's; the risky asks in any case.
-    """
-
-    MAX = 4096
-
-    def __init__(self) -> None:
-        self._sessions: dict[str, None] = {}
-
-    def __contains__(self, session: str) -> bool:
-        return session in self._sessions
-
-    def add(self, session: str) -> None:
-        self._sessions.pop(session, None)
-        self._sessions[session] = None
-        if len(self._sessions) > self.MAX:
-            self._sessions.pop(next(iter(self._sessions)))
 
 
 def _facts(tool: Tool[Any]) -> ToolFacts:
