@@ -14,7 +14,7 @@ from typing import Final, Literal, TypeAlias
 
 from microclaw.backoff import Backoff
 from microclaw.errors import MicroclawError
-from microclaw.text import clean_text
+from microclaw.text import clean_text, count_text, moment_text
 
 FIRST_RETRY_S: Final = 1.0
 LONGEST_RETRY_S: Final = 600.0
@@ -38,6 +38,12 @@ class TaskState:
     in_a_row: int
     failed_ms: int | None
     reason: str | None
+
+    @property
+    def text(self) -> str:
+        """How often it failed now, since when, why."""
+        times, last = count_text(self.in_a_row, "time"), moment_text(self.failed_ms or 0)
+        return f"{self.name}: failed {times}, last {last}: {self.reason}"
 
 
 @dataclass(slots=True)

@@ -10,7 +10,6 @@ from tests.agent.conftest import MakeAgent
 from tests.models.event_streams import Events, openai_stream
 from tests.models.model_server import Server, server
 
-from microclaw.api.status import for_everybody
 from microclaw.app import running_host
 from microclaw.client import Client
 from microclaw.config.load import load_settings
@@ -82,4 +81,3 @@ async def test_status_tells_who_stands_in_why_and_until_when(tmp_path: Path) -> 
         [out] = status["model_outages"]
         assert (out["model"], out["instead"], out["fault"]) == ("dear", "cheap", "rate_limit")
         assert 30 < out["retry_in_s"] <= 42
-        assert "model_outages" not in for_everybody(status)

@@ -155,7 +155,7 @@ def _may_be_wrong(parameter: Any) -> bool:
     """Any text fits a word of the path that has no limits but to be there."""
     return (
         parameter.definition["in"] != "path"
-        or not parameter.definition["schema"].keys() <= {"type", "title", "minLength"}
+        or not parameter.definition["schema"].keys() <= {"type", "title", "description", "minLength"}
         or (parameter.definition["schema"]["type"] != "string")
     )
 

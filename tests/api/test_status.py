@@ -1,51 +1,19 @@
-"""What the status screen says of channels, schedules, approvals and budget."""
+"""Who sees what of the host's status."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
+from tests.api.people_host import people_host
 
-from microclaw.api.status import (
-    for_everybody,
-)
-from microclaw.auth.approvals import PendingApproval
-from microclaw.config.load import load_settings
-from microclaw.config.settings import Settings
-from microclaw.operations.operation import Permission
-from microclaw.schedules.entry import Once, Prompt, Schedule
-from microclaw.store.states import ScheduleState
+OF_OWNERS = {"pid", "home", "problems", "alarms", "gateway_open", "failing", "mqtt", "model_outages"}
 
 
-def entry(number: int, next_ms: int | None, state: ScheduleState = "active") -> Schedule:
-    return Schedule(
-        schedule_id=number,
-        said="at 7",
-        what="blink",
-        timing=Once(1),
-        deed=Prompt("blink"),
-        person_id="owner",
-        channel="terminal",
-        chat_id="t",
-        device=None,
-        missed="skip",
-        approved=Permission.READ,
-        state=state,
-        why="",
-        created_ms=1,
-        next_ms=next_ms,
-    )
-
-
-def asked(count: int) -> list[PendingApproval]:
-    return [PendingApproval(f"a{n}", "owner", f"act {n}", (), "terminal", "t", 60.0) for n in range(count)]
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return load_settings({}, home=tmp_path / "home")
-
-
-def test_others_than_owners_do_not_see_what_concerns_other_people() -> None:
-    status = {"pid": 1, "problems": [], "channels": [], "schedules": {}, "approvals": {}, "usage": {}, "devices": []}
-    assert for_everybody(status) == {"devices": []}
+async def test_others_than_owners_do_not_see_what_concerns_other_people(tmp_path: Path) -> None:
+    async with people_host(tmp_path / "home") as host:
+        (_, owners), (_, members) = [await host.ask(who, "GET", "/v1/status") for who in ("owner", "ada")]
+    assert {name for name in OF_OWNERS if owners[name] is None} == set()
+    assert {name for name in OF_OWNERS if members[name] is not None} == set()
+    abouts = [{row["about"] for row in found["screen"]} for found in (owners, members)]
+    assert abouts[0] - abouts[1] >= {"telegram", "gateway"}
+    assert abouts[1] <= {"host", "api", "link", "pairing", "model", "context", "deferred", "crash", "telemetry"}

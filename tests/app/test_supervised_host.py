@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from microclaw.app import running_host
-from microclaw.cli.host_commands import failing_lines
 from microclaw.client.async_client import AsyncHostClient
 from microclaw.config.load import load_settings
 
@@ -24,4 +23,4 @@ async def test_a_task_that_dies_is_told_and_the_host_goes_on(tmp_path: Path) -> 
         while not (health := await client.get("/healthz"))["failing"]:
             pass
         assert (health["ok"], health["failing"]) == (True, ["build the C library"])
-        (_line,) = failing_lines(await client.get("/v1/status"))
+        (_line,) = (await client.get("/v1/status"))["failing"]

@@ -45,12 +45,19 @@ def main(place: Path, log: Path) -> None:
         client = Client(Path(child.wait_ready()[0]["control"]))
         asks = (lambda: client.post("/v1/devices/provision", NEW), client.health)
         full = _fill(place)
-        found["running, full"] = [*map(_code, asks), *(alarm["kind"] for alarm in client.status()["alarms"])]
+        found["running, full"] = [*map(_code, asks), *_alarms(client)]
         full()
-        found["running, room"] = [*map(_code, reversed(asks)), *(alarm["kind"] for alarm in client.status()["alarms"])]
+        found["running, room"] = [
+            *map(_code, reversed(asks)),
+            *_alarms(client),
+        ]
     subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
     found["read-only"] = start(home, log)
     print(json.dumps(found))
+
+
+def _alarms(client: Client) -> list[str]:
+    return [alarm["kind"] for alarm in client.get("/v1/status")["alarms"]]
 
 
 def start(home: Path, log: Path, *options: str) -> str:

@@ -1,4 +1,4 @@
-"""`microclaw backup` and `restore` without a host: options, questions, what is said and refused."""
+"""`microclaw backup` without a host: options, questions, what is said and refused."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.backup.conftest import make_home, tree
+from tests.backup.conftest import make_home
 from tests.cli.conftest import clean_environ
 from tests.cli.test_tty import Screen
 
@@ -46,65 +45,41 @@ def command(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monk
 
 @pytest.fixture
 def recipient(command: Command, tmp_path: Path) -> str:
-    code, out, _ = command("-q", "backup", "--new-key", str(tmp_path / "key"))
+    code, out, _ = command("-q", "backup", "make", "--new-key", str(tmp_path / "key"))
     assert code == 0
     assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
     return out.strip()
 
 
-def document(out: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(out)
-    return found
-
-
-def test_a_backup_is_made_listed_and_restored(command: Command, recipient: str, home: Path, tmp_path: Path) -> None:
-    file, new, key = str(tmp_path / "b.age"), tmp_path / "new", str(tmp_path / "key")
-    code, out, _ = command("--json", "backup", file, "--recipient", recipient)
-    made = document(out)
-    assert (code, made["contents"]["devices"], made["contents"]["left_out"]) == (0, 1, [])
-    assert made["size_bytes"] == Path(file).stat().st_size
-    assert Path(file).stat().st_mode & 0o777 == 0o600
-    code, out, _ = command("restore", file, "--identity", key, "--list")
-    assert code == 0
-    assert "microclaw.db" in out
-    code, out, _ = command("--home", str(new), "restore", file, "--identity", key)
-    assert code == 0
-    assert tree(new) == tree(home)
-    logs = [(place / "audit/acts.jsonl").read_text() for place in (home, new)]
-    assert [json.loads(log)["kind"] for log in logs] == ["backup.made", "backup.restored"]
-    code, out, err = command("restore", file, "--identity", key)
-    assert (code, "--replace" in err) == (1, True)
-    code, out, _ = command("--json", "restore", file, "--identity", key, "--replace")
-    assert tree(Path(document(out)["old_home"])) == tree(home)
-
-
-def test_nothing_is_overwritten_without_a_word(command: Command, recipient: str, tmp_path: Path) -> None:
+def test_nothing_is_overwritten_without_a_word(command: Command, recipient: str, home: Path, tmp_path: Path) -> None:
     file = tmp_path / "b.age"
     file.write_bytes(b"before")
-    code, _, err = command("backup", str(file), "--recipient", recipient)
+    code, _, err = command("backup", "make", str(file), "--recipient", recipient)
     assert (code, "--force" in err, file.read_bytes()) == (1, True, b"before")
-    assert command("backup", "--new-key", str(tmp_path / "key"))[0] == 1
-    assert command("backup", str(file), "--recipient", recipient, "--force")[0] == 0
+    assert command("backup", "make", "--new-key", str(tmp_path / "key"))[0] == 1
+    assert command("backup", "make", str(file), "--recipient", recipient, "--force")[0] == 0
     assert file.read_bytes().startswith(b"age-encryption.org/v1\n")
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert json.loads((home / "audit/acts.jsonl").read_text())["kind"] == "backup.made"
 
 
 def test_wrong_words_are_told(command: Command, recipient: str, home: Path, tmp_path: Path) -> None:
     file, short = str(tmp_path / "b.age"), tmp_path / "short"
     short.write_text("short\n")
     for words in (
-        ("backup",),
-        ("backup", file, "--new-key", file),
-        ("backup", file, "--recipient", recipient, "--password-file", "-"),
-        ("backup", file),  # no terminal to ask at
-        ("backup", file, "--host", "https://host.example"),
-        ("backup", file, "--recipient", recipient[:-1]),
-        ("backup", file, "--password-file", str(short)),
-        ("backup", file, "--password-file", str(tmp_path / "none")),
-        ("backup", str(tmp_path), "--recipient", recipient),
-        ("backup", str(tmp_path / "no" / "b.age"), "--recipient", recipient),
-        ("restore", file, "--list", "--password-file", str(short)),
-        ("restore", str(tmp_path), "--list", "--identity", str(tmp_path / "key")),
-        ("restore", file, "--identity", str(tmp_path / "key"), "--password-file", "-"),
+        ("backup", "make"),
+        ("backup", "make", file, "--new-key", file),
+        ("backup", "make", file, "--recipient", recipient, "--password-file", "-"),
+        ("backup", "make", file),  # no terminal to ask at
+        ("backup", "make", file, "--host", "https://host.example"),
+        ("backup", "make", file, "--recipient", recipient[:-1]),
+        ("backup", "make", file, "--password-file", str(short)),
+        ("backup", "make", file, "--password-file", str(tmp_path / "none")),
+        ("backup", "make", str(tmp_path), "--recipient", recipient),
+        ("backup", "make", str(tmp_path / "no" / "b.age"), "--recipient", recipient),
+        ("backup", "restore", file, "--list", "--password-file", str(short)),
+        ("backup", "restore", str(tmp_path), "--list", "--identity", str(tmp_path / "key")),
+        ("backup", "restore", file, "--identity", str(tmp_path / "key"), "--password-file", "-"),
     ):
         code, _, err = command(*words)
         assert code in (1, 2), words
@@ -119,7 +94,7 @@ def test_a_store_that_another_process_holds_without_a_host_is_told(
     """As while another `microclaw backup` reads it."""
     lock = take_lock(home / "microclaw.db")
     try:
-        code, _, _ = command("backup", str(tmp_path / "b.age"), "--recipient", recipient)
+        code, _, _ = command("backup", "make", str(tmp_path / "b.age"), "--recipient", recipient)
     finally:
         os.close(lock)
     assert code == 3
@@ -127,7 +102,7 @@ def test_a_store_that_another_process_holds_without_a_host_is_told(
 
 
 def test_a_password_is_asked_for_twice_and_never_shown(home: Path, tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "microclaw.cli", "backup", str(tmp_path / "b.age")]
+    words = [sys.executable, "-m", "microclaw.cli", "backup", "make", str(tmp_path / "b.age")]
     screen = Screen(words, {**clean_environ(home), "TERM": "xterm"})
     try:
         for prompt, typed in (("backup", PASSWORD), ("confirmation", "another"), *((p, PASSWORD) for p in PROMPTS)):

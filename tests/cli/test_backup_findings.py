@@ -104,7 +104,7 @@ def test_a_backup_by_hand_or_by_the_host_counts_until_it_is_old(home: Path) -> N
 def test_the_commands_name_the_key_and_none_is_made_there(run: Run, tmp_path: Path) -> None:
     home = tmp_path / "home"
     assert run("config", "set", "limits.keepalive_s", "10").code == 0
-    refused = run("backup", "--new-key", str(home / "key"))
+    refused = run("backup", "make", "--new-key", str(home / "key"))
     assert refused.code == 1
     assert not (home / "key").exists()
     (home / "key").write_text(KEYS.to_text())

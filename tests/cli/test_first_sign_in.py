@@ -32,7 +32,7 @@ def test_the_first_start_at_a_terminal_prints_a_link_and_later_ones_do_not(tmp_p
         link = link.strip()
         assert sign_in(link) == 200
         assert sign_in(link) == 401
-        opened = run_in(home, "-q", "open")
+        opened = run_in(home, "-q", "status", "--open")
         assert (opened.code, sign_in(opened.out.strip())) == (0, 200)
         screen.process.send_signal(signal.SIGINT)
         screen.process.wait(60)

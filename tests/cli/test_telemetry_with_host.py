@@ -72,10 +72,10 @@ def _look(host: RealHost, tmp_path: Path) -> None:
         host.client.get("/v1/devices/lamp/telemetry", {"since": 9, "until": 9})
     years = host.client.get("/v1/devices/lamp/telemetry", {"since": 0})
     assert (years["source"], [len(one["points"]) for one in years["series"]]) == ("hours", [1, 1, 1])
-    assert "about to divide" in said(host, "crash", "show", "1")
-    assert len(json.loads(said(host, "--json", "crash", "list", "-d", "lamp", "--since", "1h"))["crashes"]) == 1
-    said(host, "crash", "clear", "1", "--yes")
-    assert json.loads(said(host, "--json", "crash", "list"))["crashes"] == []
+    assert "about to divide" in said(host, "logs", "--crash", "1")
+    assert len(json.loads(said(host, "--json", "logs", "lamp", "--crashes", "--since", "1h"))["crashes"]) == 1
+    said(host, "logs", "--crash", "1", "--forget", "--yes")
+    assert json.loads(said(host, "--json", "logs", "--crashes"))["crashes"] == []
 
 
 def _look_at_files(host: RealHost, tmp_path: Path) -> None:

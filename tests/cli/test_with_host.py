@@ -66,6 +66,12 @@ def test_an_address_where_no_board_can_be_is_refused_before_it_is_kept(ask: Run,
     assert ask("device", "show", "attic").code == 1
 
 
+def test_labels_are_replaced_and_what_went_is_told(ask: Run) -> None:
+    assert ask("device", "label", "virtual-1", "lamp", "attic").code == 0
+    gone = json.loads(ask("device", "label", "virtual-1", "--json").out)
+    assert (gone["labels"], gone["taken_away"]) == ([], ["lamp", "attic"])
+
+
 def test_a_board_is_checked_by_name_and_by_address(ask: Run) -> None:
     checked = json.loads(ask("device", "check", "virtual-1", "--json").out)
     assert checked["schema"] == "microclaw.check/1"

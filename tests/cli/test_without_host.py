@@ -104,7 +104,7 @@ def findings(ran: Any) -> dict[str, Any]:
 def test_doctor_tells_of_a_damaged_store(run: Run, tmp_path: Path) -> None:
     (tmp_path / "home").mkdir(mode=0o700)
     (tmp_path / "home" / "microclaw.db").write_bytes(b"SQLite format 3\0" + b"\xff" * 5000)
-    assert "microclaw restore" in findings(run("doctor", "--json"))["store"]["next"]
+    assert "microclaw backup restore" in findings(run("doctor", "--json"))["store"]["next"]
 
 
 def test_doctor_tells_whether_sleeping_programs_can_be_built(

@@ -118,5 +118,5 @@ async def test_a_host_that_stops_ends_the_stream_and_then_every_call(tmp_path: P
     with pytest.raises(NoHost):
         await asyncio.wait_for(reading, WITHIN_S)
     with pytest.raises(NoHost) as caught:
-        await asyncio.to_thread(client.status)
+        await asyncio.to_thread(client.get, "/v1/status")
     assert caught.value.code == "no_host"

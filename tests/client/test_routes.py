@@ -20,7 +20,7 @@ from tests.api.people_host import people_host
 from typing_extensions import is_typeddict
 
 import microclaw.client
-from microclaw.api import answers, cluster_routes, host_answers
+from microclaw.api import answers, host_answers
 from microclaw.client import Client
 from microclaw.client.calls import Group
 from microclaw.client.endpoint import SocketEndpoint
@@ -131,7 +131,7 @@ def sample(hint: Any) -> Any:
 
 def hints_of(method: Any) -> dict[str, Any]:
     scope = vars(sys.modules[method.__module__])
-    forms = {"answers": answers, "host_answers": host_answers, "cluster_routes": cluster_routes}
+    forms = {"answers": answers, "host_answers": host_answers}
     return get_type_hints(method, globalns={**scope, **forms}, localns={})
 
 

@@ -18,7 +18,8 @@ from tests.link_server.scripted import ScriptedDevice
 from microclaw.api.parts import HostParts
 from microclaw.app import running_host
 from microclaw.client import Client
-from microclaw.cluster.hosts import HostFacts, Hosts
+from microclaw.cluster.hosts import Hosts
+from microclaw.cluster.operations import HostFacts
 from microclaw.config.load import load_settings
 from microclaw.config.settings import ClusterSettings, LinkSettings
 from microclaw.devices.device import Device
@@ -77,7 +78,8 @@ class WholeHost:
         wanted = dict.fromkeys((self.name, *names), True)
 
         def sees(facts: Any) -> bool:
-            return {one["name"]: one["calls"] is not None for one in facts["cluster"]["hosts"]} == wanted
+            told = [one["facts"] for one in facts["cluster"]["hosts"]]
+            return {one["name"]: one["calls"] is not None for one in told} == wanted
 
         await self.until("/v1/cluster", sees)
 

@@ -21,7 +21,7 @@ asyncio.run(main())
 """
 
 
-def test_a_host_that_is_alone_imports_nothing_of_many_hosts() -> None:
+def test_a_host_that_is_alone_imports_the_declared_act_of_many_hosts_alone() -> None:
     done = subprocess.run([sys.executable, "-c", LOOK], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "[]\n"
+    assert done.stdout == "['microclaw.cluster.operations']\n"

@@ -1,4 +1,4 @@
-"""`microclaw migrate`: a host's store into a shared database and back, checked before anything is changed."""
+"""`microclaw backup migrate`: a host's store into a shared database and back, checked before anything is changed."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_store_goes_into_a_new_database_and_its_newest_content_back(
     home: Path, postgres: PostgresServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url = postgres.new_database(empty=True)
-    to = ("migrate", "--to", url)
+    to = ("backup", "migrate", "--to", url)
     lock = take_lock(home / "microclaw.db")
     assert microclaw(home, *to) != 0, "a host runs"
     os.close(lock)
@@ -72,11 +72,11 @@ def test_a_store_goes_into_a_new_database_and_its_newest_content_back(
             await DeviceTable(second).put(DeviceRow("garden", "garden", "b"))
             await InboxTable(second, lambda: 1).add(MESSAGE)
             assert len(await DeviceTable(second).list()) == 3
-            for refused in (to, ("migrate", "--back", "--database", url)):
+            for refused in (to, ("backup", "migrate", "--back", "--database", url)):
                 assert await asyncio.to_thread(microclaw, home, *refused, "--replace") != 0, "a host runs"
 
     asyncio.run(go_on())
-    back = ("migrate", "--back", "--database", url)
+    back = ("backup", "migrate", "--back", "--database", url)
     assert microclaw(home, *back) != 0
     assert "--replace" in capsys.readouterr().err
     assert microclaw(home, *back, "--dry-run") == 0

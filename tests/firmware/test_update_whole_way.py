@@ -43,7 +43,7 @@ async def test_the_hosts_own_bundle_runs_on_the_board(plane: Plane, updatable: F
     wired = plane.links.parts.updates
     wired.source, wired.changed = OfferedPayloads(table, payloads), offers.changed
     changes: asyncio.Queue[OfferRow] = asyncio.Queue()
-    offers.listen(changes.put_nowait)
+    offers.heard = changes.put_nowait
     row = await table.publish(new_release(release, key))
     await provisioned(plane, board)
     async with board.running(), asyncio.timeout(PATIENCE_S):

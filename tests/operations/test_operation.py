@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from microclaw.auth import operations as people
 from microclaw.errors import ConfigError
 from microclaw.knowledge import operations as knowledge
 from microclaw.operations.nouns import MODULES
@@ -45,6 +46,11 @@ def test_what_is_no_name_stands_in_no_path(name: str | None) -> None:
     for values in ({"name": name}, {"nmae": "x"}, {}):
         with pytest.raises(ConfigError):
             knowledge.show_session.request(values)
+
+
+@pytest.mark.parametrize("act", [people.pair, people.set_password])
+def test_an_act_is_named_without_its_secret(act: Operation[..., Any]) -> None:
+    assert "hidden" not in act.asked({"name": "ada", "code": "hidden", "password": "hidden"})
 
 
 @pytest.mark.parametrize("values", [{}, {"number": 0}, {"number": True}, {"number": 1, "more": 2}, {"number": 2**70}])

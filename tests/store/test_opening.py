@@ -126,7 +126,7 @@ async def test_damage_while_it_is_open_is_told_with_the_way_back(store_path: Pat
         store_path.write_bytes(store_path.read_bytes()[:4096] + b"\xa5" * 40960)
         with pytest.raises(StoreError) as error:
             await database.read(lambda connection: connection.execute("SELECT * FROM devices").fetchall())
-    assert "microclaw restore" in str(error.value.next_step)
+    assert "microclaw backup restore" in str(error.value.next_step)
 
 
 async def test_another_programs_database_is_left_alone(store_path: Path) -> None:

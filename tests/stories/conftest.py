@@ -173,7 +173,7 @@ def running_board(home: Path, *words: str) -> Iterator[dict[str, Any]]:
 def joined_board(host: Host, name: str) -> Iterator[str]:
     """A board with our own firmware, on the host's device link."""
     with running_board(host.home, "--join", "--name", name, "--wasmachine", "0", "--serial", "none"):
-        until(lambda: name in host.client.status()["link"]["connected"])
+        until(lambda: name in host.client.get("/v1/status")["link"]["connected"])
         yield name
 
 

@@ -25,7 +25,9 @@ def backup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         assert host.run("run", blink(folder, 10), "-d", "desk").code == 0
         assert host.run("chat", "remember that the relay is on pin 4").code == 0
         assert host.run("schedule", "add", "every day at 7", "turn on pin 4 on desk").code == 0
-        made = host.run("--json", "backup", str(folder / "home.age"), "--password-file", str(folder / "password"))
+        made = host.run(
+            "--json", "backup", "make", str(folder / "home.age"), "--password-file", str(folder / "password")
+        )
         contents = made.json["contents"]
         assert (made.code, contents["devices"], contents["programs"], contents["schedules"]) == (0, 1, 1, 1)
         host.process.terminate()
@@ -34,7 +36,7 @@ def backup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def restore(backup: Path, file: str, *words: str, home: str = "new", password: str = "password") -> tuple[int, str]:
-    given = ("restore", str(backup / file), "--password-file", str(backup / password), *words)
+    given = ("backup", "restore", str(backup / file), "--password-file", str(backup / password), *words)
     ran = microclaw(backup / home, "--json", *given)
     return ran.code, (ran.json.get("error") or {"code": ""})["code"]
 
@@ -69,9 +71,9 @@ def test_a_file_that_cannot_be_opened_changes_nothing(backup: Path, code: str) -
 
 
 def test_with_a_key_nothing_on_this_machine_opens_it(backup: Path, tmp_path: Path) -> None:
-    made = microclaw(backup / "home", "--json", "backup", "--new-key", str(tmp_path / "key"))
+    made = microclaw(backup / "home", "--json", "backup", "make", "--new-key", str(tmp_path / "key"))
     assert made.code == 0
     file = str(tmp_path / "key.age")
-    assert microclaw(backup / "home", "backup", file, "--recipient", made.json["recipient"]).code == 0
-    assert microclaw(tmp_path / "new", "restore", file, "--identity", str(tmp_path / "key")).code == 0
+    assert microclaw(backup / "home", "backup", "make", file, "--recipient", made.json["recipient"]).code == 0
+    assert microclaw(tmp_path / "new", "backup", "restore", file, "--identity", str(tmp_path / "key")).code == 0
     assert (tmp_path / "new" / "microclaw.db").exists()

@@ -18,6 +18,8 @@ from websockets.exceptions import WebSocketException
 
 from microclaw.apps import device_operations as devices
 from microclaw.client import HostError
+from microclaw.telemetry import operations as telemetry
+from microclaw.telemetry.operations import Series
 
 
 @pytest.fixture(scope="module")
@@ -117,15 +119,14 @@ async def test_telemetry_is_history_and_an_event_counts_once(host: Host, at: Pro
             await link.send("event", event, seq=1)
             assert (await link.receive("ack"))["body"]["seq"] == 1
 
-        def series() -> dict[str, Any]:
-            found = host.client.devices.telemetry("hall")["series"]
-            return {one["key"]: one for one in found}
+        def series() -> dict[str, Series]:
+            return {one.key: one for one in host.client.call(telemetry.show, name="hall").series}
 
         await asyncio.to_thread(until, lambda: {"free_heap", "temperature", "room/temperature"} <= series().keys())
         rows = await asyncio.to_thread(series)
-        assert rows["free_heap"]["points"][-1]["max"] == 123_456
-        assert (rows["room/temperature"]["points"][-1]["mean"], rows["temperature"]["unit"]) == (21.5, "°C")
-        assert sum(point["count"] for point in rows["room/temperature"]["points"]) == 1
+        assert rows["free_heap"].points[-1].high == 123_456
+        assert (rows["room/temperature"].points[-1].mean, rows["temperature"].unit) == (21.5, "°C")
+        assert sum(point.count for point in rows["room/temperature"].points) == 1
 
 
 async def test_a_note_waits_for_the_board_and_comes_again_until_it_is_acked(

@@ -28,7 +28,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Host, Reco
 
 
 def root(host: Host) -> str:
-    return f"microclaw/{host.client.status()['mqtt']['id']}"
+    return f"microclaw/{host.client.get('/v1/status')['mqtt']['id']}"
 
 
 def command(house: tuple[Host, Recorder], topic: str, payload: str) -> str:

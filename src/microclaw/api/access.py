@@ -1,7 +1,7 @@
-"""Who may call which route: one table, read by the door (api.caller) and by the matrix test. It refuses nobody itself.
+"""Who may call which route, as the acts declare it; read by the door (api.caller) and by the matrix test.
 
-A route that is missing here is nobody's but the owner's, and a test fails. What a handler or the gate checks besides
-(a risky act, an own conversation) stays as it is: this table is the least that a caller must be.
+What is not declared is nobody's but the owner's. What an act or the gate checks besides (a risky act, an own
+conversation) stays as it is: this is the least that a caller must be.
 """
 
 from __future__ import annotations
@@ -22,28 +22,6 @@ OF_ROLE: Final[Mapping[str, Access]] = {
     "owner": Access.OWN,
 }
 
-ROUTES: Final[Mapping[Access, tuple[str, ...]]] = {
-    Access.OPEN: (
-        "GET /healthz",
-        "GET /metrics",
-        "GET /api/openapi.json",
-    ),
-    Access.LOOK: (
-        "GET /v1/status",
-        "GET /v1/events",
-        "GET /v1/devices/{name}/telemetry",
-    ),
-    Access.ASK: (),
-    Access.ACT: ("GET /v1/cluster",),
-    Access.OWN: (
-        "GET /v1/crashes",
-        "GET /v1/crashes/{crash_id}",
-        "POST /v1/crashes/clear",
-        "GET /v1/firmware/parts/{name}",
-    ),
-    Access.SOCKET: ("POST /v1/backup",),
-}
-
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 # Open to this machine alone: on a network they tell strangers what devices there are, or work for them.
@@ -51,8 +29,7 @@ OPEN_HERE: Final = frozenset({"/metrics", "/api/openapi.json", "/api/compile-was
 
 
 def every_route() -> Iterator[tuple[Access, str]]:
-    """Each route, "GET /v1/devices", with what it asks for: those above, and the declared acts'."""
-    yield from ((access, route) for access, routes in ROUTES.items() for route in routes)
+    """Each route, "GET /v1/devices", with what it asks for."""
     acts = (*load(), *load_by_hand())
     yield from ((act.least, route) for act in acts for route in (act.http, act.many) if route is not None)
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Any, Final, TypeAlias
 
-from typing_extensions import TypedDict
-
 Responses: TypeAlias = dict[int | str, dict[str, Any]]
 FORM: Final = "x-form"
 
@@ -25,16 +23,3 @@ def answers(form: type, status: int = 200) -> Responses:
 def filled(form: type, row: object, **more: Any) -> dict[str, Any]:
     """The fields of `form`: those of `more`, and the row's own of the same names."""
     return {name: more[name] if name in more else getattr(row, name) for name in form.__annotations__}
-
-
-class LastValue(TypedDict):
-    key: str
-    unit: str | None
-    value: float | str | bool
-    at_ms: int
-
-
-class PendingPairing(TypedDict):
-    address: str
-    board: str
-    seconds_left: float

@@ -2,82 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
-from fastapi import Depends, FastAPI
-from fastapi.responses import Response
+from starlette.applications import Starlette
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from microclaw import __version__
 from microclaw.api.access import access_from_network, access_of
-from microclaw.api.answers import answers
-from microclaw.api.backup_routes import backup_router
-from microclaw.api.body import check_form
-from microclaw.api.caller import LOCAL_OWNER, BearerAuth, CallerMiddleware, RequestCaller
+from microclaw.api.by_hand import load_by_hand
+from microclaw.api.caller import LOCAL_OWNER, BearerAuth, CallerMiddleware
 from microclaw.api.chat_routes import ChatService
-from microclaw.api.cluster_routes import cluster_router
 from microclaw.api.compile_routes import CompileService
 from microclaw.api.credential_end import EndsWithCredential
-from microclaw.api.event_routes import events_router
+from microclaw.api.event_routes import Events
 from microclaw.api.failures import add_failure_handlers
-from microclaw.api.metrics import metrics_router
+from microclaw.api.host_routes import Backup, Document
 from microclaw.api.openai import OpenAiService
-from microclaw.api.openapi_document import openapi_of
 from microclaw.api.operation_routes import by_hand_routes, operation_routes
 from microclaw.api.parts import HostParts
 from microclaw.api.request_check import LOOPBACK_NAMES, RequestCheck
 from microclaw.api.shares import Shares, WithinShare
-from microclaw.api.status import for_everybody, read_status
-from microclaw.api.status_answers import Health, HostFacts
-from microclaw.api.telemetry_routes import crash_router, telemetry_router
 from microclaw.api.tool_routes import ToolService
 from microclaw.api.waiting import TellsWaiting
 from microclaw.apps.queues import CompileQueue
+from microclaw.operations.operation import Operation, load
 
 
-def host_api(parts: HostParts) -> FastAPI:
+def host_api(parts: HostParts) -> ASGIApp:
     """Every route, for both apps: the caller is in the request (api.caller)."""
-    app, admission = _base("microclaw", parts), parts.admission
-    app.include_router(telemetry_router(parts))
-    app.include_router(crash_router(parts))
-    app.router.routes.extend(operation_routes(parts))
+    admission, limits = parts.admission, parts.settings.limits
     by_hand = {
+        **_open(parts),
         "chat": ChatService(parts),
         "compile": CompileService(parts.services["program"].compiling),
         "job": parts,
-        "signin": admission.sign_ins,
         "caller": admission,
         "openai": OpenAiService(parts),
         "task": parts.services["task"],
         "tool": ToolService(parts),
+        "install": parts,
+        "metrics": parts,
+        "backup": Backup(admission.gate, parts.backups.reading),
+        "event": Events(parts.live, admission.watching, admission.people, limits.keepalive_s, parts.pins),
     }
-    app.router.routes.extend(by_hand_routes(by_hand))
-    app.include_router(backup_router(admission.gate, parts.backups.reading))
-    app.include_router(metrics_router(parts))
-    app.include_router(cluster_router(None if parts.cluster is None else parts.cluster.status))
-    app.include_router(
-        events_router(parts.live, admission.watching, admission.people, parts.settings.limits.keepalive_s, parts.pins)
-    )
-
-    @app.get("/v1/status", tags=["host"], summary="Model, devices, programs", responses=answers(HostFacts))
-    async def status(by: RequestCaller) -> dict[str, Any]:
-        found = await read_status(parts)
-        person = admission.people.get(by.person_id)
-        return found if person is not None and person.role == "owner" else for_everybody(found)
-
-    @app.get(
-        "/v1/firmware/parts/{name}",
-        tags=["install"],
-        summary="A part that a manifest named, its bytes",
-        response_class=Response,
-    )
-    async def board_part(name: str, by: RequestCaller) -> Response:
-        admission.gate.check_owner(by.person_id, "set up boards")
-        data = parts.services["install"].kept(name.removesuffix(".bin"))
-        return Response(data, media_type="application/octet-stream")
-
-    return app
+    return _app(by_hand, load(), operation_routes(parts))
 
 
 def control_socket_app(parts: HostParts, api: ASGIApp) -> ASGIApp:
@@ -93,12 +62,10 @@ def api_app(
     """With a token or a session: the whole API, as far as the person's role allows. Without one: nothing that touches
     a device, and `on_network` only the pages and the sign-in. `allowed_hosts`: the names by which it may be called."""
     limits, admission = parts.settings.limits, parts.admission
-    outside = _base("microclaw", parts)
-    outside.router.routes.extend(by_hand_routes({"signin": admission.sign_ins}))
+    by_hand = _open(parts)
     if not on_network:
-        compiling = CompileService(CompileQueue(parts.apps.compile))
-        outside.router.routes.extend(by_hand_routes({"compile": compiling}))
-        outside.include_router(metrics_router(parts))
+        by_hand |= {"compile": CompileService(CompileQueue(parts.apps.compile)), "metrics": parts}
+    outside = _app(by_hand)
     shares = Shares(admission.people)
 
     def checked(app: ASGIApp, body_bytes: int) -> ASGIApp:
@@ -143,30 +110,16 @@ class AnswersHead:
         await self._app({**scope, "method": "GET"}, receive, send_head)
 
 
-def _base(title: str, parts: HostParts) -> FastAPI:
-    app = FastAPI(
-        title=title,
-        version=__version__,
-        docs_url=None,
-        redoc_url=None,
-        openapi_url="/api/openapi.json",
-        dependencies=[Depends(check_form)],
-    )
+def _open(parts: HostParts) -> dict[str, Any]:
+    """What the routes that ask for no token work with."""
+    return {"page": None, "health": parts, "signin": parts.admission.sign_ins}
+
+
+def _app(
+    by_hand: Mapping[str, Any], acts: Sequence[Operation[..., Any]] = (), routes: Sequence[Route] = ()
+) -> Starlette:
+    documented = [*acts, *(one for one in load_by_hand() if one.noun in by_hand or one.noun == "document")]
+    services = {**by_hand, "document": Document(documented)}
+    app = Starlette(routes=[*routes, *by_hand_routes(services)])
     add_failure_handlers(app)
-    app.router.routes.extend(by_hand_routes({"page": None}))
-
-    def document() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            app.openapi_schema = openapi_of(app)
-        return app.openapi_schema
-
-    app.openapi = document  # type: ignore[method-assign]  # FastAPI's own way to give another document
-
-    @app.get("/healthz", tags=["host"], summary="Alive", responses=answers(Health))
-    async def healthz() -> dict[str, Any]:
-        """`failing` names the background tasks that are tried again and again. 503 while the disk takes no writes."""
-        if (refusal := await parts.database.refusal()) is not None:
-            raise refusal
-        return {"ok": True, "version": __version__, "failing": list(parts.tasks.failing())}
-
     return app

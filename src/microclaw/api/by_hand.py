@@ -22,6 +22,8 @@ T = TypeVar("T")
 MODULES: Final = (
     "chat_routes",
     "compile_routes",
+    "event_routes",
+    "host_routes",
     "job_routes",
     "openai",
     "page_routes",

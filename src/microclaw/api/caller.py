@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Annotated, Final
+from typing import Final
 
-from fastapi import Depends
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -111,9 +110,6 @@ async def caller_of(
     if not isinstance(caller, Caller):
         raise PermissionRefused("this request has no caller", next_step="send a token: microclaw person add-token NAME")
     return caller if caller.request else replace(caller, request=request_number(request.scope))
-
-
-RequestCaller = Annotated[Caller, Depends(caller_of)]
 
 
 async def admit(
@@ -284,7 +280,7 @@ class BearerAuth:
                 return None
             self._note(AuditKind.SIGNIN_REFUSED, "a session that is over, or never was one", scope)
             text = "this session is over: it was ended, or nobody used it for a week"
-            failure = Failure("unauthorized", text, "sign in again: microclaw open")
+            failure = Failure("unauthorized", text, "sign in again: microclaw status --open")
             answer = failure_response(failure, 401, path=scope["path"])
             answer.headers["Set-Cookie"] = session_cookie(scope, "", 0)
             return answer

@@ -14,15 +14,16 @@ from functools import partial
 from itertools import islice
 from typing import Annotated, TypeAlias, assert_never
 
-from fastapi import APIRouter, Header, Query
-from fastapi.responses import StreamingResponse
+from msgspec import Meta
+from starlette.responses import Response, StreamingResponse
 
-from microclaw.api.caller import RequestCaller
-from microclaw.api.live_pins import MAX_BOARDS, EdgeNews, EdgeReader, LivePins
+from microclaw.api.by_hand import Asked, by_hand
+from microclaw.api.live_pins import MAX_BOARDS, EdgeNews, LivePins
 from microclaw.auth.people import Roles, person_behind
 from microclaw.auth.tokens import RECHECK_S, TokenWatch
 from microclaw.errors import ConfigError, Overloaded
 from microclaw.events import LIVE_EVENTS, Alarm, ApprovalChanged, DeviceLog, LiveEvent, Published, TaskChanged
+from microclaw.operations.operation import Access
 from microclaw.tasks.access import seen_by
 
 Watching: TypeAlias = Callable[[str | None], AbstractAsyncContextManager[TokenWatch]]
@@ -125,56 +126,40 @@ class LiveFeed:
         `may_read` is asked before each event and every RECHECK_S; when it says no, there are no more. The edges of
         `boards` (ids) come between them.
         """
-        news = asyncio.Event()
+        news, person, quiet_s = asyncio.Event(), person_behind(person_id), 0.0
         with nullcontext() if pins is None or not boards else pins.watching(boards, news.set) as edges:
-            async with aclosing(
-                self._read(after, keepalive_s, may_read, news, edges, person_behind(person_id))
-            ) as events:
-                async for event in events:
-                    yield event
-
-    async def _read(
-        self,
-        after: int,
-        keepalive_s: float,
-        may_read: Callable[[], bool],
-        news: asyncio.Event,
-        edges: EdgeReader | None,
-        person: str,
-    ) -> AsyncGenerator[NumberedEvent | LostEvents | EdgeNews | None, None]:
-        self.listeners += 1
-        self._of[person] += 1
-        quiet_s = 0.0
-        self._news.add(news)
-        try:
-            while True:
-                news.clear()
-                oldest = self._count - len(self._ring)
-                if after < oldest:
-                    yield LostEvents(oldest - after, oldest)
-                    after = oldest
-                for event in tuple(islice(self._ring, after - oldest, None)):
-                    if not may_read():
+            self.listeners += 1
+            self._of[person] += 1
+            self._news.add(news)
+            try:
+                while True:
+                    news.clear()
+                    oldest = self._count - len(self._ring)
+                    if after < oldest:
+                        yield LostEvents(oldest - after, oldest)
+                        after = oldest
+                    for event in tuple(islice(self._ring, after - oldest, None)):
+                        if not may_read():
+                            return
+                        after += 1
+                        yield NumberedEvent(after, event)
+                    for counted in () if edges is None else edges.take():
+                        if not may_read():
+                            return
+                        yield counted
+                    if after < self._count:
+                        continue
+                    if self._ended or not may_read():
                         return
-                    after += 1
-                    yield NumberedEvent(after, event)
-                for counted in () if edges is None else edges.take():
-                    if not may_read():
-                        return
-                    yield counted
-                if after < self._count:
-                    continue
-                if self._ended or not may_read():
-                    return
-                pause_s = min(RECHECK_S, keepalive_s - quiet_s)
-                quiet_s = 0.0 if await _within(news, pause_s) else quiet_s + pause_s
-                if quiet_s >= keepalive_s:
-                    quiet_s = 0.0
-                    yield None
-        finally:
-            self.listeners -= 1
-            self._of[person] -= 1
-            self._news.discard(news)
+                    pause_s = min(RECHECK_S, keepalive_s - quiet_s)
+                    quiet_s = 0.0 if await _within(news, pause_s) else quiet_s + pause_s
+                    if quiet_s >= keepalive_s:
+                        quiet_s = 0.0
+                        yield None
+            finally:
+                self.listeners -= 1
+                self._of[person] -= 1
+                self._news.discard(news)
 
     def _wake(self) -> None:
         for news in self._news:
@@ -201,42 +186,57 @@ async def _within(news: asyncio.Event, timeout_s: float) -> bool:
 
 MEDIA_TYPE = "text/event-stream"
 RETRY_MS = 2_000
+MAX_ID_CHARS = 64
 LOST = "lost"
 KINDS = frozenset({LOST, *(kind.kind for kind in LIVE_EVENTS)})
 """What `kind` may name. `lost` comes whatever it names."""
 _ID = re.compile(r"([0-9a-f]{1,32})-([0-9]{1,18})")
 
 
-def events_router(feed: LiveFeed, watching: Watching, roles: Roles, keepalive_s: float, pins: LivePins) -> APIRouter:
-    router = APIRouter(tags=["host"])
+@dataclass(frozen=True, slots=True)
+class Events:
+    """What the route works with."""
 
-    @router.get("/v1/events", summary="Live events, as Server-Sent Events", response_class=StreamingResponse)
-    async def events(
-        by: RequestCaller,
-        device: Annotated[str | None, Query(max_length=64, description="Only this device's")] = None,
-        kind: Annotated[list[str] | None, Query(max_length=16, description="Only these kinds")] = None,
-        edges: Annotated[
-            list[str] | None, Query(max_length=MAX_BOARDS, description="Also the edges that these devices count")
-        ] = None,
-        last_event_id: Annotated[str | None, Header(max_length=64)] = None,
-    ) -> StreamingResponse:
-        """Begins with the next event, or after `Last-Event-ID` if that is still there; `lost` comes first if not."""
-        unknown = sorted(set(kind or ()) - KINDS)
-        if unknown:
-            raise ConfigError(
-                f"there is no kind of event {unknown[0]!r}", next_step=f"ask for any of {', '.join(sorted(KINDS))}"
-            )
-        person = roles.get(by.person_id)
-        feed.check_room(by.person_id, is_owner=person is not None and person.role == "owner")
-        (after, gap), kinds = feed.place(last_event_id), frozenset(kind or KINDS)
-        sees = partial(may_see, roles, by.person_id)
-        boards = pins.check(list(dict.fromkeys(edges or ())))
-        stream = event_stream(
-            feed, after, keepalive_s, device, kinds, watching, by.token, sees, pins, boards, by.person_id, gap
+    feed: LiveFeed
+    watching: Watching
+    roles: Roles
+    keepalive_s: float
+    pins: LivePins
+
+
+@by_hand("event.stream", http="GET /v1/events", access=Access.LOOK, media=MEDIA_TYPE)
+async def events(
+    service: Events,
+    asked: Asked,
+    device: Annotated[str | None, Meta(max_length=64, description="Only this device's.")] = None,
+    kind: Annotated[list[str], Meta(max_length=16, description="Only these kinds.")] = [],  # noqa: B006
+    edges: Annotated[list[str], Meta(max_length=MAX_BOARDS, description="Also the edges of these.")] = [],  # noqa: B006
+) -> Response:
+    """Live events, as Server-Sent Events; after `Last-Event-ID` if that is still there, `lost` comes first if not."""
+    unknown = sorted(set(kind) - KINDS)
+    if unknown:
+        raise ConfigError(
+            f"there is no kind of event {unknown[0]!r}", next_step=f"ask for any of {', '.join(sorted(KINDS))}"
         )
-        return StreamingResponse(stream, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
-
-    return router
+    feed, roles, by = service.feed, service.roles, asked.by
+    person = roles.get(by.person_id)
+    feed.check_room(by.person_id, is_owner=person is not None and person.role == "owner")
+    after, gap = feed.place(asked.request.headers.get("last-event-id", "")[:MAX_ID_CHARS])
+    stream = event_stream(
+        feed,
+        after,
+        service.keepalive_s,
+        device,
+        frozenset(kind or KINDS),
+        service.watching,
+        by.token,
+        partial(may_see, roles, by.person_id),
+        service.pins,
+        service.pins.check(list(dict.fromkeys(edges))),
+        by.person_id,
+        gap,
+    )
+    return StreamingResponse(stream, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 
 
 def may_see(roles: Roles, person_id: str, event: LiveEvent) -> bool:

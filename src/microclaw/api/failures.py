@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import html
 import logging
-from typing import Any, Final
+from typing import Final
 
-from fastapi.exceptions import RequestValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -14,7 +13,6 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from microclaw.api.access import methods_at
 from microclaw.errors import MicroclawError
-from microclaw.validation import validation_message
 from microclaw.wire.host_api import Failure, failure_object, failure_of
 
 _log = logging.getLogger(__name__)
@@ -94,7 +92,11 @@ _NO_PAGE: Final = (  # for a person's browser; it has nothing of what was asked 
     '<p>There is no such page. <a href="{0}/">Go to the start page</a>; the API is at '
     '<a href="{0}/api/openapi.json">{0}/api/openapi.json</a>.</html>'
 )
-_NEXT_BY_STATUS: Final = {415: "send Content-Type: application/json", 416: "ask for a part that is there"}
+_NEXT_BY_STATUS: Final = {
+    415: "send Content-Type: application/json",
+    416: "ask for a part that is there",
+    422: "correct that value; the form of every request is in /api/openapi.json",
+}
 
 
 def failure_response(failure: Failure, status: int | None = None, *, path: str = "") -> JSONResponse:
@@ -117,7 +119,6 @@ def retry_headers(status: int) -> dict[str, str]:
 def add_failure_handlers(app: Starlette) -> None:
     """Give every error of `app` the same JSON form."""
     app.add_exception_handler(MicroclawError, _known)
-    app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _unexpected)
 
@@ -125,14 +126,6 @@ def add_failure_handlers(app: Starlette) -> None:
 async def _known(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, MicroclawError)
     return failure_response(failure_of(error), path=request.scope["path"])
-
-
-async def _invalid(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
-    faults = tuple(_fault(e) for e in error.errors()[:10])
-    next_step = "correct that value; the form of every request is in /api/openapi.json"
-    failure = Failure("bad_request", faults[0], next_step, tuple({"text": fault} for fault in faults), 2)
-    return failure_response(failure, 422, path=request.scope["path"])
 
 
 async def _http(request: Request, error: Exception) -> Response:
@@ -160,14 +153,6 @@ async def _unexpected(request: Request, error: Exception) -> JSONResponse:
 def unexpected(error: BaseException) -> Failure:
     """An error of ours, without internal details."""
     return Failure("internal_error", f"unexpected {type(error).__name__}", "the traceback is in the host's log")
-
-
-def _fault(error: Any) -> str:
-    if error.get("type") == "json_invalid":
-        why = error.get("ctx", {}).get("error", "wrong")
-        return f"the body is no JSON at character {error['loc'][-1] + 1}: {why}"[:300]
-    place = ".".join(str(part) for part in error.get("loc", ()) if part not in ("body", "query", "path"))
-    return validation_message(place or "the request", error)[:300]
 
 
 def is_openai(path: str) -> bool:

@@ -1,46 +1,27 @@
-"""What FastAPI's OpenAPI document lacks: ways in, the one form of errors, the lines of streams, bytes. No route.
+"""The OpenAPI document of the API: its acts, ways in, the one form of errors, the lines of streams, bytes. No route.
 
 docs/api.md says the same in words.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, Literal, TypeAlias
+from collections.abc import Collection, Mapping
+from typing import Any, Final, TypeAlias
 
-from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
-from fastapi.responses import StreamingResponse
-from fastapi.routing import APIRoute, APIRouter
-from pydantic import TypeAdapter
-from starlette.routing import BaseRoute, Route
-
-from microclaw.api.access import OPEN_HERE, access_of
-from microclaw.api.answers import FORM, FORMS
-from microclaw.api.by_hand import load_by_hand
+from microclaw import __version__
+from microclaw.api.access import OPEN_HERE
 from microclaw.api.caller import CSRF_HEADER
 from microclaw.api.failures import STATUS_BY_CODE, is_openai
-from microclaw.operations.openapi import paths_and_schemas
-from microclaw.operations.operation import Access, load
+from microclaw.operations.openapi import documented_path, paths_and_schemas
+from microclaw.operations.operation import Access, Operation
 from microclaw.wire.host_api import stream_schemas
 
 Document: TypeAlias = dict[str, Any]
-_Adapter: TypeAlias = tuple[str, Literal["serialization"], TypeAdapter[Any]]
 
 NDJSON: Final = "application/x-ndjson"
 LINE: Final = "StreamLine"
-_SCHEMAS: Final = "#/components/schemas/"
 _SSE: Final = "text/event-stream"
-_EVENTS: Final = frozenset({"/v1/events"})
-_BYTES: Final = {"/v1/backup": "application/x-tar"}
-_STREAMS: Final = (StreamingResponse, StreamingResponse.__name__)  # as the type, or as its name
 _TASK_FILE: Final = "/v1/tasks/{number}/files/{name}"
-_PLAIN: Final = {
-    "/metrics": ("text/plain",),
-    _TASK_FILE: ("application/octet-stream", "*/*"),
-    "/v1/firmware/parts/{name}": ("application/octet-stream",),
-}
-_METHODS: Final = frozenset({"get", "post", "put", "patch", "delete"})
 _STATUSES: Final = sorted({*STATUS_BY_CODE.values(), 401, 408, 415, 429})
 _MAY_RETRY: Final = frozenset({429, 503})
 _REASONS: Final = {
@@ -62,41 +43,30 @@ _REASONS: Final = {
 }
 
 
-def openapi_of(app: FastAPI) -> Document:
-    """The document of all routes of `app`."""
-    document = get_openapi(title=app.title, version=app.version, routes=app.routes, description=_ABOUT)
-    names = {route.name for route in app.routes if isinstance(route, Route)}
-    declared_acts = [one for act in (*load(), *load_by_hand()) for one in (act, act.of_many) if one.name in names]
-    paths, declared = paths_and_schemas(declared_acts)
-    for path, methods in paths.items():
-        document["paths"].setdefault(path, {}).update(methods)
-    streams = dict(_stream_types(app.routes)) | {
-        (one.path.replace(":path}", "}"), one.method.lower()): one.media or NDJSON
-        for one in declared_acts
-        if one.media or one.steps
-    }
-    components: Document = document.setdefault("components", {})
-    schemas: Document = components.setdefault("schemas", {})
-    for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own: this API has another form
-        schemas.pop(name, None)
+def openapi_of(acts: Collection[Operation[..., Any]]) -> Document:
+    """The document of the routes of these acts."""
+    routes = [one for act in acts for one in (act, act.of_many) if one.http is not None]
+    paths, declared = paths_and_schemas(routes)
     line, lines = stream_schemas()
-    responses = [answer for _, _, operation in _operations(document) for answer in operation["responses"].values()]
-    names = {answer[FORM] for answer in responses if FORM in answer}
-    adapters: list[_Adapter] = [(name, "serialization", TypeAdapter(FORMS[name])) for name in sorted(names)]
-    schemas |= TypeAdapter.json_schemas(adapters, ref_template=f"{_SCHEMAS}{{model}}")[1]["$defs"]
-    schemas |= declared | lines | {LINE: line, "Error": _ERROR, "OpenAIError": _OPENAI_ERROR, "Waiting": _WAITING}
-    components["securitySchemes"] = _WAYS_IN
-    components["responses"] = {
-        **{f"Failed{status}": _failed(status, "Error") for status in (*_STATUSES, 416)},
-        **{f"OpenAIFailed{status}": _failed(status, "OpenAIError") for status in _STATUSES},
-    }
-    document["security"] = _READS
+    schemas = declared | lines | {LINE: line, "Error": _ERROR, "OpenAIError": _OPENAI_ERROR, "Waiting": _WAITING}
     _close(schemas)
-    for path, method, operation in _operations(document):
-        body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
-        schemas |= body.pop("$defs", {})  # of a body that its route reads itself
-        _complete(path, method, operation, streams.get((path, method)))
-    return document
+    for one in routes:
+        path = documented_path(one)
+        _complete(path, one.method.lower(), paths[path][one.method.lower()], one)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "microclaw", "description": _ABOUT, "version": __version__},
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": _WAYS_IN,
+            "responses": {
+                **{f"Failed{status}": _failed(status, "Error") for status in (*_STATUSES, 416)},
+                **{f"OpenAIFailed{status}": _failed(status, "OpenAIError") for status in _STATUSES},
+            },
+        },
+        "security": _READS,
+    }
 
 
 _WAYS_IN: Final[Document] = {
@@ -135,38 +105,22 @@ def _close(value: object) -> None:
                 _close(part)
 
 
-def _operations(document: Document) -> Iterator[tuple[str, str, Document]]:
-    for path, methods in document["paths"].items():
-        for method, operation in methods.items():
-            if method in _METHODS:
-                yield path, method, operation
-
-
-def _stream_types(routes: Iterable[BaseRoute]) -> Iterator[tuple[tuple[str, str], str]]:
-    """The media type of each route that streams, by path and method; routers are included without a prefix."""
-    for route in routes:
-        included = getattr(route, "original_router", None)  # FastAPI keeps an included router as one route
-        if isinstance(included, APIRouter):
-            yield from _stream_types(included.routes)
-        elif isinstance(route, APIRoute) and route.endpoint.__annotations__.get("return") in _STREAMS:
-            kind = _SSE if route.path_format in _EVENTS else _BYTES.get(route.path_format, NDJSON)
-            for method in route.methods or ():
-                yield (route.path_format, method.lower()), kind
-
-
-def _complete(path: str, method: str, operation: Document, stream: str | None) -> None:
+def _complete(path: str, method: str, operation: Document, act: Operation[..., Any]) -> None:
     answers: Document = operation["responses"]
-    answers.pop("422", None)
-    for answer in answers.values():
-        if (form := answer.pop(FORM, None)) is not None:  # FastAPI has the bare return type's
-            answer.setdefault("content", {})["application/json"] = {"schema": {"$ref": f"{_SCHEMAS}{form}"}}
+    stream = act.media or (NDJSON if act.steps else None)
     if stream is not None:
-        described = "JSON lines; the last one is its end" if stream == NDJSON else "A stream"
-        answers["200"] = {"description": described, "content": {stream: {"schema": _STREAMED.get(stream, _FILE)}}}
-    if path in _PLAIN:
-        _answer_bytes(path, answers)
-    found = access_of(method.upper(), path)
-    access = Access.OWN if found is None else found
+        described = "JSON lines; the last one is its end" if stream == NDJSON else "As it is"
+        content = {
+            kind: {"schema": _STREAMED.get(kind, _TEXT if kind.startswith("text/") else _FILE)} for kind in (stream,)
+        }
+        answers["200"] = {"description": described, "content": content}
+    if path == _TASK_FILE:
+        content = {kind: {"schema": _FILE} for kind in ("application/octet-stream", "*/*")}
+        answers["200"]["content"] = content
+        answers["206"] = {"description": "The part that Range asks for", "content": content}
+        answers["304"] = {"description": "The client has it already (If-None-Match, If-Modified-Since)"}
+        answers["416"] = {"$ref": "#/components/responses/Failed416"}
+    access = act.least
     operation["x-access"] = access.name.lower()
     if access is Access.OPEN:
         operation["security"] = [{}, *_READS] if path in OPEN_HERE else []
@@ -177,17 +131,6 @@ def _complete(path: str, method: str, operation: Document, stream: str | None) -
     kind = "OpenAIFailed" if is_openai(path) else "Failed"
     for status in _STATUSES:
         answers[str(status)] = {"$ref": f"#/components/responses/{kind}{status}"}
-
-
-def _answer_bytes(path: str, answers: Document) -> None:
-    """An answer that is no JSON: the content types of it, and the parts and conditions of a file (RFC 9110)."""
-    schema = _FILE if path == _TASK_FILE else _TEXT
-    content = {kind: {"schema": schema} for kind in _PLAIN[path]}
-    answers["200"] = {"description": "As it is", "content": content}
-    if path == _TASK_FILE:
-        answers["206"] = {"description": "The part that Range asks for", "content": content}
-        answers["304"] = {"description": "The client has it already (If-None-Match, If-Modified-Since)"}
-        answers["416"] = {"$ref": "#/components/responses/Failed416"}
 
 
 def _failed(status: int, schema: str) -> Document:

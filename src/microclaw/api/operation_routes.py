@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final, cast, get_origin
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -200,11 +200,13 @@ def _devices_text(devices: Sequence[Device]) -> str:
 async def _values(act: Operation[..., Any], request: Request) -> dict[str, Any]:
     """The act's values, from path, query and body. HTTPException 422 names the first that is wrong."""
     texts: dict[str, Any] = dict(request.path_params)
+    lists = {one.name for one in act.parameters if get_origin(one.kind) is list}
     query = {} if is_openai(request.url.path) else request.query_params  # its clients send some of other services
-    for name, value in query.items():
-        if name in texts:
-            raise HTTPException(422, f"{name}: it is in the path already")
-        texts[name] = value
+    for name in query:
+        given = request.query_params.getlist(name)
+        if name in texts or (len(given) > 1 and name not in lists):
+            raise HTTPException(422, f"{name}: it is there more than once")
+        texts[name] = given if name in lists else given[0]
     body: Any = {}
     if act.has_body and act.reads is None and (content := await request.body()):
         try:
@@ -215,4 +217,6 @@ async def _values(act: Operation[..., Any], request: Request) -> dict[str, Any]:
         found = msgspec.convert(texts, act.texts, strict=False), msgspec.convert(body, act.body)
     except msgspec.ValidationError as exc:
         raise HTTPException(422, fault(exc)) from exc
+    except UnicodeEncodeError as exc:  # half of a surrogate pair, which JSON can carry
+        raise HTTPException(422, f"a text is no Unicode: {exc.reason}") from exc
     return {name: getattr(part, name) for part in found for name in part.__struct_fields__}

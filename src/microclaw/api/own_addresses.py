@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import Iterable, Iterator
-from typing import Any
 from urllib.parse import urlsplit
 
 from microclaw.api.parts import HostParts
-from microclaw.api.status import read_status
 from microclaw.auth.certificates import HostNames, lan_names
 from microclaw.errors import ConfigError
 from microclaw.transports.address import HostPort
@@ -22,7 +20,7 @@ async def refuse_own(parts: HostParts, transports: Iterable[str]) -> None:
     if not wanted:
         return
     names, (networks, own) = await asyncio.to_thread(_here)
-    listening = list(_listening(await read_status(parts)))
+    listening = list(_listening(parts))
     for address in wanted:
         if address.host in networks:
             raise ConfigError(
@@ -45,11 +43,10 @@ def _here() -> tuple[HostNames, tuple[frozenset[str], frozenset[str]]]:
     return lan_names(), (everybody, frozenset(str(ip.ip) for ip in found))
 
 
-def _listening(status: dict[str, Any]) -> Iterator[HostPort]:
+def _listening(host: HostParts) -> Iterator[HostPort]:
     """Where this host listens: its API, link, chat gateway, xiaozhi's page and Wyoming's port."""
-    channels = (each["text"] for each in status["channels"] if each["name"] == "gateway" and each["state"] == "on")
-    link, others = status["link"] or {}, (status["xiaozhi"].get("ota"), status["wyoming"].get("address"))
-    for text in (status["http"], link.get("address"), *channels, *others):
+    link = None if host.link is None else host.link.address
+    for text in (host.http, link, host.channels.gateway, host.voice.ota, host.voice.wyoming):
         parts = urlsplit(text if "://" in text else f"//{text}") if text else None
         if parts is not None and parts.hostname is not None and parts.port is not None:
             yield HostPort(parts.hostname, parts.port)

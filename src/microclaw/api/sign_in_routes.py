@@ -105,7 +105,7 @@ def _browser(asked: Asked) -> dict[str, str]:
 
 
 async def _opened(asked: Asked, opening: Awaitable[OpenedSession | None], wrong: str) -> Any:
-    step = "microclaw open, on the host's machine"
+    step = "microclaw status --open, on the host's machine"
     try:
         opened = await opening
     except TooManyTries as exc:

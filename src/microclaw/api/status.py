@@ -6,46 +6,49 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from msgspec import to_builtins
+from msgspec import convert
+from msgspec.structs import replace
 
 from microclaw import __version__
-from microclaw.agent.window import Window
-from microclaw.api.telemetry_routes import crashes_of_a_day, telemetry_refusals
-from microclaw.apps.deferred import DeferredAct, DeferredLog
-from microclaw.apps.reconciler import DeviceCheck
-from microclaw.audit import RecordedEvent, alarm_text
-from microclaw.auth.approvals import PendingApproval
-from microclaw.auth.people import Roles
-from microclaw.config.settings import BudgetSettings, Settings
-from microclaw.devices.device import Device
-from microclaw.devices.registry import Registry
+from microclaw.api.operations import (
+    AlarmFacts,
+    DeferredFacts,
+    DeviceStatus,
+    HttpsFacts,
+    LinkStatus,
+    ModelOutage,
+    Status,
+    StatusRow,
+)
+from microclaw.apps.deferred import DeferredLog
+from microclaw.audit import alarm_text
+from microclaw.clock import now_ms
 from microclaw.link_server.device_facts import pending_pairings
-from microclaw.link_server.server import LinkServer
 from microclaw.models.fallback import Outage
 from microclaw.models.protocol import Model
 from microclaw.models.router import outages_of
-from microclaw.schedules.entry import Schedule
 from microclaw.store.crashes import CrashTable
-from microclaw.store.usage import UsageCount
-from microclaw.text import format_duration
-from microclaw.virtual_boards.host_boards import BoardStanding
+from microclaw.telemetry.mqtt_text import mqtt_line
+from microclaw.telemetry.operations import refused_values
+from microclaw.text import count_text, format_duration, moment_text
 
 if TYPE_CHECKING:
     from microclaw.api.parts import HostParts
+    from microclaw.api.server import PeoplePlane
     from microclaw.channels.telegram.poller import TelegramState
+    from microclaw.link_server.server import LinkServer
 
 _DAY_MS: Final = 86_400_000
-SHOWN: Final = 5  # of the schedules that are due next, and of the approvals
-PRIVATE: Final = (
-    "pid", "home", "problems", "alarms", "channels", "mcp_servers", "tasks", "schedules", "approvals", "usage",
-    "model_outages", "mqtt", "backup", "rollouts", "code",
-)  # fmt: skip
-"""Fields of the status for owners only: they are about this machine and other people's chats."""
+SHOWN: Final = 5  # of the schedules that are due next, of the approvals, and of deferred acts that ended
+OFFLINE: Final = "offline"
+AT_ONCE: Final = 200  # devices that are told before the event loop does something else
+_PAIR: Final = "microclaw device pair CODE"
+_SWITCH: Final = {"telegram": "telegram.token", "the chat gateway": "gateway.enabled true"}
 
 
 @dataclass(slots=True)
@@ -64,198 +67,202 @@ class ChannelStates:
     gateway_token: Path | None = None
 
 
-def channel_objects(channels: ChannelStates, settings: Settings) -> list[dict[str, Any]]:
-    """Each channel with its state: `on`, `disturbed`, `connecting`, `off` (not wanted, or `text` says why)."""
-    found: list[dict[str, Any]] = []
-    telegram = channels.telegram
-    if telegram is not None:
-        state = {"listening": "on"}.get(telegram.phase, telegram.phase)
-        name = f"@{telegram.bot.removeprefix('@')}" if telegram.bot else None
-        found.append({"name": "telegram", "state": state, "text": telegram.reason or name, "bot": name})
-    else:
-        found.append(_off("telegram", settings.problems))
-    if channels.gateway is not None:
-        door = {"open": channels.gateway_open, "token_file": channels.gateway_token and str(channels.gateway_token)}
-        found.append(
-            {"name": "gateway", "state": "on", "text": channels.gateway, "clients": channels.clients(), **door}
+async def read_status(parts: HostParts, is_owner: bool) -> Status:
+    """The document of GET /v1/status."""
+    model, hint = await describe_model(parts.conversations.model)
+    made = Status(
+        version=__version__,
+        host=None if parts.settings.cluster.database is None else parts.settings.cluster.host_name,
+        http=parts.http,
+        https=_https(parts.plane),
+        link=await _link(parts.link),
+        xiaozhi=parts.voice.xiaozhi_object(),
+        wyoming=parts.voice.wyoming_object(),
+        up_s=round(time.monotonic() - parts.began_s, 1),
+        rss_mb=round(resident_mb(), 1),
+        model=model,
+        model_hint=hint,
+        deferred=await _deferred(parts),
+        devices=await _devices(parts),
+    )
+    if is_owner:
+        outages = outages_of(parts.conversations.model)
+        made = replace(
+            made,
+            pid=os.getpid(),
+            home=str(parts.settings.home),
+            problems=problems_of(parts),
+            alarms=await _alarms(parts),
+            gateway_open=parts.channels.gateway is not None and parts.channels.gateway_open,
+            failing=[one.text for one in parts.tasks.states() if one.phase == "failing"],
+            mqtt=dict(parts.mqtt()),
+            model_outages=[convert(one, ModelOutage, from_attributes=True) for one in outages],
         )
+    of_owners = await _screen_of_owners(parts, made) if is_owner else []
+    screen = [*_screen(parts, made), *of_owners, *await _events(parts, made)]
+    return replace(made, screen=[StatusRow(about, text) for about, text in screen])
+
+
+def _screen(parts: HostParts, made: Status) -> Iterator[tuple[str, str]]:
+    pid = "" if made.pid is None else f" (pid {made.pid})"
+    yield "host", f"running{pid}, up {made.up_s:.0f} s, {made.rss_mb:.0f} MB"
+    yield "api", made.http or "only the control socket"
+    link = made.link
+    yield "link", "off: no device can connect here" if link is None else link.text
+    for one in () if link is None else link.waiting:
+        yield "pairing", f"{one.board} at {one.address} shows a code, good for {one.seconds_left} s: {_PAIR}"
+    yield "model", made.model
+    window = parts.conversations.context.window
+    if (learned := window.learned) is not None:
+        named = "" if learned.named_tokens is None else f" (the server named {learned.named_tokens:,})"
+        again = format_duration(window.retry_in_s * 1000)
+        text = f"{learned.tokens:,} tokens{named}; configured: {window.configured_tokens:,}, tried again in {again}"
+        yield "context", f"learned from the server's refusal: {text}"
+    if made.xiaozhi["ota"]:
+        yield "xiaozhi", f"{made.xiaozhi['ota']}   {count_text(made.xiaozhi['connected'], 'device')} connected"
+    if made.wyoming["address"]:
+        yield "wyoming", made.wyoming["address"]
+
+
+async def _screen_of_owners(parts: HostParts, made: Status) -> list[tuple[str, str]]:
+    today, budget = (await parts.usage.report("day", 1)).today, parts.settings.budget
+    outages = made.model_outages or ()
+    rows = [("model", f"{one.reason}{f' - {one.next_step}' if one.next_step else ''}") for one in outages]
+    if today.requests or budget.day_usd is not None or budget.day_tokens is not None:
+        usd = "" if budget.day_usd is None else f" of ${budget.day_usd:.2f}"
+        tokens = "" if budget.day_tokens is None else f" of {budget.day_tokens:,}"
+        rows.append(("usage", f"today ${today.cost_usd:.2f}{usd}, {today.tokens:,}{tokens} tokens"))
+    rows += _channels(parts)
+    if made.mqtt and made.mqtt["state"] != "off":
+        rows.append(("mqtt", mqtt_line(made.mqtt)))
+    rows += [("mcp", f"{name}: {state}") for name, state in parts.mcp_servers().items()]
+    rows += [("failing", text) for text in made.failing or ()]
+    rows += [("off", text) for text in made.problems or () if text.partition(" is off: ")[0] not in _SWITCH]
+    rows += [("alarm", f"{one.text}   {one.next_step}") for one in made.alarms or ()]
+    if (backup := parts.backups.text()) is not None:
+        rows.append(("backup", backup))
+    code = parts.code.counts()
+    if code["running"] or code["waiting"] or code["endings"]:
+        text = f"{code['running']} running, {code['waiting']} waiting, {sum(code['endings'].values())} ended"
+        rows.append(("code", f"{text}: microclaw task list"))
+    for one in await parts.rollouts.rollouts.standing():
+        step = f"next: microclaw firmware rollouts {one.rollout_id}"
+        rows.append(("rollout", f"{one.rollout_id} of {one.version}: {one.state}, {one.text}; {step}"))
+    schedules = await parts.schedules.scheduling.book.all()
+    due = {one.schedule_id: one.next_ms for one in schedules if one.state == "active" and one.next_ms is not None}
+    soon = sorted((one for one in schedules if one.schedule_id in due), key=lambda one: due[one.schedule_id])[:SHOWN]
+    rows += [("schedule", f"{moment_text(one.next_ms or 0)}   {one.what} ({one.said})") for one in soon]
+    if len(schedules) > len(soon):
+        rows.append(("schedule", f"{len(schedules)} in all: microclaw schedule list"))
+    pending, gate = parts.admission.approvals.pending(), parts.admission.gate
+    rows += [("approval", f"{one.action} (asked by {gate.name_of(one.person_id)})") for one in pending[:SHOWN]]
+    if pending:
+        rows.append(("approval", f"{len(pending)} in all: microclaw approval list"))
+    return rows
+
+
+def _channels(parts: HostParts) -> Iterator[tuple[str, str]]:
+    channels = parts.channels
+    if (telegram := channels.telegram) is None:
+        yield "telegram", _off("telegram", parts.settings.problems)
+    elif telegram.phase == "listening":
+        yield "telegram", f"@{(telegram.bot or '').removeprefix('@')} listens"
     else:
-        found.append(_off("the chat gateway", channels.problems))
-    return found
+        yield "telegram", f"{telegram.phase}: {telegram.reason}" if telegram.reason else telegram.phase
+    if channels.gateway is None:
+        yield "gateway", _off("the chat gateway", channels.problems)
+    else:
+        text = f"{channels.gateway}   {count_text(channels.clients(), 'client')}"
+        warning = "   open: every program of this machine is the owner there" if channels.gateway_open else ""
+        yield "gateway", text + warning
 
 
-def _off(name: str, problems: Sequence[str]) -> dict[str, Any]:
+def _off(name: str, problems: Sequence[str]) -> str:
     start = f"{name} is off: "
     reason = next((problem.removeprefix(start) for problem in problems if problem.startswith(start)), None)
-    return {"name": name.split()[-1], "state": "off", "text": reason}
+    return f"off: {reason}" if reason else f"off (microclaw config set {_SWITCH[name]})"
 
 
-def schedule_object(entries: Sequence[Schedule]) -> dict[str, Any]:
-    """The number of schedules, and the next ones that are due."""
-    active = sorted(
-        ((entry.next_ms, entry) for entry in entries if entry.state == "active" and entry.next_ms is not None),
-        key=lambda due: due[0],
-    )
-    return {
-        "active": len(active),
-        "paused": sum(entry.state == "paused" for entry in entries),
-        "next": [
-            {"id": entry.schedule_id, "said": entry.said, "what": entry.what, "next_ms": next_ms}
-            for next_ms, entry in active[:SHOWN]
-        ],
-    }
+async def _events(parts: HostParts, made: Status) -> list[tuple[str, str]]:
+    """What waits and what went wrong at devices."""
+    rows = [("deferred", one.line) for one in made.deferred]
+    crashes = await CrashTable(parts.database).groups(since_ms=now_ms() - _DAY_MS)
+    if crashes:
+        boards = count_text(len({device for one in crashes for device in one.devices}), "board")
+        text = f"{count_text(len(crashes), 'kind')} of crash in the last day on {boards}"
+        rows.append(("crash", f"{text}; next: microclaw logs --crashes"))
+    return [*rows, *(("telemetry", f"{one.device}: {one.text}") for one in refused_values(parts.history))]
 
 
-def approval_object(pending: Sequence[PendingApproval], people: Roles) -> dict[str, Any]:
-    names = {p.person_id: person.name for p in pending[:SHOWN] if (person := people.get(p.person_id)) is not None}
-    return {
-        "pending": len(pending),
-        "first": [
-            {"approval_id": p.approval_id, "action": p.action, "asked_by": names.get(p.person_id, p.person_id)}
-            for p in pending[:SHOWN]
-        ],
-    }
-
-
-def process_object(board: BoardStanding | None) -> dict[str, Any] | None:
-    """The state of a virtual board's process; None for other devices."""
-    if board is None:
-        return None
-    failed = board.state == "failed"
-    return {
-        "state": board.state,
-        "restarts": board.restarts,
-        "last_ms": board.last_ms,
-        "reason": board.reason,
-        "next": "look into the host's log, then start the host again" if failed else None,
-    }
-
-
-def usage_object(today: UsageCount, budget: BudgetSettings) -> dict[str, Any]:
-    """What models cost today, and what they may."""
-    return {
-        "requests": today.requests,
-        "tokens": today.tokens,
-        "cost_usd": round(today.cost_usd, 6),
-        "day_usd": budget.day_usd,
-        "day_tokens": budget.day_tokens,
-    }
-
-
-def context_object(window: Window) -> dict[str, Any]:
-    """The tokens that a request to the model may have; `text` says so where a server's refusal made them fewer."""
-    learned, text = window.learned, None
-    if learned is not None:
-        named = "" if learned.named_tokens is None else f" (the server named {learned.named_tokens:,})"
-        text = (
-            f"learned from the server's refusal: {learned.tokens:,} tokens{named}; "
-            f"configured: {window.configured_tokens:,}, tried again in {format_duration(window.retry_in_s * 1000)}"
-        )
-    return {
-        "tokens": window.tokens,
-        "configured_tokens": window.configured_tokens,
-        "named_tokens": None if learned is None else learned.named_tokens,
-        "retry_in_s": round(window.retry_in_s, 1),
-        "text": text,
-    }
-
-
-def deferred_acts_object(
-    waiting: Sequence[DeferredAct], ended: Sequence[DeferredAct], devices: Registry, now_ms: int
-) -> dict[str, Any]:
+async def _deferred(parts: HostParts) -> list[DeferredFacts]:
     """The acts that wait for their devices, and how the newest of the last day came out."""
-    names = {device.device_id: device.name for device in devices.list()}
-    return {
-        "waiting": [
-            {"text": act.text(names[act.device_id]), "since_ms": act.at_ms} for act in waiting if act.device_id in names
-        ],
-        "ended": [
-            {
-                "text": act.text(names.get(act.device_id, act.device_id)),
-                "state": act.state,
-                "outcome": act.outcome,
-                "ended_ms": act.ended_ms,
-            }
-            for act in ended
-            if act.ended_ms is not None and now_ms - act.ended_ms < _DAY_MS
-        ],
-    }
+    log, since_ms = DeferredLog(parts.apps.change_log), now_ms() - _DAY_MS
+    names = {device.device_id: device.name for device in parts.devices.list()}
+    waiting = [one for one in await log.waiting() if one.device_id in names]
+    ended = [one for one in await log.ended(limit=SHOWN) if (one.ended_ms or 0) > since_ms]
+    return [
+        DeferredFacts(
+            text=one.text(names.get(one.device_id, one.device_id)),
+            state=one.state,
+            at_ms=one.ended_ms or one.at_ms,
+            outcome=one.outcome,
+        )
+        for one in (*waiting, *ended)
+    ]
 
 
-def alarm_object(alarm: RecordedEvent, devices: Registry) -> dict[str, Any]:
-    """What a person should look at, and what to do about it."""
-    device = devices.owner_of(f"link:{alarm.event.about}")
-    name = alarm.event.about or "a device" if device is None else device.name
-    text, hint = alarm_text(alarm, name)
-    return {"kind": alarm.event.kind.value, "device": name, "at_ms": alarm.at_ms, "text": text, "next": hint}
-
-
-OFFLINE = "offline"
-AT_ONCE = 200  # devices that are told before the event loop does something else
-
-
-async def read_status(parts: HostParts) -> dict[str, Any]:
-    """The document of GET /v1/status."""
-    change_log, devices, plane, voice = parts.apps.change_log, parts.devices, parts.plane, parts.voice
-    kept = {device.device_id: device for device in parts.apps.reconciler.status()}
-    wanted: dict[str, list[str]] = {}
-    for app in await change_log.desired():
-        wanted.setdefault(app.device_id, []).append(app.name)
-    processes = parts.boards.standing()
-    deferred = DeferredLog(change_log)
-    text, hint = await describe_model(parts.conversations.model)
-    alarms = [alarm_object(alarm, devices) for alarm in parts.audit.alarms()]
+async def _alarms(parts: HostParts) -> list[AlarmFacts]:
+    alarms = []
+    for alarm in parts.audit.alarms():
+        device = parts.devices.owner_of(f"link:{alarm.event.about}")
+        name = alarm.event.about or "a device" if device is None else device.name
+        text, step = alarm_text(alarm, name)
+        kind = alarm.event.kind.value
+        alarms.append(AlarmFacts(kind=kind, device=name, at_ms=alarm.at_ms, text=text, next_step=step))
     if (refusal := await parts.database.refusal()) is not None:
-        fields = {"kind": refusal.code, "text": refusal.message, "next": refusal.next_step}
-        alarms.append({"device": "this host", "at_ms": change_log.now_ms(), **fields})
-    shown: list[dict[str, Any]] = []
-    for count, device in enumerate(devices.list(), 1):
-        check, process = kept.get(device.device_id), processes.get(device.device_id)
-        shown.append(_device_object(device, check, wanted.get(device.device_id, []), process))
-        if count % AT_ONCE == 0:
+        kind, text = refusal.code, refusal.message
+        made = AlarmFacts(kind=kind, device="this host", at_ms=now_ms(), text=text, next_step=refusal.next_step)
+        alarms.append(made)
+    return alarms
+
+
+def _https(plane: PeoplePlane | None) -> HttpsFacts:
+    if plane is None:
+        return HttpsFacts()
+    return HttpsFacts(urls=plane.urls, local=plane.local_url, ca_sha256=plane.fingerprint)
+
+
+async def _link(server: LinkServer | None) -> LinkStatus | None:
+    if server is None:
+        return None
+    waiting = await pending_pairings(server)
+    connected = sorted(link.name for link in server.links.online)
+    return LinkStatus(address=server.address, connected=connected, waiting=waiting)
+
+
+async def _devices(parts: HostParts) -> list[DeviceStatus]:
+    checks = {one.device_id: one for one in parts.apps.reconciler.status()}
+    wanted: dict[str, list[str]] = {}
+    for app in await parts.apps.change_log.desired():
+        wanted.setdefault(app.device_id, []).append(app.name)
+    processes, shown = parts.boards.standing(), list[DeviceStatus]()
+    for device in parts.devices.list():
+        check, process = checks.get(device.device_id), processes.get(device.device_id)
+        shown.append(
+            DeviceStatus(
+                name=device.name,
+                board=device.board.board_id,
+                transports=tuple(device.endpoints),
+                apps=wanted.get(device.device_id, []),
+                reachable=device.reachable if check is None else check.unreachable_since_ms is None,
+                never_reached=device.never_reached,
+                problem=None if check is None else check.problem,
+                process=None if process is None else process.text,
+            )
+        )
+        if len(shown) % AT_ONCE == 0:
             await asyncio.sleep(0)
-    return {
-        "version": __version__,
-        "host": None if parts.settings.cluster.database is None else parts.settings.cluster.host_name,
-        "pid": os.getpid(),
-        "home": str(parts.settings.home),
-        "http": parts.http,
-        "https": {
-            "urls": [] if plane is None else list(plane.urls),
-            "local": None if plane is None else plane.local_url,
-            "ca_sha256": None if plane is None else plane.fingerprint,
-        },
-        "link": await _link_object(parts.link),
-        "xiaozhi": voice.xiaozhi_object(),
-        "wyoming": voice.wyoming_object(),
-        "mqtt": dict(parts.mqtt()),
-        "up_s": round(time.monotonic() - parts.began_s, 1),
-        "rss_mb": round(resident_mb(), 1),
-        "model": text,
-        "model_hint": hint,
-        "model_outages": [outage_object(outage) for outage in outages_of(parts.conversations.model)],
-        "context": context_object(parts.conversations.context.window),
-        "usage": usage_object((await parts.usage.report("day", 1)).today, parts.settings.budget),
-        "problems": problems_of(parts),
-        "alarms": alarms,
-        "channels": channel_objects(parts.channels, parts.settings),
-        "mcp_servers": dict(parts.mcp_servers()),
-        "code": dict(parts.code.counts()),
-        "tasks": [asdict(state) for state in parts.tasks.states()],
-        "schedules": schedule_object(await parts.schedules.scheduling.book.all()),
-        "backup": parts.backups.object(),
-        "rollouts": [
-            {"rollout": one.rollout_id, "version": one.version, "state": one.state, "text": one.text}
-            for one in await parts.rollouts.rollouts.standing()
-        ],
-        "approvals": approval_object(parts.admission.approvals.pending(), parts.admission.people),
-        "deferred": deferred_acts_object(
-            await deferred.waiting(), await deferred.ended(limit=SHOWN), devices, change_log.now_ms()
-        ),
-        "crashes": crashes_of_a_day(await CrashTable(parts.database).groups(since_ms=change_log.now_ms() - _DAY_MS)),
-        "telemetry": telemetry_refusals(parts.history, devices),
-        "devices": shown,
-    }
+    return shown
 
 
 def problems_of(parts: HostParts) -> list[str]:
@@ -263,23 +270,6 @@ def problems_of(parts: HostParts) -> list[str]:
     off = [f"{name} is off: {problem}" for name, problem in parts.voice.problems.items() if name != "voice"]
     more = [text for text in (parts.audit.problem, parts.egress.problem) if text is not None]
     return [*parts.settings.problems, *parts.channels.problems, *off, *more]
-
-
-async def _link_object(server: LinkServer | None) -> dict[str, Any] | None:
-    if server is None:
-        return None
-    waiting = to_builtins(await pending_pairings(server))
-    return {
-        "address": server.address,
-        "connected": sorted(link.name for link in server.links.online),
-        "pairing": len(waiting),
-        "waiting": waiting,
-    }
-
-
-def for_everybody(status: dict[str, Any]) -> dict[str, Any]:
-    """The status without what only an owner sees."""
-    return {name: value for name, value in status.items() if name not in PRIVATE}
 
 
 async def describe_model(model: Model) -> tuple[str, str | None]:
@@ -302,18 +292,6 @@ def outage_text(out: Outage) -> str:
     return f"{who} ({out.why}; {out.again})"
 
 
-def outage_object(out: Outage) -> dict[str, Any]:
-    return {
-        "model": out.model,
-        "instead": out.instead,
-        "fault": out.fault,
-        "reason": out.reason,
-        "next": out.next_step,
-        "retry_in_s": round(out.retry_in_s, 1),
-        "text": outage_text(out),
-    }
-
-
 def resident_mb() -> float:
     """This process's memory in RAM; where the system does not tell, the highest it ever was."""
     status = Path("/proc/self/status")
@@ -325,23 +303,3 @@ def resident_mb() -> float:
 
     highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return highest / (1 << 20) if sys.platform == "darwin" else highest / 1024
-
-
-def _device_object(
-    device: Device, check: DeviceCheck | None, apps: list[str], process: BoardStanding | None
-) -> dict[str, Any]:
-    return {
-        "name": device.name,
-        "board": device.board.board_id,
-        "transports": list(device.endpoints),
-        "apps": apps,
-        "reachable": _reachable(device, check),
-        "never_reached": device.never_reached,
-        "problem": None if check is None else check.problem,
-        "process": process_object(process),
-    }
-
-
-def _reachable(device: Device, kept: DeviceCheck | None) -> bool | None:
-    """None before the model was used."""
-    return device.reachable if kept is None else kept.unreachable_since_ms is None

@@ -110,7 +110,7 @@ class HostCluster:
 
     @property
     def view(self) -> ClusterView:
-        """What `cluster status` and /metrics show."""
+        """What `status --cluster` and /metrics show."""
         from microclaw.cluster.status import ClusterView
 
         counts = lambda: {name: count() for name, count in self.counting.items()}  # noqa: E731
@@ -260,8 +260,8 @@ def check_store(settings: Settings, *, new_store: bool) -> None:
     if not new_store and authority.exists() and not store.exists():
         raise StoreMissing(
             f"the store {store} is missing, and paired devices trust the authority in {authority}",
-            next_step="microclaw restore FILE --replace; or begin with an empty one, and pair every device again: "
-            "microclaw up --new-store",
+            next_step="microclaw backup restore FILE --replace; or begin with an empty one, and pair every device "
+            "again: microclaw up --new-store",
         )
 
 
@@ -271,7 +271,8 @@ async def open_store(settings: Settings, stack: AsyncExitStack) -> tuple[Databas
         return await stack.enter_async_context(Database.open(settings.database)), None
     from microclaw.cluster.duties import Duties  # with other hosts alone
     from microclaw.cluster.files import SharedFiles
-    from microclaw.cluster.hosts import HostFacts, Hosts
+    from microclaw.cluster.hosts import Hosts
+    from microclaw.cluster.operations import HostFacts
     from microclaw.cluster.requests import HostRequests
     from microclaw.store.postgres import SharedDatabase
 

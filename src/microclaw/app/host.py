@@ -10,7 +10,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from microclaw.agent.attempts import latest_attempts
@@ -22,10 +22,11 @@ from microclaw.api.event_routes import LiveFeed
 from microclaw.api.ingress import SUPERVISOR, AnyHost, Ingress
 from microclaw.api.jobs import Jobs
 from microclaw.api.live_pins import LivePins
+from microclaw.api.operations import HostService
 from microclaw.api.own_addresses import refuse_own
 from microclaw.api.parts import HostParts
 from microclaw.api.server import Listener, serving, unix_listener
-from microclaw.api.telemetry_routes import last_objects
+from microclaw.api.status import read_status
 from microclaw.api.waiting import WaitingRequests
 from microclaw.app.agent import RETRY_S, Agent, build_inbox, build_model, build_tasks, outward_tools
 from microclaw.app.channels import open_channels
@@ -44,6 +45,7 @@ from microclaw.app.mqtt import mqtt_serving
 from microclaw.app.people_plane import ingress_socket, open_people_plane, people_socket
 from microclaw.app.voice import HostVoice, VoiceMaker
 from microclaw.apps.changes import ChangeLog
+from microclaw.apps.crash_operations import CrashService
 from microclaw.apps.device_operations import DeviceService
 from microclaw.apps.operations import Programs
 from microclaw.apps.parts import Apps
@@ -71,6 +73,7 @@ from microclaw.masking import SecretMask
 from microclaw.mcp.client.servers import McpServers
 from microclaw.models.operations import UsageService
 from microclaw.ota.operations import FirmwareService
+from microclaw.store.crashes import CrashTable
 from microclaw.store.database import Database
 from microclaw.store.erase import ConversationRows
 from microclaw.store.journal import Journal
@@ -80,6 +83,7 @@ from microclaw.tasks.device_code import DeviceCode
 from microclaw.tasks.operations import Tasks
 from microclaw.tasks.service import PRUNE_S
 from microclaw.telemetry.history import FLUSH_S, STEP_S
+from microclaw.telemetry.operations import last_values
 from microclaw.virtual_boards.host_boards import VirtualBoards
 
 MQTT_OFF: Final = {"state": "off", "text": None}
@@ -206,8 +210,26 @@ async def running_host(
             link=link,
             apps=apps,
             check_new=lambda transports: refuse_own(parts, transports),
-            last=partial(last_objects, history),
+            last=partial(last_values, history),
         )
+        services: dict[str, Any] = {
+            **agent.services,
+            **dict.fromkeys(("memory", "session", "skill"), knowledge),
+            "crash": CrashService(devices.registry, CrashTable(database)),
+            "device": device_service,
+            "telemetry": history,
+            "cluster": None if cluster is None else cluster.view,
+            "firmware": FirmwareService(rollouts, admission.gate.name_of),
+            "install": InstallParts(settings, link, rollouts.publisher.moduli),
+            "task": Tasks(code, admission.people),
+            "voice": voice.state,
+            "person": PeopleService(admission, inbox.outbox.push),
+            "approval": questions,
+            "usage": UsageService(usage, settings.budget, admission.people.get),
+            "program": Workshop(apps, CompileQueue(apps.compile), trial_turns()),
+            "fleet": apps,
+            "app": Programs(apps, admission.gate, partial(latest_attempts, agent.conversations.journal)),
+        }
         parts = HostParts(
             settings=settings,
             database=database,
@@ -224,21 +246,7 @@ async def running_host(
             conversations=agent.conversations,
             knowledge=agent.knowledge,
             schedules=agent.schedules,
-            services={
-                **agent.services,
-                "firmware": FirmwareService(rollouts, admission.gate.name_of),
-                "install": InstallParts(settings, link, rollouts.publisher.moduli),
-                **dict.fromkeys(("memory", "session", "skill"), knowledge),
-                "fleet": apps,
-                "device": device_service,
-                "person": PeopleService(admission, inbox.outbox.push),
-                "approval": questions,
-                "usage": UsageService(usage, settings.budget, admission.people.get),
-                "program": Workshop(apps, CompileQueue(apps.compile), trial_turns()),
-                "app": Programs(apps, admission.gate, partial(latest_attempts, agent.conversations.journal)),
-                "task": Tasks(code, admission.people),
-                "voice": voice.state,
-            },
+            services=services,
             tasks=tasks,
             jobs=jobs,
             live=live,
@@ -255,6 +263,7 @@ async def running_host(
             requests=waiting,
             requests_elsewhere=requests_elsewhere,
         )
+        services["host"] = HostService(partial(read_status, parts), admission.people)
         api = host_api(parts)
         listeners = [Listener("control", control_socket_app(parts, api), control)]
         if plane is not None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
-from msgspec import Meta, convert
+from msgspec import Meta
 
 from microclaw.link_server.device_facts import (
     DeviceFacts,
@@ -37,7 +37,7 @@ class DeviceService(LinkService):
 
     apps: Apps
     check_new: Callable[[Sequence[str]], Awaitable[None]]
-    last: Callable[[str], Sequence[Any]]
+    last: Callable[[str], list[LastValue]]
 
     async def revoked(self) -> frozenset[str]:
         return frozenset() if self.link is None else await self.link.revoked()
@@ -95,7 +95,7 @@ async def show_device(service: DeviceService, _: Call, device: DeviceName) -> On
         pins=pin_facts(board, found.labels),
         layout=board.layout,
         problem=next((check.problem for check in checks if check.device_id == device_id), None),
-        telemetry=convert(service.last(device_id), list[LastValue]),
+        telemetry=service.last(device_id),
     )
 
 

@@ -172,11 +172,12 @@ def _remedy(folder: Path, *, shared: bool) -> str:
     if shared:
         return (
             f"copy identity/authority.pem from the home of another host of the cluster to {path} (mode 600), or "
-            "restore it from a backup (microclaw restore FILE --replace); docs/cluster.md: how a cluster gets a new one"
+            "restore it from a backup (microclaw backup restore FILE --replace); docs/cluster.md: how a cluster gets a "
+            "new one"
         )
     return (
-        f"restore {path} from a backup (microclaw restore FILE --replace); or, to give up every paired device and pair "
-        f"them all again, make the empty file {folder / BEGIN_ANEW_FILE} and start the host"
+        f"restore {path} from a backup (microclaw backup restore FILE --replace); or, to give up every paired device "
+        f"and pair them all again, make the empty file {folder / BEGIN_ANEW_FILE} and start the host"
     )
 
 

@@ -125,7 +125,7 @@ class SignInFacts(Struct, frozen=True, kw_only=True):
 class SignInList(Listing, frozen=True, kw_only=True):
     document: ClassVar = "signins"
     columns: ClassVar = {"ID": "id", "PERSON": "person", "BY": "how", "FROM": "address", "USED": "used_ms"}
-    empty: ClassVar = "nobody is signed in: microclaw open"
+    empty: ClassVar = "nobody is signed in: microclaw status --open"
 
     signins: list[SignInFacts]
 
@@ -194,7 +194,7 @@ async def pair(
     "person.add",
     "POST /v1/people",
     status=201,
-    said="{name} is {is_a}; a link for their browser: microclaw open --person {name!r}",
+    said="{name} is {is_a}; a link for their browser: microclaw status --open --person {name!r}",
 )
 async def add(service: PeopleService, call: Call, name: NewName, role: RoleOf = "member") -> PersonFacts:
     """Somebody without a channel: they sign in by a link or a password."""
@@ -264,10 +264,11 @@ async def remove_token(service: PeopleService, call: Call, name: Name) -> Remove
 @operation("person.signins", http="GET /v1/signins", access=Access.LOOK)
 async def list_sign_ins(service: PeopleService, call: Call) -> SignInList:
     """Browsers that are signed in: the own ones, for an owner everybody's."""
-    found = [(one, one.sign_in_id == call.chat_id) for one in await _sign_ins(service, call)]
     signins = [
-        filled(SignInFacts, one, id=one.sign_in_id, person=one.person.name, browser=one.agent, this=this)
-        for one, this in found
+        filled(
+            SignInFacts, one, id=one.number, person=one.person.name, browser=one.agent, this=one.number == call.chat_id
+        )
+        for one in await _sign_ins(service, call)
     ]
     return SignInList(signins=signins)
 

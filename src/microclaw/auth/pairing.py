@@ -308,7 +308,7 @@ class HostIdentity:
             except TimeoutError as exc:
                 self._withdraw(pending)
                 text = "what the hosts of the cluster share does not answer: a code would be good at this host alone"
-                raise StoreUnreachable(text, next_step="let the device ask again; microclaw cluster status") from exc
+                raise StoreUnreachable(text, next_step="let the device ask again; microclaw status --cluster") from exc
             except BaseException:
                 self._withdraw(pending)
                 raise

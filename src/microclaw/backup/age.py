@@ -99,7 +99,7 @@ class PublicKey:
         try:
             return cls(_decoded(PUBLIC_PREFIX, text))
         except ValueError as exc:
-            step = "microclaw backup --new-key KEYFILE makes a key and prints its age1..."
+            step = "microclaw backup make --new-key KEYFILE makes a key and prints its age1..."
             raise ConfigError(f"{text[:20]!r} is no public key of age (X25519): {exc}", next_step=step) from exc
 
     def __str__(self) -> str:

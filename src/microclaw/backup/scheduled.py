@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from microclaw.audit import AuditEvent, AuditKind, Record
 from microclaw.auth.authority import AUTHORITY_FILE
@@ -22,6 +22,7 @@ from microclaw.config.forms import seconds_in
 from microclaw.config.settings import BackupSettings
 from microclaw.durable import read_private, write_given
 from microclaw.errors import ConfigError, Overloaded, StoreError
+from microclaw.text import moment_text
 
 CHECK_S: Final = 60.0
 _AT: Final = "%Y%m%dT%H%M%SZ.age"
@@ -60,9 +61,9 @@ class ScheduledBackups:
             await asyncio.gather(work, return_exceptions=True)
             raise
 
-    def object(self) -> dict[str, Any] | None:
+    def text(self) -> str | None:
         """For the status; None where no backups are set up."""
-        return None if self._settings is None else backup_object(self._settings, self._made_ms)
+        return None if self._settings is None else backups_text(self._settings, self._made_ms)
 
     def _run_due(self, settings: BackupSettings) -> None:
         now_ms, found = self._now_ms(), own_backups(settings, self._home)
@@ -97,15 +98,14 @@ class ScheduledBackups:
             yield data
 
 
-def backup_object(settings: BackupSettings, made_ms: Collection[int] | None) -> dict[str, Any]:
+def backups_text(settings: BackupSettings, made_ms: Collection[int] | None) -> str:
     """How the scheduled backups stand; `made_ms` are the times of those in the folder, None where it was not read."""
-    return {
-        "folder": str(folder_of(settings)),
-        "every": settings.every,
-        "keep": settings.keep,
-        "count": None if made_ms is None else len(made_ms),
-        "last_ms": max(made_ms or (), default=None),
-    }
+    folder, plan = folder_of(settings), f"every {settings.every}, {settings.keep} are kept"
+    if made_ms is None:
+        return f"{folder} was not read yet; {plan}"
+    if not made_ms:
+        return f"none yet in {folder}; {plan}"
+    return f"last {moment_text(max(made_ms))}; {len(made_ms)} in {folder}, {plan}"
 
 
 def folder_of(settings: BackupSettings) -> Path:

@@ -1,12 +1,13 @@
-"""`microclaw backup` and `microclaw restore`: a host's home as one encrypted file, and back."""
+"""`microclaw backup`: a host's home as one encrypted file, and back; its store into a shared database, and back."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import datetime
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, BinaryIO, Final
 
@@ -19,13 +20,14 @@ from microclaw.backup.age import MAX_KEY_FILE_BYTES, Key, Lock, Password, Privat
 from microclaw.backup.archive import STORE, Contents, home_archive
 from microclaw.backup.restore import check_home, members, restore_home, whole_archive
 from microclaw.backup.scheduled import folder_of
-from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.clock import now_ms
+from microclaw.config.load import read_database
 from microclaw.config.places import home_folder
 from microclaw.durable import read_given, write_given
 from microclaw.errors import ConfigError, NotABackup, StoreError, StoreOwned
 from microclaw.store.sqlite_file import take_lock
-from microclaw.text import count_text, one_line
+from microclaw.text import count_text, moment_text, one_line
 
 MAX_BACKUP_BYTES: Final = 256 << 30  # that a host may send: what it says is not believed without end
 ONE_HOST: Final = "the old host has to stay off: two with one identity take each other's devices"
@@ -35,7 +37,11 @@ PasswordFile = Annotated[
 ]
 
 
-def backup(
+backup_group = command_group()
+
+
+@backup_group.command("make")
+def make(
     ctx: typer.Context,
     file: Annotated[Path | None, typer.Argument(metavar="FILE", help="As microclaw.age.")] = None,
     password_file: PasswordFile = None,
@@ -50,34 +56,30 @@ def backup(
 ) -> None:
     """Put all of this host into one encrypted file."""
     options = global_options(ctx)
-    if (file is None) == (new_key is None):
-        raise typer.BadParameter("name the FILE to write, or --new-key KEYFILE alone")
-    if new_key is not None:
+    if new_key is not None and file is None:
         _make_key(options, new_key)
         return
-    assert file is not None
-    target = file.expanduser().absolute()
-    _check_target(target, force=force)
-    settings = options.settings()
+    if file is None or new_key is not None:
+        raise typer.BadParameter("name the FILE to write, or --new-key KEYFILE alone")
     if recipient is not None and password_file is not None:
         raise typer.BadParameter("--recipient or --password-file, not both")
+    target = _target(file, force=force)
+    settings = options.settings()
     lock: Lock = PublicKey.parse(recipient) if recipient is not None else _new_password(password_file)
     without = None if settings.backup is None else folder_of(settings.backup)
     with _archive(options, settings.home, without) as (contents, chunks):
         size_bytes = write_given(target, encrypted(chunks, lock), replace=force)
-    if options.wrote_json(
-        "backup", {"file": str(target), "size_bytes": size_bytes, "contents": msgspec.to_builtins(contents)}
-    ):
-        return
-    options.say(f"{target}: {contents.text()}; {size_bytes / 1e6:,.1f} MB, encrypted")
-    _say_left_out(options, contents)
+    text = f"{target}: {contents.text()}; {size_bytes / 1e6:,.1f} MB, encrypted{_left_out(contents)}"
     if recipient is None:
-        options.say("keep the password somewhere else: without it nobody can open the backup")
+        text += "\nkeep the password somewhere else: without it nobody can open the backup"
+    document = {"file": str(target), "size_bytes": size_bytes, "contents": msgspec.to_builtins(contents)}
+    options.report("backup", document, text)
 
 
+@backup_group.command("restore")
 def restore(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that `microclaw backup` made.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that `microclaw backup make` made.")],
     password_file: PasswordFile = None,
     identity: Annotated[
         Path | None, typer.Option("--identity", metavar="KEYFILE", help="The key of a backup for a public key.")
@@ -87,7 +89,7 @@ def restore(
         bool, typer.Option("--replace", help="Also where there is a home already; it is kept beside the new one.")
     ] = False,
 ) -> None:
-    """Make a home of a backup, on this machine or a new one."""
+    """Restore a backup into an empty home, on this machine or a new one."""
     options = global_options(ctx)
     if identity is not None and password_file is not None:
         raise typer.BadParameter("--identity or --password-file, not both")
@@ -101,19 +103,61 @@ def restore(
             _list(options, file, chunks)
             return
         restored = restore_home(chunks, home, replace=replace)
-    old = None if restored.old_home is None else str(restored.old_home)
-    facts = {"home": str(restored.home), "old_home": old, "unanswered": restored.unanswered}
-    if options.wrote_json("restore", {**facts, "contents": msgspec.to_builtins(restored.contents)}):
-        return
-    options.say(f"{restored.home}: {restored.contents.text()}, as of {_moment(restored.contents)}")
+    contents, old = restored.contents, None if restored.old_home is None else str(restored.old_home)
+    text = f"{restored.home}: {contents.text()}, as of {moment_text(contents.made_ms)}"
     if old is not None:
-        options.say(f"the home that was there is now {old}")
+        text += f"\nthe home that was there is now {old}"
     if restored.unanswered:
-        options.say(f"just being answered, and not done again: {count_text(restored.unanswered, 'message')}")
-    if count := restored.contents.changing_tokens:
-        text = f"{count_text(count, 'device')} with a token: the host changes it after a day, at the next connection"
-        options.say(f"{text}; those that got a new one since the backup have to be paired again (docs/backup.md)")
-    options.say(f"start it: {options.with_home('microclaw up')}; {ONE_HOST}")
+        text += f"\njust being answered, and not done again: {count_text(restored.unanswered, 'message')}"
+    if count := contents.changing_tokens:
+        text += f"\n{count_text(count, 'device')} with a token: the host changes it after a day, at the next connection"
+        text += "; those that got a new one since the backup have to be paired again (docs/backup.md)"
+    text += f"\nstart it: {options.with_home('microclaw up')}; {ONE_HOST}"
+    facts = {"home": str(restored.home), "old_home": old, "unanswered": restored.unanswered}
+    options.report("restore", {**facts, "contents": msgspec.to_builtins(contents)}, text)
+
+
+@backup_group.command("migrate")
+def migrate(
+    ctx: typer.Context,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="postgresql://…", help="Copy this home's store into that empty database."),
+    ] = None,
+    back: Annotated[
+        bool, typer.Option("--back", help="Write what the shared database has into this home's own store.")
+    ] = False,
+    database: Annotated[
+        str | None, typer.Option("--database", metavar="postgresql://…", help="With --back; else cluster.database.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check it, show the rows, and change nothing.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Also over what is there.")] = False,
+) -> None:
+    """Copy this home's store into a database that several hosts share, or back. No host may run.
+
+    Memory and persona stay where they are.
+    """
+    options = global_options(ctx)
+    settings = options.settings()
+    given = to or database or settings.cluster.database
+    if (to is None) == (not back) or (database is not None and not back) or given is None:
+        raise typer.BadParameter("--to postgresql://…, or --back with --database or the setting cluster.database")
+    url = read_database(given)
+    from microclaw.cluster.migrating import migrate_back, migrate_to  # PostgreSQL's client, with this alone
+
+    how = {"replacing": replace or dry_run, "dry_run": dry_run}
+    home, name = settings.home, settings.cluster.host_name
+    moved = asyncio.run(migrate_back(url, home, **how) if back else migrate_to(url, home, name, **how))
+    if options.wrote_json("migrate", {**asdict(moved), "dry_run": dry_run}):
+        return
+    options.table([(name, f"{count:,}") for name, count in moved.rows.items()], head=("TABLE", "ROWS"), empty="no rows")
+    would = "would have " if dry_run else ""
+    rows = count_text(sum(moved.rows.values()), "row")
+    options.say(f"{would}moved {rows}: {moved.source} -> {moved.target}; memory and persona are not (docs/cluster.md)")
+    if moved.replaced is not None:
+        options.say(f"{would}replaced: {moved.replaced}")
+    start = "up" if back else "up --database postgresql://…"
+    options.say("nothing was changed" if dry_run else f"start it: {options.with_home(f'microclaw {start}')}")
 
 
 def _list(options: GlobalOptions, file: Path, chunks: Iterator[bytes]) -> None:
@@ -129,8 +173,8 @@ def _list(options: GlobalOptions, file: Path, chunks: Iterator[bytes]) -> None:
         "backup_list", {"file": str(file), "contents": msgspec.to_builtins(contents), "parts": listed}
     ):
         return
-    options.say(f"{file} is whole: {contents.text()}, as of {_moment(contents)}, by microclaw {contents.microclaw}")
-    _say_left_out(options, contents)
+    by = f"as of {moment_text(contents.made_ms)}, by microclaw {contents.microclaw}"
+    options.say(f"{file} is whole: {contents.text()}, {by}{_left_out(contents)}")
     cells = [(row["name"], f"{row['files']:,}", f"{row['bytes']:,}") for row in listed]
     options.table(cells, head=("NAME", "FILES", "BYTES"))
 
@@ -156,8 +200,7 @@ def _archive(options: GlobalOptions, home: Path, without: Path | None) -> Iterat
 
 
 def _make_key(options: GlobalOptions, file: Path) -> None:
-    path = file.expanduser().absolute()
-    _check_target(path, force=False)
+    path = _target(file, force=False)
     home = (options.home or home_folder(os.environ)).expanduser().resolve()
     if path.resolve().is_relative_to(home):
         text = f"{path} is in the home that the backups protect: lost with it, nobody could open them"
@@ -170,17 +213,16 @@ def _make_key(options: GlobalOptions, file: Path) -> None:
     options.say(f"its private key is in {path}: keep that away from this machine, it opens the backups")
 
 
-def _check_target(target: Path, *, force: bool) -> None:
+def _target(file: Path, *, force: bool) -> Path:
+    """Where to write. ConfigError where that cannot be."""
+    target = file.expanduser().absolute()
     if not target.parent.is_dir():
         raise ConfigError(f"there is no folder {target.parent}", next_step="make it, or name another place")
     if target.is_dir():
         raise ConfigError(f"{target} is a folder", next_step=f"name a file in it: {target / 'microclaw.age'}")
     if target.exists() and not force:
-        raise _exists(target)
-
-
-def _exists(target: Path) -> ConfigError:
-    return ConfigError(f"{target} is there already", next_step="name another file, or --force to replace it")
+        raise ConfigError(f"{target} is there already", next_step="name another file, or --force to replace it")
+    return target
 
 
 @contextmanager
@@ -227,10 +269,7 @@ def _line_of(file: str) -> bytes:
     return read_given(Path(file), MAX_KEY_FILE_BYTES)
 
 
-def _say_left_out(options: GlobalOptions, contents: Contents) -> None:
-    if contents.left_out:
-        options.say(f"left out, as they are links, too large or oddly named: {one_line(', '.join(contents.left_out))}")
-
-
-def _moment(contents: Contents) -> str:
-    return f"{datetime.fromtimestamp(contents.made_ms / 1000).astimezone():%Y-%m-%d %H:%M}"
+def _left_out(contents: Contents) -> str:
+    if not contents.left_out:
+        return ""
+    return f"\nleft out, as they are links, too large or oddly named: {one_line(', '.join(contents.left_out))}"

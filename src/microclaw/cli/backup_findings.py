@@ -51,7 +51,7 @@ def late_findings(settings: Settings, now_ms: int) -> Iterator[Finding]:
     begun_ms, last_ms = _history(settings)
     if begun_ms is None or now_ms - begun_ms <= LATE_DAYS * DAY_MS:
         return
-    every_ms, step = 0.0, "microclaw backup FILE, on another disk; or let the host make them (docs/backup.md)"
+    every_ms, step = 0.0, "microclaw backup make FILE, on another disk; or let the host make them (docs/backup.md)"
     if settings.backup is not None:
         every_ms = 1000 * (seconds_in(settings.backup.every) or 0)
         step = "microclaw up makes it when it is due; microclaw status says what failed"

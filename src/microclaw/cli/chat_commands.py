@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from microclaw.api.operations import read_status
 from microclaw.cli.approval_prompt import ApprovalPrompt
 from microclaw.cli.interrupts import on_interrupt
 from microclaw.cli.options import INTERRUPTED, GlobalOptions, global_options
@@ -79,9 +80,9 @@ def _arguments(text: str) -> Any:
 def _converse(options: GlobalOptions, session: str) -> None:
     terminal = options.terminal()
     conversation = _conversation(options, terminal, session)
-    status = conversation.host.status()
+    status = conversation.host.call(read_status)
     if not options.quiet:
-        terminal.row("model", str(status["model"]))
+        terminal.row("model", status.model)
         terminal.row("", "exit or Ctrl-D leaves, Ctrl-C cancels what is going on")
     conversation.show_undelivered(terminal)
     conversation.converse(terminal, options.settings().chat_history)

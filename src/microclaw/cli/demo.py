@@ -18,6 +18,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 
 import typer
 
+from microclaw.api.operations import read_status
 from microclaw.apps.device_operations import add_device
 from microclaw.apps.operations import list_apps
 from microclaw.boards import load_board
@@ -182,10 +183,10 @@ def blink(stage: Stage, *, once: bool) -> Rows:
     yield "board", f"{text} ready in {took_s:.1f} s"
     client, board = stage.client(), stage.board(DEVICE)
     client.call(add_device, name=DEVICE, board=BOARD, transports=stage.transports(DEVICE))
-    status = client.status()
-    yield "model", status["model"]
-    if status["model_hint"]:
-        yield "", status["model_hint"]
+    status = client.call(read_status)
+    yield "model", status.model
+    if status.model_hint:
+        yield "", status.model_hint
     yield "", ""
 
     before = board.edges(0)

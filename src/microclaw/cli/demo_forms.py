@@ -23,12 +23,12 @@ from urllib.parse import urlsplit
 from msgspec import UNSET
 
 from microclaw import __version__
+from microclaw.api.operations import read_status
 from microclaw.apps import operations as programs
 from microclaw.apps.device_operations import add_transports, label
 from microclaw.boards import load_board
 from microclaw.cli.demo import BOARD, EDGES, PIN, DemoFailed, Rows, Stage
 from microclaw.cli.firmware_publish import new_manifest, send_release
-from microclaw.cli.host_commands import screen_rows
 from microclaw.cli.known_devices import known_devices
 from microclaw.durable import replace_file
 from microclaw.link_client.speech import RATE_HZ
@@ -128,7 +128,7 @@ def fleet(stage: Stage) -> Rows:
     if counts["rolled_back"] != 1 or counts["waiting"] != stage.count - 1:
         raise DemoFailed(f"the bad update went on to more boards: {counts}")
     yield "", f"that board goes back by itself; {count_text(counts['waiting'], 'board')} were never offered {BAD}"
-    yield "status", "; ".join(text for name, text in screen_rows(client.status()) if name == "rollout")
+    yield "status", "; ".join(row.text for row in client.call(read_status).screen if row.about == "rollout")
     yield _all_run(stage, GOOD)
 
     yield _publish(stage, key, __version__)

@@ -103,7 +103,7 @@ def _rows(device: OneDevice) -> Iterator[tuple[str, str]]:
         elif device.kinds == ["py"]:
             yield "updates", "by cable alone: it has no key; microclaw flash --update-key FILE gives it one"
     if device.telemetry:
-        yield "telemetry", f"{last_text(to_builtins(device.telemetry))}; over time: --plot"
+        yield "telemetry", f"{last_text(device.telemetry)}; over time: --plot"
     if device.today is None and told is not None:
         yield "today", "its firmware is not one that this project tried"
 

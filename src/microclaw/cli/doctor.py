@@ -16,12 +16,11 @@ from typing import Annotated, Any
 import typer
 
 from microclaw.addresses import is_local, is_loopback
+from microclaw.api.operations import DeviceStatus, read_status
 from microclaw.audit import alarm_text, open_alarms, read_events, verify_chains
 from microclaw.builds.confinement import NEXT_STEP, SHUT_OFF, confinement
 from microclaw.cli.audit_command import BROKEN_STEP, chain_text
 from microclaw.cli.findings import Finding, problem, report_findings, warning
-from microclaw.cli.host_commands import backup_line, failing_lines
-from microclaw.cli.mqtt_lines import connection_finding, setting_warnings
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.client.request import HostError
 from microclaw.clock import now_ms
@@ -34,6 +33,7 @@ from microclaw.errors import ConfigError, MicroclawError, NoHost, NoSandbox
 from microclaw.models.server_window import window_of
 from microclaw.sandbox.run import backend_note, sandbox_backend
 from microclaw.store.sqlite_file import NEEDED_BYTES, ROOM, open_whole
+from microclaw.telemetry.mqtt_text import connection_finding, setting_warnings
 from microclaw.text import count_text
 from microclaw.wasm import INSTALL_BINARYEN, find_binaryen, find_toolchain
 
@@ -248,7 +248,8 @@ def _window(name: str, window: int | None, context_tokens: int) -> Finding:
 def _host(options: GlobalOptions) -> Iterator[Finding]:
     address = options.address()
     try:
-        status = options.host().status()
+        host = options.host()
+        status = host.call(read_status)
     except NoHost as exc:
         if address is not None:
             raise
@@ -259,25 +260,24 @@ def _host(options: GlobalOptions) -> Iterator[Finding]:
             yield from _attempt("store", lambda: _store(settings.database))
         yield from _attempt("backup", lambda: _backups(settings))
         return
-    where = f"pid {status['pid']}" if address is None else f"{address}, microclaw {status['version']}"
-    yield Finding("host", True, f"running ({where}), {status['rss_mb']:.0f} MB")
-    if any(channel.get("open") for channel in status.get("channels", ())):
+    where = f"pid {status.pid}" if address is None else f"{address}, microclaw {status.version}"
+    yield Finding("host", True, f"running ({where}), {status.rss_mb:.0f} MB")
+    if status.gateway_open:
         yield _open_gateway("this run")
-    for line in failing_lines(status):
+    for line in status.failing or ():
         yield Finding("task", False, line, "mend its cause; it is tried again by itself")
-    if status.get("backup"):
-        yield Finding("backup", True, backup_line(status["backup"]))
-    for alarm in status.get("alarms", ()):
-        yield Finding("alarm", False, alarm["text"], alarm["next"])
+    yield from (Finding("backup", True, row.text) for row in status.screen if row.about == "backup")
+    for alarm in status.alarms or ():
+        yield Finding("alarm", False, alarm.text, alarm.next_step)
     try:
-        yield from voice_engines(options.host().get("/v1/voice"))
+        yield from voice_engines(host.get("/v1/voice"))
     except HostError as exc:
         if exc.status != 403:  # a member's token: voice is the owner's
             raise
-    yield from wyoming_services(status.get("wyoming", {}))
-    if (mqtt := status.get("mqtt", {"state": "off"}))["state"] != "off":
-        yield Finding("mqtt", *connection_finding(mqtt))
-    for device in status["devices"]:
+    yield from wyoming_services(status.wyoming)
+    if status.mqtt and status.mqtt["state"] != "off":
+        yield Finding("mqtt", *connection_finding(status.mqtt))
+    for device in status.devices:
         yield _device(device)
 
 
@@ -359,21 +359,20 @@ def _backup_warnings(settings: Settings) -> Iterator[Finding]:
 def _backups(settings: Settings) -> Iterator[Finding]:
     """From their folder itself, when no host runs; nothing where none are set up."""
     if settings.backup is not None:
-        from microclaw.backup.scheduled import backup_object, own_backups
+        from microclaw.backup.scheduled import backups_text, own_backups
 
-        found = own_backups(settings.backup, settings.home)
-        yield Finding("backup", True, backup_line(backup_object(settings.backup, found)))
+        yield Finding("backup", True, backups_text(settings.backup, own_backups(settings.backup, settings.home)))
 
 
-def _device(device: dict[str, Any]) -> Finding:
+def _device(device: DeviceStatus) -> Finding:
     """The devices as the host last saw them: only the host opens a device."""
-    name = device["name"]
-    show = f"microclaw device show {name}"
+    name = device.name
     on = f"power it and see that it is on this network, then: microclaw device check {name}"
-    if device["never_reached"]:
+    if device.never_reached:
         return Finding("device", False, f"{name}: never reached", f"microclaw device check {name}")
-    if device["problem"]:
-        return Finding("device", False, f"{name}: {device['problem']}", on if device["reachable"] is False else show)
-    if device["reachable"] is False:
+    if device.problem:
+        step = on if device.reachable is False else f"microclaw device show {name}"
+        return Finding("device", False, f"{name}: {device.problem}", step)
+    if device.reachable is False:
         return Finding("device", False, f"{name} does not answer", on)
-    return Finding("device", True, f"{name} answers" if device["reachable"] else f"{name}: not asked yet")
+    return Finding("device", True, f"{name} answers" if device.reachable else f"{name}: not asked yet")

@@ -50,10 +50,6 @@ from microclaw.store.firmware import ReleaseRow
 
 PIECE_BYTES: Final = 512 << 10
 _PAYLOAD: Final = ".payload"
-_LOST = (
-    "keep it where only you can reach it, and a copy somewhere else: who has it can update every board that trusts it; "
-    "if it is lost, no board that trusts it alone can ever be updated over the air again, only by cable"
-)
 
 
 def keygen(
@@ -89,7 +85,7 @@ def keygen(
     if options.wrote_json("firmware-key", made):
         return
     options.line(f"key {key.public.key_id}: {out} (secret), {public}")
-    options.say(_LOST)
+    options.say("who has it can update every board that trusts it; if it is lost, nobody can (docs/updates.md)")
     if unknown is not None:
         options.say(f"no host knows it yet ({unknown}); next: microclaw firmware trust {public}")
     options.say(

@@ -113,7 +113,7 @@ async def _first_link(host: HostParts) -> str | None:
         return None
     try:
         return f"{host.plane.urls[0]}/signin#{await host.admission.sign_ins.new_code()}"
-    except StoreUnreachable as exc:  # the host is up; `microclaw open` makes one later
+    except StoreUnreachable as exc:  # the host is up; `microclaw status --open` makes one later
         logging.getLogger(__name__).warning("no link to sign in: %s", exc.message)
         return None
 

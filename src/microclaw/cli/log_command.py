@@ -1,4 +1,4 @@
-"""`microclaw logs`: what a device's programs print, or its serial console. The host keeps the lines."""
+"""`microclaw logs`: what a device's programs print, or its serial console, and how boards failed. The host keeps it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from microclaw.apps.crash_operations import clear_crashes, list_crashes, show_crash
 from microclaw.apps.device_calls import Logs, read_logs
 from microclaw.cli.audit_command import MAX_TAIL, since_ms
+from microclaw.cli.operation_commands import show
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.errors import ConfigError, DeviceUnreachable
 from microclaw.text import one_line
@@ -22,22 +24,37 @@ LISTEN_MS: Final = 1_500
 
 def logs(
     ctx: typer.Context,
-    target: Annotated[str, typer.Argument(metavar="DEVICE[/APP]")],
+    target: Annotated[str | None, typer.Argument(metavar="DEVICE[/APP]")] = None,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as lines come, until Ctrl-C.")] = False,
     tail: Annotated[
         int | None, typer.Option("--tail", metavar="N", min=0, max=MAX_TAIL, help="Only the newest N lines.")
     ] = None,
     since: Annotated[
         str | None,
-        typer.Option("--since", metavar="WHEN", help="Only lines that came since then: 30s, 10m, 12h, 7d, or a day."),
+        typer.Option("--since", metavar="WHEN", help="Only what came since then: 30s, 10m, 12h, 7d, or a day."),
     ] = None,
     console: Annotated[
         bool, typer.Option("--console", help="Its serial console instead, with the firmware's own lines.")
     ] = False,
+    crashes: Annotated[
+        bool, typer.Option("--crashes", help="How boards and their programs failed, by kind: of DEVICE, else of all.")
+    ] = False,
+    crash: Annotated[
+        int | None, typer.Option("--crash", metavar="ID", min=1, help="One of these kinds, with its newest traces.")
+    ] = None,
+    forget: Annotated[bool, typer.Option("--forget", help="Forget that crash, or these.")] = False,
 ) -> None:
     """Show what a device's programs print."""
     options = global_options(ctx)
+    target = target or options.device
     from_ms = None if since is None else since_ms(since)
+    if crashes or crash is not None:
+        if follow or console or tail is not None or (since is not None and (forget or crash is not None)):
+            raise typer.BadParameter("--crashes goes with --since or --forget, --crash with --forget")
+        _crashes(options, target, crash, from_ms, forget=forget)
+        return
+    if target is None or forget:
+        raise typer.BadParameter("name the DEVICE, or give --crashes")
     host = options.host()
     device, _, app = target.partition("/")
     kept: deque[dict[str, Any]] = deque(maxlen=tail)
@@ -71,6 +88,22 @@ def logs(
             kept, is_new = deque(), True
         if is_end:
             time.sleep(FOLLOW_S)
+
+
+def _crashes(
+    options: GlobalOptions, device: str | None, crash: int | None, from_ms: int | None, *, forget: bool
+) -> None:
+    host = options.host()
+    if forget:
+        which = "all crashes" if crash is None else f"crash {crash}"
+        if not options.json:
+            options.agree(f"Forget {which}{f' of {device}' if device else ''}?")
+        numbers = None if crash is None else [crash]
+        show(options, clear_crashes, host.call(clear_crashes, crashes=numbers, device=device))
+    elif crash is not None:
+        show(options, show_crash, host.call(show_crash, crash_id=crash))
+    else:
+        show(options, list_crashes, host.call(list_crashes, device=device, since=from_ms or 0))
 
 
 def _nameless(device: str) -> ConfigError:

@@ -91,7 +91,7 @@ def perform(
         return
     if any(map(_is_flag, act.parameters)):
         values = values | {"device": _device(options, host, act, values)}
-    chooses = any(one.name == "labels" for one in act.parameters)
+    chooses = {"devices", "labels"} <= {one.name for one in act.parameters}
     if chooses:
         values = values | choice_body(options)
     if (wrong := act.check(values)) is not None:

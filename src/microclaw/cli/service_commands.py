@@ -15,6 +15,7 @@ from typing import Annotated, Final
 
 import typer
 
+from microclaw.api.operations import read_status
 from microclaw.cli.options import FAILED, GlobalOptions, command_group, global_options
 from microclaw.config.load import VARIABLES, find_mistakes
 from microclaw.config.sources import KNOWN_VARIABLES, PREFIX
@@ -157,7 +158,7 @@ def install_service(options: GlobalOptions, system: ServiceManager, text: str) -
     problem = next((p for command in (*system.reload, system.enable) if (p := run(command)) is not None), None)
     running = None
     with suppress(MicroclawError):
-        running = options.host().status()["pid"]
+        running = options.host().call(read_status).pid
     if problem is None and running is None:
         problem = run(system.start)
     if problem is not None:

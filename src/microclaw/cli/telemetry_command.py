@@ -9,14 +9,17 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+import msgspec
 import typer
 
 from microclaw.cli.audit_command import since_ms
 from microclaw.cli.options import GlobalOptions
 from microclaw.durable import write_given
+from microclaw.link_server.device_facts import LastValue
 from microclaw.telemetry.csv_text import HEAD, csv_row
+from microclaw.telemetry.operations import Telemetry, show
 from microclaw.terminal.plot import PlotPoint, draw_plot, number_text
 from microclaw.text import format_duration
 
@@ -30,61 +33,55 @@ def show_telemetry(options: GlobalOptions, name: str, key: str | None, since: st
     """Draw it, or write it as CSV into the file; `-` is the output."""
     if file is not None and options.json:
         raise typer.BadParameter("--csv or --json, one of them")
-    from_ms = since_ms(since or DEFAULT_SINCE)
+    host, from_ms = options.host(), since_ms(since or DEFAULT_SINCE)
     if file is None:
-        found = _fetch(options, name, key, from_ms, 2 * WIDEST)
-        options.end_with_json("telemetry", found)
-        _plot(options, found, name)
+        found = host.call(show, name=name, key=key, since=from_ms, points=2 * WIDEST)
+        options.end_with_json("telemetry", msgspec.to_builtins(found))
+        _plot(options, found)
         return
-    keys = [key] if key is not None else [one["key"] for one in _fetch(options, name, None, from_ms, 2)["series"]]
-    documents = (_fetch(options, name, one, from_ms, ALL_POINTS) for one in keys)
-    rows = (row for document in documents for row in csv_rows(document))
+    keys = [key] if key else [one.key for one in host.call(show, name=name, since=from_ms, points=2).series]
+    rows = csv_rows(host.call(show, name=name, key=one, since=from_ms, points=ALL_POINTS) for one in keys)
     count = _write(file, rows)
     if str(file) != "-":
         options.say(f"{count:,} lines in {file}")
 
 
-def csv_rows(found: dict[str, Any]) -> Iterator[tuple[object, ...]]:
+def csv_rows(documents: Iterable[Telemetry]) -> Iterator[tuple[object, ...]]:
     """A line for each stretch of time, its beginning as UTC."""
-    for series in found["series"]:
-        for point in series["points"]:
-            values = (point["min"], point["max"], point["mean"], point["count"])
-            yield csv_row(point["at_ms"], found["device"], series["key"], series["unit"], values)
+    for found in documents:
+        for series in found.series:
+            for point in series.points:
+                values = (point.low, point.high, point.mean, point.count)
+                yield csv_row(point.at_ms, found.device, series.key, series.unit, values)
 
 
-def last_text(last: list[dict[str, Any]]) -> str:
+def last_text(last: list[LastValue]) -> str:
     """The last value of each series in a line, and how old the newest is."""
-    values = [f"{one['key']} {number_text(one['value'], abs(one['value']) / 1_000)} {one['unit']}" for one in last]
-    age_ms = max(0.0, time.time() * 1000 - max(one["at_ms"] for one in last))
+    values = [f"{one.key} {number_text(one.value, abs(one.value) / 1_000)} {one.unit}" for one in last]
+    age_ms = max(0.0, time.time() * 1000 - max(one.at_ms for one in last))
     return f"{', '.join(map(str.strip, values))} ({format_duration(age_ms)} ago)"
 
 
-def _fetch(options: GlobalOptions, name: str, key: str | None, from_ms: int, points: int) -> dict[str, Any]:
-    keys = () if key is None else (key,)
-    return options.host().devices.telemetry(name, keys=keys, since_ms=from_ms, points=points)
-
-
-def _plot(options: GlobalOptions, found: dict[str, Any], name: str) -> None:
-    if not found["series"]:
-        options.say(f"{name} sent no telemetry yet; devices on the link do, each half minute")
+def _plot(options: GlobalOptions, found: Telemetry) -> None:
+    if not found.series:
+        options.say(f"{found.device} sent no telemetry yet; devices on the link do, each half minute")
     columns = min(WIDEST, shutil.get_terminal_size((80, 24)).columns - 1)
-    for number, series in enumerate(found["series"]):
+    for number, series in enumerate(found.series):
         if number:
             options.line()
-        points = [PlotPoint(p["at_ms"], p["min"], p["max"], p["mean"]) for p in series["points"]]
         lines = draw_plot(
-            points,
-            title=f"{name} {series['key']}",
-            unit=series["unit"],
-            since_ms=found["since_ms"],
-            until_ms=found["until_ms"],
+            [PlotPoint(one.at_ms, one.low, one.high, one.mean) for one in series.points],
+            title=f"{found.device} {series.key}",
+            unit=series.unit,
+            since_ms=found.since_ms,
+            until_ms=found.until_ms,
             columns=columns,
-            rows=ROWS if len(found["series"]) == 1 else ROWS_OF_MANY,
+            rows=ROWS if len(found.series) == 1 else ROWS_OF_MANY,
         )
         for line in lines:
             options.line(line)
-    for refused in found["refused"]:
-        options.say(refused["text"])
+    for refused in found.refused:
+        options.say(refused.text)
 
 
 def _write(file: Path, rows: Iterator[tuple[object, ...]]) -> int:

@@ -11,7 +11,7 @@ _LISTS: Final = "microclaw device list shows the boards, microclaw app list the 
 _BUILD: Final = "microclaw app build FILE; to run it at once: microclaw run FILE -d DEVICE"
 _NEWER: Final = "microclaw app upgrade NAME FILE for a program, microclaw firmware update VERSION for boards"
 _REMOVE: Final = "microclaw app uninstall NAME for a program, microclaw device remove NAME for a board"
-_SIGN_IN: Final = "microclaw open for a browser; for another machine's host: --host URL, its token in MICROCLAW_TOKEN"
+_SIGN_IN: Final = "microclaw status --open for a browser; for another host: --host URL, its token in MICROCLAW_TOKEN"
 _ASIDE: Final = "microclaw virtual --join for a virtual board, microclaw try FILE for one trial"
 _MEANT: Final = {
     **dict.fromkeys(("esp32", "esp32s2", "esp32s3", "esp32c3", "esp32c6", "esp32-s3", "esp32-c3", "esp32-c6"), _FLASH),
@@ -25,7 +25,7 @@ _MEANT: Final = {
     **dict.fromkeys(("upload", "deploy"), "microclaw run FILE -d DEVICE"),
     **dict.fromkeys(("serve", "server", "daemon", "host"), "microclaw up; at each login: microclaw service install"),
     **dict.fromkeys(("init", "configure", "onboard", "key"), "microclaw setup"),
-    **dict.fromkeys(("web", "ui", "dashboard", "page"), "microclaw open"),
+    **dict.fromkeys(("web", "ui", "dashboard", "page"), "microclaw status --open"),
     **dict.fromkeys(("user", "users"), "microclaw person list"),
     "version": "microclaw --version",
     "help": "microclaw --help",

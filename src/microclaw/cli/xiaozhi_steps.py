@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from microclaw.api.operations import read_status
 from microclaw.cli.options import GlobalOptions
 from microclaw.errors import ConfigError
 
 
 def add_xiaozhi(options: GlobalOptions, name: str | None) -> None:
     """Print the steps, with this host's address."""
-    state = options.host().status()["xiaozhi"]
+    state = options.host().call(read_status).xiaozhi
     if state["ota"] is None:
         raise ConfigError(
             f"this host takes no devices of xiaozhi's firmware{': ' + state['text'] if state['text'] else ''}",

@@ -6,12 +6,11 @@ import os
 from collections.abc import Callable
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self, cast
+from typing import Final, Self
 
 from microclaw.client.address import CA_VARIABLE, checked_token, named_host, token_for, trusted_authorities
 from microclaw.client.calls import HostCalls
 from microclaw.client.chat import Chat
-from microclaw.client.devices import Devices
 from microclaw.client.endpoint import RemoteEndpoint, SocketEndpoint
 from microclaw.client.live import Live
 from microclaw.client.request import REQUEST_TIMEOUT_S, segment
@@ -20,9 +19,6 @@ from microclaw.config.places import control_socket, home_folder
 from microclaw.errors import ConfigError
 from microclaw.events import ApprovalAsked
 from microclaw.wire.host_api import JsonObject
-
-if TYPE_CHECKING:
-    from microclaw.api import cluster_routes
 
 _SAID_BY: Final = "Client()"
 
@@ -60,10 +56,6 @@ class Client(HostCalls):
         self.live.close()
 
     @cached_property
-    def devices(self) -> Devices:
-        return Devices(self)
-
-    @cached_property
     def chat(self) -> Chat:
         return Chat(self)
 
@@ -74,14 +66,6 @@ class Client(HostCalls):
     @cached_property
     def tools(self) -> Tools:
         return Tools(self)
-
-    def status(self) -> JsonObject:
-        """The host's version, addresses, model and what its devices do now."""
-        return self.get("/v1/status")
-
-    def cluster(self) -> cluster_routes.ClusterAnswer:
-        """The cluster as this host sees it: hosts, streams, duties, problems. `cluster` is None for one alone."""
-        return cast("cluster_routes.ClusterAnswer", self.get("/v1/cluster"))
 
     def request(self, number: str) -> JsonObject:
         """What became of a request that was told to wait (202)."""

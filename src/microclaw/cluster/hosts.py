@@ -13,13 +13,13 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
 from microclaw.clock import now_ms
+from microclaw.cluster.operations import HostFacts, HostRow
 from microclaw.errors import ConfigError, StoreError
 from microclaw.store.postgres import SharedDatabase
 
@@ -30,33 +30,6 @@ WORK_S: Final = 2.6  # without one, and it stops what is its own alone
 _TTL_MS: Final = round(TTL_S * 1000)
 
 _log = logging.getLogger(__name__)
-
-
-class HostFacts(msgspec.Struct, frozen=True):
-    """What a host tells the others. `devices` are connected to it; `api`, `link` and `calls` are its addresses: for
-    people, for devices and for other hosts. `wall_ms` is its clock when it told this."""
-
-    name: str
-    version: str
-    schema: int
-    devices: int
-    api: str | None
-    link: str | None
-    calls: str | None
-    started_ms: int
-    wall_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class HostRow:
-    """A host, how long ago it renewed its lease, and how far its clock was ahead of the database's. `ended`: None
-    while it is there."""
-
-    host_id: str
-    facts: HostFacts
-    seen_s: float
-    clock_ahead_s: float
-    ended: str | None
 
 
 def monotonic() -> float:

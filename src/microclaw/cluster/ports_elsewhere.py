@@ -55,7 +55,7 @@ class PortElsewhere:
         if host_id is None:
             raise DeviceUnreachable(
                 f"{self.endpoint} is on the machine of host {self._host}, which is away: {call.method} was not sent",
-                next_step=f"start microclaw on {self._host}; which hosts are there: microclaw cluster status",
+                next_step=f"start microclaw on {self._host}; which hosts are there: microclaw status --cluster",
             )
         return await self._remote.call(host_id, self.endpoint, call, timeout_s)
 

@@ -81,7 +81,7 @@ class RemoteCalls:
             if exc.unsent:
                 raise DeviceMoved(
                     f"{name} cannot be asked for {call.method}: {exc}",
-                    next_step="see whether the cluster is well: microclaw cluster status",
+                    next_step="see whether the cluster is well: microclaw status --cluster",
                 ) from exc
             text = f"the host {host_called(host)} had {call.method} for {name}, and has the device no more"
             raise _ended(call, DeviceMoved(text, next_step="try again")) from exc

@@ -36,7 +36,7 @@ MAX_AT_ONCE: Final = 1 << 20  # a larger body goes as a stream, through a thread
 LOOK_S: Final = 0.5
 ANSWER_S: Final = 5.0  # a host that has not answered a short request by then counts as away
 CONNECT_S: Final = 2.0
-VERSION_STEP: Final = "give all hosts of the cluster the same version: microclaw cluster status"
+VERSION_STEP: Final = "give all hosts of the cluster the same version: microclaw status --cluster"
 _VALUE, _ERROR, _END = b"v", b"e", b"z"
 
 _log = logging.getLogger(__name__)

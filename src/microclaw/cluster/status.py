@@ -1,17 +1,18 @@
 """How a cluster stands, as one of its hosts sees it: hosts, duties, and what is wrong, in words.
 
-The forms are in api/cluster_routes.py. It changes nothing, and the database may be away.
+It changes nothing, and the database may be away.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from microclaw.cluster.duties import Duties
-from microclaw.cluster.hosts import HostRow, Hosts
+from microclaw.cluster.hosts import Hosts
+from microclaw.cluster.operations import ClusterDuty, ClusterFacts, ClusterProblem
 from microclaw.errors import StoreError
 from microclaw.store.postgres import SharedDatabase
 from microclaw.store.schema import VERSION
@@ -31,24 +32,23 @@ class ClusterView:
     duties: Duties
     counts: Callable[[], Mapping[str, int]] = dict  # of COUNTS, those that this host counts yet
 
-    async def status(self) -> dict[str, Any]:
-        """As api/cluster_routes.ClusterFacts."""
+    async def status(self) -> ClusterFacts:
         try:
             duties = await self.duties.held()
         except StoreError:  # `connected` says it
             duties = []
         place = urlsplit(self.database.url)
-        return {
-            "host": self.hosts.host_id,
-            "database": f"{place.hostname or 'local'}{'' if place.port is None else f':{place.port}'}{place.path}",
-            "connected": not self.hosts.stale,
-            "member": not self.hosts.lost,
-            "seen_s": round(self.hosts.seen_s, 1),
-            "hosts": [self._host(one) for one in self.hosts.standing()],
-            "ended": [self._ended(one) for one in self.hosts.ended()],
-            "duties": [{"name": name, "holder": holder, "fence": fence} for name, holder, fence in duties],
-            "problems": [{"text": text, "next": step} for text, step in self._problems()],
-        }
+        return ClusterFacts(
+            host=self.hosts.host_id,
+            database=f"{place.hostname or 'local'}{'' if place.port is None else f':{place.port}'}{place.path}",
+            connected=not self.hosts.stale,
+            member=not self.hosts.lost,
+            seen_s=round(self.hosts.seen_s, 1),
+            hosts=self.hosts.standing(),
+            ended=self.hosts.ended(),
+            duties=[ClusterDuty(name=name, holder=holder, fence=fence) for name, holder, fence in duties],
+            problems=[ClusterProblem(text=text, next_step=step) for text, step in self._problems()],
+        )
 
     def gauges(self) -> dict[str, float]:
         """For /metrics; asks nobody."""
@@ -59,32 +59,6 @@ class ClusterView:
             "hosts_gone": sum(one.ended == "gone" for one in self.hosts.ended()),
             **dict.fromkeys(COUNTS, 0),
             **self.counts(),
-        }
-
-    def _host(self, one: HostRow) -> dict[str, Any]:
-        facts = one.facts
-        return {
-            "host": one.host_id,
-            "name": facts.name,
-            "version": facts.version,
-            "schema_version": facts.schema,
-            "devices": facts.devices,
-            "known": not self.hosts.stale or one.host_id == self.hosts.host_id,
-            "seen_s": round(one.seen_s, 1),
-            "clock_ahead_s": round(one.clock_ahead_s, 1),
-            "api": facts.api,
-            "link": facts.link,
-            "calls": facts.calls,
-            "started_ms": facts.started_ms,
-        }
-
-    def _ended(self, one: HostRow) -> dict[str, Any]:
-        return {
-            "host": one.host_id,
-            "name": one.facts.name,
-            "devices": one.facts.devices,
-            "in_order": one.ended == "in order",
-            "ended_s": round(one.seen_s, 1),
         }
 
     def _problems(self) -> Iterator[_Problem]:

@@ -156,8 +156,8 @@ class PinFacts(Struct, frozen=True, kw_only=True):
 
 class LastValue(Struct, frozen=True, kw_only=True):
     key: str
-    unit: str | None
-    value: float | str | bool
+    unit: str
+    value: float
     at_ms: int
 
 

@@ -55,7 +55,7 @@ _COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
     "backup": {"": "backup --help"},
     "subagent": {"": "subagent list"},
     "alarm": {"": "doctor"},
-    "crash": {"": "crash list"},
+    "crash": {"": "logs --crashes"},
 }
 _NUMBERED: Final = re.compile(
     rf"(?i)\b(?P<thing>{'|'.join(_COMMANDS)})s? (?:(?:number|no\.?|nr\.?|id) )?#?(?P<n>\d+)\b(?![.:]\d)"

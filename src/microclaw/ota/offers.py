@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Final, TypeAlias
+from typing import Final
 
 from microclaw.audit import AuditEvent, AuditKind, Record
 from microclaw.devices.device import Device
@@ -40,30 +40,22 @@ class AlreadyRuns(ConfigError):
         self.version = version
 
 
-Heard: TypeAlias = Callable[[OfferRow], None]
-
-
 class Offers:
-    """`changed` is the link server's `DeviceUpdates.changed`. `now_ms` is the wall clock."""
+    """`changed` is the link server's `DeviceUpdates.changed`. `now_ms` is the wall clock.
+
+    `heard` is called for each change, on the event loop's thread, once it is on the disk.
+    """
 
     def __init__(self, table: FirmwareTable, devices: Registry, *, now_ms: Callable[[], int], record: Record) -> None:
         self._table = table
         self._devices = devices
         self._now_ms = now_ms
         self._record = record
-        self._heard: list[Heard] = []
+        self.heard: Callable[[OfferRow], None] = lambda _row: None
 
     async def newest_for(self, device: Device) -> str | None:
         """The highest version that is published for a device; None where nothing is."""
         return newest_for(await self._table.releases(), device, self._now_ms())
-
-    def listen(self, heard: Heard) -> Callable[[], None]:
-        """`heard` is called for each change, on the event loop's thread, once it is on the disk; returns the way out.
-
-        What changed while nobody listened is in `standing`.
-        """
-        self._heard.append(heard)
-        return lambda: self._heard.remove(heard)
 
     async def offer(self, device_id: str, release: ReleaseRow, *, by: str, again: bool = False) -> OfferRow:
         """Offer it, now or when the device is back. A device that was offered it before is asked nothing.
@@ -181,12 +173,8 @@ class Offers:
         return await self._table.offers(link_id, release_id)
 
     def changed(self, row: OfferRow) -> None:
-        """A device said how it stands: tell who listens."""
-        for heard in tuple(self._heard):
-            try:
-                heard(row)
-            except Exception:  # a device's message must not end its connection by a fault of who listens
-                _log.exception("who follows the updates failed")
+        """A device said how it stands."""
+        self.heard(row)
 
     def owner_of(self, row: OfferRow) -> Device | None:
         """The device; None for one that was removed meanwhile."""

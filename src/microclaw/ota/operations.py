@@ -29,7 +29,7 @@ from microclaw.ota.results import (
     WithdrawnReleases,
 )
 from microclaw.ota.rollout import BAD, DEVICE_STATES
-from microclaw.ota.rollout_plan import DEFAULT_STAGES, RolloutPlan, read_window
+from microclaw.ota.rollout_plan import DEFAULT_STAGES, MAX_DEVICES, RolloutPlan, read_window
 from microclaw.store.firmware import ReleaseRow
 from microclaw.text import read_duration_ms
 
@@ -263,12 +263,12 @@ async def roll_out(
         Option("--revision", metavar="R"),
     ] = [],  # noqa: B006 - nobody changes it
     healthy: Annotated[int, Meta(ge=50, le=100, description="Percent of a stage: else it stops.")] = 95,
-    crashes: Annotated[int, Meta(description="New crash reports that are borne.")] = 0,
+    crashes: Annotated[int, Meta(ge=0, le=MAX_DEVICES, description="New crash reports that are borne.")] = 0,
     soak: Annotated[Time, Meta(description="Between a stage and the next.")] = "10m",
     device_time: Annotated[Time, Meta(description="An update without an end has failed then.")] = "30m",
     absent: Annotated[Time, Meta(description="How long a stage waits for boards that are off.")] = "24h",
-    at_once: Annotated[int, Meta(description="Boards that update at the same time.")] = 50,
-    per_minute: Annotated[int, Meta(description="Offers in a minute.")] = 600,
+    at_once: Annotated[int, Meta(ge=1, le=MAX_DEVICES, description="Boards that update at the same time.")] = 50,
+    per_minute: Annotated[int, Meta(ge=1, le=60_000, description="Offers in a minute.")] = 600,
     window: Annotated[str | None, Meta(description="Offers go out then alone, as 02:00-05:00; local time.")] = None,
     devices: Devices = (),
     labels: Labels = (),
@@ -279,9 +279,9 @@ async def roll_out(
         (),
         healthy_share=healthy / 100,
         max_crashes=crashes,
-        soak_s=_seconds(soak),
-        device_s=_seconds(device_time),
-        absent_s=_seconds(absent),
+        soak_s=_seconds(soak, 0, 7),
+        device_s=_seconds(device_time, 60, 7),
+        absent_s=_seconds(absent, 0, 90),
         under_way=at_once,
         per_minute=per_minute,
         window=None if window is None else read_window(window),
@@ -331,10 +331,10 @@ async def _chosen(
     return chosen
 
 
-def _seconds(text: str) -> float:
+def _seconds(text: str, least_s: int, most_days: int) -> float:
     ms = read_duration_ms(text)
-    if ms is None:
-        raise ConfigError(f"{text!r} is no time", next_step="such as 90s, 10m, 24h")
+    if ms is None or not least_s <= ms / 1000 <= most_days * 86_400:
+        raise ConfigError(f"{text!r} is no time of {least_s} s to {most_days} days", next_step="such as 90s, 10m, 24h")
     return ms / 1000
 
 

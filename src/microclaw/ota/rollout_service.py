@@ -64,7 +64,7 @@ class RolloutService:
 
         Of a cluster's hosts one does so at a time.
         """
-        stop_listening = self.offers.listen(self._heard)
+        self.offers.heard = self._heard
         self._is_running = True
         try:
             async with asyncio.TaskGroup() as group:
@@ -74,7 +74,6 @@ class RolloutService:
                 group.create_task(self._look_for_removed(), name="devices that were removed")
         finally:
             self._is_running = False
-            stop_listening()
 
     async def begin(
         self,
@@ -203,7 +202,7 @@ class RolloutService:
 
     def _heard(self, row: OfferRow) -> None:
         owner = self.offers.owner_of(row)
-        if owner is not None and row.state in _ENDS:
+        if self._is_running and owner is not None and row.state in _ENDS:
             self._ends[owner.device_id, row.release_id] = row
             self._news.set()
 

@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import UnknownName
+from microclaw.operations.result import Result
 from microclaw.store.rows import JSON_TUPLE, Table, one_of, reads, scalar, writes
 from microclaw.store.sql import Sql
 
@@ -35,11 +36,10 @@ class CrashReport:
     log: tuple[str, ...] = field(metadata=JSON_TUPLE)
 
 
-@dataclass(frozen=True, slots=True)
-class CrashGroup:
-    """Crashes that are one kind. `devices` are ids; `count`, `first_ms` and `last_ms` are of those that were asked for.
+class CrashGroup(Result, frozen=True, rename={"crash_id": "id"}):
+    """Crashes that are one kind. `count`, `first_ms` and `last_ms` are of those that were asked for.
 
-    `first_ms` of the group itself is `found_ms`: a kind that nobody had before then.
+    `devices` are ids, for people names. `found_ms`: nobody had that kind before then.
     """
 
     crash_id: int
@@ -53,6 +53,14 @@ class CrashGroup:
     first_ms: int
     last_ms: int
     devices: tuple[str, ...]
+
+    @property
+    def what(self) -> str:
+        return f"program {self.program}" if self.kind == "program" else self.kind
+
+    @property
+    def boards(self) -> str:
+        return ", ".join(self.devices) if len(self.devices) <= 3 else f"{len(self.devices)} boards"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +103,7 @@ class CrashTable(Table):
         """One kind, with its newest reports, the newest first. UnknownName when there is none."""
         found = await self.groups(crash_id=crash_id)
         if not found:
-            raise UnknownName(f"there is no crash {crash_id}", next_step="see them: microclaw crash list")
+            raise UnknownName(f"there is no crash {crash_id}", next_step="see them: microclaw logs --crashes")
         where = "crash_reports JOIN crash_groups USING (crash_id) WHERE crash_id = ? ORDER BY report_id DESC"
         return found[0], await self._select(CrashReport, where, (crash_id,))
 

@@ -23,7 +23,7 @@ NEEDED_BYTES: Final = 256 * 1024  # for the log of writes and its index
 ROOM: Final = "free some space on the disk of the home; the host goes on by itself"
 _REFUSED: Final = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC}
 RESTORE: Final = (
-    "restore it from a backup (microclaw restore FILE --replace), or move it away and begin with an empty one: "
+    "restore it from a backup (microclaw backup restore FILE --replace), or move it away and begin with an empty one: "
     "microclaw up --new-store"
 )
 

@@ -58,7 +58,7 @@ def copy_store(store: Path, copy: Path) -> StoreCounts:
         if verdict == "ok":
             return _counts(target)
     text = f"the store {store} is damaged: {verdict}"
-    raise StoreError(text, next_step="restore an earlier backup: microclaw restore FILE --replace")
+    raise StoreError(text, next_step="restore an earlier backup: microclaw backup restore FILE --replace")
 
 
 def settle_copy(copy: Path) -> tuple[StoreCounts, int]:

@@ -11,6 +11,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
+from msgspec import Struct
+
 from microclaw.store.rows import Table, one_of, reads, writes
 from microclaw.store.sql import Sql
 
@@ -36,8 +38,7 @@ class Point:
     value: float
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(Struct, frozen=True, rename={"low": "min", "high": "max"}):
     """The values of a stretch of time that begins at `at_ms`."""
 
     at_ms: int

@@ -90,7 +90,7 @@ class TelemetryHistory:
     ) -> None:
         self._table = table
         self._downsampling = downsampling
-        self._devices = devices
+        self.devices = devices
         self._now_ms = now_ms
         self._monotonic_s = monotonic_s
         self._waiting: list[Point] = []
@@ -103,7 +103,7 @@ class TelemetryHistory:
 
     def took(self, endpoint: str, message: Telemetry) -> None:
         """A device's `telemetry`."""
-        device = self._devices.owner_of(endpoint)
+        device = self.devices.owner_of(endpoint)
         if device is None:
             return
         at_ms = self._now_ms()
@@ -116,7 +116,7 @@ class TelemetryHistory:
 
     def impossible(self, endpoint: str, count: int) -> None:
         """So many values of a device's `telemetry` were none that a board can have."""
-        device = self._devices.owner_of(endpoint)
+        device = self.devices.owner_of(endpoint)
         if device is not None:
             self._refuse(device.device_id, "range", count)
 
@@ -149,7 +149,7 @@ class TelemetryHistory:
 
     async def downsample(self) -> None:
         """Make smaller what is due, in steps; and forget devices that are gone."""
-        known = {device.device_id for device in self._devices.list()}
+        known = {device.device_id for device in self.devices.list()}
         for kept in (self._rates, self._last, self._refused):
             for device_id in kept.keys() - known:
                 del kept[device_id]
@@ -180,7 +180,7 @@ class TelemetryHistory:
     def recent(self, series_a_device: int = MAX_RECENT) -> Iterator[tuple[str, str, float]]:
         """Device, series and last value where that is recent, of at most so many series a device; for /metrics."""
         oldest_ms = self._now_ms() - RECENT_MS
-        for device in self._devices.list():
+        for device in self.devices.list():
             fresh = [value for value in self.last(device.device_id) if value.at_ms >= oldest_ms]
             yield from ((device.name, value.key, value.value) for value in fresh[:series_a_device])
 

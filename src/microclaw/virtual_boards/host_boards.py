@@ -21,6 +21,7 @@ from microclaw.clock import now_ms
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import ConfigError, MicroclawError, UnknownName
+from microclaw.text import count_text, moment_text
 from microclaw.virtual_boards.process import BoardReady, VirtualBoardProcess
 
 BOARD: Final = "virtual"
@@ -44,6 +45,17 @@ class BoardStanding:
     restarts: int = 0
     last_ms: int | None = None
     reason: str | None = None
+
+    @property
+    def text(self) -> str | None:
+        """What a person should know of it."""
+        if self.state == "failed":
+            return f"failed: {self.reason} - look into the host's log, then start the host again"
+        if self.state == "restarting":
+            return f"is being started again ({self.reason})"
+        if self.last_ms is None:
+            return None
+        return f"restarted {count_text(self.restarts, 'time')}, last {moment_text(self.last_ms)}"
 
 
 @dataclass(slots=True)

@@ -43,7 +43,7 @@ HELP: Final = (
     "undo that.\n\n/cancel  stop what is running\n/whoami  who you are here\n/help  this"
 )
 _NO_VOICE: Final = "I cannot listen to voice notes yet. Please write it."
-_LOOKS_ONLY: Final = "You may look at the boards, in a browser (microclaw open on the host), and not chat here."
+_LOOKS_ONLY: Final = "You may look at the boards in a browser (microclaw status --open on the host), and not chat here."
 _BUSY: Final = "Too much is going on here at the moment. Please send it again in a minute."
 
 

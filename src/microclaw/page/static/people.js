@@ -19,7 +19,7 @@ function Persons() {
       cells: [one.name, html`<${Badge} state=${one.role} />`, one.addresses.map((/** @type {any} */ each) => each.channel).join(", ") || "browser, command line"],
     }))} />`}
     <${Commands} text="People are let in, changed and removed on the host's machine" lines=${["microclaw person add NAME --role member",
-      "microclaw person role NAME read-only", "microclaw open --person NAME"]} />`;
+      "microclaw person role NAME read-only", "microclaw status --open --person NAME"]} />`;
 }
 
 function SignIns() {

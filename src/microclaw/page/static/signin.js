@@ -48,7 +48,7 @@ export function SignInForm({ first = null }) {
   };
 
   return html`<form class="signin" onSubmit=${submit}>
-    <p>On the host's machine <code>microclaw open</code> prints a link that signs you in once. Open it, or paste it here.</p>
+    <p>On the host's machine <code>microclaw status --open</code> prints a link that signs you in once. Open it, or paste it here.</p>
     <label>Link <input name="link" autocomplete="off" spellcheck=${false} maxlength="300" /></label>
     <p class="or">or with a password</p>
     <label>Name <input name="name" autocomplete="username" maxlength="80" /></label>

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from microclaw.cli.mqtt_lines import connection_finding, setting_warnings
 from microclaw.config.settings import MqttSettings
+from microclaw.telemetry.mqtt_text import connection_finding, setting_warnings
 
 BUFFER = {"events": 0, "telemetry": 0, "bytes": 0, "lost_events": 0, "lost_telemetry": 0, "lost_unwritten": 0}
 ON: dict[str, Any] = {

@@ -1,0 +1,100 @@
+"""Routes of the host as a whole: alive, its numbers, its document, the bytes of a board's parts and of the home."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, TypeAlias
+
+import msgspec
+from msgspec import Struct
+from starlette.responses import Response, StreamingResponse
+
+from microclaw import __version__
+from microclaw.api.by_hand import Asked, by_hand
+from microclaw.api.caller import check_local_owner
+from microclaw.api.openapi_document import openapi_of
+from microclaw.api.parts import HostParts
+from microclaw.auth.gate import Gate
+from microclaw.operations.operation import Access, Operation
+
+ARCHIVE: Final = "application/x-tar"
+_PROMETHEUS_TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
+ReadHome: TypeAlias = Callable[[], AbstractContextManager[Iterator[bytes]]]
+"""The home's archive inside a block."""
+
+
+class Health(Struct, frozen=True, kw_only=True):
+    """`failing`: background tasks that are tried again and again."""
+
+    ok: bool
+    version: str
+    failing: list[str]
+
+
+@by_hand("health.read", http="GET /healthz", access=Access.OPEN)
+async def healthz(parts: HostParts, _: Asked) -> Health:
+    """Alive; 503 while the disk takes no writes."""
+    if (refusal := await parts.database.refusal()) is not None:
+        raise refusal
+    return Health(ok=True, version=__version__, failing=list(parts.tasks.failing()))
+
+
+@by_hand("metrics.read", http="GET /metrics", access=Access.OPEN, media="text/plain")
+async def metrics(parts: HostParts, _: Asked) -> Response:
+    """Counters, gauges and histograms as Prometheus text."""
+    from microclaw.api.metrics_page import host_metrics, metrics_page  # the client takes 2 MB: for those who ask
+
+    return Response(metrics_page(host_metrics(parts)), media_type=_PROMETHEUS_TEXT)
+
+
+@dataclass(frozen=True)
+class Document:
+    """The OpenAPI document of these acts, made when somebody first asks."""
+
+    acts: list[Operation[..., Any]]
+
+    @cached_property
+    def content(self) -> bytes:
+        return msgspec.json.encode(openapi_of(self.acts))
+
+
+@by_hand("document.read", http="GET /api/openapi.json", access=Access.OPEN)
+async def document(found: Document, _: Asked) -> dict[str, Any]:
+    """The API's document in OpenAPI 3.1."""
+    return Response(found.content, media_type="application/json")  # type: ignore[return-value]  # with that
+
+
+@by_hand("install.part", http="GET /v1/firmware/parts/{name}", access=Access.OWN, media="application/octet-stream")
+async def board_part(parts: HostParts, asked: Asked, name: str) -> Response:
+    """A part that a manifest named, its bytes."""
+    parts.admission.gate.check_owner(asked.by.person_id, "set up boards")
+    data = parts.services["install"].kept(name.removesuffix(".bin"))
+    return Response(data, media_type="application/octet-stream")
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    gate: Gate
+    read_home: ReadHome
+
+
+@by_hand("backup.read", http="POST /v1/backup", access=Access.SOCKET, media=ARCHIVE)
+async def backup(service: Backup, asked: Asked) -> Response:
+    """The home as a tar archive, for the owner on this machine."""
+    check_local_owner(service.gate, asked.by, "read the whole home")
+    stack = ExitStack()
+    chunks = await asyncio.to_thread(stack.enter_context, service.read_home())
+    return StreamingResponse(_sent(chunks, stack), media_type=ARCHIVE)
+
+
+async def _sent(chunks: Iterator[bytes], stack: ExitStack) -> AsyncIterator[bytes]:
+    """The bytes, read in a thread. An error cuts the answer off, which its reader sees; the log has the reason."""
+    try:
+        while (data := await asyncio.to_thread(next, chunks, None)) is not None:
+            yield data
+    finally:
+        await asyncio.shield(asyncio.to_thread(stack.close))

@@ -1,0 +1,153 @@
+"""The acts of how devices and their programs failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from msgspec import Meta, Struct, structs
+from msgspec.structs import replace
+
+from microclaw.apps.traps import EXCEPTION, trap_words
+from microclaw.operations.operation import Access, Call, Permission, operation
+from microclaw.operations.result import Listing, Result
+from microclaw.store.crashes import CrashGroup, CrashReport, CrashTable
+from microclaw.text import moment_text
+
+if TYPE_CHECKING:
+    from microclaw.devices.registry import Registry
+
+_MAX_WHOLE = 2**53
+
+
+@dataclass(frozen=True, slots=True)
+class CrashService:
+    """What the acts work with."""
+
+    devices: Registry
+    crashes: CrashTable
+
+
+class Crashes(Listing, frozen=True, kw_only=True):
+    document: ClassVar = "crashes"
+    columns: ClassVar = {
+        "ID": "crash_id",
+        "LAST": "last_ms",
+        "COUNT": "count",
+        "BOARDS": "boards",
+        "WHAT": "what",
+        "TITLE": "title",
+    }
+    empty: ClassVar = "no crashes"
+
+    crashes: list[CrashGroup]
+
+    @property
+    def note(self) -> str:
+        return "one of them with its traces: microclaw logs --crash ID" if self.crashes else ""
+
+
+class CrashTrace(Struct, frozen=True, kw_only=True):
+    """One time that it happened, with the last lines before it."""
+
+    device: str
+    at_ms: int
+    firmware: str | None
+    trace: str
+    log: list[str]
+
+
+class OneCrash(CrashGroup, frozen=True, kw_only=True, rename={"crash_id": "id", "next_step": "next"}):
+    """`text` and `next_step`: what it means, where that is known."""
+
+    document: ClassVar = "crash"
+
+    text: str | None
+    next_step: str | None
+    reports: list[CrashTrace]
+
+    def lines(self) -> Iterable[str]:
+        yield f"crash {self.crash_id}: {self.title}"
+        yield f"{self.what}, version {self.version or 'not known'}, on {', '.join(self.devices)}"
+        yield f"{self.count:,} times, from {moment_text(self.found_ms)} to {moment_text(self.last_ms)}"
+        if self.text:
+            yield f"{self.text}; next: {self.next_step}"
+        for one in self.reports:
+            yield ""
+            yield f"{moment_text(one.at_ms)}  {one.device}{f', {one.firmware}' if one.firmware else ''}"
+            yield from (f"  {line}" for line in one.trace.splitlines())
+            yield from ("  last lines:", *(f"    {line}" for line in one.log)) if one.log else ()
+
+
+class ClearedCrashes(Result, frozen=True, kw_only=True):
+    document: ClassVar = "crashes_cleared"
+
+    cleared: int
+
+
+Device = Annotated[str | None, Meta(max_length=64, description="Only of this device.")]
+CrashId = Annotated[int, Meta(ge=1, lt=_MAX_WHOLE)]
+
+
+@operation("crash.list", http="GET /v1/crashes", access=Access.OWN, is_command=False)
+async def list_crashes(
+    service: CrashService,
+    _call: Call,
+    device: Device = None,
+    since: Annotated[int, Meta(ge=0, lt=_MAX_WHOLE, description="Unix time in ms.")] = 0,
+) -> Crashes:
+    """The kinds of crash that boards reported, the newest first."""
+    chosen = None if device is None else [service.devices.get(device).device_id]
+    groups = await service.crashes.groups(since_ms=since, devices=chosen)
+    return Crashes(crashes=[replace(one, devices=_names(service, one.devices)) for one in groups])
+
+
+@operation("crash.show", http="GET /v1/crashes/{crash_id}", access=Access.OWN, is_command=False)
+async def show_crash(service: CrashService, _call: Call, crash_id: CrashId) -> OneCrash:
+    """One kind of crash, with its newest reports."""
+    group, reports = await service.crashes.reports(crash_id)
+    text, step = _meaning(group, reports)
+    traces = [
+        CrashTrace(device=device, at_ms=one.at_ms, firmware=one.firmware, trace=one.trace, log=list(one.log))
+        for one in reports
+        for device in _names(service, [one.device_id])
+    ]
+    known = structs.asdict(group) | {"devices": _names(service, group.devices)}
+    return OneCrash(**known, text=text, next_step=step, reports=traces)
+
+
+@operation(
+    "crash.clear",
+    http="POST /v1/crashes/clear",
+    permission=Permission.ACT,
+    access=Access.OWN,
+    is_command=False,
+    said="{cleared} reports forgotten",
+)
+async def clear_crashes(
+    service: CrashService,
+    call: Call,
+    crashes: Annotated[list[CrashId], Meta(max_length=500)] | None = None,
+    device: Device = None,
+) -> ClearedCrashes:
+    """Forget crashes: of these numbers, of a device, or all of them."""
+    chosen = None if device is None else service.devices.get(device)
+    which = "all crashes" if crashes is None else f"crashes {', '.join(map(str, crashes[:20]))}"
+    await call.approve(f"forget {which}{'' if chosen is None else f' of {chosen.name}'}", ())
+    return ClearedCrashes(cleared=await service.crashes.clear(crashes, None if chosen is None else [chosen.device_id]))
+
+
+def _names(service: CrashService, device_ids: Iterable[str]) -> tuple[str, ...]:
+    names = {device.device_id: device.name for device in service.devices.list()}
+    return tuple(names.get(one, one) for one in device_ids)
+
+
+def _meaning(group: CrashGroup, reports: tuple[CrashReport, ...]) -> tuple[str | None, str | None]:
+    """The crash of a program in plain words, and what to do."""
+    if group.kind != "program" or not reports:
+        return None, None
+    trap, _, said = reports[0].trace.partition("\n")
+    if said and trap.startswith(EXCEPTION):
+        return f"it trapped at {said}", "correct that line"
+    return trap_words(reports[0].trace)

@@ -1,0 +1,122 @@
+"""The act of a cluster: how it stands, as this host sees it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, ClassVar
+
+from msgspec import Struct
+
+from microclaw.operations.operation import Access, Call, operation
+from microclaw.operations.result import Listing
+from microclaw.text import format_duration, host_called
+
+if TYPE_CHECKING:
+    from microclaw.cluster.status import ClusterView
+
+
+class HostFacts(Struct, frozen=True):
+    """What a host tells the others. `devices` are connected to it; `api`, `link` and `calls` are its addresses: for
+    people, for devices and for other hosts. `wall_ms` is its clock when it told this."""
+
+    name: str
+    version: str
+    schema: int
+    devices: int
+    api: str | None
+    link: str | None
+    calls: str | None
+    started_ms: int
+    wall_ms: int
+
+
+class HostRow(Struct, frozen=True):
+    """A host, how long ago it renewed its lease, and how far its clock was ahead of the database's. `ended`: None
+    while it is there, else "in order" or "gone"."""
+
+    host_id: str
+    facts: HostFacts
+    seen_s: float
+    clock_ahead_s: float
+    ended: str | None
+
+
+class ClusterDuty(Struct, frozen=True, kw_only=True):
+    """What one host does for all. `holder` None: nobody at the moment."""
+
+    name: str
+    holder: str | None
+    fence: int
+
+
+class ClusterProblem(Struct, frozen=True, kw_only=True, rename={"next_step": "next"}):
+    text: str
+    next_step: str
+
+
+class ClusterFacts(Struct, frozen=True, kw_only=True):
+    """`host` is this one's id; `member` says whether its lease is good. `database` is without its password.
+
+    `seen_s`: how old its news of the hosts are; without `connected` nobody knows which of them are there now.
+    `ended`: those that ended within a day, and are not back.
+    """
+
+    host: str
+    database: str
+    connected: bool
+    member: bool
+    seen_s: float
+    hosts: list[HostRow]
+    ended: list[HostRow]
+    duties: list[ClusterDuty]
+    problems: list[ClusterProblem]
+
+    def seen(self, one: HostRow) -> str:
+        if one.ended is not None:
+            how = "stopped" if one.ended == "in order" else "gone"
+            return f"{how}, {format_duration(one.seen_s * 1000)} ago"
+        if one.host_id == self.host:
+            return "this host" if self.member else "this host, no lease"
+        return f"{one.seen_s:.0f} s ago" if self.connected else f"not known for {one.seen_s:.0f} s"
+
+
+class ClusterAnswer(Listing, frozen=True, kw_only=True):
+    """`cluster` None: this host is alone."""
+
+    document: ClassVar = "cluster"
+    columns: ClassVar = dict.fromkeys(("host", "version", "devices", "seen", "clock"), "")
+    empty: ClassVar = "this host is alone. next: microclaw up --database postgresql://HOST/NAME (docs/cluster.md)"
+
+    cluster: ClusterFacts | None
+
+    def table(self) -> list[tuple[str, ...]]:
+        if (facts := self.cluster) is None:
+            return []
+        hosts = facts.hosts + facts.ended
+        names = Counter(one.facts.name for one in hosts)
+        return [
+            (
+                one.facts.name if names[one.facts.name] == 1 else one.host_id,
+                one.facts.version,
+                str(one.facts.devices),
+                facts.seen(one),
+                f"{round(one.clock_ahead_s):+d} s",
+            )
+            for one in hosts
+        ]
+
+    @property
+    def note(self) -> str:
+        if (facts := self.cluster) is None:
+            return ""
+        away = "" if facts.connected else ", which does not answer"
+        lines = [f"database {facts.database}{away}, seen by {host_called(facts.host)}"]
+        lines += [f"duty {one.name}: {host_called(one.holder or 'nobody')} ({one.fence})" for one in facts.duties]
+        lines += [f"problem: {one.text}\nnext: {one.next_step}" for one in facts.problems]
+        return "\n".join(lines)
+
+
+@operation("cluster.status", http="GET /v1/cluster", access=Access.ACT, is_command=False)
+async def status(view: ClusterView | None, _call: Call) -> ClusterAnswer:
+    """Hosts and duties of the cluster."""
+    return ClusterAnswer(cluster=None if view is None else await view.status())
