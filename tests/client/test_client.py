@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from microclaw.apps import fleet_operations, operations
+from microclaw.apps import fleet_operations
 from microclaw.client import Client
 from microclaw.client.request import MAX_FILE_BYTES, HostError
 from microclaw.errors import NoHost, ProtocolError
@@ -177,12 +177,6 @@ def test_an_act_that_ends_as_a_chat_is_refused(serve: Serve) -> None:
         serve(STREAM + answer + b'"cost_usd":0},"error":null,"next":null}\n').call(
             fleet_operations.diff, programs=[], devices=[]
         )
-
-
-def test_list_that_is_not_in_the_answer_is_said(serve: Serve) -> None:
-    with pytest.raises(ProtocolError) as caught:
-        serve(reply(b'{"boards":[]}')).call(operations.list_apps)
-    assert caught.value.next
 
 
 @pytest.mark.parametrize("line", [b'{"type":"dance"}', b'{"type":"result","result":' + DEEP + b"}"])

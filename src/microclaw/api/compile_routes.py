@@ -7,10 +7,9 @@ import base64
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from msgspec import Meta, convert
+from msgspec import Meta
 
 from microclaw.api.by_hand import Asked, by_hand
-from microclaw.api.device_answers import DiagnosticFacts
 from microclaw.api.host_answers import CompiledModule, CompilerFacts, Compilers
 from microclaw.apps.building import is_python
 from microclaw.apps.queues import CompileQueue
@@ -19,6 +18,7 @@ from microclaw.builds.confinement import confinement
 from microclaw.config.settings import Limits
 from microclaw.errors import ConfigError
 from microclaw.operations.operation import Access
+from microclaw.operations.result import findings
 from microclaw.wasm.image import Image
 from microclaw.wasm.source_files import MAX_FILES, join_files
 from microclaw.wasm.source_language import SUFFIX, language_of_file
@@ -87,7 +87,7 @@ async def compile_wasm(
             "stackBytes": image.memory.stack_bytes,
         },
         "pins": list(image.pins),
-        "warnings": [convert(one.to_json(), DiagnosticFacts) for one in image.warnings],
+        "warnings": findings(image.warnings),
     }
 
 

@@ -1,4 +1,4 @@
-"""The forms of answers about compilers, voice, tools, and OpenAI's. As in answers.py."""
+"""The forms of answers about compilers, and OpenAI's."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from microclaw.api.device_answers import DiagnosticFacts
 from microclaw.builds.confinement import Confinement
+from microclaw.operations.result import Finding
 
 
 class CompilerFacts(TypedDict):
@@ -56,7 +56,7 @@ class CompiledModule(TypedDict):
     exports: list[str]
     memory: ModuleMemory
     pins: list[int]
-    warnings: list[DiagnosticFacts]
+    warnings: list[Finding]
 
 
 class ModelFacts(TypedDict):

@@ -217,6 +217,7 @@ async def running_host(
             **dict.fromkeys(("memory", "session", "skill"), knowledge),
             "crash": CrashService(devices.registry, CrashTable(database)),
             "device": device_service,
+            "fleet": apps,
             "telemetry": history,
             "cluster": None if cluster is None else cluster.view,
             "firmware": FirmwareService(rollouts, admission.gate.name_of),
@@ -227,7 +228,6 @@ async def running_host(
             "approval": questions,
             "usage": UsageService(usage, settings.budget, admission.people.get),
             "program": Workshop(apps, CompileQueue(apps.compile), trial_turns()),
-            "fleet": apps,
             "app": Programs(apps, admission.gate, partial(latest_attempts, agent.conversations.journal)),
         }
         parts = HostParts(

@@ -71,14 +71,14 @@ ALIASES: Final = {
 
 # Words that went, and what does it now: the old one answers with that.
 FORMER: Final[dict[str, str]] = {
-    "apply": "fleet apply",
-    "diff": "fleet diff",
-    "export": "fleet export",
     "crash": "logs --crashes",
     "open": "status --open",
     "cluster": "status --cluster",
     "restore": "backup restore",
     "migrate": "backup migrate",
+    "apply": "fleet apply",
+    "diff": "fleet diff",
+    "export": "fleet export",
     "token": "person add-token",
     "signin": "person signins",
     "ca": "person ca",
