@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from tests.apps.conftest import Clock, make_trial
 
+from microclaw.apps.act_results import Deployed
 from microclaw.apps.claims import live_conflict
 from microclaw.apps.deploy import DeployRequest
-from microclaw.apps.results import Deployed
 from microclaw.apps.run_times import RunTimes
 from microclaw.apps.undo import UndoChoice
 from microclaw.devices.calls import AppInstall, AppRuns, AppState

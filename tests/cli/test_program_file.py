@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from microclaw.apps.results import Deployed
+from microclaw.apps.act_results import Deployed
 from microclaw.cli.main import app
 from microclaw.cli.options import GlobalOptions
 from microclaw.cli.program_files import MAX_FILE_BYTES, MAX_SOURCE_CHARS, optimization_level, read_program, source_text

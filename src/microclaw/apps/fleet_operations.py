@@ -13,7 +13,7 @@ from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.apps.fleet import ACTS, Fleet, FleetDifference, FleetResult, FleetRow, digest_of
 from microclaw.apps.fleet_export import FleetExport, exported
 from microclaw.apps.late_proof import Place
-from microclaw.apps.operations import MAX_SOURCE_CHARS, AppName, Language, Optimization
+from microclaw.apps.parameters import MAX_SOURCE_CHARS, AppName, Language, Optimization
 from microclaw.apps.parts import Apps
 from microclaw.apps.run_times import run_times
 from microclaw.devices.device import Device

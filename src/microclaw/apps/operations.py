@@ -2,50 +2,51 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, get_args
 
 from msgspec import UNSET, Meta, UnsetType
 
+from microclaw.apps.act_results import DeferralCancelled, Deployed, Removed, Switched, Undone, UpgradeMade
+from microclaw.apps.acting import act_on_one, approve_with, deploy_request, late_place, now_or_later
+from microclaw.apps.parameters import (
+    AppName,
+    DeviceName,
+    Expect,
+    Language,
+    Limit,
+    OfDevice,
+    Optimization,
+    Origin,
+    Source,
+    Wasm,
+    WhenBack,
+)
 from microclaw.apps.results import (
-    AppAct,
     AppCondition,
     AppFacts,
     AppList,
-    AppOrigin,
     AppWithSource,
     Attempt,
     ChangeFacts,
     Changes,
-    DeferralCancelled,
     DeferredFacts,
-    Deployed,
     Explored,
-    Removed,
-    Switched,
     Tries,
-    Undone,
-    UpgradeMade,
 )
 from microclaw.errors import (
     AppNotFound,
     ConfigError,
     DeviceTimeout,
     DeviceUnreachable,
-    MicroclawError,
     PermissionRefused,
 )
-from microclaw.events import AskedProgram
 from microclaw.operations.operation import Access, Call, Option, Permission, operation
 
 if TYPE_CHECKING:
     from microclaw.apps.deferring import Deferral
-    from microclaw.apps.deploy import Approve, DeployRequest
-    from microclaw.apps.late_proof import Place
     from microclaw.apps.parts import Apps
     from microclaw.auth.gate import Gate
     from microclaw.devices.device import Device
@@ -60,32 +61,10 @@ class Programs:
     tries: Callable[[int], Awaitable[list[Attempt]]]
 
 
-M = TypeVar("M", bound=AppAct)
-MAX_SOURCE_CHARS: Final = 256 * 1024
-MAX_EXPECT_CHARS: Final = 16 * 1024
 _INSTALL: Final = "apps.install"
 _REMOVE: Final = "apps.remove"
 _TO_START: Final = frozenset({"stopped", "deferred", "ended", "trapped", "dead"})
 _TO_STOP: Final = frozenset(get_args(AppCondition)) - {"stopped"}
-
-DeviceName: TypeAlias = Annotated[str, Meta(description="The device's name.")]
-AppName: TypeAlias = Annotated[str, Meta(min_length=1, max_length=126, description="The program's name.")]
-Source: TypeAlias = Annotated[
-    str | None, Meta(min_length=1, max_length=MAX_SOURCE_CHARS, description="The program; or `wasm`.")
-]
-Language: TypeAlias = Annotated[
-    Literal["c", "c++", "sketch", "python"] | None, Meta(description="Without it the source says it.")
-]
-Wasm: TypeAlias = Annotated[str | None, Meta(description="A module's bytes as base64; or `source`.")]
-Optimization: TypeAlias = Annotated[str, Meta(pattern=r"^O[0-3sz]$", description="O0, O1, O2, O3, Os or Oz.")]
-Expect: TypeAlias = Annotated[
-    str | None, Meta(max_length=MAX_EXPECT_CHARS, description="What it must do, one expectation a line.")
-]
-Origin: TypeAlias = Annotated[AppOrigin | None, Meta(description="The entry of a catalogue that it is.")]
-OfDevice: TypeAlias = Annotated[str | None, Meta(description="Of this device alone.")]
-WhenBack: TypeAlias = Annotated[
-    bool, Meta(description="Where the device does not answer: done when it is back, and told then.")
-]
 
 
 @operation("app.list", http="GET /v1/apps", access=Access.LOOK)
@@ -173,20 +152,20 @@ async def install(
         text = f"deploy {name}, also if its trial fails"
         programs.gate.note(AuditKind.FORCED, text, call.person_id, about=target.name)
     request = dataclasses.replace(
-        _request(call, target, name, source, wasm, language, optimization, expect, origin, needs),
+        deploy_request(call, target, name, source, wasm, language, optimization, expect, origin, needs),
         heap_bytes=heap_bytes,
         timers=timers,
         watchdog_ms=watchdog_ms,
         replace=replace,
         force=force,
         times=run_times(every_ms, stop_after_ms),
-        place=_late_place(call),
+        place=late_place(call),
     )
 
     async def now() -> Deployed:
         return Deployed.deployment(await programs.apps.deployer.deploy(request, call.report, begin=call.begin))
 
-    return await _now_or_later(
+    return await now_or_later(
         target, Deployed, now, lambda why: programs.apps.deferrals.install(request, why, call.report), when_back
     )
 
@@ -239,15 +218,15 @@ async def upgrade(
     """Put a new version where it is, with its heap, timers, watchdog and times; the old one comes back where the new
     one is not verified."""
     target = programs.apps.registry.get(device)
-    request = _request(call, target, name, source, wasm, language, optimization, expect, origin, Permission.ACT)
+    request = deploy_request(call, target, name, source, wasm, language, optimization, expect, origin, Permission.ACT)
 
     async def now() -> UpgradeMade:
         return UpgradeMade.upgrade(await programs.apps.upgrader.upgrade(request, call.report, begin=call.begin))
 
     def later(why: str) -> Awaitable[Deferral]:
-        return programs.apps.deferrals.upgrade(dataclasses.replace(request, place=_late_place(call)), why, call.report)
+        return programs.apps.deferrals.upgrade(dataclasses.replace(request, place=late_place(call)), why, call.report)
 
-    return await _now_or_later(target, UpgradeMade, now, later, when_back)
+    return await now_or_later(target, UpgradeMade, now, later, when_back)
 
 
 @operation(
@@ -269,7 +248,9 @@ async def uninstall(
 ) -> Removed:
     """Take a program off a device."""
     apps = programs.apps
-    return await _act(programs, call, device, name, Removed, apps.deployer.remove, apps.deferrals.uninstall, when_back)
+    return await act_on_one(
+        apps.registry.get(device), call, name, Removed, apps.deployer.remove, apps.deferrals.uninstall, when_back
+    )
 
 
 @operation(
@@ -289,7 +270,9 @@ async def stop(
 ) -> Switched:
     """Stop a program: it is off the device, stays off after a reset, and its image is kept for a start."""
     apps = programs.apps
-    return await _act(programs, call, device, name, Switched, apps.lifecycle.stop, apps.deferrals.stop, when_back)
+    return await act_on_one(
+        apps.registry.get(device), call, name, Switched, apps.lifecycle.stop, apps.deferrals.stop, when_back
+    )
 
 
 @operation(
@@ -309,7 +292,9 @@ async def start(
 ) -> Switched:
     """Start a program that was stopped, or that has ended, from its kept image."""
     apps = programs.apps
-    return await _act(programs, call, device, name, Switched, apps.lifecycle.start, apps.deferrals.start, when_back)
+    return await act_on_one(
+        apps.registry.get(device), call, name, Switched, apps.lifecycle.start, apps.deferrals.start, when_back
+    )
 
 
 @operation(
@@ -358,7 +343,7 @@ async def set_times(
         new["stop_after_ms"] = stop_after_ms
     if not new:
         raise ConfigError("nothing to set", next_step="give --every TIME or --stop-after TIME, or off for one")
-    approve = _approve(call, Permission.ACT)
+    approve = approve_with(call, Permission.ACT)
     made = await programs.apps.upgrader.set_times(device, name, new, call.report, approve=approve)
     return Deployed.same_times(made) if isinstance(made, UnchangedTimes) else Deployed.deployment(made)
 
@@ -390,9 +375,6 @@ async def cancel(programs: Programs, _call: Call, device: DeviceName, name: AppN
 async def explore(programs: Programs, call: Call, device: DeviceName) -> Explored:
     """What the firmware has, found out by a program that is there for a moment."""
     return Explored.of(await programs.apps.explorer.explore(device, call.report))
-
-
-Limit: TypeAlias = Annotated[int, Meta(ge=1, le=1000, description="At most so many.")]
 
 
 @operation("app.changes", http="GET /v1/changes")
@@ -441,101 +423,3 @@ async def undo(
         if await programs.apps.undo.chosen(choice) != shown:
             raise PermissionRefused("something was changed while somebody was asked", next_step="ask again")
     return Undone.of(await programs.apps.undo.undo(choice, call.report))
-
-
-def _request(
-    call: Call,
-    device: Device,
-    name: str,
-    source: str | None,
-    wasm: str | None,
-    language: Any,
-    optimization: str,
-    expect: str | None,
-    origin: AppOrigin | None,
-    needs: Permission,
-) -> DeployRequest:
-    from microclaw.apps import app_terms
-    from microclaw.apps.deployment import DeployRequest
-    from microclaw.apps.expectation_text import parse_expectations
-
-    if (source is None) == (wasm is None):
-        raise ConfigError("give source or wasm, exactly one of the two")
-    entry = None
-    if origin is not None:
-        entry = app_terms.Origin(origin.entry, origin.version, origin.catalog, tuple(sorted(origin.params.items())))
-    return DeployRequest(
-        device=device.device_id,
-        name=name,
-        source=source,
-        language=language,
-        wasm=None if wasm is None else _bytes(wasm),
-        optimization=optimization,
-        expectations=None if expect is None else parse_expectations(expect),
-        origin=entry,
-        approve=_approve(call, needs),
-    )
-
-
-def _approve(call: Call, needs: Permission) -> Approve | None:
-    if not call.asks:
-        return None
-
-    async def approve(text: str, detail: Sequence[str], program: AskedProgram | None = None) -> None:
-        await call.approve(text, detail, program, needs)
-
-    return approve
-
-
-def _bytes(wasm: str) -> bytes:
-    try:
-        return base64.b64decode(wasm, validate=True)
-    except (binascii.Error, ValueError) as exc:
-        raise ConfigError(f"wasm is not base64: {exc}", next_step="encode the module's bytes as base64") from exc
-
-
-def _late_place(call: Call) -> Place | None:
-    """Where the outcome is told: the chat. A program with a token reads the status and the events."""
-    from microclaw.apps.late_proof import Place
-
-    return Place(call.person_id, call.channel, call.chat_id) if call.channel != "api" else None
-
-
-async def _act(
-    programs: Programs,
-    call: Call,
-    device: str,
-    name: str,
-    made: type[M],
-    act: Callable[..., Awaitable[Any]],
-    later: Callable[..., Awaitable[Deferral]],
-    when_back: bool,
-) -> M:
-    target = programs.apps.registry.get(device)
-
-    async def now() -> M:
-        return made.of(await act(target.device_id, name, call.report))
-
-    def deferred(why: str) -> Awaitable[Deferral]:
-        return later(target.device_id, name, _late_place(call), why, call.report)
-
-    return await _now_or_later(target, made, now, deferred, when_back)
-
-
-async def _now_or_later(
-    device: Device,
-    made: type[M],
-    now: Callable[[], Awaitable[M]],
-    later: Callable[[str], Awaitable[Deferral]],
-    when_back: bool,
-) -> M:
-    """Do it; where `when_back` is wanted and the device does not answer, defer it. `later` gets the reason."""
-    from microclaw.apps.deferring import away, offer_when_back
-
-    if when_back and (why := await away(device)) is not None:
-        return made.later(await later(why))
-    try:
-        return await now()
-    except MicroclawError as exc:
-        offer_when_back(exc)
-        raise

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from microclaw.apps.operations import MAX_EXPECT_CHARS, MAX_SOURCE_CHARS, Language, Optimization
+from microclaw.apps.parameters import MAX_EXPECT_CHARS, MAX_SOURCE_CHARS, Language, Optimization
 from microclaw.errors import BuildError, ConfigError, MicroclawError
 from microclaw.events import PROGRAM_KINDS, Evidence, ProgramKind, Step
 from microclaw.operations.operation import Call, operation

@@ -13,12 +13,12 @@ from typing import Any
 
 from msgspec import UNSET
 
+from microclaw.apps.act_results import Deployed
 from microclaw.apps.building import cached_compiler, program_language
 from microclaw.apps.changes import ChangeLog
 from microclaw.apps.deploy import Deployer, Deployment, DeployRequest
 from microclaw.apps.installer import Installer
 from microclaw.apps.listing import ListingDevice, removal_text
-from microclaw.apps.results import Deployed
 from microclaw.apps.silence import SilenceExplainer
 from microclaw.apps.trial import try_image
 from microclaw.boards.profile import BoardProfile

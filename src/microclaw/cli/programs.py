@@ -13,8 +13,8 @@ import typer
 from msgspec import to_builtins
 
 from microclaw.apps import operations as programs
+from microclaw.apps.act_results import Deployed
 from microclaw.apps.building import program_language
-from microclaw.apps.results import Deployed
 from microclaw.apps.run_times import RunTimes, parse_run_times, times_body
 from microclaw.cli.call_commands import is_address
 from microclaw.cli.firmware_option import FirmwareOption, described_board

@@ -1,0 +1,191 @@
+"""What an act on programs made, or that it waits. It fetches nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from msgspec import UNSET, Struct, UnsetType, convert, structs
+
+from microclaw.apps.results import DeferredFacts, Times
+from microclaw.apps.run_times import keeper_text
+from microclaw.operations.result import Result
+from microclaw.wire.host_api import EvidenceObject
+
+if TYPE_CHECKING:
+    from microclaw.apps.deferring import Deferral
+    from microclaw.apps.deployment import Deployment
+    from microclaw.apps.undo import UndoReport
+    from microclaw.apps.upgrade import UnchangedTimes, Upgraded
+
+
+class AppAct(Result, frozen=True, kw_only=True):
+    """What an act did to a program: its `evidence`, and the change; or that it is `deferred` until the device is back,
+    and `why`; or that it is `unchanged`. `text` says that, and of an upgrade from what to what.
+    """
+
+    device: str
+    name: str
+    evidence: EvidenceObject | UnsetType = UNSET
+    verified: bool | UnsetType = UNSET
+    sha256: str | UnsetType | None = UNSET
+    change_id: int | UnsetType = UNSET
+    undoable: bool | UnsetType = UNSET
+    deferred: DeferredFacts | UnsetType = UNSET
+    why: str | UnsetType = UNSET
+    replaces: bool | UnsetType = UNSET
+    unchanged: bool | UnsetType = UNSET
+    text: str | UnsetType = UNSET
+
+    @property
+    def exit_code(self) -> int:
+        return int(self.verified is False)
+
+    @property
+    def instead(self) -> str | None:
+        if self.deferred is UNSET:
+            return str(self.text) if self.unchanged is True else None
+        before = "it replaces what was deferred for that program before\n" if self.replaces else ""
+        return f"{self.text}\n{before}drop it: microclaw app cancel {self.name} -d {self.device}"
+
+    @property
+    def told(self) -> str:
+        if self.evidence is UNSET:
+            return "deferred until it is back" if self.deferred is not UNSET else str(self.text)
+        assert isinstance(self.evidence, EvidenceObject)
+        return self.evidence.text
+
+    @classmethod
+    def of(cls, made: Any, **more: Any) -> Self:
+        """Of a Removal or a Switched."""
+        names = ("verified", "sha256", "change_id", "undoable")
+        facts: dict[str, Any] = {name: getattr(made, name, UNSET) for name in names}
+        evidence = convert(made.evidence, EvidenceObject, from_attributes=True)
+        return cls(device=made.device_name, name=made.name, evidence=evidence, **facts | more)
+
+    @classmethod
+    def later(cls, made: Deferral) -> Self:
+        act, version = made.act, made.act.order.version
+        trial: dict[str, Any] = {} if made.trial is None else {"trial": made.trial.to_json()}
+        times = "" if version is None or version.times is None else f". {keeper_text(version.times, version.kind)}"
+        return cls(
+            device=made.device_name,
+            name=act.name,
+            deferred=DeferredFacts.of(act),
+            why=made.why,
+            replaces=made.replaces,
+            sha256=None if version is None else version.sha256,
+            text=f"deferred: {act.text(made.device_name)}. It is done when {made.device_name} answers again, "
+            f"and told then{times}",
+            **trial,
+        )
+
+
+class Switched(AppAct, frozen=True, kw_only=True):
+    document: ClassVar = "switched"
+
+
+class Removed(AppAct, frozen=True, kw_only=True):
+    document: ClassVar = "removal"
+
+
+class Former(Struct, frozen=True, kw_only=True):
+    sha256: str
+    size_bytes: int
+    since_ms: int
+
+
+class Deployed(AppAct, frozen=True, kw_only=True):
+    """A program that was installed. `trial` is what the trial showed, `expected` what became of each expectation, and
+    `proof` what all of that proves; `former` is what an upgrade replaced."""
+
+    document: ClassVar = "deployment"
+
+    size_bytes: int | UnsetType = UNSET
+    compile_ms: float | UnsetType = UNSET
+    cached: bool | UnsetType = UNSET
+    trial: dict[str, Any] | UnsetType | None = UNSET
+    replaced: bool | UnsetType = UNSET
+    times: Times | UnsetType | None = UNSET
+    proof: str | UnsetType = UNSET
+    expected: list[dict[str, Any]] | UnsetType = UNSET
+    former: Former | UnsetType = UNSET
+
+    @property
+    def told(self) -> str:
+        if self.former is not UNSET:
+            return f"{self.text}: {super().told}"
+        times = f"; {self.times.text}" if isinstance(self.times, Times) and self.unchanged is UNSET else ""
+        verified = "it runs, but was not verified: " if self.verified is False else ""
+        return f"{verified}{super().told}{times}"
+
+    @classmethod
+    def deployment(cls, made: Deployment, **more: Any) -> Self:
+        from microclaw.apps.expectation_result import proof_of  # only where programs are installed
+
+        return cls.of(
+            made,
+            sha256=made.image.sha256,
+            size_bytes=made.image.size_bytes,
+            compile_ms=round(made.image.compile_ms, 1),
+            cached=made.image.cached,
+            trial=made.trial.to_json(),
+            replaced=made.replaced,
+            times=Times.of(made.trial.times, made.image.kind),
+            proof=proof_of(made.expected) if made.trial.ok else made.trial.proof,
+            expected=[one.to_json() for one in made.expected],
+            **more,
+        )
+
+    @classmethod
+    def same_times(cls, made: UnchangedTimes) -> Self:
+        times = Times.of(made.times, made.kind)
+        return cls(device=made.device_name, name=made.name, unchanged=True, times=times, text=made.text)
+
+
+class UpgradeMade(Deployed, frozen=True, kw_only=True):
+    document: ClassVar = "upgrade"
+
+    @classmethod
+    def upgrade(cls, made: Upgraded) -> Self:
+        former = Former(sha256=made.former.sha256, size_bytes=made.former_bytes, since_ms=made.since_ms)
+        return cls.deployment(made.deployment, former=former, text=made.text)
+
+
+class TakenBack(Struct, frozen=True, kw_only=True):
+    """The number of the change that was taken back, and of the one that did it."""
+
+    undone: int
+    by: int
+    evidence: EvidenceObject
+
+
+class Undone(Result, frozen=True, kw_only=True):
+    """`undone`, `by` and `evidence` are of the newest change; `taken` has all of them, newest first."""
+
+    document: ClassVar = "undo"
+
+    text: str
+    undone: int
+    by: int
+    evidence: EvidenceObject
+    taken: list[TakenBack]
+
+    @classmethod
+    def of(cls, made: UndoReport) -> Self:
+        taken = [
+            TakenBack(
+                undone=one.undone.change_id,
+                by=one.by.change_id,
+                evidence=convert(one.evidence, EvidenceObject, from_attributes=True),
+            )
+            for one in made.taken
+        ]
+        return cls(text=made.text, taken=taken, **structs.asdict(taken[0]))
+
+
+class DeferralCancelled(Result, frozen=True, kw_only=True):
+    document: ClassVar = "cancelled"
+
+    device: str
+    name: str
+    deferred: DeferredFacts

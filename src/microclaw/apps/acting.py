@@ -1,0 +1,117 @@
+"""What the acts on programs have in common: their request, its approval, and what waits for a device that is away."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from microclaw.apps.act_results import AppAct
+from microclaw.apps.results import AppOrigin
+from microclaw.errors import ConfigError, MicroclawError
+from microclaw.events import AskedProgram
+from microclaw.operations.operation import Call, Permission
+
+if TYPE_CHECKING:
+    from microclaw.apps.deferring import Deferral
+    from microclaw.apps.deploy import Approve, DeployRequest
+    from microclaw.apps.late_proof import Place
+    from microclaw.devices.device import Device
+
+M = TypeVar("M", bound=AppAct)
+
+
+def deploy_request(
+    call: Call,
+    device: Device,
+    name: str,
+    source: str | None,
+    wasm: str | None,
+    language: Any,
+    optimization: str,
+    expect: str | None,
+    origin: AppOrigin | None,
+    needs: Permission,
+) -> DeployRequest:
+    from microclaw.apps import app_terms
+    from microclaw.apps.deployment import DeployRequest
+    from microclaw.apps.expectation_text import parse_expectations
+
+    if (source is None) == (wasm is None):
+        raise ConfigError("give source or wasm, exactly one of the two")
+    entry = None
+    if origin is not None:
+        entry = app_terms.Origin(origin.entry, origin.version, origin.catalog, tuple(sorted(origin.params.items())))
+    return DeployRequest(
+        device=device.device_id,
+        name=name,
+        source=source,
+        language=language,
+        wasm=None if wasm is None else _bytes(wasm),
+        optimization=optimization,
+        expectations=None if expect is None else parse_expectations(expect),
+        origin=entry,
+        approve=approve_with(call, needs),
+    )
+
+
+def approve_with(call: Call, needs: Permission) -> Approve | None:
+    if not call.asks:
+        return None
+
+    async def approve(text: str, detail: Sequence[str], program: AskedProgram | None = None) -> None:
+        await call.approve(text, detail, program, needs)
+
+    return approve
+
+
+def _bytes(wasm: str) -> bytes:
+    try:
+        return base64.b64decode(wasm, validate=True)
+    except (binascii.Error, ValueError) as exc:
+        raise ConfigError(f"wasm is not base64: {exc}", next_step="encode the module's bytes as base64") from exc
+
+
+def late_place(call: Call) -> Place | None:
+    """Where the outcome is told: the chat. A program with a token reads the status and the events."""
+    from microclaw.apps.late_proof import Place
+
+    return Place(call.person_id, call.channel, call.chat_id) if call.channel != "api" else None
+
+
+async def act_on_one(
+    target: Device,
+    call: Call,
+    name: str,
+    made: type[M],
+    act: Callable[..., Awaitable[Any]],
+    later: Callable[..., Awaitable[Deferral]],
+    when_back: bool,
+) -> M:
+    async def now() -> M:
+        return made.of(await act(target.device_id, name, call.report))
+
+    def deferred(why: str) -> Awaitable[Deferral]:
+        return later(target.device_id, name, late_place(call), why, call.report)
+
+    return await now_or_later(target, made, now, deferred, when_back)
+
+
+async def now_or_later(
+    device: Device,
+    made: type[M],
+    now: Callable[[], Awaitable[M]],
+    later: Callable[[str], Awaitable[Deferral]],
+    when_back: bool,
+) -> M:
+    """Do it; where `when_back` is wanted and the device does not answer, defer it. `later` gets the reason."""
+    from microclaw.apps.deferring import away, offer_when_back
+
+    if when_back and (why := await away(device)) is not None:
+        return made.later(await later(why))
+    try:
+        return await now()
+    except MicroclawError as exc:
+        offer_when_back(exc)
+        raise
