@@ -178,7 +178,6 @@ async def test_a_file_has_versions_and_parts(tmp_path: Path) -> None:
     app = Starlette(routes=[Route("/file", partial(file_answer, path=path, kind="text/plain", headers={}))])
     add_failure_handlers(app)
 
-
     def check(api: Address) -> None:
         def get(**headers: str) -> tuple[int, dict[str, str], bytes]:
             return ask(api, "GET", "/file", {name.replace("_", "-"): value for name, value in headers.items()})
