@@ -97,7 +97,7 @@ async def _answer(parts: HostParts, act: Operation[..., Any], request: Request) 
 
     async def work(feed: Feed | None) -> Any:
         with ExitStack() as stack:
-            call = _call(parts, act, by, values.get("device"), feed, stack)
+            call = _call(parts, act, by, values, feed, stack)
             if act.on_many or ((act.asks or act.permission is Permission.RISKY) and not act.previews):
                 needs = await _needs(parts, act, call, chosen, values)
                 await call.approve(action, [one.name for one in chosen], None, needs)
@@ -118,19 +118,25 @@ async def _answer(parts: HostParts, act: Operation[..., Any], request: Request) 
 
 
 def _call(
-    parts: HostParts, act: Operation[..., Any], by: Caller, device: str | None, feed: Feed | None, stack: ExitStack
+    parts: HostParts,
+    act: Operation[..., Any],
+    by: Caller,
+    values: Mapping[str, Any],
+    feed: Feed | None,
+    stack: ExitStack,
 ) -> Call:
     """Who asks. Inside the `stack` the feed gets the questions, and changes are the request's."""
     # what the command line starts reports to the terminal's chat
     channel, chat_id = ("terminal", "terminal") if by.direct else (CHANNEL, by.source)
     place = place_of(by)
     asks_in = chat_id if feed is None else place
+    device, tool = values.get("device"), values.get("method", "")  # of a call the security log names the method
 
     async def approve(
         text: str, detail: Sequence[str], program: AskedProgram | None = None, needs: Permission | None = None
     ) -> None:
         gate, needs = parts.admission.gate, needs or act.permission
-        await admit(gate, by, needs, text, detail=detail, chat_id=asks_in, program=program)
+        await admit(gate, by, needs, text, detail=detail, chat_id=asks_in, tool=tool, program=program)
 
     stack.enter_context(made_by(place, by.person_id, by.conversation))
     if feed is None:

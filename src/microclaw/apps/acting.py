@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 
 from microclaw.apps.act_results import AppAct
-from microclaw.apps.results import AppOrigin
-from microclaw.errors import ConfigError, MicroclawError
+from microclaw.apps.results import AppCondition, AppOrigin
+from microclaw.errors import AppNotFound, ConfigError, MicroclawError
 from microclaw.events import AskedProgram
 from microclaw.operations.operation import Call, Permission
 
@@ -20,6 +20,27 @@ if TYPE_CHECKING:
     from microclaw.devices.device import Device
 
 M = TypeVar("M", bound=AppAct)
+_TO_START: Final = frozenset({"stopped", "deferred", "ended", "trapped", "dead"})
+_TO_STOP: Final = frozenset(get_args(AppCondition)) - {"stopped"}
+
+
+def having(stopped: bool | None = None) -> Callable[..., Awaitable[Sequence[Device]]]:
+    async def those(programs: Any, devices: Sequence[Device], name: str, **_: Any) -> Sequence[Device]:
+        """Of devices that nobody named, those that have the program; what is wanted on one that is away counts, too.
+
+        `stopped` chooses those where it can be started (stopped, or ended), or those where it is not stopped.
+        """
+        listed = [found for found in await programs.apps.catalogue.list_apps() if found.name == name]
+        if stopped is not None:
+            listed = [found for found in listed if found.condition in (_TO_START if stopped else _TO_STOP)]
+        there = {found.device_id for found in listed}
+        meant = [device for device in devices if device.device_id in there]
+        if not meant:
+            what = {None: "on", True: "stopped on", False: "running on"}[stopped]
+            raise AppNotFound(f"{name!r} is {what} none of {len(devices)} devices", next_step="microclaw app list")
+        return meant
+
+    return those
 
 
 def deploy_request(

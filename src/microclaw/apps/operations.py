@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Final, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from msgspec import UNSET, Meta, UnsetType
 
 from microclaw.apps.act_results import DeferralCancelled, Deployed, Removed, Switched, Undone, UpgradeMade
-from microclaw.apps.acting import act_on_one, approve_with, deploy_request, late_place, now_or_later
+from microclaw.apps.acting import act_on_one, approve_with, deploy_request, having, late_place, now_or_later
 from microclaw.apps.parameters import (
     AppName,
     DeviceName,
@@ -25,7 +25,6 @@ from microclaw.apps.parameters import (
     WhenBack,
 )
 from microclaw.apps.results import (
-    AppCondition,
     AppFacts,
     AppList,
     AppWithSource,
@@ -36,20 +35,13 @@ from microclaw.apps.results import (
     Explored,
     Tries,
 )
-from microclaw.errors import (
-    AppNotFound,
-    ConfigError,
-    DeviceTimeout,
-    DeviceUnreachable,
-    PermissionRefused,
-)
+from microclaw.errors import ConfigError, DeviceTimeout, DeviceUnreachable, PermissionRefused
 from microclaw.operations.operation import Access, Call, Option, Permission, operation
 
 if TYPE_CHECKING:
     from microclaw.apps.deferring import Deferral
     from microclaw.apps.parts import Apps
     from microclaw.auth.gate import Gate
-    from microclaw.devices.device import Device
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +55,6 @@ class Programs:
 
 _INSTALL: Final = "apps.install"
 _REMOVE: Final = "apps.remove"
-_TO_START: Final = frozenset({"stopped", "deferred", "ended", "trapped", "dead"})
-_TO_STOP: Final = frozenset(get_args(AppCondition)) - {"stopped"}
 
 
 @operation("app.list", http="GET /v1/apps", access=Access.LOOK)
@@ -170,31 +160,12 @@ async def install(
     )
 
 
-def _having(stopped: bool | None = None) -> Callable[..., Awaitable[Sequence[Device]]]:
-    async def having(programs: Programs, devices: Sequence[Device], name: str, **_: Any) -> Sequence[Device]:
-        """Of devices that nobody named, those that have the program; what is wanted on one that is away counts, too.
-
-        `stopped` chooses those where it can be started (stopped, or ended), or those where it is not stopped.
-        """
-        listed = [found for found in await programs.apps.catalogue.list_apps() if found.name == name]
-        if stopped is not None:
-            listed = [found for found in listed if found.condition in (_TO_START if stopped else _TO_STOP)]
-        there = {found.device_id for found in listed}
-        meant = [device for device in devices if device.device_id in there]
-        if not meant:
-            what = {None: "on", True: "stopped on", False: "running on"}[stopped]
-            raise AppNotFound(f"{name!r} is {what} none of {len(devices)} devices", next_step="microclaw app list")
-        return meant
-
-    return having
-
-
 @operation(
     "app.upgrade",
     http="POST /v1/devices/{device}/apps/{name}/upgrade",
     many="POST /v1/apps/{name}/upgrade",
     offers=_INSTALL,
-    among=_having(stopped=False),
+    among=having(stopped=False),
     permission=Permission.ACT,
     steps=True,
     cancellable=True,
@@ -234,7 +205,7 @@ async def upgrade(
     http="DELETE /v1/devices/{device}/apps/{name}",
     many="POST /v1/apps/{name}/remove",
     offers=_REMOVE,
-    among=_having(),
+    among=having(),
     permission=Permission.ACT,
     asks=True,
     steps=True,
@@ -258,7 +229,7 @@ async def uninstall(
     http="POST /v1/devices/{device}/apps/{name}/stop",
     many="POST /v1/apps/{name}/stop",
     offers=_INSTALL,
-    among=_having(stopped=False),
+    among=having(stopped=False),
     permission=Permission.ACT,
     asks=True,
     steps=True,
@@ -280,7 +251,7 @@ async def stop(
     http="POST /v1/devices/{device}/apps/{name}/start",
     many="POST /v1/apps/{name}/start",
     offers=_INSTALL,
-    among=_having(stopped=True),
+    among=having(stopped=True),
     permission=Permission.ACT,
     asks=True,
     steps=True,
@@ -302,7 +273,7 @@ async def start(
     http="POST /v1/devices/{device}/apps/{name}/restart",
     many="POST /v1/apps/{name}/restart",
     offers=_INSTALL,
-    among=_having(stopped=False),
+    among=having(stopped=False),
     permission=Permission.ACT,
     asks=True,
     steps=True,
@@ -319,7 +290,7 @@ async def restart(programs: Programs, call: Call, device: DeviceName, name: AppN
     http="POST /v1/devices/{device}/apps/{name}/times",
     many="POST /v1/apps/{name}/times",
     offers=_INSTALL,
-    among=_having(stopped=False),
+    among=having(stopped=False),
     permission=Permission.ACT,
     steps=True,
     previews=True,
