@@ -100,7 +100,7 @@ async def _answer(parts: HostParts, act: Operation[..., Any], request: Request) 
             call = _call(parts, act, by, values, feed, stack)
             if act.on_many or ((act.asks or act.permission is Permission.RISKY) and not act.previews):
                 needs = await _needs(parts, act, call, chosen, values)
-                await call.approve(action, [one.name for one in chosen], None, needs)
+                await call.approve(action, [*(one.name for one in chosen), *_shown(act, values)], None, needs)
             if act.on_many:
                 return await _on_each(parts, act, replace(call, asks=False, approve=_granted), chosen, left_out, values)
             return await act.run(parts.services[act.noun], call, **values)
@@ -196,6 +196,12 @@ def _step(outcome: BoardOutcome[Any]) -> Step:
     made = cast("Made", outcome.value)
     told = f"{outcome.device_name}: {made.told}"
     return Step("verify", told, "failed") if made.exit_code else Step("deploy", told)
+
+
+def _shown(act: Operation[..., Any], values: Mapping[str, Any]) -> list[str]:
+    """What the question about many devices has of the values: the arguments of a call."""
+    given = {} if act.shows is None else values[act.shows]
+    return [f"{name}: {value!r:.200}" for name, value in given.items()]
 
 
 def _devices_text(devices: Sequence[Device]) -> str:

@@ -90,6 +90,7 @@ async def _needed(
     previews=True,
     is_command=False,
     words="{method} on {device}",
+    shows="arguments",
 )
 async def call_device(
     service: DeviceService,

@@ -140,7 +140,7 @@ async def apply(
     devices: Devices,
     prune: bool = False,
     when_back: bool = False,
-    digest: Annotated[str | None, Meta(description="Of the differences that were agreed to.")] = None,
+    digest: Annotated[str | None, Meta(max_length=64, description="Of the differences that were agreed to.")] = None,
 ) -> FleetApplied:
     """Install, replace, and with `prune` take off, until nothing differs; nothing at all where one is refused."""
     fleet, (asked, meant) = Fleet(apps), _read(apps, programs, devices)
@@ -158,7 +158,9 @@ async def apply(
     "fleet.export", http="POST /v1/fleet/export", words="export a fleet", is_command=False, steps=True, cancellable=True
 )
 async def export(
-    apps: Apps, _: Call, devices: Annotated[list[str] | None, Meta(description="Of these alone.")] = None
+    apps: Apps,
+    _: Call,
+    devices: Annotated[list[str] | None, Meta(max_length=_MOST, description="Of these alone.")] = None,
 ) -> FleetExport:
     """What is wanted on the devices now, as a fleet file with the programs beside it."""
     return await exported(apps, None if devices is None else [apps.registry.get(name) for name in devices])

@@ -10,7 +10,6 @@ import typer
 from microclaw.apps import operations as programs
 from microclaw.apps.results import AppList
 from microclaw.apps.run_times import parse_time_ms
-from microclaw.cli.call_commands import is_address
 from microclaw.cli.firmware_option import FirmwareOption, described_board
 from microclaw.cli.many_devices import chosen_names
 from microclaw.cli.operation_commands import perform, show
@@ -27,6 +26,7 @@ from microclaw.cli.programs import (
     refuse_when_back,
     run,
 )
+from microclaw.cli.targets import is_address
 from microclaw.errors import ConfigError
 
 app_group = command_group()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import shlex
+import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -14,7 +14,8 @@ from microclaw.apps.device_calls import CallAnswer, call_device, call_permission
 from microclaw.apps.device_operations import show_device
 from microclaw.cli.many_devices import ask_once
 from microclaw.cli.operation_commands import perform, show
-from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.cli.options import FAILED, GlobalOptions, global_options
+from microclaw.cli.targets import endpoint_of, is_address
 from microclaw.devices.call_text import (
     CALLS,
     METHOD_HELP,
@@ -29,8 +30,6 @@ from microclaw.terminal.prompt import line_reader
 
 HELP = "help"
 CALL_TIMEOUT_S = 15.0
-_HOST_PORT = re.compile(r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):(\d{1,5})$")
-_PREFIXES = ("wasmachine://", "serial:", "virtual:")
 
 
 def execute(
@@ -88,6 +87,7 @@ def _line_by_line(options: GlobalOptions, target: str, board: str) -> None:
         methods = [one for one in options.host().call(show_device, device=target).capabilities if one in CALLS]
     home = options.settings().home
     read_line = line_reader(home / "repl_history" if home.is_dir() else None, prompt=f"{target}> ")
+    failed = False
     while (line := read_line()) is not None:
         try:
             method, *given = shlex.split(line) or [""]
@@ -100,19 +100,13 @@ def _line_by_line(options: GlobalOptions, target: str, board: str) -> None:
         except NoHost:
             raise
         except MicroclawError as exc:
+            failed = True
             options.terminal().error(exc)
         except ValueError as exc:  # an open quotation mark
+            failed = True
             options.line(f"{exc}: {line}")
-
-
-def is_address(target: str) -> bool:
-    """Whether a target names an address instead of a device: HOST:PORT or a transport's full form."""
-    return target.startswith(_PREFIXES) or _HOST_PORT.match(target) is not None
-
-
-def endpoint_of(target: str) -> str:
-    """The transport's full address of such a target."""
-    return target if target.startswith(_PREFIXES) else f"wasmachine://{target}"
+    if failed and not sys.stdin.isatty():  # nobody has seen it
+        raise typer.Exit(FAILED)
 
 
 def call_endpoint(target: str, board_id: str, call: Any) -> Any:

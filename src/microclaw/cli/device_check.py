@@ -10,8 +10,8 @@ import typer
 from msgspec import to_builtins
 
 from microclaw.apps.device_calls import check as check_device
-from microclaw.cli.call_commands import endpoint_of, is_address
 from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.cli.targets import endpoint_of, is_address
 from microclaw.devices.examine import CheckLine, Examination, examine
 from microclaw.link_server.device_facts import NEVER_REACHED, DeviceFacts
 

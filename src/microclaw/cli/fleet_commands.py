@@ -17,6 +17,7 @@ from microclaw.cli.operation_commands import done, show
 from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.cli.programs import WhenBackOption
 from microclaw.devices.calls import AppInstall
+from microclaw.devices.selection import names_text
 from microclaw.errors import ConfigError, MicroclawError, ProtocolError
 from microclaw.text import count_text
 
@@ -87,7 +88,10 @@ def _read(options: GlobalOptions, file: Path) -> dict[str, Any]:
     if options.devices or options.labels or options.every:
         names = chosen_names(options, host)
         meant = [one for one in known if one.name in names]
-        ids = {one.device_id for one in meant if options.devices or AppInstall.method in one.capabilities}
+        ids = {one.device_id for one in meant if AppInstall.method in one.capabilities}
+        if len(ids) < len(meant) and (options.devices or not ids):
+            others = [one.name for one in meant if one.device_id not in ids]
+            raise ConfigError(f"takes no programs: {names_text(others)}", next_step="microclaw device show NAME")
     programs = [{**entry.body, "devices": [one for one in entry.ids if one in ids]} for entry in found.entries]
     devices = [one.device_id for one in known if one.device_id in ids]
     return {"programs": [one for one in programs if one["devices"]], "devices": devices}

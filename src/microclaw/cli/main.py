@@ -79,14 +79,14 @@ FORMER: Final[dict[str, str]] = {
     "apply": "fleet apply",
     "diff": "fleet diff",
     "export": "fleet export",
-    "token": "person add-token",
-    "signin": "person signins",
+    **dict.fromkeys(("token", "tokens"), "person tokens (add-token, rm-token)"),
+    **dict.fromkeys(("signin", "signins"), "person signins (end-signin)"),
     "ca": "person ca",
     "discover": "device discover",
     "notify": "device notify",
     "repl": "exec DEVICE",
     "egress": "secret egress",
-    "rollout": "firmware rollout",
+    "rollout": "firmware rollouts (rollout, rollout-change)",
 }
 
 # The sections of `microclaw --help`.

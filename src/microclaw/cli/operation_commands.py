@@ -14,8 +14,10 @@ from msgspec import UNSET
 from microclaw.cli.many_devices import ask_once, choice_body, chosen_device, device_with_program, end_many
 from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.cli.steps import follow
+from microclaw.cli.targets import is_address
 from microclaw.client import Client
 from microclaw.client.calls import as_result
+from microclaw.errors import ConfigError
 from microclaw.operations.operation import Call, Operation, Parameter, Permission, load
 from microclaw.operations.result import Listing
 
@@ -86,6 +88,11 @@ def perform(
     `loses` says on which of several devices something is replaced. `end` shows the result of one device.
     """
     host = options.host()
+    if act.many is not None and not options.chooses_many and options.device and is_address(options.device):
+        raise ConfigError(
+            f"to {act.verb} it needs the host that installed it: it has the image",
+            next_step="microclaw up, then the device's name with -d",
+        )
     if act.many is not None and options.chooses_many:
         _on_many(options, host, act, values, loses)
         return
@@ -96,8 +103,8 @@ def perform(
         values = values | choice_body(options)
     if (wrong := act.check(values)) is not None:
         raise typer.BadParameter(wrong)
-    if act.confirm is not None and not options.json:
-        options.agree(act.confirm.format_map(values))
+    if (question := act.question(values)) is not None:
+        options.agree(question)
     if chooses:
         ask_once(options, host, f"{act.asked(values)} on")
     result = done(options, host, act, values)

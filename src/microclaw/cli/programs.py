@@ -16,7 +16,6 @@ from microclaw.apps import operations as programs
 from microclaw.apps.act_results import Deployed
 from microclaw.apps.building import program_language
 from microclaw.apps.run_times import RunTimes, parse_run_times, times_body
-from microclaw.cli.call_commands import is_address
 from microclaw.cli.firmware_option import FirmwareOption, described_board
 from microclaw.cli.operation_commands import perform, show
 from microclaw.cli.options import FAILED, GlobalOptions, global_options
@@ -28,6 +27,7 @@ from microclaw.cli.program_files import (
     read_program,
     source_text,
 )
+from microclaw.cli.targets import is_address
 from microclaw.client import Client
 from microclaw.client.request import HostError
 from microclaw.errors import ConfigError

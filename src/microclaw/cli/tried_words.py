@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 from microclaw.cli.main import COMMANDS
@@ -49,4 +50,6 @@ def meant_by(word: str, command: str) -> str | None:
     said = word.casefold()
     if command == "microclaw":
         return _MEANT.get(said)
+    if command == "microclaw backup" and Path(word).suffix:
+        return f"microclaw backup make {word}"
     return f"microclaw {said} --help" if said in COMMANDS else None

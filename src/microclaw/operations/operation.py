@@ -167,10 +167,10 @@ class operation:
 
     `said` is its result in a sentence, with the result's fields in braces: the command prints it, a tool gives it as
     evidence. `words` is what a person is asked, and `confirm` what the command asks first, with the parameters in
-    braces. `before` is awaited before a model's call is asked about: it raises what `run` would refuse, or returns the
+    braces, or by a function of them; `shows` is the parameter whose items a question about many devices has besides.
+    `before` is awaited before a model's call is asked about: it raises what `run` would refuse, or returns the
     permission that these values need. An act that `previews` awaits `call.approve` itself, when it can show what would
     happen.
-    `here` gives the room's service of this machine's settings, for a command that needs no host.
     `destroys`: it takes away what is there. `place` is the path of what it made, with the result's fields in braces.
     `asks`: a person is asked where the settings say so of an ACT; of a RISKY act somebody always is.
     `steps`: its route answers with its steps as JSON lines; a `cancellable` one calls `call.begin`.
@@ -191,7 +191,8 @@ class operation:
     is_command: bool = True
     said: str | None = None
     words: str | None = None
-    confirm: str | None = None
+    confirm: str | Callable[[Mapping[str, Any]], str | None] | None = None
+    shows: str | None = None
     before: Callable[..., Awaitable[Permission | None]] | None = None
     previews: bool = False
     destroys: bool = False
@@ -322,6 +323,12 @@ class Operation(operation, Generic[P, R]):
         """What `said` says of it, or what it says itself instead."""
         instead: str | None = getattr(result, "instead", None)
         return instead or (None if self.said is None else self.said.format_map(Fields(result)))
+
+    def question(self, values: Mapping[str, Any]) -> str | None:
+        """What the command asks first, if anything."""
+        return (
+            self.confirm.format_map(values) if isinstance(self.confirm, str) else self.confirm and self.confirm(values)
+        )
 
     def asked(self, values: Mapping[str, Any]) -> str:
         """What a person is asked, or refused: "pause schedule 3"."""

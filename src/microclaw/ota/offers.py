@@ -174,7 +174,10 @@ class Offers:
 
     def changed(self, row: OfferRow) -> None:
         """A device said how it stands."""
-        self.heard(row)
+        try:
+            self.heard(row)
+        except Exception:  # a device's message must not end its connection by a fault of who listens
+            _log.exception("who follows the updates failed")
 
     def owner_of(self, row: OfferRow) -> Device | None:
         """The device; None for one that was removed meanwhile."""

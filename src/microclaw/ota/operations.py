@@ -49,7 +49,7 @@ Release: TypeAlias = Annotated[
 Devices: TypeAlias = Annotated[tuple[str, ...], Meta(max_length=1000), Option(hidden=True)]
 Labels: TypeAlias = Annotated[tuple[str, ...], Meta(max_length=16), Option(hidden=True)]
 All: TypeAlias = Annotated[bool, Option(hidden=True)]
-Time: TypeAlias = Annotated[str, Option(metavar="TIME")]
+Time: TypeAlias = Annotated[str, Meta(max_length=20), Option(metavar="TIME")]
 Number: TypeAlias = Annotated[int, Meta(ge=1, lt=2**53, description="Of the rollout: firmware rollouts.")]
 _BASE64: Final = {"pattern": "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"}
 _owner = partial(operation, access=Access.OWN)
@@ -132,7 +132,8 @@ async def list_releases(
         if not found:
             raise UnknownName(f"there is no release {release!r}", next_step="microclaw firmware list")
     for row in found if verify else ():
-        await service.publisher.verify_again(row)
+        if release is not None or row.withdrawn_ms is None:
+            await service.publisher.verify_again(row)
     return Releases(releases=list(found) if release else _unsigned(found))
 
 
@@ -258,7 +259,7 @@ async def roll_out(
     stages: Annotated[str, Meta(max_length=100, description="Boards, or shares of them.")] = DEFAULT_STAGES,
     outdated: Annotated[bool, Meta(description="Leave out who runs it, or a newer one.")] = False,
     revisions: Annotated[
-        list[str],
+        list[Annotated[str, Meta(min_length=1, max_length=32)]],
         Meta(max_length=16, description="Only boards of these; again for more."),
         Option("--revision", metavar="R"),
     ] = [],  # noqa: B006 - nobody changes it
@@ -269,7 +270,9 @@ async def roll_out(
     absent: Annotated[Time, Meta(description="How long a stage waits for boards that are off.")] = "24h",
     at_once: Annotated[int, Meta(ge=1, le=MAX_DEVICES, description="Boards that update at the same time.")] = 50,
     per_minute: Annotated[int, Meta(ge=1, le=60_000, description="Offers in a minute.")] = 600,
-    window: Annotated[str | None, Meta(description="Offers go out then alone, as 02:00-05:00; local time.")] = None,
+    window: Annotated[
+        str | None, Meta(max_length=11, description="Offers go out then alone, as 02:00-05:00; local time.")
+    ] = None,
     devices: Devices = (),
     labels: Labels = (),
     all: All = False,
@@ -298,7 +301,7 @@ async def roll_out(
     "firmware.rollout-change",
     http="POST /v1/rollouts/{number}/{act}",
     permission=Permission.ACT,
-    confirm="{act} rollout {number}?",
+    confirm=lambda values: "take its boards back to what they ran?" if values["act"] == "undo" else None,
 )
 async def change_rollout(
     service: FirmwareService,

@@ -89,6 +89,8 @@ class Entry:
                 raise ConfigError(
                     f"{word[:60]!r} sets no parameter of {self.name}", next_step=f"its parameters: {known}"
                 )
+            if parameter.name in found:
+                raise ConfigError(f"{key.lower()} is set twice", next_step="give one value")
             try:
                 found[parameter.name] = text if parameter.choices else int(text[:20], 0)
             except ValueError as exc:
