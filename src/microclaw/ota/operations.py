@@ -49,7 +49,7 @@ Release: TypeAlias = Annotated[
 Devices: TypeAlias = Annotated[tuple[str, ...], Meta(max_length=1000), Option(hidden=True)]
 Labels: TypeAlias = Annotated[tuple[str, ...], Meta(max_length=16), Option(hidden=True)]
 All: TypeAlias = Annotated[bool, Option(hidden=True)]
-Time: TypeAlias = Annotated[str, Meta(max_length=20), Option(metavar="TIME")]
+Time: TypeAlias = Annotated[str, Option(metavar="TIME")]
 Number: TypeAlias = Annotated[int, Meta(ge=1, lt=2**53, description="Of the rollout: firmware rollouts.")]
 _BASE64: Final = {"pattern": "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"}
 _owner = partial(operation, access=Access.OWN)
@@ -265,9 +265,9 @@ async def roll_out(
     ] = [],  # noqa: B006 - nobody changes it
     healthy: Annotated[int, Meta(ge=50, le=100, description="Percent of a stage: else it stops.")] = 95,
     crashes: Annotated[int, Meta(ge=0, le=MAX_DEVICES, description="New crash reports that are borne.")] = 0,
-    soak: Annotated[Time, Meta(description="Between a stage and the next.")] = "10m",
-    device_time: Annotated[Time, Meta(description="An update without an end has failed then.")] = "30m",
-    absent: Annotated[Time, Meta(description="How long a stage waits for boards that are off.")] = "24h",
+    soak: Annotated[Time, Meta(max_length=20, description="Between a stage and the next.")] = "10m",
+    device_time: Annotated[Time, Meta(max_length=20, description="An update without an end has failed then.")] = "30m",
+    absent: Annotated[Time, Meta(max_length=20, description="How long a stage waits for boards that are off.")] = "24h",
     at_once: Annotated[int, Meta(ge=1, le=MAX_DEVICES, description="Boards that update at the same time.")] = 50,
     per_minute: Annotated[int, Meta(ge=1, le=60_000, description="Offers in a minute.")] = 600,
     window: Annotated[
