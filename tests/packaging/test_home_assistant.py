@@ -133,7 +133,7 @@ def test_it_starts_the_host_sets_the_password_and_stops_it(started: subprocess.P
         lines = []
         for line in started.stdout:
             lines.append(line)
-            if "signs in with it" in line:
+            if "the password of owner is changed" in line:
                 break
         else:
             pytest.fail("".join(lines))
