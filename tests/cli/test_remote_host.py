@@ -33,7 +33,7 @@ def run_at(home: Path, variables: dict[str, str], *words: str) -> Ran:
 @pytest.fixture(scope="module")
 def token(host: dict[str, Any]) -> str:
     """The owner's token."""
-    made = run_in(Path(host["home"]), "token", "create", "laptop")
+    made = run_in(Path(host["home"]), "person", "add-token", "laptop")
     assert made.code == 0, made.err
     return made.out.splitlines()[0]
 
@@ -67,7 +67,7 @@ def test_what_the_control_socket_does_is_done_at_an_address(elsewhere: TELL, ask
     assert elsewhere("schedule", "add", "every day at 7", "set pin 4 on").code == 0
     assert "set pin 4 on" in elsewhere("schedule", "list").out
     assert elsewhere("memory", "show").code == 0
-    assert "laptop" in elsewhere("token", "list").out
+    assert "laptop" in elsewhere("person", "tokens").out
     assert elsewhere("doctor").code == ask("doctor").code
 
 
@@ -126,7 +126,7 @@ def test_yes_is_said_to_the_own_question_alone(elsewhere: TELL, host: dict[str, 
         assert waiting.poll() is None
         number = json.loads(elsewhere("--json", "approval", "list").out)["approvals"][0]["approval_id"]
         assert number in told
-        assert elsewhere("approval", "decline", number).code == 0
+        assert elsewhere("approval", "decide", number, "no").code == 0
         assert waiting.wait(TIMEOUT_S) == 1
     listed = ask("device", "list").out
     assert ("left" in listed, "right" in listed) == (True, False)
@@ -148,7 +148,7 @@ def test_ctrl_c_takes_the_question_back(host: dict[str, Any], token: str, ask: A
 
 def test_what_outlives_a_token_stays_on_the_hosts_machine(elsewhere: TELL) -> None:
     for words in (
-        ("token", "create", "heir"),
+        ("person", "add-token", "heir"),
         ("device", "provision", "thing"),
         ("person", "pair", "123456"),
     ):

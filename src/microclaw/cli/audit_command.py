@@ -58,7 +58,7 @@ def audit(
         typer.Option("--head", metavar="HEAD", help="verify: a head of then that was noted elsewhere; repeatable."),
     ] = None,
 ) -> None:
-    """The security log, oldest first: who tried to come in, who was let in, what was decided.
+    """The security log: who came in, what was decided.
 
     verify ends with exit code 1 when the log is not whole, and tells each chain's head, to be noted elsewhere.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, TypeAlias, get_origin
+from typing import Annotated, Any, TypeAlias, get_args, get_origin
 
 import msgspec
 import typer
@@ -148,10 +148,16 @@ def done(options: GlobalOptions, host: Client, act: Operation[..., Any], values:
     return as_result(act, follow(options, host, path, body, method=act.method, query=query))
 
 
+def _plain(kind: Any) -> Any:
+    """typer knows no bounds of a list's items; the act checks them."""
+    items = get_args(kind)
+    return list[get_args(items[0])[0]] if get_origin(kind) is list and hasattr(items[0], "__metadata__") else kind  # type: ignore[misc]
+
+
 def _of_typer(one: Parameter) -> inspect.Parameter:
     """A parameter that must be given is an argument, another one an option."""
     option, about = one.option, one.meta.description
-    kind = list[str] if option.rest else one.option.told or one.kind
+    kind = list[str] if option.rest else option.told or _plain(one.kind)
     is_argument = option.rest or option.argument or (one.default is msgspec.NODEFAULT and not option.flag)
     metavar = option.metavar or (one.name.upper() if is_argument else None)
     how: Any

@@ -96,7 +96,7 @@ async def usage(
     by: Annotated[UsageGroup, Meta(description="What a line stands for.")] = "day",
     days: Annotated[int, Meta(ge=1, le=KEPT_DAYS, description="Today and the days before.")] = 30,
 ) -> Usage:
-    """What models cost: requests, tokens and money; everybody's for an owner, else the caller's own."""
+    """What models cost: requests, tokens and money."""
     who = service.person(call.person_id)
     everybody = who is not None and who.role == "owner"
     report = await service.log.report(by, days, person=None if everybody else person_behind(call.person_id))
