@@ -44,11 +44,10 @@ class FleetProgram(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     stop_after_ms: int | None = None
     devices: Annotated[list[str], Meta(max_length=_MOST)]
 
-    def __post_init__(self) -> None:
-        if (self.source is None) == (self.wasm is None):
-            raise ValueError("give source or wasm, exactly one of the two")
-
     def request(self) -> DeployRequest:
+        """Raises ConfigError."""
+        if (self.source is None) == (self.wasm is None):
+            raise ConfigError(f"{self.name[:40]!r}: give source or wasm, exactly one of the two")
         same = ("name", "source", "language", "wasm", "heap_bytes", "timers", "watchdog_ms", "optimization")
         return DeployRequest(
             device="",
