@@ -38,7 +38,7 @@ from microclaw.apps.many import BoardOutcome, SharedStages, on_each
 from microclaw.devices.device import Device
 from microclaw.devices.selection import Selection, names_text, select
 from microclaw.events import AskedProgram, Step
-from microclaw.operations.operation import Access, Call, Effect, Fields, Operation, Permission, fault, load
+from microclaw.operations.operation import Access, Approve, Call, Effect, Fields, Operation, Permission, fault, load
 from microclaw.operations.result import OnDevice, OnMany
 from microclaw.operations.result import Result as Made
 from microclaw.validation import read_object
@@ -102,7 +102,8 @@ async def _answer(parts: HostParts, act: Operation[..., Any], request: Request) 
                 needs = await _needs(parts, act, call, chosen, values)
                 await call.approve(action, [*(one.name for one in chosen), *_shown(act, values)], None, needs)
             if act.on_many:
-                return await _on_each(parts, act, replace(call, asks=False, approve=_granted), chosen, left_out, values)
+                granted = replace(call, asks=False, approve=partial(_granted, call.approve, needs))
+                return await _on_each(parts, act, granted, chosen, left_out, values)
             return await act.run(parts.services[act.noun], call, **values)
 
     if act.steps:
@@ -160,8 +161,17 @@ async def _needs(
     return max((one.value or act.permission for one in found), key=list(Permission).index, default=act.permission)
 
 
-async def _granted(*_: object) -> None:
-    """What was asked once for all of the devices."""
+async def _granted(
+    approve: Approve,
+    asked: Permission,
+    text: str,
+    detail: Sequence[str],
+    program: AskedProgram | None = None,
+    needs: Permission | None = None,
+) -> None:
+    """What was asked once for all of the devices; of one that turns out to need more it is asked again."""
+    if needs is Permission.RISKY and asked is not Permission.RISKY:
+        await approve(text, detail, program, needs)
 
 
 async def _on_each(
@@ -201,7 +211,8 @@ def _step(outcome: BoardOutcome[Any]) -> Step:
 def _shown(act: Operation[..., Any], values: Mapping[str, Any]) -> list[str]:
     """What the question about many devices has of the values: the arguments of a call."""
     given = {} if act.shows is None else values[act.shows]
-    return [f"{name}: {value!r:.200}" for name, value in given.items()]
+    forced = ["force: also where a program has the pin"] if given and values.get("force") else []
+    return [*(f"{name}: {value!r:.200}" for name, value in given.items()), *forced]
 
 
 def _devices_text(devices: Sequence[Device]) -> str:
@@ -213,7 +224,9 @@ async def _values(act: Operation[..., Any], request: Request) -> dict[str, Any]:
     """The act's values, from path, query and body. HTTPException 422 names the first that is wrong."""
     texts: dict[str, Any] = dict(request.path_params)
     lists = {one.name for one in act.parameters if get_origin(one.kind) is list}
-    query = {} if is_openai(request.url.path) else request.query_params  # its clients send some of other services
+    path = request.url.path
+    # OpenAI's clients send some of other services, and browsers and probes any to a page
+    query = request.query_params if path.startswith("/v1/") and not is_openai(path) else {}
     for name in query:
         given = request.query_params.getlist(name)
         if name in texts or (len(given) > 1 and name not in lists):
@@ -226,6 +239,8 @@ async def _values(act: Operation[..., Any], request: Request) -> dict[str, Any]:
         except (ValueError, RecursionError) as exc:
             raise HTTPException(422, f"the body is no JSON: {exc}") from exc
     try:
+        if act.noun != "signin":  # a password may be any text
+            msgspec.json.encode(body)
         found = msgspec.convert(texts, act.texts, strict=False), msgspec.convert(body, act.body)
     except msgspec.ValidationError as exc:
         raise HTTPException(422, fault(exc)) from exc

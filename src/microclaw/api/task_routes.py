@@ -15,6 +15,7 @@ from starlette.staticfiles import NotModifiedResponse, StaticFiles
 from starlette.types import Message, Receive, Scope, Send
 
 from microclaw.api.by_hand import Asked, by_hand
+from microclaw.errors import UnknownName
 from microclaw.operations.operation import Access
 from microclaw.tasks.access import check_sees
 from microclaw.tasks.operations import Number, Tasks
@@ -36,7 +37,10 @@ async def file(tasks: Tasks, asked: Asked, number: Number, name: str) -> Respons
 
 async def file_answer(request: Request, path: Path, kind: str, headers: Mapping[str, str]) -> Response:
     """A file, or 304 for who has it."""
-    facts = await asyncio.to_thread(path.stat)
+    try:
+        facts = await asyncio.to_thread(path.stat)
+    except FileNotFoundError as exc:
+        raise UnknownName("this file is kept no longer", next_step="run the task again") from exc
     answer = _File(path, media_type=kind, headers=headers, stat_result=facts)
     if StaticFiles(check_dir=False).is_not_modified(answer.headers, request.headers):
         return NotModifiedResponse(answer.headers)

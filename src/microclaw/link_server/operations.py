@@ -185,7 +185,7 @@ async def notify(
     ] = None,
 ) -> NotedDevice:
     """Tell a device something, now or when it is back."""
-    await call.approve(f"tell {device}", (text,))
+    await call.approve(f"tell {service.registry.get(device).name}", (text,))
     state = await service.server.notify(device, text, speak=speak, expires_s=expires_s)
     return NotedDevice(device=service.registry.get(device).name, state=state)
 
