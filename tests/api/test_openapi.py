@@ -151,11 +151,10 @@ def methods_content(document: dict[str, Any], path: str) -> dict[str, Any]:
 
 async def test_every_answer_has_a_form(host: PeopleHost) -> None:
     _, document = await host.ask("owner", "GET", "/api/openapi.json")
+    del document["paths"]["/api/openapi.json"]  # it is itself
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             for status in {"200", "201"} & operation["responses"].keys():
                 schema = operation["responses"][status]["content"].get("application/json", {}).get("schema")
-                if path == "/api/openapi.json":  # it is itself
-                    continue
                 form = schema and document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
                 assert form is None or form["properties"], (method, path)

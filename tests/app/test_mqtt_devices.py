@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from microclaw.app.mqtt_devices import _program, named_pins
-from microclaw.apps.catalogue import AppCondition, AppListing
+from microclaw.apps.catalogue import AppListing
 from microclaw.apps.changes import AppVersion
+from microclaw.apps.results import AppCondition
 from microclaw.boards import load_board
 
 

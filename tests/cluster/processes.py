@@ -223,9 +223,8 @@ async def ask(
             if host.address is None:
                 await asyncio.sleep(0.1)
             elif number % 4 == 0:
-                await asyncio.to_thread(
-                    host.client.chat.ask, "what time is it?", chat_id=f"c{rng.randrange(3)}", within_s=60
-                )
+                chat_id = f"c{rng.randrange(3)}"
+                await asyncio.to_thread(host.client.chat.ask, "what time is it?", chat_id=chat_id, within_s=60)
                 promises.chats += 1
             else:
                 answer = await asyncio.to_thread(host.client.call, notify, device=device.name, text=text)

@@ -7,10 +7,11 @@ import json
 import pytest
 from tests.tools.conftest import Bench, PaperTransport
 
-from microclaw.apps.catalogue import AppCondition, AppListing
+from microclaw.apps.catalogue import AppListing
 from microclaw.apps.deploy import DeployRequest
 from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.late_proof import Place
+from microclaw.apps.results import AppCondition
 from microclaw.auth.gate import Effect
 from microclaw.tools.tool import MAX_RESULT_BYTES, bounded_json
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, cast, get_origin
+from typing import Any, Final, cast
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -223,23 +223,23 @@ def _devices_text(devices: Sequence[Device]) -> str:
 async def _values(act: Operation[..., Any], request: Request) -> dict[str, Any]:
     """The act's values, from path, query and body. HTTPException 422 names the first that is wrong."""
     texts: dict[str, Any] = dict(request.path_params)
-    lists = {one.name for one in act.parameters if get_origin(one.kind) is list}
     path = request.url.path
     # OpenAI's clients send some of other services, and browsers and probes any to a page
     query = request.query_params if path.startswith("/v1/") and not is_openai(path) else {}
     for name in query:
         given = request.query_params.getlist(name)
-        if name in texts or (len(given) > 1 and name not in lists):
+        if name in texts or (len(given) > 1 and name not in act.lists):
             raise HTTPException(422, f"{name}: it is there more than once")
-        texts[name] = given if name in lists else given[0]
+        texts[name] = given if name in act.lists else given[0]
     body: Any = {}
+    content = b""
     if act.has_body and act.reads is None and (content := await request.body()):
         try:
             body = with_whole(read_object(content.decode()), 3)
         except (ValueError, RecursionError) as exc:
             raise HTTPException(422, f"the body is no JSON: {exc}") from exc
     try:
-        if act.noun != "signin":  # a password may be any text
+        if b"\\u" in content and act.noun != "signin":  # a password may be any text
             msgspec.json.encode(body)
         found = msgspec.convert(texts, act.texts, strict=False), msgspec.convert(body, act.body)
     except msgspec.ValidationError as exc:

@@ -70,7 +70,7 @@ class AlarmFacts(Struct, frozen=True, kw_only=True, rename={"next_step": "next"}
     next_step: str | None
 
 
-class DeferredFacts(Struct, frozen=True, kw_only=True):
+class DeferredStatus(Struct, frozen=True, kw_only=True):
     """An act that waits for its device, or how one of the last day came out."""
 
     text: str
@@ -126,7 +126,7 @@ class Status(Result, frozen=True, kw_only=True):
     rss_mb: float
     model: str
     model_hint: str | None
-    deferred: list[DeferredFacts]
+    deferred: list[DeferredStatus]
     devices: list[DeviceStatus]
     screen: Sequence[StatusRow] = ()
     pid: int | None = None

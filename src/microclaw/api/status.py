@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from microclaw import __version__
 from microclaw.api.operations import (
     AlarmFacts,
-    DeferredFacts,
+    DeferredStatus,
     DeviceStatus,
     HttpsFacts,
     LinkStatus,
@@ -194,14 +194,14 @@ async def _events(parts: HostParts, made: Status) -> list[tuple[str, str]]:
     return [*rows, *(("telemetry", f"{one.device}: {one.text}") for one in refused_values(parts.history))]
 
 
-async def _deferred(parts: HostParts) -> list[DeferredFacts]:
+async def _deferred(parts: HostParts) -> list[DeferredStatus]:
     """The acts that wait for their devices, and how the newest of the last day came out."""
     log, since_ms = DeferredLog(parts.apps.change_log), now_ms() - _DAY_MS
     names = {device.device_id: device.name for device in parts.devices.list()}
     waiting = [one for one in await log.waiting() if one.device_id in names]
     ended = [one for one in await log.ended(limit=SHOWN) if (one.ended_ms or 0) > since_ms]
     return [
-        DeferredFacts(
+        DeferredStatus(
             text=one.text(names.get(one.device_id, one.device_id)),
             state=one.state,
             at_ms=one.ended_ms or one.at_ms,

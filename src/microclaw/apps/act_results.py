@@ -82,6 +82,7 @@ class AppAct(Result, frozen=True, kw_only=True):
 
 class Switched(AppAct, frozen=True, kw_only=True):
     document: ClassVar = "switched"
+    documents: ClassVar = "switched"
 
 
 class Removed(AppAct, frozen=True, kw_only=True):

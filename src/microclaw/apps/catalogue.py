@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from microclaw.apps.building import stored_program
 from microclaw.apps.changes import AppVersion, ChangeLog, DesiredApp
@@ -13,6 +13,7 @@ from microclaw.apps.deferred import DeferredAct, DeferredLog
 from microclaw.apps.deployment import kept_proof
 from microclaw.apps.installer import not_found
 from microclaw.apps.reconciler import left_off
+from microclaw.apps.results import AppCondition
 from microclaw.apps.run_times import RunReport, board_runs, host_begins
 from microclaw.apps.source_diff import source_diff
 from microclaw.apps.source_log import SourceLog
@@ -23,19 +24,6 @@ from microclaw.devices.registry import Registry
 from microclaw.errors import DeviceError, DeviceSilent
 from microclaw.store.apps import ImageRow
 from microclaw.wasm.source_files import LINE_SAID
-
-AppCondition: TypeAlias = Literal[
-    "running",
-    "listed",
-    "ended",
-    "trapped",
-    "dead",
-    "missing",
-    "unreachable",
-    "stopped",
-    "deferred",
-    "waiting",
-]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Final, Literal, TypeAlias
 from msgspec import Struct, json, structs
 
 from microclaw.apps.building import ProgramImage, check_app_name, check_kind, read_image
-from microclaw.apps.catalogue import AppCondition, AppListing
+from microclaw.apps.catalogue import AppListing
 from microclaw.apps.changes import AppVersion
 from microclaw.apps.claims import pin_roles
 from microclaw.apps.deferring import away, offer_when_back
@@ -23,6 +23,7 @@ from microclaw.apps.firmware_fit import fit_claim, fit_limits
 from microclaw.apps.late_proof import Place
 from microclaw.apps.many import on_each
 from microclaw.apps.parts import Apps
+from microclaw.apps.results import AppCondition
 from microclaw.apps.run_times import check_keeper, keeper_text, times_differ_text
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.device import Device

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from msgspec import UNSET, Meta, UnsetType
@@ -44,6 +45,10 @@ if TYPE_CHECKING:
     from microclaw.auth.gate import Gate
 
 
+_INSTALL: Final = "apps.install"
+_on_boards = partial(operation, permission=Permission.ACT, steps=True, offers=_INSTALL)
+
+
 @dataclass(frozen=True, slots=True)
 class Programs:
     """What the acts work with. `tries` gives the programs that models wrote, the newest so many."""
@@ -53,7 +58,6 @@ class Programs:
     tries: Callable[[int], Awaitable[list[Attempt]]]
 
 
-_INSTALL: Final = "apps.install"
 _REMOVE: Final = "apps.remove"
 
 
@@ -97,13 +101,10 @@ async def _install_needs(
     return await removal_needs(programs, call, device, name, **more) if replace else Permission.ACT
 
 
-@operation(
+@_on_boards(
     "app.install",
     http="POST /v1/devices/{device}/apps",
     many="POST /v1/apps",
-    offers=_INSTALL,
-    permission=Permission.ACT,
-    steps=True,
     cancellable=True,
     previews=True,
     before=_install_needs,
@@ -160,14 +161,11 @@ async def install(
     )
 
 
-@operation(
+@_on_boards(
     "app.upgrade",
     http="POST /v1/devices/{device}/apps/{name}/upgrade",
     many="POST /v1/apps/{name}/upgrade",
-    offers=_INSTALL,
     among=having(stopped=False),
-    permission=Permission.ACT,
-    steps=True,
     cancellable=True,
     previews=True,
     words="upgrade {name} on {device}",
@@ -224,15 +222,12 @@ async def uninstall(
     )
 
 
-@operation(
+@_on_boards(
     "app.stop",
     http="POST /v1/devices/{device}/apps/{name}/stop",
     many="POST /v1/apps/{name}/stop",
-    offers=_INSTALL,
     among=having(stopped=False),
-    permission=Permission.ACT,
     asks=True,
-    steps=True,
     words="stop {name} on {device}",
     said="{name} is stopped on {device} ({evidence.text})",
 )
@@ -246,15 +241,12 @@ async def stop(
     )
 
 
-@operation(
+@_on_boards(
     "app.start",
     http="POST /v1/devices/{device}/apps/{name}/start",
     many="POST /v1/apps/{name}/start",
-    offers=_INSTALL,
     among=having(stopped=True),
-    permission=Permission.ACT,
     asks=True,
-    steps=True,
     words="start {name} on {device}",
     said="{name} is started on {device} ({evidence.text})",
 )
@@ -268,15 +260,12 @@ async def start(
     )
 
 
-@operation(
+@_on_boards(
     "app.restart",
     http="POST /v1/devices/{device}/apps/{name}/restart",
     many="POST /v1/apps/{name}/restart",
-    offers=_INSTALL,
     among=having(stopped=False),
-    permission=Permission.ACT,
     asks=True,
-    steps=True,
     words="restart {name} on {device}",
     said="{name} is restarted on {device} ({evidence.text})",
 )
@@ -285,14 +274,11 @@ async def restart(programs: Programs, call: Call, device: DeviceName, name: AppN
     return Switched.of(await programs.apps.lifecycle.restart(device, name, call.report))
 
 
-@operation(
+@_on_boards(
     "app.set",
     http="POST /v1/devices/{device}/apps/{name}/times",
     many="POST /v1/apps/{name}/times",
-    offers=_INSTALL,
     among=having(stopped=False),
-    permission=Permission.ACT,
-    steps=True,
     previews=True,
     words="set when {name} runs on {device}",
 )

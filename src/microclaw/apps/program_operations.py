@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -17,7 +18,7 @@ from microclaw.text import code_lines
 from microclaw.wire.host_api import evidence_object
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable
 
     from microclaw.apps.building import ProgramImage
     from microclaw.apps.parts import Apps
@@ -80,17 +81,9 @@ async def check(
     from microclaw.apps.firmware_fit import fit_claim
     from microclaw.apps.stage_text import check_text
 
-    profile, kinds = _board(workshop, device, board)
+    profile, build = _building(workshop, call, device, board)
     try:
-        image = await workshop.compiling.compile(
-            source,
-            profile,
-            name=name,
-            optimization=optimization,
-            language=language,
-            kinds=kinds,
-            person_id=call.person_id,
-        )
+        image = await build(source, name=name, optimization=optimization, language=language)
     except BuildError as exc:
         found = findings(exc.diagnostics)
         return CheckedProgram(ok=False, board=profile.board_id, findings=found, message=exc.message, next=exc.next_step)
@@ -141,19 +134,11 @@ async def try_out(
     from microclaw.apps.stage_text import check_text, compile_text, fail
     from microclaw.apps.trial import TrialInput, TrialOptions
 
-    profile, kinds = _board(workshop, device, board)
+    profile, build = _building(workshop, call, device, board)
     with workshop.trials.place(call.person_id):
         started = time.perf_counter()
         try:
-            image = await workshop.compiling.compile(
-                source,
-                profile,
-                name=name,
-                optimization=optimization,
-                language=language,
-                kinds=kinds,
-                person_id=call.person_id,
-            )
+            image = await build(source, name=name, optimization=optimization, language=language)
         except MicroclawError as exc:
             fail(call.report, "check" if isinstance(exc, BuildError) and exc.stage == "check" else "compile", exc)
         took_ms = (time.perf_counter() - started) * 1000
@@ -183,15 +168,20 @@ async def try_out(
     return _shown(trial, image)
 
 
-def _board(workshop: Workshop, device: str | None, board: str | None) -> tuple[BoardProfile, Sequence[ProgramKind]]:
+def _building(
+    workshop: Workshop, call: Call, device: str | None, board: str | None
+) -> tuple[BoardProfile, Callable[..., Awaitable[ProgramImage]]]:
+    """The board that is meant, and what compiles for it in the caller's turn."""
     from microclaw.boards import load_board
 
     if device is None:
-        return load_board(board or VIRTUAL), PROGRAM_KINDS
-    if board is not None:
+        profile, kinds = load_board(board or VIRTUAL), PROGRAM_KINDS
+    elif board is not None:
         raise ConfigError("the request has a device and a board", next_step="give one of the two")
-    found = workshop.apps.registry.get(device)
-    return found.board, found.kinds
+    else:
+        found = workshop.apps.registry.get(device)
+        profile, kinds = found.board, found.kinds
+    return profile, partial(workshop.compiling.compile, board=profile, kinds=kinds, person_id=call.person_id)
 
 
 def _step(trial: Trial) -> Step:

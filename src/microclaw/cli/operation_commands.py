@@ -125,7 +125,7 @@ def _on_many(
     options: GlobalOptions, host: Client, act: Operation[..., Any], values: Mapping[str, Any], loses: Loses
 ) -> None:
     many = act.of_many
-    values = {**values, "devices": list(options.devices), "labels": list(options.labels), "all": options.every}
+    values = {**values, **choice_body(options)}
     if (wrong := many.check(values)) is not None:
         raise typer.BadParameter(wrong)
     if act.permission is not Permission.READ:
@@ -136,8 +136,7 @@ def _on_many(
         for row in made.results:
             told = row.made.told if row.error is UNSET else row.error["message"]
             options.line(f"{row.device}: {told}")
-    document = act.result.document or act.noun
-    end_many(options, "switched" if document == "switched" else f"{document}s", msgspec.to_builtins(made))
+    end_many(options, act.result.documents or f"{act.result.document or act.noun}s", msgspec.to_builtins(made))
 
 
 def done(options: GlobalOptions, host: Client, act: Operation[..., Any], values: Mapping[str, Any]) -> Any:

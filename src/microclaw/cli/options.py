@@ -143,12 +143,6 @@ class GlobalOptions:
             r"\bmicroclaw up\b(?! on that machine)", f"microclaw --home {shlex.quote(str(self.home))} up", text
         )
 
-    def fetch(self, schema: str, path: str, query: Mapping[str, str | int] | None = None) -> dict[str, Any]:
-        """What the host has at `path`. With --json it is printed and the command ends."""
-        found = self.host().get(path, query)
-        self.end_with_json(schema, found)
-        return found
-
     def say(self, text: str) -> None:
         """One line for a person; silent with -q and --json."""
         if not self.quiet and not self.json:
@@ -163,11 +157,6 @@ class GlobalOptions:
         """A line that is the answer itself: printed with -q too."""
         sys.stdout.write(clean_text(text) + "\n")
         sys.stdout.flush()
-
-    def paragraph(self, text: str) -> None:
-        """A line of any length, wrapped between words on a narrow terminal."""
-        for line in table_lines([[clean_text(text, one_line=True)]], columns_of(sys.stdout)):
-            self.line(line)
 
     def table(self, rows: Sequence[Sequence[object]], *, head: Sequence[str], empty: str = "") -> None:
         """The rows, wrapped on a narrow terminal; the head is left out with -q. `empty` is said instead of no rows."""

@@ -28,6 +28,7 @@ from typing import (
     Protocol,
     TypeVar,
     get_args,
+    get_origin,
     get_type_hints,
 )
 from urllib.parse import quote
@@ -291,6 +292,11 @@ class Operation(operation, Generic[P, R]):
     def texts(self) -> type[msgspec.Struct]:
         """Its parameters that a request has as texts: in the path, and without a body in the query."""
         return self.form_of([one for one in self.parameters if one.name in self.in_path or not self.has_body])
+
+    @cached_property
+    def lists(self) -> frozenset[str]:
+        """Its parameters that may be there more than once in a query."""
+        return frozenset(one.name for one in self.parameters if get_origin(one.kind) is list)
 
     @cached_property
     def body(self) -> type[msgspec.Struct]:

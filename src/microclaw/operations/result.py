@@ -14,9 +14,11 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """`document` is the name of its JSON document on the command line."""
+    """`document` is the name of its JSON document on the command line, `documents` of that of many devices, where an
+    "s" behind it does not make it."""
 
     document: ClassVar[str] = ""
+    documents: ClassVar[str] = ""
 
     @property
     def is_foreign(self) -> bool:
