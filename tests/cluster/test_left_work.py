@@ -8,14 +8,18 @@ from contextlib import AsyncExitStack, aclosing
 from types import SimpleNamespace
 from typing import Any, TypeAlias
 
+import psycopg
 import pytest
 from tests.cluster.hosts import Leases, Seat
 from tests.store.two_hosts import until
 
+from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import Outbox
 from microclaw.apps.changes import AppVersion, ChangeLog, PutApp
 from microclaw.errors import DeployRejected, TakenOver
+from microclaw.events import Answer, Inbound
 from microclaw.link_server.tasks import DeviceTasks
+from microclaw.store.inbox import InboxTable
 from microclaw.store.link_events import LinkTaskTable, OpenTask, add_task, end_in
 from microclaw.store.outbox import OutboxTable
 from microclaw.store.postgres import SharedDatabase
@@ -114,3 +118,32 @@ async def test_each_text_is_sent_by_one_host_and_what_a_dead_one_had_in_hand_by_
     assert sorted(sent["b"]) == sorted(texts)
     sending[1].cancel()
     await asyncio.wait(sending)
+
+
+async def test_a_turn_whose_answer_the_database_did_not_take_is_taken_up_at_its_own_host(
+    host: Opened, database_url: str
+) -> None:
+    inboxes = []
+    for name in "ab":
+        database, fleet = await host(name)
+        outbox = Outbox(OutboxTable(database, lambda: 1_700_000_000_000), fleet=fleet)
+        inboxes.append(Inbox(InboxTable(database, lambda: 1_700_000_000_000), outbox, fleet=fleet))
+        await inboxes[-1].open()
+    a, b = inboxes
+    await a.accept(Inbound("test", "c1", "one"))
+    turn = await anext(a)
+    await b.accept(Inbound("test", "c1", "two"))
+    waits = asyncio.create_task(anext(b))
+    with psycopg.connect(database_url, autocommit=True) as other:
+        other.execute("ALTER TABLE outbox RENAME TO away")
+        assert (await a.answer(turn, Answer("done"))).outbound_id is None
+        other.execute("ALTER TABLE away RENAME TO outbox")
+    a.finish(turn)
+    await a.take_up()
+    again = await asyncio.wait_for(anext(a), 60)
+    await a.take_up()
+    assert (again.number, again.message.starts, waits.done()) == (turn.number, 1, False)
+    assert (await a.answer(again, Answer("done"))).outbound_id is not None
+    a.finish(again)
+    assert (await asyncio.wait_for(waits, 60)).message.inbound.text == "two"
+    assert not a.is_busy("test", "c1")

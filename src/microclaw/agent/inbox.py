@@ -59,6 +59,11 @@ class _Chat:
     busy: bool = False
     held: bool = False
 
+    def numbers(self) -> list[int]:
+        """Of its messages."""
+        turns = self.waiting if self.running is None else [self.running, *self.waiting]
+        return [number for turn in turns for number in turn.numbers()]
+
 
 class Inbox:
     """The queue of messages. It accepts them between `open` and `close`."""
@@ -100,18 +105,18 @@ class Inbox:
     async def take_up(self, *, at_start: bool = False) -> LeftMessages:
         """Make this host's what dead hosts had; `at_start` as `dead_among` has it.
 
-        Before `open` the messages are only taken; afterwards their turns begin as soon as it is their turn.
+        Before `open` the messages are only taken; afterwards their turns begin as soon as it is their turn. So do those
+        of this host's own messages that it has lost sight of, as the store failed where they came or were answered:
+        other hosts wait for them.
         """
         if not self._table.is_shared:
             return LeftMessages()
         dead = dead_among(self._fleet, await self._table.hosts(), at_start=at_start)
-        if not dead:
-            return LeftMessages()
-        left = await self._table.take(dead)
-        if self._open:
-            for row in left.unanswered:
-                chat = self._load(row)
-                self._make_ready(chat)
+        left = await self._table.take(dead) if dead else LeftMessages()
+        for row in await self._table.unanswered() if self._open else ():
+            chat = self._chats.get((row.inbound.channel, row.inbound.chat_id))
+            if chat is None or not (chat.arriving or row.message_id in chat.numbers()):
+                self._make_ready(self._load(row))
         return left
 
     def _load(self, message: Message) -> _Chat:

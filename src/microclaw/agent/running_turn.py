@@ -79,6 +79,10 @@ class RunningTurn:
     def chat_key(self) -> ChatKey:
         return self.message.inbound.channel, self.message.inbound.chat_id
 
+    def numbers(self) -> list[int]:
+        """Of its message and of those that joined it, or are to."""
+        return [one.message_id for one in (self.message, *self.joined, *(message for message, _ in self._joining))]
+
     @property
     def joining(self) -> int:
         """How many messages wait to become part of it."""

@@ -30,6 +30,7 @@ from microclaw.boards import load_board
 from microclaw.cli.demo import BOARD, EDGES, PIN, DemoFailed, Rows, Stage
 from microclaw.cli.firmware_publish import new_manifest, send_release
 from microclaw.cli.known_devices import known_devices
+from microclaw.devices.calls import AppInstall
 from microclaw.durable import replace_file
 from microclaw.link_client.speech import RATE_HZ
 from microclaw.ota import operations as firmware
@@ -212,7 +213,7 @@ def cluster(stage: Stage) -> Rows:
     client = stage.client(HOSTS[0])
 
     def places() -> Counter[str]:
-        links = [one.link for one in known_devices(client)]
+        links = [one.link for one in known_devices(client) if AppInstall.method in one.capabilities]
         return Counter((link.host or HOSTS[0])[:6] for link in links if link is not None and link.online)
 
     boards = stage.join(client, port=listener.getsockname()[1])
@@ -241,7 +242,7 @@ def cluster(stage: Stage) -> Rows:
     results = installing.result().results
     codes = {row.device: "installed" if row.error is UNSET else row.error["code"] for row in results}
     if len(codes) != stage.count:
-        raise DemoFailed(f"the install's table has {len(codes)} of {stage.count} boards")
+        raise DemoFailed(f"the install's table has {', '.join(codes)} of {stage.count} boards")
     yield "table", "; ".join(f"{count} {end}" for end, count in sorted(Counter(codes.values()).items()))
     blinks = {name: any(row.pin == PIN for row in stage.board(name).edges(0).edges) for name in codes}
     false = [name for name, code in codes.items() if code not in UNKNOWN and blinks[name] != (code == "installed")]
