@@ -13,7 +13,7 @@ from microclaw.devices.call_text import CALLS
 from microclaw.errors import ToolFailed, UnknownName
 from microclaw.knowledge.skill_file import MAX_FOLDER_FILES, MAX_SKILL_BYTES, SkillCheck, check_skill
 from microclaw.knowledge.skills import ACTIVE_S, MAX_NAMED_FILES, MAX_PIECE_CHARS, Skills
-from microclaw.mcp.server.forms import FORMS
+from microclaw.mcp.server.forms import TOOLS
 
 HEAD = "---\nname: brewing\ndescription: it brews tea, often\n"
 GOOD = """---
@@ -111,7 +111,7 @@ def test_shipped_skills_have_no_mistake_and_name_real_methods() -> None:
 
 def test_shipped_skills_name_tools_and_commands_that_there_are() -> None:
     skills = Skills(Path("nowhere")).all()
-    known = {*FORMS, *(skill.name for skill in skills)}
+    known = {*TOOLS, *(skill.name for skill in skills)}
     for skill in skills:
         assert set(skill.tools) <= known
         assert set(re.findall(r"`([a-z0-9]+(?:-[a-z0-9]+)+)`", skill.body)) <= known

@@ -31,7 +31,6 @@ class Place:
 
     home: Path
     progress: list[str] = field(default_factory=list)
-    logs: list[str] = field(default_factory=list)
 
     @asynccontextmanager
     async def client(self, *words: str, mode: str = "auto", **options: Any) -> AsyncIterator[Client]:
@@ -39,11 +38,8 @@ class Place:
             command=sys.executable, args=["-m", "microclaw", "mcp", *words], env=clean_environ(self.home)
         )
 
-        async def hear(params: Any) -> None:
-            self.logs.append(str(params.data))
-
         async with asyncio.timeout(TIMEOUT_S):
-            async with Client(server, mode=mode, logging_callback=hear, **options) as client:
+            async with Client(server, mode=mode, **options) as client:
                 yield client
 
     async def note(self, progress: float, total: float | None, message: str | None) -> None:

@@ -11,9 +11,9 @@ from microclaw.mcp.server.handlers import without_commands
     ("text", "told"),
     [
         ("see what runs: microclaw app list", "see what runs: call query-wasm-apps"),
-        ("an owner may: microclaw app undo 12", "an owner may: call undo with change 12"),
+        ("an owner may: microclaw app undo 12", "an owner may: call undo for 12"),
         ("microclaw app uninstall blink -d desk", "call uninstall-wasm-app"),
-        ("microclaw device show desk lists what it offers", "call device-info lists what it offers"),
+        ("microclaw device show desk lists what it offers", "call device-info"),
         (
             "watch it: microclaw logs desk, or: microclaw app undo",
             "watch it: call read-logs, or: call undo",

@@ -181,15 +181,6 @@ class Reporter:
         self._last = text or self._last
         await self._context.session.report_progress(self._count, message=self._last if text else f"still {self._last}")
 
-    async def notice(self, text: str) -> None:
-        """A notice for the person: as progress, and as a log message where the protocol allows one."""
-        await self.progress(text)
-        if self._context.protocol_version != MODERN_VERSION:
-            params = types.LoggingMessageNotificationParams(level="notice", logger="microclaw", data=text)
-            await self._context.session.send_notification(
-                types.LoggingMessageNotification(params=params), self._context.request_id
-            )
-
     @asynccontextmanager
     async def telling_of_start(self) -> AsyncIterator[None]:
         """Inside, it is reported now and then that the host is starting; not at all for short waits."""
@@ -321,7 +312,7 @@ async def _decide(caller: Caller, reporter: Reporter, asked: ApprovalAsked, answ
     try:
         await caller.host.decide(asked.approval_id, approved=approved)
     except MicroclawError as exc:  # somebody else was first, or only an owner may: the call itself tells the end
-        await reporter.notice(f"{exc.message}; {where_to_decide(asked)}")
+        await reporter.progress(f"{exc.message}; {where_to_decide(asked)}")
 
 
 def _question(asked: ApprovalAsked) -> types.ElicitRequestFormParams:

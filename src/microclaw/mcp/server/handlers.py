@@ -39,21 +39,23 @@ INSTRUCTIONS: Final = (
     "Every function is in the resource microclaw://headers/microclaw.h, whole programs are in microclaw://examples."
 )
 # An assistant may have a shell, and would run a command that it reads; tools know more and go through the gate.
-_TOOLS: Final = (  # a command's beginning, and what a client does instead
-    (r"app list", "call query-wasm-apps"),
-    (r"app undo (\d+)", r"call undo with change \1"),
-    (r"app undo(?: NUMBER)?", "call undo"),
-    (r"app uninstall(?: [\w.-]+)?(?: -d [\w.-]+)?", "call uninstall-wasm-app"),
-    (r"app (?:stop|start|restart)(?: [\w.-]+)?(?: -d [\w.-]+)?", "call switch-program"),
-    (r"app build", "call try-program with the source"),
-    (r"logs(?: [\w./-]+)?", "call read-logs"),
-    (r"device list", "call list-devices"),
-    (r"device show(?: [\w.-]+)?", "call device-info"),
-    (r"schedule list", "call schedule-list"),
-    (r"schedule rm(?: \d+)?", "call schedule-remove"),
-    (r"schedule (pause|resume)(?: \d+)?", r"call schedule-remove with how \1"),
-    (r"schedule add(?: \"[^\"]*\")*", "call schedule-add"),
-)
+_TOOLS: Final = {  # what a client calls instead of a command
+    "app list": "query-wasm-apps",
+    "app undo": "undo",
+    "app uninstall": "uninstall-wasm-app",
+    "app stop": "switch-program",
+    "app start": "switch-program",
+    "app restart": "switch-program",
+    "app build": "try-program",
+    "logs": "read-logs",
+    "device list": "list-devices",
+    "device show": "device-info",
+    "schedule list": "schedule-list",
+    "schedule rm": "schedule-remove",
+    "schedule pause": "schedule-remove",
+    "schedule resume": "schedule-remove",
+    "schedule add": "schedule-add",
+}
 _PERSON: Final = "the person can, on the host's own command line"
 _COMMANDS: Final = (
     "app|approval|audit|backup|catalog|chat|config|device|discover|doctor|exec|firmware|flash|fleet|link|login|logs"
@@ -78,7 +80,7 @@ class _Handlers:
     every_tool: bool
 
     def server(self) -> Server[Any]:
-        server: Server[Any] = Server(
+        return Server(
             NAME,
             version=__version__,
             title=TITLE,
@@ -91,8 +93,6 @@ class _Handlers:
             on_list_prompts=self.list_prompts,
             on_get_prompt=self.get_prompt,
         )
-        server.add_request_handler("logging/setLevel", types.SetLevelRequestParams, _set_level)
-        return server
 
     async def list_tools(self, context: Context, _: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         with _protocol_errors():
@@ -163,11 +163,6 @@ class _Handlers:
         return types.CallToolResult(content=blocks, structured_content=structured, is_error=is_error)
 
 
-async def _set_level(_: Context, __: types.SetLevelRequestParams) -> types.EmptyResult:
-    """Only what a person must know is logged, at `notice`; there is nothing to leave out."""
-    return types.EmptyResult()
-
-
 def _no_tool(name: str) -> MCPError:
     return MCPError(types.INVALID_PARAMS, f"there is no tool {name[:80]!r}; tools/list has them")
 
@@ -232,9 +227,9 @@ def without_commands(text: str) -> str:
 
 
 def _instead(command: str) -> str:
-    """What follows the command's own words is the sentence, and stays."""
-    for pattern, tool in _TOOLS:
-        found = re.match(rf"{pattern}(?=$|\s)", command)
-        if found is not None:
-            return f"{found.expand(tool)}{command[found.end() :]}"
-    return _PERSON
+    verb, *rest = command.split()
+    tool = _TOOLS.get(verb) or _TOOLS.get(" ".join((verb, *rest[:1])))
+    if tool is None:
+        return _PERSON
+    number = next((word for word in rest if word.isdecimal()), None)
+    return f"call {tool}" if number is None else f"call {tool} for {number}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import json
 import os
-import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -23,7 +22,6 @@ CLIENTS: Final[tuple[ClientName, ...]] = ("claude-desktop", "claude-code", "curs
 SERVERS: Final = "mcpServers"
 NAME: Final = "microclaw"
 MAX_BYTES: Final = 64 << 20
-_BOM: Final = "\ufeff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,51 +112,39 @@ def write(edit: Edit, now: datetime) -> Path | None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if edit.old is not None:
-            backup = _free(path.with_name(f"{path.name}.{now:%Y%m%d-%H%M%S}.bak"))
+            backup = path.with_name(f"{path.name}.{now:%Y%m%d-%H%M%S-%f}.bak")
             shutil.copy2(path, backup)
         replace_file(path, edit.new.encode(), mode=None)
     except OSError as exc:
-        raise ConfigError(
-            f"cannot write {path}: {exc.strerror or exc}", next_step="check the folder's permissions"
-        ) from exc
+        raise ConfigError(f"cannot write {path}: {exc.strerror}", next_step="check the folder's permissions") from exc
     return backup
-
-
-def _free(path: Path) -> Path:
-    """An unused file name: two changes within a second make two backups."""
-    names = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in range(2, 1000))
-    return next((name for name in (path, *names) if not name.exists()), path)
 
 
 def _read(path: Path) -> str | None:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ConfigError(f"{path} has more than {MAX_BYTES >> 20} MB", next_step="is this the right file?")
-        return path.read_bytes().decode("utf-8")
+        return path.read_bytes().decode()
     except FileNotFoundError:
         return None
-    except UnicodeDecodeError as exc:
-        raise ConfigError(f"{path} is not UTF-8: {exc.reason}", next_step="save it as UTF-8") from exc
-    except OSError as exc:
-        raise ConfigError(f"cannot read {path}: {exc.strerror or exc}", next_step="check its permissions") from exc
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"cannot read {path}: {exc}", next_step="check it and its permissions") from exc
 
 
 def _edit(path: Path, value: dict[str, Any] | None) -> Edit:
     """Set the entry, or take it out. The order of the other settings stays; the layout becomes json's own."""
     old = _read(path)
-    mark = _BOM if old is not None and old.startswith(_BOM) else ""
-    text = (old or "").removeprefix(_BOM)
     try:
-        settings = json.loads(text, object_pairs_hook=_object, parse_constant=_no_number) if text.strip() else {}
+        settings = json.loads(old, object_pairs_hook=_object) if old and old.strip() else {}
         servers = settings.setdefault(SERVERS, {})
         if value is None and NAME not in servers:
             return Edit(path, old, old or "")
         servers.pop(NAME) if value is None else servers.update({NAME: value})
-        new = json.dumps(settings, indent=_indent(text), ensure_ascii=text.isascii(), allow_nan=False) + "\n"
+        new = json.dumps(settings, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         new.encode()
     except (ValueError, AttributeError, TypeError, RecursionError) as exc:
         raise _not_plain(path, exc, value) from exc
-    return Edit(path, old, mark + (new.replace("\n", "\r\n") if "\r\n" in text else new))
+    return Edit(path, old, new)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -168,28 +154,10 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _no_number(word: str) -> Any:
-    raise ValueError(f"{word} is no JSON")
-
-
-def _indent(text: str) -> str:
-    """What the file indents its first line with."""
-    found = re.search(r"^([ \t]+)\S", text, re.MULTILINE)
-    return found[1] if found else "  "
-
-
 def _not_plain(path: Path, error: Exception, value: dict[str, Any] | None) -> ConfigError:
-    """Comments, trailing commas, or a mistake: writing the file anew could lose something."""
-    if isinstance(error, json.JSONDecodeError):
-        what = f"line {error.lineno}, column {error.colno}: {error.msg}"
-    elif isinstance(error, ValueError):
-        what = str(error)
-    elif isinstance(error, RecursionError):
-        what = "it is nested too deeply"
-    else:
-        what = f"it is not an object with an object {SERVERS!r}"
+    """Comments, trailing commas, or a mistake: writing the file again could lose something."""
     if value is None:
         todo = f"take {NAME!r} out of {SERVERS!r} in it yourself"
     else:
         todo = f"paste this into {SERVERS!r} in it yourself: {json.dumps(NAME)}: {json.dumps(value)}"
-    return ConfigError(f"{path} is not plain JSON, so nothing is written: {what}", next_step=todo)
+    return ConfigError(f"{path} is not plain JSON, so nothing is written: {error}", next_step=todo)

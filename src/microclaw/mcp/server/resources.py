@@ -33,7 +33,7 @@ MAX_PAGES: Final = 64
 MAX_TRIALS: Final = 64
 TRIAL_TOOLS: Final = frozenset({"try-program", "deploy-wasm-app"})
 
-_COUNTED: Final = "Level changes that the board counted: edges as [ms, pin, level], and by pin as [ms, level]."
+_COUNTED: Final = "Level changes that the board counted: edges as [ms, pin, level]."
 _TRIED: Final = "What a program did at the pins when it was tried or deployed in this session."
 TEMPLATES: Final = tuple(
     types.ResourceTemplate(name=name, title=title, uri_template=SCHEME + path, description=about, mime_type=kind)
@@ -66,7 +66,6 @@ class TrialStore:
                 "tool": tool,
                 "summary": content.get("summary") or content.get("trial") or content.get("message"),
                 "edges": edges,
-                "pins": by_pin(edges),
             },
         )
         if len(self._kept) > MAX_TRIALS:
@@ -79,14 +78,6 @@ class TrialStore:
 
     def of(self, owner: str) -> list[dict[str, Any]]:
         return [trial for whose, trial in self._kept.values() if whose == owner]
-
-
-def by_pin(edges: list[list[float]]) -> dict[str, list[list[float]]]:
-    """[[t_ms, pin, level], ...] as {pin: [[t_ms, level], ...]}."""
-    pins: dict[str, list[list[float]]] = {}
-    for t_ms, pin, level in edges:
-        pins.setdefault(str(int(pin)), []).append([t_ms, level])
-    return pins
 
 
 async def list_resources(caller: Caller, trials: TrialStore) -> list[types.Resource]:
@@ -187,4 +178,4 @@ async def _pins(caller: Caller, name: str) -> dict[str, Any]:
             break
         cursor = page["cursor"]
     kept = edges[-MAX_EDGES:]
-    return {"device": name, "now_ms": page["now_ms"], "dropped": dropped, "edges": kept, "pins": by_pin(kept)}
+    return {"device": name, "now_ms": page["now_ms"], "dropped": dropped, "edges": kept}
