@@ -5,7 +5,7 @@ On the control socket the caller is the owner; elsewhere the person of the token
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, Self
@@ -45,6 +45,10 @@ class AsyncHostClient:
         transport = httpx2.AsyncHTTPTransport(verify=verifying_context(authorities) if authorities else True)
         return cls(endpoint, _client(transport, url))
 
+    def in_the_name_of(self, token: str) -> Self:
+        """The same host on the same connections, for another token."""
+        return type(self)(HostEndpoint({"Authorization": f"Bearer {token}"}), self._client)
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -65,7 +69,7 @@ class AsyncHostClient:
     async def delete(self, path: str) -> dict[str, Any]:
         return await self._call(HostRequest("DELETE", path))
 
-    async def stream(self, path: str, body: Mapping[str, Any]) -> AsyncIterator[StreamEvent]:
+    async def stream(self, path: str, body: Mapping[str, Any]) -> AsyncGenerator[StreamEvent, None]:
         """Events as the host sends them. Raises HostError for an error, at the start or as the end."""
         async with self._response(HostRequest("POST", path, body)) as response:
             rest = b""

@@ -1,7 +1,6 @@
 """One tool call on the host, followed for an MCP client: progress as notifications, questions as elicitation.
 
-A call is read by a task of its own, so that it goes on while nobody looks: a client of the newest protocol answers a
-question with a second request. It decides nothing.
+A client of the newest protocol answers a question with a second request, so a call may outlive the one that began it.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
-from microclaw.client.async_client import AsyncHostClient
 from microclaw.client.request import segment
 from microclaw.errors import MicroclawError, NoHost, Overloaded, ToolRetry
 from microclaw.events import ApprovalAsked, ApprovalSettled, Step
@@ -26,7 +24,6 @@ from microclaw.mcp.server.service import Caller
 from microclaw.wire.host_api import Keepalive, Result, StreamEvent
 
 MAX_CALLS: Final = 32
-QUEUE: Final = 256
 MAX_MESSAGE_CHARS: Final = 8000
 MODERN_VERSION: Final = "2026-07-28"
 ALIVE_S: Final = 2.0
@@ -41,13 +38,6 @@ Context = ServerRequestContext[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class CannotAsk:
-    """The client took the question and cannot show it."""
-
-    asked: ApprovalAsked
-
-
-@dataclass(frozen=True, slots=True)
 class Waiting:
     """What a client is told at once that cannot ask its person itself; the call waits on."""
 
@@ -55,17 +45,25 @@ class Waiting:
 
 
 class HostCall:
-    """`next()` gives its events; `Result` is the last. When the queue is full only progress is left out."""
+    """`next()` gives its events; `Result` is the last. While nobody reads, they wait in the connection."""
 
-    def __init__(self, host: AsyncHostClient, owner: str, session: str) -> None:
-        self.owner = owner  # whose call it is: nobody else may take it up again
-        self.session = session
+    def __init__(self, caller: Caller, tool: str, arguments: Mapping[str, Any]) -> None:
+        self.owner = caller.owner  # nobody else may take it up again
+        self.session = caller.session
         self.asked: ApprovalAsked | None = None
-        self._host = host
-        self._events: asyncio.Queue[StreamEvent | MicroclawError | CannotAsk] = asyncio.Queue(QUEUE)
+        body = {"arguments": arguments, "session": caller.session}
+        self._events = caller.host.stream(f"/v1/tools/{segment(tool)}", body)
 
-    async def cannot_ask(self, asked: ApprovalAsked) -> None:
-        await self._events.put(CannotAsk(asked))
+    async def next(self) -> StreamEvent:
+        """The next event. Raises the error that ended the call; cancelling it ends the call."""
+        event = await anext(self._events, None)
+        if event is None:
+            raise NoHost("the host went away in the middle of a call", next_step="look with list-devices")
+        if isinstance(event, ApprovalAsked):
+            self.asked = event
+        elif isinstance(event, ApprovalSettled):
+            self.asked = None
+        return event
 
     async def drain(self) -> None:
         """Read on until it ends: nobody else does any more."""
@@ -73,34 +71,9 @@ class HostCall:
             while not isinstance(await self.next(), Result):
                 pass
 
-    async def next(self) -> StreamEvent | CannotAsk:
-        """The next event. Raises the error that ended the call."""
-        event = await self._events.get()
-        if isinstance(event, MicroclawError):
-            raise event
-        if isinstance(event, ApprovalAsked):
-            self.asked = event
-        elif isinstance(event, ApprovalSettled):
-            self.asked = None
-        return event
-
-    async def run(self, tool: str, arguments: Mapping[str, Any]) -> None:
-        body = {"arguments": arguments, "session": self.session}
-        try:
-            async for event in self._host.stream(f"/v1/tools/{segment(tool)}", body):
-                await self._put(event)
-                if isinstance(event, Result):
-                    return
-            raise NoHost(
-                "the host went away in the middle of a call", next_step="look with list-devices, then call again"
-            )
-        except MicroclawError as exc:
-            await self._put(exc)
-
-    async def _put(self, event: StreamEvent | MicroclawError) -> None:
-        if isinstance(event, Step | Keepalive) and self._events.qsize() >= QUEUE - 8:
-            return
-        await self._events.put(event)
+    async def aclose(self) -> None:
+        """End it on this side; the host withdraws its questions."""
+        await self._events.aclose()
 
 
 class HostCalls:
@@ -108,63 +81,61 @@ class HostCalls:
 
     def __init__(self) -> None:
         self._group = asyncio.TaskGroup()
-        self._tasks: dict[HostCall, asyncio.Task[None]] = {}
+        self._running: set[HostCall] = set()
         self._parked: dict[str, HostCall] = {}
-        self._draining: dict[HostCall, asyncio.Task[None]] = {}
+        self._waiting: dict[HostCall, asyncio.Task[None]] = {}
 
     async def __aenter__(self) -> HostCalls:
         await self._group.__aenter__()
         return self
 
     async def __aexit__(self, *exc: Any) -> None:
-        for task in (*self._tasks.values(), *self._draining.values()):
+        for task in self._waiting.values():
             task.cancel()
         await self._group.__aexit__(None, None, None)
+        for call in self._parked.values():
+            await call.aclose()
 
-    def start(
-        self, host: AsyncHostClient, tool: str, arguments: Mapping[str, Any], *, session: str, owner: str
-    ) -> HostCall:
+    def start(self, caller: Caller, tool: str, arguments: Mapping[str, Any]) -> HostCall:
         """Overloaded when too many run already."""
-        if len(self._tasks) >= MAX_CALLS:
+        if len(self._running) + len(self._waiting) >= MAX_CALLS:
             raise Overloaded(f"{MAX_CALLS} calls run already", next_step="wait for one of them to end")
-        call = HostCall(host, owner, session)
-        task = self._group.create_task(call.run(tool, arguments), name=f"call {tool}")
-        self._tasks[call] = task
-        task.add_done_callback(lambda _: self._tasks.pop(call, None))
+        call = HostCall(caller, tool, arguments)
+        self._running.add(call)
         return call
 
-    def park(self, call: HostCall) -> str:
+    async def end(self, call: HostCall) -> None:
+        """It is followed no more, and ends unless it is kept."""
+        self._running.discard(call)
+        if call not in self._waiting and call not in self._parked.values():
+            await call.aclose()
+
+    async def park(self, call: HostCall) -> str:
         """Keep it until `take_up`. When there are too many, the oldest is stopped."""
         state = secrets.token_urlsafe(16)
         self._parked[state] = call
-        while len(self._parked) > MAX_CALLS:
-            self.stop(self._parked.pop(next(iter(self._parked))))
+        if len(self._parked) > MAX_CALLS:
+            await self._parked.pop(next(iter(self._parked))).aclose()
         return state
 
     def take_up(self, state: str, owner: str) -> HostCall | None:
         call = self._parked.get(state)
         if call is None or call.owner != owner:
             return None
+        self._running.add(call)
         return self._parked.pop(state)
 
     def wait_on(self, call: HostCall) -> None:
-        """Its client was told that it waits: it goes on by itself, until `stop` or the end of this server."""
+        """Its client was told that it waits: it goes on by itself, until its session or this server ends."""
         task = self._group.create_task(call.drain(), name="wait for a decision")
-        self._draining[call] = task
-        task.add_done_callback(lambda _: self._draining.pop(call, None))
-
-    def stop(self, call: HostCall) -> None:
-        """End it on this side; the host withdraws its questions."""
-        for tasks in (self._tasks, self._draining):
-            task = tasks.get(call)
-            if task is not None:
-                task.cancel()
+        self._waiting[call] = task
+        task.add_done_callback(lambda _: self._waiting.pop(call, None))
 
     def end_session(self, owner: str, session: str) -> None:
         """The client's session is over: nobody waits for its calls."""
-        for call in {*self._tasks, *self._draining}:
+        for call, task in list(self._waiting.items()):
             if (call.owner, call.session) == (owner, session):
-                self.stop(call)
+                task.cancel()
 
 
 class Reporter:
@@ -195,9 +166,7 @@ class Reporter:
         try:
             yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await _ended(task)
 
 
 class Follower:
@@ -211,35 +180,38 @@ class Follower:
 
     async def follow(self, params: types.CallToolRequestParams) -> dict[str, Any] | types.InputRequiredResult | Waiting:
         """Raises the host's refusal. Cancelling it ends the call on this side."""
-        call = await self._take_up(params) if params.request_state is not None else self._begin(params)
-        kept = False
+        if params.request_state is None:
+            call = self._calls.start(self._caller, params.name, params.arguments or {})
+        else:
+            call = self._take_up(params.request_state)
+        question: asyncio.Task[None] | None = None
         try:
-            async with _Question(self._caller, self._reporter, call) as question:
-                while True:
-                    event = await call.next()
-                    match event:
-                        case Step(stage, text):
-                            await self._reporter.progress(f"{stage}: {text}")
-                        case Keepalive():
-                            await self._reporter.progress(None)
-                        case CannotAsk(asked):
-                            kept = True
-                            return self._waiting(asked, call)
-                        case ApprovalAsked() if not self._can_ask:
-                            kept = True
-                            return self._waiting(event, call)
-                        case ApprovalAsked() if self._context.protocol_version == MODERN_VERSION:
-                            kept = True
-                            return self._required(event, call)
-                        case ApprovalAsked():
-                            question.begin(self._context, event)
-                        case ApprovalSettled():
-                            question.end()
-                        case Result(result):
-                            return result
+            if params.request_state is not None:
+                await self._answer(call, (params.input_responses or {}).get(ANSWER))
+            while True:
+                event = await call.next()
+                match event:
+                    case Step(stage, text):
+                        await self._reporter.progress(f"{stage}: {text}")
+                    case Keepalive():
+                        await self._reporter.progress(None)
+                    case ApprovalAsked() if not self._can_ask:
+                        self._calls.wait_on(call)
+                        return Waiting(event)
+                    case ApprovalAsked() if self._context.protocol_version == MODERN_VERSION:
+                        request = types.ElicitRequest(params=_question(event))
+                        state = await self._calls.park(call)
+                        return types.InputRequiredResult(input_requests={ANSWER: request}, request_state=state)
+                    case ApprovalAsked():
+                        question = asyncio.create_task(self._ask(event), name=f"ask {event.approval_id}")
+                    case ApprovalSettled() if question is not None:  # perhaps by somebody else
+                        await _ended(question)
+                    case Result(result):
+                        return result
         finally:
-            if not kept:
-                self._calls.stop(call)
+            if question is not None:
+                await _ended(question)
+            await self._calls.end(call)
 
     @property
     def _can_ask(self) -> bool:
@@ -247,72 +219,39 @@ class Follower:
         elicitation = None if capabilities is None else capabilities.elicitation
         return elicitation is not None and (elicitation.form is not None or elicitation.url is None)
 
-    def _begin(self, params: types.CallToolRequestParams) -> HostCall:
-        caller = self._caller
-        return self._calls.start(
-            caller.host, params.name, params.arguments or {}, session=caller.session, owner=caller.owner
-        )
-
-    def _waiting(self, asked: ApprovalAsked, call: HostCall) -> Waiting:
-        self._calls.wait_on(call)
-        return Waiting(asked)
-
-    def _required(self, asked: ApprovalAsked, call: HostCall) -> types.InputRequiredResult:
-        request = types.ElicitRequest(params=_question(asked))
-        return types.InputRequiredResult(input_requests={ANSWER: request}, request_state=self._calls.park(call))
-
-    async def _take_up(self, params: types.CallToolRequestParams) -> HostCall:
-        """The parked call, after the client's answer was sent to the host."""
-        call = self._calls.take_up(params.request_state or "", self._caller.owner)
+    def _take_up(self, state: str) -> HostCall:
+        call = self._calls.take_up(state, self._caller.owner)
         if call is None:
             raise ToolRetry("no call waits for this answer: its time is over", next_step="call the tool again")
-        answer = (params.input_responses or {}).get(ANSWER)
-        if call.asked is not None and isinstance(answer, types.ElicitResult):
-            await _decide(self._caller, self._reporter, call.asked, answer)
         return call
 
+    async def _answer(self, call: HostCall, answer: Any) -> None:
+        if call.asked is not None and isinstance(answer, types.ElicitResult):
+            await self._decide(call.asked, answer)
 
-class _Question:
-    """At most one question at a time, asked while the call runs; a decision made elsewhere ends it."""
-
-    def __init__(self, caller: Caller, reporter: Reporter, call: HostCall) -> None:
-        self._caller = caller
-        self._reporter = reporter
-        self._call = call
-        self._task: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> _Question:
-        return self
-
-    async def __aexit__(self, *_: Any) -> None:
-        self.end()
-        if self._task is not None:
-            with suppress(asyncio.CancelledError):
-                await self._task
-
-    def begin(self, context: Context, asked: ApprovalAsked) -> None:
-        self._task = asyncio.create_task(self._ask(context, asked), name=f"ask {asked.approval_id}")
-
-    def end(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-
-    async def _ask(self, context: Context, asked: ApprovalAsked) -> None:
+    async def _ask(self, asked: ApprovalAsked) -> None:
         question = _question(asked)
         try:
-            answer = await context.session.elicit_form(question.message, question.requested_schema, context.request_id)
+            answer = await self._context.session.elicit_form(
+                question.message, question.requested_schema, self._context.request_id
+            )
         except (MCPError, ValidationError):  # it cannot ask after all, or answers what is no answer
-            await self._call.cannot_ask(asked)
+            await self._reporter.progress(f"it waits for a yes: {where_to_decide(asked)}")
             return
-        await _decide(self._caller, self._reporter, asked, answer)
+        await self._decide(asked, answer)
+
+    async def _decide(self, asked: ApprovalAsked, answer: types.ElicitResult) -> None:
+        approved = answer.action == "accept" and (answer.content or {}).get("approve") is True
+        try:
+            await self._caller.host.decide(asked.approval_id, approved=approved)
+        except MicroclawError as exc:  # somebody else was first, or only an owner may: the call itself tells the end
+            await self._reporter.progress(f"{exc.message}; {where_to_decide(asked)}")
 
 
-async def _decide(caller: Caller, reporter: Reporter, asked: ApprovalAsked, answer: types.ElicitResult) -> None:
-    approved = answer.action == "accept" and (answer.content or {}).get("approve") is True
-    try:
-        await caller.host.decide(asked.approval_id, approved=approved)
-    except MicroclawError as exc:  # somebody else was first, or only an owner may: the call itself tells the end
-        await reporter.progress(f"{exc.message}; {where_to_decide(asked)}")
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 def _question(asked: ApprovalAsked) -> types.ElicitRequestFormParams:

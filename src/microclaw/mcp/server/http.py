@@ -39,7 +39,6 @@ MAX_SESSIONS: Final = 64
 MAX_OWNERS: Final = 1024
 MAX_CONNECTIONS: Final = 256  # each session may hold a stream open
 IDLE_S: Final = 1800.0
-MAX_CLIENTS: Final = 256  # as many as there may be tokens
 WRONG_TOKENS: Final = 5  # of one address within a minute; the host counts what is passed on, too
 
 
@@ -57,8 +56,10 @@ async def http_app(
     addresses = [f"{name}:{port}" for name in names]
     origins = [f"{'https' if tls else 'http'}://{address}" for address in addresses]
     security = TransportSecuritySettings(allowed_hosts=addresses, allowed_origins=origins)
-    service = TokenService(host_url, authorities)
-    async with service, mcp_server(service) as server:
+    async with (
+        AsyncHostClient.with_token(host_url, "", authorities) as host,
+        mcp_server(service := TokenService(host)) as server,
+    ):
         app = server.streamable_http_app(
             streamable_http_path=PATH,
             max_request_body_size=MAX_BODY_BYTES,
@@ -70,33 +71,21 @@ async def http_app(
 
 
 class TokenService:
-    """Clients of the host by token; the longest unused is closed when there are too many."""
+    """The host in the name of each request's token."""
 
-    def __init__(self, host_url: str, authorities: str = "") -> None:
-        self._host_url = host_url
-        self._authorities = authorities
-        self._clients: OrderedDict[str, AsyncHostClient] = OrderedDict()
+    def __init__(self, host: AsyncHostClient) -> None:
+        self._host = host
         self._ended: EndSession | None = None
-
-    async def __aenter__(self) -> TokenService:
-        return self
-
-    async def __aexit__(self, *_: Any) -> None:
-        while self._clients:
-            await self._clients.popitem()[1].__aexit__(None, None, None)
 
     async def caller(self, context: Any, alive: Callable[[], Any] | None = None) -> Caller:  # noqa: ARG002
         token = token_of(context.request.headers)
         assert token is not None  # the gate has seen it
-        return Caller(await self._client(token), _owner(token), _session(context.request.headers))
+        return Caller(self._host.in_the_name_of(token), _owner(token), _session(context.request.headers))
 
     @asynccontextmanager
     async def sessions(self, ended: EndSession) -> AsyncIterator[None]:
         self._ended = ended
-        try:
-            yield
-        finally:
-            self._ended = None
+        yield
 
     def end_session(self, headers: Headers) -> None:
         """The client has closed its session."""
@@ -105,27 +94,8 @@ class TokenService:
             self._ended(_owner(token), _session(headers))
 
     async def check(self, token: str) -> None:
-        """Raises HostError with status 401 or 429 for a token that opens nothing; of that one nothing is kept."""
-        client = await self._client(token)
-        try:
-            await client.get(CHECK_PATH)
-        except HostError:
-            await self._forget(token)
-            raise
-
-    async def _forget(self, token: str) -> None:
-        client = self._clients.pop(_owner(token), None)
-        if client is not None:
-            await client.__aexit__(None, None, None)
-
-    async def _client(self, token: str) -> AsyncHostClient:
-        key = _owner(token)
-        if key not in self._clients:
-            self._clients[key] = AsyncHostClient.with_token(self._host_url, token, self._authorities)
-        self._clients.move_to_end(key)
-        if len(self._clients) > MAX_CLIENTS:
-            await self._clients.popitem(last=False)[1].__aexit__(None, None, None)
-        return self._clients[key]
+        """Raises HostError with status 401 or 429 for a token that opens nothing."""
+        await self._host.in_the_name_of(token).get(CHECK_PATH)
 
 
 class TokenCheck:
