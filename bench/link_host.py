@@ -27,7 +27,7 @@ from aiohttp import web
 
 from bench.paced_stream import PacedStream, Pacer
 from microclaw.api.server import tcp_listener
-from microclaw.app.cluster import HostCluster, open_store
+from microclaw.app.cluster import HostCluster, open_cluster
 from microclaw.auth.certificates import host_names
 from microclaw.auth.pairing import HostIdentity
 from microclaw.config.load import load_settings
@@ -142,7 +142,8 @@ async def _store(
     if url is None:
         return await stack.enter_async_context(Database.open(folder / "microclaw.db")), None
     settings = load_settings({}, home=folder / name, http_port=0)
-    return await open_store(replace(settings, cluster=ClusterSettings(database=url, host=name)), stack)
+    cluster = await open_cluster(replace(settings, cluster=ClusterSettings(database=url, host=name)), url, stack)
+    return cluster.database, cluster
 
 
 def _follow(cluster: HostCluster, links: LinkRegistry, stack: AsyncExitStack) -> None:

@@ -11,11 +11,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from microclaw import __version__
 from microclaw.agent.outbox import Outbox
 from microclaw.api.server import tcp_listener
-from microclaw.app.cluster import HostCluster
 from microclaw.apps.change_audit import change_event
 from microclaw.apps.changes import Change, OnEnd, PutApp, RemoveApp, StartApp, StopApp
 from microclaw.apps.late_proof import Place, Tell
@@ -62,6 +62,9 @@ from microclaw.telemetry.reported import ReportedEvents
 from microclaw.transports.discovery import announced, announcement_of
 from microclaw.transports.open import open_transport
 from microclaw.wasm import build_glue, find_toolchain
+
+if TYPE_CHECKING:
+    from microclaw.app.cluster import HostCluster
 
 _log = logging.getLogger(__name__)
 
@@ -218,9 +221,7 @@ async def open_link_server(
     )
     server = await stack.enter_async_context(opened)
     if base.cluster is not None:
-        from microclaw.cluster.codes import share_codes
-
-        share_codes(base.cluster.requests, server.identity)
+        base.cluster.share_codes(server.identity)
     host, port = devices.socket.getsockname()[:2]
     names = await asyncio.to_thread(lan_names)
     fingerprint = server.identity.authority.fingerprint

@@ -28,13 +28,15 @@ from microclaw.auth.certificates import (
     new_authority,
     server_certificate,
 )
-from microclaw.durable import make_private_folder, read_private, sync_folder, write_private
+from microclaw.durable import make_private_folder, read_limited, read_private, sync_folder, write_private
 from microclaw.errors import StoreError
 from microclaw.store.identity import IdentityTable
 
 AUTHORITY_FILE: Final = "authority.pem"
 SERVER_FILE: Final = "server.pem"
 BEGIN_ANEW_FILE: Final = "begin-anew"
+CONSENT: Final = "end the fleet"  # the words in it
+MAX_CONSENT_BYTES: Final = 256
 # Forward secret, authenticated, and what mbedTLS and MicroPython builds have. TLS 1.3 brings its own list.
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
@@ -72,7 +74,7 @@ class Authority:
         `server_file`: each server of the host has a certificate of its own there.
         """
         await asyncio.to_thread(make_private_folder, folder)
-        if await asyncio.to_thread((folder / BEGIN_ANEW_FILE).exists):
+        if await asyncio.to_thread(_is_given_up, folder):
             ended = await pin.begin_anew(now_ms())
             text = f"{ended} were still good, of all devices: a new authority was wanted ({BEGIN_ANEW_FILE})"
             record(AuditEvent(AuditKind.CREDENTIAL_REVOKED, text))
@@ -177,8 +179,25 @@ def _remedy(folder: Path, *, shared: bool) -> str:
         )
     return (
         f"restore {path} from a backup (microclaw backup restore FILE --replace); or, to give up every paired device "
-        f"and pair them all again, make the empty file {folder / BEGIN_ANEW_FILE} and start the host"
+        f"and pair them all again: echo {CONSENT} > {folder / BEGIN_ANEW_FILE}, and start the host"
     )
+
+
+def _is_given_up(folder: Path) -> bool:
+    """Whether a person wrote that every device is to be paired again; StoreError for the file without their words."""
+    path = folder / BEGIN_ANEW_FILE
+    try:
+        said = read_limited(path, MAX_CONSENT_BYTES) or b""
+    except FileNotFoundError:
+        return False
+    except OSError as exc:
+        raise StoreError(f"{path} cannot be read: {exc.strerror}", next_step="check its owner and mode") from exc
+    if said.strip() != CONSENT.encode():
+        raise StoreError(
+            f"{path} would end every device's credentials, and does not say so",
+            next_step=f"remove it, or write the words {CONSENT} into it; docs/cluster.md: a new authority",
+        )
+    return True
 
 
 def _read_or_make(folder: Path, known: str | None, remedy: str, now_ms: int) -> KeyPair:

@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 from tests.auth.conftest import Clock
 
 from microclaw.auth.certificates import host_names
-from microclaw.auth.credentials import Identity, IssuedCredential, Reason, Refusal, RevocationNotice
+from microclaw.auth.credentials import Identity, IssuedCredential, Reason, Refusal
 from microclaw.auth.pairing import HostIdentity, PendingPairing, Wish
 from microclaw.errors import UnknownName
 from microclaw.store.database import Database
@@ -54,7 +54,7 @@ class Host:
     def __init__(self, folder: Path, clock: Clock, identity: HostIdentity, devices: Devices) -> None:
         self.folder, self.clock, self.devices, self.table = folder, clock, devices, identity.table
         self.authority, self.credentials, self.identity = identity.authority, identity.credentials, identity
-        self.revoked: list[RevocationNotice] = []
+        self.revoked: list[str] = []
         identity.credentials.listen(self.revoked.append)
 
     async def comes_with(self, token: str) -> Identity | Refusal:

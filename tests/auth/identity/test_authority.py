@@ -17,7 +17,7 @@ from tests.auth.conftest import Clock
 from tests.auth.identity.conftest import NAMES, Host, closed, handshake, key_pem
 from tests.stores import new_store
 
-from microclaw.auth.authority import AUTHORITY_FILE, BEGIN_ANEW_FILE, SERVER_FILE, Authority
+from microclaw.auth.authority import AUTHORITY_FILE, BEGIN_ANEW_FILE, CONSENT, SERVER_FILE, Authority
 from microclaw.auth.certificates import CONSTANT_NAME, SERVER_LIFE, HostNames, host_names
 from microclaw.auth.credentials import Identity, Reason
 from microclaw.errors import StoreError
@@ -77,13 +77,17 @@ async def test_a_person_may_begin_anew_and_every_credential_ends(host: Host) -> 
     connected = await host.credentials.authenticate(certificate, None)
     assert isinstance(connected, Identity)
     (host.folder / BEGIN_ANEW_FILE).touch()
+    with pytest.raises(StoreError):  # without the words that it is to be
+        await open_authority(host.folder, host.table, host.clock)
+    assert isinstance(await host.comes_with(token), Identity)
+    (host.folder / BEGIN_ANEW_FILE).write_text(f"{CONSENT}\n")
     anew = await open_authority(host.folder, host.table, host.clock)
     assert anew.fingerprint != host.authority.fingerprint
     assert not (host.folder / BEGIN_ANEW_FILE).exists()
     assert (host.folder / f"{AUTHORITY_FILE}.given-up-{host.clock.ms()}").exists()
     assert await host.comes_with(token) == closed(4403, Reason.REVOKED, device_id="d-1")
     assert not isinstance(await host.credentials.authenticate(certificate, None), Identity)
-    assert await host.credentials.why_ended(connected) == "new_authority"
+    assert await host.credentials.is_ended(connected)
 
 
 class Died(BaseException):
@@ -116,7 +120,7 @@ async def test_host_that_dies_at_any_change_of_a_file_has_one_whole_identity_aft
             opened = partial(open_authority, home / "identity", IdentityTable(database), clock)
             before = (await opened()).fingerprint if anew else None
             if anew:
-                (home / "identity" / BEGIN_ANEW_FILE).touch()
+                (home / "identity" / BEGIN_ANEW_FILE).write_text(CONSENT)
             try:
                 with pytest.MonkeyPatch.context() as patch:
                     die_at(step, patch)
