@@ -28,6 +28,7 @@ from aiohttp import web
 from bench.paced_stream import PacedStream, Pacer
 from microclaw.api.server import tcp_listener
 from microclaw.app.cluster import HostCluster, open_cluster
+from microclaw.auth.authority import Authority
 from microclaw.auth.certificates import host_names
 from microclaw.auth.pairing import HostIdentity
 from microclaw.config.load import load_settings
@@ -44,6 +45,7 @@ from microclaw.link_server.meter import LinkMeter
 from microclaw.link_server.other_hosts import OtherHosts
 from microclaw.link_server.tasks import DeviceTasks
 from microclaw.store.database import Database
+from microclaw.store.identity import IdentityTable
 from microclaw.store.link_events import LinkEventTable, LinkTaskTable
 from microclaw.store.links import LinkTable
 from microclaw.wire.link.actions import Hear
@@ -99,10 +101,11 @@ async def main() -> None:
         if cluster is not None:
             _follow(cluster, links, stack)
         listener = stack.enter_context(tcp_listener(options.address, 0))
-        identity = await HostIdentity.open(
-            folder / "identity",
+        names, table = host_names("localhost", ("127.0.0.1",)), IdentityTable(database)
+        authority = await Authority.open(folder / "identity", table, lambda: names, now_ms=now_ms)
+        identity = HostIdentity(
+            authority,
             database,
-            names=host_names("localhost", ("127.0.0.1",)),
             port=listener.getsockname()[1],
             enrol=nobody_pairs,
             mint_id=str,
@@ -114,18 +117,18 @@ async def main() -> None:
             tokens += await asyncio.gather(*(identity.credentials.grant(f"bench-{n}") for n in numbers))
         limits = LinkLimits() if options.guarded else LIMITS
         server = Listener(links, identity, limits=limits, meter=LinkMeter(), find_owner=known_device)
-        tls = identity.authority.server_context()
+        tls = authority.server_context()
         await stack.enter_async_context(server.serving(listener, tls))
         loop = asyncio.get_running_loop()
-        raw = await loop.create_server(RawEcho, options.address, 0, ssl=identity.authority.server_context())
-        bare = await stack.enter_async_context(_bare_aiohttp(identity.authority.server_context(), pacer))
+        raw = await loop.create_server(RawEcho, options.address, 0, ssl=authority.server_context())
+        bare = await stack.enter_async_context(_bare_aiohttp(authority.server_context(), pacer))
         ready = {
             "pid": os.getpid(),
             "host": None if cluster is None else cluster.host_id,
             "port": listener.getsockname()[1],
             "raw_port": raw.sockets[0].getsockname()[1],
             "bare_port": bare,
-            "ca": identity.authority.ca_pem.decode(),
+            "ca": authority.ca_pem.decode(),
             "tokens": [issued.token for issued in tokens if issued is not None],
         }
         print(json.dumps(ready), flush=True)

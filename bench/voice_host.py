@@ -29,6 +29,7 @@ from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import Outbox
 from microclaw.api.server import tcp_listener
 from microclaw.auth.approvals import Approvals
+from microclaw.auth.authority import Authority
 from microclaw.auth.certificates import host_names
 from microclaw.auth.gate import Gate
 from microclaw.auth.pairing import HostIdentity
@@ -39,6 +40,7 @@ from microclaw.link_server.meter import LinkMeter
 from microclaw.offline.dialogue import count_kinds
 from microclaw.offline.model import OfflineModel
 from microclaw.store.database import Database
+from microclaw.store.identity import IdentityTable
 from microclaw.store.inbox import InboxTable
 from microclaw.store.journal import Journal
 from microclaw.store.outbox import OutboxTable
@@ -140,10 +142,11 @@ async def main() -> None:
         audio.open = voice.open_link
         listener = stack.enter_context(tcp_listener(options.address, 0))
         port = listener.getsockname()[1]
-        identity = await HostIdentity.open(
-            folder / "identity",
+        names, table = host_names("localhost", ("127.0.0.1",)), IdentityTable(database)
+        authority = await Authority.open(folder / "identity", table, lambda: names, now_ms=now_ms)
+        identity = HostIdentity(
+            authority,
             database,
-            names=host_names("localhost", ("127.0.0.1",)),
             port=port,
             enrol=nobody_pairs,
             mint_id=str,
@@ -151,11 +154,11 @@ async def main() -> None:
         )
         tokens = await asyncio.gather(*(identity.credentials.grant(f"bench-{n}") for n in range(options.devices)))
         server = Listener(links, identity, limits=LIMITS, meter=LinkMeter(), find_owner=known_device)
-        await stack.enter_async_context(server.serving(listener, identity.authority.server_context()))
+        await stack.enter_async_context(server.serving(listener, authority.server_context()))
         ready = {
             "pid": os.getpid(),
             "port": port,
-            "ca": identity.authority.ca_pem.decode(),
+            "ca": authority.ca_pem.decode(),
             "tokens": [issued.token for issued in tokens if issued is not None],
         }
         print(json.dumps(ready), flush=True)

@@ -20,8 +20,7 @@ from microclaw.api.jobs import Jobs
 from microclaw.api.requests_elsewhere import RequestsElsewhere
 from microclaw.api.waiting import WaitingRequests
 from microclaw.auth.approvals import Approvals
-from microclaw.auth.authority import AUTHORITY_FILE, BEGIN_ANEW_FILE
-from microclaw.auth.certificates import KeyPair
+from microclaw.auth.authority import BEGIN_ANEW_FILE, Authority
 from microclaw.auth.pairing import HostIdentity, Wish
 from microclaw.auth.people import Roles
 from microclaw.clock import now_ms
@@ -39,8 +38,7 @@ from microclaw.config.settings import Settings
 from microclaw.devices.device import Transport
 from microclaw.devices.machine import Machine
 from microclaw.devices.registry import Registry
-from microclaw.durable import read_private
-from microclaw.errors import ConfigError, StoreError, UnknownName
+from microclaw.errors import StoreError, UnknownName
 from microclaw.events import LiveEvent
 from microclaw.link_server.holding import LinkHolding, StaleHolders
 from microclaw.link_server.links import LinkRegistry
@@ -243,17 +241,11 @@ class HostCluster:
         identity.ask_host = pair_there
 
     @asynccontextmanager
-    async def serving(self) -> AsyncIterator[None]:
-        """Inside, this host asks the others, and answers them. ConfigError without the fleet's authority."""
-        settings, path = self.settings, self.settings.identity / AUTHORITY_FILE
-        pem = await asyncio.to_thread(read_private, path)
-        if pem is None:
-            raise ConfigError(
-                f"hosts that share a database know each other by {path}, which is missing",
-                next_step="copy it from another host (mode 600), or switch the link on: microclaw up --link HOST:PORT",
-            )
+    async def serving(self, authority: Authority) -> AsyncIterator[None]:
+        """Inside, this host asks the others, and answers them: they know each other by the authority."""
+        settings = self.settings
         address, _, port = (settings.cluster.address or f"{self.database.own_address}:0").rpartition(":")
-        opened = self.requests.serving(KeyPair.from_pem(pem), address.strip("[]"), int(port), settings.identity)
+        opened = self.requests.serving(authority.pair, address.strip("[]"), int(port), settings.identity)
         async with opened as self.addresses.calls:
             yield
 

@@ -24,6 +24,7 @@ from microclaw.apps.source_log import SourceLog
 from microclaw.audit import AuditLog
 from microclaw.auth.admission import Admission
 from microclaw.auth.approved_acts import approval_now
+from microclaw.auth.authority import RENEWAL_CHECK_S, Authority
 from microclaw.auth.certificates import lan_names
 from microclaw.boards import load_board
 from microclaw.bus import Bus
@@ -51,6 +52,7 @@ from microclaw.store.database import Database
 from microclaw.store.devices import DeviceTable
 from microclaw.store.downsampling import Downsampling
 from microclaw.store.firmware import FirmwareTable
+from microclaw.store.identity import IdentityTable
 from microclaw.store.journal import Journal
 from microclaw.store.link_events import LinkEventTable, LinkTaskTable
 from microclaw.store.links import LinkTable
@@ -199,24 +201,39 @@ async def open_devices(base: Base, stack: AsyncExitStack) -> Devices:
     return Devices(registry, links, listener)
 
 
+async def open_authority(
+    base: Base, devices: Devices, supervised: SupervisedTasks, stack: AsyncExitStack
+) -> Authority | None:
+    """What devices, people and other hosts know this one by; None where nobody asks. StoreError: it is not whole."""
+    host = base.settings.host
+    is_for_people = base.settings.http_port is not None and host.http_tls == "own"
+    if devices.socket is None and not is_for_people and base.cluster is None:
+        return None
+    extra = (host.http_host, *host.http_names) if is_for_people else ()  # 127.0.0.2 is no address of an interface
+    table, look = IdentityTable(base.database), partial(lan_names, *extra)
+    authority = await Authority.open(base.settings.identity, table, look, now_ms=now_ms, record=base.audit.record)
+    renewing = supervised.start("renew the host's certificate", authority.renew_if_due, every_s=RENEWAL_CHECK_S)
+    stack.callback(renewing.cancel)
+    return authority
+
+
 async def open_link_server(
-    base: Base, devices: Devices, stack: AsyncExitStack, group: asyncio.TaskGroup, supervised: SupervisedTasks
+    base: Base, devices: Devices, authority: Authority | None, stack: AsyncExitStack, group: asyncio.TaskGroup
 ) -> LinkServer | None:
     """The server that devices connect to, announced on the LAN; None without a link."""
-    if devices.socket is None or base.settings.link is None:
+    if devices.socket is None or base.settings.link is None or authority is None:
         return None
     opened = LinkServer.opened(
         devices.links,
         devices.registry,
         base.database,
-        folder=base.settings.identity,
+        authority=authority,
         listening=devices.socket,
         plain=base.settings.link.plain,
         limits=LinkLimits(),
         meter=LinkMeter(),
         now_ms=now_ms,
         publish=base.publish,
-        supervised=supervised,
         record=base.audit.record,
     )
     server = await stack.enter_async_context(opened)
@@ -224,8 +241,7 @@ async def open_link_server(
         base.cluster.share_codes(server.identity)
     host, port = devices.socket.getsockname()[:2]
     names = await asyncio.to_thread(lan_names)
-    fingerprint = server.identity.authority.fingerprint
-    announcement = announcement_of(host, port, names, ca_sha256=fingerprint, version=__version__)
+    announcement = announcement_of(host, port, names, ca_sha256=authority.fingerprint, version=__version__)
     if announcement is not None:  # only where the LAN can reach it
         await stack.enter_async_context(announced(announcement, group))
     return server

@@ -34,6 +34,7 @@ from microclaw.app.devices import (
     Base,
     news_of_changes,
     notes_to_chats,
+    open_authority,
     open_devices,
     open_link_server,
     open_rollouts,
@@ -147,10 +148,11 @@ async def running_host(
         if cluster is not None:
             stack.callback(cluster.follow(devices.registry, devices.links, tasks).cancel)
         rollouts = await open_rollouts(base, devices)
-        link = await open_link_server(base, devices, stack, group, tasks)
+        authority = await open_authority(base, devices, tasks, stack)
+        link = await open_link_server(base, devices, authority, stack, group)
         plane = None
         if api_socket is not None:
-            plane = await open_people_plane(base, api_socket, tasks, stack)
+            plane = await open_people_plane(base, api_socket, authority, tasks, stack)
         change_log = ChangeLog(database, fleet=base.fleet)
         change_log.report_to(news_of_changes(base, devices.registry))
         inbox, looks_after = build_inbox(base), base.looks_after(devices.registry)
@@ -185,11 +187,11 @@ async def running_host(
         mqtt = (lambda: MQTT_OFF) if publisher is None else publisher.status_object
         jobs, waiting = Jobs(group, settings.limits), WaitingRequests()
         questions, requests_elsewhere = Questions(admission.approvals, admission.people), None
-        if cluster is not None:
+        if cluster is not None and authority is not None:
             questions = cluster.questions(admission.approvals, admission.people)
             requests_elsewhere = cluster.requests_elsewhere(waiting, jobs)
             inbox.stop_elsewhere = cluster.stopping(inbox)
-            await stack.enter_async_context(cluster.serving())
+            await stack.enter_async_context(cluster.serving(authority))
         prefix = "" if cluster is None else f"{cluster.name[:20].rstrip('-')}-"
         boards = VirtualBoards(devices.registry, apps.reconciler.check, prefix=prefix)
         backups = ScheduledBackups(settings.home, settings.backup, record=audit.record, now_ms=now_ms)
