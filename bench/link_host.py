@@ -101,34 +101,25 @@ async def main() -> None:
         if cluster is not None:
             _follow(cluster, links, stack)
         listener = stack.enter_context(tcp_listener(options.address, 0))
-        names, table = host_names("localhost", ("127.0.0.1",)), IdentityTable(database)
-        authority = await Authority.open(folder / "identity", table, lambda: names, now_ms=now_ms)
-        identity = HostIdentity(
-            authority,
-            database,
-            port=listener.getsockname()[1],
-            enrol=nobody_pairs,
-            mint_id=str,
-            now_ms=now_ms,
-        )
+        identity = await host_identity(folder / "identity", database, listener.getsockname()[1])
         tokens = []
         for first in range(0, devices, TOKENS_AT_ONCE):
             numbers = range(first, min(devices, first + TOKENS_AT_ONCE))
             tokens += await asyncio.gather(*(identity.credentials.grant(f"bench-{n}") for n in numbers))
         limits = LinkLimits() if options.guarded else LIMITS
         server = Listener(links, identity, limits=limits, meter=LinkMeter(), find_owner=known_device)
-        tls = authority.server_context()
+        tls = identity.authority.server_context()
         await stack.enter_async_context(server.serving(listener, tls))
         loop = asyncio.get_running_loop()
-        raw = await loop.create_server(RawEcho, options.address, 0, ssl=authority.server_context())
-        bare = await stack.enter_async_context(_bare_aiohttp(authority.server_context(), pacer))
+        raw = await loop.create_server(RawEcho, options.address, 0, ssl=identity.authority.server_context())
+        bare = await stack.enter_async_context(_bare_aiohttp(identity.authority.server_context(), pacer))
         ready = {
             "pid": os.getpid(),
             "host": None if cluster is None else cluster.host_id,
             "port": listener.getsockname()[1],
             "raw_port": raw.sockets[0].getsockname()[1],
             "bare_port": bare,
-            "ca": authority.ca_pem.decode(),
+            "ca": identity.authority.ca_pem.decode(),
             "tokens": [issued.token for issued in tokens if issued is not None],
         }
         print(json.dumps(ready), flush=True)
@@ -249,7 +240,14 @@ async def known_device(endpoint: str) -> str:
     return endpoint
 
 
-async def nobody_pairs(board: str, *, name: str | None, device_id: str | None, is_new: bool = False) -> str:  # noqa: ARG001
+async def host_identity(folder: Path, database: Database, port: int) -> HostIdentity:
+    """At which nobody pairs."""
+    names = host_names("localhost", ("127.0.0.1",))
+    authority = await Authority.open(folder, IdentityTable(database), lambda: names, now_ms=now_ms)
+    return HostIdentity(authority, database, port=port, enrol=_nobody_pairs, mint_id=str, now_ms=now_ms)
+
+
+async def _nobody_pairs(board: str, *, name: str | None, device_id: str | None, is_new: bool = False) -> str:  # noqa: ARG001
     raise AssertionError("a device of the benchmark asked to be paired")
 
 

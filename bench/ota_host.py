@@ -22,12 +22,9 @@ from typing import Any, Final
 
 import uvloop
 
-from bench.link_host import LIMITS, Answering, known_device, link_parts, nobody_pairs, now_ms
+from bench.link_host import LIMITS, Answering, host_identity, known_device, link_parts
 from bench.paced_stream import Pacer
 from microclaw.api.server import tcp_listener
-from microclaw.auth.authority import Authority
-from microclaw.auth.certificates import host_names
-from microclaw.auth.pairing import HostIdentity
 from microclaw.link_server.links import LinkRegistry
 from microclaw.link_server.listener import Listener
 from microclaw.link_server.meter import LinkMeter
@@ -35,7 +32,6 @@ from microclaw.ota.payloads import Payloads
 from microclaw.ota.serving import OfferedPayloads
 from microclaw.store.database import Database
 from microclaw.store.firmware import FirmwareTable, ReleaseRow, offer_in
-from microclaw.store.identity import IdentityTable
 
 SIZES: Final = (2 << 20, 16 << 20)
 """Of an ordinary image, and the largest payload that there is."""
@@ -60,27 +56,18 @@ async def main() -> None:
         names = [f"fetching-{number}" for number in range(fetching)]
         digests = [await _publish(database, table, payloads, size, (DEVICE, *names)) for size in SIZES]
         listener = stack.enter_context(tcp_listener("127.0.0.1", 0))
-        known, trusted = host_names("localhost", ("127.0.0.1",)), IdentityTable(database)
-        authority = await Authority.open(folder / "identity", trusted, lambda: known, now_ms=now_ms)
-        identity = HostIdentity(
-            authority,
-            database,
-            port=listener.getsockname()[1],
-            enrol=nobody_pairs,
-            mint_id=str,
-            now_ms=now_ms,
-        )
+        identity = await host_identity(folder / "identity", database, listener.getsockname()[1])
         issued = await identity.credentials.grant(DEVICE)
         assert issued is not None
         tokens = await asyncio.gather(*(identity.credentials.grant(name) for name in names))
         server = Listener(links, identity, limits=LIMITS, meter=LinkMeter(), find_owner=known_device)
-        await stack.enter_async_context(server.serving(listener, authority.server_context()))
-        plain = stack.enter_context(_plain_server(folder / "firmware", authority.server_context()))
+        await stack.enter_async_context(server.serving(listener, identity.authority.server_context()))
+        plain = stack.enter_context(_plain_server(folder / "firmware", identity.authority.server_context()))
         ready = {
             "pid": os.getpid(),
             "port": listener.getsockname()[1],
             "plain_port": plain,
-            "ca": authority.ca_pem.decode(),
+            "ca": identity.authority.ca_pem.decode(),
             "token": issued.token,
             "digests": digests,
             "sizes": SIZES,

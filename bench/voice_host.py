@@ -23,16 +23,13 @@ from typing import Final
 import uvloop
 
 from bench.gateway import NoContext
-from bench.link_host import LIMITS, known_device, link_parts, nobody_pairs, now_ms
+from bench.link_host import LIMITS, host_identity, known_device, link_parts, now_ms
 from microclaw.agent.conversation import Conversations
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import Outbox
 from microclaw.api.server import tcp_listener
 from microclaw.auth.approvals import Approvals
-from microclaw.auth.authority import Authority
-from microclaw.auth.certificates import host_names
 from microclaw.auth.gate import Gate
-from microclaw.auth.pairing import HostIdentity
 from microclaw.link_server.audio import DeviceAudio
 from microclaw.link_server.links import LinkRegistry
 from microclaw.link_server.listener import Listener
@@ -40,7 +37,6 @@ from microclaw.link_server.meter import LinkMeter
 from microclaw.offline.dialogue import count_kinds
 from microclaw.offline.model import OfflineModel
 from microclaw.store.database import Database
-from microclaw.store.identity import IdentityTable
 from microclaw.store.inbox import InboxTable
 from microclaw.store.journal import Journal
 from microclaw.store.outbox import OutboxTable
@@ -142,23 +138,14 @@ async def main() -> None:
         audio.open = voice.open_link
         listener = stack.enter_context(tcp_listener(options.address, 0))
         port = listener.getsockname()[1]
-        names, table = host_names("localhost", ("127.0.0.1",)), IdentityTable(database)
-        authority = await Authority.open(folder / "identity", table, lambda: names, now_ms=now_ms)
-        identity = HostIdentity(
-            authority,
-            database,
-            port=port,
-            enrol=nobody_pairs,
-            mint_id=str,
-            now_ms=now_ms,
-        )
+        identity = await host_identity(folder / "identity", database, port)
         tokens = await asyncio.gather(*(identity.credentials.grant(f"bench-{n}") for n in range(options.devices)))
         server = Listener(links, identity, limits=LIMITS, meter=LinkMeter(), find_owner=known_device)
-        await stack.enter_async_context(server.serving(listener, authority.server_context()))
+        await stack.enter_async_context(server.serving(listener, identity.authority.server_context()))
         ready = {
             "pid": os.getpid(),
             "port": port,
-            "ca": authority.ca_pem.decode(),
+            "ca": identity.authority.ca_pem.decode(),
             "tokens": [issued.token for issued in tokens if issued is not None],
         }
         print(json.dumps(ready), flush=True)

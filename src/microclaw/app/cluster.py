@@ -7,6 +7,7 @@ import hashlib
 import os
 import platform
 import secrets
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -93,7 +94,7 @@ class HostCluster:
     requests: HostRequests
     addresses: Addresses
     unconnected: DutyFlag = field(default_factory=DutyFlag)  # devices that no host has a connection of
-    counting: dict[str, Callable[[], int]] = field(default_factory=dict)  # by the names of cluster.status.COUNTS
+    counts: Counter[str] = field(default_factory=Counter)  # of cluster.status.COUNTS
 
     @property
     def host_id(self) -> str:
@@ -114,8 +115,7 @@ class HostCluster:
     @property
     def view(self) -> ClusterView:
         """What `status --cluster` and /metrics show."""
-        counts = lambda: {name: count() for name, count in self.counting.items()}  # noqa: E731
-        return ClusterView(self.database, self.hosts, self.duties, counts)
+        return ClusterView(self.database, self.hosts, self.duties, self.counts)
 
     def start_work(
         self,
@@ -196,11 +196,7 @@ class HostCluster:
         self, publish: Callable[[LiveEvent], None], deliver: Callable[[LiveEvent], None]
     ) -> AsyncIterator[Callable[[LiveEvent], None]]:
         """`publish`, and then to the other hosts; their events come to `deliver`."""
-        events = LiveEvents(self.requests, self.hosts, deliver)
-        self.counting["events_sent"] = lambda: events.sent
-        self.counting["events_taken"] = lambda: events.taken
-        self.counting["events_dropped"] = lambda: events.dropped
-        self.counting["events_refused"] = lambda: events.refused
+        events = LiveEvents(self.requests, self.hosts, deliver, self.counts)
 
         def both(event: LiveEvent) -> None:
             publish(event)
@@ -220,9 +216,7 @@ class HostCluster:
         self.holding.replaced = links.replaced
         self.database.listen(others.changed)
         self.hosts.listen(others.hosts_changed)
-        calls = DeviceCalls(self.requests, registry.owner_of)
-        self.counting["calls_served"] = lambda: calls.served
-        self.counting["calls_refused"] = lambda: calls.refused
+        DeviceCalls(self.requests, registry.owner_of, self.counts)
         return tasks.start("follow the other hosts of the cluster", others.run)
 
     def share_codes(self, identity: HostIdentity) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Annotated, Any, Final, TypeAlias, TypeVar, cast, get_args
@@ -94,17 +95,16 @@ class RemoteCalls:
 class DeviceCalls:
     """Does what other hosts ask of devices here, each behind its device's other calls."""
 
-    def __init__(self, requests: HostRequests, owner_of: OwnerOf) -> None:
+    def __init__(self, requests: HostRequests, owner_of: OwnerOf, counts: Counter[str]) -> None:
         self._host_id = requests.host_id
         self._owner_of = owner_of
         self._running: set[asyncio.Task[Any]] = set()
-        self.served = 0
-        self.refused = 0
+        self._counts = counts
         requests.answer("device", CallRequest, self._serve)
 
     async def _serve(self, request: CallRequest) -> AsyncGenerator[object, None]:
         if len(self._running) >= MAX_RUNNING:
-            self.refused += 1
+            self._counts["calls_refused"] += 1
             raise Overloaded(f"{MAX_RUNNING} calls of other hosts run already at the device's host")
         task = asyncio.create_task(self._done(request), name="cluster: call of another host")
         self._running.add(task)
@@ -118,7 +118,7 @@ class DeviceCalls:
             raise DeviceMoved(f"the host {host_called(self._host_id)} does not know the device {request.link_id}")
         check_call(device.board, call)
         value = await device.ask_here(endpoint, call, request.left_s)
-        self.served += 1
+        self._counts["calls_served"] += 1
         return value
 
 
