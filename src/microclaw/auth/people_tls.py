@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ from cryptography import x509
 
 from microclaw.auth.authority import bare_server_context
 from microclaw.auth.certificates import HostNames, from_ms
-from microclaw.durable import size_text
+from microclaw.durable import read_given
 from microclaw.errors import ConfigError
 
 MAX_PEM_BYTES: Final = 256 << 10
@@ -47,8 +46,10 @@ class GivenCertificate:
     def _load(self) -> HostNames:
         """The names of the pair, which is served from now on. Everything is checked before the live context gets it."""
         certificate, key = self._files
-        pem, now = _read(certificate), from_ms(self._now_ms())
-        _read(key, private=True)
+        pem, now = read_given(certificate, MAX_PEM_BYTES), from_ms(self._now_ms())
+        read_given(key, MAX_PEM_BYTES)
+        if key.stat().st_mode & 0o007:
+            raise ConfigError(f"everybody may read or change the key {key}", next_step=f"chmod o-rwx {key}")
         try:
             leaf = x509.load_pem_x509_certificates(pem)[0]
             names, begin, end = HostNames.of(leaf), leaf.not_valid_before_utc, leaf.not_valid_after_utc
@@ -77,21 +78,6 @@ def people_context() -> ssl.SSLContext:
     context = bare_server_context()
     context.set_alpn_protocols(["http/1.1"])
     return context
-
-
-def _read(path: Path, *, private: bool = False) -> bytes:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with os.fdopen(fd, "rb") as file:
-            if private and os.fstat(fd).st_mode & 0o007:
-                raise ConfigError(f"everybody may read or change the key {path}", next_step=f"chmod o-rwx {path}")
-            content = file.read(MAX_PEM_BYTES + 1)
-    except OSError as exc:
-        step = "microclaw config set host.http_cert and host.http_key, with whole paths"
-        raise ConfigError(f"cannot read {path}: {exc.strerror or exc}", next_step=step) from exc
-    if len(content) > MAX_PEM_BYTES:
-        raise ConfigError(f"{size_text(path, MAX_PEM_BYTES)}: that is no certificate or key")
-    return content
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from microclaw.addresses import bracketed, is_loopback
 from microclaw.audit import Record, no_record
 from microclaw.auth.authority import Authority
-from microclaw.auth.pairing import HostIdentity, PendingPairing
+from microclaw.auth.pairing import HostIdentity
 from microclaw.auth.provisioning import SECRET_LIFE_MS, Provision
 from microclaw.devices.entry import check_name
 from microclaw.devices.registry import Registry
@@ -132,10 +132,6 @@ class LinkServer(LinkedDevices):
     def is_local(self) -> bool:
         """Only this machine can reach it."""
         return is_loopback(self._host)
-
-    @property
-    def pending(self) -> tuple[PendingPairing, ...]:
-        return self.identity.pending
 
     async def provision(
         self,
