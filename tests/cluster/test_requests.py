@@ -233,7 +233,7 @@ CALLS: list[tuple[Call[Any], object]] = [
 async def test_calls_answers_and_errors_come_as_they_went(members: tuple[Member, Member]) -> None:
     lamp, remote = lamp_of(members)
     for call, lamp.outcome in CALLS:
-        assert await remote.call("b-0001", "d-1", call, 60) == lamp.outcome
+        assert await remote.call("b-0001", "link:d-1", call, 60) == lamp.outcome
         assert lamp.asked == ("link:d-1", call)
     for lamp.outcome in (
         DeviceLied("é"),
@@ -241,13 +241,13 @@ async def test_calls_answers_and_errors_come_as_they_went(members: tuple[Member,
         InstallInterrupted("é", outcome="listed", next_step="look", silent=True),
     ):
         with pytest.raises(type(lamp.outcome)) as caught:
-            await remote.call("b-0001", "d-1", GpioGet(4), 60)
+            await remote.call("b-0001", "link:d-1", GpioGet(4), 60)
         assert {**vars(caught.value), "foreign": caught.value.foreign} == {
             **vars(lamp.outcome), "foreign": lamp.outcome.foreign,
         }  # fmt: skip
     lamp.outcome = DeviceFacts({})
     with pytest.raises(ProtocolError):  # the answer of another call
-        await remote.call("b-0001", "d-1", GpioGet(4), 60)
+        await remote.call("b-0001", "link:d-1", GpioGet(4), 60)
 
 
 @pytest.mark.parametrize(
@@ -283,7 +283,7 @@ async def test_a_host_with_as_many_calls_as_it_serves_refuses_more_and_one_in_ti
     ]  # fmt: skip
     for call, error in refused:
         with pytest.raises(error) as caught:
-            await remote.call("b-0001", "d-1", call, 0.3)
+            await remote.call("b-0001", "link:d-1", call, 0.3)
         assert type(caught.value) is error
     lamp.outcome.set()
 
