@@ -32,11 +32,10 @@ from microclaw.cluster.live_events import LiveEvents
 from microclaw.cluster.operations import HostFacts
 from microclaw.cluster.ports_elsewhere import port_elsewhere
 from microclaw.cluster.questions import ClusterQuestions
-from microclaw.cluster.remote_calls import DeviceCalls, RemoteCalls
+from microclaw.cluster.remote_calls import DeviceCalls, OwnerOf, RemoteCalls
 from microclaw.cluster.requests import HostRequests
 from microclaw.cluster.status import ClusterView
 from microclaw.config.settings import Settings
-from microclaw.devices.device import Transport
 from microclaw.devices.machine import Machine
 from microclaw.devices.registry import Registry
 from microclaw.errors import StoreError, UnknownName
@@ -177,19 +176,13 @@ class HostCluster:
         self.requests.answer("stop", tuple[str, str], stop_here)
         return stop
 
-    def machine(self, remote: Callable[[], RemoteCalls | None]) -> Machine:
-        """Where ports are. `remote` gives who asks other hosts; it is there before the first transport is."""
-
-        def elsewhere(transport: Transport, host: str) -> Transport:
-            asking = remote()
-            assert asking is not None
-            return port_elsewhere(transport, host, asking, self.hosts.of_name)
-
-        return Machine(self.name, elsewhere)
-
-    def remote_devices(self, registry: Registry) -> RemoteCalls:
+    def remote_devices(self, owner_of: OwnerOf) -> RemoteCalls:
         """Calls to devices at other hosts."""
-        return RemoteCalls(self.requests, registry.owner_of)
+        return RemoteCalls(self.requests, owner_of)
+
+    def machine(self, remote: RemoteCalls) -> Machine:
+        """Where ports are."""
+        return Machine(self.name, lambda port, host: port_elsewhere(port, host, remote, self.hosts.of_name))
 
     @asynccontextmanager
     async def sharing(

@@ -34,7 +34,7 @@ from microclaw.devices.machine import ONLY_MACHINE
 from microclaw.devices.registry import Registry
 from microclaw.errors import UnknownName
 from microclaw.events import Alarm, AppDeployed, AppEnded, LiveEvent
-from microclaw.link_server.device_link import DeviceLink, LinkParts
+from microclaw.link_server.device_link import LinkParts
 from microclaw.link_server.limits import LinkLimits
 from microclaw.link_server.links import LinkRegistry, SystemClock, new_message_id
 from microclaw.link_server.meter import LinkMeter
@@ -166,25 +166,25 @@ async def open_devices(base: Base, stack: AsyncExitStack) -> Devices:
         hint = f"microclaw up --link {link.host}:0, or --link off"
         listener = stack.enter_context(tcp_listener(link.host, link.port, next_step=hint))
 
-    def device_link(link_id: str) -> DeviceLink:
-        return links.link(link_id)
-
+    registry: Registry
+    links: LinkRegistry
+    owner_of = lambda endpoint: registry.owner_of(endpoint)  # noqa: E731
+    remote = None if base.cluster is None else base.cluster.remote_devices(owner_of)
     registry = Registry(
         bus=base.bus,
         store=DeviceTable(base.database),
         open_transport=partial(
             open_transport,
             lock_folder=base.settings.cache / "locks",
-            links=device_link,
+            links=lambda link_id: links.link(link_id),
             zone=local_zone(base.settings),
         ),
         load_board=load_board,
         mint_id=lambda: f"d-{secrets.token_hex(4)}",
         now_ms=now_ms,
         record=base.audit.record,
-        machine=ONLY_MACHINE if base.cluster is None else base.cluster.machine(lambda: remote),
+        machine=ONLY_MACHINE if base.cluster is None or remote is None else base.cluster.machine(remote),
     )
-    remote = None if base.cluster is None else base.cluster.remote_devices(registry)
     parts = LinkParts(
         links=LinkTable(base.database, now_ms=now_ms, random_bytes=secrets.token_bytes),
         events=LinkEventTable(base.database),
