@@ -8,10 +8,8 @@ import os
 import random
 import signal
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Final, LiteralString
 
@@ -28,7 +26,7 @@ from microclaw.client.request import HostError
 from microclaw.errors import NoHost, ProtocolError
 from microclaw.link_server.operations import notify
 from microclaw.wire.link.codec import decode
-from microclaw.wire.link.messages import Event, Hello, Notify, PairDone, PairRequest
+from microclaw.wire.link.messages import Event, Notify, PairDone, PairRequest
 
 PATIENCE_S: Final = 60.0
 START_S: Final = 60.0
@@ -111,18 +109,6 @@ class FleetDevice(ScriptedDevice):
         self.sent = 0
         self.notes: list[tuple[bytes, str]] = []
         self.closes: Counter[int | None] = Counter()
-
-    @asynccontextmanager
-    async def connected(self, opening: Hello | PairRequest | None = None) -> AsyncIterator[ScriptedDevice]:
-        """Afterwards nothing waits for a goodbye of TLS: the host may be cut off."""
-        transport: asyncio.Transport | None = None
-        try:
-            async with super().connected(opening) as device:
-                transport = self._socket._conn and self._socket._conn.transport
-                yield device
-        finally:
-            if transport is not None:
-                transport.abort()
 
     async def live(self, hosts: list[Host], quiet: asyncio.Event, over: asyncio.Event) -> None:
         """Until `over`: connected wherever it gets in; from `quiet` on it tells nothing new."""
@@ -219,38 +205,23 @@ async def ask(
 async def settled(hosts: list[Host], devices: list[FleetDevice], promises: Promises) -> None:
     """All events acked, all notes there, all messages answered, and every device seen online by every host."""
 
-    def owed() -> dict[str, list[str]]:
-        lacking = {}
+    def owed() -> list[object]:
         for device in devices:
             device.take_notes()
-            there = {text for _, text in device.notes}
-            if missing := [text for text in promises.notes[device.name] if text not in there]:
-                lacking[device.name] = missing
-        return lacking
+        seen = [
+            {one.name for one in host.client.call(list_devices).devices if one.link and one.link.online}
+            for host in hosts
+        ]
+        return [
+            *(f"{one.name}: {len(one.outbox.rows)} events are not acked" for one in devices if one.outbox.rows),
+            *(set(promises.notes[one.name]) - {text for _, text in one.notes} for one in devices),
+            *rows(hosts[0].url, "SELECT * FROM inbox WHERE state = 'waiting'"),
+            *(f"{one.name} is nowhere for a host" for one in devices if not all(one.name in names for names in seen)),
+        ]
 
-    def unacked() -> list[str]:
-        return [f"{one.name}: {len(one.outbox.rows)}" for one in devices if one.outbox.rows]
-
-    await until_nothing(unacked, "events that are not acked")
-    await until_nothing(owed, "notes that did not come")
-    waiting = partial(rows, hosts[0].url, "SELECT * FROM inbox WHERE state = 'waiting'")
-    await until_nothing(waiting, "messages that nobody answered")
-    await until_nothing(partial(unseen, hosts, devices), "devices that a host sees nowhere")
-
-
-def unseen(hosts: list[Host], devices: list[FleetDevice]) -> set[str]:
-    """Those that one of the hosts holds for connected nowhere."""
-    online = [
-        {row.name for row in host.client.call(list_devices).devices if row.link and row.link.online} for host in hosts
-    ]
-    return {device.name for device in devices if not all(device.name in seen for seen in online)}
-
-
-async def until_nothing(look: Callable[[], object], what: str) -> None:
-    """Until there is none of it."""
     deadline = asyncio.get_running_loop().time() + SETTLED_S
-    while found := await asyncio.to_thread(look):
-        assert asyncio.get_running_loop().time() < deadline, f"{what}: {found}"
+    while found := list(filter(None, await asyncio.to_thread(owed))):
+        assert asyncio.get_running_loop().time() < deadline, found
         await asyncio.sleep(0.5)
 
 
