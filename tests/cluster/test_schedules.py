@@ -24,11 +24,6 @@ __all__ = ["world_of"]
 
 
 @pytest.fixture
-def leases() -> Leases:
-    return Leases()
-
-
-@pytest.fixture
 def host(database_url: str, leases: Leases, world_of: MakeWorld) -> OneHost:
     @asynccontextmanager
     async def made(
