@@ -154,8 +154,7 @@ class ScheduleTable(Table):
     ) -> None:
         """How it ended; a schedule that has no next time is over with it. Nothing where another host has the run."""
         one = {"schedule_id": schedule_id, "due_ms": due_ms, "host": self.host}
-        news = {"state": state, "result": result, "woke": int(woke), "ended_ms": now_ms}
-        if update(sql, "schedule_runs", one, **news).rowcount:
+        if update(sql, "schedule_runs", one, state=state, result=result, woke=int(woke), ended_ms=now_ms).rowcount:
             why = result[:_MAX_WHY_CHARS]
             _over(sql, schedule_id, {"done": "it has run", "failed": f"it failed: {why}"}.get(state, why))
 
