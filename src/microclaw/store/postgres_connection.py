@@ -1,7 +1,7 @@
 """One connection to a PostgreSQL database, as store/database.py uses it: made anew where it was lost.
 
-A commit whose answer was lost is looked up by the mark that it left, not by its transaction's number: a server that was
-killed may give that to another.
+A change waits for the next statement and goes with it: a round trip less. A commit whose answer was lost is looked up
+by the mark that it left, not by its transaction's number: a server that was killed may give that to another.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -37,8 +38,9 @@ _SESSION: Final = {
     "synchronous_commit": "on",
     "timezone": "UTC",
 }
-_LOCKED: Final = f"BEGIN; SELECT pg_advisory_xact_lock({LOCK}, 0)"
+_LOCKED: Final = ("BEGIN", f"SELECT pg_advisory_xact_lock({LOCK}, 0)")
 _VERSION: Final = "SELECT version FROM store_version"
+_SAVEPOINTS: Final = ("SAVEPOINT job", "RELEASE job", "ROLLBACK TO job")
 IS_IT_WELL: Final = "see whether PostgreSQL runs and this machine reaches it; the host connects again by itself"
 
 
@@ -54,7 +56,7 @@ class PostgresConnection:
         self._connection: psycopg.Connection | None = None
         self._changed: set[str] = set()
         self._mark = ""
-        self._before = ""  # goes with the next statement: a round trip less
+        self._waiting: list[Waiting] = []
         self._asked_at: float | None = None
         self._version = VERSION
 
@@ -67,7 +69,7 @@ class PostgresConnection:
         one = self._connection
         if one is None or one.closed:
             return False
-        return bool(self._before) or one.info.transaction_status != TransactionStatus.IDLE
+        return bool(self._waiting) or one.info.transaction_status != TransactionStatus.IDLE
 
     @property
     def is_lost(self) -> bool:
@@ -80,17 +82,20 @@ class PostgresConnection:
         return self._connection
 
     def begin(self) -> None:
-        """Nothing is written into a database that a newer microclaw upgraded."""
+        """With the first statement: a lost connection is found out there."""
         self._open()
-        self._changed, self._mark, self._before = set(), secrets.token_hex(8), ""
-        if not self._writes:
-            self._before = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
-            return
-        (self._version,) = self._ask(f"{_LOCKED}; {_VERSION}").fetchone() or (VERSION,)
-        if self.is_too_old:
-            raise newer(self._version)
+        self._changed, self._mark, self._waiting = set(), secrets.token_hex(8), []
+        self._wait(*(*_LOCKED, _VERSION) if self._writes else ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",))
 
     def commit(self) -> None:
+        if not self._changed and any(one.table for one in self._waiting):
+            self.flush()
+        if self._connection is not None and self._connection.info.transaction_status == TransactionStatus.IDLE:
+            self._waiting = []
+            return
+        if self._writes and self.is_too_old:
+            raise newer(self._version)
+        self._changed |= {one.table for one in self._waiting if one.table is not None}
         if not self._changed:
             self._ask("COMMIT")
             return
@@ -109,8 +114,8 @@ class PostgresConnection:
         give_up = time.monotonic() + DECIDE_S
         while time.monotonic() < give_up:
             with contextlib.suppress(StoreError, psycopg.Error):
-                connection = self._open()
-                self._ask(_LOCKED)
+                connection, self._waiting = self._open(), []
+                self._wait(*_LOCKED)
                 found = self._ask("SELECT mark FROM last_commits WHERE host = %s", (self._host,)).fetchone()
                 self._ask("COMMIT")
                 if found == (self._mark,):
@@ -123,10 +128,12 @@ class PostgresConnection:
         )
 
     def rollback(self) -> None:
-        self._before = ""
+        self._waiting = []
         if self.is_in_transaction:
-            with contextlib.suppress(psycopg.Error):  # lost: it is undone
+            with contextlib.suppress(psycopg.Error, StoreError):  # lost: it is undone
                 self._ask("ROLLBACK")
+                if self._writes:
+                    self._ask(_VERSION)  # a statement may have failed for it
 
     def rewrite(self) -> None:
         connection = self._open()
@@ -156,37 +163,75 @@ class PostgresConnection:
 
     def execute(self, sql: str, values: Values = (), /) -> Rows:
         assert self._connection is not None
-        if sql in ("SAVEPOINT job", "RELEASE job"):
-            if self._connection.info.transaction_status == TransactionStatus.INERROR:
-                raise StoreError("a statement failed, and the job went on")
-            self._before += f"{sql};"
-            return self._connection.cursor()
+        if sql in _SAVEPOINTS:
+            return self._savepoint(sql)
         text, is_numbered = in_its_words(sql)
         given = {f"p{at}": value for at, value in enumerate(values, 1)} if is_numbered else values
-        cursor = self._ask(text, given)
-        self._note(changed_table(sql), cursor.rowcount)
-        return cursor
+        table = changed_table(sql)
+        if table is None or "RETURNING" in sql:
+            cursor = self._ask(text, given)
+            self._note(table, cursor.rowcount)
+            return cursor
+        self._waiting.append(Waiting(self, psycopg.ClientCursor(self._connection).mogrify(text, given), table))
+        return self._waiting[-1]
+
+    def _savepoint(self, sql: str) -> Rows:
+        """Begin, end or undo a job: what it changed is sent before its end, so that a failure is this job's."""
+        assert self._connection is not None
+        if sql == "ROLLBACK TO job":
+            while self._waiting and self._waiting[-1].text != "SAVEPOINT job":
+                self._waiting.pop()
+            return self._waiting[-1] if self._waiting else self._ask(sql)
+        if self._connection.info.transaction_status == TransactionStatus.INERROR:
+            raise StoreError("a statement failed, and the job went on")
+        if sql == "RELEASE job" and self._waiting and self._waiting[-1].table:
+            return self._ask(sql)
+        self._wait(sql)
+        return self._waiting[-1]
+
+    def _wait(self, *texts: str) -> None:
+        self._waiting += [Waiting(self, text) for text in texts]
+
+    def flush(self) -> None:
+        """Send what waits."""
+        if self._waiting:
+            last = self._waiting.pop()
+            last.count = self._ask(last.text).rowcount
+            self._note(last.table, last.count)
 
     def _ask(self, text: str, values: Any = None) -> psycopg.Cursor:
-        """The cursor is at the last of its answers."""
+        """Send what waits, and this; the cursor is at the last of its answers."""
         assert self._connection is not None
+        waiting, self._waiting = self._waiting, []
         cursor = psycopg.ClientCursor(self._connection)
-        text = self._before + (text if values is None else cursor.mogrify(text, values))
-        self._before, self._asked_at = "", time.monotonic()
+        text = text if values is None else cursor.mogrify(text, values)
+        self._asked_at = time.monotonic()
         try:
-            cursor.execute(text)
+            cursor.execute("; ".join((*(one.text for one in waiting), text)))
         finally:
             self._asked_at = None
+        for one in waiting:
+            one.count = cursor.rowcount
+            self._note(one.table, one.count)
+            self._look_at(one.text, cursor)
+            cursor.nextset()
         while cursor.nextset():
             pass
+        self._look_at(text, cursor)
         return cursor
+
+    def _look_at(self, text: str, cursor: psycopg.Cursor) -> None:
+        """Write nothing into a database that a newer microclaw upgraded."""
+        if text == _VERSION:
+            (self._version,) = cursor.fetchone() or (VERSION,)
+            if self.is_too_old:
+                raise newer(self._version)
 
     def executemany(self, sql: str, values: Iterable[Values], /) -> Rows:
         assert self._connection is not None
         text, is_numbered = in_its_words(sql)
-        if self._before:
-            self._ask("")
         rows = [{f"p{at}": value for at, value in enumerate(row, 1)} if is_numbered else row for row in values]
+        self.flush()
         cursor = self._connection.cursor()
         self._asked_at = time.monotonic()
         try:
@@ -199,6 +244,32 @@ class PostgresConnection:
     def _note(self, table: str | None, count: int) -> None:
         if self._writes and count and table is not None:
             self._changed.add(table)
+
+
+@dataclass
+class Waiting:
+    """A statement that goes with the next one, unless somebody wants to know how many rows it changes."""
+
+    connection: PostgresConnection
+    text: str
+    table: str | None = None  # which it changes
+    count: int | None = None
+
+    @property
+    def rowcount(self) -> int:
+        if self.count is None:
+            self.connection.flush()
+        assert self.count is not None
+        return self.count
+
+    def fetchone(self) -> Any:
+        return None
+
+    def fetchall(self) -> list[Any]:
+        return []
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())
 
 
 def cut(connection: psycopg.Connection | psycopg.AsyncConnection) -> None:
