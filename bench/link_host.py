@@ -27,7 +27,8 @@ from aiohttp import web
 
 from bench.paced_stream import PacedStream, Pacer
 from microclaw.api.server import tcp_listener
-from microclaw.app.cluster import HostCluster, open_store
+from microclaw.app.cluster import HostCluster, open_cluster
+from microclaw.auth.authority import Authority
 from microclaw.auth.certificates import host_names
 from microclaw.auth.pairing import HostIdentity
 from microclaw.config.load import load_settings
@@ -44,6 +45,7 @@ from microclaw.link_server.meter import LinkMeter
 from microclaw.link_server.other_hosts import OtherHosts
 from microclaw.link_server.tasks import DeviceTasks
 from microclaw.store.database import Database
+from microclaw.store.identity import IdentityTable
 from microclaw.store.link_events import LinkEventTable, LinkTaskTable
 from microclaw.store.links import LinkTable
 from microclaw.wire.link.actions import Hear
@@ -99,15 +101,7 @@ async def main() -> None:
         if cluster is not None:
             _follow(cluster, links, stack)
         listener = stack.enter_context(tcp_listener(options.address, 0))
-        identity = await HostIdentity.open(
-            folder / "identity",
-            database,
-            names=host_names("localhost", ("127.0.0.1",)),
-            port=listener.getsockname()[1],
-            enrol=nobody_pairs,
-            mint_id=str,
-            now_ms=now_ms,
-        )
+        identity = await host_identity(folder / "identity", database, listener.getsockname()[1])
         tokens = []
         for first in range(0, devices, TOKENS_AT_ONCE):
             numbers = range(first, min(devices, first + TOKENS_AT_ONCE))
@@ -142,7 +136,8 @@ async def _store(
     if url is None:
         return await stack.enter_async_context(Database.open(folder / "microclaw.db")), None
     settings = load_settings({}, home=folder / name, http_port=0)
-    return await open_store(replace(settings, cluster=ClusterSettings(database=url, host=name)), stack)
+    cluster = await open_cluster(replace(settings, cluster=ClusterSettings(database=url, host=name)), url, stack)
+    return cluster.database, cluster
 
 
 def _follow(cluster: HostCluster, links: LinkRegistry, stack: AsyncExitStack) -> None:
@@ -245,7 +240,14 @@ async def known_device(endpoint: str) -> str:
     return endpoint
 
 
-async def nobody_pairs(board: str, *, name: str | None, device_id: str | None, is_new: bool = False) -> str:  # noqa: ARG001
+async def host_identity(folder: Path, database: Database, port: int) -> HostIdentity:
+    """At which nobody pairs."""
+    names = host_names("localhost", ("127.0.0.1",))
+    authority = await Authority.open(folder, IdentityTable(database), lambda: names, now_ms=now_ms)
+    return HostIdentity(authority, database, port=port, enrol=_nobody_pairs, mint_id=str, now_ms=now_ms)
+
+
+async def _nobody_pairs(board: str, *, name: str | None, device_id: str | None, is_new: bool = False) -> str:  # noqa: ARG001
     raise AssertionError("a device of the benchmark asked to be paired")
 
 

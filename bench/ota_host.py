@@ -22,11 +22,9 @@ from typing import Any, Final
 
 import uvloop
 
-from bench.link_host import LIMITS, Answering, known_device, link_parts, nobody_pairs, now_ms
+from bench.link_host import LIMITS, Answering, host_identity, known_device, link_parts
 from bench.paced_stream import Pacer
 from microclaw.api.server import tcp_listener
-from microclaw.auth.certificates import host_names
-from microclaw.auth.pairing import HostIdentity
 from microclaw.link_server.links import LinkRegistry
 from microclaw.link_server.listener import Listener
 from microclaw.link_server.meter import LinkMeter
@@ -58,15 +56,7 @@ async def main() -> None:
         names = [f"fetching-{number}" for number in range(fetching)]
         digests = [await _publish(database, table, payloads, size, (DEVICE, *names)) for size in SIZES]
         listener = stack.enter_context(tcp_listener("127.0.0.1", 0))
-        identity = await HostIdentity.open(
-            folder / "identity",
-            database,
-            names=host_names("localhost", ("127.0.0.1",)),
-            port=listener.getsockname()[1],
-            enrol=nobody_pairs,
-            mint_id=str,
-            now_ms=now_ms,
-        )
+        identity = await host_identity(folder / "identity", database, listener.getsockname()[1])
         issued = await identity.credentials.grant(DEVICE)
         assert issued is not None
         tokens = await asyncio.gather(*(identity.credentials.grant(name) for name in names))

@@ -23,15 +23,13 @@ from typing import Final
 import uvloop
 
 from bench.gateway import NoContext
-from bench.link_host import LIMITS, known_device, link_parts, nobody_pairs, now_ms
+from bench.link_host import LIMITS, host_identity, known_device, link_parts, now_ms
 from microclaw.agent.conversation import Conversations
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import Outbox
 from microclaw.api.server import tcp_listener
 from microclaw.auth.approvals import Approvals
-from microclaw.auth.certificates import host_names
 from microclaw.auth.gate import Gate
-from microclaw.auth.pairing import HostIdentity
 from microclaw.link_server.audio import DeviceAudio
 from microclaw.link_server.links import LinkRegistry
 from microclaw.link_server.listener import Listener
@@ -140,15 +138,7 @@ async def main() -> None:
         audio.open = voice.open_link
         listener = stack.enter_context(tcp_listener(options.address, 0))
         port = listener.getsockname()[1]
-        identity = await HostIdentity.open(
-            folder / "identity",
-            database,
-            names=host_names("localhost", ("127.0.0.1",)),
-            port=port,
-            enrol=nobody_pairs,
-            mint_id=str,
-            now_ms=now_ms,
-        )
+        identity = await host_identity(folder / "identity", database, port)
         tokens = await asyncio.gather(*(identity.credentials.grant(f"bench-{n}") for n in range(options.devices)))
         server = Listener(links, identity, limits=LIMITS, meter=LinkMeter(), find_owner=known_device)
         await stack.enter_async_context(server.serving(listener, identity.authority.server_context()))

@@ -118,36 +118,25 @@ async def test_voice_of_somebody_who_may_not_speak_is_off_and_says_so(
         assert "next: microclaw config set voice.person owner" in problem
 
 
-async def test_a_host_without_the_setting_opens_no_port_and_names_the_setting(tmp_path: Path) -> None:
-    async with asyncio.timeout(60), running_host(settings_of(tmp_path, None), make_voice=make_voice):
+async def test_wyoming_says_its_address_without_speech_and_xiaozhi_too_and_a_taken_port_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_of(tmp_path, None)
+    settings = replace(settings, voice=replace(settings.voice, wyoming_port=0))
+    monkeypatch.setattr("microclaw.voice.engine_choice.PACKAGES", ("no_such_package",))  # the agent needs no speech
+    async with asyncio.timeout(60), running_host(settings) as host:
         refused = await run(tmp_path, "device", "add", "--xiaozhi")
         assert refused.code != 0
         assert "voice.xiaozhi" in refused.err
-
-
-async def test_a_taken_port_of_wyoming_is_told_and_the_host_runs(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        settings = settings_of(tmp_path, None)
-        settings = replace(settings, voice=replace(settings.voice, wyoming_port=port))
-        async with asyncio.timeout(60), running_host(settings, make_voice=make_voice) as host:
-            [problem] = [problem for problem in problems_of(host) if "wyoming" in problem]
-            assert f"cannot listen at 127.0.0.1:{port}" in problem
-            assert "voice.wyoming_port" in problem
-            shown = await run(tmp_path, "status")
-            assert f"127.0.0.1:{port}" in shown.out
-
-
-async def test_wyoming_says_its_address_also_without_speech(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = settings_of(tmp_path, None)
-    settings = replace(settings, voice=replace(settings.voice, wyoming_port=0))
-    async with asyncio.timeout(60), running_host(settings, make_voice=make_voice) as host:
         address = str(host.voice.wyoming)
         assert re.fullmatch(r"127\.0\.0\.1:[1-9]\d*", address)
         assert address in (await run(tmp_path, "status")).out
         assert f"at {address}" in (await run(tmp_path, "doctor")).out
         assert not [problem for problem in problems_of(host) if "wyoming" in problem]
-    monkeypatch.setattr("microclaw.voice.engine_choice.PACKAGES", ("no_such_package",))
-    async with asyncio.timeout(60), running_host(settings) as host:
-        assert host.voice.wyoming is not None  # the agent needs no speech
-        assert not [problem for problem in problems_of(host) if "wyoming" in problem]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = replace(settings, voice=replace(settings.voice, wyoming_port=port))
+        async with asyncio.timeout(60), running_host(settings, make_voice=make_voice) as host:
+            [problem] = [problem for problem in problems_of(host) if "wyoming" in problem]
+            assert f"cannot listen at 127.0.0.1:{port}" in problem
+            assert "voice.wyoming_port" in problem

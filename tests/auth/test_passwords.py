@@ -17,7 +17,7 @@ from microclaw.auth.sign_ins import (
     SignIns,
     TooManyTries,
 )
-from microclaw.errors import ConfigError, Overloaded, UnknownName
+from microclaw.errors import ConfigError, Overloaded
 from microclaw.store.database import Database
 from microclaw.store.sign_ins import PasswordTable
 
@@ -60,15 +60,6 @@ async def test_a_bad_password_is_not_set(passwords: Passwords, bad: str) -> None
         await passwords.set_password("owner", bad)
     assert bad not in f"{refused.value.message} {refused.value.next_step}"
     assert await passwords.never_used()
-
-
-async def test_nobody_and_somebody_without_a_password_are_like_a_wrong_one(passwords: Passwords) -> None:
-    await passwords.set_password("owner", RIGHT)
-    assert await passwords.check("nobody", RIGHT, "192.0.2.1") is None
-    await passwords.remove_password("owner")
-    assert await passwords.check("owner", RIGHT, "192.0.2.1") is None
-    with pytest.raises(UnknownName):
-        await passwords.remove_password("owner")
 
 
 @pytest.mark.parametrize(

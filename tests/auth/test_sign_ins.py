@@ -125,6 +125,8 @@ async def test_a_new_password_and_a_removed_one_end_every_session_of_that_person
     by_password = await bench.sign_ins.with_password("ada", RIGHT, **FROM)
     assert by_password is not None
     await bench.sign_ins.remove_password("ada")
+    with pytest.raises(UnknownName):
+        await bench.sign_ins.remove_password("ada")
     assert not await bench.is_good(by_password)
     assert await bench.sign_ins.with_password("ada", RIGHT, **FROM) is None
     wrong = bench.events[-1]  # without a name or a password

@@ -44,7 +44,7 @@ async def make_home(home: Path) -> None:
     names = host_names("lab.example", ())
     async with Database.open(home / "microclaw.db") as database:
         table = IdentityTable(database)
-        await Authority.open(home / "identity", table, names, now_ms=lambda: NOW_MS)
+        await Authority.open(home / "identity", table, lambda: names, now_ms=lambda: NOW_MS)
         await LinkTable(database, now_ms=lambda: NOW_MS, random_bytes=lambda size: b"e" * size).open("d-1")
         await database.write(lambda connection: connection.execute(DEVICE).rowcount)
         await database.write(lambda connection: connection.execute(WAITING).rowcount)

@@ -11,8 +11,7 @@ from tests.cluster.hosts import WholeHost, copy_identity, whole_host
 from tests.link_server.scripted import ScriptedDevice
 from tests.store.two_hosts import until
 
-from microclaw.app.joining import CONSENT
-from microclaw.auth.authority import AUTHORITY_FILE, BEGIN_ANEW_FILE
+from microclaw.auth.authority import AUTHORITY_FILE, BEGIN_ANEW_FILE, CONSENT
 from microclaw.errors import StoreError
 from microclaw.operations.connection import HostError
 from microclaw.wire.link.frame import CloseCode

@@ -24,7 +24,7 @@ LAMP = DeviceRow("lamp", "lamp", "virtual")
 
 async def test_hosts_and_who_is_gone_are_told_until_it_is_back_and_what_is_old_as_old(database_url: str) -> None:
     async with wire_to(database_url) as wire, host_in(database_url, "a-0001") as (database, hosts):
-        view = ClusterView(database, hosts, Duties(database, hosts), lambda: {"calls_served": 5})
+        view = ClusterView(database, hosts, Duties(database, hosts), {"calls_served": 5})
 
         async def work(_fence: int) -> None:
             assert (await view.status()).duties == [ClusterDuty(name="telegram", holder="a-0001", fence=1)]

@@ -22,6 +22,8 @@ from tests.link_server.scripted import ScriptedDevice as ScriptedDevice
 from microclaw.api.metrics_page import link_metrics, metrics_page
 from microclaw.api.server import tcp_listener
 from microclaw.audit import AuditEvent
+from microclaw.auth.authority import RENEWAL_CHECK_S, Authority
+from microclaw.auth.certificates import lan_names
 from microclaw.boards import load_board
 from microclaw.bus import Bus
 from microclaw.devices.registry import Registry
@@ -31,10 +33,11 @@ from microclaw.link_server.device_link import LinkParts
 from microclaw.link_server.limits import LinkLimits
 from microclaw.link_server.links import LinkRegistry, SystemClock
 from microclaw.link_server.meter import LinkMeter, RefusalReason
-from microclaw.link_server.server import RENEWAL_CHECK_S, LinkServer
+from microclaw.link_server.server import LinkServer
 from microclaw.link_server.tasks import DeviceTasks, TaskRunner
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceTable
+from microclaw.store.identity import IdentityTable
 from microclaw.store.link_events import LinkEventTable, LinkTaskTable
 from microclaw.store.links import LinkTable
 from microclaw.supervision import SupervisedTasks
@@ -175,21 +178,22 @@ async def running_plane(
         group = await stack.enter_async_context(asyncio.TaskGroup())
         supervised = SupervisedTasks(group, now_ms=now_ms, sleep=sleep)
         listener = stack.enter_context(tcp_listener("127.0.0.1", port))
+        authority = await Authority.open(folder / "identity", IdentityTable(database), lan_names, now_ms=now_ms)
+        renewing = supervised.start("renew the certificate", authority.renew_if_due, every_s=renewal_check_s)
+        stack.callback(renewing.cancel)
         opened = await stack.enter_async_context(
             LinkServer.opened(
                 links,
                 registry,
                 database,
-                folder=folder / "identity",
+                authority=authority,
                 listening=listener,
                 plain=False,
                 limits=limits,
                 meter=meter,
                 now_ms=now_ms,
                 publish=published.add,
-                supervised=supervised,
                 record=audited.append,
-                renewal_check_s=renewal_check_s,
             )
         )
         opened.start()

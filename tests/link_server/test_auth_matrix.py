@@ -77,11 +77,11 @@ async def certificate_of_another_authority(door: Door) -> Any:
 
 async def certificate_that_expired(door: Door) -> Any:
     long_ago = from_ms(door.clock.ms()) - timedelta(days=11 * 365)
-    return _certified(door, door.plane.plane.identity.authority._pair, at=long_ago)
+    return _certified(door, door.plane.plane.identity.authority.pair, at=long_ago)
 
 
 async def certificate_that_was_never_issued(door: Door) -> Any:
-    return _certified(door, door.plane.plane.identity.authority._pair)
+    return _certified(door, door.plane.plane.identity.authority.pair)
 
 
 async def revoked_certificate(door: Door) -> Any:

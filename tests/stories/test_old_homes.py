@@ -19,7 +19,7 @@ def test_boards_programs_people_schedules_and_words_are_there(tmp_path: Path) ->
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
     (home / "identity").mkdir(mode=0o700)
-    (home / "identity" / "begin-anew").touch()  # no private key is kept here
+    (home / "identity" / "begin-anew").write_text("end the fleet")  # no private key is kept here
     (home / "sessions").mkdir(mode=0o700)
     (home / "sessions" / "tg_1.jsonl").write_text('{"role":"user","content":"my bench","ts":1738764800}\n')
     with running_board(tmp_path / "board", "--wasmachine", "0", "--serial", "none") as board:

@@ -1,6 +1,6 @@
 """The chat gateway's server: accepts WebSockets and holds each to its limits. It keeps no conversation.
 
-docs/protocols/chat-gateway.md is the contract. The host imports this file after it is ready (app.channels).
+docs/protocols/chat-gateway.md is the contract.
 """
 
 from __future__ import annotations

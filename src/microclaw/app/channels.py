@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import importlib
 import logging
 import re
 import secrets
-import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -19,31 +16,32 @@ from microclaw.agent.inbox import Inbox
 from microclaw.api.server import tcp_listener
 from microclaw.api.status import ChannelStates
 from microclaw.app.devices import Base
-from microclaw.auth.admission import Admission
 from microclaw.auth.tokens import PREFIX, SECRET_BYTES
 from microclaw.channels.delivery import ReadFile
-from microclaw.config.settings import GatewaySettings, TelegramSettings
+from microclaw.config.settings import TelegramSettings
 from microclaw.durable import read_private, write_private
 from microclaw.errors import ConfigError, StoreError
 from microclaw.supervision import SupervisedTasks
 
 if TYPE_CHECKING:
-    from microclaw.api.gateway import Gateway
     from microclaw.channels.telegram.poller import TelegramState
 
 FIRST_PAUSE_S: Final = 15.0
 Work: TypeAlias = Callable[[], Awaitable[None]]
-_GATEWAY: Final = "microclaw.api.gateway"
 _TOKEN: Final = re.compile(r"mc_[A-Za-z0-9_-]{43}")
 _log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
 async def open_channels(
-    base: Base, inbox: Inbox, group: asyncio.TaskGroup, tasks: SupervisedTasks, read_file: ReadFile
-) -> AsyncGenerator[tuple[ChannelStates, GatewayListener | None]]:
-    """Inside, they take messages in; enter it after the agent, so that they stop before it. One that fails is off."""
-    states, gateway, settings = ChannelStates(), None, base.settings
+    base: Base, inbox: Inbox, tasks: SupervisedTasks, read_file: ReadFile
+) -> AsyncGenerator[tuple[ChannelStates, AbstractAsyncContextManager[object]]]:
+    """Inside, they take messages in; enter it after the agent, so that they stop before it. One that fails is off.
+
+    The gateway listens, and serves its clients inside the block that comes with the states.
+    """
+    states, settings = ChannelStates(), base.settings
+    gateway: AbstractAsyncContextManager[object] = nullcontext()
     async with AsyncExitStack() as stack:
         if settings.gateway is not None:
             wanted, hint = settings.gateway, "another port: microclaw config set gateway.port 18790"
@@ -54,9 +52,13 @@ async def open_channels(
                 states.problems.append(f"the chat gateway is off: {exc.message} (next: {exc.next_step})")
                 _log.warning("%s", states.problems[0])
             else:
-                gateway = GatewayListener(wanted, inbox, base.admission, listener, local_token)
-                await stack.enter_async_context(gateway.serving(group))
-                states.gateway, states.clients = gateway.address, gateway.clients
+                from microclaw.api.gateway import Gateway  # its protocol: only who has a gateway needs it
+
+                tokens, approvals = base.admission.tokens, base.admission.approvals
+                served = Gateway(wanted, inbox=inbox, tokens=tokens, approvals=approvals, local_token=local_token)
+                gateway = served.serving(listener)
+                host, port = listener.getsockname()[:2]
+                states.gateway, states.clients = f"ws://{bracketed(host)}:{port}", lambda: served.clients
                 states.gateway_open = wanted.open and is_loopback(wanted.host)
                 states.gateway_token = settings.gateway_token if local_token else None
                 if states.gateway_open:
@@ -88,63 +90,6 @@ def open_local_token(path: Path) -> str:
     token = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
     write_private(path, f"{token}\n".encode())
     return token
-
-
-class GatewayListener:
-    """Clients that come before `open` wait in the kernel's queue: a WebSocket library must not delay the host."""
-
-    def __init__(
-        self,
-        settings: GatewaySettings,
-        inbox: Inbox,
-        admission: Admission,
-        listener: socket.socket,
-        local_token: str | None,
-    ) -> None:
-        host, port = listener.getsockname()[:2]
-        self.address = f"ws://{bracketed(host)}:{port}"
-        self._admission, self._inbox, self._settings, self._local_token = admission, inbox, settings, local_token
-        self._listener = listener
-        self._gateway: Gateway | None = None
-        self._opening = asyncio.Event()
-        self._leaving = asyncio.Event()
-
-    def clients(self) -> int:
-        return self._gateway.clients if self._gateway is not None else 0
-
-    def open(self) -> None:
-        self._opening.set()
-
-    def close(self) -> None:
-        """Begin to say goodbye; `serving` ends when it is said."""
-        self._leaving.set()
-
-    @asynccontextmanager
-    async def serving(self, group: asyncio.TaskGroup) -> AsyncGenerator[None]:
-        """Leaving it says goodbye to every client."""
-        task = group.create_task(self._serve(), name="the chat gateway")
-        try:
-            yield
-        finally:
-            self.close()
-            if not self._opening.is_set():
-                task.cancel()
-            await asyncio.wait((task,))
-
-    async def _serve(self) -> None:
-        await self._opening.wait()
-        module = await asyncio.to_thread(importlib.import_module, _GATEWAY)
-        if self._leaving.is_set():
-            return
-        self._gateway = gateway = module.Gateway(
-            self._settings,
-            inbox=self._inbox,
-            tokens=self._admission.tokens,
-            approvals=self._admission.approvals,
-            local_token=self._local_token,
-        )
-        async with gateway.serving(self._listener):
-            await self._leaving.wait()
 
 
 async def _telegram(

@@ -1,56 +1,59 @@
-"""The host's store: its own, or the database that it shares with other hosts, and what comes with that."""
+"""One host of those that share a database: what it does with the others. A host that is alone imports nothing of it."""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
+import platform
 import secrets
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
 from microclaw import __version__
-from microclaw.app.joining import check_begin_anew, home_key
-from microclaw.auth.authority import AUTHORITY_FILE
-from microclaw.auth.certificates import KeyPair
+from microclaw.agent.inbox import Inbox
+from microclaw.api.jobs import Jobs
+from microclaw.api.requests_elsewhere import RequestsElsewhere
+from microclaw.api.waiting import WaitingRequests
+from microclaw.auth.approvals import Approvals
+from microclaw.auth.authority import BEGIN_ANEW_FILE, Authority
+from microclaw.auth.pairing import HostIdentity, Wish
+from microclaw.auth.people import Roles
 from microclaw.clock import now_ms
+from microclaw.cluster.duties import Duties
+from microclaw.cluster.files import SharedFiles
+from microclaw.cluster.hosts import Hosts
+from microclaw.cluster.live_events import LiveEvents
+from microclaw.cluster.operations import HostFacts
+from microclaw.cluster.ports_elsewhere import port_elsewhere
+from microclaw.cluster.questions import ClusterQuestions
+from microclaw.cluster.remote_calls import DeviceCalls, OwnerOf, RemoteCalls
+from microclaw.cluster.requests import HostRequests
+from microclaw.cluster.status import ClusterView
 from microclaw.config.settings import Settings
-from microclaw.devices.device import Transport
 from microclaw.devices.machine import Machine
-from microclaw.durable import read_private
-from microclaw.errors import ConfigError, StoreMissing, UnknownName
+from microclaw.devices.registry import Registry
+from microclaw.errors import StoreError, UnknownName
 from microclaw.events import LiveEvent
 from microclaw.link_server.holding import LinkHolding, StaleHolders
+from microclaw.link_server.links import LinkRegistry
+from microclaw.link_server.other_hosts import OtherHosts
 from microclaw.live_hosts import LeftWork
-from microclaw.store.database import Database
-from microclaw.store.identity import IdentityTable
 from microclaw.store.link_holders import LinkHolderTable
+from microclaw.store.postgres import SharedDatabase
 from microclaw.store.schema import VERSION
 from microclaw.store.sqlite_file import take_lock
 from microclaw.supervision import SupervisedTasks
 from microclaw.text import host_called
 
-if TYPE_CHECKING:
-    from microclaw.agent.inbox import Inbox
-    from microclaw.api.jobs import Jobs
-    from microclaw.api.requests_elsewhere import RequestsElsewhere
-    from microclaw.api.waiting import WaitingRequests
-    from microclaw.auth.approvals import Approvals
-    from microclaw.auth.people import Roles
-    from microclaw.cluster.duties import Duties
-    from microclaw.cluster.files import SharedFiles
-    from microclaw.cluster.hosts import Hosts
-    from microclaw.cluster.questions import ClusterQuestions
-    from microclaw.cluster.remote_calls import RemoteCalls
-    from microclaw.cluster.requests import HostRequests
-    from microclaw.cluster.status import ClusterView
-    from microclaw.devices.registry import Registry
-    from microclaw.link_server.links import LinkRegistry
-    from microclaw.store.postgres import SharedDatabase
-
 CLEAR_EVERY_S: Final = 300.0
+PAIR_S: Final = 20.0
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")  # Linux: another at each start of the machine
 
 
 @dataclass(slots=True)
@@ -90,7 +93,7 @@ class HostCluster:
     requests: HostRequests
     addresses: Addresses
     unconnected: DutyFlag = field(default_factory=DutyFlag)  # devices that no host has a connection of
-    counting: dict[str, Callable[[], int]] = field(default_factory=dict)  # by the names of cluster.status.COUNTS
+    counts: Counter[str] = field(default_factory=Counter)  # of cluster.status.COUNTS
 
     @property
     def host_id(self) -> str:
@@ -111,10 +114,7 @@ class HostCluster:
     @property
     def view(self) -> ClusterView:
         """What `status --cluster` and /metrics show."""
-        from microclaw.cluster.status import ClusterView
-
-        counts = lambda: {name: count() for name, count in self.counting.items()}  # noqa: E731
-        return ClusterView(self.database, self.hosts, self.duties, counts)
+        return ClusterView(self.database, self.hosts, self.duties, self.counts)
 
     def start_work(
         self,
@@ -156,14 +156,10 @@ class HostCluster:
 
     def questions(self, approvals: Approvals, people: Roles) -> ClusterQuestions:
         """What waits for a yes at all hosts; to be asked while `requests` are served."""
-        from microclaw.cluster.questions import ClusterQuestions
-
         return ClusterQuestions(self.requests, approvals, people)
 
     def requests_elsewhere(self, waiting: WaitingRequests, jobs: Jobs) -> RequestsElsewhere:
         """Requests of the API that came in at the other hosts; to be asked while `requests` are served."""
-        from microclaw.api.requests_elsewhere import RequestsElsewhere
-
         ended = lambda: [one.facts.name for one in self.hosts.ended()]  # noqa: E731
         return RequestsElsewhere(self.requests, waiting, jobs, ended)
 
@@ -180,36 +176,20 @@ class HostCluster:
         self.requests.answer("stop", tuple[str, str], stop_here)
         return stop
 
-    def machine(self, remote: Callable[[], RemoteCalls | None]) -> Machine:
-        """Where ports are. `remote` gives who asks other hosts; it is there before the first transport is."""
-
-        def elsewhere(transport: Transport, host: str) -> Transport:
-            from microclaw.cluster.ports_elsewhere import port_elsewhere
-
-            asking = remote()
-            assert asking is not None
-            return port_elsewhere(transport, host, asking, self.hosts.of_name)
-
-        return Machine(self.name, elsewhere)
-
-    def remote_devices(self, registry: Registry) -> RemoteCalls:
+    def remote_devices(self, owner_of: OwnerOf) -> RemoteCalls:
         """Calls to devices at other hosts."""
-        from microclaw.cluster.remote_calls import RemoteCalls
+        return RemoteCalls(self.requests, owner_of)
 
-        return RemoteCalls(self.requests, registry.owner_of)
+    def machine(self, remote: RemoteCalls) -> Machine:
+        """Where ports are."""
+        return Machine(self.name, lambda port, host: port_elsewhere(port, host, remote, self.hosts.of_name))
 
     @asynccontextmanager
     async def sharing(
         self, publish: Callable[[LiveEvent], None], deliver: Callable[[LiveEvent], None]
     ) -> AsyncIterator[Callable[[LiveEvent], None]]:
         """`publish`, and then to the other hosts; their events come to `deliver`."""
-        from microclaw.cluster.live_events import LiveEvents
-
-        events = LiveEvents(self.requests, self.hosts, deliver)
-        self.counting["events_sent"] = lambda: events.sent
-        self.counting["events_taken"] = lambda: events.taken
-        self.counting["events_dropped"] = lambda: events.dropped
-        self.counting["events_refused"] = lambda: events.refused
+        events = LiveEvents(self.requests, self.hosts, deliver, self.counts)
 
         def both(event: LiveEvent) -> None:
             publish(event)
@@ -220,8 +200,6 @@ class HostCluster:
 
     def follow(self, registry: Registry, links: LinkRegistry, tasks: SupervisedTasks) -> asyncio.Task[None]:
         """What other hosts write about devices' links is followed, and this one's devices can be asked."""
-        from microclaw.cluster.remote_calls import DeviceCalls
-        from microclaw.link_server.other_hosts import OtherHosts
 
         def dead() -> list[tuple[str, int]]:
             now = self.hosts.now_ms()
@@ -231,55 +209,40 @@ class HostCluster:
         self.holding.replaced = links.replaced
         self.database.listen(others.changed)
         self.hosts.listen(others.hosts_changed)
-        calls = DeviceCalls(self.requests, registry.owner_of)
-        self.counting["calls_served"] = lambda: calls.served
-        self.counting["calls_refused"] = lambda: calls.refused
+        DeviceCalls(self.requests, registry.owner_of, self.counts)
         return tasks.start("follow the other hosts of the cluster", others.run)
 
+    def share_codes(self, identity: HostIdentity) -> None:
+        """Codes that devices show at this host are good at the others, and theirs here, while `requests` are served.
+
+        The host that the device reached alone pairs it.
+        """
+
+        async def pair_here(asked: tuple[bytes, Wish]) -> AsyncGenerator[object, None]:
+            yield await identity.pair_shown(*asked)
+
+        async def pair_there(host: str, digest: bytes, wish: Wish) -> str | None:
+            return await self.requests.ask_first(host, "pair", (digest, wish), str, PAIR_S)
+
+        self.requests.answer("pair", tuple[bytes, Wish], pair_here)
+        identity.ask_host = pair_there
+
     @asynccontextmanager
-    async def serving(self) -> AsyncIterator[None]:
-        """Inside, this host asks the others, and answers them. ConfigError without the fleet's authority."""
-        settings, path = self.settings, self.settings.identity / AUTHORITY_FILE
-        pem = await asyncio.to_thread(read_private, path)
-        if pem is None:
-            raise ConfigError(
-                f"hosts that share a database know each other by {path}, which is missing",
-                next_step="copy it from another host (mode 600), or switch the link on: microclaw up --link HOST:PORT",
-            )
+    async def serving(self, authority: Authority) -> AsyncIterator[None]:
+        """Inside, this host asks the others, and answers them: they know each other by the authority."""
+        settings = self.settings
         address, _, port = (settings.cluster.address or f"{self.database.own_address}:0").rpartition(":")
-        opened = self.requests.serving(KeyPair.from_pem(pem), address.strip("[]"), int(port), settings.identity)
+        opened = self.requests.serving(authority.pair, address.strip("[]"), int(port), settings.identity)
         async with opened as self.addresses.calls:
             yield
 
 
-def check_store(settings: Settings, *, new_store: bool) -> None:
-    """An empty store knows none of the devices that trust this host's authority: nobody wants that by accident."""
-    store, authority = settings.database, settings.identity / AUTHORITY_FILE
-    if new_store and store.exists():
-        raise ConfigError(f"there is a store already: {store}", next_step="leave --new-store out")
-    if not new_store and authority.exists() and not store.exists():
-        raise StoreMissing(
-            f"the store {store} is missing, and paired devices trust the authority in {authority}",
-            next_step="microclaw backup restore FILE --replace; or begin with an empty one, and pair every device "
-            "again: microclaw up --new-store",
-        )
-
-
-async def open_store(settings: Settings, stack: AsyncExitStack) -> tuple[Database, HostCluster | None]:
-    """Open as long as `stack`. Raises ConfigError when the cluster cannot be joined, StoreError as the stores do."""
-    if settings.cluster.database is None:
-        return await stack.enter_async_context(Database.open(settings.database)), None
-    from microclaw.cluster.duties import Duties  # with other hosts alone
-    from microclaw.cluster.files import SharedFiles
-    from microclaw.cluster.hosts import Hosts
-    from microclaw.cluster.operations import HostFacts
-    from microclaw.cluster.requests import HostRequests
-    from microclaw.store.postgres import SharedDatabase
-
+async def open_cluster(settings: Settings, url: str, stack: AsyncExitStack) -> HostCluster:
+    """Be one of the hosts of the database at `url`, as long as `stack`. ConfigError when that cannot be, StoreError."""
     stack.callback(os.close, await asyncio.to_thread(take_lock, settings.database))
     name, started_ms, addresses = settings.cluster.host_name, now_ms(), Addresses()
     host_id = f"{name}-{secrets.token_hex(2)}"
-    database = await stack.enter_async_context(SharedDatabase.opened(settings.cluster.database, host_id))
+    database = await stack.enter_async_context(SharedDatabase.opened(url, host_id))
 
     def facts() -> HostFacts:
         return HostFacts(
@@ -297,7 +260,20 @@ async def open_store(settings: Settings, stack: AsyncExitStack) -> tuple[Databas
     holding = LinkHolding(LinkHolderTable(database), host_id, lambda host: hosts.is_live(host))
     key = await asyncio.to_thread(home_key, settings.home)
     hosts = await stack.enter_async_context(Hosts.joined(database, facts, host_id=host_id, home=key))
-    await check_begin_anew(hosts, IdentityTable(database), settings.identity)
+    path, running = settings.identity / BEGIN_ANEW_FILE, sorted(hosts.live[one].name for one in hosts.others())
+    is_given_up = await asyncio.to_thread(path.exists)
+    if running and is_given_up:
+        raise StoreError(
+            f"{path} would end the authority of all hosts of this database, and these run: {', '.join(running)}",
+            next_step=f"remove that file, and copy identity/authority.pem of another host to {path.parent} (mode 600); "
+            "or stop all other hosts, and start this one",
+        )
     duties, files = Duties(database, hosts, is_able=lambda: not database.is_too_old), SharedFiles(database)
-    cluster = HostCluster(settings, database, hosts, duties, holding, files, HostRequests(hosts), addresses)
-    return database, cluster
+    return HostCluster(settings, database, hosts, duties, holding, files, HostRequests(hosts), addresses)
+
+
+def home_key(home: Path) -> str:
+    """The same for one folder of one machine until it starts again. Whoever has its lock is alone in that folder."""
+    machine = _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else platform.node()
+    folder = home.stat()
+    return hashlib.sha256(f"{machine} {folder.st_dev} {folder.st_ino}".encode()).hexdigest()[:16]

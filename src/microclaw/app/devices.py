@@ -11,11 +11,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from microclaw import __version__
 from microclaw.agent.outbox import Outbox
 from microclaw.api.server import tcp_listener
-from microclaw.app.cluster import HostCluster
 from microclaw.apps.change_audit import change_event
 from microclaw.apps.changes import Change, OnEnd, PutApp, RemoveApp, StartApp, StopApp
 from microclaw.apps.late_proof import Place, Tell
@@ -24,6 +24,7 @@ from microclaw.apps.source_log import SourceLog
 from microclaw.audit import AuditLog
 from microclaw.auth.admission import Admission
 from microclaw.auth.approved_acts import approval_now
+from microclaw.auth.authority import RENEWAL_CHECK_S, Authority
 from microclaw.auth.certificates import lan_names
 from microclaw.boards import load_board
 from microclaw.bus import Bus
@@ -33,7 +34,7 @@ from microclaw.devices.machine import ONLY_MACHINE
 from microclaw.devices.registry import Registry
 from microclaw.errors import UnknownName
 from microclaw.events import Alarm, AppDeployed, AppEnded, LiveEvent
-from microclaw.link_server.device_link import DeviceLink, LinkParts
+from microclaw.link_server.device_link import LinkParts
 from microclaw.link_server.limits import LinkLimits
 from microclaw.link_server.links import LinkRegistry, SystemClock, new_message_id
 from microclaw.link_server.meter import LinkMeter
@@ -51,6 +52,7 @@ from microclaw.store.database import Database
 from microclaw.store.devices import DeviceTable
 from microclaw.store.downsampling import Downsampling
 from microclaw.store.firmware import FirmwareTable
+from microclaw.store.identity import IdentityTable
 from microclaw.store.journal import Journal
 from microclaw.store.link_events import LinkEventTable, LinkTaskTable
 from microclaw.store.links import LinkTable
@@ -62,6 +64,9 @@ from microclaw.telemetry.reported import ReportedEvents
 from microclaw.transports.discovery import announced, announcement_of
 from microclaw.transports.open import open_transport
 from microclaw.wasm import build_glue, find_toolchain
+
+if TYPE_CHECKING:
+    from microclaw.app.cluster import HostCluster
 
 _log = logging.getLogger(__name__)
 
@@ -161,25 +166,25 @@ async def open_devices(base: Base, stack: AsyncExitStack) -> Devices:
         hint = f"microclaw up --link {link.host}:0, or --link off"
         listener = stack.enter_context(tcp_listener(link.host, link.port, next_step=hint))
 
-    def device_link(link_id: str) -> DeviceLink:
-        return links.link(link_id)
-
+    registry: Registry
+    links: LinkRegistry
+    owner_of = lambda endpoint: registry.owner_of(endpoint)  # noqa: E731
+    remote = None if base.cluster is None else base.cluster.remote_devices(owner_of)
     registry = Registry(
         bus=base.bus,
         store=DeviceTable(base.database),
         open_transport=partial(
             open_transport,
             lock_folder=base.settings.cache / "locks",
-            links=device_link,
+            links=lambda link_id: links.link(link_id),
             zone=local_zone(base.settings),
         ),
         load_board=load_board,
         mint_id=lambda: f"d-{secrets.token_hex(4)}",
         now_ms=now_ms,
         record=base.audit.record,
-        machine=ONLY_MACHINE if base.cluster is None else base.cluster.machine(lambda: remote),
+        machine=ONLY_MACHINE if base.cluster is None or remote is None else base.cluster.machine(remote),
     )
-    remote = None if base.cluster is None else base.cluster.remote_devices(registry)
     parts = LinkParts(
         links=LinkTable(base.database, now_ms=now_ms, random_bytes=secrets.token_bytes),
         events=LinkEventTable(base.database),
@@ -196,35 +201,47 @@ async def open_devices(base: Base, stack: AsyncExitStack) -> Devices:
     return Devices(registry, links, listener)
 
 
+async def open_authority(
+    base: Base, devices: Devices, supervised: SupervisedTasks, stack: AsyncExitStack
+) -> Authority | None:
+    """What devices, people and other hosts know this one by; None where nobody asks. StoreError: it is not whole."""
+    host = base.settings.host
+    is_for_people = base.settings.http_port is not None and host.http_tls == "own"
+    if devices.socket is None and not is_for_people and base.cluster is None:
+        return None
+    extra = (host.http_host, *host.http_names) if is_for_people else ()  # 127.0.0.2 is no address of an interface
+    table, look = IdentityTable(base.database), partial(lan_names, *extra)
+    authority = await Authority.open(base.settings.identity, table, look, now_ms=now_ms, record=base.audit.record)
+    renewing = supervised.start("renew the host's certificate", authority.renew_if_due, every_s=RENEWAL_CHECK_S)
+    stack.callback(renewing.cancel)
+    return authority
+
+
 async def open_link_server(
-    base: Base, devices: Devices, stack: AsyncExitStack, group: asyncio.TaskGroup, supervised: SupervisedTasks
+    base: Base, devices: Devices, authority: Authority | None, stack: AsyncExitStack, group: asyncio.TaskGroup
 ) -> LinkServer | None:
     """The server that devices connect to, announced on the LAN; None without a link."""
-    if devices.socket is None or base.settings.link is None:
+    if devices.socket is None or base.settings.link is None or authority is None:
         return None
     opened = LinkServer.opened(
         devices.links,
         devices.registry,
         base.database,
-        folder=base.settings.identity,
+        authority=authority,
         listening=devices.socket,
         plain=base.settings.link.plain,
         limits=LinkLimits(),
         meter=LinkMeter(),
         now_ms=now_ms,
         publish=base.publish,
-        supervised=supervised,
         record=base.audit.record,
     )
     server = await stack.enter_async_context(opened)
     if base.cluster is not None:
-        from microclaw.cluster.codes import share_codes
-
-        share_codes(base.cluster.requests, server.identity)
+        base.cluster.share_codes(server.identity)
     host, port = devices.socket.getsockname()[:2]
     names = await asyncio.to_thread(lan_names)
-    fingerprint = server.identity.authority.fingerprint
-    announcement = announcement_of(host, port, names, ca_sha256=fingerprint, version=__version__)
+    announcement = announcement_of(host, port, names, ca_sha256=authority.fingerprint, version=__version__)
     if announcement is not None:  # only where the LAN can reach it
         await stack.enter_async_context(announced(announcement, group))
     return server

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from microclaw.agent.attempts import latest_attempts
@@ -30,11 +30,11 @@ from microclaw.api.status import read_status
 from microclaw.api.waiting import WaitingRequests
 from microclaw.app.agent import RETRY_S, Agent, build_inbox, build_model, build_tasks, outward_tools
 from microclaw.app.channels import open_channels
-from microclaw.app.cluster import check_store, open_store
 from microclaw.app.devices import (
     Base,
     news_of_changes,
     notes_to_chats,
+    open_authority,
     open_devices,
     open_link_server,
     open_rollouts,
@@ -54,6 +54,7 @@ from microclaw.apps.queues import CompileQueue, trial_turns
 from microclaw.audit import AuditLog
 from microclaw.auth.admission import open_admission
 from microclaw.auth.approvals import approval_event
+from microclaw.auth.authority import AUTHORITY_FILE
 from microclaw.auth.operations import PeopleService
 from microclaw.auth.questions import Questions
 from microclaw.backup.scheduled import CHECK_S, ScheduledBackups
@@ -66,6 +67,7 @@ from microclaw.egress.destinations import Egress
 from microclaw.egress.policy import AllowlistSource
 from microclaw.egress.proxy import EgressProxy
 from microclaw.egress.secret_values import SecretValues
+from microclaw.errors import ConfigError, StoreMissing
 from microclaw.events import LiveEvent
 from microclaw.flash.operations import InstallParts
 from microclaw.knowledge.operations import KnowledgeService
@@ -85,6 +87,9 @@ from microclaw.tasks.service import PRUNE_S
 from microclaw.telemetry.history import FLUSH_S, STEP_S
 from microclaw.telemetry.operations import last_values
 from microclaw.virtual_boards.host_boards import VirtualBoards
+
+if TYPE_CHECKING:
+    from microclaw.app.cluster import HostCluster
 
 MQTT_OFF: Final = {"state": "off", "text": None}
 _log = logging.getLogger(__name__)
@@ -111,10 +116,8 @@ async def running_host(
     Raises StoreError when another host owns this home, StoreMissing unless `new_store` is what a person wants there,
     ConfigError when a port is taken.
     """
-    if settings.cluster.database is None:
-        await asyncio.to_thread(check_store, settings, new_store=new_store)
     async with AsyncExitStack() as stack:
-        database, cluster = await open_store(settings, stack)
+        database, cluster = await _open_store(settings, stack, new_store=new_store)
         model, usage = build_model(settings, database)
         control = stack.enter_context(unix_listener(settings.control_socket))
         api_socket = people_socket(settings, stack)
@@ -145,10 +148,11 @@ async def running_host(
         if cluster is not None:
             stack.callback(cluster.follow(devices.registry, devices.links, tasks).cancel)
         rollouts = await open_rollouts(base, devices)
-        link = await open_link_server(base, devices, stack, group, tasks)
+        authority = await open_authority(base, devices, tasks, stack)
+        link = await open_link_server(base, devices, authority, stack, group)
         plane = None
         if api_socket is not None:
-            plane = await open_people_plane(base, api_socket, tasks, stack)
+            plane = await open_people_plane(base, api_socket, authority, tasks, stack)
         change_log = ChangeLog(database, fleet=base.fleet)
         change_log.report_to(news_of_changes(base, devices.registry))
         inbox, looks_after = build_inbox(base), base.looks_after(devices.registry)
@@ -175,7 +179,7 @@ async def running_host(
         runner = AgentTasks(conversations, admission.gate)
         coded = DeviceCode(code, devices.registry, settings.tasks.from_devices)
         await stack.enter_async_context(devices.links.parts.tasks.serving(runner, devices.links.link, code=coded))
-        opening = open_channels(base, inbox, group, tasks, code.read_result)
+        opening = open_channels(base, inbox, tasks, code.read_result)
         channels, gateway = await stack.enter_async_context(opening)
         await stack.enter_async_context(voice.serving(inbox, group))
         opening_mqtt = mqtt_serving(base, devices, apps, rollouts.offers, agent.tools, tasks, live)
@@ -183,11 +187,11 @@ async def running_host(
         mqtt = (lambda: MQTT_OFF) if publisher is None else publisher.status_object
         jobs, waiting = Jobs(group, settings.limits), WaitingRequests()
         questions, requests_elsewhere = Questions(admission.approvals, admission.people), None
-        if cluster is not None:
+        if cluster is not None and authority is not None:
             questions = cluster.questions(admission.approvals, admission.people)
             requests_elsewhere = cluster.requests_elsewhere(waiting, jobs)
             inbox.stop_elsewhere = cluster.stopping(inbox)
-            await stack.enter_async_context(cluster.serving())
+            await stack.enter_async_context(cluster.serving(authority))
         prefix = "" if cluster is None else f"{cluster.name[:20].rstrip('-')}-"
         boards = VirtualBoards(devices.registry, apps.reconciler.check, prefix=prefix)
         backups = ScheduledBackups(settings.home, settings.backup, record=audit.record, now_ms=now_ms)
@@ -273,8 +277,7 @@ async def running_host(
             behind = Ingress(api_app(parts, api, AnyHost(), on_network=True), proxy=ingress_from)
             listeners.append(Listener("ingress", behind, ingress))
         await stack.enter_async_context(serving(listeners, group))
-        if gateway is not None:
-            stack.callback(gateway.close)  # together with the other listeners, not after them
+        await stack.enter_async_context(gateway)
         stack.callback(live.end)  # after the listeners: its readers end before those do
         await stack.enter_async_context(apps.trial_pool)  # last: its board's start must not delay the listeners
         recovered = asyncio.Event()
@@ -312,13 +315,37 @@ async def running_host(
             first_retry_s = RETRY_S.get(name, FIRST_RETRY_S)
             background = tasks.start(name, work, after=boards_ready, first_retry_s=first_retry_s)
             stack.push_async_callback(ended, background)
-        if gateway is not None:
-            gateway.open()
         if link is not None:
             link.start()
         if cluster is not None:
             cluster.addresses.api, cluster.addresses.link = parts.http, None if link is None else link.address
         yield parts
+
+
+async def _open_store(
+    settings: Settings, stack: AsyncExitStack, *, new_store: bool
+) -> tuple[Database, HostCluster | None]:
+    """The host's own, or the one that it shares with other hosts, and what comes with that."""
+    if (url := settings.cluster.database) is not None:
+        from microclaw.app.cluster import open_cluster  # with other hosts alone
+
+        cluster = await open_cluster(settings, url, stack)
+        return cluster.database, cluster
+    await asyncio.to_thread(_check_store, settings, new_store=new_store)
+    return await stack.enter_async_context(Database.open(settings.database)), None
+
+
+def _check_store(settings: Settings, *, new_store: bool) -> None:
+    """An empty store knows none of the devices that trust this host's authority: nobody wants that by accident."""
+    store, authority = settings.database, settings.identity / AUTHORITY_FILE
+    if new_store and store.exists():
+        raise ConfigError(f"there is a store already: {store}", next_step="leave --new-store out")
+    if not new_store and authority.exists() and not store.exists():
+        raise StoreMissing(
+            f"the store {store} is missing, and paired devices trust the authority in {authority}",
+            next_step="microclaw backup restore FILE --replace; or begin with an empty one, and pair every device "
+            "again: microclaw up --new-store",
+        )
 
 
 async def _recover(

@@ -24,8 +24,7 @@ from microclaw.tools.toolbox import Toolbox
 if TYPE_CHECKING:
     from microclaw.telemetry.mqtt_publisher import MqttPublisher
 
-REFRESH_S: Final = 30.0  # every state is asked anew: a program may have moved a pin
-LOOK_S: Final = 1.0  # devices that came, went, or were named anew; nobody is asked
+REFRESH_S: Final = 30.0  # every state is asked anew: a program may have moved a pin, a device was named anew
 MAX_LOOKED_AT: Final = 256  # changes of other hosts; an older one is published with the refresh
 _CHANGES: Final = (DeviceConnected, DeviceLeft, AppDeployed, AppEnded)  # the others change no state
 
@@ -90,10 +89,6 @@ async def mqtt_serving(
         async def refresh() -> None:
             publisher.changed()
 
-        async def look() -> None:
-            for device_id in told.changed():
-                publisher.changed(device_id)
-
         reports = devices.links.parts.reports
         reports.keep_event, reports.pass_event, reports.pass_telemetry = feed.keep_event, feed.kept, feed.take_telemetry
         live.listen(on_event)
@@ -103,7 +98,6 @@ async def mqtt_serving(
             tasks.start("mqtt buffer", feed.run),
             tasks.start("mqtt", base.duty("mqtt", publisher.run)),
             tasks.start("mqtt refresh", refresh, every_s=REFRESH_S),
-            tasks.start("mqtt devices", look, every_s=LOOK_S),
         ):
             stack.push_async_callback(ended, task)
         yield publisher

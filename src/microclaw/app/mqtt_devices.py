@@ -8,7 +8,9 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from microclaw.agent.acts import outcome_of, reason_of
 from microclaw.app.devices import Devices
@@ -39,15 +41,21 @@ _WANTED: Final = ("unreachable", "deferred", "stopped")  # conditions that the b
 _TOOLS: Final = frozenset({"gpio-set", "switch-program", "undo"})
 
 
+@dataclass(slots=True)
+class _Told:
+    """What one device told: when it was asked last, the keys of its telemetry, its sensors' values."""
+
+    asked_s: float = float("-inf")
+    keys: frozenset[str] = frozenset()
+    readings: dict[str, Mapping[str, float | None]] = field(default_factory=dict)
+
+
 class HostDevices:
     """The registry's devices as they are now; one that does not answer within ASK_S as far as it is known."""
 
     def __init__(self, devices: Devices, apps: Apps, latest: Callable[[Device], Awaitable[str | None]]) -> None:
         self._devices, self._links, self._apps, self._latest = devices.registry, devices.links, apps, latest
-        self._asked_s: dict[str, float] = {}
-        self._sensors: dict[str, frozenset[str]] = {}
-        self._readings: dict[str, dict[str, Mapping[str, float | None]]] = {}
-        self._seen: dict[str, object] = {}
+        self._told: WeakKeyDictionary[Device, _Told] = WeakKeyDictionary()
 
     def ids(self) -> Collection[str]:
         return [device.device_id for device in self._devices.list()]
@@ -55,26 +63,14 @@ class HostDevices:
     def id_of(self, name: str) -> str | None:
         return next((device.device_id for device in self._devices.list() if device.name == name), None)
 
-    def changed(self) -> Collection[str]:
-        """The devices that came, went or are otherwise since the last call, from what the host knows already."""
-        now: dict[str, object] = {
-            device.device_id: (device.name, device.labels, device.endpoints, _is_online(device))
-            for device in self._devices.list()
-        }
-        before, self._seen = self._seen, now
-        for gone in before.keys() - now.keys():
-            self._asked_s.pop(gone, None)
-            self._sensors.pop(gone, None)
-            self._readings.pop(gone, None)
-        return [key for key in before.keys() | now.keys() if before.get(key) != now.get(key)]
-
     async def view(self, device_id: str) -> DeviceView | None:
         try:
             device = self._devices.get(device_id)
         except UnknownName:
             return None
         links = [self._links.link(one.removeprefix("link:")) for one in device.endpoints if one.startswith("link:")]
-        await self._ask(device)
+        told = self._told.setdefault(device, _Told())
+        await _ask(device, told)
         is_online = _is_online(device)
         wanted = await self._apps.change_log.desired(device_id)
         return DeviceView(
@@ -86,23 +82,9 @@ class HostDevices:
             firmware=_firmware(links, await self._latest(device)),
             pins=await _pins(device, wanted) if device.board.pins else (),
             programs=await self._programs(device, wanted, is_online=is_online),
-            sensors=self._keys(device_id, links),
-            readings=await self._read_sensors(device),
+            sensors=_keys(told, links),
+            readings=await _read_sensors(device, told.readings),
         )
-
-    async def _ask(self, device: Device) -> None:
-        """A device that does not connect by itself is there when it answers: nobody else may have asked it."""
-        now_s, asked_s = time.monotonic(), self._asked_s.get(device.device_id)
-        if any(isinstance(transport, IntermittentTransport) for transport in device.transports):
-            return
-        if asked_s is not None and now_s - asked_s < ASK_EVERY_S:
-            return
-        self._asked_s[device.device_id] = now_s
-        calls: tuple[Call[Any], ...] = (AppList(), DeviceInfo())
-        call = next((call for call in calls if device.supports(call.method)), None)
-        if call is not None:
-            with suppress(MicroclawError):  # it is told as offline; `device check` says why
-                await device.call(call, ASK_S, wait=False)
 
     async def _programs(
         self, device: Device, wanted: Sequence[DesiredApp], *, is_online: bool
@@ -117,32 +99,6 @@ class HostDevices:
         found = [ProgramState(app.name, True, "accepted") for app in wanted]
         found += [ProgramState(app.name, False, "accepted") for app in stopped]
         return tuple(sorted(found, key=lambda program: program.name))
-
-    async def _read_sensors(self, device: Device) -> Mapping[str, Mapping[str, float | None]]:
-        """The sensors of its profile that have answered, where reading puts no program of ours onto the board."""
-        found = self._readings.setdefault(device.device_id, {})
-        if (
-            device.board.i2c is None
-            or not _is_online(device)
-            or not (device.supports(I2cRead.method) and sees_pins(device))
-        ):
-            return dict(found)
-        for sensor in device.board.i2c.sensors:
-            try:
-                found[sensor] = dict((await device.call(I2cRead(sensor), ASK_S, wait=False)).values)
-            except MicroclawError:  # not wired, or not any more
-                if sensor in found:
-                    found[sensor] = dict.fromkeys(found[sensor])
-        return dict(found)
-
-    def _keys(self, device_id: str, links: Sequence[DeviceLink]) -> frozenset[str]:
-        """The keys of telemetry that came since the host started."""
-        found = self._sensors.get(device_id, frozenset())
-        for link in links:
-            if (told := link.telemetry) is not None:
-                found |= {key for key in told.__struct_fields__ if getattr(told, key) is not None}
-        self._sensors[device_id] = found
-        return found
 
 
 class CommandActor:
@@ -202,6 +158,42 @@ def _call(device: Device, command: Command) -> tuple[str, dict[str, Any]]:
 def _is_online(device: Device) -> bool:
     own = [transport for transport in device.transports if isinstance(transport, IntermittentTransport)]
     return any(transport.online for transport in own) or (len(own) < len(device.transports) and bool(device.reachable))
+
+
+async def _ask(device: Device, told: _Told) -> None:
+    """A device that does not connect by itself is there when it answers: nobody else may have asked it."""
+    now_s = time.monotonic()
+    if any(isinstance(transport, IntermittentTransport) for transport in device.transports):
+        return
+    if now_s - told.asked_s < ASK_EVERY_S:
+        return
+    told.asked_s = now_s
+    calls: tuple[Call[Any], ...] = (AppList(), DeviceInfo())
+    call = next((call for call in calls if device.supports(call.method)), None)
+    if call is not None:
+        with suppress(MicroclawError):  # it is told as offline; `device check` says why
+            await device.call(call, ASK_S, wait=False)
+
+
+async def _read_sensors(
+    device: Device, found: dict[str, Mapping[str, float | None]]
+) -> Mapping[str, Mapping[str, float | None]]:
+    """The sensors of its profile that have answered, where reading puts no program of ours onto the board."""
+    is_read = _is_online(device) and device.supports(I2cRead.method) and sees_pins(device)
+    for sensor in device.board.i2c.sensors if device.board.i2c is not None and is_read else ():
+        try:
+            found[sensor] = dict((await device.call(I2cRead(sensor), ASK_S, wait=False)).values)
+        except MicroclawError:  # not wired, or not any more
+            if sensor in found:
+                found[sensor] = dict.fromkeys(found[sensor])
+    return dict(found)
+
+
+def _keys(told: _Told, links: Sequence[DeviceLink]) -> frozenset[str]:
+    """The keys of telemetry that came since the host started."""
+    for values in (link.telemetry for link in links if link.telemetry is not None):
+        told.keys |= {key for key in values.__struct_fields__ if getattr(values, key) is not None}
+    return told.keys
 
 
 def _firmware(links: Sequence[DeviceLink], latest: str | None) -> FirmwareVersions | None:

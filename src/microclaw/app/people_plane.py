@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from contextlib import AsyncExitStack
-from functools import partial
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 
@@ -13,13 +13,12 @@ from microclaw.addresses import bracketed, is_loopback
 from microclaw.api.request_check import LOOPBACK_NAMES, AllowedHosts
 from microclaw.api.server import PeoplePlane, tcp_listener
 from microclaw.app.devices import Base
-from microclaw.auth.authority import Authority
-from microclaw.auth.certificates import CONSTANT_NAME, HostNames, lan_names
-from microclaw.auth.people_tls import OWN_FILE, RENEWAL_CHECK_S, GivenCertificate, OwnCertificate, PeopleTls
+from microclaw.auth.authority import RENEWAL_CHECK_S, Authority
+from microclaw.auth.certificates import CONSTANT_NAME, HostNames
+from microclaw.auth.people_tls import GivenCertificate, people_context
 from microclaw.clock import now_ms
 from microclaw.config.settings import Settings
 from microclaw.errors import ConfigError
-from microclaw.store.identity import IdentityTable
 from microclaw.supervision import SupervisedTasks
 
 MAX_URLS = 4
@@ -50,40 +49,34 @@ def ingress_socket(settings: Settings, stack: AsyncExitStack) -> socket.socket |
 
 
 async def open_people_plane(
-    base: Base, listening: socket.socket, supervised: SupervisedTasks, stack: AsyncExitStack
+    base: Base,
+    listening: socket.socket,
+    authority: Authority | None,
+    supervised: SupervisedTasks,
+    stack: AsyncExitStack,
 ) -> PeoplePlane:
-    """After the devices' server, which makes the authority where there is none. ConfigError for a bad certificate."""
-    host, port = base.settings.host.http_host, listening.getsockname()[1]
-    if base.settings.host.http_tls == "off":
+    """`authority` is there where its certificate is wanted. ConfigError for a bad one that was given."""
+    wanted, port = base.settings.host, listening.getsockname()[1]
+    host = wanted.http_host
+    if wanted.http_tls == "off":
         url = f"http://{bracketed(host)}:{port}"
         return PeoplePlane(listening, (url,), url, LOOPBACK_NAMES)
-    tls = await _tls(base)
-    renewing = supervised.start("renew the pages' certificate", tls.refresh, every_s=RENEWAL_CHECK_S)
-    stack.callback(renewing.cancel)
-    urls = tuple(f"https://{bracketed(name)}:{port}" for name in _call_names(host, tls.names))
-    allowed = AllowedHosts(host, lambda: tls.names.names)
+    names: Callable[[], HostNames]
+    if wanted.http_tls == "own" and authority is not None:
+        context, names, fingerprint = people_context(), lambda: authority.names, authority.fingerprint
+        authority.serve(context)
+    else:
+        files = Path(wanted.http_cert or ""), Path(wanted.http_key or "")  # config.load says so
+        given = await asyncio.to_thread(GivenCertificate, *files, now_ms)
+        context, names, fingerprint = given.context, lambda: given.names, None
+        reading = supervised.start("renew the pages' certificate", given.refresh, every_s=RENEWAL_CHECK_S)
+        stack.callback(reading.cancel)
+    urls = tuple(f"https://{bracketed(name)}:{port}" for name in _call_names(host, names()))
+    allowed = AllowedHosts(host, lambda: names().names)
     # The own certificate has 127.0.0.1; NAME.local is not known to every machine itself.
-    is_everywhere = tls.fingerprint is not None and host in _UNSPECIFIED
+    is_everywhere = fingerprint is not None and host in _UNSPECIFIED
     local_url = f"https://127.0.0.1:{port}" if is_everywhere else urls[0]
-    return PeoplePlane(listening, urls, local_url, allowed, not is_loopback(host), tls.context, tls.fingerprint)
-
-
-async def _tls(base: Base) -> PeopleTls:
-    wanted = base.settings.host
-    if wanted.http_tls == "files":
-        assert wanted.http_cert is not None  # config.load says so
-        assert wanted.http_key is not None
-        return await asyncio.to_thread(GivenCertificate, Path(wanted.http_cert), Path(wanted.http_key), now_ms)
-    look = partial(lan_names, wanted.http_host, *wanted.http_names)  # 127.0.0.2 is no address of an interface
-    authority = await Authority.open(
-        base.settings.identity,
-        IdentityTable(base.database),
-        await asyncio.to_thread(look),
-        now_ms=now_ms,
-        server_file=OWN_FILE,
-        record=base.audit.record,
-    )
-    return OwnCertificate(authority, look)
+    return PeoplePlane(listening, urls, local_url, allowed, not is_loopback(host), context, fingerprint)
 
 
 def _call_names(host: str, names: HostNames) -> list[str]:

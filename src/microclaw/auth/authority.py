@@ -28,13 +28,16 @@ from microclaw.auth.certificates import (
     new_authority,
     server_certificate,
 )
-from microclaw.durable import make_private_folder, read_private, sync_folder, write_private
+from microclaw.durable import make_private_folder, read_limited, read_private, sync_folder, write_private
 from microclaw.errors import StoreError
 from microclaw.store.identity import IdentityTable
 
+RENEWAL_CHECK_S: Final = 30.0  # often: the clock may be set, the machine's addresses change, files are replaced
 AUTHORITY_FILE: Final = "authority.pem"
 SERVER_FILE: Final = "server.pem"
 BEGIN_ANEW_FILE: Final = "begin-anew"
+CONSENT: Final = "end the fleet"  # the words in it
+MAX_CONSENT_BYTES: Final = 256
 # Forward secret, authenticated, and what mbedTLS and MicroPython builds have. TLS 1.3 brings its own list.
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
@@ -46,12 +49,13 @@ class Authority:
         self,
         folder: Path,
         pair: KeyPair,
+        look: Callable[[], HostNames],
         *,
         now_ms: Callable[[], int],
-        server_file: str = SERVER_FILE,
     ) -> None:
-        self._server_path = folder / server_file
-        self._pair = pair
+        self._server_path = folder / SERVER_FILE
+        self.pair = pair
+        self._look = look
         self._now_ms = now_ms
         self._server: KeyPair | None = None
         self._served: dict[ssl.SSLContext, KeyPair | None] = {}
@@ -61,18 +65,17 @@ class Authority:
         cls,
         folder: Path,
         pin: IdentityTable,
-        names: HostNames,
+        look: Callable[[], HostNames],
         *,
         now_ms: Callable[[], int],
-        server_file: str = SERVER_FILE,
         record: Record = no_record,
     ) -> Authority:
         """Read the authority in `folder`, or make it when no device ever trusted one; StoreError for anything else.
 
-        `server_file`: each server of the host has a certificate of its own there.
+        `look` gives the names that the server's certificate is to have; it may block.
         """
         await asyncio.to_thread(make_private_folder, folder)
-        if await asyncio.to_thread((folder / BEGIN_ANEW_FILE).exists):
+        if await asyncio.to_thread(_is_given_up, folder):
             ended = await pin.begin_anew(now_ms())
             text = f"{ended} were still good, of all devices: a new authority was wanted ({BEGIN_ANEW_FILE})"
             record(AuditEvent(AuditKind.CREDENTIAL_REVOKED, text))
@@ -81,23 +84,23 @@ class Authority:
         remedy = _remedy(folder, shared=pin.is_shared)
         pair = await asyncio.to_thread(_read_or_make, folder, known, remedy, now_ms())
         await pin.pin_authority(fingerprint_of(pair.certificate), now_ms())
-        authority = cls(folder, pair, now_ms=now_ms, server_file=server_file)
-        await authority.renew_if_due(names)
+        authority = cls(folder, pair, look, now_ms=now_ms)
+        await authority.renew_if_due()
         return authority
 
     @property
     def certificate(self) -> x509.Certificate:
-        return self._pair.certificate
+        return self.pair.certificate
 
     @property
     def ca_pem(self) -> bytes:
         """What `/ca.pem` answers: public."""
-        return self._pair.certificate.public_bytes(Encoding.PEM)
+        return self.pair.certificate.public_bytes(Encoding.PEM)
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the authority's certificate (of its DER form), 64 lower-case hexadecimal digits."""
-        return fingerprint_of(self._pair.certificate)
+        return fingerprint_of(self.pair.certificate)
 
     @property
     def server(self) -> x509.Certificate:
@@ -105,29 +108,33 @@ class Authority:
         assert self._server is not None  # since `open`
         return self._server.certificate
 
+    @property
+    def names(self) -> HostNames:
+        """Those that the server's certificate has now."""
+        return HostNames.of(self.server)
+
     def sign(self, public_key: ec.EllipticCurvePublicKey, device_id: str) -> x509.Certificate:
         """A client certificate for a key whose holder proved to have it (`certificates.read_csr`)."""
         return device_certificate(
-            self._pair, public_key, device_id, from_ms(self._now_ms()), x509.random_serial_number()
+            self.pair, public_key, device_id, from_ms(self._now_ms()), x509.random_serial_number()
         )
 
-    async def renew_if_due(self, names: HostNames) -> bool:
+    async def renew_if_due(self) -> None:
         """Make a new server certificate when 2/3 of its life are over or a name or address is missing in it.
 
-        To be asked every half minute, as the clock may be set. Live contexts get the new one: connections stay, new
-        ones get it. StoreError where the disk does not take it; it is tried again then.
+        To be asked every RENEWAL_CHECK_S. Live contexts get the new one: connections stay, new ones get it. StoreError
+        where the disk does not take it; it is tried again then.
         """
+        names = await asyncio.to_thread(self._look)
         if self._server is None:
-            self._server = await asyncio.to_thread(_read_server, self._server_path, self._pair.certificate)
-        is_due = self._server is None or not _is_fresh(self._server.certificate, names, self._now_ms())
-        if is_due:
+            self._server = await asyncio.to_thread(_read_server, self._server_path, self.pair.certificate)
+        if self._server is None or not _is_fresh(self._server.certificate, names, self._now_ms()):
             now, serial = from_ms(self._now_ms()), x509.random_serial_number()
-            server = server_certificate(self._pair, names.names, names.addresses, now, serial)
+            server = server_certificate(self.pair, names.names, names.addresses, now, serial)
             await asyncio.to_thread(write_private, self._server_path, server.to_pem())
             self._server = server
         for context in [context for context, served in self._served.items() if served is not self._server]:
             self.serve(context)
-        return is_due
 
     def server_context(self) -> ssl.SSLContext:
         """TLS 1.2 or newer, a client certificate optional, but of this authority when there is one.
@@ -177,8 +184,25 @@ def _remedy(folder: Path, *, shared: bool) -> str:
         )
     return (
         f"restore {path} from a backup (microclaw backup restore FILE --replace); or, to give up every paired device "
-        f"and pair them all again, make the empty file {folder / BEGIN_ANEW_FILE} and start the host"
+        f"and pair them all again: echo {CONSENT} > {folder / BEGIN_ANEW_FILE}, and start the host"
     )
+
+
+def _is_given_up(folder: Path) -> bool:
+    """Whether a person wrote that every device is to be paired again; StoreError for the file without their words."""
+    path = folder / BEGIN_ANEW_FILE
+    try:
+        said = read_limited(path, MAX_CONSENT_BYTES) or b""
+    except FileNotFoundError:
+        return False
+    except OSError as exc:
+        raise StoreError(f"{path} cannot be read: {exc.strerror}", next_step="check its owner and mode") from exc
+    if said.strip() != CONSENT.encode():
+        raise StoreError(
+            f"{path} would end every device's credentials, and does not say so",
+            next_step=f"remove it, or write the words {CONSENT} into it; docs/cluster.md: a new authority",
+        )
+    return True
 
 
 def _read_or_make(folder: Path, known: str | None, remedy: str, now_ms: int) -> KeyPair:

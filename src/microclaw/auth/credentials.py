@@ -88,7 +88,6 @@ _KINDS: Final = {
     Reason.PAIRING_EXPIRED: AuditKind.PAIRING_REFUSED,
     Reason.UNKNOWN_BOARD: AuditKind.PAIRING_REFUSED,
 }
-Cause: TypeAlias = Literal["person", "paired_again", "new_authority"]
 
 ROTATE_AFTER_MS: Final = 24 * 3_600_000
 UNUSED_LIFE_MS: Final = 90 * 24 * 3_600_000
@@ -109,14 +108,6 @@ class IssuedCredential:
     expires_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class RevocationNotice:
-    """A device's credentials ended."""
-
-    device_id: str
-    cause: Cause
-
-
 class DeviceCredentials:
     """Those of one store's devices. Every connection is authenticated, resumed TLS sessions too: a revocation counts
     as soon as it is stored."""
@@ -128,7 +119,7 @@ class DeviceCredentials:
         self._table = table
         self._now_ms = now_ms
         self._record = record
-        self._listeners: list[Callable[[RevocationNotice], None]] = []
+        self._listeners: list[Callable[[str], None]] = []
         self._open: dict[object, Identity] = {}  # by connection; no list: thousands of them may end at once
         table.follow(self._recheck)
 
@@ -160,23 +151,18 @@ class DeviceCredentials:
 
         So no revocation falls between authentication and that moment.
         """
-        own = (await self._of_its_kind(identity)).get(identity.credential)
-        return own is not None and own[0]
+        is_good, _, _ = (await self._of_its_kind(identity)).get(identity.credential, _NO_CREDENTIAL)
+        return is_good
 
-    async def why_ended(self, identity: Identity) -> Cause | None:
-        """Why a live connection's credential opens nothing any more; None while it does.
+    async def is_ended(self, identity: Identity) -> bool:
+        """Whether a live connection is to be closed, as its credential opens nothing any more.
 
-        None too where the device has shown the one that follows it: its newer connection takes this one's place.
+        Not where the device has shown the one that follows it: its newer connection takes this one's place.
         """
         known = await self._of_its_kind(identity)
-        is_good, _, ended_ms = known.get(identity.credential, (False, 0, None))
-        if is_good:
-            return None
-        if identity.device_id in await self._table.revoked():
-            is_same = await self._table.authority() == self._authority.fingerprint
-            return "person" if is_same else "new_authority"
+        is_good, _, ended_ms = known.get(identity.credential, _NO_CREDENTIAL)
         is_followed = ended_ms is not None and any(good and made < ended_ms for good, made, _ in known.values())
-        return None if is_followed else "paired_again"
+        return not is_good and not is_followed
 
     # What a device gets
 
@@ -194,7 +180,7 @@ class DeviceCredentials:
             issued, row = self._signed(device_id, key)
             granted = await self._table.grant_certificate(row, secret=secret)
         if granted:
-            self._announce(device_id, "paired_again")
+            self._announce(device_id)
         return issued if granted else None
 
     async def rotate(self, identity: Identity) -> IssuedCredential | None:
@@ -236,8 +222,8 @@ class DeviceCredentials:
 
     # What ends it
 
-    def listen(self, listener: Callable[[RevocationNotice], None]) -> Callable[[], None]:
-        """Call `listener` on the event loop after each revocation is on the disk, so that it closes the connection
+    def listen(self, listener: Callable[[str], None]) -> Callable[[], None]:
+        """Call `listener` with the device's id after each revocation is on the disk, so that it closes the connection
         (4403). Call the result to stop."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
@@ -246,12 +232,12 @@ class DeviceCredentials:
         """A person ends every credential of the device. Returns how many were still good."""
         ended = await self._table.revoke(device_id, self._now_ms())
         self._record(AuditEvent(AuditKind.CREDENTIAL_REVOKED, f"{ended} were still good", about=device_id, by=by))
-        self._announce(device_id, "person")
+        self._announce(device_id)
         return ended
 
-    def _announce(self, device_id: str, cause: Cause) -> None:
+    def _announce(self, device_id: str) -> None:
         for listener in tuple(self._listeners):
-            listener(RevocationNotice(device_id, cause))
+            listener(device_id)
 
     async def _recheck(self) -> None:
         """Announce what ended at another host."""
@@ -259,8 +245,8 @@ class DeviceCredentials:
             return
         good = await self._table.opening()
         for identity in {identity.device_id: identity for identity in self._open.values()}.values():
-            if identity.credential not in good and (cause := await self.why_ended(identity)) is not None:
-                self._announce(identity.device_id, cause)
+            if identity.credential not in good and await self.is_ended(identity):
+                self._announce(identity.device_id)
 
     async def _of_its_kind(self, identity: Identity) -> dict[str, tuple[bool, int, int | None]]:
         """The device's credentials: whether each opens something, when it was made, and when it was over."""
@@ -313,6 +299,7 @@ class DeviceCredentials:
         return IssuedCredential(device_id, made.public_bytes(Encoding.DER)), row
 
 
+_NO_CREDENTIAL: Final = (False, 0, None)
 _REFUSED: Final = {
     TokenUse.SUPERSEDED: (CloseCode.NOT_AUTHENTICATED, Reason.TOKEN_SUPERSEDED),
     TokenUse.REVOKED: (CloseCode.REVOKED, Reason.REVOKED),

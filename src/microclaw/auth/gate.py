@@ -12,6 +12,7 @@ from microclaw.auth.people import MAY, OwnerAlone, Roles, name_of
 from microclaw.errors import PermissionRefused
 from microclaw.events import AskedProgram
 from microclaw.operations.operation import Effect, Permission
+from microclaw.text import role_words
 
 __all__ = ["Effect", "Gate", "Permission"]
 
@@ -47,12 +48,9 @@ class Gate:
                 next_step="who may come in: microclaw person list",
             )
         if permission not in MAY[person.role]:
-            is_automation = person.role == "automation"
-            article, step = ("an", _BY_A_PERSON) if is_automation else ("a", "ask the owner of this host")
-            raise PermissionRefused(
-                f"{person.name} is {article} {person.role} and may not {_NEEDS[permission]}, refused: {action}",
-                next_step=step,
-            )
+            text = f"{person.name} is {role_words(person.role)} and may not {_NEEDS[permission]}, refused: {action}"
+            step = _BY_A_PERSON if person.role == "automation" else "ask the owner of this host"
+            raise PermissionRefused(text, next_step=step)
 
     def check_owner(self, person_id: str, action: str) -> None:
         """Raise PermissionRefused unless `person_id` is an owner: people, tokens and settings are theirs alone."""

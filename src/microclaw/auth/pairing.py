@@ -13,7 +13,6 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Final, Protocol
 
 import msgspec
@@ -22,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from microclaw.addresses import address_range, single_address
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.authority import Authority
-from microclaw.auth.certificates import HostNames, read_csr
+from microclaw.auth.certificates import read_csr
 from microclaw.auth.codes import DEVICE, PROVISION, Codes
 from microclaw.auth.credentials import DeviceCredentials, IssuedCredential, Reason, Refusal
 from microclaw.auth.people import OWNER
@@ -90,56 +89,33 @@ class Enrol(Protocol):
 
 class HostIdentity:
     """What this host is towards devices: its authority, their credentials, and where devices ask to be let in and
-    people confirm it. `known` is what a provision says of the host."""
+    people confirm it."""
 
     def __init__(
         self,
         authority: Authority,
         database: Database,
-        known: Provision,
         *,
-        enrol: Enrol,
-        mint_id: Callable[[], str],
-        now_ms: Callable[[], int],
-        clock_s: Callable[[], float],
-        record: Record,
-    ) -> None:
-        self.authority = authority
-        self.table = IdentityTable(database)
-        self.record = record
-        self.credentials = DeviceCredentials(authority, self.table, now_ms=now_ms, record=record)
-        self._codes = Codes(database, now_ms=now_ms, clock_s=clock_s)
-        self._known = known
-        self._enrol = enrol
-        self._mint_id = mint_id
-        self._pending: dict[bytes, PendingPairing] = {}
-        self._one_secret = asyncio.Lock()
-        self.ask_host: Callable[[str, bytes, Wish], Awaitable[str | None]] | None = None
-        """Has another host `pair_shown`: the device's id, its error, or None where it does not answer."""
-
-    @classmethod
-    async def open(
-        cls,
-        folder: Path,
-        database: Database,
-        *,
-        names: HostNames,
         port: int,
         enrol: Enrol,
         mint_id: Callable[[], str],
         now_ms: Callable[[], int],
         clock_s: Callable[[], float] = time.monotonic,
         record: Record = no_record,
-    ) -> HostIdentity:
-        """Read or make the identity in `folder` (home/identity); StoreError when it is not whole.
-
-        `port` is the device plane's; `clock_s` is monotonic.
-        """
-        authority = await Authority.open(folder, IdentityTable(database), names, now_ms=now_ms, record=record)
-        known = Provision(names.names[0], port, authority.fingerprint)
-        return cls(
-            authority, database, known, enrol=enrol, mint_id=mint_id, now_ms=now_ms, clock_s=clock_s, record=record
-        )
+    ) -> None:
+        """`port` is the device plane's; `clock_s` is monotonic."""
+        self.authority = authority
+        self.table = IdentityTable(database)
+        self.record = record
+        self.credentials = DeviceCredentials(authority, self.table, now_ms=now_ms, record=record)
+        self._codes = Codes(database, now_ms=now_ms, clock_s=clock_s)
+        self._known = Provision(authority.names.names[0], port, authority.fingerprint)
+        self._enrol = enrol
+        self._mint_id = mint_id
+        self._pending: dict[bytes, PendingPairing] = {}
+        self._one_secret = asyncio.Lock()
+        self.ask_host: Callable[[str, bytes, Wish], Awaitable[str | None]] | None = None
+        """Has another host `pair_shown`: the device's id, its error, or None where it does not answer."""
 
     @property
     def pending(self) -> tuple[PendingPairing, ...]:

@@ -211,9 +211,7 @@ class People:
 
     async def add(self, name: str, role: Role) -> Person:
         """Somebody without an address in a channel: they come in by a link or a password."""
-        self._check_room()
         person = self._new(self._checked(name), role)
-        self._check_free(person.name)
         await self._add(person)
         self._note(f"{role}, new here", person)
         return person
@@ -244,6 +242,8 @@ class People:
         return gone
 
     def _new(self, name: str, role: Role) -> Person:
+        if len(self._known) >= MAX_PEOPLE:
+            raise Overloaded(f"this host knows {MAX_PEOPLE} people already", next_step="microclaw person rm NAME")
         return Person(f"p-{secrets.token_hex(4)}", name, role, self._now_ms())
 
     def _note(self, text: str, person: Person) -> None:
@@ -252,16 +252,6 @@ class People:
     async def _announce(self) -> None:
         for listener in self._listeners:
             await listener()
-
-    def _check_free(self, name: str) -> None:
-        if self._find(name) is not None:
-            raise ConfigError(
-                f"there is somebody named {name} already", next_step="another name, or: microclaw person list"
-            )
-
-    def _check_room(self) -> None:
-        if len(self._known) >= MAX_PEOPLE:
-            raise Overloaded(f"this host knows {MAX_PEOPLE} people already", next_step="microclaw person rm NAME")
 
     async def remove(self, reference: str) -> Person:
         """Forget somebody, their addresses and tokens; the owner stays."""
@@ -288,7 +278,6 @@ class People:
                     next_step="leave --role out, or give another --name",
                 )
             return known
-        self._check_room()
         return self._new(self._free_name(asked.about) if name is None else self._checked(name), role or "member")
 
     def _free_name(self, wanted: str) -> str:
@@ -297,7 +286,7 @@ class People:
         return next(name for name in names if self._alike(name) is None)
 
     def _checked(self, name: str) -> str:
-        """A new person's name. Raises ConfigError for none, and for one that looks like another person's."""
+        """A new person's name. Raises ConfigError for none, for a taken one, and one that looks like another's."""
         tidy = person_name(name)
         if tidy is None:
             length, shown = len(unicodedata.normalize("NFC", " ".join(name.split()))), repr(name[:MAX_PERSON_NAME])
@@ -306,10 +295,10 @@ class People:
                 wrong = over_limit(f"the person's name {shown[:-1]}…'", MAX_PERSON_NAME, "character", length)
             rule = f"letters, digits, spaces and .'-_ , at most {MAX_PERSON_NAME}, a letter first"
             raise ConfigError(wrong, next_step=rule)
-        alike = self._alike(tidy)
-        if alike is not None and self._find(tidy) is None:
-            text = f"{tidy} looks like {alike.name}, who is here already"
-            raise ConfigError(text, next_step="another name, which differs more")
+        if (alike := self._alike(tidy)) is not None:
+            is_same = self._find(tidy) is not None
+            text = f"there is somebody named {tidy}" if is_same else f"{tidy} looks like {alike.name}, who is here"
+            raise ConfigError(f"{text} already", next_step="another name, or: microclaw person list")
         return tidy
 
     def _alike(self, name: str) -> Person | None:
@@ -331,7 +320,7 @@ class People:
                 await self._table.put(person, self._now_ms())
             except StoreError:  # another host may have been faster
                 await self._read()
-                self._check_free(person.name)
+                self._checked(person.name)
                 raise
             await self._read()
 

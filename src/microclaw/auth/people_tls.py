@@ -1,51 +1,23 @@
-"""The certificate of the address that people and programs call: the host's own, or one that was given. It listens
-nowhere.
-
-Its context never asks a browser for a certificate, unlike the devices' one.
-"""
+"""TLS of the address that people and programs call, and a certificate that was given for it. It listens nowhere."""
 
 from __future__ import annotations
 
 import logging
-import os
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 from cryptography import x509
 
-from microclaw.auth.authority import Authority, bare_server_context
+from microclaw.auth.authority import bare_server_context
 from microclaw.auth.certificates import HostNames, from_ms
-from microclaw.durable import size_text
+from microclaw.durable import read_given
 from microclaw.errors import ConfigError
 
-RENEWAL_CHECK_S: Final = 30.0  # often: the clock may be set, the machine's addresses change, files are replaced
-OWN_FILE: Final = "people.pem"
 MAX_PEM_BYTES: Final = 256 << 10
 WARN_DAYS: Final = 14
 _log = logging.getLogger(__name__)
-
-
-class OwnCertificate:
-    """Issued by the host's own authority for the machine's names and addresses; made anew before it ends.
-
-    `context` is what the listener serves with; `names` are those that its certificate has now; `fingerprint` is the
-    authority's.
-    """
-
-    def __init__(self, authority: Authority, look: Callable[[], HostNames]) -> None:
-        self._authority = authority
-        self._look = look
-        self.context = _context()
-        self.fingerprint = authority.fingerprint
-        self.names = HostNames.of(authority.server)
-        authority.serve(self.context)
-
-    async def refresh(self) -> None:
-        """Look again: a new certificate goes into the live context. Connections that are open stay."""
-        await self._authority.renew_if_due(self._look())
-        self.names = HostNames.of(self._authority.server)
 
 
 class GivenCertificate:
@@ -56,8 +28,7 @@ class GivenCertificate:
         self._files = certificate.expanduser(), key.expanduser()
         self._now_ms = now_ms
         self._seen = self._stamp()
-        self.context = _context()
-        self.fingerprint = None
+        self.context = people_context()
         self.names = self._load()
 
     async def refresh(self) -> None:
@@ -75,12 +46,14 @@ class GivenCertificate:
     def _load(self) -> HostNames:
         """The names of the pair, which is served from now on. Everything is checked before the live context gets it."""
         certificate, key = self._files
-        pem, now = _read(certificate), from_ms(self._now_ms())
-        _read(key, private=True)
+        pem, now = read_given(certificate, MAX_PEM_BYTES), from_ms(self._now_ms())
+        read_given(key, MAX_PEM_BYTES)
+        if key.stat().st_mode & 0o007:
+            raise ConfigError(f"everybody may read or change the key {key}", next_step=f"chmod o-rwx {key}")
         try:
             leaf = x509.load_pem_x509_certificates(pem)[0]
             names, begin, end = HostNames.of(leaf), leaf.not_valid_before_utc, leaf.not_valid_after_utc
-            _context().load_cert_chain(certificate, key, password="")
+            people_context().load_cert_chain(certificate, key, password="")
             if not begin <= now < end:
                 text = f"{certificate} is valid from {begin:%Y-%m-%d} to {end:%Y-%m-%d}, and today is {now:%Y-%m-%d}"
                 raise ConfigError(text, next_step="renew it")
@@ -100,28 +73,11 @@ class GivenCertificate:
         return tuple(_stamp(path) for path in self._files)
 
 
-PeopleTls: TypeAlias = OwnCertificate | GivenCertificate
-
-
-def _context() -> ssl.SSLContext:
+def people_context() -> ssl.SSLContext:
+    """It never asks a browser for a certificate, unlike the devices' one; it has none itself yet."""
     context = bare_server_context()
     context.set_alpn_protocols(["http/1.1"])
     return context
-
-
-def _read(path: Path, *, private: bool = False) -> bytes:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with os.fdopen(fd, "rb") as file:
-            if private and os.fstat(fd).st_mode & 0o007:
-                raise ConfigError(f"everybody may read or change the key {path}", next_step=f"chmod o-rwx {path}")
-            content = file.read(MAX_PEM_BYTES + 1)
-    except OSError as exc:
-        step = "microclaw config set host.http_cert and host.http_key, with whole paths"
-        raise ConfigError(f"cannot read {path}: {exc.strerror or exc}", next_step=step) from exc
-    if len(content) > MAX_PEM_BYTES:
-        raise ConfigError(f"{size_text(path, MAX_PEM_BYTES)}: that is no certificate or key")
-    return content
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

@@ -181,10 +181,7 @@ class PersonTokens(Credentials[Token]):
         if scope != "all" and RANK[SCOPES[scope]] > RANK[person.role]:
             text = f"{person.name} is {role_words(person.role)}, and the scope {scope} is {role_words(SCOPES[scope])}'s"
             raise ConfigError(text, next_step="a smaller --scope, or none: the token is then all that its person is")
-        known = await self._table.list()
-        if any(row.name == name for row in known):
-            raise _name_taken(name)
-        if len(known) >= MAX_TOKENS:
+        if len(await self._table.list()) >= MAX_TOKENS:
             raise Overloaded(f"there are {MAX_TOKENS} tokens already", next_step="microclaw person rm-token NAME")
         secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
         now_ms = self._now_ms()
@@ -192,7 +189,8 @@ class PersonTokens(Credentials[Token]):
         token_id = f"t-{secrets.token_hex(4)}"
         token = Token(token_id, name, person_id, digest_of(secret), now_ms, expires_ms, None, scope)
         if not await self._table.add(token):
-            raise _name_taken(name)
+            step = f"another name, or: microclaw person rm-token {name!r}"
+            raise ConfigError(f"there is a token named {name} already", next_step=step)
         until = "for good" if days is None else f"for {days} day{'' if days == 1 else 's'}"
         less = "" if scope == "all" else f", scope {scope}"
         text = f"acts as {person.name}{less}, {until}"
@@ -226,9 +224,3 @@ class PersonTokens(Credentials[Token]):
         person, most = self._roles.get(row.person_id), SCOPES[row.scope]
         is_less = person is not None and RANK[most] < RANK[person.role]
         return self._roles.get(limited_id(row.person_id, most)) if is_less else person
-
-
-def _name_taken(name: str) -> ConfigError:
-    return ConfigError(
-        f"there is a token named {name} already", next_step=f"another name, or: microclaw person rm-token {name!r}"
-    )

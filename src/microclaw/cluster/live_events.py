@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import fields, replace
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -18,13 +18,9 @@ from microclaw.cluster.hosts import Hosts
 from microclaw.cluster.requests import HostGone, HostRequests
 from microclaw.errors import MicroclawError
 from microclaw.events import LIVE_EVENTS, LiveEvent, LiveKind
-from microclaw.text import clean_text
 
 MAX_WAITING: Final = 1_024  # as many as a page's stream keeps
 RETRY_S: Final = 0.5
-MAX_TEXT: Final = 16_384  # characters
-MAX_NUMBER: Final = 1 << 53
-MAX_AT_MS: Final = 253_402_300_800_000  # the year 10000
 _KINDS: Final[dict[str, LiveKind]] = {kind.kind: kind for kind in LIVE_EVENTS}
 
 _log = logging.getLogger(__name__)
@@ -33,16 +29,18 @@ _log = logging.getLogger(__name__)
 class LiveEvents:
     """`deliver` gets the events of other hosts; this host's own are delivered by who publishes them.
 
-    `refused` counts what could not be read: an event of a newer host, or no event at all.
+    Of `counts` (status.COUNTS) events_refused are those that could not be read: of a newer host, or no event at all.
     """
 
-    def __init__(self, requests: HostRequests, hosts: Hosts, deliver: Callable[[LiveEvent], None]) -> None:
+    def __init__(
+        self, requests: HostRequests, hosts: Hosts, deliver: Callable[[LiveEvent], None], counts: Counter[str]
+    ) -> None:
         self._requests = requests
         self._hosts = hosts
         self._deliver = deliver
         self._readers: set[asyncio.Queue[LiveEvent]] = set()
         self._following: dict[str, asyncio.Task[None]] = {}
-        self.sent = self.taken = self.dropped = self.refused = 0
+        self._counts = counts
         requests.answer("live", type(None), self._tell, is_stream=True)
 
     def share(self, event: LiveEvent) -> None:
@@ -50,9 +48,9 @@ class LiveEvents:
         for reader in self._readers:
             if reader.full():
                 reader.get_nowait()
-                self.dropped += 1
+                self._counts["events_dropped"] += 1
             reader.put_nowait(event)
-        self.sent += 1
+        self._counts["events_sent"] += 1
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
@@ -97,26 +95,12 @@ class LiveEvents:
     def _take(self, kind: str, told: msgspec.Raw) -> None:
         event_kind = _KINDS.get(kind)
         try:
-            event = None if event_kind is None else _checked(msgspec.msgpack.decode(told, type=event_kind))
+            event = None if event_kind is None else msgspec.msgpack.decode(told, type=event_kind)
         except (msgspec.DecodeError, RecursionError) as exc:
             _log.debug("a live event of another host that cannot be read: %s", exc)
             event = None
         if event is None:
-            self.refused += 1
+            self._counts["events_refused"] += 1
             return
-        self.taken += 1
+        self._counts["events_taken"] += 1
         self._deliver(event)
-
-
-def _checked(event: LiveEvent) -> LiveEvent | None:
-    """With texts that are safe to show; None for numbers that no host tells."""
-    values = {field.name: getattr(event, field.name) for field in fields(event)}
-    if any(isinstance(value, int) and not -MAX_NUMBER <= value <= MAX_NUMBER for value in values.values()):
-        return None
-    if not 0 <= event.at_ms <= MAX_AT_MS:
-        return None
-    texts: dict[str, Any] = {name: value for name, value in values.items() if isinstance(value, str)}
-    safe: dict[str, Any] = {
-        name: clean_text(value[:MAX_TEXT], one_line=name != "text") for name, value in texts.items()
-    }
-    return event if safe == texts else replace(event, **safe)

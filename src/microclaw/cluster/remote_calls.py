@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Annotated, Any, Final, TypeAlias, TypeVar, cast, get_args
@@ -30,12 +31,9 @@ _SOONER_S: Final = 0.1  # the server ends before who asks, so that its better in
 
 
 class CallRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
-    """`left_s`: how long the answer is waited for, from when the request comes; hosts' clocks differ.
+    """`left_s`: how long the answer is waited for, from when the request comes; hosts' clocks differ."""
 
-    `link_id` may also be the address of a port.
-    """
-
-    link_id: str
+    endpoint: str
     method: str
     left_s: Annotated[float, msgspec.Meta(gt=0, le=MAX_LEFT_S)]
     fields: dict[str, Any]
@@ -60,18 +58,18 @@ class RemoteCalls:
         self._requests = requests
         self._owner_of = owner_of
 
-    async def call(self, host: str, link_id: str, call: Call[R], timeout_s: float) -> R:
+    async def call(self, host: str, endpoint: str, call: Call[R], timeout_s: float) -> R:
         """As Transport.call, at `host`. DeviceMoved when the call was not carried out there, or may be made again.
 
         An idempotent call whose host is gone may be made again; of another one the outcome is unknown.
         """
-        owner = self._owner_of(_endpoint(link_id))
-        name = link_id if owner is None or _is_port(link_id) else owner.name
+        owner = self._owner_of(endpoint)
+        name = endpoint if owner is None else owner.name
         try:
             if timeout_s <= 0:
                 raise HostGone(f"no time was left to ask the host {host_called(host)}", unsent=True)
             left_s = min(timeout_s - min(_SOONER_S, timeout_s / 10), MAX_LEFT_S)
-            request, kind = (link_id, call.method, left_s, call), _ANSWERS[call.method]
+            request, kind = (endpoint, call.method, left_s, call), _ANSWERS[call.method]
             async with (
                 asyncio.timeout(timeout_s),
                 aclosing(self._requests.ask(host, "device", request, kind)) as answers,
@@ -94,17 +92,16 @@ class RemoteCalls:
 class DeviceCalls:
     """Does what other hosts ask of devices here, each behind its device's other calls."""
 
-    def __init__(self, requests: HostRequests, owner_of: OwnerOf) -> None:
+    def __init__(self, requests: HostRequests, owner_of: OwnerOf, counts: Counter[str]) -> None:
         self._host_id = requests.host_id
         self._owner_of = owner_of
         self._running: set[asyncio.Task[Any]] = set()
-        self.served = 0
-        self.refused = 0
+        self._counts = counts
         requests.answer("device", CallRequest, self._serve)
 
     async def _serve(self, request: CallRequest) -> AsyncGenerator[object, None]:
         if len(self._running) >= MAX_RUNNING:
-            self.refused += 1
+            self._counts["calls_refused"] += 1
             raise Overloaded(f"{MAX_RUNNING} calls of other hosts run already at the device's host")
         task = asyncio.create_task(self._done(request), name="cluster: call of another host")
         self._running.add(task)
@@ -112,13 +109,12 @@ class DeviceCalls:
         yield await asyncio.shield(task)  # what has begun ends, though nobody waits for it any more
 
     async def _done(self, request: CallRequest) -> Any:
-        call, endpoint = request.call(), _endpoint(request.link_id)
-        device = self._owner_of(endpoint)
+        call, device = request.call(), self._owner_of(request.endpoint)
         if device is None:
-            raise DeviceMoved(f"the host {host_called(self._host_id)} does not know the device {request.link_id}")
+            raise DeviceMoved(f"the host {host_called(self._host_id)} does not know the device {request.endpoint}")
         check_call(device.board, call)
-        value = await device.ask_here(endpoint, call, request.left_s)
-        self.served += 1
+        value = await device.ask_here(request.endpoint, call, request.left_s)
+        self._counts["calls_served"] += 1
         return value
 
 
@@ -135,15 +131,6 @@ def _ended(call: Call[Any], error: MicroclawError) -> MicroclawError:
         return error
     step = "look at the device, then repeat it if need be"
     return OutcomeUnknown(f"{error.message}: outcome unknown", next_step=step)
-
-
-def _is_port(link_id: str) -> bool:
-    """A port's address has a scheme; no link's id has a colon."""
-    return ":" in link_id
-
-
-def _endpoint(link_id: str) -> str:
-    return link_id if _is_port(link_id) else f"link:{link_id}"
 
 
 def _answer_type(kind: Any) -> Any:

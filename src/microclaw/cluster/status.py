@@ -5,8 +5,8 @@ It changes nothing, and the database may be away.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -30,7 +30,7 @@ class ClusterView:
     database: SharedDatabase
     hosts: Hosts
     duties: Duties
-    counts: Callable[[], Mapping[str, int]] = dict  # of COUNTS, those that this host counts yet
+    counts: Mapping[str, int] = field(default_factory=dict)  # of COUNTS, those that this host counts yet
 
     async def status(self) -> ClusterFacts:
         try:
@@ -58,7 +58,7 @@ class ClusterView:
             "hosts": len(self.hosts.live),
             "hosts_gone": sum(one.ended == "gone" for one in self.hosts.ended()),
             **dict.fromkeys(COUNTS, 0),
-            **self.counts(),
+            **self.counts,
         }
 
     def _problems(self) -> Iterator[_Problem]:

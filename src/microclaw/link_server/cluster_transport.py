@@ -70,4 +70,4 @@ class ClusterLinkTransport(LinkTransport):
         host = self.link.other_host
         if host is None:
             return await super()._do(call, timeout_s)
-        return await self._remote.call(host, self.link.link_id, call, timeout_s)
+        return await self._remote.call(host, self.endpoint, call, timeout_s)

@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping
 from typing import Final, Self
 
-from microclaw.auth.credentials import RevocationNotice
 from microclaw.link_server.device_link import DeviceLink, LinkParts
 from microclaw.link_server.meter import LANES, LaneName
 from microclaw.wire.link.frame import CloseCode
@@ -41,14 +40,14 @@ class LinkRegistry:
     def online(self) -> tuple[DeviceLink, ...]:
         return tuple(link for link in self._links.values() if link.online)
 
-    def revoked(self, revoked: RevocationNotice) -> None:
+    def revoked(self, link_id: str) -> None:
         """End the live connection of a device whose credentials ended, and what waits for it."""
-        link = self._links.get(revoked.device_id)
+        link = self._links.get(link_id)
         if link is None:
             return
         link.revoke()
         if link.connection is not None:
-            link.connection.close(CloseCode.REVOKED, f"revoked: {revoked.cause}")
+            link.connection.close(CloseCode.REVOKED, "revoked")
 
     def replaced(self, link_id: str) -> None:
         """The device has a newer connection, to another host."""

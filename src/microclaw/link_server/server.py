@@ -12,13 +12,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from microclaw.addresses import bracketed, is_loopback
 from microclaw.audit import Record, no_record
-from microclaw.auth.certificates import lan_names
-from microclaw.auth.pairing import HostIdentity, PendingPairing
+from microclaw.auth.authority import Authority
+from microclaw.auth.pairing import HostIdentity
 from microclaw.auth.provisioning import SECRET_LIFE_MS, Provision
 from microclaw.devices.entry import check_name
 from microclaw.devices.registry import Registry
@@ -30,13 +29,9 @@ from microclaw.link_server.links import PATH, LinkRegistry
 from microclaw.link_server.meter import LinkMeter
 from microclaw.link_server.transport import SCHEME
 from microclaw.store.database import Database
-from microclaw.supervision import SupervisedTasks
 
 if TYPE_CHECKING:
     from microclaw.link_server.listener import Listener
-
-RENEWAL_CHECK_S: Final = 30.0  # often: the clock may be set, and only a look at it shows that
-RENEWAL: Final = "renew the link's certificate"
 
 
 class LinkServer(LinkedDevices):
@@ -73,42 +68,32 @@ class LinkServer(LinkedDevices):
         devices: Registry,
         database: Database,
         *,
-        folder: Path,
+        authority: Authority,
         listening: socket.socket,
         plain: bool,
         limits: LinkLimits,
         meter: LinkMeter,
         now_ms: Callable[[], int],
         publish: Callable[[LiveEvent], None],
-        supervised: SupervisedTasks,
         record: Record = no_record,
-        renewal_check_s: float = RENEWAL_CHECK_S,
     ) -> AsyncIterator[LinkServer]:
-        """Raises StoreError when the identity in `folder` is not whole."""
-        names = await asyncio.to_thread(lan_names)
-        identity = await HostIdentity.open(
-            folder,
+        """Inside, devices connect once it was started."""
+        identity = HostIdentity(
+            authority,
             database,
-            names=names,
             port=listening.getsockname()[1],
             enrol=partial(_enrol, devices),
             mint_id=devices.mint_id,
             now_ms=now_ms,
             record=DeviceRecorder(devices, record, publish, now_ms).record,
         )
-        context = None if plain else identity.authority.server_context()
-
-        async def renew() -> None:
-            await identity.authority.renew_if_due(await asyncio.to_thread(lan_names))
-
+        context = None if plain else authority.server_context()
         async with asyncio.TaskGroup() as tasks:
             server = cls(links, devices, identity, listening, tasks, tls=context, limits=limits, meter=meter)
             await server.mark_revoked()
-            renewing = supervised.start(RENEWAL, renew, every_s=renewal_check_s)
             try:
                 yield server
             finally:
-                renewing.cancel()
                 server._leaving.set()
 
     def start(self) -> None:
@@ -147,10 +132,6 @@ class LinkServer(LinkedDevices):
     def is_local(self) -> bool:
         """Only this machine can reach it."""
         return is_loopback(self._host)
-
-    @property
-    def pending(self) -> tuple[PendingPairing, ...]:
-        return self.identity.pending
 
     async def provision(
         self,

@@ -87,11 +87,6 @@ class IdentityTable(Table):
                 next_step="start the host again: it says what to do",
             )
 
-    @reads
-    def trusting(self, sql: Sql) -> int:
-        """How many devices have a credential that may open something."""
-        return int(scalar(sql, f"SELECT count(*) FROM ({_LIVE}) AS those"))  # noqa: S608 - a constant
-
     @writes
     def begin_anew(self, sql: Sql, at_ms: int) -> int:
         """Forget the authority and revoke every credential; returns how many could still open something."""

@@ -13,11 +13,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from tests.auth.conftest import Clock
 
-from microclaw.auth.certificates import host_names
-from microclaw.auth.credentials import Identity, IssuedCredential, Reason, Refusal, RevocationNotice
+from microclaw.auth.authority import Authority
+from microclaw.auth.certificates import HostNames, host_names
+from microclaw.auth.credentials import Identity, IssuedCredential, Reason, Refusal
 from microclaw.auth.pairing import HostIdentity, PendingPairing, Wish
 from microclaw.errors import UnknownName
 from microclaw.store.database import Database
+from microclaw.store.identity import IdentityTable
 from microclaw.wire.link.frame import CloseCode
 
 NAMES = host_names("lab.example", ("192.0.2.7",))
@@ -51,10 +53,13 @@ class Devices:
 class Host:
     """A host's identity as it really is, with what a test turns and looks at."""
 
-    def __init__(self, folder: Path, clock: Clock, identity: HostIdentity, devices: Devices) -> None:
+    def __init__(
+        self, folder: Path, clock: Clock, identity: HostIdentity, devices: Devices, names: list[HostNames]
+    ) -> None:
         self.folder, self.clock, self.devices, self.table = folder, clock, devices, identity.table
         self.authority, self.credentials, self.identity = identity.authority, identity.credentials, identity
-        self.revoked: list[RevocationNotice] = []
+        self.names = names  # [0]: those that it sees
+        self.revoked: list[str] = []
         identity.credentials.listen(self.revoked.append)
 
     async def comes_with(self, token: str) -> Identity | Refusal:
@@ -132,15 +137,9 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def host(folder: Path, database: Database, clock: Clock) -> Host:
-    devices = Devices()
-    identity = await HostIdentity.open(
-        folder,
-        database,
-        names=NAMES,
-        port=8443,
-        enrol=devices,
-        mint_id=devices.mint_id,
-        now_ms=clock.ms,
-        clock_s=clock,
+    devices, names = Devices(), [NAMES]
+    authority = await Authority.open(folder, IdentityTable(database), lambda: names[0], now_ms=clock.ms)
+    identity = HostIdentity(
+        authority, database, port=8443, enrol=devices, mint_id=devices.mint_id, now_ms=clock.ms, clock_s=clock
     )
-    return Host(folder, clock, identity, devices)
+    return Host(folder, clock, identity, devices, names)

@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.auth.identity.conftest import handshake, key_pem
 from tests.stores import new_store
 
-from microclaw.auth.authority import SERVER_FILE, Authority
+from microclaw.auth.authority import Authority
 from microclaw.auth.certificates import KeyPair, host_names, new_authority, server_certificate, to_ms
-from microclaw.auth.people_tls import OWN_FILE, GivenCertificate, OwnCertificate
+from microclaw.auth.people_tls import GivenCertificate, people_context
 from microclaw.errors import ConfigError
 from microclaw.store.database import Database
 from microclaw.store.identity import IdentityTable
@@ -47,34 +47,30 @@ def served(context: ssl.SSLContext, trusted: x509.Certificate, name: str = "loca
     return x509.load_der_x509_certificate(here.getpeercert(binary_form=True) or b"").serial_number
 
 
-async def test_the_own_certificate_is_renewed_and_goes_into_the_live_context(tmp_path: Path) -> None:
-    real_now = datetime.now(UTC)
-    now_ms, names = [to_ms(real_now)], [host_names("box", ("192.0.2.7",))]
+async def test_the_own_certificate_is_renewed_and_goes_into_the_live_contexts(tmp_path: Path) -> None:
+    now_ms, names = [to_ms(datetime.now(UTC))], [host_names("box", ("192.0.2.7",))]
     async with Database.open(new_store(tmp_path / "home" / "store.db")) as database:
-        table = IdentityTable(database)
+        table, folder = IdentityTable(database), tmp_path / "identity"
+        authority = await Authority.open(folder, table, lambda: names[0], now_ms=lambda: now_ms[0])
+        contexts = people_context(), authority.server_context()
+        authority.serve(contexts[0])
 
-        async def authority(file: str) -> Authority:
-            folder = tmp_path / "identity"
-            return await Authority.open(folder, table, names[0], now_ms=lambda: now_ms[0], server_file=file)
+        def both(name: str) -> int:
+            first, second = (served(context, authority.certificate, name) for context in contexts)
+            assert first == second
+            return first
 
-        devices = await authority(SERVER_FILE)
-        own = OwnCertificate(await authority(OWN_FILE), lambda: names[0])
-        assert own.fingerprint == devices.fingerprint
-        first = served(own.context, devices.certificate)
-        assert first != devices.server.serial_number  # each server has a key of its own
-        assert "box.local" in own.names.names
-        await own.refresh()
-        assert served(own.context, devices.certificate) == first
+        first = both("box.local")
+        await authority.renew_if_due()
+        assert both("box.local") == first
         names[0] = host_names("box", ("192.0.2.8",), "claw.example")
-        await own.refresh()
-        second = served(own.context, devices.certificate, "claw.example")
-        assert second != first
+        await authority.renew_if_due()
+        assert both("claw.example") != first
         now_ms[0] += 61 * 86_400_000  # two thirds of its life
-        await own.refresh()
-        assert own.names.covers(names[0])
+        await authority.renew_if_due()
+        assert authority.names.covers(names[0])
         with pytest.raises(ssl.SSLCertVerificationError):
-            served(own.context, devices.certificate, "box.local")  # made in two months: not valid today
-    assert (tmp_path / "identity" / OWN_FILE).stat().st_mode & 0o777 == 0o600
+            both("box.local")  # made in two months: not valid today
 
 
 async def test_a_given_certificate_is_served_and_read_again_when_it_changes(tmp_path: Path) -> None:
@@ -82,7 +78,6 @@ async def test_a_given_certificate_is_served_and_read_again_when_it_changes(tmp_
     first = made_at(real_now, "claw.example")
     given = GivenCertificate(*write_pair(tmp_path, first), lambda: to_ms(real_now))
     assert "claw.example" in given.names.names
-    assert given.fingerprint is None
     assert served(given.context, AUTHORITY.certificate, "claw.example") == first.certificate.serial_number
     second = made_at(real_now, "new.example")
     write_pair(tmp_path, second)

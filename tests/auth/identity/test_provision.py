@@ -17,19 +17,13 @@ SECRET = "ABCDEFGHIJKLMNOPQRSTUVWX23"
 GIVEN = Provision("lab.local", 8443, CA, SECRET, 1000)
 
 
-def test_line_says_it_all_in_the_dense_alphabet_of_qr_codes() -> None:
+def test_a_line_in_the_dense_alphabet_of_qr_codes_says_it_all_and_the_file_too() -> None:
     assert GIVEN.uri == f"MICROCLAW://LAB.LOCAL:8443/{CA.upper()}/{SECRET}"
     assert Provision("fd00::2", 8443, CA).uri == f"MICROCLAW://[FD00::2]:8443/{CA.upper()}"
-
-
-def test_file_is_json() -> None:
     assert json.loads(GIVEN.to_json()) == {
         "microclaw": 1, "host": "lab.local", "port": 8443, "ca_sha256": CA, "secret": SECRET, "expires_ms": 1000,
     }  # fmt: skip
-
-
-def test_qr_code_fits_a_terminal() -> None:
-    lines = GIVEN.qr().splitlines()
+    lines = GIVEN.qr().splitlines()  # it fits a terminal
     assert 20 <= len(lines) <= 24
     assert any("\u2580" in line or "\u2584" in line for line in lines)
 

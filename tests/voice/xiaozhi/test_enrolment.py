@@ -20,7 +20,7 @@ async def test_a_code_that_a_person_types_lets_a_device_in(talking: Open) -> Non
         assert first["websocket"]["url"].startswith("ws://127.0.0.1:")
         code = first["activation"]["code"]
         assert code in first["activation"]["message"]
-        assert [p.board for p in talk.plane.plane.pending] == ["bread-compact-wifi"]
+        assert [p.board for p in talk.plane.plane.identity.pending] == ["bread-compact-wifi"]
         added = await talk.plane.plane.pair(code, name="kitchen")
         second = (await device.until("ota"))["body"]
         assert "activation" not in second

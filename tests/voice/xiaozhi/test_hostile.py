@@ -164,7 +164,7 @@ async def test_a_request_that_is_none_of_a_device_is_refused(
         device = await talk.device(MAC, CLIENT)
         await device.do("boot", headers=headers)
         assert (await device.until("ota"))["status"] == status
-        assert talk.plane.plane.pending == ()
+        assert talk.plane.plane.identity.pending == ()
 
 
 async def test_who_asks_too_often_has_to_wait(talking: Open) -> None:

@@ -21,7 +21,7 @@ from aiohttp import WSCloseCode, web
 
 from microclaw.auth.certificates import lan_names
 from microclaw.auth.codes import WrongTokens
-from microclaw.auth.credentials import Refusal, RevocationNotice
+from microclaw.auth.credentials import Refusal
 from microclaw.auth.pairing import HostIdentity
 from microclaw.devices.registry import Registry
 from microclaw.errors import MicroclawError, ProtocolError
@@ -320,6 +320,6 @@ class XiaozhiServer:
                 del self._live[credential]
         return answer
 
-    def _revoked(self, notice: RevocationNotice) -> None:
-        if (live := self._live.get(notice.device_id)) is not None:
+    def _revoked(self, device_id: str) -> None:
+        if (live := self._live.get(device_id)) is not None:
             live.end(WSCloseCode.POLICY_VIOLATION, "revoked")
