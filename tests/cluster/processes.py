@@ -21,10 +21,10 @@ from tests.link_server.scripted import MemoryOutbox, ScriptedDevice
 from microclaw.apps.device_operations import list_devices
 from microclaw.backoff import Backoff
 from microclaw.cli.child import Child
-from microclaw.client import Client
-from microclaw.client.request import HostError
 from microclaw.errors import NoHost, ProtocolError
 from microclaw.link_server.operations import notify
+from microclaw.operations.client import Client
+from microclaw.operations.connection import HostError
 from microclaw.wire.link.codec import decode
 from microclaw.wire.link.messages import Event, Notify, PairDone, PairRequest
 
@@ -192,7 +192,7 @@ async def ask(
                 await asyncio.sleep(0.1)
             elif number % 4 == 0:
                 chat_id = f"c{rng.randrange(3)}"
-                await asyncio.to_thread(host.client.chat.ask, "what time is it?", chat_id=chat_id, within_s=60)
+                await asyncio.to_thread(host.client.watching(within_s=60).say, "what time is it?", chat_id=chat_id)
                 promises.chats += 1
             else:
                 answer = await asyncio.to_thread(host.client.call, notify, device=device.name, text=text)

@@ -17,9 +17,9 @@ from tests.link_server.scripted import ScriptedDevice
 from tests.postgres import USER, PostgresServer, running_server
 from tests.store.two_hosts import until
 
-from microclaw.client.request import HostError
 from microclaw.devices.calls import GpioSet
 from microclaw.errors import ConfigError, StoreError, StoreUnreachable
+from microclaw.operations.connection import HostError
 from microclaw.store import postgres as module
 from microclaw.store.postgres import SharedDatabase, make_tables
 from microclaw.store.postgres_connection import PostgresConnection

@@ -18,12 +18,12 @@ from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
-from microclaw.client.async_client import AsyncHostClient
-from microclaw.client.request import segment
 from microclaw.errors import MicroclawError, NoHost, Overloaded, ToolRetry
 from microclaw.events import ApprovalAsked, ApprovalSettled, Step
 from microclaw.mcp.server.service import Caller
-from microclaw.wire.host_api import Keepalive, Result, StreamEvent
+from microclaw.operations.client import AsyncClient
+from microclaw.operations.connection import HostError, segment
+from microclaw.wire.host_api import Failure, Keepalive, Result, StreamEvent
 
 MAX_CALLS: Final = 32
 QUEUE: Final = 256
@@ -57,7 +57,7 @@ class Waiting:
 class HostCall:
     """`next()` gives its events; `Result` is the last. When the queue is full only progress is left out."""
 
-    def __init__(self, host: AsyncHostClient, owner: str, session: str) -> None:
+    def __init__(self, host: AsyncClient, owner: str, session: str) -> None:
         self.owner = owner  # whose call it is: nobody else may take it up again
         self.session = session
         self.asked: ApprovalAsked | None = None
@@ -87,7 +87,9 @@ class HostCall:
     async def run(self, tool: str, arguments: Mapping[str, Any]) -> None:
         body = {"arguments": arguments, "session": self.session}
         try:
-            async for event in self._host.stream(f"/v1/tools/{segment(tool)}", body):
+            async for event in self._host.stream(f"/v1/tools/{segment(tool)}", body, keepalives=True):
+                if isinstance(event, Failure):
+                    raise HostError(event)
                 await self._put(event)
                 if isinstance(event, Result):
                     return
@@ -122,7 +124,7 @@ class HostCalls:
         await self._group.__aexit__(None, None, None)
 
     def start(
-        self, host: AsyncHostClient, tool: str, arguments: Mapping[str, Any], *, session: str, owner: str
+        self, host: AsyncClient, tool: str, arguments: Mapping[str, Any], *, session: str, owner: str
     ) -> HostCall:
         """Overloaded when too many run already."""
         if len(self._tasks) >= MAX_CALLS:

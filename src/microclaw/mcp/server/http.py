@@ -10,6 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,12 +24,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.codes import WrongTokens
-from microclaw.client.async_client import AsyncHostClient
-from microclaw.client.request import HostError
 from microclaw.errors import ConfigError, MicroclawError
 from microclaw.mcp.server.handlers import mcp_server
 from microclaw.mcp.server.service import Caller, EndSession
 from microclaw.mcp.server.shared_host import SharedHost
+from microclaw.operations.client import AsyncClient
+from microclaw.operations.connection import Endpoint, HostError
+from microclaw.operations.host_address import HostToken, named_host
 from microclaw.wire.host_api import TOO_MANY, Failure, failure_object, failure_of
 
 PATH: Final = "/mcp"
@@ -39,7 +41,6 @@ MAX_SESSIONS: Final = 64
 MAX_OWNERS: Final = 1024
 MAX_CONNECTIONS: Final = 256  # each session may hold a stream open
 IDLE_S: Final = 1800.0
-MAX_CLIENTS: Final = 256  # as many as there may be tokens
 WRONG_TOKENS: Final = 5  # of one address within a minute; the host counts what is passed on, too
 
 
@@ -58,7 +59,7 @@ async def http_app(
     origins = [f"{'https' if tls else 'http'}://{address}" for address in addresses]
     security = TransportSecuritySettings(allowed_hosts=addresses, allowed_origins=origins)
     service = TokenService(host_url, authorities)
-    async with service, mcp_server(service) as server:
+    async with mcp_server(service) as server:
         app = server.streamable_http_app(
             streamable_http_path=PATH,
             max_request_body_size=MAX_BODY_BYTES,
@@ -70,25 +71,16 @@ async def http_app(
 
 
 class TokenService:
-    """Clients of the host by token; the longest unused is closed when there are too many."""
+    """A client of the host for the token of each request."""
 
     def __init__(self, host_url: str, authorities: str = "") -> None:
-        self._host_url = host_url
-        self._authorities = authorities
-        self._clients: OrderedDict[str, AsyncHostClient] = OrderedDict()
+        self._endpoint = Endpoint(None, named_host(host_url, {}, "the host"), None, authorities)
         self._ended: EndSession | None = None
-
-    async def __aenter__(self) -> TokenService:
-        return self
-
-    async def __aexit__(self, *_: Any) -> None:
-        while self._clients:
-            await self._clients.popitem()[1].__aexit__(None, None, None)
 
     async def caller(self, context: Any, alive: Callable[[], Any] | None = None) -> Caller:  # noqa: ARG002
         token = token_of(context.request.headers)
         assert token is not None  # the gate has seen it
-        return Caller(await self._client(token), _owner(token), _session(context.request.headers))
+        return Caller(self._client(token), _owner(token), _session(context.request.headers))
 
     @asynccontextmanager
     async def sessions(self, ended: EndSession) -> AsyncIterator[None]:
@@ -105,27 +97,11 @@ class TokenService:
             self._ended(_owner(token), _session(headers))
 
     async def check(self, token: str) -> None:
-        """Raises HostError with status 401 or 429 for a token that opens nothing; of that one nothing is kept."""
-        client = await self._client(token)
-        try:
-            await client.get(CHECK_PATH)
-        except HostError:
-            await self._forget(token)
-            raise
+        """Raises HostError with status 401 or 429 for a token that opens nothing."""
+        await self._client(token).get(CHECK_PATH)
 
-    async def _forget(self, token: str) -> None:
-        client = self._clients.pop(_owner(token), None)
-        if client is not None:
-            await client.__aexit__(None, None, None)
-
-    async def _client(self, token: str) -> AsyncHostClient:
-        key = _owner(token)
-        if key not in self._clients:
-            self._clients[key] = AsyncHostClient.with_token(self._host_url, token, self._authorities)
-        self._clients.move_to_end(key)
-        if len(self._clients) > MAX_CLIENTS:
-            await self._clients.popitem(last=False)[1].__aexit__(None, None, None)
-        return self._clients[key]
+    def _client(self, token: str) -> AsyncClient:
+        return AsyncClient(replace(self._endpoint, token=HostToken(token)))
 
 
 class TokenCheck:
@@ -238,8 +214,7 @@ def check_address(host: str, certificate: Path | None, key: Path | None) -> None
 async def host_address(shared_host: SharedHost, control_socket: Path) -> str:
     """The API's address; ConfigError when this host has none."""
     await shared_host.ready()
-    async with AsyncHostClient.on_socket(control_socket) as host:
-        address = (await host.get("/v1/status"))["https"]["local"]
+    address = (await AsyncClient(control_socket).get("/v1/status"))["https"]["local"]
     if address is None:
         raise ConfigError(
             "this host has no port for its API, and tokens are checked there", next_step="microclaw up --port 8080"

@@ -58,16 +58,16 @@ async def _serve(stdio: StdioLines, shared_host: SharedHost, control_socket: Pat
         loop.add_signal_handler(number, serving.cancel)
     import anyio
 
-    from microclaw.client.async_client import AsyncHostClient
     from microclaw.mcp.server.handlers import mcp_server
     from microclaw.mcp.server.service import LentBoard, LocalService
+    from microclaw.operations.client import AsyncClient
 
     sending, received = anyio.create_memory_object_stream["SessionMessage | Exception"](1)
     send, outgoing = anyio.create_memory_object_stream["SessionMessage"](1)
     try:
+        host = AsyncClient(control_socket, attach=shared_host.ready)
         async with (
-            AsyncHostClient.on_socket(control_socket, shared_host.ready) as host,
-            LentBoard(AsyncHostClient.on_socket(control_socket)) as lent,
+            LentBoard(AsyncClient(control_socket)) as lent,
             mcp_server(LocalService(shared_host, host, lent), every_tool=every_tool) as server,
             asyncio.TaskGroup() as group,
         ):
