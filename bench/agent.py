@@ -12,9 +12,9 @@ from typing import Any
 
 from bench.processes import private_home, running
 from bench.report import Metric, median, timed
-from microclaw.client import Client
 from microclaw.config.load import load_settings
 from microclaw.events import Answer
+from microclaw.operations.client import Client
 
 OFFLINE_SENTENCE = "what is the temperature"
 MODEL_SENTENCE = "how warm is it at the board right now, in a whole sentence"  # the offline intents leave it to a model

@@ -24,9 +24,9 @@ from bench.wanted import Sentence, Want, read_sentences
 from bench.witness import ADC_VOLTS, READINGS, Witness, says
 from microclaw.boards.reader import load_board
 from microclaw.cli.board_control import BoardControl
-from microclaw.client import Client
 from microclaw.config.load import load_settings
 from microclaw.events import Answer, ApprovalAsked
+from microclaw.operations.client import Client
 from microclaw.patterns.library import fill
 from microclaw.wire.host_api import Result
 

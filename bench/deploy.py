@@ -15,11 +15,11 @@ from microclaw.apps.claims import live_conflict
 from microclaw.boards import load_board
 from microclaw.bus import Bus
 from microclaw.cli.board_control import BoardControl
-from microclaw.client import Client
 from microclaw.config.load import load_settings
 from microclaw.devices.calls import AppInstall, AppList, AppUninstall
 from microclaw.devices.device import Device
 from microclaw.events import Answer
+from microclaw.operations.client import Client
 from microclaw.store.apps import ImageRow
 from microclaw.store.database import Database
 from microclaw.transports.wasmachine import WasmachineTransport

@@ -20,10 +20,10 @@ from bench.deploy import first_edge_s
 from bench.processes import cpu_s, private_home, running
 from bench.report import Metric, median
 from microclaw.cli.board_control import BoardControl
-from microclaw.client import Client
 from microclaw.config.load import load_settings
 from microclaw.events import DeviceConnected
 from microclaw.link_server.limits import LinkLimits
+from microclaw.operations.client import Client
 
 RUNS = 7
 FRAMES = 500

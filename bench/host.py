@@ -11,9 +11,9 @@ from pathlib import Path
 from bench.processes import private_home, running
 from bench.report import Metric, median, timed
 from microclaw.cli.known_devices import known_devices
-from microclaw.client import Client
 from microclaw.config.load import load_settings
 from microclaw.devices.registry import MAX_DEVICES
+from microclaw.operations.client import Client
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceRow, DeviceTable
 

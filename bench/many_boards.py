@@ -16,9 +16,9 @@ from bench.report import Metric, median
 from microclaw.app import running_host
 from microclaw.boards import load_board
 from microclaw.builds.cache import BuildCache
-from microclaw.client import Client
 from microclaw.config.load import load_settings
 from microclaw.devices.registry import Registry
+from microclaw.operations.client import Client
 from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.wasm.compile import compile_module
 from microclaw.wire.host_api import Result

@@ -22,7 +22,7 @@ from playwright.async_api import Browser, CDPSession, Page, async_playwright, ex
 
 from bench.processes import Running, cpu_s, private_home, running
 from bench.report import Metric, median, percentile
-from microclaw.client import Client
+from microclaw.operations.client import Client
 from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.wire.host_api import Result
 

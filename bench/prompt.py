@@ -20,8 +20,8 @@ from typing import Any, Final
 
 from bench.report import Metric
 from microclaw.app import running_host
-from microclaw.client import Client
 from microclaw.config.load import load_settings
+from microclaw.operations.client import Client
 from microclaw.virtual_boards.process import VirtualBoardProcess
 
 GOAL_TOKENS: Final = 3000

@@ -31,9 +31,9 @@ from bench.report import Metric, median
 from microclaw.apps.device_calls import call_device
 from microclaw.cli.child import Child
 from microclaw.cli.known_devices import known_devices
-from microclaw.client import Client
 from microclaw.clock import now_ms
 from microclaw.durable import write_private
+from microclaw.operations.client import Client
 from microclaw.store.database import Database
 from microclaw.store.links import LinkTable
 from microclaw.store.postgres import SharedDatabase

@@ -17,10 +17,10 @@ import pytest
 from microclaw.app import running_host
 from microclaw.cli.board_control import BoardControl
 from microclaw.cli.child import Child
-from microclaw.client import Client
 from microclaw.config.load import load_settings
 from microclaw.errors import StoreError
 from microclaw.events import Step
+from microclaw.operations.client import Client
 from microclaw.wasm import find_toolchain, glue_built
 from microclaw.wire import board_control as control
 from microclaw.wire.host_api import Result

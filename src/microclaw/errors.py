@@ -142,7 +142,7 @@ class MicroclawError(Exception):
 
     @property
     def next(self) -> str | None:
-        """`next_step` by its name in the API's answers, for programs that use microclaw.client."""
+        """`next_step` by its name in the API's answers, for programs that use microclaw.operations.client."""
         return self.next_step
 
 

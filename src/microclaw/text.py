@@ -243,9 +243,12 @@ def door_words(door: str) -> str:
 _DOORS: Final = {"browser": "in the browser", "terminal": "in the terminal", "tg": "in Telegram"}
 
 
-def moment_text(at_ms: int) -> str:
-    """A moment of the wall clock, as this machine's zone has it."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_ms / 1000))
+def moment_text(at_ms: float) -> str:
+    """A moment of the wall clock, as this machine's zone has it; the number itself where no calendar reaches."""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_ms / 1000))
+    except (ValueError, OverflowError, OSError):
+        return f"@{at_ms / 1000}"
 
 
 def role_words(role: str) -> str:

@@ -13,9 +13,9 @@ import pytest
 
 from microclaw.app import running_host
 from microclaw.cli.board_control import BoardControl
-from microclaw.client import Client
 from microclaw.config.load import load_settings
 from microclaw.events import Answer
+from microclaw.operations.client import Client
 from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.wire import board_control as control
 

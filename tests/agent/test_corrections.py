@@ -11,9 +11,9 @@ from tests.agent.test_conversations import Talk
 
 from microclaw.app import running_host
 from microclaw.cli.board_control import BoardControl
-from microclaw.client import Client
 from microclaw.config.load import load_settings
 from microclaw.events import Answer, ApprovalAsked
+from microclaw.operations.client import Client
 from microclaw.virtual_boards.process import VirtualBoardProcess
 
 

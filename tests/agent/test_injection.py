@@ -20,13 +20,13 @@ from tests.models.model_server import Server, server
 from tests.tools.web_server import page, site
 
 from microclaw.app import running_host
-from microclaw.client import Client
 from microclaw.config.load import load_settings
 from microclaw.config.settings import AgentSettings
 from microclaw.devices.calls import AppInstall, AppList, GpioGet
 from microclaw.devices.device import Device
 from microclaw.egress.destinations import Address, Egress, why_not_public
 from microclaw.events import ApprovalAsked, ApprovalSettled
+from microclaw.operations.client import Client
 from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.wasm import compile_module
 from microclaw.wire.host_api import StreamEvent

@@ -11,12 +11,12 @@ from tests.models.event_streams import Events, openai_stream
 from tests.models.model_server import Server, server
 
 from microclaw.app import running_host
-from microclaw.client import Client
 from microclaw.config.load import load_settings
 from microclaw.errors import ModelError
 from microclaw.events import Answer, Step
 from microclaw.models.fallback import Breaker, Fallback
 from microclaw.models.scripted import Scripted, ScriptedModel, call, say
+from microclaw.operations.client import Client
 
 BUSY = {"error": {"message": "slow down", "type": "rate_limit_exceeded"}}
 CONFIG = """

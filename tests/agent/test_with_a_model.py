@@ -12,9 +12,9 @@ from tests.models.event_streams import Events, openai_stream
 from tests.models.model_server import server
 
 from microclaw.app import running_host
-from microclaw.client import Client
 from microclaw.config.load import load_settings
 from microclaw.events import Answer, Delta, Step
+from microclaw.operations.client import Client
 from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.wire.host_api import StreamEvent
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from microclaw.cli.child import Child
-from microclaw.client import Client
+from microclaw.operations.client import Client
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,11 @@ from tests.stores import new_store
 from microclaw.app import running_host
 from microclaw.auth.people import People
 from microclaw.auth.tokens import PersonTokens
-from microclaw.client import Client
 from microclaw.config.load import load_settings
 from microclaw.config.settings import AgentSettings, Settings
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
+from microclaw.operations.client import Client
 from microclaw.store.database import Database
 from microclaw.store.people import PeopleTable, Person, PersonTokenTable
 from microclaw.virtual_boards.process import VirtualBoardProcess

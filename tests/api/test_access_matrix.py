@@ -17,17 +17,17 @@ from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
+from tests.api.unix_http import UnixConnection
 
 from microclaw.api.access import OF_ROLE, access_of, every_route
 from microclaw.api.parts import HostParts
 from microclaw.app import running_host
 from microclaw.auth.people import MQTT, Role
 from microclaw.auth.sign_ins import csrf_token
-from microclaw.client import Client
-from microclaw.client.endpoint import SocketEndpoint
 from microclaw.config.load import load_settings
 from microclaw.config.settings import VoiceSettings
 from microclaw.errors import UnknownName
+from microclaw.operations.client import Client
 from microclaw.operations.operation import Access
 
 ALL: list[tuple[Access, str, str]] = [
@@ -116,7 +116,7 @@ class Matrix:
         """The status alone: some answers never end."""
         connection: HTTPConnection
         if column.is_socket:
-            connection = SocketEndpoint(self.host.settings.control_socket).connect(60)
+            connection = UnixConnection(self.host.settings.control_socket, 60)
         else:
             address = urlsplit(str(self.host.http))
             connection = HTTPConnection(str(address.hostname), address.port, timeout=60)

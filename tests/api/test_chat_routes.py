@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from microclaw.client import Client
 from microclaw.events import Answer
+from microclaw.operations.client import Client
 
 
 def chat(host: Client, text: str, chat_id: str = "c1") -> list[object]:

@@ -14,9 +14,9 @@ import pytest
 
 from microclaw.apps import device_operations as devices
 from microclaw.cli.known_devices import known_devices
-from microclaw.client import Client
-from microclaw.client.request import HostError
 from microclaw.events import Step
+from microclaw.operations.client import Client
+from microclaw.operations.connection import HostError
 from microclaw.wire.host_api import Failure, Result, StreamEvent
 
 BLINK = """

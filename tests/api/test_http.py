@@ -19,7 +19,7 @@ from microclaw.api.access import METHODS, access_of, every_route
 from microclaw.api.failures import add_failure_handlers
 from microclaw.api.server import Listener, serving, tcp_listener
 from microclaw.api.task_routes import file_answer
-from microclaw.client import Client
+from microclaw.operations.client import Client
 
 Address = tuple[str, int]
 OPENAI = "/v1/chat/completions"

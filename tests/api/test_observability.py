@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.api.unix_http import UnixConnection
 
 from microclaw.cli.child import Child
-from microclaw.client import Client
-from microclaw.client.endpoint import SocketEndpoint
-from microclaw.client.request import HostError
+from microclaw.operations.client import Client
+from microclaw.operations.connection import HostError
 from microclaw.wire.host_api import Result
 
 TIMEOUT_S = 30
@@ -54,7 +54,7 @@ class EventStream:
 def listening(control: str, query: str = "", last_event_id: str | None = None) -> Iterator[EventStream]:
     """An open stream; the host has said that it hears us."""
     headers = {} if last_event_id is None else {"Last-Event-ID": last_event_id}
-    with closing(SocketEndpoint(Path(control)).connect(TIMEOUT_S)) as connection:
+    with closing(UnixConnection(Path(control), TIMEOUT_S)) as connection:
         connection.request("GET", f"/v1/events{query}", headers=headers)
         response = connection.getresponse()
         assert (response.status, response.headers["Content-Type"]) == (200, "text/event-stream; charset=utf-8")
@@ -85,7 +85,7 @@ def test_deployed_and_removed_programs_are_live_events(host: Client, host_facts:
 def test_streams_are_bounded_and_the_next_one_is_told(host: Client, host_facts: dict[str, Any]) -> None:
     before = 1.0
     while before:  # a stream that its reader closed is seen by the host a little later
-        with closing(SocketEndpoint(Path(host_facts["control"])).connect(TIMEOUT_S)) as connection:
+        with closing(UnixConnection(Path(host_facts["control"]), TIMEOUT_S)) as connection:
             connection.request("GET", "/metrics")
             text = connection.getresponse().read().decode()
         found = re.search(r"^microclaw_event_listeners (\S+)$", text, re.MULTILINE)
@@ -105,7 +105,7 @@ def test_metrics_are_prometheus_text_on_both_planes(
     host.get("/v1/status")
     control = Path(host_facts["control"])
     is_control = plane == "control"
-    connection = SocketEndpoint(control).connect(TIMEOUT_S) if is_control else HTTPConnection(*api, timeout=TIMEOUT_S)
+    connection = UnixConnection(control, TIMEOUT_S) if is_control else HTTPConnection(*api, timeout=TIMEOUT_S)
     with closing(connection):
         connection.request("GET", "/metrics")
         response = connection.getresponse()

@@ -19,11 +19,11 @@ import pytest
 from tests.link_server.scripted import CAPABILITIES, ScriptedDevice
 
 from microclaw.app import running_host
-from microclaw.client import Client
 from microclaw.config.load import load_settings
 from microclaw.config.settings import AgentSettings, LinkSettings
 from microclaw.devices.calls import GpioGet
 from microclaw.events import ApprovalAsked
+from microclaw.operations.client import Client
 from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.wire.host_api import Result as ToolAnswer
 from microclaw.wire.jsonline import encode_line

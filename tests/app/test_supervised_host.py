@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from microclaw.app import running_host
-from microclaw.client.async_client import AsyncHostClient
 from microclaw.config.load import load_settings
+from microclaw.operations.client import AsyncClient
 
 
 async def test_a_task_that_dies_is_told_and_the_host_goes_on(tmp_path: Path) -> None:
@@ -18,8 +18,8 @@ async def test_a_task_that_dies_is_told_and_the_host_goes_on(tmp_path: Path) -> 
     async with (
         asyncio.timeout(60),
         running_host(replace(settings, cache=cache)),
-        AsyncHostClient.on_socket(settings.control_socket) as client,
     ):
+        client = AsyncClient(settings.control_socket)
         while not (health := await client.get("/healthz"))["failing"]:
             pass
         assert (health["ok"], health["failing"]) == (True, ["build the C library"])

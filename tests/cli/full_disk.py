@@ -16,8 +16,9 @@ from pathlib import Path
 from tests.cli.conftest import clean_environ
 
 from microclaw.cli.child import Child
-from microclaw.client import Client, HostError
 from microclaw.errors import ConfigError
+from microclaw.operations.client import Client
+from microclaw.operations.connection import HostError
 
 WORDS = ("microclaw.cli", "--json", "up", "--port", "0", "--link", "127.0.0.1:0", "--virtual", "0", "--die-with-parent")
 NEW = {"name": "lamp", "board": "virtual", "secret": True, "host": None}
@@ -43,7 +44,7 @@ def main(place: Path, log: Path) -> None:
     found["authority at last"] = authority(home)
     with Child("host", WORDS, log=log, environ=clean_environ(home)) as child:
         client = Client(Path(child.wait_ready()[0]["control"]))
-        asks = (lambda: client.post("/v1/devices/provision", NEW), client.health)
+        asks = (lambda: client.post("/v1/devices/provision", NEW), lambda: client.get("/healthz"))
         full = _fill(place)
         found["running, full"] = [*map(_code, asks), *_alarms(client)]
         full()

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from microclaw.cli.child import Child
-from microclaw.client import Client
+from microclaw.operations.client import Client
 
 
 class SilentModel:

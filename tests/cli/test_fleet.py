@@ -14,7 +14,7 @@ from tests.cli.conftest import Ran, Run, clean_environ, run_in
 from microclaw.apps import operations as programs
 from microclaw.cli.child import Child
 from microclaw.cli.fleet_file import FleetFile
-from microclaw.client import Client
+from microclaw.operations.client import Client
 
 BLINK = """#include "microclaw.h"
 static int led;

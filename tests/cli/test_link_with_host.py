@@ -20,8 +20,8 @@ from tests.cli.conftest import clean_environ
 
 from microclaw.cli.board_control import BoardControl
 from microclaw.cli.child import Child
-from microclaw.client import Client
 from microclaw.events import Answer, ApprovalAsked
+from microclaw.operations.client import Client
 from microclaw.wire import board_control as control
 
 Run = Callable[..., Any]

@@ -15,8 +15,8 @@ from microclaw.cli.main import app
 from microclaw.cli.options import GlobalOptions
 from microclaw.cli.program_files import MAX_FILE_BYTES, MAX_SOURCE_CHARS, optimization_level, read_program, source_text
 from microclaw.cli.programs import end_install
-from microclaw.client.request import HostError
 from microclaw.errors import ConfigError
+from microclaw.operations.connection import HostError
 from microclaw.wire.host_api import EvidenceObject
 
 

@@ -16,7 +16,7 @@ from tests.link_server.real_host import PATIENCE_S, RealHost, until_acked
 from tests.link_server.real_host import real_host as real_host
 
 from microclaw.cli.main import main
-from microclaw.client.request import HostError
+from microclaw.operations.connection import HostError
 from microclaw.wire.link.messages import Event, Log, Telemetry
 
 TRACE = 'Traceback (most recent call last):\n  File "blink.py", line 7, in main\nZeroDivisionError: divide by zero'

@@ -17,12 +17,12 @@ from tests.link_server.scripted import ScriptedDevice
 
 from microclaw.api.parts import HostParts
 from microclaw.app import running_host
-from microclaw.client import Client
 from microclaw.cluster.hosts import Hosts
 from microclaw.cluster.operations import HostFacts
 from microclaw.config.load import load_settings
 from microclaw.config.settings import ClusterSettings, LinkSettings
 from microclaw.devices.device import Device
+from microclaw.operations.client import Client
 from microclaw.store.postgres import SharedDatabase
 from microclaw.store.schema import VERSION
 from microclaw.wire.link.messages import PairDone, PairRequest

@@ -8,10 +8,8 @@ import os
 import random
 import signal
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Final, LiteralString
 
@@ -23,12 +21,12 @@ from tests.link_server.scripted import MemoryOutbox, ScriptedDevice
 from microclaw.apps.device_operations import list_devices
 from microclaw.backoff import Backoff
 from microclaw.cli.child import Child
-from microclaw.client import Client
-from microclaw.client.request import HostError
 from microclaw.errors import NoHost, ProtocolError
 from microclaw.link_server.operations import notify
+from microclaw.operations.client import Client
+from microclaw.operations.connection import HostError
 from microclaw.wire.link.codec import decode
-from microclaw.wire.link.messages import Event, Hello, Notify, PairDone, PairRequest
+from microclaw.wire.link.messages import Event, Notify, PairDone, PairRequest
 
 PATIENCE_S: Final = 60.0
 START_S: Final = 60.0
@@ -37,8 +35,6 @@ SETTLED_S: Final = 120.0
 OUTBOX_MESSAGES: Final = 200
 MAX_WAIT_S: Final = 8.0
 TICK_S: Final = (0.2, 1.2)
-TICKS_OF: Final = 120  # more devices than these tell so much less each, and as much together
-AT_ONCE: Final = 8  # devices that are paired
 BREACHES: Final = {4400, 4401, 4403, 4409}
 # What a person sees of a host that was killed or has no database: no socket, half an answer, or a refusal.
 Refused: Final = (NoHost, ProtocolError, HostError)
@@ -77,11 +73,6 @@ class Host:
             os.kill(self._child.pid, signal.SIGKILL)
         self._child.stop()
 
-    @property
-    def pid(self) -> int:
-        assert self._child is not None, "the host does not run"
-        return self._child.pid
-
     def stop(self) -> None:
         """In order, by SIGTERM; returns when it is gone."""
         assert self._child is not None
@@ -118,29 +109,9 @@ class FleetDevice(ScriptedDevice):
         self.sent = 0
         self.notes: list[tuple[bytes, str]] = []
         self.closes: Counter[int | None] = Counter()
-        self._less = 1.0
 
-    @asynccontextmanager
-    async def connected(self, opening: Hello | PairRequest | None = None) -> AsyncIterator[ScriptedDevice]:
-        """Afterwards nothing waits for a goodbye of TLS: the host may be cut off."""
-        transport: asyncio.Transport | None = None
-        try:
-            async with super().connected(opening) as device:
-                transport = self._socket._conn and self._socket._conn.transport
-                yield device
-        finally:
-            if transport is not None:
-                transport.abort()
-
-    async def pair_with(self, secret: str) -> None:
-        async with self.connected(PairRequest(self.board, token_wanted=True, secret=secret)):
-            self.token = (await self.next(PairDone)).token
-
-    async def live(
-        self, hosts: list[Host], quiet: asyncio.Event, over: asyncio.Event, *, devices: int = TICKS_OF
-    ) -> None:
-        """Until `over`: connected wherever it gets in; from `quiet` on it tells nothing new. It is one of `devices`."""
-        self._less = max(1.0, devices / TICKS_OF)
+    async def live(self, hosts: list[Host], quiet: asyncio.Event, over: asyncio.Event) -> None:
+        """Until `over`: connected wherever it gets in; from `quiet` on it tells nothing new."""
         backoff = Backoff(self.rng.random, max_s=MAX_WAIT_S)
         at = self.rng.randrange(len(hosts))
         while not over.is_set():
@@ -176,7 +147,7 @@ class FleetDevice(ScriptedDevice):
             if not quiet.is_set() and len(self.outbox.rows) < OUTBOX_MESSAGES:
                 self.sent += 1
                 await self.send(Event("tick", {"n": self.sent, "from": self.name}))
-            await _within(over if quiet.is_set() else quiet, self.rng.uniform(*TICK_S) * self._less)
+            await _within(over if quiet.is_set() else quiet, self.rng.uniform(*TICK_S))
             self.take_notes()
 
 
@@ -186,24 +157,21 @@ class Promises:
 
     notes: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     chats: int = 0
-    refusals: Counter[str] = field(default_factory=Counter)
     kills: Counter[str] = field(default_factory=Counter)
     moved_s: list[float] = field(default_factory=list)  # from a host's death to each of its devices' greeting elsewhere
 
 
 async def paired_devices(host: Host, rng: random.Random, count: int) -> list[FleetDevice]:
-    gate = asyncio.Semaphore(AT_ONCE)
-
-    async def paired(name: str, seed: float) -> FleetDevice:
-        async with gate:
-            made = await asyncio.to_thread(host.client.post, "/v1/devices/provision", {"name": name})
-            assert host.address is not None
-            device = FleetDevice(host.address, "")
-            device.prepare(name, random.Random(seed))
-            await device.pair_with(str(made["secret"]))
-            return device
-
-    return list(await asyncio.gather(*(paired(f"lamp-{number}", rng.random()) for number in range(count))))
+    devices = []
+    for number in range(count):
+        made = await asyncio.to_thread(host.client.post, "/v1/devices/provision", {"name": f"lamp-{number}"})
+        assert host.address is not None
+        device = FleetDevice(host.address, "")
+        device.prepare(f"lamp-{number}", random.Random(rng.random()))
+        async with device.connected(PairRequest(device.board, token_wanted=True, secret=str(made["secret"]))):
+            device.token = (await device.next(PairDone)).token
+        devices.append(device)
+    return devices
 
 
 async def ask(
@@ -224,52 +192,36 @@ async def ask(
                 await asyncio.sleep(0.1)
             elif number % 4 == 0:
                 chat_id = f"c{rng.randrange(3)}"
-                await asyncio.to_thread(host.client.chat.ask, "what time is it?", chat_id=chat_id, within_s=60)
+                await asyncio.to_thread(host.client.watching(within_s=60).say, "what time is it?", chat_id=chat_id)
                 promises.chats += 1
             else:
                 answer = await asyncio.to_thread(host.client.call, notify, device=device.name, text=text)
                 assert answer.state in ("delivered", "waiting")
                 promises.notes[device.name].append(text)
-        except Refused as exc:
-            promises.refusals[getattr(exc, "message", str(exc))[:90]] += 1
+        except Refused:
             await asyncio.sleep(0.1)
 
 
 async def settled(hosts: list[Host], devices: list[FleetDevice], promises: Promises) -> None:
     """All events acked, all notes there, all messages answered, and every device seen online by every host."""
 
-    def owed() -> dict[str, list[str]]:
-        lacking = {}
+    def owed() -> list[object]:
         for device in devices:
             device.take_notes()
-            there = {text for _, text in device.notes}
-            if missing := [text for text in promises.notes[device.name] if text not in there]:
-                lacking[device.name] = missing
-        return lacking
+        seen = [
+            {one.name for one in host.client.call(list_devices).devices if one.link and one.link.online}
+            for host in hosts
+        ]
+        return [
+            *(f"{one.name}: {len(one.outbox.rows)} events are not acked" for one in devices if one.outbox.rows),
+            *(set(promises.notes[one.name]) - {text for _, text in one.notes} for one in devices),
+            *rows(hosts[0].url, "SELECT * FROM inbox WHERE state = 'waiting'"),
+            *(f"{one.name} is nowhere for a host" for one in devices if not all(one.name in names for names in seen)),
+        ]
 
-    def unacked() -> list[str]:
-        return [f"{one.name}: {len(one.outbox.rows)}" for one in devices if one.outbox.rows]
-
-    await until_nothing(unacked, "events that are not acked")
-    await until_nothing(owed, "notes that did not come")
-    waiting = partial(rows, hosts[0].url, "SELECT * FROM inbox WHERE state = 'waiting'")
-    await until_nothing(waiting, "messages that nobody answered")
-    await until_nothing(partial(unseen, hosts, devices), "devices that a host sees nowhere")
-
-
-def unseen(hosts: list[Host], devices: list[FleetDevice]) -> set[str]:
-    """Those that one of the hosts holds for connected nowhere."""
-    online = [
-        {row.name for row in host.client.call(list_devices).devices if row.link and row.link.online} for host in hosts
-    ]
-    return {device.name for device in devices if not all(device.name in seen for seen in online)}
-
-
-async def until_nothing(look: Callable[[], object], what: str) -> None:
-    """Until there is none of it."""
     deadline = asyncio.get_running_loop().time() + SETTLED_S
-    while found := await asyncio.to_thread(look):
-        assert asyncio.get_running_loop().time() < deadline, f"{what}: {found}"
+    while found := list(filter(None, await asyncio.to_thread(owed))):
+        assert asyncio.get_running_loop().time() < deadline, found
         await asyncio.sleep(0.5)
 
 
@@ -279,37 +231,26 @@ def rows(url: str, query: LiteralString) -> list[tuple[Any, ...]]:
         return connection.execute(query).fetchall()
 
 
-def numbers_told(url: str) -> dict[str, list[int]]:
-    """The numbers of the events that the database has, by their device, in their order."""
+def check(url: str, devices: list[FleetDevice], promises: Promises) -> None:
+    """Each event is kept once, in its order, each note came once, and each message has one answer."""
     kept: dict[str, list[int]] = defaultdict(list)
     for (payload,) in rows(url, "SELECT payload FROM link_events ORDER BY number"):
         body = decode(bytes(payload)).body
         assert isinstance(body, Event)
         kept[str(body.data["from"])].append(int(str(body.data["n"])))
-    return kept
-
-
-def check(url: str, devices: list[FleetDevice], promises: Promises) -> None:
-    """Each event is kept once, in its order, each note came once, and each message has one answer."""
-    kept = numbers_told(url)
     answered = "SELECT i.message_id, count(o.message_id) FROM inbox i LEFT JOIN outbox o USING (message_id) "
     found = rows(url, f"{answered} WHERE i.joined IS NULL GROUP BY 1")
     assert len(found) >= promises.chats
     assert not [number for number, count in found if count != 1], "messages without one answer"
     for device in devices:
         name, events = device.name, kept[device.name]
-        assert events == list(range(1, device.sent + 1)), f"{name}: {_differ(events, range(1, device.sent + 1))}"
-        assert device.remembered.acked_numbers == events, f"{name}: {_differ(device.remembered.acked_numbers, events)}"
+        assert events == list(range(1, device.sent + 1)), name
+        assert device.remembered.acked_numbers == events, name
         ids = Counter(message_id for message_id, _ in device.notes)
         assert not [text for message_id, text in device.notes if ids[message_id] > 1], f"{name}: twice"
         texts = [text for _, text in device.notes if text in promises.notes[name]]
-        assert sorted(texts) == sorted(promises.notes[name]), f"{name}: {_differ(texts, promises.notes[name])}"
+        assert sorted(texts) == sorted(promises.notes[name]), name
         assert not BREACHES & set(device.closes), f"{name}: {device.closes}"
-
-
-def _differ(found: Iterable[Any], wanted: Iterable[Any]) -> str:
-    has, should = Counter(found), Counter(wanted)
-    return f"missing {sorted(should - has)}, too often {sorted(has - should)}, else in another order"
 
 
 async def _within(event: asyncio.Event, for_s: float) -> None:

@@ -1,7 +1,6 @@
 """kill -9 of hosts and immediate stops of PostgreSQL under load: nothing acknowledged is lost or done twice.
 
-MICROCLAW_CHAOS_S says for how long at least, MICROCLAW_CHAOS_SEED at which moments, MICROCLAW_CHAOS_DEVICES with how
-many.
+MICROCLAW_CHAOS_S says for how long at least, MICROCLAW_CHAOS_SEED at which moments.
 """
 
 from __future__ import annotations
@@ -9,9 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import resource
 import shutil
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +37,7 @@ from microclaw.store.schema import VERSION
 
 CHAOS_S = float(os.environ.get("MICROCLAW_CHAOS_S", "60"))
 SEED = int(os.environ.get("MICROCLAW_CHAOS_SEED", "7"))
-DEVICES = int(os.environ.get("MICROCLAW_CHAOS_DEVICES", "30"))
+DEVICES: Final = 30
 HOST_KILLS, DATABASE_STOPS = 20, 10
 MOVED_S: Final = 5.0
 SOURCE: Final = Path(microclaw.__file__).parent
@@ -60,7 +57,6 @@ class Fleet:
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
     """Three hosts over a database whose acknowledged writes survive its death."""
-    _let_open(DEVICES * 2 + 500)
     with (
         TemporaryDirectory(prefix="microclaw-postgres-") as folder,
         running_server(Path(folder), durable=True) as server,
@@ -84,14 +80,13 @@ async def under_load(fleet: Fleet, harm: Callable[[Fleet], Awaitable[None]]) -> 
     quiet, over = asyncio.Event(), asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         for device in devices:
-            tasks.create_task(device.live(hosts, quiet, over, devices=DEVICES), name=device.name)
+            tasks.create_task(device.live(hosts, quiet, over), name=device.name)
         people = [tasks.create_task(ask(hosts, devices, rng, promises, quiet, who)) for who in ("ann", "bob")]
         await harm(fleet)
         quiet.set()
         await asyncio.wait(people)
         await settled(hosts, devices, promises)
         over.set()
-    _report(devices, promises)
     check(hosts[0].url, devices, promises)
     assert any(promises.notes.values())
     assert sum(device.sent for device in devices) > DEVICES
@@ -197,20 +192,3 @@ def _newer_microclaw(source: Path) -> None:
     schema = source / "microclaw" / "store" / "schema.py"
     before, version, after = schema.read_text().partition("VERSION: Final = ")
     schema.write_text(f"{before}STEPS = (*STEPS, {STEP})\n{version}{after}")
-
-
-def _let_open(files: int) -> None:
-    """Hosts inherit it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < files:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
-
-
-def _report(devices: list[FleetDevice], promises: Promises) -> None:
-    """For who runs it by hand: `pytest -s`."""
-    notes, events = sum(map(len, promises.notes.values())), sum(device.sent for device in devices)
-    print(f"{len(devices)} devices, {events} events, {notes} notes, {promises.chats} answers")
-    print(f"kills: {dict(promises.kills)}; refused: {dict(promises.refusals)}")
-    print(f"at another host after at most {max(promises.moved_s, default=0):.2f} s, {len(promises.moved_s)} times")
-    closes = sum((device.closes for device in devices), Counter[int | None]())
-    print(f"connections that ended, by their code: {dict(closes)}")

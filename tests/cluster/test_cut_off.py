@@ -12,8 +12,8 @@ from tests.cluster.hosts import WholeHost, paired
 from tests.link_server.scripted import ScriptedDevice
 from tests.store.two_hosts import until
 
-from microclaw.client.request import HostError
 from microclaw.events import Answer
+from microclaw.operations.connection import HostError
 from microclaw.wire.link.messages import Call, Result
 
 HELD = ("gpio.set", "device.restart")
@@ -35,7 +35,7 @@ async def test_turns_and_tasks_go_on_once_at_another_host_and_the_one_that_was_c
     lamp.answer, fan.answer = held(lamp.answer), held(fan.answer)
 
     def say(host: WholeHost, text: str, chat_id: str) -> asyncio.Task[Answer]:
-        return asyncio.create_task(asyncio.to_thread(host.client.chat.ask, text, chat_id=chat_id))
+        return asyncio.create_task(asyncio.to_thread(host.client.say, text, chat_id=chat_id))
 
     async def undelivered(chat_id: str, count: int) -> list[dict[str, Any]]:
         found = await east.until(f"/v1/chat/{chat_id}/undelivered", lambda found: len(found["messages"]) >= count)

@@ -30,11 +30,6 @@ Opened: TypeAlias = Callable[[str], Awaitable[tuple[SharedDatabase, Seat]]]
 
 
 @pytest.fixture
-def leases() -> Leases:
-    return Leases()
-
-
-@pytest.fixture
 async def stack() -> AsyncIterator[AsyncExitStack]:
     async with AsyncExitStack() as stack:
         yield stack

@@ -12,8 +12,8 @@ from tests.link_server.scripted import ScriptedDevice
 from tests.store.two_hosts import until
 
 from microclaw.auth.authority import AUTHORITY_FILE, BEGIN_ANEW_FILE, CONSENT
-from microclaw.client.request import HostError
 from microclaw.errors import StoreError
+from microclaw.operations.connection import HostError
 from microclaw.wire.link.frame import CloseCode
 from microclaw.wire.link.messages import PairRequest
 

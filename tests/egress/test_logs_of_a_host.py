@@ -12,9 +12,9 @@ from pathlib import Path
 from tests.egress.proxying import server
 
 from microclaw.cli.child import Child
-from microclaw.client import Client
 from microclaw.egress.secret_values import SecretValues
 from microclaw.errors import MicroclawError
+from microclaw.operations.client import Client
 
 WAIT_S = 120.0
 SECRETS = {

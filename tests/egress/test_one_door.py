@@ -28,7 +28,7 @@ HTTP_MODULES = frozenset({"httpx", "httpx2", "httpcore", "httpcore2", "requests"
 DOORS = ("egress/http_door.py", "egress/outgoing.py", "egress/exchange.py")
 EXCEPTIONS = {
     "cli/demo_forms.py": "the demo's balancer: to the hosts that it started, on loopback",
-    "client/": "the host's own API: its control socket, or the address after --host",
+    "operations/connection.py": "the host's own API: its control socket, or the address after --host",
     "cluster/requests.py": "other hosts of the fleet: both ends show a certificate of its authority",
     "link_client/": "a device's end of the link: the host that a person names",
     "virtual/": "the virtual board, a process of its own (decision 0045)",

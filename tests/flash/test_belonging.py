@@ -16,7 +16,6 @@ from tests.flash.odd_board import LyingMicroPython, OddBoard
 from tests.flash.pty_board import MICROPYTHON, PtyBoard
 
 from microclaw.cli.child import Child
-from microclaw.client import Client
 from microclaw.config.places import control_socket
 from microclaw.errors import DeviceTimeout
 from microclaw.flash.board_files import BoardFile, put
@@ -24,6 +23,7 @@ from microclaw.flash.board_port import BoardPort
 from microclaw.flash.board_settings import read_settings
 from microclaw.flash.steps import flash_board
 from microclaw.flash.workshop import Wishes, Workshop
+from microclaw.operations.client import Client
 
 pytestmark = pytest.mark.skipif(not MICROPYTHON.exists(), reason="scripts/micropython.sh was not run")
 Make = Callable[..., Workshop]

@@ -25,7 +25,7 @@ from tests.stories.test_telegram import bot as bot
 from tests.stories.test_telegram import host as host
 
 from microclaw.cli.main import main
-from microclaw.client import HostError
+from microclaw.operations.connection import HostError
 
 FILES = Path(__file__).parent
 PROGRAMS = FILES / "programs"
@@ -72,7 +72,7 @@ def command_line(home: Path, capsys: pytest.CaptureFixture[str], words: str) -> 
 
 def chat(host: Host, sentence: str) -> str:
     try:
-        answer = host.client.chat.ask(sentence, chat_id="golden")
+        answer = host.client.say(sentence, chat_id="golden")
     except HostError as error:
         return f"{error.code}: {error.message}\nnext: {error.next}"
     step = f"\nnext: {answer.next_step}" if answer.next_step else ""

@@ -16,7 +16,7 @@ from tests.cli.conftest import clean_environ
 from tests.link_server.scripted import MemoryOutbox, ScriptedDevice
 
 from microclaw.cli.child import Child
-from microclaw.client import Client
+from microclaw.operations.client import Client
 
 PATIENCE_S = 60.0
 

@@ -17,8 +17,8 @@ import aiohttp
 from tests.link_server.real_host import PATIENCE_S, RealHost, until_acked
 from tests.link_server.scripted import ScriptedDevice
 
-from microclaw.client.request import HostError
 from microclaw.errors import NoHost, ProtocolError
+from microclaw.operations.connection import HostError
 from microclaw.wire.link.codec import decode
 from microclaw.wire.link.messages import Call, Event, Notify, Result
 

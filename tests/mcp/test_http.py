@@ -21,9 +21,9 @@ from mcp import Client
 from microclaw.api.server import HeadTimeout, TimeoutConfig, tcp_listener
 from microclaw.audit import AuditKind, RecordedEvent, read_events
 from microclaw.cli.child import Child
-from microclaw.client import Client as HostClient
 from microclaw.errors import ConfigError
 from microclaw.mcp.server.http import check_address, serve_http
+from microclaw.operations.client import Client as HostClient
 
 INITIALIZE = {
     "jsonrpc": "2.0",

@@ -18,7 +18,7 @@ from mcp_types import TextContent
 from tests.mcp.conftest import TIMEOUT_S, Place, clean_environ
 
 from microclaw.cli.child import Child
-from microclaw.client import Client
+from microclaw.operations.client import Client
 
 INITIALIZE = {
     "jsonrpc": "2.0",

@@ -24,7 +24,7 @@ from mcp_types import (
 from tests.mcp.conftest import Place
 
 from mcp import Client
-from microclaw.client import Client as HostClient
+from microclaw.operations.client import Client as HostClient
 
 BLINK = """
 #include "microclaw.h"

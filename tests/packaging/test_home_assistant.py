@@ -18,8 +18,8 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from microclaw.client import Client
 from microclaw.config.load import find_mistakes
+from microclaw.operations.client import Client
 
 ROOT: Final = Path(__file__).parents[2]
 FOLDER: Final = ROOT / "packaging/home-assistant"

@@ -13,7 +13,7 @@ from tests.browser import WAIT_MS, OpenPage, chromium, open_page
 from tests.cli.conftest import clean_environ
 
 from microclaw.cli.child import Child
-from microclaw.client import Client
+from microclaw.operations.client import Client
 
 __all__ = ["WAIT_MS", "OpenPage", "PageHost", "chromium", "go", "open_board", "open_page", "program_of", "say"]
 _BEGUN: WeakSet[Page] = WeakSet()

@@ -13,6 +13,8 @@ from tests.page.conftest import OpenPage, PageHost, go, open_board, program_of, 
 from tests.page.test_editor import WRONG, open_editor, write
 from tests.page.test_lists import Rollout, measured
 
+from microclaw.knowledge.operations import edit_memory
+
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 MAX_PICTURE_BYTES = 80_000
@@ -68,7 +70,7 @@ def seen(host: PageHost) -> PageHost:
     host.client.post("/v1/schedules", {"when": "every day at 07:00", "do": "turn on pin 14", "device": "virtual-1"})
     host.client.post("/v1/tokens", {"name": "axe", "scope": "read"})
     memory = host.client.get("/v1/memory")
-    host.client.put("/v1/memory", {"text": memory["text"] + "\n- the lamp is on pin 2\n", "was": memory["digest"]})
+    host.client.call(edit_memory, text=memory["text"] + "\n- the lamp is on pin 2\n", was=memory["digest"])
     return host
 
 

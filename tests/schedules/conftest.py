@@ -18,6 +18,7 @@ from microclaw.auth.people import OWNER, Person
 from microclaw.devices.entry import unknown_device
 from microclaw.devices.registry import Registry
 from microclaw.errors import MicroclawError
+from microclaw.live_hosts import ALONE, Fleet
 from microclaw.schedules.book import ScheduleBook, ScheduleRequest
 from microclaw.schedules.entry import Deed, Prompt, Schedule, ToolAct, to_ms
 from microclaw.schedules.runner import Outcome, Runner, Started
@@ -166,7 +167,7 @@ class World:
         """Its runs, latest first, once so many have ended."""
         async with asyncio.timeout(60):
             while True:
-                runs = await self.table.runs(schedule.schedule_id)
+                runs = await self.table.runs(schedule.schedule_id, 50)
                 over = schedule.schedule_id not in self.runner.running
                 if over and sum(run.ended_ms is not None for run in runs) >= count:
                     return runs
@@ -187,9 +188,11 @@ def world_of(tmp_path: Path, open_store: OpenStore) -> MakeWorld:
         boards: Boards | None = None,
         table_of: Callable[[Database], ScheduleTable] = ScheduleTable,
         report: Callable[[Exception | None], None] = lambda _: None,
+        store: AbstractAsyncContextManager[Database] | None = None,
+        fleet: Fleet = ALONE,
     ) -> AsyncIterator[World]:
         used, doing, known = clock or Clock(), hands or Hands(), boards or Boards()
-        async with open_store(tmp_path / "store" / "microclaw.db") as database:
+        async with store or open_store(tmp_path / "store" / "microclaw.db") as database:
             table = table_of(database)
             people = People()
             book = ScheduleBook(table, people, used.now_ms, devices=known.registry, zone=ZONE.key)
@@ -201,6 +204,7 @@ def world_of(tmp_path: Path, open_store: OpenStore) -> MakeWorld:
                 wakes_an_hour=LIMIT,
                 drain_s=drain_s,
                 report=report,
+                fleet=fleet,
             )
             used.idle.clear()
             running = asyncio.create_task(runner.run())

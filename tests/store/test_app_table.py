@@ -78,9 +78,9 @@ async def test_settled_change_and_the_desired_apps_change_together_or_not_at_all
     await want(table, old := replace(BLINK, name="old"))
     change_id = await table.add_change(replace(CHANGE, forward=RemoveApp("old")))
     with pytest.raises(StoreError):
-        await table.settle_change(change_id, "done", put=replace(BLINK, sha256="ef" * 32), delete=("d1", "old"))
+        await table.settle_change(change_id, "done", put=replace(BLINK, sha256="ef" * 32), without=("d1", "old"))
     assert ((await table.change(change_id)).state, await table.desired()) == ("planned", (old,))
-    await table.settle_change(change_id, "done", put=BLINK, delete=("d1", "old"))
+    await table.settle_change(change_id, "done", put=BLINK, without=("d1", "old"))
     assert ((await table.change(change_id)).state, await table.desired()) == ("done", (BLINK,))
 
 

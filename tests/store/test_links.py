@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from microclaw.errors import Overloaded, StoreError
+from microclaw.errors import NewerConnection, Overloaded, StoreError
 from microclaw.store.database import Database
+from microclaw.store.link_holders import LinkHolderTable
 from microclaw.store.links import MAX_BYTES, MAX_MESSAGES, REMEMBERED_IDS, LinkTable, renew_all
 from microclaw.wire.link.sequence import InboxCursor, OutboxCursor, StoredMessage
 
@@ -145,3 +146,16 @@ async def test_forgotten_device_has_no_messages_and_no_link(links: LinkTable) ->
         await append(links, 2)
     await links.open(D)
     assert (await links.cursors(D))[0][1:] == (0, 0)
+
+
+async def test_the_host_of_an_older_connection_moves_no_cursor(links: LinkTable, database: Database) -> None:
+    holders = LinkHolderTable(database)
+    older, newer = await holders.take(D, "a"), await holders.take(D, "b")
+    await append(links, 1)
+    for act in (
+        links.ack(D, 1, older), links.renew(D, older), links.advance(D, THEIRS, 1, message_id(1), fence=older)
+    ):  # fmt: skip
+        with pytest.raises(NewerConnection):
+            await act
+    assert await links.advance(D, THEIRS, 1, message_id(1), fence=newer)
+    await links.ack(D, 1, newer)

@@ -53,13 +53,6 @@ async def test_store_and_its_folder_are_the_owners_alone(store_path: Path) -> No
         os.umask(previous)
 
 
-async def test_second_owner_is_refused_and_told_who_has_it(store_path: Path) -> None:
-    async with Database.open(store_path):
-        error = await refused(store_path)
-        assert f"process {os.getpid()}" in str(error)
-    await open_once(store_path)
-
-
 async def test_another_process_is_refused(store_path: Path) -> None:
     async with Database.open(store_path):
         run = subprocess.run([sys.executable, "-c", TAKE, str(store_path)], capture_output=True, text=True, timeout=20)

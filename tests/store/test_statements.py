@@ -52,6 +52,19 @@ def of_function(function: ast.AST, known: dict[str, Any]) -> Iterator[tuple[int,
             case ast.Call(func=ast.Attribute(attr="_select" | "_first"), args=[kind, rest, *_]):
                 yield node.lineno, selecting(evaluated(kind, known), evaluated(rest, known))
 
+            case ast.Call(func=ast.Name("update" | "delete" | "exists" as form), args=[_, ast.Constant(table), *where]):
+                yield node.lineno, changing(form, str(table), where, [key.arg for key in node.keywords if key.arg])
+
+
+def changing(form: str, table: str, where: list[ast.expr], names: list[str]) -> str:
+    """What rows.py makes of it; of a condition that has a name of its own, without that."""
+    keys = [key for one in where if isinstance(one, ast.Dict) for key in one.keys]
+    known = [str(key.value) for key in keys if isinstance(key, ast.Constant)] if form == "update" else names
+    condition = " AND ".join(f"{name} = ?" for name in known) or "true"
+    if form != "update" or not names:
+        return f"DELETE FROM {table} WHERE {condition}"
+    return f"UPDATE {table} SET {', '.join(f'{name} = ?' for name in names)} WHERE {condition}"
+
 
 def selecting(kind: Any, rest: object) -> str | None:
     return (

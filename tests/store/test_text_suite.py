@@ -10,13 +10,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.knowledge.test_consolidate import Model
 from tests.store.two_hosts import two_hosts, until
 
 from microclaw.errors import ConfigError, ToolRetry
-from microclaw.knowledge.consolidate import Consolidator
-from microclaw.knowledge.knowledge_base import MAX_PERSONA_BYTES, Persona, default_soul
-from microclaw.knowledge.memory import Memory, digest, memory_name, note_name
+from microclaw.knowledge.memory import Memory, digest, memory_name
 from microclaw.knowledge.search import Search
 from microclaw.knowledge.text_files import MAX_TEXT_BYTES
 from microclaw.knowledge.texts import TextFiles, Texts, TextTable
@@ -130,35 +127,6 @@ async def test_an_edit_of_what_changed_meanwhile_is_refused_in_words(memory: Mem
     assert "two" in memory.text("owner")
     await memory.write(OWNERS, "mine", was=digest(memory.texts.read(OWNERS)))
     assert memory.text("owner") == "mine"
-
-
-async def test_persona_is_read_as_it_is_now(texts: Texts) -> None:
-    persona = Persona(texts)
-    assert persona.soul() == default_soul()
-    await put(texts, "config/SOUL.md", "You are terse.\n")
-    await put(texts, "config/USER.md", "I own this.\n")
-    await put(texts, "memory/people/p-7/USER.md", "I am a guest.\n")
-    assert (persona.soul(), persona.user("owner"), persona.user("p-7")) == (
-        "You are terse.",
-        "I own this.",
-        "I am a guest.",
-    )
-    await put(texts, "config/SOUL.md", "long\n" * 10_000)
-    assert len(persona.soul()) <= MAX_PERSONA_BYTES
-
-
-async def test_notes_are_taken_over_once(memory: Memory) -> None:
-    await put(memory.texts, note_name("owner", date(2026, 11, 18)), "- 10:00 decided to water below 35 %\n")
-    await put(memory.texts, note_name("p-7", date(2026, 11, 18)), "- my name is Ada\n")
-    model = Model(["+ decided to water below 35 %", "+ is called Ada", "="])
-    for _ in range(2):
-        await Consolidator(memory, model=model).run(NOW)
-    assert memory.text("owner").count("decided to water below 35 %") == 1
-    assert "Ada" in memory.text("p-7")
-    await memory.forget("owner", "water")
-    await put(memory.texts, note_name("owner", date(2026, 11, 18)), "")
-    await Consolidator(memory, model=model).run(NOW)
-    assert "water" not in memory.text("owner")
 
 
 async def test_what_two_hosts_remember_at_once_is_known_and_found_at_both(tmp_path: Path, database_url: str) -> None:

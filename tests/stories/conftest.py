@@ -21,7 +21,7 @@ import pytest
 
 from microclaw.apps import operations as programs
 from microclaw.apps.device_calls import call_device
-from microclaw.client import Client
+from microclaw.operations.client import Client
 
 TIMEOUT_S = 120.0
 

@@ -17,7 +17,7 @@ from tests.stories.link_board import CONTROL, Identity, Link, Provision, opened,
 from websockets.exceptions import WebSocketException
 
 from microclaw.apps import device_operations as devices
-from microclaw.client import HostError
+from microclaw.operations.connection import HostError
 from microclaw.telemetry import operations as telemetry
 from microclaw.telemetry.operations import Series
 

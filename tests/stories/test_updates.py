@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from tests.stories.conftest import TIMEOUT_S, Host, Ran, running_host, started, until
 from tests.stories.link_board import Provision, opened, paired, provision
 
-from microclaw.client import HostError
+from microclaw.operations.connection import HostError
 from microclaw.ota import operations as firmware
 from microclaw.store.firmware import ENDED
 

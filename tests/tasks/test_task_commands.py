@@ -15,10 +15,10 @@ import pytest
 from microclaw.app import running_host
 from microclaw.cli.chat_commands import Conversation
 from microclaw.cli.task_commands import code_language
-from microclaw.client import Client
 from microclaw.config.load import load_settings
 from microclaw.errors import ConfigError
 from microclaw.events import Answer, ResultFile
+from microclaw.operations.client import Client
 from microclaw.terminal.page import Terminal, look_for
 
 

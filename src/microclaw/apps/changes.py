@@ -313,9 +313,9 @@ class ChangeLog(AppTable[Change, DesiredApp]):
     async def complete(self, change_id: int) -> None:
         """The device did it. One write closes the change, updates the desired apps and marks what it undoes."""
         change = await self.change(change_id)
-        forward, put, delete = change.forward, None, None
+        forward, put, without = change.forward, None, None
         if isinstance(forward, RemoveApp):
-            delete = (change.device_id, forward.name)
+            without = (change.device_id, forward.name)
         elif isinstance(forward, StartApp | StopApp) or (isinstance(forward, PutApp) and change.kind != "app.restore"):
             put = DesiredApp(
                 device_id=change.device_id,
@@ -324,7 +324,7 @@ class ChangeLog(AppTable[Change, DesiredApp]):
                 stopped_ms=self._now_ms() if isinstance(forward, StopApp) else None,
                 **asdict(forward.version),
             )
-        await self.settle_change(change_id, "done", put=put, delete=delete)
+        await self.settle_change(change_id, "done", put=put, without=without)
         self.news.set()
         self._tell(change, "done", change.by)
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from microclaw.cli.interrupts import break_off, on_interrupt
-from microclaw.client import Client
-from microclaw.client.request import HostError
 from microclaw.events import ApprovalAsked
+from microclaw.operations.client import Client
+from microclaw.operations.connection import HostError
 from microclaw.terminal.page import Terminal
 from microclaw.text import format_duration
 

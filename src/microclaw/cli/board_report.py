@@ -22,11 +22,11 @@ from microclaw.apps.device_operations import show_device
 from microclaw.apps.operations import list_apps
 from microclaw.boards.reader import board_ids
 from microclaw.cli.options import GlobalOptions
-from microclaw.client import Client
-from microclaw.client.request import HostError
 from microclaw.errors import MicroclawError
 from microclaw.flash.report import masked_mac, plain_words, report_by_cable, shown_number
 from microclaw.link_server.device_facts import LinkState
+from microclaw.operations.client import Client
+from microclaw.operations.connection import HostError
 from microclaw.text import program_name
 
 LINK_WAIT_S: Final = 120.0

@@ -13,11 +13,11 @@ from microclaw.cli.known_devices import known_devices
 from microclaw.cli.many_devices import chosen_device, chosen_names
 from microclaw.cli.options import command_group, global_options
 from microclaw.cli.programs import WhenBackOption, install_program
-from microclaw.client import Client
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.selection import names_text
 from microclaw.errors import ConfigError
 from microclaw.events import ProgramKind
+from microclaw.operations.client import Client
 from microclaw.patterns.catalog import KIND_OF, LANGUAGES, SHIPPED, Catalog, Entry
 from microclaw.patterns.operations import folders_of
 

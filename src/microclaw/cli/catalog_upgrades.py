@@ -14,10 +14,10 @@ from microclaw.apps.results import AppFacts, AppOrigin
 from microclaw.cli.many_devices import chosen_names
 from microclaw.cli.operation_commands import done
 from microclaw.cli.options import FAILED, SOME_FAILED, GlobalOptions
-from microclaw.client.request import HostError
 from microclaw.devices.selection import names_text
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.events import ProgramKind
+from microclaw.operations.connection import HostError
 from microclaw.patterns.catalog import Catalog, Entry
 from microclaw.patterns.entry_form import parse_version
 from microclaw.patterns.expected import Value

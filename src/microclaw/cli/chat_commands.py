@@ -15,10 +15,10 @@ from microclaw.api.operations import read_status
 from microclaw.cli.approval_prompt import ApprovalPrompt
 from microclaw.cli.interrupts import on_interrupt
 from microclaw.cli.options import INTERRUPTED, GlobalOptions, global_options
-from microclaw.client import Client
-from microclaw.client.request import HostError
 from microclaw.errors import MicroclawError, NoHost, ProtocolError, exit_code_of
 from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Delta, Step, ToolRun
+from microclaw.operations.client import Client
+from microclaw.operations.connection import HostError, segment
 from microclaw.terminal.page import Terminal
 from microclaw.terminal.prompt import line_reader
 from microclaw.text import clean_text
@@ -65,7 +65,7 @@ def _one_message(options: GlobalOptions, text: str, session: str) -> None:
 def _conversation(options: GlobalOptions, terminal: Terminal | None, session: str) -> Conversation:
     host = options.host()
     prompt = ApprovalPrompt(host, options.terminal(), options.yes, lambda: cancel(host, session))
-    saved = options.settings().tasks_folder if options.remote_endpoint() is None else None
+    saved = options.settings().tasks_folder if options.address() is None else None
     return Conversation(host, terminal, session, options.device, prompt, saved)
 
 
@@ -115,7 +115,8 @@ class Conversation:
 
     def listen(self, text: str) -> Answer:
         """Send one message and show what comes; Ctrl-C stops listening, and the turn goes on."""
-        for event in self.host.chat.stream(text, chat_id=self.chat_id, device=self.device):
+        body = {"text": text, "chat_id": self.chat_id, "device": self.device}
+        for event in self.host.stream("/v1/chat", body):
             match event:
                 case ApprovalAsked() if self.prompt is not None:
                     self.prompt.ask(event)
@@ -138,7 +139,7 @@ class Conversation:
     def show_undelivered(self, terminal: Terminal) -> None:
         """What this chat has not been shown yet: answers that came when nobody listened, and notes."""
         shown = []
-        for message in self.host.chat.undelivered(self.chat_id):
+        for message in self.host.get(f"/v1/chat/{segment(self.chat_id)}/undelivered")["messages"]:
             answer = answer_from(message["answer"])
             terminal.row("earlier" if message["kind"] == "answer" else "note", answer.text)
             self.tell_files(terminal, answer)
@@ -147,7 +148,7 @@ class Conversation:
             if answer.outbound_id is not None:
                 shown.append(answer.outbound_id)
         if shown:
-            self.host.chat.mark_delivered(shown, self.chat_id)
+            self.host.post(f"/v1/chat/{segment(self.chat_id)}/delivered", {"outbound_ids": shown})
 
     def tell_files(self, terminal: Terminal, answer: Answer) -> None:
         """Where the files of an answer are, or how to get them."""
@@ -196,7 +197,7 @@ def _confirmation(answer: Answer) -> str:
 
 def cancel(host: Client, chat_id: str) -> bool:
     """Ask the host to end the turn of a chat at the next safe point, with an answer; False when there is none."""
-    return bool(host.chat.cancel(chat_id))
+    return bool(host.post(f"/v1/chat/{segment(chat_id)}/cancel")["cancelled"])
 
 
 def _cancelling(host: Client, chat_id: str) -> AbstractContextManager[None]:

@@ -27,11 +27,11 @@ from microclaw.cli.chat_commands import Conversation
 from microclaw.cli.child import Child
 from microclaw.cli.host_commands import link_text
 from microclaw.cli.options import global_options
-from microclaw.client import Client
 from microclaw.config.load import load_settings
 from microclaw.durable import write_private
 from microclaw.errors import MicroclawError
 from microclaw.events import Edge
+from microclaw.operations.client import Client
 from microclaw.pin_track import rhythms
 from microclaw.terminal.page import Terminal
 from microclaw.virtual_boards.process import board_environ

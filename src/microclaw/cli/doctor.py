@@ -22,7 +22,6 @@ from microclaw.builds.confinement import NEXT_STEP, SHUT_OFF, confinement
 from microclaw.cli.audit_command import BROKEN_STEP, chain_text
 from microclaw.cli.findings import Finding, problem, report_findings, warning
 from microclaw.cli.options import GlobalOptions, global_options
-from microclaw.client.request import HostError
 from microclaw.clock import now_ms
 from microclaw.config.load import VARIABLES, find_mistakes, private_home
 from microclaw.config.settings import ModelChoice, ModelSettings, Settings
@@ -31,6 +30,7 @@ from microclaw.egress.allowlist import FILE_NAME, read_allowlist
 from microclaw.egress.secret_values import missing_secrets, missing_text
 from microclaw.errors import ConfigError, MicroclawError, NoHost, NoSandbox
 from microclaw.models.server_window import window_of
+from microclaw.operations.connection import HostError
 from microclaw.sandbox.run import backend_note, sandbox_backend
 from microclaw.store.sqlite_file import NEEDED_BYTES, ROOM, open_whole
 from microclaw.telemetry.mqtt_text import connection_finding, setting_warnings

@@ -21,8 +21,8 @@ from microclaw.cli.firmware_signing import (
 from microclaw.cli.many_devices import ask_once, choice_body, chosen_names
 from microclaw.cli.operation_commands import show
 from microclaw.cli.options import FAILED, GlobalOptions, command_group, global_options
-from microclaw.client import Client
 from microclaw.errors import ConfigError
+from microclaw.operations.client import Client
 from microclaw.ota import operations as firmware
 from microclaw.ota.keys import PublicKey, read_public_key
 from microclaw.ota.manifest import KeyChange

@@ -25,9 +25,9 @@ from microclaw.cli.firmware_signing import (
 )
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.cli.secret_value import SECRET_METAVAR, secret_value
-from microclaw.client import Client
 from microclaw.durable import read_given, replace_file
 from microclaw.errors import ConfigError, MicroclawError, NoHost
+from microclaw.operations.client import Client
 from microclaw.ota import operations as firmware
 from microclaw.ota.bundle import own_files, pack
 from microclaw.ota.image import read_application

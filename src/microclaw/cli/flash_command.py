@@ -23,10 +23,10 @@ from microclaw.link_server.operations import provision
 from microclaw.text import clean_text
 
 if TYPE_CHECKING:  # they take 0.2 s to import, which `--help` must not
-    from microclaw.client import Client
     from microclaw.flash.board_port import BoardPort
     from microclaw.flash.pairing import HostCalls
     from microclaw.flash.workshop import Host, Outcome, Person
+    from microclaw.operations.client import Client
     from microclaw.transports.serial_address import ListPorts
 
 _BEFORE: Final = ("default-reset", "usb-reset", "no-reset", "no-reset-no-sync")

@@ -9,11 +9,11 @@ from typing import Final
 
 from microclaw.cli.known_devices import known_devices
 from microclaw.cli.options import GlobalOptions
-from microclaw.client import Client
-from microclaw.client.request import HostError
 from microclaw.durable import replace_file
 from microclaw.errors import ConfigError
 from microclaw.link_server.operations import provision
+from microclaw.operations.client import Client
+from microclaw.operations.connection import HostError
 from microclaw.ota import operations as firmware
 
 LINK_FOLDER: Final = "link"

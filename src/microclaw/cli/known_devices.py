@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from microclaw.apps.device_operations import list_devices
-from microclaw.client import Client
 from microclaw.link_server.device_facts import ListedDevice
+from microclaw.operations.client import Client
 
 
 def known_devices(host: Client) -> list[ListedDevice]:

@@ -9,9 +9,9 @@ import typer
 
 from microclaw.cli.known_devices import known_devices
 from microclaw.cli.options import FAILED, SOME_FAILED, GlobalOptions
-from microclaw.client import Client
 from microclaw.devices.selection import Selection, names_text
 from microclaw.errors import ConfigError
+from microclaw.operations.client import Client
 
 
 def _selection(options: GlobalOptions) -> Selection:

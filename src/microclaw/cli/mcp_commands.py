@@ -66,8 +66,8 @@ def _serve(options: GlobalOptions, http: str, certificate: Path | None, key: Pat
 
     from microclaw.api.server import HeadTimeout, TimeoutConfig, tcp_listener
     from microclaw.audit import AuditLog
-    from microclaw.client.address import trusted_authorities
     from microclaw.mcp.server.http import PATH, check_address, host_address, serve_http
+    from microclaw.operations.host_address import trusted_authorities
 
     check_address(host, certificate, key)
     with tcp_listener(host, port, next_step="microclaw mcp --http 127.0.0.1:0") as listener:

@@ -15,9 +15,8 @@ from microclaw.cli.many_devices import ask_once, choice_body, chosen_device, dev
 from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.cli.steps import follow
 from microclaw.cli.targets import is_address
-from microclaw.client import Client
-from microclaw.client.calls import as_result
 from microclaw.errors import ConfigError
+from microclaw.operations.client import Client, as_result
 from microclaw.operations.operation import Call, Operation, Parameter, Permission, load
 from microclaw.operations.result import Listing
 

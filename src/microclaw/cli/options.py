@@ -15,13 +15,11 @@ from typing import Any, Final
 import typer
 
 from microclaw.cli.approval_prompt import ask_person
-from microclaw.client import Client
-from microclaw.client.address import HostAddress, named_host, token_for, trusted_authorities
-from microclaw.client.endpoint import RemoteEndpoint
-from microclaw.config.load import load_settings, private_home
-from microclaw.config.places import control_socket
+from microclaw.config.load import load_settings
 from microclaw.config.settings import LinkSettings, Settings
 from microclaw.errors import ConfigError
+from microclaw.operations.client import Client, endpoint_of
+from microclaw.operations.host_address import OPTION, HostAddress, named_host
 from microclaw.terminal.page import Terminal, columns_of, look_for
 from microclaw.terminal.table import table_lines
 from microclaw.text import clean_text
@@ -75,22 +73,14 @@ class GlobalOptions:
 
     def host(self) -> Client:
         """This machine's host on its control socket, or the one that --host or MICROCLAW_HOST names, with a token."""
-        endpoint = self.remote_endpoint()
-        if endpoint is None:
-            return Client(control_socket(private_home(os.environ, self.home), os.environ))
+        endpoint = endpoint_of(self.host_url, self.home, said_by=OPTION)
+        if endpoint.address is None:
+            return Client(endpoint)
         return Client(endpoint, ask=lambda host, asked: ask_person(self.terminal(), host, asked, yes=self.yes))
 
     def address(self) -> HostAddress | None:
         """The host's address; None for this machine's own. Raises ConfigError."""
         return named_host(self.host_url, os.environ)
-
-    def remote_endpoint(self) -> RemoteEndpoint | None:
-        """A host at an address; None for this machine's own."""
-        address = self.address()
-        if address is None:
-            return None
-        authorities = trusted_authorities(self.home, os.environ) if address.scheme == "https" else ""
-        return RemoteEndpoint(address, token_for(address, self.home, os.environ), authorities)
 
     def only_here(self, what: str) -> None:
         """Raise ConfigError when another host is named; `what` is about this machine only."""

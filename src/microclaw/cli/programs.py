@@ -28,9 +28,9 @@ from microclaw.cli.program_files import (
     source_text,
 )
 from microclaw.cli.targets import is_address
-from microclaw.client import Client
-from microclaw.client.request import HostError
 from microclaw.errors import ConfigError
+from microclaw.operations.client import Client
+from microclaw.operations.connection import HostError
 from microclaw.wire.host_api import Failure
 
 CompilerOption: TypeAlias = Annotated[

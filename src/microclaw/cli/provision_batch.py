@@ -15,10 +15,10 @@ from typing import Any, Final
 from xml.sax.saxutils import escape
 
 from microclaw.cli.options import GlobalOptions
-from microclaw.client import Client
 from microclaw.durable import write_private
 from microclaw.errors import ConfigError
 from microclaw.link_server.operations import provision
+from microclaw.operations.client import Client
 from microclaw.text import count_text
 
 COLUMNS: Final = ("name", "host", "port", "ca_sha256", "secret", "line", "expires", "claimed")

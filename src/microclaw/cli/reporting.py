@@ -63,16 +63,15 @@ def _tell(error: BaseException, options: GlobalOptions) -> int:
             sys.stderr.write(message + "\n")
             return USAGE
         return _show(options, Failure("usage", *wrong_usage(error), exit_code=USAGE))
-    known = error if isinstance(error, MicroclawError) else _mismatch(error, options)
-    if known is not None:
-        failure = getattr(known, "failure", None) or failure_of(known)
+    if isinstance(error, MicroclawError):
+        failure = getattr(error, "failure", None) or failure_of(error)
     else:  # a fault of ours: one line, and the traceback in the log or, with -v, here
         next_step = None if options.verbose else _logged(error, options)
         message = clean_text(f"unexpected {type(error).__name__}: {error}", one_line=True)
         failure = Failure("internal_error", message, next_step, exit_code=FAILED)
     code = _show(options, failure)
     if options.verbose:
-        sys.stderr.write(clean_text("".join(traceback.format_exception(known or error)), mark="?"))
+        sys.stderr.write(clean_text("".join(traceback.format_exception(error)), mark="?"))
     return code
 
 
@@ -88,17 +87,6 @@ def _show(options: GlobalOptions, failure: Failure) -> int:
     if failure.next_step:
         sys.stderr.write(f"next: {clean_text(failure.next_step, one_line=True)}\n")
     return failure.exit_code or FAILED
-
-
-def _mismatch(error: BaseException, options: GlobalOptions) -> MicroclawError | None:
-    """A missing field in an answer may mean that the host has another version."""
-    if not isinstance(error, LookupError | TypeError | ValueError | AttributeError):
-        return None
-    try:
-        endpoint = options.remote_endpoint()
-    except MicroclawError:
-        return None  # nothing was asked of a host at an address
-    return None if endpoint is None else endpoint.mismatch()
 
 
 def _logged(error: BaseException, options: GlobalOptions) -> str:

@@ -10,10 +10,10 @@ from typing import Any
 from microclaw.cli.approval_prompt import ask_person
 from microclaw.cli.interrupts import on_interrupt
 from microclaw.cli.options import INTERRUPTED, GlobalOptions
-from microclaw.client import Client, request_number
-from microclaw.client.request import HostError, Query
 from microclaw.errors import MicroclawError, NoHost, ProtocolError
 from microclaw.events import ApprovalAsked, ApprovalSettled, Step
+from microclaw.operations.client import Client, request_number
+from microclaw.operations.connection import HostError, Query
 from microclaw.terminal.page import Terminal
 from microclaw.wire.host_api import Failure, Result, StreamEvent
 

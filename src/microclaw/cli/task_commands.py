@@ -14,10 +14,10 @@ import typer
 
 from microclaw.cli.interrupts import on_interrupt
 from microclaw.cli.options import GlobalOptions, command_group, global_options
-from microclaw.client import Client
-from microclaw.client.request import segment
 from microclaw.durable import read_given, write_given
 from microclaw.errors import ConfigError
+from microclaw.operations.client import Client
+from microclaw.operations.connection import segment
 from microclaw.tasks import operations as tasks
 from microclaw.text import clean_text
 

@@ -11,9 +11,9 @@ from msgspec import to_builtins
 
 from microclaw.cli.flash_command import read_password
 from microclaw.cli.options import GlobalOptions, NobodyToAsk, global_options
-from microclaw.client import Client
 from microclaw.errors import DeviceTimeout, DeviceUnreachable
 from microclaw.link_server import operations as links
+from microclaw.operations.client import Client
 
 _BACK_S: Final = 120.0  # after the trial: until the board is back in its former network, and has dialled again
 _POLL_S: Final = 0.5

@@ -14,8 +14,9 @@ from msgspec import Meta, Struct, convert
 from microclaw.errors import UnknownName
 from microclaw.knowledge.memory import digest, is_day, memory_name, note_name
 from microclaw.operations.operation import NAME, Access, Call, Effect, Option, Permission, operation
-from microclaw.operations.result import Finding, Listing, Result, findings, time_text
+from microclaw.operations.result import Finding, Listing, Result, findings
 from microclaw.store.sessions import SessionEntry
+from microclaw.text import moment_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -207,7 +208,7 @@ class SessionMessages(Result, frozen=True, kw_only=True):
 
     def lines(self) -> Iterable[str]:
         for one in self.messages:
-            yield f"{time_text(one.ts)}  {one.person if one.role == 'user' else 'microclaw'}: {one.content}"
+            yield f"{moment_text(one.ts * 1000)}  {one.person if one.role == 'user' else 'microclaw'}: {one.content}"
 
 
 class RemovedSession(Result, frozen=True, kw_only=True):

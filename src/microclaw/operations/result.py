@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
 from microclaw.errors import Diagnostic
+from microclaw.text import moment_text
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -106,14 +106,6 @@ def findings(found: Iterable[Diagnostic]) -> list[Finding]:
     return [msgspec.convert(one.to_json(), Finding) for one in found]
 
 
-def time_text(seconds: float) -> str:
-    """Local time; the number itself where no calendar reaches (files of others may count milliseconds)."""
-    try:
-        return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
-    except (ValueError, OverflowError, OSError):
-        return f"@{seconds}"
-
-
 def _cell(name: str, value: Any) -> str:
     if value is None:
         return "-"
@@ -122,5 +114,5 @@ def _cell(name: str, value: Any) -> str:
     if name.endswith("_bytes"):
         return f"{value:,} B"
     if name.endswith("_ms"):
-        return time_text(value / 1000)
-    return time_text(value) if name.endswith("_s") else f"{value:,}"
+        return moment_text(value)
+    return moment_text(value * 1000) if name.endswith("_s") else f"{value:,}"

@@ -12,7 +12,7 @@ from typing import Final, Generic, Literal, TypeAlias, TypeVar
 
 from microclaw.errors import DeployRejected, DeviceBusy, Overloaded, UnknownName
 from microclaw.store.journal import Work, no_work
-from microclaw.store.rows import TimedTable, first, insert, reads, scalar, select, writes
+from microclaw.store.rows import TimedTable, delete, exists, first, insert, reads, scalar, select, update, writes
 from microclaw.store.sql import Sql
 
 ChangeState: TypeAlias = Literal["planned", "done", "failed", "unknown"]
@@ -116,8 +116,7 @@ class AppTable(TimedTable, Generic[C, D]):
     @reads
     def holds(self, sql: Sql, device_id: str, name: str) -> bool:
         """Whether this program is wanted on the device, or stopped there and kept."""
-        query = "SELECT 1 FROM desired_apps WHERE device_id = ? AND name = ?"
-        return scalar(sql, query, (device_id, name)) is not None
+        return exists(sql, "desired_apps", device_id=device_id, name=name)
 
     @writes
     def set_suspect(self, sql: Sql, device_id: str, name: str, *, is_suspect: bool) -> None:
@@ -170,16 +169,16 @@ class AppTable(TimedTable, Generic[C, D]):
         state: ChangeState,
         *,
         put: D | None = None,
-        delete: tuple[str, str] | None = None,
+        without: tuple[str, str] | None = None,
     ) -> None:
         """How a change came out, with what it makes of the desired apps, in one transaction.
 
-        `delete` is a (device_id, name). A change that is done and undoes another marks that one as undone.
+        `without` is a (device_id, name). A change that is done and undoes another marks that one as undone.
         """
-        if sql.execute("UPDATE changes SET state = ? WHERE change_id = ?", (state, change_id)).rowcount != 1:
+        if update(sql, "changes", {"change_id": change_id}, state=state).rowcount != 1:
             raise _no_change(change_id)
-        if delete is not None:
-            sql.execute("DELETE FROM desired_apps WHERE device_id = ? AND name = ?", delete)
+        if without is not None:
+            delete(sql, "desired_apps", device_id=without[0], name=without[1])
         if put is not None:
             insert(sql, "desired_apps", put, over=("device_id", "name"))
         if state == "done":
@@ -227,8 +226,8 @@ class DeferredTable(TimedTable, Generic[A]):
     @writes
     def add(self, sql: Sql, act: A) -> tuple[A, bool]:
         """Keep an act for later; as it is kept, and whether it replaces one of the same app. Raises Overloaded."""
-        query = "UPDATE deferred_acts SET state = 'replaced' WHERE device_id = ? AND name = ? AND state = 'waiting'"
-        replaced = sql.execute(query, (act.device_id, act.name)).rowcount > 0
+        same = {"device_id": act.device_id, "name": act.name, "state": "waiting"}
+        replaced = update(sql, "deferred_acts", same, state="replaced").rowcount > 0
         query = "SELECT count(*) FROM deferred_acts WHERE device_id = ? AND state = 'waiting'"
         if scalar(sql, query, (act.device_id,)) >= MAX_WAITING:
             raise Overloaded(
@@ -258,20 +257,19 @@ class DeferredTable(TimedTable, Generic[A]):
     @writes
     def move(self, sql: Sql, deferred_id: int, before: DeferredState, state: DeferredState) -> bool:
         """False when it was not in the state `before`."""
-        query = "UPDATE deferred_acts SET state = ? WHERE deferred_id = ? AND state = ?"
-        return sql.execute(query, (state, deferred_id, before)).rowcount > 0
+        return update(sql, "deferred_acts", {"deferred_id": deferred_id, "state": before}, state=state).rowcount > 0
 
     @writes
     def end(self, sql: Sql, deferred_id: int, state: DeferredState, outcome: str) -> A:
         """How it came out, before anybody is told."""
-        query = "UPDATE deferred_acts SET state = ?, outcome = ?, ended_ms = ? WHERE deferred_id = ?"
-        sql.execute(query, (state, outcome, self._now_ms(), deferred_id))
+        which = {"deferred_id": deferred_id}
+        update(sql, "deferred_acts", which, state=state, outcome=outcome, ended_ms=self._now_ms())
         return self._one(sql, deferred_id)
 
     @writes
     def told(self, sql: Sql, deferred_id: int) -> None:
         """Its person was told. Of those that have ended the newest are kept."""
-        sql.execute("UPDATE deferred_acts SET told = 1 WHERE deferred_id = ?", (deferred_id,))
+        update(sql, "deferred_acts", {"deferred_id": deferred_id}, told=1)
         query = """DELETE FROM deferred_acts WHERE state NOT IN ('waiting', 'started') AND deferred_id <= ?
             AND (told = 1 OR state IN ('cancelled', 'replaced'))"""
         sql.execute(query, (deferred_id - _KEPT_ENDED,))
@@ -311,7 +309,7 @@ def _no_change(change_id: int) -> UnknownName:
 
 def _end_deferred(sql: Sql, change_id: int) -> None:
     """The change does its deferred act; a newer act on the same app makes one that still waits pointless."""
-    sql.execute("UPDATE deferred_acts SET state = 'done' WHERE change_id = ? AND state = 'started'", (change_id,))
+    update(sql, "deferred_acts", {"change_id": change_id, "state": "started"}, state="done")
     query = "SELECT device_id, kind, forward FROM changes WHERE change_id = ?"
     device_id, kind, forward = sql.execute(query, (change_id,)).fetchone()
     if kind not in ("app.restore", "app.restart"):

@@ -9,13 +9,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from microclaw.store.rows import Table, first, insert, reads, scalar, select, writes
+from microclaw.store.rows import Table, delete, first, insert, reads, scalar, select, writes
 from microclaw.store.sql import Sql
 
 SECRET: Final = "secret"  # noqa: S105 - the kind of the codes that boards are provisioned with
 FOREIGN_KEPT_MS: Final = 3_600_000  # another host's clock may be behind: so long after its end its code may go
-
-_ONE: Final = "codes WHERE kind = ? AND hash = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +54,18 @@ class CodeTable(Table):
         )
         if not insert(sql, "codes", row, over=()):
             return False
-        for digest in instead_of:
-            sql.execute(f"DELETE FROM {_ONE}", (row.kind, digest))  # noqa: S608 - a constant
+        delete(sql, "codes", kind=row.kind, hash=tuple(instead_of))
         return True
 
     @reads
     def find(self, sql: Sql, kind: str, digest: bytes, now_ms: int) -> CodeRow | None:
         """A code that is good at that time; at 0 any."""
-        return first(sql, CodeRow, f"{_ONE} AND until_ms > ?", (kind, digest, now_ms))
+        return first(sql, CodeRow, "codes WHERE kind = ? AND hash = ? AND until_ms > ?", (kind, digest, now_ms))
 
     @writes
     def spend(self, sql: Sql, row: CodeRow) -> bool:
         """Use a code up; False where somebody was faster."""
-        query = f"DELETE FROM {_ONE} AND made_ms = ?"  # noqa: S608 - a constant
-        return sql.execute(query, (row.kind, row.hash, row.made_ms)).rowcount > 0
+        return delete(sql, "codes", kind=row.kind, hash=row.hash, made_ms=row.made_ms).rowcount > 0
 
     @writes
     def hold(self, sql: Sql, kind: str, digest: bytes, holder: str) -> str | None:
@@ -81,8 +77,7 @@ class CodeTable(Table):
 
     def forget_later(self, kind: str, digest: bytes) -> None:
         """Soon."""
-        query = "DELETE FROM codes WHERE kind = ? AND hash = ?"
-        self._database.write_later(lambda sql: sql.execute(query, (kind, digest)))
+        self._database.write_later(lambda sql: delete(sql, "codes", kind=kind, hash=digest))
 
 
 def end_codes(sql: Sql) -> None:
@@ -102,5 +97,5 @@ def claim_secret(sql: Sql, digest: bytes | None, device_id: str, at_ms: int) -> 
 def spend_secrets(sql: Sql, device_id: str, *, unused: bool = False) -> None:
     """The credential that a secret bought was used. One that waits for the device's next pairing stays, unless `unused`
     ones end too."""
-    end = "" if unused else " AND used_ms IS NOT NULL"
-    sql.execute(f"DELETE FROM codes WHERE kind = ? AND holder = ?{end}", (SECRET, device_id))  # noqa: S608 - ours
+    query = "DELETE FROM codes WHERE kind = ? AND holder = ? AND (used_ms IS NOT NULL OR ? = 1)"
+    sql.execute(query, (SECRET, device_id, unused))

@@ -32,14 +32,11 @@ MAX_WAITING: Final = 10_000
 MAX_GROUP: Final = 256  # writes a commit: enough to hide the sync, few enough to keep a group's latency in milliseconds
 
 
-class Connection(Protocol):
+class Connection(Sql, Protocol):
     """One connection, of one thread. `begin` makes it anew where it was lost.
 
     `errors` are what it and its statements raise; `store_error` gives them in our words.
     """
-
-    @property
-    def sql(self) -> Sql: ...
 
     @property
     def errors(self) -> type[Exception]: ...
@@ -263,11 +260,11 @@ def _do(connection: Connection, job: Job[Any], *, in_savepoint: bool) -> None:
     assert job.work is not None
     job.error = None
     if in_savepoint:
-        connection.sql.execute("SAVEPOINT job")
+        connection.execute("SAVEPOINT job")
     try:
-        job.result = job.work(connection.sql)
+        job.result = job.work(connection)
         if in_savepoint and connection.is_in_transaction:
-            connection.sql.execute("RELEASE job")
+            connection.execute("RELEASE job")
     except Exception as exc:  # raised to the caller
         if connection.is_lost:
             raise
@@ -277,10 +274,10 @@ def _do(connection: Connection, job: Job[Any], *, in_savepoint: bool) -> None:
             return
         if connection.is_in_transaction:
             try:
-                connection.sql.execute("ROLLBACK TO job")
+                connection.execute("ROLLBACK TO job")
             except connection.errors:  # it did not begin: the lock was not given
                 raise exc from None
-            connection.sql.execute("RELEASE job")
+            connection.execute("RELEASE job")
     if not connection.is_in_transaction:
         raise StoreError("the transaction ended inside a job")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from microclaw.addresses import is_of_one_machine
 from microclaw.store.crashes import move_crashes
-from microclaw.store.rows import BOOL, JSON_TUPLE, Table, insert, reads, scalar, select, writes
+from microclaw.store.rows import BOOL, JSON_TUPLE, Table, delete, insert, reads, scalar, select, update, writes
 from microclaw.store.sql import Sql
 from microclaw.store.telemetry import move_series
 
@@ -60,7 +60,7 @@ class DeviceTable(Table):
     @writes
     def mark_reached(self, sql: Sql, device_id: str) -> None:
         """It has answered; that is never taken back."""
-        sql.execute("UPDATE devices SET reached = 1 WHERE device_id = ?", (device_id,))
+        update(sql, "devices", {"device_id": device_id}, reached=1)
 
     @writes
     def delete(self, sql: Sql, device_id: str, *, heir: str | None = None) -> bool:
@@ -71,7 +71,7 @@ class DeviceTable(Table):
         if heir is not None:
             move_series(sql, device_id, heir)
             move_crashes(sql, device_id, heir)
-        return sql.execute("DELETE FROM devices WHERE device_id = ?", (device_id,)).rowcount > 0
+        return delete(sql, "devices", device_id=device_id).rowcount > 0
 
 
 def _list(sql: Sql, only: str | None = None) -> tuple[DeviceRow, ...]:
@@ -92,7 +92,7 @@ def _list(sql: Sql, only: str | None = None) -> tuple[DeviceRow, ...]:
 def _put(sql: Sql, row: DeviceRow) -> None:
     reached = row.reached or scalar(sql, "SELECT reached FROM devices WHERE device_id = ?", (row.device_id,)) == 1
     insert(sql, "devices", replace(row, reached=reached), over=("device_id",))
-    sql.execute("DELETE FROM faces WHERE device_id = ?", (row.device_id,))
+    delete(sql, "faces", device_id=row.device_id)
     sql.executemany(
         "INSERT INTO faces (face_id, host, device_id, position) VALUES (?, ?, ?, ?)",
         [

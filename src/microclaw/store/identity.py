@@ -13,7 +13,7 @@ from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import StoreError
 from microclaw.store.codes import SECRET, claim_secret, spend_secrets
-from microclaw.store.rows import Table, first, insert, reads, scalar, select, writes
+from microclaw.store.rows import Table, delete, first, insert, reads, scalar, select, update, writes
 from microclaw.store.sql import Sql
 
 TokenState: TypeAlias = Literal["current", "pending", "retired", "revoked"]
@@ -91,7 +91,7 @@ class IdentityTable(Table):
     def begin_anew(self, sql: Sql, at_ms: int) -> int:
         """Forget the authority and revoke every credential; returns how many could still open something."""
         sql.execute("DELETE FROM authority")
-        sql.execute("DELETE FROM codes WHERE kind = ?", (SECRET,))
+        delete(sql, "codes", kind=SECRET)
         devices = sql.execute("SELECT device_id FROM tokens UNION SELECT device_id FROM certificates").fetchall()
         return sum(_revoke(sql, device_id, at_ms) for (device_id,) in devices)
 
@@ -124,7 +124,7 @@ class IdentityTable(Table):
     @writes
     def add_certificate(self, sql: Sql, row: CertificateRow) -> None:
         """One more certificate, beside those in use until it is used itself; one that never was gives way."""
-        sql.execute("DELETE FROM certificates WHERE device_id = ? AND used_ms IS NULL", (row.device_id,))
+        delete(sql, "certificates", device_id=row.device_id, used_ms=None)
         insert(sql, "certificates", row)
 
     @reads
@@ -171,7 +171,7 @@ class IdentityTable(Table):
         if use in (TokenUse.CURRENT, TokenUse.PROMOTED) and row is not None:
             if use is TokenUse.PROMOTED:
                 _retire(sql, device_id, "current", at_ms)
-            sql.execute("UPDATE tokens SET state = 'current', used_ms = ? WHERE hash = ?", (at_ms, row.hash))
+            update(sql, "tokens", {"hash": row.hash}, state="current", used_ms=at_ms)
             spend_secrets(sql, device_id)
         return use
 
@@ -186,7 +186,7 @@ class IdentityTable(Table):
     @writes
     def _note_certificate(self, sql: Sql, serial: str, device_id: str, at_ms: int) -> None:
         """Its first use ends the certificate that it was to follow."""
-        sql.execute("UPDATE certificates SET used_ms = ? WHERE serial = ?", (at_ms, serial))
+        update(sql, "certificates", {"serial": serial}, used_ms=at_ms)
         sql.execute(
             "UPDATE certificates SET revoked_ms = ? WHERE device_id = ? AND serial != ? AND revoked_ms IS NULL",
             (at_ms, device_id, serial),
@@ -231,9 +231,7 @@ def _judge(rows: tuple[TokenRow, ...], token_hash: bytes, unused_since_ms: int) 
 
 def _retire(sql: Sql, device_id: str, state: TokenState, at_ms: int) -> None:
     """Mark the token as retired and last used now, so that a late use of it is not counted as a guess."""
-    sql.execute(
-        "UPDATE tokens SET state = 'retired', used_ms = ? WHERE device_id = ? AND state = ?", (at_ms, device_id, state)
-    )
+    update(sql, "tokens", {"device_id": device_id, "state": state}, state="retired", used_ms=at_ms)
     sql.execute(
         """DELETE FROM tokens WHERE device_id = ? AND state IN ('retired', 'revoked') AND hash NOT IN (
             SELECT hash FROM tokens WHERE device_id = ? AND state IN ('retired', 'revoked')
@@ -253,14 +251,13 @@ def _supersede(sql: Sql, device_id: str, at_ms: int, secret: bytes | None) -> bo
 
 
 def _end_certificates(sql: Sql, device_id: str, at_ms: int) -> int:
-    query = "UPDATE certificates SET revoked_ms = ? WHERE device_id = ? AND revoked_ms IS NULL"
-    return sql.execute(query, (at_ms, device_id)).rowcount
+    return update(sql, "certificates", {"device_id": device_id, "revoked_ms": None}, revoked_ms=at_ms).rowcount
 
 
 def _revoke(sql: Sql, device_id: str, at_ms: int) -> int:
     live = sum(row.state in ("current", "pending") for row in _tokens(sql, device_id))
-    sql.execute("UPDATE tokens SET state = 'revoked' WHERE device_id = ?", (device_id,))
+    update(sql, "tokens", {"device_id": device_id}, state="revoked")
     spend_secrets(sql, device_id, unused=True)
     for table in ("xiaozhi_clients", "xiaozhi_reports", "xiaozhi_updates"):
-        sql.execute(f"DELETE FROM {table} WHERE device_id = ?", (device_id,))  # noqa: S608 - names of ours
+        delete(sql, table, device_id=device_id)
     return live + _end_certificates(sql, device_id, at_ms)

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, TypeAlias
 from microclaw.events import Attachment, Inbound
 from microclaw.store.journal import EffectRow, Work, check_host, no_work, take_effects
 from microclaw.store.outbox import DAY_MS, KEEP_DAYS, KEEP_ROWS, OutboxRow, insert_outbound
-from microclaw.store.rows import TimedTable, columns, insert, one_of, reads, scalar, select, writes
+from microclaw.store.rows import TimedTable, columns, delete, exists, insert, one_of, reads, scalar, select, writes
 from microclaw.store.sql import Sql
 
 Claim: TypeAlias = Literal["begun", "waits", "gone"]
@@ -72,7 +72,7 @@ class InboxTable(TimedTable):
 
     @reads
     def has(self, sql: Sql, channel: str, key: str) -> bool:
-        return scalar(sql, "SELECT 1 FROM inbox WHERE channel = ? AND key = ?", (channel, key)) is not None
+        return exists(sql, "inbox", channel=channel, key=key)
 
     @writes
     def begin(self, sql: Sql, message_id: int) -> None:
@@ -127,7 +127,7 @@ class InboxTable(TimedTable):
         keeping(sql)
         outbound_id = insert_outbound(sql, outbound, self._now_ms(), message_id=message_id, host=self.host)
         _keep(sql, "message_id = ?1 OR (joined = ?1 AND state = 'joined')", (message_id,))
-        sql.execute("DELETE FROM turn_rows WHERE message_id = ?", (message_id,))
+        delete(sql, "turn_rows", message_id=message_id)
         return outbound_id
 
     @writes

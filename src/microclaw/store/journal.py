@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from microclaw.errors import StoreError, TakenOver
-from microclaw.store.rows import TimedTable, insert, reads, scalar, select
+from microclaw.store.rows import TimedTable, insert, reads, scalar, select, update
 from microclaw.store.sql import Sql
 
 EffectState: TypeAlias = Literal["planned", "started", "done", "failed", "dropped"]
@@ -83,8 +83,7 @@ class Journal(TimedTable):
             check_host(sql, row.message_id, self.host)
             insert(sql, "turn_rows", row)
             if row.joins is not None:
-                query = "UPDATE inbox SET state = 'joined', joined = ? WHERE message_id = ?"
-                sql.execute(query, (row.message_id, row.joins))
+                update(sql, "inbox", {"message_id": row.joins}, state="joined", joined=row.message_id)
 
         return add
 
@@ -123,17 +122,17 @@ class Journal(TimedTable):
     def ending(self, key: EffectKey, result: str, *, ok: bool) -> Work:
         """The end of an effect that started."""
         now_ms, state = self._now_ms(), "done" if ok else "failed"
-        where = "turn_id = ? AND iteration = ? AND position = ?"
+        where = {"turn_id": key.turn, "iteration": key.iteration, "position": key.position}
 
         def end(sql: Sql) -> None:
-            found = sql.execute(f"SELECT state, host FROM effects WHERE {where}", key).fetchone()  # noqa: S608
+            query = "SELECT state, host FROM effects WHERE turn_id = ? AND iteration = ? AND position = ?"
+            found = sql.execute(query, key).fetchone()
             if self.host is not None and found is not None and found[1] != self.host:
                 raise taken_over(f"effect {tuple(key)}", found[1])
             if found is None or found[0] not in ("planned", "started"):
                 there = "is not in the journal" if found is None else f"is {found[0]}"
                 raise StoreError(f"effect {tuple(key)} {there}: it cannot become {state}")
-            query = f"UPDATE effects SET state = ?, result = ?, finished_ms = ? WHERE {where}"  # noqa: S608 - a constant
-            sql.execute(query, (state, result, now_ms, *key))
+            update(sql, "effects", where, state=state, result=result, finished_ms=now_ms)
 
         return end
 

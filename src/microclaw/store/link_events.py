@@ -8,13 +8,13 @@ once; `end_in` joins that of the outbox, so that a task that was taken has one e
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 import msgspec
 
 from microclaw.errors import TakenOver
-from microclaw.store.rows import JSON_TUPLE, Table, insert, one_of, reads, select, writes
+from microclaw.store.rows import JSON_TUPLE, Table, delete, insert, one_of, reads, select, update, writes
 from microclaw.store.sql import Sql
 
 KEPT_EVENTS: Final = 1000  # a device; the oldest give way
@@ -107,7 +107,7 @@ class LinkEventTable(Table):
     def forget(self, sql: Sql, device_id: str) -> None:
         """The device was removed: its events, presence, open tasks and updates go."""
         for table in ("link_events", "link_presence", "link_tasks", "firmware_offers", "firmware_foreign"):
-            sql.execute(f"DELETE FROM {table} WHERE device_id = ?", (device_id,))  # noqa: S608 - names of ours
+            delete(sql, table, device_id=device_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,17 +131,13 @@ class LinkTaskTable(Table):
     @writes
     def take(self, sql: Sql, task: OpenTask) -> OpenTask | None:
         """Make it this host's; None where another host took it, or it has its end."""
-        query = "UPDATE link_tasks SET host = ? WHERE device_id = ? AND task = ? AND message_id = ? AND host IS ?"
-        taken = sql.execute(query, (self.host, task.device_id, task.task, task.message_id, task.host)).rowcount
+        taken = update(sql, "link_tasks", asdict(task), host=self.host).rowcount
         return replace(task, host=self.host) if taken else None
 
 
 def add_event(sql: Sql, device_id: str, type_: str, name: str, payload: bytes, received_ms: int) -> None:
     """Keep an event within the caller's transaction."""
-    sql.execute(
-        "INSERT INTO link_events (device_id, type, name, payload, received_ms) VALUES (?, ?, ?, ?, ?)",
-        (device_id, type_, name, payload, received_ms),
-    )
+    insert(sql, "link_events", EventRow(0, device_id, type_, name, payload, received_ms), number="number")
     sql.execute(
         """DELETE FROM link_events WHERE device_id = ?1 AND number <= coalesce(
             (SELECT number FROM link_events WHERE device_id = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2), 0)""",
@@ -162,11 +158,10 @@ def add_task(sql: Sql, open_task: OpenTask, at_ms: int) -> str | None:
 
 def end_in(sql: Sql, open_task: OpenTask) -> None:
     """It has its end, which the same transaction puts into the outbox. TakenOver where another host gave it one."""
-    query = "DELETE FROM link_tasks WHERE device_id = ? AND task = ?"
-    values: tuple[object, ...] = (open_task.device_id, open_task.task)
+    one = {"device_id": open_task.device_id, "task": open_task.task}
     if open_task.host is None:
-        sql.execute(query, values)
-    elif not sql.execute(f"{query} AND host = ?", (*values, open_task.host)).rowcount:
+        delete(sql, "link_tasks", **one)
+    elif not delete(sql, "link_tasks", **one, host=open_task.host).rowcount:
         raise TakenOver(
             f"the task {open_task.task} of {open_task.device_id} has its end from another host: this one could not be "
             "reached for a time",

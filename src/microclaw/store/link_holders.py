@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from microclaw.errors import NewerConnection
-from microclaw.store.rows import Table, reads, scalar, select, writes
+from microclaw.store.rows import Table, delete, reads, scalar, select, writes
 from microclaw.store.sql import Sql
 
 _NO_DEVICE: Final = ""
@@ -71,7 +71,7 @@ def check_holder(sql: Sql, device_id: str, fence: int | None) -> None:
 
 def forget_holder(sql: Sql, device_id: str) -> None:
     """Within a transaction that removes the device. A row of no device keeps the highest fence: none is given twice."""
-    if sql.execute("DELETE FROM link_holders WHERE device_id = ?", (device_id,)).rowcount:
+    if delete(sql, "link_holders", device_id=device_id).rowcount:
         _put(sql, _NO_DEVICE, None)
 
 

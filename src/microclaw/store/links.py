@@ -14,7 +14,7 @@ from microclaw.errors import Overloaded, StoreError
 from microclaw.store.database import Database
 from microclaw.store.firmware import OfferRow, refused_in
 from microclaw.store.link_holders import check_holder, forget_holder
-from microclaw.store.rows import TimedTable, reads, scalar, writes
+from microclaw.store.rows import TimedTable, delete, exists, insert, reads, scalar, update, writes
 from microclaw.store.sql import Sql
 from microclaw.wire.link.sequence import InboxCursor, OutboxCursor, StoredMessage
 
@@ -38,13 +38,12 @@ class LinkTable(TimedTable):
     @writes
     def open(self, sql: Sql, device_id: str) -> None:
         """Make the device's outbox and inbox, with a new epoch, when it has none."""
-        query = "INSERT INTO links (device_id, tx_epoch) VALUES (?, ?) ON CONFLICT DO NOTHING"
-        sql.execute(query, (device_id, self._random_bytes(EPOCH_BYTES)))
+        insert(sql, "links", None, over=(), device_id=device_id, tx_epoch=self._random_bytes(EPOCH_BYTES))
 
     @writes
     def forget(self, sql: Sql, device_id: str) -> None:
         """The device is gone: so are its messages, both ways."""
-        sql.execute("DELETE FROM links WHERE device_id = ?", (device_id,))
+        delete(sql, "links", device_id=device_id)
         forget_holder(sql, device_id)
 
     @reads
@@ -99,7 +98,7 @@ class LinkTable(TimedTable):
         if seq > cursor.last:
             raise StoreError(f"device {device_id} acked message {seq}, the last one is {cursor.last}")
         if seq > cursor.acked:
-            sql.execute("UPDATE links SET acked_seq = ? WHERE device_id = ?", (seq, device_id))
+            update(sql, "links", {"device_id": device_id}, acked_seq=seq)
             sql.execute("DELETE FROM link_outbox WHERE device_id = ? AND seq <= ?", (device_id, seq))
 
     @writes
@@ -132,8 +131,8 @@ class LinkTable(TimedTable):
             return False
         if seq != reached + 1:
             raise StoreError(f"message {seq} of device {device_id} cannot follow {reached}: one is missing")
-        sql.execute("UPDATE links SET rx_epoch = ?, rx_seq = ? WHERE device_id = ?", (epoch, seq, device_id))
-        if scalar(sql, "SELECT 1 FROM link_applied WHERE device_id = ? AND message_id = ?", (device_id, message_id)):
+        update(sql, "links", {"device_id": device_id}, rx_epoch=epoch, rx_seq=seq)
+        if exists(sql, "link_applied", device_id=device_id, message_id=message_id):
             return False
         query = "UPDATE links SET applied = applied + 1 WHERE device_id = ? RETURNING applied"
         number = scalar(sql, query, (device_id,))
@@ -162,10 +161,11 @@ def append_to(sql: Sql, device_id: str, message_id: bytes, payload: bytes, now_m
             f"{count} messages ({size_bytes} bytes) wait for device {device_id} already",
             next_step="bring the device back, or remove it",
         )
-    sql.execute("UPDATE links SET last_seq = ? WHERE device_id = ?", (last + 1, device_id))
-    query = "INSERT INTO link_outbox (device_id, seq, message_id, payload, stored_ms) VALUES (?, ?, ?, ?, ?)"
-    sql.execute(query, (device_id, last + 1, message_id, payload, now_ms))
-    return int(last) + 1
+    seq = int(last) + 1
+    update(sql, "links", {"device_id": device_id}, last_seq=seq)
+    row = {"device_id": device_id, "seq": seq, "message_id": message_id, "payload": payload, "stored_ms": now_ms}
+    insert(sql, "link_outbox", None, **row)
+    return seq
 
 
 def renew_all(sql: Sql, random_bytes: Callable[[int], bytes]) -> int:
@@ -180,13 +180,12 @@ def _renew(sql: Sql, device_id: str, epoch: bytes) -> OutboxCursor:
     rows = sql.execute(
         "SELECT message_id, payload, stored_ms FROM link_outbox WHERE device_id = ? ORDER BY seq", (device_id,)
     ).fetchall()
-    sql.execute("DELETE FROM link_outbox WHERE device_id = ?", (device_id,))
+    delete(sql, "link_outbox", device_id=device_id)
     sql.executemany(
         "INSERT INTO link_outbox (device_id, seq, message_id, payload, stored_ms) VALUES (?, ?, ?, ?, ?)",
         [(device_id, seq, *row) for seq, row in enumerate(rows, start=1)],
     )
-    query = "UPDATE links SET tx_epoch = ?, acked_seq = 0, last_seq = ? WHERE device_id = ?"
-    sql.execute(query, (epoch, len(rows), device_id))
+    update(sql, "links", {"device_id": device_id}, tx_epoch=epoch, acked_seq=0, last_seq=len(rows))
     return OutboxCursor(epoch, 0, len(rows))
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from microclaw.store.database import Database
-from microclaw.store.rows import JSON_TUPLE, Table, insert, one_of, scalar, writes
+from microclaw.store.rows import JSON_TUPLE, Table, delete, insert, one_of, scalar, writes
 from microclaw.store.sql import Sql
 
 Kind: TypeAlias = Literal["event", "telemetry"]
@@ -108,8 +108,9 @@ class MqttPublishedTable(Table):
     async def put(self, device: PublishedDevice) -> None:
         await self._insert("mqtt_published", device, over=("device_id",))
 
-    async def forget(self, device_id: str) -> None:
-        await self._execute("DELETE FROM mqtt_published WHERE device_id = ?", (device_id,))
+    @writes
+    def forget(self, sql: Sql, device_id: str) -> None:
+        delete(sql, "mqtt_published", device_id=device_id)
 
 
 def _sizes(sql: Sql) -> Mapping[Kind, BufferSize]:

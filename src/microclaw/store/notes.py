@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import StoreError
-from microclaw.store.rows import Table, insert, reads, scalar, writes
+from microclaw.store.rows import Table, delete, insert, reads, scalar, writes
 from microclaw.store.sql import Sql
 
 NoteKind: TypeAlias = Literal["memory", "note", "device", "said", "answered"]
@@ -165,16 +165,15 @@ def drop_notes(sql: Sql, paths: Iterable[str]) -> None:
             "INSERT INTO notes_words (notes_words, rowid, words) VALUES ('delete', ?, ?)",
             [(note_id, _spaced(text)) for note_id, text in rows],
         )
-        sql.execute("DELETE FROM notes WHERE path = ?", (path,))
-        sql.execute("DELETE FROM note_files WHERE path = ?", (path,))
+        delete(sql, "notes", path=path)
+        delete(sql, "note_files", path=path)
 
 
 def _put(sql: Sql, file: NoteFile, notes: Sequence[NewNote]) -> None:
     numbers = {person: _number(sql, person) for person in {note.person for note in notes}}
     for note in notes:
         note_id = _free_id(sql, numbers[note.person], note.at_s)
-        row = (note_id, file.path, note.kind, note.text)
-        sql.execute("INSERT INTO notes (note_id, path, kind, text) VALUES (?, ?, ?, ?)", row)
+        insert(sql, "notes", None, note_id=note_id, path=file.path, kind=note.kind, text=note.text)
         sql.execute("INSERT INTO notes_words (rowid, words) VALUES (?, ?)", (note_id, _spaced(note.text)))
     insert(sql, "note_files", file, over=("path",))
 

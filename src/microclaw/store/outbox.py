@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from microclaw.store.database import Database
-from microclaw.store.rows import TimedTable, insert, one_of, reads, scalar, select, writes
+from microclaw.store.rows import TimedTable, insert, one_of, reads, scalar, select, update, writes
 from microclaw.store.sql import Sql
 
 Kind: TypeAlias = Literal["answer", "push"]
@@ -15,7 +15,6 @@ Kind: TypeAlias = Literal["answer", "push"]
 KEEP_DAYS: Final = 30
 KEEP_ROWS: Final = 2_000
 DAY_MS: Final = 86_400_000
-_DELIVERED: Final = "UPDATE outbox SET delivered_ms = ? WHERE outbound_id = ? AND delivered_ms IS NULL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +50,20 @@ class OutboxTable(TimedTable):
 
     @writes
     def delivered(self, sql: Sql, outbound_id: int) -> None:
-        sql.execute(_DELIVERED, (self._now_ms(), outbound_id))
+        update(sql, "outbox", {"outbound_id": outbound_id, "delivered_ms": None}, delivered_ms=self._now_ms())
 
     def delivered_soon(self, outbound_id: int) -> None:
         """The note goes with the next write: after a crash that loses it, the message is delivered again. For a store
         that no other host reads."""
-        values = (self._now_ms(), outbound_id)
+        one, now_ms = {"outbound_id": outbound_id, "delivered_ms": None}, self._now_ms()
         self._late.add(outbound_id)
-        self._database.write_later(lambda sql: sql.execute(_DELIVERED, values))
+        self._database.write_later(lambda sql: update(sql, "outbox", one, delivered_ms=now_ms))
 
     @writes
     def hold(self, sql: Sql, outbound_id: int, holder: str | None, *, instead_of: str | None) -> bool:
         """Make it another host's, or nobody's; False where it is delivered, or not that host's any more."""
-        query = "UPDATE outbox SET host = ? WHERE outbound_id = ? AND host IS ? AND delivered_ms IS NULL"
-        return sql.execute(query, (holder, outbound_id, instead_of)).rowcount == 1
+        one = {"outbound_id": outbound_id, "host": instead_of, "delivered_ms": None}
+        return update(sql, "outbox", one, host=holder).rowcount == 1
 
     async def undelivered(
         self, channel: str, *, chats: Collection[str] | None = None, limit: int = 64

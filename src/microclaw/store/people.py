@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import Final, Generic, Literal, TypeAlias, TypeVar
 
-from microclaw.store.rows import Table, first, insert, reads, select, writes
+from microclaw.store.rows import Table, delete, first, insert, reads, select, update, writes
 from microclaw.store.sql import Sql
 
 Role: TypeAlias = Literal["owner", "member", "guest", "read-only"]
@@ -60,7 +60,7 @@ class PeopleTable(Table):
     @writes
     def delete(self, sql: Sql, person_id: str) -> bool:
         """Forget somebody, with their addresses and tokens; False when they are gone already."""
-        return sql.execute("DELETE FROM people WHERE person_id = ?", (person_id,)).rowcount > 0
+        return delete(sql, "people", person_id=person_id).rowcount > 0
 
 
 def _list(sql: Sql) -> tuple[Person, ...]:
@@ -75,7 +75,7 @@ def _list(sql: Sql) -> tuple[Person, ...]:
 
 def _put(sql: Sql, person: Person, now_ms: int) -> None:
     insert(sql, "people", person, over=("person_id",))
-    sql.execute("DELETE FROM person_addresses WHERE person_id = ?", (person.person_id,))
+    delete(sql, "person_addresses", person_id=person.person_id)
     sql.executemany(  # a millisecond between two keeps their order
         """INSERT INTO person_addresses (channel, external_id, person_id, added_ms) VALUES (?, ?, ?, ?)
         ON CONFLICT (channel, external_id)
@@ -131,8 +131,7 @@ class CredentialTable(Table, Generic[C]):
 
     def note_use(self, number: str, used_ms: int) -> None:
         """Written with the next transaction."""
-        query = f"UPDATE {self._name} SET used_ms = ? WHERE {self._id} = ?"  # noqa: S608 - names of ours
-        self._database.write_later(lambda sql: sql.execute(query, (used_ms, number)))
+        self._database.write_later(lambda sql: update(sql, self._name, {self._id: number}, used_ms=used_ms))
 
     @writes
     def add(self, sql: Sql, row: C) -> bool:
@@ -142,7 +141,7 @@ class CredentialTable(Table, Generic[C]):
     @writes
     def delete(self, sql: Sql, number: str) -> bool:
         """False when it is gone already."""
-        return sql.execute(f"DELETE FROM {self._name} WHERE {self._id} = ?", (number,)).rowcount > 0  # noqa: S608 - ours
+        return delete(sql, self._name, **{self._id: number}).rowcount > 0
 
 
 class PersonTokenTable(CredentialTable[Token]):

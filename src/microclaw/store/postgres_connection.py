@@ -61,10 +61,6 @@ class PostgresConnection:
         self._version = VERSION
 
     @property
-    def sql(self) -> PostgresConnection:
-        return self
-
-    @property
     def is_too_old(self) -> bool:
         return self._version > VERSION
 

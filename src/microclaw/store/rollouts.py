@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, TypeAlias
 
-from microclaw.store.rows import Table, first, insert, reads, select, writes
+from microclaw.store.rows import Table, first, insert, reads, select, update, writes
 from microclaw.store.sql import Sql
 
 DeviceState: TypeAlias = Literal["waiting", "offered", "healthy", "rolled_back", "refused", "failed", "late", "removed"]
@@ -65,11 +65,8 @@ class RolloutTable(Table):
         """Keep a new rollout with its devices (id, version that it runs) in their order; its number."""
         progress = asdict(Progress("running", "", 0, new.began_ms))
         rollout_id = insert(sql, "rollouts", new, number="rollout_id", **progress)
-        sql.executemany(
-            """INSERT INTO rollout_devices (rollout_id, position, device_id, from_version, state, error)
-            VALUES (?, ?, ?, ?, 'waiting', '')""",
-            ((rollout_id, position, *device) for position, device in enumerate(devices)),
-        )
+        for position, device in enumerate(devices):
+            insert(sql, "rollout_devices", RolloutDevice(*device), rollout_id=rollout_id, position=position)
         old = "rollouts WHERE rollout_id <= ? AND state NOT IN ('running', 'paused')"
         for which in (f"rollout_devices WHERE rollout_id IN (SELECT rollout_id FROM {old})", old):  # noqa: S608
             sql.execute(f"DELETE FROM {which}", (rollout_id - KEPT_ROLLOUTS,))  # noqa: S608 - text of ours
@@ -101,16 +98,9 @@ class RolloutTable(Table):
         """The new progress and the changed devices; False, and nothing, where the progress is another than before."""
         if first(sql, Progress, "rollouts WHERE rollout_id = ?", (rollout_id,)) != before:
             return False
-        sql.execute(
-            """UPDATE rollouts SET state = :state, reason = :reason, stage = :stage, stage_ms = :stage_ms,
-                crashes = :crashes, soaking_since_ms = :soaking_since_ms WHERE rollout_id = :rollout_id""",
-            {**asdict(now), "rollout_id": rollout_id},
-        )
-        sql.executemany(
-            """UPDATE rollout_devices SET state = :state, error = :error, offered_ms = :offered_ms,
-                ended_ms = :ended_ms WHERE rollout_id = :rollout_id AND device_id = :device_id""",
-            [{**asdict(device), "rollout_id": rollout_id} for device in rows],
-        )
+        update(sql, "rollouts", {"rollout_id": rollout_id}, **asdict(now))
+        for device in rows:
+            update(sql, "rollout_devices", {"rollout_id": rollout_id, "device_id": device.device_id}, **asdict(device))
         return True
 
 

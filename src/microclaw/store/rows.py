@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Concatenate, Final, ParamSpec, TypeVar
 
 from microclaw.store.database import Database
 from microclaw.store.following import Refresh
-from microclaw.store.sql import Sql
+from microclaw.store.sql import Rows, Sql
 
 R = TypeVar("R")
 P = ParamSpec("P")
@@ -132,10 +132,39 @@ def scalar(sql: Sql, query: str, values: Sequence[object] = ()) -> Any:
     return None if row is None else row[0]
 
 
+def exists(sql: Sql, table: str, **where: object) -> bool:
+    """Whether a row has these values in these columns."""
+    condition, values = _matching(where)
+    return scalar(sql, f"SELECT 1 FROM {table} WHERE {condition} LIMIT 1", values) is not None  # noqa: S608 - names of ours
+
+
+def update(sql: Sql, table: str, where: Mapping[str, object], **news: object) -> Rows:
+    """Give columns new values in the rows with those of `where`."""
+    condition, values = _matching(where)
+    query = f"UPDATE {table} SET {', '.join(f'{name} = ?' for name in news)} WHERE {condition}"  # noqa: S608 - names of ours
+    return sql.execute(query, (*news.values(), *values))
+
+
+def delete(sql: Sql, table: str, **where: object) -> Rows:
+    """Remove the rows with these values in these columns."""
+    condition, values = _matching(where)
+    return sql.execute(f"DELETE FROM {table} WHERE {condition}", values)  # noqa: S608 - names of ours
+
+
+def _matching(where: Mapping[str, object]) -> tuple[str, tuple[object, ...]]:
+    """A condition and its values; None is NULL, and a tuple has all the values that are meant."""
+    parts, values = list[str](), list[object]()
+    for column, value in where.items():
+        some = value if isinstance(value, tuple) else () if value is None else (value,)
+        parts.append(f"{column} IS NULL" if value is None else f"{column} {one_of(some)}")
+        values += some
+    return " AND ".join(parts), tuple(values)
+
+
 def insert(
     connection: Sql,
     table: str,
-    row: object,
+    row: object | None,
     *,
     number: str | None = None,
     over: Sequence[str] | None = None,
@@ -144,11 +173,11 @@ def insert(
     """Add a row; returns its `number`, a column that the store fills in, else how many rows were written.
 
     `over` are the columns of its key: a row of that key is overwritten; with none of them it stays as it is. `more`
-    are columns that the row lacks. Names are ours, never text from outside.
+    are columns that the row lacks; all of them where it is None. Names are ours, never text from outside.
     """
     values = {
         column: getattr(row, name) if write is None else write(getattr(row, name))
-        for name, column, _, write in _plan(type(row))
+        for name, column, _, write in (() if row is None else _plan(type(row)))
     } | more
     values.pop(number or "", None)
     query = f"INSERT INTO {table} ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"  # noqa: S608

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from microclaw.errors import TakenOver
-from microclaw.store.rows import BOOL, Table, first, insert, writes
+from microclaw.store.rows import BOOL, Table, delete, first, insert, update, writes
 from microclaw.store.sql import Sql
 from microclaw.store.states import Missed, RunState, ScheduleState
 
@@ -75,17 +75,18 @@ class ScheduleTable(Table):
     @writes
     def remove(self, sql: Sql, schedule_id: int) -> bool:
         """Forget it and its runs; False when it is gone already."""
-        sql.execute("DELETE FROM schedule_runs WHERE schedule_id = ?", (schedule_id,))
-        return sql.execute("DELETE FROM schedules WHERE schedule_id = ?", (schedule_id,)).rowcount > 0
+        delete(sql, "schedule_runs", schedule_id=schedule_id)
+        return delete(sql, "schedules", schedule_id=schedule_id).rowcount > 0
 
-    async def set_state(self, schedule_id: int, state: ScheduleState, why: str, next_ms: int | None) -> None:
-        query = "UPDATE schedules SET state = ?, why = ?, next_ms = ? WHERE schedule_id = ?"
-        await self._execute(query, (state, why, next_ms, schedule_id))
+    @writes
+    def set_state(self, sql: Sql, schedule_id: int, state: ScheduleState, why: str, next_ms: int | None) -> None:
+        update(sql, "schedules", {"schedule_id": schedule_id}, state=state, why=why, next_ms=next_ms)
 
-    async def set_next(self, schedule_id: int, next_ms: int, *, instead_of: int) -> None:
+    @writes
+    def set_next(self, sql: Sql, schedule_id: int, next_ms: int, *, instead_of: int) -> None:
         """When it is due next, unless it was paused, or another host ran it, meanwhile."""
-        query = "UPDATE schedules SET next_ms = ? WHERE schedule_id = ? AND state = 'active' AND next_ms = ?"
-        await self._execute(query, (next_ms, schedule_id, instead_of))
+        one = {"schedule_id": schedule_id, "state": "active", "next_ms": instead_of}
+        update(sql, "schedules", one, next_ms=next_ms)
 
     @writes
     def claim(
@@ -104,9 +105,8 @@ class ScheduleTable(Table):
         False when it was begun before, or the schedule is removed, or paused and not `paused_too`.
         """
         run = (schedule_id, due_ms)
-        sql.execute(  # it was missed on a clock that was ahead, and its time comes now
-            "DELETE FROM schedule_runs WHERE schedule_id = ? AND due_ms = ? AND state = 'skipped'", run
-        )
+        # It was missed on a clock that was ahead, and its time comes now.
+        delete(sql, "schedule_runs", schedule_id=schedule_id, due_ms=due_ms, state="skipped")
         made = sql.execute(
             """INSERT INTO schedule_runs (schedule_id, due_ms, state, woke, claimed_ms, host)
             SELECT ?1, ?2, 'claimed', ?3, ?4, ?6
@@ -135,15 +135,13 @@ class ScheduleTable(Table):
                 "a time",
                 next_step=f"see its runs: microclaw schedule show {schedule_id}",
             )
-        query = "UPDATE schedule_runs SET state = 'started' WHERE schedule_id = ? AND due_ms = ?"
-        sql.execute(query, (schedule_id, due_ms))
+        update(sql, "schedule_runs", {"schedule_id": schedule_id, "due_ms": due_ms}, state="started")
 
-    async def take(self, run: RunRow) -> bool:
+    @writes
+    def take(self, sql: Sql, run: RunRow) -> bool:
         """Make a run without an end this host's; False where another host took it, or it has ended."""
-        query = """UPDATE schedule_runs SET host = ? WHERE schedule_id = ? AND due_ms = ?
-            AND host IS ? AND state IN ('claimed', 'started')"""
-        values = (self.host, run.schedule_id, run.due_ms, run.host)
-        return run.host == self.host or await self._execute(query, values) == 1
+        one = {"schedule_id": run.schedule_id, "due_ms": run.due_ms, "host": run.host, "state": ("claimed", "started")}
+        return run.host == self.host or update(sql, "schedule_runs", one, host=self.host).rowcount == 1
 
     async def runs_elsewhere(self, schedule_id: int) -> bool:
         """Whether another host runs it now, or left it open."""
@@ -155,9 +153,8 @@ class ScheduleTable(Table):
         self, sql: Sql, schedule_id: int, due_ms: int, state: RunState, result: str, *, woke: bool, now_ms: int
     ) -> None:
         """How it ended; a schedule that has no next time is over with it. Nothing where another host has the run."""
-        query = """UPDATE schedule_runs SET state = ?, result = ?, woke = ?, ended_ms = ?
-            WHERE schedule_id = ? AND due_ms = ? AND host IS ?"""
-        if sql.execute(query, (state, result, int(woke), now_ms, schedule_id, due_ms, self.host)).rowcount:
+        one = {"schedule_id": schedule_id, "due_ms": due_ms, "host": self.host}
+        if update(sql, "schedule_runs", one, state=state, result=result, woke=int(woke), ended_ms=now_ms).rowcount:
             why = result[:_MAX_WHY_CHARS]
             _over(sql, schedule_id, {"done": "it has run", "failed": f"it failed: {why}"}.get(state, why))
 
@@ -195,7 +192,4 @@ def _set_next(sql: Sql, schedule_id: int, due_ms: int, next_ms: int | None) -> N
 
 
 def _over(sql: Sql, schedule_id: int, why: str) -> None:
-    query = (
-        "UPDATE schedules SET state = 'over', why = ? WHERE schedule_id = ? AND next_ms IS NULL AND state = 'active'"
-    )
-    sql.execute(query, (why, schedule_id))
+    update(sql, "schedules", {"schedule_id": schedule_id, "next_ms": None, "state": "active"}, state="over", why=why)

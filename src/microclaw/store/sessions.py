@@ -22,7 +22,7 @@ from msgspec import Struct, ValidationError, convert, to_builtins
 
 from microclaw.errors import UnknownName
 from microclaw.store.journal import Work
-from microclaw.store.rows import TimedTable, reads, scalar, select, writes
+from microclaw.store.rows import TimedTable, delete, insert, reads, scalar, select, update, writes
 from microclaw.store.sql import Sql
 
 Role: TypeAlias = Literal["user", "assistant"]
@@ -103,7 +103,7 @@ class Sessions(TimedTable):
         """Forget the conversation of that name, and its summary."""
         full = _full_name(sql, name)
         _empty(sql, full)
-        sql.execute("DELETE FROM sessions WHERE name = ?", (full,))
+        delete(sql, "sessions", name=full)
         sql.execute(
             """INSERT INTO session_removals (one, number) VALUES (1, 1)
             ON CONFLICT (one) DO UPDATE SET number = session_removals.number + 1"""
@@ -184,13 +184,12 @@ def append_messages(sql: Sql, name: str, messages: Sequence[SessionMessage], now
     for message, line in zip(messages, lines, strict=True):
         ts = max(-_LATEST_S, min(message.ts, _LATEST_S))
         at_s = ts if at_s is None else max(at_s, ts)
-        query = "INSERT INTO session_messages (name, at_s, adopted, line) VALUES (?, ?, 0, ?)"
-        sql.execute(query, (name, at_s, line))
+        insert(sql, "session_messages", None, name=name, at_s=at_s, adopted=0, line=line)
 
 
 def put_summary(sql: Sql, name: str, text: str) -> None:
     kept = text.encode(errors="replace")[:MAX_SUMMARY_BYTES].decode(errors="ignore")
-    sql.execute("UPDATE sessions SET summary = ? WHERE name = ?", (kept, name))
+    update(sql, "sessions", {"name": name}, summary=kept)
 
 
 def _newest(sql: Sql, name: str, newest: int) -> tuple[SessionMessage, ...]:
@@ -215,5 +214,5 @@ def _full_name(sql: Sql, name: str) -> str:
 
 
 def _empty(sql: Sql, name: str) -> None:
-    sql.execute("DELETE FROM session_messages WHERE name = ?", (name,))
-    sql.execute("UPDATE sessions SET size_bytes = 0, summary = '' WHERE name = ?", (name,))
+    delete(sql, "session_messages", name=name)
+    update(sql, "sessions", {"name": name}, size_bytes=0, summary="")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from microclaw.store.people import CredentialTable, Person
-from microclaw.store.rows import Table, reads, scalar, writes
+from microclaw.store.rows import Table, delete, insert, reads, scalar, writes
 from microclaw.store.sql import Sql
 
 IDLE_MS: Final = 7 * 86_400_000  # without a request
@@ -69,10 +69,8 @@ class PasswordTable(Table):
 
     @writes
     def put(self, sql: Sql, person_id: str, hashed: str, now_ms: int) -> None:
-        query = """INSERT INTO person_passwords (person_id, hash, set_ms) VALUES (?, ?, ?)
-            ON CONFLICT (person_id) DO UPDATE SET hash = excluded.hash, set_ms = excluded.set_ms"""
-        sql.execute(query, (person_id, hashed, now_ms))
+        insert(sql, "person_passwords", None, over=("person_id",), person_id=person_id, hash=hashed, set_ms=now_ms)
 
     @writes
     def delete(self, sql: Sql, person_id: str) -> int:
-        return sql.execute("DELETE FROM person_passwords WHERE person_id = ?", (person_id,)).rowcount
+        return delete(sql, "person_passwords", person_id=person_id).rowcount

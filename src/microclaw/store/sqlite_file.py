@@ -14,7 +14,6 @@ from typing import Final
 from microclaw.durable import make_folders, sync_folder
 from microclaw.errors import StoreError, StoreOwned, StoreUnwritable
 from microclaw.store.schema import APPLICATION_ID, BASE, STEPS, VERSION, schema
-from microclaw.store.sql import Sql
 
 CHECKED_BYTES: Final = 64 * 1024 * 1024  # a larger file is not checked page by page at every start
 BUSY_TIMEOUT_S: Final = 5.0
@@ -34,10 +33,6 @@ class SqliteConnection(sqlite3.Connection):
     errors = sqlite3.Error
     is_lost = False
     begins = "BEGIN IMMEDIATE"
-
-    @property
-    def sql(self) -> Sql:
-        return self
 
     @property
     def is_in_transaction(self) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field
 from typing import Final, Literal, TypeAlias
 
-from microclaw.store.rows import JSON_TUPLE, Table, reads
+from microclaw.store.rows import JSON_TUPLE, Table, delete, reads, update, writes
 from microclaw.store.sql import Sql
 
 TaskState: TypeAlias = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -97,11 +97,11 @@ class TaskResult:
 class TaskTable(Table):
     """Tasks of one database, by number."""
 
-    async def take(self, row: TaskRow) -> bool:
+    @writes
+    def take(self, sql: Sql, row: TaskRow) -> bool:
         """Whether this host is the one that closes an open task of another; False where it is closed."""
-        query = """UPDATE code_tasks SET host = ? WHERE task_number = ?
-            AND host IS ? AND state IN ('queued', 'running')"""
-        return await self._execute(query, (self.host, row.number, row.host)) == 1
+        one = {"task_number": row.number, "host": row.host, "state": OPEN}
+        return update(sql, "code_tasks", one, host=self.host).rowcount == 1
 
     async def add(self, row: TaskRow) -> int:
         return await self._insert("code_tasks", row, number="task_number")
@@ -131,5 +131,6 @@ class TaskTable(Table):
         """Of every task that has ended, the oldest first."""
         return await self._select(TaskResult, "code_tasks WHERE ended_ms IS NOT NULL ORDER BY task_number")
 
-    async def delete(self, number: int) -> None:
-        await self._execute("DELETE FROM code_tasks WHERE task_number = ?", (number,))
+    @writes
+    def delete(self, sql: Sql, number: int) -> None:
+        delete(sql, "code_tasks", task_number=number)

@@ -13,7 +13,7 @@ from typing import Any
 from tests.telemetry.mqtt.conftest import Broker, Heard, Listener, wait_for
 
 from microclaw.cli.child import Child
-from microclaw.client import Client
+from microclaw.operations.client import Client
 from microclaw.wire.host_api import Result
 
 BLINK = """

@@ -17,11 +17,11 @@ from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
-from microclaw.client.request import segment
 from microclaw.errors import MicroclawError, NoHost, Overloaded, ToolRetry
 from microclaw.events import ApprovalAsked, ApprovalSettled, Step
 from microclaw.mcp.server.service import Caller
-from microclaw.wire.host_api import Keepalive, Result, StreamEvent
+from microclaw.operations.connection import HostError, segment
+from microclaw.wire.host_api import Failure, Keepalive, Result, StreamEvent
 
 MAX_CALLS: Final = 32
 MAX_MESSAGE_CHARS: Final = 8000
@@ -52,13 +52,15 @@ class HostCall:
         self.session = caller.session
         self.asked: ApprovalAsked | None = None
         body = {"arguments": arguments, "session": caller.session}
-        self._events = caller.host.stream(f"/v1/tools/{segment(tool)}", body)
+        self._events = caller.host.stream(f"/v1/tools/{segment(tool)}", body, keepalives=True)
 
     async def next(self) -> StreamEvent:
         """The next event. Raises the error that ended the call; cancelling it ends the call."""
         event = await anext(self._events, None)
         if event is None:
             raise NoHost("the host went away in the middle of a call", next_step="look with list-devices")
+        if isinstance(event, Failure):
+            raise HostError(event)
         if isinstance(event, ApprovalAsked):
             self.asked = event
         elif isinstance(event, ApprovalSettled):

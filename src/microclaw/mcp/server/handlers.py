@@ -14,13 +14,13 @@ from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
 
 from microclaw import __version__
-from microclaw.client.request import HostError
 from microclaw.errors import MicroclawError, UnknownName
 from microclaw.mcp.server.calls import Context, Follower, HostCalls, Reporter, Waiting, where_to_decide
 from microclaw.mcp.server.forms import offered, tools_from
 from microclaw.mcp.server.prompts import get_prompt, list_prompts
 from microclaw.mcp.server.resources import TEMPLATES, TrialStore, file_links, list_resources, read_resource, trial_link
 from microclaw.mcp.server.service import Caller, Service
+from microclaw.operations.connection import HostError
 from microclaw.wire.host_api import MAX_SHOWN_ARGUMENTS
 
 NAME: Final = "microclaw"

@@ -10,6 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,12 +24,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.codes import WrongTokens
-from microclaw.client.async_client import AsyncHostClient
-from microclaw.client.request import HostError
 from microclaw.errors import ConfigError, MicroclawError
 from microclaw.mcp.server.handlers import mcp_server
 from microclaw.mcp.server.service import Caller, EndSession
 from microclaw.mcp.server.shared_host import SharedHost
+from microclaw.operations.client import AsyncClient
+from microclaw.operations.connection import Endpoint, HostError
+from microclaw.operations.host_address import HostToken, named_host
 from microclaw.wire.host_api import TOO_MANY, Failure, failure_object, failure_of
 
 PATH: Final = "/mcp"
@@ -56,10 +58,8 @@ async def http_app(
     addresses = [f"{name}:{port}" for name in names]
     origins = [f"{'https' if tls else 'http'}://{address}" for address in addresses]
     security = TransportSecuritySettings(allowed_hosts=addresses, allowed_origins=origins)
-    async with (
-        AsyncHostClient.with_token(host_url, "", authorities) as host,
-        mcp_server(service := TokenService(host)) as server,
-    ):
+    service = TokenService(host_url, authorities)
+    async with mcp_server(service) as server:
         app = server.streamable_http_app(
             streamable_http_path=PATH,
             max_request_body_size=MAX_BODY_BYTES,
@@ -71,21 +71,24 @@ async def http_app(
 
 
 class TokenService:
-    """The host in the name of each request's token."""
+    """A client of the host for the token of each request."""
 
-    def __init__(self, host: AsyncHostClient) -> None:
-        self._host = host
+    def __init__(self, host_url: str, authorities: str = "") -> None:
+        self._endpoint = Endpoint(None, named_host(host_url, {}, "the host"), None, authorities)
         self._ended: EndSession | None = None
 
     async def caller(self, context: Any, alive: Callable[[], Any] | None = None) -> Caller:  # noqa: ARG002
         token = token_of(context.request.headers)
         assert token is not None  # the gate has seen it
-        return Caller(self._host.in_the_name_of(token), _owner(token), _session(context.request.headers))
+        return Caller(self._client(token), _owner(token), _session(context.request.headers))
 
     @asynccontextmanager
     async def sessions(self, ended: EndSession) -> AsyncIterator[None]:
         self._ended = ended
-        yield
+        try:
+            yield
+        finally:
+            self._ended = None
 
     def end_session(self, headers: Headers) -> None:
         """The client has closed its session."""
@@ -95,7 +98,10 @@ class TokenService:
 
     async def check(self, token: str) -> None:
         """Raises HostError with status 401 or 429 for a token that opens nothing."""
-        await self._host.in_the_name_of(token).get(CHECK_PATH)
+        await self._client(token).get(CHECK_PATH)
+
+    def _client(self, token: str) -> AsyncClient:
+        return AsyncClient(replace(self._endpoint, token=HostToken(token)))
 
 
 class TokenCheck:
@@ -208,8 +214,7 @@ def check_address(host: str, certificate: Path | None, key: Path | None) -> None
 async def host_address(shared_host: SharedHost, control_socket: Path) -> str:
     """The API's address; ConfigError when this host has none."""
     await shared_host.ready()
-    async with AsyncHostClient.on_socket(control_socket) as host:
-        address = (await host.get("/v1/status"))["https"]["local"]
+    address = (await AsyncClient(control_socket).get("/v1/status"))["https"]["local"]
     if address is None:
         raise ConfigError(
             "this host has no port for its API, and tokens are checked there", next_step="microclaw up --port 8080"

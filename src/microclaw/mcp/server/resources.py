@@ -15,9 +15,9 @@ from urllib.parse import quote, unquote
 
 import mcp_types as types
 
-from microclaw.client.request import segment
 from microclaw.errors import UnknownName
 from microclaw.mcp.server.service import Caller
+from microclaw.operations.connection import MAX_REPLY_BYTES, segment
 from microclaw.text import escape_hidden
 
 SCHEME: Final = "microclaw://"
@@ -135,7 +135,10 @@ async def read_resource(
         return types.TextResourceContents(uri=uri, mime_type=C_SOURCE, text="\n".join(texts))
     match _words(uri):
         case ["tasks", number, "files", name] if not {"", ".", ".."} & {*name.split("/")}:
-            read = await caller.host.read(f"/v1/tasks/{segment(number)}/files/{quote(name, safe='')}")
+            path = f"/v1/tasks/{segment(number)}/files/{quote(name, safe='')}"
+            read = b"".join(
+                [piece async for piece in caller.host.download(path, method="GET", most_bytes=MAX_REPLY_BYTES)]
+            )
             return types.BlobResourceContents(uri=uri, mime_type=_kind_of(name), blob=base64.b64encode(read).decode())
     text = escape_hidden(json.dumps(await _document(caller, trials, uri), ensure_ascii=False))
     return types.TextResourceContents(uri=uri, mime_type=JSON, text=text)

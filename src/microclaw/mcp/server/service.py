@@ -11,10 +11,10 @@ from typing import Any, Final, Protocol, TypeAlias
 
 import anyio
 
-from microclaw.client.async_client import AsyncHostClient
-from microclaw.client.request import segment
 from microclaw.errors import MicroclawError
 from microclaw.mcp.server.shared_host import SharedHost
+from microclaw.operations.client import AsyncClient
+from microclaw.operations.connection import segment
 from microclaw.virtual_boards.process import VirtualBoardProcess
 
 YOUNG_S: Final = 10.0  # a host that is younger may still be getting its boards
@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 class Caller:
     """The sender of a request. `owner` separates callers' calls and timelines; `session` is its name in the host."""
 
-    host: AsyncHostClient
+    host: AsyncClient
     owner: str
     session: str
 
@@ -50,7 +50,7 @@ class Service(Protocol):
 class LocalService:
     """One client on stdin and stdout, in the name of the owner of this account."""
 
-    def __init__(self, shared_host: SharedHost, host: AsyncHostClient, lent: LentBoard) -> None:
+    def __init__(self, shared_host: SharedHost, host: AsyncClient, lent: LentBoard) -> None:
         self._shared_host = shared_host
         self._lent = lent
         self._looking = anyio.Lock()
@@ -81,12 +81,12 @@ class LocalService:
 
 
 class LentBoard:
-    """`async with LentBoard(host) as board: await board.lend(devices)`; leaving takes it back and closes `host`.
+    """`async with LentBoard(host) as board: await board.lend(devices)`; leaving takes it back.
 
-    The client is its own, without an `attach`: taking a board back starts no host.
+    Its client has no `attach`: taking a board back starts no host.
     """
 
-    def __init__(self, host: AsyncHostClient) -> None:
+    def __init__(self, host: AsyncClient) -> None:
         self._host = host
         self._process: VirtualBoardProcess | None = None
 
@@ -94,15 +94,14 @@ class LentBoard:
         return self
 
     async def __aexit__(self, *_: Any) -> None:
-        async with self._host:
-            if self._process is None:
-                return
-            try:
-                await self._host.delete(f"/v1/devices/{segment(NAME)}")
-            except MicroclawError as exc:  # the host has gone, or somebody removed it: the board ends all the same
-                _log.warning("%s was not taken out of the host's list: %s", NAME, exc.message)
-            finally:
-                await self._process.stop()
+        if self._process is None:
+            return
+        try:
+            await self._host.delete(f"/v1/devices/{segment(NAME)}")
+        except MicroclawError as exc:  # the host has gone, or somebody removed it: the board ends all the same
+            _log.warning("%s was not taken out of the host's list: %s", NAME, exc.message)
+        finally:
+            await self._process.stop()
 
     async def lend(self, devices: list[dict[str, Any]]) -> None:
         """Add a board if the host has none, or only one that a killed client left behind."""

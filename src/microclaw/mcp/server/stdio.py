@@ -35,13 +35,13 @@ async def _serve(shared_host: SharedHost, control_socket: Path, every_tool: bool
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     from mcp.server.stdio import stdio_server
 
-    from microclaw.client.async_client import AsyncHostClient
     from microclaw.mcp.server.handlers import mcp_server
     from microclaw.mcp.server.service import LentBoard, LocalService
+    from microclaw.operations.client import AsyncClient
 
+    host = AsyncClient(control_socket, attach=shared_host.ready)
     async with (
-        AsyncHostClient.on_socket(control_socket, shared_host.ready) as host,
-        LentBoard(AsyncHostClient.on_socket(control_socket)) as lent,
+        LentBoard(AsyncClient(control_socket)) as lent,
         mcp_server(LocalService(shared_host, host, lent), every_tool=every_tool) as server,
     ):
 

@@ -41,17 +41,20 @@ class HostAddress:
     prefix: str
     said_by: str
 
+    @property
+    def netloc(self) -> str:
+        return bracketed(self.name) + ("" if self.port == _PORTS[self.scheme] else f":{self.port}")
+
     def __str__(self) -> str:
-        port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
-        return f"{self.scheme}://{bracketed(self.name)}{port}{self.prefix}"
+        return f"{self.scheme}://{self.netloc}{self.prefix}"
 
 
 @dataclass(frozen=True, slots=True)
 class HostToken:
-    """A token, and where it was found."""
+    """A token, and where it was found; "" where its owner sent it."""
 
     secret: str = field(repr=False)
-    found_in: str
+    found_in: str = ""
 
 
 def named_host(option: str | None, environ: Mapping[str, str], said_by: str = OPTION) -> HostAddress | None:

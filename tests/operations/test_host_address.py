@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from microclaw.client import Client
-from microclaw.client.address import HostAddress, named_host, token_for
 from microclaw.errors import ConfigError
+from microclaw.operations.client import Client
+from microclaw.operations.host_address import HostAddress, named_host, token_for
 
 
 def address(text: str) -> HostAddress:

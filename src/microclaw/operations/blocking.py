@@ -1,0 +1,107 @@
+"""Coroutines for programs that block: one event loop in a thread runs them, and the caller waits."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import threading
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from concurrent.futures import Future
+from contextlib import suppress
+from contextvars import ContextVar
+from functools import cache, wraps
+from queue import Empty, SimpleQueue
+from typing import Any, Concatenate, Final, ParamSpec, TypeAlias, TypeVar, cast
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+_Jobs: TypeAlias = "SimpleQueue[Callable[[], object] | None]"
+_JOBS: Final[ContextVar[_Jobs]] = ContextVar("what a waiting thread does meanwhile")
+_CANCEL_S: Final = 5.0
+
+
+def blocking(method: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]) -> Callable[Concatenate[Any, P], R]:
+    """The method, waited for."""
+
+    @wraps(method)
+    def waited(self: Any, *given: P.args, **named: P.kwargs) -> R:
+        return _wait(method(self, *given, **named))
+
+    return cast("Callable[Concatenate[Any, P], R]", waited)
+
+
+def iterated(
+    method: Callable[Concatenate[Any, P], AsyncGenerator[T, None]],
+) -> Callable[Concatenate[Any, P], Generator[T, None, None]]:
+    """The method, each of whose values is waited for."""
+
+    @wraps(method)
+    def iterate(self: Any, *given: P.args, **named: P.kwargs) -> Generator[T, None, None]:
+        values = method(self, *given, **named)
+        try:
+            while (value := _wait(_next(values))) is not None:
+                yield value
+        finally:
+            if not _loop().is_closed():
+                _wait(values.aclose())
+
+    return cast("Callable[Concatenate[Any, P], Generator[T, None, None]]", iterate)
+
+
+async def in_caller(function: Callable[..., Any], *given: Any) -> None:
+    """Call it in the thread that waits for this coroutine; what it raises is raised there and ends the wait."""
+    done: Future[Any] = Future()
+    _JOBS.get().put(lambda: done.set_result(function(*given)))
+    await asyncio.wrap_future(done)
+
+
+def _wait(work: Coroutine[Any, Any, R]) -> R:
+    """Its result; the loop's thread runs it. What breaks the wait off cancels it, and waits until it has ended."""
+    jobs: _Jobs = SimpleQueue()
+    before = _JOBS.set(jobs)
+    future = asyncio.run_coroutine_threadsafe(_ending(work, jobs), _loop())
+    _JOBS.reset(before)
+    try:
+        while (job := jobs.get()) is not None:
+            job()
+    except BaseException:
+        future.cancel()
+        with suppress(Empty):
+            while jobs.get(timeout=_CANCEL_S) is not None:
+                pass
+        raise
+    return future.result()
+
+
+async def _ending(work: Coroutine[Any, Any, R], jobs: _Jobs) -> R:
+    try:
+        return await work
+    finally:
+        jobs.put(None)
+
+
+async def _next(values: AsyncGenerator[T, None]) -> T | None:
+    return await anext(values, None)
+
+
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    """The event loop of all clients that block, in a thread that ends with the process."""
+    made: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+
+    async def run() -> None:
+        end = asyncio.Event()
+        made.set_result((asyncio.get_running_loop(), end))
+        await end.wait()
+
+    thread = threading.Thread(target=asyncio.run, args=(run(),), name="calls of hosts", daemon=True)
+    thread.start()
+    loop, end = made.result()
+
+    def stop() -> None:
+        loop.call_soon_threadsafe(end.set)
+        thread.join()
+
+    atexit.register(stop)
+    return loop

@@ -1,0 +1,389 @@
+"""The client of a host's API (docs/client.md): `AsyncClient`, and `Client`, the same for programs that block. Declared
+acts are called with `call`; what is no act, by its path. It starts no host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
+from copy import copy
+from dataclasses import replace
+from inspect import isawaitable
+from pathlib import Path
+from typing import Any, Final, ParamSpec, Self, TypeAlias, TypeVar
+
+import msgspec
+
+from microclaw.backoff import Backoff
+from microclaw.config.places import control_socket, home_folder
+from microclaw.errors import ConfigError, MicroclawError, NoHost, ProtocolError
+from microclaw.events import Answer, ApprovalAsked
+from microclaw.operations.blocking import blocking, in_caller, iterated
+from microclaw.operations.connection import (
+    SAME_VERSION,
+    Endpoint,
+    HostError,
+    HostRequest,
+    Query,
+    segment,
+)
+from microclaw.operations.host_address import CA_VARIABLE, checked_token, named_host, token_for, trusted_authorities
+from microclaw.operations.live_events import EventDecoder, LiveEvent
+from microclaw.operations.operation import Operation
+from microclaw.operations.result import OnMany
+from microclaw.wire.host_api import (
+    MAX_LINE_BYTES,
+    REQUEST_HEADER,
+    Failure,
+    JsonObject,
+    Keepalive,
+    Result,
+    StreamEvent,
+    decode_event,
+)
+
+__all__ = ["AsyncClient", "Client", "Endpoint", "HostError", "LiveEvent", "endpoint_of", "request_number", "segment"]
+
+REQUEST_TIMEOUT_S: Final = 60.0  # the longest silent call; streams send a keepalive every few seconds
+MAX_FILE_BYTES: Final = 16 << 30  # to a disk: the most that one task may write (config: tasks.disk_mb)
+LOOK_S: Final = 1.0  # an ordinary call has its answer by then
+MAX_WAIT_S: Final = 86_400.0 + 60  # the longest time an approval may be given (config: agent.approval_s)
+RECONNECT_S: Final = 300.0
+_CLASS: Final = "Client()"
+_NOT_IN_TIME: Final = "what has begun goes on at the host: ask it for the device's programs and changes"
+
+T = TypeVar("T")
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Watch: TypeAlias = Callable[[StreamEvent], object]
+"""Is given each event of an act while it runs: steps, tools, questions."""
+
+
+class _Host:
+    """The requests of one host, as events that come; nothing is held between them.
+
+    Without `host` it is the host that MICROCLAW_HOST names, else this machine's own on its control socket, where the
+    caller is the owner. `host` is an address ("https://host:8443") or the path of a control socket. `token`: else
+    MICROCLAW_TOKEN, else that host's line of hosts.toml in the home. `ca_file`: certificates (PEM) that are trusted
+    besides the system's; there is no way round the check.
+
+    `timeout_s` is the longest silence of the host. `ask` is given this client and each question that a call waits
+    with; without it they wait until somebody decides elsewhere. (On the control socket what the owner does is their
+    yes: nothing is asked there.) `attach` is awaited when nobody listens; then the request is sent once more.
+    """
+
+    def __init__(
+        self,
+        host: str | Path | Endpoint | None = None,
+        *,
+        token: str | None = None,
+        ca_file: Path | None = None,
+        home: Path | None = None,
+        timeout_s: float = REQUEST_TIMEOUT_S,
+        ask: Callable[[Any, ApprovalAsked], Any] | None = None,
+        attach: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        if isinstance(host, Path):
+            host = Endpoint(host)
+        self._endpoint = host if isinstance(host, Endpoint) else endpoint_of(host, home, token=token, ca_file=ca_file)
+        self._timeout_s = timeout_s
+        self._ask = ask
+        self._attach = attach
+        self._watch: Watch | None = None
+        self._within_s: float | None = None
+
+    def watching(self, watch: Watch | None = None, *, within_s: float | None = None) -> Self:
+        """This client, whose calls of acts with steps give `watch` each event, and end `within_s`."""
+        other = copy(self)
+        other._watch, other._within_s = watch, within_s
+        return other
+
+    async def _call(self, act: Operation[P, R], /, *_: P.args, **values: P.kwargs) -> R:
+        """Do a declared act: `client.call(schedules.pause, number=3)`."""
+        result: R = await self._done(act, values)
+        return result
+
+    async def _call_many(self, act: Operation[P, R], /, **values: Any) -> OnMany[R]:
+        """The same on the devices that `devices`, `labels` or `all` choose, with the act's other parameters."""
+        result: OnMany[R] = await self._done(act.of_many, values)
+        return result
+
+    async def _get(self, path: str, query: Query | None = None) -> JsonObject:
+        return await self._document(HostRequest("GET", path, query=query))
+
+    async def _post(self, path: str, body: Mapping[str, Any] | None = None) -> JsonObject:
+        return (await self._end(self._asking(HostRequest("POST", path, body or {})), Result)).value
+
+    async def _delete(self, path: str) -> JsonObject:
+        return (await self._end(self._asking(HostRequest("DELETE", path)), Result)).value
+
+    async def _decide(self, approval_id: str, *, approved: bool) -> None:
+        """Say yes or no to what waits under this id."""
+        body = {"approved": approved, "wait_s": 0}
+        await self._document(HostRequest("POST", f"/v1/approvals/{segment(approval_id)}", body))
+
+    async def _cancel(self, number: str) -> str:
+        """End a stream's work if it has changed nothing yet: "cancelled", "begun" or "unknown"."""
+        return str((await self._document(HostRequest("POST", f"/v1/jobs/{segment(number)}/cancel", {})))["state"])
+
+    async def _say(self, text: str, *, chat_id: str = "client", device: str | None = None) -> Answer:
+        """Say something to the agent and return its answer. The turn goes on when this gives up."""
+        body = {"text": text, "chat_id": chat_id, "device": device}
+        return await self._end(self._stream("/v1/chat", body, within_s=self._within_s), Answer)
+
+    async def _use_tool(self, name: str, arguments: Mapping[str, Any] | None = None, /, **more: Any) -> JsonObject:
+        """Call a tool of the agent's: `ok`, `content`, `evidence`; where it failed, `error` and `next`.
+
+        `more` is the route's own: `device`, `session`, `foreign`.
+        """
+        body = {"arguments": dict(arguments or {}), **more}
+        events = self._stream(f"/v1/tools/{segment(name)}", body, within_s=self._within_s)
+        return (await self._end(events, Result)).value
+
+    async def _stream(
+        self,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        method: str = "POST",
+        query: Query | None = None,
+        number: str = "",
+        within_s: float | None = None,
+        keepalives: bool = False,
+    ) -> AsyncGenerator[StreamEvent, None]:
+        """Events as the host sends them; an error at the start raises HostError.
+
+        `number`: what `cancel` takes, from `request_number`. After `within_s` it raises HostError `not_in_time`.
+        """
+        headers = {REQUEST_HEADER: number} if number else {}
+        until = None if within_s is None else time.monotonic() + within_s
+        async with aclosing(self._lines(HostRequest(method, path, body, query, headers))) as lines:
+            async for line in lines:
+                event = decode_event(line)
+                if keepalives or not isinstance(event, Keepalive):
+                    yield event
+                if until is not None and time.monotonic() > until:
+                    raise HostError(Failure("not_in_time", f"it did not end within {within_s:g} s", _NOT_IN_TIME))
+
+    async def _events(
+        self,
+        kinds: Sequence[str] = (),
+        *,
+        device: str | None = None,
+        edges: Sequence[str] = (),
+        reconnect_s: float = RECONNECT_S,
+    ) -> AsyncGenerator[LiveEvent, None]:
+        """Live events from now on: of these kinds, of one device, with the edges of these devices.
+
+        A host that goes away later is asked again for `reconnect_s`, then NoHost is raised; events that it still has
+        are told when it is back.
+        """
+        query: Query = {"kind": list(kinds), "device": device, "edges": list(edges)}
+        backoff, lost_since = Backoff(max_s=10.0), time.monotonic() - reconnect_s
+        last_id: str | None = None
+        while True:
+            headers = {"Accept": "text/event-stream", **({} if last_id is None else {"Last-Event-ID": last_id})}
+            decoder, is_there = EventDecoder(), False
+            try:
+                async with aclosing(self._lines(HostRequest("GET", "/v1/events", None, query, headers))) as lines:
+                    async for line in lines:
+                        backoff.succeeded()
+                        is_there = True
+                        if (event := decoder.receive(line)) is not None:
+                            last_id = event.event_id or last_id
+                            yield event
+            except NoHost:
+                if not is_there and time.monotonic() - lost_since >= reconnect_s:
+                    raise
+            if is_there:
+                lost_since = time.monotonic()
+            await asyncio.sleep(backoff.next_wait_s())
+
+    async def _download(
+        self, path: str, *, method: str = "POST", most_bytes: int = MAX_FILE_BYTES
+    ) -> AsyncGenerator[bytes, None]:
+        """The bytes that a request of `path` answers with, as they come.
+
+        HostError `too_large` when they are more than `most_bytes`, NoHost when they end too early.
+        """
+        taken = 0
+        async with aclosing(self._pieces(HostRequest(method, path, {} if method == "POST" else None))) as pieces:
+            async for piece in pieces:
+                taken += len(piece)
+                if taken > most_bytes:
+                    text = f"the host sent more than {most_bytes:,} bytes, which is all that is taken"
+                    step = "microclaw task get writes a file to the disk; or take more of it"
+                    raise HostError(Failure("too_large", text, step))
+                yield piece
+
+    async def _done(self, act: Operation[..., Any], values: Mapping[str, Any]) -> Any:
+        path, query, body = act.request(values)
+        if act.steps:
+            events = self._stream(path, body, method=act.method, query=query, within_s=self._within_s)
+        else:
+            events = self._asking(HostRequest(act.method, path, body, query))
+        return as_result(act, (await self._end(events, Result)).value)
+
+    async def _end(self, events: AsyncGenerator[StreamEvent, None], of: type[T]) -> T:
+        """The last of the events; `watch` gets each one, `ask` each question."""
+        async with aclosing(events):
+            async for event in events:
+                if self._watch is not None:
+                    await self._tell(self._watch, event)
+                match event:
+                    case Failure():
+                        raise HostError(event)
+                    case ApprovalAsked() if self._ask is not None:
+                        await self._tell(self._ask, self, event)
+                    case Result() | Answer():
+                        if isinstance(event, of):
+                            return event
+                        raise ProtocolError(f"the host answered where its {of.__name__.lower()} was expected")
+                    case _:
+                        pass
+        raise self._endpoint.gone()
+
+    async def _tell(self, function: Callable[..., Any], *given: Any) -> None:
+        raise NotImplementedError
+
+    async def _asking(self, request: HostRequest) -> AsyncGenerator[StreamEvent, None]:
+        """A call as events: the questions that it waits with, each once, and its answer as the Result.
+
+        The call's number goes along: what waits under it is this call's question and no other's. Time in which nothing
+        is asked counts as the host's silence. A caller who leaves takes the question back, so that nobody else says
+        yes to what nobody wants any more.
+        """
+        if self._ask is None or request.method == "GET" or request.path.startswith("/v1/approvals/"):
+            yield Result(await self._document(request))
+            return
+        number = request_number()
+        request = replace(request, headers={REQUEST_HEADER: number})
+        work = asyncio.create_task(self._document(request, MAX_WAIT_S), name="call of the host")
+        asked: ApprovalAsked | None = None
+        until = time.monotonic() + self._timeout_s
+        try:
+            while not (await asyncio.wait({work}, timeout=LOOK_S))[0]:
+                before, asked = asked, await self._question(number)
+                if asked is not None:
+                    until = time.monotonic() + self._timeout_s
+                    if before is None or before.approval_id != asked.approval_id:
+                        yield asked
+                elif time.monotonic() > until:
+                    raise self._endpoint.silent(self._timeout_s)
+            yield Result(work.result())
+        finally:
+            if not work.done():
+                work.cancel()
+                if asked is not None:
+                    with suppress(MicroclawError):  # it was decided in this moment
+                        await self._decide(asked.approval_id, approved=False)
+
+    async def _question(self, number: str) -> ApprovalAsked | None:
+        for one in (await self._document(HostRequest("GET", "/v1/approvals")))["approvals"]:
+            if one.get("request") == number:
+                detail = tuple(str(line) for line in one["detail"])
+                return ApprovalAsked(str(one["approval_id"]), str(one["action"]), detail, float(one["expires_s"]))
+        return None
+
+    async def _document(self, request: HostRequest, silent_s: float | None = None) -> JsonObject:
+        return await self._endpoint.document(request, silent_s or self._timeout_s, self._attach)
+
+    async def _lines(self, request: HostRequest) -> AsyncGenerator[bytes, None]:
+        """The lines of an answer, without their ends."""
+        rest = b""
+        async with aclosing(self._pieces(request)) as pieces:
+            async for piece in pieces:
+                *lines, rest = (rest + piece).split(b"\n")
+                if len(rest) > MAX_LINE_BYTES:
+                    raise ProtocolError(f"the host sent a line of more than {MAX_LINE_BYTES:,} bytes")
+                for line in lines:
+                    yield line.removesuffix(b"\r")
+        if rest:
+            raise self._endpoint.gone()
+
+    async def _pieces(self, request: HostRequest) -> AsyncGenerator[bytes, None]:
+        async with self._endpoint.answer(request, self._timeout_s, self._attach) as pieces:
+            async for piece in pieces:
+                yield piece
+
+
+class AsyncClient(_Host):
+    """The client of a host, from an event loop; `watch` and `ask` may be coroutines."""
+
+    call = _Host._call
+    call_many = _Host._call_many
+    get = _Host._get
+    post = _Host._post
+    delete = _Host._delete
+    decide = _Host._decide
+    cancel = _Host._cancel
+    say = _Host._say
+    use_tool = _Host._use_tool
+    stream = _Host._stream
+    events = _Host._events
+    download = _Host._download
+
+    async def _tell(self, function: Callable[..., Any], *given: Any) -> None:
+        told = function(*given)
+        if isawaitable(told):
+            await told
+
+
+class Client(_Host):
+    """The client of a host, for programs that block; `watch` and `ask` are called in the caller's thread.
+
+    Several threads may use one.
+    """
+
+    call = blocking(_Host._call)
+    call_many = blocking(_Host._call_many)
+    get = blocking(_Host._get)
+    post = blocking(_Host._post)
+    delete = blocking(_Host._delete)
+    decide = blocking(_Host._decide)
+    cancel = blocking(_Host._cancel)
+    say = blocking(_Host._say)
+    use_tool = blocking(_Host._use_tool)
+    stream = iterated(_Host._stream)
+    events = iterated(_Host._events)
+    download = iterated(_Host._download)
+
+    async def _tell(self, function: Callable[..., Any], *given: Any) -> None:
+        await in_caller(function, *given)
+
+
+def endpoint_of(
+    host: str | None, home: Path | None, *, token: str | None = None, ca_file: Path | None = None, said_by: str = _CLASS
+) -> Endpoint:
+    """The host that `host` or MICROCLAW_HOST names, else this machine's own. ConfigError when it cannot be used."""
+    address = named_host(host, os.environ, said_by)
+    if address is None:
+        if token is not None:
+            raise ConfigError(
+                "this machine's host takes no token on its control socket: its account is the owner",
+                next_step='name its address for another person: Client("http://127.0.0.1:8080", token=...)',
+            )
+        folder = (home or home_folder(os.environ)).expanduser().absolute()
+        return Endpoint(control_socket(folder, os.environ))
+    environ = {**os.environ, **({} if ca_file is None else {CA_VARIABLE: str(ca_file)})}
+    authorities = trusted_authorities(home, environ) if address.scheme == "https" else ""
+    held = token_for(address, home, environ) if token is None else checked_token(token, "token=")
+    return Endpoint(None, address, held, authorities)
+
+
+def as_result(act: Operation[..., Any], found: JsonObject) -> Any:
+    """The result of an act, as its class. ProtocolError."""
+    try:
+        return msgspec.convert(found, act.result)
+    except msgspec.ValidationError as exc:
+        raise ProtocolError(f"the host's answer is of another form: {exc}", next_step=SAME_VERSION) from exc
+
+
+def request_number() -> str:
+    """A number of its own for one request."""
+    return secrets.token_hex(8)
