@@ -88,7 +88,7 @@ def test_a_board_that_agrees_or_has_no_read_back_ends_with_0(kind: str) -> None:
 def test_try_and_run_refuse_the_same_in_the_same_words(tmp_path: Path, file: str, given: list[str]) -> None:
     (tmp_path / file).write_text("int main(void) { return 0; }")
     told = []
-    for command in (["try"], ["run"], ["-d", "127.0.0.1:9", "run"]):
+    for command in (["run", "--try"], ["run"], ["-d", "127.0.0.1:9", "run"]):
         done = CliRunner().invoke(app, ["--home", str(tmp_path / "home"), *command, *given, str(tmp_path / file)])
         assert done.exit_code != 0
         told.append(str(done.exception) if isinstance(done.exception, ConfigError) else done.output.split("Error")[-1])

@@ -23,7 +23,7 @@ def tell(home: Path, place: str, *words: str, secret: str = SECRET, **variables:
 
 @pytest.fixture
 def owner(host: dict[str, Any], request: pytest.FixtureRequest) -> str:
-    made = run_in(Path(host["home"]), "person", "add-token", request.node.name[:30].replace("[", " ").rstrip("]"))
+    made = run_in(Path(host["home"]), "person", "tokens", "--add", request.node.name[:30].replace("[", " ").rstrip("]"))
     assert made.code == 0, made.err
     return made.out.splitlines()[0]
 

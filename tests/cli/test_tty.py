@@ -103,7 +103,7 @@ def test_colour_marks_what_is_proven_on_a_terminal_only_when_wanted(
 ) -> None:
     source = tmp_path / "lamp.c"
     source.write_text('#include "microclaw.h"\nvoid on_init(void) { gpio_set(gpio_open(2, GPIO_OUT), 1); }\n')
-    trial = screen("try", str(source), *words)
+    trial = screen("run", "--try", str(source), *words)
     trial.wait_for("try      ")
     trial.wait_for("\x1b[32mok" if coloured else " ok")
     assert trial.process.wait(TIMEOUT_S) == 0

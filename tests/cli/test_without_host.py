@@ -60,7 +60,7 @@ def test_file_that_is_no_program_is_refused(run: Run, tmp_path: Path, content: b
 
 
 def test_try_runs_on_board_time(run: Run, blink: Path) -> None:
-    ran = run("try", str(blink), "--for", "1min", "--json")
+    ran = run("run", "--try", str(blink), "--for", "1min", "--json")
     assert ran.code == 0, ran.err
     document = json.loads(ran.out)
     assert (document["ok"], document["ended"]) == (True, "running")
@@ -77,7 +77,7 @@ def test_try_sets_inputs(run: Run, tmp_path: Path) -> None:
         "static void look(void) { gpio_set(out, gpio_get(in)); }\n"
         "void on_init(void) { in = gpio_open(1, GPIO_IN); out = gpio_open(2, GPIO_OUT); every(10, look); }\n"
     )
-    ran = run("try", str(source), "--for", "4s", "--set", "1=1@2s", "--json")
+    ran = run("run", "--try", str(source), "--for", "4s", "--set", "1=1@2s", "--json")
     assert ran.code == 0, ran.err
     edges = [[t_ms, level] for t_ms, pin, level in json.loads(ran.out)["edges"] if pin == 2]
     assert [level for _, level in edges] == [1]
@@ -86,7 +86,7 @@ def test_try_sets_inputs(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("words", [["--for", "soon"], ["--set", "one=high"], ["--board", "toaster"]])
 def test_try_refuses_terms_it_does_not_know(run: Run, blink: Path, words: list[str]) -> None:
-    ran = run("try", str(blink), *words)
+    ran = run("run", "--try", str(blink), *words)
     assert ran.code == 1
     assert "next: " in ran.err
 

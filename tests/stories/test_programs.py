@@ -67,7 +67,7 @@ def written(folder: Path, file: str) -> str:
 
 @pytest.mark.parametrize("file", SOURCES)
 def test_a_program_is_tried_without_host_and_board(tmp_path: Path, file: str) -> None:
-    words = ("--json", "try", written(tmp_path, file), "--expect", str(tmp_path / "it.expect"))
+    words = ("--json", "run", "--try", written(tmp_path, file), "--expect", str(tmp_path / "it.expect"))
     ran = microclaw(tmp_path / "home", *words)
     assert (ran.code, ran.json["ok"], ran.json["pins"]) == (0, True, [2])
     assert len(ran.json["edges"]) > 4
@@ -162,7 +162,7 @@ def test_lines_that_a_program_prints_are_in_the_log(clean: Host, tmp_path: Path)
 
 def test_each_save_of_a_watched_file_is_run(clean: Host, tmp_path: Path) -> None:
     file = blink(tmp_path, 10)
-    watching = started(clean.home, "--json", "watch", file, "-d", BOARD)
+    watching = started(clean.home, "--json", "run", "--watch", file, "-d", BOARD)
     until(lambda: clean.conditions(BOARD) == {"blink": "running"})
     first = clean.program(BOARD, "blink").sha256
     blink(tmp_path, 10, 50)

@@ -185,7 +185,7 @@ class PersonTokens(Credentials[Token]):
         if any(row.name == name for row in known):
             raise _name_taken(name)
         if len(known) >= MAX_TOKENS:
-            raise Overloaded(f"there are {MAX_TOKENS} tokens already", next_step="microclaw person rm-token NAME")
+            raise Overloaded(f"there are {MAX_TOKENS} tokens already", next_step="microclaw person tokens --rm NAME")
         secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
         now_ms = self._now_ms()
         expires_ms = None if days is None else now_ms + days * DAY_MS
@@ -230,5 +230,5 @@ class PersonTokens(Credentials[Token]):
 
 def _name_taken(name: str) -> ConfigError:
     return ConfigError(
-        f"there is a token named {name} already", next_step=f"another name, or: microclaw person rm-token {name!r}"
+        f"there is a token named {name} already", next_step=f"another name, or: microclaw person tokens --rm {name!r}"
     )

@@ -133,7 +133,7 @@ class ScheduleTable(Table):
             raise TakenOver(
                 f"the run of schedule {schedule_id} is the host {found.host}'s now: this one could not be reached for "
                 "a time",
-                next_step=f"see its runs: microclaw schedule show {schedule_id}",
+                next_step=f"see its runs: microclaw schedule list {schedule_id}",
             )
         query = "UPDATE schedule_runs SET state = 'started' WHERE schedule_id = ? AND due_ms = ?"
         sql.execute(query, (schedule_id, due_ms))

@@ -1,4 +1,4 @@
-"""`microclaw completion` and `virtual`: complete words, run a virtual board in the foreground."""
+"""`microclaw virtual`: run a virtual board in the foreground."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from types import FrameType
 from typing import Annotated, Any, Final
 
 import typer
-from typer import completion as shells
 
 from microclaw.cli.board_control import BoardControl
 from microclaw.cli.firmware_option import FirmwareOption, firmware_words
@@ -27,20 +26,6 @@ from microclaw.wire import board_control as control
 LINK_S: Final = 15.0
 MAX_SECRET_FILE_BYTES: Final = 4_096
 LOOK_EVERY_S: Final = 0.1
-SHELLS = ("bash", "zsh", "fish")
-_COMPLETE_VARIABLE = "_MICROCLAW_COMPLETE"
-
-
-def completion(
-    shell: Annotated[str, typer.Argument(help=f"{', '.join(SHELLS)}.")] = "bash",
-) -> None:
-    """Print a shell's completion script. It completes commands and options."""
-    if shell not in SHELLS:
-        raise typer.BadParameter(f"{shell!r} is not one of {', '.join(SHELLS)}", param_hint="SHELL")
-    script = shells.get_completion_script(  # type: ignore[attr-defined]  # typer re-exports it without saying so
-        prog_name="microclaw", complete_var=_COMPLETE_VARIABLE, shell=shell
-    )
-    typer.echo(script)
 
 
 def virtual(
