@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from tests.cli.conftest import TIMEOUT_S, Ran, clean_environ, run_in
-from tests.cli.test_chat import Screen
+from tests.cli.screen import Screen
 
 TELL = Callable[..., Ran]
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from tests.cli.conftest import Ran, run_in
 from tests.cli.https_front import Answer, answering, tls_front, write_certificate
-from tests.cli.test_chat import TIMEOUT_S
+from tests.cli.screen import TIMEOUT_S
 from tests.cli.test_remote_host import lines, run_at
 
 SECRET = "mc_" + "s" * 43

@@ -43,7 +43,6 @@ app_group = command_group()
 _Sets: TypeAlias = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter, as pin=4; may repeat.")
 ]
-_Board = Annotated[str, typer.Option("--board", help="With -d HOST:PORT: the board's profile.")]
 
 
 @app_group.command()
@@ -142,24 +141,25 @@ def publish(
 
 
 @app_group.command("list")
-def list_apps(ctx: typer.Context, board: _Board = "virtual") -> None:
-    """What runs where; with -d HOST:PORT, on that board, without a host."""
+def list_apps(ctx: typer.Context) -> None:
+    """What runs where; on a board at an address: microclaw exec HOST:PORT apps.list."""
     options = global_options(ctx)
-    if options.chooses_many:
-        host = options.host()
-        names = set(chosen_names(options, host))
-        listed = [app for app in host.call(programs.list_apps).apps if app.device in names]
-        show(options, programs.list_apps, AppList(apps=listed))
-    elif options.device and is_address(options.device):
-        from microclaw.cli.direct_programs import list_directly  # with the compiler, which the host has otherwise
-
-        list_directly(options, options.device, board)
-    else:
+    if not options.chooses_many:
         perform(options, programs.list_apps, {})
+        return
+    host = options.host()
+    names = set(chosen_names(options, host))
+    listed = [app for app in host.call(programs.list_apps).apps if app.device in names]
+    show(options, programs.list_apps, AppList(apps=listed))
 
 
 @app_group.command()
-def uninstall(ctx: typer.Context, name: str, board: _Board = "virtual", when_back: WhenBackOption = False) -> None:
+def uninstall(
+    ctx: typer.Context,
+    name: str,
+    board: Annotated[str, typer.Option("--board", help="With -d HOST:PORT: the board's profile.")] = "virtual",
+    when_back: WhenBackOption = False,
+) -> None:
     """Take a program off a device; with -d HOST:PORT, without a host."""
     options = global_options(ctx)
     if not options.chooses_many and options.device and is_address(options.device):

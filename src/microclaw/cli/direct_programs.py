@@ -23,19 +23,18 @@ from microclaw.apps.silence import SilenceExplainer
 from microclaw.apps.trial import try_image
 from microclaw.boards.profile import BoardProfile
 from microclaw.bus import Bus
-from microclaw.cli.call_commands import call_at, call_endpoint
+from microclaw.cli.call_commands import call_at
 from microclaw.cli.options import GlobalOptions
 from microclaw.cli.program_files import WASM_MAGIC, read_expectations, read_program, source_text
 from microclaw.cli.programs import RunRequest, end_install, refuse_when_back
 from microclaw.cli.steps import Stages
 from microclaw.clock import now_ms
-from microclaw.devices.calls import AppEntry, AppList, AppUninstall, Call
+from microclaw.devices.calls import AppUninstall, Call
 from microclaw.devices.registry import Registry
 from microclaw.errors import AppNotFound, ConfigError, MicroclawError
 from microclaw.events import Step
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceRow, DeviceTable
-from microclaw.text import program_name
 from microclaw.transports.open import open_transport
 from microclaw.wasm import BuildCache
 from microclaw.wire.host_api import failure_of
@@ -118,16 +117,6 @@ async def _deployer(options: GlobalOptions, target: str, board: BoardProfile) ->
                 )
 
 
-def list_directly(options: GlobalOptions, target: str, board_id: str) -> None:
-    """The programs that a board lists."""
-    options.only_here(f"a list of {target}")
-    apps: list[dict[str, Any]] = [{"name": e.name, "heap_bytes": e.heap_bytes} for e in _apps(target, board_id)]
-    if options.wrote_json("apps", {"apps": apps, "device": target}):
-        return
-    rows = [(program_name(app["name"]), app["heap_bytes"]) for app in apps]
-    options.table(rows, head=("NAME", "HEAP"), empty=f"no programs on {target}")
-
-
 def uninstall_directly(options: GlobalOptions, target: str, name: str, board_id: str) -> None:
     """Take a program off a board."""
     options.only_here(f"a removal from {target}")
@@ -137,7 +126,7 @@ def uninstall_directly(options: GlobalOptions, target: str, name: str, board_id:
 
 async def take_off(board: ListingDevice, name: str, sleep: Callable[[float], Awaitable[None]]) -> str:
     """Remove a program; what the board lists without it. AppNotFound, or DeployRejected when it is still listed."""
-    look = f"microclaw app list -d {board.name}"
+    look = f"microclaw exec {board.name} apps.list"
     try:
         await board.call(AppUninstall(name))
     except AppNotFound as exc:
@@ -154,8 +143,3 @@ class _BoardAt:
 
     async def call(self, call: Call[Any]) -> Any:
         return await call_at(self.name, self.board_id, call)
-
-
-def _apps(target: str, board_id: str) -> tuple[AppEntry, ...]:
-    entries: tuple[AppEntry, ...] = call_endpoint(target, board_id, AppList())
-    return entries
