@@ -64,6 +64,13 @@ def refused(host: Host, *words: str) -> tuple[int, str]:
         ("exec --all gpio.set 5 1", 2, "usage"),  # without a terminal nobody says yes
         ("app uninstall blink --all", 2, "usage"),
         ("app nothing", 2, "usage"),
+        ("exec -l room=attic gpio.get 5", 1, "unknown_name"),
+        ("exec --all -d virtual-1 gpio.get 5", 1, "config_error"),
+        ("exec -d virtual-1 -d virtual-9 gpio.get 5", 1, "unknown_name"),
+        ("app list -d virtual-1 -d virtual-9", 1, "config_error"),
+        ("chat hello --all", 1, "config_error"),
+        ("app changes -d virtual-1 -d virtual-9", 1, "config_error"),
+        ("device label virtual-1 Room:kitchen", 1, "config_error"),
         ("run no-such-file.c -d virtual-1", 1, "config_error"),
     ],
 )

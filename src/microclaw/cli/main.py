@@ -45,13 +45,6 @@ COMMANDS: Final = {
     "backup": ("backup_commands:backup_group", "All of this host as one encrypted file, and back."),
     "person": ("sign_in_commands:person_group", "People, tokens, browsers, and the security log."),
 }
-ALIASES: Final = {
-    "approvals": "approval",
-    "devices": "device",
-    "apps": "app",
-    "people": "person",
-}
-
 # The sections of `microclaw --help`.
 GROUPS: Final = {
     "Start": "demo setup up status doctor",
@@ -82,8 +75,7 @@ class LazyGroup(TyperGroup):
 
     def __init__(self, *, commands: dict[str, Any], **settings: Any) -> None:
         listed = {name: TyperCommand(name, help=about) for name, (_, about) in COMMANDS.items()}
-        hidden = {name: TyperCommand(name, hidden=True) for name in ALIASES}
-        super().__init__(commands={**listed, **hidden, **commands}, **settings)
+        super().__init__(commands={**listed, **commands}, **settings)
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """For the shell's completion the words come as they were typed: the global options are moved here."""
@@ -106,8 +98,7 @@ class LazyGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         name, command, rest = super().resolve_command(ctx, args)
-        listed = ALIASES.get(name or "", name or "")
-        return name, load_command(listed) if listed in COMMANDS else command, rest
+        return name, load_command(name) if name in COMMANDS else command, rest
 
 
 def load_command(name: str) -> Any:

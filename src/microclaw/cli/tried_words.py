@@ -15,6 +15,10 @@ _REMOVE: Final = "microclaw app uninstall NAME for a program, microclaw device r
 _SIGN_IN: Final = "microclaw status --open for a browser; for another host: --host URL, its token in MICROCLAW_TOKEN"
 _ASIDE: Final = "microclaw virtual --join for a virtual board, microclaw run FILE --try for one trial"
 _FORMER: Final = {
+    "approvals": "approval list",
+    "devices": "device list",
+    "apps": "app list",
+    "people": "person list",
     "crash": "logs --crashes",
     "open": "status --open",
     "cluster": "status --cluster",
