@@ -40,9 +40,10 @@ def test_the_mark_before_utf8_is_left_out() -> None:
     assert source_text(b"\xef\xbb\xbfint x;", Path("x.c")) == "int x;"
 
 
-def test_a_source_over_the_hosts_limit_is_refused_here() -> None:
+@pytest.mark.parametrize("content", [b" " * (MAX_SOURCE_CHARS + 1), b"\xff\xfe\x00"])
+def test_a_source_over_the_hosts_limit_or_in_no_utf8_is_refused_here(content: bytes) -> None:
     with pytest.raises(ConfigError):
-        source_text(b" " * (MAX_SOURCE_CHARS + 1), Path("x.c"))
+        source_text(content, Path("x.c"))
 
 
 def _made(kind: Any, *, verified: bool) -> Deployed:

@@ -79,9 +79,12 @@ def test_plist_is_one_that_launchd_reads() -> None:
     assert agent["RunAtLoad"] is True
 
 
-def test_print_writes_nothing(person: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_file_is_printed_or_asked_about_and_nothing_written(
+    person: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["up", "--service", "file"]) == 0
     assert capsys.readouterr().out.startswith("[Unit]\n")
+    assert main(["up", "--service", "install"]) == 2  # nobody is at a terminal
     assert told(person) == []
     assert not (person / ".config").exists()
 
@@ -97,11 +100,6 @@ def test_install_shows_writes_and_starts_it(person: Path, capsys: pytest.Capture
         "--user enable microclaw.service",
         "--user restart microclaw.service",
     ]
-
-
-def test_install_without_a_terminal_asks_for_yes(person: Path) -> None:
-    assert main(["up", "--service", "install"]) == 2
-    assert not (person / ".config").exists()
 
 
 def test_install_names_variables_that_the_service_will_not_have(

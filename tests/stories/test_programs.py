@@ -158,6 +158,9 @@ def test_lines_that_a_program_prints_are_in_the_log(clean: Host, tmp_path: Path)
     logged = clean.run("--json", "logs", BOARD, "--tail", "50")
     assert logged.code == 0
     assert '"text": "on"' in logged.out
+    newest = clean.run("--json", "logs", f"{BOARD}/fan", "--tail", "1")
+    assert (newest.code, newest.out.count('"text"')) == (0, 1)
+    assert clean.run("logs", f"{BOARD}/fan", "--since", "10m").code == 1  # what a board keeps has no dates
 
 
 def test_each_save_of_a_watched_file_is_run(clean: Host, tmp_path: Path) -> None:
