@@ -14,7 +14,6 @@ from microclaw.cli.interrupts import on_interrupt
 from microclaw.cli.options import INTERRUPTED, GlobalOptions
 from microclaw.cli.program_files import files_beside
 from microclaw.errors import MicroclawError, NoHost
-from microclaw.text import clean_text
 
 _LOOK_S: Final = 0.3
 _SETTLED_S: Final = 0.2
@@ -27,7 +26,7 @@ def run_at_each_save(options: GlobalOptions, file: Path, expect: Path | None, ru
         seen = None
         while True:
             seen = _next_save((file, *([expect] if expect else [])), seen)
-            if _run_once(run):
+            if _run_once(options, run):
                 raise typer.Exit(INTERRUPTED)
             if not options.quiet and not options.json:
                 options.terminal().row("watch", f"{file}: save it to run it again, Ctrl-C to end")
@@ -35,7 +34,7 @@ def run_at_each_save(options: GlobalOptions, file: Path, expect: Path | None, ru
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _run_once(run: Callable[[], None]) -> bool:
+def _run_once(options: GlobalOptions, run: Callable[[], None]) -> bool:
     """One run; what is wrong with the program is told, and the next save tries again. True: Ctrl-C came meanwhile.
 
     The first Ctrl-C lets the run end as it can (it is cancelled, or has begun); the next one breaks off.
@@ -54,8 +53,7 @@ def _run_once(run: Callable[[], None]) -> bool:
     except NoHost:
         raise
     except MicroclawError as exc:
-        lines = [f"error: {exc.message}", *([f"next: {exc.next_step}"] if exc.next_step else [])]
-        typer.echo(clean_text("\n".join(lines)), err=True)
+        options.terminal().error(exc)
     return interrupts > 0
 
 
