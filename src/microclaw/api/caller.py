@@ -108,7 +108,9 @@ async def caller_of(
     """The request's caller. A request without one is refused: it must not count as the owner's."""
     caller = request.scope.get(CALLER_KEY)
     if not isinstance(caller, Caller):
-        raise PermissionRefused("this request has no caller", next_step="send a token: microclaw person add-token NAME")
+        raise PermissionRefused(
+            "this request has no caller", next_step="send a token: microclaw person tokens --add NAME"
+        )
     return caller if caller.request else replace(caller, request=request_number(request.scope))
 
 
@@ -219,7 +221,7 @@ class BearerAuth:
         sign_ins: SignIns | None = None,
         access: Callable[[str, str], Access | None] = access_of,
         local: tuple[str, Caller] | None = None,
-        next_step: str = "microclaw person add-token NAME",
+        next_step: str = "microclaw person tokens --add NAME",
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._inside = inside

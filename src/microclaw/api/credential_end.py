@@ -23,7 +23,7 @@ ENDED_KEY: Final = "microclaw.ended"
 ENDED: Final = Failure(
     "unauthorized",
     "the token or session of this request ended, or its person has another role",
-    "sign in again, or use another token: microclaw person add-token NAME",
+    "sign in again, or use another token: microclaw person tokens --add NAME",
 )
 _READS: Final = frozenset({"GET", "HEAD"})
 

@@ -50,7 +50,7 @@ STOPPING: Final = "the host is stopping"
 POLICY_VIOLATION: Final = 1008
 ENDED: Final = "the token is no longer valid"
 _LOCAL: Final = Caller(OWNER.person_id, direct=False, source="")  # who has the local token, or needs none
-_HOW_TO_COME_IN: Final = "send the token in gateway.token of the data folder, or: microclaw person add-token NAME"
+_HOW_TO_COME_IN: Final = "send the token in gateway.token of the data folder, or: microclaw person tokens --add NAME"
 
 
 class Gateway:

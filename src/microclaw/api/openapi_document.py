@@ -70,7 +70,7 @@ def openapi_of(acts: Collection[Operation[..., Any]]) -> Document:
 
 
 _WAYS_IN: Final[Document] = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "microclaw person add-token NAME"},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "microclaw person tokens --add NAME"},
     "session": {
         "type": "apiKey",
         "in": "cookie",
