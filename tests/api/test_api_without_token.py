@@ -173,9 +173,3 @@ def test_a_wrong_token_is_refused_before_its_body_comes(api: tuple[str, int]) ->
             b"Content-Length: 8000000\r\n\r\n"
         )
         assert raw.recv(65536).startswith(b"HTTP/1.1 401 ")
-
-
-def test_a_websocket_is_refused_and_another_upgrade_ignored(api: tuple[str, int]) -> None:
-    websocket = {"Connection": "keep-alive, Upgrade", "Upgrade": "WebSocket"}
-    assert ask(api, "GET", "/healthz", headers=websocket)[0] == 400
-    assert ask(api, "GET", "/healthz", headers={"Connection": "Upgrade", "Upgrade": "h2c"})[0] == 200

@@ -22,7 +22,7 @@ from microclaw.api.openai import OpenAiService
 from microclaw.api.operation_routes import by_hand_routes, operation_routes
 from microclaw.api.parts import HostParts
 from microclaw.api.request_check import LOOPBACK_NAMES, RequestCheck
-from microclaw.api.shares import Shares, WithinShare
+from microclaw.api.shares import Shares
 from microclaw.api.tool_routes import ToolService
 from microclaw.api.waiting import TellsWaiting
 from microclaw.apps.queues import CompileQueue
@@ -44,7 +44,7 @@ def host_api(parts: HostParts) -> ASGIApp:
         "install": parts,
         "metrics": parts,
         "backup": Backup(admission.gate, parts.backups.reading),
-        "event": Events(parts.live, admission.watching, admission.people, limits.keepalive_s, parts.pins),
+        "event": Events(parts.live, admission.people, limits.keepalive_s, parts.pins),
     }
     return _app(by_hand, load(), operation_routes(parts))
 
@@ -73,10 +73,8 @@ def api_app(
 
     inside = TellsWaiting(checked(api, limits.control_body_bytes), admission.approvals, parts.requests)
     app = BearerAuth(
-        inside=WithinShare(
-            EndsWithCredential(inside, admission.watching, admission.people, admission.approvals), shares
-        ),
-        outside=WithinShare(checked(outside, limits.body_bytes), shares),
+        inside=shares.limit(EndsWithCredential(inside, admission.watching, admission.people, admission.approvals)),
+        outside=shares.limit(checked(outside, limits.body_bytes)),
         tokens=admission.tokens,
         sign_ins=admission.sign_ins,
         access=access_from_network if on_network else access_of,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import html
 import logging
 from typing import Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 
 from microclaw.api.access import methods_at
 from microclaw.errors import MicroclawError
@@ -83,18 +82,11 @@ _CODE_BY_STATUS: Final = {
     408: "timeout",
     413: "too_large",
     415: UNSUPPORTED,
-    416: "range_not_satisfiable",
 }
 PATH_KEY: Final = "microclaw.ingress_path"
 """Of a request's scope: the path that the browser has this host at, where it is not the root (api.ingress)."""
-_NO_PAGE: Final = (  # for a person's browser; it has nothing of what was asked for
-    "<!doctype html><html lang=en><meta charset=utf-8><title>microclaw: no such page</title>"
-    '<p>There is no such page. <a href="{0}/">Go to the start page</a>; the API is at '
-    '<a href="{0}/api/openapi.json">{0}/api/openapi.json</a>.</html>'
-)
 _NEXT_BY_STATUS: Final = {
     415: "send Content-Type: application/json",
-    416: "ask for a part that is there",
     422: "correct that value; the form of every request is in /api/openapi.json",
 }
 
@@ -132,8 +124,6 @@ async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = _CODE_BY_STATUS.get(error.status_code, "bad_request")
     message, path = str(error.detail), request.scope["path"]
-    if error.status_code == 404 and request.method == "GET" and "text/html" in request.headers.get("accept", ""):
-        return HTMLResponse(_NO_PAGE.format(html.escape(request.scope.get(PATH_KEY, ""))), 404)
     if error.status_code in (404, 405):
         message = f"{message}: {request.method} {path[:100]}"
     step = _NEXT_BY_STATUS.get(error.status_code, "see /api/openapi.json")

@@ -24,13 +24,12 @@ from microclaw.addresses import bracketed
 from microclaw.api.failures import failure_response, unexpected
 from microclaw.api.request_check import refuse
 from microclaw.errors import ConfigError, MicroclawError, Overloaded
-from microclaw.wire.host_api import Failure, failure_of
+from microclaw.wire.host_api import failure_of
 
 _log = logging.getLogger(__name__)
 
 HEAD_TIMEOUT_S = 10.0
 UNREAD_TIMEOUT_S = 30.0
-HALF_CLOSED_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +99,6 @@ class HeadTimeout(UnreadTimeout, H11Protocol):
     """
 
     _head_timer: asyncio.TimerHandle | None = None
-    _half_closed_timer: asyncio.TimerHandle | None = None
     _opened_s: float = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
@@ -142,43 +140,7 @@ class HeadTimeout(UnreadTimeout, H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_timer()
-        if self._half_closed_timer is not None:
-            self._half_closed_timer.cancel()
         super().connection_lost(exc)
-
-    def eof_received(self) -> bool:  # type: ignore[override]  # as asyncio has it: whether to keep the other direction
-        """A client that has sent its whole request and ends its side gets an answer that comes soon.
-
-        Not for ever: who has left looks just the same, and what waits for them has to end. asyncio's TLS has no half.
-        """
-        is_whole = self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete
-        if self.scheme == "https" or not is_whole:
-            return False
-        self.cycle.keep_alive = False
-        self._half_closed_timer = self.loop.call_later(HALF_CLOSED_S, self.transport.close)
-        return True
-
-    def shutdown(self) -> None:
-        if self._half_closed_timer is not None:
-            self.transport.close()  # most such clients have left, and a stream to one of them would hold up the stop
-        else:
-            super().shutdown()
-
-    def send_400_response(self, msg: str) -> None:
-        """In the form of all errors; uvicorn's is plain text."""
-        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
-            self.transport.close()  # in the middle of another answer
-            return
-        failure = Failure("bad_request", msg, "send HTTP/1.1; see /api/openapi.json")
-        answer = failure_response(failure, 400)
-        headers = [*answer.raw_headers, (b"connection", b"close")]
-        for event in (
-            h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
-            h11.Data(data=bytes(answer.body)),
-            h11.EndOfMessage(),
-        ):
-            self.transport.write(self.conn.send(event) or b"")
-        self.transport.close()
 
     def _unsupported_upgrade_warning(self) -> None:
         """No line in the log: any client can ask for an upgrade, and uvicorn advises to install something."""
