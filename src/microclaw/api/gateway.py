@@ -22,8 +22,8 @@ from microclaw.addresses import bracketed, is_loopback
 from microclaw.agent.inbox import Inbox
 from microclaw.api.caller import BearerAuth, Caller, CallerMiddleware, caller_of
 from microclaw.api.failures import failure_response
-from microclaw.api.gateway_chats import CHANNEL, CLOSE_S, Client, GatewayChats
-from microclaw.api.gateway_messages import Approve, Message, error, read_message
+from microclaw.api.gateway_chats import CHANNEL, Client, GatewayChats
+from microclaw.api.gateway_messages import Approve, Message, read_message
 from microclaw.api.request_check import AllowedHosts, RequestCheck
 from microclaw.api.server import HEAD_TIMEOUT_S, Listener, TimeoutConfig, UnreadTimeout, serving
 from microclaw.auth.approvals import Approvals
@@ -48,6 +48,7 @@ GOING_AWAY: Final = 1001
 TRY_AGAIN_LATER: Final = 1013
 STOPPING: Final = "the host is stopping"
 POLICY_VIOLATION: Final = 1008
+CLOSE_S: Final = 2.0
 ENDED: Final = "the token is no longer valid"
 _LOCAL: Final = Caller(OWNER.person_id, direct=False, source="")  # who has the local token, or needs none
 _HOW_TO_COME_IN: Final = "send the token in gateway.token of the data folder, or: microclaw person add-token NAME"
@@ -102,7 +103,7 @@ class Gateway:
                 yield f"ws://{bracketed(host)}:{port}"
             finally:
                 self._is_stopping = True
-                await asyncio.gather(*(_say_goodbye(*known) for known in tuple(self._sockets.items())))
+                await asyncio.gather(*(_close(one, GOING_AWAY, STOPPING) for one in tuple(self._sockets.values())))
 
     async def _handle(self, websocket: WebSocket) -> None:
         offered = websocket.scope["subprotocols"]
@@ -131,23 +132,21 @@ class Gateway:
 
     async def _serve(self, client: Client, websocket: WebSocket, watch: TokenWatch) -> None:
         """Until the client leaves or its token ends, which is looked at before each message."""
-        writing = asyncio.create_task(client.write(), name=f"gateway: to {client.chat_id}")
         ending = asyncio.create_task(_end_with_token(client, websocket, watch), name=f"gateway: end {client.chat_id}")
         try:
             if watch.check():
-                self._chats.enter(client)
+                await self._chats.enter(client)
             while (event := await websocket.receive())["type"] == "websocket.receive":
                 if not watch.check():
                     await ending
                 elif (text := event.get("text")) is not None:
                     await self._take(client, text, watch)
                 else:
-                    client.send(error("bad_message", "messages are JSON in text frames"))
+                    await client.send("error", code="bad_message", message="messages are JSON in text frames")
         finally:
-            writing.cancel()
+            client.is_open = False
             ending.cancel()
-            await asyncio.wait((writing, ending))
-            client.close()
+            await asyncio.wait((ending,))
 
     async def _take(self, client: Client, text: str, watch: TokenWatch) -> None:
         try:
@@ -159,10 +158,11 @@ class Gateway:
             if message is not None:
                 await self._chats.take(client, message)
         except MicroclawError as exc:
-            client.send(error(exc.code, exc.message))
+            await client.send("error", code=exc.code, message=exc.message)
         except Exception:  # a fault of ours with one message must not end the connection
             _log.exception("gateway: a message of %s failed", client.chat_id)
-            client.send(error("internal", "something went wrong inside the host; its log says what"))
+            text = "something went wrong inside the host; its log says what"
+            await client.send("error", code="internal", message=text)
 
 
 class _Connection(UnreadTimeout, WebSocketsSansIOProtocol):
@@ -239,15 +239,10 @@ async def _elsewhere(scope: Scope, receive: Receive, send: Send) -> None:
     await response(scope, receive, send)
 
 
-async def _say_goodbye(client: Client, websocket: WebSocket) -> None:
-    await client.drain()
-    await _close(websocket, GOING_AWAY, STOPPING)
-
-
 async def _end_with_token(client: Client, websocket: WebSocket, watch: TokenWatch) -> None:
     await watch.until_ended()
     _log.info("gateway: client %s is closed: its token ended", client.chat_id)
-    client.close()  # what waits for it is not written: an answer goes to the next client of its conversation
+    client.is_open = False  # nothing more is written: an answer goes to the next client of its conversation
     await _close(websocket, POLICY_VIOLATION, ENDED)
 
 
