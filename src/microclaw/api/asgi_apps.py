@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from microclaw.api.access import access_from_network, access_of
 from microclaw.api.by_hand import load_by_hand
-from microclaw.api.caller import LOCAL_OWNER, BearerAuth, CallerMiddleware
+from microclaw.api.caller import LOCAL_OWNER, BearerAuth, as_caller
 from microclaw.api.chat_routes import ChatService
 from microclaw.api.compile_routes import CompileService
 from microclaw.api.credential_end import EndsWithCredential
@@ -52,7 +52,7 @@ def host_api(parts: HostParts) -> ASGIApp:
 def control_socket_app(parts: HostParts, api: ASGIApp) -> ASGIApp:
     """The whole API. Whoever can open the socket is the owner."""
     limits = parts.settings.limits
-    app = CallerMiddleware(api, LOCAL_OWNER)
+    app = as_caller(api, LOCAL_OWNER)
     return RequestCheck(AnswersHead(app), body_bytes=limits.control_body_bytes, body_s=limits.body_s)
 
 

@@ -20,7 +20,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from microclaw.addresses import bracketed, is_loopback
 from microclaw.agent.inbox import Inbox
-from microclaw.api.caller import BearerAuth, Caller, CallerMiddleware, caller_of
+from microclaw.api.caller import BearerAuth, Caller, as_caller, caller_of
 from microclaw.api.failures import failure_response
 from microclaw.api.gateway_chats import CHANNEL, Client, GatewayChats
 from microclaw.api.gateway_messages import Approve, Message, read_message
@@ -224,7 +224,7 @@ def _admitting(app: ASGIApp, settings: GatewaySettings, tokens: PersonTokens, lo
     least = Access.OPEN if is_open else Access.ASK
     bearer = BearerAuth(
         inside=app,
-        outside=CallerMiddleware(app, _LOCAL) if is_open else None,
+        outside=as_caller(app, _LOCAL) if is_open else None,
         tokens=tokens,
         access=lambda _method, path: least if path in PATHS else None,
         local=(local_token, _LOCAL) if here and local_token else None,
