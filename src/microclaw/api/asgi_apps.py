@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from microclaw.api.access import access_from_network, access_of
 from microclaw.api.by_hand import load_by_hand
@@ -53,7 +53,7 @@ def control_socket_app(parts: HostParts, api: ASGIApp) -> ASGIApp:
     """The whole API. Whoever can open the socket is the owner."""
     limits = parts.settings.limits
     app = as_caller(api, LOCAL_OWNER)
-    return RequestCheck(AnswersHead(app), body_bytes=limits.control_body_bytes, body_s=limits.body_s)
+    return RequestCheck(app, body_bytes=limits.control_body_bytes, body_s=limits.body_s)
 
 
 def api_app(
@@ -79,33 +79,7 @@ def api_app(
         sign_ins=admission.sign_ins,
         access=access_from_network if on_network else access_of,
     )
-    return RequestCheck(AnswersHead(app), body_bytes=None, body_s=limits.body_s, allowed_hosts=allowed_hosts)
-
-
-class AnswersHead:
-    """HEAD is GET without its content (RFC 9110, 9.3.2), and what is behind sees GET: it is checked as GET is.
-
-    The server leaves the content away; a stream ends with its headers.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "HEAD":
-            await self._app(scope, receive, send)
-            return
-        is_over = False
-
-        async def send_head(message: Message) -> None:
-            nonlocal is_over
-            if message["type"] == "http.response.start":
-                await send(message)
-            elif not is_over:
-                is_over = True  # for a stream: `receive` tells it now that nobody listens
-                await send({"type": "http.response.body", "body": b""})
-
-        await self._app({**scope, "method": "GET"}, receive, send_head)
+    return RequestCheck(app, body_bytes=None, body_s=limits.body_s, allowed_hosts=allowed_hosts)
 
 
 def _open(parts: HostParts) -> dict[str, Any]:

@@ -213,6 +213,8 @@ async def events(
         by.person_id,
         gap,
     )
+    if asked.request.method == "HEAD":
+        return Response(media_type=MEDIA_TYPE)
     return StreamingResponse(stream, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 
 
