@@ -10,12 +10,12 @@ import logging
 import socket
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from starlette.routing import Router, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from microclaw.addresses import bracketed, is_loopback
@@ -48,7 +48,6 @@ GOING_AWAY: Final = 1001
 TRY_AGAIN_LATER: Final = 1013
 STOPPING: Final = "the host is stopping"
 POLICY_VIOLATION: Final = 1008
-CLOSE_S: Final = 2.0
 ENDED: Final = "the token is no longer valid"
 _LOCAL: Final = Caller(OWNER.person_id, direct=False, source="")  # who has the local token, or needs none
 _HOW_TO_COME_IN: Final = "send the token in gateway.token of the data folder, or: microclaw person add-token NAME"
@@ -80,14 +79,14 @@ class Gateway:
         routes = [WebSocketRoute(path, self._handle) for path in PATHS]
         router = Router(routes, redirect_slashes=False, default=_elsewhere)
         self._app = _admitting(router, settings, tokens, local_token)
-        self._sockets: dict[Client, WebSocket] = {}
+        self._clients: set[Client] = set()
         self._is_stopping = False
         # An assigned id is never one of an earlier run, whose conversation would be taken over with it.
         self._number = int(now_s() * 10)
 
     @property
     def clients(self) -> int:
-        return len(self._sockets)
+        return len(self._clients)
 
     @asynccontextmanager
     async def serving(self, listener: socket.socket) -> AsyncGenerator[str]:
@@ -103,36 +102,32 @@ class Gateway:
                 yield f"ws://{bracketed(host)}:{port}"
             finally:
                 self._is_stopping = True
-                await asyncio.gather(*(_close(one, GOING_AWAY, STOPPING) for one in tuple(self._sockets.values())))
+                await asyncio.gather(*(one.close(GOING_AWAY, STOPPING) for one in tuple(self._clients)))
 
     async def _handle(self, websocket: WebSocket) -> None:
         offered = websocket.scope["subprotocols"]
         await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
         caller = await caller_of(websocket)
         async with self._tokens.watching(caller.source) as watch:
-            if self._is_stopping or len(self._sockets) >= self._limit:
-                await self._turn_away(websocket)
-                return
             self._number += 1
             client = Client(websocket, f"{CHANNEL}_{self._number}", caller)
-            self._sockets[client] = websocket
+            if self._is_stopping:
+                await client.close(GOING_AWAY, STOPPING)
+                return
+            if len(self._clients) >= self._limit:
+                _log.warning("gateway: %s is refused: %d clients are connected", websocket.client, self._limit)
+                await client.close(TRY_AGAIN_LATER, "too many clients")
+                return
+            self._clients.add(client)
             try:
                 await self._serve(client, websocket, watch)
             finally:
-                del self._sockets[client]
+                self._clients.discard(client)
                 self._chats.leave(client)
-
-    async def _turn_away(self, websocket: WebSocket) -> None:
-        with suppress(WebSocketDisconnect):  # it left by itself
-            if self._is_stopping:
-                await websocket.close(GOING_AWAY, STOPPING)
-                return
-            _log.warning("gateway: %s is refused: %d clients are connected", websocket.client, self._limit)
-            await websocket.close(TRY_AGAIN_LATER, "too many clients")
 
     async def _serve(self, client: Client, websocket: WebSocket, watch: TokenWatch) -> None:
         """Until the client leaves or its token ends, which is looked at before each message."""
-        ending = asyncio.create_task(_end_with_token(client, websocket, watch), name=f"gateway: end {client.chat_id}")
+        ending = asyncio.create_task(_end_with_token(client, watch), name=f"gateway: end {client.chat_id}")
         try:
             if watch.check():
                 await self._chats.enter(client)
@@ -239,16 +234,7 @@ async def _elsewhere(scope: Scope, receive: Receive, send: Send) -> None:
     await response(scope, receive, send)
 
 
-async def _end_with_token(client: Client, websocket: WebSocket, watch: TokenWatch) -> None:
+async def _end_with_token(client: Client, watch: TokenWatch) -> None:
     await watch.until_ended()
     _log.info("gateway: client %s is closed: its token ended", client.chat_id)
-    client.is_open = False  # nothing more is written: an answer goes to the next client of its conversation
-    await _close(websocket, POLICY_VIOLATION, ENDED)
-
-
-async def _close(websocket: WebSocket, code: int, reason: str) -> None:
-    try:
-        async with asyncio.timeout(CLOSE_S):
-            await websocket.close(code, reason)
-    except (TimeoutError, WebSocketDisconnect, RuntimeError):
-        websocket.state.abort()  # it takes no goodbye
+    await client.close(POLICY_VIOLATION, ENDED)

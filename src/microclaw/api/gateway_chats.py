@@ -23,6 +23,7 @@ from microclaw.events import Answer, Delta, Inbound, ToolRun, TurnEvent
 _log = logging.getLogger(__name__)
 
 CHANNEL: Final = "ws"
+CLOSE_S: Final = 2.0
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -66,6 +67,15 @@ class Client:
             except (WebSocketDisconnect, RuntimeError):  # Starlette says RuntimeError of a socket that is closing
                 self.is_open = False
         return self.is_open
+
+    async def close(self, code: int, reason: str) -> None:
+        """Nothing more is written: an answer goes to the next client of the conversation."""
+        self.is_open = False
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await self._websocket.close(code, reason)
+        except (TimeoutError, WebSocketDisconnect, RuntimeError):
+            self._websocket.state.abort()  # it takes no goodbye
 
 
 class GatewayChats:
