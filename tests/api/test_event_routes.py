@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from functools import partial
 from typing import TypeAlias
 
@@ -183,22 +182,6 @@ def test_questions_are_told_to_owners_and_to_whose_they_are(who: str, told: list
         ApprovalChanged("", 2, "2", "declined", "an old name", OWNER.name, "forget the device hall", MEMBER.person_id),
     ]
     assert [event.approval for event in events if may_see(people, who, event)] == told
-
-
-async def test_a_name_that_somebody_else_had_before_shows_none_of_their_tasks() -> None:
-    """Ann was renamed, and who is new is called Ann now: the task stays that of the person who asked."""
-    ann, new = replace(MEMBER, name="Anna"), replace(MEMBER, person_id="p-new", name="Ann")
-    people = MemoryPeople({("x", "1"): ann, ("x", "2"): new})
-    feed = LiveFeed("a1")
-    feed.put(TaskChanged("", 1, 7, "queued", "", "python", "Ann", ann.person_id))
-    feed.put(_alarm(2))
-    for who, told in ((ann.person_id, "id: a1-1"), (new.person_id, "id: a1-2")):
-        sees = partial(may_see, people, who)
-        stream = event_stream(feed, 0, WAIT_S, None, KINDS, sees)
-        blocks = [await asyncio.wait_for(anext(stream), WAIT_S) for _ in range(2)]
-        assert blocks[1].partition("\n")[0] == told
-        assert ann.person_id not in blocks[1]
-        await stream.aclose()
 
 
 def test_events_are_logged_with_the_device_and_without_texts(caplog: pytest.LogCaptureFixture) -> None:
