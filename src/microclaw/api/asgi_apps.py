@@ -15,9 +15,8 @@ from microclaw.api.caller import LOCAL_OWNER, BearerAuth, as_caller
 from microclaw.api.chat_routes import ChatService
 from microclaw.api.compile_routes import CompileService
 from microclaw.api.credential_end import EndsWithCredential
-from microclaw.api.event_routes import Events
 from microclaw.api.failures import add_failure_handlers
-from microclaw.api.host_routes import Backup, Document
+from microclaw.api.host_routes import Document
 from microclaw.api.openai import OpenAiService
 from microclaw.api.operation_routes import by_hand_routes, operation_routes
 from microclaw.api.parts import HostParts
@@ -31,20 +30,15 @@ from microclaw.operations.operation import Operation, load
 
 def host_api(parts: HostParts) -> ASGIApp:
     """Every route, for both apps: the caller is in the request (api.caller)."""
-    admission, limits = parts.admission, parts.settings.limits
     by_hand = {
         **_open(parts),
+        **dict.fromkeys(("job", "install", "metrics", "backup", "event"), parts),
         "chat": ChatService(parts),
         "compile": CompileService(parts.services["program"].compiling),
-        "job": parts,
-        "caller": admission,
+        "caller": parts.admission,
         "openai": OpenAiService(parts),
         "task": parts.services["task"],
         "tool": ToolService(parts),
-        "install": parts,
-        "metrics": parts,
-        "backup": Backup(admission.gate, parts.backups.reading),
-        "event": Events(parts.live, admission.people, limits.keepalive_s, parts.pins),
     }
     return _app(by_hand, load(), operation_routes(parts))
 
