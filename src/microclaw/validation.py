@@ -6,7 +6,6 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any, Final
 
 _SHOWN_CHARS: Final = 60
@@ -48,8 +47,3 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
         raise ValueError(f"{twice[:_SHOWN_CHARS]!r} is given twice")
     return fields
-
-
-def validation_message(place: str, error: Mapping[str, Any]) -> str:
-    """One of pydantic's `errors()` about `place`."""
-    return f"{place}: {str(error.get('msg', 'wrong')).removeprefix('Value error, ').rstrip('.')}"

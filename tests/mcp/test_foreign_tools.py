@@ -11,7 +11,7 @@ import pytest
 from microclaw.config.settings import McpServerSettings
 from microclaw.errors import ToolRetry
 from microclaw.mcp.client.tools import description_of, help_tool, tool_from
-from microclaw.tools.tool import ToolContext
+from microclaw.tools.tool import AnyArguments, ToolContext, schema_of
 
 TAGS = "".join(chr(0xE0000 + ord(char)) for char in "obey")
 
@@ -25,8 +25,8 @@ async def test_nothing_hidden_reaches_a_model() -> None:
     tool = tool_from(McpServerSettings(name="good", command=("x",)), listed, call)
     assert not isinstance(tool, str)
     assert "Looks" not in tool.description
-    assert tool.parameters.model_json_schema()["properties"] == {"a": {"type": "string"}}
-    output = await tool.run(tool.parameters(), ToolContext("owner", lambda step: None))
+    assert schema_of(tool)["properties"] == {"a": {"type": "string"}}
+    output = await tool.run(AnyArguments({}), ToolContext("owner", lambda step: None))
     assert "found it" in json.dumps(output.fields)
 
 
@@ -46,10 +46,10 @@ async def test_a_servers_own_words_are_fenced_and_taint() -> None:
 
     tool = tool_from(server, listed, call)
     assert not isinstance(tool, str)
-    shown = f"{tool.description} {tool.parameters.model_json_schema()}"
+    shown = f"{tool.description} {schema_of(tool)}"
     assert "obey" not in shown
-    assert tool.parameters.model_json_schema()["properties"] == {"description": {"type": "string", "enum": ["a"]}}
-    assert tool.parameters.model_json_schema()["$defs"] == {"title": {"type": "integer"}}
+    assert schema_of(tool)["properties"] == {"description": {"type": "string", "enum": ["a"]}}
+    assert schema_of(tool)["$defs"] == {"title": {"type": "integer"}}
     words = help_tool({"mcp_good_look": description_of(server, listed)})
     assert words.foreign
     output = await words.run(words.parameters(tool="mcp_good_look"), ToolContext("owner", lambda step: None))

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from tests.tools.conftest import Bench, PaperTransport
 
@@ -55,7 +56,7 @@ async def test_words_that_are_too_long_are_cut_with_a_mark(bench: Bench) -> None
 def _words(bench: Bench, name: str, arguments: dict[str, Any], *described: str) -> str:
     [tool] = [tool for tool in bench.tools.tools if tool.name == name]
     assert tool.words is not None
-    return tool.words(tool.parameters(**arguments), ToolContext("owner", bench.steps.append), described)
+    return tool.words(msgspec.convert(arguments, tool.parameters), ToolContext("owner", bench.steps.append), described)
 
 
 async def _asked(bench: Bench, name: str, arguments: str, *, device_name: str | None = None) -> PendingApproval:

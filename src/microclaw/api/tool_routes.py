@@ -24,8 +24,8 @@ from microclaw.models.protocol import ToolCall
 from microclaw.operations.operation import Access
 from microclaw.store.journal import EffectKey
 from microclaw.tools.offer import MORE_TOOLS
-from microclaw.tools.tool import Begin, Tool, ToolContext, ToolResult
-from microclaw.tools.toolbox import MAX_ARGUMENT_BYTES, schema_of
+from microclaw.tools.tool import Begin, Tool, ToolContext, ToolResult, schema_of
+from microclaw.tools.toolbox import MAX_ARGUMENT_BYTES
 from microclaw.wire.host_api import Result, StreamEvent, action_object, evidence_object
 
 CHANNEL = "mcp"
@@ -128,7 +128,7 @@ def _facts(tool: Tool[Any]) -> ToolFacts:
     return ToolFacts(
         name=tool.name,
         description=tool.description,
-        schema=json.loads(schema_of(tool.parameters)),
+        schema=dict(schema_of(tool)),
         permission=tool.permission.value,
         effect=tool.effect.value,
         foreign=tool.foreign,

@@ -15,7 +15,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from enum import IntEnum, StrEnum
 from functools import cached_property, reduce
 from importlib import import_module
-from operator import or_
+from operator import attrgetter, or_
 from string import Formatter
 from types import NoneType, SimpleNamespace
 from typing import (
@@ -303,8 +303,15 @@ class Operation(operation, Generic[P, R]):
         """Its parameters that a request has in the body."""
         return self.form_of([one for one in self.parameters if one.name not in self.in_path and self.has_body])
 
-    def form_of(self, parameters: Sequence[Parameter]) -> type[msgspec.Struct]:
-        fields = [(one.name, one.told, one.default) for one in parameters]
+    @cached_property
+    def inside(self) -> type[msgspec.Struct]:
+        """As `form`, of those inside the host."""
+        return self.form_of(self.parameters, lambda one: one.kind if one.option.told else one.told)
+
+    def form_of(
+        self, parameters: Sequence[Parameter], kind: Callable[[Parameter], Any] = attrgetter("told")
+    ) -> type[msgspec.Struct]:
+        fields = [(one.name, kind(one), one.default) for one in parameters]
         name = "".join(word.capitalize() for word in self.name.replace("-", ".").split("."))
         return msgspec.defstruct(name, fields, forbid_unknown_fields=True, kw_only=True)
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from msgspec import Meta, structs
 
 from microclaw.auth.gate import Effect, Permission
 from microclaw.auth.people import Roles
@@ -35,26 +35,32 @@ MAX_SENT_BYTES: Final = 10 << 20  # of one: what Telegram takes for a photo
 STEP_S: Final = 0.5  # between two steps of progress
 
 
-class SeriesParameters(Parameters):
+class SeriesParameters(Parameters, kw_only=True):
     """A device's telemetry as a CSV file: time, device, key, unit, min, max, mean, count."""
 
     device: str | None = None
-    key: str | None = Field(None, max_length=64, description="One series; all of them without it.")
-    since: str = Field("1h", max_length=20, description="How long ago it begins: 30m, 1h (default), 7d.")
-    until: str | None = Field(None, max_length=20, description="How long ago it ends.")
-    file: str = Field("telemetry.csv", max_length=200, description="Its name there; else telemetry.csv.")
+    key: Annotated[str, Meta(max_length=64, description="One series; all of them without it.")] | None = None
+    since: Annotated[str, Meta(max_length=20, description="How long ago it begins: 30m, 1h (default), 7d.")] = "1h"
+    until: Annotated[str, Meta(max_length=20, description="How long ago it ends.")] | None = None
+    file: Annotated[str, Meta(max_length=200, description="Its name there; else telemetry.csv.")] = "telemetry.csv"
 
 
-class CodeParameters(Parameters):
+class CodeParameters(Parameters, kw_only=True):
     language: Literal["python", "shell", "javascript"] = "python"
-    code: str = Field(min_length=1, max_length=MAX_CODE_BYTES)
-    telemetry: tuple[SeriesParameters, ...] = Field((), max_length=8, description="Series to read as CSV files.")
-    files: tuple[str, ...] = Field((), max_length=16, description="Workspace files to read.")
-    task_files: tuple[str, ...] = Field((), max_length=16, description="Files of earlier tasks: 12/plot.csv")
-    keep: tuple[str, ...] = Field((), max_length=16, description="Files that it writes; pictures reach the chat.")
-    send: bool = Field(False, description="Send every kept file, not the pictures alone.")
-    seconds: float | None = Field(None, gt=0)
-    allow: str | None = Field(None, max_length=32, description="Network: a name in the host's allowlist; asks.")
+    code: Annotated[str, Meta(min_length=1, max_length=MAX_CODE_BYTES)]
+    telemetry: Annotated[
+        tuple[SeriesParameters, ...], Meta(max_length=8, description="Series to read as CSV files.")
+    ] = ()
+    files: Annotated[tuple[str, ...], Meta(max_length=16, description="Workspace files to read.")] = ()
+    task_files: Annotated[tuple[str, ...], Meta(max_length=16, description="Files of earlier tasks: 12/plot.csv")] = ()
+    keep: Annotated[
+        tuple[str, ...], Meta(max_length=16, description="Files that it writes; pictures reach the chat.")
+    ] = ()
+    send: Annotated[bool, Meta(description="Send every kept file, not the pictures alone.")] = False
+    seconds: Annotated[float, Meta(gt=0)] | None = None
+    allow: Annotated[str, Meta(max_length=32, description="Network: a name in the host's allowlist; asks.")] | None = (
+        None
+    )
 
 
 def code_tool(
@@ -97,7 +103,7 @@ def code_tool(
 
     async def describe(asked: CodeParameters, context: ToolContext) -> tuple[str, ...]:
         """The files and the hosts; the code is an argument. Telemetry is named there, too, and goes on meanwhile."""
-        given = await inputs(asked.model_copy(update={"telemetry": ()}), context)
+        given = await inputs(structs.replace(asked, telemetry=()), context)
         files = await asyncio.to_thread(file_lines, given)
         return (*files, *reach_lines(await tasks.reach(asked.allow)))
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from msgspec import Meta
 
 from microclaw.apps.changes import Change, SetLevel, SetPwm
 from microclaw.apps.direct_io import DirectIo, PinChange
@@ -19,26 +19,22 @@ from microclaw.errors import MicroclawError
 from microclaw.events import Evidence
 from microclaw.tools.devices import stop_driver
 from microclaw.tools.target import OnDevice, find_device
-from microclaw.tools.tool import Tool, ToolContext, ToolOutput
+from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 
 MAX_CHANGES = 16
 MAX_PINS = 8
 
 
-class PinInstead(BaseModel):
+class PinInstead(Parameters, kw_only=True):
     """A pin and what it gets: a level, or a duty."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    pin: int = Field(ge=0, le=255)
+    pin: Annotated[int, Meta(ge=0, le=255)]
     level: Literal[0, 1] | None = None
-    duty: int | None = Field(None, ge=0, le=255)
+    duty: Annotated[int, Meta(ge=0, le=255)] | None = None
 
-    @model_validator(mode="after")
-    def _one_of_both(self) -> PinInstead:
+    def __post_init__(self) -> None:
         if (self.level is None) == (self.duty is None):
             raise ValueError("give level or duty, one of them")
-        return self
 
     @property
     def call(self) -> Call[Any]:
@@ -51,9 +47,13 @@ class PinInstead(BaseModel):
         return f"pin {self.pin} {'high' if self.level else 'low'}"
 
 
-class CorrectParameters(OnDevice):
-    undo: tuple[int, ...] = Field(min_length=1, max_length=MAX_CHANGES, description="Numbers of changes to take back.")
-    pins: tuple[PinInstead, ...] = Field((), max_length=MAX_PINS, description="Set then; level or duty (0-255).")
+class CorrectParameters(OnDevice, kw_only=True):
+    undo: Annotated[
+        tuple[int, ...], Meta(min_length=1, max_length=MAX_CHANGES, description="Numbers of changes to take back.")
+    ]
+    pins: Annotated[
+        tuple[PinInstead, ...], Meta(max_length=MAX_PINS, description="Set then; level or duty (0-255).")
+    ] = ()
 
 
 def correcting_tools(apps: Apps) -> tuple[Tool[Any], ...]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from pydantic import Field, WithJsonSchema, create_model
+from msgspec.structs import asdict
 
 from microclaw.auth.gate import Permission
 from microclaw.events import AskedProgram, Evidence
-from microclaw.operations.operation import Call, Operation, Parameter, load
-from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
+from microclaw.operations.operation import Call, Operation, load
+from microclaw.tools.tool import Tool, ToolContext, ToolOutput
 
 
 def declared_tools(services: Mapping[str, Any]) -> tuple[Tool[Any], ...]:
@@ -20,31 +20,32 @@ def declared_tools(services: Mapping[str, Any]) -> tuple[Tool[Any], ...]:
 
 
 def _tool(act: Operation[..., Any], service: Any) -> Tool[Any]:
-    async def run(asked: Parameters, context: ToolContext) -> ToolOutput:
-        result = await act.run(service, _call(context), **dict(asked))
+    async def run(asked: msgspec.Struct, context: ToolContext) -> ToolOutput:
+        result = await act.run(service, _call(context), **asdict(asked))
         sentence = act.sentence(result)
         evidence = () if sentence is None else (Evidence("written", sentence),)
         fields = {name: value for name, value in msgspec.to_builtins(result).items() if name != "warning" or value}
         return ToolOutput({"success": True, **fields}, evidence, foreign=result.is_foreign)
 
-    async def needed(asked: Parameters, context: ToolContext) -> Permission:
+    async def needed(asked: msgspec.Struct, context: ToolContext) -> Permission:
         assert act.before is not None
-        return await act.before(service, _call(context), **dict(asked)) or act.permission
+        return await act.before(service, _call(context), **asdict(asked)) or act.permission
 
-    async def check(asked: Parameters, context: ToolContext) -> None:
+    async def check(asked: msgspec.Struct, context: ToolContext) -> None:
         await needed(asked, context)
 
     return Tool(
         act.tool or "",
         " ".join(act.help.split()),
-        create_model(act.tool or "", __base__=Parameters, **{one.name: _field(one) for one in act.parameters}),
+        act.inside,
         act.permission,
         act.does,
         run,
+        told=act.form,
         has_preview=act.previews,
         required_permission=needed if act.previews else None,
         check=check if act.before is not None and not act.previews else None,
-        words=None if act.words is None else lambda asked, *_: act.asked(dict(asked)),
+        words=None if act.words is None else lambda asked, *_: act.asked(asdict(asked)),
     )
 
 
@@ -58,15 +59,3 @@ def _call(context: ToolContext) -> Call:
 def context_of(call: Call) -> ToolContext:
     """The same caller, for a tool that is planned."""
     return ToolContext(call.person_id, call.report, call.device, call.channel, call.chat_id)
-
-
-def _field(one: Parameter) -> Any:
-    meta, told = one.meta, one.option.told
-    bounds = {"ge": meta.ge, "le": meta.le, "gt": meta.gt, "lt": meta.lt}
-    sizes = {"min_length": meta.min_length, "max_length": meta.max_length, "pattern": meta.pattern}
-    given: dict[str, Any] = {name: value for name, value in (bounds | sizes).items() if value is not None}
-    default = ... if one.default is msgspec.NODEFAULT else one.default
-    if told is None:
-        return one.kind, Field(default, description=meta.description, **given)
-    kind: Any = one.kind
-    return Annotated[kind, WithJsonSchema(msgspec.json.schema(one.told))], Field(default)

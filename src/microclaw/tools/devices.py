@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import Field
+from msgspec import Meta, structs
 
 from microclaw.apps.changes import Change, conversation_now
 from microclaw.apps.direct_io import PinChange
@@ -54,10 +54,12 @@ MAX_PAGES: Final = 64
 _TAKES_BACK: Final = "takes back: "
 
 
-class EdgesParameters(OnDevice):
-    pin: int | None = Field(None, ge=0, le=255, description="Only this pin.")
-    cursor: int = Field(0, ge=0, description="Where an earlier reading ended; 0: from the oldest that is kept.")
-    last: int = Field(50, ge=1, le=200, description="The newest so many.")
+class EdgesParameters(OnDevice, kw_only=True):
+    pin: Annotated[int, Meta(ge=0, le=255, description="Only this pin.")] | None = None
+    cursor: Annotated[
+        int, Meta(ge=0, description="Where an earlier reading ended; 0: from the oldest that is kept.")
+    ] = 0
+    last: Annotated[int, Meta(ge=1, le=200, description="The newest so many.")] = 50
 
 
 def edge_tools(*, devices: Registry) -> tuple[Tool[Any], ...]:
@@ -92,32 +94,32 @@ def edge_tools(*, devices: Registry) -> tuple[Tool[Any], ...]:
     return (Tool("read-edges", text, EdgesParameters, Permission.READ, Effect.READ, read_edges),)
 
 
-class _Calling(OnDevice):
+class _Calling(OnDevice, kw_only=True):
     """Arguments of one call of a device."""
 
     makes: ClassVar[type[Call[Any]]]
 
     def call(self) -> Call[Any]:
-        return self.makes(**{name: value for name, value in self if name != "device"})
+        return self.makes(**{name: value for name, value in structs.asdict(self).items() if name != "device"})
 
 
-class _OnPin(_Calling):
-    pin: int = Field(ge=0, le=255, description="GPIO number.")
+class _OnPin(_Calling, kw_only=True):
+    pin: Annotated[int, Meta(ge=0, le=255, description="GPIO number.")]
 
 
 class GetParameters(_OnPin):
     makes = GpioGet
 
 
-class SetParameters(_OnPin):
+class SetParameters(_OnPin, kw_only=True):
     makes = GpioSet
-    level: Literal[0, 1] = Field(description="1 is high, 0 is low.")
+    level: Annotated[Literal[0, 1], Meta(description="1 is high, 0 is low.")]
 
 
-class PwmParameters(_OnPin):
+class PwmParameters(_OnPin, kw_only=True):
     makes = PwmSet
-    duty: int = Field(ge=0, le=MAX_DUTY, description=f"0 is off, {MAX_DUTY} is full.")
-    frequency_hz: int = Field(DEFAULT_PWM_HZ, ge=1, le=40_000_000)
+    duty: Annotated[int, Meta(ge=0, le=MAX_DUTY, description=f"0 is off, {MAX_DUTY} is full.")]
+    frequency_hz: Annotated[int, Meta(ge=1, le=40_000_000)] = DEFAULT_PWM_HZ
 
 
 class AdcParameters(_OnPin):
@@ -128,12 +130,15 @@ class ScanParameters(_Calling):
     makes = I2cScan
 
 
-class SensorParameters(_Calling):
+class SensorParameters(_Calling, kw_only=True):
     makes = I2cRead
-    sensor: str = Field(
-        pattern=r"^[a-z0-9_]{1,32}$",
-        description="bme280 gives temperature, humidity, pressure; ina219 gives voltage, current, power.",
-    )
+    sensor: Annotated[
+        str,
+        Meta(
+            pattern=r"^[a-z0-9_]{1,32}$",
+            description="bme280 gives temperature, humidity, pressure; ina219 gives voltage, current, power.",
+        ),
+    ]
 
 
 class InfoParameters(_Calling):
@@ -257,11 +262,11 @@ def _pin_output(change: PinChange, stopped: str | None) -> ToolOutput:
     return ToolOutput(fields, (change.evidence,))
 
 
-class NotifyParameters(Parameters):
-    text: str = Field(min_length=1, max_length=2000)
-    device: str | None = Field(None, description=DEVICE_HELP)
-    speak: bool = Field(False, description="Say it aloud, where the device can.")
-    expires_s: int | None = Field(None, ge=1, description="Worth nothing after so many seconds.")
+class NotifyParameters(Parameters, kw_only=True):
+    text: Annotated[str, Meta(min_length=1, max_length=2000)]
+    device: Annotated[str, Meta(description=DEVICE_HELP)] | None = None
+    speak: Annotated[bool, Meta(description="Say it aloud, where the device can.")] = False
+    expires_s: Annotated[int, Meta(ge=1, description="Worth nothing after so many seconds.")] | None = None
 
 
 def notifying_tools(*, notifier: LinkServer, devices: Registry) -> tuple[Tool[Any], ...]:
@@ -303,9 +308,11 @@ class _Nothing(Parameters):
     pass
 
 
-class UndoParameters(OnDevice):
-    change: int | None = Field(None, ge=1, description="A change's number; left out: all of the newest request.")
-    anyone: bool = Field(False, description="Also what other people did; for an owner who asks for it.")
+class UndoParameters(OnDevice, kw_only=True):
+    change: Annotated[int, Meta(ge=1, description="A change's number; left out: all of the newest request.")] | None = (
+        None
+    )
+    anyone: Annotated[bool, Meta(description="Also what other people did; for an owner who asks for it.")] = False
 
 
 def inventory_tools(apps: Apps, link: LinkServer | None) -> tuple[Tool[Any], ...]:

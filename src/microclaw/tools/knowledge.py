@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from msgspec import Meta
 
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.registry import Registry
@@ -21,22 +21,34 @@ _HIT_CHARS = 600
 _MAX_LINES = 100
 
 
-class RememberParameters(Parameters):
-    text: str = Field(min_length=1, max_length=MAX_FACT_CHARS, description="The fact in one sentence of its own.")
-    where: Literal["memory", "today"] = Field("memory", description="memory: it lasts; today: a note of this day.")
-    device: str | None = Field(None, description="For wiring: the device that it is written down with.")
-
-
-class ForgetParameters(Parameters):
-    text: str = Field(min_length=2, max_length=300, description="Words that stand in the line to be forgotten.")
-    every: bool = Field(False, description="Remove all matching lines, however many.")
-
-
-class RecallParameters(Parameters):
-    text: str | None = Field(
-        None, min_length=2, max_length=300, description="What to look for, in a few words; left out: all of memory."
+class RememberParameters(Parameters, kw_only=True):
+    text: Annotated[
+        str, Meta(min_length=1, max_length=MAX_FACT_CHARS, description="The fact in one sentence of its own.")
+    ]
+    where: Annotated[Literal["memory", "today"], Meta(description="memory: it lasts; today: a note of this day.")] = (
+        "memory"
     )
-    answers: bool = Field(False, description="Search what was answered in conversations too.")
+    device: Annotated[str, Meta(description="For wiring: the device that it is written down with.")] | None = None
+
+
+class ForgetParameters(Parameters, kw_only=True):
+    text: Annotated[
+        str, Meta(min_length=2, max_length=300, description="Words that stand in the line to be forgotten.")
+    ]
+    every: Annotated[bool, Meta(description="Remove all matching lines, however many.")] = False
+
+
+class RecallParameters(Parameters, kw_only=True):
+    text: (
+        Annotated[
+            str,
+            Meta(
+                min_length=2, max_length=300, description="What to look for, in a few words; left out: all of memory."
+            ),
+        ]
+        | None
+    ) = None
+    answers: Annotated[bool, Meta(description="Search what was answered in conversations too.")] = False
 
 
 def remembering_tools(*, memory: Memory, search: Search, devices: Registry) -> tuple[Tool[Any], ...]:
@@ -133,10 +145,12 @@ def _all(memory: Memory, person: str) -> list[dict[str, str]]:
     return lines[:_MAX_LINES]
 
 
-class SkillParameters(Parameters):
-    name: str = Field(min_length=1, max_length=64, description="The skill's name.")
-    file: str | None = Field(None, max_length=300, description="A file beside its text, as the text names it.")
-    offset: int = Field(0, ge=0, description="Where to go on, from next_offset of the last answer.")
+class SkillParameters(Parameters, kw_only=True):
+    name: Annotated[str, Meta(min_length=1, max_length=64, description="The skill's name.")]
+    file: Annotated[str, Meta(max_length=300, description="A file beside its text, as the text names it.")] | None = (
+        None
+    )
+    offset: Annotated[int, Meta(ge=0, description="Where to go on, from next_offset of the last answer.")] = 0
 
 
 def skill_tools(*, skills: Skills) -> tuple[Tool[Any], ...]:

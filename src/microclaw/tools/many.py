@@ -6,10 +6,9 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
+from msgspec import Meta, Struct, field
 
 from microclaw.apps.many import BoardOutcome, SharedStages, on_each
 from microclaw.auth.gate import Effect, Permission
@@ -65,31 +64,33 @@ _MAX_ERROR_CHARS: Final = 200
 _MAX_ROWS: Final = 32
 
 
-class BoardArguments(BaseModel):
+class BoardArguments(Parameters, kw_only=True):
     """Boards that get a call of their own."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    devices: tuple[str, ...] = Field(min_length=1, max_length=MAX_BOARDS)
+    devices: Annotated[tuple[str, ...], Meta(min_length=1, max_length=MAX_BOARDS)]
     arguments: dict[str, Any]
 
 
-class ManyParameters(Parameters):
+class ManyParameters(Parameters, kw_only=True):
     tool: BoardTool
-    arguments: dict[str, Any] | None = Field(None, description="What that tool takes, without device.")
-    devices: tuple[str, ...] | None = Field(None, max_length=MAX_BOARDS, description="The boards by name;")
-    labels: tuple[str, ...] | None = Field(None, max_length=16, description="or those that have all of these labels;")
-    every: bool | None = Field(None, alias="all", description="or all.")
-    each: tuple[BoardArguments, ...] | None = Field(
-        None, max_length=MAX_BOARDS, description="In the place of these: boards with arguments of their own."
-    )
+    arguments: Annotated[dict[str, Any], Meta(description="What that tool takes, without device.")] | None = None
+    devices: Annotated[tuple[str, ...], Meta(max_length=MAX_BOARDS, description="The boards by name;")] | None = None
+    labels: (
+        Annotated[tuple[str, ...], Meta(max_length=16, description="or those that have all of these labels;")] | None
+    ) = None
+    every: Annotated[bool, Meta(description="or all.")] | None = field(name="all", default=None)
+    each: (
+        Annotated[
+            tuple[BoardArguments, ...],
+            Meta(max_length=MAX_BOARDS, description="In the place of these: boards with arguments of their own."),
+        ]
+        | None
+    ) = None
 
-    @model_validator(mode="after")
-    def _one_choice(self) -> ManyParameters:
+    def __post_init__(self) -> None:
         ways = sum(map(bool, (self.devices, self.labels, self.every, self.each)))
         if ways != 1 or (self.each and self.arguments):
-            raise PydanticCustomError("choice", "give devices, labels, all or each: exactly one of them")
-        return self
+            raise ValueError("give devices, labels, all or each: exactly one of them")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ class _BoardCalls:
     """What one board is to do, in this order."""
 
     device: Device
-    calls: tuple[Parameters, ...]
+    calls: tuple[Struct, ...]
 
 
 def many_tool(tools: Iterable[Tool[Any]], *, devices: Registry) -> Tool[ManyParameters]:

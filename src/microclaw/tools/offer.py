@@ -10,13 +10,13 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from pydantic import Field
+from msgspec import Meta, Struct
 
 from microclaw.auth.gate import Effect, Permission
 from microclaw.models.protocol import AssistantReply, Message, ToolReturn, ToolSpec, UserText
-from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
+from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput, object_schema
 
 MAX_OFFERED: Final = 12
 MORE_TOOLS: Final = "more-tools"
@@ -81,9 +81,9 @@ _PATTERNS: Final = {name: re.compile(pattern, re.IGNORECASE) for name, pattern i
 _WORD: Final = re.compile(r"[^\W\d_]{4,}")
 
 
-class MoreParameters(Parameters):
-    names: tuple[str, ...] = Field((), max_length=20)
-    about: str | None = Field(None, max_length=200, description="Or words that find some.")
+class MoreParameters(Parameters, kw_only=True):
+    names: Annotated[tuple[str, ...], Meta(max_length=20)] = ()
+    about: Annotated[str, Meta(max_length=200, description="Or words that find some.")] | None = None
 
 
 def more_tools(tools: Callable[[], Sequence[Tool[Any]]]) -> Tool[Any]:
@@ -99,7 +99,7 @@ def more_tools(tools: Callable[[], Sequence[Tool[Any]]]) -> Tool[Any]:
         fields: dict[str, Any] = {"success": bool(found), "offered": {tool.name: tool.description for tool in found}}
         if unknown or not found:
             fields |= {"unknown": unknown, "names": [tool.name for tool in every]}
-        return ToolOutput(fields, foreign=any(_is_of_a_server(tool.parameters) for tool in found))
+        return ToolOutput(fields, foreign=any(tool.schema is not None for tool in found))
 
     return Tool(MORE_TOOLS, "", MoreParameters, Permission.READ, Effect.READ, more)
 
@@ -160,15 +160,15 @@ def _found(content: str) -> Collection[str]:
 
 def brief(tool: Tool[Any]) -> ToolSpec:
     """A tool as a model sees it: its arguments by name, type and purpose, without what it seldom needs."""
-    parameters: type[Parameters] = tool.parameters
+    if tool.schema is not None:  # it may be of any form and stays whole
+        return ToolSpec(tool.name, tool.description, json.dumps(tool.schema, separators=(",", ":")))
+    parameters: type[Struct] = tool.told or tool.parameters
     return ToolSpec(tool.name, tool.description, _brief_schema(parameters))
 
 
-@lru_cache(maxsize=512)  # pydantic takes a millisecond for each
-def _brief_schema(parameters: type[Parameters]) -> str:
-    schema = parameters.model_json_schema(by_alias=True)
-    if _is_of_a_server(parameters):  # it may be of any form and stays whole
-        return json.dumps({key: value for key, value in schema.items() if key != "title"}, separators=(",", ":"))
+@lru_cache(maxsize=512)
+def _brief_schema(parameters: type[Struct]) -> str:
+    schema = object_schema(parameters)
     shared = schema.get("$defs", {})
     given = {n: _plain(f, shared) for n, f in schema.get("properties", {}).items() if n not in _SELDOM}
     for name in given.keys() & _CLEAR:
@@ -197,11 +197,6 @@ def _plain(field: Any, shared: Mapping[str, Any]) -> Any:
         else _plain(value, shared)
         for key, value in kept.items()
     }
-
-
-def _is_of_a_server(parameters: type[Parameters]) -> bool:
-    """Whether an MCP server wrote a tool's schema and description."""
-    return "model_json_schema" in vars(parameters)
 
 
 def _more_spec(tool: Tool[Any], rest: Sequence[str]) -> ToolSpec:

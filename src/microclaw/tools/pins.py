@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, get_args
+from typing import Annotated, Any, Final, get_args
 
-from pydantic import Field
+from msgspec import Meta
 
 from microclaw.apps.changes import DesiredApp
 from microclaw.apps.claims import claiming, pin_roles, unknown_pins_text
@@ -21,8 +21,8 @@ from microclaw.tools.tool import Tool, ToolContext, ToolOutput
 _USES: Final = tuple(get_args(PinUse))
 
 
-class PinsParameters(OnDevice):
-    use: str | None = Field(None, max_length=20, description=f"Only for this: {', '.join(_USES)}.")
+class PinsParameters(OnDevice, kw_only=True):
+    use: Annotated[str, Meta(max_length=20, description=f"Only for this: {', '.join(_USES)}.")] | None = None
 
 
 def pin_tools(apps: Apps) -> tuple[Tool[Any], ...]:

@@ -6,9 +6,9 @@ The work itself is done in apps/.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from msgspec import Meta, field
 
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.catalogue import AppListing
@@ -43,39 +43,37 @@ EXPECT: Final = (
 _ON_THE_BOARD = frozenset({"waiting", "running", "listed", "ended", "trapped", "dead"})
 
 
-class _OnAddress(OnDevice):
-    device_ip: str | None = Field(None, alias="deviceIp", description="Its address instead of its name.")
+class _OnAddress(OnDevice, kw_only=True, rename="camel"):
+    device_ip: Annotated[str, Meta(description="Its address instead of its name.")] | None = None
 
 
-class DeployParameters(_OnAddress):
-    source_code: str = Field(
-        alias="sourceCode",
-        min_length=1,
-        max_length=MAX_SOURCE_CHARS,
-        description="The program: C, C++, an Arduino sketch, or Python.",
-    )
-    app_name: str = Field(
-        alias="appName",
-        pattern=r"^[A-Za-z0-9_-]{1,31}$",
-        description="Letters, digits, - and _. The device's program of that name is replaced.",
-    )
-    heap_size: int = Field(
-        8192,
-        alias="heapSize",
-        ge=1024,
-        le=131_072,
-        description="App heap in bytes; the memory that a Python program claims.",
-    )
-    optimization_level: Literal["O0", "O1", "O2", "O3", "Os", "Oz"] = Field("O3", alias="optimizationLevel")
-    expect: str | None = Field(None, max_length=MAX_TEXT_CHARS, description=EXPECT)
+class DeployParameters(_OnAddress, kw_only=True, rename="camel"):
+    source_code: Annotated[
+        str,
+        Meta(
+            min_length=1, max_length=MAX_SOURCE_CHARS, description="The program: C, C++, an Arduino sketch, or Python."
+        ),
+    ]
+    app_name: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9_-]{1,31}$",
+            description="Letters, digits, - and _. The device's program of that name is replaced.",
+        ),
+    ]
+    heap_size: Annotated[
+        int, Meta(ge=1024, le=131_072, description="App heap in bytes; the memory that a Python program claims.")
+    ] = 8192
+    optimization_level: Literal["O0", "O1", "O2", "O3", "Os", "Oz"] = "O3"
+    expect: Annotated[str, Meta(max_length=MAX_TEXT_CHARS, description=EXPECT)] | None = None
 
 
-class QueryParameters(_OnAddress):
-    app_name: str | None = Field(None, alias="appName", description="Only this app.")
+class QueryParameters(_OnAddress, kw_only=True, rename="camel"):
+    app_name: Annotated[str, Meta(description="Only this app.")] | None = None
 
 
-class UninstallParameters(_OnAddress):
-    app_name: str = Field(alias="appName", min_length=1, max_length=126)
+class UninstallParameters(_OnAddress, kw_only=True, rename="camel"):
+    app_name: Annotated[str, Meta(min_length=1, max_length=126)]
 
 
 def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
@@ -252,29 +250,35 @@ MAX_LOG_LINES: Final = 50
 MAX_PAGES: Final = 16  # of a device's log
 
 
-class InputParameters(Parameters):
-    pin: int = Field(ge=0, le=255)
-    level: int = Field(ge=0, le=1)
-    at_s: float = Field(0.0, alias="atSeconds", ge=0, le=86_400)
+class InputParameters(Parameters, kw_only=True):
+    pin: Annotated[int, Meta(ge=0, le=255)]
+    level: Annotated[int, Meta(ge=0, le=1)]
+    at_s: Annotated[float, Meta(ge=0, le=86_400)] = field(name="atSeconds", default=0.0)
 
 
-class TryParameters(Parameters):
-    source_code: str = Field(
-        alias="sourceCode",
-        min_length=1,
-        max_length=MAX_SOURCE_CHARS,
-        description="The program: C, C++, an Arduino sketch, or Python.",
+class TryParameters(Parameters, kw_only=True, rename="camel"):
+    source_code: Annotated[
+        str,
+        Meta(
+            min_length=1, max_length=MAX_SOURCE_CHARS, description="The program: C, C++, an Arduino sketch, or Python."
+        ),
+    ]
+    device: (
+        Annotated[str, Meta(description="For which device's board; may be left out when there is only one.")] | None
+    ) = None
+    for_s: Annotated[float, Meta(gt=0, le=3600, description="Board time; it passes quickly.")] = field(
+        name="forSeconds", default=10.0
     )
-    device: str | None = Field(None, description="For which device's board; may be left out when there is only one.")
-    for_s: float = Field(10.0, alias="forSeconds", gt=0, le=3600, description="Board time; it passes quickly.")
-    heap_size: int = Field(8192, alias="heapSize", ge=1024, le=131_072)
-    inputs: tuple[InputParameters, ...] = Field((), max_length=64, description="Levels that come in from outside.")
-    expect: str | None = Field(None, max_length=MAX_TEXT_CHARS, description=EXPECT)
+    heap_size: Annotated[int, Meta(ge=1024, le=131_072)] = 8192
+    inputs: Annotated[
+        tuple[InputParameters, ...], Meta(max_length=64, description="Levels that come in from outside.")
+    ] = ()
+    expect: Annotated[str, Meta(max_length=MAX_TEXT_CHARS, description=EXPECT)] | None = None
 
 
-class LogParameters(OnDevice):
-    app: str | None = Field(None, max_length=126, description="Only what this program printed.")
-    lines: int = Field(30, ge=1, le=200, description="The newest so many.")
+class LogParameters(OnDevice, kw_only=True):
+    app: Annotated[str, Meta(max_length=126, description="Only what this program printed.")] | None = None
+    lines: Annotated[int, Meta(ge=1, le=200, description="The newest so many.")] = 30
 
 
 def trying_tools(apps: Apps) -> tuple[Tool[Any], ...]:

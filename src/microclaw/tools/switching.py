@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from msgspec import Meta
 
 from microclaw.apps.parts import Apps
 from microclaw.apps.run_times import parse_time_ms
@@ -16,8 +16,8 @@ from microclaw.tools.target import OnDevice, describe_device, find_device, on_it
 from microclaw.tools.tool import Tool, ToolContext, ToolOutput
 
 
-class SwitchParameters(OnDevice):
-    app_name: str = Field(alias="appName", min_length=1, max_length=126)
+class SwitchParameters(OnDevice, kw_only=True, rename="camel"):
+    app_name: Annotated[str, Meta(min_length=1, max_length=126)]
     switch: Literal["stop", "start", "restart"]
 
 
@@ -61,14 +61,12 @@ def switch_tool(apps: Apps) -> Tool[SwitchParameters]:
     )
 
 
-class TimesParameters(OnDevice):
+class TimesParameters(OnDevice, kw_only=True, rename="camel"):
     """A time that is left out stays as it is."""
 
-    app_name: str = Field(alias="appName", min_length=1, max_length=126)
-    every: str | None = Field(None, max_length=20, description="How often it begins: 30s, 10m, 1h; off.")
-    stop_after: str | None = Field(
-        None, alias="stopAfter", max_length=20, description="How long each run may last: 5s; off."
-    )
+    app_name: Annotated[str, Meta(min_length=1, max_length=126)]
+    every: Annotated[str, Meta(max_length=20, description="How often it begins: 30s, 10m, 1h; off.")] | None = None
+    stop_after: Annotated[str, Meta(max_length=20, description="How long each run may last: 5s; off.")] | None = None
 
     def new_times(self) -> NewTimes:
         new = NewTimes()

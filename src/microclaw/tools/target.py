@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Annotated, Any, Final, Protocol, TypeAlias
 
-from pydantic import Field
+from msgspec import Meta
+from msgspec.structs import asdict, replace
 
 from microclaw.apps.parts import Apps
 from microclaw.devices.device import Device
@@ -28,10 +29,10 @@ class Devices(Protocol):
     def get(self, reference: str) -> Device: ...
 
 
-class OnDevice(Parameters):
+class OnDevice(Parameters, kw_only=True):
     """Arguments that begin with a device."""
 
-    device: str | None = Field(None, description=DEVICE_HELP)
+    device: Annotated[str, Meta(description=DEVICE_HELP)] | None = None
 
 
 def find_device(
@@ -73,7 +74,7 @@ def on_its_holder(apps: Apps) -> Complete:
         if named or program is None or len(boards) < 2:
             return asked
         holders = [device.name for device in boards if await apps.change_log.holds(device.device_id, program)]
-        return asked.model_copy(update={"device": holders[0]}) if len(holders) == 1 else asked
+        return replace(asked, device=holders[0]) if len(holders) == 1 else asked
 
     return complete
 
@@ -95,7 +96,7 @@ def on_device(devices: Registry, text: str, *, is_spoken_to: bool = False) -> Wo
     def words(asked: Any, context: ToolContext, _: Sequence[str]) -> str:
         address = getattr(asked, "device_ip", None)
         device = find_device(devices, context, asked.device, address, is_spoken_to=is_spoken_to)
-        return text.format_map({**dict(asked), "device": device.name})
+        return text.format_map({**asdict(asked), "device": device.name})
 
     return words
 

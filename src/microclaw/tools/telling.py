@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
-from pydantic import Field
+from msgspec import Meta
 
 from microclaw.auth.gate import Effect, Permission
 from microclaw.auth.people import People, Person
@@ -23,13 +23,15 @@ class Outbox(Protocol):
     async def push(self, channel: str, chat_id: str, text: str, *, person: str) -> int: ...
 
 
-class TimeParameters(Parameters):
-    timezone: str | None = Field(None, max_length=64, description="As Europe/Berlin; left out: where the person lives.")
+class TimeParameters(Parameters, kw_only=True):
+    timezone: (
+        Annotated[str, Meta(max_length=64, description="As Europe/Berlin; left out: where the person lives.")] | None
+    ) = None
 
 
-class SayParameters(Parameters):
-    text: str = Field(min_length=1, max_length=4000)
-    person: str | None = Field(None, max_length=80, description="A name; left out: who asks.")
+class SayParameters(Parameters, kw_only=True):
+    text: Annotated[str, Meta(min_length=1, max_length=4000)]
+    person: Annotated[str, Meta(max_length=80, description="A name; left out: who asks.")] | None = None
 
 
 def clock_tool(timezone: str | None, *, now_s: Callable[[], float] = time.time) -> Tool[Any]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Self, TypeAlias, TypeVar, get_args
+from typing import Any, Generic, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, model_validator
-from pydantic_core import PydanticCustomError
+import msgspec
 
 from microclaw.apps.deployment import Approve
 from microclaw.auth.gate import Effect, Permission
@@ -17,58 +16,23 @@ from microclaw.events import AskedProgram, Evidence, Report, ResultFile
 from microclaw.text import escape_hidden, fence_text
 
 MAX_RESULT_BYTES = 8 * 1024  # what of a result goes back to the model
-MAX_NUMBER = 2**63 - 1  # what the store holds (SQLite's INTEGER)
 _MAX_DIAGNOSTICS = 10
 _MAX_FOREIGN_CHARS = 600  # of one text of a device
 _COMPARED_CHARS = 16
 _DEVICE = "a device"
 _FENCE = "<untrusted-"
 
-P = TypeVar("P", bound="Parameters")
+P = TypeVar("P", bound="msgspec.Struct")
 
 
-class Parameters(BaseModel):
+class Parameters(msgspec.Struct, forbid_unknown_fields=True):
     """The base of every tool's arguments. Unknown names are refused, so that a model learns the right ones."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        populate_by_name=True,
-        frozen=True,
-        defer_build=True,  # at the first use: building all of them would be a tenth of the host's start
-    )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _no_truth_as_a_number(cls, values: Any) -> Any:
-        """Refuse true and false for a number: pydantic would read true as 1."""
-        if isinstance(values, dict):
-            fields = {key: field for name, field in cls.model_fields.items() for key in (name, field.alias)}
-            for name, value in values.items():
-                if isinstance(value, bool) and name in fields and not _has(fields[name].annotation, bool):
-                    wanted = "is no number" if _has(fields[name].annotation, int, float) else "takes no yes or no"
-                    raise PydanticCustomError("not_bool", f"{{name}} {wanted}", {"name": name})
-        return values
+class AnyArguments(Parameters):
+    """Arguments that somebody else checks: an MCP server, a device."""
 
-    @model_validator(mode="after")
-    def _numbers_that_fit(self) -> Self:
-        for name, value in self:
-            if not _fits(value):
-                raise PydanticCustomError("too_large", "{name} is too large a number", {"name": name})
-        return self
-
-
-def _has(annotation: object, *kinds: type) -> bool:
-    """Whether a field of this type may be of one of these, also where it may be left out (bool | None)."""
-    return annotation in kinds or any(_has(inner, *kinds) for inner in get_args(annotation))
-
-
-def _fits(value: object) -> bool:
-    """Whether every whole number in it is one that the store can hold."""
-    if isinstance(value, int):
-        return -MAX_NUMBER - 1 <= value <= MAX_NUMBER
-    if isinstance(value, Mapping):
-        return all(map(_fits, value.values()))
-    return all(map(_fits, value)) if isinstance(value, list | tuple) else True
+    given: dict[str, Any]
 
 
 async def approve_all(_text: str, _detail: Sequence[str], _program: AskedProgram | None = None) -> None:
@@ -135,7 +99,9 @@ class Tool(Generic[P]):
     is asked and read aloud; it has the lines of `describe`, none for a call that is planned. Without it the name and
     the arguments are asked, and `title` stands for the name. `asks`: whether a person must say yes to these arguments
     where the permission alone would need none; such a call is not planned for later. `complete` fills in arguments
-    that were left out and are plain, before anything else: the device that alone has a program.
+    that were left out and are plain, before anything else: the device that alone has a program. `schema` is the JSON
+    schema of arguments that somebody else checks: `run` gets these as AnyArguments. `told`: the
+    arguments that callers are told, where those inside the host may give more.
     """
 
     name: str
@@ -155,6 +121,23 @@ class Tool(Generic[P]):
     asks: Callable[[P, ToolContext], Awaitable[bool]] | None = None
     words: Callable[[P, ToolContext, Sequence[str]], str] | None = None
     complete: Callable[[P, ToolContext], Awaitable[P]] | None = None
+    schema: Mapping[str, Any] | None = None
+    told: type[msgspec.Struct] | None = None
+
+
+def schema_of(tool: Tool[Any]) -> Mapping[str, Any]:
+    """A tool's arguments as a JSON schema."""
+    return object_schema(tool.told or tool.parameters) if tool.schema is None else tool.schema
+
+
+def object_schema(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """Without titles and docstrings."""
+    shared = msgspec.json.schema(kind)["$defs"]
+    schema = shared.pop(kind.__name__)
+    for one in (schema, *shared.values()):
+        one.pop("title", None)
+        one.pop("description", None)
+    return {**schema, "$defs": shared} if shared else schema
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import difflib
 import json
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from pydantic import ValidationError
+import msgspec
 
 from microclaw.apps.deployment import Approve
 from microclaw.audit import AuditKind
@@ -23,14 +23,16 @@ from microclaw.devices.device_text import listening
 from microclaw.errors import MicroclawError, PermissionRefused, ToolRetry
 from microclaw.events import AskedProgram
 from microclaw.models.protocol import ToolSpec
+from microclaw.operations.operation import fault
 from microclaw.text import clean_text, code_lines
 from microclaw.tools.offer import brief, chosen
-from microclaw.tools.tool import Begin, Parameters, Tool, ToolContext, ToolResult, result_of, result_of_error
-from microclaw.validation import read_object, validation_message
+from microclaw.tools.tool import AnyArguments, Begin, Tool, ToolContext, ToolResult, result_of, result_of_error
+from microclaw.validation import read_object
 
 _log = logging.getLogger(__name__)
 
 MAX_ARGUMENT_BYTES: Final = 512 * 1024
+MAX_NUMBER: Final = 2**63 - 1  # what the store holds (SQLite's INTEGER)
 INTERNAL: Final = "internal"
 """The error code of a call in which a part of the host had a fault: nobody can tell what came of it."""
 _WEIGHT: Final = {Permission.READ: 0, Permission.ACT: 1, Permission.RISKY: 2}
@@ -86,7 +88,7 @@ class Toolbox:
     def takes_device(self, name: str) -> bool:
         """Whether a tool of this name is for a device."""
         tool = self._named(name)
-        return tool is not None and "device" in tool.parameters.model_fields
+        return tool is not None and "device" in tool.parameters.__struct_fields__
 
     def with_more(self, tools: Iterable[Tool[Any]]) -> Toolbox:
         """A toolbox with these tools added."""
@@ -150,7 +152,7 @@ class Toolbox:
             self._gate.note(AuditKind.TOOL_ACTED, text, context.person_id, about=context.device)
 
     async def _approved_context(
-        self, tool: Tool[Any], parameters: Parameters, context: ToolContext, approved: Permission | None
+        self, tool: Tool[Any], parameters: msgspec.Struct, context: ToolContext, approved: Permission | None
     ) -> ToolContext:
         """The context to run the tool in, once it may run. Raises PermissionRefused."""
         action = action_text(tool.title or tool.name, parameters)
@@ -184,7 +186,7 @@ class Toolbox:
         return replace(context, insisted=objections) if objections else context
 
     async def _required_permission(
-        self, tool: Tool[Any], parameters: Parameters, context: ToolContext, action: str
+        self, tool: Tool[Any], parameters: msgspec.Struct, context: ToolContext, action: str
     ) -> Permission:
         self._gate.check(context.person_id, tool.permission, action)  # first, as the next line may ask a device
         return (
@@ -257,7 +259,7 @@ class _InternalFault(MicroclawError):
 _LOOK: Final = "look what came of it before it is asked for again; the host's log says what went wrong"
 
 
-def action_text(name: str, parameters: Parameters) -> str:
+def action_text(name: str, parameters: msgspec.Struct) -> str:
     """ "gpio-set pin=4 level=1": one line with long values cut; `argument_lines` has them whole."""
     words = [f"{key}={_short(value)}" for key, value in _given(parameters)]
     return clean_text(" ".join((name, *words)), one_line=True, limit=MAX_ACTION_CHARS, mark=HIDDEN_MARK)
@@ -265,7 +267,7 @@ def action_text(name: str, parameters: Parameters) -> str:
 
 def _asked_text(
     tool: Tool[Any],
-    parameters: Parameters,
+    parameters: msgspec.Struct,
     context: ToolContext,
     described: Sequence[str],
     objections: Sequence[str],
@@ -279,7 +281,7 @@ def _asked_text(
     return words if len(words) <= MAX_ACTION_CHARS else f"{words[: MAX_ACTION_CHARS - 3]}..."
 
 
-def argument_lines(parameters: Parameters) -> tuple[str, ...]:
+def argument_lines(parameters: msgspec.Struct) -> tuple[str, ...]:
     """One line for each argument; a text of several lines is indented below its name."""
     return tuple(line for key, value in _given(parameters) for line in _lines(key, value))
 
@@ -302,9 +304,10 @@ def _has_lines(value: Any) -> bool:
     return any(map(_has_lines, inner))
 
 
-def _given(parameters: Parameters) -> list[tuple[str, Any]]:
+def _given(parameters: msgspec.Struct) -> list[tuple[str, Any]]:
     """Every argument that is not None, also a default."""
-    return [(key, value) for key, value in parameters.model_dump(by_alias=True).items() if value is not None]
+    given = parameters.given if isinstance(parameters, AnyArguments) else msgspec.to_builtins(parameters)
+    return [(key, value) for key, value in given.items() if value is not None]
 
 
 def _short(value: Any) -> str:
@@ -316,65 +319,61 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
-async def _description(tool: Tool[Any], parameters: Parameters, context: ToolContext) -> tuple[str, ...]:
+async def _description(tool: Tool[Any], parameters: msgspec.Struct, context: ToolContext) -> tuple[str, ...]:
     """What the arguments refer to now: the device when none is named, the change that an undo takes back."""
     return () if tool.describe is None else tuple(await tool.describe(parameters, context))
 
 
-async def _completed(tool: Tool[Any], parameters: Parameters, context: ToolContext) -> Parameters:
+async def _completed(tool: Tool[Any], parameters: msgspec.Struct, context: ToolContext) -> msgspec.Struct:
     if tool.complete is None:
         return parameters
-    completed = await tool.complete(parameters, context)
-    assert isinstance(completed, Parameters)
+    completed: msgspec.Struct = await tool.complete(parameters, context)
     return completed
 
 
-async def _asks(tool: Tool[Any], parameters: Parameters, context: ToolContext) -> bool:
+async def _asks(tool: Tool[Any], parameters: msgspec.Struct, context: ToolContext) -> bool:
     return tool.asks is not None and await tool.asks(parameters, context)
 
 
-async def _objections(tool: Tool[Any], parameters: Parameters, context: ToolContext) -> tuple[str, ...]:
+async def _objections(tool: Tool[Any], parameters: msgspec.Struct, context: ToolContext) -> tuple[str, ...]:
     """What a person must insist on. Raises what would be refused anyway."""
     return () if tool.objections is None else tuple(await tool.objections(parameters, context))
 
 
-def schema_of(parameters: type[Parameters]) -> str:
-    """A tool's arguments as a JSON schema, without titles and docstrings."""
-    schema = parameters.model_json_schema(by_alias=True)
-    schema.pop("title", None)
-    schema.pop("description", None)
-    for field in schema.get("properties", {}).values():
-        field.pop("title", None)
-    return json.dumps(schema, separators=(",", ":"))
-
-
-def read_arguments(tool: Tool[Any], arguments: str) -> Parameters:
+def read_arguments(tool: Tool[Any], arguments: str) -> msgspec.Struct:
     """The arguments of a call. Raises ToolRetry, which names the fault and the right form."""
     if len(arguments) > MAX_ARGUMENT_BYTES:
         raise ToolRetry(
             f"the arguments of {tool.name} have {len(arguments)} characters, at most {MAX_ARGUMENT_BYTES} are allowed"
         )
-    given = arguments.strip() or "{}"
     try:
-        read_object(given)
-        parameters = tool.parameters.model_validate_json(given)
-    except ValidationError as exc:
-        faults = "; ".join(_fault(dict(error)) for error in exc.errors(include_url=False)[:5])
-        raise ToolRetry(f"wrong arguments for {tool.name}: {faults}", next_step=_right_form(tool)) from exc
+        given = read_object(arguments.strip() or "{}")
+        if tool.schema is not None:
+            return AnyArguments(given)
+        parameters: msgspec.Struct = msgspec.convert(given, tool.parameters, strict=False)
+    except msgspec.ValidationError as exc:
+        raise ToolRetry(f"wrong arguments for {tool.name}: {fault(exc)}", next_step=_right_form(tool)) from exc
     except ValueError as exc:
-        fault = "what was given is no JSON" if isinstance(exc, json.JSONDecodeError) else exc
-        raise ToolRetry(f"wrong arguments for {tool.name}: {fault}", next_step=_right_form(tool)) from exc
-    assert isinstance(parameters, Parameters)
+        wrong = "what was given is no JSON" if isinstance(exc, json.JSONDecodeError) else exc
+        raise ToolRetry(f"wrong arguments for {tool.name}: {wrong}", next_step=_right_form(tool)) from exc
+    if not _fits(parameters):
+        raise ToolRetry(f"a number for {tool.name} is too large", next_step=_right_form(tool))
     return parameters
 
 
-def _fault(error: dict[str, Any]) -> str:
-    return validation_message(".".join(map(str, error["loc"])) or "what was given", error)
+def _fits(value: object) -> bool:
+    """Whether every whole number in it is one that the store can hold."""
+    if isinstance(value, msgspec.Struct):
+        return all(_fits(getattr(value, name)) for name in value.__struct_fields__)
+    if isinstance(value, int):
+        return -MAX_NUMBER - 1 <= value <= MAX_NUMBER
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return all(map(_fits, inner))
 
 
 def _right_form(tool: Tool[Any]) -> str:
-    fields = []
-    for name, field in tool.parameters.model_fields.items():
-        shown = field.alias or name
-        fields.append(shown if field.is_required() else f"{shown} (optional)")
+    fields = [
+        one.encode_name if one.required else f"{one.encode_name} (optional)"
+        for one in msgspec.structs.fields(tool.parameters)
+    ]
     return f"give one JSON object with: {', '.join(fields) or 'no fields'}"

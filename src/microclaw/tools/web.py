@@ -12,10 +12,10 @@ import re
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 from urllib.parse import urljoin, urlsplit
 
-from pydantic import Field
+from msgspec import Meta
 
 from microclaw.auth.gate import Effect, Permission
 from microclaw.text import clean_text, fence_text
@@ -205,14 +205,14 @@ PAGE_CHARS: Final = 5000  # of a page in one result; with its links this is belo
 LINKS_SHOWN: Final = 12
 
 
-class SearchParameters(Parameters):
-    query: str = Field(min_length=1, max_length=400)
-    count: int = Field(5, ge=1, le=10)
+class SearchParameters(Parameters, kw_only=True):
+    query: Annotated[str, Meta(min_length=1, max_length=400)]
+    count: Annotated[int, Meta(ge=1, le=10)] = 5
 
 
-class FetchParameters(Parameters):
-    url: str = Field(min_length=1, max_length=2048, description="http:// or https://, public addresses alone.")
-    start: int = Field(0, ge=0, description="The character to begin with, for the rest of a long page.")
+class FetchParameters(Parameters, kw_only=True):
+    url: Annotated[str, Meta(min_length=1, max_length=2048, description="http:// or https://, public addresses alone.")]
+    start: Annotated[int, Meta(ge=0, description="The character to begin with, for the rest of a long page.")] = 0
 
 
 def web_tools(*, fetcher: Fetcher, engine: SearchEngine | None = None) -> tuple[Tool[Any], ...]:

@@ -14,9 +14,9 @@ import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from pydantic import Field
+from msgspec import Meta
 
 from microclaw.auth.gate import Effect, Permission
 from microclaw.errors import ToolFailed, ToolRetry
@@ -158,20 +158,22 @@ class Workspace:
             )
 
 
-class PathParameters(Parameters):
-    path: str = Field(min_length=1, max_length=400, description="Below the workspace, as notes/plants.md.")
+class PathParameters(Parameters, kw_only=True):
+    path: Annotated[str, Meta(min_length=1, max_length=400, description="Below the workspace, as notes/plants.md.")]
 
 
-class FolderParameters(Parameters):
-    path: str = Field("", max_length=400, description="A folder below the workspace; nothing: the workspace itself.")
+class FolderParameters(Parameters, kw_only=True):
+    path: Annotated[
+        str, Meta(max_length=400, description="A folder below the workspace; nothing: the workspace itself.")
+    ] = ""
 
 
-class ReadParameters(PathParameters):
-    start: int = Field(0, ge=0, description="The character to begin with, for the rest of a long file.")
+class ReadParameters(PathParameters, kw_only=True):
+    start: Annotated[int, Meta(ge=0, description="The character to begin with, for the rest of a long file.")] = 0
 
 
-class WriteParameters(PathParameters):
-    text: str = Field(max_length=MAX_FILE_BYTES)
+class WriteParameters(PathParameters, kw_only=True):
+    text: Annotated[str, Meta(max_length=MAX_FILE_BYTES)]
 
 
 def workspace_tools(workspace: Workspace) -> tuple[Tool[Any], ...]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
-from pydantic import Field
+from msgspec import Meta
 
 from microclaw.agent.background.operations import facts
 from microclaw.agent.background.subagents import Subagents
@@ -16,10 +16,14 @@ from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 WAIT_S: Final = 90.0  # of a turn's 120
 
 
-class StartParameters(Parameters):
-    task: str = Field(min_length=1, max_length=4000, description="All it has to know: it sees nothing of this chat.")
-    tools: list[str] | None = Field(None, max_length=40, description="Names; left out: every tool that only looks.")
-    wait: bool = Field(False, description="Wait for the result; else it comes into the chat later.")
+class StartParameters(Parameters, kw_only=True):
+    task: Annotated[
+        str, Meta(min_length=1, max_length=4000, description="All it has to know: it sees nothing of this chat.")
+    ]
+    tools: (
+        Annotated[list[str], Meta(max_length=40, description="Names; left out: every tool that only looks.")] | None
+    ) = None
+    wait: Annotated[bool, Meta(description="Wait for the result; else it comes into the chat later.")] = False
 
 
 def start_tool(subagents: Subagents) -> Tool[Any]:

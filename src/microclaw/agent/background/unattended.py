@@ -171,7 +171,7 @@ class ScheduledWork:
         deed = schedule.deed
         if isinstance(deed, Prompt):
             return True
-        return any(one.name == deed.tool and "device" in one.parameters.model_fields for one in self._tools.tools)
+        return any(one.name == deed.tool and "device" in one.parameters.__struct_fields__ for one in self._tools.tools)
 
     async def _call(self, schedule: Schedule, act: ToolAct, started: Started) -> Outcome:
         context = ToolContext(

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 import mcp_types as types
-from pydantic import ConfigDict, Field, model_validator
+from msgspec import Meta
 
 from microclaw.auth.gate import Effect, Permission
 from microclaw.config.settings import McpServerSettings
 from microclaw.errors import ToolFailed, ToolRetry
 from microclaw.events import Evidence
 from microclaw.text import clean_text, fence_text
-from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
+from microclaw.tools.tool import AnyArguments, Parameters, Tool, ToolContext, ToolOutput
 
 HELP: Final = "mcp-tool-help"
 
@@ -45,7 +44,7 @@ class ToolDescription:
 
 
 class _HelpParameters(Parameters):
-    tool: str = Field(min_length=1, max_length=MAX_NAME_CHARS, description="Its name here.")
+    tool: Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARS, description="Its name here.")]
 
 
 def tool_from(server: McpServerSettings, listed: types.Tool, call: CallTool) -> Tool[Any] | str:
@@ -57,8 +56,8 @@ def tool_from(server: McpServerSettings, listed: types.Tool, call: CallTool) -> 
     repeats = listed.annotations is not None and listed.annotations.idempotent_hint is True
     effect = Effect.READ if reads else Effect.IDEMPOTENT if server.trusted_reads and repeats else Effect.ONCE
 
-    async def run(asked: _AnyParameters, _: ToolContext) -> ToolOutput:
-        result = await call(listed.name, dict(asked.model_extra or {}))
+    async def run(asked: AnyArguments, _: ToolContext) -> ToolOutput:
+        result = await call(listed.name, asked.given)
         text = fence_text(_text_of(result)[:MAX_TEXT_CHARS], f"MCP server {server.name}")
         if result.is_error:
             raise ToolFailed(text, next_step="other arguments, or another way")
@@ -67,11 +66,12 @@ def tool_from(server: McpServerSettings, listed: types.Tool, call: CallTool) -> 
     return Tool(
         name_of(server.name, listed.name),
         f"A tool of the MCP server {server.name}. What it says of itself is untrusted: {HELP} shows it.",
-        _parameters(listed.input_schema),
+        AnyArguments,
         Permission.READ if reads else Permission.RISKY,
         effect,
         run,
         foreign=True,
+        schema=_shown(listed.input_schema),
     )
 
 
@@ -105,26 +105,8 @@ def name_of(server: str, tool: str) -> str:
     return f"{name[: MAX_NAME_CHARS - 9]}_{hashlib.sha256(f'{server}/{tool}'.encode()).hexdigest()[:8]}"
 
 
-class _AnyParameters(Parameters):
-    """Arguments that another server checks."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_truth_as_a_number(cls, values: Any) -> Any:
-        return values
-
-
-def _parameters(schema: dict[str, Any]) -> type[Parameters]:
-    shown = _without_words(json.loads(clean_text(json.dumps(schema, ensure_ascii=False))))
-
-    class ServerParameters(_AnyParameters):
-        @classmethod
-        def model_json_schema(cls, *_: Any, **__: Any) -> dict[str, Any]:
-            return copy.deepcopy(shown)
-
-    return ServerParameters
+def _shown(schema: dict[str, Any]) -> Any:
+    return _without_words(json.loads(clean_text(json.dumps(schema, ensure_ascii=False))))
 
 
 _WORDS: Final = frozenset({"description", "title", "examples", "default", "$comment"})

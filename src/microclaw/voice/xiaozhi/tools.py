@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, Final, Literal
+from keyword import iskeyword
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, create_model
+import msgspec
+from msgspec import Meta
 
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.device import Device
@@ -39,22 +41,21 @@ NOT_OFFERED: Final = frozenset(
     }
 )
 MAX_NAME_CHARS: Final = 64
-_TYPES: Final[dict[str, type[Value]]] = {"boolean": bool, "integer": int, "string": str}
 _MAX_TEXT_CHARS: Final = 1_000
 _NOT_IN_A_NAME: Final = re.compile(r"[^A-Za-z0-9_-]+")
 _WORD: Final = re.compile(r"[A-Za-z0-9]+")
 _ARGUMENT: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 
 
-class VolumeParameters(OnDevice):
-    volume: int = Field(ge=0, le=100, description="Percent.")
+class VolumeParameters(OnDevice, kw_only=True):
+    volume: Annotated[int, Meta(ge=0, le=100, description="Percent.")]
 
 
-class BrightnessParameters(OnDevice):
-    brightness: int = Field(ge=0, le=100, description="Percent.")
+class BrightnessParameters(OnDevice, kw_only=True):
+    brightness: Annotated[int, Meta(ge=0, le=100, description="Percent.")]
 
 
-class ThemeParameters(OnDevice):
+class ThemeParameters(OnDevice, kw_only=True):
     theme: Literal["light", "dark"]
 
 
@@ -167,7 +168,9 @@ def _own_tool(device: Device, tools: DeviceTools, listed: ListedTool) -> Tool[An
     """A tool that only this board has. Its words are the device's: they are not shown to a model."""
 
     async def run(asked: Parameters, _: ToolContext) -> ToolOutput:
-        text = await tools.call(listed.name, asked.model_dump(exclude_none=True))
+        text = await tools.call(
+            listed.name, {name: value for name, value in msgspec.structs.asdict(asked).items() if value is not None}
+        )
         fields = {"success": True, "device": device.name, "result": fence_text(text, device.name)}
         return ToolOutput(fields, (Evidence("reported", f"told by {device.name}"),))
 
@@ -191,21 +194,19 @@ def _title(device: Device, listed: ListedTool) -> str:
 
 
 def _has_usable_names(listed: ListedTool) -> bool:
-    return all(_ARGUMENT.fullmatch(name) and not name.startswith("model_") for name in listed.input_schema.properties)
+    return all(_ARGUMENT.fullmatch(name) and not iskeyword(name) for name in listed.input_schema.properties)
 
 
-def _parameters(listed: ListedTool) -> type[Parameters]:
+def _parameters(listed: ListedTool) -> type[msgspec.Struct]:
     schema = listed.input_schema
-    fields: dict[str, Any] = {
-        name: _field(argument, name in schema.required) for name, argument in schema.properties.items()
-    }
-    return create_model("BoardParameters", __base__=Parameters, **fields)
+    fields: list[Any] = [
+        (name, _kind(one)) if name in schema.required else (name, _kind(one) | None, None)
+        for name, one in schema.properties.items()
+    ]
+    return msgspec.defstruct("BoardParameters", fields, bases=(Parameters,), kw_only=True)
 
 
-def _field(argument: Argument, is_required: bool) -> tuple[Any, Any]:
-    kind = _TYPES[argument.type]
-    default: Any = ... if is_required else None
-    wanted: Any = kind if is_required else kind | None
-    if kind is int:
-        return wanted, Field(default, ge=argument.minimum, le=argument.maximum)
-    return wanted, Field(default, max_length=_MAX_TEXT_CHARS) if kind is str else Field(default)
+def _kind(argument: Argument) -> Any:
+    if argument.type == "integer":
+        return Annotated[int, Meta(ge=argument.minimum, le=argument.maximum)]
+    return Annotated[str, Meta(max_length=_MAX_TEXT_CHARS)] if argument.type == "string" else bool
