@@ -89,18 +89,6 @@ def test_openai_paths_fail_in_openai_form(api: Address, tokens: dict[str, str]) 
         assert (found, error.get("type"), error["code"]) == (status, kind, code)
 
 
-def test_too_many_tries_have_a_code_of_their_own(api: Address) -> None:
-    for path, headers, body in (
-        ("/v1/me", bearer("mc_wrong"), None),
-        ("/v1/signin/password", {"Content-Type": "application/json"}, b'{"name":"owner","password":"wrong words"}'),
-    ):
-        method = "GET" if body is None else "POST"
-        told = [ask(api, method, path, headers, body) for _ in range(12)]
-        assert {status for status, _, _ in told} == {401, 429}
-        assert json.loads(told[-1][2])["error"]["code"] == "too_many_tries"
-        assert int(told[-1][1]["retry-after"]) > 0
-
-
 def test_what_a_request_does_not_know_is_refused(api: Address, tokens: dict[str, str]) -> None:
     headers = {**bearer(tokens["all"]), "Content-Type": "application/json"}
     for method, path, body in (
