@@ -16,64 +16,26 @@ from microclaw.wire.host_api import Failure, failure_object, failure_of
 
 _log = logging.getLogger(__name__)
 
-STATUS_BY_CODE = {
-    "unknown_name": 404,
-    "app_not_found": 404,
-    "app_exists": 409,
-    "too_many_apps": 409,
-    "deploy_rejected": 409,
-    "not_supported": 409,
-    "build_error": 422,
-    "trial_failed": 422,
-    "pin_refused": 422,
-    "pin_claimed": 409,
-    "invalid_module": 422,
-    "tool_retry": 422,
-    "tool_failed": 422,
-    "image_too_large": 413,
-    "permission_refused": 403,
-    "config_error": 400,
-    "empty_message": 400,
-    "message_too_long": 413,
-    "budget_spent": 429,
-    "schedule_refused": 400,
-    "task_refused": 422,
-    "no_sandbox": 503,
-    "job_refused": 400,
-    "overloaded": 503,
-    "device_error": 502,
-    "call_rejected": 502,
-    "device_lied": 502,
-    "protocol_error": 502,
-    "model_error": 502,
-    "device_unreachable": 502,
-    "install_interrupted": 502,
-    "link_violation": 502,
-    "device_timeout": 504,
-    "device_silent": 504,
-    "outcome_unknown": 504,
-    "undo_elsewhere": 409,
-    "undo_incomplete": 502,
-    "boards_failed": 502,
-    "boards_unknown": 504,
-    "voice_error": 503,
-    "broker_error": 502,
-    "store_error": 500,
-    "store_missing": 500,
-    "store_owned": 500,
-    "store_unreachable": 503,
-    "store_unwritable": 503,
-    "taken_over": 503,
-    "newer_connection": 503,
-    "blob_refused": 409,
-    "backup_error": 422,
-    "not_a_backup": 422,
-    "backup_newer": 422,
-    "backup_locked": 422,
-    "backup_cut": 422,
-    "backup_damaged": 422,
-    "failed": 500,
+_CODES: Final = {  # of errors (errors.py), by the status that they are answered with
+    400: "config_error empty_message schedule_refused job_refused",
+    403: "permission_refused",
+    404: "unknown_name app_not_found",
+    409: "app_exists too_many_apps deploy_rejected not_supported pin_claimed undo_elsewhere blob_refused",
+    413: "image_too_large message_too_long",
+    422: (
+        "build_error trial_failed pin_refused invalid_module tool_retry tool_failed task_refused "
+        "backup_error not_a_backup backup_newer backup_locked backup_cut backup_damaged"
+    ),
+    429: "budget_spent",
+    500: "store_error store_missing store_owned failed",
+    502: (
+        "device_error call_rejected device_lied protocol_error model_error device_unreachable "
+        "install_interrupted link_violation undo_incomplete boards_failed broker_error"
+    ),
+    503: "no_sandbox overloaded voice_error store_unreachable store_unwritable taken_over newer_connection",
+    504: "device_timeout device_silent outcome_unknown boards_unknown",
 }
+STATUS_BY_CODE: Final = {code: status for status, codes in _CODES.items() for code in codes.split()}
 UNSUPPORTED: Final = "unsupported_media_type"
 _CODE_BY_STATUS: Final = {
     403: "forbidden",
