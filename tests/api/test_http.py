@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.applications import Starlette
-from starlette.routing import Route
+from starlette.routing import Route, Router
 
 from microclaw.api.access import METHODS, access_of, every_route
-from microclaw.api.failures import add_failure_handlers
 from microclaw.api.server import Listener, serving, tcp_listener
 from microclaw.api.task_routes import file_answer
 from microclaw.client import Client
@@ -110,8 +108,7 @@ async def test_a_file_has_versions_and_parts(tmp_path: Path) -> None:
     path = tmp_path / "out.txt"
     path.write_bytes(b"0123456789")
 
-    app = Starlette(routes=[Route("/file", partial(file_answer, path=path, kind="text/plain", headers={}))])
-    add_failure_handlers(app)
+    app = Router([Route("/file", partial(file_answer, path=path, kind="text/plain", headers={}))])
 
     def check(api: Address) -> None:
         def get(**headers: str) -> tuple[int, dict[str, str], bytes]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
-from starlette.applications import Starlette
-from starlette.routing import Route
+from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
 from microclaw.api.access import access_from_network, access_of
@@ -15,7 +14,7 @@ from microclaw.api.caller import LOCAL_OWNER, BearerAuth, as_caller
 from microclaw.api.chat_routes import ChatService
 from microclaw.api.compile_routes import CompileService
 from microclaw.api.credential_end import EndsWithCredential
-from microclaw.api.failures import add_failure_handlers
+from microclaw.api.failures import AnswersInForm
 from microclaw.api.host_routes import Document
 from microclaw.api.openai import OpenAiService
 from microclaw.api.operation_routes import by_hand_routes, operation_routes
@@ -81,11 +80,7 @@ def _open(parts: HostParts) -> dict[str, Any]:
     return {"page": None, "health": parts, "signin": parts.admission.sign_ins}
 
 
-def _app(
-    by_hand: Mapping[str, Any], acts: Sequence[Operation[..., Any]] = (), routes: Sequence[Route] = ()
-) -> Starlette:
+def _app(by_hand: Mapping[str, Any], acts: Sequence[Operation[..., Any]] = (), routes: Sequence[Route] = ()) -> ASGIApp:
     documented = [*acts, *(one for one in load_by_hand() if one.noun in by_hand or one.noun == "document")]
     services = {**by_hand, "document": Document(documented)}
-    app = Starlette(routes=[*routes, *by_hand_routes(services)])
-    add_failure_handlers(app)
-    return app
+    return AnswersInForm(Router([*routes, *by_hand_routes(services)]))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Callable
 from typing import Final
 
-from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from microclaw.api.access import methods_at
-from microclaw.errors import MicroclawError
+from microclaw.errors import MicroclawError, Overloaded
 from microclaw.wire.host_api import Failure, failure_object, failure_of
 
 _log = logging.getLogger(__name__)
@@ -70,36 +71,52 @@ def retry_headers(status: int) -> dict[str, str]:
     return {"Retry-After": str(RETRY_AFTER_S[status])} if status in RETRY_AFTER_S else {}
 
 
-def add_failure_handlers(app: Starlette) -> None:
-    """Give every error of `app` the same JSON form."""
-    app.add_exception_handler(MicroclawError, _known)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _unexpected)
+class AnswersInForm:
+    """ASGI: what fails behind it is answered in the one form of errors, and so is a request that still waits when the
+    host's end cuts it off."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self.is_stopping: Callable[[], bool] = lambda: False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        has_begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self._app({**scope, "app": self}, receive, sending)  # with an app Starlette's router raises its 404
+        except asyncio.CancelledError:
+            if scope["type"] != "http" or has_begun or not self.is_stopping():
+                raise
+            stopping = Overloaded("the host is stopping", next_step="ask again when it is back: microclaw up")
+            await _answer(stopping, scope)(scope, receive, send)
+        except Exception as exc:
+            if has_begun:
+                raise
+            await _answer(exc, scope)(scope, receive, send)
 
 
-async def _known(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, MicroclawError)
-    return failure_response(failure_of(error), path=request.scope["path"])
-
-
-async def _http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    code = _CODE_BY_STATUS.get(error.status_code, "bad_request")
-    message, path = str(error.detail), request.scope["path"]
-    if error.status_code in (404, 405):
-        message = f"{message}: {request.method} {path[:100]}"
-    step = _NEXT_BY_STATUS.get(error.status_code, "see /api/openapi.json")
-    failure = Failure(code, message, step, exit_code=2 if error.status_code == 422 else 1)
-    response = failure_response(failure, error.status_code, path=path)
+def _answer(error: Exception, scope: Scope) -> Response:
+    path = scope["path"]
+    if isinstance(error, MicroclawError):
+        return failure_response(failure_of(error), path=path)
+    if not isinstance(error, HTTPException):
+        _log.error("%s failed", path, exc_info=error)
+        return failure_response(unexpected(error), path=path)
+    status, message = error.status_code, str(error.detail)
+    if status in (404, 405):
+        message = f"{message}: {scope['method']} {path[:100]}"
+    step = _NEXT_BY_STATUS.get(status, "see /api/openapi.json")
+    code = _CODE_BY_STATUS.get(status, "bad_request")
+    response = failure_response(Failure(code, message, step, exit_code=2 if status == 422 else 1), status, path=path)
     response.headers.update(error.headers or {})
-    if error.status_code == 405 and (methods := methods_at(path)):  # the framework knows those of one route alone
+    if status == 405 and (methods := methods_at(path)):  # the framework knows those of one route alone
         response.headers["Allow"] = ", ".join(methods)
     return response
-
-
-async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return failure_response(unexpected(error), 500, path=request.scope["path"])
 
 
 def unexpected(error: BaseException) -> Failure:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import logging
 import os
 import socket
 import ssl
@@ -17,16 +16,12 @@ from typing import Any
 
 import h11
 import uvicorn
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from microclaw.addresses import bracketed
-from microclaw.api.failures import failure_response, unexpected
-from microclaw.api.request_check import refuse
-from microclaw.errors import ConfigError, MicroclawError, Overloaded
-from microclaw.wire.host_api import failure_of
-
-_log = logging.getLogger(__name__)
+from microclaw.api.failures import AnswersInForm
+from microclaw.errors import ConfigError
 
 HEAD_TIMEOUT_S = 10.0
 UNREAD_TIMEOUT_S = 30.0
@@ -246,42 +241,8 @@ def tcp_listener(host: str, port: int, *, next_step: str = "microclaw up --port 
         listener.close()
 
 
-class _AnswersInForm:
-    """ASGI: what fails outside of the routes is answered in the form of all errors, and so is a request that still
-    waits when the host's end cuts it off (GRACE_S), with no traceback."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self.is_stopping: Callable[[], bool] = lambda: False
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        has_begun = False
-
-        async def sending(message: Message) -> None:
-            nonlocal has_begun
-            has_begun = True
-            await send(message)
-
-        try:
-            await self._app(scope, receive, sending)
-        except asyncio.CancelledError:
-            if scope["type"] != "http" or has_begun or not self.is_stopping():
-                raise
-            stopping = Overloaded("the host is stopping", next_step="ask again when it is back: microclaw up")
-            await failure_response(failure_of(stopping), path=scope["path"])(scope, receive, send)
-        except Exception as exc:
-            if scope["type"] == "lifespan" or has_begun:
-                raise
-            if isinstance(exc, MicroclawError):
-                failure = failure_of(exc)
-            else:
-                _log.exception("%s failed", scope["path"])
-                failure = unexpected(exc)
-            await refuse(failure_response(failure, path=scope["path"]), scope, receive, send)
-
-
 def _server(listener: Listener, head_timeout_s: float, unread_timeout_s: float) -> _Server:
-    app = _AnswersInForm(listener.app)
+    app = AnswersInForm(listener.app)
     config = TimeoutConfig(
         app,
         lifespan="off",
