@@ -7,7 +7,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 
 import pytest
-from starlette.types import Message, Receive, Scope, Send
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from microclaw.api.caller import CALLER_KEY, CHANNEL, Caller
 from microclaw.api.credential_end import EndsWithCredential, has_ended
@@ -43,8 +44,8 @@ class Door:
     def get(self, person_id: str) -> Person | None:
         return None if self.role is None else Person(person_id, "gus", self.role)
 
-    async def ask(self) -> None:
-        """A request that waits until its connection is cut."""
+    async def ask(self, app: ASGIApp | None = None) -> None:
+        """A request to the app, or one that waits until its connection is cut."""
 
         async def waits(scope: Scope, _receive: Receive, _send: Send) -> None:
             await self.cut.wait()
@@ -57,7 +58,7 @@ class Door:
 
         caller = Caller("p-gus", direct=False, source=TOKEN)
         scope = {"type": "http", "method": "POST", "path": "/v1/x", "state": {"abort": self.cut.set}}
-        door = EndsWithCredential(waits, self.watching, self, self.approvals)
+        door = EndsWithCredential(app or waits, self.watching, self, self.approvals)
         await door({**scope, CALLER_KEY: caller}, receive, send)
 
 
@@ -90,3 +91,18 @@ async def test_a_role_that_changes_before_the_watch_begins_counts() -> None:
         await asyncio.sleep(0)
         door.role = "read-only"
     assert door.ended
+
+
+async def test_a_connection_whose_request_was_answered_is_left_to_its_next_one() -> None:
+    door = Door()
+
+    async def told(scope: Scope, receive: Receive, send: Send) -> None:
+        await JSONResponse({"state": "waiting"}, 202)(scope, receive, send)
+        with suppress(PermissionRefused):
+            await door.approvals.ask("p-gus", "act", (), channel=CHANNEL, chat_id=f"{TOKEN}.abc")
+
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        group.create_task(door.ask(told))
+        await door.watched.wait()
+        door.watches[0].end()
+    assert not door.cut.is_set()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Final, TypeAlias
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from microclaw.api.caller import CALLER_KEY, Caller
 from microclaw.auth.approvals import Approvals
@@ -43,15 +43,30 @@ class EndsWithCredential:
         if scope["type"] != "http" or not isinstance(caller, Caller) or caller.token is None:
             await self._app(scope, receive, send)
             return
-        scope = {**scope, ENDED_KEY: asyncio.Event()}
-        watching = asyncio.create_task(self._cut_at_end(caller, self._role(caller), scope), name="api: credential")
+        scope, role, is_answered = {**scope, ENDED_KEY: asyncio.Event()}, self._role(caller), False
+
+        async def sending(message: Message) -> None:
+            nonlocal is_answered
+            await send(message)
+            is_answered = message["type"] == "http.response.body" and not message.get("more_body", False)
+
+        async def cut_at_end() -> None:
+            await self._until_ended(caller, role)
+            scope[ENDED_KEY].set()
+            for pending in self._approvals.pending():
+                if pending.chat_id.partition(".")[0] == caller.source:
+                    self._approvals.withdraw(pending.approval_id)
+            if not is_answered:  # else the connection may have another request by now
+                scope["state"]["abort"]()
+
+        watching = asyncio.create_task(cut_at_end(), name="api: credential")
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, sending)
         finally:
             watching.cancel()
             await asyncio.wait((watching,))
 
-    async def _cut_at_end(self, caller: Caller, role: str | None, scope: Scope) -> None:
+    async def _until_ended(self, caller: Caller, role: str | None) -> None:
         await asyncio.sleep(RECHECK_S)  # most are done by then, and need no watch
         try:
             async with self._watching(caller.token) as watch:
@@ -59,11 +74,6 @@ class EndsWithCredential:
                     await watch.until_ended()
         except StoreError:
             pass  # nobody knows whether it is still there
-        scope[ENDED_KEY].set()
-        for pending in self._approvals.pending():
-            if pending.chat_id.partition(".")[0] == caller.source:
-                self._approvals.withdraw(pending.approval_id)
-        scope["state"]["abort"]()
 
     def _role(self, caller: Caller) -> str | None:
         person = self._roles.get(caller.person_id)
