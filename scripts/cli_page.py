@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperOption
 
 from microclaw.cli.examples import EXAMPLES
-from microclaw.cli.main import ALIASES, COMMANDS, GROUPS, app, load_command
+from microclaw.cli.main import COMMANDS, GROUPS, app, load_command
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "reference" / "cli.md"
 _HEAD: Final = """# Command line
@@ -36,8 +36,7 @@ def page() -> str:
         parts.append(f"## {title}\n")
         for name in names.split():
             parts += [_command(path, command) for path, command in _below(name, load_command(name))]
-    plurals = ", ".join(f"`{alias}` is `{name}`" for alias, name in ALIASES.items())
-    return "\n".join([*parts, f"## Other words\n\n{plurals}.\n"])
+    return "\n".join(parts)
 
 
 def _below(path: str, command: Any) -> Iterator[tuple[str, Any]]:

@@ -48,8 +48,8 @@ def _page(entry: Entry) -> str:
     lines += ["", f"In {entry.languages} alone: {entry.missing}."] if entry.missing else []
     lines += ["", "```text", entry.diagram({}), "```", "", "| parameter | default | may be |", "| --- | --- | --- |"]
     lines += [f"| `{name}` | {value} | {may_be} |" for name, value, may_be, _ in rows]
-    lines += ["", "```", f"microclaw catalog install {entry.name} -d BOARD --set {first.name.lower()}={first.default}"]
-    lines += [f"microclaw try {entry.name}/{program.file}        # without a board", "```", ""]
+    lines += ["", "```", f"microclaw app install {entry.name} -d BOARD --set {first.name.lower()}={first.default}"]
+    lines += [f"microclaw run {entry.name}/{program.file} --try        # without a board", "```", ""]
     lines += ["What its trial has to show ([docs/proof.md](../../docs/proof.md)):", "", "```"]
     return "\n".join([*lines, program.expect.rstrip("\n"), "```"]) + "\n"
 

@@ -139,7 +139,7 @@ def try_command(command: Sequence[str], folder: Path, environ: Mapping[str, str]
     if told.split()[-1] != release.version_of():
         raise SystemExit(f"{' '.join(command)} --version says {told!r}")
     run([*command, "--help"], environ, folder)
-    told = run([*command, "try", "blink.py", "--for", "10s", "--expect", "blink.expect"], environ, folder)
+    told = run([*command, "run", "--try", "blink.py", "--for", "10s", "--expect", "blink.expect"], environ, folder)
     if "met in the trial" not in told:
         raise SystemExit(f"the program was not proved:\n{told}")
 

@@ -155,11 +155,3 @@ def test_client_that_leaves_leaves_nothing_half_done(
     assert isinstance(end, Result)  # the other one, had it gone on, would have been there first
     assert isinstance(remove(host, "after"), Result)
     assert change_of(host, f"deploy {name} on virtual-1") is None
-
-
-def test_body_over_the_limit_is_refused_here_too(host_facts: dict[str, Any]) -> None:
-    with socket.socket(socket.AF_UNIX) as raw:
-        raw.settimeout(10)
-        raw.connect(host_facts["control"])
-        raw.sendall(b"POST /v1/chat HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n")
-        assert raw.recv(65536).split(b" ")[1] in (b"400", b"413")

@@ -1,157 +1,108 @@
-"""A request goes on for as long as the token or session that it came in with."""
+"""A request's connection is there for as long as the token or session that it came in with."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
-from starlette.requests import Request
-from starlette.responses import JSONResponse, StreamingResponse
-from starlette.types import ASGIApp, Message
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from microclaw.api.caller import CALLER_KEY, CHANNEL, Caller
 from microclaw.api.credential_end import EndsWithCredential, has_ended
-from microclaw.api.jobs import MEDIA_TYPE
 from microclaw.auth.approvals import Approvals
-from microclaw.auth.people import Person
+from microclaw.auth.people import Person, Role
 from microclaw.auth.tokens import TokenWatch
-from microclaw.errors import PermissionRefused
-from microclaw.wire.host_api import Failure, decode_event
+from microclaw.errors import PermissionRefused, StoreUnreachable
 
 TOKEN = "t-1"
 
 
-@dataclass
 class Door:
-    """What is behind it is `app`; `end` removes the token."""
+    """One request of a guest; `role` None: the person is not there, `unreachable`: the store does not answer."""
 
-    role: str = "guest"
-    watches: list[TokenWatch] = field(default_factory=list)
-    approvals: Approvals = field(default_factory=lambda: Approvals(timeout_s=60))
-    watched: asyncio.Event = field(default_factory=asyncio.Event)
-    sent: list[Message] = field(default_factory=list)
+    def __init__(self, *, unreachable: bool = False) -> None:
+        self.role: Role | None = "guest"
+        self.unreachable = unreachable
+        self.watches: list[TokenWatch] = []
+        self.watched, self.cut = asyncio.Event(), asyncio.Event()
+        self.approvals = Approvals(timeout_s=60)
+        self.ended = False
 
     @asynccontextmanager
     async def watching(self, token_id: str | None) -> AsyncGenerator[TokenWatch]:
+        self.watched.set()
+        if self.unreachable:
+            raise StoreUnreachable("it is away")
         watch, role = TokenWatch(token_id), self.role
         watch.is_good = lambda: self.role == role
         self.watches.append(watch)
-        self.watched.set()
         yield watch
 
     def get(self, person_id: str) -> Person | None:
-        return Person(person_id, "gus", self.role)  # type: ignore[arg-type]  # the test's own roles
+        return None if self.role is None else Person(person_id, "gus", self.role)
 
-    async def ask(self, app: ASGIApp, method: str, act: Callable[[], object]) -> list[Message]:
-        """What is sent to a client that stays; `act` is done once the request is watched."""
-        door = EndsWithCredential(app, self.watching, self, self.approvals)
-        read = [{"type": "http.request", "body": b"", "more_body": False}]
+    async def ask(self, app: ASGIApp | None = None) -> None:
+        """A request to the app, or one that waits until its connection is cut."""
+
+        async def waits(scope: Scope, _receive: Receive, _send: Send) -> None:
+            await self.cut.wait()
+            self.ended = has_ended(scope)
 
         async def receive() -> Message:
-            if not read:
-                await asyncio.Event().wait()
-            return read.pop()
+            return {"type": "http.disconnect"}
 
-        async def send(message: Message) -> None:
-            self.sent.append(message)
+        async def send(_: Message) -> None: ...
 
         caller = Caller("p-gus", direct=False, source=TOKEN)
-        scope = {"type": "http", "method": method, "path": "/v1/x", "headers": [], "query_string": b""}
-        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
-            group.create_task(door({**scope, CALLER_KEY: caller}, receive, send))
-            await self.watched.wait()
-            act()
-        return self.sent
-
-    def end(self) -> None:
-        for watch in self.watches:
-            watch.end()
+        scope = {"type": "http", "method": "POST", "path": "/v1/x", "state": {"abort": self.cut.set}}
+        door = EndsWithCredential(app or waits, self.watching, self, self.approvals)
+        await door({**scope, CALLER_KEY: caller}, receive, send)
 
 
-def body_of(sent: list[Message]) -> bytes:
-    return b"".join(message.get("body", b"") for message in sent)
+@pytest.mark.parametrize("how", ["removed", "role", "person", "unreachable"])
+async def test_a_connection_is_cut_with_its_token_and_its_questions_are_withdrawn(how: str) -> None:
+    door = Door(unreachable=how == "unreachable")
+    chats = f"{TOKEN}.abc", "t-2.abc"
+    asking = [
+        asyncio.ensure_future(door.approvals.ask("p-gus", chat, (), channel=CHANNEL, chat_id=chat)) for chat in chats
+    ]
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        group.create_task(door.ask())
+        await door.watched.wait()
+        if how == "removed":
+            door.watches[0].end()
+        elif how in ("role", "person"):
+            door.role = "read-only" if how == "role" else None
+    assert door.ended
+    assert [one.action for one in door.approvals.pending()] == [chats[1]]
+    for one in asking:
+        one.cancel()
+        with suppress(asyncio.CancelledError, PermissionRefused):
+            await one
 
 
-@pytest.mark.parametrize("how", ["removed", "role"])
-async def test_a_stream_ends_with_its_token_says_why_and_its_work_is_cancelled(how: str) -> None:
-    left = asyncio.Event()
-
-    async def lines() -> AsyncIterator[bytes]:
-        try:
-            yield b'{"type":"keepalive"}\n'
-            await asyncio.Event().wait()
-        finally:
-            left.set()
-
+async def test_a_role_that_changes_before_the_watch_begins_counts() -> None:
     door = Door()
-
-    def lower() -> None:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        group.create_task(door.ask())
+        await asyncio.sleep(0)
         door.role = "read-only"
-
-    sent = await door.ask(
-        StreamingResponse(lines(), media_type=MEDIA_TYPE), "POST", door.end if how == "removed" else lower
-    )
-    assert left.is_set()
-    end = decode_event(body_of(sent).splitlines()[-1])
-    assert isinstance(end, Failure)
-    assert end.code == "unauthorized"
-    assert sent[-1].get("more_body", False) is False
+    assert door.ended
 
 
-async def test_a_wait_that_only_reads_is_cancelled_and_refused() -> None:
-    cancelled = asyncio.Event()
-
-    async def waits(_scope: Any, _receive: Any, _send: Any) -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            cancelled.set()
-
+async def test_a_connection_whose_request_was_answered_is_left_to_its_next_one() -> None:
     door = Door()
-    sent = await door.ask(waits, "GET", door.end)
-    assert cancelled.is_set()
-    assert sent[0]["status"] == 401
-    assert json.loads(body_of(sent))["error"]["next"]
 
+    async def told(scope: Scope, receive: Receive, send: Send) -> None:
+        await JSONResponse({"state": "waiting"}, 202)(scope, receive, send)
+        with suppress(PermissionRefused):
+            await door.approvals.ask("p-gus", "act", (), channel=CHANNEL, chat_id=f"{TOKEN}.abc")
 
-async def test_a_question_of_the_token_is_withdrawn_and_another_ones_is_not() -> None:
-    door = Door()
-    other = asyncio.ensure_future(
-        door.approvals.ask("p-ada", "set pin 3", (), channel=CHANNEL, chat_id="t-2.abc", risky=True)
-    )
-
-    async def acts(scope: Any, receive: Any, send: Any) -> None:
-        try:
-            await door.approvals.ask("p-gus", "set pin 2", (), channel=CHANNEL, chat_id=f"{TOKEN}.abc", risky=True)
-        except PermissionRefused as exc:
-            assert has_ended(scope)
-            await JSONResponse({"why": str(exc)}, 403)(scope, receive, send)
-
-    sent = await door.ask(acts, "POST", door.end)
-    assert sent[0]["status"] == 403
-    assert [one.action for one in door.approvals.pending()] == ["set pin 3"]
-    other.cancel()
-    with suppress(asyncio.CancelledError):
-        await other
-
-
-async def test_what_changes_something_comes_to_its_end_and_learns_that_its_client_left() -> None:
-    steps: list[str] = []
-
-    async def changes(scope: Any, receive: Any, send: Any) -> None:
-        request = Request(scope, receive)
-        await request.body()
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        steps.append("left")
-        await JSONResponse({"done": True})(scope, receive, send)
-
-    door = Door()
-    sent = await door.ask(changes, "POST", door.end)
-    assert steps == ["left"]
-    assert (sent[0]["status"], json.loads(body_of(sent))) == (200, {"done": True})
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        group.create_task(door.ask(told))
+        await door.watched.wait()
+        door.watches[0].end()
+    assert not door.cut.is_set()

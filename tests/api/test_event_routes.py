@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from functools import partial
 from typing import TypeAlias
 
 import pytest
-from tests.api.test_gateway import MemoryTokens
 from tests.channels.conftest import GUEST, MEMBER, MemoryPeople
 
 from microclaw.api.event_routes import KINDS, LiveFeed, LostEvents, NumberedEvent, event_stream, event_text, may_see
@@ -113,8 +111,7 @@ async def test_a_gap_is_told_whatever_is_asked_for_and_once() -> None:
     feed = LiveFeed("01", origin="aaaa")
     feed.put(_alarm(1))
     after, gap = feed.place("bbbb01-7")
-    watching = MemoryTokens().watching
-    stream = event_stream(feed, after, WAIT_S, "hall", frozenset({"device.event"}), watching, None, gap=gap)
+    stream = event_stream(feed, after, WAIT_S, "hall", frozenset({"device.event"}), gap=gap)
     blocks = [await asyncio.wait_for(anext(stream), WAIT_S) for _ in range(2)]
     await stream.aclose()
     assert blocks[1] == 'id: aaaa01-1\nevent: lost\ndata: {"count":null}\n\n'
@@ -154,7 +151,7 @@ async def test_other_kinds_and_devices_are_left_out() -> None:
     feed = LiveFeed("a1")
     for event in (_alarm(1), AppEnded("kitchen", 2, "blink", "trapped"), AppEnded("hall", 3, "blink", "trapped")):
         feed.put(event)
-    stream = event_stream(feed, 0, 0.001, "kitchen", frozenset({"app.ended"}), MemoryTokens().watching, None)
+    stream = event_stream(feed, 0, 0.001, "kitchen", frozenset({"app.ended"}))
     blocks = [await asyncio.wait_for(anext(stream), WAIT_S) for _ in range(3)]
     assert [block.partition("\n")[0] for block in blocks] == ["retry: 2000", "id: a1-2", ": nothing new"]
 
@@ -169,7 +166,7 @@ async def test_tasks_are_told_to_owners_and_to_whose_they_are(who: str, told: li
         feed.put(TaskChanged(device, 1, 7, "queued", "", "python", "somebody", person_id))
     feed.put(_alarm(4))
     sees = partial(may_see, people, who)
-    stream = event_stream(feed, 0, WAIT_S, None, KINDS, MemoryTokens().watching, None, sees)
+    stream = event_stream(feed, 0, WAIT_S, None, KINDS, sees)
     blocks = [await asyncio.wait_for(anext(stream), WAIT_S) for _ in range(len(told) + 2)]
     assert [block.partition("\n")[0] for block in blocks[1:]] == [f"id: a1-{number}" for number in (*told, "4")]
     await stream.aclose()
@@ -185,39 +182,6 @@ def test_questions_are_told_to_owners_and_to_whose_they_are(who: str, told: list
         ApprovalChanged("", 2, "2", "declined", "an old name", OWNER.name, "forget the device hall", MEMBER.person_id),
     ]
     assert [event.approval for event in events if may_see(people, who, event)] == told
-
-
-async def test_a_name_that_somebody_else_had_before_shows_none_of_their_tasks() -> None:
-    """Ann was renamed, and who is new is called Ann now: the task stays that of the person who asked."""
-    ann, new = replace(MEMBER, name="Anna"), replace(MEMBER, person_id="p-new", name="Ann")
-    people = MemoryPeople({("x", "1"): ann, ("x", "2"): new})
-    feed = LiveFeed("a1")
-    feed.put(TaskChanged("", 1, 7, "queued", "", "python", "Ann", ann.person_id))
-    feed.put(_alarm(2))
-    for who, told in ((ann.person_id, "id: a1-1"), (new.person_id, "id: a1-2")):
-        sees = partial(may_see, people, who)
-        stream = event_stream(feed, 0, WAIT_S, None, KINDS, MemoryTokens().watching, None, sees)
-        blocks = [await asyncio.wait_for(anext(stream), WAIT_S) for _ in range(2)]
-        assert blocks[1].partition("\n")[0] == told
-        assert ann.person_id not in blocks[1]
-        await stream.aclose()
-
-
-@pytest.mark.parametrize("removed", [False, True])
-async def test_a_stream_ends_with_its_token(removed: bool) -> None:
-    tokens, feed = MemoryTokens(), LiveFeed("a1")
-    stream = event_stream(feed, 0, 60, None, frozenset({"alarm"}), tokens.watching, "t-2")
-    feed.put(_alarm(1))
-    blocks = [await asyncio.wait_for(anext(stream), WAIT_S) for _ in range(2)]
-    assert blocks[1].startswith("id: a1-1")
-    waiting = asyncio.ensure_future(anext(stream))
-    if removed:
-        await tokens.remove("t-2")
-    else:
-        tokens.now_s = 2000.0
-    with pytest.raises(StopAsyncIteration):
-        await asyncio.wait_for(waiting, WAIT_S)
-    assert feed.listeners == 0
 
 
 def test_events_are_logged_with_the_device_and_without_texts(caplog: pytest.LogCaptureFixture) -> None:

@@ -236,7 +236,7 @@ async def test_a_client_that_does_not_read_is_dropped_and_others_go_on(tmp_path:
             await asyncio.sleep(0)
         yield Answer("done")
 
-    async with gateway(tmp_path, flood) as door:
+    async with gateway(tmp_path, flood, send_s=0.5) as door:
         reader, writer = await _raw_client(door.address)
         writer.write(_frame({"type": "subscribe", "events": ["delta"]}) + _frame({"type": "message", "content": "go"}))
         await door.inbox.until(lambda: len(door.inbox.inbound) == 1)
@@ -244,8 +244,7 @@ async def test_a_client_that_does_not_read_is_dropped_and_others_go_on(tmp_path:
             await tell(client, type="ping", ts=1)
             assert await hear(client) == {"type": "pong", "ts": 1}
             await tell(client, type="message", content="go", chat_id="ws_10001")
-            assert (await hear(client))["content"] == "done"
-            assert door.gateway.clients == 1
+            assert [(await hear(client))["content"] for _ in range(2)] == ["done", "done"]  # its own, and the other's
         writer.close()
         del reader
 
@@ -297,23 +296,6 @@ async def test_a_head_that_the_parser_refuses_is_answered_and_closed(
             assert int((await reader.read()).split()[1]) == status
         writer.close()
     assert [record.message for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
-
-
-async def test_refused_heads_do_not_shut_the_gateway(tmp_path: Path) -> None:
-    async with gateway(tmp_path) as door:
-        host, _, port = door.address.removeprefix("ws://").partition(":")
-        held = [await asyncio.open_connection(host, int(port)) for _ in range(100)]
-        for _, writer in held:
-            writer.write(_upgrade(f"{host}:{port}", {"Content-Length": "3"}))
-        for reader, _ in held:
-            async with asyncio.timeout(60):
-                await reader.read()
-        more = [await asyncio.open_connection(host, int(port)) for _ in range(100)]
-        async with door.connect() as client:
-            await tell(client, type="ping")
-            assert await hear(client) == {"type": "pong"}
-        for _, writer in held + more:
-            writer.close()
 
 
 class SlowTokens(MemoryTokens):
@@ -500,15 +482,6 @@ async def test_a_client_whose_token_ended_decides_nothing_and_gets_no_answer(tmp
 
 
 # What waits to be delivered
-
-
-async def test_an_answer_waits_over_a_restart(tmp_path: Path) -> None:
-    async with gateway(tmp_path) as door:
-        await door.inbox.outbox.push("ws", "me", "your plant is thirsty")
-    async with gateway(tmp_path) as door, door.connect() as client:
-        await tell(client, type="message", content="hi", chat_id="ws_me")
-        assert {(await hear(client))["content"] for _ in range(2)} == {"your plant is thirsty", "you said: hi"}
-        await door.inbox.until(lambda: len(door.inbox.done) == 2)
 
 
 async def test_a_host_that_stops_says_so(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import AsyncIterator, Mapping
 from http.client import HTTPConnection
 from typing import Any, Final
@@ -77,9 +76,7 @@ async def test_the_page_may_be_framed_by_home_assistant_alone_and_has_no_address
     for path, up in (("/boards/a%2Fb", "../"), ("/boards/a/b", "../../")):
         assert f'src="{up}page/app.js"' in (await ask(host, "GET", path)).body.decode()
     for path in ("/boards" + "/a" * 9, "/kitchen"):
-        nowhere = await ask(host, "GET", path, headers={**SENT, "Accept": "text/html"})
-        assert nowhere.status == 404
-        assert set(re.findall('href="([^"]*)"', nowhere.body.decode())) == {f"{BELOW}/", f"{BELOW}/api/openapi.json"}
+        assert (await ask(host, "GET", path)).status == 404
 
 
 async def test_where_it_leads_to_is_below_the_path_of_home_assistant(host: HostParts) -> None:

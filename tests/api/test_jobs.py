@@ -106,21 +106,6 @@ async def test_failures_of_a_job_are_its_end() -> None:
     assert "secret detail" not in unknown[0].message
 
 
-async def test_too_many_jobs_are_refused_with_numbers() -> None:
-    async def wait(_feed: Feed) -> StreamEvent:
-        await free.wait()
-        return Result({})
-
-    free = asyncio.Event()
-    async with asyncio.TaskGroup() as group:
-        jobs = Jobs(group, Limits(parallel_jobs=2))
-        jobs.start("1", wait)
-        jobs.start("2", wait)
-        with pytest.raises(Overloaded):
-            jobs.start("3", wait)
-        free.set()
-
-
 async def test_drain_waits_for_what_ends_and_cancels_what_does_not() -> None:
     async def short(_feed: Feed) -> StreamEvent:
         await asyncio.sleep(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import pytest
@@ -13,7 +14,6 @@ from tests.api.people_host import BLINK, PeopleHost, people_host
 
 from microclaw.api.server import MAX_CONNECTIONS
 from microclaw.api.shares import REQUESTS_OF_ADDRESS, REQUESTS_OF_PERSON
-from microclaw.wire.host_api import Failure, decode_event
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 SLOW = MAX_CONNECTIONS + 6
@@ -71,8 +71,9 @@ async def test_a_trial_ends_when_the_token_that_asked_for_it_is_removed(host: Pe
         while b'"running"' not in (line := await reader.readline()):
             assert b'"failure"' not in line, line
         await asyncio.to_thread(host.client.delete, "/v1/tokens/gus")
-        rest = await reader.readuntil(b"0\r\n\r\n")
-    end = decode_event(next(line for line in rest.splitlines() if b"unauthorized" in line))
-    assert isinstance(end, Failure)
-    assert end.code == "unauthorized"
+        with suppress(ConnectionResetError):
+            rest = await reader.read()
+            assert b'"result"' not in rest
+        if jobs := [one for one in asyncio.all_tasks() if one.get_name().startswith("job:")]:
+            await asyncio.wait(jobs)
     writer.close()

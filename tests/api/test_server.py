@@ -82,20 +82,6 @@ async def test_an_answer_may_take_longer_than_a_head() -> None:
         other.close()
 
 
-async def test_half_requests_do_not_shut_the_door() -> None:
-    async with door() as address:
-        held = [await asyncio.open_connection(*address) for _ in range(MAX_CONNECTIONS + 5)]
-        for _, writer in held:
-            writer.write(REQUEST[:-2])
-        for reader, _ in held:
-            await reader.read()
-        reader, writer = await asyncio.open_connection(*address)
-        writer.write(REQUEST)
-        assert (await reader.readuntil(b"here")).startswith(b"HTTP/1.1 200")
-        for _, each in [*held, (reader, writer)]:
-            each.close()
-
-
 async def test_of_connections_that_say_nothing_the_oldest_gives_way() -> None:
     async with door(head_timeout_s=LIMIT_S) as address:  # so only the bound closes one before the test's time is over
         held = [await asyncio.open_connection(*address) for _ in range(2 * MAX_CONNECTIONS)]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -127,7 +128,9 @@ async def test_an_open_stream_of_events_ends_with_its_session(browser: Browser) 
             answer = connection.getresponse()
             beginning = answer.readline()
             loop.call_soon_threadsafe(begun.set)
-            return beginning + answer.read()  # until the host ends it
+            with suppress(ConnectionError, HTTPException):
+                answer.read()  # until the host cuts it off
+            return beginning
         finally:
             connection.close()
 

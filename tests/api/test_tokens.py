@@ -25,16 +25,6 @@ async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[People
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_a_guests_tool_call_that_acts_is_refused(host: PeopleHost) -> None:
-    body = {"arguments": {"pin": 5, "level": 1}}
-    (refused,) = await host.stream("gus", "/v1/tools/gpio-set", body)
-    assert isinstance(refused, Result)
-    assert (refused.value["ok"], refused.value["error"]) == (False, "permission_refused")
-    (end,) = (e for e in await host.stream("gus", "/v1/tools/gpio-get", {"arguments": {"pin": 5}}))
-    assert isinstance(end, Result)
-    assert end.value["content"]["level"] == 0
-
-
 async def test_a_question_is_seen_by_who_asked_and_by_owners(host: PeopleHost) -> None:
     forget = asyncio.create_task(host.ask("ada", "DELETE", "/v1/devices/virtual-1"))
     (waiting,) = await host.waiting()

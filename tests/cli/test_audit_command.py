@@ -1,4 +1,4 @@
-"""`microclaw audit`: with and without a host, by time and kind, in words and as one document; alarms in doctor."""
+"""`microclaw person log`: with and without a host, by time and kind, in words and as one document; alarms in doctor."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def home(tmp_path: Path) -> Path:
 def test_without_a_host_the_log_is_read_chosen_from_and_a_document(run: Run, home: Path) -> None:
     assert run("config", "set", "agent.queue", "6").code == 0
     append_events(home, [AuditEvent(AuditKind.TOKEN_WRONG, "opens nothing", address="192.0.2.9")])
-    lines = run("audit").out.splitlines()
+    lines = run("person", "log").out.splitlines()
     assert [line.split()[2] for line in lines] == ["config.changed", "token.wrong"]
-    assert len(run("audit", "--kind", "token").out.splitlines()) == 1
-    assert len(run("audit", "--kind", "token.wrong", "--kind", "config", "--since", "1h").out.splitlines()) == 2
-    document = json.loads(run("audit", "--json", "--kind", "token").out)
+    assert len(run("person", "log", "--kind", "token").out.splitlines()) == 1
+    assert len(run("person", "log", "--kind", "token.wrong", "--kind", "config", "--since", "1h").out.splitlines()) == 2
+    document = json.loads(run("person", "log", "--json", "--kind", "token").out)
     assert document["schema"] == "microclaw.audit/1"
     assert document["events"][0] | {"at_ms": 0} == {
         "at_ms": 0,
@@ -52,21 +52,21 @@ def test_tail_is_the_newest_of_what_was_chosen(home: Path, capsys: pytest.Captur
     append_events(home, [AuditEvent(AuditKind.TOKEN_WRONG, f"try {number}", address="192.0.2.9") for number in "1234"])
     append_events(home, [EVENT])
     shown = []
-    for words in (["--tail", "2"], ["show", "--tail", "2", "--kind", "token.wrong"], ["--tail", "0"], ["--tail", "9"]):
-        assert main(["--home", str(home), "audit", *words]) == 0
+    for words in (["--tail", "2"], ["--tail", "2", "--kind", "token.wrong"], ["--tail", "0"], ["--tail", "9"]):
+        assert main(["--home", str(home), "person", "log", *words]) == 0
         shown.append(re.findall(r"try [1-4]|opens nothing", capsys.readouterr().out))
     first, *rest = shown
     assert first == ["try 4", "opens nothing"]
     assert rest == [["try 3", "try 4"], [], ["try 1", "try 2", "try 3", "try 4", "opens nothing"]]
-    assert main(["--home", str(home), "audit", "--tail", "-1"]) == 2
+    assert main(["--home", str(home), "person", "log", "--tail", "-1"]) == 2
 
 
 def test_beside_a_host_the_log_is_followed(ask: Run, host: dict[str, Any]) -> None:
     home = Path(host["home"])
-    words = [sys.executable, "-m", "microclaw.cli", "audit", "-f", "--json", "--kind", "token"]
+    words = [sys.executable, "-m", "microclaw.cli", "person", "log", "-f", "--json", "--kind", "token"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, env=clean_environ(home), text=True) as following:
         try:
-            assert ask("person", "add-token", "first").code == 0
+            assert ask("person", "tokens", "--add", "first").code == 0
             assert following.stdout is not None
             told = json.loads(following.stdout.readline())
         finally:
@@ -86,15 +86,15 @@ def test_doctor_and_status_name_an_alarm_and_what_to_do(run: Run, home: Path) ->
 
 def test_a_head_that_was_noted_is_looked_for(run: Run, home: Path) -> None:
     append_events(home, [EVENT, EVENT])
-    (noted,) = re.findall(r"head (acts:2:\w+)", run("audit", "verify").out)
+    (noted,) = re.findall(r"head (acts:2:\w+)", run("person", "log", "--verify").out)
     append_events(home, [EVENT])
-    assert run("audit", "verify", "--head", noted).code == 0
-    assert run("audit", "verify", "--head", noted.split(":")[2]).code == 0
+    assert run("person", "log", "--verify", "--head", noted).code == 0
+    assert run("person", "log", "--verify", "--head", noted.split(":")[2]).code == 0
     for path in (home / "audit").iterdir():
         path.unlink()
     append_events(home, [EVENT, EVENT, EVENT])
-    assert run("audit", "verify").code == 1
+    assert run("person", "log", "--verify").code == 1
     (home / "audit.begun").unlink()
-    assert run("audit", "verify").code == 0
-    refused = run("audit", "verify", "--head", noted)
+    assert run("person", "log", "--verify").code == 0
+    refused = run("person", "log", "--verify", "--head", noted)
     assert refused.code == 1

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.backup.conftest import make_home
-from tests.cli.conftest import clean_environ
-from tests.cli.test_tty import Screen
+from tests.cli.screen import Screen
 
 from microclaw.cli.main import main
 from microclaw.store.sqlite_file import take_lock
@@ -102,14 +100,10 @@ def test_a_store_that_another_process_holds_without_a_host_is_told(
 
 
 def test_a_password_is_asked_for_twice_and_never_shown(home: Path, tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "microclaw.cli", "backup", "make", str(tmp_path / "b.age")]
-    screen = Screen(words, {**clean_environ(home), "TERM": "xterm"})
-    try:
+    with Screen(home, "backup", "make", str(tmp_path / "b.age")) as screen:
         for prompt, typed in (("backup", PASSWORD), ("confirmation", "another"), *((p, PASSWORD) for p in PROMPTS)):
             screen.wait_for(f"{prompt}: ")
             screen.type(f"{typed}\n")
         screen.wait_for("encrypted")
         assert screen.process.wait(60) == 0
-        assert PASSWORD.encode() not in screen.shown
-    finally:
-        screen.close()
+        assert PASSWORD not in screen.shown

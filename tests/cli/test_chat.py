@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import pty
-import select
 import signal
-import subprocess
-import sys
-import time
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.conftest import clean_environ
+from tests.cli.conftest import clean_environ, run_in
+from tests.cli.screen import TIMEOUT_S, Screen
 from tests.models.event_streams import Events, openai_stream
 from tests.models.model_server import Server, server
 
 from microclaw.cli.child import Child
 
-TIMEOUT_S = 30.0
 SENTENCE = "tell me something nobody has a rule for"
 
 
@@ -46,43 +41,6 @@ def host_with(provider: Server, home: Path, *, boards: int = 1) -> Iterator[Chil
     with Child("host", words, log=home.parent / "stderr", environ=environ) as child:
         child.wait_ready()
         yield child
-
-
-class Screen:
-    """`microclaw WORDS` on a pseudo-terminal."""
-
-    def __init__(self, home: Path, *words: str) -> None:
-        self._master, slave = pty.openpty()
-        environ = {**clean_environ(home), "TERM": "xterm", "NO_COLOR": "1"}
-        command = [sys.executable, "-m", "microclaw.cli", *words]
-        self.process = subprocess.Popen(
-            command, stdin=slave, stdout=slave, stderr=slave, env=environ, start_new_session=True
-        )
-        os.close(slave)
-        self.shown = ""
-
-    def __enter__(self) -> Screen:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait(10)
-        os.close(self._master)
-
-    def type(self, text: str) -> None:
-        os.write(self._master, text.encode())
-
-    def wait_for(self, text: str) -> None:
-        deadline = time.monotonic() + TIMEOUT_S
-        while text not in self.shown:
-            left_s = deadline - time.monotonic()
-            assert left_s > 0, f"{text!r} was not shown: {self.shown[-2000:]!r}"
-            if select.select([self._master], [], [], left_s)[0]:
-                try:
-                    self.shown += os.read(self._master, 65536).decode()
-                except OSError as exc:  # the other side is closed
-                    raise AssertionError(f"{text!r} was not shown: {self.shown[-2000:]!r}") from exc
 
 
 @pytest.mark.parametrize(("typed", "outcome"), [("y\n", "I am done."), ("\n", "permission_refused"), ("", "cancelled")])
@@ -108,3 +66,19 @@ async def test_a_question_is_asked_at_the_terminal_and_enter_is_a_no(tmp_path: P
     else:
         told = str(provider.bodies[2]["messages"][-1])
         assert ("permission_refused" in told) == (outcome == "permission_refused")
+
+
+async def test_ctrl_c_while_a_model_thinks_cancels_the_turn_and_not_the_host(tmp_path: Path) -> None:
+    asked = threading.Event()
+    async with server((200, lambda _: asked.set())) as provider:  # it never answers
+        home = tmp_path / "home"
+
+        def talk() -> None:
+            with host_with(provider, home), Screen(home, "chat", SENTENCE) as screen:
+                assert asked.wait(TIMEOUT_S)
+                screen.process.send_signal(signal.SIGINT)
+                screen.wait_for("cancelled")
+                assert screen.process.wait(TIMEOUT_S) == 130
+                assert run_in(home, "status").code == 0
+
+        await asyncio.to_thread(talk)

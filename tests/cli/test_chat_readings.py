@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from tests.cli.conftest import clean_environ, run_in
-from tests.cli.test_chat import Screen
+from tests.cli.screen import Screen
 
 from microclaw.cli.child import Child
 

@@ -40,7 +40,7 @@ def described(ask: Run) -> Iterator[Callable[..., Any]]:
 
 
 def test_try_and_build_refuse_what_a_described_firmware_lacks(run: Run, sensor: str) -> None:
-    for words in (("try", sensor), ("app", "build", sensor), ("run", sensor, "-d", "127.0.0.1:1")):
+    for words in (("run", "--try", sensor), ("app", "build", sensor), ("run", sensor, "-d", "127.0.0.1:1")):
         ran = run(*words, "--firmware", "nodes=-i2c")
         assert ran.code == 1
         assert "sensor.c:5:11: error: " in ran.err
@@ -49,21 +49,20 @@ def test_try_and_build_refuse_what_a_described_firmware_lacks(run: Run, sensor: 
 def test_description_can_be_a_file(run: Run, sensor: str, tmp_path: Path) -> None:
     file = tmp_path / "board.toml"
     file.write_text('nodes = ["-i2c"]\n')
-    assert "sensor.c:5:11: error: " in run("try", sensor, "--firmware", str(file)).err
+    assert "sensor.c:5:11: error: " in run("run", "--try", sensor, "--firmware", str(file)).err
     file.write_text("nodes = [")
-    assert run("try", sensor, "--firmware", str(file)).code == 1
+    assert run("run", "--try", sensor, "--firmware", str(file)).code == 1
 
 
 @pytest.mark.parametrize("word", ["nodes=-i2x", "nothing.toml", "heap=0"])
 def test_a_wrong_description_is_refused(run: Run, sensor: str, word: str) -> None:
-    ran = run("try", sensor, "--firmware", word)
+    ran = run("run", "--try", sensor, "--firmware", word)
     assert ran.code == 1
     assert "next: " in ran.err
 
 
 def test_run_on_a_device_takes_no_description_of_its_own(ask: Run, sensor: str) -> None:
-    ran = ask("run", sensor, "-d", "virtual-1", "--firmware", "nodes=-i2c")
-    assert ran.code == 1
+    assert ask("run", sensor, "-d", "virtual-1", "--firmware", "nodes=-i2c").code == 2
 
 
 def test_description_is_kept_shown_and_held_to_in_every_door(
@@ -73,10 +72,8 @@ def test_description_is_kept_shown_and_held_to_in_every_door(
     shown = json.loads(ask("device", "show", "virtual-1", "--json").out)["firmware"]
     assert (shown["described"], shown["max_apps"]) == (["nodes=-i2c", "max_apps=2"], 2)
     assert shown["nodes"] == ["gpio", "ledc"]
-    for words in (("run", sensor), ("app", "install", sensor)):
-        ran = ask(*words, "-d", "virtual-1")
-        assert ran.code == 1
-        assert "sensor.c:5:11" in ran.err
+    ran = ask("run", sensor, "-d", "virtual-1")
+    assert (ran.code, "sensor.c:5:11" in ran.err) == (1, True)
     said = ask("-d", "virtual-1", "chat", "hold the temperature at 25 degrees with the fan on pin 5")
     assert "without /dev/i2c" in said.out + said.err
     assert json.loads(ask("app", "list", "-d", "virtual-1", "--json").out)["apps"] == []

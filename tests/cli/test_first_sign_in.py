@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.cli.conftest import run_in
-from tests.cli.test_chat import Screen
+from tests.cli.screen import Screen
 
 
 def sign_in(link: str) -> int:

@@ -82,7 +82,7 @@ def test_verbose_shows_the_traceback_at_once(broken: str, tmp_path: Path, capsys
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
-@pytest.mark.parametrize("words", ["--help", "--json device list", "completion bash"])
+@pytest.mark.parametrize("words", ["--help", "--json device list", "--completion bash"])
 @pytest.mark.parametrize("buffering", ["", "-u "])
 def test_output_that_cannot_be_written_is_said_and_is_no_fault_of_ours(
     tmp_path: Path, words: str, buffering: str

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from tests.cli.conftest import TIMEOUT_S, Ran, clean_environ, run_in
-from tests.cli.test_chat import Screen
+from tests.cli.screen import Screen
 
 TELL = Callable[..., Ran]
 
@@ -33,7 +33,7 @@ def run_at(home: Path, variables: dict[str, str], *words: str) -> Ran:
 @pytest.fixture(scope="module")
 def token(host: dict[str, Any]) -> str:
     """The owner's token."""
-    made = run_in(Path(host["home"]), "person", "add-token", "laptop")
+    made = run_in(Path(host["home"]), "person", "tokens", "--add", "laptop")
     assert made.code == 0, made.err
     return made.out.splitlines()[0]
 
@@ -148,7 +148,7 @@ def test_ctrl_c_takes_the_question_back(host: dict[str, Any], token: str, ask: A
 
 def test_what_outlives_a_token_stays_on_the_hosts_machine(elsewhere: TELL) -> None:
     for words in (
-        ("person", "add-token", "heir"),
+        ("person", "tokens", "--add", "heir"),
         ("device", "provision", "thing"),
         ("person", "pair", "123456"),
     ):
@@ -156,7 +156,7 @@ def test_what_outlives_a_token_stays_on_the_hosts_machine(elsewhere: TELL) -> No
         assert (ran.code, len(lines(ran))) == (1, 2), words
 
 
-@pytest.mark.parametrize("command", ["up", "service status", "config get", "mcp", "audit"])
+@pytest.mark.parametrize("command", ["up", "up --service status", "config get", "mcp", "person log"])
 def test_a_command_about_this_machine_says_so(elsewhere: TELL, command: str) -> None:
     ran = elsewhere(*command.split())
     _, step = lines(ran)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from tests.cli.conftest import Ran, run_in
 from tests.cli.https_front import Answer, answering, tls_front, write_certificate
-from tests.cli.test_chat import TIMEOUT_S
+from tests.cli.screen import TIMEOUT_S
 from tests.cli.test_remote_host import lines, run_at
 
 SECRET = "mc_" + "s" * 43
@@ -23,7 +23,7 @@ def tell(home: Path, place: str, *words: str, secret: str = SECRET, **variables:
 
 @pytest.fixture
 def owner(host: dict[str, Any], request: pytest.FixtureRequest) -> str:
-    made = run_in(Path(host["home"]), "person", "add-token", request.node.name[:30].replace("[", " ").rstrip("]"))
+    made = run_in(Path(host["home"]), "person", "tokens", "--add", request.node.name[:30].replace("[", " ").rstrip("]"))
     assert made.code == 0, made.err
     return made.out.splitlines()[0]
 

@@ -69,7 +69,7 @@ def test_only_one_key_of_setup_comes_from_stdin(tmp_path: Path, monkeypatch: pyt
 def test_every_option_that_takes_a_secret_can_take_it_from_a_file() -> None:
     commands = [load_command(name) for name in COMMANDS]
     found = {name: metavar for command in commands for name, metavar in _options(command)}
-    assert {"--model-key", "--telegram-token", "--search-key", "--link-secret-file"} <= found.keys()
+    assert {"--model-key", "--telegram-token", "--search-key"} <= found.keys()
     assert {name: metavar for name, metavar in found.items() if "FILE" not in metavar} == {}
 
 

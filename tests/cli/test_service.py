@@ -1,4 +1,4 @@
-"""`microclaw service`: the files for systemd and launchd, and what is run to make them count."""
+"""`microclaw up --service`: the files for systemd and launchd, and what is run to make them count."""
 
 from __future__ import annotations
 
@@ -79,15 +79,18 @@ def test_plist_is_one_that_launchd_reads() -> None:
     assert agent["RunAtLoad"] is True
 
 
-def test_print_writes_nothing(person: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["service", "install", "--print"]) == 0
+def test_the_file_is_printed_or_asked_about_and_nothing_written(
+    person: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["up", "--service", "file"]) == 0
     assert capsys.readouterr().out.startswith("[Unit]\n")
+    assert main(["up", "--service", "install"]) == 2  # nobody is at a terminal
     assert told(person) == []
     assert not (person / ".config").exists()
 
 
 def test_install_shows_writes_and_starts_it(person: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["service", "install", "--yes"]) == 0
+    assert main(["up", "--service", "install", "--yes"]) == 0
     out = capsys.readouterr().out
     unit = person / ".config/systemd/user/microclaw.service"
     assert out.index(f"# {unit}") < out.index("[Unit]") < out.index(f"wrote {unit}")
@@ -99,11 +102,6 @@ def test_install_shows_writes_and_starts_it(person: Path, capsys: pytest.Capture
     ]
 
 
-def test_install_without_a_terminal_asks_for_yes(person: Path) -> None:
-    assert main(["service", "install"]) == 2
-    assert not (person / ".config").exists()
-
-
 def test_install_names_variables_that_the_service_will_not_have(
     person: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -111,28 +109,28 @@ def test_install_names_variables_that_the_service_will_not_have(
     (person / "data/config.toml").write_text('[telegram]\ntoken = "${MY_BOT}"\n')
     monkeypatch.setenv("MY_BOT", "1:abc")
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-secret-key-of-mine")
-    assert main(["service", "install", "--yes"]) == 0
+    assert main(["up", "--service", "install", "--yes"]) == 0
     out = capsys.readouterr().out
     assert "sk-secret" not in out
 
 
 def test_uninstall_ends_it_and_keeps_the_data(person: Path) -> None:
-    assert main(["service", "uninstall"]) == 1
-    main(["service", "install", "--yes", "-q"])
-    assert main(["service", "uninstall"]) == 0
+    assert main(["up", "--service", "remove"]) == 1
+    main(["up", "--service", "install", "--yes", "-q"])
+    assert main(["up", "--service", "remove"]) == 0
     assert told(person)[-2:] == ["--user disable --now microclaw.service", "--user daemon-reload"]
     assert not (person / ".config/systemd/user/microclaw.service").exists()
     assert (person / "data").is_dir()
 
 
 def test_status_tells_whether_it_runs(person: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["service", "status"]) == 1
-    main(["service", "install", "--yes", "-q"])
+    assert main(["up", "--service", "status"]) == 1
+    main(["up", "--service", "install", "--yes", "-q"])
     capsys.readouterr()
-    assert main(["service", "status", "--json"]) == 0
+    assert main(["up", "--service", "status", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["running"] is True
     (person / "says").write_text("inactive\n")
-    assert main(["service", "status"]) == 1
+    assert main(["up", "--service", "status"]) == 1
 
 
 def test_mac_has_launchd_and_others_a_clear_no(tmp_path: Path) -> None:
@@ -146,5 +144,5 @@ def test_mac_has_launchd_and_others_a_clear_no(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a\nExecStartPre=touch b", "a\tb", "a\x01b"])
 def test_a_home_that_would_be_a_line_of_the_unit_is_refused(person: Path, name: str) -> None:
-    assert main(["--home", str(person / name), "service", "install", "--yes"]) == 1
+    assert main(["--home", str(person / name), "up", "--service", "install", "--yes"]) == 1
     assert not (person / ".config/systemd/user/microclaw.service").exists()

@@ -1,4 +1,4 @@
-"""`session rm` beside a running host: no byte of the data folder has the conversation's words any more."""
+"""`memory sessions --rm` beside a running host: no byte of the data folder has the conversation's words any more."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def test_a_removed_conversation_leaves_no_word(ask: Run, home: Path) -> None:
     assert "chat_history" in found_in(home, GONE[0])
     assert any(name.startswith("microclaw.db") for name in found_in(home, GONE[0]))
 
-    removed = ask("session", "rm", "terminal", "--yes")
+    removed = ask("memory", "sessions", "--rm", "terminal", "--yes")
     assert (removed.code, removed.err) == (0, "")
 
     assert {word: found_in(home, word) for word in GONE} == {word: set() for word in GONE}
-    assert ask("session", "show", "terminal").code != 0
+    assert ask("memory", "sessions", "terminal").code != 0

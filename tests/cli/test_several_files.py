@@ -39,7 +39,9 @@ def program(tmp_path: Path) -> Path:
 
 
 def test_a_trial_names_file_and_line_of_a_fault(program: Path, tmp_path: Path) -> None:
-    done = CliRunner().invoke(app, ["--home", str(tmp_path / "home"), "--json", "try", str(program), "--for", "4s"])
+    done = CliRunner().invoke(
+        app, ["--home", str(tmp_path / "home"), "--json", "run", "--try", str(program), "--for", "4s"]
+    )
     assert done.exit_code == 1
     trial = json.loads(done.stdout)
     assert "line 6 of lib/led.c" in trial["error"]
@@ -69,7 +71,7 @@ def test_a_sketchs_folder_is_the_sketch(tmp_path: Path) -> None:
     (folder / "begin.h").write_text("#pragma once\n#include <Arduino.h>\n#define LED 4\nvoid begin_lamp();\n")
     (folder / "empty.h").write_text("")
     (folder / "lamp.ino").write_text('#include "begin.h"\n#include "empty.h"\n' + (folder / "lamp.ino").read_text())
-    arguments = ["--home", str(tmp_path / "home"), "--json", "try", str(folder / "lamp.ino"), "--for", "2s"]
+    arguments = ["--home", str(tmp_path / "home"), "--json", "run", "--try", str(folder / "lamp.ino"), "--for", "2s"]
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output or done.exception
     assert len(json.loads(done.stdout)["edges"]) >= 7

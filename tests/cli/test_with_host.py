@@ -95,25 +95,6 @@ def test_a_report_of_a_device_has_its_answers_and_no_name(ask: Run, program: Cal
     assert ask("app", "uninstall", "pasted", "-d", "virtual-1", "-q").code == 0
 
 
-def test_program_is_run_listed_shown_logged_and_taken_off(ask: Run, program: Callable[[str, int], Path]) -> None:
-    ran = ask("run", str(program("whole", 12)), "-d", "virtual-1")
-    assert ran.code == 0, ran.err
-    apps = json.loads(ask("app", "list", "-d", "virtual-1", "--json").out)["apps"]
-    assert ("whole", "running") in [(app["name"], app["condition"]) for app in apps]
-    assert "every(100, tick)" in ask("app", "show", "whole", "-d", "virtual-1").out
-    assert "whole        tick" in ask("logs", "virtual-1").out
-    lines = ask("logs", "virtual-1/whole").out.splitlines()
-    assert lines
-    assert all("whole        tick" in line for line in lines)
-    newest = ask("logs", "virtual-1/whole", "--tail", "3").out.splitlines()
-    assert len(newest) == 3
-    assert newest[0] >= lines[-3]  # it went on meanwhile
-    undated = ask("logs", "virtual-1/whole", "--since", "10m")
-    assert undated.code == 1
-    ran = ask("app", "uninstall", "whole", "-d", "virtual-1", "--json")
-    assert json.loads(ran.out)["schema"] == "microclaw.removal/1"
-
-
 SPINNING = "void setup() { pinMode(4, OUTPUT); }\nvoid loop() { digitalWrite(4, digitalRead(5)); }\n"
 
 

@@ -19,16 +19,20 @@ schedule add '' x
 schedule add 7:00 ' '
 memory search ''
 schedule rm 1 2
-skill list a b
+memory skills a b
 memory search x --limit 51
 logs x --tail -1
 logs x --since 10
-usage --by moon
+status --usage --by moon
 moon
 setup --modle x
 --home
 chat ''
-completion moon"""
+--completion moon
+person tokens --add a --rm b
+memory sessions --rm x -n 3
+run x.c --for 5s
+run x.c --try --force"""
 
 
 @pytest.mark.parametrize("line", WRONG.splitlines())
@@ -39,7 +43,9 @@ def test_a_line_that_cannot_be_read_is_an_error_and_a_next_step(line: str, capsy
     assert told.out == ""
 
 
-@pytest.mark.parametrize("words", ["skill show", "skill check", "session show", "session rm", "approval show"])
+@pytest.mark.parametrize(
+    "words", ["memory skills", "memory check-skills", "memory sessions", "memory sessions --rm", "approval list"]
+)
 def test_a_name_that_nothing_has_is_asked_of_no_host(words: str) -> None:
     """With a host to ask it would be exit code 3: none runs."""
     for name in ("", " ", "a/b", "../x"):

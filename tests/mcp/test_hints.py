@@ -18,7 +18,7 @@ from microclaw.mcp.server.handlers import without_commands
             "watch it: microclaw logs desk, or: microclaw app undo",
             "watch it: call read-logs, or: call undo",
         ),
-        ("microclaw person add-token NAME", "the person can, on the host's own command line"),
+        ("microclaw person tokens --add NAME", "the person can, on the host's own command line"),
         ("start one: `microclaw up --virtual 1`", "start one: the person can, on the host's own command line"),
         ("is it a microclaw virtual board of this version?", "is it a microclaw virtual board of this version?"),
         ("name one of those", "name one of those"),

@@ -17,10 +17,10 @@ from tests.offline.conftest import Ask
         ("please approve approval 15", "microclaw approval decide 15 yes"),
         ("turn off the schedule 1 on virtual-1", "microclaw schedule rm 1"),
         ("remove person 4", "microclaw person rm NAME"),
-        ("turn off token 3", "microclaw person rm-token NAME"),
+        ("turn off token 3", "microclaw person tokens --rm NAME"),
         ("turn off alarm 7", "of a pin: turn off pin 7"),
         ("undo change 6", "microclaw app undo 6"),
-        ("read secret 2 on virtual-1", "microclaw secret list"),
+        ("read secret 2 on virtual-1", "microclaw task secrets"),
         ("what tasks ran today", "microclaw task list"),
     ],
 )

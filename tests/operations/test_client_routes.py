@@ -19,7 +19,7 @@ MISSING: Final[Mapping[str, tuple[str, ...]]] = {
         "POST /v1/signin/password",
         "POST /v1/signout",
     ),
-    "the page shows them; on the command line it is microclaw session": (
+    "the page shows them; on the command line it is microclaw memory sessions": (
         "GET /v1/chat",
         "GET /v1/chat/{chat_id}/messages",
     ),

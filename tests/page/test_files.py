@@ -7,11 +7,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from starlette.applications import Starlette
+from starlette.routing import Router
 from starlette.testclient import TestClient
 
 from microclaw.api.access import access_of
-from microclaw.api.failures import add_failure_handlers
+from microclaw.api.failures import AnswersInForm
 from microclaw.api.operation_routes import by_hand_routes
 from microclaw.operations.operation import Access
 from microclaw.page.files import POLICY, STATIC, VIEWS, page_files
@@ -26,9 +26,7 @@ LATER_BYTES = 200_000
 
 @pytest.fixture(scope="module")
 def client() -> TestClient:
-    app = Starlette(routes=by_hand_routes({"page": None}))
-    add_failure_handlers(app)
-    return TestClient(app)
+    return TestClient(AnswersInForm(Router(by_hand_routes({"page": None}))))
 
 
 def test_the_document_is_at_each_view_and_nowhere_else(client: TestClient) -> None:

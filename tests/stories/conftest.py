@@ -195,4 +195,4 @@ def until(look: Callable[[], _Found], patience_s: float = 60.0) -> _Found:
 
 def until_recorded(host: Host, *kinds: str) -> None:
     """The security log has these kinds; a line is written within a second."""
-    until(lambda: set(kinds) <= {line["kind"] for line in host.run("audit", "--json").json["events"]})
+    until(lambda: set(kinds) <= {line["kind"] for line in host.run("person", "log", "--json").json["events"]})

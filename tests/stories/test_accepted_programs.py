@@ -66,10 +66,10 @@ void loop() { digitalWrite(4, HIGH); delayMicroseconds(300); digitalWrite(4, LOW
 
 
 def tried(folder: Path, file: str, source: str, *words: str) -> tuple[Ran, Any]:
-    """`microclaw try FILE`: how it ended, and its document."""
+    """`microclaw run FILE --try`: how it ended, and its document."""
     path = folder / file
     path.write_text(source)
-    done = microclaw(folder / "home", "--json", "try", str(path), "--for", "3s", *words)
+    done = microclaw(folder / "home", "--json", "run", "--try", str(path), "--for", "3s", *words)
     return done, done.json
 
 

@@ -13,7 +13,7 @@ PRINTS = "for (int pin : {%s}) Serial.println(pin);"
 
 def tried(folder: Path, source: str, *words: str, file: str = "pins.ino") -> object:
     (folder / file).write_text(source)
-    done = microclaw(folder / "home", "--json", "try", str(folder / file), "--for", "1s", *words)
+    done = microclaw(folder / "home", "--json", "run", "--try", str(folder / file), "--for", "1s", *words)
     assert done.code == 0, done.out + done.err
     return done.json["log"]
 

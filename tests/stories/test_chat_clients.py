@@ -137,7 +137,7 @@ async def test_a_removed_token_ends_its_connection(host: Host) -> None:
     ada = await asyncio.to_thread(member_of, host, "ada")
     async with gateway(host, ada.token) as client:
         assert (await said(client, type="ping"))["type"] == "pong"
-        assert (await asyncio.to_thread(host.run, "person", "rm-token", "of-ada", "-y")).code == 0
+        assert (await asyncio.to_thread(host.run, "person", "tokens", "--rm", "of-ada", "-y")).code == 0
         with pytest.raises(ConnectionClosed) as closed:
             await client.recv()
         assert closed.value.rcvd is not None

@@ -57,13 +57,13 @@ def test_a_schedule_runs_pauses_resumes_and_goes(host: Host) -> None:
     number = str(made.json["schedule"])
     assert host.run("schedule", "run", number).code == 0
     until(lambda: host.level(BOARD, 14) == 1)
-    runs = host.run("--json", "schedule", "show", number).json["runs"]
+    runs = host.run("--json", "schedule", "list", number).json["runs"]
     assert [run["state"] for run in runs] == ["done"]
     paused = host.run("--json", "schedule", "pause", number).json
     assert (paused["state"], paused["next_ms"]) == ("paused", None)
     assert host.run("--json", "schedule", "resume", number).json["next_ms"] == made.json["next_ms"]
     assert host.run("schedule", "rm", number).code == 0
-    assert host.run("schedule", "show", number).code == 1
+    assert host.run("schedule", "list", number).code == 1
 
 
 def test_a_time_that_comes_is_kept(host: Host) -> None:
@@ -86,21 +86,21 @@ def test_a_skill_of_ones_own_is_listed_and_its_mistakes_are_told(host: Host) -> 
     folder = host.home / "skills" / "lamp"
     folder.mkdir(parents=True)
     (folder / "SKILL.md").write_text("---\nname: lamp\ndescription: Lights a lamp when it is dark.\n---\n\nDo it.\n")
-    skills = {one["name"]: one["shipped"] for one in host.run("--json", "skill", "list").json["skills"]}
+    skills = {one["name"]: one["shipped"] for one in host.run("--json", "memory", "skills").json["skills"]}
     assert (skills["lamp"], True in skills.values()) == (False, True)
-    assert host.run("skill", "check").code == 0
+    assert host.run("memory", "check-skills").code == 0
     (folder / "SKILL.md").write_text("no head\n")
-    assert host.run("skill", "check", "lamp").code == 1
+    assert host.run("memory", "check-skills", "lamp").code == 1
 
 
 def test_the_security_log_has_the_acts_and_shows_a_change_of_it(host: Host) -> None:
     assert host.run("exec", BOARD, "gpio.set", "16", "1").code == 0
     until_recorded(host, "call.acted", "device.added")
-    assert host.run("audit", "verify").code == 0
+    assert host.run("person", "log", "--verify").code == 0
     acts = host.home / "audit" / "acts.jsonl"
     kept = acts.read_bytes()
     acts.write_bytes(kept.replace(b"call.acted", b"call.asked", 1))
-    assert host.run("audit", "verify").code == 1
+    assert host.run("person", "log", "--verify").code == 1
     acts.write_bytes(kept)
 
 

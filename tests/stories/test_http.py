@@ -63,7 +63,7 @@ def test_an_upgrade_is_taken_back_to_the_version_before(host: Host, owner: Door)
         ({**set_pin(9), "pin": 9}, 422),
         ({"arguments": {"pin": 9, "level": 1}}, 422),
         (b"not json", 422),
-        (b"\xff\xfe", 400),
+        (b"\xff\xfe", 422),
     ],
 )
 def test_a_body_of_another_form_is_refused_and_nothing_is_done(host: Host, owner: Door, body: Any, status: int) -> None:

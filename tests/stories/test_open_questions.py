@@ -26,7 +26,7 @@ def test_a_chat_without_a_terminal_goes_on_while_a_question_is_open(host: Host, 
     assert host.run("run", blink(tmp_path, 10), "-d", "virtual-1", "-y").code == 0
     waiting = started(host.home, "chat", "--json", "--session", "script", "turn off pin 10")
     until(lambda: host.client.get("/v1/approvals")["approvals"])
-    assert host.run("session", "rm", "script", "--json", "--yes").json["error"]["code"] == "overloaded"
+    assert host.run("memory", "sessions", "--rm", "script", "--json", "--yes").json["error"]["code"] == "overloaded"
     ran = host.run("chat", "--json", "--session", "script", said)
     assert (ran.code, ran.json["error"]) == (0, None)
     waiting.communicate(timeout=TIMEOUT_S)

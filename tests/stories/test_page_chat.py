@@ -64,7 +64,7 @@ def test_conversations_are_listed_and_each_has_its_own(host: Host, open_page: Op
 
 
 def test_another_person_sees_nothing_of_it(host: Host, open_page: OpenPage) -> None:
-    assert host.run("people", "add", "ada", "--role", "member").code == 0
+    assert host.run("person", "add", "ada", "--role", "member").code == 0
     page = open_page(link(host, "ada"))
     chat(page)
     expect(page.get_by_label("Message")).to_be_visible()

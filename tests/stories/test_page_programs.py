@@ -101,5 +101,5 @@ def test_a_read_only_person_has_no_editor_and_a_session_that_ends_asks_in_place(
     page = open_page(link(host, "wall"))
     expect(page.get_by_role("navigation", name="Views").get_by_role("link", name="Boards")).to_be_visible()
     expect(page.get_by_role("navigation", name="Views").get_by_role("link", name="Editor")).to_have_count(0)
-    assert host.run("person", "end-signin", "all", "-y").code == 0
+    assert host.run("person", "signins", "--end", "all", "-y").code == 0
     expect(page.get_by_label("Password")).to_be_visible()

@@ -47,7 +47,7 @@ def test_a_session_ends_from_the_command_line(host: Host) -> None:
     session = {"Cookie": cookie(opened)}
     assert anybody.ask("GET", "/v1/devices", **session).status == 200
     assert [one["id"] for one in host.run("person", "signins", "--json").json["signins"]] == [opened.json["id"]]
-    assert host.run("person", "end-signin", opened.json["id"], "-y").code == 0
+    assert host.run("person", "signins", "--end", opened.json["id"], "-y").code == 0
     assert anybody.ask("GET", "/v1/devices", **session).status == 401
 
 
@@ -70,7 +70,7 @@ def test_a_password_signs_in_and_a_new_one_ends_every_session(host: Host) -> Non
 )
 def test_a_token_may_no_more_than_its_scope(host: Host, scope: str, statuses: tuple[int, ...]) -> None:
     """To look, to ask, to act, to own: the owner's token, made smaller on the command line."""
-    made = host.run("person", "add-token", f"wall-{scope}", "--scope", scope, "--json")
+    made = host.run("person", "tokens", "--add", f"wall-{scope}", "--scope", scope, "--json")
     assert (made.code, made.json["scope"]) == (0, scope)
     it = door(host, made.json["secret"])
     asked = (
@@ -90,9 +90,9 @@ def test_a_removed_token_and_a_removed_person_open_nothing(host: Host) -> None:
     assert eve.post(CALL, SETTING).status == 403
     assert host.run("person", "rm", "eve", "-y").code == 0
     assert eve.get("/v1/devices").status == 401
-    made = host.run("person", "add-token", "laptop", "--json").json["secret"]
+    made = host.run("person", "tokens", "--add", "laptop", "--json").json["secret"]
     assert door(host, made).get("/v1/devices").status == 200
-    assert host.run("person", "rm-token", "laptop", "-y").code == 0
+    assert host.run("person", "tokens", "--rm", "laptop", "-y").code == 0
     assert door(host, made).get("/v1/devices").status == 401
 
 
@@ -105,16 +105,18 @@ def test_wrong_tokens_are_slowed_and_a_right_one_still_comes_in(host: Host) -> N
 
 
 def verified(host: Host, *words: str) -> int:
-    return host.run("audit", "verify", *words).code
+    return host.run("person", "log", "--verify", *words).code
 
 
 def test_the_security_log_shows_a_changed_a_removed_and_a_cut_line(host: Host) -> None:
     member_of(host, "zoe")
     assert host.run("person", "role", "zoe", "read-only").code == 0
-    assert host.run("person", "rm-token", "of-zoe", "-y").code == 0
+    assert host.run("person", "tokens", "--rm", "of-zoe", "-y").code == 0
     code_for(host, "zoe")
     until_recorded(host, "role.changed", "token.made", "token.revoked", "signin.link")
-    heads = [line.split()[1] for line in host.run("audit", "verify").out.splitlines() if line.startswith("  head ")]
+    heads = [
+        line.split()[1] for line in host.run("person", "log", "--verify").out.splitlines() if line.startswith("  head ")
+    ]
     assert "acts" in [one.partition(":")[0] for one in heads]
     assert verified(host, *(word for one in heads for word in ("--head", one))) == 0
     file: Path = host.home / "audit" / "acts.jsonl"

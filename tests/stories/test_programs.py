@@ -67,7 +67,7 @@ def written(folder: Path, file: str) -> str:
 
 @pytest.mark.parametrize("file", SOURCES)
 def test_a_program_is_tried_without_host_and_board(tmp_path: Path, file: str) -> None:
-    words = ("--json", "try", written(tmp_path, file), "--expect", str(tmp_path / "it.expect"))
+    words = ("--json", "run", "--try", written(tmp_path, file), "--expect", str(tmp_path / "it.expect"))
     ran = microclaw(tmp_path / "home", *words)
     assert (ran.code, ran.json["ok"], ran.json["pins"]) == (0, True, [2])
     assert len(ran.json["edges"]) > 4
@@ -158,11 +158,14 @@ def test_lines_that_a_program_prints_are_in_the_log(clean: Host, tmp_path: Path)
     logged = clean.run("--json", "logs", BOARD, "--tail", "50")
     assert logged.code == 0
     assert '"text": "on"' in logged.out
+    newest = clean.run("--json", "logs", f"{BOARD}/fan", "--tail", "1")
+    assert (newest.code, newest.out.count('"text"')) == (0, 1)
+    assert clean.run("logs", f"{BOARD}/fan", "--since", "10m").code == 1  # what a board keeps has no dates
 
 
 def test_each_save_of_a_watched_file_is_run(clean: Host, tmp_path: Path) -> None:
     file = blink(tmp_path, 10)
-    watching = started(clean.home, "--json", "watch", file, "-d", BOARD)
+    watching = started(clean.home, "--json", "run", "--watch", file, "-d", BOARD)
     until(lambda: clean.conditions(BOARD) == {"blink": "running"})
     first = clean.program(BOARD, "blink").sha256
     blink(tmp_path, 10, 50)

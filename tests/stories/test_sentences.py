@@ -122,7 +122,7 @@ def test_what_is_remembered_is_in_a_file_found_and_forgotten(host: Host) -> None
 
 def test_a_conversation_is_kept_until_it_is_removed(host: Host) -> None:
     said(host, "read pin 5", "kept")
-    roles = [one["role"] for one in host.run("--json", "session", "show", "kept").json["messages"]]
+    roles = [one["role"] for one in host.run("--json", "memory", "sessions", "kept").json["messages"]]
     assert roles == ["user", "assistant"]
-    assert host.run("session", "rm", "kept", "--yes").code == 0
-    assert host.run("session", "show", "kept").code == 1
+    assert host.run("memory", "sessions", "--rm", "kept", "--yes").code == 0
+    assert host.run("memory", "sessions", "kept").code == 1

@@ -50,10 +50,10 @@ WIDTHS_US = (600, 1000, 2000, 3000, 12_000)
 
 
 def tried(folder: Path, file: str, source: str, *words: str) -> Any:
-    """The document of `microclaw try FILE` for two seconds."""
+    """The document of `microclaw run FILE --try` for two seconds."""
     path = folder / file
     path.write_text(source)
-    done = microclaw(folder / "home", "--json", "try", str(path), "--for", "2s", *words)
+    done = microclaw(folder / "home", "--json", "run", "--try", str(path), "--for", "2s", *words)
     assert done.code == 0, done.out
     return done.json
 

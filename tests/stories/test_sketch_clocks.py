@@ -67,10 +67,10 @@ def test_a_trial_begins_on_a_board_that_is_up_and_says_how_long(host: Host, tmp_
     (tmp_path / "pump.ino").write_text(PUMP)
     (tmp_path / "boot.c").write_text(SINCE_BOOT)
     (tmp_path / "boot.expect").write_text("pin 2: high at 2 s\nfor 3 s\n")
-    first, again = (host.run("try", str(tmp_path / "pump.ino"), "--json").json for _ in range(2))
+    first, again = (host.run("run", "--try", str(tmp_path / "pump.ino"), "--json").json for _ in range(2))
     assert first["uptime_ms"] == again["uptime_ms"] > 60_000
     assert first["edges"] == again["edges"] != []
-    boot = ("try", str(tmp_path / "boot.c"), "--expect", str(tmp_path / "boot.expect"), "--json")
+    boot = ("run", "--try", str(tmp_path / "boot.c"), "--expect", str(tmp_path / "boot.expect"), "--json")
     supposing = host.run(*boot)
     assert (supposing.code, supposing.json["proof"]) == (1, "not met")
     (tmp_path / "boot.expect").write_text("pin 2: high at 2 s\nfor 3 s\nuptime 1 s\n")
@@ -94,7 +94,9 @@ def test_a_sketch_that_compares_times_wrongly_fails_where_its_clock_starts_again
     found = {}
     for compared in ("millis() - changed > 20", "millis() > changed + 20"):
         (tmp_path / "button.ino").write_text(OVERFLOW.replace("IS_STABLE", compared))
-        tried = host.run("try", str(tmp_path / "button.ino"), "--expect", str(tmp_path / "button.expect"), "--json")
+        tried = host.run(
+            "run", "--try", str(tmp_path / "button.ino"), "--expect", str(tmp_path / "button.expect"), "--json"
+        )
         found[compared] = (tried.code, tried.json["proof"])
     assert found == {
         "millis() - changed > 20": (0, "met in the trial"),

@@ -149,7 +149,7 @@ print([name for name, value in os.environ.items() if "SECRET" in value])
 def allowed(host: Host, tmp_path: Path) -> None:
     """The allowlist lets tasks named report read at one host, with a secret."""
     (tmp_path / "key").write_text(SECRET)
-    assert host.run("secret", "set", "weather", f"@{tmp_path / 'key'}").code == 0
+    assert host.run("task", "secrets", "weather", f"@{tmp_path / 'key'}").code == 0
     (host.home / "egress.yaml").write_text(
         "allow:\n  - host: api.example.com\n    secret: weather\n    header: X-Api-Key\n"
         "    methods: [GET]\n    tasks: [report]\n"
@@ -159,18 +159,18 @@ def allowed(host: Host, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("allowed")
 def test_the_allowlist_lets_a_task_reach_only_what_it_names(host: Host, owner: Door, tmp_path: Path) -> None:
     assert owner.post("/v1/tasks", {"code": "print(1)", "allow": "other"}).status == 422
-    assert host.run("secret", "egress", "GET", "https://api.example.com/x", "--task", "report").code == 0
+    assert host.run("task", "egress", "GET", "https://api.example.com/x", "--task", "report").code == 0
     for words in (
         ("POST", "https://api.example.com/x", "--task", "report"),
         ("GET", "https://api.example.com/x", "--task", "other"),
     ):
-        assert host.run("secret", "egress", *words).code == 1
-    listed = host.run("secret", "list", "--json")
+        assert host.run("task", "egress", *words).code == 1
+    listed = host.run("task", "secrets", "--json")
     assert (listed.code, SECRET in listed.out) == (0, False)
     (tmp_path / "ask.py").write_text(ASK.replace("SECRET", SECRET[:12]))
     ran = host.run("task", "run", str(tmp_path / "ask.py"), "--allow", "report")
     assert (ran.code, ran.out.splitlines()) == (0, ["[403, 403, 403]", "[]"])
-    asked = ("audit", "--kind", "egress.refused", "--json")
+    asked = ("person", "log", "--kind", "egress.refused", "--json")
     until(lambda: len(host.run(*asked).json["events"]) == 3)  # the lines are written within a second
     log = "".join(file.read_text() for file in (host.home / "audit").glob("*.jsonl"))
     assert SECRET not in log

@@ -42,20 +42,14 @@ def access_from_network(method: str, path: str) -> Access | None:
 
 def access_of(method: str, path: str) -> Access | None:
     """What this request asks for; None when there is no such route. Where several routes fit: the strictest."""
-    rows = _by_key().get(_key("GET" if method == "HEAD" else method, path), ())
-    return max((access for pattern, access in rows if pattern.fullmatch(path)), default=None)
+    method = "GET" if method == "HEAD" else method
+    return max((access for pattern, access in _routes().get(method, ()) if pattern.fullmatch(path)), default=None)
 
 
 def methods_at(path: str) -> list[str]:
     """The methods that this path has, for `Allow`; HEAD where there is GET."""
     found = {method for method in METHODS if access_of(method, path) is not None}
     return sorted(found | {"HEAD"} if "GET" in found else found)
-
-
-def _key(method: str, path: str) -> tuple[str, str]:
-    """Routes are looked through by the method and the first words: "v1/devices" or "boards"."""
-    words = path.split("/", 3)[1:3]
-    return method, "/".join(words if words[:1] in (["v1"], ["api"]) else words[:1])
 
 
 def _pattern(path: str) -> re.Pattern[str]:
@@ -68,9 +62,9 @@ def _pattern(path: str) -> re.Pattern[str]:
 
 
 @cache
-def _by_key() -> dict[tuple[str, str], list[tuple[re.Pattern[str], Access]]]:
-    found: dict[tuple[str, str], list[tuple[re.Pattern[str], Access]]] = defaultdict(list)
+def _routes() -> dict[str, list[tuple[re.Pattern[str], Access]]]:
+    found: dict[str, list[tuple[re.Pattern[str], Access]]] = defaultdict(list)
     for access, route in every_route():
         method, path = route.split(" ")
-        found[_key(method, path)].append((_pattern(path), access))
+        found[method].append((_pattern(path), access))
     return dict(found)

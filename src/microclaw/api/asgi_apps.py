@@ -5,24 +5,22 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
-from starlette.applications import Starlette
-from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp
 
 from microclaw.api.access import access_from_network, access_of
 from microclaw.api.by_hand import load_by_hand
-from microclaw.api.caller import LOCAL_OWNER, BearerAuth, CallerMiddleware
+from microclaw.api.caller import LOCAL_OWNER, BearerAuth, as_caller
 from microclaw.api.chat_routes import ChatService
 from microclaw.api.compile_routes import CompileService
 from microclaw.api.credential_end import EndsWithCredential
-from microclaw.api.event_routes import Events
-from microclaw.api.failures import add_failure_handlers
-from microclaw.api.host_routes import Backup, Document
+from microclaw.api.failures import AnswersInForm
+from microclaw.api.host_routes import Document
 from microclaw.api.openai import OpenAiService
 from microclaw.api.operation_routes import by_hand_routes, operation_routes
 from microclaw.api.parts import HostParts
 from microclaw.api.request_check import LOOPBACK_NAMES, RequestCheck
-from microclaw.api.shares import Shares, WithinShare
+from microclaw.api.shares import Shares
 from microclaw.api.tool_routes import ToolService
 from microclaw.api.waiting import TellsWaiting
 from microclaw.apps.queues import CompileQueue
@@ -31,20 +29,15 @@ from microclaw.operations.operation import Operation, load
 
 def host_api(parts: HostParts) -> ASGIApp:
     """Every route, for both apps: the caller is in the request (api.caller)."""
-    admission, limits = parts.admission, parts.settings.limits
     by_hand = {
         **_open(parts),
+        **dict.fromkeys(("job", "install", "metrics", "backup", "event"), parts),
         "chat": ChatService(parts),
         "compile": CompileService(parts.services["program"].compiling),
-        "job": parts,
-        "caller": admission,
+        "caller": parts.admission,
         "openai": OpenAiService(parts),
         "task": parts.services["task"],
         "tool": ToolService(parts),
-        "install": parts,
-        "metrics": parts,
-        "backup": Backup(admission.gate, parts.backups.reading),
-        "event": Events(parts.live, admission.watching, admission.people, limits.keepalive_s, parts.pins),
     }
     return _app(by_hand, load(), operation_routes(parts))
 
@@ -52,8 +45,8 @@ def host_api(parts: HostParts) -> ASGIApp:
 def control_socket_app(parts: HostParts, api: ASGIApp) -> ASGIApp:
     """The whole API. Whoever can open the socket is the owner."""
     limits = parts.settings.limits
-    app = CallerMiddleware(api, LOCAL_OWNER)
-    return RequestCheck(AnswersHead(app), body_bytes=limits.control_body_bytes, body_s=limits.body_s)
+    app = as_caller(api, LOCAL_OWNER)
+    return RequestCheck(app, body_bytes=limits.control_body_bytes, body_s=limits.body_s)
 
 
 def api_app(
@@ -73,41 +66,13 @@ def api_app(
 
     inside = TellsWaiting(checked(api, limits.control_body_bytes), admission.approvals, parts.requests)
     app = BearerAuth(
-        inside=WithinShare(
-            EndsWithCredential(inside, admission.watching, admission.people, admission.approvals), shares
-        ),
-        outside=WithinShare(checked(outside, limits.body_bytes), shares),
+        inside=shares.limit(EndsWithCredential(inside, admission.watching, admission.people, admission.approvals)),
+        outside=shares.limit(checked(outside, limits.body_bytes)),
         tokens=admission.tokens,
         sign_ins=admission.sign_ins,
         access=access_from_network if on_network else access_of,
     )
-    return RequestCheck(AnswersHead(app), body_bytes=None, body_s=limits.body_s, allowed_hosts=allowed_hosts)
-
-
-class AnswersHead:
-    """HEAD is GET without its content (RFC 9110, 9.3.2), and what is behind sees GET: it is checked as GET is.
-
-    The server leaves the content away; a stream ends with its headers.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "HEAD":
-            await self._app(scope, receive, send)
-            return
-        is_over = False
-
-        async def send_head(message: Message) -> None:
-            nonlocal is_over
-            if message["type"] == "http.response.start":
-                await send(message)
-            elif not is_over:
-                is_over = True  # for a stream: `receive` tells it now that nobody listens
-                await send({"type": "http.response.body", "body": b""})
-
-        await self._app({**scope, "method": "GET"}, receive, send_head)
+    return RequestCheck(app, body_bytes=None, body_s=limits.body_s, allowed_hosts=allowed_hosts)
 
 
 def _open(parts: HostParts) -> dict[str, Any]:
@@ -115,11 +80,7 @@ def _open(parts: HostParts) -> dict[str, Any]:
     return {"page": None, "health": parts, "signin": parts.admission.sign_ins}
 
 
-def _app(
-    by_hand: Mapping[str, Any], acts: Sequence[Operation[..., Any]] = (), routes: Sequence[Route] = ()
-) -> Starlette:
+def _app(by_hand: Mapping[str, Any], acts: Sequence[Operation[..., Any]] = (), routes: Sequence[Route] = ()) -> ASGIApp:
     documented = [*acts, *(one for one in load_by_hand() if one.noun in by_hand or one.noun == "document")]
     services = {**by_hand, "document": Document(documented)}
-    app = Starlette(routes=[*routes, *by_hand_routes(services)])
-    add_failure_handlers(app)
-    return app
+    return AnswersInForm(Router([*routes, *by_hand_routes(services)]))

@@ -6,14 +6,14 @@ import hmac
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final, NoReturn
 
 from starlette.requests import HTTPConnection
-from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from microclaw.api.access import OF_ROLE, access_of
@@ -91,15 +91,13 @@ NOBODY: Final = Caller("", direct=False, source="")
 LOCAL_OWNER: Final = Caller(OWNER.person_id, direct=True, source="socket")
 
 
-class CallerMiddleware:
-    """Gives every request of `app` this caller."""
+def as_caller(app: ASGIApp, caller: Caller) -> ASGIApp:
+    """The app, every request of which is this caller's."""
 
-    def __init__(self, app: ASGIApp, caller: Caller) -> None:
-        self._app = app
-        self._caller = caller
+    async def of_caller(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, CALLER_KEY: caller}, receive, send)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._app({**scope, CALLER_KEY: self._caller}, receive, send)
+    return of_caller
 
 
 async def caller_of(
@@ -108,7 +106,9 @@ async def caller_of(
     """The request's caller. A request without one is refused: it must not count as the owner's."""
     caller = request.scope.get(CALLER_KEY)
     if not isinstance(caller, Caller):
-        raise PermissionRefused("this request has no caller", next_step="send a token: microclaw person add-token NAME")
+        raise PermissionRefused(
+            "this request has no caller", next_step="send a token: microclaw person tokens --add NAME"
+        )
     return caller if caller.request else replace(caller, request=request_number(request.scope))
 
 
@@ -219,7 +219,7 @@ class BearerAuth:
         sign_ins: SignIns | None = None,
         access: Callable[[str, str], Access | None] = access_of,
         local: tuple[str, Caller] | None = None,
-        next_step: str = "microclaw person add-token NAME",
+        next_step: str = "microclaw person tokens --add NAME",
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._inside = inside
@@ -239,68 +239,57 @@ class BearerAuth:
         access = self._access(scope.get("method", "GET"), scope["path"])
         is_open = access is Access.OPEN or (access is None and not scope["path"].startswith(FOR_TOKENS))
         cookies = [] if shown or self._sign_ins is None else cookies_of(scope)
-        answer: Caller | Response | None = None
         if (shown or cookies) and scope.get("method") not in _SAFE:
             await self._tokens.fresh()
-        if cookies and self._sign_ins is not None:
-            answer = await self._with_cookie(self._sign_ins, scope, cookies, access)
-        if answer is None and not shown and self._outside is not None and is_open:
-            await self._outside(scope, receive, send)
+        try:
+            caller = await self._with_cookie(scope, cookies, access)
+            if caller is None and not shown and self._outside is not None and is_open:
+                await self._outside(scope, receive, send)
+                return
+            caller = caller or await self._with_token(scope, shown, access)
+        except _Refused as exc:
+            await refuse(exc.answer, scope, receive, send)  # the body is not read
             return
-        answer = answer or await self._come_in(scope, shown or [""], access)
-        if isinstance(answer, Caller):
-            await CallerMiddleware(self._inside, answer)(scope, receive, send)
-        else:
-            await refuse(answer, scope, receive, send)  # the body is not read
+        await self._inside({**scope, CALLER_KEY: caller}, receive, send)
 
-    async def _come_in(self, scope: Scope, shown: list[str], access: Access | None) -> Caller | Response:
-        scheme, _, secret = shown[0].partition(" ")
-        secret = secret.strip() if len(shown) == 1 and scheme.lower() == "bearer" else ""
-        if self._local is not None and hmac.compare_digest(secret.encode(), self._local[0].encode()):
+    async def _with_token(self, scope: Scope, shown: list[str], access: Access | None) -> Caller:
+        scheme, _, secret = shown[0].partition(" ") if shown else ("", "", "")
+        secret = secret.strip()
+        is_one = len(shown) == 1 and scheme.lower() == "bearer"
+        if is_one and self._local is not None and hmac.compare_digest(secret.encode(), self._local[0].encode()):
             return self._local[1]
-        token = await self._tokens.who(secret)
+        token = await self._tokens.who(secret) if is_one else None
         if token is None:
-            lapsed = await self._tokens.lapsed(secret.strip()) if any(shown) else None
-            return self._opens_nothing(scope, shown, lapsed)
+            self._refuse_token(scope, is_shown=any(shown), lapsed=await self._tokens.lapsed(secret) if secret else None)
         is_less = person_behind(token.person.person_id) != token.person.person_id
         limit = token.scope if is_less else None
-        refused = self._refused(token.person, scope, access, AuditKind.TOKEN_MISUSED, about=token.name, limit=limit)
-        if refused is not None:
-            return refused
-        who, number = token.person, request_number(scope)
-        return Caller(who.person_id, direct=False, source=token.token_id, request=number, role=who.role)
+        self._check_role(token.person, scope, access, AuditKind.TOKEN_MISUSED, about=token.name, limit=limit)
+        return _caller(token.person, scope, token.token_id)
 
-    async def _with_cookie(
-        self, sign_ins: SignIns, scope: Scope, cookies: list[str], access: Access | None
-    ) -> Caller | Response | None:
+    async def _with_cookie(self, scope: Scope, cookies: list[str], access: Access | None) -> Caller | None:
         """None for a session that opens nothing where nobody asks for one: so a browser can sign in again."""
-        found = await sign_ins.who(cookies[0]) if len(cookies) == 1 else None
+        if not cookies or self._sign_ins is None:
+            return None
+        found = await self._sign_ins.who(cookies[0]) if len(cookies) == 1 else None
         if found is None:
             if access is Access.OPEN:
                 return None
-            self._note(AuditKind.SIGNIN_REFUSED, "a session that is over, or never was one", scope)
             text = "this session is over: it was ended, or nobody used it for a week"
             failure = Failure("unauthorized", text, "sign in again: microclaw status --open")
-            answer = failure_response(failure, 401, path=scope["path"])
-            answer.headers["Set-Cookie"] = session_cookie(scope, "", 0)
-            return answer
-        refused = self._refused(found.person, scope, access, AuditKind.SIGNIN_REFUSED, about=found.sign_in_id)
-        if refused is not None:
-            return refused
+            self._note(scope, AuditKind.SIGNIN_REFUSED, "a session that is over, or never was one")
+            raise _Refused(scope, failure, 401, {"Set-Cookie": session_cookie(scope, "", 0)})
+        self._check_role(found.person, scope, access, AuditKind.SIGNIN_REFUSED, about=found.sign_in_id)
         csrf = csrf_token(cookies[0])
         changes = scope.get("method", "GET") not in _SAFE and access is not Access.OPEN
         sent = [value for key, value in scope["headers"] if key == _CSRF]
         if changes and not (len(sent) == 1 and hmac.compare_digest(sent[0], csrf.encode())):
-            self._note(AuditKind.SIGNIN_REFUSED, "a change without the page's own word", scope, about=found.sign_in_id)
-            text = f"a session changes nothing without the header {CSRF_HEADER}"
-            if sent:
-                text = f"the header {CSRF_HEADER} has not the value of this session, so nothing was changed"
-            failure = Failure("forbidden", text, "GET /v1/me has its value: csrf")
-            return failure_response(failure, 403, path=scope["path"])
-        who, number, source = found.person, request_number(scope), found.sign_in_id
-        return Caller(who.person_id, direct=False, source=source, request=number, csrf=csrf, role=who.role)
+            text = f"a session changes nothing without its own value of the header {CSRF_HEADER}"
+            about = found.sign_in_id
+            self._note(scope, AuditKind.SIGNIN_REFUSED, "a change without the page's own word", about=about)
+            raise _Refused(scope, Failure("forbidden", text, "GET /v1/me has its value: csrf"), 403)
+        return _caller(found.person, scope, found.sign_in_id, csrf)
 
-    def _refused(
+    def _check_role(
         self,
         person: Person,
         scope: Scope,
@@ -309,52 +298,52 @@ class BearerAuth:
         *,
         about: str,
         limit: str | None = None,
-    ) -> Response | None:
-        """The answer for somebody who is known, and may not do this. `limit`: the token's scope, where that is less."""
+    ) -> None:
+        """Refuse somebody who is known, and may not do this. `limit`: the token's scope, where that is less."""
         path, most = scope["path"][:80], OF_ROLE.get(person.role, Access.OPEN)
         if access is Access.SOCKET:
             text = f"no token may do this, and no session: {scope.get('method', 'GET')} {path}"
             step = "do it on the host's own command line"
         elif (Access.OWN if access is None else access) <= most:
-            return None
+            return
         else:
-            needs = "the owner's" if access is None else _LEAST[access]
             who = f"{person.name} is {role_words(person.role)}" if limit is None else f"this token's scope is {limit}"
-            text, step = f"{who}: {path} is {needs}", "ask the owner of this host"
+            text = f"{who}: {path} is {_LEAST[Access.OWN if access is None else access]}"
+            step = "ask the owner of this host"
         known = (path,) if _PLAIN_PATH.fullmatch(path) else ()
-        self._note(kind, text, scope, about=about, by=person.name, known=known)
-        return failure_response(Failure("permission_refused", text, step), 403, path=scope["path"])
+        self._note(scope, kind, text, about=about, by=person.name, known=known)
+        raise _Refused(scope, Failure("permission_refused", text, step), 403)
 
-    def _note(
-        self,
-        kind: AuditKind,
-        text: str,
-        scope: Scope,
-        *,
-        about: str | None = None,
-        by: str | None = None,
-        known: tuple[str, ...] = (),
-    ) -> None:
-        self._tokens.record(AuditEvent(kind, text, address=client_address(scope), about=about, by=by, known=known))
-
-    def _opens_nothing(self, scope: Scope, shown: list[str], lapsed: str | None) -> Response:
+    def _refuse_token(self, scope: Scope, *, is_shown: bool, lapsed: str | None) -> NoReturn:
         """`lapsed` is the name of the token that was shown, when it is known."""
         address = client_address(scope)
         wait_s = self._wrong.wait_s(address)
         if wait_s > 0:
-            text = f"{WRONG_TOKENS} wrong tokens within a minute from {address}"
-            self._note(AuditKind.TOKEN_LOCKED, f"{WRONG_TOKENS} wrong tokens within a minute", scope, about=lapsed)
-            refused = failure_response(Failure(TOO_MANY, text, f"wait {wait_s:.0f} s"), 429, path=scope["path"])
-            refused.headers["Retry-After"] = f"{wait_s:.0f}"
-            return refused
-        if any(shown):
+            text = f"{WRONG_TOKENS} wrong tokens within a minute"
+            self._note(scope, AuditKind.TOKEN_LOCKED, text, about=lapsed)
+            failure = Failure(TOO_MANY, f"{text} from {address}", f"wait {wait_s:.0f} s")
+            raise _Refused(scope, failure, 429, {"Retry-After": f"{wait_s:.0f}"})
+        if is_shown:
             self._wrong.add(address)
             text = "opens nothing" if lapsed is None else "expired, or its person is not who they were"
-            self._note(AuditKind.TOKEN_WRONG, text, scope, about=lapsed)
+            self._note(scope, AuditKind.TOKEN_WRONG, text, about=lapsed)
         text = "this token is not valid: it is missing, wrong, expired or removed"
-        refused = failure_response(Failure("unauthorized", text, self._next_step), 401, path=scope["path"])
-        refused.headers["WWW-Authenticate"] = "Bearer"
-        return refused
+        raise _Refused(scope, Failure("unauthorized", text, self._next_step), 401, {"WWW-Authenticate": "Bearer"})
+
+    def _note(self, scope: Scope, kind: AuditKind, text: str, **facts: Any) -> None:
+        self._tokens.record(AuditEvent(kind, text, address=client_address(scope), **facts))
+
+
+class _Refused(Exception):
+    def __init__(self, scope: Scope, failure: Failure, status: int, headers: Mapping[str, str] = MappingProxyType({})):
+        super().__init__(failure.message)
+        self.answer = failure_response(failure, status, path=scope["path"])
+        self.answer.headers.update(headers)
+
+
+def _caller(person: Person, scope: Scope, source: str, csrf: str = "") -> Caller:
+    number = request_number(scope)
+    return Caller(person.person_id, direct=False, source=source, request=number, csrf=csrf, role=person.role)
 
 
 def client_address(scope: Scope) -> str:

@@ -5,7 +5,6 @@ The message is in the agent's inbox, so the answer is kept for a client that dis
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Annotated, Any, TypeAlias
@@ -42,7 +41,6 @@ class ChatService:
         self.parts = parts
         self.inbox = parts.conversations.inbox
         self.outbox, self.sessions = self.inbox.outbox, parts.knowledge.sessions
-        self.deliveries = _DeliveryLog(self.outbox)
 
 
 class ChatFacts(Struct, frozen=True, kw_only=True):
@@ -97,7 +95,7 @@ async def say(
         if has_ended(asked.request.scope):  # nobody may read the answer any more
             chats.inbox.cancel(channel, own_id, message_id=accepted.message_id)
 
-    lines = _lines(accepted, chats.deliveries, chats.parts.settings.limits.keepalive_s, leave)
+    lines = _lines(accepted, chats.outbox, chats.parts.settings.limits.keepalive_s, leave)
     return StreamingResponse(lines, media_type=MEDIA_TYPE)
 
 
@@ -155,22 +153,8 @@ def _chat_address(by: Caller, chat_id: str) -> tuple[str, str]:
     return (CHANNEL if by.direct else API), by.scoped(chat_id)
 
 
-class _DeliveryLog:
-    """Records delivered answers, even when the client closes at once."""
-
-    def __init__(self, outbox: Outbox) -> None:
-        self._outbox = outbox
-        self._recording: set[asyncio.Task[None]] = set()
-
-    async def record(self, outbound_id: int) -> None:
-        recording = asyncio.ensure_future(self._outbox.delivered(outbound_id, soon=True))
-        self._recording.add(recording)
-        recording.add_done_callback(self._recording.discard)
-        await asyncio.shield(recording)
-
-
 async def _lines(
-    accepted: AcceptedMessage, deliveries: _DeliveryLog, keepalive_s: float, leave: Callable[[], None]
+    accepted: AcceptedMessage, outbox: Outbox, keepalive_s: float, leave: Callable[[], None]
 ) -> AsyncIterator[bytes]:
     """A turn's events as they come, a keepalive when there are none. Closing it does not end the turn by itself."""
     try:
@@ -179,7 +163,7 @@ async def _lines(
                 yield encode_event(event or Keepalive())
                 if isinstance(event, Answer):
                     if event.outbound_id is not None:
-                        await deliveries.record(event.outbound_id)
+                        await outbox.delivered(event.outbound_id, soon=True)
                     return
     finally:
         leave()

@@ -3,29 +3,75 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from microclaw.api.by_hand import Asked, by_hand
-from microclaw.api.host_answers import CompiledModule, CompilerFacts, Compilers
 from microclaw.apps.building import is_python
 from microclaw.apps.queues import CompileQueue
 from microclaw.boards import board_ids, load_board
-from microclaw.builds.confinement import confinement
+from microclaw.builds.confinement import Confinement, confinement
 from microclaw.config.settings import Limits
 from microclaw.errors import ConfigError
 from microclaw.operations.operation import Access
-from microclaw.operations.result import findings
+from microclaw.operations.result import Finding, filled, findings
 from microclaw.wasm.image import Image
 from microclaw.wasm.source_files import MAX_FILES, join_files
 from microclaw.wasm.source_language import SUFFIX, language_of_file
-from microclaw.wasm.toolchain import CompilerFound, compiler_chosen, find_toolchain, list_compilers
+from microclaw.wasm.toolchain import compiler_chosen, find_toolchain, list_compilers
 
 MAX_SOURCE_CHARS = Limits().source_chars
 _Text = Annotated[str, Meta(max_length=MAX_SOURCE_CHARS)]
+
+
+class CompilerFacts(Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"next_step": "next"}):
+    """`message` and `next`: why it is not there, and how to get it."""
+
+    compiler: str
+    available: bool
+    version: str | None = None
+    message: str | None = None
+    next_step: str | None = None
+
+
+class Compilers(Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"next_step": "next"}):
+    """`compiler`: the one that is used; `sandbox`: how it is shut off."""
+
+    available: bool
+    compilers: list[CompilerFacts]
+    boards: list[str]
+    compiler: str | None = None
+    sandbox: Confinement | None = None
+    message: str | None = None
+    next_step: str | None = None
+
+
+class ModuleMemory(Struct, frozen=True, kw_only=True, rename="camel"):
+    initial_bytes: int
+    static_bytes: int
+    stack_bytes: int | None
+
+
+class CompiledModule(Struct, frozen=True, kw_only=True, rename="camel"):
+    success: Literal[True]
+    name: str
+    wasm: bytes
+    size: int
+    sha256: str
+    compiler: str
+    flags: list[str]
+    language: str
+    compile_ms: float
+    cached: bool
+    board: str
+    imports: list[str]
+    exports: tuple[str, ...]
+    memory: ModuleMemory
+    pins: tuple[int, ...]
+    warnings: list[Finding]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,46 +113,36 @@ async def compile_wasm(
         assert isinstance(image, Image)  # no other kind was asked for
         shown = f"main{SUFFIX[image.language]}"
         flags = find_toolchain().shown_flags(shown, level)
-    return {
-        "success": True,
-        "name": image.name,
-        "wasm": base64.b64encode(image.wasm).decode(),
-        "size": image.size_bytes,
-        "sha256": image.sha256,
-        "compiler": image.compiler,
-        "flags": flags,
-        "language": image.language,
-        "compileMs": round(image.compile_ms, 1),
-        "cached": image.cached,
-        "board": profile.board_id,
-        "imports": [i.name for i in image.imports],
-        "exports": list(image.exports),
-        "memory": {
-            "initialBytes": image.memory.initial_bytes,
-            "staticBytes": image.memory.static_bytes,
-            "stackBytes": image.memory.stack_bytes,
-        },
-        "pins": list(image.pins),
-        "warnings": findings(image.warnings),
-    }
+    return filled(
+        CompiledModule,
+        image,
+        success=True,
+        size=image.size_bytes,
+        flags=flags,
+        compile_ms=round(image.compile_ms, 1),
+        board=profile.board_id,
+        imports=[one.name for one in image.imports],
+        memory=filled(ModuleMemory, image.memory),
+        warnings=findings(image.warnings),
+    )
 
 
 @by_hand("compile.compilers", http="GET /api/compile-wasm", access=Access.OPEN)
 async def compilers(_service: CompileService, _asked: Asked) -> Compilers:
     """Which compilers are here, and how to get the others."""
-    found: Compilers = {
-        "available": False,
-        "compilers": [_compiler_object(one) for one in await asyncio.to_thread(list_compilers)],
-        "boards": list(board_ids()),
-    }
+    listed = [
+        CompilerFacts(
+            compiler=one.compiler,
+            available=one.version is not None,
+            version=one.version,
+            message=one.problem,
+            next_step=one.next_step,
+        )
+        for one in await asyncio.to_thread(list_compilers)
+    ]
+    found = partial(Compilers, compilers=listed, boards=list(board_ids()))
     try:
         chosen = find_toolchain()
     except ConfigError as exc:
-        return {**found, "message": exc.message, "next": exc.next_step}
-    return {**found, "available": True, "compiler": chosen.name, "sandbox": await asyncio.to_thread(confinement)}
-
-
-def _compiler_object(found: CompilerFound) -> CompilerFacts:
-    if found.version is not None:
-        return {"compiler": found.compiler, "available": True, "version": found.version}
-    return {"compiler": found.compiler, "available": False, "message": found.problem, "next": found.next_step}
+        return found(available=False, message=exc.message, next_step=exc.next_step)
+    return found(available=True, compiler=chosen.name, sandbox=await asyncio.to_thread(confinement))

@@ -8,11 +8,11 @@ import logging
 import re
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, fields
 from functools import partial
 from itertools import islice
-from typing import Annotated, TypeAlias, assert_never
+from typing import TYPE_CHECKING, Annotated, assert_never
 
 from msgspec import Meta
 from starlette.responses import Response, StreamingResponse
@@ -20,14 +20,14 @@ from starlette.responses import Response, StreamingResponse
 from microclaw.api.by_hand import Asked, by_hand
 from microclaw.api.live_pins import MAX_BOARDS, EdgeNews, LivePins
 from microclaw.auth.people import Roles, person_behind
-from microclaw.auth.tokens import RECHECK_S, TokenWatch
 from microclaw.errors import ConfigError, Overloaded
 from microclaw.events import LIVE_EVENTS, Alarm, ApprovalChanged, DeviceLog, LiveEvent, Published, TaskChanged
 from microclaw.operations.operation import Access
 from microclaw.tasks.access import seen_by
 
-Watching: TypeAlias = Callable[[str | None], AbstractAsyncContextManager[TokenWatch]]
-"""The watch of a connection, by the id of its token or session (auth.admission)."""
+if TYPE_CHECKING:
+    from microclaw.api.parts import HostParts
+
 RING_EVENTS = 1_024
 MAX_LISTENERS = 16  # a quarter of the connections that the listener takes
 _NOT_LOGGED = frozenset({"at_ms", "text", "person_id"})
@@ -116,17 +116,13 @@ class LiveFeed:
         self,
         after: int,
         keepalive_s: float,
-        may_read: Callable[[], bool] = lambda: True,
         pins: LivePins | None = None,
         boards: Sequence[str] = (),
         person_id: str = "",
     ) -> AsyncGenerator[NumberedEvent | LostEvents | EdgeNews | None, None]:
-        """Events after this number; LostEvents where the ring was too short, None after `keepalive_s` without any.
-
-        `may_read` is asked before each event and every RECHECK_S; when it says no, there are no more. The edges of
-        `boards` (ids) come between them.
-        """
-        news, person, quiet_s = asyncio.Event(), person_behind(person_id), 0.0
+        """Events after this number; LostEvents where the ring was too short, None after `keepalive_s` without any. The
+        edges of `boards` (ids) come between them."""
+        news, person = asyncio.Event(), person_behind(person_id)
         with nullcontext() if pins is None or not boards else pins.watching(boards, news.set) as edges:
             self.listeners += 1
             self._of[person] += 1
@@ -139,22 +135,18 @@ class LiveFeed:
                         yield LostEvents(oldest - after, oldest)
                         after = oldest
                     for event in tuple(islice(self._ring, after - oldest, None)):
-                        if not may_read():
-                            return
                         after += 1
                         yield NumberedEvent(after, event)
                     for counted in () if edges is None else edges.take():
-                        if not may_read():
-                            return
                         yield counted
                     if after < self._count:
                         continue
-                    if self._ended or not may_read():
+                    if self._ended:
                         return
-                    pause_s = min(RECHECK_S, keepalive_s - quiet_s)
-                    quiet_s = 0.0 if await _within(news, pause_s) else quiet_s + pause_s
-                    if quiet_s >= keepalive_s:
-                        quiet_s = 0.0
+                    try:
+                        async with asyncio.timeout(keepalive_s):
+                            await news.wait()
+                    except TimeoutError:
                         yield None
             finally:
                 self.listeners -= 1
@@ -175,15 +167,6 @@ def _log_event(event: LiveEvent) -> None:
     _log.log(level, event.kind, extra={_FACTS.get(name, name): getattr(event, name) for name in names})
 
 
-async def _within(news: asyncio.Event, timeout_s: float) -> bool:
-    try:
-        async with asyncio.timeout(timeout_s):
-            await news.wait()
-    except TimeoutError:
-        return False
-    return True
-
-
 MEDIA_TYPE = "text/event-stream"
 RETRY_MS = 2_000
 MAX_ID_CHARS = 64
@@ -193,20 +176,9 @@ KINDS = frozenset({LOST, *(kind.kind for kind in LIVE_EVENTS)})
 _ID = re.compile(r"([0-9a-f]{1,32})-([0-9]{1,18})")
 
 
-@dataclass(frozen=True, slots=True)
-class Events:
-    """What the route works with."""
-
-    feed: LiveFeed
-    watching: Watching
-    roles: Roles
-    keepalive_s: float
-    pins: LivePins
-
-
 @by_hand("event.stream", http="GET /v1/events", access=Access.LOOK, media=MEDIA_TYPE)
 async def events(
-    service: Events,
+    parts: HostParts,
     asked: Asked,
     device: Annotated[str | None, Meta(max_length=64, description="Only this device's.")] = None,
     kind: Annotated[list[str], Meta(max_length=16, description="Only these kinds.")] = [],  # noqa: B006
@@ -218,24 +190,24 @@ async def events(
         raise ConfigError(
             f"there is no kind of event {unknown[0]!r}", next_step=f"ask for any of {', '.join(sorted(KINDS))}"
         )
-    feed, roles, by = service.feed, service.roles, asked.by
+    feed, roles, by = parts.live, parts.admission.people, asked.by
     person = roles.get(by.person_id)
     feed.check_room(by.person_id, is_owner=person is not None and person.role == "owner")
     after, gap = feed.place(asked.request.headers.get("last-event-id", "")[:MAX_ID_CHARS])
     stream = event_stream(
         feed,
         after,
-        service.keepalive_s,
+        parts.settings.limits.keepalive_s,
         device,
         frozenset(kind or KINDS),
-        service.watching,
-        by.token,
         partial(may_see, roles, by.person_id),
-        service.pins,
-        service.pins.check(list(dict.fromkeys(edges))),
+        parts.pins,
+        parts.pins.check(list(dict.fromkeys(edges))),
         by.person_id,
         gap,
     )
+    if asked.request.method == "HEAD":
+        return Response(media_type=MEDIA_TYPE)
     return StreamingResponse(stream, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 
 
@@ -255,8 +227,6 @@ async def event_stream(
     keepalive_s: float,
     device: str | None,
     kinds: frozenset[str],
-    watching: Watching,
-    token_id: str | None,
     sees: Callable[[LiveEvent], bool] = lambda _event: True,
     pins: LivePins | None = None,
     boards: Sequence[str] = (),
@@ -264,30 +234,24 @@ async def event_stream(
     gap: LostEvents | None = None,
 ) -> AsyncGenerator[str, None]:
     """The body of the answer: events of these kinds, of this device or of any, and the edges of `boards` (ids). `gap`
-    is told first.
-
-    It ends when the token or session ends, or its person is removed; `token_id` None is neither.
-    """
-    async with watching(token_id) as watch:
-        if not watch.check():
-            return
-        yield f"retry: {RETRY_MS}\n\n"  # at once, so that the reader knows that it is heard
-        if gap is not None:
-            yield _lost_text(feed.run, gap)
-        async with aclosing(feed.read(after, keepalive_s, watch.check, pins, boards, person_id)) as events:
-            async for each in events:
-                match each:
-                    case None:
-                        yield ": nothing new\n\n"
-                    case LostEvents():
-                        yield _lost_text(feed.run, each)
-                    case EdgeNews():
-                        yield _edges_text(each)
-                    case NumberedEvent(event=event):
-                        if event.kind in kinds and device in (None, event.device) and sees(event):
-                            yield event_text(feed.run, each)
-                    case _:
-                        assert_never(each)
+    is told first."""
+    yield f"retry: {RETRY_MS}\n\n"  # at once, so that the reader knows that it is heard
+    if gap is not None:
+        yield _lost_text(feed.run, gap)
+    async with aclosing(feed.read(after, keepalive_s, pins, boards, person_id)) as events:
+        async for each in events:
+            match each:
+                case None:
+                    yield ": nothing new\n\n"
+                case LostEvents():
+                    yield _lost_text(feed.run, each)
+                case EdgeNews():
+                    yield _edges_text(each)
+                case NumberedEvent(event=event):
+                    if event.kind in kinds and device in (None, event.device) and sees(event):
+                        yield event_text(feed.run, each)
+                case _:
+                    assert_never(each)
 
 
 def event_text(run: str, numbered: NumberedEvent) -> str:

@@ -2,79 +2,41 @@
 
 from __future__ import annotations
 
-import html
+import asyncio
 import logging
+from collections.abc import Callable
 from typing import Final
 
-from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from microclaw.api.access import methods_at
-from microclaw.errors import MicroclawError
+from microclaw.errors import MicroclawError, Overloaded
 from microclaw.wire.host_api import Failure, failure_object, failure_of
 
 _log = logging.getLogger(__name__)
 
-STATUS_BY_CODE = {
-    "unknown_name": 404,
-    "app_not_found": 404,
-    "app_exists": 409,
-    "too_many_apps": 409,
-    "deploy_rejected": 409,
-    "not_supported": 409,
-    "build_error": 422,
-    "trial_failed": 422,
-    "pin_refused": 422,
-    "pin_claimed": 409,
-    "invalid_module": 422,
-    "tool_retry": 422,
-    "tool_failed": 422,
-    "image_too_large": 413,
-    "permission_refused": 403,
-    "config_error": 400,
-    "empty_message": 400,
-    "message_too_long": 413,
-    "budget_spent": 429,
-    "schedule_refused": 400,
-    "task_refused": 422,
-    "no_sandbox": 503,
-    "job_refused": 400,
-    "overloaded": 503,
-    "device_error": 502,
-    "call_rejected": 502,
-    "device_lied": 502,
-    "protocol_error": 502,
-    "model_error": 502,
-    "device_unreachable": 502,
-    "install_interrupted": 502,
-    "link_violation": 502,
-    "device_timeout": 504,
-    "device_silent": 504,
-    "outcome_unknown": 504,
-    "undo_elsewhere": 409,
-    "undo_incomplete": 502,
-    "boards_failed": 502,
-    "boards_unknown": 504,
-    "voice_error": 503,
-    "broker_error": 502,
-    "store_error": 500,
-    "store_missing": 500,
-    "store_owned": 500,
-    "store_unreachable": 503,
-    "store_unwritable": 503,
-    "taken_over": 503,
-    "newer_connection": 503,
-    "blob_refused": 409,
-    "backup_error": 422,
-    "not_a_backup": 422,
-    "backup_newer": 422,
-    "backup_locked": 422,
-    "backup_cut": 422,
-    "backup_damaged": 422,
-    "failed": 500,
+_CODES: Final = {  # of errors (errors.py), by the status that they are answered with
+    400: "config_error empty_message schedule_refused job_refused",
+    403: "permission_refused",
+    404: "unknown_name app_not_found",
+    409: "app_exists too_many_apps deploy_rejected not_supported pin_claimed undo_elsewhere blob_refused",
+    413: "image_too_large message_too_long",
+    422: (
+        "build_error trial_failed pin_refused invalid_module tool_retry tool_failed task_refused "
+        "backup_error not_a_backup backup_newer backup_locked backup_cut backup_damaged"
+    ),
+    429: "budget_spent",
+    500: "store_error store_missing store_owned failed",
+    502: (
+        "device_error call_rejected device_lied protocol_error model_error device_unreachable "
+        "install_interrupted link_violation undo_incomplete boards_failed broker_error"
+    ),
+    503: "no_sandbox overloaded voice_error store_unreachable store_unwritable taken_over newer_connection",
+    504: "device_timeout device_silent outcome_unknown boards_unknown",
 }
+STATUS_BY_CODE: Final = {code: status for status, codes in _CODES.items() for code in codes.split()}
 UNSUPPORTED: Final = "unsupported_media_type"
 _CODE_BY_STATUS: Final = {
     403: "forbidden",
@@ -83,18 +45,11 @@ _CODE_BY_STATUS: Final = {
     408: "timeout",
     413: "too_large",
     415: UNSUPPORTED,
-    416: "range_not_satisfiable",
 }
 PATH_KEY: Final = "microclaw.ingress_path"
 """Of a request's scope: the path that the browser has this host at, where it is not the root (api.ingress)."""
-_NO_PAGE: Final = (  # for a person's browser; it has nothing of what was asked for
-    "<!doctype html><html lang=en><meta charset=utf-8><title>microclaw: no such page</title>"
-    '<p>There is no such page. <a href="{0}/">Go to the start page</a>; the API is at '
-    '<a href="{0}/api/openapi.json">{0}/api/openapi.json</a>.</html>'
-)
 _NEXT_BY_STATUS: Final = {
     415: "send Content-Type: application/json",
-    416: "ask for a part that is there",
     422: "correct that value; the form of every request is in /api/openapi.json",
 }
 
@@ -116,38 +71,52 @@ def retry_headers(status: int) -> dict[str, str]:
     return {"Retry-After": str(RETRY_AFTER_S[status])} if status in RETRY_AFTER_S else {}
 
 
-def add_failure_handlers(app: Starlette) -> None:
-    """Give every error of `app` the same JSON form."""
-    app.add_exception_handler(MicroclawError, _known)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _unexpected)
+class AnswersInForm:
+    """ASGI: what fails behind it is answered in the one form of errors, and so is a request that still waits when the
+    host's end cuts it off."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self.is_stopping: Callable[[], bool] = lambda: False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        has_begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self._app({**scope, "app": self}, receive, sending)  # with an app Starlette's router raises its 404
+        except asyncio.CancelledError:
+            if scope["type"] != "http" or has_begun or not self.is_stopping():
+                raise
+            stopping = Overloaded("the host is stopping", next_step="ask again when it is back: microclaw up")
+            await _answer(stopping, scope)(scope, receive, send)
+        except Exception as exc:
+            if has_begun:
+                raise
+            await _answer(exc, scope)(scope, receive, send)
 
 
-async def _known(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, MicroclawError)
-    return failure_response(failure_of(error), path=request.scope["path"])
-
-
-async def _http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    code = _CODE_BY_STATUS.get(error.status_code, "bad_request")
-    message, path = str(error.detail), request.scope["path"]
-    if error.status_code == 404 and request.method == "GET" and "text/html" in request.headers.get("accept", ""):
-        return HTMLResponse(_NO_PAGE.format(html.escape(request.scope.get(PATH_KEY, ""))), 404)
-    if error.status_code in (404, 405):
-        message = f"{message}: {request.method} {path[:100]}"
-    step = _NEXT_BY_STATUS.get(error.status_code, "see /api/openapi.json")
-    failure = Failure(code, message, step, exit_code=2 if error.status_code == 422 else 1)
-    response = failure_response(failure, error.status_code, path=path)
+def _answer(error: Exception, scope: Scope) -> Response:
+    path = scope["path"]
+    if isinstance(error, MicroclawError):
+        return failure_response(failure_of(error), path=path)
+    if not isinstance(error, HTTPException):
+        _log.error("%s failed", path, exc_info=error)
+        return failure_response(unexpected(error), path=path)
+    status, message = error.status_code, str(error.detail)
+    if status in (404, 405):
+        message = f"{message}: {scope['method']} {path[:100]}"
+    step = _NEXT_BY_STATUS.get(status, "see /api/openapi.json")
+    code = _CODE_BY_STATUS.get(status, "bad_request")
+    response = failure_response(Failure(code, message, step, exit_code=2 if status == 422 else 1), status, path=path)
     response.headers.update(error.headers or {})
-    if error.status_code == 405 and (methods := methods_at(path)):  # the framework knows those of one route alone
+    if status == 405 and (methods := methods_at(path)):  # the framework knows those of one route alone
         response.headers["Allow"] = ", ".join(methods)
     return response
-
-
-async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return failure_response(unexpected(error), 500, path=request.scope["path"])
 
 
 def unexpected(error: BaseException) -> Failure:

@@ -10,20 +10,20 @@ import logging
 import socket
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from starlette.routing import Router, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from microclaw.addresses import bracketed, is_loopback
 from microclaw.agent.inbox import Inbox
-from microclaw.api.caller import BearerAuth, Caller, CallerMiddleware, caller_of
+from microclaw.api.caller import BearerAuth, Caller, as_caller, caller_of
 from microclaw.api.failures import failure_response
-from microclaw.api.gateway_chats import CHANNEL, CLOSE_S, Client, GatewayChats
-from microclaw.api.gateway_messages import Approve, Message, error, read_message
+from microclaw.api.gateway_chats import CHANNEL, Client, GatewayChats
+from microclaw.api.gateway_messages import Approve, Message, read_message
 from microclaw.api.request_check import AllowedHosts, RequestCheck
 from microclaw.api.server import HEAD_TIMEOUT_S, Listener, TimeoutConfig, UnreadTimeout, serving
 from microclaw.auth.approvals import Approvals
@@ -50,7 +50,7 @@ STOPPING: Final = "the host is stopping"
 POLICY_VIOLATION: Final = 1008
 ENDED: Final = "the token is no longer valid"
 _LOCAL: Final = Caller(OWNER.person_id, direct=False, source="")  # who has the local token, or needs none
-_HOW_TO_COME_IN: Final = "send the token in gateway.token of the data folder, or: microclaw person add-token NAME"
+_HOW_TO_COME_IN: Final = "send the token in gateway.token of the data folder, or: microclaw person tokens --add NAME"
 
 
 class Gateway:
@@ -79,14 +79,14 @@ class Gateway:
         routes = [WebSocketRoute(path, self._handle) for path in PATHS]
         router = Router(routes, redirect_slashes=False, default=_elsewhere)
         self._app = _admitting(router, settings, tokens, local_token)
-        self._sockets: dict[Client, WebSocket] = {}
+        self._clients: set[Client] = set()
         self._is_stopping = False
         # An assigned id is never one of an earlier run, whose conversation would be taken over with it.
         self._number = int(now_s() * 10)
 
     @property
     def clients(self) -> int:
-        return len(self._sockets)
+        return len(self._clients)
 
     @asynccontextmanager
     async def serving(self, listener: socket.socket) -> AsyncGenerator[str]:
@@ -102,52 +102,46 @@ class Gateway:
                 yield f"ws://{bracketed(host)}:{port}"
             finally:
                 self._is_stopping = True
-                await asyncio.gather(*(_say_goodbye(*known) for known in tuple(self._sockets.items())))
+                await asyncio.gather(*(one.close(GOING_AWAY, STOPPING) for one in tuple(self._clients)))
 
     async def _handle(self, websocket: WebSocket) -> None:
         offered = websocket.scope["subprotocols"]
         await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
         caller = await caller_of(websocket)
         async with self._tokens.watching(caller.source) as watch:
-            if self._is_stopping or len(self._sockets) >= self._limit:
-                await self._turn_away(websocket)
-                return
             self._number += 1
             client = Client(websocket, f"{CHANNEL}_{self._number}", caller)
-            self._sockets[client] = websocket
+            if self._is_stopping:
+                await client.close(GOING_AWAY, STOPPING)
+                return
+            if len(self._clients) >= self._limit:
+                _log.warning("gateway: %s is refused: %d clients are connected", websocket.client, self._limit)
+                await client.close(TRY_AGAIN_LATER, "too many clients")
+                return
+            self._clients.add(client)
             try:
                 await self._serve(client, websocket, watch)
             finally:
-                del self._sockets[client]
+                self._clients.discard(client)
                 self._chats.leave(client)
-
-    async def _turn_away(self, websocket: WebSocket) -> None:
-        with suppress(WebSocketDisconnect):  # it left by itself
-            if self._is_stopping:
-                await websocket.close(GOING_AWAY, STOPPING)
-                return
-            _log.warning("gateway: %s is refused: %d clients are connected", websocket.client, self._limit)
-            await websocket.close(TRY_AGAIN_LATER, "too many clients")
 
     async def _serve(self, client: Client, websocket: WebSocket, watch: TokenWatch) -> None:
         """Until the client leaves or its token ends, which is looked at before each message."""
-        writing = asyncio.create_task(client.write(), name=f"gateway: to {client.chat_id}")
-        ending = asyncio.create_task(_end_with_token(client, websocket, watch), name=f"gateway: end {client.chat_id}")
+        ending = asyncio.create_task(_end_with_token(client, watch), name=f"gateway: end {client.chat_id}")
         try:
             if watch.check():
-                self._chats.enter(client)
+                await self._chats.enter(client)
             while (event := await websocket.receive())["type"] == "websocket.receive":
                 if not watch.check():
                     await ending
                 elif (text := event.get("text")) is not None:
                     await self._take(client, text, watch)
                 else:
-                    client.send(error("bad_message", "messages are JSON in text frames"))
+                    await client.send("error", code="bad_message", message="messages are JSON in text frames")
         finally:
-            writing.cancel()
+            client.is_open = False
             ending.cancel()
-            await asyncio.wait((writing, ending))
-            client.close()
+            await asyncio.wait((ending,))
 
     async def _take(self, client: Client, text: str, watch: TokenWatch) -> None:
         try:
@@ -159,10 +153,11 @@ class Gateway:
             if message is not None:
                 await self._chats.take(client, message)
         except MicroclawError as exc:
-            client.send(error(exc.code, exc.message))
+            await client.send("error", code=exc.code, message=exc.message)
         except Exception:  # a fault of ours with one message must not end the connection
             _log.exception("gateway: a message of %s failed", client.chat_id)
-            client.send(error("internal", "something went wrong inside the host; its log says what"))
+            text = "something went wrong inside the host; its log says what"
+            await client.send("error", code="internal", message=text)
 
 
 class _Connection(UnreadTimeout, WebSocketsSansIOProtocol):
@@ -224,7 +219,7 @@ def _admitting(app: ASGIApp, settings: GatewaySettings, tokens: PersonTokens, lo
     least = Access.OPEN if is_open else Access.ASK
     bearer = BearerAuth(
         inside=app,
-        outside=CallerMiddleware(app, _LOCAL) if is_open else None,
+        outside=as_caller(app, _LOCAL) if is_open else None,
         tokens=tokens,
         access=lambda _method, path: least if path in PATHS else None,
         local=(local_token, _LOCAL) if here and local_token else None,
@@ -239,21 +234,7 @@ async def _elsewhere(scope: Scope, receive: Receive, send: Send) -> None:
     await response(scope, receive, send)
 
 
-async def _say_goodbye(client: Client, websocket: WebSocket) -> None:
-    await client.drain()
-    await _close(websocket, GOING_AWAY, STOPPING)
-
-
-async def _end_with_token(client: Client, websocket: WebSocket, watch: TokenWatch) -> None:
+async def _end_with_token(client: Client, watch: TokenWatch) -> None:
     await watch.until_ended()
     _log.info("gateway: client %s is closed: its token ended", client.chat_id)
-    client.close()  # what waits for it is not written: an answer goes to the next client of its conversation
-    await _close(websocket, POLICY_VIOLATION, ENDED)
-
-
-async def _close(websocket: WebSocket, code: int, reason: str) -> None:
-    try:
-        async with asyncio.timeout(CLOSE_S):
-            await websocket.close(code, reason)
-    except (TimeoutError, WebSocketDisconnect, RuntimeError):
-        websocket.state.abort()  # it takes no goodbye
+    await client.close(POLICY_VIOLATION, ENDED)

@@ -6,8 +6,7 @@ import asyncio
 import logging
 import re
 from collections import defaultdict
-from dataclasses import dataclass
-from typing import Final, Self, assert_never
+from typing import Any, Final, Self, assert_never
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -24,8 +23,6 @@ from microclaw.events import Answer, Delta, Inbound, ToolRun, TurnEvent
 _log = logging.getLogger(__name__)
 
 CHANNEL: Final = "ws"
-MAX_WAITING: Final = 512  # messages
-MAX_WAITING_CHARS: Final = 1 << 20
 CLOSE_S: Final = 2.0
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -49,7 +46,10 @@ def visible(journaled: str) -> str:
 
 
 class Client:
-    """One client's connection. `chat_id` is the visible one; `journaled` the conversation's."""
+    """One client's connection. `chat_id` is the visible one; `journaled` the conversation's.
+
+    Who sends waits until the client has taken what was sent before; api.server cuts one that takes nothing.
+    """
 
     def __init__(self, websocket: WebSocket, chat_id: str, caller: Caller) -> None:
         self.chat_id = chat_id
@@ -58,75 +58,24 @@ class Client:
         self.events: frozenset[str] = frozenset()
         self.is_open = True
         self._websocket = websocket
-        self._waiting: asyncio.Queue[_Line] = asyncio.Queue(MAX_WAITING)
-        self._waiting_chars = 0
 
-    def send(self, text: str) -> bool:
-        """Queue a message; False when the client is gone, or has just been dropped for not reading."""
-        return self._queue(_Line(text, None))
-
-    async def deliver(self, text: str) -> bool:
+    async def send(self, type_: str, **fields: object) -> bool:
         """Whether the message was written to the connection."""
-        written = asyncio.get_running_loop().create_future()
-        return self._queue(_Line(text, written)) and await written
-
-    def _queue(self, line: _Line) -> bool:
-        if not self.is_open:
-            return False
-        size = len(line.text)
-        if self._waiting.full() or (self._waiting_chars and self._waiting_chars + size > MAX_WAITING_CHARS):
-            self.drop("it reads too slowly")
-            return False
-        self._waiting_chars += size
-        self._waiting.put_nowait(line)
-        return True
-
-    async def write(self) -> None:
-        """Carry the queue to the socket, until the client is gone."""
-        while self.is_open:
-            line = await self._waiting.get()
-            done = False
+        if self.is_open:
             try:
-                await self._websocket.send_text(line.text)  # api.server cuts a connection that takes nothing
-                done = True
+                await self._websocket.send_text(messages.line(type_, **fields))
             except (WebSocketDisconnect, RuntimeError):  # Starlette says RuntimeError of a socket that is closing
                 self.is_open = False
-            finally:
-                self._end(line, done=done)
+        return self.is_open
 
-    def close(self) -> None:
-        """The connection is over: what still waits was not written."""
+    async def close(self, code: int, reason: str) -> None:
+        """Nothing more is written: an answer goes to the next client of the conversation."""
         self.is_open = False
-        while not self._waiting.empty():
-            self._end(self._waiting.get_nowait(), done=False)
-
-    def _end(self, line: _Line, *, done: bool) -> None:
-        self._waiting_chars -= len(line.text)
-        self._waiting.task_done()
-        if line.written is not None and not line.written.done():
-            line.written.set_result(done)
-
-    async def drain(self) -> None:
-        """Wait a while until the queue is written."""
         try:
             async with asyncio.timeout(CLOSE_S):
-                await self._waiting.join()
-        except TimeoutError:
-            self.drop("it reads too slowly")
-
-    def drop(self, why: str) -> None:
-        if self.is_open:
-            self.is_open = False
-            _log.info("gateway: client %s is dropped: %s", self.chat_id, why)
-            self._websocket.state.abort()
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """A message that waits, and the future that says whether it was written."""
-
-    text: str
-    written: asyncio.Future[bool] | None
+                await self._websocket.close(code, reason)
+        except (TimeoutError, WebSocketDisconnect, RuntimeError):
+            self._websocket.state.abort()  # it takes no goodbye
 
 
 class GatewayChats:
@@ -149,13 +98,13 @@ class GatewayChats:
         self._stop_listening()
         await self._tasks.__aexit__(*error)
 
-    def enter(self, client: Client) -> None:
+    async def enter(self, client: Client) -> None:
         """Put the client into the conversation of its chat id; send it the answers and questions that wait there."""
         self.leave(client)
         client.journaled = conversation_id(client.caller.source, client.chat_id)
         self._clients[client.journaled].append(client)
         self._inbox.outbox.look_again(CHANNEL)
-        self._show_pending(client)
+        await self._show_pending(client)
 
     def leave(self, client: Client) -> None:
         here = self._clients.get(client.journaled, [])
@@ -170,10 +119,10 @@ class GatewayChats:
             case Message():
                 await self._begin_turn(client, message)
             case Ping(ts):
-                client.send(messages.pong(ts))
+                await client.send("pong", **({} if ts is None else {"ts": ts}))
             case Subscribe(events):
                 client.events = events
-                self._show_pending(client)
+                await self._show_pending(client)
             case Approve():
                 self._decide(client, message)
             case _:
@@ -182,7 +131,7 @@ class GatewayChats:
     async def _begin_turn(self, client: Client, message: Message) -> None:
         if message.chat_id is not None and message.chat_id != client.chat_id:
             client.chat_id = message.chat_id
-            self.enter(client)
+            await self.enter(client)
         inbound = Inbound(CHANNEL, client.journaled, message.content, person_id=client.caller.person_id)
         accepted = await self._inbox.accept(inbound)
         self._tasks.start(self._follow(client, client.journaled, accepted), f"gateway: turn of {client.chat_id}")
@@ -202,7 +151,7 @@ class GatewayChats:
                 if isinstance(event, Answer):
                     await self._answer(client, journaled, event)
                 elif client.is_open:
-                    _show(client, event)
+                    await _show(client, event)
         except Exception:
             _log.exception("gateway: an answer was not delivered")
 
@@ -210,7 +159,7 @@ class GatewayChats:
         if not self._deliveries.claim(answer.outbound_id):
             return
         text = _text(answer)
-        if await client.deliver(messages.response(text, visible(journaled))):
+        if await client.send("response", content=text, chat_id=visible(journaled)):
             await self._deliveries.done(answer.outbound_id)
         elif answer.outbound_id is not None:
             await self._hand_over(journaled, answer.outbound_id, text)
@@ -218,7 +167,8 @@ class GatewayChats:
     async def _deliver(self) -> None:
         async for outbound in self._inbox.outbox.outgoing(CHANNEL, chats=self._chats_here):
             if self._deliveries.claim(outbound.outbound_id):
-                await self._hand_over(outbound.chat_id, outbound.outbound_id, _text(outbound.answer))
+                handing = self._hand_over(outbound.chat_id, outbound.outbound_id, _text(outbound.answer))
+                self._tasks.start(handing, f"gateway: answer {outbound.outbound_id}")
 
     def _chats_here(self) -> tuple[str, ...]:
         return tuple(journaled for journaled, clients in self._clients.items() if any(c.is_open for c in clients))
@@ -226,7 +176,7 @@ class GatewayChats:
     async def _hand_over(self, journaled: str, outbound_id: int, text: str) -> None:
         """Send it to everybody with this chat id; with nobody there it waits for somebody."""
         clients = tuple(self._clients.get(journaled, ()))
-        if any(await asyncio.gather(*(c.deliver(messages.response(text, c.chat_id)) for c in clients))):
+        if any(await asyncio.gather(*(one.send("response", content=text, chat_id=one.chat_id) for one in clients))):
             await self._deliveries.done(outbound_id)
             return
         self._deliveries.release(outbound_id)
@@ -236,31 +186,40 @@ class GatewayChats:
         pending = news if isinstance(news, PendingApproval) else news.pending
         if pending.channel != CHANNEL:
             return
+        if isinstance(news, PendingApproval):
+            what = _question(pending)
+        else:
+            what = {"type_": "approval_settled", "approval_id": pending.approval_id, "outcome": news.outcome}
         for client in self._clients.get(pending.chat_id, ()):
             if "approval" in client.events:
-                client.send(
-                    _question(pending)
-                    if isinstance(news, PendingApproval)
-                    else messages.approval_settled(pending.approval_id, news.outcome)
-                )
+                self._tasks.start(_told(client, what), f"gateway: question {pending.approval_id}")
 
-    def _show_pending(self, client: Client) -> None:
-        if "approval" in client.events:
-            for pending in self._approvals.pending():
-                if (pending.channel, pending.chat_id) == (CHANNEL, client.journaled):
-                    client.send(_question(pending))
+    async def _show_pending(self, client: Client) -> None:
+        for pending in self._approvals.pending() if "approval" in client.events else ():
+            if (pending.channel, pending.chat_id) == (CHANNEL, client.journaled):
+                await client.send(**_question(pending))
 
 
-def _show(client: Client, event: TurnEvent) -> None:
+async def _told(client: Client, what: dict[str, Any]) -> None:
+    await client.send(**what)
+
+
+async def _show(client: Client, event: TurnEvent) -> None:
     match event:
         case Delta(text) if "delta" in client.events:
-            client.send(messages.delta(text))
+            await client.send("delta", content=text)
         case ToolRun(name, state) if "tool" in client.events:
-            client.send(messages.tool(name, state))
+            await client.send("tool", name=name, state=state)
 
 
-def _question(pending: PendingApproval) -> str:
-    return messages.approval(pending.approval_id, pending.action, pending.detail, pending.expires_s)
+def _question(pending: PendingApproval) -> dict[str, Any]:
+    return {
+        "type_": "approval",
+        "approval_id": pending.approval_id,
+        "content": pending.action,
+        "detail": pending.detail,
+        "expires_s": pending.expires_s,
+    }
 
 
 def _text(answer: Answer) -> str:

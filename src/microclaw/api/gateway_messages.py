@@ -94,37 +94,9 @@ def _checked(message: Message) -> Message:
     return Message(content, chat_id)
 
 
-def response(content: str, chat_id: str) -> str:
-    return _line({"type": "response", "content": content, "chat_id": chat_id})
-
-
-def pong(ts: int | float | str | None) -> str:
-    return _line({"type": "pong"} if ts is None else {"type": "pong", "ts": ts})
-
-
-def error(code: str, message: str) -> str:
-    return _line({"type": "error", "code": code, "message": message})
-
-
-def delta(content: str) -> str:
-    return _line({"type": "delta", "content": content})
-
-
-def tool(name: str, state: str) -> str:
-    return _line({"type": "tool", "name": name, "state": state})
-
-
-def approval(approval_id: str, text: str, detail: tuple[str, ...], expires_s: float) -> str:
-    value = {"approval_id": approval_id, "content": text, "detail": list(detail), "expires_s": expires_s}
-    return _line({"type": "approval", **value})
-
-
-def approval_settled(approval_id: str, outcome: str) -> str:
-    return _line({"type": "approval_settled", "approval_id": approval_id, "outcome": outcome})
-
-
-def _line(value: dict[str, object]) -> str:
-    return _storable(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+def line(type_: str, **fields: object) -> str:
+    """A message to a client."""
+    return _storable(json.dumps({"type": type_, **fields}, ensure_ascii=False, separators=(",", ":")))
 
 
 def _storable(text: str) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -18,13 +18,10 @@ from microclaw.api.by_hand import Asked, by_hand
 from microclaw.api.caller import check_local_owner
 from microclaw.api.openapi_document import openapi_of
 from microclaw.api.parts import HostParts
-from microclaw.auth.gate import Gate
 from microclaw.operations.operation import Access, Operation
 
 ARCHIVE: Final = "application/x-tar"
 _PROMETHEUS_TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
-ReadHome: TypeAlias = Callable[[], AbstractContextManager[Iterator[bytes]]]
-"""The home's archive inside a block."""
 
 
 class Health(Struct, frozen=True, kw_only=True):
@@ -76,18 +73,12 @@ async def board_part(parts: HostParts, asked: Asked, name: str) -> Response:
     return Response(data, media_type="application/octet-stream")
 
 
-@dataclass(frozen=True, slots=True)
-class Backup:
-    gate: Gate
-    read_home: ReadHome
-
-
 @by_hand("backup.read", http="POST /v1/backup", access=Access.SOCKET, media=ARCHIVE)
-async def backup(service: Backup, asked: Asked) -> Response:
+async def backup(parts: HostParts, asked: Asked) -> Response:
     """The home as a tar archive, for the owner on this machine."""
-    check_local_owner(service.gate, asked.by, "read the whole home")
+    check_local_owner(parts.admission.gate, asked.by, "read the whole home")
     stack = ExitStack()
-    chunks = await asyncio.to_thread(stack.enter_context, service.read_home())
+    chunks = await asyncio.to_thread(stack.enter_context, parts.backups.reading())
     return StreamingResponse(_sent(chunks, stack), media_type=ARCHIVE)
 
 

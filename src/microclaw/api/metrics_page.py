@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate, islice
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily as Counter
+from prometheus_client.metrics_core import GaugeMetricFamily as Gauge
+from prometheus_client.metrics_core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from microclaw import __version__
@@ -49,70 +51,63 @@ def host_metrics(parts: HostParts) -> Iterator[Metric]:
         yield from _mqtt_metrics(mqtt)
     if parts.cluster is not None:
         yield from cluster_metrics(parts.cluster.gauges())
-    info = GaugeMetricFamily("microclaw_info", "The host's version", labels=("version",))
-    yield _filled(info, [(__version__, 1)])
-    yield GaugeMetricFamily("microclaw_devices", "Devices the host knows", value=len(parts.devices.list()))
-    reachable = GaugeMetricFamily(
+    yield _by(Gauge("microclaw_info", "The host's version", labels=("version",)), {__version__: 1})
+    yield Gauge("microclaw_devices", "Devices the host knows", value=len(parts.devices.list()))
+    reachable = Gauge(
         "microclaw_device_reachable", "1 when a device with programs answered the last check", labels=("device",)
     )
-    kept = parts.apps.reconciler.status()
-    answers = ((each.device_name, float(each.unreachable_since_ms is None)) for each in kept)
-    yield _filled(reachable, list(islice(answers, MAX_SERIES)))
-    telemetry = GaugeMetricFamily(
+    for check in islice(parts.apps.reconciler.status(), MAX_SERIES):
+        reachable.add_metric((check.device_name,), float(check.unreachable_since_ms is None))
+    yield reachable
+    telemetry = Gauge(
         "microclaw_device_telemetry", "The last value of each series of a device", labels=("device", "key")
     )
     for device, key, value in islice(parts.history.recent(), MAX_TELEMETRY):
         telemetry.add_metric((device, key), value)
     yield telemetry
-    yield from _code_metrics(parts.code.counts())
-    yield GaugeMetricFamily("microclaw_event_listeners", "Open streams of live events", value=parts.live.listeners)
-    yield GaugeMetricFamily("process_resident_memory_bytes", "Memory in RAM", value=resident_mb() * (1 << 20))
-    seconds = time.process_time()
-    yield GaugeMetricFamily("microclaw_process_cpu_seconds", "User and system time spent", value=seconds)
+    code = parts.code.counts()
+    tasks = Gauge("microclaw_code_tasks", "Code in the sandbox now", labels=("state",))
+    yield _by(tasks, {"running": code["running"], "queued": code["waiting"]})
+    yield _by(
+        Counter("microclaw_code_tasks_ended_total", "Tasks by how they ended", labels=("ending",)), code["endings"]
+    )
+    yield Gauge("microclaw_event_listeners", "Open streams of live events", value=parts.live.listeners)
+    yield Gauge("process_resident_memory_bytes", "Memory in RAM", value=resident_mb() * (1 << 20))
+    yield Gauge("microclaw_process_cpu_seconds", "User and system time spent", value=time.process_time())
 
 
 def link_metrics(meter: LinkMeter, depths: Mapping[LaneName, int]) -> Iterator[Metric]:
-    depth = GaugeMetricFamily(
-        "microclaw_link_queue_depth", "Messages waiting to be sent, all connections together", labels=("lane",)
-    )
-    yield _filled(depth, list(depths.items()))
-    yield GaugeMetricFamily(
-        "microclaw_link_connections", "Devices connected over the link now", value=meter.connections
-    )
+    about = "Messages waiting to be sent, all connections together"
+    yield _by(Gauge("microclaw_link_queue_depth", about, labels=("lane",)), depths)
+    yield Gauge("microclaw_link_connections", "Devices connected over the link now", value=meter.connections)
     buckets = list(zip(RTT_LABELS, map(float, accumulate(meter.rtt_counts)), strict=True))
     yield HistogramMetricFamily(
         "microclaw_link_rtt_seconds", "Round trip of the link's own pings", buckets, meter.rtt_sum_s
     )
-    dropped = CounterMetricFamily("microclaw_link_dropped_total", "Messages that a full lane lost", labels=("lane",))
-    yield _filled(dropped, [(lane, count) for lane, count in meter.dropped_by_lane.items()])
-    yield CounterMetricFamily(
-        "microclaw_link_replayed_total", "Durable messages sent again", value=meter.replayed_messages
-    )
-    yield CounterMetricFamily(
-        "microclaw_link_glitches_total", "Audio frames dropped because they were too old", value=meter.glitches
-    )
-    refused = CounterMetricFamily(
-        "microclaw_link_refused_total", "Connections refused or broken off", labels=("reason",)
-    )
-    yield _filled(refused, [(reason, count) for reason, count in meter.refused_by_reason.items()])
+    dropped = Counter("microclaw_link_dropped_total", "Messages that a full lane lost", labels=("lane",))
+    yield _by(dropped, meter.dropped_by_lane)
+    yield Counter("microclaw_link_replayed_total", "Durable messages sent again", value=meter.replayed_messages)
+    about = "Audio frames dropped because they were too old"
+    yield Counter("microclaw_link_glitches_total", about, value=meter.glitches)
+    refused = Counter("microclaw_link_refused_total", "Connections refused or broken off", labels=("reason",))
+    yield _by(refused, meter.refused_by_reason)
 
 
 def _mqtt_metrics(mqtt: Mapping[str, Any]) -> Iterator[Metric]:
     """`mqtt` is its part of the host's status."""
-    buffer, commands = mqtt["buffer"], mqtt["commands"]
-    connected = float(mqtt["state"] == "on")
-    yield GaugeMetricFamily("microclaw_mqtt_connected", "1 while the broker has this host", value=connected)
-    waiting = GaugeMetricFamily("microclaw_mqtt_buffered", "Messages that wait for the broker", labels=("kind",))
-    yield _filled(waiting, [("event", buffer["events"]), ("telemetry", buffer["telemetry"])])
-    yield GaugeMetricFamily("microclaw_mqtt_buffer_bytes", "What they take on the disk", value=buffer["bytes"])
-    lost = CounterMetricFamily("microclaw_mqtt_lost_total", "Messages that the full buffer lost", labels=("kind",))
-    kinds = ("event", "lost_events"), ("telemetry", "lost_telemetry"), ("unwritten", "lost_unwritten")
-    yield _filled(lost, [(kind, buffer[name]) for kind, name in kinds])
-    acknowledged = mqtt["acknowledged"]
-    yield CounterMetricFamily("microclaw_mqtt_acknowledged_total", "Messages that the broker has", value=acknowledged)
-    if commands is not None:
-        done = CounterMetricFamily("microclaw_mqtt_commands_total", "Commands by how they ended", labels=("outcome",))
-        yield _filled(done, list(commands.items()))
+    buffer = mqtt["buffer"]
+    yield Gauge("microclaw_mqtt_connected", "1 while the broker has this host", value=float(mqtt["state"] == "on"))
+    waiting = Gauge("microclaw_mqtt_buffered", "Messages that wait for the broker", labels=("kind",))
+    yield _by(waiting, {"event": buffer["events"], "telemetry": buffer["telemetry"]})
+    yield Gauge("microclaw_mqtt_buffer_bytes", "What they take on the disk", value=buffer["bytes"])
+    lost = Counter("microclaw_mqtt_lost_total", "Messages that the full buffer lost", labels=("kind",))
+    kinds = {"event": "lost_events", "telemetry": "lost_telemetry", "unwritten": "lost_unwritten"}
+    yield _by(lost, {kind: buffer[name] for kind, name in kinds.items()})
+    about = "Messages that the broker has"
+    yield Counter("microclaw_mqtt_acknowledged_total", about, value=mqtt["acknowledged"])
+    if mqtt["commands"] is not None:
+        done = Counter("microclaw_mqtt_commands_total", "Commands by how they ended", labels=("outcome",))
+        yield _by(done, mqtt["commands"])
 
 
 def cluster_metrics(cluster: Mapping[str, float]) -> Iterator[Metric]:
@@ -124,23 +119,13 @@ def cluster_metrics(cluster: Mapping[str, float]) -> Iterator[Metric]:
         "hosts_gone": "Hosts whose lease ended without a goodbye within a day, and that are not back",
     }
     for name, about in gauges.items():
-        yield GaugeMetricFamily(f"microclaw_cluster_{name}", about, value=cluster[name])
+        yield Gauge(f"microclaw_cluster_{name}", about, value=cluster[name])
     for what, about, outcomes in (
         ("calls", "Calls of other hosts to devices here", ("served", "refused")),
         ("events", "Live events between this host and the others", ("sent", "taken", "dropped", "refused")),
     ):
-        family = CounterMetricFamily(f"microclaw_cluster_{what}_total", about, labels=["outcome"])
-        for outcome in outcomes:
-            family.add_metric([outcome], cluster[f"{what}_{outcome}"])
-        yield family
-
-
-def _code_metrics(code: Mapping[str, Any]) -> Iterator[Metric]:
-    """`code` is its part of the host's status."""
-    tasks = GaugeMetricFamily("microclaw_code_tasks", "Code in the sandbox now", labels=("state",))
-    yield _filled(tasks, [("running", code["running"]), ("queued", code["waiting"])])
-    ended = CounterMetricFamily("microclaw_code_tasks_ended_total", "Tasks by how they ended", labels=("ending",))
-    yield _filled(ended, list(code["endings"].items()))
+        family = Counter(f"microclaw_cluster_{what}_total", about, labels=("outcome",))
+        yield _by(family, {outcome: cluster[f"{what}_{outcome}"] for outcome in outcomes})
 
 
 def _voice_metric(voice: VoiceTraces) -> Metric:
@@ -151,8 +136,8 @@ def _voice_metric(voice: VoiceTraces) -> Metric:
     return family
 
 
-def _filled(family: GaugeMetricFamily | CounterMetricFamily, values: Sequence[tuple[str, float]]) -> Metric:
+def _by(family: Gauge | Counter, values: Mapping[Any, float]) -> Metric:
     """One series for each value of the family's label."""
-    for label, value in values:
+    for label, value in values.items():
         family.add_metric((label,), value)
     return family

@@ -15,6 +15,7 @@ from contextlib import aclosing
 from functools import partial
 from typing import Any, Final
 
+from msgspec import Struct
 from starlette.responses import Response, StreamingResponse
 
 from microclaw.agent.accepted_message import AcceptedMessage, events_of
@@ -24,7 +25,6 @@ from microclaw.agent.waiting_questions import asks_something
 from microclaw.api.by_hand import Asked, by_hand, unless_left
 from microclaw.api.caller import Caller
 from microclaw.api.failures import STATUS_BY_CODE, openai_error
-from microclaw.api.host_answers import Completion, ModelFacts, ModelList
 from microclaw.api.jobs import Feed, paced
 from microclaw.api.openai_answer import REFUSED, CompletionTurn, Head, stream, whole
 from microclaw.api.openai_request import MODEL, BadRequest, CompletionBody, completion_body
@@ -39,19 +39,43 @@ CHANNEL: Final = "openai"
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.-]{1,32}")
 
 
+class ModelFacts(Struct, frozen=True, kw_only=True):
+    id: str
+    object: str
+    created: int
+    owned_by: str
+
+
+class ModelList(Struct, frozen=True, kw_only=True):
+    object: str
+    data: list[ModelFacts]
+
+
+class Completion(Struct, frozen=True, kw_only=True):
+    """OpenAI's form; `microclaw` says what the host did, and how it knows (docs/openai.md)."""
+
+    id: str
+    object: str
+    created: int
+    model: str
+    choices: list[dict[str, Any]]
+    usage: dict[str, int]
+    microclaw: dict[str, Any]
+
+
 class OpenAiService:
     """What the routes work with."""
 
     def __init__(self, parts: HostParts) -> None:
         self.parts = parts
         self.turns = ClientTurns(parts.conversations)
-        self.model: Any = {"id": MODEL, "object": "model", "created": int(time.time()), "owned_by": MODEL}
+        self.model = ModelFacts(id=MODEL, object="model", created=int(time.time()), owned_by=MODEL)
 
 
 @by_hand("openai.models", http="GET /v1/models", access=Access.ASK)
 async def models(service: OpenAiService, _asked: Asked) -> ModelList:
     """The one model: this agent."""
-    return {"object": "list", "data": [service.model]}
+    return ModelList(object="list", data=[service.model])
 
 
 @by_hand("openai.model", http="GET /v1/models/{name:path}", access=Access.ASK)
@@ -60,15 +84,13 @@ async def model(service: OpenAiService, _asked: Asked, name: str) -> ModelFacts:
     if name != MODEL:
         text = f"there is no model {name[:80]!r} (next: use {MODEL})"
         return openai_error(404, text, code="model_not_found", param="model")  # type: ignore[return-value]
-    found: ModelFacts = service.model
-    return found
+    return service.model
 
 
 @by_hand("openai.complete", http="POST /v1/chat/completions", access=Access.ASK, reads=CompletionBody)
 async def complete(service: OpenAiService, asked: Asked) -> Completion:
     """OpenAI's chat completions; docs/openai.md says what is done."""
-    answer: Completion = await _complete(service, asked)  # type: ignore[assignment]  # a Response, with that
-    return answer
+    return await _complete(service, asked)  # type: ignore[return-value]  # a Response, with that
 
 
 async def _complete(service: OpenAiService, asked: Asked) -> Response:

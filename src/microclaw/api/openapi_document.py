@@ -1,29 +1,32 @@
-"""The OpenAPI document of the API: its acts, ways in, the one form of errors, the lines of streams, bytes. No route.
+"""The OpenAPI 3.1 document of the API: its acts, ways in, the one form of errors, the lines of streams. No route.
 
 docs/api.md says the same in words.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final, TypeAlias
+
+import msgspec
 
 from microclaw import __version__
 from microclaw.api.access import OPEN_HERE
 from microclaw.api.caller import CSRF_HEADER
-from microclaw.api.failures import STATUS_BY_CODE, is_openai
-from microclaw.operations.openapi import documented_path, paths_and_schemas
-from microclaw.operations.operation import Access, Operation
+from microclaw.api.failures import RETRY_AFTER_S, STATUS_BY_CODE, is_openai
+from microclaw.api.jobs import MEDIA_TYPE as NDJSON
+from microclaw.operations.operation import Access, Operation, Parameter
 from microclaw.wire.host_api import stream_schemas
 
 Document: TypeAlias = dict[str, Any]
+Act: TypeAlias = Operation[..., Any]
 
-NDJSON: Final = "application/x-ndjson"
 LINE: Final = "StreamLine"
-_SSE: Final = "text/event-stream"
+_SCHEMAS: Final = "#/components/schemas/{name}"
+_BASE64: Final = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
+_DONE: Final = {200: "Done", 201: "Made", 202: "Begun"}
 _TASK_FILE: Final = "/v1/tasks/{number}/files/{name}"
 _STATUSES: Final = sorted({*STATUS_BY_CODE.values(), 401, 408, 415, 429})
-_MAY_RETRY: Final = frozenset({429, 503})
 _REASONS: Final = {
     400: "Wrong, and why",
     401: "No valid token",
@@ -33,7 +36,6 @@ _REASONS: Final = {
     409: "It is in the way of what is there",
     413: "Too large",
     415: "A body that is compressed, or does not say that it is JSON",
-    416: "The file has no such part: Content-Range says how long it is",
     422: "The request, the program or a pin is wrong",
     429: "Too much: Retry-After says when again",
     500: "A fault of the host",
@@ -43,16 +45,18 @@ _REASONS: Final = {
 }
 
 
-def openapi_of(acts: Collection[Operation[..., Any]]) -> Document:
+def openapi_of(acts: Collection[Act]) -> Document:
     """The document of the routes of these acts."""
     routes = [one for act in acts for one in (act, act.of_many) if one.http is not None]
-    paths, declared = paths_and_schemas(routes)
+    types = [kind for one in routes for kind in _types(one)]
+    found, declared = msgspec.json.schema_components(types, ref_template=_SCHEMAS)
     line, lines = stream_schemas()
     schemas = declared | lines | {LINE: line, "Error": _ERROR, "OpenAIError": _OPENAI_ERROR, "Waiting": _WAITING}
-    _close(schemas)
+    _complete(schemas)
+    of, paths = dict(zip(types, found, strict=True)), Document()
     for one in routes:
-        path = documented_path(one)
-        _complete(path, one.method.lower(), paths[path][one.method.lower()], one)
+        path = one.path.replace(":path}", "}")  # as a reader of OpenAPI knows it
+        paths.setdefault(path, {})[one.method.lower()] = _route(one, path, of)
     return {
         "openapi": "3.1.0",
         "info": {"title": "microclaw", "description": _ABOUT, "version": __version__},
@@ -61,8 +65,9 @@ def openapi_of(acts: Collection[Operation[..., Any]]) -> Document:
             "schemas": schemas,
             "securitySchemes": _WAYS_IN,
             "responses": {
-                **{f"Failed{status}": _failed(status, "Error") for status in (*_STATUSES, 416)},
-                **{f"OpenAIFailed{status}": _failed(status, "OpenAIError") for status in _STATUSES},
+                f"{kind}Failed{status}": _failed(status, f"{kind}Error")
+                for kind in ("", "OpenAI")
+                for status in _STATUSES
             },
         },
         "security": _READS,
@@ -70,7 +75,7 @@ def openapi_of(acts: Collection[Operation[..., Any]]) -> Document:
 
 
 _WAYS_IN: Final[Document] = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "microclaw person add-token NAME"},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "microclaw person tokens --add NAME"},
     "session": {
         "type": "apiKey",
         "in": "cookie",
@@ -92,53 +97,75 @@ _ABOUT: Final = (
 )
 
 
-def _close(value: object) -> None:
-    """Names that fit no pattern are refused: pydantic says the patterns alone."""
-    match value:
-        case dict():
-            if "patternProperties" in value:
-                value.setdefault("additionalProperties", False)
-            for part in value.values():
-                _close(part)
-        case list():
-            for part in value:
-                _close(part)
+def _types(act: Act) -> Iterator[Any]:
+    if act.has_body:
+        yield act.reads or act.body
+    if not act.steps and not act.media:
+        yield act.result
 
 
-def _complete(path: str, method: str, operation: Document, act: Operation[..., Any]) -> None:
-    answers: Document = operation["responses"]
-    stream = act.media or (NDJSON if act.steps else None)
-    if stream is not None:
-        described = "JSON lines; the last one is its end" if stream == NDJSON else "As it is"
-        content = {
-            kind: {"schema": _STREAMED.get(kind, _TEXT if kind.startswith("text/") else _FILE)} for kind in (stream,)
-        }
-        answers["200"] = {"description": described, "content": content}
+def _complete(value: object) -> None:
+    """Names that fit no pattern are refused: pydantic says the patterns alone. Bytes are base64: readers of the
+    document go by patterns, not by the encoding's name."""
+    if isinstance(value, dict):
+        if "patternProperties" in value:
+            value.setdefault("additionalProperties", False)
+        if value.get("contentEncoding") == "base64":
+            value["pattern"] = _BASE64
+        value = list(value.values())
+    for part in value if isinstance(value, list) else ():
+        _complete(part)
+
+
+def _route(act: Act, path: str, of: Mapping[Any, Document]) -> Document:
+    answers = {str(act.status): {"description": _DONE[act.status], "content": _content(act, of)}}
+    route: Document = {
+        "tags": [act.noun],
+        "summary": act.summary,
+        "operationId": act.name,
+        "parameters": [_parameter(act, given) for given in act.parameters if given.name in act.texts.__struct_fields__],
+        "responses": answers,
+        "x-access": act.least.name.lower(),
+    }
+    body: Any = act.reads or act.body
+    if act.has_body and body.__struct_fields__:
+        route["requestBody"] = {"content": {"application/json": {"schema": of[body]}}, "required": True}
     if path == _TASK_FILE:
-        content = {kind: {"schema": _FILE} for kind in ("application/octet-stream", "*/*")}
-        answers["200"]["content"] = content
+        content = answers["200"]["content"] = {kind: {"schema": _FILE} for kind in ("application/octet-stream", "*/*")}
         answers["206"] = {"description": "The part that Range asks for", "content": content}
         answers["304"] = {"description": "The client has it already (If-None-Match, If-Modified-Since)"}
-        answers["416"] = {"$ref": "#/components/responses/Failed416"}
-    access = act.least
-    operation["x-access"] = access.name.lower()
-    if access is Access.OPEN:
-        operation["security"] = [{}, *_READS] if path in OPEN_HERE else []
-    elif method != "get":
-        operation["security"] = _CHANGES
-        if stream is None and access is not Access.SOCKET and not is_openai(path):
+        answers["416"] = {"description": "The file has no such part: Content-Range says how long it is"}
+    if act.least is Access.OPEN:
+        route["security"] = [{}, *_READS] if path in OPEN_HERE else []
+    elif act.method != "GET":
+        route["security"] = _CHANGES
+        if not (act.steps or act.media or act.least is Access.SOCKET or is_openai(path)):
             answers.setdefault("202", _WAITS)
     kind = "OpenAIFailed" if is_openai(path) else "Failed"
-    for status in _STATUSES:
-        answers[str(status)] = {"$ref": f"#/components/responses/{kind}{status}"}
+    answers |= {str(status): {"$ref": f"#/components/responses/{kind}{status}"} for status in _STATUSES}
+    return route
+
+
+def _content(act: Act, of: Mapping[Any, Document]) -> Document:
+    kind = NDJSON if act.steps else act.media
+    if not kind:
+        return {"application/json": {"schema": of[act.result]}}
+    return {kind: {"schema": _STREAMED.get(kind, _TEXT if kind.startswith("text/") else _FILE)}}
+
+
+def _parameter(act: Act, given: Parameter) -> Document:
+    is_in_path = given.name in act.in_path
+    is_needed = is_in_path or given.default is msgspec.NODEFAULT
+    schema = msgspec.json.schema(given.told)
+    return {"name": given.name, "in": "path" if is_in_path else "query", "required": is_needed, "schema": schema}
 
 
 def _failed(status: int, schema: str) -> Document:
     found: Document = {
-        "description": _REASONS.get(status, "Failed"),
+        "description": _REASONS[status],
         "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}},
     }
-    if status in _MAY_RETRY:
+    if status in RETRY_AFTER_S:
         about = "In so many seconds it may be tried again"
         found["headers"] = {"Retry-After": {"description": about, "schema": {"type": "integer"}}}
     return found
@@ -153,7 +180,7 @@ _MAYBE_TEXT: Final = {"type": ["string", "null"]}
 _FILE: Final[Document] = {"type": "string", "format": "binary"}
 _STREAMED: Final[Mapping[str, Document]] = {
     NDJSON: {"$ref": f"#/components/schemas/{LINE}"},
-    _SSE: {  # of one event, as readers of OpenAPI 3.1 take it
+    "text/event-stream": {  # of one event, as readers of OpenAPI 3.1 take it
         "type": "object",
         "required": ["data"],
         "properties": {"id": _TEXT, "event": _TEXT, "data": {"type": "string", "description": "JSON, one object"}},

@@ -17,7 +17,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from microclaw.api.body import check_form, with_whole
 from microclaw.api.by_hand import Asked, load_by_hand, unless_left
 from microclaw.api.caller import (
     CALLER_KEY,
@@ -64,7 +63,7 @@ def by_hand_routes(services: Mapping[str, Any]) -> list[Route]:
 
 async def _answer_by_hand(service: Any, act: Operation[..., Any], request: Request) -> Response:
     by = NOBODY if act.least is Access.OPEN and CALLER_KEY not in request.scope else await caller_of(request)
-    await check_form(request)
+    await _check_form(request)
     run: Callable[..., Awaitable[Any]] = act.run
     made = await run(service, Asked(request, by), **await _values(act, request))
     return made if isinstance(made, Response) else Response(msgspec.json.encode(made), act.status, media_type=_JSON)
@@ -72,7 +71,7 @@ async def _answer_by_hand(service: Any, act: Operation[..., Any], request: Reque
 
 async def _answer(parts: HostParts, act: Operation[..., Any], request: Request) -> Response:
     by = await caller_of(request)
-    await check_form(request)
+    await _check_form(request)
     values = await _values(act, request)
     chosen: Sequence[Device] = ()
     left_out: list[str] = []
@@ -235,7 +234,7 @@ async def _values(act: Operation[..., Any], request: Request) -> dict[str, Any]:
     content = b""
     if act.has_body and act.reads is None and (content := await request.body()):
         try:
-            body = with_whole(read_object(content.decode()), 3)
+            body = _with_whole(read_object(content.decode()), 3)
         except (ValueError, RecursionError) as exc:
             raise HTTPException(422, f"the body is no JSON: {exc}") from exc
     try:
@@ -247,3 +246,25 @@ async def _values(act: Operation[..., Any], request: Request) -> dict[str, Any]:
     except UnicodeEncodeError as exc:  # half of a surrogate pair, which JSON can carry
         raise HTTPException(422, f"a text is no Unicode: {exc.reason}") from exc
     return {name: getattr(part, name) for part in found for name in part.__struct_fields__}
+
+
+def _with_whole(value: Any, depth: int) -> Any:
+    """5.0 is 5 in JSON (RFC 8259, 6): in a body's fields, and in the lists and objects that they are."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    if isinstance(value, list) and depth > 0:
+        return [_with_whole(one, depth - 1) for one in value]
+    if isinstance(value, dict) and depth > 0:
+        return {key: _with_whole(one, depth - 1) for key, one in value.items()}
+    return value
+
+
+async def _check_form(request: Request) -> None:
+    """Refuse a body that does not say that it is JSON. Of every route."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    is_json = kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+    if not is_json and await request.body():
+        text = (
+            f"the body is {kind[:60]}, and JSON is read here" if kind else "the request does not say what its body is"
+        )
+        raise HTTPException(415, text)

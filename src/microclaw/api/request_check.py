@@ -7,7 +7,6 @@ import ipaddress
 import re
 import socket
 from collections.abc import Callable, Container, Iterable
-from urllib.parse import unquote_to_bytes
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -33,7 +32,6 @@ MAX_PORT = 65_535
 DRAIN_BYTES = 16 << 20
 DRAIN_S = 2.0
 # RFC 9110, 7.2: a name or an address and a port, and nothing of what else a URL may have.
-_ABSOLUTE = re.compile(rb"https?://([^/?#]*)", re.IGNORECASE)
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{0,5}))?")
 
 
@@ -80,69 +78,61 @@ class RequestCheck:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             return
-        send, scope = with_answer_headers(send), _in_origin_form(scope)
-        refusal = self._refusal(scope)
-        if refusal is None and self._body_bytes is not None:
-            body, refusal = await self._read_in_time(scope, receive, self._body_bytes)
-            receive = _replaying(body, receive) if refusal is None else receive
-        if refusal is not None:
-            status, failure = refusal
-            await refuse(failure_response(failure, status, path=scope["path"]), scope, receive, send)
-            return
-        await self._app(scope, receive, send)
+        send = with_answer_headers(send)
+        try:
+            self._check_head(scope)
+            if self._body_bytes is not None:
+                async with asyncio.timeout(self._body_s):
+                    receive = _replaying(await _read_body(scope, receive, self._body_bytes), receive)
+        except _Refused as exc:
+            await refuse(failure_response(exc.failure, exc.status, path=scope["path"]), scope, receive, send)
+        except TimeoutError:
+            text = f"the request's body did not come within {self._body_s:g} s"
+            failure = Failure("timeout", text, "send it again, in one go")
+            await refuse(failure_response(failure, 408, path=scope["path"]), scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
-    def _refusal(self, scope: Scope) -> tuple[int, Failure] | None:
+    def _check_head(self, scope: Scope) -> None:
         if _header_values(scope, b"transfer-encoding") and _header_values(scope, b"content-length"):
             # A proxy in front may believe the other one (RFC 9112, 6.1), and take the rest for somebody else's request.
             text = "both Transfer-Encoding and Content-Length: where the request ends is not clear"
-            return 400, Failure("bad_request", text, "send one of them")
-        if scope["type"] == "http" and _asks_for_websocket(scope):
-            text = "there is no WebSocket here"
-            return 400, Failure("bad_request", text, "the chat gateway has one: docs/protocols/chat-gateway.md")
+            raise _Refused(400, "bad_request", text, "send one of them")
         codings = [coding for coding in _header_values(scope, b"content-encoding") if coding.lower() != "identity"]
         if codings:
             text = f"the body is compressed ({codings[0][:20]}), and bodies are taken as they are"
-            return 415, Failure(UNSUPPORTED, text, "send it without Content-Encoding")
+            raise _Refused(415, UNSUPPORTED, text, "send it without Content-Encoding")
         if self._allowed is None:
-            return None
+            return
         hosts = _header_values(scope, b"host")
         scheme = "https" if scope.get("scheme") in ("https", "wss") else "http"
         if len(hosts) != 1 or (here := _name_and_port(hosts[0], scheme)) is None or here[0] not in self._allowed:
             shown = ", ".join(hosts)[:80] or "none"
-            return 403, Failure("forbidden", f"foreign Host: {shown}", "call it by 127.0.0.1 or localhost")
+            raise _Refused(403, "forbidden", f"foreign Host: {shown}", "call it by 127.0.0.1 or localhost")
         for origin in _header_values(scope, b"origin"):
             if not _is_same(origin, scheme, here):
-                return 403, Failure("forbidden", f"foreign Origin: {origin[:80]}", "web pages may not call this API")
-        return None
+                raise _Refused(403, "forbidden", f"foreign Origin: {origin[:80]}", "web pages may not call this API")
 
-    async def _read_in_time(
-        self, scope: Scope, receive: Receive, limit: int
-    ) -> tuple[bytes, tuple[int, Failure] | None]:
-        try:
-            async with asyncio.timeout(self._body_s):
-                return await self._read_body(scope, receive, limit)
-        except TimeoutError:
-            text = f"the request's body did not come within {self._body_s:g} s"
-            return b"", (408, Failure("timeout", text, "send it again, in one go"))
 
-    async def _read_body(self, scope: Scope, receive: Receive, limit: int) -> tuple[bytes, tuple[int, Failure] | None]:
-        """The whole body, or the refusal as soon as it is known to be too large."""
-        too_large = (413, Failure("too_large", over_limit("the body", limit, "byte"), "send less"))
-        for length in _header_values(scope, b"content-length"):
-            if not length.isdigit() or len(length) > 18:
-                return b"", too_large
-            if int(length) > limit:
-                return b"", (413, Failure("too_large", over_limit("the body", limit, "byte", int(length)), "send less"))
-        body = bytearray()
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return b"", (400, Failure("bad_request", "the connection was closed before the body was complete"))
-            body += message.get("body", b"")
-            if len(body) > limit:
-                return b"", too_large
-            if not message.get("more_body", False):
-                return bytes(body), _not_text(scope, body)
+class _Refused(Exception):
+    def __init__(self, status: int, code: str, text: str, next_step: str | None = None) -> None:
+        super().__init__(text)
+        self.status = status
+        self.failure = Failure(code, text, next_step)
+
+
+async def _read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The whole body; one that is too large is refused as soon as that is known."""
+    claimed = sum(int(length) for length in _header_values(scope, b"content-length"))  # h11 took them for numbers
+    body = bytearray()
+    while claimed <= limit and len(body) <= limit:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _Refused(400, "bad_request", "the connection was closed before the body was complete")
+        body += message.get("body", b"")
+        if not message.get("more_body", False) and len(body) <= limit:
+            return bytes(body)
+    raise _Refused(413, "too_large", over_limit("the body", limit, "byte", claimed or None), "send less")
 
 
 async def refuse(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
@@ -180,30 +170,6 @@ def with_answer_headers(send: Send) -> Send:
     return with_headers
 
 
-def _in_origin_form(scope: Scope) -> Scope:
-    """A request for a whole URL, as one for its path here; the URL's host takes the place of Host (RFC 9112, 3.2.2)."""
-    found = _ABSOLUTE.match(scope.get("raw_path", b""))
-    if found is None:
-        return scope
-    raw_path = scope["raw_path"][found.end() :] or b"/"
-    headers = [(key, value) for key, value in scope["headers"] if key != b"host"]
-    path = unquote_to_bytes(raw_path).decode(errors="replace")
-    return {**scope, "raw_path": raw_path, "path": path, "headers": [*headers, (b"host", found[1])]}
-
-
-def _not_text(scope: Scope, body: bytearray) -> tuple[int, Failure] | None:
-    """The refusal of a JSON body that is not UTF-8 (RFC 8259, 8.1)."""
-    kinds = _header_values(scope, b"content-type")
-    if kinds and "json" not in kinds[0].lower():
-        return None
-    try:
-        body.decode()
-    except UnicodeDecodeError as exc:
-        text = f"the body is no UTF-8 text: byte {exc.start + 1} is 0x{body[exc.start]:02x}"
-        return 400, Failure("bad_request", text, "send JSON in UTF-8")
-    return None
-
-
 def _name_and_port(host: str, scheme: str) -> tuple[str, int] | None:
     """What a Host header says; None when it is not a name or an address with a port or without one."""
     match = _HOST.fullmatch(host.lower())
@@ -217,12 +183,6 @@ def _is_same(origin: str, here_scheme: str, here: tuple[str, int]) -> bool:
     """Whether a page of this origin was served here: the same name and port, not just this machine."""
     scheme, _, host = origin.partition("://")
     return scheme.lower() == here_scheme and _name_and_port(host, here_scheme) == here
-
-
-def _asks_for_websocket(scope: Scope) -> bool:
-    wanted = ",".join(_header_values(scope, b"connection")).lower().split(",")
-    upgrades = [value.strip().lower() for value in _header_values(scope, b"upgrade")]
-    return "upgrade" in (word.strip() for word in wanted) and "websocket" in upgrades
 
 
 def _is_address(name: str) -> bool:

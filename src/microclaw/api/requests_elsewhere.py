@@ -6,7 +6,7 @@ A request is known by its token and number, so that it is that token's alone her
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import Final, cast
+from typing import Final, TypeVar, cast
 
 from microclaw.api.jobs import CancelState, Jobs
 from microclaw.api.waiting import KeptRequest, WaitingRequests
@@ -14,7 +14,7 @@ from microclaw.cluster.requests import HostRequests
 from microclaw.errors import Overloaded, UnknownName
 
 MAX_NAMED: Final = 5  # hosts that ended, in an error's text
-_AGAIN: Final = "try again in a moment"
+T = TypeVar("T")
 
 
 class RequestsElsewhere:
@@ -39,27 +39,25 @@ class RequestsElsewhere:
 
     async def find(self, key: str) -> KeptRequest | None:
         """What became of it. Raises Overloaded, UnknownName when a host that may have it does not say."""
-        found, silent = await self._requests.ask_all("waiting request", key, KeptRequest)
-        if found:
-            return found[0][1]
-        if silent:
-            raise Overloaded(f"it may wait at {', '.join(silent)}, which did not answer", next_step=_AGAIN)
-        if ended := self._ended():
+        found = await self._first("waiting request", key, KeptRequest)
+        if found is None and (ended := self._ended()):
             raise UnknownName(
                 "no request of this token has that number at a host that runs; it may have waited at "
                 f"{', '.join(ended[:MAX_NAMED])}, which ended: nobody knows what became of it, and it waits no more",
                 next_step="look whether it was done; else ask for it again",
             )
-        return None
+        return found
 
     async def cancel(self, key: str) -> CancelState:
         """End the job there. Raises Overloaded when a host that may have it does not say."""
-        found, silent = await self._requests.ask_all("cancel job", key, str)
-        if found:
-            return cast("CancelState", found[0][1])
-        if silent:
-            raise Overloaded(f"it may run at {', '.join(silent)}, which did not answer", next_step=_AGAIN)
-        return "unknown"
+        return cast("CancelState", await self._first("cancel job", key, str) or "unknown")
+
+    async def _first(self, what: str, key: str, kind: type[T]) -> T | None:
+        found, silent = await self._requests.ask_all(what, key, kind)
+        if not found and silent:
+            text = f"it may be at {', '.join(silent)}, which did not answer"
+            raise Overloaded(text, next_step="try again in a moment")
+        return found[0][1] if found else None
 
     async def _tell_here(self, key: str) -> AsyncGenerator[object, None]:
         if (kept := self._waiting.find(key)) is not None:

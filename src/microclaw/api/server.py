@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import logging
 import os
 import socket
 import ssl
@@ -17,20 +16,15 @@ from typing import Any
 
 import h11
 import uvicorn
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from microclaw.addresses import bracketed
-from microclaw.api.failures import failure_response, unexpected
-from microclaw.api.request_check import refuse
-from microclaw.errors import ConfigError, MicroclawError, Overloaded
-from microclaw.wire.host_api import Failure, failure_of
-
-_log = logging.getLogger(__name__)
+from microclaw.api.failures import AnswersInForm
+from microclaw.errors import ConfigError
 
 HEAD_TIMEOUT_S = 10.0
 UNREAD_TIMEOUT_S = 30.0
-HALF_CLOSED_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +94,6 @@ class HeadTimeout(UnreadTimeout, H11Protocol):
     """
 
     _head_timer: asyncio.TimerHandle | None = None
-    _half_closed_timer: asyncio.TimerHandle | None = None
     _opened_s: float = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
@@ -142,43 +135,7 @@ class HeadTimeout(UnreadTimeout, H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_timer()
-        if self._half_closed_timer is not None:
-            self._half_closed_timer.cancel()
         super().connection_lost(exc)
-
-    def eof_received(self) -> bool:  # type: ignore[override]  # as asyncio has it: whether to keep the other direction
-        """A client that has sent its whole request and ends its side gets an answer that comes soon.
-
-        Not for ever: who has left looks just the same, and what waits for them has to end. asyncio's TLS has no half.
-        """
-        is_whole = self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete
-        if self.scheme == "https" or not is_whole:
-            return False
-        self.cycle.keep_alive = False
-        self._half_closed_timer = self.loop.call_later(HALF_CLOSED_S, self.transport.close)
-        return True
-
-    def shutdown(self) -> None:
-        if self._half_closed_timer is not None:
-            self.transport.close()  # most such clients have left, and a stream to one of them would hold up the stop
-        else:
-            super().shutdown()
-
-    def send_400_response(self, msg: str) -> None:
-        """In the form of all errors; uvicorn's is plain text."""
-        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
-            self.transport.close()  # in the middle of another answer
-            return
-        failure = Failure("bad_request", msg, "send HTTP/1.1; see /api/openapi.json")
-        answer = failure_response(failure, 400)
-        headers = [*answer.raw_headers, (b"connection", b"close")]
-        for event in (
-            h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
-            h11.Data(data=bytes(answer.body)),
-            h11.EndOfMessage(),
-        ):
-            self.transport.write(self.conn.send(event) or b"")
-        self.transport.close()
 
     def _unsupported_upgrade_warning(self) -> None:
         """No line in the log: any client can ask for an upgrade, and uvicorn advises to install something."""
@@ -284,42 +241,8 @@ def tcp_listener(host: str, port: int, *, next_step: str = "microclaw up --port 
         listener.close()
 
 
-class _AnswersInForm:
-    """ASGI: what fails outside of the routes is answered in the form of all errors, and so is a request that still
-    waits when the host's end cuts it off (GRACE_S), with no traceback."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self.is_stopping: Callable[[], bool] = lambda: False
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        has_begun = False
-
-        async def sending(message: Message) -> None:
-            nonlocal has_begun
-            has_begun = True
-            await send(message)
-
-        try:
-            await self._app(scope, receive, sending)
-        except asyncio.CancelledError:
-            if scope["type"] != "http" or has_begun or not self.is_stopping():
-                raise
-            stopping = Overloaded("the host is stopping", next_step="ask again when it is back: microclaw up")
-            await failure_response(failure_of(stopping), path=scope["path"])(scope, receive, send)
-        except Exception as exc:
-            if scope["type"] == "lifespan" or has_begun:
-                raise
-            if isinstance(exc, MicroclawError):
-                failure = failure_of(exc)
-            else:
-                _log.exception("%s failed", scope["path"])
-                failure = unexpected(exc)
-            await refuse(failure_response(failure, path=scope["path"]), scope, receive, send)
-
-
 def _server(listener: Listener, head_timeout_s: float, unread_timeout_s: float) -> _Server:
-    app = _AnswersInForm(listener.app)
+    app = AnswersInForm(listener.app)
     config = TimeoutConfig(
         app,
         lifespan="off",

@@ -6,8 +6,7 @@ A request counts until it is answered. The numbers add up to less than the conne
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -33,54 +32,37 @@ class Shares:
 
     def __init__(self, roles: Roles) -> None:
         self._roles = roles
-        self._requests = {
-            "owner": Places(OWNERS_REQUESTS, OWNERS_REQUESTS),
-            "person": Places(REQUESTS_OF_PERSON, OTHERS_REQUESTS),
-            "address": Places(REQUESTS_OF_ADDRESS, NAMELESS_REQUESTS),
-        }
+        self._owners = Places(OWNERS_REQUESTS, OWNERS_REQUESTS)
+        self._people = Places(REQUESTS_OF_PERSON, OTHERS_REQUESTS)
+        self._addresses = Places(REQUESTS_OF_ADDRESS, NAMELESS_REQUESTS)
 
-    def request(self, scope: Scope) -> Callable[[], None]:
-        """Take a place, and return what gives it back; Overloaded."""
-        kind, name = self._sender(scope)
-        place = ExitStack()
-        if kind != "address" or _has_body(scope):
-            place.enter_context(self._requests[kind].one(name))
-        return place.close
+    def limit(self, app: ASGIApp) -> ASGIApp:
+        """The app, for requests within their sender's share; others are refused."""
 
-    def _sender(self, scope: Scope) -> tuple[str, str]:
+        async def limited(scope: Scope, receive: Receive, send: Send) -> None:
+            with ExitStack() as place:
+                try:
+                    place.enter_context(self._place(scope))
+                except Overloaded as exc:
+                    await refuse(failure_response(failure_of(exc), path=scope["path"]), scope, receive, send)
+                    return
+
+                async def sending(message: Message) -> None:
+                    await send(message)
+                    if message["type"] == "http.response.body" and not message.get("more_body", False):
+                        place.close()  # what goes on behind it, such as a question that waits, holds no connection
+
+                await app(scope, receive, sending)
+
+        return limited
+
+    def _place(self, scope: Scope) -> AbstractContextManager[None]:
         caller = scope.get(CALLER_KEY)
-        if not isinstance(caller, Caller):
-            return "address", single_address(client_address(scope))
-        person = self._roles.get(caller.person_id)
-        return "owner" if person is not None and person.role == "owner" else "person", person_behind(caller.person_id)
-
-
-class WithinShare:
-    """ASGI: refuses what is more than the sender's share."""
-
-    def __init__(self, app: ASGIApp, shares: Shares) -> None:
-        self._app = app
-        self._shares = shares
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        try:
-            give_back = self._shares.request(scope)
-        except Overloaded as exc:
-            await refuse(failure_response(failure_of(exc), path=scope["path"]), scope, receive, send)
-            return
-
-        async def sending(message: Message) -> None:
-            await send(message)
-            if message["type"] == "http.response.body" and not message.get("more_body", False):
-                give_back()  # what goes on behind it, such as a question that waits, holds no connection
-
-        try:
-            await self._app(scope, receive, sending)
-        finally:
-            give_back()
+        if isinstance(caller, Caller):
+            person = self._roles.get(caller.person_id)
+            places = self._owners if person is not None and person.role == "owner" else self._people
+            return places.one(person_behind(caller.person_id))
+        return self._addresses.one(single_address(client_address(scope))) if _has_body(scope) else nullcontext()
 
 
 def _has_body(scope: Scope) -> bool:

@@ -94,7 +94,7 @@ class EndedSignIn(Struct, frozen=True, kw_only=True):
 async def sign_out(admission: Admission, asked: Asked) -> EndedSignIn:
     """End this session."""
     if not asked.by.csrf:
-        raise PermissionRefused("this is no session", next_step="end a token with microclaw person rm-token NAME")
+        raise PermissionRefused("this is no session", next_step="end a token with microclaw person tokens --rm NAME")
     await admission.sign_ins.end(asked.by.source)
     answer: EndedSignIn = _with_cookie(asked, EndedSignIn(ended=asked.by.source), "", 0)
     return answer

@@ -7,12 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from starlette.datastructures import Headers
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.staticfiles import NotModifiedResponse, StaticFiles
-from starlette.types import Message, Receive, Scope, Send
 
 from microclaw.api.by_hand import Asked, by_hand
 from microclaw.errors import UnknownName
@@ -41,23 +38,7 @@ async def file_answer(request: Request, path: Path, kind: str, headers: Mapping[
         facts = await asyncio.to_thread(path.stat)
     except FileNotFoundError as exc:
         raise UnknownName("this file is kept no longer", next_step="run the task again") from exc
-    answer = _File(path, media_type=kind, headers=headers, stat_result=facts)
+    answer = FileResponse(path, media_type=kind, headers=headers, stat_result=facts)
     if StaticFiles(check_dir=False).is_not_modified(answer.headers, request.headers):
         return NotModifiedResponse(answer.headers)
     return answer
-
-
-class _File(FileResponse):
-    """Refuses a range that cannot be in the form of all errors; one of another unit is ignored (RFC 9110, 14.2)."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not Headers(scope=scope).get("range", "").lower().startswith("bytes"):
-            scope = {**scope, "headers": [one for one in scope["headers"] if one[0] != b"range"]}
-
-        async def send_file(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] in (400, 416):
-                length = {"Content-Range": f"bytes */{self.headers['content-length']}"}
-                raise HTTPException(416, "the range is not one of this file", headers=length)
-            await send(message)
-
-        await super().__call__(scope, receive, send_file)

@@ -21,7 +21,8 @@ from microclaw.apps.changes import conversation_of, made_by
 from microclaw.errors import UnknownName
 from microclaw.events import Action
 from microclaw.models.protocol import ToolCall
-from microclaw.operations.operation import Access
+from microclaw.operations.operation import Access, Effect, Permission
+from microclaw.operations.result import filled
 from microclaw.store.journal import EffectKey
 from microclaw.tools.offer import MORE_TOOLS
 from microclaw.tools.tool import Begin, Tool, ToolContext, ToolResult, schema_of
@@ -54,8 +55,8 @@ class ToolFacts(Struct, frozen=True, kw_only=True):
     name: str
     description: str
     schema: Annotated[dict[str, Any], Meta(description="Of its arguments, as JSON Schema.")]
-    permission: str
-    effect: str
+    permission: Permission
+    effect: Effect
     foreign: bool
     skill: str | None
     max_argument_bytes: int
@@ -125,16 +126,7 @@ async def call(  # the gate knows each tool's permission
 
 
 def _facts(tool: Tool[Any]) -> ToolFacts:
-    return ToolFacts(
-        name=tool.name,
-        description=tool.description,
-        schema=dict(schema_of(tool)),
-        permission=tool.permission.value,
-        effect=tool.effect.value,
-        foreign=tool.foreign,
-        skill=tool.skill,
-        max_argument_bytes=MAX_ARGUMENT_BYTES,
-    )
+    return filled(ToolFacts, tool, schema=dict(schema_of(tool)), max_argument_bytes=MAX_ARGUMENT_BYTES)
 
 
 def _result(result: ToolResult, act: Action) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import asyncio
 import json
 import secrets
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,9 +19,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from microclaw.api.caller import CALLER_KEY, CHANNEL, Caller, request_number
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.approved_acts import ApprovedAct, approved_act
-
-if TYPE_CHECKING:
-    pass
 
 MAX_KEPT: Final = 256
 MAX_BODY_BYTES: Final = 1 << 20
@@ -82,66 +79,37 @@ class TellsWaiting:
         if not isinstance(caller, Caller) or caller.direct or scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        is_followed = _is_followed(scope)
+        caller = replace(caller, request=(is_followed and request_number(scope)) or secrets.token_hex(8))
+        asked: asyncio.Queue[PendingApproval] = asyncio.Queue()  # no more than the approvals that there may be
+
+        def hear(news: PendingApproval | ApprovalOutcome) -> None:
+            if isinstance(news, PendingApproval) and (news.channel, news.chat_id) == (CHANNEL, caller.asks_in()):
+                asked.put_nowait(news)
+
+        async def ask() -> None:
+            while True:
+                pending = await asked.get()
+                if not is_followed and not answer.has_begun:
+                    await self._tell(scope, receive, send, caller, pending, answer)
+                    return
+                while (await receive())["type"] != "http.disconnect":  # its body was read: it knows what it asks for
+                    pass
+                self._approvals.withdraw(pending.approval_id)
+
         with approved_act() as act:
-            if _is_followed(scope):
-                await self._while_connected(caller, act, scope, receive, send)
-            else:
-                await self._answer_or_tell(caller, act, scope, receive, send)
-
-    async def _while_connected(
-        self, caller: Caller, act: ApprovedAct, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        """What is behind it, whose questions wait for as long as the client does."""
-        caller = replace(caller, request=request_number(scope) or secrets.token_hex(8))
-        watches: dict[str, asyncio.Future[None]] = {}
-
-        async def withdraw_when_gone(approval_id: str) -> None:
-            while (await receive())["type"] != "http.disconnect":
-                pass
-            self._approvals.withdraw(approval_id)
-
-        def hear(news: PendingApproval | ApprovalOutcome) -> None:
-            pending = news if isinstance(news, PendingApproval) else news.pending
-            if (pending.channel, pending.chat_id) != (CHANNEL, caller.asks_in()):
-                return
-            if isinstance(news, PendingApproval):  # its body was read: it knows what it asks for
-                watches[pending.approval_id] = asyncio.ensure_future(withdraw_when_gone(pending.approval_id))
-            elif (watch := watches.pop(pending.approval_id, None)) is not None:
-                watch.cancel()
-
-        stop = self._approvals.listen(hear)
-        try:
-            await self._app({**scope, CALLER_KEY: caller}, receive, _Answer(send, act).send)
-        finally:
-            stop()
-            for watch in watches.values():
-                watch.cancel()
-
-    async def _answer_or_tell(
-        self, caller: Caller, act: ApprovedAct, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        caller = replace(caller, request=secrets.token_hex(8))
-        asked: asyncio.Future[PendingApproval] = asyncio.get_running_loop().create_future()
-
-        def hear(news: PendingApproval | ApprovalOutcome) -> None:
-            place = (CHANNEL, caller.asks_in())
-            if isinstance(news, PendingApproval) and (news.channel, news.chat_id) == place and not asked.done():
-                asked.set_result(news)
-
-        answer = _Answer(send, act)
-        work = self._app({**scope, CALLER_KEY: caller}, receive, answer.send)
-        stop = self._approvals.listen(hear)
-        inside = asyncio.ensure_future(work)
-        try:
-            await asyncio.wait((inside, asked), return_when=asyncio.FIRST_COMPLETED)
-            if asked.done() and not inside.done() and not answer.has_begun:
-                await self._tell(scope, receive, send, caller, asked.result(), answer)
-            await inside
-        finally:
-            stop()
-            inside.cancel()
-            if answer.kept is not None:
-                answer.kept.is_over = True
+            answer = _Answer(send, act)
+            stop = self._approvals.listen(hear)
+            asking = asyncio.create_task(ask(), name="api: questions")
+            try:
+                await self._app({**scope, CALLER_KEY: caller}, receive, answer.send)
+            finally:
+                stop()
+                if answer.kept is None:
+                    asking.cancel()
+                else:
+                    answer.kept.is_over = True
+                await asyncio.wait((asking,))
 
     async def _tell(
         self, scope: Scope, receive: Receive, send: Send, caller: Caller, asked: PendingApproval, answer: _Answer

@@ -23,7 +23,6 @@ from microclaw.api.ingress import SUPERVISOR, AnyHost, Ingress
 from microclaw.api.jobs import Jobs
 from microclaw.api.live_pins import LivePins
 from microclaw.api.operations import HostService
-from microclaw.api.own_addresses import refuse_own
 from microclaw.api.parts import HostParts
 from microclaw.api.server import Listener, serving, unix_listener
 from microclaw.api.status import read_status
@@ -213,7 +212,6 @@ async def running_host(
             gate=admission.gate,
             link=link,
             apps=apps,
-            check_new=lambda transports: refuse_own(parts, transports),
             last=partial(last_values, history),
         )
         services: dict[str, Any] = {

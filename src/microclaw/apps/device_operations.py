@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
@@ -31,12 +31,9 @@ MAX_LISTED: Final = 1_000  # devices in one answer: the event loop makes it in o
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceService(LinkService):
-    """What the acts work with. `check_new` raises ConfigError for an address of this host's own, `last` gives the last
-    value of each series of a device.
-    """
+    """What the acts work with. `last` gives the last value of each series of a device."""
 
     apps: Apps
-    check_new: Callable[[Sequence[str]], Awaitable[None]]
     last: Callable[[str], list[LastValue]]
 
     async def revoked(self) -> frozenset[str]:
@@ -122,7 +119,6 @@ async def add_device(
     from microclaw.boards.firmware import parse_firmware
 
     described = parse_firmware(firmware)
-    await service.check_new(transports)
     await call.approve(f"add the device {name}", (*transports, *firmware))
     added = await service.registry.add(name, board, transports, labels, described, reached=False, by=service.by(call))
     return service.facts(added)
@@ -180,7 +176,6 @@ async def remove(service: DeviceService, call: Call, device: DeviceName) -> Remo
 async def add_transports(service: DeviceService, call: Call, device: DeviceName, transports: Transports) -> DeviceFacts:
     """More ways into a device."""
     found = service.registry.get(device)
-    await service.check_new(transports)
     await call.approve(f"give {found.name} more transports", transports)
     endpoints = (*service.registry.get(device).endpoints, *transports)
     return service.facts(await service.registry.set_transports(device, endpoints, by=service.by(call)))

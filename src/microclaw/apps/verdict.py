@@ -174,7 +174,7 @@ _WAIT = (
     "wait only in main, with delay(ms), and call delay(1) now and then in a long computation; "
     "in a callback do a little and return: every(ms, task) calls it again"
 )
-_LESS = "let it compute less in one go, or ask for less time: microclaw try --for 10s"
+_LESS = "let it compute less in one go, or ask for less time: microclaw run FILE --try --for 10s"
 _CALM = "print less, set pins less often, and use fewer or slower timers"
 MAX_CALL_MS = 200.0
 """The firmware's application manager waits for a program's function that is under way before it can remove it."""

@@ -97,13 +97,13 @@ class NewToken(TokenFacts, frozen=True, kw_only=True):
     secret: Annotated[str, Meta(description="In this answer alone")]
 
     def lines(self) -> Iterable[str]:
-        yield self.secret  # alone, for TOKEN=$(microclaw person add-token NAME)
+        yield self.secret  # alone, for TOKEN=$(microclaw person tokens --add NAME)
 
 
 class Tokens(Listing, frozen=True, kw_only=True):
     document: ClassVar = "tokens"
     columns: ClassVar = {"NAME": "name", "PERSON": "person", "SCOPE": "scope", "USED": "used_ms", "UNTIL": "expires_ms"}
-    empty: ClassVar = "no token yet: microclaw person add-token NAME"
+    empty: ClassVar = "no token yet: microclaw person tokens --add NAME"
 
     tokens: list[TokenFacts]
 
@@ -237,11 +237,11 @@ async def list_tokens(service: PeopleService, call: Call) -> Tokens:
     return Tokens(tokens=[filled(TokenFacts, one, person=one.person.name, role=one.person.role) for one in found])
 
 
-@_socket("person.add-token", "POST /v1/tokens", status=201)
+@_socket("person.add-token", "POST /v1/tokens", status=201, command="tokens")
 async def add_token(
     service: PeopleService,
     call: Call,
-    name: NewName,
+    name: Annotated[NewName, Option("--add", metavar="NAME")],
     person: Of = "owner",
     days: Annotated[int | None, Meta(ge=1, le=3650, description="It ends after so many days.")] = None,
     scope: Annotated[Scope, Meta(description="read: look; chat: ask, too; act: as a member; all: as its person.")] = (
@@ -255,8 +255,10 @@ async def add_token(
     return filled(NewToken, made, person=made.person.name, role=made.person.role, secret=secret)
 
 
-@_socket("person.rm-token", "DELETE /v1/tokens/{name}", said="{removed} opens nothing any more")
-async def remove_token(service: PeopleService, call: Call, name: Name) -> RemovedAccess:
+@_socket("person.rm-token", "DELETE /v1/tokens/{name}", said="{removed} opens nothing any more", command="tokens")
+async def remove_token(
+    service: PeopleService, call: Call, name: Annotated[Name, Option("--rm", metavar="NAME")]
+) -> RemovedAccess:
     """End a token: it opens nothing from now on."""
     return RemovedAccess(removed=(await service.admission.tokens.remove(name)).name)
 
@@ -273,11 +275,19 @@ async def list_sign_ins(service: PeopleService, call: Call) -> SignInList:
     return SignInList(signins=signins)
 
 
-@operation("person.end-signin", http="DELETE /v1/signins/{session}", access=Access.LOOK, effect=Effect.IDEMPOTENT)
+@operation(
+    "person.end-signin",
+    http="DELETE /v1/signins/{session}",
+    access=Access.LOOK,
+    effect=Effect.IDEMPOTENT,
+    command="signins",
+)
 async def end_sign_in(
     service: PeopleService,
     call: Call,
-    session: Annotated[str, Meta(pattern=NAME, description="Its id in the list, or all."), Option(metavar="ID|all")],
+    session: Annotated[
+        str, Meta(pattern=NAME, description="Its id in the list, or all."), Option("--end", metavar="ID|all")
+    ],
 ) -> EndedSignIns:
     """End a session at once, or all that the list shows."""
     ended = [one.sign_in_id for one in await _sign_ins(service, call) if session in ("all", one.sign_in_id)]

@@ -132,7 +132,7 @@ async def list_approvals(questions: Questions, call: Call) -> WaitingApprovals:
     return WaitingApprovals(approvals=[_filled(WaitingApproval, questions, call, one) for one in seen])
 
 
-@operation("approval.show", http="GET /v1/approvals/{approval_id}")
+@operation("approval.show", http="GET /v1/approvals/{approval_id}", command="list")
 async def show_approval(questions: Questions, call: Call, approval_id: Number, wait_s: WaitS = 0.0) -> Approval:
     """One question with its program; whether it waits, or how the act ended that was said yes to."""
     found = await questions.find(approval_id)
@@ -172,7 +172,7 @@ def _may_see(questions: Questions, call: Call, one: Question) -> bool:
 
 
 async def _end(questions: Questions, question: Question, wait_s: float) -> ActEnd:
-    step = f"microclaw approval show {question.pending.approval_id} --wait 60"
+    step = f"microclaw approval list {question.pending.approval_id} --wait 60"
     return await questions.end(question, wait_s) or ActEnd("under_way", next_step=step)
 
 

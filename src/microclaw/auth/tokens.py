@@ -182,14 +182,14 @@ class PersonTokens(Credentials[Token]):
             text = f"{person.name} is {role_words(person.role)}, and the scope {scope} is {role_words(SCOPES[scope])}'s"
             raise ConfigError(text, next_step="a smaller --scope, or none: the token is then all that its person is")
         if len(await self._table.list()) >= MAX_TOKENS:
-            raise Overloaded(f"there are {MAX_TOKENS} tokens already", next_step="microclaw person rm-token NAME")
+            raise Overloaded(f"there are {MAX_TOKENS} tokens already", next_step="microclaw person tokens --rm NAME")
         secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
         now_ms = self._now_ms()
         expires_ms = None if days is None else now_ms + days * DAY_MS
         token_id = f"t-{secrets.token_hex(4)}"
         token = Token(token_id, name, person_id, digest_of(secret), now_ms, expires_ms, None, scope)
         if not await self._table.add(token):
-            step = f"another name, or: microclaw person rm-token {name!r}"
+            step = f"another name, or: microclaw person tokens --rm {name!r}"
             raise ConfigError(f"there is a token named {name} already", next_step=step)
         until = "for good" if days is None else f"for {days} day{'' if days == 1 else 's'}"
         less = "" if scope == "all" else f", scope {scope}"

@@ -1,4 +1,4 @@
-"""`microclaw audit`: reads and verifies the security log's files, with or without a host. It changes nothing."""
+"""`microclaw person log`: reads and verifies the security log's files, with or without a host. It changes nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -40,9 +40,6 @@ _UNIT_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 def audit(
     ctx: typer.Context,
-    what: Annotated[
-        Literal["show", "verify"], typer.Argument(help="verify: whether a line was changed, removed or inserted.")
-    ] = "show",
     since: Annotated[
         str | None, typer.Option("--since", metavar="WHEN", help="As 30m, 12h, 7d, or a day: 2026-11-20.")
     ] = None,
@@ -53,19 +50,20 @@ def audit(
         int | None, typer.Option("--tail", metavar="N", min=0, max=MAX_TAIL, help="Only the newest N of the events.")
     ] = None,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as events come, until Ctrl-C.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Whether a line was changed, removed or inserted; and each chain's head.")
+    ] = False,
     head: Annotated[
         list[str] | None,
-        typer.Option("--head", metavar="HEAD", help="verify: a head of then that was noted elsewhere; repeatable."),
+        typer.Option("--head", metavar="HEAD", help="--verify: a head that was noted elsewhere; repeatable."),
     ] = None,
 ) -> None:
-    """The security log: who came in, what was decided.
-
-    verify ends with exit code 1 when the log is not whole, and tells each chain's head, to be noted elsewhere.
-    """
+    """The security log: who came in, what was decided. Exit code 1 when --verify finds that it is not whole."""
     options = global_options(ctx)
+    options.only_here("the security log")
     home, kinds, from_ms = options.settings().home, _kinds(kind or ()), 0 if since is None else since_ms(since)
     try:
-        if what == "verify":
+        if verify or head:
             _verify(options, home, [_noted(text) for text in head or ()])
         else:
             _read(options, home, from_ms, kinds, tail=tail, follow=follow)
@@ -99,7 +97,9 @@ def _verify(options: GlobalOptions, home: Path, noted: list[re.Match[str]]) -> N
 def _noted(text: str) -> re.Match[str]:
     """A head as somebody noted it: whole, or its hash alone."""
     if (found := _HEAD.fullmatch(text.strip().lower())) is None:
-        raise typer.BadParameter(f"--head {text[:80]!r}: give a head of `microclaw audit verify`, or its 64 hex digits")
+        raise typer.BadParameter(
+            f"--head {text[:80]!r}: give a head of `microclaw person log --verify`, or its 64 hex digits"
+        )
     return found
 
 

@@ -1,4 +1,4 @@
-"""`microclaw catalog publish`: an entry is read, built and tried, then written whole beside its older versions."""
+"""`microclaw app publish`: an entry is read, built and tried, then written whole beside its older versions."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import asyncio
 import secrets
 import shutil
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from microclaw.apps.building import cached_compiler, program_language
 from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.trial import Trial, TrialOptions, try_image
 from microclaw.boards.reader import load_board
-from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.cli.options import GlobalOptions
 from microclaw.durable import replace_file, sync_folder
 from microclaw.errors import ConfigError, MicroclawError, StoreError, TrialFailed
 from microclaw.events import ProgramKind
@@ -26,15 +24,8 @@ from microclaw.wasm import BuildCache
 BOARD = "virtual"
 
 
-def publish(
-    ctx: typer.Context,
-    what: Annotated[Path, typer.Argument(metavar="FILE|FOLDER", help="NAME.toml with its sources beside it.")],
-    to: Annotated[
-        Path | None, typer.Option("--to", metavar="DIR", help="The catalogue; the first of catalog.folders without it.")
-    ] = None,
-) -> None:
-    """Build and try an entry, and put it into a catalogue when it does what it says; needs no host."""
-    options = global_options(ctx)
+def publish_entry(options: GlobalOptions, what: Path, to: Path | None) -> None:
+    """Build and try an entry, and put it into a catalogue when it does what it says."""
     shelf = _shelf(options, to)
     file = _description(what)
     entry = read_entry(file.parent, file.stem, str(shelf))

@@ -33,7 +33,7 @@ def upgrade_from_catalogs(
     Exit code 5 when some failed, 1 when all did.
     """
     if sets and name is None:
-        raise ConfigError("--set is of one program", next_step="microclaw catalog upgrade NAME --set pin=4")
+        raise ConfigError("--set is of one program", next_step="microclaw app upgrade NAME --set pin=4")
     host, catalog = options.host(), Catalog(folders_of(options.settings()))
     chosen = set(chosen_names(options, host)) if options.chooses_many or options.device else None
     there = [
@@ -110,6 +110,6 @@ def _values(
     except ConfigError as exc:
         raise ConfigError(
             f"{app.name} on {app.device}, which was installed with other values: {exc.message}",
-            next_step=f"install it again: microclaw catalog install {entry.name} -d {app.device} --set NAME=VALUE",
+            next_step=f"install it again: microclaw app install {entry.name} -d {app.device} --set NAME=VALUE",
         ) from exc
     return {"device": app.device, "name": app.name, **found}

@@ -23,49 +23,39 @@ from microclaw.apps.silence import SilenceExplainer
 from microclaw.apps.trial import try_image
 from microclaw.boards.profile import BoardProfile
 from microclaw.bus import Bus
-from microclaw.cli.call_commands import call_at, call_endpoint
+from microclaw.cli.call_commands import call_at
 from microclaw.cli.options import GlobalOptions
 from microclaw.cli.program_files import WASM_MAGIC, read_expectations, read_program, source_text
-from microclaw.cli.programs import end_install
+from microclaw.cli.programs import RunRequest, end_install, refuse_when_back
 from microclaw.cli.steps import Stages
 from microclaw.clock import now_ms
-from microclaw.devices.calls import AppEntry, AppList, AppUninstall, Call
+from microclaw.devices.calls import AppUninstall, Call
 from microclaw.devices.registry import Registry
-from microclaw.errors import AppNotFound, MicroclawError
+from microclaw.errors import AppNotFound, ConfigError, MicroclawError
 from microclaw.events import Step
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceRow, DeviceTable
-from microclaw.text import program_name
 from microclaw.transports.open import open_transport
 from microclaw.wasm import BuildCache
 from microclaw.wire.host_api import failure_of
 
 
-@dataclass(frozen=True, slots=True)
-class DirectRun:
-    """What `run -d HOST:PORT` was asked for; `board` is as the person described it."""
-
-    target: str
-    file: Path
-    name: str
-    board: BoardProfile
-    optimization: str
-    heap_bytes: int
-    replace: bool
-    force: bool
-    expect: Path | None
-
-
-def run_directly(options: GlobalOptions, asked: DirectRun) -> None:
+def run_directly(options: GlobalOptions, target: str, asked: RunRequest) -> None:
     """Build, check, try, install and verify, as a host does. Every program that is there counts as somebody else's.
 
     Exit code 1 when the board's evidence contradicts the trial.
     """
-    options.only_here(f"a program for {asked.target}")
-    content = read_program(asked.file)
+    options.only_here(f"a program for {target}")
+    refuse_when_back(when_back=asked.when_back)
+    if asked.times is not None:
+        raise ConfigError(
+            "--every and --stop-after need a host: this firmware has no intervals",
+            next_step="microclaw up, then the device's name with -d",
+        )
+    board, content = asked.board(), read_program(asked.file)
     is_wasm = content.startswith(WASM_MAGIC)
     request = DeployRequest(
-        device=asked.target,
+        device=target,
         name=asked.name,
         source=None if is_wasm else source_text(content, asked.file),
         language=None if is_wasm else program_language(asked.file.name),
@@ -76,14 +66,14 @@ def run_directly(options: GlobalOptions, asked: DirectRun) -> None:
         force=asked.force,
         expectations=None if asked.expect is None else read_expectations(asked.expect),
     )
-    outcome = asyncio.run(_deploy(options, asked, request))
+    outcome = asyncio.run(_deploy(options, board, request))
     if isinstance(outcome, MicroclawError):
         raise outcome
     made = Deployed.deployment(outcome, change_id=UNSET)  # nobody keeps the change
     end_install(options, made)
 
 
-async def _deploy(options: GlobalOptions, asked: DirectRun, request: DeployRequest) -> Deployment | MicroclawError:
+async def _deploy(options: GlobalOptions, board: BoardProfile, request: DeployRequest) -> Deployment | MicroclawError:
     """The outcome; an error is returned, as the bus's task group would wrap what is raised through it."""
     stages = Stages(options.terminal())
 
@@ -91,7 +81,7 @@ async def _deploy(options: GlobalOptions, asked: DirectRun, request: DeployReque
         if not options.json and not options.quiet:
             stages.show(step)
 
-    async with _deployer(options, asked.target, asked.board) as deployer:
+    async with _deployer(options, request.device, board) as deployer:
         try:
             return await deployer.deploy(request, report)
         except MicroclawError as exc:
@@ -127,16 +117,6 @@ async def _deployer(options: GlobalOptions, target: str, board: BoardProfile) ->
                 )
 
 
-def list_directly(options: GlobalOptions, target: str, board_id: str) -> None:
-    """The programs that a board lists."""
-    options.only_here(f"a list of {target}")
-    apps: list[dict[str, Any]] = [{"name": e.name, "heap_bytes": e.heap_bytes} for e in _apps(target, board_id)]
-    if options.wrote_json("apps", {"apps": apps, "device": target}):
-        return
-    rows = [(program_name(app["name"]), app["heap_bytes"]) for app in apps]
-    options.table(rows, head=("NAME", "HEAP"), empty=f"no programs on {target}")
-
-
 def uninstall_directly(options: GlobalOptions, target: str, name: str, board_id: str) -> None:
     """Take a program off a board."""
     options.only_here(f"a removal from {target}")
@@ -146,7 +126,7 @@ def uninstall_directly(options: GlobalOptions, target: str, name: str, board_id:
 
 async def take_off(board: ListingDevice, name: str, sleep: Callable[[float], Awaitable[None]]) -> str:
     """Remove a program; what the board lists without it. AppNotFound, or DeployRejected when it is still listed."""
-    look = f"microclaw app list -d {board.name}"
+    look = f"microclaw exec {board.name} apps.list"
     try:
         await board.call(AppUninstall(name))
     except AppNotFound as exc:
@@ -163,8 +143,3 @@ class _BoardAt:
 
     async def call(self, call: Call[Any]) -> Any:
         return await call_at(self.name, self.board_id, call)
-
-
-def _apps(target: str, board_id: str) -> tuple[AppEntry, ...]:
-    entries: tuple[AppEntry, ...] = call_endpoint(target, board_id, AppList())
-    return entries

@@ -198,11 +198,11 @@ def egress_findings(home: Path) -> Iterator[Finding]:
         allowlist = read_allowlist(home / FILE_NAME)
         missing = missing_secrets(home, os.environ, allowlist)
     except ConfigError as exc:
-        yield Finding("egress", False, f"tasks have no network: {exc.message}", "microclaw secret egress")
+        yield Finding("egress", False, f"tasks have no network: {exc.message}", "microclaw task egress")
         return
     if allowlist.entries:
         allowed = count_text(len(allowlist.entries), "host")
-        yield Finding("egress", True, f"tasks may ask {allowed}: microclaw secret egress")
+        yield Finding("egress", True, f"tasks may ask {allowed}: microclaw task egress")
     for name, where in missing.items():
         yield problem("egress", *missing_text(name, where))
 
@@ -344,9 +344,9 @@ def _audit_chain(home: Path) -> Iterator[Finding]:
     broken = [report for report in verify_chains(home) if not report.whole]
     for report in broken:
         text = f"the security log {' '.join(chain_text(report).split())}"
-        yield problem("audit", text, f"see where: microclaw audit verify; {BROKEN_STEP}")
+        yield problem("audit", text, f"see where: microclaw person log --verify; {BROKEN_STEP}")
     if not broken:
-        yield Finding("audit", True, "the security log is whole: microclaw audit verify")
+        yield Finding("audit", True, "the security log is whole: microclaw person log --verify")
 
 
 def _backup_warnings(settings: Settings) -> Iterator[Finding]:

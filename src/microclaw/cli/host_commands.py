@@ -13,10 +13,14 @@ import typer
 from microclaw.api.operations import read_status
 from microclaw.cli.operation_commands import show
 from microclaw.cli.options import global_options
+from microclaw.cli.service_commands import ServiceAct
+from microclaw.cli.service_commands import service as manage_service
 from microclaw.cli.sign_in_commands import open_page
 from microclaw.cluster.operations import status as cluster_status
 from microclaw.config.load import read_database, read_link
 from microclaw.config.settings import GatewaySettings
+from microclaw.models.operations import usage
+from microclaw.store.usage import KEPT_DAYS, UsageGroup
 
 OPEN_GATEWAY: Final = "open: every program of this machine is the owner there"
 
@@ -44,11 +48,18 @@ def up(
         str | None,
         typer.Option("--database", metavar="postgresql://…", help="Share that database with other hosts."),
     ] = None,
+    service: Annotated[
+        ServiceAct | None,
+        typer.Option("--service", help="Instead: the host started at each login, by systemd or launchd."),
+    ] = None,
     link_plain: Annotated[bool, typer.Option("--link-plain", hidden=True)] = False,
     die_with_parent: Annotated[bool, typer.Option("--die-with-parent", hidden=True)] = False,
 ) -> None:
     """Run the host in the foreground; Ctrl-C stops it."""
     options = global_options(ctx)
+    if service is not None:
+        manage_service(options, service)
+        return
     gc.disable()  # what is made until the host is ready stays: to look through it again and again finds nothing
     settings = options.settings()
     http_port = settings.host.http_port if port is None else port
@@ -109,6 +120,11 @@ def up(
 def status(
     ctx: typer.Context,
     cluster: Annotated[bool, typer.Option("--cluster", help="The hosts that share a database with this one.")] = False,
+    costs: Annotated[bool, typer.Option("--usage", help="What models cost: requests, tokens and money.")] = False,
+    by: Annotated[UsageGroup, typer.Option("--by", help="With --usage: what a line stands for.")] = "day",
+    days: Annotated[
+        int, typer.Option("--days", min=1, max=KEPT_DAYS, help="With --usage: today and the days before.")
+    ] = 30,
     link: Annotated[bool, typer.Option("--open", help="Print a link that signs a browser in, once.")] = False,
     person: Annotated[str, typer.Option("--person", help="With --open: who signs in with it.")] = "owner",
 ) -> None:
@@ -116,6 +132,8 @@ def status(
     options = global_options(ctx)
     if link:
         open_page(options, person)
+    elif costs:
+        show(options, usage, options.host().call(usage, by=by, days=days))
     elif cluster:
         show(options, cluster_status, options.host().call(cluster_status))
     else:

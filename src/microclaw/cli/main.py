@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -20,86 +20,38 @@ from microclaw.operations.nouns import MODULES
 # Each command's help, and what it is: a function, a typer.Typer with commands of its own, or declared acts.
 DECLARED: Final = ""
 COMMANDS: Final = {
+    "demo": ("demo:demo", "See it work on a virtual board."),
     "setup": ("setup_commands:setup", "Set up models, Telegram and search."),
     "up": ("host_commands:up", "Run the host in the foreground; Ctrl-C stops it."),
     "status": ("host_commands:status", "What the host is doing: model, devices, programs."),
-    "chat": ("chat_commands:chat", "Talk to the agent."),
+    "doctor": ("doctor:doctor", "Check what microclaw needs here."),
+    "flash": ("flash_command:flash", "Put our firmware on a board, pair it, give it Wi-Fi."),
+    "device": ("device_commands:device_group", "The devices this host knows."),
     "exec": ("call_commands:execute", "Call one method of a device, or of several."),
     "logs": ("log_command:logs", "Show what a device's programs print."),
-    "flash": ("flash_command:flash", "Put our firmware on a board, pair it, give it Wi-Fi."),
-    "run": ("programs:run", "Build, check, try, install and verify a program."),
-    "watch": ("watch_command:watch", "Run a program at each save of its file."),
-    "try": ("trials:try_program", "Try a program on a virtual board, without a host."),
-    "usage": (DECLARED, "What models cost: requests, tokens and money."),
-    "virtual": (
-        "dev_commands:virtual",
-        "Run a virtual ESP32-S3; Ctrl-C ends it.",
-    ),
-    "demo": ("demo:demo", "See it work on a virtual board."),
-    "doctor": ("doctor:doctor", "Check what microclaw needs here."),
-    "completion": (
-        "dev_commands:completion",
-        "Print a shell's completion script.",
-    ),
-    "service": ("service_commands:service_group", "The host, started at login."),
-    "approval": (DECLARED, "Acts that wait for a yes or a no."),
-    "device": ("device_commands:device_group", "The devices this host knows."),
-    "app": ("app_commands:app_group", "Programs: build, install, list, undo."),
+    "virtual": ("virtual_command:virtual", "Run a virtual ESP32-S3; Ctrl-C ends it."),
     "fleet": ("fleet_commands:fleet_group", "What runs on many devices, as a file: diff, apply, export."),
-    "catalog": ("catalog_commands:catalog_group", "Ready programs: find, show, install, publish."),
     "firmware": ("firmware_commands:firmware_group", "Signed updates of boards: keys, releases, offers, rollouts."),
-    "memory": ("memory_commands:memory_group", "What the agent remembers of you."),
-    "session": (DECLARED, "Conversations that are kept."),
-    "skill": (DECLARED, "Skills: how the agent does something well."),
-    "task": ("task_commands:task_group", "Code in the sandbox: run, list, show, cancel."),
+    "run": ("programs:run", "Build, check, try, install and verify a program."),
+    "app": ("app_commands:app_group", "Programs: yours and ready ones; list, change, undo."),
+    "task": ("task_commands:task_group", "Code in the sandbox, its secrets and network; subagents."),
     "schedule": (DECLARED, "What is done later, at times of day."),
-    "subagent": (DECLARED, "Work in the background."),
-    "person": ("sign_in_commands:person_group", "Who may come in: people, tokens, browsers."),
-    "mcp": ("mcp_commands:mcp_group", "Drive the boards from an assistant over MCP."),
-    "backup": ("backup_commands:backup_group", "All of this host as one encrypted file, and back."),
-    "audit": ("audit_command:audit", "The security log: who came in, what was decided."),
-    "secret": ("secret_commands:secret_group", "Secrets of tasks, and what tasks may ask of the Internet."),
+    "chat": ("chat_commands:chat", "Talk to the agent."),
+    "approval": (DECLARED, "Acts that wait for a yes or a no."),
+    "memory": ("memory_commands:memory_group", "What the agent remembers: notes, conversations, skills."),
     "voice": ("voice_setup:voice_group", "Speech with devices: set up, test, trace."),
+    "mcp": ("mcp_commands:mcp_group", "Drive the boards from an assistant over MCP."),
     "config": ("config_commands:config_group", "The host's settings."),
+    "backup": ("backup_commands:backup_group", "All of this host as one encrypted file, and back."),
+    "person": ("sign_in_commands:person_group", "People, tokens, browsers, and the security log."),
 }
-ALIASES: Final = {
-    "approvals": "approval",
-    "devices": "device",
-    "apps": "app",
-    "people": "person",
-}
-
-# Words that went, and what does it now: the old one answers with that.
-FORMER: Final[dict[str, str]] = {
-    "crash": "logs --crashes",
-    "open": "status --open",
-    "cluster": "status --cluster",
-    "restore": "backup restore",
-    "migrate": "backup migrate",
-    "apply": "fleet apply",
-    "diff": "fleet diff",
-    "export": "fleet export",
-    **dict.fromkeys(("token", "tokens"), "person tokens (add-token, rm-token)"),
-    **dict.fromkeys(("signin", "signins"), "person signins (end-signin)"),
-    "ca": "person ca",
-    "discover": "device discover",
-    "notify": "device notify",
-    "repl": "exec DEVICE",
-    "egress": "secret egress",
-    "rollout": "firmware rollouts (rollout, rollout-change)",
-}
-
 # The sections of `microclaw --help`.
 GROUPS: Final = {
-    "Start": "demo setup up status doctor service",
-    "Boards": "flash device exec logs virtual",
-    "Programs": "run try watch app catalog",
-    "Talk": "chat approval session memory skill voice mcp usage",
-    "Tasks and sandbox": "task schedule subagent secret",
-    "Fleet": "fleet firmware",
-    "Host": "config backup",
-    "Security": "person audit",
-    "Developers": "completion",
+    "Start": "demo setup up status doctor",
+    "Boards": "flash device exec logs virtual fleet firmware",
+    "Programs": "run app task schedule",
+    "Talk": "chat approval memory voice mcp",
+    "Host": "config backup person",
 }
 _EXAMPLES: Final = (
     ("microclaw demo", "one sentence becomes a program"),
@@ -110,19 +62,8 @@ _EXAMPLES: Final = (
 )
 
 # About the machine they run on, not about another host: refused when --host names one.
-_ONLY_HERE: Final = frozenset(
-    {
-        "audit",
-        "backup",
-        "config",
-        "demo",
-        "mcp",
-        "secret",
-        "service",
-        "setup",
-        "up",
-    }
-)
+_ONLY_HERE: Final = frozenset({"backup", "config", "demo", "mcp", "setup", "up"})
+_COMPLETE_VARIABLE: Final = "_MICROCLAW_COMPLETE"
 _FLAGS: Final = frozenset({"--json", "-q", "--quiet", "-v", "--verbose", "--yes", "-y", "--no-color"})
 _VALUES: Final = frozenset({"-d", "--device", "-l", "--label", "--home", "--host"})
 _WITH_VALUE: Final = ("--device=", "--label=", "--home=", "--host=")
@@ -134,8 +75,7 @@ class LazyGroup(TyperGroup):
 
     def __init__(self, *, commands: dict[str, Any], **settings: Any) -> None:
         listed = {name: TyperCommand(name, help=about) for name, (_, about) in COMMANDS.items()}
-        hidden = {name: TyperCommand(name, hidden=True) for name in ALIASES}
-        super().__init__(commands={**listed, **hidden, **commands}, **settings)
+        super().__init__(commands={**listed, **commands}, **settings)
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """For the shell's completion the words come as they were typed: the global options are moved here."""
@@ -157,11 +97,8 @@ class LazyGroup(TyperGroup):
         formatter.write_text("More of a command, with examples: microclaw COMMAND --help")
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        if args and (now := FORMER.get(args[0])) is not None:
-            ctx.fail(f"there is no microclaw {args[0]} any more: microclaw {now} does it")
         name, command, rest = super().resolve_command(ctx, args)
-        listed = ALIASES.get(name or "", name or "")
-        return name, load_command(listed) if listed in COMMANDS else command, rest
+        return name, load_command(name) if name in COMMANDS else command, rest
 
 
 def load_command(name: str) -> Any:
@@ -201,6 +138,17 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _show_completion(shell: str | None) -> None:
+    if shell is not None:
+        from typer import completion  # only when it is asked for
+
+        script = completion.get_completion_script(  # type: ignore[attr-defined]  # typer re-exports it unsaid
+            prog_name="microclaw", complete_var=_COMPLETE_VARIABLE, shell=shell
+        )
+        typer.echo(script)
+        raise typer.Exit
+
+
 @app.callback()
 def _global_options(
     ctx: typer.Context,
@@ -223,6 +171,10 @@ def _global_options(
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show tracebacks and more lines.")] = False,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Ask nothing.")] = False,
     no_color: Annotated[bool, typer.Option("--no-color", help="No colour.")] = False,
+    _completion: Annotated[
+        Literal["bash", "zsh", "fish"] | None,
+        typer.Option("--completion", callback=_show_completion, is_eager=True, help="Print a shell's completion."),
+    ] = None,
     _version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end.")
     ] = False,
@@ -251,7 +203,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
-    if "_MICROCLAW_COMPLETE" in os.environ:
+    if _COMPLETE_VARIABLE in os.environ:
         from typer import completion  # only when a shell asks
 
         completion.completion_init()  # type: ignore[attr-defined]  # typer re-exports it without saying so

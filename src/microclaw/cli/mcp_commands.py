@@ -45,7 +45,7 @@ def mcp(
 ) -> None:
     """Serve an MCP client on stdin and stdout; starts the host with a virtual board where none runs.
 
-    With --http it serves clients that show a token (microclaw person add-token NAME), until Ctrl-C.
+    With --http it serves clients that show a token (microclaw person tokens --add NAME), until Ctrl-C.
     """
     options = global_options(ctx)
     if ctx.invoked_subcommand is not None:
@@ -78,7 +78,7 @@ def _serve(options: GlobalOptions, http: str, certificate: Path | None, key: Pat
             shown = bracketed(host)
             url = f"{'http' if certificate is None else 'https'}://{shown}:{listener.getsockname()[1]}{PATH}"
             if not options.wrote_json("mcp", {"ready": True, "url": url}):
-                options.line(f"MCP at {url} with a token; make one: microclaw person add-token NAME")
+                options.line(f"MCP at {url} with a token; make one: microclaw person tokens --add NAME")
             names = ("127.0.0.1", "localhost", "[::1]") if certificate is None else (shown,)
             patient = partial(TimeoutConfig, http=HeadTimeout)
 

@@ -17,35 +17,56 @@ from microclaw.cli.steps import follow
 from microclaw.cli.targets import is_address
 from microclaw.errors import ConfigError
 from microclaw.operations.client import Client, as_result
+from microclaw.operations.nouns import BELOW
 from microclaw.operations.operation import Call, Operation, Parameter, Permission, load
 from microclaw.operations.result import Listing
 
 
-def group(noun: str, by_hand: typer.Typer | None = None) -> typer.Typer:
-    """`microclaw NOUN`: a command for each of its acts, and those that are there `by_hand`, which go before."""
+def group(word: str, by_hand: typer.Typer | None = None) -> typer.Typer:
+    """`microclaw WORD`: the commands of its nouns' acts, and those that are there `by_hand`, which go before."""
     made = by_hand or command_group()
     there = {one.name or one.callback.__name__ for one in made.registered_commands if one.callback}
-    for act in load(noun):
-        if act.is_command and act.verb not in there:
-            made.command(act.verb or noun)(_command(act))
+    found: dict[str, list[Operation[..., Any]]] = {}
+    for noun in (word, *(one for one, above in BELOW.items() if above == word)):
+        for act in load(noun):
+            if act.is_command and (verb := act.command or act.verb) not in there:
+                found.setdefault(verb, []).append(act)
+    for verb, acts in found.items():
+        made.command(verb)(_command(*acts))
     return made
 
 
-def _command(act: Operation[..., Any]) -> Any:
-    shown = [one for one in act.parameters if not one.option.hidden and not _is_flag(one)]
+def _command(first: Operation[..., Any], *others: Operation[..., Any]) -> Any:
+    """One of `others` is done where its needed parameter is given, else the first."""
+    shown: dict[str, tuple[Parameter, list[Operation[..., Any]]]] = {}
+    for act in (first, *others):
+        for one in act.parameters:
+            if not one.option.hidden and not _is_flag(one):
+                name = f"{act.verb}_{one.name}".replace("-", "_") if _needed(one) else one.name
+                shown.setdefault(name, (one, []))[1].append(act)
 
     def run(ctx: typer.Context, **values: Any) -> None:
-        for one in shown:
-            if one.option.rest:
-                words = values[one.name] or []
-                values[one.name] = words if _is_list(one) else " ".join(words).strip()
-        (perform if act.here is None else _here)(global_options(ctx), act, values)
+        given = [name for name in shown if getattr(ctx.get_parameter_source(name), "name", "") == "COMMANDLINE"]
+        act = next((acts[0] for one, acts in (shown[name] for name in given) if _needed(one)), first)
+        if stray := [one.name for one, acts in (shown[name] for name in given) if act not in acts]:
+            raise typer.BadParameter(f"{stray[0]} is of another use of this command")
+        own = {one.name: _value(one, values[name]) for name, (one, acts) in shown.items() if act in acts}
+        (perform if act.here is None else _here)(global_options(ctx), act, own)
 
-    first = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
-    ordered = sorted((_of_typer(one) for one in shown), key=lambda one: one.default is not inspect.Parameter.empty)
-    run.__signature__ = inspect.Signature([first, *ordered])  # type: ignore[attr-defined]  # typer reads it
-    run.__doc__ = act.help
+    ctx = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+    made = (_of_typer(name, one, is_needed=_needed(one) and first in acts) for name, (one, acts) in shown.items())
+    ordered = sorted(made, key=lambda one: one.default is not inspect.Parameter.empty)
+    run.__signature__ = inspect.Signature([ctx, *ordered])  # type: ignore[attr-defined]  # typer reads it
+    run.__doc__ = "\n\n".join((first.help, *(act.summary for act in others)))
     return run
+
+
+def _needed(one: Parameter) -> bool:
+    return one.default is msgspec.NODEFAULT or (one.option.rest and one.default is None)
+
+
+def _value(one: Parameter, given: Any) -> Any:
+    return given if not one.option.rest else given or [] if _is_list(one) else " ".join(given or []).strip()
 
 
 def _here(options: GlobalOptions, act: Operation[..., Any], values: dict[str, Any]) -> None:
@@ -152,22 +173,21 @@ def _plain(kind: Any) -> Any:
     return list[get_args(items[0])[0]] if get_origin(kind) is list and hasattr(items[0], "__metadata__") else kind  # type: ignore[misc]
 
 
-def _of_typer(one: Parameter) -> inspect.Parameter:
+def _of_typer(name: str, one: Parameter, *, is_needed: bool) -> inspect.Parameter:
     """A parameter that must be given is an argument, another one an option."""
     option, about = one.option, one.meta.description
     kind = list[str] if option.rest else option.told or _plain(one.kind)
-    is_argument = option.rest or option.argument or (one.default is msgspec.NODEFAULT and not option.flag)
+    is_argument = option.rest or option.argument or (_needed(one) and not option.flag)
     metavar = option.metavar or (one.name.upper() if is_argument else None)
     how: Any
     if is_argument:
         how = typer.Argument(metavar=metavar, help=about)
     else:
         how = typer.Option(*(option.flag or f"--{one.name.replace('_', '-')}").split("/"), metavar=metavar, help=about)
-    is_needed = one.default is msgspec.NODEFAULT or (option.rest and one.default is None)
-    default = inspect.Parameter.empty if is_needed else None if option.rest else one.default
-    if option.rest and _is_list(one):
+    default = inspect.Parameter.empty if is_needed else None if option.rest or _needed(one) else one.default
+    if (_needed(one) and not is_needed) or (option.rest and _is_list(one)):
         kind, default = kind | None, None
-    return inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, how])
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, how])
 
 
 def show(options: GlobalOptions, act: Operation[..., Any], result: Any) -> None:

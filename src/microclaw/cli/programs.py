@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -16,6 +17,7 @@ from microclaw.apps import operations as programs
 from microclaw.apps.act_results import Deployed
 from microclaw.apps.building import program_language
 from microclaw.apps.run_times import RunTimes, parse_run_times, times_body
+from microclaw.boards.profile import BoardProfile
 from microclaw.cli.firmware_option import FirmwareOption, described_board
 from microclaw.cli.operation_commands import perform, show
 from microclaw.cli.options import FAILED, GlobalOptions, global_options
@@ -61,48 +63,111 @@ OptimizationOption: TypeAlias = Annotated[
 EXPECT_HELP = "What it must do, one expectation a line (docs/proof.md)."
 
 
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What `run` is asked for; `board` is of a trial and of a board at an address, as the person described it."""
+
+    file: Path
+    name: str
+    heap_bytes: int
+    optimization: str
+    expect: Path | None
+    times: RunTimes | None
+    board: Callable[[], BoardProfile]
+    replace: bool
+    force: bool
+    when_back: bool
+
+
 def run(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help="C, C++ or Python source, a sketch (.ino) or a .wasm file.")],
     name: NameOption = None,
     heap: HeapOption = 8192,
     optimization: OptimizationOption = "O3",
-    replace: Annotated[bool, typer.Option("--replace", help="Take over a name that another host's app holds.")] = False,
-    board: Annotated[str, typer.Option("--board", help="With -d HOST:PORT: the board's profile.")] = "virtual",
-    force: Annotated[bool, typer.Option("--force", help="Install it although its trial failed.")] = False,
     expect: Annotated[Path | None, typer.Option("--expect", metavar="FILE", help=EXPECT_HELP)] = None,
-    firmware: FirmwareOption = None,
     every: EveryOption = None,
     stop_after: StopAfterOption = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Take over a name that another host's app holds.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Install it although its trial failed.")] = False,
     when_back: WhenBackOption = False,
+    watches: Annotated[bool, typer.Option("--watch", help="Run it at each save of its file, until Ctrl-C.")] = False,
+    tries: Annotated[bool, typer.Option("--try", help="Only try it, on a virtual board, without a host.")] = False,
+    duration: Annotated[
+        str, typer.Option("--for", metavar="TIME", help="With --try: board time, as 10s, 500ms, 2min.")
+    ] = "10s",
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="PIN=LEVEL[@TIME]",
+            help="With --try: an input, as 14=1@2s, for an ADC 1=2.5V@2s; may repeat.",
+        ),
+    ] = None,
+    realtime: Annotated[bool, typer.Option("--realtime", help="With --try: real time, no jumps.")] = False,
+    compiler: CompilerOption = None,
+    board: Annotated[str, typer.Option("--board", help="With --try or -d HOST:PORT: the board's profile.")] = "virtual",
+    firmware: FirmwareOption = None,
 ) -> None:
     """Build, check, try, install and verify a program. With -d HOST:PORT, no host is needed."""
     options = global_options(ctx)
-    name = app_name(file, name)
-    if not options.chooses_many and options.device and is_address(options.device):
-        refuse_when_back(when_back=when_back)
-        # with the compiler, which the host has otherwise
-        from microclaw.cli.direct_programs import DirectRun, run_directly
+    at_address = not options.chooses_many and options.device is not None and is_address(options.device)
+    _check_mode(ctx, tries=tries, at_address=at_address)
+    asked = RunRequest(
+        file=file,
+        name=app_name(file, name),
+        heap_bytes=heap,
+        optimization=optimization,
+        expect=expect,
+        times=parse_run_times(every, stop_after),
+        board=partial(described_board, board, firmware),
+        replace=replace,
+        force=force,
+        when_back=when_back,
+    )
 
-        profile = described_board(board, firmware)
-        refuse_times(parse_run_times(every, stop_after))
-        asked = DirectRun(options.device, file, name, profile, optimization, heap, replace, force, expect)
-        run_directly(options, asked)
-        return
-    if firmware is not None:
-        raise ConfigError(
-            "--firmware is of one run with -d HOST:PORT; a device keeps its description",
-            next_step="microclaw device add NAME --firmware KEY=VALUE",
-        )
-    values: dict[str, Any] = {
-        "name": name,
-        "heap_bytes": heap,
-        "optimization": optimization,
-        "replace": replace,
-        "force": force,
-        "when_back": when_back,
-        **times_body(every, stop_after),
-        **program_values(file, expect),
+    def once() -> None:
+        if tries:
+            from microclaw.cli.trials import try_program  # with the compiler, which the host has otherwise
+
+            try_program(options, asked, duration, inputs or (), compiler, realtime=realtime)
+        elif at_address:
+            from microclaw.cli.direct_programs import run_directly
+
+            run_directly(options, str(options.device), asked)
+        else:
+            _run_on_host(options, asked, times_body(every, stop_after))
+
+    if watches:
+        from microclaw.cli.watch_command import run_at_each_save
+
+        run_at_each_save(options, file, expect, once)
+    else:
+        once()
+
+
+def _check_mode(ctx: typer.Context, *, tries: bool, at_address: bool) -> None:
+    """Raise BadParameter for an option that would have no effect."""
+    unused = {
+        "--try": {"replace", "force", "when_back"} if tries else {"duration", "inputs", "realtime", "compiler"},
+        "-d HOST:PORT": set() if tries or at_address else {"board", "firmware"},
+    }
+    for mode, names in unused.items():
+        for one in ctx.command.params:
+            if one.name in names and getattr(ctx.get_parameter_source(one.name), "name", "") == "COMMANDLINE":
+                raise typer.BadParameter(f"{one.opts[0]} is {'not ' if tries else ''}of a run with {mode}")
+
+
+def _run_on_host(options: GlobalOptions, asked: RunRequest, times: Mapping[str, Any]) -> None:
+    values = {
+        "name": asked.name,
+        "heap_bytes": asked.heap_bytes,
+        "optimization": asked.optimization,
+        "replace": asked.replace,
+        "force": asked.force,
+        "when_back": asked.when_back,
+        **times,
+        **program_values(asked.file, asked.expect),
     }
     install_program(options, values)
 
@@ -116,15 +181,6 @@ def refuse_when_back(*, when_back: bool) -> None:
     if when_back:
         raise ConfigError(
             "--when-back needs a host, which keeps the act until the board is back",
-            next_step="microclaw up, then the device's name with -d",
-        )
-
-
-def refuse_times(times: RunTimes | None) -> None:
-    """Raise ConfigError for a board at an address: without a host nobody is there to begin the next run."""
-    if times is not None:
-        raise ConfigError(
-            "--every and --stop-after need a host: this firmware has no intervals",
             next_step="microclaw up, then the device's name with -d",
         )
 

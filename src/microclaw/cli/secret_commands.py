@@ -1,4 +1,4 @@
-"""`microclaw secret`: secrets that tasks use and never see, and the allowlist of what tasks may ask. No host needed."""
+"""`microclaw task secrets` and `egress`: what tasks use and never see, and what they may ask. No host is needed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from microclaw.cli.options import FAILED, GlobalOptions, command_group, global_options
+from microclaw.cli.options import FAILED, GlobalOptions, global_options
 from microclaw.cli.secret_value import secret_value
 from microclaw.config.load import private_home
 from microclaw.config.yaml_file import FileMistakes
@@ -21,10 +21,7 @@ from microclaw.egress.request_head import RequestRefused, connect_target, url_pa
 from microclaw.egress.secret_values import SecretValues, missing_secrets, missing_text
 from microclaw.errors import ConfigError
 
-secret_group = command_group()
 
-
-@secret_group.command("egress")
 def egress(
     ctx: typer.Context,
     method: Annotated[str | None, typer.Argument(metavar="METHOD", help="GET, POST, ..., or CONNECT.")] = None,
@@ -39,6 +36,7 @@ def egress(
     Nothing is connected to and no name looked up. Exit 1 for a mistake, a missing secret and a refused request.
     """
     options = global_options(ctx)
+    options.only_here("the allowlist")
     home = private_home(os.environ, options.home)
     path = file or home / FILE_NAME
     if file is not None and not file.exists():
@@ -95,7 +93,7 @@ def _try(
     verdict, way = _verdict(allowlist, method, url, task)
     line, secret = (None, None) if verdict.entry is None else (verdict.entry.line, verdict.entry.secret)
     lacks = secret if verdict.allowed and secret in missing else None
-    step = f"microclaw secret set {lacks} @FILE" if lacks else verdict.next_step or None
+    step = f"microclaw task secrets {lacks} @FILE" if lacks else verdict.next_step or None
     value = {"allowed": verdict.allowed, "why": verdict.why, "port": verdict.port, "line": line, "way": way}
     if not options.wrote_json("egress_test", {**value, "secret_missing": lacks, "next": step}):
         but = f", but secret {lacks} is missing" if lacks else f" by {way}"
@@ -105,45 +103,35 @@ def _try(
     return verdict.allowed and not lacks
 
 
-@secret_group.command("set")
-def set_secret(
+def secrets(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Small letters, digits, - and _.")],
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Small letters, digits, - and _.")] = None,
     value: Annotated[str, typer.Argument(metavar="[@FILE|-]", help="Where the value is; - is stdin.")] = "-",
+    remove: Annotated[str | None, typer.Option("--rm", metavar="NAME", help="What needs it is refused then.")] = None,
 ) -> None:
-    """Keep a secret that tasks use through the proxy and never see. It is never shown again."""
+    """The secrets that tasks use through the proxy and never see; with NAME: keep one. It is never shown again."""
     options = global_options(ctx)
+    options.only_here("tasks' secrets")
+    values = SecretValues(private_home(os.environ, options.home), os.environ)
+    if remove is not None:
+        options.agree(f"Remove the secret {remove}? Nobody can show it again.")
+        values.remove(remove)
+        options.report("secret_removed", {"name": remove}, f"{remove} is removed")
+    elif name is not None:
+        values.set(name, _given(name, value))
+        options.report("secret_set", {"name": name}, f"{name} is kept in secrets.toml")
+    elif not options.wrote_json("secrets", {"secrets": [{"name": one} for one in values.names()]}):
+        rows = [(one,) for one in values.names()]
+        options.table(rows, head=("NAME",), empty="no secrets (microclaw task secrets NAME @FILE)")
+
+
+def _given(name: str, value: str) -> str:
     if value != "-" and not value.startswith("@"):
-        step = f"microclaw secret set {name[:40]} @FILE, or: microclaw secret set {name[:40]} - for stdin"
+        step = f"microclaw task secrets {name[:40]} @FILE, or: microclaw task secrets {name[:40]} - for stdin"
         raise ConfigError("a value on the command line can be seen by others and stays in the history", next_step=step)
     if value == "-" and sys.stdin.isatty():
-        secret = str(typer.prompt(name, hide_input=True)).strip()
-    else:
-        secret = secret_value(name, value)
-    _values(options).set(name, secret)
-    options.report("secret_set", {"name": name}, f"{name} is kept in secrets.toml")
-
-
-@secret_group.command("list")
-def list_secrets(ctx: typer.Context) -> None:
-    """The names of the secrets; `secret egress` shows which hosts each goes to."""
-    options = global_options(ctx)
-    names = _values(options).names()
-    if not options.wrote_json("secrets", {"secrets": [{"name": name} for name in names]}):
-        options.table([(name,) for name in names], head=("NAME",), empty="no secrets (microclaw secret set NAME @FILE)")
-
-
-@secret_group.command("rm")
-def remove_secret(ctx: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
-    """Forget a secret; what needs it is refused from then on."""
-    options = global_options(ctx)
-    options.agree(f"Remove the secret {name}? Nobody can show it again.")
-    _values(options).remove(name)
-    options.report("secret_removed", {"name": name}, f"{name} is removed")
-
-
-def _values(options: GlobalOptions) -> SecretValues:
-    return SecretValues(private_home(os.environ, options.home), os.environ)
+        return str(typer.prompt(name, hide_input=True)).strip()
+    return secret_value(name, value)
 
 
 def _verdict(allowlist: Allowlist, method: str, url: str, task: str) -> tuple[Verdict, str]:

@@ -1,4 +1,4 @@
-"""`microclaw service`: the host started at login by systemd or launchd, and the files that do it."""
+"""`microclaw up --service`: the host started at login by systemd or launchd, and the files that do it."""
 
 from __future__ import annotations
 
@@ -11,20 +11,18 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final, Literal, TypeAlias, assert_never
 
 import typer
 
 from microclaw.api.operations import read_status
-from microclaw.cli.options import FAILED, GlobalOptions, command_group, global_options
+from microclaw.cli.options import FAILED, GlobalOptions
 from microclaw.config.load import VARIABLES, find_mistakes
 from microclaw.config.sources import KNOWN_VARIABLES, PREFIX
 from microclaw.durable import write_given
 from microclaw.errors import ConfigError, MicroclawError, NotSupported, UnknownName
 
-service_group = command_group()
-
-
+SHOW_FILE: Final = "microclaw up --service file"
 COMMAND_S: Final = 30.0
 _TMP: Final = "/tmp"  # noqa: S108  where homes with long names may have their control socket
 UNIT_NAME: Final = "microclaw.service"
@@ -32,47 +30,44 @@ LABEL: Final = "org.microclaw.host"
 STOP_S: Final = 20
 
 
-@service_group.command("install")
-def install(
-    ctx: typer.Context,
-    print_only: Annotated[bool, typer.Option("--print", help="Only print the file.")] = False,
-) -> None:
-    """Show the service's file, write it, and start it now and at each login."""
-    options = global_options(ctx)
-    system = service_manager()
-    text = system.text(service_of(options))
-    if print_only:
-        options.line(text.rstrip("\n"))
-        return
-    if not options.quiet and not options.json:
-        options.line(f"# {system.path}\n{text}")
-    options.agree("Write and start it?", default=True, hint=", or --print to see the file")
-    report(options, install_service(options, system, text))
+ServiceAct: TypeAlias = Literal["install", "remove", "status", "file"]
 
 
-@service_group.command("uninstall")
-def uninstall(ctx: typer.Context) -> None:
-    """End the service and remove its file; the host's data stays."""
-    options = global_options(ctx)
+def service(options: GlobalOptions, act: ServiceAct) -> None:
+    """Write the service's file and start it, remove it, say whether it runs (exit code 1 when not), or print it."""
     system = service_manager()
+    match act:
+        case "file":
+            options.line(system.text(service_of(options)).rstrip("\n"))
+        case "install":
+            text = system.text(service_of(options))
+            if not options.quiet and not options.json:
+                options.line(f"# {system.path}\n{text}")
+            options.agree("Write and start it?", default=True, hint=f", or {SHOW_FILE}")
+            report(options, install_service(options, system, text))
+        case "remove":
+            _remove(options, system)
+        case "status":
+            _status(options, system)
+        case _:
+            assert_never(act)
+
+
+def _remove(options: GlobalOptions, system: ServiceManager) -> None:
+    """The host's data stays."""
     if not system.path.exists():
-        raise UnknownName(f"no service is installed ({system.path})", next_step="microclaw service install")
+        raise UnknownName(f"no service is installed ({system.path})", next_step="microclaw up --service install")
     ran = [run(command) for command in system.stop]
     system.path.unlink(missing_ok=True)
     notes = [f"note: {line}" for line in (*ran, *map(run, system.reload)) if line is not None]
     report(options, [f"removed {system.path}; the data in {options.settings().home} stays", *notes])
 
 
-@service_group.command("status")
-def status(ctx: typer.Context) -> None:
-    """Whether it is installed and runs; exit 1 when it does not."""
-    options = global_options(ctx)
-    system = service_manager()
+def _status(options: GlobalOptions, system: ServiceManager) -> None:
     installed = system.path.exists()
-    problem = run(system.check) if installed else "not installed: microclaw service install"
-    if not options.wrote_json(
-        "service", {"installed": installed, "running": problem is None, "file": str(system.path)}
-    ):
+    problem = run(system.check) if installed else "not installed: microclaw up --service install"
+    facts = {"installed": installed, "running": problem is None, "file": str(system.path)}
+    if not options.wrote_json("service", facts):
         options.line("runs" if problem is None else problem)
         options.say(f"its log: {system.logs}")
     if problem is not None:
@@ -151,7 +146,7 @@ def install_service(options: GlobalOptions, system: ServiceManager, text: str) -
         system.path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         text = f"{system.path.parent} cannot be made: {exc.strerror}"
-        raise ConfigError(text, next_step="microclaw service install --print, and put the file there") from exc
+        raise ConfigError(text, next_step=f"{SHOW_FILE}, and put it there") from exc
     write_given(system.path.resolve(), [text.encode()], replace=True, next_step="free space there")
     options.settings().cache.mkdir(mode=0o700, parents=True, exist_ok=True)
     lines = [f"wrote {system.path}"]

@@ -12,12 +12,14 @@ from msgspec import to_builtins
 
 from microclaw.api.operations import read_status
 from microclaw.auth import operations as people
+from microclaw.cli.audit_command import audit
 from microclaw.cli.operation_commands import perform
 from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.errors import ConfigError, NoHost
 
 MAX_PASSWORD_LINE: Final = 1024
 person_group = command_group()
+person_group.command("log")(audit)
 _CERTIFICATE: Final = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
 
 

@@ -14,6 +14,7 @@ import typer
 
 from microclaw.cli.interrupts import on_interrupt
 from microclaw.cli.options import GlobalOptions, command_group, global_options
+from microclaw.cli.secret_commands import egress, secrets
 from microclaw.durable import read_given, write_given
 from microclaw.errors import ConfigError
 from microclaw.operations.client import Client
@@ -27,6 +28,8 @@ _BY_SUFFIX: Final = {
     ".py": "python", ".sh": "shell", ".js": "javascript", ".mjs": "javascript", ".cjs": "javascript"
 }  # fmt: skip
 task_group = command_group()
+task_group.command()(egress)
+task_group.command()(secrets)
 
 
 @task_group.command("run")

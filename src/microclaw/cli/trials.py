@@ -5,30 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from microclaw.apps.building import ProgramImage, cached_compiler, program_language
 from microclaw.apps.expectation_result import NO_EXPECTATION
 from microclaw.apps.firmware_fit import DEFAULT_TIMERS, fit_limits
-from microclaw.apps.run_times import check_keeper, parse_run_times
+from microclaw.apps.run_times import check_keeper
 from microclaw.apps.stage_text import check_text, compile_text
 from microclaw.apps.trial import Trial, TrialOptions, parse_duration_ms, parse_input, try_image
 from microclaw.boards.profile import BoardProfile
-from microclaw.cli.firmware_option import FirmwareOption, described_board
-from microclaw.cli.options import global_options
-from microclaw.cli.program_files import WASM_MAGIC, app_name, name_of_file, read_expectations, read_program, source_text
-from microclaw.cli.programs import (
-    EXPECT_HELP,
-    CompilerOption,
-    EveryOption,
-    HeapOption,
-    NameOption,
-    OptimizationOption,
-    StopAfterOption,
-)
+from microclaw.cli.options import GlobalOptions
+from microclaw.cli.program_files import WASM_MAGIC, name_of_file, read_expectations, read_program, source_text
+from microclaw.cli.programs import RunRequest
 from microclaw.config.settings import Settings
 from microclaw.errors import ConfigError
 from microclaw.events import PROGRAM_KINDS, Step
@@ -44,47 +36,35 @@ MAX_LOG_LINES = 20
 
 
 def try_program(
-    ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help="C, C++ or Python source, a sketch (.ino) or a .wasm file.")],
-    duration: Annotated[str, typer.Option("--for", metavar="TIME", help="Board time: 10s, 500ms, 2min.")] = "10s",
-    name: NameOption = None,
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="PIN=LEVEL[@TIME]", help="An input: 14=1@2s, for an ADC 1=2.5V@2s; may repeat."),
-    ] = None,
-    realtime: Annotated[bool, typer.Option("--realtime", help="Real time, no jumps.")] = False,
-    expect: Annotated[Path | None, typer.Option("--expect", metavar="FILE", help=EXPECT_HELP)] = None,
-    every: EveryOption = None,
-    stop_after: StopAfterOption = None,
-    board: Annotated[str, typer.Option("--board", help="The board's profile.")] = "virtual",
-    heap: HeapOption = 8192,
-    optimization: OptimizationOption = "O3",
-    compiler: CompilerOption = None,
-    firmware: FirmwareOption = None,
+    options: GlobalOptions,
+    asked: RunRequest,
+    duration: str,
+    inputs: Sequence[str],
+    compiler: str | None,
+    *,
+    realtime: bool,
 ) -> None:
-    """Try a program on a virtual board, without a host."""
-    options = global_options(ctx)
-    name = app_name(file, name)
-    profile = described_board(board, firmware)
-    heap, timers = fit_limits(profile, heap, DEFAULT_TIMERS)
+    """Build it and try it. Exit code 1 when the trial failed."""
+    profile = asked.board()
+    heap, timers = fit_limits(profile, asked.heap_bytes, DEFAULT_TIMERS)
     trial_options = TrialOptions(
         for_ms=parse_duration_ms(duration),
-        inputs=tuple(parse_input(text) for text in inputs or ()),
+        inputs=tuple(parse_input(text) for text in inputs),
         realtime=realtime,
         heap_bytes=heap,
         timers=timers,
-        expectations=None if expect is None else read_expectations(expect),
-        times=parse_run_times(every, stop_after),
+        expectations=None if asked.expect is None else read_expectations(asked.expect),
+        times=asked.times,
     )
     if realtime and trial_options.times is not None:
         raise ConfigError(
             "--realtime does not go with --every and --stop-after",
             next_step="leave --realtime out: the board's clock jumps",
         )
-    image = build_file(options.settings(), file, profile, optimization, compiler, name=name)
+    image = build_file(options.settings(), asked.file, profile, asked.optimization, compiler, name=asked.name)
     check_keeper(trial_options.times, image.kind)
     if not options.json and not options.quiet:
-        show_image(options.terminal(), image, optimization=optimization, heap_bytes=heap)
+        show_image(options.terminal(), image, optimization=asked.optimization, heap_bytes=heap)
     trial = asyncio.run(try_image(image, profile, trial_options, cache=BuildCache(options.settings().cache)))
     if options.json:
         document = {**trial.to_json(), "diagnostics": [found.to_json() for found in image.warnings]}

@@ -13,8 +13,48 @@ _BUILD: Final = "microclaw app build FILE; to run it at once: microclaw run FILE
 _NEWER: Final = "microclaw app upgrade NAME FILE for a program, microclaw firmware update VERSION for boards"
 _REMOVE: Final = "microclaw app uninstall NAME for a program, microclaw device remove NAME for a board"
 _SIGN_IN: Final = "microclaw status --open for a browser; for another host: --host URL, its token in MICROCLAW_TOKEN"
-_ASIDE: Final = "microclaw virtual --join for a virtual board, microclaw try FILE for one trial"
+_ASIDE: Final = "microclaw virtual --join for a virtual board, microclaw run FILE --try for one trial"
+_FORMER: Final = {
+    "approvals": "approval list",
+    "devices": "device list",
+    "apps": "app list",
+    "people": "person list",
+    "crash": "logs --crashes",
+    "open": "status --open",
+    "cluster": "status --cluster",
+    "usage": "status --usage",
+    "completion": "--completion bash",
+    "restore": "backup restore",
+    "migrate": "backup migrate",
+    "apply": "fleet apply",
+    "diff": "fleet diff",
+    "export": "fleet export",
+    "token": "person tokens",
+    "tokens": "person tokens",
+    "person add-token": "person tokens --add NAME",
+    "person rm-token": "person tokens --rm NAME",
+    "signin": "person signins",
+    "signins": "person signins",
+    "person end-signin": "person signins --end ID",
+    "ca": "person ca",
+    "audit": "person log",
+    "discover": "device discover",
+    "notify": "device notify",
+    "repl": "exec DEVICE",
+    "egress": "task egress",
+    "secret": "task secrets",
+    "subagent": "task subagents",
+    "task show": "task list NUMBER",
+    "rollout": "firmware rollouts",
+    "session": "memory sessions",
+    "skill": "memory skills",
+    "catalog": "app search",
+    "service": "up --service install",
+    "approval show": "approval list ID",
+    "schedule show": "schedule list NUMBER",
+}
 _MEANT: Final = {
+    **{word: f"microclaw {now}" for word, now in _FORMER.items()},
     **dict.fromkeys(("esp32", "esp32s2", "esp32s3", "esp32c3", "esp32c6", "esp32-s3", "esp32-c3", "esp32-c6"), _FLASH),
     **dict.fromkeys(("list", "ls", "ps", "boards", "programs"), _LISTS),
     **dict.fromkeys(("build", "compile", "make"), _BUILD),
@@ -24,13 +64,13 @@ _MEANT: Final = {
     **dict.fromkeys(("simulate", "emulate", "simulator"), _ASIDE),
     **dict.fromkeys(("monitor", "log", "tail", "console", "serial"), "microclaw logs DEVICE -f"),
     **dict.fromkeys(("upload", "deploy"), "microclaw run FILE -d DEVICE"),
-    **dict.fromkeys(("serve", "server", "daemon", "host"), "microclaw up; at each login: microclaw service install"),
+    **dict.fromkeys(("serve", "server", "daemon", "host"), "microclaw up; at each login: up --service install"),
     **dict.fromkeys(("init", "configure", "onboard", "key"), "microclaw setup"),
     **dict.fromkeys(("web", "ui", "dashboard", "page"), "microclaw status --open"),
     **dict.fromkeys(("user", "users"), "microclaw person list"),
     "version": "microclaw --version",
     "help": "microclaw --help",
-    "install": "microclaw run FILE -d DEVICE for your program, microclaw catalog install NAME for a ready one",
+    "install": "microclaw run FILE -d DEVICE for your program, microclaw app install NAME for a ready one",
     "start": "microclaw up starts the host, microclaw app start NAME a program",
     "stop": "microclaw app stop NAME stops a program; the host ends with Ctrl-C where it runs",
     "restart": "microclaw app restart NAME for a program; the host: Ctrl-C where it runs, then microclaw up",
@@ -41,15 +81,16 @@ _MEANT: Final = {
     "pair": "microclaw device pair CODE for a board, microclaw person pair CODE for a person",
     "ask": 'microclaw chat "MESSAGE"',
     "shell": "microclaw exec DEVICE",
-    "test": "microclaw try FILE",
+    **dict.fromkeys(("test", "try"), "microclaw run FILE --try"),
+    "watch": "microclaw run FILE --watch",
 }
 
 
 def meant_by(word: str, command: str) -> str | None:
     """What to do instead of `command word`; None for a word that says nothing."""
     said = word.casefold()
-    if command == "microclaw":
-        return _MEANT.get(said)
+    if (meant := _MEANT.get(f"{command} {said}".removeprefix("microclaw "))) is not None or command == "microclaw":
+        return meant
     if command == "microclaw backup" and Path(word).suffix:
         return f"microclaw backup make {word}"
     return f"microclaw {said} --help" if said in COMMANDS else None

@@ -1,39 +1,32 @@
-"""`microclaw watch FILE`: the program on the board follows the file. Each save goes the way of `microclaw run`."""
+"""`microclaw run --watch`: the program on the board follows the file. Each save goes the way of `microclaw run`."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import typer
 
 from microclaw.cli.interrupts import on_interrupt
-from microclaw.cli.options import INTERRUPTED, global_options
+from microclaw.cli.options import INTERRUPTED, GlobalOptions
 from microclaw.cli.program_files import files_beside
-from microclaw.cli.programs import EXPECT_HELP, NameOption, run
 from microclaw.errors import MicroclawError, NoHost
-from microclaw.text import clean_text
 
 _LOOK_S: Final = 0.3
 _SETTLED_S: Final = 0.2
 """Editors write in several steps: a file counts as saved once it rests that long."""
 
 
-def watch(
-    ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help="C, C++ or Python source, or a sketch (.ino).")],
-    name: NameOption = None,
-    expect: Annotated[Path | None, typer.Option("--expect", metavar="FILE", help=EXPECT_HELP)] = None,
-) -> None:
-    """Run a program at each save of its file. Ctrl-C ends the watching; the program stays on the board."""
-    options = global_options(ctx)
+def run_at_each_save(options: GlobalOptions, file: Path, expect: Path | None, run: Callable[[], None]) -> None:
+    """Ctrl-C ends the watching; the program stays on the board."""
     try:
         seen = None
         while True:
             seen = _next_save((file, *([expect] if expect else [])), seen)
-            if _run_once(ctx, file, name, expect):
+            if _run_once(options, run):
                 raise typer.Exit(INTERRUPTED)
             if not options.quiet and not options.json:
                 options.terminal().row("watch", f"{file}: save it to run it again, Ctrl-C to end")
@@ -41,7 +34,7 @@ def watch(
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _run_once(ctx: typer.Context, file: Path, name: str | None, expect: Path | None) -> bool:
+def _run_once(options: GlobalOptions, run: Callable[[], None]) -> bool:
     """One run; what is wrong with the program is told, and the next save tries again. True: Ctrl-C came meanwhile.
 
     The first Ctrl-C lets the run end as it can (it is cancelled, or has begun); the next one breaks off.
@@ -56,12 +49,11 @@ def _run_once(ctx: typer.Context, file: Path, name: str | None, expect: Path | N
 
     try:
         with on_interrupt(count), suppress(typer.Exit):  # it has told why
-            run(ctx, file, name=name, expect=expect)
+            run()
     except NoHost:
         raise
     except MicroclawError as exc:
-        lines = [f"error: {exc.message}", *([f"next: {exc.next_step}"] if exc.next_step else [])]
-        typer.echo(clean_text("\n".join(lines)), err=True)
+        options.terminal().error(exc)
     return interrupts > 0
 
 

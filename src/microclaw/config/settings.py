@@ -198,7 +198,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class CatalogSettings:
-    """Where `microclaw catalog` looks beside the programs that are shipped (docs/catalog.md)."""
+    """Where `microclaw app search` looks beside the programs that are shipped (docs/catalog.md)."""
 
     folders: tuple[WholePath, ...] = setting((), "catalogues: folders or git checkouts; publish writes to the first")
 
@@ -273,7 +273,7 @@ class SandboxSettings:
 
 @dataclass(frozen=True, slots=True)
 class SecretsSection:
-    """What tasks may use by name through the proxy (docs/egress.md): `microclaw secret set`."""
+    """What tasks may use by name through the proxy (docs/egress.md): `microclaw task secrets`."""
 
     values: Mapping[str, str] = setting({}, "secrets by their names", secret=True)
 

@@ -14,7 +14,7 @@ from microclaw.config.schema import NAME, ROW, Node, Path, dotted, root, without
 from microclaw.config.settings import Settings
 
 DEFAULT: Final = "default"
-TASK_SECRETS: Final = ("secrets", "values")  # `secret set` promises that none of them is shown again
+TASK_SECRETS: Final = ("secrets", "values")  # `task secrets` promises that none of them is shown again
 SET: Final = "(set)"
 MAX_PASSWORD_CHARS: Final = 4096
 

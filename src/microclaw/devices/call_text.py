@@ -28,7 +28,7 @@ from microclaw.errors import ConfigError, UnknownName
 
 # Installing and removing have stages of their own: they go through apps. A Wi-Fi's password is no argument.
 NOT_DIRECT = {
-    "apps.install": "microclaw app install",
+    "apps.install": "microclaw run",
     "apps.remove": "microclaw app uninstall",
     "wifi.list": "microclaw device wifi NAME",
     "wifi.set": "microclaw device wifi NAME SSID",

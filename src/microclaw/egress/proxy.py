@@ -212,7 +212,7 @@ class _TaskProxy:
         try:
             allowlist = await asyncio.to_thread(self._proxy.allowlist.current)
         except ConfigError as exc:
-            raise RequestRefused(403, "the allowlist has mistakes: microclaw secret egress") from exc
+            raise RequestRefused(403, "the allowlist has mistakes: microclaw task egress") from exc
         verdict = judge(
             allowlist,
             task=self._name,
@@ -237,7 +237,7 @@ class _TaskProxy:
         try:
             secret = None
             if entry.secret is not None and (secret := await proxy.secrets.value(entry.secret)) is None:
-                raise RequestRefused(403, f"there is no secret {entry.secret}: microclaw secret set {entry.secret} -")
+                raise RequestRefused(403, f"there is no secret {entry.secret}: microclaw task secrets {entry.secret} -")
             upstream = await self._connect(request, verdict.port, tls=entry.tls and not request.tunnel)
             try:
                 if request.tunnel:

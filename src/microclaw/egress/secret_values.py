@@ -47,14 +47,14 @@ class SecretValues:
             raise ConfigError(f"{name[:40]!r} is no secret's name", next_step=step)
         if not _is_usable(value):
             text = f"a secret is one line of {MIN_CHARS} ASCII characters at least: shorter ones cannot be masked"
-            raise ConfigError(text, next_step=f"microclaw secret set {name} @FILE, with the whole secret in the file")
+            raise ConfigError(text, next_step=f"microclaw task secrets {name} @FILE, with the whole secret in the file")
         self._mask.add(value)
         write_changes(self._home, self._environ, {f"secrets.values.{name}": value.replace("${", "$${")})
 
     def remove(self, name: str) -> None:
         """Forget a value. Raises UnknownName. Blocking."""
         if name not in self.names():
-            raise UnknownName(f"there is no secret {name[:40]}", next_step="microclaw secret list")
+            raise UnknownName(f"there is no secret {name[:40]}", next_step="microclaw task secrets")
         write_changes(self._home, self._environ, {f"secrets.values.{name}": None})
 
     def _value(self, name: str) -> str | None:
@@ -83,7 +83,7 @@ def missing_secrets(home: Path, environ: Mapping[str, str], allowlist: Allowlist
 def missing_text(name: str, where: str) -> tuple[str, str]:
     """What that means, and the next step."""
     text = f"there is no secret {name}, which egress.yaml names ({where}): what needs it is refused"
-    return text, f"microclaw secret set {name} @FILE"
+    return text, f"microclaw task secrets {name} @FILE"
 
 
 def _is_usable(value: str) -> bool:

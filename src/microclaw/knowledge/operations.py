@@ -222,16 +222,16 @@ class RemovedSession(Result, frozen=True, kw_only=True):
         return ", ".join(self.kept)
 
 
-SessionName: TypeAlias = Annotated[str, Meta(pattern=NAME, description="As session list names it, or its chat alone.")]
+SessionName: TypeAlias = Annotated[str, Meta(pattern=NAME, description="As the list names it, or its chat alone.")]
 
 
-@operation("session.list", http="GET /v1/sessions", access=Access.OWN)
+@operation("session.list", http="GET /v1/sessions", access=Access.OWN, command="sessions")
 async def list_sessions(service: KnowledgeService, _: Call) -> SessionList:
     """Saved conversations, the latest first."""
     return SessionList(sessions=list(await service.knowledge.sessions.list()))
 
 
-@operation("session.show", http="GET /v1/sessions/{name}", access=Access.OWN)
+@operation("session.show", http="GET /v1/sessions/{name}", access=Access.OWN, command="sessions")
 async def show_session(
     service: KnowledgeService,
     _: Call,
@@ -248,13 +248,16 @@ async def show_session(
 @operation(
     "session.rm",
     http="DELETE /v1/sessions/{name}",
+    command="sessions",
     permission=Permission.ACT,
     access=Access.OWN,
     effect=Effect.IDEMPOTENT,
     said="removed {removed}, its words everywhere; kept: {left}",
     confirm="Remove the conversation {name} for good?",
 )
-async def remove_session(service: KnowledgeService, _: Call, name: SessionName) -> RemovedSession:
+async def remove_session(
+    service: KnowledgeService, _: Call, name: Annotated[SessionName, Option("--rm", metavar="NAME")]
+) -> RemovedSession:
     """Remove a conversation and its words for good; memory, schedules and programs stay."""
     return RemovedSession(removed=await service.erase(name), kept=list(KEPT))
 
@@ -280,7 +283,7 @@ class CheckedSkill(Struct, frozen=True, kw_only=True):
 
     @property
     def description(self) -> str:
-        return f"microclaw skill check {self.name}"
+        return f"microclaw memory check-skills {self.name}"
 
 
 class SkillList(Listing, frozen=True, kw_only=True):
@@ -329,7 +332,7 @@ class SkillCheck(Result, frozen=True, kw_only=True):
 SkillName: TypeAlias = Annotated[str, Meta(pattern=NAME, description="The skill's name.")]
 
 
-@operation("skill.list", http="GET /v1/skills")
+@operation("skill.list", http="GET /v1/skills", command="skills")
 async def list_skills(service: KnowledgeService, call: Call) -> SkillList:
     """Skills that can be used, and folders that cannot."""
     skills = service.knowledge.skills
@@ -341,7 +344,7 @@ async def list_skills(service: KnowledgeService, call: Call) -> SkillList:
     )
 
 
-@operation("skill.show", http="GET /v1/skills/{name}")
+@operation("skill.show", http="GET /v1/skills/{name}", command="skills")
 async def show_skill(service: KnowledgeService, call: Call, name: SkillName) -> OneSkill:
     """A skill's text, and the files beside it."""
     skills = service.knowledge.skills
@@ -350,7 +353,7 @@ async def show_skill(service: KnowledgeService, call: Call, name: SkillName) -> 
     return OneSkill(**_facts(skill, call), text=skill.body, files=list(files))
 
 
-@operation("skill.check", http="GET /v1/skill-check")
+@operation("skill.check", http="GET /v1/skill-check", command="check-skills")
 async def check_skills(
     service: KnowledgeService,
     _: Call,

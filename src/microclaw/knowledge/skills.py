@@ -63,7 +63,7 @@ class Skills:
                 found.setdefault(checked.skill.name, checked.skill)
             elif folder not in self._warned:
                 self._warned.add(folder)
-                _log.warning("the skill %s is left out: microclaw skill check %s", folder.name, folder.name)
+                _log.warning("the skill %s is left out: microclaw memory check-skills %s", folder.name, folder.name)
         self._tools = {name: skill.tools for name, skill in found.items()}
         return tuple(sorted(found.values(), key=lambda skill: skill.name))
 

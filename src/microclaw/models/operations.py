@@ -89,7 +89,7 @@ class Usage(Listing, frozen=True, kw_only=True):
         return "\n".join(line for line, counts in lines.items() if counts)
 
 
-@operation("usage", http="GET /v1/usage", access=Access.LOOK, words="see what models cost")
+@operation("usage", http="GET /v1/usage", access=Access.LOOK, words="see what models cost", is_command=False)
 async def usage(
     service: UsageService,
     call: Call,

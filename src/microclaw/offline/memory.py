@@ -128,7 +128,7 @@ def _forget(at: Context) -> Decision:
         return Say(f"Forgotten: {gone}.")
     count = "a message" if spoken == 1 else f"{spoken} messages"
     text = f"Forgotten: {gone}. It is still said in {count} of your conversations."
-    return Say(text, next_step="remove a conversation: microclaw session rm NAME")
+    return Say(text, next_step="remove a conversation: microclaw memory sessions --rm NAME")
 
 
 MEMORY: Final[Mapping[str, Callable[[Context], Decision]]] = {

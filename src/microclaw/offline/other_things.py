@@ -29,19 +29,19 @@ _WAYS: Final[Mapping[str, str]] = {
 }
 # A thing with numbers or names of its own: the command for each way, "" for any other.
 _COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
-    "task": {"end": "task cancel {n}", "begin": "task run FILE", "": "task show {n}"},
+    "task": {"end": "task cancel {n}", "begin": "task run FILE", "": "task list {n}"},
     "schedule": {
         "end": "schedule rm {n}",
         "begin": "schedule resume {n}",
         "pause": "schedule pause {n}",
-        "": "schedule show {n}",
+        "": "schedule list {n}",
     },
     "person": {"end": "person rm NAME", "": "person list"},
     "user": {"end": "person rm NAME", "": "person list"},
     "member": {"end": "person rm NAME", "": "person list"},
     "guest": {"end": "person rm NAME", "": "person list"},
-    "token": {"end": "person rm-token NAME", "": "person tokens"},
-    "secret": {"end": "secret rm NAME", "": "secret list"},
+    "token": {"end": "person tokens --rm NAME", "": "person tokens"},
+    "secret": {"end": "task secrets --rm NAME", "": "task secrets"},
     "approval": {"end": "approval decide {n} no", "allow": "approval decide {n} yes", "": "approval list"},
     "rollout": {
         "end": "firmware rollout-change {n} stop",
@@ -50,10 +50,10 @@ _COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
         "revert": "firmware rollout-change {n} undo",
         "": "firmware rollouts {n}",
     },
-    "session": {"end": "session rm NAME", "": "session list"},
+    "session": {"end": "memory sessions --rm NAME", "": "memory sessions"},
     "change": {"revert": "app undo {n}", "end": "app undo {n}", "": "app changes"},
     "backup": {"": "backup --help"},
-    "subagent": {"": "subagent list"},
+    "subagent": {"": "task subagents"},
     "alarm": {"": "doctor"},
     "crash": {"": "logs --crashes"},
 }

@@ -107,7 +107,7 @@ def _certificates(path: Path) -> list[str]:
 
 
 def how_to_get_one(path: Path | str = TOKEN_FILE) -> str:
-    return f"microclaw person add-token NAME on the host's machine, then set {TOKEN_VARIABLE} or put it into {path}"
+    return f"microclaw person tokens --add NAME on the host's machine, then set {TOKEN_VARIABLE} or put it into {path}"
 
 
 def _read_address(text: str, said_by: str) -> HostAddress:

@@ -27,3 +27,5 @@ MODULES: Final = {
     "install": "microclaw.flash.operations",
     "subagent": "microclaw.agent.background.operations",
 }
+BELOW: Final = {"catalog": "app", "session": "memory", "skill": "memory", "subagent": "task"}
+"""Nouns whose commands stand below another's."""

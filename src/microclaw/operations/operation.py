@@ -177,7 +177,8 @@ class operation:
     `steps`: its route answers with its steps as JSON lines; a `cancellable` one calls `call.begin`.
     `many` is the route that does it on many devices; `offers` is the method that a device needs for it. `among` gives,
     of devices that nobody named, those that are meant. `media`: its answer is of this type, and no JSON. `reads` is the
-    form of a body that `run` reads itself.
+    form of a body that `run` reads itself. `command` is its verb on the command line, if another; of acts
+    that share one, the first is meant where no other's needed parameter is given.
     """
 
     name: str
@@ -190,6 +191,7 @@ class operation:
     place: str | None = None
     tool: str | None = None
     is_command: bool = True
+    command: str = ""  # its verb
     said: str | None = None
     words: str | None = None
     confirm: str | Callable[[Mapping[str, Any]], str | None] | None = None

@@ -124,11 +124,11 @@ async def search(
     return EntryList(entries=entries, mistakes=[one.message for one in found.mistakes])
 
 
-@operation("catalog.show", here=folders_of)
+@operation("catalog.show", here=folders_of, command="search")
 async def show(
     folders: Sequence[Path],
     _: Call,
-    name: EntryName,
+    name: Annotated[EntryName, Option("--show", metavar="NAME")],
     sets: Annotated[
         list[str] | None,
         Meta(description="A parameter, as pin=4; may repeat."),

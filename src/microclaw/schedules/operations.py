@@ -200,7 +200,7 @@ async def add(
     return scheduling.facts(made, NewSchedule, warning=scheduling.warning(made, plan))
 
 
-@operation("schedule.show", http="GET /v1/schedules/{number}")
+@operation("schedule.show", http="GET /v1/schedules/{number}", command="list")
 async def show(schedules: Schedules, call: Call, number: Number) -> OneSchedule:
     """A schedule and how its latest runs ended."""
     book = schedules.scheduling.book
@@ -222,7 +222,7 @@ async def show(schedules: Schedules, call: Call, number: Number) -> OneSchedule:
     http="POST /v1/schedules/{number}/run",
     permission=Permission.ACT,
     status=202,
-    said="schedule {schedule} runs now; how it ended: microclaw schedule show {schedule}",
+    said="schedule {schedule} runs now; how it ended: microclaw schedule list {schedule}",
 )
 async def run(schedules: Schedules, call: Call, number: Number) -> ScheduleFacts:
     """Run it now; its own times stay."""

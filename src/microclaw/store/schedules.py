@@ -133,7 +133,7 @@ class ScheduleTable(Table):
             raise TakenOver(
                 f"the run of schedule {schedule_id} is the host {found.host}'s now: this one could not be reached for "
                 "a time",
-                next_step=f"see its runs: microclaw schedule show {schedule_id}",
+                next_step=f"see its runs: microclaw schedule list {schedule_id}",
             )
         update(sql, "schedule_runs", {"schedule_id": schedule_id, "due_ms": due_ms}, state="started")
 

@@ -152,7 +152,7 @@ def chosen_name(name: str, known: Sequence[str]) -> str:
         raise UnknownName(f"{len(found)} conversations are {name[:80]!r}", next_step=f"name one of {', '.join(found)}")
     near = ", ".join(difflib.get_close_matches(name, known, n=3, cutoff=0.3))
     hint = f"did you mean {near}? " if near else ""
-    raise UnknownName(f"there is no conversation {name[:80]!r}", next_step=f"{hint}see: microclaw session list")
+    raise UnknownName(f"there is no conversation {name[:80]!r}", next_step=f"{hint}see: microclaw memory sessions")
 
 
 def message_line(message: SessionMessage) -> str:

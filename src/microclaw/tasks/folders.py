@@ -160,7 +160,7 @@ class TaskFolders:
         except OSError as exc:
             raise UnknownName(
                 f"task {number} left no file {name[:100]!r} on this host",
-                next_step=f"see them: microclaw task show {number}",
+                next_step=f"see them: microclaw task list {number}",
             ) from exc
         return path
 

@@ -179,7 +179,7 @@ async def run(
     return facts(TaskFacts, await tasks.service.submit(order))
 
 
-@operation("task.show", http="GET /v1/tasks/{number}")
+@operation("task.show", http="GET /v1/tasks/{number}", command="list")
 async def show(
     tasks: Tasks,
     call: Call,

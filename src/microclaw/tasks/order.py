@@ -178,7 +178,7 @@ def check_network_name(name: str) -> None:
     if not TASK_NAME.fullmatch(name):
         raise TaskRefused(
             f"{name[:40]!r} is no name for the allowlist: {TASK_NAME_RULE}",
-            next_step="see the names: microclaw secret egress",
+            next_step="see the names: microclaw task egress",
         )
 
 

@@ -79,7 +79,7 @@ def remembering_tools(*, memory: Memory, search: Search, devices: Registry) -> t
         fields: dict[str, Any] = {"success": bool(removed), "removed": lines}
         if spoken:
             fields["still_in_conversations"] = spoken
-            fields["next"] = "conversations are kept whole: microclaw session rm NAME removes one"
+            fields["next"] = "conversations are kept whole: microclaw memory sessions --rm NAME removes one"
         if not removed:
             fields["message"] = "nothing that is remembered says that"
             return ToolOutput(fields)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
-from microclaw.operations.operation import Call, Effect, Permission, operation
+from microclaw.operations.operation import Call, Effect, Option, Permission, operation
 from microclaw.operations.result import Listing, Result
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def facts(one: Subagent) -> SubagentFacts:
     )
 
 
-@operation("subagent.list", http="GET /v1/subagents", tool="subagent-list")
+@operation("subagent.list", http="GET /v1/subagents", tool="subagent-list", command="subagents")
 async def list_subagents(subagents: Subagents, call: Call) -> SubagentList:
     """Subagents that work, and the latest that ended, with their results."""
     return SubagentList(subagents=[facts(one) for one in subagents.list(call.person_id)])
@@ -75,6 +75,7 @@ async def _known(subagents: Subagents, call: Call, subagent: str) -> None:
     permission=Permission.ACT,
     effect=Effect.IDEMPOTENT,
     tool="subagent-cancel",
+    command="subagents",
     said="subagent {cancelled} ends",
     words="end the subagent {subagent}",
     before=_known,
@@ -82,7 +83,11 @@ async def _known(subagents: Subagents, call: Call, subagent: str) -> None:
 async def cancel(
     subagents: Subagents,
     call: Call,
-    subagent: Annotated[str, Meta(min_length=1, max_length=40, description="Its id, as the list shows it.")],
+    subagent: Annotated[
+        str,
+        Meta(min_length=1, max_length=40, description="Its id, as the list shows it."),
+        Option("--cancel", metavar="ID"),
+    ],
 ) -> CancelledSubagent:
     """End a subagent; what it has begun is finished."""
     return CancelledSubagent(cancelled=subagents.cancel(subagent, call.person_id).subagent_id)

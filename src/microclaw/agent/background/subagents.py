@@ -142,7 +142,7 @@ class Subagents:
         if self._group is None or running >= self._limits.count:
             raise Overloaded(
                 f"{running} subagents work already, {self._limits.count} is the limit",
-                next_step="wait for one, or cancel it: microclaw subagent list",
+                next_step="wait for one, or cancel it: microclaw task subagents",
             )
         self._named(names)
 
@@ -174,7 +174,7 @@ class Subagents:
         """The one with this id, for who may cancel it. Raises UnknownName, PermissionRefused."""
         found = self._known.get(subagent_id)
         if found is None:
-            raise UnknownName(f"there is no subagent {subagent_id[:40]!r}", next_step="microclaw subagent list")
+            raise UnknownName(f"there is no subagent {subagent_id[:40]!r}", next_step="microclaw task subagents")
         if not self._is_of(found, person_id):
             raise PermissionRefused(f"subagent {subagent_id} is somebody else's", next_step="ask the owner")
         return found

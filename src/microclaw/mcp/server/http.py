@@ -164,7 +164,7 @@ class TokenCheck:
             return _refused(429, Failure(TOO_MANY, "too many wrong tokens", "wait a minute"))
         token = token_of(Headers(scope=scope))
         if token is None:
-            step = "send Authorization: Bearer, with one of: microclaw person add-token NAME"
+            step = "send Authorization: Bearer, with one of: microclaw person tokens --add NAME"
             return _refused(401, Failure("unauthorized", "no token", step))
         try:
             await self._service.check(token)

@@ -45,7 +45,7 @@ function Tokens() {
         html`<${Moment} at=${one.used_ms} />`, html`<${Moment} at=${one.expires_ms} none="no end" />`],
     }))} />`}
     <${Commands} text="Tokens are made and ended on the host's machine, where the secret is shown once" lines=${[
-      "microclaw person add-token NAME --person PERSON --scope read", "microclaw person rm-token NAME"]} />`;
+      "microclaw person tokens --add NAME --person PERSON --scope read", "microclaw person tokens --rm NAME"]} />`;
 }
 
 /** What only the command line may. @param {{text: string, lines: string[]}} given */

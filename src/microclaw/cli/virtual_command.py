@@ -1,4 +1,4 @@
-"""`microclaw completion` and `virtual`: complete words, run a virtual board in the foreground."""
+"""`microclaw virtual`: run a virtual board in the foreground."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from types import FrameType
 from typing import Annotated, Any, Final
 
 import typer
-from typer import completion as shells
 
 from microclaw.cli.board_control import BoardControl
 from microclaw.cli.firmware_option import FirmwareOption, firmware_words
@@ -21,26 +20,10 @@ from microclaw.cli.joining import join_host, published_keys
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.devices.entry import check_name
 from microclaw.durable import make_folders
-from microclaw.errors import ConfigError
 from microclaw.wire import board_control as control
 
 LINK_S: Final = 15.0
-MAX_SECRET_FILE_BYTES: Final = 4_096
 LOOK_EVERY_S: Final = 0.1
-SHELLS = ("bash", "zsh", "fish")
-_COMPLETE_VARIABLE = "_MICROCLAW_COMPLETE"
-
-
-def completion(
-    shell: Annotated[str, typer.Argument(help=f"{', '.join(SHELLS)}.")] = "bash",
-) -> None:
-    """Print a shell's completion script. It completes commands and options."""
-    if shell not in SHELLS:
-        raise typer.BadParameter(f"{shell!r} is not one of {', '.join(SHELLS)}", param_hint="SHELL")
-    script = shells.get_completion_script(  # type: ignore[attr-defined]  # typer re-exports it without saying so
-        prog_name="microclaw", complete_var=_COMPLETE_VARIABLE, shell=shell
-    )
-    typer.echo(script)
 
 
 def virtual(
@@ -57,90 +40,41 @@ def virtual(
         typer.Option("--wasmachine", min=0, max=65535, help="TCP port; 0: any. [default: 18080, with --join any]"),
     ] = None,
     serial: Annotated[str, typer.Option("--serial", metavar="PORT|pty|none", help="JSON line console.")] = "pty",
-    control: Annotated[Path | None, typer.Option("--control", help="Path of the control socket.")] = None,
     clock: Annotated[
         str, typer.Option("--clock", metavar="real|virtual", help="virtual: it jumps to the next timer.")
     ] = "real",
     network: Annotated[
         bool, typer.Option("--network", help="Let programs' MQTT and HTTP clients reach real servers (--clock real).")
     ] = False,
-    seed: Annotated[int, typer.Option("--seed", help="Seeds its random numbers.")] = 0,
     flash: Annotated[Path | None, typer.Option("--flash", help="Folder that keeps its flash between runs.")] = None,
-    link: Annotated[str | None, typer.Option("--link", metavar="wss://HOST:PORT/link", help="Join that host.")] = None,
     firmware: FirmwareOption = None,
-    link_ca_sha256: Annotated[
-        str | None, typer.Option("--link-ca-sha256", metavar="HEX", help="Fingerprint of the host's authority.")
-    ] = None,
-    link_secret_file: Annotated[
-        str | None,
-        typer.Option("--link-secret-file", metavar="FILE|-", help="One-time secret that pairs it without a code."),
-    ] = None,
-    update_keys: Annotated[
-        Path | None,
-        typer.Option("--update-keys", metavar="FILE", help="Public keys whose updates it trusts; --join: the host's."),
-    ] = None,
-    update_channel: Annotated[
-        str | None, typer.Option("--update-channel", metavar="NAME", help="Of its updates. [default: stable]")
-    ] = None,
-    revision: Annotated[
-        str | None, typer.Option("--revision", metavar="NAME", help="Of the board: updates may be for some alone.")
-    ] = None,
 ) -> None:
     """Run a virtual ESP32-S3; Ctrl-C ends it. It prints its addresses."""
     options = global_options(ctx)
-    secret = None
+    name = name or ("board-1" if join else "virtual-1")
+    words = ["--name", name, "--board", board, "--serial", serial, "--clock", clock]
+    words += [f"--firmware={word}" for word in firmware_words(firmware)]
+    link, secret = None, None
     if join:
-        if link is not None:
-            raise typer.BadParameter("--join finds the host by itself: leave --link out")
-        name = name or "board-1"
         check_name(name)
         folder = flash or options.settings().home / "virtual" / name
         again = f"microclaw virtual --join --name {name}-2"
         joined = join_host(options, name, board, folder, is_ours=flash is None, again=again)
         make_folders(folder)
-        link, link_ca_sha256, flash, secret = joined.url, joined.ca_sha256, folder, joined.secret
-        link_secret_file = None if secret is None else "-"
-        update_keys = update_keys or published_keys(options.host(), folder)
-    elif link_secret_file is not None:
-        name = _provisioned_name(link_secret_file, name)
-    name = name or "virtual-1"
-    words = ["--name", name, "--board", board, "--serial", serial]
+        link, flash, secret = joined.url, folder, joined.secret
+        words += ["--link", link, "--link-ca-sha256", joined.ca_sha256]
+        if secret is not None:
+            words += ["--link-secret-file", "-"]
+        if (keys := published_keys(options.host(), folder)) is not None:
+            words += ["--update-keys", str(keys.absolute())]
     if wasmachine is not None or join:  # the host that it joins has it over the link: no port of its own is needed
         words += ["--wasmachine", str(wasmachine or 0)]
-    words += ["--clock", clock, "--seed", str(seed)]
     if network:
         words.append("--network")
-    if control is not None:
-        words += ["--control", str(control.absolute())]
-    words += [f"--firmware={word}" for word in firmware_words(firmware)]
-    given = {
-        "--flash": flash,
-        "--link": link,
-        "--link-ca-sha256": link_ca_sha256,
-        "--link-secret-file": link_secret_file,
-        "--update-keys": update_keys,
-        "--update-channel": update_channel,
-        "--revision": revision,
-    }
-    for option, value in given.items():
-        if value is not None:
-            words += [option, str(value.absolute() if isinstance(value, Path) else value)]
+    if flash is not None:
+        words += ["--flash", str(flash.absolute())]
     if code := _run_board(options, words, link=link, secret=secret):
         raise typer.Exit(code)
-
-
-def _provisioned_name(place: str, name: str | None) -> str | None:
-    """What the host calls the board that this file's secret lets in. Another --name would name nothing there."""
-    if place == "-":  # the board reads it
-        return name
-    try:
-        told = json.loads(Path(place).read_bytes()[:MAX_SECRET_FILE_BYTES])["name"]
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return name  # the secret alone; what is wrong with it the board says
-    if name is not None and name != told:
-        text = f"the secret in {place} lets in {told}, and the host will call the board so, not {name}"
-        raise ConfigError(text, next_step="leave --name out")
-    return str(told)
 
 
 def _run_board(options: GlobalOptions, words: list[str], *, link: str | None, secret: str | None) -> int:
