@@ -372,8 +372,10 @@ def _fits(value: object) -> bool:
 
 
 def _right_form(tool: Tool[Any]) -> str:
-    fields = [
-        one.encode_name if one.required else f"{one.encode_name} (optional)"
-        for one in msgspec.structs.fields(tool.parameters)
-    ]
+    fields = []
+    for one in msgspec.structs.fields(tool.parameters):
+        schema = msgspec.json.schema(one.type)
+        choices = " or ".join(map(str, schema.get("enum") or schema.get("anyOf", [{}])[0].get("enum", ())))
+        said = "; ".join(filter(None, (choices, None if one.required else "optional")))
+        fields.append(f"{one.encode_name} ({said})" if said else one.encode_name)
     return f"give one JSON object with: {', '.join(fields) or 'no fields'}"
