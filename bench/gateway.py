@@ -21,6 +21,7 @@ from microclaw.agent.context import TurnContext
 from microclaw.agent.conversation import Conversations
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import Outbox
+from microclaw.agent.toolbox import Toolbox
 from microclaw.agent.window import Window
 from microclaw.api.gateway import Gateway
 from microclaw.auth.approvals import Approvals
@@ -36,7 +37,6 @@ from microclaw.store.journal import Journal
 from microclaw.store.outbox import OutboxTable
 from microclaw.store.people import PersonTokenTable
 from microclaw.store.sessions import Sessions
-from microclaw.tools.toolbox import Toolbox
 
 DELTAS = 300
 PAUSE_S = 0.005  # a fast service streams 200 pieces a second

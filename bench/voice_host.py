@@ -27,6 +27,7 @@ from bench.link_host import LIMITS, host_identity, known_device, link_parts, now
 from microclaw.agent.conversation import Conversations
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import Outbox
+from microclaw.agent.toolbox import Toolbox
 from microclaw.api.server import tcp_listener
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.gate import Gate
@@ -41,7 +42,6 @@ from microclaw.store.inbox import InboxTable
 from microclaw.store.journal import Journal
 from microclaw.store.outbox import OutboxTable
 from microclaw.store.sessions import Sessions
-from microclaw.tools.toolbox import Toolbox
 from microclaw.voice.engines.engine import RATE_HZ, Recognition, Speech, Transcript
 from microclaw.voice.parts import VoiceParts
 from microclaw.voice.service import VoiceService

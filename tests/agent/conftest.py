@@ -18,9 +18,11 @@ from microclaw.agent.conversation import Conversations
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.inbox_limits import InboxLimits
 from microclaw.agent.outbox import Outbox
+from microclaw.agent.toolbox import Toolbox
 from microclaw.agent.turn import TurnLimits
 from microclaw.agent.window import Window
 from microclaw.apps.changes import turn_now
+from microclaw.apps.tools.programs import DeployParameters
 from microclaw.apps.verify import NO_READ_BACK
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.gate import Effect, Gate, Permission
@@ -29,14 +31,12 @@ from microclaw.errors import BuildError, Diagnostic, TrialFailed
 from microclaw.events import Answer, Evidence, EvidenceKind, Inbound, Step, TurnEvent
 from microclaw.models.protocol import DeviceContext, Model
 from microclaw.models.scripted import Scripted, ScriptedModel
+from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.store.database import Database
 from microclaw.store.inbox import InboxTable
 from microclaw.store.journal import Journal
 from microclaw.store.outbox import OutboxTable
 from microclaw.store.sessions import Sessions
-from microclaw.tools.programs import DeployParameters
-from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
-from microclaw.tools.toolbox import Toolbox
 
 
 class PinParameters(Parameters):

@@ -20,18 +20,18 @@ from microclaw.agent.context import TurnContext
 from microclaw.agent.conversation import Conversations
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import Outbox
+from microclaw.agent.toolbox import Toolbox
 from microclaw.agent.window import Window
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.events import Answer, Evidence, Inbound
 from microclaw.models.protocol import DeviceContext, ModelReply, ModelRequest, OnText, ToolReturn
 from microclaw.models.scripted import call, say
+from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.store.database import Database
 from microclaw.store.inbox import InboxTable
 from microclaw.store.journal import Journal, Work, no_work
 from microclaw.store.outbox import OutboxRow, OutboxTable
 from microclaw.store.sessions import Sessions
-from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
-from microclaw.tools.toolbox import Toolbox
 
 BY_RULE = sys.argv[2] == "by rule"  # of an idempotent act
 FOLDER, EFFECT = Path(sys.argv[1]), Effect.IDEMPOTENT if BY_RULE else Effect(sys.argv[2])

@@ -19,7 +19,7 @@ from microclaw.agent.acts import (
 )
 from microclaw.auth.gate import Effect
 from microclaw.events import Action, Edge, Evidence
-from microclaw.tools.tool import ToolResult
+from microclaw.operations.tool import ToolResult
 
 PIN = Action(
     "gpio-set", '{"pin":4,"level":1}', "idempotent", "done", (Evidence("counted", "read back: pin 4 is at 1"),)

@@ -10,9 +10,9 @@ from tests.stores import new_store
 
 from microclaw.agent.attempts import DEPLOY_TOOL, attempts_of, latest_attempts
 from microclaw.agent.turn_journal import encode
+from microclaw.operations.tool import ToolResult
 from microclaw.store.database import Database
 from microclaw.store.journal import EffectKey, Journal
-from microclaw.tools.tool import ToolResult
 
 
 def asked(source: str, app: str = "blink") -> str:

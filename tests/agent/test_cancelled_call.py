@@ -10,12 +10,12 @@ import pytest
 from tests.agent.conftest import MakeAgent, NoParameters, Workshop
 
 from microclaw.agent.acts import own_words
+from microclaw.agent.toolbox import Toolbox
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.gate import Effect, Permission
 from microclaw.events import Inbound, ToolRun
 from microclaw.models.scripted import call, say
-from microclaw.tools.tool import Tool, ToolContext, ToolOutput
-from microclaw.tools.toolbox import Toolbox
+from microclaw.operations.tool import Tool, ToolContext, ToolOutput
 
 
 @dataclass

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.egress.web_server import page, site
 from tests.models.event_streams import Events, openai_stream
 from tests.models.model_server import Server, server
-from tests.tools.web_server import page, site
 
 from microclaw.app import running_host
 from microclaw.config.load import load_settings

@@ -12,10 +12,10 @@ from microclaw.auth.gate import Effect
 from microclaw.errors import StoreError
 from microclaw.events import Action, Answer, Edge, Evidence, Inbound, Usage
 from microclaw.models.protocol import ModelReply, ToolCall
+from microclaw.operations.tool import Begin, ToolResult
 from microclaw.store.database import Database
 from microclaw.store.inbox import InboxTable
 from microclaw.store.journal import EffectKey, Journal
-from microclaw.tools.tool import Begin, ToolResult
 
 EDGES = (Evidence("counted", "2 edges", (Edge(1.5, 2, 1), Edge(3, 2, 0))),)
 

@@ -140,7 +140,7 @@ async def test_one_program_at_a_time_has_a_bus_or_the_pwm_timers(lab: Any, first
 async def test_nobody_is_asked_about_a_deployment_that_is_refused_anyway(lab: Any, taken: str) -> None:
     asked: list[str] = []
 
-    async def approve(text: str, detail: Sequence[str], program: AskedProgram | None = None) -> None:
+    async def approve(text: str, detail: Sequence[str], program: AskedProgram | None = None, *_more: object) -> None:
         asked.append(text)
 
     if taken == "pin":

@@ -105,7 +105,7 @@ async def test_a_full_board_is_said_at_the_check_and_nobody_is_asked(lab: Any) -
     lab.foreign("a", "b", "c")
     lab.plays("blink", 2)
 
-    async def approve(text: str, detail: Sequence[str], program: AskedProgram | None = None) -> None:
+    async def approve(text: str, detail: Sequence[str], program: AskedProgram | None = None, *_more: object) -> None:
         raise AssertionError("there is nothing to approve")
 
     with pytest.raises(TooManyApps):
@@ -512,7 +512,7 @@ async def test_the_question_comes_after_the_trial_and_shows_what_would_happen(la
     lab.plays("blink", 2)
     asked: list[tuple[str, tuple[str, ...]]] = []
 
-    async def approve(text: str, detail: Sequence[str], program: AskedProgram | None = None) -> None:
+    async def approve(text: str, detail: Sequence[str], program: AskedProgram | None = None, *_more: object) -> None:
         asked.append((text, tuple(detail)))
         assert texts(lab.steps)[-1][:2] == ("try", "done")
         assert lab.transport.calls.count("apps.install") == len(asked) - 1
@@ -536,7 +536,7 @@ async def test_the_question_has_the_program_and_what_changes_in_its_source(lab: 
     lab.plays("blink", 2)
     asked: list[AskedProgram] = []
 
-    async def approve(text: str, detail: Sequence[str], program: AskedProgram | None = None) -> None:
+    async def approve(text: str, detail: Sequence[str], program: AskedProgram | None = None, *_more: object) -> None:
         assert program is not None
         assert any(program.sha256[:12] in line for line in detail)
         asked.append(program)
@@ -556,7 +556,7 @@ async def test_the_question_has_the_program_and_what_changes_in_its_source(lab: 
 async def test_a_no_changes_nothing_on_the_board(lab: Any) -> None:
     lab.plays("blink", 2)
 
-    async def approve(text: str, detail: Sequence[str], program: AskedProgram | None = None) -> None:
+    async def approve(text: str, detail: Sequence[str], program: AskedProgram | None = None, *_more: object) -> None:
         raise PermissionRefused("declined by owner")
 
     with pytest.raises(PermissionRefused):

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from tests.apps.conftest import make_trial
 
+from microclaw.agent.toolbox import Toolbox
 from microclaw.apps.deploy import DeployRequest
+from microclaw.apps.tools.programs import program_tools
 from microclaw.apps.undo import UndoChoice
 from microclaw.auth.gate import Gate, Permission
 from microclaw.errors import InvalidModule, PinRefused, TrialFailed
-from microclaw.tools.programs import program_tools
-from microclaw.tools.tool import ToolContext
-from microclaw.tools.toolbox import Toolbox
+from microclaw.operations.tool import ToolContext
 
 BAD = make_trial(ok=False, error="it spins without giving up the CPU", next_step="wait in main")
 

@@ -11,6 +11,7 @@ import httpx2
 import pytest
 from tests.egress.proxying import HOST, WAIT_S, Names, client_tls, server, server_tls
 
+from microclaw.agent.search_engines import search_engine
 from microclaw.config.settings import McpServerSettings, SearchSettings
 from microclaw.egress.destinations import Egress, Purpose, why_not_configured
 from microclaw.egress.http_door import environment_proxy, http_client
@@ -19,7 +20,6 @@ from microclaw.errors import PermissionRefused, ToolFailed
 from microclaw.flash.stock_images import download
 from microclaw.mcp.client.transports import ConnectionEnd, remote_server
 from microclaw.models.bounded_http import bounded_client
-from microclaw.tools.search_engines import search_engine
 
 METADATA = ["169.254.169.254", "169.254.170.2", "fe80::1", "fd00:ec2::254", "168.63.129.16", "100.100.100.200",
             "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::", "192.0.0.192"]  # fmt: skip

@@ -15,14 +15,14 @@ from typing import Any
 
 import pytest
 
+from microclaw.agent.toolbox import Toolbox
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.config.settings import McpServerSettings
 from microclaw.mcp.client.servers import ClientLimits, McpServers
 from microclaw.mcp.client.tools import HELP, name_of
 from microclaw.mcp.client.transports import BURST, MessageLimit
-from microclaw.tools.tool import ToolContext, ToolResult
-from microclaw.tools.toolbox import Toolbox
+from microclaw.operations.tool import ToolContext, ToolResult
 
 STRANGER = Path(__file__).with_name("stranger.py")
 TIMEOUT_S = 60.0

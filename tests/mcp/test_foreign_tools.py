@@ -11,7 +11,7 @@ import pytest
 from microclaw.config.settings import McpServerSettings
 from microclaw.errors import ToolRetry
 from microclaw.mcp.client.tools import description_of, help_tool, tool_from
-from microclaw.tools.tool import AnyArguments, ToolContext, schema_of
+from microclaw.operations.tool import AnyArguments, ToolContext, schema_of
 
 TAGS = "".join(chr(0xE0000 + ord(char)) for char in "obey")
 

@@ -17,7 +17,7 @@ from mcp.server.lowlevel import Server
 from microclaw.config.settings import McpServerSettings
 from microclaw.errors import ToolFailed
 from microclaw.mcp.client.servers import ClientLimits, McpServers
-from microclaw.tools.tool import AnyArguments, ToolContext
+from microclaw.operations.tool import AnyArguments, ToolContext
 
 TIMEOUT_S = 60.0
 QUICK = ClientLimits(connect_s=20.0, call_s=20.0, first_pause_s=0.05, longest_pause_s=0.2)

@@ -8,21 +8,21 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from tests.agent.tools.conftest import PaperRegistry
 from tests.auth.conftest import asked
 from tests.channels.conftest import GUEST, MEMBER, MemoryPeople
 from tests.tasks.conftest import Place, order
-from tests.tools.conftest import PaperRegistry
 
+from microclaw.agent.code_tool import MAX_SHOWN_CHARS, code_tool
+from microclaw.agent.toolbox import Toolbox
+from microclaw.agent.workspace import Workspace
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.gate import Gate
 from microclaw.auth.people import MQTT, OWNER, WithAutomation
 from microclaw.devices.registry import Registry
 from microclaw.errors import UnknownName
+from microclaw.operations.tool import ToolContext, ToolResult
 from microclaw.telemetry.history import TelemetryHistory
-from microclaw.tools.code import MAX_SHOWN_CHARS, code_tool
-from microclaw.tools.tool import ToolContext, ToolResult
-from microclaw.tools.toolbox import Toolbox
-from microclaw.tools.workspace import Workspace
 
 PEOPLE = WithAutomation(MemoryPeople({("x", "1"): OWNER, ("x", "2"): MEMBER, ("x", "3"): GUEST}), MQTT)
 

@@ -8,12 +8,12 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any, Final
 
+from microclaw.agent.offer import MORE_TOOLS
+from microclaw.agent.toolbox import INTERNAL
 from microclaw.auth.gate import Effect
 from microclaw.events import Action, ActOutcome, Evidence
+from microclaw.operations.tool import ToolResult
 from microclaw.text import LOOK_ALIKES, clean_text, without_fences
-from microclaw.tools.offer import MORE_TOOLS
-from microclaw.tools.tool import ToolResult
-from microclaw.tools.toolbox import INTERNAL
 from microclaw.validation import read_object
 
 HEADING: Final = "What the host did:"

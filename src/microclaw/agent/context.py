@@ -21,6 +21,7 @@ from microclaw.agent.system_prompt import system_prompt
 from microclaw.agent.window import DEFAULT_CONTEXT_TOKENS, LEAST_TOKENS, Window, answer_tokens
 from microclaw.apps.changes import ChangeLog, DesiredApp
 from microclaw.boards.profile import BoardProfile, Firmware
+from microclaw.devices.target import Devices
 from microclaw.events import VOICE_CHANNEL, Inbound, ProgramKind
 from microclaw.knowledge.conversation_index import source_name
 from microclaw.knowledge.knowledge_base import Knowledge, default_soul
@@ -31,7 +32,6 @@ from microclaw.offline.names import named_pins
 from microclaw.patterns.library import can_block
 from microclaw.store.notes import NoteHit
 from microclaw.text import fence_text
-from microclaw.tools.target import Devices
 
 HITS: Final = 6
 _DYNAMIC_SHARE: Final = 0.4  # of what system prompt, tools and answer leave; the conversation has the rest

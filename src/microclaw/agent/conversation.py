@@ -17,6 +17,7 @@ from microclaw.agent.context import TurnContext
 from microclaw.agent.inbox import STOPPING, TAKEN, Inbox
 from microclaw.agent.running_turn import RunningTurn
 from microclaw.agent.taint import conversation, tainted_from
+from microclaw.agent.toolbox import Toolbox
 from microclaw.agent.turn import JoinedMessage, Turn, TurnLimits, TurnRequest, offered_tools
 from microclaw.agent.turn_journal import TurnJournal, close_interrupted
 from microclaw.agent.waiting_questions import WaitingQuestions
@@ -30,7 +31,6 @@ from microclaw.store.inbox import Message
 from microclaw.store.journal import EffectKey, Journal
 from microclaw.store.sessions import SessionMessage, Sessions
 from microclaw.text import clean_text
-from microclaw.tools.toolbox import Toolbox
 
 _log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from microclaw.agent.acts import outcome_of
 from microclaw.auth.gate import Effect
 from microclaw.models.protocol import ToolCall
-from microclaw.tools.tool import ToolResult, bounded_json
+from microclaw.operations.tool import ToolResult, bounded_json
 from microclaw.validation import read_object
 
 _CHANGES_ALL: Final = "undo"

@@ -10,8 +10,8 @@ from microclaw.apps.verify import NO_READ_BACK
 from microclaw.errors import ModelError
 from microclaw.events import Action, Evidence, Step, Usage
 from microclaw.models.protocol import ModelReply, ToolCall
+from microclaw.operations.tool import ToolResult
 from microclaw.text import code_lines, without_fences
-from microclaw.tools.tool import ToolResult
 from microclaw.validation import read_object
 
 # their stages report themselves

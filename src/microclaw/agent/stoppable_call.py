@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from microclaw.agent.asking import TurnCancelled
 from microclaw.auth.gate import Effect
-from microclaw.tools.tool import Begin, ToolResult, result_of_error
+from microclaw.operations.tool import Begin, ToolResult, result_of_error
 
 
 class StoppableCalls:

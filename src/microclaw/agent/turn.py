@@ -12,8 +12,10 @@ from typing import Final
 from microclaw.agent.acts import answer_text, with_record
 from microclaw.agent.asking import Asking, RetryLimits, TurnCancelled
 from microclaw.agent.attempts import DEPLOY_TOOL
+from microclaw.agent.offer import called_in, subject_of
 from microclaw.agent.step_text import call_step, code_step, proof_note, repeated_step, unknown_text
 from microclaw.agent.stoppable_call import StoppableCalls
+from microclaw.agent.toolbox import INTERNAL, Toolbox
 from microclaw.agent.turn_journal import OUTCOME_UNKNOWN, JoinRow, ReplyRow, TurnJournal, outcome_unknown
 from microclaw.agent.turn_progress import TurnProgress
 from microclaw.agent.window import Window
@@ -37,11 +39,9 @@ from microclaw.models.protocol import (
     ToolSpec,
     UserText,
 )
+from microclaw.operations.tool import Begin, ToolContext, ToolResult
 from microclaw.store.journal import EffectKey
 from microclaw.text import without_fences
-from microclaw.tools.offer import called_in, subject_of
-from microclaw.tools.tool import Begin, ToolContext, ToolResult
-from microclaw.tools.toolbox import INTERNAL, Toolbox
 
 _log = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ import msgspec
 from microclaw.auth.gate import Effect
 from microclaw.events import Answer
 from microclaw.models.protocol import ModelReply, ToolCall
+from microclaw.operations.tool import Begin, ToolResult
 from microclaw.store.journal import EffectKey, EffectRow, Journal, TurnRow, Work, in_order
-from microclaw.tools.tool import Begin, ToolResult
 
 OUTCOME_UNKNOWN: Final = "outcome_unknown"
 INTERRUPTED: Final = "interrupted"

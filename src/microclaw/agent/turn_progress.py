@@ -10,7 +10,7 @@ from microclaw.agent.repeats import Repeats
 from microclaw.auth.gate import Effect
 from microclaw.events import Action, Evidence, ResultFile, Usage
 from microclaw.models.protocol import AssistantReply, Message, ModelReply, ToolCall, ToolReturn
-from microclaw.tools.tool import ToolResult
+from microclaw.operations.tool import ToolResult
 
 _FIXABLE = frozenset({"build_error", "trial_failed"})
 

@@ -13,11 +13,11 @@ from typing import Any, Final
 from starlette.responses import JSONResponse
 
 from microclaw.agent.acts import acts_of, reads_of, with_record
+from microclaw.agent.toolbox import INTERNAL
 from microclaw.api.failures import error_object, openai_error
 from microclaw.api.openai_request import MODEL
 from microclaw.events import Answer, ApprovalAsked, Delta, ToolRun, TurnEvent
 from microclaw.text import format_duration
-from microclaw.tools.toolbox import INTERNAL
 from microclaw.wire.host_api import action_object, answer_object
 
 # Answers that are none: nothing was done, and the client may try again as it does with OpenAI's own errors.

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 from starlette.responses import Response
 
 from microclaw.agent.acts import outcome_of, reason_of
+from microclaw.agent.offer import MORE_TOOLS
 from microclaw.agent.stoppable_call import StoppableCalls
 from microclaw.agent.turn_journal import TurnJournal
 from microclaw.api.by_hand import Asked, by_hand
@@ -23,10 +24,8 @@ from microclaw.events import Action
 from microclaw.models.protocol import ToolCall
 from microclaw.operations.operation import Access, Effect, Permission
 from microclaw.operations.result import filled
+from microclaw.operations.tool import MAX_ARGUMENT_BYTES, Begin, Tool, ToolContext, ToolResult, schema_of
 from microclaw.store.journal import EffectKey
-from microclaw.tools.offer import MORE_TOOLS
-from microclaw.tools.tool import Begin, Tool, ToolContext, ToolResult, schema_of
-from microclaw.tools.toolbox import MAX_ARGUMENT_BYTES
 from microclaw.wire.host_api import Result, StreamEvent, action_object, evidence_object
 
 CHANNEL = "mcp"

@@ -10,28 +10,45 @@ from typing import Any, Final
 from microclaw.agent.background.start_tool import start_tool
 from microclaw.agent.background.subagents import SubagentLimits, Subagents
 from microclaw.agent.background.unattended import Heartbeat, ScheduledWork
+from microclaw.agent.code_tool import code_tool
 from microclaw.agent.compaction import Compactor
 from microclaw.agent.context import TurnContext
 from microclaw.agent.conversation import Conversations
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.inbox_limits import InboxLimits
+from microclaw.agent.offer import more_tools
 from microclaw.agent.outbox import Outbox
+from microclaw.agent.search_engines import search_engine
+from microclaw.agent.telling import clock_tool, say_tool
+from microclaw.agent.toolbox import Toolbox
 from microclaw.agent.turn import TurnLimits
+from microclaw.agent.web import web_tools
+from microclaw.agent.workspace import Workspace, workspace_tools
 from microclaw.app.devices import Base
 from microclaw.apps.parts import Apps
+from microclaw.apps.tools.correcting import correcting_tools
+from microclaw.apps.tools.devices import direct_io_tools, edge_tools, inventory_tools, notifying_tools
+from microclaw.apps.tools.free_pins import pin_tools
+from microclaw.apps.tools.many import many_tool
+from microclaw.apps.tools.programs import program_tools, trying_tools
+from microclaw.apps.tools.switching import switch_tool, times_tool
 from microclaw.auth.gate import Gate
 from microclaw.clock import now_ms
 from microclaw.config.settings import Settings
 from microclaw.egress.destinations import Egress
+from microclaw.egress.fetching import Fetcher
 from microclaw.egress.proxy import EgressProxy
 from microclaw.knowledge.consolidate import Consolidator
 from microclaw.knowledge.knowledge_base import HEARTBEAT_NAME, open_knowledge
+from microclaw.knowledge.tools import remembering_tools, skill_tools
 from microclaw.link_server.server import LinkServer
 from microclaw.models.budget import Budget, LocalDays
 from microclaw.models.protocol import Model
 from microclaw.models.router import choose_model
 from microclaw.models.usage import MeteredModel, UsageLog
 from microclaw.offline.model import OfflineModel
+from microclaw.operations.declared_tools import context_of, declared_tools
+from microclaw.operations.tool import Tool
 from microclaw.patterns.operations import folders_of
 from microclaw.sandbox.run import run_sandboxed, sandbox_backend
 from microclaw.schedules.book import ScheduleBook
@@ -49,23 +66,6 @@ from microclaw.tasks.access import may_still_run
 from microclaw.tasks.folders import TaskFolders
 from microclaw.tasks.service import TaskService
 from microclaw.telemetry.history import TelemetryHistory
-from microclaw.tools.code import code_tool
-from microclaw.tools.correcting import correcting_tools
-from microclaw.tools.declared import context_of, declared_tools
-from microclaw.tools.devices import direct_io_tools, edge_tools, inventory_tools, notifying_tools
-from microclaw.tools.fetching import Fetcher
-from microclaw.tools.knowledge import remembering_tools, skill_tools
-from microclaw.tools.many import many_tool
-from microclaw.tools.offer import more_tools
-from microclaw.tools.pins import pin_tools
-from microclaw.tools.programs import program_tools, trying_tools
-from microclaw.tools.search_engines import search_engine
-from microclaw.tools.switching import switch_tool, times_tool
-from microclaw.tools.telling import clock_tool, say_tool
-from microclaw.tools.tool import Tool
-from microclaw.tools.toolbox import Toolbox
-from microclaw.tools.web import web_tools
-from microclaw.tools.workspace import Workspace, workspace_tools
 
 SCHEDULES: Final = "schedules"
 RETRY_S: Final = {"consolidation": 3600.0}  # each try may ask a model

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from microclaw.agent.toolbox import Toolbox
 from microclaw.api.event_routes import LiveFeed
 from microclaw.app.devices import Base, Devices
 from microclaw.apps.changes import ChangeLog
@@ -19,7 +20,6 @@ from microclaw.events import AppDeployed, AppEnded, DeviceConnected, DeviceLeft,
 from microclaw.ota.offers import Offers
 from microclaw.store.mqtt import MqttBuffer, MqttPublishedTable
 from microclaw.supervision import SupervisedTasks, ended
-from microclaw.tools.toolbox import Toolbox
 
 if TYPE_CHECKING:
     from microclaw.telemetry.mqtt_publisher import MqttPublisher

@@ -13,6 +13,7 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from microclaw.agent.acts import outcome_of, reason_of
+from microclaw.agent.toolbox import Toolbox
 from microclaw.app.devices import Devices
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.changes import DesiredApp, made_by
@@ -27,11 +28,10 @@ from microclaw.devices.device import Device, IntermittentTransport
 from microclaw.devices.registry import Registry
 from microclaw.errors import MicroclawError, UnknownName
 from microclaw.link_server.device_link import DeviceLink
+from microclaw.operations.tool import ToolContext
 from microclaw.telemetry.mqtt_commands import CommandOutcome
 from microclaw.telemetry.mqtt_device import DeviceView, FirmwareVersions, NamedPin, ProgramState
 from microclaw.telemetry.mqtt_topics import Command, SetPin, SetProgram, TakeBack
-from microclaw.tools.tool import ToolContext
-from microclaw.tools.toolbox import Toolbox
 
 LED: Final = "led"
 ASK_S: Final = 3.0

@@ -20,7 +20,7 @@ from microclaw.clock import now_ms
 from microclaw.errors import ConfigError
 from microclaw.link_server.server import LinkServer
 from microclaw.link_server.transport import SCHEME
-from microclaw.tools.tool import Tool
+from microclaw.operations.tool import Tool
 from microclaw.transports.address import HostPort
 from microclaw.transports.discovery import announced, wyoming_announcement_of
 from microclaw.voice.state import VoiceState

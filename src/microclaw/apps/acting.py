@@ -11,11 +11,11 @@ from microclaw.apps.act_results import AppAct
 from microclaw.apps.results import AppCondition, AppOrigin
 from microclaw.errors import AppNotFound, ConfigError, MicroclawError
 from microclaw.events import AskedProgram
-from microclaw.operations.operation import Call, Permission
+from microclaw.operations.operation import Approve, Call, Permission
 
 if TYPE_CHECKING:
     from microclaw.apps.deferring import Deferral
-    from microclaw.apps.deploy import Approve, DeployRequest
+    from microclaw.apps.deploy import DeployRequest
     from microclaw.apps.late_proof import Place
     from microclaw.devices.device import Device
 
@@ -81,7 +81,7 @@ def approve_with(call: Call, needs: Permission) -> Approve | None:
     if not call.asks:
         return None
 
-    async def approve(text: str, detail: Sequence[str], program: AskedProgram | None = None) -> None:
+    async def approve(text: str, detail: Sequence[str], program: AskedProgram | None = None, *_: object) -> None:
         await call.approve(text, detail, program, needs)
 
     return approve

@@ -26,7 +26,6 @@ from microclaw.apps.changes import AppVersion, DesiredApp, version_of
 from microclaw.apps.claims import check_free, check_named_pins, claiming, claims_of, driven_pins
 from microclaw.apps.counted_edges import Verification
 from microclaw.apps.deployment import (
-    Approve,
     Deployment,
     DeployRequest,
     PreparedChange,
@@ -62,7 +61,7 @@ from microclaw.errors import BuildError, DeployRejected, DeviceError, MicroclawE
 from microclaw.events import Evidence, Report, Stage, Step
 from microclaw.text import code_lines, format_duration
 
-__all__ = ["Approve", "DeployRequest", "Deployer", "Deployment", "Removal"]
+__all__ = ["DeployRequest", "Deployer", "Deployment", "Removal"]
 
 SLOW_TRIAL_MS = 7_200_000.0
 _DIFFERS = "correct it: the board is wired otherwise than the trial, or does not do the same"

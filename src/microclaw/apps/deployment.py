@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from microclaw.apps.app_terms import Origin
 from microclaw.apps.building import ProgramImage, ProgramLanguage
@@ -19,16 +19,8 @@ from microclaw.apps.trial import Trial, TrialInput
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.device import Device
 from microclaw.events import AskedProgram, Edge, Evidence
+from microclaw.operations.operation import Approve
 from microclaw.store.apps import ProofRow
-
-
-class Approve(Protocol):
-    """Returns when it may be done; raises PermissionRefused for a no.
-
-    `text` and `detail` say what would happen, `program` has it for who draws it.
-    """
-
-    def __call__(self, text: str, detail: Sequence[str], program: AskedProgram | None = None, /) -> Awaitable[None]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import TypedDict
 from msgspec import structs
 
 from microclaw.apps.changes import AppVersion, version_of
-from microclaw.apps.deploy import Approve, Deployer, Deployment, DeployRequest
+from microclaw.apps.deploy import Deployer, Deployment, DeployRequest
 from microclaw.apps.deployment import with_terms
 from microclaw.apps.installer import Installer, not_found
 from microclaw.apps.run_times import RunTimes, run_times, times_differ_text
@@ -17,6 +17,7 @@ from microclaw.devices.calls import AppList
 from microclaw.devices.device import Device
 from microclaw.errors import DeployRejected, MicroclawError
 from microclaw.events import ProgramKind, Report, Step
+from microclaw.operations.operation import Approve
 
 
 class NewTimes(TypedDict, total=False):

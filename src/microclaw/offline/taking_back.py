@@ -16,7 +16,7 @@ from microclaw.offline.last_act import TAKE_BACK, LastAct
 from microclaw.offline.parse import Parse
 
 Decide: TypeAlias = Callable[[Context], Decision]
-_MAX_CORRECTED: Final = 16  # changes that one call takes back (tools/correcting.py)
+_MAX_CORRECTED: Final = 16  # changes that one call takes back (apps/tools/correcting.py)
 _UNDO_STEP: Final = re.compile(r"\bapp undo (\d+)")
 _PIN_TOOLS: Final = ("gpio-set", "pwm-set")
 

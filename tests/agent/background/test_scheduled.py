@@ -8,13 +8,13 @@ from dataclasses import replace
 from tests.agent.conftest import Agent, MakeAgent
 
 from microclaw.agent.background.unattended import ScheduledWork
+from microclaw.agent.toolbox import Toolbox
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Gate, Permission
 from microclaw.events import Usage
 from microclaw.models.protocol import ModelReply
 from microclaw.models.scripted import call
 from microclaw.schedules.entry import Deed, Once, Prompt, Schedule, ToolAct
-from microclaw.tools.toolbox import Toolbox
 
 DUE = 1_700_000_100_000
 

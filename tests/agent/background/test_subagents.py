@@ -20,7 +20,7 @@ from microclaw.errors import Overloaded, PermissionRefused, ToolRetry, UnknownNa
 from microclaw.events import Usage
 from microclaw.models.protocol import ModelReply, ModelRequest, OnText
 from microclaw.models.scripted import Scripted, ScriptedModel, call, say
-from microclaw.tools.tool import ToolContext
+from microclaw.operations.tool import ToolContext
 
 
 class People:

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from tests.voice.xiaozhi.conftest import PATIENCE_S, Open
 
+from microclaw.agent.toolbox import Toolbox
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.gate import Gate, Permission
-from microclaw.tools.tool import Tool, ToolContext
-from microclaw.tools.toolbox import Toolbox
+from microclaw.operations.tool import Tool, ToolContext
 from microclaw.voice.xiaozhi.tools import xiaozhi_tools
 
 CONTEXT = ToolContext("owner", lambda step: None, device="kitchen")

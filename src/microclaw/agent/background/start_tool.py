@@ -11,7 +11,7 @@ from microclaw.agent.background.operations import facts
 from microclaw.agent.background.subagents import Subagents
 from microclaw.auth.gate import Effect, Permission
 from microclaw.events import Evidence
-from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
+from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 
 WAIT_S: Final = 90.0  # of a turn's 120
 

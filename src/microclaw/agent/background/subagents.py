@@ -17,6 +17,7 @@ from typing import Final, Literal, TypeAlias
 
 from microclaw.agent.context import TurnContext
 from microclaw.agent.outbox import Outbox
+from microclaw.agent.toolbox import Toolbox
 from microclaw.agent.turn import Turn, TurnLimits, TurnRequest
 from microclaw.agent.turn_journal import TurnJournal
 from microclaw.apps.changes import turn_now
@@ -25,9 +26,8 @@ from microclaw.auth.people import Roles
 from microclaw.errors import BudgetSpent, MicroclawError, Overloaded, PermissionRefused, ToolRetry, UnknownName
 from microclaw.events import Answer, Inbound, TurnEvent
 from microclaw.models.protocol import Model, ModelAround, ModelReply, ModelRequest, OnText, UserText
+from microclaw.operations.tool import ToolContext
 from microclaw.store.journal import Journal
-from microclaw.tools.tool import ToolContext
-from microclaw.tools.toolbox import Toolbox
 
 SubagentState: TypeAlias = Literal["running", "done", "failed", "cancelled"]
 

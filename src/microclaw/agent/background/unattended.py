@@ -14,6 +14,7 @@ from microclaw.agent.acts import acts_of, own_words
 from microclaw.agent.conversation import Conversations
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.running_turn import ChatKey
+from microclaw.agent.toolbox import Toolbox
 from microclaw.apps.changes import conversation_of, made_by
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.auth.people import OWNER
@@ -21,12 +22,11 @@ from microclaw.errors import ToolFailed
 from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Inbound, Step
 from microclaw.knowledge.text_files import cut_text
 from microclaw.link_server.tasks import TaskEnd, failure_text
+from microclaw.operations.tool import ToolContext, ToolResult
 from microclaw.schedules.devices import lost_device
 from microclaw.schedules.entry import Prompt, Schedule, ToolAct
 from microclaw.schedules.runner import Clock, Outcome, Started
 from microclaw.text import without_fences
-from microclaw.tools.tool import ToolContext, ToolResult
-from microclaw.tools.toolbox import Toolbox
 
 CHANNEL: Final = "device"
 

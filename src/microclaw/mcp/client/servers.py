@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mcp import Client
     from microclaw.mcp.client.tools import ToolDescription
     from microclaw.mcp.client.transports import ConnectionEnd
-    from microclaw.tools.tool import Tool
+    from microclaw.operations.tool import Tool
 
 MAX_TOOLS: Final = 64  # of one server
 MAX_COMPLAINTS: Final = 64  # about one server's tools, as long as the host runs

@@ -16,8 +16,8 @@ from microclaw.auth.gate import Effect, Permission
 from microclaw.config.settings import McpServerSettings
 from microclaw.errors import ToolFailed, ToolRetry
 from microclaw.events import Evidence
+from microclaw.operations.tool import AnyArguments, Parameters, Tool, ToolContext, ToolOutput
 from microclaw.text import clean_text, fence_text
-from microclaw.tools.tool import AnyArguments, Parameters, Tool, ToolContext, ToolOutput
 
 HELP: Final = "mcp-tool-help"
 

@@ -17,11 +17,11 @@ from msgspec import Meta
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
+from microclaw.devices.target import OnDevice, describe_device, find_device, on_device
 from microclaw.errors import DeviceUnreachable
 from microclaw.events import Evidence
+from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.text import fence_text
-from microclaw.tools.target import OnDevice, describe_device, find_device, on_device
-from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.voice.xiaozhi.device_tools import Argument, DeviceTools, ListedTool, Value
 
 VOLUME: Final = "self.audio_speaker.set_volume"

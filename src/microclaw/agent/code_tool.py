@@ -1,0 +1,219 @@
+"""The tool run-code: code in the sandbox over files that it is given, and the files that it leaves.
+
+What the code prints is untrusted text: it may repeat words of a page, of a file or of a device.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, Final, Literal
+
+from msgspec import Meta, structs
+
+from microclaw.agent.workspace import Workspace
+from microclaw.auth.gate import Effect, Permission
+from microclaw.auth.people import Roles
+from microclaw.clock import now_ms
+from microclaw.devices.registry import Registry
+from microclaw.devices.target import find_device
+from microclaw.errors import ToolFailed, ToolRetry, UnknownName
+from microclaw.events import Evidence, ResultFile, Step
+from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
+from microclaw.store.tasks import TaskRow
+from microclaw.tasks.access import check_may_run, check_sees
+from microclaw.tasks.order import MAX_CODE_BYTES, TaskLimits, TaskOrder, available, file_lines, reach_lines
+from microclaw.tasks.service import TaskService
+from microclaw.telemetry.csv_text import csv_text
+from microclaw.telemetry.history import MAX_POINTS, TelemetryHistory
+from microclaw.text import clean_text, code_lines, count_text, fence_text, read_duration_ms
+
+MAX_SHOWN_CHARS: Final = 3_000  # of its output, for the model
+MAX_SENT: Final = 8  # files of one task that go into the chat
+MAX_SENT_BYTES: Final = 10 << 20  # of one: what Telegram takes for a photo
+STEP_S: Final = 0.5  # between two steps of progress
+
+
+class SeriesParameters(Parameters, kw_only=True):
+    """A device's telemetry as a CSV file: time, device, key, unit, min, max, mean, count."""
+
+    device: str | None = None
+    key: Annotated[str, Meta(max_length=64, description="One series; all of them without it.")] | None = None
+    since: Annotated[str, Meta(max_length=20, description="How long ago it begins: 30m, 1h (default), 7d.")] = "1h"
+    until: Annotated[str, Meta(max_length=20, description="How long ago it ends.")] | None = None
+    file: Annotated[str, Meta(max_length=200, description="Its name there; else telemetry.csv.")] = "telemetry.csv"
+
+
+class CodeParameters(Parameters, kw_only=True):
+    language: Literal["python", "shell", "javascript"] = "python"
+    code: Annotated[str, Meta(min_length=1, max_length=MAX_CODE_BYTES)]
+    telemetry: Annotated[
+        tuple[SeriesParameters, ...], Meta(max_length=8, description="Series to read as CSV files.")
+    ] = ()
+    files: Annotated[tuple[str, ...], Meta(max_length=16, description="Workspace files to read.")] = ()
+    task_files: Annotated[tuple[str, ...], Meta(max_length=16, description="Files of earlier tasks: 12/plot.csv")] = ()
+    keep: Annotated[
+        tuple[str, ...], Meta(max_length=16, description="Files that it writes; pictures reach the chat.")
+    ] = ()
+    send: Annotated[bool, Meta(description="Send every kept file, not the pictures alone.")] = False
+    seconds: Annotated[float, Meta(gt=0)] | None = None
+    allow: Annotated[str, Meta(max_length=32, description="Network: a name in the host's allowlist; asks.")] | None = (
+        None
+    )
+
+
+def code_tool(
+    *, tasks: TaskService, workspace: Workspace, devices: Registry, history: TelemetryHistory, roles: Roles
+) -> Tool[Any]:
+    """run-code. Whoever may not run code is refused before anything is read."""
+
+    async def permission(asked: CodeParameters, context: ToolContext) -> Permission:
+        check_may_run(roles, context.person_id)
+        return Permission.ACT if asked.allow is None else Permission.RISKY  # what it reads may leave this host
+
+    async def run(asked: CodeParameters, context: ToolContext) -> ToolOutput:
+        name = check_may_run(roles, context.person_id).name
+        order = TaskOrder(
+            language=asked.language,
+            code=asked.code,
+            files=await inputs(asked, context),
+            keep=asked.keep,
+            limits=TaskLimits(wall_s=asked.seconds),
+            person_id=context.person_id,
+            asked_by=name,
+            allow=asked.allow,
+            approval="none needed",
+            channel=context.channel,
+            chat_id=context.chat_id,
+        )
+        row = await tasks.submit(order)
+        async with ending_it(row.number):
+            ended = await _followed(tasks, row, context)
+        return _output(ended, asked, takes_files=context.takes_files)
+
+    @asynccontextmanager
+    async def ending_it(number: int) -> AsyncIterator[None]:
+        """A turn that is stopped ends its task."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            await asyncio.shield(tasks.cancel(number))
+            raise
+
+    async def describe(asked: CodeParameters, context: ToolContext) -> tuple[str, ...]:
+        """The files and the hosts; the code is an argument. Telemetry is named there, too, and goes on meanwhile."""
+        given = await inputs(structs.replace(asked, telemetry=()), context)
+        files = await asyncio.to_thread(file_lines, given)
+        return (*files, *reach_lines(await tasks.reach(asked.allow)))
+
+    async def inputs(asked: CodeParameters, context: ToolContext) -> dict[str, bytes]:
+        given: dict[str, bytes] = {}
+
+        def add(name: str, content: bytes) -> None:
+            if name in given:
+                raise ToolRetry(f"two files are named {name!r}", next_step="give `file` another name")
+            given[name] = content
+
+        for path in asked.files:
+            add(path, await asyncio.to_thread(workspace.read_bytes, path))
+        for reference in asked.task_files:
+            number, _, name = reference.partition("/")
+            if not (number.isascii() and number.isdigit() and name):
+                raise ToolRetry(f"{reference[:80]!r} names no file of a task", next_step="as 12/plot.csv")
+            row = await check_sees(tasks, roles, context.person_id, int(number[:18]))
+            add(name, await tasks.read(row.number, name))
+        for series in asked.telemetry:
+            add(series.file, await telemetry(series, context))
+        return given
+
+    async def telemetry(series: SeriesParameters, context: ToolContext) -> bytes:
+        device = find_device(devices, context, series.device)
+        known = await history.keys(device.device_id)
+        if series.key is not None and series.key not in known:
+            there = f"{device.name} has {', '.join(known)}" if known else f"{device.name} sent no telemetry yet"
+            raise UnknownName(f"there is no series {series.key!r:.80}", next_step=there)
+        since_ms, until_ms = _ago(series.since), 0.0 if series.until is None else _ago(series.until)
+        if since_ms <= until_ms:
+            raise ToolRetry("`since` is not before `until`", next_step='as since "2h", until "1h"')
+        now = now_ms() + 1
+        keys = known if series.key is None else (series.key,)
+        span = (int(now - since_ms), int(now - until_ms))
+        found = [await history.read(device.device_id, (key,), *span, MAX_POINTS) for key in keys]
+        return csv_text(device.name, found).encode()
+
+    def words(asked: CodeParameters, _context: ToolContext, _lines: Sequence[str]) -> str:
+        lines = count_text(len(code_lines(asked.code)), "line")
+        network = "without a network" if asked.allow is None else f"with the network of {asked.allow}"
+        return f"run {lines} of {asked.language} in the sandbox, {network}"
+
+    return Tool(
+        "run-code",
+        "Run code in a sandbox without network: calculate, analyse telemetry, draw a picture. "
+        f"Languages: {', '.join(available())}. Python has its standard library, and a module plot: "
+        'plot.lines("plot.png", plot.read("telemetry.csv"), title="Kitchen", unit="C") draws curves over time.',
+        CodeParameters,
+        Permission.ACT,
+        Effect.READ,  # it changes nothing outside of its own folder, and a stopped turn may end it
+        run,
+        foreign=True,
+        required_permission=permission,
+        words=words,
+        describe=describe,
+    )
+
+
+async def _followed(tasks: TaskService, row: TaskRow, context: ToolContext) -> TaskRow:
+    """Its row once it has ended; what it prints last is told meanwhile."""
+    loop, told_s = asyncio.get_running_loop(), 0.0
+    async for row, lines in tasks.follow(row):  # noqa: B020 - the newest row is the end
+        if lines and loop.time() - told_s >= STEP_S and row.is_open:
+            told_s = loop.time()
+            last = clean_text(lines[-1], one_line=True, limit=120)
+            context.report(Step("tool", f"task {row.number} prints: {last}", state="running"))
+    return row
+
+
+def _output(row: TaskRow, asked: CodeParameters, *, takes_files: bool) -> ToolOutput:
+    text = row.output.decode(errors="replace")
+    shown = text if len(text) <= MAX_SHOWN_CHARS else f"...{text[-MAX_SHOWN_CHARS:]}"
+    fields: dict[str, Any] = {
+        "success": row.state == "done",
+        "task": row.number,
+        "ending": row.ending,
+        "exit_code": row.exit_code,
+        "output": fence_text(shown, f"the output of task {row.number}"),
+        "files": [{"name": one.name, "bytes": one.size_bytes} for one in row.files],
+    }
+    if row.refused:
+        fields["not_kept"] = dict(row.refused)
+    if row.reason:
+        fields["message"] = row.reason
+    if row.ending in ("interrupted", "not_run"):
+        raise ToolFailed(f"task {row.number} did not run to its end: {row.reason}", next_step="ask again")
+    sent = sent_files(row, everything=asked.send) if takes_files else ()
+    if row.files and not takes_files:
+        fields["files_at"] = f"/v1/tasks/{row.number}/files/"
+    if sent:
+        fields["sent_to_chat"] = [one.name for one in sent]
+    how = f"exit code {row.exit_code}" if row.ending == "ended" else row.ending.replace("_", " ")
+    names = ", ".join(one.name for one in row.files)
+    evidence = Evidence("written", f"task {row.number}: {how}{f'; it left {names}' if names else ''}")
+    return ToolOutput(fields, (evidence,), foreign=True, files=sent)
+
+
+def sent_files(row: TaskRow, *, everything: bool) -> tuple[ResultFile, ...]:
+    """What of it goes into the chat: pictures, or all of its files, as far as a chat takes them."""
+    wanted = [
+        one
+        for one in row.files
+        if (everything or one.media_type.startswith("image/")) and 0 < one.size_bytes <= MAX_SENT_BYTES
+    ]
+    return tuple(ResultFile(row.number, one.name, one.media_type, one.size_bytes) for one in wanted[:MAX_SENT])
+
+
+def _ago(text: str) -> float:
+    found = read_duration_ms(text)
+    if found is None:
+        raise ToolRetry(f"{text[:40]!r} is no length of time", next_step="as 30m, 1h or 7d")
+    return found

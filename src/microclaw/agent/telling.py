@@ -1,0 +1,87 @@
+"""The tools `time` and `say`: the time where the person lives, and a text sent into a chat. They schedule nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Protocol
+
+from msgspec import Meta
+
+from microclaw.auth.gate import Effect, Permission
+from microclaw.auth.people import People, Person
+from microclaw.clock import find_zone
+from microclaw.errors import ToolFailed, ToolRetry
+from microclaw.events import Evidence
+from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
+
+
+class Outbox(Protocol):
+    """agent.outbox.Outbox."""
+
+    async def push(self, channel: str, chat_id: str, text: str, *, person: str) -> int: ...
+
+
+class TimeParameters(Parameters, kw_only=True):
+    timezone: (
+        Annotated[str, Meta(max_length=64, description="As Europe/Berlin; left out: where the person lives.")] | None
+    ) = None
+
+
+class SayParameters(Parameters, kw_only=True):
+    text: Annotated[str, Meta(min_length=1, max_length=4000)]
+    person: Annotated[str, Meta(max_length=80, description="A name; left out: who asks.")] | None = None
+
+
+def clock_tool(timezone: str | None, *, now_s: Callable[[], float] = time.time) -> Tool[Any]:
+    """The tool `time`; with `timezone` None it shows the machine's time zone."""
+
+    async def tell(asked: TimeParameters, _: ToolContext) -> ToolOutput:
+        wanted = asked.timezone or timezone
+        zone = None if wanted is None else find_zone(wanted)
+        if wanted is not None and zone is None:
+            raise ToolRetry(f"there is no time zone {wanted!r}", next_step="give one as Europe/Berlin")
+        now = datetime.fromtimestamp(now_s()).astimezone(zone)
+        fields = {
+            "now": now.isoformat(timespec="seconds"),
+            "weekday": now.strftime("%A"),
+            "zone": wanted or now.tzname(),
+        }
+        return ToolOutput({"success": True, **fields})
+
+    return Tool("time", "The date and time now.", TimeParameters, Permission.READ, Effect.READ, tell)
+
+
+def say_tool(*, outbox: Outbox, people: People) -> Tool[Any]:
+    """The tool `say`: a message into a chat. Another person than the caller sees who sent it."""
+
+    def addressed(asked: SayParameters, context: ToolContext) -> tuple[Person, str, str]:
+        """Who is meant, and the channel and chat to say it in. Raises ToolFailed, UnknownName."""
+        person = people.get(context.person_id) if asked.person is None else people.named(asked.person)
+        if person is None:
+            raise ToolFailed("nobody to say it to", next_step="name a person")
+        chats = people.addresses(person.person_id)
+        if asked.person is None or (not chats and person.person_id == context.person_id):
+            chats = ((context.channel, context.chat_id),)
+        if not chats:
+            raise ToolFailed(f"{person.name} has no chat with this host", next_step="microclaw person list")
+        return person, *chats[0]
+
+    async def check(asked: SayParameters, context: ToolContext) -> None:
+        addressed(asked, context)
+
+    async def say(asked: SayParameters, context: ToolContext) -> ToolOutput:
+        person, channel, chat_id = addressed(asked, context)
+        sender = people.get(context.person_id)
+        own = sender is None or sender.person_id == person.person_id
+        text = asked.text if own or sender is None else f"from {sender.name}: {asked.text}"
+        number = await outbox.push(channel, chat_id, text, person=person.person_id)
+        evidence = Evidence("accepted", f"on its way to {person.name} in {channel}")
+        return ToolOutput({"success": True, "person": person.name, "channel": channel, "message": number}, (evidence,))
+
+    def words(asked: SayParameters, context: ToolContext, _: Sequence[str]) -> str:
+        return f"tell {addressed(asked, context)[0].name}: {asked.text}"
+
+    text = "Send a text into a person's chat, by itself and not as the answer."
+    return Tool("say", text, SayParameters, Permission.ACT, Effect.ONCE, say, check=check, words=words)

@@ -1,0 +1,348 @@
+"""The tools of a turn by name: reads a call's arguments, asks for the approval, runs the tool. It retries nothing.
+
+It also writes what the person sees before approving a call; the text of a deployment is apps.stage_text's.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import msgspec
+
+from microclaw.agent.offer import brief, chosen
+from microclaw.audit import AuditKind
+from microclaw.auth.approvals import HIDDEN_MARK, MAX_ACTION_CHARS
+from microclaw.auth.approved_acts import FAULT, approved_act
+from microclaw.auth.gate import Effect, Gate, Permission
+from microclaw.devices.device_text import listening
+from microclaw.errors import MicroclawError, PermissionRefused, ToolRetry
+from microclaw.events import AskedProgram
+from microclaw.models.protocol import ToolSpec
+from microclaw.operations.operation import Approve
+from microclaw.operations.tool import (
+    AnyArguments,
+    Begin,
+    Tool,
+    ToolContext,
+    ToolResult,
+    read_arguments,
+    result_of,
+    result_of_error,
+)
+from microclaw.text import clean_text, code_lines
+
+_log = logging.getLogger(__name__)
+
+INTERNAL: Final = "internal"
+"""The error code of a call in which a part of the host had a fault: nobody can tell what came of it."""
+_WEIGHT: Final = {Permission.READ: 0, Permission.ACT: 1, Permission.RISKY: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCall:
+    """A call that would be allowed now: the permission it needs, what it does, and what a person must insist on."""
+
+    name: str
+    permission: Permission
+    effect: Effect
+    action: str
+    lines: tuple[str, ...]
+    objections: tuple[str, ...]
+
+
+class Toolbox:
+    """`Toolbox(tools, gate)`; names are unique. `coming` gives the tools that come and go, as they are now."""
+
+    def __init__(
+        self, tools: Iterable[Tool[Any]], gate: Gate, *, coming: Callable[[], Iterable[Tool[Any]]] = tuple
+    ) -> None:
+        self._tools: dict[str, Tool[Any]] = {}
+        for tool in tools:
+            if tool.name in self._tools:
+                raise ValueError(f"two tools are named {tool.name}")
+            self._tools[tool.name] = tool
+        self._gate = gate
+        self._coming = coming
+
+    @property
+    def tools(self) -> tuple[Tool[Any], ...]:
+        """Every tool. When a tool that comes and goes has the name of a fixed one, the fixed one counts."""
+        return (*self._tools.values(), *(tool for tool in self._coming() if tool.name not in self._tools))
+
+    @property
+    def specs(self) -> tuple[ToolSpec, ...]:
+        """Every tool as a model sees it."""
+        return tuple(brief(tool) for tool in self.tools)
+
+    def offered(
+        self, skills: Collection[str], named: Collection[str] = (), *, said: str = "", asked: Collection[str] = ()
+    ) -> tuple[ToolSpec, ...]:
+        """The tools that a request offers a model: see tools.offer.chosen."""
+        return chosen(self.tools, skills=skills, named=named, said=said, asked=asked)
+
+    def effect_of(self, name: str) -> Effect:
+        """What a second run of this tool would do; READ for an unknown name, as nothing runs."""
+        tool = self._named(name)
+        return tool.effect if tool else Effect.READ
+
+    def takes_device(self, name: str) -> bool:
+        """Whether a tool of this name is for a device."""
+        tool = self._named(name)
+        return tool is not None and "device" in tool.parameters.__struct_fields__
+
+    def with_more(self, tools: Iterable[Tool[Any]]) -> Toolbox:
+        """A toolbox with these tools added."""
+        return Toolbox((*self._tools.values(), *tools), self._gate, coming=self._coming)
+
+    def only(self, names: Collection[str]) -> Toolbox:
+        """A toolbox with only the named ones of the fixed tools."""
+        return Toolbox((tool for tool in self._tools.values() if tool.name in names), self._gate)
+
+    async def prepare(self, name: str, arguments: str, context: ToolContext) -> PlannedCall:
+        """What a call that is made later needs. Raises ToolRetry for wrong arguments, PermissionRefused."""
+        tool = self._find(name)
+        parameters = await _completed(tool, read_arguments(tool, arguments), context)
+        action = action_text(tool.title or tool.name, parameters)
+        permission = await self._required_permission(tool, parameters, context, action)
+        self._gate.check(context.person_id, permission, action)
+        if await _asks(tool, parameters, context):
+            raise ToolRetry(
+                f"{_asked_text(tool, parameters, context, (), ())} asks each time, so it is not planned for later",
+                next_step="plan it for each board: one schedule a board",
+            )
+        objections = await _objections(tool, parameters, context)  # what stands in its way now may be gone by then
+        action = _asked_text(tool, parameters, context, (), objections)
+        return PlannedCall(tool.name, permission, tool.effect, action, argument_lines(parameters), objections)
+
+    async def call(
+        self, name: str, arguments: str, context: ToolContext, *, approved: Permission | None = None
+    ) -> ToolResult:
+        """Run a tool with arguments as JSON text. A failure is a result too: `ok` is False and the content says why.
+
+        A call that needs an approval waits for it here, or in a tool with a preview. `approved` is what this call was
+        approved for earlier: for a schedule, when it was made.
+        """
+        foreign = False
+        begun = _Begun(context.begin)
+        context = replace(context, begin=begun)
+        with approved_act() as act, listening() as device_texts:
+            try:
+                tool = self._find(name)
+                parameters = await _completed(tool, read_arguments(tool, arguments), context)
+                context = await self._approved_context(tool, parameters, context, approved)
+                foreign = tool.foreign
+                result = result_of(await tool.run(parameters, context), device_texts)
+            except MicroclawError as exc:
+                act.failed(exc.message, exc.code, exc.next_step)
+                result = result_of_error(exc, device_texts)
+            except Exception:  # a fault of ours: what the turn did before must still be told
+                _log.exception("the tool %s failed inside the host", name[:80])
+                act.end = FAULT
+                fault = _InternalFault(f"a fault inside the host ended {name[:80]}", next_step=_LOOK)
+                result = result_of_error(fault, device_texts)
+            if begun.is_true:
+                self._note_act(tool, result, context)
+        return replace(result, foreign=True) if foreign else result
+
+    def _note_act(self, tool: Tool[Any], result: ToolResult, context: ToolContext) -> None:
+        """A line of the security log for a call that acts and was let through; what it changed has lines of its own."""
+        if tool.permission is not Permission.READ:
+            how = "done" if result.ok else f"ended with {result.error_code or 'an error'}"
+            text = f"{tool.name} in {context.channel}: {how}"
+            self._gate.note(AuditKind.TOOL_ACTED, text, context.person_id, about=context.device)
+
+    async def _approved_context(
+        self, tool: Tool[Any], parameters: msgspec.Struct, context: ToolContext, approved: Permission | None
+    ) -> ToolContext:
+        """The context to run the tool in, once it may run. Raises PermissionRefused."""
+        action = action_text(tool.title or tool.name, parameters)
+        permission = await self._required_permission(tool, parameters, context, action)
+        if tool.has_preview:
+            self._gate.check(context.person_id, permission, action)
+            return replace(context, approve=self._approval(tool.name, permission, context, approved))
+        objections = await _objections(tool, parameters, context)
+        if objections:  # what was approved before was not approved in spite of these
+            permission, approved = Permission.RISKY, None
+        lines: tuple[str, ...] = ()
+        check: Callable[[], Awaitable[None]] | None = None
+        asks = await _asks(tool, parameters, context)
+        if asks or self._gate.needs_approval(permission, tainted=context.foreign):
+            if tool.check is not None:
+                await tool.check(parameters, context)
+            described = await _description(tool, parameters, context)
+            lines = (*objections, *argument_lines(parameters), *described)
+            action = _asked_text(tool, parameters, context, described, objections)
+
+            async def check() -> None:
+                needs = await self._required_permission(tool, parameters, context, action)
+                now = await _objections(tool, parameters, context)
+                needs = Permission.RISKY if now else needs
+                meant = await _description(tool, parameters, context)
+                if (needs, meant, now) != (permission, described, objections):
+                    text = f"what {action} means changed while somebody was asked, so it was not done"
+                    raise PermissionRefused(text, next_step="ask for it again")
+
+        await self._approval(tool.name, permission, context, approved, check, asks=asks)(action, lines)
+        return replace(context, insisted=objections) if objections else context
+
+    async def _required_permission(
+        self, tool: Tool[Any], parameters: msgspec.Struct, context: ToolContext, action: str
+    ) -> Permission:
+        self._gate.check(context.person_id, tool.permission, action)  # first, as the next line may ask a device
+        return (
+            tool.permission if tool.required_permission is None else await tool.required_permission(parameters, context)
+        )
+
+    def _approval(
+        self,
+        name: str,
+        permission: Permission,
+        context: ToolContext,
+        approved: Permission | None,
+        check: Callable[[], Awaitable[None]] | None = None,
+        *,
+        asks: bool = False,
+    ) -> Approve:
+        """The `approve` of a context. `check` is awaited after the yes and raises when its meaning changed."""
+
+        async def approve(
+            text: str, detail: Sequence[str], program: AskedProgram | None = None, needs: Permission | None = None
+        ) -> None:
+            needed = max(permission, needs or permission, key=_WEIGHT.__getitem__)
+            if not asks and approved is not None and _WEIGHT[needed] <= _WEIGHT[approved] and not context.foreign:
+                self._gate.check(context.person_id, needed, text)
+            else:
+                await self._gate.admit(
+                    context.person_id,
+                    needed,
+                    text,
+                    tainted=context.foreign,
+                    detail=detail,
+                    channel=context.channel,
+                    chat_id=context.chat_id,
+                    tool=name,
+                    asks=asks,
+                    program=program,
+                )
+            if check is not None:
+                await check()
+            await context.begin()
+
+        return approve
+
+    def _find(self, name: str) -> Tool[Any]:
+        tool = self._named(name)
+        if tool is None:
+            names = [tool.name for tool in self.tools]
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise ToolRetry(f"there is no tool {name[:80]!r}", next_step=f"{hint}tools: {', '.join(names)}")
+        return tool
+
+    def _named(self, name: str) -> Tool[Any] | None:
+        return self._tools.get(name) or next((tool for tool in self._coming() if tool.name == name), None)
+
+
+class _Begun:
+    """A context's `begin` that remembers whether it was awaited: the call was let through."""
+
+    def __init__(self, begin: Begin) -> None:
+        self._begin = begin
+        self.is_true = False
+
+    async def __call__(self) -> None:
+        self.is_true = True
+        await self._begin()
+
+
+class _InternalFault(MicroclawError):
+    code = INTERNAL
+
+
+_LOOK: Final = "look what came of it before it is asked for again; the host's log says what went wrong"
+
+
+def action_text(name: str, parameters: msgspec.Struct) -> str:
+    """ "gpio-set pin=4 level=1": one line with long values cut; `argument_lines` has them whole."""
+    words = [f"{key}={_short(value)}" for key, value in _given(parameters)]
+    return clean_text(" ".join((name, *words)), one_line=True, limit=MAX_ACTION_CHARS, mark=HIDDEN_MARK)
+
+
+def _asked_text(
+    tool: Tool[Any],
+    parameters: msgspec.Struct,
+    context: ToolContext,
+    described: Sequence[str],
+    objections: Sequence[str],
+) -> str:
+    """What a person is asked, on one line, with what has to be insisted on: that is read aloud, too."""
+    heard = (*objections[:2], f"{len(objections) - 2} more such") if len(objections) > 3 else objections
+    although = f"although {' and '.join(heard)}, " if objections else ""
+    if tool.words is None:
+        return f"{although}{action_text(tool.title or tool.name, parameters)}"
+    words = clean_text(f"{although}{tool.words(parameters, context, described)}", one_line=True, mark=HIDDEN_MARK)
+    return words if len(words) <= MAX_ACTION_CHARS else f"{words[: MAX_ACTION_CHARS - 3]}..."
+
+
+def argument_lines(parameters: msgspec.Struct) -> tuple[str, ...]:
+    """One line for each argument; a text of several lines is indented below its name."""
+    return tuple(line for key, value in _given(parameters) for line in _lines(key, value))
+
+
+def _lines(key: str, value: Any) -> list[str]:
+    if isinstance(value, list | tuple) and _has_lines(value):
+        return [line for one in value for line in _lines(key, one)]
+    if isinstance(value, dict) and _has_lines(value):
+        return [f"{key}:", *(f"    {line}" for name, one in value.items() for line in _lines(name, one))]
+    text = _text(value)
+    shown = code_lines(text)
+    return [f"{key}: {text}"] if len(shown) <= 1 else [f"{key}: {len(shown)} lines", *(f"    {line}" for line in shown)]
+
+
+def _has_lines(value: Any) -> bool:
+    """Whether a text of several lines is in it."""
+    if isinstance(value, str):
+        return len(code_lines(value)) > 1
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return any(map(_has_lines, inner))
+
+
+def _given(parameters: msgspec.Struct) -> list[tuple[str, Any]]:
+    """Every argument that is not None, also a default."""
+    given = parameters.given if isinstance(parameters, AnyArguments) else msgspec.to_builtins(parameters)
+    return [(key, value) for key, value in given.items() if value is not None]
+
+
+def _short(value: Any) -> str:
+    text = " ".join(_text(value).split())
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+async def _description(tool: Tool[Any], parameters: msgspec.Struct, context: ToolContext) -> tuple[str, ...]:
+    """What the arguments refer to now: the device when none is named, the change that an undo takes back."""
+    return () if tool.describe is None else tuple(await tool.describe(parameters, context))
+
+
+async def _completed(tool: Tool[Any], parameters: msgspec.Struct, context: ToolContext) -> msgspec.Struct:
+    if tool.complete is None:
+        return parameters
+    completed: msgspec.Struct = await tool.complete(parameters, context)
+    return completed
+
+
+async def _asks(tool: Tool[Any], parameters: msgspec.Struct, context: ToolContext) -> bool:
+    return tool.asks is not None and await tool.asks(parameters, context)
+
+
+async def _objections(tool: Tool[Any], parameters: msgspec.Struct, context: ToolContext) -> tuple[str, ...]:
+    """What a person must insist on. Raises what would be refused anyway."""
+    return () if tool.objections is None else tuple(await tool.objections(parameters, context))

@@ -1,0 +1,190 @@
+"""The tool that corrects: it takes changes back and sets pins instead, as one act with one question."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from microclaw.apps.changes import Change, SetLevel, SetPwm
+from microclaw.apps.direct_io import DirectIo, PinChange
+from microclaw.apps.parts import Apps
+from microclaw.apps.tools.devices import stop_driver
+from microclaw.apps.undo import UndoChoice, UndoReport
+from microclaw.apps.undoable import change_text
+from microclaw.auth.gate import Effect, Permission
+from microclaw.devices.call_text import duty_words
+from microclaw.devices.calls import Call, GpioSet, PwmSet, PwmState
+from microclaw.devices.target import OnDevice, find_device
+from microclaw.errors import MicroclawError
+from microclaw.events import Evidence
+from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
+
+MAX_CHANGES = 16
+MAX_PINS = 8
+
+
+class PinInstead(Parameters, kw_only=True):
+    """A pin and what it gets: a level, or a duty."""
+
+    pin: Annotated[int, Meta(ge=0, le=255)]
+    level: Literal[0, 1] | None = None
+    duty: Annotated[int, Meta(ge=0, le=255)] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.level is None) == (self.duty is None):
+            raise ValueError("give level or duty, one of them")
+
+    @property
+    def call(self) -> Call[Any]:
+        return PwmSet(self.pin, self.duty, 5000) if self.duty is not None else GpioSet(self.pin, self.level or 0)
+
+    @property
+    def words(self) -> str:
+        if self.duty is not None:
+            return f"pin {self.pin} to {duty_words(self.duty)}"
+        return f"pin {self.pin} {'high' if self.level else 'low'}"
+
+
+class CorrectParameters(OnDevice, kw_only=True):
+    undo: Annotated[
+        tuple[int, ...], Meta(min_length=1, max_length=MAX_CHANGES, description="Numbers of changes to take back.")
+    ]
+    pins: Annotated[
+        tuple[PinInstead, ...], Meta(max_length=MAX_PINS, description="Set then; level or duty (0-255).")
+    ] = ()
+
+
+def correcting_tools(apps: Apps) -> tuple[Tool[Any], ...]:
+    """correct."""
+    devices, direct_io, undo = apps.registry, apps.direct_io, apps.undo
+
+    def choice(number: int, context: ToolContext) -> UndoChoice:
+        return UndoChoice(context.person_id, number)
+
+    async def chosen(asked: CorrectParameters, context: ToolContext) -> list[Change]:
+        """Raises what keeps one of them from being taken back."""
+        return [change for number in asked.undo for change in await undo.chosen(choice(number, context))]
+
+    async def objections(asked: CorrectParameters, context: ToolContext) -> tuple[str, ...]:
+        if not asked.pins:
+            return ()
+        device = find_device(devices, context, asked.device)
+        found = [await direct_io.conflict(device.name, one.call) for one in asked.pins]
+        return tuple(conflict.offer() for conflict in found if conflict is not None)
+
+    async def describe(asked: CorrectParameters, context: ToolContext) -> tuple[str, ...]:
+        names = {device.device_id: device.name for device in devices.list()}
+        lines = [
+            f"takes back: {change_text(change)}, on {names.get(change.device_id, change.device_id)}"
+            for change in await chosen(asked, context)
+        ]
+        if asked.pins:
+            device = find_device(devices, context, asked.device)
+            lines.append(f"on: {device.name}, {device.board.title} ({device.device_id})")
+        return (await wanted(asked, context), *lines)
+
+    def words(asked: CorrectParameters, _context: ToolContext, described: Sequence[str]) -> str:
+        """The first line of `describe`; of one that is planned for later, numbers and pins."""
+        pins = " and ".join(one.words for one in asked.pins)
+        changes = f"take back {'change' if len(asked.undo) == 1 else 'changes'} {', '.join(map(str, asked.undo))}"
+        return described[0] if described else f"{changes}{f' and set {pins}' if pins else ''}"
+
+    async def wanted(asked: CorrectParameters, context: ToolContext) -> str:
+        """ "set pin 40 low again and pin 10 high"; with the boards' names where there are several."""
+        names = {device.device_id: device.name for device in devices.list() if device.board.pins}
+        several = len(names) > 1
+        parts = [_back_text(one, names.get(one.device_id) if several else None) for one in await chosen(asked, context)]
+        if asked.pins:
+            where = f" of {find_device(devices, context, asked.device).name}" if several else ""
+            pins = [one.words.replace(f"pin {one.pin}", f"pin {one.pin}{where}", 1) for one in asked.pins]
+            verb = "" if parts and parts[-1].startswith("set ") else "set "
+            parts += [f"{verb}{pins[0]}", *pins[1:]]
+        first, *others = parts
+        others = [one.removeprefix("set ") if first.startswith("set ") else one for one in others]
+        return " and ".join((first, *others))
+
+    async def run(asked: CorrectParameters, context: ToolContext) -> ToolOutput:
+        await chosen(asked, context)  # nothing is taken back where something else would then fail
+        device = find_device(devices, context, asked.device).name if asked.pins else ""
+        for one in asked.pins:
+            conflict = await direct_io.conflict(device, one.call)
+            if conflict is not None and conflict.offer() not in context.insisted:
+                conflict.raise_refused()
+        undone: list[UndoReport] = []
+        made: list[PinChange] = []
+        try:
+            for number in asked.undo:
+                undone += [await undo.undo(choice(number, context), context.report)]
+            for one in asked.pins:
+                await stop_driver(apps, device, one.call, context)
+                made += [await _set(direct_io, device, one, context)]
+        except MicroclawError as exc:
+            if told := _done_text(undone, made):
+                exc.message = f"{told}; then it failed: {exc.message}"
+            raise
+        fields: dict[str, Any] = {
+            "success": True,
+            "undone": [_undone_fields(one) for one in undone],
+            "pins": [_pin_fields(one) for one in made],
+            "message": _done_text(undone, made),
+        }
+        evidence = [one.evidence for report in undone for one in report.taken] + [one.evidence for one in made]
+        return ToolOutput(fields, tuple(evidence))
+
+    text = "Take back numbered changes and set other pins instead, as one act with one question: a correction."
+    act = (Permission.ACT, Effect.ONCE)
+    return (
+        Tool(
+            "correct",
+            text,
+            CorrectParameters,
+            *act,
+            run,
+            describe=describe,
+            objections=objections,
+            words=words,
+        ),
+    )
+
+
+async def _set(direct_io: DirectIo, device: str, one: PinInstead, context: ToolContext) -> PinChange:
+    call = GpioSet(one.pin, one.level or 0) if one.duty is None else PwmSet(one.pin, one.duty)
+    return await direct_io.act(device, call, insist=context.insisted)
+
+
+def _back_text(change: Change, device: str | None) -> str:
+    of = f" of {device}" if device else ""
+    match change.inverse:
+        case SetLevel(pin=pin, level=level):
+            return f"set pin {pin}{of} {'high' if level else 'low'} again"
+        case SetPwm(pin=pin, duty=duty):
+            return f"set pin {pin}{of} to {duty_words(duty)} again"
+        case _:
+            return f"take back: {change.summary}"
+
+
+def _done_text(undone: Sequence[UndoReport], made: Sequence[PinChange]) -> str:
+    done = [f"pin {one.state.pin} of {one.device_name} was set" for one in made]
+    return "; ".join([*(report.text for report in undone), *done])
+
+
+def _undone_fields(report: UndoReport) -> dict[str, Any]:
+    return {
+        "change": report.taken[0].by.change_id,
+        "message": report.text,
+        "evidence": _evidence_fields(*(one.evidence for one in report.taken)),
+    }
+
+
+def _pin_fields(change: PinChange) -> dict[str, Any]:
+    state = change.state
+    what = {"duty": state.duty} if isinstance(state, PwmState) else {"level": state.level}
+    warning = {"warning": change.warning} if change.warning else {}
+    known = {"device": change.device_name, "pin": state.pin, "change": change.change_id}
+    return {**known, **what, **warning, "evidence": _evidence_fields(change.evidence)}
+
+
+def _evidence_fields(*evidence: Evidence) -> list[dict[str, str]]:
+    return [{"kind": one.kind, "text": one.text} for one in evidence]

@@ -1,0 +1,340 @@
+"""The tool that acts on many boards: another tool's call on each of them, after one question. It sets no pin itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Annotated, Any, Final, Literal, get_args
+
+from msgspec import Meta, Struct, field
+
+from microclaw.apps.many import BoardOutcome, SharedStages, on_each
+from microclaw.auth.gate import Effect, Permission
+from microclaw.devices.call_text import duty_words
+from microclaw.devices.calls import DEFAULT_PWM_HZ, AdcRead, AppInstall, AppUninstall, GpioGet, GpioSet, PwmSet
+from microclaw.devices.device import Device
+from microclaw.devices.registry import Registry
+from microclaw.devices.selection import Selection, names_text, select
+from microclaw.errors import (
+    AppNotFound,
+    BoardsFailed,
+    BoardsUnknown,
+    DeviceLied,
+    DeviceTimeout,
+    InstallInterrupted,
+    MicroclawError,
+    ProtocolError,
+    ToolRetry,
+)
+from microclaw.events import Evidence, EvidenceKind, Step
+from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput, approve_all, read_arguments
+
+ACT_ON_BOARDS: Final = "act-on-boards"
+MAX_BOARDS: Final = 1000
+BoardTool = Literal[
+    "gpio-set", "gpio-get", "pwm-set", "adc-read", "deploy-wasm-app", "uninstall-wasm-app", "switch-program"
+]
+_METHODS: Final[Mapping[BoardTool, str]] = {
+    "gpio-set": GpioSet.method,
+    "gpio-get": GpioGet.method,
+    "pwm-set": PwmSet.method,
+    "adc-read": AdcRead.method,
+    "deploy-wasm-app": AppInstall.method,
+    "uninstall-wasm-app": AppUninstall.method,
+    "switch-program": AppUninstall.method,
+}
+_READS: Final[frozenset[BoardTool]] = frozenset({"gpio-get", "adc-read"})
+_DONE: Final[Mapping[EvidenceKind, str]] = {
+    "counted": "done, checked",
+    "reported": "done, the board says so",
+    "accepted": "accepted, no read-back",
+    "written": "done",
+}
+_ALL_DONE: Final[Mapping[EvidenceKind, str]] = {
+    "counted": "done on {boards}, checked",
+    "reported": "done on {boards}, they say so",
+    "accepted": "accepted by {boards}, no read-back",
+    "written": "done on {boards}",
+}
+_WORST_FIRST: Final[tuple[EvidenceKind, ...]] = ("accepted", "written", "reported", "counted")
+_MAX_ERROR_CHARS: Final = 200
+_MAX_ROWS: Final = 32
+
+
+class BoardArguments(Parameters, kw_only=True):
+    """Boards that get a call of their own."""
+
+    devices: Annotated[tuple[str, ...], Meta(min_length=1, max_length=MAX_BOARDS)]
+    arguments: dict[str, Any]
+
+
+class ManyParameters(Parameters, kw_only=True):
+    tool: BoardTool
+    arguments: Annotated[dict[str, Any], Meta(description="What that tool takes, without device.")] | None = None
+    devices: Annotated[tuple[str, ...], Meta(max_length=MAX_BOARDS, description="The boards by name;")] | None = None
+    labels: (
+        Annotated[tuple[str, ...], Meta(max_length=16, description="or those that have all of these labels;")] | None
+    ) = None
+    every: Annotated[bool, Meta(description="or all.")] | None = field(name="all", default=None)
+    each: (
+        Annotated[
+            tuple[BoardArguments, ...],
+            Meta(max_length=MAX_BOARDS, description="In the place of these: boards with arguments of their own."),
+        ]
+        | None
+    ) = None
+
+    def __post_init__(self) -> None:
+        ways = sum(map(bool, (self.devices, self.labels, self.every, self.each)))
+        if ways != 1 or (self.each and self.arguments):
+            raise ValueError("give devices, labels, all or each: exactly one of them")
+
+
+@dataclass(frozen=True, slots=True)
+class _BoardCalls:
+    """What one board is to do, in this order."""
+
+    device: Device
+    calls: tuple[Struct, ...]
+
+
+def many_tool(tools: Iterable[Tool[Any]], *, devices: Registry) -> Tool[ManyParameters]:
+    """act-on-boards, over those of the tools that act on one board."""
+    known = {tool.name: tool for tool in tools if tool.name in get_args(BoardTool)}
+
+    def chosen(asked: ManyParameters) -> list[_BoardCalls]:
+        """Each board once. Raises ToolRetry for arguments that the tool does not take, UnknownName, ConfigError."""
+        tool, found = known[asked.tool], dict[str, _BoardCalls]()
+        for selection, arguments in _choices(asked):
+            for device in select(devices, selection, _METHODS[asked.tool]).devices:
+                call = read_arguments(tool, json.dumps({**arguments, "device": device.name}))
+                before = found.get(device.device_id)
+                if before is not None and asked.tool == "deploy-wasm-app":
+                    raise ToolRetry(f"two programs for {device.name}", next_step="one program a board in one call")
+                found[device.device_id] = _BoardCalls(device, (*(before.calls if before else ()), call))
+        return list(found.values())
+
+    async def asks(asked: ManyParameters, _: ToolContext) -> bool:
+        return asked.tool not in _READS and len(chosen(asked)) > 1
+
+    async def objections(asked: ManyParameters, context: ToolContext) -> tuple[str, ...]:
+        """Of all boards. One that refuses or does not answer tells it when it is acted on; raises where all do."""
+        find, boards = known[asked.tool].objections, chosen(asked)
+        if find is None:
+            return ()
+
+        async def of_one(board: _BoardCalls) -> list[str]:
+            return [text for call in board.calls for text in await find(call, context)]
+
+        found = await _on_each(boards, of_one)
+        if all(one.error is not None for one in found) and found[0].error is not None:
+            raise found[0].error
+        return tuple(text for one in found for text in one.value or ())
+
+    async def permission(asked: ManyParameters, context: ToolContext) -> Permission:
+        """The heaviest of all; of a board that cannot say, what is on it is not known."""
+        boards, weigh = chosen(asked), known[asked.tool].required_permission
+        if asked.tool == "deploy-wasm-app" and len(boards) > 1:
+            return Permission.RISKY
+        if weigh is None:
+            return Permission.ACT
+
+        async def of_one(board: _BoardCalls) -> bool:
+            return any([await weigh(call, context) is Permission.RISKY for call in board.calls])
+
+        found = await _on_each(boards, of_one)
+        return Permission.RISKY if any(one.value or one.error is not None for one in found) else Permission.ACT
+
+    async def describe(asked: ManyParameters, _: ToolContext) -> tuple[str, ...]:
+        return tuple(f"on: {b.device.name}, {b.device.board.title} ({b.device.device_id})" for b in chosen(asked))
+
+    def words(asked: ManyParameters, _: ToolContext, __: Sequence[str]) -> str:
+        return _words(asked.tool, chosen(asked))
+
+    async def run(asked: ManyParameters, context: ToolContext) -> ToolOutput:
+        tool, boards = known[asked.tool], chosen(asked)
+        stages = SharedStages(context.report)
+
+        async def on_one(board: _BoardCalls) -> list[ToolOutput]:
+            report = partial(stages.show, board.device.name)
+            own = replace(context, device=board.device.name, approve=approve_all, report=report)
+            made: list[ToolOutput] = []
+            for call in board.calls:
+                try:
+                    made.append(await tool.run(call, own))
+                except MicroclawError as exc:
+                    if made:
+                        exc.message = f"{len(made)} of {len(board.calls)} were done, then: {exc.message}"
+                    raise
+            return made
+
+        def ended(outcome: BoardOutcome[list[ToolOutput]]) -> None:
+            told = _told(asked.tool, outcome)
+            step = outcome.error.next_step if outcome.error is not None else None
+            state: Literal["done", "failed"] = "done" if told.kind is not None else "failed"
+            context.report(Step("tool", f"{told.device}: {told.text}", state, next_step=step))
+
+        outcomes = await _on_each(boards, on_one, ended)
+        if not asked.devices and not asked.each:
+            outcomes = _having(outcomes)
+        return _output(asked.tool, outcomes)
+
+    return Tool(
+        ACT_ON_BOARDS,
+        "Do the same on several boards at once, with one question: set or read a pin, PWM, deploy, remove, stop or "
+        "start a program. It tells what became of each.",
+        ManyParameters,
+        Permission.ACT,
+        Effect.ONCE,
+        run,
+        required_permission=permission,
+        describe=describe,
+        objections=objections,
+        words=words,
+        asks=asks,
+    )
+
+
+def _choices(asked: ManyParameters) -> list[tuple[Selection, Mapping[str, Any]]]:
+    """Which boards get which arguments."""
+    if asked.each:
+        return [(Selection(group.devices), group.arguments) for group in asked.each]
+    return [(Selection(asked.devices or (), asked.labels or (), bool(asked.every)), asked.arguments or {})]
+
+
+async def _on_each(
+    boards: Sequence[_BoardCalls],
+    act: Callable[[_BoardCalls], Any],
+    ended: Callable[[BoardOutcome[Any]], None] = lambda _outcome: None,
+) -> list[BoardOutcome[Any]]:
+    by_id = {board.device.device_id: board for board in boards}
+    return await on_each([one.device for one in boards], lambda device: act(by_id[device.device_id]), ended)
+
+
+def _having(outcomes: list[BoardOutcome[Any]]) -> list[BoardOutcome[Any]]:
+    """Of boards that nobody named, those that have the program; all, where none has it."""
+    return [one for one in outcomes if not isinstance(one.error, AppNotFound)] or outcomes
+
+
+def _words(tool: BoardTool, boards: Sequence[_BoardCalls]) -> str:
+    """ "set pin 4 high on lamp, fan and 3 more (5 boards)"; boards that do something else have words of their own."""
+    said: dict[str, list[str]] = {}
+    for board in boards:
+        acts = " and ".join(dict.fromkeys(_act_words(tool, call) for call in board.calls))
+        said.setdefault(acts, []).append(board.device.name)
+    link = "from" if tool == "uninstall-wasm-app" else "of" if tool in _READS else "on"
+    return "; ".join(f"{acts} {link} {_boards_words(names)}" for acts, names in said.items())
+
+
+def _act_words(tool: BoardTool, call: Any) -> str:
+    match tool:
+        case "gpio-set":
+            return f"set pin {call.pin} {'high' if call.level else 'low'}"
+        case "pwm-set":
+            at = "" if call.frequency_hz == DEFAULT_PWM_HZ else f" at {call.frequency_hz:,} Hz"
+            return f"set PWM on pin {call.pin} to {duty_words(call.duty)}{at}"
+        case "gpio-get":
+            return f"read pin {call.pin}"
+        case "adc-read":
+            return f"measure the voltage at pin {call.pin}"
+        case "deploy-wasm-app":
+            return f"put {call.app_name}"
+        case "uninstall-wasm-app":
+            return f"remove {call.app_name}"
+        case "switch-program":
+            return f"{call.switch} {call.app_name}"
+
+
+def _boards_words(names: Sequence[str]) -> str:
+    """At most three names; of more boards two, and how many there are."""
+    if len(names) <= 3:
+        return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    return f"{', '.join(names[:2])} and {len(names) - 2} more ({len(names)} boards)"
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What became of it on a board, in words; `kind` is how that is known, None where it is not done."""
+
+    device: str
+    text: str
+    kind: EvidenceKind | None = None
+
+
+def _told(tool: BoardTool, outcome: BoardOutcome[list[ToolOutput]]) -> _Told:
+    if outcome.value is None:
+        message = outcome.error.message if outcome.error is not None else "it failed"
+        text = message if len(message) <= _MAX_ERROR_CHARS else f"{message[:_MAX_ERROR_CHARS]}..."
+        return _Told(outcome.device_name, text.rstrip("."))
+    proofs = [proof for one in outcome.value for proof in one.evidence]
+    if any(one.fields.get("verified") is False for one in outcome.value):
+        return _Told(outcome.device_name, f"not verified: {'; '.join(proof.text for proof in proofs)}")
+    kind = _worst(proof.kind for proof in proofs)
+    text = "; ".join(proof.text for proof in proofs) if tool in _READS else _DONE[kind]
+    warnings = [f"careful: {w}" for one in outcome.value if isinstance(w := one.fields.get("warning"), str)]
+    return _Told(outcome.device_name, ", ".join((text, *warnings)), kind)
+
+
+def _worst(kinds: Iterable[EvidenceKind]) -> EvidenceKind:
+    """What all of them together prove; nothing proves no more than that it was accepted."""
+    return min(kinds, key=_WORST_FIRST.index, default="accepted")
+
+
+def _output(tool: BoardTool, outcomes: Sequence[BoardOutcome[list[ToolOutput]]]) -> ToolOutput:
+    """One result a board. Raises BoardsFailed where one of them failed, BoardsUnknown where nobody knows of one."""
+    each = [_told(tool, one) for one in outcomes]
+    groups: dict[str, list[str]] = {}
+    for told in each:
+        groups.setdefault(told.text, []).append(told.device)
+    listed = "; ".join(f"{names_text(names)}: {text}" for text, names in groups.items())
+    if any(told.kind is None for told in each):
+        raise _failed(tool, outcomes, each, listed)
+    kind = _worst(told.kind for told in each if told.kind is not None)
+    message = _message(tool, kind, [told.device for told in each], listed, is_alike=len(groups) == 1)
+    rows = [_row(told, outcome) for told, outcome in zip(each, outcomes, strict=True)]
+    fields: dict[str, Any] = {
+        "success": True,
+        "message": message,
+        "count": len(each),
+        "changes": [number for row in rows for number in row.get("changes", ())],
+        "boards": rows[:_MAX_ROWS],
+    }
+    return ToolOutput(fields, (Evidence(kind, listed),))
+
+
+def _message(tool: BoardTool, kind: EvidenceKind, names: Sequence[str], listed: str, *, is_alike: bool) -> str:
+    """What is known of all boards, never more than of the worst one."""
+    if tool in _READS:
+        return listed
+    if is_alike and listed.endswith(f": {_DONE[kind]}"):
+        return f"{_ALL_DONE[kind].format(boards=_all_of(len(names)))}: {names_text(names)}"
+    head = "done on {boards}" if kind != "accepted" else "accepted by {boards}, without a read-back of all"
+    return f"{head.format(boards=_all_of(len(names)))}; {listed}"
+
+
+def _all_of(count: int) -> str:
+    return {1: "the board", 2: "both boards"}.get(count, f"all {count} boards")
+
+
+def _row(told: _Told, outcome: BoardOutcome[list[ToolOutput]]) -> dict[str, Any]:
+    changes = [number for one in outcome.value or () if isinstance(number := one.fields.get("change"), int)]
+    proof = "; ".join(proof.text for one in outcome.value or () for proof in one.evidence)
+    return {"device": told.device, "result": told.text, "proof": proof} | ({"changes": changes} if changes else {})
+
+
+def _failed(
+    tool: BoardTool, outcomes: Sequence[BoardOutcome[list[ToolOutput]]], each: Sequence[_Told], listed: str
+) -> BoardsFailed:
+    good = sum(told.kind is not None for told in each)
+    verb = "read" if tool in _READS else "done"
+    head = f"{verb} on {good} of {len(each)} boards" if len(each) > 1 else f"not {verb}"
+    errors = [one.error for one in outcomes if one.error is not None]
+    unknown = (DeviceTimeout, DeviceLied, ProtocolError, InstallInterrupted)
+    kind = BoardsUnknown if any(isinstance(error, unknown) for error in errors) else BoardsFailed
+    steps = list(dict.fromkeys(error.next_step for error in errors if error.next_step))[:2]
+    if good and tool not in _READS:
+        steps.append("undo takes back what was done")
+    step = "; ".join(steps) or "look at the boards: microclaw device list"
+    return kind(f"{head}; {listed}", next_step=step, foreign=any(error.foreign for error in errors))

@@ -1,0 +1,117 @@
+"""The tools that stop, start and restart an installed program and set when it runs. The acts are in apps/."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from microclaw.apps.parts import Apps
+from microclaw.apps.run_times import parse_time_ms
+from microclaw.apps.tools.programs import on_its_holder
+from microclaw.apps.upgrade import NewTimes, UnchangedTimes
+from microclaw.auth.gate import Effect, Permission
+from microclaw.devices.target import OnDevice, describe_device, find_device
+from microclaw.errors import ToolRetry
+from microclaw.operations.tool import Tool, ToolContext, ToolOutput
+
+
+class SwitchParameters(OnDevice, kw_only=True, rename="camel"):
+    app_name: Annotated[str, Meta(min_length=1, max_length=126)]
+    switch: Literal["stop", "start", "restart"]
+
+
+def switch_tool(apps: Apps) -> Tool[SwitchParameters]:
+    """switch-program."""
+    lifecycle, devices = apps.lifecycle, apps.registry
+
+    async def switch(asked: SwitchParameters, context: ToolContext) -> ToolOutput:
+        device, name = find_device(devices, context, asked.device), asked.app_name
+        match asked.switch:
+            case "stop":
+                done, what = await lifecycle.stop(device.device_id, name, context.report), "stopped"
+            case "start":
+                done, what = await lifecycle.start(device.device_id, name, context.report), "started"
+            case "restart":
+                done, what = await lifecycle.restart(device.device_id, name, context.report), "restarted"
+        fields: dict[str, Any] = {
+            "success": True,
+            "device": done.device_name,
+            "appName": done.name,
+            "switch": asked.switch,
+            "verified": done.verified,
+            "change": done.change_id,
+            "message": f"{what} {done.name} on {done.device_name}",
+        }
+        return ToolOutput(fields, (done.evidence,))
+
+    def words(asked: SwitchParameters, context: ToolContext, _: Sequence[str]) -> str:
+        return f"{asked.switch} {asked.app_name} on {find_device(devices, context, asked.device).name}"
+
+    return Tool(
+        "switch-program",
+        "Stop a program and keep it for later, start a stopped one again, or restart one.",
+        SwitchParameters,
+        Permission.ACT,
+        Effect.ONCE,
+        switch,
+        describe=describe_device(devices),
+        words=words,
+        complete=on_its_holder(apps),
+    )
+
+
+class TimesParameters(OnDevice, kw_only=True, rename="camel"):
+    """A time that is left out stays as it is."""
+
+    app_name: Annotated[str, Meta(min_length=1, max_length=126)]
+    every: Annotated[str, Meta(max_length=20, description="How often it begins: 30s, 10m, 1h; off.")] | None = None
+    stop_after: Annotated[str, Meta(max_length=20, description="How long each run may last: 5s; off.")] | None = None
+
+    def new_times(self) -> NewTimes:
+        new = NewTimes()
+        if self.every is not None:
+            new["every_ms"] = _read(self.every, "every")
+        if self.stop_after is not None:
+            new["stop_after_ms"] = _read(self.stop_after, "stopAfter")
+        if not new:
+            raise ToolRetry("nothing to set", next_step="give every or stopAfter, as 10m, or off to drop it")
+        return new
+
+
+def _read(text: str, field: str) -> int | None:
+    return None if text.strip().lower() == "off" else parse_time_ms(text, field)
+
+
+def times_tool(apps: Apps) -> Tool[TimesParameters]:
+    """set-program-times."""
+
+    async def set_times(asked: TimesParameters, context: ToolContext) -> ToolOutput:
+        device, name, new = find_device(apps.registry, context, asked.device), asked.app_name, asked.new_times()
+        made = await apps.upgrader.set_times(device.device_id, name, new, context.report, approve=context.approve)
+        if isinstance(made, UnchangedTimes):
+            known = {"device": made.device_name, "appName": made.name, "message": made.text}
+            return ToolOutput({"success": True, "unchanged": True, **known}, ())
+        runs = made.trial.times.text() if made.trial.times else "once, and on"
+        fields: dict[str, Any] = {
+            "success": True,
+            "device": made.device_name,
+            "appName": made.name,
+            "runs": runs,
+            "verified": made.verified,
+            "change": made.change_id,
+            "message": f"{made.name} on {made.device_name} runs {runs}",
+        }
+        return ToolOutput(fields, (made.evidence,))
+
+    return Tool(
+        "set-program-times",
+        "Set when an installed program runs: begun anew every so often, each run stopped after a time.",
+        TimesParameters,
+        Permission.ACT,
+        Effect.ONCE,
+        set_times,
+        has_preview=True,
+        complete=on_its_holder(apps),
+    )

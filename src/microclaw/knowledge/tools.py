@@ -1,0 +1,173 @@
+"""Tools that remember, forget, recall, and load skills. Each person has their own memory; nothing is ranked here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from microclaw.auth.gate import Effect, Permission
+from microclaw.devices.registry import Registry
+from microclaw.events import Evidence
+from microclaw.knowledge.memory import MAX_FACT_CHARS, Memory, one_fact
+from microclaw.knowledge.search import Search
+from microclaw.knowledge.skills import Skills
+from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
+
+_MAX_HITS = 12
+_HIT_CHARS = 600
+_MAX_LINES = 100
+
+
+class RememberParameters(Parameters, kw_only=True):
+    text: Annotated[
+        str, Meta(min_length=1, max_length=MAX_FACT_CHARS, description="The fact in one sentence of its own.")
+    ]
+    where: Annotated[Literal["memory", "today"], Meta(description="memory: it lasts; today: a note of this day.")] = (
+        "memory"
+    )
+    device: Annotated[str, Meta(description="For wiring: the device that it is written down with.")] | None = None
+
+
+class ForgetParameters(Parameters, kw_only=True):
+    text: Annotated[
+        str, Meta(min_length=2, max_length=300, description="Words that stand in the line to be forgotten.")
+    ]
+    every: Annotated[bool, Meta(description="Remove all matching lines, however many.")] = False
+
+
+class RecallParameters(Parameters, kw_only=True):
+    text: (
+        Annotated[
+            str,
+            Meta(
+                min_length=2, max_length=300, description="What to look for, in a few words; left out: all of memory."
+            ),
+        ]
+        | None
+    ) = None
+    answers: Annotated[bool, Meta(description="Search what was answered in conversations too.")] = False
+
+
+def remembering_tools(*, memory: Memory, search: Search, devices: Registry) -> tuple[Tool[Any], ...]:
+    """remember, forget, recall."""
+
+    async def check_remember(asked: RememberParameters, _: ToolContext) -> None:
+        if asked.device is not None:
+            devices.get(asked.device)
+        one_fact(asked.text)
+
+    async def remember(asked: RememberParameters, context: ToolContext) -> ToolOutput:
+        if asked.device is not None:
+            kept = await memory.remember_wiring(devices.get(asked.device).name, asked.text)
+        elif asked.where == "today":
+            kept = await memory.note(context.person_id, asked.text)
+        else:
+            kept = await memory.remember(context.person_id, asked.text)
+        file = kept.name
+        text = f"{file} has it now" if kept.new else f"{file} had it already"
+        fields = {"success": True, "file": file, "line": kept.line, "new": kept.new}
+        return ToolOutput(fields, (Evidence("written", f"{text}: {kept.line.removeprefix('- ')}"),))
+
+    async def forget(asked: ForgetParameters, context: ToolContext) -> ToolOutput:
+        removed = await memory.forget(context.person_id, asked.text, every=asked.every)
+        lines = [{"file": one.name, "line": one.line} for one in removed]
+        matches = await search.find(context.person_id, asked.text, limit=_MAX_HITS)
+        spoken = sum(one.kind in ("said", "answered") for one in matches)
+        fields: dict[str, Any] = {"success": bool(removed), "removed": lines}
+        if spoken:
+            fields["still_in_conversations"] = spoken
+            fields["next"] = "conversations are kept whole: microclaw memory sessions --rm NAME removes one"
+        if not removed:
+            fields["message"] = "nothing that is remembered says that"
+            return ToolOutput(fields)
+        text = "; ".join(f"{one['file']}: {one['line'].removeprefix('- ')}" for one in lines)
+        return ToolOutput(fields, (Evidence("written", f"removed from {text} (the old version is kept)"),))
+
+    async def recall(asked: RecallParameters, context: ToolContext) -> ToolOutput:
+        if asked.text is None:
+            return ToolOutput({"success": True, "found": await asyncio.to_thread(_all, memory, context.person_id)})
+        found = await search.find(context.person_id, asked.text, limit=3 * _MAX_HITS)
+        hits = [one for one in found if asked.answers or one.kind != "answered"][:_MAX_HITS]
+        told = [{"text": one.text[:_HIT_CHARS], "source": one.source, "day": one.day, "kind": one.kind} for one in hits]
+        fields = {"success": True, "found": told}
+        # An answer may repeat the text of a page or a device.
+        return ToolOutput(fields, foreign=any(one.kind == "answered" for one in hits))
+
+    return (
+        Tool(
+            "remember",
+            "Keep a fact for later conversations: wiring, names, wishes, decisions. Only what the person told you.",
+            RememberParameters,
+            Permission.ACT,
+            Effect.IDEMPOTENT,
+            remember,
+            check=check_remember,
+            words=_remember_words,
+        ),
+        Tool(
+            "forget",
+            "Remove what is remembered; the old version is kept. Says which lines went.",
+            ForgetParameters,
+            Permission.ACT,
+            Effect.IDEMPOTENT,
+            forget,
+            words=lambda asked, *_: f"forget {'all that says' if asked.every else 'what says'}: {asked.text}",
+        ),
+        Tool(
+            "recall",
+            "Search the person's memory, daily notes and earlier conversations.",
+            RecallParameters,
+            Permission.READ,
+            Effect.READ,
+            recall,
+        ),
+    )
+
+
+def _remember_words(asked: RememberParameters, _: ToolContext, __: Sequence[str]) -> str:
+    about = "" if asked.device is None else f" of {asked.device}"
+    return f"remember{about}{' for today' if asked.where == 'today' else ''}: {asked.text}"
+
+
+def _all(memory: Memory, person: str) -> list[dict[str, str]]:
+    """The lines of MEMORY.md and of the latest notes; the rest is found only by words. Blocking."""
+    texts = [("MEMORY.md", "", memory.text(person))]
+    texts += [(f"{day.isoformat()}.md", day.isoformat(), text) for day, text in memory.recent_notes(person)]
+    lines = [
+        {"text": line.removeprefix("- ")[:_HIT_CHARS], "source": f"memory/{name}", "day": day, "kind": "memory"}
+        for name, day, text in texts
+        for line in map(str.strip, text.splitlines())
+        if line and not line.startswith("#")
+    ]
+    return lines[:_MAX_LINES]
+
+
+class SkillParameters(Parameters, kw_only=True):
+    name: Annotated[str, Meta(min_length=1, max_length=64, description="The skill's name.")]
+    file: Annotated[str, Meta(max_length=300, description="A file beside its text, as the text names it.")] | None = (
+        None
+    )
+    offset: Annotated[int, Meta(ge=0, description="Where to go on, from next_offset of the last answer.")] = 0
+
+
+def skill_tools(*, skills: Skills) -> tuple[Tool[Any], ...]:
+    """skill."""
+
+    async def skill(asked: SkillParameters, context: ToolContext) -> ToolOutput:
+        return ToolOutput(await asyncio.to_thread(load, asked, context))
+
+    def load(asked: SkillParameters, context: ToolContext) -> dict[str, Any]:
+        loaded = skills.activate(context.channel, context.chat_id, asked.name)
+        piece = skills.piece(asked.name, asked.file, asked.offset)
+        fields: dict[str, Any] = {"success": True, "skill": loaded.name, "text": piece.text}
+        if piece.next_offset is not None:
+            fields["next_offset"] = piece.next_offset
+        if asked.file is None and (files := skills.files(asked.name)):
+            fields["files"] = list(files)
+        return fields
+
+    text = "Load a skill: how to do something well, step by step. Its own tools are offered from then on."
+    return (Tool("skill", text, SkillParameters, Permission.READ, Effect.READ, skill),)

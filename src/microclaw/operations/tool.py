@@ -1,0 +1,270 @@
+"""A tool that a model may call: its arguments, its context and its result. Knows no device and runs nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeAlias, TypeVar
+
+import msgspec
+
+from microclaw.errors import BuildError, MicroclawError, ToolRetry
+from microclaw.events import Evidence, Report, ResultFile
+from microclaw.operations.operation import Approve, Effect, Permission, fault
+from microclaw.text import escape_hidden, fence_text
+from microclaw.validation import read_object
+
+MAX_ARGUMENT_BYTES = 512 * 1024
+MAX_NUMBER = 2**63 - 1  # what the store holds (SQLite's INTEGER)
+MAX_RESULT_BYTES = 8 * 1024  # what of a result goes back to the model
+_MAX_DIAGNOSTICS = 10
+_MAX_FOREIGN_CHARS = 600  # of one text of a device
+_COMPARED_CHARS = 16
+_DEVICE = "a device"
+_FENCE = "<untrusted-"
+
+P = TypeVar("P", bound="msgspec.Struct")
+
+
+class Parameters(msgspec.Struct, forbid_unknown_fields=True):
+    """The base of every tool's arguments. Unknown names are refused, so that a model learns the right ones."""
+
+
+class AnyArguments(Parameters):
+    """Arguments that somebody else checks: an MCP server, a device."""
+
+    given: dict[str, Any]
+
+
+async def approve_all(*_: object) -> None:
+    """For a call that needs no approval, or has one."""
+
+
+async def _no_journal() -> None:
+    """For a call that no journal records."""
+
+
+Begin: TypeAlias = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolContext:
+    """Who calls a tool, for which device when the arguments name none, and where progress is reported.
+
+    `approve(text, detail)` is for a tool with `has_preview`: it returns when the action may be done, at once when no
+    approval is needed, and raises PermissionRefused when the answer is no. `channel` and `chat_id` are the person's
+    chat. `foreign`: the turn has read untrusted text. The toolbox awaits `begin` after the approval and before
+    anything changes. `said` gives the person's own words in this turn. `insisted`: the objections of the tool's
+    `objections` that a person has heard and said yes to. `takes_files`: files of the result reach that chat.
+    """
+
+    person_id: str
+    report: Report
+    device: str | None = None
+    channel: str = "terminal"
+    chat_id: str = "terminal"
+    approve: Approve = approve_all
+    foreign: bool = False
+    begin: Begin = _no_journal
+    said: Callable[[], str] = str
+    insisted: tuple[str, ...] = ()
+    takes_files: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOutput:
+    """A tool's result: JSON fields for the model, evidence for the person.
+
+    `foreign`: these fields hold untrusted text, although the tool's results seldom do. `files` go to the chat with
+    the answer.
+    """
+
+    fields: Mapping[str, Any]
+    evidence: tuple[Evidence, ...] = ()
+    foreign: bool = False
+    files: tuple[ResultFile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tool(Generic[P]):
+    """What a model sees of a tool, what it needs, and `run`.
+
+    `run` raises ToolRetry for wrong arguments and any other MicroclawError for a failure. `foreign`: its result may
+    hold untrusted text (a page, a log, a device's name). A tool with `has_preview` calls context.approve itself, when
+    it can show exactly what would happen. A tool with a `skill` is offered only while that skill is active.
+    `required_permission` gives what these arguments need, when that differs from `permission`; `describe` gives lines
+    for the approval, on what the arguments refer to now. `check` raises what `run` would refuse as things are now; it
+    is awaited before somebody is asked, and only then, and looks at nothing outside of this host and its devices.
+    `objections` raises what would be refused anyway, at every call and when one is planned for later, and returns what
+    a person must insist on: then the call always asks. `words` is what the call does as a person would say it, which
+    is asked and read aloud; it has the lines of `describe`, none for a call that is planned. Without it the name and
+    the arguments are asked, and `title` stands for the name. `asks`: whether a person must say yes to these arguments
+    where the permission alone would need none; such a call is not planned for later. `complete` fills in arguments
+    that were left out and are plain, before anything else: the device that alone has a program. `schema` is the JSON
+    schema of arguments that somebody else checks: `run` gets these as AnyArguments. `told`: the
+    arguments that callers are told, where those inside the host may give more.
+    """
+
+    name: str
+    description: str
+    parameters: type[P]
+    permission: Permission
+    effect: Effect
+    run: Callable[[P, ToolContext], Awaitable[ToolOutput]]
+    foreign: bool = False
+    has_preview: bool = False
+    skill: str | None = None
+    required_permission: Callable[[P, ToolContext], Awaitable[Permission]] | None = None
+    describe: Callable[[P, ToolContext], Awaitable[Sequence[str]]] | None = None
+    check: Callable[[P, ToolContext], Awaitable[None]] | None = None
+    objections: Callable[[P, ToolContext], Awaitable[Sequence[str]]] | None = None
+    title: str | None = None
+    asks: Callable[[P, ToolContext], Awaitable[bool]] | None = None
+    words: Callable[[P, ToolContext, Sequence[str]], str] | None = None
+    complete: Callable[[P, ToolContext], Awaitable[P]] | None = None
+    schema: Mapping[str, Any] | None = None
+    told: type[msgspec.Struct] | None = None
+
+
+def schema_of(tool: Tool[Any]) -> Mapping[str, Any]:
+    """A tool's arguments as a JSON schema."""
+    return object_schema(tool.told or tool.parameters) if tool.schema is None else tool.schema
+
+
+def object_schema(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """Without titles and docstrings."""
+    shared = msgspec.json.schema(kind)["$defs"]
+    schema = shared.pop(kind.__name__)
+    for one in (schema, *shared.values()):
+        one.pop("title", None)
+        one.pop("description", None)
+    return {**schema, "$defs": shared} if shared else schema
+
+
+def read_arguments(tool: Tool[Any], arguments: str) -> msgspec.Struct:
+    """The arguments of a call. Raises ToolRetry, which names the fault and the right form."""
+    if len(arguments) > MAX_ARGUMENT_BYTES:
+        raise ToolRetry(
+            f"the arguments of {tool.name} have {len(arguments)} characters, at most {MAX_ARGUMENT_BYTES} are allowed"
+        )
+    try:
+        given = read_object(arguments.strip() or "{}")
+        if tool.schema is not None:
+            return AnyArguments(given)
+        parameters: msgspec.Struct = msgspec.convert(given, tool.parameters, strict=False)
+    except msgspec.ValidationError as exc:
+        raise ToolRetry(f"wrong arguments for {tool.name}: {fault(exc)}", next_step=_right_form(tool)) from exc
+    except ValueError as exc:
+        wrong = "what was given is no JSON" if isinstance(exc, json.JSONDecodeError) else exc
+        raise ToolRetry(f"wrong arguments for {tool.name}: {wrong}", next_step=_right_form(tool)) from exc
+    if not _fits(parameters):
+        raise ToolRetry(f"a number for {tool.name} is too large", next_step=_right_form(tool))
+    return parameters
+
+
+def _fits(value: object) -> bool:
+    """Whether every whole number in it is one that the store can hold."""
+    if isinstance(value, msgspec.Struct):
+        return all(_fits(getattr(value, name)) for name in value.__struct_fields__)
+    if isinstance(value, int):
+        return -MAX_NUMBER - 1 <= value <= MAX_NUMBER
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return all(map(_fits, inner))
+
+
+def _right_form(tool: Tool[Any]) -> str:
+    fields = []
+    for one in msgspec.structs.fields(tool.parameters):
+        schema = msgspec.json.schema(one.type)
+        choices = " or ".join(map(str, schema.get("enum") or schema.get("anyOf", [{}])[0].get("enum", ())))
+        said = "; ".join(filter(None, (choices, None if one.required else "optional")))
+        fields.append(f"{one.encode_name} ({said})" if said else one.encode_name)
+    return f"give one JSON object with: {', '.join(fields) or 'no fields'}"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """How a call ended: JSON text of limited length for the model; `error_code` and `next_step` when it failed.
+
+    `foreign`: it holds untrusted text, so what the turn does from now on needs an approval.
+    """
+
+    content: str
+    ok: bool
+    evidence: tuple[Evidence, ...] = ()
+    error_code: str | None = None
+    next_step: str | None = None
+    foreign: bool = False
+    files: tuple[ResultFile, ...] = ()
+
+
+def result_of(output: ToolOutput, device_texts: Sequence[str] = ()) -> ToolResult:
+    """A tool's output, with its evidence added to what the model reads. What holds a device's text is fenced."""
+    fields = dict(output.fields)
+    if output.evidence:
+        fields["evidence"] = [{"kind": e.kind, "text": e.text} for e in output.evidence]
+    if device_texts:
+        fields = _fenced(fields, tuple(_beginning(text) for text in device_texts))
+    foreign = output.foreign or bool(device_texts)
+    return ToolResult(bounded_json(fields), ok=True, evidence=output.evidence, foreign=foreign, files=output.files)
+
+
+def result_of_error(error: MicroclawError, device_texts: Sequence[str] = ()) -> ToolResult:
+    """An error as the model reads it: a build error with its diagnostics. What a device or a server said is fenced."""
+    foreign = error.foreign or bool(device_texts)
+    message = fence_text(error.message[:_MAX_FOREIGN_CHARS], _DEVICE) if foreign else error.message
+    fields: dict[str, Any] = {"success": False, "error": error.code, "message": message}
+    if isinstance(error, BuildError):
+        fields["stage"] = error.stage
+        fields["diagnostics"] = [d.render() for d in error.diagnostics[:_MAX_DIAGNOSTICS]]
+    if error.next_step:
+        fields["next"] = error.next_step
+    content = bounded_json(fields)
+    return ToolResult(content, ok=False, error_code=error.code, next_step=error.next_step, foreign=foreign)
+
+
+def bounded_json(fields: Mapping[str, Any]) -> str:
+    """Valid JSON text of at most MAX_RESULT_BYTES. Long texts and lists are cut, with a mark."""
+    text = _dump(fields)
+    room = MAX_RESULT_BYTES
+    while len(text.encode()) > MAX_RESULT_BYTES and room > 32:
+        room //= 2
+        text = _dump({**{key: _cut(value, room) for key, value in fields.items()}, "cut": "result was longer"})
+    return text
+
+
+def _cut(value: Any, room: int) -> Any:
+    if isinstance(value, str) and len(value) > room:
+        end = value.rpartition("\n")[2] if value.startswith(_FENCE) else ""
+        return f"{value[:room]}...\n{end}" if end else f"{value[:room]}..."
+    if isinstance(value, list | tuple):
+        kept = [_cut(item, room) for item in value[: max(1, room // 64)]]
+        return kept if len(kept) == len(value) else [*kept, f"... {len(value) - len(kept)} more"]
+    if isinstance(value, dict):
+        return {key: _cut(item, room) for key, item in list(value.items())[: max(1, room // 32)]}
+    return value
+
+
+def _fenced(value: Any, beginnings: Sequence[str]) -> Any:
+    """`value` with each text, also a name, that holds one that begins so cut and fenced."""
+    match value:
+        case str() if not value.startswith(_FENCE) and any(
+            each in _beginning(value, len(value)) for each in beginnings
+        ):
+            return fence_text(value[:_MAX_FOREIGN_CHARS], _DEVICE)
+        case list() | tuple():
+            return [_fenced(item, beginnings) for item in value]
+        case dict():
+            return {_fenced(key, beginnings): _fenced(item, beginnings) for key, item in value.items()}
+        case _:
+            return value
+
+
+def _beginning(text: str, chars: int = _COMPARED_CHARS) -> str:
+    """The letters and digits that a text begins with, however it was quoted or cleaned since."""
+    return "".join(char for char in text if char.isalnum())[:chars]
+
+
+def _dump(fields: Mapping[str, Any]) -> str:
+    return escape_hidden(json.dumps(fields, ensure_ascii=False, separators=(",", ":")))

