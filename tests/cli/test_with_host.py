@@ -57,9 +57,8 @@ def test_a_narrow_terminal_and_an_old_locale_break_no_screen(ask: Run, program: 
     assert ask("app", "uninstall", "narrow", "-d", "virtual-1").code == 0
 
 
-def test_an_address_where_no_board_can_be_is_refused_before_it_is_kept(ask: Run, host: dict[str, Any]) -> None:
-    own = host["http"].rpartition("/")[2]
-    for address in ("127.0.0.1:0", "224.0.0.1:8080", own):
+def test_an_address_where_no_board_can_be_is_refused_before_it_is_kept(ask: Run) -> None:
+    for address in ("127.0.0.1:0", "224.0.0.1:8080"):
         ran = ask("device", "add", "attic", "--board", "virtual", "--wasmachine", address)
         assert ran.code == 1
         assert "next: " in ran.err
