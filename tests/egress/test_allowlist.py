@@ -118,13 +118,13 @@ def test_check_tells_all_mistakes_and_fails(
     write: Callable[[str | bytes], Path], tmp_path: Path, run: Callable[..., tuple[int, str]]
 ) -> None:
     write(WRONG)
-    code, document = run("secret", "egress", "--json")
+    code, document = run("task", "egress", "--json")
     assert code == 1
     assert len(json.loads(document)["mistakes"]) == 18
     write(RIGHT)
-    assert run("secret", "egress")[0] == 1
-    run("secret", "set", "weather", "-", stdin="a-long-value\n")
-    assert run("secret", "egress")[0] == 0
+    assert run("task", "egress")[0] == 1
+    run("task", "secrets", "weather", "-", stdin="a-long-value\n")
+    assert run("task", "egress")[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -147,8 +147,8 @@ def test_a_request_is_tried_without_connecting(
     write: Callable[[str | bytes], Path], run: Callable[..., tuple[int, str]], words: tuple[str, ...], line: int | None
 ) -> None:
     write(RIGHT)
-    run("secret", "set", "weather", "-", stdin="a-long-value\n")
-    code, text = run("secret", "egress", *words, "--json")
+    run("task", "secrets", "weather", "-", stdin="a-long-value\n")
+    code, text = run("task", "egress", *words, "--json")
     found = json.loads(text)
     assert (found["allowed"], code) == ((False, 1) if line is None else (True, 0))
     assert line is None or f"line {line}" in found["why"]
@@ -217,19 +217,19 @@ def test_the_most_specific_entry_decides_wherever_it_stands(
         (("GET", "https://a.eu.example.com:8443/"), 0),
         (("POST", "https://www.example.com/x"), 0),
     ):
-        assert (words, run("secret", "egress", *words)[0]) == (words, code)
+        assert (words, run("task", "egress", *words)[0]) == (words, code)
 
 
 def test_a_missing_secret_is_told_by_test_and_doctor(
     write: Callable[[str | bytes], Path], run: Callable[..., tuple[int, str]], tmp_path: Path
 ) -> None:
     write(RIGHT)
-    words = ("secret", "egress", "GET", "https://a.weather.example/", "--task", "report")
+    words = ("task", "egress", "GET", "https://a.weather.example/", "--task", "report")
     code, document = run(*words, "--json")
     assert (code, json.loads(document)["secret_missing"]) == (1, "weather")
     assert [one.ok for one in egress_findings(tmp_path)] == [True, False]
-    assert json.loads(run("secret", "egress", "--json")[1])["secrets_missing"] == ["weather"]
-    run("secret", "set", "weather", "-", stdin="a-long-value\n")
+    assert json.loads(run("task", "egress", "--json")[1])["secrets_missing"] == ["weather"]
+    run("task", "secrets", "weather", "-", stdin="a-long-value\n")
     assert run(*words)[0] == 0
     assert [one.ok for one in egress_findings(tmp_path)] == [True]
 
@@ -239,16 +239,16 @@ def test_a_secret_is_set_listed_and_removed_and_never_shown(
 ) -> None:
     write(RIGHT)
     (tmp_path / "value").write_text("the-value-itself\n")
-    code, said = run("secret", "set", "weather", f"@{tmp_path / 'value'}")
+    code, said = run("task", "secrets", "weather", f"@{tmp_path / 'value'}")
     assert code == 0
-    code, listed = run("secret", "list", "--json")
+    code, listed = run("task", "secrets", "--json")
     assert json.loads(listed)["secrets"] == [{"name": "weather"}]
-    _, shown = run("secret", "egress", "--json")
+    _, shown = run("task", "egress", "--json")
     _, settings = run("config", "get", "--json")
     assert "the-value-itself" not in said + listed + shown + settings
-    assert run("secret", "set", "weather", "the-value-itself")[0] == 1
-    assert run("secret", "rm", "weather", "--yes")[0] == 0
-    assert run("secret", "rm", "weather", "--yes")[0] == 1
+    assert run("task", "secrets", "weather", "the-value-itself")[0] == 1
+    assert run("task", "secrets", "--rm", "weather", "--yes")[0] == 0
+    assert run("task", "secrets", "--rm", "weather", "--yes")[0] == 1
     assert "the-value-itself" not in (tmp_path / "secrets.toml").read_text()
 
 

@@ -140,7 +140,7 @@ def test_a_board_is_asked_without_a_host(wire: Wire, tmp_path: Path) -> None:
     direct = tmp_path / "direct"
     ran = microclaw(direct, "--json", "run", blink(tmp_path, 10, name="direct"), "-d", board)
     assert (ran.code, ran.json["name"]) == (0, "direct")
-    listed = microclaw(direct, "--json", "app", "list", "-d", board)
-    assert [app["name"] for app in listed.json["apps"]] == ["direct"]
+    listed = microclaw(direct, "--json", "exec", board, "apps.list")
+    assert [app["name"] for app in listed.json["result"]] == ["direct"]
     assert microclaw(direct, "app", "uninstall", "direct", "-d", board).code == 0
-    assert microclaw(direct, "--json", "app", "list", "-d", "127.0.0.1:1").code == 4
+    assert microclaw(direct, "--json", "exec", "127.0.0.1:1", "apps.list").code == 4
