@@ -164,10 +164,10 @@ def read_arguments(tool: Tool[Any], arguments: str) -> msgspec.Struct:
 
 
 def _fits(value: object) -> bool:
-    """Whether every whole number in it is one that the store can hold."""
+    """Whether every number in it is one that the store can hold."""
     if isinstance(value, msgspec.Struct):
         return all(_fits(getattr(value, name)) for name in value.__struct_fields__)
-    if isinstance(value, int):
+    if isinstance(value, int | float):
         return -MAX_NUMBER - 1 <= value <= MAX_NUMBER
     inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
     return all(map(_fits, inner))

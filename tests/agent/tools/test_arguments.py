@@ -30,9 +30,9 @@ def context() -> ToolContext:
     return ToolContext("owner", lambda _step: None)
 
 
-@pytest.mark.parametrize("number", [10**30, 2**63, -(2**63) - 1])
+@pytest.mark.parametrize("number", [10**30, 2**63, -(2**63) - 1, float("nan"), float("inf")])
 @pytest.mark.parametrize("form", ["{}", '"{}"'])
-async def test_a_number_that_no_store_holds_is_refused(toolbox: Toolbox, number: int, form: str) -> None:
+async def test_a_number_that_no_store_holds_is_refused(toolbox: Toolbox, number: float, form: str) -> None:
     result = await toolbox.call("gpio-set", f'{{"pin": {form.format(number)}}}', context())
     assert result.error_code == "tool_retry"
 
