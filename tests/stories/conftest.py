@@ -77,9 +77,9 @@ def microclaw(home: Path, *words: str, stdin: str = "", timeout_s: float = TIMEO
     return Ran(done.returncode, done.stdout, done.stderr)
 
 
-def started(home: Path, *words: str) -> subprocess.Popen[str]:
+def started(home: Path, *words: str, module: str = "microclaw.cli") -> subprocess.Popen[str]:
     """`microclaw WORDS` in the background, without a terminal."""
-    command = [sys.executable, "-m", "microclaw.cli", *words]
+    command = [sys.executable, "-m", module, *words]
     return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import signal
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.stories.conftest import TIMEOUT_S, blink, microclaw, running_board, running_host, started, until
+from tests.stories.conftest import TIMEOUT_S, blink, microclaw, running_host, started, until
 from tests.stories.wire import Kind, Wire
 
 from microclaw.apps import device_calls
@@ -36,8 +37,11 @@ class House:
         assert self.host.run(*added, "--virtual", str(self._control)).code == 0
 
     def _board(self) -> dict[str, Any]:
-        ports = ("--wasmachine", "0", "--serial", "none", "--control", str(self._control))
-        return self._stack.enter_context(running_board(self.home, "--name", DESK, *ports))
+        words = ("--name", DESK, "--wasmachine", "0", "--serial", "none", "--control", str(self._control))
+        process = self._stack.enter_context(started(self.home, *words, module="microclaw.virtual"))
+        self._stack.callback(process.kill)
+        assert process.stdout is not None
+        return dict(json.loads(process.stdout.readline()))
 
     def power_cut(self) -> None:
         """The board loses all that it ran, and starts again."""
@@ -71,9 +75,9 @@ class House:
 
     def listed(self) -> list[str]:
         """The programs that the board itself lists, asked without a host."""
-        listed = microclaw(self.home, "--json", "app", "list", "-d", f"127.0.0.1:{self.board['wasmachine']}")
+        listed = microclaw(self.home, "--json", "exec", f"127.0.0.1:{self.board['wasmachine']}", "apps.list")
         assert listed.code == 0
-        return [app["name"] for app in listed.json["apps"]]
+        return [app["name"] for app in listed.json["result"]]
 
     def edges(self) -> list[float]:
         """When a pin changed, in milliseconds of the board's own time."""
