@@ -5,6 +5,7 @@ The message is in the agent's inbox, so the answer is kept for a client that dis
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Annotated, Any, TypeAlias
@@ -163,7 +164,7 @@ async def _lines(
                 yield encode_event(event or Keepalive())
                 if isinstance(event, Answer):
                     if event.outbound_id is not None:
-                        await outbox.delivered(event.outbound_id, soon=True)
+                        await asyncio.shield(outbox.delivered(event.outbound_id, soon=True))  # its reader may leave
                     return
     finally:
         leave()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import os
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from concurrent.futures import Future
@@ -19,6 +20,7 @@ T = TypeVar("T")
 _Jobs: TypeAlias = "SimpleQueue[Callable[[], object] | None]"
 _JOBS: Final[ContextVar[_Jobs]] = ContextVar("what a waiting thread does meanwhile")
 _CANCEL_S: Final = 5.0
+_THREAD: Final = "calls of hosts"
 
 
 def blocking(method: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]) -> Callable[Concatenate[Any, P], R]:
@@ -43,7 +45,9 @@ def iterated(
             while (value := _wait(_next(values))) is not None:
                 yield value
         finally:
-            if not _loop().is_closed():
+            if threading.current_thread().name == _THREAD:  # the collector of garbage ran there: it waits for nothing
+                _loop().create_task(_closed(values))
+            elif not _loop().is_closed():
                 _wait(values.aclose())
 
     return cast("Callable[Concatenate[Any, P], Generator[T, None, None]]", iterate)
@@ -81,6 +85,10 @@ async def _ending(work: Coroutine[Any, Any, R], jobs: _Jobs) -> R:
         jobs.put(None)
 
 
+async def _closed(values: AsyncGenerator[T, None]) -> None:
+    await values.aclose()
+
+
 async def _next(values: AsyncGenerator[T, None]) -> T | None:
     return await anext(values, None)
 
@@ -95,7 +103,7 @@ def _loop() -> asyncio.AbstractEventLoop:
         made.set_result((asyncio.get_running_loop(), end))
         await end.wait()
 
-    thread = threading.Thread(target=asyncio.run, args=(run(),), name="calls of hosts", daemon=True)
+    thread = threading.Thread(target=asyncio.run, args=(run(),), name=_THREAD, daemon=True)
     thread.start()
     loop, end = made.result()
 
@@ -105,3 +113,7 @@ def _loop() -> asyncio.AbstractEventLoop:
 
     atexit.register(stop)
     return loop
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_loop.cache_clear)  # its thread is the parent's alone

@@ -73,8 +73,9 @@ class _Host:
     besides the system's; there is no way round the check.
 
     `timeout_s` is the longest silence of the host. `ask` is given this client and each question that a call waits
-    with; without it they wait until somebody decides elsewhere. (On the control socket what the owner does is their
-    yes: nothing is asked there.) `attach` is awaited when nobody listens; then the request is sent once more.
+    with; without it they wait, `timeout_s` at most, for somebody to decide elsewhere. (On the control socket what the
+    owner does is their yes: nothing is asked there.) `attach` is awaited when nobody listens; then the request is sent
+    once more.
     """
 
     def __init__(

@@ -150,6 +150,8 @@ def read_arguments(tool: Tool[Any], arguments: str) -> msgspec.Struct:
         )
     try:
         given = read_object(arguments.strip() or "{}")
+        if "\\u" in arguments:
+            msgspec.json.encode(given)  # half of a surrogate pair, which JSON can carry, is no text
         if tool.schema is not None:
             return AnyArguments(given)
         parameters: msgspec.Struct = msgspec.convert(given, tool.parameters, strict=False)

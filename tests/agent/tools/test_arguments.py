@@ -53,6 +53,7 @@ def test_numbers_in_lists_are_bounded_too() -> None:
     [
         '{"pin": 4, "pin": 5}',
         '{"pin": 4, "level": {"a": 1, "a": 2}}',
+        '{"pin": 4, "device": "\\ud800"}',
         '{"pin": ' + "[" * 100_000 + "]" * 100_000 + "}",
         '{"pin": ' + '{"a":' * 5000 + "1" + "}" * 5000 + "}",
     ],

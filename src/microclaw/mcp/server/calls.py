@@ -6,9 +6,10 @@ A client of the newest protocol answers a question with a second request, so a c
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -33,6 +34,7 @@ SCHEMA: Final[dict[str, Any]] = {
     "properties": {"approve": {"type": "boolean", "title": "Do it", "default": False}},
     "required": ["approve"],
 }
+_log = logging.getLogger(__name__)
 
 Context = ServerRequestContext[Any, Any]
 
@@ -69,9 +71,13 @@ class HostCall:
 
     async def drain(self) -> None:
         """Read on until it ends: nobody else does any more."""
-        with suppress(MicroclawError):
+        try:
             while not isinstance(await self.next(), Result):
                 pass
+        except MicroclawError:
+            pass
+        except Exception:  # of this call alone
+            _log.exception("a call that waits could not be read on")
 
     async def aclose(self) -> None:
         """End it on this side; the host withdraws its questions."""
@@ -252,8 +258,9 @@ class Follower:
 
 async def _ended(task: asyncio.Task[None]) -> None:
     task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    (ended,) = await asyncio.gather(task, return_exceptions=True)
+    if isinstance(ended, Exception):
+        _log.error("a question to a client failed", exc_info=ended)
 
 
 def _question(asked: ApprovalAsked) -> types.ElicitRequestFormParams:
