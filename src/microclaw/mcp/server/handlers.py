@@ -58,9 +58,8 @@ _TOOLS: Final = {  # what a client calls instead of a command
 }
 _PERSON: Final = "the person can, on the host's own command line"
 _COMMANDS: Final = (
-    "app|approval|audit|backup|catalog|chat|config|device|discover|doctor|exec|firmware|flash|fleet|link|login|logs"
-    "|mcp|memory|open|person|restore|rollout|run|schedule|service|session|setup|skill|status|subagent|task|token|try|up"
-    "|virtual(?! board)|voice|watch"
+    "app|approval|backup|chat|config|demo|device|doctor|exec|firmware|flash|fleet|logs|mcp|memory|person|run|schedule"
+    "|setup|status|task|up|virtual(?! board)|voice"
 )
 _COMMAND: Final = re.compile(rf"`?\bmicroclaw ((?:{_COMMANDS})\b(?: (?:-{{0,2}}[A-Za-z0-9][\w.:/-]*|\"[^\"]*\"))*)`?")
 
