@@ -8,6 +8,8 @@ import re
 from collections import Counter
 from typing import Any, Final
 
+import msgspec
+
 _SHOWN_CHARS: Final = 60
 MAX_DEPTH: Final = 64
 """Of objects and lists in each other, in the arguments of a call."""
@@ -32,6 +34,12 @@ def read_json(text: str) -> Any:
         if depth > MAX_DEPTH:
             raise ValueError(f"objects and lists are nested deeper than {MAX_DEPTH}")
     return json.loads(text, object_pairs_hook=_once_each, parse_float=_finite, parse_constant=_finite)
+
+
+def check_letters(value: Any, text: str) -> None:
+    """UnicodeEncodeError where a text in `value`, read from this JSON, has half of a surrogate pair."""
+    if "\\u" in text:
+        msgspec.json.encode(value)
 
 
 def _finite(text: str) -> float:

@@ -59,10 +59,14 @@ class _Chat:
     busy: bool = False
     held: bool = False
 
+    @property
+    def turns(self) -> list[RunningTurn]:
+        """The one that runs, and those that wait."""
+        return self.waiting if self.running is None else [self.running, *self.waiting]
+
     def numbers(self) -> list[int]:
         """Of its messages."""
-        turns = self.waiting if self.running is None else [self.running, *self.waiting]
-        return [number for turn in turns for number in turn.numbers()]
+        return [number for turn in self.turns for number in turn.numbers()]
 
 
 class Inbox:
@@ -113,7 +117,8 @@ class Inbox:
             return LeftMessages()
         dead = dead_among(self._fleet, await self._table.hosts(), at_start=at_start)
         left = await self._table.take(dead) if dead else LeftMessages()
-        for row in await self._table.unanswered() if self._open else ():
+        here = [number for chat in self._chats.values() for number in chat.numbers()]
+        for row in await self._table.unanswered(besides=here) if self._open else ():
             chat = self._chats.get((row.inbound.channel, row.inbound.chat_id))
             if chat is None or not (chat.arriving or row.message_id in chat.numbers()):
                 self._make_ready(self._load(row))
@@ -143,7 +148,7 @@ class Inbox:
     def end_streams(self, answer: Answer) -> None:
         """Send `answer` to every listener of an unanswered turn. The messages stay on the disk."""
         for chat in self._chats.values():
-            for turn in (*chat.waiting, *([chat.running] if chat.running is not None else ())):
+            for turn in chat.turns:
                 turn.end(answer)
 
     def __aiter__(self) -> Self:
@@ -231,8 +236,7 @@ class Inbox:
         chat = self._chats.get((channel, chat_id))
         if chat is None:
             return ()
-        turns = chat.waiting if chat.running is None else [chat.running, *chat.waiting]
-        return tuple(one.inbound.text for turn in turns for one in (turn.message, *turn.joined))
+        return tuple(one.inbound.text for turn in chat.turns for one in (turn.message, *turn.joined))
 
     def running(self) -> tuple[RunningTurn, ...]:
         """The turns that run now."""

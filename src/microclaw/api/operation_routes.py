@@ -40,7 +40,7 @@ from microclaw.events import AskedProgram, Step
 from microclaw.operations.operation import Access, Approve, Call, Effect, Fields, Operation, Permission, fault, load
 from microclaw.operations.result import OnDevice, OnMany
 from microclaw.operations.result import Result as Made
-from microclaw.validation import read_object
+from microclaw.validation import check_letters, read_object
 from microclaw.wire.host_api import Result, failure_object, failure_of
 
 _JSON: Final = "application/json"
@@ -231,15 +231,16 @@ async def _values(act: Operation[..., Any], request: Request) -> dict[str, Any]:
             raise HTTPException(422, f"{name}: it is there more than once")
         texts[name] = given if name in act.lists else given[0]
     body: Any = {}
-    content = b""
-    if act.has_body and act.reads is None and (content := await request.body()):
+    content = ""
+    if act.has_body and act.reads is None and (raw := await request.body()):
         try:
-            body = _with_whole(read_object(content.decode()), 3)
+            content = raw.decode()
+            body = _with_whole(read_object(content), 3)
         except (ValueError, RecursionError) as exc:
             raise HTTPException(422, f"the body is no JSON: {exc}") from exc
     try:
-        if b"\\u" in content and act.noun != "signin":  # a password may be any text
-            msgspec.json.encode(body)
+        if act.noun != "signin":  # a password may be any text
+            check_letters(body, content)
         found = msgspec.convert(texts, act.texts, strict=False), msgspec.convert(body, act.body)
     except msgspec.ValidationError as exc:
         raise HTTPException(422, fault(exc)) from exc

@@ -13,7 +13,7 @@ from microclaw.errors import BuildError, MicroclawError, ToolRetry
 from microclaw.events import Evidence, Report, ResultFile
 from microclaw.operations.operation import Approve, Effect, Permission, fault
 from microclaw.text import escape_hidden, fence_text
-from microclaw.validation import read_object
+from microclaw.validation import check_letters, read_object
 
 MAX_ARGUMENT_BYTES = 512 * 1024
 MAX_NUMBER = 2**63 - 1  # what the store holds (SQLite's INTEGER)
@@ -150,8 +150,7 @@ def read_arguments(tool: Tool[Any], arguments: str) -> msgspec.Struct:
         )
     try:
         given = read_object(arguments.strip() or "{}")
-        if "\\u" in arguments:
-            msgspec.json.encode(given)  # half of a surrogate pair, which JSON can carry, is no text
+        check_letters(given, arguments)
         if tool.schema is not None:
             return AnyArguments(given)
         parameters: msgspec.Struct = msgspec.convert(given, tool.parameters, strict=False)

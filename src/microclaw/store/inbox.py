@@ -107,9 +107,10 @@ class InboxTable(TimedTable):
         return LeftMessages(waiting, tuple(effects))
 
     @reads
-    def unanswered(self, sql: Sql) -> tuple[Message, ...]:
+    def unanswered(self, sql: Sql, besides: Sequence[int] = ()) -> tuple[Message, ...]:
         """This host's, oldest first, without those that have joined another's turn."""
-        return _rows(sql, "state = 'waiting' AND (?1 IS NULL OR host = ?1)", (self.host,))
+        others = f"state = 'waiting' AND (? IS NULL OR host = ?) AND (message_id {one_of(besides)}) IS NOT TRUE"
+        return _rows(sql, others, (self.host, self.host, *besides))
 
     @reads
     def joined(self, sql: Sql, message_id: int) -> tuple[Message, ...]:

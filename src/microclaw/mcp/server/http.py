@@ -77,7 +77,7 @@ class TokenService:
         self._endpoint = Endpoint(None, named_host(host_url, {}, "the host"), None, authorities)
         self._ended: EndSession | None = None
 
-    async def caller(self, context: Any, alive: Callable[[], Any] | None = None) -> Caller:  # noqa: ARG002
+    async def caller(self, context: Any) -> Caller:
         token = token_of(context.request.headers)
         assert token is not None  # the gate has seen it
         return Caller(self._client(token), _owner(token), _session(context.request.headers))

@@ -42,8 +42,8 @@ class Service(Protocol):
         """Inside, `ended` hears of each session that ends before this server does."""
         ...
 
-    async def caller(self, context: Any, alive: Callable[[], Any] | None = None) -> Caller:
-        """Who sends this request, once the host is ready; `alive` is called now and then until it is."""
+    async def caller(self, context: Any) -> Caller:
+        """Who sends this request, once the host is ready."""
         ...
 
 
@@ -60,8 +60,8 @@ class LocalService:
     def sessions(self, ended: EndSession) -> AbstractAsyncContextManager[None]:  # noqa: ARG002
         return nullcontext()  # one client, which ends with this process
 
-    async def caller(self, context: Any, alive: Callable[[], Any] | None = None) -> Caller:  # noqa: ARG002
-        await self._shared_host.ready(alive)
+    async def caller(self, context: Any) -> Caller:  # noqa: ARG002
+        await self._shared_host.ready()
         async with self._looking:
             if not self._has_boards:
                 await self._wait_for_boards()

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self
 
@@ -26,7 +25,7 @@ CONNECT_S: Final = 1.0
 
 
 class SharedHost:
-    """`with SharedHost(home, socket) as shared_host: await shared_host.ready(...)`.
+    """`with SharedHost(home, socket) as shared_host: await shared_host.ready()`.
 
     Inside, this process counts as a user of a host that was started this way; the host ends soon after the last one.
     """
@@ -55,18 +54,16 @@ class SharedHost:
             self._supervisor.poll()
             self._supervisor.returncode = self._supervisor.returncode or 0  # it goes on by itself, for the others
 
-    async def ready(self, alive: Callable[[], Any] | None = None) -> None:
+    async def ready(self) -> None:
         """Return when the host answers and its boards are there; start it (again) where it is gone.
 
-        `alive` is called now and then while it waits. Raises NoHost or the host's own error.
+        Raises NoHost or the host's own error.
         """
         async with self._waiting:
             until = time.monotonic() + START_TIMEOUT_S
             while not self._attached():
                 if time.monotonic() > until:
                     raise NoHost(f"the host was not ready within {START_TIMEOUT_S:.0f} s", next_step="microclaw doctor")
-                if alive is not None:
-                    alive()
                 await asyncio.sleep(POLL_S)
 
     def _attached(self) -> bool:
