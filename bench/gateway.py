@@ -26,7 +26,7 @@ from microclaw.agent.window import Window
 from microclaw.api.gateway import Gateway
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.gate import Gate
-from microclaw.auth.people import OwnerAlone
+from microclaw.auth.people import People
 from microclaw.auth.tokens import PersonTokens
 from microclaw.config.settings import GatewaySettings
 from microclaw.events import Inbound
@@ -106,7 +106,7 @@ async def _gateway(home: Path) -> AsyncIterator[str]:
             journal=Journal(database, _now_ms),
         )
         await stack.enter_async_context(agent)
-        tokens = PersonTokens(PersonTokenTable(database), OwnerAlone())
+        tokens = PersonTokens(PersonTokenTable(database), await People.opened(database))
         gateway = Gateway(
             GatewaySettings(clients=CLIENTS), inbox=inbox, tokens=tokens, approvals=approvals, local_token=TOKEN
         )

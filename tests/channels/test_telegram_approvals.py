@@ -10,8 +10,7 @@ import pytest
 from tests.channels.conftest import telegram
 from tests.channels.telegram_server import USERNAME, TelegramServer
 
-from microclaw.auth.approvals import Approvals
-from microclaw.auth.approved_acts import approved_act
+from microclaw.auth.approvals import Approvals, approved_act
 from microclaw.errors import PermissionRefused
 from microclaw.events import Answer, Inbound, TurnEvent
 

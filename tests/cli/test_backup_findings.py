@@ -41,7 +41,7 @@ def settings_of(home: Path, *, password_file: Path | None = None) -> Settings:
 
 
 def made_days_ago(home: Path, days: int) -> None:
-    pair = new_authority(datetime.fromtimestamp((NOW_MS - days * DAY_MS) / 1000, UTC), 1)
+    pair = new_authority(datetime.fromtimestamp((NOW_MS - days * DAY_MS) / 1000, UTC))
     (home / "identity" / "authority.pem").write_bytes(pair.to_pem())
     (home / "identity" / "authority.pem").chmod(0o600)
 

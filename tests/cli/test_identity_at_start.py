@@ -42,7 +42,7 @@ def _without_its_key(home: Path) -> None:
 
 
 def _of_another_host(home: Path) -> None:
-    _authority(home).write_bytes(new_authority(from_ms(1_700_000_000_000), 1 << 70).to_pem())
+    _authority(home).write_bytes(new_authority(from_ms(1_700_000_000_000)).to_pem())
 
 
 def _page_of_the_store(home: Path) -> None:

@@ -70,7 +70,7 @@ from microclaw.events import LIVE_EVENTS, Alarm, Edge, LiveEvent
 from microclaw.store.postgres import SharedDatabase
 from microclaw.wire.host_api import Failure, StreamEvent
 
-AUTHORITY = new_authority(datetime.now(UTC), 9)
+AUTHORITY = new_authority(datetime.now(UTC))
 LAST = Alarm("", 1, "last", "")
 
 
@@ -166,8 +166,8 @@ async def test_a_devices_certificate_and_none_open_nothing(members: tuple[Member
 
     members[1].requests.answer("note", bytes, note)
     key = ec.generate_private_key(ec.SECP256R1())
-    device = KeyPair(key, device_certificate(AUTHORITY, key.public_key(), "d-0123abcd", datetime.now(UTC), 7))
-    other = host_certificate(new_authority(datetime.now(UTC), 9), "west")
+    device = KeyPair(key, device_certificate(AUTHORITY, key.public_key(), "d-0123abcd", datetime.now(UTC)))
+    other = host_certificate(new_authority(datetime.now(UTC)), "west")
     own = tmp_path / "own.pem"
     url = f"https://{members[0].hosts.live['b-0001'].calls}/note"
     found: list[int | str] = []

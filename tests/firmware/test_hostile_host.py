@@ -20,7 +20,7 @@ from microclaw.wire.link.codec import encode
 from microclaw.wire.link.messages import AnyMessage, Envelope, ErrorMessage, Limits, Notify, Software, Welcome
 
 NOW = datetime.now(UTC)
-AUTHORITY = new_authority(NOW, 1)
+AUTHORITY = new_authority(NOW)
 BINARY, PING = 2, 9
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter, int], Awaitable[None]]
 
@@ -42,7 +42,7 @@ def welcome() -> bytes:
 @asynccontextmanager
 async def hosting(board: Firmware, folder: Path, talk: Talk) -> AsyncIterator[None]:
     """A link's server that the board trusts; `talk` has each connection after the board's `hello`, by its number."""
-    pair = server_certificate(AUTHORITY, [CONSTANT_NAME], [], NOW, 3)
+    pair = server_certificate(AUTHORITY, [CONSTANT_NAME], [], NOW)
     (folder / "server.pem").write_bytes(pair.to_pem())
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "server.pem")

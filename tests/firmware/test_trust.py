@@ -34,12 +34,12 @@ def paired(board: Firmware, authority: KeyPair, port: int) -> None:
     (board.folder / "ca.der").write_bytes(authority.certificate.public_bytes(Encoding.DER))
 
 
-AUTHORITY, OTHER = new_authority(NOW, 1), new_authority(NOW, 2)
+AUTHORITY, OTHER = new_authority(NOW), new_authority(NOW)
 BAD = {
-    "wrong authority": lambda: server_certificate(OTHER, [CONSTANT_NAME], [], NOW, 3),
-    "wrong name": lambda: server_certificate(AUTHORITY, ["kitchen.local"], [], NOW, 3),
-    "expired": lambda: server_certificate(AUTHORITY, [CONSTANT_NAME], [], NOW - timedelta(days=120), 3),
-    "not yet valid": lambda: server_certificate(AUTHORITY, [CONSTANT_NAME], [], NOW + timedelta(days=30), 3),
+    "wrong authority": lambda: server_certificate(OTHER, [CONSTANT_NAME], [], NOW),
+    "wrong name": lambda: server_certificate(AUTHORITY, ["kitchen.local"], [], NOW),
+    "expired": lambda: server_certificate(AUTHORITY, [CONSTANT_NAME], [], NOW - timedelta(days=120)),
+    "not yet valid": lambda: server_certificate(AUTHORITY, [CONSTANT_NAME], [], NOW + timedelta(days=30)),
 }
 
 

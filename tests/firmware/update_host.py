@@ -179,8 +179,8 @@ async def _frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 async def hosting_updates(board: Firmware, folder: Path, host: UpdateHost) -> AsyncIterator[UpdateHost]:
     """A link's server that the board trusts."""
     now = datetime.now(UTC)
-    authority = new_authority(now, 1)
-    (folder / "server.pem").write_bytes(server_certificate(authority, [CONSTANT_NAME], [], now, 3).to_pem())
+    authority = new_authority(now)
+    (folder / "server.pem").write_bytes(server_certificate(authority, [CONSTANT_NAME], [], now).to_pem())
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "server.pem")
     async with await asyncio.start_server(host.take, "127.0.0.1", 0, ssl=context) as server:

@@ -74,8 +74,8 @@ class Host:
 async def host(board: Firmware, tmp_path: Path) -> AsyncIterator[Host]:
     """The firmware runs, is paired with it and comes."""
     now, host = datetime.now(UTC), Host()
-    authority = new_authority(now, 1)
-    (tmp_path / "server.pem").write_bytes(server_certificate(authority, [CONSTANT_NAME], [], now, 3).to_pem())
+    authority = new_authority(now)
+    (tmp_path / "server.pem").write_bytes(server_certificate(authority, [CONSTANT_NAME], [], now).to_pem())
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "server.pem")
     options: dict[str, Any] = {"subprotocols": [Subprotocol("microclaw.v1")], "compression": None, "max_size": None}

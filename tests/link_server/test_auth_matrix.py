@@ -18,7 +18,6 @@ from typing import Any, TypeAlias
 
 import aiohttp
 import pytest
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from microclaw.auth.certificates import device_certificate, from_ms, new_authority
@@ -72,7 +71,7 @@ async def no_credential(door: Door) -> Any:
 
 
 async def certificate_of_another_authority(door: Door) -> Any:
-    return _certified(door, new_authority(from_ms(door.clock.ms()), _serial()))
+    return _certified(door, new_authority(from_ms(door.clock.ms())))
 
 
 async def certificate_that_expired(door: Door) -> Any:
@@ -272,17 +271,12 @@ def _certified(door: Door, authority: Any, at: Any = None) -> Any:
         door.stranger.key.public_key(),
         _id(door, "lamp"),
         at or from_ms(door.clock.ms()),
-        _serial(),
     )
     return replace(door.stranger, certificate=made.public_bytes(Encoding.DER))
 
 
 def _id(door: Door, name: str) -> str:
     return str(door.plane.registry.get(name).device_id)
-
-
-def _serial() -> int:
-    return x509.random_serial_number()
 
 
 async def test_a_revoked_device_is_known_as_one_until_it_is_paired_again(plane: Any, paired: Any) -> None:

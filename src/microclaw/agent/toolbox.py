@@ -16,8 +16,7 @@ import msgspec
 
 from microclaw.agent.offer import brief, chosen
 from microclaw.audit import AuditKind
-from microclaw.auth.approvals import HIDDEN_MARK, MAX_ACTION_CHARS
-from microclaw.auth.approved_acts import FAULT, approved_act
+from microclaw.auth.approvals import FAULT, HIDDEN_MARK, MAX_ACTION_CHARS, approved_act
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.devices.device_text import listening
 from microclaw.errors import MicroclawError, PermissionRefused, ToolRetry

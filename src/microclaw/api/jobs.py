@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, TypeAlias
 from starlette.responses import StreamingResponse
 
 from microclaw.api.failures import unexpected
-from microclaw.auth.approved_acts import approved_act
+from microclaw.auth.approvals import approved_act
 from microclaw.auth.people import person_behind
 from microclaw.config.settings import Limits
 from microclaw.errors import MicroclawError, Overloaded

@@ -17,8 +17,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from microclaw.api.caller import CALLER_KEY, CHANNEL, Caller, request_number
-from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
-from microclaw.auth.approved_acts import ApprovedAct, approved_act
+from microclaw.auth.approvals import ApprovalOutcome, Approvals, ApprovedAct, PendingApproval, approved_act
 
 MAX_KEPT: Final = 256
 MAX_BODY_BYTES: Final = 1 << 20

@@ -1,4 +1,9 @@
-"""Actions that wait for a person's yes or no. Channels show them and bring the decision; this module asks nobody."""
+"""Acts that wait for a person's yes or no, and how those ended that had a yes. Channels show them and bring the
+decision; this module asks nobody.
+
+What may do something that is asked about first runs inside `approved_act`: a tool's call, a job or a request of the
+API. The innermost one tells the end, and its approval is the one that the security log names.
+"""
 
 from __future__ import annotations
 
@@ -8,38 +13,29 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from functools import partial
+from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct
 
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
-from microclaw.auth.approved_acts import GONE, UNTOLD, ActEnd, Yes, act_now
 from microclaw.auth.people import OwnerAlone, Roles, name_of
 from microclaw.auth.tokens import SESSION_PREFIX
-from microclaw.errors import Overloaded, PermissionRefused, UnknownName
+from microclaw.errors import MicroclawError, Overloaded, PermissionRefused, UnknownName
 from microclaw.events import Action, ApprovalAsked, ApprovalChanged, AskedProgram
 from microclaw.text import clean_text, door_words
 
 Outcome: TypeAlias = Literal["approved", "declined", "expired"]
 
-ID_CHARS = 8
-MAX_PENDING = 64
-MAX_PENDING_A_PERSON = 16
-MAX_APPROVED = 256  # that are kept with their ends; the oldest gives way
-MAX_DETAIL_LINES = 1_000
-MAX_DETAIL_CHARS = 64_000
-MAX_ACTION_CHARS = 200
-HIDDEN_MARK = "?"
-
-_TURN: ContextVar[str | None] = ContextVar("turn that asks", default=None)
-
-
-@contextmanager
-def asking_turn(turn_id: str) -> Iterator[None]:
-    """What asks for an approval inside this block, and in tasks started inside it, is this turn."""
-    before = _TURN.set(turn_id)
-    try:
-        yield
-    finally:
-        _TURN.reset(before)
+ID_CHARS: Final = 8
+MAX_PENDING: Final = 64
+MAX_PENDING_A_PERSON: Final = 16
+MAX_APPROVED: Final = 256  # that are kept with their ends; the oldest gives way
+MAX_DETAIL_LINES: Final = 1_000
+MAX_DETAIL_CHARS: Final = 64_000
+MAX_ACTION_CHARS: Final = 200
+MAX_WHY_CHARS: Final = 400
+HIDDEN_MARK: Final = "?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,19 +74,114 @@ class ApprovalOutcome:
     by: str | None
 
 
+class ActEnd(Struct, frozen=True, omit_defaults=True, rename={"next_step": "next"}):
+    """`failed`: it was refused or went wrong, `why` says how; `unknown`: nobody can tell what came of it."""
+
+    state: Literal["done", "failed", "unknown", "under_way"]
+    why: str = ""
+    code: str | None = None
+    next_step: str | None = None
+
+
+DONE: Final = ActEnd("done")
+GONE: Final = ActEnd("failed", "nobody waited for it any more, so it was not done", "permission_refused")
+CUT: Final = ActEnd("unknown", "it was ended before it was over", next_step="look what came of it: microclaw app list")
+FAULT: Final = ActEnd("unknown", "a fault inside the host ended it", next_step="the host's log says what went wrong")
+UNTOLD: Final = ActEnd("unknown", "what asked for it does not tell how it ended")
+
+
+@dataclass(frozen=True, slots=True)
+class Yes:
+    """The question's number, and the name of who said yes to it."""
+
+    approval_id: str
+    by: str
+
+
+class ApprovedAct:
+    """One act; `yes` is to its last question, `end` is what is told when it is over."""
+
+    def __init__(self, yes: Yes | None) -> None:
+        self.end: ActEnd = DONE
+        self.is_over = False
+        self.yes = yes
+        self._tell: list[Callable[[ActEnd], None]] = []
+
+    def failed(self, why: str, code: str | None = None, next_step: str | None = None) -> None:
+        self.end = ActEnd("failed", clean_text(why, one_line=True, limit=MAX_WHY_CHARS), code, next_step)
+
+    def approved(self, yes: Yes, tell: Callable[[ActEnd], None]) -> None:
+        """`tell` is called once with the end."""
+        if self.is_over:
+            tell(UNTOLD)
+        else:
+            self.yes = yes
+            self._tell.append(tell)
+
+    def close(self) -> None:
+        self.is_over = True
+        for tell in self._tell:
+            tell(self.end)
+
+
+_act: ContextVar[ApprovedAct | None] = ContextVar("approved act", default=None)
+_turn: ContextVar[str | None] = ContextVar("turn that asks", default=None)
+
+
+def yes_now() -> Yes | None:
+    """The yes that the act under way here had; None where nobody was asked."""
+    return None if (act := _act.get()) is None else act.yes
+
+
+def approval_now() -> str | None:
+    """The number of the question that the act under way here had its yes to."""
+    return None if (yes := yes_now()) is None else yes.approval_id
+
+
+@contextmanager
+def approved_act() -> Iterator[ApprovedAct]:
+    """Inside, each yes belongs to this act, which until it asks itself is done with the yes of the act around it.
+
+    An error that leaves it is its end, else `end` as it was set.
+    """
+    outer = _act.get()
+    act = ApprovedAct(None if outer is None or outer.is_over else outer.yes)
+    before = _act.set(act)
+    try:
+        yield act
+    except MicroclawError as exc:
+        act.failed(exc.message, exc.code, exc.next_step)
+        raise
+    except BaseException as exc:
+        act.end = CUT if isinstance(exc, asyncio.CancelledError) else FAULT
+        raise
+    finally:
+        _act.reset(before)
+        act.close()
+
+
+@contextmanager
+def asking_turn(turn_id: str) -> Iterator[None]:
+    """What asks for an approval inside this block, and in tasks started inside it, is this turn."""
+    before = _turn.set(turn_id)
+    try:
+        yield
+    finally:
+        _turn.reset(before)
+
+
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """`decision`: None where nobody waits for it any more; `end` of its act, after a yes. `until_s` is on the loop's
-    clock."""
+    """`end` is that of its act, after a yes. `until_s` is on the loop's clock."""
 
     pending: PendingApproval
-    decision: asyncio.Future[ApprovalOutcome | None]
+    decision: asyncio.Future[ApprovalOutcome]
     end: asyncio.Future[ActEnd]
     until_s: float
 
-    def settle(self, outcome: ApprovalOutcome | None) -> None:
+    def settle(self, outcome: Outcome = "expired", by: str | None = None) -> None:
         if not self.decision.done():
-            self.decision.set_result(outcome)
+            self.decision.set_result(ApprovalOutcome(self.pending, outcome, by))
 
 
 Listener: TypeAlias = Callable[[PendingApproval | ApprovalOutcome], None]
@@ -109,8 +200,8 @@ class Approvals:
     ) -> None:
         self._record = record
         self._timeout_s = timeout_s
-        self._roles = roles or OwnerAlone()
         self._new_id = new_id
+        self._roles = roles or OwnerAlone()
         self._waiting: dict[str, _Question] = {}
         self._approved: dict[str, _Question] = {}  # the last ones that somebody said yes to
         self._listeners: list[Listener] = []
@@ -152,55 +243,44 @@ class Approvals:
 
         What is too long to be shown whole is not asked for: a yes to its beginning would be one to its end, too.
         """
-        if (act := act_now()) is not None:
-            act.asks()
+        if (act := _act.get()) is not None:
+            act.yes = None  # a yes of before is not to this question
+        action = clean_text(action, one_line=True, limit=MAX_ACTION_CHARS, mark=HIDDEN_MARK)
         if self._closed:
             raise _stopping(action)
         self._check_room(person_id)
-        loop = asyncio.get_running_loop()
-        action = clean_text(action, one_line=True, limit=MAX_ACTION_CHARS, mark=HIDDEN_MARK)
         lines = tuple(line for text in detail for line in _shown(text).split("\n"))
         _check_length(action, lines)
         if program is not None:
-            program = replace(program, diff=tuple(_shown(line) for line in program.diff))
-        place, turn = (channel, chat_id), _TURN.get()
-        pending = PendingApproval(
-            self._new_id(), person_id, action, lines, *place, self._timeout_s, risky, tool, program, turn
-        )
+            program = replace(program, diff=tuple(map(_shown, program.diff)))
+        of_call = (channel, chat_id, self._timeout_s, risky, tool, program, _turn.get())
+        pending = PendingApproval(self._new_id(), person_id, action, lines, *of_call)
+        loop = asyncio.get_running_loop()
         asked = _Question(pending, loop.create_future(), loop.create_future(), loop.time() + self._timeout_s)
         self._waiting[pending.approval_id] = asked
-        outcome, is_over = ApprovalOutcome(pending, "expired", None), False
+        outcome, why, step = ApprovalOutcome(pending, "expired", None), "nobody waits for it any more", None
         self._note(AuditKind.APPROVAL_ASKED, pending, "")
         try:
             self._notify(pending)
-            try:
-                async with asyncio.timeout(self._timeout_s):
-                    outcome = await asked.decision or outcome
-            except TimeoutError:
-                is_over = True
+            async with asyncio.timeout(self._timeout_s):
+                outcome = await asked.decision
+        except TimeoutError:
+            why = f"nobody approved in {self._timeout_s:g} s"
+            step = "ask for it again, and answer in time: microclaw approval list"
         finally:
             self._waiting.pop(pending.approval_id, None)
-            if outcome.by is None:
-                self._note(AuditKind.APPROVAL_EXPIRED, pending, "")
-            else:
-                self._note(AuditKind.APPROVAL_DECIDED, pending, f"{outcome.outcome}: ", outcome.by)
+            kind = AuditKind.APPROVAL_EXPIRED if outcome.by is None else AuditKind.APPROVAL_DECIDED
+            self._note(kind, pending, "" if outcome.by is None else f"{outcome.outcome}: ", outcome.by)
             self._notify(outcome)
-            if outcome.outcome != "approved":
-                self._end(asked, GONE)  # after a yes that came just too late
-            elif act is None:
-                self._end(asked, UNTOLD)
-            else:
-                act.approved(Yes(pending.approval_id, outcome.by or ""), lambda end: self._end(asked, end))
-        if outcome.outcome == "declined":
-            raise PermissionRefused(f"declined by {outcome.by}, so it was not done: {action}")
-        if is_over:
-            raise PermissionRefused(
-                f"nobody approved in {self._timeout_s:g} s, so it was not done: {action}",
-                next_step="ask for it again, and answer in time: microclaw approval list",
-            )
-        if outcome.outcome == "expired":
-            gone = PermissionRefused(f"nobody waits for it any more, so it was not done: {action}")
-            raise _stopping(action) if self._closed else gone
+            if outcome.outcome == "approved" and act is not None:
+                act.approved(Yes(pending.approval_id, outcome.by or ""), partial(self._end, asked))
+            else:  # also after a yes that came just too late
+                self._end(asked, UNTOLD if outcome.outcome == "approved" else GONE)
+        if outcome.by is None and self._closed:
+            raise _stopping(action)
+        if outcome.outcome != "approved":
+            why = why if outcome.by is None else f"declined by {outcome.by}"
+            raise PermissionRefused(f"{why}, so it was not done: {action}", next_step=step)
 
     def decide(self, approval_id: str, *, approved: bool, by: str) -> PendingApproval:
         """Approve or decline it; PermissionRefused when `by` may not.
@@ -216,8 +296,7 @@ class Approvals:
         pending, name = asked.pending, name_of(self._roles, by)
         taken_back = by == pending.person_id and not approved  # a person may always withdraw an own request
         if not taken_back and not self.may_decide(pending, by):
-            text = f"{'yes' if approved else 'no'} does not count: "
-            self._note(AuditKind.APPROVAL_REFUSED, pending, text, name)
+            self._note(AuditKind.APPROVAL_REFUSED, pending, f"{'yes' if approved else 'no'} does not count: ", name)
             why = "it is risky" if by == pending.person_id else "it is not theirs"
             raise PermissionRefused(
                 f"{name[:80]} may not decide this, as {why}: {pending.action}",
@@ -227,7 +306,7 @@ class Approvals:
             while len(self._approved) >= MAX_APPROVED:
                 del self._approved[next(iter(self._approved))]
             self._approved[approval_id] = asked
-        asked.settle(ApprovalOutcome(pending, "approved" if approved else "declined", name[:80]))
+        asked.settle("approved" if approved else "declined", name[:80])
         return pending
 
     def approved(self, approval_id: str) -> PendingApproval | None:
@@ -246,13 +325,13 @@ class Approvals:
     def withdraw(self, approval_id: str) -> None:
         """Who asked has gone: it is not done. Nothing happens when it waits no more."""
         if (asked := self._waiting.get(approval_id)) is not None:
-            asked.settle(None)
+            asked.settle()
 
     def close(self) -> None:
         """The host stops: what waits is not done, and nothing more is asked."""
         self._closed = True
-        for asked in tuple(self._waiting.values()):
-            asked.settle(None)
+        for approval_id in self._waiting:
+            self.withdraw(approval_id)
 
     def may_decide(self, pending: PendingApproval, by: str) -> bool:
         """Whether a yes of `by` would count."""
@@ -262,11 +341,10 @@ class Approvals:
         return person.role == "owner" or (by == pending.person_id and not pending.risky)
 
     def _check_room(self, person_id: str) -> None:
-        own = sum(1 for waiting in self._waiting.values() if waiting.pending.person_id == person_id)
+        own = sum(waiting.pending.person_id == person_id for waiting in self._waiting.values())
         if len(self._waiting) >= MAX_PENDING or own >= MAX_PENDING_A_PERSON:
-            raise Overloaded(
-                f"{len(self._waiting)} acts wait for a decision already", next_step="microclaw approval list"
-            )
+            text = f"{len(self._waiting)} acts wait for a decision already"
+            raise Overloaded(text, next_step="microclaw approval list")
 
     def _notify(self, news: PendingApproval | ApprovalOutcome) -> None:
         for listener in tuple(self._listeners):
@@ -298,7 +376,7 @@ def _check_length(action: str, lines: tuple[str, ...]) -> None:
     chars = sum(map(len, lines))
     if len(lines) > MAX_DETAIL_LINES or chars > MAX_DETAIL_CHARS:
         raise PermissionRefused(
-            f"{action} needs a yes, and to show what would happen takes {len(lines):,} lines, {chars:,} characters: "
+            f"{action} would be shown in {len(lines):,} lines, {chars:,} characters: "
             f"nobody is asked for more than {MAX_DETAIL_LINES:,} and {MAX_DETAIL_CHARS:,}",
             next_step="make it smaller, or do it yourself on the command line",
         )
@@ -310,5 +388,5 @@ def _shown(text: str) -> str:
 
 
 def _stopping(action: str) -> PermissionRefused:
-    text = f"the host is stopping, so it was not done: {action[:MAX_ACTION_CHARS]}"
+    text = f"the host is stopping, so it was not done: {action}"
     return PermissionRefused(text, next_step="ask for it again when it is back: microclaw up")

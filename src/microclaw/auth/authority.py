@@ -89,10 +89,6 @@ class Authority:
         return authority
 
     @property
-    def certificate(self) -> x509.Certificate:
-        return self.pair.certificate
-
-    @property
     def ca_pem(self) -> bytes:
         """What `/ca.pem` answers: public."""
         return self.pair.certificate.public_bytes(Encoding.PEM)
@@ -115,9 +111,7 @@ class Authority:
 
     def sign(self, public_key: ec.EllipticCurvePublicKey, device_id: str) -> x509.Certificate:
         """A client certificate for a key whose holder proved to have it (`certificates.read_csr`)."""
-        return device_certificate(
-            self.pair, public_key, device_id, from_ms(self._now_ms()), x509.random_serial_number()
-        )
+        return device_certificate(self.pair, public_key, device_id, from_ms(self._now_ms()))
 
     async def renew_if_due(self) -> None:
         """Make a new server certificate when 2/3 of its life are over or a name or address is missing in it.
@@ -129,8 +123,7 @@ class Authority:
         if self._server is None:
             self._server = await asyncio.to_thread(_read_server, self._server_path, self.pair.certificate)
         if self._server is None or not _is_fresh(self._server.certificate, names, self._now_ms()):
-            now, serial = from_ms(self._now_ms()), x509.random_serial_number()
-            server = server_certificate(self.pair, names.names, names.addresses, now, serial)
+            server = server_certificate(self.pair, names.names, names.addresses, from_ms(self._now_ms()))
             await asyncio.to_thread(write_private, self._server_path, server.to_pem())
             self._server = server
         for context in [context for context, served in self._served.items() if served is not self._server]:
@@ -175,17 +168,11 @@ def fingerprint_of(certificate: x509.Certificate) -> str:
 
 def _remedy(folder: Path, *, shared: bool) -> str:
     """What to do where the authority in `folder` is not the one that the store's devices trust."""
-    path = folder / AUTHORITY_FILE
+    path, restored = folder / AUTHORITY_FILE, "microclaw backup restore FILE --replace"
     if shared:
-        return (
-            f"copy identity/authority.pem from the home of another host of the cluster to {path} (mode 600), or "
-            "restore it from a backup (microclaw backup restore FILE --replace); docs/cluster.md: how a cluster gets a "
-            "new one"
-        )
-    return (
-        f"restore {path} from a backup (microclaw backup restore FILE --replace); or, to give up every paired device "
-        f"and pair them all again: echo {CONSENT} > {folder / BEGIN_ANEW_FILE}, and start the host"
-    )
+        return f"copy another host's identity/authority.pem to {path} (mode 600), or: {restored}; docs/cluster.md"
+    anew = f"echo {CONSENT} > {folder / BEGIN_ANEW_FILE}, and start the host"
+    return f"{restored}; or, to give up every paired device and pair them all again: {anew}"
 
 
 def _is_given_up(folder: Path) -> bool:
@@ -198,10 +185,8 @@ def _is_given_up(folder: Path) -> bool:
     except OSError as exc:
         raise StoreError(f"{path} cannot be read: {exc.strerror}", next_step="check its owner and mode") from exc
     if said.strip() != CONSENT.encode():
-        raise StoreError(
-            f"{path} would end every device's credentials, and does not say so",
-            next_step=f"remove it, or write the words {CONSENT} into it; docs/cluster.md: a new authority",
-        )
+        step = f"remove it, or write the words {CONSENT} into it; docs/cluster.md: a new authority"
+        raise StoreError(f"{path} would end every device's credentials, and does not say so", next_step=step)
     return True
 
 
@@ -211,7 +196,7 @@ def _read_or_make(folder: Path, known: str | None, remedy: str, now_ms: int) -> 
     if content is None:
         if known is not None:
             raise StoreError(f"{path} is missing, and devices trust the authority in it", next_step=remedy)
-        pair = new_authority(from_ms(now_ms), x509.random_serial_number())
+        pair = new_authority(from_ms(now_ms))
         write_private(path, pair.to_pem())
         return pair
     try:

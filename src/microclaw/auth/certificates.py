@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import secrets
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -52,14 +53,17 @@ class HostNames:
 
 def host_names(hostname: str, addresses: tuple[str, ...], *extra: str) -> HostNames:
     """The names made of a host's name, its addresses, and names or addresses that the operator adds."""
-    short = hostname.lower().rstrip(".").split(".")[0]
-    names = [f"{short}.local", short, hostname.lower().rstrip("."), "localhost", CONSTANT_NAME]
+    full = hostname.lower().rstrip(".")
+    short = full.split(".")[0]
+    names = [f"{short}.local", short, full, "localhost", CONSTANT_NAME]
     found: list[IPAddress] = [ipaddress.IPv4Address("127.0.0.1"), ipaddress.IPv6Address("::1")]
     for text in (*extra, *addresses):
-        address = _address(text)
-        if address is None:
+        try:
+            address = ipaddress.ip_address(text.split("%")[0])
+        except ValueError:
             names.append(text.lower().rstrip("."))
-        elif not (address.is_unspecified or address.is_multicast or (address.version == 6 and address.is_link_local)):
+            continue
+        if not (address.is_unspecified or address.is_multicast or (address.version == 6 and address.is_link_local)):
             found.append(address)
     kept = tuple(dict.fromkeys(name for name in names if len(name) <= 253 and _LABELS.fullmatch(name)))
     return HostNames(kept, tuple(dict.fromkeys(found))[:MAX_ADDRESSES])
@@ -72,13 +76,6 @@ def lan_names(*extra: str) -> HostNames:
     addresses = [ip.ip for adapter in ifaddr.get_adapters() for ip in adapter.ips]
     texts = tuple(text if isinstance(text, str) else text[0] for text in addresses)
     return host_names(socket.gethostname(), texts, *extra)
-
-
-def _address(text: str) -> IPAddress | None:
-    try:
-        return ipaddress.ip_address(text.split("%")[0])
-    except ValueError:
-        return None
 
 
 AUTHORITY_LIFE: Final = timedelta(days=30 * 365)
@@ -123,56 +120,49 @@ class KeyPair:
         return cls(key, certificate)
 
 
-def new_authority(now: datetime, serial: int) -> KeyPair:
+def new_authority(now: datetime) -> KeyPair:
     """A certificate authority of a host's own, which signs nothing but servers' and devices' certificates."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"microclaw host {serial & 0xFFFFFFFF:08x}")])
-    builder = (
-        _builder(name, key.public_key(), now, AUTHORITY_LIFE, serial)
-        .issuer_name(name)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_key_usage(authority=True), critical=True)
-    )
-    return KeyPair(key, builder.sign(key, hashes.SHA256()))
+    name = _name(f"microclaw host {secrets.token_hex(4)}")
+    usages = (x509.BasicConstraints(ca=True, path_length=0), _key_usage("key_cert_sign", "crl_sign"))
+    return KeyPair(key, _signed(key, name, name, key.public_key(), now, AUTHORITY_LIFE, usages))
 
 
 def check_authority(pair: KeyPair) -> None:
     """ValueError unless this is a whole authority certificate, signed by itself."""
     try:
         pair.certificate.verify_directly_issued_by(pair.certificate)
-        is_authority = pair.certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+        if not pair.certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
+            raise ValueError("it signs nothing")
     except _UNREADABLE as exc:
         raise ValueError("its certificate is not an authority's") from exc
-    if not is_authority:
-        raise ValueError("its certificate is not an authority's")
 
 
 def server_certificate(
-    authority: KeyPair, names: Iterable[str], addresses: Iterable[IPAddress], now: datetime, serial: int
+    authority: KeyPair, names: Iterable[str], addresses: Iterable[IPAddress], now: datetime
 ) -> KeyPair:
     """A new key and certificate for the host's server under these names and addresses."""
     key = ec.generate_private_key(ec.SECP256R1())
     whose = [*map(x509.DNSName, names), *map(x509.IPAddress, addresses)]
     usages = (ExtendedKeyUsageOID.SERVER_AUTH,)
-    return KeyPair(key, _leaf(authority, "microclaw host", whose, usages, key.public_key(), now, SERVER_LIFE, serial))
+    return KeyPair(key, _leaf(authority, "microclaw host", whose, usages, key.public_key(), now, SERVER_LIFE))
 
 
 def host_certificate(authority: KeyPair, host_id: str) -> KeyPair:
     """A new key and certificate by which a host asks others of the fleet, and answers them; for one run."""
     key, whose = ec.generate_private_key(ec.SECP256R1()), [x509.DNSName(HOSTS_NAME)]
     usages = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
-    now, serial = datetime.now(UTC), x509.random_serial_number()
-    return KeyPair(key, _leaf(authority, host_id, whose, usages, key.public_key(), now, DEVICE_LIFE, serial))
+    return KeyPair(key, _leaf(authority, host_id, whose, usages, key.public_key(), datetime.now(UTC), DEVICE_LIFE))
 
 
 def device_certificate(
-    authority: KeyPair, public_key: ec.EllipticCurvePublicKey, device_id: str, now: datetime, serial: int
+    authority: KeyPair, public_key: ec.EllipticCurvePublicKey, device_id: str, now: datetime
 ) -> x509.Certificate:
     """A client certificate that says which device its holder is, and nothing else."""
     if not DEVICE_ID.fullmatch(device_id):
         raise ValueError(f"{device_id!r} is not a device id")
     whose, usages = [x509.UniformResourceIdentifier(URN + device_id)], (ExtendedKeyUsageOID.CLIENT_AUTH,)
-    return _leaf(authority, device_id, whose, usages, public_key, now, DEVICE_LIFE, serial)
+    return _leaf(authority, device_id, whose, usages, public_key, now, DEVICE_LIFE)
 
 
 def read_csr(der: bytes) -> ec.EllipticCurvePublicKey:
@@ -184,14 +174,11 @@ def read_csr(der: bytes) -> ec.EllipticCurvePublicKey:
         raise ProtocolError(f"the certificate request has {len(der)} bytes, at most {MAX_CSR_BYTES} are read")
     try:
         request = x509.load_der_x509_csr(der)
-        key = request.public_key()
-        proven = request.is_signature_valid
+        key, is_proven = request.public_key(), request.is_signature_valid
     except _UNREADABLE as exc:
         raise ProtocolError(f"the certificate request cannot be read: {exc or type(exc).__name__}") from exc
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise ProtocolError("the certificate request is not for a P-256 key")
-    if not proven:
-        raise ProtocolError("the certificate request is not signed by its own key")
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1) or not is_proven:
+        raise ProtocolError("the certificate request is not one that its own P-256 key signed")
     return key
 
 
@@ -224,20 +211,6 @@ def to_ms(time: datetime) -> int:
     return int(time.timestamp() * 1000)
 
 
-def _builder(
-    subject: x509.Name, key: ec.EllipticCurvePublicKey, now: datetime, life: timedelta, serial: int
-) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .public_key(key)
-        .serial_number(serial)
-        .not_valid_before(now - BACKDATED)
-        .not_valid_after(now + life)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-    )
-
-
 def _leaf(
     authority: KeyPair,
     name: str,
@@ -246,25 +219,42 @@ def _leaf(
     key: ec.EllipticCurvePublicKey,
     now: datetime,
     life: timedelta,
-    serial: int,
 ) -> x509.Certificate:
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    identifier = authority.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-    return (
-        _builder(subject, key, now, life, serial)
-        .issuer_name(authority.certificate.subject)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_key_usage(authority=False), critical=True)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False)
-        .add_extension(x509.SubjectAlternativeName(whose), critical=False)
-        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-        .sign(authority.key, hashes.SHA256())
+    issuer = authority.certificate
+    extensions = (
+        x509.BasicConstraints(ca=False, path_length=None),
+        _key_usage("digital_signature"),
+        x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key()),
+        x509.SubjectAlternativeName(whose),
+        x509.ExtendedKeyUsage(usages),
     )
+    return _signed(authority.key, issuer.subject, _name(name), key, now, life, extensions)
 
 
-def _key_usage(*, authority: bool) -> x509.KeyUsage:
+def _signed(
+    signer: ec.EllipticCurvePrivateKey,
+    issuer: x509.Name,
+    subject: x509.Name,
+    key: ec.EllipticCurvePublicKey,
+    now: datetime,
+    life: timedelta,
+    extensions: Iterable[x509.ExtensionType],
+) -> x509.Certificate:
+    builder = x509.CertificateBuilder().issuer_name(issuer).subject_name(subject).public_key(key)
+    builder = builder.serial_number(x509.random_serial_number())
+    builder = builder.not_valid_before(now - BACKDATED).not_valid_after(now + life)
+    for extension in (x509.SubjectKeyIdentifier.from_public_key(key), *extensions):
+        is_critical = isinstance(extension, x509.BasicConstraints | x509.KeyUsage)
+        builder = builder.add_extension(extension, critical=is_critical)
+    return builder.sign(signer, hashes.SHA256())
+
+
+def _name(common: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
+
+
+def _key_usage(*wanted: str) -> x509.KeyUsage:
     """An authority signs certificates, everybody else signs what they say."""
-    wanted = ("key_cert_sign", "crl_sign") if authority else ("digital_signature",)
     return x509.KeyUsage(**{name: name in wanted for name in _USAGES})
 
 

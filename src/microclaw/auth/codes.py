@@ -54,27 +54,24 @@ class CodeKind:
     ) -> tuple[CodeRow, ...] | None:
         """The codes that end for one more of this holder; None where it finds no place. `waiting`: the oldest first.
 
-        Where all places are taken, who has more than the newcomer gives one up: so a holder, and a place, has a share.
-        A newcomer without a code gets a place also where each of the others has one, of the oldest that had `kept_s`
-        to be typed: one machine can have a whole range of addresses.
+        Where its place is full, the holder with the most codes in it gives one up to who has fewer; where all are
+        taken, the place with the most. So a holder, and a place, has a share. A newcomer without a code also gets the
+        place of the oldest that had `kept_s` to be typed: one machine can have a whole range of addresses.
         """
-        own, must = Counter(row.holder for row in waiting)[holder], False
-        if own >= self.of_holder:
+        holders, places = Counter(row.holder for row in waiting), Counter(row.place for row in waiting)
+        if holders[holder] >= self.of_holder:
             return None
-        among = [row for row in waiting if row.place == place]
-        if len(among) < self.of_place:
-            if len(waiting) < self.in_all:
-                return ()
-            largest, count = Counter(row.place for row in waiting).most_common(1)[0]
-            must = count > len(among) + 1
-            if among and not must:
-                return None
-            own, among = 0, [row for row in waiting if row.place == largest or not must]
-        rival, most = Counter(row.holder for row in among).most_common(1)[0]
+        if places[place] >= self.of_place:
+            among, largest, own = [row for row in waiting if row.place == place], place, holders[holder]
+            most = max(holders[row.holder] for row in among)
+        elif len(waiting) >= self.in_all:
+            among, own = list(waiting), places[place]
+            largest, most = places.most_common(1)[0]
+        else:
+            return ()
         if most > own + 1:  # its newest: an older code may be one that a person is just typing
-            return ([row for row in among if row.holder == rival][-1],)
-        if must:
-            return (among[-1],)
+            rivals = [row for row in reversed(among) if row.place == largest]
+            return (max(rivals, key=lambda row: holders[row.holder]),)
         return None if own or among[0].made_ms + self.kept_s * 1000 > now_ms else (among[0],)
 
 
@@ -138,19 +135,6 @@ class Codes:
         """Those that are good, the oldest first."""
         return await self.table.list(kind.name, self.now_ms())
 
-    def draw(
-        self, kind: CodeKind, holder: str, place: str = "", about: str = "", life_ms: int | None = None
-    ) -> tuple[str, CodeRow]:
-        """A new code and its row, which is not kept yet."""
-        code = "".join(secrets.choice(kind.alphabet) for _ in range(kind.chars))
-        now_ms = self.now_ms()
-        until_ms = now_ms + (int(kind.life_s * 1000) if life_ms is None else life_ms)
-        return code, CodeRow(kind.name, kind.hash(code), self.table.host or "", holder, place, about, now_ms, until_ms)
-
-    async def add(self, row: CodeRow, *, instead_of: Collection[CodeRow] = ()) -> bool:
-        """Keep it, and forget others; False, and nothing is done, where the same code is out already."""
-        return await self.table.add(row, self.now_ms(), instead_of=[one.hash for one in instead_of])
-
     async def give(
         self,
         kind: CodeKind,
@@ -161,10 +145,13 @@ class Codes:
         life_ms: int | None = None,
         instead_of: Collection[CodeRow] = (),
     ) -> tuple[str, CodeRow]:
-        """A new code that is kept: the only time that the host has it."""
-        while True:
-            code, row = self.draw(kind, holder, place, about, life_ms)
-            if await self.add(row, instead_of=instead_of):
+        """A new code that is kept, and its row: the only time that the host has it. Forgets those of `instead_of`."""
+        host, gone = self.table.host or "", [one.hash for one in instead_of]
+        while True:  # until it is one that is not out already
+            code, now_ms = "".join(secrets.choice(kind.alphabet) for _ in range(kind.chars)), self.now_ms()
+            until_ms = now_ms + (int(kind.life_s * 1000) if life_ms is None else life_ms)
+            row = CodeRow(kind.name, kind.hash(code), host, holder, place, about, now_ms, until_ms)
+            if await self.table.add(row, now_ms, instead_of=gone):
                 return code, row
 
     async def find(self, kind: CodeKind, code: str) -> CodeRow | None:

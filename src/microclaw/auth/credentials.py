@@ -30,24 +30,34 @@ Method: TypeAlias = Literal["certificate", "token"]
 
 
 class Reason(StrEnum):
-    """Why a device was refused; the label of a counter."""
+    """Why a device was refused: the label of a counter, the code to close with, its kind in the security log."""
+
+    close_code: CloseCode
+    kind: AuditKind
+
+    def __new__(
+        cls, label: str, close_code: int = CloseCode.NOT_AUTHENTICATED, kind: str = AuditKind.CREDENTIAL_REFUSED
+    ) -> Reason:
+        reason = str.__new__(cls, label)
+        reason._value_, reason.close_code, reason.kind = label, CloseCode(close_code), AuditKind(kind)
+        return reason
 
     NO_CREDENTIALS = "no_credentials"
-    WRONG_CERTIFICATE = "wrong_certificate"
-    UNKNOWN_CERTIFICATE = "unknown_certificate"
+    WRONG_CERTIFICATE = "wrong_certificate", CloseCode.NOT_AUTHENTICATED, AuditKind.CERTIFICATE_FOREIGN
+    UNKNOWN_CERTIFICATE = "unknown_certificate", CloseCode.NOT_AUTHENTICATED, AuditKind.CERTIFICATE_FOREIGN
     CERTIFICATE_EXPIRED = "certificate_expired"
-    REVOKED = "revoked"
-    MALFORMED_AUTHORIZATION = "malformed_authorization"
-    WRONG_TOKEN = "wrong_token"  # noqa: S105 - a label
+    REVOKED = "revoked", CloseCode.REVOKED
+    MALFORMED_AUTHORIZATION = "malformed_authorization", CloseCode.NOT_AUTHENTICATED, AuditKind.TOKEN_WRONG
+    WRONG_TOKEN = "wrong_token", CloseCode.NOT_AUTHENTICATED, AuditKind.TOKEN_WRONG
     TOKEN_EXPIRED = "token_expired"  # noqa: S105 - a label
-    TOKEN_SUPERSEDED = "token_superseded"  # noqa: S105 - a label
-    MALFORMED_REQUEST = "malformed_request"
-    WRONG_SECRET = "wrong_secret"  # noqa: S105 - a label
-    UNKNOWN_BOARD = "unknown_board"
-    PAIRING_LOCKED = "pairing_locked"
-    TOO_MANY_PENDING = "too_many_pending"
-    PAIRING_EXPIRED = "pairing_expired"
-    TOO_EARLY = "too_early"
+    TOKEN_SUPERSEDED = "token_superseded", CloseCode.NOT_AUTHENTICATED, AuditKind.CREDENTIAL_SUPERSEDED
+    MALFORMED_REQUEST = "malformed_request", CloseCode.MALFORMED, AuditKind.PAIRING_REFUSED
+    WRONG_SECRET = "wrong_secret", CloseCode.NOT_AUTHENTICATED, AuditKind.SECRET_WRONG
+    UNKNOWN_BOARD = "unknown_board", CloseCode.MALFORMED, AuditKind.PAIRING_REFUSED
+    PAIRING_LOCKED = "pairing_locked", CloseCode.TOO_MANY, AuditKind.SECRET_LOCKED
+    TOO_MANY_PENDING = "too_many_pending", CloseCode.TOO_MANY, AuditKind.PAIRING_REFUSED
+    PAIRING_EXPIRED = "pairing_expired", CloseCode.NOT_AUTHENTICATED, AuditKind.PAIRING_REFUSED
+    TOO_EARLY = "too_early", CloseCode.MALFORMED
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,32 +72,20 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why, and the code to close with. `may_pair`: it has no credential; its first message may be a pair request."""
+    """Why, and whose the credential claimed to be."""
 
-    close_code: CloseCode
     reason: Reason
-    device_id: str | None = None  # whose it claimed to be
-    may_pair: bool = False
+    device_id: str | None = None
+
+    @property
+    def may_pair(self) -> bool:
+        """It has no credential: its first message may be a pair request."""
+        return self.reason is Reason.NO_CREDENTIALS
 
     def event(self, address: str) -> AuditEvent:
         """Its line in the security log."""
-        kind = _KINDS.get(self.reason, AuditKind.CREDENTIAL_REFUSED)
-        return AuditEvent(kind, str(self.reason), address=address, about=self.device_id)
+        return AuditEvent(self.reason.kind, str(self.reason), address=address, about=self.device_id)
 
-
-_KINDS: Final = {
-    Reason.WRONG_CERTIFICATE: AuditKind.CERTIFICATE_FOREIGN,
-    Reason.UNKNOWN_CERTIFICATE: AuditKind.CERTIFICATE_FOREIGN,
-    Reason.MALFORMED_AUTHORIZATION: AuditKind.TOKEN_WRONG,
-    Reason.WRONG_TOKEN: AuditKind.TOKEN_WRONG,
-    Reason.TOKEN_SUPERSEDED: AuditKind.CREDENTIAL_SUPERSEDED,
-    Reason.WRONG_SECRET: AuditKind.SECRET_WRONG,
-    Reason.PAIRING_LOCKED: AuditKind.SECRET_LOCKED,
-    Reason.MALFORMED_REQUEST: AuditKind.PAIRING_REFUSED,
-    Reason.TOO_MANY_PENDING: AuditKind.PAIRING_REFUSED,
-    Reason.PAIRING_EXPIRED: AuditKind.PAIRING_REFUSED,
-    Reason.UNKNOWN_BOARD: AuditKind.PAIRING_REFUSED,
-}
 
 ROTATE_AFTER_MS: Final = 24 * 3_600_000
 UNUSED_LIFE_MS: Final = 90 * 24 * 3_600_000
@@ -131,7 +129,7 @@ class DeviceCredentials:
             return await self._by_certificate(peer_certificate)
         if authorization is not None:
             return await self._by_token(authorization)
-        return Refusal(CloseCode.NOT_AUTHENTICATED, Reason.NO_CREDENTIALS, may_pair=True)
+        return Refusal(Reason.NO_CREDENTIALS)
 
     @contextmanager
     def entered(self, identity: Identity) -> Iterator[None]:
@@ -211,11 +209,11 @@ class DeviceCredentials:
         try:
             key = read_csr(csr or b"")
         except ProtocolError:
-            return Refusal(CloseCode.MALFORMED, Reason.MALFORMED_REQUEST, device_id)
+            return Refusal(Reason.MALFORMED_REQUEST, device_id)
         rows = await self._table.certificates_of(device_id)
         live = [row for row in rows if row.revoked_ms is None and row.used_ms is not None]
         if not any(is_late(row.issued_ms, row.expires_ms, self._now_ms()) for row in live):
-            return Refusal(CloseCode.MALFORMED, Reason.TOO_EARLY, device_id)
+            return Refusal(Reason.TOO_EARLY, device_id)
         issued, row = self._signed(device_id, key)
         await self._table.add_certificate(row)
         return issued
@@ -260,18 +258,18 @@ class DeviceCredentials:
         try:
             if len(der) > MAX_CERTIFICATE_BYTES:
                 raise ProtocolError(f"a certificate of {len(der)} bytes, at most {MAX_CERTIFICATE_BYTES} are read")
-            device_id, certificate = read_device_certificate(der, self._authority.certificate)
+            device_id, certificate = read_device_certificate(der, self._authority.pair.certificate)
         except ProtocolError:
-            return Refusal(CloseCode.NOT_AUTHENTICATED, Reason.WRONG_CERTIFICATE)
+            return Refusal(Reason.WRONG_CERTIFICATE)
         now_ms = self._now_ms()
         if not certificate.not_valid_before_utc <= from_ms(now_ms) < certificate.not_valid_after_utc:
-            return Refusal(CloseCode.NOT_AUTHENTICATED, Reason.CERTIFICATE_EXPIRED, device_id)
+            return Refusal(Reason.CERTIFICATE_EXPIRED, device_id)
         serial = f"{certificate.serial_number:x}"
         row = await self._table.use_certificate(serial, now_ms)
         if row is None or row.device_id != device_id:
-            return Refusal(CloseCode.NOT_AUTHENTICATED, Reason.UNKNOWN_CERTIFICATE, device_id)
+            return Refusal(Reason.UNKNOWN_CERTIFICATE, device_id)
         if row.revoked_ms is not None:
-            return Refusal(CloseCode.REVOKED, Reason.REVOKED, device_id)
+            return Refusal(Reason.REVOKED, device_id)
         return Identity(device_id, "certificate", serial, now_ms)
 
     async def _by_token(self, authorization: str) -> Identity | Refusal:
@@ -280,11 +278,11 @@ class DeviceCredentials:
         token, now_ms = text.strip(), self._now_ms()
         device_id = token_device(token) if scheme.lower() == "bearer" else None
         if device_id is None or len(authorization) > MAX_AUTHORIZATION_CHARS:
-            return Refusal(CloseCode.NOT_AUTHENTICATED, Reason.MALFORMED_AUTHORIZATION)
+            return Refusal(Reason.MALFORMED_AUTHORIZATION)
         digest = digest_of(token)
         use = await self._table.use_token(device_id, digest, now_ms, unused_since_ms=now_ms - UNUSED_LIFE_MS)
         if (refused := _REFUSED.get(use)) is not None:
-            return Refusal(*refused, device_id)
+            return Refusal(refused, device_id)
         return Identity(device_id, "token", digest.hex(), now_ms)
 
     def _minted(self, device_id: str) -> tuple[IssuedCredential, bytes]:
@@ -301,10 +299,10 @@ class DeviceCredentials:
 
 _NO_CREDENTIAL: Final = (False, 0, None)
 _REFUSED: Final = {
-    TokenUse.SUPERSEDED: (CloseCode.NOT_AUTHENTICATED, Reason.TOKEN_SUPERSEDED),
-    TokenUse.REVOKED: (CloseCode.REVOKED, Reason.REVOKED),
-    TokenUse.EXPIRED: (CloseCode.NOT_AUTHENTICATED, Reason.TOKEN_EXPIRED),
-    TokenUse.UNKNOWN: (CloseCode.NOT_AUTHENTICATED, Reason.WRONG_TOKEN),
+    TokenUse.SUPERSEDED: Reason.TOKEN_SUPERSEDED,
+    TokenUse.REVOKED: Reason.REVOKED,
+    TokenUse.EXPIRED: Reason.TOKEN_EXPIRED,
+    TokenUse.UNKNOWN: Reason.WRONG_TOKEN,
 }
 
 

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
-from microclaw.auth.approvals import Approvals
-from microclaw.auth.approved_acts import approval_now
+from microclaw.auth.approvals import Approvals, approval_now
 from microclaw.auth.people import MAY, OwnerAlone, Roles, name_of
 from microclaw.errors import PermissionRefused
 from microclaw.events import AskedProgram

@@ -32,11 +32,11 @@ from microclaw.store.codes import CodeRow
 from microclaw.store.database import Database
 from microclaw.store.identity import IdentityTable
 from microclaw.text import host_called
-from microclaw.wire.link.frame import CloseCode
 
 SHOW_S: Final = 3.0  # a device waits for its code for 5 s
-_NO_ROOM: Final = Refusal(CloseCode.TOO_MANY, Reason.TOO_MANY_PENDING)
-_MALFORMED: Final = Refusal(CloseCode.MALFORMED, Reason.MALFORMED_REQUEST)
+_NO_ROOM: Final = Refusal(Reason.TOO_MANY_PENDING)
+_MALFORMED: Final = Refusal(Reason.MALFORMED_REQUEST)
+_LEFT: Final = "the device went away while it was being paired, or its code was typed at its own host"
 _BOARD: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -113,19 +113,20 @@ class HostIdentity:
         self._enrol = enrol
         self._mint_id = mint_id
         self._pending: dict[bytes, PendingPairing] = {}
-        self._one_secret = asyncio.Lock()
+        self._one_code, self._one_secret = asyncio.Lock(), asyncio.Lock()
         self.ask_host: Callable[[str, bytes, Wish], Awaitable[str | None]] | None = None
         """Has another host `pair_shown`: the device's id, its error, or None where it does not answer."""
 
     @property
     def pending(self) -> tuple[PendingPairing, ...]:
         """Devices that wait at this host now, the oldest first."""
-        self._drop_expired()
+        now_ms = self._codes.now_ms()
+        for pending in [pending for pending in self._pending.values() if pending.row.until_ms <= now_ms]:
+            self._withdraw(pending)
         return tuple(self._pending.values())
 
     async def waiting(self) -> tuple[WaitingDevice, ...]:
         """Devices that show a code, here or at other hosts as far as this one's clock is theirs, the oldest first."""
-        self._drop_expired()
         now_ms = self._codes.now_ms()
         return tuple(
             WaitingDevice(address, board, -(-min(row.until_ms - now_ms, row.until_ms - row.made_ms) // 1000))
@@ -142,28 +143,43 @@ class HostIdentity:
         StoreError. Raises what the registry raises when it will not have the device (its name was taken meanwhile).
         """
         try:
-            key = read_csr(csr) if csr is not None else None
-            is_request = (csr is None) is token_wanted and _BOARD.fullmatch(board) is not None
+            key = None if csr is None else read_csr(csr)
         except ProtocolError:
-            is_request = False
-        if is_request and secret is None:
+            return self._refused(_MALFORMED, address)
+        if (csr is None) is not token_wanted or not _BOARD.fullmatch(board):
+            return self._refused(_MALFORMED, address)
+        if secret is None:
             return await self.request_code(address, board, key=key)
-        answer = await self._by_secret(address, board, key, secret or "") if is_request else _MALFORMED
-        if isinstance(answer, Refusal):
-            self.record(answer.event(address))
-        return answer
+        answer = await self._by_secret(address, board, key, secret)
+        return self._refused(answer, address) if isinstance(answer, Refusal) else answer
 
     async def request_code(
         self, address: str, board: str, enrol: Enrol | None = None, key: ec.EllipticCurvePublicKey | None = None
     ) -> PendingPairing | Refusal:
         """A device shows a code, is entered by `enrol` (of another protocol), and gets a token where it has no key."""
-        answer = await self._by_code(address, board, key, enrol) if _BOARD.fullmatch(board) else _MALFORMED
-        if isinstance(answer, Refusal):
-            self.record(answer.event(address))
-        else:
-            known = (board,) if board in board_ids() else ()
-            self.record(AuditEvent(AuditKind.PAIRING_ASKED, f"a {board} shows a code", address=address, known=known))
-        return answer
+        holder, place = single_address(address), address_range(address)
+        try:
+            async with asyncio.timeout(SHOW_S), self._one_code:  # one at a time: each sees the places that are taken
+                waiting = [one.row for one in self.pending]
+                gone = DEVICE.giving_way(waiting, holder, place, self._codes.now_ms())
+                if gone is None:
+                    return self._refused(_NO_ROOM, address)
+                code, row = await self._codes.give(DEVICE, holder, place, f"{board} {address}")
+                outcome: asyncio.Future[IssuedCredential | Refusal] = asyncio.get_running_loop().create_future()
+                self._pending[row.hash] = pending = PendingPairing(code, row, board, address, key, outcome, enrol)
+        except TimeoutError as exc:
+            text = "what the hosts of the cluster share does not answer: a code would be good at this host alone"
+            raise StoreUnreachable(text, next_step="let the device ask again; microclaw status --cluster") from exc
+        for one in gone:
+            if (rival := self._pending.pop(one.hash, None)) is not None:
+                rival.outcome.set_result(_NO_ROOM)
+        known = (board,) if board in board_ids() else ()
+        self.record(AuditEvent(AuditKind.PAIRING_ASKED, f"a {board} shows a code", address=address, known=known))
+        return pending
+
+    def _refused(self, refusal: Refusal, address: str) -> Refusal:
+        self.record(refusal.event(address))
+        return refusal
 
     async def outcome(self, pending: PendingPairing) -> IssuedCredential | Refusal:
         """Wait until a person confirmed the code, at most until it expires. Cancelling withdraws the request."""
@@ -171,7 +187,7 @@ class HostIdentity:
             async with asyncio.timeout(max(0.0, (pending.row.until_ms - self._codes.now_ms()) / 1000)):
                 return await pending.outcome
         except TimeoutError:
-            return Refusal(CloseCode.NOT_AUTHENTICATED, Reason.PAIRING_EXPIRED)
+            return Refusal(Reason.PAIRING_EXPIRED)
         finally:
             self._withdraw(pending)
 
@@ -189,7 +205,6 @@ class HostIdentity:
                 next_step=f"wait {locked_s:.0f} s, then type the code the device shows now",
             )
         digest = DEVICE.hash(code)
-        self._drop_expired()
         if digest in self._pending:
             return await self.pair_shown(digest, wish)
         row = await self._codes.table.find(DEVICE.name, digest, 0)  # its host says when it is over
@@ -207,10 +222,8 @@ class HostIdentity:
 
     async def pair_shown(self, digest: bytes, wish: Wish) -> str:
         """As `confirm`, for the device that waits at this host with the code of this hash."""
-        self._drop_expired()
         if (pending := self._pending.pop(digest, None)) is None:
-            text = "the device went away while it was being paired, or its code was typed at its own host"
-            raise DeviceUnreachable(text, next_step="let it ask for a new code")
+            raise DeviceUnreachable(_LEFT, next_step="let it ask for a new code")
         try:
             enrol = pending.enrol or self._enrol
             enrolled = await enrol(wish.board_id or pending.board, name=wish.name, device_id=wish.device_id)
@@ -221,9 +234,7 @@ class HostIdentity:
                 self._pending[digest] = pending
             raise
         if paired is None or pending.outcome.done():
-            raise DeviceUnreachable(
-                "the device went away while it was being paired", next_step="let it ask for a new code"
-            )
+            raise DeviceUnreachable(_LEFT, next_step="let it ask for a new code")
         pending.outcome.set_result(paired)
         return paired.device_id
 
@@ -260,50 +271,19 @@ class HostIdentity:
         names = (f"{prefix}{number:03}" for number in itertools.count(1))
         return list(itertools.islice((name for name in names if name not in taken), count))
 
-    async def _by_code(
-        self, address: str, board: str, key: ec.EllipticCurvePublicKey | None, enrol: Enrol | None
-    ) -> PendingPairing | Refusal:
-        self._drop_expired()
-        holder, place = single_address(address), address_range(address)
-        waiting = [one.row for one in self._pending.values()]
-        gone = DEVICE.giving_way(waiting, holder, place, self._codes.now_ms())
-        if gone is None:
-            return _NO_ROOM
-        for row in gone:
-            self._pending.pop(row.hash).outcome.set_result(_NO_ROOM)
-        while True:  # at most `in_all` of a million are taken
-            code, row = self._codes.draw(DEVICE, holder, place, f"{board} {address}")
-            if row.hash in self._pending:
-                continue
-            outcome: asyncio.Future[IssuedCredential | Refusal] = asyncio.get_running_loop().create_future()
-            self._pending[row.hash] = pending = PendingPairing(code, row, board, address, key, outcome, enrol)
-            try:
-                async with asyncio.timeout(SHOW_S):
-                    if await self._codes.add(row):  # else another host gave it
-                        return pending
-            except TimeoutError as exc:
-                self._withdraw(pending)
-                text = "what the hosts of the cluster share does not answer: a code would be good at this host alone"
-                raise StoreUnreachable(text, next_step="let the device ask again; microclaw status --cluster") from exc
-            except BaseException:
-                self._withdraw(pending)
-                raise
-            if self._pending.get(row.hash) is pending:
-                del self._pending[row.hash]
-
     async def _by_secret(
         self, address: str, board: str, key: ec.EllipticCurvePublicKey | None, secret: str
     ) -> IssuedCredential | Refusal:
         source = single_address(address)
         if self._codes.locked_s(PROVISION, source) > 0:
-            return Refusal(CloseCode.TOO_MANY, Reason.PAIRING_LOCKED)
+            return Refusal(Reason.PAIRING_LOCKED)
         async with self._one_secret:  # two requests with one secret must not enter two devices
             row = await self._codes.find(PROVISION, secret)
             is_profile = board in board_ids()
             if row is None or (is_profile and row.place not in ("", board)):
                 return self._wrong_secret(source)
             if not is_profile and not row.place and not row.holder:
-                return Refusal(CloseCode.MALFORMED, Reason.UNKNOWN_BOARD)
+                return Refusal(Reason.UNKNOWN_BOARD)
             # On the disk first: a try that is cut off leaves its device to the next one.
             device_id = row.holder or await self._codes.table.hold(row.kind, row.hash, self._mint_id())
             if device_id is None:
@@ -314,7 +294,7 @@ class HostIdentity:
 
     def _wrong_secret(self, source: str) -> Refusal:
         self._codes.wrong(PROVISION, source)
-        return Refusal(CloseCode.NOT_AUTHENTICATED, Reason.WRONG_SECRET)
+        return Refusal(Reason.WRONG_SECRET)
 
     async def _grant(
         self,
@@ -330,11 +310,6 @@ class HostIdentity:
             how = "by a code that a person confirmed" if secret is None else "by the secret it was provisioned with"
             self.record(AuditEvent(AuditKind.PAIRING_DONE, how, address=address, about=device_id, by=by))
         return paired
-
-    def _drop_expired(self) -> None:
-        now_ms = self._codes.now_ms()
-        for pending in [pending for pending in self._pending.values() if pending.row.until_ms <= now_ms]:
-            self._withdraw(pending)
 
     def _withdraw(self, pending: PendingPairing) -> None:
         if self._pending.get(pending.row.hash) is pending:

@@ -7,13 +7,13 @@ import math
 import secrets
 import time
 import unicodedata
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Final, Literal, Protocol, cast
 
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.codes import PERSON, Codes
-from microclaw.errors import ConfigError, Overloaded, PermissionRefused, StoreError, UnknownName, over_limit
+from microclaw.errors import ConfigError, Overloaded, PermissionRefused, StoreError, UnknownName
 from microclaw.operations.operation import Permission
 from microclaw.store.codes import CodeRow
 from microclaw.store.database import Database
@@ -172,10 +172,18 @@ class People:
             rows = await self._codes.list(PERSON)
             self._told = {row.hash: self._told[row.hash] for row in rows if row.hash in self._told}
             here = [row for row in rows if row.place == channel]
-            gone = tuple(row for row in here if row.holder == external_id)
-            if told := next((self._told[row.hash] for row in gone if row.hash in self._told), None):
+            own = tuple(row for row in here if row.holder == external_id)
+            if told := next((self._told[row.hash] for row in own if row.hash in self._told), None):
                 return told
-            gone = gone or self._giving_way(here, channel, external_id)
+            gone = own or PERSON.giving_way(here, external_id, channel, self._codes.now_ms())
+            if gone is None:
+                text = f"{PERSON.of_place} people of {channel} wait to be let in already"
+                self._record(AuditEvent(AuditKind.PAIRING_REFUSED, text, about=external_id))
+                left_s = math.ceil(PERSON.kept_s - (self._codes.now_ms() - here[0].made_ms) / 1000)
+                raise Overloaded(text, next_step=f"write again in {left_s} s")
+            for row in (row for row in gone if row.holder != external_id):
+                text = f"every place of {channel} is taken: the oldest code gave way to a newer one"
+                self._record(AuditEvent(AuditKind.PAIRING_REFUSED, text, about=row.holder))
             shown = " ".join(display_name.split())[:40]
             code, row = await self._codes.give(PERSON, external_id, channel, shown, instead_of=gone)
             self._told[row.hash] = code
@@ -227,20 +235,6 @@ class People:
             await self._announce()
         return self._known[person.person_id]
 
-    def _giving_way(self, here: Sequence[CodeRow], channel: str, external_id: str) -> tuple[CodeRow, ...]:
-        """The codes of the channel that end for one more."""
-        now_ms = self._codes.now_ms()
-        gone = PERSON.giving_way(here, external_id, channel, now_ms)
-        if gone is None:
-            text = f"{PERSON.of_place} people of {channel} wait to be let in already"
-            self._record(AuditEvent(AuditKind.PAIRING_REFUSED, text, about=external_id))
-            left_s = math.ceil(PERSON.kept_s - (now_ms - here[0].made_ms) / 1000)
-            raise Overloaded(text, next_step=f"write again in {left_s} s")
-        for row in gone:
-            text = f"every place of {channel} is taken: the oldest code gave way to a newer one"
-            self._record(AuditEvent(AuditKind.PAIRING_REFUSED, text, about=row.holder))
-        return gone
-
     def _new(self, name: str, role: Role) -> Person:
         if len(self._known) >= MAX_PEOPLE:
             raise Overloaded(f"this host knows {MAX_PEOPLE} people already", next_step="microclaw person rm NAME")
@@ -289,16 +283,11 @@ class People:
         """A new person's name. Raises ConfigError for none, for a taken one, and one that looks like another's."""
         tidy = person_name(name)
         if tidy is None:
-            length, shown = len(unicodedata.normalize("NFC", " ".join(name.split()))), repr(name[:MAX_PERSON_NAME])
-            wrong = f"{shown} is no name for a person"
-            if length > MAX_PERSON_NAME:
-                wrong = over_limit(f"the person's name {shown[:-1]}…'", MAX_PERSON_NAME, "character", length)
             rule = f"letters, digits, spaces and .'-_ , at most {MAX_PERSON_NAME}, a letter first"
-            raise ConfigError(wrong, next_step=rule)
+            raise ConfigError(f"{name[:MAX_PERSON_NAME]!r} is no name for a person", next_step=rule)
         if (alike := self._alike(tidy)) is not None:
-            is_same = self._find(tidy) is not None
-            text = f"there is somebody named {tidy}" if is_same else f"{tidy} looks like {alike.name}, who is here"
-            raise ConfigError(f"{text} already", next_step="another name, or: microclaw person list")
+            text = f"{tidy} would be taken for {alike.name}, who is here already"
+            raise ConfigError(text, next_step="another name, or: microclaw person list")
         return tidy
 
     def _alike(self, name: str) -> Person | None:

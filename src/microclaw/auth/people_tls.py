@@ -59,9 +59,6 @@ class GivenCertificate:
                 raise ConfigError(text, next_step="renew it")
             self.context.load_cert_chain(certificate, key, password="")
         except (ValueError, OSError, x509.ExtensionNotFound) as exc:  # ssl.SSLError too
-            if getattr(exc, "reason", None) == "KEY_VALUES_MISMATCH":
-                text = f"the key in {key} is not the one of {certificate}"
-                raise ConfigError(text, next_step="give the pair") from exc
             text = f"{certificate} and {key} cannot be read as a certificate with its key: {exc}"
             step = "PEM, P-256 or RSA of 2048 bits, the key without a password, names as subjectAltName"
             raise ConfigError(text, next_step=step) from exc

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, 
 
 from msgspec import Meta
 
-from microclaw.auth.approved_acts import ActEnd
+from microclaw.auth.approvals import ActEnd
 from microclaw.auth.people import name_of
 from microclaw.errors import UnknownName
 from microclaw.events import AskedProgram

@@ -11,7 +11,7 @@ import hmac
 import secrets
 import time
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -77,7 +77,6 @@ class SignIns(Credentials[SignIn]):
         record: Record = no_record,
     ) -> None:
         super().__init__(SignInTable(database), people, now_s=now_s, record=record)
-        self._people = people
         self._codes = codes
         self._passwords = PasswordTable(database)
         limits = (WRONG_OF_ADDRESS, WRONG_OF_NAME, WRONG_OF_ALL)
@@ -93,8 +92,7 @@ class SignIns(Credentials[SignIn]):
     async def new_code(self, reference: str = OWNER.person_id) -> str:
         """A code for one sign-in of this person within its ten minutes."""
         person = self._people.named(reference)
-        waiting = await self._codes.list(SIGN_IN)
-        oldest = waiting[: max(0, len(waiting) - SIGN_IN.in_all + 1)]
+        oldest = (await self._codes.list(SIGN_IN))[: 1 - SIGN_IN.in_all]
         code, _ = await self._codes.give(SIGN_IN, person.person_id, instead_of=oldest)
         text = f"for {SIGN_IN.life_s / 60:.0f} minutes"
         self.record(AuditEvent(AuditKind.SIGNIN_LINK, text, about=person.name, by=OWNER.name))
@@ -145,17 +143,12 @@ class SignIns(Credentials[SignIn]):
     async def set_password(self, reference: str, password: str) -> Person:
         """Every session of the person ends with the old one. ConfigError for one that is too short or too long, or
         repeats itself."""
-        person = self._people.named(reference)
-        text = _normal(password)
-        fault = None
-        if not MIN_CHARS <= len(text) <= MAX_CHARS:
-            fault = f"a password has {MIN_CHARS} to {MAX_CHARS} characters, this one {len(text)}"
-        elif len(set(text)) < MIN_DIFFERENT:
-            fault = f"a password has {MIN_DIFFERENT} different characters or more, this one {len(set(text))}"
-        if fault is not None:
-            raise ConfigError(fault, next_step="take another one, for example four words")
-        hashed = await self._in_turn(lambda: _hash(text))
-        await self._passwords.put(person.person_id, hashed, self._now_ms())
+        person, text, different = self._people.named(reference), _normal(password), len(set(_normal(password)))
+        if not MIN_CHARS <= len(text) <= MAX_CHARS or different < MIN_DIFFERENT:
+            fault = f"a password has {MIN_CHARS} to {MAX_CHARS} characters, {MIN_DIFFERENT} of them different"
+            step = "take another one, for example four words"
+            raise ConfigError(f"{fault}; this one {len(text)}, {different} different", next_step=step)
+        await self._passwords.put(person.person_id, await self._in_turn(lambda: _hash(text)), self._now_ms())
         return await self._password_changed(person, "set anew", "a new password")
 
     async def remove_password(self, reference: str) -> Person:
@@ -167,15 +160,9 @@ class SignIns(Credentials[SignIn]):
 
     async def _password_changed(self, person: Person, what: str, why: str) -> Person:
         self.record(AuditEvent(AuditKind.SIGNIN_PASSWORD, what, about=person.name, by=OWNER.name))
-        await self.end_all(person.person_id, why, by=OWNER.name)
+        theirs = [one for one in await self.list() if one.person.person_id == person.person_id]
+        await self._end(theirs, why, OWNER.name)
         return person
-
-    async def who(self, secret: str) -> SignIn | None:
-        """The session of this cookie; None when it opens nothing."""
-        row = await self._row(secret)
-        if row is not None:
-            await self._people.look_up(row.person_id)
-        return self._shown(row)
 
     async def list(self) -> tuple[SignIn, ...]:
         """Those that open something."""
@@ -184,15 +171,10 @@ class SignIns(Credentials[SignIn]):
 
     async def end(self, sign_in_id: str, why: str = "signed out", *, by: str | None = None) -> SignIn:
         """`by` None: its person ends it. UnknownName when there is no such session."""
-        for one in await self.list():
-            if one.sign_in_id == sign_in_id and await self._end((one,), why, by):
-                return one
-        raise UnknownName(f"there is no session {sign_in_id[:40]!r}", next_step="microclaw person signins")
-
-    async def end_all(self, person_id: str, why: str, *, by: str | None = None) -> int:
-        """Every session of this person; returns how many."""
-        theirs = [one for one in await self.list() if one.person.person_id == person_id]
-        return await self._end(theirs, why, by)
+        one = self._complete(await self._table.by_id(sign_in_id))
+        if one is None or not self._lets_in(one) or not await self._end((one,), why, by):
+            raise UnknownName(f"there is no session {sign_in_id[:40]!r}", next_step="microclaw person signins")
+        return one
 
     async def _open(self, person: Person, how: str, address: str, agent: str) -> OpenedSession:
         await self._make_room(person)
@@ -206,26 +188,21 @@ class SignIns(Credentials[SignIn]):
 
     async def _make_room(self, person: Person) -> None:
         """Forget what is over for good, and the least used of too many."""
-        now_ms, theirs = self._now_ms(), []
-        for row in await self._table.list():
-            if now_ms - row.made_ms >= LONGEST_MS:
-                await self._table.delete(row.sign_in_id)
-            elif row.person_id == person.person_id and (one := self._complete(row)) is not None:
-                theirs.append(one)
-        oldest_first = sorted(theirs, key=lambda one: one.used_ms)
-        await self._end(oldest_first[: max(0, len(theirs) - MAX_OF_PERSON + 1)], "gave way to a newer one")
+        rows, begun_ms = await self._table.list(), self._now_ms() - LONGEST_MS
+        for row in (row for row in rows if row.made_ms <= begun_ms):
+            await self._table.delete(row.sign_in_id)
+        known = [self._complete(row) for row in rows if row.made_ms > begun_ms and row.person_id == person.person_id]
+        theirs = sorted((one for one in known if one is not None), key=lambda one: one.used_ms)
+        await self._end(theirs[: 1 - MAX_OF_PERSON], "gave way to a newer one")
 
-    async def _end(self, sessions: Sequence[SignIn], why: str, by: str | None = None) -> int:
-        """How many there were; another host may end them, too."""
-        ended = 0
-        for one in sessions:
-            if not await self._end_one(one.sign_in_id):
-                continue
-            ended += 1
+    async def _end(self, sessions: Iterable[SignIn], why: str, by: str | None = None) -> bool:
+        """Whether there was one; another host may end them, too."""
+        ended = [one for one in sessions if await self._end_one(one.sign_in_id)]
+        for one in ended:
             whose = one.person.name
             text = why if by in (None, whose) else f"{why}: {whose}'s session"
             self.record(AuditEvent(AuditKind.SIGNIN_ENDED, text, about=one.sign_in_id, by=by or whose))
-        return ended
+        return bool(ended)
 
     def _is_right(self, password: str, hashed: str | None) -> bool:
         """Blocking: a thread's work."""
@@ -247,9 +224,6 @@ class SignIns(Credentials[SignIn]):
                 return await asyncio.to_thread(work)
         finally:
             self._waiting -= 1
-
-    def _person_of(self, row: SignIn) -> Person | None:
-        return self._people.get(row.person_id)
 
     def _note(
         self, kind: AuditKind, text: str, address: str, *, about: str | None = None, by: str | None = None

@@ -17,7 +17,7 @@ from typing import Final, Generic, TypeVar
 
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.codes import digest_of
-from microclaw.auth.people import OWNER, RANK, Person, Role, Roles, limited_id
+from microclaw.auth.people import OWNER, RANK, People, Person, Role, limited_id
 from microclaw.errors import ConfigError, Overloaded, UnknownName, over_limit
 from microclaw.store.people import CredentialTable
 from microclaw.store.people import Scope as Scope
@@ -81,18 +81,31 @@ class Credentials(Generic[C]):
     def __init__(
         self,
         table: CredentialTable[C],
-        roles: Roles,
+        people: People,
         *,
         now_s: Callable[[], float] = time.time,
         record: Record = no_record,
     ) -> None:
         self._table: CredentialTable[C] = table
-        self._roles = roles
+        self._people = people
         self._now_s = now_s
         self.record = record
         self._used: dict[str, int] = {}  # when they were last used here, which may not be written yet
         self._watches: set[TokenWatch] = set()
         table.follow(self.recheck)
+
+    async def who(self, secret: str) -> C | None:
+        """The one of this secret, which is a use of it; None when it lets nobody in."""
+        if (row := await self._row(secret)) is None:
+            return None
+        await self._people.look_up(row.person_id)
+        one, now_ms = self._complete(row), self._now_ms()
+        if one is None or not self._lets_in(one):
+            return None
+        if one.used_ms is None or now_ms - one.used_ms >= NOTED_USE_MS:
+            self._used[one.number] = now_ms
+            self._table.note_use(one.number, now_ms)
+        return one
 
     async def recheck(self) -> None:
         """End the connections whose token or session ended at another host, or whose person changed."""
@@ -117,10 +130,10 @@ class Credentials(Generic[C]):
 
     def _person_of(self, row: C) -> Person | None:
         """Who comes in with it."""
-        raise NotImplementedError
+        return self._people.get(row.person_id)
 
     async def _row(self, secret: str) -> C | None:
-        if not 0 < len(secret) <= MAX_SECRET_CHARS or not secret.isascii():
+        if not 0 < len(secret) <= MAX_SECRET_CHARS:
             return None
         digest = digest_of(secret)
         row = await self._table.by_hash(digest)
@@ -128,26 +141,15 @@ class Credentials(Generic[C]):
 
     def _complete(self, row: C | None) -> C | None:
         """With its person, and its last use; None where there is no such person."""
-        person = None if row is None else self._person_of(row)
-        if row is None or person is None:
+        if row is None or (person := self._person_of(row)) is None:
             return None
         used_ms = max(row.used_ms or 0, self._used.get(row.number, 0))
         return replace(row, person=person, used_ms=used_ms or row.used_ms)
 
     def _lets_in(self, one: C) -> bool:
         """Whether it is not over, and its person is who they were when it was read."""
-        person = self._roles.get(one.person.person_id)
+        person = self._people.get(one.person.person_id)
         return person is not None and person.role == one.person.role and not one.is_over(self._now_ms())
-
-    def _shown(self, row: C | None) -> C | None:
-        """One that lets its person in now, which is a use of it."""
-        one, now_ms = self._complete(row), self._now_ms()
-        if one is None or not self._lets_in(one):
-            return None
-        if one.used_ms is None or now_ms - one.used_ms >= NOTED_USE_MS:
-            self._used[one.number] = now_ms
-            self._table.note_use(one.number, now_ms)
-        return one
 
     async def _end_one(self, number: str) -> bool:
         """False where another host was faster."""
@@ -175,19 +177,16 @@ class PersonTokens(Credentials[Token]):
             raise ConfigError(over_limit("the token's name", MAX_NAME_CHARS, "character", len(name)), next_step=_RULE)
         if not _NAME.fullmatch(name):
             raise ConfigError(f"{name!r} is no name for a token", next_step=_RULE)
-        person = self._roles.get(person_id)
-        if person is None:
-            raise UnknownName(f"there is no person {person_id[:40]!r}", next_step="microclaw person list")
+        person = self._people.named(person_id)
         if scope != "all" and RANK[SCOPES[scope]] > RANK[person.role]:
             text = f"{person.name} is {role_words(person.role)}, and the scope {scope} is {role_words(SCOPES[scope])}'s"
             raise ConfigError(text, next_step="a smaller --scope, or none: the token is then all that its person is")
         if len(await self._table.list()) >= MAX_TOKENS:
             raise Overloaded(f"there are {MAX_TOKENS} tokens already", next_step="microclaw person tokens --rm NAME")
-        secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
-        now_ms = self._now_ms()
+        secret, now_ms = PREFIX + secrets.token_urlsafe(SECRET_BYTES), self._now_ms()
         expires_ms = None if days is None else now_ms + days * DAY_MS
         token_id = f"t-{secrets.token_hex(4)}"
-        token = Token(token_id, name, person_id, digest_of(secret), now_ms, expires_ms, None, scope)
+        token = Token(token_id, name, person.person_id, digest_of(secret), now_ms, expires_ms, None, scope)
         if not await self._table.add(token):
             step = f"another name, or: microclaw person tokens --rm {name!r}"
             raise ConfigError(f"there is a token named {name} already", next_step=step)
@@ -197,13 +196,9 @@ class PersonTokens(Credentials[Token]):
         self.record(AuditEvent(AuditKind.TOKEN_MADE, text, about=name, by=OWNER.name))
         return secret
 
-    async def who(self, secret: str) -> Token | None:
-        """The token of this secret; None when it is not valid."""
-        return self._shown(await self._row(secret) if secret.startswith(PREFIX) else None)
-
     async def lapsed(self, secret: str) -> str | None:
         """The name of a token that opens nothing any more; None for a secret that never was one, or was removed."""
-        row = await self._row(secret) if secret.startswith(PREFIX) else None
+        row = await self._row(secret)
         return None if row is None else row.name
 
     async def list(self) -> tuple[Token, ...]:
@@ -212,15 +207,13 @@ class PersonTokens(Credentials[Token]):
     async def remove(self, reference: str) -> Token:
         """End the token of this name or id; UnknownName."""
         for token in await self.list():
-            if reference in (token.name, token.token_id):
-                if not await self._end_one(token.token_id):
-                    break  # another host was faster
+            if reference in (token.name, token.token_id) and await self._end_one(token.token_id):
                 text = f"of {token.person.name}"
                 self.record(AuditEvent(AuditKind.TOKEN_REVOKED, text, about=token.name, by=OWNER.name))
                 return token
         raise UnknownName(f"there is no token {reference[:40]!r}", next_step="microclaw person tokens")
 
     def _person_of(self, row: Token) -> Person | None:
-        person, most = self._roles.get(row.person_id), SCOPES[row.scope]
+        person, most = self._people.get(row.person_id), SCOPES[row.scope]
         is_less = person is not None and RANK[most] < RANK[person.role]
-        return self._roles.get(limited_id(row.person_id, most)) if is_less else person
+        return self._people.get(limited_id(row.person_id, most)) if is_less else person

@@ -7,8 +7,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import Final
 
-from microclaw.auth.approvals import Approvals, PendingApproval
-from microclaw.auth.approved_acts import ActEnd
+from microclaw.auth.approvals import ActEnd, Approvals, PendingApproval
 from microclaw.auth.people import Roles
 from microclaw.auth.questions import Question, Questions
 from microclaw.cluster.requests import ANSWER_S, HostRequests

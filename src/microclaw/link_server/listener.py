@@ -248,7 +248,7 @@ class Listener:
         else:
             self._identity.record(answer.event(link_socket.address))
             _log.warning("link: %s refused: %s", answer.device_id or link_socket.address, answer.reason)
-            await self._turn_away(link_socket, answer.close_code, str(answer.reason))
+            await self._turn_away(link_socket, answer.reason.close_code, str(answer.reason))
 
     async def _serve_device(self, link_socket: LinkSocket, identity: Identity) -> None:
         link = self._links.link(identity.device_id)

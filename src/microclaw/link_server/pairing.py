@@ -60,7 +60,7 @@ class UnauthenticatedConnection:
                 _answer(connection, request_id, PairCode(answer.code, int(DEVICE.life_s)))
                 answer = await self._service.outcome(answer)
             if isinstance(answer, Refusal):
-                _refuse(connection, answer.close_code, str(answer.reason))
+                _refuse(connection, answer.reason.close_code, str(answer.reason))
             elif isinstance(answer, IssuedCredential):
                 _answer(connection, request_id, PairDone(answer.certificate, answer.token or None))
         except DeviceUnreachable:
@@ -91,7 +91,7 @@ class Renewal:
         try:
             answer = await self._credentials.renew(self._device_id, request.csr)
             if isinstance(answer, Refusal):
-                _refuse(connection, answer.close_code, str(answer.reason))
+                _refuse(connection, answer.reason.close_code, str(answer.reason))
             else:
                 _answer(connection, request_id, PairDone(answer.certificate))
         except MicroclawError as exc:  # the disk is full, or the device went away: its old certificate stays good

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final, Protocol
 
-from microclaw.auth.approved_acts import Yes
+from microclaw.auth.approvals import Yes
 from microclaw.sandbox.job import SandboxEnd, SandboxJob, SandboxLimits
 from microclaw.store.tasks import TaskEnding, TaskRow
 from microclaw.tasks.order import Language, TaskOrder

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from microclaw.audit import Record
-from microclaw.auth.approved_acts import yes_now
+from microclaw.auth.approvals import yes_now
 from microclaw.config.settings import TaskSettings
 from microclaw.errors import MicroclawError, Overloaded, TaskRefused, UnknownName
 from microclaw.events import LiveEvent, ResultFile

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from microclaw.audit import AuditEvent, AuditKind, Record
-from microclaw.auth.approved_acts import Yes
+from microclaw.auth.approvals import Yes
 from microclaw.events import LiveEvent, TaskChanged
 from microclaw.store.tasks import TaskRow
 from microclaw.tasks.live import LiveTask

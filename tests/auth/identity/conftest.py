@@ -20,7 +20,6 @@ from microclaw.auth.pairing import HostIdentity, PendingPairing, Wish
 from microclaw.errors import UnknownName
 from microclaw.store.database import Database
 from microclaw.store.identity import IdentityTable
-from microclaw.wire.link.frame import CloseCode
 
 NAMES = host_names("lab.example", ("192.0.2.7",))
 
@@ -99,8 +98,9 @@ class Host:
         return paired
 
 
-def closed(code: int, reason: Reason, device_id: str | None = None, *, may_pair: bool = False) -> Refusal:
-    return Refusal(CloseCode(code), reason, device_id, may_pair)
+def closed(code: int, reason: Reason, device_id: str | None = None) -> Refusal:
+    assert reason.close_code == code
+    return Refusal(reason, device_id)
 
 
 def make_csr(key: ec.EllipticCurvePrivateKey, name: str = "ignored") -> bytes:

@@ -30,11 +30,11 @@ async def test_what_is_no_devices_certificate_of_this_authority_is_refused(host:
     if what == "an impostor's":  # an authority of the same name
         key = ec.generate_private_key(ec.SECP256R1())
         forged = device_certificate(
-            KeyPair(key, host.authority.certificate), key.public_key(), "d-1", from_ms(host.clock.ms()), 1 << 71
+            KeyPair(key, host.authority.pair.certificate), key.public_key(), "d-1", from_ms(host.clock.ms())
         )
         der = forged.public_bytes(Encoding.DER)
     elif what.startswith("the "):
-        own = host.authority.server if what == "the server's" else host.authority.certificate
+        own = host.authority.server if what == "the server's" else host.authority.pair.certificate
         der = own.public_bytes(Encoding.DER)
     else:
         der = {"nothing": b"", "half": b"\x30\x82", "too long": b"x" * 5000}[what]

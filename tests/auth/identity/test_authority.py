@@ -18,7 +18,7 @@ from tests.auth.identity.conftest import NAMES, Host, closed, handshake, key_pem
 from tests.stores import new_store
 
 from microclaw.auth.authority import AUTHORITY_FILE, BEGIN_ANEW_FILE, CONSENT, SERVER_FILE, Authority
-from microclaw.auth.certificates import CONSTANT_NAME, SERVER_LIFE, host_names
+from microclaw.auth.certificates import CONSTANT_NAME
 from microclaw.auth.credentials import Identity, Reason
 from microclaw.errors import StoreError
 from microclaw.store.database import Database
@@ -34,20 +34,18 @@ async def open_authority(folder: Path, table: IdentityTable, clock: Clock) -> Au
     return await Authority.open(folder, table, lambda: NAMES, now_ms=clock.ms)
 
 
-async def test_identity_files_are_the_owners_alone(folder: Path, table: IdentityTable, clock: Clock) -> None:
-    assert b"PRIVATE" not in (await open_authority(folder, table, clock)).ca_pem
-    assert folder.stat().st_mode & 0o777 == 0o700
-    modes = {file.name: file.stat().st_mode & 0o777 for file in folder.iterdir()}
-    assert modes == {AUTHORITY_FILE: 0o600, SERVER_FILE: 0o600}
-
-
 @pytest.mark.parametrize(
     "fault", ["missing", "empty", "half", "the server's", "another key", "another authority", "readable", "writable"]
 )
-async def test_an_authority_that_devices_trust_is_never_replaced_by_itself(
+async def test_an_authority_that_devices_trust_is_private_and_never_replaced_by_itself(
     folder: Path, table: IdentityTable, clock: Clock, tmp_path: Path, fault: str
 ) -> None:
-    await open_authority(folder, table, clock)
+    assert b"PRIVATE" not in (await open_authority(folder, table, clock)).ca_pem
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert {one.name: one.stat().st_mode & 0o777 for one in folder.iterdir()} == {
+        AUTHORITY_FILE: 0o600,
+        SERVER_FILE: 0o600,
+    }
     file = folder / AUTHORITY_FILE
     whole, server = file.read_bytes(), (folder / SERVER_FILE).read_bytes()
     begin = b"-----BEGIN CERTIFICATE"
@@ -132,27 +130,6 @@ async def test_host_that_dies_at_any_change_of_a_file_has_one_whole_identity_aft
                 assert before != after.fingerprint == (await opened()).fingerprint, step
                 assert not (home / "identity" / BEGIN_ANEW_FILE).exists()
     assert 5 < step < 99
-
-
-async def is_renewed(authority: Authority) -> bool:
-    before = authority.server
-    await authority.renew_if_due()
-    return authority.server != before
-
-
-async def test_server_certificate_is_renewed_late_in_its_life_for_a_new_address_and_a_clock_that_was_set_back(
-    host: Host,
-) -> None:
-    life_days = SERVER_LIFE.days + 1  # it begins a day before it was made
-    host.clock.forward(days=life_days * 2 / 3 - 1 - 0.01)
-    assert not await is_renewed(host.authority)
-    host.clock.forward(days=0.02)
-    assert await is_renewed(host.authority)
-    host.names[0] = host_names("lab.example", ("192.0.2.8",))
-    assert await is_renewed(host.authority)
-    assert "192.0.2.8" in map(str, host.authority.names.addresses)
-    host.clock.forward(days=-90)
-    assert await is_renewed(host.authority)
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"-----BEGIN CERTIFICATE-----\n"])

@@ -72,7 +72,7 @@ def test_altered_request_never_yields_another_key(position: int, value: int) -> 
 @pytest.mark.parametrize("device_id", ["", "a b", "d\n", "d" * 65, "d/1"])
 def test_certificate_for_what_is_no_device_id_is_not_made(device_id: str) -> None:
     with pytest.raises(ValueError, match="device id"):
-        device_certificate(AUTHORITY, KEY.public_key(), device_id, NOW, 77)
+        device_certificate(AUTHORITY, KEY.public_key(), device_id, NOW)
 
 
 def test_names_of_this_machine_are_those_that_a_certificate_may_have() -> None:
@@ -91,6 +91,6 @@ def test_names_of_this_machine_are_those_that_a_certificate_may_have() -> None:
     assert (here.covers(fewer), fewer.covers(here), here.covers(HostNames(("other",), ()))) == (True, False, False)
 
 
-AUTHORITY = new_authority(NOW, 1 << 70)
+AUTHORITY = new_authority(NOW)
 KEY = ec.generate_private_key(ec.SECP256R1())
 REQUEST = make_csr(KEY)

@@ -23,12 +23,12 @@ from microclaw.store.identity import IdentityTable
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 
-AUTHORITY = new_authority(NOW, 1)
+AUTHORITY = new_authority(NOW)
 
 
 def made_at(now: datetime, *names: str) -> KeyPair:
     found = host_names("box", (), *names)
-    return server_certificate(AUTHORITY, found.names, found.addresses, now, x509.random_serial_number())
+    return server_certificate(AUTHORITY, found.names, found.addresses, now)
 
 
 def write_pair(folder: Path, pair: KeyPair) -> tuple[Path, Path]:
@@ -56,13 +56,15 @@ async def test_the_own_certificate_is_renewed_and_goes_into_the_live_contexts(tm
         authority.serve(contexts[0])
 
         def both(name: str) -> int:
-            first, second = (served(context, authority.certificate, name) for context in contexts)
+            first, second = (served(context, authority.pair.certificate, name) for context in contexts)
             assert first == second
             return first
 
         first = both("box.local")
+        now_ms[0] += 58 * 86_400_000
         await authority.renew_if_due()
         assert both("box.local") == first
+        now_ms[0] -= 58 * 86_400_000
         names[0] = host_names("box", ("192.0.2.8",), "claw.example")
         await authority.renew_if_due()
         assert both("claw.example") != first

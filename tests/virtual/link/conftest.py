@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
@@ -119,7 +118,7 @@ class ScriptedHost:
 
     def __init__(self) -> None:
         now = datetime.now(UTC)
-        self.authority = new_authority(now, x509.random_serial_number())
+        self.authority = new_authority(now)
         self.mail = HostMail()
         self.heard: list[Envelope] = []
         self.hellos: list[Hello] = []
@@ -263,7 +262,7 @@ class ScriptedHost:
         import tempfile
 
         addresses = [ip_address("127.0.0.1")]
-        pair = server_certificate(self.authority, ["localhost"], addresses, now, x509.random_serial_number())
+        pair = server_certificate(self.authority, ["localhost"], addresses, now)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "server.pem"
@@ -412,9 +411,8 @@ class ScriptedHost:
         if request.csr is None:
             self.tokens.append(mint_token(DEVICE_ID, secrets.token_bytes(32)))
             return PairDone(token=self.tokens[-1])
-        serial = x509.random_serial_number()
         certificate = device_certificate(
-            self.authority, read_csr(request.csr), DEVICE_ID, datetime.now(UTC) - self.issued_ago, serial
+            self.authority, read_csr(request.csr), DEVICE_ID, datetime.now(UTC) - self.issued_ago
         )
         return PairDone(certificate=certificate.public_bytes(Encoding.DER))
 

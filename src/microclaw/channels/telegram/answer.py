@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Final
 
-from microclaw.auth.approvals import PendingApproval
-from microclaw.auth.approved_acts import ActEnd
+from microclaw.auth.approvals import ActEnd, PendingApproval
 from microclaw.events import Answer, Edge, Evidence, Step
 from microclaw.pin_track import draw_track, rhythms
 from microclaw.text import clean_text, format_duration

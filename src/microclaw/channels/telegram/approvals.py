@@ -9,8 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
-from microclaw.auth.approved_acts import UNTOLD
+from microclaw.auth.approvals import UNTOLD, ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.people import People, Person
 from microclaw.channels.delivery import ChannelTasks
 from microclaw.channels.telegram.answer import outcome_markdown, question_markdown

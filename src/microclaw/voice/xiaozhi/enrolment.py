@@ -24,7 +24,6 @@ from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import ConfigError
 from microclaw.store.identity import XiaozhiClientRow
-from microclaw.wire.link.frame import CloseCode
 from microclaw.wire.xiaozhi import SCHEME, credential_of
 
 TOKEN_WAITS_S: Final = 600.0
@@ -152,7 +151,7 @@ class Enrolment:
             return answer
         device = self.device(asker.mac)
         if answer.device_id != credential_of(asker.mac) or device is None or not await self.is_paired(asker):
-            refusal = Refusal(CloseCode.NOT_AUTHENTICATED, Reason.WRONG_TOKEN, answer.device_id)
+            refusal = Refusal(Reason.WRONG_TOKEN, answer.device_id)
             self._identity.record(refusal.event(asker.address))
             return refusal
         return device, answer
