@@ -10,8 +10,7 @@ from microclaw.apps.change_audit import _KINDS, change_event
 from microclaw.apps.changes import Change, ChangeKind, SetLevel, made_by
 from microclaw.apps.deploy import DeployRequest
 from microclaw.apps.undo import UndoChoice
-from microclaw.audit import AuditEvent, AuditKind
-from microclaw.audit.log import EventLimits
+from microclaw.audit.event import BUSY, AuditEvent
 from microclaw.devices.calls import GpioSet
 from microclaw.errors import DeviceTimeout, DeviceUnreachable
 from microclaw.store.apps import ChangeState
@@ -88,8 +87,6 @@ async def test_an_act_without_an_answer_has_a_line_too(
 
 
 def test_a_program_that_switches_a_pin_for_hours_pushes_out_no_other_act() -> None:
-    limits = EventLimits(lambda: 0.0)
+    """Its kind has fewer lines: tests/audit/test_audit_log.py."""
     change = Change(1, 0, "d-1", "gpio.set", "", None, SetLevel(4, 1), None, "done")
-    lines = [line for _ in range(5_000) for line in limits.lines(change_event(change, "done", "lamp", "mqtt", None))]
-    assert len(lines) <= 61
-    assert limits.lines(AuditEvent(AuditKind.TOKEN_REVOKED, "it opens nothing", about="ci"))
+    assert change_event(change, "done", "lamp", "mqtt", None).kind in BUSY

@@ -9,7 +9,7 @@ import pytest
 from tests.auth.conftest import Clock
 
 from microclaw.audit import AuditEvent, AuditKind
-from microclaw.auth.codes import SIGN_IN, WRONG_TOKENS_S, Codes
+from microclaw.auth.codes import SIGN_IN, WRONG_TOKENS_S
 from microclaw.auth.people import People
 from microclaw.auth.sign_ins import (
     MAX_OF_PERSON,
@@ -34,9 +34,7 @@ class Bench:
     def __init__(self, people: People, database: Database, clock: Clock) -> None:
         self.people, self.database, self.clock = people, database, clock
         self.events: list[AuditEvent] = []
-        codes = Codes(database, now_ms=clock.ms, clock_s=clock)
-        named = {"now_s": clock, "monotonic_s": clock}
-        self.sign_ins = SignIns(database, people, codes, **named, record=self.events.append)
+        self.sign_ins = SignIns(database, people, now_s=clock, monotonic_s=clock, record=self.events.append)
 
     async def opened(self, who: str = "owner") -> OpenedSession:
         found = await self.sign_ins.with_code(await self.sign_ins.new_code(who), **FROM)

@@ -122,24 +122,3 @@ async def test_a_link_of_one_host_signs_in_once_at_whichever(hosts: tuple[Admiss
         found = await host.sign_ins.who(opened.secret)
         assert found is not None
         assert found.person.name == "Ada"
-
-
-@pytest.mark.parametrize("what", ["person", "token", "session"])
-async def test_what_two_hosts_remove_at_once_is_removed_once(
-    hosts: tuple[Admission, Admission], copies: tuple[SharedDatabase, SharedDatabase], what: str
-) -> None:
-    here, there = hosts
-    ada = await here.people.add("Ada", "member")
-    await here.tokens.create("script", "owner")
-    opened = await signed_in(here)
-    await until(lambda: there.people.get(ada.person_id))
-    removing = {
-        "person": lambda host: host.people.remove("Ada"),
-        "token": lambda host: host.tokens.remove("script"),
-        "session": lambda host: host.sign_ins.end(opened.sign_in.sign_in_id),
-    }
-    for copy in copies:
-        hold_news(copy)
-    found = await asyncio.gather(*(removing[what](host) for host in hosts), return_exceptions=True)
-    assert sorted(isinstance(one, UnknownName) for one in found) == [False, True]
-    assert not any(isinstance(one, Exception) and not isinstance(one, UnknownName) for one in found)

@@ -26,7 +26,6 @@ PAUSE_S: Final = 0.5  # before a write: what comes meanwhile shares its syncs
 RETRY_S: Final = 5.0  # after a write that failed
 _LOOK_S: Final = 60.0  # at an hour that ended, when nothing comes
 ALARM_MS: Final = 7 * 86_400_000
-MAX_ALARMS: Final = 8
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +38,7 @@ def open_alarms(events: Iterable[RecordedEvent], now_ms: int) -> list[RecordedEv
             newest.pop(found.event.about, None)
         elif found.event.kind in ALARMS and now_ms - found.at_ms < ALARM_MS:
             newest[found.event.about] = found
-    return sorted(newest.values(), key=lambda found: found.at_ms)[-MAX_ALARMS:]
+    return sorted(newest.values(), key=lambda found: found.at_ms)
 
 
 def alarm_text(alarm: RecordedEvent, device: str) -> tuple[str, str]:
@@ -47,39 +46,6 @@ def alarm_text(alarm: RecordedEvent, device: str) -> tuple[str, str]:
     at = datetime.fromtimestamp(alarm.at_ms / 1000).astimezone()
     text = f"{device}: a replaced token was shown from {alarm.event.address or 'somewhere'} ({at:%Y-%m-%d %H:%M})"
     return text, f"microclaw device revoke {device}"
-
-
-class EventLimits:
-    """Which events get a line in this hour. `clock_s` is monotonic. Not for two threads at once."""
-
-    def __init__(self, clock_s: Callable[[], float]) -> None:
-        self._clock_s = clock_s
-        self._began_s = clock_s()
-        self._written: Counter[tuple[object, ...]] = Counter()
-        self._left_out: dict[AuditKind, Counter[str]] = {}  # by source, without the first one, which has a line
-
-    def lines(self, event: AuditEvent) -> list[AuditEvent]:
-        """The event; or that no more of its kind are written; or nothing. What the hour before left out comes first."""
-        lines, room = self.ended(), _room(event)
-        if all(self._written[key] < limit for key, limit in room.items()):
-            self._written.update(list(room))
-            return [*lines, event]
-        if (left_out := self._left_out.get(event.kind)) is None:
-            self._left_out[event.kind] = Counter()
-            return [*lines, replace(event, text=f"{event.text} (from here on some of this kind are only counted)")]
-        source = _source(event)
-        left_out[source if source in left_out or len(left_out) < MAX_SOURCES else "others"] += 1
-        return lines
-
-    def ended(self, *, at_once: bool = False) -> list[AuditEvent]:
-        """How many of each kind were not written, when the hour is over."""
-        if not at_once and self._clock_s() - self._began_s < WINDOW_S:
-            return []
-        left_out = [_summary(kind, sources) for kind, sources in self._left_out.items() if sources]
-        self._began_s = self._clock_s()
-        self._written.clear()
-        self._left_out.clear()
-        return left_out
 
 
 class AuditLog:
@@ -96,8 +62,11 @@ class AuditLog:
         self._home = home
         self._mask = mask
         self._now_ms = now_ms
-        self._limits = EventLimits(clock_s)
-        self._lock = threading.Lock()  # of all that follows, and of the limits
+        self._clock_s = clock_s
+        self._lock = threading.Lock()  # of all that follows
+        self._hour_s = clock_s()
+        self._written: Counter[tuple[object, ...]] = Counter()  # in this hour
+        self._left_out: dict[AuditKind, Counter[str]] = {}  # by source, without the first one, which has a line
         self._alarms: list[RecordedEvent] = []
         self._waiting: dict[str, list[bytes]] = {stem: [] for stem in STEMS}
         self._lost = 0
@@ -128,13 +97,12 @@ class AuditLog:
 
     def record(self, event: AuditEvent) -> None:
         """Write the event soon, unless there are too many like it. It neither waits nor raises."""
-        at_ms = self._now_ms()
-        about = None if event.about is None else self._mask(event.about)
+        at_ms, about = self._now_ms(), None if event.about is None else self._mask(event.about)
         event = replace(event, text=self._mask(event.text), about=about)
         with self._lock:
             if event.kind in ALARMS | SETTLED_BY:
                 self._alarms = open_alarms([*self._alarms, RecordedEvent(at_ms, event)], at_ms)
-            self._put(self._limits.lines(event), at_ms)
+            self._put([*self._hour_ended(), *self._limited(event)], at_ms)
 
     def alarms(self) -> list[RecordedEvent]:
         """Those that a person should look at."""
@@ -146,6 +114,29 @@ class AuditLog:
         self._closing.set()
         self._wake.set()
         self._thread.join()
+
+    def _limited(self, event: AuditEvent) -> list[AuditEvent]:
+        """The event; or that no more of its kind are written; or nothing."""
+        room = _room(event)
+        if all(self._written[key] < limit for key, limit in room.items()):
+            self._written.update(list(room))
+            return [event]
+        if (left_out := self._left_out.get(event.kind)) is None:
+            self._left_out[event.kind] = Counter()
+            return [replace(event, text=f"{event.text} (from here on some of this kind are only counted)")]
+        source = _source(event)
+        left_out[source if source in left_out or len(left_out) < MAX_SOURCES else "others"] += 1
+        return []
+
+    def _hour_ended(self, *, at_once: bool = False) -> list[AuditEvent]:
+        """How many of each kind were not written, when the hour is over."""
+        if not at_once and self._clock_s() - self._hour_s < WINDOW_S:
+            return []
+        left_out = [_summary(kind, sources) for kind, sources in self._left_out.items() if sources]
+        self._hour_s = self._clock_s()
+        self._written.clear()
+        self._left_out.clear()
+        return left_out
 
     def _put(self, events: list[AuditEvent], at_ms: int) -> None:
         for event in events:
@@ -164,7 +155,7 @@ class AuditLog:
             self._wake.clear()
             is_closing = self._closing.is_set()
             with self._lock:
-                self._put(self._limits.ended(at_once=is_closing), self._now_ms())
+                self._put(self._hour_ended(at_once=is_closing), self._now_ms())
             if not self._write():
                 self._closing.wait(RETRY_S)
 

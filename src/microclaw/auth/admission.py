@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from microclaw.audit import Record
 from microclaw.auth.approvals import Approvals
-from microclaw.auth.codes import Codes
 from microclaw.auth.gate import Gate
 from microclaw.auth.people import People
 from microclaw.auth.sign_ins import SignIns
@@ -34,13 +33,12 @@ class Admission:
 
 async def open_admission(settings: Settings, database: Database, record: Record) -> Admission:
     """`record` takes the events of the security log."""
-    codes = Codes(database)
-    people = await People.opened(database, record=record, codes=codes)
+    people = await People.opened(database, record=record)
 
     approvals = Approvals(timeout_s=settings.agent.approval_s, roles=people, record=record)
     gate = Gate(people, approvals, always_ask=settings.agent.approvals == "always", record=record)
     tokens = PersonTokens(PersonTokenTable(database), people, record=record)
-    sign_ins = SignIns(database, people, codes, record=record)
+    sign_ins = SignIns(database, people, record=record)
     people.listen(tokens.recheck)
     people.listen(sign_ins.recheck)
     return Admission(people, tokens, approvals, gate, sign_ins)

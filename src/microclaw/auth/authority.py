@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -22,7 +21,6 @@ from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.certificates import (
     HostNames,
     KeyPair,
-    check_authority,
     device_certificate,
     from_ms,
     new_authority,
@@ -57,8 +55,8 @@ class Authority:
         self.pair = pair
         self._look = look
         self._now_ms = now_ms
-        self._server: KeyPair | None = None
-        self._served: dict[ssl.SSLContext, KeyPair | None] = {}
+        self._server: x509.Certificate | None = None
+        self._contexts: list[ssl.SSLContext] = []
 
     @classmethod
     async def open(
@@ -102,7 +100,7 @@ class Authority:
     def server(self) -> x509.Certificate:
         """The server's certificate as it is now."""
         assert self._server is not None  # since `open`
-        return self._server.certificate
+        return self._server
 
     @property
     def names(self) -> HostNames:
@@ -114,20 +112,21 @@ class Authority:
         return device_certificate(self.pair, public_key, device_id, from_ms(self._now_ms()))
 
     async def renew_if_due(self) -> None:
-        """Make a new server certificate when 2/3 of its life are over or a name or address is missing in it.
+        """Make a new server certificate at the start, when 2/3 of its life are over, or a name or address is missing.
 
         To be asked every RENEWAL_CHECK_S. Live contexts get the new one: connections stay, new ones get it. StoreError
         where the disk does not take it; it is tried again then.
         """
-        names = await asyncio.to_thread(self._look)
-        if self._server is None:
-            self._server = await asyncio.to_thread(_read_server, self._server_path, self.pair.certificate)
-        if self._server is None or not _is_fresh(self._server.certificate, names, self._now_ms()):
-            server = server_certificate(self.pair, names.names, names.addresses, from_ms(self._now_ms()))
-            await asyncio.to_thread(write_private, self._server_path, server.to_pem())
-            self._server = server
-        for context in [context for context, served in self._served.items() if served is not self._server]:
-            self.serve(context)
+        names, now = await asyncio.to_thread(self._look), from_ms(self._now_ms())
+        if self._server is not None and HostNames.of(self._server).covers(names):
+            begin, end = self._server.not_valid_before_utc, self._server.not_valid_after_utc
+            if begin <= now < begin + (end - begin) * 2 / 3:
+                return
+        server = server_certificate(self.pair, names.names, names.addresses, now)
+        await asyncio.to_thread(write_private, self._server_path, server.to_pem())
+        for context in self._contexts:
+            context.load_cert_chain(self._server_path)
+        self._server = server.certificate
 
     def server_context(self) -> ssl.SSLContext:
         """TLS 1.2 or newer, a client certificate optional, but of this authority when there is one.
@@ -143,14 +142,8 @@ class Authority:
 
     def serve(self, context: ssl.SSLContext) -> None:
         """Give a context the server's certificate, and each newer one."""
-        try:
-            context.load_cert_chain(self._server_path)
-        except OSError as exc:  # ssl.SSLError too
-            raise StoreError(
-                f"the server certificate {self._server_path} cannot be used: {exc}",
-                next_step="delete that file and start the host again: a new one is made, devices do not notice",
-            ) from exc
-        self._served[context] = self._server
+        context.load_cert_chain(self._server_path)
+        self._contexts.append(context)
 
 
 def bare_server_context() -> ssl.SSLContext:
@@ -201,7 +194,6 @@ def _read_or_make(folder: Path, known: str | None, remedy: str, now_ms: int) -> 
         return pair
     try:
         pair = KeyPair.from_pem(content)
-        check_authority(pair)
     except ValueError as exc:
         raise StoreError(f"{path} is damaged: {exc}", next_step=remedy) from exc
     if known not in (None, fingerprint_of(pair.certificate)):
@@ -209,36 +201,10 @@ def _read_or_make(folder: Path, known: str | None, remedy: str, now_ms: int) -> 
     return pair
 
 
-def _read_server(path: Path, authority: x509.Certificate) -> KeyPair | None:
-    """The server certificate of before; None when there is none that can be used: it is made again at no loss."""
-    content = read_private(path)
-    if content is None:
-        return None
-    try:
-        pair = KeyPair.from_pem(content)
-        pair.certificate.verify_directly_issued_by(authority)
-        HostNames.of(pair.certificate)
-    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
-        return None
-    return pair
-
-
-def _is_fresh(certificate: x509.Certificate, names: HostNames, now_ms: int) -> bool:
-    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    is_early = begin <= from_ms(now_ms) < begin + (end - begin) * 2 / 3
-    return is_early and HostNames.of(certificate).covers(names)
-
-
 def _put_away(folder: Path, now_ms: int) -> None:
     """Keep the given-up authority under another name; the order of the steps makes a crash between them harmless."""
     path = folder / AUTHORITY_FILE
-    try:
-        if path.exists():
-            path.rename(folder / f"{AUTHORITY_FILE}.given-up-{now_ms}")
-        (folder / SERVER_FILE).unlink(missing_ok=True)
-        (folder / BEGIN_ANEW_FILE).unlink()
-        sync_folder(folder)
-    except OSError as exc:
-        raise StoreError(
-            f"cannot put the old authority {path} away: {exc.strerror}", next_step="check the folder's permissions"
-        ) from exc
+    if path.exists():
+        path.rename(folder / f"{AUTHORITY_FILE}.given-up-{now_ms}")
+    (folder / BEGIN_ANEW_FILE).unlink()
+    sync_folder(folder)

@@ -106,16 +106,17 @@ class KeyPair:
 
     @classmethod
     def from_pem(cls, pem: bytes) -> KeyPair:
-        """Read what `to_pem` wrote; ValueError says what is wrong with it."""
+        """The authority that `to_pem` wrote, signed by itself; ValueError says what is wrong with it."""
         try:
             key = serialization.load_pem_private_key(pem, password=None)
             certificate = x509.load_pem_x509_certificate(pem)
-            public = certificate.public_key()
+            certificate.verify_directly_issued_by(certificate)
+            is_authority = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
         except _UNREADABLE as exc:
             raise ValueError(str(exc) or type(exc).__name__) from exc
-        if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(public, ec.EllipticCurvePublicKey):
-            raise ValueError("its keys are not elliptic curve keys")
-        if key.public_key().public_numbers() != public.public_numbers():
+        if not isinstance(key, ec.EllipticCurvePrivateKey) or not is_authority:
+            raise ValueError("it is not an authority with an elliptic curve key")
+        if key.public_key() != certificate.public_key():
             raise ValueError("the key is not the certificate's")
         return cls(key, certificate)
 
@@ -126,16 +127,6 @@ def new_authority(now: datetime) -> KeyPair:
     name = _name(f"microclaw host {secrets.token_hex(4)}")
     usages = (x509.BasicConstraints(ca=True, path_length=0), _key_usage("key_cert_sign", "crl_sign"))
     return KeyPair(key, _signed(key, name, name, key.public_key(), now, AUTHORITY_LIFE, usages))
-
-
-def check_authority(pair: KeyPair) -> None:
-    """ValueError unless this is a whole authority certificate, signed by itself."""
-    try:
-        pair.certificate.verify_directly_issued_by(pair.certificate)
-        if not pair.certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
-            raise ValueError("it signs nothing")
-    except _UNREADABLE as exc:
-        raise ValueError("its certificate is not an authority's") from exc
 
 
 def server_certificate(

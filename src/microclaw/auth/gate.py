@@ -17,9 +17,7 @@ __all__ = ["Effect", "Gate", "Permission"]
 
 TAINTED_NOTE: Final = "why it asks: text from outside (a page, a log, a name) was read in this chat"
 _NEEDS: Final = {Permission.READ: "look", Permission.ACT: "act", Permission.RISKY: "do what needs a person's yes"}
-_BY_A_PERSON: Final = (
-    "let a person give this order, or first stop the program that is in its way: microclaw app stop NAME"
-)
+_BY_A_PERSON: Final = "let a person do it, or first stop the program that is in its way: microclaw app stop NAME"
 
 
 class Gate:
@@ -42,10 +40,8 @@ class Gate:
         """Raise PermissionRefused unless the role of `person_id` allows `action` ("deploy blink to virtual-1")."""
         person = self._roles.get(person_id)
         if person is None:
-            raise PermissionRefused(
-                f"{person_id[:80]!r} is not known to this host, refused: {action}",
-                next_step="who may come in: microclaw person list",
-            )
+            text = f"{person_id[:80]!r} is not known to this host, refused: {action}"
+            raise PermissionRefused(text, next_step="who may come in: microclaw person list")
         if permission not in MAY[person.role]:
             text = f"{person.name} is {role_words(person.role)} and may not {_NEEDS[permission]}, refused: {action}"
             step = _BY_A_PERSON if person.role == "automation" else "ask the owner of this host"
@@ -93,11 +89,10 @@ class Gate:
         if not asks and not self.needs_approval(permission, tainted=tainted):
             return
         if self._approvals is None:
-            raise PermissionRefused(
-                f"{action} needs an approval, and nobody can be asked here", next_step="run it through the host"
-            )
+            text = f"{action} needs an approval, and nobody can be asked here"
+            raise PermissionRefused(text, next_step="run it through the host")
         risky = permission is Permission.RISKY
-        shown = (*detail, *((TAINTED_NOTE,) if tainted and not risky else ()))
+        shown = (*detail, TAINTED_NOTE) if tainted and not risky else tuple(detail)
         await self._approvals.ask(
             person_id, action, shown, channel=channel, chat_id=chat_id, risky=risky, tool=tool, program=program
         )

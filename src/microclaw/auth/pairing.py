@@ -200,10 +200,8 @@ class HostIdentity:
         """
         if (locked_s := self._codes.locked_s(DEVICE)) > 0:
             self.record(AuditEvent(AuditKind.CODE_LOCKED, "devices' codes, after too many wrong ones", by=wish.by))
-            raise Overloaded(
-                f"pairing is locked after {DEVICE.wrong_tries} wrong codes",
-                next_step=f"wait {locked_s:.0f} s, then type the code the device shows now",
-            )
+            step = f"wait {locked_s:.0f} s, then type the code the device shows now"
+            raise Overloaded(f"pairing is locked after {DEVICE.wrong_tries} wrong codes", next_step=step)
         digest = DEVICE.hash(code)
         if digest in self._pending:
             return await self.pair_shown(digest, wish)
@@ -211,10 +209,9 @@ class HostIdentity:
         if row is not None and row.host != (self._codes.table.host or "") and self.ask_host is not None:
             if (paired := await self.ask_host(row.host, digest, wish)) is not None:
                 return paired
-            raise DeviceUnreachable(
-                f"the host {host_called(row.host)}, which the device reached, does not answer",
-                next_step="it may be paired all the same: microclaw device list; else let it ask for a new code",
-            )
+            text = f"the host {host_called(row.host)}, which the device reached, does not answer"
+            step = "it may be paired all the same: microclaw device list; else let it ask for a new code"
+            raise DeviceUnreachable(text, next_step=step)
         self._codes.wrong(DEVICE)
         self.record(AuditEvent(AuditKind.CODE_WRONG, "typed to let a device in", by=wish.by))
         step = f"type the 6 digits it shows; they change after {DEVICE.life_s:.0f} s"
@@ -274,27 +271,23 @@ class HostIdentity:
     async def _by_secret(
         self, address: str, board: str, key: ec.EllipticCurvePublicKey | None, secret: str
     ) -> IssuedCredential | Refusal:
-        source = single_address(address)
+        source, paired, is_profile = single_address(address), None, board in board_ids()
         if self._codes.locked_s(PROVISION, source) > 0:
             return Refusal(Reason.PAIRING_LOCKED)
         async with self._one_secret:  # two requests with one secret must not enter two devices
             row = await self._codes.find(PROVISION, secret)
-            is_profile = board in board_ids()
-            if row is None or (is_profile and row.place not in ("", board)):
-                return self._wrong_secret(source)
-            if not is_profile and not row.place and not row.holder:
+            if row is not None and not (is_profile or row.place or row.holder):
                 return Refusal(Reason.UNKNOWN_BOARD)
-            # On the disk first: a try that is cut off leaves its device to the next one.
-            device_id = row.holder or await self._codes.table.hold(row.kind, row.hash, self._mint_id())
-            if device_id is None:
-                return self._wrong_secret(source)
-            device_id = await self._enrol(row.place or board, name=row.about or None, device_id=device_id, is_new=True)
-            paired = await self._grant(device_id, key, row.hash, address)
-        return self._wrong_secret(source) if paired is None else paired
-
-    def _wrong_secret(self, source: str) -> Refusal:
-        self._codes.wrong(PROVISION, source)
-        return Refusal(Reason.WRONG_SECRET)
+            if row is not None and (not is_profile or row.place in ("", board)):
+                # On the disk first: a try that is cut off leaves its device to the next one.
+                device_id = row.holder or await self._codes.table.hold(row.kind, row.hash, self._mint_id())
+                if device_id is not None:
+                    called = row.about or None
+                    device_id = await self._enrol(row.place or board, name=called, device_id=device_id, is_new=True)
+                    paired = await self._grant(device_id, key, row.hash, address)
+        if paired is None:
+            self._codes.wrong(PROVISION, source)
+        return Refusal(Reason.WRONG_SECRET) if paired is None else paired
 
     async def _grant(
         self,

@@ -84,12 +84,14 @@ MAX_PEOPLE: Final = 256
 class People:
     """Made by `People.opened`. They are kept in memory, and read again when another host changed them."""
 
-    def __init__(self, database: Database, *, now_s: Callable[[], float], record: Record, codes: Codes | None) -> None:
+    def __init__(
+        self, database: Database, *, now_s: Callable[[], float], monotonic_s: Callable[[], float], record: Record
+    ) -> None:
         self._table = PeopleTable(database)
         self._record = record
         self._now_s = now_s
         self._known: dict[str, Person] = {}
-        self._codes = codes or Codes(database, now_ms=self._now_ms, clock_s=now_s)
+        self._codes = Codes(database, now_ms=self._now_ms, clock_s=monotonic_s)
         self._told: dict[bytes, str] = {}  # the codes that this host told accounts, which get the same again
         self._asking = asyncio.Lock()  # two messages of one sender get one code
         self._listeners: list[Callable[[], Awaitable[object]]] = []
@@ -101,11 +103,11 @@ class People:
         database: Database,
         *,
         now_s: Callable[[], float] = time.time,
+        monotonic_s: Callable[[], float] = time.monotonic,
         record: Record = no_record,
-        codes: Codes | None = None,
     ) -> People:
         """Read everybody; the owner is added to a store without one."""
-        people = cls(database, now_s=now_s, record=record, codes=codes)
+        people = cls(database, now_s=now_s, monotonic_s=monotonic_s, record=record)
         people._table.follow(people._refresh)
         await people._read()
         if people.get(OWNER.person_id) is None:
@@ -127,9 +129,9 @@ class People:
 
     def named(self, reference: str) -> Person:
         """The person of this name or id; UnknownName."""
-        person = self._find(reference)
-        if person is None:
-            raise self._nobody(reference)
+        if (person := self._find(reference)) is None:
+            names = ", ".join(known.name for known in self.list())
+            raise UnknownName(f"nobody here is named {reference[:40]!r}", next_step=f"people: {names}")
         return person
 
     def list(self) -> tuple[Person, ...]:
@@ -198,17 +200,19 @@ class People:
         """
         if (wait_s := self._codes.locked_s(PERSON)) > 0:
             self._record(AuditEvent(AuditKind.CODE_LOCKED, "people's codes, after too many wrong ones", by=OWNER.name))
-            raise PermissionRefused(
-                f"{PERSON.wrong_tries} wrong codes within a minute: no code is looked at for a while",
-                next_step=f"wait {wait_s:.0f} s",
-            )
+            text = f"{PERSON.wrong_tries} wrong codes within a minute: no code is looked at for a while"
+            raise PermissionRefused(text, next_step=f"wait {wait_s:.0f} s")
+        gone = UnknownName(
+            "this code is wrong, was used, or its ten minutes are over",
+            next_step="write to the bot again: it answers with a code",
+        )
         if (asked := await self._codes.find(PERSON, code)) is None:
             self._codes.wrong(PERSON)
             self._record(AuditEvent(AuditKind.CODE_WRONG, "typed to let a person in", by=OWNER.name))
-            raise _no_code("this code is wrong, or its ten minutes are over")
+            raise gone
         person = self._meant(asked, role, name)
         if not await self._codes.table.spend(asked):  # at whichever host
-            raise _no_code("this code was used meanwhile, or its ten minutes are over")
+            raise gone
         is_new = person.person_id not in self._known
         paired = replace(person, addresses=(*person.addresses, (asked.place, asked.holder)))
         await (self._add(paired) if is_new else self._change(person, paired))
@@ -253,10 +257,8 @@ class People:
         if person.person_id == OWNER.person_id:
             raise ConfigError("the owner cannot be removed", next_step="microclaw person list")
         async with self._changing:
-            is_gone = not await self._table.delete(person.person_id)
+            await self._table.delete(person.person_id)
             self._known.pop(person.person_id, None)
-        if is_gone:  # another host was faster
-            raise self._nobody(reference)
         self._note(f"{person.role}, removed with every token", person)
         await self._announce()
         return person
@@ -267,10 +269,8 @@ class People:
             return self._known[OWNER.person_id]
         if name is not None and (known := self._find(name)) is not None:
             if role not in (None, known.role):
-                raise ConfigError(
-                    f"{known.name} is {role_words(known.role)} already",
-                    next_step="leave --role out, or give another --name",
-                )
+                text = f"{known.name} is {role_words(known.role)} already"
+                raise ConfigError(text, next_step="leave --role out, or give another --name")
             return known
         return self._new(self._free_name(asked.about) if name is None else self._checked(name), role or "member")
 
@@ -299,10 +299,6 @@ class People:
         wanted = unicodedata.normalize("NFC", reference).casefold()
         return next((one for one in self.list() if wanted in (one.name.casefold(), one.person_id)), None)
 
-    def _nobody(self, reference: str) -> UnknownName:
-        names = ", ".join(known.name for known in self.list())
-        return UnknownName(f"nobody here is named {reference[:40]!r}", next_step=f"people: {names}")
-
     async def _add(self, person: Person) -> None:
         async with self._changing:
             try:
@@ -318,10 +314,8 @@ class People:
             is_same = await self._table.replace(before, after, self._now_ms())
             await self._read()
             if not is_same:
-                raise ConfigError(
-                    f"{before.name} was changed or removed meanwhile, at another host of the cluster",
-                    next_step="see it, then do it again: microclaw person list",
-                )
+                text = f"{before.name} was changed or removed meanwhile, at another host of the cluster"
+                raise ConfigError(text, next_step="see it, then do it again: microclaw person list")
 
     async def _refresh(self) -> None:
         """Take over what another host changed."""
@@ -336,7 +330,3 @@ class People:
 
     def _now_ms(self) -> int:
         return int(self._now_s() * 1000)
-
-
-def _no_code(text: str) -> UnknownName:
-    return UnknownName(text, next_step="write to the bot again: it answers with a code")

@@ -33,7 +33,7 @@ class GivenCertificate:
 
     async def refresh(self) -> None:
         stamp = self._stamp()
-        if stamp == self._seen:
+        if stamp in (None, self._seen):
             return
         self._seen = stamp
         try:
@@ -66,8 +66,12 @@ class GivenCertificate:
             _log.warning("%s ends on %s: renew it", certificate, f"{end:%Y-%m-%d}")
         return names
 
-    def _stamp(self) -> tuple[tuple[int, int, int] | None, ...]:
-        return tuple(_stamp(path) for path in self._files)
+    def _stamp(self) -> tuple[tuple[int, int, int], ...] | None:
+        try:
+            found = [path.stat() for path in self._files]
+        except OSError:
+            return None  # it is being replaced: the next look finds it
+        return tuple((one.st_ino, one.st_size, one.st_mtime_ns) for one in found)
 
 
 def people_context() -> ssl.SSLContext:
@@ -75,11 +79,3 @@ def people_context() -> ssl.SSLContext:
     context = bare_server_context()
     context.set_alpn_protocols(["http/1.1"])
     return context
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None  # it is being replaced: the next look finds it
-    return found.st_ino, found.st_size, found.st_mtime_ns

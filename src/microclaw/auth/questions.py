@@ -137,12 +137,10 @@ async def show_approval(questions: Questions, call: Call, approval_id: Number, w
     """One question with its program; whether it waits, or how the act ended that was said yes to."""
     found = await questions.find(approval_id)
     if found is None or not _may_see(questions, call, found):
-        raise UnknownName(
-            f"there is no approval {approval_id[:40]!r}: it was declined, or its time is over",
-            next_step="microclaw approval list",
-        )
+        text = f"there is no approval {approval_id[:40]!r}: it was declined, or its time is over"
+        raise UnknownName(text, next_step="microclaw approval list")
     if found.left_s:
-        return _filled(Approval, questions, call, found, outcome=None, end=None)
+        return _filled(Approval, questions, call, found, outcome=None)
     return _filled(Approval, questions, call, found, outcome="approved", end=await _end(questions, found, wait_s))
 
 

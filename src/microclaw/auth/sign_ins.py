@@ -36,6 +36,7 @@ PASSES: Final = 2
 LANES: Final = 1
 SALT_BYTES: Final = 16
 HASH_BYTES: Final = 32
+NOBODYS: Final = f"$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}${'A' * 22}${'A' * 43}"  # no password has it
 MIN_CHARS: Final = 12
 MAX_CHARS: Final = 128
 MIN_DIFFERENT: Final = 5
@@ -70,20 +71,18 @@ class SignIns(Credentials[SignIn]):
         self,
         database: Database,
         people: People,
-        codes: Codes,
         *,
         now_s: Callable[[], float] = time.time,
         monotonic_s: Callable[[], float] = time.monotonic,
         record: Record = no_record,
     ) -> None:
         super().__init__(SignInTable(database), people, now_s=now_s, record=record)
-        self._codes = codes
+        self._codes = Codes(database, now_ms=self._now_ms, clock_s=monotonic_s)
         self._passwords = PasswordTable(database)
         limits = (WRONG_OF_ADDRESS, WRONG_OF_NAME, WRONG_OF_ALL)
         self._tries = tuple(WrongTokens(limit, monotonic_s) for limit in limits)
         self._turn = asyncio.Lock()
         self._waiting = 0
-        self._nobodys: str | None = None
 
     async def never_used(self) -> bool:
         """Whether nobody has signed in here yet, and no password is set."""
@@ -106,10 +105,10 @@ class SignIns(Credentials[SignIn]):
             return await self._open(person, "link", address, agent)
         source = single_address(address)
         if (wait_s := self._codes.locked_s(SIGN_IN, source)) > 0:
-            self._note(AuditKind.SIGNIN_LOCKED, "too many wrong links within a minute", address)
+            self.record(AuditEvent(AuditKind.SIGNIN_LOCKED, "too many wrong links within a minute", address=address))
             raise TooManyTries(wait_s)
         self._codes.wrong(SIGN_IN, source)
-        self._note(AuditKind.SIGNIN_WRONG, "a link that is wrong, over or used", address)
+        self.record(AuditEvent(AuditKind.SIGNIN_WRONG, "a link that is wrong, over or used", address=address))
         return None
 
     async def with_password(self, name: str, password: str, *, address: str, agent: str) -> OpenedSession | None:
@@ -121,7 +120,7 @@ class SignIns(Credentials[SignIn]):
         keys = (single_address(address), name.casefold()[:80], _EVERYBODY)
         counted = tuple(zip(self._tries, keys, strict=True))
         if (wait_s := max(tries.wait_s(key) for tries, key in counted)) > 0:
-            self._note(AuditKind.SIGNIN_LOCKED, "too many wrong passwords within a minute", address)
+            self.record(AuditEvent(AuditKind.SIGNIN_LOCKED, "too many wrong passwords in a minute", address=address))
             raise TooManyTries(wait_s)
         for tries, key in counted:
             tries.add(key)
@@ -136,7 +135,7 @@ class SignIns(Credentials[SignIn]):
                 tries.take_back(key)
             person = self._people.get(person.person_id)  # as it is now: somebody may have changed it meanwhile
         if not is_right or person is None:
-            self._note(AuditKind.SIGNIN_WRONG, "a wrong password, or nobody of that name", address)
+            self.record(AuditEvent(AuditKind.SIGNIN_WRONG, "a wrong password, or nobody of that name", address=address))
             return None
         return await self._open(person, "password", address, agent)
 
@@ -172,8 +171,9 @@ class SignIns(Credentials[SignIn]):
     async def end(self, sign_in_id: str, why: str = "signed out", *, by: str | None = None) -> SignIn:
         """`by` None: its person ends it. UnknownName when there is no such session."""
         one = self._complete(await self._table.by_id(sign_in_id))
-        if one is None or not self._lets_in(one) or not await self._end((one,), why, by):
+        if one is None or not self._lets_in(one):
             raise UnknownName(f"there is no session {sign_in_id[:40]!r}", next_step="microclaw person signins")
+        await self._end((one,), why, by)
         return one
 
     async def _open(self, person: Person, how: str, address: str, agent: str) -> OpenedSession:
@@ -183,7 +183,7 @@ class SignIns(Credentials[SignIn]):
         sign_in_id = f"{SESSION_PREFIX}{secrets.token_hex(4)}"
         one = SignIn(sign_in_id, person.person_id, digest_of(secret), how, address, shown, now_ms, now_ms, person)
         await self._table.add(one)
-        self._note(AuditKind.SIGNIN_OPENED, f"by {how}", address, about=sign_in_id, by=person.name)
+        self.record(AuditEvent(AuditKind.SIGNIN_OPENED, f"by {how}", address=address, about=sign_in_id, by=person.name))
         return OpenedSession(secret, one)
 
     async def _make_room(self, person: Person) -> None:
@@ -195,21 +195,17 @@ class SignIns(Credentials[SignIn]):
         theirs = sorted((one for one in known if one is not None), key=lambda one: one.used_ms)
         await self._end(theirs[: 1 - MAX_OF_PERSON], "gave way to a newer one")
 
-    async def _end(self, sessions: Iterable[SignIn], why: str, by: str | None = None) -> bool:
-        """Whether there was one; another host may end them, too."""
-        ended = [one for one in sessions if await self._end_one(one.sign_in_id)]
-        for one in ended:
+    async def _end(self, sessions: Iterable[SignIn], why: str, by: str | None = None) -> None:
+        for one in sessions:
+            await self._end_one(one.sign_in_id)
             whose = one.person.name
             text = why if by in (None, whose) else f"{why}: {whose}'s session"
             self.record(AuditEvent(AuditKind.SIGNIN_ENDED, text, about=one.sign_in_id, by=by or whose))
-        return bool(ended)
 
     def _is_right(self, password: str, hashed: str | None) -> bool:
         """Blocking: a thread's work."""
-        if self._nobodys is None:
-            self._nobodys = _hash(secrets.token_urlsafe(HASH_BYTES))
         try:
-            Argon2id.verify_phc_encoded(_bytes(_normal(password)), hashed or self._nobodys)
+            Argon2id.verify_phc_encoded(_bytes(_normal(password)), hashed or NOBODYS)
         except InvalidKey:
             return False
         return hashed is not None
@@ -224,11 +220,6 @@ class SignIns(Credentials[SignIn]):
                 return await asyncio.to_thread(work)
         finally:
             self._waiting -= 1
-
-    def _note(
-        self, kind: AuditKind, text: str, address: str, *, about: str | None = None, by: str | None = None
-    ) -> None:
-        self.record(AuditEvent(kind, text, address=address, about=about, by=by))
 
 
 def csrf_token(secret: str) -> str:

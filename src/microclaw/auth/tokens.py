@@ -151,14 +151,12 @@ class Credentials(Generic[C]):
         person = self._people.get(one.person.person_id)
         return person is not None and person.role == one.person.role and not one.is_over(self._now_ms())
 
-    async def _end_one(self, number: str) -> bool:
-        """False where another host was faster."""
-        was_there = await self._table.delete(number)
+    async def _end_one(self, number: str) -> None:
+        await self._table.delete(number)
         self._used.pop(number, None)
         for watch in self._watches:
             if watch.token_id == number:
                 watch.end()
-        return was_there
 
     def _now_ms(self) -> int:
         return int(self._now_s() * 1000)
@@ -207,7 +205,8 @@ class PersonTokens(Credentials[Token]):
     async def remove(self, reference: str) -> Token:
         """End the token of this name or id; UnknownName."""
         for token in await self.list():
-            if reference in (token.name, token.token_id) and await self._end_one(token.token_id):
+            if reference in (token.name, token.token_id):
+                await self._end_one(token.token_id)
                 text = f"of {token.person.name}"
                 self.record(AuditEvent(AuditKind.TOKEN_REVOKED, text, about=token.name, by=OWNER.name))
                 return token

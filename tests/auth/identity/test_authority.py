@@ -132,15 +132,6 @@ async def test_host_that_dies_at_any_change_of_a_file_has_one_whole_identity_aft
     assert 5 < step < 99
 
 
-@pytest.mark.parametrize("content", [b"", b"garbage", b"-----BEGIN CERTIFICATE-----\n"])
-async def test_damaged_server_certificate_is_made_anew(host: Host, content: bytes) -> None:
-    (host.folder / SERVER_FILE).write_bytes(content)
-    again = await open_authority(host.folder, host.table, host.clock)
-    assert again.fingerprint == host.authority.fingerprint
-    assert again.server != host.authority.server
-    again.server_context()
-
-
 @pytest.fixture
 def device(clock: Clock, host: Host) -> ssl.SSLContext:
     """The pinned authority, as strict as OpenSSL can be."""
