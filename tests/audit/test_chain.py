@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable
-from functools import partial
-from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.audit.power_cut import PowerCut, cut_at
 
 from microclaw.audit import AuditEvent, AuditKind, ChainReport, append_events, files, verify_chains
 from microclaw.audit.event import line_of
@@ -163,25 +160,6 @@ def test_the_chain_goes_over_files_and_the_anchor_tells_what_rotated_away(
     assert broken(home) == ["removed 1"]
 
 
-class PowerCut(BaseException):
-    """The process ends here."""
-
-
-def cut_at(call: int, patch: pytest.MonkeyPatch) -> None:
-    """Let the call-th change of the disk (a sync, a renaming, a removal) not be done, nor anything after it."""
-    calls = count()
-
-    def do(real: Callable[..., Any], *words: Any, **named: Any) -> Any:
-        if next(calls) >= call:
-            raise PowerCut
-        return real(*words, **named)
-
-    patch.setattr(os, "fsync", partial(do, os.fsync))
-    for name in ("rename", "unlink"):
-        real = getattr(Path, name)
-        patch.setattr(Path, name, lambda *words, real=real, **named: do(real, *words, **named))
-
-
 def test_a_power_cut_at_each_step_of_a_rotation_breaks_nothing(
     home: Path, tmp_path: Path, fill: Callable[[int], None]
 ) -> None:
@@ -189,7 +167,7 @@ def test_a_power_cut_at_each_step_of_a_rotation_breaks_nothing(
     while (home / FOLDER / "acts.jsonl").stat().st_size < 1_750:
         append_events(home, [EVENT])
     before = report_of(home).last.n
-    for cuts in range(200):
+    for cuts in range(400):
         broken_off = Path(shutil.copytree(home, tmp_path / f"cut-{cuts}"))
         try:
             with pytest.MonkeyPatch.context() as patch:
@@ -204,4 +182,4 @@ def test_a_power_cut_at_each_step_of_a_rotation_breaks_nothing(
             assert report.anchor.n + report.lines >= report.last.n
         else:
             break
-    assert FILES < cuts < 199
+    assert FILES < cuts < 399

@@ -3,16 +3,13 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 import time
-from collections.abc import Callable
 from functools import partial
-from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.audit.power_cut import PowerCut, cut_at
 from tests.auth.conftest import Clock
 from tests.auth.identity.conftest import NAMES, Host, closed, handshake, key_pem
 from tests.stores import new_store
@@ -88,26 +85,6 @@ async def test_a_person_may_begin_anew_and_every_credential_ends(host: Host) -> 
     assert await host.credentials.is_ended(connected)
 
 
-class Died(BaseException):
-    """The process ends here."""
-
-
-def die_at(call: int, patch: pytest.MonkeyPatch) -> None:
-    """Let the call-th change of a file (opened, synced, renamed, removed) not be done, nor anything after it."""
-    calls = count()
-
-    def do(real: Callable[..., Any], *words: Any, **named: Any) -> Any:
-        if next(calls) >= call:
-            raise Died
-        return real(*words, **named)
-
-    for name in ("open", "fsync"):
-        patch.setattr(os, name, partial(do, getattr(os, name)))
-    for name in ("mkdir", "rename", "replace", "unlink", "chmod"):
-        real = getattr(Path, name)
-        patch.setattr(Path, name, lambda *words, real=real, **named: do(real, *words, **named))
-
-
 @pytest.mark.parametrize("anew", [False, True])
 async def test_host_that_dies_at_any_change_of_a_file_has_one_whole_identity_after(
     tmp_path: Path, clock: Clock, anew: bool
@@ -121,10 +98,10 @@ async def test_host_that_dies_at_any_change_of_a_file_has_one_whole_identity_aft
                 (home / "identity" / BEGIN_ANEW_FILE).write_text(CONSENT)
             try:
                 with pytest.MonkeyPatch.context() as patch:
-                    die_at(step, patch)
+                    cut_at(step, patch)
                     await opened()
                 break
-            except Died:
+            except PowerCut:
                 after = await opened()
                 after.server_context()
                 assert before != after.fingerprint == (await opened()).fingerprint, step
