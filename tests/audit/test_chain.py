@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.audit.power_cut import PowerCut, cut_at
+from tests.auth.power_cut import PowerCut, cut_at
 
 from microclaw.audit import AuditEvent, AuditKind, ChainReport, append_events, files, verify_chains
 from microclaw.audit.event import line_of

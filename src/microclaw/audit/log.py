@@ -186,8 +186,6 @@ class AuditLog:
 def _room(event: AuditEvent) -> dict[tuple[object, ...], int]:
     """Whatever must have room for the event's line, and how many lines each has in an hour."""
     kind, by = event.kind, event.by
-    if kind is AuditKind.PROGRAM_RESTORED:
-        return {(kind,): 60, (kind, _source(event)): 20}
     if event.is_act and (by is None or kind not in BUSY):
         return {(kind, by): 300}
     if event.is_act:  # lines of the same person that nobody said yes to leave in those that somebody did
@@ -195,21 +193,19 @@ def _room(event: AuditEvent) -> dict[tuple[object, ...], int]:
         return {(kind, by, is_weighty): 300 if is_weighty else 60}
     if by is None:
         return {(kind,): 20, (kind, _source(event)): 5}
-    room: dict[tuple[object, ...], int] = {(kind, "person", by): 60, ("person", by): 100, ("all",): 660}
-    return room if event.about is None else room | {(kind, "task", event.about): 30}
+    return {(kind, "person", by): 60, ("person", by): 100, ("all",): 660}
 
 
 def _source(event: AuditEvent) -> str:
-    """Whom an event counts for: the person, else its address range or the device; the device for what the host does."""
-    if event.by is not None and event.kind is not AuditKind.PROGRAM_RESTORED:
+    """Whom an event counts for: the person, else its address range or the device."""
+    if event.by is not None:
         return event.by
     if event.address is not None and event.kind not in ALARMS:
         return address_range(event.address)
-    return event.about or event.by or ""
+    return event.about or ""
 
 
 def _summary(kind: AuditKind, sources: Counter[str]) -> AuditEvent:
     most = ", ".join(f"{source or 'one source'} {number:,}" for source, number in sources.most_common(5))
-    most += f" and {len(sources) - 5} more" if len(sources) > 5 else ""
     count = sources.total()
-    return AuditEvent(kind, f"{count:,} more within the hour, not written one by one: {most}", count=count)
+    return AuditEvent(kind, f"{count:,} more within the hour, not written one by one, most of {most}", count=count)

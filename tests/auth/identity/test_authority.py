@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.audit.power_cut import PowerCut, cut_at
 from tests.auth.conftest import Clock
 from tests.auth.identity.conftest import NAMES, Host, closed, handshake, key_pem
+from tests.auth.power_cut import PowerCut, cut_at
 from tests.stores import new_store
 
 from microclaw.auth.authority import AUTHORITY_FILE, BEGIN_ANEW_FILE, CONSENT, SERVER_FILE, Authority
