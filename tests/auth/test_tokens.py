@@ -36,12 +36,8 @@ async def test_a_token_is_its_persons_and_only_its_hash_is_kept_with_its_use_a_m
     rows = await PersonTokenTable(database).list()
     assert secret.encode() not in b"".join(row.hash for row in rows)
     assert not any(secret in str(value) for row in rows for value in (row.token_id, row.name, row.person_id))
-
-
-@pytest.mark.parametrize("secret", ["", "mc_", "mc_wrong", "x" * 46, "mc_" + "é" * 43, "mc_" + "a" * 10_000])
-async def test_anything_else_opens_nothing(tokens: PersonTokens, secret: str) -> None:
-    await tokens.create("laptop", "owner")
-    assert await tokens.who(secret) is None
+    for wrong in ("", "mc_", "mc_wrong", "x" * 46, "mc_" + "é" * 43, "mc_" + "a" * 10_000):
+        assert await tokens.who(wrong) is None
 
 
 async def test_names_are_unique_and_plain_and_the_person_known(tokens: PersonTokens) -> None:
