@@ -309,9 +309,9 @@ class Approvals:
         asked.settle("approved" if approved else "declined", name[:80])
         return pending
 
-    def approved(self, approval_id: str) -> PendingApproval | None:
-        """The one of this id that somebody said yes to, while it is kept."""
-        asked = self._approved.get(approval_id)
+    def find(self, approval_id: str) -> PendingApproval | None:
+        """The one of this id that waits, or that somebody said yes to, while it is kept."""
+        asked = self._waiting.get(approval_id) or self._approved.get(approval_id)
         return None if asked is None else asked.pending
 
     async def end(self, approval_id: str, timeout_s: float) -> ActEnd | None:

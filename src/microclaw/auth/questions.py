@@ -45,8 +45,7 @@ class Questions:
 
     async def find(self, approval_id: str) -> Question | None:
         """The question, or the act that was said yes to."""
-        waiting = {one.approval_id: one for one in self._approvals.pending()}
-        found = waiting.get(approval_id) or self._approvals.approved(approval_id)
+        found = self._approvals.find(approval_id)
         return None if found is None else self._here(found)
 
     async def decide(self, approval_id: str, *, approved: bool, by: str) -> Question:
