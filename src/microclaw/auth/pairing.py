@@ -34,8 +34,6 @@ from microclaw.store.identity import IdentityTable
 from microclaw.text import host_called
 
 SHOW_S: Final = 3.0  # a device waits for its code for 5 s
-_NO_ROOM: Final = Refusal(Reason.TOO_MANY_PENDING)
-_MALFORMED: Final = Refusal(Reason.MALFORMED_REQUEST)
 _LEFT: Final = "the device went away while it was being paired, or its code was typed at its own host"
 _BOARD: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -145,13 +143,13 @@ class HostIdentity:
         try:
             key = None if csr is None else read_csr(csr)
         except ProtocolError:
-            return self._refused(_MALFORMED, address)
+            return self._refused(Reason.MALFORMED_REQUEST, address)
         if (csr is None) is not token_wanted or not _BOARD.fullmatch(board):
-            return self._refused(_MALFORMED, address)
+            return self._refused(Reason.MALFORMED_REQUEST, address)
         if secret is None:
             return await self.request_code(address, board, key=key)
         answer = await self._by_secret(address, board, key, secret)
-        return self._refused(answer, address) if isinstance(answer, Refusal) else answer
+        return self._refused(answer, address) if isinstance(answer, Reason) else answer
 
     async def request_code(
         self, address: str, board: str, enrol: Enrol | None = None, key: ec.EllipticCurvePublicKey | None = None
@@ -163,7 +161,7 @@ class HostIdentity:
                 waiting = [one.row for one in self.pending]
                 gone = DEVICE.giving_way(waiting, holder, place, self._codes.now_ms())
                 if gone is None:
-                    return self._refused(_NO_ROOM, address)
+                    return self._refused(Reason.TOO_MANY_PENDING, address)
                 code, row = await self._codes.give(DEVICE, holder, place, f"{board} {address}")
                 outcome: asyncio.Future[IssuedCredential | Refusal] = asyncio.get_running_loop().create_future()
                 self._pending[row.hash] = pending = PendingPairing(code, row, board, address, key, outcome, enrol)
@@ -172,12 +170,13 @@ class HostIdentity:
             raise StoreUnreachable(text, next_step="let the device ask again; microclaw status --cluster") from exc
         for one in gone:
             if (rival := self._pending.pop(one.hash, None)) is not None:
-                rival.outcome.set_result(_NO_ROOM)
+                rival.outcome.set_result(Refusal(Reason.TOO_MANY_PENDING))
         known = (board,) if board in board_ids() else ()
         self.record(AuditEvent(AuditKind.PAIRING_ASKED, f"a {board} shows a code", address=address, known=known))
         return pending
 
-    def _refused(self, refusal: Refusal, address: str) -> Refusal:
+    def _refused(self, reason: Reason, address: str) -> Refusal:
+        refusal = Refusal(reason)
         self.record(refusal.event(address))
         return refusal
 
@@ -270,14 +269,14 @@ class HostIdentity:
 
     async def _by_secret(
         self, address: str, board: str, key: ec.EllipticCurvePublicKey | None, secret: str
-    ) -> IssuedCredential | Refusal:
+    ) -> IssuedCredential | Reason:
         source, paired, is_profile = single_address(address), None, board in board_ids()
         if self._codes.locked_s(PROVISION, source) > 0:
-            return Refusal(Reason.PAIRING_LOCKED)
+            return Reason.PAIRING_LOCKED
         async with self._one_secret:  # two requests with one secret must not enter two devices
             row = await self._codes.find(PROVISION, secret)
             if row is not None and not (is_profile or row.place or row.holder):
-                return Refusal(Reason.UNKNOWN_BOARD)
+                return Reason.UNKNOWN_BOARD
             if row is not None and (not is_profile or row.place in ("", board)):
                 # On the disk first: a try that is cut off leaves its device to the next one.
                 device_id = row.holder or await self._codes.table.hold(row.kind, row.hash, self._mint_id())
@@ -287,7 +286,8 @@ class HostIdentity:
                     paired = await self._grant(device_id, key, row.hash, address)
         if paired is None:
             self._codes.wrong(PROVISION, source)
-        return Refusal(Reason.WRONG_SECRET) if paired is None else paired
+            return Reason.WRONG_SECRET
+        return paired
 
     async def _grant(
         self,

@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 from tests.auth.conftest import Clock
 
 from microclaw.auth.authority import Authority
-from microclaw.auth.certificates import HostNames, host_names
+from microclaw.auth.certificates import host_names
 from microclaw.auth.credentials import Identity, IssuedCredential, Reason, Refusal
 from microclaw.auth.pairing import HostIdentity, PendingPairing, Wish
 from microclaw.errors import UnknownName
@@ -52,14 +52,9 @@ class Devices:
 class Host:
     """A host's identity as it really is, with what a test turns and looks at."""
 
-    def __init__(
-        self, folder: Path, clock: Clock, identity: HostIdentity, devices: Devices, names: list[HostNames]
-    ) -> None:
+    def __init__(self, folder: Path, clock: Clock, identity: HostIdentity, devices: Devices) -> None:
         self.folder, self.clock, self.devices, self.table = folder, clock, devices, identity.table
         self.authority, self.credentials, self.identity = identity.authority, identity.credentials, identity
-        self.names = names  # [0]: those that it sees
-        self.revoked: list[str] = []
-        identity.credentials.listen(self.revoked.append)
 
     async def comes_with(self, token: str) -> Identity | Refusal:
         return await self.credentials.authenticate(None, f"Bearer {token}")
@@ -137,9 +132,9 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def host(folder: Path, database: Database, clock: Clock) -> Host:
-    devices, names = Devices(), [NAMES]
-    authority = await Authority.open(folder, IdentityTable(database), lambda: names[0], now_ms=clock.ms)
+    devices = Devices()
+    authority = await Authority.open(folder, IdentityTable(database), lambda: NAMES, now_ms=clock.ms)
     identity = HostIdentity(
         authority, database, port=8443, enrol=devices, mint_id=devices.mint_id, now_ms=clock.ms, clock_s=clock
     )
-    return Host(folder, clock, identity, devices, names)
+    return Host(folder, clock, identity, devices)
