@@ -139,7 +139,7 @@ async def show_approval(questions: Questions, call: Call, approval_id: Number, w
         text = f"there is no approval {approval_id[:40]!r}: it was declined, or its time is over"
         raise UnknownName(text, next_step="microclaw approval list")
     if found.left_s:
-        return _filled(Approval, questions, call, found, outcome=None)
+        return _filled(Approval, questions, call, found, outcome=None, end=None)
     return _filled(Approval, questions, call, found, outcome="approved", end=await _end(questions, found, wait_s))
 
 
