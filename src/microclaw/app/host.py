@@ -76,7 +76,6 @@ from microclaw.models.operations import UsageService
 from microclaw.ota.operations import FirmwareService
 from microclaw.store.crashes import CrashTable
 from microclaw.store.database import Database
-from microclaw.store.erase import ConversationRows
 from microclaw.store.journal import Journal
 from microclaw.supervision import FIRST_RETRY_S, SupervisedTasks, ended
 from microclaw.tasks.device_code import DeviceCode
@@ -198,7 +197,6 @@ async def running_host(
                 inbox=inbox,
                 sessions=agent.knowledge.sessions,
                 search=agent.knowledge.search,
-                rows=ConversationRows(database, index=index),
                 history=settings.chat_history,
             ).erase,
             tools=frozenset(tool.name for tool in agent.tools.tools),

@@ -24,7 +24,7 @@ class LinkRegistry:
     @classmethod
     async def open(cls, parts: LinkParts) -> Self:
         links = cls(parts)
-        for presence in await parts.events.presence():
+        for presence in await parts.events.list():
             links._links[presence.device_id] = DeviceLink(presence.device_id, parts, presence)
         if parts.holding is not None:
             parts.holding.moved.append(links.moved)
