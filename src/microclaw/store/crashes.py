@@ -10,7 +10,7 @@ from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import UnknownName
 from microclaw.operations.result import Result
-from microclaw.store.rows import JSON_TUPLE, Table, keep_newest, one_of, reads, scalar, select, writes
+from microclaw.store.rows import JSON_TUPLE, Table, keep_newest, matching, reads, scalar, select, writes
 from microclaw.store.sql import Sql
 
 CrashKind: TypeAlias = Literal["program", "reset", "firmware"]
@@ -195,8 +195,5 @@ def _drop_empty(sql: Sql) -> None:
 
 def _of(crash_ids: Collection[int] | None, devices: Collection[str] | None) -> tuple[str, tuple[object, ...]]:
     """A condition for rows of these kinds (all, where None) and devices, and its values."""
-    where = "1 = 1"
-    for column, wanted in (("crash_id", crash_ids), ("device_id", devices)):
-        if wanted is not None:
-            where += f" AND {column} {one_of(wanted)}"
-    return where, (*(crash_ids or ()), *(devices or ()))
+    wanted = {"crash_id": crash_ids, "device_id": devices}
+    return matching({column: tuple(some) for column, some in wanted.items() if some is not None})

@@ -102,7 +102,7 @@ class RowTable(Table, Generic[R]):
     @reads
     def list(self, sql: Sql, /, **where: object) -> tuple[R, ...]:
         """Those with these values in these columns, in order; a tuple has all the values that are meant."""
-        condition, values = _matching(where)
+        condition, values = matching(where)
         return select(sql, self._kind, f"{self._name} WHERE {condition} ORDER BY {self._order}", values)
 
     @writes
@@ -157,27 +157,27 @@ def scalar(sql: Sql, query: str, values: Sequence[object] = ()) -> Any:
 
 def exists(sql: Sql, table: str, **where: object) -> bool:
     """Whether a row has these values in these columns."""
-    condition, values = _matching(where)
+    condition, values = matching(where)
     return scalar(sql, f"SELECT 1 FROM {table} WHERE {condition} LIMIT 1", values) is not None  # noqa: S608 - names of ours
 
 
 def update(sql: Sql, table: str, where: Mapping[str, object], **news: object) -> Rows:
     """Give columns new values in the rows with those of `where`."""
-    condition, values = _matching(where)
+    condition, values = matching(where)
     query = f"UPDATE {table} SET {', '.join(f'{name} = ?' for name in news)} WHERE {condition}"  # noqa: S608 - names of ours
     return sql.execute(query, (*news.values(), *values))
 
 
 def delete(sql: Sql, table: str, **where: object) -> Rows:
     """Remove the rows with these values in these columns."""
-    condition, values = _matching(where)
+    condition, values = matching(where)
     return sql.execute(f"DELETE FROM {table} WHERE {condition}", values)  # noqa: S608 - names of ours
 
 
 def keep_newest(sql: Sql, table: str, most: int, number: str, also: str = "", **where: object) -> None:
     """Of the rows with these values delete the oldest beyond the newest `most`, by their `number`; with `also`, a
     condition, those of them that meet it."""
-    condition, values = _matching(where)
+    condition, values = matching(where)
     sql.execute(
         f"""DELETE FROM {table} WHERE {condition} {also} AND {number} <= (SELECT {number} FROM {table}
             WHERE {condition} ORDER BY {number} DESC LIMIT 1 OFFSET ?)""",  # noqa: S608 - names of ours
@@ -185,7 +185,7 @@ def keep_newest(sql: Sql, table: str, most: int, number: str, also: str = "", **
     )
 
 
-def _matching(where: Mapping[str, object]) -> tuple[str, tuple[object, ...]]:
+def matching(where: Mapping[str, object]) -> tuple[str, tuple[object, ...]]:
     """A condition and its values; None is NULL, and a tuple has all the values that are meant."""
     parts, values = list[str](), list[object]()
     for column, value in where.items():
