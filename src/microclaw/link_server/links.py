@@ -76,7 +76,6 @@ class LinkRegistry:
         """The device was removed: nothing is kept of it."""
         self.drop(link_id)
         await self.parts.links.forget(link_id)
-        await self.parts.events.forget(link_id)
 
     def depths(self) -> Mapping[LaneName, int]:
         """Messages that wait on all connections, by lane."""

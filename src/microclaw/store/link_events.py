@@ -91,12 +91,6 @@ class LinkEventTable(RowTable[Presence]):
         """Events of all devices after `number`, oldest first."""
         return select(sql, EventRow, "link_events WHERE number > ? ORDER BY number LIMIT ?", (number, limit))
 
-    @writes
-    def forget(self, sql: Sql, device_id: str) -> None:
-        """The device was removed: its events, presence, open tasks and updates go."""
-        for table in ("link_events", "link_presence", "link_tasks", "firmware_offers", "firmware_foreign"):
-            delete(sql, table, device_id=device_id)
-
 
 @dataclass(frozen=True, slots=True)
 class OpenTask:

@@ -49,9 +49,12 @@ class LinkTable(TimedTable):
 
     @writes
     def forget(self, sql: Sql, device_id: str) -> None:
-        """The device is gone: so are its messages, both ways."""
-        delete(sql, "links", device_id=device_id)
-        forget_holder(sql, device_id)
+        """The device was removed: its messages both ways, events, presence, open tasks and updates go."""
+        for table in ("links", "link_events", "link_presence", "link_tasks", "firmware_offers", "firmware_foreign"):
+            delete(sql, table, device_id=device_id)
+        # A row of no device keeps the highest fence: none is given twice.
+        if delete(sql, "link_holders", device_id=device_id).rowcount:
+            _put_holder(sql, _NO_DEVICE, None)
 
     @reads
     def cursors(self, sql: Sql, device_id: str) -> tuple[OutboxCursor, InboxCursor]:
@@ -257,12 +260,6 @@ def check_holder(sql: Sql, device_id: str, fence: int | None) -> None:
         raise NewerConnection(
             f"device {device_id} has a newer connection to another host", next_step="this connection is over"
         )
-
-
-def forget_holder(sql: Sql, device_id: str) -> None:
-    """Within a transaction that removes the device. A row of no device keeps the highest fence: none is given twice."""
-    if delete(sql, "link_holders", device_id=device_id).rowcount:
-        _put_holder(sql, _NO_DEVICE, None)
 
 
 def _put_holder(sql: Sql, device_id: str, host: str | None) -> int:
