@@ -89,7 +89,7 @@ class PostgresConnection:
         """Connect, where the connection was lost."""
         if self.is_lost:
             self.close()
-            self._sent = []
+            self._sent, self._version_asked = [], None
             self._connection = self._stack.enter_context(connect(self._url, f"microclaw {self._host}"))
             self._pipeline = self._stack.enter_context(self._connection.pipeline())
 
@@ -129,6 +129,8 @@ class PostgresConnection:
         )
 
     def rollback(self) -> None:
+        if self.is_lost:
+            return  # it is undone
         with contextlib.suppress(psycopg.Error, StoreError):  # what failed is known
             self.wait()
         if self.is_in_transaction:
