@@ -90,7 +90,8 @@ class PostgresConnection:
         if self.is_lost:
             self.close()
             self._sent, self._version_asked = [], None
-            self._connection = self._stack.enter_context(connect(self._url, f"microclaw {self._host}"))
+            self._connection = connect(self._url, f"microclaw {self._host}")
+            self._stack.callback(self._connection.close)  # as a context it would commit
             self._pipeline = self._stack.enter_context(self._connection.pipeline())
 
     def commit(self) -> None:
