@@ -18,7 +18,6 @@ from microclaw.knowledge.search import Search
 from microclaw.knowledge.texts import TextFiles
 from microclaw.models.scripted import call, say
 from microclaw.store.database import Database
-from microclaw.store.erase import ConversationRows
 from microclaw.store.notes import NoteTable
 
 WORD = "quizzaclefoo"
@@ -30,10 +29,8 @@ def searching(agent: Agent, folder: Path, index: Database) -> Search:
 
 
 def eraser(agent: Agent, folder: Path, index: Database | None = None) -> ConversationEraser:
-    search, rows = searching(agent, folder, index or agent.database), ConversationRows(agent.database, index=index)
-    return ConversationEraser(
-        inbox=agent.inbox, sessions=agent.sessions, search=search, rows=rows, history=folder / "chat_history"
-    )
+    search, history = searching(agent, folder, index or agent.database), folder / "chat_history"
+    return ConversationEraser(inbox=agent.inbox, sessions=agent.sessions, search=search, history=history)
 
 
 def holding(folder: Path, word: str = WORD) -> list[str]:

@@ -27,7 +27,7 @@ from microclaw.cli.hosting import log_to
 from microclaw.config.settings import GatewaySettings
 from microclaw.errors import PermissionRefused
 from microclaw.events import Answer, Delta, Inbound, TurnEvent
-from microclaw.store.following import Refresh
+from microclaw.store.database import Refresh
 from microclaw.store.people import PersonTokenTable
 
 
@@ -37,13 +37,13 @@ class MemoryTokenTable(PersonTokenTable):
     def __init__(self) -> None:
         self.rows: dict[str, Token] = {}
 
-    async def list(self) -> tuple[Token, ...]:
+    async def list(self, **_: object) -> tuple[Token, ...]:
         return tuple(self.rows.values())
 
     async def by_hash(self, digest: bytes) -> Token | None:
         return next((row for row in self.rows.values() if row.hash == digest), None)
 
-    async def by_id(self, token_id: str) -> Token | None:
+    async def get(self, token_id: str) -> Token | None:
         return self.rows.get(token_id)
 
     def note_use(self, token_id: str, used_ms: int) -> None:

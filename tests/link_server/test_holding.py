@@ -9,8 +9,7 @@ import pytest
 
 from microclaw.link_server.holding import LinkHolding
 from microclaw.store.database import Database
-from microclaw.store.link_holders import LinkHolderTable
-from microclaw.store.links import LinkTable
+from microclaw.store.links import LinkHolderTable, LinkTable
 
 
 class View(LinkHolding):

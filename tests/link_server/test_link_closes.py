@@ -180,7 +180,7 @@ async def test_a_removed_device_is_not_let_in(plane: Any, paired: Any) -> None:
         await socket.receive(5)
         assert socket.close_code == CloseCode.REVOKED
     await plane.plane.forget(lamp)
-    assert await plane.links.parts.events.presence() == ()
+    assert await plane.links.parts.events.list() == ()
 
 
 async def test_the_host_says_1001_when_it_goes(plane: Any, paired: Any) -> None:

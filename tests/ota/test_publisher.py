@@ -119,7 +119,7 @@ async def test_what_no_board_would_take_leaves_nothing(
         await publish(publisher, key, release_of(payload, **fields), payload)
     assert caught.value.next_step
     assert kept(publisher) == []
-    assert await publisher.table.releases() == ()
+    assert await publisher.table.list() == ()
 
 
 async def test_a_signature_of_another_key_or_of_other_bytes_is_refused_before_anything_is_kept(

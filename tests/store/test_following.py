@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from tests.store.two_hosts import two_hosts, until
 
-from microclaw.store.following import Followers
 from microclaw.store.people import PeopleTable, Person
+from microclaw.store.postgres import Follower
 
 
 async def test_a_refresh_runs_after_another_hosts_change_alone_and_sees_it(database_url: str) -> None:
@@ -33,36 +33,36 @@ async def test_a_refresh_runs_after_another_hosts_change_alone_and_sees_it(datab
 
 
 async def test_two_refreshes_never_run_at_once_and_a_change_meanwhile_runs_it_again() -> None:
-    followers, begun, may_end = Followers(), list[str](), asyncio.Event()
+    begun, may_end = list[str](), asyncio.Event()
 
     async def refresh() -> None:
         begun.append("begin")
         await may_end.wait()
         begun.append("end")
 
-    followers.add({"devices"}, refresh)
-    followers.changed(frozenset({"devices"}))
+    follower = Follower(frozenset({"devices"}), refresh)
+    follower.changed(frozenset({"devices"}))
     await until(lambda: begun)
     for _ in range(5):
-        followers.changed(frozenset({"devices", "faces"}))
-        followers.changed(frozenset({"people"}))
+        follower.changed(frozenset({"devices", "faces"}))
+        follower.changed(frozenset({"people"}))
     may_end.set()
     await until(lambda: len(begun) == 4)
     assert begun == ["begin", "end", "begin", "end"]
-    await followers.close()
+    follower.task.cancel()
 
 
 async def test_a_refresh_that_failed_is_logged_and_done_again(caplog: pytest.LogCaptureFixture) -> None:
-    followers, tries = Followers(), list[int]()
+    tries = list[int]()
 
     async def refresh() -> None:
         tries.append(1)
         if len(tries) == 1:
             raise OSError("a disk that is slow to wake")
 
-    followers.add({"devices"}, refresh)
+    follower = Follower(frozenset({"devices"}), refresh)
     with caplog.at_level(logging.ERROR):
-        followers.changed(frozenset({"devices"}))
+        follower.changed(frozenset({"devices"}))
         await until(lambda: len(tries) == 2)
     assert caplog.records
-    await followers.close()
+    follower.task.cancel()

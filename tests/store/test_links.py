@@ -8,8 +8,7 @@ import pytest
 
 from microclaw.errors import NewerConnection, Overloaded, StoreError
 from microclaw.store.database import Database
-from microclaw.store.link_holders import LinkHolderTable
-from microclaw.store.links import MAX_BYTES, MAX_MESSAGES, REMEMBERED_IDS, LinkTable, renew_all
+from microclaw.store.links import MAX_BYTES, MAX_MESSAGES, REMEMBERED_IDS, LinkHolderTable, LinkTable, renew_all
 from microclaw.wire.link.sequence import InboxCursor, OutboxCursor, StoredMessage
 
 D = "d-1"

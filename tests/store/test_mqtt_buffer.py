@@ -28,5 +28,5 @@ async def test_what_the_broker_holds_is_kept_and_replaced(database: Database) ->
     table, lamp = MqttPublishedTable(database), PublishedDevice("d1", "lamp", ("a", "b"), {"relay": "switch"})
     await table.put(lamp)
     await table.put(replace(lamp, name="light", components={}))
-    assert await table.all() == (replace(lamp, name="light", components={}),)
+    assert await table.list() == (replace(lamp, name="light", components={}),)
     assert [await table.host_id(new) for new in ("one", "two")] == ["one", "one"]

@@ -17,7 +17,7 @@ import psycopg
 
 import microclaw
 from microclaw.store.postgres_dialect import in_its_words
-from microclaw.store.rows import columns
+from microclaw.store.rows import RowTable, columns
 
 SOURCE: Final = Path(microclaw.__file__).parent
 OF_ONE_ENGINE: Final = ("store/notes.py", "store/postgres_connection.py", "cluster/migrating.py")
@@ -33,6 +33,9 @@ def statements() -> Iterator[tuple[str, Any]]:
         module = importlib.import_module(f"microclaw.{name.removesuffix('.py').replace('/', '.')}")
         for constant in vars(module).values():
             yield from ((name, one) for one in (constant if isinstance(constant, tuple) else (constant,)))
+            if isinstance(constant, type) and issubclass(constant, RowTable) and hasattr(constant, "_key"):
+                where = f"{constant._name} WHERE {constant._key} = ? ORDER BY {constant._order}"
+                yield name, selecting(constant._kind, where)
         for function in ast.walk(ast.parse(text)):
             if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
                 yield from ((f"{name}:{line}", one) for line, one in of_function(function, dict(vars(module))))
@@ -49,9 +52,6 @@ def of_function(function: ast.AST, known: dict[str, Any]) -> Iterator[tuple[int,
                 yield node.lineno, evaluated(node, known)
             case ast.Call(func=ast.Name("select" | "first"), args=[_, kind, rest, *_]):
                 yield node.lineno, selecting(evaluated(kind, known), evaluated(rest, known))
-            case ast.Call(func=ast.Attribute(attr="_select" | "_first"), args=[kind, rest, *_]):
-                yield node.lineno, selecting(evaluated(kind, known), evaluated(rest, known))
-
             case ast.Call(func=ast.Name("update" | "delete" | "exists" as form), args=[_, ast.Constant(table), *where]):
                 yield node.lineno, changing(form, str(table), where, [key.arg for key in node.keywords if key.arg])
 

@@ -14,7 +14,6 @@ from microclaw.agent.inbox import Inbox
 from microclaw.errors import Overloaded, StoreError
 from microclaw.knowledge.conversation_index import source_name
 from microclaw.knowledge.search import Search
-from microclaw.store.erase import ConversationRows
 from microclaw.store.sessions import Sessions, chosen_name, session_name
 
 TYPED_IN: Final = "terminal"  # the channel whose lines the command line keeps for its arrow keys
@@ -23,13 +22,10 @@ TYPED_IN: Final = "terminal"  # the channel whose lines the command line keeps f
 class ConversationEraser:
     """`await eraser.erase("terminal")`. `history` is the file of the lines typed in `microclaw chat`."""
 
-    def __init__(
-        self, *, inbox: Inbox, sessions: Sessions, search: Search, rows: ConversationRows, history: Path
-    ) -> None:
+    def __init__(self, *, inbox: Inbox, sessions: Sessions, search: Search, history: Path) -> None:
         self._inbox = inbox
         self._sessions = sessions
         self._search = search
-        self._rows = rows
         self._history = history
 
     async def erase(self, name: str) -> str:
@@ -38,21 +34,21 @@ class ConversationEraser:
         Raises UnknownName, Overloaded while a turn of it waits or runs, and StoreError when its words may still be on
         the disk: after that the removal can be asked for again.
         """
-        known = [(session_name(*chat), chat) for chat in await self._rows.chats()]
+        known = [(session_name(*chat), chat) for chat in await self._sessions.chats()]
         first_turns = [full for full, chat in known if self._inbox.is_busy(*chat)]  # nothing of it is kept yet
         full = chosen_name(name, sorted({*first_turns, *[one.name for one in await self._sessions.list()]}))
         chats = [chat for its_name, chat in known if its_name == full]
-        if any([self._inbox.is_busy(*chat) or await self._rows.is_busy(*chat) for chat in chats]):
+        if any([self._inbox.is_busy(*chat) or await self._sessions.is_busy(*chat) for chat in chats]):
             raise Overloaded(
                 f"{full} is being answered", next_step="wait for its answer or cancel it, then do it again"
             )
         for chat in chats:
-            await self._rows.erase(*chat)
+            await self._sessions.forget_chat(*chat)
         if full.partition("_")[0] == TYPED_IN:
             await asyncio.to_thread(_remove, self._history)
         async with self._search.without(source_name(full)):
             await self._sessions.empty(full)
-            await self._rows.scrub()
+            await self._search.scrub()
             await self._sessions.remove(full)  # last: until then it can be named again
         return full
 

@@ -245,7 +245,7 @@ class Inbox:
     async def begin(self, message: Message) -> None:
         """Count a start of the message's turn, on the disk."""
         if not message.begun:
-            await self._table.begin(message.message_id)
+            await self._table.claim((message.message_id,))
 
     async def joined(self, message: Message) -> tuple[Message, ...]:
         """The messages that had joined its turn before a crash."""

@@ -44,7 +44,7 @@ from microclaw.link_server.holding import LinkHolding, StaleHolders
 from microclaw.link_server.links import LinkRegistry
 from microclaw.link_server.other_hosts import OtherHosts
 from microclaw.live_hosts import LeftWork
-from microclaw.store.link_holders import LinkHolderTable
+from microclaw.store.links import LinkHolderTable
 from microclaw.store.postgres import SharedDatabase
 from microclaw.store.schema import VERSION
 from microclaw.store.sqlite_file import take_lock

@@ -182,7 +182,7 @@ class SignIns(Credentials[SignIn]):
         shown = clean_text(agent, one_line=True, limit=MAX_AGENT_CHARS)
         sign_in_id = f"{SESSION_PREFIX}{secrets.token_hex(4)}"
         one = SignIn(sign_in_id, person.person_id, digest_of(secret), how, address, shown, now_ms, now_ms, person)
-        await self._table.add(one)
+        await self._table.put(one)
         self.record(AuditEvent(AuditKind.SIGNIN_OPENED, f"by {how}", address=address, about=sign_in_id, by=person.name))
         return OpenedSession(secret, one)
 

@@ -122,7 +122,7 @@ class Credentials(Generic[C]):
         self._watches.add(watch)
         try:
             if number:
-                one = self._complete(await self._table.by_id(number))
+                one = self._complete(await self._table.get(number))
                 watch.is_good = lambda: one is not None and self._lets_in(one)
             yield watch
         finally:
@@ -185,7 +185,7 @@ class PersonTokens(Credentials[Token]):
         expires_ms = None if days is None else now_ms + days * DAY_MS
         token_id = f"t-{secrets.token_hex(4)}"
         token = Token(token_id, name, person.person_id, digest_of(secret), now_ms, expires_ms, None, scope)
-        if not await self._table.add(token):
+        if not await self._table.add_new(token):
             step = f"another name, or: microclaw person tokens --rm {name!r}"
             raise ConfigError(f"there is a token named {name} already", next_step=step)
         until = "for good" if days is None else f"for {days} day{'' if days == 1 else 's'}"

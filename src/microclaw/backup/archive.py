@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sqlite3
 import stat
 import tarfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Annotated, Final, NamedTuple
 
@@ -23,7 +24,7 @@ from microclaw.audit.files import locked
 from microclaw.backup.age import CHUNK_BYTES
 from microclaw.durable import make_private_folder, open_regular
 from microclaw.errors import ConfigError, StoreError
-from microclaw.store.store_copy import Count, StoreCounts, copy_store
+from microclaw.store.sqlite_file import connect
 from microclaw.text import count_text
 
 FORMAT: Final = 1
@@ -47,6 +48,43 @@ _NOT_KEPT: Final = re.compile(
     re.DOTALL,
 )
 _ODD: Final = re.compile(r"[\x00-\x1f\x7f\\]")
+
+
+Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 45)]
+_COUNTED: Final = {
+    "devices": "devices",
+    "programs": "desired_apps",
+    "schedules": "schedules WHERE state != 'over'",
+    "people": "people",
+    "changing_tokens": "tokens WHERE state = 'current'",
+    "conversations": "sessions",
+}
+
+
+class StoreCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """`host` is the SHA-256 of the authority's certificate that devices trust, None where there never was one.
+
+    `changing_tokens`: devices with a token, which the host changes after a day.
+    """
+
+    host: str | None
+    store_version: Count
+    devices: Count
+    programs: Count
+    schedules: Count
+    people: Count
+    changing_tokens: Count = 0
+    conversations: Count = 0
+
+    @classmethod
+    def of(cls, store: sqlite3.Connection) -> StoreCounts:
+        (version,) = store.execute("PRAGMA user_version").fetchone()
+        host = store.execute("SELECT fingerprint FROM authority").fetchone()
+        counts = {
+            name: store.execute(f"SELECT count(*) FROM {rows}").fetchone()[0]  # noqa: S608 - names of this file
+            for name, rows in _COUNTED.items()
+        }
+        return cls(host=host and host[0], store_version=version, **counts)
 
 
 class Contents(StoreCounts, frozen=True, kw_only=True):
@@ -88,7 +126,7 @@ def home_archive(home: Path, *, now_ms: int, without: Path | None = None) -> Ite
         shutil.rmtree(folder, ignore_errors=True)  # of a backup that a power cut ended
         make_private_folder(folder)
         copy = folder / STORE
-        counts = copy_store(store, copy)
+        counts = _copy_store(store, copy)
         with _reading(home), locked(audit) if audit.is_dir() else nullcontext():  # lines and head as of one moment
             held, left_out = _hold(home, folder, without)
         files = [HomeFile(STORE, copy, copy.stat().st_size), *held]
@@ -102,6 +140,22 @@ def home_archive(home: Path, *, now_ms: int, without: Path | None = None) -> Ite
         yield contents, archive_of(contents, files)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _copy_store(store: Path, copy: Path) -> StoreCounts:
+    """A whole copy, also while a host writes, and checked: a damaged store must not take the place of good backups."""
+    try:
+        with closing(sqlite3.connect(copy)) as target:
+            with closing(connect(store, read_only=True)) as source:
+                source.backup(target)
+            (verdict,) = target.execute("PRAGMA quick_check(1)").fetchone()
+            if verdict == "ok":
+                return StoreCounts.of(target)
+    except (sqlite3.Error, OSError) as exc:
+        step = "free some space on the disk of the home, then do it again; else see: microclaw doctor"
+        raise StoreError(f"the store {store} cannot be copied: {exc}", next_step=step) from exc
+    text = f"the store {store} is damaged: {verdict}"
+    raise StoreError(text, next_step="restore an earlier backup: microclaw backup restore FILE --replace")
 
 
 def archive_of(contents: Contents, files: Sequence[HomeFile]) -> Iterator[bytes]:

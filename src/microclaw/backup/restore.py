@@ -10,12 +10,14 @@ import ctypes
 import errno
 import itertools
 import os
+import secrets
 import shutil
+import sqlite3
 import sys
 import tarfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -36,14 +38,18 @@ from microclaw.backup.archive import (
     NAME,
     STORE,
     Contents,
+    StoreCounts,
     is_kept,
     is_odd,
 )
 from microclaw.durable import make_folders, make_private_folder, read_private, sync_folder
 from microclaw.errors import BackupDamaged, BackupError, BackupNewer, ConfigError, NotABackup, StoreError
+from microclaw.store.codes import end_codes
+from microclaw.store.inbox import end_unanswered
+from microclaw.store.links import renew_all
 from microclaw.store.schema import BASE, VERSION
-from microclaw.store.sqlite_file import take_lock
-from microclaw.store.store_copy import StoreCounts, settle_copy
+from microclaw.store.sign_ins import end_sessions
+from microclaw.store.sqlite_file import connect, open_store, take_lock
 
 MAX_PAX_BYTES: Final = 4096
 MAX_CONTENTS_BYTES: Final = 64 * 1024
@@ -267,14 +273,22 @@ def _unpacked(chunks: Iterable[bytes], ready: Path) -> tuple[Contents, int]:
 
 
 def _settle(folder: Path, contents: Contents) -> int:
-    """Check the store and the identity, and end what a store from a backup does not know."""
+    """Check the store and the identity, and end what a store from a backup does not know: links, sessions, codes and
+    open turns since. How many messages get no answer."""
     try:
-        counts, unanswered = settle_copy(folder / STORE)
-    except StoreError as exc:
-        raise BackupDamaged(f"its store cannot be used: {exc.message}") from exc
+        with closing(connect(folder / STORE, read_only=True)) as store:
+            counts = StoreCounts.of(store)  # before its tables are those of this version
+        with closing(open_store(folder / STORE)) as store:
+            store.execute("BEGIN IMMEDIATE")
+            renew_all(store, secrets.token_bytes)
+            end_sessions(store)
+            end_codes(store)
+            unanswered = end_unanswered(store)
+            store.execute("COMMIT")
+    except (StoreError, sqlite3.Error, OSError) as exc:
+        raise BackupDamaged(f"its store cannot be used: {getattr(exc, 'message', exc)}") from exc
     for name in StoreCounts.__struct_fields__:
-        # Conversations of 0.1.0 are files, and counted with those of the store.
-        if name != "conversations" and (held := getattr(counts, name)) != (said := getattr(contents, name)):
+        if (held := getattr(counts, name)) != (said := getattr(contents, name)):
             raise BackupDamaged(f"its store has {name.replace('_', ' ')} {held}, and it says {said}")
     if counts.host and pem_fingerprint(read_private(folder / IDENTITY / AUTHORITY_FILE) or b"") != counts.host:
         raise BackupDamaged("its identity is not the one that its devices trust")

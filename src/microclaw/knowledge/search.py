@@ -119,6 +119,15 @@ class Search:
         """Make the next search look at the files again. Call it after writing one."""
         self._scanned_at = None
 
+    async def scrub(self) -> None:
+        """Write the databases of index and conversations anew without what is deleted; StoreError.
+
+        Needs as much free space as they have. Other writes wait meanwhile: two seconds for about 100 MB.
+        """
+        await self._table.scrub()
+        if not self._table.is_beside(self._sessions):
+            await self._sessions.scrub()
+
     @asynccontextmanager
     async def without(self, source: str) -> AsyncIterator[None]:
         """Take a file's rows out of the index; inside, no file is read. For a file that is removed meanwhile."""

@@ -408,7 +408,7 @@ class DeviceLink:
         if self.presence is not None:
             self.presence = replace(self.presence, seen_ms=self._now_ms)
             try:
-                await self._parts.events.seen(self.presence)
+                await self._parts.events.put(self.presence)
             except StoreError as exc:  # a full disk keeps no device out
                 _log.warning("when %s was here is not kept: %s", self.name, exc.message)
 

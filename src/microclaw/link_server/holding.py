@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 
 from microclaw.errors import StoreError
-from microclaw.store.link_holders import LinkHolder, LinkHolderTable
+from microclaw.store.links import LinkHolder, LinkHolderTable
 
 _log = logging.getLogger(__name__)
 

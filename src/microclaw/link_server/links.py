@@ -24,7 +24,7 @@ class LinkRegistry:
     @classmethod
     async def open(cls, parts: LinkParts) -> Self:
         links = cls(parts)
-        for presence in await parts.events.presence():
+        for presence in await parts.events.list():
             links._links[presence.device_id] = DeviceLink(presence.device_id, parts, presence)
         if parts.holding is not None:
             parts.holding.moved.append(links.moved)
@@ -76,7 +76,6 @@ class LinkRegistry:
         """The device was removed: nothing is kept of it."""
         self.drop(link_id)
         await self.parts.links.forget(link_id)
-        await self.parts.events.forget(link_id)
 
     def depths(self) -> Mapping[LaneName, int]:
         """Messages that wait on all connections, by lane."""

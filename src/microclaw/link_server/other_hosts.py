@@ -99,7 +99,7 @@ class OtherHosts:
             if not (link := self._links.link(link_id)).online
             and (link.presence is None or link.presence.seen_ms != seen_ms)
         ]
-        for presence in await events.presence_of(new) if new else ():
+        for presence in await events.list(device_id=tuple(new)) if new else ():
             link = self._links.link(presence.device_id)
             if not link.online:
                 link.presence = presence

@@ -55,7 +55,7 @@ class Offers:
 
     async def newest_for(self, device: Device) -> str | None:
         """The highest version that is published for a device; None where nothing is."""
-        return newest_for(await self._table.releases(), device, self._now_ms())
+        return newest_for(await self._table.list(), device, self._now_ms())
 
     async def offer(self, device_id: str, release: ReleaseRow, *, by: str, again: bool = False) -> OfferRow:
         """Offer it, now or when the device is back. A device that was offered it before is asked nothing.

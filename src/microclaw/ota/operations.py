@@ -74,7 +74,7 @@ class FirmwareService:
 @_owner("firmware.keys", http="GET /v1/firmware/keys")
 async def list_keys(service: FirmwareService, _: Call) -> UpdateKeys:
     """The public keys whose updates this host passes on; what a device trusts: firmware status."""
-    return UpdateKeys(keys=[_key(row) for row in await service.publisher.table.keys()])
+    return UpdateKeys(keys=[_key(row) for row in await service.publisher.table.keys.list()])
 
 
 @_risky(
@@ -126,7 +126,7 @@ async def list_releases(
     verify: Annotated[bool, Meta(description="Check payloads and signatures again.")] = False,
 ) -> Releases:
     """Every release, the newest first."""
-    found = await service.publisher.table.releases()
+    found = await service.publisher.table.list()
     if release is not None:
         found = tuple(row for row in found if release in (str(row.release_id), row.version))
         if not found:

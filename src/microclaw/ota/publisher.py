@@ -44,22 +44,22 @@ class Publisher:
     async def trust(self, key: PublicKey, name: str, *, by: str) -> KeyRow:
         """From now on this host passes on what this key signs."""
         async with self._changing:
-            others = [row.name for row in await self.table.keys() if row.key_id != key.key_id]
+            others = [row.name for row in await self.table.keys.list() if row.key_id != key.key_id]
             if len(others) >= MAX_KEYS:
                 raise ConfigError(f"{MAX_KEYS} keys is the limit", next_step="microclaw firmware keys")
             if name in others:
                 raise ConfigError(f"another key is called {name}", next_step="give another --name")
-            await self.table.put_key(KeyRow(key.key_id, name, key.der, self._now_ms()))
+            await self.table.keys.put(KeyRow(key.key_id, name, key.der, self._now_ms()))
         self._note(AuditKind.FIRMWARE_KEY, f"updates signed by {key.key_id} are passed on from now on", name, by)
         return await self.key(key.key_id)
 
     async def moduli(self) -> dict[str, str]:
         """Each key as devices keep it, by its id."""
-        return {row.key_id: PublicKey(row.public_der, row.key_id).trusted.n for row in await self.table.keys()}
+        return {row.key_id: PublicKey(row.public_der, row.key_id).trusted.n for row in await self.table.keys.list()}
 
     async def key(self, key_id: str) -> KeyRow:
         """A key that this host knows. Raises UnknownName."""
-        row = await self.table.key(key_id)
+        row = await self.table.keys.get(key_id)
         if row is None:
             raise UnknownName(f"no such key here: {key_id}", next_step="microclaw firmware trust FILE.pub.pem")
         return row
@@ -68,7 +68,7 @@ class Publisher:
         """This host takes no more releases of the key; what devices trust is theirs."""
         async with self._changing:
             row = await self.key(key_id)
-            await self.table.drop_key(key_id)
+            await self.table.keys.delete(key_id)
         self._note(AuditKind.FIRMWARE_KEY, f"updates signed by {key_id} are taken no more", row.name, by)
         return row
 
@@ -131,7 +131,7 @@ class Publisher:
 
     async def find(self, text: str) -> tuple[ReleaseRow, ...]:
         """Releases by number or version that are not withdrawn, the newest first. Raises UnknownName."""
-        rows = await self.table.releases()
+        rows = await self.table.list()
         found = tuple(row for row in rows if text in (str(row.release_id), row.version))
         live = tuple(row for row in found if row.withdrawn_ms is None)
         if not live:

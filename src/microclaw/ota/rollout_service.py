@@ -142,7 +142,7 @@ class RolloutService:
 
     async def withdrawn(self, version: str) -> None:
         """End the open rollouts of a version that has no release any more."""
-        if any(row.version == version and row.withdrawn_ms is None for row in await self.publisher.table.releases()):
+        if any(row.version == version and row.withdrawn_ms is None for row in await self.publisher.table.list()):
             return
         for one in self.rollouts.going_on:
             if one.version == version and one.rollout.is_open:

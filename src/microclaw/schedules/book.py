@@ -27,8 +27,7 @@ from microclaw.schedules.entry import (
     zone_of,
 )
 from microclaw.schedules.parse import parse_when, timing_of
-from microclaw.store.schedules import RunRow, ScheduleRow, ScheduleTable
-from microclaw.store.states import Missed
+from microclaw.store.schedules import Missed, RunRow, ScheduleRow, ScheduleTable
 from microclaw.text import role_words
 
 MAX_SCHEDULES: Final = 200

@@ -18,8 +18,7 @@ from msgspec import Meta, Struct, ValidationError, convert, to_builtins
 from microclaw.auth.gate import Permission
 from microclaw.clock import find_zone
 from microclaw.errors import ScheduleRefused, StoreError
-from microclaw.store.schedules import ScheduleRow
-from microclaw.store.states import Missed, ScheduleState
+from microclaw.store.schedules import Missed, ScheduleRow, ScheduleState
 
 MIN_EVERY_MS: Final = 60_000
 _MAX_SAME: Final = 400  # cron times that may come together at one gap of summer time

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 from microclaw.language.times import When, when_text
 from microclaw.operations.operation import Call, Effect, Option, Permission, operation
 from microclaw.operations.result import Listing, Result
-from microclaw.store.states import Missed, RunState, ScheduleState
+from microclaw.store.schedules import Missed, RunState, ScheduleState
 
 if TYPE_CHECKING:
     from microclaw.schedules.runner import Runner

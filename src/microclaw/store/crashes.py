@@ -10,7 +10,7 @@ from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import UnknownName
 from microclaw.operations.result import Result
-from microclaw.store.rows import JSON_TUPLE, Table, one_of, reads, scalar, writes
+from microclaw.store.rows import JSON_TUPLE, Table, keep_newest, matching, reads, scalar, select, writes
 from microclaw.store.sql import Sql
 
 CrashKind: TypeAlias = Literal["program", "reset", "firmware"]
@@ -104,8 +104,12 @@ class CrashTable(Table):
         found = await self.groups(crash_id=crash_id)
         if not found:
             raise UnknownName(f"there is no crash {crash_id}", next_step="see them: microclaw logs --crashes")
+        return found[0], await self._reports(crash_id)
+
+    @reads
+    def _reports(self, sql: Sql, crash_id: int) -> tuple[CrashReport, ...]:
         where = "crash_reports JOIN crash_groups USING (crash_id) WHERE crash_id = ? ORDER BY report_id DESC"
-        return found[0], await self._select(CrashReport, where, (crash_id,))
+        return select(sql, CrashReport, where, (crash_id,))
 
     @reads
     def new_since(self, sql: Sql, moments_ms: Mapping[str, int]) -> int:
@@ -138,8 +142,7 @@ def insert_crash(sql: Sql, report: CrashReport) -> StoredCrash | None:
     (row["crash_id"],) = sql.execute(
         """INSERT INTO crash_groups (fingerprint, kind, program, version, title, first_ms, last_ms, found_on)
         VALUES (:fingerprint, :kind, :program, :version, :title, :at_ms, :at_ms, :device_id)
-        ON CONFLICT (fingerprint) DO UPDATE SET last_ms =
-            CASE WHEN crash_groups.last_ms < excluded.last_ms THEN excluded.last_ms ELSE crash_groups.last_ms END
+        ON CONFLICT (fingerprint) DO UPDATE SET last_ms = greatest(crash_groups.last_ms, excluded.last_ms)
         RETURNING crash_id""",
         row,
     ).fetchone()
@@ -149,11 +152,7 @@ def insert_crash(sql: Sql, report: CrashReport) -> StoredCrash | None:
         VALUES (:crash_id, :device_id, :at_ms, :firmware, :trace, :log)""",
         row,
     )
-    sql.execute(
-        """DELETE FROM crash_reports WHERE crash_id = ?1 AND report_id NOT IN
-        (SELECT report_id FROM crash_reports WHERE crash_id = ?1 ORDER BY report_id DESC LIMIT ?2)""",
-        (row["crash_id"], KEPT_REPORTS),
-    )
+    keep_newest(sql, "crash_reports", KEPT_REPORTS, "report_id", crash_id=row["crash_id"])
     count = scalar(sql, "SELECT sum(count) FROM crash_devices WHERE crash_id = ?", (row["crash_id"],))
     return StoredCrash(row["crash_id"], is_new, count)
 
@@ -170,10 +169,9 @@ def _count(sql: Sql, rows: str, values: Mapping[str, object]) -> None:
     """Add these rows to those that devices have: a count, the first and the last time."""
     sql.execute(
         f"""INSERT INTO crash_devices (crash_id, device_id, count, first_ms, last_ms) {rows}
-        ON CONFLICT (crash_id, device_id) DO UPDATE SET count = crash_devices.count + excluded.count, first_ms =
-            CASE WHEN crash_devices.first_ms > excluded.first_ms THEN excluded.first_ms ELSE crash_devices.first_ms END,
-            last_ms =
-            CASE WHEN crash_devices.last_ms < excluded.last_ms THEN excluded.last_ms ELSE crash_devices.last_ms END""",
+        ON CONFLICT (crash_id, device_id) DO UPDATE SET count = crash_devices.count + excluded.count,
+            first_ms = least(crash_devices.first_ms, excluded.first_ms),
+            last_ms = greatest(crash_devices.last_ms, excluded.last_ms)""",
         values,
     )
 
@@ -197,8 +195,5 @@ def _drop_empty(sql: Sql) -> None:
 
 def _of(crash_ids: Collection[int] | None, devices: Collection[str] | None) -> tuple[str, tuple[object, ...]]:
     """A condition for rows of these kinds (all, where None) and devices, and its values."""
-    where = "1 = 1"
-    for column, wanted in (("crash_id", crash_ids), ("device_id", devices)):
-        if wanted is not None:
-            where += f" AND {column} {one_of(wanted)}"
-    return where, (*(crash_ids or ()), *(devices or ()))
+    wanted = {"crash_id": crash_ids, "device_id": devices}
+    return matching({column: tuple(some) for column, some in wanted.items() if some is not None})

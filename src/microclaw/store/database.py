@@ -13,18 +13,18 @@ import os
 import queue
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import ExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 from microclaw.errors import Overloaded, StoreError, StoreUnwritable
-from microclaw.store.following import Refresh
 from microclaw.store.sql import Sql
 from microclaw.store.sqlite_file import SqliteConnection, connect, open_store, take_lock
 
 T = TypeVar("T")
+Refresh: TypeAlias = Callable[[], Awaitable[object]]
 
 _log = logging.getLogger(__name__)
 

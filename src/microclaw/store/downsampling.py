@@ -67,13 +67,8 @@ def _make_minutes(sql: Sql, now_ms: int) -> None:
     gone_ms = scalar(sql, "SELECT raw_gone_ms FROM telemetry_state")
     if begin_ms < gone_ms:
         end_ms = min(end_ms, gone_ms)
-    sql.execute(
-        f"""INSERT INTO telemetry_minutes (series_id, at_ms, low, high, mean, count)
-        SELECT series_id, at_ms / {MINUTE_MS} * {MINUTE_MS} AS minute, min(value), max(value), avg(value), count(*)
-        FROM telemetry_raw WHERE at_ms >= ? AND at_ms < ? AND series_id IN ({_LIVE})
-        GROUP BY series_id, minute {_over(begin_ms, gone_ms)}""",  # noqa: S608 - words of ours
-        (begin_ms, end_ms),
-    )
+    values = "min(value), max(value), avg(value), count(*)"
+    _make_buckets(sql, "telemetry_minutes", MINUTE_MS, values, "telemetry_raw", begin_ms, end_ms, gone_ms)
     sql.execute("UPDATE telemetry_state SET minutes_ms = ?", (end_ms,))
 
 
@@ -82,14 +77,8 @@ def _make_hour(sql: Sql, now_ms: int) -> None:
     buckets are between."""
     begin_ms, _, minutes_ms, hours_ms = _open_minutes(sql, now_ms)
     gone_ms = scalar(sql, "SELECT minutes_gone_ms FROM telemetry_state")
-    sql.execute(
-        f"""INSERT INTO telemetry_hours (series_id, at_ms, low, high, mean, count)
-        SELECT series_id, at_ms / {HOUR_MS} * {HOUR_MS} AS hour, min(low), max(high),
-            sum(mean * count) / sum(count), sum(count)
-        FROM telemetry_minutes WHERE series_id IN ({_LIVE}) AND at_ms >= ? AND at_ms < ?
-        GROUP BY series_id, hour {_over(hours_ms, gone_ms)}""",  # noqa: S608 - words of ours
-        (hours_ms, hours_ms + HOUR_MS),
-    )
+    values = "min(low), max(high), sum(mean * count) / sum(count), sum(count)"
+    _make_buckets(sql, "telemetry_hours", HOUR_MS, values, "telemetry_minutes", hours_ms, hours_ms + HOUR_MS, gone_ms)
     cut_ms = min(floor_ms(now_ms - MINUTES_MS, HOUR_MS), hours_ms)
     for table, before_ms in (("telemetry_hours", now_ms - HOURS_MS), ("telemetry_minutes", cut_ms)):
         query = f"""{_LIVE} AND EXISTS (SELECT 1 FROM {table} WHERE {table}.series_id = telemetry_series.series_id
@@ -103,12 +92,18 @@ def _make_hour(sql: Sql, now_ms: int) -> None:
         sql.execute("UPDATE telemetry_state SET hours_ms = ?", (hours_ms + HOUR_MS,))
 
 
-def _over(begin_ms: int, gone_ms: int) -> str:
-    """What becomes of a bucket that is there: made anew of what it is made of, unless that is deleted."""
-    if begin_ms < gone_ms:
-        return "ON CONFLICT DO NOTHING"
+def _make_buckets(
+    sql: Sql, table: str, step_ms: int, values: str, source: str, begin_ms: int, end_ms: int, gone_ms: int
+) -> None:
+    """Of each series, made anew of what they are made of; one that is there stays where some of that is deleted."""
     news = ", ".join(f"{column} = excluded.{column}" for column in ("low", "high", "mean", "count"))
-    return f"ON CONFLICT (series_id, at_ms) DO UPDATE SET {news}"
+    over = "DO NOTHING" if begin_ms < gone_ms else f"(series_id, at_ms) DO UPDATE SET {news}"
+    sql.execute(
+        f"""INSERT INTO {table} (series_id, at_ms, low, high, mean, count)
+        SELECT series_id, at_ms / {step_ms} * {step_ms} AS bucket, {values} FROM {source}
+        WHERE at_ms >= ? AND at_ms < ? AND series_id IN ({_LIVE}) GROUP BY series_id, bucket ON CONFLICT {over}""",  # noqa: S608 - words of ours
+        (begin_ms, end_ms),
+    )
 
 
 def _delete_raw(sql: Sql, oldest_ms: int, cut_ms: int) -> None:

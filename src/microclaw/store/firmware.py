@@ -12,7 +12,21 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import ConfigError, UnknownName
-from microclaw.store.rows import BOOL, JSON_TUPLE, Table, first, insert, one_of, reads, scalar, select, writes
+from microclaw.store.database import Database
+from microclaw.store.rows import (
+    BOOL,
+    JSON_TUPLE,
+    RowTable,
+    first,
+    insert,
+    keep_newest,
+    one_of,
+    reads,
+    scalar,
+    select,
+    update,
+    writes,
+)
 from microclaw.store.sql import Sql
 from microclaw.text import clean_text
 from microclaw.wire.link.messages import OtaStatus
@@ -116,22 +130,19 @@ class ForeignRow:
     changed_ms: int
 
 
-class FirmwareTable(Table):
-    """Every write is on the disk when it returns. News of other hosts are those of offers."""
+class FirmwareKeyTable(RowTable[KeyRow]):
+    _kind, _name, _key, _order = KeyRow, "firmware_keys", "key_id", "added_ms, key_id"
 
+
+class FirmwareTable(RowTable[ReleaseRow]):
+    """Releases, the newest first, and their offers. News of other hosts are those of offers."""
+
+    _kind, _name, _key, _order = ReleaseRow, "firmware_releases", "release_id", "release_id DESC"
     followed = frozenset({"firmware_offers"})
 
-    async def keys(self) -> tuple[KeyRow, ...]:
-        return await self._select(KeyRow, "firmware_keys ORDER BY added_ms, key_id")
-
-    async def key(self, key_id: str) -> KeyRow | None:
-        return await self._first(KeyRow, "firmware_keys WHERE key_id = ?", (key_id,))
-
-    async def put_key(self, row: KeyRow) -> None:
-        await self._insert("firmware_keys", row, over=())
-
-    async def drop_key(self, key_id: str) -> None:
-        await self._execute("DELETE FROM firmware_keys WHERE key_id = ?", (key_id,))
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.keys = FirmwareKeyTable(database)
 
     @writes
     def publish(self, sql: Sql, new: ReleaseRow) -> ReleaseRow:
@@ -156,44 +167,44 @@ class FirmwareTable(Table):
             raise ConfigError(f"{MAX_RELEASES} releases is the limit", next_step="begin with a new home for newer ones")
         return replace(new, release_id=insert(sql, "firmware_releases", new, number="release_id"))
 
-    async def releases(self) -> tuple[ReleaseRow, ...]:
-        """The newest first."""
-        return await self._select(ReleaseRow, f"firmware_releases ORDER BY release_id DESC LIMIT {MAX_RELEASES}")
-
     async def release(self, release_id: int) -> ReleaseRow:
         """Raises UnknownName."""
-        if (found := await self._first(ReleaseRow, "firmware_releases WHERE release_id = ?", (release_id,))) is None:
+        if (found := await self.get(release_id)) is None:
             raise UnknownName(f"there is no release {release_id}", next_step="microclaw firmware list")
         return found
 
-    async def withdraw(self, release_id: int, now_ms: int) -> None:
-        query = "UPDATE firmware_releases SET withdrawn_ms = ? WHERE release_id = ? AND withdrawn_ms IS NULL"
-        await self._execute(query, (now_ms, release_id))
+    @writes
+    def withdraw(self, sql: Sql, release_id: int, now_ms: int) -> None:
+        update(sql, "firmware_releases", {"release_id": release_id, "withdrawn_ms": None}, withdrawn_ms=now_ms)
 
     @reads
     def payloads(self, sql: Sql) -> frozenset[str]:
         """The SHA-256 of each payload that a release needs."""
         return frozenset(sha256 for (sha256,) in sql.execute("SELECT DISTINCT sha256 FROM firmware_releases"))
 
-    async def offers(self, device_id: str | None = None, release_id: int | None = None) -> tuple[OfferRow, ...]:
+    @reads
+    def offers(self, sql: Sql, device_id: str | None = None, release_id: int | None = None) -> tuple[OfferRow, ...]:
         """The newest first; of one device, of one release."""
         where = "firmware_offers WHERE (?1 IS NULL OR device_id = ?1) AND (?2 IS NULL OR release_id = ?2)"
-        return await self._select(OfferRow, f"{where} ORDER BY offer_id DESC", (device_id, release_id))
+        return select(sql, OfferRow, f"{where} ORDER BY offer_id DESC", (device_id, release_id))
 
-    async def latest(self) -> tuple[OfferRow, ...]:
+    @reads
+    def latest(self, sql: Sql) -> tuple[OfferRow, ...]:
         """Of each device the newest offer of a firmware, and the newest change of keys."""
         where = """firmware_offers WHERE offer_id IN (SELECT max(o.offer_id) FROM firmware_offers AS o
             JOIN firmware_releases AS r USING (release_id) GROUP BY o.device_id, r.kind = 'keys') ORDER BY offer_id"""
-        return await self._select(OfferRow, where)
+        return select(sql, OfferRow, where)
 
-    async def foreign(self) -> tuple[ForeignRow, ...]:
-        return await self._select(ForeignRow, "firmware_foreign ORDER BY device_id")
+    @reads
+    def foreign(self, sql: Sql) -> tuple[ForeignRow, ...]:
+        return select(sql, ForeignRow, "firmware_foreign ORDER BY device_id")
 
-    async def offered(self, device_id: str, sha256: str) -> tuple[ReleaseRow, ...]:
+    @reads
+    def offered(self, sql: Sql, device_id: str, sha256: str) -> tuple[ReleaseRow, ...]:
         """The releases with this payload that the device was offered."""
         where = """firmware_releases WHERE sha256 = ?1 AND EXISTS (SELECT 1 FROM firmware_offers AS o
             WHERE o.device_id = ?2 AND o.release_id = firmware_releases.release_id)"""
-        return await self._select(ReleaseRow, where, (sha256, device_id))
+        return select(sql, ReleaseRow, where, (sha256, device_id))
 
 
 class OfferedBefore(Exception):
@@ -221,11 +232,7 @@ def offer_in(
     superseded = [_changed(sql, row, "idle", SUPERSEDED, now_ms) for row in older]
     new = OfferRow(0, device_id, release.release_id, release.version, "waiting", 0.0, None, now_ms, now_ms, by)
     new = replace(new, offer_id=insert(sql, "firmware_offers", new, number="offer_id"))
-    sql.execute(
-        f"""DELETE FROM firmware_offers WHERE device_id = ?1 AND state IN {ENDED} AND offer_id <= coalesce((SELECT
-            offer_id FROM firmware_offers WHERE device_id = ?1 ORDER BY offer_id DESC LIMIT 1 OFFSET ?2), 0)""",  # noqa: S608 - names of ours
-        (device_id, KEPT_OFFERS),
-    )
+    keep_newest(sql, "firmware_offers", KEPT_OFFERS, "offer_id", f"AND state IN {ENDED}", device_id=device_id)
     return (*superseded, new)
 
 

@@ -13,7 +13,7 @@ from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import StoreError
 from microclaw.store.codes import SECRET, claim_secret, spend_secrets
-from microclaw.store.rows import Table, delete, first, insert, reads, scalar, select, update, writes
+from microclaw.store.rows import Table, delete, first, insert, keep_newest, reads, scalar, select, update, writes
 from microclaw.store.sql import Sql
 
 TokenState: TypeAlias = Literal["current", "pending", "retired", "revoked"]
@@ -232,12 +232,7 @@ def _judge(rows: tuple[TokenRow, ...], token_hash: bytes, unused_since_ms: int) 
 def _retire(sql: Sql, device_id: str, state: TokenState, at_ms: int) -> None:
     """Mark the token as retired and last used now, so that a late use of it is not counted as a guess."""
     update(sql, "tokens", {"device_id": device_id, "state": state}, state="retired", used_ms=at_ms)
-    sql.execute(
-        """DELETE FROM tokens WHERE device_id = ? AND state IN ('retired', 'revoked') AND hash NOT IN (
-            SELECT hash FROM tokens WHERE device_id = ? AND state IN ('retired', 'revoked')
-            ORDER BY made_ms DESC, hash LIMIT ?)""",
-        (device_id, device_id, KEPT_RETIRED),
-    )
+    keep_newest(sql, "tokens", KEPT_RETIRED, "made_ms", device_id=device_id, state=("retired", "revoked"))
 
 
 def _supersede(sql: Sql, device_id: str, at_ms: int, secret: bytes | None) -> bool:

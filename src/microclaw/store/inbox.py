@@ -75,11 +75,6 @@ class InboxTable(TimedTable):
         return exists(sql, "inbox", channel=channel, key=key)
 
     @writes
-    def begin(self, sql: Sql, message_id: int) -> None:
-        """Count a start of its turn."""
-        sql.execute("UPDATE inbox SET starts = starts + 1 WHERE message_id = ?", (message_id,))
-
-    @writes
     def claim(self, sql: Sql, message_ids: Sequence[int]) -> dict[int, Claim]:
         """Count a start of each message's turn, where it may begin now."""
         return {message_id: _claim(sql, message_id, self.host) for message_id in message_ids}

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from microclaw.errors import TakenOver
-from microclaw.store.rows import JSON_TUPLE, Table, delete, insert, one_of, reads, select, update, writes
+from microclaw.store.rows import JSON_TUPLE, RowTable, Table, delete, insert, keep_newest, reads, select, update, writes
 from microclaw.store.sql import Sql
 
 KEPT_EVENTS: Final = 1000  # a device; the oldest give way
@@ -67,29 +67,17 @@ class EventRow:
     received_ms: int
 
 
-class LinkEventTable(Table):
-    """Presence and events of one database's devices."""
+class LinkEventTable(RowTable[Presence]):
+    """Presence of every device that ever connected, and events."""
+
+    _kind, _name, _key, _order = Presence, "link_presence", "device_id", "device_id"
 
     followed = frozenset({"link_events"})
-
-    @reads
-    def presence(self, sql: Sql) -> tuple[Presence, ...]:
-        """Every device that ever connected."""
-        return select(sql, Presence, "link_presence")
 
     @reads
     def seen_at(self, sql: Sql) -> dict[str, int]:
         """When each device that ever connected was last seen, in Unix ms."""
         return dict(sql.execute("SELECT device_id, seen_ms FROM link_presence"))
-
-    @reads
-    def presence_of(self, sql: Sql, device_ids: Sequence[str]) -> tuple[Presence, ...]:
-        """Of these devices."""
-        return select(sql, Presence, f"link_presence WHERE device_id {one_of(device_ids)}", device_ids)
-
-    @writes
-    def seen(self, sql: Sql, presence: Presence) -> None:
-        insert(sql, "link_presence", presence, over=("device_id",))
 
     @writes
     def seen_with(self, sql: Sql, host: str, at_ms: int) -> int:
@@ -102,12 +90,6 @@ class LinkEventTable(Table):
     def after(self, sql: Sql, number: int, limit: int) -> Sequence[EventRow]:
         """Events of all devices after `number`, oldest first."""
         return select(sql, EventRow, "link_events WHERE number > ? ORDER BY number LIMIT ?", (number, limit))
-
-    @writes
-    def forget(self, sql: Sql, device_id: str) -> None:
-        """The device was removed: its events, presence, open tasks and updates go."""
-        for table in ("link_events", "link_presence", "link_tasks", "firmware_offers", "firmware_foreign"):
-            delete(sql, table, device_id=device_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +120,7 @@ class LinkTaskTable(Table):
 def add_event(sql: Sql, device_id: str, type_: str, name: str, payload: bytes, received_ms: int) -> None:
     """Keep an event within the caller's transaction."""
     insert(sql, "link_events", EventRow(0, device_id, type_, name, payload, received_ms), number="number")
-    sql.execute(
-        """DELETE FROM link_events WHERE device_id = ?1 AND number <= coalesce(
-            (SELECT number FROM link_events WHERE device_id = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2), 0)""",
-        (device_id, KEPT_EVENTS),
-    )
+    keep_newest(sql, "link_events", KEPT_EVENTS, "number", device_id=device_id)
 
 
 def add_task(sql: Sql, open_task: OpenTask, at_ms: int) -> str | None:

@@ -2,19 +2,24 @@
 
 The cursors are those of wire/link/sequence.py. Each method is one transaction of the database, which commits those of
 many devices at once. `append_to` joins a transaction of the caller.
+
+In a cluster a device's connection is at one host. Every change of that takes the next number of all, the fence: the
+newer connection has the higher one, and whoever wants to know what changed asks for what is above the last that it saw.
+What a connection writes is checked against it, in the same transaction: an older connection's host can no longer move
+the device's cursors. A host that is alone keeps no such row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import starmap
 from typing import Final
 
-from microclaw.errors import Overloaded, StoreError
+from microclaw.errors import NewerConnection, Overloaded, StoreError
 from microclaw.store.database import Database
 from microclaw.store.firmware import OfferRow, refused_in
-from microclaw.store.link_holders import check_holder, forget_holder
-from microclaw.store.rows import TimedTable, delete, exists, insert, reads, scalar, update, writes
+from microclaw.store.rows import Table, TimedTable, delete, exists, insert, reads, scalar, select, update, writes
 from microclaw.store.sql import Sql
 from microclaw.wire.link.sequence import InboxCursor, OutboxCursor, StoredMessage
 
@@ -22,13 +27,15 @@ MAX_MESSAGES: Final = 1024
 MAX_BYTES: Final = 4 * 1024 * 1024
 REMEMBERED_IDS: Final = 256  # what an inbox recognises after the other end renewed its epoch
 EPOCH_BYTES: Final = 8
+_NO_DEVICE: Final = ""
+_FENCE: Final = "SELECT fence FROM link_holders WHERE device_id = ?"
 
 
 class LinkTable(TimedTable):
     """The outboxes and inboxes of one database. `random_bytes` makes epochs.
 
-    StoreError for a device that has none: it was removed. `fence` is that of the device's connection here, in a cluster
-    (store/link_holders.py): NewerConnection when there is a newer one.
+    StoreError for a device that has none: it was removed. `fence` is that of the device's connection here, in a
+    cluster: NewerConnection when there is a newer one.
     """
 
     def __init__(self, database: Database, *, now_ms: Callable[[], int], random_bytes: Callable[[int], bytes]) -> None:
@@ -42,9 +49,12 @@ class LinkTable(TimedTable):
 
     @writes
     def forget(self, sql: Sql, device_id: str) -> None:
-        """The device is gone: so are its messages, both ways."""
-        delete(sql, "links", device_id=device_id)
-        forget_holder(sql, device_id)
+        """The device was removed: its messages both ways, events, presence, open tasks and updates go."""
+        for table in ("links", "link_events", "link_presence", "link_tasks", "firmware_offers", "firmware_foreign"):
+            delete(sql, table, device_id=device_id)
+        # A row of no device keeps the highest fence: none is given twice.
+        if delete(sql, "link_holders", device_id=device_id).rowcount:
+            _put_holder(sql, _NO_DEVICE, None)
 
     @reads
     def cursors(self, sql: Sql, device_id: str) -> tuple[OutboxCursor, InboxCursor]:
@@ -199,3 +209,65 @@ def _cursors(sql: Sql, device_id: str) -> tuple[OutboxCursor, InboxCursor]:
 
 def _no_link(device_id: str) -> StoreError:
     return StoreError(f"device {device_id} has no link: it was removed")
+
+
+@dataclass(frozen=True, slots=True)
+class LinkHolder:
+    """`host` is None when the device left."""
+
+    device_id: str
+    host: str | None
+    fence: int
+
+
+class LinkHolderTable(Table):
+    """The holders of one database's links."""
+
+    @writes
+    def take(self, sql: Sql, device_id: str, host: str) -> int:
+        """The device's newest connection is at `host` from now on; its fence."""
+        return _put_holder(sql, device_id, host)
+
+    @writes
+    def leave(self, sql: Sql, device_id: str, fence: int) -> None:
+        """That connection is gone; nothing where a newer one is there."""
+        if scalar(sql, _FENCE, (device_id,)) == fence:
+            _put_holder(sql, device_id, None)
+
+    @reads
+    def hosts(self, sql: Sql) -> frozenset[str]:
+        """Those that devices are said to be connected to."""
+        rows = sql.execute("SELECT DISTINCT host FROM link_holders WHERE host IS NOT NULL")
+        return frozenset(host for (host,) in rows)
+
+    @writes
+    def leave_host(self, sql: Sql, host: str, *, limit: int = 500) -> int:
+        """Devices that are said to be at `host` are connected nowhere; how many were told so, `limit` at most."""
+        found = select(sql, LinkHolder, "link_holders WHERE host = ? ORDER BY fence LIMIT ?", (host, limit))
+        for holder in found:
+            _put_holder(sql, holder.device_id, None)
+        return len(found)
+
+    @reads
+    def since(self, sql: Sql, fence: int) -> tuple[LinkHolder, ...]:
+        """What changed above `fence`, in order."""
+        return select(sql, LinkHolder, "link_holders WHERE fence > ? ORDER BY fence", (fence,))
+
+
+def check_holder(sql: Sql, device_id: str, fence: int | None) -> None:
+    """Within a transaction of that connection; NewerConnection when there is one. None is not checked."""
+    if fence is not None and scalar(sql, _FENCE, (device_id,)) != fence:
+        raise NewerConnection(
+            f"device {device_id} has a newer connection to another host", next_step="this connection is over"
+        )
+
+
+def _put_holder(sql: Sql, device_id: str, host: str | None) -> int:
+    fence: int = scalar(
+        sql,
+        """INSERT INTO link_holders (device_id, host, fence)
+        SELECT ?, ?, coalesce(max(fence), 0) + 1 FROM link_holders WHERE true
+        ON CONFLICT (device_id) DO UPDATE SET host = excluded.host, fence = excluded.fence RETURNING fence""",
+        (device_id, host),
+    )
+    return fence

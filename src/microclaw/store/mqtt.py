@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from microclaw.store.database import Database
-from microclaw.store.rows import JSON_TUPLE, Table, delete, insert, one_of, scalar, writes
+from microclaw.store.rows import JSON_TUPLE, RowTable, Table, insert, one_of, reads, scalar, select, writes
 from microclaw.store.sql import Sql
 
 Kind: TypeAlias = Literal["event", "telemetry"]
@@ -81,10 +81,10 @@ class MqttBuffer(Table):
             _make_room(sql, total - self._limit_bytes + self._limit_bytes // _ROOM)
         self.sizes = _sizes(sql)
 
-    async def after(self, number: int, limit: int) -> Sequence[BufferedMessage]:
+    @reads
+    def after(self, sql: Sql, number: int, limit: int) -> tuple[BufferedMessage, ...]:
         """What waits after this number, oldest first."""
-        rest = "mqtt_buffer WHERE number > ? ORDER BY number LIMIT ?"
-        return await self._select(BufferedMessage, rest, (number, limit))
+        return select(sql, BufferedMessage, "mqtt_buffer WHERE number > ? ORDER BY number LIMIT ?", (number, limit))
 
     @writes
     def remove(self, sql: Sql, numbers: Collection[int]) -> None:
@@ -93,24 +93,16 @@ class MqttBuffer(Table):
         self.sizes = _sizes(sql)
 
 
-class MqttPublishedTable(Table):
+class MqttPublishedTable(RowTable[PublishedDevice]):
     """What the broker holds, so that it can be taken back when a device goes while nobody is connected."""
+
+    _kind, _name, _key, _order = PublishedDevice, "mqtt_published", "device_id", "device_id"
 
     @writes
     def host_id(self, sql: Sql, new_id: str) -> str:
         """The id of this host's topics: `new_id` where it has none."""
         sql.execute("INSERT INTO mqtt_host (id) SELECT ? WHERE NOT EXISTS (SELECT 1 FROM mqtt_host)", (new_id,))
         return str(scalar(sql, "SELECT id FROM mqtt_host"))
-
-    async def all(self) -> tuple[PublishedDevice, ...]:
-        return await self._select(PublishedDevice, "mqtt_published")
-
-    async def put(self, device: PublishedDevice) -> None:
-        await self._insert("mqtt_published", device, over=("device_id",))
-
-    @writes
-    def forget(self, sql: Sql, device_id: str) -> None:
-        delete(sql, "mqtt_published", device_id=device_id)
 
 
 def _sizes(sql: Sql) -> Mapping[Kind, BufferSize]:

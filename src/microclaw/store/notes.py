@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import StoreError
-from microclaw.store.rows import Table, delete, insert, reads, scalar, writes
+from microclaw.store.rows import Table, delete, insert, reads, scalar, select, writes
 from microclaw.store.sql import Sql
 
 NoteKind: TypeAlias = Literal["memory", "note", "device", "said", "answered"]
@@ -78,9 +78,10 @@ class NoteTable(Table):
 
     _has_late = False
 
-    async def files(self) -> dict[str, NoteFile]:
+    @reads
+    def files(self, sql: Sql) -> dict[str, NoteFile]:
         """Every indexed file by its path."""
-        return {row.path: row for row in await self._select(NoteFile, "note_files")}
+        return {row.path: row for row in select(sql, NoteFile, "note_files")}
 
     @writes
     def put(self, sql: Sql, file: NoteFile, notes: Sequence[NewNote], *, replace: bool) -> None:
@@ -110,9 +111,10 @@ class NoteTable(Table):
         drop_notes(sql, paths)
 
     async def scrub(self) -> None:
-        """Overwrite what was dropped, also inside the index; StoreError. Other writes wait."""
-        await self._execute("INSERT INTO notes_words (notes_words) VALUES ('optimize')", ())
-        await self._database.rewrite()
+        """Take what was dropped out of the database, also inside the index; StoreError. Other writes wait."""
+        optimize = "INSERT INTO notes_words (notes_words) VALUES ('optimize')"
+        await self._database.write(lambda sql: sql.execute(optimize).rowcount)
+        await super().scrub()
 
     @reads
     def search(self, sql: Sql, person: str, words: Iterable[str], *, limit: int = _CANDIDATES) -> tuple[NoteHit, ...]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
-from typing import Final, Generic, Literal, TypeAlias, TypeVar
+from typing import Final, Literal, TypeAlias, TypeVar
 
-from microclaw.store.rows import Table, delete, first, insert, reads, select, update, writes
+from microclaw.store.rows import RowTable, Table, delete, first, insert, reads, select, update, writes
 from microclaw.store.sql import Sql
 
 Role: TypeAlias = Literal["owner", "member", "guest", "read-only"]
@@ -109,41 +109,25 @@ class Token:
         return self.expires_ms is not None and self.expires_ms <= now_ms
 
 
-class CredentialTable(Table, Generic[C]):
+class CredentialTable(RowTable[C]):
     """What opens the host for a person, of one database, without the people."""
 
-    _kind: type[C]
-    _name: str
-    _id: str  # the column
-
-    @reads
-    def list(self, sql: Sql) -> tuple[C, ...]:
-        """All of them, oldest first."""
-        return select(sql, self._kind, f"{self._name} ORDER BY made_ms, {self._id}")
+    _order = "made_ms"
 
     @reads
     def by_hash(self, sql: Sql, digest: bytes) -> C | None:
         return first(sql, self._kind, f"{self._name} WHERE hash = ?", (digest,))
 
-    @reads
-    def by_id(self, sql: Sql, number: str) -> C | None:
-        return first(sql, self._kind, f"{self._name} WHERE {self._id} = ?", (number,))
-
     def note_use(self, number: str, used_ms: int) -> None:
         """Written with the next transaction."""
-        self._database.write_later(lambda sql: update(sql, self._name, {self._id: number}, used_ms=used_ms))
+        self._database.write_later(lambda sql: update(sql, self._name, {self._key: number}, used_ms=used_ms))
 
     @writes
-    def add(self, sql: Sql, row: C) -> bool:
+    def add_new(self, sql: Sql, row: C) -> bool:
         """False when its name is taken; StoreError when its person is not there."""
         return insert(sql, self._name, row, over=()) > 0
 
-    @writes
-    def delete(self, sql: Sql, number: str) -> bool:
-        """False when it is gone already."""
-        return delete(sql, self._name, **{self._id: number}).rowcount > 0
-
 
 class PersonTokenTable(CredentialTable[Token]):
-    _kind, _name, _id = Token, "person_tokens", "token_id"
+    _kind, _name, _key = Token, "person_tokens", "token_id"
     followed = frozenset({"people", "person_tokens"})

@@ -21,8 +21,7 @@ from typing import Any, Final
 import psycopg
 
 from microclaw.errors import ConfigError, StoreError, StoreUnreachable
-from microclaw.store.database import Database
-from microclaw.store.following import Followers, Refresh
+from microclaw.store.database import Database, Refresh
 from microclaw.store.postgres_connection import CHANNEL, IS_IT_WELL, LOCK, PostgresConnection, connect, cut, parameters
 from microclaw.store.postgres_dialect import tables_in_its_words
 from microclaw.store.schema import BASE, STEPS, VERSION, schema
@@ -31,6 +30,8 @@ START_S: Final = 60.0  # for a database that is starting, or has no connection f
 HEAR_S: Final = 2.0  # between looks whether the connection that hears is there
 FRESH_S: Final = 5.0
 ASK_S: Final = 2.0
+GATHER_S: Final = 0.05  # between two refreshes, at least: for the changes that come meanwhile
+AGAIN_S: Final = 1.0  # after a refresh that failed
 _NOW_MS: Final = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
 
 _REFUSED: Final = re.compile(
@@ -70,9 +71,7 @@ def make_tables(url: str, host: str) -> None:
                 connection.execute("; ".join(tables_in_its_words(schema())))
                 connection.execute("CREATE TABLE store_version (version BIGINT NOT NULL)")
                 connection.execute("INSERT INTO store_version VALUES (%s)", (BASE,))
-            (there,) = connection.execute("SELECT to_regclass('last_commits')").fetchone() or (None,)
-            if there is None:
-                connection.execute("CREATE TABLE last_commits (host TEXT PRIMARY KEY, mark TEXT NOT NULL)")
+            connection.execute("CREATE TABLE IF NOT EXISTS last_commits (host TEXT PRIMARY KEY, mark TEXT NOT NULL)")
             (version,) = connection.execute("SELECT version FROM store_version").fetchone() or (VERSION,)
             for number in range(version, VERSION):
                 for statement in STEPS[number - BASE]:
@@ -82,6 +81,40 @@ def make_tables(url: str, host: str) -> None:
             raise StoreError(
                 f"the database cannot be prepared: {str(exc).strip()}", next_step="see docs/cluster.md, Database"
             ) from exc
+
+
+class Follower:
+    """Runs `refresh` after each change of one of its tables: never twice at once, again after a change that came
+    meanwhile, and after it failed. `done`: what changed so far is read."""
+
+    def __init__(self, tables: frozenset[str], refresh: Refresh) -> None:
+        self.tables = tables
+        self.done = asyncio.Event()
+        self.done.set()
+        self._news = asyncio.Event()
+        self.task = asyncio.create_task(self._run(refresh), name=f"store: follow {', '.join(sorted(tables))}")
+
+    def changed(self, tables: frozenset[str]) -> None:
+        if self.tables & tables:
+            self._news.set()
+            self.done.clear()
+
+    async def _run(self, refresh: Refresh) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            began_s = loop.time()
+            try:
+                await refresh()
+                if not self._news.is_set():
+                    self.done.set()
+                pause_s = max(GATHER_S, loop.time() - began_s)  # where there is much to read, half of the time at most
+            except Exception:  # what is in memory is old until the next time
+                _log.exception("what another host changed in %s could not be read", ", ".join(sorted(self.tables)))
+                self._news.set()
+                pause_s = AGAIN_S
+            await asyncio.sleep(pause_s)
 
 
 class SharedDatabase(Database):
@@ -94,8 +127,7 @@ class SharedDatabase(Database):
         self._reads = PostgresConnection(url, host, writes=False)
         super().__init__(self._writing, self._reads)
         self._listeners: list[Callable[[frozenset[str]], None]] = []
-        self._followers = Followers()
-        self.listen(self._followers.changed)
+        self._followers: list[Follower] = []
         self._asked: dict[str, asyncio.Future[None]] = {}
         self._listens = asyncio.Event()
         self.is_heard = False  # whether what other hosts change is told here
@@ -108,18 +140,16 @@ class SharedDatabase(Database):
         """StoreError, ConfigError when it cannot be used. `host` is this host's id: letters, digits, - and _."""
         await asyncio.to_thread(make_tables, url, host)
         database = cls(url, host)
-        tasks = [
-            asyncio.create_task(database._hear(), name="store: hear the other hosts"),
-            asyncio.create_task(database._watch(), name="store: watch for silence"),
-        ]
+        hearing = asyncio.create_task(database._hear(), name="store: hear the other hosts")
+        watching = asyncio.create_task(database._watch(), name="store: watch for silence")
         try:
             await database._listens.wait()
             yield database
         finally:
+            tasks = [hearing, watching, *(follower.task for follower in database._followers)]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await database._followers.close()
             await database.stop()
             if database._aside is not None:
                 await database._aside.close()
@@ -128,7 +158,8 @@ class SharedDatabase(Database):
         self._listeners.append(changed)
 
     def follow(self, tables: Iterable[str], refresh: Refresh) -> None:
-        self._followers.add(tables, refresh)
+        self._followers.append(Follower(frozenset(tables), refresh))
+        self.listen(self._followers[-1].changed)
 
     async def catch_up_with(self, tables: frozenset[str]) -> None:
         """News come in the order of the commits: who hears his own has heard all before it."""
@@ -138,7 +169,9 @@ class SharedDatabase(Database):
             async with asyncio.timeout(FRESH_S):
                 await self.write(lambda sql: sql.execute("SELECT pg_notify(?, ?)", (CHANNEL, f"{self.host} ={asked}")))
                 await heard
-                await self._followers.until_done(tables)
+                for follower in self._followers:
+                    if follower.tables & tables:
+                        await follower.done.wait()
         except TimeoutError as exc:
             raise StoreUnreachable("nothing is heard of the other hosts", next_step=IS_IT_WELL) from exc
         finally:

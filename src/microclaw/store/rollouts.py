@@ -87,11 +87,10 @@ class RolloutTable(Table):
     def get(self, sql: Sql, rollout_id: int) -> tuple[RolloutRow, Progress] | None:
         return next(iter(_rows(sql, "rollouts WHERE rollout_id = ?", rollout_id)), None)
 
-    async def devices(self, rollout_id: int) -> tuple[RolloutDevice, ...]:
+    @reads
+    def devices(self, sql: Sql, rollout_id: int) -> tuple[RolloutDevice, ...]:
         """In their turn."""
-        return await self._select(
-            RolloutDevice, "rollout_devices WHERE rollout_id = ? ORDER BY position", (rollout_id,)
-        )
+        return select(sql, RolloutDevice, "rollout_devices WHERE rollout_id = ? ORDER BY position", (rollout_id,))
 
     @writes
     def keep(self, sql: Sql, rollout_id: int, before: Progress, now: Progress, rows: Iterable[RolloutDevice]) -> bool:

@@ -10,10 +10,9 @@ import json
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import fields
 from functools import cache, wraps
-from typing import Any, ClassVar, Concatenate, Final, ParamSpec, TypeVar
+from typing import Any, ClassVar, Concatenate, Final, Generic, ParamSpec, TypeVar
 
-from microclaw.store.database import Database
-from microclaw.store.following import Refresh
+from microclaw.store.database import Database, Refresh
 from microclaw.store.sql import Rows, Sql
 
 R = TypeVar("R")
@@ -47,6 +46,10 @@ class Table:
         """As Database.catch_up_with."""
         await self._database.catch_up_with(tables)
 
+    async def scrub(self) -> None:
+        """As Database.rewrite."""
+        await self._database.rewrite()
+
     def follow(self, refresh: Refresh) -> None:
         """As Database.follow."""
         self._database.follow(self.followed, refresh)
@@ -54,20 +57,6 @@ class Table:
     def listen(self, changed: Callable[[], None]) -> None:
         """Call `changed` when another host changed rows."""
         self._database.listen(lambda tables: changed() if tables & self.followed else None)
-
-    async def _select(self, kind: type[R], rest: str, values: Iterable[object] = ()) -> tuple[R, ...]:
-        return await self._database.read(lambda connection: select(connection, kind, rest, values))
-
-    async def _first(self, kind: type[R], rest: str, values: Iterable[object] = ()) -> R | None:
-        return await self._database.read(lambda sql: first(sql, kind, rest, values))
-
-    async def _insert(self, table: str, row: object, **how: Any) -> int:
-        """As `insert`."""
-        return await self._database.write(lambda connection: insert(connection, table, row, **how))
-
-    async def _execute(self, query: str, values: Sequence[object]) -> int:
-        """Returns how many rows it changed."""
-        return await self._database.write(lambda connection: connection.execute(query, values).rowcount)
 
 
 class TimedTable(Table):
@@ -96,6 +85,40 @@ def writes(work: Callable[Concatenate[T, Sql, P], R]) -> Callable[Concatenate[T,
         return await table._database.write(lambda sql: work(table, sql, *args, **options))
 
     return run
+
+
+class RowTable(Table, Generic[R]):
+    """The rows of one table, each an R. `_key` is the column that tells them apart, `_order` that of `list`."""
+
+    _kind: type[R]
+    _name: str
+    _key: str
+    _order: str
+
+    @reads
+    def get(self, sql: Sql, key: Any) -> R | None:
+        return first(sql, self._kind, f"{self._name} WHERE {self._key} = ?", (key,))
+
+    @reads
+    def list(self, sql: Sql, /, **where: object) -> tuple[R, ...]:
+        """Those with these values in these columns, in order; a tuple has all the values that are meant."""
+        condition, values = matching(where)
+        return select(sql, self._kind, f"{self._name} WHERE {condition} ORDER BY {self._order}", values)
+
+    @writes
+    def put(self, sql: Sql, row: R) -> None:
+        """Add a row, or replace the one with its key."""
+        insert(sql, self._name, row, over=(self._key,))
+
+    @writes
+    def add(self, sql: Sql, row: R) -> int:
+        """Add a row that has no number yet; the number that it gets, which no other row ever has."""
+        return insert(sql, self._name, row, number=self._key)
+
+    @writes
+    def delete(self, sql: Sql, key: Any) -> bool:
+        """False when it is gone already."""
+        return delete(sql, self._name, **{self._key: key}).rowcount > 0
 
 
 def columns(kind: type[Any]) -> str:
@@ -134,31 +157,42 @@ def scalar(sql: Sql, query: str, values: Sequence[object] = ()) -> Any:
 
 def exists(sql: Sql, table: str, **where: object) -> bool:
     """Whether a row has these values in these columns."""
-    condition, values = _matching(where)
+    condition, values = matching(where)
     return scalar(sql, f"SELECT 1 FROM {table} WHERE {condition} LIMIT 1", values) is not None  # noqa: S608 - names of ours
 
 
 def update(sql: Sql, table: str, where: Mapping[str, object], **news: object) -> Rows:
     """Give columns new values in the rows with those of `where`."""
-    condition, values = _matching(where)
+    condition, values = matching(where)
     query = f"UPDATE {table} SET {', '.join(f'{name} = ?' for name in news)} WHERE {condition}"  # noqa: S608 - names of ours
     return sql.execute(query, (*news.values(), *values))
 
 
 def delete(sql: Sql, table: str, **where: object) -> Rows:
     """Remove the rows with these values in these columns."""
-    condition, values = _matching(where)
+    condition, values = matching(where)
     return sql.execute(f"DELETE FROM {table} WHERE {condition}", values)  # noqa: S608 - names of ours
 
 
-def _matching(where: Mapping[str, object]) -> tuple[str, tuple[object, ...]]:
+def keep_newest(sql: Sql, table: str, most: int, number: str, also: str = "", **where: object) -> None:
+    """Of the rows with these values delete the oldest beyond the newest `most`, by their `number`; with `also`, a
+    condition, those of them that meet it."""
+    condition, values = matching(where)
+    sql.execute(
+        f"""DELETE FROM {table} WHERE {condition} {also} AND {number} <= (SELECT {number} FROM {table}
+            WHERE {condition} ORDER BY {number} DESC LIMIT 1 OFFSET ?)""",  # noqa: S608 - names of ours
+        (*values, *values, most),
+    )
+
+
+def matching(where: Mapping[str, object]) -> tuple[str, tuple[object, ...]]:
     """A condition and its values; None is NULL, and a tuple has all the values that are meant."""
     parts, values = list[str](), list[object]()
     for column, value in where.items():
         some = value if isinstance(value, tuple) else () if value is None else (value,)
         parts.append(f"{column} IS NULL" if value is None else f"{column} {one_of(some)}")
         values += some
-    return " AND ".join(parts), tuple(values)
+    return " AND ".join(parts) or "true", tuple(values)
 
 
 def insert(

@@ -7,13 +7,15 @@ end. What a crash leaves claimed or started is found again by `open_runs`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import TakenOver
-from microclaw.store.rows import BOOL, Table, delete, first, insert, update, writes
+from microclaw.store.rows import BOOL, RowTable, delete, first, insert, keep_newest, reads, select, update, writes
 from microclaw.store.sql import Sql
-from microclaw.store.states import Missed, RunState, ScheduleState
 
+ScheduleState: TypeAlias = Literal["active", "paused", "over"]
+RunState: TypeAlias = Literal["claimed", "started", "done", "failed", "unknown", "skipped"]
+Missed: TypeAlias = Literal["run", "skip"]
 KEPT_RUNS: Final = 500  # of one schedule, the newest
 _MAX_WHY_CHARS: Final = 200
 
@@ -56,21 +58,11 @@ class RunRow:
     host: str | None = None
 
 
-class ScheduleTable(Table):
+class ScheduleTable(RowTable[ScheduleRow]):
     """Every write is on the disk when it returns."""
 
+    _kind, _name, _key, _order = ScheduleRow, "schedules", "schedule_id", "schedule_id"
     followed = frozenset({"schedules"})
-
-    async def add(self, new: ScheduleRow) -> int:
-        """The new schedule's number; a number is never given twice."""
-        return await self._insert("schedules", new, number="schedule_id")
-
-    async def list(self) -> tuple[ScheduleRow, ...]:
-        """Every schedule, oldest first."""
-        return await self._select(ScheduleRow, "schedules ORDER BY schedule_id")
-
-    async def get(self, schedule_id: int) -> ScheduleRow | None:
-        return await self._first(ScheduleRow, "schedules WHERE schedule_id = ?", (schedule_id,))
 
     @writes
     def remove(self, sql: Sql, schedule_id: int) -> bool:
@@ -118,11 +110,7 @@ class ScheduleTable(Table):
         ).rowcount
         if first(sql, RunRow, "schedule_runs WHERE schedule_id = ? AND due_ms = ?", run):  # no other host's holds it up
             _set_next(sql, schedule_id, due_ms, next_ms)
-        sql.execute(
-            """DELETE FROM schedule_runs WHERE schedule_id = ?1 AND ended_ms IS NOT NULL AND due_ms NOT IN
-                (SELECT due_ms FROM schedule_runs WHERE schedule_id = ?1 ORDER BY due_ms DESC LIMIT ?2)""",
-            (schedule_id, KEPT_RUNS),
-        )
+        keep_newest(sql, "schedule_runs", KEPT_RUNS, "due_ms", "AND ended_ms IS NOT NULL", schedule_id=schedule_id)
         return made == 1
 
     @writes
@@ -143,10 +131,11 @@ class ScheduleTable(Table):
         one = {"schedule_id": run.schedule_id, "due_ms": run.due_ms, "host": run.host, "state": ("claimed", "started")}
         return run.host == self.host or update(sql, "schedule_runs", one, host=self.host).rowcount == 1
 
-    async def runs_elsewhere(self, schedule_id: int) -> bool:
+    @reads
+    def runs_elsewhere(self, sql: Sql, schedule_id: int) -> bool:
         """Whether another host runs it now, or left it open."""
         where = "schedule_runs WHERE schedule_id = ? AND state IN ('claimed', 'started') AND host IS NOT ?"
-        return self.is_shared and bool(await self._select(RunRow, where, (schedule_id, self.host)))
+        return self.is_shared and first(sql, RunRow, where, (schedule_id, self.host)) is not None
 
     @writes
     def ended(
@@ -166,23 +155,27 @@ class ScheduleTable(Table):
         _set_next(sql, schedule_id, due_ms, next_ms)
         _over(sql, schedule_id, why)
 
-    async def open_runs(self) -> tuple[RunRow, ...]:
+    @reads
+    def open_runs(self, sql: Sql) -> tuple[RunRow, ...]:
         """Runs without an end: after a start of the host, those that a crash cut off."""
-        where = "schedule_runs WHERE state IN ('claimed', 'started') ORDER BY claimed_ms, schedule_id"
-        return await self._select(RunRow, where)
+        return select(
+            sql, RunRow, "schedule_runs WHERE state IN ('claimed', 'started') ORDER BY claimed_ms, schedule_id"
+        )
 
-    async def runs(self, schedule_id: int, newest: int = 10) -> tuple[RunRow, ...]:
+    @reads
+    def runs(self, sql: Sql, schedule_id: int, newest: int = 10) -> tuple[RunRow, ...]:
         """Latest first."""
         where = "schedule_runs WHERE schedule_id = ? ORDER BY due_ms DESC LIMIT ?"
-        return await self._select(RunRow, where, (schedule_id, newest))
+        return select(sql, RunRow, where, (schedule_id, newest))
 
-    async def wakes(self, since_ms: int, until_ms: int) -> tuple[RunRow, ...]:
+    @reads
+    def wakes(self, sql: Sql, since_ms: int, until_ms: int) -> tuple[RunRow, ...]:
         """The runs that asked a model in that time, oldest first.
 
         What a clock that was ahead has noted for later does not count.
         """
         where = "schedule_runs WHERE woke = 1 AND claimed_ms > ? AND claimed_ms <= ? ORDER BY claimed_ms"
-        return await self._select(RunRow, where, (since_ms, until_ms))
+        return select(sql, RunRow, where, (since_ms, until_ms))
 
 
 def _set_next(sql: Sql, schedule_id: int, due_ms: int, next_ms: int | None) -> None:

@@ -22,12 +22,24 @@ from msgspec import Struct, ValidationError, convert, to_builtins
 
 from microclaw.errors import UnknownName
 from microclaw.store.journal import Work
-from microclaw.store.rows import TimedTable, delete, insert, reads, scalar, select, update, writes
+from microclaw.store.rows import TimedTable, delete, exists, insert, reads, scalar, select, update, writes
 from microclaw.store.sql import Sql
 
 Role: TypeAlias = Literal["user", "assistant"]
 
 OWNER: Final = "owner"
+_OF_CHAT: Final = "channel = ? AND chat_id = ?"
+_MESSAGES: Final = f"SELECT message_id FROM inbox WHERE {_OF_CHAT}"  # noqa: S608 - a constant
+# The inbox's rows stay without words: a channel that delivers a message again must still find it answered.
+_FORGETTING: Final = (
+    # The effects of a message's turn have its number (agent/conversation.py). One that is open is of a running turn.
+    f"""DELETE FROM effects WHERE state NOT IN ('planned', 'started')
+        AND turn_id IN (SELECT 'm' || message_id FROM inbox WHERE {_OF_CHAT})""",  # noqa: S608 - constants
+    f"DELETE FROM turn_rows WHERE message_id IN ({_MESSAGES})",  # noqa: S608 - constants
+    f"DELETE FROM inbox_attachments WHERE message_id IN ({_MESSAGES})",  # noqa: S608 - constants
+    f"UPDATE inbox SET text = '', joined = NULL, state = 'kept' WHERE {_OF_CHAT}",  # noqa: S608 - constants
+    f"DELETE FROM outbox WHERE {_OF_CHAT}",  # noqa: S608 - constants
+)
 DEFAULT_NEWEST: Final = 40
 TAIL_BYTES: Final = 4 * 1024 * 1024  # no more than this is loaded
 _MAX_STEM_CHARS: Final = 120
@@ -68,15 +80,14 @@ class Sessions(TimedTable):
 
     followed = frozenset({"session_removals"})
 
-    @writes
-    def append(self, sql: Sql, channel: str, chat_id: str, messages: Sequence[SessionMessage]) -> None:
-        """Add messages to a conversation; all of them are kept when this returns."""
-        append_messages(sql, session_name(channel, chat_id), messages, self._now_ms())
+    async def append(self, channel: str, chat_id: str, messages: Sequence[SessionMessage]) -> None:
+        """Add messages behind those that the conversation has; all of them are kept when this returns."""
+        await self._database.write(self.appending(channel, chat_id, messages))
 
     def appending(self, channel: str, chat_id: str, messages: Sequence[SessionMessage]) -> Work:
         """What adds them inside a transaction."""
         name, now_ms = session_name(channel, chat_id), self._now_ms()
-        return lambda sql: append_messages(sql, name, messages, now_ms)
+        return lambda sql: _append(sql, name, messages, now_ms)
 
     @reads
     def load(self, sql: Sql, channel: str, chat_id: str, newest: int = DEFAULT_NEWEST) -> tuple[SessionMessage, ...]:
@@ -110,6 +121,23 @@ class Sessions(TimedTable):
         )
 
     @reads
+    def chats(self, sql: Sql) -> tuple[tuple[str, str], ...]:
+        """Channel and chat id of every chat that has messages on their way."""
+        return tuple(sql.execute("SELECT channel, chat_id FROM inbox UNION SELECT channel, chat_id FROM outbox"))
+
+    @reads
+    def is_busy(self, sql: Sql, channel: str, chat_id: str) -> bool:
+        """Whether a message of the chat waits for its answer, at whichever host."""
+        return exists(sql, "inbox", state=("waiting", "joined"), channel=channel, chat_id=chat_id)
+
+    @writes
+    def forget_chat(self, sql: Sql, channel: str, chat_id: str) -> None:
+        """Forget what was said in the chat, what its turns did with it, and what was to be sent there; to be done while
+        no turn of it waits or runs."""
+        for statement in _FORGETTING:
+            sql.execute(statement, (channel, chat_id))
+
+    @reads
     def full_name(self, sql: Sql, name: str) -> str:
         """As `list` gives it, of that or of its chat alone: "terminal" of terminal_terminal."""
         return _full_name(sql, name)
@@ -122,7 +150,8 @@ class Sessions(TimedTable):
     @writes
     def keep_summary(self, sql: Sql, channel: str, chat_id: str, text: str) -> None:
         """Keep a summary (agent/compaction.py) of the conversation. It goes with it."""
-        put_summary(sql, session_name(channel, chat_id), text)
+        kept = text.encode(errors="replace")[:MAX_SUMMARY_BYTES].decode(errors="ignore")
+        update(sql, "sessions", {"name": session_name(channel, chat_id)}, summary=kept)
 
     @reads
     def lines_after(self, sql: Sql, name: str, number: int, *, most: int) -> Sequence[tuple[int, str]]:
@@ -155,11 +184,6 @@ def chosen_name(name: str, known: Sequence[str]) -> str:
     raise UnknownName(f"there is no conversation {name[:80]!r}", next_step=f"{hint}see: microclaw memory sessions")
 
 
-def message_line(message: SessionMessage) -> str:
-    """As JSON in ASCII, without the line's end."""
-    return json.dumps(to_builtins(message), separators=(",", ":"))
-
-
 def parse_message(line: str | bytes) -> SessionMessage | None:
     """The message of a line, or None: other programs write these files too, and one bad line must not lose the rest."""
     try:
@@ -168,28 +192,21 @@ def parse_message(line: str | bytes) -> SessionMessage | None:
         return None
 
 
-def append_messages(sql: Sql, name: str, messages: Sequence[SessionMessage], now_ms: int) -> None:
-    """Add messages behind those that the conversation has."""
+def _append(sql: Sql, name: str, messages: Sequence[SessionMessage], now_ms: int) -> None:
     if not messages:
         return
-    lines = [message_line(message) for message in messages]
+    lines = [json.dumps(to_builtins(message), separators=(",", ":")) for message in messages]
     sql.execute(
         """INSERT INTO sessions (name, size_bytes, changed_ms) VALUES (?, ?, ?) ON CONFLICT (name)
         DO UPDATE SET size_bytes = sessions.size_bytes + excluded.size_bytes,
-        changed_ms = CASE WHEN sessions.changed_ms < excluded.changed_ms THEN excluded.changed_ms
-        ELSE sessions.changed_ms END""",
+        changed_ms = greatest(sessions.changed_ms, excluded.changed_ms)""",
         (name, sum(len(line) + 1 for line in lines), now_ms),
     )
-    (at_s,) = sql.execute("SELECT max(at_s) FROM session_messages WHERE name = ?", (name,)).fetchone()
+    at_s = scalar(sql, "SELECT max(at_s) FROM session_messages WHERE name = ?", (name,))
     for message, line in zip(messages, lines, strict=True):
         ts = max(-_LATEST_S, min(message.ts, _LATEST_S))
         at_s = ts if at_s is None else max(at_s, ts)
         insert(sql, "session_messages", None, name=name, at_s=at_s, adopted=0, line=line)
-
-
-def put_summary(sql: Sql, name: str, text: str) -> None:
-    kept = text.encode(errors="replace")[:MAX_SUMMARY_BYTES].decode(errors="ignore")
-    update(sql, "sessions", {"name": name}, summary=kept)
 
 
 def _newest(sql: Sql, name: str, newest: int) -> tuple[SessionMessage, ...]:

@@ -51,7 +51,7 @@ def end_sessions(sql: Sql) -> None:
 
 
 class SignInTable(CredentialTable[SignIn]):
-    _kind, _name, _id = SignIn, "sign_ins", "sign_in_id"
+    _kind, _name, _key = SignIn, "sign_ins", "sign_in_id"
     followed = frozenset({"people", "sign_ins"})
 
 

@@ -140,6 +140,8 @@ def connect(path: Path, *, read_only: bool = False) -> SqliteConnection:
             path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, factory=SqliteConnection
         )
         with _closed_on_error(made) as connection:
+            connection.create_function("greatest", 2, max, deterministic=True)  # as PostgreSQL has them
+            connection.create_function("least", 2, min, deterministic=True)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")

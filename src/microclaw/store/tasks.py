@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field
 from typing import Final, Literal, TypeAlias
 
-from microclaw.store.rows import JSON_TUPLE, Table, delete, reads, update, writes
+from microclaw.store.rows import JSON_TUPLE, RowTable, reads, select, update, writes
 from microclaw.store.sql import Sql
 
 TaskState: TypeAlias = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -94,8 +94,10 @@ class TaskResult:
     ended_ms: int
 
 
-class TaskTable(Table):
+class TaskTable(RowTable[TaskRow]):
     """Tasks of one database, by number."""
+
+    _kind, _name, _key, _order = TaskRow, "code_tasks", "task_number", "task_number"
 
     @writes
     def take(self, sql: Sql, row: TaskRow) -> bool:
@@ -103,34 +105,17 @@ class TaskTable(Table):
         one = {"task_number": row.number, "host": row.host, "state": OPEN}
         return update(sql, "code_tasks", one, host=self.host).rowcount == 1
 
-    async def add(self, row: TaskRow) -> int:
-        return await self._insert("code_tasks", row, number="task_number")
-
-    async def put(self, row: TaskRow) -> None:
-        await self._insert("code_tasks", row, over=("task_number",))
-
-    async def get(self, number: int) -> TaskRow | None:
-        return await self._first(TaskRow, "code_tasks WHERE task_number = ?", (number,))
-
-    async def newest(self, limit: int, person_id: str | None = None) -> tuple[TaskRow, ...]:
+    @reads
+    def newest(self, sql: Sql, limit: int, person_id: str | None = None) -> tuple[TaskRow, ...]:
         """The newest first, of everybody or of one person."""
-        return await self._select(
-            TaskRow,
-            "code_tasks WHERE ?1 IS NULL OR person_id = ?1 ORDER BY task_number DESC LIMIT ?2",
-            (person_id, limit),
-        )
-
-    async def open_tasks(self) -> tuple[TaskRow, ...]:
-        return await self._select(TaskRow, "code_tasks WHERE state IN ('queued', 'running') ORDER BY task_number")
+        where = "code_tasks WHERE ?1 IS NULL OR person_id = ?1 ORDER BY task_number DESC LIMIT ?2"
+        return select(sql, TaskRow, where, (person_id, limit))
 
     @reads
     def numbers(self, sql: Sql) -> frozenset[int]:
         return frozenset(number for (number,) in sql.execute("SELECT task_number FROM code_tasks"))
 
-    async def results(self) -> tuple[TaskResult, ...]:
+    @reads
+    def results(self, sql: Sql) -> tuple[TaskResult, ...]:
         """Of every task that has ended, the oldest first."""
-        return await self._select(TaskResult, "code_tasks WHERE ended_ms IS NOT NULL ORDER BY task_number")
-
-    @writes
-    def delete(self, sql: Sql, number: int) -> None:
-        delete(sql, "code_tasks", task_number=number)
+        return select(sql, TaskResult, "code_tasks WHERE ended_ms IS NOT NULL ORDER BY task_number")

@@ -142,8 +142,7 @@ def insert_points(sql: Sql, points: Sequence[Point]) -> Counter[str]:
     if rows:  # A clock that was set back: the buckets since then are made again, of all their values.
         earliest = min(point.at_ms for point in points)
         sql.execute(
-            """UPDATE telemetry_state SET minutes_ms = ?1,
-                hours_ms = CASE WHEN hours_ms < ?2 THEN hours_ms ELSE ?2 END WHERE minutes_ms > ?1""",
+            "UPDATE telemetry_state SET minutes_ms = ?1, hours_ms = least(hours_ms, ?2) WHERE minutes_ms > ?1",
             (floor_ms(earliest, MINUTE_MS), floor_ms(earliest, HOUR_MS)),
         )
     return Counter(point.device_id for point in points if (point.device_id, point.key) in full)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from typing import Final, Literal, TypeAlias
 
-from microclaw.store.rows import Table, reads
+from microclaw.store.rows import Table, reads, writes
 from microclaw.store.sql import Sql
 
 UsageGroup: TypeAlias = Literal["day", "person", "chat", "model", "task"]
@@ -66,7 +66,8 @@ _SUMS: Final = ", ".join(f"coalesce(sum({name}), 0)" for name in _NAMES)
 class UsageTable(Table):
     """The counters of one database."""
 
-    async def add(self, key: UsageKey, count: UsageCount) -> None:
+    @writes
+    def add(self, sql: Sql, key: UsageKey, count: UsageCount) -> None:
         """Add to a row's counters; they are on the disk when this returns."""
         values = (*astuple(key), *astuple(count))
         query = (
@@ -74,7 +75,7 @@ class UsageTable(Table):
             "ON CONFLICT (day, person, channel, chat_id, model, task) DO UPDATE SET "
             + ", ".join(f"{name} = usage.{name} + excluded.{name}" for name in _NAMES)
         )
-        await self._execute(query, values)
+        sql.execute(query, values)
 
     @reads
     def of_day(self, sql: Sql, day: str, person: str) -> tuple[UsageCount, UsageCount]:
@@ -101,5 +102,6 @@ class UsageTable(Table):
         others = sum((count for _, count in groups[MAX_GROUPS:]), start=UsageCount())
         return [*groups[:MAX_GROUPS], (f"{len(groups) - MAX_GROUPS} others", others)]
 
-    async def forget_before(self, day: str) -> None:
-        await self._execute("DELETE FROM usage WHERE day < ?", (day,))
+    @writes
+    def forget_before(self, sql: Sql, day: str) -> None:
+        sql.execute("DELETE FROM usage WHERE day < ?", (day,))

@@ -22,7 +22,7 @@ from microclaw.errors import MicroclawError, Overloaded, TaskRefused, UnknownNam
 from microclaw.events import LiveEvent, ResultFile
 from microclaw.live_hosts import ALONE, Fleet, dead_among
 from microclaw.sandbox.job import SandboxEnd, SandboxJob, SandboxLimits
-from microclaw.store.tasks import TaskEnding, TaskRow, TaskTable
+from microclaw.store.tasks import OPEN, TaskEnding, TaskRow, TaskTable
 from microclaw.tasks.folders import TaskFolders, too_many
 from microclaw.tasks.live import (
     CLEANED,
@@ -110,7 +110,7 @@ class TaskService:
             await self._table.put(row)
             if self._unkept.pop(row.number, None) is not None:  # it may be on its way in `_end`
                 self.telling.ended(row)
-        open_tasks = await self._table.open_tasks()
+        open_tasks = await self._table.list(state=OPEN)
         dead = dead_among(self._fleet, {row.host for row in open_tasks}, at_start=at_start)
         for row in open_tasks:
             if row.host in dead:

@@ -139,7 +139,7 @@ class MqttPublisher:
         self._told.clear()
         self._acked.clear()
         self.state.warning = None
-        self._known = {row.device_id: row for row in await self._published.all()}
+        self._known = {row.device_id: row for row in await self._published.list()}
         self.changed()
         own = (self._topics.every_status, self._topics.of_host("info"))
         session.subscribe((*own, *(self._topics.commands if self._commands is not None else ())))
@@ -280,7 +280,7 @@ class MqttPublisher:
         self._gone.update(device.topics)
         entities_first = sorted(device.topics, key=lambda topic: topic.startswith(self._topics.root))
         await _all_of([await self._say(topic, b"") for topic in entities_first])
-        await self._published.forget(device.device_id)
+        await self._published.delete(device.device_id)
 
     async def _keep(self, device: PublishedDevice) -> None:
         await self._published.put(device)
