@@ -147,11 +147,11 @@ def shape_of(path: Path) -> dict[str, object]:
         } | {"strict": c.execute("SELECT name, strict, wr FROM pragma_table_list ORDER BY 1").fetchall()}
 
 
-async def test_a_home_of_before_opens_as_it_is(store_path: Path) -> None:
+async def test_a_home_of_0_1_0_opens_as_it_is(store_path: Path) -> None:
     fresh = store_path.with_name("fresh.db")
     await open_once(fresh)
     with closing(sqlite3.connect(store_path)) as connection:
-        connection.executescript((Path(__file__).parents[1] / "stories/home-41.sql").read_text())
+        connection.executescript((Path(__file__).parents[1] / "stories/home-39.sql").read_text())
     async with Database.open(store_path) as database:
         [app] = await ChangeLog(database).desired("d-240f0068")
         assert (app.name, app.pins) == ("blink", (10,))

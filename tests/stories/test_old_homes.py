@@ -1,4 +1,4 @@
-"""A home that an earlier release left is opened as it is: `home-41.sql` is one, with a board's address open."""
+"""A home that an earlier release left is opened as it is: `home-39.sql` is one, with a board's address open."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from microclaw.apps import device_operations as devices
 from microclaw.knowledge import operations as knowledge
 from microclaw.schedules import operations as schedules
 
-STORE = Path(__file__).with_name("home-41.sql")
+STORE = Path(__file__).with_name("home-39.sql")
 
 
 def test_boards_programs_people_schedules_and_words_are_there(tmp_path: Path) -> None:
@@ -20,6 +20,8 @@ def test_boards_programs_people_schedules_and_words_are_there(tmp_path: Path) ->
     home.mkdir(mode=0o700)
     (home / "identity").mkdir(mode=0o700)
     (home / "identity" / "begin-anew").write_text("end the fleet")  # no private key is kept here
+    (home / "sessions").mkdir(mode=0o700)
+    (home / "sessions" / "tg_1.jsonl").write_text('{"role":"user","content":"my bench","ts":1738764800}\n')
     with running_board(tmp_path / "board", "--wasmachine", "0", "--serial", "none") as board:
         with closing(sqlite3.connect(home / "microclaw.db")) as store:
             store.executescript(STORE.read_text().replace("BOARD", f"127.0.0.1:{board['wasmachine']}"))

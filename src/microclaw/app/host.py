@@ -77,6 +77,7 @@ from microclaw.ota.operations import FirmwareService
 from microclaw.store.crashes import CrashTable
 from microclaw.store.database import Database
 from microclaw.store.journal import Journal
+from microclaw.store.session_files import move_files
 from microclaw.supervision import FIRST_RETRY_S, SupervisedTasks, ended
 from microclaw.tasks.device_code import DeviceCode
 from microclaw.tasks.operations import Tasks
@@ -136,6 +137,8 @@ async def running_host(
             publish = await stack.enter_async_context(cluster.sharing(publish, partial(live.put, is_own=False)))
         admission.approvals.listen(lambda news: publish(approval_event(news, admission.people, now_ms())))
         index = database if cluster is None else await stack.enter_async_context(Database.open(settings.cluster_index))
+        if cluster is None:
+            await move_files(settings.sessions, database)
         base = Base(settings, database, index, bus, admission, Journal(database, now_ms), publish, audit, cluster)
         devices = await open_devices(base, stack)
         group = await stack.enter_async_context(asyncio.TaskGroup())

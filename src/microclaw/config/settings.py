@@ -377,5 +377,6 @@ class Settings(Sections):
     skills = HomePath("skills")
     workspace = HomePath("workspace")  # files that the agent's tools may read and write
     tasks_folder = HomePath("tasks")  # a folder for each task: while it runs, and for the files that it left
+    sessions = HomePath("sessions")
     log = HomePath("microclaw.log")
     chat_history = HomePath("chat_history")

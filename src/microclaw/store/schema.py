@@ -6,10 +6,55 @@ from pathlib import Path
 from typing import Final
 
 APPLICATION_ID: Final = 0x6D636C77  # "mclw": tells our file from any other SQLite database
-BASE: Final = 41  # the number of a store that schema.sql made; what is older is not opened
+BASE: Final = 39  # the number of a store that schema.sql made; what is older is not opened
 
 # STEPS[n] brings a store from number BASE + n to the next, in one transaction. A released step is never edited.
-STEPS: Final[tuple[tuple[str, ...], ...]] = ()
+STEPS: Final[tuple[tuple[str, ...], ...]] = (
+    (  # hosts that share a database; what is of one host alone is empty
+        """CREATE TABLE hosts (
+            host_id    TEXT PRIMARY KEY,
+            name       TEXT NOT NULL,
+            home       TEXT NOT NULL,
+            facts      TEXT NOT NULL,
+            renewed_ms INTEGER NOT NULL,
+            until_ms   INTEGER NOT NULL,
+            ended      TEXT CHECK (ended IN ('in order', 'gone'))
+        ) STRICT""",
+        "CREATE UNIQUE INDEX one_host_of_a_name ON hosts (name) WHERE ended IS NULL",
+        """CREATE TABLE duties (
+            name   TEXT PRIMARY KEY,
+            holder TEXT,
+            fence  INTEGER NOT NULL
+        ) STRICT""",
+        """CREATE TABLE payloads (
+            sha256 TEXT NOT NULL,
+            piece  INTEGER NOT NULL,
+            data   BLOB NOT NULL,
+            PRIMARY KEY (sha256, piece)
+        ) STRICT""",
+    ),
+    (  # every code that is good once is a row of one table, on a single host too; a board's secret stays good
+        """CREATE TABLE codes (
+            kind     TEXT NOT NULL,
+            hash     BLOB NOT NULL CHECK (length(hash) = 32),
+            host     TEXT NOT NULL,
+            holder   TEXT NOT NULL,
+            place    TEXT NOT NULL,
+            about    TEXT NOT NULL,
+            made_ms  INTEGER NOT NULL,
+            until_ms INTEGER NOT NULL,
+            used_ms  INTEGER,
+            wish     TEXT,
+            answer   TEXT,
+            PRIMARY KEY (kind, hash)
+        ) STRICT""",
+        """INSERT INTO codes (kind, hash, host, holder, place, about, made_ms, until_ms, used_ms)
+        SELECT 'secret', hash, '', coalesce(device_id, ''), coalesce(board_id, ''), coalesce(name, ''), 0, expires_ms,
+            claimed_ms FROM pairing_secrets""",
+        "DROP TABLE pairing_secrets",
+        "DROP TABLE one_time_codes",
+    ),
+)
 VERSION: Final = BASE + len(STEPS)
 
 

@@ -144,21 +144,27 @@ CREATE TABLE tokens (
 CREATE INDEX tokens_of_device ON tokens (device_id, made_ms);
 CREATE UNIQUE INDEX one_live_token ON tokens (device_id, state) WHERE state IN ('current', 'pending');
 
--- Codes that are good once, of every kind, and the secrets of provisioned boards. `host` gave it.
-CREATE TABLE codes (
+CREATE TABLE pairing_secrets (
+    hash       BLOB PRIMARY KEY CHECK (length(hash) = 32),
+    device_id  TEXT,
+    name       TEXT,
+    board_id   TEXT,
+    expires_ms INTEGER NOT NULL,
+    claimed_ms INTEGER
+) STRICT;
+
+-- One-time codes of a cluster's hosts. Empty on a single host: they are in memory.
+CREATE TABLE one_time_codes (
     kind     TEXT NOT NULL,
     hash     BLOB NOT NULL CHECK (length(hash) = 32),
     host     TEXT NOT NULL,
-    holder   TEXT NOT NULL,
-    place    TEXT NOT NULL,
     about    TEXT NOT NULL,
     made_ms  INTEGER NOT NULL,
     until_ms INTEGER NOT NULL,
-    used_ms  INTEGER,
-    wish     TEXT,
+    wanted   TEXT,
     answer   TEXT,
     PRIMARY KEY (kind, hash)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 -- Users, their addresses on channels, the API's tokens, passwords and browsers' sessions. Of secrets only hashes.
 CREATE TABLE people (
@@ -659,7 +665,7 @@ CREATE TABLE code_tasks (
     host              TEXT
 ) STRICT;
 
--- Saved conversations; of a cluster's hosts memory and persona too, which a single host has in files.
+-- Saved conversations, memory and persona of a cluster's hosts. A single host has them in files.
 CREATE TABLE sessions (
     name       TEXT PRIMARY KEY,
     size_bytes INTEGER NOT NULL,
@@ -694,28 +700,3 @@ CREATE TABLE old_texts (
     text    TEXT NOT NULL,
     PRIMARY KEY (name, version)
 ) STRICT, WITHOUT ROWID;
-
--- Hosts that share a database, what one of them does for all, and files between them. Empty on a single host.
-CREATE TABLE hosts (
-    host_id    TEXT PRIMARY KEY,
-    name       TEXT NOT NULL,
-    home       TEXT NOT NULL,
-    facts      TEXT NOT NULL,
-    renewed_ms INTEGER NOT NULL,
-    until_ms   INTEGER NOT NULL,
-    ended      TEXT CHECK (ended IN ('in order', 'gone'))
-) STRICT;
-CREATE UNIQUE INDEX one_host_of_a_name ON hosts (name) WHERE ended IS NULL;
-
-CREATE TABLE duties (
-    name   TEXT PRIMARY KEY,
-    holder TEXT,
-    fence  INTEGER NOT NULL
-) STRICT;
-
-CREATE TABLE payloads (
-    sha256 TEXT NOT NULL,
-    piece  INTEGER NOT NULL,
-    data   BLOB NOT NULL,
-    PRIMARY KEY (sha256, piece)
-) STRICT;

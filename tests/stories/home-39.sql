@@ -56,20 +56,6 @@ CREATE TABLE code_tasks (
             cpu_s        REAL,
             memory_peak_bytes INTEGER
         , host TEXT) STRICT;
-CREATE TABLE codes (
-            kind     TEXT NOT NULL,
-            hash     BLOB NOT NULL CHECK (length(hash) = 32),
-            host     TEXT NOT NULL,
-            holder   TEXT NOT NULL,
-            place    TEXT NOT NULL,
-            about    TEXT NOT NULL,
-            made_ms  INTEGER NOT NULL,
-            until_ms INTEGER NOT NULL,
-            used_ms  INTEGER,
-            wish     TEXT,
-            answer   TEXT,
-            PRIMARY KEY (kind, hash)
-        ) STRICT;
 CREATE TABLE crash_devices (
             crash_id  INTEGER NOT NULL REFERENCES crash_groups ON DELETE CASCADE,
             device_id TEXT NOT NULL REFERENCES devices ON DELETE CASCADE,
@@ -135,11 +121,6 @@ CREATE TABLE devices (
             created_ms INTEGER NOT NULL
         , firmware TEXT NOT NULL DEFAULT '[]', reached INTEGER NOT NULL DEFAULT 1) STRICT;
 INSERT INTO "devices" VALUES('d-240f0068','desk','virtual','["room=here"]',1795553863973,'[]',1);
-CREATE TABLE duties (
-            name   TEXT PRIMARY KEY,
-            holder TEXT,
-            fence  INTEGER NOT NULL
-        ) STRICT;
 CREATE TABLE effects (
             turn_id     TEXT NOT NULL,
             iteration   INTEGER NOT NULL,
@@ -210,15 +191,6 @@ CREATE TABLE firmware_releases (
             published_by     TEXT NOT NULL,
             withdrawn_ms     INTEGER
         , revisions TEXT NOT NULL DEFAULT '[]') STRICT;
-CREATE TABLE hosts (
-            host_id    TEXT PRIMARY KEY,
-            name       TEXT NOT NULL,
-            home       TEXT NOT NULL,
-            facts      TEXT NOT NULL,
-            renewed_ms INTEGER NOT NULL,
-            until_ms   INTEGER NOT NULL,
-            ended      TEXT CHECK (ended IN ('in order', 'gone'))
-        ) STRICT;
 CREATE TABLE images (
             sha256     TEXT PRIMARY KEY,
             code       BLOB NOT NULL,
@@ -365,6 +337,17 @@ CREATE TABLE old_texts (
             text    TEXT NOT NULL,
             PRIMARY KEY (name, version)
         ) STRICT, WITHOUT ROWID;
+CREATE TABLE one_time_codes (
+            kind     TEXT NOT NULL,
+            hash     BLOB NOT NULL CHECK (length(hash) = 32),
+            host     TEXT NOT NULL,
+            about    TEXT NOT NULL,
+            made_ms  INTEGER NOT NULL,
+            until_ms INTEGER NOT NULL,
+            wanted   TEXT,
+            answer   TEXT,
+            PRIMARY KEY (kind, hash)
+        ) STRICT, WITHOUT ROWID;
 CREATE TABLE outbox (
             outbound_id  INTEGER PRIMARY KEY AUTOINCREMENT,
             channel      TEXT NOT NULL,
@@ -378,11 +361,13 @@ CREATE TABLE outbox (
             delivered_ms INTEGER
         , host TEXT) STRICT;
 INSERT INTO "outbox" VALUES(1,'terminal','terminal','answer','owner',1,NULL,'{"text":"Remembered: the relay is on pin 4 (memory/MEMORY.md).","actions":[{"tool":"remember","arguments":"{\"text\": \"the relay is on pin 4\"}","effect":"idempotent","outcome":"done","evidence":[{"kind":"written","text":"memory/MEMORY.md has it now: the relay is on pin 4","edges":[],"spoken":null}],"reason":""}],"evidence":[{"kind":"written","text":"memory/MEMORY.md has it now: the relay is on pin 4","edges":[],"spoken":null}],"usage":{"input_tokens":0,"output_tokens":0,"cost_usd":0.0,"cached_tokens":0},"error_code":null,"next_step":null,"outbound_id":null,"question":"{\"question\":null,\"act\":{\"parse\":{\"kind\":\"read_pin\",\"values\":{\"pin\":4},\"loose\":false,\"when\":null,\"confirmed\":false,\"undoes\":[],\"stops\":null,\"replaces\":null},\"said\":\"remember that the relay is on pin 4\",\"device\":\"desk\",\"done\":true,\"changes\":[],\"app\":null,\"replaced\":false,\"stopped\":false,\"schedule\":null,\"others\":[],\"age\":0},\"unlogged\":{\"tool\":\"remember\",\"schedule\":null,\"lines\":[\"the relay is on pin 4\"],\"age\":0}}","files":[],"foreign_s":null}',1795553891976,1795553891981,NULL);
-CREATE TABLE payloads (
-            sha256 TEXT NOT NULL,
-            piece  INTEGER NOT NULL,
-            data   BLOB NOT NULL,
-            PRIMARY KEY (sha256, piece)
+CREATE TABLE pairing_secrets (
+            hash       BLOB PRIMARY KEY CHECK (length(hash) = 32),
+            device_id  TEXT,
+            name       TEXT,
+            board_id   TEXT,
+            expires_ms INTEGER NOT NULL,
+            claimed_ms INTEGER
         ) STRICT;
 CREATE TABLE "people" (
             person_id  TEXT PRIMARY KEY,
@@ -634,15 +619,12 @@ CREATE INDEX sign_ins_of_person ON sign_ins (person_id);
 CREATE INDEX messages_of_session ON session_messages (name, at_s, adopted DESC, number);
 CREATE INDEX numbers_of_session ON session_messages (name, number);
 CREATE INDEX faces_of_device ON faces (device_id, position);
-CREATE UNIQUE INDEX one_host_of_a_name ON hosts (name) WHERE ended IS NULL;
 PRAGMA writable_schema=OFF;
 DELETE FROM "sqlite_sequence";
 INSERT INTO "sqlite_sequence" VALUES('changes',2);
 INSERT INTO "sqlite_sequence" VALUES('inbox',1);
 INSERT INTO "sqlite_sequence" VALUES('outbox',1);
 INSERT INTO "sqlite_sequence" VALUES('schedules',1);
-INSERT INTO "sessions" VALUES('tg_1',53,1738764800000,'');
-INSERT INTO "session_messages" VALUES(1,'tg_1',1738764800,0,'{"role":"user","content":"my bench","ts":1738764800}');
 COMMIT;
 PRAGMA application_id = 1835232375;
-PRAGMA user_version = 41;
+PRAGMA user_version = 39;

@@ -1,0 +1,59 @@
+"""Moves the conversations of a home of microclaw 0.1.0, which were files, into the store. It writes no file."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from microclaw.durable import read_limited, sync_folder
+from microclaw.errors import StoreError
+from microclaw.store.database import Database
+from microclaw.store.notes import drop_notes
+from microclaw.store.sessions import MAX_SUMMARY_BYTES, append_messages, message_line, parse_message, put_summary
+from microclaw.store.sql import Sql
+
+SUMMARY: Final = ".summary.json"
+_log = logging.getLogger(__name__)
+
+
+async def move_files(folder: Path, database: Database) -> None:
+    """Each file goes when its messages are in the store; StoreError. A link is left where it is."""
+    try:
+        for path in await asyncio.to_thread(_files, folder):
+            await database.write(partial(_move, path=path))
+            await asyncio.to_thread(_remove, path)
+    except OSError as exc:
+        raise StoreError(
+            f"the conversations in {folder} cannot be moved into the store: {exc.strerror or exc}",
+            next_step="check the owner and permissions of its files",
+        ) from exc
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.jsonl") if path.is_file() and not path.is_symlink())
+
+
+def _remove(path: Path) -> None:
+    path.with_name(path.stem + SUMMARY).unlink(missing_ok=True)
+    path.unlink()
+    sync_folder(path.parent)
+
+
+def _move(sql: Sql, path: Path) -> None:
+    """Nothing to do where a start before this one ended between its write and the file's end."""
+    lines = path.read_bytes().split(b"\n")
+    messages = [message for line in lines if (message := parse_message(line)) is not None]
+    if len(messages) < sum(bool(line.strip()) for line in lines):
+        _log.warning("%s: lines that are no messages were passed over", path.name)
+    query = "SELECT line FROM session_messages WHERE name = ? ORDER BY number LIMIT ?"
+    there = [line for (line,) in sql.execute(query, (path.stem, len(messages)))]
+    if there == [message_line(message) for message in messages]:
+        return
+    append_messages(sql, path.stem, messages, path.stat().st_mtime_ns // 1_000_000)
+    summary = path.with_name(path.stem + SUMMARY)
+    if summary.is_file() and (data := read_limited(summary, MAX_SUMMARY_BYTES)) is not None:
+        put_summary(sql, path.stem, data.decode(errors="replace"))
+    drop_notes(sql, [f"sessions/{path.name}"])
