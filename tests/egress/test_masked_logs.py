@@ -22,7 +22,7 @@ from microclaw.masking import MASK, SecretMask
 
 DECLARED = {
     "model.api_key": "sk-ant-first-1234567890",
-    "model.fallback[N].api_key": "sk-oai/second+1234567890",
+    "model.fallback.NAME.api_key": "sk-oai/second+1234567890",
     "model.tasks.NAME.api_key": "sk-task-1234567890",
     "telegram.token": "123456789:AAtelegram-token_of_the_bot",
     "search.api_key": "BSA-third-1234567890",
@@ -54,7 +54,7 @@ def settings(tmp_path: Path) -> Settings:
 enabled = true
 [model]
 provider = "anthropic"
-[[model.fallback]]
+[model.fallback.second]
 provider = "openai"
 [model.tasks.summary]
 provider = "openai"
@@ -78,8 +78,8 @@ url = "http://127.0.0.1:9/"
         f"""
 [model]
 api_key = "{SECRETS["model.api_key"]}"
-[[model.fallback]]
-api_key = "{SECRETS["model.fallback[N].api_key"]}"
+[model.fallback.second]
+api_key = "{SECRETS["model.fallback.NAME.api_key"]}"
 [model.tasks.summary]
 api_key = "{SECRETS["model.tasks.NAME.api_key"]}"
 [telegram]

@@ -10,7 +10,7 @@ from pathlib import Path as FilePath
 from typing import Any, Final
 
 from microclaw.config.load import Assembly
-from microclaw.config.schema import NAME, ROW, Node, Path, dotted, root, without_password
+from microclaw.config.schema import NAME, Node, Path, dotted, root, without_password
 from microclaw.config.settings import Settings
 
 DEFAULT: Final = "default"
@@ -68,7 +68,7 @@ def value_text(value: object) -> str:
 
 
 def _views(section: Node, path: Path, assembly: Assembly) -> Iterator[SettingView]:
-    chosen = section.inside.get(NAME) or section.inside.get(ROW)
+    chosen = section.inside.get(NAME)
     there = {p[-1]: chosen for p in assembly.sources.values if p and p[:-1] == path and chosen}
     for part, node in (there if chosen else section.inside).items():
         if node.about:
