@@ -25,7 +25,6 @@ from microclaw.auth.admission import Admission
 from microclaw.auth.approved_acts import approval_now
 from microclaw.auth.authority import RENEWAL_CHECK_S, Authority
 from microclaw.auth.certificates import lan_names
-from microclaw.boards import load_board
 from microclaw.bus import Bus
 from microclaw.clock import now_ms
 from microclaw.config.settings import Settings
@@ -166,9 +165,6 @@ async def open_devices(base: Base, stack: AsyncExitStack) -> Devices:
             links=lambda link_id: links.link(link_id),
             zone=local_zone(base.settings),
         ),
-        load_board=load_board,
-        mint_id=lambda: f"d-{secrets.token_hex(4)}",
-        now_ms=now_ms,
         record=base.audit.record,
         machine=machine,
     )
