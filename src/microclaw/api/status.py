@@ -6,10 +6,10 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from msgspec import convert
 from msgspec.structs import replace
@@ -50,8 +50,6 @@ from microclaw.telemetry.mqtt_text import mqtt_line
 from microclaw.telemetry.operations import refused_values
 from microclaw.text import count_text, format_duration, moment_text
 
-Rows: TypeAlias = list[tuple[str, str]]
-"""Lines of the screen: what each is about, and the text."""
 _DAY_MS: Final = 86_400_000
 SHOWN: Final = 5  # of the schedules that are due next, of the approvals, and of deferred acts that ended
 OFFLINE: Final = "offline"
@@ -62,7 +60,7 @@ _SWITCH: Final = {"telegram": "telegram.token", "the chat gateway": "gateway.ena
 
 @dataclass(frozen=True, slots=True)
 class StatusReader:
-    """`rows` are what parts add to an owner's screen."""
+    """`plans` is the rest of an owner's screen."""
 
     host: Host
     tasks: SupervisedTasks
@@ -70,7 +68,7 @@ class StatusReader:
     database: Database
     history: TelemetryHistory
     mqtt: Callable[[], Mapping[str, Any]]
-    rows: Sequence[Callable[[], Awaitable[Rows]]]
+    plans: Callable[[], AsyncIterator[tuple[str, str]]]
 
     async def read(self, is_owner: bool) -> Status:
         """The document of GET /v1/status."""
@@ -106,11 +104,11 @@ class StatusReader:
             )
         screen = [*_screen(host, made)]
         if is_owner:
-            screen += [*_screen_of_owners(host, made), *[row for rows in self.rows for row in await rows()]]
+            screen += [*_screen_of_owners(host, made), *[row async for row in self.plans()]]
         screen += await self._events(made)
         return replace(made, screen=[StatusRow(about, text) for about, text in screen])
 
-    async def _events(self, made: Status) -> Rows:
+    async def _events(self, made: Status) -> list[tuple[str, str]]:
         """What waits and what went wrong at devices."""
         rows = [("deferred", one.line) for one in made.deferred]
         crashes = await CrashTable(self.database).groups(since_ms=now_ms() - _DAY_MS)
@@ -135,57 +133,45 @@ class StatusReader:
         return alarms
 
 
-async def usage_rows(usage: UsageLog, budget: BudgetSettings) -> Rows:
+async def costs_and_plans(
+    usage: UsageLog,
+    budget: BudgetSettings,
+    mcp: Callable[[], Mapping[str, str]],
+    backups: ScheduledBackups,
+    tasks: TaskService,
+    rollouts: RolloutService,
+    book: ScheduleBook,
+    admission: Admission,
+) -> AsyncIterator[tuple[str, str]]:
+    """The rest of an owner's screen: what is spent, what runs at times, what waits."""
     today = (await usage.report("day", 1)).today
-    if not today.requests and budget.day_usd is None and budget.day_tokens is None:
-        return []
-    usd = "" if budget.day_usd is None else f" of ${budget.day_usd:.2f}"
-    tokens = "" if budget.day_tokens is None else f" of {budget.day_tokens:,}"
-    return [("usage", f"today ${today.cost_usd:.2f}{usd}, {today.tokens:,}{tokens} tokens")]
-
-
-async def mcp_rows(states: Callable[[], Mapping[str, str]]) -> Rows:
-    return [("mcp", f"{name}: {state}") for name, state in states().items()]
-
-
-async def backup_rows(backups: ScheduledBackups) -> Rows:
-    text = backups.text()
-    return [] if text is None else [("backup", text)]
-
-
-async def code_rows(tasks: TaskService) -> Rows:
+    if today.requests or budget.day_usd is not None or budget.day_tokens is not None:
+        usd = "" if budget.day_usd is None else f" of ${budget.day_usd:.2f}"
+        tokens = "" if budget.day_tokens is None else f" of {budget.day_tokens:,}"
+        yield "usage", f"today ${today.cost_usd:.2f}{usd}, {today.tokens:,}{tokens} tokens"
+    for name, state in mcp().items():
+        yield "mcp", f"{name}: {state}"
+    if (backup := backups.text()) is not None:
+        yield "backup", backup
     code = tasks.counts()
-    if not (code["running"] or code["waiting"] or code["endings"]):
-        return []
-    text = f"{code['running']} running, {code['waiting']} waiting, {sum(code['endings'].values())} ended"
-    return [("code", f"{text}: microclaw task list")]
-
-
-async def rollout_rows(service: RolloutService) -> Rows:
-    return [
-        (
-            "rollout",
-            f"{one.rollout_id} of {one.version}: {one.state}, {one.text}; next: microclaw firmware rollouts "
-            f"{one.rollout_id}",
-        )
-        for one in await service.rollouts.standing()
-    ]
-
-
-async def schedule_rows(book: ScheduleBook) -> Rows:
+    if code["running"] or code["waiting"] or code["endings"]:
+        text = f"{code['running']} running, {code['waiting']} waiting, {sum(code['endings'].values())} ended"
+        yield "code", f"{text}: microclaw task list"
+    for rollout in await rollouts.rollouts.standing():
+        text = f"{rollout.rollout_id} of {rollout.version}: {rollout.state}, {rollout.text}"
+        yield "rollout", f"{text}; next: microclaw firmware rollouts {rollout.rollout_id}"
     schedules = await book.all()
     due = [(one.next_ms, one) for one in schedules if one.state == "active" and one.next_ms is not None]
     soon = sorted(due, key=lambda one: one[0])[:SHOWN]
-    rows = [("schedule", f"{moment_text(next_ms)}   {one.what} ({one.said})") for next_ms, one in soon]
+    for next_ms, one in soon:
+        yield "schedule", f"{moment_text(next_ms)}   {one.what} ({one.said})"
     if len(schedules) > len(soon):
-        rows.append(("schedule", f"{len(schedules)} in all: microclaw schedule list"))
-    return rows
-
-
-async def approval_rows(admission: Admission) -> Rows:
-    pending, gate = admission.approvals.pending(), admission.gate
-    rows = [("approval", f"{one.action} (asked by {gate.name_of(one.person_id)})") for one in pending[:SHOWN]]
-    return [*rows, ("approval", f"{len(pending)} in all: microclaw approval list")] if pending else []
+        yield "schedule", f"{len(schedules)} in all: microclaw schedule list"
+    pending, name_of = admission.approvals.pending(), admission.gate.name_of
+    for asked in pending[:SHOWN]:
+        yield "approval", f"{asked.action} (asked by {name_of(asked.person_id)})"
+    if pending:
+        yield "approval", f"{len(pending)} in all: microclaw approval list"
 
 
 def _screen(host: Host, made: Status) -> Iterator[tuple[str, str]]:

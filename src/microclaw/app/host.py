@@ -28,16 +28,7 @@ from microclaw.api.openai import OpenAiService
 from microclaw.api.operation_routes import RouteParts
 from microclaw.api.operations import HostService
 from microclaw.api.server import Listener, serving, unix_listener
-from microclaw.api.status import (
-    StatusReader,
-    approval_rows,
-    backup_rows,
-    code_rows,
-    mcp_rows,
-    rollout_rows,
-    schedule_rows,
-    usage_rows,
-)
+from microclaw.api.status import StatusReader, costs_and_plans
 from microclaw.api.tool_routes import ToolService
 from microclaw.api.waiting import WaitingRequests
 from microclaw.app.agent import RETRY_S, Agent, build_inbox, build_model, build_tasks, outward_tools
@@ -196,16 +187,11 @@ async def running_host(
             channels=channels,
             more_problems=lambda: [audit.problem, proxy.problem],
         )
-        rows = (
-            partial(usage_rows, usage, settings.budget),
-            partial(mcp_rows, servers.states),
-            partial(backup_rows, backups),
-            partial(code_rows, code),
-            partial(rollout_rows, rollouts),
-            partial(schedule_rows, agent.schedules.scheduling.book),
-            partial(approval_rows, admission),
+        book = agent.schedules.scheduling.book
+        plans = partial(
+            costs_and_plans, usage, settings.budget, servers.states, backups, code, rollouts, book, admission
         )
-        status = StatusReader(host, tasks, audit, database, history, mqtt, rows)
+        status = StatusReader(host, tasks, audit, database, history, mqtt, plans)
         workshop, limits = Workshop(apps, CompileQueue(apps.compile), trial_turns()), settings.limits
         view = None if cluster is None else cluster.view
         strangers: dict[str, Any] = {  # for who shows no token
