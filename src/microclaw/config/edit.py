@@ -66,7 +66,7 @@ def read_key(text: str) -> tuple[Path, Node]:
     path = tuple(text.split("."))
     setting = find(path) if all(path) else None
     if setting is None or (setting.inside and not setting.about):
-        hint = did_you_mean(text, (name for name, _ in all_settings()))
+        hint = did_you_mean(text, (dotted(path) for path, _ in all_settings()))
         raise ConfigError(f"{text} is no setting{hint}", next_step="microclaw config get --all")
     return path, setting
 

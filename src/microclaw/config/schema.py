@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from types import NoneType
@@ -84,14 +84,17 @@ def find(path: Path) -> Node | None:
     return node
 
 
-def all_settings(section: Node | None = None, before: str = "") -> Iterator[tuple[str, Node]]:
-    """Every setting with its dotted name, in the order of settings.py; NAME stands for any."""
-    for name, node in (section or root()).inside.items():
-        path = f"{before}.{name}" if before else name
+def all_settings(
+    names: Callable[[Path], Iterable[str]] = lambda _path: (NAME,), section: Node | None = None, path: Path = ()
+) -> Iterator[tuple[Path, Node]]:
+    """Every setting with its path, in the order of settings.py; `names` gives those that a person chose there."""
+    inside = (section or root()).inside
+    for part in names(path) if NAME in inside else inside:
+        node = inside.get(part) or inside[NAME]
         if node.about:
-            yield path, node
+            yield (*path, part), node
         else:
-            yield from all_settings(node, path)
+            yield from all_settings(names, node, (*path, part))
 
 
 def value_in(text: str, node: Node | None) -> object:
