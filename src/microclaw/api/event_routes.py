@@ -63,15 +63,16 @@ class LiveFeed:
         self._of: Counter[str] = Counter()  # open streams by person
         self._news: set[asyncio.Event] = set()
         self._ended = False
-        self._on_event: Callable[[LiveEvent, bool], None] = lambda _event, _is_own: None
+        self._on_event: list[Callable[[LiveEvent, bool], None]] = []
 
     def listen(self, on_event: Callable[[LiveEvent, bool], None]) -> None:
         """Call it with each event from now on, and with whether that happened at this host."""
-        self._on_event = on_event
+        self._on_event.append(on_event)
 
     def put(self, event: LiveEvent, *, is_own: bool = True) -> None:
         """Give the event to every reader, and the facts of it to the log; never waits."""
-        self._on_event(event, is_own)
+        for on_event in self._on_event:
+            on_event(event, is_own)
         if self._ended:
             return
         _log_event(event)

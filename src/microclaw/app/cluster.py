@@ -8,8 +8,8 @@ import os
 import platform
 import secrets
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from microclaw import __version__
 from microclaw.agent.inbox import Inbox
+from microclaw.api.event_routes import LiveFeed
 from microclaw.api.jobs import Jobs
 from microclaw.api.requests_elsewhere import RequestsElsewhere
 from microclaw.api.waiting import WaitingRequests
@@ -39,7 +40,6 @@ from microclaw.config.settings import Settings
 from microclaw.devices.machine import Machine
 from microclaw.devices.registry import Registry
 from microclaw.errors import StoreError, UnknownName
-from microclaw.events import LiveEvent
 from microclaw.link_server.holding import LinkHolding, StaleHolders
 from microclaw.link_server.links import LinkRegistry
 from microclaw.link_server.other_hosts import OtherHosts
@@ -171,19 +171,11 @@ class HostCluster:
         self.addresses["calls"] = await stack.enter_async_context(serving)
         return questions, elsewhere
 
-    @asynccontextmanager
-    async def sharing(
-        self, publish: Callable[[LiveEvent], None], deliver: Callable[[LiveEvent], None]
-    ) -> AsyncIterator[Callable[[LiveEvent], None]]:
-        """`publish`, and then to the other hosts; their events come to `deliver`."""
-        events = LiveEvents(self.requests, self.hosts, deliver, self.counts)
-
-        def both(event: LiveEvent) -> None:
-            publish(event)
-            events.share(event)
-
-        async with events.serving():
-            yield both
+    async def share(self, live: LiveFeed, stack: AsyncExitStack) -> None:
+        """What happens here is told to the other hosts, and what happens there comes into the feed."""
+        events = LiveEvents(self.requests, self.hosts, partial(live.put, is_own=False), self.counts)
+        live.listen(lambda event, is_own: events.share(event) if is_own else None)
+        await stack.enter_async_context(events.serving())
 
     def follow(self, registry: Registry, links: LinkRegistry, tasks: SupervisedTasks) -> None:
         """What other hosts write about devices' links is followed, and this one's devices can be asked."""

@@ -70,19 +70,21 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What every part of the host works with. `index` has what is made of this host's own files: in a cluster it is
-    no part of the shared store.
-    """
+    """What every part of the host works with."""
 
     settings: Settings
     database: Database
-    index: Database
     bus: Bus
     admission: Admission
     journal: Journal
     publish: Callable[[LiveEvent], None]
     audit: AuditLog
     cluster: HostCluster | None = None
+
+    @property
+    def index(self) -> Database:
+        """Has what is made of this host's own files: in a cluster it is no part of the shared store."""
+        return self.database if self.cluster is None else self.cluster.index
 
     @property
     def fleet(self) -> Fleet:

@@ -69,7 +69,6 @@ from microclaw.egress.policy import AllowlistSource
 from microclaw.egress.proxy import EgressProxy
 from microclaw.egress.secret_values import SecretValues
 from microclaw.errors import ConfigError, StoreMissing
-from microclaw.events import LiveEvent
 from microclaw.flash.operations import InstallParts
 from microclaw.masking import SecretMask
 from microclaw.mcp.client.servers import McpServers
@@ -130,12 +129,10 @@ async def running_host(
         admission = await open_admission(settings, database, audit.record)
         live = LiveFeed(secrets.token_hex(4), origin="" if cluster is None else cluster.origin)
         bus = await enter(Bus())
-        publish: Callable[[LiveEvent], None] = live.put
         if cluster is not None:
-            publish = await enter(cluster.sharing(publish, partial(live.put, is_own=False)))
-        admission.approvals.listen(lambda news: publish(approval_event(news, admission.people, now_ms())))
-        index = database if cluster is None else cluster.index
-        base = Base(settings, database, index, bus, admission, Journal(database, now_ms), publish, audit, cluster)
+            await cluster.share(live, stack)
+        admission.approvals.listen(lambda news: live.put(approval_event(news, admission.people, now_ms())))
+        base = Base(settings, database, bus, admission, Journal(database, now_ms), live.put, audit, cluster)
         devices = await open_devices(base, stack)
         registry, group = devices.registry, await enter(asyncio.TaskGroup())
         tasks = SupervisedTasks(group, now_ms=now_ms)
@@ -148,8 +145,10 @@ async def running_host(
         change_log = ChangeLog(database, fleet=base.fleet)
         change_log.report_to(news_of_changes(base, registry))
         inbox, looks_after = build_inbox(base), base.looks_after(registry)
-        tell = notes_to_chats(inbox.outbox, publish)
-        apps = Apps(settings, registry, change_log, admission.gate, publish=publish, tell=tell, looks_after=looks_after)
+        tell = notes_to_chats(inbox.outbox, live.put)
+        apps = Apps(
+            settings, registry, change_log, admission.gate, publish=live.put, tell=tell, looks_after=looks_after
+        )
         history, reported = open_telemetry(base, devices, apps.source_log)
         code = build_tasks(base, proxy)
         await enter(code.serving())
