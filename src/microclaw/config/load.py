@@ -148,7 +148,7 @@ class Assembly:
         unset = self.sources.unset((*path, "env")) or self.sources.unset((*path, "headers"))
         if bool(server.command) == bool(server.url):
             form = "a command or a url, not both" if server.url else "a command or a url"
-            self._wrong(path, f"{'.'.join(path)} needs {form}", f"microclaw config set {'.'.join(path)}.command ...")
+            self._wrong(path, f"{dotted(path)} needs {form}", f"microclaw config set {dotted(path)}.command ...")
         elif unset is not None:
             self.problems.append(f"MCP server {name} is off: the environment has no {unset}")
         return bool(server.command) != bool(server.url) and unset is None
@@ -173,7 +173,7 @@ class Assembly:
     def _row(self, path: Path, row: settings.ModelRow) -> ModelChoice | None:
         if provider := row.provider or self.file.model.provider:
             return self._choice(path, row, provider)
-        self._wrong(path, f"{'.'.join(path)} needs a provider", f"add provider to {'.'.join(path)}")
+        self._wrong(path, f"{dotted(path)} needs a provider", f"add provider to {dotted(path)}")
         return None
 
     def _choice(self, path: Path, row: settings.ModelRow, provider: Provider) -> ModelChoice | None:

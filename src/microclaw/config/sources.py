@@ -130,14 +130,14 @@ class Sources:
     def _section(self, section: Node, value: object, path: Path) -> None:
         if not isinstance(value, Mapping):
             form = [*path, *((NAME,) if NAME in section.inside else ())]
-            self._wrong(path, f"{'.'.join(path)} is not a section", f"write it as [{'.'.join(form)}]")
+            self._wrong(path, f"{dotted(path)} is not a section", f"write it as [{dotted(form)}]")
             return
         self._put(path, {})
         for part, inner in value.items():
             below, node = (*path, part), section.child(part)
             if node is None:
-                near = did_you_mean(part, section.names or section.inside, f"{'.'.join(path)}." if path else "")
-                text = f"{'.'.join(below)} is no {'setting' if path else 'section'}{near}"
+                near = did_you_mean(part, section.names or section.inside, f"{dotted(path)}." if path else "")
+                text = f"{dotted(below)} is no {'setting' if path else 'section'}{near}"
                 self._wrong(below, text, "correct or remove it; all: microclaw config get --all")
             elif NAME in section.inside and not section.about and not _SECTION_NAME.fullmatch(part):
                 self._wrong(below, f"{part!r} is no name: letters, digits, - and _, at most 32", "rename it")
