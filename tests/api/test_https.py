@@ -16,7 +16,7 @@ import pytest_asyncio
 from tests.cli.conftest import clean_environ, run_in
 
 from microclaw.api.access import OPEN_HERE
-from microclaw.api.parts import HostParts
+from microclaw.api.host import Host
 from microclaw.app import running_host
 from microclaw.auth.certificates import lan_names
 from microclaw.cli.child import Child
@@ -33,7 +33,7 @@ INITIALIZE = {
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[HostParts]:
+async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Host]:
     home = tmp_path_factory.mktemp("https") / "home"
     home.mkdir(mode=0o700)
     text = '[host]\nhttp_host = "0.0.0.0"\nhttp_tls = "own"\nhttp_names = ["claw.example"]\n'
@@ -45,12 +45,12 @@ async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[HostPa
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-def port_of(host: HostParts) -> int:
+def port_of(host: Host) -> int:
     assert host.plane is not None
     return int(host.plane.socket.getsockname()[1])
 
 
-def trusting(host: HostParts) -> ssl.SSLContext:
+def trusting(host: Host) -> ssl.SSLContext:
     made = run_in(host.settings.home, "person", "ca", "-")
     assert made.code == 0, made.err
     assert "PRIVATE" not in made.out
@@ -58,7 +58,7 @@ def trusting(host: HostParts) -> ssl.SSLContext:
 
 
 async def ask(
-    host: HostParts, context: ssl.SSLContext, method: str, path: str, body: Any = None, **headers: str
+    host: Host, context: ssl.SSLContext, method: str, path: str, body: Any = None, **headers: str
 ) -> tuple[int, Any, Any]:
     def work() -> tuple[int, Any, Any]:
         connection = HTTPSConnection("127.0.0.1", port_of(host), timeout=60, context=context)
@@ -74,7 +74,7 @@ async def ask(
     return await asyncio.to_thread(work)
 
 
-async def test_a_session_over_https_has_a_cookie_of_this_host_alone(host: HostParts) -> None:
+async def test_a_session_over_https_has_a_cookie_of_this_host_alone(host: Host) -> None:
     context = await asyncio.to_thread(trusting, host)
     code = await host.admission.sign_ins.new_code()
     status, headers, _ = await ask(host, context, "POST", "/v1/signin/code", {"code": code})
@@ -88,7 +88,7 @@ async def test_a_session_over_https_has_a_cookie_of_this_host_alone(host: HostPa
     assert (await ask(host, context, "GET", "/v1/me", Cookie=bare))[0] == 401
 
 
-async def test_it_answers_to_its_own_names_and_addresses_alone(host: HostParts) -> None:
+async def test_it_answers_to_its_own_names_and_addresses_alone(host: Host) -> None:
     context, port = await asyncio.to_thread(trusting, host), port_of(host)
     for name in (*lan_names().names[:2], "claw.example", "127.0.0.1", "192.0.2.99", "[2001:db8::1]"):
         assert (await ask(host, context, "GET", "/healthz", Host=f"{name}:{port}"))[0] == 200
@@ -100,7 +100,7 @@ async def test_it_answers_to_its_own_names_and_addresses_alone(host: HostParts) 
         assert (await ask(host, context, "GET", "/healthz", Host=f"{name}:{port}"))[0] == 403
 
 
-async def test_a_stranger_on_the_network_gets_the_pages_and_the_sign_in_alone(host: HostParts) -> None:
+async def test_a_stranger_on_the_network_gets_the_pages_and_the_sign_in_alone(host: Host) -> None:
     context = await asyncio.to_thread(trusting, host)
     for path in ("/", "/signin", "/healthz"):
         assert (await ask(host, context, "GET", path))[0] == 200
@@ -112,7 +112,7 @@ async def test_a_stranger_on_the_network_gets_the_pages_and_the_sign_in_alone(ho
         assert (await ask(host, context, "GET", path, Authorization=f"Bearer {secret}"))[0] == 200
 
 
-async def test_old_tls_and_plain_http_get_nothing(host: HostParts) -> None:
+async def test_old_tls_and_plain_http_get_nothing(host: Host) -> None:
     context = await asyncio.to_thread(trusting, host)
     assert host.plane is not None
     assert host.plane.tls is not None
@@ -125,7 +125,7 @@ async def test_old_tls_and_plain_http_get_nothing(host: HostParts) -> None:
     assert (await ask(host, context, "GET", "/healthz"))[0] == 200
 
 
-async def test_the_command_line_trusts_the_exported_authority_and_no_other(host: HostParts, tmp_path: Path) -> None:
+async def test_the_command_line_trusts_the_exported_authority_and_no_other(host: Host, tmp_path: Path) -> None:
     """From another home: refused without the authority's certificate, then by each way to give it."""
     secret = await host.admission.tokens.create("laptop", "owner")
     place, exported = f"https://127.0.0.1:{port_of(host)}", tmp_path / "ca.pem"
@@ -146,7 +146,7 @@ async def test_the_command_line_trusts_the_exported_authority_and_no_other(host:
     assert (await asyncio.to_thread(tell, "device", "list")).code == 1
 
 
-async def test_mcp_over_http_in_front_of_it_asks_it_by_its_own_authority(host: HostParts) -> None:
+async def test_mcp_over_http_in_front_of_it_asks_it_by_its_own_authority(host: Host) -> None:
     secret = await host.admission.tokens.create("assistant", "owner")
     words = ["microclaw.cli", "--json", "mcp", "--http", "127.0.0.1:0"]
     home = host.settings.home

@@ -12,7 +12,7 @@ from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, fields
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, assert_never
+from typing import Annotated, assert_never
 
 from msgspec import Meta
 from starlette.responses import Response, StreamingResponse
@@ -24,9 +24,6 @@ from microclaw.errors import ConfigError, Overloaded
 from microclaw.events import LIVE_EVENTS, Alarm, ApprovalChanged, DeviceLog, LiveEvent, Published, TaskChanged
 from microclaw.operations.operation import Access
 from microclaw.tasks.access import seen_by
-
-if TYPE_CHECKING:
-    from microclaw.api.parts import HostParts
 
 RING_EVENTS = 1_024
 MAX_LISTENERS = 16  # a quarter of the connections that the listener takes
@@ -66,15 +63,16 @@ class LiveFeed:
         self._of: Counter[str] = Counter()  # open streams by person
         self._news: set[asyncio.Event] = set()
         self._ended = False
-        self._on_event: Callable[[LiveEvent, bool], None] = lambda _event, _is_own: None
+        self._on_event: list[Callable[[LiveEvent, bool], None]] = []
 
     def listen(self, on_event: Callable[[LiveEvent, bool], None]) -> None:
         """Call it with each event from now on, and with whether that happened at this host."""
-        self._on_event = on_event
+        self._on_event.append(on_event)
 
     def put(self, event: LiveEvent, *, is_own: bool = True) -> None:
         """Give the event to every reader, and the facts of it to the log; never waits."""
-        self._on_event(event, is_own)
+        for on_event in self._on_event:
+            on_event(event, is_own)
         if self._ended:
             return
         _log_event(event)
@@ -176,9 +174,17 @@ KINDS = frozenset({LOST, *(kind.kind for kind in LIVE_EVENTS)})
 _ID = re.compile(r"([0-9a-f]{1,32})-([0-9]{1,18})")
 
 
+@dataclass(frozen=True, slots=True)
+class EventService:
+    live: LiveFeed
+    people: Roles
+    pins: LivePins
+    keepalive_s: float
+
+
 @by_hand("event.stream", http="GET /v1/events", access=Access.LOOK, media=MEDIA_TYPE)
 async def events(
-    parts: HostParts,
+    service: EventService,
     asked: Asked,
     device: Annotated[str | None, Meta(max_length=64, description="Only this device's.")] = None,
     kind: Annotated[list[str], Meta(max_length=16, description="Only these kinds.")] = [],  # noqa: B006
@@ -190,19 +196,19 @@ async def events(
         raise ConfigError(
             f"there is no kind of event {unknown[0]!r}", next_step=f"ask for any of {', '.join(sorted(KINDS))}"
         )
-    feed, roles, by = parts.live, parts.admission.people, asked.by
+    feed, roles, by = service.live, service.people, asked.by
     person = roles.get(by.person_id)
     feed.check_room(by.person_id, is_owner=person is not None and person.role == "owner")
     after, gap = feed.place(asked.request.headers.get("last-event-id", "")[:MAX_ID_CHARS])
     stream = event_stream(
         feed,
         after,
-        parts.settings.limits.keepalive_s,
+        service.keepalive_s,
         device,
         frozenset(kind or KINDS),
         partial(may_see, roles, by.person_id),
-        parts.pins,
-        parts.pins.check(list(dict.fromkeys(edges))),
+        service.pins,
+        service.pins.check(list(dict.fromkeys(edges))),
         by.person_id,
         gap,
     )

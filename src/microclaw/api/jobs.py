@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from typing import Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from starlette.responses import StreamingResponse
 
@@ -18,22 +18,10 @@ from microclaw.errors import MicroclawError, Overloaded
 from microclaw.events import TurnEvent
 from microclaw.wire.host_api import Failure, Keepalive, Result, StreamEvent, encode_event, failure_of
 
+if TYPE_CHECKING:
+    from microclaw.api.caller import Caller
+
 MEDIA_TYPE = "application/x-ndjson"
-
-
-def stream_response(feed: Feed, keepalive_s: float) -> StreamingResponse:
-    """A job's events as JSON lines. A client that disconnects cancels a job that can be cancelled, and no other; the
-    questions that wait are withdrawn.
-    """
-
-    async def lines() -> AsyncIterator[bytes]:
-        try:
-            async for event in feed.read(keepalive_s):
-                yield encode_event(event)
-        finally:
-            feed.leave()
-
-    return StreamingResponse(lines(), media_type=MEDIA_TYPE)
 
 
 async def paced(events: AsyncGenerator[TurnEvent, None], keepalive_s: float) -> AsyncGenerator[TurnEvent | None, None]:
@@ -179,6 +167,22 @@ class Jobs:
             self._feeds[number] = feed
             task.add_done_callback(lambda _task: self._feeds.pop(number, None))
         return feed
+
+    def stream(self, by: Caller, name: str, work: Work, *, cancellable: bool = False) -> StreamingResponse:
+        """Start a job of the caller's; the answer is its events as JSON lines.
+
+        A client that disconnects cancels a job that can be cancelled, and no other; its questions are withdrawn.
+        """
+        feed = self.start(name, work, token=by.token, person_id=by.person_id, number=by.job, cancellable=cancellable)
+
+        async def lines() -> AsyncIterator[bytes]:
+            try:
+                async for event in feed.read(self._limits.keepalive_s):
+                    yield encode_event(event)
+            finally:
+                feed.leave()
+
+        return StreamingResponse(lines(), media_type=MEDIA_TYPE)
 
     def cancel(self, number: str) -> CancelState:
         """End a job if it has changed nothing yet; "unknown" when no job with this number runs."""

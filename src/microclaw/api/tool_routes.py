@@ -11,14 +11,16 @@ from msgspec import Meta, Struct
 from starlette.responses import Response
 
 from microclaw.agent.acts import outcome_of, reason_of
+from microclaw.agent.conversation import Conversations
 from microclaw.agent.offer import MORE_TOOLS
 from microclaw.agent.stoppable_call import StoppableCalls
 from microclaw.agent.turn_journal import TurnJournal
 from microclaw.api.by_hand import Asked, by_hand
 from microclaw.api.caller import questions_in
-from microclaw.api.jobs import MEDIA_TYPE, Feed
-from microclaw.api.parts import HostParts
+from microclaw.api.jobs import MEDIA_TYPE, Feed, Jobs
 from microclaw.apps.changes import conversation_of, made_by
+from microclaw.auth.approvals import Approvals
+from microclaw.devices.registry import Registry
 from microclaw.errors import UnknownName
 from microclaw.events import Action
 from microclaw.models.protocol import ToolCall
@@ -38,7 +40,10 @@ class ToolService:
     tainted: its next acts are still the caller's own role's, and the risky asks in any case.
     """
 
-    parts: HostParts
+    conversations: Conversations
+    approvals: Approvals
+    devices: Registry
+    jobs: Jobs
     tainted: dict[str, None] = field(default_factory=dict)
 
     def taint(self, chat: str) -> None:
@@ -68,7 +73,7 @@ class Tools(Struct, frozen=True, kw_only=True):
 @by_hand("tool.list", http="GET /v1/tools", access=Access.ASK)
 async def list_tools(service: ToolService, _: Asked) -> Tools:
     """Every tool: name, description, schema, permission, effect."""
-    tools = service.parts.conversations.tools.tools
+    tools = service.conversations.tools.tools
     return Tools(tools=[_facts(tool) for tool in tools if tool.name != MORE_TOOLS])
 
 
@@ -87,15 +92,15 @@ async def call(  # the gate knows each tool's permission
     `session` groups calls of one conversation: once one of them has read untrusted text, its actions ask. `foreign`:
     the request itself comes from untrusted text, whatever was called before.
     """
-    parts, by = service.parts, asked.by
-    tools = parts.conversations.tools
+    by, tools = asked.by, service.conversations.tools
     if all(tool.name != name for tool in tools.tools):
         raise UnknownName(f"there is no tool {name[:80]!r}", next_step="GET /v1/tools has them")
     if device is not None:
-        parts.devices.get(device)
+        service.devices.get(device)
     chat = f"{by.source}.{session or secrets.token_hex(4)}"
     given, request = json.dumps(arguments), f"{chat}.{secrets.token_hex(4)}"
-    effect, journal, calls = tools.effect_of(name), TurnJournal(parts.conversations.journal, request), StoppableCalls()
+    journal = TurnJournal(service.conversations.journal, request)
+    effect, calls = tools.effect_of(name), StoppableCalls()
 
     async def run(feed: Feed) -> StreamEvent:
         feed.when_left("call", calls.stop)  # what has changed nothing ends with its client
@@ -106,7 +111,7 @@ async def call(  # the gate knows each tool's permission
                 by.person_id, feed.put, device, channel=CHANNEL, chat_id=chat, foreign=is_foreign, begin=begin
             )
             conversation = None if session is None else conversation_of(CHANNEL, chat)
-            questions = questions_in(feed, parts.admission.approvals, channel=CHANNEL, chat_id=chat, request=request)
+            questions = questions_in(feed, service.approvals, channel=CHANNEL, chat_id=chat, request=request)
             with made_by(request, by.person_id, conversation), questions:
                 return await tools.call(name, given, context)
 
@@ -121,7 +126,7 @@ async def call(  # the gate knows each tool's permission
         act = Action(name, given, effect.value, outcome_of(effect, result), result.evidence, reason_of(result))
         return Result(_result(result, act))
 
-    return parts.stream(by, f"tool {name}", run)
+    return service.jobs.stream(by, f"tool {name}", run)
 
 
 def _facts(tool: Tool[Any]) -> ToolFacts:

@@ -13,8 +13,7 @@ import stat
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -22,8 +21,8 @@ from types import TracebackType
 from typing import Any, TypeAlias
 
 from microclaw.addresses import address_range
-from microclaw.api.parts import HostParts
-from microclaw.api.status import OFFLINE, problems_of
+from microclaw.api.host import Host
+from microclaw.api.status import OFFLINE
 from microclaw.app import running_host
 from microclaw.boards import load_board
 from microclaw.config.settings import Settings
@@ -32,7 +31,6 @@ from microclaw.errors import ConfigError, StoreUnreachable
 from microclaw.masking import SecretMask
 from microclaw.text import clean_text, escape_hidden
 from microclaw.virtual_boards.host_boards import BOARD
-from microclaw.virtual_boards.process import BoardReady
 
 Ready: TypeAlias = Callable[[dict[str, Any]], None]
 
@@ -97,17 +95,12 @@ async def _run(settings: Settings, virtual_boards: int, ready: Ready, mask: Secr
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
-    async with AsyncExitStack() as stack:
-        boards_ready = asyncio.Event()
-        running = running_host(settings, boards_ready=boards_ready, new_store=new_store, mask=mask)
-        host = await stack.enter_async_context(running)
-        boards = await stack.enter_async_context(host.boards.running(virtual_boards))
-        boards_ready.set()
-        ready({**_facts(host, boards), SIGN_IN: await _first_link(host)})
+    async with running_host(settings, virtual_boards=virtual_boards, new_store=new_store, mask=mask) as host:
+        ready({**_facts(host), SIGN_IN: await _first_link(host)})
         await stop.wait()
 
 
-async def _first_link(host: HostParts) -> str | None:
+async def _first_link(host: Host) -> str | None:
     """A link that signs the owner in, where nobody ever did. It is for the terminal alone: no log, no document."""
     if host.plane is None or not sys.stdout.isatty() or not await host.admission.sign_ins.never_used():
         return None
@@ -118,8 +111,8 @@ async def _first_link(host: HostParts) -> str | None:
         return None
 
 
-def _facts(host: HostParts, boards: Sequence[BoardReady]) -> dict[str, Any]:
-    title, model = load_board(BOARD).title, host.conversations.model.name
+def _facts(host: Host) -> dict[str, Any]:
+    boards, title, model = host.boards.ready, load_board(BOARD).title, host.conversations.model.name
     return {
         "pid": os.getpid(),
         "ready_s": _seconds_since_start(),
@@ -133,7 +126,7 @@ def _facts(host: HostParts, boards: Sequence[BoardReady]) -> dict[str, Any]:
         "gateway_token": host.channels.gateway_token and str(host.channels.gateway_token),
         "xiaozhi": host.voice.ota,
         "wyoming": host.voice.wyoming,
-        "problems": problems_of(host),
+        "problems": host.problems,
         "model": "none: offline intents answer" if model == OFFLINE else model,
         "boards": [{"name": b.name, "title": title, "pid": b.pid, "transports": list(b.transports)} for b in boards],
     }

@@ -161,7 +161,7 @@ class Assembly:
                 step = "microclaw config set model.provider anthropic (or openai)"
                 self._wrong(("model", key), f"model.{key} needs model.provider", step)
         main = None if provider is None else self._choice(("model",), section, provider)
-        rows = [self._row(("model", "fallback", n), row) for n, row in enumerate(section.fallback)]
+        rows = [self._row(("model", "fallback", name), row) for name, row in section.fallback.items()]
         tasks = {task: self._row(("model", "tasks", task), row) for task, row in section.tasks.items()}
         return settings.ModelSettings(
             main=main,
@@ -206,7 +206,7 @@ class Assembly:
             self._mistakes.append(Mistake(url, None, url, f"{url} is not {form.words}", f"correct or unset {url}"))
         return text_of(environ, key), address
 
-    def _has(self, part: str, *path: str | int) -> bool:
+    def _has(self, part: str, *path: str) -> bool:
         """The setting is there; else the part is off, which is a problem."""
         if path in self.sources.values:
             return True
