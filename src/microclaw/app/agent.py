@@ -59,7 +59,6 @@ from microclaw.schedules.operations import Schedules
 from microclaw.schedules.runner import Nightly, Runner, WallClock
 from microclaw.schedules.scheduling import Scheduling
 from microclaw.store.database import Database
-from microclaw.store.erase import ConversationRows
 from microclaw.store.inbox import InboxTable
 from microclaw.store.outbox import OutboxTable
 from microclaw.store.schedules import ScheduleTable
@@ -221,7 +220,6 @@ class Agent:
             inbox=self.inbox,
             sessions=knowledge.sessions,
             search=knowledge.search,
-            rows=ConversationRows(base.database, index=base.index),
             history=base.settings.chat_history,
         )
         return KnowledgeService(

@@ -170,7 +170,7 @@ class SignIns(Credentials[SignIn]):
 
     async def end(self, sign_in_id: str, why: str = "signed out", *, by: str | None = None) -> SignIn:
         """`by` None: its person ends it. UnknownName when there is no such session."""
-        one = self._complete(await self._table.by_id(sign_in_id))
+        one = self._complete(await self._table.get(sign_in_id))
         if one is None or not self._lets_in(one):
             raise UnknownName(f"there is no session {sign_in_id[:40]!r}", next_step="microclaw person signins")
         await self._end((one,), why, by)

@@ -87,7 +87,7 @@ class Sessions(TimedTable):
     def appending(self, channel: str, chat_id: str, messages: Sequence[SessionMessage]) -> Work:
         """What adds them inside a transaction."""
         name, now_ms = session_name(channel, chat_id), self._now_ms()
-        return lambda sql: _append(sql, name, messages, now_ms)
+        return lambda sql: append_messages(sql, name, messages, now_ms)
 
     @reads
     def load(self, sql: Sql, channel: str, chat_id: str, newest: int = DEFAULT_NEWEST) -> tuple[SessionMessage, ...]:
@@ -150,8 +150,7 @@ class Sessions(TimedTable):
     @writes
     def keep_summary(self, sql: Sql, channel: str, chat_id: str, text: str) -> None:
         """Keep a summary (agent/compaction.py) of the conversation. It goes with it."""
-        kept = text.encode(errors="replace")[:MAX_SUMMARY_BYTES].decode(errors="ignore")
-        update(sql, "sessions", {"name": session_name(channel, chat_id)}, summary=kept)
+        put_summary(sql, session_name(channel, chat_id), text)
 
     @reads
     def lines_after(self, sql: Sql, name: str, number: int, *, most: int) -> Sequence[tuple[int, str]]:
@@ -184,6 +183,11 @@ def chosen_name(name: str, known: Sequence[str]) -> str:
     raise UnknownName(f"there is no conversation {name[:80]!r}", next_step=f"{hint}see: microclaw memory sessions")
 
 
+def message_line(message: SessionMessage) -> str:
+    """As JSON in ASCII, without the line's end."""
+    return json.dumps(to_builtins(message), separators=(",", ":"))
+
+
 def parse_message(line: str | bytes) -> SessionMessage | None:
     """The message of a line, or None: other programs write these files too, and one bad line must not lose the rest."""
     try:
@@ -192,10 +196,11 @@ def parse_message(line: str | bytes) -> SessionMessage | None:
         return None
 
 
-def _append(sql: Sql, name: str, messages: Sequence[SessionMessage], now_ms: int) -> None:
+def append_messages(sql: Sql, name: str, messages: Sequence[SessionMessage], now_ms: int) -> None:
+    """Add messages behind those that the conversation has."""
     if not messages:
         return
-    lines = [json.dumps(to_builtins(message), separators=(",", ":")) for message in messages]
+    lines = list(map(message_line, messages))
     sql.execute(
         """INSERT INTO sessions (name, size_bytes, changed_ms) VALUES (?, ?, ?) ON CONFLICT (name)
         DO UPDATE SET size_bytes = sessions.size_bytes + excluded.size_bytes,
@@ -207,6 +212,11 @@ def _append(sql: Sql, name: str, messages: Sequence[SessionMessage], now_ms: int
         ts = max(-_LATEST_S, min(message.ts, _LATEST_S))
         at_s = ts if at_s is None else max(at_s, ts)
         insert(sql, "session_messages", None, name=name, at_s=at_s, adopted=0, line=line)
+
+
+def put_summary(sql: Sql, name: str, text: str) -> None:
+    kept = text.encode(errors="replace")[:MAX_SUMMARY_BYTES].decode(errors="ignore")
+    update(sql, "sessions", {"name": name}, summary=kept)
 
 
 def _newest(sql: Sql, name: str, newest: int) -> tuple[SessionMessage, ...]:
