@@ -182,13 +182,14 @@ async def test_a_subscriber_that_takes_a_chats_id_is_told_what_waits_there(tmp_p
     ("text", "code"),
     [
         ("hello", "bad_json"),
-        ("[" * 60_000, "bad_json"),
+        ('{"x":' + "[" * 60_000, "bad_json"),
         ("[1]", "bad_message"),
         ('{"content":"a"}', "bad_message"),
         ('{"type":"message"}', "bad_message"),
         ('{"type":"message","content":"  "}', "bad_message"),
         ('{"type":"message","content":"a","chat_id":7}', "bad_message"),
-        ('{"type":"message","content":"a","chat_id":"\\ud800"}', "bad_message"),
+        ('{"type":"message","content":"a","chat_id":"\\ud800"}', "bad_json"),
+        ('{"type":"message","content":"a","chat_id":"\\n"}', "bad_message"),
         ('{"type":"message","content":"a","chat_id":"%s"}' % ("x" * 32), "chat_id_too_long"),
         ('{"type":"subscribe","events":"delta"}', "bad_message"),
         ('{"type":"approve","approval_id":"x","approved":"yes"}', "bad_message"),
@@ -274,9 +275,7 @@ async def test_a_client_that_pings_and_does_not_read_is_cut_off(tmp_path: Path) 
 
 
 REFUSED_HEADS = [
-    ({"Content-Length": "3"}, 400),
-    ({"Transfer-Encoding": "chunked"}, 400),
-    ({"Content-Length": "3", "Transfer-Encoding": "chunked"}, 400),
+    ({"Content-Length": "3", "Transfer-Encoding": "chunked"}, None),
     ({"X-Long": "a" * 9000}, 431),
     ({f"X-{number}": "a" for number in range(200)}, 431),
     ({"Sec-WebSocket-Version": "8"}, 400),
@@ -286,14 +285,15 @@ REFUSED_HEADS = [
 
 @pytest.mark.parametrize(("headers", "status"), REFUSED_HEADS)
 async def test_a_head_that_the_parser_refuses_is_answered_and_closed(
-    tmp_path: Path, headers: dict[str, str], status: int, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, headers: dict[str, str], status: int | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with gateway(tmp_path) as door:
         host, _, port = door.address.removeprefix("ws://").partition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(_upgrade(f"{host}:{port}", headers))
         async with asyncio.timeout(60):
-            assert int((await reader.read()).split()[1]) == status
+            answer = await reader.read()
+        assert (int(answer.split()[1]) if answer else None) == status
         writer.close()
     assert [record.message for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
 

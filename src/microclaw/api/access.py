@@ -1,4 +1,4 @@
-"""Who may call which route, as the acts declare it; read by the door (api.caller) and by the matrix test.
+"""Who may call which route, as the acts declare it; read by api.credentials and by the matrix test.
 
 What is not declared is nobody's but the owner's. What an act or the gate checks besides (a risky act, an own
 conversation) stays as it is: this is the least that a caller must be.

@@ -6,20 +6,21 @@ from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from starlette.routing import Route, Router
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from microclaw.api.access import access_from_network, access_of
 from microclaw.api.by_hand import load_by_hand
-from microclaw.api.caller import LOCAL_OWNER, BearerAuth, as_caller
+from microclaw.api.caller import CALLER_KEY, LOCAL_OWNER
 from microclaw.api.chat_routes import ChatService
 from microclaw.api.compile_routes import CompileService
 from microclaw.api.credential_end import EndsWithCredential
+from microclaw.api.credentials import Callers
 from microclaw.api.failures import AnswersInForm
 from microclaw.api.host_routes import Document
 from microclaw.api.openai import OpenAiService
 from microclaw.api.operation_routes import by_hand_routes, operation_routes
 from microclaw.api.parts import HostParts
-from microclaw.api.request_check import LOOPBACK_NAMES, RequestCheck
+from microclaw.api.request_check import LOOPBACK_NAMES, RequestCheck, with_body
 from microclaw.api.shares import Shares
 from microclaw.api.tool_routes import ToolService
 from microclaw.api.waiting import TellsWaiting
@@ -45,8 +46,12 @@ def host_api(parts: HostParts) -> ASGIApp:
 def control_socket_app(parts: HostParts, api: ASGIApp) -> ASGIApp:
     """The whole API. Whoever can open the socket is the owner."""
     limits = parts.settings.limits
-    app = as_caller(api, LOCAL_OWNER)
-    return RequestCheck(app, body_bytes=limits.control_body_bytes, body_s=limits.body_s)
+    app = with_body(api, limits.control_body_bytes, limits.body_s)
+
+    async def of_owner(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, CALLER_KEY: LOCAL_OWNER}, receive, send)
+
+    return RequestCheck(of_owner)
 
 
 def api_app(
@@ -55,24 +60,23 @@ def api_app(
     """With a token or a session: the whole API, as far as the person's role allows. Without one: nothing that touches
     a device, and `on_network` only the pages and the sign-in. `allowed_hosts`: the names by which it may be called."""
     limits, admission = parts.settings.limits, parts.admission
-    by_hand = _open(parts)
+    open_here = _open(parts)
     if not on_network:
-        by_hand |= {"compile": CompileService(CompileQueue(parts.apps.compile)), "metrics": parts}
-    outside = _app(by_hand)
-    shares = Shares(admission.people)
+        open_here |= {"compile": CompileService(CompileQueue(parts.apps.compile)), "metrics": parts}
+    access = access_from_network if on_network else access_of
+    callers, shares = Callers(admission.tokens, admission.sign_ins, access=access), Shares(admission.people)
+    told = TellsWaiting(with_body(api, limits.control_body_bytes, limits.body_s), admission.approvals, parts.requests)
+    inside = shares.limit(EndsWithCredential(told, admission.watching, admission.people, admission.approvals))
+    outside = shares.limit(with_body(_app(open_here), limits.body_bytes, limits.body_s))
 
-    def checked(app: ASGIApp, body_bytes: int) -> ASGIApp:
-        return RequestCheck(app, body_bytes=body_bytes, body_s=limits.body_s)
+    async def known(scope: Scope, receive: Receive, send: Send) -> None:
+        caller = await callers.caller(scope)
+        if caller is None:
+            await outside(scope, receive, send)
+        else:
+            await inside({**scope, CALLER_KEY: caller}, receive, send)
 
-    inside = TellsWaiting(checked(api, limits.control_body_bytes), admission.approvals, parts.requests)
-    app = BearerAuth(
-        inside=shares.limit(EndsWithCredential(inside, admission.watching, admission.people, admission.approvals)),
-        outside=shares.limit(checked(outside, limits.body_bytes)),
-        tokens=admission.tokens,
-        sign_ins=admission.sign_ins,
-        access=access_from_network if on_network else access_of,
-    )
-    return RequestCheck(app, body_bytes=None, body_s=limits.body_s, allowed_hosts=allowed_hosts)
+    return RequestCheck(known, allowed_hosts)
 
 
 def _open(parts: HostParts) -> dict[str, Any]:

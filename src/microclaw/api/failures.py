@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Final
 
 from starlette.exceptions import HTTPException
@@ -69,6 +70,38 @@ RETRY_AFTER_S: Final = {429: 60, 503: 5}
 
 def retry_headers(status: int) -> dict[str, str]:
     return {"Retry-After": str(RETRY_AFTER_S[status])} if status in RETRY_AFTER_S else {}
+
+
+DRAIN_BYTES: Final = 16 << 20
+DRAIN_S: Final = 2.0
+
+
+class Refused(Exception):
+    """A request that goes no further: it is answered with this, before its body is read."""
+
+    def __init__(
+        self, status: int, code: str, text: str, next_step: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(text)
+        self._status, self._failure = status, Failure(code, text, next_step)
+        self._headers = {"Connection": "close", **(headers or {})}
+
+    def response(self, path: str) -> Response:
+        made = failure_response(self._failure, self._status, path=path)
+        made.headers.update(self._headers)
+        return made
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, then read on for a moment: a client that is still sending would lose the answer when we close."""
+        response = self.response(scope["path"])
+        await send({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
+        await send({"type": "http.response.body", "body": response.body, "more_body": True})
+        left = DRAIN_BYTES
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                while left > 0 and (message := await receive()).get("more_body", False):
+                    left -= len(message.get("body", b""))
+        await send({"type": "http.response.body", "body": b""})
 
 
 class AnswersInForm:

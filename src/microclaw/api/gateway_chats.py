@@ -8,13 +8,13 @@ import re
 from collections import defaultdict
 from typing import Any, Final, Self, assert_never
 
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
 
 from microclaw.agent.accepted_message import AcceptedMessage
 from microclaw.agent.inbox import Inbox
-from microclaw.api import gateway_messages as messages
 from microclaw.api.caller import Caller
-from microclaw.api.gateway_messages import Approve, ClientMessage, Message, Ping, Subscribe
+from microclaw.api.gateway_messages import Approve, ClientMessage, Message, Ping, Subscribe, line
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.channels.delivery import ChannelTasks, Deliveries
 from microclaw.errors import UnknownName
@@ -23,7 +23,6 @@ from microclaw.events import Answer, Delta, Inbound, ToolRun, TurnEvent
 _log = logging.getLogger(__name__)
 
 CHANNEL: Final = "ws"
-CLOSE_S: Final = 2.0
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -46,36 +45,34 @@ def visible(journaled: str) -> str:
 
 
 class Client:
-    """One client's connection. `chat_id` is the visible one; `journaled` the conversation's.
+    """One client's connection. `chat_id` is the visible one; `journaled` the conversation's."""
 
-    Who sends waits until the client has taken what was sent before; api.server cuts one that takes nothing.
-    """
-
-    def __init__(self, websocket: WebSocket, chat_id: str, caller: Caller) -> None:
+    def __init__(self, connection: ServerConnection, chat_id: str, caller: Caller, send_s: float) -> None:
         self.chat_id = chat_id
         self.caller = caller
         self.journaled = ""
         self.events: frozenset[str] = frozenset()
         self.is_open = True
-        self._websocket = websocket
+        self._connection = connection
+        self._send_s = send_s
 
     async def send(self, type_: str, **fields: object) -> bool:
-        """Whether the message was written to the connection."""
+        """Whether the message was written to the connection; one that takes nothing for too long is cut."""
         if self.is_open:
             try:
-                await self._websocket.send_text(messages.line(type_, **fields))
-            except (WebSocketDisconnect, RuntimeError):  # Starlette says RuntimeError of a socket that is closing
+                async with asyncio.timeout(self._send_s):
+                    await self._connection.send(line(type_, **fields))
+            except TimeoutError:
+                self.is_open = False
+                self._connection.transport.abort()
+            except ConnectionClosed:
                 self.is_open = False
         return self.is_open
 
     async def close(self, code: int, reason: str) -> None:
         """Nothing more is written: an answer goes to the next client of the conversation."""
         self.is_open = False
-        try:
-            async with asyncio.timeout(CLOSE_S):
-                await self._websocket.close(code, reason)
-        except (TimeoutError, WebSocketDisconnect, RuntimeError):
-            self._websocket.state.abort()  # it takes no goodbye
+        await self._connection.close(code, reason)
 
 
 class GatewayChats:

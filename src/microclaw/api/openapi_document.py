@@ -12,7 +12,7 @@ import msgspec
 
 from microclaw import __version__
 from microclaw.api.access import OPEN_HERE
-from microclaw.api.caller import CSRF_HEADER
+from microclaw.api.credentials import CSRF_HEADER
 from microclaw.api.failures import RETRY_AFTER_S, STATUS_BY_CODE, is_openai
 from microclaw.api.jobs import MEDIA_TYPE as NDJSON
 from microclaw.operations.operation import Access, Operation, Parameter

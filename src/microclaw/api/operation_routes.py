@@ -62,7 +62,7 @@ def by_hand_routes(services: Mapping[str, Any]) -> list[Route]:
 
 
 async def _answer_by_hand(service: Any, act: Operation[..., Any], request: Request) -> Response:
-    by = NOBODY if act.least is Access.OPEN and CALLER_KEY not in request.scope else await caller_of(request)
+    by = NOBODY if act.least is Access.OPEN and CALLER_KEY not in request.scope else caller_of(request)
     await _check_form(request)
     run: Callable[..., Awaitable[Any]] = act.run
     made = await run(service, Asked(request, by), **await _values(act, request))
@@ -70,7 +70,7 @@ async def _answer_by_hand(service: Any, act: Operation[..., Any], request: Reque
 
 
 async def _answer(parts: HostParts, act: Operation[..., Any], request: Request) -> Response:
-    by = await caller_of(request)
+    by = caller_of(request)
     await _check_form(request)
     values = await _values(act, request)
     chosen: Sequence[Device] = ()

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from microclaw.api.access import OF_ROLE
 from microclaw.api.by_hand import Asked, by_hand
 from microclaw.api.caller import client_address
-from microclaw.api.cookies import session_cookie
+from microclaw.api.credentials import session_cookie
 from microclaw.api.failures import failure_response
 from microclaw.auth.admission import Admission
 from microclaw.auth.sign_ins import MAX_CHARS, OpenedSession, SignIns, TooManyTries, csrf_token
