@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.api.people_host import people_host
 
-from microclaw.api.live_pins import MAX_WAITING, EdgeNews, EdgeReader, LivePins
+from microclaw.api.live_pins import MAX_EDGES, EdgeNews, EdgeReader, LivePins, WatchedBoard
 from microclaw.devices.calls import GpioSet
 from microclaw.errors import NotSupported
 from microclaw.events import Edge
@@ -17,13 +17,22 @@ MOVED = [Edge(1.0, 4, 1), Edge(2.0, 4, 0)]
 
 
 def test_a_reader_that_does_not_keep_up_loses_the_oldest_and_is_told_how_many() -> None:
-    reader = EdgeReader(lambda: None)
-    for n in range(MAX_WAITING + 3):
-        reader.put(EdgeNews("kitchen", n, tuple(MOVED), dropped=1 if n == 0 else 0))
-    found = reader.take()
-    assert len(found) == MAX_WAITING
-    assert [news.dropped for news in found] == [3 * len(MOVED) + 1, *[0] * (MAX_WAITING - 1)]
-    assert reader.take() == []
+    board = WatchedBoard("kitchen")
+    reader = EdgeReader([board])
+    assert list(reader.take()) == []
+    board.begin()
+    board.count(MOVED, 0)
+    board.tell(1)
+    assert [(one.begins, one.edges, one.dropped) for one in reader.take()] == [(True, tuple(MOVED), 0)]
+    for _ in range(MAX_EDGES):
+        board.count(MOVED, 0)
+        board.tell(2)
+    (news,) = reader.take()
+    assert (news.begins, len(news.edges), news.dropped) == (False, MAX_EDGES, MAX_EDGES)
+    board.count(MOVED, 3)  # the board's own loss
+    board.tell(3, "away")
+    assert [(one.problem, one.edges) for one in reader.take()] == [("away", ())]
+    assert list(reader.take()) == []
 
 
 async def test_who_watches_gets_a_boards_edges_once_and_a_second_reader_begins_anew(tmp_path: Path) -> None:

@@ -23,7 +23,6 @@ from microclaw.api.parts import HostParts
 from microclaw.api.request_check import LOOPBACK_NAMES, RequestCheck, with_body
 from microclaw.api.shares import Shares
 from microclaw.api.tool_routes import ToolService
-from microclaw.api.waiting import TellsWaiting
 from microclaw.apps.queues import CompileQueue
 from microclaw.operations.operation import Operation, load
 
@@ -65,7 +64,7 @@ def api_app(
         open_here |= {"compile": CompileService(CompileQueue(parts.apps.compile)), "metrics": parts}
     access = access_from_network if on_network else access_of
     callers, shares = Callers(admission.tokens, admission.sign_ins, access=access), Shares(admission.people)
-    told = TellsWaiting(with_body(api, limits.control_body_bytes, limits.body_s), admission.approvals, parts.requests)
+    told = with_body(api, limits.control_body_bytes, limits.body_s)
     inside = shares.limit(EndsWithCredential(told, admission.watching, admission.people, admission.approvals))
     outside = shares.limit(with_body(_app(open_here), limits.body_bytes, limits.body_s))
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final
 
+import msgspec
+from msgspec import Struct
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -126,14 +128,14 @@ class AnswersInForm:
             if scope["type"] != "http" or has_begun or not self.is_stopping():
                 raise
             stopping = Overloaded("the host is stopping", next_step="ask again when it is back: microclaw up")
-            await _answer(stopping, scope)(scope, receive, send)
+            await error_response(stopping, scope)(scope, receive, send)
         except Exception as exc:
             if has_begun:
                 raise
-            await _answer(exc, scope)(scope, receive, send)
+            await error_response(exc, scope)(scope, receive, send)
 
 
-def _answer(error: Exception, scope: Scope) -> Response:
+def error_response(error: Exception, scope: Scope) -> Response:
     path = scope["path"]
     if isinstance(error, MicroclawError):
         return failure_response(failure_of(error), path=path)
@@ -170,11 +172,30 @@ _TYPES: Final = {  # others below 500 are the request's
 }
 
 
-def openai_error(status: int, message: str, *, code: str | None = None, param: str | None = None) -> JSONResponse:
-    body = error_object(status, message, code=code, param=param)
-    return JSONResponse(body, status_code=status, headers=retry_headers(status))
+class OpenAIFault(Struct, frozen=True):
+    message: str
+    type: str
+    param: str | None
+    code: str | None
 
 
-def error_object(status: int, message: str, *, code: str | None = None, param: str | None = None) -> dict[str, object]:
+class OpenAIError(Struct, frozen=True):
+    """An error in OpenAI's form."""
+
+    error: OpenAIFault
+
+
+class Error(Struct, frozen=True):
+    """What went wrong, with every status of 400 and above."""
+
+    error: Failure
+
+
+def openai_fault(status: int, message: str, *, code: str | None = None, param: str | None = None) -> OpenAIError:
     kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
-    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+    return OpenAIError(OpenAIFault(message, kind, param, code))
+
+
+def openai_error(status: int, message: str, *, code: str | None = None, param: str | None = None) -> JSONResponse:
+    made = msgspec.to_builtins(openai_fault(status, message, code=code, param=param))
+    return JSONResponse(made, status_code=status, headers=retry_headers(status))

@@ -9,7 +9,6 @@ from msgspec import UNSET, Struct, UnsetType
 from microclaw.api.by_hand import Asked, by_hand
 from microclaw.api.jobs import CancelState
 from microclaw.api.parts import HostParts
-from microclaw.api.waiting import read_answer
 from microclaw.errors import UnknownName
 from microclaw.operations.operation import Access
 
@@ -45,6 +44,6 @@ async def waited(parts: HostParts, asked: Asked, number: str) -> WaitedRequest:
         kept = await parts.requests_elsewhere.find(asked.by.job_key(number))
     if kept is None:
         raise UnknownName("no request of this token has that number", next_step="GET /v1/approvals has what waits")
-    if not kept.is_over:
+    if kept.status is None:
         return WaitedRequest(request=number, state="waiting", approval_id=kept.approval_id)
-    return WaitedRequest(request=number, state="ended", status=kept.status or 500, result=read_answer(kept.body))
+    return WaitedRequest(request=number, state="ended", status=kept.status, result=kept.result)

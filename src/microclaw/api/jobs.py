@@ -6,7 +6,8 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from typing import Any, Final, Literal, TypeAlias
+from contextlib import aclosing
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from starlette.responses import StreamingResponse
 
@@ -15,30 +16,43 @@ from microclaw.auth.approved_acts import approved_act
 from microclaw.auth.people import person_behind
 from microclaw.config.settings import Limits
 from microclaw.errors import MicroclawError, Overloaded
-from microclaw.events import TurnEvent
 from microclaw.wire.host_api import Failure, Keepalive, Result, StreamEvent, encode_event, failure_of
 
 MEDIA_TYPE = "application/x-ndjson"
+T = TypeVar("T")
 
 
 def stream_response(feed: Feed, keepalive_s: float) -> StreamingResponse:
     """A job's events as JSON lines. A client that disconnects cancels a job that can be cancelled, and no other; the
     questions that wait are withdrawn.
     """
+    return stream(feed.read(), encode_event, keepalive_s, left=feed.leave)
+
+
+def stream(
+    events: AsyncGenerator[T, None],
+    encode: Callable[[T], bytes],
+    keepalive_s: float,
+    keepalive: bytes = encode_event(Keepalive()),
+    media_type: str = MEDIA_TYPE,
+    left: Callable[[], object] = lambda: None,
+) -> StreamingResponse:
+    """The events as they come, a keepalive when there are none for a while. `left` is called at the end."""
 
     async def lines() -> AsyncIterator[bytes]:
         try:
-            async for event in feed.read(keepalive_s):
-                yield encode_event(event)
+            async with aclosing(paced(events, keepalive_s)) as coming:
+                async for event in coming:
+                    yield keepalive if event is None else encode(event)
         finally:
-            feed.leave()
+            left()
 
-    return StreamingResponse(lines(), media_type=MEDIA_TYPE)
+    return StreamingResponse(lines(), media_type=media_type)
 
 
-async def paced(events: AsyncGenerator[TurnEvent, None], keepalive_s: float) -> AsyncGenerator[TurnEvent | None, None]:
+async def paced(events: AsyncGenerator[T, None], keepalive_s: float) -> AsyncGenerator[T | None, None]:
     """Every event, and None when none came for a while."""
-    coming: asyncio.Future[TurnEvent] | None = None
+    coming: asyncio.Future[T] | None = None
     try:
         while True:
             coming = asyncio.ensure_future(anext(events))
@@ -113,8 +127,8 @@ class Feed:
             self._end = event
             self._news.set()
 
-    async def read(self, keepalive_s: float) -> AsyncIterator[StreamEvent]:
-        """Every event, a Keepalive when none came for a while, and the end last."""
+    async def read(self) -> AsyncGenerator[StreamEvent, None]:
+        """Every event, and the end last."""
         while True:
             while self._events:
                 yield self._events.popleft()
@@ -122,11 +136,7 @@ class Feed:
                 yield self._end
                 return
             self._news.clear()
-            try:
-                async with asyncio.timeout(keepalive_s):
-                    await self._news.wait()
-            except TimeoutError:
-                yield Keepalive()
+            await self._news.wait()
 
 
 Work: TypeAlias = Callable[[Feed], Awaitable[StreamEvent]]

@@ -13,8 +13,9 @@ import msgspec
 from microclaw import __version__
 from microclaw.api.access import OPEN_HERE
 from microclaw.api.credentials import CSRF_HEADER
-from microclaw.api.failures import RETRY_AFTER_S, STATUS_BY_CODE, is_openai
+from microclaw.api.failures import RETRY_AFTER_S, STATUS_BY_CODE, Error, OpenAIError, is_openai
 from microclaw.api.jobs import MEDIA_TYPE as NDJSON
+from microclaw.api.waiting import Waiting
 from microclaw.operations.operation import Access, Operation, Parameter
 from microclaw.wire.host_api import stream_schemas
 
@@ -48,10 +49,10 @@ _REASONS: Final = {
 def openapi_of(acts: Collection[Act]) -> Document:
     """The document of the routes of these acts."""
     routes = [one for act in acts for one in (act, act.of_many) if one.http is not None]
-    types = [kind for one in routes for kind in _types(one)]
+    types = [Error, OpenAIError, Waiting, *(kind for one in routes for kind in _types(one))]
     found, declared = msgspec.json.schema_components(types, ref_template=_SCHEMAS)
     line, lines = stream_schemas()
-    schemas = declared | lines | {LINE: line, "Error": _ERROR, "OpenAIError": _OPENAI_ERROR, "Waiting": _WAITING}
+    schemas = declared | lines | {LINE: line}
     _complete(schemas)
     of, paths = dict(zip(types, found, strict=True)), Document()
     for one in routes:
@@ -176,7 +177,6 @@ _WAITS: Final[Document] = {
     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Waiting"}}},
 }
 _TEXT: Final = {"type": "string"}
-_MAYBE_TEXT: Final = {"type": ["string", "null"]}
 _FILE: Final[Document] = {"type": "string", "format": "binary"}
 _STREAMED: Final[Mapping[str, Document]] = {
     NDJSON: {"$ref": f"#/components/schemas/{LINE}"},
@@ -184,45 +184,5 @@ _STREAMED: Final[Mapping[str, Document]] = {
         "type": "object",
         "required": ["data"],
         "properties": {"id": _TEXT, "event": _TEXT, "data": {"type": "string", "description": "JSON, one object"}},
-    },
-}
-_ERROR: Final[Document] = {
-    "type": "object",
-    "description": "What went wrong, with every status of 400 and above.",
-    "required": ["error"],
-    "properties": {"error": {"$ref": "#/components/schemas/Failure"}},
-}
-_OPENAI_ERROR: Final[Document] = {
-    "type": "object",
-    "description": "An error in OpenAI's form.",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["message", "type"],
-            "properties": {"message": _TEXT, "type": _TEXT, "param": _MAYBE_TEXT, "code": _MAYBE_TEXT},
-        }
-    },
-}
-_WAITING: Final[Document] = {
-    "type": "object",
-    "description": "Told to a program that did not send `Prefer: wait`.",
-    "required": ["state", "request", "approval", "next"],
-    "properties": {
-        "state": {"const": "waiting"},
-        "request": {"type": "string", "description": "GET /v1/requests/{number} has its end."},
-        "approval": {
-            "title": "AskedApproval",  # generators name it after the property, which another form is called
-            "type": "object",
-            "required": ["approval_id", "action", "detail", "expires_s", "may_decide"],
-            "properties": {
-                "approval_id": _TEXT,
-                "action": _TEXT,
-                "detail": {"type": "array", "items": _TEXT},
-                "expires_s": {"type": "number"},
-                "may_decide": {"type": "boolean"},
-            },
-        },
-        "next": _TEXT,
     },
 }

@@ -32,6 +32,7 @@ from microclaw.api.caller import (
 from microclaw.api.failures import is_openai
 from microclaw.api.jobs import Feed
 from microclaw.api.parts import HostParts
+from microclaw.api.waiting import numbered
 from microclaw.apps.changes import made_by
 from microclaw.apps.many import BoardOutcome, SharedStages, on_each
 from microclaw.devices.device import Device
@@ -70,7 +71,7 @@ async def _answer_by_hand(service: Any, act: Operation[..., Any], request: Reque
 
 
 async def _answer(parts: HostParts, act: Operation[..., Any], request: Request) -> Response:
-    by = caller_of(request)
+    by = numbered(request)
     await _check_form(request)
     values = await _values(act, request)
     chosen: Sequence[Device] = ()
@@ -111,10 +112,17 @@ async def _answer(parts: HostParts, act: Operation[..., Any], request: Request) 
             return Result(msgspec.to_builtins(await work(feed)))
 
         return parts.stream(by, action, job, cancellable=act.cancellable)
-    reads_alone = act.does is Effect.READ and act.has_body
-    result = await (unless_left(request, work(None)) if reads_alone else work(None))
-    headers = {} if act.place is None else {"Location": act.place.format_map(Fields(result))}
-    return Response(msgspec.json.encode(result), act.status, headers, media_type=_JSON)
+
+    async def answer() -> Response:
+        result = await work(None)
+        headers = {} if act.place is None else {"Location": act.place.format_map(Fields(result))}
+        return Response(msgspec.json.encode(result), act.status, headers, media_type=_JSON)
+
+    if act.method == "GET" or by.direct:
+        return await answer()
+    if act.does is Effect.READ:
+        return await unless_left(request, answer())
+    return await parts.requests.answer(request, by, parts.admission.approvals, answer())
 
 
 def _call(
