@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -32,6 +34,7 @@ from microclaw.link_server.device_facts import pending_pairings
 from microclaw.models.fallback import Outage
 from microclaw.models.protocol import Model
 from microclaw.models.router import outages_of
+from microclaw.operations.result import filled
 from microclaw.store.crashes import CrashTable
 from microclaw.telemetry.mqtt_text import mqtt_line
 from microclaw.telemetry.operations import refused_values
@@ -39,7 +42,6 @@ from microclaw.text import count_text, format_duration, moment_text
 
 if TYPE_CHECKING:
     from microclaw.api.parts import HostParts
-    from microclaw.api.server import PeoplePlane
     from microclaw.channels.telegram.poller import TelegramState
     from microclaw.link_server.server import LinkServer
 
@@ -69,13 +71,13 @@ class ChannelStates:
 
 async def read_status(parts: HostParts, is_owner: bool) -> Status:
     """The document of GET /v1/status."""
-    model, hint = await describe_model(parts.conversations.model)
+    (model, hint), at = await describe_model(parts.conversations.model), parts.plane
     made = Status(
         version=__version__,
         host=None if parts.settings.cluster.database is None else parts.settings.cluster.host_name,
         http=parts.http,
-        https=_https(parts.plane),
-        link=await _link(parts.link),
+        https=HttpsFacts() if at is None else HttpsFacts(at.urls, at.local_url, at.fingerprint),
+        link=None if parts.link is None else await _link(parts.link),
         xiaozhi=parts.voice.xiaozhi_object(),
         wyoming=parts.voice.wyoming_object(),
         up_s=round(time.monotonic() - parts.began_s, 1),
@@ -202,10 +204,7 @@ async def _deferred(parts: HostParts) -> list[DeferredStatus]:
     ended = [one for one in await log.ended(limit=SHOWN) if (one.ended_ms or 0) > since_ms]
     return [
         DeferredStatus(
-            text=one.text(names.get(one.device_id, one.device_id)),
-            state=one.state,
-            at_ms=one.ended_ms or one.at_ms,
-            outcome=one.outcome,
+            one.text(names.get(one.device_id, one.device_id)), one.state, one.ended_ms or one.at_ms, one.outcome
         )
         for one in (*waiting, *ended)
     ]
@@ -217,27 +216,15 @@ async def _alarms(parts: HostParts) -> list[AlarmFacts]:
         device = parts.devices.owner_of(f"link:{alarm.event.about}")
         name = alarm.event.about or "a device" if device is None else device.name
         text, step = alarm_text(alarm, name)
-        kind = alarm.event.kind.value
-        alarms.append(AlarmFacts(kind=kind, device=name, at_ms=alarm.at_ms, text=text, next_step=step))
+        alarms.append(AlarmFacts(alarm.event.kind.value, name, alarm.at_ms, text, step))
     if (refusal := await parts.database.refusal()) is not None:
-        kind, text = refusal.code, refusal.message
-        made = AlarmFacts(kind=kind, device="this host", at_ms=now_ms(), text=text, next_step=refusal.next_step)
-        alarms.append(made)
+        alarms.append(AlarmFacts(refusal.code, "this host", now_ms(), refusal.message, refusal.next_step))
     return alarms
 
 
-def _https(plane: PeoplePlane | None) -> HttpsFacts:
-    if plane is None:
-        return HttpsFacts()
-    return HttpsFacts(urls=plane.urls, local=plane.local_url, ca_sha256=plane.fingerprint)
-
-
-async def _link(server: LinkServer | None) -> LinkStatus | None:
-    if server is None:
-        return None
-    waiting = await pending_pairings(server)
+async def _link(server: LinkServer) -> LinkStatus:
     connected = sorted(link.name for link in server.links.online)
-    return LinkStatus(address=server.address, connected=connected, waiting=waiting)
+    return LinkStatus(address=server.address, connected=connected, waiting=await pending_pairings(server))
 
 
 async def _devices(parts: HostParts) -> list[DeviceStatus]:
@@ -248,18 +235,17 @@ async def _devices(parts: HostParts) -> list[DeviceStatus]:
     processes, shown = parts.boards.standing(), list[DeviceStatus]()
     for device in parts.devices.list():
         check, process = checks.get(device.device_id), processes.get(device.device_id)
-        shown.append(
-            DeviceStatus(
-                name=device.name,
-                board=device.board.board_id,
-                transports=tuple(device.endpoints),
-                apps=wanted.get(device.device_id, []),
-                reachable=device.reachable if check is None else check.unreachable_since_ms is None,
-                never_reached=device.never_reached,
-                problem=None if check is None else check.problem,
-                process=None if process is None else process.text,
-            )
+        of_device = filled(
+            DeviceStatus,
+            device,
+            board=device.board.board_id,
+            transports=tuple(device.endpoints),
+            apps=wanted.get(device.device_id, []),
+            reachable=device.reachable if check is None else check.unreachable_since_ms is None,
+            problem=None if check is None else check.problem,
+            process=None if process is None else process.text,
         )
+        shown.append(of_device)
         if len(shown) % AT_ONCE == 0:
             await asyncio.sleep(0)
     return shown
@@ -294,12 +280,7 @@ def outage_text(out: Outage) -> str:
 
 def resident_mb() -> float:
     """This process's memory in RAM; where the system does not tell, the highest it ever was."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        for line in status.read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) / 1024
-    import resource
-
+    with suppress(OSError):
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / (1 << 20)
     highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return highest / (1 << 20) if sys.platform == "darwin" else highest / 1024
