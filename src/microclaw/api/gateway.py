@@ -88,14 +88,13 @@ class Gateway:
         self._limit = settings.clients
         self._tokens = tokens
         self._chats = GatewayChats(inbox, approvals)
-        self._clients: set[Client] = set()
         self._opening: dict[ServerConnection, None] = {}
         # An assigned id is never one of an earlier run, whose conversation would be taken over with it.
         self._number = int(now_s() * 10)
 
     @property
     def clients(self) -> int:
-        return len(self._clients)
+        return len(self._chats.clients)
 
     @asynccontextmanager
     async def serving(self, listener: socket.socket) -> AsyncGenerator[str]:
@@ -121,15 +120,16 @@ class Gateway:
             try:
                 yield f"ws://{bracketed(host)}:{port}"
             finally:
-                await asyncio.gather(*(one.close(GOING_AWAY, "the host is stopping") for one in self._clients))
+                await asyncio.gather(*(one.close(GOING_AWAY, "the host is stopping") for one in self._chats.clients))
 
     async def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         """The same checks as the API. On a network neither `settings.open` nor the local token counts."""
-        headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in request.headers.raw_items()]
+        sent = list(request.headers.raw_items())
         if "Authorization" not in request.headers:  # a browser can set no header: it offers bearer.TOKEN besides
             offered = ",".join(request.headers.get_all("Sec-WebSocket-Protocol")).replace(" ", "").split(",")
             secrets = [one.removeprefix(_OFFERED) for one in offered if one.startswith(_OFFERED)]
-            headers += [(b"authorization", f"Bearer {one}".encode("latin-1")) for one in secrets]
+            sent += [("Authorization", f"Bearer {one}") for one in secrets]
+        headers = [(name.lower().encode(), value.encode("ascii", "surrogateescape")) for name, value in sent]
         path = request.path.partition("?")[0]
         scope = {"type": "websocket", "scheme": "http", "method": "GET", "path": path, "headers": headers}
         try:
@@ -151,15 +151,15 @@ class Gateway:
         async with self._tokens.watching(caller.source) as watch:
             self._number += 1
             client = Client(connection, f"{CHANNEL}_{self._number}", caller, self._send_s)
-            if len(self._clients) >= self._limit:
+            if len(self._chats.clients) >= self._limit:
                 _log.warning("gateway: %s is refused: %d are connected", connection.remote_address, self._limit)
                 await client.close(TRY_AGAIN_LATER, "too many clients")
                 return
-            self._clients.add(client)
+            self._chats.clients.add(client)
             ending = asyncio.create_task(_end_with_token(client, watch), name=f"gateway: end {client.chat_id}")
             try:
                 if watch.check():
-                    await self._chats.enter(client)
+                    await self._chats.look(client)
                 while True:
                     text = await connection.recv()
                     if not watch.check():
@@ -169,8 +169,7 @@ class Gateway:
                 pass
             finally:
                 client.is_open = False
-                self._clients.discard(client)
-                self._chats.leave(client)
+                self._chats.clients.discard(client)
                 ending.cancel()
                 await asyncio.wait((ending,))
 
