@@ -125,9 +125,7 @@ class LiveFeed:
                         if sees(event):
                             yield _block(event.kind, _facts(event, _NOT_TOLD), f"{self.run}-{after}")
                     for counted in () if edges is None else edges.take():
-                        yield _block(
-                            "edges", counted.to_json()
-                        )  # no id: GET /v1/devices/{name}/edges has what is missed
+                        yield _block("edges", counted)  # no id: GET /v1/devices/{name}/edges has what is missed
                     if after < self.last:
                         continue
                     if self._ended:

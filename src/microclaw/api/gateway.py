@@ -129,7 +129,7 @@ class Gateway:
             offered = ",".join(request.headers.get_all("Sec-WebSocket-Protocol")).replace(" ", "").split(",")
             secrets = [one.removeprefix(_OFFERED) for one in offered if one.startswith(_OFFERED)]
             sent += [("Authorization", f"Bearer {one}") for one in secrets]
-        headers = [(name.lower().encode(), value.encode("ascii", "surrogateescape")) for name, value in sent]
+        headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in sent]
         path = request.path.partition("?")[0]
         scope = {"type": "websocket", "scheme": "http", "method": "GET", "path": path, "headers": headers}
         try:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final, TypedDict
 
 from microclaw.devices.calls import EdgesRead
 from microclaw.devices.device import Device
@@ -30,9 +30,8 @@ _NEWEST: Final = 2**52  # a cursor past the end: the board answers with where it
 _AT_FIRST: Final = 400  # edges of before
 
 
-@dataclass(frozen=True, slots=True)
-class EdgeNews:
-    """Edges that a board counted, oldest first. `now_ms` is its time since its boot, when it answered.
+class EdgeNews(TypedDict):
+    """Edges that a board counted, oldest first: its time, the pin, the level. `now_ms` is its time when it answered.
 
     `begins`: the first news of this board, or of another boot; earlier edges of it do not count. `dropped`: so many are
     missing before these. `problem`: why there are none.
@@ -40,18 +39,11 @@ class EdgeNews:
 
     device: str
     at_ms: int
-    edges: tuple[Edge, ...] = ()
-    now_ms: float = 0.0
-    dropped: int = 0
-    begins: bool = False
-    problem: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        edges = [[round(edge.t_ms, 3), edge.pin, edge.level] for edge in self.edges]
-        return {name: getattr(self, name) for name in self.__slots__} | {
-            "edges": edges,
-            "now_ms": round(self.now_ms, 3),
-        }
+    edges: list[tuple[float, int, int]]
+    now_ms: float
+    dropped: int
+    begins: bool
+    problem: str | None
 
 
 @dataclass(eq=False, slots=True)
@@ -96,13 +88,18 @@ class EdgeReader:
             if told == board.told:
                 continue
             self._seen[board] = board.told, board.boot, board.counted
-            if board.problem is not None:
-                yield EdgeNews(board.name, board.at_ms, problem=board.problem)
-                continue
-            begins, new = boot != board.boot, board.counted - counted
-            edges = tuple(board.edges)[max(0, len(board.edges) - (_AT_FIRST if begins else new)) :]
-            missing = 0 if begins else new - len(edges)
-            yield EdgeNews(board.name, board.at_ms, edges, board.now_ms, missing, begins)
+            is_away = board.problem is not None
+            begins, new = boot != board.boot and not is_away, board.counted - counted
+            edges = [] if is_away else list(board.edges)[max(0, len(board.edges) - (_AT_FIRST if begins else new)) :]
+            yield EdgeNews(
+                device=board.name,
+                at_ms=board.at_ms,
+                edges=[(round(edge.t_ms, 3), edge.pin, edge.level) for edge in edges],
+                now_ms=0.0 if is_away else round(board.now_ms, 3),
+                dropped=0 if begins or is_away else new - len(edges),
+                begins=begins,
+                problem=board.problem,
+            )
 
 
 class LivePins:

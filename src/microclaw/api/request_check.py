@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import re
 import socket
 from collections.abc import Callable, Container, Iterable
@@ -12,6 +11,7 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from microclaw.addresses import ip_of
 from microclaw.api.failures import UNSUPPORTED, Refused
 from microclaw.errors import over_limit
 
@@ -45,7 +45,7 @@ class AllowedHosts(Container[str]):
     def __contains__(self, name: object) -> bool:
         if not isinstance(name, str) or not name:
             return False
-        if name in self._own or name.removesuffix(".local") in self._own or _is_address(name):
+        if name in self._own or name.removesuffix(".local") in self._own or ip_of(name) is not None:
             return True
         return not {name, f"*.{name.partition('.')[2]}"}.isdisjoint(self._names())
 
@@ -116,14 +116,19 @@ def with_body(app: ASGIApp, limit: int, within_s: float) -> ASGIApp:
             raise Refused(408, "timeout", text, "send it again, in one go") from None
         if max(claimed, len(body)) > limit:
             raise Refused(413, "too_large", over_limit("the body", limit, "byte", claimed or None), "send less")
-        read: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
-
-        async def next_message() -> Message:
-            return read.pop() if read else await receive()
-
-        await app(scope, next_message, send)
+        await app(scope, replaying(bytes(body), receive), send)
 
     return with_read
+
+
+def replaying(body: bytes, receive: Receive) -> Receive:
+    """Gives the app the body that was already read, then the connection's next messages."""
+    read: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def next_message() -> Message:
+        return read.pop() if read else await receive()
+
+    return next_message
 
 
 def with_answer_headers(send: Send) -> Send:
@@ -146,11 +151,3 @@ def _name_and_port(host: str, scheme: str) -> tuple[str, int] | None:
         return None
     port = int(match[2] or PORTS[scheme])
     return (match[1].strip("[]"), port) if port <= MAX_PORT else None
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True

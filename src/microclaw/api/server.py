@@ -170,42 +170,37 @@ async def serving(
 def unix_listener(path: Path) -> Iterator[socket.socket]:
     """A listening socket at `path`, mode 0600; a stale file there is removed. The caller holds the host's lock."""
     path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener = socket.socket(socket.AF_UNIX)
     before = os.umask(0o177)
     try:
-        listener.bind(str(path))
-    except OSError as exc:
-        listener.close()
-        raise ConfigError(f"cannot listen on {path}: {exc.strerror or exc}", next_step="give another --home") from exc
+        _listen(listener, str(path), str(path), "give another --home")
     finally:
         os.umask(before)
-    listener.listen(MAX_CONNECTIONS)
-    try:
-        yield listener
-    finally:
-        listener.close()
-        path.unlink(missing_ok=True)
+    with listener:
+        try:
+            yield listener
+        finally:
+            path.unlink(missing_ok=True)
 
 
 @contextmanager
 def tcp_listener(host: str, port: int, *, next_step: str = "microclaw up --port 0") -> Iterator[socket.socket]:
     """A listening TCP socket; port 0 takes any free one. ConfigError says when the port is taken."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    _listen(listener, (host, port), f"{bracketed(host)}:{port}", next_step)
+    with listener:
+        yield listener
+
+
+def _listen(listener: socket.socket, address: str | tuple[str, int], shown: str, next_step: str) -> None:
     try:
-        listener.bind((host, port))
+        listener.bind(address)
         listener.listen(MAX_CONNECTIONS)
     except OSError as exc:
         listener.close()
-        if exc.errno == errno.EADDRINUSE:
-            raise ConfigError(f"port {port} is taken on {host}", next_step=next_step) from exc
-        text = f"cannot listen on {bracketed(host)}:{port}: {exc.strerror or exc}"
-        raise ConfigError(text, next_step=next_step) from exc
-    try:
-        yield listener
-    finally:
-        listener.close()
+        why = "it is taken" if exc.errno == errno.EADDRINUSE else exc.strerror or exc
+        raise ConfigError(f"cannot listen on {shown}: {why}", next_step=next_step) from exc
 
 
 def _server(listener: Listener, head_timeout_s: float, unread_timeout_s: float) -> _Server:
