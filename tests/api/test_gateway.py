@@ -354,22 +354,13 @@ async def test_the_log_has_neither_a_query_nor_a_line_for_each_refusal(tmp_path:
     assert len(written) < 20_000
 
 
-async def test_a_browser_offers_its_token_as_a_subprotocol(tmp_path: Path) -> None:
-    async with (
-        gateway(tmp_path, bound_to="0.0.0.0") as door,
-        door.connect(subprotocols=["microclaw.chat", "bearer.mc_member"]) as client,
-    ):
-        assert client.subprotocol == "microclaw.chat"
-        await tell(client, type="message", content="hi", chat_id="ws_1")
-        assert (await hear(client))["chat_id"] == "ws_1"
-        assert (door.inbox.inbound[0].chat_id, door.inbox.inbound[0].person_id) == ("t-2@ws_1", "p-1")
-
-
 async def test_the_same_chat_id_under_two_tokens_is_two_conversations(tmp_path: Path) -> None:
     headers = [AS_LOCAL, {"Authorization": "Bearer mc_owner"}, {"Authorization": "Bearer mc_member"}]
     async with gateway(tmp_path) as door:
-        for each in headers:
-            async with door.connect(additional_headers=each) as client:
+        browsers: dict[str, Any] = {"subprotocols": ["microclaw.chat", "bearer.mc_member"]}
+        for each in (*({"additional_headers": one} for one in headers[:2]), browsers):
+            async with door.connect(**each) as client:
+                assert client.subprotocol == ("microclaw.chat" if each is browsers else None)
                 await tell(client, type="message", content="hi", chat_id="ws_same")
                 assert (await hear(client))["chat_id"] == "ws_same"
         assert [inbound.chat_id for inbound in door.inbox.inbound] == ["same", "t-1@ws_same", "t-2@ws_same"]

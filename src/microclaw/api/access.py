@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Final
 
+from starlette.routing import compile_path
+
 from microclaw.api.by_hand import load_by_hand
 from microclaw.operations.operation import Access, load
 
@@ -52,19 +54,10 @@ def methods_at(path: str) -> list[str]:
     return sorted(found | {"HEAD"} if "GET" in found else found)
 
 
-def _pattern(path: str) -> re.Pattern[str]:
-    """A path as Starlette matches it: a parameter is one word, with `:path` all the rest."""
-    parts = re.split(r"\{(\w+(?::path)?)\}", path)
-    words = (
-        re.escape(part) if n % 2 == 0 else (".*" if part.endswith(":path") else "[^/]+") for n, part in enumerate(parts)
-    )
-    return re.compile("".join(words), re.DOTALL)
-
-
 @cache
 def _routes() -> dict[str, list[tuple[re.Pattern[str], Access]]]:
     found: dict[str, list[tuple[re.Pattern[str], Access]]] = defaultdict(list)
     for access, route in every_route():
         method, path = route.split(" ")
-        found[method].append((_pattern(path), access))
+        found[method].append((compile_path(path)[0], access))
     return dict(found)

@@ -6,6 +6,7 @@ docs/api.md says the same in words.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from http import HTTPStatus
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -25,25 +26,8 @@ Act: TypeAlias = Operation[..., Any]
 LINE: Final = "StreamLine"
 _SCHEMAS: Final = "#/components/schemas/{name}"
 _BASE64: Final = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
-_DONE: Final = {200: "Done", 201: "Made", 202: "Begun"}
 _TASK_FILE: Final = "/v1/tasks/{number}/files/{name}"
 _STATUSES: Final = sorted({*STATUS_BY_CODE.values(), 401, 408, 415, 429})
-_REASONS: Final = {
-    400: "Wrong, and why",
-    401: "No valid token",
-    403: "Not allowed",
-    404: "There is no such thing",
-    408: "The body did not come in time",
-    409: "It is in the way of what is there",
-    413: "Too large",
-    415: "A body that is compressed, or does not say that it is JSON",
-    422: "The request, the program or a pin is wrong",
-    429: "Too much: Retry-After says when again",
-    500: "A fault of the host",
-    502: "A device, a model or a broker failed",
-    503: "No room now: Retry-After says when again",
-    504: "A device did not answer in time",
-}
 
 
 def openapi_of(acts: Collection[Act]) -> Document:
@@ -119,7 +103,7 @@ def _complete(value: object) -> None:
 
 
 def _route(act: Act, path: str, of: Mapping[Any, Document]) -> Document:
-    answers = {str(act.status): {"description": _DONE[act.status], "content": _content(act, of)}}
+    answers = {str(act.status): {"description": HTTPStatus(act.status).phrase, "content": _content(act, of)}}
     route: Document = {
         "tags": [act.noun],
         "summary": act.summary,
@@ -163,7 +147,7 @@ def _parameter(act: Act, given: Parameter) -> Document:
 
 def _failed(status: int, schema: str) -> Document:
     found: Document = {
-        "description": _REASONS[status],
+        "description": HTTPStatus(status).phrase,
         "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}},
     }
     if status in RETRY_AFTER_S:
