@@ -25,6 +25,7 @@ from microclaw.api.caller import CHANNEL, Caller, caller_of, request_number
 from microclaw.api.failures import error_response
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.approved_acts import approved_act
+from microclaw.operations.result import filled
 
 MAX_KEPT: Final = 256
 MAX_BODY_BYTES: Final = 1 << 20
@@ -123,13 +124,7 @@ class WaitingRequests:
             told = Waiting(
                 state="waiting",
                 request=by.request,
-                approval=AskedApproval(
-                    approval_id=pending.approval_id,
-                    action=pending.action,
-                    detail=pending.detail,
-                    expires_s=pending.expires_s,
-                    may_decide=approvals.may_decide(pending, by.person_id),
-                ),
+                approval=filled(AskedApproval, pending, may_decide=approvals.may_decide(pending, by.person_id)),
                 next=f"nothing is done yet: {decide} decides it, GET {place} has the end",
             )
             content, headers = msgspec.json.encode(told), {"Location": place}
