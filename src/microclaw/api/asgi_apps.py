@@ -15,12 +15,11 @@ from microclaw.api.chat_routes import ChatService
 from microclaw.api.compile_routes import CompileService
 from microclaw.api.credential_end import EndsWithCredential
 from microclaw.api.credentials import Callers
-from microclaw.api.failures import AnswersInForm
 from microclaw.api.host_routes import Document
 from microclaw.api.openai import OpenAiService
 from microclaw.api.operation_routes import by_hand_routes, operation_routes
 from microclaw.api.parts import HostParts
-from microclaw.api.request_check import LOOPBACK_NAMES, RequestCheck, with_body
+from microclaw.api.request_check import LOOPBACK_NAMES, check_head, with_body
 from microclaw.api.shares import Shares
 from microclaw.api.tool_routes import ToolService
 from microclaw.apps.queues import CompileQueue
@@ -48,9 +47,10 @@ def control_socket_app(parts: HostParts, api: ASGIApp) -> ASGIApp:
     app = with_body(api, limits.control_body_bytes, limits.body_s)
 
     async def of_owner(scope: Scope, receive: Receive, send: Send) -> None:
+        check_head(scope)
         await app({**scope, CALLER_KEY: LOCAL_OWNER}, receive, send)
 
-    return RequestCheck(of_owner)
+    return of_owner
 
 
 def api_app(
@@ -69,13 +69,14 @@ def api_app(
     outside = shares.limit(with_body(_app(open_here), limits.body_bytes, limits.body_s))
 
     async def known(scope: Scope, receive: Receive, send: Send) -> None:
+        check_head(scope, allowed_hosts)
         caller = await callers.caller(scope)
         if caller is None:
             await outside(scope, receive, send)
         else:
             await inside({**scope, CALLER_KEY: caller}, receive, send)
 
-    return RequestCheck(known, allowed_hosts)
+    return known
 
 
 def _open(parts: HostParts) -> dict[str, Any]:
@@ -86,4 +87,4 @@ def _open(parts: HostParts) -> dict[str, Any]:
 def _app(by_hand: Mapping[str, Any], acts: Sequence[Operation[..., Any]] = (), routes: Sequence[Route] = ()) -> ASGIApp:
     documented = [*acts, *(one for one in load_by_hand() if one.noun in by_hand or one.noun == "document")]
     services = {**by_hand, "document": Document(documented)}
-    return AnswersInForm(Router([*routes, *by_hand_routes(services)]))
+    return Router([*routes, *by_hand_routes(services)])

@@ -106,33 +106,53 @@ class Refused(Exception):
         await send({"type": "http.response.body", "body": b""})
 
 
+# On every answer: it is what it says it is, no page of others frames it, and it tells no other site where it was.
+ANSWER_HEADERS: Final = {
+    b"x-content-type-options": b"nosniff",
+    b"referrer-policy": b"no-referrer",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"x-frame-options": b"DENY",
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",  # these two where it has none of its own
+    b"cache-control": b"no-store",
+}
+
+
 class AnswersInForm:
-    """ASGI: what fails behind it is answered in the one form of errors, and so is a request that still waits when the
-    host's end cuts it off."""
+    """ASGI, the outermost: what fails behind it is answered in the one form of errors, and so is a request that still
+    waits when the host's end cuts it off. Every answer has ANSWER_HEADERS."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self.is_stopping: Callable[[], bool] = lambda: False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
         has_begun = False
 
         async def sending(message: Message) -> None:
             nonlocal has_begun
             has_begun = True
+            if message["type"] == "http.response.start":
+                own = {bytes(key).lower() for key, _ in message.get("headers", ())}
+                more = [(key, value) for key, value in ANSWER_HEADERS.items() if key not in own]
+                message = {**message, "headers": [*message.get("headers", ()), *more]}
             await send(message)
 
         try:
             await self._app({**scope, "app": self}, receive, sending)  # with an app Starlette's router raises its 404
         except asyncio.CancelledError:
-            if scope["type"] != "http" or has_begun or not self.is_stopping():
+            if has_begun or not self.is_stopping():
                 raise
             stopping = Overloaded("the host is stopping", next_step="ask again when it is back: microclaw up")
-            await error_response(stopping, scope)(scope, receive, send)
+            await error_response(stopping, scope)(scope, receive, sending)
         except Exception as exc:
             if has_begun:
                 raise
-            await error_response(exc, scope)(scope, receive, send)
+            if isinstance(exc, Refused):
+                await exc.answer(scope, receive, sending)
+            else:
+                await error_response(exc, scope)(scope, receive, sending)
 
 
 def error_response(error: Exception, scope: Scope) -> Response:

@@ -16,7 +16,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from microclaw.api.caller import client_address
 from microclaw.api.failures import PATH_KEY, Refused
-from microclaw.api.request_check import with_answer_headers
 
 SUPERVISOR: Final = "172.30.32.2"
 HEALTH: Final = "/healthz"  # the Supervisor's watchdog asks it without a browser
@@ -24,10 +23,7 @@ _PATH: Final = re.compile(r"/api/hassio_ingress/[A-Za-z0-9_-]{1,128}")
 _HOST: Final = re.compile(rb"^https?://[^/]*(?=/)")
 _FORWARDED: Final = (b"x-ingress-path", b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-for")
 # Home Assistant shows the page in a frame of its own page, which has the same origin.
-_FRAMED: Final = {
-    b"x-frame-options": (b"DENY", b"SAMEORIGIN"),
-    b"content-security-policy": (b"frame-ancestors 'none'", b"frame-ancestors 'self'"),
-}
+_FRAMED: Final = (b"x-frame-options", b"SAMEORIGIN")
 
 
 class AnyHost(Container[str]):
@@ -49,14 +45,8 @@ class Ingress:
         self._proxy = proxy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
-        try:
-            path = self._path(scope)
-        except Refused as exc:
-            await exc.answer(scope, receive, with_answer_headers(send))
-        else:
-            await self._app(_as_sent(scope, path), receive, _framed(send, path))
+        path = self._path(scope)
+        await self._app(_as_sent(scope, path), receive, _framed(send, path))
 
     def _path(self, scope: Scope) -> str:
         if (peer := client_address(scope)) != self._proxy:
@@ -90,11 +80,11 @@ def _framed(send: Send, path: str) -> Send:
 
     async def framed(message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers = []
+            headers = [_FRAMED]
             for key, value in message.get("headers", ()):
-                old, new = _FRAMED.get(bytes(key).lower(), (b"", b""))
-                value = _HOST.sub(path.encode(), bytes(value)) if bytes(key).lower() == b"location" else bytes(value)
-                headers.append((key, value.replace(old, new) if old else value))
+                if bytes(key).lower() == b"location":
+                    value = _HOST.sub(path.encode(), bytes(value))
+                headers.append((key, bytes(value).replace(b"frame-ancestors 'none'", b"frame-ancestors 'self'")))
             message = {**message, "headers": headers}
         await send(message)
 

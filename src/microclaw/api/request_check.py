@@ -6,7 +6,6 @@ import asyncio
 import re
 import socket
 from collections.abc import Callable, Container, Iterable
-from typing import Final
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,15 +16,6 @@ from microclaw.errors import over_limit
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 PORTS = {"http": 80, "https": 443}
-# On every answer: it is what it says it is, no page of others frames it, and it tells no other site where it was.
-ANSWER_HEADERS: Final = {
-    b"x-content-type-options": b"nosniff",
-    b"referrer-policy": b"no-referrer",
-    b"cross-origin-resource-policy": b"same-origin",
-    b"x-frame-options": b"DENY",
-    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",  # these two where it has none of its own
-    b"cache-control": b"no-store",
-}
 MAX_PORT = 65_535
 # RFC 9110, 7.2: a name or an address and a port, and nothing of what else a URL may have.
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{0,5}))?")
@@ -50,27 +40,9 @@ class AllowedHosts(Container[str]):
         return not {name, f"*.{name.partition('.')[2]}"}.isdisjoint(self._names())
 
 
-class RequestCheck:
-    """ASGI, the outermost: checks the head, and answers what is Refused behind it. `allowed_hosts` None: names are not
-    checked (a local process on the control socket)."""
-
-    def __init__(self, app: ASGIApp, allowed_hosts: Container[str] | None = None) -> None:
-        self._app = app
-        self._allowed = allowed_hosts
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
-        send = with_answer_headers(send)
-        try:
-            check_head(scope, self._allowed)
-            await self._app(scope, receive, send)
-        except Refused as exc:
-            await exc.answer(scope, receive, send)
-
-
-def check_head(scope: Scope, allowed_hosts: Container[str] | None) -> None:
-    """Raise Refused for a head that is not clear, or of a page that may not call.
+def check_head(scope: Scope, allowed_hosts: Container[str] | None = None) -> None:
+    """Raise Refused for a head that is not clear, or of a page that may not call; without `allowed_hosts` it is a
+    local process on the control socket.
 
     Any web page can send requests to loopback: its Origin shows it. A name that was rebound to 127.0.0.1 (DNS
     rebinding) shows in the Host.
@@ -129,19 +101,6 @@ def replaying(body: bytes, receive: Receive) -> Receive:
         return read.pop() if read else await receive()
 
     return next_message
-
-
-def with_answer_headers(send: Send) -> Send:
-    """The same, with what every answer has."""
-
-    async def with_headers(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            own = {bytes(key).lower() for key, _ in message.get("headers", ())}
-            more = [(key, value) for key, value in ANSWER_HEADERS.items() if key not in own]
-            message = {**message, "headers": [*message.get("headers", ()), *more]}
-        await send(message)
-
-    return with_headers
 
 
 def _name_and_port(host: str, scheme: str) -> tuple[str, int] | None:
