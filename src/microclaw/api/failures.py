@@ -79,7 +79,7 @@ DRAIN_S: Final = 2.0
 
 
 class Refused(Exception):
-    """A request that goes no further: it is answered with this, and the connection ends."""
+    """A request that goes no further: it is answered with this before its body is read, and the connection ends."""
 
     def __init__(
         self, status: int, code: str, text: str, next_step: str | None = None, headers: Mapping[str, str] | None = None
@@ -88,7 +88,7 @@ class Refused(Exception):
         self._status, self._failure = status, Failure(code, text, next_step)
         self._headers = {"Connection": "close", **(headers or {})}
 
-    def response(self, path: str) -> Response:
+    def response(self, path: str = "") -> Response:
         made = failure_response(self._failure, self._status, path=path)
         made.headers.update(self._headers)
         return made
@@ -157,8 +157,6 @@ class AnswersInForm:
 
 def error_response(error: Exception, scope: Scope) -> Response:
     path = scope["path"]
-    if isinstance(error, Refused):
-        return error.response(path)
     if isinstance(error, MicroclawError):
         return failure_response(failure_of(error), path=path)
     if not isinstance(error, HTTPException):

@@ -111,9 +111,9 @@ async def _opened(asked: Asked, opening: Awaitable[OpenedSession | None], wrong:
     except TooManyTries as exc:
         wait_s = math.ceil(exc.wait_s)
         text, step = "too many wrong tries within a minute", f"wait {wait_s} s, or: {step}"
-        raise Refused(429, TOO_MANY, text, step, {"Retry-After": str(wait_s)}) from exc
+        return Refused(429, TOO_MANY, text, step, {"Retry-After": str(wait_s)}).response()
     if opened is None:
-        raise Refused(401, "unauthorized", wrong, f"sign in by a link: {step}")
+        return Refused(401, "unauthorized", wrong, f"sign in by a link: {step}").response()
     one, csrf = opened.sign_in, csrf_token(opened.secret)
     made = OpenedSignIn(name=one.person.name, role=one.person.role, id=one.sign_in_id, ends_ms=one.ends_ms, csrf=csrf)
     return _with_cookie(asked, made, opened.secret, LONGEST_MS // 1000)
