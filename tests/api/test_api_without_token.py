@@ -45,22 +45,16 @@ def test_foreign_host_is_refused(api: tuple[str, int], host: str) -> None:
     assert body["error"]["code"] == "forbidden"
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1.evil.example", "file://"])
-def test_foreign_origin_is_refused_even_on_loopback(api: tuple[str, int], origin: str) -> None:
-    status, _, body = ask(api, "POST", "/api/compile-wasm", b"{}", {"Origin": origin})
-    assert status == 403
-    assert body["error"]["code"] == "forbidden"
-
-
 @pytest.mark.parametrize(
     "origin",
     [
+        *("https://evil.example", "null", "http://127.0.0.1.evil.example", "file://"),
         *("http://localhost", "http://localhost:3000", "http://127.0.0.1:{port}", "https://localhost:{port}"),
         *("http://localhost:{port}#.evil.example", "http://localhost:{port}?@evil.example", "http://localhost:{port}/"),
         *("http://evil.example@localhost:{port}", "localhost:{port}", "", "http://localhost:{port}\\.evil.example"),
     ],
 )
-def test_a_page_of_another_server_on_this_machine_is_foreign(api: tuple[str, int], origin: str) -> None:
+def test_foreign_origin_is_refused_even_on_loopback(api: tuple[str, int], origin: str) -> None:
     headers = {"Host": f"localhost:{api[1]}", "Origin": origin.format(port=api[1])}
     status, _, body = ask(api, "POST", "/api/compile-wasm", b"{}", headers)
     assert status == 403

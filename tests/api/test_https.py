@@ -21,7 +21,6 @@ from microclaw.app import running_host
 from microclaw.auth.certificates import lan_names
 from microclaw.cli.child import Child
 from microclaw.config.load import load_settings
-from microclaw.errors import ConfigError
 
 RIGHT = "correct horse battery"
 INITIALIZE = {
@@ -190,14 +189,3 @@ async def test_each_address_that_it_says_is_among_the_names_of_its_certificate(t
             async with asyncio.timeout(60):
                 _, writer = await asyncio.open_connection(place.hostname, place.port, ssl=context)
                 writer.close()
-
-
-async def test_without_tls_it_listens_on_loopback_alone(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    home.mkdir(mode=0o700)
-    (home / "config.toml").write_text('[host]\nhttp_host = "0.0.0.0"\n')
-    with pytest.raises(ConfigError):
-        load_settings({}, home=home, http_port=0)
-    (home / "config.toml").write_text('[host]\nhttp_host = "0.0.0.0"\nhttp_tls = "files"\n')
-    with pytest.raises(ConfigError):
-        load_settings({}, home=home, http_port=0)
