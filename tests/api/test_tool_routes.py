@@ -10,19 +10,12 @@ from contextlib import asynccontextmanager, closing
 from urllib.parse import urlsplit
 
 import pytest
-import pytest_asyncio
-from tests.api.people_host import BLINK, PeopleHost, people_host
+from tests.api.people_host import BLINK, PeopleHost
 
 from microclaw.events import ApprovalAsked
 from microclaw.wire.host_api import Result, decode_event
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PeopleHost]:
-    async with people_host(tmp_path_factory.mktemp("tools") / "home") as running:
-        yield running
 
 
 @asynccontextmanager

@@ -230,8 +230,8 @@ async def running_host(
             "openai": OpenAiService(conversations, jobs, limits.keepalive_s),
             "tool": ToolService(conversations, admission.approvals, registry, jobs),
         }
-        api = host_api(RouteParts(services, admission, registry, jobs))
-        people_app = partial(api_app, api, strangers, admission, limits, waiting)
+        api = host_api(RouteParts(services, admission, registry, jobs, waiting))
+        people_app = partial(api_app, api, strangers, admission, limits)
         listeners = [Listener("control", control_socket_app(api, limits), control)]
         if plane is not None:
             app = people_app(plane.allowed_hosts, on_network=plane.on_network)
