@@ -27,7 +27,7 @@ from microclaw.apps.queues import CompileQueue
 from microclaw.operations.operation import Operation, load
 
 
-def host_api(parts: HostParts) -> ASGIApp:
+def host_api(parts: HostParts, tools: ToolService, mcp: ASGIApp) -> ASGIApp:
     """Every route, for both apps: the caller is in the request (api.caller)."""
     by_hand = {
         **_open(parts),
@@ -37,7 +37,8 @@ def host_api(parts: HostParts) -> ASGIApp:
         "caller": parts.admission,
         "openai": OpenAiService(parts),
         "task": parts.services["task"],
-        "tool": ToolService(parts),
+        "tool": tools,
+        "mcp": mcp,
     }
     return _app(by_hand, load(), operation_routes(parts))
 

@@ -6,13 +6,14 @@ To what is behind it, its client has left: streams end, and a job that has chang
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final, TypeAlias
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from microclaw.api.caller import CALLER_KEY, Caller
+from microclaw.auth.admission import Admission
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import Roles
 from microclaw.auth.tokens import RECHECK_S, TokenWatch
@@ -43,7 +44,7 @@ class EndsWithCredential:
         if scope["type"] != "http" or not isinstance(caller, Caller) or caller.token is None:
             await self._app(scope, receive, send)
             return
-        scope, role, is_answered = {**scope, ENDED_KEY: asyncio.Event()}, self._role(caller), False
+        scope, role, is_answered = {**scope, ENDED_KEY: asyncio.Event()}, _role(self._roles, caller), False
 
         async def sending(message: Message) -> None:
             nonlocal is_answered
@@ -51,7 +52,7 @@ class EndsWithCredential:
             is_answered = message["type"] == "http.response.body" and not message.get("more_body", False)
 
         async def cut_at_end() -> None:
-            await self._until_ended(caller, role)
+            await _until_ended(self._watching, self._roles, caller, role)
             scope[ENDED_KEY].set()
             for pending in self._approvals.pending():
                 if pending.chat_id.partition(".")[0] == caller.source:
@@ -66,15 +67,35 @@ class EndsWithCredential:
             watching.cancel()
             await asyncio.wait((watching,))
 
-    async def _until_ended(self, caller: Caller, role: str | None) -> None:
-        await asyncio.sleep(RECHECK_S)  # most are done by then, and need no watch
-        try:
-            async with self._watching(caller.token) as watch:
-                if self._role(caller) == role:  # else it changed before the watch began
-                    await watch.until_ended()
-        except StoreError:
-            pass  # nobody knows whether it is still there
 
-    def _role(self, caller: Caller) -> str | None:
-        person = self._roles.get(caller.person_id)
-        return None if person is None else person.role
+@asynccontextmanager
+async def when_credential_ends(admission: Admission, caller: Caller, act: Callable[[], object]) -> AsyncGenerator[None]:
+    """Inside, `act` is done once what the caller came in with has ended; on the control socket that is nothing."""
+    role = _role(admission.people, caller)
+    watch = asyncio.create_task(_acting(admission, caller, role, act), name=f"{caller.source}: credential")
+    try:
+        yield
+    finally:
+        watch.cancel()
+        await asyncio.wait((watch,))
+
+
+async def _acting(admission: Admission, caller: Caller, role: str | None, act: Callable[[], object]) -> None:
+    if caller.token is not None:
+        await _until_ended(admission.watching, admission.people, caller, role)
+        act()
+
+
+async def _until_ended(watching: Watching, roles: Roles, caller: Caller, role: str | None) -> None:
+    await asyncio.sleep(RECHECK_S)  # most are done by then, and need no watch
+    try:
+        async with watching(caller.token) as watch:
+            if _role(roles, caller) == role:  # else it changed before the watch began
+                await watch.until_ended()
+    except StoreError:
+        pass  # nobody knows whether it is still there
+
+
+def _role(roles: Roles, caller: Caller) -> str | None:
+    person = roles.get(caller.person_id)
+    return None if person is None else person.role

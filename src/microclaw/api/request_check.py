@@ -83,7 +83,7 @@ class RequestCheck:
             self._check_head(scope)
             if self._body_bytes is not None:
                 async with asyncio.timeout(self._body_s):
-                    receive = _replaying(await _read_body(scope, receive, self._body_bytes), receive)
+                    receive = replaying(await _read_body(scope, receive, self._body_bytes), receive)
         except _Refused as exc:
             await refuse(failure_response(exc.failure, exc.status, path=scope["path"]), scope, receive, send)
         except TimeoutError:
@@ -193,7 +193,7 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def _replaying(body: bytes, receive: Receive) -> Receive:
+def replaying(body: bytes, receive: Receive) -> Receive:
     """Gives the app the body that was already read, then the connection's next messages."""
     read: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 

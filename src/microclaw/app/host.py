@@ -26,6 +26,7 @@ from microclaw.api.operations import HostService
 from microclaw.api.parts import HostParts
 from microclaw.api.server import Listener, serving, unix_listener
 from microclaw.api.status import read_status
+from microclaw.api.tool_routes import ToolService
 from microclaw.api.waiting import WaitingRequests
 from microclaw.app.agent import RETRY_S, Agent, build_inbox, build_model, build_tasks, outward_tools
 from microclaw.app.channels import open_channels
@@ -72,6 +73,7 @@ from microclaw.flash.operations import InstallParts
 from microclaw.knowledge.operations import KnowledgeService
 from microclaw.masking import SecretMask
 from microclaw.mcp.client.servers import McpServers
+from microclaw.mcp.server.service import McpService
 from microclaw.models.operations import UsageService
 from microclaw.ota.operations import FirmwareService
 from microclaw.store.crashes import CrashTable
@@ -104,13 +106,15 @@ async def running_host(
     make_voice: VoiceMaker | None = None,
     mask: SecretMask | None = None,
     ingress_from: str = SUPERVISOR,
+    when_unused: Callable[[], object] | None = None,
 ) -> AsyncIterator[HostParts]:
     """Inside, the host answers on its control socket. Leaving it ends every part in order and loses nothing.
 
     Turns that the last run left unfinished go on once `boards_ready` is set, where one is given.
     `egress` replaces the rule that only public addresses are fetched, for tests with servers of their own.
     `make_voice` makes what voice works with; without it nobody is heard. `mask` is that of the log, which the host
-    tells the secrets that it reads later. `ingress_from` replaces the Supervisor's address, for tests.
+    tells the secrets that it reads later. `ingress_from` replaces the Supervisor's address, for tests. `when_unused` is
+    called once no `microclaw mcp` has used it for a while.
 
     Raises StoreError when another host owns this home, StoreMissing unless `new_store` is what a person wants there,
     ConfigError when a port is taken.
@@ -266,7 +270,9 @@ async def running_host(
             requests_elsewhere=requests_elsewhere,
         )
         services["host"] = HostService(partial(read_status, parts), admission.people)
-        api = host_api(parts)
+        tools = ToolService(parts)
+        mcp = McpService(parts, tools, boards_ready=boards_ready, when_unused=when_unused)
+        api = host_api(parts, tools, mcp)
         listeners = [Listener("control", control_socket_app(parts, api), control)]
         if plane is not None:
             door = api_app(parts, api, plane.allowed_hosts, on_network=plane.on_network)
@@ -275,6 +281,7 @@ async def running_host(
             behind = Ingress(api_app(parts, api, AnyHost(), on_network=True), proxy=ingress_from)
             listeners.append(Listener("ingress", behind, ingress))
         await stack.enter_async_context(serving(listeners, group))
+        await stack.enter_async_context(mcp.serving())
         await stack.enter_async_context(gateway)
         stack.callback(live.end)  # after the listeners: its readers end before those do
         await stack.enter_async_context(apps.trial_pool)  # last: its board's start must not delay the listeners

@@ -61,16 +61,18 @@ def run_host(
     ready: Ready,
     verbose: bool,
     die_with_parent: bool = False,
+    while_used: bool = False,
     new_store: bool = False,
 ) -> None:
-    """Run until SIGINT or SIGTERM. `ready` is called once, when the host answers; `new_store` as `running_host`."""
+    """Run until SIGINT or SIGTERM, or only `while_used` by `microclaw mcp`. `ready` is called once, when the host
+    answers; `new_store` as `running_host`."""
     if die_with_parent:
         _die_with_parent()
     mask = SecretMask(secret_texts(settings))
     log_to(settings.log, verbose=verbose, mask=mask)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_run(settings, virtual_boards, ready, mask, new_store=new_store))
+            runner.run(_run(settings, virtual_boards, ready, mask, while_used=while_used, new_store=new_store))
     except BaseExceptionGroup as group:
         raise _sole_error(group) from group
 
@@ -92,14 +94,19 @@ def _sole_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return error
 
 
-async def _run(settings: Settings, virtual_boards: int, ready: Ready, mask: SecretMask, *, new_store: bool) -> None:
+async def _run(
+    settings: Settings, virtual_boards: int, ready: Ready, mask: SecretMask, *, while_used: bool, new_store: bool
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
         boards_ready = asyncio.Event()
-        running = running_host(settings, boards_ready=boards_ready, new_store=new_store, mask=mask)
+        when_unused = stop.set if while_used else None
+        running = running_host(
+            settings, boards_ready=boards_ready, new_store=new_store, mask=mask, when_unused=when_unused
+        )
         host = await stack.enter_async_context(running)
         boards = await stack.enter_async_context(host.boards.running(virtual_boards))
         boards_ready.set()
