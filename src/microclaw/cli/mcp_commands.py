@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -12,17 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from microclaw.cli.options import GlobalOptions, command_group, global_options
-from microclaw.mcp.server.install import (
-    CLIENTS,
-    Edit,
-    entry,
-    installed_from,
-    installing,
-    own_command,
-    settings_file,
-    uninstalling,
-    write,
-)
+from microclaw.mcp.server.install import CLIENTS, Edit, edited, entry, own_command, settings_file, write
 
 mcp_group = command_group(runs_alone=True)
 
@@ -58,14 +47,13 @@ def install(
     name = next((one for one in CLIENTS if one == client), None)
     if name is None:
         raise typer.BadParameter(f"{client!r} is none of {', '.join(CLIENTS)}")
-    path = settings_file(name, Path.home(), os.environ)
+    path = settings_file(name)
     if remove:
-        _apply(options, name, uninstalling(path), done=f"taken out of {name}: restart it")
+        _apply(options, name, edited(path, None), done=f"taken out of {name}: restart it")
         return
     home = options.home or (Path(os.environ["MICROCLAW_HOME"]) if os.environ.get("MICROCLAW_HOME") else None)
-    command = own_command(sys.argv[0], uvx=shutil.which("uvx"), source=installed_from())
-    value = entry(name, command, None if home is None else home.expanduser().absolute())
-    _apply(options, name, installing(path, value), done=f"installed in {name}: restart it")
+    value = entry(name, own_command(sys.argv[0]), None if home is None else home.expanduser().absolute())
+    _apply(options, name, edited(path, value), done=f"installed in {name}: restart it")
 
 
 def _apply(options: GlobalOptions, client: str, edit: Edit, *, done: str) -> None:

@@ -88,8 +88,6 @@ class ServerConnection:
                 next_step="nobody knows whether it was done: look before trying again",
             ) from exc
         except MCPError as exc:
-            if exc.code == types.CONNECTION_CLOSED:
-                end.because("its connection ended")
             raise ToolFailed(f"the MCP server {name} refused: {exc.message[:500]}") from exc
         except (ValidationError, RuntimeError) as exc:
             raise ToolFailed(f"the MCP server {name} gave an answer that is none: {_reason(exc)}") from exc

@@ -12,10 +12,10 @@ import logging
 import secrets
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -26,6 +26,7 @@ from microclaw.api.parts import HostParts
 from microclaw.api.server import unix_listener
 from microclaw.api.tool_routes import ToolService
 from microclaw.audit import AuditEvent, AuditKind
+from microclaw.errors import MicroclawError
 from microclaw.mcp.server.bridge import mcp_socket
 
 if TYPE_CHECKING:
@@ -77,37 +78,36 @@ class McpService:
         self._boards_ready = boards_ready
         self._when_unused = when_unused
         self._group = asyncio.TaskGroup()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._ending = asyncio.Event()
         self._starting, self._lending = asyncio.Lock(), asyncio.Lock()
         self._handlers: handlers.Handlers | None = None
         self._http: StreamableHTTPSessionManager | None = None
         self._owners: OrderedDict[str, str] = OrderedDict()  # of sessions, the newest; for the security log alone
-        self._sessions = 0
+        self._sessions: set[asyncio.Task[None]] = set()  # on the socket
         self._unused: asyncio.TimerHandle | None = None
-        self._is_ending = False
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
         with unix_listener(mcp_socket(self._parts.settings.control_socket)) as listener:
             async with self._group:
                 server = await asyncio.start_unix_server(self._accept, sock=listener, limit=MAX_MESSAGE_BYTES)
-                self._end_unused_after(FIRST_S)
+                self._end_after(FIRST_S)
                 try:
                     yield
                 finally:
-                    self._is_ending = True
+                    self._ending.set()
                     server.close()
                     if self._unused is not None:
                         self._unused.cancel()
-                    for task in self._tasks:
+                    for task in self._sessions:
                         task.cancel()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A session is its token's alone: another one gets a 404, as for one that does not exist, and is recorded."""
+        manager, session = await self._manager(), session_of(scope)
         from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
         from mcp.server.auth.provider import AccessToken
 
-        manager, session = await self._manager(), session_of(scope)
         asked_for, source = Headers(scope=scope).get(SESSION_HEADER), session.by.source
         user = AuthenticatedUser(AccessToken(token="", client_id=source, scopes=[]))
 
@@ -150,69 +150,61 @@ class McpService:
                     max_sessions=MAX_SESSIONS,
                 )
                 is_running = asyncio.Event()
-                self._start(self._run(self._http, is_running), "MCP over HTTP")
+                self._group.create_task(self._run(self._http, is_running), name="MCP over HTTP")
                 await is_running.wait()
             return self._http
 
     async def _run(self, manager: StreamableHTTPSessionManager, is_running: asyncio.Event) -> None:
         async with manager.run():
             is_running.set()
-            await asyncio.Event().wait()
-
-    def _start(self, work: Any, name: str) -> None:
-        task = self._group.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+            await self._ending.wait()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._is_ending or self._sessions >= MAX_SESSIONS:
+        if self._ending.is_set() or len(self._sessions) >= MAX_SESSIONS:
             writer.close()
-        else:
-            self._start(self._serve(reader, writer), "MCP session")
+            return
+        if self._unused is not None:
+            self._unused.cancel()
+        session = self._group.create_task(self._serve(reader, writer), name="MCP session")
+        self._sessions.add(session)
+        session.add_done_callback(self._left)
+
+    def _left(self, session: asyncio.Task[None]) -> None:
+        self._sessions.discard(session)
+        if not self._sessions and not self._ending.is_set():
+            self._end_after(GRACE_S)
+
+    def _end_after(self, wait_s: float) -> None:
+        """End the host then, where it is there for these sessions alone."""
+        if self._when_unused is not None:
+            self._unused = asyncio.get_running_loop().call_later(wait_s, self._end)
+
+    def _end(self) -> None:
+        self._ending.set()  # who comes now starts the next host
+        if self._when_unused is not None:
+            self._when_unused()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One `microclaw mcp`: its first line says what it wants, and is answered with one; then come messages."""
         try:
-            with self._counted():
-                writer.write(b"{}\n")
-                options = json.loads(await reader.readline())
-                session = Session(LOCAL_OWNER, f"mcp-{secrets.token_hex(4)}", bool(options["all_tools"]))
-                if self._boards_ready is not None:
-                    await self._boards_ready.wait()
-                found = await self._loaded()
-                from microclaw.mcp.lines import message_lines
+            writer.write(b"{}\n")
+            options = json.loads(await reader.readline())
+            session = Session(LOCAL_OWNER, f"mcp-{secrets.token_hex(4)}", bool(options["all_tools"]))
+            if self._boards_ready is not None:
+                await self._boards_ready.wait()
+            found = await self._loaded()
+            from microclaw.mcp.lines import message_lines
 
-                server = found.server(lambda _: session)
-                async with self._lent_board(), message_lines(reader, writer) as (streams, _):
-                    try:
-                        await server.run(*streams, server.create_initialization_options())
-                    finally:
-                        found.calls.end_session(session)
+            server = found.server(lambda _: session)
+            async with self._lent_board(), message_lines(reader, writer) as (streams, _):
+                try:
+                    await server.run(*streams, server.create_initialization_options())
+                finally:
+                    found.calls.end_session(session)
         except Exception:  # of this session alone
             _log.exception("an MCP session failed")
         finally:
             writer.close()
-
-    @contextmanager
-    def _counted(self) -> Any:
-        self._sessions += 1
-        if self._unused is not None:
-            self._unused.cancel()
-        try:
-            yield
-        finally:
-            self._sessions -= 1
-            if self._sessions == 0 and not self._is_ending:
-                self._end_unused_after(GRACE_S)
-
-    def _end_unused_after(self, wait_s: float) -> None:
-        if self._when_unused is not None:
-            self._unused = asyncio.get_running_loop().call_later(wait_s, self._end_unused)
-
-    def _end_unused(self) -> None:
-        assert self._when_unused is not None
-        self._is_ending = True  # who comes now starts the next host
-        self._when_unused()
 
     @asynccontextmanager
     async def _lent_board(self) -> AsyncIterator[None]:
@@ -220,13 +212,14 @@ class McpService:
         parts = self._parts
         async with AsyncExitStack() as stack:
             async with self._lending:
-                if not parts.boards.standing() and all(one.name == LENT for one in parts.devices.list()):
+                left = [one for one in parts.devices.list() if one.name != LENT or one.reachable is not False]
+                if not left and not parts.boards.standing():
                     await stack.enter_async_context(parts.boards.running(1))
                     stack.push_async_callback(self._take_back)
             yield
 
     async def _take_back(self) -> None:
-        with suppress(Exception):  # somebody removed it
+        with suppress(MicroclawError):  # somebody removed it
             await self._parts.devices.remove(self._parts.devices.get(LENT).device_id)
 
 
