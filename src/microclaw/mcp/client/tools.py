@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated, Any, Final, TypeAlias
 
 import mcp_types as types
@@ -127,19 +128,14 @@ def _is_prose(value: Any) -> bool:
     return any(isinstance(one, str) and len(one) > MAX_CHOICE_CHARS for one in values)
 
 
-def _argument_names(schema: Any) -> list[str]:
-    """The names of arguments at every depth; a model reads them."""
-    found: list[str] = []
+def _parts(schema: Any) -> Iterator[Any]:
+    """The objects and lists that a schema is made of."""
     left = [schema]
     while left:
         part = left.pop()
-        if isinstance(part, dict):
-            names = part.get("properties")
-            found += list(names) if isinstance(names, dict) else []
-            left.extend(part.values())
-        elif isinstance(part, list):
-            left.extend(part)
-    return found
+        if isinstance(part, dict | list):
+            yield part
+            left.extend(part.values() if isinstance(part, dict) else part)
 
 
 def _wrong_with(schema: dict[str, Any]) -> str | None:
@@ -150,9 +146,11 @@ def _wrong_with(schema: dict[str, Any]) -> str | None:
         return f"its schema has {size_bytes:,} bytes, at most {MAX_SCHEMA_BYTES:,} are taken"
     if schema.get("type") != "object":
         return "its arguments are no object"
-    if _count_of(schema, MAX_SCHEMA_NODES) > MAX_SCHEMA_NODES:
+    parts = list(islice(_parts(schema), MAX_SCHEMA_NODES + 1))  # each takes the checker its time
+    if len(parts) > MAX_SCHEMA_NODES:
         return f"its schema has more than {MAX_SCHEMA_NODES} parts"
-    if any(_ARGUMENT.fullmatch(name) is None for name in _argument_names(schema)):
+    maps = [part.get("properties") for part in parts if isinstance(part, dict)]
+    if any(_ARGUMENT.fullmatch(name) is None for names in maps if isinstance(names, dict) for name in names):
         return "the name of an argument is no name: letters, digits, _ . $ and -, 64 at most"
     try:
         jsonschema.Draft202012Validator.check_schema(schema)
@@ -161,17 +159,6 @@ def _wrong_with(schema: dict[str, Any]) -> str | None:
     except jsonschema.SchemaError as exc:
         return f"its schema is wrong: {clean_text(exc.message, one_line=True, limit=120)}"
     return None
-
-
-def _count_of(value: Any, most: int) -> int:
-    """How many objects and lists a schema is made of, counted up to `most` + 1: each takes the checker its time."""
-    left, count = [value], 0
-    while left and count <= most:
-        part = left.pop()
-        if isinstance(part, dict | list):
-            count += 1
-            left.extend(part.values() if isinstance(part, dict) else part)
-    return count
 
 
 def _text_of(result: types.CallToolResult) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import mcp_types as types
 from mcp.server.lowlevel import Server
@@ -19,12 +19,13 @@ from microclaw.events import ApprovalAsked
 from microclaw.mcp.server.calls import Calls, Context, where_to_decide
 from microclaw.mcp.server.forms import offered, tool_from
 from microclaw.mcp.server.hints import without_commands
-from microclaw.mcp.server.prompts import get_prompt, list_prompts
+from microclaw.mcp.server.prompts import PROMPTS, get_prompt
 from microclaw.mcp.server.resources import TEMPLATES, Resources, file_links, trial_link
 from microclaw.mcp.server.service import Session
 from microclaw.operations.tool import Tool
 from microclaw.wire.host_api import MAX_SHOWN_ARGUMENTS, Failure
 
+R = TypeVar("R")
 NAME: Final = "microclaw"
 TITLE: Final = "microclaw: programs for ESP32-class boards"
 INSTRUCTIONS: Final = (
@@ -62,18 +63,10 @@ class Handlers:
         async def list_resources(context: Context, _: types.PaginatedRequestParams | None) -> types.ListResourcesResult:
             return types.ListResourcesResult(resources=await self._resources.listed(session_of(context)))
 
-        async def list_templates(
-            _: Context, __: types.PaginatedRequestParams | None
-        ) -> types.ListResourceTemplatesResult:
-            return types.ListResourceTemplatesResult(resource_templates=list(TEMPLATES))
-
         async def read_resource(context: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
             with _protocol_errors():
                 content = await self._resources.read(session_of(context), str(params.uri))
             return types.ReadResourceResult(contents=[content])
-
-        async def all_prompts(_: Context, __: types.PaginatedRequestParams | None) -> types.ListPromptsResult:
-            return types.ListPromptsResult(prompts=list_prompts())
 
         async def one_prompt(_: Context, params: types.GetPromptRequestParams) -> types.GetPromptResult:
             with _protocol_errors():
@@ -87,9 +80,9 @@ class Handlers:
             on_list_tools=list_tools,
             on_call_tool=call_tool,
             on_list_resources=list_resources,
-            on_list_resource_templates=list_templates,
+            on_list_resource_templates=_always(types.ListResourceTemplatesResult(resource_templates=list(TEMPLATES))),
             on_read_resource=read_resource,
-            on_list_prompts=all_prompts,
+            on_list_prompts=_always(types.ListPromptsResult(prompts=list(PROMPTS))),
             on_get_prompt=one_prompt,
         )
 
@@ -128,6 +121,13 @@ class Handlers:
         blocks += file_links(content)
         is_error = content.get("success") is False  # a trial that was run, and what it showed is wrong
         return types.CallToolResult(content=blocks, structured_content=structured, is_error=is_error)
+
+
+def _always(answer: R) -> Callable[[Context, Any], Awaitable[R]]:
+    async def given(_: Context, __: Any) -> R:
+        return answer
+
+    return given
 
 
 def _failed(
