@@ -97,10 +97,10 @@ class Calls:
                         return event
             raise AssertionError("a feed ends with its result")
         finally:
+            if not is_kept:
+                feed.leave()  # first: where the call was cancelled, nothing can be awaited any more
             if question is not None:
                 await _ended(question)
-            if not is_kept:
-                feed.leave()
 
     def _keep(self, call: KeptCall) -> str:
         self._kept = {state: one for state, one in self._kept.items() if not one.feed.is_over}
