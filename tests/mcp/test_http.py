@@ -62,11 +62,22 @@ async def post(url: str, **headers: str) -> httpx2.Response:
         return await http.post(url, json=INITIALIZE, headers={**ACCEPT, **headers})
 
 
-async def test_a_removed_token_opens_nothing_more(url: str, people: PeopleHost) -> None:
-    client = HostClient(people.settings.control_socket)
-    secret = (await asyncio.to_thread(client.post, "/v1/tokens", {"name": "brief"}))["secret"]
-    assert (await post(url, Authorization=f"Bearer {secret}")).status_code == 200
-    await asyncio.to_thread(client.delete, "/v1/tokens/brief")
+async def no_question_waits(people: PeopleHost) -> None:
+    async with asyncio.timeout(TIMEOUT_S):
+        while (await people.socket("GET", "/v1/approvals"))["approvals"]:
+            pass
+
+
+async def test_a_removed_token_opens_nothing_more_and_takes_its_questions_back(url: str, people: PeopleHost) -> None:
+    owner = HostClient(people.settings.control_socket)
+    secret = (await asyncio.to_thread(owner.post, "/v1/tokens", {"name": "brief"}))["secret"]
+    async with connected(url, secret) as client:
+        told = await client.call_tool("restart-device", {})
+        assert told.structured_content is not None
+        assert told.structured_content["act"]["outcome"] == "waiting"
+        assert len(await people.waiting()) == 1
+        await asyncio.to_thread(owner.delete, "/v1/tokens/brief")
+        await no_question_waits(people)
     assert (await post(url, Authorization=f"Bearer {secret}")).status_code == 401
 
 
@@ -85,9 +96,7 @@ async def test_a_question_ends_when_its_session_is_closed(
         assert told.structured_content is not None
         assert told.structured_content["act"]["outcome"] == "waiting"
         assert len(await people.waiting()) == 1
-    async with asyncio.timeout(TIMEOUT_S):
-        while (await people.socket("GET", "/v1/approvals"))["approvals"]:
-            pass
+    await no_question_waits(people)
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])

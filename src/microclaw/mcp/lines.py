@@ -14,22 +14,23 @@ from mcp.shared.message import SessionMessage
 
 MAX_MESSAGE_BYTES: Final = 1 << 20
 END_S: Final = 1.0
+FLOOD: Final = "it flooded this host: too many messages at once"
 Received: TypeAlias = MemoryObjectReceiveStream[SessionMessage | Exception]
 Streams: TypeAlias = tuple[Received, MemoryObjectSendStream[SessionMessage]]
 
 
 @asynccontextmanager
 async def message_lines(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, wrong_with: Callable[[int], str | None] = lambda _: None
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, allows: Callable[[], bool] = lambda: True
 ) -> AsyncIterator[tuple[Streams, asyncio.Task[str]]]:
     """The messages both ways, and the task that reads them: its result is why it ended.
 
-    The limit of `reader` bounds a line. `wrong_with` is told the size of each, and ends the reading with a reason.
+    The limit of `reader` bounds a line. `allows` is asked for each, and its no ends the reading.
     """
     sending, received = anyio.create_memory_object_stream["SessionMessage | Exception"](16)
     send, outgoing = anyio.create_memory_object_stream["SessionMessage"](16)
     async with asyncio.TaskGroup() as group:
-        reading = group.create_task(_read(reader, sending, wrong_with), name="MCP: read")
+        reading = group.create_task(_read(reader, sending, allows), name="MCP: read")
         writing = group.create_task(_write(writer, outgoing), name="MCP: write")
         try:
             yield (received, send), reading
@@ -45,13 +46,13 @@ async def message_lines(
 async def _read(
     reader: asyncio.StreamReader,
     sending: MemoryObjectSendStream[SessionMessage | Exception],
-    wrong_with: Callable[[int], str | None],
+    allows: Callable[[], bool],
 ) -> str:
     async with sending:
         try:
             while line := await reader.readline():
-                if (wrong := wrong_with(len(line))) is not None:
-                    return wrong
+                if not allows():
+                    return FLOOD
                 with suppress(ValueError):  # servers print to stdout by mistake; the limit counts it
                     message = types.jsonrpc_message_adapter.validate_json(line, by_name=False)
                     await sending.send(SessionMessage(message))

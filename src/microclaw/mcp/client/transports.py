@@ -22,7 +22,7 @@ from mcp.shared.message import SessionMessage
 
 from microclaw.config.settings import McpServerSettings
 from microclaw.link_server.limits import RateLimit
-from microclaw.mcp.lines import MAX_MESSAGE_BYTES, Received, Streams, message_lines
+from microclaw.mcp.lines import FLOOD, MAX_MESSAGE_BYTES, Received, Streams, message_lines
 from microclaw.models.bounded_http import bounded_client
 
 BURST: Final = 500
@@ -34,20 +34,10 @@ MAX_STREAM_BYTES: Final = 64 << 20  # a stream of events that has sent so much i
 SILENCE_S: Final = 300.0  # a stream of events may be quiet for long
 
 
-class MessageLimit:
-    """How large and how many messages may be. Over it the connection ends: a queue would only delay the flood."""
-
-    def __init__(self, *, now_s: Callable[[], float] = time.monotonic) -> None:
-        self._now_s = now_s
-        self._rate = RateLimit(A_SECOND, BURST, now_s())
-
-    def wrong_with(self, size_bytes: int) -> str | None:
-        """Count one message; what is wrong with it, or None."""
-        if size_bytes > MAX_MESSAGE_BYTES:
-            return f"it sent a message of {size_bytes:,} bytes, at most {MAX_MESSAGE_BYTES:,} are read"
-        if not self._rate.allows(self._now_s()):
-            return f"it flooded this host: more than {BURST} messages at once"
-        return None
+def message_limit() -> Callable[[], bool]:
+    """Whether one more message may be. Over it the connection ends: a queue would only delay the flood."""
+    rate = RateLimit(A_SECOND, BURST, time.monotonic())
+    return lambda: rate.allows(time.monotonic())
 
 
 class ConnectionEnd:
@@ -85,7 +75,7 @@ async def server_process(
     assert process.stdin is not None
     try:
         async with (
-            message_lines(process.stdout, process.stdin, MessageLimit().wrong_with) as (streams, reading),
+            message_lines(process.stdout, process.stdin, message_limit()) as (streams, reading),
             asyncio.TaskGroup() as group,
         ):
             telling = group.create_task(_tell(process, reading, end), name=f"end of {command[0]}")
@@ -150,12 +140,11 @@ async def remote_server(
 
 
 async def _pass_on(read: Any, sending: MemoryObjectSendStream[SessionMessage | Exception], end: ConnectionEnd) -> None:
-    limit = MessageLimit()
+    allows = message_limit()
     async with sending:
         async for item in read:
-            wrong = limit.wrong_with(0)
-            if wrong is not None:
-                end.because(wrong)
+            if not allows():
+                end.because(FLOOD)
                 return
             await sending.send(item)
         end.because("its connection ended")
