@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Final, TypeAlias
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from microclaw.api.caller import CALLER_KEY, Caller
-from microclaw.auth.admission import Admission
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import Roles
 from microclaw.auth.tokens import RECHECK_S, TokenWatch
@@ -44,15 +43,14 @@ class EndsWithCredential:
         if scope["type"] != "http" or not isinstance(caller, Caller) or caller.token is None:
             await self._app(scope, receive, send)
             return
-        scope, role, is_answered = {**scope, ENDED_KEY: asyncio.Event()}, _role(self._roles, caller), False
+        scope, is_answered = {**scope, ENDED_KEY: asyncio.Event()}, False
 
         async def sending(message: Message) -> None:
             nonlocal is_answered
             await send(message)
             is_answered = message["type"] == "http.response.body" and not message.get("more_body", False)
 
-        async def cut_at_end() -> None:
-            await _until_ended(self._watching, self._roles, caller, role)
+        def cut() -> None:
             scope[ENDED_KEY].set()
             for pending in self._approvals.pending():
                 if pending.chat_id.partition(".")[0] == caller.source:
@@ -60,42 +58,34 @@ class EndsWithCredential:
             if not is_answered:  # else the connection may have another request by now
                 scope["state"]["abort"]()
 
-        watching = asyncio.create_task(cut_at_end(), name="api: credential")
-        try:
+        async with when_credential_ends(self._watching, self._roles, caller, cut):
             await self._app(scope, receive, sending)
-        finally:
-            watching.cancel()
-            await asyncio.wait((watching,))
 
 
 @asynccontextmanager
-async def when_credential_ends(admission: Admission, caller: Caller, act: Callable[[], object]) -> AsyncGenerator[None]:
+async def when_credential_ends(
+    watching: Watching, roles: Roles, caller: Caller, act: Callable[[], object]
+) -> AsyncGenerator[None]:
     """Inside, `act` is done once what the caller came in with has ended; on the control socket that is nothing."""
-    role = _role(admission.people, caller)
-    watch = asyncio.create_task(_acting(admission, caller, role, act), name=f"{caller.source}: credential")
+
+    def role() -> str | None:
+        person = roles.get(caller.person_id)
+        return None if person is None else person.role
+
+    async def watch(before: str | None) -> None:
+        await asyncio.sleep(RECHECK_S)  # most are done by then, and need no watch
+        with suppress(StoreError):  # nobody knows whether it is still there
+            async with watching(caller.token) as credential:
+                if role() == before:  # else it changed before the watch began
+                    await credential.until_ended()
+        act()
+
+    if caller.token is None:
+        yield
+        return
+    task = asyncio.create_task(watch(role()), name=f"{caller.source}: credential")
     try:
         yield
     finally:
-        watch.cancel()
-        await asyncio.wait((watch,))
-
-
-async def _acting(admission: Admission, caller: Caller, role: str | None, act: Callable[[], object]) -> None:
-    if caller.token is not None:
-        await _until_ended(admission.watching, admission.people, caller, role)
-        act()
-
-
-async def _until_ended(watching: Watching, roles: Roles, caller: Caller, role: str | None) -> None:
-    await asyncio.sleep(RECHECK_S)  # most are done by then, and need no watch
-    try:
-        async with watching(caller.token) as watch:
-            if _role(roles, caller) == role:  # else it changed before the watch began
-                await watch.until_ended()
-    except StoreError:
-        pass  # nobody knows whether it is still there
-
-
-def _role(roles: Roles, caller: Caller) -> str | None:
-    person = roles.get(caller.person_id)
-    return None if person is None else person.role
+        task.cancel()
+        await asyncio.wait((task,))

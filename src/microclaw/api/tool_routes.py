@@ -87,7 +87,7 @@ class ToolService:
                 with made_by(request, by.person_id, conversation), asked:
                     return await tools.call(name, given, context)
 
-            async with when_credential_ends(parts.admission, by, feed.leave):
+            async with when_credential_ends(parts.admission.watching, parts.admission.people, by, feed.leave):
                 result = await journal.call(
                     EffectKey(request, 0, 0),
                     ToolCall(request, name, given),
