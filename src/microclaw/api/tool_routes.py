@@ -13,16 +13,18 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from microclaw.agent.acts import outcome_of, reason_of
+from microclaw.agent.conversation import Conversations
 from microclaw.agent.offer import MORE_TOOLS
 from microclaw.agent.stoppable_call import StoppableCalls
 from microclaw.agent.turn_journal import TurnJournal
 from microclaw.api.by_hand import Asked, by_hand
 from microclaw.api.caller import Caller, questions_in
 from microclaw.api.credential_end import when_credential_ends
-from microclaw.api.jobs import MEDIA_TYPE, Feed, stream_response
-from microclaw.api.parts import HostParts
+from microclaw.api.jobs import MEDIA_TYPE, Feed, Jobs, stream_response
 from microclaw.api.request_check import replaying
 from microclaw.apps.changes import conversation_of, made_by
+from microclaw.auth.admission import Admission
+from microclaw.devices.registry import Registry
 from microclaw.errors import UnknownName
 from microclaw.events import Action
 from microclaw.models.protocol import ToolCall
@@ -42,12 +44,16 @@ class ToolService:
     tainted: its next acts are still the caller's own role's, and the risky asks in any case.
     """
 
-    parts: HostParts
+    conversations: Conversations
+    admission: Admission
+    devices: Registry
+    jobs: Jobs
+    keepalive_s: float
     tainted: dict[str, None] = field(default_factory=dict)
 
     @property
     def offered(self) -> list[Tool[Any]]:
-        return [tool for tool in self.parts.conversations.tools.tools if tool.name != MORE_TOOLS]
+        return [tool for tool in self.conversations.tools.tools if tool.name != MORE_TOOLS]
 
     def start(
         self,
@@ -61,16 +67,16 @@ class ToolService:
     ) -> Feed:
         """Begin a call; its end is a Result. Who leaves the feed ends a call that has changed nothing yet, and its
         questions; so does the end of the caller's token. Raises UnknownName, Overloaded."""
-        parts, tools = self.parts, self.parts.conversations.tools
+        tools, admission = self.conversations.tools, self.admission
         if all(tool.name != name for tool in tools.tools):
             raise UnknownName(f"there is no tool {name[:80]!r}", next_step="GET /v1/tools has them")
         if device is not None:
-            parts.devices.get(device)
+            self.devices.get(device)
         chat = f"{by.source}.{session or secrets.token_hex(4)}"
         given, request = json.dumps(arguments), f"{chat}.{secrets.token_hex(4)}"
         effect, journal, calls = (
             tools.effect_of(name),
-            TurnJournal(parts.conversations.journal, request),
+            TurnJournal(self.conversations.journal, request),
             StoppableCalls(),
         )
 
@@ -83,11 +89,11 @@ class ToolService:
                     by.person_id, feed.put, device, channel=CHANNEL, chat_id=chat, foreign=is_foreign, begin=begin
                 )
                 conversation = None if session is None else conversation_of(CHANNEL, chat)
-                asked = questions_in(feed, parts.admission.approvals, channel=CHANNEL, chat_id=chat, request=request)
+                asked = questions_in(feed, admission.approvals, channel=CHANNEL, chat_id=chat, request=request)
                 with made_by(request, by.person_id, conversation), asked:
                     return await tools.call(name, given, context)
 
-            async with when_credential_ends(parts.admission.watching, parts.admission.people, by, feed.leave):
+            async with when_credential_ends(admission.watching, admission.people, by, feed.leave):
                 result = await journal.call(
                     EffectKey(request, 0, 0),
                     ToolCall(request, name, given),
@@ -99,7 +105,7 @@ class ToolService:
             act = Action(name, given, effect.value, outcome_of(effect, result), result.evidence, reason_of(result))
             return Result(_result(result, act))
 
-        return parts.jobs.start(f"tool {name}", run, token=by.token, person_id=by.person_id, number=by.job)
+        return self.jobs.start(f"tool {name}", run, token=by.token, person_id=by.person_id, number=by.job)
 
     def _taint(self, chat: str) -> None:
         self.tainted.pop(chat, None)
@@ -147,7 +153,7 @@ async def call(  # the gate knows each tool's permission
     the request itself comes from untrusted text, whatever was called before.
     """
     feed = service.start(asked.by, name, arguments, device=device, session=session, foreign=foreign)
-    return stream_response(feed, service.parts.settings.limits.keepalive_s)
+    return stream_response(feed, service.keepalive_s)
 
 
 class McpMessage(Struct):

@@ -270,8 +270,18 @@ async def running_host(
             requests_elsewhere=requests_elsewhere,
         )
         services["host"] = HostService(partial(read_status, parts), admission.people)
-        tools = ToolService(parts)
-        mcp = McpService(parts, tools, boards_ready=boards_ready, when_unused=when_unused)
+        keepalive_s = settings.limits.keepalive_s
+        tools = ToolService(agent.conversations, admission, devices.registry, jobs, keepalive_s)
+        mcp = McpService(
+            tools,
+            device_service,
+            services["task"],
+            boards,
+            control_socket=settings.control_socket,
+            record=audit.record,
+            boards_ready=boards_ready,
+            when_unused=when_unused,
+        )
         api = host_api(parts, tools, mcp)
         listeners = [Listener("control", control_socket_app(parts, api), control)]
         if plane is not None:

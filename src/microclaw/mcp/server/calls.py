@@ -74,7 +74,7 @@ class Calls:
             if isinstance(answer, types.ElicitResult):
                 await self._decide(session, call.asked, answer, progress)
         try:
-            async for event in feed.read(self._tools.parts.settings.limits.keepalive_s):
+            async for event in feed.read(self._tools.keepalive_s):
                 match event:
                     case Step(stage, text):
                         await progress.report(f"{stage}: {text}")
@@ -127,7 +127,7 @@ class Calls:
         self, session: Session, asked: ApprovalAsked, answer: types.ElicitResult, progress: Progress
     ) -> None:
         approved = answer.action == "accept" and (answer.content or {}).get("approve") is True
-        admission, person = self._tools.parts.admission, session.by.person_id
+        admission, person = self._tools.admission, session.by.person_id
         try:
             admission.gate.check(person, Permission.ACT, f"decide {asked.approval_id}")
             admission.approvals.decide(asked.approval_id, approved=approved, by=person)

@@ -12,8 +12,8 @@ from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
 
 from microclaw import __version__
-from microclaw.api.parts import HostParts
 from microclaw.api.tool_routes import ToolService
+from microclaw.apps.device_operations import DeviceService
 from microclaw.errors import MicroclawError
 from microclaw.events import ApprovalAsked
 from microclaw.mcp.server.calls import Calls, Context, where_to_decide
@@ -23,6 +23,7 @@ from microclaw.mcp.server.prompts import PROMPTS, get_prompt
 from microclaw.mcp.server.resources import TEMPLATES, Resources, file_links, trial_link
 from microclaw.mcp.server.service import Session
 from microclaw.operations.tool import Tool
+from microclaw.tasks.operations import Tasks
 from microclaw.wire.host_api import MAX_SHOWN_ARGUMENTS, Failure
 
 R = TypeVar("R")
@@ -46,10 +47,10 @@ INSTRUCTIONS: Final = (
 class Handlers:
     """`server(session_of)` answers with the host's tools, in the name of the session that `session_of` finds."""
 
-    def __init__(self, parts: HostParts, tools: ToolService) -> None:
+    def __init__(self, tools: ToolService, devices: DeviceService, tasks: Tasks) -> None:
         self.calls = Calls(tools)
         self._tools = tools
-        self._resources = Resources(parts)
+        self._resources = Resources(devices, tasks)
 
     def server(self, session_of: Callable[[Context], Session]) -> Server[Any]:
         async def list_tools(context: Context, _: types.PaginatedRequestParams | None) -> types.ListToolsResult:

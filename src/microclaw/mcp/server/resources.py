@@ -19,7 +19,6 @@ from urllib.parse import quote, unquote
 import mcp_types as types
 import msgspec
 
-from microclaw.api.parts import HostParts
 from microclaw.apps.device_calls import read_edges
 from microclaw.apps.device_operations import DeviceService, list_devices, show_device
 from microclaw.errors import Overloaded, UnknownName, over_limit
@@ -59,9 +58,9 @@ TEMPLATES: Final = tuple(
 class Resources:
     """Reads them in the name of a session. The newest timelines are kept; only the session that made one reads it."""
 
-    def __init__(self, parts: HostParts) -> None:
-        self._devices: DeviceService = parts.services["device"]
-        self._tasks: Tasks = parts.services["task"]
+    def __init__(self, devices: DeviceService, tasks: Tasks) -> None:
+        self._devices = devices
+        self._tasks = tasks
         self._trials: OrderedDict[str, tuple[str, dict[str, Any]]] = OrderedDict()
 
     def keep_trial(self, session: Session, tool: str, result: dict[str, Any]) -> str | None:

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from starlette.datastructures import Headers
@@ -22,12 +23,14 @@ from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
 from microclaw.api.caller import CALLER_KEY, LOCAL_OWNER, Caller, client_address
-from microclaw.api.parts import HostParts
 from microclaw.api.server import unix_listener
 from microclaw.api.tool_routes import ToolService
-from microclaw.audit import AuditEvent, AuditKind
+from microclaw.apps.device_operations import DeviceService
+from microclaw.audit import AuditEvent, AuditKind, Record
 from microclaw.errors import MicroclawError
 from microclaw.mcp.server.bridge import mcp_socket
+from microclaw.tasks.operations import Tasks
+from microclaw.virtual_boards.host_boards import VirtualBoards
 
 if TYPE_CHECKING:
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
@@ -67,14 +70,21 @@ class McpService:
 
     def __init__(
         self,
-        parts: HostParts,
         tools: ToolService,
+        devices: DeviceService,
+        tasks: Tasks,
+        boards: VirtualBoards,
         *,
+        control_socket: Path,
+        record: Record,
         boards_ready: asyncio.Event | None = None,
         when_unused: Callable[[], object] | None = None,
     ) -> None:
-        self._parts = parts
-        self._tools = tools
+        self._works_with = (tools, devices, tasks)
+        self._devices = devices.registry
+        self._boards = boards
+        self._socket = mcp_socket(control_socket)
+        self._record = record
         self._boards_ready = boards_ready
         self._when_unused = when_unused
         self._group = asyncio.TaskGroup()
@@ -88,7 +98,7 @@ class McpService:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        with unix_listener(mcp_socket(self._parts.settings.control_socket)) as listener:
+        with unix_listener(self._socket) as listener:
             async with self._group:
                 server = await asyncio.start_unix_server(self._accept, sock=listener, limit=MAX_MESSAGE_BYTES)
                 self._end_after(FIRST_S)
@@ -129,12 +139,12 @@ class McpService:
                 self._owners.popitem(last=False)
         elif asked_for is not None and answer["status"] == 404 and self._owners.get(asked_for, source) != source:
             text = "a token asked for another token's MCP session"
-            self._parts.audit.record(AuditEvent(AuditKind.TOKEN_MISUSED, text, address=client_address(scope)))
+            self._record(AuditEvent(AuditKind.TOKEN_MISUSED, text, address=client_address(scope)))
 
     async def _loaded(self) -> handlers.Handlers:
         if self._handlers is None:
             module = await asyncio.to_thread(import_module, "microclaw.mcp.server.handlers")
-            self._handlers = self._handlers or module.Handlers(self._parts, self._tools)
+            self._handlers = self._handlers or module.Handlers(*self._works_with)
         return self._handlers
 
     async def _manager(self) -> StreamableHTTPSessionManager:
@@ -209,18 +219,17 @@ class McpService:
     @asynccontextmanager
     async def _lent_board(self) -> AsyncIterator[None]:
         """Lend the host a virtual board where it has no device, or only one that a killed host left behind."""
-        parts = self._parts
         async with AsyncExitStack() as stack:
             async with self._lending:
-                left = [one for one in parts.devices.list() if one.name != LENT or one.reachable is not False]
-                if not left and not parts.boards.standing():
-                    await stack.enter_async_context(parts.boards.running(1))
+                left = [one for one in self._devices.list() if one.name != LENT or one.reachable is not False]
+                if not left and not self._boards.standing():
+                    await stack.enter_async_context(self._boards.running(1))
                     stack.push_async_callback(self._take_back)
             yield
 
     async def _take_back(self) -> None:
         with suppress(MicroclawError):  # somebody removed it
-            await self._parts.devices.remove(self._parts.devices.get(LENT).device_id)
+            await self._devices.remove(self._devices.get(LENT).device_id)
 
 
 def session_of(scope: Scope) -> Session:
