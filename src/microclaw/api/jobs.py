@@ -82,6 +82,10 @@ class Feed:
         self._on_leave: dict[str, Callable[[], object]] = {}
         self.is_left = False
 
+    @property
+    def is_over(self) -> bool:
+        return self._end is not None
+
     def when_left(self, name: str, act: Callable[[], object] | None) -> None:
         """What is done once when the reader goes; None: nothing any more."""
         self._on_leave.pop(name, None)
